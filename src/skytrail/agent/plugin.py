@@ -1,0 +1,113 @@
+"""The agent's seam: a datapath holds the desired tables and reports what happened to packets.
+
+Two implementations: ``agent/io/ebpf.py`` (the kernel) and ``testing/fake_datapath.py``, which
+executes the same tables on parsed packets so that pure tests can ask "does A reach B?".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol, TypeVar
+
+from skytrail.agent.tables import NextHopId, Row, RuleId, VifId
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class PuntReason(enum.IntEnum):
+    """Why the datapath hands a frame to the agent, numbered as in ``bpf/include/abi.h``."""
+
+    DHCP = 1
+    DHCP6 = 2
+    DNS = 3
+    ROUTER_SOLICITATION = 4
+    ICMP_TTL_EXCEEDED = 5
+    ICMP_TOO_BIG = 6
+    """``Punt.argument`` is the MTU to report."""
+    RECEIVE = 7
+    """Anything else addressed to the vRouter itself (ping of the gateway)."""
+    ICMP_UNREACHABLE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Punt:
+    """A frame handed over; ``frame`` starts at the Ethernet header and may be truncated to 2 KiB.
+    Its transport checksum may be unfinished: never verify it for frames from a local workload."""
+
+    reason: PuntReason
+    vif_id: VifId
+    ifindex: int
+    argument: int
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRecord:
+    """One direction of a flow as the kernel holds it."""
+
+    vif_id: VifId
+    source: IPv4Address | IPv6Address
+    destination: IPv4Address | IPv6Address
+    protocol: int
+    source_port: int
+    destination_port: int
+    is_reverse: bool
+    allowed: bool
+    drop_reason: str | None
+    rule_id: RuleId
+    """Deciding rule of the local interface's policy; 0 for none."""
+    nexthop_id: NextHopId
+    label: int
+    packets: int
+    bytes: int
+    age_s: float
+    """Since creation."""
+
+
+class Datapath(Protocol):
+    """Synchronous; the agent calls it from one worker thread. ``OSError`` when the kernel refuses."""
+
+    def dump(self, row_type: type[RowT]) -> list[RowT]:
+        """Return every row actually installed, decoded from the kernel."""
+        ...
+
+    def apply(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
+        """Install and remove rows; puts are idempotent. Batches rows of one type."""
+        ...
+
+    def attach(self, ifindex: int) -> None:
+        """Attach the right program to an interface that has an InterfaceRow; idempotent."""
+        ...
+
+    def detach(self, ifindex: int) -> None: ...
+
+    def invalidate_flows(self) -> None:
+        """Bump the generation: live flows are re-evaluated by their next packet."""
+        ...
+
+    def flows(self) -> Iterable[FlowRecord]: ...
+
+    def age_flows(self, now_s: float) -> int:
+        """Delete flows idle beyond their protocol's time; returns how many."""
+        ...
+
+    def drop_counts(self) -> Mapping[str, int]:
+        """Packets dropped since load, by ``drop_reasons.h`` name without ``DROP_``."""
+        ...
+
+    def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]: ...
+
+    def open_punts(self, receive: Callable[[Punt], None]) -> int:
+        """Register the consumer; returns a pollable file descriptor."""
+        ...
+
+    def poll_punts(self) -> int:
+        """Drain pending punts into the consumer; returns how many."""
+        ...
+
+    def close(self) -> None:
+        """Release file descriptors; pinned maps and programs keep forwarding."""
+        ...

@@ -1,0 +1,310 @@
+"""Desired tables: everything the agent wants the datapath to hold, as plain values.
+
+The agent's pure modules compute these rows from configuration and routes; ``reconcile``
+diffs them against what a :class:`~skytrail.agent.plugin.Datapath` holds. Nothing here knows
+about maps, netlink or time. One row type per datapath table; ``key`` is unique in its table.
+
+```
+ frame from workload --> InterfaceRow --> SourceRow (anti-spoof) --> flow table (kernel owned)
+     first packet:  InetRouteRow / BridgeRow --> remote identity --> PolicyRows --> verdict
+     --> NextHopRow (interface | tunnel | receive | discard | ecmp)
+ packet from underlay --> LabelRow / VniRow --> NextHopRow --> InterfaceRow --> policy --> workload
+```
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import NewType
+
+from skytrail.net import Mac
+
+IpNetwork = IPv4Network | IPv6Network
+
+VifId = NewType("VifId", int)
+"""Agent-local interface number, 1..65535; stable while the interface is plugged."""
+VrfId = NewType("VrfId", int)
+"""Agent-local VRF number, 1..65535; VRF 0 is never valid. Sent as the XMPP instance-id."""
+NextHopId = NewType("NextHopId", int)
+"""Index in the next-hop array, 1..65535."""
+PolicyId = NewType("PolicyId", int)
+"""A compiled policy for one direction of one interface; interned, so equal policies share it."""
+IdentityId = NewType("IdentityId", int)
+"""Interned (virtual network set, security group set, tag set); 0 means unknown."""
+RuleId = NewType("RuleId", int)
+"""Number of the deciding rule; the agent's rule table turns it into names."""
+
+
+class Encapsulation(enum.IntEnum):
+    """Tunnel kinds, numbered as in ``bpf/include/abi.h``."""
+
+    MPLS_UDP = 1
+    MPLS_GRE = 2
+    VXLAN = 3
+
+
+class InterfaceKind(enum.IntEnum):
+    WORKLOAD_VETH = 1
+    """Peer end lives in another network namespace: delivered by redirect_peer."""
+    WORKLOAD_TAP = 2
+    """A tap owned by a hypervisor: delivered by redirect."""
+    UNDERLAY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceRow:
+    """One workload or underlay interface. Key: ``ifindex``."""
+
+    ifindex: int
+    vif_id: VifId
+    kind: InterfaceKind
+    vrf_id: VrfId
+    """0 for underlay interfaces."""
+    mac: Mac
+    """The workload's own MAC; for an underlay interface the interface's MAC."""
+    mtu_bytes: int
+    """Largest L3 packet the workload may receive; for underlay the link MTU."""
+    policy_egress: PolicyId
+    """Applied to what the workload sends; 0 = policy disabled (everything allowed)."""
+    policy_ingress: PolicyId
+    identity: IdentityId
+    antispoof: bool
+    """False when port security is off: SourceRow is then not consulted."""
+    flow_count_max: int = 0
+    """Flows this interface may own; 0 = the datapath's default share."""
+
+    @property
+    def key(self) -> int:
+        return self.ifindex
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A (prefix, MAC) pair a workload may send from. Key: (vif, prefix)."""
+
+    vif_id: VifId
+    prefix: IpNetwork
+    mac: Mac
+
+    @property
+    def key(self) -> tuple[VifId, IpNetwork]:
+        return (self.vif_id, self.prefix)
+
+
+class NextHopKind(enum.IntEnum):
+    INTERFACE = 1
+    """Deliver to a local workload, after ingress policy."""
+    TUNNEL = 2
+    """Encapsulate towards another vRouter or gateway."""
+    RECEIVE = 3
+    """An address of the vRouter itself (gateway, DNS): answer ARP/ND, punt the rest."""
+    DISCARD = 4
+    ECMP = 5
+    """Members chosen by flow hash; the choice is kept in the flow."""
+    BRIDGE = 6
+    """Target of an L2 label or VNI: look the inner destination MAC up in ``vrf_id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextHopRow:
+    """Where a packet goes. Key: ``nexthop_id``. Fields beyond ``kind`` are zero when unused."""
+
+    nexthop_id: NextHopId
+    kind: NextHopKind
+    vif_id: VifId = VifId(0)
+    vrf_id: VrfId = VrfId(0)
+    layer2: bool = False
+    """INTERFACE: the packet under the label is an Ethernet frame (EVPN label).
+    TUNNEL: send the whole inner Ethernet frame under the label (always so for VXLAN)."""
+    encapsulation: Encapsulation | None = None
+    local: IPv4Address | None = None
+    remote: IPv4Address | None = None
+    out_ifindex: int = 0
+    out_source_mac: Mac | None = None
+    out_destination_mac: Mac | None = None
+    """Underlay neighbour; None while unresolved (the datapath then drops UNDERLAY_UNRESOLVED)."""
+    members: tuple[tuple[NextHopId, int], ...] = ()
+    """ECMP: (next hop, label) pairs, at most 16."""
+
+    @property
+    def key(self) -> NextHopId:
+        return self.nexthop_id
+
+
+@dataclass(frozen=True, slots=True)
+class InetRouteRow:
+    """IPv4 or IPv6 route. Key: (VRF, prefix)."""
+
+    vrf_id: VrfId
+    prefix: IpNetwork
+    nexthop_id: NextHopId
+    label: int
+    """MPLS label or VNI that a TUNNEL next hop pushes; 0 otherwise."""
+    identity: IdentityId
+    """Of the far end: what policy sees when this prefix matches."""
+    mac: Mac | None = None
+    """Known MAC of a host route: ARP/ND for the address is answered with it; None: not answered,
+    except RECEIVE next hops, which are answered with the vRouter's gateway MAC."""
+
+    @property
+    def key(self) -> tuple[VrfId, IpNetwork]:
+        return (self.vrf_id, self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeRow:
+    """MAC entry of a VRF. Key: (VRF, MAC)."""
+
+    vrf_id: VrfId
+    mac: Mac
+    nexthop_id: NextHopId
+    label: int
+    identity: IdentityId
+
+    @property
+    def key(self) -> tuple[VrfId, Mac]:
+        return (self.vrf_id, self.mac)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """Incoming MPLS label, 16..1048575. Key: ``label``."""
+
+    label: int
+    nexthop_id: NextHopId
+
+    @property
+    def key(self) -> int:
+        return self.label
+
+
+@dataclass(frozen=True, slots=True)
+class VniRow:
+    """Incoming VXLAN VNI, 1..16777215: a BRIDGE next hop. Key: ``vni``."""
+
+    vni: int
+    nexthop_id: NextHopId
+
+    @property
+    def key(self) -> int:
+        return self.vni
+
+
+class Action(enum.IntEnum):
+    DENY = 0
+    ALLOW = 1
+
+
+PROTOCOL_ANY = 256
+"""Stands for "every protocol that has no row of its own" in this (policy, class)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyIdentityRow:
+    """Which class of remote identities (within one policy) an identity falls in.
+    Key: (policy, identity). A missing row means class 0."""
+
+    policy_id: PolicyId
+    identity: IdentityId
+    identity_class: int
+
+    @property
+    def key(self) -> tuple[PolicyId, IdentityId]:
+        return (self.policy_id, self.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPrefixRow:
+    """Which class of remote addresses a prefix falls in, longest match.
+    Key: (policy, prefix). No match means class 0."""
+
+    policy_id: PolicyId
+    prefix: IpNetwork
+    prefix_class: int
+
+    @property
+    def key(self) -> tuple[PolicyId, IpNetwork]:
+        return (self.policy_id, self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """Verdict for a block of destination ports, longest match on the port bits.
+
+    Lookup order in the kernel: exact protocol, then PROTOCOL_ANY; then, when ``source_cell`` is
+    not 0, the source-port cell decides instead. Rows must carry complete verdicts: rules for any
+    protocol are folded into each explicit protocol's rows. Nothing matching = DENY, rule 0.
+    For ICMP/ICMPv6 the "destination port" is the ICMP type; the "source port" is 0.
+    Non-first fragments are decided by the first fragment's flow, never by rows.
+    """
+
+    policy_id: PolicyId
+    identity_class: int
+    prefix_class: int
+    protocol: int
+    """0..255 or PROTOCOL_ANY."""
+    port: int
+    """Block start, 0..65535."""
+    port_bits: int
+    """Significant leading bits of ``port``, 0 (any) .. 16 (one port)."""
+    action: Action
+    rule_id: RuleId
+    source_cell: int = 0
+
+    @property
+    def key(self) -> tuple[int, int, int, int, int, int]:
+        return (
+            self.policy_id,
+            self.identity_class,
+            self.prefix_class,
+            self.protocol,
+            self.port,
+            self.port_bits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePortRow:
+    """Second stage for rules that constrain source ports. Key: (cell, port, bits)."""
+
+    cell: int
+    port: int
+    port_bits: int
+    action: Action
+    rule_id: RuleId
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return (self.cell, self.port, self.port_bits)
+
+
+Row = (
+    InterfaceRow
+    | SourceRow
+    | NextHopRow
+    | InetRouteRow
+    | BridgeRow
+    | LabelRow
+    | VniRow
+    | PolicyIdentityRow
+    | PolicyPrefixRow
+    | VerdictRow
+    | SourcePortRow
+)
+
+ROW_TYPES: tuple[type[Row], ...] = (
+    # Write order: what is referred to comes before what refers to it; deletes run in reverse.
+    NextHopRow,
+    SourcePortRow,
+    VerdictRow,
+    PolicyPrefixRow,
+    PolicyIdentityRow,
+    SourceRow,
+    InterfaceRow,
+    InetRouteRow,
+    BridgeRow,
+    LabelRow,
+    VniRow,
+)
