@@ -1,0 +1,60 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. `make help` lists the others.
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+PYTEST := .venv/bin/pytest
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo test check format lint types contracts fresh unit system nightly generate lock bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: ## install what is missing: Debian packages, locked Python environment, eBPF, lab guest
+	@packaging/setup.sh
+
+demo: setup ## set everything up and show isolated virtual networks carrying traffic (KEEP=1 leaves it running)
+	@$(PYTHON) -m skytrail.lab.demo $(if $(KEEP),--keep)
+
+test: setup check system ## set everything up and run every test, system tests in namespaces included
+
+check: format lint types contracts fresh unit ## static checks, unit and property tests
+
+format: ## fail when a file is not formatted (fix: .venv/bin/ruff format)
+	@.venv/bin/ruff format --check --quiet . || { echo 'run: .venv/bin/ruff format .'; exit 1; }
+
+lint: ## ruff
+	@.venv/bin/ruff check --quiet .
+
+types: ## basedpyright, strict
+	@.venv/bin/basedpyright --warnings
+
+contracts: ## who may import whom
+	@.venv/bin/lint-imports --no-timing 2>&1 | tail -n 12
+
+fresh: ## fail when generated files are stale
+	@$(PYTHON) -m skytrail.model.generate --check
+	@$(PYTHON) bpf/generate_abi.py --check
+
+unit: ## unit, property, golden, simulation and tidy tests
+	@$(PYTEST) -n 2 tests/unit tests/property tests/golden tests/simulation tests/tidy
+
+system: ## everything that needs root, the kernel or a real peer
+	@$(PYTEST) bpf/tests tests/interop tests/system
+
+nightly: setup ## the long versions: more seeds, larger examples
+	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 tests/property tests/simulation
+	@SKYTRAIL_NIGHTLY=1 $(PYTEST) bpf/tests tests/interop tests/system
+
+generate: ## rewrite every generated file from its source
+	@$(PYTHON) -m skytrail.model.generate
+	@$(PYTHON) bpf/generate_abi.py
+
+lock: ## resolve dependencies anew (needs uv)
+	uv pip compile pyproject.toml --group build --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements.lock
+	uv pip compile pyproject.toml --group build --group dev --group compat --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements-dev.lock
+
+bench: setup ## benchmarks beside their yardsticks (NAME=datapath runs one)
+	@$(PYTHON) -m bench $(NAME)
+
+clean: ## remove what was built; the environment stays
+	rm -rf build

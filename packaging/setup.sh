@@ -1,0 +1,72 @@
+#!/bin/sh
+# Prepares a Debian 12 machine and this checkout: Debian packages, the locked Python environment,
+# the compiled eBPF programs and the lab guest's kernel. Each step is skipped when its result is
+# already there, so a second run takes about a second. Usage: packaging/setup.sh [STEP...]
+# Steps: packages python bpf guest (default: all of them, in this order).
+set -eu
+cd "$(dirname "$0")/.."
+mkdir -p build
+log=build/setup.log
+if [ -t 1 ]; then bold=$(printf '\033[1m'); dim=$(printf '\033[2m'); off=$(printf '\033[0m'); else bold=; dim=; off=; fi
+total=0; current=0
+for _ in ${*:-packages python bpf guest}; do total=$((total + 1)); done
+
+begin() { current=$((current + 1)); started=$(date +%s); printf '%s[%d/%d]%s %s ... ' "$bold" "$current" "$total" "$off" "$1"; }
+finish() { printf '%s %s(%ds)%s\n' "$1" "$dim" "$(($(date +%s) - started))" "$off"; }
+quietly() {
+    # Runs a command with its output in the log; on failure shows the end of it and stops.
+    if ! "$@" >>"$log" 2>&1; then
+        printf 'FAILED\n\n'; tail -n 25 "$log"
+        printf '\nThe step "%s" failed; the whole output is in %s\n' "$*" "$log" >&2; exit 1
+    fi
+}
+
+packages() {
+    begin 'Debian packages'
+    missing=
+    for package in $(grep -v '^#' packaging/debian-packages.txt); do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+    done
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+    [ -n "$missing" ] || { finish 'already installed'; return; }
+    [ "$(id -u)" = 0 ] || { printf 'FAILED\n\nInstalling packages needs root. Run as root, or install them yourself:\n  apt-get install%s\n' "$missing" >&2; exit 1; }
+    printf 'installing%s ... ' "$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    quietly apt-get update
+    # shellcheck disable=SC2086 # one word per package is meant
+    quietly apt-get install -y --no-install-recommends $missing
+    finish installed
+}
+
+python() {
+    begin 'Python environment'
+    stamp=.venv/.locked
+    wanted=$(cat requirements-dev.lock pyproject.toml | sha256sum | cut -c1-64)
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then finish 'already up to date'; return; fi
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { printf 'FAILED\n\nPython 3.11 or newer is needed; python3 is %s\n' "$(python3 -V)" >&2; exit 1; }
+    quietly python3 -m venv .venv
+    quietly .venv/bin/pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
+    quietly .venv/bin/pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+    printf %s "$wanted" >"$stamp"
+    finish 'installed from the lock'
+}
+
+bpf() {
+    begin 'eBPF programs'
+    quietly make -C bpf
+    finish "$(find build/bpf -maxdepth 1 -name '*.o' 2>/dev/null | wc -l) compiled"
+}
+
+guest() {
+    begin 'Lab guest (kernel and initramfs)'
+    quietly .venv/bin/python -m skytrail.lab.guest_image
+    finish ready
+}
+
+: >"$log"
+for step in ${*:-packages python bpf guest}; do
+    case "$step" in
+    packages | python | bpf | guest) "$step" ;;
+    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest\n' "$step" >&2; exit 2 ;;
+    esac
+done
