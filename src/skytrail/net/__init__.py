@@ -1,1 +1,23 @@
+"""Value types every layer shares: addresses, route targets, labels, the prefix table.
 
+Pure and dependency-free. IP prefixes and addresses are the standard library's ``ipaddress`` types.
+"""
+
+from skytrail.net.mac import GATEWAY_MAC, Mac
+from skytrail.net.numbers import Asn, Label, Vni
+from skytrail.net.prefix_trie import IpAddress, IpPrefix, PrefixTrie
+from skytrail.net.route_distinguisher import RouteDistinguisher
+from skytrail.net.route_target import RouteTarget
+
+__all__ = [
+    "GATEWAY_MAC",
+    "Asn",
+    "IpAddress",
+    "IpPrefix",
+    "Label",
+    "Mac",
+    "PrefixTrie",
+    "RouteDistinguisher",
+    "RouteTarget",
+    "Vni",
+]
