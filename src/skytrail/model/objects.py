@@ -1,0 +1,70 @@
+"""Objects between the wire form and typed structs.
+
+The wire form is the mapping of the compatible API without links, back references and children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+
+from skytrail.model.base import Compound, Reference
+from skytrail.model.config_object import ConfigObject
+from skytrail.model.generated.objects import OBJECT_CLASSES
+
+__all__ = [
+    "Compound",
+    "ConfigObject",
+    "ModelError",
+    "Reference",
+    "decode_object",
+    "encode_object",
+    "prune",
+]
+
+
+class ModelError(ValueError):
+    """A mapping does not fit its object type; the text says where and why."""
+
+
+def decode_object(type_name: str, wire: Mapping[str, object] | bytes) -> ConfigObject:
+    """The typed object of a wire mapping or its JSON; raises `ModelError`.
+
+    Nulls count as absent at every depth, unknown keys are ignored, and scalars given as text
+    ("24", "true") are accepted, as clients of the compatible API send all three.
+    """
+    object_class = OBJECT_CLASSES.get(type_name)
+    if object_class is None:
+        raise ModelError(f"unknown object type {type_name!r}")
+    try:
+        mapping = _parse(wire)
+        try:
+            return msgspec.convert(mapping, object_class, strict=False)
+        except msgspec.ValidationError:
+            # Nulls inside lists' places are rare in stored objects, so pruning comes second.
+            return msgspec.convert(prune(mapping), object_class, strict=False)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise ModelError(f"{type_name}: {error}") from error
+
+
+def encode_object(config_object: ConfigObject) -> dict[str, object]:
+    """The wire mapping of an object; None and empty values are left out."""
+    # Through JSON, because to_builtins would keep tuples where the wire has lists.
+    return cast("dict[str, object]", msgspec.json.decode(msgspec.json.encode(config_object)))
+
+
+def prune(value: object) -> object:
+    """A copy without mapping entries that are null, at every depth; nulls in lists go too."""
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[object, object]", value)
+        return {key: prune(item) for key, item in mapping.items() if item is not None}
+    if isinstance(value, list | tuple):
+        items = cast("list[object]", value)
+        return [prune(item) for item in items if item is not None]
+    return value
+
+
+def _parse(wire: Mapping[str, object] | bytes) -> object:
+    return cast("object", msgspec.json.decode(wire)) if isinstance(wire, bytes) else wire
