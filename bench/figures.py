@@ -58,7 +58,7 @@ def text_of(value: float) -> str:
     """Format with three significant digits below a thousand, whole numbers above."""
     if value != value:  # noqa: PLR0124 - the test for NaN that needs no import
         return "nan"
-    if abs(value) >= 1000:  # noqa: PLR2004
+    if abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}"
 
@@ -71,7 +71,7 @@ class Figures:
         self.path = folder / f"{name}.json"
         self.rows: list[dict[str, object]] = []
 
-    def add(  # noqa: PLR0913 - each names a column of the printed line
+    def add(
         self,
         name: str,
         value: float,

@@ -1,0 +1,361 @@
+"""A thin ASGI application: one dict step per path segment, msgspec JSON, streaming replies.
+
+Used by the API server and by every daemon's introspection. The whole interface::
+
+    Handler = Callable[[Request], Awaitable[Response | StreamResponse]]
+
+    router = Router()
+    router.add("GET", "/api/v1/watch", handler)            # literal segments win over {captures}
+    router.add("GET", "/introspect/{table}", handler)      # request.params["table"]
+    router.add("GET", "/docs/{path...}", handler)          # the rest, joined by "/"; last only
+    app = AsgiApp(router, body_limit_bytes=1_024_000)      # an ASGI 3 application
+    app = AsgiApp(dispatch)                                # or any Handler: your own dict dispatch
+
+    Request:  method, path, segments: tuple[str, ...] (percent-decoded), query: Mapping[str, str]
+              (last value wins), query_all: Mapping[str, tuple[str, ...]], headers: Mapping[str,
+              str] (lower case), body: bytes, params: dict[str, str], client: str
+              .json(type) -> T      decoded body; HttpError(400, "...") when it does not fit
+              .flag(name) -> bool   "true", "True", "1" are true, absent is false
+    Response(status, body, content_type=TEXT, headers=())
+    StreamResponse(chunks: AsyncIterator[bytes], status=200, content_type=NDJSON, headers=())
+    HttpError(status, text, headers=())  raised by a handler, answered as plain text
+
+    json_reply(value, status=200, headers=()) -> Response   bytes are taken as encoded JSON
+    text_reply(text, status=200) -> Response
+    empty_reply(status=200) -> Response
+    encode_json(value) -> bytes     structs, dataclasses, mappings; addresses as their text
+
+Promises: a body over the limit is answered 413 without being read to its end; an unknown path
+404; a wrong method 405 with Allow; an exception of a handler 500 with no detail, logged once.
+A StreamResponse's iterator is closed (``aclose``) when the client goes away; ``send`` waits while
+the client's socket is full, so a slow reader holds back only its own iterator.
+It must not know any resource of the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final, TypeVar, cast
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+import structlog
+
+BODY_LIMIT_BYTES: Final = 1_024_000
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+TEXT: Final = "text/plain; charset=utf-8"
+
+Header = tuple[str, str]
+Message = MutableMapping[str, object]
+Scope = Mapping[str, object]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
+
+
+class HttpError(Exception):
+    """A refusal: answered with this status and this text as the whole body."""
+
+    def __init__(self, status: int, text: str, headers: tuple[Header, ...] = ()) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status, self.text, self.headers = status, text, headers
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes = b""
+    content_type: str = TEXT
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResponse:
+    chunks: AsyncIterator[bytes]
+    status: int = 200
+    content_type: str = NDJSON
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(slots=True)
+class Request:
+    method: str
+    path: str
+    segments: tuple[str, ...]
+    query_all: Mapping[str, tuple[str, ...]]
+    headers: Mapping[str, str]
+    body: bytes = b""
+    client: str = ""
+    params: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Each query parameter's last value."""
+        return {name: values[-1] for name, values in self.query_all.items()}
+
+    def flag(self, name: str) -> bool:
+        """Tell whether a query parameter says true (any case, or 1)."""
+        values = self.query_all.get(name)
+        return values is not None and values[-1].lower() in ("true", "1")
+
+    def json(self, kind: type[T]) -> T:
+        """Decode the body; raises HttpError(400) naming the place that does not fit."""
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except msgspec.ValidationError as error:
+            raise HttpError(400, f"The body does not fit: {error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise HttpError(400, f"The body is not JSON: {error}") from error
+
+
+Reply = Response | StreamResponse
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+def _encode_other(value: object) -> object:
+    """Show values JSON has no form for: sets in order, everything else as its text."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(cast("frozenset[object]", value), key=str)
+    return str(value)
+
+
+def encode_json(value: object) -> bytes:
+    """Encode any row or reply; objects without a JSON form (addresses, MACs) become text."""
+    try:
+        return msgspec.json.encode(value, enc_hook=_encode_other)
+    except TypeError:  # A mapping whose keys are, for example, prefixes.
+        return msgspec.json.encode(
+            msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_other)
+        )
+
+
+def json_reply(value: object, status: int = 200, headers: tuple[Header, ...] = ()) -> Response:
+    """Reply with JSON; bytes are taken as already encoded."""
+    body = value if isinstance(value, bytes) else encode_json(value)
+    return Response(status, body, JSON, headers)
+
+
+def text_reply(text: str, status: int = 200, headers: tuple[Header, ...] = ()) -> Response:
+    return Response(status, text.encode(), TEXT, headers)
+
+
+def empty_reply(status: int = 200) -> Response:
+    return Response(status, b"", TEXT)
+
+
+@dataclass(slots=True)
+class _Node:
+    """One step of the path: literal children, one capture, the handlers that end here."""
+
+    literals: dict[str, _Node] = field(default_factory=dict[str, "_Node"])
+    capture: tuple[str, _Node] | None = None
+    rest: tuple[str, _Node] | None = None
+    handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
+
+
+class Router:
+    """Finds the handler of a path in one dict step per segment, however many routes there are."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add(self, method: str, pattern: str, handler: Handler) -> None:
+        """Add a route; ValueError when it is taken or two captures of one place differ in name."""
+        node = self._root
+        for part in pattern.strip("/").split("/") if pattern != "/" else ():
+            if part.startswith("{") and part.endswith("...}"):
+                node.rest = self._same_name(node.rest, part[1:-4], pattern)
+                node = node.rest[1]
+            elif part.startswith("{"):
+                node.capture = self._same_name(node.capture, part[1:-1], pattern)
+                node = node.capture[1]
+            else:
+                node = node.literals.setdefault(part, _Node())
+        if method in node.handlers:
+            message = f"{method} {pattern} has a handler already"
+            raise ValueError(message)
+        node.handlers[method] = handler
+
+    async def __call__(self, request: Request) -> Reply:
+        """Run the handler of the request; HttpError 404 or 405 when there is none."""
+        node = self._find(request)
+        if node is None or not node.handlers:
+            raise HttpError(404, f"Not found: {request.path}")
+        handler = node.handlers.get(request.method)
+        if handler is None and request.method == "HEAD":
+            handler = node.handlers.get("GET")
+        if handler is None:
+            allowed = ", ".join(sorted(node.handlers))
+            text = f"Method {request.method} is not allowed here, only {allowed}"
+            raise HttpError(405, text, (("allow", allowed),))
+        return await handler(request)
+
+    @staticmethod
+    def _same_name(taken: tuple[str, _Node] | None, name: str, pattern: str) -> tuple[str, _Node]:
+        if taken is None:
+            return name, _Node()
+        if taken[0] != name:
+            message = f"{pattern}: this place is already called {taken[0]}"
+            raise ValueError(message)
+        return taken
+
+    def _find(self, request: Request) -> _Node | None:
+        node = self._root
+        for index, segment in enumerate(request.segments):
+            literal = node.literals.get(segment)
+            if literal is not None:
+                node = literal
+            elif node.capture is not None:
+                request.params[node.capture[0]] = segment
+                node = node.capture[1]
+            elif node.rest is not None:
+                request.params[node.rest[0]] = "/".join(request.segments[index:])
+                return node.rest[1]
+            else:
+                return None
+        return node
+
+
+class _ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+class AsgiApp:
+    """An ASGI 3 application around one handler (usually a Router)."""
+
+    def __init__(self, handler: Handler, *, body_limit_bytes: int = BODY_LIMIT_BYTES) -> None:
+        self._handler = handler
+        self._body_limit_bytes = body_limit_bytes
+        self._log = structlog.get_logger("skytrail.asgi")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = _request_of(scope)
+        try:
+            reply = await self._reply_to(request, receive)
+        except _ClientGone:
+            return
+        if isinstance(reply, StreamResponse):
+            await self._stream(request, reply, receive, send)
+            return
+        await send(_start(reply, len(reply.body)))
+        body = b"" if request.method == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
+
+    async def _reply_to(self, request: Request, receive: Receive) -> Reply:
+        try:
+            request.body = await self._read_body(request, receive)
+            return await self._handler(request)
+        except HttpError as error:
+            return text_reply(error.text, error.status, error.headers)
+        except _ClientGone:
+            raise
+        except Exception:  # The task boundary of one request: logged once, answered.
+            self._log.exception("request_failed", method=request.method, path=request.path)
+            return text_reply("Internal error; the server's log has the details", 500)
+
+    async def _read_body(self, request: Request, receive: Receive) -> bytes:
+        limit = self._body_limit_bytes
+        declared = request.headers.get("content-length", "0")
+        if not declared.isascii() or not declared.isdigit():
+            raise HttpError(400, "Content-Length is not a number")
+        if int(declared) > limit:
+            raise HttpError(413, f"Body of {declared} bytes exceeds the limit of {limit} bytes")
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientGone
+            body += cast("bytes", message.get("body", b""))
+            if len(body) > limit:
+                raise HttpError(413, f"Body exceeds the limit of {limit} bytes")
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    async def _stream(
+        self, request: Request, reply: StreamResponse, receive: Receive, send: Send
+    ) -> None:
+        """Send chunks until they end or the client leaves, whichever is first."""
+        await send(_start(reply, None))
+        sender = asyncio.ensure_future(self._send_chunks(request, reply, send))
+        leaver = asyncio.ensure_future(_wait_disconnect(receive))
+        try:
+            await asyncio.wait((sender, leaver), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sender, leaver):
+                task.cancel()
+            await asyncio.gather(sender, leaver, return_exceptions=True)
+
+    async def _send_chunks(self, request: Request, reply: StreamResponse, send: Send) -> None:
+        chunks = cast("_Closable", reply.chunks) if hasattr(reply.chunks, "aclose") else None
+        try:
+            if chunks is None:
+                await _send_all(reply.chunks, send)
+            else:
+                async with aclosing(chunks):
+                    await _send_all(reply.chunks, send)
+        except OSError:
+            return
+        except Exception:  # The task boundary of one stream: logged once, connection ends.
+            self._log.exception("stream_failed", path=request.path)
+        await send({"type": "http.response.body", "body": b""})
+
+
+class _Closable:
+    """What ``aclosing`` needs of an asynchronous generator."""
+
+    async def aclose(self) -> None:
+        raise NotImplementedError
+
+
+async def _send_all(chunks: AsyncIterator[bytes], send: Send) -> None:
+    async for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def _wait_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _start(reply: Reply, length: int | None) -> Message:
+    headers = [(b"content-type", reply.content_type.encode("latin-1"))]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
+
+
+def _request_of(scope: Scope) -> Request:
+    raw_path = cast("bytes | None", scope.get("raw_path")) or str(scope["path"]).encode()
+    path = raw_path.decode("latin-1").partition("?")[0]
+    client = cast("tuple[str, int] | None", scope.get("client"))
+    return Request(
+        method=str(scope["method"]),
+        path=path,
+        segments=tuple(unquote(part) for part in _parts(path)),
+        query_all=_query(cast("bytes", scope.get("query_string", b""))),
+        headers={
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in cast("list[tuple[bytes, bytes]]", scope["headers"])
+        },
+        client=client[0] if client else "",
+    )
+
+
+def _parts(path: str) -> Iterator[str]:
+    return (part for part in path.split("/") if part)
+
+
+def _query(text: bytes) -> dict[str, tuple[str, ...]]:
+    if not text:
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True):
+        found[name] = (*found.get(name, ()), value)
+    return found

@@ -1,0 +1,155 @@
+"""Listening sockets and the HTTP server around an ASGI application.
+
+One server may hold several sockets, so the API answers on TCP and on a Unix socket alike; a Unix
+socket reaches across network namespaces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import uvicorn
+from uvicorn._types import ASGIApplication
+
+from skytrail.runtime.asgi import AsgiApp
+
+BACKLOG: Final = 1024
+SHUTDOWN_S: Final = 2
+"""How long open replies (watch streams) may go on after the stop request."""
+CONNECTIONS_COUNT_MAX: Final = 4096
+KEEP_ALIVE_S: Final = 75
+
+
+class AddressInUse(OSError):
+    """Another process listens there."""
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket (port 0 picks one); raises AddressInUse with the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        message = f"cannot listen on {host} port {port}: {error.strerror}"
+        raise AddressInUse(error.errno, message) from error
+    listener.setblocking(False)
+    return listener
+
+
+def listen_unix(path: str | Path, *, mode: int = 0o660) -> socket.socket:
+    """Return a listening Unix stream socket, replacing the leftover of a dead process.
+
+    Creates the parent folder. Raises AddressInUse when a live process listens there, and
+    OSError when the path is something else than a socket.
+    """
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftover(place)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Bind with closed rights, then open them: no moment in which anybody may connect.
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(place))
+        finally:
+            os.umask(mask)
+        place.chmod(mode)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {place}: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _remove_leftover(place: Path) -> None:
+    try:
+        kind = place.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        message = f"{place} exists and is not a socket; remove it or choose another path"
+        raise OSError(message)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(place))
+        except (ConnectionRefusedError, FileNotFoundError):
+            place.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass
+    message = f"another process listens on {place}"
+    raise AddressInUse(message)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: the daemon owns the signals."""
+
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._when_ready = when_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._when_ready is not None:
+            self._when_ready()
+
+
+async def serve(
+    app: AsgiApp,
+    sockets: Sequence[socket.socket],
+    *,
+    when_ready: Callable[[], None] | None = None,
+) -> None:
+    """Serve until cancelled; then stop accepting, end open replies within two seconds, return.
+
+    ``when_ready`` is called once, when connections are accepted. Unix socket files are removed.
+    """
+    config = uvicorn.Config(
+        app=cast("ASGIApplication", app),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        limit_concurrency=CONNECTIONS_COUNT_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        backlog=BACKLOG,
+    )
+    server = _Server(config, when_ready)
+    paths = [Path(name) for name in map(_unix_path, sockets) if name]
+    running = asyncio.ensure_future(server.serve(sockets=list(sockets)))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await running
+        raise
+    finally:
+        for listener in sockets:
+            listener.close()
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+def _unix_path(listener: socket.socket) -> str:
+    if listener.family != socket.AF_UNIX:
+        return ""
+    return cast("str", listener.getsockname())

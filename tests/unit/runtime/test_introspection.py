@@ -1,0 +1,154 @@
+"""Introspection over a real Unix socket, read by the same function the command line uses."""
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+import msgspec
+import pytest
+
+from skytrail.runtime.introspection import (
+    Introspection,
+    IntrospectionFailed,
+    read_page,
+    read_table,
+    serve_unix,
+)
+from skytrail.runtime.metrics import Sample
+from skytrail.runtime.server import AddressInUse, listen_tcp, listen_unix
+
+
+@dataclass(frozen=True)
+class Row:
+    vrf: str
+    address: IPv4Address
+
+
+ROWS = [Row("red", IPv4Address("10.0.0.1")), Row("blue", IPv4Address("10.0.0.1"))]
+
+
+@contextlib.asynccontextmanager
+async def served(path, introspection):
+    ready = asyncio.Event()
+    server = asyncio.create_task(serve_unix(path, introspection, when_ready=ready.set))
+    try:
+        async with asyncio.timeout(10):
+            await ready.wait()
+            yield
+    finally:
+        server.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await server
+
+
+def read_from(path, introspection, read):
+    async def scenario():
+        async with served(path, introspection):
+            return await asyncio.to_thread(read)
+
+    return asyncio.run(scenario())
+
+
+def test_table_rows_come_back_as_json(tmp_path):
+    path = tmp_path / "s"
+
+    rows = read_from(path, Introspection({"fib": lambda: ROWS}), lambda: read_table(path, "fib"))
+
+    assert rows == [
+        {"vrf": "red", "address": "10.0.0.1"},
+        {"vrf": "blue", "address": "10.0.0.1"},
+    ]
+
+
+def test_columns_filter_and_limit_bounds_the_rows(tmp_path):
+    path = tmp_path / "s"
+    pages = Introspection({"fib": lambda: ROWS})
+
+    def read():
+        return (
+            read_table(path, "fib", where={"vrf": "blue"}),
+            read_table(path, "fib", limit=1),
+            msgspec.json.decode(read_page(path, "/introspect/fib?limit=1"))["total"],
+        )
+
+    blue, limited, total = read_from(path, pages, read)
+
+    assert [row["vrf"] for row in blue] == ["blue"]
+    assert [row["vrf"] for row in limited] == ["red"]
+    assert total == 2
+
+
+def test_unknown_table_names_the_known_ones(tmp_path):
+    path = tmp_path / "s"
+
+    with pytest.raises(IntrospectionFailed, match="known tables: fib"):
+        read_from(path, Introspection({"fib": lambda: ROWS}), lambda: read_table(path, "rib"))
+
+
+def test_health_is_503_and_names_what_is_unmet(tmp_path):
+    path = tmp_path / "s"
+    pages = Introspection({}, health=lambda: ["config-api"])
+
+    body = read_from(path, pages, lambda: read_page(path, "/healthz"))
+
+    assert msgspec.json.decode(body) == {"healthy": False, "unmet": ["config-api"]}
+
+
+def test_metrics_are_prometheus_text(tmp_path):
+    path = tmp_path / "s"
+    pages = Introspection({}, metrics=lambda: [Sample("drops_total", 3, {"reason": 'a"b'})])
+
+    text = read_from(path, pages, lambda: read_page(path, "/metrics")).decode()
+
+    assert '# TYPE drops_total counter\ndrops_total{reason="a\\"b"} 3\n' in text
+    assert "process_resident_memory_bytes" in text
+
+
+def test_missing_daemon_is_one_clear_error(tmp_path):
+    with pytest.raises(IntrospectionFailed, match="is the daemon running"):
+        read_table(tmp_path / "none", "fib")
+
+
+def test_socket_file_is_removed_at_the_end(tmp_path):
+    path = tmp_path / "s"
+
+    read_from(path, Introspection({}), lambda: read_page(path, "/healthz"))
+
+    assert not path.exists()
+
+
+def test_leftover_socket_of_a_dead_process_is_replaced(tmp_path):
+    path = tmp_path / "s"
+    listen_unix(path).close()
+    assert path.exists()
+
+    listener = listen_unix(path)
+
+    listener.close()
+
+
+def test_living_listener_is_not_replaced(tmp_path):
+    path = tmp_path / "s"
+
+    with listen_unix(path), pytest.raises(AddressInUse, match="another process listens"):
+        listen_unix(path)
+
+
+def test_ordinary_file_is_never_removed(tmp_path):
+    path = tmp_path / "s"
+    path.write_text("precious", encoding="utf-8")
+
+    with pytest.raises(OSError, match="not a socket"):
+        listen_unix(path)
+    assert path.read_text(encoding="utf-8") == "precious"
+
+
+def test_taken_tcp_port_is_named():
+    with listen_tcp("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+
+        with pytest.raises(AddressInUse, match=f"127.0.0.1 port {port}"):
+            listen_tcp("127.0.0.1", port)
+    assert listener.family == socket.AF_INET
