@@ -134,9 +134,12 @@ def test_decision_records_are_numbered_once():
 def test_documents_link_only_to_files_that_exist():
     broken = []
     for path in tracked_files("*.md"):
-        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
-            if "://" not in target and not (path.parent / target).exists():
-                broken.append(f"{path.relative_to(ROOT)} -> {target}")
+        targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text())
+        broken.extend(
+            f"{path.relative_to(ROOT)} -> {target}"
+            for target in targets
+            if "://" not in target and not (path.parent / target).exists()
+        )
 
     assert broken == []
 
