@@ -32,7 +32,7 @@ class ModelError(ValueError):
 def decode_object(type_name: str, wire: Mapping[str, object] | bytes) -> ConfigObject:
     """The typed object of a wire mapping or its JSON; raises `ModelError`.
 
-    Nulls count as absent at every depth, unknown keys are ignored, and scalars given as text
+    Nulls and empty lists count as absent at every depth, unknown keys are ignored, and scalars given as text
     ("24", "true") are accepted, as clients of the compatible API send all three.
     """
     object_class = OBJECT_CLASSES.get(type_name)
@@ -43,7 +43,7 @@ def decode_object(type_name: str, wire: Mapping[str, object] | bytes) -> ConfigO
         try:
             return msgspec.convert(mapping, object_class, strict=False)
         except msgspec.ValidationError:
-            # Nulls inside lists' places are rare in stored objects, so pruning comes second.
+            # Stored objects rarely hold nulls in the place of lists, so pruning comes second.
             return msgspec.convert(prune(mapping), object_class, strict=False)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ModelError(f"{type_name}: {error}") from error
@@ -56,14 +56,21 @@ def encode_object(config_object: ConfigObject) -> dict[str, object]:
 
 
 def prune(value: object) -> object:
-    """A copy without mapping entries that are null, at every depth; nulls in lists go too."""
+    """A copy without nulls and without empty lists in mappings, at every depth.
+
+    Both mean "not given" to clients of the compatible API, whatever the field's type.
+    """
     if isinstance(value, Mapping):
         mapping = cast("Mapping[object, object]", value)
-        return {key: prune(item) for key, item in mapping.items() if item is not None}
+        return {key: prune(item) for key, item in mapping.items() if not _is_absent(item)}
     if isinstance(value, list | tuple):
         items = cast("list[object]", value)
         return [prune(item) for item in items if item is not None]
     return value
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or (isinstance(value, list | tuple) and not value)
 
 
 def _parse(wire: Mapping[str, object] | bytes) -> object:

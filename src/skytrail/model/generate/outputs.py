@@ -1,0 +1,45 @@
+"""Which files are generated from the schema, and which of them are not up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from skytrail.model.generate.build import build_catalog
+from skytrail.model.generate.catalog_code import catalog_modules
+from skytrail.model.generate.names import names_module
+from skytrail.model.generate.structs import objects_module, types_module
+from skytrail.model.meta import load_schema
+
+CODE = "src/skytrail/model/generated"
+REFERENCE = "docs/reference"
+# Whole folders of generated files: what else is in them is stale.
+OWNED = ((CODE, "*.py"), (REFERENCE, "*.md"))
+
+
+def generated_files(schema_directory: Path) -> dict[str, str]:
+    """Path below the repository root -> content, for everything the schema determines."""
+    catalog = build_catalog(load_schema(schema_directory))
+    modules = {
+        "__init__": "",
+        "types": types_module(catalog),
+        "objects": objects_module(catalog),
+        "names": names_module(catalog),
+        **catalog_modules(catalog),
+    }
+    return {f"{CODE}/{name}.py": text for name, text in modules.items()}
+
+
+def stale_files(files: Mapping[str, str], root: Path) -> list[str]:
+    """Paths whose content on disk differs, is missing, or that are no longer generated."""
+    changed = [name for name, text in files.items() if _content(root / name) != text]
+    present = (
+        path.relative_to(root).as_posix()
+        for folder, pattern in OWNED
+        for path in sorted((root / folder).glob(pattern))
+    )
+    return changed + [name for name in present if name not in files]
+
+
+def _content(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
