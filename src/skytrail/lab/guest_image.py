@@ -41,7 +41,7 @@ APPLETS = (
     "arping awk cat cut dd echo false grep head hostname httpd ifconfig insmod ip kill ls mkdir mount nc "
     "netstat nslookup ping ping6 poweroff printf ps readlink sed seq sh sleep stty sync timeout true "
     "udhcpc uname wget"
-).split()
+)
 
 _INIT = r"""#!/bin/sh
 export PATH=/bin HOME=/
@@ -162,7 +162,7 @@ def initramfs(busybox: bytes, modules: Path) -> bytes:
     archive.add_device("dev/ttyS0", major=4, minor=64)
     archive.add_device("dev/null", major=1, minor=3)
     archive.add_file("bin/busybox", busybox, executable=True)
-    for applet in APPLETS:
+    for applet in APPLETS.split():
         archive.add_symlink(f"bin/{applet}", "busybox")
     for name in present:
         archive.add_file(f"modules/{Path(name).name}", (modules / name).read_bytes())
@@ -244,7 +244,9 @@ def _download_and_unpack(package: str, scratch: Path) -> Path:
     _run(["apt-get", "download", "-o", "APT::Sandbox::User=root", package], scratch)
     archives = sorted(scratch.glob("*.deb"))
     if len(archives) != 1:
-        raise GuestImageError(f"apt-get download {package} left {len(archives)} files, expected one")
+        raise GuestImageError(
+            f"apt-get download {package} left {len(archives)} files, expected one"
+        )
     unpacked = scratch / "root"
     _run(["dpkg-deb", "-x", str(archives[0]), str(unpacked)], scratch)
     return unpacked

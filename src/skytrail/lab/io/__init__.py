@@ -1,0 +1,1 @@
+"""Effects of the lab: namespaces, links, processes, sockets and guests."""

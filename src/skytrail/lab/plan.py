@@ -1,0 +1,148 @@
+"""Names and addresses a lab uses, computed from its topology alone. Pure.
+
+Underlay: each host, and each controller, has a /24 of its own behind the underlay router, so that
+two hosts are never neighbours. With the default range 198.18.0.0/15, host *i* (from 1) lives in
+198.18.*i*.0/24 and controller *j* in 198.19.*j*.0/24; the router has .1 and the node .2.
+Everything sits in network namespaces called ``<lab>-<name>``: labs never meet, even when they use
+the same addresses.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from itertools import islice
+from pathlib import Path
+
+from skytrail.lab.topology import Topology
+
+UNDERLAY_IFNAME = "underlay0"
+WORKLOAD_IFNAME = "eth0"
+ROUTER = "underlay"
+IFNAME_LENGTH_MAX = 15
+
+
+class NodeKind(enum.Enum):
+    CONTROLLER = "controller"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A controller or a compute host on the underlay."""
+
+    name: str
+    kind: NodeKind
+    namespace: str
+    address: IPv4Address
+    gateway: IPv4Address
+    network: IPv4Network
+    router_ifname: str
+    """The underlay router's end of the node's link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    lab: str
+    router_namespace: str
+    mtu_bytes: int
+    nodes: tuple[Node, ...]
+
+    @property
+    def controllers(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.kind is NodeKind.CONTROLLER)
+
+    @property
+    def hosts(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.kind is NodeKind.HOST)
+
+    def node(self, name: str) -> Node:
+        """Return the node; ``KeyError`` listing the known ones."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        known = ", ".join(node.name for node in self.nodes)
+        raise KeyError(f"no host or controller {name!r} in this lab; known: {known}")
+
+    def namespace_of(self, name: str) -> str:
+        return f"{self.lab}-{name}"
+
+
+def plan(topology: Topology, lab: str) -> Plan:
+    """Lay the topology out under the lab's name."""
+    hosts_half, controllers_half = islice(topology.underlay.network.subnets(new_prefix=16), 2)
+    nodes = [
+        _node(lab, controller.name, NodeKind.CONTROLLER, controllers_half, number)
+        for number, controller in enumerate(topology.controllers, start=1)
+    ]
+    nodes += [
+        _node(lab, host.name, NodeKind.HOST, hosts_half, number)
+        for number, host in enumerate(topology.hosts, start=1)
+    ]
+    return Plan(
+        lab=lab,
+        router_namespace=f"{lab}-{ROUTER}",
+        mtu_bytes=topology.underlay.mtu_bytes,
+        nodes=tuple(nodes),
+    )
+
+
+def _node(lab: str, name: str, kind: NodeKind, half: IPv4Network, number: int) -> Node:
+    network = IPv4Network((int(half.network_address) + (number << 8), 24))
+    return Node(
+        name=name,
+        kind=kind,
+        namespace=f"{lab}-{name}",
+        address=network[2],
+        gateway=network[1],
+        network=network,
+        router_ifname=f"{kind.value[0]}{number}",
+    )
+
+
+def tap_ifname(port_uuid: str) -> str:
+    """Name of a port's interface on its host, as hypervisors derive it from the port's uuid."""
+    return f"tap{port_uuid}"[: IFNAME_LENGTH_MAX - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where a lab keeps its files; everything below ``root`` belongs to this lab alone."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        return self.root / "lab.json"
+
+    @property
+    def processes(self) -> Path:
+        return self.root / "processes"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def api_socket(self) -> Path:
+        return self.root / "api.sock"
+
+    def introspect_socket(self, process: str) -> Path:
+        return self.root / f"{process}.introspect"
+
+    def plug_socket(self, host: str) -> Path:
+        return self.root / f"{host}.plug"
+
+    def agent_state(self, host: str) -> Path:
+        return self.root / "agents" / host
+
+    def endpoint(self, name: str) -> Path:
+        return self.root / "endpoints" / name
+
+    def console_socket(self, guest: str) -> Path:
+        return self.root / f"{guest}.console"

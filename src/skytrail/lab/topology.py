@@ -1,0 +1,345 @@
+"""The lab's topology file: what exists, where, and what should reach what. Pure.
+
+A topology is strict YAML: unknown keys, names used twice and dangling references are errors, and
+all of them are reported at once, each naming the file, the entry and the fix. The addresses of the
+underlay follow from the order of the entries (see ``plan``), never from the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from typing import TypeVar
+
+import yaml
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,22}[a-z0-9]|[a-z]")
+NODES_COUNT_MAX = 250
+"""Hosts, and separately controllers: each takes a /24 of its half of the underlay range."""
+MTU_DEFAULT_BYTES = 1600
+UNDERLAY_DEFAULT = IPv4Network("198.18.0.0/15")
+"""The range RFC 2544 sets aside for tests of interconnected devices."""
+PROTOCOLS = ("icmp", "icmp6", "tcp", "udp")
+
+
+class TopologyError(Exception):
+    """The file is not a valid topology; the text has one line for each fault."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Underlay:
+    network: IPv4Network = UNDERLAY_DEFAULT
+    mtu_bytes: int = MTU_DEFAULT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A network namespace with one veth, plugged as the port ``port``."""
+
+    name: str
+    host: str
+    port: tuple[str, ...]
+    """Fully qualified name of its virtual-machine-interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A virtual machine in software emulation on a tap, plugged as the port ``port``."""
+
+    name: str
+    host: str
+    port: tuple[str, ...]
+    memory_mib: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What one probe between two workloads must give."""
+
+    source: str
+    destination: str
+    protocol: str = "icmp"
+    port: int = 0
+    reply: bool = True
+    reason: str | None = None
+    """Name of the drop reason that must be seen, when ``reply`` is False; None accepts any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    name: str
+    controllers: tuple[Controller, ...]
+    hosts: tuple[Host, ...]
+    workloads: tuple[Workload, ...] = ()
+    guests: tuple[Guest, ...] = ()
+    underlay: Underlay = field(default_factory=Underlay)
+    provision: str | None = None
+    """A Python program, relative to the file, that fills the controller before ports are plugged."""
+    expect: tuple[Expectation, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Workload | Guest, ...]:
+        return (*self.workloads, *self.guests)
+
+    def endpoint(self, name: str) -> Workload | Guest:
+        """Return the workload or guest; ``KeyError`` listing the known ones."""
+        for endpoint in self.endpoints:
+            if endpoint.name == name:
+                return endpoint
+        known = ", ".join(endpoint.name for endpoint in self.endpoints) or "none"
+        raise KeyError(f"no workload or guest {name!r} in this lab; known: {known}")
+
+
+def parse(text: str, source: str) -> Topology:
+    """Read a topology; ``source`` names the file in errors. :class:`TopologyError`."""
+    try:
+        document: object = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TopologyError([f"{source}: not YAML: {' '.join(str(error).split())}"]) from error
+    reader = _Reader(source)
+    topology = _topology(reader, document)
+    if reader.faults:
+        raise TopologyError(reader.faults)
+    return topology
+
+
+class _Reader:
+    """Collects faults while values are taken out of the document."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.faults: list[str] = []
+
+    def fault(self, place: str, text: str) -> None:
+        self.faults.append(f"{self.source}: {place}: {text}")
+
+    def mapping(self, place: str, value: object, keys: Sequence[str]) -> Mapping[str, object]:
+        if not isinstance(value, Mapping):
+            self.fault(place, f"expected a mapping with {', '.join(keys)}")
+            return {}
+        for key in value:
+            if key not in keys:
+                self.fault(place, f"unknown key {key!r}; known keys: {', '.join(keys)}")
+        return value
+
+    def sequence(self, place: str, value: object) -> Sequence[object]:
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            self.fault(place, "expected a list")
+            return ()
+        return value
+
+    def name(self, place: str, value: object) -> str:
+        if isinstance(value, str) and NAME.fullmatch(value):
+            return value
+        self.fault(
+            place, f"{value!r} is not a name: use 1-24 of a-z, 0-9 and -, starting with a letter"
+        )
+        return ""
+
+    def integer(self, place: str, value: object, low: int, high: int) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        self.fault(place, f"{value!r} must be a whole number from {low} to {high}")
+        return low
+
+    def port_name(self, place: str, value: object) -> tuple[str, ...]:
+        parts = value.split(":") if isinstance(value, str) else value
+        if isinstance(parts, list) and len(parts) > 1 and all(map(_is_text, parts)):
+            return tuple(str(part) for part in parts)
+        self.fault(
+            place,
+            f"{value!r} is not a fully qualified name: "
+            "write domain:project:port, as in default-domain:red:web1",
+        )
+        return ("",)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+_TOP_KEYS = (
+    "name", "underlay", "controllers", "hosts", "workloads", "guests", "provision", "expect",
+)  # fmt: skip
+
+
+def _topology(reader: _Reader, document: object) -> Topology:
+    top = reader.mapping("file", document, _TOP_KEYS)
+    hosts = _nodes(reader, "hosts", top.get("hosts"), Host)
+    controllers = _nodes(reader, "controllers", top.get("controllers", ["control1"]), Controller)
+    host_names = [host.name for host in hosts]
+    workloads = [
+        _workload(reader, f"workloads[{index}]", entry, host_names)
+        for index, entry in enumerate(reader.sequence("workloads", top.get("workloads")))
+    ]
+    guests = [
+        _guest(reader, f"guests[{index}]", entry, host_names)
+        for index, entry in enumerate(reader.sequence("guests", top.get("guests")))
+    ]
+    endpoints = [*workloads, *guests]
+    _unique(reader, "name", [node.name for node in (*hosts, *controllers, *endpoints)])
+    _unique(reader, "port", [":".join(endpoint.port) for endpoint in endpoints])
+    provision = top.get("provision")
+    if provision is not None and not isinstance(provision, str):
+        reader.fault("provision", "expected the path of a Python program")
+        provision = None
+    return Topology(
+        name=reader.name("name", top.get("name")),
+        controllers=controllers,
+        hosts=hosts,
+        workloads=tuple(workloads),
+        guests=tuple(guests),
+        underlay=_underlay(reader, top.get("underlay")),
+        provision=provision,
+        expect=_expectations(reader, top.get("expect"), [e.name for e in endpoints]),
+    )
+
+
+def _underlay(reader: _Reader, value: object) -> Underlay:
+    if value is None:
+        return Underlay()
+    entry = reader.mapping("underlay", value, ("network", "mtu"))
+    network = UNDERLAY_DEFAULT
+    if "network" in entry:
+        try:
+            network = IPv4Network(str(entry["network"]))
+        except ValueError as error:
+            reader.fault("underlay.network", f"{error}; write an IPv4 range of /15 or larger")
+        if network.prefixlen > 15:
+            reader.fault("underlay.network", f"{network} is too small; /15 or larger is needed")
+    mtu = reader.integer("underlay.mtu", entry.get("mtu", MTU_DEFAULT_BYTES), 1280, 9200)
+    return Underlay(network=network, mtu_bytes=mtu)
+
+
+NodeT = TypeVar("NodeT", Host, Controller)
+
+
+def _nodes(
+    reader: _Reader, place: str, value: object, node_type: Callable[[str], NodeT]
+) -> tuple[NodeT, ...]:
+    entries = reader.sequence(place, value)
+    if not entries:
+        reader.fault(place, "at least one is needed")
+    if len(entries) > NODES_COUNT_MAX:
+        reader.fault(place, f"{len(entries)} entries; at most {NODES_COUNT_MAX} fit the underlay")
+    nodes: list[NodeT] = []
+    for index, entry in enumerate(entries):
+        where = f"{place}[{index}]"
+        if isinstance(entry, str):
+            nodes.append(node_type(reader.name(where, entry)))
+        else:
+            keys = reader.mapping(where, entry, ("name",))
+            nodes.append(node_type(reader.name(f"{where}.name", keys.get("name"))))
+    return tuple(nodes)
+
+
+def _workload(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Workload:
+    entry = reader.mapping(place, value, ("name", "host", "port"))
+    name, host, port = _endpoint(reader, place, entry, hosts)
+    return Workload(name=name, host=host, port=port)
+
+
+def _guest(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Guest:
+    entry = reader.mapping(place, value, ("name", "host", "port", "memory_mib"))
+    name, host, port = _endpoint(reader, place, entry, hosts)
+    memory = reader.integer(f"{place}.memory_mib", entry.get("memory_mib", 128), 96, 4096)
+    return Guest(name=name, host=host, port=port, memory_mib=memory)
+
+
+def _endpoint(
+    reader: _Reader, place: str, entry: Mapping[str, object], hosts: Sequence[str]
+) -> tuple[str, str, tuple[str, ...]]:
+    name = reader.name(f"{place}.name", entry.get("name"))
+    host = entry.get("host")
+    if host not in hosts:
+        reader.fault(
+            f"{place}.host",
+            f"{host!r} is not in hosts; known hosts: {', '.join(hosts) or 'none'}",
+        )
+        host = ""
+    return name, str(host), reader.port_name(f"{place}.port", entry.get("port"))
+
+
+def _unique(reader: _Reader, what: str, values: Sequence[str]) -> None:
+    for value in sorted({value for value in values if value and values.count(value) > 1}):
+        reader.fault(what, f"{value!r} is used {values.count(value)} times; it must be unique")
+
+
+_EXPECT_KEYS = ("from", "to", "protocol", "port", "reply", "reason")
+
+
+def _expectations(
+    reader: _Reader, value: object, endpoints: Sequence[str]
+) -> tuple[Expectation, ...]:
+    """Expand every (from, to) pair of every entry; one pair may be stated only once a probe."""
+    expanded: dict[tuple[str, str, str, int], Expectation] = {}
+    for index, raw in enumerate(reader.sequence("expect", value)):
+        place = f"expect[{index}]"
+        entry = reader.mapping(place, raw, _EXPECT_KEYS)
+        protocol, port = _probe(reader, place, entry)
+        reply, reason = entry.get("reply", True), entry.get("reason")
+        if not isinstance(reply, bool):
+            reader.fault(f"{place}.reply", f"{reply!r} must be true or false")
+        if reason is not None and (reply or not isinstance(reason, str)):
+            reader.fault(f"{place}.reason", "a drop reason's name goes with reply: false only")
+        for source in _names(reader, f"{place}.from", entry.get("from"), endpoints):
+            for destination in _names(reader, f"{place}.to", entry.get("to"), endpoints):
+                if source == destination:
+                    continue
+                expectation = Expectation(
+                    source=source,
+                    destination=destination,
+                    protocol=protocol,
+                    port=port,
+                    reply=bool(reply),
+                    reason=str(reason) if reason is not None else None,
+                )
+                key = (source, destination, protocol, port)
+                if expanded.setdefault(key, expectation) != expectation:
+                    reader.fault(
+                        place, f"{source} to {destination} {protocol} is already stated otherwise"
+                    )
+    return tuple(expanded.values())
+
+
+def _probe(reader: _Reader, place: str, entry: Mapping[str, object]) -> tuple[str, int]:
+    protocol = entry.get("protocol", "icmp")
+    if protocol not in PROTOCOLS:
+        reader.fault(f"{place}.protocol", f"{protocol!r} is not one of {', '.join(PROTOCOLS)}")
+        protocol = "icmp"
+    if protocol in {"tcp", "udp"}:
+        return str(protocol), reader.integer(f"{place}.port", entry.get("port"), 1, 65535)
+    if "port" in entry:
+        reader.fault(f"{place}.port", f"{protocol} has no port")
+    return str(protocol), 0
+
+
+def _names(reader: _Reader, place: str, value: object, endpoints: Sequence[str]) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not values:
+        reader.fault(place, "expected a workload's name or a list of them")
+        return ()
+    for name in values:
+        if name not in endpoints:
+            reader.fault(
+                place, f"{name!r} is no workload or guest; known: {', '.join(endpoints) or 'none'}"
+            )
+    return tuple(str(name) for name in values if name in endpoints)
