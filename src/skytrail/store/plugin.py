@@ -12,19 +12,27 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class Compacted(Exception):  # noqa: N818 - a state of the log, named as etcd names it
+class Compacted(Exception):
     """The asked revision has been discarded; read a snapshot and watch from its revision."""
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - a condition, answered with 503
+class StoreUnavailable(Exception):
     """The back end cannot take the operation now; retrying later may succeed."""
 
 
-class PoolExhausted(Exception):  # noqa: N818
+class StoreDamaged(StoreUnavailable):
+    """The stored bytes cannot be trusted; restore a backup. Retrying does not help."""
+
+
+class LeaseLost(Exception):
+    """The lease ran out or was released; whatever it guarded may have another holder."""
+
+
+class PoolExhausted(Exception):
     """No free number is left in the pool's range."""
 
 
-class AlreadyAllocated(Exception):  # noqa: N818
+class AlreadyAllocated(Exception):
     """The wanted number belongs to another owner."""
 
     def __init__(self, pool: str, value: int, owner: str) -> None:
@@ -92,18 +100,34 @@ class Batch:
 
 
 class Lease(Protocol):
-    async def keep_alive(self) -> None: ...
-    async def release(self) -> None: ...
+    async def keep_alive(self) -> None:
+        """Extend it by its whole time to live; raises LeaseLost when it has run out."""
+        ...
+
+    async def release(self) -> None:
+        """End it now, so that a waiting candidate need not wait for its end."""
+        ...
 
 
 class ConfigStore(Protocol):
-    """Every method may raise StoreUnavailable. Revisions are 64-bit, start at 1, total order."""
+    """Every method may raise StoreUnavailable. Revisions are 64-bit, start at 1, total order.
+
+    Reading at a revision raises Compacted when it is discarded, ValueError when it is to come.
+    A StoreUnavailable from a write leaves open whether it happened; read before trying again.
+    """
 
     async def get(self, key: str, revision: int | None = None) -> KeyValue | None: ...
 
     async def range(
-        self, prefix: str, *, start: str | None = None, limit: int = 500, revision: int | None = None
-    ) -> Page: ...
+        self,
+        prefix: str,
+        *,
+        start: str | None = None,
+        limit: int = 500,
+        revision: int | None = None,
+    ) -> Page:
+        """Return keys of the prefix from ``start`` on, in order, as they were at ``revision``."""
+        ...
 
     async def transact(
         self,
@@ -111,29 +135,50 @@ class ConfigStore(Protocol):
         then: Sequence[Operation],
         otherwise: Sequence[Operation] = (),
     ) -> TransactionResult:
-        """The only write path. Durable when it returns (group commit)."""
+        """The only write path. Durable when it returns (group commit).
+
+        A transaction that changes something is one revision; one that does not (a failed
+        compare without ``otherwise``, deletes of absent keys) returns the current revision.
+        Raises ValueError for a key named twice in a branch and for values over the bound.
+        """
         ...
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Batch]:
-        """Yield every batch with revision >= from_revision, in order; raises Compacted."""
+        """Yield every batch with revision >= from_revision, in order; raises Compacted.
+
+        Batches hold only changes under the prefix; those without any are left out.
+        """
         ...
 
     async def allocate(
         self, pool: str, low: int, high: int, owner: str, want: int | None = None
     ) -> int:
-        """Return a number in low..high nobody else owns; raises PoolExhausted, AlreadyAllocated."""
+        """Return a number in low..high nobody else owns; raises PoolExhausted, AlreadyAllocated.
+
+        The lowest free one, or ``want``, which its present owner gets again. The allocation is
+        the key ``/a/<pool>/<number>`` with the owner as value: transactions may move it too.
+        """
         ...
 
-    async def free(self, pool: str, value: int, owner: str) -> None: ...
+    async def free(self, pool: str, value: int, owner: str) -> None:
+        """Give a number back; nothing happens when it is free, AlreadyAllocated if not ours."""
+        ...
 
     async def lease(self, ttl_s: float) -> Lease: ...
 
     def elect(self, name: str, lease: Lease) -> AbstractAsyncContextManager[None]:
-        """Wait for leadership of ``name``; held until exit or lease loss."""
+        """Wait for leadership of ``name``; held until exit or lease loss.
+
+        The body is cancelled and LeaseLost raised when the lease runs out; keep it alive.
+        """
         ...
 
     async def revision(self) -> int: ...
 
-    async def compact(self, revision: int) -> None: ...
+    async def compact(self, revision: int) -> None:
+        """Discard history up to and including this revision; current values stay."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Finish accepted writes, then refuse everything with StoreUnavailable."""
+        ...

@@ -1,0 +1,1 @@
+"""The stores: memory and SQLite, and what both need of asyncio."""
