@@ -59,8 +59,13 @@ def argument(key: str, value: object, indent: int) -> str:
 
 def wrapped(text: str, width: int) -> list[str]:
     """The text in pieces of at most `width` characters that join to exactly the text."""
-    lines = textwrap.wrap(text, width - 1, break_on_hyphens=False)
-    return [*(f"{line} " for line in lines[:-1]), lines[-1]]
+    parts: list[str] = []
+    while len(text) > width:
+        # The space before which a line ends stays with it; a word longer than a line is cut.
+        cut = text.rfind(" ", 0, width) + 1 or width
+        parts.append(text[:cut])
+        text = text[cut:]
+    return [*parts, text]
 
 
 def docstring(text: str, indent: int) -> str:

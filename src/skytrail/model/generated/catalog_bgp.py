@@ -418,11 +418,18 @@ TYPES: dict[str, ComplexType] = {
                     "inet-mvpn",
                     "inet6-vpn",
                 ),
+                description="Name of one address family, such as inet-vpn or e-vpn.",
             ),
         },
         family="bgp",
+        description="The BGP address families a session or router carries.",
     ),
-    "AttachmentAddressType": ComplexType(name="AttachmentAddressType", fields={}, family="bgp"),
+    "AttachmentAddressType": ComplexType(
+        name="AttachmentAddressType",
+        fields={},
+        family="bgp",
+        description="Address of a customer attachment; carries no fields.",
+    ),
     "AttachmentInfoType": ComplexType(
         name="AttachmentInfoType",
         fields={
@@ -430,12 +437,29 @@ TYPES: dict[str, ComplexType] = {
                 name="static",
                 type="ProtocolStaticType",
                 base="compound",
+                description="Routes configured by hand.",
             ),
-            "bgp": Field(name="bgp", type="ProtocolBgpType", base="compound"),
-            "ospf": Field(name="ospf", type="ProtocolOspfType", base="compound"),
-            "state": Field(name="state", type="string", base="string"),
+            "bgp": Field(
+                name="bgp",
+                type="ProtocolBgpType",
+                base="compound",
+                description="BGP session with the site.",
+            ),
+            "ospf": Field(
+                name="ospf",
+                type="ProtocolOspfType",
+                base="compound",
+                description="OSPF adjacency with the site.",
+            ),
+            "state": Field(
+                name="state",
+                type="string",
+                base="string",
+                description="Whether the protocol is up.",
+            ),
         },
         family="bgp",
+        description="How a customer site exchanges routes over its attachment.",
     ),
     "BGPaaSControlNodeZoneAttributes": ComplexType(
         name="BGPaaSControlNodeZoneAttributes",
@@ -448,9 +472,11 @@ TYPES: dict[str, ComplexType] = {
                     "primary",
                     "secondary",
                 ),
+                description="Primary or secondary session.",
             ),
         },
         family="bgp",
+        description="Which session of a BGP service a control node zone serves.",
     ),
     "BgpFamilyAttributes": ComplexType(
         name="BgpFamilyAttributes",
@@ -471,6 +497,7 @@ TYPES: dict[str, ComplexType] = {
                     "inet-mvpn",
                     "inet6-vpn",
                 ),
+                description="The family these settings are for.",
             ),
             "loop_count": Field(
                 name="loop_count",
@@ -479,11 +506,13 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=16,
+                description="How often our own AS may occur in a received path.",
             ),
             "prefix_limit": Field(
                 name="prefix_limit",
                 type="BgpPrefixLimit",
                 base="compound",
+                description="Limit on the number of prefixes the peer may send.",
             ),
             "default_tunnel_encap": Field(
                 name="default_tunnel_encap",
@@ -496,9 +525,11 @@ TYPES: dict[str, ComplexType] = {
                     "udp",
                     "vxlan",
                 ),
+                description="Encapsulations assumed for routes that name none.",
             ),
         },
         family="bgp",
+        description="Settings of one address family in a BGP session.",
     ),
     "BgpPeeringAttributes": ComplexType(
         name="BgpPeeringAttributes",
@@ -509,23 +540,34 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="The sessions of this peering.",
             ),
         },
         family="bgp",
+        description="Attributes of a peering between two BGP routers.",
     ),
     "BgpPrefixLimit": ComplexType(
         name="BgpPrefixLimit",
         fields={
-            "maximum": Field(name="maximum", type="integer", base="integer"),
+            "maximum": Field(
+                name="maximum",
+                type="integer",
+                base="integer",
+                description="Prefixes after which the session is closed; 0 means no limit.",
+            ),
             "idle_timeout": Field(
                 name="idle_timeout",
                 type="BgpPrefixLimitIdleTimeout",
                 base="integer",
                 minimum=0,
                 maximum=86400,
+                description=(
+                    "Seconds before a closed session is tried again; 0 waits for an operator."
+                ),
             ),
         },
         family="bgp",
+        description="Protection against a peer that sends too many prefixes.",
     ),
     "BgpRouterParams": ComplexType(
         name="BgpRouterParams",
@@ -535,15 +577,27 @@ TYPES: dict[str, ComplexType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="True keeps all of the router's sessions closed.",
             ),
-            "vendor": Field(name="vendor", type="string", base="string"),
-            "cluster_id": Field(name="cluster_id", type="integer", base="integer"),
+            "vendor": Field(
+                name="vendor",
+                type="string",
+                base="string",
+                description="Maker of the router; our own control nodes have a name of their own.",
+            ),
+            "cluster_id": Field(
+                name="cluster_id",
+                type="integer",
+                base="integer",
+                description="Route reflector cluster the router serves; 0 for a plain speaker.",
+            ),
             "autonomous_system": Field(
                 name="autonomous_system",
                 type="integer",
                 base="integer",
                 presence="required",
                 operations="CRU",
+                description="Autonomous system number of the router.",
             ),
             "identifier": Field(
                 name="identifier",
@@ -552,9 +606,10 @@ TYPES: dict[str, ComplexType] = {
                 presence="required",
                 operations="CRU",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="BGP identifier, an IPv4 address unique in the autonomous system.",
             ),
             "address": Field(
                 name="address",
@@ -563,9 +618,10 @@ TYPES: dict[str, ComplexType] = {
                 presence="required",
                 operations="CR",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Address the sessions use.",
             ),
             "port": Field(
                 name="port",
@@ -573,6 +629,7 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 operations="CRU",
                 default=179,
+                description="TCP port the router listens on.",
             ),
             "source_port": Field(
                 name="source_port",
@@ -580,6 +637,7 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 presence="system-only",
                 operations="CRU",
+                description="TCP port the router connects from; used by BGP as a service.",
             ),
             "hold_time": Field(
                 name="hold_time",
@@ -588,21 +646,25 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=65535,
+                description="Hold time in seconds the router offers.",
             ),
             "address_families": Field(
                 name="address_families",
                 type="AddressFamilies",
                 base="compound",
+                description="Families the router supports.",
             ),
             "auth_data": Field(
                 name="auth_data",
                 type="AuthenticationData",
                 base="compound",
+                description="Keys used for all sessions of the router.",
             ),
             "local_autonomous_system": Field(
                 name="local_autonomous_system",
                 type="integer",
                 base="integer",
+                description="Autonomous system shown to peers instead of the real one.",
             ),
             "router_type": Field(
                 name="router_type",
@@ -615,27 +677,31 @@ TYPES: dict[str, ComplexType] = {
                     "bgpaas-server",
                     "bgpaas-client",
                 ),
+                description="Role of the router.",
             ),
             "gateway_address": Field(
                 name="gateway_address",
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="IPv4 next hop announced to a tenant's BGP router.",
             ),
             "ipv6_gateway_address": Field(
                 name="ipv6_gateway_address",
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="IPv6 next hop announced to a tenant's BGP router.",
             ),
         },
         family="bgp",
+        description="Settings of one BGP speaker: a control node, a gateway or a tenant's router.",
     ),
     "BgpSession": ComplexType(
         name="BgpSession",
@@ -645,6 +711,7 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Identity of the session.",
             ),
             "attributes": Field(
                 name="attributes",
@@ -653,31 +720,41 @@ TYPES: dict[str, ComplexType] = {
                 is_list=True,
                 max_items=3,
                 presence="required",
+                description="Settings for each end; an entry without a router holds for both.",
             ),
         },
         family="bgp",
+        description="One BGP session between two routers.",
     ),
     "BgpSessionAttributes": ComplexType(
         name="BgpSessionAttributes",
         fields={
-            "bgp_router": Field(name="bgp_router", type="string", base="string"),
+            "bgp_router": Field(
+                name="bgp_router",
+                type="string",
+                base="string",
+                description="Router these settings are for; empty means both ends.",
+            ),
             "admin_down": Field(
                 name="admin_down",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="True keeps the session closed.",
             ),
             "passive": Field(
                 name="passive",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="True waits for the peer to connect.",
             ),
             "as_override": Field(
                 name="as_override",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Replace the peer's AS by our own in announced paths.",
             ),
             "hold_time": Field(
                 name="hold_time",
@@ -686,6 +763,7 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=65535,
+                description="Seconds without a message after which the session is closed.",
             ),
             "loop_count": Field(
                 name="loop_count",
@@ -694,28 +772,33 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=16,
+                description="How often our own AS may occur in a received path.",
             ),
             "local_autonomous_system": Field(
                 name="local_autonomous_system",
                 type="integer",
                 base="integer",
                 default=0,
+                description="Autonomous system shown to this peer.",
             ),
             "address_families": Field(
                 name="address_families",
                 type="AddressFamilies",
                 base="compound",
+                description="Families offered on this session.",
             ),
             "auth_data": Field(
                 name="auth_data",
                 type="AuthenticationData",
                 base="compound",
+                description="Keys of the session.",
             ),
             "family_attributes": Field(
                 name="family_attributes",
                 type="BgpFamilyAttributes",
                 base="compound",
                 is_list=True,
+                description="Settings for single families.",
             ),
             "private_as_action": Field(
                 name="private_as_action",
@@ -726,16 +809,24 @@ TYPES: dict[str, ComplexType] = {
                     "remove-all",
                     "replace-all",
                 ),
+                description="What happens to private AS numbers in announced paths.",
             ),
             "route_origin_override": Field(
                 name="route_origin_override",
                 type="RouteOriginOverride",
                 base="compound",
+                description="Origin attribute forced on received routes.",
             ),
         },
         family="bgp",
+        description="Settings of one end of a BGP session.",
     ),
-    "BindingType": ComplexType(name="BindingType", fields={}, family="bgp"),
+    "BindingType": ComplexType(
+        name="BindingType",
+        fields={},
+        family="bgp",
+        description="Binding of an attachment to a routing instance; carries no fields.",
+    ),
     "ProtocolStaticType": ComplexType(
         name="ProtocolStaticType",
         fields={
@@ -744,9 +835,11 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 is_list=True,
+                description="One prefix of the site.",
             ),
         },
         family="bgp",
+        description="Static routes towards a customer site.",
     ),
     "RouteOriginOverride": ComplexType(
         name="RouteOriginOverride",
@@ -756,6 +849,7 @@ TYPES: dict[str, ComplexType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Turns the override on.",
             ),
             "origin": Field(
                 name="origin",
@@ -767,9 +861,11 @@ TYPES: dict[str, ComplexType] = {
                     "EGP",
                     "INCOMPLETE",
                 ),
+                description="Origin that routes get.",
             ),
         },
         family="bgp",
+        description="Origin attribute forced on routes of a session.",
     ),
 }
 
@@ -790,6 +886,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "inet6-vpn",
         ),
         family="bgp",
+        description="Name of a BGP address family.",
     ),
     "BGPaaSControlNodeZoneType": SimpleType(
         name="BGPaaSControlNodeZoneType",
@@ -800,6 +897,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "secondary",
         ),
         family="bgp",
+        description="Which of two BGP sessions of a tenant a zone serves.",
     ),
     "BgpAsPathLoopCount": SimpleType(
         name="BgpAsPathLoopCount",
@@ -808,6 +906,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=16,
         family="bgp",
+        description="Times our own AS may occur in a received path.",
     ),
     "BgpPrefixLimitIdleTimeout": SimpleType(
         name="BgpPrefixLimitIdleTimeout",
@@ -816,6 +915,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=86400,
         family="bgp",
+        description="Seconds a session stays closed after its prefix limit was passed.",
     ),
     "BgpPrivateAsAction": SimpleType(
         name="BgpPrivateAsAction",
@@ -827,6 +927,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "replace-all",
         ),
         family="bgp",
+        description="What happens to private AS numbers in announced paths.",
     ),
     "BgpRouterType": SimpleType(
         name="BgpRouterType",
@@ -840,6 +941,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "bgpaas-client",
         ),
         family="bgp",
+        description="Role of a BGP speaker in the system.",
     ),
     "BgpTunnelEncapsulationType": SimpleType(
         name="BgpTunnelEncapsulationType",
@@ -852,6 +954,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "vxlan",
         ),
         family="bgp",
+        description="Tunnel encapsulation as named in BGP configuration.",
     ),
     "PeeringServiceType": SimpleType(
         name="PeeringServiceType",
@@ -859,6 +962,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         wire_base="string",
         enum=("public-peering",),
         family="bgp",
+        description="Kind of peering service.",
     ),
     "RouteOriginAttributeType": SimpleType(
         name="RouteOriginAttributeType",
@@ -870,6 +974,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "INCOMPLETE",
         ),
         family="bgp",
+        description="BGP origin attribute.",
     ),
     "SubClusterIdType": SimpleType(
         name="SubClusterIdType",
@@ -878,6 +983,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=4294967295,
         family="bgp",
+        description="Number of a sub-cluster.",
     ),
     "VpnType": SimpleType(
         name="VpnType",
@@ -888,5 +994,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "l3",
         ),
         family="bgp",
+        description="Whether a VPN works at layer 2 or 3.",
     ),
 }

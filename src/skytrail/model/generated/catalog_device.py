@@ -165,8 +165,8 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="required",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
             ),
             "physical_router_management_mac": Property(
@@ -179,8 +179,8 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
             ),
             "physical_router_loopback_ip": Property(
@@ -188,8 +188,8 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
             ),
             "physical_router_replicator_loopback_ip": Property(
@@ -197,8 +197,8 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
             ),
             "physical_router_vendor_name": Property(
@@ -777,11 +777,27 @@ TYPES: dict[str, ComplexType] = {
     "CliDiffInfoType": ComplexType(
         name="CliDiffInfoType",
         fields={
-            "username": Field(name="username", type="string", base="string"),
-            "time": Field(name="time", type="string", base="string"),
-            "config_changes": Field(name="config_changes", type="string", base="string"),
+            "username": Field(
+                name="username",
+                type="string",
+                base="string",
+                description="Account that made the change.",
+            ),
+            "time": Field(
+                name="time",
+                type="string",
+                base="string",
+                description="When the change was committed on the device.",
+            ),
+            "config_changes": Field(
+                name="config_changes",
+                type="string",
+                base="string",
+                description="The difference as the device printed it.",
+            ),
         },
         family="device",
+        description="One configuration change made on a device's own command line.",
     ),
     "CliDiffListType": ComplexType(
         name="CliDiffListType",
@@ -791,9 +807,11 @@ TYPES: dict[str, ComplexType] = {
                 type="CliDiffInfoType",
                 base="compound",
                 is_list=True,
+                description="The changes, oldest first.",
             ),
         },
         family="device",
+        description="Changes found on a device that did not come from the controller.",
     ),
     "DevicePlatformListType": ComplexType(
         name="DevicePlatformListType",
@@ -803,9 +821,11 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 is_list=True,
+                description="Name of one device platform.",
             ),
         },
         family="device",
+        description="Names of device platforms an image runs on.",
     ),
     "DnsmasqLeaseParameters": ComplexType(
         name="DnsmasqLeaseParameters",
@@ -814,10 +834,17 @@ TYPES: dict[str, ComplexType] = {
                 name="lease_expiry_time",
                 type="integer",
                 base="integer",
+                description="Seconds since 1970 at which the lease ends.",
             ),
-            "client_id": Field(name="client_id", type="string", base="string"),
+            "client_id": Field(
+                name="client_id",
+                type="string",
+                base="string",
+                description="DHCP client identifier of the device.",
+            ),
         },
         family="device",
+        description="DHCP lease a device got during zero-touch provisioning.",
     ),
     "InterfaceMapType": ComplexType(
         name="InterfaceMapType",
@@ -827,9 +854,11 @@ TYPES: dict[str, ComplexType] = {
                 type="PortInfoType",
                 base="compound",
                 is_list=True,
+                description="One entry for each port.",
             ),
         },
         family="device",
+        description="Port layout of a hardware model.",
     ),
     "JunosServicePorts": ComplexType(
         name="JunosServicePorts",
@@ -839,14 +868,21 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 is_list=True,
+                description="Name of one service interface.",
             ),
         },
         family="device",
+        description="Service interfaces of a router, for address translation.",
     ),
     "PortInfoType": ComplexType(
         name="PortInfoType",
         fields={
-            "name": Field(name="name", type="string", base="string"),
+            "name": Field(
+                name="name",
+                type="string",
+                base="string",
+                description="Port name on the device.",
+            ),
             "type": Field(
                 name="type",
                 type="InterfaceType",
@@ -861,6 +897,7 @@ TYPES: dict[str, ComplexType] = {
                     "me",
                     "em",
                 ),
+                description="Kind of the hardware port.",
             ),
             "port_speed": Field(
                 name="port_speed",
@@ -872,12 +909,14 @@ TYPES: dict[str, ComplexType] = {
                     "40G",
                     "100G",
                 ),
+                description="Speed of the port.",
             ),
             "channelized": Field(
                 name="channelized",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="True when the port can be split into slower ones.",
             ),
             "channelized_port_speed": Field(
                 name="channelized_port_speed",
@@ -889,16 +928,24 @@ TYPES: dict[str, ComplexType] = {
                     "40G",
                     "100G",
                 ),
+                description="Speed of each part of a split port.",
             ),
-            "port_group": Field(name="port_group", type="string", base="string"),
+            "port_group": Field(
+                name="port_group",
+                type="string",
+                base="string",
+                description="Ports that must be split in the same way.",
+            ),
             "labels": Field(
                 name="labels",
                 type="string",
                 base="string",
                 is_list=True,
+                description="Free labels, such as uplink.",
             ),
         },
         family="device",
+        description="One port of a hardware model.",
     ),
     "SNMPCredentials": ComplexType(
         name="SNMPCredentials",
@@ -908,58 +955,132 @@ TYPES: dict[str, ComplexType] = {
                 type="integer",
                 base="integer",
                 default=2,
+                description="Protocol version: 2 or 3.",
             ),
-            "local_port": Field(name="local_port", type="integer", base="integer"),
-            "retries": Field(name="retries", type="integer", base="integer"),
-            "timeout": Field(name="timeout", type="integer", base="integer"),
-            "v2_community": Field(name="v2_community", type="string", base="string"),
-            "v3_security_name": Field(name="v3_security_name", type="string", base="string"),
-            "v3_security_level": Field(name="v3_security_level", type="string", base="string"),
+            "local_port": Field(
+                name="local_port",
+                type="integer",
+                base="integer",
+                description="UDP port we send from.",
+            ),
+            "retries": Field(
+                name="retries",
+                type="integer",
+                base="integer",
+                description="Repetitions after no answer.",
+            ),
+            "timeout": Field(
+                name="timeout",
+                type="integer",
+                base="integer",
+                description="Seconds to wait for an answer.",
+            ),
+            "v2_community": Field(
+                name="v2_community",
+                type="string",
+                base="string",
+                description="Community of version 2; never shown in logs.",
+            ),
+            "v3_security_name": Field(
+                name="v3_security_name",
+                type="string",
+                base="string",
+                description="User of version 3.",
+            ),
+            "v3_security_level": Field(
+                name="v3_security_level",
+                type="string",
+                base="string",
+                description="Whether messages are authenticated and encrypted.",
+            ),
             "v3_security_engine_id": Field(
                 name="v3_security_engine_id",
                 type="string",
                 base="string",
+                description="Security engine identity.",
             ),
-            "v3_context": Field(name="v3_context", type="string", base="string"),
+            "v3_context": Field(
+                name="v3_context",
+                type="string",
+                base="string",
+                description="SNMP version 3 context name.",
+            ),
             "v3_context_engine_id": Field(
                 name="v3_context_engine_id",
                 type="string",
                 base="string",
+                description="Context engine identity.",
             ),
             "v3_authentication_protocol": Field(
                 name="v3_authentication_protocol",
                 type="string",
                 base="string",
+                description="Algorithm of authentication.",
             ),
             "v3_authentication_password": Field(
                 name="v3_authentication_password",
                 type="string",
                 base="string",
+                description="Password of authentication; never shown in logs.",
             ),
             "v3_privacy_protocol": Field(
                 name="v3_privacy_protocol",
                 type="string",
                 base="string",
+                description="Algorithm of encryption.",
             ),
             "v3_privacy_password": Field(
                 name="v3_privacy_password",
                 type="string",
                 base="string",
+                description="Password of encryption; never shown in logs.",
             ),
-            "v3_engine_id": Field(name="v3_engine_id", type="string", base="string"),
-            "v3_engine_boots": Field(name="v3_engine_boots", type="integer", base="integer"),
-            "v3_engine_time": Field(name="v3_engine_time", type="integer", base="integer"),
+            "v3_engine_id": Field(
+                name="v3_engine_id",
+                type="string",
+                base="string",
+                description="Identity of the device's engine.",
+            ),
+            "v3_engine_boots": Field(
+                name="v3_engine_boots",
+                type="integer",
+                base="integer",
+                description="Restarts of the device's engine.",
+            ),
+            "v3_engine_time": Field(
+                name="v3_engine_time",
+                type="integer",
+                base="integer",
+                description="Seconds since the engine's last restart.",
+            ),
         },
         family="device",
+        description="Access to a device by SNMP.",
     ),
     "TelemetryResourceInfo": ComplexType(
         name="TelemetryResourceInfo",
         fields={
-            "name": Field(name="name", type="string", base="string"),
-            "path": Field(name="path", type="string", base="string"),
-            "rate": Field(name="rate", type="string", base="string"),
+            "name": Field(
+                name="name",
+                type="string",
+                base="string",
+                description="Name of the stream.",
+            ),
+            "path": Field(
+                name="path",
+                type="string",
+                base="string",
+                description="Path of the sensor.",
+            ),
+            "rate": Field(
+                name="rate",
+                type="string",
+                base="string",
+                description="Reporting interval in seconds.",
+            ),
         },
         family="device",
+        description="One stream of telemetry from a device.",
     ),
     "TelemetryStateInfo": ComplexType(
         name="TelemetryStateInfo",
@@ -969,11 +1090,23 @@ TYPES: dict[str, ComplexType] = {
                 type="TelemetryResourceInfo",
                 base="compound",
                 is_list=True,
+                description="Telemetry streams that are on.",
             ),
-            "server_ip": Field(name="server_ip", type="string", base="string"),
-            "server_port": Field(name="server_port", type="integer", base="integer"),
+            "server_ip": Field(
+                name="server_ip",
+                type="string",
+                base="string",
+                description="Address of the collector.",
+            ),
+            "server_port": Field(
+                name="server_port",
+                type="integer",
+                base="integer",
+                description="UDP port of the collector.",
+            ),
         },
         family="device",
+        description="Telemetry that a device sends at the moment.",
     ),
 }
 
@@ -987,6 +1120,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "out_of_sync",
         ),
         family="device",
+        description="Whether a device runs the configuration we generated.",
     ),
     "CredentialEncryptionType": SimpleType(
         name="CredentialEncryptionType",
@@ -997,6 +1131,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "local",
         ),
         family="device",
+        description="How stored passwords of devices are encrypted.",
     ),
     "InterfaceType": SimpleType(
         name="InterfaceType",
@@ -1013,6 +1148,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "em",
         ),
         family="device",
+        description="Kind of port on a device.",
     ),
     "LogicalInterfaceType": SimpleType(
         name="LogicalInterfaceType",
@@ -1023,6 +1159,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "l3",
         ),
         family="device",
+        description="Whether a logical interface routes or bridges.",
     ),
     "ManagedStateType": SimpleType(
         name="ManagedStateType",
@@ -1037,6 +1174,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "error",
         ),
         family="device",
+        description="Where a device is in its life cycle.",
     ),
     "OnboardingStateType": SimpleType(
         name="OnboardingStateType",
@@ -1050,6 +1188,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "underlay_configured",
         ),
         family="device",
+        description="How far the onboarding of a device has come.",
     ),
     "PhysicalInterfaceType": SimpleType(
         name="PhysicalInterfaceType",
@@ -1063,6 +1202,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "access",
         ),
         family="device",
+        description="What a physical interface is used for.",
     ),
     "PhysicalRouterRole": SimpleType(
         name="PhysicalRouterRole",
@@ -1079,6 +1219,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "superspine",
         ),
         family="device",
+        description="Place of a device in the network.",
     ),
     "PortSpeedType": SimpleType(
         name="PortSpeedType",
@@ -1091,5 +1232,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "100G",
         ),
         family="device",
+        description="Speed of a port.",
     ),
 }

@@ -18,15 +18,27 @@ TYPES: dict[str, ComplexType] = {
     "AllocationPoolType": ComplexType(
         name="AllocationPoolType",
         fields={
-            "start": Field(name="start", type="string", base="string"),
-            "end": Field(name="end", type="string", base="string"),
+            "start": Field(
+                name="start",
+                type="string",
+                base="string",
+                description="First address of the range.",
+            ),
+            "end": Field(
+                name="end",
+                type="string",
+                base="string",
+                description="Last address of the range, included.",
+            ),
             "vrouter_specific_pool": Field(
                 name="vrouter_specific_pool",
                 type="boolean",
                 base="boolean",
+                description="True when only one vRouter allocates from this range.",
             ),
         },
         family="foundation",
+        description="Range of addresses handed out automatically.",
     ),
     "CommunityAttributes": ComplexType(
         name="CommunityAttributes",
@@ -36,9 +48,11 @@ TYPES: dict[str, ComplexType] = {
                 type="CommunityAttribute",
                 base="string",
                 is_list=True,
+                description="A community as asn:value or a well-known name.",
             ),
         },
         family="foundation",
+        description="Communities attached to a static route.",
     ),
     "DhcpOptionType": ComplexType(
         name="DhcpOptionType",
@@ -48,21 +62,27 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Option name or number.",
             ),
             "dhcp_option_value": Field(
                 name="dhcp_option_value",
                 type="string",
                 base="string",
                 presence="required",
+                description="Value in text form, split at blanks for options with several values.",
             ),
             "dhcp_option_value_bytes": Field(
                 name="dhcp_option_value_bytes",
                 type="string",
                 base="string",
                 presence="required",
+                description=(
+                    "Value as raw bytes in decimal notation, for options we have no name for."
+                ),
             ),
         },
         family="foundation",
+        description="One DHCP option given to workloads.",
     ),
     "DhcpOptionsListType": ComplexType(
         name="DhcpOptionsListType",
@@ -72,9 +92,11 @@ TYPES: dict[str, ComplexType] = {
                 type="DhcpOptionType",
                 base="compound",
                 is_list=True,
+                description="The options; the most specific list that names an option wins.",
             ),
         },
         family="foundation",
+        description="DHCP options of an interface, subnet or IPAM.",
     ),
     "EcmpHashingIncludeFields": ComplexType(
         name="EcmpHashingIncludeFields",
@@ -84,84 +106,108 @@ TYPES: dict[str, ComplexType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="True when this choice replaces the one inherited.",
             ),
             "source_ip": Field(
                 name="source_ip",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Include the source address.",
             ),
             "destination_ip": Field(
                 name="destination_ip",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Include the destination address.",
             ),
             "ip_protocol": Field(
                 name="ip_protocol",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Include the IP protocol.",
             ),
             "source_port": Field(
                 name="source_port",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Include the source port.",
             ),
             "destination_port": Field(
                 name="destination_port",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Include the destination port.",
             ),
         },
         family="foundation",
+        description="Packet fields that choose among equal-cost paths.",
     ),
     "IdPermsType": ComplexType(
         name="IdPermsType",
         fields={
-            "permissions": Field(name="permissions", type="PermType", base="compound"),
+            "permissions": Field(
+                name="permissions",
+                type="PermType",
+                base="compound",
+                description="Owner, group and their access bits.",
+            ),
             "uuid": Field(
                 name="uuid",
                 type="UuidType",
                 base="compound",
                 presence="required",
+                description="The object's uuid as two numbers.",
             ),
             "enable": Field(
                 name="enable",
                 type="boolean",
                 base="boolean",
                 presence="required",
+                description="False marks the object as switched off.",
             ),
             "created": Field(
                 name="created",
                 type="dateTime",
                 base="string",
                 presence="system-only",
+                description="Creation time in UTC.",
             ),
             "last_modified": Field(
                 name="last_modified",
                 type="dateTime",
                 base="string",
                 presence="system-only",
+                description="Time of the last change in UTC; also the entity tag of reads.",
             ),
-            "description": Field(name="description", type="string", base="string"),
+            "description": Field(
+                name="description",
+                type="string",
+                base="string",
+                description="Free text for people.",
+            ),
             "user_visible": Field(
                 name="user_visible",
                 type="boolean",
                 base="boolean",
                 presence="system-only",
                 default=True,
+                description="False hides the object from everybody but administrators.",
             ),
             "creator": Field(
                 name="creator",
                 type="string",
                 base="string",
                 presence="system-only",
+                description="Program that created the object.",
             ),
         },
         family="foundation",
+        description="Identity, times and owner of an object in the style of early releases.",
     ),
     "IpAddressesType": ComplexType(
         name="IpAddressesType",
@@ -171,17 +217,30 @@ TYPES: dict[str, ComplexType] = {
                 type="IpAddressType",
                 base="string",
                 is_list=True,
+                description="IPv4 or IPv6 address.",
             ),
         },
         family="foundation",
+        description="A list of IP addresses.",
     ),
     "KeyValuePair": ComplexType(
         name="KeyValuePair",
         fields={
-            "key": Field(name="key", type="string", base="string"),
-            "value": Field(name="value", type="string", base="string"),
+            "key": Field(
+                name="key",
+                type="string",
+                base="string",
+                description="Name of the entry, unique in its map.",
+            ),
+            "value": Field(
+                name="value",
+                type="string",
+                base="string",
+                description="Text kept under the key.",
+            ),
         },
         family="foundation",
+        description="One key with its value.",
     ),
     "KeyValuePairs": ComplexType(
         name="KeyValuePairs",
@@ -191,9 +250,11 @@ TYPES: dict[str, ComplexType] = {
                 type="KeyValuePair",
                 base="compound",
                 is_list=True,
+                description="Entries, each key once.",
             ),
         },
         family="foundation",
+        description="A map from text to text.",
     ),
     "MacAddressesType": ComplexType(
         name="MacAddressesType",
@@ -203,28 +264,42 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 is_list=True,
+                description="MAC address in colon notation.",
             ),
         },
         family="foundation",
+        description="A list of MAC addresses.",
     ),
     "PermType": ComplexType(
         name="PermType",
         fields={
-            "owner": Field(name="owner", type="string", base="string"),
+            "owner": Field(
+                name="owner",
+                type="string",
+                base="string",
+                description="Owner of the object.",
+            ),
             "owner_access": Field(
                 name="owner_access",
                 type="AccessType",
                 base="integer",
                 minimum=0,
                 maximum=7,
+                description="Bits of the owner: 4 read, 2 write, 1 refer to.",
             ),
-            "group": Field(name="group", type="string", base="string"),
+            "group": Field(
+                name="group",
+                type="string",
+                base="string",
+                description="Group of the object.",
+            ),
             "group_access": Field(
                 name="group_access",
                 type="AccessType",
                 base="integer",
                 minimum=0,
                 maximum=7,
+                description="Bits of the group.",
             ),
             "other_access": Field(
                 name="other_access",
@@ -232,9 +307,11 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=7,
+                description="Bits of everybody else.",
             ),
         },
         family="foundation",
+        description="Owner and access bits in the style of early releases.",
     ),
     "PermType2": ComplexType(
         name="PermType2",
@@ -244,6 +321,7 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Project that owns the object, as identity without dashes.",
             ),
             "owner_access": Field(
                 name="owner_access",
@@ -253,6 +331,7 @@ TYPES: dict[str, ComplexType] = {
                 default=7,
                 minimum=0,
                 maximum=7,
+                description="Bits of the owner: 4 read, 2 write, 1 refer to.",
             ),
             "global_access": Field(
                 name="global_access",
@@ -261,15 +340,18 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=7,
+                description="Bits of everybody.",
             ),
             "share": Field(
                 name="share",
                 type="ShareType",
                 base="compound",
                 is_list=True,
+                description="Projects and domains that the object is shared with.",
             ),
         },
         family="foundation",
+        description="Who may read, change and refer to an object.",
     ),
     "PortType": ComplexType(
         name="PortType",
@@ -282,6 +364,7 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=-1,
                 maximum=65535,
+                description="First port; -1 or 0 to 65535 means any.",
             ),
             "end_port": Field(
                 name="end_port",
@@ -291,9 +374,11 @@ TYPES: dict[str, ComplexType] = {
                 default=65535,
                 minimum=-1,
                 maximum=65535,
+                description="Last port, included.",
             ),
         },
         family="foundation",
+        description="A range of ports.",
     ),
     "RouteTableType": ComplexType(
         name="RouteTableType",
@@ -303,9 +388,11 @@ TYPES: dict[str, ComplexType] = {
                 type="RouteType",
                 base="compound",
                 is_list=True,
+                description="Static routes of the table.",
             ),
         },
         family="foundation",
+        description="A list of static routes.",
     ),
     "RouteTargetList": ComplexType(
         name="RouteTargetList",
@@ -315,15 +402,27 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 is_list=True,
+                description="Route target as target:asn:number or target:address:number.",
             ),
         },
         family="foundation",
+        description="A list of route targets.",
     ),
     "RouteType": ComplexType(
         name="RouteType",
         fields={
-            "prefix": Field(name="prefix", type="string", base="string"),
-            "next_hop": Field(name="next_hop", type="string", base="string"),
+            "prefix": Field(
+                name="prefix",
+                type="string",
+                base="string",
+                description="Destination prefix.",
+            ),
+            "next_hop": Field(
+                name="next_hop",
+                type="string",
+                base="string",
+                description="Address or service instance that packets are sent to.",
+            ),
             "next_hop_type": Field(
                 name="next_hop_type",
                 type="RouteNextHopType",
@@ -332,14 +431,17 @@ TYPES: dict[str, ComplexType] = {
                     "service-instance",
                     "ip-address",
                 ),
+                description="What kind of value the next hop is.",
             ),
             "community_attributes": Field(
                 name="community_attributes",
                 type="CommunityAttributes",
                 base="compound",
+                description="Communities the route carries.",
             ),
         },
         family="foundation",
+        description="One static route.",
     ),
     "ServiceInterfaceTag": ComplexType(
         name="ServiceInterfaceTag",
@@ -349,9 +451,11 @@ TYPES: dict[str, ComplexType] = {
                 type="ServiceInterfaceType",
                 base="string",
                 pattern="management|left|right|other[0-9]*",
+                description="Left, right, management or another side of the template.",
             ),
         },
         family="foundation",
+        description="Side of a service that a reference is about.",
     ),
     "ShareType": ComplexType(
         name="ShareType",
@@ -361,6 +465,9 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description=(
+                    "Identity as tenant:uuid or domain:uuid; the bare uuid means a project."
+                ),
             ),
             "tenant_access": Field(
                 name="tenant_access",
@@ -369,9 +476,11 @@ TYPES: dict[str, ComplexType] = {
                 presence="required",
                 minimum=0,
                 maximum=7,
+                description="Bits it gets: 4 read, 2 write, 1 refer to.",
             ),
         },
         family="foundation",
+        description="One project or domain an object is shared with.",
     ),
     "SubnetListType": ComplexType(
         name="SubnetListType",
@@ -381,33 +490,68 @@ TYPES: dict[str, ComplexType] = {
                 type="SubnetType",
                 base="compound",
                 is_list=True,
+                description="Prefixes of the list.",
             ),
         },
         family="foundation",
+        description="A list of prefixes.",
     ),
     "SubnetType": ComplexType(
         name="SubnetType",
         fields={
-            "ip_prefix": Field(name="ip_prefix", type="string", base="string"),
-            "ip_prefix_len": Field(name="ip_prefix_len", type="integer", base="integer"),
+            "ip_prefix": Field(
+                name="ip_prefix",
+                type="string",
+                base="string",
+                description="Network address, IPv4 or IPv6.",
+            ),
+            "ip_prefix_len": Field(
+                name="ip_prefix_len",
+                type="integer",
+                base="integer",
+                description="Prefix length in bits.",
+            ),
         },
         family="foundation",
+        description="An IPv4 or IPv6 prefix.",
     ),
     "UserCredentials": ComplexType(
         name="UserCredentials",
         fields={
-            "username": Field(name="username", type="string", base="string"),
-            "password": Field(name="password", type="string", base="string"),
+            "username": Field(
+                name="username",
+                type="string",
+                base="string",
+                description="Account name on the device.",
+            ),
+            "password": Field(
+                name="password",
+                type="string",
+                base="string",
+                description="Password; never shown in logs or reads.",
+            ),
         },
         family="foundation",
+        description="A user name with a password.",
     ),
     "UuidType": ComplexType(
         name="UuidType",
         fields={
-            "uuid_mslong": Field(name="uuid_mslong", type="unsignedLong", base="integer"),
-            "uuid_lslong": Field(name="uuid_lslong", type="unsignedLong", base="integer"),
+            "uuid_mslong": Field(
+                name="uuid_mslong",
+                type="unsignedLong",
+                base="integer",
+                description="The upper half.",
+            ),
+            "uuid_lslong": Field(
+                name="uuid_lslong",
+                type="unsignedLong",
+                base="integer",
+                description="The lower half.",
+            ),
         },
         family="foundation",
+        description="A uuid as two unsigned 64-bit numbers.",
     ),
 }
 
@@ -419,6 +563,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=7,
         family="foundation",
+        description="Access bits added up: 4 read, 2 write, 1 refer to.",
     ),
     "AddressMode": SimpleType(
         name="AddressMode",
@@ -429,6 +574,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "active-standby",
         ),
         family="foundation",
+        description="Whether an address is used by all members or by one at a time.",
     ),
     "AutonomousSystemType": SimpleType(
         name="AutonomousSystemType",
@@ -437,6 +583,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=4294967295,
         family="foundation",
+        description="Autonomous system number of 16 or 32 bits.",
     ),
     "BgpHoldTime": SimpleType(
         name="BgpHoldTime",
@@ -445,12 +592,14 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=65535,
         family="foundation",
+        description="Seconds without a message after which a session is closed; 0 never.",
     ),
     "CommunityAttribute": SimpleType(
         name="CommunityAttribute",
         base="string",
         wire_base="string",
         family="foundation",
+        description="A BGP community as asn:value or a well-known name.",
     ),
     "CreatorType": SimpleType(
         name="CreatorType",
@@ -461,22 +610,25 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "test",
         ),
         family="foundation",
+        description="Program that created an object.",
     ),
     "IpAddress": SimpleType(
         name="IpAddress",
         base="string",
         wire_base="string",
         pattern=(
-            "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0|(1[0-9 "
-            "]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+            "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0|(1[0-9]"
+            "{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
         ),
         family="foundation",
+        description="IPv4 or IPv6 address in text form.",
     ),
     "IpAddressType": SimpleType(
         name="IpAddressType",
         base="string",
         wire_base="string",
         family="foundation",
+        description="IPv4 or IPv6 address in text form, checked where it is used.",
     ),
     "L4PortType": SimpleType(
         name="L4PortType",
@@ -485,6 +637,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=-1,
         maximum=65535,
         family="foundation",
+        description="TCP or UDP port; -1 stands for any.",
     ),
     "ObjectIdentifier": SimpleType(
         name="ObjectIdentifier",
@@ -492,6 +645,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         wire_base="string",
         pattern="(([0-1](\\.[1-3]?[0-9]))|(2\\.(0|([1-9]\\d*))))(\\.(0|([1-9]\\d*))){0,126}",
         family="foundation",
+        description="Identity of an object in text form.",
     ),
     "RouteNextHopType": SimpleType(
         name="RouteNextHopType",
@@ -502,12 +656,14 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "ip-address",
         ),
         family="foundation",
+        description="What kind of value a next hop is.",
     ),
     "SequenceNumberType": SimpleType(
         name="SequenceNumberType",
         base="string",
         wire_base="string",
         family="foundation",
+        description="Text that sorts like a decimal fraction.",
     ),
     "ServiceInterfaceType": SimpleType(
         name="ServiceInterfaceType",
@@ -515,6 +671,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         wire_base="string",
         pattern="management|left|right|other[0-9]*",
         family="foundation",
+        description="Side of a service: left, right, management or otherN.",
     ),
     "VlanIdType": SimpleType(
         name="VlanIdType",
@@ -523,6 +680,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=4094,
         family="foundation",
+        description="VLAN tag; 0 means untagged.",
     ),
     "VxlanNetworkIdentifierType": SimpleType(
         name="VxlanNetworkIdentifierType",
@@ -531,5 +689,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=16777215,
         family="foundation",
+        description="VXLAN network identifier of 24 bits.",
     ),
 }

@@ -801,6 +801,7 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 presence="required",
                 enum=("md5",),
+                description="Kind of authentication, such as TCP MD5.",
             ),
             "key_items": Field(
                 name="key_items",
@@ -809,9 +810,11 @@ TYPES: dict[str, ComplexType] = {
                 is_list=True,
                 max_items=2,
                 presence="required",
+                description="The keys with their numbers.",
             ),
         },
         family="networking",
+        description="Keys that authenticate a routing session.",
     ),
     "AuthenticationKeyItem": ComplexType(
         name="AuthenticationKeyItem",
@@ -822,22 +825,36 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=63,
+                description="Number both ends use to name the key.",
             ),
-            "key": Field(name="key", type="string", base="string"),
+            "key": Field(
+                name="key",
+                type="string",
+                base="string",
+                description="The secret itself; never shown in logs.",
+            ),
         },
         family="networking",
+        description="One key of a routing session.",
     ),
     "BfdParameters": ComplexType(
         name="BfdParameters",
         fields={
-            "time_interval": Field(name="time_interval", type="integer", base="integer"),
+            "time_interval": Field(
+                name="time_interval",
+                type="integer",
+                base="integer",
+                description="Interval between control packets in milliseconds.",
+            ),
             "detection_time_multiplier": Field(
                 name="detection_time_multiplier",
                 type="integer",
                 base="integer",
+                description="Missed packets after which the neighbour is declared down.",
             ),
         },
         family="networking",
+        description="Timers of bidirectional forwarding detection.",
     ),
     "BgpParameters": ComplexType(
         name="BgpParameters",
@@ -847,15 +864,17 @@ TYPES: dict[str, ComplexType] = {
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Autonomous system of the device.",
             ),
             "peer_ip_address": Field(
                 name="peer_ip_address",
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Address of the device.",
             ),
             "peer_ip_address_list": Field(
                 name="peer_ip_address_list",
@@ -864,9 +883,10 @@ TYPES: dict[str, ComplexType] = {
                 is_list=True,
                 presence="required",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Addresses of the device when there are several sessions.",
             ),
             "hold_time": Field(
                 name="hold_time",
@@ -875,20 +895,29 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=65535,
+                description="Seconds without a message after which the session is closed.",
             ),
             "auth_data": Field(
                 name="auth_data",
                 type="AuthenticationData",
                 base="compound",
+                description="Keys of the session.",
             ),
             "local_autonomous_system": Field(
                 name="local_autonomous_system",
                 type="integer",
                 base="integer",
+                description="Autonomous system presented instead of the global one.",
             ),
-            "multihop_ttl": Field(name="multihop_ttl", type="integer", base="integer"),
+            "multihop_ttl": Field(
+                name="multihop_ttl",
+                type="integer",
+                base="integer",
+                description="Hops the peer may be away.",
+            ),
         },
         family="networking",
+        description="BGP session of a routed network with an external device.",
     ),
     "ConnectionType": ComplexType(
         name="ConnectionType",
@@ -897,17 +926,30 @@ TYPES: dict[str, ComplexType] = {
                 name="destination_instance",
                 type="string",
                 base="string",
+                description="Name of the instance at the other end.",
             ),
         },
         family="networking",
+        description="Connection of one routing instance to another.",
     ),
     "DefaultProtocolType": ComplexType(
         name="DefaultProtocolType",
         fields={
-            "bgp": Field(name="bgp", type="ProtocolBgpType", base="compound"),
-            "ospf": Field(name="ospf", type="ProtocolOspfType", base="compound"),
+            "bgp": Field(
+                name="bgp",
+                type="ProtocolBgpType",
+                base="compound",
+                description="BGP parameters.",
+            ),
+            "ospf": Field(
+                name="ospf",
+                type="ProtocolOspfType",
+                base="compound",
+                description="OSPF parameters.",
+            ),
         },
         family="networking",
+        description="Routing protocol towards the customer edge when none is configured.",
     ),
     "FatFlowProtocols": ComplexType(
         name="FatFlowProtocols",
@@ -917,9 +959,11 @@ TYPES: dict[str, ComplexType] = {
                 type="ProtocolType",
                 base="compound",
                 is_list=True,
+                description="The protocols with what to ignore.",
             ),
         },
         family="networking",
+        description="Protocols whose flows are folded into fewer, larger ones.",
     ),
     "InstanceTargetType": ComplexType(
         name="InstanceTargetType",
@@ -932,9 +976,11 @@ TYPES: dict[str, ComplexType] = {
                     "import",
                     "export",
                 ),
+                description="Only import or only export; absent means both.",
             ),
         },
         family="networking",
+        description="How a routing instance uses a route target.",
     ),
     "IpamSubnetType": ComplexType(
         name="IpamSubnetType",
@@ -944,71 +990,113 @@ TYPES: dict[str, ComplexType] = {
                 type="SubnetType",
                 base="compound",
                 presence="required",
+                description="Prefix of the subnet.",
             ),
             "default_gateway": Field(
                 name="default_gateway",
                 type="IpAddressType",
                 base="string",
+                description="Address the vRouter answers as gateway; 0.0.0.0 means none.",
             ),
             "dns_server_address": Field(
                 name="dns_server_address",
                 type="IpAddressType",
                 base="string",
+                description="Address the vRouter answers DNS queries at.",
             ),
             "subnet_uuid": Field(
                 name="subnet_uuid",
                 type="string",
                 base="string",
                 presence="system-only",
+                description="Identity of the subnet.",
             ),
             "enable_dhcp": Field(
                 name="enable_dhcp",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="False leaves address configuration to the workload.",
             ),
             "dns_nameservers": Field(
                 name="dns_nameservers",
                 type="string",
                 base="string",
                 is_list=True,
+                description="Name servers given by DHCP instead of the vRouter's address.",
             ),
             "allocation_pools": Field(
                 name="allocation_pools",
                 type="AllocationPoolType",
                 base="compound",
                 is_list=True,
+                description="Ranges that addresses are taken from; empty means the whole prefix.",
             ),
-            "addr_from_start": Field(name="addr_from_start", type="boolean", base="boolean"),
+            "addr_from_start": Field(
+                name="addr_from_start",
+                type="boolean",
+                base="boolean",
+                description="Hand out the lowest free address first; otherwise the highest.",
+            ),
             "dhcp_option_list": Field(
                 name="dhcp_option_list",
                 type="DhcpOptionsListType",
                 base="compound",
+                description="DHCP options of this subnet.",
             ),
             "host_routes": Field(
                 name="host_routes",
                 type="RouteTableType",
                 base="compound",
+                description="Routes given to workloads by DHCP.",
             ),
-            "subnet_name": Field(name="subnet_name", type="string", base="string"),
+            "subnet_name": Field(
+                name="subnet_name",
+                type="string",
+                base="string",
+                description="Name for people.",
+            ),
             "alloc_unit": Field(
                 name="alloc_unit",
                 type="integer",
                 base="integer",
                 default=1,
+                description="Addresses handed out together, a power of two.",
             ),
-            "created": Field(name="created", type="dateTime", base="string"),
-            "last_modified": Field(name="last_modified", type="dateTime", base="string"),
-            "subscriber_tag": Field(name="subscriber_tag", type="string", base="string"),
-            "vlan_tag": Field(name="vlan_tag", type="integer", base="integer"),
+            "created": Field(
+                name="created",
+                type="dateTime",
+                base="string",
+                description="Creation time in UTC.",
+            ),
+            "last_modified": Field(
+                name="last_modified",
+                type="dateTime",
+                base="string",
+                description="Time of the last change in UTC.",
+            ),
+            "subscriber_tag": Field(
+                name="subscriber_tag",
+                type="string",
+                base="string",
+                description="Only requests with this tag get an address of this subnet.",
+            ),
+            "vlan_tag": Field(
+                name="vlan_tag",
+                type="integer",
+                base="integer",
+                description="VLAN the subnet uses on physical ports.",
+            ),
             "dhcp_relay_server": Field(
                 name="dhcp_relay_server",
                 type="IpAddressType",
                 base="string",
                 is_list=True,
+                description="DHCP servers that requests are relayed to.",
             ),
         },
         family="networking",
+        description="One subnet of a network with everything handed to its workloads.",
     ),
     "LogicalRouterVirtualNetworkType": ComplexType(
         name="LogicalRouterVirtualNetworkType",
@@ -1023,9 +1111,11 @@ TYPES: dict[str, ComplexType] = {
                     "InternalVirtualNetwork",
                     "NAPTSourcePool",
                 ),
+                description="The use of the network.",
             ),
         },
         family="networking",
+        description="How a logical router uses a network.",
     ),
     "MulticastSourceGroup": ComplexType(
         name="MulticastSourceGroup",
@@ -1035,12 +1125,14 @@ TYPES: dict[str, ComplexType] = {
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Sender of the group; empty means any.",
             ),
             "group_address": Field(
                 name="group_address",
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Multicast group address.",
             ),
             "action": Field(
                 name="action",
@@ -1051,9 +1143,11 @@ TYPES: dict[str, ComplexType] = {
                     "deny",
                     "pass",
                 ),
+                description="Whether joining is allowed.",
             ),
         },
         family="networking",
+        description="Permission to receive one multicast group.",
     ),
     "MulticastSourceGroups": ComplexType(
         name="MulticastSourceGroups",
@@ -1063,9 +1157,11 @@ TYPES: dict[str, ComplexType] = {
                 type="MulticastSourceGroup",
                 base="compound",
                 is_list=True,
+                description="Groups with their permission.",
             ),
         },
         family="networking",
+        description="Multicast groups a policy speaks about.",
     ),
     "OspfParameters": ComplexType(
         name="OspfParameters",
@@ -1074,18 +1170,21 @@ TYPES: dict[str, ComplexType] = {
                 name="auth_data",
                 type="AuthenticationData",
                 base="compound",
+                description="Keys of the adjacency.",
             ),
             "hello_interval": Field(
                 name="hello_interval",
                 type="integer",
                 base="integer",
                 default=10,
+                description="Seconds between hello packets.",
             ),
             "dead_interval": Field(
                 name="dead_interval",
                 type="integer",
                 base="integer",
                 default=40,
+                description="Seconds without hello after which the neighbour is gone.",
             ),
             "area_id": Field(
                 name="area_id",
@@ -1093,9 +1192,10 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 presence="required",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Area in dotted notation.",
             ),
             "area_type": Field(
                 name="area_type",
@@ -1107,19 +1207,23 @@ TYPES: dict[str, ComplexType] = {
                     "stub",
                     "backbone",
                 ),
+                description="Kind of the OSPF area.",
             ),
             "advertise_loopback": Field(
                 name="advertise_loopback",
                 type="boolean",
                 base="boolean",
+                description="Announce the device's loopback address into the area.",
             ),
             "orignate_summary_lsa": Field(
                 name="orignate_summary_lsa",
                 type="boolean",
                 base="boolean",
+                description="Originate a summary into the area; the spelling is that of the wire.",
             ),
         },
         family="networking",
+        description="OSPF adjacency of a routed network.",
     ),
     "PimParameters": ComplexType(
         name="PimParameters",
@@ -1131,9 +1235,10 @@ TYPES: dict[str, ComplexType] = {
                 is_list=True,
                 presence="required",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Addresses of rendezvous points.",
             ),
             "mode": Field(
                 name="mode",
@@ -1145,14 +1250,17 @@ TYPES: dict[str, ComplexType] = {
                     "sparse-dense",
                     "dense",
                 ),
+                description="Operating mode of the protocol.",
             ),
             "enable_all_interfaces": Field(
                 name="enable_all_interfaces",
                 type="boolean",
                 base="boolean",
+                description="Run the protocol on every interface of the device.",
             ),
         },
         family="networking",
+        description="Multicast routing of a routed network.",
     ),
     "ProtocolBgpType": ComplexType(
         name="ProtocolBgpType",
@@ -1161,22 +1269,40 @@ TYPES: dict[str, ComplexType] = {
                 name="autonomous_system",
                 type="integer",
                 base="integer",
+                description="Autonomous system of the site.",
             ),
         },
         family="networking",
+        description="BGP towards a customer site.",
     ),
     "ProtocolOspfType": ComplexType(
         name="ProtocolOspfType",
         fields={
-            "area": Field(name="area", type="integer", base="integer"),
+            "area": Field(
+                name="area",
+                type="integer",
+                base="integer",
+                description="OSPF area number of the site.",
+            ),
         },
         family="networking",
+        description="OSPF towards a customer site.",
     ),
     "ProtocolType": ComplexType(
         name="ProtocolType",
         fields={
-            "protocol": Field(name="protocol", type="string", base="string"),
-            "port": Field(name="port", type="integer", base="integer"),
+            "protocol": Field(
+                name="protocol",
+                type="string",
+                base="string",
+                description="Protocol name or number.",
+            ),
+            "port": Field(
+                name="port",
+                type="integer",
+                base="integer",
+                description="Port; 0 means all ports.",
+            ),
             "ignore_address": Field(
                 name="ignore_address",
                 type="FatFlowIgnoreAddressType",
@@ -1186,29 +1312,35 @@ TYPES: dict[str, ComplexType] = {
                     "source",
                     "destination",
                 ),
+                description="Address left out of the flow key.",
             ),
             "source_prefix": Field(
                 name="source_prefix",
                 type="SubnetType",
                 base="compound",
+                description="Senders the folding is for.",
             ),
             "source_aggregate_prefix_length": Field(
                 name="source_aggregate_prefix_length",
                 type="integer",
                 base="integer",
+                description="Senders within a prefix of this length share one flow.",
             ),
             "destination_prefix": Field(
                 name="destination_prefix",
                 type="SubnetType",
                 base="compound",
+                description="Receivers the folding is for.",
             ),
             "destination_aggregate_prefix_length": Field(
                 name="destination_aggregate_prefix_length",
                 type="integer",
                 base="integer",
+                description="Receivers within a prefix of this length share one flow.",
             ),
         },
         family="networking",
+        description="Protocol and port whose flows are folded together.",
     ),
     "ProviderDetails": ComplexType(
         name="ProviderDetails",
@@ -1219,10 +1351,17 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=4094,
+                description="VLAN on the physical network.",
             ),
-            "physical_network": Field(name="physical_network", type="string", base="string"),
+            "physical_network": Field(
+                name="physical_network",
+                type="string",
+                base="string",
+                description="Name of the physical network.",
+            ),
         },
         family="networking",
+        description="Physical network a virtual network is mapped to.",
     ),
     "RoutedProperties": ComplexType(
         name="RoutedProperties",
@@ -1232,23 +1371,27 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Identity of the device.",
             ),
             "logical_router_uuid": Field(
                 name="logical_router_uuid",
                 type="string",
                 base="string",
                 presence="required",
+                description="Logical router the network belongs to there.",
             ),
             "routed_interface_ip_address": Field(
                 name="routed_interface_ip_address",
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Address of the device in the network.",
             ),
             "loopback_ip_address": Field(
                 name="loopback_ip_address",
                 type="IpAddressType",
                 base="string",
+                description="Loopback address used for the session.",
             ),
             "routing_protocol": Field(
                 name="routing_protocol",
@@ -1261,39 +1404,47 @@ TYPES: dict[str, ComplexType] = {
                     "ospf",
                     "pim",
                 ),
+                description="Protocol spoken with the other end.",
             ),
             "bgp_params": Field(
                 name="bgp_params",
                 type="BgpParameters",
                 base="compound",
+                description="BGP settings, when that is the protocol.",
             ),
             "ospf_params": Field(
                 name="ospf_params",
                 type="OspfParameters",
                 base="compound",
+                description="OSPF settings, when that is the protocol.",
             ),
             "pim_params": Field(
                 name="pim_params",
                 type="PimParameters",
                 base="compound",
+                description="Multicast settings, when that is the protocol.",
             ),
             "static_route_params": Field(
                 name="static_route_params",
                 type="StaticRouteParameters",
                 base="compound",
+                description="Static routes, when those are used.",
             ),
             "bfd_params": Field(
                 name="bfd_params",
                 type="BfdParameters",
                 base="compound",
+                description="Failure detection of the session.",
             ),
             "routing_policy_params": Field(
                 name="routing_policy_params",
                 type="RoutingPolicyParameters",
                 base="compound",
+                description="Policies on the routes exchanged.",
             ),
         },
         family="networking",
+        description="Routing of a network on one physical router.",
     ),
     "RoutingPolicyParameters": ComplexType(
         name="RoutingPolicyParameters",
@@ -1303,15 +1454,18 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 is_list=True,
+                description="Policies on received routes, in order.",
             ),
             "export_routing_policy_uuid": Field(
                 name="export_routing_policy_uuid",
                 type="string",
                 base="string",
                 is_list=True,
+                description="Policies on announced routes, in order.",
             ),
         },
         family="networking",
+        description="Policies on routes of a routed network.",
     ),
     "RoutingPolicyType": ComplexType(
         name="RoutingPolicyType",
@@ -1320,9 +1474,11 @@ TYPES: dict[str, ComplexType] = {
                 name="sequence",
                 type="SequenceNumberType",
                 base="string",
+                description="Place in the order; the smaller comes first.",
             ),
         },
         family="networking",
+        description="Order of a policy on a routing instance.",
     ),
     "SequenceType": ComplexType(
         name="SequenceType",
@@ -1332,56 +1488,80 @@ TYPES: dict[str, ComplexType] = {
                 type="integer",
                 base="integer",
                 presence="required",
+                description="First number compared.",
             ),
             "minor": Field(
                 name="minor",
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Second number compared.",
             ),
         },
         family="networking",
+        description="Place in an order, compared by major then minor number.",
     ),
     "ServiceChainInfo": ComplexType(
         name="ServiceChainInfo",
         fields={
-            "routing_instance": Field(name="routing_instance", type="string", base="string"),
+            "routing_instance": Field(
+                name="routing_instance",
+                type="string",
+                base="string",
+                description="Instance at the far end whose routes are announced again.",
+            ),
             "prefix": Field(
                 name="prefix",
                 type="string",
                 base="string",
                 is_list=True,
+                description="Prefixes of the far network.",
             ),
             "service_chain_address": Field(
                 name="service_chain_address",
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Address that the next hop of the announced routes is found by.",
             ),
-            "service_instance": Field(name="service_instance", type="string", base="string"),
+            "service_instance": Field(
+                name="service_instance",
+                type="string",
+                base="string",
+                description="Fully qualified name of the service.",
+            ),
             "source_routing_instance": Field(
                 name="source_routing_instance",
                 type="string",
                 base="string",
+                description="Instance the traffic comes from.",
             ),
-            "service_chain_id": Field(name="service_chain_id", type="string", base="string"),
+            "service_chain_id": Field(
+                name="service_chain_id",
+                type="string",
+                base="string",
+                description="Identity of the chain.",
+            ),
             "sc_head": Field(
                 name="sc_head",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="True at the first service of the chain.",
             ),
             "retain_as_path": Field(
                 name="retain_as_path",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Keep the AS path when routes are announced again.",
             ),
         },
         family="networking",
+        description="What a control node needs to lead routes through one service.",
     ),
     "ServiceVirtualNetworkType": ComplexType(
         name="ServiceVirtualNetworkType",
@@ -1391,9 +1571,11 @@ TYPES: dict[str, ComplexType] = {
                 type="ServiceInterfaceType",
                 base="string",
                 pattern="management|left|right|other[0-9]*",
+                description="Left, right or management.",
             ),
         },
         family="networking",
+        description="Side of a host-based service a network is for.",
     ),
     "StaticRouteEntriesType": ComplexType(
         name="StaticRouteEntriesType",
@@ -1403,9 +1585,11 @@ TYPES: dict[str, ComplexType] = {
                 type="StaticRouteType",
                 base="compound",
                 is_list=True,
+                description="Static routes of the instance.",
             ),
         },
         family="networking",
+        description="Static routes of a routing instance, made by the compiler.",
     ),
     "StaticRouteParameters": ComplexType(
         name="StaticRouteParameters",
@@ -1416,6 +1600,7 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 is_list=True,
                 presence="required",
+                description="Route tables with the prefixes.",
             ),
             "next_hop_ip_address": Field(
                 name="next_hop_ip_address",
@@ -1424,32 +1609,47 @@ TYPES: dict[str, ComplexType] = {
                 is_list=True,
                 presence="required",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Addresses that packets are sent to.",
             ),
         },
         family="networking",
+        description="Static routes of a routed network.",
     ),
     "StaticRouteType": ComplexType(
         name="StaticRouteType",
         fields={
-            "prefix": Field(name="prefix", type="string", base="string"),
-            "next_hop": Field(name="next_hop", type="string", base="string"),
+            "prefix": Field(
+                name="prefix",
+                type="string",
+                base="string",
+                description="Destination prefix.",
+            ),
+            "next_hop": Field(
+                name="next_hop",
+                type="string",
+                base="string",
+                description="Address of the next hop in the overlay.",
+            ),
             "route_target": Field(
                 name="route_target",
                 type="string",
                 base="string",
                 is_list=True,
+                description="Route targets the route is exported with.",
             ),
             "community": Field(
                 name="community",
                 type="string",
                 base="string",
                 is_list=True,
+                description="Communities the route carries.",
             ),
         },
         family="networking",
+        description="One static route of a routing instance.",
     ),
     "TimerType": ComplexType(
         name="TimerType",
@@ -1459,35 +1659,51 @@ TYPES: dict[str, ComplexType] = {
                 type="dateTime",
                 base="string",
                 presence="required",
+                description="Time it starts.",
             ),
             "on_interval": Field(
                 name="on_interval",
                 type="time",
                 base="string",
                 presence="required",
+                description="How long it stays in force each time.",
             ),
             "off_interval": Field(
                 name="off_interval",
                 type="time",
                 base="string",
                 presence="required",
+                description="How long it rests between.",
             ),
             "end_time": Field(
                 name="end_time",
                 type="dateTime",
                 base="string",
                 presence="required",
+                description="Time it ends for good.",
             ),
         },
         family="networking",
+        description="When a policy is in force.",
     ),
     "VirtualNetworkPolicyType": ComplexType(
         name="VirtualNetworkPolicyType",
         fields={
-            "sequence": Field(name="sequence", type="SequenceType", base="compound"),
-            "timer": Field(name="timer", type="TimerType", base="compound"),
+            "sequence": Field(
+                name="sequence",
+                type="SequenceType",
+                base="compound",
+                description="Place among the network's policies.",
+            ),
+            "timer": Field(
+                name="timer",
+                type="TimerType",
+                base="compound",
+                description="When the policy is in force.",
+            ),
         },
         family="networking",
+        description="How a policy is attached to a network.",
     ),
     "VirtualNetworkRoutedPropertiesType": ComplexType(
         name="VirtualNetworkRoutedPropertiesType",
@@ -1497,25 +1713,34 @@ TYPES: dict[str, ComplexType] = {
                 type="RoutedProperties",
                 base="compound",
                 is_list=True,
+                description="One entry for each device.",
             ),
             "shared_across_all_lrs": Field(
                 name="shared_across_all_lrs",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="The network may be used by all logical routers.",
             ),
         },
         family="networking",
+        description="Routing of a network on physical routers.",
     ),
     "VirtualNetworkType": ComplexType(
         name="VirtualNetworkType",
         fields={
-            "allow_transit": Field(name="allow_transit", type="boolean", base="boolean"),
+            "allow_transit": Field(
+                name="allow_transit",
+                type="boolean",
+                base="boolean",
+                description="Announce routes of one connected network to another through this one.",
+            ),
             "network_id": Field(
                 name="network_id",
                 type="integer",
                 base="integer",
                 presence="system-only",
+                description="Number of the network in the style of early releases.",
             ),
             "vxlan_network_identifier": Field(
                 name="vxlan_network_identifier",
@@ -1524,6 +1749,7 @@ TYPES: dict[str, ComplexType] = {
                 presence="required",
                 minimum=1,
                 maximum=16777215,
+                description="VXLAN network identifier, when it is set by hand.",
             ),
             "forwarding_mode": Field(
                 name="forwarding_mode",
@@ -1534,6 +1760,7 @@ TYPES: dict[str, ComplexType] = {
                     "l2",
                     "l3",
                 ),
+                description="Whether the network routes, bridges or both.",
             ),
             "rpf": Field(
                 name="rpf",
@@ -1543,12 +1770,16 @@ TYPES: dict[str, ComplexType] = {
                     "enable",
                     "disable",
                 ),
+                description=(
+                    "Whether the source address must be reachable over the receiving interface."
+                ),
             ),
             "mirror_destination": Field(
                 name="mirror_destination",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="The network leads to analyzers.",
             ),
             "max_flows": Field(
                 name="max_flows",
@@ -1557,6 +1788,7 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=4294967296,
+                description="Flows each port of the network may have; 0 means no limit.",
             ),
             "mtu": Field(
                 name="mtu",
@@ -1564,9 +1796,11 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=9216,
+                description="Largest IP packet in bytes of early releases.",
             ),
         },
         family="networking",
+        description="Settings of a virtual network.",
     ),
     "VnSubnetsType": ComplexType(
         name="VnSubnetsType",
@@ -1576,14 +1810,17 @@ TYPES: dict[str, ComplexType] = {
                 type="IpamSubnetType",
                 base="compound",
                 is_list=True,
+                description="Subnets taken from this IPAM.",
             ),
             "host_routes": Field(
                 name="host_routes",
                 type="RouteTableType",
                 base="compound",
+                description="Routes given by DHCP to all workloads of the network.",
             ),
         },
         family="networking",
+        description="Subnets a network uses from an IPAM.",
     ),
 }
 
@@ -1599,6 +1836,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "flat-subnet-only",
         ),
         family="networking",
+        description="Which kind of subnets a network takes addresses from.",
     ),
     "AuthenticationKeyId": SimpleType(
         name="AuthenticationKeyId",
@@ -1607,6 +1845,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=63,
         family="networking",
+        description="Number of a key on both ends.",
     ),
     "AuthenticationKeyType": SimpleType(
         name="AuthenticationKeyType",
@@ -1614,6 +1853,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         wire_base="string",
         enum=("md5",),
         family="networking",
+        description="Kind of authentication of a routing session.",
     ),
     "FatFlowIgnoreAddressType": SimpleType(
         name="FatFlowIgnoreAddressType",
@@ -1625,6 +1865,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "destination",
         ),
         family="networking",
+        description="Address that is left out of a flow's key.",
     ),
     "HostBasedServiceType": SimpleType(
         name="HostBasedServiceType",
@@ -1632,6 +1873,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         wire_base="string",
         enum=("firewall",),
         family="networking",
+        description="Kind of service that runs on each host.",
     ),
     "ImportExportType": SimpleType(
         name="ImportExportType",
@@ -1642,6 +1884,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "export",
         ),
         family="networking",
+        description="Only import or only export.",
     ),
     "IsidType": SimpleType(
         name="IsidType",
@@ -1650,6 +1893,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=16777215,
         family="networking",
+        description="Service identifier of provider backbone bridging.",
     ),
     "LogicalRouterType": SimpleType(
         name="LogicalRouterType",
@@ -1660,6 +1904,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "vxlan-routing",
         ),
         family="networking",
+        description="Whether a logical router translates addresses or routes over VXLAN.",
     ),
     "LogicalRouterVirtualNetworkEnumType": SimpleType(
         name="LogicalRouterVirtualNetworkEnumType",
@@ -1671,6 +1916,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "NAPTSourcePool",
         ),
         family="networking",
+        description="How a logical router uses a network.",
     ),
     "MaxFlowsType": SimpleType(
         name="MaxFlowsType",
@@ -1679,6 +1925,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=4294967296,
         family="networking",
+        description="Number of flows allowed at once; 0 means no limit.",
     ),
     "NetworkMtuType": SimpleType(
         name="NetworkMtuType",
@@ -1687,6 +1934,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=9216,
         family="networking",
+        description="Largest IP packet in bytes; 0 leaves it to the system.",
     ),
     "OspfAreaType": SimpleType(
         name="OspfAreaType",
@@ -1698,6 +1946,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "backbone",
         ),
         family="networking",
+        description="Kind of OSPF area.",
     ),
     "PimMode": SimpleType(
         name="PimMode",
@@ -1709,6 +1958,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "dense",
         ),
         family="networking",
+        description="Operating mode of multicast routing.",
     ),
     "RoutingProtocolType": SimpleType(
         name="RoutingProtocolType",
@@ -1721,6 +1971,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "pim",
         ),
         family="networking",
+        description="Protocol of a routed network.",
     ),
     "RpfModeType": SimpleType(
         name="RpfModeType",
@@ -1731,6 +1982,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "disable",
         ),
         family="networking",
+        description="Whether the reverse path of packets is checked.",
     ),
     "SimpleActionType": SimpleType(
         name="SimpleActionType",
@@ -1741,6 +1993,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "pass",
         ),
         family="networking",
+        description="Let a flow pass or drop it.",
     ),
     "VirtualNetworkCategory": SimpleType(
         name="VirtualNetworkCategory",
@@ -1753,6 +2006,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "routed",
         ),
         family="networking",
+        description="What a network is used for.",
     ),
     "VirtualNetworkIdType": SimpleType(
         name="VirtualNetworkIdType",
@@ -1761,5 +2015,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=4294967296,
         family="networking",
+        description="Number of a virtual network given by the system.",
     ),
 }

@@ -1152,16 +1152,28 @@ TYPES: dict[str, ComplexType] = {
     "AclEntriesType": ComplexType(
         name="AclEntriesType",
         fields={
-            "dynamic": Field(name="dynamic", type="boolean", base="boolean"),
+            "dynamic": Field(
+                name="dynamic",
+                type="boolean",
+                base="boolean",
+                description=(
+                    "True when the rules come from a policy with a timer and may change without "
+                    "user action."
+                ),
+            ),
             "acl_rule": Field(
                 name="acl_rule",
                 type="AclRuleType",
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="The rules in evaluation order.",
             ),
         },
         family="policy_security",
+        description=(
+            "Ordered rules of an access control list as vRouters evaluate them, first match wins."
+        ),
     ),
     "AclRuleType": ComplexType(
         name="AclRuleType",
@@ -1171,14 +1183,23 @@ TYPES: dict[str, ComplexType] = {
                 type="MatchConditionType",
                 base="compound",
                 presence="required",
+                description="Protocol, addresses and ports that a flow must have.",
             ),
             "action_list": Field(
                 name="action_list",
                 type="ActionListType",
                 base="compound",
                 presence="required",
+                description="What is done with a matching flow.",
             ),
-            "rule_uuid": Field(name="rule_uuid", type="string", base="string"),
+            "rule_uuid": Field(
+                name="rule_uuid",
+                type="string",
+                base="string",
+                description=(
+                    "Identity of the policy rule this one was compiled from, shown in flow records."
+                ),
+            ),
             "direction": Field(
                 name="direction",
                 type="DirectionType",
@@ -1187,9 +1208,11 @@ TYPES: dict[str, ComplexType] = {
                     ">",
                     "<>",
                 ),
+                description="Whether the rule holds for one direction (>) or for both (<>).",
             ),
         },
         family="policy_security",
+        description="One rule: what it matches and what happens to a matching flow.",
     ),
     "ActionListType": ComplexType(
         name="ActionListType",
@@ -1203,50 +1226,75 @@ TYPES: dict[str, ComplexType] = {
                     "deny",
                     "pass",
                 ),
+                description="Let the flow pass or drop it.",
             ),
-            "gateway_name": Field(name="gateway_name", type="string", base="string"),
+            "gateway_name": Field(
+                name="gateway_name",
+                type="string",
+                base="string",
+                description=(
+                    "Name of a gateway the flow is sent to; kept for clients, not evaluated."
+                ),
+            ),
             "apply_service": Field(
                 name="apply_service",
                 type="string",
                 base="string",
                 is_list=True,
+                description=(
+                    "Fully qualified names of the service instances the flow traverses, in order."
+                ),
             ),
             "service_properties": Field(
                 name="service_properties",
                 type="ServicePropertiesType",
                 base="compound",
+                description="How routes behave along the chain of services.",
             ),
             "mirror_to": Field(
                 name="mirror_to",
                 type="MirrorActionType",
                 base="compound",
+                description="Analyzer that gets a copy of every packet.",
             ),
             "assign_routing_instance": Field(
                 name="assign_routing_instance",
                 type="string",
                 base="string",
+                description=(
+                    "Routing instance the packet is looked up in instead of the interface's own."
+                ),
             ),
             "log": Field(
                 name="log",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Write a log record for each matching flow.",
             ),
             "alert": Field(
                 name="alert",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Raise an alert for each matching flow.",
             ),
-            "qos_action": Field(name="qos_action", type="string", base="string"),
+            "qos_action": Field(
+                name="qos_action",
+                type="string",
+                base="string",
+                description="Name of the QoS configuration applied to matching packets.",
+            ),
             "host_based_service": Field(
                 name="host_based_service",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Send the flow through the firewall running on the same host.",
             ),
         },
         family="policy_security",
+        description="Everything a policy rule does with a matching flow.",
     ),
     "FirewallRuleEndpointType": ComplexType(
         name="FirewallRuleEndpointType",
@@ -1256,18 +1304,21 @@ TYPES: dict[str, ComplexType] = {
                 type="SubnetType",
                 base="compound",
                 presence="exclusive",
+                description="A single IP prefix.",
             ),
             "virtual_network": Field(
                 name="virtual_network",
                 type="string",
                 base="string",
                 presence="exclusive",
+                description="Fully qualified network name joined by colons.",
             ),
             "address_group": Field(
                 name="address_group",
                 type="string",
                 base="string",
                 presence="exclusive",
+                description="Fully qualified name of an address group.",
             ),
             "tags": Field(
                 name="tags",
@@ -1275,21 +1326,25 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 is_list=True,
                 presence="exclusive",
+                description="Tags in the form type=value that the end must carry.",
             ),
             "tag_ids": Field(
                 name="tag_ids",
                 type="integer",
                 base="integer",
                 is_list=True,
+                description="Numbers of those tags, filled in by the system.",
             ),
             "any": Field(
                 name="any",
                 type="boolean",
                 base="boolean",
                 presence="exclusive",
+                description="True matches every end.",
             ),
         },
         family="policy_security",
+        description="One end of a firewall rule; one kind of value at a time.",
     ),
     "FirewallRuleMatchTagsType": ComplexType(
         name="FirewallRuleMatchTagsType",
@@ -1300,9 +1355,11 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 is_list=True,
                 presence="required",
+                description="Name of one tag type.",
             ),
         },
         family="policy_security",
+        description="Tag types that both ends must share.",
     ),
     "FirewallRuleMatchTagsTypeIdList": ComplexType(
         name="FirewallRuleMatchTagsTypeIdList",
@@ -1313,9 +1370,11 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 is_list=True,
                 presence="required",
+                description="Number of one tag type.",
             ),
         },
         family="policy_security",
+        description="Numbers of the tag types that both ends must share.",
     ),
     "FirewallSequence": ComplexType(
         name="FirewallSequence",
@@ -1325,9 +1384,11 @@ TYPES: dict[str, ComplexType] = {
                 type="SequenceNumberType",
                 base="string",
                 presence="required",
+                description="Text that sorts like a decimal fraction; the smaller comes first.",
             ),
         },
         family="policy_security",
+        description="Place of a member in an ordered set.",
     ),
     "FirewallServiceGroupType": ComplexType(
         name="FirewallServiceGroupType",
@@ -1338,19 +1399,42 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="The services, any of which matches.",
             ),
         },
         family="policy_security",
+        description="Services that a group stands for.",
     ),
     "FirewallServiceType": ComplexType(
         name="FirewallServiceType",
         fields={
-            "protocol": Field(name="protocol", type="string", base="string"),
-            "protocol_id": Field(name="protocol_id", type="integer", base="integer"),
-            "src_ports": Field(name="src_ports", type="PortType", base="compound"),
-            "dst_ports": Field(name="dst_ports", type="PortType", base="compound"),
+            "protocol": Field(
+                name="protocol",
+                type="string",
+                base="string",
+                description="Protocol name or number, or any.",
+            ),
+            "protocol_id": Field(
+                name="protocol_id",
+                type="integer",
+                base="integer",
+                description="Protocol number, filled in by the system.",
+            ),
+            "src_ports": Field(
+                name="src_ports",
+                type="PortType",
+                base="compound",
+                description="Range of source ports.",
+            ),
+            "dst_ports": Field(
+                name="dst_ports",
+                type="PortType",
+                base="compound",
+                description="Range of destination ports.",
+            ),
         },
         family="policy_security",
+        description="A protocol with its ports.",
     ),
     "PolicyEntriesType": ComplexType(
         name="PolicyEntriesType",
@@ -1361,9 +1445,11 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="The rules in order; the first match wins in a network policy.",
             ),
         },
         family="policy_security",
+        description="The rules of a policy or security group.",
     ),
     "PolicyRuleType": ComplexType(
         name="PolicyRuleType",
@@ -1372,8 +1458,14 @@ TYPES: dict[str, ComplexType] = {
                 name="rule_sequence",
                 type="SequenceType",
                 base="compound",
+                description="Place of the rule; kept for clients, the list order decides.",
             ),
-            "rule_uuid": Field(name="rule_uuid", type="string", base="string"),
+            "rule_uuid": Field(
+                name="rule_uuid",
+                type="string",
+                base="string",
+                description="Identity of the rule, filled in when absent.",
+            ),
             "direction": Field(
                 name="direction",
                 type="DirectionType",
@@ -1383,12 +1475,14 @@ TYPES: dict[str, ComplexType] = {
                     ">",
                     "<>",
                 ),
+                description="One direction (>) or both (<>).",
             ),
             "protocol": Field(
                 name="protocol",
                 type="string",
                 base="string",
                 presence="required",
+                description="Protocol name or number, or any.",
             ),
             "src_addresses": Field(
                 name="src_addresses",
@@ -1396,6 +1490,7 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="Alternatives for the sender.",
             ),
             "src_ports": Field(
                 name="src_ports",
@@ -1403,12 +1498,14 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="Alternatives for the source port; -1 to -1 means any.",
             ),
             "application": Field(
                 name="application",
                 type="string",
                 base="string",
                 is_list=True,
+                description="Applications instead of protocol and ports; kept for clients.",
             ),
             "dst_addresses": Field(
                 name="dst_addresses",
@@ -1416,6 +1513,7 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="Alternatives for the receiver.",
             ),
             "dst_ports": Field(
                 name="dst_ports",
@@ -1423,12 +1521,14 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="Alternatives for the destination port; -1 to -1 means any.",
             ),
             "action_list": Field(
                 name="action_list",
                 type="ActionListType",
                 base="compound",
                 presence="required",
+                description="What happens to a matching flow.",
             ),
             "ethertype": Field(
                 name="ethertype",
@@ -1439,25 +1539,49 @@ TYPES: dict[str, ComplexType] = {
                     "IPv4",
                     "IPv6",
                 ),
+                description="Address family the rule is limited to.",
             ),
-            "created": Field(name="created", type="dateTime", base="string"),
-            "last_modified": Field(name="last_modified", type="dateTime", base="string"),
-            "description": Field(name="description", type="string", base="string"),
+            "created": Field(
+                name="created",
+                type="dateTime",
+                base="string",
+                description="Creation time in UTC.",
+            ),
+            "last_modified": Field(
+                name="last_modified",
+                type="dateTime",
+                base="string",
+                description="Time of the last change in UTC.",
+            ),
+            "description": Field(
+                name="description",
+                type="string",
+                base="string",
+                description="Free text for people.",
+            ),
         },
         family="policy_security",
+        description="One rule between two kinds of endpoints.",
     ),
     "SecurityLoggingObjectRuleEntryType": ComplexType(
         name="SecurityLoggingObjectRuleEntryType",
         fields={
-            "rule_uuid": Field(name="rule_uuid", type="string", base="string"),
+            "rule_uuid": Field(
+                name="rule_uuid",
+                type="string",
+                base="string",
+                description="Rule whose flows are logged.",
+            ),
             "rate": Field(
                 name="rate",
                 type="integer",
                 base="integer",
                 default=100,
+                description="One of so many flows is logged.",
             ),
         },
         family="policy_security",
+        description="Logging of one rule.",
     ),
     "SecurityLoggingObjectRuleListType": ComplexType(
         name="SecurityLoggingObjectRuleListType",
@@ -1467,9 +1591,11 @@ TYPES: dict[str, ComplexType] = {
                 type="SecurityLoggingObjectRuleEntryType",
                 base="compound",
                 is_list=True,
+                description="The rules with their rates.",
             ),
         },
         family="policy_security",
+        description="Rules whose flows are logged.",
     ),
     "ServicePropertiesType": ComplexType(
         name="ServicePropertiesType",
@@ -1479,16 +1605,25 @@ TYPES: dict[str, ComplexType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Keep the AS path when routes are announced along the chain.",
             ),
         },
         family="policy_security",
+        description="How a service chain treats routes.",
     ),
     "SloRateType": ComplexType(
         name="SloRateType",
         fields={
-            "rate": Field(name="rate", type="integer", base="integer", default=-1),
+            "rate": Field(
+                name="rate",
+                type="integer",
+                base="integer",
+                default=-1,
+                description="One of so many flows is logged.",
+            ),
         },
         family="policy_security",
+        description="Logging rate of a reference.",
     ),
 }
 
@@ -1500,6 +1635,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=7999999,
         family="policy_security",
+        description="Security group number chosen by the user.",
     ),
     "DirectionType": SimpleType(
         name="DirectionType",
@@ -1510,6 +1646,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "<>",
         ),
         family="policy_security",
+        description="One direction (>) or both directions (<>).",
     ),
     "DraftModeState": SimpleType(
         name="DraftModeState",
@@ -1521,6 +1658,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "deleted",
         ),
         family="policy_security",
+        description="What a pending security change does to its object.",
     ),
     "FirewallRuleDirectionType": SimpleType(
         name="FirewallRuleDirectionType",
@@ -1532,6 +1670,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "<>",
         ),
         family="policy_security",
+        description="Direction of a firewall rule between its two ends.",
     ),
     "SecurityGroupIdType": SimpleType(
         name="SecurityGroupIdType",
@@ -1540,6 +1679,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=8000000,
         maximum=4294967296,
         family="policy_security",
+        description="Security group number given by the system.",
     ),
     "TagValueRangeType": SimpleType(
         name="TagValueRangeType",
@@ -1548,6 +1688,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=65535,
         family="policy_security",
+        description="Number of a tag value.",
     ),
     "U16BitHexInt": SimpleType(
         name="U16BitHexInt",
@@ -1555,6 +1696,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         wire_base="string",
         pattern="0x[0-9A-Fa-f]{4}",
         family="policy_security",
+        description="A 16-bit number, decimal or hexadecimal text.",
     ),
     "U32BitHexInt": SimpleType(
         name="U32BitHexInt",
@@ -1562,5 +1704,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         wire_base="string",
         pattern="0x[0-9A-Fa-f]{8}",
         family="policy_security",
+        description="A 32-bit number, decimal or hexadecimal text.",
     ),
 }

@@ -255,6 +255,7 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=63,
+                description="Mark on XMPP and BGP packets.",
             ),
             "analytics": Field(
                 name="analytics",
@@ -262,6 +263,7 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=63,
+                description="Mark on telemetry packets.",
             ),
             "dns": Field(
                 name="dns",
@@ -269,23 +271,32 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=63,
+                description="Mark on name service packets.",
             ),
         },
         family="qos",
+        description="DSCP marks on the system's own traffic.",
     ),
     "QosIdForwardingClassPair": ComplexType(
         name="QosIdForwardingClassPair",
         fields={
-            "key": Field(name="key", type="integer", base="integer"),
+            "key": Field(
+                name="key",
+                type="integer",
+                base="integer",
+                description="Value of the mark.",
+            ),
             "forwarding_class_id": Field(
                 name="forwarding_class_id",
                 type="ForwardingClassId",
                 base="integer",
                 minimum=0,
                 maximum=255,
+                description="Forwarding class that packets with the mark get.",
             ),
         },
         family="qos",
+        description="Maps a mark on packets to a forwarding class.",
     ),
     "QosIdForwardingClassPairs": ComplexType(
         name="QosIdForwardingClassPairs",
@@ -295,9 +306,11 @@ TYPES: dict[str, ComplexType] = {
                 type="QosIdForwardingClassPair",
                 base="compound",
                 is_list=True,
+                description="Entries, each mark once.",
             ),
         },
         family="qos",
+        description="Table from marks to forwarding classes.",
     ),
 }
 
@@ -309,6 +322,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=63,
         family="qos",
+        description="Differentiated services code point.",
     ),
     "ForwardingClassId": SimpleType(
         name="ForwardingClassId",
@@ -317,6 +331,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=255,
         family="qos",
+        description="Number of a forwarding class.",
     ),
     "MplsExpType": SimpleType(
         name="MplsExpType",
@@ -325,6 +340,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=7,
         family="qos",
+        description="Traffic class bits of an MPLS label.",
     ),
     "QosConfigType": SimpleType(
         name="QosConfigType",
@@ -336,6 +352,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "project",
         ),
         family="qos",
+        description="What a QoS configuration is applied to.",
     ),
     "VlanPriorityType": SimpleType(
         name="VlanPriorityType",
@@ -344,5 +361,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=7,
         family="qos",
+        description="Priority bits of a VLAN tag.",
     ),
 }

@@ -579,9 +579,11 @@ TYPES: dict[str, ComplexType] = {
                 type="AlarmExpression",
                 base="compound",
                 is_list=True,
+                description="The expressions joined by logical AND.",
             ),
         },
         family="system",
+        description="Expressions that all must hold for this part of an alarm rule.",
     ),
     "AlarmExpression": ComplexType(
         name="AlarmExpression",
@@ -604,27 +606,32 @@ TYPES: dict[str, ComplexType] = {
                     "size==",
                     "size!=",
                 ),
+                description="The comparison to make.",
             ),
             "operand1": Field(
                 name="operand1",
                 type="string",
                 base="string",
                 presence="required",
+                description="Path of the attribute on the left side.",
             ),
             "operand2": Field(
                 name="operand2",
                 type="AlarmOperand2",
                 base="compound",
                 presence="required",
+                description="Right side of the comparison.",
             ),
             "variables": Field(
                 name="variables",
                 type="string",
                 base="string",
                 is_list=True,
+                description="Paths of further attributes reported with the alarm.",
             ),
         },
         family="system",
+        description="One comparison over the operational state of an object.",
     ),
     "AlarmOperand2": ComplexType(
         name="AlarmOperand2",
@@ -634,15 +641,18 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="exclusive",
+                description="Path of another attribute to compare with.",
             ),
             "json_value": Field(
                 name="json_value",
                 type="string",
                 base="string",
                 presence="exclusive",
+                description="Constant in JSON notation to compare with.",
             ),
         },
         family="system",
+        description="Right side of an alarm comparison: an attribute or a constant.",
     ),
     "AlarmOrList": ComplexType(
         name="AlarmOrList",
@@ -652,17 +662,30 @@ TYPES: dict[str, ComplexType] = {
                 type="AlarmAndList",
                 base="compound",
                 is_list=True,
+                description="The alternatives joined by logical OR.",
             ),
         },
         family="system",
+        description="Alternatives of an alarm rule; the alarm is raised when one of them holds.",
     ),
     "AsnRangeType": ComplexType(
         name="AsnRangeType",
         fields={
-            "asn_min": Field(name="asn_min", type="integer", base="integer"),
-            "asn_max": Field(name="asn_max", type="integer", base="integer"),
+            "asn_min": Field(
+                name="asn_min",
+                type="integer",
+                base="integer",
+                description="Lowest number of the range.",
+            ),
+            "asn_max": Field(
+                name="asn_max",
+                type="integer",
+                base="integer",
+                description="Highest number of the range, included.",
+            ),
         },
         family="system",
+        description="Range of autonomous system numbers to allocate from.",
     ),
     "BGPaaServiceParametersType": ComplexType(
         name="BGPaaServiceParametersType",
@@ -674,6 +697,7 @@ TYPES: dict[str, ComplexType] = {
                 default=50000,
                 minimum=-1,
                 maximum=65535,
+                description="First port of the range.",
             ),
             "port_end": Field(
                 name="port_end",
@@ -682,9 +706,13 @@ TYPES: dict[str, ComplexType] = {
                 default=50512,
                 minimum=-1,
                 maximum=65535,
+                description="Last port of the range, included.",
             ),
         },
         family="system",
+        description=(
+            "Source ports that tell the BGP sessions of tenants apart on the control nodes."
+        ),
     ),
     "DeviceFamilyListType": ComplexType(
         name="DeviceFamilyListType",
@@ -694,9 +722,11 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 is_list=True,
+                description="One device family.",
             ),
         },
         family="system",
+        description="Names of device families.",
     ),
     "DiscoveryPubSubEndPointType": ComplexType(
         name="DiscoveryPubSubEndPointType",
@@ -706,12 +736,29 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Kind of process.",
             ),
-            "ep_id": Field(name="ep_id", type="string", base="string"),
-            "ep_prefix": Field(name="ep_prefix", type="SubnetType", base="compound"),
-            "ep_version": Field(name="ep_version", type="string", base="string"),
+            "ep_id": Field(
+                name="ep_id",
+                type="string",
+                base="string",
+                description="Name of the process.",
+            ),
+            "ep_prefix": Field(
+                name="ep_prefix",
+                type="SubnetType",
+                base="compound",
+                description="Addresses the process runs at.",
+            ),
+            "ep_version": Field(
+                name="ep_version",
+                type="string",
+                base="string",
+                description="Software version of the process.",
+            ),
         },
         family="system",
+        description="Publisher or subscriber in the discovery service of early releases.",
     ),
     "DiscoveryServiceAssignmentType": ComplexType(
         name="DiscoveryServiceAssignmentType",
@@ -721,6 +768,7 @@ TYPES: dict[str, ComplexType] = {
                 type="DiscoveryPubSubEndPointType",
                 base="compound",
                 presence="required",
+                description="The publisher that is assigned.",
             ),
             "subscriber": Field(
                 name="subscriber",
@@ -728,9 +776,11 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="required",
+                description="Subscribers the assignment is for.",
             ),
         },
         family="system",
+        description="Which subscribers get which publisher in early releases.",
     ),
     "EncapsulationPrioritiesType": ComplexType(
         name="EncapsulationPrioritiesType",
@@ -745,9 +795,11 @@ TYPES: dict[str, ComplexType] = {
                     "MPLSoUDP",
                     "VXLAN",
                 ),
+                description="Name of an encapsulation, most preferred first.",
             ),
         },
         family="system",
+        description="Tunnel encapsulations in order of preference.",
     ),
     "EncryptionTunnelEndpoint": ComplexType(
         name="EncryptionTunnelEndpoint",
@@ -757,9 +809,11 @@ TYPES: dict[str, ComplexType] = {
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Underlay address of the far end.",
             ),
         },
         family="system",
+        description="Far end of an encrypted tunnel between hosts.",
     ),
     "EncryptionTunnelEndpointList": ComplexType(
         name="EncryptionTunnelEndpointList",
@@ -769,9 +823,11 @@ TYPES: dict[str, ComplexType] = {
                 type="EncryptionTunnelEndpoint",
                 base="compound",
                 is_list=True,
+                description="Far ends, one for each host.",
             ),
         },
         family="system",
+        description="All far ends of encrypted tunnels.",
     ),
     "FastConvergenceParametersType": ComplexType(
         name="FastConvergenceParametersType",
@@ -781,12 +837,14 @@ TYPES: dict[str, ComplexType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Turns the settings on.",
             ),
             "nh_reachability_check": Field(
                 name="nh_reachability_check",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Withdraw routes whose next hop cannot be reached in the underlay.",
             ),
             "xmpp_hold_time": Field(
                 name="xmpp_hold_time",
@@ -795,22 +853,36 @@ TYPES: dict[str, ComplexType] = {
                 default=90,
                 minimum=1,
                 maximum=90,
+                description="Seconds of silence after which an agent session is closed.",
             ),
         },
         family="system",
+        description="Settings that make the control plane notice failures faster.",
     ),
     "FlowAgingTimeout": ComplexType(
         name="FlowAgingTimeout",
         fields={
-            "protocol": Field(name="protocol", type="string", base="string"),
-            "port": Field(name="port", type="integer", base="integer"),
+            "protocol": Field(
+                name="protocol",
+                type="string",
+                base="string",
+                description="Protocol name or number.",
+            ),
+            "port": Field(
+                name="port",
+                type="integer",
+                base="integer",
+                description="Port the value is for; 0 means all ports.",
+            ),
             "timeout_in_seconds": Field(
                 name="timeout_in_seconds",
                 type="integer",
                 base="integer",
+                description="Idle seconds after which the flow is removed.",
             ),
         },
         family="system",
+        description="How long flows of one protocol may be idle.",
     ),
     "FlowAgingTimeoutList": ComplexType(
         name="FlowAgingTimeoutList",
@@ -820,9 +892,11 @@ TYPES: dict[str, ComplexType] = {
                 type="FlowAgingTimeout",
                 base="compound",
                 is_list=True,
+                description="One entry for each protocol and port.",
             ),
         },
         family="system",
+        description="Idle times that differ from the default.",
     ),
     "GracefulRestartParametersType": ComplexType(
         name="GracefulRestartParametersType",
@@ -832,6 +906,7 @@ TYPES: dict[str, ComplexType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Turns graceful restart on.",
             ),
             "restart_time": Field(
                 name="restart_time",
@@ -840,6 +915,7 @@ TYPES: dict[str, ComplexType] = {
                 default=300,
                 minimum=0,
                 maximum=4095,
+                description="Seconds that routes are kept before they count as long-lived stale.",
             ),
             "long_lived_restart_time": Field(
                 name="long_lived_restart_time",
@@ -848,6 +924,7 @@ TYPES: dict[str, ComplexType] = {
                 default=300,
                 minimum=0,
                 maximum=16777215,
+                description="Further seconds that stale routes are kept with low preference.",
             ),
             "end_of_rib_timeout": Field(
                 name="end_of_rib_timeout",
@@ -856,21 +933,25 @@ TYPES: dict[str, ComplexType] = {
                 default=300,
                 minimum=0,
                 maximum=4095,
+                description="Seconds to wait for the end-of-RIB marker.",
             ),
             "bgp_helper_enable": Field(
                 name="bgp_helper_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Keep routes of restarting BGP peers.",
             ),
             "xmpp_helper_enable": Field(
                 name="xmpp_helper_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Keep routes of restarting agents.",
             ),
         },
         family="system",
+        description="How long routes outlive a lost session.",
     ),
     "LinklocalServiceEntryType": ComplexType(
         name="LinklocalServiceEntryType",
@@ -880,6 +961,7 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description='Name of the service; "metadata" has a special meaning for clouds.',
             ),
             "linklocal_service_ip": Field(
                 name="linklocal_service_ip",
@@ -887,26 +969,30 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 presence="required",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Address the workload connects to.",
             ),
             "linklocal_service_port": Field(
                 name="linklocal_service_port",
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Port the workload connects to.",
             ),
             "ip_fabric_DNS_service_name": Field(
                 name="ip_fabric_DNS_service_name",
                 type="string",
                 base="string",
+                description="Host name of the real server, when it has no fixed address.",
             ),
             "ip_fabric_service_port": Field(
                 name="ip_fabric_service_port",
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Port of the real server.",
             ),
             "ip_fabric_service_ip": Field(
                 name="ip_fabric_service_ip",
@@ -914,12 +1000,14 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 is_list=True,
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Addresses of the real servers; one is chosen for each flow.",
             ),
         },
         family="system",
+        description="Service outside the overlay that workloads reach at a link-local address.",
     ),
     "LinklocalServicesTypes": ComplexType(
         name="LinklocalServicesTypes",
@@ -929,9 +1017,11 @@ TYPES: dict[str, ComplexType] = {
                 type="LinklocalServiceEntryType",
                 base="compound",
                 is_list=True,
+                description="Services, each name once.",
             ),
         },
         family="system",
+        description="All link-local services of the system.",
     ),
     "MACLimitControlType": ComplexType(
         name="MACLimitControlType",
@@ -941,6 +1031,7 @@ TYPES: dict[str, ComplexType] = {
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Addresses that may be learnt; 0 means no limit.",
             ),
             "mac_limit_action": Field(
                 name="mac_limit_action",
@@ -953,9 +1044,11 @@ TYPES: dict[str, ComplexType] = {
                     "shutdown",
                     "drop",
                 ),
+                description="What happens beyond the limit.",
             ),
         },
         family="system",
+        description="Limit on MAC addresses learnt.",
     ),
     "MACMoveLimitControlType": ComplexType(
         name="MACMoveLimitControlType",
@@ -965,6 +1058,7 @@ TYPES: dict[str, ComplexType] = {
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Moves allowed within the time window.",
             ),
             "mac_move_time_window": Field(
                 name="mac_move_time_window",
@@ -974,6 +1068,7 @@ TYPES: dict[str, ComplexType] = {
                 default=10,
                 minimum=1,
                 maximum=60,
+                description="Length of the window in seconds.",
             ),
             "mac_move_limit_action": Field(
                 name="mac_move_limit_action",
@@ -986,9 +1081,11 @@ TYPES: dict[str, ComplexType] = {
                     "shutdown",
                     "drop",
                 ),
+                description="What happens beyond the limit.",
             ),
         },
         family="system",
+        description="Limit on how often a MAC address may move between ports.",
     ),
     "PluginProperties": ComplexType(
         name="PluginProperties",
@@ -998,36 +1095,57 @@ TYPES: dict[str, ComplexType] = {
                 type="PluginProperty",
                 base="compound",
                 is_list=True,
+                description="Settings, each name once.",
             ),
         },
         family="system",
+        description="Settings of plug-ins, passed through unchanged.",
     ),
     "PluginProperty": ComplexType(
         name="PluginProperty",
         fields={
-            "property": Field(name="property", type="string", base="string"),
-            "value": Field(name="value", type="string", base="string"),
+            "property": Field(
+                name="property",
+                type="string",
+                base="string",
+                description="Name of the setting.",
+            ),
+            "value": Field(
+                name="value",
+                type="string",
+                base="string",
+                description="Value of the setting.",
+            ),
         },
         family="system",
+        description="One setting of a plug-in.",
     ),
     "PortTranslationPool": ComplexType(
         name="PortTranslationPool",
         fields={
-            "protocol": Field(name="protocol", type="string", base="string"),
+            "protocol": Field(
+                name="protocol",
+                type="string",
+                base="string",
+                description="Protocol the ports are for.",
+            ),
             "port_range": Field(
                 name="port_range",
                 type="PortType",
                 base="compound",
                 presence="exclusive",
+                description="The ports as a range.",
             ),
             "port_count": Field(
                 name="port_count",
                 type="unsignedShort",
                 base="integer",
                 presence="exclusive",
+                description="The number of ports, when the range is left to the system.",
             ),
         },
         family="system",
+        description="Ports used for address translation on a host.",
     ),
     "PortTranslationPools": ComplexType(
         name="PortTranslationPools",
@@ -1037,9 +1155,11 @@ TYPES: dict[str, ComplexType] = {
                 type="PortTranslationPool",
                 base="compound",
                 is_list=True,
+                description="Pools, one or more per protocol.",
             ),
         },
         family="system",
+        description="All port pools for address translation.",
     ),
     "UserDefinedLogStat": ComplexType(
         name="UserDefinedLogStat",
@@ -1049,15 +1169,18 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Name of the counter.",
             ),
             "pattern": Field(
                 name="pattern",
                 type="string",
                 base="string",
                 presence="required",
+                description="Regular expression that lines are compared with.",
             ),
         },
         family="system",
+        description="Counter made from log lines.",
     ),
     "UserDefinedLogStatList": ComplexType(
         name="UserDefinedLogStatList",
@@ -1067,9 +1190,11 @@ TYPES: dict[str, ComplexType] = {
                 type="UserDefinedLogStat",
                 base="compound",
                 is_list=True,
+                description="Counters with their patterns.",
             ),
         },
         family="system",
+        description="Counters made from log lines.",
     ),
     "UveKeysType": ComplexType(
         name="UveKeysType",
@@ -1080,9 +1205,11 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 is_list=True,
                 presence="required",
+                description="Name of one table.",
             ),
         },
         family="system",
+        description="Object tables an alarm looks at.",
     ),
     "VendorHardwaresType": ComplexType(
         name="VendorHardwaresType",
@@ -1092,9 +1219,11 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 is_list=True,
+                description="One model as vendor-model.",
             ),
         },
         family="system",
+        description="Hardware models by vendor.",
     ),
 }
 
@@ -1117,6 +1246,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "size!=",
         ),
         family="system",
+        description="Comparison an alarm makes.",
     ),
     "AlarmSeverity": SimpleType(
         name="AlarmSeverity",
@@ -1125,6 +1255,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=2,
         family="system",
+        description="0 critical, 1 major, 2 minor.",
     ),
     "EncapsulationType": SimpleType(
         name="EncapsulationType",
@@ -1136,6 +1267,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "VXLAN",
         ),
         family="system",
+        description="Tunnel encapsulation between hosts.",
     ),
     "EncryptionMode": SimpleType(
         name="EncryptionMode",
@@ -1146,6 +1278,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "all",
         ),
         family="system",
+        description="Whether traffic between hosts is encrypted.",
     ),
     "EndOfRibTimeType": SimpleType(
         name="EndOfRibTimeType",
@@ -1154,6 +1287,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=4095,
         family="system",
+        description="Seconds to wait for an end-of-RIB marker.",
     ),
     "FeatureIdType": SimpleType(
         name="FeatureIdType",
@@ -1165,6 +1299,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "__test_feature_2__",
         ),
         family="system",
+        description="Name of a feature that can be switched on.",
     ),
     "FeatureStateType": SimpleType(
         name="FeatureStateType",
@@ -1178,6 +1313,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "pre-retired",
         ),
         family="system",
+        description="Maturity of a feature.",
     ),
     "ForwardingModeType": SimpleType(
         name="ForwardingModeType",
@@ -1189,6 +1325,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "l3",
         ),
         family="system",
+        description="Whether a network routes, bridges or both.",
     ),
     "GracefulRestartTimeType": SimpleType(
         name="GracefulRestartTimeType",
@@ -1197,6 +1334,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=4095,
         family="system",
+        description="Seconds that routes of a lost session are kept.",
     ),
     "LongLivedGracefulRestartTimeType": SimpleType(
         name="LongLivedGracefulRestartTimeType",
@@ -1205,6 +1343,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=16777215,
         family="system",
+        description="Seconds that long-lived stale routes are kept.",
     ),
     "MACAgingTime": SimpleType(
         name="MACAgingTime",
@@ -1213,6 +1352,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=86400,
         family="system",
+        description="Seconds after which an unused MAC address is forgotten; 0 never.",
     ),
     "MACLimitExceedActionType": SimpleType(
         name="MACLimitExceedActionType",
@@ -1225,6 +1365,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "drop",
         ),
         family="system",
+        description="What happens when a MAC limit is passed.",
     ),
     "MACMoveTimeWindow": SimpleType(
         name="MACMoveTimeWindow",
@@ -1233,6 +1374,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=60,
         family="system",
+        description="Seconds over which moves of a MAC address are counted.",
     ),
     "RdClusterSeedType": SimpleType(
         name="RdClusterSeedType",
@@ -1241,6 +1383,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=65535,
         family="system",
+        description="Number mixed into route distinguishers to keep clusters apart.",
     ),
     "RouteReplicationThresholdType": SimpleType(
         name="RouteReplicationThresholdType",
@@ -1249,6 +1392,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=60,
         family="system",
+        description="Seconds that route replication may be held back for batching.",
     ),
     "VxlanNetworkIdentifierModeType": SimpleType(
         name="VxlanNetworkIdentifierModeType",
@@ -1259,6 +1403,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "automatic",
         ),
         family="system",
+        description="Whether VXLAN identifiers are given by the system or the user.",
     ),
     "XmppHoldTimeType": SimpleType(
         name="XmppHoldTimeType",
@@ -1267,5 +1412,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=90,
         family="system",
+        description="Seconds of silence after which an agent session is closed.",
     ),
 }

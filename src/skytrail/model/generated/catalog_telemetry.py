@@ -203,14 +203,21 @@ TYPES: dict[str, ComplexType] = {
     "EnabledInterfaceParams": ComplexType(
         name="EnabledInterfaceParams",
         fields={
-            "name": Field(name="name", type="string", base="string"),
+            "name": Field(
+                name="name",
+                type="string",
+                base="string",
+                description="Interface name on the device.",
+            ),
             "stats_collection_frequency": Field(
                 name="stats_collection_frequency",
                 type="StatsCollectionFrequency",
                 base="compound",
+                description="How often samples are taken.",
             ),
         },
         family="telemetry",
+        description="Telemetry of one named interface.",
     ),
     "EnabledSensorParams": ComplexType(
         name="EnabledSensorParams",
@@ -220,27 +227,32 @@ TYPES: dict[str, ComplexType] = {
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Temperature, power and fans.",
             ),
             "interface_health": Field(
                 name="interface_health",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Counters and state of interfaces.",
             ),
             "control_plane_health": Field(
                 name="control_plane_health",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Processor and routing protocol state.",
             ),
             "service_layer_health": Field(
                 name="service_layer_health",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="State of services on the device.",
             ),
         },
         family="telemetry",
+        description="Groups of sensors that are read from a device.",
     ),
     "GrpcParameters": ComplexType(
         name="GrpcParameters",
@@ -250,11 +262,13 @@ TYPES: dict[str, ComplexType] = {
                 type="SubnetListType",
                 base="compound",
                 presence="required",
+                description="Prefixes that may connect to the device.",
             ),
             "enabled_sensor_params": Field(
                 name="enabled_sensor_params",
                 type="EnabledSensorParams",
                 base="compound",
+                description="Groups of sensors that are streamed.",
             ),
             "secure_mode": Field(
                 name="secure_mode",
@@ -264,9 +278,11 @@ TYPES: dict[str, ComplexType] = {
                     "cleartext",
                     "ssl",
                 ),
+                description="Whether the stream is encrypted.",
             ),
         },
         family="telemetry",
+        description="Settings of streaming telemetry over gRPC.",
     ),
     "NetconfParameters": ComplexType(
         name="NetconfParameters",
@@ -275,9 +291,11 @@ TYPES: dict[str, ComplexType] = {
                 name="enabled_sensor_params",
                 type="EnabledSensorParams",
                 base="compound",
+                description="Groups of sensors that are read.",
             ),
         },
         family="telemetry",
+        description="Telemetry read over NETCONF.",
     ),
     "SflowParameters": ComplexType(
         name="SflowParameters",
@@ -286,15 +304,17 @@ TYPES: dict[str, ComplexType] = {
                 name="stats_collection_frequency",
                 type="StatsCollectionFrequency",
                 base="compound",
+                description="How often samples are taken.",
             ),
             "agent_id": Field(
                 name="agent_id",
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Address the device puts into its samples.",
             ),
             "adaptive_sample_rate": Field(
                 name="adaptive_sample_rate",
@@ -303,6 +323,7 @@ TYPES: dict[str, ComplexType] = {
                 default=300,
                 minimum=300,
                 maximum=900,
+                description="Samples per second above which the device samples less.",
             ),
             "enabled_interface_type": Field(
                 name="enabled_interface_type",
@@ -315,15 +336,18 @@ TYPES: dict[str, ComplexType] = {
                     "access",
                     "custom",
                 ),
+                description="Which interfaces sample.",
             ),
             "enabled_interface_params": Field(
                 name="enabled_interface_params",
                 type="EnabledInterfaceParams",
                 base="compound",
                 is_list=True,
+                description="Settings of single interfaces.",
             ),
         },
         family="telemetry",
+        description="Packet sampling settings of devices.",
     ),
     "SnmpParameters": ComplexType(
         name="SnmpParameters",
@@ -332,9 +356,11 @@ TYPES: dict[str, ComplexType] = {
                 name="enabled_sensor_params",
                 type="EnabledSensorParams",
                 base="compound",
+                description="Groups of sensors that are read.",
             ),
         },
         family="telemetry",
+        description="Telemetry read by SNMP.",
     ),
     "StatsCollectionFrequency": ComplexType(
         name="StatsCollectionFrequency",
@@ -346,6 +372,7 @@ TYPES: dict[str, ComplexType] = {
                 default=2000,
                 minimum=1,
                 maximum=16777215,
+                description="One of so many packets is sampled.",
             ),
             "polling_interval": Field(
                 name="polling_interval",
@@ -354,6 +381,7 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=3600,
+                description="Seconds between counter samples.",
             ),
             "direction": Field(
                 name="direction",
@@ -363,9 +391,11 @@ TYPES: dict[str, ComplexType] = {
                     "ingress",
                     "egress",
                 ),
+                description="Direction that is sampled.",
             ),
         },
         family="telemetry",
+        description="How often a device samples packets and counters.",
     ),
 }
 
@@ -377,6 +407,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=300,
         maximum=900,
         family="telemetry",
+        description="Samples per second at which a device starts to sample less.",
     ),
     "EnabledInterfaceType": SimpleType(
         name="EnabledInterfaceType",
@@ -390,6 +421,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "custom",
         ),
         family="telemetry",
+        description="Which interfaces of a device take part.",
     ),
     "PollingInterval": SimpleType(
         name="PollingInterval",
@@ -398,6 +430,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=3600,
         family="telemetry",
+        description="Seconds between counter samples.",
     ),
     "SampleDirection": SimpleType(
         name="SampleDirection",
@@ -408,6 +441,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "egress",
         ),
         family="telemetry",
+        description="Direction that is sampled.",
     ),
     "SampleRate": SimpleType(
         name="SampleRate",
@@ -416,6 +450,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=1,
         maximum=16777215,
         family="telemetry",
+        description="One of so many packets is sampled.",
     ),
     "SecureModeType": SimpleType(
         name="SecureModeType",
@@ -426,5 +461,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "ssl",
         ),
         family="telemetry",
+        description="Whether a telemetry stream is encrypted.",
     ),
 }

@@ -435,24 +435,28 @@ TYPES: dict[str, ComplexType] = {
                 type="SubnetType",
                 base="compound",
                 presence="exclusive",
+                description="A single IP prefix.",
             ),
             "virtual_network": Field(
                 name="virtual_network",
                 type="string",
                 base="string",
                 presence="exclusive",
+                description='Fully qualified network name joined by colons, or "any" or "local".',
             ),
             "security_group": Field(
                 name="security_group",
                 type="string",
                 base="string",
                 presence="exclusive",
+                description='Fully qualified group name joined by colons, or "any" or "local".',
             ),
             "network_policy": Field(
                 name="network_policy",
                 type="string",
                 base="string",
                 presence="exclusive",
+                description="All networks that this policy is attached to.",
             ),
             "subnet_list": Field(
                 name="subnet_list",
@@ -460,15 +464,27 @@ TYPES: dict[str, ComplexType] = {
                 base="compound",
                 is_list=True,
                 presence="exclusive",
+                description="Several IP prefixes, any of which matches.",
             ),
         },
         family="workload",
+        description="One end of a policy rule; exactly one kind of value is meaningful.",
     ),
     "AllowedAddressPair": ComplexType(
         name="AllowedAddressPair",
         fields={
-            "ip": Field(name="ip", type="SubnetType", base="compound"),
-            "mac": Field(name="mac", type="string", base="string"),
+            "ip": Field(
+                name="ip",
+                type="SubnetType",
+                base="compound",
+                description="Address or prefix allowed as source.",
+            ),
+            "mac": Field(
+                name="mac",
+                type="string",
+                base="string",
+                description="MAC address it is used with; empty means the interface's own.",
+            ),
             "address_mode": Field(
                 name="address_mode",
                 type="AddressMode",
@@ -477,9 +493,13 @@ TYPES: dict[str, ComplexType] = {
                     "active-active",
                     "active-standby",
                 ),
+                description=(
+                    "Whether several interfaces carry the address at once or one at a time."
+                ),
             ),
         },
         family="workload",
+        description="Further address a workload may send from, such as a VRRP address.",
     ),
     "AllowedAddressPairs": ComplexType(
         name="AllowedAddressPairs",
@@ -489,9 +509,11 @@ TYPES: dict[str, ComplexType] = {
                 type="AllowedAddressPair",
                 base="compound",
                 is_list=True,
+                description="The address pairs.",
             ),
         },
         family="workload",
+        description="All further addresses that an interface may use.",
     ),
     "BridgeDomainMembershipType": ComplexType(
         name="BridgeDomainMembershipType",
@@ -502,9 +524,11 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=4094,
+                description="VLAN tag on the interface that selects the bridge domain.",
             ),
         },
         family="workload",
+        description="How an interface belongs to a bridge domain.",
     ),
     "InterfaceMirrorType": ComplexType(
         name="InterfaceMirrorType",
@@ -519,15 +543,18 @@ TYPES: dict[str, ComplexType] = {
                     "egress",
                     "both",
                 ),
+                description="Direction that is mirrored, seen from the workload.",
             ),
             "mirror_to": Field(
                 name="mirror_to",
                 type="MirrorActionType",
                 base="compound",
                 presence="required",
+                description="Analyzer that gets the copies.",
             ),
         },
         family="workload",
+        description="Mirroring of everything an interface sends or receives.",
     ),
     "MatchConditionType": ComplexType(
         name="MatchConditionType",
@@ -537,30 +564,35 @@ TYPES: dict[str, ComplexType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Protocol number in text form, or any.",
             ),
             "src_address": Field(
                 name="src_address",
                 type="AddressType",
                 base="compound",
                 presence="required",
+                description="Sender of the flow.",
             ),
             "src_port": Field(
                 name="src_port",
                 type="PortType",
                 base="compound",
                 presence="required",
+                description="Range of source ports.",
             ),
             "dst_address": Field(
                 name="dst_address",
                 type="AddressType",
                 base="compound",
                 presence="required",
+                description="Receiver of the flow.",
             ),
             "dst_port": Field(
                 name="dst_port",
                 type="PortType",
                 base="compound",
                 presence="required",
+                description="Range of destination ports.",
             ),
             "ethertype": Field(
                 name="ethertype",
@@ -571,42 +603,65 @@ TYPES: dict[str, ComplexType] = {
                     "IPv4",
                     "IPv6",
                 ),
+                description="Address family the rule is limited to.",
             ),
         },
         family="workload",
+        description="What a flow must look like for a rule to hold.",
     ),
     "MirrorActionType": ComplexType(
         name="MirrorActionType",
         fields={
-            "analyzer_name": Field(name="analyzer_name", type="string", base="string"),
-            "encapsulation": Field(name="encapsulation", type="string", base="string"),
+            "analyzer_name": Field(
+                name="analyzer_name",
+                type="string",
+                base="string",
+                description=(
+                    "Fully qualified name of the analyzer service instance, or a free name."
+                ),
+            ),
+            "encapsulation": Field(
+                name="encapsulation",
+                type="string",
+                base="string",
+                description="Encapsulation of the copies.",
+            ),
             "analyzer_ip_address": Field(
                 name="analyzer_ip_address",
                 type="IpAddress",
                 base="string",
                 presence="required",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Address the copies are sent to.",
             ),
             "analyzer_mac_address": Field(
                 name="analyzer_mac_address",
                 type="string",
                 base="string",
+                description="MAC address of the analyzer when it is on the same network.",
             ),
             "routing_instance": Field(
                 name="routing_instance",
                 type="string",
                 base="string",
                 presence="required",
+                description="Routing instance the analyzer is reached in.",
             ),
-            "udp_port": Field(name="udp_port", type="integer", base="integer"),
+            "udp_port": Field(
+                name="udp_port",
+                type="integer",
+                base="integer",
+                description="UDP port of the analyzer.",
+            ),
             "juniper_header": Field(
                 name="juniper_header",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Put a header with flow details in front of each copy.",
             ),
             "nh_mode": Field(
                 name="nh_mode",
@@ -616,17 +671,20 @@ TYPES: dict[str, ComplexType] = {
                     "dynamic",
                     "static",
                 ),
+                description="Whether the analyzer is found by a route or by the values given here.",
             ),
             "static_nh_header": Field(
                 name="static_nh_header",
                 type="StaticMirrorNhType",
                 base="compound",
+                description="VXLAN destination for the static mode.",
             ),
             "nic_assisted_mirroring": Field(
                 name="nic_assisted_mirroring",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Let the network card make the copies.",
             ),
             "nic_assisted_mirroring_vlan": Field(
                 name="nic_assisted_mirroring_vlan",
@@ -634,9 +692,11 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=4094,
+                description="VLAN the network card puts the copies into.",
             ),
         },
         family="workload",
+        description="Where copies of packets go and in which form.",
     ),
     "PolicyBasedForwardingRuleType": ComplexType(
         name="PolicyBasedForwardingRuleType",
@@ -650,28 +710,59 @@ TYPES: dict[str, ComplexType] = {
                     "egress",
                     "both",
                 ),
+                description="Direction of the packets, seen from the workload.",
             ),
-            "vlan_tag": Field(name="vlan_tag", type="integer", base="integer"),
-            "src_mac": Field(name="src_mac", type="string", base="string"),
-            "dst_mac": Field(name="dst_mac", type="string", base="string"),
-            "mpls_label": Field(name="mpls_label", type="integer", base="integer"),
+            "vlan_tag": Field(
+                name="vlan_tag",
+                type="integer",
+                base="integer",
+                description="VLAN tag that marks the packets.",
+            ),
+            "src_mac": Field(
+                name="src_mac",
+                type="string",
+                base="string",
+                description="Source MAC address put on the packets.",
+            ),
+            "dst_mac": Field(
+                name="dst_mac",
+                type="string",
+                base="string",
+                description="Destination MAC address put on the packets.",
+            ),
+            "mpls_label": Field(
+                name="mpls_label",
+                type="integer",
+                base="integer",
+                description="MPLS label that marks the packets.",
+            ),
             "service_chain_address": Field(
                 name="service_chain_address",
                 type="IpAddress",
                 base="string",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="IPv4 address of the chain at this place.",
             ),
             "ipv6_service_chain_address": Field(
                 name="ipv6_service_chain_address",
                 type="IpAddressType",
                 base="string",
+                description="IPv6 address of the chain at this place.",
             ),
-            "protocol": Field(name="protocol", type="string", base="string"),
+            "protocol": Field(
+                name="protocol",
+                type="string",
+                base="string",
+                description="Protocol the rule is limited to.",
+            ),
         },
         family="workload",
+        description=(
+            "How packets of an interface are steered into a routing instance of a service chain."
+        ),
     ),
     "StaticMirrorNhType": ComplexType(
         name="StaticMirrorNhType",
@@ -682,14 +773,16 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 presence="required",
                 pattern=(
-                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}( "
-                    "0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
+                    "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
+                    "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Tunnel end in front of the analyzer.",
             ),
             "vtep_dst_mac_address": Field(
                 name="vtep_dst_mac_address",
                 type="string",
                 base="string",
+                description="MAC address of the analyzer.",
             ),
             "vni": Field(
                 name="vni",
@@ -698,9 +791,11 @@ TYPES: dict[str, ComplexType] = {
                 presence="required",
                 minimum=1,
                 maximum=16777215,
+                description="VXLAN network identifier of the copies.",
             ),
         },
         family="workload",
+        description="VXLAN destination of mirrored packets.",
     ),
     "VMIVirtualPortGroupAttributes": ComplexType(
         name="VMIVirtualPortGroupAttributes",
@@ -712,6 +807,7 @@ TYPES: dict[str, ComplexType] = {
                 presence="exclusive",
                 minimum=0,
                 maximum=4094,
+                description="VLAN tag of the port's frames.",
             ),
             "native_vlan_tag": Field(
                 name="native_vlan_tag",
@@ -720,9 +816,11 @@ TYPES: dict[str, ComplexType] = {
                 presence="exclusive",
                 minimum=0,
                 maximum=4094,
+                description="VLAN that untagged frames belong to.",
             ),
         },
         family="workload",
+        description="VLANs of a port on its port group.",
     ),
     "VirtualMachineInterfacePropertiesType": ComplexType(
         name="VirtualMachineInterfacePropertiesType",
@@ -732,17 +830,25 @@ TYPES: dict[str, ComplexType] = {
                 type="ServiceInterfaceType",
                 base="string",
                 pattern="management|left|right|other[0-9]*",
+                description="Side of a service the port is on.",
             ),
             "interface_mirror": Field(
                 name="interface_mirror",
                 type="InterfaceMirrorType",
                 base="compound",
+                description="Mirroring of the port's traffic.",
             ),
-            "local_preference": Field(name="local_preference", type="integer", base="integer"),
+            "local_preference": Field(
+                name="local_preference",
+                type="integer",
+                base="integer",
+                description="Preference of the port's routes; 200 active, 100 standby.",
+            ),
             "sub_interface_vlan_tag": Field(
                 name="sub_interface_vlan_tag",
                 type="integer",
                 base="integer",
+                description="VLAN tag when the port is a sub-interface of another.",
             ),
             "max_flows": Field(
                 name="max_flows",
@@ -751,9 +857,11 @@ TYPES: dict[str, ComplexType] = {
                 default=0,
                 minimum=0,
                 maximum=4294967296,
+                description="Flows the port may have at once; 0 means the default.",
             ),
         },
         family="workload",
+        description="Settings of a port beyond its addresses.",
     ),
     "VirtualRouterNetworkIpamType": ComplexType(
         name="VirtualRouterNetworkIpamType",
@@ -763,15 +871,18 @@ TYPES: dict[str, ComplexType] = {
                 type="AllocationPoolType",
                 base="compound",
                 is_list=True,
+                description="Ranges the vRouter allocates from.",
             ),
             "subnet": Field(
                 name="subnet",
                 type="SubnetType",
                 base="compound",
                 is_list=True,
+                description="Prefixes the vRouter allocates from.",
             ),
         },
         family="workload",
+        description="Addresses of an IPAM set aside for one vRouter.",
     ),
     "VrfAssignRuleType": ComplexType(
         name="VrfAssignRuleType",
@@ -780,12 +891,29 @@ TYPES: dict[str, ComplexType] = {
                 name="match_condition",
                 type="MatchConditionType",
                 base="compound",
+                description="Which packets the rule is for.",
             ),
-            "vlan_tag": Field(name="vlan_tag", type="integer", base="integer"),
-            "routing_instance": Field(name="routing_instance", type="string", base="string"),
-            "ignore_acl": Field(name="ignore_acl", type="boolean", base="boolean"),
+            "vlan_tag": Field(
+                name="vlan_tag",
+                type="integer",
+                base="integer",
+                description="VLAN tag the packets carry.",
+            ),
+            "routing_instance": Field(
+                name="routing_instance",
+                type="string",
+                base="string",
+                description="Instance they are looked up in.",
+            ),
+            "ignore_acl": Field(
+                name="ignore_acl",
+                type="boolean",
+                base="boolean",
+                description="Skip network policy for these packets.",
+            ),
         },
         family="workload",
+        description="Sends matching packets of a port to another routing instance.",
     ),
     "VrfAssignTableType": ComplexType(
         name="VrfAssignTableType",
@@ -795,9 +923,11 @@ TYPES: dict[str, ComplexType] = {
                 type="VrfAssignRuleType",
                 base="compound",
                 is_list=True,
+                description="The rules; the first match wins.",
             ),
         },
         family="workload",
+        description="Ordered rules that choose the routing instance of packets.",
     ),
 }
 
@@ -809,6 +939,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
         minimum=0,
         maximum=4094,
         family="workload",
+        description="VLAN tag of IEEE 802.1Q.",
     ),
     "EtherType": SimpleType(
         name="EtherType",
@@ -819,6 +950,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "IPv6",
         ),
         family="workload",
+        description="Address family of a rule.",
     ),
     "NHModeType": SimpleType(
         name="NHModeType",
@@ -829,6 +961,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "static",
         ),
         family="workload",
+        description="How the destination of mirrored packets is found.",
     ),
     "ServerType": SimpleType(
         name="ServerType",
@@ -840,6 +973,7 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "container",
         ),
         family="workload",
+        description="What kind of machine a workload is.",
     ),
     "VirtualRouterType": SimpleType(
         name="VirtualRouterType",
@@ -851,5 +985,6 @@ SIMPLE_TYPES: dict[str, SimpleType] = {
             "tor-service-node",
         ),
         family="workload",
+        description="Kind of vRouter.",
     ),
 }

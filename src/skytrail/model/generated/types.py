@@ -7,39 +7,39 @@ from skytrail.model.base import Compound
 
 
 class DnsSoaRecordType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Values of the zone's start of authority record."""
 
     negative_cache_ttl_seconds: int | None = None
 
 
 class FloatingIpPoolSubnetType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Subnets a floating address pool allocates from."""
 
     subnet_uuid: tuple[str, ...] = ()
 
 
 class IpAddressesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of IP addresses."""
 
     ip_address: tuple[str, ...] = ()
 
 
 class IpamDnsAddressType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Name servers of an IPAM, depending on its DNS method."""
 
     tenant_dns_server_address: IpAddressesType | None = None
     virtual_dns_server_name: str | None = None
 
 
 class SubnetType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """An IPv4 or IPv6 prefix."""
 
     ip_prefix: str | None = None
     ip_prefix_len: int | None = None
 
 
 class AllocationPoolType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Range of addresses handed out automatically."""
 
     start: str | None = None
     end: str | None = None
@@ -47,7 +47,7 @@ class AllocationPoolType(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class DhcpOptionType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One DHCP option given to workloads."""
 
     dhcp_option_name: str | None = None
     dhcp_option_value: str | None = None
@@ -55,19 +55,19 @@ class DhcpOptionType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DhcpOptionsListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """DHCP options of an interface, subnet or IPAM."""
 
     dhcp_option: tuple[DhcpOptionType, ...] = ()
 
 
 class CommunityAttributes(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Communities attached to a static route."""
 
     community_attribute: tuple[str, ...] = ()
 
 
 class RouteType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One static route."""
 
     prefix: str | None = None
     next_hop: str | None = None
@@ -76,13 +76,13 @@ class RouteType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RouteTableType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of static routes."""
 
     route: tuple[RouteType, ...] = ()
 
 
 class IpamSubnetType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One subnet of a network with everything handed to its workloads."""
 
     subnet: SubnetType | None = None
     default_gateway: str | None = None
@@ -104,13 +104,13 @@ class IpamSubnetType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class IpamSubnets(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Subnets shared by all networks that use a flat IPAM."""
 
     subnets: tuple[IpamSubnetType, ...] = ()
 
 
 class IpamType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Address management settings."""
 
     ipam_method: str | None = None
     ipam_dns_method: str | None = None
@@ -121,7 +121,7 @@ class IpamType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PortMap(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Translation of one port of a floating address."""
 
     protocol: str | None = None
     src_port: int | None = None
@@ -129,13 +129,13 @@ class PortMap(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PortMappings(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Port translations of a floating address."""
 
     port_mappings: tuple[PortMap, ...] = ()
 
 
 class VirtualDnsRecordType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One DNS record."""
 
     record_name: str | None = None
     record_type: str | None = None
@@ -147,7 +147,7 @@ class VirtualDnsRecordType(Compound, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class VirtualDnsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A DNS zone served to workloads."""
 
     domain_name: str | None = None
     dynamic_records_from_client: bool | None = None
@@ -161,14 +161,14 @@ class VirtualDnsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PortGroupProperties(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Bonding parameters of a server's port group."""
 
     miimon: int | None = None
     xmit_hash_policy: str | None = None
 
 
 class BaremetalPortGroupInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Bonded ports of a bare-metal server."""
 
     standalone_ports_supported: bool | None = None
     node_uuid: str | None = None
@@ -178,7 +178,7 @@ class BaremetalPortGroupInfo(Compound, frozen=True, kw_only=True, omit_defaults=
 
 
 class LocalLinkConnection(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Switch port that a server port is cabled to."""
 
     switch_info: str | None = None
     port_index: str | None = None
@@ -187,7 +187,7 @@ class LocalLinkConnection(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class BaremetalPortInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One network port of a bare-metal server."""
 
     pxe_enabled: bool | None = None
     local_link_connection: LocalLinkConnection | None = None
@@ -196,7 +196,7 @@ class BaremetalPortInfo(Compound, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class BaremetalProperties(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Hardware size of a bare-metal server."""
 
     memory_mb: int | None = None
     cpu_arch: str | None = None
@@ -206,7 +206,7 @@ class BaremetalProperties(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class DriverInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Management controller of a bare-metal server."""
 
     ipmi_address: str | None = None
     deploy_ramdisk: str | None = None
@@ -217,7 +217,7 @@ class DriverInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BaremetalServerInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """What is known about a bare-metal server for provisioning it."""
 
     network_interface: str | None = None
     driver: str | None = None
@@ -227,7 +227,7 @@ class BaremetalServerInfo(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class CloudInstanceInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Properties of a node that is an instance in a public cloud."""
 
     os_version: str | None = None
     operating_system: str | None = None
@@ -239,7 +239,7 @@ class CloudInstanceInfo(Compound, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class DpdkInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of a host whose forwarding runs in user space."""
 
     cpu_core_mask: str | None = None
     dpdk_uio_driver: str | None = None
@@ -247,7 +247,7 @@ class DpdkInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ESXIHostInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """An ESXi host and the vCenter that owns it."""
 
     username: str | None = None
     datacenter: str | None = None
@@ -260,14 +260,14 @@ class ESXIHostInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ESXIProperties(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Distributed switch a port of an ESXi host belongs to."""
 
     dvs_name: str | None = None
     dvs_id: str | None = None
 
 
 class SriovInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Virtual functions of a host's network card."""
 
     sriov_physical_interface: str | None = None
     sriov_vf: int | None = None
@@ -275,35 +275,35 @@ class SriovInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AddressFamilies(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """The BGP address families a session or router carries."""
 
     family: tuple[str, ...] = ()
 
 
 class AttachmentAddressType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Address of a customer attachment; carries no fields."""
 
 
 class ProtocolStaticType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Static routes towards a customer site."""
 
     route: tuple[str, ...] = ()
 
 
 class ProtocolBgpType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """BGP towards a customer site."""
 
     autonomous_system: int | None = None
 
 
 class ProtocolOspfType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """OSPF towards a customer site."""
 
     area: int | None = None
 
 
 class AttachmentInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How a customer site exchanges routes over its attachment."""
 
     static: ProtocolStaticType | None = None
     bgp: ProtocolBgpType | None = None
@@ -312,20 +312,20 @@ class AttachmentInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class BGPaaSControlNodeZoneAttributes(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Which session of a BGP service a control node zone serves."""
 
     bgpaas_control_node_zone_type: str | None = None
 
 
 class BgpPrefixLimit(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Protection against a peer that sends too many prefixes."""
 
     maximum: int | None = None
     idle_timeout: int | None = None
 
 
 class BgpFamilyAttributes(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of one address family in a BGP session."""
 
     address_family: str | None = None
     loop_count: int | None = None
@@ -334,28 +334,28 @@ class BgpFamilyAttributes(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class AuthenticationKeyItem(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One key of a routing session."""
 
     key_id: int | None = None
     key: str | None = None
 
 
 class AuthenticationData(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Keys that authenticate a routing session."""
 
     key_type: str | None = None
     key_items: tuple[AuthenticationKeyItem, ...] = ()
 
 
 class RouteOriginOverride(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Origin attribute forced on routes of a session."""
 
     origin_override: bool | None = None
     origin: str | None = None
 
 
 class BgpSessionAttributes(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of one end of a BGP session."""
 
     bgp_router: str | None = None
     admin_down: bool | None = None
@@ -372,20 +372,20 @@ class BgpSessionAttributes(Compound, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class BgpSession(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One BGP session between two routers."""
 
     uuid: str | None = None
     attributes: tuple[BgpSessionAttributes, ...] = ()
 
 
 class BgpPeeringAttributes(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Attributes of a peering between two BGP routers."""
 
     session: tuple[BgpSession, ...] = ()
 
 
 class BgpRouterParams(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of one BGP speaker: a control node, a gateway or a tenant's router."""
 
     admin_down: bool | None = None
     vendor: str | None = None
@@ -405,11 +405,11 @@ class BgpRouterParams(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BindingType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Binding of an attachment to a routing instance; carries no fields."""
 
 
 class CliDiffInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One configuration change made on a device's own command line."""
 
     username: str | None = None
     time: str | None = None
@@ -417,26 +417,26 @@ class CliDiffInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CliDiffListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Changes found on a device that did not come from the controller."""
 
     commit_diff_info: tuple[CliDiffInfoType, ...] = ()
 
 
 class DevicePlatformListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Names of device platforms an image runs on."""
 
     platform_name: tuple[str, ...] = ()
 
 
 class DnsmasqLeaseParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """DHCP lease a device got during zero-touch provisioning."""
 
     lease_expiry_time: int | None = None
     client_id: str | None = None
 
 
 class PortInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One port of a hardware model."""
 
     name: str | None = None
     type: str | None = None
@@ -448,19 +448,19 @@ class PortInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class InterfaceMapType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Port layout of a hardware model."""
 
     port_info: tuple[PortInfoType, ...] = ()
 
 
 class JunosServicePorts(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Service interfaces of a router, for address translation."""
 
     service_port: tuple[str, ...] = ()
 
 
 class SNMPCredentials(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Access to a device by SNMP."""
 
     version: int | None = None
     local_port: int | None = None
@@ -482,7 +482,7 @@ class SNMPCredentials(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TelemetryResourceInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One stream of telemetry from a device."""
 
     name: str | None = None
     path: str | None = None
@@ -490,7 +490,7 @@ class TelemetryResourceInfo(Compound, frozen=True, kw_only=True, omit_defaults=T
 
 
 class TelemetryStateInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Telemetry that a device sends at the moment."""
 
     resource: tuple[TelemetryResourceInfo, ...] = ()
     server_ip: str | None = None
@@ -498,20 +498,20 @@ class TelemetryStateInfo(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class AutonomousSystemsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of autonomous systems."""
 
     asn: tuple[int, ...] = ()
 
 
 class UserCredentials(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A user name with a password."""
 
     username: str | None = None
     password: str | None = None
 
 
 class DeviceCredential(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Login for one class of devices."""
 
     credential: UserCredentials | None = None
     vendor: str | None = None
@@ -519,13 +519,13 @@ class DeviceCredential(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeviceCredentialList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Logins tried in turn when devices are discovered."""
 
     device_credential: tuple[DeviceCredential, ...] = ()
 
 
 class ExecutableInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One program that a job runs."""
 
     executable_path: str | None = None
     executable_args: str | None = None
@@ -533,19 +533,19 @@ class ExecutableInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ExecutableInfoListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Programs that a job runs."""
 
     executable_info: tuple[ExecutableInfoType, ...] = ()
 
 
 class FabricNetworkTag(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """What a network is used for in a fabric."""
 
     network_type: str | None = None
 
 
 class LacpParams(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Link aggregation control settings of a port."""
 
     lacp_enable: bool | None = None
     lacp_interval: str | None = None
@@ -553,39 +553,39 @@ class LacpParams(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LogicalRouterPRListParams(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Devices on which one logical router is extended between fabrics."""
 
     logical_router_uuid: str | None = None
     physical_router_uuid_list: tuple[str, ...] = ()
 
 
 class LogicalRouterPRListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Devices for each logical router of a data centre interconnection."""
 
     logical_router_list: tuple[LogicalRouterPRListParams, ...] = ()
 
 
 class SubnetListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of prefixes."""
 
     subnet: tuple[SubnetType, ...] = ()
 
 
 class MacAddressesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of MAC addresses."""
 
     mac_address: tuple[str, ...] = ()
 
 
 class AsnRangeType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Range of autonomous system numbers to allocate from."""
 
     asn_min: int | None = None
     asn_max: int | None = None
 
 
 class NamespaceValue(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Values a fabric allocates from."""
 
     ipv4_cidr: SubnetListType | None = None
     asn: AutonomousSystemsType | None = None
@@ -595,20 +595,20 @@ class NamespaceValue(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NodeProfileRoleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Roles a device of this profile may play."""
 
     physical_role: str | None = None
     rb_roles: tuple[str, ...] = ()
 
 
 class NodeProfileRolesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """All roles a profile supports."""
 
     role_mappings: tuple[NodeProfileRoleType, ...] = ()
 
 
 class PlaybookInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One playbook of a job."""
 
     playbook_uri: str | None = None
     multi_device_playbook: bool | None = None
@@ -620,13 +620,13 @@ class PlaybookInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PlaybookInfoListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Playbooks that a job runs."""
 
     playbook_info: tuple[PlaybookInfoType, ...] = ()
 
 
 class PortParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Basic settings of a physical or logical port."""
 
     port_disable: bool | None = None
     port_mtu: int | None = None
@@ -634,7 +634,7 @@ class PortParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PortProfileParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings that many ports share."""
 
     port_params: PortParameters | None = None
     flow_control: bool | None = None
@@ -644,19 +644,19 @@ class PortProfileParameters(Compound, frozen=True, kw_only=True, omit_defaults=T
 
 
 class RoutingBridgingRolesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Routing and bridging roles of a device."""
 
     rb_roles: tuple[str, ...] = ()
 
 
 class SerialNumListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Serial numbers of devices."""
 
     serial_num: tuple[str, ...] = ()
 
 
 class StormControlParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Protection of a port against floods of broadcast-like frames."""
 
     storm_control_actions: tuple[str, ...] = ()
     recovery_timeout: int | None = None
@@ -669,13 +669,13 @@ class StormControlParameters(Compound, frozen=True, kw_only=True, omit_defaults=
 
 
 class VpgInterfaceParametersType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Aggregated interface of a port group on a device."""
 
     ae_num: int | None = None
 
 
 class EcmpHashingIncludeFields(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Packet fields that choose among equal-cost paths."""
 
     hashing_configured: bool | None = None
     source_ip: bool | None = None
@@ -686,7 +686,7 @@ class EcmpHashingIncludeFields(Compound, frozen=True, kw_only=True, omit_default
 
 
 class PermType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Owner and access bits in the style of early releases."""
 
     owner: str | None = None
     owner_access: int | None = None
@@ -696,14 +696,14 @@ class PermType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class UuidType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A uuid as two unsigned 64-bit numbers."""
 
     uuid_mslong: int | None = None
     uuid_lslong: int | None = None
 
 
 class IdPermsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Identity, times and owner of an object in the style of early releases."""
 
     permissions: PermType | None = None
     uuid: UuidType | None = None
@@ -716,27 +716,27 @@ class IdPermsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class KeyValuePair(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One key with its value."""
 
     key: str | None = None
     value: str | None = None
 
 
 class KeyValuePairs(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A map from text to text."""
 
     key_value_pair: tuple[KeyValuePair, ...] = ()
 
 
 class ShareType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One project or domain an object is shared with."""
 
     tenant: str | None = None
     tenant_access: int | None = None
 
 
 class PermType2(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Who may read, change and refer to an object."""
 
     owner: str | None = None
     owner_access: int | None = None
@@ -745,26 +745,26 @@ class PermType2(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PortType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A range of ports."""
 
     start_port: int | None = None
     end_port: int | None = None
 
 
 class RouteTargetList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of route targets."""
 
     route_target: tuple[str, ...] = ()
 
 
 class ServiceInterfaceTag(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Side of a service that a reference is about."""
 
     interface_type: str | None = None
 
 
 class LoadbalancerHealthmonitorType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How a load balancer finds out that a member works."""
 
     admin_state: bool | None = None
     monitor_type: str | None = None
@@ -777,7 +777,7 @@ class LoadbalancerHealthmonitorType(Compound, frozen=True, kw_only=True, omit_de
 
 
 class LoadbalancerListenerType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One port that a load balancer accepts connections on."""
 
     protocol: str | None = None
     protocol_port: int | None = None
@@ -788,7 +788,7 @@ class LoadbalancerListenerType(Compound, frozen=True, kw_only=True, omit_default
 
 
 class LoadbalancerMemberType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One server behind a load balancer."""
 
     admin_state: bool | None = None
     status: str | None = None
@@ -800,7 +800,7 @@ class LoadbalancerMemberType(Compound, frozen=True, kw_only=True, omit_defaults=
 
 
 class LoadbalancerPoolType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Set of servers and how connections are spread over them."""
 
     status: str | None = None
     status_description: str | None = None
@@ -813,7 +813,7 @@ class LoadbalancerPoolType(Compound, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class LoadbalancerType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A load balancer with its virtual address."""
 
     status: str | None = None
     provisioning_status: str | None = None
@@ -824,7 +824,7 @@ class LoadbalancerType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VirtualIpType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Virtual address of a load balancer of early releases."""
 
     address: str | None = None
     status: str | None = None
@@ -839,14 +839,14 @@ class VirtualIpType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BfdParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Timers of bidirectional forwarding detection."""
 
     time_interval: int | None = None
     detection_time_multiplier: int | None = None
 
 
 class BgpParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """BGP session of a routed network with an external device."""
 
     peer_autonomous_system: int | None = None
     peer_ip_address: str | None = None
@@ -858,20 +858,20 @@ class BgpParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ConnectionType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Connection of one routing instance to another."""
 
     destination_instance: str | None = None
 
 
 class DefaultProtocolType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Routing protocol towards the customer edge when none is configured."""
 
     bgp: ProtocolBgpType | None = None
     ospf: ProtocolOspfType | None = None
 
 
 class ProtocolType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Protocol and port whose flows are folded together."""
 
     protocol: str | None = None
     port: int | None = None
@@ -883,25 +883,25 @@ class ProtocolType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FatFlowProtocols(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Protocols whose flows are folded into fewer, larger ones."""
 
     fat_flow_protocol: tuple[ProtocolType, ...] = ()
 
 
 class InstanceTargetType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How a routing instance uses a route target."""
 
     import_export: str | None = None
 
 
 class LogicalRouterVirtualNetworkType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How a logical router uses a network."""
 
     logical_router_virtual_network_type: str | None = None
 
 
 class MulticastSourceGroup(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Permission to receive one multicast group."""
 
     source_address: str | None = None
     group_address: str | None = None
@@ -909,13 +909,13 @@ class MulticastSourceGroup(Compound, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class MulticastSourceGroups(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Multicast groups a policy speaks about."""
 
     multicast_source_group: tuple[MulticastSourceGroup, ...] = ()
 
 
 class OspfParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """OSPF adjacency of a routed network."""
 
     auth_data: AuthenticationData | None = None
     hello_interval: int | None = None
@@ -927,7 +927,7 @@ class OspfParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PimParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Multicast routing of a routed network."""
 
     rp_ip_address: tuple[str, ...] = ()
     mode: str | None = None
@@ -935,28 +935,28 @@ class PimParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProviderDetails(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Physical network a virtual network is mapped to."""
 
     segmentation_id: int | None = None
     physical_network: str | None = None
 
 
 class StaticRouteParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Static routes of a routed network."""
 
     interface_route_table_uuid: tuple[str, ...] = ()
     next_hop_ip_address: tuple[str, ...] = ()
 
 
 class RoutingPolicyParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Policies on routes of a routed network."""
 
     import_routing_policy_uuid: tuple[str, ...] = ()
     export_routing_policy_uuid: tuple[str, ...] = ()
 
 
 class RoutedProperties(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Routing of a network on one physical router."""
 
     physical_router_uuid: str | None = None
     logical_router_uuid: str | None = None
@@ -972,20 +972,20 @@ class RoutedProperties(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RoutingPolicyType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Order of a policy on a routing instance."""
 
     sequence: str | None = None
 
 
 class SequenceType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Place in an order, compared by major then minor number."""
 
     major: int | None = None
     minor: int | None = None
 
 
 class ServiceChainInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """What a control node needs to lead routes through one service."""
 
     routing_instance: str | None = None
     prefix: tuple[str, ...] = ()
@@ -998,13 +998,13 @@ class ServiceChainInfo(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ServiceVirtualNetworkType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Side of a host-based service a network is for."""
 
     virtual_network_type: str | None = None
 
 
 class StaticRouteType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One static route of a routing instance."""
 
     prefix: str | None = None
     next_hop: str | None = None
@@ -1013,13 +1013,13 @@ class StaticRouteType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StaticRouteEntriesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Static routes of a routing instance, made by the compiler."""
 
     route: tuple[StaticRouteType, ...] = ()
 
 
 class TimerType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """When a policy is in force."""
 
     start_time: str | None = None
     on_interval: str | None = None
@@ -1028,21 +1028,21 @@ class TimerType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VirtualNetworkPolicyType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How a policy is attached to a network."""
 
     sequence: SequenceType | None = None
     timer: TimerType | None = None
 
 
 class VirtualNetworkRoutedPropertiesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Routing of a network on physical routers."""
 
     routed_properties: tuple[RoutedProperties, ...] = ()
     shared_across_all_lrs: bool | None = None
 
 
 class VirtualNetworkType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of a virtual network."""
 
     allow_transit: bool | None = None
     network_id: int | None = None
@@ -1055,14 +1055,14 @@ class VirtualNetworkType(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class VnSubnetsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Subnets a network uses from an IPAM."""
 
     ipam_subnets: tuple[IpamSubnetType, ...] = ()
     host_routes: RouteTableType | None = None
 
 
 class AddressType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One end of a policy rule; exactly one kind of value is meaningful."""
 
     subnet: SubnetType | None = None
     virtual_network: str | None = None
@@ -1072,7 +1072,7 @@ class AddressType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MatchConditionType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """What a flow must look like for a rule to hold."""
 
     protocol: str | None = None
     src_address: AddressType | None = None
@@ -1083,13 +1083,13 @@ class MatchConditionType(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ServicePropertiesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How a service chain treats routes."""
 
     retain_as_path: bool | None = None
 
 
 class StaticMirrorNhType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """VXLAN destination of mirrored packets."""
 
     vtep_dst_ip_address: str | None = None
     vtep_dst_mac_address: str | None = None
@@ -1097,7 +1097,7 @@ class StaticMirrorNhType(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class MirrorActionType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Where copies of packets go and in which form."""
 
     analyzer_name: str | None = None
     encapsulation: str | None = None
@@ -1113,7 +1113,7 @@ class MirrorActionType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ActionListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Everything a policy rule does with a matching flow."""
 
     simple_action: str | None = None
     gateway_name: str | None = None
@@ -1128,7 +1128,7 @@ class ActionListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AclRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One rule: what it matches and what happens to a matching flow."""
 
     match_condition: MatchConditionType | None = None
     action_list: ActionListType | None = None
@@ -1137,14 +1137,14 @@ class AclRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AclEntriesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Ordered rules of an access control list as vRouters evaluate them, first match wins."""
 
     dynamic: bool | None = None
     acl_rule: tuple[AclRuleType, ...] = ()
 
 
 class FirewallRuleEndpointType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One end of a firewall rule; one kind of value at a time."""
 
     subnet: SubnetType | None = None
     virtual_network: str | None = None
@@ -1155,25 +1155,25 @@ class FirewallRuleEndpointType(Compound, frozen=True, kw_only=True, omit_default
 
 
 class FirewallRuleMatchTagsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Tag types that both ends must share."""
 
     tag_list: tuple[str, ...] = ()
 
 
 class FirewallRuleMatchTagsTypeIdList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Numbers of the tag types that both ends must share."""
 
     tag_type: tuple[int, ...] = ()
 
 
 class FirewallSequence(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Place of a member in an ordered set."""
 
     sequence: str | None = None
 
 
 class FirewallServiceType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A protocol with its ports."""
 
     protocol: str | None = None
     protocol_id: int | None = None
@@ -1182,13 +1182,13 @@ class FirewallServiceType(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class FirewallServiceGroupType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Services that a group stands for."""
 
     firewall_service: tuple[FirewallServiceType, ...] = ()
 
 
 class PolicyRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One rule between two kinds of endpoints."""
 
     rule_sequence: SequenceType | None = None
     rule_uuid: str | None = None
@@ -1207,32 +1207,32 @@ class PolicyRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PolicyEntriesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """The rules of a policy or security group."""
 
     policy_rule: tuple[PolicyRuleType, ...] = ()
 
 
 class SecurityLoggingObjectRuleEntryType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Logging of one rule."""
 
     rule_uuid: str | None = None
     rate: int | None = None
 
 
 class SecurityLoggingObjectRuleListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Rules whose flows are logged."""
 
     rule: tuple[SecurityLoggingObjectRuleEntryType, ...] = ()
 
 
 class SloRateType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Logging rate of a reference."""
 
     rate: int | None = None
 
 
 class ControlTrafficDscpType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """DSCP marks on the system's own traffic."""
 
     control: int | None = None
     analytics: int | None = None
@@ -1240,38 +1240,38 @@ class ControlTrafficDscpType(Compound, frozen=True, kw_only=True, omit_defaults=
 
 
 class QosIdForwardingClassPair(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Maps a mark on packets to a forwarding class."""
 
     key: int | None = None
     forwarding_class_id: int | None = None
 
 
 class QosIdForwardingClassPairs(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Table from marks to forwarding classes."""
 
     qos_id_forwarding_class_pair: tuple[QosIdForwardingClassPair, ...] = ()
 
 
 class AsListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of autonomous system numbers."""
 
     asn_list: tuple[int, ...] = ()
 
 
 class ActionAsPathType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Change a routing policy makes to the AS path of a matching route."""
 
     expand: AsListType | None = None
 
 
 class CommunityListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of standard BGP communities."""
 
     community: tuple[str, ...] = ()
 
 
 class ActionCommunityType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Changes a routing policy makes to the standard communities of a route."""
 
     add: CommunityListType | None = None
     remove: CommunityListType | None = None
@@ -1279,13 +1279,13 @@ class ActionCommunityType(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ExtCommunityListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of BGP extended communities."""
 
     community: tuple[str, ...] = ()
 
 
 class ActionExtCommunityType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Changes a routing policy makes to the extended communities of a route."""
 
     add: ExtCommunityListType | None = None
     remove: ExtCommunityListType | None = None
@@ -1293,7 +1293,7 @@ class ActionExtCommunityType(Compound, frozen=True, kw_only=True, omit_defaults=
 
 
 class ActionUpdateType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Attributes of a route that a routing policy term rewrites."""
 
     as_path: ActionAsPathType | None = None
     community: ActionCommunityType | None = None
@@ -1303,21 +1303,21 @@ class ActionUpdateType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PrefixMatchType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Prefix that a route is compared with."""
 
     prefix: str | None = None
     prefix_type: str | None = None
 
 
 class PrefixListMatchType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Prefixes taken from route tables."""
 
     interface_route_table_uuid: tuple[str, ...] = ()
     prefix_type: str | None = None
 
 
 class RouteFilterProperties(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One prefix of a route filter."""
 
     route: str | None = None
     route_type: str | None = None
@@ -1325,13 +1325,13 @@ class RouteFilterProperties(Compound, frozen=True, kw_only=True, omit_defaults=T
 
 
 class RouteFilterType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of prefixes that routes are compared with."""
 
     route_filter_properties: tuple[RouteFilterProperties, ...] = ()
 
 
 class TermMatchConditionType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Which routes a routing policy term is about."""
 
     protocol: tuple[str, ...] = ()
     prefix: tuple[PrefixMatchType, ...] = ()
@@ -1350,7 +1350,7 @@ class TermMatchConditionType(Compound, frozen=True, kw_only=True, omit_defaults=
 
 
 class TermActionListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """What a routing policy term does."""
 
     update: ActionUpdateType | None = None
     action: str | None = None
@@ -1361,39 +1361,39 @@ class TermActionListType(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PolicyTermType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One term of a routing policy."""
 
     term_match_condition: TermMatchConditionType | None = None
     term_action_list: TermActionListType | None = None
 
 
 class PolicyStatementType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Ordered terms of a routing policy."""
 
     term: tuple[PolicyTermType, ...] = ()
 
 
 class RouteListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of prefixes."""
 
     route: tuple[str, ...] = ()
 
 
 class RoutingPolicyServiceInstanceType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Order of a policy on the two sides of a service."""
 
     left_sequence: str | None = None
     right_sequence: str | None = None
 
 
 class ServiceApplianceInterfaceType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Side of a service that an appliance's interface is on."""
 
     interface_type: str | None = None
 
 
 class ServiceHealthCheckType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Check whose failure withdraws the routes of an interface."""
 
     enabled: bool | None = None
     health_check_type: str | None = None
@@ -1411,7 +1411,7 @@ class ServiceHealthCheckType(Compound, frozen=True, kw_only=True, omit_defaults=
 
 
 class AllowedAddressPair(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Further address a workload may send from, such as a VRRP address."""
 
     ip: SubnetType | None = None
     mac: str | None = None
@@ -1419,13 +1419,13 @@ class AllowedAddressPair(Compound, frozen=True, kw_only=True, omit_defaults=True
 
 
 class AllowedAddressPairs(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """All further addresses that an interface may use."""
 
     allowed_address_pair: tuple[AllowedAddressPair, ...] = ()
 
 
 class ServiceInstanceInterfaceType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One interface of a service instance."""
 
     virtual_network: str | None = None
     ip_address: str | None = None
@@ -1434,14 +1434,14 @@ class ServiceInstanceInterfaceType(Compound, frozen=True, kw_only=True, omit_def
 
 
 class ServiceScaleOutType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Number of machines behind one service."""
 
     max_instances: int | None = None
     auto_scale: bool | None = None
 
 
 class ServiceInstanceType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How a service instance is connected and scaled."""
 
     auto_policy: bool | None = None
     availability_zone: str | None = None
@@ -1458,7 +1458,7 @@ class ServiceInstanceType(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ServiceTemplateInterfaceType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One interface of every service made from the template."""
 
     service_interface_type: str | None = None
     shared_ip: bool | None = None
@@ -1466,7 +1466,7 @@ class ServiceTemplateInterfaceType(Compound, frozen=True, kw_only=True, omit_def
 
 
 class ServiceTemplateType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """What all services of one kind have in common."""
 
     version: int | None = None
     service_mode: str | None = None
@@ -1483,40 +1483,40 @@ class ServiceTemplateType(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class FieldNamesList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A list of field names."""
 
     field_names: tuple[str, ...] = ()
 
 
 class StructuredSyslogDSCPType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Name of one DSCP value."""
 
     dscp_value: str | None = None
     alias_code: str | None = None
 
 
 class StructuredSyslogDSCPMap(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Names for DSCP values in log messages."""
 
     dscpListIPv4: tuple[StructuredSyslogDSCPType, ...] = ()
     dscpListIPv6: tuple[StructuredSyslogDSCPType, ...] = ()
 
 
 class StructuredSyslogLANSegmentType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One LAN segment of a site."""
 
     vpn: str | None = None
     network_ranges: str | None = None
 
 
 class StructuredSyslogLANSegmentList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """LAN segments of a site."""
 
     LANSegmentList: tuple[StructuredSyslogLANSegmentType, ...] = ()
 
 
 class StructuredSyslogLinkType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One WAN link of a site."""
 
     overlay: str | None = None
     underlay: str | None = None
@@ -1526,20 +1526,20 @@ class StructuredSyslogLinkType(Compound, frozen=True, kw_only=True, omit_default
 
 
 class StructuredSyslogLinkmap(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """WAN links of a site."""
 
     links: tuple[StructuredSyslogLinkType, ...] = ()
 
 
 class AlarmOperand2(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Right side of an alarm comparison: an attribute or a constant."""
 
     uve_attribute: str | None = None
     json_value: str | None = None
 
 
 class AlarmExpression(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One comparison over the operational state of an object."""
 
     operation: str | None = None
     operand1: str | None = None
@@ -1548,32 +1548,32 @@ class AlarmExpression(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AlarmAndList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Expressions that all must hold for this part of an alarm rule."""
 
     and_list: tuple[AlarmExpression, ...] = ()
 
 
 class AlarmOrList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Alternatives of an alarm rule; the alarm is raised when one of them holds."""
 
     or_list: tuple[AlarmAndList, ...] = ()
 
 
 class BGPaaServiceParametersType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Source ports that tell the BGP sessions of tenants apart on the control nodes."""
 
     port_start: int | None = None
     port_end: int | None = None
 
 
 class DeviceFamilyListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Names of device families."""
 
     device_family: tuple[str, ...] = ()
 
 
 class DiscoveryPubSubEndPointType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Publisher or subscriber in the discovery service of early releases."""
 
     ep_type: str | None = None
     ep_id: str | None = None
@@ -1582,32 +1582,32 @@ class DiscoveryPubSubEndPointType(Compound, frozen=True, kw_only=True, omit_defa
 
 
 class DiscoveryServiceAssignmentType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Which subscribers get which publisher in early releases."""
 
     publisher: DiscoveryPubSubEndPointType | None = None
     subscriber: tuple[DiscoveryPubSubEndPointType, ...] = ()
 
 
 class EncapsulationPrioritiesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Tunnel encapsulations in order of preference."""
 
     encapsulation: tuple[str, ...] = ()
 
 
 class EncryptionTunnelEndpoint(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Far end of an encrypted tunnel between hosts."""
 
     tunnel_remote_ip_address: str | None = None
 
 
 class EncryptionTunnelEndpointList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """All far ends of encrypted tunnels."""
 
     endpoint: tuple[EncryptionTunnelEndpoint, ...] = ()
 
 
 class FastConvergenceParametersType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings that make the control plane notice failures faster."""
 
     enable: bool | None = None
     nh_reachability_check: bool | None = None
@@ -1615,7 +1615,7 @@ class FastConvergenceParametersType(Compound, frozen=True, kw_only=True, omit_de
 
 
 class FlowAgingTimeout(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How long flows of one protocol may be idle."""
 
     protocol: str | None = None
     port: int | None = None
@@ -1623,13 +1623,13 @@ class FlowAgingTimeout(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FlowAgingTimeoutList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Idle times that differ from the default."""
 
     flow_aging_timeout: tuple[FlowAgingTimeout, ...] = ()
 
 
 class GracefulRestartParametersType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How long routes outlive a lost session."""
 
     enable: bool | None = None
     restart_time: int | None = None
@@ -1640,7 +1640,7 @@ class GracefulRestartParametersType(Compound, frozen=True, kw_only=True, omit_de
 
 
 class LinklocalServiceEntryType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Service outside the overlay that workloads reach at a link-local address."""
 
     linklocal_service_name: str | None = None
     linklocal_service_ip: str | None = None
@@ -1651,20 +1651,20 @@ class LinklocalServiceEntryType(Compound, frozen=True, kw_only=True, omit_defaul
 
 
 class LinklocalServicesTypes(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """All link-local services of the system."""
 
     linklocal_service_entry: tuple[LinklocalServiceEntryType, ...] = ()
 
 
 class MACLimitControlType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Limit on MAC addresses learnt."""
 
     mac_limit: int | None = None
     mac_limit_action: str | None = None
 
 
 class MACMoveLimitControlType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Limit on how often a MAC address may move between ports."""
 
     mac_move_limit: int | None = None
     mac_move_time_window: int | None = None
@@ -1672,20 +1672,20 @@ class MACMoveLimitControlType(Compound, frozen=True, kw_only=True, omit_defaults
 
 
 class PluginProperty(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One setting of a plug-in."""
 
     property: str | None = None
     value: str | None = None
 
 
 class PluginProperties(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of plug-ins, passed through unchanged."""
 
     plugin_property: tuple[PluginProperty, ...] = ()
 
 
 class PortTranslationPool(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Ports used for address translation on a host."""
 
     protocol: str | None = None
     port_range: PortType | None = None
@@ -1693,38 +1693,38 @@ class PortTranslationPool(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class PortTranslationPools(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """All port pools for address translation."""
 
     port_translation_pool: tuple[PortTranslationPool, ...] = ()
 
 
 class UserDefinedLogStat(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Counter made from log lines."""
 
     name: str | None = None
     pattern: str | None = None
 
 
 class UserDefinedLogStatList(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Counters made from log lines."""
 
     statlist: tuple[UserDefinedLogStat, ...] = ()
 
 
 class UveKeysType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Object tables an alarm looks at."""
 
     uve_key: tuple[str, ...] = ()
 
 
 class VendorHardwaresType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Hardware models by vendor."""
 
     vendor_hardware: tuple[str, ...] = ()
 
 
 class StatsCollectionFrequency(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How often a device samples packets and counters."""
 
     sample_rate: int | None = None
     polling_interval: int | None = None
@@ -1732,14 +1732,14 @@ class StatsCollectionFrequency(Compound, frozen=True, kw_only=True, omit_default
 
 
 class EnabledInterfaceParams(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Telemetry of one named interface."""
 
     name: str | None = None
     stats_collection_frequency: StatsCollectionFrequency | None = None
 
 
 class EnabledSensorParams(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Groups of sensors that are read from a device."""
 
     physical_health: bool | None = None
     interface_health: bool | None = None
@@ -1748,7 +1748,7 @@ class EnabledSensorParams(Compound, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class GrpcParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of streaming telemetry over gRPC."""
 
     allow_clients: SubnetListType | None = None
     enabled_sensor_params: EnabledSensorParams | None = None
@@ -1756,13 +1756,13 @@ class GrpcParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NetconfParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Telemetry read over NETCONF."""
 
     enabled_sensor_params: EnabledSensorParams | None = None
 
 
 class SflowParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Packet sampling settings of devices."""
 
     stats_collection_frequency: StatsCollectionFrequency | None = None
     agent_id: str | None = None
@@ -1772,26 +1772,26 @@ class SflowParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SnmpParameters(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Telemetry read by SNMP."""
 
     enabled_sensor_params: EnabledSensorParams | None = None
 
 
 class ApiAccessType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Permission to call one API."""
 
     api_name: str | None = None
     permissions: PermType | None = None
 
 
 class ApiAccessListType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Access rules of the API in the format of early releases."""
 
     api_access: tuple[ApiAccessType, ...] = ()
 
 
 class DomainLimitsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Limits on what a domain may hold."""
 
     project_limit: int | None = None
     virtual_network_limit: int | None = None
@@ -1799,7 +1799,7 @@ class DomainLimitsType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class QuotaType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How many objects of each type a project may hold; -1 means no limit."""
 
     defaults: int | None = None
     floating_ip: int | None = None
@@ -1836,14 +1836,14 @@ class QuotaType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RbacPermType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """What one role may do."""
 
     role_name: str | None = None
     role_crud: str | None = None
 
 
 class RbacRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Permissions on one object type or one of its fields."""
 
     rule_object: str | None = None
     rule_field: str | None = None
@@ -1851,26 +1851,26 @@ class RbacRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RbacRuleEntriesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Rules that say which role may use which object type."""
 
     rbac_rule: tuple[RbacRuleType, ...] = ()
 
 
 class BridgeDomainMembershipType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How an interface belongs to a bridge domain."""
 
     vlan_tag: int | None = None
 
 
 class InterfaceMirrorType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Mirroring of everything an interface sends or receives."""
 
     traffic_direction: str | None = None
     mirror_to: MirrorActionType | None = None
 
 
 class PolicyBasedForwardingRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How packets of an interface are steered into a routing instance of a service chain."""
 
     direction: str | None = None
     vlan_tag: int | None = None
@@ -1883,14 +1883,14 @@ class PolicyBasedForwardingRuleType(Compound, frozen=True, kw_only=True, omit_de
 
 
 class VMIVirtualPortGroupAttributes(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """VLANs of a port on its port group."""
 
     vlan_tag: int | None = None
     native_vlan_tag: int | None = None
 
 
 class VirtualMachineInterfacePropertiesType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of a port beyond its addresses."""
 
     service_interface_type: str | None = None
     interface_mirror: InterfaceMirrorType | None = None
@@ -1900,14 +1900,14 @@ class VirtualMachineInterfacePropertiesType(Compound, frozen=True, kw_only=True,
 
 
 class VirtualRouterNetworkIpamType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Addresses of an IPAM set aside for one vRouter."""
 
     allocation_pools: tuple[AllocationPoolType, ...] = ()
     subnet: tuple[SubnetType, ...] = ()
 
 
 class VrfAssignRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Sends matching packets of a port to another routing instance."""
 
     match_condition: MatchConditionType | None = None
     vlan_tag: int | None = None
@@ -1916,6 +1916,6 @@ class VrfAssignRuleType(Compound, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class VrfAssignTableType(Compound, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Ordered rules that choose the routing instance of packets."""
 
     vrf_assign_rule: tuple[VrfAssignRuleType, ...] = ()
