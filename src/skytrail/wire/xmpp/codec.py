@@ -1,0 +1,349 @@
+"""Stanzas to messages and back.
+
+A published route takes two adjacent stanzas: ``publish`` carries the entry, the ``collection``
+after it says whether the route is added or removed and in which instance. ``StanzaDecoder``
+remembers the first until the second arrives. Every error is a ``DecodeError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from skytrail.wire.errors import DecodeError
+from skytrail.wire.xmpp.config_codec import (
+    decode_config,
+    encode_delete,
+    encode_update,
+)
+from skytrail.wire.xmpp.messages import (
+    ConfigDelete,
+    ConfigKey,
+    ConfigSubscribe,
+    ConfigUnsubscribe,
+    ConfigUpdate,
+    EndOfConfig,
+    EndOfRib,
+    Family,
+    IgnoredRoute,
+    ItemsEvent,
+    Message,
+    PublishRoute,
+    Route,
+    RouteKey,
+    Subscribe,
+    Unsubscribe,
+    WithdrawRoute,
+    family_of,
+)
+from skytrail.wire.xmpp.route_codec import (
+    bounded_number,
+    decode_entry,
+    decode_nlri_of,
+    encode_entry,
+    encode_item,
+    key_text,
+    parse_key,
+)
+from skytrail.wire.xmpp.xml import StanzaParser, XmlElement, escape, local_name
+
+CONTROL_JID = "network-control@contrailsystems.com"
+ROUTES_CHANNEL = "/bgp-peer"
+CONFIG_CHANNEL = "/config"
+ITEMS_COUNT_MAX = 32
+"""Reachable items per message."""
+RETRACTS_COUNT_MAX = 256
+CONFIG_OBJECTS_COUNT_MAX = 16
+"""Nodes plus links per config stanza."""
+END_OF_RIB_NODE = "0/0/EndOfRib"
+_INSTANCE_ID_MAX = 0xFFFF_FFFF
+_FAMILIES = {family.value: family for family in Family}
+_PUBSUB = '<pubsub xmlns="http://jabber.org/protocol/pubsub">'
+_EVENT = '<event xmlns="http://jabber.org/protocol/pubsub">'
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingPublish:
+    node: str
+    entry: XmlElement | None
+
+
+class StanzaDecoder:
+    """Decodes the stanzas of one direction of one connection, in order."""
+
+    __slots__ = ("_parser", "_pending")
+
+    def __init__(self) -> None:
+        self._parser = StanzaParser()
+        self._pending: _PendingPublish | None = None
+
+    def decode(self, stanza: bytes) -> list[Message]:
+        """Return the messages a stanza completes, often none or one; raises ``DecodeError``."""
+        element = self._parser.parse(stanza)
+        pending, self._pending = self._pending, None
+        match local_name(element):
+            case "iq":
+                return self._decode_iq(element, pending)
+            case "message":
+                return [
+                    message
+                    for event in element
+                    if local_name(event) == "event"
+                    for items in event
+                    for message in _decode_items(items)
+                ]
+            case "features" | "presence":
+                return []
+            case name:
+                raise DecodeError(f"unexpected stanza {name[:40]!r}")
+
+    def _decode_iq(self, element: XmlElement, pending: _PendingPublish | None) -> list[Message]:
+        if element.get("type", "") not in {"set", ""}:
+            # A result or an error answers something we sent; nothing here asks for answers.
+            return []
+        messages: list[Message] = []
+        for child in element:
+            match local_name(child):
+                case "pubsub":
+                    is_config = element.get("to", "").endswith(CONFIG_CHANNEL)
+                    messages += self._decode_pubsub(child, pending, is_config=is_config)
+                case "config":
+                    messages += decode_config(child)
+                case name:
+                    raise DecodeError(f"unexpected {name[:40]!r} in an iq")
+        return messages
+
+    def _decode_pubsub(
+        self, pubsub: XmlElement, pending: _PendingPublish | None, *, is_config: bool
+    ) -> list[Message]:
+        if not len(pubsub):
+            raise DecodeError("empty pubsub")
+        action = next(iter(pubsub))
+        node = action.get("node", "")
+        if not node:
+            raise DecodeError(f"{local_name(action)[:40]} without node")
+        match local_name(action):
+            case "subscribe":
+                return [_config_subscribe(node) if is_config else _subscribe(node, pubsub)]
+            case "unsubscribe":
+                return [ConfigUnsubscribe(_config_key(node)) if is_config else Unsubscribe(node)]
+            case "publish":
+                return self._decode_publish(action, node)
+            case "collection":
+                return [_decode_collection(action, node, pending)]
+            case name:
+                raise DecodeError(f"unexpected pubsub action {name[:40]!r}")
+
+    def _decode_publish(self, publish: XmlElement, node: str) -> list[Message]:
+        if not len(publish):
+            # An end-of-RIB may also be spelled as a publish that holds nothing.
+            return [EndOfRib()]
+        entries = [entry for item in publish for entry in item if local_name(entry) == "entry"]
+        if len(entries) > 1:
+            raise DecodeError("publish holds more than one entry")
+        self._pending = _PendingPublish(node, entries[0] if entries else None)
+        return []
+
+
+def _subscribe(node: str, pubsub: XmlElement) -> Subscribe:
+    instance_id, no_ribout = 0, False
+    for options in pubsub:
+        if local_name(options) == "options":
+            for option in options:
+                match local_name(option):
+                    case "instance-id":
+                        instance_id = bounded_number(option.text, _INSTANCE_ID_MAX)
+                    case "no-ribout":
+                        no_ribout = option.text == "true"
+                    case _:
+                        pass
+    return Subscribe(node, instance_id, no_ribout)
+
+
+def _config_key(node: str) -> ConfigKey:
+    type_name, separator, name = node.partition(":")
+    if not separator or not type_name or not name:
+        raise DecodeError(f"{node[:80]!r} does not name a config object")
+    return ConfigKey(type_name, name)
+
+
+def _config_subscribe(node: str) -> ConfigSubscribe:
+    return ConfigSubscribe(_config_key(node))
+
+
+def _split_node(node: str) -> tuple[Family | None, str]:
+    """Return (family or None when we do not carry it, the text after ``af/safi/``)."""
+    af, _, rest = node.partition("/")
+    safi, separator, rest = rest.partition("/")
+    if not separator or not af.isdigit() or not safi.isdigit():
+        raise DecodeError(f"{node[:80]!r} is not af/safi/...")
+    return _FAMILIES.get(f"{af}/{safi}"), rest
+
+
+def _decode_collection(
+    collection: XmlElement, instance: str, pending: _PendingPublish | None
+) -> PublishRoute | WithdrawRoute | IgnoredRoute:
+    actions = list(collection)
+    if len(actions) != 1:
+        raise DecodeError("collection needs exactly one associate or dissociate")
+    node, verb = actions[0].get("node", ""), local_name(actions[0])
+    if verb not in {"associate", "dissociate"}:
+        raise DecodeError(f"unexpected {verb[:40]!r} in a collection")
+    if pending is None or pending.node != node:
+        raise DecodeError("collection does not follow its publish")
+    family, _ = _split_node(node)
+    if family is None:
+        return IgnoredRoute(instance, node)
+    if pending.entry is None:
+        raise DecodeError("publish without entry")
+    if verb == "associate":
+        return PublishRoute(instance, decode_entry(pending.entry, family))
+    return WithdrawRoute(instance, decode_nlri_of(pending.entry, family))
+
+
+def _decode_items(items: XmlElement) -> list[Message]:
+    if local_name(items) != "items":
+        raise DecodeError("event without items")
+    node = items.get("node", "")
+    if node == END_OF_RIB_NODE:
+        return [EndOfRib()]
+    family, instance = _split_node(node)
+    if family is None:
+        return [IgnoredRoute(instance, node)]
+    routes: list[Route] = []
+    retracts: list[RouteKey] = []
+    for element in items:
+        match local_name(element):
+            case "item":
+                if len(element) != 1:
+                    raise DecodeError("item needs exactly one entry")
+                routes.append(decode_entry(next(iter(element)), family))
+            case "retract":
+                retracts.append(parse_key(family, element.get("id", "")))
+            case name:
+                raise DecodeError(f"unexpected {name[:40]!r} in items")
+    return [ItemsEvent(family, instance, tuple(routes), tuple(retracts))]
+
+
+def encode(message: Message, *, sender: str, receiver: str, identifier: int = 0) -> bytes:
+    """Return the stanza (two for publish and withdraw) of a message.
+
+    ``sender`` and ``receiver`` are names without channel; ``identifier`` numbers the stanza.
+    ``IgnoredRoute`` only exists for what was received and raises ``ValueError``.
+    """
+    match message:
+        case ItemsEvent() | EndOfRib():
+            head = message_head(sender, receiver)
+            return head + encode_event(message) + MESSAGE_TAIL
+        case PublishRoute(instance, route):
+            iq = _iq_head(sender, receiver + ROUTES_CHANNEL, identifier)
+            return _encode_pair(iq, instance, route.key, encode_entry(route), "associate")
+        case WithdrawRoute(instance, key):
+            iq = _iq_head(sender, receiver + ROUTES_CHANNEL, identifier)
+            return _encode_pair(iq, instance, key, _withdrawn_entry(key), "dissociate")
+        case IgnoredRoute():
+            raise ValueError("an ignored route cannot be encoded")
+        case Subscribe() | Unsubscribe() | ConfigSubscribe() | ConfigUnsubscribe():
+            is_config = isinstance(message, ConfigSubscribe | ConfigUnsubscribe)
+            channel = CONFIG_CHANNEL if is_config else ROUTES_CHANNEL
+            iq = _iq_head(sender, receiver + channel, identifier)
+            return f"{iq}{_PUBSUB}{_encode_subscription(message)}</pubsub></iq>".encode()
+        case ConfigUpdate() | ConfigDelete() | EndOfConfig():
+            return config_head(sender, receiver) + encode_config(message) + CONFIG_TAIL
+
+
+def _iq_head(sender: str, receiver: str, identifier: int) -> str:
+    return f'<iq type="set" from="{escape(sender)}" to="{escape(receiver)}" id="{identifier}">'
+
+
+def _encode_subscription(
+    message: Subscribe | Unsubscribe | ConfigSubscribe | ConfigUnsubscribe,
+) -> str:
+    match message:
+        case Subscribe(instance, instance_id, no_ribout):
+            silent = "<no-ribout>true</no-ribout>" if no_ribout else ""
+            return (
+                f'<subscribe node="{escape(instance)}"/><options>'
+                f"<instance-id>{instance_id}</instance-id>{silent}</options>"
+            )
+        case Unsubscribe(instance):
+            return f'<unsubscribe node="{escape(instance)}"/>'
+        case ConfigSubscribe(key):
+            return f'<subscribe node="{escape(f"{key.type_name}:{key.name}")}"/>'
+        case ConfigUnsubscribe(key):
+            return f'<unsubscribe node="{escape(f"{key.type_name}:{key.name}")}"/>'
+
+
+def _encode_pair(iq: str, instance: str, key: RouteKey, entry: str, verb: str) -> bytes:
+    family = family_of(key)
+    # An enet node carries no instance: its readers take everything after af/safi as the key.
+    middle = "" if family is Family.ENET else f"{escape(instance)}/"
+    node = f"{family.value}/{middle}{key_text(key)}"
+    return (
+        f'{iq}{_PUBSUB}<publish node="{node}"><item>{entry}</item></publish></pubsub></iq>'
+        f'{iq}{_PUBSUB}<collection node="{escape(instance)}"><{verb} node="{node}"/>'
+        "</collection></pubsub></iq>"
+    ).encode()
+
+
+def _withdrawn_entry(key: RouteKey) -> str:
+    # The reader of a withdraw looks at the nlri only, but expects the entry of a publish.
+    address = key_text(key)
+    family = family_of(key)
+    af, _, safi = family.value.partition("/")
+    head = f"<entry><nlri><af>{af}</af><safi>{safi}</safi>"
+    if family is Family.ENET:
+        mac, _, address = address.partition(",")
+        tag, _, mac = mac.rpartition("-")
+        head += f"<ethernet-tag>{tag or 0}</ethernet-tag><mac>{mac}</mac>"
+    return f"{head}<address>{address}</address></nlri></entry>"
+
+
+MESSAGE_TAIL = b"</message>"
+CONFIG_TAIL = b"</iq>"
+
+
+def message_head(sender: str, receiver: str) -> bytes:
+    """Return the per-peer head that precedes a shared :func:`encode_event` body."""
+    return f'<message from="{escape(sender)}" to="{escape(receiver)}{ROUTES_CHANNEL}">'.encode()
+
+
+def encode_event(message: ItemsEvent | EndOfRib) -> bytes:
+    """Return the body of a route event, the same for every receiver."""
+    match message:
+        case EndOfRib():
+            return f'{_EVENT}<items node="{END_OF_RIB_NODE}"></items></event>'.encode()
+        case ItemsEvent(family, instance, routes, retracts):
+            items = [encode_item(route).encode() for route in routes]
+            items += [encode_retract(key) for key in retracts]
+            return encode_items(family, instance, items)
+
+
+def encode_retract(key: RouteKey) -> bytes:
+    """Return the element that takes one route back."""
+    return f'<retract id="{key_text(key)}"/>'.encode()
+
+
+def encode_items(family: Family, instance: str, items: Iterable[bytes]) -> bytes:
+    """Join encoded items or retracts of one table into an event body."""
+    head = f'{_EVENT}<items node="{family.value}/{escape(instance)}">'.encode()
+    return head + b"".join(items) + b"</items></event>"
+
+
+def config_head(sender: str, receiver: str) -> bytes:
+    """Return the per-peer head of a config stanza."""
+    return (
+        f'<iq type="set" from="{escape(sender)}" to="{escape(receiver)}{CONFIG_CHANNEL}">'
+    ).encode()
+
+
+def encode_config(message: ConfigUpdate | ConfigDelete | EndOfConfig) -> bytes:
+    """Return the ``<config>`` body of one block."""
+    match message:
+        case ConfigUpdate():
+            block = encode_update(message)
+        case ConfigDelete():
+            block = encode_delete(message)
+        case EndOfConfig(generation):
+            block = f'<end-of-config generation="{generation}"/>'
+    return f"<config>{block}</config>".encode()

@@ -1,0 +1,220 @@
+"""What agents and control nodes tell each other, as typed values.
+
+One ``Route`` type serves every address family: its key says which. All values are immutable,
+hashable and compare by content, so a route that is announced unchanged is recognised as such.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import TypeAlias
+
+from skytrail.net import IpAddress, IpPrefix, Label, Mac, Vni
+
+NO_LABEL = Label(0)
+NO_VNI = Vni(0)
+
+
+class Family(enum.Enum):
+    """Address family of a table; the value is the ``af/safi`` text on the wire."""
+
+    INET = "1/1"
+    INET6 = "2/1"
+    ENET = "25/242"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EnetKey:
+    """A MAC offered with one IP (EVPN type 2, RFC 7432 section 7.2) or with none."""
+
+    mac: Mac
+    address: IpPrefix | None = None
+    """A host prefix (/32 or /128) or None."""
+    ethernet_tag: int = 0
+
+
+RouteKey: TypeAlias = IPv4Network | IPv6Network | EnetKey
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """One way to reach the route: a tunnel end point and what to push there."""
+
+    address: IpAddress
+    label: Label = NO_LABEL
+    """MPLS label of the workload (inet) or of the layer 2 port (enet); 0 means unusable."""
+    vni: Vni = NO_VNI
+    l3_label: Label = NO_LABEL
+    """enet only: label for routed traffic to the same workload."""
+    mac: Mac | None = None
+    encapsulations: tuple[str, ...] = ()
+    """In the publisher's order of preference: ``udp``, ``gre``, ``vxlan``, ``mpls``, ``native``."""
+    virtual_network: str = ""
+    """Fully qualified name, colon-joined, of the network the route was born in."""
+    tags: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAttributes:
+    """What all next hops of a route share."""
+
+    sequence_number: int = 0
+    """Mobility sequence: the highest wins (RFC 7432 section 7.7)."""
+    sticky: bool = False
+    local_preference: int = 100
+    """200 = active, 100 = stand-by."""
+    med: int = 0
+    """0 = not given."""
+    security_groups: tuple[int, ...] = ()
+    communities: tuple[str, ...] = ()
+    load_balance_fields: tuple[str, ...] = ()
+    """Empty = all five fields."""
+    load_balance_decision: str = ""
+    sub_protocol: str = ""
+    etree_leaf: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A destination, its next hops (at least one) and their attributes."""
+
+    key: RouteKey
+    next_hops: tuple[NextHop, ...]
+    attributes: RouteAttributes = RouteAttributes()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """The agent wants the tables of a routing instance (colon-joined name)."""
+
+    instance: str
+    instance_id: int
+    """The agent's number of the VRF; makes its route distinguisher unique."""
+    no_ribout: bool = False
+    """True: publish only, receive nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRoute:
+    """Agent to control: a local route, replacing an earlier one with the same key."""
+
+    instance: str
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawRoute:
+    instance: str
+    key: RouteKey
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredRoute:
+    """A publish or withdraw of a family this version does not carry (multicast trees)."""
+
+    instance: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsEvent:
+    """Control to agent: best routes of one table. Never both routes and retracts when we send."""
+
+    family: Family
+    instance: str
+    routes: tuple[Route, ...] = ()
+    retracts: tuple[RouteKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfRib:
+    """Everything the sender knew at session start has been sent; stale routes may be swept."""
+
+
+ConfigValue: TypeAlias = "str | Sequence[ConfigValue] | Mapping[str, ConfigValue]"
+"""Property value: text, list (two or more elements) or named parts (JSON names)."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ConfigKey:
+    """Names a configuration object: dashed type and colon-joined fully qualified name."""
+
+    type_name: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigNode:
+    """An object with its properties by JSON name (``virtual_network_network_id``)."""
+
+    key: ConfigKey
+    properties: Mapping[str, ConfigValue]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigLink:
+    """A parent or reference relation between two objects."""
+
+    left: ConfigKey
+    right: ConfigKey
+    kind: str
+    """Link name, e.g. ``virtual-machine-interface-virtual-network``."""
+    value: ConfigValue | None = None
+    """The reference's attribute, when it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSubscribe:
+    """Agent to control: its virtual-router, or a virtual-machine it runs."""
+
+    key: ConfigKey
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigUnsubscribe:
+    key: ConfigKey
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigUpdate:
+    """Objects and relations to add or replace; nodes come before the links that use them."""
+
+    nodes: tuple[ConfigNode, ...] = ()
+    links: tuple[ConfigLink, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigDelete:
+    """Relations and objects to remove; links go before nodes."""
+
+    links: tuple[ConfigLink, ...] = ()
+    nodes: tuple[ConfigKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfConfig:
+    """The first full walk has been sent; the receiver may sweep what it did not see again."""
+
+    generation: int
+
+
+RouteMessage = (
+    Subscribe | Unsubscribe | PublishRoute | WithdrawRoute | IgnoredRoute | ItemsEvent | EndOfRib
+)
+ConfigMessage = ConfigSubscribe | ConfigUnsubscribe | ConfigUpdate | ConfigDelete | EndOfConfig
+Message = RouteMessage | ConfigMessage
+
+
+def family_of(key: RouteKey) -> Family:
+    """Return the family a key belongs to."""
+    if isinstance(key, EnetKey):
+        return Family.ENET
+    return Family.INET if isinstance(key, IPv4Network) else Family.INET6
