@@ -68,6 +68,14 @@ def configure(namespace: str | None, commands: Sequence[str]) -> None:
     run(["ip", *inside, "-batch", "-"], text="".join(f"{line}\n" for line in commands))
 
 
+def has_link(namespace: str, ifname: str) -> bool:
+    """Tell whether the namespace exists and has an interface of this name."""
+    if not exists(namespace):
+        return False
+    with entered(namespace):
+        return ifname in {name for _, name in socket.if_nameindex()}
+
+
 def connect(first: tuple[str, str], second: tuple[str, str], *, mtu_bytes: int) -> None:
     """Create a veth pair, each end given as (namespace, interface name), directly in place."""
     (namespace, ifname), (peer_namespace, peer_ifname) = first, second
