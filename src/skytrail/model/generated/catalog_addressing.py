@@ -17,7 +17,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="addressing", title="Addresses and names")
+FAMILY = Family(
+    name="addressing",
+    title="Addresses and names",
+    description=(
+        "Address management and names: IPAM, subnets, instance, floating and alias addresses, "
+        "virtual DNS."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "network-ipam": ObjectType(
@@ -35,6 +42,9 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_DNS_refs",
                 target="virtual-DNS",
                 link="network-ipam-virtual-DNS",
+                description=(
+                    "Virtual DNS server that answers for workloads of networks using this IPAM."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -59,12 +69,14 @@ OBJECTS: dict[str, ObjectType] = {
                 name="network_ipam_mgmt",
                 type="IpamType",
                 base="compound",
+                description="How names are resolved and which DHCP options are offered.",
             ),
             "ipam_subnets": Property(
                 name="ipam_subnets",
                 type="IpamSubnets",
                 base="compound",
                 operations="CRD",
+                description="Subnets of a flat IPAM, which all networks that use it share.",
                 kind="list",
                 wrapper_field="subnets",
                 element_type="IpamSubnetType",
@@ -79,16 +91,24 @@ OBJECTS: dict[str, ObjectType] = {
                     "flat-subnet",
                     "auto-subnet",
                 ),
+                description=(
+                    "Whether subnets are given per network by users, once here for all (flat), or "
+                    "carved automatically."
+                ),
             ),
             "ipam_subnetting": Property(
                 name="ipam_subnetting",
                 type="boolean",
                 base="boolean",
                 operations="CRD",
+                description=(
+                    "Carves smaller subnets out of a flat IPAM's prefixes, one for each vRouter."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Address management: subnets shared by networks, DNS method and DHCP options.",
     ),
     "subnet": ObjectType(
         name="subnet",
@@ -108,6 +128,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="subnet-virtual-machine-interface",
+                description="Interface behind which the prefix lies.",
             ),
             **EVERY_REFERENCE,
         },
@@ -118,10 +139,15 @@ OBJECTS: dict[str, ObjectType] = {
                 base="compound",
                 presence="required",
                 operations="CRD",
+                description="The prefix that is routed to the interface.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description=(
+            "Prefix behind a workload interface, such as a subnet of a router running as a "
+            "workload."
+        ),
     ),
     "instance-ip": ObjectType(
         name="instance-ip",
@@ -146,37 +172,50 @@ OBJECTS: dict[str, ObjectType] = {
                 target="virtual-network",
                 link="instance-ip-virtual-network",
                 presence="required",
+                description="Network the address belongs to.",
             ),
             "network_ipam_refs": ReferenceField(
                 name="network_ipam_refs",
                 target="network-ipam",
                 link="instance-ip-network-ipam",
                 presence="required",
+                description="Flat IPAM to take the address from when no network is named.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="instance-ip-virtual-machine-interface",
+                description=(
+                    "Interfaces that hold the address; more than one make it shared, by mode "
+                    "active-active or active-standby."
+                ),
             ),
             "physical_router_refs": ReferenceField(
                 name="physical_router_refs",
                 target="physical-router",
                 link="instance-ip-physical-router",
+                description=(
+                    "Device that holds the address, for loopback or routed interfaces of the "
+                    "fabric."
+                ),
             ),
             "virtual_router_refs": ReferenceField(
                 name="virtual_router_refs",
                 target="virtual-router",
                 link="instance-ip-virtual-router",
+                description="vRouter whose own share of an IPAM the address is taken from.",
             ),
             "logical_interface_refs": ReferenceField(
                 name="logical_interface_refs",
                 target="logical-interface",
                 link="instance-ip-logical-interface",
+                description="Logical interface of a device that holds the address.",
             ),
             "flow_node_refs": ReferenceField(
                 name="flow_node_refs",
                 target="flow-node",
                 link="instance-ip-flow-node",
+                description="Flow collector that holds the address.",
             ),
             **EVERY_REFERENCE,
         },
@@ -194,6 +233,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="required",
                 operations="CR",
+                description="The address; allocated when not given on creation, and then fixed.",
             ),
             "instance_ip_family": Property(
                 name="instance_ip_family",
@@ -204,6 +244,7 @@ OBJECTS: dict[str, ObjectType] = {
                     "v4",
                     "v6",
                 ),
+                description="Address family to allocate from: v4 or v6.",
             ),
             "instance_ip_mode": Property(
                 name="instance_ip_mode",
@@ -214,35 +255,47 @@ OBJECTS: dict[str, ObjectType] = {
                     "active-active",
                     "active-standby",
                 ),
+                description="Whether all holders forward at once (ECMP) or only the active one.",
             ),
             "secondary_ip_tracking_ip": Property(
                 name="secondary_ip_tracking_ip",
                 type="SubnetType",
                 base="compound",
+                description=(
+                    "Address whose owner decides which interface is active for this secondary one."
+                ),
             ),
             "subnet_uuid": Property(
                 name="subnet_uuid",
                 type="string",
                 base="string",
                 operations="CR",
+                description="Subnet to allocate from when the network has several.",
             ),
             "instance_ip_subscriber_tag": Property(
                 name="instance_ip_subscriber_tag",
                 type="string",
                 base="string",
                 operations="CR",
+                description="Only subnets with this tag are considered for allocation.",
             ),
             "instance_ip_secondary": Property(
                 name="instance_ip_secondary",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Whether the address is additional to the primary one and not offered by DHCP."
+                ),
             ),
             "instance_ip_local_ip": Property(
                 name="instance_ip_local_ip",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Whether the address is valid on its vRouter only and never advertised."
+                ),
             ),
             "service_instance_ip": Property(
                 name="service_instance_ip",
@@ -250,6 +303,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 presence="system-only",
                 default=False,
+                description="Marks the shared address of a service instance's interfaces.",
             ),
             "service_health_check_ip": Property(
                 name="service_health_check_ip",
@@ -257,15 +311,21 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 presence="system-only",
                 default=False,
+                description="Marks the source address of health check probes.",
             ),
             "instance_ip_subnet": Property(
                 name="instance_ip_subnet",
                 type="SubnetType",
                 base="compound",
+                description="Prefix routed to the interface instead of a single address.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description=(
+            "Address of a workload interface, allocated from or checked against the network's "
+            "subnets."
+        ),
     ),
     "floating-ip-pool": ObjectType(
         name="floating-ip-pool",
@@ -291,10 +351,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="floating_ip_pool_subnets",
                 type="FloatingIpPoolSubnetType",
                 base="compound",
+                description="Subnets of the network that addresses are taken from; all when empty.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description="Set of floating addresses inside an external network, with who may use it.",
         references={**EVERY_REFERENCE},
     ),
     "floating-ip": ObjectType(
@@ -317,11 +379,13 @@ OBJECTS: dict[str, ObjectType] = {
                 target="project",
                 link="floating-ip-project",
                 presence="required",
+                description="Project that may use the address.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="floating-ip-virtual-machine-interface",
+                description="Interfaces traffic for the address is translated to.",
             ),
             **EVERY_REFERENCE,
         },
@@ -338,16 +402,23 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="required",
                 operations="CR",
+                description=(
+                    "The address seen from outside; allocated from the pool when not given."
+                ),
             ),
             "floating_ip_is_virtual_ip": Property(
                 name="floating_ip_is_virtual_ip",
                 type="boolean",
                 base="boolean",
+                description="Whether the address is a load balancer's virtual address.",
             ),
             "floating_ip_fixed_ip_address": Property(
                 name="floating_ip_fixed_ip_address",
                 type="IpAddressType",
                 base="string",
+                description=(
+                    "Which of the interface's own addresses is translated when it has several."
+                ),
             ),
             "floating_ip_address_family": Property(
                 name="floating_ip_address_family",
@@ -357,17 +428,20 @@ OBJECTS: dict[str, ObjectType] = {
                     "v4",
                     "v6",
                 ),
+                description="Address family to allocate from: v4 or v6.",
             ),
             "floating_ip_port_mappings_enable": Property(
                 name="floating_ip_port_mappings_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Translates only the ports listed instead of the whole address.",
             ),
             "floating_ip_port_mappings": Property(
                 name="floating_ip_port_mappings",
                 type="PortMappings",
                 base="compound",
+                description="Pairs of outside and inside port with their protocol.",
                 kind="list",
                 wrapper_field="port_mappings",
                 element_type="PortMap",
@@ -382,12 +456,19 @@ OBJECTS: dict[str, ObjectType] = {
                     "egress",
                     "both",
                 ),
+                description=(
+                    "Whether inbound, outbound or both directions of traffic are translated."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(
             2,
             5,
+        ),
+        description=(
+            "Address of another network translated one-to-one, or per port, to a workload "
+            "interface."
         ),
     ),
     "alias-ip-pool": ObjectType(
@@ -410,6 +491,7 @@ OBJECTS: dict[str, ObjectType] = {
             "project_back_refs": BackReferenceField(name="project_back_refs", source="project"),
         },
         fq_name_lengths=(4,),
+        description="Set of alias addresses inside a network.",
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -432,11 +514,13 @@ OBJECTS: dict[str, ObjectType] = {
                 target="project",
                 link="alias-ip-project",
                 presence="required",
+                description="Project that may use the address.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="alias-ip-virtual-machine-interface",
+                description="Interfaces that own the address.",
             ),
             **EVERY_REFERENCE,
         },
@@ -447,6 +531,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="required",
                 operations="CR",
+                description="The address; allocated from the pool when not given.",
             ),
             "alias_ip_address_family": Property(
                 name="alias_ip_address_family",
@@ -456,10 +541,15 @@ OBJECTS: dict[str, ObjectType] = {
                     "v4",
                     "v6",
                 ),
+                description="Address family to allocate from: v4 or v6.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(5,),
+        description=(
+            "Additional address of another network that a workload uses itself, without "
+            "translation."
+        ),
     ),
     "virtual-DNS": ObjectType(
         name="virtual-DNS",
@@ -489,10 +579,17 @@ OBJECTS: dict[str, ObjectType] = {
                 type="VirtualDnsType",
                 base="compound",
                 presence="required",
+                description=(
+                    "Zone name, record order, time to live, next server and reverse lookup."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "Name server of a domain, answered by vRouters: a zone, its records and where to ask "
+            "for the rest."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "virtual-DNS-record": ObjectType(
@@ -514,10 +611,15 @@ OBJECTS: dict[str, ObjectType] = {
                 type="VirtualDnsRecordType",
                 base="compound",
                 presence="required",
+                description="Name, type, class, data and time to live of the record.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "One resource record of a virtual DNS zone, added by users or derived from workload "
+            "names."
+        ),
         references={**EVERY_REFERENCE},
     ),
 }

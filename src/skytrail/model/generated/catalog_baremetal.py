@@ -17,7 +17,11 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="baremetal", title="Servers and ports")
+FAMILY = Family(
+    name="baremetal",
+    title="Servers and ports",
+    description="Servers known to the fabric and the network ports they are cabled with.",
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "node": ObjectType(
@@ -41,6 +45,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="node_profile_refs",
                 target="node-profile",
                 link="node-node-profile",
+                description="Profile the server was matched with.",
             ),
             **EVERY_REFERENCE,
         },
@@ -56,30 +61,60 @@ OBJECTS: dict[str, ObjectType] = {
                     "ovs-compute",
                     "sriov-compute",
                 ),
+                description="What kind of server it is.",
             ),
             "esxi_info": Property(
                 name="esxi_info",
                 type="ESXIHostInfo",
                 base="compound",
+                description="Hypervisor address and login, for ESXi hosts.",
             ),
-            "ip_address": Property(name="ip_address", type="string", base="string"),
-            "hostname": Property(name="hostname", type="string", base="string"),
+            "ip_address": Property(
+                name="ip_address",
+                type="string",
+                base="string",
+                description="Management address of the server.",
+            ),
+            "hostname": Property(
+                name="hostname",
+                type="string",
+                base="string",
+                description="Host name of the server.",
+            ),
             "bms_info": Property(
                 name="bms_info",
                 type="BaremetalServerInfo",
                 base="compound",
+                description="Power management and deployment data, for bare metal.",
             ),
-            "mac_address": Property(name="mac_address", type="string", base="string"),
-            "disk_partition": Property(name="disk_partition", type="string", base="string"),
-            "interface_name": Property(name="interface_name", type="string", base="string"),
+            "mac_address": Property(
+                name="mac_address",
+                type="string",
+                base="string",
+                description="Hardware address of the server's management port.",
+            ),
+            "disk_partition": Property(
+                name="disk_partition",
+                type="string",
+                base="string",
+                description="Disks or partitions given to storage, separated by commas.",
+            ),
+            "interface_name": Property(
+                name="interface_name",
+                type="string",
+                base="string",
+                description="Network interface used for management.",
+            ),
             "cloud_info": Property(
                 name="cloud_info",
                 type="CloudInstanceInfo",
                 base="compound",
+                description="Image and size, for servers that are cloud instances.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Server known to the fabric: bare metal, hypervisor or private cloud host.",
     ),
     "port": ObjectType(
         name="port",
@@ -101,21 +136,34 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         properties={
-            "port_group_uuid": Property(name="port_group_uuid", type="string", base="string"),
+            "port_group_uuid": Property(
+                name="port_group_uuid",
+                type="string",
+                base="string",
+                description="Bond that the port is a member of, by uuid.",
+            ),
             "bms_port_info": Property(
                 name="bms_port_info",
                 type="BaremetalPortInfo",
                 base="compound",
+                description="Hardware address and cabling of a bare-metal port.",
             ),
             "esxi_port_info": Property(
                 name="esxi_port_info",
                 type="ESXIProperties",
                 base="compound",
+                description="Virtual switch and port group of a hypervisor port.",
             ),
-            "label": Property(name="label", type="string", base="string"),
+            "label": Property(
+                name="label",
+                type="string",
+                base="string",
+                description="Name of the physical network that the port is connected to.",
+            ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Network port of a server.",
         references={**EVERY_REFERENCE},
     ),
     "port-group": ObjectType(
@@ -132,6 +180,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="port_refs",
                 target="port",
                 link="port-group-port",
+                description="Ports in the bond.",
             ),
             **EVERY_REFERENCE,
         },
@@ -140,10 +189,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="bms_port_group_info",
                 type="BaremetalPortGroupInfo",
                 base="compound",
+                description="Bond mode and hardware address.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Bond of several ports of a server.",
     ),
 }
 

@@ -16,7 +16,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="bgp", title="BGP and VPN")
+FAMILY = Family(
+    name="bgp",
+    title="BGP and VPN",
+    description=(
+        "BGP speakers and their sessions, BGP towards workloads, BGP VPNs, and attachments to "
+        "provider networks."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "bgp-router": ObjectType(
@@ -38,17 +45,26 @@ OBJECTS: dict[str, ObjectType] = {
                 name="control_node_zone_refs",
                 target="control-node-zone",
                 link="bgp-router-control-node-zone",
+                description=(
+                    "Zone of the control node, by which BGP-as-a-service sessions choose where to "
+                    "end."
+                ),
             ),
             "sub_cluster_refs": ReferenceField(
                 name="sub_cluster_refs",
                 target="sub-cluster",
                 link="bgp-router-sub-cluster",
+                description="Remote site the control node serves.",
             ),
             "bgp_router_refs": ReferenceField(
                 name="bgp_router_refs",
                 target="bgp-router",
                 link="bgp-peering",
                 attr_type="BgpPeeringAttributes",
+                description=(
+                    "Peers; the attribute holds the settings of the session, which are the same "
+                    "from both sides."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -81,10 +97,14 @@ OBJECTS: dict[str, ObjectType] = {
                 type="BgpRouterParams",
                 base="compound",
                 presence="required",
+                description=(
+                    "Address, AS number, hold time, address families, authentication and role."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(5,),
+        description="A BGP speaker: control node, gateway or workload router, with its sessions.",
     ),
     "bgp-as-a-service": ObjectType(
         name="bgp-as-a-service",
@@ -102,23 +122,27 @@ OBJECTS: dict[str, ObjectType] = {
                 target="control-node-zone",
                 link="bgpaas-control-node-zone",
                 attr_type="BGPaaSControlNodeZoneAttributes",
+                description="Zones whose control nodes serve as first and second neighbour.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="bgpaas-virtual-machine-interface",
                 presence="required",
+                description="Interfaces of the workloads that speak BGP.",
             ),
             "service_health_check_refs": ReferenceField(
                 name="service_health_check_refs",
                 target="service-health-check",
                 link="bgpaas-health-check",
+                description="Probe (BFD) that brings the session down quickly.",
             ),
             "bgp_router_refs": ReferenceField(
                 name="bgp_router_refs",
                 target="bgp-router",
                 link="bgpaas-bgp-router",
                 presence="system-only",
+                description="Routers created for the sessions; maintained by the system.",
             ),
             **EVERY_REFERENCE,
         },
@@ -130,38 +154,57 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 minimum=1,
                 maximum=4294967295,
+                description="AS number of the workload.",
             ),
             "bgpaas_shared": Property(
                 name="bgpaas_shared",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Whether one BGP router object serves all interfaces instead of one each."
+                ),
             ),
             "bgpaas_ip_address": Property(
                 name="bgpaas_ip_address",
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description=(
+                    "Address of the workload that BGP runs to; by default the interface's address."
+                ),
             ),
             "bgpaas_session_attributes": Property(
                 name="bgpaas_session_attributes",
                 type="BgpSessionAttributes",
                 base="compound",
                 presence="required",
+                description=(
+                    "Session settings: families, hold time, loop count, authentication, prefix "
+                    "limits."
+                ),
             ),
             "bgpaas_ipv4_mapped_ipv6_nexthop": Property(
                 name="bgpaas_ipv4_mapped_ipv6_nexthop",
                 type="boolean",
                 base="boolean",
+                description=(
+                    "Uses an IPv4-mapped address as next hop of IPv6 routes sent to the workload."
+                ),
             ),
             "bgpaas_suppress_route_advertisement": Property(
                 name="bgpaas_suppress_route_advertisement",
                 type="boolean",
                 base="boolean",
+                description="Takes routes from the workload but sends it none besides a default.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "BGP between a workload and the control nodes, with the vRouter as the visible "
+            "neighbour."
+        ),
     ),
     "bgpvpn": ObjectType(
         name="bgpvpn",
@@ -198,12 +241,14 @@ OBJECTS: dict[str, ObjectType] = {
                     "l2",
                     "l3",
                 ),
+                description="Whether the VPN carries IP routes (l3) or Ethernet (l2).",
             ),
             "route_target_list": Property(
                 name="route_target_list",
                 type="RouteTargetList",
                 base="compound",
                 operations="CRU",
+                description="Route targets imported and exported by members.",
                 kind="list",
                 wrapper_field="route_target",
                 element_type="string",
@@ -213,6 +258,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RouteTargetList",
                 base="compound",
                 operations="CRU",
+                description="Route targets members import only.",
                 kind="list",
                 wrapper_field="route_target",
                 element_type="string",
@@ -222,6 +268,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RouteTargetList",
                 base="compound",
                 operations="CRU",
+                description="Route targets members export only.",
                 kind="list",
                 wrapper_field="route_target",
                 element_type="string",
@@ -229,6 +276,7 @@ OBJECTS: dict[str, ObjectType] = {
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="VPN of the wide area that networks and logical routers join by route targets.",
         references={**EVERY_REFERENCE},
     ),
     "control-node-zone": ObjectType(
@@ -255,6 +303,10 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(2,),
+        description=(
+            "Named group of control nodes, so that a workload's two BGP sessions end in different "
+            "groups."
+        ),
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -289,6 +341,7 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 minimum=1,
                 maximum=4294967295,
+                description="AS number of the site's control nodes.",
             ),
             "sub_cluster_id": Property(
                 name="sub_cluster_id",
@@ -298,10 +351,14 @@ OBJECTS: dict[str, ObjectType] = {
                 operations="R",
                 minimum=1,
                 maximum=4294967295,
+                description=(
+                    "Number of the site in automatic route distinguishers; allocated by the server."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description="Remote site with its own control nodes and AS number, managed from here.",
         references={**EVERY_REFERENCE},
     ),
     "peering-policy": ObjectType(
@@ -330,10 +387,12 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="required",
                 enum=("public-peering",),
+                description="Which peering service is offered.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description="Kind of peering offered to customers of a service provider.",
         references={**EVERY_REFERENCE},
     ),
     "customer-attachment": ObjectType(
@@ -354,11 +413,13 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="customer-attachment-virtual-machine-interface",
+                description="Interface where the customer is attached.",
             ),
             "floating_ip_refs": ReferenceField(
                 name="floating_ip_refs",
                 target="floating-ip",
                 link="customer-attachment-floating-ip",
+                description="Floating address by which the customer is attached.",
             ),
             **EVERY_REFERENCE,
         },
@@ -367,10 +428,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="attachment_address",
                 type="AttachmentAddressType",
                 base="compound",
+                description="Address and AS number at the attachment.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description="Customer's side of a connection to a provider network.",
     ),
     "provider-attachment": ObjectType(
         name="provider-attachment",
@@ -390,10 +453,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_router_refs",
                 target="virtual-router",
                 link="provider-attachment-virtual-router",
+                description="vRouter that connects to the provider.",
             ),
             **EVERY_REFERENCE,
         },
         fq_name_lengths=(1,),
+        description="Provider's side of a connection between a customer and a provider network.",
         properties={**EVERY_PROPERTY},
     ),
 }

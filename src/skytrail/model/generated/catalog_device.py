@@ -17,7 +17,13 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="device", title="Physical devices")
+FAMILY = Family(
+    name="device",
+    title="Physical devices",
+    description=(
+        "Managed physical routers and switches with their interfaces, hardware and software images."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "physical-router": ObjectType(
@@ -57,61 +63,73 @@ OBJECTS: dict[str, ObjectType] = {
                 name="intent_map_refs",
                 target="intent-map",
                 link="physical-router-intent-map",
+                description="Intents applied to the device.",
             ),
             "fabric_refs": ReferenceField(
                 name="fabric_refs",
                 target="fabric",
                 link="physical-router-fabric",
+                description="Fabric the device belongs to.",
             ),
             "node_profile_refs": ReferenceField(
                 name="node_profile_refs",
                 target="node-profile",
                 link="physical-router-node-profile",
+                description="Profile that matches the device's model.",
             ),
             "device_functional_group_refs": ReferenceField(
                 name="device_functional_group_refs",
                 target="device-functional-group",
                 link="physical-router-device-functional-group",
+                description="Group whose roles and software the device follows.",
             ),
             "device_chassis_refs": ReferenceField(
                 name="device_chassis_refs",
                 target="device-chassis",
                 link="physical-router-device-chassis",
+                description="Chassis the device is built in.",
             ),
             "device_image_refs": ReferenceField(
                 name="device_image_refs",
                 target="device-image",
                 link="physical-router-device-image",
+                description="Software image that the device should run.",
             ),
             "physical_role_refs": ReferenceField(
                 name="physical_role_refs",
                 target="physical-role",
                 link="physical-router-physical-role",
+                description="Place of the device in the topology.",
             ),
             "overlay_role_refs": ReferenceField(
                 name="overlay_role_refs",
                 target="overlay-role",
                 link="physical-router-overlay-role",
+                description="Functions of the device in the overlay.",
             ),
             "telemetry_profile_refs": ReferenceField(
                 name="telemetry_profile_refs",
                 target="telemetry-profile",
                 link="physical-router-telemetry-profile",
+                description="What the device exports.",
             ),
             "virtual_router_refs": ReferenceField(
                 name="virtual_router_refs",
                 target="virtual-router",
                 link="physical-router-virtual-router",
+                description="vRouters that act for the device, for switches without EVPN.",
             ),
             "bgp_router_refs": ReferenceField(
                 name="bgp_router_refs",
                 target="bgp-router",
                 link="physical-router-bgp-router",
+                description="BGP speaker that runs on the device.",
             ),
             "virtual_network_refs": ReferenceField(
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="physical-router-virtual-network",
+                description="Networks extended to the device.",
             ),
             **EVERY_REFERENCE,
         },
@@ -142,22 +160,26 @@ OBJECTS: dict[str, ObjectType] = {
                 name="telemetry_info",
                 type="TelemetryStateInfo",
                 base="compound",
+                description="What the device reports exporting, as last read from it.",
             ),
             "physical_router_device_family": Property(
                 name="physical_router_device_family",
                 type="string",
                 base="string",
                 presence="required",
+                description="Family of the device model, as reported by the device.",
             ),
             "physical_router_os_version": Property(
                 name="physical_router_os_version",
                 type="string",
                 base="string",
+                description="Software version running on the device.",
             ),
             "physical_router_hostname": Property(
                 name="physical_router_hostname",
                 type="string",
                 base="string",
+                description="Host name configured on the device.",
             ),
             "physical_router_management_ip": Property(
                 name="physical_router_management_ip",
@@ -168,11 +190,13 @@ OBJECTS: dict[str, ObjectType] = {
                     "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
                     "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Address by which the system manages the device.",
             ),
             "physical_router_management_mac": Property(
                 name="physical_router_management_mac",
                 type="string",
                 base="string",
+                description="MAC address of the management port, known from DHCP.",
             ),
             "physical_router_dataplane_ip": Property(
                 name="physical_router_dataplane_ip",
@@ -182,6 +206,7 @@ OBJECTS: dict[str, ObjectType] = {
                     "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
                     "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Address at which the device's tunnels end.",
             ),
             "physical_router_loopback_ip": Property(
                 name="physical_router_loopback_ip",
@@ -191,6 +216,7 @@ OBJECTS: dict[str, ObjectType] = {
                     "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
                     "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description="Loopback address, used for BGP.",
             ),
             "physical_router_replicator_loopback_ip": Property(
                 name="physical_router_replicator_loopback_ip",
@@ -200,34 +226,43 @@ OBJECTS: dict[str, ObjectType] = {
                     "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
                     "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                description=(
+                    "Second loopback of an assisted replication node, where replicated traffic "
+                    "arrives."
+                ),
             ),
             "physical_router_vendor_name": Property(
                 name="physical_router_vendor_name",
                 type="string",
                 base="string",
                 presence="required",
+                description="Vendor of the device, which selects the driver.",
             ),
             "physical_router_product_name": Property(
                 name="physical_router_product_name",
                 type="string",
                 base="string",
                 presence="required",
+                description="Hardware model of the device.",
             ),
             "physical_router_serial_number": Property(
                 name="physical_router_serial_number",
                 type="string",
                 base="string",
+                description="Serial number of the device.",
             ),
             "physical_router_vnc_managed": Property(
                 name="physical_router_vnc_managed",
                 type="boolean",
                 base="boolean",
+                description="Whether the system writes overlay configuration to the device.",
             ),
             "physical_router_underlay_managed": Property(
                 name="physical_router_underlay_managed",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether the system writes underlay configuration to the device.",
             ),
             "physical_router_role": Property(
                 name="physical_router_role",
@@ -243,26 +278,31 @@ OBJECTS: dict[str, ObjectType] = {
                     "pnf",
                     "superspine",
                 ),
+                description="Role in the topology, in the older one-word form.",
             ),
             "routing_bridging_roles": Property(
                 name="routing_bridging_roles",
                 type="RoutingBridgingRolesType",
                 base="compound",
+                description="Overlay functions assigned to the device, by name.",
             ),
             "physical_router_snmp": Property(
                 name="physical_router_snmp",
                 type="boolean",
                 base="boolean",
+                description="Whether the device is polled by SNMP.",
             ),
             "physical_router_lldp": Property(
                 name="physical_router_lldp",
                 type="boolean",
                 base="boolean",
+                description="Whether neighbours are read from the device's LLDP table.",
             ),
             "physical_router_user_credentials": Property(
                 name="physical_router_user_credentials",
                 type="UserCredentials",
                 base="compound",
+                description="Login for managing the device.",
             ),
             "physical_router_encryption_type": Property(
                 name="physical_router_encryption_type",
@@ -272,16 +312,19 @@ OBJECTS: dict[str, ObjectType] = {
                     "none",
                     "local",
                 ),
+                description="Whether the stored password is encrypted.",
             ),
             "physical_router_snmp_credentials": Property(
                 name="physical_router_snmp_credentials",
                 type="SNMPCredentials",
                 base="compound",
+                description="Community or user and keys for SNMP.",
             ),
             "physical_router_dhcp_parameters": Property(
                 name="physical_router_dhcp_parameters",
                 type="DnsmasqLeaseParameters",
                 base="compound",
+                description="Lease given to the device during zero-touch provisioning.",
             ),
             "physical_router_cli_commit_state": Property(
                 name="physical_router_cli_commit_state",
@@ -292,6 +335,7 @@ OBJECTS: dict[str, ObjectType] = {
                     "in_sync",
                     "out_of_sync",
                 ),
+                description="Whether the device has changes that were not made by the system.",
             ),
             "physical_router_managed_state": Property(
                 name="physical_router_managed_state",
@@ -306,6 +350,10 @@ OBJECTS: dict[str, ObjectType] = {
                     "maintenance",
                     "error",
                 ),
+                description=(
+                    "Life-cycle state: being set up, active, under maintenance, being replaced, or "
+                    "failed."
+                ),
             ),
             "physical_router_onboarding_state": Property(
                 name="physical_router_onboarding_state",
@@ -318,30 +366,36 @@ OBJECTS: dict[str, ObjectType] = {
                     "role_discovered",
                     "underlay_configured",
                 ),
+                description="How far onboarding of the device has come.",
             ),
             "physical_router_underlay_config": Property(
                 name="physical_router_underlay_config",
                 type="string",
                 base="string",
+                description="Underlay configuration that was generated for the device.",
             ),
             "physical_router_supplemental_config": Property(
                 name="physical_router_supplemental_config",
                 type="string",
                 base="string",
+                description="Configuration text added to the device as it is.",
             ),
             "physical_router_autonomous_system": Property(
                 name="physical_router_autonomous_system",
                 type="AutonomousSystemsType",
                 base="compound",
+                description="AS numbers of the device in underlay and overlay.",
             ),
             "physical_router_junos_service_ports": Property(
                 name="physical_router_junos_service_ports",
                 type="JunosServicePorts",
                 base="compound",
+                description="Service ports for address translation on the device.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Switch or router managed by the system or known to it as a gateway.",
     ),
     "physical-interface": ObjectType(
         name="physical-interface",
@@ -367,11 +421,13 @@ OBJECTS: dict[str, ObjectType] = {
                 name="physical_interface_refs",
                 target="physical-interface",
                 link="physical-interface-connection",
+                description="Port at the other end of the cable, or members of an aggregate.",
             ),
             "port_refs": ReferenceField(
                 name="port_refs",
                 target="port",
                 link="physical-interface-port",
+                description="Server port at the other end of the cable.",
             ),
             **EVERY_REFERENCE,
         },
@@ -404,6 +460,10 @@ OBJECTS: dict[str, ObjectType] = {
                 name="ethernet_segment_identifier",
                 type="string",
                 base="string",
+                description=(
+                    "EVPN Ethernet segment (RFC 7432), ten bytes, shared by ports that lead to the "
+                    "same server."
+                ),
             ),
             "physical_interface_type": Property(
                 name="physical_interface_type",
@@ -416,37 +476,47 @@ OBJECTS: dict[str, ObjectType] = {
                     "fabric",
                     "access",
                 ),
+                description="What the port is used for.",
             ),
             "physical_interface_mac_addresses": Property(
                 name="physical_interface_mac_addresses",
                 type="MacAddressesType",
                 base="compound",
+                description="Hardware addresses of the port.",
             ),
             "physical_interface_port_id": Property(
                 name="physical_interface_port_id",
                 type="string",
                 base="string",
+                description="Port identifier as shown by LLDP.",
             ),
             "physical_interface_flow_control": Property(
                 name="physical_interface_flow_control",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether Ethernet pause frames are used on the port.",
             ),
             "physical_interface_lacp_force_up": Property(
                 name="physical_interface_lacp_force_up",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Keeps the port up without LACP from the server, so that it can boot from the "
+                    "network."
+                ),
             ),
             "physical_interface_port_params": Property(
                 name="physical_interface_port_params",
                 type="PortParameters",
                 base="compound",
+                description="Description, MTU and state of the port.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Port or aggregate of a device.",
     ),
     "logical-interface": ObjectType(
         name="logical-interface",
@@ -470,6 +540,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="logical-interface-virtual-machine-interface",
+                description="Server interfaces behind the unit.",
             ),
             **EVERY_REFERENCE,
         },
@@ -484,11 +555,13 @@ OBJECTS: dict[str, ObjectType] = {
                 name="logical_interface_vlan_tag",
                 type="integer",
                 base="integer",
+                description="VLAN number of the unit; 0 means untagged.",
             ),
             "logical_interface_port_params": Property(
                 name="logical_interface_port_params",
                 type="PortParameters",
                 base="compound",
+                description="Description, MTU and state of the unit.",
             ),
             "logical_interface_type": Property(
                 name="logical_interface_type",
@@ -498,6 +571,7 @@ OBJECTS: dict[str, ObjectType] = {
                     "l2",
                     "l3",
                 ),
+                description="Whether the unit bridges (l2) or routes (l3).",
             ),
             **EVERY_PROPERTY,
         },
@@ -505,6 +579,7 @@ OBJECTS: dict[str, ObjectType] = {
             3,
             4,
         ),
+        description="Unit of a port: one VLAN or routed subinterface.",
     ),
     "link-aggregation-group": ObjectType(
         name="link-aggregation-group",
@@ -524,11 +599,13 @@ OBJECTS: dict[str, ObjectType] = {
                 name="physical_interface_refs",
                 target="physical-interface",
                 link="link-aggregation-group-physical-interface",
+                description="Ports in the bundle.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="link-aggregation-group-virtual-machine-interface",
+                description="Server interfaces attached by the bundle.",
             ),
             **EVERY_REFERENCE,
         },
@@ -538,10 +615,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 presence="required",
+                description="Whether the bundle negotiates by LACP (IEEE 802.1AX).",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Ports of one device bundled into one link.",
     ),
     "device-chassis": ObjectType(
         name="device-chassis",
@@ -567,10 +646,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="device_chassis_type",
                 type="string",
                 base="string",
+                description="Vendor's name of the chassis type.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description="Chassis type that devices refer to.",
         references={**EVERY_REFERENCE},
     ),
     "device-image": ObjectType(
@@ -590,6 +671,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="hardware_refs",
                 target="hardware",
                 link="device-image-hardware",
+                description="Hardware models the image runs on.",
             ),
             **EVERY_REFERENCE,
         },
@@ -604,53 +686,63 @@ OBJECTS: dict[str, ObjectType] = {
                 name="device_image_file_name",
                 type="string",
                 base="string",
+                description="Name of the image file.",
             ),
             "device_image_vendor_name": Property(
                 name="device_image_vendor_name",
                 type="string",
                 base="string",
                 presence="required",
+                description="Vendor of the devices the image is for.",
             ),
             "device_image_device_family": Property(
                 name="device_image_device_family",
                 type="string",
                 base="string",
                 presence="required",
+                description="Device family the image is for.",
             ),
             "device_image_supported_platforms": Property(
                 name="device_image_supported_platforms",
                 type="DevicePlatformListType",
                 base="compound",
+                description="Device models the image is for.",
             ),
             "device_image_os_version": Property(
                 name="device_image_os_version",
                 type="string",
                 base="string",
                 presence="required",
+                description="Software version contained in the image.",
             ),
             "device_image_file_uri": Property(
                 name="device_image_file_uri",
                 type="string",
                 base="string",
+                description="Where the image file is downloaded from.",
             ),
             "device_image_size": Property(
                 name="device_image_size",
                 type="integer",
                 base="integer",
+                description="Size of the image file in bytes.",
             ),
             "device_image_md5": Property(
                 name="device_image_md5",
                 type="string",
                 base="string",
+                description="MD5 sum of the image file in hexadecimal.",
             ),
             "device_image_sha1": Property(
                 name="device_image_sha1",
                 type="string",
                 base="string",
+                description="SHA-1 sum of the image file in hexadecimal.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Software image that devices can be upgraded to.",
     ),
     "hardware": ObjectType(
         name="hardware",
@@ -670,6 +762,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="card_refs",
                 target="card",
                 link="hardware-card",
+                description="Cards the model has, with their ports.",
             ),
             **EVERY_REFERENCE,
         },
@@ -684,6 +777,7 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(1,),
+        description="Hardware model, made of cards.",
         properties={**EVERY_PROPERTY},
     ),
     "hardware-inventory": ObjectType(
@@ -703,10 +797,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="hardware_inventory_inventory_info",
                 type="string",
                 base="string",
+                description="The parts with serial numbers as a JSON document.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Parts list read from a device.",
         references={**EVERY_REFERENCE},
     ),
     "card": ObjectType(
@@ -734,10 +830,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="InterfaceMapType",
                 base="compound",
                 presence="required",
+                description="Ports of the card, with their speeds and label names.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description="Line card type with its ports.",
         references={**EVERY_REFERENCE},
     ),
     "cli-config": ObjectType(
@@ -757,11 +855,13 @@ OBJECTS: dict[str, ObjectType] = {
                 name="accepted_cli_config",
                 type="string",
                 base="string",
+                description="Configuration text accepted so far.",
             ),
             "commit_diff_list": Property(
                 name="commit_diff_list",
                 type="CliDiffListType",
                 base="compound",
+                description="Changes found on the device, each with user, time and text.",
                 kind="list",
                 wrapper_field="commit_diff_info",
                 element_type="CliDiffInfoType",
@@ -769,6 +869,9 @@ OBJECTS: dict[str, ObjectType] = {
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Configuration changes made on a device by hand, waiting to be accepted or undone."
+        ),
         references={**EVERY_REFERENCE},
     ),
 }

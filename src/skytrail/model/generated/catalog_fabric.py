@@ -17,7 +17,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="fabric", title="Fabric")
+FAMILY = Family(
+    name="fabric",
+    title="Fabric",
+    description=(
+        "Fabrics of physical switches: address pools, roles, job templates, port groups and "
+        "interconnects."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "fabric": ObjectType(
@@ -44,18 +51,27 @@ OBJECTS: dict[str, ObjectType] = {
                 name="intent_map_refs",
                 target="intent-map",
                 link="fabric-intent-map",
+                description="Intents that apply to the fabric, such as assisted replication.",
             ),
             "virtual_network_refs": ReferenceField(
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="fabric-virtual-network",
                 attr_type="FabricNetworkTag",
+                description=(
+                    "Networks the fabric uses itself; the attribute says for what (loopback, "
+                    "management, links)."
+                ),
             ),
             "node_profile_refs": ReferenceField(
                 name="node_profile_refs",
                 target="node-profile",
                 link="fabric-node-profile",
                 attr_type="SerialNumListType",
+                description=(
+                    "Device profiles expected in the fabric, with serial numbers for zero-touch "
+                    "provisioning."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -74,16 +90,23 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         properties={
-            "fabric_ztp": Property(name="fabric_ztp", type="boolean", base="boolean"),
+            "fabric_ztp": Property(
+                name="fabric_ztp",
+                type="boolean",
+                base="boolean",
+                description="Whether new devices are provisioned from factory state.",
+            ),
             "fabric_os_version": Property(
                 name="fabric_os_version",
                 type="string",
                 base="string",
+                description="Software version that devices are brought to when onboarded.",
             ),
             "fabric_credentials": Property(
                 name="fabric_credentials",
                 type="DeviceCredentialList",
                 base="compound",
+                description="Logins to try on devices of the fabric.",
                 kind="list",
                 wrapper_field="device_credential",
                 element_type="DeviceCredential",
@@ -93,16 +116,25 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=True,
+                description=(
+                    "Whether VLAN numbers have meaning for the whole device (enterprise) or per "
+                    "port (service provider)."
+                ),
             ),
             "disable_vlan_vn_uniqueness_check": Property(
                 name="disable_vlan_vn_uniqueness_check",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Allows the same network on one port under several VLAN numbers.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "Set of physical devices managed as one network, with its address pools and "
+            "credentials."
+        ),
     ),
     "fabric-namespace": ObjectType(
         name="fabric-namespace",
@@ -125,15 +157,21 @@ OBJECTS: dict[str, ObjectType] = {
                     "MAC_ADDR",
                     "SERIAL_NUM",
                 ),
+                description="Kind of values in the pool.",
             ),
             "fabric_namespace_value": Property(
                 name="fabric_namespace_value",
                 type="NamespaceValue",
                 base="compound",
+                description="The prefixes, AS numbers, MAC addresses or serial numbers.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Pool of values for one purpose inside a fabric, such as loopback addresses or AS "
+            "numbers."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "node-profile": ObjectType(
@@ -157,16 +195,19 @@ OBJECTS: dict[str, ObjectType] = {
                 name="job_template_refs",
                 target="job-template",
                 link="node-profile-job-template",
+                description="Jobs that configure devices of this profile.",
             ),
             "hardware_refs": ReferenceField(
                 name="hardware_refs",
                 target="hardware",
                 link="node-profile-hardware",
+                description="Hardware models covered by the profile.",
             ),
             "role_definition_refs": ReferenceField(
                 name="role_definition_refs",
                 target="role-definition",
                 link="node-profile-role-definition",
+                description="Features to be configured for each role.",
             ),
             **EVERY_REFERENCE,
         },
@@ -192,34 +233,42 @@ OBJECTS: dict[str, ObjectType] = {
                     "physical-router",
                     "end-system",
                 ),
+                description="Whether the profile describes a network device or an end system.",
             ),
             "node_profile_vendor": Property(
                 name="node_profile_vendor",
                 type="string",
                 base="string",
                 presence="required",
+                description="Vendor of the devices, in lower case.",
             ),
             "node_profile_device_family": Property(
                 name="node_profile_device_family",
                 type="string",
                 base="string",
                 presence="required",
+                description="Family of device models, such as `junos-qfx`.",
             ),
             "node_profile_hitless_upgrade": Property(
                 name="node_profile_hitless_upgrade",
                 type="boolean",
                 base="boolean",
                 presence="required",
+                description="Whether devices can be upgraded without interrupting traffic.",
             ),
             "node_profile_roles": Property(
                 name="node_profile_roles",
                 type="NodeProfileRolesType",
                 base="compound",
                 presence="required",
+                description="Physical roles, with the overlay roles each allows.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "What a device model can be: vendor, family, roles and the jobs that manage it."
+        ),
     ),
     "role-config": ObjectType(
         name="role-config",
@@ -239,10 +288,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="The configuration as a JSON document.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Extra configuration that devices of a profile get for a role.",
         references={**EVERY_REFERENCE},
     ),
     "role-definition": ObjectType(
@@ -265,16 +316,19 @@ OBJECTS: dict[str, ObjectType] = {
                 name="feature_refs",
                 target="feature",
                 link="role-definition-feature",
+                description="Features that belong to the role.",
             ),
             "physical_role_refs": ReferenceField(
                 name="physical_role_refs",
                 target="physical-role",
                 link="role-definition-physical-role",
+                description="Place in the topology, such as leaf or spine.",
             ),
             "overlay_role_refs": ReferenceField(
                 name="overlay_role_refs",
                 target="overlay-role",
                 link="role-definition-overlay-role",
+                description="Function in the overlay, such as gateway or route reflector.",
             ),
             **EVERY_REFERENCE,
         },
@@ -285,6 +339,9 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(2,),
+        description=(
+            "Features that a device with a certain physical and overlay role is configured with."
+        ),
         properties={**EVERY_PROPERTY},
     ),
     "physical-role": ObjectType(
@@ -314,6 +371,7 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(2,),
+        description="Place of a device in the topology: leaf, spine, superspine.",
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -340,6 +398,9 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(2,),
+        description=(
+            "Function of a device in the overlay, such as edge-routed gateway or route reflector."
+        ),
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -360,6 +421,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="feature_refs",
                 target="feature",
                 link="feature-feature",
+                description="Features that must be configured before this one.",
             ),
             **EVERY_REFERENCE,
         },
@@ -371,6 +433,7 @@ OBJECTS: dict[str, ObjectType] = {
             "feature_back_refs": BackReferenceField(name="feature_back_refs", source="feature"),
         },
         fq_name_lengths=(2,),
+        description="Unit of device configuration, such as underlay BGP or VLAN interfaces.",
         properties={**EVERY_PROPERTY},
     ),
     "feature-config": ObjectType(
@@ -390,15 +453,18 @@ OBJECTS: dict[str, ObjectType] = {
                 name="feature_config_additional_params",
                 type="KeyValuePairs",
                 base="compound",
+                description="Parameters of the feature by name.",
             ),
             "feature_config_vendor_config": Property(
                 name="feature_config_vendor_config",
                 type="KeyValuePairs",
                 base="compound",
+                description="Extra configuration text for each vendor.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Settings of one feature within a role definition.",
         references={**EVERY_REFERENCE},
     ),
     "job-template": ObjectType(
@@ -426,6 +492,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 presence="required",
+                description="Whether the caller waits until the job is done.",
             ),
             "job_template_type": Property(
                 name="job_template_type",
@@ -438,6 +505,10 @@ OBJECTS: dict[str, ObjectType] = {
                     "config",
                     "executable",
                 ),
+                description=(
+                    "Whether the job is a workflow of others, an operation on a device, or a "
+                    "configuration push."
+                ),
             ),
             "job_template_concurrency_level": Property(
                 name="job_template_concurrency_level",
@@ -448,12 +519,14 @@ OBJECTS: dict[str, ObjectType] = {
                     "fabric",
                     "device",
                 ),
+                description="Whether only one job may run per fabric or per device.",
             ),
             "job_template_playbooks": Property(
                 name="job_template_playbooks",
                 type="PlaybookInfoListType",
                 base="compound",
                 presence="required",
+                description="Playbooks that are run in order, chosen by vendor and family.",
                 kind="list",
                 wrapper_field="playbook_info",
                 element_type="PlaybookInfoType",
@@ -462,6 +535,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="job_template_recovery_playbooks",
                 type="PlaybookInfoListType",
                 base="compound",
+                description="Playbooks that are run when the job failed.",
                 kind="list",
                 wrapper_field="playbook_info",
                 element_type="PlaybookInfoType",
@@ -470,6 +544,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="job_template_executables",
                 type="ExecutableInfoListType",
                 base="compound",
+                description="Programs that are run instead of playbooks.",
                 kind="list",
                 wrapper_field="executable_info",
                 element_type="ExecutableInfoType",
@@ -478,30 +553,39 @@ OBJECTS: dict[str, ObjectType] = {
                 name="job_template_input_schema",
                 type="string",
                 base="string",
+                description="JSON schema that the job's input is checked against.",
             ),
             "job_template_output_schema": Property(
                 name="job_template_output_schema",
                 type="string",
                 base="string",
+                description="JSON schema of the job's result.",
             ),
             "job_template_input_ui_schema": Property(
                 name="job_template_input_ui_schema",
                 type="string",
                 base="string",
+                description="Form layout for entering the input.",
             ),
             "job_template_output_ui_schema": Property(
                 name="job_template_output_ui_schema",
                 type="string",
                 base="string",
+                description="Layout for showing the result.",
             ),
             "job_template_description": Property(
                 name="job_template_description",
                 type="string",
                 base="string",
+                description="What the job does, for the person who starts it.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "Description of a job on the fabric: its steps, its inputs and how many may run at "
+            "once."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "device-functional-group": ObjectType(
@@ -521,6 +605,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="physical_role_refs",
                 target="physical-role",
                 link="device-functional-group-physical-role",
+                description="Physical role of the group's devices.",
             ),
             **EVERY_REFERENCE,
         },
@@ -535,20 +620,24 @@ OBJECTS: dict[str, ObjectType] = {
                 name="device_functional_group_description",
                 type="string",
                 base="string",
+                description="Purpose of the group in words.",
             ),
             "device_functional_group_os_version": Property(
                 name="device_functional_group_os_version",
                 type="string",
                 base="string",
+                description="Software version that the group's devices should run.",
             ),
             "device_functional_group_routing_bridging_roles": Property(
                 name="device_functional_group_routing_bridging_roles",
                 type="RoutingBridgingRolesType",
                 base="compound",
+                description="Overlay roles of the group's devices.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Devices with the same purpose: same roles and software version.",
     ),
     "data-center-interconnect": ObjectType(
         name="data-center-interconnect",
@@ -568,21 +657,25 @@ OBJECTS: dict[str, ObjectType] = {
                 name="logical_router_refs",
                 target="logical-router",
                 link="data-center-interconnect-logical-router",
+                description="Routers joined at layer 3.",
             ),
             "virtual_network_refs": ReferenceField(
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="data-center-interconnect-virtual-network",
+                description="Networks stretched at layer 2.",
             ),
             "routing_policy_refs": ReferenceField(
                 name="routing_policy_refs",
                 target="routing-policy",
                 link="data-center-interconnect-routing-policy",
+                description="Policies on the routes exchanged.",
             ),
             "fabric_refs": ReferenceField(
                 name="fabric_refs",
                 target="fabric",
                 link="data-center-interconnect-fabric",
+                description="Fabrics that are joined.",
             ),
             **EVERY_REFERENCE,
         },
@@ -593,6 +686,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="integer",
                 minimum=0,
                 maximum=65535,
+                description="Hold time in seconds of the BGP sessions between the fabrics.",
             ),
             "data_center_interconnect_mode": Property(
                 name="data_center_interconnect_mode",
@@ -602,16 +696,19 @@ OBJECTS: dict[str, ObjectType] = {
                     "l3",
                     "l2",
                 ),
+                description="Whether routes (l3) or broadcast domains (l2) are joined.",
             ),
             "data_center_interconnect_bgp_address_families": Property(
                 name="data_center_interconnect_bgp_address_families",
                 type="AddressFamilies",
                 base="compound",
+                description="Address families exchanged between the fabrics.",
             ),
             "data_center_interconnect_configured_route_target_list": Property(
                 name="data_center_interconnect_configured_route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                description="Route targets exchanged in addition to those of the members.",
             ),
             "data_center_interconnect_type": Property(
                 name="data_center_interconnect_type",
@@ -621,15 +718,20 @@ OBJECTS: dict[str, ObjectType] = {
                     "inter_fabric",
                     "intra_fabric",
                 ),
+                description="Between two fabrics or inside one.",
             ),
             "destination_physical_router_list": Property(
                 name="destination_physical_router_list",
                 type="LogicalRouterPRListType",
                 base="compound",
+                description="Devices that receive each logical router's routes inside a fabric.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "Connection of logical routers or networks between fabrics, or inside one, by EVPN."
+        ),
     ),
     "intent-map": ObjectType(
         name="intent-map",
@@ -660,10 +762,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IntentType",
                 base="string",
                 enum=("assisted-replicator",),
+                description="Which intent it is.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Named intent that devices of a fabric, networks or routers can be given.",
         references={**EVERY_REFERENCE},
     ),
     "virtual-port-group": ObjectType(
@@ -683,21 +787,25 @@ OBJECTS: dict[str, ObjectType] = {
                 target="physical-interface",
                 link="virtual-port-group-physical-interface",
                 attr_type="VpgInterfaceParametersType",
+                description="Member ports; those on different devices form a multi-homed group.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="virtual-port-group-virtual-machine-interface",
+                description="Networks on the port, one interface for each network and VLAN number.",
             ),
             "security_group_refs": ReferenceField(
                 name="security_group_refs",
                 target="security-group",
                 link="virtual-port-group-security-group",
+                description="Security groups enforced on the switch ports.",
             ),
             "port_profile_refs": ReferenceField(
                 name="port_profile_refs",
                 target="port-profile",
                 link="virtual-port-group-port-profile",
+                description="Settings of the member ports.",
             ),
             **EVERY_REFERENCE,
         },
@@ -714,6 +822,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 presence="required",
+                description="Whether the members negotiate aggregation by LACP (IEEE 802.1AX).",
             ),
             "virtual_port_group_trunk_port_id": Property(
                 name="virtual_port_group_trunk_port_id",
@@ -721,12 +830,16 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="required",
                 operations="CR",
+                description="Orchestrator's port that carries all VLANs of the server.",
             ),
             "virtual_port_group_user_created": Property(
                 name="virtual_port_group_user_created",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description=(
+                    "Whether a user made the group, rather than an orchestrator's port binding."
+                ),
             ),
             "virtual_port_group_type": Property(
                 name="virtual_port_group_type",
@@ -737,10 +850,14 @@ OBJECTS: dict[str, ObjectType] = {
                     "access",
                     "routed",
                 ),
+                description="Whether the ports bridge (access) or carry a routed link.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "One or more switch ports used as one attachment for a server, with its networks."
+        ),
     ),
     "port-profile": ObjectType(
         name="port-profile",
@@ -756,6 +873,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="storm_control_profile_refs",
                 target="storm-control-profile",
                 link="port-profile-storm-control-profile",
+                description="Limits on broadcast and unknown traffic for the ports.",
             ),
             **EVERY_REFERENCE,
         },
@@ -774,10 +892,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="port_profile_params",
                 type="PortProfileParameters",
                 base="compound",
+                description="Speed, MTU, BPDU guard, LACP and other settings of the ports.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Settings shared by switch ports: storm control and port parameters.",
     ),
     "storm-control-profile": ObjectType(
         name="storm-control-profile",
@@ -802,10 +922,15 @@ OBJECTS: dict[str, ObjectType] = {
                 name="storm_control_parameters",
                 type="StormControlParameters",
                 base="compound",
+                description=(
+                    "Bandwidth limit in percent, which kinds of traffic count, and the action "
+                    "beyond it."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Limits on broadcast, multicast and unknown unicast traffic of switch ports.",
         references={**EVERY_REFERENCE},
     ),
 }

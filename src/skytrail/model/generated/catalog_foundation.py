@@ -10,7 +10,14 @@ from skytrail.model.catalog_types import (
     ObjectType,
     SimpleType,
 )
-FAMILY = Family(name="foundation", title="Shared types")
+FAMILY = Family(
+    name="foundation",
+    title="Shared types",
+    description=(
+        "Values that many families share: identity and permissions of an object, prefixes, "
+        "key-value pairs, DHCP options, and what every object type carries."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {}
 

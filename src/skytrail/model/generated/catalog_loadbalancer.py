@@ -17,7 +17,11 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="loadbalancer", title="Load balancing")
+FAMILY = Family(
+    name="loadbalancer",
+    title="Load balancing",
+    description="Load balancers with listeners, pools, members and health monitors.",
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "loadbalancer": ObjectType(
@@ -35,18 +39,23 @@ OBJECTS: dict[str, ObjectType] = {
                 name="service_appliance_set_refs",
                 target="service-appliance-set",
                 link="loadbalancer-service-appliance-set",
+                description="Appliances and driver that implement the load balancer.",
             ),
             "service_instance_refs": ReferenceField(
                 name="service_instance_refs",
                 target="service-instance",
                 link="loadbalancer-service-instance",
                 presence="system-only",
+                description=(
+                    "Service instance that implements the load balancer; made by the system."
+                ),
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="loadbalancer-virtual-machine-interface",
                 presence="system-only",
+                description="Interface that holds the virtual address; made by the system.",
             ),
             **EVERY_REFERENCE,
         },
@@ -62,16 +71,19 @@ OBJECTS: dict[str, ObjectType] = {
                 type="LoadbalancerType",
                 base="compound",
                 presence="required",
+                description="Virtual address and subnet, administrative and operational state.",
             ),
             "loadbalancer_provider": Property(
                 name="loadbalancer_provider",
                 type="string",
                 base="string",
                 operations="CR",
+                description="Name of the driver that implements the load balancer.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Spreads traffic to a virtual address over members, by listeners and pools.",
     ),
     "loadbalancer-listener": ObjectType(
         name="loadbalancer-listener",
@@ -91,6 +103,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="loadbalancer_refs",
                 target="loadbalancer",
                 link="loadbalancer-listener-loadbalancer",
+                description="Load balancer the listener belongs to.",
             ),
             **EVERY_REFERENCE,
         },
@@ -105,10 +118,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="loadbalancer_listener_properties",
                 type="LoadbalancerListenerType",
                 base="compound",
+                description="Protocol, port, connection limit and TLS certificates.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Protocol and port on which a load balancer takes connections.",
     ),
     "loadbalancer-pool": ObjectType(
         name="loadbalancer-pool",
@@ -133,6 +148,7 @@ OBJECTS: dict[str, ObjectType] = {
                 link="loadbalancer-pool-service-instance",
                 presence="system-only",
                 operations="CR",
+                description="Service instance that implements the pool; made by the system.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
@@ -140,11 +156,13 @@ OBJECTS: dict[str, ObjectType] = {
                 link="loadbalancer-pool-virtual-machine-interface",
                 presence="system-only",
                 operations="CR",
+                description="Interface that reaches the members; made by the system.",
             ),
             "loadbalancer_listener_refs": ReferenceField(
                 name="loadbalancer_listener_refs",
                 target="loadbalancer-listener",
                 link="loadbalancer-pool-loadbalancer-listener",
+                description="Listener whose connections the pool serves.",
             ),
             "service_appliance_set_refs": ReferenceField(
                 name="service_appliance_set_refs",
@@ -152,11 +170,13 @@ OBJECTS: dict[str, ObjectType] = {
                 link="loadbalancer-pool-service-appliance-set",
                 presence="system-only",
                 operations="R",
+                description="Appliances and driver that implement the pool.",
             ),
             "loadbalancer_healthmonitor_refs": ReferenceField(
                 name="loadbalancer_healthmonitor_refs",
                 target="loadbalancer-healthmonitor",
                 link="loadbalancer-pool-loadbalancer-healthmonitor",
+                description="Monitors that decide which members are up.",
             ),
             **EVERY_REFERENCE,
         },
@@ -172,21 +192,25 @@ OBJECTS: dict[str, ObjectType] = {
                 type="LoadbalancerPoolType",
                 base="compound",
                 presence="required",
+                description="Protocol, balancing method, session persistence and member subnet.",
             ),
             "loadbalancer_pool_provider": Property(
                 name="loadbalancer_pool_provider",
                 type="string",
                 base="string",
                 operations="CR",
+                description="Name of the driver that implements the pool.",
             ),
             "loadbalancer_pool_custom_attributes": Property(
                 name="loadbalancer_pool_custom_attributes",
                 type="KeyValuePairs",
                 base="compound",
+                description="Driver-specific settings by name.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Members that share the traffic of a listener or virtual address.",
     ),
     "loadbalancer-member": ObjectType(
         name="loadbalancer-member",
@@ -207,10 +231,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="LoadbalancerMemberType",
                 base="compound",
                 presence="required",
+                description="Address, port, weight and administrative state.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description="One server of a pool.",
         references={**EVERY_REFERENCE},
     ),
     "loadbalancer-healthmonitor": ObjectType(
@@ -238,10 +264,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="LoadbalancerHealthmonitorType",
                 base="compound",
                 presence="required",
+                description="Probe type, interval, timeout, retries and what answer is good.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Probe that takes failing members out of a pool.",
         references={**EVERY_REFERENCE},
     ),
     "virtual-ip": ObjectType(
@@ -259,11 +287,13 @@ OBJECTS: dict[str, ObjectType] = {
                 name="loadbalancer_pool_refs",
                 target="loadbalancer-pool",
                 link="virtual-ip-loadbalancer-pool",
+                description="Pool that serves connections to the address.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="virtual-ip-virtual-machine-interface",
+                description="Interface that holds the address.",
             ),
             **EVERY_REFERENCE,
         },
@@ -273,10 +303,14 @@ OBJECTS: dict[str, ObjectType] = {
                 type="VirtualIpType",
                 base="compound",
                 presence="required",
+                description="Address, protocol, port, persistence and connection limit.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Virtual address with one protocol and port, in the older load balancer interface."
+        ),
     ),
 }
 

@@ -17,7 +17,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="networking", title="Virtual networks and routers")
+FAMILY = Family(
+    name="networking",
+    title="Virtual networks and routers",
+    description=(
+        "Isolated virtual networks, the routing instances behind them, routers between them and "
+        "their routes."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "virtual-network": ObjectType(
@@ -50,21 +57,29 @@ OBJECTS: dict[str, ObjectType] = {
                 name="bgpvpn_refs",
                 target="bgpvpn",
                 link="bgpvpn-network",
+                description="BGP VPNs whose route targets the network joins.",
             ),
             "intent_map_refs": ReferenceField(
                 name="intent_map_refs",
                 target="intent-map",
                 link="virtual-network-intent-map",
+                description=(
+                    "Fabric intents that apply to the network, such as assisted replication."
+                ),
             ),
             "security_logging_object_refs": ReferenceField(
                 name="security_logging_object_refs",
                 target="security-logging-object",
                 link="virtual-network-security-logging-object",
+                description="Which sessions of the network are logged, and at what rate.",
             ),
             "qos_config_refs": ReferenceField(
                 name="qos_config_refs",
                 target="qos-config",
                 link="virtual-network-qos-config",
+                description=(
+                    "Marking of traffic from interfaces of the network that have no own one."
+                ),
             ),
             "network_ipam_refs": ReferenceField(
                 name="network_ipam_refs",
@@ -72,38 +87,57 @@ OBJECTS: dict[str, ObjectType] = {
                 link="virtual-network-network-ipam",
                 attr_type="VnSubnetsType",
                 presence="required",
+                description=(
+                    "Subnets of the network, as the reference's attribute, and where DNS and DHCP "
+                    "options come from."
+                ),
             ),
             "network_policy_refs": ReferenceField(
                 name="network_policy_refs",
                 target="network-policy",
                 link="virtual-network-network-policy",
                 attr_type="VirtualNetworkPolicyType",
+                description=(
+                    "Policies between this network and others, in the order of the attribute's "
+                    "sequence number."
+                ),
             ),
             "virtual_network_refs": ReferenceField(
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="virtual-network-provider-network",
+                description=(
+                    "Provider network this network's traffic leaves through (underlay or shared "
+                    "VLAN network)."
+                ),
             ),
             "service_health_check_refs": ReferenceField(
                 name="service_health_check_refs",
                 target="service-health-check",
                 link="vn-health-check",
+                description="Health checks that apply to interfaces of the network.",
             ),
             "route_table_refs": ReferenceField(
                 name="route_table_refs",
                 target="route-table",
                 link="virtual-network-route-table",
+                description="Static routes injected into the network's routing instance.",
             ),
             "multicast_policy_refs": ReferenceField(
                 name="multicast_policy_refs",
                 target="multicast-policy",
                 link="virtual-network-multicast-policy",
+                description="Multicast groups and sources allowed or denied in the network.",
             ),
             "routing_policy_refs": ReferenceField(
                 name="routing_policy_refs",
                 target="routing-policy",
                 link="virtual-network-routing-policy",
                 attr_type="RoutingPolicyType",
+                description=(
+                    "Routing policies applied to routes that enter the network, in order of "
+                    "sequence."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -161,6 +195,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                description="Extra route targets, imported and exported.",
                 kind="list",
                 wrapper_field="route_target",
                 element_type="string",
@@ -169,6 +204,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="import_route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                description="Extra route targets whose routes are imported only.",
                 kind="list",
                 wrapper_field="route_target",
                 element_type="string",
@@ -177,6 +213,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="export_route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                description="Extra route targets put on the network's routes only.",
                 kind="list",
                 wrapper_field="route_target",
                 element_type="string",
@@ -185,6 +222,10 @@ OBJECTS: dict[str, ObjectType] = {
                 name="ecmp_hashing_include_fields",
                 type="EcmpHashingIncludeFields",
                 base="compound",
+                description=(
+                    "Packet fields hashed to choose among equal-cost next hops towards this "
+                    "network."
+                ),
             ),
             "virtual_network_category": Property(
                 name="virtual_network_category",
@@ -197,22 +238,32 @@ OBJECTS: dict[str, ObjectType] = {
                     "internal",
                     "routed",
                 ),
+                description=(
+                    "What the network is for: tenant traffic, infrastructure, internal use of the "
+                    "system, or routed by fabric devices."
+                ),
             ),
             "virtual_network_properties": Property(
                 name="virtual_network_properties",
                 type="VirtualNetworkType",
                 base="compound",
+                description="Forwarding mode, VXLAN identifier, reverse path check and mirroring.",
             ),
             "virtual_network_routed_properties": Property(
                 name="virtual_network_routed_properties",
                 type="VirtualNetworkRoutedPropertiesType",
                 base="compound",
+                description=(
+                    "Per-device addresses and routing protocol settings of a network with category "
+                    "routed."
+                ),
             ),
             "provider_properties": Property(
                 name="provider_properties",
                 type="ProviderDetails",
                 base="compound",
                 operations="CRD",
+                description="Physical network and VLAN number that the network is mapped to.",
             ),
             "is_provider_network": Property(
                 name="is_provider_network",
@@ -220,6 +271,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 operations="R",
                 default=False,
+                description="Marks a network that stands for the underlay or a provider's VLAN.",
             ),
             "virtual_network_network_id": Property(
                 name="virtual_network_network_id",
@@ -229,43 +281,85 @@ OBJECTS: dict[str, ObjectType] = {
                 operations="CR",
                 minimum=1,
                 maximum=4294967296,
+                description=(
+                    "Number unique in the installation, allocated by the server; VXLAN identifier "
+                    "when identifiers are automatic."
+                ),
             ),
             "port_security_enabled": Property(
                 name="port_security_enabled",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description=(
+                    "Default for interfaces: drop packets whose source addresses are not those of "
+                    "the interface, and apply security groups."
+                ),
             ),
             "fabric_snat": Property(
                 name="fabric_snat",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Lets workloads reach the underlay through their vRouter's address by port "
+                    "translation."
+                ),
             ),
             "router_external": Property(
                 name="router_external",
                 type="boolean",
                 base="boolean",
+                description=(
+                    "Marks a network with floating address pools and gateways to the outside."
+                ),
             ),
-            "is_shared": Property(name="is_shared", type="boolean", base="boolean"),
+            "is_shared": Property(
+                name="is_shared",
+                type="boolean",
+                base="boolean",
+                description=(
+                    "Whether all tenants may attach workloads; kept in step with global access in "
+                    "the permissions."
+                ),
+            ),
             "mtu": Property(
                 name="mtu",
                 type="NetworkMtuType",
                 base="integer",
                 minimum=0,
                 maximum=9216,
+                description=(
+                    "Largest layer-3 packet in bytes, offered by DHCP and router advertisement; 0 "
+                    "means derived from the underlay."
+                ),
             ),
-            "external_ipam": Property(name="external_ipam", type="boolean", base="boolean"),
+            "external_ipam": Property(
+                name="external_ipam",
+                type="boolean",
+                base="boolean",
+                description=(
+                    "Addresses are managed outside; instance addresses are accepted as given and "
+                    "never allocated."
+                ),
+            ),
             "flood_unknown_unicast": Property(
                 name="flood_unknown_unicast",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Asks to flood frames for unknown MAC addresses instead of dropping them."
+                ),
             ),
             "multi_policy_service_chains_enabled": Property(
                 name="multi_policy_service_chains_enabled",
                 type="boolean",
                 base="boolean",
+                description=(
+                    "Allows several policies of the network to have service chains by separate "
+                    "route targets per chain."
+                ),
             ),
             "address_allocation_mode": Property(
                 name="address_allocation_mode",
@@ -277,11 +371,19 @@ OBJECTS: dict[str, ObjectType] = {
                     "flat-subnet-preferred",
                     "flat-subnet-only",
                 ),
+                description=(
+                    "Whether addresses come from the network's own subnets, from flat IPAM "
+                    "subnets, or from both in that order."
+                ),
             ),
             "virtual_network_fat_flow_protocols": Property(
                 name="virtual_network_fat_flow_protocols",
                 type="FatFlowProtocols",
                 base="compound",
+                description=(
+                    "Protocols and ports whose flows are merged by ignoring addresses or ports, to "
+                    "save flow entries."
+                ),
                 kind="list",
                 wrapper_field="fat_flow_protocol",
                 element_type="ProtocolType",
@@ -291,16 +393,24 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Learns MAC addresses from traffic and advertises them by EVPN.",
             ),
             "mac_limit_control": Property(
                 name="mac_limit_control",
                 type="MACLimitControlType",
                 base="compound",
+                description=(
+                    "Number of MAC addresses that may be learned in the network and the action at "
+                    "the limit."
+                ),
             ),
             "mac_move_control": Property(
                 name="mac_move_control",
                 type="MACMoveLimitControlType",
                 base="compound",
+                description=(
+                    "Number of MAC moves allowed in a time window and the action beyond it."
+                ),
             ),
             "mac_aging_time": Property(
                 name="mac_aging_time",
@@ -309,40 +419,63 @@ OBJECTS: dict[str, ObjectType] = {
                 default=300,
                 minimum=0,
                 maximum=86400,
+                description=(
+                    "Seconds after which a silent learned MAC address is forgotten; 0 means never."
+                ),
             ),
             "pbb_evpn_enable": Property(
                 name="pbb_evpn_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Carries the network's bridge domains by provider backbone bridging over EVPN "
+                    "(RFC 7623)."
+                ),
             ),
             "pbb_etree_enable": Property(
                 name="pbb_etree_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Restricts backbone-bridged traffic to leaf-to-root directions (RFC 8317)."
+                ),
             ),
             "layer2_control_word": Property(
                 name="layer2_control_word",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Puts a control word between label and Ethernet header so that transit routers "
+                    "do not misread it as IP."
+                ),
             ),
             "igmp_enable": Property(
                 name="igmp_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether IGMP reports from workloads of the network are taken.",
             ),
             "mac_ip_learning_enable": Property(
                 name="mac_ip_learning_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Learns addresses behind an interface from ARP and neighbour discovery and "
+                    "advertises them."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Isolated layer-2 and layer-3 segment; workloads in it reach each other and nobody "
+            "else unless policy says so."
+        ),
     ),
     "logical-router": ObjectType(
         name="logical-router",
@@ -359,44 +492,60 @@ OBJECTS: dict[str, ObjectType] = {
                 name="bgpvpn_refs",
                 target="bgpvpn",
                 link="bgpvpn-router",
+                description="BGP VPNs whose route targets the router's networks join.",
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="logical-router-interface",
+                description="Router ports, one in each network that is joined.",
             ),
             "route_target_refs": ReferenceField(
                 name="route_target_refs",
                 target="route-target",
                 link="logical-router-target",
                 presence="system-only",
+                description=(
+                    "Route target shared by all attached networks; allocated by the system."
+                ),
             ),
             "route_table_refs": ReferenceField(
                 name="route_table_refs",
                 target="route-table",
                 link="logical-router-route-table",
+                description="Static routes installed for the attached networks.",
             ),
             "virtual_network_refs": ReferenceField(
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="logical-router-virtual-network",
                 attr_type="LogicalRouterVirtualNetworkType",
+                description=(
+                    "External network for outbound traffic, or the internal network of a VXLAN "
+                    "router; the attribute says which."
+                ),
             ),
             "service_instance_refs": ReferenceField(
                 name="service_instance_refs",
                 target="service-instance",
                 link="logical-router-service-instance",
                 presence="system-only",
+                description=(
+                    "Service instance that translates addresses for an external gateway; created "
+                    "by the system."
+                ),
             ),
             "physical_router_refs": ReferenceField(
                 name="physical_router_refs",
                 target="physical-router",
                 link="logical-router-physical-router",
+                description="Fabric devices onto which the router is extended.",
             ),
             "fabric_refs": ReferenceField(
                 name="fabric_refs",
                 target="fabric",
                 link="logical-router-fabric",
+                description="Fabric in which the router's physical devices are.",
             ),
             **EVERY_REFERENCE,
         },
@@ -415,22 +564,33 @@ OBJECTS: dict[str, ObjectType] = {
                 name="configured_route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                description=(
+                    "Route targets of the user's choice, imported and exported by all attached "
+                    "networks."
+                ),
             ),
             "vxlan_network_identifier": Property(
                 name="vxlan_network_identifier",
                 type="string",
                 base="string",
+                description=(
+                    "VXLAN identifier of the internal routed network; allocated when not given."
+                ),
             ),
             "logical_router_dhcp_relay_server": Property(
                 name="logical_router_dhcp_relay_server",
                 type="IpAddressesType",
                 base="compound",
+                description="DHCP servers to which physical devices relay requests.",
             ),
             "logical_router_gateway_external": Property(
                 name="logical_router_gateway_external",
                 type="boolean",
                 base="boolean",
                 presence="required",
+                description=(
+                    "Whether the router's default route points to the fabric's external gateway."
+                ),
             ),
             "logical_router_type": Property(
                 name="logical_router_type",
@@ -442,10 +602,18 @@ OBJECTS: dict[str, ObjectType] = {
                     "snat-routing",
                     "vxlan-routing",
                 ),
+                description=(
+                    "Translate to an external network (snat-routing) or route between networks "
+                    "over VXLAN (vxlan-routing)."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Router that joins networks of a project by default routes and address translation, or "
+            "by VXLAN routing."
+        ),
     ),
     "route-table": ObjectType(
         name="route-table",
@@ -473,10 +641,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RouteTableType",
                 base="compound",
                 presence="required",
+                description="Prefixes with their next hops and communities.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="List of static routes that networks or logical routers can share.",
         references={**EVERY_REFERENCE},
     ),
     "interface-route-table": ObjectType(
@@ -499,6 +669,10 @@ OBJECTS: dict[str, ObjectType] = {
                 link="interface-route-table-service-instance",
                 attr_type="ServiceInterfaceTag",
                 weak=True,
+                description=(
+                    "Service instances whose interface of the named type (left, right) takes the "
+                    "routes."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -518,10 +692,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RouteTableType",
                 base="compound",
                 presence="required",
+                description="Prefixes routed to the interface, with optional communities.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Static routes that point to the interfaces which refer to the table.",
     ),
     "bridge-domain": ObjectType(
         name="bridge-domain",
@@ -549,16 +725,24 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Learns customer MAC addresses in this bridge domain.",
             ),
             "mac_limit_control": Property(
                 name="mac_limit_control",
                 type="MACLimitControlType",
                 base="compound",
+                description=(
+                    "Number of MAC addresses that may be learned in the bridge domain and the "
+                    "action at the limit."
+                ),
             ),
             "mac_move_control": Property(
                 name="mac_move_control",
                 type="MACMoveLimitControlType",
                 base="compound",
+                description=(
+                    "Number of MAC moves allowed in a time window and the action beyond it."
+                ),
             ),
             "mac_aging_time": Property(
                 name="mac_aging_time",
@@ -567,6 +751,9 @@ OBJECTS: dict[str, ObjectType] = {
                 default=300,
                 minimum=0,
                 maximum=86400,
+                description=(
+                    "Seconds after which a silent learned MAC address is forgotten; 0 means never."
+                ),
             ),
             "isid": Property(
                 name="isid",
@@ -575,10 +762,14 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 minimum=1,
                 maximum=16777215,
+                description="Backbone service instance identifier (IEEE 802.1ah), 24 bits.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description=(
+            "One broadcast domain in a backbone-bridged network, known by its service identifier."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "multicast-policy": ObjectType(
@@ -601,6 +792,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="multicast_source_groups",
                 type="MulticastSourceGroups",
                 base="compound",
+                description="Group and source addresses, each with permit or deny.",
                 kind="list",
                 wrapper_field="multicast_source_group",
                 element_type="MulticastSourceGroup",
@@ -608,6 +800,7 @@ OBJECTS: dict[str, ObjectType] = {
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Which multicast groups and sources workloads of referring networks may join.",
         references={**EVERY_REFERENCE},
     ),
     "routing-instance": ObjectType(
@@ -635,12 +828,17 @@ OBJECTS: dict[str, ObjectType] = {
                 target="routing-instance",
                 link="connection",
                 attr_type="ConnectionType",
+                description=(
+                    "Instances whose routes are exchanged with this one because a policy allows "
+                    "traffic."
+                ),
             ),
             "route_target_refs": ReferenceField(
                 name="route_target_refs",
                 target="route-target",
                 link="instance-target",
                 attr_type="InstanceTargetType",
+                description="Route targets the instance imports, exports or both.",
             ),
             **EVERY_REFERENCE,
         },
@@ -670,30 +868,45 @@ OBJECTS: dict[str, ObjectType] = {
                 name="default_ce_protocol",
                 type="DefaultProtocolType",
                 base="compound",
+                description=(
+                    "Routing protocol spoken with customer equipment, for instances that model a "
+                    "provider's."
+                ),
             ),
             "service_chain_information": Property(
                 name="service_chain_information",
                 type="ServiceChainInfo",
                 base="compound",
                 presence="system-only",
+                description=(
+                    "IPv4 service chain this instance is a part of: addresses, prefixes and next "
+                    "instance."
+                ),
             ),
             "ipv6_service_chain_information": Property(
                 name="ipv6_service_chain_information",
                 type="ServiceChainInfo",
                 base="compound",
                 presence="system-only",
+                description="IPv6 service chain this instance is a part of.",
             ),
             "evpn_service_chain_information": Property(
                 name="evpn_service_chain_information",
                 type="ServiceChainInfo",
                 base="compound",
                 presence="system-only",
+                description=(
+                    "Service chain for IPv4 routes taken from EVPN, between routed networks."
+                ),
             ),
             "evpn_ipv6_service_chain_information": Property(
                 name="evpn_ipv6_service_chain_information",
                 type="ServiceChainInfo",
                 base="compound",
                 presence="system-only",
+                description=(
+                    "Service chain for IPv6 routes taken from EVPN, between routed networks."
+                ),
             ),
             "routing_instance_is_default": Property(
                 name="routing_instance_is_default",
@@ -701,6 +914,10 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 presence="system-only",
                 default=False,
+                description=(
+                    "Whether this is the network's main instance and not one added for a service "
+                    "chain."
+                ),
             ),
             "routing_instance_has_pnf": Property(
                 name="routing_instance_has_pnf",
@@ -708,12 +925,19 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 presence="system-only",
                 default=False,
+                description=(
+                    "Whether a physical network function is attached, so that routes keep their "
+                    "original next hop."
+                ),
             ),
             "static_route_entries": Property(
                 name="static_route_entries",
                 type="StaticRouteEntriesType",
                 base="compound",
                 presence="system-only",
+                description=(
+                    "Static routes re-originated in the instance while their next hop is reachable."
+                ),
             ),
             "routing_instance_fabric_snat": Property(
                 name="routing_instance_fabric_snat",
@@ -721,10 +945,17 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 presence="system-only",
                 default=False,
+                description=(
+                    "Whether workloads of the instance reach the underlay by port translation."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description=(
+            "Routing and forwarding table of a network on control nodes and vRouters; compiled "
+            "from the network."
+        ),
     ),
     "route-target": ObjectType(
         name="route-target",
@@ -753,6 +984,10 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(1,),
+        description=(
+            "Extended community (RFC 4360) that decides which routing instances import a route; "
+            "its name is the value."
+        ),
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -773,6 +1008,10 @@ OBJECTS: dict[str, ObjectType] = {
                 link="host-based-service-virtual-network",
                 attr_type="ServiceVirtualNetworkType",
                 operations="R",
+                description=(
+                    "Networks the service is connected with; the attribute tells management, left "
+                    "and right apart."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -784,10 +1023,15 @@ OBJECTS: dict[str, ObjectType] = {
                 operations="CR",
                 default="firewall",
                 enum=("firewall",),
+                description="Kind of service.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Service such as a firewall run on each compute host, through which a project's "
+            "traffic is sent."
+        ),
     ),
 }
 

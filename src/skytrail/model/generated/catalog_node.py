@@ -16,7 +16,11 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="node", title="Controller nodes")
+FAMILY = Family(
+    name="node",
+    title="Controller nodes",
+    description="The machines of the controller itself, one type per role.",
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "analytics-node": ObjectType(
@@ -38,10 +42,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="admin-only",
+                description="Address at which agents and daemons send to the node.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that collects and serves analytics.",
         references={**EVERY_REFERENCE},
     ),
     "analytics-alarm-node": ObjectType(
@@ -63,10 +69,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="admin-only",
+                description="Address of the alarm node.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that evaluates alarm rules.",
         references={**EVERY_REFERENCE},
     ),
     "analytics-snmp-node": ObjectType(
@@ -88,10 +96,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="admin-only",
+                description="Address of the polling node.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that polls devices by SNMP.",
         references={**EVERY_REFERENCE},
     ),
     "config-node": ObjectType(
@@ -113,10 +123,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="admin-only",
+                description="Address of the configuration node.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that serves the configuration API.",
         references={**EVERY_REFERENCE},
     ),
     "config-database-node": ObjectType(
@@ -138,10 +150,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Address of the configuration store.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that stores the configuration.",
         references={**EVERY_REFERENCE},
     ),
     "database-node": ObjectType(
@@ -163,10 +177,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Address of the analytics store.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that stores analytics.",
         references={**EVERY_REFERENCE},
     ),
     "devicemgr-node": ObjectType(
@@ -188,10 +204,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="admin-only",
+                description="Address of the device management node.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that manages physical devices.",
         references={**EVERY_REFERENCE},
     ),
     "webui-node": ObjectType(
@@ -213,10 +231,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Address of the web interface node.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that serves the web interface.",
         references={**EVERY_REFERENCE},
     ),
     "flow-node": ObjectType(
@@ -237,6 +257,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="flow-node-virtual-network",
+                description="Network by which devices reach the collector in band.",
             ),
             **EVERY_REFERENCE,
         },
@@ -252,21 +273,25 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="admin-only",
+                description="Management address of the collector.",
             ),
             "flow_node_load_balancer_ip": Property(
                 name="flow_node_load_balancer_ip",
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Shared address that devices send flow records to.",
             ),
             "flow_node_inband_interface": Property(
                 name="flow_node_inband_interface",
                 type="string",
                 base="string",
+                description="Network interface of the collector towards the devices.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Machine that collects flow records from physical devices.",
     ),
 }
 

@@ -17,7 +17,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="policy_security", title="Network policy and security")
+FAMILY = Family(
+    name="policy_security",
+    title="Network policy and security",
+    description=(
+        "Network policies, security groups, tag-based firewall policies, and the access lists "
+        "computed from them."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "network-policy": ObjectType(
@@ -48,10 +55,18 @@ OBJECTS: dict[str, ObjectType] = {
                 type="PolicyEntriesType",
                 base="compound",
                 presence="required",
+                description=(
+                    "The rules, evaluated in order; traffic between two networks also needs the "
+                    "policy on both of them."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Ordered rules between networks: which traffic passes, is denied, mirrored, or sent "
+            "through services."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "access-control-list": ObjectType(
@@ -82,16 +97,21 @@ OBJECTS: dict[str, ObjectType] = {
                 type="AclEntriesType",
                 base="compound",
                 presence="system-only",
+                description="The rules in the order of evaluation.",
             ),
             "access_control_list_hash": Property(
                 name="access_control_list_hash",
                 type="unsignedLong",
                 base="integer",
                 presence="system-only",
+                description="Hash of the rules, so that an unchanged list is not written again.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description=(
+            "Rules as vRouters apply them to a network or security group; compiled from policies."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "security-group": ObjectType(
@@ -135,6 +155,10 @@ OBJECTS: dict[str, ObjectType] = {
                 operations="R",
                 minimum=8000000,
                 maximum=4294967296,
+                description=(
+                    "Number unique in the installation that travels with routes and names the "
+                    "group to remote vRouters."
+                ),
             ),
             "configured_security_group_id": Property(
                 name="configured_security_group_id",
@@ -143,16 +167,25 @@ OBJECTS: dict[str, ObjectType] = {
                 default=0,
                 minimum=0,
                 maximum=7999999,
+                description=(
+                    "Number chosen by the user instead of an allocated one; 0 leaves the choice to "
+                    "the server."
+                ),
             ),
             "security_group_entries": Property(
                 name="security_group_entries",
                 type="PolicyEntriesType",
                 base="compound",
                 presence="required",
+                description="Rules with direction, protocol, ports and remote prefix or group.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Stateful filter of interfaces: what may enter and leave; everything not listed is "
+            "dropped."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "security-logging-object": ObjectType(
@@ -178,12 +211,20 @@ OBJECTS: dict[str, ObjectType] = {
                 target="network-policy",
                 link="security-logging-object-network-policy",
                 attr_type="SecurityLoggingObjectRuleListType",
+                description=(
+                    "Policies whose sessions are logged; the attribute names the rules and their "
+                    "rates."
+                ),
             ),
             "security_group_refs": ReferenceField(
                 name="security_group_refs",
                 target="security-group",
                 link="security-logging-object-security-group",
                 attr_type="SecurityLoggingObjectRuleListType",
+                description=(
+                    "Security groups whose sessions are logged; the attribute names the rules and "
+                    "their rates."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -212,16 +253,19 @@ OBJECTS: dict[str, ObjectType] = {
                 name="security_logging_object_rules",
                 type="SecurityLoggingObjectRuleListType",
                 base="compound",
+                description="Rules whose sessions are logged, with a rate each.",
             ),
             "security_logging_object_rate": Property(
                 name="security_logging_object_rate",
                 type="integer",
                 base="integer",
                 default=100,
+                description="Logs one session out of this many, for rules without their own rate.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Selects which sessions are logged and how many of them.",
     ),
     "policy-management": ObjectType(
         name="policy-management",
@@ -251,6 +295,7 @@ OBJECTS: dict[str, ObjectType] = {
             1,
             3,
         ),
+        description="Container of tag-based firewall objects: a global one, and one for drafts.",
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -278,12 +323,14 @@ OBJECTS: dict[str, ObjectType] = {
                 link="application-policy-set-firewall-policy",
                 attr_type="FirewallSequence",
                 presence="required",
+                description="Policies of the set in the order of the attribute's sequence number.",
             ),
             "global_vrouter_config_refs": ReferenceField(
                 name="global_vrouter_config_refs",
                 target="global-vrouter-config",
                 link="application-policy-set-global-vrouter-config",
                 presence="system-only",
+                description="Marks the set that all vRouters apply to every workload.",
             ),
             **EVERY_REFERENCE,
         },
@@ -301,6 +348,9 @@ OBJECTS: dict[str, ObjectType] = {
                     "updated",
                     "deleted",
                 ),
+                description=(
+                    "What committing the draft will do with the object; absent outside of drafts."
+                ),
             ),
             "all_applications": Property(
                 name="all_applications",
@@ -308,6 +358,9 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 operations="R",
                 default=False,
+                description=(
+                    "Whether the set holds for all workloads, whatever their application tag."
+                ),
             ),
             **EVERY_PROPERTY,
         },
@@ -316,6 +369,7 @@ OBJECTS: dict[str, ObjectType] = {
             3,
             4,
         ),
+        description="Firewall policies for workloads that carry a certain application tag.",
     ),
     "firewall-policy": ObjectType(
         name="firewall-policy",
@@ -337,12 +391,14 @@ OBJECTS: dict[str, ObjectType] = {
                 target="firewall-rule",
                 link="firewall-policy-firewall-rule",
                 attr_type="FirewallSequence",
+                description="Rules of the policy in the order of the attribute's sequence number.",
             ),
             "security_logging_object_refs": ReferenceField(
                 name="security_logging_object_refs",
                 target="security-logging-object",
                 link="firewall-policy-security-logging-object",
                 attr_type="SloRateType",
+                description="Which sessions of the policy are logged and at what rate.",
             ),
             **EVERY_REFERENCE,
         },
@@ -364,6 +420,9 @@ OBJECTS: dict[str, ObjectType] = {
                     "updated",
                     "deleted",
                 ),
+                description=(
+                    "What committing the draft will do with the object; absent outside of drafts."
+                ),
             ),
             **EVERY_PROPERTY,
         },
@@ -372,6 +431,7 @@ OBJECTS: dict[str, ObjectType] = {
             3,
             4,
         ),
+        description="Ordered list of firewall rules, usable in several application policy sets.",
     ),
     "firewall-rule": ObjectType(
         name="firewall-rule",
@@ -392,24 +452,30 @@ OBJECTS: dict[str, ObjectType] = {
                 name="service_group_refs",
                 target="service-group",
                 link="firewall-rule-service-group",
+                description=(
+                    "Protocols and ports shared with other rules, instead of a service of its own."
+                ),
             ),
             "address_group_refs": ReferenceField(
                 name="address_group_refs",
                 target="address-group",
                 link="firewall-rule-address-group",
                 operations="R",
+                description="Prefixes that an endpoint of the rule names.",
             ),
             "virtual_network_refs": ReferenceField(
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="firewall-rule-virtual-network",
                 operations="R",
+                description="Network that an endpoint of the rule names.",
             ),
             "security_logging_object_refs": ReferenceField(
                 name="security_logging_object_refs",
                 target="security-logging-object",
                 link="firewall-rule-security-logging-object",
                 attr_type="SloRateType",
+                description="Which sessions of the rule are logged and at what rate.",
             ),
             **EVERY_REFERENCE,
         },
@@ -431,35 +497,52 @@ OBJECTS: dict[str, ObjectType] = {
                     "updated",
                     "deleted",
                 ),
+                description=(
+                    "What committing the draft will do with the object; absent outside of drafts."
+                ),
             ),
             "action_list": Property(
                 name="action_list",
                 type="ActionListType",
                 base="compound",
                 presence="required",
+                description=(
+                    "What happens to a matching session: pass, deny, log, mirror or QoS marking."
+                ),
             ),
             "service": Property(
                 name="service",
                 type="FirewallServiceType",
                 base="compound",
+                description="Protocol with source and destination ports.",
             ),
             "endpoint_1": Property(
                 name="endpoint_1",
                 type="FirewallRuleEndpointType",
                 base="compound",
                 presence="required",
+                description=(
+                    "First end of the session: tags, network, address group, prefix or any."
+                ),
             ),
             "endpoint_2": Property(
                 name="endpoint_2",
                 type="FirewallRuleEndpointType",
                 base="compound",
                 presence="required",
+                description=(
+                    "Second end of the session: tags, network, address group, prefix or any."
+                ),
             ),
             "match_tags": Property(
                 name="match_tags",
                 type="FirewallRuleMatchTagsType",
                 base="compound",
                 presence="required",
+                description=(
+                    "Tag types of which both ends must carry the same value, such as deployment or "
+                    "site."
+                ),
                 kind="list",
                 wrapper_field="tag_list",
                 element_type="string",
@@ -470,6 +553,9 @@ OBJECTS: dict[str, ObjectType] = {
                 base="compound",
                 presence="required",
                 operations="R",
+                description=(
+                    "Numbers of the tag types to be matched; filled by the server from the names."
+                ),
             ),
             "direction": Property(
                 name="direction",
@@ -481,6 +567,9 @@ OBJECTS: dict[str, ObjectType] = {
                     ">",
                     "<>",
                 ),
+                description=(
+                    "Which end may open the session: endpoint 1 (>), endpoint 2 (<) or both (<>)."
+                ),
             ),
             **EVERY_PROPERTY,
         },
@@ -489,6 +578,7 @@ OBJECTS: dict[str, ObjectType] = {
             3,
             4,
         ),
+        description="Tag-based rule: service, two endpoints, direction and action.",
     ),
     "service-group": ObjectType(
         name="service-group",
@@ -516,6 +606,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="FirewallServiceGroupType",
                 base="compound",
                 presence="required",
+                description="The protocols with their ports.",
                 kind="list",
                 wrapper_field="firewall_service",
                 element_type="FirewallServiceType",
@@ -530,6 +621,9 @@ OBJECTS: dict[str, ObjectType] = {
                     "updated",
                     "deleted",
                 ),
+                description=(
+                    "What committing the draft will do with the object; absent outside of drafts."
+                ),
             ),
             **EVERY_PROPERTY,
         },
@@ -538,6 +632,7 @@ OBJECTS: dict[str, ObjectType] = {
             3,
             4,
         ),
+        description="Named set of protocols and ports for firewall rules.",
         references={**EVERY_REFERENCE},
     ),
     "address-group": ObjectType(
@@ -571,11 +666,15 @@ OBJECTS: dict[str, ObjectType] = {
                     "updated",
                     "deleted",
                 ),
+                description=(
+                    "What committing the draft will do with the object; absent outside of drafts."
+                ),
             ),
             "address_group_prefix": Property(
                 name="address_group_prefix",
                 type="SubnetListType",
                 base="compound",
+                description="The prefixes that make up the group.",
                 kind="list",
                 wrapper_field="subnet",
                 element_type="SubnetType",
@@ -586,6 +685,9 @@ OBJECTS: dict[str, ObjectType] = {
             2,
             3,
             4,
+        ),
+        description=(
+            "Named set of prefixes for firewall rules, such as hosts outside of the system."
         ),
         references={**EVERY_REFERENCE},
     ),
@@ -613,10 +715,17 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 operations="R",
                 pattern="0x[0-9A-Fa-f]{4}",
+                description=(
+                    "Number of the type in hexadecimal: the upper half of its tags' numbers."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description=(
+            "Kind of tag, such as application, tier or site; types beyond the built-in ones are "
+            "made on demand."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "tag": ObjectType(
@@ -634,6 +743,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="tag_type_refs",
                 target="tag-type",
                 link="tag-tag-type",
+                description="Type of the tag; set by the server.",
             ),
             **EVERY_REFERENCE,
         },
@@ -1117,6 +1227,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="required",
                 operations="CR",
+                description="Type of the tag by name; fixed after creation.",
             ),
             "tag_value": Property(
                 name="tag_value",
@@ -1124,6 +1235,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="required",
                 operations="CR",
+                description="Value of the tag; fixed after creation.",
             ),
             "tag_predefined": Property(
                 name="tag_predefined",
@@ -1131,6 +1243,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 operations="CR",
                 default=False,
+                description="Whether the tag came with the system and cannot be deleted.",
             ),
             "tag_id": Property(
                 name="tag_id",
@@ -1138,12 +1251,20 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 operations="R",
                 pattern="0x[0-9A-Fa-f]{8}",
+                description=(
+                    "Number of the tag in hexadecimal that travels with routes: type in the upper, "
+                    "value in the lower bits."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(
             1,
             3,
+        ),
+        description=(
+            "Label `type=value` for objects, matched by firewall rules; valid globally or in one "
+            "project."
         ),
     ),
 }

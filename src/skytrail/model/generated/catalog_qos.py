@@ -17,7 +17,11 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="qos", title="Quality of service")
+FAMILY = Family(
+    name="qos",
+    title="Quality of service",
+    description="Classification, marking and queueing of traffic on the vRouter.",
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "global-qos-config": ObjectType(
@@ -45,10 +49,15 @@ OBJECTS: dict[str, ObjectType] = {
                 type="ControlTrafficDscpType",
                 base="compound",
                 presence="required",
+                description="DSCP values of control, analytics and DNS packets.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "The one object for marking of the system's own traffic, and parent of queues and "
+            "classes."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "qos-config": ObjectType(
@@ -76,6 +85,7 @@ OBJECTS: dict[str, ObjectType] = {
                 link="qos-config-global-system-config",
                 presence="system-only",
                 operations="CR",
+                description="Link to the system settings; maintained by the server.",
             ),
             **EVERY_REFERENCE,
         },
@@ -100,11 +110,16 @@ OBJECTS: dict[str, ObjectType] = {
                     "fabric",
                     "project",
                 ),
+                description=(
+                    "Whether it applies to workloads (project), to the host's own traffic (vhost) "
+                    "or to the fabric port."
+                ),
             ),
             "dscp_entries": Property(
                 name="dscp_entries",
                 type="QosIdForwardingClassPairs",
                 base="compound",
+                description="Forwarding class for each DSCP value.",
                 kind="map",
                 wrapper_field="qos_id_forwarding_class_pair",
                 element_type="QosIdForwardingClassPair",
@@ -114,6 +129,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="vlan_priority_entries",
                 type="QosIdForwardingClassPairs",
                 base="compound",
+                description="Forwarding class for each VLAN priority.",
                 kind="map",
                 wrapper_field="qos_id_forwarding_class_pair",
                 element_type="QosIdForwardingClassPair",
@@ -123,6 +139,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="mpls_exp_entries",
                 type="QosIdForwardingClassPairs",
                 base="compound",
+                description="Forwarding class for each MPLS traffic class value.",
                 kind="map",
                 wrapper_field="qos_id_forwarding_class_pair",
                 element_type="QosIdForwardingClassPair",
@@ -136,10 +153,12 @@ OBJECTS: dict[str, ObjectType] = {
                 default=0,
                 minimum=0,
                 maximum=255,
+                description="Forwarding class of packets that no entry matches.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Maps the markings of incoming packets to forwarding classes.",
     ),
     "forwarding-class": ObjectType(
         name="forwarding-class",
@@ -160,6 +179,7 @@ OBJECTS: dict[str, ObjectType] = {
                 target="qos-queue",
                 link="forwarding-class-qos-queue",
                 presence="required",
+                description="Hardware queue packets of the class wait in.",
             ),
             **EVERY_REFERENCE,
         },
@@ -172,6 +192,7 @@ OBJECTS: dict[str, ObjectType] = {
                 default=0,
                 minimum=0,
                 maximum=255,
+                description="Number of the class, as used by QoS maps.",
             ),
             "forwarding_class_dscp": Property(
                 name="forwarding_class_dscp",
@@ -180,6 +201,7 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 minimum=0,
                 maximum=63,
+                description="DSCP written into packets of the class.",
             ),
             "forwarding_class_vlan_priority": Property(
                 name="forwarding_class_vlan_priority",
@@ -188,6 +210,7 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 minimum=0,
                 maximum=7,
+                description="VLAN priority written into packets of the class.",
             ),
             "forwarding_class_mpls_exp": Property(
                 name="forwarding_class_mpls_exp",
@@ -196,10 +219,12 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 minimum=0,
                 maximum=7,
+                description="Traffic class written into MPLS labels of packets of the class.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Treatment of packets: outgoing marks and queue.",
     ),
     "qos-queue": ObjectType(
         name="qos-queue",
@@ -225,22 +250,26 @@ OBJECTS: dict[str, ObjectType] = {
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Share of the link that the queue is guaranteed, in percent.",
             ),
             "max_bandwidth": Property(
                 name="max_bandwidth",
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Share of the link that the queue may use at most, in percent.",
             ),
             "qos_queue_identifier": Property(
                 name="qos_queue_identifier",
                 type="integer",
                 base="integer",
                 presence="required",
+                description="Number of the queue on the card.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Hardware queue of the host's network card.",
         references={**EVERY_REFERENCE},
     ),
 }

@@ -16,7 +16,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="routing_policy", title="Routing policy")
+FAMILY = Family(
+    name="routing_policy",
+    title="Routing policy",
+    description=(
+        "Rules that filter or change routes as they enter a routing instance, and route "
+        "aggregation."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "routing-policy": ObjectType(
@@ -34,12 +41,16 @@ OBJECTS: dict[str, ObjectType] = {
                 name="interface_route_table_refs",
                 target="interface-route-table",
                 link="routing-policy-interface-route-table",
+                description="Interface routes that a term may match.",
             ),
             "service_instance_refs": ReferenceField(
                 name="service_instance_refs",
                 target="service-instance",
                 link="routing-policy-service-instance",
                 attr_type="RoutingPolicyServiceInstanceType",
+                description=(
+                    "Service instances to whose left or right interface routes the policy applies."
+                ),
             ),
             "routing_instance_refs": ReferenceField(
                 name="routing_instance_refs",
@@ -47,6 +58,10 @@ OBJECTS: dict[str, ObjectType] = {
                 link="routing-policy-routing-instance",
                 attr_type="RoutingPolicyType",
                 presence="system-only",
+                description=(
+                    "Instances the policy is applied to, in order of sequence; compiled from the "
+                    "networks."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -66,6 +81,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="routing_policy_entries",
                 type="PolicyStatementType",
                 base="compound",
+                description="The terms, evaluated in order until one accepts or rejects.",
             ),
             "term_type": Property(
                 name="term_type",
@@ -75,10 +91,12 @@ OBJECTS: dict[str, ObjectType] = {
                     "vrouter",
                     "network-device",
                 ),
+                description="Whether the terms are for vRouter routes or for network devices.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Terms that match routes and accept, reject or change them.",
     ),
     "route-aggregate": ObjectType(
         name="route-aggregate",
@@ -96,12 +114,18 @@ OBJECTS: dict[str, ObjectType] = {
                 target="service-instance",
                 link="route-aggregate-service-instance",
                 attr_type="ServiceInterfaceTag",
+                description=(
+                    "Service instances at whose left or right interface routes are aggregated."
+                ),
             ),
             "routing_instance_refs": ReferenceField(
                 name="routing_instance_refs",
                 target="routing-instance",
                 link="route-aggregate-routing-instance",
                 presence="system-only",
+                description=(
+                    "Instances in which routes are aggregated; compiled from the service instances."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -111,16 +135,19 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RouteListType",
                 base="compound",
                 presence="required",
+                description="The aggregate prefixes.",
             ),
             "aggregate_route_nexthop": Property(
                 name="aggregate_route_nexthop",
                 type="string",
                 base="string",
                 presence="required",
+                description="Address used as next hop of the aggregate.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Replaces more specific routes by one aggregate towards a next hop.",
     ),
 }
 

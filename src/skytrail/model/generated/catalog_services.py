@@ -17,7 +17,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="services", title="Service chaining")
+FAMILY = Family(
+    name="services",
+    title="Service chaining",
+    description=(
+        "Service templates, instances and port tuples for service chains, health checks, "
+        "appliances and end-to-end services."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "service-template": ObjectType(
@@ -35,6 +42,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="service_appliance_set_refs",
                 target="service-appliance-set",
                 link="service-template-service-appliance-set",
+                description="Appliances that instances of the template run on.",
             ),
             **EVERY_REFERENCE,
         },
@@ -50,16 +58,21 @@ OBJECTS: dict[str, ObjectType] = {
                 type="ServiceTemplateType",
                 base="compound",
                 presence="required",
+                description=(
+                    "Mode, type, interface list, virtualisation, image and scaling of instances."
+                ),
             ),
             "service_config_managed": Property(
                 name="service_config_managed",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether configuration of the service itself is pushed by the system.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Kind of service: how many interfaces it has, how it is launched and scaled.",
     ),
     "service-instance": ObjectType(
         name="service-instance",
@@ -80,6 +93,7 @@ OBJECTS: dict[str, ObjectType] = {
                 target="service-template",
                 link="service-instance-service-template",
                 presence="required",
+                description="Template the instance was made from.",
             ),
             "instance_ip_refs": ReferenceField(
                 name="instance_ip_refs",
@@ -87,6 +101,10 @@ OBJECTS: dict[str, ObjectType] = {
                 link="service-instance-shared-ip",
                 attr_type="ServiceInterfaceTag",
                 presence="system-only",
+                description=(
+                    "Shared addresses of the instance's interfaces, by side; allocated by the "
+                    "system."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -137,11 +155,13 @@ OBJECTS: dict[str, ObjectType] = {
                 type="ServiceInstanceType",
                 base="compound",
                 presence="required",
+                description="Networks and addresses per side, availability mode, scale.",
             ),
             "service_instance_bindings": Property(
                 name="service_instance_bindings",
                 type="KeyValuePairs",
                 base="compound",
+                description="How an orchestrator has placed the instance.",
                 kind="map",
                 wrapper_field="key_value_pair",
                 element_type="KeyValuePair",
@@ -152,10 +172,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Whether workloads of the instance may exchange routes by BGP.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="A service in use, such as a firewall pair, with the networks at its sides.",
     ),
     "port-tuple": ObjectType(
         name="port-tuple",
@@ -176,11 +198,13 @@ OBJECTS: dict[str, ObjectType] = {
                 name="logical_router_refs",
                 target="logical-router",
                 link="port-tuple-logical-router",
+                description="Logical routers a physical service is placed between.",
             ),
             "virtual_network_refs": ReferenceField(
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="port-tuple-virtual-network",
+                description="Networks a physical service is placed between.",
             ),
             **EVERY_REFERENCE,
         },
@@ -191,6 +215,7 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(4,),
+        description="Interfaces of one workload that together form one unit of a service instance.",
         properties={**EVERY_PROPERTY},
     ),
     "service-health-check": ObjectType(
@@ -213,6 +238,7 @@ OBJECTS: dict[str, ObjectType] = {
                 link="service-health-check-service-instance",
                 attr_type="ServiceInterfaceTag",
                 weak=True,
+                description="Service instances whose named interface is probed.",
             ),
             **EVERY_REFERENCE,
         },
@@ -236,10 +262,14 @@ OBJECTS: dict[str, ObjectType] = {
                 type="ServiceHealthCheckType",
                 base="compound",
                 presence="required",
+                description="Method (ping, HTTP, BFD or a script), interval, timeout and retries.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description=(
+            "Probe of a workload or link; while it fails, routes to the interface are withdrawn."
+        ),
     ),
     "service-appliance-set": ObjectType(
         name="service-appliance-set",
@@ -284,25 +314,30 @@ OBJECTS: dict[str, ObjectType] = {
                     "vrouter-instance",
                     "physical-device",
                 ),
+                description="How services run on the appliances.",
             ),
             "service_appliance_set_properties": Property(
                 name="service_appliance_set_properties",
                 type="KeyValuePairs",
                 base="compound",
+                description="Options passed to the driver.",
             ),
             "service_appliance_driver": Property(
                 name="service_appliance_driver",
                 type="string",
                 base="string",
+                description="Name of the driver that programs the appliances.",
             ),
             "service_appliance_ha_mode": Property(
                 name="service_appliance_ha_mode",
                 type="string",
                 base="string",
+                description="How appliances back each other up.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Group of like appliances with the driver that manages them.",
         references={**EVERY_REFERENCE},
     ),
     "service-appliance": ObjectType(
@@ -323,6 +358,9 @@ OBJECTS: dict[str, ObjectType] = {
                 target="physical-interface",
                 link="service-appliance-interface",
                 attr_type="ServiceApplianceInterfaceType",
+                description=(
+                    "Device ports the appliance is cabled to; the attribute names the side."
+                ),
             ),
             **EVERY_REFERENCE,
         },
@@ -331,12 +369,14 @@ OBJECTS: dict[str, ObjectType] = {
                 name="service_appliance_user_credentials",
                 type="UserCredentials",
                 base="compound",
+                description="Login for managing the appliance.",
             ),
             "service_appliance_ip_address": Property(
                 name="service_appliance_ip_address",
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Management address of the appliance.",
             ),
             "service_appliance_virtualization_type": Property(
                 name="service_appliance_virtualization_type",
@@ -348,16 +388,19 @@ OBJECTS: dict[str, ObjectType] = {
                     "vrouter-instance",
                     "physical-device",
                 ),
+                description="How services run on this appliance.",
             ),
             "service_appliance_properties": Property(
                 name="service_appliance_properties",
                 type="KeyValuePairs",
                 base="compound",
                 presence="required",
+                description="Options passed to the driver for this appliance.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="One physical or virtual appliance, such as a load balancer or firewall.",
     ),
     "service-endpoint": ObjectType(
         name="service-endpoint",
@@ -377,16 +420,19 @@ OBJECTS: dict[str, ObjectType] = {
                 name="service_connection_module_refs",
                 target="service-connection-module",
                 link="service-endpoint-service-connection-module",
+                description="Connection between endpoints that this one takes part in.",
             ),
             "physical_router_refs": ReferenceField(
                 name="physical_router_refs",
                 target="physical-router",
                 link="service-endpoint-physical-router",
+                description="Device on which the endpoint lies.",
             ),
             "service_object_refs": ReferenceField(
                 name="service_object_refs",
                 target="service-object",
                 link="service-endpoint-service-object",
+                description="Service the endpoint belongs to.",
             ),
             **EVERY_REFERENCE,
         },
@@ -397,6 +443,9 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(1,),
+        description=(
+            "Where an end-to-end service meets a customer, on a device or workload interface."
+        ),
         properties={**EVERY_PROPERTY},
     ),
     "service-connection-module": ObjectType(
@@ -417,6 +466,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="service_object_refs",
                 target="service-object",
                 link="service-connection-module-service-object",
+                description="Service the connection belongs to.",
             ),
             **EVERY_REFERENCE,
         },
@@ -437,6 +487,9 @@ OBJECTS: dict[str, ObjectType] = {
                     "point-to-list",
                     "multi-point-to-multi-point",
                 ),
+                description=(
+                    "Shape of the connection: point to point, point to list, or any to any."
+                ),
             ),
             "service_type": Property(
                 name="service_type",
@@ -449,10 +502,12 @@ OBJECTS: dict[str, ObjectType] = {
                     "vpws-evpn",
                     "fabric-interface",
                 ),
+                description="Technology that carries the connection.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description="Connection of two or more endpoints by a layer-2 circuit, VPN or the fabric.",
     ),
     "service-object": ObjectType(
         name="service-object",
@@ -478,6 +533,9 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(1,),
+        description=(
+            "An end-to-end service as a customer sees it, made of endpoints and connections."
+        ),
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -499,11 +557,13 @@ OBJECTS: dict[str, ObjectType] = {
                 name="peering_policy_refs",
                 target="peering-policy",
                 link="e2-service-provider-peering-policy",
+                description="Kinds of peering the provider offers.",
             ),
             "physical_router_refs": ReferenceField(
                 name="physical_router_refs",
                 target="physical-router",
                 link="e2-service-provider-physical-router",
+                description="Devices of the provider.",
             ),
             **EVERY_REFERENCE,
         },
@@ -512,10 +572,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="e2_service_provider_promiscuous",
                 type="boolean",
                 base="boolean",
+                description="Whether customers of any tenant may connect without being listed.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description="Provider whose devices and peering policies carry end-to-end services.",
     ),
     "network-device-config": ObjectType(
         name="network-device-config",
@@ -535,10 +597,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="physical_router_refs",
                 target="physical-router",
                 link="network-device-config-physical-router",
+                description="Devices that receive the configuration.",
             ),
             **EVERY_REFERENCE,
         },
         fq_name_lengths=(1,),
+        description="Marks devices whose configuration is generated for end-to-end services.",
         properties={**EVERY_PROPERTY},
     ),
 }

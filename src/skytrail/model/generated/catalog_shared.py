@@ -15,6 +15,10 @@ EVERY_PROPERTY: dict[str, Property] = {
         base="compound",
         presence="system-only",
         operations="RU",
+        description=(
+            "Identity, creation and change times, visibility and legacy permissions; written by "
+            "the server except `enable` and `description`."
+        ),
     ),
     "perms2": Property(
         name="perms2",
@@ -22,19 +26,42 @@ EVERY_PROPERTY: dict[str, Property] = {
         base="compound",
         presence="system-only",
         operations="R",
+        description=(
+            "Owner, access of the owner and of everybody, and the tenants and domains the object "
+            "is shared with."
+        ),
     ),
     "annotations": Property(
         name="annotations",
         type="KeyValuePairs",
         base="compound",
+        description=(
+            "Free key-value pairs for users and integrations; the system never interprets them."
+        ),
         kind="map",
         wrapper_field="key_value_pair",
         element_type="KeyValuePair",
         map_key="key",
     ),
-    "display_name": Property(name="display_name", type="string", base="string"),
+    "display_name": Property(
+        name="display_name",
+        type="string",
+        base="string",
+        description=(
+            "Name shown to people; may change at any time, unlike the last item of fq_name, which "
+            "is its default."
+        ),
+    ),
 }
 
 EVERY_REFERENCE: dict[str, ReferenceField] = {
-    "tag_refs": ReferenceField(name="tag_refs", target="tag", link="object-tag"),
+    "tag_refs": ReferenceField(
+        name="tag_refs",
+        target="tag",
+        link="object-tag",
+        description=(
+            "Tags of the object, matched by tag-based firewall rules; a workload also inherits "
+            "those of its network and project."
+        ),
+    ),
 }

@@ -15,7 +15,13 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="syslog", title="Structured syslog")
+FAMILY = Family(
+    name="syslog",
+    title="Structured syslog",
+    description=(
+        "How structured syslog messages of devices are parsed, enriched, summarised and forwarded."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "structured-syslog-config": ObjectType(
@@ -57,6 +63,7 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(3,),
+        description="Parent of the syslog settings, for the installation or for one project.",
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -78,12 +85,14 @@ OBJECTS: dict[str, ObjectType] = {
                 type="FieldNamesList",
                 base="compound",
                 presence="required",
+                description="Fields that are indexed for queries.",
             ),
             "structured_syslog_message_integer_fields": Property(
                 name="structured_syslog_message_integer_fields",
                 type="FieldNamesList",
                 base="compound",
                 presence="required",
+                description="Fields that are numbers and can be summed.",
             ),
             "structured_syslog_message_process_and_store": Property(
                 name="structured_syslog_message_process_and_store",
@@ -91,6 +100,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 presence="required",
                 default=False,
+                description="Whether each message is stored after parsing.",
             ),
             "structured_syslog_message_process_and_summarize": Property(
                 name="structured_syslog_message_process_and_summarize",
@@ -98,6 +108,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 presence="required",
                 default=False,
+                description="Whether sessions are summarised per application and site.",
             ),
             "structured_syslog_message_process_and_summarize_user": Property(
                 name="structured_syslog_message_process_and_summarize_user",
@@ -105,6 +116,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 presence="required",
                 default=False,
+                description="Whether sessions are also summarised per user.",
             ),
             "structured_syslog_message_forward": Property(
                 name="structured_syslog_message_forward",
@@ -116,10 +128,12 @@ OBJECTS: dict[str, ObjectType] = {
                     "forward-unprocessed",
                     "forward-processed",
                 ),
+                description="Whether messages are sent on, as received or after enrichment.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description="One message type: which fields are kept and what is done with it.",
         references={**EVERY_REFERENCE},
     ),
     "structured-syslog-application-record": ObjectType(
@@ -140,30 +154,36 @@ OBJECTS: dict[str, ObjectType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Category of the application.",
             ),
             "structured_syslog_app_subcategory": Property(
                 name="structured_syslog_app_subcategory",
                 type="string",
                 base="string",
+                description="Finer category of the application.",
             ),
             "structured_syslog_app_groups": Property(
                 name="structured_syslog_app_groups",
                 type="string",
                 base="string",
+                description="Groups the application is counted in.",
             ),
             "structured_syslog_app_risk": Property(
                 name="structured_syslog_app_risk",
                 type="string",
                 base="string",
+                description="Risk level of the application.",
             ),
             "structured_syslog_app_service_tags": Property(
                 name="structured_syslog_app_service_tags",
                 type="string",
                 base="string",
+                description="Tags added to messages about the application.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description="Category and risk of an application, added to messages that name it.",
         references={**EVERY_REFERENCE},
     ),
     "structured-syslog-hostname-record": ObjectType(
@@ -184,42 +204,50 @@ OBJECTS: dict[str, ObjectType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Address that the device's messages come from.",
             ),
             "structured_syslog_tenant": Property(
                 name="structured_syslog_tenant",
                 type="string",
                 base="string",
                 presence="required",
+                description="Tenant that the device belongs to.",
             ),
             "structured_syslog_location": Property(
                 name="structured_syslog_location",
                 type="string",
                 base="string",
                 presence="required",
+                description="Site where the device stands.",
             ),
             "structured_syslog_device": Property(
                 name="structured_syslog_device",
                 type="string",
                 base="string",
+                description="Identifier of the device.",
             ),
             "structured_syslog_hostname_tags": Property(
                 name="structured_syslog_hostname_tags",
                 type="string",
                 base="string",
+                description="Tags added to messages of the device.",
             ),
             "structured_syslog_linkmap": Property(
                 name="structured_syslog_linkmap",
                 type="StructuredSyslogLinkmap",
                 base="compound",
+                description="What each of the device's links is: underlay, overlay and provider.",
             ),
             "structured_syslog_lan_segment_list": Property(
                 name="structured_syslog_lan_segment_list",
                 type="StructuredSyslogLANSegmentList",
                 base="compound",
+                description="LAN segments behind the device, with their network ranges.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description="Site and tenant of a device, added to messages it sends.",
         references={**EVERY_REFERENCE},
     ),
     "structured-syslog-tenant-record": ObjectType(
@@ -240,26 +268,31 @@ OBJECTS: dict[str, ObjectType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Name of the tenant.",
             ),
             "structured_syslog_tenantaddr": Property(
                 name="structured_syslog_tenantaddr",
                 type="string",
                 base="string",
                 presence="required",
+                description="Address that the tenant's messages come from.",
             ),
             "structured_syslog_tenant_tags": Property(
                 name="structured_syslog_tenant_tags",
                 type="string",
                 base="string",
+                description="Tags added to messages of the tenant.",
             ),
             "structured_syslog_dscpmap": Property(
                 name="structured_syslog_dscpmap",
                 type="StructuredSyslogDSCPMap",
                 base="compound",
+                description="Traffic class name for each DSCP value, per address family.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description="Settings for all messages of one tenant.",
         references={**EVERY_REFERENCE},
     ),
     "structured-syslog-sla-profile": ObjectType(
@@ -280,10 +313,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="string",
                 base="string",
                 presence="required",
+                description="Limits of delay, jitter and loss as a JSON document.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(4,),
+        description="Service level goals that measured links are compared with.",
         references={**EVERY_REFERENCE},
     ),
 }

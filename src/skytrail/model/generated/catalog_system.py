@@ -17,7 +17,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="system", title="System-wide settings")
+FAMILY = Family(
+    name="system",
+    title="System-wide settings",
+    description=(
+        "Settings that hold for the whole installation or for all vRouters, feature switches, "
+        "alarms and service discovery."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "global-system-config": ObjectType(
@@ -105,6 +112,7 @@ OBJECTS: dict[str, ObjectType] = {
                 link="global-system-config-bgp-router",
                 presence="required",
                 operations="R",
+                description="BGP routers that are part of this system, control nodes included.",
             ),
             **EVERY_REFERENCE,
         },
@@ -115,11 +123,20 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         properties={
-            "alarm_enable": Property(name="alarm_enable", type="boolean", base="boolean"),
+            "alarm_enable": Property(
+                name="alarm_enable",
+                type="boolean",
+                base="boolean",
+                description="Whether system-defined and user-defined alarms are raised at all.",
+            ),
             "user_defined_log_statistics": Property(
                 name="user_defined_log_statistics",
                 type="UserDefinedLogStatList",
                 base="compound",
+                description=(
+                    "Named regular expressions whose matches in log messages are counted as "
+                    "statistics."
+                ),
                 kind="map",
                 wrapper_field="statlist",
                 element_type="UserDefinedLogStat",
@@ -130,12 +147,28 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Keeps edits of the global firewall objects as a draft until they are "
+                    "committed or discarded together."
+                ),
             ),
-            "tag_value_range": Property(name="tag_value_range", type="string", base="string"),
+            "tag_value_range": Property(
+                name="tag_value_range",
+                type="string",
+                base="string",
+                description=(
+                    "Range of numeric tag values, `low-high`, that may be handed out to "
+                    "user-defined tags."
+                ),
+            ),
             "supported_fabric_annotations": Property(
                 name="supported_fabric_annotations",
                 type="KeyValuePairs",
                 base="compound",
+                description=(
+                    "Annotation keys that fabric objects may carry, with the meaning attached to "
+                    "each."
+                ),
             ),
             "autonomous_system": Property(
                 name="autonomous_system",
@@ -144,12 +177,20 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 minimum=1,
                 maximum=4294967295,
+                description=(
+                    "AS number of the control nodes; also the first part of automatic route "
+                    "targets."
+                ),
             ),
             "enable_4byte_as": Property(
                 name="enable_4byte_as",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Uses 4-byte AS numbers (RFC 6793), which leaves 2 bytes for the number part "
+                    "of automatic route targets."
+                ),
             ),
             "config_version": Property(
                 name="config_version",
@@ -157,42 +198,65 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="system-only",
                 operations="R",
+                description="Version of the data model the database was written with.",
             ),
             "graceful_restart_parameters": Property(
                 name="graceful_restart_parameters",
                 type="GracefulRestartParametersType",
                 base="compound",
+                description=(
+                    "Timers that keep routes of a restarting control node or agent alive (RFC 4724 "
+                    "and long-lived stale routes)."
+                ),
             ),
             "fast_convergence_parameters": Property(
                 name="fast_convergence_parameters",
                 type="FastConvergenceParametersType",
                 base="compound",
+                description=(
+                    "Switches that withdraw routes at once when a next hop or session is lost "
+                    "instead of waiting for a timer."
+                ),
             ),
             "plugin_tuning": Property(
                 name="plugin_tuning",
                 type="PluginProperties",
                 base="compound",
+                description="Key-value options read by orchestrator plug-ins.",
             ),
             "data_center_interconnect_loopback_namespace": Property(
                 name="data_center_interconnect_loopback_namespace",
                 type="SubnetListType",
                 base="compound",
+                description=(
+                    "Prefixes from which interconnects between data centers take loopback "
+                    "addresses."
+                ),
             ),
             "data_center_interconnect_asn_namespace": Property(
                 name="data_center_interconnect_asn_namespace",
                 type="AsnRangeType",
                 base="compound",
+                description="Range of AS numbers given to fabrics joined by an interconnect.",
             ),
             "ibgp_auto_mesh": Property(
                 name="ibgp_auto_mesh",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description=(
+                    "Peers all control nodes of the same AS with each other without listing the "
+                    "sessions."
+                ),
             ),
             "bgp_always_compare_med": Property(
                 name="bgp_always_compare_med",
                 type="boolean",
                 base="boolean",
+                description=(
+                    "Compares the multi-exit discriminator also between paths from different "
+                    "neighbouring AS numbers."
+                ),
             ),
             "rd_cluster_seed": Property(
                 name="rd_cluster_seed",
@@ -200,6 +264,10 @@ OBJECTS: dict[str, ObjectType] = {
                 base="integer",
                 minimum=1,
                 maximum=65535,
+                description=(
+                    "Number mixed into automatic route distinguishers so that clusters sharing a "
+                    "gateway do not collide."
+                ),
             ),
             "route_replication_threshold": Property(
                 name="route_replication_threshold",
@@ -207,36 +275,57 @@ OBJECTS: dict[str, ObjectType] = {
                 base="integer",
                 minimum=0,
                 maximum=60,
+                description=(
+                    "Limits on routes copied between routing instances, above which an alarm is "
+                    "raised."
+                ),
             ),
             "ip_fabric_subnets": Property(
                 name="ip_fabric_subnets",
                 type="SubnetListType",
                 base="compound",
+                description=(
+                    "Underlay prefixes; workloads with addresses in them are forwarded without "
+                    "encapsulation."
+                ),
             ),
             "supported_device_families": Property(
                 name="supported_device_families",
                 type="DeviceFamilyListType",
                 base="compound",
+                description="Device families offered when a physical router is onboarded.",
             ),
             "supported_vendor_hardwares": Property(
                 name="supported_vendor_hardwares",
                 type="VendorHardwaresType",
                 base="compound",
+                description="Vendors and hardware models that fabric jobs know how to manage.",
             ),
             "bgpaas_parameters": Property(
                 name="bgpaas_parameters",
                 type="BGPaaServiceParametersType",
                 base="compound",
+                description=(
+                    "Range of TCP source ports that keeps BGP-as-a-service sessions of one vRouter "
+                    "apart."
+                ),
             ),
             "mac_limit_control": Property(
                 name="mac_limit_control",
                 type="MACLimitControlType",
                 base="compound",
+                description=(
+                    "Default number of MAC addresses a network may learn and the action at the "
+                    "limit."
+                ),
             ),
             "mac_move_control": Property(
                 name="mac_move_control",
                 type="MACMoveLimitControlType",
                 base="compound",
+                description=(
+                    "Default number of MAC moves allowed in a time window and the action beyond it."
+                ),
             ),
             "mac_aging_time": Property(
                 name="mac_aging_time",
@@ -245,16 +334,28 @@ OBJECTS: dict[str, ObjectType] = {
                 default=300,
                 minimum=0,
                 maximum=86400,
+                description=(
+                    "Seconds after which a learned MAC address that sends nothing is forgotten; 0 "
+                    "means never."
+                ),
             ),
             "igmp_enable": Property(
                 name="igmp_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Whether vRouters take IGMP membership reports from workloads unless a network "
+                    "or interface says otherwise."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description=(
+            "The one object for settings of the whole installation: AS number, graceful restart, "
+            "fabric addresses."
+        ),
     ),
     "global-vrouter-config": ObjectType(
         name="global-vrouter-config",
@@ -288,16 +389,28 @@ OBJECTS: dict[str, ObjectType] = {
                 name="ecmp_hashing_include_fields",
                 type="EcmpHashingIncludeFields",
                 base="compound",
+                description=(
+                    "Packet fields hashed to choose among equal-cost next hops when network and "
+                    "interface give none."
+                ),
             ),
             "linklocal_services": Property(
                 name="linklocal_services",
                 type="LinklocalServicesTypes",
                 base="compound",
+                description=(
+                    "Services reachable by workloads at link-local addresses, translated to an "
+                    "address and port of the underlay."
+                ),
             ),
             "encapsulation_priorities": Property(
                 name="encapsulation_priorities",
                 type="EncapsulationPrioritiesType",
                 base="compound",
+                description=(
+                    "Tunnel encapsulations in order of preference; the first that both ends "
+                    "support is used."
+                ),
             ),
             "vxlan_network_identifier_mode": Property(
                 name="vxlan_network_identifier_mode",
@@ -307,22 +420,32 @@ OBJECTS: dict[str, ObjectType] = {
                     "configured",
                     "automatic",
                 ),
+                description=(
+                    "Whether a network's VXLAN identifier is its allocated network number or one "
+                    "given by the user."
+                ),
             ),
             "flow_export_rate": Property(
                 name="flow_export_rate",
                 type="integer",
                 base="integer",
+                description=(
+                    "Flow records per second that one vRouter may send to analytics; above it, "
+                    "records are sampled."
+                ),
             ),
             "flow_aging_timeout_list": Property(
                 name="flow_aging_timeout_list",
                 type="FlowAgingTimeoutList",
                 base="compound",
+                description="Idle seconds before a flow is removed, per protocol and port.",
             ),
             "enable_security_logging": Property(
                 name="enable_security_logging",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description="Whether sessions are logged by security logging objects anywhere.",
             ),
             "encryption_mode": Property(
                 name="encryption_mode",
@@ -333,11 +456,18 @@ OBJECTS: dict[str, ObjectType] = {
                     "none",
                     "all",
                 ),
+                description=(
+                    "Whether traffic between vRouters is encrypted by IPsec: for all tunnel "
+                    "endpoints listed, or for none."
+                ),
             ),
             "encryption_tunnel_endpoints": Property(
                 name="encryption_tunnel_endpoints",
                 type="EncryptionTunnelEndpointList",
                 base="compound",
+                description=(
+                    "Underlay addresses of the vRouters between which encryption is set up."
+                ),
                 kind="list",
                 wrapper_field="endpoint",
                 element_type="EncryptionTunnelEndpoint",
@@ -351,11 +481,19 @@ OBJECTS: dict[str, ObjectType] = {
                     "l2",
                     "l3",
                 ),
+                description=(
+                    "Default for networks: bridge and route (l2_l3), only bridge (l2) or only "
+                    "route (l3)."
+                ),
             ),
             "port_translation_pools": Property(
                 name="port_translation_pools",
                 type="PortTranslationPools",
                 base="compound",
+                description=(
+                    "Ranges of underlay ports that vRouters may use as source when translating "
+                    "workload traffic to the fabric."
+                ),
                 kind="list",
                 wrapper_field="port_translation_pool",
                 element_type="PortTranslationPool",
@@ -363,6 +501,10 @@ OBJECTS: dict[str, ObjectType] = {
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "The one object for settings that all vRouters share: encapsulation order, link-local "
+            "services, flow ageing."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "global-analytics-config": ObjectType(
@@ -384,6 +526,9 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         fq_name_lengths=(2,),
+        description=(
+            "Parent of the installation-wide analytics settings, such as structured syslog."
+        ),
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -405,10 +550,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="properties",
                 type="KeyValuePairs",
                 base="compound",
+                description="The settings themselves.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Named key-value settings that components read at start and watch afterwards.",
         references={**EVERY_REFERENCE},
     ),
     "feature-flag": ObjectType(
@@ -430,6 +577,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="system-only",
                 operations="R",
+                description="What the feature does, as shown to the administrator.",
             ),
             "feature_id": Property(
                 name="feature_id",
@@ -441,12 +589,14 @@ OBJECTS: dict[str, ObjectType] = {
                     "__test_feature_1__",
                     "__test_feature_2__",
                 ),
+                description="Fixed identifier by which code asks whether the feature is on.",
             ),
             "feature_flag_version": Property(
                 name="feature_flag_version",
                 type="string",
                 base="string",
                 presence="required",
+                description="Version of the feature the flag refers to.",
             ),
             "feature_release": Property(
                 name="feature_release",
@@ -454,12 +604,14 @@ OBJECTS: dict[str, ObjectType] = {
                 base="string",
                 presence="system-only",
                 operations="R",
+                description="Release in which the feature first appeared.",
             ),
             "enable_feature": Property(
                 name="enable_feature",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether the feature is on.",
             ),
             "feature_state": Property(
                 name="feature_state",
@@ -474,10 +626,12 @@ OBJECTS: dict[str, ObjectType] = {
                     "in-progress",
                     "pre-retired",
                 ),
+                description="Maturity of the feature, from experimental to pre-retired.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Switches a feature that is not generally available on for the installation.",
         references={**EVERY_REFERENCE},
     ),
     "alarm": ObjectType(
@@ -499,6 +653,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="UveKeysType",
                 base="compound",
                 presence="required",
+                description="Kinds of operational objects the rule looks at.",
             ),
             "alarm_severity": Property(
                 name="alarm_severity",
@@ -507,11 +662,16 @@ OBJECTS: dict[str, ObjectType] = {
                 presence="required",
                 minimum=0,
                 maximum=2,
+                description="Urgency of the alarm; 0 is the most severe.",
             ),
             "alarm_rules": Property(
                 name="alarm_rules",
                 type="AlarmOrList",
                 base="compound",
+                description=(
+                    "Conditions on state fields: groups joined by OR, each group's conditions "
+                    "joined by AND."
+                ),
                 kind="list",
                 wrapper_field="or_list",
                 element_type="AlarmAndList",
@@ -522,6 +682,7 @@ OBJECTS: dict[str, ObjectType] = {
             2,
             3,
         ),
+        description="Rule over operational state that raises an alarm while it is true.",
         references={**EVERY_REFERENCE},
     ),
     "discovery-service-assignment": ObjectType(
@@ -541,6 +702,7 @@ OBJECTS: dict[str, ObjectType] = {
             "dsa_rules": ChildField(name="dsa_rules", type="dsa-rule"),
         },
         fq_name_lengths=(1,),
+        description="Parent of the rules that spread service subscribers over publishers.",
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -562,10 +724,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="DiscoveryServiceAssignmentType",
                 base="compound",
                 presence="required",
+                description="Which publishers serve which subscribers, by address prefix and type.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Sends subscribers from certain addresses to certain publishers of a service.",
         references={**EVERY_REFERENCE},
     ),
 }

@@ -16,7 +16,13 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="telemetry", title="Telemetry profiles")
+FAMILY = Family(
+    name="telemetry",
+    title="Telemetry profiles",
+    description=(
+        "What physical devices export: flow samples, streamed sensors, NETCONF and SNMP polling."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "telemetry-profile": ObjectType(
@@ -34,21 +40,25 @@ OBJECTS: dict[str, ObjectType] = {
                 name="sflow_profile_refs",
                 target="sflow-profile",
                 link="telemetry-profile-sflow-profile",
+                description="Flow sampling settings.",
             ),
             "grpc_profile_refs": ReferenceField(
                 name="grpc_profile_refs",
                 target="grpc-profile",
                 link="telemetry-profile-grpc-profile",
+                description="Streaming telemetry settings.",
             ),
             "netconf_profile_refs": ReferenceField(
                 name="netconf_profile_refs",
                 target="netconf-profile",
                 link="telemetry-profile-netconf-profile",
+                description="Polling over NETCONF.",
             ),
             "snmp_profile_refs": ReferenceField(
                 name="snmp_profile_refs",
                 target="snmp-profile",
                 link="telemetry-profile-snmp-profile",
+                description="Polling over SNMP.",
             ),
             **EVERY_REFERENCE,
         },
@@ -64,10 +74,12 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether devices without a profile use this one.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Collection of export settings that devices refer to.",
     ),
     "sflow-profile": ObjectType(
         name="sflow-profile",
@@ -90,15 +102,18 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether the profile was made by the system as a default.",
             ),
             "sflow_parameters": Property(
                 name="sflow_parameters",
                 type="SflowParameters",
                 base="compound",
+                description="Sample rates, polling interval, agent address and collectors.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="How devices sample packets and count interfaces by sFlow.",
         references={**EVERY_REFERENCE},
     ),
     "grpc-profile": ObjectType(
@@ -122,15 +137,18 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether the profile was made by the system as a default.",
             ),
             "grpc_parameters": Property(
                 name="grpc_parameters",
                 type="GrpcParameters",
                 base="compound",
+                description="Sensors and reporting interval.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Which sensors devices stream by gRPC.",
         references={**EVERY_REFERENCE},
     ),
     "netconf-profile": ObjectType(
@@ -154,15 +172,18 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether the profile was made by the system as a default.",
             ),
             "netconf_parameters": Property(
                 name="netconf_parameters",
                 type="NetconfParameters",
                 base="compound",
+                description="Data to be read and the interval.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Which operational data is read from devices by NETCONF.",
         references={**EVERY_REFERENCE},
     ),
     "snmp-profile": ObjectType(
@@ -186,15 +207,18 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether the profile was made by the system as a default.",
             ),
             "snmp_parameters": Property(
                 name="snmp_parameters",
                 type="SnmpParameters",
                 base="compound",
+                description="Tables to be read and the interval.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(3,),
+        description="Which operational data is read from devices by SNMP.",
         references={**EVERY_REFERENCE},
     ),
 }

@@ -17,7 +17,14 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="tenancy", title="Tenancy and access")
+FAMILY = Family(
+    name="tenancy",
+    title="Tenancy and access",
+    description=(
+        "The tree that everything hangs in (root, domain, project), address namespaces and "
+        "role-based access rules."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "config-root": ObjectType(
@@ -38,6 +45,10 @@ OBJECTS: dict[str, ObjectType] = {
             ),
             "domains": ChildField(name="domains", type="domain"),
         },
+        description=(
+            "The invisible root of the object tree; top-level objects have a one-item name and "
+            "show no parent."
+        ),
         properties={**EVERY_PROPERTY},
         references={**EVERY_REFERENCE},
     ),
@@ -66,10 +77,15 @@ OBJECTS: dict[str, ObjectType] = {
                 name="domain_limits",
                 type="DomainLimitsType",
                 base="compound",
+                description="Upper bounds on what may be created inside the domain.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description=(
+            "Top-level tenant realm; maps to an identity service's domain and holds projects, "
+            "service templates and DNS servers."
+        ),
         references={**EVERY_REFERENCE},
     ),
     "project": ObjectType(
@@ -181,22 +197,33 @@ OBJECTS: dict[str, ObjectType] = {
                 target="application-policy-set",
                 link="project-default-application-policy-set",
                 presence="system-only",
+                description=(
+                    "Default application policy set of the project, applied to all its workloads; "
+                    "maintained by the server."
+                ),
             ),
             "namespace_refs": ReferenceField(
                 name="namespace_refs",
                 target="namespace",
                 link="project-namespace",
                 attr_type="SubnetType",
+                description=(
+                    "Address namespaces the project may draw from, with the prefix it was granted."
+                ),
             ),
             "floating_ip_pool_refs": ReferenceField(
                 name="floating_ip_pool_refs",
                 target="floating-ip-pool",
                 link="project-floating-ip-pool",
+                description=(
+                    "Pools in other projects from which this one may take floating addresses."
+                ),
             ),
             "alias_ip_pool_refs": ReferenceField(
                 name="alias_ip_pool_refs",
                 target="alias-ip-pool",
                 link="project-alias-ip-pool",
+                description="Pools in other projects from which this one may take alias addresses.",
             ),
             **EVERY_REFERENCE,
         },
@@ -211,23 +238,47 @@ OBJECTS: dict[str, ObjectType] = {
             ),
         },
         properties={
-            "alarm_enable": Property(name="alarm_enable", type="boolean", base="boolean"),
+            "alarm_enable": Property(
+                name="alarm_enable",
+                type="boolean",
+                base="boolean",
+                description="Whether alarms are raised for objects of this project.",
+            ),
             "enable_security_policy_draft": Property(
                 name="enable_security_policy_draft",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description=(
+                    "Keeps edits of tag-based firewall objects as a draft until they are committed "
+                    "or discarded together."
+                ),
             ),
             "quota": Property(
                 name="quota",
                 type="QuotaType",
                 base="compound",
                 presence="required",
+                description=(
+                    "Maximum number of objects the project may hold, per type; -1 means no limit."
+                ),
             ),
-            "vxlan_routing": Property(name="vxlan_routing", type="boolean", base="boolean"),
+            "vxlan_routing": Property(
+                name="vxlan_routing",
+                type="boolean",
+                base="boolean",
+                description=(
+                    "Whether logical routers of the project route between networks over VXLAN with "
+                    "an internal routed network."
+                ),
+            ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "Tenant: owner of networks, policies, security groups and quotas; mirrors a project of "
+            "the identity service."
+        ),
     ),
     "namespace": ObjectType(
         name="namespace",
@@ -250,10 +301,12 @@ OBJECTS: dict[str, ObjectType] = {
                 name="namespace_cidr",
                 type="SubnetType",
                 base="compound",
+                description="The prefix that makes up the block.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description="Block of address space set aside inside a domain, to be granted to projects.",
         references={**EVERY_REFERENCE},
     ),
     "api-access-list": ObjectType(
@@ -278,12 +331,20 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RbacRuleEntriesType",
                 base="compound",
                 presence="required",
+                description=(
+                    "Rules in order: object type and field, and which roles may create, read, "
+                    "update or delete."
+                ),
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(
             2,
             3,
+        ),
+        description=(
+            "Role-based access rules for the REST API at the level of system, domain or project; "
+            "the levels add up."
         ),
         references={**EVERY_REFERENCE},
     ),

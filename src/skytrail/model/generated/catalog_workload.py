@@ -17,7 +17,13 @@ from skytrail.model.catalog_types import (
 )
 from skytrail.model.generated.catalog_shared import EVERY_PROPERTY, EVERY_REFERENCE
 
-FAMILY = Family(name="workload", title="Workloads and their interfaces")
+FAMILY = Family(
+    name="workload",
+    title="Workloads and their interfaces",
+    description=(
+        "Workloads (machines, containers), their interfaces and the vRouters that host them."
+    ),
+)
 
 OBJECTS: dict[str, ObjectType] = {
     "virtual-machine": ObjectType(
@@ -47,6 +53,7 @@ OBJECTS: dict[str, ObjectType] = {
                 link="virtual-machine-service-instance",
                 weak=True,
                 presence="system-only",
+                description="Service instance the machine is part of.",
             ),
             **EVERY_REFERENCE,
         },
@@ -71,10 +78,15 @@ OBJECTS: dict[str, ObjectType] = {
                     "baremetal-server",
                     "container",
                 ),
+                description="What kind of workload it is.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(1,),
+        description=(
+            "A workload: virtual machine, container or bare-metal server; it owns nothing but its "
+            "interfaces."
+        ),
     ),
     "virtual-machine-interface": ObjectType(
         name="virtual-machine-interface",
@@ -102,48 +114,65 @@ OBJECTS: dict[str, ObjectType] = {
                 name="service_endpoint_refs",
                 target="service-endpoint",
                 link="virtual-machine-interface-service-endpoint",
+                description="End-to-end service this interface terminates.",
             ),
             "virtual_port_group_refs": ReferenceField(
                 name="virtual_port_group_refs",
                 target="virtual-port-group",
                 link="virtual-machine-interface-virtual-port-group",
                 attr_type="VMIVirtualPortGroupAttributes",
+                description=(
+                    "Physical port group a bare-metal server's interface is on, with the VLAN in "
+                    "the attribute."
+                ),
             ),
             "port_profile_refs": ReferenceField(
                 name="port_profile_refs",
                 target="port-profile",
                 link="virtual-machine-interface-port-profile",
+                description="Port settings for the physical port behind the interface.",
             ),
             "security_logging_object_refs": ReferenceField(
                 name="security_logging_object_refs",
                 target="security-logging-object",
                 link="virtual-machine-interface-security-logging-object",
+                description="Which sessions of the interface are logged.",
             ),
             "qos_config_refs": ReferenceField(
                 name="qos_config_refs",
                 target="qos-config",
                 link="virtual-machine-interface-qos-config",
+                description="Marking of traffic from this interface; wins over the network's.",
             ),
             "security_group_refs": ReferenceField(
                 name="security_group_refs",
                 target="security-group",
                 link="virtual-machine-interface-security-group",
+                description=(
+                    "Security groups that filter traffic of the interface; none means no filter."
+                ),
             ),
             "virtual_machine_interface_refs": ReferenceField(
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="virtual-machine-interface-sub-interface",
+                description=(
+                    "Parent interface of a VLAN sub-interface, or the sub-interfaces of a trunk "
+                    "parent."
+                ),
             ),
             "virtual_machine_refs": ReferenceField(
                 name="virtual_machine_refs",
                 target="virtual-machine",
                 link="virtual-machine-interface-virtual-machine",
+                description="Workload that the interface belongs to.",
             ),
             "virtual_network_refs": ReferenceField(
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="virtual-machine-interface-virtual-network",
                 presence="required",
+                description="Network that the interface is connected to.",
             ),
             "routing_instance_refs": ReferenceField(
                 name="routing_instance_refs",
@@ -151,39 +180,51 @@ OBJECTS: dict[str, ObjectType] = {
                 link="virtual-machine-interface-routing-instance",
                 attr_type="PolicyBasedForwardingRuleType",
                 presence="system-only",
+                description=(
+                    "Routing instances the interface sends into; the attribute holds the rule, the "
+                    "plain one is the network's own."
+                ),
             ),
             "bgp_router_refs": ReferenceField(
                 name="bgp_router_refs",
                 target="bgp-router",
                 link="virtual-machine-interface-bgp-router",
                 presence="required",
+                description=(
+                    "BGP-as-a-service router of the control nodes for sessions of this workload."
+                ),
             ),
             "port_tuple_refs": ReferenceField(
                 name="port_tuple_refs",
                 target="port-tuple",
                 link="port-tuple-interface",
+                description="Set of interfaces that form one instance of a service.",
             ),
             "service_health_check_refs": ReferenceField(
                 name="service_health_check_refs",
                 target="service-health-check",
                 link="service-port-health-check",
+                description="Probes that decide whether routes to the interface are advertised.",
             ),
             "interface_route_table_refs": ReferenceField(
                 name="interface_route_table_refs",
                 target="interface-route-table",
                 link="virtual-machine-interface-route-table",
+                description="Static routes that point to this interface.",
             ),
             "physical_interface_refs": ReferenceField(
                 name="physical_interface_refs",
                 target="physical-interface",
                 link="virtual-machine-interface-physical-interface",
                 presence="system-only",
+                description="Physical port of a server, for SR-IOV or bare metal.",
             ),
             "bridge_domain_refs": ReferenceField(
                 name="bridge_domain_refs",
                 target="bridge-domain",
                 link="virtual-machine-interface-bridge-domain",
                 attr_type="BridgeDomainMembershipType",
+                description="Backbone bridge domain and VLAN tag of the interface's frames.",
             ),
             **EVERY_REFERENCE,
         },
@@ -247,60 +288,88 @@ OBJECTS: dict[str, ObjectType] = {
                 name="ecmp_hashing_include_fields",
                 type="EcmpHashingIncludeFields",
                 base="compound",
+                description=(
+                    "Packet fields hashed to choose among equal-cost paths to this interface."
+                ),
             ),
             "port_security_enabled": Property(
                 name="port_security_enabled",
                 type="boolean",
                 base="boolean",
                 default=True,
+                description=(
+                    "Drops packets with foreign source addresses and applies security groups; off "
+                    "means neither."
+                ),
             ),
             "virtual_machine_interface_mac_addresses": Property(
                 name="virtual_machine_interface_mac_addresses",
                 type="MacAddressesType",
                 base="compound",
                 presence="required",
+                description=(
+                    "MAC address, as a list with one item; generated from the uuid when not given."
+                ),
             ),
             "virtual_machine_interface_dhcp_option_list": Property(
                 name="virtual_machine_interface_dhcp_option_list",
                 type="DhcpOptionsListType",
                 base="compound",
+                description="DHCP options for this interface, before those of subnet and IPAM.",
             ),
             "virtual_machine_interface_host_routes": Property(
                 name="virtual_machine_interface_host_routes",
                 type="RouteTableType",
                 base="compound",
+                description="Routes offered to the workload by DHCP (option 121).",
             ),
             "virtual_machine_interface_allowed_address_pairs": Property(
                 name="virtual_machine_interface_allowed_address_pairs",
                 type="AllowedAddressPairs",
                 base="compound",
+                description=(
+                    "Further addresses the workload may use, such as a virtual router address."
+                ),
             ),
             "vrf_assign_table": Property(
                 name="vrf_assign_table",
                 type="VrfAssignTableType",
                 base="compound",
                 presence="system-only",
+                description="Rules that send matching flows into another routing instance.",
             ),
             "virtual_machine_interface_device_owner": Property(
                 name="virtual_machine_interface_device_owner",
                 type="string",
                 base="string",
+                description=(
+                    "Who the interface serves, such as `compute:nova` or "
+                    "`network:router_interface`."
+                ),
             ),
             "virtual_machine_interface_disable_policy": Property(
                 name="virtual_machine_interface_disable_policy",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Bypasses policy and flow processing for the interface's traffic.",
             ),
             "virtual_machine_interface_properties": Property(
                 name="virtual_machine_interface_properties",
                 type="VirtualMachineInterfacePropertiesType",
                 base="compound",
+                description=(
+                    "Sub-interface VLAN, service interface type, mirroring and local preference."
+                ),
             ),
             "virtual_machine_interface_bindings": Property(
                 name="virtual_machine_interface_bindings",
                 type="KeyValuePairs",
                 base="compound",
+                description=(
+                    "How an orchestrator binds the interface to a host: host name, kind of device, "
+                    "details."
+                ),
                 kind="map",
                 wrapper_field="key_value_pair",
                 element_type="KeyValuePair",
@@ -310,6 +379,9 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_machine_interface_fat_flow_protocols",
                 type="FatFlowProtocols",
                 base="compound",
+                description=(
+                    "Protocols and ports whose flows are merged, in addition to the network's."
+                ),
                 kind="list",
                 wrapper_field="fat_flow_protocol",
                 element_type="ProtocolType",
@@ -319,18 +391,24 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Chooses the bridge domain of a frame by its VLAN tag.",
             ),
             "igmp_enable": Property(
                 name="igmp_enable",
                 type="boolean",
                 base="boolean",
                 default=False,
+                description="Whether IGMP reports from this interface are taken.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(
             2,
             3,
+        ),
+        description=(
+            "Network interface of a workload: its network, addresses, security groups and "
+            "forwarding features."
         ),
     ),
     "virtual-router": ObjectType(
@@ -361,16 +439,19 @@ OBJECTS: dict[str, ObjectType] = {
                 target="network-ipam",
                 link="virtual-router-network-ipam",
                 attr_type="VirtualRouterNetworkIpamType",
+                description="Share of a flat IPAM reserved for workloads on this host.",
             ),
             "sub_cluster_refs": ReferenceField(
                 name="sub_cluster_refs",
                 target="sub-cluster",
                 link="virtual-router-sub-cluster",
+                description="Remote site the host belongs to, with its own control nodes.",
             ),
             "virtual_machine_refs": ReferenceField(
                 name="virtual_machine_refs",
                 target="virtual-machine",
                 link="virtual-router-virtual-machine",
+                description="Workloads that run on this host.",
             ),
             **EVERY_REFERENCE,
         },
@@ -399,16 +480,22 @@ OBJECTS: dict[str, ObjectType] = {
                     "tor-agent",
                     "tor-service-node",
                 ),
+                description=(
+                    "Special roles: part of another product (embedded) or proxy for top-of-rack "
+                    "switches."
+                ),
             ),
             "virtual_router_dpdk_enabled": Property(
                 name="virtual_router_dpdk_enabled",
                 type="boolean",
                 base="boolean",
+                description="Whether the host's data path runs in user space with DPDK.",
             ),
             "virtual_router_sriov_physical_networks": Property(
                 name="virtual_router_sriov_physical_networks",
                 type="KeyValuePairs",
                 base="compound",
+                description="Physical network name for each SR-IOV interface of the host.",
                 kind="map",
                 wrapper_field="key_value_pair",
                 element_type="KeyValuePair",
@@ -419,10 +506,14 @@ OBJECTS: dict[str, ObjectType] = {
                 type="IpAddressType",
                 base="string",
                 presence="required",
+                description="Underlay address at which tunnels end.",
             ),
             **EVERY_PROPERTY,
         },
         fq_name_lengths=(2,),
+        description=(
+            "The forwarder on a compute host, or a gateway acting as one; its name is the agent's."
+        ),
     ),
 }
 

@@ -141,7 +141,7 @@ from skytrail.model.generated.types import (
 
 
 class NetworkIpam(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Address management: subnets shared by networks, DNS method and DHCP options."""
 
     type_name: ClassVar[str] = "network-ipam"
 
@@ -153,7 +153,7 @@ class NetworkIpam(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Subnet(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Prefix behind a workload interface, such as a subnet of a router running as a workload."""
 
     type_name: ClassVar[str] = "subnet"
 
@@ -162,7 +162,7 @@ class Subnet(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class InstanceIp(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Address of a workload interface, allocated from or checked against the network's subnets."""
 
     type_name: ClassVar[str] = "instance-ip"
 
@@ -187,7 +187,7 @@ class InstanceIp(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FloatingIpPool(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Set of floating addresses inside an external network, with who may use it."""
 
     type_name: ClassVar[str] = "floating-ip-pool"
 
@@ -195,7 +195,7 @@ class FloatingIpPool(ConfigObject, frozen=True, kw_only=True, omit_defaults=True
 
 
 class FloatingIp(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Address of another network translated one-to-one, or per port, to a workload interface."""
 
     type_name: ClassVar[str] = "floating-ip"
 
@@ -211,13 +211,13 @@ class FloatingIp(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AliasIpPool(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Set of alias addresses inside a network."""
 
     type_name: ClassVar[str] = "alias-ip-pool"
 
 
 class AliasIp(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Additional address of another network that a workload uses itself, without translation."""
 
     type_name: ClassVar[str] = "alias-ip"
 
@@ -228,7 +228,9 @@ class AliasIp(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VirtualDns(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Name server of a domain, answered by vRouters: a zone, its records and where to ask for the
+    rest.
+    """
 
     type_name: ClassVar[str] = "virtual-DNS"
 
@@ -236,7 +238,7 @@ class VirtualDns(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VirtualDnsRecord(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One resource record of a virtual DNS zone, added by users or derived from workload names."""
 
     type_name: ClassVar[str] = "virtual-DNS-record"
 
@@ -244,7 +246,7 @@ class VirtualDnsRecord(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Node(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Server known to the fabric: bare metal, hypervisor or private cloud host."""
 
     type_name: ClassVar[str] = "node"
 
@@ -261,7 +263,7 @@ class Node(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Port(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Network port of a server."""
 
     type_name: ClassVar[str] = "port"
 
@@ -272,7 +274,7 @@ class Port(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PortGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Bond of several ports of a server."""
 
     type_name: ClassVar[str] = "port-group"
 
@@ -281,7 +283,7 @@ class PortGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BgpRouter(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A BGP speaker: control node, gateway or workload router, with its sessions."""
 
     type_name: ClassVar[str] = "bgp-router"
 
@@ -292,7 +294,7 @@ class BgpRouter(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BgpAsAService(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """BGP between a workload and the control nodes, with the vRouter as the visible neighbour."""
 
     type_name: ClassVar[str] = "bgp-as-a-service"
 
@@ -309,7 +311,7 @@ class BgpAsAService(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Bgpvpn(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """VPN of the wide area that networks and logical routers join by route targets."""
 
     type_name: ClassVar[str] = "bgpvpn"
 
@@ -320,13 +322,14 @@ class Bgpvpn(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ControlNodeZone(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Named group of control nodes, so that a workload's two BGP sessions end in different groups.
+    """
 
     type_name: ClassVar[str] = "control-node-zone"
 
 
 class SubCluster(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Remote site with its own control nodes and AS number, managed from here."""
 
     type_name: ClassVar[str] = "sub-cluster"
 
@@ -335,7 +338,7 @@ class SubCluster(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PeeringPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Kind of peering offered to customers of a service provider."""
 
     type_name: ClassVar[str] = "peering-policy"
 
@@ -343,7 +346,7 @@ class PeeringPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class CustomerAttachment(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Customer's side of a connection to a provider network."""
 
     type_name: ClassVar[str] = "customer-attachment"
 
@@ -353,7 +356,7 @@ class CustomerAttachment(ConfigObject, frozen=True, kw_only=True, omit_defaults=
 
 
 class ProviderAttachment(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Provider's side of a connection between a customer and a provider network."""
 
     type_name: ClassVar[str] = "provider-attachment"
 
@@ -361,7 +364,7 @@ class ProviderAttachment(ConfigObject, frozen=True, kw_only=True, omit_defaults=
 
 
 class PhysicalRouter(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Switch or router managed by the system or known to it as a gateway."""
 
     type_name: ClassVar[str] = "physical-router"
 
@@ -409,7 +412,7 @@ class PhysicalRouter(ConfigObject, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PhysicalInterface(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Port or aggregate of a device."""
 
     type_name: ClassVar[str] = "physical-interface"
 
@@ -425,7 +428,7 @@ class PhysicalInterface(ConfigObject, frozen=True, kw_only=True, omit_defaults=T
 
 
 class LogicalInterface(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Unit of a port: one VLAN or routed subinterface."""
 
     type_name: ClassVar[str] = "logical-interface"
 
@@ -436,7 +439,7 @@ class LogicalInterface(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class LinkAggregationGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Ports of one device bundled into one link."""
 
     type_name: ClassVar[str] = "link-aggregation-group"
 
@@ -446,7 +449,7 @@ class LinkAggregationGroup(ConfigObject, frozen=True, kw_only=True, omit_default
 
 
 class DeviceChassis(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Chassis type that devices refer to."""
 
     type_name: ClassVar[str] = "device-chassis"
 
@@ -454,7 +457,7 @@ class DeviceChassis(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class DeviceImage(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Software image that devices can be upgraded to."""
 
     type_name: ClassVar[str] = "device-image"
 
@@ -471,7 +474,7 @@ class DeviceImage(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Hardware(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Hardware model, made of cards."""
 
     type_name: ClassVar[str] = "hardware"
 
@@ -479,7 +482,7 @@ class Hardware(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HardwareInventory(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Parts list read from a device."""
 
     type_name: ClassVar[str] = "hardware-inventory"
 
@@ -487,7 +490,7 @@ class HardwareInventory(ConfigObject, frozen=True, kw_only=True, omit_defaults=T
 
 
 class Card(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Line card type with its ports."""
 
     type_name: ClassVar[str] = "card"
 
@@ -495,7 +498,7 @@ class Card(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CliConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Configuration changes made on a device by hand, waiting to be accepted or undone."""
 
     type_name: ClassVar[str] = "cli-config"
 
@@ -504,7 +507,7 @@ class CliConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Fabric(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Set of physical devices managed as one network, with its address pools and credentials."""
 
     type_name: ClassVar[str] = "fabric"
 
@@ -519,7 +522,7 @@ class Fabric(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FabricNamespace(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Pool of values for one purpose inside a fabric, such as loopback addresses or AS numbers."""
 
     type_name: ClassVar[str] = "fabric-namespace"
 
@@ -528,7 +531,7 @@ class FabricNamespace(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class NodeProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """What a device model can be: vendor, family, roles and the jobs that manage it."""
 
     type_name: ClassVar[str] = "node-profile"
 
@@ -543,7 +546,7 @@ class NodeProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RoleConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Extra configuration that devices of a profile get for a role."""
 
     type_name: ClassVar[str] = "role-config"
 
@@ -551,7 +554,7 @@ class RoleConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RoleDefinition(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Features that a device with a certain physical and overlay role is configured with."""
 
     type_name: ClassVar[str] = "role-definition"
 
@@ -561,19 +564,19 @@ class RoleDefinition(ConfigObject, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PhysicalRole(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Place of a device in the topology: leaf, spine, superspine."""
 
     type_name: ClassVar[str] = "physical-role"
 
 
 class OverlayRole(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Function of a device in the overlay, such as edge-routed gateway or route reflector."""
 
     type_name: ClassVar[str] = "overlay-role"
 
 
 class Feature(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Unit of device configuration, such as underlay BGP or VLAN interfaces."""
 
     type_name: ClassVar[str] = "feature"
 
@@ -581,7 +584,7 @@ class Feature(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FeatureConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings of one feature within a role definition."""
 
     type_name: ClassVar[str] = "feature-config"
 
@@ -590,7 +593,7 @@ class FeatureConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class JobTemplate(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Description of a job on the fabric: its steps, its inputs and how many may run at once."""
 
     type_name: ClassVar[str] = "job-template"
 
@@ -608,7 +611,7 @@ class JobTemplate(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeviceFunctionalGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Devices with the same purpose: same roles and software version."""
 
     type_name: ClassVar[str] = "device-functional-group"
 
@@ -619,7 +622,7 @@ class DeviceFunctionalGroup(ConfigObject, frozen=True, kw_only=True, omit_defaul
 
 
 class DataCenterInterconnect(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Connection of logical routers or networks between fabrics, or inside one, by EVPN."""
 
     type_name: ClassVar[str] = "data-center-interconnect"
 
@@ -636,7 +639,7 @@ class DataCenterInterconnect(ConfigObject, frozen=True, kw_only=True, omit_defau
 
 
 class IntentMap(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Named intent that devices of a fabric, networks or routers can be given."""
 
     type_name: ClassVar[str] = "intent-map"
 
@@ -644,7 +647,7 @@ class IntentMap(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VirtualPortGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One or more switch ports used as one attachment for a server, with its networks."""
 
     type_name: ClassVar[str] = "virtual-port-group"
 
@@ -659,7 +662,7 @@ class VirtualPortGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class PortProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings shared by switch ports: storm control and port parameters."""
 
     type_name: ClassVar[str] = "port-profile"
 
@@ -668,7 +671,7 @@ class PortProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StormControlProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Limits on broadcast, multicast and unknown unicast traffic of switch ports."""
 
     type_name: ClassVar[str] = "storm-control-profile"
 
@@ -676,7 +679,7 @@ class StormControlProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults
 
 
 class Loadbalancer(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Spreads traffic to a virtual address over members, by listeners and pools."""
 
     type_name: ClassVar[str] = "loadbalancer"
 
@@ -688,7 +691,7 @@ class Loadbalancer(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LoadbalancerListener(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Protocol and port on which a load balancer takes connections."""
 
     type_name: ClassVar[str] = "loadbalancer-listener"
 
@@ -697,7 +700,7 @@ class LoadbalancerListener(ConfigObject, frozen=True, kw_only=True, omit_default
 
 
 class LoadbalancerPool(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Members that share the traffic of a listener or virtual address."""
 
     type_name: ClassVar[str] = "loadbalancer-pool"
 
@@ -712,7 +715,7 @@ class LoadbalancerPool(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class LoadbalancerMember(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One server of a pool."""
 
     type_name: ClassVar[str] = "loadbalancer-member"
 
@@ -720,7 +723,7 @@ class LoadbalancerMember(ConfigObject, frozen=True, kw_only=True, omit_defaults=
 
 
 class LoadbalancerHealthmonitor(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Probe that takes failing members out of a pool."""
 
     type_name: ClassVar[str] = "loadbalancer-healthmonitor"
 
@@ -728,7 +731,7 @@ class LoadbalancerHealthmonitor(ConfigObject, frozen=True, kw_only=True, omit_de
 
 
 class VirtualIp(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Virtual address with one protocol and port, in the older load balancer interface."""
 
     type_name: ClassVar[str] = "virtual-ip"
 
@@ -738,7 +741,9 @@ class VirtualIp(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VirtualNetwork(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Isolated layer-2 and layer-3 segment; workloads in it reach each other and nobody else unless
+    policy says so.
+    """
 
     type_name: ClassVar[str] = "virtual-network"
 
@@ -785,7 +790,9 @@ class VirtualNetwork(ConfigObject, frozen=True, kw_only=True, omit_defaults=True
 
 
 class LogicalRouter(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Router that joins networks of a project by default routes and address translation, or by
+    VXLAN routing.
+    """
 
     type_name: ClassVar[str] = "logical-router"
 
@@ -805,7 +812,7 @@ class LogicalRouter(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class RouteTable(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """List of static routes that networks or logical routers can share."""
 
     type_name: ClassVar[str] = "route-table"
 
@@ -813,7 +820,7 @@ class RouteTable(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class InterfaceRouteTable(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Static routes that point to the interfaces which refer to the table."""
 
     type_name: ClassVar[str] = "interface-route-table"
 
@@ -822,7 +829,7 @@ class InterfaceRouteTable(ConfigObject, frozen=True, kw_only=True, omit_defaults
 
 
 class BridgeDomain(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One broadcast domain in a backbone-bridged network, known by its service identifier."""
 
     type_name: ClassVar[str] = "bridge-domain"
 
@@ -834,7 +841,7 @@ class BridgeDomain(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MulticastPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Which multicast groups and sources workloads of referring networks may join."""
 
     type_name: ClassVar[str] = "multicast-policy"
 
@@ -842,7 +849,9 @@ class MulticastPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class RoutingInstance(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Routing and forwarding table of a network on control nodes and vRouters; compiled from the
+    network.
+    """
 
     type_name: ClassVar[str] = "routing-instance"
 
@@ -860,13 +869,17 @@ class RoutingInstance(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class RouteTarget(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Extended community (RFC 4360) that decides which routing instances import a route; its name
+    is the value.
+    """
 
     type_name: ClassVar[str] = "route-target"
 
 
 class HostBasedService(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Service such as a firewall run on each compute host, through which a project's traffic is
+    sent.
+    """
 
     type_name: ClassVar[str] = "host-based-service"
 
@@ -875,7 +888,7 @@ class HostBasedService(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class AnalyticsNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that collects and serves analytics."""
 
     type_name: ClassVar[str] = "analytics-node"
 
@@ -883,7 +896,7 @@ class AnalyticsNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class AnalyticsAlarmNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that evaluates alarm rules."""
 
     type_name: ClassVar[str] = "analytics-alarm-node"
 
@@ -891,7 +904,7 @@ class AnalyticsAlarmNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=
 
 
 class AnalyticsSnmpNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that polls devices by SNMP."""
 
     type_name: ClassVar[str] = "analytics-snmp-node"
 
@@ -899,7 +912,7 @@ class AnalyticsSnmpNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=T
 
 
 class ConfigNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that serves the configuration API."""
 
     type_name: ClassVar[str] = "config-node"
 
@@ -907,7 +920,7 @@ class ConfigNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ConfigDatabaseNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that stores the configuration."""
 
     type_name: ClassVar[str] = "config-database-node"
 
@@ -915,7 +928,7 @@ class ConfigDatabaseNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=
 
 
 class DatabaseNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that stores analytics."""
 
     type_name: ClassVar[str] = "database-node"
 
@@ -923,7 +936,7 @@ class DatabaseNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DevicemgrNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that manages physical devices."""
 
     type_name: ClassVar[str] = "devicemgr-node"
 
@@ -931,7 +944,7 @@ class DevicemgrNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class WebuiNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that serves the web interface."""
 
     type_name: ClassVar[str] = "webui-node"
 
@@ -939,7 +952,7 @@ class WebuiNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FlowNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Machine that collects flow records from physical devices."""
 
     type_name: ClassVar[str] = "flow-node"
 
@@ -950,7 +963,9 @@ class FlowNode(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NetworkPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Ordered rules between networks: which traffic passes, is denied, mirrored, or sent through
+    services.
+    """
 
     type_name: ClassVar[str] = "network-policy"
 
@@ -958,7 +973,7 @@ class NetworkPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class AccessControlList(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Rules as vRouters apply them to a network or security group; compiled from policies."""
 
     type_name: ClassVar[str] = "access-control-list"
 
@@ -967,7 +982,7 @@ class AccessControlList(ConfigObject, frozen=True, kw_only=True, omit_defaults=T
 
 
 class SecurityGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Stateful filter of interfaces: what may enter and leave; everything not listed is dropped."""
 
     type_name: ClassVar[str] = "security-group"
 
@@ -977,7 +992,7 @@ class SecurityGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class SecurityLoggingObject(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Selects which sessions are logged and how many of them."""
 
     type_name: ClassVar[str] = "security-logging-object"
 
@@ -988,13 +1003,13 @@ class SecurityLoggingObject(ConfigObject, frozen=True, kw_only=True, omit_defaul
 
 
 class PolicyManagement(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Container of tag-based firewall objects: a global one, and one for drafts."""
 
     type_name: ClassVar[str] = "policy-management"
 
 
 class ApplicationPolicySet(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Firewall policies for workloads that carry a certain application tag."""
 
     type_name: ClassVar[str] = "application-policy-set"
 
@@ -1005,7 +1020,7 @@ class ApplicationPolicySet(ConfigObject, frozen=True, kw_only=True, omit_default
 
 
 class FirewallPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Ordered list of firewall rules, usable in several application policy sets."""
 
     type_name: ClassVar[str] = "firewall-policy"
 
@@ -1015,7 +1030,7 @@ class FirewallPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True
 
 
 class FirewallRule(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Tag-based rule: service, two endpoints, direction and action."""
 
     type_name: ClassVar[str] = "firewall-rule"
 
@@ -1034,7 +1049,7 @@ class FirewallRule(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ServiceGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Named set of protocols and ports for firewall rules."""
 
     type_name: ClassVar[str] = "service-group"
 
@@ -1043,7 +1058,7 @@ class ServiceGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AddressGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Named set of prefixes for firewall rules, such as hosts outside of the system."""
 
     type_name: ClassVar[str] = "address-group"
 
@@ -1052,7 +1067,9 @@ class AddressGroup(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TagType(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Kind of tag, such as application, tier or site; types beyond the built-in ones are made on
+    demand.
+    """
 
     type_name: ClassVar[str] = "tag-type"
 
@@ -1060,7 +1077,8 @@ class TagType(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tag(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Label `type=value` for objects, matched by firewall rules; valid globally or in one project.
+    """
 
     type_name: ClassVar[str] = "tag"
 
@@ -1072,7 +1090,7 @@ class Tag(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class GlobalQosConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """The one object for marking of the system's own traffic, and parent of queues and classes."""
 
     type_name: ClassVar[str] = "global-qos-config"
 
@@ -1080,7 +1098,7 @@ class GlobalQosConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class QosConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Maps the markings of incoming packets to forwarding classes."""
 
     type_name: ClassVar[str] = "qos-config"
 
@@ -1093,7 +1111,7 @@ class QosConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ForwardingClass(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Treatment of packets: outgoing marks and queue."""
 
     type_name: ClassVar[str] = "forwarding-class"
 
@@ -1105,7 +1123,7 @@ class ForwardingClass(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class QosQueue(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Hardware queue of the host's network card."""
 
     type_name: ClassVar[str] = "qos-queue"
 
@@ -1115,7 +1133,7 @@ class QosQueue(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RoutingPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Terms that match routes and accept, reject or change them."""
 
     type_name: ClassVar[str] = "routing-policy"
 
@@ -1127,7 +1145,7 @@ class RoutingPolicy(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class RouteAggregate(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Replaces more specific routes by one aggregate towards a next hop."""
 
     type_name: ClassVar[str] = "route-aggregate"
 
@@ -1138,7 +1156,7 @@ class RouteAggregate(ConfigObject, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ServiceTemplate(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Kind of service: how many interfaces it has, how it is launched and scaled."""
 
     type_name: ClassVar[str] = "service-template"
 
@@ -1148,7 +1166,7 @@ class ServiceTemplate(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ServiceInstance(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A service in use, such as a firewall pair, with the networks at its sides."""
 
     type_name: ClassVar[str] = "service-instance"
 
@@ -1160,7 +1178,7 @@ class ServiceInstance(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class PortTuple(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Interfaces of one workload that together form one unit of a service instance."""
 
     type_name: ClassVar[str] = "port-tuple"
 
@@ -1169,7 +1187,7 @@ class PortTuple(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ServiceHealthCheck(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Probe of a workload or link; while it fails, routes to the interface are withdrawn."""
 
     type_name: ClassVar[str] = "service-health-check"
 
@@ -1178,7 +1196,7 @@ class ServiceHealthCheck(ConfigObject, frozen=True, kw_only=True, omit_defaults=
 
 
 class ServiceApplianceSet(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Group of like appliances with the driver that manages them."""
 
     type_name: ClassVar[str] = "service-appliance-set"
 
@@ -1189,7 +1207,7 @@ class ServiceApplianceSet(ConfigObject, frozen=True, kw_only=True, omit_defaults
 
 
 class ServiceAppliance(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One physical or virtual appliance, such as a load balancer or firewall."""
 
     type_name: ClassVar[str] = "service-appliance"
 
@@ -1201,7 +1219,7 @@ class ServiceAppliance(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class ServiceEndpoint(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Where an end-to-end service meets a customer, on a device or workload interface."""
 
     type_name: ClassVar[str] = "service-endpoint"
 
@@ -1211,7 +1229,7 @@ class ServiceEndpoint(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ServiceConnectionModule(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Connection of two or more endpoints by a layer-2 circuit, VPN or the fabric."""
 
     type_name: ClassVar[str] = "service-connection-module"
 
@@ -1221,13 +1239,13 @@ class ServiceConnectionModule(ConfigObject, frozen=True, kw_only=True, omit_defa
 
 
 class ServiceObject(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """An end-to-end service as a customer sees it, made of endpoints and connections."""
 
     type_name: ClassVar[str] = "service-object"
 
 
 class E2ServiceProvider(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Provider whose devices and peering policies carry end-to-end services."""
 
     type_name: ClassVar[str] = "e2-service-provider"
 
@@ -1237,7 +1255,7 @@ class E2ServiceProvider(ConfigObject, frozen=True, kw_only=True, omit_defaults=T
 
 
 class NetworkDeviceConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Marks devices whose configuration is generated for end-to-end services."""
 
     type_name: ClassVar[str] = "network-device-config"
 
@@ -1245,13 +1263,13 @@ class NetworkDeviceConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults
 
 
 class StructuredSyslogConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Parent of the syslog settings, for the installation or for one project."""
 
     type_name: ClassVar[str] = "structured-syslog-config"
 
 
 class StructuredSyslogMessage(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """One message type: which fields are kept and what is done with it."""
 
     type_name: ClassVar[str] = "structured-syslog-message"
 
@@ -1264,7 +1282,7 @@ class StructuredSyslogMessage(ConfigObject, frozen=True, kw_only=True, omit_defa
 
 
 class StructuredSyslogApplicationRecord(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Category and risk of an application, added to messages that name it."""
 
     type_name: ClassVar[str] = "structured-syslog-application-record"
 
@@ -1276,7 +1294,7 @@ class StructuredSyslogApplicationRecord(ConfigObject, frozen=True, kw_only=True,
 
 
 class StructuredSyslogHostnameRecord(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Site and tenant of a device, added to messages it sends."""
 
     type_name: ClassVar[str] = "structured-syslog-hostname-record"
 
@@ -1290,7 +1308,7 @@ class StructuredSyslogHostnameRecord(ConfigObject, frozen=True, kw_only=True, om
 
 
 class StructuredSyslogTenantRecord(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Settings for all messages of one tenant."""
 
     type_name: ClassVar[str] = "structured-syslog-tenant-record"
 
@@ -1301,7 +1319,7 @@ class StructuredSyslogTenantRecord(ConfigObject, frozen=True, kw_only=True, omit
 
 
 class StructuredSyslogSlaProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Service level goals that measured links are compared with."""
 
     type_name: ClassVar[str] = "structured-syslog-sla-profile"
 
@@ -1309,7 +1327,9 @@ class StructuredSyslogSlaProfile(ConfigObject, frozen=True, kw_only=True, omit_d
 
 
 class GlobalSystemConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """The one object for settings of the whole installation: AS number, graceful restart, fabric
+    addresses.
+    """
 
     type_name: ClassVar[str] = "global-system-config"
 
@@ -1342,7 +1362,9 @@ class GlobalSystemConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=
 
 
 class GlobalVrouterConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """The one object for settings that all vRouters share: encapsulation order, link-local
+    services, flow ageing.
+    """
 
     type_name: ClassVar[str] = "global-vrouter-config"
 
@@ -1360,13 +1382,13 @@ class GlobalVrouterConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults
 
 
 class GlobalAnalyticsConfig(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Parent of the installation-wide analytics settings, such as structured syslog."""
 
     type_name: ClassVar[str] = "global-analytics-config"
 
 
 class ConfigProperties(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Named key-value settings that components read at start and watch afterwards."""
 
     type_name: ClassVar[str] = "config-properties"
 
@@ -1374,7 +1396,7 @@ class ConfigProperties(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class FeatureFlag(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Switches a feature that is not generally available on for the installation."""
 
     type_name: ClassVar[str] = "feature-flag"
 
@@ -1387,7 +1409,7 @@ class FeatureFlag(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Alarm(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Rule over operational state that raises an alarm while it is true."""
 
     type_name: ClassVar[str] = "alarm"
 
@@ -1397,13 +1419,13 @@ class Alarm(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DiscoveryServiceAssignment(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Parent of the rules that spread service subscribers over publishers."""
 
     type_name: ClassVar[str] = "discovery-service-assignment"
 
 
 class DsaRule(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Sends subscribers from certain addresses to certain publishers of a service."""
 
     type_name: ClassVar[str] = "dsa-rule"
 
@@ -1411,7 +1433,7 @@ class DsaRule(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TelemetryProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Collection of export settings that devices refer to."""
 
     type_name: ClassVar[str] = "telemetry-profile"
 
@@ -1423,7 +1445,7 @@ class TelemetryProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class SflowProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """How devices sample packets and count interfaces by sFlow."""
 
     type_name: ClassVar[str] = "sflow-profile"
 
@@ -1432,7 +1454,7 @@ class SflowProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class GrpcProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Which sensors devices stream by gRPC."""
 
     type_name: ClassVar[str] = "grpc-profile"
 
@@ -1441,7 +1463,7 @@ class GrpcProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NetconfProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Which operational data is read from devices by NETCONF."""
 
     type_name: ClassVar[str] = "netconf-profile"
 
@@ -1450,7 +1472,7 @@ class NetconfProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True
 
 
 class SnmpProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Which operational data is read from devices by SNMP."""
 
     type_name: ClassVar[str] = "snmp-profile"
 
@@ -1459,13 +1481,17 @@ class SnmpProfile(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ConfigRoot(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """The invisible root of the object tree; top-level objects have a one-item name and show no
+    parent.
+    """
 
     type_name: ClassVar[str] = "config-root"
 
 
 class Domain(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Top-level tenant realm; maps to an identity service's domain and holds projects, service
+    templates and DNS servers.
+    """
 
     type_name: ClassVar[str] = "domain"
 
@@ -1473,7 +1499,9 @@ class Domain(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Project(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Tenant: owner of networks, policies, security groups and quotas; mirrors a project of the
+    identity service.
+    """
 
     type_name: ClassVar[str] = "project"
 
@@ -1488,7 +1516,7 @@ class Project(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Namespace(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Block of address space set aside inside a domain, to be granted to projects."""
 
     type_name: ClassVar[str] = "namespace"
 
@@ -1496,7 +1524,9 @@ class Namespace(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ApiAccessList(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Role-based access rules for the REST API at the level of system, domain or project; the
+    levels add up.
+    """
 
     type_name: ClassVar[str] = "api-access-list"
 
@@ -1504,7 +1534,9 @@ class ApiAccessList(ConfigObject, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class VirtualMachine(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """A workload: virtual machine, container or bare-metal server; it owns nothing but its
+    interfaces.
+    """
 
     type_name: ClassVar[str] = "virtual-machine"
 
@@ -1513,7 +1545,9 @@ class VirtualMachine(ConfigObject, frozen=True, kw_only=True, omit_defaults=True
 
 
 class VirtualMachineInterface(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """Network interface of a workload: its network, addresses, security groups and forwarding
+    features.
+    """
 
     type_name: ClassVar[str] = "virtual-machine-interface"
 
@@ -1550,7 +1584,7 @@ class VirtualMachineInterface(ConfigObject, frozen=True, kw_only=True, omit_defa
 
 
 class VirtualRouter(ConfigObject, frozen=True, kw_only=True, omit_defaults=True):
-    """"""
+    """The forwarder on a compute host, or a gateway acting as one; its name is the agent's."""
 
     type_name: ClassVar[str] = "virtual-router"
 
