@@ -1,0 +1,13 @@
+"""The compiler's passes, in evaluation order: each is listed after the passes it reads."""
+
+from skytrail.compiler.engine import Pass
+from skytrail.compiler.passes import dns, policy, security, virtual_network
+
+__all__ = ["ALL_PASSES"]
+
+ALL_PASSES: tuple[Pass, ...] = (
+    *policy.PASSES,
+    *virtual_network.PASSES,
+    *security.PASSES,
+    *dns.PASSES,
+)

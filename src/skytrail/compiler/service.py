@@ -1,0 +1,332 @@
+"""The compiler as a running unit: follow the configuration, keep what is derived from it.
+
+```
+ client.watch --> _follow --> Inbox --> _compile: Engine.apply --> plan --> client.transaction
+                                ^                                              |
+                                +------------- echo of the own revision <------+
+```
+Two tasks share one Inbox; nothing is queued beyond it. ``_compile`` sends the next transaction only
+after the echo of the last one arrived, so it never decides on a state it has already changed;
+whatever happens meanwhile is compiled as one batch. Killing the process at any point loses nothing:
+a start reads everything, compares everything, and writes the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from skytrail.client import ApiError, ApiUnavailable, TransactionReply, WatchEvent
+from skytrail.compiler import emit, transactions
+from skytrail.compiler.derived import DerivedKey
+from skytrail.compiler.emit import Write
+from skytrail.compiler.engine import Change, Engine, Put, Remove
+from skytrail.compiler.inbox import Changes, Inbox, Snapshot
+from skytrail.compiler.passes import ALL_PASSES
+from skytrail.compiler.transactions import Group
+from skytrail.runtime.backoff import Backoff
+from skytrail.runtime.clock import Clock
+
+COALESCE_S: Final = 0.005
+"""Shortest time between two transactions; the first change after a pause never waits."""
+ECHO_TIMEOUT_S: Final = 2.0
+"""After this long without the echo of an own write the comparison goes on without it."""
+NEWS_TIMEOUT_S: Final = 0.05
+RECOMPUTES_COUNT_MAX: Final = 3
+"""So often in a row a refusal leads to a new decision before the refused write is singled out."""
+REFUSED_RETRY_S: Final = 10.0
+
+
+class Api(Protocol):
+    """What the service needs of the API client."""
+
+    @property
+    def watching(self) -> bool: ...
+
+    async def transaction(
+        self, operations: Sequence[Mapping[str, object]], derived_from: int | None = None
+    ) -> TransactionReply: ...
+
+    def watch(self, types: Sequence[str]) -> AsyncIterator[WatchEvent]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A write the API refused, kept until it succeeds or is no longer wanted."""
+
+    key: DerivedKey
+    status: int
+    text: str
+    revision: int
+
+
+class CompilerService:
+    """Owns the engine and the two tasks; :meth:`run` ends only by failure or cancellation."""
+
+    def __init__(self, api: Api, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+        self._inbox = Inbox()
+        self._wake = asyncio.Event()
+        self._dirty: set[DerivedKey] = set()
+        self._last_commit_at = float("-inf")
+        self._recomputes_count = 0
+        self._log = structlog.get_logger("skytrail.compiler")
+        self.engine = Engine(ALL_PASSES)
+        self.refusals: dict[DerivedKey, Refusal] = {}
+        self.seen_revision: int | None = None
+        """The configuration revision the engine's answer belongs to; None before the first."""
+        self.committed_revision: int | None = None
+        """The last revision this process wrote."""
+        self.waiting_since: float | None = None
+        """When the oldest change not yet compiled and written was seen."""
+        self.transactions_count = 0
+        self.writes_count = 0
+
+    @property
+    def pending(self) -> frozenset[DerivedKey]:
+        return frozenset(self._dirty)
+
+    @property
+    def inbox(self) -> Inbox:
+        return self._inbox
+
+    def unmet(self) -> list[str]:
+        """Return what the service waits for, for the health page."""
+        found: list[str] = []
+        if not self._api.watching:
+            found.append("api watch")
+        if self.seen_revision is None:
+            found.append("configuration snapshot")
+        return found
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(), name="compiler-follow")
+            group.create_task(self._compile(), name="compiler-compile")
+
+    async def _follow(self) -> None:
+        kinds = sorted(self.engine.input_kinds | emit.OUTPUT_KINDS | emit.REFERRER_KINDS)
+        async for event in self._api.watch(kinds):
+            if self._inbox.add(event):
+                if self.waiting_since is None:
+                    self.waiting_since = self._clock.now()
+                self._wake.set()
+
+    async def _compile(self) -> None:
+        delays = Backoff(first_s=0.05, maximum_s=2.0)
+        while True:
+            await self._wait_for_work()
+            self._absorb()
+            try:
+                await self._commit_dirty()
+            except ApiUnavailable as error:
+                delay_s = delays.next_delay_s()
+                self._log.warning("commit_postponed", reason=str(error), delay_s=round(delay_s, 2))
+                await asyncio.sleep(delay_s)
+                self._wake.set()
+                continue
+            delays.reset()
+            if not self._wake.is_set():
+                self.waiting_since = None
+
+    async def _wait_for_work(self) -> None:
+        """Return when there may be something to do, not sooner than the pace allows."""
+        try:
+            async with asyncio.timeout(REFUSED_RETRY_S if self.refusals else None):
+                await self._wake.wait()
+        except TimeoutError:
+            self._dirty.update(self.refusals)
+        pause_s = self._last_commit_at + COALESCE_S - self._clock.now()
+        if pause_s > 0:
+            await asyncio.sleep(pause_s)
+        self._wake.clear()
+
+    def _absorb(self) -> None:
+        """Bring the engine up to the last complete revision and note what to compare."""
+        match self._inbox.take():
+            case None:
+                return
+            case Snapshot(items, revision):
+                self.engine.load(items)
+                self._dirty = emit.all_keys(self.engine)
+                self._log.info("snapshot_compiled", revision=revision, objects=len(items))
+            case Changes(changes, revision):
+                affected = self._affected(changes)
+                self._dirty |= self.engine.apply(changes) | affected | self._affected(changes)
+        self.seen_revision = revision
+
+    def _affected(self, changes: Iterable[Change]) -> set[DerivedKey]:
+        """Return keys to compare because of stored objects as they are at this moment."""
+        keys: set[DerivedKey] = set()
+        for change in changes:
+            match change:
+                case Put(item):
+                    stored = self.engine.intent.item(item.type_name, item.uuid)
+                case Remove(type_name, uuid):
+                    stored = self.engine.intent.item(type_name, uuid)
+            if stored is not None:
+                keys |= emit.affected_keys(stored)
+        return keys
+
+    async def _commit_dirty(self) -> None:
+        if self.seen_revision is None:
+            return
+        writes = emit.plan(self.engine, self._dirty)
+        settled = self._dirty - {write.key for write in writes}
+        self._dirty -= settled
+        for key in settled:
+            self.refusals.pop(key, None)
+        for run in transactions.transactions(transactions.groups(writes)):
+            await self._commit(run, recomputes=RECOMPUTES_COUNT_MAX)
+            # The state may have moved on meanwhile, so the rest is planned again.
+            if self._dirty:
+                self._wake.set()
+            return
+
+    async def _commit(self, run: Sequence[Group], *, recomputes: int = 0) -> None:
+        """Write groups as one transaction; find out which ones the API refuses, skip only those."""
+        writes = [write for group in run for write in group]
+        self._last_commit_at = self._clock.now()
+        operations = [emit.as_operation(write) for write in writes]
+        try:
+            reply = await self._api.transaction(operations, derived_from=self.seen_revision)
+        except ApiError as error:
+            if recomputes > self._recomputes_count and await self._news():
+                # Most likely it was refused because the configuration has changed: decide again.
+                self._recomputes_count += 1
+                self._wake.set()
+                return
+            if len(run) == 1:
+                self._recomputes_count = 0
+                self._note_refusal(run[0], error)
+                return
+            middle = len(run) // 2
+            await self._commit(run[:middle])
+            await self._commit(run[middle:])
+            return
+        self._note_success(writes, reply.revision)
+        await self._wait_for_echo(reply.revision)
+
+    def _note_success(self, writes: Sequence[Write], revision: int) -> None:
+        self._recomputes_count = 0
+        self.transactions_count += 1
+        self.writes_count += len(writes)
+        self.committed_revision = revision
+        for write in writes:
+            self._dirty.discard(write.key)
+            self.refusals.pop(write.key, None)
+        self._log.info(
+            "derived_committed",
+            revision=revision,
+            derived_from=self.seen_revision,
+            writes=len(writes),
+        )
+
+    def _note_refusal(self, group: Group, error: ApiError) -> None:
+        for write in group:
+            known = self.refusals.get(write.key)
+            refusal = Refusal(write.key, error.status, error.text, self.seen_revision or 0)
+            self.refusals[write.key] = refusal
+            self._dirty.discard(write.key)
+            if known is None or known.text != refusal.text:
+                self._log.error(
+                    "derived_write_refused",
+                    object=str(write.key),
+                    operation=type(write).__name__.lower(),
+                    status=error.status,
+                    reason=error.text,
+                    revision=self.seen_revision,
+                )
+
+    async def _news(self) -> bool:
+        """Wait a moment for changes that are on their way; tell whether some came."""
+        try:
+            async with asyncio.timeout(NEWS_TIMEOUT_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _wait_for_echo(self, revision: int) -> None:
+        """Wait until the own write came back and is part of the engine's intent."""
+        deadline = self._clock.now() + ECHO_TIMEOUT_S
+        while self.seen_revision is None or self.seen_revision < revision:
+            rest_s = deadline - self._clock.now()
+            try:
+                async with asyncio.timeout(max(rest_s, 0)):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._log.warning("echo_missing", revision=revision, seen=self.seen_revision)
+                return
+            self._wake.clear()
+            self._absorb()
+
+
+def tables(service: CompilerService) -> dict[str, Callable[[], Iterable[object]]]:
+    """Return the introspection tables."""
+    return {
+        "derived": lambda: _derived_rows(service),
+        "violations": lambda: _violation_rows(service),
+        "refused": lambda: _refusal_rows(service),
+        "passes": lambda: _pass_rows(service),
+        "objects": lambda: [
+            {"type": name, "count": count} for name, count in service.engine.intent.counts().items()
+        ],
+        "revision": lambda: [
+            {
+                "seen": service.seen_revision,
+                "committed": service.committed_revision,
+                "pending": len(service.pending),
+                "transactions": service.transactions_count,
+                "writes": service.writes_count,
+            }
+        ],
+    }
+
+
+def _derived_rows(service: CompilerService) -> Iterable[object]:
+    pending = service.pending
+    for key in service.engine.wanted_keys():
+        refusal = service.refusals.get(key)
+        state = "refused" if refusal else "pending" if key in pending else "in sync"
+        yield {
+            "type": key.type_name,
+            "fq_name": ":".join(key.fq_name),
+            "state": state,
+            "inputs": [
+                f"{item.type_name} {':'.join(item.fq_name)}"
+                for item in service.engine.provenance(key)
+            ],
+        }
+
+
+def _violation_rows(service: CompilerService) -> Iterable[object]:
+    for violation in [*service.inbox.unreadable(), *service.engine.violations()]:
+        yield {
+            "type": violation.type_name,
+            "fq_name": ":".join(violation.fq_name),
+            "reason": violation.reason,
+            "detail": violation.detail,
+        }
+
+
+def _refusal_rows(service: CompilerService) -> Iterable[object]:
+    for key in sorted(service.refusals):
+        refusal = service.refusals[key]
+        yield {
+            "type": key.type_name,
+            "fq_name": ":".join(key.fq_name),
+            "status": refusal.status,
+            "text": refusal.text,
+            "revision": refusal.revision,
+        }
+
+
+def _pass_rows(service: CompilerService) -> Iterable[object]:
+    for name, counts in service.engine.statistics().items():
+        yield {"pass": name, **counts}

@@ -1,0 +1,224 @@
+from skytrail.compiler.derived import DerivedKey
+from skytrail.compiler.engine import Engine
+from skytrail.compiler.passes import ALL_PASSES
+from skytrail.model.generated.types import ActionListType
+from skytrail.testing.configuration import (
+    network_policy,
+    routing_instance,
+    rule,
+    text_of,
+    virtual_network,
+)
+
+RED = "default-domain:demo:red"
+BLUE = "default-domain:demo:blue"
+
+
+def compiled(*items):
+    engine = Engine(ALL_PASSES)
+    engine.load(items)
+    return engine
+
+
+def networks(*found):
+    return [*found, *(routing_instance(each) for each in found)]
+
+
+def acl_rules(engine, network):
+    wanted = engine.wanted(DerivedKey("access-control-list", (*network.fq_name, network.name)))
+    return () if wanted is None else wanted.properties["access_control_list_entries"].acl_rule
+
+
+def show(entry):
+    match = entry.match_condition
+    return " ".join(
+        (
+            match.src_address.virtual_network or "subnet",
+            entry.direction,
+            match.dst_address.virtual_network or "subnet",
+            match.protocol,
+            f"{match.dst_port.start_port}-{match.dst_port.end_port}",
+            entry.action_list.simple_action,
+        )
+    )
+
+
+def peers_of(engine, network):
+    key = DerivedKey("routing-instance", (*network.fq_name, network.name))
+    links = engine.wanted(key).links["routing_instance_refs"]
+    return [":".join(link.to[:-1]) for link in links]
+
+
+def reasons(engine):
+    return [violation.reason for violation in engine.violations()]
+
+
+def test_network_without_policy_has_no_access_list():
+    red = virtual_network("red")
+
+    assert acl_rules(compiled(*networks(red)), red) == ()
+
+
+def test_rules_come_in_attachment_order_then_rule_order_then_the_tail():
+    first = network_policy(
+        "first", rule("local", BLUE, protocol="tcp", port=(80, 90), direction=">")
+    )
+    second = network_policy("second", rule("local", BLUE, protocol="icmp"), rule(BLUE, "local"))
+    red = virtual_network("red", first, second)
+
+    rules = acl_rules(compiled(first, second, *networks(red, virtual_network("blue"))), red)
+
+    assert [show(each) for each in rules] == [
+        f"{RED} > {BLUE} 6 80-90 pass",
+        f"{RED} <> {BLUE} 1 0-65535 pass",
+        f"{BLUE} <> {RED} any 0-65535 pass",
+        f"{RED} <> {RED} any 0-65535 pass",
+        f"{RED} <> {BLUE} any 0-65535 deny",
+        "any <> any any 0-65535 pass",
+    ]
+
+
+def test_attachment_sequence_decides_not_the_order_of_references():
+    low = network_policy("z", rule("local", BLUE, protocol="tcp"))
+    high = network_policy("a", rule("local", BLUE, protocol="udp"))
+    red = virtual_network("red", low, high)
+    shuffled = type(red)(
+        uuid=red.uuid,
+        fq_name=red.fq_name,
+        network_policy_refs=tuple(reversed(red.network_policy_refs)),
+    )
+
+    rules = acl_rules(compiled(low, high, *networks(shuffled)), red)
+
+    assert [each.match_condition.protocol for each in rules[:2]] == ["6", "17"]
+
+
+def test_policy_address_means_the_networks_it_is_attached_to():
+    shared = network_policy("shared", rule("local", "policy=default-domain:demo:shared"))
+    red, blue = virtual_network("red", shared), virtual_network("blue", shared)
+
+    engine = compiled(shared, *networks(red, blue))
+
+    assert [show(each) for each in acl_rules(engine, red)[:2]] == [
+        f"{RED} <> {BLUE} any 0-65535 pass",
+        f"{RED} <> {RED} any 0-65535 pass",
+    ]
+    assert peers_of(engine, red) == [BLUE]
+
+
+def test_rule_between_two_other_networks_is_left_out():
+    policy = network_policy("p", rule("default-domain:demo:a", "default-domain:demo:b"))
+    red = virtual_network("red", policy)
+
+    rules = acl_rules(compiled(policy, *networks(red)), red)
+
+    assert [show(each) for each in rules] == [
+        f"{RED} <> {RED} any 0-65535 pass",
+        "any <> any any 0-65535 pass",
+    ]
+
+
+def test_networks_are_joined_only_when_both_policies_pass():
+    both = network_policy("both", rule("local", BLUE), rule("local", RED))
+    red, blue = virtual_network("red", both), virtual_network("blue", both)
+    lonely = virtual_network("blue")
+
+    joined = compiled(both, *networks(red, blue))
+    one_sided = compiled(both, *networks(red, lonely))
+
+    assert (peers_of(joined, red), peers_of(joined, blue)) == ([BLUE], [RED])
+    assert (peers_of(one_sided, red), peers_of(one_sided, lonely)) == ([], [])
+
+
+def test_any_joins_every_network_that_allows_it_back():
+    everyone = network_policy("everyone", rule("any", "any"))
+    to_red = network_policy("to-red", rule("local", RED))
+    red, blue = virtual_network("red", everyone), virtual_network("blue", to_red)
+    plain = virtual_network("plain")
+
+    engine = compiled(everyone, to_red, *networks(red, blue, plain))
+
+    assert peers_of(engine, red) == [BLUE]
+    assert peers_of(engine, plain) == []
+
+
+def test_deny_rule_joins_nothing():
+    policy = network_policy("p", rule(RED, BLUE, action="deny"))
+    red, blue = virtual_network("red", policy), virtual_network("blue", policy)
+
+    assert peers_of(compiled(policy, *networks(red, blue)), red) == []
+
+
+def test_service_rule_denies_and_is_reported():
+    action = ActionListType(simple_action="pass", apply_service=("default-domain:demo:fw",))
+    policy = network_policy("p", rule(RED, BLUE, action=action))
+    red, blue = virtual_network("red", policy), virtual_network("blue", policy)
+
+    engine = compiled(policy, *networks(red, blue))
+
+    assert acl_rules(engine, red)[0].action_list.simple_action == "deny"
+    assert peers_of(engine, red) == []
+    assert reasons(engine) == ["service_chain_not_supported"]
+
+
+def test_service_rule_without_simple_action_denies_and_is_reported():
+    action = ActionListType(apply_service=("default-domain:demo:fw",))
+    policy = network_policy("p", rule(RED, BLUE, action=action))
+    red = virtual_network("red", policy)
+
+    engine = compiled(policy, *networks(red, virtual_network("blue")))
+
+    assert acl_rules(engine, red)[0].action_list.simple_action == "deny"
+    assert reasons(engine) == ["service_chain_not_supported"]
+
+
+def test_unknown_protocol_denies_and_is_reported():
+    policy = network_policy("p", rule("local", BLUE, protocol="carrier-pigeon"))
+    red = virtual_network("red", policy)
+
+    engine = compiled(policy, *networks(red, virtual_network("blue")))
+
+    assert show(acl_rules(engine, red)[0]) == f"{RED} <> {BLUE} any 0-65535 deny"
+    assert reasons(engine) == ["unknown_protocol"]
+
+
+def test_subnet_address_is_kept_and_closed_in_the_tail():
+    policy = network_policy("p", rule("10.0.0.0/8", "local", protocol="tcp", port=(22, 22)))
+    red = virtual_network("red", policy)
+
+    rules = acl_rules(compiled(policy, *networks(red)), red)
+
+    assert [show(each) for each in rules] == [
+        f"subnet <> {RED} 6 22-22 pass",
+        f"{RED} <> {RED} any 0-65535 pass",
+        f"subnet <> {RED} any 0-65535 deny",
+        "any <> any any 0-65535 pass",
+    ]
+    assert rules[2].match_condition.src_address.subnet.ip_prefix == "10.0.0.0"
+
+
+def test_one_way_rule_closes_the_other_direction():
+    policy = network_policy("p", rule("local", BLUE, protocol="tcp", direction=">"))
+    red = virtual_network("red", policy)
+
+    rules = acl_rules(compiled(policy, *networks(red, virtual_network("blue"))), red)
+
+    assert show(rules[2]) == f"{RED} <> {BLUE} any 0-65535 deny"
+
+
+def test_expansion_beyond_the_bound_denies_everything():
+    many = [rule("local", BLUE, protocol="tcp", port=(n, n)) for n in range(3000)]
+    policy = network_policy("p", *many)
+    red = virtual_network("red", policy)
+
+    engine = compiled(policy, *networks(red, virtual_network("blue")))
+
+    assert show(acl_rules(engine, red)[0]) == "any <> any any 0-65535 deny"
+    assert reasons(engine) == ["too_many_rules"]
+
+
+def test_name_of_a_missing_network_is_reported():
+    policy = network_policy("p", rule("local", text_of(virtual_network("typo"))))
+    red = virtual_network("red", policy)
+
+    assert reasons(compiled(policy, *networks(red))) == ["unknown_network"]
