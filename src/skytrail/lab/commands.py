@@ -1,0 +1,62 @@
+"""Command lines of the daemons a lab runs. Pure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from skytrail.lab.plan import UNDERLAY_IFNAME, Node, Paths, Plan
+
+API = "api"
+COMPILER = "compiler"
+CONTROL_PORT = 5269
+
+
+def agent_name(node: Node) -> str:
+    """The name an agent goes by on the control plane: unique on the machine, so labs coexist."""
+    return node.namespace
+
+
+def api(paths: Paths, port: int) -> list[str]:
+    return _daemon(
+        "api",
+        *("--data", str(paths.store), "--host", "127.0.0.1", "--port", str(port)),
+        *("--socket", str(paths.api_socket)),
+    )
+
+
+def compiler(paths: Paths) -> list[str]:
+    return _daemon(
+        "compiler",
+        *("--api-socket", str(paths.api_socket)),
+        *("--socket", str(paths.introspect_socket(COMPILER))),
+    )
+
+
+def control(paths: Paths, node: Node) -> list[str]:
+    return _daemon(
+        "control",
+        *("--api-socket", str(paths.api_socket), "--name", node.namespace),
+        *("--listen", str(node.address), "--port", str(CONTROL_PORT)),
+        *("--socket", str(paths.introspect_socket(node.name))),
+    )
+
+
+def agent(paths: Paths, plan: Plan, node: Node, extra: Sequence[str] = ()) -> list[str]:
+    controls = [
+        word
+        for controller in plan.controllers
+        for word in ("--control", f"{controller.address}:{CONTROL_PORT}")
+    ]
+    return _daemon(
+        "agent",
+        *("--name", agent_name(node), *controls),
+        *("--underlay", UNDERLAY_IFNAME, "--address", str(node.address)),
+        *("--state", str(paths.agent_state(node.name))),
+        *("--socket", str(paths.introspect_socket(node.name))),
+        *("--plug-socket", str(paths.plug_socket(node.name)), *extra),
+    )
+
+
+def _daemon(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"skytrail.daemons.{name}", *arguments]

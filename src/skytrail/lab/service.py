@@ -1,0 +1,396 @@
+"""A lab as a whole: bring it up, look at it, break it, take it down.
+
+```
+ up:   state file -> underlay namespaces -> api -> compiler, control nodes -> virtual-router objects
+       -> agents -> provisioning program -> workloads and guests -> leases
+ down: processes (recorded, then any left in our namespaces) -> guests' taps, namespaces -> eBPF pins
+       -> folder
+```
+
+Every step of ``down`` works on whatever is left, so it can follow a ``kill -9`` of anything, the
+lab's own program included, and may be repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+
+from skytrail.client import ApiClient, ApiError
+from skytrail.lab import commands, state
+from skytrail.lab import ports as port_objects
+from skytrail.lab import topology as topology_file
+from skytrail.lab.io import guest, netns, plug, processes, underlay, workload
+from skytrail.lab.io.processes import ProcessTable, Specification
+from skytrail.lab.plan import Node, Paths, Plan, tap_ifname
+from skytrail.lab.ports import Port
+from skytrail.lab.state import LabError, LabState
+from skytrail.lab.topology import Guest, Topology, Workload
+from skytrail.net import Mac
+
+API_PORT_DEFAULT = 8082
+READY_TIMEOUT_S = 60.0
+LEASE_TIMEOUT_S = 60.0
+BPF_DIRECTORY = Path("/run/skytrail/bpf")
+
+Progress = Callable[[str], AbstractContextManager[object]]
+"""Called with a sentence at the start of each step; the step runs inside the context."""
+
+
+def silent(_: str) -> AbstractContextManager[object]:
+    """Report nothing."""
+    return contextlib.nullcontext()
+
+
+class AttachedPort(msgspec.Struct, frozen=True, kw_only=True):
+    """What was plugged for an endpoint, remembered in its folder."""
+
+    uuid: str
+    vm_uuid: str
+    ifname: str
+    mac: str
+    network: tuple[str, ...]
+    ipv6: bool
+
+
+class Lab:
+    """One lab. Not for use by several threads at once."""
+
+    def __init__(self, lab_state: LabState) -> None:
+        self.state = lab_state
+        self.topology: Topology = lab_state.topology()
+        self.plan: Plan = lab_state.plan()
+        self.paths: Paths = state.paths_of(lab_state.name)
+        self.processes = ProcessTable(self.paths.processes, self.paths.logs)
+
+    @classmethod
+    def load(cls, name: str) -> Lab:
+        """Return a lab that is up; :class:`LabError` otherwise."""
+        return cls(state.read(name))
+
+    @classmethod
+    def create(cls, file: Path, *, name: str | None = None, api_port: int | None = None) -> Lab:
+        """Record a new lab from its topology file; nothing else exists until :meth:`up`."""
+        text = _read(file)
+        topology = topology_file.parse(text, str(file))
+        name = name or topology.name
+        if not topology_file.NAME.fullmatch(name):
+            raise LabError(f"{name!r} is not a lab name: 1-24 of a-z, 0-9 and -")
+        if name in state.names():
+            raise LabError(
+                f"lab {name!r} is already up; take it down first: skytrail lab down {name}"
+            )
+        lab_state = LabState(
+            name=name,
+            source=str(file.resolve()),
+            topology_text=text,
+            api_port=_free_port() if api_port is None else api_port,
+        )
+        lab = cls(lab_state)
+        taken = [namespace for namespace in lab.namespaces() if netns.exists(namespace)]
+        if taken:
+            raise LabError(
+                f"namespaces of that name exist already: {', '.join(taken)}; "
+                "choose another lab name or delete them"
+            )
+        state.write(lab_state)
+        return lab
+
+    @property
+    def name(self) -> str:
+        return self.state.name
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.state.api_port}"
+
+    def namespaces(self) -> list[str]:
+        """Every namespace the topology asks for."""
+        names = [self.plan.router_namespace, *(node.namespace for node in self.plan.nodes)]
+        return names + [self.plan.namespace_of(item.name) for item in self.topology.workloads]
+
+    # Bringing up
+
+    def up(self, progress: Progress = silent) -> None:
+        """Create everything and wait until every endpoint has its address."""
+        with self._locked():
+            with progress("underlay: router, hosts, controllers"):
+                underlay.create(self.plan)
+            with progress("controller: API, compiler, control nodes"):
+                self.start_controller()
+            with progress("vRouter agents"):
+                self.register_hosts()
+                self.start_agents()
+            if self.topology.provision:
+                with progress(f"provisioning: {self.topology.provision}"):
+                    self.provision()
+            if self.topology.endpoints:
+                with progress("workloads and guests: plug, boot, DHCP"):
+                    self.attach(self.topology.endpoints)
+
+    def start_controller(self) -> None:
+        """Start API, compiler and control nodes and wait until all serve."""
+        self._start(commands.API, commands.api(self.paths, self.state.api_port))
+        self.processes.wait_ready(commands.API, READY_TIMEOUT_S)
+        self._start(commands.COMPILER, commands.compiler(self.paths))
+        for node in self.plan.controllers:
+            self._start(node.name, commands.control(self.paths, node), node.namespace)
+        for name in (commands.COMPILER, *(node.name for node in self.plan.controllers)):
+            self.processes.wait_ready(name, READY_TIMEOUT_S)
+
+    def register_hosts(self) -> None:
+        """Create the virtual-router object of every host, as an installer does."""
+        with self.api() as api:
+            for node in self.plan.hosts:
+                try:
+                    api.create(
+                        "virtual-router",
+                        {
+                            "fq_name": ["default-global-system-config", commands.agent_name(node)],
+                            "parent_type": "global-system-config",
+                            "virtual_router_ip_address": str(node.address),
+                        },
+                    )
+                except ApiError as error:
+                    if error.status != 409:
+                        raise
+
+    def start_agents(self) -> None:
+        for node in self.plan.hosts:
+            self._start(node.name, commands.agent(self.paths, self.plan, node), node.namespace)
+        for node in self.plan.hosts:
+            self.processes.wait_ready(node.name, READY_TIMEOUT_S)
+
+    def provision(self) -> None:
+        """Run the topology's program against this lab's API; :class:`LabError` when it fails."""
+        program = Path(self.state.source).parent / str(self.topology.provision)
+        log = self.paths.logs / "provision.log"
+        command = [
+            sys.executable, str(program), "--host", "127.0.0.1", "--port", str(self.state.api_port),
+        ]  # fmt: skip
+        with log.open("wb") as output:
+            finished = subprocess.run(command, stdout=output, stderr=output, check=False)
+        if finished.returncode != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            raise LabError(f"{program} failed (status {finished.returncode}):\n{tail}")
+
+    def attach(self, endpoints: Iterable[Workload | Guest]) -> None:
+        """Create, plug and start endpoints, then wait until each has its address."""
+        endpoints = list(endpoints)
+        known = self.read_ports()
+        for endpoint in endpoints:
+            self.plug(endpoint, port_objects.require(known, endpoint.port))
+        for endpoint in endpoints:
+            self.wait_lease(endpoint)
+
+    def read_ports(self) -> dict[tuple[str, ...], Port]:
+        """Every complete port the API holds."""
+        with self.api() as api:
+            interfaces = api.list("virtual-machine-interface", detail=True)
+            instance_ips = api.list("instance-ip", detail=True)
+        return port_objects.ports(interfaces, instance_ips)
+
+    def plug(self, endpoint: Workload | Guest, port: Port) -> None:
+        """Attach one endpoint and let it boot; returns before it has an address."""
+        folder = self.paths.endpoint(endpoint.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        attached = AttachedPort(
+            uuid=port.uuid,
+            vm_uuid=port.vm_uuid,
+            ifname=tap_ifname(port.uuid),
+            mac=str(port.mac),
+            network=port.network,
+            ipv6=port.has_ipv6,
+        )
+        (folder / "port.json").write_bytes(msgspec.json.encode(attached))
+        if isinstance(endpoint, Guest):
+            place = self.guest_place(endpoint.name)
+            guest.create_tap(place)
+            self._tell_agent(endpoint.host, attached, "tap")
+            guest.boot(place, self.processes)
+        else:
+            attachment = self.attachment(endpoint.name)
+            workload.create(attachment)
+            self._tell_agent(endpoint.host, attached, "veth")
+            workload.start_clients(attachment, self.processes, ipv6=port.has_ipv6)
+
+    def unplug(self, endpoint: Workload | Guest) -> None:
+        """Take one endpoint away again, as a hypervisor does when a machine is deleted."""
+        attached = self.attached(endpoint.name)
+        plug.unplug(self.paths.plug_socket(endpoint.host), attached.uuid)
+        if isinstance(endpoint, Guest):
+            self.processes.stop(self.guest_place(endpoint.name).process, graceful=False)
+            guest.destroy_tap(self.guest_place(endpoint.name))
+        else:
+            workload.stop_clients(endpoint.name, self.processes)
+            workload.destroy(self.attachment(endpoint.name))
+        shutil.rmtree(self.paths.endpoint(endpoint.name), ignore_errors=True)
+
+    def wait_lease(self, endpoint: Workload | Guest) -> None:
+        """Wait until the endpoint's own DHCP client has its addresses."""
+        if isinstance(endpoint, Guest):
+            guest.wait_lease(self.guest_place(endpoint.name), LEASE_TIMEOUT_S)
+            return
+        folder = self.paths.endpoint(endpoint.name)
+        workload.wait_lease(folder, LEASE_TIMEOUT_S)
+        if self.attached(endpoint.name).ipv6:
+            workload.wait_lease6(folder, LEASE_TIMEOUT_S)
+
+    # Looking at it
+
+    def api(self) -> ApiClient:
+        """Return a client of this lab's API; close it after use."""
+        return ApiClient(self.api_url)
+
+    def attached(self, name: str) -> AttachedPort:
+        """What was plugged for an endpoint; :class:`LabError` when nothing was."""
+        path = self.paths.endpoint(name) / "port.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=AttachedPort)
+        except FileNotFoundError as error:
+            raise LabError(f"{name} is not plugged in lab {self.name}") from error
+
+    def attachment(self, name: str) -> workload.Attachment:
+        """Where a workload sits."""
+        attached = self.attached(name)
+        return workload.Attachment(
+            name=name,
+            namespace=self.plan.namespace_of(name),
+            folder=self.paths.endpoint(name),
+            host_namespace=self._host_of(name).namespace,
+            host_ifname=attached.ifname,
+            mac=Mac.parse(attached.mac),
+        )
+
+    def guest_place(self, name: str) -> guest.GuestPlace:
+        """Where a guest runs."""
+        attached = self.attached(name)
+        endpoint = self.topology.endpoint(name)
+        return guest.GuestPlace(
+            name=name,
+            host_namespace=self._host_of(name).namespace,
+            ifname=attached.ifname,
+            mac=Mac.parse(attached.mac),
+            memory_mib=endpoint.memory_mib if isinstance(endpoint, Guest) else 0,
+            console=self.paths.console_socket(name),
+        )
+
+    def command_in(self, name: str, command: Sequence[str]) -> list[str]:
+        """Return the command line that runs ``command`` in a workload, host, or controller."""
+        if name in {item.name for item in self.topology.workloads}:
+            folder = self.paths.endpoint(name)
+            return workload.inside(name, self.plan.namespace_of(name), folder, command)
+        if name == "underlay":
+            return netns.inside(self.plan.router_namespace, command)
+        return netns.inside(self.plan.node(name).namespace, command)
+
+    # Breaking and repairing it
+
+    def kill(self, process: str) -> None:
+        """End a daemon as a crash would (SIGKILL); :class:`LabError` when it does not run."""
+        if not self.processes.signal(process, signal.SIGKILL):
+            raise LabError(f"{process} does not run in lab {self.name}")
+        self.processes.stop(process, graceful=False)
+
+    def restart(self, process: str) -> None:
+        """Start a recorded process again, ending it first if it runs, and wait until it serves."""
+        specification = self.processes.specification(process)
+        self.processes.stop(process)
+        self.processes.start(specification)
+        self.processes.wait_ready(process, READY_TIMEOUT_S)
+
+    # Taking down
+
+    def down(self, progress: Progress = silent) -> None:
+        """Remove everything that belongs to the lab, whatever state it is in."""
+        with self._locked():
+            with progress("stopping processes"):
+                self._end_processes()
+            with progress("removing namespaces, pins and files"):
+                for item in self.topology.workloads:
+                    netns.delete(self.plan.namespace_of(item.name))
+                underlay.delete(self.plan)
+                for node in self.plan.hosts:
+                    _remove_pins(BPF_DIRECTORY / commands.agent_name(node))
+        shutil.rmtree(self.paths.root, ignore_errors=True)
+
+    def _end_processes(self) -> None:
+        running = [(name, self.processes.identity(name)) for name in self.processes.names()]
+        for name, _ in running:
+            self.processes.signal(name, signal.SIGTERM)
+        for name, identity in running:
+            if identity is not None:
+                processes.end(identity, graceful_s=3.0)
+            self.processes.stop(name, graceful=False)
+        # Whatever else runs inside our namespaces was started there by somebody's exec.
+        for namespace in filter(netns.exists, self.namespaces()):
+            for pid in netns.processes(namespace):
+                identity = processes.identify(pid)
+                if identity is not None and pid != os.getpid():
+                    processes.end(identity, graceful_s=0.5)
+
+    def _start(self, name: str, command: Sequence[str], namespace: str | None = None) -> None:
+        line = netns.inside(namespace, command) if namespace else command
+        specification = Specification(
+            name=name, command=tuple(line), ready="skytrail-", environment={"PYTHONUNBUFFERED": "1"}
+        )
+        self.processes.start(specification)
+
+    def _tell_agent(self, host: str, attached: AttachedPort, kind: str) -> None:
+        port = plug.PluggedPort(
+            vmi_uuid=attached.uuid, vm_uuid=attached.vm_uuid, ifname=attached.ifname, kind=kind
+        )
+        plug.plug(self.paths.plug_socket(host), port)
+
+    def _host_of(self, endpoint: str) -> Node:
+        return self.plan.node(self.topology.endpoint(endpoint).host)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Generator[None]:
+        """Keep two programs from working on the same lab; :class:`LabError` when one does."""
+        lock = state.directory() / f".{self.name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LabError(f"another program is working on lab {self.name!r}") from error
+            yield
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise LabError(f"cannot read topology {file}: {error.strerror}") from error
+
+
+def _free_port() -> int:
+    """Return 8082 when nobody listens there, else a port the system picks."""
+    for port in (API_PORT_DEFAULT, 0):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise LabError("no free TCP port on the loopback address")
+
+
+def _remove_pins(folder: Path) -> None:
+    """Unpin everything of one agent; programs and maps go when nothing holds them any more."""
+    for directory, _, files in os.walk(folder, topdown=False):
+        for file in files:
+            Path(directory, file).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            Path(directory).rmdir()

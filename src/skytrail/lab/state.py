@@ -1,0 +1,75 @@
+"""What a lab remembers of itself in ``/run/skytrail/lab/<name>/lab.json``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from skytrail.lab import topology as topology_file
+from skytrail.lab.plan import Paths, Plan, plan
+from skytrail.lab.topology import Topology
+
+LABS_DIRECTORY = Path("/run/skytrail/lab")
+
+
+class LabError(Exception):
+    """The lab cannot do what was asked; the text says what to do."""
+
+
+class LabState(msgspec.Struct, frozen=True, kw_only=True):
+    """Written before anything is created, so that whatever exists can always be found again."""
+
+    name: str
+    source: str
+    """Path of the topology file it was made from."""
+    topology_text: str
+    api_port: int
+
+    def topology(self) -> Topology:
+        return topology_file.parse(self.topology_text, self.source)
+
+    def plan(self) -> Plan:
+        return plan(self.topology(), self.name)
+
+
+def directory() -> Path:
+    """Where labs live; ``$SKYTRAIL_LAB_ROOT`` moves it."""
+    return Path(os.environ.get("SKYTRAIL_LAB_ROOT") or LABS_DIRECTORY)
+
+
+def paths_of(name: str) -> Paths:
+    return Paths(directory() / name)
+
+
+def names() -> list[str]:
+    """Labs that exist, sorted."""
+    root = directory()
+    return sorted(path.parent.name for path in root.glob("*/lab.json")) if root.exists() else []
+
+
+def read(name: str) -> LabState:
+    """Return a lab's state; :class:`LabError` when there is none."""
+    try:
+        return msgspec.json.decode(paths_of(name).state.read_bytes(), type=LabState)
+    except FileNotFoundError as error:
+        known = ", ".join(names()) or "none"
+        raise LabError(f"no lab {name!r} is up; labs that are: {known}") from error
+
+
+def write(state: LabState) -> Paths:
+    paths = paths_of(state.name)
+    paths.root.mkdir(parents=True, exist_ok=True)
+    temporary = paths.state.with_suffix(".new")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
+    temporary.rename(paths.state)
+    return paths
+
+
+def only_name() -> str:
+    """Return the name of the one lab that is up; :class:`LabError` unless there is exactly one."""
+    known = names()
+    if len(known) == 1:
+        return known[0]
+    raise LabError(f"name the lab by --lab: {', '.join(known)} are up" if known else "no lab is up")
