@@ -1,12 +1,12 @@
 """The meta-schema of the data model: which keys a schema file may hold, and a strict loader.
 
-An unknown key, a wrong value type, a duplicate name or a dangling type name is a `SchemaError`
-that names the file and the entry.
+An unknown key, a wrong value type, a duplicate name, a dangling type name or a missing
+description is a `SchemaError` that names the file and the entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -16,6 +16,8 @@ import yaml
 from skytrail.model.catalog_types import Form, Kind, Origin, Presence, Scalar
 
 SCHEMA_DIRECTORY = Path(__file__).parent / "schema"
+# A shorter text cannot say what the thing does.
+DESCRIPTION_LENGTH_MIN = 15
 PRIMITIVES: Mapping[str, str] = {
     "string": "string",
     "integer": "integer",
@@ -33,7 +35,7 @@ class SchemaError(ValueError):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every entry may say about itself: meaning, origin document, life cycle."""
+    """What every entry says about itself: meaning, origin document (RFC), life cycle."""
 
     description: str = ""
     source: str = ""
@@ -75,7 +77,7 @@ class ReferenceEntry(Entry, frozen=True, kw_only=True):
     operations: str = "CRUD"
 
 
-class ParentEntry(Entry, frozen=True, kw_only=True):
+class ParentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An allowed parent; `implicit` when the root is the parent only for want of another."""
 
     weak: bool = False
@@ -126,6 +128,11 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     simple_types: dict[str, tuple[str, SimpleTypeEntry]]
 
 
+class _CarriedByAll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    references: dict[str, object] = {}
+    properties: dict[str, object] = {}
+
+
 class _ObjectShape(Entry, frozen=True, kw_only=True):
     short: list[str] = []
     origin: Origin = "user"
@@ -138,10 +145,9 @@ class _TypeShape(Entry, frozen=True, kw_only=True):
     fields: dict[str, object]
 
 
-class _FileShape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _FileShape(Entry, frozen=True, kw_only=True):
     family: str
     title: str
-    description: str = ""
     every_object: object = None
     objects: dict[str, object] = {}
     types: dict[str, object] = {}
@@ -181,7 +187,7 @@ def _with_file(schema: Schema, path: Path) -> Schema:
         _refuse_duplicate(name, schema.simple_types, where)
         schema.simple_types[name] = (shape.family, _entry(raw, SimpleTypeEntry, where))
     if shape.every_object is not None:
-        every = _object(shape.every_object, shape.family, f"{path.name}: every_object")
+        every = _carried_by_all(shape.every_object, shape.family, f"{path.name}: every_object")
         return msgspec.structs.replace(schema, every_object=every)
     return schema
 
@@ -195,6 +201,16 @@ def _object(raw: object, family: str, where: str) -> ObjectEntry:
         description=shape.description,
         source=shape.source,
         parents=_entries(shape.parents, ParentEntry, f"{where}.parents"),
+        references=_entries(shape.references, ReferenceEntry, f"{where}.references"),
+        properties=_entries(shape.properties, PropertyEntry, f"{where}.properties"),
+    )
+
+
+def _carried_by_all(raw: object, family: str, where: str) -> ObjectEntry:
+    shape = _entry(raw, _CarriedByAll, where)
+    return ObjectEntry(
+        family=family,
+        parents={},
         references=_entries(shape.references, ReferenceEntry, f"{where}.references"),
         properties=_entries(shape.properties, PropertyEntry, f"{where}.properties"),
     )
@@ -216,9 +232,12 @@ def _entries(raw: Mapping[str, object], kind: type[EntryT], where: str) -> dict[
 
 def _entry(raw: object, kind: type[EntryT], where: str) -> EntryT:
     try:
-        return msgspec.convert({} if raw is None else raw, kind)
+        entry = msgspec.convert({} if raw is None else raw, kind)
     except msgspec.ValidationError as error:
         raise SchemaError(f"{where}: {error}") from error
+    if isinstance(entry, Entry) and len(entry.description) < DESCRIPTION_LENGTH_MIN:
+        raise SchemaError(f"{where}: needs a description that says what it does")
+    return entry
 
 
 def _refuse_duplicate(name: str, seen: Mapping[str, object], where: str) -> None:
@@ -273,12 +292,14 @@ def _require(name: str, known: Mapping[str, object] | set[str], where: str) -> N
 class _StrictLoader(yaml.CSafeLoader):
     """The safe YAML loader, except that a repeated key is an error instead of an overwrite."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Hashable, object]:
         keys = [cast("str", key.value) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 raise SchemaError(f"key {key!r} is given twice in line {node.start_mark.line + 1}")
-        return cast("dict[object, object]", super().construct_mapping(node, deep))
+        return cast("dict[Hashable, object]", super().construct_mapping(node, deep))
 
 
 def _read_yaml(path: Path) -> object:

@@ -8,6 +8,7 @@ from pathlib import Path
 from skytrail.model.generate.build import build_catalog
 from skytrail.model.generate.catalog_code import catalog_modules
 from skytrail.model.generate.names import names_module
+from skytrail.model.generate.reference_docs import reference_pages
 from skytrail.model.generate.structs import objects_module, types_module
 from skytrail.model.meta import load_schema
 
@@ -27,7 +28,11 @@ def generated_files(schema_directory: Path) -> dict[str, str]:
         "names": names_module(catalog),
         **catalog_modules(catalog),
     }
-    return {f"{CODE}/{name}.py": text for name, text in modules.items()}
+    pages = reference_pages(catalog)
+    return {
+        **{f"{CODE}/{name}.py": text for name, text in modules.items()},
+        **{f"{REFERENCE}/{name}": text for name, text in pages.items()},
+    }
 
 
 def stale_files(files: Mapping[str, str], root: Path) -> list[str]:
