@@ -11,6 +11,7 @@ from typing import cast
 import msgspec
 
 from skytrail.model.base import Compound, Reference
+from skytrail.model.catalog import CATALOG
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import OBJECT_CLASSES
 
@@ -32,8 +33,9 @@ class ModelError(ValueError):
 def decode_object(type_name: str, wire: Mapping[str, object] | bytes) -> ConfigObject:
     """The typed object of a wire mapping or its JSON; raises `ModelError`.
 
-    Nulls and empty lists count as absent at every depth, unknown keys are ignored, and scalars given as text
-    ("24", "true") are accepted, as clients of the compatible API send all three.
+    Nulls and empty lists count as absent at every depth, unknown keys are ignored, and numbers
+    given as text ("24") are accepted, as clients of the compatible API send all of these.
+    Whatever `validate` finds nothing wrong with can be decoded.
     """
     object_class = OBJECT_CLASSES.get(type_name)
     if object_class is None:
@@ -44,7 +46,7 @@ def decode_object(type_name: str, wire: Mapping[str, object] | bytes) -> ConfigO
             return msgspec.convert(mapping, object_class, strict=False)
         except msgspec.ValidationError:
             # Stored objects rarely hold nulls in the place of lists, so pruning comes second.
-            return msgspec.convert(prune(mapping), object_class, strict=False)
+            return msgspec.convert(_tidied(mapping, type_name), object_class, strict=False)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ModelError(f"{type_name}: {error}") from error
 
@@ -56,7 +58,7 @@ def encode_object(config_object: ConfigObject) -> dict[str, object]:
 
 
 def prune(value: object) -> object:
-    """A copy without nulls and without empty lists in mappings, at every depth.
+    """A copy without nulls and without empty lists in other values, at every depth.
 
     Both mean "not given" to clients of the compatible API, whatever the field's type.
     """
@@ -65,8 +67,23 @@ def prune(value: object) -> object:
         return {key: prune(item) for key, item in mapping.items() if not _is_absent(item)}
     if isinstance(value, list | tuple):
         items = cast("list[object]", value)
-        return [prune(item) for item in items if item is not None]
+        return [prune(item) for item in items if not _is_absent(item)]
     return value
+
+
+def _tidied(value: object, type_name: str) -> object:
+    """The pruned mapping, without attributes on references that have none in the model."""
+    pruned = prune(value)
+    if not isinstance(pruned, dict):
+        return pruned
+    mapping = cast("dict[str, object]", pruned)
+    for field in CATALOG.objects[type_name].references.values():
+        items = mapping.get(field.name)
+        if not field.attr_type and isinstance(items, list):
+            for item in cast("list[object]", items):
+                if isinstance(item, dict):
+                    cast("dict[str, object]", item).pop("attr", None)
+    return mapping
 
 
 def _is_absent(value: object) -> bool:

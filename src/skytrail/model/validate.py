@@ -17,6 +17,9 @@ from skytrail.model.catalog import CATALOG, Field, ObjectType, Property
 
 _SHOWN_LENGTH_MAX = 500
 _ENVELOPE = frozenset({"uuid", "fq_name", "parent_type", "parent_uuid", "name"})
+# What any integer without a range of its own may be: the numbers JSON readers agree on.
+_INTEGER_MIN = -(2**63)
+_INTEGER_MAX = 2**64 - 1
 # Written by the server into what clients read, and sent back by clients that edit and return it.
 _SERVER_WRITTEN = frozenset({"href", "parent_href"})
 # Patterns are advisory except for these types, where clients depend on the refusal.
@@ -202,8 +205,9 @@ def _integer_fault(field: Field, value: object) -> str:
     number = _integer(value)
     if number is None:
         return f"integer value expected instead of {_shown(value)}"
-    low, high = field.minimum, field.maximum
-    if low is not None and high is not None and not low <= number <= high:
+    low = _INTEGER_MIN if field.minimum is None else field.minimum
+    high = _INTEGER_MAX if field.maximum is None else field.maximum
+    if not low <= number <= high:
         return f"value must be between {low} and {high}"
     return ""
 
