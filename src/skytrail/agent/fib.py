@@ -1,0 +1,172 @@
+"""Routes learnt from control nodes, merged: several sources, stale marks, one answer per key.
+
+A source's routes survive the loss of its session as stale ones (headless operation). They count
+only while no live source offers the key, and are swept when the source, or another live one that
+has told everything, does not repeat them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from skytrail.wire.xmpp import Family, ItemsEvent, NextHop, Route, RouteKey
+
+InstanceFamily = tuple[str, Family]
+
+
+@dataclass(slots=True)
+class _Entry:
+    route: Route
+    stale: bool = False
+
+
+@dataclass(slots=True)
+class _Source:
+    live: bool = False
+    end_of_rib: bool = False
+    tables: dict[InstanceFamily, dict[RouteKey, _Entry]] = field(
+        default_factory=dict[InstanceFamily, dict[RouteKey, _Entry]]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LearntRoute:
+    """The winner of one key."""
+
+    key: RouteKey
+    next_hops: tuple[NextHop, ...]
+    """Every equally good next hop, ordered, without repetition."""
+    security_groups: tuple[int, ...]
+    local_preference: int
+    sequence_number: int
+    sources: tuple[str, ...]
+    stale: bool
+
+
+class LearntRoutes:
+    """Adj-RIB-In of an agent. ``version`` changes with every change of content."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._sources: dict[str, _Source] = {}
+
+    def session_up(self, name: str) -> None:
+        """The source will now repeat everything; what it offered before is stale."""
+        source = self._sources.setdefault(name, _Source())
+        source.live, source.end_of_rib = True, False
+        self._mark_stale(source)
+
+    def session_down(self, name: str) -> None:
+        source = self._sources.setdefault(name, _Source())
+        source.live = source.end_of_rib = False
+        self._mark_stale(source)
+
+    def end_of_rib(self, name: str) -> None:
+        self._sources.setdefault(name, _Source()).end_of_rib = True
+
+    def in_sync(self) -> bool:
+        """True when a live source has told everything it knew."""
+        return any(source.live and source.end_of_rib for source in self._sources.values())
+
+    def apply(self, name: str, event: ItemsEvent) -> None:
+        """Take over an event of a source."""
+        source = self._sources.setdefault(name, _Source())
+        slot = (event.instance, event.family)
+        table = source.tables.setdefault(slot, {})
+        for route in event.routes:
+            entry = table.get(route.key)
+            if entry is None or entry.stale or entry.route != route:
+                table[route.key] = _Entry(route)
+                self.version += 1
+        for key in event.retracts:
+            if table.pop(key, None) is not None:
+                self.version += 1
+        if not table:
+            del source.tables[slot]
+
+    def sweep_stale(self) -> int:
+        """Delete every stale route; for the caller to do when a live source is in sync."""
+        count = 0
+        for source in self._sources.values():
+            for slot in list(source.tables):
+                table = source.tables[slot]
+                stale = [key for key, entry in table.items() if entry.stale]
+                for key in stale:
+                    del table[key]
+                count += len(stale)
+                if not table:
+                    del source.tables[slot]
+        self.version += bool(count)
+        return count
+
+    def forget_instance(self, instance: str) -> None:
+        """Drop the tables of an instance this agent is no longer subscribed to."""
+        for source in self._sources.values():
+            for slot in [slot for slot in source.tables if slot[0] == instance]:
+                del source.tables[slot]
+                self.version += 1
+
+    def instances(self) -> set[str]:
+        return {slot[0] for source in self._sources.values() for slot in source.tables}
+
+    def best(self, instance: str, family: Family) -> Iterator[LearntRoute]:
+        """Yield the winner of every key of a table, in no particular order."""
+        tables = [
+            (name, table)
+            for name, source in sorted(self._sources.items())
+            if (table := source.tables.get((instance, family)))
+        ]
+        keys: dict[RouteKey, None] = {}
+        for _, table in tables:
+            keys.update(dict.fromkeys(table))
+        for key in keys:
+            yield _winner(key, [(name, table[key]) for name, table in tables if key in table])
+
+    def statistics(self) -> Iterable[Mapping[str, object]]:
+        for name, source in sorted(self._sources.items()):
+            entries = [entry for table in source.tables.values() for entry in table.values()]
+            yield {
+                "source": name,
+                "live": source.live,
+                "end_of_rib": source.end_of_rib,
+                "routes": len(entries),
+                "stale": sum(entry.stale for entry in entries),
+            }
+
+    def _mark_stale(self, source: _Source) -> None:
+        for table in source.tables.values():
+            for entry in table.values():
+                entry.stale = True
+                self.version += 1
+
+
+def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
+    fresh = [offer for offer in offers if not offer[1].stale]
+    candidates = fresh or offers
+
+    def rank(offer: tuple[str, _Entry]) -> tuple[int, int]:
+        attributes = offer[1].route.attributes
+        return attributes.local_preference, attributes.sequence_number
+
+    top = max(rank(offer) for offer in candidates)
+    best = [offer for offer in candidates if rank(offer) == top]
+    next_hops: dict[NextHop, None] = {}
+    groups: set[int] = set()
+    for _, entry in best:
+        next_hops.update(dict.fromkeys(entry.route.next_hops))
+        groups.update(entry.route.attributes.security_groups)
+    return LearntRoute(
+        key=key,
+        next_hops=tuple(sorted(next_hops, key=_next_hop_order)),
+        security_groups=tuple(sorted(groups)),
+        local_preference=top[0],
+        sequence_number=top[1],
+        sources=tuple(name for name, _ in best),
+        stale=not fresh,
+    )
+
+
+def _next_hop_order(next_hop: NextHop) -> tuple[int, int, int, int, str]:
+    address = next_hop.address
+    return address.version, int(address), next_hop.label, next_hop.vni, next_hop.virtual_network

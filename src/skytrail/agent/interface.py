@@ -1,0 +1,106 @@
+"""Plugged interfaces: a workload's tap or veth joined with its port's configuration.
+
+Plugged but without usable configuration = quarantined: the interface has a row in no VRF, with
+anti-spoofing on and no source allowed, so that only the requests a workload starts with (DHCP,
+router solicitation) reach the agent and nothing is forwarded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network, ip_network
+
+from skytrail.agent.tables import InterfaceKind, SourceRow, VifId
+from skytrail.agent.view import Port, View
+from skytrail.net import Mac
+
+LINK_LOCAL = IPv6Network("fe80::/10")
+TUNNEL_OVERHEAD_BYTES = 50
+MTU_BYTES_MIN = 576
+_UNKNOWN_MAC = Mac(bytes(6))
+
+
+@dataclass(frozen=True, slots=True)
+class PluggedPort:
+    """What was plugged, with the link it names when that exists."""
+
+    vmi_uuid: str
+    vm_uuid: str
+    ifname: str
+    kind: InterfaceKind
+    ifindex: int = 0
+    """0 = the link does not exist (any more)."""
+    link_mtu_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePort:
+    """A plugged port that forwards."""
+
+    plugged: PluggedPort
+    port: Port
+    mtu_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class InactivePort:
+    """A plugged port that does not; ``reason`` says what is missing."""
+
+    plugged: PluggedPort
+    reason: str
+
+
+PortState = ActivePort | InactivePort
+
+
+def resolve_port(plugged: PluggedPort, view: View, *, underlay_mtu_bytes: int) -> PortState:
+    """Join a plugged interface with its configuration."""
+    port = view.ports.get(plugged.vmi_uuid)
+    if port is None:
+        reason = view.problems.get(plugged.vmi_uuid, "configuration has not arrived")
+        return InactivePort(plugged, reason)
+    if not plugged.ifindex:
+        return InactivePort(plugged, f"link {plugged.ifname} does not exist")
+    if not port.addresses:
+        return InactivePort(plugged, "no instance-ip has arrived")
+    return ActivePort(plugged, port, workload_mtu(port, underlay_mtu_bytes))
+
+
+def workload_mtu(port: Port, underlay_mtu_bytes: int) -> int:
+    """What fits into the largest tunnel header, capped by the network's own setting."""
+    fits = max(MTU_BYTES_MIN, underlay_mtu_bytes - TUNNEL_OVERHEAD_BYTES)
+    wanted = port.network.mtu_bytes
+    return min(fits, max(MTU_BYTES_MIN, wanted)) if wanted else fits
+
+
+def expected_mac(vmi_uuid: str) -> Mac:
+    """The MAC the API gives a port that names none; a quarantined interface is held to it."""
+    digits = vmi_uuid.replace("-", "")[:10]
+    try:
+        return Mac(b"\x02" + bytes.fromhex(digits))
+    except ValueError:
+        return _UNKNOWN_MAC
+
+
+def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:
+    """Everything the workload may send from; empty when port security is off."""
+    port = active.port
+    if not port.port_security:
+        return []
+    rows = {
+        prefix: SourceRow(vif_id, prefix, port.mac)
+        for prefix in (ip_network(address) for address in port.addresses)
+    }
+    if any(address.version == 6 for address in port.addresses):
+        own = ip_network(link_local(port.mac))
+        rows[own] = SourceRow(vif_id, own, port.mac)
+    for pair in port.address_pairs:
+        rows[pair.prefix] = SourceRow(vif_id, pair.prefix, pair.mac or port.mac)
+    return list(rows.values())
+
+
+def link_local(mac: Mac) -> IPv6Address:
+    """The modified EUI-64 link-local address (RFC 4291 appendix A)."""
+    packed = mac.packed
+    identifier = bytes((packed[0] ^ 2,)) + packed[1:3] + b"\xff\xfe" + packed[3:]
+    return IPv6Address(LINK_LOCAL.network_address.packed[:8] + identifier)

@@ -1,0 +1,125 @@
+"""Next hops of one recompute: asked for by meaning, numbered by a stable name, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from skytrail.agent.label import NumberSpace
+from skytrail.agent.tables import (
+    Encapsulation,
+    NextHopId,
+    NextHopKind,
+    NextHopRow,
+    VifId,
+    VrfId,
+)
+from skytrail.net import Mac
+
+ECMP_MEMBERS_COUNT_MAX = 16
+NO_NEXT_HOP = NextHopId(0)
+
+
+@dataclass(frozen=True, slots=True)
+class UnderlayPath:
+    """How the underlay reaches an address; ``destination_mac`` None while unresolved."""
+
+    out_ifindex: int
+    source_mac: Mac
+    destination_mac: Mac | None
+
+
+@dataclass(frozen=True, slots=True)
+class Underlay:
+    """The host's place in the underlay."""
+
+    ifname: str
+    ifindex: int
+    address: IPv4Address
+    mac: Mac
+    mtu_bytes: int
+    paths: Mapping[IPv4Address, UnderlayPath] = field(
+        default_factory=dict[IPv4Address, UnderlayPath]
+    )
+
+
+class NextHopTable:
+    """Collects the rows that routes, labels and VNIs refer to."""
+
+    def __init__(self, numbers: NumberSpace, underlay: Underlay) -> None:
+        self._numbers = numbers
+        self._underlay = underlay
+        self._rows: dict[NextHopId, NextHopRow] = {}
+        self._ids: dict[str, NextHopId] = {}
+        self._remotes: set[IPv4Address] = set()
+
+    def rows(self) -> Iterable[NextHopRow]:
+        return self._rows.values()
+
+    def remotes(self) -> frozenset[IPv4Address]:
+        """Tunnel end points in use: the underlay must be resolved for them."""
+        return frozenset(self._remotes)
+
+    def interface(self, port_uuid: str, vif_id: VifId, *, layer2: bool) -> NextHopId:
+        """Deliver to a local port."""
+        name = f"interface:{'l2' if layer2 else 'l3'}:{port_uuid}"
+        known = self._ids.get(name)
+        if known is not None:
+            return known
+        return self._add(
+            name, NextHopRow(self._id(name), NextHopKind.INTERFACE, vif_id=vif_id, layer2=layer2)
+        )
+
+    def receive(self) -> NextHopId:
+        return self._simple("receive", NextHopKind.RECEIVE)
+
+    def discard(self) -> NextHopId:
+        return self._simple("discard", NextHopKind.DISCARD)
+
+    def bridge(self, vrf: str, vrf_id: VrfId) -> NextHopId:
+        """Look the inner destination MAC up in a VRF."""
+        name = f"bridge:{vrf}"
+        return self._add(name, NextHopRow(self._id(name), NextHopKind.BRIDGE, vrf_id=vrf_id))
+
+    def tunnel(
+        self, remote: IPv4Address, encapsulation: Encapsulation, *, layer2: bool
+    ) -> NextHopId:
+        """Encapsulate towards ``remote``."""
+        whole_frame = layer2 or encapsulation is Encapsulation.VXLAN
+        name = f"tunnel:{encapsulation.name}:{'l2' if whole_frame else 'l3'}:{remote}"
+        known = self._ids.get(name)
+        if known is not None:
+            return known
+        self._remotes.add(remote)
+        path = self._underlay.paths.get(remote)
+        row = NextHopRow(
+            self._id(name),
+            NextHopKind.TUNNEL,
+            layer2=whole_frame,
+            encapsulation=encapsulation,
+            local=self._underlay.address,
+            remote=remote,
+            out_ifindex=path.out_ifindex if path else self._underlay.ifindex,
+            out_source_mac=path.source_mac if path else self._underlay.mac,
+            out_destination_mac=path.destination_mac if path else None,
+        )
+        return self._add(name, row)
+
+    def ecmp(self, members: Iterable[tuple[NextHopId, int]]) -> NextHopId:
+        """Share over (next hop, label) pairs; beyond 16 the highest are left out."""
+        chosen = tuple(sorted(set(members))[:ECMP_MEMBERS_COUNT_MAX])
+        name = "ecmp:" + ",".join(f"{nexthop}/{label}" for nexthop, label in chosen)
+        row = NextHopRow(self._id(name), NextHopKind.ECMP, members=chosen)
+        return self._add(name, row)
+
+    def _simple(self, name: str, kind: NextHopKind) -> NextHopId:
+        return self._add(name, NextHopRow(self._id(name), kind))
+
+    def _id(self, name: str) -> NextHopId:
+        return NextHopId(self._numbers.number(name))
+
+    def _add(self, name: str, row: NextHopRow) -> NextHopId:
+        self._ids[name] = row.nexthop_id
+        self._rows[row.nexthop_id] = row
+        return row.nexthop_id

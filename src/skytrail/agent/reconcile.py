@@ -1,0 +1,174 @@
+"""Desired rows to installed rows: a diff, in an order that never leaves a dangling reference.
+
+What was read from the kernel or written by us is believed until ``resync`` reads it again.
+After a refused write nothing is believed and the next run reads everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skytrail.agent.plugin import Datapath
+from skytrail.agent.tables import (
+    ROW_TYPES,
+    BridgeRow,
+    InetRouteRow,
+    InterfaceRow,
+    NextHopRow,
+    PolicyIdentityRow,
+    Row,
+    SourceRow,
+)
+
+_MOVES_FLOWS = (InterfaceRow, InetRouteRow, BridgeRow, PolicyIdentityRow, SourceRow)
+"""A change in these may change what a live flow should do. Policy rows are left out: a changed
+policy has a new number, which changes an InterfaceRow."""
+TableRows = Mapping[type[Row], Mapping[object, Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to write. ``held`` counts deletes put off until the desired state is complete."""
+
+    puts: tuple[Row, ...] = ()
+    deletes: tuple[Row, ...] = ()
+    held: int = 0
+
+    @property
+    def moves_flows(self) -> bool:
+        return any(isinstance(row, _MOVES_FLOWS) for row in (*self.puts, *self.deletes)) or any(
+            isinstance(row, NextHopRow) for row in self.puts
+        )
+
+
+def plan(desired: TableRows, actual: TableRows, *, complete: bool) -> Plan:
+    """Return the difference: puts in table order, deletes in reverse order.
+
+    Until the desired state is ``complete`` (after a restart) nothing is deleted, and an
+    interface that forwards is not put into quarantine: its configuration may still be coming.
+    """
+    puts: list[Row] = []
+    held = 0
+    deletes: list[Row] = []
+    for kind in ROW_TYPES:
+        wanted, present = desired.get(kind, {}), actual.get(kind, {})
+        for key, row in wanted.items():
+            if present.get(key) != row:
+                if not complete and _demotes(row, present.get(key)):
+                    held += 1
+                    continue
+                puts.append(row)
+    for kind in reversed(ROW_TYPES):
+        wanted, present = desired.get(kind, {}), actual.get(kind, {})
+        gone = [row for key, row in present.items() if key not in wanted]
+        if complete:
+            deletes += gone
+        else:
+            held += len(gone)
+    return Plan(tuple(puts), tuple(deletes), held)
+
+
+def _demotes(row: Row, present: Row | None) -> bool:
+    return (
+        isinstance(row, InterfaceRow)
+        and isinstance(present, InterfaceRow)
+        and not row.vrf_id
+        and bool(present.vrf_id)
+        and row.vif_id == present.vif_id
+    )
+
+
+@dataclass(slots=True)
+class ReconcileStatistics:
+    runs: int = 0
+    puts: int = 0
+    deletes: int = 0
+    held: int = 0
+    failures: int = 0
+    drift: int = 0
+    """Rows that differed from what we believed when we read them again."""
+    last_error: str = ""
+
+
+class Reconciler:
+    """Owns what is believed to be installed. Called from one thread at a time."""
+
+    def __init__(self, datapath: Datapath) -> None:
+        self._datapath = datapath
+        self._actual: dict[type[Row], dict[object, Row]] | None = None
+        self._attached: set[int] = set()
+        self.statistics = ReconcileStatistics()
+
+    def adopt(self) -> dict[type[Row], dict[object, Row]]:
+        """Read every table; raises ``OSError``."""
+        actual: dict[type[Row], dict[object, Row]] = {
+            kind: {row.key: row for row in self._datapath.dump(kind)} for kind in ROW_TYPES
+        }
+        self._actual = actual
+        return actual
+
+    def run(self, desired: TableRows, *, complete: bool) -> Plan:
+        """Bring the datapath to the desired state; raises ``OSError`` when it refuses."""
+        self.statistics.runs += 1
+        try:
+            actual = self._actual if self._actual is not None else self.adopt()
+            todo = plan(desired, actual, complete=complete)
+            if todo.puts or todo.deletes:
+                self._datapath.apply(todo.puts, todo.deletes)
+            self._attach(desired)
+            if todo.moves_flows:
+                self._datapath.invalidate_flows()
+        except OSError as error:
+            self._actual = None
+            self.statistics.failures += 1
+            self.statistics.last_error = str(error)
+            raise
+        for row in todo.deletes:
+            actual[type(row)].pop(row.key, None)
+        for row in todo.puts:
+            actual[type(row)][row.key] = row
+        self.statistics.puts += len(todo.puts)
+        self.statistics.deletes += len(todo.deletes)
+        self.statistics.held = todo.held
+        return todo
+
+    def resync(self, desired: TableRows, *, complete: bool) -> int:
+        """Read everything again and repair; return how many rows had drifted."""
+        believed = self._actual
+        actual = self.adopt()
+        drift = 0
+        if believed is not None:
+            drift = sum(_differences(believed[kind], actual[kind]) for kind in ROW_TYPES)
+        self.statistics.drift += drift
+        self.run(desired, complete=complete)
+        return drift
+
+    def detach(self, ifindex: int) -> None:
+        """Take the program off an unplugged interface; a link that is gone is no error."""
+        self._attached.discard(ifindex)
+        try:
+            self._datapath.detach(ifindex)
+        except OSError as error:
+            self.statistics.last_error = str(error)
+
+    def _attach(self, desired: TableRows) -> None:
+        wanted = {
+            row.ifindex
+            for row in desired.get(InterfaceRow, {}).values()
+            if isinstance(row, InterfaceRow)
+        }
+        self._attached &= wanted
+        for ifindex in sorted(wanted - self._attached):
+            try:
+                self._datapath.attach(ifindex)
+            except OSError as error:
+                # The link vanished between two looks; the link monitor tells soon.
+                self.statistics.failures += 1
+                self.statistics.last_error = f"attach {ifindex}: {error}"
+            else:
+                self._attached.add(ifindex)
+
+
+def _differences(one: Mapping[object, Row], other: Mapping[object, Row]) -> int:
+    return sum(one.get(key) != other.get(key) for key in one.keys() | other.keys())

@@ -1,0 +1,589 @@
+"""What the agent understands of its configuration: networks, ports, groups, DNS, as plain values.
+
+``build_view`` is a pure function of the graph. A value that cannot be read is left out, never
+guessed: a port without network or MAC is not there, a rule that cannot be read never allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from uuid import UUID
+
+from skytrail.agent.config import ConfigGraph
+from skytrail.agent.tables import Encapsulation, IpNetwork
+from skytrail.net import Mac
+from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
+
+IpAddress = IPv4Address | IPv6Address
+PortRange = tuple[int, int]
+PORTS_ALL: PortRange = (0, 65535)
+DEFAULT_ENCAPSULATIONS = (Encapsulation.MPLS_UDP, Encapsulation.MPLS_GRE, Encapsulation.VXLAN)
+_ENCAPSULATION_NAMES = {
+    "MPLSoUDP": Encapsulation.MPLS_UDP,
+    "MPLSoGRE": Encapsulation.MPLS_GRE,
+    "VXLAN": Encapsulation.VXLAN,
+}
+_PROTOCOL_NAMES = {
+    "icmp": 1,
+    "tcp": 6,
+    "udp": 17,
+    "icmp6": 58,
+    "icmpv6": 58,
+    "ipv6-icmp": 58,
+    "sctp": 132,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """One side of a rule; nothing set = any."""
+
+    network: str = ""
+    group: int = 0
+    prefixes: tuple[IpNetwork, ...] = ()
+    never: bool = False
+    """True for a side that could not be read or names nothing: it matches no packet."""
+
+    @property
+    def is_any(self) -> bool:
+        return not (self.network or self.group or self.prefixes or self.never)
+
+
+@dataclass(frozen=True, slots=True)
+class AclRule:
+    """One access list entry as compiled by the controller."""
+
+    uuid: str
+    allow: bool
+    protocol: int | None
+    """None = every protocol."""
+    version: int | None
+    """4, 6 or None = both."""
+    source: Selector
+    destination: Selector
+    source_ports: PortRange
+    destination_ports: PortRange
+
+
+@dataclass(frozen=True, slots=True)
+class AccessList:
+    name: str
+    rules: tuple[AclRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityGroup:
+    """``ingress``/``egress`` None = the list has not arrived: allows nothing."""
+
+    name: str
+    group_id: int
+    ingress: AccessList | None
+    egress: AccessList | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoute:
+    prefix: IpNetwork
+    gateway: IpAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    prefix: IpNetwork
+    gateway: IpAddress | None
+    service_address: IpAddress | None
+    """Where DNS is answered."""
+    dhcp_enabled: bool
+    dns_servers: tuple[IpAddress, ...]
+    """Named by the user; they replace the service address in DHCP replies."""
+    host_routes: tuple[HostRoute, ...]
+    ipam: Ipam
+
+
+@dataclass(frozen=True, slots=True)
+class Ipam:
+    name: str
+    dns_method: str = ""
+    virtual_dns: str = ""
+    """Fully qualified name; empty unless the method is virtual-dns-server."""
+    tenant_dns_servers: tuple[IpAddress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualNetwork:
+    name: str
+    network_id: int
+    vni: int
+    """0 = none known."""
+    mtu_bytes: int
+    """0 = not configured."""
+    vrf: str
+    """Name of the default routing instance; empty = not arrived."""
+    subnets: tuple[Subnet, ...]
+    access_list: AccessList | None
+    """None = no network policy: everything is allowed by this stage."""
+
+    def subnet_of(self, address: IpAddress) -> Subnet | None:
+        matches = [
+            subnet
+            for subnet in self.subnets
+            if subnet.prefix.version == address.version and address in subnet.prefix
+        ]
+        return max(matches, key=lambda subnet: subnet.prefix.prefixlen, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPair:
+    prefix: IpNetwork
+    mac: Mac | None
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A virtual-machine-interface in running form."""
+
+    uuid: str
+    name: str
+    network: VirtualNetwork
+    mac: Mac
+    addresses: tuple[IpAddress, ...]
+    groups: tuple[SecurityGroup, ...]
+    missing_groups: tuple[str, ...]
+    """Referred to but not arrived; policy fails closed."""
+    policy_disabled: bool
+    port_security: bool
+    address_pairs: tuple[AddressPair, ...]
+    host_name: str
+    flow_count_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DnsRecord:
+    name: str
+    record_type: str
+    content: str
+    ttl_s: int
+    preference: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualDns:
+    name: str
+    domain: str
+    ttl_s: int
+    next_server: str
+    """Another virtual DNS (fully qualified) or an address; empty = the agent's forwarder."""
+    records: tuple[DnsRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything typed; ports by uuid, the rest by name."""
+
+    ports: Mapping[str, Port] = field(default_factory=dict[str, Port])
+    problems: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Port uuid -> why it cannot be active."""
+    networks: Mapping[str, VirtualNetwork] = field(default_factory=dict[str, VirtualNetwork])
+    virtual_dns: Mapping[str, VirtualDns] = field(default_factory=dict[str, VirtualDns])
+    encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
+
+
+def build_view(graph: ConfigGraph) -> View:
+    """Read the whole graph. O(objects)."""
+    builder = _Builder(graph)
+    networks = {node.key.name: builder.network(node) for node in graph.nodes("virtual-network")}
+    ports: dict[str, Port] = {}
+    problems: dict[str, str] = {}
+    for node in graph.nodes("virtual-machine-interface"):
+        uuid = object_uuid(node)
+        port = builder.port(node, uuid, networks)
+        if isinstance(port, Port):
+            ports[uuid] = port
+        else:
+            problems[uuid] = port
+    return View(
+        ports=ports,
+        problems=problems,
+        networks=networks,
+        virtual_dns={
+            node.key.name: builder.virtual_dns(node) for node in graph.nodes("virtual-DNS")
+        },
+        encapsulations=_encapsulations(graph),
+    )
+
+
+def object_uuid(node: ConfigNode) -> str:
+    """The object's uuid: its own property, from ``id_perms``, else the name's last part."""
+    plain = node.properties.get("uuid")
+    if isinstance(plain, str) and plain:
+        return plain.lower()
+    parts = mapping_of(mapping_of(node.properties.get("id_perms")).get("uuid"))
+    high, low = number_of(parts.get("uuid_mslong")), number_of(parts.get("uuid_lslong"))
+    if high is not None and low is not None:
+        # Clients write the halves as signed or unsigned numbers.
+        mask = (1 << 64) - 1
+        return str(UUID(int=(high & mask) << 64 | (low & mask)))
+    return node.key.name.rpartition(":")[2].lower()
+
+
+def text_of(value: ConfigValue | None) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def number_of(value: ConfigValue | None) -> int | None:
+    text = text_of(value).strip()
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
+
+
+def flag_of(value: ConfigValue | None, *, default: bool = False) -> bool:
+    text = text_of(value).strip().lower()
+    return text in {"true", "1"} if text else default
+
+
+def mapping_of(value: ConfigValue | None) -> Mapping[str, ConfigValue]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def list_of(value: ConfigValue | None) -> Sequence[ConfigValue]:
+    """A list, also when XML reduced one of a single element to the element."""
+    if value is None or value == "":
+        return ()
+    return (value,) if isinstance(value, str | Mapping) else value
+
+
+def address_of(value: ConfigValue | None) -> IpAddress | None:
+    try:
+        return ip_address(text_of(value).strip().partition("/")[0])
+    except ValueError:
+        return None
+
+
+def usable_address_of(value: ConfigValue | None) -> IpAddress | None:
+    """An address; the unspecified one means none."""
+    address = address_of(value)
+    return None if address is None or address.is_unspecified else address
+
+
+def prefix_of(value: ConfigValue | None) -> IpNetwork | None:
+    """A ``SubnetType``."""
+    parts = mapping_of(value)
+    length = text_of(parts.get("ip_prefix_len")).strip()
+    text = text_of(parts.get("ip_prefix")).strip()
+    if not text:
+        return None
+    try:
+        return ip_network(f"{text}/{length}" if length else text, strict=False)
+    except ValueError:
+        return None
+
+
+def _encapsulations(graph: ConfigGraph) -> tuple[Encapsulation, ...]:
+    for node in graph.nodes("global-vrouter-config"):
+        names = list_of(
+            mapping_of(node.properties.get("encapsulation_priorities")).get("encapsulation")
+        )
+        found = [_ENCAPSULATION_NAMES.get(text_of(name)) for name in names]
+        known = tuple(dict.fromkeys(kind for kind in found if kind is not None))
+        if known:
+            return known
+    return DEFAULT_ENCAPSULATIONS
+
+
+class _Builder:
+    """Readers that follow links."""
+
+    def __init__(self, graph: ConfigGraph) -> None:
+        self._graph = graph
+        self._groups: dict[ConfigKey, SecurityGroup] = {}
+
+    def network(self, node: ConfigNode) -> VirtualNetwork:
+        properties = mapping_of(node.properties.get("virtual_network_properties"))
+        network_id = (
+            number_of(node.properties.get("virtual_network_network_id"))
+            or number_of(properties.get("network_id"))
+            or 0
+        )
+        lists = self._graph.linked_nodes(node.key, "access-control-list")
+        access_lists = [_access_list(entry) for entry in lists]
+        return VirtualNetwork(
+            name=node.key.name,
+            network_id=network_id,
+            vni=number_of(properties.get("vxlan_network_identifier")) or network_id,
+            mtu_bytes=number_of(node.properties.get("mtu")) or 0,
+            vrf=self._default_instance(node.key),
+            subnets=tuple(self._subnets(node.key)),
+            access_list=_joined(node.key.name, access_lists),
+        )
+
+    def _default_instance(self, network: ConfigKey) -> str:
+        name = f"{network.name}:{network.name.rpartition(':')[2]}"
+        keys = self._graph.neighbours(network, "routing-instance")
+        for key in keys:
+            node = self._graph.node(key)
+            if node and flag_of(node.properties.get("routing_instance_is_default")):
+                return key.name
+        return name if any(key.name == name for key in keys) else ""
+
+    def _subnets(self, network: ConfigKey) -> Iterator[Subnet]:
+        for key in self._graph.neighbours(network, "network-ipam"):
+            ipam = self._ipam(key)
+            attribute = mapping_of(self._graph.link_value(network, key))
+            shared = _host_routes(attribute.get("host_routes"))
+            for entry in list_of(attribute.get("ipam_subnets")):
+                subnet = _subnet(mapping_of(entry), ipam, shared)
+                if subnet is not None:
+                    yield subnet
+            node = self._graph.node(key)
+            flat = mapping_of(node.properties.get("ipam_subnets")) if node else {}
+            for entry in list_of(flat.get("subnets")):
+                subnet = _subnet(mapping_of(entry), ipam, shared)
+                if subnet is not None:
+                    yield subnet
+
+    def _ipam(self, key: ConfigKey) -> Ipam:
+        node = self._graph.node(key)
+        settings = mapping_of(node.properties.get("network_ipam_mgmt")) if node else {}
+        method = text_of(settings.get("ipam_dns_method"))
+        server = mapping_of(settings.get("ipam_dns_server"))
+        virtual_dns = ""
+        if method == "virtual-dns-server":
+            linked = self._graph.neighbours(key, "virtual-DNS")
+            virtual_dns = (
+                linked[0].name if linked else text_of(server.get("virtual_dns_server_name"))
+            )
+        tenant = mapping_of(server.get("tenant_dns_server_address"))
+        addresses = [usable_address_of(entry) for entry in list_of(tenant.get("ip_address"))]
+        return Ipam(
+            name=key.name,
+            dns_method=method,
+            virtual_dns=virtual_dns,
+            tenant_dns_servers=tuple(address for address in addresses if address),
+        )
+
+    def port(
+        self, node: ConfigNode, uuid: str, networks: Mapping[str, VirtualNetwork]
+    ) -> Port | str:
+        """Return the port, or why it cannot be used."""
+        properties = node.properties
+        id_perms = mapping_of(properties.get("id_perms"))
+        if not flag_of(id_perms.get("enable"), default=True):
+            return "disabled by id_perms.enable"
+        found = self._graph.neighbours(node.key, "virtual-network")
+        network = networks.get(found[0].name) if found else None
+        if network is None:
+            return "virtual network has not arrived"
+        if not network.vrf:
+            return "routing instance has not arrived"
+        macs = mapping_of(properties.get("virtual_machine_interface_mac_addresses"))
+        mac = _mac_of(next(iter(list_of(macs.get("mac_address"))), None))
+        if mac is None:
+            return "no usable MAC address"
+        keys = self._graph.neighbours(node.key, "security-group")
+        secure = flag_of(properties.get("port_security_enabled"), default=True)
+        pairs = mapping_of(properties.get("virtual_machine_interface_allowed_address_pairs"))
+        limits = mapping_of(properties.get("virtual_machine_interface_properties"))
+        return Port(
+            uuid=uuid,
+            name=node.key.name,
+            network=network,
+            mac=mac,
+            addresses=self._addresses(node.key),
+            groups=tuple(self._group(key) for key in keys if self._graph.node(key)),
+            missing_groups=tuple(key.name for key in keys if not self._graph.node(key)),
+            policy_disabled=flag_of(properties.get("virtual_machine_interface_disable_policy")),
+            port_security=secure,
+            address_pairs=tuple(_address_pairs(list_of(pairs.get("allowed_address_pair")))),
+            host_name=self._host_name(node),
+            flow_count_max=max(0, number_of(limits.get("max_flows")) or 0),
+        )
+
+    def _addresses(self, port: ConfigKey) -> tuple[IpAddress, ...]:
+        found: list[IpAddress] = []
+        for node in self._graph.linked_nodes(port, "instance-ip"):
+            address = usable_address_of(node.properties.get("instance_ip_address"))
+            if address is not None:
+                found.append(address)
+        return tuple(sorted(set(found), key=lambda address: (address.version, int(address))))
+
+    def _host_name(self, port: ConfigNode) -> str:
+        for machine in self._graph.linked_nodes(port.key, "virtual-machine"):
+            name = text_of(machine.properties.get("display_name")) or machine.key.name
+            return name.rpartition(":")[2]
+        return text_of(port.properties.get("display_name")) or port.key.name.rpartition(":")[2]
+
+    def _group(self, key: ConfigKey) -> SecurityGroup:
+        group = self._groups.get(key)
+        if group is None:
+            node = self._graph.node(key)
+            lists: dict[str, AccessList] = {}
+            for entry in self._graph.linked_nodes(key, "access-control-list"):
+                lists[entry.key.name.rpartition(":")[2]] = _access_list(entry)
+            group = SecurityGroup(
+                name=key.name,
+                group_id=(number_of(node.properties.get("security_group_id")) if node else 0) or 0,
+                ingress=lists.get("ingress-access-control-list"),
+                egress=lists.get("egress-access-control-list"),
+            )
+            self._groups[key] = group
+        return group
+
+    def virtual_dns(self, node: ConfigNode) -> VirtualDns:
+        settings = mapping_of(node.properties.get("virtual_DNS_data"))
+        ttl_s = number_of(settings.get("default_ttl_seconds")) or 86400
+        records: list[DnsRecord] = []
+        for entry in self._graph.linked_nodes(node.key, "virtual-DNS-record"):
+            parts = mapping_of(entry.properties.get("virtual_DNS_record_data"))
+            own_ttl = number_of(parts.get("record_ttl_seconds"))
+            records.append(
+                DnsRecord(
+                    name=text_of(parts.get("record_name")),
+                    record_type=text_of(parts.get("record_type")).upper(),
+                    content=text_of(parts.get("record_data")),
+                    ttl_s=ttl_s if own_ttl is None else max(0, own_ttl),
+                    preference=number_of(parts.get("record_mx_preference")) or 0,
+                )
+            )
+        return VirtualDns(
+            name=node.key.name,
+            domain=text_of(settings.get("domain_name")),
+            ttl_s=ttl_s,
+            next_server=text_of(settings.get("next_virtual_DNS")),
+            records=tuple(records),
+        )
+
+
+def _mac_of(value: ConfigValue | None) -> Mac | None:
+    try:
+        mac = Mac.parse(text_of(value).strip())
+    except ValueError:
+        return None
+    return None if mac.is_group else mac
+
+
+def _subnet(
+    entry: Mapping[str, ConfigValue], ipam: Ipam, shared_routes: tuple[HostRoute, ...]
+) -> Subnet | None:
+    prefix = prefix_of(entry.get("subnet"))
+    if prefix is None:
+        return None
+    servers = [usable_address_of(server) for server in list_of(entry.get("dns_nameservers"))]
+    routes = _host_routes(entry.get("host_routes")) + shared_routes
+    return Subnet(
+        prefix=prefix,
+        gateway=_inside(prefix, usable_address_of(entry.get("default_gateway"))),
+        service_address=_inside(prefix, usable_address_of(entry.get("dns_server_address"))),
+        dhcp_enabled=flag_of(entry.get("enable_dhcp"), default=True),
+        dns_servers=tuple(server for server in servers if server),
+        host_routes=tuple(route for route in routes if route.prefix.version == prefix.version),
+        ipam=ipam,
+    )
+
+
+def _inside(prefix: IpNetwork, address: IpAddress | None) -> IpAddress | None:
+    if address is None or address.version != prefix.version or address not in prefix:
+        return None
+    return address
+
+
+def _host_routes(value: ConfigValue | None) -> tuple[HostRoute, ...]:
+    routes: list[HostRoute] = []
+    for entry in list_of(mapping_of(value).get("route")):
+        parts = mapping_of(entry)
+        gateway = usable_address_of(parts.get("next_hop"))
+        try:
+            prefix = ip_network(text_of(parts.get("prefix")), strict=False)
+        except ValueError:
+            continue
+        if gateway is not None and gateway.version == prefix.version:
+            routes.append(HostRoute(prefix, gateway))
+    return tuple(routes)
+
+
+def _address_pairs(entries: Sequence[ConfigValue]) -> Iterator[AddressPair]:
+    for entry in entries:
+        parts = mapping_of(entry)
+        prefix = prefix_of(parts.get("ip"))
+        if prefix is not None:
+            yield AddressPair(prefix, _mac_of(parts.get("mac")))
+
+
+def _joined(name: str, lists: list[AccessList]) -> AccessList | None:
+    """A network's static and dynamic lists are evaluated one behind the other."""
+    if not lists:
+        return None
+    if len(lists) == 1:
+        return lists[0]
+    return AccessList(name, tuple(rule for entry in lists for rule in entry.rules))
+
+
+def _access_list(node: ConfigNode) -> AccessList:
+    entries = mapping_of(node.properties.get("access_control_list_entries"))
+    rules = [
+        _rule(mapping_of(entry), index)
+        for index, entry in enumerate(list_of(entries.get("acl_rule")))
+    ]
+    return AccessList(node.key.name, tuple(rules))
+
+
+def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
+    condition = mapping_of(entry.get("match_condition"))
+    action = text_of(mapping_of(entry.get("action_list")).get("simple_action")) or "pass"
+    protocol, readable = _protocol(text_of(condition.get("protocol")))
+    source = _selector(mapping_of(condition.get("src_address")))
+    if not readable:
+        # An unreadable allow rule allows nothing; an unreadable deny rule denies everything.
+        source = Selector(never=True) if action == "pass" else source
+    return AclRule(
+        uuid=text_of(entry.get("rule_uuid")) or f"#{index}",
+        allow=action == "pass",
+        protocol=protocol,
+        version={"IPv4": 4, "IPv6": 6}.get(text_of(condition.get("ethertype"))),
+        source=source,
+        destination=_selector(mapping_of(condition.get("dst_address"))),
+        source_ports=_ports(condition.get("src_port")),
+        destination_ports=_ports(condition.get("dst_port")),
+    )
+
+
+def _protocol(text: str) -> tuple[int | None, bool]:
+    """Return (protocol number or None for any, whether the text could be read)."""
+    name = text.strip().lower()
+    if name in {"", "any"}:
+        return None, True
+    if name.isascii() and name.isdigit() and int(name) <= 255:
+        return int(name), True
+    number = _PROTOCOL_NAMES.get(name)
+    return number, number is not None
+
+
+def _ports(value: ConfigValue | None) -> PortRange:
+    parts = mapping_of(value)
+    start, end = number_of(parts.get("start_port")), number_of(parts.get("end_port"))
+    low = 0 if start is None or start < 0 else start
+    high = 65535 if end is None or end < 0 else end
+    return low, min(high, 65535)
+
+
+def _selector(parts: Mapping[str, ConfigValue]) -> Selector:
+    prefixes = [prefix_of(entry) for entry in list_of(parts.get("subnet_list"))]
+    prefixes += [prefix_of(entry) for entry in list_of(parts.get("subnet"))]
+    network = text_of(parts.get("virtual_network"))
+    group = text_of(parts.get("security_group"))
+    if prefixes:
+        known = tuple(sorted({p for p in prefixes if p is not None}, key=_prefix_order))
+        # "any network" beside a subnet adds nothing to it.
+        named = "" if network == "any" else network
+        return Selector(network=named, prefixes=known, never=not known)
+    if group and group not in {"any", "local", "-1"}:
+        number = number_of(group)
+        return Selector(group=number or 0, never=not number)
+    if network and network != "any":
+        return Selector(network=network)
+    return Selector()
+
+
+def _prefix_order(prefix: IpNetwork) -> tuple[int, int, int]:
+    return prefix.version, int(prefix.network_address), prefix.prefixlen
