@@ -104,18 +104,21 @@ def boot(place: GuestPlace, table: ProcessTable) -> None:
     table.start(Specification(name=place.process, command=tuple(line)))
 
 
+def current_lease(place: GuestPlace) -> GuestLease | None:
+    """The address the guest's own DHCP client got, None while it has none."""
+    pattern = r"^@skytrail lease (\S+) (\S+) (.+) (\S+) (\S+)\r?$"
+    found = re.search(pattern, _log(place), re.MULTILINE)
+    return GuestLease(*found.groups()) if found else None
+
+
 def wait_lease(place: GuestPlace, timeout_s: float) -> GuestLease:
-    """Return the address the guest's own DHCP client got; :class:`GuestError` when time is up."""
+    """Return the guest's address once it has one; :class:`GuestError` when time is up."""
     deadline = time.monotonic() + timeout_s
-    while True:
-        lease = re.search(
-            r"^@skytrail lease (\S+) (\S+) (.+) (\S+) (\S+)\r?$", _log(place), re.MULTILINE
-        )
-        if lease:
-            return GuestLease(*lease.groups())
+    while (lease := current_lease(place)) is None:
         if time.monotonic() > deadline:
             raise GuestError(f"guest {place.name}: no lease after {timeout_s:g} s\n{tail(place)}")
         time.sleep(_POLL_S)
+    return lease
 
 
 def boot_s(place: GuestPlace) -> float | None:

@@ -1,0 +1,234 @@
+"""``skytrail lab``: labs from topology files, made of namespaces and virtual machines."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+
+from skytrail.client import ApiFailure
+from skytrail.lab import show as lab_show
+from skytrail.lab import state
+from skytrail.lab.guest_image import GuestImageError
+from skytrail.lab.io import capture as captures
+from skytrail.lab.io import guest
+from skytrail.lab.io.guest import GuestError
+from skytrail.lab.io.netns import NetworkError
+from skytrail.lab.io.plug import PlugError
+from skytrail.lab.io.processes import ProcessError
+from skytrail.lab.io.workload import WorkloadError
+from skytrail.lab.plan import UNDERLAY_IFNAME
+from skytrail.lab.ports import PortError
+from skytrail.lab.service import Lab
+from skytrail.lab.state import LabError
+from skytrail.lab.topology import TopologyError
+from skytrail.lab.underlay_packet import decode_tunnel
+from skytrail.runtime.introspection import IntrospectionFailed
+from skytrail.wire.errors import DecodeError
+
+FAILURES = (
+    ApiFailure, GuestError, GuestImageError, IntrospectionFailed, LabError, NetworkError, PlugError,
+    PortError, ProcessError, TopologyError, WorkloadError,
+)  # fmt: skip
+ResultT = TypeVar("ResultT")
+ParametersT = ParamSpec("ParametersT")
+
+
+def reports_failures(command: Callable[ParametersT, ResultT]) -> Callable[ParametersT, ResultT]:
+    """Turn the lab's expected failures into one message and exit status 1."""
+
+    @functools.wraps(command)
+    def wrapped(*args: ParametersT.args, **kwargs: ParametersT.kwargs) -> ResultT:
+        try:
+            return command(*args, **kwargs)
+        except KeyError as error:
+            raise click.ClickException(str(error.args[0])) from error
+        except FAILURES as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+def complete_lab(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of lab names."""
+    return [name for name in state.names() if name.startswith(incomplete)]
+
+
+lab_option = click.option(
+    "--lab",
+    "lab_name",
+    shell_complete=complete_lab,
+    help="The lab's name; not needed for only one.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+def opened(lab_name: str | None) -> Lab:
+    """Return the lab of that name, or the only one."""
+    return Lab.load(lab_name or state.only_name())
+
+
+def print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())
+
+
+@click.group()
+def lab() -> None:
+    """Bring a topology file to life in network namespaces and virtual machines (needs root)."""
+
+
+@lab.command()
+@click.argument("topology", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", help="Name of the lab; the topology's own by default.")
+@click.option("--api-port", type=int, help="TCP port of the API; 8082 or a free one by default.")
+@json_option
+@reports_failures
+def up(topology: Path, name: str | None, api_port: int | None, *, as_json: bool) -> None:
+    """Create everything TOPOLOGY names and wait until every workload has its address."""
+    created = Lab.create(topology, name=name, api_port=api_port)
+    created.up(reporter(Console(stderr=True)))
+    if as_json:
+        print_json({"name": created.name, "api": created.api_url})
+    else:
+        click.echo(f"lab {created.name} is up; API {created.api_url}; see: skytrail lab show")
+
+
+@lab.command()
+@click.argument("name", required=False, shell_complete=complete_lab)
+@click.option("--all", "every", is_flag=True, help="Take down every lab.")
+@json_option
+@reports_failures
+def down(name: str | None, *, every: bool, as_json: bool) -> None:
+    """Remove a lab and everything that belongs to it; may follow any crash."""
+    names = state.names() if every else [name or state.only_name()]
+    for each in names:
+        Lab.load(each).down(reporter(Console(stderr=True)))
+    if as_json:
+        print_json({"removed": names})
+
+
+@lab.command()
+@click.argument("view", required=False)
+@click.option("--host", help="Only this host, controller, or the compiler.")
+@lab_option
+@json_option
+@reports_failures
+def show(view: str | None, host: str | None, lab_name: str | None, *, as_json: bool) -> None:
+    """Show a lab: topology and processes, or one VIEW of what the vRouters hold.
+
+    VIEW is a table of the agents: vrfs, routes, flows, drops, ...; a wrong name lists all.
+    """
+    chosen = opened(lab_name)
+    tables = lab_show.tables(chosen, view, host)
+    if as_json:
+        print_json({table.title: table.records() for table in tables})
+        return
+    console = Console()
+    for table in tables:
+        console.print(table.rendered())
+
+
+@lab.command(name="exec", context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@lab_option
+@reports_failures
+def exec_(name: str, command: tuple[str, ...], lab_name: str | None) -> None:
+    """Run COMMAND in workload, guest, host or controller NAME, or in the router "underlay"."""
+    chosen = opened(lab_name)
+    if name in {item.name for item in chosen.topology.guests}:
+        result = guest.run(chosen.guest_place(name), " ".join(command), timeout_s=600)
+        click.echo(result.output, nl=False)
+        sys.exit(result.status)
+    line = chosen.command_in(name, command)
+    os.execvp(line[0], line)  # noqa: S606 - the user's own command, not through a shell
+
+
+@lab.command()
+@click.argument("process")
+@lab_option
+@reports_failures
+def restart(process: str, lab_name: str | None) -> None:
+    """Start a daemon of the lab again: api, compiler, a controller's or a host's name."""
+    opened(lab_name).restart(process)
+
+
+@lab.command()
+@click.argument("host")
+@click.option("--interface", help="Interface of the host; the underlay's by default.")
+@click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="A pcap file.")
+@click.option("--count", default=0, help="Stop after this many packets.")
+@click.option("--seconds", default=0.0, help="Stop after this time.")
+@lab_option
+@json_option
+@reports_failures
+def capture(
+    host: str,
+    interface: str | None,
+    write: Path | None,
+    count: int,
+    seconds: float,
+    lab_name: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show tunnel packets of HOST opened layer by layer, or write every frame to a pcap file."""
+    chosen = opened(lab_name)
+    namespace = chosen.plan.node(host).namespace
+    ifname = interface or UNDERLAY_IFNAME
+    limit = count or sys.maxsize
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        captures.Capture(namespace, ifname) as source,
+    ):
+        frames = source.frames(seconds or float(sys.maxsize))
+        if write:
+            written = captures.write_pcap(write, frames, limit)
+            click.echo(f"{written} frames written to {write}", err=True)
+            return
+        for lines in _limited(_opened_tunnels(frames), limit):
+            click.echo(msgspec.json.encode(lines) if as_json else "\n  ".join(lines))
+
+
+def _opened_tunnels(frames: Iterator[captures.CapturedFrame]) -> Iterator[list[str]]:
+    for captured in frames:
+        try:
+            packet = decode_tunnel(captured.frame)
+        except DecodeError as error:
+            yield [f"malformed: {error}"]
+            continue
+        if packet:
+            yield packet.lines()
+
+
+def _limited(lines: Iterator[list[str]], limit: int) -> Iterator[list[str]]:
+    for number, line in enumerate(lines, start=1):
+        yield line
+        if number >= limit:
+            return
+
+
+def reporter(console: Console) -> Callable[[str], contextlib.AbstractContextManager[object]]:
+    """Return a progress function that shows a spinner, then the step's time."""
+
+    @contextlib.contextmanager
+    def step(text: str) -> Generator[None]:
+        started = time.monotonic()
+        with console.status(text):
+            try:
+                yield
+            except BaseException:
+                console.print(f"[red]failed[/] {text}")
+                raise
+        console.print(f"[green]done[/]   {text} [dim]({time.monotonic() - started:.1f} s)[/]")
+
+    return step

@@ -1,0 +1,30 @@
+"""``skytrail up``: run the controller alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the embedded store.",
+)
+@click.option("--api-port", default=8082, show_default=True, help="TCP port of the API.")
+@click.option("--control-port", default=5269, show_default=True, help="TCP port for agents.")
+def up(data: Path, api_port: int, control_port: int) -> None:
+    """Run the controller alone: API, compiler, control node, embedded store; needs no root.
+
+    Prints one line when it serves; Ctrl-C or SIGTERM ends it.
+    """
+    arguments = ["--data", str(data), "--api-port", str(api_port)]
+    arguments += ["--control-port", str(control_port)]
+    # Replaced rather than started: signals and the exit status then need no forwarding.
+    command = [sys.executable, "-m", "skytrail.daemons.up", *arguments]
+    os.execv(sys.executable, command)  # noqa: S606 - a fixed program, not through a shell

@@ -1,0 +1,191 @@
+"""The controller alone: API, compiler and one control node on the loopback address.
+
+    python -m skytrail.daemons.up --data DIR [--api-port 8082] [--control-port 5269]
+
+```
+ main task --> keep_running(api) --ready--> keep_running(compiler)
+                                       `--> keep_running(control)     all ready --> one ready line
+```
+
+Needs no root. A child that ends is started again; SIGTERM and SIGINT end all of them. The children
+die with this process, so nothing is left behind even after SIGKILL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import signal
+import socket
+import sys
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skytrail.runtime import logs
+from skytrail.runtime.processes import Child, Command, ProcessFailed, keep_running, print_ready
+
+LOOPBACK = "127.0.0.1"
+SOCKET_PATH_BYTES_MAX = 107
+"""Of a Unix socket on Linux, without the closing zero."""
+
+
+class CannotStart(Exception):
+    """The controller cannot start here; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    data: Path
+    api_port: int
+    control_port: int
+    node_name: str
+    log_level: str = "info"
+
+    def socket_path(self, name: str) -> Path:
+        return self.data / f"{name}.sock"
+
+
+def commands(settings: Settings) -> tuple[Command, Command, Command]:
+    """Command lines of API, compiler and control node, in start order."""
+    api_socket = str(settings.socket_path("api"))
+    api = _command(
+        "api",
+        *("--data", str(settings.data / "store"), "--host", LOOPBACK),
+        *("--port", str(settings.api_port), "--socket", api_socket),
+    )
+    compiler = _command(
+        "compiler",
+        *("--api-socket", api_socket, "--socket", str(settings.socket_path("compiler"))),
+    )
+    control = _command(
+        "control",
+        *("--api-socket", api_socket, "--name", settings.node_name, "--listen", LOOPBACK),
+        *("--port", str(settings.control_port), "--socket", str(settings.socket_path("control"))),
+    )
+    return api, compiler, control
+
+
+async def run(settings: Settings) -> None:
+    """Serve until cancelled; :class:`ProcessFailed` when a first start fails."""
+    api, *others = commands(settings)
+    api_ready = asyncio.Event()
+    waiting = {command.name for command in others}
+    announced = False
+
+    def other_ready(child: Child) -> None:
+        nonlocal announced
+        waiting.discard(child.command.name)
+        if not waiting and not announced:
+            announced = True
+            print_ready(
+                "controller",
+                api=f"http://{LOOPBACK}:{settings.api_port}",
+                control=f"{LOOPBACK}:{settings.control_port}",
+                data=settings.data,
+            )
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_running(api, when_ready=lambda _: api_ready.set()))
+        await api_ready.wait()
+        for command in others:
+            group.create_task(keep_running(command, when_ready=other_ready))
+
+
+def check(settings: Settings) -> None:
+    """Find out what would keep a child from starting; :class:`CannotStart`."""
+    for port, option in (
+        (settings.api_port, "--api-port"),
+        (settings.control_port, "--control-port"),
+    ):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError as error:
+                raise CannotStart(
+                    f"port {port} on {LOOPBACK} is not free ({error.strerror}); "
+                    f"choose another with {option}"
+                ) from error
+    longest = settings.socket_path("compiler")
+    if len(str(longest).encode()) > SOCKET_PATH_BYTES_MAX:
+        raise CannotStart(
+            f"the path {longest} is too long for a Unix socket; choose a shorter --data"
+        )
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """Hold the data folder; :class:`CannotStart` when another controller has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "controller.lock").open("w")
+    except OSError as error:
+        raise CannotStart(f"cannot use {folder} for data: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CannotStart(f"another controller runs on {folder}") from error
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(run(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    settings = _settings(arguments)
+    logs.configure(settings.log_level)
+    status = 0
+    try:
+        with locked(settings.data):
+            check(settings)
+            asyncio.run(serve(settings))
+    except* (CannotStart, ProcessFailed) as errors:
+        for error in _leaves(errors):
+            print(f"skytrail up: {error}", file=sys.stderr)
+        status = 1
+    return status
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _command(name: str, *arguments: str) -> Command:
+    return Command(name, (sys.executable, "-m", f"skytrail.daemons.{name}", *arguments))
+
+
+def _settings(arguments: Sequence[str] | None) -> Settings:
+    options = argparse.ArgumentParser(
+        prog="skytrail up", description="Run the controller alone on the loopback address."
+    )
+    options.add_argument("--data", type=Path, required=True, help="folder of the embedded store")
+    options.add_argument("--api-port", type=int, default=8082)
+    options.add_argument("--control-port", type=int, default=5269)
+    options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
+    options.add_argument("--log-level", default="info", choices=logs.LEVELS)
+    chosen = options.parse_args(arguments)
+    return Settings(
+        data=chosen.data.resolve(),
+        api_port=chosen.api_port,
+        control_port=chosen.control_port,
+        node_name=chosen.name,
+        log_level=chosen.log_level,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Tables that describe a lab: what exists, whether it lives, and what the vRouters hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from rich import box
+from rich.table import Table as RichTable
+
+from skytrail.lab import commands
+from skytrail.lab.io import guest, workload
+from skytrail.lab.service import Lab
+from skytrail.lab.topology import Guest
+from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
+
+ROWS_COUNT_MAX = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+    def records(self) -> list[dict[str, object]]:
+        """Rows as mappings, for JSON."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def rendered(self) -> RichTable:
+        """The table for a terminal."""
+        table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for column in self.columns:
+            table.add_column(column, overflow="fold")
+        for row in self.rows:
+            table.add_row(*(_text(value) for value in row))
+        if not self.rows:
+            table.caption = "(empty)"
+        return table
+
+
+def table_of(title: str, records: Sequence[Mapping[str, object]]) -> Table:
+    """Make a table whose columns are all keys of the records, in order of appearance."""
+    columns = tuple(dict.fromkeys(key for record in records for key in record))
+    rows = tuple(tuple(record.get(column) for column in columns) for record in records)
+    return Table(title, columns, rows)
+
+
+def tables(lab: Lab, view: str | None, place: str | None) -> list[Table]:
+    """Return the overview, or one introspection table of every host (or of one process)."""
+    if view is None:
+        return [_nodes(lab), _endpoints(lab)]
+    places = [place] if place else [node.name for node in lab.plan.hosts]
+    return [_introspected(lab, each, view) for each in places]
+
+
+def _introspected(lab: Lab, place: str, view: str) -> Table:
+    known = [commands.COMPILER, *(node.name for node in lab.plan.nodes)]
+    if place not in known:
+        raise KeyError(f"{place!r} has no tables in this lab; known: {', '.join(known)}")
+    socket = lab.paths.introspect_socket(place)
+    return table_of(f"{place}: {view}", read_table(socket, view, limit=ROWS_COUNT_MAX))
+
+
+def process_health(lab: Lab, name: str) -> tuple[str, str]:
+    """Return (state, detail) of a daemon: what keeps it from being healthy, by its own words."""
+    identity = lab.processes.identity(name)
+    if identity is None:
+        return "dead", ""
+    paths = lab.paths
+    socket = paths.api_socket if name == commands.API else paths.introspect_socket(name)
+    try:
+        health = msgspec.json.decode(read_page(socket, "/healthz"), type=_Health)
+    except (IntrospectionFailed, msgspec.DecodeError) as error:
+        return "silent", str(error)
+    return ("healthy" if health.healthy else "waiting"), "; ".join(health.unmet)
+
+
+def daemon_names(lab: Lab) -> list[str]:
+    return [commands.API, commands.COMPILER, *(node.name for node in lab.plan.nodes)]
+
+
+class _Health(msgspec.Struct, frozen=True):
+    healthy: bool
+    unmet: tuple[str, ...] = ()
+
+
+def _nodes(lab: Lab) -> Table:
+    rows: list[tuple[object, ...]] = []
+    for name in daemon_names(lab):
+        node = next((node for node in lab.plan.nodes if node.name == name), None)
+        identity = lab.processes.identity(name)
+        condition, detail = process_health(lab, name)
+        rows.append(
+            (
+                name,
+                node.kind.value if node else "controller",
+                str(node.address) if node else lab.api_url if name == commands.API else "",
+                node.namespace if node else "",
+                identity.pid if identity else None,
+                condition,
+                detail,
+            )
+        )
+    columns = ("name", "kind", "address", "namespace", "pid", "state", "unmet")
+    return Table(f"lab {lab.name}", columns, tuple(rows))
+
+
+def _endpoints(lab: Lab) -> Table:
+    rows: list[tuple[object, ...]] = []
+    for endpoint in lab.topology.endpoints:
+        kind = "guest" if isinstance(endpoint, Guest) else "workload"
+        attached = lab.paths.endpoint(endpoint.name) / "port.json"
+        port = lab.attached(endpoint.name) if attached.exists() else None
+        rows.append(
+            (
+                endpoint.name,
+                kind,
+                endpoint.host,
+                ":".join(port.network) if port else "not plugged",
+                port.mac if port else "",
+                port.ifname if port else "",
+                ", ".join(endpoint_addresses(lab, endpoint.name)) if port else "",
+            )
+        )
+    columns = ("name", "kind", "host", "network", "mac", "interface", "addresses")
+    return Table("workloads and guests", columns, tuple(rows))
+
+
+def endpoint_addresses(lab: Lab, name: str) -> list[str]:
+    """What the endpoint's own DHCP client got, with prefix lengths."""
+    if name in {item.name for item in lab.topology.guests}:
+        lease = guest.current_lease(lab.guest_place(name))
+        return [lease.address] if lease else []
+    return [str(item) for item in workload.addresses(lab.paths.endpoint(name)) if item]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()

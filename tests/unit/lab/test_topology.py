@@ -1,0 +1,115 @@
+"""The topology file: what is accepted, and how faults are told."""
+
+from pathlib import Path
+
+import pytest
+
+from skytrail.lab.plan import plan, tap_ifname
+from skytrail.lab.topology import Expectation, TopologyError, parse
+
+SMALLEST = "name: small\nhosts: [compute1]\n"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "two-tenants" / "topology.yaml"
+
+
+def faults_of(text):
+    with pytest.raises(TopologyError) as caught:
+        parse(text, "lab.yaml")
+    return caught.value.faults
+
+
+def test_smallest_topology_gets_one_controller_and_the_defaults():
+    topology = parse(SMALLEST, "lab.yaml")
+
+    assert [item.name for item in topology.controllers] == ["control1"]
+    assert topology.underlay.mtu_bytes == 1600
+    assert str(topology.underlay.network) == "198.18.0.0/15"
+
+
+def test_every_fault_is_told_at_once_with_file_entry_and_fix():
+    faults = faults_of(
+        "name: Small\nhosts: [a, a]\nworkloads: [{name: w, host: b, port: x}]\nunderlay: {mtu: 9}\n"
+    )
+
+    assert len(faults) == 5
+    assert all(fault.startswith("lab.yaml: ") for fault in faults)
+    assert any("workloads[0].host: 'b' is not in hosts; known hosts: a, a" in f for f in faults)
+    assert any("'a' is used 2 times" in fault for fault in faults)
+    assert any("underlay.mtu: 9 must be a whole number from 1280" in fault for fault in faults)
+
+
+def test_unknown_keys_are_refused_with_the_known_ones():
+    assert faults_of(SMALLEST + "host: []\n")[0].startswith(
+        "lab.yaml: file: unknown key 'host'; known keys: name, underlay"
+    )
+
+
+def test_text_that_is_not_yaml_is_one_fault():
+    assert len(faults_of("name: [")) == 1
+
+
+@pytest.mark.parametrize("document", ["", "[]", "7", "null", "hosts: 7", "hosts: {a: b}"])
+def test_documents_of_the_wrong_shape_are_faults_and_not_crashes(document):
+    assert faults_of(document)
+
+
+def test_a_small_underlay_range_is_refused():
+    assert "too small" in faults_of(SMALLEST + "underlay: {network: 10.0.0.0/24}\n")[0]
+
+
+def test_expectations_expand_to_every_ordered_pair_but_never_to_oneself():
+    topology = parse(EXAMPLE.read_text(), "example")
+
+    names = {endpoint.name for endpoint in topology.endpoints}
+    pairs = {(e.source, e.destination) for e in topology.expect if e.protocol == "icmp"}
+    assert pairs == {(a, b) for a in names for b in names if a != b}
+
+
+def test_contradicting_expectations_are_refused():
+    text = SMALLEST + (
+        "workloads:\n"
+        "  - {name: a, host: compute1, port: 'd:p:a'}\n"
+        "  - {name: b, host: compute1, port: 'd:p:b'}\n"
+        "expect:\n  - {from: a, to: b}\n  - {from: a, to: b, reply: false}\n"
+    )
+
+    assert "already stated otherwise" in faults_of(text)[0]
+
+
+def test_a_reason_needs_a_missing_reply():
+    text = SMALLEST + (
+        "workloads: [{name: a, host: compute1, port: 'd:p:a'}]\n"
+        "expect: [{from: a, to: a, reason: POLICY}]\n"
+    )
+
+    assert "goes with reply: false only" in faults_of(text)[0]
+
+
+def test_nodes_live_in_subnets_of_their_own():
+    laid_out = plan(parse("name: n\nhosts: [h1, h2]\ncontrollers: [c1, c2]\n", "x"), "lab")
+
+    networks = [node.network for node in laid_out.nodes]
+    assert len(set(networks)) == 4
+    assert all(node.address in node.network for node in laid_out.nodes)
+    assert str(laid_out.node("h2").address) == "198.18.2.2"
+    assert str(laid_out.node("c1").address) == "198.19.1.2"
+
+
+def test_labs_of_different_names_share_no_namespace():
+    topology = parse(SMALLEST, "x")
+
+    first, second = plan(topology, "one"), plan(topology, "two")
+
+    assert not {node.namespace for node in first.nodes} & {node.namespace for node in second.nodes}
+
+
+def test_unknown_node_names_the_known_ones():
+    with pytest.raises(KeyError, match="known: control1, compute1"):
+        plan(parse(SMALLEST, "x"), "lab").node("compute9")
+
+
+def test_interface_names_fit_the_kernel():
+    assert tap_ifname("5e0c1f64-55aa-4d6e-9a54-77f2b9a8e6c1") == "tap5e0c1f64-55"
+
+
+def test_expectation_defaults_to_a_ping_that_is_answered():
+    assert Expectation("a", "b") == Expectation("a", "b", "icmp", 0, True, None)
