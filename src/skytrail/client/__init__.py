@@ -1,1 +1,39 @@
+"""Clients of the configuration API: one blocking, one for asyncio with a resumable watch."""
 
+from skytrail.client.async_client import AsyncApiClient
+from skytrail.client.blocking_client import ApiClient
+from skytrail.client.errors import ApiError, ApiFailure, ApiUnavailable
+from skytrail.client.messages import (
+    TransactionReply,
+    TransactionResult,
+    create_operation,
+    delete_operation,
+    update_operation,
+)
+from skytrail.client.watch_events import (
+    ObjectDelete,
+    ObjectPut,
+    RevisionEnd,
+    SnapshotBegin,
+    SnapshotEnd,
+    WatchEvent,
+)
+
+__all__ = [
+    "ApiClient",
+    "ApiError",
+    "ApiFailure",
+    "ApiUnavailable",
+    "AsyncApiClient",
+    "ObjectDelete",
+    "ObjectPut",
+    "RevisionEnd",
+    "SnapshotBegin",
+    "SnapshotEnd",
+    "TransactionReply",
+    "TransactionResult",
+    "WatchEvent",
+    "create_operation",
+    "delete_operation",
+    "update_operation",
+]

@@ -316,6 +316,9 @@ class _Closable:
 async def _send_all(chunks: AsyncIterator[bytes], send: Send) -> None:
     async for chunk in chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        # Neither a ready iterator nor a send to a closed connection waits; without this turn
+        # of the loop the departure of the client would never be seen.
+        await asyncio.sleep(0)
 
 
 async def _wait_disconnect(receive: Receive) -> None:

@@ -1,0 +1,138 @@
+"""The blocking client, for the command line, scripts and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import httpx
+
+from skytrail.client import messages
+from skytrail.client.errors import ApiUnavailable
+from skytrail.client.messages import Call, JsonObject, RefUpdate, TransactionReply
+from skytrail.client.transport import DEFAULT_URL, TIMEOUT, headers_of, unavailable
+
+
+class ApiClient:
+    """Calls of the configuration API; every method may raise ApiError or ApiUnavailable.
+
+    Objects are plain mappings in the API's JSON form. Not for use by several threads at once.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        unix_socket: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: httpx.Timeout = TIMEOUT,
+    ) -> None:
+        self._place = unix_socket or base_url
+        transport = httpx.HTTPTransport(uds=unix_socket, verify=base_url.startswith("https"))
+        self._http = httpx.Client(
+            base_url=base_url,
+            transport=transport,
+            headers=headers_of(token),
+            timeout=timeout,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def read(
+        self, type_name: str, uuid: str, *, fields: Sequence[str] = (), relations: bool = False
+    ) -> JsonObject:
+        """Return one object; with ``relations`` also its children and back-references."""
+        call = messages.read_call(type_name, uuid, fields=fields, relations=relations)
+        return messages.object_of(self.call(call), type_name)
+
+    def read_by_name(
+        self,
+        type_name: str,
+        fq_name: Sequence[str],
+        *,
+        fields: Sequence[str] = (),
+        relations: bool = False,
+    ) -> JsonObject:
+        uuid = self.name_to_id(type_name, fq_name)
+        return self.read(type_name, uuid, fields=fields, relations=relations)
+
+    def list(
+        self,
+        type_name: str,
+        *,
+        parent_uuid: str | None = None,
+        detail: bool = False,
+        filters: Mapping[str, object] | None = None,
+        fields: Sequence[str] = (),
+    ) -> list[JsonObject]:
+        """Return objects of a type: uuid and fq_name, with ``detail`` or ``fields`` more."""
+        call = messages.list_call(
+            type_name, parent_uuid=parent_uuid, detail=detail, filters=filters or {}, fields=fields
+        )
+        return messages.objects_of(self.call(call), type_name)
+
+    def create(self, type_name: str, content: Mapping[str, object]) -> str:
+        """Create an object; return its uuid."""
+        return messages.uuid_of(self.call(messages.create_call(type_name, content)), type_name)
+
+    def update(self, type_name: str, uuid: str, content: Mapping[str, object]) -> None:
+        """Change the given fields of an object."""
+        self.call(messages.update_call(type_name, uuid, content))
+
+    def delete(self, type_name: str, uuid: str) -> None:
+        self.call(messages.delete_call(type_name, uuid))
+
+    def name_to_id(self, type_name: str, fq_name: Sequence[str]) -> str:
+        """Return the uuid of a name; ApiError with status 404 when there is none."""
+        return messages.uuid_of(self.call(messages.name_to_id_call(type_name, fq_name)))
+
+    def ref_update(
+        self,
+        type_name: str,
+        uuid: str,
+        *,
+        ref_type: str,
+        ref_uuid: str | None = None,
+        ref_fq_name: Sequence[str] | None = None,
+        operation: messages.RefOperation = "ADD",
+        attr: Mapping[str, object] | None = None,
+    ) -> None:
+        """Add or delete one reference, leaving the others alone."""
+        change = RefUpdate(
+            type=type_name,
+            uuid=uuid,
+            ref_type=ref_type,
+            ref_uuid=ref_uuid,
+            ref_fq_name=ref_fq_name,
+            operation=operation,
+            attr=attr,
+        )
+        self.call(change.call())
+
+    def transaction(
+        self, operations: Sequence[Mapping[str, object]], derived_from: int | None = None
+    ) -> TransactionReply:
+        """Do all operations as one revision, or none of them."""
+        content = self.call(messages.transaction_call(operations, derived_from))
+        return messages.decode_reply(content, TransactionReply)
+
+    def call(self, call: Call) -> bytes:
+        """Send any request; return the body of a success."""
+        try:
+            reply = self._http.request(
+                call.method, call.path, params=dict(call.query) or None, content=call.encoded()
+            )
+        except httpx.HTTPError as error:
+            raise unavailable(self._place, error) from error
+        except httpx.InvalidURL as error:
+            raise ApiUnavailable(f"{self._place} is not an address: {error}") from error
+        messages.check_status(reply.status_code, reply.content)
+        return reply.content

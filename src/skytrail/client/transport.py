@@ -1,0 +1,24 @@
+"""What both clients set on their HTTP connections."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httpx
+
+from skytrail.client.errors import ApiUnavailable
+
+DEFAULT_URL: Final = "http://127.0.0.1:8082"
+TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+"""Seconds; a large transaction may take a while to answer."""
+
+
+def headers_of(token: str | None) -> dict[str, str]:
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    return headers if token is None else headers | {"x-auth-token": token}
+
+
+def unavailable(place: str, error: httpx.HTTPError) -> ApiUnavailable:
+    """Say in one line where nobody answered and why."""
+    reason = str(error) or type(error).__name__
+    return ApiUnavailable(f"no answer from the API at {place}: {reason}")
