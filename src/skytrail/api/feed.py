@@ -1,0 +1,129 @@
+"""What watchers get to know: committed batches, kept for a while so that they can resume.
+
+A batch is one store transaction. Subscribers have bounded queues: whoever falls behind is cut off
+and comes back with the revision it knows, rather than holding memory for all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from skytrail.api.graph import Graph, Overlay, Record
+
+BATCHES_COUNT_MAX = 20_000
+QUEUE_BATCHES_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One object's change; ``record`` is the last version in case of a removal."""
+
+    kind: str
+    """create, update or delete."""
+    record: Record
+
+    @property
+    def type_name(self) -> str:
+        return self.record.type_name
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    revision: int
+    events: tuple[Event, ...]
+
+
+def batch_of(base: Graph, plan: Overlay, revision: int) -> Batch:
+    """Return the events of a plan that is about to be absorbed; removals come last."""
+    events: list[Event] = []
+    removed: list[Event] = []
+    for uuid, record in plan.changed.items():
+        previous = base.get(uuid)
+        if record is not None:
+            events.append(Event("create" if previous is None else "update", record))
+        elif previous is not None:
+            removed.append(Event("delete", previous))
+    return Batch(revision, (*events, *removed))
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One watcher's queue."""
+
+    wake: Callable[[], None]
+    queue: deque[Batch] = field(default_factory=deque[Batch])
+    overrun: bool = False
+
+
+class Feed:
+    """Recent batches and who wants to hear of new ones."""
+
+    def __init__(self, revision: int) -> None:
+        self.revision = revision
+        self._first = revision + 1
+        """The first revision that can still be replayed."""
+        self._batches: deque[Batch] = deque()
+        self._subscriptions: set[Subscription] = set()
+
+    @property
+    def watchers_count(self) -> int:
+        return len(self._subscriptions)
+
+    def publish(self, batch: Batch) -> None:
+        """Hand a committed batch to everybody."""
+        self.revision = batch.revision
+        self._batches.append(batch)
+        if len(self._batches) > BATCHES_COUNT_MAX:
+            self._first = self._batches.popleft().revision + 1
+        for subscription in self._subscriptions:
+            if len(subscription.queue) >= QUEUE_BATCHES_MAX:
+                subscription.overrun = True
+            else:
+                subscription.queue.append(batch)
+            subscription.wake()
+
+    def since(self, revision: int) -> list[Batch] | None:
+        """Return the batches from that revision on; None when they are no longer all here."""
+        if not self._first <= revision <= self.revision + 1:
+            return None
+        return [batch for batch in self._batches if batch.revision >= revision]
+
+    def subscribe(self, wake: Callable[[], None]) -> Subscription:
+        """Register a watcher; it gets every batch published from now on."""
+        subscription = Subscription(wake)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._subscriptions.discard(subscription)
+
+
+def put_line(record: Record, revision: int) -> bytes:
+    """Return the native watch line of a present object."""
+    head = f'{{"kind":"put","type":"{record.type_name}","uuid":"{record.uuid}",'
+    return head.encode() + b'"revision":%d,"object":' % revision + record.encode() + b"}\n"
+
+
+def lines_of(batch: Batch, types: frozenset[str]) -> bytes:
+    """Return the native watch lines of a batch; no types named means all."""
+    lines: list[bytes] = []
+    for event in batch.events:
+        if types and event.type_name not in types:
+            continue
+        if event.kind == "delete":
+            line: dict[str, object] = {
+                "kind": "delete",
+                "type": event.type_name,
+                "uuid": event.record.uuid,
+                "fq_name": event.record.fq_name,
+                "revision": batch.revision,
+            }
+            lines.append(msgspec.json.encode(line) + b"\n")
+        else:
+            lines.append(put_line(event.record, batch.revision))
+    lines.append(b'{"kind":"revision_end","revision":%d}\n' % batch.revision)
+    return b"".join(lines)

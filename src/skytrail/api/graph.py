@@ -1,0 +1,335 @@
+"""All configuration objects in memory, with the indexes that requests need.
+
+Two shapes with one reading interface (``View``): ``Graph`` is the committed state; ``Overlay`` is a
+plan on top of either, which costs only what it changes, can be thrown away, and shows its own
+effects to whoever plans further. Nothing here is ever asked for what could be derived twice: the
+indexes follow from the records alone.
+
+    request plan --> Overlay --absorb--> Overlay (batch) --store commits--> Graph
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from skytrail.api import documents
+from skytrail.api.documents import Document
+from skytrail.api.numbers import Numbers, NumbersOverlay, NumbersView
+
+FqName = tuple[str, ...]
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of an object beside its wire document."""
+
+    positions: dict[str, list[str]] = {}
+    """Position of each element of a list property, where it is not its plain index."""
+    relaxed: tuple[str, ...] = ()
+    """Targets whose deletion this object's references do not block."""
+
+
+NO_SIDE = Side()
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One object. The body is never changed in place; a new version is a new record."""
+
+    type_name: str
+    uuid: str
+    fq_name: FqName
+    body: Document
+    targets: tuple[tuple[str, str], ...]
+    """(reference field, target uuid) of every reference."""
+    side: Side = NO_SIDE
+    mod_revision: int = 0
+    create_revision: int = 0
+    side_revision: int = 0
+    stored: bytes = b""
+    rendered: bytes | None = None
+    """Wire form without back references and children, filled by the renderer."""
+
+    @property
+    def parent_uuid(self) -> str | None:
+        return documents.text(self.body, "parent_uuid")
+
+    @property
+    def parent_type(self) -> str | None:
+        return documents.text(self.body, "parent_type")
+
+    @property
+    def name(self) -> str:
+        return self.fq_name[-1]
+
+    def encode(self) -> bytes:
+        """Return the document as JSON bytes; computed once."""
+        if not self.stored:
+            self.stored = msgspec.json.encode(self.body)
+        return self.stored
+
+
+def make_record(type_name: str, body: Document, side: Side = NO_SIDE) -> Record:
+    """Index a complete document: it must hold uuid and fq_name, and references with uuids."""
+    targets: list[tuple[str, str]] = []
+    for name in body:
+        if name.endswith("_refs"):
+            for reference in documents.sections(body, name):
+                target = documents.text(reference, "uuid")
+                if target is not None:
+                    targets.append((name, target))
+    return Record(
+        type_name=type_name,
+        uuid=documents.text(body, "uuid") or "",
+        fq_name=tuple(documents.texts(body, "fq_name")),
+        body=body,
+        targets=tuple(targets),
+        side=side,
+    )
+
+
+class View(Protocol):
+    """Reading side of Graph and Overlay."""
+
+    def get(self, uuid: str) -> Record | None: ...
+    def uuid_of(self, type_name: str, fq_name: FqName) -> str | None: ...
+    def of_type(self, type_name: str) -> Iterator[Record]: ...
+    def child_uuids(self, parent: str, type_name: str) -> Iterator[str]: ...
+    def referrer_uuids(self, target: str, type_name: str) -> Iterator[str]: ...
+    def child_types(self, parent: str) -> set[str]: ...
+    def referrer_types(self, target: str) -> set[str]: ...
+    def remembered(self, key: str) -> str | None: ...
+    @property
+    def numbers(self) -> NumbersView: ...
+
+
+def find(view: View, type_name: str, fq_name: FqName) -> Record | None:
+    """Return the object of that type and name."""
+    uuid = view.uuid_of(type_name, fq_name)
+    return None if uuid is None else view.get(uuid)
+
+
+def children(view: View, parent: str, type_name: str) -> list[Record]:
+    """Return the children of one type, oldest first."""
+    found = (view.get(uuid) for uuid in view.child_uuids(parent, type_name))
+    return [record for record in found if record is not None]
+
+
+def referrers(view: View, target: str, type_name: str) -> list[Record]:
+    """Return the objects of one type that refer to the target."""
+    found = (view.get(uuid) for uuid in view.referrer_uuids(target, type_name))
+    return [record for record in found if record is not None]
+
+
+_Index = dict[str, dict[str, dict[str, None]]]
+
+
+@dataclass(slots=True)
+class Graph:
+    """The committed objects; changed only by absorbing a committed overlay."""
+
+    records: dict[str, Record] = field(default_factory=dict[str, Record])
+    by_type: dict[str, dict[str, Record]] = field(default_factory=dict[str, dict[str, Record]])
+    names: dict[tuple[str, FqName], str] = field(default_factory=dict[tuple[str, FqName], str])
+    numbers: Numbers = field(default_factory=Numbers)
+    memory: dict[str, str] = field(default_factory=dict[str, str])
+    """The key-value store clients keep notes in."""
+    _children: _Index = field(default_factory=dict[str, dict[str, dict[str, None]]])
+    _referrers: _Index = field(default_factory=dict[str, dict[str, dict[str, None]]])
+
+    def get(self, uuid: str) -> Record | None:
+        return self.records.get(uuid)
+
+    def uuid_of(self, type_name: str, fq_name: FqName) -> str | None:
+        return self.names.get((type_name, fq_name))
+
+    def of_type(self, type_name: str) -> Iterator[Record]:
+        return iter(self.by_type.get(type_name, {}).values())
+
+    def child_uuids(self, parent: str, type_name: str) -> Iterator[str]:
+        return iter(self._children.get(parent, {}).get(type_name, {}))
+
+    def referrer_uuids(self, target: str, type_name: str) -> Iterator[str]:
+        return iter(self._referrers.get(target, {}).get(type_name, {}))
+
+    def child_types(self, parent: str) -> set[str]:
+        return {name for name, uuids in self._children.get(parent, {}).items() if uuids}
+
+    def referrer_types(self, target: str) -> set[str]:
+        return {name for name, uuids in self._referrers.get(target, {}).items() if uuids}
+
+    def remembered(self, key: str) -> str | None:
+        return self.memory.get(key)
+
+    def put(self, record: Record) -> None:
+        """Insert or replace a record."""
+        previous = self.records.get(record.uuid)
+        if previous is not None:
+            self._unlink(previous)
+        self.records[record.uuid] = record
+        self.by_type.setdefault(record.type_name, {})[record.uuid] = record
+        self.names[record.type_name, record.fq_name] = record.uuid
+        parent = record.parent_uuid
+        if parent is not None:
+            kinds = self._children.setdefault(parent, {})
+            kinds.setdefault(record.type_name, {})[record.uuid] = None
+        for _, target in record.targets:
+            kinds = self._referrers.setdefault(target, {})
+            kinds.setdefault(record.type_name, {})[record.uuid] = None
+
+    def remove(self, uuid: str) -> None:
+        """Forget a record; unknown ones are ignored."""
+        record = self.records.pop(uuid, None)
+        if record is None:
+            return
+        self._unlink(record)
+        del self.by_type[record.type_name][uuid]
+        if self.names.get((record.type_name, record.fq_name)) == uuid:
+            del self.names[record.type_name, record.fq_name]
+        parent = record.parent_uuid
+        if parent is not None:
+            self._children[parent][record.type_name].pop(uuid, None)
+        self._children.pop(uuid, None)
+        self._referrers.pop(uuid, None)
+
+    def _unlink(self, record: Record) -> None:
+        for _, target in record.targets:
+            self._referrers.get(target, {}).get(record.type_name, {}).pop(record.uuid, None)
+
+    def absorb(self, overlay: Overlay) -> None:
+        """Take over a committed plan: removals first, so that a name can pass on."""
+        for uuid, record in overlay.changed.items():
+            if record is None:
+                self.remove(uuid)
+        for record in overlay.changed.values():
+            if record is not None:
+                self.put(record)
+        self.numbers.absorb(overlay.numbers)
+        for key, value in overlay.memory.items():
+            if value is None:
+                self.memory.pop(key, None)
+            else:
+                self.memory[key] = value
+
+
+_Delta = dict[tuple[str, str], dict[str, bool]]
+
+
+class Overlay:
+    """A plan: reads show the base with the plan's changes; the base is not touched."""
+
+    __slots__ = ("_base", "_children", "_referrers", "changed", "memory", "names", "numbers")
+
+    def __init__(self, base: View) -> None:
+        self._base = base
+        self.changed: dict[str, Record | None] = {}
+        """New version per uuid, None for a removal, in order of first change."""
+        self.names: dict[tuple[str, FqName], str | None] = {}
+        self.memory: dict[str, str | None] = {}
+        self.numbers = NumbersOverlay(base.numbers)
+        self._children: _Delta = {}
+        self._referrers: _Delta = {}
+
+    def get(self, uuid: str) -> Record | None:
+        if uuid in self.changed:
+            return self.changed[uuid]
+        return self._base.get(uuid)
+
+    def uuid_of(self, type_name: str, fq_name: FqName) -> str | None:
+        key = (type_name, fq_name)
+        if key in self.names:
+            return self.names[key]
+        return self._base.uuid_of(type_name, fq_name)
+
+    def of_type(self, type_name: str) -> Iterator[Record]:
+        for record in self._base.of_type(type_name):
+            current = self.changed.get(record.uuid, record)
+            if current is not None:
+                yield current
+        for uuid, record in self.changed.items():
+            if record is not None and record.type_name == type_name and not self._base.get(uuid):
+                yield record
+
+    def child_uuids(self, parent: str, type_name: str) -> Iterator[str]:
+        delta = self._children.get((parent, type_name))
+        return _merged(self._base.child_uuids(parent, type_name), delta)
+
+    def referrer_uuids(self, target: str, type_name: str) -> Iterator[str]:
+        delta = self._referrers.get((target, type_name))
+        return _merged(self._base.referrer_uuids(target, type_name), delta)
+
+    def child_types(self, parent: str) -> set[str]:
+        return self._base.child_types(parent) | {t for p, t in self._children if p == parent}
+
+    def referrer_types(self, target: str) -> set[str]:
+        return self._base.referrer_types(target) | {t for u, t in self._referrers if u == target}
+
+    def remembered(self, key: str) -> str | None:
+        return self.memory[key] if key in self.memory else self._base.remembered(key)
+
+    def put(self, record: Record) -> None:
+        """Plan a new version of an object, or a new object."""
+        previous = self.get(record.uuid)
+        if previous is not None:
+            self._unlink(previous)
+        self.changed[record.uuid] = record
+        self.names[record.type_name, record.fq_name] = record.uuid
+        parent = record.parent_uuid
+        if parent is not None:
+            self._children.setdefault((parent, record.type_name), {})[record.uuid] = True
+        for _, target in record.targets:
+            self._referrers.setdefault((target, record.type_name), {})[record.uuid] = True
+
+    def remove(self, uuid: str) -> None:
+        """Plan a removal."""
+        previous = self.get(uuid)
+        if previous is None:
+            return
+        self._unlink(previous)
+        self.changed[uuid] = None
+        key = (previous.type_name, previous.fq_name)
+        if self.uuid_of(*key) == uuid:
+            self.names[key] = None
+        parent = previous.parent_uuid
+        if parent is not None:
+            self._children.setdefault((parent, previous.type_name), {})[uuid] = False
+
+    def remember(self, key: str, value: str | None) -> None:
+        """Plan a note, or its removal with None."""
+        self.memory[key] = value
+
+    def absorb(self, overlay: Overlay) -> None:
+        """Add an accepted plan made on top of this one."""
+        for uuid, record in overlay.changed.items():
+            if record is None:
+                self.remove(uuid)
+        for record in overlay.changed.values():
+            if record is not None:
+                self.put(record)
+        self.numbers.absorb(overlay.numbers)
+        self.memory.update(overlay.memory)
+
+    def is_empty(self) -> bool:
+        """Whether nothing would be written."""
+        return not (self.changed or self.memory or self.numbers.changed)
+
+    def _unlink(self, record: Record) -> None:
+        for _, target in record.targets:
+            self._referrers.setdefault((target, record.type_name), {})[record.uuid] = False
+
+
+def _merged(base: Iterator[str], delta: dict[str, bool] | None) -> Iterator[str]:
+    if delta is None:
+        yield from base
+        return
+    seen: set[str] = set()
+    for uuid in base:
+        seen.add(uuid)
+        if delta.get(uuid, True):
+            yield uuid
+    for uuid, present in delta.items():
+        if present and uuid not in seen:
+            yield uuid

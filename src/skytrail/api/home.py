@@ -1,0 +1,62 @@
+"""The home page: the only discovery clients have. What is not listed is not offered."""
+
+from __future__ import annotations
+
+from skytrail.api.documents import Document
+from skytrail.api.schema import Schema, collection_name
+
+ACTIONS = (
+    ("name-to-id", "fqname-to-id", "POST"),
+    ("id-to-name", "id-to-fqname", "POST"),
+    ("ref-update", "ref-update", "POST"),
+    ("ref-relax-for-delete", "ref-relax-for-delete", "POST"),
+    ("prop-collection-get", "prop-collection-get", "GET"),
+    ("prop-collection-update", "prop-collection-update", "POST"),
+    ("useragent-keyvalue", "useragent-kv", "POST"),
+    ("list-bulk-collection", "list-bulk-collection", "POST"),
+    ("obj-perms", "obj-perms", "GET"),
+    ("aaa-mode", "aaa-mode", "PUT"),
+    ("watch", "watch", "GET"),
+    ("virtual-network-ip-alloc", "virtual-network/%s/ip-alloc", "POST"),
+    ("virtual-network-ip-free", "virtual-network/%s/ip-free", "POST"),
+    ("virtual-network-subnet-ip-count", "virtual-network/%s/subnet-ip-count", "POST"),
+)
+"""Name, path and method of what the server does."""
+
+NOT_THERE = {
+    "chown": "changing the owner of an object",
+    "chmod": "changing the permissions of an object by action",
+    "set-tag": "setting tags by action",
+    "security-policy-draft": "draft and commit of security policy",
+    "execute-job": "fabric jobs",
+    "abort-job": "fabric jobs",
+    "amqp-publish": "the message bus passage",
+    "amqp-request": "the message bus passage",
+    "hbs-get": "host-based service queries",
+    "db-check": "the database check",
+    "fetch-records": "the record dump",
+    "start-profile": "profiling",
+    "stop-profile": "profiling",
+    "obj-cache": "cache control (all objects are always in memory)",
+    "int-pools": "integer pools",
+    "int-pool": "integer pools",
+    "neutron": "the Neutron calls",
+    "documentation": "the documentation pages",
+}
+"""First path segments of the original that this release answers with 501."""
+
+
+def page(schema: Schema, base: str) -> Document:
+    """Return the page for a client that reached us at ``base``."""
+    links = [_link("root", f"{base}/config-root", "config-root", None)]
+    for resource in schema.resources.values():
+        href = f"{base}/{collection_name(resource)}"
+        links.append(_link("collection", href, resource.name, None))
+    links += [_link("resource-base", f"{base}/{name}", name, None) for name in schema.resources]
+    for name, path, method in ACTIONS:
+        links.append(_link("action", f"{base}/{path}", name, method))
+    return {"href": base, "links": links}
+
+
+def _link(rel: str, href: str, name: str, method: str | None) -> Document:
+    return {"link": {"rel": rel, "href": href, "name": name, "method": method}}

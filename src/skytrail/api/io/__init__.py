@@ -1,0 +1,1 @@
+"""The API's effects: HTTP in and out, watch streams."""

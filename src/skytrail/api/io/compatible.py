@@ -1,0 +1,292 @@
+"""The compatible API: resources, collections and actions as existing clients call them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from skytrail.api import admission, documents, ipam, operations, query, render, texts
+from skytrail.api.addressing import subnets_of
+from skytrail.api.admission import Links
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record, find
+from skytrail.api.io import bodies
+from skytrail.api.properties import collection_of, positions_of, shown
+from skytrail.api.refusal import Refused, bad_request, not_found
+from skytrail.api.render import Shape
+from skytrail.api.schema import collection_name
+from skytrail.api.service import ConfigService
+from skytrail.model.catalog_types import ObjectType
+from skytrail.runtime.asgi import JSON, Request, Response
+
+_NETWORK = "virtual-network"
+
+
+class CompatibleApi:
+    """Handlers; each returns a response or raises Refused."""
+
+    def __init__(self, service: ConfigService) -> None:
+        self._service = service
+        self._schema = service.schema
+
+    # Resources.
+
+    async def create(self, resource: ObjectType, request: Request) -> Response:
+        body = bodies.read_object(request, resource)
+        written = await self._service.write(lambda change: admission.create(change, resource, body))
+        value = render.created(written.value, bodies.base_of(request))
+        return bodies.reply({resource.name: value}, written.ignored)
+
+    def read(self, resource: ObjectType, uuid: str, request: Request) -> Response:
+        record = self._existing(resource, uuid)
+        etag = render.etag_of(record)
+        if request.headers.get("if-none-match") == etag:
+            return Response(304, b"", JSON, (("etag", etag),))
+        given = bodies.parameters(request)
+        fields = given.get("fields")
+        shape = Shape(
+            fields=frozenset(str(fields).split(",")) if fields else None,
+            back_references="exclude_back_refs" not in given,
+            children="exclude_children" not in given,
+            links="exclude_hrefs" not in given,
+        )
+        body = render.render(
+            self._schema, self._service.graph, record, shape, bodies.base_of(request)
+        )
+        whole = b'{"%s":%s}' % (resource.name.encode(), body)
+        return Response(200, whole, JSON, (("etag", etag),))
+
+    async def update(self, resource: ObjectType, uuid: str, request: Request) -> Response:
+        self._existing(resource, uuid)
+        body = bodies.read_object(request, resource)
+        if not body:
+            return bodies.empty()
+        missing = texts.unknown_id(uuid)
+
+        written = await self._service.write(
+            lambda change: admission.update(
+                change, admission.existing(change, resource, uuid, missing), body
+            )
+        )
+        href = f"{bodies.base_of(request)}/{resource.name}/{uuid}"
+        return bodies.reply({resource.name: {"uuid": uuid, "href": href}}, written.ignored)
+
+    async def delete(self, resource: ObjectType, uuid: str, request: Request) -> Response:
+        missing = texts.id_does_not_exist(uuid)
+        links = Links(bodies.base_of(request))
+        await self._service.write(
+            lambda change: admission.delete(
+                change, admission.existing(change, resource, uuid, missing), links
+            )
+        )
+        return bodies.empty()
+
+    def _existing(self, resource: ObjectType, uuid: str) -> Record:
+        record = self._service.graph.get(uuid)
+        if record is None:
+            raise not_found(texts.unknown_id(uuid))
+        if record.type_name != resource.name:
+            raise not_found(texts.no_such_object(resource.name, uuid))
+        return record
+
+    # Collections.
+
+    def list(self, resource: ObjectType, request: Request) -> Response:
+        return self._list(resource, bodies.parameters(request), bodies.base_of(request))
+
+    async def list_bulk(self, request: Request) -> Response:
+        given = bodies.read_document(request)
+        resource = self._resource(documents.text(given, "type"))
+        if isinstance(given.get("fields"), list):
+            given["fields"] = ",".join(bodies.text_list(given["fields"]))
+        if given.get("exclude_hrefs") is False:
+            del given["exclude_hrefs"]
+        return self._list(resource, given, bodies.base_of(request))
+
+    def _list(self, resource: ObjectType, given: Document, base: str) -> Response:
+        asked = query.parse(given)
+        graph = self._service.graph
+        name = collection_name(resource)
+        found = query.select(graph, resource, asked)
+        if asked.count:
+            return bodies.reply({name: {"count": len(found)}})
+        chosen, marker = query.page(found, asked)
+        if asked.detail:
+            items = self._detailed(chosen, asked, base)
+        else:
+            items = self._summaries(resource, chosen, asked, base)
+        tail = b"}"
+        if asked.marker is not None:
+            tail = b',"marker":' + msgspec.json.encode(marker) + b"}"
+        body = b'{"%s":[%s]' % (name.encode(), b",".join(items)) + tail
+        return bodies.reply(body)
+
+    def _detailed(self, chosen: list[Record], asked: query.ListQuery, base: str) -> list[bytes]:
+        shape = Shape(
+            fields=asked.fields or None,
+            back_references=False,
+            children=False,
+            links=asked.links,
+        )
+        if asked.fields:
+            # Asked fields add to the whole object here; they do not restrict it.
+            resource = self._schema.resources[chosen[0].type_name] if chosen else None
+            every = {*resource.properties, *resource.references} if resource else set[str]()
+            shape = Shape(fields=asked.fields | every, links=asked.links)
+        graph = self._service.graph
+        return [
+            b'{"%s":%s}'
+            % (
+                record.type_name.encode(),
+                render.render(self._schema, graph, record, shape, base),
+            )
+            for record in chosen
+        ]
+
+    def _summaries(
+        self, resource: ObjectType, chosen: list[Record], asked: query.ListQuery, base: str
+    ) -> list[bytes]:
+        shape = Shape(fields=asked.fields, links=asked.links)
+        plain = asked.fields - {"name"}
+        own = all(name in resource.properties for name in plain)
+        if own:
+            return [
+                msgspec.json.encode(render.summary(record, asked.fields, shape, base))
+                for record in chosen
+            ]
+        graph = self._service.graph
+        items: list[bytes] = []
+        for record in chosen:
+            whole = msgspec.json.decode(
+                render.render(self._schema, graph, record, shape, base), type=Document
+            )
+            kept = {"uuid", "fq_name", "href", *asked.fields}
+            items.append(msgspec.json.encode({n: v for n, v in whole.items() if n in kept}))
+        return items
+
+    def _resource(self, type_name: str | None) -> ObjectType:
+        resource = self._schema.find(type_name) if type_name else None
+        if resource is None:
+            raise not_found(texts.resource_type_not_found(shown(type_name)))
+        return resource
+
+    # Actions.
+
+    async def name_to_id(self, request: Request) -> Response:
+        given = bodies.read_document(request)
+        resource = self._resource(documents.text(given, "type"))
+        name = documents.texts(given, "fq_name")
+        record = find(self._service.graph, resource.name, tuple(name))
+        if record is None:
+            raise not_found(texts.name_not_found(name))
+        return bodies.reply({"uuid": record.uuid})
+
+    async def id_to_name(self, request: Request) -> Response:
+        uuid = documents.text(bodies.read_document(request), "uuid") or ""
+        record = self._service.graph.get(uuid)
+        if record is None:
+            raise not_found(texts.uuid_not_found(shown(uuid)))
+        return bodies.reply({"type": record.type_name, "fq_name": list(record.fq_name)})
+
+    async def ref_update(self, request: Request) -> Response:
+        given = bodies.read_document(request)
+        written = await self._service.write(
+            lambda change: operations.update_reference(change, given)
+        )
+        return bodies.reply({"uuid": written.value})
+
+    async def ref_relax(self, request: Request) -> Response:
+        given = bodies.read_document(request)
+        written = await self._service.write(
+            lambda change: operations.relax_reference(change, given)
+        )
+        return bodies.reply({"uuid": written.value})
+
+    async def collection_get(self, request: Request) -> Response:
+        given = bodies.parameters(request)
+        uuid = str(given.get("uuid", ""))
+        record = self._service.graph.get(uuid)
+        if record is None:
+            raise not_found(texts.unknown_id(shown(uuid)))
+        resource = self._schema.resources[record.type_name]
+        names = [name for name in str(given.get("fields", "")).split(",") if name]
+        if not names:
+            raise bad_request("Bad Request: fields is null")
+        position = given.get("position")
+        found: Document = {}
+        for name in names:
+            prop = collection_of(resource, name)
+            pairs = positions_of(record.body, prop, record.side.positions)
+            if prop.kind == "list":
+                pairs.sort(key=lambda pair: pair[1])
+            if position is not None:
+                pairs = [pair for pair in pairs if pair[1] == position]
+            found[name] = [list(pair) for pair in pairs]
+        return bodies.reply(found)
+
+    async def collection_update(self, request: Request) -> Response:
+        given = bodies.read_document(request)
+        await self._service.write(lambda change: operations.edit_elements(change, given))
+        return bodies.empty()
+
+    async def notes(self, request: Request) -> Response:
+        given = bodies.read_document(request)
+        if given.get("operation") == "RETRIEVE" and given.get("key", "") is None:
+            memory = self._service.graph.memory.items()
+            return bodies.reply({"value": [{"key": k, "value": v} for k, v in memory]})
+        written = await self._service.write(lambda change: operations.keep_note(change, given))
+        return bodies.empty() if written.value is None else bodies.reply(written.value)
+
+    async def ip_alloc(self, uuid: str, request: Request) -> Response:
+        given = bodies.read_document(request)
+        self._network(uuid)
+        written = await self._service.write(
+            lambda change: operations.alloc_ips(change, _network_in(change.view.get(uuid)), given)
+        )
+        return bodies.reply({"ip_addr": written.value})
+
+    async def ip_free(self, uuid: str, request: Request) -> Response:
+        given = bodies.read_document(request)
+        self._network(uuid)
+        await self._service.write(
+            lambda change: operations.free_ips(change, _network_in(change.view.get(uuid)), given)
+        )
+        return bodies.empty()
+
+    async def ip_count(self, uuid: str, request: Request) -> Response:
+        wanted = documents.texts(bodies.read_document(request), "subnet_list")
+        offered = {s.uuid: s for s in subnets_of(self._service.graph, self._network(uuid))}
+        counts = [self._used(offered.get(subnet)) for subnet in wanted]
+        return bodies.reply({"ip_count_list": counts})
+
+    def _used(self, subnet: ipam.Subnet | None) -> int:
+        if subnet is None:
+            return 0
+        return sum(1 for _ in self._service.graph.numbers.pool(subnet.pool))
+
+    def _network(self, uuid: str) -> Record:
+        return self._existing(self._schema.resources[_NETWORK], uuid)
+
+    async def access_mode(self, request: Request) -> Response:
+        if request.method == "PUT":
+            raise Refused(501, "Only no-auth is available: access control is not there yet")
+        return bodies.reply({"aaa-mode": "no-auth"})
+
+    async def object_permissions(self, request: Request) -> Response:
+        uuid = str(bodies.parameters(request).get("uuid", ""))
+        if self._service.graph.get(uuid) is None:
+            raise not_found(texts.unknown_id(shown(uuid)))
+        return bodies.reply(
+            {
+                "token_info": None,
+                "is_cloud_admin_role": False,
+                "is_global_read_only_role": False,
+                "permissions": "RWX",
+            }
+        )
+
+
+def _network_in(record: Record | None) -> Record:
+    """Return the network, which another request may have deleted meanwhile."""
+    if record is None:
+        raise not_found("The virtual network has been deleted")
+    return record

@@ -1,0 +1,268 @@
+"""The one HTTP surface: compatible resources by path, native endpoints beside them.
+
+/<type>s            GET list, POST create         /<type>/<uuid>    GET, PUT, DELETE
+/<action>           see ``home.ACTIONS``          /api/v1/...       native endpoints
+/healthz /metrics /introspect/... /openapi.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
+
+from skytrail.api import home, openapi, texts, transaction
+from skytrail.api import operations as actions
+from skytrail.api.admission import Links
+from skytrail.api.io import bodies, watch
+from skytrail.api.io.compatible import CompatibleApi
+from skytrail.api.properties import shown
+from skytrail.api.refusal import Refused, bad_request, not_found
+from skytrail.api.service import ConfigService
+from skytrail.api.transaction import TransactionRequest
+from skytrail.model.catalog_types import ObjectType
+from skytrail.runtime.asgi import (
+    AsgiApp,
+    Handler,
+    HttpError,
+    Receive,
+    Reply,
+    Request,
+    Response,
+    Router,
+    Scope,
+    Send,
+    StreamResponse,
+)
+from skytrail.runtime.introspection import Introspection
+from skytrail.runtime.metrics import Sample
+
+TRANSACTION_BYTES_MAX = 32 * 1024 * 1024
+_EVENT_STREAM = "text/event-stream"
+_METHOD_NOT_ALLOWED = "Method not allowed."
+
+
+class HttpApi(AsgiApp):
+    """The ASGI application; native requests may be larger than compatible ones."""
+
+    def __init__(self, service: ConfigService) -> None:
+        dispatch = Dispatch(service)
+        super().__init__(dispatch, body_limit_bytes=bodies.BODY_BYTES_MAX)
+        self._native = AsgiApp(dispatch, body_limit_bytes=TRANSACTION_BYTES_MAX)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and str(scope.get("path", "")).startswith("/api/"):
+            await self._native(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+class Dispatch:
+    """Finds the handler of a request and turns refusals into replies."""
+
+    def __init__(self, service: ConfigService) -> None:
+        self._service = service
+        self._compatible = CompatibleApi(service)
+        self._by_path = service.schema.by_path
+        self._openapi: bytes | None = None
+        self._router = Router()
+        self._add_actions()
+        self._add_native()
+        Introspection(
+            _tables(service), lambda: _unmet(service), lambda: _samples(service)
+        ).add_routes(self._router)
+
+    async def __call__(self, request: Request) -> Reply:
+        try:
+            return await self._dispatch(request)
+        except Refused as refusal:
+            return bodies.refused(refusal.status, refusal.text)
+        except HttpError as error:
+            if error.status == 405:
+                return bodies.refused(405, _METHOD_NOT_ALLOWED)
+            if error.status == 404 and error.text.startswith("Not found"):
+                return bodies.refused(404, f"Not found: '{request.path[:256]}'")
+            return bodies.refused(error.status, error.text)
+
+    async def _dispatch(self, request: Request) -> Reply:
+        segments = request.segments
+        if segments:
+            found = self._by_path.get(segments[0].lower())
+            if found is not None:
+                resource, is_collection = found
+                if is_collection:
+                    return await self._collection(resource, request)
+                return await self._object(resource, request)
+            missing = home.NOT_THERE.get(segments[0])
+            if missing is not None:
+                raise Refused(501, f"Not available in this release: {missing}")
+        return await self._router(request)
+
+    async def _collection(self, resource: ObjectType, request: Request) -> Reply:
+        if len(request.segments) != 1:
+            raise not_found(f"Not found: '{request.path[:256]}'")
+        if request.method == "POST":
+            return await self._compatible.create(resource, request)
+        if request.method in ("GET", "HEAD"):
+            return self._compatible.list(resource, request)
+        raise Refused(405, _METHOD_NOT_ALLOWED)
+
+    async def _object(self, resource: ObjectType, request: Request) -> Reply:
+        segments = request.segments
+        if len(segments) == 3 and resource.name == "virtual-network":
+            return await self._network_action(segments[1], segments[2], request)
+        if len(segments) != 2:
+            raise not_found(f"Not found: '{request.path[:256]}'")
+        uuid = bodies.path_uuid(resource, segments[1])
+        match request.method:
+            case "GET" | "HEAD":
+                return self._compatible.read(resource, uuid, request)
+            case "PUT":
+                return await self._compatible.update(resource, uuid, request)
+            case "DELETE":
+                return await self._compatible.delete(resource, uuid, request)
+            case _:
+                raise Refused(405, _METHOD_NOT_ALLOWED)
+
+    async def _network_action(self, uuid: str, action: str, request: Request) -> Reply:
+        handlers = {
+            "ip-alloc": self._compatible.ip_alloc,
+            "ip-free": self._compatible.ip_free,
+            "subnet-ip-count": self._compatible.ip_count,
+        }
+        handler = handlers.get(action)
+        if handler is None:
+            raise not_found(f"Not found: '{request.path[:256]}'")
+        if request.method != "POST":
+            raise Refused(405, _METHOD_NOT_ALLOWED)
+        return await handler(uuid, request)
+
+    def _add_actions(self) -> None:
+        api = self._compatible
+        handlers: Mapping[str, Callable[[Request], Awaitable[Reply]]] = {
+            "fqname-to-id": api.name_to_id,
+            "id-to-fqname": api.id_to_name,
+            "ref-update": api.ref_update,
+            "ref-relax-for-delete": api.ref_relax,
+            "prop-collection-get": api.collection_get,
+            "prop-collection-update": api.collection_update,
+            "useragent-kv": api.notes,
+            "list-bulk-collection": api.list_bulk,
+            "obj-perms": api.object_permissions,
+            "aaa-mode": api.access_mode,
+            "watch": self._watch_events,
+        }
+        for _, path, method in home.ACTIONS:
+            if "%s" not in path:
+                self._router.add(method, f"/{path}", cast("Handler", handlers[path]))
+        self._router.add("GET", "/aaa-mode", api.access_mode)
+        self._router.add("GET", "/", self._home)
+
+    def _add_native(self) -> None:
+        self._router.add("GET", "/api/v1/watch", self._watch)
+        self._router.add("POST", "/api/v1/transaction", self._transaction)
+        self._router.add("POST", "/api/v1/allocate", self._allocate)
+        self._router.add("POST", "/api/v1/free", self._free)
+        self._router.add("GET", "/openapi.json", self._openapi_page)
+
+    async def _home(self, request: Request) -> Response:
+        return bodies.reply(home.page(self._service.schema, bodies.base_of(request)))
+
+    async def _openapi_page(self, request: Request) -> Response:
+        if self._openapi is None:
+            self._openapi = openapi.document(self._service.schema)
+        return bodies.reply(self._openapi)
+
+    async def _transaction(self, request: Request) -> Response:
+        asked = bodies.read_json(request, TransactionRequest, limit=TRANSACTION_BYTES_MAX)
+        links = Links(bodies.base_of(request))
+        written = await self._service.write(
+            lambda change: transaction.carry_out(change, asked, links),
+            derived_from=asked.derived_from,
+        )
+        return bodies.reply({"revision": written.revision, "results": written.value})
+
+    async def _allocate(self, request: Request) -> Response:
+        given = bodies.read_document(request)
+        written = await self._service.write(lambda change: actions.allocate_number(change, given))
+        return bodies.reply({"value": written.value, "revision": written.revision})
+
+    async def _free(self, request: Request) -> Response:
+        given = bodies.read_document(request)
+        written = await self._service.write(lambda change: actions.free_number(change, given))
+        return bodies.reply({"revision": written.revision})
+
+    async def _watch(self, request: Request) -> StreamResponse:
+        given = request.query
+        types = frozenset(self._type(name) for name in given.get("types", "").split(",") if name)
+        text = given.get("from_revision", "")
+        if text and not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise bad_request(f"Invalid from_revision {shown(text)}")
+        return StreamResponse(watch.native(self._service, types, int(text) if text else None))
+
+    async def _watch_events(self, request: Request) -> StreamResponse:
+        given = request.query
+        wanted: dict[str, frozenset[str] | None] = {}
+        for name in given.get("resource_type", "").split(","):
+            if name:
+                type_name = self._type(name)
+                fields = given.get(f"{name.replace('-', '_')}_fields") or given.get(
+                    f"{name}_fields"
+                )
+                wanted[type_name] = frozenset(fields.split(",")) if fields else None
+        if not wanted:
+            raise bad_request("resource_type required in request")
+        stream = watch.server_sent(self._service, wanted, bodies.base_of(request))
+        return StreamResponse(stream, content_type=_EVENT_STREAM)
+
+    def _type(self, name: str) -> str:
+        resource = self._service.schema.find(name)
+        if resource is None:
+            raise not_found(texts.resource_type_not_found(shown(name)))
+        return resource.name
+
+
+def _tables(service: ConfigService) -> Mapping[str, Callable[[], list[object]]]:
+    graph = service.graph
+    return {
+        "types": lambda: [
+            {"type": name, "count": len(records)} for name, records in graph.by_type.items()
+        ],
+        "objects": lambda: [
+            {
+                "type": record.type_name,
+                "uuid": record.uuid,
+                "fq_name": ":".join(record.fq_name),
+                "revision": record.mod_revision,
+            }
+            for record in graph.records.values()
+        ],
+        "numbers": lambda: [
+            {"pool": pool, "number": number, "owner": owner}
+            for pool, taken in graph.numbers.pools.items()
+            for number, owner in taken.items()
+        ],
+        "service": lambda: [
+            {
+                "revision": service.revision,
+                "writes": service.writes_count,
+                "batches": service.batches_count,
+                "refusals": service.refusals_count,
+                "watchers": service.feed.watchers_count,
+            }
+        ],
+    }
+
+
+def _unmet(service: ConfigService) -> tuple[str, ...]:
+    return () if service.healthy else ("store",)
+
+
+def _samples(service: ConfigService) -> list[Sample]:
+    return [
+        Sample("skytrail_api_objects", len(service.graph.records), description="Objects"),
+        Sample("skytrail_api_revision", service.revision, description="Last committed revision"),
+        Sample("skytrail_api_writes_total", service.writes_count, description="Accepted writes"),
+        Sample("skytrail_api_batches_total", service.batches_count, description="Commits"),
+        Sample("skytrail_api_refusals_total", service.refusals_count, description="Refused writes"),
+        Sample("skytrail_api_watchers", service.feed.watchers_count, description="Open watches"),
+    ]

@@ -1,0 +1,149 @@
+"""Watch streams: the native one (resumable lines) and the compatible one (server-sent events)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
+
+import msgspec
+
+from skytrail.api import feed, render
+from skytrail.api.feed import Batch, Subscription
+from skytrail.api.render import Shape
+from skytrail.api.schema import Schema, collection_name
+from skytrail.api.service import ConfigService
+from skytrail.model.catalog_types import ObjectType
+
+BOOKMARK_S = 10.0
+KEEP_ALIVE_S = 60.0
+_CHUNK_BYTES = 64 * 1024
+
+
+@contextmanager
+def _subscribed(
+    service: ConfigService,
+) -> Generator[tuple[Subscription, asyncio.Event], None, None]:
+    woken = asyncio.Event()
+    subscription = service.feed.subscribe(woken.set)
+    try:
+        yield subscription, woken
+    finally:
+        service.feed.unsubscribe(subscription)
+
+
+async def _next_batches(
+    subscription: Subscription, woken: asyncio.Event, timeout_s: float
+) -> list[Batch]:
+    """Return what has been published; empty after the timeout."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await woken.wait()
+    except TimeoutError:
+        return []
+    woken.clear()
+    batches = list(subscription.queue)
+    subscription.queue.clear()
+    return batches
+
+
+async def native(
+    service: ConfigService, types: frozenset[str], from_revision: int | None
+) -> AsyncIterator[bytes]:
+    """Yield a snapshot or what is missing since the revision, then everything that happens.
+
+    Ends when the reader is too slow; the client resumes with the revision after the last
+    ``revision_end``, ``snapshot_end`` or ``bookmark`` it saw.
+    """
+    with _subscribed(service) as (subscription, woken):
+        # Taken in one step with the subscription: nothing is lost or sent twice in between.
+        missed = None if from_revision is None else service.feed.since(from_revision)
+        revision = service.feed.revision
+        if missed is None:
+            records = [
+                record
+                for record in list(service.graph.records.values())
+                if not types or record.type_name in types
+            ]
+            yield b'{"kind":"snapshot_begin","revision":%d}\n' % revision
+            lines: list[bytes] = []
+            size = 0
+            for record in records:
+                line = feed.put_line(record, record.mod_revision)
+                lines.append(line)
+                size += len(line)
+                if size > _CHUNK_BYTES:
+                    yield b"".join(lines)
+                    lines, size = [], 0
+            lines.append(b'{"kind":"snapshot_end","revision":%d}\n' % revision)
+            yield b"".join(lines)
+        else:
+            for batch in missed:
+                yield feed.lines_of(batch, types)
+            if not missed:
+                yield b'{"kind":"bookmark","revision":%d}\n' % revision
+        while not subscription.overrun:
+            batches = await _next_batches(subscription, woken, BOOKMARK_S)
+            if batches:
+                yield b"".join(feed.lines_of(batch, types) for batch in batches)
+                revision = batches[-1].revision
+            else:
+                yield b'{"kind":"bookmark","revision":%d}\n' % service.feed.revision
+
+
+async def server_sent(
+    service: ConfigService, wanted: dict[str, frozenset[str] | None], base: str
+) -> AsyncIterator[bytes]:
+    """Yield one init event per type, then creates, updates and deletes."""
+    schema = service.schema
+    with _subscribed(service) as (subscription, woken):
+        for type_name, fields in wanted.items():
+            resource = schema.resources[type_name]
+            yield _initial(service, resource, fields, base)
+        while not subscription.overrun:
+            batches = await _next_batches(subscription, woken, KEEP_ALIVE_S)
+            if not batches:
+                yield b":\n\n"
+            for batch in batches:
+                events = (_event(schema, service, e, wanted, base) for e in batch.events)
+                chunk = b"".join(event for event in events if event)
+                if chunk:
+                    yield chunk
+        yield b"event: stop\ndata: {}\n\n"
+
+
+def _initial(
+    service: ConfigService, resource: ObjectType, fields: frozenset[str] | None, base: str
+) -> bytes:
+    shape = Shape(fields=fields, back_references=False, children=False)
+    items = [
+        b'{"%s":%s}'
+        % (
+            resource.name.encode(),
+            render.render(service.schema, service.graph, record, shape, base),
+        )
+        for record in service.graph.of_type(resource.name)
+    ]
+    name = collection_name(resource).encode()
+    return b'event: init\ndata: {"%s":[%s]}\n\n' % (name, b",".join(items))
+
+
+def _event(
+    schema: Schema,
+    service: ConfigService,
+    event: feed.Event,
+    wanted: dict[str, frozenset[str] | None],
+    base: str,
+) -> bytes:
+    if event.type_name not in wanted:
+        return b""
+    if event.kind == "delete":
+        body = msgspec.json.encode({"uuid": event.record.uuid})
+    else:
+        shape = Shape(fields=wanted[event.type_name], back_references=False, children=False)
+        body = render.render(schema, service.graph, event.record, shape, base)
+    return b'event: %s\ndata: {"%s":%s}\n\n' % (
+        event.kind.encode(),
+        event.type_name.encode(),
+        body,
+    )

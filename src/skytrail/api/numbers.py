@@ -1,0 +1,163 @@
+"""Pools of numbers with owners: identifiers, addresses, route-target numbers.
+
+A pool exists once it holds a number. Ranges belong to the caller, not to the pool, because two
+ranges may share one pool (identifiers given by the server and chosen by the user). Allocation is
+first free from one end of the ranges; a hint per range start makes a run of allocations linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Ranges = Sequence[tuple[int, int]]
+"""Closed ranges, in the order they are to be used."""
+
+
+class NumbersView(Protocol):
+    """Reading side of a set of pools."""
+
+    def owner(self, pool: str, value: int) -> str | None: ...
+    def pool(self, pool: str) -> Iterator[tuple[int, str]]: ...
+    def owned_by(self, owner: str) -> Iterator[tuple[str, int]]: ...
+    def hint(self, pool: str, start: int, step: int) -> int: ...
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Committed allocations."""
+
+    pools: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
+    revisions: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    owners: dict[str, dict[tuple[str, int], None]] = field(
+        default_factory=dict[str, dict[tuple[str, int], None]]
+    )
+    hints: dict[tuple[str, int, int], int] = field(default_factory=dict[tuple[str, int, int], int])
+
+    def owner(self, pool: str, value: int) -> str | None:
+        return self.pools.get(pool, {}).get(value)
+
+    def pool(self, pool: str) -> Iterator[tuple[int, str]]:
+        return iter(self.pools.get(pool, {}).items())
+
+    def owned_by(self, owner: str) -> Iterator[tuple[str, int]]:
+        return iter(self.owners.get(owner, {}))
+
+    def hint(self, pool: str, start: int, step: int) -> int:
+        """Return a value such that everything from start up to it is taken; moves with use."""
+        key = (pool, start, step)
+        taken = self.pools.get(pool, {})
+        value = self.hints.get(key, start)
+        while value in taken:
+            value += step
+        self.hints[key] = value
+        return value
+
+    def absorb(self, overlay: NumbersOverlay) -> None:
+        """Take over committed changes."""
+        for (pool, value), owner in overlay.changed.items():
+            self._release(pool, value)
+            if owner is not None:
+                self.pools.setdefault(pool, {})[value] = owner
+                self.owners.setdefault(owner, {})[pool, value] = None
+
+    def _release(self, pool: str, value: int) -> None:
+        previous = self.pools.get(pool, {}).pop(value, None)
+        if previous is None:
+            return
+        owned = self.owners[previous]
+        owned.pop((pool, value), None)
+        if not owned:
+            del self.owners[previous]
+        for key, hint in self.hints.items():
+            if key[0] == pool and (hint - value) * key[2] > 0 and (value - key[1]) % key[2] == 0:
+                self.hints[key] = value
+
+
+class NumbersOverlay:
+    """Planned allocations and releases on top of a base."""
+
+    __slots__ = ("_base", "_released", "changed")
+
+    def __init__(self, base: NumbersView) -> None:
+        self._base = base
+        self.changed: dict[tuple[str, int], str | None] = {}
+        self._released: set[tuple[str, int]] = set()
+
+    def owner(self, pool: str, value: int) -> str | None:
+        key = (pool, value)
+        return self.changed[key] if key in self.changed else self._base.owner(pool, value)
+
+    def pool(self, pool: str) -> Iterator[tuple[int, str]]:
+        for value, owner in self._base.pool(pool):
+            if (pool, value) not in self.changed:
+                yield value, owner
+        for (name, value), owner in self.changed.items():
+            if name == pool and owner is not None:
+                yield value, owner
+
+    def owned_by(self, owner: str) -> Iterator[tuple[str, int]]:
+        for key in self._base.owned_by(owner):
+            if key not in self.changed:
+                yield key
+        for key, holder in self.changed.items():
+            if holder == owner:
+                yield key
+
+    def hint(self, pool: str, start: int, step: int) -> int:
+        hint = self._base.hint(pool, start, step)
+        for name, value in self._released:
+            if name == pool and (hint - value) * step > 0 and (value - start) * step >= 0:
+                hint = value if (value - start) % step == 0 else hint
+        return hint
+
+    def take(self, pool: str, value: int, owner: str) -> bool:
+        """Allocate one number; False when somebody else has it."""
+        holder = self.owner(pool, value)
+        if holder is not None and holder != owner:
+            return False
+        self.changed[pool, value] = owner
+        return True
+
+    def take_first(
+        self, pool: str, ranges: Ranges, owner: str, *, descending: bool = False, unit: int = 1
+    ) -> int | None:
+        """Allocate the first free number of the ranges; None when there is none.
+
+        With ``unit`` only multiples of it are used, where the whole block fits into the range.
+        """
+        step = -unit if descending else unit
+        for low, high in reversed(ranges) if descending else ranges:
+            last = high - unit + 1
+            start = last // unit * unit if descending else -(-low // unit) * unit
+            value = self.hint(pool, start, step)
+            while low <= value <= last:
+                if self.owner(pool, value) is None:
+                    self.changed[pool, value] = owner
+                    return value
+                value += step
+        return None
+
+    def release(self, pool: str, value: int) -> None:
+        """Free a number; one that is not allocated stays so."""
+        if self.owner(pool, value) is not None:
+            self.changed[pool, value] = None
+            self._released.add((pool, value))
+
+    def release_owner(self, owner: str) -> None:
+        """Free every number of an owner."""
+        for pool, value in list(self.owned_by(owner)):
+            self.release(pool, value)
+
+    def absorb(self, overlay: NumbersOverlay) -> None:
+        """Add an accepted plan made on top of this one."""
+        self.changed.update(overlay.changed)
+        self._released |= overlay._released
+
+
+def allocations(pools: Mapping[str, Mapping[int, str]]) -> Iterator[tuple[str, int, str]]:
+    """Return every allocation as (pool, number, owner)."""
+    for pool, taken in pools.items():
+        for value, owner in taken.items():
+            yield pool, value, owner

@@ -1,0 +1,161 @@
+"""How a plan becomes one store transaction, and how the store becomes the graph again.
+
+/o/<type>/<uuid>        the object's document
+/f/<type>/<name>        its uuid; must not exist before a create
+/x/<uuid>               positions and relaxed references, where there are any
+/n/<pool>/<number>      owner of an allocated number
+/m/<key>                a client's note
+/e/server               who may write: every transaction requires it unchanged
+/e/derived              the revision the last compiler write was derived from
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from skytrail.api import documents
+from skytrail.api.documents import Document
+from skytrail.api.graph import NO_SIDE, Graph, Overlay, Record, Side, make_record
+from skytrail.store.key_space import name_key, object_key, split_object_key
+from skytrail.store.plugin import KeyValue
+from skytrail.store.transaction import Transaction
+
+OBJECTS, SIDES, NUMBERS, NOTES = "/o/", "/x/", "/n/", "/m/"
+FENCE = "/e/server"
+DERIVED = "/e/derived"
+
+
+def _number_key(pool: str, value: int) -> str:
+    return f"{NUMBERS}{quote(pool, safe='')}/{value}"
+
+
+def _note_key(key: str) -> str:
+    return NOTES + quote(key, safe="")
+
+
+def transaction_of(base: Graph, plan: Overlay, fence_revision: int) -> Transaction:
+    """Return the one transaction that makes the plan durable, or fails as a whole."""
+    transaction = Transaction()
+    transaction.expect(FENCE, fence_revision)
+    for uuid, record in plan.changed.items():
+        previous = base.get(uuid)
+        if record is not None:
+            _put(transaction, previous, record)
+        elif previous is not None:
+            _remove(transaction, previous)
+    for (type_name, name), uuid in plan.names.items():
+        _name(transaction, base, type_name, name, uuid)
+    for (pool, value), owner in plan.numbers.changed.items():
+        _number(transaction, base, pool, value, owner)
+    for key, value in plan.memory.items():
+        if value is not None:
+            transaction.put(_note_key(key), value.encode())
+        elif base.remembered(key) is not None:
+            transaction.delete(_note_key(key))
+    return transaction
+
+
+def _put(transaction: Transaction, previous: Record | None, record: Record) -> None:
+    key = object_key(record.type_name, record.uuid)
+    transaction.expect(key, 0 if previous is None else previous.mod_revision)
+    transaction.put(key, record.encode())
+    before = NO_SIDE if previous is None else previous.side
+    if record.side == before:
+        return
+    if record.side == NO_SIDE:
+        transaction.delete(SIDES + record.uuid)
+    else:
+        transaction.put(SIDES + record.uuid, msgspec.json.encode(record.side))
+
+
+def _remove(transaction: Transaction, previous: Record) -> None:
+    key = object_key(previous.type_name, previous.uuid)
+    transaction.expect(key, previous.mod_revision)
+    transaction.delete(key)
+    if previous.side != NO_SIDE:
+        transaction.delete(SIDES + previous.uuid)
+
+
+def _name(
+    transaction: Transaction, base: Graph, type_name: str, name: tuple[str, ...], uuid: str | None
+) -> None:
+    key = name_key(type_name, name)
+    holder = base.uuid_of(type_name, name)
+    if holder == uuid:
+        return
+    record = None if holder is None else base.get(holder)
+    transaction.expect(key, 0 if record is None else record.create_revision)
+    if uuid is None:
+        transaction.delete(key)
+    else:
+        transaction.put(key, uuid.encode())
+
+
+def _number(
+    transaction: Transaction, base: Graph, pool: str, value: int, owner: str | None
+) -> None:
+    held = base.numbers.owner(pool, value)
+    if held == owner:
+        return
+    key = _number_key(pool, value)
+    if held is None:
+        transaction.expect_absent(key)
+    if owner is None:
+        transaction.delete(key)
+    else:
+        transaction.put(key, owner.encode())
+
+
+def stamp(base: Graph, plan: Overlay, revision: int) -> None:
+    """Write the committed revision into the plan's records."""
+    for uuid, record in plan.changed.items():
+        if record is None:
+            continue
+        record.mod_revision = revision
+        previous = base.get(uuid)
+        record.create_revision = revision if previous is None else previous.create_revision
+
+
+class Loader:
+    """Builds the graph from everything the store holds; feed it all keys, then ask for it."""
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+        self._sides: dict[str, Side] = {}
+        self.graph = Graph()
+
+    def feed(self, item: KeyValue) -> None:
+        """Take one key; keys of other owners are ignored."""
+        if item.key.startswith(OBJECTS):
+            type_name, _ = split_object_key(item.key)
+            body = msgspec.json.decode(item.value, type=Document)
+            record = make_record(type_name, body)
+            record.stored = item.value
+            record.mod_revision = item.mod_revision
+            record.create_revision = item.create_revision
+            self._records.append(record)
+        elif item.key.startswith(SIDES):
+            self._sides[item.key[len(SIDES) :]] = msgspec.json.decode(item.value, type=Side)
+        elif item.key.startswith(NUMBERS):
+            pool, _, value = item.key[len(NUMBERS) :].partition("/")
+            self._allocated(unquote(pool), int(value), item.value.decode())
+        elif item.key.startswith(NOTES):
+            self.graph.memory[unquote(item.key[len(NOTES) :])] = item.value.decode()
+
+    def _allocated(self, pool: str, value: int, owner: str) -> None:
+        self.graph.numbers.pools.setdefault(pool, {})[value] = owner
+        self.graph.numbers.owners.setdefault(owner, {})[pool, value] = None
+
+    def finish(self) -> Graph:
+        """Return the graph; children come out oldest first."""
+        self._records.sort(key=lambda record: (record.create_revision, _created(record)))
+        for record in self._records:
+            record.side = self._sides.get(record.uuid, NO_SIDE)
+            self.graph.put(record)
+        return self.graph
+
+
+def _created(record: Record) -> str:
+    return documents.text(documents.section(record.body, "id_perms"), "created") or ""

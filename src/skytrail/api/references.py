@@ -1,0 +1,97 @@
+"""Turns the references of a request into complete ones: target by name and uuid, checked attribute.
+
+Every stored reference names an object that exists; deleting an object takes the references to it
+along. So a dangling reference cannot be represented.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from skytrail.api import documents
+from skytrail.api.change import Change
+from skytrail.api.documents import Document, is_document
+from skytrail.api.graph import Record, find
+from skytrail.api.properties import PropertyFault, reference_attribute, shown
+from skytrail.api.refusal import Refused, bad_request
+from skytrail.model.catalog_types import ObjectType, ReferenceField
+
+
+def resolve_references(
+    change: Change, resource: ObjectType, body: Document, operation: str
+) -> dict[str, list[Document]]:
+    """Return the complete reference lists the body names; null and [] mean none.
+
+    ``operation`` is the word the error texts use: ``create`` or ``update``.
+    """
+    resolved: dict[str, list[Document]] = {}
+    for name, value in body.items():
+        reference = resource.references.get(name)
+        if reference is None:
+            continue
+        if value is not None and not isinstance(value, list):
+            raise bad_request(
+                f"Bad reference in {operation}: Field {name} must be a list. "
+                f"Received value: {shown(value)}"
+            )
+        complete: dict[str, Document] = {}
+        for item in documents.as_list(value):
+            entry = _resolve(change, resource, reference, item, operation)
+            complete[cast("str", entry["uuid"])] = entry
+        resolved[name] = list(complete.values())
+    return resolved
+
+
+def _resolve(
+    change: Change, resource: ObjectType, reference: ReferenceField, item: object, operation: str
+) -> Document:
+    if not is_document(item):
+        raise bad_request(
+            f"Bad reference in {operation}: Error validating reference {reference.name} "
+            f"value {shown(item)}"
+        )
+    try:
+        attribute = reference_attribute(
+            change.schema, reference.name, reference.attr_type, item.get("attr")
+        )
+    except PropertyFault as fault:
+        raise bad_request(f"Bad reference in {operation}: {fault}") from None
+    target = target_of(change, reference.target, item)
+    if target is None:
+        who = operation if operation == "create" else f"{operation} {resource.name}"
+        raise bad_request(f"Unknown reference in resource {who} {shown(item)}.")
+    return reference_to(target, attribute)
+
+
+def target_of(change: Change, target_type: str, item: Document) -> Record | None:
+    """Return the object a reference item means, by uuid first and by name otherwise."""
+    uuid = documents.text(item, "uuid")
+    if uuid:
+        record = change.view.get(uuid)
+        return record if record is not None and record.type_name == target_type else None
+    names = documents.texts(item, "to")
+    return find(change.view, target_type, tuple(names)) if names else None
+
+
+def reference_to(target: Record, attribute: object = None) -> Document:
+    """Return a complete reference item."""
+    return {"to": list(target.fq_name), "uuid": target.uuid, "attr": attribute}
+
+
+def referred(change: Change, body: Document, field: str) -> list[Record]:
+    """Return the targets of one reference field of a complete body."""
+    found: list[Record] = []
+    for item in documents.sections(body, field):
+        record = change.view.get(documents.text(item, "uuid") or "")
+        if record is not None:
+            found.append(record)
+    return found
+
+
+def reference_field(resource: ObjectType, target_type: str) -> ReferenceField:
+    """Return the field by which a type refers to another, whatever spelling the caller uses."""
+    wanted = target_type.lower().replace("-", "_").removesuffix("_refs") + "_refs"
+    for name, reference in resource.references.items():
+        if name.lower() == wanted:
+            return reference
+    raise Refused(404, f"No reference of {resource.name} to {shown(target_type)}")

@@ -1,0 +1,153 @@
+"""Writes objects the way clients read them: links, back references, children, selected fields.
+
+The body without back references and children is encoded once per version of an object, with a mark
+where the server's address belongs, because that address is whatever the client called us.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import msgspec
+
+from skytrail.api import documents
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record, View, children, referrers
+from skytrail.api.schema import Schema
+from skytrail.model.catalog_types import ObjectType
+
+_BASE_MARK = f"@@{secrets.token_hex(12)}@@"
+_BASE_BYTES = _BASE_MARK.encode()
+_ALWAYS = (
+    "uuid", "fq_name", "name", "parent_type", "parent_uuid", "parent_href", "id_perms", "perms2",
+    "href",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a reader wants to see."""
+
+    fields: frozenset[str] | None = None
+    """Only these beside the standing ones; None for all."""
+    back_references: bool = True
+    children: bool = True
+    links: bool = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the stored encoding can be used as it is."""
+        return self.fields is None and self.links
+
+
+def etag_of(record: Record) -> str:
+    """Return the entity tag: the time of the last change, quoted."""
+    modified = documents.text(documents.section(record.body, "id_perms"), "last_modified")
+    return f'"{modified}"'
+
+
+def render(schema: Schema, view: View, record: Record, shape: Shape, base: str) -> bytes:
+    """Return the object as JSON bytes."""
+    resource = schema.resources[record.type_name]
+    if shape.is_plain:
+        if record.rendered is None:
+            record.rendered = msgspec.json.encode(_linked(schema, record, _BASE_MARK))
+        body = record.rendered.replace(_BASE_BYTES, base.encode())
+        extra = _inverse(view, resource, record, shape, base)
+        if not extra:
+            return body
+        return body[:-1] + b"," + msgspec.json.encode(extra)[1:]
+    whole = _linked(schema, record, base if shape.links else None)
+    if shape.fields is not None:
+        whole = {n: v for n, v in whole.items() if n in _ALWAYS or n in shape.fields}
+    whole.update(_inverse(view, resource, record, shape, base))
+    return msgspec.json.encode(whole)
+
+
+def _linked(schema: Schema, record: Record, base: str | None) -> Document:
+    """Return the body with name and, unless base is None, links."""
+    whole = dict(record.body)
+    whole["name"] = record.name
+    if base is None:
+        return whole
+    whole["href"] = f"{base}/{record.type_name}/{record.uuid}"
+    if record.parent_uuid is not None:
+        whole["parent_href"] = f"{base}/{record.parent_type}/{record.parent_uuid}"
+    references = schema.resources[record.type_name].references
+    for name in {field for field, _ in record.targets}:
+        target = references[name].target
+        whole[name] = [
+            {**item, "href": f"{base}/{target}/{item['uuid']}"}
+            for item in documents.sections(record.body, name)
+        ]
+    return whole
+
+
+def _inverse(view: View, resource: ObjectType, record: Record, shape: Shape, base: str) -> Document:
+    found: Document = {}
+    link_base = base if shape.links else None
+    for kind in view.referrer_types(record.uuid):
+        for field in resource.back_references.values():
+            if field.source == kind and _wanted(shape, field.name, whole=shape.back_references):
+                items = _back_references(view, record, kind, link_base)
+                if items:
+                    found[field.name] = items
+    for kind in view.child_types(record.uuid):
+        for child in resource.children.values():
+            if child.type == kind and _wanted(shape, child.name, whole=shape.children):
+                items = [_item(one, link_base) for one in children(view, record.uuid, kind)]
+                if items:
+                    found[child.name] = items
+    return found
+
+
+def _wanted(shape: Shape, name: str, *, whole: bool) -> bool:
+    if shape.fields is not None:
+        return name in shape.fields
+    return whole
+
+
+def _item(record: Record, base: str | None) -> Document:
+    item: Document = {"to": list(record.fq_name), "uuid": record.uuid}
+    if base is not None:
+        item["href"] = f"{base}/{record.type_name}/{record.uuid}"
+    return item
+
+
+def _back_references(view: View, record: Record, kind: str, base: str | None) -> list[Document]:
+    return [
+        {**_item(source, base), "attr": reference.get("attr")}
+        for source in referrers(view, record.uuid, kind)
+        for name in {field for field, target in source.targets if target == record.uuid}
+        for reference in documents.sections(source.body, name)
+        if reference.get("uuid") == record.uuid
+    ]
+
+
+def summary(record: Record, fields: frozenset[str], shape: Shape, base: str) -> Document:
+    """Return a list item: identity, link and the asked fields."""
+    item: Document = {"uuid": record.uuid, "fq_name": list(record.fq_name)}
+    if shape.links:
+        item["href"] = f"{base}/{record.type_name}/{record.uuid}"
+    for name in fields:
+        if name in record.body:
+            item[name] = record.body[name]
+        elif name == "name":
+            item["name"] = record.name
+    return item
+
+
+def created(record: Record, base: str) -> Document:
+    """Return the reply to a create."""
+    reply: Document = {
+        "name": record.name,
+        "fq_name": list(record.fq_name),
+        "uuid": record.uuid,
+        "href": f"{base}/{record.type_name}/{record.uuid}",
+    }
+    if record.parent_uuid is not None:
+        reply["parent_type"] = record.parent_type
+        reply["parent_uuid"] = record.parent_uuid
+        reply["parent_href"] = f"{base}/{record.parent_type}/{record.parent_uuid}"
+    return reply

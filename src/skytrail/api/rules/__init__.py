@@ -1,0 +1,24 @@
+"""Semantic checks by type: the table of all hand-written rules."""
+
+from __future__ import annotations
+
+from skytrail.api.change import Rule
+from skytrail.api.rules.addresses import ALIAS_IP, FLOATING_IP, INSTANCE_IP
+from skytrail.api.rules.policy import NETWORK_POLICY, SECURITY_GROUP
+from skytrail.api.rules.tenancy import APPLICATION_POLICY_SET, NETWORK_IPAM, PROJECT
+from skytrail.api.rules.virtual_machine_interface import VIRTUAL_MACHINE_INTERFACE
+from skytrail.api.rules.virtual_network import ROUTING_INSTANCE, VIRTUAL_NETWORK
+
+RULES: dict[str, Rule] = {
+    "alias-ip": ALIAS_IP,
+    "application-policy-set": APPLICATION_POLICY_SET,
+    "floating-ip": FLOATING_IP,
+    "instance-ip": INSTANCE_IP,
+    "network-ipam": NETWORK_IPAM,
+    "network-policy": NETWORK_POLICY,
+    "project": PROJECT,
+    "routing-instance": ROUTING_INSTANCE,
+    "security-group": SECURITY_GROUP,
+    "virtual-machine-interface": VIRTUAL_MACHINE_INTERFACE,
+    "virtual-network": VIRTUAL_NETWORK,
+}

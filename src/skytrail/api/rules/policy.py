@@ -1,0 +1,182 @@
+"""Rules of network policies and security groups: their entries, rule uuids, numeric ids."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from skytrail.api import documents
+from skytrail.api.change import Change, Rule
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record
+from skytrail.api.properties import shown
+from skytrail.api.refusal import Refused, bad_request, conflict
+
+SG_ID_POOL = "security-group-id"
+SG_ID_RANGE = ((8_000_000, (1 << 32) - 1),)
+_SG_ID_CONFIGURED = range(1, 8_000_000)
+_PROTOCOLS = frozenset({"any", "icmp", "tcp", "udp", "icmp6", "ipv6-icmp", "sctp", "gre", "esp"})
+_PROTOCOL_MAX = 255
+_PORT_MAX = 65535
+_IDENTITY_FREE = ("rule_uuid", "created", "last_modified")
+
+
+def _complete_rules(change: Change, body: Document, field: str, *, is_group: bool) -> None:
+    entries = documents.section(body, field)
+    if not entries:
+        return
+    complete: list[Document] = []
+    seen: dict[str, str] = {}
+    uuids: set[str] = set()
+    for given in documents.sections(entries, "policy_rule"):
+        rule = dict(given)
+        _check_protocol(rule)
+        _check_ports(rule)
+        if is_group:
+            _check_group_rule(rule)
+        else:
+            _check_policy_rule(rule)
+        identity = str(sorted((k, str(v)) for k, v in rule.items() if k not in _IDENTITY_FREE))
+        uuid = documents.text(rule, "rule_uuid") or change.new_uuid()
+        if identity in seen:
+            raise conflict(f"Rule already exists : {seen[identity]}")
+        if uuid in uuids:
+            raise conflict(f"Rule already exists : {uuid}")
+        seen[identity] = uuid
+        uuids.add(uuid)
+        rule["rule_uuid"] = uuid
+        complete.append(rule)
+    body[field] = {**entries, "policy_rule": complete}
+
+
+def _check_protocol(rule: Document) -> None:
+    protocol = documents.text(rule, "protocol")
+    if protocol is None:
+        raise bad_request(f"Rule with invalid protocol : {protocol}")
+    known = protocol.lower() in _PROTOCOLS or (
+        protocol.isascii()
+        and protocol.isdigit()
+        and len(protocol) < 4
+        and int(protocol) <= _PROTOCOL_MAX
+    )
+    if not known:
+        raise bad_request(f"Rule with invalid protocol : {shown(protocol)}")
+
+
+def _check_ports(rule: Document) -> None:
+    for name in ("src_ports", "dst_ports"):
+        for ports in documents.sections(rule, name):
+            low, high = documents.number(ports, "start_port"), documents.number(ports, "end_port")
+            for port in (low, high):
+                if port is not None and not -1 <= port <= _PORT_MAX:
+                    raise bad_request(f"Rule with invalid port : {port}")
+            if low is not None and high is not None and high != -1 and low > high:
+                raise bad_request(f"Rule with invalid ports : {low}-{high}")
+
+
+def _addresses(rule: Document, name: str) -> list[Document]:
+    return documents.sections(rule, name)
+
+
+def _check_policy_rule(rule: Document) -> None:
+    actions = documents.section(rule, "action_list")
+    if not actions:
+        raise bad_request("Action is required")
+    for address in _addresses(rule, "src_addresses") + _addresses(rule, "dst_addresses"):
+        if documents.text(address, "security_group"):
+            raise bad_request(
+                "Config Error: policy rule can not have security group as source or destination"
+            )
+        _check_prefixes(rule, address, None)
+
+
+def _check_group_rule(rule: Document) -> None:
+    sources, targets = _addresses(rule, "src_addresses"), _addresses(rule, "dst_addresses")
+    local = [a for a in sources + targets if documents.text(a, "security_group") == "local"]
+    if not local:
+        raise bad_request("At least one of source or destination addresses must be 'local'")
+    for address in sources + targets:
+        _check_prefixes(rule, address, documents.text(rule, "ethertype"))
+
+
+def _check_prefixes(rule: Document, address: Document, ethertype: str | None) -> None:
+    prefixes = documents.sections(address, "subnet_list")
+    single = documents.section(address, "subnet")
+    for prefix in [*prefixes, single] if single else prefixes:
+        text, length = (
+            documents.text(prefix, "ip_prefix"),
+            documents.number(prefix, "ip_prefix_len"),
+        )
+        if text is None or length is None:
+            continue
+        try:
+            network = ip_network(f"{text}/{length}", strict=False)
+        except ValueError:
+            raise bad_request(f"Rule with invalid subnet : {shown(prefix)}") from None
+        if ethertype is not None and ethertype != f"IPv{network.version}":
+            raise bad_request("Rule subnet doesn't match ethertype")
+
+
+def _check_policy(change: Change, body: Document) -> None:
+    _complete_rules(change, body, "network_policy_entries", is_group=False)
+
+
+def _update_policy(change: Change, old: Record, body: Document) -> None:
+    if body.get("network_policy_entries") is not old.body.get("network_policy_entries"):
+        _check_policy(change, body)
+
+
+def _create_group(change: Change, body: Document) -> None:
+    if body.get("security_group_id") is not None and not change.by_system:
+        raise Refused(403, "Cannot set the security group ID")
+    _check_group_quota(change, body)
+    _complete_rules(change, body, "security_group_entries", is_group=True)
+    body["security_group_id"] = _group_id(change, body)
+
+
+def _configured(body: Document) -> int | None:
+    return documents.number(body, "configured_security_group_id") or None
+
+
+def _group_id(change: Change, body: Document) -> int:
+    owner = documents.text(body, "uuid") or ""
+    configured = _configured(body)
+    if configured is not None:
+        if configured not in _SG_ID_CONFIGURED:
+            raise bad_request(f"Configured security group id must be below {SG_ID_RANGE[0][0]}")
+        if not change.view.numbers.take(SG_ID_POOL, configured, owner):
+            raise bad_request(f"Configured security group id {configured} is in use")
+        return configured
+    taken = change.view.numbers.take_first(SG_ID_POOL, SG_ID_RANGE, owner)
+    if taken is None:
+        raise Refused(503, "No security group ID is left")
+    return taken
+
+
+def _update_group(change: Change, old: Record, body: Document) -> None:
+    number = old.body.get("security_group_id")
+    if body.get("security_group_id") != number:
+        if not change.by_system and body.get("security_group_id") is not None:
+            raise Refused(403, "Cannot set the security group ID")
+        body["security_group_id"] = number
+    if _configured(body) != _configured(old.body):
+        if isinstance(number, int):
+            change.view.numbers.release(SG_ID_POOL, number)
+        body["security_group_id"] = _group_id(change, body)
+    if body.get("security_group_entries") is not old.body.get("security_group_entries"):
+        _check_group_quota(change, body)
+        _complete_rules(change, body, "security_group_entries", is_group=True)
+
+
+def _check_group_quota(change: Change, body: Document) -> None:
+    project = change.view.get(documents.text(body, "parent_uuid") or "")
+    if project is None:
+        return
+    limit = documents.number(documents.section(project.body, "quota"), "security_group_rule")
+    entries = documents.section(body, "security_group_entries")
+    count = len(documents.sections(entries, "policy_rule"))
+    if limit is not None and 0 <= limit < count:
+        raise Refused(412, f"security_group_entries: {limit}")
+
+
+NETWORK_POLICY = Rule(create=_check_policy, update=_update_policy)
+SECURITY_GROUP = Rule(create=_create_group, update=_update_group)

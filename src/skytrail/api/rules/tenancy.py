@@ -1,0 +1,82 @@
+"""Rules of projects and address managers."""
+
+from __future__ import annotations
+
+from skytrail.api import addressing, documents, ipam
+from skytrail.api.change import Change, Companion, Rule
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record, make_record
+from skytrail.api.references import reference_to
+from skytrail.api.refusal import bad_request
+
+_APS = "default-application-policy-set"
+_FLAT = "flat-subnet"
+
+
+def _project_companions(change: Change, record: Record) -> list[Companion]:
+    return [
+        Companion(
+            "application-policy-set",
+            {
+                "fq_name": [*record.fq_name, _APS],
+                "parent_type": "project",
+                "all_applications": True,
+            },
+        )
+    ]
+
+
+def _policy_set_companions(change: Change, record: Record) -> list[Companion]:
+    """Have the project refer to its default set."""
+    parent = change.view.get(record.parent_uuid or "")
+    if parent is None or parent.type_name != "project" or record.name != _APS:
+        return []
+    body = dict(parent.body)
+    field = "application_policy_set_refs"
+    body[field] = [*documents.sections(body, field), reference_to(record)]
+    renewed = make_record(parent.type_name, body, parent.side)
+    renewed.mod_revision = parent.mod_revision
+    renewed.create_revision = parent.create_revision
+    renewed.side_revision = parent.side_revision
+    change.view.put(renewed)
+    return []
+
+
+def _create_manager(change: Change, body: Document) -> None:
+    _complete_flat(change, body, None)
+
+
+def _update_manager(change: Change, old: Record, body: Document) -> None:
+    for name in ("ipam_subnet_method", "ipam_subnetting"):
+        if name in body and body[name] != old.body.get(name, _default(name)):
+            raise bad_request(f"{name} can not be changed")
+        if name in old.body:
+            body.setdefault(name, old.body[name])
+    _complete_flat(change, body, old)
+
+
+def _default(name: str) -> object:
+    return "user-defined-subnet" if name == "ipam_subnet_method" else False
+
+
+def _complete_flat(change: Change, body: Document, old: Record | None) -> None:
+    holder = documents.text(body, "uuid") or ""
+    given = documents.sections(documents.section(body, "ipam_subnets"), "subnets")
+    if body.get("ipam_subnet_method") != _FLAT:
+        if given:
+            raise bad_request("ipam-subnets are allowed only with flat-subnet")
+        return
+    previous = addressing.flat_subnets(old) if old is not None else []
+    complete = addressing.complete_subnets(change, given, previous, holder)
+    if complete:
+        body["ipam_subnets"] = {"subnets": complete}
+
+
+def _delete_manager(change: Change, record: Record) -> None:
+    for subnet in addressing.flat_subnets(record):
+        addressing.release_all(change, ipam.parse(subnet, record.uuid))
+
+
+PROJECT = Rule(companions=_project_companions)
+APPLICATION_POLICY_SET = Rule(companions=_policy_set_companions)
+NETWORK_IPAM = Rule(create=_create_manager, update=_update_manager, delete=_delete_manager)

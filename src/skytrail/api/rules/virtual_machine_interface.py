@@ -1,0 +1,155 @@
+"""Rules of virtual machine interfaces: MAC addresses, the default routing instance, sub-interfaces."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from skytrail.api import documents
+from skytrail.api.change import Change, Rule
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record, children
+from skytrail.api.properties import shown
+from skytrail.api.references import reference_to, referred
+from skytrail.api.refusal import bad_request
+from skytrail.net import Mac
+
+_STANDBY_LENGTHS = {4: 24, 6: 120}
+_VLAN_MAX = 4094
+
+
+def mac_of(uuid: str) -> str:
+    """Return the MAC of an interface that was given none: 02: and the uuid's first five bytes."""
+    digits = uuid.replace("-", "")
+    # The wire contract takes text positions 0-1, 2-3, 4-5, 6-7 and 9-10 of the dashed form.
+    return "02:" + ":".join(digits[i : i + 2] for i in range(0, 10, 2))
+
+
+def _create(change: Change, body: Document) -> None:
+    if not referred(change, body, "virtual_network_refs"):
+        raise bad_request("Bad Request, a virtual-machine-interface needs virtual_network_refs")
+    given = documents.section(body, "virtual_machine_interface_mac_addresses")
+    uuid = documents.text(body, "uuid") or ""
+    macs = [_checked_mac(mac) for mac in documents.texts(given, "mac_address")]
+    body["virtual_machine_interface_mac_addresses"] = {"mac_address": macs or [mac_of(uuid)]}
+    _check(change, body, None)
+    _link_instance(change, body)
+    _complete_bindings(body)
+
+
+def _checked_mac(text: str) -> str:
+    try:
+        return str(Mac.parse(text.replace("-", ":").lower()))
+    except ValueError:
+        raise bad_request(f"Invalid MAC address: {shown(text)}") from None
+
+
+def _link_instance(change: Change, body: Document) -> None:
+    """Refer to the default routing instance of each network, and no longer to former ones."""
+    networks = referred(change, body, "virtual_network_refs")
+    wanted = [
+        instance
+        for network in networks
+        for instance in children(change.view, network.uuid, "routing-instance")
+        if documents.flag(instance.body, "routing_instance_is_default")
+    ]
+    kept = [
+        item
+        for item in documents.sections(body, "routing_instance_refs")
+        if not _is_default_instance(change, documents.text(item, "uuid") or "")
+    ]
+    links = [reference_to(instance, {"direction": "both"}) for instance in wanted]
+    body["routing_instance_refs"] = [*links, *kept]
+
+
+def _is_default_instance(change: Change, uuid: str) -> bool:
+    instance = change.view.get(uuid)
+    return instance is not None and bool(
+        documents.flag(instance.body, "routing_instance_is_default")
+    )
+
+
+def _complete_bindings(body: Document) -> None:
+    name = "virtual_machine_interface_bindings"
+    pairs = documents.sections(documents.section(body, name), "key_value_pair")
+    present = {documents.text(pair, "key"): documents.text(pair, "value") for pair in pairs}
+    if not pairs:
+        return
+    vnic = present.get("vnic_type") or "normal"
+    if "vnic_type" not in present:
+        pairs.append({"key": "vnic_type", "value": vnic})
+    if "vif_type" not in present and vnic in ("normal", "direct"):
+        vif = "vrouter" if vnic == "normal" else "hw_veb"
+        pairs.append({"key": "vif_type", "value": vif})
+    body[name] = {"key_value_pair": pairs}
+
+
+def _update(change: Change, old: Record, body: Document) -> None:
+    if not referred(change, body, "virtual_network_refs"):
+        raise bad_request("Bad Request, a virtual-machine-interface needs virtual_network_refs")
+    name = "virtual_machine_interface_mac_addresses"
+    macs = documents.texts(documents.section(body, name), "mac_address")
+    if not macs:
+        body[name] = old.body[name]
+    elif body.get(name) is not old.body.get(name):
+        body[name] = {"mac_address": [_checked_mac(mac) for mac in macs]}
+    _check(change, body, old)
+    _complete_bindings(body)
+    if body.get("virtual_network_refs") is not old.body.get("virtual_network_refs"):
+        _link_instance(change, body)
+
+
+def _check(change: Change, body: Document, old: Record | None) -> None:
+    _check_address_pairs(body)
+    _check_sub_interface(change, body, old)
+
+
+def _check_address_pairs(body: Document) -> None:
+    holder = documents.section(body, "virtual_machine_interface_allowed_address_pairs")
+    pairs = documents.sections(holder, "allowed_address_pair")
+    if pairs and documents.flag(body, "port_security_enabled") is False:
+        raise bad_request("Allowed address pairs are not allowed when port security is disabled")
+    for pair in pairs:
+        prefix = documents.section(pair, "ip")
+        text, length = (
+            documents.text(prefix, "ip_prefix"),
+            documents.number(prefix, "ip_prefix_len"),
+        )
+        if text is None or length is None:
+            continue
+        try:
+            network = ip_network(f"{text}/{length}", strict=False)
+        except ValueError:
+            raise bad_request(f"Invalid allowed address pair: {shown(prefix)}") from None
+        shortest = _STANDBY_LENGTHS[network.version]
+        if pair.get("address_mode") == "active-standby" and length < shortest:
+            raise bad_request(
+                f"IPv{network.version} Prefix length lesser than {shortest} is not acceptable"
+            )
+
+
+def _check_sub_interface(change: Change, body: Document, old: Record | None) -> None:
+    tag = _vlan_tag(body)
+    if not tag:
+        return
+    if not 0 <= tag <= _VLAN_MAX:
+        raise bad_request(f"Invalid sub-interface VLAN tag ID: {tag}")
+    own = documents.text(body, "uuid")
+    for primary in referred(change, body, "virtual_machine_interface_refs"):
+        siblings = set(change.view.referrer_uuids(primary.uuid, primary.type_name))
+        siblings |= {
+            target for field, target in primary.targets if field.startswith("virtual_mach")
+        }
+        for uuid in siblings - {own}:
+            sibling = change.view.get(uuid)
+            if sibling is not None and _vlan_tag(sibling.body) == tag:
+                raise bad_request(
+                    "Two sub interfaces under same primary port can't have same Vlan tag"
+                )
+
+
+def _vlan_tag(body: Document) -> int:
+    properties = documents.section(body, "virtual_machine_interface_properties")
+    return documents.number(properties, "sub_interface_vlan_tag") or 0
+
+
+VIRTUAL_MACHINE_INTERFACE = Rule(create=_create, update=_update)

@@ -1,0 +1,150 @@
+"""Rules of virtual networks: subnets, the numeric id, the default routing instance."""
+
+from __future__ import annotations
+
+import re
+
+from skytrail.api import addressing, documents, texts
+from skytrail.api.change import Change, Companion, Rule
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record
+from skytrail.api.refusal import Refused, bad_request, conflict
+
+ID_POOL = "virtual-network-id"
+ID_RANGE = ((1, (1 << 24) - 1),)
+SYSTEM_NETWORKS = ("ip-fabric", "__link_local__", "dci-network")
+ROUTE_TARGET_LISTS = ("route_target_list", "import_route_target_list", "export_route_target_list")
+GENERATED_LOW, GENERATED_HIGH = 8_000_000, (1 << 24) - 1
+_PROJECT = ("default-domain", "default-project")
+_ROUTE_TARGET = re.compile(r"target:([0-9.]{1,15}):([0-9]{1,10})")
+
+
+def _create(change: Change, body: Document) -> None:
+    if body.get("virtual_network_network_id") is not None and not change.by_system:
+        raise Refused(403, "Cannot set the virtual network ID")
+    uuid = documents.text(body, "uuid") or ""
+    numbers = change.view.numbers
+    vni = _user_vni(body)
+    if vni is not None and not numbers.take(ID_POOL, vni, uuid):
+        raise bad_request(_vni_clash(vni))
+    given = documents.number(body, "virtual_network_network_id")
+    if given is not None:
+        if not numbers.take(ID_POOL, given, uuid):
+            raise bad_request(_vni_clash(given))
+    else:
+        given = numbers.take_first(ID_POOL, ID_RANGE, uuid)
+    if given is None:
+        raise Refused(503, "No virtual network ID is left")
+    body["virtual_network_network_id"] = given
+    check_route_targets(change, body)
+    _complete_subnets(change, body, None)
+
+
+def _user_vni(body: Document) -> int | None:
+    properties = documents.section(body, "virtual_network_properties")
+    return documents.number(properties, "vxlan_network_identifier") or None
+
+
+def _vni_clash(vni: int) -> str:
+    return f"Cannot use VNI {vni}: it is allocated to another virtual network"
+
+
+def _complete_subnets(change: Change, body: Document, old: Record | None) -> None:
+    """Fill the subnets of all references at once: overlap is judged over the whole network."""
+    holder = documents.text(body, "uuid") or ""
+    references = documents.sections(body, "network_ipam_refs")
+    if old is not None and references == documents.sections(old.body, "network_ipam_refs"):
+        return
+    previous = addressing.own_subnets(old.body) if old is not None else []
+    complete = iter(
+        addressing.complete_subnets(change, addressing.own_subnets(body), previous, holder)
+    )
+    renewed: list[Document] = []
+    for reference in references:
+        attribute = dict(documents.section(reference, "attr"))
+        if "ipam_subnets" in attribute:
+            attribute["ipam_subnets"] = [
+                next(complete) if documents.section(subnet, "subnet") else subnet
+                for subnet in documents.sections(attribute, "ipam_subnets")
+            ]
+        has_attribute = reference.get("attr") is not None
+        renewed.append({**reference, "attr": attribute if has_attribute else None})
+    if renewed:
+        body["network_ipam_refs"] = renewed
+
+
+def check_route_targets(change: Change, body: Document) -> None:
+    """Refuse malformed route targets and ones the compiler may generate itself."""
+    asn = global_asn(change)
+    for name in ROUTE_TARGET_LISTS:
+        for target in documents.texts(documents.section(body, name), "route_target"):
+            match = _ROUTE_TARGET.fullmatch(target)
+            if match is None:
+                raise bad_request(
+                    f"Bad Request, route target {target[:64]} is not of the form target:<asn>:<n>"
+                )
+            number = int(match[2])
+            if match[1] == str(asn) and GENERATED_LOW <= number <= GENERATED_HIGH:
+                raise bad_request(
+                    "Configured route target must use ASN that is different from global ASN or "
+                    f"route target value must be less than {GENERATED_LOW}"
+                )
+
+
+def global_asn(change: Change) -> int:
+    """Return the system's autonomous system number."""
+    for system in change.view.of_type("global-system-config"):
+        number = documents.number(system.body, "autonomous_system")
+        if number is not None:
+            return number
+    return 64512
+
+
+def _companions(change: Change, record: Record) -> list[Companion]:
+    instances = [(record.name, True)]
+    if record.fq_name[:-1] == _PROJECT and record.name in ("ip-fabric", "dci-network"):
+        instances.append(("__default__", False))
+    return [
+        Companion(
+            "routing-instance",
+            {
+                "fq_name": [*record.fq_name, name],
+                "parent_type": "virtual-network",
+                "routing_instance_is_default": is_default,
+            },
+        )
+        for name, is_default in instances
+    ]
+
+
+def _update(change: Change, old: Record, body: Document) -> None:
+    number = documents.number(old.body, "virtual_network_network_id")
+    if body.get("virtual_network_network_id") != number:
+        if not change.by_system and body.get("virtual_network_network_id") is not None:
+            raise Refused(403, "Cannot update the virtual network ID")
+        body["virtual_network_network_id"] = number
+    before, after = _user_vni(old.body), _user_vni(body)
+    if before != after:
+        if before is not None and before != number:
+            change.view.numbers.release(ID_POOL, before)
+        if after is not None and not change.view.numbers.take(ID_POOL, after, old.uuid):
+            raise bad_request(_vni_clash(after))
+    check_route_targets(change, body)
+    _complete_subnets(change, body, old)
+
+
+def _delete(change: Change, record: Record) -> None:
+    if record.fq_name[:-1] == _PROJECT and record.name in SYSTEM_NETWORKS:
+        raise conflict(f"Can not delete system created default virtual-network {record.uuid}")
+    for subnet in addressing.subnets_of(change.view, record):
+        if subnet.holder == record.uuid:
+            addressing.release_all(change, subnet)
+
+
+def _delete_instance(change: Change, record: Record) -> None:
+    if documents.flag(record.body, "routing_instance_is_default") and not change.by_system:
+        raise conflict(texts.system_resource("Routing Instance", record.fq_name, record.uuid))
+
+
+VIRTUAL_NETWORK = Rule(create=_create, companions=_companions, update=_update, delete=_delete)
+ROUTING_INSTANCE = Rule(delete=_delete_instance)

@@ -1,0 +1,53 @@
+"""The model's catalog, indexed the way requests ask for it.
+
+Paths are looked up in lower case, because one well-known client derives ``virtual-dns`` from a
+class name where the model says ``virtual-DNS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from skytrail.model.catalog_types import Catalog, ComplexType, ObjectType
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """All types, by name and by path."""
+
+    catalog: Catalog
+    by_path: dict[str, tuple[ObjectType, bool]] = field(init=False)
+    """Lower-case first path segment to type and whether it names the collection."""
+
+    def __post_init__(self) -> None:
+        paths: dict[str, tuple[ObjectType, bool]] = {}
+        for resource in self.catalog.objects.values():
+            paths[resource.name.lower()] = (resource, False)
+            paths[collection_name(resource).lower()] = (resource, True)
+        object.__setattr__(self, "by_path", paths)
+
+    @property
+    def resources(self) -> dict[str, ObjectType]:
+        return self.catalog.objects
+
+    @property
+    def complex_types(self) -> dict[str, ComplexType]:
+        return self.catalog.types
+
+    def find(self, type_name: str) -> ObjectType | None:
+        """Return the type by any spelling clients use: dashes or underscores, any case."""
+        exact = self.catalog.objects.get(type_name)
+        if exact is not None:
+            return exact
+        found = self.by_path.get(type_name.replace("_", "-").lower())
+        return None if found is None or found[1] else found[0]
+
+    def is_derived_child(self, parent_type: str, child_type: str) -> bool:
+        """Whether such children exist only on behalf of the parent and never block its deletion."""
+        parent = self.catalog.objects[parent_type]
+        return any(c.weak for c in parent.children.values() if c.type == child_type)
+
+
+def collection_name(resource: ObjectType) -> str:
+    """Return the wire name of a list of these: the type name and an s, whatever the word."""
+    return resource.name + "s"

@@ -1,0 +1,207 @@
+"""The configuration service: one writer task between requests and store.
+
+    request tasks (N)  --plan functions-->  [queue, bounded]  -->  writer (1)  -->  store
+         |  reads: straight from the graph                            |
+         '<----------------- reply after commit ----------------------+--> feed --> watchers (N)
+
+The writer takes what has queued up while the last transaction was being made durable, plans each
+request on an overlay on top of the ones before it, commits the lot as one store transaction, and
+only then lets anybody see it. A refused request leaves no trace in its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+from uuid import uuid4
+
+import structlog
+
+from skytrail.api import defaults, feed, persistence
+from skytrail.api.change import Change
+from skytrail.api.feed import Feed
+from skytrail.api.graph import Graph, Overlay
+from skytrail.api.refusal import Refused
+from skytrail.api.schema import Schema
+from skytrail.store.plugin import ConfigStore, Put, StoreUnavailable
+
+QUEUE_COUNT_MAX = 2048
+BATCH_COUNT_MAX = 64
+LOAD_PAGE = 5_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[T]):
+    """The outcome of an accepted request."""
+
+    value: T
+    revision: int
+    ignored: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    plan: Callable[[Change], object]
+    reply: asyncio.Future[Written[object]]
+    derived_from: int | None
+
+
+class Fenced(Exception):
+    """Another server has taken over the store; this one must not write any more."""
+
+
+def timestamp() -> str:
+    """Return the present time as id_perms print it."""
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+class ConfigService:
+    """The objects, and the only way to change them."""
+
+    def __init__(
+        self, schema: Schema, store: ConfigStore, graph: Graph, revision: int, fence: int
+    ) -> None:
+        self.schema = schema
+        self.graph = graph
+        self.feed = Feed(revision)
+        self.refusals_count = 0
+        self.writes_count = 0
+        self.batches_count = 0
+        self.healthy = True
+        self._store = store
+        self._fence = fence
+        self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE_COUNT_MAX)
+        self._log = structlog.get_logger("skytrail.api")
+
+    @classmethod
+    async def start(cls, schema: Schema, store: ConfigStore) -> ConfigService:
+        """Load everything, take the right to write, create the default objects."""
+        fence = await _take_fence(store)
+        graph, revision = await _load(store)
+        service = cls(schema, store, graph, revision, fence)
+        await service._ensure_defaults()
+        return service
+
+    @property
+    def revision(self) -> int:
+        """The last committed revision; reads reflect at least this."""
+        return self.feed.revision
+
+    async def write(
+        self, plan: Callable[[Change], T], *, derived_from: int | None = None
+    ) -> Written[T]:
+        """Carry out a plan and wait until it is durable; raise Refused."""
+        reply: asyncio.Future[Written[object]] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Request(plan, reply, derived_from))
+        return await reply  # type: ignore[return-value] # the future of this very plan
+
+    async def run(self) -> None:
+        """Write until cancelled; raise Fenced when another server took over."""
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < BATCH_COUNT_MAX and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            try:
+                await self._carry_out(batch)
+            finally:
+                for request in batch:
+                    if not request.reply.done():
+                        request.reply.set_exception(Refused(503, "The server is stopping"))
+
+    async def _ensure_defaults(self) -> None:
+        overlay = Overlay(self.graph)
+        change = self._change(overlay)
+        change.by_system = True
+        defaults.ensure(change)
+        if not overlay.is_empty():
+            await self._commit(overlay, None)
+
+    def _change(self, view: Overlay) -> Change:
+        return Change(self.schema, view, timestamp(), lambda: str(uuid4()))
+
+    async def _carry_out(self, batch: list[_Request]) -> None:
+        overlay = Overlay(self.graph)
+        accepted: list[tuple[_Request, object, tuple[str, ...]]] = []
+        derived_from: int | None = None
+        for request in batch:
+            if request.reply.cancelled():
+                continue
+            layer = Overlay(overlay)
+            change = self._change(layer)
+            try:
+                value = request.plan(change)
+            except Refused as refusal:
+                self.refusals_count += 1
+                request.reply.set_exception(refusal)
+                continue
+            except Exception as error:  # The task boundary of one request inside the batch.
+                self._log.exception("plan_failed", error=str(error))
+                request.reply.set_exception(Refused(500, f"Internal error: {type(error).__name__}"))
+                continue
+            overlay.absorb(layer)
+            derived_from = request.derived_from or derived_from
+            accepted.append((request, value, tuple(change.ignored)))
+        try:
+            if not overlay.is_empty():
+                await self._commit(overlay, derived_from)
+        except StoreUnavailable as error:
+            self.healthy = False
+            self._log.warning("store_unavailable", error=str(error))
+            for request, _, _ in accepted:
+                _fail(request, Refused(503, "The configuration store is not available"))
+            return
+        self.healthy = True
+        for request, value, ignored in accepted:
+            self.writes_count += 1
+            if not request.reply.done():
+                request.reply.set_result(Written(value, self.revision, ignored))
+
+    async def _commit(self, overlay: Overlay, derived_from: int | None) -> None:
+        transaction = persistence.transaction_of(self.graph, overlay, self._fence)
+        if derived_from is not None:
+            transaction.put(persistence.DERIVED, str(derived_from).encode())
+        try:
+            result = await transaction.commit(self._store)
+        except ValueError as error:
+            raise StoreUnavailable(f"the store cannot keep this: {error}") from error
+        if not result.succeeded:
+            raise Fenced("another API server writes to this store")
+        persistence.stamp(self.graph, overlay, result.revision)
+        batch = feed.batch_of(self.graph, overlay, result.revision)
+        self.graph.absorb(overlay)
+        self.batches_count += 1
+        self.feed.publish(batch)
+
+
+def _fail(request: _Request, refusal: Refused) -> None:
+    if not request.reply.done():
+        request.reply.set_exception(refusal)
+
+
+async def _take_fence(store: ConfigStore) -> int:
+    """Become the writer: whoever held the key before can no longer commit."""
+    result = await store.transact((), (Put(persistence.FENCE, str(uuid4()).encode()),))
+    return result.revision
+
+
+async def _load(store: ConfigStore) -> tuple[Graph, int]:
+    loader = persistence.Loader()
+    revision: int | None = None
+    for prefix in (
+        persistence.OBJECTS, persistence.SIDES, persistence.NUMBERS, persistence.NOTES,
+    ):  # fmt: skip
+        start: str | None = None
+        while True:
+            page = await store.range(prefix, start=start, limit=LOAD_PAGE, revision=revision)
+            revision = page.revision
+            for item in page.items:
+                loader.feed(item)
+            start = page.next_start
+            if start is None:
+                break
+    return loader.finish(), revision or 0

@@ -1,0 +1,59 @@
+"""The configuration API server: store, service, HTTP on TCP and on a Unix socket."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from skytrail.api.io.http import HttpApi
+from skytrail.api.schema import Schema
+from skytrail.api.service import ConfigService
+from skytrail.model.catalog import CATALOG
+from skytrail.runtime import logs, processes, server, tasks
+from skytrail.store.io.sqlite import SqliteStore
+
+DATABASE = "config.db"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until a signal; return the exit status."""
+    parser = argparse.ArgumentParser(prog="skytrail-api", description=__doc__)
+    parser.add_argument("--data", required=True, type=Path, help="folder of the database")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default=8082, type=int, help="0 picks a free one")
+    parser.add_argument("--socket", type=Path, help="also listen on this Unix socket")
+    parser.add_argument("--log-json", action="store_true")
+    settings = parser.parse_args(arguments)
+    logs.configure(json=settings.log_json)
+    return tasks.run_until_signal(
+        lambda: _serve(settings.data, settings.host, settings.port, settings.socket)
+    )
+
+
+async def _serve(data_folder: Path, host: str, port: int, socket_path: Path | None) -> None:
+    listeners = [server.listen_tcp(host, port)]
+    if socket_path is not None:
+        listeners.append(server.listen_unix(socket_path))
+    actual_port = listeners[0].getsockname()[1]
+    data_folder.mkdir(parents=True, exist_ok=True)
+    store = await SqliteStore.open(data_folder / DATABASE)
+    try:
+        service = await ConfigService.start(Schema(CATALOG), store)
+
+        def announce() -> None:
+            processes.print_ready(
+                "api", host=host, port=actual_port, socket=socket_path or "-",
+                revision=service.revision,
+            )  # fmt: skip
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(service.run())
+            group.create_task(server.serve(HttpApi(service), listeners, when_ready=announce))
+    finally:
+        await store.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
