@@ -50,7 +50,7 @@ def watch(with_api, count, *, from_revision=None, delays=None):
                 delays.append(seconds)
             await asyncio.sleep(0)
 
-        backoff = Backoff(rng=random.Random(1))
+        backoff = Backoff(maximum_s=5.0, rng=random.Random(1))
         async with AsyncApiClient(unix_socket=path, sleep=sleep) as client:
             events = client.watch(["project", "tag"], from_revision, backoff=backoff)
             taken = [await anext(events) for _ in range(count)]
