@@ -123,7 +123,7 @@ def _compare(engine: Engine, key: DerivedKey) -> Write | None:
         **{
             name: _plain(value)
             for name, value in wanted.properties.items()
-            if getattr(stored, name) != value
+            if not _is_same(getattr(stored, name), value)
         },
         **{
             name: _wire_links(engine.intent, name, links)
@@ -183,6 +183,21 @@ def _references(item: ConfigObject, name: str) -> tuple[Reference[msgspec.Struct
 def _normal_attr(attr: msgspec.Struct | None) -> msgspec.Struct | None:
     """An attribute with nothing set is the same as none; stores keep either."""
     return None if attr is None or attr == type(attr)() else attr
+
+
+def _is_same(stored: object, wanted: object) -> bool:
+    """Compare values; what is empty on one side and missing on the other is the same."""
+    return stored == wanted or _without_empty(_plain(stored)) == _without_empty(_plain(wanted))
+
+
+def _without_empty(value: object) -> object:
+    if isinstance(value, dict):
+        items = cast("dict[str, object]", value).items()
+        found = {name: rest for name, item in items if (rest := _without_empty(item)) is not None}
+        return found or None
+    if isinstance(value, list):
+        return [_without_empty(item) for item in cast("list[object]", value)] or None
+    return value
 
 
 def _plain(value: object) -> object:

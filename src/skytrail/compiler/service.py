@@ -14,7 +14,7 @@ a start reads everything, compares everything, and writes the difference.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -38,6 +38,8 @@ ECHO_TIMEOUT_S: Final = 2.0
 NEWS_TIMEOUT_S: Final = 0.05
 RECOMPUTES_COUNT_MAX: Final = 3
 """So often in a row a refusal leads to a new decision before the refused write is singled out."""
+REPEATS_COUNT_MAX: Final = 5
+"""The same write of the same object so often in a row means the store does not keep it as sent."""
 REFUSED_RETRY_S: Final = 10.0
 
 
@@ -67,14 +69,22 @@ class Refusal:
 class CompilerService:
     """Owns the engine and the two tasks; :meth:`run` ends only by failure or cancellation."""
 
-    def __init__(self, api: Api, clock: Clock) -> None:
+    def __init__(
+        self,
+        api: Api,
+        clock: Clock,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._api = api
         self._clock = clock
+        self._sleep = sleep
         self._inbox = Inbox()
         self._wake = asyncio.Event()
         self._dirty: set[DerivedKey] = set()
         self._last_commit_at = float("-inf")
         self._recomputes_count = 0
+        self._repeats: dict[DerivedKey, tuple[Write, int]] = {}
         self._log = structlog.get_logger("skytrail.compiler")
         self.engine = Engine(ALL_PASSES)
         self.refusals: dict[DerivedKey, Refusal] = {}
@@ -127,7 +137,7 @@ class CompilerService:
             except ApiUnavailable as error:
                 delay_s = delays.next_delay_s()
                 self._log.warning("commit_postponed", reason=str(error), delay_s=round(delay_s, 2))
-                await asyncio.sleep(delay_s)
+                await self._sleep(delay_s)
                 self._wake.set()
                 continue
             delays.reset()
@@ -143,7 +153,7 @@ class CompilerService:
             self._dirty.update(self.refusals)
         pause_s = self._last_commit_at + COALESCE_S - self._clock.now()
         if pause_s > 0:
-            await asyncio.sleep(pause_s)
+            await self._sleep(pause_s)
         self._wake.clear()
 
     def _absorb(self) -> None:
@@ -181,12 +191,24 @@ class CompilerService:
         self._dirty -= settled
         for key in settled:
             self.refusals.pop(key, None)
+            self._repeats.pop(key, None)
+        writes = [write for write in writes if not self._is_in_vain(write)]
         for run in transactions.transactions(transactions.groups(writes)):
             await self._commit(run, recomputes=RECOMPUTES_COUNT_MAX)
             # The state may have moved on meanwhile, so the rest is planned again.
             if self._dirty:
                 self._wake.set()
             return
+
+    def _is_in_vain(self, write: Write) -> bool:
+        """Put aside a write that was done before and does not stick, until the next retry."""
+        known, count = self._repeats.get(write.key, (None, 0))
+        if known != write or count < REPEATS_COUNT_MAX:
+            return False
+        self._repeats[write.key] = (write, 0)
+        error = ApiError(200, "the API accepts the write but does not keep it as sent")
+        self._note_refusal((write,), error)
+        return True
 
     async def _commit(self, run: Sequence[Group], *, recomputes: int = 0) -> None:
         """Write groups as one transaction; find out which ones the API refuses, skip only those."""
@@ -218,6 +240,8 @@ class CompilerService:
         self.writes_count += len(writes)
         self.committed_revision = revision
         for write in writes:
+            known, count = self._repeats.get(write.key, (None, 0))
+            self._repeats[write.key] = (write, count + 1 if known == write else 1)
             self._dirty.discard(write.key)
             self.refusals.pop(write.key, None)
         self._log.info(

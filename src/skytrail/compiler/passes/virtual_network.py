@@ -14,7 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Violation
+from skytrail.compiler.derived import (
+    Derived,
+    DerivedKey,
+    FqName,
+    Link,
+    Outcome,
+    Violation,
+    derived_uuid,
+)
 from skytrail.compiler.engine import TablePass, UnitPass, View
 from skytrail.compiler.intent import ReadKey
 from skytrail.model.generated.objects import (
@@ -82,7 +90,7 @@ def assign_targets(view: View) -> dict[str, Outcome]:
     """Give every default routing instance its own route target.
 
     Instances keep what they have; of two with the same number the smaller uuid keeps it. The rest
-    choose in uuid order among numbers no instance and no other route-target object has.
+    choose in uuid order among numbers that no instance has and no user's route-target object names.
     """
     numbers = _numbers(view)
     claimed: dict[int, str] = {}
@@ -226,13 +234,18 @@ def _choose(
     for uuid in pending:
         for number in numbers.candidates(uuid):
             text = numbers.text(number)
-            if number not in used and view.by_name(RouteTarget, (text,)) is None:
+            if number not in used and not _is_foreign(view.by_name(RouteTarget, (text,))):
                 used.add(number)
                 chosen[uuid] = Outcome(OwnTarget(text, number, is_kept=False))
                 break
         else:
             chosen[uuid] = Outcome(violations=(_exhausted(view, numbers, uuid),))
     return chosen
+
+
+def _is_foreign(target: RouteTarget | None) -> bool:
+    """Whether somebody else made this object; a compiler's own counts only while it is claimed."""
+    return target is not None and target.uuid != derived_uuid(TARGET, target.fq_name)
 
 
 def _exhausted(view: View, numbers: _Numbers, uuid: str) -> Violation:

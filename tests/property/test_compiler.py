@@ -1,0 +1,243 @@
+"""Incremental evaluation equals a full one, whatever is edited, in whatever order."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skytrail.compiler.engine import Engine, Put, Remove
+from skytrail.compiler.passes import ALL_PASSES
+from skytrail.model.generated.objects import GlobalSystemConfig, RouteTarget
+from skytrail.model.generated.types import ActionListType, InstanceTargetType
+from skytrail.testing import configuration as build
+
+NAMES = ("red", "green", "blue")
+TARGETS = ("target:64512:8000001", "target:65000:7", "10.0.0.1:5", "target:64512:8000002")
+
+network_name = st.sampled_from(NAMES)
+address = st.one_of(
+    st.sampled_from(("any", "local", "10.1.0.0/16", "policy=default-domain:demo:p1")),
+    network_name.map(lambda name: f"default-domain:demo:{name}"),
+)
+action = st.one_of(
+    st.sampled_from(("pass", "deny")),
+    st.just(ActionListType(simple_action="pass", apply_service=("a:b:fw",))),
+)
+rule = st.builds(
+    build.rule,
+    address,
+    address,
+    protocol=st.sampled_from(("any", "tcp", "17", "smoke")),
+    direction=st.sampled_from((">", "<>")),
+    action=action,
+)
+policy = st.builds(
+    lambda name, rules: build.network_policy(name, *rules),
+    st.sampled_from(("p1", "p2")),
+    st.lists(rule, max_size=3),
+)
+server = st.builds(build.virtual_dns, st.just("zone"), st.sampled_from(("a.example", "b.example")))
+ipam = st.builds(
+    lambda resolves: build.network_ipam(
+        "ipam", build.virtual_dns("zone", "a.example") if resolves else None
+    ),
+    st.booleans(),
+)
+network = st.builds(
+    lambda name, policies, both, exports: build.virtual_network(
+        name,
+        *(build.network_policy(each) for each in policies),
+        both=both,
+        exports=exports,
+        ipams=[(build.network_ipam("ipam"), "10.1.1.0/24")],
+    ),
+    network_name,
+    st.lists(st.sampled_from(("p1", "p2")), max_size=2, unique=True),
+    st.lists(st.sampled_from(TARGETS), max_size=2),
+    st.lists(st.sampled_from(TARGETS), max_size=2),
+)
+
+
+@st.composite
+def instance(draw):
+    found = build.routing_instance(build.virtual_network(draw(network_name)))
+    targets = draw(st.lists(st.sampled_from(TARGETS), max_size=2, unique=True))
+    links = tuple(
+        build.link_with(
+            RouteTarget(uuid=build.uuid_of("route-target", (text,)), fq_name=(text,)),
+            InstanceTargetType(import_export=draw(st.sampled_from((None, "import")))),
+        )
+        for text in targets
+    )
+    return type(found)(
+        uuid=found.uuid,
+        fq_name=found.fq_name,
+        parent_type="virtual-network",
+        parent_uuid=found.parent_uuid,
+        route_target_refs=links,
+    )
+
+
+@st.composite
+def group(draw):
+    side = draw(st.sampled_from(("group=any", "group=default-domain:demo:web", "10.0.0.0/8", "x")))
+    rules = [
+        build.rule("group=local", side, ethertype="IPv6", protocol="icmp"),
+        build.rule(side, "group=local", ethertype="IPv4", protocol="tcp", port=(80, 81)),
+    ]
+    count = draw(st.integers(0, 2))
+    return build.security_group(
+        draw(st.sampled_from(("web", "db"))), draw(st.sampled_from((None, 8000000))), *rules[:count]
+    )
+
+
+@st.composite
+def workload(draw):
+    net = build.virtual_network(draw(network_name))
+    machine = build.virtual_machine("m", draw(st.sampled_from(("Web 1", "db", "!!"))))
+    port = build.port(draw(st.sampled_from(("port1", "port2"))), net, machine)
+    return draw(
+        st.sampled_from(
+            (
+                machine,
+                port,
+                build.instance_ip("ip1", "10.1.1.3", net, port),
+                build.instance_ip("ip2", "10.1.1.4", net, port),
+                build.instance_ip("ip2", "192.0.2.4", net),
+            )
+        )
+    )
+
+
+@st.composite
+def system(draw):
+    name = ("default-global-system-config",)
+    return GlobalSystemConfig(
+        uuid=build.uuid_of("global-system-config", name),
+        fq_name=name,
+        autonomous_system=draw(st.sampled_from((64512, 65000, 70000))),
+    )
+
+
+target = st.sampled_from(TARGETS).map(
+    lambda text: RouteTarget(uuid=build.uuid_of("route-target", (text,)), fq_name=(text,))
+)
+item = st.one_of(network, policy, instance(), group(), workload(), system(), target, server, ipam)
+
+
+@st.composite
+def change(draw):
+    found = draw(item)
+    return Remove(found.type_name, found.uuid) if draw(st.integers(0, 3)) == 0 else Put(found)
+
+
+edits_strategy = st.lists(st.lists(change(), min_size=1, max_size=4), min_size=1, max_size=12)
+
+
+def state(engine):
+    return (
+        {key: engine.wanted(key) for key in engine.wanted_keys()},
+        engine.violations(),
+        {key: engine.provenance(key) for key in engine.wanted_keys()},
+    )
+
+
+def recomputed(engine):
+    full = Engine(ALL_PASSES)
+    full.load(
+        each for kind in sorted(engine.intent.counts()) for each in engine.intent.objects(kind)
+    )
+    return full
+
+
+@settings(max_examples=150, deadline=None)
+@given(edits_strategy)
+def test_incremental_equals_full_after_every_batch(edits):
+    engine = Engine(ALL_PASSES)
+
+    for batch in edits:
+        before = {key: engine.wanted(key) for key in engine.wanted_keys()}
+        differing = engine.apply(batch)
+        after = {key: engine.wanted(key) for key in engine.wanted_keys()}
+
+        assert state(recomputed(engine)) == state(engine)
+        changed = {k for k in {*before, *after} if before.get(k) != after.get(k)}
+        assert changed <= differing
+
+
+@st.composite
+def claiming_instance(draw):
+    """An instance that owns one of few numbers, or none: contests are common."""
+    found = build.routing_instance(build.virtual_network(draw(network_name)))
+    text = draw(st.sampled_from((None, "target:64512:8000001", "target:64512:8000002")))
+    links = (
+        ()
+        if text is None
+        else (
+            build.link(RouteTarget(uuid=build.uuid_of("route-target", (text,)), fq_name=(text,))),
+        )
+    )
+    return type(found)(uuid=found.uuid, fq_name=found.fq_name, route_target_refs=links)
+
+
+claims = claiming_instance()
+target_edit = st.one_of(claims, claims, claims, claims, target, system()).flatmap(
+    lambda found: st.sampled_from((Put(found), Put(found), Remove(found.type_name, found.uuid)))
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(target_edit, min_size=1, max_size=2), min_size=1, max_size=10))
+def test_incremental_route_targets_equal_full_ones(edits):
+    engine = Engine(ALL_PASSES)
+    engine.load([build.virtual_network(name) for name in NAMES])
+
+    for batch in edits:
+        engine.apply(batch)
+
+        assert state(recomputed(engine)) == state(engine)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(item, min_size=1, max_size=14, unique_by=lambda each: each.uuid))
+def test_order_of_arrival_does_not_matter(items):
+    forward, backward, one_batch = (Engine(ALL_PASSES) for _ in range(3))
+
+    for each in items:
+        forward.apply([Put(each)])
+    for each in reversed(items):
+        backward.apply([Put(each)])
+    one_batch.apply([Put(each) for each in items])
+
+    assert state(forward) == state(backward) == state(one_batch)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(item, min_size=1, max_size=14, unique_by=lambda each: each.uuid), st.randoms())
+def test_removing_everything_leaves_nothing_derived(items, rng):
+    engine = Engine(ALL_PASSES)
+    engine.load(items)
+    removals = [Remove(each.type_name, each.uuid) for each in items]
+    random.Random(rng.random()).shuffle(removals)
+
+    for each in removals:
+        engine.apply([each])
+
+    assert engine.wanted_keys() == []
+    assert engine.violations() == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(instance(), min_size=1, max_size=3, unique_by=lambda each: each.uuid))
+def test_no_two_instances_own_the_same_route_target(instances):
+    engine = Engine(ALL_PASSES)
+    networks = [build.virtual_network(name) for name in NAMES]
+    engine.load([*networks, *instances])
+
+    owned = [
+        outcome.value.route_target
+        for outcome in engine._states["own_route_target"].outcomes.values()
+    ]
+
+    assert len(owned) == len(instances)
+    assert len(set(owned)) == len(owned)

@@ -1,0 +1,87 @@
+from skytrail.compiler.derived import DerivedKey
+from skytrail.compiler.engine import Engine
+from skytrail.compiler.passes import ALL_PASSES
+from skytrail.testing.configuration import PROJECT, rule, security_group, text_of
+
+WEB = text_of(security_group("web", None))
+
+
+def compiled(*items):
+    engine = Engine(ALL_PASSES)
+    engine.load(items)
+    return engine
+
+
+def acl(engine, side, group="web"):
+    key = DerivedKey("access-control-list", (*PROJECT, group, f"{side}-access-control-list"))
+    wanted = engine.wanted(key)
+    assert wanted.parent_type == "security-group"
+    return wanted.properties["access_control_list_entries"].acl_rule
+
+
+def test_group_without_rules_has_two_empty_lists():
+    engine = compiled(security_group("web", 8000000))
+
+    assert acl(engine, "ingress") == ()
+    assert acl(engine, "egress") == ()
+
+
+def test_local_side_decides_the_direction():
+    receive = rule("group=any", "group=local", protocol="tcp", port=(80, 80), ethertype="IPv4")
+    send = rule("group=local", "0.0.0.0/0", protocol="any", ethertype="IPv4")
+    engine = compiled(security_group("web", 8000000, receive, send))
+
+    (into,) = acl(engine, "ingress")
+    (out,) = acl(engine, "egress")
+
+    assert into.match_condition.src_address.security_group == "-1"
+    assert into.match_condition.dst_address.security_group is None
+    assert (into.match_condition.protocol, into.match_condition.dst_port.start_port) == ("6", 80)
+    assert out.match_condition.dst_address.subnet.ip_prefix == "0.0.0.0"
+    assert {each.action_list.simple_action for each in (into, out)} == {"pass"}
+
+
+def test_other_group_is_named_by_its_number_and_follows_it():
+    web = security_group("web", 8000000, rule("group=default-domain:demo:db", "group=local"))
+    engine = compiled(web, security_group("db", 8000007))
+
+    assert acl(engine, "ingress")[0].match_condition.src_address.security_group == "8000007"
+
+
+def test_unknown_group_lets_nothing_through_and_is_reported():
+    engine = compiled(security_group("web", 8000000, rule("group=a:b:missing", "group=local")))
+
+    assert acl(engine, "ingress") == ()
+    assert [each.reason for each in engine.violations()] == ["unknown_security_group"]
+
+
+def test_icmp_of_ipv6_becomes_protocol_58():
+    six = rule("::/0", "group=local", protocol="icmp", ethertype="IPv6")
+    four = rule("0.0.0.0/0", "group=local", protocol="icmp", ethertype="IPv4")
+    engine = compiled(security_group("web", 8000000, six, four))
+
+    protocols = [each.match_condition.protocol for each in acl(engine, "ingress")]
+
+    assert protocols == ["58", "1"]
+
+
+def test_rule_without_local_side_is_left_out_and_reported():
+    engine = compiled(security_group("web", 8000000, rule("group=any", "group=any")))
+
+    assert (acl(engine, "ingress"), acl(engine, "egress")) == ((), ())
+    assert [each.reason for each in engine.violations()] == ["no_local_side"]
+
+
+def test_missing_ports_mean_all():
+    everything = rule("group=any", "group=local", protocol="tcp")
+    bare = type(everything)(
+        direction=">",
+        protocol="tcp",
+        src_addresses=everything.src_addresses,
+        dst_addresses=everything.dst_addresses,
+    )
+    engine = compiled(security_group("web", 8000000, bare))
+
+    port = acl(engine, "ingress")[0].match_condition.dst_port
+
+    assert (port.start_port, port.end_port) == (0, 65535)
