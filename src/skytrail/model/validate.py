@@ -217,7 +217,7 @@ def _integer(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     # Twenty digits hold every 64-bit number; longer text would only cost time to convert.
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}", value):
+    if isinstance(value, str) and re.fullmatch(r"-?(0|[1-9][0-9]{0,19})", value):
         return int(value)
     return None
 

@@ -25,7 +25,12 @@ NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_.", min_size=1, max_size=
 UUIDS = st.integers(0, 2**128 - 1).map(lambda number: str(UUID(int=number)))
 TYPE_NAMES = st.sampled_from(sorted(CATALOG.objects))
 JSON_VALUES: st.SearchStrategy[object] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | TEXTS
+    | st.text("-0123456789", max_size=21),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
