@@ -1,0 +1,238 @@
+"""What only the SQLite back end can show: durability, damage, several processes."""
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from skytrail.store.io.sqlite import SqliteStore
+from skytrail.store.plugin import Delete, Put, StoreDamaged, StoreUnavailable
+
+TIME_LIMIT_S = 30
+
+WRITER = """
+import asyncio, sys
+from skytrail.store.io.sqlite import SqliteStore
+from skytrail.store.plugin import Put
+
+async def main():
+    store = await SqliteStore.open(sys.argv[1])
+    async def write(task):
+        for number in range(1_000_000):
+            result = await store.transact((), (Put(f"/x/{task}/{number}", b"v"),))
+            print(f"/x/{task}/{number} {result.revision}", flush=True)
+    await asyncio.gather(*(write(task) for task in range(8)))
+
+asyncio.run(main())
+"""
+
+ALLOCATOR = """
+import asyncio, sys
+from skytrail.store.io.sqlite import SqliteStore
+
+async def main():
+    store = await SqliteStore.open(sys.argv[1])
+    for _ in range(15):
+        print(await store.allocate("vni", 1, 1000, sys.argv[2]))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+def run(scenario):
+    async def limited():
+        async with asyncio.timeout(TIME_LIMIT_S):
+            return await scenario()
+
+    return asyncio.run(limited())
+
+
+def start(script, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_killed_writer_loses_no_acknowledged_write(tmp_path):
+    path = tmp_path / "store.db"
+    acknowledged = []
+    with start(WRITER, path) as writer:
+        for line in writer.stdout:
+            acknowledged.append(line)
+            if len(acknowledged) == 300:
+                writer.kill()
+    complete = [line.split() for line in acknowledged if line.endswith("\n")]
+
+    async def scenario():
+        store = await SqliteStore.open(path)
+        held = {key: await store.get(key) for key, _ in complete}
+        batches = store.watch("/", 1)
+        present = await store.revision()
+        revisions = [(await anext(batches)).revision for _ in range(present)]
+        await store.transact((), (Put("/after", b""),))
+        await store.close()
+        return held, revisions, present
+
+    held, revisions, present = run(scenario)
+
+    assert len(complete) >= 300
+    assert {key: value.mod_revision for key, value in held.items()} == {
+        key: int(revision) for key, revision in complete
+    }
+    assert revisions == list(range(1, present + 1))
+
+
+def test_eight_processes_allocate_unique_numbers(tmp_path):
+    path = tmp_path / "store.db"
+    allocators = [start(ALLOCATOR, path, f"process-{index}") for index in range(8)]
+
+    outputs = [each.communicate(timeout=TIME_LIMIT_S)[0] for each in allocators]
+
+    numbers = [int(line) for output in outputs for line in output.split()]
+    assert [each.returncode for each in allocators] == [0] * 8
+    assert sorted(numbers) == list(range(1, 121))
+
+
+def test_watcher_sees_what_another_opener_of_the_file_wrote(tmp_path):
+    path = tmp_path / "store.db"
+
+    async def scenario():
+        ours, other = await SqliteStore.open(path), await SqliteStore.open(path)
+        watcher = ours.watch("/", 1)
+        seen = []
+        for turn in range(6):
+            writer = other if turn % 2 else ours
+            await writer.transact((), (Put(f"/x/{turn}", b""),))
+            seen.append((await anext(watcher)).revision)
+        await ours.close()
+        await other.close()
+        return seen
+
+    assert run(scenario) == [1, 2, 3, 4, 5, 6]
+
+
+def test_contents_survive_closing_and_opening(tmp_path):
+    path = tmp_path / "folder" / "store.db"
+
+    async def write():
+        store = await SqliteStore.open(path)
+        await store.transact((), (Put("/a", b"1"), Put("/b", b"2")))
+        await store.transact((), (Delete("/b"),))
+        await store.compact(1)
+        await store.close()
+
+    async def read():
+        store = await SqliteStore.open(path)
+        result = (
+            (await store.range("/")).items[0].value,
+            await store.revision(),
+            (await anext(store.watch("/", 2))).changes[0].value,
+            (await store.range("/", revision=1)).items[1].value,
+        )
+        await store.close()
+        return result
+
+    run(write)
+
+    assert run(read) == (b"1", 2, None, b"2")
+
+
+def test_file_that_is_no_database_is_damaged_and_left_alone(tmp_path):
+    path = tmp_path / "store.db"
+    path.write_bytes(b"precious" * 1000)
+
+    with pytest.raises(StoreDamaged, match=re.escape(str(path))):
+        run(lambda: SqliteStore.open(path))
+    assert path.read_bytes() == b"precious" * 1000
+
+
+def test_overwritten_pages_are_reported_as_damage(tmp_path):
+    path = tmp_path / "store.db"
+
+    async def fill():
+        store = await SqliteStore.open(path)
+        await store.transact((), [Put(f"/x/{number:04}", b"v" * 500) for number in range(500)])
+        await store.close()
+
+    async def read_everything():
+        store = await SqliteStore.open(path)
+        try:
+            await store.range("/", limit=1000)
+        finally:
+            await store.close()
+
+    run(fill)
+    content = bytearray(path.read_bytes())
+    for page in range(8, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    path.write_bytes(content)
+
+    with pytest.raises(StoreDamaged, match="restore a backup"):
+        run(read_everything)
+
+
+def test_newer_format_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "store.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+    with pytest.raises(StoreUnavailable, match="upgrade"):
+        run(lambda: SqliteStore.open(path))
+
+
+def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreUnavailable, match="cannot create folder"):
+        run(lambda: SqliteStore.open(tmp_path / "file" / "below" / "store.db"))
+
+
+def test_full_disk_fails_the_write_and_keeps_the_store(tmp_path, monkeypatch):
+    from skytrail.store.io import sqlite_file
+
+    path, connect = tmp_path / "store.db", sqlite_file.connect
+
+    def connect_small(place):
+        connection = connect(place)
+        connection.execute("PRAGMA max_page_count = 60")
+        return connection
+
+    async def scenario():
+        store = await SqliteStore.open(path)
+        monkeypatch.setattr(sqlite_file, "connect", connect_small)
+        await store.transact((), (Put("/small", b"1"),))
+        with pytest.raises(StoreUnavailable, match="full"):
+            await store.transact((), [Put(f"/x/{n}", b"v" * 10_000) for n in range(100)])
+        kept = await store.get("/small"), await store.revision()
+        result = await store.transact((), (Put("/small", b"2"),))
+        await store.close()
+        return kept[0].value, kept[1], result.revision
+
+    assert run(scenario) == (b"1", 1, 2)
+
+
+def test_cancelled_caller_leaves_the_writer_working(tmp_path):
+    async def scenario():
+        store = await SqliteStore.open(tmp_path / "store.db")
+        writes = [
+            asyncio.create_task(store.transact((), (Put(f"/x/{number}", b""),)))
+            for number in range(50)
+        ]
+        await asyncio.sleep(0)
+        for write in writes[::2]:
+            write.cancel()
+        await asyncio.gather(*writes, return_exceptions=True)
+        revision = (await store.transact((), (Put("/y", b""),))).revision
+        count = len((await store.range("/")).items)
+        await store.close()
+        return revision == count
+
+    assert run(scenario)
