@@ -1,0 +1,160 @@
+"""The configuration this control node knows, and the XML of each object, made once.
+
+Objects arrive in any order; relations to absent ones wait. A snapshot replaces everything: what
+it does not contain is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+import msgspec
+
+from skytrail.model.catalog import CATALOG
+from skytrail.model.config_object import ConfigObject
+from skytrail.model.graph import ObjectGraph, edges_of
+from skytrail.model.objects import encode_object
+from skytrail.wire.xmpp import ConfigKey, ConfigLink, ConfigNode, ConfigValue
+from skytrail.wire.xmpp.config_codec import encode_link, encode_node
+from skytrail.wire.xmpp.values import Json, normal_form
+
+# Rights and notes are the API's business; tag references travel as links.
+_PROPERTIES_KEPT_BACK = frozenset({"perms2", "annotations"})
+_LOW_64_BITS = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object before and after; None where it did not exist."""
+
+    before: ConfigObject | None
+    after: ConfigObject | None
+
+    @property
+    def versions(self) -> list[ConfigObject]:
+        return [version for version in (self.before, self.after) if version is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedLink:
+    """A relation in sendable form; ``other`` is the uuid at the far end."""
+
+    other: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedObject:
+    """A node and the relations its object holds (parent and references)."""
+
+    key: ConfigKey
+    node: str
+    links: tuple[EncodedLink, ...]
+
+
+class ConfigGraph:
+    """All objects of interest, with changes collected until taken."""
+
+    def __init__(self) -> None:
+        self.graph = ObjectGraph()
+        self._changes: dict[str, Change] = {}
+        self._encoded: dict[str, EncodedObject] = {}
+
+    def put(self, config_object: ConfigObject) -> None:
+        """Add or replace an object by uuid."""
+        before = self.graph.put(config_object)
+        self._note(config_object.uuid, before, config_object)
+
+    def remove(self, uuid: str) -> None:
+        """Remove an object; unknown ones are ignored."""
+        before = self.graph.remove(uuid)
+        if before is not None:
+            self._note(uuid, before, None)
+
+    def replace_all(self, objects: Iterable[ConfigObject]) -> None:
+        """Make the graph hold exactly ``objects``; unchanged ones count as no change."""
+        fresh = {config_object.uuid: config_object for config_object in objects}
+        for gone in [known.uuid for known in self.graph if known.uuid not in fresh]:
+            self.remove(gone)
+        for config_object in fresh.values():
+            if self.graph.get(config_object.uuid) != config_object:
+                self.put(config_object)
+
+    def take_changes(self) -> list[Change]:
+        """Return what changed since the last call, one entry per object."""
+        changes = [change for change in self._changes.values() if change.before != change.after]
+        self._changes = {}
+        return changes
+
+    def encoded(self, config_object: ConfigObject) -> EncodedObject:
+        """Return the object's XML, from the cache while it does not change."""
+        found = self._encoded.get(config_object.uuid)
+        if found is None:
+            found = self._encoded[config_object.uuid] = self._encode(config_object)
+        return found
+
+    def _note(self, uuid: str, before: ConfigObject | None, after: ConfigObject | None) -> None:
+        earlier = self._changes.get(uuid)
+        self._changes[uuid] = Change(earlier.before if earlier else before, after)
+        self._encoded.pop(uuid, None)
+        if before is not None and after is not None:
+            return
+        # Links to absent objects are not written, and one end has just come or gone.
+        for source in self.graph.back_refs(uuid):
+            self._encoded.pop(source.uuid, None)
+        for child in self.graph.children(uuid):
+            self._encoded.pop(child.uuid, None)
+
+    def _encode(self, config_object: ConfigObject) -> EncodedObject:
+        key = config_key(config_object)
+        links: list[EncodedLink] = []
+        parent = self.graph.parent(config_object.uuid)
+        object_type = CATALOG.objects[config_object.type_name]
+        if parent is not None and parent.type_name in object_type.parents:
+            kind = object_type.parents[parent.type_name].link
+            link = ConfigLink(config_key(parent), key, kind)
+            links.append(EncodedLink(parent.uuid, kind, encode_link(link)))
+        for edge in edges_of(config_object):
+            target = self.graph.get(edge.target)
+            if target is not None:
+                kind = object_type.references[edge.field].link
+                attribute = msgspec.json.decode(msgspec.json.encode(edge.attr))
+                value = normal_form(cast("Json", attribute))
+                link = ConfigLink(key, config_key(target), kind, value)
+                links.append(EncodedLink(target.uuid, kind, encode_link(link)))
+        node = ConfigNode(key, _properties(config_object))
+        return EncodedObject(key, encode_node(node), tuple(links))
+
+
+def config_key(config_object: ConfigObject) -> ConfigKey:
+    """Return the name an object has on the config channel."""
+    return ConfigKey(config_object.type_name, ":".join(config_object.fq_name))
+
+
+def _properties(config_object: ConfigObject) -> dict[str, ConfigValue]:
+    known = CATALOG.objects[config_object.type_name].properties
+    properties: dict[str, ConfigValue] = {}
+    for name, value in encode_object(config_object).items():
+        if name in known and name not in _PROPERTIES_KEPT_BACK:
+            normal = normal_form(cast("Json", value))
+            if normal is not None:
+                properties[name] = normal
+    return _with_uuid(properties, config_object.uuid)
+
+
+def _with_uuid(properties: dict[str, ConfigValue], uuid: str) -> dict[str, ConfigValue]:
+    """Put the uuid where agents look for it: as two 64-bit numbers inside id_perms."""
+    number = UUID(uuid).int
+    halves: dict[str, ConfigValue] = {
+        "uuid_mslong": str(number >> 64),
+        "uuid_lslong": str(number & _LOW_64_BITS),
+    }
+    id_perms = properties.get("id_perms")
+    known = dict(id_perms) if isinstance(id_perms, Mapping) else {}
+    known["uuid"] = halves
+    properties["id_perms"] = known
+    return properties

@@ -1,0 +1,230 @@
+"""The XMPP server: one asyncio protocol per agent, joined to the plane.
+
+Input is acted upon as it arrives, so no queue of messages exists. Output is pulled from the plane
+whenever the transport takes it: a peer that reads slowly pauses its own pulling and nothing else.
+Many changes within ``FLUSH_DELAY_S`` leave as one batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import structlog
+
+from skytrail.control.plane import ControlPlane, PeerRefused
+from skytrail.runtime.clock import Clock
+from skytrail.wire.xmpp import (
+    Close,
+    CloseRequested,
+    Connected,
+    Deliver,
+    Disconnected,
+    Established,
+    Received,
+    Session,
+    Tick,
+    Write,
+    server_settings,
+)
+from skytrail.wire.xmpp.session import Action, Event
+
+FLUSH_DELAY_S = 0.002
+WRITE_BUFFER_BYTES = 256 * 1024
+BATCH_BYTES = 64 * 1024
+TURN_BYTES_MAX = 1024 * 1024
+"""How much one peer may be given before others have their turn."""
+CONNECTIONS_COUNT_MAX = 16_384
+SLOW_READER_TIME_S = 120.0
+"""A peer whose socket stayed full this long is disconnected."""
+
+
+class XmppServer:
+    """Accepts agents and keeps plane and sockets in step. All on one event loop."""
+
+    def __init__(self, plane: ControlPlane, clock: Clock, hold_time_s: float) -> None:
+        self.plane = plane
+        self.clock = clock
+        self.hold_time_s = hold_time_s
+        self.log = structlog.get_logger("skytrail.control.xmpp")
+        self.connections: set[AgentConnection] = set()
+        self.by_name: dict[str, AgentConnection] = {}
+        self.refused_count = 0
+        self._flush_handle: asyncio.TimerHandle | None = None
+
+    async def listen(self, address: str, port: int) -> asyncio.Server:
+        """Start accepting; raises ``OSError``."""
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: AgentConnection(self), address, port, backlog=1024, reuse_address=True
+        )
+
+    def schedule_flush(self) -> None:
+        """Send what the plane has, soon; many calls make one flush."""
+        if self._flush_handle is None:
+            loop = asyncio.get_running_loop()
+            self._flush_handle = loop.call_later(FLUSH_DELAY_S, self._flush)
+
+    def tick(self) -> None:
+        """Let time pass for the plane and every session; call about four times a second."""
+        now = self.clock.now()
+        for connection in list(self.connections):
+            connection.tick(now)
+        self.plane.tick(now)
+        self.schedule_flush()
+
+    def close(self) -> None:
+        """End every session politely."""
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+        for connection in list(self.connections):
+            connection.step(CloseRequested("the control node stops"))
+
+    def _flush(self) -> None:
+        self._flush_handle = None
+        for name in self.plane.take_ready():
+            connection = self.by_name.get(name)
+            if connection is not None:
+                connection.pump()
+
+
+class AgentConnection(asyncio.Protocol):
+    """One TCP connection; knows its agent's name once the session stands."""
+
+    def __init__(self, server: XmppServer) -> None:
+        self.name = ""
+        self._server = server
+        self._session = Session(server_settings(hold_time_s=server.hold_time_s))
+        self._transport: asyncio.Transport | None = None
+        self._address = ""
+        self._paused_since = float("inf")
+
+    @property
+    def session(self) -> Session:
+        return self._session
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            return
+        self._transport = transport
+        peer_name: object = transport.get_extra_info("peername")
+        self._address = str(peer_name[0]) if isinstance(peer_name, tuple) else ""
+        if len(self._server.connections) >= CONNECTIONS_COUNT_MAX:
+            self._server.refused_count += 1
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._set_timeouts(transport.get_extra_info("socket"))
+        self._server.connections.add(self)
+        self.step(Connected())
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.step(Received(data))
+        except Exception:  # A session's task boundary: one agent's input must not stop the others.
+            self._server.log.exception("session_failed", peer=self.name, address=self._address)
+            self._abort()
+        self._server.schedule_flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self.step(Disconnected())
+        self._server.schedule_flush()
+
+    def pause_writing(self) -> None:
+        self._paused_since = self._server.clock.now()
+
+    def resume_writing(self) -> None:
+        self._paused_since = float("inf")
+        self.pump()
+
+    def tick(self, now: float) -> None:
+        """Run the session's timers and drop a peer that does not read."""
+        if now >= self._session.next_deadline():
+            self.step(Tick())
+        if now >= self._paused_since + SLOW_READER_TIME_S:
+            self._server.log.warning("session_reads_too_slowly", peer=self.name)
+            self._abort()
+
+    def pump(self) -> None:
+        """Send from the plane until there is nothing more or the socket is full."""
+        transport, server = self._transport, self._server
+        if transport is None or server.by_name.get(self.name) is not self:
+            return
+        given = 0
+        while self._paused_since == float("inf") and not transport.is_closing():
+            stanzas = server.plane.collect(self.name, server.clock.now(), BATCH_BYTES)
+            if not stanzas:
+                return
+            transport.writelines(stanzas)
+            given += sum(map(len, stanzas))
+            if given >= TURN_BYTES_MAX:
+                asyncio.get_running_loop().call_soon(self.pump)
+                return
+
+    def step(self, event: Event) -> None:
+        """Advance the session and do what it asks."""
+        now = self._server.clock.now()
+        for action in self._session.step(event, now):
+            self._perform(action, now)
+
+    def _perform(self, action: Action, now: float) -> None:
+        match action:
+            case Write(chunk):
+                if self._transport is not None and not self._transport.is_closing():
+                    self._transport.write(chunk)
+            case Established(peer):
+                self._established(peer, now)
+            case Deliver(message):
+                if self._server.by_name.get(self.name) is not self:
+                    return
+                try:
+                    self._server.plane.receive(self.name, message, now)
+                except PeerRefused as refusal:
+                    self.step(CloseRequested(str(refusal)))
+            case Close(reason, text):
+                self._closed(f"{reason.value}: {text}" if text else reason.value, now)
+
+    def _established(self, peer: str, now: float) -> None:
+        earlier = self._server.by_name.get(peer)
+        if earlier is not None:
+            # An agent that restarted is back before its old connection was found dead.
+            earlier.step(CloseRequested("replaced by a newer session"))
+        self.name = peer
+        self._server.by_name[peer] = self
+        self._server.plane.session_up(peer, self._address, now)
+        self._server.log.info("session_established", peer=peer, address=self._address)
+
+    def _closed(self, reason: str, now: float) -> None:
+        if self.name and self._server.by_name.get(self.name) is self:
+            del self._server.by_name[self.name]
+            self._server.plane.session_down(self.name, reason, now)
+            self._server.log.info("session_closed", peer=self.name, reason=reason)
+        elif not self.name:
+            self._server.log.info("connection_closed", address=self._address, reason=reason)
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._paused_since == float("inf"):
+            self._transport.close()
+        else:
+            # Its socket is full: what is buffered would never leave.
+            self._transport.abort()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _set_timeouts(self, channel: object) -> None:
+        """Find a vanished host within the hold time, also while data is unacknowledged."""
+        set_option: Callable[[int, int, int], None] | None = getattr(channel, "setsockopt", None)
+        if set_option is None:
+            return
+        interval = max(1, int(self._server.hold_time_s / 3))
+        set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        set_option(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval)
+        set_option(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+        set_option(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        hold_ms = int(self._server.hold_time_s * 1000)
+        set_option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, hold_ms)
+        set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

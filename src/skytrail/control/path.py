@@ -1,0 +1,114 @@
+"""A path: one offer of one agent for one destination.
+
+The same ``Path`` object stands in its own VRF, in the VPN table and in every VRF that imports it:
+replication never copies. Paths are immutable; any change is a fresh path under the same id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType, TypeVar, cast
+
+from skytrail.net import RouteDistinguisher, RouteTarget
+from skytrail.wire.xmpp import NextHop, RouteAttributes, RouteKey
+
+PeerName = NewType("PeerName", str)
+"""The name an agent gives itself when it opens its session."""
+
+InstanceName = NewType("InstanceName", str)
+"""Colon-joined fully qualified name of a routing instance."""
+
+# TF agents publish their fabric routes here without a label; the underlay carries them.
+FABRIC_INSTANCE = InstanceName("default-domain:default-project:ip-fabric:__default__")
+
+KNOWN_ENCAPSULATIONS = frozenset({"gre", "udp", "vxlan", "mpls", "native"})
+_MED_OF_STANDBY = 200
+_MED_OF_ACTIVE = 100
+_ACTIVE = 200
+_STANDBY = 100
+_U32_MAX = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class PathId:
+    """Tells paths of one destination apart: who offers it, in which instance."""
+
+    source: PeerName
+    instance: InstanceName
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """``next_hops`` holds only usable ones; without any the path is kept but infeasible."""
+
+    path_id: PathId
+    key: RouteKey
+    distinguisher: RouteDistinguisher
+    next_hops: tuple[NextHop, ...]
+    attributes: RouteAttributes
+    targets: frozenset[RouteTarget]
+    """Route targets it is exported with."""
+    virtual_network: str = ""
+    """The network it was born in, for next hops that do not name one."""
+    is_stale: bool = False
+    """Its agent's session is gone or has not yet confirmed it."""
+
+    @property
+    def is_feasible(self) -> bool:
+        return bool(self.next_hops)
+
+    @property
+    def source(self) -> PeerName:
+        return self.path_id.source
+
+
+def usable_next_hops(next_hops: tuple[NextHop, ...], instance: str) -> tuple[NextHop, ...]:
+    """Drop next hops nobody could send to: no known encapsulation, or neither label nor VNI."""
+    return tuple([hop for hop in next_hops if _is_usable(hop, instance)])
+
+
+def _is_usable(hop: NextHop, instance: str) -> bool:
+    kinds = hop.encapsulations
+    if kinds and KNOWN_ENCAPSULATIONS.isdisjoint(kinds):
+        return False
+    return bool(hop.label or hop.vni) or "native" in kinds or instance == FABRIC_INSTANCE
+
+
+def effective_med(attributes: RouteAttributes) -> int:
+    """Return the MED, derived from the local preference when absent (0)."""
+    if attributes.med:
+        return attributes.med
+    match attributes.local_preference:
+        case preference if preference == _STANDBY:
+            return _MED_OF_STANDBY
+        case preference if preference == _ACTIVE:
+            return _MED_OF_ACTIVE
+        case preference:
+            return _U32_MAX - preference
+
+
+T = TypeVar("T")
+
+
+class Interner:
+    """Keeps one object per distinct value, so that equal attributes are shared.
+
+    A pool that outgrows its bound is emptied: objects in use live on in their paths, and only the
+    sharing with later ones is lost.
+    """
+
+    __slots__ = ("_bound", "_pool")
+
+    def __init__(self, bound: int = 65_536) -> None:
+        self._pool: dict[object, object] = {}
+        self._bound = bound
+
+    def intern(self, value: T) -> T:
+        """Return the pooled equal of ``value``, which must be hashable and immutable."""
+        found = cast("T", self._pool.setdefault((type(value), value), value))
+        if len(self._pool) > self._bound:
+            self._pool = {}
+        return found
+
+    def __len__(self) -> int:
+        return len(self._pool)

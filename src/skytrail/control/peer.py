@@ -1,0 +1,84 @@
+"""What the control node remembers of one agent, across the loss of its session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from skytrail.control.agent_config import AgentConfig
+from skytrail.control.path import InstanceName, PeerName
+from skytrail.control.rib_out import UpdateGroup
+from skytrail.wire.xmpp import Route, RouteKey
+from skytrail.wire.xmpp.codec import CONTROL_JID, config_head, message_head
+
+
+@dataclass(slots=True)
+class Subscription:
+    """Interest in one instance; exists whether or not configuration knows the instance."""
+
+    instance_id: int
+    no_ribout: bool = False
+    is_stale: bool = False
+
+
+@dataclass(slots=True)
+class AdjRoute:
+    """A route as the agent published it."""
+
+    route: Route
+    is_stale: bool = False
+
+
+@dataclass(slots=True)
+class PeerCounters:
+    """Since the peer was first seen."""
+
+    routes_published: int = 0
+    routes_withdrawn: int = 0
+    routes_ignored: int = 0
+    """Of families that are not carried, or for instances that were not subscribed to."""
+    messages_out: int = 0
+    bytes_out: int = 0
+    sessions: int = 0
+
+
+@dataclass(slots=True)
+class Peer:
+    """One agent. ``adj_in`` is everything it published, by instance and key."""
+
+    name: PeerName
+    address: str = ""
+    is_up: bool = False
+    up_since: float = 0.0
+    last_down_reason: str = ""
+    stale_deadline: float = float("inf")
+    """When unconfirmed routes are dropped; infinity while nothing is stale."""
+    end_of_rib_received: bool = False
+    end_of_rib_sent: bool = False
+    end_of_config_sent: bool = False
+    subscriptions: dict[InstanceName, Subscription] = field(
+        default_factory=dict[InstanceName, Subscription]
+    )
+    adj_in: dict[InstanceName, dict[RouteKey, AdjRoute]] = field(
+        default_factory=dict[InstanceName, dict[RouteKey, AdjRoute]]
+    )
+    routes_count: int = 0
+    config: AgentConfig = field(default_factory=AgentConfig)
+    groups: dict[UpdateGroup, None] = field(default_factory=dict[UpdateGroup, None])
+    """Update groups with something to send, in turn."""
+    counters: PeerCounters = field(default_factory=PeerCounters)
+    message_head: bytes = b""
+    config_head: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.message_head = message_head(CONTROL_JID, self.name)
+        self.config_head = config_head(CONTROL_JID, self.name)
+
+    @property
+    def stale_count(self) -> int:
+        return sum(
+            adjacent.is_stale for routes in self.adj_in.values() for adjacent in routes.values()
+        )
+
+    @property
+    def is_forgettable(self) -> bool:
+        return not self.is_up and not self.subscriptions and not self.adj_in

@@ -1,0 +1,489 @@
+"""The control node's core: sessions, routes and configuration in, stanzas out.
+
+```
+ session_up/down, receive ----> adj-RIB-in --> Replicator: VRF tables, VPN --> UpdateGroups --+
+ config_* , commit -----------> ConfigGraph --> instances' targets ------^                    |
+                                     +--------> AgentConfig per agent --------------------+   |
+ tick --> graceful-restart and end-of-RIB timers                          collect(peer) <-+---+
+```
+Nothing is queued for a peer: ``collect`` works out what to send next from cursors and differences,
+so a peer that reads slowly costs no memory. Time is seconds of any monotonic clock. After any
+call, ``take_ready`` names the peers for whom ``collect`` may have something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from skytrail.control.agent_config import AgentConfig
+from skytrail.control.config_filter import touched
+from skytrail.control.config_graph import Change, ConfigGraph
+from skytrail.control.instances import (
+    ROUTING_INSTANCE,
+    connected,
+    instance_config,
+    instance_name,
+    neighbours,
+)
+from skytrail.control.path import (
+    InstanceName,
+    Interner,
+    Path,
+    PathId,
+    PeerName,
+    usable_next_hops,
+)
+from skytrail.control.peer import AdjRoute, Peer, Subscription
+from skytrail.control.rib_out import UpdateGroup
+from skytrail.control.route_target import Replicator
+from skytrail.control.vrf import Vrf
+from skytrail.model.config_object import ConfigObject
+from skytrail.model.generated.objects import RoutingInstance
+from skytrail.net import RouteDistinguisher
+from skytrail.wire.xmpp import (
+    ConfigDelete,
+    ConfigKey,
+    ConfigSubscribe,
+    ConfigUnsubscribe,
+    ConfigUpdate,
+    EndOfConfig,
+    EndOfRib,
+    Family,
+    IgnoredRoute,
+    ItemsEvent,
+    Message,
+    PublishRoute,
+    Route,
+    RouteKey,
+    Subscribe,
+    Unsubscribe,
+    WithdrawRoute,
+)
+from skytrail.wire.xmpp.codec import (
+    CONFIG_OBJECTS_COUNT_MAX,
+    CONFIG_TAIL,
+    MESSAGE_TAIL,
+    encode_config,
+    encode_event,
+)
+
+VIRTUAL_ROUTER = "virtual-router"
+_INSTANCE_ID_MASK = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds and bounds per agent; docs in DESIGN.md."""
+
+    restart_time_s: float = 60.0
+    """How long routes of an agent without session are kept."""
+    deferral_time_s: float = 30.0
+    """How long after its start a node waits for known agents before it ends any RIB."""
+    end_of_rib_wait_s: float = 15.0
+    """How long an agent that never ends its own RIB is given before it gets ours."""
+    routes_count_max: int = 100_000
+    subscriptions_count_max: int = 16_384
+    config_roots_count_max: int = 16_384
+
+
+class PeerRefused(Exception):
+    """The peer broke a bound or a rule; its session must be closed with this text."""
+
+
+class ControlPlane:
+    """All state of a control node. Not safe for use from more than one thread."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.peers: dict[PeerName, Peer] = {}
+        self.replicator = Replicator()
+        self.config = ConfigGraph()
+        self.groups: dict[tuple[InstanceName, Family], UpdateGroup] = {}
+        self.revision = 0
+        self.is_config_complete = False
+        self.is_settled = False
+        """Known agents had their chance to republish: ends of RIB may be sent."""
+        self._deferral_deadline = float("inf")
+        self._interner = Interner()
+        self._changed_groups: dict[UpdateGroup, None] = {}
+        self._ready: dict[PeerName, None] = {}
+        self._subscribers: dict[InstanceName, dict[PeerName, None]] = {}
+
+    # Sessions.
+
+    def session_up(self, name: str, address: str, now: float) -> None:
+        """An agent's session stands; one it still had counts as lost first."""
+        peer = self.peers.get(PeerName(name))
+        if peer is None:
+            peer = self.peers[PeerName(name)] = Peer(PeerName(name))
+        if peer.is_up:
+            self.session_down(name, "replaced by a newer session", now)
+        peer.address, peer.is_up, peer.up_since = address, True, now
+        peer.counters.sessions += 1
+        if peer.stale_deadline != float("inf"):
+            # It is back: from here it has as long again to confirm what it still has.
+            peer.stale_deadline = now + self.limits.restart_time_s
+        self._ready[peer.name] = None
+
+    def session_down(self, name: str, reason: str, now: float) -> None:
+        """Keep the agent's routes, marked stale, until it is back or the restart time is over."""
+        peer = self.peers.get(PeerName(name))
+        if peer is None or not peer.is_up:
+            return
+        peer.is_up, peer.last_down_reason = False, reason
+        peer.end_of_rib_received = peer.end_of_rib_sent = peer.end_of_config_sent = False
+        peer.config = AgentConfig()
+        for instance, subscription in peer.subscriptions.items():
+            subscription.is_stale = True
+            self._leave_groups(peer, instance)
+        for group in peer.groups:
+            group.leave(peer.name)
+        peer.groups.clear()
+        for instance, routes in peer.adj_in.items():
+            for adjacent in routes.values():
+                adjacent.is_stale = True
+                self._put_path(peer, instance, adjacent)
+        peer.stale_deadline = now + self.limits.restart_time_s
+        self._forget_if_empty(peer)
+
+    def receive(self, name: str, message: Message, now: float) -> None:
+        """Act on a message of an agent whose session stands; raises ``PeerRefused``."""
+        peer = self.peers[PeerName(name)]
+        match message:
+            case PublishRoute(instance, route):
+                self._publish(peer, InstanceName(instance), route)
+            case WithdrawRoute(instance, key):
+                self._withdraw(peer, InstanceName(instance), key)
+            case Subscribe():
+                self._subscribe(peer, message)
+            case Unsubscribe(instance):
+                self._unsubscribe(peer, InstanceName(instance))
+            case EndOfRib():
+                peer.end_of_rib_received = True
+                self._sweep(peer)
+                self._check_settled(now)
+                self._ready[peer.name] = None
+            case ConfigSubscribe(key):
+                self._config_subscribe(peer, key)
+            case ConfigUnsubscribe(key):
+                peer.config.remove_root(key)
+                self._ready[peer.name] = None
+            case IgnoredRoute():
+                peer.counters.routes_ignored += 1
+            case ItemsEvent() | ConfigUpdate() | ConfigDelete() | EndOfConfig():
+                raise PeerRefused(f"an agent must not send {type(message).__name__}")
+
+    def tick(self, now: float) -> None:
+        """Let time pass: sweep what stayed stale, end deferral; call about twice a second."""
+        for peer in list(self.peers.values()):
+            if now >= peer.stale_deadline:
+                self._sweep(peer)
+                self._forget_if_empty(peer)
+            if peer.is_up and not peer.end_of_rib_sent:
+                self._ready[peer.name] = None
+        self._check_settled(now)
+
+    # Configuration.
+
+    def config_replace(self, objects: Iterable[ConfigObject]) -> None:
+        """Take over a complete snapshot; :meth:`commit` makes it count."""
+        self.config.replace_all(objects)
+        self.is_config_complete = True
+
+    def config_put(self, config_object: ConfigObject) -> None:
+        self.config.put(config_object)
+
+    def config_delete(self, uuid: str) -> None:
+        self.config.remove(uuid)
+
+    def commit(self, revision: int, now: float) -> None:
+        """All changes up to ``revision`` have been given: act on them together."""
+        self.revision = revision
+        changes = self.config.take_changes()
+        self._apply_instances(changes)
+        self._apply_agents(changes)
+        if self.is_config_complete and self._deferral_deadline == float("inf"):
+            self._deferral_deadline = now + self.limits.deferral_time_s
+        self._check_settled(now)
+
+    # Output.
+
+    def take_ready(self) -> list[PeerName]:
+        """Return peers with a session for whom :meth:`collect` may have something."""
+        for group in self._changed_groups:
+            self._wake(group)
+        self._changed_groups = {}
+        ready, self._ready = self._ready, {}
+        return [name for name in ready if name in self.peers and self.peers[name].is_up]
+
+    def collect(self, name: str, now: float, bytes_max: int) -> list[bytes]:
+        """Return the next stanzas for a peer, at least one if any, about ``bytes_max`` in all."""
+        peer = self.peers[PeerName(name)]
+        stanzas: list[bytes] = []
+        size = 0
+        while size < bytes_max:
+            chunk = self._next_config(peer) or self._next_routes(peer) or self._ends(peer, now)
+            if not chunk:
+                break
+            stanzas += chunk
+            size += sum(map(len, chunk))
+        peer.counters.messages_out += len(stanzas)
+        peer.counters.bytes_out += size
+        return stanzas
+
+    def _next_config(self, peer: Peer) -> list[bytes]:
+        config = peer.config
+        if not self.is_config_complete or not config.roots:
+            return []
+        if config.is_dirty:
+            config.refresh(self.config)
+        if config.has_work:
+            updates, deletes = config.take(CONFIG_OBJECTS_COUNT_MAX)
+            verb, texts = ("update", updates) if updates else ("delete", deletes)
+            body = f"<config><{verb}>{''.join(texts)}</{verb}></config>".encode()
+            return [peer.config_head + body + CONFIG_TAIL]
+        if not peer.end_of_config_sent:
+            peer.end_of_config_sent = True
+            body = encode_config(EndOfConfig(self.revision))
+            return [peer.config_head + body + CONFIG_TAIL]
+        return []
+
+    def _next_routes(self, peer: Peer) -> list[bytes]:
+        while peer.groups:
+            # One batch per group in turn, so that a large table does not hold up small ones.
+            group = next(iter(peer.groups))
+            del peer.groups[group]
+            bodies = group.pull(peer.name) if group.has_work(peer.name) else ()
+            if group.has_work(peer.name):
+                peer.groups[group] = None
+            if bodies:
+                return [peer.message_head + body + MESSAGE_TAIL for body in bodies]
+        return []
+
+    def _ends(self, peer: Peer, now: float) -> list[bytes]:
+        heard = peer.end_of_rib_received or now >= peer.up_since + self.limits.end_of_rib_wait_s
+        if peer.end_of_rib_sent or not self.is_settled or not heard:
+            return []
+        peer.end_of_rib_sent = True
+        return [peer.message_head + encode_event(EndOfRib()) + MESSAGE_TAIL]
+
+    # Routes of agents.
+
+    def _publish(self, peer: Peer, instance: InstanceName, route: Route) -> None:
+        if instance not in peer.subscriptions:
+            peer.counters.routes_ignored += 1
+            return
+        routes = peer.adj_in.setdefault(instance, {})
+        before = routes.get(route.key)
+        if before is None:
+            if peer.routes_count >= self.limits.routes_count_max:
+                raise PeerRefused(f"more than {self.limits.routes_count_max} routes")
+            peer.routes_count += 1
+        peer.counters.routes_published += 1
+        intern = self._interner.intern
+        shared = Route(route.key, intern(route.next_hops), intern(route.attributes))
+        if before is not None and not before.is_stale and before.route == shared:
+            return
+        adjacent = routes[route.key] = AdjRoute(shared)
+        self._put_path(peer, instance, adjacent)
+
+    def _withdraw(self, peer: Peer, instance: InstanceName, key: RouteKey) -> None:
+        routes = peer.adj_in.get(instance, {})
+        adjacent = routes.pop(key, None)
+        if adjacent is None:
+            return
+        if not routes:
+            del peer.adj_in[instance]
+        peer.routes_count -= 1
+        peer.counters.routes_withdrawn += 1
+        self._remove_path(peer, instance, key)
+
+    def _put_path(self, peer: Peer, instance: InstanceName, adjacent: AdjRoute) -> None:
+        vrf = self.replicator.vrfs.get(instance)
+        if vrf is None:
+            return
+        route = adjacent.route
+        usable = usable_next_hops(route.next_hops, instance)
+        self.replicator.put(
+            Path(
+                path_id=PathId(peer.name, instance),
+                key=route.key,
+                distinguisher=_distinguisher(route, peer.subscriptions[instance].instance_id),
+                # The common case keeps the interned tuple.
+                next_hops=route.next_hops if len(usable) == len(route.next_hops) else usable,
+                attributes=route.attributes,
+                targets=vrf.config.exports,
+                virtual_network=vrf.config.virtual_network,
+                is_stale=adjacent.is_stale,
+            )
+        )
+
+    def _remove_path(self, peer: Peer, instance: InstanceName, key: RouteKey) -> None:
+        vrf = self.replicator.vrfs.get(instance)
+        if vrf is None:
+            return
+        for rib in vrf.ribs.values():
+            entry = rib.entries.get(key)
+            path = entry.paths.get(PathId(peer.name, instance)) if entry else None
+            if path is not None:
+                self.replicator.remove(path)
+
+    def _sweep(self, peer: Peer) -> None:
+        """Drop everything of the peer that was not confirmed since its last session."""
+        peer.stale_deadline = float("inf")
+        for instance, routes in list(peer.adj_in.items()):
+            for key in [key for key, adjacent in routes.items() if adjacent.is_stale]:
+                self._withdraw(peer, instance, key)
+        for instance, subscription in list(peer.subscriptions.items()):
+            if subscription.is_stale:
+                self._unsubscribe(peer, instance)
+
+    def _forget_if_empty(self, peer: Peer) -> None:
+        if peer.is_forgettable:
+            self.peers.pop(peer.name, None)
+
+    # Subscriptions.
+
+    def _subscribe(self, peer: Peer, message: Subscribe) -> None:
+        instance = InstanceName(message.instance)
+        before = peer.subscriptions.get(instance)
+        if before is None and len(peer.subscriptions) >= self.limits.subscriptions_count_max:
+            raise PeerRefused(f"more than {self.limits.subscriptions_count_max} subscriptions")
+        peer.subscriptions[instance] = Subscription(message.instance_id, message.no_ribout)
+        self._subscribers.setdefault(instance, {})[peer.name] = None
+        if before is not None and before.instance_id != message.instance_id:
+            for adjacent in peer.adj_in.get(instance, {}).values():
+                self._put_path(peer, instance, adjacent)
+        if before == peer.subscriptions[instance]:
+            return
+        self._leave_groups(peer, instance)
+        if not message.no_ribout:
+            self._join_groups(peer, instance)
+
+    def _unsubscribe(self, peer: Peer, instance: InstanceName) -> None:
+        if peer.subscriptions.pop(instance, None) is None:
+            return
+        self._leave_groups(peer, instance)
+        for key in list(peer.adj_in.get(instance, {})):
+            self._withdraw(peer, instance, key)
+        subscribers = self._subscribers[instance]
+        del subscribers[peer.name]
+        if not subscribers:
+            del self._subscribers[instance]
+
+    def _join_groups(self, peer: Peer, instance: InstanceName) -> None:
+        vrf = self.replicator.vrfs.get(instance)
+        if vrf is None:
+            return
+        for family in Family:
+            group = self.groups.get((instance, family))
+            if group is None:
+                group = UpdateGroup(vrf.ribs[family], self._group_changed)
+                self.groups[instance, family] = group
+            group.join(peer.name)
+            peer.groups[group] = None
+        self._ready[peer.name] = None
+
+    def _leave_groups(self, peer: Peer, instance: InstanceName) -> None:
+        for family in Family:
+            group = self.groups.get((instance, family))
+            if group is not None:
+                group.leave(peer.name)
+                peer.groups.pop(group, None)
+
+    def _group_changed(self, group: UpdateGroup) -> None:
+        self._changed_groups[group] = None
+
+    # Configuration's effects.
+
+    def _config_subscribe(self, peer: Peer, key: ConfigKey) -> None:
+        if len(peer.config.roots) >= self.limits.config_roots_count_max:
+            raise PeerRefused(f"more than {self.limits.config_roots_count_max} config roots")
+        if key.type_name == VIRTUAL_ROUTER and key.name.rpartition(":")[2] != peer.name:
+            raise PeerRefused(f"{key.name} is not this agent's virtual-router")
+        peer.config.add_root(key)
+        self._ready[peer.name] = None
+
+    def _apply_instances(self, changes: list[Change]) -> None:
+        uuids: set[str] = set()
+        graph = self.config.graph
+        for change in changes:
+            for version in change.versions:
+                if isinstance(version, RoutingInstance):
+                    uuids.add(version.uuid)
+                    uuids.update(neighbours(version))
+                    uuids.update(other.uuid for other in connected(graph, version))
+        gone = {
+            instance_name(change.before.fq_name)
+            for change in changes
+            if isinstance(change.before, RoutingInstance)
+        }
+        for uuid in sorted(uuids):
+            instance = graph.get(uuid)
+            if isinstance(instance, RoutingInstance):
+                gone.discard(instance_name(instance.fq_name))
+                self._apply_instance(instance)
+        for name in sorted(gone):
+            present = graph.by_name(ROUTING_INSTANCE, name.split(":"))
+            if present is None and name in self.replicator.vrfs:
+                self._remove_instance(name)
+
+    def _apply_instance(self, instance: RoutingInstance) -> None:
+        config = instance_config(self.config.graph, instance)
+        if config.name in self.replicator.vrfs:
+            self.replicator.configure(config)
+            return
+        vrf = self.replicator.add_vrf(config)
+        self._replay(vrf)
+
+    def _replay(self, vrf: Vrf) -> None:
+        """Give a new instance what agents asked of it and published to it before it existed."""
+        for name in list(self._subscribers.get(vrf.name, {})):
+            peer = self.peers[name]
+            for adjacent in peer.adj_in.get(vrf.name, {}).values():
+                self._put_path(peer, vrf.name, adjacent)
+            if peer.is_up and not peer.subscriptions[vrf.name].no_ribout:
+                self._join_groups(peer, vrf.name)
+
+    def _remove_instance(self, name: InstanceName) -> None:
+        # Groups live on in their members' lists until the retracts have been read.
+        self.replicator.remove_vrf(name)
+        for family in Family:
+            group = self.groups.pop((name, family), None)
+            if group is not None:
+                self._wake(group)
+
+    def _wake(self, group: UpdateGroup) -> None:
+        for member in group.take_woken():
+            self.peers[member].groups[group] = None
+            self._ready[member] = None
+
+    def _apply_agents(self, changes: list[Change]) -> None:
+        if not changes:
+            return
+        uuids = touched(self.config.graph, changes)
+        for peer in self.peers.values():
+            if peer.is_up and peer.config.is_affected_by(uuids, changes):
+                peer.config.is_dirty = True
+                self._ready[peer.name] = None
+
+    def _check_settled(self, now: float) -> None:
+        if self.is_settled or not self.is_config_complete:
+            return
+        if now >= self._deferral_deadline or all(
+            self._has_ended(agent.name) for agent in self.config.graph.of_type(VIRTUAL_ROUTER)
+        ):
+            self.is_settled = True
+            self._ready.update((name, None) for name, peer in self.peers.items() if peer.is_up)
+
+    def _has_ended(self, name: str) -> bool:
+        peer = self.peers.get(PeerName(name))
+        return peer is not None and peer.is_up and peer.end_of_rib_received
+
+
+def _distinguisher(route: Route, instance_id: int) -> RouteDistinguisher:
+    address = route.next_hops[0].address
+    router = address if isinstance(address, IPv4Address) else IPv4Address(0)
+    return RouteDistinguisher.of_address(router, instance_id & _INSTANCE_ID_MASK)

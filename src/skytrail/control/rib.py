@@ -1,0 +1,114 @@
+"""One table: the destinations of one family in one routing instance, with all their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from skytrail.control.best_path import select
+from skytrail.control.path import InstanceName, Path, PathId
+from skytrail.net import IpAddress, Label
+from skytrail.wire.xmpp import Family, NextHop, Route, RouteKey
+
+
+@dataclass(slots=True)
+class RibEntry:
+    """A destination: every path, and those selected."""
+
+    paths: dict[PathId, Path] = field(default_factory=dict[PathId, Path])
+    best: tuple[Path, ...] = ()
+
+
+class Rib:
+    """Holds paths and keeps the selection true.
+
+    ``on_change(key)`` is called after the selection of a destination changed in a way that
+    receivers can see; reading :meth:`offer` then tells the outcome.
+    """
+
+    __slots__ = ("entries", "family", "instance", "on_change")
+
+    def __init__(self, instance: InstanceName, family: Family) -> None:
+        self.instance = instance
+        self.family = family
+        self.entries: dict[RouteKey, RibEntry] = {}
+        self.on_change: Callable[[RouteKey], None] | None = None
+
+    def put(self, path: Path) -> None:
+        """Add a path or replace the one with its id."""
+        entry = self.entries.get(path.key)
+        if entry is None:
+            entry = self.entries[path.key] = RibEntry()
+        entry.paths[path.path_id] = path
+        self._reselect(path.key, entry)
+
+    def remove(self, key: RouteKey, path_id: PathId) -> None:
+        """Remove a path; unknown ones are ignored."""
+        entry = self.entries.get(key)
+        if entry is None or entry.paths.pop(path_id, None) is None:
+            return
+        if not entry.paths:
+            del self.entries[key]
+        self._reselect(key, entry)
+
+    def best(self, key: RouteKey) -> tuple[Path, ...]:
+        """Return the selected paths, best first."""
+        entry = self.entries.get(key)
+        return entry.best if entry else ()
+
+    def _reselect(self, key: RouteKey, entry: RibEntry) -> None:
+        before = entry.best
+        entry.best = select(entry.paths.values(), self.family, self.instance)
+        if self.on_change is not None and not _same_offer(before, entry.best):
+            self.on_change(key)
+
+
+def _same_offer(before: tuple[Path, ...], after: tuple[Path, ...]) -> bool:
+    # A path that only became stale, or was confirmed unchanged, is not worth a message.
+    return len(before) == len(after) and all(
+        old is path
+        or (
+            old.path_id == path.path_id
+            and old.next_hops == path.next_hops
+            and old.attributes == path.attributes
+        )
+        for old, path in zip(before, after, strict=True)
+    )
+
+
+def offer(best: tuple[Path, ...]) -> Route:
+    """Return the route receivers are told: next hops of all selected paths, the best's attributes.
+
+    ``best`` must not be empty.
+    """
+    first = best[0]
+    hops: dict[tuple[IpAddress, Label, str], NextHop] = {}
+    for path in best:
+        for hop in path.next_hops:
+            named = hop if hop.virtual_network else _name_network(hop, path.virtual_network)
+            hops.setdefault((named.address, named.label, named.virtual_network), named)
+    return Route(first.key, tuple(hops.values()), first.attributes)
+
+
+def _name_network(hop: NextHop, virtual_network: str) -> NextHop:
+    return NextHop(
+        address=hop.address,
+        label=hop.label,
+        vni=hop.vni,
+        l3_label=hop.l3_label,
+        mac=hop.mac,
+        encapsulations=hop.encapsulations,
+        virtual_network=virtual_network,
+        tags=hop.tags,
+    )
+
+
+def only_source(best: tuple[Path, ...]) -> str:
+    """Return the one peer all selected paths come from, empty when there are several.
+
+    That peer is not told its own route back (split horizon).
+    """
+    if not best:
+        return ""
+    first = best[0].source
+    return first if all(path.source == first for path in best) else ""

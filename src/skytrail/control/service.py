@@ -1,0 +1,118 @@
+"""Joins the control node's core to sockets.
+
+```
+ run
+  +-- watch        API watch --> ConfigWatch --> plane (supervised: restarts with backoff)
+  +-- introspect   uvicorn on a Unix socket reads the plane's tables
+  +-- tick         four times a second: session timers, graceful restart, end of RIB
+  +-- (asyncio server: one AgentConnection per agent, callbacks only, no task)
+```
+Everything runs on one event loop and no callback waits, so the plane needs no locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from skytrail.client import AsyncApiClient
+from skytrail.control.io.watch import ConfigWatch
+from skytrail.control.io.xmpp import XmppServer
+from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.show import tables
+from skytrail.runtime.clock import Clock, SystemClock
+from skytrail.runtime.introspection import Introspection, serve_unix
+from skytrail.runtime.metrics import Sample
+from skytrail.runtime.tasks import supervise
+from skytrail.wire.xmpp.session import HOLD_TIME_S
+
+TICK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """``api_socket`` wins over ``api_url``; an empty ``introspect_socket`` serves none."""
+
+    name: str
+    listen: str = "0.0.0.0"
+    port: int = 5269
+    api_url: str = "http://127.0.0.1:8082"
+    api_socket: str | None = None
+    introspect_socket: str = ""
+    hold_time_s: float = HOLD_TIME_S
+    limits: Limits = field(default_factory=Limits)
+
+
+class ControlService:
+    """A running control node."""
+
+    def __init__(self, settings: ControlSettings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.plane = ControlPlane(settings.limits)
+        self.server = XmppServer(self.plane, self.clock, settings.hold_time_s)
+        self.watch = ConfigWatch(self.plane, self.clock, self.server.schedule_flush)
+        self._client: AsyncApiClient | None = None
+
+    async def run(self, when_ready: Callable[[int], None]) -> None:
+        """Serve until cancelled; ``when_ready`` gets the port. Raises ``OSError`` when taken."""
+        settings = self.settings
+        log = structlog.get_logger("skytrail.control").bind(node=settings.name)
+        listener = await self.server.listen(settings.listen, settings.port)
+        port = int(listener.sockets[0].getsockname()[1])
+        client = AsyncApiClient(settings.api_url, settings.api_socket)
+        self._client = client
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(supervise("watch", lambda: self.watch.run(client)))
+                tasks.create_task(self._tick())
+                if settings.introspect_socket:
+                    pages = Introspection(
+                        tables(self.plane, self.clock.now), self.unmet, self.samples
+                    )
+                    tasks.create_task(
+                        serve_unix(
+                            settings.introspect_socket, pages, when_ready=lambda: when_ready(port)
+                        )
+                    )
+                else:
+                    when_ready(port)
+                log.info("control_started", listen=settings.listen, port=port)
+        finally:
+            listener.close()
+            self.server.close()
+            # One turn of the loop lets the goodbyes leave.
+            await asyncio.sleep(0)
+            await client.close()
+
+    def unmet(self) -> Sequence[str]:
+        """Name what the node waits for; empty when it is healthy."""
+        missing: list[str] = []
+        if not self.plane.is_config_complete:
+            missing.append("configuration snapshot")
+        if self._client is None or not self._client.watching:
+            missing.append("api watch")
+        return missing
+
+    def samples(self) -> Iterable[Sample]:
+        """Yield the node's metrics."""
+        plane = self.plane
+        ribs = [rib for vrf in plane.replicator.vrfs.values() for rib in vrf.ribs.values()]
+        yield Sample("control_sessions_established", len(self.server.by_name))
+        yield Sample("control_connections_refused_total", self.server.refused_count)
+        yield Sample("control_objects_refused_total", self.watch.refused_count)
+        yield Sample("control_instances", len(plane.replicator.vrfs))
+        yield Sample("control_destinations", sum(len(rib.entries) for rib in ribs))
+        yield Sample("control_vpn_paths", sum(map(len, plane.replicator.vpn.values())))
+        yield Sample("control_revision", plane.revision)
+        counters = [group.counters for group in plane.groups.values()]
+        yield Sample("control_items_encoded", sum(count.items_encoded for count in counters))
+        yield Sample("control_messages_sent", sum(count.messages_sent for count in counters))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.server.tick()

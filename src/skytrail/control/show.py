@@ -1,0 +1,180 @@
+"""The control node's tables as rows for introspection: every path, and why it is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from skytrail.control.best_path import why_not_best
+from skytrail.control.path import Path
+from skytrail.control.peer import Peer
+from skytrail.control.plane import ControlPlane
+from skytrail.control.rib import Rib, RibEntry
+from skytrail.wire.xmpp import RouteKey
+from skytrail.wire.xmpp.route_codec import key_text
+
+Row = Mapping[str, object]
+
+
+def tables(
+    plane: ControlPlane, now: Callable[[], float]
+) -> Mapping[str, Callable[[], Iterable[Row]]]:
+    """Return every table by name."""
+    return {
+        "control": lambda: [_control(plane)],
+        "peers": lambda: [_peer(peer, now()) for peer in plane.peers.values()],
+        "subscriptions": lambda: _subscriptions(plane),
+        "instances": lambda: _instances(plane),
+        "tables": lambda: _tables(plane),
+        "routes": lambda: _routes(plane),
+        "vpn": lambda: _vpn(plane),
+        "groups": lambda: _groups(plane),
+        "config": lambda: _config(plane),
+    }
+
+
+def _control(plane: ControlPlane) -> Row:
+    return {
+        "revision": plane.revision,
+        "config_complete": plane.is_config_complete,
+        "settled": plane.is_settled,
+        "objects": len(plane.config.graph),
+        "instances": len(plane.replicator.vrfs),
+        "peers": len(plane.peers),
+        "peers_up": sum(peer.is_up for peer in plane.peers.values()),
+    }
+
+
+def _peer(peer: Peer, now: float) -> Row:
+    return {
+        "name": peer.name,
+        "address": peer.address,
+        "up": peer.is_up,
+        "up_s": round(now - peer.up_since, 1) if peer.is_up else None,
+        "last_down_reason": peer.last_down_reason,
+        "sessions": peer.counters.sessions,
+        "subscriptions": len(peer.subscriptions),
+        "routes": peer.routes_count,
+        "routes_stale": peer.stale_count,
+        "end_of_rib_received": peer.end_of_rib_received,
+        "end_of_rib_sent": peer.end_of_rib_sent,
+        "end_of_config_sent": peer.end_of_config_sent,
+        "config_objects": len(peer.config.sent_nodes),
+        "config_links": len(peer.config.sent_links),
+        "routes_published": peer.counters.routes_published,
+        "routes_withdrawn": peer.counters.routes_withdrawn,
+        "routes_ignored": peer.counters.routes_ignored,
+        "messages_out": peer.counters.messages_out,
+        "bytes_out": peer.counters.bytes_out,
+        "groups_pending": len(peer.groups),
+    }
+
+
+def _subscriptions(plane: ControlPlane) -> Iterator[Row]:
+    for peer in plane.peers.values():
+        for instance, subscription in peer.subscriptions.items():
+            yield {
+                "peer": peer.name,
+                "instance": instance,
+                "instance_id": subscription.instance_id,
+                "no_ribout": subscription.no_ribout,
+                "stale": subscription.is_stale,
+                "instance_known": instance in plane.replicator.vrfs,
+            }
+
+
+def _instances(plane: ControlPlane) -> Iterator[Row]:
+    for vrf in plane.replicator.vrfs.values():
+        yield {
+            "instance": vrf.name,
+            "virtual_network": vrf.config.virtual_network,
+            "exports": sorted(map(str, vrf.config.exports)),
+            "imports": sorted(map(str, vrf.config.imports)),
+        }
+
+
+def _ribs(plane: ControlPlane) -> Iterator[Rib]:
+    for vrf in plane.replicator.vrfs.values():
+        yield from vrf.ribs.values()
+
+
+def _tables(plane: ControlPlane) -> Iterator[Row]:
+    for rib in _ribs(plane):
+        group = plane.groups.get((rib.instance, rib.family))
+        paths = [path for entry in rib.entries.values() for path in entry.paths.values()]
+        yield {
+            "instance": rib.instance,
+            "family": rib.family.name.lower(),
+            "destinations": len(rib.entries),
+            "paths": len(paths),
+            "imported": sum(path.path_id.instance != rib.instance for path in paths),
+            "members": len(group.members) if group else 0,
+        }
+
+
+def _routes(plane: ControlPlane) -> Iterator[Row]:
+    for rib in _ribs(plane):
+        for key, entry in rib.entries.items():
+            for path in entry.paths.values():
+                yield _route(rib, key, entry, path)
+
+
+def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
+    attributes = path.attributes
+    return {
+        "instance": rib.instance,
+        "family": rib.family.name.lower(),
+        "prefix": key_text(key),
+        "source": path.source,
+        "origin": path.path_id.instance,
+        "best": path in entry.best,
+        "why_not_best": why_not_best(path, entry.best, rib.instance),
+        "stale": path.is_stale,
+        "next_hops": [
+            {
+                "address": str(hop.address),
+                "label": hop.label,
+                "vni": hop.vni,
+                "encapsulations": hop.encapsulations,
+                "virtual_network": hop.virtual_network or path.virtual_network,
+            }
+            for hop in path.next_hops
+        ],
+        "local_preference": attributes.local_preference,
+        "sequence_number": attributes.sequence_number,
+        "security_groups": attributes.security_groups,
+        "distinguisher": str(path.distinguisher),
+        "targets": sorted(map(str, path.targets)),
+    }
+
+
+def _vpn(plane: ControlPlane) -> Iterator[Row]:
+    for family, paths in plane.replicator.vpn.items():
+        for vpn_key, path in paths.items():
+            yield {
+                "family": family.name.lower(),
+                "distinguisher": str(vpn_key.distinguisher),
+                "prefix": key_text(vpn_key.key),
+                "source": path.source,
+                "origin": path.path_id.instance,
+                "targets": sorted(map(str, path.targets)),
+            }
+
+
+def _groups(plane: ControlPlane) -> Iterator[Row]:
+    for (instance, family), group in plane.groups.items():
+        yield {
+            "instance": instance,
+            "family": family.name.lower(),
+            "members": group.members,
+            "log_length": group.log_length,
+            "items_encoded": group.counters.items_encoded,
+            "messages_encoded": group.counters.messages_encoded,
+            "messages_sent": group.counters.messages_sent,
+            "compactions": group.counters.compactions,
+        }
+
+
+def _config(plane: ControlPlane) -> Iterator[Row]:
+    for peer in plane.peers.values():
+        for key in peer.config.sent_nodes:
+            yield {"agent": peer.name, "type": key.type_name, "name": key.name}

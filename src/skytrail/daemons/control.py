@@ -1,0 +1,68 @@
+"""``python -m skytrail.daemons.control``: one control node."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from skytrail.control.plane import Limits
+from skytrail.control.service import ControlService, ControlSettings
+from skytrail.runtime import logs
+from skytrail.runtime.processes import print_ready
+from skytrail.runtime.tasks import run_until_signal
+from skytrail.wire.xmpp.session import HOLD_TIME_S
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon; return its exit status."""
+    options = _parser().parse_args(arguments)
+    logs.configure(level=options.log_level, json=options.log_json)
+    settings = ControlSettings(
+        name=options.name,
+        listen=options.listen,
+        port=options.port,
+        api_url=options.api_url,
+        api_socket=options.api_socket,
+        introspect_socket=options.socket,
+        hold_time_s=options.hold_time,
+        limits=Limits(restart_time_s=options.restart_time, deferral_time_s=options.deferral_time),
+    )
+
+    def ready(port: int) -> None:
+        print_ready("control", node=settings.name, listen=settings.listen, port=port)
+
+    return run_until_signal(lambda: ControlService(settings).run(ready))
+
+
+def _parser() -> argparse.ArgumentParser:
+    limits = Limits()
+    parser = argparse.ArgumentParser(prog="skytrail-control", description=__doc__)
+    parser.add_argument("--name", required=True, help="name of this node")
+    parser.add_argument("--api-socket", help="Unix socket of the API; wins over --api-url")
+    parser.add_argument("--api-url", default="http://127.0.0.1:8082")
+    parser.add_argument("--listen", default="0.0.0.0", help="address agents connect to")
+    parser.add_argument("--port", type=int, default=5269)
+    parser.add_argument("--socket", default="", help="Unix socket for introspection")
+    parser.add_argument(
+        "--hold-time", type=float, default=HOLD_TIME_S, help="seconds of silence that end a session"
+    )
+    parser.add_argument(
+        "--restart-time",
+        type=float,
+        default=limits.restart_time_s,
+        help="seconds a lost agent's routes are kept",
+    )
+    parser.add_argument(
+        "--deferral-time",
+        type=float,
+        default=limits.deferral_time_s,
+        help="seconds to wait for known agents before the first end of RIB",
+    )
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-json", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
