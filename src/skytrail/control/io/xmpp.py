@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import cast
 
 import structlog
 
@@ -105,17 +106,16 @@ class AgentConnection(asyncio.Protocol):
         return self._session
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            return
-        self._transport = transport
-        peer_name: object = transport.get_extra_info("peername")
+        # The loop's own class need not derive from asyncio's.
+        self._transport = stream = cast("asyncio.Transport", transport)
+        peer_name: object = stream.get_extra_info("peername")
         self._address = str(peer_name[0]) if isinstance(peer_name, tuple) else ""
         if len(self._server.connections) >= CONNECTIONS_COUNT_MAX:
             self._server.refused_count += 1
-            transport.abort()
+            stream.abort()
             return
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        self._set_timeouts(transport.get_extra_info("socket"))
+        stream.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._set_timeouts(stream.get_extra_info("socket"))
         self._server.connections.add(self)
         self.step(Connected())
 
