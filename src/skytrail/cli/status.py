@@ -1,0 +1,110 @@
+"""``skytrail status``: daemons, revisions, sessions, and what anybody waits for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from skytrail.cli.lab import json_option, lab_option, opened, print_json, reports_failures
+from skytrail.lab import commands, state
+from skytrail.lab.show import Table, table_of
+from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
+
+_REVISION = re.compile(r"^\w*revision(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A process that can be asked on a Unix socket."""
+
+    name: str
+    kind: str
+    socket: Path
+
+
+class _Health(msgspec.Struct, frozen=True):
+    healthy: bool
+    unmet: tuple[str, ...] = ()
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Ask the controller that `skytrail up --data` runs here.",
+)
+@lab_option
+@json_option
+@reports_failures
+def status(data: Path | None, lab_name: str | None, *, as_json: bool) -> None:
+    """Show daemons, the revision each has reached, sessions, and unmet dependencies.
+
+    Exits with status 1 when a daemon is not healthy.
+    """
+    daemons = _of_controller(data) if data else _of_lab(lab_name)
+    shown = [_describe(daemon) for daemon in daemons]
+    overview = table_of("daemons", shown)
+    sessions = table_of("sessions", [row for daemon in daemons for row in _sessions(daemon)])
+    if as_json:
+        print_json({"daemons": overview.records(), "sessions": sessions.records()})
+    else:
+        _print([overview, sessions])
+    if any(row["state"] != "healthy" for row in shown):
+        raise SystemExit(1)
+
+
+def _print(tables: list[Table]) -> None:
+    console = Console()
+    for table in tables:
+        console.print(table.rendered())
+
+
+def _of_controller(data: Path) -> list[Daemon]:
+    return [Daemon(name, name, data / f"{name}.sock") for name in ("api", "compiler", "control")]
+
+
+def _of_lab(lab_name: str | None) -> list[Daemon]:
+    lab = opened(lab_name or state.only_name())
+    daemons = [Daemon(commands.API, "api", lab.paths.api_socket)]
+    daemons += [
+        Daemon(name, kind, lab.paths.introspect_socket(name))
+        for name, kind in (
+            (commands.COMPILER, "compiler"),
+            *((node.name, "control") for node in lab.plan.controllers),
+            *((node.name, "agent") for node in lab.plan.hosts),
+        )
+    ]
+    return daemons
+
+
+def _describe(daemon: Daemon) -> dict[str, object]:
+    row: dict[str, object] = {"name": daemon.name, "kind": daemon.kind, "state": "silent"}
+    try:
+        health = msgspec.json.decode(read_page(daemon.socket, "/healthz"), type=_Health)
+        metrics = read_page(daemon.socket, "/metrics").decode()
+    except (IntrospectionFailed, msgspec.DecodeError) as error:
+        return {**row, "revision": None, "unmet": str(error)}
+    revision = _REVISION.search(metrics)
+    return {
+        **row,
+        "state": "healthy" if health.healthy else "waiting",
+        "revision": int(float(revision[1])) if revision else None,
+        "unmet": "; ".join(health.unmet),
+    }
+
+
+def _sessions(daemon: Daemon) -> list[dict[str, object]]:
+    table = {"control": "peers", "agent": "sessions"}.get(daemon.kind)
+    if table is None:
+        return []
+    try:
+        rows = read_table(daemon.socket, table)
+    except IntrospectionFailed:
+        return []
+    wanted = ("name", "address", "up", "up_s", "routes", "routes_stale", "last_down_reason")
+    return [{"of": daemon.name, **{key: row[key] for key in wanted if key in row}} for row in rows]
