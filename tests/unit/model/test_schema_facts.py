@@ -14,6 +14,8 @@ FACTS = ROOT / "tests/data/vnc-model-facts.json"
 FULL = ROOT.parent / "shared/spec/vnc-model.json"
 # Three fields name types that are described nowhere; on the wire they are plain text.
 UNDESCRIBED = {"ProtocolStateType", "TagType", "IpPrefixType"}
+# The model file gives the XML name; clients send the JSON name (see test_client_agreement).
+RENAMED = {("PortInfoType", "type_"): "type"}
 PRESENCE = {None: "optional", "true": "required"}
 
 
@@ -33,7 +35,10 @@ def facts_of_catalog():
     return {
         "objects": {name: _catalog_object(entry) for name, entry in CATALOG.objects.items()},
         "types": {
-            name: {field.name: _catalog_field(field) for field in entry.fields.values()}
+            name: {
+                RENAMED.get((name, field.name), field.name): _catalog_field(field)
+                for field in entry.fields.values()
+            }
             for name, entry in CATALOG.types.items()
         },
         "simple_types": {

@@ -986,8 +986,8 @@ TYPES: dict[str, ComplexType] = {
                 base="string",
                 description="Port name on the device.",
             ),
-            "type": Field(
-                name="type",
+            "type_": Field(
+                name="type_",
                 type="InterfaceType",
                 base="string",
                 enum=(

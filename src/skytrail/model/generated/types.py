@@ -439,7 +439,7 @@ class PortInfoType(Compound, frozen=True, kw_only=True, omit_defaults=True):
     """One port of a hardware model."""
 
     name: str | None = None
-    type: str | None = None
+    type_: str | None = None
     port_speed: str | None = None
     channelized: bool | None = None
     channelized_port_speed: str | None = None
