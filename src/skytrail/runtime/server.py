@@ -110,6 +110,22 @@ class _Server(uvicorn.Server):
         if self._when_ready is not None:
             self._when_ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A watch never ends by itself. A reply that has begun but not ended is a stream: closing
+        # its connection tells its iterator; short replies under way get their grace time.
+        for connection in list(self.server_state.connections):
+            if _is_streaming(connection):
+                connection.transport.close()
+        await super().shutdown(sockets)
+
+
+def _is_streaming(connection: object) -> bool:
+    """Tell whether a reply has begun and not ended, for each of uvicorn's HTTP/1 protocols."""
+    cycle: object = getattr(connection, "cycle", None)
+    started: bool = getattr(cycle, "response_started", False)
+    complete: bool = getattr(cycle, "response_complete", True)
+    return started and not complete
+
 
 async def serve(
     app: AsgiApp,
@@ -127,6 +143,7 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         ws="none",
         limit_concurrency=CONNECTIONS_COUNT_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -248,16 +248,14 @@ def test_stream_iterator_is_closed_when_the_client_leaves():
 @dataclass(frozen=True)
 class Row:
     prefix: IPv4Network
-    next_hops: frozenset[IPv4Address]
+    next_hops: tuple[IPv4Address, ...]
 
 
-def test_rows_encode_addresses_sets_and_odd_keys_as_text():
-    row = Row(
-        IPv4Network("10.0.0.0/8"), frozenset({IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1")})
-    )
+def test_rows_encode_addresses_and_odd_keys_as_text():
+    row = Row(IPv4Network("10.0.0.0/8"), (IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1")))
 
     assert msgspec.json.decode(encode_json(row)) == {
         "prefix": "10.0.0.0/8",
-        "next_hops": ["10.0.0.1", "10.0.0.2"],
+        "next_hops": ["10.0.0.2", "10.0.0.1"],
     }
     assert encode_json({IPv4Address("10.0.0.1"): 1}) == b'{"10.0.0.1":1}'
