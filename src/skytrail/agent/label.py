@@ -21,6 +21,8 @@ class NumberSpace:
     """Names to numbers in ``first..last``; O(1) amortised."""
 
     def __init__(self, name: str, first: int, last: int) -> None:
+        self.changes = 0
+        """Grows whenever what :meth:`save` returns has changed."""
         self._name = name
         self._first, self._last = first, last
         self._next = first
@@ -45,6 +47,7 @@ class NumberSpace:
             number = self._allocate()
             self._numbers[name] = number
             self._names[number] = name
+            self.changes += 1
         return number
 
     def find(self, name: str) -> int | None:
@@ -104,6 +107,7 @@ class NumberSpace:
         del self._retired[name]
         number = self._numbers.pop(name)
         del self._names[number]
+        self.changes += 1
         return number
 
 
@@ -137,6 +141,11 @@ class Numbers:
     def finish_cycle(self) -> None:
         for space in self.spaces().values():
             space.finish_cycle()
+
+    @property
+    def changes(self) -> int:
+        """Differs from an earlier value when there is something to save."""
+        return sum(space.changes for space in self.spaces().values())
 
     def save(self) -> dict[str, tuple[Mapping[str, int], int]]:
         return {name: space.save() for name, space in self.spaces().items()}

@@ -1,0 +1,233 @@
+r"""What is said to and learnt from up to two control nodes, as a state machine without I/O.
+
+```
+ established --> subscribe instances, publish routes, end-of-RIB   (to every control node)
+             \-> subscribe configuration                           (to one of them)
+ lost        --> its routes are stale; configuration moves to another one
+ end of config / end of RIB, then a hold-down --> stale objects and routes are swept
+```
+Time comes in as seconds of a monotonic clock; messages to send come out as (source, message).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from skytrail.agent.config import ConfigGraph
+from skytrail.agent.desired import PublishKey
+from skytrail.agent.fib import LearntRoutes
+from skytrail.agent.tables import VrfId
+from skytrail.wire.xmpp import (
+    ConfigDelete,
+    ConfigKey,
+    ConfigSubscribe,
+    ConfigUnsubscribe,
+    ConfigUpdate,
+    EndOfConfig,
+    EndOfRib,
+    ItemsEvent,
+    Message,
+    PublishRoute,
+    Route,
+    Subscribe,
+    Unsubscribe,
+    WithdrawRoute,
+)
+
+STALE_SWEEP_DELAY_S = 10.0
+"""After an end-of-RIB. A control node that has just restarted says it has told everything it
+knows, while other agents are still returning to it."""
+END_OF_RIB_TIMEOUT_S = 60.0
+END_OF_CONFIG_IDLE_S = 15.0
+"""Control nodes that never say end-of-config: so much silence means the same."""
+Outgoing = tuple[str, Message]
+
+
+@dataclass(slots=True)
+class _Session:
+    established_at: float
+    subscribed: dict[str, VrfId] = field(default_factory=dict[str, VrfId])
+    published: dict[PublishKey, Route] = field(default_factory=dict[PublishKey, Route])
+    end_of_rib_sent: bool = False
+    end_of_rib_received: bool = False
+
+
+class ControlSessions:
+    """Owns the configuration graph and the learnt routes."""
+
+    def __init__(self, name: str) -> None:
+        self.graph = ConfigGraph()
+        self.learnt = LearntRoutes()
+        self.config_source = ""
+        """The control node that gives us configuration; empty = none."""
+        self.config_complete = False
+        """A control node has given a whole configuration since this process started."""
+        self.refused_sweeps = 0
+        self._router = ConfigKey("virtual-router", f"default-global-system-config:{name}")
+        self._machines: set[str] = set()
+        self._sessions: dict[str, _Session] = {}
+        self._config_heard_at = 0.0
+        self._config_ended = False
+        self._repeated = 0
+        self._sweep_at: float | None = None
+
+    def established(self, source: str, now: float) -> list[Outgoing]:
+        self._sessions[source] = _Session(established_at=now)
+        self.learnt.session_up(source)
+        return self._choose_config_source(now)
+
+    def lost(self, source: str, now: float) -> list[Outgoing]:
+        """The session ended; harmless when it never was established."""
+        if self._sessions.pop(source, None) is None:
+            return []
+        self.learnt.session_down(source)
+        if self.learnt.in_sync():
+            self._sweep_at = now + STALE_SWEEP_DELAY_S
+        if source != self.config_source:
+            return []
+        self.config_source = ""
+        return self._choose_config_source(now)
+
+    def received(self, source: str, message: Message, now: float) -> None:
+        """Take over one message; kinds an agent never gets are ignored."""
+        session = self._sessions.get(source)
+        if session is None:
+            return
+        match message:
+            case ItemsEvent():
+                if message.instance in session.subscribed:
+                    self.learnt.apply(source, message)
+            case EndOfRib():
+                self._rib_ended(source, session, now)
+            case ConfigUpdate() | ConfigDelete() | EndOfConfig():
+                if source == self.config_source:
+                    self._config(message, now)
+            case _:
+                pass
+
+    def tick(self, now: float) -> bool:
+        """Run what time brings; return whether anything was swept or completed."""
+        changed = False
+        for source, session in self._sessions.items():
+            waited = now - session.established_at
+            if not session.end_of_rib_received and waited >= END_OF_RIB_TIMEOUT_S:
+                self._rib_ended(source, session, now)
+        silent = now - self._config_heard_at >= END_OF_CONFIG_IDLE_S
+        if self.config_source and not self._config_ended and self._repeated and silent:
+            self._end_config()
+            changed = True
+        if self._sweep_at is not None and now >= self._sweep_at:
+            self._sweep_at = None
+            if self.learnt.in_sync():
+                self.learnt.sweep_stale()
+                changed = True
+        return changed
+
+    @property
+    def is_complete(self) -> bool:
+        """Configuration and routes are whole: what the kernel has beyond them may go."""
+        return self.config_complete and self.learnt.in_sync() and self._sweep_at is None
+
+    def set_machines(self, machines: Iterable[str]) -> list[Outgoing]:
+        """Tell for which virtual machines configuration is wanted beside the router's own."""
+        wanted = {machine for machine in machines if machine}
+        added, removed = sorted(wanted - self._machines), sorted(self._machines - wanted)
+        self._machines = wanted
+        if not self.config_source:
+            return []
+        return [
+            *((self.config_source, ConfigUnsubscribe(_machine(m))) for m in removed),
+            *((self.config_source, ConfigSubscribe(_machine(m))) for m in added),
+        ]
+
+    def synchronise(
+        self, vrfs: Mapping[str, VrfId], published: Mapping[PublishKey, Route]
+    ) -> list[Outgoing]:
+        """Return what brings every control node to these subscriptions and routes."""
+        outgoing: list[Outgoing] = []
+        for source, session in self._sessions.items():
+            messages = _difference(session, vrfs, published)
+            outgoing += [(source, message) for message in messages]
+            if self.config_complete and not session.end_of_rib_sent:
+                session.end_of_rib_sent = True
+                outgoing.append((source, EndOfRib()))
+        for instance in self.learnt.instances() - vrfs.keys():
+            self.learnt.forget_instance(instance)
+        return outgoing
+
+    def rows(self) -> Iterable[Mapping[str, object]]:
+        """One row per session, for introspection."""
+        for source, session in sorted(self._sessions.items()):
+            yield {
+                "source": source,
+                "config_source": source == self.config_source,
+                "subscribed": len(session.subscribed),
+                "published": len(session.published),
+                "end_of_rib_sent": session.end_of_rib_sent,
+                "end_of_rib_received": session.end_of_rib_received,
+            }
+
+    def _choose_config_source(self, now: float) -> list[Outgoing]:
+        """The session that is up longest gives configuration."""
+        if self.config_source or not self._sessions:
+            return []
+        source = min(self._sessions, key=lambda name: self._sessions[name].established_at)
+        self.config_source = source
+        self._config_heard_at = now
+        self._config_ended = False
+        self._repeated = 0
+        self.graph.begin_generation()
+        keys = [self._router, *(_machine(machine) for machine in sorted(self._machines))]
+        return [(source, ConfigSubscribe(key)) for key in keys]
+
+    def _config(self, message: ConfigUpdate | ConfigDelete | EndOfConfig, now: float) -> None:
+        self._config_heard_at = now
+        match message:
+            case ConfigUpdate():
+                self._repeated += len(message.nodes)
+                self.graph.update(message)
+            case ConfigDelete():
+                self.graph.delete(message)
+            case EndOfConfig():
+                self._end_config()
+
+    def _end_config(self) -> None:
+        self._config_ended = True
+        if not self._repeated and self.graph.statistics()["nodes"]:
+            # A control node that knows nothing at all has lost its own source. Believing it
+            # would stop every workload; real removals arrive as deletes.
+            self.refused_sweeps += 1
+            return
+        self.graph.sweep()
+        self.config_complete = True
+
+    def _rib_ended(self, source: str, session: _Session, now: float) -> None:
+        session.end_of_rib_received = True
+        self.learnt.end_of_rib(source)
+        self._sweep_at = now + STALE_SWEEP_DELAY_S
+
+
+def _difference(
+    session: _Session, vrfs: Mapping[str, VrfId], published: Mapping[PublishKey, Route]
+) -> list[Message]:
+    messages: list[Message] = []
+    for key in [key for key in session.published if key not in published]:
+        del session.published[key]
+        messages.append(WithdrawRoute(*key))
+    for instance in [name for name in session.subscribed if vrfs.get(name) is None]:
+        del session.subscribed[instance]
+        messages.append(Unsubscribe(instance))
+    for instance, vrf_id in vrfs.items():
+        if instance not in session.subscribed:
+            session.subscribed[instance] = vrf_id
+            messages.append(Subscribe(instance, vrf_id))
+    for key, route in published.items():
+        if session.published.get(key) != route:
+            session.published[key] = route
+            messages.append(PublishRoute(key[0], route))
+    return messages
+
+
+def _machine(uuid: str) -> ConfigKey:
+    return ConfigKey("virtual-machine", uuid)

@@ -1,0 +1,348 @@
+"""The agent's tables as rows for people and for ``skytrail trace``: names beside every number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
+
+from skytrail.agent.desired import Desired, TableRows
+from skytrail.agent.interface import ActivePort
+from skytrail.agent.label import Numbers
+from skytrail.agent.lookup import Tables
+from skytrail.agent.policy import PolicyCompiler
+from skytrail.agent.tables import (
+    BridgeRow,
+    InetRouteRow,
+    InterfaceRow,
+    LabelRow,
+    NextHopRow,
+    RuleId,
+    VerdictRow,
+    VifId,
+    VniRow,
+)
+from skytrail.agent.trace import Trace, TracePacket, explain, explain_arrival
+from skytrail.net import GATEWAY_MAC, Mac
+
+Row = Mapping[str, object]
+_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
+
+
+class RuleBook:
+    """Turns rule numbers into names and texts."""
+
+    def __init__(self, numbers: Numbers, policies: PolicyCompiler) -> None:
+        self._numbers = numbers
+        self._policies = policies
+
+    def name(self, rule_id: RuleId) -> str:
+        """``<access list>#<rule uuid>``, joined by " & " when two stages decided together."""
+        return self._numbers.rule.name(rule_id) or ""
+
+    def describe(self, rule_id: RuleId) -> Row:
+        name = self.name(rule_id)
+        parts = [part.rpartition("#") for part in name.split(" & ") if part]
+        texts = [self._policies.rule_texts.get(part, "") for part in name.split(" & ")]
+        return {
+            "rule_id": rule_id,
+            "name": name,
+            "access_lists": [part[0] for part in parts],
+            "rule_uuids": [part[2] for part in parts],
+            "text": "; ".join(text for text in texts if text),
+        }
+
+
+def interface_rows(desired: Desired) -> Iterator[Row]:
+    """Every plugged port, active or not, and why."""
+    numbers = {uuid: vif_id for vif_id, uuid in desired.vifs.items()}
+    by_ifindex = desired.rows[InterfaceRow]
+    for uuid, state in sorted(desired.ports.items()):
+        plugged = state.plugged
+        row = by_ifindex.get(plugged.ifindex)
+        shown: dict[str, object] = {
+            "vif_id": numbers.get(uuid),
+            "vmi_uuid": uuid,
+            "vm_uuid": plugged.vm_uuid,
+            "ifname": plugged.ifname,
+            "ifindex": plugged.ifindex,
+            "kind": plugged.kind.name,
+            "active": isinstance(state, ActivePort),
+        }
+        if isinstance(state, ActivePort):
+            port = state.port
+            shown |= {
+                "name": port.name,
+                "host_name": port.host_name,
+                "mac": str(port.mac),
+                "addresses": [str(address) for address in port.addresses],
+                "virtual_network": port.network.name,
+                "vrf": port.network.vrf,
+                "mtu_bytes": state.mtu_bytes,
+                "security_groups": [group.name for group in port.groups],
+                "missing_security_groups": list(port.missing_groups),
+                "port_security": port.port_security,
+                "policy_disabled": port.policy_disabled,
+                "reason": "",
+            }
+        else:
+            shown["reason"] = state.reason
+        if isinstance(row, InterfaceRow):
+            shown |= {
+                "vrf_id": row.vrf_id,
+                "identity": row.identity,
+                "policy_egress": row.policy_egress,
+                "policy_ingress": row.policy_ingress,
+            }
+        yield shown
+
+
+def vrf_rows(desired: Desired) -> Iterator[Row]:
+    routes: dict[int, int] = {}
+    macs: dict[int, int] = {}
+    for row in desired.rows[InetRouteRow].values():
+        if isinstance(row, InetRouteRow):
+            routes[row.vrf_id] = routes.get(row.vrf_id, 0) + 1
+    for row in desired.rows[BridgeRow].values():
+        if isinstance(row, BridgeRow):
+            macs[row.vrf_id] = macs.get(row.vrf_id, 0) + 1
+    for name, vrf_id in sorted(desired.vrfs.items()):
+        ports = [
+            state.plugged.ifname
+            for state in desired.ports.values()
+            if isinstance(state, ActivePort) and state.port.network.vrf == name
+        ]
+        yield {
+            "vrf_id": vrf_id,
+            "name": name,
+            "interfaces": ports,
+            "routes": routes.get(vrf_id, 0),
+            "macs": macs.get(vrf_id, 0),
+        }
+
+
+def route_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:
+    """Inet, inet6 and MAC routes with where they come from."""
+    sources: dict[tuple[str, str], list[Row]] = {}
+    for source in desired.sources:
+        shown: Row = {
+            "origin": source.origin,
+            "stale": source.stale,
+            "next_hops": list(source.next_hops),
+        }
+        key = str(getattr(source.key, "mac", source.key))
+        sources.setdefault((source.vrf, key), []).append(shown)
+    names = {vrf_id: name for name, vrf_id in desired.vrfs.items()}
+    rows = [*desired.rows[InetRouteRow].values(), *desired.rows[BridgeRow].values()]
+    for row in rows:
+        if not isinstance(row, InetRouteRow | BridgeRow):
+            continue
+        vrf = names.get(row.vrf_id, "")
+        target = str(row.prefix) if isinstance(row, InetRouteRow) else str(row.mac)
+        identity = desired.identities.get(row.identity)
+        yield {
+            "vrf_id": row.vrf_id,
+            "vrf": vrf,
+            "family": "bridge" if isinstance(row, BridgeRow) else f"inet{row.prefix.version}",
+            "prefix": target,
+            "nexthop_id": row.nexthop_id,
+            "nexthop": numbers.nexthop.name(row.nexthop_id) or "",
+            "label": row.label,
+            "identity": row.identity,
+            "networks": sorted(identity.networks) if identity else [],
+            "security_groups": sorted(identity.groups) if identity else [],
+            "mac": str(row.mac) if row.mac else "",
+            "sources": sources.get((vrf, target), []),
+        }
+
+
+def nexthop_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:
+    for row in desired.rows[NextHopRow].values():
+        if not isinstance(row, NextHopRow):
+            continue
+        yield {
+            "nexthop_id": row.nexthop_id,
+            "name": numbers.nexthop.name(row.nexthop_id) or "",
+            "kind": row.kind.name,
+            "vif_id": row.vif_id,
+            "vmi_uuid": desired.vifs.get(row.vif_id, ""),
+            "vrf_id": row.vrf_id,
+            "layer2": row.layer2,
+            "encapsulation": row.encapsulation.name if row.encapsulation else "",
+            "local": str(row.local or ""),
+            "remote": str(row.remote or ""),
+            "out_ifindex": row.out_ifindex,
+            "out_destination_mac": str(row.out_destination_mac or ""),
+            "members": [list(member) for member in row.members],
+        }
+
+
+def label_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:
+    for row in desired.rows[LabelRow].values():
+        if isinstance(row, LabelRow):
+            yield _incoming("mpls", row.label, row.nexthop_id, numbers)
+    for row in desired.rows[VniRow].values():
+        if isinstance(row, VniRow):
+            yield _incoming("vxlan", row.vni, row.nexthop_id, numbers)
+
+
+def _incoming(kind: str, number: int, nexthop_id: int, numbers: Numbers) -> Row:
+    name = numbers.nexthop.name(nexthop_id) or ""
+    return {"kind": kind, "label": number, "nexthop_id": nexthop_id, "nexthop": name}
+
+
+def policy_rows(desired: Desired) -> Iterator[Row]:
+    """The rules as understood, one row per rule and policy."""
+    used: dict[int, list[str]] = {}
+    for row in desired.rows[InterfaceRow].values():
+        if isinstance(row, InterfaceRow):
+            vmi_uuid = desired.vifs.get(row.vif_id, "")
+            used.setdefault(row.policy_egress, []).append(vmi_uuid)
+            used.setdefault(row.policy_ingress, []).append(vmi_uuid)
+    for policy_id, policy in sorted(desired.policies.items()):
+        for stage in policy.stages:
+            for rule in stage.rules:
+                yield {
+                    "policy_id": policy_id,
+                    "direction": policy.direction,
+                    "ports": sorted(set(used.get(policy_id, []))),
+                    "stage": stage.name,
+                    "first_match": stage.first_match,
+                    "rule": rule.name,
+                    "rule_uuid": rule.name.rpartition("#")[2],
+                    "text": rule.text,
+                }
+
+
+def rule_rows(desired: Desired, book: RuleBook) -> Iterator[Row]:
+    """Every rule number a kernel row uses."""
+    numbers = {
+        row.rule_id for row in desired.rows[VerdictRow].values() if isinstance(row, VerdictRow)
+    }
+    for rule_id in sorted(numbers):
+        if rule_id:
+            yield book.describe(rule_id)
+
+
+def identity_rows(desired: Desired) -> Iterator[Row]:
+    for identity_id, identity in sorted(desired.identities.items()):
+        yield {
+            "identity": identity_id,
+            "networks": sorted(identity.networks),
+            "security_groups": sorted(identity.groups),
+            "tags": sorted(identity.tags),
+        }
+
+
+class ExplainRefused(Exception):
+    """The question cannot be understood; the text says what is missing or wrong."""
+
+
+def explain_query(
+    tables: Tables, desired: Desired, book: RuleBook, query: Mapping[str, str]
+) -> Row:
+    """Answer ``vif|vmi|label|vni, dst, [src, proto, port, sport, dmac]``; ``ExplainRefused``."""
+    packet = _packet(query)
+    if "label" in query or "vni" in query:
+        kind = "mpls" if "label" in query else "vxlan"
+        number = _number(query.get("label") or query.get("vni", ""), "label")
+        trace = explain_arrival(tables, (kind, number), packet, book.name)
+        return _trace_row(trace, desired, book)
+    vif_id = _vif(desired, query)
+    if packet.source is None:
+        row = tables.vifs.get(vif_id)
+        packet = _with_own_source(desired, vif_id, packet) if row else packet
+    return _trace_row(explain(tables, vif_id, packet, book.name), desired, book)
+
+
+def _vif(desired: Desired, query: Mapping[str, str]) -> VifId:
+    if "vmi" in query:
+        for vif_id, uuid in desired.vifs.items():
+            if uuid == query["vmi"].lower():
+                return vif_id
+        raise ExplainRefused(f"port {query['vmi']} is not plugged here")
+    if "vif" not in query:
+        raise ExplainRefused("one of vif, vmi, label, vni is needed")
+    return VifId(_number(query["vif"], "vif"))
+
+
+def _packet(query: Mapping[str, str]) -> TracePacket:
+    if "dst" not in query:
+        raise ExplainRefused("dst is needed")
+    protocol = query.get("proto", "icmp").lower()
+    number = _PROTOCOLS.get(protocol)
+    try:
+        destination = ip_address(query["dst"])
+        source = ip_address(query["src"]) if query.get("src") else None
+        mac = Mac.parse(query["dmac"]) if query.get("dmac") else GATEWAY_MAC
+    except ValueError as error:
+        raise ExplainRefused(str(error)) from error
+    if protocol == "icmp" and destination.version == 6:
+        number = 58
+    chosen = _number(protocol, "proto") if number is None else number
+    # Policy sees an ICMP packet's type as its destination port: an echo request unless told.
+    default_port = {1: "8", 58: "128"}.get(chosen, "0")
+    return TracePacket(
+        source=source,
+        destination=destination,
+        protocol=chosen,
+        source_port=_number(query.get("sport") or "0", "sport"),
+        destination_port=_number(query.get("port") or default_port, "port"),
+        destination_mac=mac,
+    )
+
+
+def _with_own_source(desired: Desired, vif_id: VifId, packet: TracePacket) -> TracePacket:
+    state = desired.ports.get(desired.vifs.get(vif_id, ""))
+    if not isinstance(state, ActivePort):
+        return packet
+    for address in state.port.addresses:
+        if address.version == packet.destination.version:
+            return TracePacket(
+                source=address,
+                destination=packet.destination,
+                protocol=packet.protocol,
+                source_port=packet.source_port,
+                destination_port=packet.destination_port,
+                destination_mac=packet.destination_mac,
+            )
+    return packet
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ExplainRefused(f"{name}={text} is not a number")
+    return int(text)
+
+
+def _trace_row(trace: Trace, desired: Desired, book: RuleBook) -> Row:
+    rules = [book.describe(RuleId(step.rule_id)) for step in trace.steps if step.rule_id]
+    return {
+        "outcome": trace.outcome,
+        "drop_reason": trace.drop_reason,
+        "deciding_rule": rules[-1] if rules else None,
+        "vif_id": trace.vif_id,
+        "vmi_uuid": desired.vifs.get(trace.vif_id, ""),
+        "remote": trace.remote,
+        "encapsulation": trace.encapsulation,
+        "label": trace.label,
+        "steps": trace.steps,
+    }
+
+
+def comparison_rows(
+    desired: TableRows, actual: Mapping[type, Mapping[object, object]]
+) -> Iterable[Row]:
+    """Desired against installed, one row per table, with the first differences in full."""
+    for kind, wanted in desired.items():
+        present = actual.get(kind, {})
+        missing = [row for key, row in wanted.items() if present.get(key) != row]
+        extra = [row for key, row in present.items() if key not in wanted]
+        yield {
+            "table": kind.__name__.removesuffix("Row"),
+            "desired": len(wanted),
+            "actual": len(present),
+            "missing": len(missing),
+            "extra": len(extra),
+            "first_missing": [str(row) for row in missing[:5]],
+            "first_extra": [str(row) for row in extra[:5]],
+        }

@@ -1,0 +1,217 @@
+"""The agent's pages: its tables, and ``/introspect/explain`` for ``skytrail trace``.
+
+Pages that read the kernel (flows, drops, difference, explain) run in the datapath's thread; the
+generic ones read the agent's own values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from skytrail.agent import introspect as tables
+from skytrail.agent.introspect import ExplainRefused, RuleBook
+from skytrail.agent.lookup import Tables
+from skytrail.agent.plugin import FlowRecord
+from skytrail.agent.service import AgentService
+from skytrail.agent.tables import ROW_TYPES, VifId
+from skytrail.runtime.asgi import AsgiApp, HttpError, Request, Response, Router, json_reply
+from skytrail.runtime.introspection import Introspection
+from skytrail.runtime.metrics import Sample
+from skytrail.runtime.server import listen_unix, serve
+
+ROWS_COUNT_MAX = 10_000
+Row = Mapping[str, object]
+
+
+class AgentPages:
+    """Binds the pages to one agent."""
+
+    def __init__(self, agent: AgentService) -> None:
+        self._agent = agent
+        self._book = RuleBook(agent.numbers, agent.policies)
+        self._kernel_pages: dict[str, Callable[[], list[Row]]] = {
+            "flows": self._flows,
+            "drops": self._drops,
+            "difference": self._difference,
+        }
+
+    async def serve(self, path: Path) -> None:
+        """Serve until cancelled."""
+        router = Router()
+        for name in self._kernel_pages:
+            router.add("GET", f"/introspect/{name}", self._kernel_page)
+        router.add("GET", "/introspect/explain", self._explain)
+        introspection = Introspection(self._own_pages(), self._agent.unmet, self._metrics)
+        introspection.add_routes(router)
+        await serve(AsgiApp(router), [listen_unix(path)])
+
+    def _own_pages(self) -> dict[str, Callable[[], Iterable[object]]]:
+        agent = self._agent
+        return {
+            "interfaces": lambda: tables.interface_rows(agent.desired),
+            "vrfs": lambda: tables.vrf_rows(agent.desired),
+            "routes": lambda: tables.route_rows(agent.desired, agent.numbers),
+            "nexthops": lambda: tables.nexthop_rows(agent.desired, agent.numbers),
+            "labels": lambda: tables.label_rows(agent.desired, agent.numbers),
+            "policy": lambda: tables.policy_rows(agent.desired),
+            "rules": lambda: tables.rule_rows(agent.desired, self._book),
+            "identities": lambda: tables.identity_rows(agent.desired),
+            "verdicts": lambda: [
+                row
+                for kind in ROW_TYPES
+                for row in agent.desired.rows[kind].values()
+                if kind.__name__ in {"VerdictRow", "SourcePortRow"}
+            ],
+            "sessions": self._sessions,
+            "learnt": agent.sessions.learnt.statistics,
+            "config": agent.sessions.graph.nodes,
+            "config-links": agent.sessions.graph.links,
+            "dns": self._dns,
+            "punts": self._punts,
+            "underlay": self._underlay,
+            "status": self._status,
+            # Listed here, served by the routes above, which go first.
+            **dict.fromkeys([*self._kernel_pages, "explain"], lambda: ()),
+        }
+
+    async def _kernel_page(self, request: Request) -> Response:
+        name = request.segments[-1]
+        rows = await self._agent.in_datapath_thread(self._kernel_pages[name])
+        wanted = {key: value for key, value in request.query.items() if key != "limit"}
+        chosen = [
+            row for row in rows if all(str(row.get(key)) == value for key, value in wanted.items())
+        ]
+        limit = _limit(request.query.get("limit"))
+        return json_reply({"table": name, "rows": chosen[:limit], "total": len(chosen)})
+
+    async def _explain(self, request: Request) -> Response:
+        agent = self._agent
+        query = {key: value for key, value in request.query.items() if key != "limit"}
+
+        def installed() -> Tables:
+            return Tables(row for kind in ROW_TYPES for row in agent.datapath.dump(kind))
+
+        rows = await agent.in_datapath_thread(installed)
+        try:
+            row = tables.explain_query(rows, agent.desired, self._book, query)
+        except ExplainRefused as error:
+            raise HttpError(400, str(error)) from error
+        return json_reply({"table": "explain", "rows": [row], "total": 1})
+
+    def _flows(self) -> list[Row]:
+        agent = self._agent
+        return [self._flow_row(agent, flow) for flow in agent.datapath.flows()]
+
+    def _flow_row(self, agent: AgentService, flow: FlowRecord) -> Row:
+        return {
+            "vif_id": flow.vif_id,
+            "vmi_uuid": agent.desired.vifs.get(flow.vif_id, ""),
+            "source": str(flow.source),
+            "destination": str(flow.destination),
+            "protocol": flow.protocol,
+            "source_port": flow.source_port,
+            "destination_port": flow.destination_port,
+            "is_reverse": flow.is_reverse,
+            "allowed": flow.allowed,
+            "drop_reason": flow.drop_reason or "",
+            "rule_id": flow.rule_id,
+            "rule": self._book.name(flow.rule_id),
+            "nexthop_id": flow.nexthop_id,
+            "nexthop": agent.numbers.nexthop.name(flow.nexthop_id) or "",
+            "label": flow.label,
+            "packets": flow.packets,
+            "bytes": flow.bytes,
+            "age_s": round(flow.age_s, 3),
+        }
+
+    def _drops(self) -> list[Row]:
+        """Totals under vif 0, then each interface's own."""
+        agent = self._agent
+        rows: list[Row] = [
+            {"vif_id": 0, "vmi_uuid": "", "reason": reason, "packets": count}
+            for reason, count in sorted(agent.datapath.drop_counts().items())
+            if count
+        ]
+        for vif_id, counts in sorted(agent.datapath.interface_drop_counts().items()):
+            uuid = agent.desired.vifs.get(VifId(vif_id), "")
+            rows += [
+                {"vif_id": vif_id, "vmi_uuid": uuid, "reason": reason, "packets": count}
+                for reason, count in sorted(counts.items())
+                if count
+            ]
+        return rows
+
+    def _difference(self) -> list[Row]:
+        agent = self._agent
+        actual: dict[type, dict[object, object]] = {
+            kind: {row.key: row for row in agent.datapath.dump(kind)} for kind in ROW_TYPES
+        }
+        return list(tables.comparison_rows(agent.desired.rows, actual))
+
+    def _sessions(self) -> Iterable[Row]:
+        details = {str(row["source"]): row for row in self._agent.sessions.rows()}
+        for connection in self._agent.connections:
+            yield {**connection.row(), **details.get(connection.source, {})}
+
+    def _dns(self) -> Iterable[object]:
+        return self._agent.view.virtual_dns.values()
+
+    def _punts(self) -> Iterable[Row]:
+        agent = self._agent
+        counts = {**agent.dispatcher.counts, "waiting": agent.dispatcher.waiting_count}
+        counts |= {f"dns {k}": v for k, v in agent.upstream.forwarder.statistics().items()}
+        for name, count in sorted(counts.items()):
+            yield {"event": name, "count": count}
+
+    def _underlay(self) -> Iterable[Row]:
+        underlay = self._agent.underlay
+        for remote in sorted(self._agent.desired.remotes):
+            path = underlay.paths.get(remote)
+            yield {
+                "remote": str(remote),
+                "out_ifindex": path.out_ifindex if path else 0,
+                "destination_mac": str(path.destination_mac or "") if path else "",
+            }
+
+    def _status(self) -> Iterable[Row]:
+        agent = self._agent
+        statistics = agent.reconciler.statistics
+        yield {
+            "name": agent.settings.name,
+            "address": str(agent.settings.address),
+            "underlay": agent.underlay.ifname,
+            "underlay_mtu_bytes": agent.underlay.mtu_bytes,
+            "ports": len(agent.plugged),
+            "config_source": agent.sessions.config_source,
+            "config_complete": agent.sessions.config_complete,
+            "complete": agent.is_complete,
+            "problem": agent.problem,
+            "runs": statistics.runs,
+            "puts": statistics.puts,
+            "deletes": statistics.deletes,
+            "held": statistics.held,
+            "failures": statistics.failures,
+            "drift": statistics.drift,
+            "last_error": statistics.last_error,
+        }
+
+    def _metrics(self) -> Iterable[Sample]:
+        agent = self._agent
+        statistics = agent.reconciler.statistics
+        yield Sample("agent_ports", float(len(agent.plugged)))
+        yield Sample("agent_reconcile_runs_total", float(statistics.runs))
+        yield Sample("agent_rows_put_total", float(statistics.puts))
+        yield Sample("agent_rows_deleted_total", float(statistics.deletes))
+        yield Sample("agent_datapath_failures_total", float(statistics.failures))
+        yield Sample("agent_rows_drifted_total", float(statistics.drift))
+        sessions = sum(connection.is_established for connection in agent.connections)
+        yield Sample("agent_control_sessions", float(sessions))
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return ROWS_COUNT_MAX
+    if not text.isascii() or not text.isdigit():
+        raise HttpError(400, f"limit={text} is not a number")
+    return int(text)

@@ -1,0 +1,157 @@
+"""The kernel's links, routes and neighbours: what the agent asks, and a signal when they change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from skytrail.agent.nexthop import UnderlayPath
+from skytrail.net import Mac
+
+_SIOCGIFMTU = 0x8921
+_SIOCGIFHWADDR = 0x8927
+_IFREQ_BYTES = 40
+_IFNAME_BYTES = 16
+_RTMGRP_LINK = 1
+_RTMGRP_NEIGH = 4
+_RTMGRP_IPV4_ROUTE = 0x40
+_NTF_USE = 1
+_NUD_USABLE = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
+"""Reachable, stale, delay, probe, noarp, permanent: the address is worth using."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    ifname: str
+    ifindex: int
+    mac: Mac
+    mtu_bytes: int
+
+
+def read_link(ifname: str) -> Link | None:
+    """Return the link of that name in this network namespace, or None.
+
+    By ioctl, not by /sys: that shows the namespace it was mounted in, which may be another.
+    """
+    request = ifname.encode()[: _IFNAME_BYTES - 1].ljust(_IFREQ_BYTES, b"\0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        try:
+            ifindex = socket.if_nametoindex(ifname)
+            mtu = fcntl.ioctl(handle, _SIOCGIFMTU, request)
+            hardware = fcntl.ioctl(handle, _SIOCGIFHWADDR, request)
+        except OSError:
+            return None
+    start = _IFNAME_BYTES + 2
+    mtu_bytes: int = struct.unpack_from("i", mtu, _IFNAME_BYTES)[0]
+    return Link(ifname, ifindex, Mac(hardware[start : start + 6]), mtu_bytes)
+
+
+class UnderlayResolver:
+    """Finds how the underlay reaches tunnel end points. Blocking; used by one worker thread."""
+
+    def __init__(self) -> None:
+        self._route = IPRoute()
+
+    def close(self) -> None:
+        self._route.close()
+
+    def resolve(
+        self, remotes: Iterable[IPv4Address], macs: Callable[[int], Mac | None]
+    ) -> dict[IPv4Address, UnderlayPath]:
+        """Return a path per remote that has a route; its MAC may still be unknown.
+
+        Each neighbour is also *used*, which makes the kernel find or confirm it. ``macs`` tells
+        the MAC of a link by its index.
+        """
+        hops: dict[IPv4Address, tuple[int, str]] = {}
+        for remote in remotes:
+            hop = self._next_hop(remote)
+            if hop is not None:
+                hops[remote] = hop
+        neighbours = self._neighbours() if hops else {}
+        for ifindex, address in sorted(set(hops.values())):
+            self._use(ifindex, address)
+        paths: dict[IPv4Address, UnderlayPath] = {}
+        for remote, (ifindex, address) in hops.items():
+            source = macs(ifindex)
+            if source is not None:
+                known = neighbours.get((ifindex, address))
+                paths[remote] = UnderlayPath(ifindex, source, known)
+        return paths
+
+    def _next_hop(self, remote: IPv4Address) -> tuple[int, str] | None:
+        """Return (link, address to resolve on it)."""
+        try:
+            replies = self._route.route("get", dst=str(remote))
+        except NetlinkError:
+            return None
+        for reply in replies:
+            ifindex = reply.get_attr("RTA_OIF")
+            if ifindex:
+                return int(ifindex), str(reply.get_attr("RTA_GATEWAY") or remote)
+        return None
+
+    def _neighbours(self) -> dict[tuple[int, str], Mac]:
+        found: dict[tuple[int, str], Mac] = {}
+        for entry in self._route.get_neighbours(family=socket.AF_INET):
+            address, mac = entry.get_attr("NDA_DST"), entry.get_attr("NDA_LLADDR")
+            if address and mac and entry["state"] & _NUD_USABLE:
+                with contextlib.suppress(ValueError):
+                    found[int(entry["ifindex"]), str(address)] = Mac.parse(str(mac))
+        return found
+
+    def _use(self, ifindex: int, address: str) -> None:
+        """Have the kernel resolve or confirm a neighbour, as sending to it would."""
+        with contextlib.suppress(NetlinkError):
+            self._route.neigh("replace", dst=address, ifindex=ifindex, flags=_NTF_USE, state=0)
+
+
+class ChangeSignal:
+    """Calls back, at most once per ``quiet_s``, after links, neighbours or routes changed.
+
+    What changed is not read: the agent looks at the few things it cares about again. That keeps
+    it right also when the kernel drops notifications.
+    """
+
+    def __init__(self, changed: Callable[[], None], *, quiet_s: float = 0.02) -> None:
+        self._changed = changed
+        self._quiet_s = quiet_s
+        self._pending = False
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+        )
+        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_NEIGH | _RTMGRP_IPV4_ROUTE))
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._socket.fileno(), self._readable, loop)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            try:
+                if not self._socket.recv(65536):
+                    break
+            except BlockingIOError:
+                break
+            except OSError:
+                # Receive buffer overran (ENOBUFS): something changed, which is all we report.
+                break
+        if not self._pending:
+            self._pending = True
+            loop.call_later(self._quiet_s, self._fire)
+
+    def _fire(self) -> None:
+        self._pending = False
+        self._changed()

@@ -1,0 +1,543 @@
+"""The agent at work: joins the pure core with the kernel, the control nodes and the workloads.
+
+```
+ 1x reconcile     <- wake (ports, config, routes, underlay)   -> worker: datapath.apply -> publish
+ 1-2x control     TCP session each, supervised                -> ControlSessions -> wake
+ 1x plug          Unix socket                                 -> ports -> wake, answers when applied
+ 1x introspect    Unix socket, HTTP
+ 1x underlay      <- remotes, link and neighbour changes      -> netlink worker -> wake
+ 1x upstream DNS  two UDP sockets
+ 1x housekeeping  stale sweeps, saving, router advertisements, flow ageing, resync
+ callbacks on the loop: punt ring readable, netlink changed
+```
+Everything runs on one loop; the datapath is called from one worker thread and netlink from
+another. The wake event coalesces: however much changed, one recompute follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from skytrail.agent.control_sessions import ControlSessions, Outgoing
+from skytrail.agent.desired import Desired, Inputs, compute
+from skytrail.agent.interface import ActivePort, PluggedPort
+from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, read_link
+from skytrail.agent.io.plug_socket import (
+    ListRequest,
+    PlugRefused,
+    PlugRequest,
+    PlugServer,
+    Request,
+    UnplugRequest,
+)
+from skytrail.agent.io.punt import PuntChannel
+from skytrail.agent.io.state import StateFolder
+from skytrail.agent.io.upstream_dns import UpstreamDns
+from skytrail.agent.io.xmpp import ControlConnection
+from skytrail.agent.label import Numbers
+from skytrail.agent.nexthop import Underlay, UnderlayPath
+from skytrail.agent.plugin import Datapath, Punt
+from skytrail.agent.policy import PolicyCompiler
+from skytrail.agent.reconcile import Plan, Reconciler
+from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S, advertise_router
+from skytrail.agent.responders.dispatch import Dispatcher
+from skytrail.agent.responders.dns import DnsRequest, IpAddress
+from skytrail.agent.tables import (
+    InterfaceKind,
+    InterfaceRow,
+    LabelRow,
+    NextHopRow,
+    Row,
+    VifId,
+)
+from skytrail.agent.view import View, build_view
+from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.tasks import supervise
+from skytrail.wire.xmpp import Message
+
+HOUSEKEEPING_INTERVAL_S = 0.5
+AGEING_INTERVAL_S = 5.0
+RESYNC_INTERVAL_S = 120.0
+CONFIG_SAVE_INTERVAL_S = 2.0
+UNDERLAY_REFRESH_S = 10.0
+UNDERLAY_RETRY_S = 0.2
+APPLY_RETRY_S = 1.0
+PLUG_TIMEOUT_S = 10.0
+PORTS_COUNT_MAX = 4096
+IFNAME_LENGTH_MAX = 15
+_KINDS = {"veth": InterfaceKind.WORKLOAD_VETH, "tap": InterfaceKind.WORKLOAD_TAP}
+T = TypeVar("T")
+
+
+class UnderlayMissing(Exception):
+    """The underlay interface does not exist in this network namespace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    name: str
+    controls: tuple[tuple[str, int], ...]
+    underlay: str
+    address: IPv4Address
+    state: Path
+    plug_socket: Path
+    dns_forwarder: IpAddress | None = None
+
+
+class AgentService:
+    """One vRouter agent. ``run`` returns only by cancellation or a failure that needs a restart."""
+
+    def __init__(self, settings: AgentSettings, datapath: Datapath) -> None:
+        self.settings = settings
+        self.datapath = datapath
+        self.numbers = Numbers()
+        self.policies = PolicyCompiler(self.numbers)
+        self.sessions = ControlSessions(settings.name)
+        self.reconciler = Reconciler(datapath)
+        self.dispatcher = Dispatcher()
+        self.desired = Desired()
+        self.plugged: dict[str, PluggedPort] = {}
+        self.problem = ""
+        """Why the last run did not reach the kernel; empty when it did."""
+        self.connections = [
+            ControlConnection(settings.name, address, self) for address in settings.controls
+        ]
+        self.upstream = UpstreamDns(settings.dns_forwarder, self._reply_dns)
+        self._by_source = {connection.source: connection for connection in self.connections}
+        self._state = StateFolder(settings.state)
+        self._view = View()
+        self._view_version = -1
+        self._underlay = self._look_at_underlay({})
+        self._punts = PuntChannel(datapath, self._punted)
+        self._clock = SystemClock()
+        self._datapath_worker = ThreadPoolExecutor(1, "datapath")
+        self._netlink_worker = ThreadPoolExecutor(1, "netlink")
+        self._wake = asyncio.Event()
+        self._underlay_wake = asyncio.Event()
+        self._requested = 0
+        self._applied = 0
+        self._applied_changed = asyncio.Event()
+        self._saved_numbers = -1
+        self._saved_config = -1
+        self._adopting = False
+        self._advertised: dict[str, float] = {}
+        self._log = structlog.get_logger("skytrail.agent")
+
+    async def run(self, *, when_ready: Callable[[], None]) -> None:
+        """Adopt what the kernel and the state folder hold, then serve until cancelled."""
+        loop = asyncio.get_running_loop()
+        await self._restore()
+        self._punts.open(loop)
+        signal = ChangeSignal(self._network_changed)
+        signal.open(loop)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reconcile_forever())
+                group.create_task(self._resolve_forever())
+                group.create_task(self._keep_house())
+                group.create_task(supervise("upstream_dns", self.upstream.run))
+                for connection in self.connections:
+                    group.create_task(supervise(f"control {connection.source}", connection.run))
+                plug = PlugServer(self.settings.plug_socket, self._plug_requested)
+                group.create_task(plug.serve())
+                self._changed()
+                await self._wait_applied()
+                when_ready()
+        finally:
+            signal.close(loop)
+            self._punts.close(loop)
+            self._datapath_worker.shutdown(wait=True)
+            self._netlink_worker.shutdown(wait=True)
+            self.datapath.close()
+
+    async def in_datapath_thread(self, call: Callable[[], T]) -> T:
+        """Run a datapath call where all of them run."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._datapath_worker, call)
+
+    def unmet(self) -> list[str]:
+        """Names of what is missing for full operation."""
+        found: list[str] = []
+        if not any(connection.is_established for connection in self.connections):
+            found.append("control node")
+        if not self.sessions.config_complete:
+            found.append("configuration")
+        if self.problem:
+            found.append(f"datapath: {self.problem}")
+        return found
+
+    @property
+    def is_complete(self) -> bool:
+        """What the kernel holds beyond the desired state may be deleted."""
+        return not self._adopting or self.sessions.is_complete
+
+    @property
+    def underlay(self) -> Underlay:
+        return self._underlay
+
+    @property
+    def view(self) -> View:
+        return self._view
+
+    # Control sessions: what io/xmpp calls.
+
+    def session_established(self, source: str) -> None:
+        self._log.info("session_established", peer=source)
+        self._send(self.sessions.established(source, self._clock.now()))
+        self._changed()
+
+    def message_received(self, source: str, message: Message) -> None:
+        self.sessions.received(source, message, self._clock.now())
+        self._changed()
+
+    def session_lost(self, source: str, reason: str) -> None:
+        self._log.warning("session_lost", peer=source, reason=reason)
+        self._send(self.sessions.lost(source, self._clock.now()))
+        self._changed()
+
+    def _send(self, outgoing: Iterable[Outgoing]) -> None:
+        for source, message in outgoing:
+            self._by_source[source].send(message)
+
+    # Start.
+
+    async def _restore(self) -> None:
+        known = self._state.load_numbers(self.numbers)
+        for port in self._state.load_ports():
+            self.plugged[port.vmi_uuid] = _with_link(port, read_link(port.ifname))
+        config = self._state.load_config()
+        if config is not None:
+            self.sessions.graph.update(config)
+            self._saved_config = self.sessions.graph.version
+        self._send(self.sessions.set_machines(p.vm_uuid for p in self.plugged.values()))
+        for problem in self._state.problems:
+            self._log.warning("state_unreadable", problem=problem)
+        actual = await self.in_datapath_thread(self.reconciler.adopt)
+        rows = sum(len(table) for table in actual.values())
+        self._adopting = bool(rows)
+        if rows and not known:
+            self._reserve(actual)
+        self._saved_numbers = self.numbers.changes
+        self._log.info("state_restored", ports=len(self.plugged), rows=rows, numbers=known)
+
+    def _reserve(self, actual: dict[type[Row], dict[object, Row]]) -> None:
+        """The names of the kernel's numbers are lost: leave those numbers alone."""
+        for row in (row for table in actual.values() for row in table.values()):
+            match row:
+                case InterfaceRow():
+                    self.numbers.vif.reserve([row.vif_id])
+                    self.numbers.vrf.reserve([row.vrf_id])
+                    self.numbers.policy.reserve([row.policy_egress, row.policy_ingress])
+                    self.numbers.identity.reserve([row.identity])
+                case NextHopRow():
+                    self.numbers.nexthop.reserve([row.nexthop_id])
+                case LabelRow():
+                    self.numbers.label.reserve([row.label])
+                case _:
+                    pass
+
+    # Reconciliation.
+
+    def _changed(self) -> int:
+        """Something the desired state depends on changed; return the ticket of that change."""
+        self._requested += 1
+        self._wake.set()
+        return self._requested
+
+    async def _wait_applied(self) -> None:
+        ticket = self._requested
+        while self._applied < ticket:
+            self._applied_changed.clear()
+            await self._applied_changed.wait()
+
+    async def _reconcile_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            # Let everything that has already arrived be part of this run.
+            await asyncio.sleep(0)
+            self._wake.clear()
+            ticket = self._requested
+            try:
+                await self._reconcile()
+            except OSError as error:
+                if not self.problem:
+                    self._log.error("datapath_refused", error=str(error), exc_info=error)
+                self.problem = str(error)
+                await asyncio.sleep(APPLY_RETRY_S)
+                self._wake.set()
+                continue
+            self.problem = ""
+            self._applied = ticket
+            self._applied_changed.set()
+
+    async def _reconcile(self) -> None:
+        before = self.desired
+        desired = self._compute()
+        self._save_numbers()
+        complete = self.is_complete
+        done = await self.in_datapath_thread(
+            lambda: self.reconciler.run(desired.rows, complete=complete)
+        )
+        if complete and self._adopting:
+            self._adopting = False
+            self._log.info("adoption_finished", deleted=len(done.deletes))
+        self.desired = desired
+        self._send(self.sessions.synchronise(desired.vrfs, desired.published))
+        self._announce(before, desired, done)
+        if desired.remotes != before.remotes:
+            self._underlay_wake.set()
+
+    def _compute(self) -> Desired:
+        graph = self.sessions.graph
+        if graph.version != self._view_version:
+            self._view = build_view(graph)
+            self._view_version = graph.version
+        inputs = Inputs(
+            plugged=self.plugged,
+            view=self._view,
+            learnt=self.sessions.learnt,
+            underlay=self._underlay,
+        )
+        return compute(inputs, self.numbers, self.policies)
+
+    def _save_numbers(self) -> None:
+        """Before the kernel or a control node hears of a number, it is on disk."""
+        if self.numbers.changes != self._saved_numbers:
+            self._state.save_numbers(self.numbers.save())
+            self._saved_numbers = self.numbers.changes
+
+    def _announce(self, before: Desired, desired: Desired, done: Plan) -> None:
+        """Answer what just-activated ports asked before; log what changed."""
+        if done.puts or done.deletes:
+            self._log.debug(
+                "rows_written", puts=len(done.puts), deletes=len(done.deletes), held=done.held
+            )
+        for vif_id, uuid in desired.vifs.items():
+            state, old = desired.ports[uuid], before.ports.get(uuid)
+            was_active = isinstance(old, ActivePort)
+            if isinstance(state, ActivePort):
+                if not was_active:
+                    self._log.info("port_active", port=uuid, ifname=state.plugged.ifname)
+                    self._activated(vif_id, state)
+            elif was_active or old is None:
+                self._log.info("port_inactive", port=uuid, reason=state.reason)
+
+    def _activated(self, vif_id: VifId, state: ActivePort) -> None:
+        servers = self._view.virtual_dns
+        frames = self.dispatcher.port_activated(vif_id, state, servers, self._clock.now())
+        for frame in frames:
+            self._punts.reply(state.plugged.ifname, frame)
+
+    # Frames of workloads.
+
+    def _punted(self, punt: Punt) -> None:
+        state = self.desired.ports.get(self.desired.vifs.get(punt.vif_id, ""))
+        answers = self.dispatcher.receive(punt, state, self._view.virtual_dns, self._clock.now())
+        if state is not None:
+            for frame in answers.frames:
+                self._punts.reply(state.plugged.ifname, frame)
+        if answers.forward is not None:
+            self.upstream.forward(answers.forward.request, answers.forward.target)
+
+    def _reply_dns(self, request: DnsRequest, frame: bytes) -> None:
+        state = self.desired.ports.get(self.desired.vifs.get(request.vif_id, ""))
+        if isinstance(state, ActivePort):
+            self._punts.reply(state.plugged.ifname, frame)
+
+    # Plug socket.
+
+    async def _plug_requested(self, request: Request) -> dict[str, object]:
+        match request:
+            case ListRequest():
+                return {"ports": [_port_row(port) for port in self.plugged.values()]}
+            case PlugRequest():
+                self._plug(request)
+                gone = None
+            case UnplugRequest():
+                gone = self.plugged.pop(_uuid(request.vmi_uuid), None)
+        self._state.save_ports(list(self.plugged.values()))
+        self._send(self.sessions.set_machines(p.vm_uuid for p in self.plugged.values()))
+        self._changed()
+        try:
+            async with asyncio.timeout(PLUG_TIMEOUT_S):
+                await self._wait_applied()
+        except TimeoutError:
+            raise PlugRefused(f"not applied in time: {self.problem or 'busy'}") from None
+        if gone is not None and gone.ifindex:
+            await self.in_datapath_thread(lambda: self.reconciler.detach(gone.ifindex))
+        return {}
+
+    def _plug(self, request: PlugRequest) -> None:
+        uuid = _uuid(request.vmi_uuid)
+        if len(self.plugged) >= PORTS_COUNT_MAX and uuid not in self.plugged:
+            raise PlugRefused(f"{PORTS_COUNT_MAX} ports are plugged already")
+        if not 0 < len(request.ifname) <= IFNAME_LENGTH_MAX:
+            raise PlugRefused(f"{request.ifname!r} is not an interface name")
+        for other in self.plugged.values():
+            if other.ifname == request.ifname and other.vmi_uuid != uuid:
+                raise PlugRefused(f"{request.ifname} is plugged as port {other.vmi_uuid}")
+        link = read_link(request.ifname)
+        if link is None:
+            raise PlugRefused(f"there is no link {request.ifname} in this network namespace")
+        vm_uuid = _uuid(request.vm_uuid) if request.vm_uuid else ""
+        port = PluggedPort(uuid, vm_uuid, request.ifname, _KINDS[request.kind])
+        self.plugged[uuid] = _with_link(port, link)
+
+    # Links and the underlay.
+
+    def _network_changed(self) -> None:
+        """Look again at every link we care about; cheap enough to do for any change."""
+        changed = False
+        for uuid, port in self.plugged.items():
+            looked = _with_link(port, read_link(port.ifname))
+            if looked != port:
+                self.plugged[uuid] = looked
+                changed = True
+        try:
+            underlay = self._look_at_underlay(self._underlay.paths)
+        except UnderlayMissing:
+            underlay = self._underlay
+        if underlay != self._underlay:
+            self._underlay = underlay
+            changed = True
+        if changed:
+            self._changed()
+        self._underlay_wake.set()
+
+    def _look_at_underlay(self, paths: dict[IPv4Address, UnderlayPath] | object) -> Underlay:
+        link = read_link(self.settings.underlay)
+        if link is None:
+            raise UnderlayMissing(f"there is no underlay interface {self.settings.underlay}")
+        known = paths if isinstance(paths, dict) else {}
+        return Underlay(
+            ifname=link.ifname,
+            ifindex=link.ifindex,
+            address=self.settings.address,
+            mac=link.mac,
+            mtu_bytes=link.mtu_bytes,
+            paths=known,
+        )
+
+    async def _resolve_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        resolver = await loop.run_in_executor(self._netlink_worker, UnderlayResolver)
+        try:
+            while True:
+                wait_s = await self._resolve(loop, resolver)
+                self._underlay_wake.clear()
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self._underlay_wake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._netlink_worker.submit(resolver.close)
+
+    async def _resolve(self, loop: asyncio.AbstractEventLoop, resolver: UnderlayResolver) -> float:
+        """Resolve once; return when to look again at the latest."""
+        remotes = self.desired.remotes
+        if not remotes:
+            return UNDERLAY_REFRESH_S
+        macs = {self._underlay.ifindex: self._underlay.mac}
+        paths = await loop.run_in_executor(
+            self._netlink_worker, lambda: resolver.resolve(sorted(remotes), macs.get)
+        )
+        # A neighbour that is being confirmed again must not interrupt forwarding meanwhile.
+        for remote, path in paths.items():
+            old = self._underlay.paths.get(remote)
+            if path.destination_mac is None and old is not None:
+                paths[remote] = replace(path, destination_mac=old.destination_mac)
+        if paths != self._underlay.paths:
+            self._underlay = replace(self._underlay, paths=paths)
+            self._changed()
+        pending = any(path.destination_mac is None for path in paths.values())
+        return UNDERLAY_RETRY_S if pending or len(paths) < len(remotes) else UNDERLAY_REFRESH_S
+
+    # Housekeeping.
+
+    async def _keep_house(self) -> None:
+        next_ageing = next_resync = next_save = self._clock.now()
+        next_resync += RESYNC_INTERVAL_S
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_INTERVAL_S)
+            now = self._clock.now()
+            if self.sessions.tick(now) or (self._adopting and self.is_complete):
+                self._changed()
+            if now >= next_save:
+                next_save = now + CONFIG_SAVE_INTERVAL_S
+                self._save_config()
+            self._advertise_routers(now)
+            if now >= next_ageing:
+                next_ageing = now + AGEING_INTERVAL_S
+                await self._datapath_chore("flow_ageing", partial(self.datapath.age_flows, now))
+            if now >= next_resync:
+                next_resync = now + RESYNC_INTERVAL_S
+                await self._resync()
+
+    async def _resync(self) -> None:
+        desired, complete = self.desired, self.is_complete
+        drift = await self._datapath_chore(
+            "resync", lambda: self.reconciler.resync(desired.rows, complete=complete)
+        )
+        if drift:
+            self._log.warning("kernel_drifted", rows=drift)
+
+    async def _datapath_chore(self, name: str, call: Callable[[], int]) -> int:
+        try:
+            return await self.in_datapath_thread(call)
+        except OSError as error:
+            self._log.warning("datapath_chore_failed", chore=name, error=str(error))
+            return 0
+
+    def _save_config(self) -> None:
+        graph = self.sessions.graph
+        if self.sessions.config_complete and graph.version != self._saved_config:
+            nodes, links = graph.snapshot()
+            self._state.save_config(list(nodes), list(links))
+            self._saved_config = graph.version
+
+    def _advertise_routers(self, now: float) -> None:
+        """Repeat router advertisements well within their lifetime."""
+        for uuid, state in self.desired.ports.items():
+            if not isinstance(state, ActivePort) or now < self._advertised.get(uuid, 0.0):
+                continue
+            self._advertised[uuid] = now + ADVERTISEMENT_INTERVAL_S
+            for frame in advertise_router(state):
+                self._punts.reply(state.plugged.ifname, frame)
+        for uuid in self._advertised.keys() - self.desired.ports.keys():
+            del self._advertised[uuid]
+
+
+def _with_link(port: PluggedPort, link: Link | None) -> PluggedPort:
+    return replace(
+        port,
+        ifindex=link.ifindex if link else 0,
+        link_mtu_bytes=link.mtu_bytes if link else 0,
+    )
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise PlugRefused(f"{text[:60]!r} is not a uuid") from None
+
+
+def _port_row(port: PluggedPort) -> dict[str, object]:
+    return {
+        "vmi_uuid": port.vmi_uuid,
+        "vm_uuid": port.vm_uuid,
+        "ifname": port.ifname,
+        "kind": "tap" if port.kind is InterfaceKind.WORKLOAD_TAP else "veth",
+        "ifindex": port.ifindex,
+    }

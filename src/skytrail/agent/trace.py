@@ -1,0 +1,282 @@
+"""Why a packet goes where it goes: the kernel's walk, step by step, over installed rows.
+
+``explain`` follows a packet out of one interface up to the tunnel or the local delivery, and
+``explain_arrival`` follows it in from a label or VNI. Both name the row that decided each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skytrail.agent.lookup import IpAddress, Tables, Verdict
+from skytrail.agent.tables import (
+    BridgeRow,
+    IdentityId,
+    InetRouteRow,
+    InterfaceRow,
+    NextHopId,
+    NextHopKind,
+    NextHopRow,
+    PolicyId,
+    RuleId,
+    VifId,
+    VrfId,
+)
+from skytrail.net import GATEWAY_MAC, Mac
+
+FORWARDED = "forwarded"
+DELIVERED = "delivered"
+RECEIVED = "received by the vRouter"
+DROPPED = "dropped"
+NO_VIF = VifId(0)
+
+
+@dataclass(frozen=True, slots=True)
+class TracePacket:
+    """``source`` None = the interface's first allowed address is not checked."""
+
+    source: IpAddress | None
+    destination: IpAddress
+    protocol: int
+    source_port: int = 0
+    destination_port: int = 0
+    """For ICMP the type, with source port 0."""
+    destination_mac: Mac = GATEWAY_MAC
+
+
+@dataclass(frozen=True, slots=True)
+class TraceStep:
+    """One table looked at: what was asked, what was found."""
+
+    stage: str
+    question: str
+    answer: str
+    rule_id: int = 0
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """``outcome`` is one of this module's words; ``drop_reason`` a ``drop_reasons.h`` name."""
+
+    steps: tuple[TraceStep, ...]
+    outcome: str
+    drop_reason: str = ""
+    vif_id: VifId = NO_VIF
+    """Where it is delivered on this host."""
+    remote: str = ""
+    """Tunnel end point it is sent to."""
+    encapsulation: str = ""
+    label: int = 0
+
+
+RuleNames = Callable[[RuleId], str]
+
+
+def no_rule_names(rule_id: RuleId) -> str:
+    return ""
+
+
+def explain(
+    tables: Tables, vif_id: VifId, packet: TracePacket, rule_name: RuleNames = no_rule_names
+) -> Trace:
+    """Follow the first packet of a flow sent by the workload of ``vif_id``."""
+    return _Walk(tables, packet, rule_name).from_workload(vif_id)
+
+
+def explain_arrival(
+    tables: Tables,
+    incoming: tuple[str, int],
+    packet: TracePacket,
+    rule_name: RuleNames = no_rule_names,
+) -> Trace:
+    """Follow the first packet of a flow that came in with ("mpls" | "vxlan", label or VNI)."""
+    return _Walk(tables, packet, rule_name).from_underlay(*incoming)
+
+
+class _Walk:
+    def __init__(self, tables: Tables, packet: TracePacket, rule_name: RuleNames) -> None:
+        self._tables = tables
+        self._packet = packet
+        self._rule_name = rule_name
+        self._steps: list[TraceStep] = []
+
+    def from_workload(self, vif_id: VifId) -> Trace:
+        row = self._tables.vifs.get(vif_id)
+        if row is None:
+            return self._drop("interface", f"vif {vif_id}", "no row", "INTERFACE_UNKNOWN")
+        text = f"ifindex {row.ifindex} vrf {row.vrf_id} identity {row.identity} mac {row.mac}"
+        self._step("interface", f"vif {vif_id}", text)
+        if not self._source_allowed(row):
+            return self._drop_last("SPOOFED_ADDRESS")
+        found = self._destination(row.vrf_id)
+        if found is None:
+            return self._drop_last("NO_ROUTE")
+        nexthop = self._nexthop(found.nexthop_id)
+        if nexthop is None:
+            return self._drop_last("NEXTHOP")
+        if nexthop.kind is NextHopKind.RECEIVE:
+            return self._end(RECEIVED)
+        if nexthop.kind is NextHopKind.DISCARD:
+            return self._drop_last("DISCARD")
+        egress = self._policy("egress policy", row.policy_egress, found.identity, remote=None)
+        if not egress.allow:
+            return self._drop_last("POLICY")
+        match nexthop.kind:
+            case NextHopKind.INTERFACE:
+                source = self._packet.source
+                return self._deliver(nexthop.vif_id, row.identity, source)
+            case NextHopKind.ECMP:
+                return self._ecmp(nexthop, row)
+            case NextHopKind.TUNNEL:
+                return self._tunnel(nexthop, found.label)
+            case _:
+                return self._drop_last("NEXTHOP")
+
+    def from_underlay(self, kind: str, number: int) -> Trace:
+        table = self._tables.vnis if kind == "vxlan" else self._tables.labels
+        row = table.get(number)
+        if row is None:
+            reason = "VNI_UNKNOWN" if kind == "vxlan" else "LABEL_UNKNOWN"
+            return self._drop(kind, str(number), "no row", reason)
+        self._step(kind, str(number), f"next hop {row.nexthop_id}")
+        nexthop = self._nexthop(row.nexthop_id)
+        if nexthop is not None and nexthop.kind is NextHopKind.BRIDGE:
+            mac = self._packet.destination_mac
+            entry = self._tables.bridge.get((nexthop.vrf_id, mac))
+            self._step("bridge", f"vrf {nexthop.vrf_id} {mac}", _target_text(entry))
+            nexthop = self._nexthop(entry.nexthop_id) if entry else None
+        if nexthop is None or nexthop.kind is not NextHopKind.INTERFACE:
+            return self._drop_last("NEXTHOP")
+        source = self._packet.source
+        target = self._tables.vifs.get(nexthop.vif_id)
+        identity = IdentityId(0)
+        if target is not None and source is not None:
+            route = self._tables.route(target.vrf_id, source)
+            identity = route.identity if route else identity
+            text = f"{route.prefix} identity {identity}" if route else "no route: identity 0"
+            self._step("source identity", f"vrf {target.vrf_id} {source}", text)
+        return self._deliver(nexthop.vif_id, identity, source)
+
+    def _source_allowed(self, row: InterfaceRow) -> bool:
+        source = self._packet.source
+        if not row.antispoof:
+            self._step("anti-spoofing", str(source or "any"), "off: port security is disabled")
+            return True
+        if source is None:
+            return True
+        entry = self._tables.source(row.vif_id, source)
+        answer = f"allowed as {entry.prefix} from {entry.mac}" if entry else "not an own address"
+        self._step("anti-spoofing", str(source), answer)
+        return entry is not None
+
+    def _destination(self, vrf_id: VrfId) -> InetRouteRow | BridgeRow | None:
+        packet = self._packet
+        route = self._tables.route(vrf_id, packet.destination)
+        question = f"vrf {vrf_id} {packet.destination}"
+        if route is not None:
+            self._step("route", question, f"{route.prefix}: {_target_text(route)}")
+            return route
+        self._step("route", question, "no route")
+        if packet.destination_mac == GATEWAY_MAC:
+            return None
+        entry = self._tables.bridge.get((vrf_id, packet.destination_mac))
+        self._step("bridge", f"vrf {vrf_id} {packet.destination_mac}", _target_text(entry))
+        return entry
+
+    def _nexthop(self, nexthop_id: NextHopId) -> NextHopRow | None:
+        row = self._tables.nexthops.get(nexthop_id)
+        self._step("next hop", str(nexthop_id), _nexthop_text(row))
+        return row
+
+    def _policy(
+        self, stage: str, policy_id: PolicyId, identity: IdentityId, remote: IpAddress | None
+    ) -> Verdict:
+        packet = self._packet
+        address = remote or packet.destination
+        ports = (packet.source_port, packet.destination_port)
+        verdict = self._tables.verdict(policy_id, (identity, address), packet.protocol, ports)
+        answer = "disabled: allowed" if not policy_id else "allow" if verdict.allow else "deny"
+        rule = self._rule_name(verdict.rule_id) if verdict.rule_id else ""
+        question = (
+            f"policy {policy_id} identity {identity} (class {verdict.identity_class}) "
+            f"{address} (class {verdict.prefix_class}) protocol {packet.protocol} "
+            f"ports {packet.source_port}->{packet.destination_port}"
+        )
+        self._steps.append(TraceStep(stage, question, answer, verdict.rule_id, rule))
+        return verdict
+
+    def _deliver(self, vif_id: VifId, identity: IdentityId, source: IpAddress | None) -> Trace:
+        row = self._tables.vifs.get(vif_id)
+        if row is None:
+            return self._drop("interface", f"vif {vif_id}", "no row", "INTERFACE_UNKNOWN")
+        self._step("interface", f"vif {vif_id}", f"ifindex {row.ifindex} mac {row.mac}")
+        if source is None:
+            self._step("ingress policy", f"policy {row.policy_ingress}", "source is not known")
+            return self._end(DELIVERED, vif_id=vif_id)
+        verdict = self._policy("ingress policy", row.policy_ingress, identity, source)
+        if not verdict.allow:
+            return self._drop_last("POLICY")
+        return self._end(DELIVERED, vif_id=vif_id)
+
+    def _ecmp(self, nexthop: NextHopRow, row: InterfaceRow) -> Trace:
+        if not nexthop.members:
+            return self._drop_last("NEXTHOP")
+        member_id, label = nexthop.members[0]
+        self._step("ecmp", f"{len(nexthop.members)} members", "the flow hash chooses; first shown")
+        member = self._nexthop(member_id)
+        if member is None:
+            return self._drop_last("NEXTHOP")
+        if member.kind is NextHopKind.INTERFACE:
+            return self._deliver(member.vif_id, row.identity, self._packet.source)
+        return self._tunnel(member, label)
+
+    def _tunnel(self, nexthop: NextHopRow, label: int) -> Trace:
+        encapsulation = nexthop.encapsulation.name if nexthop.encapsulation else "none"
+        answer = f"to {nexthop.remote} by {encapsulation} label {label}"
+        self._step("tunnel", f"next hop {nexthop.nexthop_id}", answer)
+        if nexthop.out_destination_mac is None:
+            return self._drop_last("UNDERLAY_UNRESOLVED")
+        return Trace(
+            steps=tuple(self._steps),
+            outcome=FORWARDED,
+            remote=str(nexthop.remote),
+            encapsulation=encapsulation,
+            label=label,
+        )
+
+    def _step(self, stage: str, question: str, answer: str) -> None:
+        self._steps.append(TraceStep(stage, question, answer))
+
+    def _drop(self, stage: str, question: str, answer: str, reason: str) -> Trace:
+        self._step(stage, question, answer)
+        return self._drop_last(reason)
+
+    def _drop_last(self, reason: str) -> Trace:
+        return Trace(tuple(self._steps), DROPPED, drop_reason=reason)
+
+    def _end(self, outcome: str, *, vif_id: VifId = NO_VIF) -> Trace:
+        return Trace(tuple(self._steps), outcome, vif_id=vif_id)
+
+
+def _target_text(row: InetRouteRow | BridgeRow | None) -> str:
+    if row is None:
+        return "no entry"
+    return f"next hop {row.nexthop_id} label {row.label} identity {row.identity}"
+
+
+def _nexthop_text(row: NextHopRow | None) -> str:
+    if row is None:
+        return "no row"
+    parts = [row.kind.name]
+    if row.vif_id:
+        parts.append(f"vif {row.vif_id}")
+    if row.vrf_id:
+        parts.append(f"vrf {row.vrf_id}")
+    if row.remote:
+        parts.append(
+            f"{row.local} -> {row.remote} {row.encapsulation.name if row.encapsulation else ''}"
+        )
+        parts.append(f"mac {row.out_destination_mac or 'unresolved'}")
+    return " ".join(parts)

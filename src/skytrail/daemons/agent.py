@@ -1,0 +1,91 @@
+"""The vRouter agent process: ``python -m skytrail.daemons.agent``.
+
+Runs in the host's network namespace. Needs root for the eBPF datapath; ``--datapath fake`` keeps
+the tables in memory and forwards nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+
+from skytrail.agent.io.introspect import AgentPages
+from skytrail.agent.plugin import Datapath
+from skytrail.agent.service import AgentService, AgentSettings
+from skytrail.runtime import logs, processes, tasks
+
+XMPP_PORT = 5269
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until a signal; return the exit status."""
+    parser = argparse.ArgumentParser(prog="skytrail-agent", description=__doc__)
+    parser.add_argument("--name", required=True, help="host name: the virtual-router's name")
+    parser.add_argument(
+        "--control",
+        required=True,
+        action="append",
+        type=_control_address,
+        metavar="ADDR[:PORT]",
+        help="control node; give it twice for two",
+    )
+    parser.add_argument("--underlay", required=True, metavar="IFNAME")
+    parser.add_argument("--address", required=True, type=IPv4Address, help="tunnel address")
+    parser.add_argument("--state", required=True, type=Path, help="folder kept over restarts")
+    parser.add_argument("--socket", required=True, type=Path, help="introspection Unix socket")
+    parser.add_argument("--plug-socket", required=True, type=Path)
+    parser.add_argument("--dns-forwarder", type=ip_address, help="upstream DNS server")
+    parser.add_argument("--datapath", choices=("ebpf", "fake"), default="ebpf")
+    parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
+    parser.add_argument("--log-json", action="store_true")
+    options = parser.parse_args(arguments)
+    if len(options.control) > 2:
+        parser.error("at most two control nodes")
+    logs.configure(options.log_level, json=options.log_json)
+    settings = AgentSettings(
+        name=options.name,
+        controls=tuple(options.control),
+        underlay=options.underlay,
+        address=options.address,
+        state=options.state,
+        plug_socket=options.plug_socket,
+        dns_forwarder=options.dns_forwarder,
+    )
+    return tasks.run_until_signal(lambda: _serve(settings, options.socket, options.datapath))
+
+
+async def _serve(settings: AgentSettings, socket_path: Path, datapath: str) -> None:
+    service = AgentService(settings, _open_datapath(datapath, settings))
+
+    def announce() -> None:
+        processes.print_ready("agent", host=settings.name, plug=settings.plug_socket)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(AgentPages(service).serve(socket_path))
+        group.create_task(service.run(when_ready=announce))
+
+
+def _open_datapath(kind: str, settings: AgentSettings) -> Datapath:
+    if kind == "fake":
+        from skytrail.testing.fake_datapath import FakeDatapath
+
+        return FakeDatapath()
+    from skytrail.agent.io.ebpf import EbpfDatapath
+
+    return EbpfDatapath.open(settings.name)
+
+
+def _control_address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator:
+        return text, XMPP_PORT
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR[:PORT]")
+    return host, int(port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

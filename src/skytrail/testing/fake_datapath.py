@@ -1,0 +1,134 @@
+"""A datapath without a kernel: holds the rows, answers "does A reach B?" by executing them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address
+
+from skytrail.agent.lookup import Tables
+from skytrail.agent.plugin import FlowRecord, Punt, RowT
+from skytrail.agent.tables import ROW_TYPES, Row, VifId
+from skytrail.agent.trace import DROPPED, FORWARDED, Trace, TracePacket, explain, explain_arrival
+from skytrail.net import Mac
+
+
+class FakeDatapath:
+    """Implements :class:`skytrail.agent.plugin.Datapath`; ``refuse`` makes writes fail."""
+
+    def __init__(self) -> None:
+        self.rows: dict[type[Row], dict[object, Row]] = {kind: {} for kind in ROW_TYPES}
+        self.attached: set[int] = set()
+        self.generation = 1
+        self.batches: list[tuple[tuple[Row, ...], tuple[Row, ...]]] = []
+        """Every ``apply`` so far, for tests of order."""
+        self.refuse: OSError | None = None
+        self.live_flows: list[FlowRecord] = []
+        self._receive: Callable[[Punt], None] | None = None
+        self._punts: list[Punt] = []
+        self._read_fd, self._write_fd = -1, -1
+
+    def dump(self, row_type: type[RowT]) -> list[RowT]:
+        return [row for row in self.rows[row_type].values() if isinstance(row, row_type)]
+
+    def apply(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        self.batches.append((tuple(puts), tuple(deletes)))
+        for row in puts:
+            self.rows[type(row)][row.key] = row
+        for row in deletes:
+            self.rows[type(row)].pop(row.key, None)
+
+    def attach(self, ifindex: int) -> None:
+        self.attached.add(ifindex)
+
+    def detach(self, ifindex: int) -> None:
+        self.attached.discard(ifindex)
+
+    def invalidate_flows(self) -> None:
+        self.generation += 1
+
+    def flows(self) -> Iterable[FlowRecord]:
+        return list(self.live_flows)
+
+    def age_flows(self, now_s: float) -> int:
+        return 0
+
+    def drop_counts(self) -> Mapping[str, int]:
+        return {}
+
+    def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]:
+        return {}
+
+    def open_punts(self, receive: Callable[[Punt], None]) -> int:
+        self._receive = receive
+        if self._read_fd < 0:
+            self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        return self._read_fd
+
+    def poll_punts(self) -> int:
+        if self._read_fd >= 0 and self._punts:
+            os.read(self._read_fd, 4096)
+        punts, self._punts = self._punts, []
+        for punt in punts:
+            if self._receive is not None:
+                self._receive(punt)
+        return len(punts)
+
+    def close(self) -> None:
+        for fd in (self._read_fd, self._write_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._read_fd = self._write_fd = -1
+
+    def punt(self, punt: Punt) -> None:
+        """Hand a frame over as the kernel would."""
+        self._punts.append(punt)
+        if self._write_fd >= 0:
+            os.write(self._write_fd, b"\0")
+
+    def tables(self) -> Tables:
+        return Tables(row for rows in self.rows.values() for row in rows.values())
+
+    def send(self, vif_id: VifId, packet: TracePacket) -> Trace:
+        """What happens to a workload's first packet of a flow on this host."""
+        return explain(self.tables(), vif_id, packet)
+
+
+class FakeFabric:
+    """Hosts joined by an underlay that delivers every tunnelled packet."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[IPv4Address, FakeDatapath] = {}
+
+    def add(self, address: IPv4Address, datapath: FakeDatapath) -> None:
+        self._hosts[address] = datapath
+
+    def send(
+        self, host: IPv4Address, vif_id: VifId, packet: TracePacket
+    ) -> tuple[IPv4Address, Trace]:
+        """Return (host where it ended, trace of the last part)."""
+        trace = self._hosts[host].send(vif_id, packet)
+        if trace.outcome != FORWARDED:
+            return host, trace
+        remote = IPv4Address(trace.remote)
+        target = self._hosts.get(remote)
+        if target is None:
+            return remote, Trace(trace.steps, DROPPED, drop_reason="UNDERLAY_UNRESOLVED")
+        kind = "vxlan" if trace.encapsulation == "VXLAN" else "mpls"
+        arriving = TracePacket(
+            source=packet.source,
+            destination=packet.destination,
+            protocol=packet.protocol,
+            source_port=packet.source_port,
+            destination_port=packet.destination_port,
+            destination_mac=self._rewritten_mac(host, vif_id, packet),
+        )
+        return remote, explain_arrival(target.tables(), (kind, trace.label), arriving)
+
+    def _rewritten_mac(self, host: IPv4Address, vif_id: VifId, packet: TracePacket) -> Mac:
+        """A routed packet's inner destination MAC is the route's."""
+        tables = self._hosts[host].tables()
+        route = tables.route(tables.vifs[vif_id].vrf_id, packet.destination)
+        return route.mac if route is not None and route.mac else packet.destination_mac
