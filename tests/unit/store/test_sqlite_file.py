@@ -195,6 +195,19 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
         run(lambda: SqliteStore.open(tmp_path / "file" / "below" / "store.db"))
 
 
+def test_files_are_readable_by_their_owner_only(tmp_path):
+    path = tmp_path / "store.db"
+
+    async def scenario():
+        store = await SqliteStore.open(path)
+        await store.transact((), (Put("/secret", b"1"),))
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        await store.close()
+        return modes
+
+    assert run(scenario) == {"store.db": 0o600, "store.db-wal": 0o600, "store.db-shm": 0o600}
+
+
 def test_full_disk_fails_the_write_and_keeps_the_store(tmp_path, monkeypatch):
     from skytrail.store.io import sqlite_file
 

@@ -54,6 +54,11 @@ def prepare(path: Path) -> Horizon:
     except OSError as error:
         raise StoreUnavailable(f"cannot create folder {path.parent}: {error.strerror}") from error
     try:
+        # The configuration holds keys and passwords; SQLite's side files take the same rights.
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {path}: {error.strerror}") from error
+    try:
         connection = connect(path)
         try:
             return _prepare(path, connection)
