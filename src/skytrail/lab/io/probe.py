@@ -9,11 +9,12 @@ anywhere else is a leak.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Self
@@ -68,6 +69,7 @@ class Prober:
         self._listeners: dict[tuple[str, str, int, int], socket.socket] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._sightings: dict[bytes, tuple[Sighting, asyncio.Event, float]] = {}
+        self._lengths: dict[int, set[str]] = {}
 
     async def __aenter__(self) -> Self:
         for name, namespace in self._workloads.items():
@@ -111,6 +113,18 @@ class Prober:
                 return await self.send(probe, timeout_s=timeout_s)
 
         return list(await asyncio.gather(*(one(probe) for probe in probes)))
+
+    @contextlib.contextmanager
+    def watch_length(self, payload_bytes: int) -> Generator[set[str]]:
+        """Collect the names of workloads that see an echo request of exactly this size.
+
+        For requests that are not sent from here and so carry no token.
+        """
+        arrived = self._lengths.setdefault(payload_bytes, set())
+        try:
+            yield arrived
+        finally:
+            del self._lengths[payload_bytes]
 
     async def _send_datagrams(
         self, probe: Probe, token: bytes, timeout_s: float, count_max: int
@@ -241,6 +255,7 @@ class Prober:
                 continue
             if message[0] == _ECHO_REQUEST[family]:
                 self._note_arrival(name, message[8:])
+                self._lengths.get(len(message) - 8, set()).add(name)
             elif message[0] == _ECHO_REPLY[family]:
                 self._note_reply(message[8:], name)
 

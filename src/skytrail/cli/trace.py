@@ -1,0 +1,88 @@
+"""``skytrail trace``: where a packet between two workloads goes, table by table, and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from skytrail.cli.lab import json_option, lab_option, opened, print_json, reports_failures
+from skytrail.lab import vrouter
+from skytrail.lab.trace import PROTOCOLS, Packet, TraceError, TraceResult
+
+
+@click.command()
+@click.argument("source")
+@click.argument("destination")
+@click.argument("protocol", default="icmp", type=click.Choice(PROTOCOLS))
+@click.argument("port", default=0, type=click.IntRange(0, 65535))
+@click.option("--source-port", default=0, type=click.IntRange(0, 65535))
+@click.option("--network", help="Network of an end given by address, as domain:project:name.")
+@click.option("--both", is_flag=True, help="Also trace a new connection in the other direction.")
+@lab_option
+@json_option
+@reports_failures
+def trace(
+    source: str,
+    destination: str,
+    protocol: str,
+    port: int,
+    source_port: int,
+    network: str | None,
+    lab_name: str | None,
+    *,
+    both: bool,
+    as_json: bool,
+) -> None:
+    """Walk the vRouters' actual tables for the first packet from SOURCE to DESTINATION.
+
+    Each end is a workload's name, a port's uuid or name, or an address (then with --network).
+    Exits with status 1 when the packet does not arrive.
+    """
+    lab = opened(lab_name)
+    packet = Packet(protocol, port, source_port)
+    pairs = [(source, destination), (destination, source)] if both else [(source, destination)]
+    try:
+        results = [vrouter.trace(lab, *pair, packet, network=network) for pair in pairs]
+    except TraceError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json([_record(result) for result in results])
+    else:
+        for result in results:
+            _show(Console(), result)
+    if not all(result.delivered for result in results):
+        raise SystemExit(1)
+
+
+def _record(result: TraceResult) -> dict[str, object]:
+    return {
+        "source": asdict(result.source),
+        "destination": asdict(result.destination),
+        "protocol": result.packet.protocol,
+        "port": result.packet.port,
+        "delivered": result.delivered,
+        "summary": result.summary(),
+        "legs": [{"host": leg.host, "explanation": leg.explanation} for leg in result.legs],
+    }
+
+
+def _show(console: Console, result: TraceResult) -> None:
+    port = f"/{result.packet.port}" if result.packet.port else ""
+    title = f"{result.source.name} -> {result.destination.name} {result.packet.protocol}{port}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("host", "stage", "looked up", "found", "rule"):
+        table.add_column(column, overflow="fold")
+    for leg in result.legs:
+        for step in leg.explanation.steps:
+            table.add_row(leg.host, step.stage, step.question, step.answer, step.rule)
+        table.add_section()
+    console.print(table)
+    rule = result.deciding_rule
+    if rule and rule.text:
+        console.print(f"deciding rule: {rule.name}\n               {rule.text}", highlight=False)
+    style = "green" if result.delivered else "yellow"
+    console.print(f"[{style}]{result.summary()}[/]", highlight=False)

@@ -1,0 +1,244 @@
+"""``trace A B``: follows one packet through the tables the agents really hold. Pure.
+
+Asks the source's vRouter where the packet goes; when that is a tunnel, asks the vRouter at the other
+end what it does with the label. ``Ask`` brings the answers; nothing is computed here, so what is
+shown is what the tables say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import msgspec
+
+IpAddress = IPv4Address | IPv6Address
+Query = Mapping[str, str]
+FORWARDED = "forwarded"
+DELIVERED = "delivered"
+PROTOCOLS = ("icmp", "icmp6", "tcp", "udp", "sctp")
+
+
+class TraceError(Exception):
+    """The question cannot be answered; the text says what is wrong or missing."""
+
+
+class PortRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trace needs of an agent's interface row."""
+
+    vmi_uuid: str
+    ifname: str
+    active: bool
+    reason: str = ""
+    name: str = ""
+    mac: str = ""
+    addresses: tuple[str, ...] = ()
+    virtual_network: str = ""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One table looked at: what was asked, what was found, and the rule if one decided."""
+
+    stage: str
+    question: str
+    answer: str
+    rule_id: int = 0
+    rule: str = ""
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    rule_id: int
+    name: str = ""
+    text: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """One vRouter's answer."""
+
+    outcome: str
+    drop_reason: str = ""
+    deciding_rule: Rule | None = None
+    vmi_uuid: str = ""
+    remote: str = ""
+    encapsulation: str = ""
+    label: int = 0
+    steps: tuple[Step, ...] = ()
+
+
+Ask = Callable[[str, Query], Explanation]
+"""(host, query) -> that host's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One end of the question, found on a host; or just an address somewhere else."""
+
+    name: str
+    host: str
+    uuid: str
+    mac: str
+    network: str
+    addresses: tuple[IpAddress, ...]
+
+    def address(self, version: int) -> IpAddress:
+        """The first address of a family; :class:`TraceError` when there is none."""
+        for address in self.addresses:
+            if address.version == version:
+                return address
+        raise TraceError(f"{self.name} has no IPv{version} address")
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    protocol: str = "icmp"
+    port: int = 0
+    source_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What one vRouter does."""
+
+    host: str
+    explanation: Explanation
+
+
+@dataclass(frozen=True, slots=True)
+class TraceResult:
+    source: Endpoint
+    destination: Endpoint
+    packet: Packet
+    legs: tuple[Leg, ...]
+
+    @property
+    def last(self) -> Explanation:
+        return self.legs[-1].explanation
+
+    @property
+    def delivered(self) -> bool:
+        """True when the packet ends in the destination itself."""
+        return self.last.outcome == DELIVERED and self.last.vmi_uuid == self.destination.uuid
+
+    @property
+    def deciding_rule(self) -> Rule | None:
+        """The rule that decided last, on whichever host."""
+        rules = [leg.explanation.deciding_rule for leg in self.legs]
+        return next((rule for rule in reversed(rules) if rule), None)
+
+    def summary(self) -> str:
+        """One sentence that tells the outcome and why."""
+        rule = self.deciding_rule
+        because = f" by rule {rule.name or rule.rule_id}" if rule else ""
+        if self.last.outcome == DELIVERED:
+            wrong = "" if self.delivered else f", which is not {self.destination.name}"
+            return f"delivered to port {self.last.vmi_uuid}{wrong}{because}"
+        if self.last.drop_reason:
+            where = self.legs[-1].host
+            decided = because if self.last.drop_reason == "POLICY" else ""
+            return f"dropped on {where}: {self.last.drop_reason}{decided}"
+        return self.last.outcome
+
+
+def trace(
+    source: Endpoint,
+    destination: Endpoint,
+    packet: Packet,
+    *,
+    ask: Ask,
+    host_of: Mapping[str, str],
+) -> TraceResult:
+    """Follow the packet; ``host_of`` maps underlay addresses to host names."""
+    version = 6 if packet.protocol == "icmp6" else 4
+    if not any(address.version == version for address in destination.addresses):
+        version = destination.addresses[0].version
+    query = {
+        "dst": str(destination.address(version)),
+        "src": str(source.address(version)),
+        "proto": packet.protocol,
+    }
+    if packet.port:
+        query["port"] = str(packet.port)
+    if packet.source_port:
+        query["sport"] = str(packet.source_port)
+    first = ask(source.host, {**query, "vmi": source.uuid})
+    legs = [Leg(source.host, first)]
+    if first.outcome == FORWARDED:
+        legs += _arrival(first, query, ask=ask, host_of=host_of, destination=destination)
+    return TraceResult(source, destination, packet, tuple(legs))
+
+
+def _arrival(
+    first: Explanation,
+    query: dict[str, str],
+    *,
+    ask: Ask,
+    host_of: Mapping[str, str],
+    destination: Endpoint,
+) -> list[Leg]:
+    host = host_of.get(first.remote)
+    if host is None:
+        return []  # A gateway: nobody to ask.
+    incoming = {"vni" if first.encapsulation == "VXLAN" else "label": str(first.label)}
+    mac = {"dmac": destination.mac} if destination.mac else {}
+    return [Leg(host, ask(host, {**query, **incoming, **mac}))]
+
+
+def find(
+    text: str,
+    ports: Mapping[str, Sequence[PortRow]],
+    *,
+    known: Mapping[str, str],
+    network: str | None = None,
+) -> Endpoint:
+    """Find an end by lab name, port uuid, port name, or address (with its network).
+
+    ``ports``: interface rows by host; ``known``: lab names -> port uuid. :class:`TraceError`.
+    """
+    wanted = known.get(text, text)
+    address = _address(wanted)
+    found = [
+        _endpoint(text, host, row)
+        for host, rows in ports.items()
+        for row in rows
+        if _matches(row, wanted, address) and network in (None, row.virtual_network)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        choices = ", ".join(f"{end.uuid} in {end.network} on {end.host}" for end in found)
+        raise TraceError(f"{text!r} means several ports: {choices}; name the network or the uuid")
+    if address is not None:
+        return Endpoint(text, "", "", "", network or "", (address,))
+    names = ", ".join(sorted(known)) or "none"
+    raise TraceError(f"no active port {text!r} on any host; workloads of the lab: {names}")
+
+
+def _address(text: str) -> IpAddress | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _matches(row: PortRow, wanted: str, address: IpAddress | None) -> bool:
+    if address is not None:
+        return str(address) in row.addresses
+    names = {row.vmi_uuid, row.name, row.name.rpartition(":")[2]}
+    return row.active and wanted in names
+
+
+def _endpoint(text: str, host: str, row: PortRow) -> Endpoint:
+    return Endpoint(
+        name=text,
+        host=host,
+        uuid=row.vmi_uuid,
+        mac=row.mac,
+        network=row.virtual_network,
+        addresses=tuple(ip_address(address) for address in row.addresses),
+    )
+
+
+def port_rows(rows: Iterable[Mapping[str, object]]) -> list[PortRow]:
+    """Read an agent's interface table; further columns are ignored."""
+    return [msgspec.convert(row, PortRow) for row in rows]

@@ -1,0 +1,139 @@
+"""Reads the agents of a lab through their introspection: ports, flows, drops, labels, traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlencode
+
+import msgspec
+
+from skytrail.lab import trace as tracing
+from skytrail.lab.reachability import Denial, IpAddress
+from skytrail.lab.service import Lab
+from skytrail.lab.trace import Endpoint, Explanation, Packet, PortRow, Query, TraceResult
+from skytrail.runtime.introspection import read_page, read_table
+
+NOISE = frozenset({"MULTICAST", "ARP_IGNORED", "ND_IGNORED", "LINK_LOCAL", "NONE"})
+"""Drops that an idle workload causes by itself; never the answer to a probe."""
+
+
+class FlowRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One direction of a flow; further columns are ignored."""
+
+    vif_id: int
+    source: str
+    destination: str
+    protocol: int
+    source_port: int
+    destination_port: int
+    allowed: bool
+    is_reverse: bool = False
+    drop_reason: str | None = None
+    rule_id: int = 0
+    rule: str = ""
+    vmi_uuid: str = ""
+    packets: int = 0
+    bytes: int = 0
+    age_s: float = 0.0
+
+
+def ports(lab: Lab, host: str) -> list[PortRow]:
+    """Ports plugged on a host, active or not."""
+    return tracing.port_rows(read_table(lab.paths.introspect_socket(host), "interfaces"))
+
+
+def flows(lab: Lab, host: str) -> list[FlowRow]:
+    """Flows the host's kernel holds."""
+    rows = read_table(lab.paths.introspect_socket(host), "flows")
+    return [msgspec.convert(row, FlowRow) for row in rows]
+
+
+def labels(lab: Lab, host: str) -> Mapping[int, str]:
+    """Incoming MPLS labels of a host and the next hop each leads to."""
+    rows = read_table(lab.paths.introspect_socket(host), "labels")
+    return {int(str(row["label"])): str(row["nexthop"]) for row in rows if row["kind"] == "mpls"}
+
+
+def drops(lab: Lab, host: str) -> dict[str, int]:
+    """Packets dropped on a host since its programs were loaded, by reason."""
+    rows = read_table(lab.paths.introspect_socket(host), "drops")
+    return {str(row["reason"]): int(str(row["packets"])) for row in rows}
+
+
+def port_drops(lab: Lab, host: str, vmi_uuid: str) -> dict[str, int]:
+    """Packets dropped on one port, by reason."""
+    socket = lab.paths.introspect_socket(host)
+    rows = read_table(socket, "interface_drops", where={"vmi_uuid": vmi_uuid})
+    return {str(row["reason"]): int(str(row["packets"])) for row in rows}
+
+
+def growth(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """What was counted between two readings, without noise."""
+    return {
+        reason: count - before.get(reason, 0)
+        for reason, count in after.items()
+        if reason not in NOISE and count > before.get(reason, 0)
+    }
+
+
+def trace(
+    lab: Lab, source: str, destination: str, packet: Packet, *, network: str | None = None
+) -> TraceResult:
+    """Trace between two ends given as people give them; :class:`tracing.TraceError`."""
+    found = {node.name: ports(lab, node.name) for node in lab.plan.hosts}
+    known = {
+        item.name: lab.attached(item.name).uuid
+        for item in lab.topology.endpoints
+        if (lab.paths.endpoint(item.name) / "port.json").exists()
+    }
+
+    def end(text: str) -> Endpoint:
+        return tracing.find(text, found, known=known, network=network)
+
+    return tracing.trace(
+        end(source),
+        end(destination),
+        packet,
+        ask=lambda host, query: explain(lab, host, query),
+        host_of={str(node.address): node.name for node in lab.plan.hosts},
+    )
+
+
+def explain(lab: Lab, host: str, query: Query) -> Explanation:
+    """Ask a host's agent to explain a packet from its installed tables."""
+    page = read_page(lab.paths.introspect_socket(host), f"/explain?{urlencode(query)}")
+    return msgspec.json.decode(page, type=Explanation)
+
+
+def flow_denial(
+    lab: Lab, hosts: tuple[str, ...], ends: tuple[str, str], five_tuple: FiveTuple
+) -> Denial | None:
+    """Find the deny flow of a probe on one of the hosts; ``ends`` are the two ports' uuids."""
+    for host in dict.fromkeys(hosts):
+        for flow in flows(lab, host):
+            if (
+                not flow.allowed
+                and flow.drop_reason
+                and flow.vmi_uuid in ends
+                and five_tuple.matches(flow)
+            ):
+                return Denial(flow.drop_reason, host, flow.rule)
+    return None
+
+
+class FiveTuple(msgspec.Struct, frozen=True):
+    """What identifies a probe's flow; the source port is not known."""
+
+    source: IpAddress
+    destination: IpAddress
+    protocol: int
+    destination_port: int
+
+    def matches(self, flow: FlowRow) -> bool:
+        return (
+            ip_address(flow.source) == self.source
+            and ip_address(flow.destination) == self.destination
+            and flow.protocol == self.protocol
+            and (not self.destination_port or flow.destination_port == self.destination_port)
+        )
