@@ -55,6 +55,8 @@ class Peer:
     end_of_rib_received: bool = False
     end_of_rib_sent: bool = False
     end_of_config_sent: bool = False
+    config_asked_at: float = 0.0
+    """When it last subscribed to a configuration object."""
     subscriptions: dict[InstanceName, Subscription] = field(
         default_factory=dict[InstanceName, Subscription]
     )

@@ -81,6 +81,9 @@ class Limits:
     """How long routes of an agent without session are kept."""
     deferral_time_s: float = 30.0
     """How long after its start a node waits for known agents before it ends any RIB."""
+    config_quiet_s: float = 0.2
+    """An agent names its virtual machines one by one: the end of its configuration is not sent
+    while it may still be naming, or it would sweep what it has not asked for yet."""
     end_of_rib_wait_s: float = 15.0
     """How long an agent that never ends its own RIB is given before it gets ours."""
     routes_count_max: int = 100_000
@@ -167,6 +170,7 @@ class ControlPlane:
                 self._ready[peer.name] = None
             case ConfigSubscribe(key):
                 self._config_subscribe(peer, key)
+                peer.config_asked_at = now
             case ConfigUnsubscribe(key):
                 peer.config.remove_root(key)
                 self._ready[peer.name] = None
@@ -181,7 +185,7 @@ class ControlPlane:
             if now >= peer.stale_deadline:
                 self._sweep(peer)
                 self._forget_if_empty(peer)
-            if peer.is_up and not peer.end_of_rib_sent:
+            if peer.is_up and not (peer.end_of_rib_sent and peer.end_of_config_sent):
                 self._ready[peer.name] = None
         self._check_settled(now)
 
@@ -224,7 +228,7 @@ class ControlPlane:
         stanzas: list[bytes] = []
         size = 0
         while size < bytes_max:
-            chunk = self._next_config(peer) or self._next_routes(peer) or self._ends(peer, now)
+            chunk = self._next_config(peer, now) or self._next_routes(peer) or self._ends(peer, now)
             if not chunk:
                 break
             stanzas += chunk
@@ -233,7 +237,7 @@ class ControlPlane:
         peer.counters.bytes_out += size
         return stanzas
 
-    def _next_config(self, peer: Peer) -> list[bytes]:
+    def _next_config(self, peer: Peer, now: float) -> list[bytes]:
         config = peer.config
         if not self.is_config_complete or not config.roots:
             return []
@@ -244,7 +248,8 @@ class ControlPlane:
             verb, texts = ("update", updates) if updates else ("delete", deletes)
             body = f"<config><{verb}>{''.join(texts)}</{verb}></config>".encode()
             return [peer.config_head + body + CONFIG_TAIL]
-        if not peer.end_of_config_sent:
+        quiet_since = peer.config_asked_at + self.limits.config_quiet_s
+        if not peer.end_of_config_sent and now >= quiet_since:
             peer.end_of_config_sent = True
             body = encode_config(EndOfConfig(self.revision))
             return [peer.config_head + body + CONFIG_TAIL]
@@ -255,7 +260,7 @@ class ControlPlane:
             # One batch per group in turn, so that a large table does not hold up small ones.
             group = next(iter(peer.groups))
             del peer.groups[group]
-            bodies = group.pull(peer.name) if group.has_work(peer.name) else ()
+            bodies = group.pull(peer.name)
             if group.has_work(peer.name):
                 peer.groups[group] = None
             if bodies:

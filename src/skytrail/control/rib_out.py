@@ -119,7 +119,7 @@ class UpdateGroup:
         return woken
 
     def has_work(self, peer: PeerName) -> bool:
-        """Tell whether :meth:`pull` would return something or advance."""
+        """Tell whether the member must :meth:`pull` again to be up to date."""
         cursor = self._cursors.get(peer)
         return cursor is not None and (
             cursor.bulk_index < len(cursor.bulk) or cursor.position < self._log.end
@@ -128,12 +128,13 @@ class UpdateGroup:
     def pull(self, peer: PeerName) -> tuple[bytes, ...]:
         """Return the next event bodies for a member and advance its cursor.
 
-        Call while :meth:`has_work`; a result may be empty when nothing in the batch concerns it.
+        The result may be empty although more follows, when nothing in the batch concerns it.
         """
         cursor = self._cursors[peer]
+        bodies: tuple[bytes, ...] = ()
         if cursor.bulk_index < len(cursor.bulk):
             bodies = self._pull_bulk(peer, cursor)
-        else:
+        elif cursor.position < self._log.end:
             bodies = self._pull_log(peer, cursor)
         self.counters.messages_sent += len(bodies)
         if not self.has_work(peer):

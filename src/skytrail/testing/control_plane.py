@@ -1,0 +1,102 @@
+"""Configuration builders and agent stand-ins for tests and benches of the control node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, ip_network
+from uuid import NAMESPACE_OID, uuid5
+
+from skytrail.model.config_object import ConfigObject
+from skytrail.model.objects import decode_object
+from skytrail.net import Label
+from skytrail.wire.xmpp import NextHop, Route, RouteAttributes
+
+SYSTEM = "default-global-system-config"
+
+
+def uuid_of(type_name: str, fq_name: Sequence[str]) -> str:
+    """Return the uuid the builders give to an object."""
+    return str(uuid5(NAMESPACE_OID, f"{type_name}/{':'.join(fq_name)}"))
+
+
+def build(
+    type_name: str,
+    fq_name: Sequence[str],
+    *,
+    parent: str | None = None,
+    refs: Iterable[tuple[str, Sequence[str], object]] = (),
+    fields: dict[str, object] | None = None,
+) -> ConfigObject:
+    """Return a typed object. ``refs`` are (type, fq_name, attribute)."""
+    wire: dict[str, object] = {
+        "uuid": uuid_of(type_name, fq_name),
+        "fq_name": list(fq_name),
+        **(fields or {}),
+    }
+    if parent is not None:
+        wire["parent_type"] = parent
+        wire["parent_uuid"] = uuid_of(parent, fq_name[:-1])
+    for target, name, attribute in refs:
+        field = f"{target.replace('-', '_')}_refs"
+        listed = wire.setdefault(field, [])
+        if isinstance(listed, list):
+            listed.append({"to": list(name), "uuid": uuid_of(target, name), "attr": attribute})
+    return decode_object(type_name, wire)
+
+
+def routing_instance(
+    network: str,
+    *,
+    both: Sequence[int] = (),
+    imports: Sequence[int] = (),
+    exports: Sequence[int] = (),
+    connected: Sequence[str] = (),
+) -> ConfigObject:
+    """Return the default instance of ``default-domain:p:<network>`` with targets by number."""
+    targets = [
+        *((number, None) for number in both),
+        *((number, "import") for number in imports),
+        *((number, "export") for number in exports),
+    ]
+    return build(
+        "routing-instance",
+        ["default-domain", "p", network, network],
+        parent="virtual-network",
+        refs=[
+            *(
+                ("route-target", [f"target:64512:{number}"], {"import_export": direction})
+                for number, direction in targets
+            ),
+            *(
+                ("routing-instance", ["default-domain", "p", other, other], {})
+                for other in connected
+            ),
+        ],
+    )
+
+
+def instance_of(network: str) -> str:
+    """Return the name agents subscribe with."""
+    return f"default-domain:p:{network}:{network}"
+
+
+def virtual_router(name: str, machines: Sequence[str] = ()) -> ConfigObject:
+    """Return a host's virtual-router, its machines referred to by name."""
+    return build(
+        "virtual-router",
+        [SYSTEM, name],
+        parent="global-system-config",
+        refs=[("virtual-machine", [machine], None) for machine in machines],
+    )
+
+
+def inet_route(
+    prefix: str,
+    router: str = "172.16.0.1",
+    label: int = 16,
+    *,
+    attributes: RouteAttributes | None = None,
+) -> Route:
+    """Return a host or subnet route as an agent publishes it."""
+    hop = NextHop(IPv4Address(router), Label(label), encapsulations=("udp", "gre"))
+    return Route(ip_network(prefix), (hop,), attributes or RouteAttributes(local_preference=200))

@@ -1,0 +1,136 @@
+"""Path selection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from skytrail.control.best_path import ECMP_COUNT_MAX, select, why_not_best
+from skytrail.control.path import (
+    FABRIC_INSTANCE,
+    InstanceName,
+    Interner,
+    Path,
+    PathId,
+    PeerName,
+    effective_med,
+    usable_next_hops,
+)
+from skytrail.net import Label, RouteDistinguisher
+from skytrail.testing.control_plane import inet_route
+from skytrail.wire.xmpp import Family, RouteAttributes
+
+RED = InstanceName("red")
+
+
+def path(source: str, instance: str = RED, **changes: object) -> Path:
+    route = inet_route("10.1.1.3/32")
+    attributes = {key: value for key, value in changes.items() if key != "is_stale"}
+    return Path(
+        path_id=PathId(PeerName(source), InstanceName(instance)),
+        key=route.key,
+        distinguisher=RouteDistinguisher.parse("10.0.0.1:1"),
+        next_hops=route.next_hops,
+        attributes=replace(RouteAttributes(), **attributes),
+        targets=frozenset(),
+        is_stale=bool(changes.get("is_stale")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("loser", "winner", "reason"),
+    [
+        (
+            path("a", local_preference=100),
+            path("b", local_preference=200),
+            "lower local preference",
+        ),
+        (path("a", etree_leaf=True), path("b"), "etree leaf"),
+        (path("a"), path("b", sticky=True), "not sticky"),
+        (path("a", sequence_number=1), path("b", sequence_number=2), "older mobility sequence"),
+        (path("a", is_stale=True), path("b"), "stale"),
+        (path("a", med=7), path("b", med=6), "higher MED"),
+        (path("a", "blue"), path("b"), "imported from another network"),
+    ],
+)
+def test_each_step_decides_and_names_itself(loser: Path, winner: Path, reason: str) -> None:
+    best = select([loser, winner], Family.INET, RED)
+
+    assert best == (winner,)
+    assert why_not_best(loser, best, RED) == reason
+    assert why_not_best(winner, best, RED) == ""
+
+
+def test_earlier_step_outweighs_all_later_ones() -> None:
+    high = path("z", "blue", local_preference=200, is_stale=True, etree_leaf=True, med=9)
+    low = path("a", local_preference=100, sticky=True, sequence_number=5)
+
+    assert select([low, high], Family.INET, RED) == (high,)
+
+
+def test_equal_paths_are_used_together_in_the_same_order_everywhere() -> None:
+    one, two = path("a"), path("b")
+
+    assert select([two, one], Family.INET, RED) == (one, two)
+    assert select([one, two], Family.INET, RED) == (one, two)
+
+
+def test_a_mac_goes_to_one_place_only() -> None:
+    one, two = path("a"), path("b")
+
+    best = select([two, one], Family.ENET, RED)
+
+    assert best == (one,)
+    assert why_not_best(two, best, RED) == "later name"
+
+
+def test_ecmp_is_bounded() -> None:
+    paths = [path(f"{number:02}") for number in range(ECMP_COUNT_MAX + 1)]
+
+    best = select(paths, Family.INET, RED)
+
+    assert len(best) == ECMP_COUNT_MAX
+    assert why_not_best(paths[-1], best, RED) == "beyond the ECMP bound"
+
+
+def test_infeasible_path_is_never_selected() -> None:
+    hollow = replace(path("a", local_preference=300), next_hops=())
+
+    assert select([hollow], Family.INET, RED) == ()
+    assert select([hollow, path("b")], Family.INET, RED) == (path("b"),)
+    assert why_not_best(hollow, (path("b"),), RED) == "not feasible"
+
+
+def test_next_hop_without_label_is_usable_in_the_fabric_only() -> None:
+    hop = replace(inet_route("10.1.1.3/32").next_hops[0], label=Label(0))
+
+    assert usable_next_hops((hop,), "red") == ()
+    assert usable_next_hops((hop,), FABRIC_INSTANCE) == (hop,)
+    assert usable_next_hops((replace(hop, encapsulations=("native",)),), "red") != ()
+
+
+def test_next_hop_with_unknown_encapsulations_only_is_unusable() -> None:
+    hop = replace(inet_route("10.1.1.3/32").next_hops[0], encapsulations=("carrier-pigeon",))
+
+    assert usable_next_hops((hop,), "red") == ()
+    assert usable_next_hops((replace(hop, encapsulations=()),), "red") != ()
+
+
+@pytest.mark.parametrize(
+    ("preference", "med", "expected"),
+    [(100, 0, 200), (200, 0, 100), (150, 0, 0xFFFFFFFF - 150), (100, 7, 7)],
+)
+def test_missing_med_follows_the_local_preference(preference: int, med: int, expected: int) -> None:
+    assert effective_med(RouteAttributes(local_preference=preference, med=med)) == expected
+
+
+def test_interner_shares_equal_values_within_its_bound() -> None:
+    interner = Interner(bound=2)
+    first = RouteAttributes(med=1)
+
+    assert interner.intern(RouteAttributes(med=1)) == first
+    assert interner.intern(first) is interner.intern(RouteAttributes(med=1))
+    for med in range(5):
+        interner.intern(RouteAttributes(med=med))
+    assert len(interner) <= 2

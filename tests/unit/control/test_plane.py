@@ -1,0 +1,839 @@
+"""The control plane's core, driven by messages; what agents receive is decoded from its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from skytrail.control.plane import ControlPlane, Limits, PeerRefused
+from skytrail.control.show import tables
+from skytrail.model.config_object import ConfigObject
+from skytrail.net import Label, Mac
+from skytrail.testing.control_plane import (
+    SYSTEM,
+    build,
+    inet_route,
+    instance_of,
+    routing_instance,
+    virtual_router,
+)
+from skytrail.wire.xmpp import (
+    ConfigDelete,
+    ConfigKey,
+    ConfigSubscribe,
+    ConfigUnsubscribe,
+    ConfigUpdate,
+    EndOfConfig,
+    EndOfRib,
+    EnetKey,
+    Family,
+    IgnoredRoute,
+    ItemsEvent,
+    Message,
+    NextHop,
+    PublishRoute,
+    Route,
+    RouteAttributes,
+    Subscribe,
+    Unsubscribe,
+    WithdrawRoute,
+)
+from skytrail.wire.xmpp.codec import StanzaDecoder
+from skytrail.wire.xmpp.stream import Stanza, StreamFramer
+
+RED, BLUE = instance_of("red"), instance_of("blue")
+P3, P4 = IPv4Network("10.1.1.3/32"), IPv4Network("10.1.1.4/32")
+
+
+class Bench:
+    """A plane with sessions, and what each agent has received."""
+
+    def __init__(self, *objects: ConfigObject, limits: Limits | None = None) -> None:
+        self.plane = ControlPlane(limits)
+        self.now = 100.0
+        self.revision = 0
+        if objects:
+            self.plane.config_replace(objects)
+        self.commit()
+
+    def commit(self) -> None:
+        self.revision += 1
+        self.plane.commit(self.revision, self.now)
+
+    def put(self, *objects: ConfigObject) -> None:
+        for config_object in objects:
+            self.plane.config_put(config_object)
+        self.commit()
+
+    def delete(self, *objects: ConfigObject) -> None:
+        for config_object in objects:
+            self.plane.config_delete(config_object.uuid)
+        self.commit()
+
+    def up(self, *names: str) -> None:
+        for name in names:
+            self.plane.session_up(name, "192.0.2.1", self.now)
+
+    def down(self, name: str) -> None:
+        self.plane.session_down(name, "test", self.now)
+
+    def say(self, name: str, *messages: Message) -> None:
+        for message in messages:
+            self.plane.receive(name, message, self.now)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.plane.tick(self.now)
+
+    def hear(self, name: str) -> list[Message]:
+        """Return what ``name`` receives now."""
+        self.plane.take_ready()
+        framer, decoder = StreamFramer(), StanzaDecoder()
+        framer.feed(b"<stream:stream xmlns:stream='s' from='a'>")
+        framer.next_frame()
+        framer.feed(b"".join(self.plane.collect(name, self.now, 1 << 20)))
+        messages: list[Message] = []
+        while frame := framer.next_frame():
+            assert isinstance(frame, Stanza)
+            messages += decoder.decode(frame.content)
+        return messages
+
+
+def publish(prefix: str, router: str = "172.16.0.1", instance: str = RED) -> PublishRoute:
+    return PublishRoute(instance, inet_route(prefix, router))
+
+
+def hosts(messages: list[Message]) -> dict[str, list[str]]:
+    """Return next-hop addresses by prefix of all received items."""
+    return {
+        str(route.key): [str(hop.address) for hop in route.next_hops]
+        for message in messages
+        if isinstance(message, ItemsEvent)
+        for route in message.routes
+    }
+
+
+def retracts(messages: list[Message]) -> list[object]:
+    return [
+        key for message in messages if isinstance(message, ItemsEvent) for key in message.retracts
+    ]
+
+
+def red() -> ConfigObject:
+    return routing_instance("red", both=[1])
+
+
+def test_route_reaches_every_subscriber_but_its_publisher() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1))
+
+    assert hosts(bench.hear("b")) == {"10.1.1.3/32": ["172.16.0.1"]}
+    assert hosts(bench.hear("a")) == {}
+
+
+def test_virtual_network_is_named_when_the_agent_did_not() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1))
+
+    (event,) = [message for message in bench.hear("b") if isinstance(message, ItemsEvent)]
+
+    assert event.routes[0].next_hops[0].virtual_network == "default-domain:p:red"
+
+
+def test_unsubscribed_agent_receives_nothing_and_loses_its_paths() -> None:
+    bench = Bench(red())
+    bench.up("a", "b", "c")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1))
+    bench.hear("b")
+    bench.say("a", Unsubscribe(RED))
+
+    assert retracts(bench.hear("b")) == [P3]
+    assert hosts(bench.hear("c")) == {}
+
+
+def test_publish_only_subscription_receives_nothing() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1, no_ribout=True))
+
+    assert hosts(bench.hear("b")) == {}
+
+
+def test_subscription_and_routes_before_the_instance_are_remembered() -> None:
+    bench = Bench()
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1))
+    assert hosts(bench.hear("b")) == {}
+
+    bench.put(red())
+
+    assert hosts(bench.hear("b")) == {"10.1.1.3/32": ["172.16.0.1"]}
+
+
+def test_deleted_instance_retracts_its_routes_and_may_come_back() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1))
+    bench.hear("b")
+
+    bench.delete(red())
+    assert retracts(bench.hear("b")) == [P3]
+
+    bench.put(red())
+    assert hosts(bench.hear("b")) == {"10.1.1.3/32": ["172.16.0.1"]}
+
+
+def test_withdrawn_route_is_retracted() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1))
+    bench.hear("b")
+    bench.say("a", WithdrawRoute(RED, P3), WithdrawRoute(RED, P4))
+
+    assert retracts(bench.hear("b")) == [P3]
+
+
+def test_unchanged_publish_sends_nothing() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1))
+    bench.hear("b")
+    bench.say("a", publish("10.1.1.3/32"))
+
+    assert bench.hear("b") == []
+
+
+def test_two_offers_are_merged_and_sent_to_both_publishers() -> None:
+    bench = Bench(red())
+    bench.up("a", "b", "c")
+    for name in "abc":
+        bench.say(name, Subscribe(RED, 1))
+    bench.say("a", publish("10.1.1.3/32", "172.16.0.1"))
+    bench.say("b", publish("10.1.1.3/32", "172.16.0.2"))
+    both = {"10.1.1.3/32": ["172.16.0.1", "172.16.0.2"]}
+
+    assert hosts(bench.hear("a")) == both
+    assert hosts(bench.hear("b")) == both
+    assert hosts(bench.hear("c")) == both
+
+
+def test_last_publisher_left_is_told_to_forget_the_merged_route() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    for name in "ab":
+        bench.say(name, Subscribe(RED, 1))
+    bench.say("a", publish("10.1.1.3/32", "172.16.0.1"))
+    assert bench.hear("a") == []
+    bench.say("b", publish("10.1.1.3/32", "172.16.0.2"))
+    bench.hear("a")
+    bench.say("b", WithdrawRoute(RED, P3))
+
+    assert retracts(bench.hear("a")) == [P3]
+    assert hosts(bench.hear("b")) == {"10.1.1.3/32": ["172.16.0.1"]}
+
+
+def test_publisher_is_not_told_to_forget_what_it_was_never_sent() -> None:
+    bench = Bench(red())
+    bench.up("a")
+    bench.say("a", Subscribe(RED, 1))
+    bench.hear("a")
+    bench.say("a", publish("10.1.1.3/32"))
+    assert bench.hear("a") == []
+    bench.say("a", WithdrawRoute(RED, P3))
+
+    assert bench.hear("a") == []
+
+
+def test_routes_cross_instances_by_route_target_only() -> None:
+    bench = Bench(
+        routing_instance("red", both=[1], exports=[9]),
+        routing_instance("blue", both=[2], imports=[9]),
+        routing_instance("green", both=[3]),
+    )
+    bench.up("a", "b", "c")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(BLUE, 1), publish("10.2.2.3/32", instance=BLUE))
+    bench.say("c", Subscribe(instance_of("green"), 1))
+
+    assert hosts(bench.hear("b")) == {"10.1.1.3/32": ["172.16.0.1"]}
+    assert hosts(bench.hear("a")) == {}
+    assert hosts(bench.hear("c")) == {}
+
+
+def test_connected_instances_import_each_other_whoever_refers() -> None:
+    bench = Bench(
+        routing_instance("red", both=[1], connected=["blue"]),
+        routing_instance("blue", both=[2]),
+    )
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(BLUE, 1), publish("10.2.2.3/32", "172.16.0.2", BLUE))
+
+    assert hosts(bench.hear("b")) == {"10.1.1.3/32": ["172.16.0.1"]}
+    assert hosts(bench.hear("a")) == {"10.2.2.3/32": ["172.16.0.2"]}
+
+    bench.put(routing_instance("red", both=[1]))
+
+    assert retracts(bench.hear("b")) == [P3]
+    assert retracts(bench.hear("a")) == [IPv4Network("10.2.2.3/32")]
+
+
+def test_imported_route_says_which_network_it_came_from() -> None:
+    bench = Bench(
+        routing_instance("red", both=[1], connected=["blue"]), routing_instance("blue", both=[2])
+    )
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(BLUE, 1))
+
+    (event,) = [message for message in bench.hear("b") if isinstance(message, ItemsEvent)]
+
+    assert event.instance == BLUE
+    assert event.routes[0].next_hops[0].virtual_network == "default-domain:p:red"
+
+
+def test_changed_export_target_moves_the_routes() -> None:
+    bench = Bench(routing_instance("red", both=[1]), routing_instance("blue", both=[2]))
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(BLUE, 1))
+    assert hosts(bench.hear("b")) == {}
+
+    bench.put(routing_instance("red", both=[1, 2]))
+    assert hosts(bench.hear("b")) == {"10.1.1.3/32": ["172.16.0.1"]}
+
+    bench.put(routing_instance("red", both=[1]))
+    assert retracts(bench.hear("b")) == [P3]
+
+
+def test_own_path_wins_over_the_same_prefix_of_another_network() -> None:
+    bench = Bench(
+        routing_instance("red", both=[1], connected=["blue"]), routing_instance("blue", both=[2])
+    )
+    bench.up("a", "b", "c")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32", "172.16.0.1"))
+    bench.say("b", Subscribe(BLUE, 1), publish("10.1.1.3/32", "172.16.0.2", BLUE))
+    bench.say("c", Subscribe(RED, 1))
+
+    assert hosts(bench.hear("c")) == {"10.1.1.3/32": ["172.16.0.1"]}
+
+
+def test_moved_workload_is_where_its_sequence_is_highest() -> None:
+    bench = Bench(red())
+    bench.up("a", "b", "c")
+    for name in "abc":
+        bench.say(name, Subscribe(RED, 1))
+    bench.say("a", publish("10.1.1.3/32", "172.16.0.1"))
+    moved = inet_route(
+        "10.1.1.3/32",
+        "172.16.0.2",
+        attributes=RouteAttributes(local_preference=200, sequence_number=1),
+    )
+    bench.say("b", PublishRoute(RED, moved))
+
+    assert hosts(bench.hear("c")) == {"10.1.1.3/32": ["172.16.0.2"]}
+
+
+def test_enet_routes_live_in_their_own_table() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    key = EnetKey(Mac.parse("02:00:00:00:00:03"), P3)
+    hop = NextHop(inet_route("10.1.1.3/32").next_hops[0].address, Label(50), l3_label=Label(16))
+    bench.say("a", Subscribe(RED, 1), PublishRoute(RED, Route(key, (hop,))))
+    bench.say("b", Subscribe(RED, 1))
+
+    (event,) = [message for message in bench.hear("b") if isinstance(message, ItemsEvent)]
+
+    assert event.family is Family.ENET
+    assert event.routes[0].key == key
+    assert event.routes[0].next_hops[0].l3_label == 16
+
+
+def test_lost_session_keeps_routes_until_the_restart_time_is_over() -> None:
+    bench = Bench(red(), limits=Limits(restart_time_s=60))
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.say("b", Subscribe(RED, 1))
+    bench.hear("b")
+
+    bench.down("a")
+    bench.wait(59)
+    assert hosts(bench.hear("b")) == {}
+    assert retracts(bench.hear("b")) == []
+
+    bench.wait(1)
+    assert retracts(bench.hear("b")) == [P3]
+    assert "a" not in bench.plane.peers
+
+
+def test_agent_back_in_time_causes_no_message_but_for_what_changed() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"), publish("10.1.1.4/32"))
+    bench.say("b", Subscribe(RED, 1))
+    bench.hear("b")
+
+    bench.down("a")
+    bench.wait(50)
+    bench.up("a")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.wait(50)
+    assert [m for m in bench.hear("b") if isinstance(m, ItemsEvent)] == []
+
+    bench.say("a", EndOfRib())
+    assert retracts(bench.hear("b")) == [P4]
+
+
+def test_subscription_not_repeated_after_a_restart_is_dropped() -> None:
+    bench = Bench(red())
+    bench.up("a")
+    bench.say("a", Subscribe(RED, 1))
+    bench.down("a")
+    bench.up("a")
+    bench.say("a", EndOfRib())
+
+    assert not bench.plane.peers["a"].subscriptions  # type: ignore[index]
+
+
+def test_fresh_path_wins_over_a_stale_one() -> None:
+    bench = Bench(red())
+    bench.up("a", "b", "c")
+    for name in "abc":
+        bench.say(name, Subscribe(RED, 1))
+    bench.say("a", publish("10.1.1.3/32", "172.16.0.1"))
+    bench.say("b", publish("10.1.1.3/32", "172.16.0.2"))
+    bench.hear("c")
+
+    bench.down("a")
+
+    assert hosts(bench.hear("c")) == {"10.1.1.3/32": ["172.16.0.2"]}
+
+
+def test_newer_session_of_the_same_agent_replaces_the_older() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"))
+    bench.up("a")
+    bench.say("a", EndOfRib())
+    bench.say("b", Subscribe(RED, 1))
+
+    assert hosts(bench.hear("b")) == {}
+
+
+def test_end_of_rib_waits_for_configuration_and_known_agents() -> None:
+    bench = Bench(limits=Limits(deferral_time_s=30))
+    bench.up("a")
+    bench.say("a", EndOfRib())
+    assert EndOfRib() not in bench.hear("a")
+
+    bench.plane.config_replace([red(), virtual_router("a"), virtual_router("b")])
+    bench.commit()
+    assert EndOfRib() not in bench.hear("a")
+
+    bench.up("b")
+    bench.say("b", EndOfRib())
+
+    assert bench.hear("a") == [EndOfRib()]
+    assert bench.hear("b") == [EndOfRib()]
+
+
+def test_end_of_rib_waits_no_longer_than_the_deferral_time() -> None:
+    bench = Bench(
+        red(), virtual_router("a"), virtual_router("b"), limits=Limits(deferral_time_s=30)
+    )
+    bench.up("a")
+    bench.say("a", EndOfRib())
+    bench.wait(29)
+    assert bench.hear("a") == []
+
+    bench.wait(1)
+
+    assert bench.hear("a") == [EndOfRib()]
+
+
+def test_end_of_rib_comes_after_the_routes() -> None:
+    bench = Bench(red())
+    bench.up("a", "b")
+    bench.say(
+        "a", Subscribe(RED, 1), *(publish(f"10.1.{n // 250}.{n % 250}/32") for n in range(500))
+    )
+    bench.say("b", Subscribe(RED, 1), EndOfRib())
+
+    messages = bench.hear("b")
+
+    assert messages[-1] == EndOfRib()
+    assert len(hosts(messages[:-1])) == 500
+    assert all(len(m.routes) <= 32 for m in messages if isinstance(m, ItemsEvent))
+
+
+def test_agent_that_never_ends_its_rib_gets_ours_in_time() -> None:
+    bench = Bench(red(), limits=Limits(end_of_rib_wait_s=15))
+    bench.up("a")
+    bench.wait(14)
+    assert bench.hear("a") == []
+
+    bench.wait(1)
+
+    assert bench.hear("a") == [EndOfRib()]
+
+
+def test_bounds_refuse_the_peer() -> None:
+    bench = Bench(red(), limits=Limits(routes_count_max=1, subscriptions_count_max=1))
+    bench.up("a")
+    bench.say("a", Subscribe(RED, 1), publish("10.1.1.3/32"), publish("10.1.1.3/32"))
+
+    with pytest.raises(PeerRefused, match="more than 1 routes"):
+        bench.say("a", publish("10.1.1.4/32"))
+    with pytest.raises(PeerRefused, match="more than 1 subscriptions"):
+        bench.say("a", Subscribe(BLUE, 2))
+
+
+def test_agent_may_not_speak_as_a_control_node_or_for_another_host() -> None:
+    bench = Bench(red())
+    bench.up("a")
+
+    with pytest.raises(PeerRefused, match="ItemsEvent"):
+        bench.say("a", ItemsEvent(Family.INET, RED))
+    with pytest.raises(PeerRefused, match="virtual-router"):
+        bench.say("a", ConfigSubscribe(ConfigKey("virtual-router", f"{SYSTEM}:b")))
+
+
+def test_routes_outside_a_subscription_are_counted_and_ignored() -> None:
+    bench = Bench(red())
+    bench.up("a")
+    bench.say("a", publish("10.1.1.3/32"), IgnoredRoute(RED, "1/241/x"))
+
+    assert bench.plane.peers["a"].counters.routes_ignored == 2  # type: ignore[index]
+    assert bench.plane.peers["a"].routes_count == 0  # type: ignore[index]
+
+
+def vm(name: str) -> ConfigObject:
+    return build("virtual-machine", [name])
+
+
+def port(
+    name: str, machine: str, network: str = "red", groups: tuple[str, ...] = ()
+) -> ConfigObject:
+    return build(
+        "virtual-machine-interface",
+        ["default-domain", "p", name],
+        parent="project",
+        refs=[
+            ("virtual-machine", [machine], None),
+            ("virtual-network", ["default-domain", "p", network], None),
+            *(("security-group", ["default-domain", "p", group], None) for group in groups),
+        ],
+    )
+
+
+def network(name: str) -> ConfigObject:
+    return build(
+        "virtual-network",
+        ["default-domain", "p", name],
+        parent="project",
+        fields={"virtual_network_network_id": 4},
+    )
+
+
+def group(name: str) -> ConfigObject:
+    return build("security-group", ["default-domain", "p", name], parent="project")
+
+
+PROJECT = build("project", ["default-domain", "p"], parent="domain")
+ROUTER_A = ConfigKey("virtual-router", f"{SYSTEM}:a")
+
+
+def config_bench() -> Bench:
+    bench = Bench(
+        PROJECT, red(), network("red"), network("blue"), group("sg"), group("other"),
+        build("global-system-config", [SYSTEM]),
+        virtual_router("a", ["vm1"]), virtual_router("b", ["vm2"]),
+        vm("vm1"), vm("vm2"), vm("vm3"),
+        port("p1", "vm1", groups=("sg",)), port("p2", "vm2"), port("p3", "vm3", "blue"),
+    )  # fmt: skip
+    bench.up("a")
+    return bench
+
+
+def nodes(messages: list[Message]) -> list[str]:
+    return [
+        node.key.name.rpartition(":")[2]
+        for message in messages
+        if isinstance(message, ConfigUpdate)
+        for node in message.nodes
+    ]
+
+
+def links(messages: list[Message]) -> set[str]:
+    return {
+        link.kind
+        for message in messages
+        if isinstance(message, ConfigUpdate)
+        for link in message.links
+    }
+
+
+def test_agent_sees_its_own_workloads_and_what_they_use() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+
+    messages = bench.hear("a")
+
+    assert sorted(nodes(messages)) == ["a", SYSTEM, "p", "p1", "red", "red", "sg", "vm1"]
+    assert links(messages) == {
+        "global-system-config-virtual-router",
+        "virtual-router-virtual-machine",
+        "virtual-machine-interface-virtual-machine",
+        "virtual-machine-interface-virtual-network",
+        "virtual-machine-interface-security-group",
+        "project-virtual-machine-interface",
+        "project-virtual-network",
+        "project-security-group",
+        "virtual-network-routing-instance",
+    }
+
+
+def test_nodes_precede_the_links_that_name_them() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    known: set[ConfigKey] = set()
+
+    for message in bench.hear("a"):
+        assert isinstance(message, ConfigUpdate)
+        assert len(message.nodes) + len(message.links) <= 16
+        known.update(node.key for node in message.nodes)
+        for link in message.links:
+            assert {link.left, link.right} <= known
+
+
+def test_node_carries_properties_and_the_uuid() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+
+    (red_node,) = [
+        node
+        for message in bench.hear("a")
+        if isinstance(message, ConfigUpdate)
+        for node in message.nodes
+        if node.key.type_name == "virtual-network"
+    ]
+
+    assert red_node.properties["virtual_network_network_id"] == "4"
+    uuid = red_node.properties["id_perms"]["uuid"]  # type: ignore[index,call-overload]
+    number = (int(uuid["uuid_mslong"]) << 64) | int(uuid["uuid_lslong"])  # type: ignore[index]
+    assert f"{number:032x}" == network("red").uuid.replace("-", "")
+
+
+def test_end_of_config_waits_until_the_agent_stopped_asking() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    assert not any(isinstance(m, EndOfConfig) for m in bench.hear("a"))
+    bench.wait(0.15)
+    bench.say("a", ConfigSubscribe(ConfigKey("virtual-machine", "vm3")))
+    bench.wait(0.15)
+    assert "p3" in nodes(bench.hear("a"))
+
+    bench.wait(0.1)
+
+    assert [m for m in bench.hear("a") if isinstance(m, EndOfConfig)] == [EndOfConfig(1)]
+
+
+def test_no_configuration_is_sent_before_the_snapshot_is_complete() -> None:
+    bench = Bench()
+    bench.up("a")
+    bench.put(virtual_router("a"))
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.wait(1)
+
+    assert bench.hear("a") == []
+
+
+def test_subscribed_machine_is_seen_until_unsubscribed() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+    machine = ConfigKey("virtual-machine", "vm3")
+
+    bench.say("a", ConfigSubscribe(machine))
+    assert sorted(nodes(bench.hear("a"))) == ["blue", "p3", "vm3"]
+
+    bench.say("a", ConfigUnsubscribe(machine))
+    (delete,) = [m for m in bench.hear("a") if isinstance(m, ConfigDelete)]
+    assert sorted(key.name.rpartition(":")[2] for key in delete.nodes) == ["blue", "p3", "vm3"]
+    assert len(delete.links) == 4
+
+
+def test_new_port_of_a_visible_machine_arrives() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+
+    bench.put(port("p9", "vm1"))
+
+    assert nodes(bench.hear("a")) == ["p9"]
+
+
+def test_port_of_another_host_in_the_same_network_concerns_nobody() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+
+    bench.put(port("p8", "vm2"))
+
+    assert bench.plane.take_ready() == []
+    assert not bench.plane.peers["a"].config.is_dirty  # type: ignore[index]
+
+
+def test_router_created_after_its_agent_asked_is_delivered() -> None:
+    bench = Bench(PROJECT, red(), network("red"), vm("vm1"), port("p1", "vm1"))
+    bench.up("a")
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    assert nodes(bench.hear("a")) == []
+
+    bench.put(virtual_router("a", ["vm1"]))
+
+    assert "p1" in nodes(bench.hear("a"))
+
+
+def test_reference_to_a_later_object_is_followed_when_it_comes() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+    bench.put(port("p1", "vm1", groups=("late",)))
+    messages = bench.hear("a")
+    assert any(isinstance(m, ConfigDelete) for m in messages)
+
+    bench.put(group("late"))
+
+    messages = bench.hear("a")
+    assert nodes(messages) == ["late"]
+    assert "virtual-machine-interface-security-group" in links(messages)
+
+
+def test_new_group_is_sent_before_the_old_one_is_deleted() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+
+    bench.put(port("p1", "vm1", groups=("other",)))
+
+    messages = bench.hear("a")
+    kinds = [type(message) for message in messages]
+    assert kinds == [ConfigUpdate, ConfigDelete]
+    assert "other" in nodes(messages)
+
+
+def test_changed_object_is_sent_alone() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+
+    bench.put(replace_id(network("red"), 5))
+
+    (update,) = bench.hear("a")
+    assert isinstance(update, ConfigUpdate)
+    assert update.links == ()
+    assert update.nodes[0].properties["virtual_network_network_id"] == "5"
+
+
+def replace_id(_: ConfigObject, number: int) -> ConfigObject:
+    return build(
+        "virtual-network",
+        ["default-domain", "p", "red"],
+        parent="project",
+        fields={"virtual_network_network_id": number},
+    )
+
+
+def test_repeated_snapshot_sends_only_the_difference() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+    objects = [item for item in bench.plane.config.graph if item.fq_name[-1] != "sg"]
+
+    bench.plane.config_replace(objects)
+    bench.commit()
+
+    (delete,) = bench.hear("a")
+    assert isinstance(delete, ConfigDelete)
+    assert [key.name for key in delete.nodes] == ["default-domain:p:sg"]
+
+
+def test_session_loss_makes_the_next_one_start_from_nothing() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A), Subscribe(RED, 1))
+    first = bench.hear("a")
+    bench.down("a")
+    bench.up("a")
+    assert bench.hear("a") == []
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+
+    assert nodes(bench.hear("a")) == nodes(first)
+
+
+def test_every_introspection_table_can_be_read() -> None:
+    bench = config_bench()
+    bench.up("b")
+    bench.say("a", ConfigSubscribe(ROUTER_A), Subscribe(RED, 1), publish("10.1.1.3/32"))
+    better = inet_route("10.1.1.3/32", attributes=RouteAttributes(local_preference=300))
+    bench.say("b", Subscribe(RED, 1), PublishRoute(RED, better))
+    bench.hear("a")
+    shown = {name: list(rows()) for name, rows in tables(bench.plane, lambda: bench.now).items()}
+
+    assert all(shown[name] for name in shown)
+    assert {(row["source"], row["best"], row["why_not_best"]) for row in shown["routes"]} == {
+        ("a", False, "lower local preference"),
+        ("b", True, ""),
+    }
+    assert [row["name"] for row in shown["peers"]] == ["a", "b"]
+
+
+def test_item_is_encoded_once_for_many_receivers() -> None:
+    bench = Bench(red())
+    receivers = [f"r{number}" for number in range(20)]
+    bench.up("a", *receivers)
+    for name in ("a", *receivers):
+        bench.say(name, Subscribe(RED, 1))
+    for name in receivers:
+        bench.hear(name)
+    bench.say("a", publish("10.1.1.3/32"), publish("10.1.1.4/32"))
+
+    for name in receivers:
+        assert len(hosts(bench.hear(name))) == 2
+
+    counters = bench.plane.groups[RED, Family.INET].counters  # type: ignore[index]
+    assert counters.items_encoded == 2
+    assert counters.messages_encoded == 1
+    assert counters.messages_sent == 20
+
+
+def test_slow_receiver_gets_the_latest_state_once() -> None:
+    bench = Bench(red())
+    bench.up("a", "slow")
+    bench.say("a", Subscribe(RED, 1))
+    bench.say("slow", Subscribe(RED, 1))
+    bench.hear("slow")
+    route = inet_route("10.1.1.3/32")
+    for label in range(16, 5016):
+        hop = replace(route.next_hops[0], label=Label(label))
+        bench.say("a", PublishRoute(RED, replace(route, next_hops=(hop,))))
+
+    group = bench.plane.groups[RED, Family.INET]  # type: ignore[index]
+    assert group.log_length < 1100
+    (event,) = bench.hear("slow")
+    assert isinstance(event, ItemsEvent)
+    assert [hop.label for hop in event.routes[0].next_hops] == [5015]
+    assert bench.hear("a") == []
+    assert group.log_length == 0
