@@ -29,7 +29,7 @@ types: ## basedpyright, strict
 	@.venv/bin/basedpyright --warnings
 
 contracts: ## who may import whom
-	@.venv/bin/lint-imports --no-timing 2>&1 | tail -n 12
+	@.venv/bin/lint-imports
 
 fresh: ## fail when generated files are stale
 	@$(PYTHON) -m skytrail.model.generate --check
