@@ -153,6 +153,7 @@ class _Run:
                 policy_ingress=PolicyId(0),
                 identity=IdentityId(0),
                 antispoof=False,
+                tunnel_address=underlay.address,
             )
         )
 

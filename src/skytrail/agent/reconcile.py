@@ -12,18 +12,10 @@ from dataclasses import dataclass
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.tables import (
     ROW_TYPES,
-    BridgeRow,
-    InetRouteRow,
     InterfaceRow,
-    NextHopRow,
-    PolicyIdentityRow,
     Row,
-    SourceRow,
 )
 
-_MOVES_FLOWS = (InterfaceRow, InetRouteRow, BridgeRow, PolicyIdentityRow, SourceRow)
-"""A change in these may change what a live flow should do. Policy rows are left out: a changed
-policy has a new number, which changes an InterfaceRow."""
 TableRows = Mapping[type[Row], Mapping[object, Row]]
 
 
@@ -34,12 +26,6 @@ class Plan:
     puts: tuple[Row, ...] = ()
     deletes: tuple[Row, ...] = ()
     held: int = 0
-
-    @property
-    def moves_flows(self) -> bool:
-        return any(isinstance(row, _MOVES_FLOWS) for row in (*self.puts, *self.deletes)) or any(
-            isinstance(row, NextHopRow) for row in self.puts
-        )
 
 
 def plan(desired: TableRows, actual: TableRows, *, complete: bool) -> Plan:
@@ -117,8 +103,6 @@ class Reconciler:
             if todo.puts or todo.deletes:
                 self._datapath.apply(todo.puts, todo.deletes)
             self._attach(desired)
-            if todo.moves_flows:
-                self._datapath.invalidate_flows()
         except OSError as error:
             self._actual = None
             self.statistics.failures += 1

@@ -35,6 +35,7 @@ class FakeDatapath:
         if self.refuse is not None:
             raise self.refuse
         self.batches.append((tuple(puts), tuple(deletes)))
+        self.generation += 1
         for row in puts:
             self.rows[type(row)][row.key] = row
         for row in deletes:

@@ -95,7 +95,8 @@ class ControlConnection:
 
     async def run(self) -> None:
         """Keep a session until cancelled. A control node that is away is the normal case of
-        headless operation: it shows in :meth:`row`, not in the log."""
+        headless operation: it shows in :meth:`row`, not in the log.
+        """
         backoff = Backoff(maximum_s=RECONNECT_DELAY_S_MAX)
         while True:
             try:
