@@ -8,6 +8,7 @@ Both tenants use the subnet 10.1.1.0/24. Running it again changes nothing.
 from __future__ import annotations
 
 import argparse
+import uuid
 
 from vnc_api import vnc_api
 
@@ -173,7 +174,10 @@ def group_rule(remote, protocol, first_port, last_port, *, egress, ethertype="IP
 def port(api, project, name, network_object, security_group, families=("v4",)):
     """A virtual machine, its interface in the network, and an address of each family."""
     unique = f"{project.name}-{name}"
-    machine = vnc_api.VirtualMachine(unique)
+    # A virtual machine is named by its uuid, as hypervisors' drivers do; people see display_name.
+    machine_uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{unique}.two-tenants.example"))
+    machine = vnc_api.VirtualMachine(machine_uuid)
+    machine.set_uuid(machine_uuid)
     machine.set_display_name(name)
     machine = ensure(api, "virtual_machine", machine)
     interface = vnc_api.VirtualMachineInterface(name, project)
@@ -191,10 +195,10 @@ def port(api, project, name, network_object, security_group, families=("v4",)):
 def ensure(api, type_name, wanted):
     """Create the object unless it exists; return it as the server holds it."""
     try:
-        uuid = getattr(api, f"{type_name}_create")(wanted)
+        created = getattr(api, f"{type_name}_create")(wanted)
     except vnc_api.RefsExistError:
         return getattr(api, f"{type_name}_read")(fq_name=wanted.get_fq_name())
-    return getattr(api, f"{type_name}_read")(id=uuid)
+    return getattr(api, f"{type_name}_read")(id=created)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def show(view: str | None, host: str | None, lab_name: str | None, *, as_json: b
     VIEW is a table of the agents: vrfs, routes, flows, drops, ...; a wrong name lists all.
     """
     chosen = opened(lab_name)
-    tables = lab_show.tables(chosen, view, host)
+    tables = lab_show.tables(chosen, view, host, every_column=as_json)
     if as_json:
         print_json({table.title: table.records() for table in tables})
         return

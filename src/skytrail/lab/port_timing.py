@@ -16,6 +16,7 @@ import os
 import select
 import socket
 import time
+import uuid
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -91,12 +92,12 @@ class PortTimer:
 
     def __exit__(self, *_: object) -> None:
         socket_path = self._lab.paths.plug_socket(self._site.host)
-        for uuid in self._plugged:
+        for port in self._plugged:
             with contextlib.suppress(plug.PlugError):
-                plug.unplug(socket_path, uuid)
+                plug.unplug(socket_path, port)
         netns.delete(self._namespace)
-        for type_name, uuid in reversed(self._made):
-            self._api.delete(type_name, uuid)
+        for type_name, made in reversed(self._made):
+            self._api.delete(type_name, made)
         self._api.close()
 
     def prepare(self, count: int) -> None:
@@ -118,7 +119,8 @@ class PortTimer:
         """Create one port and wait for its first reply; :class:`LabError` when none comes."""
         number, self._used = self._used, self._used + 1
         name = f"timing-{self._run}-{number}"
-        machine = self._create("virtual-machine", {"fq_name": [name]})
+        machine = str(uuid.uuid4())
+        self._create("virtual-machine", {"fq_name": [machine], "uuid": machine})
         with self._sniffer(number) as sniffer:
             started = time.monotonic()
             interface, mac, address = self._create_port(name, machine)
@@ -141,7 +143,7 @@ class PortTimer:
             {
                 "fq_name": [*site.project, name],
                 "parent_type": "project",
-                "virtual_machine_refs": [{"to": [name], "uuid": machine}],
+                "virtual_machine_refs": [{"to": [machine]}],
                 "virtual_network_refs": [{"to": list(site.network)}],
                 "security_group_refs": [{"to": list(site.security_group)}],
             },
@@ -161,9 +163,9 @@ class PortTimer:
         return interface, mac, IPv4Address(str(address))
 
     def _create(self, type_name: str, content: dict[str, object]) -> str:
-        uuid = self._api.create(type_name, content)
-        self._made.append((type_name, uuid))
-        return uuid
+        created = self._api.create(type_name, content)
+        self._made.append((type_name, created))
+        return created
 
     @contextlib.contextmanager
     def _sniffer(self, number: int) -> Generator[socket.socket]:

@@ -72,7 +72,8 @@ def ports(
             found[interface.fq_name] = Port(
                 uuid=interface.uuid,
                 fq_name=interface.fq_name,
-                vm_uuid=interface.virtual_machine_refs[0].uuid,
+                # Agents ask for a machine by its name, which is its uuid by convention.
+                vm_uuid=interface.virtual_machine_refs[0].to[-1],
                 mac=Mac.parse(macs.mac_address[0]),
                 network=next((ref.to for ref in interface.virtual_network_refs), ()),
                 addresses=tuple(addresses.get(interface.uuid, ())),

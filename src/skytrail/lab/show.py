@@ -16,6 +16,22 @@ from skytrail.lab.topology import Guest
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
 
 ROWS_COUNT_MAX = 5000
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    # What people see; JSON has every column. A view that is not listed shows all.
+    "interfaces": (
+        "vif_id", "ifname", "name", "addresses", "mac", "vrf_id", "mtu_bytes", "active", "reason",
+    ),
+    "routes": ("vrf", "family", "prefix", "nexthop", "label", "networks", "mac"),
+    "nexthops": (
+        "nexthop_id", "name", "kind", "vif_id", "encapsulation", "remote", "out_destination_mac",
+    ),
+    "flows": (
+        "vif_id", "source", "destination", "protocol", "source_port", "destination_port",
+        "allowed", "drop_reason", "nexthop", "label", "packets", "bytes", "age_s",
+    ),
+    "policy": ("policy_id", "direction", "stage", "text"),
+    "rules": ("rule_id", "name", "text"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +45,7 @@ class Table:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
     def rendered(self) -> RichTable:
-        """The table for a terminal."""
+        """The table for a terminal: nested values as JSON, long ones folded."""
         table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for column in self.columns:
             table.add_column(column, overflow="fold")
@@ -40,27 +56,33 @@ class Table:
         return table
 
 
-def table_of(title: str, records: Sequence[Mapping[str, object]]) -> Table:
-    """Make a table whose columns are all keys of the records, in order of appearance."""
-    columns = tuple(dict.fromkeys(key for record in records for key in record))
+def table_of(
+    title: str, records: Sequence[Mapping[str, object]], columns: tuple[str, ...] = ()
+) -> Table:
+    """Make a table; without ``columns`` these are all keys of the records as they appear."""
+    columns = columns or tuple(dict.fromkeys(key for record in records for key in record))
     rows = tuple(tuple(record.get(column) for column in columns) for record in records)
     return Table(title, columns, rows)
 
 
-def tables(lab: Lab, view: str | None, place: str | None) -> list[Table]:
+def tables(
+    lab: Lab, view: str | None, place: str | None, *, every_column: bool = False
+) -> list[Table]:
     """Return the overview, or one introspection table of every host (or of one process)."""
     if view is None:
         return [_nodes(lab), _endpoints(lab)]
     places = [place] if place else [node.name for node in lab.plan.hosts]
-    return [_introspected(lab, each, view) for each in places]
+    columns = () if every_column else COLUMNS.get(view, ())
+    return [_introspected(lab, each, view, columns) for each in places]
 
 
-def _introspected(lab: Lab, place: str, view: str) -> Table:
+def _introspected(lab: Lab, place: str, view: str, columns: tuple[str, ...]) -> Table:
     known = [commands.COMPILER, *(node.name for node in lab.plan.nodes)]
     if place not in known:
         raise KeyError(f"{place!r} has no tables in this lab; known: {', '.join(known)}")
     socket = lab.paths.introspect_socket(place)
-    return table_of(f"{place}: {view}", read_table(socket, view, limit=ROWS_COUNT_MAX))
+    rows = read_table(socket, view, limit=ROWS_COUNT_MAX)
+    return table_of(f"{place}: {view}", rows, columns)
 
 
 def process_health(lab: Lab, name: str) -> tuple[str, str]:

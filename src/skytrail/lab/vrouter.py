@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -12,7 +11,7 @@ from skytrail.lab import trace as tracing
 from skytrail.lab.reachability import Denial, IpAddress
 from skytrail.lab.service import Lab
 from skytrail.lab.trace import Endpoint, Explanation, Packet, PortRow, Query, TraceResult
-from skytrail.runtime.introspection import read_page, read_table
+from skytrail.runtime.introspection import read_table
 
 NOISE = frozenset({"MULTICAST", "ARP_IGNORED", "ND_IGNORED", "LINK_LOCAL", "NONE"})
 """Drops that an idle workload causes by itself; never the answer to a probe."""
@@ -57,14 +56,16 @@ def labels(lab: Lab, host: str) -> Mapping[int, str]:
 
 def drops(lab: Lab, host: str) -> dict[str, int]:
     """Packets dropped on a host since its programs were loaded, by reason."""
-    rows = read_table(lab.paths.introspect_socket(host), "drops")
-    return {str(row["reason"]): int(str(row["packets"])) for row in rows}
+    return _drops(lab, host, {"vif_id": "0"})
 
 
 def port_drops(lab: Lab, host: str, vmi_uuid: str) -> dict[str, int]:
     """Packets dropped on one port, by reason."""
-    socket = lab.paths.introspect_socket(host)
-    rows = read_table(socket, "interface_drops", where={"vmi_uuid": vmi_uuid})
+    return _drops(lab, host, {"vmi_uuid": vmi_uuid})
+
+
+def _drops(lab: Lab, host: str, where: Mapping[str, str]) -> dict[str, int]:
+    rows = read_table(lab.paths.introspect_socket(host), "drops", where=where)
     return {str(row["reason"]): int(str(row["packets"])) for row in rows}
 
 
@@ -102,8 +103,8 @@ def trace(
 
 def explain(lab: Lab, host: str, query: Query) -> Explanation:
     """Ask a host's agent to explain a packet from its installed tables."""
-    page = read_page(lab.paths.introspect_socket(host), f"/explain?{urlencode(query)}")
-    return msgspec.json.decode(page, type=Explanation)
+    rows = read_table(lab.paths.introspect_socket(host), "explain", where=query)
+    return msgspec.convert(rows[0], Explanation)
 
 
 def flow_denial(

@@ -11,7 +11,7 @@ INTERFACE = {
     "uuid": "u1",
     "fq_name": list(NAME),
     "virtual_machine_interface_mac_addresses": {"mac_address": ["02:00:00:00:00:01"]},
-    "virtual_machine_refs": [{"to": ["vm"], "uuid": "vm1", "attr": None}],
+    "virtual_machine_refs": [{"to": ["vm1"], "uuid": "vm1", "attr": None}],
     "virtual_network_refs": [{"to": ["default-domain", "red", "front"], "uuid": "n1"}],
 }
 
