@@ -252,6 +252,7 @@ def delete(change: Change, record: Record, links: Links) -> None:
     for each in reversed(leaving):
         change.view.numbers.release_owner(each.uuid)
         change.view.remove(each.uuid)
+    rule_of(record.type_name).after_delete(change, record)
 
 
 class Links:

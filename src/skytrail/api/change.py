@@ -65,6 +65,7 @@ class Rule:
     """Gets the old record and the complete new body."""
     after_update: Callable[[Change, Record, Record], None] = _no_follow_up
     delete: Callable[[Change, Record], None] = _no_delete
+    after_delete: Callable[[Change, Record], None] = _no_delete
 
 
 NO_RULE = Rule()

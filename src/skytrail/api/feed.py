@@ -62,9 +62,9 @@ class Subscription:
 class Feed:
     """Recent batches and who wants to hear of new ones."""
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, first: int | None = None) -> None:
         self.revision = revision
-        self._first = revision + 1
+        self._first = revision + 1 if first is None else first
         """The first revision that can still be replayed."""
         self._batches: deque[Batch] = deque()
         self._subscriptions: set[Subscription] = set()

@@ -33,7 +33,9 @@ class Numbers:
     owners: dict[str, dict[tuple[str, int], None]] = field(
         default_factory=dict[str, dict[tuple[str, int], None]]
     )
-    hints: dict[tuple[str, int, int], int] = field(default_factory=dict[tuple[str, int, int], int])
+    hints: dict[str, dict[tuple[int, int], int]] = field(
+        default_factory=dict[str, dict[tuple[int, int], int]]
+    )
 
     def owner(self, pool: str, value: int) -> str | None:
         return self.pools.get(pool, {}).get(value)
@@ -46,12 +48,12 @@ class Numbers:
 
     def hint(self, pool: str, start: int, step: int) -> int:
         """Return a value such that everything from start up to it is taken; moves with use."""
-        key = (pool, start, step)
+        hints = self.hints.setdefault(pool, {})
         taken = self.pools.get(pool, {})
-        value = self.hints.get(key, start)
+        value = hints.get((start, step), start)
         while value in taken:
             value += step
-        self.hints[key] = value
+        hints[start, step] = value
         return value
 
     def absorb(self, overlay: NumbersOverlay) -> None:
@@ -70,9 +72,16 @@ class Numbers:
         owned.pop((pool, value), None)
         if not owned:
             del self.owners[previous]
-        for key, hint in self.hints.items():
-            if key[0] == pool and (hint - value) * key[2] > 0 and (value - key[1]) % key[2] == 0:
-                self.hints[key] = value
+        hints = self.hints.get(pool, {})
+        for (start, step), hint in hints.items():
+            if _moves_back(hint, value, start, step):
+                hints[start, step] = value
+
+
+def _moves_back(hint: int, value: int, start: int, step: int) -> bool:
+    """Whether a released value is a candidate that a run from start has already passed."""
+    passed = (hint - value) * step > 0 and (value - start) * step >= 0
+    return passed and (value - start) % step == 0
 
 
 class NumbersOverlay:
@@ -108,8 +117,8 @@ class NumbersOverlay:
     def hint(self, pool: str, start: int, step: int) -> int:
         hint = self._base.hint(pool, start, step)
         for name, value in self._released:
-            if name == pool and (hint - value) * step > 0 and (value - start) * step >= 0:
-                hint = value if (value - start) % step == 0 else hint
+            if name == pool and _moves_back(hint, value, start, step):
+                hint = value
         return hint
 
     def take(self, pool: str, value: int, owner: str) -> bool:

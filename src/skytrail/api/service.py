@@ -64,11 +64,11 @@ class ConfigService:
     """The objects, and the only way to change them."""
 
     def __init__(
-        self, schema: Schema, store: ConfigStore, graph: Graph, revision: int, fence: int
+        self, schema: Schema, store: ConfigStore, graph: Graph, feed_of_changes: Feed, fence: int
     ) -> None:
         self.schema = schema
         self.graph = graph
-        self.feed = Feed(revision)
+        self.feed = feed_of_changes
         self.refusals_count = 0
         self.writes_count = 0
         self.batches_count = 0
@@ -81,9 +81,13 @@ class ConfigService:
     @classmethod
     async def start(cls, schema: Schema, store: ConfigStore) -> ConfigService:
         """Load everything, take the right to write, create the default objects."""
+        before = await store.revision()
         fence = await _take_fence(store)
         graph, revision = await _load(store)
-        service = cls(schema, store, graph, revision, fence)
+        # Nothing but the fence was written since `before`: watchers may resume from there.
+        resumable = fence == before + 1 and revision == fence
+        changes = Feed(revision, before + 1 if resumable else None)
+        service = cls(schema, store, graph, changes, fence)
         await service._ensure_defaults()
         return service
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from skytrail.api.change import Rule
 from skytrail.api.rules.addresses import ALIAS_IP, FLOATING_IP, INSTANCE_IP
 from skytrail.api.rules.policy import NETWORK_POLICY, SECURITY_GROUP
+from skytrail.api.rules.tags import TAG, TAG_TYPE
 from skytrail.api.rules.tenancy import APPLICATION_POLICY_SET, NETWORK_IPAM, PROJECT
 from skytrail.api.rules.virtual_machine_interface import VIRTUAL_MACHINE_INTERFACE
-from skytrail.api.rules.virtual_network import ROUTING_INSTANCE, VIRTUAL_NETWORK
+from skytrail.api.rules.virtual_network import (
+    BGPVPN,
+    ROUTE_TARGET,
+    ROUTING_INSTANCE,
+    VIRTUAL_NETWORK,
+)
 
 RULES: dict[str, Rule] = {
     "alias-ip": ALIAS_IP,
@@ -17,8 +23,12 @@ RULES: dict[str, Rule] = {
     "network-ipam": NETWORK_IPAM,
     "network-policy": NETWORK_POLICY,
     "project": PROJECT,
+    "bgpvpn": BGPVPN,
+    "route-target": ROUTE_TARGET,
     "routing-instance": ROUTING_INSTANCE,
     "security-group": SECURITY_GROUP,
+    "tag": TAG,
+    "tag-type": TAG_TYPE,
     "virtual-machine-interface": VIRTUAL_MACHINE_INTERFACE,
     "virtual-network": VIRTUAL_NETWORK,
 }

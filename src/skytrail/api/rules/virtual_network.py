@@ -8,6 +8,7 @@ from skytrail.api import addressing, documents, texts
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
+from skytrail.api.properties import shown
 from skytrail.api.refusal import Refused, bad_request, conflict
 
 ID_POOL = "virtual-network-id"
@@ -146,5 +147,24 @@ def _delete_instance(change: Change, record: Record) -> None:
         raise conflict(texts.system_resource("Routing Instance", record.fq_name, record.uuid))
 
 
+def _prepare_route_target(change: Change, body: Document) -> None:
+    """Refuse names that no control node could read."""
+    name = documents.texts(body, "fq_name")
+    if name and (len(name) != 1 or _ROUTE_TARGET.fullmatch(name[0]) is None):
+        raise bad_request(
+            f"Bad Request, route target {shown(name)} is not of the form target:<asn>:<n>"
+        )
+
+
+def _check_bgpvpn(change: Change, body: Document) -> None:
+    check_route_targets(change, body)
+
+
+def _update_bgpvpn(change: Change, old: Record, body: Document) -> None:
+    check_route_targets(change, body)
+
+
+BGPVPN = Rule(create=_check_bgpvpn, update=_update_bgpvpn)
+ROUTE_TARGET = Rule(prepare=_prepare_route_target)
 VIRTUAL_NETWORK = Rule(create=_create, companions=_companions, update=_update, delete=_delete)
 ROUTING_INSTANCE = Rule(delete=_delete_instance)

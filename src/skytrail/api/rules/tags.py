@@ -1,0 +1,114 @@
+"""Rules of tags and tag types: the name says type and value, the ids are numbers in hex text."""
+
+from __future__ import annotations
+
+from skytrail.api import documents
+from skytrail.api.change import Change, Rule
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record, find
+from skytrail.api.properties import shown
+from skytrail.api.references import reference_to
+from skytrail.api.refusal import Refused, bad_request, conflict
+
+TYPE_POOL = "tag-type-id"
+_SYSTEM_IDS = ((255, 32_767),)
+_USER_IDS = range(32_768, 65_536)
+_PREDEFINED = 7
+_TYPE, _TAG = "tag-type", "tag"
+
+
+def _prepare_tag(change: Change, body: Document) -> None:
+    """Name the tag after its type and value, whatever name was given."""
+    kind, value = documents.text(body, "tag_type_name"), documents.text(body, "tag_value")
+    if not kind or not value:
+        raise bad_request("Tag must be created with a type and a value")
+    if "=" in kind or "=" in value:
+        raise bad_request("Tag type and value may not contain '='")
+    name = f"{kind}={value}"
+    given = documents.texts(body, "fq_name")
+    if given:
+        body["fq_name"] = [*given[:-1], name]
+    body["display_name"] = name
+
+
+def _create_tag(change: Change, body: Document) -> None:
+    if body.get("tag_id") is not None and not change.by_system:
+        raise bad_request("Tag ID is not setable")
+    kind = documents.text(body, "tag_type_name") or ""
+    tag_type = find(change.view, _TYPE, (kind,))
+    if tag_type is None:
+        tag_type = _new_type(change, kind)
+    body["tag_type_refs"] = [reference_to(tag_type)]
+    body.setdefault("tag_predefined", False)
+    number = int(documents.text(tag_type.body, "tag_type_id") or "0", 16)
+    owner = documents.text(body, "uuid") or ""
+    value = change.view.numbers.take_first(f"tag-id/{number}", _SYSTEM_IDS, owner)
+    if value is None:
+        raise conflict(f"Tag type {kind} has no tag ID left")
+    body["tag_id"] = f"0x{number:04x}{value:04x}"
+
+
+def _new_type(change: Change, name: str) -> Record:
+    from skytrail.api import admission  # the table of rules is below admission
+
+    resource = change.schema.resources[_TYPE]
+    return admission.create(change, resource, {"fq_name": [name]})
+
+
+def _update_tag(change: Change, old: Record, body: Document) -> None:
+    for name in ("tag_type_name", "tag_value", "tag_id", "tag_predefined", "tag_type_refs"):
+        if body.get(name) != old.body.get(name):
+            raise bad_request(f"Tag {name.removeprefix('tag_')} cannot be updated")
+
+
+def _create_type(change: Change, body: Document) -> None:
+    owner = documents.text(body, "uuid") or ""
+    given = documents.text(body, "tag_type_id")
+    if given is None:
+        number = change.view.numbers.take_first(TYPE_POOL, _SYSTEM_IDS, owner)
+        if number is None:
+            raise conflict("No tag type ID is left")
+    else:
+        number = _given_id(change, given)
+        if not change.view.numbers.take(TYPE_POOL, number, owner):
+            raise bad_request(f"Tag type ID {given} is in use")
+    body["tag_type_id"] = f"0x{number:04x}"
+
+
+def _given_id(change: Change, text: str) -> int:
+    try:
+        number = int(text, 16)
+    except ValueError:
+        raise bad_request(f"Tag type ID {shown(text)} is not hexadecimal") from None
+    if number in _USER_IDS or (change.by_system and 0 <= number < _PREDEFINED):
+        return number
+    raise bad_request(f"Tag type ID {shown(text)} is outside 0x8000..0xffff")
+
+
+def _update_type(change: Change, old: Record, body: Document) -> None:
+    if body.get("tag_type_id") != old.body.get("tag_type_id"):
+        raise bad_request("Tag type ID cannot be updated")
+    if body.get("display_name") != old.body.get("display_name"):
+        raise bad_request("Tag type display name cannot be updated")
+
+
+def _delete_type(change: Change, record: Record) -> None:
+    number = int(documents.text(record.body, "tag_type_id") or "0xffff", 16)
+    if number < _PREDEFINED and not change.by_system:
+        raise Refused(403, f"Tag type {record.name} is predefined and cannot be deleted")
+
+
+def _after_delete(change: Change, record: Record) -> None:
+    """Let a tag type go with its last tag, unless it is one of the predefined."""
+    for _, uuid in record.targets:
+        tag_type = change.view.get(uuid)
+        if tag_type is None or tag_type.type_name != _TYPE:
+            continue
+        number = int(documents.text(tag_type.body, "tag_type_id") or "0", 16)
+        if number >= _PREDEFINED and not any(change.view.referrer_uuids(uuid, _TAG)):
+            change.view.numbers.release_owner(uuid)
+            change.view.remove(uuid)
+
+
+TAG = Rule(prepare=_prepare_tag, create=_create_tag, update=_update_tag, after_delete=_after_delete)
+TAG_TYPE = Rule(create=_create_type, update=_update_type, delete=_delete_type)
