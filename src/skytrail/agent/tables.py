@@ -74,6 +74,9 @@ class InterfaceRow:
     """False when port security is off: SourceRow is then not consulted."""
     flow_count_max: int = 0
     """Flows this interface may own; 0 = the datapath's default share."""
+    tunnel_address: IPv4Address | None = None
+    """Underlay only: our tunnel endpoint. Tunnelled packets to it are decapsulated; everything
+    else is left to the host's own stack."""
 
     @property
     def key(self) -> int:

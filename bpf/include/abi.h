@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Everything shared with user space. The Python side is generated from this file's BTF.
+ *
+ * A change of any struct here is a new ABI_VERSION: maps are pinned below a directory of that
+ * number, so two versions never read each other's memory.
+ */
+#ifndef SKYTRAIL_ABI_H
+#define SKYTRAIL_ABI_H
+
+#include <linux/types.h>
+
+enum abi {
+	ABI_VERSION = 1,
+	VIF_COUNT_MAX = 65536,
+	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
+	NEXTHOP_COUNT_MAX = 65536,
+	ECMP_MEMBERS_MAX = 16,
+	CPU_COUNT_MAX = 256,
+	FLOW_PAIRS_DEFAULT = 262144,
+	PUNT_FRAME_BYTES_MAX = 2048,
+	OUTER_HEADER_BYTES_MAX = 56,
+	PROTOCOL_ANY = 256,
+};
+
+enum interface_kind {
+	INTERFACE_VETH = 1,
+	INTERFACE_TAP = 2,
+	INTERFACE_UNDERLAY = 3,
+};
+
+enum interface_flags {
+	INTERFACE_ANTISPOOF = 1,
+};
+
+enum nexthop_kind {
+	NEXTHOP_NONE = 0,
+	NEXTHOP_INTERFACE = 1,
+	NEXTHOP_TUNNEL = 2,
+	NEXTHOP_RECEIVE = 3,
+	NEXTHOP_DISCARD = 4,
+	NEXTHOP_ECMP = 5,
+	NEXTHOP_BRIDGE = 6,
+};
+
+enum nexthop_flags {
+	NEXTHOP_LAYER2 = 1,
+	NEXTHOP_RESOLVED = 2,	 /* Destination MAC is known. */
+	NEXTHOP_HAS_SOURCE = 4,	 /* Source MAC was given. */
+	NEXTHOP_HAS_LOCAL = 8,	 /* Local address was given. */
+	NEXTHOP_HAS_REMOTE = 16, /* Remote address was given. */
+};
+
+enum encapsulation {
+	ENCAP_NONE = 0,
+	ENCAP_MPLS_UDP = 1,
+	ENCAP_MPLS_GRE = 2,
+	ENCAP_VXLAN = 3,
+};
+
+enum punt_reason {
+	PUNT_NONE = 0,
+	PUNT_DHCP = 1,
+	PUNT_DHCP6 = 2,
+	PUNT_DNS = 3,
+	PUNT_ROUTER_SOLICITATION = 4,
+	PUNT_ICMP_TTL_EXCEEDED = 5,
+	PUNT_ICMP_TOO_BIG = 6,
+	PUNT_RECEIVE = 7,
+	PUNT_ICMP_UNREACHABLE = 8,
+	PUNT_REASON_COUNT,
+};
+
+enum flow_flags {
+	FLOW_DENY = 1,
+	FLOW_REVERSE = 2,
+	FLOW_BRIDGED = 4,	/* Forwarded by destination MAC, checked at every packet. */
+	FLOW_OTHER_MAC = 8,	/* Source MAC is not the interface's own: checked at every packet. */
+	FLOW_CLOSED = 16,	/* FIN or RST was seen. */
+	FLOW_HAS_PAIR = 32,	/* A reverse entry was created. */
+	FLOW_ROUTED = 64,	/* Destination MAC is rewritten to the route's. */
+};
+
+enum flow_direction {
+	DIRECTION_FROM_WORKLOAD = 0,
+	DIRECTION_FROM_UNDERLAY = 1,
+};
+
+/* Constants of one load, set by user space before it, so the verifier prunes by them. */
+struct limits {
+	__u32 cpu_count;
+	__u32 flow_pairs_max;
+	__u32 flow_limit_default; /* Flows of an interface that sets no limit. */
+	__u32 punt_tokens_max;
+	__u64 punt_token_ns;	  /* A bucket gains one token per this time. */
+};
+
+/* One value for the whole datapath, written by the agent. */
+struct settings {
+	__u32 generation; /* Flows of another generation are evaluated again. Never 0. */
+	__be32 tunnel_address;
+};
+
+struct interface {
+	__u32 ifindex;
+	__u16 vrf;
+	__u16 mtu;
+	__u32 policy_egress;
+	__u32 policy_ingress;
+	__u32 identity;
+	__u32 flow_count_max;
+	__u8 mac[6];
+	__u8 kind;
+	__u8 flags;
+	__be32 tunnel_address;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct interface) == 40, "interface");
+
+struct nexthop {
+	__u8 kind;
+	__u8 encapsulation;
+	__u8 flags;
+	__u8 pad;
+	__u16 vif;
+	__u16 vrf;
+	__u32 out_ifindex;
+	__u16 mtu;	       /* Largest inner IP packet, GSO segments counted one by one. */
+	__u16 outer_checksum;  /* Folded sum of the outer IPv4 header with TOS and length zero. */
+	/* Outer Ethernet, IPv4, UDP or GRE, label or VXLAN; zero where a packet decides. */
+	__u8 header[OUTER_HEADER_BYTES_MAX];
+};
+_Static_assert(sizeof(struct nexthop) == 72, "nexthop");
+
+struct ecmp_member {
+	__u32 nexthop;
+	__u32 label;
+};
+
+struct ecmp_members {
+	__u32 count;
+	__u32 pad;
+	struct ecmp_member member[ECMP_MEMBERS_MAX];
+};
+
+struct route_key4 {
+	__u32 prefixlen; /* Of vrf and address together. */
+	__be32 vrf;
+	__be32 address;
+};
+_Static_assert(sizeof(struct route_key4) == 12, "route_key4");
+
+struct route_key6 {
+	__u32 prefixlen;
+	__be32 vrf;
+	__be32 address[4];
+};
+_Static_assert(sizeof(struct route_key6) == 24, "route_key6");
+
+/* Also the value of a bridge entry; routes alone use mac. */
+struct route {
+	__u32 label;
+	__u32 identity;
+	__u16 nexthop;
+	__u8 has_mac;
+	__u8 pad;
+	__u8 mac[6];
+	__u8 pad2[2];
+};
+_Static_assert(sizeof(struct route) == 20, "route");
+
+struct bridge_key {
+	__u32 vrf;
+	__u8 mac[6];
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct bridge_key) == 12, "bridge_key");
+
+struct source {
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+struct policy_identity_key {
+	__u32 policy;
+	__u32 identity;
+};
+
+struct verdict_key {
+	__u32 prefixlen; /* Up to VERDICT_FIXED_BITS + 16. */
+	__be32 policy;
+	__be16 identity_class;
+	__be16 prefix_class;
+	__be16 protocol;
+	__be16 port;
+};
+_Static_assert(sizeof(struct verdict_key) == 16, "verdict_key");
+
+struct verdict {
+	__u32 rule;
+	__u32 source_cell;
+	__u32 action;
+};
+
+struct source_port_key {
+	__u32 prefixlen;
+	__be32 cell;
+	__be16 port;
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct source_port_key) == 12, "source_port_key");
+
+struct flow_key4 {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 vif;
+	__u8 protocol;
+	__u8 direction;
+};
+_Static_assert(sizeof(struct flow_key4) == 16, "flow_key4");
+
+struct flow_key6 {
+	__be32 source[4];
+	__be32 destination[4];
+	__be16 source_port;
+	__be16 destination_port;
+	__u16 vif;
+	__u8 protocol;
+	__u8 direction;
+};
+_Static_assert(sizeof(struct flow_key6) == 40, "flow_key6");
+
+struct flow {
+	__u32 generation;
+	__u32 pair;	    /* Index into pairs and counters, shared by both directions. */
+	__u32 label;
+	__u32 rule;
+	__u16 nexthop;
+	__u16 peer_vif;	    /* Where the reverse entry lives; 0: same interface, other direction. */
+	__u8 flags;
+	__u8 drop_reason;
+	__be16 entropy;	    /* Outer UDP source port. */
+	__u8 mac[6];	    /* Destination MAC of the delivered or bridged frame. */
+	__be16 policy_port; /* Destination port as policy sees it: ICMP type for ICMP. */
+	__u64 created_ns;
+};
+_Static_assert(sizeof(struct flow) == 40, "flow");
+
+/* Ageing state of a pair; written by the scan alone. */
+struct flow_pair {
+	__u64 packets_seen;
+	__u64 active_ns;
+};
+
+/* Per CPU and pair: index = cpu * pairs_max + pair. Forward direction first. */
+struct flow_counters {
+	__u64 packets[2];
+	__u64 bytes[2];
+};
+
+struct fragment_key {
+	__be32 source[4];
+	__be32 destination[4];
+	__be32 identification;
+	__u16 vif;
+	__u8 protocol;
+	__u8 direction;
+};
+_Static_assert(sizeof(struct fragment_key) == 40, "fragment_key");
+
+struct fragment_ports {
+	__be16 source;
+	__be16 destination;
+	__be16 policy;
+	__be16 pad;
+};
+
+struct punt_bucket {
+	__u64 last_ns;
+	__u64 tokens;
+};
+
+struct punt_event {
+	__u32 ifindex;
+	__u16 vif;
+	__u8 reason;
+	__u8 pad;
+	__u32 argument;
+	__u32 frame_bytes;  /* Bytes present below. */
+	__u8 frame[PUNT_FRAME_BYTES_MAX];
+};
+
+struct drop_key {
+	__u32 vif;
+	__u32 reason;
+};
+
+/* Argument and result of the flow_scan program. */
+struct flow_scan {
+	__u64 now_ns;
+	__u32 purge_vif;   /* 0: age; otherwise delete every flow of this interface. */
+	__u32 deleted;
+	__u32 visited;
+	__u32 pad;
+	__u64 idle_tcp_ns;
+	__u64 idle_udp_ns;
+	__u64 idle_closed_ns; /* Closed TCP and denied flows. */
+};
+
+#endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ARP (RFC 826) and IPv6 neighbour discovery (RFC 4861) answered from the route table, so that
+ * workloads find each other and their gateway while no agent runs.
+ */
+#ifndef SKYTRAIL_ARP_ND_H
+#define SKYTRAIL_ARP_ND_H
+
+#include "fib.h"
+#include "parse.h"
+#include "punt.h"
+
+#define ARP_REQUEST 1
+#define ND_ROUTER_SOLICITATION 133
+#define ND_ROUTER_ADVERTISEMENT 134
+#define ND_NEIGHBOUR_SOLICITATION 135
+#define ND_REDIRECT 137
+#define ND_HOP_LIMIT 255
+#define ND_FLAGS_SOLICITED_OVERRIDE 0x60000000
+#define ND_FLAGS_OVERRIDE 0x20000000
+#define ND_OPTION_TARGET 2
+#define ND_ANSWER_BYTES (14 + 40 + 32)
+#define ETHERTYPE_IP 0x0800
+
+struct arp_frame {
+	__u8 destination[6];
+	__u8 source[6];
+	__be16 ethertype;
+	__be16 hardware_type;
+	__be16 protocol_type;
+	__u8 hardware_bytes;
+	__u8 protocol_bytes;
+	__be16 operation;
+	__u8 sender_mac[6];
+	__u8 sender_address[4];
+	__u8 target_mac[6];
+	__u8 target_address[4];
+};
+_Static_assert(sizeof(struct arp_frame) == 42, "arp_frame");
+
+struct nd_message {
+	__u8 type;
+	__u8 code;
+	__u16 checksum;
+	__be32 flags;
+	__be32 target[4];
+	__u8 option_type;
+	__u8 option_units;
+	__u8 option_mac[6];
+};
+_Static_assert(sizeof(struct nd_message) == 32, "nd_message");
+
+/* IPv6 pseudo-header, RFC 8200 §8.1. */
+struct nd_pseudo_header {
+	__be32 source[4];
+	__be32 destination[4];
+	__be32 bytes;
+	__be32 protocol;
+};
+
+/* MAC that answers for an address; NULL when nobody is known or it is the asker itself. */
+static __always_inline const __u8 *neighbour_mac(const struct interface *vif, __u32 vif_id,
+						 const __be32 *address, __u32 family, __u8 *gateway,
+						 bool *own)
+{
+	struct route *route = route_lookup(vif->vrf, address, family);
+	struct nexthop *nh;
+
+	*own = false;
+	if (!route)
+		return NULL;
+	nh = nexthop_lookup(route->nexthop);
+	if (!nh)
+		return NULL;
+	if (nh->kind == NEXTHOP_RECEIVE) {
+		mac_set_gateway(gateway);
+		return gateway;
+	}
+	if (nh->kind == NEXTHOP_INTERFACE && nh->vif == vif_id) {
+		*own = true;
+		return NULL;
+	}
+	return route->has_mac ? route->mac : NULL;
+}
+
+VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
+{
+	const __u32 vif_id = get_vif(ctx);
+	struct interface *vif = interface_by_vif(vif_id);
+	struct arp_frame *arp = packet_data(ctx);
+	struct mac answer, gateway, asker;
+	__be32 sender, target;
+	const __u8 *mac;
+	bool own;
+	int reason;
+
+	if (!vif || !p)
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if ((void *)(arp + 1) > packet_end(ctx))
+		return drop(ctx, DROP_ARP_MALFORMED);
+	if (arp->hardware_type != bpf_htons(1) || arp->protocol_type != bpf_htons(ETHERTYPE_IP) ||
+	    arp->hardware_bytes != 6 || arp->protocol_bytes != 4)
+		return drop(ctx, DROP_ARP_MALFORMED);
+	mac_copy(asker.byte, arp->sender_mac);
+	sender = *(__be32 *)arp->sender_address;
+	target = *(__be32 *)arp->target_address;
+	if (vif->flags & INTERFACE_ANTISPOOF) {
+		if (!mac_equal(asker.byte, p->source_mac))
+			return drop(ctx, DROP_SPOOFED_MAC);
+		/* RFC 5227: a probe has no sender address yet. */
+		if (sender)
+			reason = source_check(vif_id, &sender, asker.byte, FAMILY_V4);
+		else
+			reason = mac_equal(asker.byte, vif->mac) ? DROP_NONE : DROP_SPOOFED_MAC;
+		if (reason)
+			return drop(ctx, reason);
+	}
+	if (arp->operation != bpf_htons(ARP_REQUEST) || sender == target)
+		return drop(ctx, DROP_ARP_IGNORED);
+	mac = neighbour_mac(vif, vif_id, &target, FAMILY_V4, gateway.byte, &own);
+	if (!mac)
+		return drop(ctx, own ? DROP_ARP_IGNORED : DROP_ARP_UNKNOWN);
+	mac_copy(answer.byte, mac);
+	arp = packet_data(ctx);
+	if ((void *)(arp + 1) > packet_end(ctx))
+		return drop(ctx, DROP_ARP_MALFORMED);
+	mac_copy(arp->destination, asker.byte);
+	mac_copy(arp->source, answer.byte);
+	arp->operation = bpf_htons(2);
+	mac_copy(arp->target_mac, asker.byte);
+	*(__be32 *)arp->target_address = sender;
+	mac_copy(arp->sender_mac, answer.byte);
+	*(__be32 *)arp->sender_address = target;
+	return bpf_redirect(ctx->ifindex, 0);
+}
+
+static __always_inline __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* RFC 4861 §7.1.1: what a solicitation must be before anything else looks at it. */
+static __always_inline int nd_valid(struct __sk_buff *ctx, struct packet *p)
+{
+	struct nd_message nd;
+	struct nd_pseudo_header pseudo = { .protocol = bpf_htonl(IP_PROTOCOL_ICMP6) };
+	const __u32 bytes = p->ip_bytes - (p->l4 - p->l3);
+	__s64 sum;
+
+	if (p->ttl != ND_HOP_LIMIT || bytes < 24 || p->l4 - p->l3 != 40)
+		return DROP_ND_MALFORMED;
+	if (bytes >= sizeof(nd)) {
+		if (bpf_skb_load_bytes(ctx, p->l4, &nd, sizeof(nd)))
+			return DROP_ND_MALFORMED;
+	} else {
+		__builtin_memset(&nd, 0, sizeof(nd));
+		if (bpf_skb_load_bytes(ctx, p->l4, &nd, 24))
+			return DROP_ND_MALFORMED;
+	}
+	if (nd.code)
+		return DROP_ND_MALFORMED;
+	/* Longer ones (a nonce beside the address) are not summed: their answer needs no trust. */
+	if (bytes != 24 && bytes != sizeof(nd))
+		return DROP_NONE;
+	__builtin_memcpy(pseudo.source, p->key6.source, 16);
+	__builtin_memcpy(pseudo.destination, p->key6.destination, 16);
+	pseudo.bytes = bpf_htonl(bytes);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&nd, sizeof(nd), sum);
+	return fold(sum) ? DROP_ND_MALFORMED : DROP_NONE;
+}
+
+/* Turns the solicitation into its advertisement. `mac` answers for `target`. */
+static __always_inline int nd_answer(struct __sk_buff *ctx, struct packet *p, const __be32 *target,
+				     const __u8 *mac, bool probe)
+{
+	struct nd_pseudo_header pseudo = {
+		.bytes = bpf_htonl(sizeof(struct nd_message)),
+		.protocol = bpf_htonl(IP_PROTOCOL_ICMP6),
+	};
+	struct nd_message nd = {
+		.type = ND_NEIGHBOUR_SOLICITATION + 1,
+		.flags = bpf_htonl(probe ? ND_FLAGS_OVERRIDE : ND_FLAGS_SOLICITED_OVERRIDE),
+		.option_type = ND_OPTION_TARGET,
+		.option_units = 1,
+	};
+	const __be16 payload = bpf_htons(sizeof(nd));
+	const __u8 next_header = IP_PROTOCOL_ICMP6;
+	__u8 macs[12] __attribute__((aligned(4)));
+	__s64 sum;
+
+	__builtin_memcpy(nd.target, target, 16);
+	mac_copy(nd.option_mac, mac);
+	__builtin_memcpy(pseudo.source, target, 16);
+	if (probe) {
+		pseudo.destination[0] = bpf_htonl(0xff020000);
+		pseudo.destination[3] = bpf_htonl(1);
+	} else {
+		__builtin_memcpy(pseudo.destination, p->key6.source, 16);
+	}
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&nd, sizeof(nd), sum);
+	nd.checksum = fold(sum);
+	mac_copy(macs, p->source_mac);
+	mac_copy(macs + 6, mac);
+	if (bpf_skb_change_tail(ctx, ND_ANSWER_BYTES, 0) ||
+	    bpf_skb_store_bytes(ctx, 0, macs, sizeof(macs), 0) ||
+	    bpf_skb_store_bytes(ctx, 14 + 4, &payload, 2, 0) ||
+	    bpf_skb_store_bytes(ctx, 14 + 6, &next_header, 1, 0) ||
+	    bpf_skb_store_bytes(ctx, 14 + 8, pseudo.source, 32, 0) ||
+	    bpf_skb_store_bytes(ctx, 14 + 40, &nd, sizeof(nd), 0))
+		return drop(ctx, DROP_ND_MALFORMED);
+	return bpf_redirect(ctx->ifindex, 0);
+}
+
+/* ICMPv6 133 to 137 from a workload. */
+VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
+{
+	const __u32 vif_id = get_vif(ctx);
+	struct interface *vif = interface_by_vif(vif_id);
+	__be32 target[4], source[4];
+	struct mac answer, gateway;
+	const __u8 *mac;
+	bool own, probe, link_local;
+	__u32 type;
+	int reason;
+
+	if (!vif || !p)
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	type = bpf_ntohs(p->policy_port);
+	__builtin_memcpy(source, p->key6.source, 16);
+	probe = !(source[0] | source[1] | source[2] | source[3]);
+	link_local = (source[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+	if (vif->flags & INTERFACE_ANTISPOOF) {
+		if (probe || link_local)
+			reason = mac_equal(p->source_mac, vif->mac) ? DROP_NONE : DROP_SPOOFED_MAC;
+		else
+			reason = source_check(vif_id, source, p->source_mac, FAMILY_V6);
+		if (reason)
+			return drop(ctx, reason);
+	}
+	if (type == ND_ROUTER_SOLICITATION)
+		return punt(ctx, PUNT_ROUTER_SOLICITATION);
+	if (type != ND_NEIGHBOUR_SOLICITATION)
+		return drop(ctx, DROP_ND_IGNORED);
+	reason = nd_valid(ctx, p);
+	if (reason)
+		return drop(ctx, reason);
+	if (bpf_skb_load_bytes(ctx, p->l4 + 8, target, sizeof(target)))
+		return drop(ctx, DROP_ND_MALFORMED);
+	mac = neighbour_mac(vif, vif_id, target, FAMILY_V6, gateway.byte, &own);
+	if (!mac)
+		return drop(ctx, own || probe ? DROP_ND_IGNORED : DROP_ND_UNKNOWN);
+	mac_copy(answer.byte, mac);
+	return nd_answer(ctx, p, target, answer.byte, probe);
+}
+
+#endif

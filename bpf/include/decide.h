@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The first packet of a flow, and the first after a change: route, next hop, policy, and the
+ * entries that remember the answer. Never runs for the packets in between.
+ */
+#ifndef SKYTRAIL_DECIDE_H
+#define SKYTRAIL_DECIDE_H
+
+#include "flow.h"
+#include "policy.h"
+#include "punt.h"
+
+#define ENTROPY_PORT_FIRST 49152
+#define ENTROPY_PORT_MASK 0x3fff
+
+/* What decide() answers beside drop reasons. */
+#define DECIDED_RECEIVE 256
+/* Deny flows may use half of an interface's share, so that probing cannot starve its real flows. */
+#define DENY_SHARE 2
+
+enum {
+	DECIDE_ROUTE = 1,
+	DECIDE_POLICY = 2,
+};
+
+/* Follows ECMP to a member; a member the flow already uses is kept while it exists. */
+static __always_inline struct nexthop *nexthop_resolve(struct flow *flow, const struct route *route,
+						       __u32 hash)
+{
+	struct nexthop *nh = nexthop_lookup(route->nexthop);
+	const __u32 previous = flow->nexthop, previous_label = flow->label;
+	struct ecmp_members *ecmp;
+	__u32 id = route->nexthop;
+	int i;
+
+	flow->nexthop = id;
+	flow->label = route->label;
+	if (!nh || nh->kind != NEXTHOP_ECMP)
+		return nh;
+	ecmp = bpf_map_lookup_elem(&ecmp_members, &id);
+	if (!ecmp || !ecmp->count)
+		return NULL;
+	for (i = 0; i < ECMP_MEMBERS_MAX; i++) {
+		if (i >= ecmp->count)
+			break;
+		if (ecmp->member[i].nexthop == previous && ecmp->member[i].label == previous_label) {
+			flow->nexthop = previous;
+			flow->label = previous_label;
+			return nexthop_lookup(previous);
+		}
+	}
+	id = (hash >> 16) % ecmp->count;
+	if (id >= ECMP_MEMBERS_MAX)
+		return NULL;
+	flow->nexthop = ecmp->member[id].nexthop;
+	flow->label = ecmp->member[id].label;
+	return nexthop_lookup(flow->nexthop);
+}
+
+/* The far end is the source (ingress policy) instead of the destination (egress policy). */
+#define ASK_SOURCE (1ULL << 32)
+
+/* Asks one policy about s->key; the rule goes to s->flow. */
+static __always_inline bool ask_policy(struct scratch *s, __u32 family, __u32 policy,
+				       __u64 identity)
+{
+	const __be32 *address = identity & ASK_SOURCE ? s->key.source : s->key.destination;
+	const bool icmp = s->key.protocol == IP_PROTOCOL_ICMP ||
+			  s->key.protocol == IP_PROTOCOL_ICMP6;
+	struct policy_question q = {
+		.policy = policy,
+		.identity = identity,
+		.address = { address[0], address[1], address[2], address[3] },
+		.family = family,
+		.protocol = s->key.protocol,
+		.source_port = icmp ? 0 : s->key.source_port,
+		.destination_port = s->flow.policy_port,
+	};
+	const bool allowed = policy_allows(&q);
+
+	s->flow.rule = q.rule;
+	return allowed;
+}
+
+/* Route and egress side of key; s->flow.mac holds the frame's destination MAC. */
+static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u32 what)
+{
+	struct interface *vif = interface_by_vif(s->key.vif), *peer;
+	struct route *route;
+	struct nexthop *nh;
+
+	if (!vif || !vif->kind)
+		return DROP_INTERFACE_UNKNOWN;
+	s->flow.flags &= ~(FLOW_BRIDGED | FLOW_DENY);
+	route = route_lookup(vif->vrf, s->key.destination, family);
+	if (!route) {
+		if (mac_is_gateway(s->flow.mac))
+			return DROP_NO_ROUTE;
+		route = bridge_lookup(vif->vrf, s->flow.mac);
+		if (!route)
+			return DROP_NO_ROUTE;
+		s->flow.flags |= FLOW_BRIDGED;
+	}
+	nh = nexthop_resolve(&s->flow, route, flow_hash(&s->key));
+	if (!nh)
+		return DROP_NEXTHOP;
+	s->flow.peer_vif = 0;
+	switch (nh->kind) {
+	case NEXTHOP_TUNNEL:
+		if (!(s->flow.flags & FLOW_BRIDGED) && route->has_mac)
+			mac_copy(s->flow.mac, route->mac);
+		break;
+	case NEXTHOP_INTERFACE:
+		peer = interface_by_vif(nh->vif);
+		if (!peer || !peer->kind)
+			return DROP_INTERFACE_UNKNOWN;
+		if (nh->vif == s->key.vif)
+			return DROP_SAME_INTERFACE;
+		s->flow.peer_vif = nh->vif;
+		if (!(s->flow.flags & FLOW_BRIDGED))
+			mac_copy(s->flow.mac, peer->mac);
+		break;
+	case NEXTHOP_RECEIVE:
+		return DECIDED_RECEIVE;
+	case NEXTHOP_DISCARD:
+		return DROP_DISCARD;
+	default:
+		return DROP_NEXTHOP;
+	}
+	if (!(what & DECIDE_POLICY))
+		return DROP_NONE;
+	if (!ask_policy(s, family, vif->policy_egress, route->identity))
+		return DROP_POLICY;
+	if (s->flow.peer_vif) {
+		const __u32 egress_rule = s->flow.rule;
+
+		peer = interface_by_vif(s->flow.peer_vif);
+		if (!peer)
+			return DROP_INTERFACE_UNKNOWN;
+		if (!ask_policy(s, family, peer->policy_ingress, vif->identity | ASK_SOURCE))
+			return DROP_POLICY;
+		if (!s->flow.rule)
+			s->flow.rule = egress_rule;
+	}
+	return DROP_NONE;
+}
+
+/* Ingress side of key, for a packet that came out of a tunnel. Its next hop is the label's. */
+static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
+{
+	struct interface *vif = interface_by_vif(s->key.vif);
+	struct route *route;
+	struct nexthop *nh;
+	__u64 identity = 0;
+
+	if (!vif || !vif->kind)
+		return DROP_INTERFACE_UNKNOWN;
+	s->flow.flags &= ~FLOW_DENY;
+	s->flow.peer_vif = 0;
+	route = route_lookup(vif->vrf, s->key.source, family);
+	if (route) {
+		identity = route->identity;
+		nh = nexthop_lookup(route->nexthop);
+		if (nh && (nh->kind == NEXTHOP_INTERFACE || nh->kind == NEXTHOP_RECEIVE))
+			return DROP_SOURCE_LOCAL;
+	}
+	return ask_policy(s, family, vif->policy_ingress, identity | ASK_SOURCE) ? DROP_NONE :
+										   DROP_POLICY;
+}
+
+static __always_inline int decide(struct scratch *s, __u32 family, __u32 what)
+{
+	if (s->key.direction == DIRECTION_FROM_WORKLOAD)
+		return decide_from_workload(s, family, what);
+	return decide_from_underlay(s, family);
+}
+
+/* Stores the reverse entry of s->key / s->flow, in place of whatever lone entry is there. */
+static __noinline long reverse_insert(struct scratch *s, __u32 family)
+{
+	const __u16 peer_vif = s->flow.peer_vif, nexthop = s->flow.nexthop;
+	const __u32 generation = s->flow.generation, label = s->flow.label;
+	const __u8 flags = s->flow.flags;
+	struct flow *present;
+	long failure;
+
+	mirror_key(&s->pair_key, &s->key, peer_vif);
+	present = flow_find(&s->pair_key, family);
+	if (present) {
+		if (present->flags & FLOW_REVERSE) {
+			if (present->pair == s->flow.pair)
+				return 0;
+			flow_erase(&s->pair_key, family);
+		} else {
+			s->lone_key = s->pair_key;
+			flow_remove(&s->lone_key, present, &s->pair_key, family);
+			s->pair_key = s->lone_key;
+		}
+	}
+	s->flow.flags = FLOW_REVERSE;
+	s->flow.peer_vif = peer_vif ? s->key.vif : 0;
+	/* Its own way out is looked up when it is first used; delivery needs none. */
+	if (s->pair_key.direction == DIRECTION_FROM_WORKLOAD)
+		s->flow.generation = 0;
+	s->flow.nexthop = 0;
+	s->flow.label = 0;
+	failure = flow_insert(&s->pair_key, &s->flow, family);
+	s->flow.flags = flags;
+	s->flow.peer_vif = peer_vif;
+	s->flow.generation = generation;
+	s->flow.nexthop = nexthop;
+	s->flow.label = label;
+	return failure;
+}
+
+/* Stores the decision in s->flow under s->key. DROP_NONE, or why it cannot be stored. */
+static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
+{
+	const __u32 vif_id = s->key.vif;
+	struct interface *vif = interface_by_vif(vif_id);
+	__u32 *owned = bpf_map_lookup_elem(&interface_flows, &vif_id);
+	__u32 limit;
+
+	if (!vif || !owned)
+		return DROP_INTERFACE_UNKNOWN;
+	limit = vif->flow_count_max ?: limits.flow_limit_default;
+	if (*owned >= (reason ? limit / DENY_SHARE : limit))
+		return DROP_FLOW_LIMIT;
+	s->flow.pair = pair_allocate();
+	if (!s->flow.pair)
+		return DROP_FLOW_TABLE_FULL;
+	s->flow.created_ns = bpf_ktime_get_ns();
+	s->flow.drop_reason = reason;
+	s->flow.flags |= reason ? FLOW_DENY : FLOW_HAS_PAIR;
+	if (flow_insert(&s->key, &s->flow, family)) {
+		pair_free(s->flow.pair);
+		s->flow.pair = 0;
+		/* Another CPU was first with the same flow: use ours for this packet only. */
+		return flow_find(&s->key, family) ? DROP_NONE : DROP_FLOW_TABLE_FULL;
+	}
+	interface_flows_add(vif_id, 1);
+	if (!reason && reverse_insert(s, family)) {
+		flow_remove(&s->key, &s->flow, &s->pair_key, family);
+		return DROP_FLOW_TABLE_FULL;
+	}
+	return DROP_NONE;
+}
+
+/* Evaluates the live forward entry of s->key again and writes the answer into it. `flow` is a
+ * table entry; s->flow is left as its copy. Returns the reason it is now denied or unroutable. */
+static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 family,
+				   __u32 generation)
+{
+	const __u16 peer_vif = flow->peer_vif;
+	const __u8 had_pair = flow->flags & FLOW_HAS_PAIR;
+	int reason;
+
+	s->flow.nexthop = flow->nexthop;
+	s->flow.label = flow->label;
+	s->flow.pair = flow->pair;
+	s->flow.entropy = flow->entropy;
+	s->flow.policy_port = flow->policy_port;
+	s->flow.created_ns = flow->created_ns;
+	s->flow.flags = flow->flags;
+	s->flow.drop_reason = 0;
+	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
+	if (reason && reason != DROP_POLICY)
+		return reason;
+	if (had_pair && s->flow.peer_vif != peer_vif) {
+		/* The far end moved: the old mirror image is nobody's any more. */
+		struct flow *reverse;
+
+		mirror_key(&s->pair_key, &s->key, peer_vif);
+		reverse = flow_find(&s->pair_key, family);
+		if (reverse && (reverse->flags & FLOW_REVERSE) && reverse->pair == flow->pair)
+			flow_erase(&s->pair_key, family);
+	}
+	s->flow.generation = generation;
+	if (reason) {
+		s->flow.flags |= FLOW_DENY;
+		s->flow.drop_reason = reason;
+	} else {
+		s->flow.flags |= FLOW_HAS_PAIR;
+		if (reverse_insert(s, family))
+			return DROP_FLOW_TABLE_FULL;
+	}
+	*flow = s->flow;
+	return reason;
+}
+
+/* Return traffic: admitted by its forward flow, never by a rule; only its way is its own.
+ * Returns PROCEED with s->flow set, a drop reason, or -1 when the entry is an orphan. */
+static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u32 family,
+				      __u32 generation)
+{
+	struct mac mac;
+	struct flow *forward;
+	int reason = DROP_NONE;
+
+	mac_copy(mac.byte, s->flow.mac);
+	s->own_key = s->key;
+	mirror_key(&s->pair_key, &s->key, entry->peer_vif);
+	forward = flow_find(&s->pair_key, family);
+	if (!forward || (forward->flags & FLOW_REVERSE) || forward->pair != entry->pair)
+		return -1;
+	if (forward->generation != generation) {
+		s->key = s->pair_key;
+		mac_copy(s->flow.mac, forward->mac);
+		reason = flow_refresh(s, forward, family, generation);
+		s->key = s->own_key;
+	} else if (forward->flags & FLOW_DENY) {
+		reason = forward->drop_reason;
+	}
+	if (reason)
+		return reason == DECIDED_RECEIVE ? DROP_POLICY : reason;
+	s->flow = *entry;
+	mac_copy(s->flow.mac, mac.byte);
+	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {
+		const __u16 peer_vif = entry->peer_vif;
+
+		reason = decide_from_workload(s, family, DECIDE_ROUTE);
+		if (reason)
+			return reason == DECIDED_RECEIVE ? -1 : reason;
+		if (s->flow.peer_vif != peer_vif)
+			return -1;
+	}
+	s->flow.flags |= FLOW_REVERSE;
+	s->flow.generation = generation;
+	*entry = s->flow;
+	return PROCEED;
+}
+
+#endif

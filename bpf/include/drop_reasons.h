@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every way a packet can end without being forwarded, answered or punted.
+ *
+ * The enum is the contract with user space: names (without DROP_) are what counters, traces and
+ * tests show. Append only; a number is never reused.
+ */
+#ifndef SKYTRAIL_DROP_REASONS_H
+#define SKYTRAIL_DROP_REASONS_H
+
+enum drop_reason {
+	DROP_NONE = 0,
+	/* Frame and header shape. */
+	DROP_TRUNCATED = 1,	      /* Shorter than a header it announces. */
+	DROP_MALFORMED = 2,	      /* Header fields contradict each other. */
+	DROP_CHECKSUM = 3,	      /* IPv4 header checksum is wrong. */
+	DROP_VLAN = 4,		      /* Tagged frame from a workload. */
+	DROP_EXTENSION_HEADERS = 5,   /* IPv6 extension chain too long or out of order. */
+	DROP_FRAGMENT_UNKNOWN = 6,    /* Later fragment whose first one was not seen. */
+	DROP_FRAGMENT_TINY = 7,	      /* First fragment without its transport header. */
+	/* Interface and source. */
+	DROP_INTERFACE_UNKNOWN = 8,   /* No row for this ifindex. */
+	DROP_SPOOFED_MAC = 9,
+	DROP_SPOOFED_ADDRESS = 10,
+	DROP_SOURCE_LOCAL = 11,	      /* From the underlay with a source that lives here. */
+	/* Forwarding. */
+	DROP_NO_ROUTE = 12,
+	DROP_UNKNOWN_MAC = 13,	      /* Unknown unicast is never flooded. */
+	DROP_MULTICAST = 14,	      /* Broadcast and multicast nobody answers. */
+	DROP_DISCARD = 15,	      /* Next hop says so. */
+	DROP_NEXTHOP = 16,	      /* Next hop is missing or of the wrong kind. */
+	DROP_UNDERLAY_UNRESOLVED = 17,
+	DROP_TTL = 18,
+	DROP_TOO_BIG = 19,
+	DROP_LOOP = 20,		      /* From the underlay towards a tunnel. */
+	DROP_SAME_INTERFACE = 21,
+	DROP_LINK_LOCAL = 22,	      /* Link-local addresses are never forwarded. */
+	DROP_ENCAPSULATION = 23,      /* The kernel could not grow or shrink the frame. */
+	/* ARP and neighbour discovery. */
+	DROP_ARP_MALFORMED = 24,
+	DROP_ARP_IGNORED = 25,	      /* Nothing to answer: a reply, an announcement, a probe. */
+	DROP_ARP_UNKNOWN = 26,	      /* Target has no known MAC. */
+	DROP_ND_MALFORMED = 27,
+	DROP_ND_IGNORED = 28,
+	DROP_ND_UNKNOWN = 29,
+	/* Policy and flows. */
+	DROP_POLICY = 30,
+	DROP_FLOW_TABLE_FULL = 31,
+	DROP_FLOW_LIMIT = 32,	      /* The interface owns too many flows. */
+	/* Underlay. */
+	DROP_OUTER_HEADER = 33,	      /* Options, fragments or lengths we do not decapsulate. */
+	DROP_TUNNEL_HEADER = 34,      /* GRE or VXLAN flags, label stack. */
+	DROP_LABEL_UNKNOWN = 35,
+	DROP_VNI_UNKNOWN = 36,
+	DROP_ECN = 37,		      /* Congestion marked outside, not capable inside (RFC 6040). */
+	/* Punt. */
+	DROP_PUNT_RATE = 38,
+	DROP_PUNT_FULL = 39,
+	DROP_NOT_IP = 40,	      /* A label for IP carries something else. */
+	DROP_REASON_COUNT,
+};
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All maps. "Agent" is user space, "datapath" the programs of this object.
+ * User space sizes the flow maps at load time; everything else is as written here.
+ */
+#ifndef SKYTRAIL_MAPS_H
+#define SKYTRAIL_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "abi.h"
+#include "drop_reasons.h"
+
+const volatile struct limits limits SEC(".rodata.limits") = {
+	.cpu_count = 1,
+	.flow_pairs_max = FLOW_PAIRS_DEFAULT,
+	.flow_limit_default = FLOW_PAIRS_DEFAULT / 4,
+	.punt_tokens_max = 256,
+	.punt_token_ns = 1000000,
+};
+
+/* Never read: they keep the enumerations in BTF, from which user space learns the names. */
+const volatile struct {
+	enum abi abi;
+	enum interface_kind interface_kind;
+	enum interface_flags interface_flags;
+	enum nexthop_kind nexthop_kind;
+	enum nexthop_flags nexthop_flags;
+	enum encapsulation encapsulation;
+	enum punt_reason punt_reason;
+	enum flow_flags flow_flags;
+	enum flow_direction flow_direction;
+	enum drop_reason drop_reason;
+	struct punt_event punt_event;
+	struct flow_scan flow_scan;
+	struct ecmp_member ecmp_member;
+} abi_types = {};
+
+#define MAP_ARRAY(name_, value_, count_)                                                           \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(max_entries, count_);                                                       \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
+		__type(key, __u32);                                                                \
+		__type(value, value_);                                                             \
+	} name_ SEC(".maps")
+
+#define MAP_HASH(name_, key_, value_, count_)                                                      \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(max_entries, count_);                                                       \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__type(key, key_);                                                                 \
+		__type(value, value_);                                                             \
+	} name_ SEC(".maps")
+
+#define MAP_LPM(name_, key_, value_, count_)                                                       \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                               \
+		__uint(max_entries, count_);                                                       \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__type(key, key_);                                                                 \
+		__type(value, value_);                                                             \
+	} name_ SEC(".maps")
+
+/* Index 0 only. Agent writes, datapath reads. */
+MAP_ARRAY(settings, struct settings, 1);
+
+/* ifindex -> vif id, 0 = none. Agent writes. */
+MAP_ARRAY(ifindex_vif, __u32, IFINDEX_DIRECT_MAX);
+/* The same for ifindexes beyond the array. Full: the agent's update fails. */
+MAP_HASH(ifindex_vif_high, __u32, __u32, VIF_COUNT_MAX);
+/* vif id -> interface; kind 0 = none. Agent writes. */
+MAP_ARRAY(interfaces, struct interface, VIF_COUNT_MAX);
+
+/* Next-hop id -> next hop; kind 0 = none. Agent writes. */
+MAP_ARRAY(nexthops, struct nexthop, NEXTHOP_COUNT_MAX);
+/* ECMP next-hop id -> members. Agent writes. Full: the agent's update fails. */
+MAP_HASH(ecmp_members, __u32, struct ecmp_members, NEXTHOP_COUNT_MAX);
+
+/* (VRF, prefix) -> route. Agent writes; read at a flow's first packet, ARP and ND.
+ * Full: the agent's update fails with ENOSPC. */
+MAP_LPM(routes4, struct route_key4, struct route, 2097152);
+MAP_LPM(routes6, struct route_key6, struct route, 2097152);
+/* (VRF, MAC) -> route. Agent writes. Full: the agent's update fails. */
+MAP_HASH(bridges, struct bridge_key, struct route, 262144);
+/* MPLS label, VNI -> next-hop id. Agent writes. Full: the agent's update fails. */
+MAP_HASH(labels, __u32, __u32, 1048576);
+MAP_HASH(vnis, __u32, __u32, 65536);
+
+/* (vif, prefix) -> MAC a workload may send from. Agent writes. Keys are shaped as routes'. */
+MAP_LPM(sources4, struct route_key4, struct source, 262144);
+MAP_LPM(sources6, struct route_key6, struct source, 262144);
+
+/* Policy tables. Agent writes; read at a flow's first packet. Full: the agent's update fails. */
+MAP_HASH(policy_identities, struct policy_identity_key, __u32, 1048576);
+MAP_LPM(policy_prefixes4, struct route_key4, __u32, 262144);
+MAP_LPM(policy_prefixes6, struct route_key6, __u32, 262144);
+MAP_LPM(verdicts, struct verdict_key, struct verdict, 1048576);
+MAP_LPM(source_ports, struct source_port_key, struct verdict, 262144);
+
+/* Flows, two entries a pair. Datapath writes, scan deletes, agent reads. Preallocated, so that a
+ * full table is a counted drop and never an allocation failure. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FLOW_PAIRS_DEFAULT * 2);
+	__type(key, struct flow_key4);
+	__type(value, struct flow);
+} flows4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FLOW_PAIRS_DEFAULT);
+	__type(key, struct flow_key6);
+	__type(value, struct flow);
+} flows6 SEC(".maps");
+
+/* Pair index -> ageing state. Scan writes. */
+MAP_ARRAY(flow_pairs, struct flow_pair, FLOW_PAIRS_DEFAULT);
+/* cpu * flow_pairs_max + pair -> counters. Each CPU writes its own slice, so no atomics. */
+MAP_ARRAY(flow_counters, struct flow_counters, FLOW_PAIRS_DEFAULT);
+/* Index 0: pair indices below this were handed out at least once. Index 0 of pairs is unused. */
+MAP_ARRAY(flow_pair_next, __u32, 1);
+/* Freed pair indices. Scan and datapath push, datapath pops. Cannot overflow. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, FLOW_PAIRS_DEFAULT);
+	__type(value, __u32);
+} flow_pairs_free SEC(".maps");
+/* vif id -> flows it owns. Datapath and scan write atomically. */
+MAP_ARRAY(interface_flows, __u32, VIF_COUNT_MAX);
+
+/* Ports of a fragmented packet, learned from its first fragment. Full: the oldest is forgotten. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_ports);
+} fragments SEC(".maps");
+
+/* Frames for the agent. Full: DROP_PUNT_FULL. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4194304);
+} punts SEC(".maps");
+/* vif * 2 + (is error) -> token bucket. Datapath writes; a lost race costs or gives one token. */
+MAP_ARRAY(punt_buckets, struct punt_bucket, VIF_COUNT_MAX * 2);
+
+#define MAP_COUNTERS(name_, count_)                                                                \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                           \
+		__uint(max_entries, count_);                                                       \
+		__type(key, __u32);                                                                \
+		__type(value, __u64);                                                              \
+	} name_ SEC(".maps")
+
+/* drop_reason -> packets; punt_reason -> packets. Datapath writes. */
+MAP_COUNTERS(drops, DROP_REASON_COUNT);
+MAP_COUNTERS(punt_counts, PUNT_REASON_COUNT);
+/* (vif, reason) -> packets. Full: only the interface's share is lost, the reason is counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct drop_key);
+	__type(value, __u64);
+} interface_drops SEC(".maps");
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What happens to a decided packet: into a tunnel, or to a local workload.
+ */
+#ifndef SKYTRAIL_NEXTHOP_H
+#define SKYTRAIL_NEXTHOP_H
+
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include "encap_mplsgre.h"
+#include "encap_mplsudp.h"
+#include "encap_vxlan.h"
+#include "fib.h"
+#include "mtu.h"
+#include "punt.h"
+
+/* Only routed packets (sent to the gateway's MAC) live shorter. From a workload, so no tunnel. */
+static __always_inline int decrement_ttl(struct __sk_buff *ctx, const struct packet *p,
+					 __u32 family)
+{
+	void *ip = packet_data(ctx) + ETHERNET_BYTES;
+
+	if (p->ttl <= 1)
+		return DROP_TTL;
+	if (ip + sizeof(struct iphdr) > packet_end(ctx))
+		return DROP_TRUNCATED;
+	if (family == FAMILY_V6) {
+		((struct ipv6hdr *)ip)->hop_limit--;
+		return DROP_NONE;
+	}
+	/* RFC 1624: the sum grows by what the TTL byte lost; the carry wraps around. */
+	__u32 sum = (__u32)((struct iphdr *)ip)->check + bpf_htons(0x0100);
+
+	((struct iphdr *)ip)->check = sum + (sum >= 0xffff);
+	((struct iphdr *)ip)->ttl--;
+	return DROP_NONE;
+}
+
+static __always_inline int write_layer2_inner(struct __sk_buff *ctx, const struct packet *p,
+					      const __u8 *mac, __u32 offset)
+{
+	void *frame = packet_data(ctx);
+
+	if (frame + offset + ETHERNET_BYTES > packet_end(ctx))
+		return -1;
+	write_inner_ethernet(frame + offset, p, mac);
+	return 0;
+}
+
+/* Encapsulates an IP packet. `mac` is the inner destination when the encapsulation carries
+ * Ethernet. Zero, or the kernel's refusal. */
+static __always_inline long encapsulate(struct __sk_buff *ctx, const struct packet *p,
+					const struct nexthop *nh, __u32 label, __be16 entropy,
+					const __u8 *mac)
+{
+	const __u32 inner = nh->flags & NEXTHOP_LAYER2 ? ETHERNET_BYTES : 0;
+	long failure;
+
+	switch (nh->encapsulation) {
+	case ENCAP_MPLS_UDP:
+		if (likely(!inner))
+			failure = grow(ctx, MPLSUDP_ROOM, MPLSUDP_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L2(4));
+		else
+			failure = grow(ctx, MPLSUDP_ROOM + ETHERNET_BYTES,
+				       MPLSUDP_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L2(18));
+		failure = failure ?: encap_mplsudp(ctx, nh, label, entropy, p->tos);
+		if (unlikely(inner))
+			failure = failure ?: write_layer2_inner(ctx, p, mac, MPLSUDP_BYTES);
+		return failure;
+	case ENCAP_MPLS_GRE:
+		if (likely(!inner))
+			failure = grow(ctx, MPLSGRE_ROOM, MPLSGRE_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L2(4));
+		else
+			failure = grow(ctx, MPLSGRE_ROOM + ETHERNET_BYTES,
+				       MPLSGRE_FLAGS | BPF_F_ADJ_ROOM_ENCAP_L2(18));
+		failure = failure ?: encap_mplsgre(ctx, nh, label, p->tos);
+		if (unlikely(inner))
+			failure = failure ?: write_layer2_inner(ctx, p, mac, MPLSGRE_BYTES);
+		return failure;
+	case ENCAP_VXLAN:
+		failure = grow(ctx, VXLAN_ROOM, VXLAN_FLAGS);
+		failure = failure ?: encap_vxlan(ctx, nh, label, entropy, p->tos);
+		return failure ?: write_layer2_inner(ctx, p, mac, VXLAN_BYTES);
+	}
+	return -1;
+}
+
+static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct packet *p,
+					  const struct nexthop *nh, const struct flow *flow,
+					  __u32 family)
+{
+	const __u32 label = flow->label, out_ifindex = nh->out_ifindex;
+
+	if (unlikely(!(nh->flags & NEXTHOP_RESOLVED)))
+		return drop(ctx, DROP_UNDERLAY_UNRESOLVED);
+	if (unlikely(exceeds_mtu(ctx, p, nh->mtu)))
+		return drop_and_tell(ctx, DROP_TOO_BIG, PUNT_ICMP_TOO_BIG, nh->mtu);
+	if (unlikely(p->flags & PACKET_SYN))
+		clamp_mss(ctx, p, nh->mtu, family);
+	if (p->flags & PACKET_TO_GATEWAY) {
+		const int reason = decrement_ttl(ctx, p, family);
+
+		if (unlikely(reason == DROP_TTL))
+			return drop_and_tell(ctx, reason, PUNT_ICMP_TTL_EXCEEDED, 0);
+		if (unlikely(reason))
+			return drop(ctx, reason);
+	}
+	if (unlikely(encapsulate(ctx, p, nh, label, flow->entropy, flow->mac)))
+		return drop(ctx, DROP_ENCAPSULATION);
+	return bpf_redirect(out_ifindex, 0);
+}
+
+/* Hands the frame to the workload's end of its interface. A frame whose protocol the kernel has
+ * to find out again takes the longer way through the device. */
+static __always_inline int deliver(struct __sk_buff *ctx, const struct interface *to, bool is_ip)
+{
+	if (to->kind == INTERFACE_VETH && is_ip)
+		return bpf_redirect_peer(to->ifindex, 0);
+	return bpf_redirect(to->ifindex, 0);
+}
+
+static __always_inline int send_to_local(struct __sk_buff *ctx, const struct packet *p,
+					 const struct nexthop *nh, const struct flow *flow,
+					 __u32 family)
+{
+	const struct interface *to = interface_by_vif(nh->vif);
+	void *frame;
+
+	if (unlikely(!to || !to->kind))
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (unlikely(exceeds_mtu(ctx, p, to->mtu)))
+		return drop_and_tell(ctx, DROP_TOO_BIG, PUNT_ICMP_TOO_BIG, to->mtu);
+	if (p->flags & PACKET_TO_GATEWAY) {
+		const int reason = decrement_ttl(ctx, p, family);
+
+		if (unlikely(reason == DROP_TTL))
+			return drop_and_tell(ctx, reason, PUNT_ICMP_TTL_EXCEEDED, 0);
+		if (unlikely(reason))
+			return drop(ctx, reason);
+	}
+	frame = packet_data(ctx);
+	if (frame + ETHERNET_BYTES > packet_end(ctx))
+		return drop(ctx, DROP_TRUNCATED);
+	mac_copy(frame, flow->mac);
+	if (p->flags & PACKET_TO_GATEWAY)
+		mac_set_gateway(frame + 6);
+	return deliver(ctx, to, true);
+}
+
+/* Room for a tunnel under a frame that is not IP: the kernel's tunnel helper knows only IP. */
+static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
+				       const struct nexthop *nh, __u32 label)
+{
+	const __u32 out_ifindex = nh->out_ifindex;
+	/* No flow to hash: one port for all frames of an EtherType. */
+	const __be16 entropy = p->ethertype | bpf_htons(49152);
+	__u32 room = VXLAN_BYTES;
+	long failure;
+
+	if (!(nh->flags & NEXTHOP_RESOLVED))
+		return drop(ctx, DROP_UNDERLAY_UNRESOLVED);
+	if (nh->encapsulation != ENCAP_VXLAN && !(nh->flags & NEXTHOP_LAYER2))
+		return drop(ctx, DROP_NOT_IP);
+	if (ctx->len - ETHERNET_BYTES > nh->mtu)
+		return drop(ctx, DROP_TOO_BIG);
+	if (nh->encapsulation == ENCAP_MPLS_UDP)
+		room = MPLSUDP_BYTES;
+	else if (nh->encapsulation == ENCAP_MPLS_GRE)
+		room = MPLSGRE_BYTES;
+	if (bpf_skb_change_head(ctx, room, 0))
+		return drop(ctx, DROP_ENCAPSULATION);
+	switch (nh->encapsulation) {
+	case ENCAP_MPLS_UDP:
+		failure = encap_mplsudp(ctx, nh, label, entropy, 0);
+		break;
+	case ENCAP_MPLS_GRE:
+		failure = encap_mplsgre(ctx, nh, label, 0);
+		break;
+	default:
+		failure = encap_vxlan(ctx, nh, label, entropy, 0);
+	}
+	if (failure)
+		return drop(ctx, DROP_ENCAPSULATION);
+	return bpf_redirect(out_ifindex, 0);
+}
+
+/* A frame that is not IP, from a workload: by its destination MAC, or nowhere. */
+VERIFIED_ONCE int bridge_frame(struct __sk_buff *ctx, struct packet *p, __u32 vrf)
+{
+	struct route *route;
+	struct interface *to;
+	struct nexthop *nh;
+
+	if (!p)
+		return drop(ctx, DROP_TRUNCATED);
+	if (mac_is_group(p->destination_mac))
+		return drop(ctx, DROP_MULTICAST);
+	route = bridge_lookup(vrf, p->destination_mac);
+	if (!route)
+		return drop(ctx, DROP_UNKNOWN_MAC);
+	nh = nexthop_lookup(route->nexthop);
+	if (!nh)
+		return drop(ctx, DROP_NEXTHOP);
+	switch (nh->kind) {
+	case NEXTHOP_INTERFACE:
+		to = interface_by_vif(nh->vif);
+		if (!to || !to->kind)
+			return drop(ctx, DROP_INTERFACE_UNKNOWN);
+		if (nh->vif == get_vif(ctx))
+			return drop(ctx, DROP_SAME_INTERFACE);
+		return deliver(ctx, to, false);
+	case NEXTHOP_TUNNEL:
+		return bridge_to_tunnel(ctx, p, nh, route->label);
+	case NEXTHOP_DISCARD:
+		return drop(ctx, DROP_DISCARD);
+	}
+	return drop(ctx, DROP_NEXTHOP);
+}
+
+#endif

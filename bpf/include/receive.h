@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a verified tunnel header to the workload: next hop of the label or VNI, inner packet,
+ * flow and policy of the destination interface, shrink, deliver.
+ */
+#ifndef SKYTRAIL_RECEIVE_H
+#define SKYTRAIL_RECEIVE_H
+
+#include "nexthop.h"
+#include "slow_path.h"
+
+/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6 of Linux 6.3, which Debian 12's headers do not know. */
+#define DECAP_L3_IPV6 (1ULL << 8)
+#define ECN_MASK 3
+#define ECN_CE 3
+
+/* RFC 6040 §4.2: congestion seen by the tunnel reaches the inner header. */
+static __always_inline int copy_congestion(struct __sk_buff *ctx, const struct packet *p,
+					   __u32 family)
+{
+	void *ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
+
+	if (likely((p->outer_tos & ECN_MASK) != ECN_CE || (p->tos & ECN_MASK) == ECN_CE))
+		return DROP_NONE;
+	if (!(p->tos & ECN_MASK))
+		return DROP_ECN;
+	if (ip + sizeof(struct iphdr) > packet_end(ctx))
+		return DROP_TRUNCATED;
+	if (family == FAMILY_V6) {
+		*(__u8 *)(ip + 1) |= ECN_CE << 4;
+	} else {
+		struct iphdr *ip4 = ip;
+		const __u8 marked = ip4->tos | ECN_CE;
+		__u32 sum = (__u16)~ip4->check + (__u16)~bpf_htons(ip4->tos) + bpf_htons(marked);
+
+		sum = (sum & 0xffff) + (sum >> 16);
+		sum = (sum & 0xffff) + (sum >> 16);
+		ip4->check = ~sum;
+		ip4->tos = marked;
+	}
+	return DROP_NONE;
+}
+
+/* Removes everything between the outer Ethernet header and the inner packet, and writes the
+ * Ethernet header the workload sees. */
+static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struct packet *p,
+					      const struct interface *to, bool is_ip, __u64 flags)
+{
+	void *frame;
+
+	if (bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_FIXED_GSO | flags))
+		return drop(ctx, DROP_ENCAPSULATION);
+	frame = packet_data(ctx);
+	if (frame + ETHERNET_BYTES > packet_end(ctx))
+		return drop(ctx, DROP_TRUNCATED);
+	if ((p->flags & (PACKET_LAYER2 | PACKET_TO_GATEWAY)) == PACKET_LAYER2) {
+		mac_copy(frame, p->destination_mac);
+		mac_copy(frame + 6, p->source_mac);
+	} else {
+		mac_copy(frame, to->mac);
+		mac_set_gateway(frame + 6);
+	}
+	*(__be16 *)(frame + 12) = p->ethertype;
+	return deliver(ctx, to, is_ip);
+}
+
+static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
+					const struct interface *to, __u32 family)
+{
+	struct settings *now = get_settings();
+	struct flow *flow;
+	int reason;
+
+	if (family == FAMILY_V4)
+		reason = parse_ipv4(ctx, p);
+	else
+		reason = parse_ipv6(ctx, p);
+	if (unlikely(reason))
+		return drop(ctx, reason);
+	flow = family == FAMILY_V4 ? bpf_map_lookup_elem(&flows4, &p->key4) :
+				     bpf_map_lookup_elem(&flows6, &p->key6);
+	if (unlikely(!flow || !now || flow->generation != now->generation ||
+		     (p->flags & PACKET_OPENS && flow->flags & FLOW_CLOSED))) {
+		const int action = flow_miss(ctx, p, family);
+		struct scratch *s = get_scratch();
+
+		if (action != PROCEED || !s)
+			return action;
+		flow = &s->flow;
+	}
+	flow_count(ctx, flow);
+	if (unlikely(flow->flags & FLOW_DENY))
+		return drop(ctx, flow->drop_reason);
+	if (unlikely(p->flags & (PACKET_CLOSES | PACKET_SYN))) {
+		if (p->flags & PACKET_CLOSES)
+			flow_close(p, family);
+		if (p->flags & PACKET_SYN)
+			clamp_mss(ctx, p, to->mtu, family);
+	}
+	if (unlikely(exceeds_mtu(ctx, p, to->mtu)))
+		return drop(ctx, DROP_TOO_BIG);
+	reason = copy_congestion(ctx, p, family);
+	if (unlikely(reason))
+		return drop(ctx, reason);
+	return shrink_and_deliver(ctx, p, to, true,
+				  family == FAMILY_V6 ? DECAP_L3_IPV6 : 0);
+}
+
+/* Inner IP packet at p->l3 for workload `vif`. */
+static __always_inline int receive_ip(struct __sk_buff *ctx, struct packet *p, __u32 vif,
+				      const struct interface *to)
+{
+	set_vif(ctx, vif);
+	if (p->ethertype == bpf_htons(ETH_P_IP)) {
+		p->key4.vif = vif;
+		p->key4.direction = DIRECTION_FROM_UNDERLAY;
+		return receive_inet(ctx, p, to, FAMILY_V4);
+	}
+	p->key6.vif = vif;
+	p->key6.direction = DIRECTION_FROM_UNDERLAY;
+	return receive_inet(ctx, p, to, FAMILY_V6);
+}
+
+/* Reads the inner Ethernet header at `offset`. */
+static __always_inline int parse_inner_ethernet(struct __sk_buff *ctx, struct packet *p,
+						__u32 offset)
+{
+	struct ethhdr *ethernet = packet_data(ctx) + offset;
+
+	if ((void *)(ethernet + 1) > packet_end(ctx))
+		return DROP_TRUNCATED;
+	mac_copy(p->destination_mac, ethernet->h_dest);
+	mac_copy(p->source_mac, ethernet->h_source);
+	p->ethertype = *(__be16 *)((void *)ethernet + 12);
+	p->l3 = offset + ETHERNET_BYTES;
+	p->flags |= PACKET_LAYER2;
+	if (mac_is_gateway(p->destination_mac))
+		p->flags |= PACKET_TO_GATEWAY;
+	if (p->ethertype == bpf_htons(ETH_P_8021Q) || p->ethertype == bpf_htons(ETH_P_8021AD))
+		return DROP_VLAN;
+	return DROP_NONE;
+}
+
+static __always_inline bool is_inet(__be16 ethertype)
+{
+	return ethertype == bpf_htons(ETH_P_IP) || ethertype == bpf_htons(ETH_P_IPV6);
+}
+
+/* Which local interface a bridged frame is for: by MAC, or by route when sent to the gateway. */
+static __noinline int bridge_destination(struct __sk_buff *ctx, struct packet *p, __u32 vrf,
+					 __u32 *vif)
+{
+	struct route *route;
+	struct nexthop *nh;
+	__be32 address[4] = {};
+
+	if (!(p->flags & PACKET_TO_GATEWAY)) {
+		if (mac_is_group(p->destination_mac))
+			return DROP_MULTICAST;
+		route = bridge_lookup(vrf, p->destination_mac);
+		if (!route)
+			return DROP_UNKNOWN_MAC;
+	} else if (p->ethertype == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_load_bytes(ctx, p->l3 + 16, address, 4))
+			return DROP_TRUNCATED;
+		route = route_lookup(vrf, address, FAMILY_V4);
+	} else if (p->ethertype == bpf_htons(ETH_P_IPV6)) {
+		if (bpf_skb_load_bytes(ctx, p->l3 + 24, address, 16))
+			return DROP_TRUNCATED;
+		route = route_lookup(vrf, address, FAMILY_V6);
+	} else {
+		return DROP_UNKNOWN_MAC;
+	}
+	if (!route)
+		return DROP_NO_ROUTE;
+	nh = nexthop_lookup(route->nexthop);
+	if (!nh)
+		return DROP_NEXTHOP;
+	if (nh->kind == NEXTHOP_TUNNEL || nh->kind == NEXTHOP_ECMP)
+		return DROP_LOOP;
+	if (nh->kind != NEXTHOP_INTERFACE)
+		return DROP_NEXTHOP;
+	*vif = nh->vif;
+	return DROP_NONE;
+}
+
+/* An Ethernet frame at `offset`; `vif` 0 means: find it in `vrf` by MAC. */
+static __always_inline int receive_frame(struct __sk_buff *ctx, struct packet *p, __u32 offset,
+					 __u32 vif, __u32 vrf)
+{
+	struct interface *to;
+	int reason = parse_inner_ethernet(ctx, p, offset);
+
+	if (unlikely(reason))
+		return drop(ctx, reason);
+	if (!vif) {
+		reason = bridge_destination(ctx, p, vrf, &vif);
+		if (unlikely(reason))
+			return drop(ctx, reason);
+	}
+	to = interface_by_vif(vif);
+	if (unlikely(!to || !to->kind))
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (likely(is_inet(p->ethertype)))
+		return receive_ip(ctx, p, vif, to);
+	set_vif(ctx, vif);
+	return shrink_and_deliver(ctx, p, to, false, 0);
+}
+
+/* An IP packet at p->l3 straight under the label. The first nibble tells the family. */
+static __always_inline int receive_labelled_ip(struct __sk_buff *ctx, struct packet *p, __u32 vif)
+{
+	const struct interface *to = interface_by_vif(vif);
+	const __u8 *first = packet_data(ctx) + (p->l3 & OFFSET_MASK);
+
+	if (unlikely(!to || !to->kind))
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if ((void *)(first + 1) > packet_end(ctx))
+		return drop(ctx, DROP_TRUNCATED);
+	if (*first >> 4 == 4)
+		p->ethertype = bpf_htons(ETH_P_IP);
+	else if (*first >> 4 == 6)
+		p->ethertype = bpf_htons(ETH_P_IPV6);
+	else
+		return drop(ctx, DROP_NOT_IP);
+	return receive_ip(ctx, p, vif, to);
+}
+
+/* MPLS label at `offset`, payload after it. */
+static __always_inline int receive_label(struct __sk_buff *ctx, struct packet *p, __u32 offset)
+{
+	const __be32 *at = packet_data(ctx) + offset;
+	__u32 word, label, *id;
+	struct nexthop *nh;
+
+	if ((void *)(at + 1) > packet_end(ctx))
+		return drop(ctx, DROP_TRUNCATED);
+	word = bpf_ntohl(*at);
+	if (!(word & LABEL_BOTTOM))
+		return drop(ctx, DROP_TUNNEL_HEADER);
+	label = word >> LABEL_SHIFT;
+	id = bpf_map_lookup_elem(&labels, &label);
+	if (unlikely(!id))
+		return drop(ctx, DROP_LABEL_UNKNOWN);
+	nh = nexthop_lookup(*id);
+	if (unlikely(!nh))
+		return drop(ctx, DROP_NEXTHOP);
+	switch (nh->kind) {
+	case NEXTHOP_INTERFACE:
+		if (unlikely(nh->flags & NEXTHOP_LAYER2))
+			return receive_frame(ctx, p, offset + 4, nh->vif, 0);
+		p->l3 = offset + 4;
+		return receive_labelled_ip(ctx, p, nh->vif);
+	case NEXTHOP_BRIDGE:
+		return receive_frame(ctx, p, offset + 4, 0, nh->vrf);
+	case NEXTHOP_TUNNEL:
+	case NEXTHOP_ECMP:
+		return drop(ctx, DROP_LOOP);
+	}
+	return drop(ctx, DROP_NEXTHOP);
+}
+
+/* VXLAN header at `offset`. */
+static __always_inline int receive_vxlan(struct __sk_buff *ctx, struct packet *p, __u32 offset)
+{
+	const __u8 *at = packet_data(ctx) + offset;
+	struct nexthop *nh;
+	__u32 vni, *id;
+
+	if ((void *)(at + 8) > packet_end(ctx))
+		return drop(ctx, DROP_TRUNCATED);
+	if (!(at[0] & VXLAN_FLAG_VNI))
+		return drop(ctx, DROP_TUNNEL_HEADER);
+	vni = at[4] << 16 | at[5] << 8 | at[6];
+	id = bpf_map_lookup_elem(&vnis, &vni);
+	if (unlikely(!id))
+		return drop(ctx, DROP_VNI_UNKNOWN);
+	nh = nexthop_lookup(*id);
+	if (unlikely(!nh || nh->kind != NEXTHOP_BRIDGE))
+		return drop(ctx, DROP_NEXTHOP);
+	return receive_frame(ctx, p, offset + 8, 0, nh->vrf);
+}
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a flow miss, a stale generation or a per-packet check to a decision in scratch. Returns
+ * PROCEED with scratch->flow set (it may be a denied one) or the packet's final TC action.
+ */
+#ifndef SKYTRAIL_SLOW_PATH_H
+#define SKYTRAIL_SLOW_PATH_H
+
+#include "decide.h"
+#include "parse.h"
+
+#define PORT_DHCP_SERVER 67
+#define PORT_DHCP6_SERVER 547
+#define PORT_DNS 53
+#define ICMP_HEADER_BYTES 8
+
+static __always_inline bool is_link_local(const __be32 *address)
+{
+	return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+/* To an address of the vRouter itself. */
+static __always_inline int punt_receive(struct __sk_buff *ctx, const struct flow_key6 *key)
+{
+	const __u16 port = bpf_ntohs(key->destination_port);
+
+	if (key->protocol == IP_PROTOCOL_UDP && port == PORT_DHCP_SERVER)
+		return punt(ctx, PUNT_DHCP);
+	if (key->protocol == IP_PROTOCOL_UDP && port == PORT_DHCP6_SERVER)
+		return punt(ctx, PUNT_DHCP6);
+	if ((key->protocol == IP_PROTOCOL_UDP || key->protocol == IP_PROTOCOL_TCP) &&
+	    port == PORT_DNS)
+		return punt(ctx, PUNT_DNS);
+	return punt(ctx, PUNT_RECEIVE);
+}
+
+static __always_inline bool is_icmp_error(const struct packet *p, __u8 protocol, __u32 family)
+{
+	const __u32 type = bpf_ntohs(p->policy_port);
+
+	if (p->flags & PACKET_LATER_FRAGMENT)
+		return false;
+	if (family == FAMILY_V4)
+		return protocol == IP_PROTOCOL_ICMP && (type == 3 || type == 11 || type == 12);
+	return protocol == IP_PROTOCOL_ICMP6 && type >= 1 && type <= 4;
+}
+
+/* An ICMP error is admitted when the packet it quotes belongs to an admitted flow (RFC 5927's
+ * advice to check the quoted tuple). s->pair_key is built from the quoted headers. */
+static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *p,
+					  struct scratch *s, __u32 family)
+{
+	struct flow_key6 *quoted = &s->pair_key;
+	struct flow *flow;
+	__u32 offset = p->l4 + ICMP_HEADER_BYTES;
+	__u8 first, ports[8];
+
+	__builtin_memset(quoted, 0, sizeof(*quoted));
+	if (family == FAMILY_V4) {
+		if (bpf_skb_load_bytes(ctx, offset, &first, 1) ||
+		    bpf_skb_load_bytes(ctx, offset + 9, &quoted->protocol, 1) ||
+		    bpf_skb_load_bytes(ctx, offset + 12, quoted->source, 4) ||
+		    bpf_skb_load_bytes(ctx, offset + 16, quoted->destination, 4))
+			return false;
+		offset += (first & 0xf) * 4;
+	} else {
+		if (bpf_skb_load_bytes(ctx, offset + 6, &quoted->protocol, 1) ||
+		    bpf_skb_load_bytes(ctx, offset + 8, quoted->source, 16) ||
+		    bpf_skb_load_bytes(ctx, offset + 24, quoted->destination, 16))
+			return false;
+		offset += sizeof(struct ipv6hdr);
+	}
+	if (bpf_skb_load_bytes(ctx, offset, ports, sizeof(ports)))
+		return false;
+	switch (quoted->protocol) {
+	case IP_PROTOCOL_TCP:
+	case IP_PROTOCOL_UDP:
+	case IP_PROTOCOL_SCTP:
+		quoted->source_port = *(__be16 *)ports;
+		quoted->destination_port = *(__be16 *)(ports + 2);
+		break;
+	case IP_PROTOCOL_ICMP:
+		quoted->source_port = *(__be16 *)(ports + 4);
+		quoted->destination_port = bpf_htons(ICMP4_ECHO_REQUEST);
+		break;
+	case IP_PROTOCOL_ICMP6:
+		quoted->source_port = *(__be16 *)(ports + 4);
+		quoted->destination_port = bpf_htons(ICMP6_ECHO_REQUEST);
+		break;
+	}
+	quoted->vif = s->key.vif;
+	quoted->direction = !s->key.direction;
+	flow = flow_find(quoted, family);
+	if (!flow) {
+		mirror_key(&s->lone_key, quoted, 0);
+		flow = flow_find(&s->lone_key, family);
+	}
+	return flow && !(flow->flags & FLOW_DENY);
+}
+
+static __always_inline void scratch_begin(struct scratch *s, const struct packet *p, __u32 family)
+{
+	if (family == FAMILY_V4)
+		to_key6(&s->key, &p->key4);
+	else
+		s->key = p->key6;
+	__builtin_memset(&s->flow, 0, sizeof(s->flow));
+	mac_copy(s->flow.mac, p->destination_mac);
+	s->flow.policy_port = p->policy_port;
+	s->flow.entropy =
+		bpf_htons(ENTROPY_PORT_FIRST + (flow_hash(&s->key) & ENTROPY_PORT_MASK));
+}
+
+/* The whole pair of a closed TCP connection goes when its tuple opens again. */
+static __always_inline void flow_forget(struct scratch *s, struct flow *flow, __u32 family)
+{
+	if (flow->flags & FLOW_REVERSE) {
+		struct flow *forward;
+
+		mirror_key(&s->pair_key, &s->key, flow->peer_vif);
+		forward = flow_find(&s->pair_key, family);
+		if (forward && !(forward->flags & FLOW_REVERSE) && forward->pair == flow->pair) {
+			s->lone_key = s->pair_key;
+			flow_remove(&s->lone_key, forward, &s->pair_key, family);
+			return;
+		}
+		flow_erase(&s->key, family);
+		return;
+	}
+	flow_remove(&s->key, flow, &s->pair_key, family);
+}
+
+/* No entry: decide and remember. Returns like decide(). */
+static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct scratch *s,
+				 __u32 family)
+{
+	int reason, failure;
+
+	if (unlikely(is_icmp_error(p, s->key.protocol, family)) &&
+	    icmp_error_related(ctx, p, s, family))
+		return s->key.direction == DIRECTION_FROM_WORKLOAD ?
+			       decide_from_workload(s, family, DECIDE_ROUTE) :
+			       DROP_NONE;
+	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
+	if (reason && reason != DROP_POLICY)
+		return reason;
+	failure = flow_create(s, family, reason);
+	if (failure)
+		s->flow.pair = 0;
+	return reason ?: failure;
+}
+
+/* An entry exists but may not be believed as it is. Returns like decide(), -1 for an orphan. */
+static __noinline int flow_again(struct scratch *s, struct flow *flow, __u32 family,
+				 __u32 generation)
+{
+	int reason;
+
+	if (flow->flags & FLOW_REVERSE) {
+		if (flow->generation == generation && !(flow->flags & FLOW_BRIDGED)) {
+			s->flow = *flow;
+			return DROP_NONE;
+		}
+		reason = reverse_refresh(s, flow, family, generation);
+		return reason == PROCEED ? DROP_NONE : reason;
+	}
+	if (flow->generation == generation && !(flow->flags & FLOW_BRIDGED)) {
+		s->flow = *flow;
+		return DROP_NONE;
+	}
+	return flow_refresh(s, flow, family, generation);
+}
+
+VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 family)
+{
+	struct scratch *s = get_scratch();
+	struct settings *now = get_settings();
+	struct interface *vif;
+	struct flow *flow;
+	bool link_local = false;
+	int reason = -1;
+
+	if (!s || !now || !p)
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	scratch_begin(s, p, family);
+	vif = interface_by_vif(s->key.vif);
+	if (!vif)
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (family == FAMILY_V6)
+		link_local = is_link_local(s->key.source) || is_link_local(s->key.destination);
+	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {
+		const bool own_mac = mac_equal(p->source_mac, vif->mac);
+
+		if (vif->flags & INTERFACE_ANTISPOOF) {
+			reason = DROP_NONE;
+			if (!link_local || !own_mac)
+				reason = source_check(s->key.vif, s->key.source, p->source_mac,
+						      family);
+			if (reason)
+				return drop(ctx, reason);
+		}
+		if (!own_mac)
+			s->flow.flags |= FLOW_OTHER_MAC;
+	}
+	s->flow.generation = now->generation;
+	flow = flow_find(&s->key, family);
+	reason = -1;
+	if (flow && (flow->flags & FLOW_CLOSED) && (p->flags & PACKET_OPENS))
+		flow_forget(s, flow, family);
+	else if (flow)
+		reason = flow_again(s, flow, family, now->generation);
+	if (reason == -1) {
+		if (flow && !(flow->flags & FLOW_CLOSED))
+			flow_erase(&s->key, family);
+		scratch_begin(s, p, family);
+		if (s->key.direction == DIRECTION_FROM_WORKLOAD &&
+		    !mac_equal(p->source_mac, vif->mac))
+			s->flow.flags |= FLOW_OTHER_MAC;
+		s->flow.generation = now->generation;
+		reason = flow_first(ctx, p, s, family);
+	}
+	if (reason == DECIDED_RECEIVE)
+		return punt_receive(ctx, &s->key);
+	if (link_local)
+		return drop(ctx, DROP_LINK_LOCAL);
+	if (reason == DROP_NONE)
+		return PROCEED;
+	if (reason == DROP_NO_ROUTE)
+		return drop_and_tell(ctx, reason, PUNT_ICMP_UNREACHABLE, 0);
+	if (reason == DROP_POLICY && s->flow.pair) {
+		flow_count(ctx, &s->flow);
+		return drop(ctx, reason);
+	}
+	return drop(ctx, reason);
+}
+
+/* FIN or RST: both entries of the pair age out soon, or go when the tuple opens again. */
+VERIFIED_ONCE int flow_close(struct packet *p, __u32 family)
+{
+	struct scratch *s = get_scratch();
+	struct flow *flow;
+
+	if (!s || !p)
+		return 0;
+	if (family == FAMILY_V4)
+		to_key6(&s->key, &p->key4);
+	else
+		s->key = p->key6;
+	flow = flow_find(&s->key, family);
+	if (!flow || (flow->flags & FLOW_CLOSED))
+		return 0;
+	flow->flags |= FLOW_CLOSED;
+	mirror_key(&s->pair_key, &s->key, flow->peer_vif);
+	flow = flow_find(&s->pair_key, family);
+	if (flow)
+		flow->flags |= FLOW_CLOSED;
+	return 0;
+}
+
+#endif

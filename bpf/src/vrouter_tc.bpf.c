@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Entry points of the vRouter datapath. docs/packet-path.md walks through them table by table.
+ */
+#include "arp_nd.h"
+#include "receive.h"
+#include "flow_scan.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Broadcast, multicast and unspecified sources: requests to the vRouter, or nothing we carry. */
+VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u32 family)
+{
+	const __u32 vif_id = get_vif(ctx);
+	struct interface *vif = interface_by_vif(vif_id);
+	__u8 protocol;
+	__u16 port;
+
+	if (!vif || !p)
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	protocol = family == FAMILY_V4 ? p->key4.protocol : p->key6.protocol;
+	port = bpf_ntohs(family == FAMILY_V4 ? p->key4.destination_port : p->key6.destination_port);
+	if (protocol != IP_PROTOCOL_UDP || (p->flags & PACKET_LATER_FRAGMENT))
+		return drop(ctx, DROP_MULTICAST);
+	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(p->source_mac, vif->mac))
+		return drop(ctx, DROP_SPOOFED_MAC);
+	if (family == FAMILY_V4 && port == PORT_DHCP_SERVER)
+		return punt(ctx, PUNT_DHCP);
+	if (family == FAMILY_V6 && port == PORT_DHCP6_SERVER)
+		return punt(ctx, PUNT_DHCP6);
+	return drop(ctx, DROP_MULTICAST);
+}
+
+static __always_inline bool is_special(const struct packet *p, __u32 family)
+{
+	if (family == FAMILY_V4)
+		return !p->key4.source ||
+		       (p->key4.destination & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000);
+	return (p->key6.destination[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000) ||
+	       !(p->key6.source[0] | p->key6.source[1] | p->key6.source[2] | p->key6.source[3]);
+}
+
+static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p,
+					 const struct interface *vif, const __u32 family)
+{
+	struct settings *now = get_settings();
+	struct nexthop *nh;
+	struct flow *flow;
+	int reason;
+
+	reason = family == FAMILY_V4 ? parse_ipv4(ctx, p) : parse_ipv6(ctx, p);
+	if (unlikely(reason))
+		return drop(ctx, reason);
+	if (family == FAMILY_V6 && unlikely(p->key6.protocol == IP_PROTOCOL_ICMP6) &&
+	    bpf_ntohs(p->policy_port) >= ND_ROUTER_SOLICITATION &&
+	    bpf_ntohs(p->policy_port) <= ND_REDIRECT)
+		return answer_nd(ctx, p);
+	if (unlikely(is_special(p, family)))
+		return workload_special(ctx, p, family);
+	flow = family == FAMILY_V4 ? bpf_map_lookup_elem(&flows4, &p->key4) :
+				     bpf_map_lookup_elem(&flows6, &p->key6);
+	if (unlikely(!flow || !now || flow->generation != now->generation ||
+		     flow->flags & (FLOW_OTHER_MAC | FLOW_BRIDGED) ||
+		     !mac_equal(p->source_mac, vif->mac) ||
+		     (p->flags & PACKET_OPENS && flow->flags & FLOW_CLOSED))) {
+		const int action = flow_miss(ctx, p, family);
+		struct scratch *s = get_scratch();
+
+		if (action != PROCEED || !s)
+			return action;
+		flow = &s->flow;
+	}
+	flow_count(ctx, flow);
+	if (unlikely(flow->flags & FLOW_DENY))
+		return drop(ctx, flow->drop_reason);
+	if (unlikely(p->flags & PACKET_CLOSES))
+		flow_close(p, family);
+	nh = nexthop_lookup(flow->nexthop);
+	if (unlikely(!nh))
+		return drop(ctx, DROP_NEXTHOP);
+	if (nh->kind == NEXTHOP_TUNNEL)
+		return send_to_tunnel(ctx, p, nh, flow, family);
+	if (nh->kind == NEXTHOP_INTERFACE)
+		return send_to_local(ctx, p, nh, flow, family);
+	return drop(ctx, DROP_NEXTHOP);
+}
+
+SEC("tc")
+int workload_ingress(struct __sk_buff *ctx)
+{
+	const __u32 vif_id = vif_by_ifindex(ctx->ifindex);
+	const struct interface *vif = interface_by_vif(vif_id);
+	struct packet packet;
+	struct ethhdr *ethernet;
+
+	set_vif(ctx, vif_id);
+	if (unlikely(!vif || !vif->kind))
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (unlikely(ctx->vlan_present))
+		return drop(ctx, DROP_VLAN);
+	ensure_linear(ctx, ETHERNET_BYTES + sizeof(struct ipv6hdr) + 20);
+	ethernet = packet_data(ctx);
+	if ((void *)(ethernet + 1) > packet_end(ctx))
+		return drop(ctx, DROP_TRUNCATED);
+	packet.flags = mac_is_gateway(ethernet->h_dest) ? PACKET_TO_GATEWAY : 0;
+	packet.l3 = ETHERNET_BYTES;
+	packet.ethertype = *(__be16 *)((void *)ethernet + 12);
+	mac_copy(packet.destination_mac, ethernet->h_dest);
+	mac_copy(packet.source_mac, ethernet->h_source);
+	switch (packet.ethertype) {
+	case bpf_htons(ETH_P_IP):
+		packet.key4.vif = vif_id;
+		packet.key4.direction = DIRECTION_FROM_WORKLOAD;
+		return workload_inet(ctx, &packet, vif, FAMILY_V4);
+	case bpf_htons(ETH_P_IPV6):
+		packet.key6.vif = vif_id;
+		packet.key6.direction = DIRECTION_FROM_WORKLOAD;
+		return workload_inet(ctx, &packet, vif, FAMILY_V6);
+	case bpf_htons(ETH_P_ARP):
+		return answer_arp(ctx, &packet);
+	case bpf_htons(ETH_P_8021Q):
+	case bpf_htons(ETH_P_8021AD):
+		return drop(ctx, DROP_VLAN);
+	}
+	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(packet.source_mac, vif->mac))
+		return drop(ctx, DROP_SPOOFED_MAC);
+	return bridge_frame(ctx, &packet, vif->vrf);
+}
+
+/* Reasons a frame to our tunnel address and port cannot be decapsulated. */
+static __always_inline int outer_check(struct __sk_buff *ctx, const struct iphdr *ip)
+{
+	if (ip->ihl != 5 || ip->frag_off & bpf_htons(IP4_MORE_FRAGMENTS))
+		return DROP_OUTER_HEADER;
+	/* The length of a GSO frame near 64 KiB has wrapped. */
+	if (!ctx->gso_size && ETHERNET_BYTES + bpf_ntohs(ip->tot_len) > ctx->len)
+		return DROP_OUTER_HEADER;
+	return ip4_header_sum((const __u16 *)ip, 0) ? DROP_CHECKSUM : DROP_NONE;
+}
+
+SEC("tc")
+int underlay_ingress(struct __sk_buff *ctx)
+{
+	const struct settings *now = get_settings();
+	struct packet packet;
+	struct ethhdr *ethernet;
+	struct iphdr *ip;
+	__be16 port;
+	int reason;
+
+	ensure_linear(ctx, VXLAN_BYTES + ETHERNET_BYTES + sizeof(struct ipv6hdr) + 20);
+	ethernet = packet_data(ctx);
+	ip = (void *)(ethernet + 1);
+	if ((void *)(ip + 1) + 8 > packet_end(ctx) || !now)
+		return PASS;
+	if (*(__be16 *)((void *)ethernet + 12) != bpf_htons(ETH_P_IP) || ctx->vlan_present ||
+	    ip->daddr != now->tunnel_address || ip->frag_off & bpf_htons(IP4_FRAGMENT_OFFSET))
+		return PASS;
+	packet.flags = 0;
+	packet.outer_tos = ip->tos;
+	port = *(__be16 *)((void *)(ip + 1) + 2);
+	switch (ip->protocol) {
+	case IP_PROTOCOL_UDP:
+		if (port != bpf_htons(MPLSUDP_PORT) && port != bpf_htons(VXLAN_PORT))
+			return PASS;
+		set_vif(ctx, vif_by_ifindex(ctx->ifindex));
+		reason = outer_check(ctx, ip);
+		if (unlikely(reason))
+			return drop(ctx, reason);
+		if (port == bpf_htons(MPLSUDP_PORT))
+			return receive_label(ctx, &packet, MPLSUDP_LABEL_OFFSET);
+		return receive_vxlan(ctx, &packet, MPLSUDP_LABEL_OFFSET);
+	case IP_PROTOCOL_GRE:
+		if (port != bpf_htons(MPLSGRE_PROTOCOL))
+			return PASS;
+		set_vif(ctx, vif_by_ifindex(ctx->ifindex));
+		reason = outer_check(ctx, ip);
+		if (unlikely(reason))
+			return drop(ctx, reason);
+		if (*(__be16 *)(ip + 1))
+			return drop(ctx, DROP_TUNNEL_HEADER);
+		return receive_label(ctx, &packet, MPLSGRE_LABEL_OFFSET);
+	}
+	return PASS;
+}

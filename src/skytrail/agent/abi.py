@@ -1,0 +1,562 @@
+"""What the datapath and the agent share: generated from BTF by bpf/generate_abi.py, do not edit.
+
+Fields in network byte order and byte arrays are ``bytes``; everything else is ``int``. Layouts
+are those of the little-endian target the object was compiled for.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import NamedTuple
+
+ABI_VERSION = 1
+VIF_COUNT_MAX = 65536
+IFINDEX_DIRECT_MAX = 65536
+NEXTHOP_COUNT_MAX = 65536
+ECMP_MEMBERS_MAX = 16
+CPU_COUNT_MAX = 256
+FLOW_PAIRS_DEFAULT = 262144
+PUNT_FRAME_BYTES_MAX = 2048
+OUTER_HEADER_BYTES_MAX = 56
+PROTOCOL_ANY = 256
+
+
+class DropReason(enum.IntEnum):
+    NONE = 0
+    TRUNCATED = 1
+    MALFORMED = 2
+    CHECKSUM = 3
+    VLAN = 4
+    EXTENSION_HEADERS = 5
+    FRAGMENT_UNKNOWN = 6
+    FRAGMENT_TINY = 7
+    INTERFACE_UNKNOWN = 8
+    SPOOFED_MAC = 9
+    SPOOFED_ADDRESS = 10
+    SOURCE_LOCAL = 11
+    NO_ROUTE = 12
+    UNKNOWN_MAC = 13
+    MULTICAST = 14
+    DISCARD = 15
+    NEXTHOP = 16
+    UNDERLAY_UNRESOLVED = 17
+    TTL = 18
+    TOO_BIG = 19
+    LOOP = 20
+    SAME_INTERFACE = 21
+    LINK_LOCAL = 22
+    ENCAPSULATION = 23
+    ARP_MALFORMED = 24
+    ARP_IGNORED = 25
+    ARP_UNKNOWN = 26
+    ND_MALFORMED = 27
+    ND_IGNORED = 28
+    ND_UNKNOWN = 29
+    POLICY = 30
+    FLOW_TABLE_FULL = 31
+    FLOW_LIMIT = 32
+    OUTER_HEADER = 33
+    TUNNEL_HEADER = 34
+    LABEL_UNKNOWN = 35
+    VNI_UNKNOWN = 36
+    ECN = 37
+    PUNT_RATE = 38
+    PUNT_FULL = 39
+    NOT_IP = 40
+
+
+class PuntReason(enum.IntEnum):
+    NONE = 0
+    DHCP = 1
+    DHCP6 = 2
+    DNS = 3
+    ROUTER_SOLICITATION = 4
+    ICMP_TTL_EXCEEDED = 5
+    ICMP_TOO_BIG = 6
+    RECEIVE = 7
+    ICMP_UNREACHABLE = 8
+
+
+class InterfaceKind(enum.IntEnum):
+    VETH = 1
+    TAP = 2
+    UNDERLAY = 3
+
+
+class InterfaceFlags(enum.IntEnum):
+    ANTISPOOF = 1
+
+
+class NexthopKind(enum.IntEnum):
+    NONE = 0
+    INTERFACE = 1
+    TUNNEL = 2
+    RECEIVE = 3
+    DISCARD = 4
+    ECMP = 5
+    BRIDGE = 6
+
+
+class NexthopFlags(enum.IntEnum):
+    LAYER2 = 1
+    RESOLVED = 2
+    HAS_SOURCE = 4
+    HAS_LOCAL = 8
+    HAS_REMOTE = 16
+
+
+class Encapsulation(enum.IntEnum):
+    NONE = 0
+    MPLS_UDP = 1
+    MPLS_GRE = 2
+    VXLAN = 3
+
+
+class FlowFlags(enum.IntEnum):
+    DENY = 1
+    REVERSE = 2
+    BRIDGED = 4
+    OTHER_MAC = 8
+    CLOSED = 16
+    HAS_PAIR = 32
+    ROUTED = 64
+
+
+class FlowDirection(enum.IntEnum):
+    FROM_WORKLOAD = 0
+    FROM_UNDERLAY = 1
+
+
+class Limits(NamedTuple):
+    """``struct limits``, 24 bytes."""
+
+    cpu_count: int
+    flow_pairs_max: int
+    flow_limit_default: int
+    punt_tokens_max: int
+    punt_token_ns: int
+
+    def pack(self) -> bytes:
+        return LIMITS_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Limits:
+        return cls._make(LIMITS_LAYOUT.unpack(raw))
+
+
+LIMITS_LAYOUT = struct.Struct("=IIIIQ")
+
+
+class Settings(NamedTuple):
+    """``struct settings``, 8 bytes."""
+
+    generation: int
+    tunnel_address: bytes
+
+    def pack(self) -> bytes:
+        return SETTINGS_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Settings:
+        return cls._make(SETTINGS_LAYOUT.unpack(raw))
+
+
+SETTINGS_LAYOUT = struct.Struct("=I4s")
+
+
+class Interface(NamedTuple):
+    """``struct interface``, 40 bytes."""
+
+    ifindex: int
+    vrf: int
+    mtu: int
+    policy_egress: int
+    policy_ingress: int
+    identity: int
+    flow_count_max: int
+    mac: bytes
+    kind: int
+    flags: int
+    tunnel_address: bytes
+
+    def pack(self) -> bytes:
+        return INTERFACE_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Interface:
+        return cls._make(INTERFACE_LAYOUT.unpack(raw))
+
+
+INTERFACE_LAYOUT = struct.Struct("=IHHIIII6sBB4s4x")
+
+
+class Nexthop(NamedTuple):
+    """``struct nexthop``, 72 bytes."""
+
+    kind: int
+    encapsulation: int
+    flags: int
+    vif: int
+    vrf: int
+    out_ifindex: int
+    mtu: int
+    outer_checksum: int
+    header: bytes
+
+    def pack(self) -> bytes:
+        return NEXTHOP_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Nexthop:
+        return cls._make(NEXTHOP_LAYOUT.unpack(raw))
+
+
+NEXTHOP_LAYOUT = struct.Struct("=BBB1xHHIHH56s")
+
+
+class EcmpMember(NamedTuple):
+    """``struct ecmp_member``, 8 bytes."""
+
+    nexthop: int
+    label: int
+
+    def pack(self) -> bytes:
+        return ECMP_MEMBER_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> EcmpMember:
+        return cls._make(ECMP_MEMBER_LAYOUT.unpack(raw))
+
+
+ECMP_MEMBER_LAYOUT = struct.Struct("=II")
+
+
+class EcmpMembers(NamedTuple):
+    """``struct ecmp_members``, 136 bytes."""
+
+    count: int
+    member: bytes
+
+    def pack(self) -> bytes:
+        return ECMP_MEMBERS_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> EcmpMembers:
+        return cls._make(ECMP_MEMBERS_LAYOUT.unpack(raw))
+
+
+ECMP_MEMBERS_LAYOUT = struct.Struct("=I4x128s")
+
+
+class RouteKey4(NamedTuple):
+    """``struct route_key4``, 12 bytes."""
+
+    prefixlen: int
+    vrf: bytes
+    address: bytes
+
+    def pack(self) -> bytes:
+        return ROUTE_KEY4_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> RouteKey4:
+        return cls._make(ROUTE_KEY4_LAYOUT.unpack(raw))
+
+
+ROUTE_KEY4_LAYOUT = struct.Struct("=I4s4s")
+
+
+class RouteKey6(NamedTuple):
+    """``struct route_key6``, 24 bytes."""
+
+    prefixlen: int
+    vrf: bytes
+    address: bytes
+
+    def pack(self) -> bytes:
+        return ROUTE_KEY6_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> RouteKey6:
+        return cls._make(ROUTE_KEY6_LAYOUT.unpack(raw))
+
+
+ROUTE_KEY6_LAYOUT = struct.Struct("=I4s16s")
+
+
+class Route(NamedTuple):
+    """``struct route``, 20 bytes."""
+
+    label: int
+    identity: int
+    nexthop: int
+    has_mac: int
+    mac: bytes
+
+    def pack(self) -> bytes:
+        return ROUTE_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Route:
+        return cls._make(ROUTE_LAYOUT.unpack(raw))
+
+
+ROUTE_LAYOUT = struct.Struct("=IIHB1x6s2x")
+
+
+class BridgeKey(NamedTuple):
+    """``struct bridge_key``, 12 bytes."""
+
+    vrf: int
+    mac: bytes
+
+    def pack(self) -> bytes:
+        return BRIDGE_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> BridgeKey:
+        return cls._make(BRIDGE_KEY_LAYOUT.unpack(raw))
+
+
+BRIDGE_KEY_LAYOUT = struct.Struct("=I6s2x")
+
+
+class Source(NamedTuple):
+    """``struct source``, 8 bytes."""
+
+    mac: bytes
+
+    def pack(self) -> bytes:
+        return SOURCE_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Source:
+        return cls._make(SOURCE_LAYOUT.unpack(raw))
+
+
+SOURCE_LAYOUT = struct.Struct("=6s2x")
+
+
+class PolicyIdentityKey(NamedTuple):
+    """``struct policy_identity_key``, 8 bytes."""
+
+    policy: int
+    identity: int
+
+    def pack(self) -> bytes:
+        return POLICY_IDENTITY_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> PolicyIdentityKey:
+        return cls._make(POLICY_IDENTITY_KEY_LAYOUT.unpack(raw))
+
+
+POLICY_IDENTITY_KEY_LAYOUT = struct.Struct("=II")
+
+
+class VerdictKey(NamedTuple):
+    """``struct verdict_key``, 16 bytes."""
+
+    prefixlen: int
+    policy: bytes
+    identity_class: bytes
+    prefix_class: bytes
+    protocol: bytes
+    port: bytes
+
+    def pack(self) -> bytes:
+        return VERDICT_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> VerdictKey:
+        return cls._make(VERDICT_KEY_LAYOUT.unpack(raw))
+
+
+VERDICT_KEY_LAYOUT = struct.Struct("=I4s2s2s2s2s")
+
+
+class Verdict(NamedTuple):
+    """``struct verdict``, 12 bytes."""
+
+    rule: int
+    source_cell: int
+    action: int
+
+    def pack(self) -> bytes:
+        return VERDICT_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Verdict:
+        return cls._make(VERDICT_LAYOUT.unpack(raw))
+
+
+VERDICT_LAYOUT = struct.Struct("=III")
+
+
+class SourcePortKey(NamedTuple):
+    """``struct source_port_key``, 12 bytes."""
+
+    prefixlen: int
+    cell: bytes
+    port: bytes
+
+    def pack(self) -> bytes:
+        return SOURCE_PORT_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> SourcePortKey:
+        return cls._make(SOURCE_PORT_KEY_LAYOUT.unpack(raw))
+
+
+SOURCE_PORT_KEY_LAYOUT = struct.Struct("=I4s2s2x")
+
+
+class FlowKey4(NamedTuple):
+    """``struct flow_key4``, 16 bytes."""
+
+    source: bytes
+    destination: bytes
+    source_port: bytes
+    destination_port: bytes
+    vif: int
+    protocol: int
+    direction: int
+
+    def pack(self) -> bytes:
+        return FLOW_KEY4_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FlowKey4:
+        return cls._make(FLOW_KEY4_LAYOUT.unpack(raw))
+
+
+FLOW_KEY4_LAYOUT = struct.Struct("=4s4s2s2sHBB")
+
+
+class FlowKey6(NamedTuple):
+    """``struct flow_key6``, 40 bytes."""
+
+    source: bytes
+    destination: bytes
+    source_port: bytes
+    destination_port: bytes
+    vif: int
+    protocol: int
+    direction: int
+
+    def pack(self) -> bytes:
+        return FLOW_KEY6_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FlowKey6:
+        return cls._make(FLOW_KEY6_LAYOUT.unpack(raw))
+
+
+FLOW_KEY6_LAYOUT = struct.Struct("=16s16s2s2sHBB")
+
+
+class Flow(NamedTuple):
+    """``struct flow``, 40 bytes."""
+
+    generation: int
+    pair: int
+    label: int
+    rule: int
+    nexthop: int
+    peer_vif: int
+    flags: int
+    drop_reason: int
+    entropy: bytes
+    mac: bytes
+    policy_port: bytes
+    created_ns: int
+
+    def pack(self) -> bytes:
+        return FLOW_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Flow:
+        return cls._make(FLOW_LAYOUT.unpack(raw))
+
+
+FLOW_LAYOUT = struct.Struct("=IIIIHHBB2s6s2sQ")
+
+
+class FlowCounters(NamedTuple):
+    """``struct flow_counters``, 32 bytes."""
+
+    packets_0: int
+    packets_1: int
+    bytes_0: int
+    bytes_1: int
+
+    def pack(self) -> bytes:
+        return FLOW_COUNTERS_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FlowCounters:
+        return cls._make(FLOW_COUNTERS_LAYOUT.unpack(raw))
+
+
+FLOW_COUNTERS_LAYOUT = struct.Struct("=2Q2Q")
+
+
+class PuntEvent(NamedTuple):
+    """``struct punt_event``, 2064 bytes."""
+
+    ifindex: int
+    vif: int
+    reason: int
+    argument: int
+    frame_bytes: int
+    frame: bytes
+
+    def pack(self) -> bytes:
+        return PUNT_EVENT_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> PuntEvent:
+        return cls._make(PUNT_EVENT_LAYOUT.unpack(raw))
+
+
+PUNT_EVENT_LAYOUT = struct.Struct("=IHB1xII2048s")
+
+
+class DropKey(NamedTuple):
+    """``struct drop_key``, 8 bytes."""
+
+    vif: int
+    reason: int
+
+    def pack(self) -> bytes:
+        return DROP_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> DropKey:
+        return cls._make(DROP_KEY_LAYOUT.unpack(raw))
+
+
+DROP_KEY_LAYOUT = struct.Struct("=II")
+
+
+class FlowScan(NamedTuple):
+    """``struct flow_scan``, 48 bytes."""
+
+    now_ns: int
+    purge_vif: int
+    deleted: int
+    visited: int
+    idle_tcp_ns: int
+    idle_udp_ns: int
+    idle_closed_ns: int
+
+    def pack(self) -> bytes:
+        return FLOW_SCAN_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FlowScan:
+        return cls._make(FLOW_SCAN_LAYOUT.unpack(raw))
+
+
+FLOW_SCAN_LAYOUT = struct.Struct("=QIII4xQQQ")

@@ -1,0 +1,359 @@
+"""The eBPF datapath: desired rows become entries of pinned kernel maps.
+
+```
+ <root>/<agent>/v<ABI>/            maps by name, adopted when the agent restarts
+                      links/<ifindex>    one pinned TCX link an interface
+                      programs/<name>    for diagnosis and the clsact fallback
+```
+
+Closing, or dying, leaves everything forwarding. Opening again adopts the maps and swaps the
+programs under the links without losing a packet. Rows are written before the flow generation is
+bumped, so a flow is re-evaluated against complete tables only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import TypeVar
+
+from skytrail.agent import abi
+from skytrail.agent.io import bpf_syscall, libbpf
+from skytrail.agent.io.bpf_links import LinkTable
+from skytrail.agent.io.ebpf_rows import from_u32, u32
+from skytrail.agent.io.ebpf_tables import RowTables, depends_flows
+from skytrail.agent.io.punt_ring import PuntRing
+from skytrail.agent.plugin import FlowRecord, Punt
+from skytrail.agent.tables import (
+    ROW_TYPES,
+    InterfaceKind,
+    InterfaceRow,
+    NextHopId,
+    Row,
+    RuleId,
+    VifId,
+)
+
+RowT = TypeVar("RowT", bound=Row)
+
+ROOT = Path("/run/skytrail/bpf")
+OBJECT = Path(__file__).resolve().parents[4] / "build/bpf/vrouter_tc.bpf.o"
+
+FLOW_PAIRS_MAX = 131072
+"""Connections resident at once by default; each costs about 250 bytes of kernel memory."""
+PUNT_TOKENS_MAX = 256
+PUNT_TOKEN_NS = 1_000_000
+
+IDLE_TCP_S = 1800.0
+"""Silence after which an open TCP connection is forgotten."""
+IDLE_OTHER_S = 180.0
+IDLE_CLOSED_S = 10.0
+"""For connections that said goodbye, and for denied flows."""
+
+_NANOSECONDS = 1_000_000_000
+_PROGRAMS = {
+    InterfaceKind.WORKLOAD_VETH: "workload_ingress",
+    InterfaceKind.WORKLOAD_TAP: "workload_ingress",
+    InterfaceKind.UNDERLAY: "underlay_ingress",
+}
+_ZERO = u32(0)
+
+
+class EbpfDatapath:
+    """Implements :class:`skytrail.agent.plugin.Datapath` on the running kernel."""
+
+    def __init__(self, base: Path, loaded: libbpf.LoadedObject, flow_pairs_max: int) -> None:
+        self._base = base
+        self._loaded = loaded
+        self._flow_pairs_max = flow_pairs_max
+        self._maps = loaded.maps
+        self._links = LinkTable(base / "links")
+        self._tables = RowTables(loaded.maps)
+        self._receive: Callable[[Punt], None] | None = None
+        self._ring: PuntRing | None = None
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        *,
+        flow_pairs_max: int = FLOW_PAIRS_MAX,
+        object_path: Path = OBJECT,
+        root: Path = ROOT,
+    ) -> EbpfDatapath:
+        """Load the programs of agent ``name``, adopting what an earlier run left.
+
+        The flow table keeps the size it was first created with. ``OSError`` when the object is
+        missing or the kernel refuses it.
+        """
+        if not object_path.exists():
+            raise OSError(errno.ENOENT, f"{object_path} is missing: run `make -C bpf`")
+        mount_bpf_file_system(root)
+        base = root / name / f"v{abi.ABI_VERSION}"
+        base.mkdir(parents=True, exist_ok=True)
+        flow_pairs_max = _adopted_size(base / "flow_pairs") or flow_pairs_max
+        cpu_count = bpf_syscall.possible_cpu_count()
+        limits = abi.Limits(
+            cpu_count=cpu_count,
+            flow_pairs_max=flow_pairs_max,
+            flow_limit_default=max(flow_pairs_max // 2, 1),
+            punt_tokens_max=PUNT_TOKENS_MAX,
+            punt_token_ns=PUNT_TOKEN_NS,
+        )
+        entries = {
+            "flows4": flow_pairs_max * 2,
+            "flows6": flow_pairs_max * 2,
+            "flow_pairs": flow_pairs_max,
+            "flow_pairs_free": flow_pairs_max,
+            "flow_counters": flow_pairs_max * cpu_count,
+        }
+        loaded = libbpf.load_object(
+            object_path, pins=base, entries=entries, constants=limits.pack()
+        )
+        datapath = cls(base, loaded, flow_pairs_max)
+        datapath._start()
+        return datapath
+
+    def _start(self) -> None:
+        settings = self._settings()
+        if not settings.generation:
+            self._write_settings(settings._replace(generation=1))
+        programs = self._base / "programs"
+        programs.mkdir(exist_ok=True)
+        for name, fd in self._loaded.programs.items():
+            pin = programs / name
+            pin.unlink(missing_ok=True)
+            bpf_syscall.pin(fd, pin)
+        self._links.sweep()
+        for ifindex in self._links.ifindexes():
+            if self._tables.interface_at(ifindex) is not None:
+                self.attach(ifindex)
+
+    def dump(self, row_type: type[RowT]) -> list[RowT]:
+        """Return every row actually installed, decoded from the kernel."""
+        return [row for row in self._tables.dump(row_type) if isinstance(row, row_type)]
+
+    def apply(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
+        """Install and remove rows, then let live flows see it. Puts are idempotent."""
+        for row_type in ROW_TYPES:
+            rows = [row for row in puts if type(row) is row_type]
+            if rows:
+                self._tables.put(rows)
+        for row_type in reversed(ROW_TYPES):
+            rows = [row for row in deletes if type(row) is row_type]
+            if rows:
+                self._tables.remove(rows)
+        gone = [row for row in deletes if isinstance(row, InterfaceRow)]
+        self._set_tunnel_address([row for row in puts if isinstance(row, InterfaceRow)])
+        if any(depends_flows(row) for row in (*puts, *deletes)):
+            self.invalidate_flows()
+        for row in gone:
+            self._scan(purge_vif=row.vif_id)
+
+    def _set_tunnel_address(self, rows: Iterable[InterfaceRow]) -> None:
+        for row in rows:
+            if row.tunnel_address is not None:
+                settings = self._settings()
+                self._write_settings(settings._replace(tunnel_address=row.tunnel_address.packed))
+
+    def attach(self, ifindex: int) -> None:
+        """Attach the right program to an interface that has an InterfaceRow; idempotent."""
+        interface = self._tables.interface_at(ifindex)
+        if interface is None:
+            raise OSError(errno.ENOENT, f"interface {ifindex} has no row")
+        program = _PROGRAMS[interface.kind]
+        self._links.attach(
+            ifindex, self._loaded.programs[program], self._base / "programs" / program
+        )
+        for other in self._base.parent.glob(f"v*/links/{ifindex}"):
+            # Another ABI version carried this interface until now.
+            if other.parent.parent != self._base:
+                other.unlink()
+
+    def detach(self, ifindex: int) -> None:
+        """Remove the program from an interface; it then carries nothing."""
+        self._links.detach(ifindex)
+
+    def attached(self) -> list[int]:
+        """Interfaces that carry a program."""
+        return self._links.ifindexes()
+
+    def invalidate_flows(self) -> None:
+        """Bump the generation: live flows are re-evaluated by their next packet."""
+        settings = self._settings()
+        following = (settings.generation + 1) & 0xFFFFFFFF
+        self._write_settings(settings._replace(generation=following or 1))
+
+    def flows(self) -> Iterable[FlowRecord]:
+        """Every flow entry. Entries that come or go meanwhile may be missed."""
+        now_ns = time.monotonic_ns()
+        counters = self._counters()
+        for name, layout in (("flows4", abi.FlowKey4), ("flows6", abi.FlowKey6)):
+            for key, value in self._maps[name].items():
+                yield _flow_record(layout.unpack(key), abi.Flow.unpack(value), counters, now_ns)
+
+    def _counters(self) -> _CounterReader:
+        return _CounterReader(self._maps["flow_counters"], self._flow_pairs_max)
+
+    def age_flows(self, now_s: float) -> int:
+        """Delete flows idle beyond their protocol's time; returns how many."""
+        return self._scan(now_ns=int(now_s * _NANOSECONDS))
+
+    def _scan(self, *, now_ns: int = 0, purge_vif: int = 0) -> int:
+        argument = abi.FlowScan(
+            now_ns=now_ns,
+            purge_vif=purge_vif,
+            deleted=0,
+            visited=0,
+            idle_tcp_ns=int(IDLE_TCP_S * _NANOSECONDS),
+            idle_udp_ns=int(IDLE_OTHER_S * _NANOSECONDS),
+            idle_closed_ns=int(IDLE_CLOSED_S * _NANOSECONDS),
+        )
+        after = bpf_syscall.run_on_context(self._loaded.programs["flow_scan"], argument.pack())
+        return abi.FlowScan.unpack(after).deleted
+
+    def drop_counts(self) -> Mapping[str, int]:
+        """Packets dropped since load, by ``drop_reasons.h`` name without ``DROP_``."""
+        counts = {
+            reason.name: _sum_u64(self._maps["drops"].lookup(u32(reason)))
+            for reason in abi.DropReason
+            if reason is not abi.DropReason.NONE
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def punt_counts(self) -> Mapping[str, int]:
+        """Frames handed to the agent since load, by reason."""
+        counts = {
+            reason.name: _sum_u64(self._maps["punt_counts"].lookup(u32(reason)))
+            for reason in abi.PuntReason
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]:
+        """The same for each interface; 0 stands for frames of no known interface."""
+        counts: dict[VifId, dict[str, int]] = {}
+        for raw_key, value in self._maps["interface_drops"].items():
+            key = abi.DropKey.unpack(raw_key)
+            name = abi.DropReason(key.reason).name
+            counts.setdefault(VifId(key.vif), {})[name] = _sum_u64(value)
+        return counts
+
+    def open_punts(self, receive: Callable[[Punt], None]) -> int:
+        """Register the consumer; returns a pollable file descriptor."""
+        punts = self._maps["punts"]
+        if self._ring is None:
+            self._ring = PuntRing(punts.fd, punts.max_entries)
+        self._receive = receive
+        return punts.fd
+
+    def poll_punts(self) -> int:
+        """Drain pending punts into the consumer; returns how many."""
+        if self._ring is None or self._receive is None:
+            return 0
+        return self._ring.drain(self._receive)
+
+    def close(self) -> None:
+        """Release file descriptors; pinned maps and programs keep forwarding."""
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+        self._loaded.close()
+
+    def _settings(self) -> abi.Settings:
+        raw = self._maps["settings"].lookup(_ZERO)
+        return abi.Settings.unpack(raw or bytes(abi.SETTINGS_LAYOUT.size))
+
+    def _write_settings(self, settings: abi.Settings) -> None:
+        self._maps["settings"].update(_ZERO, settings.pack())
+
+
+class _CounterReader:
+    """Sums a pair's per-CPU counters from shared memory."""
+
+    def __init__(self, counters: bpf_syscall.BpfMap, flow_pairs_max: int) -> None:
+        self._pairs = flow_pairs_max
+        self._cpu_count = counters.max_entries // flow_pairs_max
+        size = counters.max_entries * abi.FLOW_COUNTERS_LAYOUT.size
+        pages = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+        self._memory = mmap.mmap(
+            counters.fd, pages, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=0
+        )
+
+    def packets_and_bytes(self, pair: int, *, reverse: bool) -> tuple[int, int]:
+        packets = size = 0
+        for cpu in range(self._cpu_count):
+            offset = (cpu * self._pairs + pair) * abi.FLOW_COUNTERS_LAYOUT.size
+            values: tuple[int, int, int, int] = abi.FLOW_COUNTERS_LAYOUT.unpack_from(
+                self._memory, offset
+            )
+            packets += values[1 if reverse else 0]
+            size += values[3 if reverse else 2]
+        return packets, size
+
+
+def _flow_record(
+    key: abi.FlowKey4 | abi.FlowKey6, flow: abi.Flow, counters: _CounterReader, now_ns: int
+) -> FlowRecord:
+    address = IPv4Address if isinstance(key, abi.FlowKey4) else IPv6Address
+    reverse = bool(flow.flags & abi.FlowFlags.REVERSE)
+    denied = bool(flow.flags & abi.FlowFlags.DENY)
+    packets, size = counters.packets_and_bytes(flow.pair, reverse=reverse)
+    return FlowRecord(
+        vif_id=VifId(key.vif),
+        source=address(key.source),
+        destination=address(key.destination),
+        protocol=key.protocol,
+        source_port=int.from_bytes(key.source_port, "big"),
+        destination_port=int.from_bytes(key.destination_port, "big"),
+        is_reverse=reverse,
+        allowed=not denied,
+        drop_reason=abi.DropReason(flow.drop_reason).name if denied else None,
+        rule_id=RuleId(flow.rule),
+        nexthop_id=NextHopId(flow.nexthop),
+        label=flow.label,
+        packets=packets,
+        bytes=size,
+        age_s=max(now_ns - flow.created_ns, 0) / _NANOSECONDS,
+    )
+
+
+def _sum_u64(raw: bytes | None) -> int:
+    if raw is None:
+        return 0
+    return sum(memoryview(raw).cast("Q"))
+
+
+def _adopted_size(pin: Path) -> int | None:
+    """Entries of a map already pinned there."""
+    if not pin.exists():
+        return None
+    fd = bpf_syscall.open_pin(pin)
+    try:
+        description = bpf_syscall.object_description(fd)
+    finally:
+        os.close(fd)
+    return from_u32(description[16:20])
+
+
+def mount_bpf_file_system(root: Path) -> None:
+    """Make ``root`` a bpf file system unless it is inside one already."""
+    root.mkdir(parents=True, exist_ok=True)
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    if any(fields[2] == "bpf" and root.is_relative_to(fields[1]) for fields in mounts):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"bpf", str(root).encode(), b"bpf", 0, b"mode=0700"):
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot mount a bpf file system at {root}: {os.strerror(number)}")
+
+
+def remove_datapath(name: str, root: Path = ROOT) -> None:
+    """Unpin everything agent ``name`` left: its interfaces stop forwarding."""
+    shutil.rmtree(root / name, ignore_errors=True)

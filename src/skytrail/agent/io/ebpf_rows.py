@@ -1,0 +1,393 @@
+"""Rows of :mod:`skytrail.agent.tables` to kernel map entries and back.
+
+Pure: bytes in, bytes out. Encoding then decoding gives the same row, which is what lets the
+reconciler compare what it wants with what is installed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+
+from skytrail.agent import abi
+from skytrail.agent.tables import (
+    Action,
+    BridgeRow,
+    Encapsulation,
+    IdentityId,
+    InetRouteRow,
+    InterfaceKind,
+    InterfaceRow,
+    IpNetwork,
+    LabelRow,
+    NextHopId,
+    NextHopKind,
+    NextHopRow,
+    PolicyId,
+    PolicyIdentityRow,
+    PolicyPrefixRow,
+    RuleId,
+    SourcePortRow,
+    SourceRow,
+    VerdictRow,
+    VifId,
+    VniRow,
+    VrfId,
+)
+from skytrail.net import Mac
+
+_VRF_BITS = 32
+_VERDICT_FIXED_BITS = 80
+_SOURCE_PORT_FIXED_BITS = 32
+_ETHERNET_BYTES = 14
+_OUTER_IP_BYTES = 20
+_TUNNEL_BYTES = {
+    Encapsulation.MPLS_UDP: 12,
+    Encapsulation.MPLS_GRE: 8,
+    Encapsulation.VXLAN: 16,
+}
+_UDP_PORT = {Encapsulation.MPLS_UDP: 6635, Encapsulation.VXLAN: 4789}
+_IPV4_ETHERTYPE = b"\x08\x00"
+_OUTER_TTL = 64
+_DONT_FRAGMENT = 0x4000
+_GRE_PROTOCOL_MPLS = b"\x88\x47"
+_VXLAN_FLAG_VNI = b"\x08\x00\x00\x00"
+_NO_MAC = bytes(6)
+_NO_ADDRESS = bytes(4)
+_U32 = struct.Struct("=I")
+
+Entry = tuple[bytes, bytes]
+
+
+def u32(value: int) -> bytes:
+    """A 32-bit key or value in the kernel's byte order."""
+    return _U32.pack(value)
+
+
+def from_u32(raw: bytes) -> int:
+    return int(_U32.unpack(raw)[0])
+
+
+def prefix_key(owner: int, prefix: IpNetwork) -> bytes:
+    """Longest-prefix key of (VRF, interface or policy number, prefix)."""
+    return (
+        u32(_VRF_BITS + prefix.prefixlen) + owner.to_bytes(4, "big") + prefix.network_address.packed
+    )
+
+
+def from_prefix_key(raw: bytes) -> tuple[int, IpNetwork]:
+    owner = int.from_bytes(raw[4:8], "big")
+    network = ip_network((raw[8:], from_u32(raw[:4]) - _VRF_BITS))
+    return owner, network
+
+
+def interface_entry(row: InterfaceRow) -> Entry:
+    tunnel = row.tunnel_address.packed if row.tunnel_address else _NO_ADDRESS
+    value = abi.Interface(
+        ifindex=row.ifindex,
+        vrf=row.vrf_id,
+        mtu=row.mtu_bytes,
+        policy_egress=row.policy_egress,
+        policy_ingress=row.policy_ingress,
+        identity=row.identity,
+        flow_count_max=row.flow_count_max,
+        mac=row.mac.packed,
+        kind=row.kind,
+        flags=abi.InterfaceFlags.ANTISPOOF if row.antispoof else 0,
+        tunnel_address=tunnel,
+    )
+    return u32(row.vif_id), value.pack()
+
+
+def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
+    value = abi.Interface.unpack(raw)
+    return InterfaceRow(
+        ifindex=value.ifindex,
+        vif_id=VifId(vif_id),
+        kind=InterfaceKind(value.kind),
+        vrf_id=VrfId(value.vrf),
+        mac=Mac(value.mac),
+        mtu_bytes=value.mtu,
+        policy_egress=PolicyId(value.policy_egress),
+        policy_ingress=PolicyId(value.policy_ingress),
+        identity=IdentityId(value.identity),
+        antispoof=bool(value.flags & abi.InterfaceFlags.ANTISPOOF),
+        flow_count_max=value.flow_count_max,
+        tunnel_address=(
+            IPv4Address(value.tunnel_address) if value.tunnel_address != _NO_ADDRESS else None
+        ),
+    )
+
+
+def source_entry(row: SourceRow) -> Entry:
+    return prefix_key(row.vif_id, row.prefix), row.mac.packed + bytes(2)
+
+
+def source_row(key: bytes, value: bytes) -> SourceRow:
+    vif_id, prefix = from_prefix_key(key)
+    return SourceRow(vif_id=VifId(vif_id), prefix=prefix, mac=Mac(value[:6]))
+
+
+def ones_complement_sum(header: bytes) -> int:
+    """Folded 16-bit sum of a header as the kernel's (little-endian) program adds it."""
+    total = sum(struct.unpack(f"<{len(header) // 2}H", header))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def outer_header(row: NextHopRow) -> bytes:
+    """The outer headers of a tunnel with everything a packet decides left zero."""
+    encapsulation = row.encapsulation
+    destination = row.out_destination_mac.packed if row.out_destination_mac else _NO_MAC
+    source = row.out_source_mac.packed if row.out_source_mac else _NO_MAC
+    protocol = 47 if encapsulation is Encapsulation.MPLS_GRE else 17
+    ip = struct.pack(
+        "!BBHHHBBH4s4s",
+        0x45,
+        0,
+        0,
+        0,
+        _DONT_FRAGMENT,
+        _OUTER_TTL,
+        protocol,
+        0,
+        row.local.packed if row.local else _NO_ADDRESS,
+        row.remote.packed if row.remote else _NO_ADDRESS,
+    )
+    match encapsulation:
+        case Encapsulation.MPLS_UDP | Encapsulation.VXLAN:
+            tunnel = struct.pack("!HHHH", 0, _UDP_PORT[encapsulation], 0, 0)
+            if encapsulation is Encapsulation.VXLAN:
+                tunnel += _VXLAN_FLAG_VNI
+        case Encapsulation.MPLS_GRE:
+            tunnel = bytes(2) + _GRE_PROTOCOL_MPLS
+        case None:
+            tunnel = b""
+    header = destination + source + _IPV4_ETHERTYPE + ip + tunnel
+    return header.ljust(abi.OUTER_HEADER_BYTES_MAX, b"\x00")
+
+
+def tunnel_mtu_bytes(row: NextHopRow, link_mtu_bytes: int) -> int:
+    """Largest IP packet that fits through the tunnel over a link of this MTU."""
+    if row.encapsulation is None:
+        return link_mtu_bytes
+    overhead = _OUTER_IP_BYTES + _TUNNEL_BYTES[row.encapsulation]
+    if row.layer2 or row.encapsulation is Encapsulation.VXLAN:
+        overhead += _ETHERNET_BYTES
+    return max(link_mtu_bytes - overhead, 0)
+
+
+def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
+    flags = 0
+    if row.layer2:
+        flags |= abi.NexthopFlags.LAYER2
+    if row.out_destination_mac is not None:
+        flags |= abi.NexthopFlags.RESOLVED
+    if row.out_source_mac is not None:
+        flags |= abi.NexthopFlags.HAS_SOURCE
+    if row.local is not None:
+        flags |= abi.NexthopFlags.HAS_LOCAL
+    if row.remote is not None:
+        flags |= abi.NexthopFlags.HAS_REMOTE
+    header = bytes(abi.OUTER_HEADER_BYTES_MAX)
+    if row.kind is NextHopKind.TUNNEL:
+        header = outer_header(row)
+    value = abi.Nexthop(
+        kind=row.kind,
+        encapsulation=row.encapsulation or 0,
+        flags=flags,
+        vif=row.vif_id,
+        vrf=row.vrf_id,
+        out_ifindex=row.out_ifindex,
+        mtu=tunnel_mtu_bytes(row, link_mtu_bytes),
+        outer_checksum=ones_complement_sum(header[_ETHERNET_BYTES : _ETHERNET_BYTES + 20]),
+        header=header,
+    )
+    return u32(row.nexthop_id), value.pack()
+
+
+def nexthop_row(
+    nexthop_id: int, raw: bytes, members: tuple[tuple[NextHopId, int], ...] = ()
+) -> NextHopRow:
+    value = abi.Nexthop.unpack(raw)
+    header = value.header
+    flags = value.flags
+    return NextHopRow(
+        nexthop_id=NextHopId(nexthop_id),
+        kind=NextHopKind(value.kind),
+        vif_id=VifId(value.vif),
+        vrf_id=VrfId(value.vrf),
+        layer2=bool(flags & abi.NexthopFlags.LAYER2),
+        encapsulation=Encapsulation(value.encapsulation) if value.encapsulation else None,
+        local=IPv4Address(header[26:30]) if flags & abi.NexthopFlags.HAS_LOCAL else None,
+        remote=IPv4Address(header[30:34]) if flags & abi.NexthopFlags.HAS_REMOTE else None,
+        out_ifindex=value.out_ifindex,
+        out_source_mac=Mac(header[6:12]) if flags & abi.NexthopFlags.HAS_SOURCE else None,
+        out_destination_mac=Mac(header[:6]) if flags & abi.NexthopFlags.RESOLVED else None,
+        members=members,
+    )
+
+
+def ecmp_entry(row: NextHopRow) -> Entry:
+    if len(row.members) > abi.ECMP_MEMBERS_MAX:
+        raise ValueError(
+            f"next hop {row.nexthop_id} has {len(row.members)} members, at most "
+            f"{abi.ECMP_MEMBERS_MAX} are possible"
+        )
+    packed = b"".join(abi.EcmpMember(nexthop, label).pack() for nexthop, label in row.members)
+    size = abi.ECMP_MEMBERS_MAX * abi.ECMP_MEMBER_LAYOUT.size
+    members = abi.EcmpMembers(count=len(row.members), member=packed.ljust(size, b"\x00"))
+    return u32(row.nexthop_id), members.pack()
+
+
+def ecmp_of(raw: bytes) -> tuple[tuple[NextHopId, int], ...]:
+    value = abi.EcmpMembers.unpack(raw)
+    members: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
+    return tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.count]
+
+
+def _route_value(nexthop_id: int, label: int, identity: int, mac: Mac | None) -> bytes:
+    return abi.Route(
+        label=label,
+        identity=identity,
+        nexthop=nexthop_id,
+        has_mac=mac is not None,
+        mac=mac.packed if mac else _NO_MAC,
+    ).pack()
+
+
+def route_entry(row: InetRouteRow) -> Entry:
+    value = _route_value(row.nexthop_id, row.label, row.identity, row.mac)
+    return prefix_key(row.vrf_id, row.prefix), value
+
+
+def route_row(key: bytes, raw: bytes) -> InetRouteRow:
+    vrf_id, prefix = from_prefix_key(key)
+    value = abi.Route.unpack(raw)
+    return InetRouteRow(
+        vrf_id=VrfId(vrf_id),
+        prefix=prefix,
+        nexthop_id=NextHopId(value.nexthop),
+        label=value.label,
+        identity=IdentityId(value.identity),
+        mac=Mac(value.mac) if value.has_mac else None,
+    )
+
+
+def bridge_entry(row: BridgeRow) -> Entry:
+    key = abi.BridgeKey(vrf=row.vrf_id, mac=row.mac.packed).pack()
+    return key, _route_value(row.nexthop_id, row.label, row.identity, None)
+
+
+def bridge_row(key: bytes, raw: bytes) -> BridgeRow:
+    where = abi.BridgeKey.unpack(key)
+    value = abi.Route.unpack(raw)
+    return BridgeRow(
+        vrf_id=VrfId(where.vrf),
+        mac=Mac(where.mac),
+        nexthop_id=NextHopId(value.nexthop),
+        label=value.label,
+        identity=IdentityId(value.identity),
+    )
+
+
+def label_entry(row: LabelRow) -> Entry:
+    return u32(row.label), u32(row.nexthop_id)
+
+
+def label_row(key: bytes, value: bytes) -> LabelRow:
+    return LabelRow(label=from_u32(key), nexthop_id=NextHopId(from_u32(value)))
+
+
+def vni_entry(row: VniRow) -> Entry:
+    return u32(row.vni), u32(row.nexthop_id)
+
+
+def vni_row(key: bytes, value: bytes) -> VniRow:
+    return VniRow(vni=from_u32(key), nexthop_id=NextHopId(from_u32(value)))
+
+
+def policy_identity_entry(row: PolicyIdentityRow) -> Entry:
+    key = abi.PolicyIdentityKey(policy=row.policy_id, identity=row.identity).pack()
+    return key, u32(row.identity_class)
+
+
+def policy_identity_row(key: bytes, value: bytes) -> PolicyIdentityRow:
+    where = abi.PolicyIdentityKey.unpack(key)
+    return PolicyIdentityRow(
+        policy_id=PolicyId(where.policy),
+        identity=IdentityId(where.identity),
+        identity_class=from_u32(value),
+    )
+
+
+def policy_prefix_entry(row: PolicyPrefixRow) -> Entry:
+    return prefix_key(row.policy_id, row.prefix), u32(row.prefix_class)
+
+
+def policy_prefix_row(key: bytes, value: bytes) -> PolicyPrefixRow:
+    policy_id, prefix = from_prefix_key(key)
+    return PolicyPrefixRow(
+        policy_id=PolicyId(policy_id), prefix=prefix, prefix_class=from_u32(value)
+    )
+
+
+def verdict_entry(row: VerdictRow) -> Entry:
+    key = abi.VerdictKey(
+        prefixlen=_VERDICT_FIXED_BITS + row.port_bits,
+        policy=row.policy_id.to_bytes(4, "big"),
+        identity_class=row.identity_class.to_bytes(2, "big"),
+        prefix_class=row.prefix_class.to_bytes(2, "big"),
+        protocol=row.protocol.to_bytes(2, "big"),
+        port=row.port.to_bytes(2, "big"),
+    )
+    value = abi.Verdict(rule=row.rule_id, source_cell=row.source_cell, action=row.action)
+    return key.pack(), value.pack()
+
+
+def verdict_row(key: bytes, raw: bytes) -> VerdictRow:
+    where = abi.VerdictKey.unpack(key)
+    value = abi.Verdict.unpack(raw)
+    return VerdictRow(
+        policy_id=PolicyId(int.from_bytes(where.policy, "big")),
+        identity_class=int.from_bytes(where.identity_class, "big"),
+        prefix_class=int.from_bytes(where.prefix_class, "big"),
+        protocol=int.from_bytes(where.protocol, "big"),
+        port=int.from_bytes(where.port, "big"),
+        port_bits=where.prefixlen - _VERDICT_FIXED_BITS,
+        action=Action(value.action),
+        rule_id=RuleId(value.rule),
+        source_cell=value.source_cell,
+    )
+
+
+def source_port_entry(row: SourcePortRow) -> Entry:
+    key = abi.SourcePortKey(
+        prefixlen=_SOURCE_PORT_FIXED_BITS + row.port_bits,
+        cell=row.cell.to_bytes(4, "big"),
+        port=row.port.to_bytes(2, "big"),
+    )
+    value = abi.Verdict(rule=row.rule_id, source_cell=0, action=row.action)
+    return key.pack(), value.pack()
+
+
+def source_port_row(key: bytes, raw: bytes) -> SourcePortRow:
+    where = abi.SourcePortKey.unpack(key)
+    value = abi.Verdict.unpack(raw)
+    return SourcePortRow(
+        cell=int.from_bytes(where.cell, "big"),
+        port=int.from_bytes(where.port, "big"),
+        port_bits=where.prefixlen - _SOURCE_PORT_FIXED_BITS,
+        action=Action(value.action),
+        rule_id=RuleId(value.rule),
+    )
+
+
+def is_v4(prefix: IpNetwork) -> bool:
+    match prefix:
+        case IPv4Network():
+            return True
+        case IPv6Network():
+            return False

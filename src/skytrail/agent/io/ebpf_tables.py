@@ -1,0 +1,238 @@
+"""Which kernel maps hold which rows, and the writes that touch more than one map."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from skytrail.agent import abi
+from skytrail.agent.io import ebpf_rows as rows_codec
+from skytrail.agent.io.bpf_syscall import BpfMap
+from skytrail.agent.io.ebpf_rows import Entry, from_u32, is_v4, u32
+from skytrail.agent.tables import (
+    BridgeRow,
+    InetRouteRow,
+    InterfaceKind,
+    InterfaceRow,
+    LabelRow,
+    NextHopKind,
+    NextHopRow,
+    PolicyIdentityRow,
+    PolicyPrefixRow,
+    Row,
+    SourcePortRow,
+    SourceRow,
+    VerdictRow,
+    VifId,
+    VniRow,
+)
+
+RowT = TypeVar("RowT", bound=Row)
+
+_DEFAULT_LINK_MTU = 1500
+
+
+def depends_flows(row: Row) -> bool:
+    """True when live flows may have remembered something this row changes."""
+    return not isinstance(row, LabelRow | VniRow)
+
+
+class RowTables:
+    """Reads and writes rows. Holds no truth of its own beyond a cache of tunnel next hops and
+    link MTUs, which is rebuilt from the kernel.
+    """
+
+    def __init__(self, maps: Mapping[str, BpfMap]) -> None:
+        self._maps = maps
+        self._link_mtu: dict[int, int] = {}
+        self._tunnels: dict[int, NextHopRow] = {}
+        for interface in self._dump_interfaces():
+            if interface.kind is InterfaceKind.UNDERLAY:
+                self._link_mtu[interface.ifindex] = interface.mtu_bytes
+        for nexthop in self._dump_nexthops():
+            if nexthop.kind is NextHopKind.TUNNEL:
+                self._tunnels[nexthop.nexthop_id] = nexthop
+
+    def put(self, rows: Sequence[Row]) -> None:
+        """Install rows of one type."""
+        for row in rows:
+            match row:
+                case InterfaceRow():
+                    self._put_interface(row)
+                case NextHopRow():
+                    self._put_nexthop(row)
+                case _:
+                    break
+        else:
+            return
+        for bpf_map, batch in self._entries(rows):
+            bpf_map.update_many(batch)
+
+    def remove(self, rows: Sequence[Row]) -> None:
+        """Remove rows of one type; absent ones are passed over."""
+        for row in rows:
+            match row:
+                case InterfaceRow():
+                    self._remove_interface(row)
+                case NextHopRow():
+                    self._remove_nexthop(row)
+                case _:
+                    break
+        else:
+            return
+        for bpf_map, batch in self._entries(rows):
+            bpf_map.delete_many([key for key, _ in batch])
+
+    def dump(self, row_type: type[Row]) -> Iterator[Row]:
+        """Every installed row of a type."""
+        if row_type is InterfaceRow:
+            yield from self._dump_interfaces()
+        elif row_type is NextHopRow:
+            yield from self._dump_nexthops()
+        else:
+            names, decode = _DECODERS[row_type]
+            for name in names:
+                for key, value in self._maps[name].items():
+                    yield decode(key, value)
+
+    def interface_at(self, ifindex: int) -> InterfaceRow | None:
+        """The row of an interface index."""
+        raw = self._ifindex_map(ifindex).lookup(u32(ifindex))
+        vif_id = from_u32(raw) if raw else 0
+        if not vif_id:
+            return None
+        value = self._maps["interfaces"].lookup(u32(vif_id))
+        if value is None or not abi.Interface.unpack(value).kind:
+            return None
+        return rows_codec.interface_row(vif_id, value)
+
+    def _entries(self, rows: Iterable[Row]) -> list[tuple[BpfMap, list[Entry]]]:
+        """Entries of single-map rows, grouped by the map they belong to."""
+        grouped: dict[str, list[Entry]] = {}
+        for row in rows:
+            name, entry = _encode(row)
+            grouped.setdefault(name, []).append(entry)
+        return [(self._maps[name], entries) for name, entries in grouped.items()]
+
+    def _ifindex_map(self, ifindex: int) -> BpfMap:
+        direct = ifindex < abi.IFINDEX_DIRECT_MAX
+        return self._maps["ifindex_vif" if direct else "ifindex_vif_high"]
+
+    def _put_interface(self, row: InterfaceRow) -> None:
+        key, value = rows_codec.interface_entry(row)
+        before = self._interface(row.vif_id)
+        if before is not None and before.ifindex != row.ifindex:
+            self._forget_ifindex(before.ifindex, row.vif_id)
+        self._maps["interfaces"].update(key, value)
+        self._ifindex_map(row.ifindex).update(u32(row.ifindex), u32(row.vif_id))
+        if row.kind is not InterfaceKind.UNDERLAY:
+            return
+        self._link_mtu[row.ifindex] = row.mtu_bytes
+        for nexthop in self._tunnels.values():
+            if nexthop.out_ifindex == row.ifindex:
+                self._maps["nexthops"].update(*self._nexthop_entry(nexthop))
+
+    def _interface(self, vif_id: VifId) -> InterfaceRow | None:
+        raw = self._maps["interfaces"].lookup(u32(vif_id))
+        if raw is None or not abi.Interface.unpack(raw).kind:
+            return None
+        return rows_codec.interface_row(vif_id, raw)
+
+    def _forget_ifindex(self, ifindex: int, vif_id: VifId) -> None:
+        """Unlink an index from an interface, unless another one has taken it over."""
+        where = self._ifindex_map(ifindex)
+        if where.lookup(u32(ifindex)) == u32(vif_id):
+            where.update(u32(ifindex), u32(0))
+
+    def _remove_interface(self, row: InterfaceRow) -> None:
+        self._forget_ifindex(row.ifindex, row.vif_id)
+        installed = self._interface(row.vif_id)
+        if installed is not None and installed.ifindex == row.ifindex:
+            self._maps["interfaces"].update(u32(row.vif_id), bytes(abi.INTERFACE_LAYOUT.size))
+
+    def _nexthop_entry(self, row: NextHopRow) -> Entry:
+        mtu = self._link_mtu.get(row.out_ifindex, _DEFAULT_LINK_MTU)
+        return rows_codec.nexthop_entry(row, mtu)
+
+    def _put_nexthop(self, row: NextHopRow) -> None:
+        if row.kind is NextHopKind.ECMP:
+            self._maps["ecmp_members"].update(*rows_codec.ecmp_entry(row))
+        if row.kind is NextHopKind.TUNNEL:
+            self._tunnels[row.nexthop_id] = row
+        else:
+            self._tunnels.pop(row.nexthop_id, None)
+        self._maps["nexthops"].update(*self._nexthop_entry(row))
+
+    def _remove_nexthop(self, row: NextHopRow) -> None:
+        self._tunnels.pop(row.nexthop_id, None)
+        self._maps["nexthops"].update(u32(row.nexthop_id), bytes(abi.NEXTHOP_LAYOUT.size))
+        self._maps["ecmp_members"].delete(u32(row.nexthop_id))
+
+    def _dump_interfaces(self) -> Iterator[InterfaceRow]:
+        for vif_id, raw in _array_values(self._maps["interfaces"], abi.INTERFACE_LAYOUT):
+            if abi.Interface.unpack(raw).kind:
+                yield rows_codec.interface_row(vif_id, raw)
+
+    def _dump_nexthops(self) -> Iterator[NextHopRow]:
+        members = {
+            from_u32(key): rows_codec.ecmp_of(value)
+            for key, value in self._maps["ecmp_members"].items()
+        }
+        for nexthop_id, raw in _array_values(self._maps["nexthops"], abi.NEXTHOP_LAYOUT):
+            if raw[0]:
+                yield rows_codec.nexthop_row(nexthop_id, raw, members.get(nexthop_id, ()))
+
+
+def _array_values(bpf_map: BpfMap, layout: struct.Struct) -> Iterator[tuple[int, bytes]]:
+    """Elements of an array map that are not all zero, by mapping its memory."""
+    size = layout.size
+    length = size * bpf_map.max_entries
+    pages = (length + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+    empty = bytes(size)
+    with mmap.mmap(bpf_map.fd, pages, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ) as memory:
+        snapshot = memory[:length]
+    for index in range(bpf_map.max_entries):
+        raw = snapshot[index * size : (index + 1) * size]
+        if raw != empty:
+            yield index, raw
+
+
+def _encode(row: Row) -> tuple[str, Entry]:
+    """Map name and entry of a row that lives in one map."""
+    match row:
+        case SourceRow():
+            return ("sources4" if is_v4(row.prefix) else "sources6"), rows_codec.source_entry(row)
+        case InetRouteRow():
+            return ("routes4" if is_v4(row.prefix) else "routes6"), rows_codec.route_entry(row)
+        case BridgeRow():
+            return "bridges", rows_codec.bridge_entry(row)
+        case LabelRow():
+            return "labels", rows_codec.label_entry(row)
+        case VniRow():
+            return "vnis", rows_codec.vni_entry(row)
+        case PolicyIdentityRow():
+            return "policy_identities", rows_codec.policy_identity_entry(row)
+        case PolicyPrefixRow():
+            name = "policy_prefixes4" if is_v4(row.prefix) else "policy_prefixes6"
+            return name, rows_codec.policy_prefix_entry(row)
+        case VerdictRow():
+            return "verdicts", rows_codec.verdict_entry(row)
+        case SourcePortRow():
+            return "source_ports", rows_codec.source_port_entry(row)
+        case InterfaceRow() | NextHopRow():
+            raise TypeError(f"{type(row).__name__} lives in several maps")
+
+
+_DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Row]]] = {
+    SourceRow: (("sources4", "sources6"), rows_codec.source_row),
+    InetRouteRow: (("routes4", "routes6"), rows_codec.route_row),
+    BridgeRow: (("bridges",), rows_codec.bridge_row),
+    LabelRow: (("labels",), rows_codec.label_row),
+    VniRow: (("vnis",), rows_codec.vni_row),
+    PolicyIdentityRow: (("policy_identities",), rows_codec.policy_identity_row),
+    PolicyPrefixRow: (("policy_prefixes4", "policy_prefixes6"), rows_codec.policy_prefix_row),
+    VerdictRow: (("verdicts",), rows_codec.verdict_row),
+    SourcePortRow: (("source_ports",), rows_codec.source_port_row),
+}
