@@ -129,8 +129,8 @@ def test_tunnel_without_known_neighbour_drops_until_it_is_resolved():
     one.resolve("192.0.2.2")
     one.reconcile()
 
-    assert "UNDERLAY_UNRESOLVED" == unresolved.drop_reason
-    assert FORWARDED == one.datapath.send(one.vif("a"), packet("10.1.1.3", "10.1.1.4")).outcome
+    assert unresolved.drop_reason == "UNDERLAY_UNRESOLVED"
+    assert one.datapath.send(one.vif("a"), packet("10.1.1.3", "10.1.1.4")).outcome == FORWARDED
 
 
 def test_gateway_and_service_addresses_are_received():
@@ -138,7 +138,7 @@ def test_gateway_and_service_addresses_are_received():
 
     for address in ("10.1.1.1", "10.1.1.2", "fd00:1::1", "fe80::200:5eff:fe00:100"):
         source = "fd00:1::3" if ":" in address else "10.1.1.3"
-        assert RECEIVED == made.datapath.send(made.vif("a"), packet(source, address)).outcome
+        assert made.datapath.send(made.vif("a"), packet(source, address)).outcome == RECEIVED
 
 
 def test_spoofed_source_is_dropped():
@@ -146,7 +146,7 @@ def test_spoofed_source_is_dropped():
 
     trace = made.datapath.send(made.vif("a"), packet("10.1.1.9", "10.1.1.4"))
 
-    assert (DROPPED, "SPOOFED_ADDRESS") == (trace.outcome, trace.drop_reason)
+    assert (trace.outcome, trace.drop_reason) == (DROPPED, "SPOOFED_ADDRESS")
 
 
 def test_security_group_allows_what_it_names_and_nothing_else():
@@ -155,8 +155,8 @@ def test_security_group_allows_what_it_names_and_nothing_else():
     allowed = made.datapath.send(made.vif("a"), packet("10.1.1.3", "10.1.1.4", port=80))
     denied = made.datapath.send(made.vif("a"), packet("10.1.1.3", "10.1.1.4", port=22))
 
-    assert DELIVERED == allowed.outcome
-    assert (DROPPED, "POLICY") == (denied.outcome, denied.drop_reason)
+    assert allowed.outcome == DELIVERED
+    assert (denied.outcome, denied.drop_reason) == (DROPPED, "POLICY")
 
 
 def test_group_that_has_not_arrived_denies_everything():
@@ -169,7 +169,7 @@ def test_group_that_has_not_arrived_denies_everything():
 
     trace = made.datapath.send(made.vif("a"), packet("10.1.1.3", "10.1.1.4"))
 
-    assert "POLICY" == trace.drop_reason
+    assert trace.drop_reason == "POLICY"
 
 
 def test_unconfigured_interface_is_quarantined():
@@ -180,7 +180,7 @@ def test_unconfigured_interface_is_quarantined():
 
     row = made.datapath.rows[InterfaceRow][10]
 
-    assert (0, True) == (row.vrf_id, row.antispoof)
+    assert (row.vrf_id, row.antispoof) == (0, True)
     assert not made.datapath.rows[SourceRow]
     assert made.datapath.attached == {1, 10}
 
@@ -196,9 +196,9 @@ def test_withdrawn_port_stops_forwarding_and_is_withdrawn_from_the_control_node(
     made.reconcile()
 
     assert isinstance(made.desired.ports[uuid_of("b")], InactivePort)
-    assert 0 == made.datapath.rows[InterfaceRow][11].vrf_id
+    assert made.datapath.rows[InterfaceRow][11].vrf_id == 0
     trace = made.datapath.send(made.vif("a"), packet("10.1.1.3", "10.1.1.4"))
-    assert (DROPPED, "NO_ROUTE") == (trace.outcome, trace.drop_reason)
+    assert (trace.outcome, trace.drop_reason) == (DROPPED, "NO_ROUTE")
     assert {"10.1.1.3/32", "fd00:1::3/128"} == {
         str(key) for _, key in made.desired.published if not isinstance(key, EnetKey)
     }
@@ -215,8 +215,8 @@ def test_each_address_is_published_as_host_route_and_as_mac():
     assert [Subscribe(RED_VRF, made.desired.vrfs[RED_VRF])] == subscriptions
     hop = layer3.next_hops[0]
     assert (made.address, RED, Vni(5)) == (hop.address, hop.virtual_network, hop.vni)
-    assert ("udp", "gre", "vxlan") == hop.encapsulations
-    assert (8000001,) == layer3.attributes.security_groups
+    assert hop.encapsulations == ("udp", "gre", "vxlan")
+    assert layer3.attributes.security_groups == (8000001,)
     labels = made.datapath.rows[LabelRow]
     assert labels[hop.label].nexthop_id != labels[layer2.next_hops[0].label].nexthop_id
 
@@ -269,8 +269,8 @@ def test_several_next_hops_share_the_load():
 
     route = made.datapath.rows[InetRouteRow][(1, ip_network("10.1.1.9/32"))]
     row = made.datapath.rows[NextHopRow][route.nexthop_id]
-    assert NextHopKind.ECMP == row.kind
-    assert 2 == len(row.members)
+    assert row.kind == NextHopKind.ECMP
+    assert len(row.members) == 2
 
 
 def test_better_preference_wins_over_sharing():
@@ -293,7 +293,7 @@ def test_nobody_takes_over_the_gateway():
 
     made.reconcile()
 
-    assert RECEIVED == made.datapath.send(made.vif("a"), packet("10.1.1.3", "10.1.1.1")).outcome
+    assert made.datapath.send(made.vif("a"), packet("10.1.1.3", "10.1.1.1")).outcome == RECEIVED
 
 
 def test_own_route_imported_from_another_network_is_delivered_locally():
@@ -318,7 +318,7 @@ def test_same_subnet_in_two_networks_stays_apart():
 
     trace = made.datapath.send(made.vif("a"), packet("10.1.1.3", "10.1.1.4"))
 
-    assert (DROPPED, "NO_ROUTE") == (trace.outcome, trace.drop_reason)
+    assert (trace.outcome, trace.drop_reason) == (DROPPED, "NO_ROUTE")
 
 
 def test_route_withdrawn_by_the_control_node_is_removed():
