@@ -22,6 +22,7 @@ from skytrail.api.rules import RULES
 from skytrail.model.catalog_types import ObjectType
 
 ROOT = "config-root"
+OBJECT_BYTES_MAX = 1_400_000
 _ENVELOPE = frozenset({"uuid", "fq_name", "parent_type", "parent_uuid", "name"})
 _SERVER_WRITTEN = frozenset({"href", "parent_href", "id_perms", "perms2"})
 
@@ -57,11 +58,19 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     body.update({name: items for name, items in references.items() if items})
     rule.create(change, body)
     _check_quota(change, resource, parent)
-    record = make_record(resource.name, body)
+    record = _bounded(make_record(resource.name, body))
     change.view.put(record)
     for companion in rule.companions(change, record):
         create(change, change.schema.resources[companion.type_name], companion.body)
     return change.view.get(uuid) or record
+
+
+def _bounded(record: Record) -> Record:
+    """Refuse an object the store could not keep; the encoding is needed for the store anyway."""
+    size = len(record.encode())
+    if size > OBJECT_BYTES_MAX:
+        raise Refused(413, f"Object of {size} bytes is over {OBJECT_BYTES_MAX} bytes")
+    return record
 
 
 def _parent_type(resource: ObjectType, request: Document, fq_name: FqName) -> str | None:
@@ -205,7 +214,7 @@ def replace_body(
     rule = rule_of(record.type_name)
     body["id_perms"] = identity.touched(record.body, change.now, given)
     rule.update(change, record, body)
-    renewed = next_version(record, body, record.side if side is None else side)
+    renewed = _bounded(next_version(record, body, record.side if side is None else side))
     change.view.put(renewed)
     rule.after_update(change, record, renewed)
     return renewed
@@ -228,7 +237,6 @@ def next_version(record: Record, body: Document, side: Side) -> Record:
     )
     renewed.mod_revision = record.mod_revision
     renewed.create_revision = record.create_revision
-    renewed.side_revision = record.side_revision
     return renewed
 
 

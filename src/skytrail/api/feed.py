@@ -43,10 +43,16 @@ def batch_of(base: Graph, plan: Overlay, revision: int) -> Batch:
     removed: list[Event] = []
     for uuid, record in plan.changed.items():
         previous = base.get(uuid)
-        if record is not None:
-            events.append(Event("create" if previous is None else "update", record))
-        elif previous is not None:
-            removed.append(Event("delete", previous))
+        if record is None:
+            if previous is not None:
+                removed.append(Event("delete", previous))
+            continue
+        kind = "create" if previous is None else "update"
+        if previous is not None and previous.type_name != record.type_name:
+            # The uuid of a deleted object came back within one commit, as another type.
+            events.append(Event("delete", previous))
+            kind = "create"
+        events.append(Event(kind, record))
     return Batch(revision, (*events, *removed))
 
 

@@ -48,7 +48,6 @@ class Record:
     side: Side = NO_SIDE
     mod_revision: int = 0
     create_revision: int = 0
-    side_revision: int = 0
     stored: bytes = b""
     rendered: bytes | None = None
     """Wire form without back references and children, filled by the renderer."""
@@ -64,6 +63,14 @@ class Record:
     @property
     def name(self) -> str:
         return self.fq_name[-1]
+
+    def is_version_of(self, other: Record) -> bool:
+        """Whether both are one object; a deleted uuid may come back as another one."""
+        return (
+            self.type_name == other.type_name
+            and self.fq_name == other.fq_name
+            and self.parent_uuid == other.parent_uuid
+        )
 
     def encode(self) -> bytes:
         """Return the document as JSON bytes; computed once."""
@@ -167,7 +174,9 @@ class Graph:
     def put(self, record: Record) -> None:
         """Insert or replace a record."""
         previous = self.records.get(record.uuid)
-        if previous is not None:
+        if previous is not None and not previous.is_version_of(record):
+            self.remove(record.uuid)
+        elif previous is not None:
             self._unlink(previous)
         self.records[record.uuid] = record
         self.by_type.setdefault(record.type_name, {})[record.uuid] = record
@@ -189,15 +198,12 @@ class Graph:
         del self.by_type[record.type_name][uuid]
         if self.names.get((record.type_name, record.fq_name)) == uuid:
             del self.names[record.type_name, record.fq_name]
-        parent = record.parent_uuid
-        if parent is not None:
-            self._children[parent][record.type_name].pop(uuid, None)
-        self._children.pop(uuid, None)
-        self._referrers.pop(uuid, None)
+        if record.parent_uuid is not None:
+            _drop(self._children, record.parent_uuid, record.type_name, uuid)
 
     def _unlink(self, record: Record) -> None:
-        for _, target in record.targets:
-            self._referrers.get(target, {}).get(record.type_name, {}).pop(record.uuid, None)
+        for target in {target for _, target in record.targets}:
+            _drop(self._referrers, target, record.type_name, record.uuid)
 
     def absorb(self, overlay: Overlay) -> None:
         """Take over a committed plan: removals first, so that a name can pass on."""
@@ -213,6 +219,18 @@ class Graph:
                 self.memory.pop(key, None)
             else:
                 self.memory[key] = value
+
+
+def _drop(index: _Index, owner: str, type_name: str, uuid: str) -> None:
+    """Take one entry out of an index, and what it leaves empty; in any order of removals."""
+    kinds = index.get(owner)
+    if kinds is None or type_name not in kinds:
+        return
+    kinds[type_name].pop(uuid, None)
+    if not kinds[type_name]:
+        del kinds[type_name]
+        if not kinds:
+            del index[owner]
 
 
 _Delta = dict[tuple[str, str], dict[str, bool]]
@@ -273,7 +291,9 @@ class Overlay:
     def put(self, record: Record) -> None:
         """Plan a new version of an object, or a new object."""
         previous = self.get(record.uuid)
-        if previous is not None:
+        if previous is not None and not previous.is_version_of(record):
+            self.remove(record.uuid)
+        elif previous is not None:
             self._unlink(previous)
         self.changed[record.uuid] = record
         self.names[record.type_name, record.fq_name] = record.uuid

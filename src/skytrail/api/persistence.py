@@ -42,6 +42,9 @@ def transaction_of(base: Graph, plan: Overlay, fence_revision: int) -> Transacti
     for uuid, record in plan.changed.items():
         previous = base.get(uuid)
         if record is not None:
+            if previous is not None and previous.type_name != record.type_name:
+                _remove(transaction, previous)
+                previous = None
             _put(transaction, previous, record)
         elif previous is not None:
             _remove(transaction, previous)
@@ -115,7 +118,10 @@ def stamp(base: Graph, plan: Overlay, revision: int) -> None:
             continue
         record.mod_revision = revision
         previous = base.get(uuid)
-        record.create_revision = revision if previous is None else previous.create_revision
+        if previous is not None and previous.is_version_of(record):
+            record.create_revision = previous.create_revision
+        else:
+            record.create_revision = revision
 
 
 class Loader:

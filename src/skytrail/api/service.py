@@ -29,7 +29,8 @@ from skytrail.api.schema import Schema
 from skytrail.store.plugin import ConfigStore, Put, StoreUnavailable
 
 QUEUE_COUNT_MAX = 2048
-BATCH_COUNT_MAX = 64
+BATCH_WEIGHT_MAX = 256
+"""A batch takes no further request once its operations add up to this."""
 LOAD_PAGE = 5_000
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class _Request:
     plan: Callable[[Change], object]
     reply: asyncio.Future[Written[object]]
     derived_from: int | None
+    weight: int
 
 
 class Fenced(Exception):
@@ -97,19 +99,21 @@ class ConfigService:
         return self.feed.revision
 
     async def write(
-        self, plan: Callable[[Change], T], *, derived_from: int | None = None
+        self, plan: Callable[[Change], T], *, derived_from: int | None = None, weight: int = 1
     ) -> Written[T]:
-        """Carry out a plan and wait until it is durable; raise Refused."""
+        """Carry out a plan of ``weight`` operations; return when it is durable; raise Refused."""
         reply: asyncio.Future[Written[object]] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Request(plan, reply, derived_from))
+        await self._queue.put(_Request(plan, reply, derived_from, weight))
         return await reply  # type: ignore[return-value] # the future of this very plan
 
     async def run(self) -> None:
         """Write until cancelled; raise Fenced when another server took over."""
         while True:
             batch = [await self._queue.get()]
-            while len(batch) < BATCH_COUNT_MAX and not self._queue.empty():
+            weight = batch[0].weight
+            while weight < BATCH_WEIGHT_MAX and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
+                weight += batch[-1].weight
             try:
                 await self._carry_out(batch)
             finally:

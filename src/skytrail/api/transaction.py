@@ -11,7 +11,7 @@ from skytrail.api.documents import Document
 from skytrail.api.identity import is_uuid
 from skytrail.api.refusal import Refused, bad_request, not_found
 
-OPERATIONS_COUNT_MAX = 20_000
+OPERATIONS_COUNT_MAX = 10_000
 
 
 class Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

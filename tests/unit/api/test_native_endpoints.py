@@ -85,6 +85,49 @@ def test_a_name_passes_on_within_a_transaction(api) -> None:
     again.close()
 
 
+def test_an_object_touched_and_deleted_in_one_transaction_is_gone(api) -> None:
+    uuid = api.network("n")
+
+    reply = transact(
+        api,
+        {"op": "update", "type": "virtual-network", "uuid": uuid, "object": {"display_name": "x"}},
+        {"op": "delete", "type": "virtual-network", "uuid": uuid},
+    )
+
+    assert reply.status == 200
+    assert api.call("GET", f"/virtual-network/{uuid}").status == 404
+    assert api.network("n") != uuid
+
+
+def test_a_deleted_uuid_may_come_back_as_something_else(api) -> None:
+    uuid = api.create("route-target", fq_name=["target:1:2"])
+    tag = {"uuid": uuid, "fq_name": ["m"]}
+
+    reply = transact(
+        api,
+        {"op": "delete", "type": "route-target", "uuid": uuid},
+        {"op": "create", "type": "virtual-machine", "object": tag},
+    )
+
+    assert reply.status == 200, reply.text
+    assert api.call("GET", "/route-targets").json == {"route-targets": []}
+    changed = {"virtual-machine": {"display_name": "d"}}
+    assert api.call("PUT", f"/virtual-machine/{uuid}", changed).status == 200
+    assert api.call("DELETE", f"/virtual-machine/{uuid}").status == 200
+    again = api.restarted()
+    assert again.service.graph.get(uuid) is None
+    again.close()
+
+
+def test_an_object_too_large_to_keep_is_refused_alone(api) -> None:
+    large = {"fq_name": ["target:1:2"], "display_name": "x" * 1_500_000}
+
+    reply = transact(api, {"op": "create", "type": "route-target", "object": large})
+
+    assert reply.status == 413
+    assert api.create("route-target", fq_name=["target:1:3"])
+
+
 def test_allocation_is_unique_idempotent_and_survives_a_restart(api) -> None:
     def allocate(server, owner: str, **more: object):
         body = {"pool": "rt", "low": 8000000, "high": 8000002, "owner": owner, **more}

@@ -178,6 +178,7 @@ class Dispatch:
         written = await self._service.write(
             lambda change: transaction.carry_out(change, asked, links),
             derived_from=asked.derived_from,
+            weight=len(asked.operations),
         )
         return bodies.reply({"revision": written.revision, "results": written.value})
 

@@ -37,7 +37,6 @@ def _policy_set_companions(change: Change, record: Record) -> list[Companion]:
     renewed = make_record(parent.type_name, body, parent.side)
     renewed.mod_revision = parent.mod_revision
     renewed.create_revision = parent.create_revision
-    renewed.side_revision = parent.side_revision
     change.view.put(renewed)
     return []
 
