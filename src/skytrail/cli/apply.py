@@ -1,0 +1,85 @@
+"""``skytrail apply``: make the configuration match files."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import click
+
+from skytrail.cli import output
+from skytrail.cli.documents import DocumentInvalid, check, in_order
+from skytrail.cli.help_text import examples
+from skytrail.cli.session import Refused, api_options, explain, opened
+from skytrail.cli.values import Json
+from skytrail.cli.write import apply_one, read_paths
+from skytrail.client import ApiError
+
+
+@click.command(
+    epilog=examples(
+        "skytrail apply -f network.yaml",
+        "skytrail apply -f tenants/ --dry-run",
+        "skytrail get vn red -o yaml | sed s/red/green/ | skytrail apply -f -",
+    )
+)
+@click.option(
+    "-f",
+    "--file",
+    "paths",
+    metavar="FILE|DIR|-",
+    multiple=True,
+    required=True,
+    type=click.Path(allow_dash=True),
+    help="YAML or JSON documents; repeatable.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Check everything, say what would happen, do nothing."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@api_options
+def apply(paths: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
+    """Create or change objects so that they match documents; running it again changes nothing.
+
+    Objects are found by their full name. Only the fields a document names are touched. All
+    documents are checked before the first is written; parents and targets of references are
+    written first, whatever the order in the files. A refusal stops there and tells what was done.
+
+    A document is the type, the fq_name and fields as the API has them; references may be bare
+    names, subnets ADDRESS/LENGTH. `skytrail get ... -o yaml` prints documents.
+    """
+    documents = read_paths(paths)
+    try:
+        for document in documents:
+            check(document)
+        documents = in_order(documents)
+    except DocumentInvalid as error:
+        raise Refused(str(error)) from error
+    results: list[Json] = []
+    with opened() as session:
+        for document in documents:
+            try:
+                result, fields = apply_one(session, document, dry_run=dry_run)
+            except ApiError as error:
+                _finish(results, dry_run=dry_run, as_json=as_json)
+                raise Refused(f"{document.source}: {document.title}: {explain(error)}") from error
+            results.append(
+                {
+                    "type": document.kind.name,
+                    "fq_name": list(document.fq_name),
+                    "result": result,
+                    "fields": fields,
+                }
+            )
+            if not as_json:
+                changed = f" ({', '.join(fields)})" if fields else ""
+                click.echo(f"{document.title} {result}{changed}")
+    _finish(results, dry_run=dry_run, as_json=as_json)
+
+
+def _finish(results: list[Json], *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        output.print_json(results)
+        return
+    counts = Counter(str(each["result"]) for each in results)
+    words = [f"{counts[word]} {word}" for word in ("created", "changed", "unchanged")]
+    output.note(f"{', '.join(words)}{' (nothing was written)' if dry_run else ''}")
