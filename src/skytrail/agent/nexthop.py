@@ -12,6 +12,7 @@ from skytrail.agent.tables import (
     NextHopId,
     NextHopKind,
     NextHopRow,
+    Row,
     VifId,
     VrfId,
 )
@@ -42,6 +43,17 @@ class Underlay:
     paths: Mapping[IPv4Address, UnderlayPath] = field(
         default_factory=dict[IPv4Address, UnderlayPath]
     )
+
+
+def known_paths(
+    actual: Mapping[type[Row], Mapping[object, Row]],
+) -> dict[IPv4Address, UnderlayPath]:
+    """Return the paths installed tunnels use, so that a restart does not unresolve them."""
+    return {
+        row.remote: UnderlayPath(row.out_ifindex, row.out_source_mac, row.out_destination_mac)
+        for row in actual.get(NextHopRow, {}).values()
+        if isinstance(row, NextHopRow) and row.remote is not None and row.out_source_mac is not None
+    }
 
 
 class NextHopTable:

@@ -17,7 +17,7 @@ another. The wake event coalesces: however much changed, one recompute follows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,7 +45,7 @@ from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers
-from skytrail.agent.nexthop import Underlay, UnderlayPath
+from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.plugin import Datapath, Punt
 from skytrail.agent.policy import PolicyCompiler
 from skytrail.agent.reconcile import Plan, Reconciler
@@ -227,6 +227,7 @@ class AgentService:
         self._adopting = bool(rows)
         if rows and not known:
             self._reserve(actual)
+        self._underlay = replace(self._underlay, paths=known_paths(actual))
         self._saved_numbers = self.numbers.changes
         self._log.info("state_restored", ports=len(self.plugged), rows=rows, numbers=known)
 
@@ -414,18 +415,17 @@ class AgentService:
             self._changed()
         self._underlay_wake.set()
 
-    def _look_at_underlay(self, paths: dict[IPv4Address, UnderlayPath] | object) -> Underlay:
+    def _look_at_underlay(self, paths: Mapping[IPv4Address, UnderlayPath]) -> Underlay:
         link = read_link(self.settings.underlay)
         if link is None:
             raise UnderlayMissing(f"there is no underlay interface {self.settings.underlay}")
-        known = paths if isinstance(paths, dict) else {}
         return Underlay(
             ifname=link.ifname,
             ifindex=link.ifindex,
             address=self.settings.address,
             mac=link.mac,
             mtu_bytes=link.mtu_bytes,
-            paths=known,
+            paths=paths,
         )
 
     async def _resolve_forever(self) -> None:
