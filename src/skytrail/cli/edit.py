@@ -66,7 +66,8 @@ def edit_object(session: Session, kind: ObjectType, uuid: str) -> list[str]:
         clashing = [name for name in wanted if current.get(name) != base.get(name)]
         if clashing:
             text = with_reason(
-                answer, f"somebody changed {', '.join(clashing)} meanwhile; now it is\n"
+                answer, f"somebody changed {', '.join(clashing)} meanwhile to what follows;\n"
+                "remove these lines to save your text all the same\n"
                 + output.to_yaml([{name: current.get(name) for name in clashing}]),
             )  # fmt: skip
             base = current

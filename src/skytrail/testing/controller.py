@@ -1,0 +1,80 @@
+"""A real API and compiler as child processes, for tests that need the whole way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from skytrail.client import ApiClient
+
+DEADLINE_S: Final = 20.0
+"""How long anything may take on a busy machine before the test fails."""
+
+
+class Controller:
+    """Starts, kills and restarts the daemons on one data folder; sockets keep their paths."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.api_socket = folder / "api.sock"
+        self.compiler_socket = folder / "compiler.sock"
+        self._running: dict[str, subprocess.Popen[str]] = {}
+
+    def start_api(self) -> None:
+        arguments = ["--data", str(self.folder / "data"), "--port", "0"]
+        self._start("api", *arguments, "--socket", str(self.api_socket))
+
+    def start_compiler(self) -> None:
+        arguments = ["--api-socket", str(self.api_socket)]
+        self._start("compiler", *arguments, "--socket", str(self.compiler_socket))
+
+    def kill(self, name: str) -> None:
+        """End a daemon as kill -9 does."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        for name in list(self._running):
+            self.kill(name)
+
+    def client(self) -> ApiClient:
+        return ApiClient(unix_socket=str(self.api_socket))
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def _start(self, name: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", f"skytrail.daemons.{name}", *arguments]
+        with (self.folder / f"{name}.log").open("a") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        self._running[name] = process
+        if process.stdout is None or " ready" not in process.stdout.readline():
+            raise RuntimeError(f"{name} did not become ready:\n{self.log(name)}")
+        process.stdout.close()
+
+
+@contextmanager
+def running_controller(folder: Path) -> Generator[Controller]:
+    """Give a controller whose API and compiler serve; end both afterwards."""
+    controller = Controller(folder)
+    try:
+        controller.start_api()
+        controller.start_compiler()
+        yield controller
+    finally:
+        controller.stop()
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Return when the condition holds; TimeoutError names what did not happen."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {DEADLINE_S:g} s")
+        time.sleep(0.01)

@@ -1,0 +1,298 @@
+"""The command line against a real API and compiler."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from skytrail.cli import main
+from skytrail.testing.controller import running_controller, wait_until
+
+DOCUMENTS = """
+type: vmi
+fq_name: default-domain:demo:port-1
+virtual_network_refs: [default-domain:demo:red]
+security_group_refs: [default-domain:demo:web]
+---
+type: iip
+fq_name: demo-ip-1
+virtual_network_refs: [default-domain:demo:red]
+virtual_machine_interface_refs: [default-domain:demo:port-1]
+---
+type: vn
+fq_name: default-domain:demo:red
+network_ipam_refs:
+  - {to: "default-domain:demo:ipam", attr: {ipam_subnets: [{subnet: 10.1.1.0/24}]}}
+---
+{type: project, fq_name: "default-domain:demo"}
+---
+{type: network-ipam, fq_name: "default-domain:demo:ipam"}
+---
+type: sg
+fq_name: default-domain:demo:web
+security_group_entries:
+  policy_rule:
+    - direction: ">"
+      protocol: tcp
+      ethertype: IPv4
+      src_addresses: [{subnet: 0.0.0.0/0}]
+      src_ports: [{start_port: 0, end_port: 65535}]
+      dst_addresses: [{security_group: local}]
+      dst_ports: [{start_port: 80, end_port: 80}]
+"""
+
+
+@pytest.fixture(scope="module")
+def controller(tmp_path_factory):
+    with running_controller(tmp_path_factory.mktemp("cli")) as found:
+        yield found
+
+
+@pytest.fixture
+def run(controller, tmp_path):
+    def invoke(*arguments, env=None, **options):
+        environment = {"SKYTRAIL_API_SOCKET": str(controller.api_socket), **(env or {})}
+        return CliRunner().invoke(main, arguments, env=environment, **options)
+
+    return invoke
+
+
+@pytest.fixture
+def applied(run, tmp_path):
+    """A small tenant; gone again afterwards."""
+    file = tmp_path / "demo.yaml"
+    file.write_text(DOCUMENTS)
+    result = run("apply", "-f", str(file))
+    assert result.exit_code == 0, result.output
+    yield file
+    result = run("delete", "-f", str(file))
+    assert result.exit_code == 0, result.output
+
+
+def test_apply_creates_in_dependency_order_and_again_changes_nothing(run, applied):
+    again = run("apply", "-f", str(applied), "--json")
+
+    results = json.loads(again.stdout)
+    assert [each["result"] for each in results] == ["unchanged"] * 6
+
+
+def test_apply_sends_only_what_differs(run, applied, tmp_path):
+    text = applied.read_text().replace("end_port: 80}", "end_port: 81}")
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(text)
+
+    result = run("apply", "-f", str(edited))
+
+    assert (
+        "security-group default-domain:demo:web changed (security_group_entries)" in result.output
+    )
+    assert "0 created, 1 changed, 5 unchanged" in result.output
+
+
+def test_dry_run_writes_nothing(run, tmp_path):
+    file = tmp_path / "demo.yaml"
+    file.write_text(DOCUMENTS)
+
+    result = run("apply", "-f", str(file), "--dry-run")
+
+    assert "6 created" in result.output
+    assert run("get", "project", "demo").exit_code == 1
+
+
+def test_refusal_stops_tells_what_was_done_and_is_status_1(run, tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text(
+        "{type: project, fq_name: 'default-domain:half'}\n---\n"
+        "{type: vn, fq_name: 'default-domain:nowhere:x'}\n"
+    )
+
+    result = run("apply", "-f", str(file))
+
+    assert result.exit_code == 1
+    assert "project default-domain:half created" in result.output
+    assert "does not exist" in result.output
+    assert run("delete", "project", "half").exit_code == 0
+
+
+def test_get_finds_names_by_their_end_and_by_uuid(run, applied):
+    by_end = json.loads(run("get", "vn", "red", "--json").stdout)
+    by_uuid = json.loads(run("get", "vn", by_end["uuid"], "--json").stdout)
+
+    assert by_end == by_uuid
+    assert by_end["fq_name"] == ["default-domain", "demo", "red"]
+
+
+def test_default_project_completes_names(run, applied):
+    result = run("get", "vn", "red", "-o", "name", env={"SKYTRAIL_PROJECT": "demo"})
+
+    assert result.stdout == "default-domain:demo:red\n"
+
+
+def test_get_table_has_the_columns_of_the_type(run, applied):
+    result = run("get", "vn", "--parent", "demo")
+
+    head, row = result.stdout.splitlines()
+    assert head.split() == ["NAME", "ID", "SUBNETS", "POLICIES", "ROUTE", "TARGETS"]
+    assert row.split()[0] == "default-domain:demo:red"
+    assert row.split()[2] == "10.1.1.0/24"
+
+
+def test_filter_keeps_equal_ones(run, applied):
+    (address,) = json.loads(run("get", "iip", "--parent", "x", "--json").stdout or "[0]")
+    assert address == 0
+
+    found = json.loads(run("get", "iip", "demo-ip-1", "--json").stdout)["instance_ip_address"]
+    result = run("get", "iip", "--filter", f"instance_ip_address={found}", "-o", "name")
+
+    assert result.stdout == "demo-ip-1\n"
+
+
+def test_get_yaml_can_be_applied_again(run, applied):
+    text = run("get", "vn", "red", "-o", "yaml").stdout
+
+    result = run("apply", "-f", "-", input=text)
+
+    assert "unchanged" in result.output
+
+
+def test_missing_name_suggests_near_ones(run, applied):
+    result = run("get", "vn", "redd")
+
+    assert result.exit_code == 1
+    assert "Did you mean red?" in result.output
+
+
+def test_ambiguous_name_lists_the_candidates(run, applied):
+    assert run("create", "vn", "red").exit_code == 0
+
+    result = run("get", "vn", "red", env={"SKYTRAIL_PROJECT": "other:other"})
+
+    assert result.exit_code == 1
+    assert "default-domain:demo:red" in result.output
+    assert "default-domain:default-project:red" in result.output
+    assert run("delete", "vn", "default-domain:default-project:red").exit_code == 0
+
+
+def test_describe_shows_back_references(run, applied):
+    result = run("describe", "vn", "demo:red")
+
+    assert "Referred to by:" in result.output
+    assert "default-domain:demo:port-1" in result.output
+
+
+def test_delete_shows_what_blocks_it(run, applied):
+    result = run("delete", "vn", "demo:red")
+
+    assert result.exit_code == 1
+    assert "2 objects refer to it" in result.output
+    assert "instance-ip demo-ip-1" in result.output
+
+
+def test_create_with_properties_and_references(run, applied):
+    result = run(
+        "create", "vn", "demo:green", "--set", "mtu=1400",
+        "--ref", "ipam=demo:ipam={ipam_subnets: [{subnet: 10.2.0.0/16}]}", "--json",
+    )  # fmt: skip
+
+    made = json.loads(result.stdout)
+    assert made["mtu"] == 1400
+    assert made["network_ipam_refs"][0]["attr"]["ipam_subnets"][0]["default_gateway"]
+    twice = run("create", "vn", "demo:green")
+    assert twice.exit_code == 1
+    assert "skytrail edit" in twice.output
+    assert run("delete", "vn", "demo:green").exit_code == 0
+
+
+def editor(folder, script):
+    path = folder / "editor.sh"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return {"EDITOR": str(path), "VISUAL": str(path)}
+
+
+def test_edit_changes_the_object(run, applied, tmp_path):
+    env = editor(tmp_path, "echo 'mtu: 1400' >> $1")
+
+    result = run("edit", "vn", "demo:red", env=env)
+
+    assert result.output == "virtual-network demo:red changed (mtu)\n"
+    assert json.loads(run("get", "vn", "demo:red", "--json").stdout)["mtu"] == 1400
+
+
+def test_edit_opens_again_with_the_reason_of_a_mistake(run, applied, tmp_path):
+    script = (
+        "if grep -q 'Did you mean mtu' $1; then sed -i 's/mtuu:/mtu:/' $1;"
+        " else echo 'mtuu: 1400' >> $1; fi"
+    )
+
+    result = run("edit", "vn", "demo:red", env=editor(tmp_path, script))
+
+    assert "changed (mtu)" in result.output
+
+
+def test_edit_sees_a_change_somebody_made_meanwhile(run, applied, tmp_path, controller):
+    other = (
+        f"{sys.executable} -m skytrail.cli --api-socket {controller.api_socket}"
+        f" apply -f {tmp_path}/other.yaml"
+    )
+    (tmp_path / "other.yaml").write_text(
+        "{type: vn, fq_name: 'default-domain:demo:red', mtu: 1300}"
+    )
+    script = (
+        f"if grep -q 'somebody changed mtu' $1; then cp $1 {tmp_path}/seen; sed -i '/^#/d' $1;"
+        f" else {other} >/dev/null 2>&1; fi; sed -i '/^mtu:/d' $1; echo 'mtu: 1500' >> $1"
+    )
+
+    result = run("edit", "vn", "demo:red", env=editor(tmp_path, script))
+
+    assert "changed (mtu)" in result.output
+    assert "mtu: 1300" in (tmp_path / "seen").read_text()
+    assert json.loads(run("get", "vn", "demo:red", "--json").stdout)["mtu"] == 1500
+
+
+def test_edit_without_a_change_does_nothing(run, applied, tmp_path):
+    result = run("edit", "vn", "demo:red", env=editor(tmp_path, "true"))
+
+    assert result.output == "Nothing changed.\n"
+
+
+def test_completion_offers_live_names(controller, run, applied):
+    environment = {
+        **os.environ,
+        "SKYTRAIL_API_SOCKET": str(controller.api_socket),
+        "_SKYTRAIL_COMPLETE": "bash_complete",
+        "COMP_WORDS": "skytrail get vn default-domain:demo",
+        "COMP_CWORD": "3",
+    }
+    program = "import sys; sys.argv[0] = 'skytrail'; from skytrail.cli import run; run()"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "plain,default-domain:demo:red\n"
+
+
+def test_derived_objects_are_shown_as_such(run, applied):
+    def described():
+        return run("describe", "ri", "demo:red:red").output
+
+    wait_until(lambda: "target:64512:" in described(), "route target")
+    assert "derived by the compiler" in described()
+    rows = run("get", "acl", "-o", "name").stdout.split()
+    assert "default-domain:demo:web:ingress-access-control-list" in rows
+
+
+def test_yaml_of_several_objects_is_a_stream_of_documents(run, applied):
+    documents = list(yaml.safe_load_all(run("get", "sg", "-o", "yaml").stdout))
+
+    assert {each["type"] for each in documents} == {"security-group"}
+    assert len(documents) >= 2
