@@ -138,7 +138,7 @@ struct ecmp_member {
 };
 
 struct ecmp_members {
-	__u32 count;
+	__u32 used;
 	__u32 pad;
 	struct ecmp_member member[ECMP_MEMBERS_MAX];
 };

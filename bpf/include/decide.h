@@ -38,10 +38,10 @@ static __always_inline struct nexthop *nexthop_resolve(struct flow *flow, const 
 	if (!nh || nh->kind != NEXTHOP_ECMP)
 		return nh;
 	ecmp = bpf_map_lookup_elem(&ecmp_members, &id);
-	if (!ecmp || !ecmp->count)
+	if (!ecmp || !ecmp->used)
 		return NULL;
 	for (i = 0; i < ECMP_MEMBERS_MAX; i++) {
-		if (i >= ecmp->count)
+		if (i >= ecmp->used)
 			break;
 		if (ecmp->member[i].nexthop == previous && ecmp->member[i].label == previous_label) {
 			flow->nexthop = previous;
@@ -49,7 +49,7 @@ static __always_inline struct nexthop *nexthop_resolve(struct flow *flow, const 
 			return nexthop_lookup(previous);
 		}
 	}
-	id = (hash >> 16) % ecmp->count;
+	id = (hash >> 16) % ecmp->used;
 	if (id >= ECMP_MEMBERS_MAX)
 		return NULL;
 	flow->nexthop = ecmp->member[id].nexthop;

@@ -65,17 +65,18 @@ static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struc
 	return deliver(ctx, to, is_ip);
 }
 
-static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
-					const struct interface *to, __u32 family)
+static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p, __u32 vif,
+					__u32 family)
 {
+	const struct interface *to = interface_by_vif(vif);
 	struct settings *now = get_settings();
 	struct flow *flow;
 	int reason;
 
-	if (family == FAMILY_V4)
-		reason = parse_ipv4(ctx, p);
-	else
-		reason = parse_ipv6(ctx, p);
+	set_vif(ctx, vif);
+	if (unlikely(!to || !to->kind))
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	reason = family == FAMILY_V4 ? parse_ipv4(ctx, p) : parse_ipv6(ctx, p);
 	if (unlikely(reason))
 		return drop(ctx, reason);
 	flow = family == FAMILY_V4 ? bpf_map_lookup_elem(&flows4, &p->key4) :
@@ -108,18 +109,22 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 }
 
 /* Inner IP packet at p->l3 for workload `vif`. */
-static __always_inline int receive_ip(struct __sk_buff *ctx, struct packet *p, __u32 vif,
-				      const struct interface *to)
+VERIFIED_ONCE int receive_ipv4(struct __sk_buff *ctx, struct packet *p, __u32 vif)
 {
-	set_vif(ctx, vif);
-	if (p->ethertype == bpf_htons(ETH_P_IP)) {
-		p->key4.vif = vif;
-		p->key4.direction = DIRECTION_FROM_UNDERLAY;
-		return receive_inet(ctx, p, to, FAMILY_V4);
-	}
+	if (!p)
+		return drop(ctx, DROP_TRUNCATED);
+	p->key4.vif = vif;
+	p->key4.direction = DIRECTION_FROM_UNDERLAY;
+	return receive_inet(ctx, p, vif, FAMILY_V4);
+}
+
+VERIFIED_ONCE int receive_ipv6(struct __sk_buff *ctx, struct packet *p, __u32 vif)
+{
+	if (!p)
+		return drop(ctx, DROP_TRUNCATED);
 	p->key6.vif = vif;
 	p->key6.direction = DIRECTION_FROM_UNDERLAY;
-	return receive_inet(ctx, p, to, FAMILY_V6);
+	return receive_inet(ctx, p, vif, FAMILY_V6);
 }
 
 /* Reads the inner Ethernet header at `offset`. */
@@ -140,11 +145,6 @@ static __always_inline int parse_inner_ethernet(struct __sk_buff *ctx, struct pa
 	if (p->ethertype == bpf_htons(ETH_P_8021Q) || p->ethertype == bpf_htons(ETH_P_8021AD))
 		return DROP_VLAN;
 	return DROP_NONE;
-}
-
-static __always_inline bool is_inet(__be16 ethertype)
-{
-	return ethertype == bpf_htons(ETH_P_IP) || ethertype == bpf_htons(ETH_P_IPV6);
 }
 
 /* Which local interface a bridged frame is for: by MAC, or by route when sent to the gateway. */
@@ -189,7 +189,7 @@ static __noinline int bridge_destination(struct __sk_buff *ctx, struct packet *p
 static __always_inline int receive_frame(struct __sk_buff *ctx, struct packet *p, __u32 offset,
 					 __u32 vif, __u32 vrf)
 {
-	struct interface *to;
+	const struct interface *to;
 	int reason = parse_inner_ethernet(ctx, p, offset);
 
 	if (unlikely(reason))
@@ -199,32 +199,33 @@ static __always_inline int receive_frame(struct __sk_buff *ctx, struct packet *p
 		if (unlikely(reason))
 			return drop(ctx, reason);
 	}
+	if (p->ethertype == bpf_htons(ETH_P_IP))
+		return receive_ipv4(ctx, p, vif);
+	if (p->ethertype == bpf_htons(ETH_P_IPV6))
+		return receive_ipv6(ctx, p, vif);
+	set_vif(ctx, vif);
 	to = interface_by_vif(vif);
 	if (unlikely(!to || !to->kind))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	if (likely(is_inet(p->ethertype)))
-		return receive_ip(ctx, p, vif, to);
-	set_vif(ctx, vif);
 	return shrink_and_deliver(ctx, p, to, false, 0);
 }
 
 /* An IP packet at p->l3 straight under the label. The first nibble tells the family. */
 static __always_inline int receive_labelled_ip(struct __sk_buff *ctx, struct packet *p, __u32 vif)
 {
-	const struct interface *to = interface_by_vif(vif);
 	const __u8 *first = packet_data(ctx) + (p->l3 & OFFSET_MASK);
 
-	if (unlikely(!to || !to->kind))
-		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	if ((void *)(first + 1) > packet_end(ctx))
 		return drop(ctx, DROP_TRUNCATED);
-	if (*first >> 4 == 4)
+	if (*first >> 4 == 4) {
 		p->ethertype = bpf_htons(ETH_P_IP);
-	else if (*first >> 4 == 6)
+		return receive_ipv4(ctx, p, vif);
+	}
+	if (*first >> 4 == 6) {
 		p->ethertype = bpf_htons(ETH_P_IPV6);
-	else
-		return drop(ctx, DROP_NOT_IP);
-	return receive_ip(ctx, p, vif, to);
+		return receive_ipv6(ctx, p, vif);
+	}
+	return drop(ctx, DROP_NOT_IP);
 }
 
 /* MPLS label at `offset`, payload after it. */

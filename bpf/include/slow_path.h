@@ -151,7 +151,7 @@ static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct
 }
 
 /* An entry exists but may not be believed as it is. Returns like decide(), -1 for an orphan. */
-static __noinline int flow_again(struct scratch *s, struct flow *flow, __u32 family,
+static __always_inline int flow_again(struct scratch *s, struct flow *flow, __u32 family,
 				 __u32 generation)
 {
 	int reason;

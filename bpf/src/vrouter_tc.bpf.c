@@ -90,7 +90,7 @@ int workload_ingress(struct __sk_buff *ctx)
 {
 	const __u32 vif_id = vif_by_ifindex(ctx->ifindex);
 	const struct interface *vif = interface_by_vif(vif_id);
-	struct packet packet;
+	struct packet packet = {};
 	struct ethhdr *ethernet;
 
 	set_vif(ctx, vif_id);
@@ -142,7 +142,7 @@ SEC("tc")
 int underlay_ingress(struct __sk_buff *ctx)
 {
 	const struct settings *now = get_settings();
-	struct packet packet;
+	struct packet packet = {};
 	struct ethhdr *ethernet;
 	struct iphdr *ip;
 	__be16 port;

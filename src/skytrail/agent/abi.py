@@ -235,7 +235,7 @@ ECMP_MEMBER_LAYOUT = struct.Struct("=II")
 class EcmpMembers(NamedTuple):
     """``struct ecmp_members``, 136 bytes."""
 
-    count: int
+    used: int
     member: bytes
 
     def pack(self) -> bytes:

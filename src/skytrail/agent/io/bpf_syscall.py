@@ -96,8 +96,9 @@ class BpfMap:
 
     def delete(self, key: bytes) -> bool:
         """False when there was nothing to delete."""
+        self._key.raw = key
         try:
-            bpf(MAP_DELETE, self._element(key))
+            bpf(MAP_DELETE, struct.pack("=I4xQ", self.fd, _address(self._key)))
         except OSError as failure:
             if failure.errno == errno.ENOENT:
                 return False

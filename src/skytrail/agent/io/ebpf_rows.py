@@ -238,14 +238,14 @@ def ecmp_entry(row: NextHopRow) -> Entry:
         )
     packed = b"".join(abi.EcmpMember(nexthop, label).pack() for nexthop, label in row.members)
     size = abi.ECMP_MEMBERS_MAX * abi.ECMP_MEMBER_LAYOUT.size
-    members = abi.EcmpMembers(count=len(row.members), member=packed.ljust(size, b"\x00"))
+    members = abi.EcmpMembers(used=len(row.members), member=packed.ljust(size, b"\x00"))
     return u32(row.nexthop_id), members.pack()
 
 
 def ecmp_of(raw: bytes) -> tuple[tuple[NextHopId, int], ...]:
     value = abi.EcmpMembers.unpack(raw)
     members: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
-    return tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.count]
+    return tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.used]
 
 
 def _route_value(nexthop_id: int, label: int, identity: int, mac: Mac | None) -> bytes:
