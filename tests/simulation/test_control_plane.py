@@ -490,7 +490,8 @@ class World:
         for prefix, candidates in offers.items():
             best = min(rank for rank, _, _ in candidates)
             winners = [(who, hop) for rank, who, hop in candidates if rank == best]
-            if any(who != host for who, _ in winners):
+            # An agent needs no telling of its own routes, except in another network's table.
+            if any(who != host for who, _ in winners) or best[1]:
                 view[prefix] = frozenset(hop for _, hop in winners)
         return view
 

@@ -103,12 +103,15 @@ def _name_network(hop: NextHop, virtual_network: str) -> NextHop:
     )
 
 
-def only_source(best: tuple[Path, ...]) -> str:
+def only_source(best: tuple[Path, ...], instance: str) -> str:
     """Return the one peer all selected paths come from, empty when there are several.
 
-    That peer is not told its own route back (split horizon).
+    That peer is not told its own route back (split horizon). A path imported from another instance
+    is news even to the peer it came from: only so does it learn which of its own workloads in
+    other networks this one may reach.
     """
     if not best:
         return ""
     first = best[0].source
-    return first if all(path.source == first for path in best) else ""
+    own = all(path.source == first and path.path_id.instance == instance for path in best)
+    return first if own else ""

@@ -85,7 +85,9 @@ class UpdateGroup:
         # The peer a key was never shown to, because all its paths were always that peer's own.
         # Empty text: everybody has seen it.
         self._hidden_from: dict[RouteKey, str] = {
-            key: only_source(entry.best) for key, entry in rib.entries.items() if entry.best
+            key: only_source(entry.best, rib.instance)
+            for key, entry in rib.entries.items()
+            if entry.best
         }
         rib.on_change = self._changed
 
@@ -150,7 +152,7 @@ class UpdateGroup:
             key = bulk[cursor.bulk_index]
             cursor.bulk_index += 1
             best = self.rib.best(key)
-            if best and only_source(best) != peer:
+            if best and only_source(best, self.rib.instance) != peer:
                 items.append(self._item(key))
         if cursor.bulk_index >= len(bulk):
             cursor.bulk, cursor.bulk_index = [], 0
@@ -188,7 +190,7 @@ class UpdateGroup:
         sources: set[str] = set()
         for key in keys:
             best = self.rib.best(key)
-            own, hidden = only_source(best), self._hidden_from.get(key, "")
+            own, hidden = only_source(best, self.rib.instance), self._hidden_from.get(key, "")
             sources.update((own, hidden))
             if best and own != peer:
                 items.append(self._item(key))
@@ -215,12 +217,12 @@ class UpdateGroup:
         best = self.rib.best(key)
         if not self._cursors:
             if best:
-                self._hidden_from[key] = only_source(best)
+                self._hidden_from[key] = only_source(best, self.rib.instance)
             else:
                 self._hidden_from.pop(key, None)
             return
         if best:
-            own = only_source(best)
+            own = only_source(best, self.rib.instance)
             if self._hidden_from.setdefault(key, own) != own:
                 self._hidden_from[key] = ""
         log = self._log
