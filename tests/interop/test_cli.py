@@ -240,7 +240,7 @@ def test_edit_sees_a_change_somebody_made_meanwhile(run, applied, tmp_path, cont
         f" apply -f {tmp_path}/other.yaml"
     )
     (tmp_path / "other.yaml").write_text(
-        "{type: vn, fq_name: 'default-domain:demo:red', mtu: 1300}"
+        "{type: vn, fq_name: 'default-domain:demo:red', mtu: 1300, is_shared: true}"
     )
     script = (
         f"if grep -q 'somebody changed mtu' $1; then cp $1 {tmp_path}/seen; sed -i '/^#/d' $1;"
@@ -251,7 +251,8 @@ def test_edit_sees_a_change_somebody_made_meanwhile(run, applied, tmp_path, cont
 
     assert "changed (mtu)" in result.output
     assert "mtu: 1300" in (tmp_path / "seen").read_text()
-    assert json.loads(run("get", "vn", "demo:red", "--json").stdout)["mtu"] == 1500
+    now = json.loads(run("get", "vn", "demo:red", "--json").stdout)
+    assert (now["mtu"], now["is_shared"]) == (1500, True)
 
 
 def test_edit_without_a_change_does_nothing(run, applied, tmp_path):

@@ -50,6 +50,8 @@ def edit(type_name: str, name: str) -> None:
 def edit_object(session: Session, kind: ObjectType, uuid: str) -> list[str]:
     """Let the user edit until it is accepted or given up; return the fields changed."""
     base = session.client.read(kind.name, uuid)
+    # What the user knows of. The base stays, so that fields only others changed are never sent.
+    seen = base
     text = _HINT + output.to_yaml([written(kind, base)])
     for _ in range(ATTEMPTS_COUNT_MAX):
         answer = click.edit(text, extension=".yaml")
@@ -63,14 +65,14 @@ def edit_object(session: Session, kind: ObjectType, uuid: str) -> list[str]:
         if not wanted:
             return []
         current = session.client.read(kind.name, uuid)
-        clashing = [name for name in wanted if current.get(name) != base.get(name)]
+        clashing = [name for name in wanted if current.get(name) != seen.get(name)]
         if clashing:
             text = with_reason(
                 answer, f"somebody changed {', '.join(clashing)} meanwhile to what follows;\n"
                 "remove these lines to save your text all the same\n"
                 + output.to_yaml([{name: current.get(name) for name in clashing}]),
             )  # fmt: skip
-            base = current
+            seen = current
             continue
         try:
             session.client.update(kind.name, uuid, wanted)

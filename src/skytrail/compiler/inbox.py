@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skytrail.client import (
+from skytrail.client.watch_events import (
     ObjectDelete,
     ObjectPut,
     RevisionEnd,
