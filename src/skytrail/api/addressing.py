@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from skytrail.api import documents, ipam
@@ -31,21 +32,28 @@ def own_subnets(network: Document) -> list[Document]:
     ]
 
 
-def flat_subnets(ipam_record: Record) -> list[Document]:
+def flat_subnets(manager: Document) -> list[Document]:
     """Return the subnets an address manager shares over all its networks."""
-    if ipam_record.body.get("ipam_subnet_method") != _FLAT:
+    if manager.get("ipam_subnet_method") != _FLAT:
         return []
-    return documents.sections(documents.section(ipam_record.body, "ipam_subnets"), "subnets")
+    return documents.sections(documents.section(manager, "ipam_subnets"), "subnets")
+
+
+def parsed_subnets(record: Record, written: Callable[[Document], list[Document]]) -> list[Subnet]:
+    """Return the stored subnets of a network or manager; parsed once per version of it."""
+    if record.subnets is None:
+        record.subnets = tuple(ipam.parse(subnet, record.uuid) for subnet in written(record.body))
+    return list(record.subnets)
 
 
 def subnets_of(view: View, network: Record) -> list[Subnet]:
     """Return what the network offers, in the order its allocation mode says."""
-    own = [ipam.parse(subnet, network.uuid) for subnet in own_subnets(network.body)]
+    own = parsed_subnets(network, own_subnets)
     flat: list[Subnet] = []
     for reference in documents.sections(network.body, "network_ipam_refs"):
         shared = view.get(documents.text(reference, "uuid") or "")
         if shared is not None:
-            flat += [ipam.parse(subnet, shared.uuid) for subnet in flat_subnets(shared)]
+            flat += parsed_subnets(shared, flat_subnets)
     match documents.text(network.body, "address_allocation_mode"):
         case "flat-subnet-only":
             return flat

@@ -18,6 +18,7 @@ import msgspec
 
 from skytrail.api import documents
 from skytrail.api.documents import Document
+from skytrail.api.ipam import Subnet
 from skytrail.api.numbers import Numbers, NumbersOverlay, NumbersView
 
 FqName = tuple[str, ...]
@@ -51,6 +52,8 @@ class Record:
     stored: bytes = b""
     rendered: bytes | None = None
     """Wire form without back references and children, filled by the renderer."""
+    subnets: tuple[Subnet, ...] | None = None
+    """Parsed subnets of a network or address manager, filled by ``addressing``."""
 
     @property
     def parent_uuid(self) -> str | None:

@@ -63,7 +63,7 @@ def _refuse_router_addresses(body: Document) -> None:
 
 
 def _take_flat(change: Change, manager: Record, wish: Wish, owner: str) -> tuple[str, Subnet]:
-    subnets = [ipam.parse(subnet, manager.uuid) for subnet in addressing.flat_subnets(manager)]
+    subnets = addressing.parsed_subnets(manager, addressing.flat_subnets)
     if wish.subnet_uuids:
         subnets = [subnet for subnet in subnets if subnet.uuid in wish.subnet_uuids]
     if wish.family:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skytrail.api import addressing, documents, ipam
+from skytrail.api import addressing, documents
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, make_record
@@ -65,15 +65,15 @@ def _complete_flat(change: Change, body: Document, old: Record | None) -> None:
         if given:
             raise bad_request("ipam-subnets are allowed only with flat-subnet")
         return
-    previous = addressing.flat_subnets(old) if old is not None else []
+    previous = addressing.flat_subnets(old.body) if old is not None else []
     complete = addressing.complete_subnets(change, given, previous, holder)
     if complete:
         body["ipam_subnets"] = {"subnets": complete}
 
 
 def _delete_manager(change: Change, record: Record) -> None:
-    for subnet in addressing.flat_subnets(record):
-        addressing.release_all(change, ipam.parse(subnet, record.uuid))
+    for subnet in addressing.parsed_subnets(record, addressing.flat_subnets):
+        addressing.release_all(change, subnet)
 
 
 PROJECT = Rule(companions=_project_companions)
