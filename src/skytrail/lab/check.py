@@ -50,10 +50,12 @@ async def check(
     known = members(lab)
     guests = {item.name for item in lab.topology.guests}
     namespaces = {item.name: lab.plan.namespace_of(item.name) for item in lab.topology.workloads}
+    stated = (*lab.topology.expect, *wanted)
+    allowed = {(item.source, item.destination) for item in stated if item.reply}
     judged: dict[int, Cell] = {}
 
     def conclude(expectation: Expectation, evidence: Evidence) -> None:
-        cell = judge(expectation, evidence, known)
+        cell = judge(expectation, evidence, known, allowed)
         judged[wanted.index(expectation)] = cell
         if when_judged:
             when_judged(cell)

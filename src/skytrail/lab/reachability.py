@@ -1,13 +1,13 @@
 """Compares what a topology expects with what packets show. Pure; ``check`` collects the evidence.
 
 *Reached* means: the probe's token was seen in the destination and the answer came back. An address
-that exists in two tenants may well answer: by the workload of one's own network. That is isolation
-at work, and noted as such; a token seen by anyone else is a leak and fails the cell.
+that exists in two tenants may well answer: by the workload one may reach. That is isolation at work,
+and noted as such; a token seen by anyone else is a leak and fails the cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
@@ -60,7 +60,7 @@ class Cell:
     reached: bool
     leaked: frozenset[str]
     twin: str
-    """Name of the workload of the source's own network that has the same address, or empty."""
+    """Name of the workload the source may reach that has the same address, or empty."""
     ok: bool
 
     @property
@@ -82,10 +82,15 @@ class Cell:
         return "reply" if expectation.reply else expectation.reason or "no reply"
 
 
-def judge(expectation: Expectation, evidence: Evidence, members: Mapping[str, Member]) -> Cell:
-    """Compare one expectation with its evidence."""
+def judge(
+    expectation: Expectation,
+    evidence: Evidence,
+    members: Mapping[str, Member],
+    allowed: Collection[tuple[str, str]] = (),
+) -> Cell:
+    """Compare one expectation with its evidence; ``allowed``: pairs that should reach each other."""
     destination = members[expectation.destination]
-    twin = _twin(expectation, members)
+    twin = _twin(expectation, members, allowed)
     permitted = {destination.name} | ({twin} if twin else set[str]())
     leaked = evidence.arrived - permitted
     arrived = destination.name in evidence.arrived or (not destination.observed and not twin)
@@ -108,15 +113,19 @@ def judge(expectation: Expectation, evidence: Evidence, members: Mapping[str, Me
     )
 
 
-def _twin(expectation: Expectation, members: Mapping[str, Member]) -> str:
+def _twin(
+    expectation: Expectation,
+    members: Mapping[str, Member],
+    allowed: Collection[tuple[str, str]],
+) -> str:
     source, destination = members[expectation.source], members[expectation.destination]
     version = 6 if expectation.protocol == "icmp6" else 4
     address = destination.address(version=version)
     for member in members.values():
         if (
             member.name != destination.name
-            and member.network == source.network
             and address in member.addresses
+            and (member.network == source.network or (source.name, member.name) in allowed)
         ):
             return member.name
     return ""
