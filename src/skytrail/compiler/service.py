@@ -31,16 +31,23 @@ from skytrail.compiler.transactions import Group
 from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock
 
-COALESCE_S: Final = 0.005
-"""Shortest time between two transactions; the first change after a pause never waits."""
-ECHO_TIMEOUT_S: Final = 2.0
-"""After this long without the echo of an own write the comparison goes on without it."""
-NEWS_TIMEOUT_S: Final = 0.05
 RECOMPUTES_COUNT_MAX: Final = 3
 """So often in a row a refusal leads to a new decision before the refused write is singled out."""
 REPEATS_COUNT_MAX: Final = 5
 """The same write of the same object so often in a row means the store does not keep it as sent."""
-REFUSED_RETRY_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the service waits for what, in seconds."""
+
+    coalesce_s: float = 0.005
+    """Shortest time between two transactions; the first change after a pause never waits."""
+    news_s: float = 0.05
+    """For changes on their way, when a write was refused."""
+    echo_s: float = 2.0
+    """For the echo of an own write, before the comparison goes on without it."""
+    refused_retry_s: float = 10.0
 
 
 class Api(Protocol):
@@ -74,10 +81,12 @@ class CompilerService:
         api: Api,
         clock: Clock,
         *,
+        pace: Pace | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._api = api
         self._clock = clock
+        self._pace = Pace() if pace is None else pace
         self._sleep = sleep
         self._inbox = Inbox()
         self._wake = asyncio.Event()
@@ -147,11 +156,11 @@ class CompilerService:
     async def _wait_for_work(self) -> None:
         """Return when there may be something to do, not sooner than the pace allows."""
         try:
-            async with asyncio.timeout(REFUSED_RETRY_S if self.refusals else None):
+            async with asyncio.timeout(self._pace.refused_retry_s if self.refusals else None):
                 await self._wake.wait()
         except TimeoutError:
             self._dirty.update(self.refusals)
-        pause_s = self._last_commit_at + COALESCE_S - self._clock.now()
+        pause_s = self._last_commit_at + self._pace.coalesce_s - self._clock.now()
         if pause_s > 0:
             await self._sleep(pause_s)
         self._wake.clear()
@@ -270,7 +279,7 @@ class CompilerService:
     async def _news(self) -> bool:
         """Wait a moment for changes that are on their way; tell whether some came."""
         try:
-            async with asyncio.timeout(NEWS_TIMEOUT_S):
+            async with asyncio.timeout(self._pace.news_s):
                 await self._wake.wait()
         except TimeoutError:
             return False
@@ -278,7 +287,7 @@ class CompilerService:
 
     async def _wait_for_echo(self, revision: int) -> None:
         """Wait until the own write came back and is part of the engine's intent."""
-        deadline = self._clock.now() + ECHO_TIMEOUT_S
+        deadline = self._clock.now() + self._pace.echo_s
         while self.seen_revision is None or self.seen_revision < revision:
             rest_s = deadline - self._clock.now()
             try:

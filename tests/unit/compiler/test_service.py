@@ -11,7 +11,7 @@ from skytrail.client import (
     SnapshotEnd,
     TransactionReply,
 )
-from skytrail.compiler.service import CompilerService, tables
+from skytrail.compiler.service import CompilerService, Pace, tables
 from skytrail.model.objects import encode_object
 from skytrail.testing.configuration import (
     network_policy,
@@ -100,8 +100,10 @@ class FakeApi:
 
 
 @asynccontextmanager
-async def running(api):
-    service = CompilerService(api, StepClock(), sleep=lambda _: asyncio.sleep(0))
+async def running(api, news_s=0):
+    service = CompilerService(
+        api, StepClock(), pace=Pace(news_s=news_s), sleep=lambda _: asyncio.sleep(0)
+    )
     task = asyncio.create_task(service.run())
     try:
         yield service
@@ -229,7 +231,7 @@ def test_refusal_because_of_a_newer_change_leads_to_a_new_decision():
     async def scenario():
         group = security_group("web", 8000000)
         api = FakeApi(*network_items("red"))
-        async with running(api) as service:
+        async with running(api, news_s=5) as service:
             await settled(api, service)
             removal = [{"op": "delete", "type": group.type_name, "uuid": group.uuid}]
             api.before_transaction = lambda: api.commit(removal)
