@@ -24,7 +24,7 @@ _PREFERENCE: tuple[tuple[str, Callable[[Path, InstanceName], int]], ...] = (
     ("older mobility sequence", lambda path, _: -path.attributes.sequence_number),
     ("stale", lambda path, _: path.is_stale),
     ("higher MED", lambda path, _: effective_med(path.attributes)),
-    ("imported from another network", lambda path, own: path.path_id.instance != own),
+    ("imported from another network", lambda path, own: path.instance != own),
 )
 
 
@@ -35,7 +35,7 @@ def preference(path: Path, own: InstanceName) -> tuple[int, ...]:
 
 def tie_break(path: Path) -> tuple[str, str]:
     """Order paths of equal preference, the same on every control node."""
-    return (path.path_id.source, path.path_id.instance)
+    return (path.source, path.instance)
 
 
 def select(paths: Iterable[Path], family: Family, own: InstanceName) -> tuple[Path, ...]:

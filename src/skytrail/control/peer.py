@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from skytrail.control.agent_config import AgentConfig
-from skytrail.control.path import InstanceName, PeerName
+from skytrail.control.path import InstanceName, PathSlot, PeerName
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.wire.xmpp import Route, RouteKey
 from skytrail.wire.xmpp.codec import CONTROL_JID, config_head, message_head
@@ -22,9 +22,10 @@ class Subscription:
 
 @dataclass(slots=True)
 class AdjRoute:
-    """A route as the agent published it."""
+    """A route as the agent published it, and the slot of its path."""
 
     route: Route
+    slot: PathSlot
     is_stale: bool = False
 
 

@@ -31,7 +31,7 @@ from skytrail.control.path import (
     InstanceName,
     Interner,
     Path,
-    PathId,
+    PathSlot,
     PeerName,
     usable_next_hops,
 )
@@ -291,8 +291,12 @@ class ControlPlane:
         shared = Route(route.key, intern(route.next_hops), intern(route.attributes))
         if before is not None and not before.is_stale and before.route == shared:
             return
-        adjacent = routes[route.key] = AdjRoute(shared)
-        self._put_path(peer, instance, adjacent)
+        if before is None:
+            slot = PathSlot(peer.name, instance, route.key)
+            before = routes[route.key] = AdjRoute(shared, slot)
+        else:
+            before.route, before.is_stale = shared, False
+        self._put_path(peer, instance, before)
 
     def _withdraw(self, peer: Peer, instance: InstanceName, key: RouteKey) -> None:
         routes = peer.adj_in.get(instance, {})
@@ -303,7 +307,8 @@ class ControlPlane:
             del peer.adj_in[instance]
         peer.routes_count -= 1
         peer.counters.routes_withdrawn += 1
-        self._remove_path(peer, instance, key)
+        if instance in self.replicator.vrfs:
+            self.replicator.remove(adjacent.slot)
 
     def _put_path(self, peer: Peer, instance: InstanceName, adjacent: AdjRoute) -> None:
         vrf = self.replicator.vrfs.get(instance)
@@ -313,8 +318,7 @@ class ControlPlane:
         usable = usable_next_hops(route.next_hops, instance)
         self.replicator.put(
             Path(
-                path_id=PathId(peer.name, instance),
-                key=route.key,
+                slot=adjacent.slot,
                 distinguisher=_distinguisher(route, peer.subscriptions[instance].instance_id),
                 # The common case keeps the interned tuple.
                 next_hops=route.next_hops if len(usable) == len(route.next_hops) else usable,
@@ -324,16 +328,6 @@ class ControlPlane:
                 is_stale=adjacent.is_stale,
             )
         )
-
-    def _remove_path(self, peer: Peer, instance: InstanceName, key: RouteKey) -> None:
-        vrf = self.replicator.vrfs.get(instance)
-        if vrf is None:
-            return
-        for rib in vrf.ribs.values():
-            entry = rib.entries.get(key)
-            path = entry.paths.get(PathId(peer.name, instance)) if entry else None
-            if path is not None:
-                self.replicator.remove(path)
 
     def _sweep(self, peer: Peer) -> None:
         """Drop everything of the peer that was not confirmed since its last session."""

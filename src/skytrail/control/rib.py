@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from skytrail.control.best_path import select
-from skytrail.control.path import InstanceName, Path, PathId
+from skytrail.control.path import InstanceName, Path, PathSlot
 from skytrail.net import IpAddress, Label
 from skytrail.wire.xmpp import Family, NextHop, Route, RouteKey
 
@@ -15,15 +15,15 @@ from skytrail.wire.xmpp import Family, NextHop, Route, RouteKey
 class RibEntry:
     """A destination: every path, and those selected."""
 
-    paths: dict[PathId, Path] = field(default_factory=dict[PathId, Path])
+    paths: dict[PathSlot, Path] = field(default_factory=dict[PathSlot, Path])
     best: tuple[Path, ...] = ()
 
 
 class Rib:
     """Holds paths and keeps the selection true.
 
-    ``on_change(key)`` is called after the selection of a destination changed in a way that
-    receivers can see; reading :meth:`offer` then tells the outcome.
+    ``on_change(key, best)`` is called after the selection of a destination changed in a way that
+    receivers can see; an empty ``best`` means that it is gone.
     """
 
     __slots__ = ("entries", "family", "instance", "on_change")
@@ -32,20 +32,22 @@ class Rib:
         self.instance = instance
         self.family = family
         self.entries: dict[RouteKey, RibEntry] = {}
-        self.on_change: Callable[[RouteKey], None] | None = None
+        self.on_change: Callable[[RouteKey, tuple[Path, ...]], None] | None = None
 
     def put(self, path: Path) -> None:
-        """Add a path or replace the one with its id."""
-        entry = self.entries.get(path.key)
-        if entry is None:
-            entry = self.entries[path.key] = RibEntry()
-        entry.paths[path.path_id] = path
-        self._reselect(path.key, entry)
-
-    def remove(self, key: RouteKey, path_id: PathId) -> None:
-        """Remove a path; unknown ones are ignored."""
+        """Add a path or replace the one in its slot."""
+        key = path.slot.key
         entry = self.entries.get(key)
-        if entry is None or entry.paths.pop(path_id, None) is None:
+        if entry is None:
+            entry = self.entries[key] = RibEntry()
+        entry.paths[path.slot] = path
+        self._reselect(key, entry)
+
+    def remove(self, slot: PathSlot) -> None:
+        """Remove a path; unknown ones are ignored."""
+        key = slot.key
+        entry = self.entries.get(key)
+        if entry is None or entry.paths.pop(slot, None) is None:
             return
         if not entry.paths:
             del self.entries[key]
@@ -60,7 +62,7 @@ class Rib:
         before = entry.best
         entry.best = select(entry.paths.values(), self.family, self.instance)
         if self.on_change is not None and not _same_offer(before, entry.best):
-            self.on_change(key)
+            self.on_change(key, entry.best)
 
 
 def _same_offer(before: tuple[Path, ...], after: tuple[Path, ...]) -> bool:
@@ -68,7 +70,7 @@ def _same_offer(before: tuple[Path, ...], after: tuple[Path, ...]) -> bool:
     return len(before) == len(after) and all(
         old is path
         or (
-            old.path_id == path.path_id
+            old.slot is path.slot
             and old.next_hops == path.next_hops
             and old.attributes == path.attributes
         )
@@ -113,5 +115,5 @@ def only_source(best: tuple[Path, ...], instance: str) -> str:
     if not best:
         return ""
     first = best[0].source
-    own = all(path.source == first and path.path_id.instance == instance for path in best)
+    own = all(path.source == first and path.instance == instance for path in best)
     return first if own else ""

@@ -1,14 +1,14 @@
 """What is sent to whom: one update group per table, encoded once, with a cursor per peer.
 
 ```
- table changes --> log of changed keys (each key at most once, at its latest place)
+ table changes --> log of changed destinations (each counts once, at its latest place)
                       ^ cursor of peer A        ^ cursor of peer B ...
- a joining peer first walks a list of all keys (bulk), then follows the log
+ a joining peer first walks a list of all destinations (bulk), then follows the log
 ```
-The log holds keys, not routes: whoever reads it sends the route as it is *now*, so a slow peer
-gets one message for many changes of a key and the log never exceeds about twice the number of
-keys. Items are encoded once for all peers and whole messages are shared by peers that stand at
-the same place. Nothing is queued per peer beyond its cursor.
+The log holds destinations, not routes: whoever reads it sends the route as it is *now*, so a slow
+peer gets one message for many changes and the log never exceeds about twice the number of
+destinations. Items are encoded once for all peers and whole messages are shared by peers that
+stand at the same place. Nothing is queued per peer beyond its cursor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from skytrail.control.path import PeerName
+from skytrail.control.path import Path, PeerName
 from skytrail.control.rib import Rib, offer, only_source
 from skytrail.wire.xmpp import RouteKey
 from skytrail.wire.xmpp.codec import (
@@ -31,17 +31,33 @@ ITEM_CACHE_COUNT_MAX = 20_000
 _COMPACT_SLACK = 1024
 
 
+@dataclass(slots=True, eq=False)
+class _Advert:
+    """One destination as receivers know it."""
+
+    key: RouteKey
+    best: tuple[Path, ...]
+    own: str
+    """The peer all paths come from, which is not sent its own route; empty when several."""
+    hidden: str
+    """The peer that has never been sent it, because it always was its own; empty: none such."""
+    place: int = -1
+    """Latest position in the log; older entries of the log for it are superseded."""
+    item: bytes = b""
+    """Its encoding, empty until somebody needs it."""
+
+
 @dataclass(slots=True)
 class _Cursor:
     position: int
-    bulk: list[RouteKey]
+    bulk: list[_Advert]
     bulk_index: int = 0
     is_idle: bool = False
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Up to 32 keys of the log in sendable form, ending before ``end``."""
+    """Up to 32 destinations of the log in sendable form, ending before ``end``."""
 
     end: int
     shared: tuple[bytes, ...]
@@ -62,12 +78,13 @@ class GroupCounters:
 @dataclass(slots=True)
 class _Log:
     base: int = 0
-    keys: list[RouteKey | None] = field(default_factory=list["RouteKey | None"])
-    places: dict[RouteKey, int] = field(default_factory=dict[RouteKey, int])
+    adverts: list[_Advert] = field(default_factory=list[_Advert])
+    live_count: int = 0
+    """Entries that are not superseded."""
 
     @property
     def end(self) -> int:
-        return self.base + len(self.keys)
+        return self.base + len(self.adverts)
 
 
 class UpdateGroup:
@@ -75,20 +92,18 @@ class UpdateGroup:
 
     def __init__(self, rib: Rib, notify: Callable[[UpdateGroup], None]) -> None:
         self.rib = rib
-        self._notify = notify
         self.counters = GroupCounters()
+        self._notify = notify
         self._cursors: dict[PeerName, _Cursor] = {}
         self._busy: dict[PeerName, None] = {}
         self._log = _Log()
-        self._items: dict[RouteKey, bytes] = {}
         self._batches: dict[int, _Batch] = {}
-        # The peer a key was never shown to, because all its paths were always that peer's own.
-        # Empty text: everybody has seen it.
-        self._hidden_from: dict[RouteKey, str] = {
-            key: only_source(entry.best, rib.instance)
-            for key, entry in rib.entries.items()
-            if entry.best
-        }
+        self._cached_count = 0
+        self._adverts: dict[RouteKey, _Advert] = {}
+        for key, entry in rib.entries.items():
+            if entry.best:
+                own = only_source(entry.best, rib.instance)
+                self._adverts[key] = _Advert(key, entry.best, own, own)
         rib.on_change = self._changed
 
     @property
@@ -97,12 +112,12 @@ class UpdateGroup:
 
     @property
     def log_length(self) -> int:
-        return len(self._log.keys)
+        return len(self._log.adverts)
 
     def join(self, peer: PeerName) -> None:
         """Add a receiver; it gets the whole table. Joining again starts anew."""
         self.leave(peer)
-        self._cursors[peer] = _Cursor(self._log.end, list(self.rib.entries))
+        self._cursors[peer] = _Cursor(self._log.end, list(self._adverts.values()))
         self._busy[peer] = None
 
     def leave(self, peer: PeerName) -> None:
@@ -112,7 +127,7 @@ class UpdateGroup:
 
     def take_woken(self) -> list[PeerName]:
         """Return the members that were up to date and now have something to receive."""
-        if not self._log.keys:
+        if not self._log.adverts:
             return []
         woken = [peer for peer, cursor in self._cursors.items() if cursor.is_idle]
         for peer in woken:
@@ -149,11 +164,10 @@ class UpdateGroup:
         items: list[bytes] = []
         bulk = cursor.bulk
         while cursor.bulk_index < len(bulk) and len(items) < ITEMS_COUNT_MAX:
-            key = bulk[cursor.bulk_index]
+            advert = bulk[cursor.bulk_index]
             cursor.bulk_index += 1
-            best = self.rib.best(key)
-            if best and only_source(best, self.rib.instance) != peer:
-                items.append(self._item(key))
+            if advert.best and advert.own != peer:
+                items.append(self._item(advert))
         if cursor.bulk_index >= len(bulk):
             cursor.bulk, cursor.bulk_index = [], 0
         return (self._message(items),) if items else ()
@@ -162,87 +176,88 @@ class UpdateGroup:
         start = cursor.position
         batch = self._batches.get(start)
         if batch is None:
-            keys, end = self._window(start)
-            bodies, sources = self._bodies(keys, None)
+            adverts, end = self._window(start)
+            bodies, sources = self._bodies(adverts, None)
             batch = self._batches[start] = _Batch(end, bodies, sources)
         cursor.position = batch.end
         if peer not in batch.sources:
             return batch.shared
         return self._bodies(self._window(start)[0], peer)[0]
 
-    def _window(self, start: int) -> tuple[list[RouteKey], int]:
+    def _window(self, start: int) -> tuple[list[_Advert], int]:
         log = self._log
-        keys: list[RouteKey] = []
-        index = start - log.base
-        while index < len(log.keys) and len(keys) < ITEMS_COUNT_MAX:
-            key = log.keys[index]
-            if key is not None:
-                keys.append(key)
-            index += 1
-        return keys, log.base + index
+        adverts: list[_Advert] = []
+        place, end = start, log.end
+        while place < end and len(adverts) < ITEMS_COUNT_MAX:
+            advert = log.adverts[place - log.base]
+            if advert.place == place:
+                adverts.append(advert)
+            place += 1
+        return adverts, place
 
     def _bodies(
-        self, keys: list[RouteKey], peer: PeerName | None
+        self, adverts: list[_Advert], peer: PeerName | None
     ) -> tuple[tuple[bytes, ...], frozenset[str]]:
-        """Return the messages for ``keys`` as ``peer`` (None: anybody else) must see them."""
+        """Return the messages as ``peer`` (None: anybody not among the sources) must see them."""
         items: list[bytes] = []
         retracts: list[bytes] = []
         sources: set[str] = set()
-        for key in keys:
-            best = self.rib.best(key)
-            own, hidden = only_source(best, self.rib.instance), self._hidden_from.get(key, "")
-            sources.update((own, hidden))
-            if best and own != peer:
-                items.append(self._item(key))
-            elif peer is None or hidden != peer:
-                retracts.append(encode_retract(key))
+        for advert in adverts:
+            sources.update((advert.own, advert.hidden))
+            if advert.best and advert.own != peer:
+                items.append(self._item(advert))
+            elif peer is None or advert.hidden != peer:
+                retracts.append(encode_retract(advert.key))
         messages = [self._message(part) for part in (retracts, items) if part]
         return tuple(messages), frozenset(sources - {""})
 
-    def _item(self, key: RouteKey) -> bytes:
-        item = self._items.get(key)
-        if item is None:
-            if len(self._items) >= ITEM_CACHE_COUNT_MAX:
-                self._items.clear()
-            item = self._items[key] = encode_item(offer(self.rib.best(key))).encode()
+    def _item(self, advert: _Advert) -> bytes:
+        if not advert.item:
+            if self._cached_count >= ITEM_CACHE_COUNT_MAX:
+                for cached in self._adverts.values():
+                    cached.item = b""
+                self._cached_count = 0
+            advert.item = encode_item(offer(advert.best)).encode()
+            self._cached_count += 1
             self.counters.items_encoded += 1
-        return item
+        return advert.item
 
     def _message(self, parts: list[bytes]) -> bytes:
         self.counters.messages_encoded += 1
         return encode_items(self.rib.family, self.rib.instance, parts)
 
-    def _changed(self, key: RouteKey) -> None:
-        self._items.pop(key, None)
-        best = self.rib.best(key)
+    def _changed(self, key: RouteKey, best: tuple[Path, ...]) -> None:
+        own = only_source(best, self.rib.instance)
+        advert = self._adverts.get(key)
+        if advert is None:
+            advert = self._adverts[key] = _Advert(key, best, own, own)
+        else:
+            advert.best, advert.own, advert.item = best, own, b""
+            if best and advert.hidden != own:
+                advert.hidden = ""
         if not self._cursors:
-            if best:
-                self._hidden_from[key] = only_source(best, self.rib.instance)
-            else:
-                self._hidden_from.pop(key, None)
+            advert.hidden = own
+            if not best:
+                del self._adverts[key]
             return
-        if best:
-            own = only_source(best, self.rib.instance)
-            if self._hidden_from.setdefault(key, own) != own:
-                self._hidden_from[key] = ""
         log = self._log
-        place = log.places.get(key)
-        if place is not None:
-            log.keys[place - log.base] = None
-        log.places[key] = log.end
-        log.keys.append(key)
+        if advert.place < log.base:
+            log.live_count += 1
+        advert.place = log.end
+        log.adverts.append(advert)
         self._batches.clear()
         self._notify(self)
-        if len(log.keys) > 2 * len(log.places) + _COMPACT_SLACK:
+        if len(log.adverts) > 2 * log.live_count + _COMPACT_SLACK:
             self._compact()
 
     def _trim(self) -> None:
         """Forget the log once everybody has read it."""
-        if self._log.keys and not self._busy and not self._unread():
-            for key in self._log.places:
-                if not self.rib.best(key):
-                    self._hidden_from.pop(key, None)
-            self._log = _Log(base=self._log.end)
+        log = self._log
+        if log.adverts and not self._busy and not self._unread():
+            for advert in log.adverts:
+                if not advert.best:
+                    self._adverts.pop(advert.key, None)
+            self._log = _Log(base=log.end)
             self._batches.clear()
 
     def _unread(self) -> bool:
@@ -250,15 +265,17 @@ class UpdateGroup:
         return any(cursor.position < end for cursor in self._cursors.values())
 
     def _compact(self) -> None:
-        """Drop superseded places, keeping every cursor before the same keys."""
-        old, self._log = self._log, _Log(base=self._log.base)
-        kept = [index for index, key in enumerate(old.keys) if key is not None]
-        for index in kept:
-            key = old.keys[index]
-            if key is not None:
-                self._log.places[key] = self._log.end
-                self._log.keys.append(key)
+        """Drop superseded entries, keeping every cursor before the same destinations."""
+        old = self._log
+        kept = [
+            old.base + index
+            for index, advert in enumerate(old.adverts)
+            if advert.place == old.base + index
+        ]
         for cursor in self._cursors.values():
-            cursor.position = old.base + bisect_left(kept, cursor.position - old.base)
+            cursor.position = old.base + bisect_left(kept, cursor.position)
+        self._log = _Log(old.base, [old.adverts[place - old.base] for place in kept], len(kept))
+        for index, advert in enumerate(self._log.adverts):
+            advert.place = old.base + index
         self._batches.clear()
         self.counters.compactions += 1

@@ -2,7 +2,8 @@
 
 ```
  agent's path --> its VRF's table (primary)
-              --> VPN table under (route distinguisher, key), indexed by route target
+              --> VPN table, where the route distinguisher tells equal prefixes apart,
+                 indexed by route target
                      --> tables of every VRF that imports one of its targets (secondary)
 ```
 Secondary paths are the same objects as the primary ones and are never exported again. A change of
@@ -13,21 +14,12 @@ were added or dropped: never a whole table of somebody else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from skytrail.control.path import InstanceName, Path, PathId
+from skytrail.control.path import InstanceName, Path, PathSlot
 from skytrail.control.vrf import InstanceConfig, Vrf
-from skytrail.net import RouteDistinguisher, RouteTarget
-from skytrail.wire.xmpp import Family, RouteKey, family_of
-
-
-@dataclass(frozen=True, slots=True)
-class VpnKey:
-    """Makes equal destinations of different instances and agents different."""
-
-    distinguisher: RouteDistinguisher
-    key: RouteKey
-    path_id: PathId
+from skytrail.net import RouteTarget
+from skytrail.wire.xmpp import Family, family_of
 
 
 class Replicator:
@@ -35,8 +27,8 @@ class Replicator:
 
     def __init__(self) -> None:
         self.vrfs: dict[InstanceName, Vrf] = {}
-        self.vpn: dict[Family, dict[VpnKey, Path]] = {family: {} for family in Family}
-        self._by_target: dict[RouteTarget, dict[VpnKey, Path]] = {}
+        self.vpn: dict[Family, dict[PathSlot, Path]] = {family: {} for family in Family}
+        self._by_target: dict[RouteTarget, dict[PathSlot, Path]] = {}
         self._importers: dict[RouteTarget, dict[InstanceName, Vrf]] = {}
 
     def add_vrf(self, config: InstanceConfig) -> Vrf:
@@ -49,7 +41,7 @@ class Replicator:
         """Withdraw all the instance's own paths everywhere, then forget it."""
         vrf = self.vrfs[name]
         for path in list(self.own_paths(vrf)):
-            self.remove(path)
+            self.remove(path.slot)
         self.configure(replace(vrf.config, imports=frozenset(), exports=frozenset()))
         del self.vrfs[name]
 
@@ -66,35 +58,33 @@ class Replicator:
 
     def put(self, path: Path) -> None:
         """Add or replace an agent's path in its VRF, which must exist, and wherever it belongs."""
-        vrf = self.vrfs[path.path_id.instance]
-        family = family_of(path.key)
-        rib = vrf.ribs[family]
-        entry = rib.entries.get(path.key)
-        before = entry.paths.get(path.path_id) if entry else None
-        if before is not None and (
-            before.distinguisher != path.distinguisher or before.targets != path.targets
-        ):
+        slot = path.slot
+        vrf = self.vrfs[slot.instance]
+        family = family_of(slot.key)
+        before = self.vpn[family].get(slot)
+        if before is not None and before.targets != path.targets:
             self._unexport(before, keep=path.targets)
-        rib.put(path)
-        vpn_key = VpnKey(path.distinguisher, path.key, path.path_id)
-        self.vpn[family][vpn_key] = path
+        vrf.ribs[family].put(path)
+        self.vpn[family][slot] = path
         for target in path.targets:
-            self._by_target.setdefault(target, {})[vpn_key] = path
+            self._by_target.setdefault(target, {})[slot] = path
         for importer in self._importing(path.targets, vrf):
             importer.ribs[family].put(path)
 
-    def remove(self, path: Path) -> None:
-        """Remove a path from everywhere."""
-        self._unexport(path, keep=frozenset())
-        vrf = self.vrfs[path.path_id.instance]
-        vrf.ribs[family_of(path.key)].remove(path.key, path.path_id)
+    def remove(self, slot: PathSlot) -> None:
+        """Remove a path from everywhere; unknown ones are ignored."""
+        family = family_of(slot.key)
+        path = self.vpn[family].get(slot)
+        if path is not None:
+            self._unexport(path, keep=frozenset())
+            self.vrfs[slot.instance].ribs[family].remove(slot)
 
     def own_paths(self, vrf: Vrf) -> Iterator[Path]:
         """Yield the paths agents published in this instance."""
         for rib in vrf.ribs.values():
             for entry in rib.entries.values():
                 for path in entry.paths.values():
-                    if path.path_id.instance == vrf.name:
+                    if path.instance == vrf.name:
                         yield path
 
     def _importing(self, targets: Iterable[RouteTarget], own: Vrf) -> list[Vrf]:
@@ -107,18 +97,18 @@ class Replicator:
     def _unexport(self, path: Path, *, keep: frozenset[RouteTarget]) -> None:
         """Take a path out of the VPN table and of importers that ``keep`` does not reach."""
         family = family_of(path.key)
-        vpn_key = VpnKey(path.distinguisher, path.key, path.path_id)
-        self.vpn[family].pop(vpn_key, None)
+        slot = path.slot
+        self.vpn[family].pop(slot, None)
         for target in path.targets:
             paths = self._by_target.get(target)
             if paths is not None:
-                paths.pop(vpn_key, None)
+                paths.pop(slot, None)
                 if not paths:
                     del self._by_target[target]
-        own = self.vrfs[path.path_id.instance]
+        own = self.vrfs[path.instance]
         for importer in self._importing(path.targets, own):
             if keep.isdisjoint(importer.config.imports):
-                importer.ribs[family].remove(path.key, path.path_id)
+                importer.ribs[family].remove(slot)
 
     def _change_imports(
         self, vrf: Vrf, before: frozenset[RouteTarget], after: frozenset[RouteTarget]
@@ -126,7 +116,7 @@ class Replicator:
         for target in sorted(after - before):
             self._importers.setdefault(target, {})[vrf.name] = vrf
             for path in list(self._by_target.get(target, {}).values()):
-                if path.path_id.instance != vrf.name:
+                if path.instance != vrf.name:
                     vrf.ribs[family_of(path.key)].put(path)
         for target in sorted(before - after):
             importers = self._importers[target]
@@ -134,5 +124,5 @@ class Replicator:
             if not importers:
                 del self._importers[target]
             for path in list(self._by_target.get(target, {}).values()):
-                if path.path_id.instance != vrf.name and after.isdisjoint(path.targets):
-                    vrf.ribs[family_of(path.key)].remove(path.key, path.path_id)
+                if path.instance != vrf.name and after.isdisjoint(path.targets):
+                    vrf.ribs[family_of(path.key)].remove(path.slot)

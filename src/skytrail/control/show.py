@@ -106,7 +106,7 @@ def _tables(plane: ControlPlane) -> Iterator[Row]:
             "family": rib.family.name.lower(),
             "destinations": len(rib.entries),
             "paths": len(paths),
-            "imported": sum(path.path_id.instance != rib.instance for path in paths),
+            "imported": sum(path.instance != rib.instance for path in paths),
             "members": len(group.members) if group else 0,
         }
 
@@ -125,7 +125,7 @@ def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
         "family": rib.family.name.lower(),
         "prefix": key_text(key),
         "source": path.source,
-        "origin": path.path_id.instance,
+        "origin": path.instance,
         "best": path in entry.best,
         "why_not_best": why_not_best(path, entry.best, rib.instance),
         "stale": path.is_stale,
@@ -149,13 +149,13 @@ def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
 
 def _vpn(plane: ControlPlane) -> Iterator[Row]:
     for family, paths in plane.replicator.vpn.items():
-        for vpn_key, path in paths.items():
+        for path in paths.values():
             yield {
                 "family": family.name.lower(),
-                "distinguisher": str(vpn_key.distinguisher),
-                "prefix": key_text(vpn_key.key),
+                "distinguisher": str(path.distinguisher),
+                "prefix": key_text(path.key),
                 "source": path.source,
-                "origin": path.path_id.instance,
+                "origin": path.instance,
                 "targets": sorted(map(str, path.targets)),
             }
 

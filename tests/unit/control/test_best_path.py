@@ -12,7 +12,7 @@ from skytrail.control.path import (
     InstanceName,
     Interner,
     Path,
-    PathId,
+    PathSlot,
     PeerName,
     effective_med,
     usable_next_hops,
@@ -28,8 +28,7 @@ def path(source: str, instance: str = RED, **changes: object) -> Path:
     route = inet_route("10.1.1.3/32")
     attributes = {key: value for key, value in changes.items() if key != "is_stale"}
     return Path(
-        path_id=PathId(PeerName(source), InstanceName(instance)),
-        key=route.key,
+        slot=PathSlot(PeerName(source), InstanceName(instance), route.key),
         distinguisher=RouteDistinguisher.parse("10.0.0.1:1"),
         next_hops=route.next_hops,
         attributes=replace(RouteAttributes(), **attributes),
@@ -97,9 +96,11 @@ def test_ecmp_is_bounded() -> None:
 def test_infeasible_path_is_never_selected() -> None:
     hollow = replace(path("a", local_preference=300), next_hops=())
 
+    usable = path("b")
+
     assert select([hollow], Family.INET, RED) == ()
-    assert select([hollow, path("b")], Family.INET, RED) == (path("b"),)
-    assert why_not_best(hollow, (path("b"),), RED) == "not feasible"
+    assert select([hollow, usable], Family.INET, RED) == (usable,)
+    assert why_not_best(hollow, (usable,), RED) == "not feasible"
 
 
 def test_next_hop_without_label_is_usable_in_the_fabric_only() -> None:
