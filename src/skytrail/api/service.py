@@ -32,6 +32,9 @@ QUEUE_COUNT_MAX = 2048
 BATCH_WEIGHT_MAX = 256
 """A batch takes no further request once its operations add up to this."""
 LOAD_PAGE = 5_000
+COMPACT_EVERY = 1_000
+HISTORY_REVISIONS = 100_000
+"""How much history the store keeps for those who look into it; watchers need none of it."""
 
 T = TypeVar("T")
 
@@ -162,6 +165,7 @@ class ConfigService:
             self._log.warning("store_unavailable", error=str(error))
             for request, _, _ in accepted:
                 _fail(request, Refused(503, "The configuration store is not available"))
+            await self._check_still_ours()
             return
         self.healthy = True
         for request, value, ignored in accepted:
@@ -184,6 +188,18 @@ class ConfigService:
         self.graph.absorb(overlay)
         self.batches_count += 1
         self.feed.publish(batch)
+        if self.batches_count % COMPACT_EVERY == 0 and result.revision > HISTORY_REVISIONS:
+            await self._store.compact(result.revision - HISTORY_REVISIONS)
+
+    async def _check_still_ours(self) -> None:
+        """After a failed commit: end the process if the store took it after all."""
+        try:
+            revision = await self._store.revision()
+        except StoreUnavailable:
+            # Should it have taken it, the next commit finds other revisions and ends the process.
+            return
+        if revision != self.revision:
+            raise Fenced("the store holds writes this server does not know of")
 
 
 def _fail(request: _Request, refusal: Refused) -> None:

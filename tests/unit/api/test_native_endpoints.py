@@ -368,3 +368,18 @@ def test_introspection_and_metrics_answer(api) -> None:
     assert rows == [{"type": "domain", "count": 1}]
     assert b"skytrail_api_objects" in api.call("GET", "/metrics").body
     assert api.call("GET", "/healthz").json["healthy"] is True
+
+
+def test_a_commit_of_unknown_outcome_that_happened_ends_the_process(api, monkeypatch) -> None:
+    real = api.store.transact
+
+    async def commit_then_fail(*arguments: object) -> None:
+        await real(*arguments)
+        raise StoreUnavailable("connection lost")
+
+    monkeypatch.setattr(api.store, "transact", commit_then_fail)
+    reply = api.call("POST", "/route-targets", {"route-target": {"fq_name": ["target:1:2"]}})
+
+    assert reply.status == 503
+    with pytest.raises(Fenced):
+        api.loop.run_until_complete(api.writer)
