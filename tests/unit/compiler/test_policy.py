@@ -70,11 +70,14 @@ def test_rules_come_in_attachment_order_then_rule_order_then_the_tail():
 
     assert [show(each) for each in rules] == [
         f"{RED} > {BLUE} 6 80-90 pass",
-        f"{RED} <> {BLUE} 1 0-65535 pass",
-        f"{BLUE} <> {RED} any 0-65535 pass",
-        f"{RED} <> {RED} any 0-65535 pass",
-        f"{RED} <> {BLUE} any 0-65535 deny",
-        "any <> any any 0-65535 pass",
+        f"{RED} > {BLUE} 1 0-65535 pass",
+        f"{BLUE} > {RED} 1 0-65535 pass",
+        f"{BLUE} > {RED} any 0-65535 pass",
+        f"{RED} > {BLUE} any 0-65535 pass",
+        f"{RED} > {RED} any 0-65535 pass",
+        f"{RED} > {BLUE} any 0-65535 deny",
+        f"{BLUE} > {RED} any 0-65535 deny",
+        "any > any any 0-65535 pass",
     ]
 
 
@@ -90,7 +93,7 @@ def test_attachment_sequence_decides_not_the_order_of_references():
 
     rules = acl_rules(compiled(low, high, *networks(shuffled)), red)
 
-    assert [each.match_condition.protocol for each in rules[:2]] == ["6", "17"]
+    assert [each.match_condition.protocol for each in rules[:4:2]] == ["6", "17"]
 
 
 def test_policy_address_means_the_networks_it_is_attached_to():
@@ -99,9 +102,10 @@ def test_policy_address_means_the_networks_it_is_attached_to():
 
     engine = compiled(shared, *networks(red, blue))
 
-    assert [show(each) for each in acl_rules(engine, red)[:2]] == [
-        f"{RED} <> {BLUE} any 0-65535 pass",
-        f"{RED} <> {RED} any 0-65535 pass",
+    assert [show(each) for each in acl_rules(engine, red)[:3]] == [
+        f"{RED} > {BLUE} any 0-65535 pass",
+        f"{BLUE} > {RED} any 0-65535 pass",
+        f"{RED} > {RED} any 0-65535 pass",
     ]
     assert peers_of(engine, red) == [BLUE]
 
@@ -113,8 +117,8 @@ def test_rule_between_two_other_networks_is_left_out():
     rules = acl_rules(compiled(policy, *networks(red)), red)
 
     assert [show(each) for each in rules] == [
-        f"{RED} <> {RED} any 0-65535 pass",
-        "any <> any any 0-65535 pass",
+        f"{RED} > {RED} any 0-65535 pass",
+        "any > any any 0-65535 pass",
     ]
 
 
@@ -178,7 +182,7 @@ def test_unknown_protocol_denies_and_is_reported():
 
     engine = compiled(policy, *networks(red, virtual_network("blue")))
 
-    assert show(acl_rules(engine, red)[0]) == f"{RED} <> {BLUE} any 0-65535 deny"
+    assert show(acl_rules(engine, red)[0]) == f"{RED} > {BLUE} any 0-65535 deny"
     assert reasons(engine) == ["unknown_protocol"]
 
 
@@ -189,12 +193,14 @@ def test_subnet_address_is_kept_and_closed_in_the_tail():
     rules = acl_rules(compiled(policy, *networks(red)), red)
 
     assert [show(each) for each in rules] == [
-        f"subnet <> {RED} 6 22-22 pass",
-        f"{RED} <> {RED} any 0-65535 pass",
-        f"subnet <> {RED} any 0-65535 deny",
-        "any <> any any 0-65535 pass",
+        f"subnet > {RED} 6 22-22 pass",
+        f"{RED} > subnet 6 0-65535 pass",
+        f"{RED} > {RED} any 0-65535 pass",
+        f"subnet > {RED} any 0-65535 deny",
+        f"{RED} > subnet any 0-65535 deny",
+        "any > any any 0-65535 pass",
     ]
-    assert rules[2].match_condition.src_address.subnet.ip_prefix == "10.0.0.0"
+    assert rules[3].match_condition.src_address.subnet.ip_prefix == "10.0.0.0"
 
 
 def test_one_way_rule_closes_the_other_direction():
@@ -203,7 +209,24 @@ def test_one_way_rule_closes_the_other_direction():
 
     rules = acl_rules(compiled(policy, *networks(red, virtual_network("blue"))), red)
 
-    assert show(rules[2]) == f"{RED} <> {BLUE} any 0-65535 deny"
+    assert [show(each) for each in rules] == [
+        f"{RED} > {BLUE} 6 0-65535 pass",
+        f"{RED} > {RED} any 0-65535 pass",
+        f"{RED} > {BLUE} any 0-65535 deny",
+        f"{BLUE} > {RED} any 0-65535 deny",
+        "any > any any 0-65535 pass",
+    ]
+
+
+def test_two_way_rule_is_mirrored_with_its_ports():
+    policy = network_policy("p", rule("local", BLUE, protocol="tcp", port=(80, 81)))
+    red = virtual_network("red", policy)
+
+    _, mirror = acl_rules(compiled(policy, *networks(red, virtual_network("blue"))), red)[:2]
+
+    match = mirror.match_condition
+    assert (match.src_address.virtual_network, match.src_port.start_port) == (BLUE, 80)
+    assert (match.dst_address.virtual_network, match.dst_port.end_port) == (RED, 65535)
 
 
 def test_expansion_beyond_the_bound_denies_everything():
@@ -213,7 +236,7 @@ def test_expansion_beyond_the_bound_denies_everything():
 
     engine = compiled(policy, *networks(red, virtual_network("blue")))
 
-    assert show(acl_rules(engine, red)[0]) == "any <> any any 0-65535 deny"
+    assert show(acl_rules(engine, red)[0]) == "any > any any 0-65535 deny"
     assert reasons(engine) == ["too_many_rules"]
 
 

@@ -7,7 +7,8 @@
         +--> allowed_peers networks its policies pass traffic to or from
                 +--> connections   peers that allow each other
 ```
-Whatever a rule asks that is not compiled yet makes it deny and is reported as a violation: a policy
+Entries are one-way: a two-way rule becomes an entry and its mirror image, so that whoever reads the
+list needs no rule about directions. Whatever a rule asks that is not compiled yet makes it deny and is reported as a violation: a policy
 never lets more through than it says.
 """
 
@@ -16,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from skytrail.compiler.derived import Derived, DerivedKey, FqName, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
@@ -47,6 +50,8 @@ REST_UUID: Final = "00000000-0000-0000-0000-100000000003"
 ALL_PORTS: Final = PortType(start_port=0, end_port=65535)
 DENY: Final = ActionListType(simple_action="deny")
 PASS: Final = ActionListType(simple_action="pass")
+ONE_WAY: Final = ">"
+BOTH_WAYS: Final = "<>"
 _LOCAL: Final = "local"
 
 
@@ -188,7 +193,7 @@ class _Expansion:
             protocol, action = ANY, DENY
         sources = self._addresses(rule, rule.src_addresses)
         destinations = self._addresses(rule, rule.dst_addresses)
-        return [
+        entries = [
             AclRuleType(
                 match_condition=MatchConditionType(
                     protocol=protocol,
@@ -200,7 +205,7 @@ class _Expansion:
                 ),
                 action_list=action,
                 rule_uuid=rule.rule_uuid,
-                direction=">" if rule.direction is None else rule.direction,
+                direction=ONE_WAY,
             )
             for source in sources
             for destination in destinations
@@ -208,6 +213,7 @@ class _Expansion:
             for source_port in ports(rule.src_ports)
             for destination_port in ports(rule.dst_ports)
         ]
+        return _both_ways(entries) if rule.direction == BOTH_WAYS else entries
 
     def _action(self, rule: PolicyRuleType) -> ActionListType:
         action = rule.action_list
@@ -312,6 +318,27 @@ def ports(listed: tuple[PortType, ...]) -> list[PortType]:
     return found or [ALL_PORTS]
 
 
+def _both_ways(entries: Iterable[AclRuleType]) -> list[AclRuleType]:
+    """Follow each entry by its mirror image: addresses and ports swapped."""
+    found: list[AclRuleType] = []
+    for entry in entries:
+        match = entry.match_condition
+        mirrored = (
+            None
+            if match is None
+            else MatchConditionType(
+                protocol=match.protocol,
+                src_address=match.dst_address,
+                src_port=match.dst_port,
+                dst_address=match.src_address,
+                dst_port=match.src_port,
+                ethertype=match.ethertype,
+            )
+        )
+        found += [entry, msgspec.structs.replace(entry, match_condition=mirrored)]
+    return list(dict.fromkeys(found))
+
+
 def _passes(rule: PolicyRuleType) -> bool:
     return rule.action_list is not None and rule.action_list.simple_action == "pass"
 
@@ -348,7 +375,7 @@ def _implicit_tail(own: str, rules: Iterable[AclRuleType]) -> list[AclRuleType]:
         pair = frozenset({source, destination})
         if pair not in closed:
             closed.add(pair)
-            tail.append(_tail_rule(source, destination))
+            tail += _both_ways([_tail_rule(source, destination)])
     tail.append(_tail_rule(everywhere, everywhere, REST_UUID, PASS))
     return tail
 
@@ -376,7 +403,7 @@ def _tail_rule(
         ),
         action_list=action,
         rule_uuid=rule_uuid,
-        direction="<>",
+        direction=ONE_WAY,
     )
 
 
