@@ -100,9 +100,9 @@ class Workload:
     vrf: VrfId
     ifindex: int
     ifname: str
-    policy_egress: PolicyId = PolicyId(0)
-    policy_ingress: PolicyId = PolicyId(0)
-    identity: IdentityId = IdentityId(0)
+    policy_egress: int = 0
+    policy_ingress: int = 0
+    identity: int = 0
 
     @property
     def vif(self) -> VifId:
@@ -250,9 +250,7 @@ class Rig:
             ),
             NextHopRow(nexthop_id=RECEIVE_NEXTHOP, kind=NextHopKind.RECEIVE),
         ]
-        for other in self.hosts:
-            if other is not host:
-                rows.append(self.tunnel(host, other))
+        rows += [self.tunnel(host, other) for other in self.hosts if other is not host]
         for vrf in sorted({workload.vrf for workload in self.workloads}):
             rows += self._vrf_rows(vrf)
         for workload in self.workloads:
@@ -280,17 +278,17 @@ class Rig:
             VniRow(vni=VNI + vrf, nexthop_id=bridge),
         ]
         for subnet in sorted({w.address4.packed[2] for w in self.workloads}):
-            for text in (f"10.1.{subnet}.254/32", f"fd00:{subnet}::fffe/128"):
-                rows.append(
-                    InetRouteRow(
-                        vrf_id=vrf,
-                        prefix=ip_network(text),
-                        nexthop_id=RECEIVE_NEXTHOP,
-                        label=0,
-                        identity=IdentityId(0),
-                        mac=GATEWAY_MAC,
-                    )
+            rows += [
+                InetRouteRow(
+                    vrf_id=vrf,
+                    prefix=ip_network(text),
+                    nexthop_id=RECEIVE_NEXTHOP,
+                    label=0,
+                    identity=IdentityId(0),
+                    mac=GATEWAY_MAC,
                 )
+                for text in (f"10.1.{subnet}.254/32", f"fd00:{subnet}::fffe/128")
+            ]
         return rows
 
     def _local_rows(self, workload: Workload) -> list[Row]:
@@ -305,9 +303,9 @@ class Rig:
                 vrf_id=workload.vrf,
                 mac=workload.mac,
                 mtu_bytes=self.workload_mtu,
-                policy_egress=workload.policy_egress,
-                policy_ingress=workload.policy_ingress,
-                identity=workload.identity,
+                policy_egress=PolicyId(workload.policy_egress),
+                policy_ingress=PolicyId(workload.policy_ingress),
+                identity=IdentityId(workload.identity),
                 antispoof=True,
             ),
             SourceRow(workload.vif, ip_network(workload.address4), workload.mac),
@@ -329,7 +327,7 @@ class Rig:
                 prefix=ip_network(address),
                 nexthop_id=nexthop,
                 label=label,
-                identity=workload.identity,
+                identity=IdentityId(workload.identity),
                 mac=workload.mac,
             )
             for address in (workload.address4, workload.address6)
@@ -340,7 +338,7 @@ class Rig:
                 mac=workload.mac,
                 nexthop_id=nexthop,
                 label=label,
-                identity=workload.identity,
+                identity=IdentityId(workload.identity),
             )
         )
         return rows
