@@ -46,6 +46,10 @@ def _carry_out_one(change: Change, operation: Operation, links: Links) -> str:
     resource = change.schema.find(operation.type)
     if resource is None:
         raise not_found(texts.resource_type_not_found(operation.type[:128]))
+    if resource.origin == "compiled" and not change.by_system:
+        raise Refused(
+            403, f"{resource.name} is written by the compiler; change what it follows from"
+        )
     if operation.op == "create":
         if operation.object is None:
             raise bad_request("object is missing")

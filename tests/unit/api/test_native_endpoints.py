@@ -56,11 +56,18 @@ def test_a_transaction_happens_as_a_whole_or_not_at_all(api) -> None:
     assert (api.service.revision, len(api.service.graph.records)) == (before, count)
 
 
-def test_unknown_fields_are_refused_natively(api) -> None:
-    create = {"op": "create", "type": "route-target"}
+def test_compiled_kinds_are_written_natively_by_the_compiler_alone(api) -> None:
+    create = {"op": "create", "type": "route-target", "object": {"fq_name": ["target:1:2"]}}
 
-    inner = transact(api, {**create, "object": {"fq_name": ["target:1:2"], "colour": 1}})
-    outer = transact(api, {**create, "colour": 1, "object": {"fq_name": ["target:1:2"]}})
+    assert transact(api, create).status == 403
+    assert transact(api, create, derived_from=1).status == 200
+
+
+def test_unknown_fields_are_refused_natively(api) -> None:
+    create = {"op": "create", "type": "virtual-machine"}
+
+    inner = transact(api, {**create, "object": {"fq_name": ["m"], "colour": 1}})
+    outer = transact(api, {**create, "colour": 1, "object": {"fq_name": ["m"]}})
 
     assert (inner.status, outer.status) == (400, 400)
     assert "colour" in inner.text
@@ -100,17 +107,17 @@ def test_an_object_touched_and_deleted_in_one_transaction_is_gone(api) -> None:
 
 
 def test_a_deleted_uuid_may_come_back_as_something_else(api) -> None:
-    uuid = api.create("route-target", fq_name=["target:1:2"])
+    uuid = api.create("virtual-router", fq_name=["default-global-system-config", "r"])
     tag = {"uuid": uuid, "fq_name": ["m"]}
 
     reply = transact(
         api,
-        {"op": "delete", "type": "route-target", "uuid": uuid},
+        {"op": "delete", "type": "virtual-router", "uuid": uuid},
         {"op": "create", "type": "virtual-machine", "object": tag},
     )
 
     assert reply.status == 200, reply.text
-    assert api.call("GET", "/route-targets").json == {"route-targets": []}
+    assert api.call("GET", "/virtual-routers").json == {"virtual-routers": []}
     changed = {"virtual-machine": {"display_name": "d"}}
     assert api.call("PUT", f"/virtual-machine/{uuid}", changed).status == 200
     assert api.call("DELETE", f"/virtual-machine/{uuid}").status == 200
@@ -120,9 +127,9 @@ def test_a_deleted_uuid_may_come_back_as_something_else(api) -> None:
 
 
 def test_an_object_too_large_to_keep_is_refused_alone(api) -> None:
-    large = {"fq_name": ["target:1:2"], "display_name": "x" * 1_500_000}
+    large = {"fq_name": ["m"], "display_name": "x" * 1_500_000}
 
-    reply = transact(api, {"op": "create", "type": "route-target", "object": large})
+    reply = transact(api, {"op": "create", "type": "virtual-machine", "object": large})
 
     assert reply.status == 413
     assert api.create("route-target", fq_name=["target:1:3"])
