@@ -253,6 +253,7 @@ class Demo:
             project=project,
             network=member.network,
             security_group=(*project, "open"),
+            target=destination,
             target_mac=Mac.parse(self.lab.attached(destination).mac),
             target_address=address,
         )
