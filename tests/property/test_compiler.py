@@ -2,14 +2,18 @@
 
 import random
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skytrail.compiler.emit import all_keys, as_operation, plan
 from skytrail.compiler.engine import Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
 from skytrail.model.generated.objects import GlobalSystemConfig, RouteTarget
 from skytrail.model.generated.types import ActionListType, InstanceTargetType
+from skytrail.model.objects import Reference
 from skytrail.testing import configuration as build
+from skytrail.testing.strategies import config_objects
 
 NAMES = ("red", "green", "blue")
 TARGETS = ("target:64512:8000001", "target:65000:7", "10.0.0.1:5", "target:64512:8000002")
@@ -241,3 +245,34 @@ def test_no_two_instances_own_the_same_route_target(instances):
 
     assert len(owned) == len(instances)
     assert len(set(owned)) == len(owned)
+
+
+KINDS = sorted(Engine(ALL_PASSES).input_kinds | {"access-control-list", "virtual-DNS-record"})
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(config_objects(st.sampled_from(KINDS)), min_size=1, max_size=8), st.data())
+def test_any_object_the_model_allows_can_be_compiled(items, choice):
+    """Whatever users write, the compiler goes on and knows what to do about it."""
+    tied = [tie(each, items, choice) for each in items]
+    engine = Engine(ALL_PASSES)
+
+    engine.apply([Put(each) for each in tied])
+
+    for write in plan(engine, all_keys(engine)):
+        assert as_operation(write)["type"] == write.key.type_name
+    assert state(recomputed(engine)) == state(engine)
+
+
+def tie(found, items, choice):
+    """Let an object's references point to other objects of the sample."""
+    changes = {}
+    for name in found.__struct_fields__:
+        targets = [each for each in items if f"{each.type_name.replace('-', '_')}_refs" == name]
+        if targets:
+            chosen = choice.draw(st.lists(st.sampled_from(targets), max_size=2))
+            attrs = [each.attr for each in getattr(found, name)] or [None]
+            changes[name] = tuple(
+                Reference(to=each.fq_name, uuid=each.uuid, attr=attrs[0]) for each in chosen
+            )
+    return msgspec.structs.replace(found, **changes)
