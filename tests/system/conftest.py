@@ -1,0 +1,119 @@
+"""One lab for each worker, brought up once: the two-tenants example with two control nodes.
+
+Names start with ``stt`` and a random part, so several runs coexist; everything is taken down at the
+end, and a run that was killed leaves a lab that ``skytrail lab down --all`` removes.
+"""
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+import pytest
+
+from skytrail.client import ApiClient
+from skytrail.lab import check, vrouter
+from skytrail.lab.io.traffic import PingTraffic
+from skytrail.lab.service import Lab
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "two-tenants"
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and "lab" in item.fixturenames:
+            item.add_marker(pytest.mark.root)
+
+
+@pytest.fixture(scope="session")
+def lab_name():
+    return f"stt{secrets.token_hex(3)}"
+
+
+@pytest.fixture(scope="session")
+def lab(lab_name, tmp_path_factory):
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces and eBPF")
+    text = (EXAMPLE / "topology.yaml").read_text()
+    text = text.replace("  - control1\n", "  - control1\n  - control2\n")
+    text = text.replace("provision.py", str(EXAMPLE / "provision.py"))
+    file = tmp_path_factory.mktemp("lab") / "topology.yaml"
+    file.write_text(text)
+    created = Lab.create(file, name=lab_name)
+    try:
+        created.up()
+        yield created
+    finally:
+        created.down()
+
+
+@pytest.fixture(scope="session")
+def api(lab):
+    with ApiClient(lab.api_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def members(lab):
+    """Every endpoint with its addresses, by name."""
+    return check.members(lab)
+
+
+@pytest.fixture
+def ping(lab, members):
+    """Start steady traffic: ``ping("red-web1", "red-web2")``; stopped at the end of the test."""
+    running = []
+
+    def start(source, destination, *, version=4, interval_s=0.01):
+        traffic = PingTraffic(
+            lab.plan.namespace_of(source),
+            members[destination].address(version=version),
+            interval_s=interval_s,
+        )
+        running.append(traffic)
+        traffic.__enter__()
+        assert traffic.wait_replies(5, timeout_s=5), f"{source} does not reach {destination}"
+        return traffic
+
+    yield start
+    for traffic in running:
+        traffic.stop()
+
+
+@pytest.fixture
+def eventually():
+    """Wait for a condition: ``eventually(lambda: ..., "what is waited for", timeout_s=10)``."""
+
+    def wait(condition, what, *, timeout_s=10.0):
+        deadline = time.monotonic() + timeout_s
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {timeout_s:g} s: {what}; last seen {value!r}")
+            time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture
+def drop_growth(lab):
+    """Count a port's drops from now on: ``grown = drop_growth("red-web1"); ...; grown()``."""
+
+    def start(name):
+        host, uuid = lab.topology.endpoint(name).host, lab.attached(name).uuid
+        before = vrouter.port_drops(lab, host, uuid)
+
+        def grown():
+            after = vrouter.port_drops(lab, host, uuid)
+            return {
+                reason: count - before.get(reason, 0)
+                for reason, count in after.items()
+                if count > before.get(reason, 0)
+            }
+
+        return grown
+
+    return start

@@ -1,0 +1,45 @@
+"""What the two-tenants example promises, by packets: A reaches B, C is dropped by POLICY."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from skytrail.lab import check, topology
+
+FILE = Path(__file__).parents[2] / "examples" / "two-tenants" / "topology.yaml"
+EXPECTED = topology.parse(FILE.read_text(), str(FILE)).expect
+
+
+def claim(expectation):
+    port = f"-{expectation.port}" if expectation.port else ""
+    wanted = "reply" if expectation.reply else expectation.reason or "denied"
+    protocol = f"{expectation.protocol}{port}"
+    return f"{expectation.source}-to-{expectation.destination}-{protocol}-{wanted}"
+
+
+@pytest.fixture(scope="module")
+def cells(lab):
+    return {cell.expectation: cell for cell in asyncio.run(check.check(lab))}
+
+
+@pytest.mark.parametrize("expectation", EXPECTED, ids=claim)
+def test_packet_does_what_the_topology_expects(cells, expectation):
+    cell = cells[expectation]
+
+    assert cell.ok, f"expected {cell.wanted}, seen {cell.seen}"
+
+
+def test_every_denial_has_a_name(cells):
+    nameless = [
+        cell.expectation
+        for cell in cells.values()
+        if not cell.expectation.reply and not cell.twin and not cell.evidence.denial
+    ]
+
+    assert nameless == []
+
+
+def test_tenants_really_use_the_same_addresses(members):
+    assert members["red-web1"].address(version=4) == members["blue-web1"].address(version=4)
+    assert members["red-web2"].address(version=4) == members["blue-web2"].address(version=4)
