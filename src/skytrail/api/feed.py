@@ -15,7 +15,9 @@ import msgspec
 from skytrail.api.graph import Graph, Overlay, Record
 
 BATCHES_COUNT_MAX = 20_000
+KEPT_BYTES_MAX = 128 * 1024 * 1024
 QUEUE_BATCHES_MAX = 5_000
+QUEUE_BYTES_MAX = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Event:
 class Batch:
     revision: int
     events: tuple[Event, ...]
+    size: int
+    """Bytes of the encoded objects, which is what keeping the batch costs."""
 
 
 def batch_of(base: Graph, plan: Overlay, revision: int) -> Batch:
@@ -53,7 +57,8 @@ def batch_of(base: Graph, plan: Overlay, revision: int) -> Batch:
             events.append(Event("delete", previous))
             kind = "create"
         events.append(Event(kind, record))
-    return Batch(revision, (*events, *removed))
+    size = sum(len(event.record.stored) for event in (*events, *removed))
+    return Batch(revision, (*events, *removed), size)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +67,25 @@ class Subscription:
 
     wake: Callable[[], None]
     queue: deque[Batch] = field(default_factory=deque[Batch])
+    queued_bytes: int = 0
     overrun: bool = False
+
+    def put(self, batch: Batch) -> None:
+        """Queue a batch, or note that the reader is too slow for it."""
+        full = len(self.queue) >= QUEUE_BATCHES_MAX or self.queued_bytes > QUEUE_BYTES_MAX
+        if full:
+            self.overrun = True
+        else:
+            self.queue.append(batch)
+            self.queued_bytes += batch.size
+        self.wake()
+
+    def take(self) -> list[Batch]:
+        """Return everything queued."""
+        batches = list(self.queue)
+        self.queue.clear()
+        self.queued_bytes = 0
+        return batches
 
 
 class Feed:
@@ -73,6 +96,7 @@ class Feed:
         self._first = revision + 1 if first is None else first
         """The first revision that can still be replayed."""
         self._batches: deque[Batch] = deque()
+        self._kept_bytes = 0
         self._subscriptions: set[Subscription] = set()
 
     @property
@@ -83,14 +107,13 @@ class Feed:
         """Hand a committed batch to everybody."""
         self.revision = batch.revision
         self._batches.append(batch)
-        if len(self._batches) > BATCHES_COUNT_MAX:
-            self._first = self._batches.popleft().revision + 1
+        self._kept_bytes += batch.size
+        while len(self._batches) > BATCHES_COUNT_MAX or self._kept_bytes > KEPT_BYTES_MAX:
+            oldest = self._batches.popleft()
+            self._kept_bytes -= oldest.size
+            self._first = oldest.revision + 1
         for subscription in self._subscriptions:
-            if len(subscription.queue) >= QUEUE_BATCHES_MAX:
-                subscription.overrun = True
-            else:
-                subscription.queue.append(batch)
-            subscription.wake()
+            subscription.put(batch)
 
     def since(self, revision: int) -> list[Batch] | None:
         """Return the batches from that revision on; None when they are no longer all here."""

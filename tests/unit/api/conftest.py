@@ -141,3 +141,9 @@ def api() -> Iterator[Api]:
     running = Api()
     yield running
     running.close()
+
+
+@pytest.fixture
+def fresh() -> type[Api]:
+    """For tests that need a server per generated example."""
+    return Api

@@ -42,9 +42,7 @@ async def _next_batches(
     except TimeoutError:
         return []
     woken.clear()
-    batches = list(subscription.queue)
-    subscription.queue.clear()
-    return batches
+    return subscription.take()
 
 
 async def native(
