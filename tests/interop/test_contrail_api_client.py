@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import itertools
+import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -255,3 +259,48 @@ def test_acknowledged_writes_survive_a_kill(tmp_path: Path) -> None:
         assert following.instance_ip_address not in {a.instance_ip_address for _, a in made}
     finally:
         second.kill()
+
+
+def test_no_acknowledged_write_is_lost_when_killed_under_load(tmp_path: Path) -> None:
+    first = Server(tmp_path)
+    first.start()
+    acknowledged: list[str] = []
+    enough = threading.Event()
+
+    def create_until_refused(worker: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", first.port, timeout=10)
+        for number in itertools.count():
+            name = f"machine-{worker}-{number}"
+            body = json.dumps({"virtual-machine": {"fq_name": [name]}})
+            try:
+                connection.request(
+                    "POST", "/virtual-machines", body, {"Content-Type": "application/json"}
+                )
+                reply = connection.getresponse()
+                reply.read()
+            except (OSError, http.client.HTTPException):
+                return
+            assert reply.status == 200
+            acknowledged.append(name)
+            if len(acknowledged) > 300:
+                enough.set()
+
+    workers = [threading.Thread(target=create_until_refused, args=(n,)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    assert enough.wait(30)
+    first.kill()
+    for worker in workers:
+        worker.join()
+
+    second = Server(tmp_path)
+    second.start()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", second.port, timeout=10)
+        connection.request("GET", "/virtual-machines")
+        listed = json.loads(connection.getresponse().read())["virtual-machines"]
+    finally:
+        second.kill()
+    present = {item["fq_name"][0] for item in listed}
+    assert set(acknowledged) <= present
+    assert len(present) <= len(acknowledged) + len(workers)

@@ -13,6 +13,15 @@ PORTS = ["p0", "p1", "p2"]
 ADDRESSES = ["i0", "i1", "i2"]
 POLICIES = ["y0", "y1"]
 
+BEFORE = [
+    ("network-policy", "y0"),
+    ("virtual-network", "n0"),
+    ("virtual-network", "n1"),
+    ("virtual-machine-interface", "p0"),
+    ("virtual-machine-interface", "p1"),
+    ("instance-ip", "i0"),
+]
+
 named = {
     "virtual-network": NETWORKS,
     "virtual-machine-interface": PORTS,
@@ -130,11 +139,14 @@ def dump(api) -> tuple:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.lists(calls(), min_size=1, max_size=5), max_size=12))
+@given(st.lists(st.lists(calls(), min_size=1, max_size=5), min_size=3, max_size=12))
 def test_any_interleaving_leaves_a_sound_graph_that_a_restart_reproduces(fresh, rounds) -> None:
     api = fresh()
 
     async def scenario() -> None:
+        for type_name, name in BEFORE:
+            call = ("create", type_name, name, "n0", "y0", int(name[1]) + 1)
+            assert await perform(api, call) == 200
         for together in rounds:
             statuses = await asyncio.gather(*(perform(api, call) for call in together))
             assert all(status < 500 for status in statuses), list(
