@@ -20,12 +20,17 @@ from skytrail.wire.xmpp import (
 LinkKey = tuple[ConfigKey, ConfigKey, str]
 
 
+Change = tuple[ConfigKey, str]
+"""An object whose content ("") or whose links to objects of a type changed."""
+
+
 class ConfigGraph:
     """Objects and undirected links; every change bumps ``version``."""
 
     def __init__(self) -> None:
         self.version = 0
         self.generation = 0
+        self._changes: set[Change] = set()
         self._nodes: dict[ConfigKey, ConfigNode] = {}
         self._links: dict[LinkKey, ConfigValue | None] = {}
         self._neighbours: dict[ConfigKey, dict[ConfigKey, set[str]]] = {}
@@ -53,6 +58,7 @@ class ConfigGraph:
         for node in update.nodes:
             if self._nodes.get(node.key) != node:
                 self._nodes[node.key] = node
+                self._changes.add((node.key, ""))
                 self.version += 1
             self._node_marks[node.key] = self.generation
         for link in update.links:
@@ -100,6 +106,11 @@ class ConfigGraph:
                     return value
         return None
 
+    def take_changes(self) -> set[Change]:
+        """Return what changed since the last call."""
+        changes, self._changes = self._changes, set()
+        return changes
+
     def snapshot(self) -> tuple[Iterable[ConfigNode], Iterable[ConfigLink]]:
         """Everything, to be saved and given to :meth:`update` by a later process."""
         return list(self.nodes()), list(self.links())
@@ -116,6 +127,7 @@ class ConfigGraph:
         key = (link.left, link.right, link.kind)
         if key not in self._links or self._links[key] != link.value:
             self._links[key] = link.value
+            self._link_changed(key)
             self.version += 1
         self._link_marks[key] = self.generation
         self._neighbours.setdefault(link.left, {}).setdefault(link.right, set()).add(link.kind)
@@ -126,6 +138,7 @@ class ConfigGraph:
             return
         del self._links[key]
         self._link_marks.pop(key, None)
+        self._link_changed(key)
         left, right, kind = key
         if (right, left, kind) in self._links:
             return
@@ -141,3 +154,9 @@ class ConfigGraph:
     def _remove_node(self, key: ConfigKey) -> None:
         self._nodes.pop(key, None)
         self._node_marks.pop(key, None)
+        self._changes.add((key, ""))
+
+    def _link_changed(self, key: LinkKey) -> None:
+        left, right, _ = key
+        self._changes.add((left, right.type_name))
+        self._changes.add((right, left.type_name))

@@ -76,10 +76,9 @@ class RouteSource:
 
     vrf: str
     key: RouteKey
-    origin: str
-    """``local``, or the control nodes it was learnt from."""
-    stale: bool
-    next_hops: tuple[str, ...]
+    origin: str | LearntRoute
+    """``local``, ``vrouter``, or the route learnt from control nodes."""
+    ifnames: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -102,9 +101,24 @@ class Desired:
         self.rows[type(row)][row.key] = row
 
 
-def compute(inputs: Inputs, numbers: Numbers, policies: PolicyCompiler) -> Desired:
-    """Return the desired state. O(ports + routes + policy rows)."""
-    run = _Run(inputs, numbers, policies)
+class Planner:
+    """Computes the desired state; what it keeps between runs are numbers and caches."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self.numbers = numbers
+        self.policies = PolicyCompiler(numbers)
+        self.ports: dict[str, _PortPlan] = {}
+
+    def compute(self, inputs: Inputs) -> Desired:
+        """Return the desired state. O(ports + routes + policy rows)."""
+        desired = _compute(inputs, self)
+        for uuid in self.ports.keys() - desired.ports.keys():
+            del self.ports[uuid]
+        return desired
+
+
+def _compute(inputs: Inputs, planner: Planner) -> Desired:
+    run = _Run(inputs, planner)
     run.underlay_interface()
     run.ports()
     run.local_routes()
@@ -113,31 +127,53 @@ def compute(inputs: Inputs, numbers: Numbers, policies: PolicyCompiler) -> Desir
     return run.desired
 
 
-@dataclass(slots=True)
-class _LocalPort:
-    active: ActivePort
+@dataclass(frozen=True, slots=True)
+class _PortNumbers:
     vif_id: VifId
     vrf_id: VrfId
     identity: IdentityId
     label: int
     layer2_label: int
+    policy_egress: PolicyId
+    policy_ingress: PolicyId
+    layer3: NextHopId
+    """Next hop that delivers packets; ``layer2`` delivers whole frames."""
+    layer2: NextHopId
+
+
+@dataclass(slots=True)
+class _PortPlan:
+    """What follows from one active port alone; kept as long as nothing it came from changes."""
+
+    active: ActivePort
+    offer: tuple[IPv4Address, tuple[Encapsulation, ...]]
+    """Our tunnel address and encapsulations, which published routes carry."""
+    policies: tuple[tuple[Policy, str], tuple[Policy, str]]
+    """Egress and ingress, each with its digest."""
+    identity: Identity
+    prefixes: tuple[IpNetwork, ...]
+    numbers: _PortNumbers | None = None
+    rows: tuple[Row, ...] = ()
+    published: dict[PublishKey, Route] = field(default_factory=dict[PublishKey, Route])
 
 
 class _Run:
     """The stages of one recompute share these collections."""
 
-    def __init__(self, inputs: Inputs, numbers: Numbers, policies: PolicyCompiler) -> None:
+    def __init__(self, inputs: Inputs, planner: Planner) -> None:
         self.desired = Desired()
         self._inputs = inputs
-        self._numbers = numbers
-        self._policies = policies
+        self._planner = planner
+        self._numbers = planner.numbers
+        self._policies = planner.policies
         self._policies.begin()
-        self._identities = IdentityTable(numbers.identity)
-        self._nexthops = NextHopTable(numbers.nexthop, inputs.underlay)
-        self._local: list[_LocalPort] = []
+        self._identities = IdentityTable(planner.numbers.identity)
+        self._nexthops = NextHopTable(planner.numbers.nexthop, inputs.underlay)
+        self._local: list[tuple[_PortPlan, _PortNumbers]] = []
         self._networks: dict[str, VirtualNetwork] = {}
-        self._own_labels: dict[int, _LocalPort] = {}
-        self._local_offers: dict[tuple[VrfId, IpNetwork], list[_LocalPort]] = {}
+        self._own_labels: dict[int, _PortNumbers] = {}
+        self._own_addresses: set[tuple[VrfId, IpNetwork]] = set()
+        self._local_offers: dict[tuple[VrfId, IpNetwork], list[tuple[_PortPlan, _PortNumbers]]] = {}
 
     def underlay_interface(self) -> None:
         underlay = self._inputs.underlay
@@ -170,42 +206,60 @@ class _Run:
                 self.desired.put(quarantine_row(plugged, vif_id))
 
     def _active(self, active: ActivePort, vif_id: VifId) -> None:
-        port, plugged = active.port, active.plugged
-        vrf = port.network.vrf
-        vrf_id = VrfId(self._numbers.vrf.number(vrf))
-        self.desired.vrfs[vrf] = vrf_id
-        self._networks[vrf] = port.network
-        groups = [group.group_id for group in port.groups] if port.port_security else []
-        identity = self._identities.of([port.network.name], groups, [])
-        egress, ingress = port_policies(port)
-        self.desired.put(
-            InterfaceRow(
-                ifindex=plugged.ifindex,
-                vif_id=vif_id,
-                kind=plugged.kind,
-                vrf_id=vrf_id,
-                mac=port.mac,
-                mtu_bytes=active.mtu_bytes,
-                policy_egress=self._policies.intern(egress),
-                policy_ingress=self._policies.intern(ingress),
-                identity=identity,
-                antispoof=port.port_security,
-                flow_count_max=port.flow_count_max,
-            )
-        )
-        for row in source_rows(active, vif_id):
+        plan = self._plan(active)
+        vrf = active.port.network.vrf
+        self._networks[vrf] = active.port.network
+        numbers = self._port_numbers(plan, vif_id)
+        self.desired.vrfs[vrf] = numbers.vrf_id
+        if numbers != plan.numbers:
+            plan.numbers = numbers
+            plan.rows = _port_rows(plan, numbers)
+            plan.published = _published(plan, numbers)
+        for row in plan.rows:
             self.desired.put(row)
-        local = _LocalPort(
+        self.desired.published |= plan.published
+        self._local.append((plan, numbers))
+        self._own_labels[numbers.label] = self._own_labels[numbers.layer2_label] = numbers
+        for prefix in plan.prefixes:
+            key = (numbers.vrf_id, prefix)
+            self._local_offers.setdefault(key, []).append((plan, numbers))
+
+    def _plan(self, active: ActivePort) -> _PortPlan:
+        """Return the port's plan, a new one when its inputs are not the very same."""
+        offer = (self._inputs.underlay.address, self._inputs.view.encapsulations)
+        port = active.port
+        plan = self._planner.ports.get(port.uuid)
+        if plan is not None and plan.active.port is port:
+            same = plan.active.plugged == active.plugged
+            if same and plan.active.mtu_bytes == active.mtu_bytes and plan.offer == offer:
+                return plan
+        egress, ingress = port_policies(port)
+        groups = [group.group_id for group in port.groups] if port.port_security else []
+        plan = _PortPlan(
             active=active,
+            offer=offer,
+            policies=((egress, egress.digest), (ingress, ingress.digest)),
+            identity=Identity(frozenset((port.network.name,)), frozenset(groups)),
+            prefixes=tuple(ip_network(address) for address in port.addresses),
+        )
+        self._planner.ports[port.uuid] = plan
+        return plan
+
+    def _port_numbers(self, plan: _PortPlan, vif_id: VifId) -> _PortNumbers:
+        """Ask for every number, which also keeps them from being retired."""
+        port = plan.active.port
+        egress, ingress = plan.policies
+        return _PortNumbers(
             vif_id=vif_id,
-            vrf_id=vrf_id,
-            identity=identity,
+            vrf_id=VrfId(self._numbers.vrf.number(port.network.vrf)),
+            identity=self._identities.intern(plan.identity),
             label=self._label(port.uuid, layer2=False),
             layer2_label=self._label(port.uuid, layer2=True),
+            policy_egress=self._policies.intern(*egress),
+            policy_ingress=self._policies.intern(*ingress),
+            layer3=self._nexthops.interface(port.uuid, vif_id, layer2=False),
+            layer2=self._nexthops.interface(port.uuid, vif_id, layer2=True),
         )
-        self._local.append(local)
-        self._own_labels[local.label] = local
-        self._own_labels[local.layer2_label] = local
 
     def _label(self, uuid: str, *, layer2: bool) -> int:
         return self._numbers.label.number(f"{'l2' if layer2 else 'l3'}:{uuid}")
@@ -213,8 +267,6 @@ class _Run:
     def local_routes(self) -> None:
         for vrf, network in self._networks.items():
             self._service_routes(vrf, network)
-        for local in self._local:
-            self._port_routes(local)
         for (vrf_id, prefix), offers in self._local_offers.items():
             self._local_route(vrf_id, prefix, offers)
 
@@ -232,66 +284,25 @@ class _Run:
             addresses.add(link_local(GATEWAY_MAC))
         for address in sorted(addresses, key=lambda a: (a.version, int(a))):
             prefix = ip_network(address)
+            self._own_addresses.add((vrf_id, prefix))
             self.desired.put(InetRouteRow(vrf_id, prefix, receive, 0, IdentityId(0)))
-            self._explain(vrf, prefix, "vrouter", "receive")
+            self._explain(vrf, prefix, "vrouter", ("receive",))
         if network.vni:
             bridge = self._nexthops.bridge(vrf, vrf_id)
             self.desired.put(VniRow(network.vni, bridge))
 
-    def _port_routes(self, local: _LocalPort) -> None:
-        port = local.active.port
-        layer3 = self._nexthops.interface(port.uuid, local.vif_id, layer2=False)
-        layer2 = self._nexthops.interface(port.uuid, local.vif_id, layer2=True)
-        self.desired.put(LabelRow(local.label, layer3))
-        self.desired.put(LabelRow(local.layer2_label, layer2))
-        self.desired.put(BridgeRow(local.vrf_id, port.mac, layer2, 0, local.identity))
-        for address in port.addresses:
-            key = (local.vrf_id, ip_network(address))
-            self._local_offers.setdefault(key, []).append(local)
-            self._publish(local, ip_network(address))
-
-    def _local_route(self, vrf_id: VrfId, prefix: IpNetwork, offers: list[_LocalPort]) -> None:
-        members = [
-            (self._nexthops.interface(o.active.port.uuid, o.vif_id, layer2=False), 0)
-            for o in offers
-        ]
-        nexthop = members[0][0] if len(members) == 1 else self._nexthops.ecmp(members)
-        mac = offers[0].active.port.mac
-        row = InetRouteRow(vrf_id, prefix, nexthop, 0, offers[0].identity, mac)
-        existing = self.desired.rows[InetRouteRow].get(row.key)
-        if existing is None:
-            self.desired.put(row)
-        vrf = offers[0].active.port.network.vrf
-        self._explain(vrf, prefix, "local", *(o.active.plugged.ifname for o in offers))
-
-    def _publish(self, local: _LocalPort, prefix: IpNetwork) -> None:
-        port = local.active.port
-        encapsulations = tuple(
-            ENCAPSULATION_TEXTS[kind] for kind in self._inputs.view.encapsulations
-        )
-        groups = [group.group_id for group in port.groups] if port.port_security else []
-        attributes = RouteAttributes(
-            local_preference=LOCAL_PREFERENCE_ACTIVE,
-            security_groups=tuple(sorted(groups)),
-            sub_protocol="interface",
-        )
-
-        def route(key: RouteKey, label: int, l3_label: int) -> Route:
-            next_hop = NextHop(
-                address=self._inputs.underlay.address,
-                label=Label(label),
-                l3_label=Label(l3_label),
-                vni=Vni(port.network.vni),
-                mac=port.mac,
-                encapsulations=encapsulations,
-                virtual_network=port.network.name,
-            )
-            return Route(key, (next_hop,), attributes)
-
-        vrf = port.network.vrf
-        self.desired.published[(vrf, prefix)] = route(prefix, local.label, 0)
-        key = EnetKey(port.mac, prefix)
-        self.desired.published[(vrf, key)] = route(key, local.layer2_label, local.label)
+    def _local_route(
+        self, vrf_id: VrfId, prefix: IpNetwork, offers: list[tuple[_PortPlan, _PortNumbers]]
+    ) -> None:
+        """An address of one port has its row already; shared by several, it is load-shared."""
+        plan, numbers = offers[0]
+        key = (vrf_id, prefix)
+        if len(offers) > 1 and key not in self._own_addresses:
+            nexthop = self._nexthops.ecmp((n.layer3, 0) for _, n in offers)
+            mac = plan.active.port.mac
+            self.desired.put(InetRouteRow(vrf_id, prefix, nexthop, 0, numbers.identity, mac))
+        ifnames = tuple(p.active.plugged.ifname for p, _ in offers)
+        self._explain(plan.active.port.network.vrf, prefix, "local", ifnames)
 
     def learnt_routes(self) -> None:
         for vrf, vrf_id in self.desired.vrfs.items():
@@ -303,9 +314,8 @@ class _Run:
 
     def _learnt_inet(self, vrf: str, vrf_id: VrfId, prefix: IpNetwork, learnt: LearntRoute) -> None:
         local = self._local_offers.get((vrf_id, prefix), [])
-        existing = self.desired.rows[InetRouteRow].get((vrf_id, prefix))
-        if existing is not None and not local:
-            return  # The vRouter's own address: nobody may take it over.
+        if (vrf_id, prefix) in self._own_addresses:
+            return  # Nobody may take over an address of the vRouter.
         if local and (learnt.local_preference, learnt.sequence_number) < (
             LOCAL_PREFERENCE_ACTIVE,
             0,
@@ -316,11 +326,8 @@ class _Run:
         members = list(dict.fromkeys(target for _, target in usable))
         if not members:
             return
-        better = learnt.sequence_number > 0
-        if local and not better:
-            members = self._local_members(local) + [
-                m for m in members if m not in self._local_members(local)
-            ]
+        if local and not learnt.sequence_number:
+            members = list(dict.fromkeys([*((n.layer3, 0) for _, n in local), *members]))
         identity = self._identities.of(
             [hop.virtual_network for hop, _ in usable if hop.virtual_network],
             learnt.security_groups,
@@ -332,11 +339,6 @@ class _Run:
         mac = next((hop.mac for hop, _ in usable if hop.mac), None)
         self.desired.put(InetRouteRow(vrf_id, prefix, nexthop, label, identity, mac))
         self._explain_learnt(vrf, learnt)
-
-    def _local_members(self, local: list[_LocalPort]) -> list[tuple[NextHopId, int]]:
-        return [
-            (self._nexthops.interface(o.active.port.uuid, o.vif_id, layer2=False), 0) for o in local
-        ]
 
     def _learnt_bridge(self, vrf: str, vrf_id: VrfId) -> None:
         winners: dict[Mac, LearntRoute] = {}
@@ -371,8 +373,7 @@ class _Run:
             own = self._own_labels.get(hop.label)
             if own is None:
                 return None
-            uuid = own.active.port.uuid
-            return self._nexthops.interface(uuid, own.vif_id, layer2=layer2), 0
+            return (own.layer2 if layer2 else own.layer3), 0
         for kind in self._inputs.view.encapsulations:
             if ENCAPSULATION_TEXTS[kind] not in (hop.encapsulations or ("gre",)):
                 continue
@@ -401,17 +402,70 @@ class _Run:
         desired.remotes = self._nexthops.remotes()
         self._numbers.finish_cycle()
 
-    def _explain(self, vrf: str, key: RouteKey, origin: str, *next_hops: str) -> None:
-        self.desired.sources.append(RouteSource(vrf, key, origin, False, next_hops))
+    def _explain(self, vrf: str, key: RouteKey, origin: str, ifnames: tuple[str, ...]) -> None:
+        self.desired.sources.append(RouteSource(vrf, key, origin, ifnames))
 
     def _explain_learnt(self, vrf: str, learnt: LearntRoute) -> None:
-        hops = tuple(
-            f"{hop.address} label {hop.label} vni {hop.vni} {'/'.join(hop.encapsulations)}"
-            f" {hop.virtual_network}"
-            for hop in learnt.next_hops
+        self.desired.sources.append(RouteSource(vrf, learnt.key, learnt, ()))
+
+
+def _port_rows(plan: _PortPlan, numbers: _PortNumbers) -> tuple[Row, ...]:
+    port, plugged = plan.active.port, plan.active.plugged
+    interface = InterfaceRow(
+        ifindex=plugged.ifindex,
+        vif_id=numbers.vif_id,
+        kind=plugged.kind,
+        vrf_id=numbers.vrf_id,
+        mac=port.mac,
+        mtu_bytes=plan.active.mtu_bytes,
+        policy_egress=numbers.policy_egress,
+        policy_ingress=numbers.policy_ingress,
+        identity=numbers.identity,
+        antispoof=port.port_security,
+        flow_count_max=port.flow_count_max,
+    )
+    routes = (
+        InetRouteRow(numbers.vrf_id, prefix, numbers.layer3, 0, numbers.identity, port.mac)
+        for prefix in plan.prefixes
+    )
+    return (
+        interface,
+        *source_rows(plan.active, numbers.vif_id),
+        LabelRow(numbers.label, numbers.layer3),
+        LabelRow(numbers.layer2_label, numbers.layer2),
+        BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity),
+        *routes,
+    )
+
+
+def _published(plan: _PortPlan, numbers: _PortNumbers) -> dict[PublishKey, Route]:
+    """Each address as a host route and, with the MAC, as a layer 2 route."""
+    port = plan.active.port
+    address, kinds = plan.offer
+    attributes = RouteAttributes(
+        local_preference=LOCAL_PREFERENCE_ACTIVE,
+        security_groups=tuple(sorted(plan.identity.groups)),
+        sub_protocol="interface",
+    )
+
+    def route(key: RouteKey, label: int, l3_label: int) -> Route:
+        next_hop = NextHop(
+            address=address,
+            label=Label(label),
+            l3_label=Label(l3_label),
+            vni=Vni(port.network.vni),
+            mac=port.mac,
+            encapsulations=tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds),
+            virtual_network=port.network.name,
         )
-        origin = ", ".join(learnt.sources)
-        self.desired.sources.append(RouteSource(vrf, learnt.key, origin, learnt.stale, hops))
+        return Route(key, (next_hop,), attributes)
+
+    found: dict[PublishKey, Route] = {}
+    for prefix in plan.prefixes:
+        found[port.network.vrf, prefix] = route(prefix, numbers.label, 0)
+        key = EnetKey(port.mac, prefix)
+        found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
+    return found
 
 
 def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:

@@ -50,6 +50,8 @@ class LearntRoutes:
     def __init__(self) -> None:
         self.version = 0
         self._sources: dict[str, _Source] = {}
+        self._best: dict[InstanceFamily, list[LearntRoute]] = {}
+        """Winners by table, dropped when anything in the table changes."""
 
     def session_up(self, name: str) -> None:
         """The source will now repeat everything; what it offered before is stale."""
@@ -78,10 +80,10 @@ class LearntRoutes:
             entry = table.get(route.key)
             if entry is None or entry.stale or entry.route != route:
                 table[route.key] = _Entry(route)
-                self.version += 1
+                self._table_changed(slot)
         for key in event.retracts:
             if table.pop(key, None) is not None:
-                self.version += 1
+                self._table_changed(slot)
         if not table:
             del source.tables[slot]
 
@@ -95,9 +97,10 @@ class LearntRoutes:
                 for key in stale:
                     del table[key]
                 count += len(stale)
+                if stale:
+                    self._table_changed(slot)
                 if not table:
                     del source.tables[slot]
-        self.version += bool(count)
         return count
 
     def forget_instance(self, instance: str) -> None:
@@ -105,23 +108,34 @@ class LearntRoutes:
         for source in self._sources.values():
             for slot in [slot for slot in source.tables if slot[0] == instance]:
                 del source.tables[slot]
-                self.version += 1
+                self._table_changed(slot)
 
     def instances(self) -> set[str]:
         return {slot[0] for source in self._sources.values() for slot in source.tables}
 
-    def best(self, instance: str, family: Family) -> Iterator[LearntRoute]:
-        """Yield the winner of every key of a table, in no particular order."""
+    def best(self, instance: str, family: Family) -> list[LearntRoute]:
+        """Return the winner of every key of a table, in no particular order."""
+        slot = (instance, family)
+        winners = self._best.get(slot)
+        if winners is None:
+            winners = self._best[slot] = list(self._winners(slot))
+        return winners
+
+    def _winners(self, slot: InstanceFamily) -> Iterator[LearntRoute]:
         tables = [
             (name, table)
             for name, source in sorted(self._sources.items())
-            if (table := source.tables.get((instance, family)))
+            if (table := source.tables.get(slot))
         ]
         keys: dict[RouteKey, None] = {}
         for _, table in tables:
             keys.update(dict.fromkeys(table))
         for key in keys:
             yield _winner(key, [(name, table[key]) for name, table in tables if key in table])
+
+    def _table_changed(self, slot: InstanceFamily) -> None:
+        self.version += 1
+        self._best.pop(slot, None)
 
     def statistics(self) -> Iterable[Mapping[str, object]]:
         for name, source in sorted(self._sources.items()):
@@ -135,10 +149,10 @@ class LearntRoutes:
             }
 
     def _mark_stale(self, source: _Source) -> None:
-        for table in source.tables.values():
+        for slot, table in source.tables.items():
             for entry in table.values():
                 entry.stale = True
-                self.version += 1
+            self._table_changed(slot)
 
 
 def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:

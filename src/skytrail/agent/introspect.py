@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
-from skytrail.agent.desired import Desired, TableRows
+from skytrail.agent.desired import Desired, RouteSource, TableRows
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.label import Numbers
 from skytrail.agent.lookup import Tables
@@ -124,13 +124,8 @@ def route_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:
     """Inet, inet6 and MAC routes with where they come from."""
     sources: dict[tuple[str, str], list[Row]] = {}
     for source in desired.sources:
-        shown: Row = {
-            "origin": source.origin,
-            "stale": source.stale,
-            "next_hops": list(source.next_hops),
-        }
         key = str(getattr(source.key, "mac", source.key))
-        sources.setdefault((source.vrf, key), []).append(shown)
+        sources.setdefault((source.vrf, key), []).append(_source_row(source))
     names = {vrf_id: name for name, vrf_id in desired.vrfs.items()}
     rows = [*desired.rows[InetRouteRow].values(), *desired.rows[BridgeRow].values()]
     for row in rows:
@@ -153,6 +148,18 @@ def route_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:
             "mac": str(row.mac) if row.mac else "",
             "sources": sources.get((vrf, target), []),
         }
+
+
+def _source_row(source: RouteSource) -> Row:
+    learnt = source.origin
+    if isinstance(learnt, str):
+        return {"origin": learnt, "stale": False, "next_hops": list(source.ifnames)}
+    hops = [
+        f"{hop.address} label {hop.label} vni {hop.vni} {'/'.join(hop.encapsulations)}"
+        f" {hop.virtual_network}"
+        for hop in learnt.next_hops
+    ]
+    return {"origin": ", ".join(learnt.sources), "stale": learnt.stale, "next_hops": hops}
 
 
 def nexthop_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:

@@ -257,11 +257,11 @@ class PolicyCompiler:
     def begin(self) -> None:
         self._used = {}
 
-    def intern(self, policy: Policy) -> PolicyId:
-        """Return the number of a policy; one without stages is 0."""
+    def intern(self, policy: Policy, digest: str = "") -> PolicyId:
+        """Return the number of a policy; one without stages is 0. ``digest`` saves computing it."""
         if not policy.stages:
             return POLICY_DISABLED
-        policy_id = PolicyId(self._numbers.policy.number(policy.digest))
+        policy_id = PolicyId(self._numbers.policy.number(digest or policy.digest))
         if policy_id not in self._used:
             self._used[policy_id] = policy
             for stage in policy.stages:

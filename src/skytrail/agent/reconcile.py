@@ -40,8 +40,10 @@ def plan(desired: TableRows, actual: TableRows, *, complete: bool) -> Plan:
     for kind in ROW_TYPES:
         wanted, present = desired.get(kind, {}), actual.get(kind, {})
         for key, row in wanted.items():
-            if present.get(key) != row:
-                if not complete and _demotes(row, present.get(key)):
+            old = present.get(key)
+            # Rows of unchanged ports are the same objects: no need to compare their fields.
+            if old is not row and old != row:
+                if not complete and _demotes(row, old):
                     held += 1
                     continue
                 puts.append(row)

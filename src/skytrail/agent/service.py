@@ -29,9 +29,9 @@ from uuid import UUID
 import structlog
 
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
-from skytrail.agent.desired import Desired, Inputs, compute
+from skytrail.agent.desired import Desired, Inputs, Planner
 from skytrail.agent.interface import ActivePort, PluggedPort
-from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, read_link
+from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
 from skytrail.agent.io.plug_socket import (
     ListRequest,
     PlugRefused,
@@ -47,7 +47,6 @@ from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.plugin import Datapath, Punt
-from skytrail.agent.policy import PolicyCompiler
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S, advertise_router
 from skytrail.agent.responders.dispatch import Dispatcher
@@ -60,7 +59,7 @@ from skytrail.agent.tables import (
     Row,
     VifId,
 )
-from skytrail.agent.view import View, build_view
+from skytrail.agent.view import IncrementalView, View
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.tasks import supervise
 from skytrail.wire.xmpp import Message
@@ -101,7 +100,7 @@ class AgentService:
         self.settings = settings
         self.datapath = datapath
         self.numbers = Numbers()
-        self.policies = PolicyCompiler(self.numbers)
+        self.planner = Planner(self.numbers)
         self.sessions = ControlSessions(settings.name)
         self.reconciler = Reconciler(datapath)
         self.dispatcher = Dispatcher()
@@ -115,8 +114,7 @@ class AgentService:
         self.upstream = UpstreamDns(settings.dns_forwarder, self._reply_dns)
         self._by_source = {connection.source: connection for connection in self.connections}
         self._state = StateFolder(settings.state)
-        self._view = View()
-        self._view_version = -1
+        self._incremental = IncrementalView()
         self._underlay = self._look_at_underlay({})
         self._punts = PuntChannel(datapath, self._punted)
         self._clock = SystemClock()
@@ -187,7 +185,7 @@ class AgentService:
 
     @property
     def view(self) -> View:
-        return self._view
+        return self._incremental.view
 
     # Control sessions: what io/xmpp calls.
 
@@ -299,17 +297,13 @@ class AgentService:
             self._underlay_wake.set()
 
     def _compute(self) -> Desired:
-        graph = self.sessions.graph
-        if graph.version != self._view_version:
-            self._view = build_view(graph)
-            self._view_version = graph.version
         inputs = Inputs(
             plugged=self.plugged,
-            view=self._view,
+            view=self._incremental.update(self.sessions.graph),
             learnt=self.sessions.learnt,
             underlay=self._underlay,
         )
-        return compute(inputs, self.numbers, self.policies)
+        return self.planner.compute(inputs)
 
     def _save_numbers(self) -> None:
         """Before the kernel or a control node hears of a number, it is on disk."""
@@ -334,7 +328,7 @@ class AgentService:
                 self._log.info("port_inactive", port=uuid, reason=state.reason)
 
     def _activated(self, vif_id: VifId, state: ActivePort) -> None:
-        servers = self._view.virtual_dns
+        servers = self.view.virtual_dns
         frames = self.dispatcher.port_activated(vif_id, state, servers, self._clock.now())
         for frame in frames:
             self._punts.reply(state.plugged.ifname, frame)
@@ -343,7 +337,7 @@ class AgentService:
 
     def _punted(self, punt: Punt) -> None:
         state = self.desired.ports.get(self.desired.vifs.get(punt.vif_id, ""))
-        answers = self.dispatcher.receive(punt, state, self._view.virtual_dns, self._clock.now())
+        answers = self.dispatcher.receive(punt, state, self.view.virtual_dns, self._clock.now())
         if state is not None:
             for frame in answers.frames:
                 self._punts.reply(state.plugged.ifname, frame)
@@ -400,9 +394,8 @@ class AgentService:
         """Look again at every link we care about; cheap enough to do for any change."""
         changed = False
         for uuid, port in self.plugged.items():
-            looked = _with_link(port, read_link(port.ifname))
-            if looked != port:
-                self.plugged[uuid] = looked
+            if link_index(port.ifname) != port.ifindex:
+                self.plugged[uuid] = _with_link(port, read_link(port.ifname))
                 changed = True
         try:
             underlay = self._look_at_underlay(self._underlay.paths)

@@ -7,7 +7,7 @@ guessed: a port without network or MAC is not there, a rule that cannot be read 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from uuid import UUID
 
@@ -186,8 +186,14 @@ class View:
     problems: Mapping[str, str] = field(default_factory=dict[str, str])
     """Port uuid -> why it cannot be active."""
     networks: Mapping[str, VirtualNetwork] = field(default_factory=dict[str, VirtualNetwork])
+    groups: Mapping[str, SecurityGroup] = field(default_factory=dict[str, SecurityGroup])
     virtual_dns: Mapping[str, VirtualDns] = field(default_factory=dict[str, VirtualDns])
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
+
+
+_PORT_PARTS = frozenset({"virtual-machine-interface", "instance-ip", "virtual-machine"})
+"""Objects that only ports are read from."""
+_DNS_PARTS = frozenset({"virtual-DNS", "virtual-DNS-record"})
 
 
 def build_view(graph: ConfigGraph) -> View:
@@ -197,21 +203,65 @@ def build_view(graph: ConfigGraph) -> View:
     ports: dict[str, Port] = {}
     problems: dict[str, str] = {}
     for node in graph.nodes("virtual-machine-interface"):
-        uuid = object_uuid(node)
-        port = builder.port(node, uuid, networks)
-        if isinstance(port, Port):
-            ports[uuid] = port
-        else:
-            problems[uuid] = port
+        builder.put_port(node, networks, (ports, problems))
     return View(
         ports=ports,
         problems=problems,
         networks=networks,
-        virtual_dns={
-            node.key.name: builder.virtual_dns(node) for node in graph.nodes("virtual-DNS")
-        },
+        groups=builder.all_groups(),
+        virtual_dns=builder.all_virtual_dns(),
         encapsulations=_encapsulations(graph),
     )
+
+
+class IncrementalView:
+    """Keeps a view up to date; always equal to :func:`build_view` of the same graph.
+
+    Changes that only touch ports or DNS records reread just those; any other rereads all.
+    """
+
+    def __init__(self) -> None:
+        self.view = View()
+        self._uuids: dict[ConfigKey, str] = {}
+
+    def update(self, graph: ConfigGraph) -> View:
+        """Take over what changed in ``graph`` since the last call."""
+        changed = {
+            key
+            for key, other in graph.take_changes()
+            # What else is linked to a port is not read differently for that.
+            if other not in _PORT_PARTS or key.type_name in _PORT_PARTS
+        }
+        types = {key.type_name for key in changed}
+        if not types:
+            return self.view
+        if types <= _PORT_PARTS | _DNS_PARTS:
+            self.view = self._reread(graph, changed, types)
+        else:
+            self.view = build_view(graph)
+            self._uuids = {
+                node.key: object_uuid(node) for node in graph.nodes("virtual-machine-interface")
+            }
+        return self.view
+
+    def _reread(self, graph: ConfigGraph, changed: set[ConfigKey], types: set[str]) -> View:
+        builder = _Builder(graph, self.view)
+        keys = {key for key in changed if key.type_name == "virtual-machine-interface"}
+        for key in changed:
+            if key.type_name in {"instance-ip", "virtual-machine"}:
+                keys.update(graph.neighbours(key, "virtual-machine-interface"))
+        ports, problems = dict(self.view.ports), dict(self.view.problems)
+        for key in sorted(keys):
+            old = self._uuids.pop(key, "")
+            ports.pop(old, None)
+            problems.pop(old, None)
+        for key in sorted(keys):
+            node = graph.node(key)
+            if node is not None:
+                self._uuids[key] = object_uuid(node)
+                builder.put_port(node, self.view.networks, (ports, problems))
+        virtual_dns = builder.all_virtual_dns() if types & _DNS_PARTS else self.view.virtual_dns
+        return replace(self.view, ports=ports, problems=problems, virtual_dns=virtual_dns)
 
 
 def object_uuid(node: ConfigNode) -> str:
@@ -295,9 +345,31 @@ def _encapsulations(graph: ConfigGraph) -> tuple[Encapsulation, ...]:
 class _Builder:
     """Readers that follow links."""
 
-    def __init__(self, graph: ConfigGraph) -> None:
+    def __init__(self, graph: ConfigGraph, known: View | None = None) -> None:
         self._graph = graph
         self._groups: dict[ConfigKey, SecurityGroup] = {}
+        if known is not None:
+            self._groups = {ConfigKey("security-group", n): g for n, g in known.groups.items()}
+
+    def put_port(
+        self,
+        node: ConfigNode,
+        networks: Mapping[str, VirtualNetwork],
+        found: tuple[dict[str, Port], dict[str, str]],
+    ) -> None:
+        """Read one port into (ports, problems)."""
+        uuid = object_uuid(node)
+        port = self.port(node, uuid, networks)
+        if isinstance(port, Port):
+            found[0][uuid] = port
+        else:
+            found[1][uuid] = port
+
+    def all_virtual_dns(self) -> dict[str, VirtualDns]:
+        return {n.key.name: self.virtual_dns(n) for n in self._graph.nodes("virtual-DNS")}
+
+    def all_groups(self) -> dict[str, SecurityGroup]:
+        return {n.key.name: self.group(n.key) for n in self._graph.nodes("security-group")}
 
     def network(self, node: ConfigNode) -> VirtualNetwork:
         properties = mapping_of(node.properties.get("virtual_network_properties"))
@@ -391,7 +463,7 @@ class _Builder:
             network=network,
             mac=mac,
             addresses=self._addresses(node.key),
-            groups=tuple(self._group(key) for key in keys if self._graph.node(key)),
+            groups=tuple(self.group(key) for key in keys if self._graph.node(key)),
             missing_groups=tuple(key.name for key in keys if not self._graph.node(key)),
             policy_disabled=flag_of(properties.get("virtual_machine_interface_disable_policy")),
             port_security=secure,
@@ -414,7 +486,7 @@ class _Builder:
             return name.rpartition(":")[2]
         return text_of(port.properties.get("display_name")) or port.key.name.rpartition(":")[2]
 
-    def _group(self, key: ConfigKey) -> SecurityGroup:
+    def group(self, key: ConfigKey) -> SecurityGroup:
         group = self._groups.get(key)
         if group is None:
             node = self._graph.node(key)

@@ -13,14 +13,13 @@ from ipaddress import IPv4Address, ip_network
 from uuid import UUID
 
 from skytrail.agent.control_sessions import ControlSessions
-from skytrail.agent.desired import Desired, Inputs, compute
+from skytrail.agent.desired import Desired, Inputs, Planner
 from skytrail.agent.interface import ActivePort, PluggedPort
 from skytrail.agent.label import Numbers
 from skytrail.agent.nexthop import Underlay, UnderlayPath
-from skytrail.agent.policy import PolicyCompiler
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.tables import InterfaceKind, VifId
-from skytrail.agent.view import View, build_view
+from skytrail.agent.view import IncrementalView, View
 from skytrail.net import Mac
 from skytrail.testing.fake_datapath import FakeDatapath
 from skytrail.wire.xmpp import (
@@ -181,7 +180,8 @@ class AgentHost:
     ) -> None:
         self.address = IPv4Address(address)
         self.numbers = numbers or Numbers()
-        self.policies = PolicyCompiler(self.numbers)
+        self.planner = Planner(self.numbers)
+        self.incremental = IncrementalView()
         self.sessions = ControlSessions(f"host-{address}")
         self.datapath = datapath or FakeDatapath()
         self.reconciler = Reconciler(self.datapath)
@@ -233,9 +233,8 @@ class AgentHost:
             mac = Mac(b"\x06\0" + address.packed)
             self.paths[address] = UnderlayPath(1, Mac(b"\x06\0" + self.address.packed), mac)
 
-    def compute(self) -> Desired:
-        self.view = build_view(self.sessions.graph)
-        underlay = Underlay(
+    def underlay(self) -> Underlay:
+        return Underlay(
             ifname="underlay",
             ifindex=1,
             address=self.address,
@@ -243,8 +242,11 @@ class AgentHost:
             mtu_bytes=1500,
             paths=dict(self.paths),
         )
-        inputs = Inputs(self.plugged, self.view, self.sessions.learnt, underlay)
-        self.desired = compute(inputs, self.numbers, self.policies)
+
+    def compute(self) -> Desired:
+        self.view = self.incremental.update(self.sessions.graph)
+        inputs = Inputs(self.plugged, self.view, self.sessions.learnt, self.underlay())
+        self.desired = self.planner.compute(inputs)
         return self.desired
 
     def reconcile(self, *, complete: bool = True) -> Plan:

@@ -9,6 +9,7 @@ from skytrail.agent.responders.dns import (
     QUERY_TIMEOUT_S,
     Forwarder,
     ForwardTo,
+    Zones,
     answer_dns,
     decode_request,
     reply_frame,
@@ -87,7 +88,7 @@ def world(next_server="", method="virtual-dns-server"):
 
 def ask(host, name, kind=RecordType.A):
     query = DnsMessage(message_id=9, recursion_desired=True, questions=(Question(name, kind),))
-    return answer_dns(host.active("a").port, query, host.view.virtual_dns)
+    return answer_dns(host.active("a").port, query, Zones().use(host.view.virtual_dns))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_method_none_refuses():
 def test_strange_queries_get_an_error_code(query, code):
     host = world()
 
-    answer = answer_dns(host.active("a").port, query, host.view.virtual_dns)
+    answer = answer_dns(host.active("a").port, query, Zones().use(host.view.virtual_dns))
 
     assert (answer.response_code, answer.message_id) == (code, 1)
 

@@ -47,7 +47,7 @@ def host():
 
 
 def book(made):
-    return RuleBook(made.numbers, made.policies)
+    return RuleBook(made.numbers, made.planner.policies)
 
 
 def explain(made, **query):

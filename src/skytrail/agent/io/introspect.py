@@ -29,7 +29,7 @@ class AgentPages:
 
     def __init__(self, agent: AgentService) -> None:
         self._agent = agent
-        self._book = RuleBook(agent.numbers, agent.policies)
+        self._book = RuleBook(agent.numbers, agent.planner.policies)
         self._kernel_pages: dict[str, Callable[[], list[Row]]] = {
             "flows": self._flows,
             "drops": self._drops,

@@ -37,6 +37,14 @@ class Link:
     mtu_bytes: int
 
 
+def link_index(ifname: str) -> int:
+    """Return the index of a link, or 0. One system call: done for every port at every change."""
+    try:
+        return socket.if_nametoindex(ifname)
+    except OSError:
+        return 0
+
+
 def read_link(ifname: str) -> Link | None:
     """Return the link of that name in this network namespace, or None.
 
@@ -122,7 +130,7 @@ class ChangeSignal:
     it right also when the kernel drops notifications.
     """
 
-    def __init__(self, changed: Callable[[], None], *, quiet_s: float = 0.02) -> None:
+    def __init__(self, changed: Callable[[], None], *, quiet_s: float = 0.05) -> None:
         self._changed = changed
         self._quiet_s = quiet_s
         self._pending = False

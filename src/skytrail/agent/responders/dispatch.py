@@ -17,6 +17,7 @@ from skytrail.agent.responders.dhcp6_ra import advertise_router, answer_dhcp6
 from skytrail.agent.responders.dns import (
     DnsRequest,
     ForwardTo,
+    Zones,
     answer_dns,
     decode_request,
     encode_reply,
@@ -63,6 +64,7 @@ class Dispatcher:
 
     counts: Counter[str] = field(default_factory=Counter[str])
     _waiting: deque[_Waiting] = field(default_factory=deque[_Waiting])
+    _zones: Zones = field(default_factory=Zones)
 
     def receive(
         self, punt: Punt, state: PortState | None, servers: Mapping[str, VirtualDns], now: float
@@ -73,7 +75,7 @@ class Dispatcher:
             self._wait(punt, known=state is not None, now=now)
             return Answers()
         try:
-            answers = _answer(punt, state, servers)
+            answers = _answer(punt, state, self._zones.use(servers), search_domain(state, servers))
         except DecodeError as error:
             self.counts[f"malformed {punt.reason.name}: {error.reason}"[:100]] += 1
             return Answers()
@@ -115,18 +117,16 @@ class Dispatcher:
         self._waiting.append(_Waiting(punt, now + WAITING_TIME_S))
 
 
-def _answer(punt: Punt, active: ActivePort, servers: Mapping[str, VirtualDns]) -> Answers:
+def _answer(punt: Punt, active: ActivePort, zones: Zones, domain: str) -> Answers:
     match punt.reason:
         case PuntReason.DHCP:
-            domain = search_domain(active, servers)
             return Answers(tuple(answer_dhcp(active, punt.frame, virtual_domain=domain)))
         case PuntReason.DHCP6:
-            domain = search_domain(active, servers)
             return Answers(tuple(answer_dhcp6(active, punt.frame, virtual_domain=domain)))
         case PuntReason.ROUTER_SOLICITATION:
             return Answers(tuple(advertise_router(active)))
         case PuntReason.DNS:
-            return _answer_dns(punt, active, servers)
+            return _answer_dns(punt, active, zones)
         case PuntReason.RECEIVE:
             return Answers(tuple(answer_echo(punt.frame)))
         case PuntReason.ICMP_TTL_EXCEEDED | PuntReason.ICMP_TOO_BIG | PuntReason.ICMP_UNREACHABLE:
@@ -134,9 +134,9 @@ def _answer(punt: Punt, active: ActivePort, servers: Mapping[str, VirtualDns]) -
             return Answers(tuple(frames))
 
 
-def _answer_dns(punt: Punt, active: ActivePort, servers: Mapping[str, VirtualDns]) -> Answers:
+def _answer_dns(punt: Punt, active: ActivePort, zones: Zones) -> Answers:
     request = decode_request(punt.vif_id, punt.frame)
-    answer = answer_dns(active.port, request.query, servers)
+    answer = answer_dns(active.port, request.query, zones)
     match answer:
         case DnsMessage():
             return Answers((reply_frame(request, encode_reply(answer)),))

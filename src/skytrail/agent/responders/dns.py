@@ -17,7 +17,6 @@ from skytrail.wire.dns import (
     UDP_BYTES_MAX,
     DnsMessage,
     MailExchange,
-    Question,
     RecordType,
     ResourceRecord,
     ResponseCode,
@@ -78,15 +77,36 @@ def decode_request(vif_id: VifId, frame: bytes) -> DnsRequest:
     return DnsRequest(vif_id, ethernet, packet, datagram, query)
 
 
-def answer_dns(
-    port: Port, query: DnsMessage, servers: Mapping[str, VirtualDns]
-) -> DnsMessage | ForwardTo:
+class Zones:
+    """The virtual DNS servers' records indexed by name, made once per configuration."""
+
+    def __init__(self) -> None:
+        self._servers: Mapping[str, VirtualDns] = {}
+        self._records: dict[str, dict[str, list[ResourceRecord]]] = {}
+
+    def use(self, servers: Mapping[str, VirtualDns]) -> Zones:
+        """Return self, serving these servers; costs nothing while they are the same object."""
+        if servers is not self._servers:
+            self._servers = servers
+            self._records = {}
+        return self
+
+    def server(self, name: str) -> VirtualDns | None:
+        return self._servers.get(name)
+
+    def records(self, server: VirtualDns) -> Mapping[str, list[ResourceRecord]]:
+        found = self._records.get(server.name)
+        if found is None:
+            found = self._records[server.name] = _records(server, normalise_name(server.domain))
+        return found
+
+
+def answer_dns(port: Port, query: DnsMessage, zones: Zones) -> DnsMessage | ForwardTo:
     """Answer from the virtual DNS of the port's subnets, or say where to forward."""
     if query.opcode != 0:
         return reply_code(query, ResponseCode.NOT_IMPLEMENTED)
     if len(query.questions) != 1:
         return reply_code(query, ResponseCode.FORMAT_ERROR)
-    question = query.questions[0]
     ipams = [subnet.ipam for subnet in port.network.subnets]
     if ipams and all(ipam.dns_method == "none" for ipam in ipams):
         return reply_code(query, ResponseCode.REFUSED)
@@ -94,10 +114,10 @@ def answer_dns(
     own_prefixes = [subnet.prefix for subnet in port.network.subnets]
     name = first
     for _ in range(CHAIN_LENGTH_MAX):
-        server = servers.get(name)
+        server = zones.server(name)
         if server is None:
             break
-        answer = _authoritative(server, query, question, own_prefixes)
+        answer = _authoritative(server, zones.records(server), query, own_prefixes)
         if answer is not None:
             return answer
         name = server.next_server
@@ -115,11 +135,14 @@ def _address(text: str) -> IpAddress | None:
 
 
 def _authoritative(
-    server: VirtualDns, query: DnsMessage, question: Question, own_prefixes: Iterable[IpNetwork]
+    server: VirtualDns,
+    records: Mapping[str, list[ResourceRecord]],
+    query: DnsMessage,
+    own_prefixes: Iterable[IpNetwork],
 ) -> DnsMessage | None:
     """Return the server's answer, or None when the name is outside what it knows."""
     domain = normalise_name(server.domain)
-    records = _records(server, domain)
+    question = query.questions[0]
     name = question.name
     inside = bool(domain) and (name == domain or name.endswith("." + domain))
     if not inside and name not in records and not _is_own_reverse(name, own_prefixes):

@@ -1,0 +1,100 @@
+"""What the agent keeps between runs never shows: incremental equals full."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skytrail.agent.config import ConfigGraph
+from skytrail.agent.desired import Inputs, Planner
+from skytrail.agent.label import Numbers
+from skytrail.agent.view import IncrementalView, build_view
+from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet
+from skytrail.wire.xmpp import ConfigDelete, ConfigNode, ConfigUpdate
+
+
+def whole_world():
+    config = ConfigBuilder()
+    networks = [
+        config.network("red", 5, [subnet("10.1.1.0/24"), subnet("fd00:1::/64")]),
+        config.network("blue", 6, [subnet("10.2.2.0/24")]),
+    ]
+    ports = [
+        config.port("a", networks[0], ["10.1.1.3", "fd00:1::3"]),
+        config.port("b", networks[0], ["10.1.1.4"]),
+        config.port("c", networks[1], ["10.2.2.3"]),
+    ]
+    web = config.security_group("web", 8000001, [rule({}, {}, protocol="6")], [rule({}, {})])
+    config.link(ports[0], web)
+    config.access_list(networks[1], "blue", [rule({}, {}, action="deny"), rule({}, {})])
+    dns = config.node("virtual-DNS", "d:dns", virtual_DNS_data={"domain_name": "x.test"})
+    record = config.node(
+        "virtual-DNS-record",
+        "d:dns:r",
+        virtual_DNS_record_data={"record_name": "w", "record_type": "A", "record_data": "10.1.1.4"},
+    )
+    config.link(dns, record)
+    return config
+
+
+WORLD = whole_world()
+NODES = list(WORLD.nodes.values())
+LINKS = list(WORLD.links.values())
+CHANGED = [
+    ConfigNode(node.key, {**node.properties, "display_name": "other", "mtu": "1300"})
+    for node in NODES
+]
+MOVED = [
+    ConfigNode(node.key, {"instance_ip_address": "10.1.1.77"})
+    for node in NODES
+    if node.key.type_name == "instance-ip"
+]
+STEPS = st.one_of(
+    st.sampled_from([*NODES, *CHANGED, *MOVED]).map(lambda node: ConfigUpdate(nodes=(node,))),
+    st.sampled_from(LINKS).map(lambda link: ConfigUpdate(links=(link,))),
+    st.sampled_from(NODES).map(lambda node: ConfigDelete(nodes=(node.key,))),
+    st.sampled_from(LINKS).map(lambda link: ConfigDelete(links=(link,))),
+)
+
+
+def apply(graph, step):
+    if isinstance(step, ConfigUpdate):
+        graph.update(step)
+    else:
+        graph.delete(step)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    start=st.booleans(),
+    batches=st.lists(st.lists(STEPS, min_size=1, max_size=4), max_size=8),
+)
+def test_incremental_view_equals_full_view(start, batches):
+    graph, incremental = ConfigGraph(), IncrementalView()
+    if start:
+        graph.update(WORLD.update())
+    for batch in batches:
+        incremental.update(graph)
+        for step in batch:
+            apply(graph, step)
+
+        assert incremental.update(graph) == build_view(graph)
+
+
+@settings(max_examples=60, deadline=None)
+@given(batches=st.lists(st.lists(STEPS, min_size=1, max_size=4), min_size=1, max_size=6))
+def test_kept_planner_equals_a_fresh_one(batches):
+    host = AgentHost()
+    for index, name in enumerate(("a", "b", "c")):
+        host.plug(name, 10 + index)
+    host.sessions.graph.update(WORLD.update())
+    for batch in batches:
+        for step in batch:
+            apply(host.sessions.graph, step)
+        kept = host.compute()
+        fresh = Planner(Numbers())
+        fresh.numbers.load(host.numbers.save())
+        underlay = host.underlay()
+        inputs = Inputs(host.plugged, host.view, host.sessions.learnt, underlay)
+        again = fresh.compute(inputs)
+
+        assert again.rows == kept.rows
+        assert again.published == kept.published
