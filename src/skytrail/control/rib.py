@@ -67,7 +67,9 @@ class Rib:
 
 def _same_offer(before: tuple[Path, ...], after: tuple[Path, ...]) -> bool:
     # A path that only became stale, or was confirmed unchanged, is not worth a message.
-    return len(before) == len(after) and all(
+    if len(before) != len(after):
+        return False
+    return all(
         old is path
         or (
             old.slot is path.slot

@@ -7,6 +7,7 @@ which is what counts. Fields of multicast forms are not read.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
 from typing import TypeVar
 
@@ -218,7 +219,7 @@ def _decode_next_hop(element: XmlElement) -> NextHop:
         else:
             texts[name] = child.text or ""
     try:
-        address: IpAddress = ip_address(texts.get("address", "").strip())
+        address = _parse_address(texts.get("address", "").strip())
         mac = Mac.parse(texts["mac"].strip()) if texts.get("mac") else None
     except ValueError as error:
         raise DecodeError(f"bad next hop: {error}") from error
@@ -232,6 +233,12 @@ def _decode_next_hop(element: XmlElement) -> NextHop:
         virtual_network=texts.get("virtual-network", ""),
         tags=tags,
     )
+
+
+@lru_cache(maxsize=4096)
+def _parse_address(text: str) -> IpAddress:
+    """Share the few addresses that all routes of a host name; raises ``ValueError``."""
+    return ip_address(text)
 
 
 def _u32(text: str) -> int:
