@@ -156,3 +156,23 @@ def test_hand_edit_of_a_derived_object_is_put_right(controller):
 
         wait_until(lambda: targets(api, "red"), "repair")
         assert targets(api, "red") == kept
+
+
+def test_two_compilers_at_once_end_in_the_same_state_without_refusals(controller):
+    second = controller.folder / "second.sock"
+    controller.start_compiler(name="second", socket=second)
+    with controller.client() as api:
+        for number in range(40):
+            create_network(api, f"n{number}")
+
+        wait_until(lambda: all(targets(api, f"n{n}") for n in range(40)), "route targets")
+        wait_until(lambda: quiet(controller), "compiling everything")
+
+        unique_targets(api)
+        wait_until(lambda: read_table(second, "refused") == [], "no refusals in the second")
+        wait_until(
+            lambda: read_table(controller.compiler_socket, "refused") == [],
+            "no refusals in the first",
+        )
+    logs = controller.log("compiler") + controller.log("second")
+    assert "derived_write_refused" not in logs

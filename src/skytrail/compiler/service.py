@@ -31,8 +31,8 @@ from skytrail.compiler.transactions import Group
 from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock
 
-RECOMPUTES_COUNT_MAX: Final = 3
-"""So often in a row a refusal leads to a new decision before the refused write is singled out."""
+ROUNDS_COUNT_MAX: Final = 3
+"""So often a refused plan, or object, is decided again because changes came."""
 REPEATS_COUNT_MAX: Final = 5
 """The same write of the same object so often in a row means the store does not keep it as sent."""
 
@@ -92,7 +92,8 @@ class CompilerService:
         self._wake = asyncio.Event()
         self._dirty: set[DerivedKey] = set()
         self._last_commit_at = float("-inf")
-        self._recomputes_count = 0
+        self._refused_rounds = 0
+        self._decided_again: dict[DerivedKey, int] = {}
         self._repeats: dict[DerivedKey, tuple[Write, int]] = {}
         self._log = structlog.get_logger("skytrail.compiler")
         self.engine = Engine(ALL_PASSES)
@@ -201,9 +202,10 @@ class CompilerService:
         for key in settled:
             self.refusals.pop(key, None)
             self._repeats.pop(key, None)
+            self._decided_again.pop(key, None)
         writes = [write for write in writes if not self._is_in_vain(write)]
         for run in transactions.transactions(transactions.groups(writes)):
-            await self._commit(run, recomputes=RECOMPUTES_COUNT_MAX)
+            await self._commit_or_isolate(run)
             # The state may have moved on meanwhile, so the rest is planned again.
             if self._dirty:
                 self._wake.set()
@@ -219,32 +221,59 @@ class CompilerService:
         self._note_refusal((write,), error)
         return True
 
-    async def _commit(self, run: Sequence[Group], *, recomputes: int = 0) -> None:
-        """Write groups as one transaction; find out which ones the API refuses, skip only those."""
+    async def _commit_or_isolate(self, run: Sequence[Group]) -> None:
+        """Write groups as one transaction; find out which ones the API refuses, skip only those.
+
+        A refusal may be due to changes that are on their way: then nothing is noted, the objects
+        stay dirty and the next round decides again. That is bounded, so a write that is refused
+        for good is found under any stream of changes.
+        """
+        planned_at = self.seen_revision
+        if await self._commit(run) is None:
+            self._refused_rounds = 0
+        elif self._refused_rounds < ROUNDS_COUNT_MAX and await self._news():
+            self._refused_rounds += 1
+            self._wake.set()
+        else:
+            await self._isolate(run, planned_at)
+
+    async def _isolate(self, run: Sequence[Group], planned_at: int | None) -> None:
+        """Halve until what the API refuses is alone; stop when the plan has become old."""
+        middle = max(len(run) // 2, 1)
+        for part in (run[:middle], run[middle:]):
+            if not part or self.seen_revision != planned_at:
+                continue
+            error = await self._commit(part)
+            if error is None:
+                continue
+            if len(part) > 1:
+                await self._isolate(part, planned_at)
+            elif not self._may_be_old(part[0]):
+                self._note_refusal(part[0], error)
+
+    async def _commit(self, run: Sequence[Group]) -> ApiError | None:
+        """Write groups as one transaction and await its echo, or return the refusal."""
         writes = [write for group in run for write in group]
         self._last_commit_at = self._clock.now()
         operations = [emit.as_operation(write) for write in writes]
         try:
             reply = await self._api.transaction(operations, derived_from=self.seen_revision)
         except ApiError as error:
-            if recomputes > self._recomputes_count and await self._news():
-                # Most likely it was refused because the configuration has changed: decide again.
-                self._recomputes_count += 1
-                self._wake.set()
-                return
-            if len(run) == 1:
-                self._recomputes_count = 0
-                self._note_refusal(run[0], error)
-                return
-            middle = len(run) // 2
-            await self._commit(run[:middle])
-            await self._commit(run[middle:])
-            return
+            return error
         self._note_success(writes, reply.revision)
         await self._wait_for_echo(reply.revision)
+        return None
+
+    def _may_be_old(self, group: Group) -> bool:
+        """Whether changes wait that may explain a refusal; so often only for one object."""
+        key = group[0].key
+        count = self._decided_again.pop(key, 0)
+        if count >= ROUNDS_COUNT_MAX or not self._wake.is_set():
+            return False
+        self._decided_again[key] = count + 1
+        return True
 
     def _note_success(self, writes: Sequence[Write], revision: int) -> None:
-        self._recomputes_count = 0
         self.transactions_count += 1
         self.writes_count += len(writes)
         self.committed_revision = revision
@@ -253,6 +282,7 @@ class CompilerService:
             self._repeats[write.key] = (write, count + 1 if known == write else 1)
             self._dirty.discard(write.key)
             self.refusals.pop(write.key, None)
+            self._decided_again.pop(write.key, None)
         self._log.info(
             "derived_committed",
             revision=revision,

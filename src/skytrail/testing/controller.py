@@ -29,9 +29,11 @@ class Controller:
         arguments = ["--data", str(self.folder / "data"), "--port", "0"]
         self._start("api", *arguments, "--socket", str(self.api_socket))
 
-    def start_compiler(self) -> None:
+    def start_compiler(self, name: str = "compiler", socket: Path | None = None) -> None:
+        """Start a compiler; a second one needs a name and a socket of its own."""
         arguments = ["--api-socket", str(self.api_socket)]
-        self._start("compiler", *arguments, "--socket", str(self.compiler_socket))
+        place = self.compiler_socket if socket is None else socket
+        self._start(name, *arguments, "--socket", str(place), module="compiler")
 
     def kill(self, name: str) -> None:
         """End a daemon as kill -9 does."""
@@ -49,8 +51,8 @@ class Controller:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def _start(self, name: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", f"skytrail.daemons.{name}", *arguments]
+    def _start(self, name: str, *arguments: str, module: str | None = None) -> None:
+        command = [sys.executable, "-m", f"skytrail.daemons.{module or name}", *arguments]
         with (self.folder / f"{name}.log").open("a") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         self._running[name] = process
