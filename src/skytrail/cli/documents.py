@@ -117,7 +117,9 @@ def in_order(documents: Iterable[Document]) -> list[Document]:
         if key in by_key:
             raise DocumentInvalid(f"{document.source}: {document.title} is given twice")
         by_key[key] = document
-    graph = {key: [n for n in _needs(each) if n in by_key and n != key] for key, each in by_key.items()}
+    graph = {
+        key: [n for n in _needs(each) if n in by_key and n != key] for key, each in by_key.items()
+    }
     try:
         return [by_key[key] for key in graphlib.TopologicalSorter(graph).static_order()]
     except graphlib.CycleError as error:
