@@ -111,6 +111,9 @@ def _take_explicit(
     address = ipam.parse_address(text, "IP address")
     for subnet in offered:
         if address in subnet.network:
+            low, high = ipam.host_range(subnet.network)
+            if not low <= int(address) <= high:
+                raise bad_request(f"IP address {address} is no host address of {subnet.network}")
             if not change.view.numbers.take(subnet.pool, int(address), owner):
                 raise conflict("IP address already in use")
             return str(address), subnet

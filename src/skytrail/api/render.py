@@ -15,7 +15,6 @@ from skytrail.api import documents
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, View, children, referrers
 from skytrail.api.schema import Schema
-from skytrail.model.catalog_types import ObjectType
 
 _BASE_MARK = f"@@{secrets.token_hex(12)}@@"
 _BASE_BYTES = _BASE_MARK.encode()
@@ -49,19 +48,18 @@ def etag_of(record: Record) -> str:
 
 def render(schema: Schema, view: View, record: Record, shape: Shape, base: str) -> bytes:
     """Return the object as JSON bytes."""
-    resource = schema.resources[record.type_name]
     if shape.is_plain:
         if record.rendered is None:
             record.rendered = msgspec.json.encode(_linked(schema, record, _BASE_MARK))
         body = record.rendered.replace(_BASE_BYTES, base.encode())
-        extra = _inverse(view, resource, record, shape, base)
+        extra = _inverse(schema, view, record, shape, base)
         if not extra:
             return body
         return body[:-1] + b"," + msgspec.json.encode(extra)[1:]
     whole = _linked(schema, record, base if shape.links else None)
     if shape.fields is not None:
         whole = {n: v for n, v in whole.items() if n in _ALWAYS or n in shape.fields}
-    whole.update(_inverse(view, resource, record, shape, base))
+    whole.update(_inverse(schema, view, record, shape, base))
     return msgspec.json.encode(whole)
 
 
@@ -84,21 +82,23 @@ def _linked(schema: Schema, record: Record, base: str | None) -> Document:
     return whole
 
 
-def _inverse(view: View, resource: ObjectType, record: Record, shape: Shape, base: str) -> Document:
+def _inverse(schema: Schema, view: View, record: Record, shape: Shape, base: str) -> Document:
     found: Document = {}
+    if shape.fields is None and not (shape.back_references or shape.children):
+        return found
     link_base = base if shape.links else None
     for kind in view.referrer_types(record.uuid):
-        for field in resource.back_references.values():
-            if field.source == kind and _wanted(shape, field.name, whole=shape.back_references):
+        for name in schema.back_names.get((record.type_name, kind), ()):
+            if _wanted(shape, name, whole=shape.back_references):
                 items = _back_references(view, record, kind, link_base)
                 if items:
-                    found[field.name] = items
+                    found[name] = items
     for kind in view.child_types(record.uuid):
-        for child in resource.children.values():
-            if child.type == kind and _wanted(shape, child.name, whole=shape.children):
+        for name in schema.child_names.get((record.type_name, kind), ()):
+            if _wanted(shape, name, whole=shape.children):
                 items = [_item(one, link_base) for one in children(view, record.uuid, kind)]
                 if items:
-                    found[child.name] = items
+                    found[name] = items
     return found
 
 

@@ -18,6 +18,10 @@ class Schema:
     catalog: Catalog
     by_path: dict[str, tuple[ObjectType, bool]] = field(init=False)
     """Lower-case first path segment to type and whether it names the collection."""
+    back_names: dict[tuple[str, str], tuple[str, ...]] = field(init=False)
+    """(target type, source type) to the target's back-reference fields for that source."""
+    child_names: dict[tuple[str, str], tuple[str, ...]] = field(init=False)
+    """(parent type, child type) to the parent's fields for those children."""
 
     def __post_init__(self) -> None:
         paths: dict[str, tuple[ObjectType, bool]] = {}
@@ -25,6 +29,17 @@ class Schema:
             paths[resource.name.lower()] = (resource, False)
             paths[collection_name(resource).lower()] = (resource, True)
         object.__setattr__(self, "by_path", paths)
+        back: dict[tuple[str, str], tuple[str, ...]] = {}
+        below: dict[tuple[str, str], tuple[str, ...]] = {}
+        for resource in self.resources.values():
+            for entry in resource.back_references.values():
+                key = (resource.name, entry.source)
+                back[key] = (*back.get(key, ()), entry.name)
+            for child in resource.children.values():
+                key = (resource.name, child.type)
+                below[key] = (*below.get(key, ()), child.name)
+        object.__setattr__(self, "back_names", back)
+        object.__setattr__(self, "child_names", below)
 
     @property
     def resources(self) -> dict[str, ObjectType]:

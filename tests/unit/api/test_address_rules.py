@@ -115,6 +115,8 @@ def test_explicit_addresses_are_exclusive_and_within_the_subnet(api) -> None:
     assert (twice.status, twice.text) == (409, "IP address already in use")
     assert elsewhere.text.startswith(f"Virtual-Network({[*PROJECT, 'n']}) has invalid subnet(")
     assert nonsense.status == 400
+    for edge in ("10.0.0.0", "10.0.0.255"):
+        assert api.address(network, "e", instance_ip_address=edge).status == 400
 
 
 def test_a_machine_port_cannot_take_the_gateway_but_a_router_port_can(api) -> None:
