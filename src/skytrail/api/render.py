@@ -6,7 +6,6 @@ where the server's address belongs, because that address is whatever the client 
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 
 import msgspec
@@ -16,8 +15,10 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record, View, children, referrers
 from skytrail.api.schema import Schema
 
-_BASE_MARK = f"@@{secrets.token_hex(12)}@@"
-_BASE_BYTES = _BASE_MARK.encode()
+# No stored text holds the zero character (properties are checked for it), and in JSON a backslash
+# after a letter starts an escape: so nobody can write text that encodes to this mark.
+_BASE_MARK = "\0base\0"
+_BASE_BYTES = msgspec.json.encode(_BASE_MARK)[1:-1]
 _ALWAYS = (
     "uuid", "fq_name", "name", "parent_type", "parent_uuid", "parent_href", "id_perms", "perms2",
     "href",

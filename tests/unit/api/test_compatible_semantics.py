@@ -464,3 +464,12 @@ def test_a_hostile_host_header_does_not_reach_the_body(api) -> None:
     reply = api.call("GET", f"/virtual-network/{network}", host='evil","x":"')
 
     assert reply.json["virtual-network"]["href"] == f"http://localhost/virtual-network/{network}"
+
+
+def test_no_text_is_mistaken_for_the_place_of_a_link(api) -> None:
+    forged = "\\u0000base\\u0000 \\\\u0000base\\\\u0000 @@base@@"
+    network = api.network("n", display_name=forged)
+
+    assert api.read("virtual-network", network)["display_name"] == forged
+    body = {"fq_name": [*PROJECT, "m"], "display_name": "\0base\0"}
+    assert api.call("POST", "/virtual-networks", {"virtual-network": body}).status == 400

@@ -206,3 +206,51 @@ def test_a_wrong_content_type_is_refused(api) -> None:
     reply = api.call("POST", "/virtual-networks", b"{}", content_type="text/plain")
 
     assert reply.status == 415
+
+
+HOSTILE = [
+    b'{"virtual-network":{"fq_name":["default-domain","default-project","\\ud800"]}}',
+    b'{"virtual-network":{"fq_name":["default-domain","default-project","x"],"mtu":1e999}}',
+    b'{"virtual-network":{"fq_name":["default-domain","default-project","x"],"mtu":'
+    + b"9" * 400
+    + b"}}",
+    b'{"virtual-network":{"fq_name":["default-domain","default-project","x"],"mtu":"'
+    + b"9" * 5000
+    + b'"}}',
+    b'{"operation":"STORE","key":"\\ud800","value":"\\ud800"}',
+    b'{"operation":"STORE","key":"k","value":"\\udc00"}',
+    b'{"type":"virtual-network","fq_name":["\\ud800"]}',
+    b'{"pool":"\\ud800","owner":"\\ud800","low":1,"high":2}',
+    b'\xef\xbb\xbf{"virtual-network":{}}',
+    b"[]",
+    b"null",
+    b'"x"',
+    b"{}",
+    b'{"virtual-network":null}',
+    b'{"virtual-network":[]}',
+    b'{"operations":[{"op":"create","type":"virtual-network","object":null}]}',
+    b'{"operations":null}',
+]
+
+
+def test_hostile_bodies_are_refused(api) -> None:
+    before = api.service.revision
+
+    for body in HOSTILE:
+        for path in (
+            "virtual-networks", "fqname-to-id", "useragent-kv", "api/v1/transaction",
+            "api/v1/allocate", "prop-collection-update", "ref-update", "list-bulk-collection",
+        ):  # fmt: skip
+            reply = api.call("POST", f"/{path}", body)
+            assert 400 <= reply.status < 500, (path, body, reply.status)
+    assert api.service.revision == before
+
+
+def test_hostile_headers_and_paths_are_refused(api) -> None:
+    assert api.call("GET", "/virtual-network/%00").status == 404
+    assert api.call("GET", "/virtual-network/%ff%fe").status == 404
+    assert api.call("GET", "/virtual-networks?fields=%ff").status == 200
+    assert api.call("GET", "/" + "a/" * 5000).status == 404
+    assert api.call("PUT", "/virtual-network/../../etc", b"{}").status in {404, 405}
+    assert api.call("POST", "/virtual-networks", b"{}", content_length="-1").status == 400
+    assert api.call("POST", "/virtual-networks", b"{}", content_length="99999999999").status == 413
