@@ -20,7 +20,6 @@ from skytrail.agent.interface import (
     ActivePort,
     PluggedPort,
     PortState,
-    expected_mac,
     link_local,
     resolve_port,
     source_rows,
@@ -50,6 +49,7 @@ from skytrail.net import GATEWAY_MAC, Label, Mac, Vni
 from skytrail.wire.xmpp import EnetKey, Family, NextHop, Route, RouteAttributes, RouteKey
 
 UNDERLAY_VIF_NAME = "underlay"
+_NO_MAC = Mac(bytes(6))
 LOCAL_PREFERENCE_ACTIVE = 200
 ENCAPSULATION_TEXTS = {
     Encapsulation.MPLS_UDP: "udp",
@@ -328,6 +328,8 @@ class _Run:
             return
         if local and not learnt.sequence_number:
             members = list(dict.fromkeys([*((n.layer3, 0) for _, n in local), *members]))
+        # Do not share load with a tunnel that leads nowhere yet, unless there is nothing better.
+        members = [m for m in members if self._nexthops.is_resolved(m[0])] or members
         identity = self._identities.of(
             [hop.virtual_network for hop, _ in usable if hop.virtual_network],
             learnt.security_groups,
@@ -469,18 +471,22 @@ def _published(plan: _PortPlan, numbers: _PortNumbers) -> dict[PublishKey, Route
 
 
 def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:
-    """The row of an interface that must not forward: in no VRF, no source allowed."""
+    """The row of an interface that must not forward: VRF 0 has no route and no MAC.
+
+    Anti-spoofing is off because the workload's MAC is not known yet: its first DHCP request must
+    reach the agent, which checks the MAC when it answers.
+    """
     return InterfaceRow(
         ifindex=plugged.ifindex,
         vif_id=vif_id,
         kind=plugged.kind,
         vrf_id=VrfId(0),
-        mac=expected_mac(plugged.vmi_uuid),
+        mac=_NO_MAC,
         mtu_bytes=plugged.link_mtu_bytes or 1500,
         policy_egress=PolicyId(0),
         policy_ingress=PolicyId(0),
         identity=IdentityId(0),
-        antispoof=True,
+        antispoof=False,
     )
 
 

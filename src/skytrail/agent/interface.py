@@ -1,8 +1,8 @@
 """Plugged interfaces: a workload's tap or veth joined with its port's configuration.
 
-Plugged but without usable configuration = quarantined: the interface has a row in no VRF, with
-anti-spoofing on and no source allowed, so that only the requests a workload starts with (DHCP,
-router solicitation) reach the agent and nothing is forwarded.
+Plugged but without usable configuration = quarantined: the interface has a row in VRF 0, which holds
+no route and no MAC, so that nothing is forwarded and only the requests a workload starts with
+(DHCP, router solicitation) reach the agent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from skytrail.net import Mac
 LINK_LOCAL = IPv6Network("fe80::/10")
 TUNNEL_OVERHEAD_BYTES = 50
 MTU_BYTES_MIN = 576
-_UNKNOWN_MAC = Mac(bytes(6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +70,6 @@ def workload_mtu(port: Port, underlay_mtu_bytes: int) -> int:
     fits = max(MTU_BYTES_MIN, underlay_mtu_bytes - TUNNEL_OVERHEAD_BYTES)
     wanted = port.network.mtu_bytes
     return min(fits, max(MTU_BYTES_MIN, wanted)) if wanted else fits
-
-
-def expected_mac(vmi_uuid: str) -> Mac:
-    """The MAC the API gives a port that names none; a quarantined interface is held to it."""
-    digits = vmi_uuid.replace("-", "")[:10]
-    try:
-        return Mac(b"\x02" + bytes.fromhex(digits))
-    except ValueError:
-        return _UNKNOWN_MAC
 
 
 def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:

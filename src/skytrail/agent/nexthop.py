@@ -118,6 +118,11 @@ class NextHopTable:
         )
         return self._add(name, row)
 
+    def is_resolved(self, nexthop_id: NextHopId) -> bool:
+        """False for a tunnel whose underlay neighbour is not known."""
+        row = self._rows[nexthop_id]
+        return row.kind is not NextHopKind.TUNNEL or row.out_destination_mac is not None
+
     def ecmp(self, members: Iterable[tuple[NextHopId, int]]) -> NextHopId:
         """Share over (next hop, label) pairs; beyond 16 the highest are left out."""
         chosen = tuple(sorted(set(members))[:ECMP_MEMBERS_COUNT_MAX])

@@ -180,7 +180,9 @@ def test_unconfigured_interface_is_quarantined():
 
     row = made.datapath.rows[InterfaceRow][10]
 
-    assert (row.vrf_id, row.antispoof) == (0, True)
+    assert row.vrf_id == 0
+    assert not made.datapath.rows[InetRouteRow]
+    assert not made.datapath.rows[BridgeRow]
     assert not made.datapath.rows[SourceRow]
     assert made.datapath.attached == {1, 10}
 
@@ -271,6 +273,17 @@ def test_several_next_hops_share_the_load():
     row = made.datapath.rows[NextHopRow][route.nexthop_id]
     assert row.kind == NextHopKind.ECMP
     assert len(row.members) == 2
+
+
+def test_load_is_not_shared_with_a_tunnel_that_is_not_resolved():
+    made = host(red_config(), "a")
+    made.learn(RED_VRF, [learnt("10.1.1.9/32", "192.0.2.9", "192.0.2.8")])
+    made.resolve("192.0.2.8")
+
+    made.reconcile()
+
+    route = made.datapath.rows[InetRouteRow][(1, ip_network("10.1.1.9/32"))]
+    assert made.datapath.rows[NextHopRow][route.nexthop_id].remote == IPv4Address("192.0.2.8")
 
 
 def test_better_preference_wins_over_sharing():
