@@ -271,6 +271,7 @@ class Lab:
             host_namespace=self._host_of(name).namespace,
             host_ifname=attached.ifname,
             mac=Mac.parse(attached.mac),
+            host_mtu_bytes=self.plan.mtu_bytes,
         )
 
     def guest_place(self, name: str) -> guest.GuestPlace:
@@ -282,6 +283,7 @@ class Lab:
             host_namespace=self._host_of(name).namespace,
             ifname=attached.ifname,
             mac=Mac.parse(attached.mac),
+            mtu_bytes=self.plan.mtu_bytes,
             memory_mib=endpoint.memory_mib if isinstance(endpoint, Guest) else 0,
             console=self.paths.console_socket(name),
         )

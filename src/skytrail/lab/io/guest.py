@@ -37,6 +37,8 @@ class GuestPlace:
     ifname: str
     mac: Mac
     memory_mib: int
+    mtu_bytes: int
+    """Of the tap: at least what the network's MTU option may allow the guest."""
     console: Path
     """Unix socket of the serial console; what it says is also kept in ``<console>.log``."""
 
@@ -72,7 +74,7 @@ def create_tap(place: GuestPlace) -> None:
         place.host_namespace,
         [
             f"tuntap add dev {place.ifname} mode tap vnet_hdr",
-            f"link set dev {place.ifname} up",
+            f"link set dev {place.ifname} mtu {place.mtu_bytes} up",
         ],
     )
 

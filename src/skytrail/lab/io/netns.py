@@ -15,6 +15,8 @@ import subprocess
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
+from skytrail.net import Mac
+
 NETNS_DIRECTORY = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -74,6 +76,16 @@ def has_link(namespace: str, ifname: str) -> bool:
         return False
     with entered(namespace):
         return ifname in {name for _, name in socket.if_nameindex()}
+
+
+def mac_of(namespace: str, ifname: str) -> Mac:
+    """Return an interface's address; :class:`NetworkError` when there is no such interface."""
+    with open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW) as probe:
+        try:
+            probe.bind((ifname, 0))
+        except OSError as error:
+            raise NetworkError(f"{namespace} has no interface {ifname}") from error
+        return Mac(probe.getsockname()[4])
 
 
 def connect(first: tuple[str, str], second: tuple[str, str], *, mtu_bytes: int) -> None:

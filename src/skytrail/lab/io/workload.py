@@ -115,6 +115,8 @@ class Attachment:
     host_namespace: str
     host_ifname: str
     mac: Mac
+    host_mtu_bytes: int
+    """Of the host's end: at least what the network's MTU option may allow the workload."""
 
 
 def create(attachment: Attachment) -> None:
@@ -139,7 +141,10 @@ def create(attachment: Attachment) -> None:
             f"link set dev {WORKLOAD_IFNAME} up",
         ],
     )
-    netns.configure(attachment.host_namespace, [f"link set dev {attachment.host_ifname} up"])
+    netns.configure(
+        attachment.host_namespace,
+        [f"link set dev {attachment.host_ifname} mtu {attachment.host_mtu_bytes} up"],
+    )
 
 
 def destroy(attachment: Attachment) -> None:
