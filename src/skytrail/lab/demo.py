@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -313,9 +312,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--name", default=None, help="lab name; the topology's by default")
     chosen = options.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 150)
-    if os.geteuid() != 0:
-        console.print("[bold red]the lab needs root[/]: network namespaces and eBPF")
-        return 2
     try:
         return _run(chosen.topology, chosen.name, keep=chosen.keep, console=console)
     except FAILURES as error:

@@ -82,6 +82,8 @@ class Lab:
     @classmethod
     def create(cls, file: Path, *, name: str | None = None, api_port: int | None = None) -> Lab:
         """Record a new lab from its topology file; nothing else exists until :meth:`up`."""
+        if os.geteuid() != 0:
+            raise LabError("a lab needs root: network namespaces and eBPF")
         text = _read(file)
         topology = topology_file.parse(text, str(file))
         name = name or topology.name
@@ -95,7 +97,7 @@ class Lab:
             name=name,
             source=str(file.resolve()),
             topology_text=text,
-            api_port=_free_port() if api_port is None else api_port,
+            api_port=api_port or _free_port(),
         )
         lab = cls(lab_state)
         taken = [namespace for namespace in lab.namespaces() if netns.exists(namespace)]
