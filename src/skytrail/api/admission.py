@@ -16,7 +16,8 @@ from skytrail.api.change import NO_RULE, Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import NO_SIDE, FqName, Record, Side, find, make_record
 from skytrail.api.properties import check_properties
-from skytrail.api.references import resolve_references
+from skytrail.api.quota import quota_limit
+from skytrail.api.references import referred, resolve_references
 from skytrail.api.refusal import Refused, bad_request, conflict, not_found
 from skytrail.api.rules import RULES
 from skytrail.model.catalog_types import ObjectType
@@ -57,7 +58,7 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     body.setdefault("display_name", fq_name[-1])
     body.update({name: items for name, items in references.items() if items})
     rule.create(change, body)
-    _check_quota(change, resource, parent)
+    _check_quota(change, resource, body)
     record = _bounded(make_record(resource.name, body))
     change.view.put(record)
     for companion in rule.companions(change, record):
@@ -152,17 +153,19 @@ def _note_ignored(change: Change, resource: ObjectType, request: Document) -> No
             change.ignored.append(name)
 
 
-def _check_quota(change: Change, resource: ObjectType, parent: Record | None) -> None:
-    if parent is None or parent.type_name != "project" or change.by_system:
+def _check_quota(change: Change, resource: ObjectType, body: Document) -> None:
+    """Refuse one more object than its project, by parent or by reference, may have."""
+    project = change.view.get(documents.text(body, "parent_uuid") or "")
+    if project is None or project.type_name != "project":
+        project = next(iter(referred(change, body, "project_refs")), None)
+    if project is None or change.by_system:
         return
-    quota = documents.section(parent.body, "quota")
-    limit = documents.number(quota, resource.json_name)
+    limit = quota_limit(project, resource.json_name)
     if limit is None:
-        limit = documents.number(quota, "defaults")
-    if limit is None or limit < 0:
         return
-    used = sum(1 for _ in change.view.child_uuids(parent.uuid, resource.name))
-    if used >= limit:
+    used = set(change.view.child_uuids(project.uuid, resource.name))
+    used.update(change.view.referrer_uuids(project.uuid, resource.name))
+    if len(used) >= limit:
         raise Refused(412, texts.quota_exceeded(limit, resource.json_name))
 
 

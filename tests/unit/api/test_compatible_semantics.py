@@ -458,6 +458,46 @@ def test_quota_is_held(api) -> None:
     assert api.read("project", project)["application_policy_set_refs"]
 
 
+def test_quota_counts_subnets_rules_and_referring_objects(api) -> None:
+    quota = {"subnet": 1, "security_group_rule": 1, "floating_ip": 1}
+    home = ["default-domain", "small"]
+    project = api.create("project", fq_name=home, quota=quota)
+    rule = {
+        "direction": ">", "protocol": "any", "src_addresses": [{"security_group": "local"}],
+    }  # fmt: skip
+    entries = {"policy_rule": [rule, {**rule, "protocol": "tcp"}]}
+    group = {"fq_name": [*home, "g"], "security_group_entries": entries}
+    subnets = [api.subnet("10.0.0.0/24"), api.subnet("10.0.1.0/24")]
+    network = {
+        "fq_name": [*home, "n"],
+        "network_ipam_refs": [
+            {"to": [*PROJECT, "default-network-ipam"], "attr": {"ipam_subnets": subnets}}
+        ],
+    }
+    public = api.network("public", api.subnet("192.0.2.0/24"))
+    api.create("floating-ip-pool", fq_name=[*PROJECT, "public", "p"])
+
+    def floating(name: str):
+        body = {
+            "fq_name": [*PROJECT, "public", "p", name],
+            "parent_type": "floating-ip-pool",
+            "project_refs": [{"uuid": project}],
+        }
+        return api.call("POST", "/floating-ips", {"floating-ip": body})
+
+    too_many_rules = api.call("POST", "/security-groups", {"security-group": group})
+    too_many_subnets = api.call("POST", "/virtual-networks", {"virtual-network": network})
+    addresses = [floating("a"), floating("b")]
+
+    assert (too_many_rules.status, too_many_rules.text) == (412, "security_group_entries: 1")
+    assert (too_many_subnets.status, too_many_subnets.text) == (
+        412,
+        "quota limit (1) exceeded for resource subnet",
+    )
+    assert [reply.status for reply in addresses] == [200, 412]
+    assert public
+
+
 def test_a_hostile_host_header_does_not_reach_the_body(api) -> None:
     network = api.network("n")
 

@@ -9,6 +9,7 @@ from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.api.properties import shown
+from skytrail.api.quota import quota_limit
 from skytrail.api.refusal import Refused, bad_request, conflict
 
 SG_ID_POOL = "security-group-id"
@@ -148,7 +149,7 @@ def _group_id(change: Change, body: Document) -> int:
         return configured
     taken = change.view.numbers.take_first(SG_ID_POOL, SG_ID_RANGE, owner)
     if taken is None:
-        raise Refused(503, "No security group ID is left")
+        raise conflict("No security group ID is left")
     return taken
 
 
@@ -171,10 +172,10 @@ def _check_group_quota(change: Change, body: Document) -> None:
     project = change.view.get(documents.text(body, "parent_uuid") or "")
     if project is None:
         return
-    limit = documents.number(documents.section(project.body, "quota"), "security_group_rule")
+    limit = quota_limit(project, "security_group_rule")
     entries = documents.section(body, "security_group_entries")
     count = len(documents.sections(entries, "policy_rule"))
-    if limit is not None and 0 <= limit < count:
+    if limit is not None and limit < count:
         raise Refused(412, f"security_group_entries: {limit}")
 
 

@@ -7,8 +7,9 @@ import re
 from skytrail.api import addressing, documents, texts
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record
+from skytrail.api.graph import Record, children
 from skytrail.api.properties import shown
+from skytrail.api.quota import quota_limit
 from skytrail.api.refusal import Refused, bad_request, conflict
 
 ID_POOL = "virtual-network-id"
@@ -35,7 +36,7 @@ def _create(change: Change, body: Document) -> None:
     else:
         given = numbers.take_first(ID_POOL, ID_RANGE, uuid)
     if given is None:
-        raise Refused(503, "No virtual network ID is left")
+        raise conflict("No virtual network ID is left")
     body["virtual_network_network_id"] = given
     check_route_targets(change, body)
     _complete_subnets(change, body, None)
@@ -57,9 +58,9 @@ def _complete_subnets(change: Change, body: Document, old: Record | None) -> Non
     if old is not None and references == documents.sections(old.body, "network_ipam_refs"):
         return
     previous = addressing.own_subnets(old.body) if old is not None else []
-    complete = iter(
-        addressing.complete_subnets(change, addressing.own_subnets(body), previous, holder)
-    )
+    given = addressing.own_subnets(body)
+    _check_subnet_quota(change, body, len(given))
+    complete = iter(addressing.complete_subnets(change, given, previous, holder))
     renewed: list[Document] = []
     for reference in references:
         attribute = dict(documents.section(reference, "attr"))
@@ -72,6 +73,20 @@ def _complete_subnets(change: Change, body: Document, old: Record | None) -> Non
         renewed.append({**reference, "attr": attribute if has_attribute else None})
     if renewed:
         body["network_ipam_refs"] = renewed
+
+
+def _check_subnet_quota(change: Change, body: Document, count: int) -> None:
+    project = change.view.get(documents.text(body, "parent_uuid") or "")
+    limit = None if project is None else quota_limit(project, "subnet")
+    if project is None or limit is None or not count or change.by_system:
+        return
+    others = sum(
+        len(addressing.own_subnets(network.body))
+        for network in children(change.view, project.uuid, "virtual-network")
+        if network.uuid != body.get("uuid")
+    )
+    if others + count > limit:
+        raise Refused(412, texts.quota_exceeded(limit, "subnet"))
 
 
 def check_route_targets(change: Change, body: Document) -> None:
