@@ -236,7 +236,8 @@ def _drop(index: _Index, owner: str, type_name: str, uuid: str) -> None:
             del index[owner]
 
 
-_Delta = dict[tuple[str, str], dict[str, bool]]
+_Delta = dict[str, dict[str, dict[str, bool]]]
+"""Owner uuid to type to uuid to whether the plan adds or removes it."""
 
 
 class Overlay:
@@ -275,18 +276,18 @@ class Overlay:
                 yield record
 
     def child_uuids(self, parent: str, type_name: str) -> Iterator[str]:
-        delta = self._children.get((parent, type_name))
+        delta = self._children.get(parent, {}).get(type_name)
         return _merged(self._base.child_uuids(parent, type_name), delta)
 
     def referrer_uuids(self, target: str, type_name: str) -> Iterator[str]:
-        delta = self._referrers.get((target, type_name))
+        delta = self._referrers.get(target, {}).get(type_name)
         return _merged(self._base.referrer_uuids(target, type_name), delta)
 
     def child_types(self, parent: str) -> set[str]:
-        return self._base.child_types(parent) | {t for p, t in self._children if p == parent}
+        return self._base.child_types(parent) | self._children.get(parent, {}).keys()
 
     def referrer_types(self, target: str) -> set[str]:
-        return self._base.referrer_types(target) | {t for u, t in self._referrers if u == target}
+        return self._base.referrer_types(target) | self._referrers.get(target, {}).keys()
 
     def remembered(self, key: str) -> str | None:
         return self.memory[key] if key in self.memory else self._base.remembered(key)
@@ -302,9 +303,9 @@ class Overlay:
         self.names[record.type_name, record.fq_name] = record.uuid
         parent = record.parent_uuid
         if parent is not None:
-            self._children.setdefault((parent, record.type_name), {})[record.uuid] = True
+            _note(self._children, parent, record, True)
         for _, target in record.targets:
-            self._referrers.setdefault((target, record.type_name), {})[record.uuid] = True
+            _note(self._referrers, target, record, True)
 
     def remove(self, uuid: str) -> None:
         """Plan a removal."""
@@ -318,7 +319,7 @@ class Overlay:
             self.names[key] = None
         parent = previous.parent_uuid
         if parent is not None:
-            self._children.setdefault((parent, previous.type_name), {})[uuid] = False
+            _note(self._children, parent, previous, False)
 
     def remember(self, key: str, value: str | None) -> None:
         """Plan a note, or its removal with None."""
@@ -341,7 +342,11 @@ class Overlay:
 
     def _unlink(self, record: Record) -> None:
         for _, target in record.targets:
-            self._referrers.setdefault((target, record.type_name), {})[record.uuid] = False
+            _note(self._referrers, target, record, False)
+
+
+def _note(delta: _Delta, owner: str, record: Record, present: bool) -> None:
+    delta.setdefault(owner, {}).setdefault(record.type_name, {})[record.uuid] = present
 
 
 def _merged(base: Iterator[str], delta: dict[str, bool] | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ first free from one end of the ranges; a hint per range start makes a run of all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -87,12 +87,16 @@ def _moves_back(hint: int, value: int, start: int, step: int) -> bool:
 class NumbersOverlay:
     """Planned allocations and releases on top of a base."""
 
-    __slots__ = ("_base", "_released", "changed")
+    __slots__ = ("_base", "_hints", "_released", "_taken", "changed")
 
     def __init__(self, base: NumbersView) -> None:
         self._base = base
         self.changed: dict[tuple[str, int], str | None] = {}
-        self._released: set[tuple[str, int]] = set()
+        self._released: dict[str, dict[int, None]] = {}
+        """By pool, what the plan has freed and not taken again."""
+        self._taken: dict[str, dict[tuple[str, int], None]] = {}
+        """By owner, what the plan has allocated."""
+        self._hints: dict[str, dict[tuple[int, int], int]] = {}
 
     def owner(self, pool: str, value: int) -> str | None:
         key = (pool, value)
@@ -110,23 +114,44 @@ class NumbersOverlay:
         for key in self._base.owned_by(owner):
             if key not in self.changed:
                 yield key
-        for key, holder in self.changed.items():
-            if holder == owner:
-                yield key
+        yield from self._taken.get(owner, {})
 
     def hint(self, pool: str, start: int, step: int) -> int:
-        hint = self._base.hint(pool, start, step)
-        for name, value in self._released:
-            if name == pool and _moves_back(hint, value, start, step):
-                hint = value
-        return hint
+        """As the base's; kept here too, so that a long plan does not search from the start."""
+        hints = self._hints.setdefault(pool, {})
+        value = hints.get((start, step))
+        if value is None:
+            value = self._base.hint(pool, start, step)
+            for freed in self._released.get(pool, {}):
+                if _moves_back(value, freed, start, step):
+                    value = freed
+        while self.owner(pool, value) is not None:
+            value += step
+        hints[start, step] = value
+        return value
+
+    def _set(self, pool: str, value: int, owner: str | None) -> None:
+        key = (pool, value)
+        previous = self.changed.get(key)
+        if previous is not None:
+            self._taken[previous].pop(key, None)
+        self.changed[key] = owner
+        if owner is None:
+            self._released.setdefault(pool, {})[value] = None
+            hints = self._hints.get(pool, {})
+            for (start, step), hint in hints.items():
+                if _moves_back(hint, value, start, step):
+                    hints[start, step] = value
+        else:
+            self._taken.setdefault(owner, {})[key] = None
+            self._released.get(pool, {}).pop(value, None)
 
     def take(self, pool: str, value: int, owner: str) -> bool:
         """Allocate one number; False when somebody else has it."""
         holder = self.owner(pool, value)
         if holder is not None and holder != owner:
             return False
-        self.changed[pool, value] = owner
+        self._set(pool, value, owner)
         return True
 
     def take_first(
@@ -143,7 +168,7 @@ class NumbersOverlay:
             value = self.hint(pool, start, step)
             while low <= value <= last:
                 if self.owner(pool, value) is None:
-                    self.changed[pool, value] = owner
+                    self._set(pool, value, owner)
                     return value
                 value += step
         return None
@@ -151,8 +176,7 @@ class NumbersOverlay:
     def release(self, pool: str, value: int) -> None:
         """Free a number; one that is not allocated stays so."""
         if self.owner(pool, value) is not None:
-            self.changed[pool, value] = None
-            self._released.add((pool, value))
+            self._set(pool, value, None)
 
     def release_owner(self, owner: str) -> None:
         """Free every number of an owner."""
@@ -161,12 +185,5 @@ class NumbersOverlay:
 
     def absorb(self, overlay: NumbersOverlay) -> None:
         """Add an accepted plan made on top of this one."""
-        self.changed.update(overlay.changed)
-        self._released |= overlay._released
-
-
-def allocations(pools: Mapping[str, Mapping[int, str]]) -> Iterator[tuple[str, int, str]]:
-    """Return every allocation as (pool, number, owner)."""
-    for pool, taken in pools.items():
-        for value, owner in taken.items():
-            yield pool, value, owner
+        for (pool, value), owner in overlay.changed.items():
+            self._set(pool, value, owner)

@@ -72,21 +72,30 @@ def test_an_overlay_reads_like_a_graph_with_the_same_changes(first, second) -> N
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("trf"), st.integers(0, 14), st.booleans()), max_size=30),
+    st.lists(
+        st.tuples(st.sampled_from("trfo"), st.integers(0, 14), st.booleans(), st.integers(0, 2)),
+        max_size=40,
+    ),
     st.sampled_from([1, 2, 4]),
 )
-def test_first_free_is_what_a_full_search_finds(actions, unit) -> None:
+def test_pools_at_every_depth_do_what_a_plain_dictionary_does(actions, unit) -> None:
     numbers = Numbers()
+    layers = [NumbersOverlay(numbers)]
+    layers.append(NumbersOverlay(layers[0]))
     model: dict[int, str] = {}
     ranges = ((2, 6), (9, 12))
-    for action, value, descending in actions:
-        overlay = NumbersOverlay(numbers)
+    for action, value, descending, merge in actions:
+        plan = layers[-1]
+        owner = f"o{value % 3}"
         if action == "t":
-            overlay.take("p", value, f"o{value}")
-            model.setdefault(value, f"o{value}")
+            assert plan.take("p", value, owner) == (model.get(value, owner) == owner)
+            model.setdefault(value, owner)
         elif action == "r":
-            overlay.release("p", value)
+            plan.release("p", value)
             model.pop(value, None)
+        elif action == "o":
+            plan.release_owner(owner)
+            model = {number: who for number, who in model.items() if who != owner}
         else:
             candidates = [
                 number
@@ -95,12 +104,21 @@ def test_first_free_is_what_a_full_search_finds(actions, unit) -> None:
                 if number % unit == 0 and number + unit - 1 <= high and number not in model
             ]
             wanted = (candidates[-1] if descending else candidates[0]) if candidates else None
-            found = overlay.take_first("p", ranges, "x", descending=descending, unit=unit)
+            found = plan.take_first("p", ranges, owner, descending=descending, unit=unit)
             assert found == wanted
             if found is not None:
-                model[found] = "x"
-        numbers.absorb(overlay)
-        assert dict(numbers.pool("p")) == model
+                model[found] = owner
+        assert dict(plan.pool("p")) == model
+        for who in ("o0", "o1", "o2"):
+            owned = {number for _, number in plan.owned_by(who)}
+            assert owned == {number for number, holder in model.items() if holder == who}
+        if merge:
+            layers[0].absorb(layers[1])
+            if merge == 2:
+                numbers.absorb(layers[0])
+                layers = [NumbersOverlay(numbers)]
+                assert dict(numbers.pool("p")) == model
+            layers = [layers[0], NumbersOverlay(layers[0])]
 
 
 def test_releasing_an_owner_frees_all_it_has() -> None:
