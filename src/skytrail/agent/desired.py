@@ -50,6 +50,8 @@ from skytrail.wire.xmpp import EnetKey, Family, NextHop, Route, RouteAttributes,
 
 UNDERLAY_VIF_NAME = "underlay"
 _NO_MAC = Mac(bytes(6))
+_MPLS_LABEL_FIRST = 16
+_MPLS_LABEL_LAST = (1 << 20) - 1
 LOCAL_PREFERENCE_ACTIVE = 200
 ENCAPSULATION_TEXTS = {
     Encapsulation.MPLS_UDP: "udp",
@@ -234,7 +236,7 @@ class _Run:
             if same and plan.active.mtu_bytes == active.mtu_bytes and plan.offer == offer:
                 return plan
         egress, ingress = port_policies(port)
-        groups = [group.group_id for group in port.groups] if port.port_security else []
+        groups = [group.group_id for group in port.groups if group.group_id and port.port_security]
         plan = _PortPlan(
             active=active,
             offer=offer,
@@ -386,7 +388,7 @@ class _Run:
                     continue
             else:
                 label = hop.label
-                if not label:
+                if not _MPLS_LABEL_FIRST <= label <= _MPLS_LABEL_LAST:
                     continue
             return self._nexthops.tunnel(address, kind, layer2=layer2), label
         return None

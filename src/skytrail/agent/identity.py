@@ -21,14 +21,8 @@ class Identity:
 
     @property
     def text(self) -> str:
-        """Canonical: equal identities have equal texts. Names hold no ``|`` or ``,``."""
-        return "|".join(
-            (
-                ",".join(sorted(self.networks)),
-                ",".join(str(group) for group in sorted(self.groups)),
-                ",".join(str(tag) for tag in sorted(self.tags)),
-            )
-        )
+        """Canonical: equal identities, and only they, have equal texts, whatever names hold."""
+        return repr((sorted(self.networks), sorted(self.groups), sorted(self.tags)))
 
 
 class IdentityTable:

@@ -142,6 +142,11 @@ class Numbers:
         for space in self.spaces().values():
             space.finish_cycle()
 
+    def clear_reserved(self) -> None:
+        """The kernel holds nothing any more whose name was lost."""
+        for space in self.spaces().values():
+            space.clear_reserved()
+
     @property
     def changes(self) -> int:
         """Differs from an earlier value when there is something to save."""

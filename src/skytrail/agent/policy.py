@@ -357,7 +357,7 @@ class _CompiledPolicy:
 
 
 def _class_name(selected: Selected) -> str:
-    return ";".join(f"{network},{group}" for network, group in sorted(selected))
+    return repr(sorted(selected))
 
 
 def _in_class(rule: RemoteRule, selected: Selected, covering: frozenset[IpNetwork] | None) -> bool:

@@ -130,21 +130,14 @@ class Reconciler:
         self.run(desired, complete=complete)
         return drift
 
-    def detach(self, ifindex: int) -> None:
-        """Take the program off an unplugged interface; a link that is gone is no error."""
-        self._attached.discard(ifindex)
-        try:
-            self._datapath.detach(ifindex)
-        except OSError as error:
-            self.statistics.last_error = str(error)
-
     def _attach(self, desired: TableRows) -> None:
         wanted = {
             row.ifindex
             for row in desired.get(InterfaceRow, {}).values()
             if isinstance(row, InterfaceRow)
         }
-        self._attached &= wanted
+        for ifindex in sorted(self._attached - wanted):
+            self._detach(ifindex)
         for ifindex in sorted(wanted - self._attached):
             try:
                 self._datapath.attach(ifindex)
@@ -154,6 +147,14 @@ class Reconciler:
                 self.statistics.last_error = f"attach {ifindex}: {error}"
             else:
                 self._attached.add(ifindex)
+
+    def _detach(self, ifindex: int) -> None:
+        """Take the program off an unplugged interface; a link that is gone is no error."""
+        self._attached.discard(ifindex)
+        try:
+            self._datapath.detach(ifindex)
+        except OSError as error:
+            self.statistics.last_error = f"detach {ifindex}: {error}"
 
 
 def _differences(one: Mapping[object, Row], other: Mapping[object, Row]) -> int:

@@ -44,7 +44,7 @@ from skytrail.agent.io.punt import PuntChannel
 from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
-from skytrail.agent.label import Numbers
+from skytrail.agent.label import Numbers, NumbersExhausted
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.plugin import Datapath, Punt
 from skytrail.agent.reconcile import Plan, Reconciler
@@ -268,7 +268,7 @@ class AgentService:
             ticket = self._requested
             try:
                 await self._reconcile()
-            except OSError as error:
+            except (OSError, NumbersExhausted) as error:
                 if not self.problem:
                     self._log.error("datapath_refused", error=str(error), exc_info=error)
                 self.problem = str(error)
@@ -289,6 +289,7 @@ class AgentService:
         )
         if complete and self._adopting:
             self._adopting = False
+            self.numbers.clear_reserved()
             self._log.info("adoption_finished", deleted=len(done.deletes))
         self.desired = desired
         self._send(self.sessions.synchronise(desired.vrfs, desired.published))
@@ -357,9 +358,8 @@ class AgentService:
                 return {"ports": [_port_row(port) for port in self.plugged.values()]}
             case PlugRequest():
                 self._plug(request)
-                gone = None
             case UnplugRequest():
-                gone = self.plugged.pop(_uuid(request.vmi_uuid), None)
+                self.plugged.pop(_uuid(request.vmi_uuid), None)
         self._state.save_ports(list(self.plugged.values()))
         self._send(self.sessions.set_machines(p.vm_uuid for p in self.plugged.values()))
         self._changed()
@@ -368,8 +368,6 @@ class AgentService:
                 await self._wait_applied()
         except TimeoutError:
             raise PlugRefused(f"not applied in time: {self.problem or 'busy'}") from None
-        if gone is not None and gone.ifindex:
-            await self.in_datapath_thread(lambda: self.reconciler.detach(gone.ifindex))
         return {}
 
     def _plug(self, request: PlugRequest) -> None:

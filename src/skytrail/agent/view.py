@@ -19,6 +19,8 @@ from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 IpAddress = IPv4Address | IPv6Address
 PortRange = tuple[int, int]
 PORTS_ALL: PortRange = (0, 65535)
+_VNI_MAX = (1 << 24) - 1
+_U32_MAX = (1 << 32) - 1
 DEFAULT_ENCAPSULATIONS = (Encapsulation.MPLS_UDP, Encapsulation.MPLS_GRE, Encapsulation.VXLAN)
 _ENCAPSULATION_NAMES = {
     "MPLSoUDP": Encapsulation.MPLS_UDP,
@@ -288,6 +290,12 @@ def number_of(value: ConfigValue | None) -> int | None:
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
 
 
+def bounded_of(value: ConfigValue | None, maximum: int) -> int:
+    """A number in 1..maximum, else 0: what does not fit a wire field is as good as absent."""
+    number = number_of(value)
+    return number if number is not None and 0 < number <= maximum else 0
+
+
 def flag_of(value: ConfigValue | None, *, default: bool = False) -> bool:
     text = text_of(value).strip().lower()
     return text in {"true", "1"} if text else default
@@ -373,18 +381,16 @@ class _Builder:
 
     def network(self, node: ConfigNode) -> VirtualNetwork:
         properties = mapping_of(node.properties.get("virtual_network_properties"))
-        network_id = (
-            number_of(node.properties.get("virtual_network_network_id"))
-            or number_of(properties.get("network_id"))
-            or 0
-        )
+        network_id = bounded_of(
+            node.properties.get("virtual_network_network_id"), _VNI_MAX
+        ) or bounded_of(properties.get("network_id"), _VNI_MAX)
         lists = self._graph.linked_nodes(node.key, "access-control-list")
         access_lists = [_access_list(entry) for entry in lists]
         return VirtualNetwork(
             name=node.key.name,
             network_id=network_id,
-            vni=number_of(properties.get("vxlan_network_identifier")) or network_id,
-            mtu_bytes=number_of(node.properties.get("mtu")) or 0,
+            vni=bounded_of(properties.get("vxlan_network_identifier"), _VNI_MAX) or network_id,
+            mtu_bytes=bounded_of(node.properties.get("mtu"), 65535),
             vrf=self._default_instance(node.key),
             subnets=tuple(self._subnets(node.key)),
             access_list=_joined(node.key.name, access_lists),
@@ -469,7 +475,7 @@ class _Builder:
             port_security=secure,
             address_pairs=tuple(_address_pairs(list_of(pairs.get("allowed_address_pair")))),
             host_name=self._host_name(node),
-            flow_count_max=max(0, number_of(limits.get("max_flows")) or 0),
+            flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
         )
 
     def _addresses(self, port: ConfigKey) -> tuple[IpAddress, ...]:
@@ -495,7 +501,9 @@ class _Builder:
                 lists[entry.key.name.rpartition(":")[2]] = _access_list(entry)
             group = SecurityGroup(
                 name=key.name,
-                group_id=(number_of(node.properties.get("security_group_id")) if node else 0) or 0,
+                group_id=bounded_of(node.properties.get("security_group_id"), _U32_MAX)
+                if node
+                else 0,
                 ingress=lists.get("ingress-access-control-list"),
                 egress=lists.get("egress-access-control-list"),
             )
@@ -650,8 +658,8 @@ def _selector(parts: Mapping[str, ConfigValue]) -> Selector:
         named = "" if network == "any" else network
         return Selector(network=named, prefixes=known, never=not known)
     if group and group not in {"any", "local", "-1"}:
-        number = number_of(group)
-        return Selector(group=number or 0, never=not number)
+        number = bounded_of(group, _U32_MAX)
+        return Selector(group=number, never=not number)
     if network and network != "any":
         return Selector(network=network)
     return Selector()

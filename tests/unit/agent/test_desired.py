@@ -362,3 +362,37 @@ def test_recompute_of_the_same_inputs_writes_nothing():
     plan = made.reconcile()
 
     assert (plan.puts, plan.deletes) == ((), ())
+
+
+@pytest.mark.parametrize("label", [0, 15, 1 << 20, (1 << 24) - 1])
+def test_label_that_mpls_cannot_carry_makes_the_route_unusable(label):
+    made = host(red_config(), "a")
+    made.learn(RED_VRF, [learnt("10.1.1.9/32", "192.0.2.9", label=label)])
+
+    made.reconcile()
+
+    assert (1, ip_network("10.1.1.9/32")) not in made.datapath.rows[InetRouteRow]
+
+
+def test_unplugged_port_leaves_nothing_behind():
+    made = host(red_config(groups=True), "a", "b")
+    made.plugged.clear()
+
+    made.reconcile()
+
+    left = {kind.__name__: len(rows) for kind, rows in made.datapath.rows.items() if rows}
+    assert left == {"InterfaceRow": 1}
+    assert made.datapath.attached == {1}
+    assert made.desired.published == {}
+
+
+def test_numbers_beyond_their_wire_fields_are_as_good_as_absent():
+    config = red_config(groups=True)
+    red = ConfigKey("virtual-network", RED)
+    config.node("virtual-network", RED, virtual_network_network_id=1 << 40, mtu=-5)
+    config.node("security-group", f"{PROJECT}:web", security_group_id=1 << 40)
+    made = host(config, "a", "b")
+
+    assert red in config.nodes
+    assert made.datapath.rows[VniRow] == {}
+    assert all(route.attributes.security_groups == () for _, route in made.published())

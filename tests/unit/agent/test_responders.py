@@ -377,3 +377,13 @@ def test_frame_of_an_unknown_interface_is_counted_and_ignored():
 
     assert answers.frames == ()
     assert dispatcher.counts["ignored DHCP: port is not active"] == 1
+
+
+def test_malformed_frames_share_one_counter_whatever_their_numbers():
+    port = active()
+    dispatcher = Dispatcher()
+    for version in range(7, 16):
+        frame = BROADCAST.packed + port.port.mac.packed + b"\x08\0" + bytes((version << 4,))
+        dispatcher.receive(punt(port, frame), port, {}, now=0.0)
+
+    assert dispatcher.counts["malformed DHCP: IP version N is neither N nor N"] == 9

@@ -148,8 +148,9 @@ def _settings(active: ActivePort, subnet: Subnet, virtual_domain: str) -> dict[i
         options[DhcpOption.DNS_SERVER] = encode_addresses(
             server for server in servers if isinstance(server, IPv4Address)
         )
-    if active.port.host_name:
-        options[DhcpOption.HOST_NAME] = active.port.host_name.encode("ascii", "ignore")[:63]
+    host_name = active.port.host_name.encode("ascii", "ignore")[:63]
+    if host_name:
+        options[DhcpOption.HOST_NAME] = host_name
     if virtual_domain:
         options[DhcpOption.DOMAIN_NAME] = virtual_domain.encode("ascii", "ignore")[:253]
     routes = [

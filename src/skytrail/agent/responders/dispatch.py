@@ -6,6 +6,7 @@ solicitations are kept for a few seconds and answered as soon as the port become
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from skytrail.wire.errors import DecodeError
 WAITING_TIME_S = 5.0
 WAITING_COUNT_MAX = 4096
 WAITING_PER_PORT_COUNT_MAX = 4
+_DIGITS = re.compile("[0-9]+")
 _WAITS = frozenset({PuntReason.DHCP, PuntReason.DHCP6, PuntReason.ROUTER_SOLICITATION})
 
 
@@ -77,7 +79,9 @@ class Dispatcher:
         try:
             answers = _answer(punt, state, self._zones.use(servers), search_domain(state, servers))
         except DecodeError as error:
-            self.counts[f"malformed {punt.reason.name}: {error.reason}"[:100]] += 1
+            # Numbers in the text come from the frame: each would be a counter of its own.
+            text = _DIGITS.sub("N", error.reason)
+            self.counts[f"malformed {punt.reason.name}: {text}"[:100]] += 1
             return Answers()
         if answers.frames:
             self.counts[f"answered {punt.reason.name}"] += 1
