@@ -116,6 +116,7 @@ class _Checker:
         command = f"ping -c 1 -W {2 if expectation.reply else 1} -s {size} {address}"
         with self._prober.watch_length(size) as arrived:
             finished = await asyncio.to_thread(guest.run, place, command)
+            await asyncio.sleep(_POLL_S)  # Let the arrival be read as well.
         replied = finished.status == 0
         denial = None if replied else await self._denial(expectation, before)
         return Evidence(replied=replied, arrived=frozenset(arrived), denial=denial)
