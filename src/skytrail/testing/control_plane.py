@@ -6,10 +6,13 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, ip_network
 from uuid import NAMESPACE_OID, uuid5
 
+from skytrail.control.plane import ControlPlane, Limits
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.objects import decode_object
 from skytrail.net import Label
-from skytrail.wire.xmpp import NextHop, Route, RouteAttributes
+from skytrail.wire.xmpp import Message, NextHop, Route, RouteAttributes
+from skytrail.wire.xmpp.codec import StanzaDecoder
+from skytrail.wire.xmpp.stream import Stanza, StreamFramer
 
 SYSTEM = "default-global-system-config"
 
@@ -100,3 +103,57 @@ def inet_route(
     """Return a host or subnet route as an agent publishes it."""
     hop = NextHop(IPv4Address(router), Label(label), encapsulations=("udp", "gre"))
     return Route(ip_network(prefix), (hop,), attributes or RouteAttributes(local_preference=200))
+
+
+class Bench:
+    """A plane with sessions, and what each agent has received."""
+
+    def __init__(self, *objects: ConfigObject, limits: Limits | None = None) -> None:
+        self.plane = ControlPlane(limits)
+        self.now = 100.0
+        self.revision = 0
+        if objects:
+            self.plane.config_replace(objects)
+        self.commit()
+
+    def commit(self) -> None:
+        self.revision += 1
+        self.plane.commit(self.revision, self.now)
+
+    def put(self, *objects: ConfigObject) -> None:
+        for config_object in objects:
+            self.plane.config_put(config_object)
+        self.commit()
+
+    def delete(self, *objects: ConfigObject) -> None:
+        for config_object in objects:
+            self.plane.config_delete(config_object.uuid)
+        self.commit()
+
+    def up(self, *names: str) -> None:
+        for name in names:
+            self.plane.session_up(name, "192.0.2.1", self.now)
+
+    def down(self, name: str) -> None:
+        self.plane.session_down(name, "test", self.now)
+
+    def say(self, name: str, *messages: Message) -> None:
+        for message in messages:
+            self.plane.receive(name, message, self.now)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.plane.tick(self.now)
+
+    def hear(self, name: str) -> list[Message]:
+        """Return what ``name`` receives now."""
+        self.plane.take_ready()
+        framer, decoder = StreamFramer(), StanzaDecoder()
+        framer.feed(b"<stream:stream xmlns:stream='s' from='a'>")
+        framer.next_frame()
+        framer.feed(b"".join(self.plane.collect(name, self.now, 1 << 20)))
+        messages: list[Message] = []
+        while frame := framer.next_frame():
+            if isinstance(frame, Stanza):
+                messages += decoder.decode(frame.content)
+        return messages
