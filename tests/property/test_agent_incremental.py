@@ -1,14 +1,27 @@
 """What the agent keeps between runs never shows: incremental equals full."""
 
+from ipaddress import IPv4Address, IPv4Network
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.desired import Inputs, Planner
+from skytrail.agent.fib import LearntRoutes
 from skytrail.agent.label import Numbers
 from skytrail.agent.view import IncrementalView, build_view
+from skytrail.net import Label
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet
-from skytrail.wire.xmpp import ConfigDelete, ConfigNode, ConfigUpdate
+from skytrail.wire.xmpp import (
+    ConfigDelete,
+    ConfigNode,
+    ConfigUpdate,
+    Family,
+    ItemsEvent,
+    NextHop,
+    Route,
+    RouteAttributes,
+)
 
 
 def whole_world():
@@ -98,3 +111,56 @@ def test_kept_planner_equals_a_fresh_one(batches):
 
         assert again.rows == kept.rows
         assert again.published == kept.published
+
+
+SOURCES = st.sampled_from(["one", "two"])
+PREFIXES = st.integers(1, 4).map(lambda number: IPv4Network((0x0A000000 + number, 32)))
+ROUTES = st.builds(
+    lambda prefix, address, preference: Route(
+        prefix,
+        (NextHop(address=IPv4Address(0xC0000200 + address), label=Label(20)),),
+        RouteAttributes(local_preference=preference),
+    ),
+    PREFIXES,
+    st.integers(1, 3),
+    st.sampled_from([100, 200]),
+)
+EVENTS = st.one_of(
+    st.tuples(st.just("apply"), SOURCES, ROUTES, st.none()),
+    st.tuples(st.just("retract"), SOURCES, st.none(), PREFIXES),
+    st.tuples(st.sampled_from(["up", "down", "sweep", "forget", "look"]), SOURCES),
+)
+
+
+def play(routes, event):
+    match event:
+        case ("apply", source, route, _):
+            routes.apply(source, ItemsEvent(Family.INET, "red", (route,)))
+        case ("retract", source, _, prefix):
+            routes.apply(source, ItemsEvent(Family.INET, "red", (), (prefix,)))
+        case ("up", source):
+            routes.session_up(source)
+        case ("down", source):
+            routes.session_down(source)
+        case ("sweep", _):
+            routes.sweep_stale()
+        case ("forget", _):
+            routes.forget_instance("red")
+        case _:
+            list(routes.best("red", Family.INET))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(EVENTS, max_size=30))
+def test_winners_chosen_step_by_step_equal_those_chosen_at_the_end(events):
+    stepwise, at_once = LearntRoutes(), LearntRoutes()
+    for event in events:
+        play(stepwise, event)
+        list(stepwise.best("red", Family.INET))
+        if event[0] != "look":
+            play(at_once, event)
+
+    def by_key(routes):
+        return {route.key: route for route in routes.best("red", Family.INET)}
+
+    assert by_key(stepwise) == by_key(at_once)

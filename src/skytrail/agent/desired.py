@@ -58,6 +58,8 @@ ENCAPSULATION_TEXTS = {
     Encapsulation.MPLS_GRE: "gre",
     Encapsulation.VXLAN: "vxlan",
 }
+_ENCAPSULATIONS_UNSAID = ("gre",)
+"""What a route without a list means on the wire."""
 TableRows = dict[type[Row], dict[object, Row]]
 PublishKey = tuple[str, RouteKey]
 
@@ -171,6 +173,9 @@ class _Run:
         self._policies.begin()
         self._identities = IdentityTable(planner.numbers.identity)
         self._nexthops = NextHopTable(planner.numbers.nexthop, inputs.underlay)
+        self._encapsulations = [
+            (kind, ENCAPSULATION_TEXTS[kind]) for kind in inputs.view.encapsulations
+        ]
         self._local: list[tuple[_PortPlan, _PortNumbers]] = []
         self._networks: dict[str, VirtualNetwork] = {}
         self._own_labels: dict[int, _PortNumbers] = {}
@@ -378,8 +383,9 @@ class _Run:
             if own is None:
                 return None
             return (own.layer2 if layer2 else own.layer3), 0
-        for kind in self._inputs.view.encapsulations:
-            if ENCAPSULATION_TEXTS[kind] not in (hop.encapsulations or ("gre",)):
+        offered = hop.encapsulations or _ENCAPSULATIONS_UNSAID
+        for kind, text in self._encapsulations:
+            if text not in offered:
                 continue
             if kind is Encapsulation.VXLAN:
                 # VXLAN carries frames: routed packets need the far end's MAC to be put in.

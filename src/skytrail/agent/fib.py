@@ -7,7 +7,7 @@ has told everything, does not repeat them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from skytrail.wire.xmpp import Family, ItemsEvent, NextHop, Route, RouteKey
@@ -50,8 +50,9 @@ class LearntRoutes:
     def __init__(self) -> None:
         self.version = 0
         self._sources: dict[str, _Source] = {}
-        self._best: dict[InstanceFamily, list[LearntRoute]] = {}
-        """Winners by table, dropped when anything in the table changes."""
+        self._best: dict[InstanceFamily, dict[RouteKey, LearntRoute]] = {}
+        self._dirty: dict[InstanceFamily, set[RouteKey]] = {}
+        """Keys whose winner must be chosen again."""
 
     def session_up(self, name: str) -> None:
         """The source will now repeat everything; what it offered before is stale."""
@@ -80,10 +81,10 @@ class LearntRoutes:
             entry = table.get(route.key)
             if entry is None or entry.stale or entry.route != route:
                 table[route.key] = _Entry(route)
-                self._table_changed(slot)
+                self._keys_changed(slot, (route.key,))
         for key in event.retracts:
             if table.pop(key, None) is not None:
-                self._table_changed(slot)
+                self._keys_changed(slot, (key,))
         if not table:
             del source.tables[slot]
 
@@ -98,7 +99,7 @@ class LearntRoutes:
                     del table[key]
                 count += len(stale)
                 if stale:
-                    self._table_changed(slot)
+                    self._keys_changed(slot, stale)
                 if not table:
                     del source.tables[slot]
         return count
@@ -107,35 +108,36 @@ class LearntRoutes:
         """Drop the tables of an instance this agent is no longer subscribed to."""
         for source in self._sources.values():
             for slot in [slot for slot in source.tables if slot[0] == instance]:
-                del source.tables[slot]
-                self._table_changed(slot)
+                self._keys_changed(slot, source.tables.pop(slot))
 
     def instances(self) -> set[str]:
         return {slot[0] for source in self._sources.values() for slot in source.tables}
 
-    def best(self, instance: str, family: Family) -> list[LearntRoute]:
-        """Return the winner of every key of a table, in no particular order."""
+    def best(self, instance: str, family: Family) -> Collection[LearntRoute]:
+        """Return the winner of every key of a table, in no particular order.
+
+        A route that did not change is the same object as in the last call.
+        """
         slot = (instance, family)
-        winners = self._best.get(slot)
-        if winners is None:
-            winners = self._best[slot] = list(self._winners(slot))
-        return winners
+        winners = self._best.setdefault(slot, {})
+        dirty = self._dirty.pop(slot, None)
+        if dirty:
+            tables = [
+                (name, table)
+                for name, source in sorted(self._sources.items())
+                if (table := source.tables.get(slot))
+            ]
+            for key in dirty:
+                offers = [(name, table[key]) for name, table in tables if key in table]
+                if offers:
+                    winners[key] = _winner(key, offers)
+                else:
+                    winners.pop(key, None)
+        return winners.values()
 
-    def _winners(self, slot: InstanceFamily) -> Iterator[LearntRoute]:
-        tables = [
-            (name, table)
-            for name, source in sorted(self._sources.items())
-            if (table := source.tables.get(slot))
-        ]
-        keys: dict[RouteKey, None] = {}
-        for _, table in tables:
-            keys.update(dict.fromkeys(table))
-        for key in keys:
-            yield _winner(key, [(name, table[key]) for name, table in tables if key in table])
-
-    def _table_changed(self, slot: InstanceFamily) -> None:
+    def _keys_changed(self, slot: InstanceFamily, keys: Iterable[RouteKey]) -> None:
         self.version += 1
-        self._best.pop(slot, None)
+        self._dirty.setdefault(slot, set()).update(keys)
 
     def statistics(self) -> Iterable[Mapping[str, object]]:
         for name, source in sorted(self._sources.items()):
@@ -152,7 +154,7 @@ class LearntRoutes:
         for slot, table in source.tables.items():
             for entry in table.values():
                 entry.stale = True
-            self._table_changed(slot)
+            self._keys_changed(slot, table)
 
 
 def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:

@@ -64,6 +64,7 @@ class NextHopTable:
         self._underlay = underlay
         self._rows: dict[NextHopId, NextHopRow] = {}
         self._ids: dict[str, NextHopId] = {}
+        self._tunnels: dict[tuple[IPv4Address, int, bool], NextHopId] = {}
         self._remotes: set[IPv4Address] = set()
 
     def rows(self) -> Iterable[NextHopRow]:
@@ -99,10 +100,11 @@ class NextHopTable:
     ) -> NextHopId:
         """Encapsulate towards ``remote``."""
         whole_frame = layer2 or encapsulation is Encapsulation.VXLAN
-        name = f"tunnel:{encapsulation.name}:{'l2' if whole_frame else 'l3'}:{remote}"
-        known = self._ids.get(name)
+        key = (remote, encapsulation.value, whole_frame)
+        known = self._tunnels.get(key)
         if known is not None:
             return known
+        name = f"tunnel:{encapsulation.name}:{'l2' if whole_frame else 'l3'}:{remote}"
         self._remotes.add(remote)
         path = self._underlay.paths.get(remote)
         row = NextHopRow(
@@ -116,7 +118,8 @@ class NextHopTable:
             out_source_mac=path.source_mac if path else self._underlay.mac,
             out_destination_mac=path.destination_mac if path else None,
         )
-        return self._add(name, row)
+        self._tunnels[key] = self._add(name, row)
+        return row.nexthop_id
 
     def is_resolved(self, nexthop_id: NextHopId) -> bool:
         """False for a tunnel whose underlay neighbour is not known."""

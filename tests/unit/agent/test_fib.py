@@ -42,7 +42,7 @@ def test_route_survives_the_loss_of_its_only_source_as_stale():
     routes.session_down("one")
 
     assert best(routes) == ["192.0.2.1"]
-    assert routes.best("red", Family.INET)[0].stale
+    assert next(iter(routes.best("red", Family.INET))).stale
 
 
 def test_live_offer_beats_a_better_stale_one():
