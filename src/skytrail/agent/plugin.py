@@ -35,7 +35,8 @@ class PuntReason(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class Punt:
     """A frame handed over; ``frame`` starts at the Ethernet header and may be truncated to 2 KiB.
-    Its transport checksum may be unfinished: never verify it for frames from a local workload."""
+    Its transport checksum may be unfinished: never verify it for frames from a local workload.
+    """
 
     reason: PuntReason
     vif_id: VifId

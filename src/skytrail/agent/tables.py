@@ -207,7 +207,8 @@ PROTOCOL_ANY = 256
 @dataclass(frozen=True, slots=True)
 class PolicyIdentityRow:
     """Which class of remote identities (within one policy) an identity falls in.
-    Key: (policy, identity). A missing row means class 0."""
+    Key: (policy, identity). A missing row means class 0.
+    """
 
     policy_id: PolicyId
     identity: IdentityId
@@ -221,7 +222,8 @@ class PolicyIdentityRow:
 @dataclass(frozen=True, slots=True)
 class PolicyPrefixRow:
     """Which class of remote addresses a prefix falls in, longest match.
-    Key: (policy, prefix). No match means class 0."""
+    Key: (policy, prefix). No match means class 0.
+    """
 
     policy_id: PolicyId
     prefix: IpNetwork
