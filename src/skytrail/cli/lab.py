@@ -63,6 +63,17 @@ def complete_lab(_: click.Context, __: click.Parameter, incomplete: str) -> list
     return [name for name in state.names() if name.startswith(incomplete)]
 
 
+def complete_endpoint(context: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of names inside the lab: workloads, guests, hosts, controllers."""
+    name = context.params.get("lab_name")
+    try:
+        chosen = opened(name if isinstance(name, str) else None)
+    except LabError:
+        return []
+    names = [item.name for item in (*chosen.topology.endpoints, *chosen.plan.nodes)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 lab_option = click.option(
     "--lab",
     "lab_name",
@@ -138,7 +149,7 @@ def show(view: str | None, host: str | None, lab_name: str | None, *, as_json: b
 
 
 @lab.command(name="exec", context_settings={"ignore_unknown_options": True})
-@click.argument("name")
+@click.argument("name", shell_complete=complete_endpoint)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @lab_option
 @reports_failures
@@ -163,7 +174,7 @@ def restart(process: str, lab_name: str | None) -> None:
 
 
 @lab.command()
-@click.argument("host")
+@click.argument("host", shell_complete=complete_endpoint)
 @click.option("--interface", help="Interface of the host; the underlay's by default.")
 @click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="A pcap file.")
 @click.option("--count", default=0, help="Stop after this many packets.")

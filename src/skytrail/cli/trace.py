@@ -9,14 +9,21 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from skytrail.cli.lab import json_option, lab_option, opened, print_json, reports_failures
+from skytrail.cli.lab import (
+    complete_endpoint,
+    json_option,
+    lab_option,
+    opened,
+    print_json,
+    reports_failures,
+)
 from skytrail.lab import vrouter
 from skytrail.lab.trace import PROTOCOLS, Packet, TraceError, TraceResult
 
 
 @click.command()
-@click.argument("source")
-@click.argument("destination")
+@click.argument("source", shell_complete=complete_endpoint)
+@click.argument("destination", shell_complete=complete_endpoint)
 @click.argument("protocol", default="icmp", type=click.Choice(PROTOCOLS))
 @click.argument("port", default=0, type=click.IntRange(0, 65535))
 @click.option("--source-port", default=0, type=click.IntRange(0, 65535))

@@ -1,0 +1,125 @@
+"""Finding the ends of a trace, and joining two vRouters' answers."""
+
+import pytest
+
+from skytrail.lab.trace import Explanation, Packet, PortRow, Rule, TraceError, find, trace
+
+
+def row(uuid, name, addresses, network="d:red:front", *, active=True):
+    return PortRow(
+        vmi_uuid=uuid,
+        ifname=f"tap{uuid}",
+        active=active,
+        name=f"d:red:{name}",
+        mac="02:00:00:00:00:01",
+        addresses=addresses,
+        virtual_network=network,
+    )
+
+
+PORTS = {
+    "h1": [row("u1", "web1", ("10.0.0.3", "fd00::3")), row("u3", "old", (), active=False)],
+    "h2": [
+        row("u2", "web2", ("10.0.0.4", "fd00::4")),
+        row("u4", "other", ("10.0.0.4",), "d:blue:front"),
+    ],
+}
+KNOWN = {"lab-web1": "u1", "lab-web2": "u2"}
+HOSTS = {"198.18.2.2": "h2"}
+
+
+def end(text, network=None):
+    return find(text, PORTS, known=KNOWN, network=network)
+
+
+@pytest.mark.parametrize("text", ["lab-web1", "u1", "d:red:web1", "web1", "10.0.0.3"])
+def test_an_end_is_found_by_every_name_it_has(text):
+    found = end(text)
+
+    assert (found.uuid, found.host) == ("u1", "h1")
+
+
+def test_an_address_of_two_networks_needs_the_network():
+    with pytest.raises(TraceError, match="several ports"):
+        end("10.0.0.4")
+    assert end("10.0.0.4", "d:blue:front").uuid == "u4"
+
+
+def test_an_inactive_port_and_an_unknown_name_are_refused_with_the_known_ones():
+    for text in ("u3", "nobody"):
+        with pytest.raises(TraceError, match="lab-web1, lab-web2"):
+            end(text)
+
+
+def test_an_address_that_is_no_port_is_still_a_destination():
+    assert end("192.0.2.1").host == ""
+
+
+class Agents:
+    """Answers by host, and what was asked."""
+
+    def __init__(self, answers):
+        self.answers, self.asked = answers, []
+
+    def __call__(self, host, query):
+        self.asked.append((host, dict(query)))
+        return self.answers[host]
+
+
+def run(agents, packet=Packet(), source="web1", destination="web2"):  # noqa: B008 - frozen
+    return trace(end(source), end(destination), packet, ask=agents, host_of=HOSTS)
+
+
+FORWARDED = Explanation(
+    outcome="forwarded", remote="198.18.2.2", encapsulation="MPLS_UDP", label=21
+)
+
+
+def test_the_label_is_asked_at_the_other_end_of_the_tunnel():
+    agents = Agents({"h1": FORWARDED, "h2": Explanation(outcome="delivered", vmi_uuid="u2")})
+
+    result = run(agents, Packet("tcp", 80))
+
+    assert result.delivered
+    assert [host for host, _ in agents.asked] == ["h1", "h2"]
+    first, second = (query for _, query in agents.asked)
+    assert first["vmi"] == "u1"
+    assert second["label"] == "21"
+    wanted = {"src": "10.0.0.3", "dst": "10.0.0.4", "proto": "tcp", "port": "80"}
+    assert wanted.items() <= first.items()
+    assert wanted.items() <= second.items()
+
+
+def test_icmp6_uses_the_ipv6_addresses():
+    agents = Agents({"h1": Explanation(outcome="dropped", drop_reason="NO_ROUTE")})
+
+    result = run(agents, Packet("icmp6"))
+
+    assert agents.asked[0][1]["dst"] == "fd00::4"
+    assert result.summary() == "dropped on h1: NO_ROUTE"
+
+
+def test_delivery_to_somebody_else_is_not_delivered():
+    agents = Agents({"h1": FORWARDED, "h2": Explanation(outcome="delivered", vmi_uuid="u4")})
+
+    result = run(agents)
+
+    assert not result.delivered
+    assert "which is not web2" in result.summary()
+
+
+def test_a_drop_by_policy_names_the_rule():
+    rule = Rule(rule_id=7, name="list#uuid", text="deny tcp")
+    denied = Explanation(outcome="dropped", drop_reason="POLICY", deciding_rule=rule)
+    agents = Agents({"h1": FORWARDED, "h2": denied})
+
+    assert run(agents).summary() == "dropped on h2: POLICY by rule list#uuid"
+
+
+def test_a_tunnel_to_a_gateway_ends_there():
+    gateway = Explanation(outcome="forwarded", remote="203.0.113.1", label=9)
+
+    result = run(Agents({"h1": gateway}))
+
+    assert [leg.host for leg in result.legs] == ["h1"]
+    assert result.summary() == "forwarded"
