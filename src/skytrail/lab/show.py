@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import msgspec
 from rich import box
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from skytrail.lab import commands
 from skytrail.lab.io import guest, workload
@@ -16,6 +18,9 @@ from skytrail.lab.topology import Guest
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
 
 ROWS_COUNT_MAX = 5000
+NAME_COLUMNS = frozenset({"vrf", "networks", "network"})
+_DEFAULT_INSTANCE = re.compile(r"^(.+:)?([^:]+):\2$")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     # What people see; JSON has every column. A view that is not listed shows all.
     "interfaces": (
@@ -39,6 +44,8 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Port uuid to the name people gave it; only the rendered table uses it."""
 
     def records(self) -> list[dict[str, object]]:
         """Rows as mappings, for JSON."""
@@ -50,10 +57,19 @@ class Table:
         for column in self.columns:
             table.add_column(column, overflow="fold")
         for row in self.rows:
-            table.add_row(*(_text(value) for value in row))
+            # Text, not markup: a MAC or a name must never turn into a colour or a picture.
+            cells = zip(self.columns, row, strict=True)
+            table.add_row(*(Text(self._cell(column, value)) for column, value in cells))
         if not self.rows:
             table.caption = "(empty)"
         return table
+
+    def _cell(self, column: str, value: object) -> str:
+        if column in NAME_COLUMNS:
+            parts: object = [value] if isinstance(value, str) else value
+            if isinstance(parts, Sequence):
+                return ", ".join(_short_name(str(part)) for part in parts)
+        return _UUID.sub(lambda found: self.names.get(found[0], found[0]), _text(value))
 
 
 def table_of(
@@ -82,7 +98,14 @@ def _introspected(lab: Lab, place: str, view: str, columns: tuple[str, ...]) -> 
         raise KeyError(f"{place!r} has no tables in this lab; known: {', '.join(known)}")
     socket = lab.paths.introspect_socket(place)
     rows = read_table(socket, view, limit=ROWS_COUNT_MAX)
-    return table_of(f"{place}: {view}", rows, columns)
+    table = table_of(f"{place}: {view}", rows, columns)
+    if place not in {node.name for node in lab.plan.hosts}:
+        return table
+    return replace(table, names=_port_names(read_table(socket, "interfaces")))
+
+
+def _port_names(interfaces: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    return {str(row["vmi_uuid"]): str(row["name"]).rpartition(":")[2] for row in interfaces}
 
 
 def process_health(lab: Lab, name: str) -> tuple[str, str]:
@@ -164,3 +187,8 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     return msgspec.json.encode(value).decode()
+
+
+def _short_name(value: str) -> str:
+    """Drop what says nothing: the default domain, and a network's name twice in its VRF's."""
+    return _DEFAULT_INSTANCE.sub(r"\1\2", value).removeprefix("default-domain:")
