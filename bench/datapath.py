@@ -17,14 +17,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-import frames  # bpf/tests, on the path since datapath_paths
 from bench.datapath_paths import (
     Namespaces,
     Ours,
     TrafficPath,
     bridge_and_vxlan,
+    frames,
     plain_veth,
     two_routed_hops,
 )
@@ -136,15 +137,14 @@ MEASUREMENTS: dict[str, Callable[[TrafficPath], float]] = {
 def compare(figures: Figures, paths: list[TrafficPath]) -> None:
     """Every measurement on every path, interleaved; ours beside both yardsticks."""
     for name, measure in MEASUREMENTS.items():
-        samples = interleaved_samples(
-            ROUNDS, {path.name: (lambda path=path: measure(path)) for path in paths}, warm_up=1
-        )
+        cases = {path.name: partial(measure, path) for path in paths}
+        samples = interleaved_samples(ROUNDS, cases, warm_up=1)
         for path in paths:
             value = statistics.median(samples[path.name])
             for yardstick in ("veth", "bridge_vxlan"):
                 if path.name == yardstick == "veth":
                     figures.add(f"{name}.veth", value, UNITS[name], samples=samples["veth"])
-                elif path.name != yardstick and path.name != "veth":
+                elif path.name not in {yardstick, "veth"}:
                     ratio = paired(samples[path.name], samples[yardstick])
                     figures.add(
                         f"{name}.{path.name}.to_{yardstick}",
@@ -194,7 +194,7 @@ def scale(figures: Figures, ours: Ours) -> None:
     for count in (1, 1000, 100_000):
         frames_pps(ours, count)
     samples = interleaved_samples(
-        ROUNDS, {name: (lambda n=count: frames_pps(ours, n)) for name, count in cases.items()}
+        ROUNDS, {name: partial(frames_pps, ours, count) for name, count in cases.items()}
     )
     base = statistics.median(samples["flows_1"])
     for name in cases:

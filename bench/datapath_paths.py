@@ -10,10 +10,12 @@ import secrets
 import sys
 from dataclasses import dataclass
 from ipaddress import ip_network
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bpf/tests"))
 
+import frames
 from rig import Rig, Workload, run
 
 from skytrail.agent.tables import (
@@ -88,7 +90,7 @@ def two_routed_hops(space: Namespaces) -> TrafficPath:
     client, server = space.add("oc"), space.add("os")
     hosts = [space.add(f"oh{n}", forwards=True) for n in (1, 2)]
     chain = [client, *hosts, server]
-    for n, (left, right) in enumerate(zip(chain, chain[1:], strict=False)):
+    for n, (left, right) in enumerate(pairwise(chain)):
         space.link(left, right, names=(f"r{n}", f"l{n}"), mtu=1500)
         space.address(left, f"r{n}", f"10.9.{10 + n}.1/24")
         space.address(right, f"l{n}", f"10.9.{10 + n}.2/24")
@@ -195,3 +197,14 @@ class Ours:
 
     def close(self) -> None:
         self.rig.close()
+
+
+__all__ = [
+    "Namespaces",
+    "Ours",
+    "TrafficPath",
+    "bridge_and_vxlan",
+    "frames",
+    "plain_veth",
+    "two_routed_hops",
+]

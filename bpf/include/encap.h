@@ -24,16 +24,26 @@
 /* -EALREADY: the frame came out of a tunnel in this host and still says so. Its inner offsets
  * remain true, so it can be grown without being marked again (docs/packet-path.md). */
 #define ERROR_ALREADY (-114)
+/* BPF_F_ADJ_ROOM_DECAP_L3_IPV4 of Linux 6.3. */
+#define DECAP_L3_IPV4 (1ULL << 7)
+#define SPARE_BYTES 4
 
 static __always_inline long grow(struct __sk_buff *ctx, __u32 bytes, __u64 flags)
 {
 	long failure = bpf_skb_adjust_room(ctx, bytes, BPF_ADJ_ROOM_MAC,
 					   flags | BPF_F_ADJ_ROOM_FIXED_GSO);
 
-	if (unlikely(failure == ERROR_ALREADY))
-		failure = bpf_skb_adjust_room(ctx, bytes, BPF_ADJ_ROOM_MAC,
-					      BPF_F_ADJ_ROOM_FIXED_GSO);
-	return failure;
+	if (likely(failure != ERROR_ALREADY))
+		return failure;
+	/* Growing without marks leaves the kernel's idea of the protocol alone. Only shrinking can
+	 * change it, so IPv6 grows too far and comes back as IPv4; otherwise the kernel would
+	 * segment the outer header as if it were IPv6. */
+	if (ctx->protocol != bpf_htons(ETH_P_IPV6))
+		return bpf_skb_adjust_room(ctx, bytes, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+	failure = bpf_skb_adjust_room(ctx, bytes + SPARE_BYTES, BPF_ADJ_ROOM_MAC,
+				      BPF_F_ADJ_ROOM_FIXED_GSO);
+	return failure ?: bpf_skb_adjust_room(ctx, -SPARE_BYTES, BPF_ADJ_ROOM_MAC,
+					      BPF_F_ADJ_ROOM_FIXED_GSO | DECAP_L3_IPV4);
 }
 
 /* `word` n of 8 bytes of the template, at byte n of the frame. */

@@ -56,7 +56,9 @@ LABEL_BASE = 1000
 
 def run(command: str, *, check: bool = True) -> str:
     """Output of a command; its error text is part of the failure."""
-    done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        shlex.split(command), capture_output=True, text=True, check=False, timeout=20
+    )
     if check and done.returncode:
         raise RuntimeError(f"{command}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -191,7 +193,7 @@ class Rig:
         return Mac.parse(text.split("link/ether ", 1)[1].split(" ", 1)[0])
 
     def add_workload(self, host: Host, *, vrf: int = 1, subnet: int = 1) -> Workload:
-        number = len(self.workloads) + 1
+        number = sum("w" in name for name in self.namespaces) + 1
         namespace = self.namespace(f"w{number}")
         ifname = f"tap{number}"
         mac = Mac(bytes((2, 0, 0, 0, vrf, number)))

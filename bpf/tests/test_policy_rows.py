@@ -81,9 +81,11 @@ def class_rows(draw: st.DrawFn, family: int) -> list[Row]:
         rows.append(
             PolicyIdentityRow(PolicyId(POLICY), IdentityId(IDENTITY), draw(st.integers(0, 2)))
         )
-    for prefix in draw(st.sets(st.sampled_from(PREFIXES[family]), max_size=4)):
-        rows.append(PolicyPrefixRow(PolicyId(POLICY), ip_network(prefix), draw(st.integers(0, 2))))
-    return rows
+    prefixes = draw(st.sets(st.sampled_from(PREFIXES[family]), max_size=4))
+    return rows + [
+        PolicyPrefixRow(PolicyId(POLICY), ip_network(prefix), draw(st.integers(0, 2)))
+        for prefix in sorted(prefixes)
+    ]
 
 
 def covers(row: VerdictRow | SourcePortRow, port: int) -> bool:
