@@ -50,7 +50,7 @@ def run() -> None:
 
 
 def measure(lab: Lab, sizes: list[int] | tuple[int, ...], figures: Figures) -> None:
-    with PortTimer(lab, site(lab)) as timer:
+    with PortTimer(lab, site(lab), leave=True) as timer:
         existing = 0
         for size in sorted(sizes):
             wanted = size - 1 - existing

@@ -172,7 +172,7 @@ def small_name(lab):
 
 
 def leftovers(name):
-    listing = netns.names(f"{name}-")
+    listing = [*netns.names(f"{name}-"), *netns.names(f"{name}.")]
     files = list(state.directory().glob(name))
     pins = list(Path("/run/skytrail/bpf").glob(f"{name}-*"))
     return [*listing, *files, *pins]
@@ -205,6 +205,16 @@ def test_down_after_kill_of_every_daemon_leaves_nothing(small_topology, small_na
     lab.up()
     for process in lab.processes.names():
         lab.processes.signal(process, signal.SIGKILL)
+
+    lab.down()
+
+    assert leftovers(small_name) == []
+
+
+def test_down_removes_what_a_killed_measurement_left(small_topology, small_name):
+    lab = Lab.create(small_topology, name=small_name)
+    lab.up()
+    netns.create(lab.scratch_namespace("timing-h1"))
 
     lab.down()
 

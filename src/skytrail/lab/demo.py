@@ -220,7 +220,7 @@ class Demo:
             self.lab.plan.namespace_of(destination),
             str(address),
         )
-        prefix = f"{self.lab.name}-m"
+        prefix = self.lab.scratch_namespace("yardstick")
         with (
             self.console.status(f"{THROUGHPUT_ROUNDS} interleaved rounds"),
             throughput.veth_pair(prefix) as plain,

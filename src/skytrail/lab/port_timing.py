@@ -78,13 +78,17 @@ class Site:
 
 
 class PortTimer:
-    """Creates ports at one site; everything it made is removed when the context ends."""
+    """Creates ports at one site; everything it made is removed when the context ends.
 
-    def __init__(self, lab: Lab, site: Site) -> None:
+    ``leave`` keeps the objects and plugged ports, for a lab that is taken down right after.
+    """
+
+    def __init__(self, lab: Lab, site: Site, *, leave: bool = False) -> None:
         self._lab = lab
+        self._leave = leave
         self._site = site
         self._api: ApiClient = lab.api()
-        self._namespace = f"{lab.name}-timing-{site.host}"
+        self._namespace = lab.scratch_namespace(f"timing-{site.host}")
         self._host_namespace = lab.plan.node(site.host).namespace
         self._run = os.urandom(3).hex()
         self._links = 0
@@ -101,14 +105,18 @@ class PortTimer:
 
     def __exit__(self, *_: object) -> None:
         self._set_arp_retry_ms(_ARP_RETRY_DEFAULT_MS)
+        if not self._leave:
+            self._remove()
+        netns.delete(self._namespace)
+        self._api.close()
+
+    def _remove(self) -> None:
         socket_path = self._lab.paths.plug_socket(self._site.host)
         for port in self._plugged:
             with contextlib.suppress(plug.PlugError):
                 plug.unplug(socket_path, port)
-        netns.delete(self._namespace)
         for type_name, made in reversed(self._made):
             self._api.delete(type_name, made)
-        self._api.close()
 
     def prepare(self, count: int) -> None:
         """Make links for ``count`` more ports."""

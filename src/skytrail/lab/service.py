@@ -118,9 +118,17 @@ class Lab:
         return f"http://127.0.0.1:{self.state.api_port}"
 
     def namespaces(self) -> list[str]:
-        """Every namespace the topology asks for."""
+        """Every namespace the topology asks for, and the scratch ones that exist."""
         names = [self.plan.router_namespace, *(node.namespace for node in self.plan.nodes)]
-        return names + [self.plan.namespace_of(item.name) for item in self.topology.workloads]
+        names += [self.plan.namespace_of(item.name) for item in self.topology.workloads]
+        return names + netns.names(self.scratch_namespace(""))
+
+    def scratch_namespace(self, purpose: str) -> str:
+        """Name for a namespace of a measurement; what is left of them goes with the lab.
+
+        The dot, which no name of a lab has, keeps them apart from another lab's nodes.
+        """
+        return f"{self.name}.{purpose}"
 
     # Bringing up
 
@@ -322,9 +330,8 @@ class Lab:
             with progress("stopping processes"):
                 self._end_processes()
             with progress("removing namespaces, pins and files"):
-                for item in self.topology.workloads:
-                    netns.delete(self.plan.namespace_of(item.name))
-                underlay.delete(self.plan)
+                for namespace in self.namespaces():
+                    netns.delete(namespace)
                 for node in self.plan.hosts:
                     _remove_pins(BPF_DIRECTORY / commands.agent_name(node))
         shutil.rmtree(self.paths.root, ignore_errors=True)

@@ -14,13 +14,6 @@ def create(plan: Plan) -> None:
         _attach(plan, node)
 
 
-def delete(plan: Plan) -> None:
-    """Remove whatever is left of it."""
-    for node in plan.nodes:
-        netns.delete(node.namespace)
-    netns.delete(plan.router_namespace)
-
-
 def _attach(plan: Plan, node: Node) -> None:
     netns.create(node.namespace)
     # The host's ends of workload links must not speak IPv6 of their own to the workloads.
