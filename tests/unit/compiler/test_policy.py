@@ -1,7 +1,7 @@
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.engine import Engine
 from skytrail.compiler.passes import ALL_PASSES
-from skytrail.model.generated.types import ActionListType
+from skytrail.model.generated.types import ActionListType, PortType
 from skytrail.testing.configuration import (
     network_policy,
     routing_instance,
@@ -238,6 +238,27 @@ def test_expansion_beyond_the_bound_denies_everything():
 
     assert show(acl_rules(engine, red)[0]) == "any > any any 0-65535 deny"
     assert reasons(engine) == ["too_many_rules"]
+
+
+def test_lists_that_multiply_to_millions_are_counted_not_made():
+    some = rule("local", BLUE, protocol="tcp")
+    many = type(some)(
+        direction="<>",
+        protocol="tcp",
+        src_addresses=tuple(rule(f"10.0.{n}.0/24", "any").src_addresses[0] for n in range(200)),
+        dst_addresses=tuple(rule(f"10.1.{n}.0/24", "any").src_addresses[0] for n in range(200)),
+        src_ports=tuple(PortType(start_port=n, end_port=n) for n in range(200)),
+        dst_ports=tuple(PortType(start_port=n, end_port=n) for n in range(200)),
+        action_list=some.action_list,
+    )
+    policy = network_policy("p", many)
+    red = virtual_network("red", policy)
+
+    engine = compiled(policy, *networks(red))
+
+    assert show(acl_rules(engine, red)[0]) == "any > any any 0-65535 deny"
+    (violation,) = engine.violations()
+    assert violation.detail.startswith(f"policies expand to {2 * 200**4} entries")
 
 
 def test_name_of_a_missing_network_is_reported():

@@ -1,6 +1,7 @@
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.engine import Engine
 from skytrail.compiler.passes import ALL_PASSES
+from skytrail.model.generated.types import PortType
 from skytrail.testing.configuration import PROJECT, rule, security_group, text_of
 
 WEB = text_of(security_group("web", None))
@@ -70,6 +71,23 @@ def test_rule_without_local_side_is_left_out_and_reported():
 
     assert (acl(engine, "ingress"), acl(engine, "egress")) == ((), ())
     assert [each.reason for each in engine.violations()] == ["no_local_side"]
+
+
+def test_group_that_expands_beyond_the_bound_allows_nothing():
+    some = rule("group=any", "group=local", protocol="tcp")
+    each_port = tuple(PortType(start_port=n, end_port=n) for n in range(2000))
+    many = type(some)(
+        direction=">",
+        protocol="tcp",
+        src_addresses=some.src_addresses,
+        dst_addresses=some.dst_addresses,
+        src_ports=each_port,
+        dst_ports=each_port,
+    )
+    engine = compiled(security_group("web", 8000000, some, many))
+
+    assert (acl(engine, "ingress"), acl(engine, "egress")) == ((), ())
+    assert [each.reason for each in engine.violations()] == ["too_many_rules"]
 
 
 def test_missing_ports_mean_all():

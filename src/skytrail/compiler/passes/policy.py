@@ -84,16 +84,18 @@ def network_rules(view: View, uuid: str) -> Outcome:
     name = ":".join(network.fq_name)
     violations: list[Violation] = []
     rules: list[AclRuleType] = []
+    count = 0
     for attachment in sorted(network.network_policy_refs, key=_attachment_order):
         policy = view.get(NetworkPolicy, attachment.uuid)
         if policy is None or policy.network_policy_entries is None:
             continue
         expansion = _Expansion(view, name, policy.fq_name, timed=_is_timed(attachment))
         for rule in policy.network_policy_entries.policy_rule:
-            rules += expansion.expand(rule)
+            rules += expansion.expand(rule, RULES_COUNT_MAX - count)
+            count += expansion.size
         violations += expansion.violations
-    if len(rules) > RULES_COUNT_MAX:
-        violations.append(_too_many(network.fq_name, len(rules)))
+    if count > RULES_COUNT_MAX:
+        violations.append(_too_many(network.fq_name, count))
         rules = [_tail_rule(AddressType(virtual_network=ANY), AddressType(virtual_network=ANY))]
     return Outcome(
         NetworkRules(name, bool(network.network_policy_refs), tuple(rules)),
@@ -182,10 +184,16 @@ class _Expansion:
         self._network = network
         self._policy = policy
         self._timed = timed
+        self.size = 0
+        """How many entries the rule given last makes, whether or not there was room for them."""
         self.violations: list[Violation] = []
 
-    def expand(self, rule: PolicyRuleType) -> list[AclRuleType]:
-        """Return one entry per source, destination and port pair that concerns the network."""
+    def expand(self, rule: PolicyRuleType, room: int) -> list[AclRuleType]:
+        """Return one entry per source, destination and port pair that concerns the network.
+
+        Nothing when they are more than ``room``: four short lists multiply to millions, which are
+        counted and never made.
+        """
         action = self._action(rule)
         protocol = protocol_number(rule.protocol)
         if protocol is None:
@@ -193,6 +201,9 @@ class _Expansion:
             protocol, action = ANY, DENY
         sources = self._addresses(rule, rule.src_addresses)
         destinations = self._addresses(rule, rule.dst_addresses)
+        self.size = self._size(rule, sources, destinations)
+        if self.size > room:
+            return []
         entries = [
             AclRuleType(
                 match_condition=MatchConditionType(
@@ -214,6 +225,16 @@ class _Expansion:
             for destination_port in ports(rule.dst_ports)
         ]
         return _both_ways(entries) if rule.direction == BOTH_WAYS else entries
+
+    def _size(
+        self, rule: PolicyRuleType, sources: list[AddressType], destinations: list[AddressType]
+    ) -> int:
+        strangers = [
+            sum(not self._concerns(address) for address in side) for side in (sources, destinations)
+        ]
+        pairs = len(sources) * len(destinations) - strangers[0] * strangers[1]
+        ways = 2 if rule.direction == BOTH_WAYS else 1
+        return ways * pairs * len(ports(rule.src_ports)) * len(ports(rule.dst_ports))
 
     def _action(self, rule: PolicyRuleType) -> ActionListType:
         action = rule.action_list

@@ -11,7 +11,7 @@ from typing import Final
 
 from skytrail.compiler.derived import Derived, DerivedKey, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
-from skytrail.compiler.passes.policy import PASS, ports
+from skytrail.compiler.passes.policy import PASS, RULES_COUNT_MAX, ports
 from skytrail.compiler.passes.protocols import ICMP, ICMP6, protocol_number
 from skytrail.model.generated.objects import SecurityGroup
 from skytrail.model.generated.types import (
@@ -38,6 +38,7 @@ def security_group(view: View, uuid: str) -> Outcome:
     reader = _GroupReader(view, group)
     ingress: list[AclRuleType] = []
     egress: list[AclRuleType] = []
+    count = 0
     entries = group.security_group_entries
     for rule in () if entries is None else entries.policy_rule:
         to_local = any(address.security_group == _LOCAL for address in rule.dst_addresses)
@@ -45,9 +46,13 @@ def security_group(view: View, uuid: str) -> Outcome:
         if not (to_local or from_local):
             reader.report("no_local_side", rule, "neither side is local")
             continue
-        expanded = reader.expand(rule)
+        expanded = reader.expand(rule, RULES_COUNT_MAX - count)
+        count += reader.size
         ingress += expanded if to_local else []
         egress += expanded if from_local else []
+    if count > RULES_COUNT_MAX:
+        reader.report_too_many(count)
+        ingress, egress = [], []
     return Outcome(
         derived=(_access_list(group, INGRESS, ingress), _access_list(group, EGRESS, egress)),
         violations=tuple(reader.violations),
@@ -60,15 +65,25 @@ class _GroupReader:
     def __init__(self, view: View, group: SecurityGroup) -> None:
         self._view = view
         self._group = group
+        self.size = 0
+        """How many entries the rule given last makes, whether or not there was room for them."""
         self.violations: list[Violation] = []
 
-    def expand(self, rule: PolicyRuleType) -> list[AclRuleType]:
+    def expand(self, rule: PolicyRuleType, room: int) -> list[AclRuleType]:
+        """Return one entry per source, destination and port pair; nothing beyond ``room``."""
+        self.size = 0
         protocol = protocol_number(rule.protocol)
         if protocol is None:
             self.report("unknown_protocol", rule, f"protocol {rule.protocol!r} is not known")
             return []
         if protocol == ICMP and rule.ethertype == "IPv6":
             protocol = ICMP6
+        sources = self._addresses(rule, rule.src_addresses)
+        destinations = self._addresses(rule, rule.dst_addresses)
+        source_ports, destination_ports = ports(rule.src_ports), ports(rule.dst_ports)
+        self.size = len(sources) * len(destinations) * len(source_ports) * len(destination_ports)
+        if self.size > room:
+            return []
         return [
             AclRuleType(
                 match_condition=MatchConditionType(
@@ -83,10 +98,10 @@ class _GroupReader:
                 rule_uuid=rule.rule_uuid,
                 direction=">",
             )
-            for source in self._addresses(rule, rule.src_addresses)
-            for destination in self._addresses(rule, rule.dst_addresses)
-            for source_port in ports(rule.src_ports)
-            for destination_port in ports(rule.dst_ports)
+            for source in sources
+            for destination in destinations
+            for source_port in source_ports
+            for destination_port in destination_ports
         ]
 
     def report(self, reason: str, rule: PolicyRuleType, detail: str) -> None:
@@ -94,6 +109,10 @@ class _GroupReader:
         self.violations.append(
             Violation(GROUP, self._group.fq_name, reason, f"{which}{detail}: it allows nothing")
         )
+
+    def report_too_many(self, count: int) -> None:
+        detail = f"rules expand to {count} entries, {RULES_COUNT_MAX} at most: it allows nothing"
+        self.violations.append(Violation(GROUP, self._group.fq_name, "too_many_rules", detail))
 
     def _addresses(
         self, rule: PolicyRuleType, addresses: tuple[AddressType, ...]
