@@ -3,11 +3,18 @@
 import json
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skytrail.model.catalog import CATALOG
 from skytrail.model.objects import ModelError, decode_object, encode_object
-from skytrail.model.validate import check_properties, check_references
+from skytrail.model.validate import (
+    InvalidValue,
+    check_properties,
+    check_references,
+    stored_properties,
+)
 from skytrail.testing.strategies import JSON_VALUES, TYPE_NAMES, config_objects, wire_objects
 
 
@@ -85,3 +92,31 @@ def test_validation_of_anything_returns_violations_only(type_name, wire, choice)
     for violation in (*check_properties(type_name, wire), *check_references(type_name, wire)):
         assert violation.path.split(".")[0] == field
         assert violation.text
+
+
+@given(wire_objects(), st.data())
+def test_stored_form_is_refused_exactly_when_checking_finds_something(typed_wire, choice):
+    type_name, wire = typed_wire
+    entry = CATALOG.objects[type_name]
+    inside = [path for path in places(wire) if path[0] in entry.properties]
+    if inside and choice.draw(st.booleans()):
+        wire = replaced(wire, choice.draw(st.sampled_from(inside)), choice.draw(JSON_VALUES))
+    violations = check_properties(type_name, wire)
+
+    if violations:
+        with pytest.raises(InvalidValue) as refused:
+            stored_properties(entry, wire)
+        assert refused.value.violation in violations
+    else:
+        stored = stored_properties(entry, wire)
+        assert stored_properties(entry, stored) == stored
+        assert decode_object(type_name, {**wire, **stored})
+
+
+@given(wire_objects())
+def test_valid_objects_are_in_stored_form_already(typed_wire):
+    type_name, wire = typed_wire
+    entry = CATALOG.objects[type_name]
+
+    expected = {name: value for name, value in wire.items() if name in entry.properties}
+    assert stored_properties(entry, wire) == expected

@@ -15,17 +15,16 @@ from skytrail.api import documents, identity, texts
 from skytrail.api.change import NO_RULE, Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import NO_SIDE, FqName, Record, Side, find, make_record
-from skytrail.api.properties import check_properties
 from skytrail.api.quota import quota_limit
 from skytrail.api.references import referred, resolve_references
 from skytrail.api.refusal import Refused, bad_request, conflict, not_found
 from skytrail.api.rules import RULES
 from skytrail.model.catalog_types import ObjectType
+from skytrail.model.validate import InvalidValue, is_known_key, stored_properties
 
 ROOT = "config-root"
 OBJECT_BYTES_MAX = 1_400_000
-_ENVELOPE = frozenset({"uuid", "fq_name", "parent_type", "parent_uuid", "name"})
-_SERVER_WRITTEN = frozenset({"href", "parent_href", "id_perms", "perms2"})
+_SERVER_WRITTEN = frozenset({"id_perms", "perms2"})
 
 
 def rule_of(type_name: str) -> Rule:
@@ -39,7 +38,7 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     rule = rule_of(resource.name)
     rule.prepare(change, request)
     fq_name = identity.check_fq_name(resource.name, request)
-    properties = check_properties(change.schema, resource, request, "create")
+    properties = _properties(resource, request, "create")
     taken = change.view.uuid_of(resource.name, fq_name)
     if taken is not None:
         raise conflict(texts.already_exists(fq_name, taken))
@@ -72,6 +71,14 @@ def _bounded(record: Record) -> Record:
     if size > OBJECT_BYTES_MAX:
         raise Refused(413, f"Object of {size} bytes is over {OBJECT_BYTES_MAX} bytes")
     return record
+
+
+def _properties(resource: ObjectType, request: Document, operation: str) -> Document:
+    """Return the request's properties in stored form; the operation's name starts the refusal."""
+    try:
+        return stored_properties(resource, request)
+    except InvalidValue as invalid:
+        raise bad_request(f"Bad property in {operation}: {invalid}") from None
 
 
 def _parent_type(resource: ObjectType, request: Document, fq_name: FqName) -> str | None:
@@ -140,17 +147,7 @@ def _owner(resource: ObjectType, uuid: str, parent: Record | None) -> str:
 
 def _note_ignored(change: Change, resource: ObjectType, request: Document) -> None:
     """Remember members of the request that mean nothing; clients that read then write send more."""
-    for name in request:
-        known = (
-            name in _ENVELOPE
-            or name in _SERVER_WRITTEN
-            or name in resource.properties
-            or name in resource.references
-            or name in resource.children
-            or name in resource.back_references
-        )
-        if not known:
-            change.ignored.append(name)
+    change.ignored += [name for name in request if not is_known_key(resource, name)]
 
 
 def _check_quota(change: Change, resource: ObjectType, body: Document) -> None:
@@ -182,7 +179,7 @@ def existing(change: Change, resource: ObjectType, uuid: str, missing: str) -> R
 def update(change: Change, record: Record, request: Document) -> Record:
     """Plan the new version of an object; members that are absent stay, null removes."""
     resource = change.schema.resources[record.type_name]
-    properties = check_properties(change.schema, resource, request, "http_put")
+    properties = _properties(resource, request, "http_put")
     references = resolve_references(change, resource, request, "update")
     _note_ignored(change, resource, request)
     body = dict(record.body)

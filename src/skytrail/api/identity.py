@@ -7,8 +7,8 @@ from uuid import UUID
 
 from skytrail.api import documents, texts
 from skytrail.api.documents import Document, is_document
-from skytrail.api.properties import has_illegal_characters, shown
 from skytrail.api.refusal import bad_request
+from skytrail.model.validate import has_illegal_characters, shown
 
 _CANONICAL_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FQ_NAME_BYTES_MAX = 1024

@@ -24,8 +24,8 @@ from itertools import pairwise
 from skytrail.api import documents
 from skytrail.api.documents import Document
 from skytrail.api.numbers import NumbersOverlay, Ranges
-from skytrail.api.properties import shown
 from skytrail.api.refusal import bad_request, conflict
+from skytrail.model.validate import shown
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

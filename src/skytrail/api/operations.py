@@ -6,17 +6,11 @@ from skytrail.api import addressing, admission, documents, identity, texts
 from skytrail.api.addressing import Wish
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
+from skytrail.api.elements import collection_of, edit_collection, positions_of
 from skytrail.api.graph import Record, Side, find
-from skytrail.api.properties import (
-    PropertyFault,
-    collection_of,
-    edit_collection,
-    positions_of,
-    reference_attribute,
-    shown,
-)
 from skytrail.api.references import reference_field, reference_to
 from skytrail.api.refusal import Refused, bad_request, conflict, not_found
+from skytrail.model.validate import InvalidValue, shown, stored_attribute
 
 _ADDRESS_COUNT_MAX = 1000
 
@@ -51,11 +45,9 @@ def update_reference(change: Change, request: Document) -> str:
             del body[reference.name]
     elif target is not None:
         try:
-            attribute = reference_attribute(
-                change.schema, reference.name, reference.attr_type, request.get("attr")
-            )
-        except PropertyFault as fault:
-            raise bad_request(f"Bad reference in update: {fault}") from None
+            attribute = stored_attribute(reference, request.get("attr"))
+        except InvalidValue as invalid:
+            raise bad_request(f"Bad reference in update: {invalid}") from None
         body[reference.name] = [*others, reference_to(target, attribute)]
         if documents.flag(request, "relax_ref_for_delete"):
             side = _relaxed(record, target.uuid)
@@ -120,9 +112,7 @@ def edit_elements(change: Change, request: Document) -> None:
     for update in updates:
         prop = collection_of(resource, documents.text(update, "field") or "")
         pairs = positions_of(body, prop, positions)
-        pairs = edit_collection(
-            change.schema, prop, pairs, update, fresh_position=change.new_uuid()
-        )
+        pairs = edit_collection(prop, pairs, update, fresh_position=change.new_uuid())
         body[prop.name] = {prop.wrapper_field: [element for element, _ in pairs]}
         if prop.kind == "list":
             positions[prop.name] = [position for _, position in pairs]

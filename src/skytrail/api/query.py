@@ -10,9 +10,9 @@ import msgspec
 
 from skytrail.api import documents, identity
 from skytrail.api.graph import Record, View, children, find, referrers
-from skytrail.api.properties import shown
 from skytrail.api.refusal import bad_request
 from skytrail.model.catalog_types import ObjectType
+from skytrail.model.validate import shown
 
 PAGE_LIMIT_DEFAULT = 256
 _PAGE_LIMIT_MAX = 100_000

@@ -12,9 +12,9 @@ from skytrail.api import documents
 from skytrail.api.change import Change
 from skytrail.api.documents import Document, is_document
 from skytrail.api.graph import Record, find
-from skytrail.api.properties import PropertyFault, reference_attribute, shown
 from skytrail.api.refusal import Refused, bad_request
 from skytrail.model.catalog_types import ObjectType, ReferenceField
+from skytrail.model.validate import InvalidValue, shown, stored_attribute
 
 
 def resolve_references(
@@ -51,11 +51,9 @@ def _resolve(
             f"value {shown(item)}"
         )
     try:
-        attribute = reference_attribute(
-            change.schema, reference.name, reference.attr_type, item.get("attr")
-        )
-    except PropertyFault as fault:
-        raise bad_request(f"Bad reference in {operation}: {fault}") from None
+        attribute = stored_attribute(reference, item.get("attr"))
+    except InvalidValue as invalid:
+        raise bad_request(f"Bad reference in {operation}: {invalid}") from None
     target = target_of(change, reference.target, item)
     if target is None:
         who = operation if operation == "create" else f"{operation} {resource.name}"

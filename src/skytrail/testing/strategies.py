@@ -21,6 +21,14 @@ _ITEMS_COUNT_MAX = 3
 _INTEGERS = st.integers(min_value=-(2**63), max_value=2**64 - 1)
 # Any text that JSON and UTF-8 can carry: no lone surrogates.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+# What the model accepts: text that XML can carry too.
+XML_TEXTS = st.text(
+    st.characters(
+        exclude_categories=["Cs"],
+        exclude_characters=[*map(chr, {*range(32)} - {9, 10, 13}), "\ufffe", "\uffff"],
+    ),
+    max_size=12,
+)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_.", min_size=1, max_size=8)
 UUIDS = st.integers(0, 2**128 - 1).map(lambda number: str(UUID(int=number)))
 TYPE_NAMES = st.sampled_from(sorted(CATALOG.objects))
@@ -49,7 +57,7 @@ def scalars(field: Field) -> st.SearchStrategy[object]:
             if field.enum:
                 return st.sampled_from(field.enum)
             # The one pattern that the server enforces.
-            return st.just("left") if field.type == "ServiceInterfaceType" else TEXTS
+            return st.just("left") if field.type == "ServiceInterfaceType" else XML_TEXTS
 
 
 @cache

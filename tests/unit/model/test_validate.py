@@ -2,12 +2,17 @@
 
 import pytest
 
+from skytrail.model.catalog import CATALOG
 from skytrail.model.validate import (
+    InvalidValue,
     check_element,
     check_properties,
     check_property,
     check_reference_attr,
     check_references,
+    stored_attribute,
+    stored_element,
+    stored_properties,
     unknown_keys,
 )
 
@@ -63,7 +68,10 @@ def texts(violations):
         (
             "route_target_list",
             ["target:1:1"],
-            "Error in property route_target_list type RouteTargetList value of ['target:1:1']",
+            (
+                "Error validating property route_target_list value ['target:1:1'] "
+                "class RouteTargetList expects an object instead of ['target:1:1']"
+            ),
         ),
     ],
 )
@@ -195,3 +203,60 @@ def test_hostile_values_do_not_blow_up_the_text():
     (violation,) = check_properties(VN, {"mtu": "9" * 100_000})
 
     assert len(violation.text) < 1000
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\x1f", "\ufffe", "\ud800"])
+def test_text_that_xml_cannot_carry_is_a_violation(text):
+    assert texts(check_properties(VN, {"display_name": text})) == [
+        "Error validating property display_name: value has illegal xml characters"
+    ]
+
+
+def test_stored_form_has_numbers_for_their_text_and_nothing_that_was_not_given():
+    given = {
+        "mtu": "1500",
+        "fabric_snat": None,
+        "route_target_list": {"route_target": ["target:1:1", None]},
+        "import_route_target_list": [],
+        "virtual_network_properties": {
+            "vxlan_network_identifier": "7",
+            "rpf": None,
+            "mirror_destination": [],
+        },
+        "colour": "red",
+    }
+
+    assert stored_properties(CATALOG.objects[VN], given) == {
+        "mtu": 1500,
+        "fabric_snat": None,
+        "route_target_list": {"route_target": ["target:1:1"]},
+        "import_route_target_list": None,
+        "virtual_network_properties": {"vxlan_network_identifier": 7},
+    }
+
+
+def test_stored_form_is_refused_with_the_first_violation_in_the_order_of_the_body():
+    with pytest.raises(InvalidValue) as refused:
+        stored_properties(CATALOG.objects[VN], {"mtu": "x", "fabric_snat": 1})
+
+    assert refused.value.violation.path == "mtu"
+    assert str(refused.value) == (
+        "Error validating property mtu: integer value expected instead of x"
+    )
+
+
+def test_stored_form_of_an_element_and_of_an_attribute():
+    bindings = CATALOG.objects["virtual-machine-interface"].properties[
+        "virtual_machine_interface_bindings"
+    ]
+    policy = CATALOG.objects[VN].references["network_policy_refs"]
+    table = CATALOG.objects[VN].references["route_table_refs"]
+
+    assert stored_element(bindings, {"key": "k", "value": None}) == {"key": "k"}
+    assert stored_attribute(policy, {"sequence": {"major": "1"}}) == {"sequence": {"major": 1}}
+    assert stored_attribute(policy, None) is None
+    assert stored_attribute(table, {"any": 1}) is None
+    with pytest.raises(InvalidValue, match="class KeyValuePair expects an object"):
+        stored_element(bindings, None)
+    with pytest.raises(InvalidValue, match=r"^Error validating reference network_policy_refs "):
+        stored_attribute(policy, {"sequence": {"major": "x"}})

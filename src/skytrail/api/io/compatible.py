@@ -8,14 +8,15 @@ from skytrail.api import admission, documents, ipam, operations, query, render, 
 from skytrail.api.addressing import subnets_of
 from skytrail.api.admission import Links
 from skytrail.api.documents import Document
+from skytrail.api.elements import collection_of, positions_of
 from skytrail.api.graph import Record, find
 from skytrail.api.io import bodies
-from skytrail.api.properties import collection_of, positions_of, shown
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.render import Shape
 from skytrail.api.schema import collection_name
 from skytrail.api.service import ConfigService
 from skytrail.model.catalog_types import ObjectType
+from skytrail.model.validate import shown
 from skytrail.runtime.asgi import JSON, Request, Response
 
 _NETWORK = "virtual-network"

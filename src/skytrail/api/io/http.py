@@ -15,11 +15,11 @@ from skytrail.api import operations as actions
 from skytrail.api.admission import Links
 from skytrail.api.io import bodies, watch
 from skytrail.api.io.compatible import CompatibleApi
-from skytrail.api.properties import shown
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.api.transaction import TransactionRequest
 from skytrail.model.catalog_types import ObjectType
+from skytrail.model.validate import shown
 from skytrail.runtime.asgi import (
     AsgiApp,
     Handler,

@@ -8,9 +8,9 @@ from skytrail.api import documents
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
-from skytrail.api.properties import shown
 from skytrail.api.quota import quota_limit
 from skytrail.api.refusal import Refused, bad_request, conflict
+from skytrail.model.validate import shown
 
 SG_ID_POOL = "security-group-id"
 SG_ID_RANGE = ((8_000_000, (1 << 32) - 1),)

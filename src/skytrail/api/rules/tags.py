@@ -6,9 +6,9 @@ from skytrail.api import documents
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, find
-from skytrail.api.properties import shown
 from skytrail.api.references import reference_to
 from skytrail.api.refusal import Refused, bad_request, conflict
+from skytrail.model.validate import shown
 
 TYPE_POOL = "tag-type-id"
 _SYSTEM_IDS = ((255, 32_767),)

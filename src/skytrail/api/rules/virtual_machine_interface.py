@@ -8,9 +8,9 @@ from skytrail.api import documents
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, children
-from skytrail.api.properties import shown
 from skytrail.api.references import reference_to, referred
 from skytrail.api.refusal import bad_request
+from skytrail.model.validate import shown
 from skytrail.net import Mac
 
 _STANDBY_LENGTHS = {4: 24, 6: 120}

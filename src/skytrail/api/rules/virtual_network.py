@@ -8,9 +8,9 @@ from skytrail.api import addressing, documents, texts
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, children
-from skytrail.api.properties import shown
 from skytrail.api.quota import quota_limit
 from skytrail.api.refusal import Refused, bad_request, conflict
+from skytrail.model.validate import shown
 
 ID_POOL = "virtual-network-id"
 ID_RANGE = ((1, (1 << 24) - 1),)
