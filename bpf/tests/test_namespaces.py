@@ -289,7 +289,12 @@ class TestServiceChain:
             (Encapsulation.MPLS_UDP, Encapsulation.MPLS_UDP),
             (Encapsulation.MPLS_GRE, Encapsulation.MPLS_GRE),
             (Encapsulation.MPLS_UDP, Encapsulation.MPLS_GRE),
-            (Encapsulation.MPLS_GRE, Encapsulation.MPLS_UDP),
+            pytest.param(
+                (Encapsulation.MPLS_GRE, Encapsulation.MPLS_UDP),
+                marks=pytest.mark.xfail(
+                    reason="the kernel refuses large packets marked GRE under UDP (ADR 0063)"
+                ),
+            ),
             (Encapsulation.MPLS_UDP, Encapsulation.VXLAN),
         ],
     )
