@@ -1,9 +1,14 @@
-"""The home page: the only discovery clients have. What is not listed is not offered."""
+"""What is offered: the home page, the only discovery compatible clients have, and OpenAPI.
+
+What is not listed is not offered.
+"""
 
 from __future__ import annotations
 
 from skytrail.api.documents import Document
 from skytrail.api.schema import Schema, collection_name
+from skytrail.model.openapi import openapi_document
+from skytrail.model.openapi_actions import ACTIONS as DESCRIBED
 
 ACTIONS = (
     ("name-to-id", "fqname-to-id", "POST"),
@@ -44,6 +49,15 @@ NOT_THERE = {
     "documentation": "the documentation pages",
 }
 """First path segments of the original that this release answers with 501."""
+
+# Reading the mode is there under the same path.
+_NOT_THERE_BY_METHOD = frozenset({"set-aaa-mode"})
+
+
+def description(schema: Schema) -> Document:
+    """Return the OpenAPI document of what is served; what answers 501 is not in it."""
+    absent = frozenset(each.name for each in DESCRIBED if each.path.split("/")[1] in NOT_THERE)
+    return openapi_document(schema.catalog, version="1", without=absent | _NOT_THERE_BY_METHOD)
 
 
 def page(schema: Schema, base: str) -> Document:

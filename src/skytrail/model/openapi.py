@@ -6,6 +6,7 @@ milliseconds, and the server adds which actions it really serves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from skytrail.model.catalog_types import Catalog, Field, ObjectType, Property, ReferenceField
@@ -24,7 +25,7 @@ _LIST_PARAMETERS: Mapping[str, str] = {
     "obj_uuids": "Only these uuids, separated by commas; unknown ones are skipped.",
     "fq_names": "Only these names, separated by commas, items joined by colons.",
     "filters": "`field==json` pairs separated by commas: same field is OR, others are AND.",
-    "shared": "`true` adds objects that others share with the caller.",
+    "shared": "`true` adds what others share; nothing yet, as everybody may read everything.",
     "page_marker": "Marker of the previous reply, empty for the first page.",
     "page_limit": "Objects per page.",
     "exclude_hrefs": "Leaves out links when present.",
@@ -37,20 +38,18 @@ _READ_PARAMETERS: Mapping[str, str] = {
 }
 _ERRORS: Mapping[str, str] = {
     "400": "The body or a parameter is wrong; the text says which and why.",
-    "401": "No valid credentials were given.",
-    "403": "The caller may not do this.",
+    "403": "Nobody may do this from outside.",
     "404": "No such object.",
     "409": "The name or uuid is taken, or other objects depend on this one.",
     "412": "A quota would be exceeded.",
-    "501": "The feature exists in the compatible API but not in this server.",
+    "413": "The body or the object is too large.",
     "503": "The store is not reachable; try again.",
 }
-_CREATE_ERRORS = ("400", "401", "403", "404", "409", "412", "503")
+_READ_ERRORS = ("400", "404")
+_WRITE_ERRORS = ("400", "403", "404", "409", "412", "413", "503")
 
 
-def openapi_document(
-    catalog: Catalog, *, version: str, without: frozenset[str] = frozenset()
-) -> Schema:
+def openapi_document(catalog: Catalog, *, version: str, without: frozenset[str] = frozenset()) -> Schema:
     """The document as JSON builtins; `without` names actions that the server does not serve."""
     paths: dict[str, object] = {}
     for entry in catalog.objects.values():
@@ -107,8 +106,13 @@ def _collection_path(entry: ObjectType) -> Schema:
         "requestBody": _body(_wrapped(entry.name, entry.class_name)),
         "responses": {
             "200": _reply(_wrapped(entry.name, "CreatedObject"), "The identity of the object."),
-            **_error_references(*_CREATE_ERRORS),
+            **_error_references(*_WRITE_ERRORS),
         },
+    }
+    count = _object_schema({"count": _scalar("integer")}, ("count",))
+    found: Schema = {
+        entry.collection: {"anyOf": [listed, count]},
+        "marker": {"type": ["string", "null"], "description": "Of the next page, when paged."},
     }
     return {
         "get": {
@@ -116,8 +120,8 @@ def _collection_path(entry: ObjectType) -> Schema:
             "summary": f"List objects of type {entry.name}",
             "parameters": [_ref("parameters", f"list_{name}") for name in _LIST_PARAMETERS],
             "responses": {
-                "200": _reply(_object_schema({entry.collection: listed}), "The objects found."),
-                **_error_references("400", "401", "503"),
+                "200": _reply(_object_schema(found), "The objects found."),
+                **_error_references("400"),
             },
         },
         "post": create,
@@ -135,7 +139,7 @@ def _resource_path(entry: ObjectType) -> Schema:
             "responses": {
                 "200": _reply(_wrapped(entry.name, f"{entry.class_name}Read"), "The object."),
                 "304": {"description": "Unchanged since the given ETag."},
-                **_error_references("401", "403", "404", "503"),
+                **_error_references(*_READ_ERRORS),
             },
         },
         "put": {
@@ -144,7 +148,7 @@ def _resource_path(entry: ObjectType) -> Schema:
             "requestBody": _body(wrapped),
             "responses": {
                 "200": _reply(_wrapped(entry.name, "UpdatedObject"), "The object was changed."),
-                **_error_references(*_CREATE_ERRORS),
+                **_error_references(*_WRITE_ERRORS),
             },
         },
         "delete": {
@@ -152,7 +156,7 @@ def _resource_path(entry: ObjectType) -> Schema:
             "summary": f"Delete a {entry.name}",
             "responses": {
                 "200": {"description": "The object is gone."},
-                **_error_references("401", "403", "404", "409", "503"),
+                **_error_references("400", "403", "404", "409", "503"),
             },
         },
     }
@@ -173,8 +177,8 @@ def _action_operation(action: Action) -> Schema:
         }
         for name, required in action.query.items()
     ]
-    if "{uuid}" in action.path:
-        parameters.insert(0, _ref("parameters", "uuid"))
+    for name in re.findall(r"\{(\w+)\}", action.path):
+        parameters.insert(0, _path_parameter(name))
     if parameters:
         operation["parameters"] = parameters
     if action.body:
@@ -184,11 +188,18 @@ def _action_operation(action: Action) -> Schema:
         good["content"] = {action.media_type: {"schema": {"type": "string"}}}
     elif action.reply:
         good = _reply(_object_schema(action.reply), "Done.")
-    operation["responses"] = {
-        "200": good,
-        **_error_references("400", "401", "403", "404", "501", "503"),
-    }
+    errors = _READ_ERRORS if action.method == "GET" else _WRITE_ERRORS
+    responses: Schema = {"200": good, **_error_references(*errors)}
+    if action.problem:
+        responses["503"] = _reply(_object_schema(action.problem), _ERRORS["503"])
+    operation["responses"] = responses
     return operation
+
+
+def _path_parameter(name: str) -> Schema:
+    if name == "uuid":
+        return _ref("parameters", "uuid")
+    return {"name": name, "in": "path", "required": True, "schema": _STRING}
 
 
 def _schemas(catalog: Catalog) -> Schema:

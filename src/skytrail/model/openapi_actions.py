@@ -18,7 +18,10 @@ _MAPPINGS: Shape = {"type": "array", "items": _MAPPING}
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint: `body` and `reply` are property schemas by name, `query` says if required."""
+    """One endpoint: `body` and `reply` are property schemas by name, `query` says if required.
+
+    `problem` is the reply with status 503 where that is not one line of text.
+    """
 
     name: str
     method: str
@@ -27,6 +30,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     body: Shape = {}
     required: tuple[str, ...] = ()
     reply: Shape = {}
+    problem: Shape = {}
     query: Mapping[str, bool] = {}
     media_type: str = "application/json"
 
@@ -194,7 +198,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _get("aaa-mode", "/aaa-mode", "How requests are authorised.", reply={"aaa-mode": _TEXT}),
     Action(
-        name="aaa-mode",
+        name="set-aaa-mode",
         method="PUT",
         path="/aaa-mode",
         summary="Change how requests are authorised.",
@@ -255,11 +259,24 @@ ACTIONS: tuple[Action, ...] = (
     ),
 )
 
+_OPERATION: Shape = {
+    "type": "object",
+    "properties": {
+        "op": {"type": "string", "enum": ["create", "update", "delete"]},
+        "type": _TEXT,
+        "uuid": {"type": ["string", "null"], "description": "Needed by all but create."},
+        "object": {"type": ["object", "null"], "description": "Needed by all but delete."},
+    },
+    "required": ["op", "type"],
+    "additionalProperties": False,
+}
+_HEALTH: Shape = {"healthy": _FLAG, "unmet": _TEXTS}
+
 NATIVE: tuple[Action, ...] = (
     _get(
         "native-watch",
         "/api/v1/watch",
-        "Snapshot and then changes as JSON lines; resumes after a revision.",
+        "Changes as JSON lines, from a revision on or after a snapshot; ends when read too slowly.",
         query={"types": False, "from_revision": False},
         media_type="application/x-ndjson",
     ),
@@ -267,12 +284,44 @@ NATIVE: tuple[Action, ...] = (
         "native-transaction",
         "/api/v1/transaction",
         "Apply several creates, updates and deletes together or not at all.",
-        {"operations": _MAPPINGS, "derived_from": {"type": ["integer", "null"]}},
+        {
+            "operations": {"type": "array", "items": _OPERATION},
+            "derived_from": {"type": ["integer", "null"]},
+        },
         required=("operations",),
         reply={"revision": _NUMBER, "results": _MAPPINGS},
     ),
-    _get("healthz", "/healthz", "Whether the server can work, and what it misses."),
+    _post(
+        "native-allocate",
+        "/api/v1/allocate",
+        "Give an owner a number of a pool; the same one when asked again.",
+        {"pool": _TEXT, "owner": _TEXT, "low": _NUMBER, "high": _NUMBER, "want": _NUMBER},
+        required=("pool", "owner", "low", "high"),
+        reply={"value": _NUMBER, "revision": _NUMBER},
+    ),
+    _post(
+        "native-free",
+        "/api/v1/free",
+        "Give a number back to its pool.",
+        {"pool": _TEXT, "owner": _TEXT, "value": _NUMBER},
+        required=("pool", "owner", "value"),
+        reply={"revision": _NUMBER},
+    ),
+    _get(
+        "healthz",
+        "/healthz",
+        "Whether the server can work, and what it misses.",
+        reply=_HEALTH,
+        problem=_HEALTH,
+    ),
     _get("metrics", "/metrics", "Counters for monitoring.", media_type="text/plain"),
-    _get("openapi", "/openapi.json", "This document."),
-    _get("introspect", "/introspect/{table}", "One of the server's own tables."),
+    _get("openapi", "/openapi.json", "This document.", reply={"openapi": _TEXT}),
+    _get("tables", "/introspect", "Names of the server's own tables.", reply={"tables": _TEXTS}),
+    _get(
+        "introspect",
+        "/introspect/{table}",
+        "Rows of one of the server's own tables; a column as parameter keeps rows that match.",
+        query={"limit": False},
+        reply={"table": _TEXT, "rows": _MAPPINGS, "total": _NUMBER},
+    ),
 )

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
-from skytrail.api import home, openapi, texts, transaction
+import msgspec
+
+from skytrail.api import home, texts, transaction
 from skytrail.api import operations as actions
 from skytrail.api.admission import Links
 from skytrail.api.io import bodies, watch
@@ -169,7 +171,7 @@ class Dispatch:
 
     async def _openapi_page(self, request: Request) -> Response:
         if self._openapi is None:
-            self._openapi = openapi.document(self._service.schema)
+            self._openapi = msgspec.json.encode(home.description(self._service.schema))
         return bodies.reply(self._openapi)
 
     async def _transaction(self, request: Request) -> Response:
