@@ -311,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--topology", type=Path, default=_example())
     options.add_argument("--name", default=None, help="lab name; the topology's by default")
     chosen = options.parse_args(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 150)
+    console = Console(width=None if sys.stdout.isatty() else 150, emoji=False)
     try:
         return _run(chosen.topology, chosen.name, keep=chosen.keep, console=console)
     except FAILURES as error:

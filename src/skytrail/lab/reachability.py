@@ -166,7 +166,7 @@ def probe_list(cells: Sequence[Cell]) -> RichTable:
             f"{expectation.protocol}{port}",
             cell.wanted,
             _cell_text(cell),
-            denial.rule if denial else "",
+            Text(denial.rule if denial else ""),
         )
     return table
 
