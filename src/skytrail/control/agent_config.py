@@ -14,6 +14,9 @@ from skytrail.wire.xmpp.config_codec import encode_stub
 LinkKey: TypeAlias = tuple[ConfigKey, str, ConfigKey]
 """Holder, kind, other end."""
 
+UPDATE_LENGTH_MAX = 1 << 20
+"""Sixteen objects of the largest size the API takes would be more than agents accept at once."""
+
 KeyT = TypeVar("KeyT", ConfigKey, LinkKey)
 
 
@@ -85,17 +88,21 @@ class AgentConfig:
     def take(self, count: int) -> tuple[list[str], list[str]]:
         """Return texts of (objects to update, objects to delete), together at most ``count``.
 
-        Deletes only come when nothing is left to update.
+        Deletes only come when nothing is left to update. Large objects come fewer at a time: no
+        text follows once there are ``UPDATE_LENGTH_MAX`` characters.
         """
         updates: list[str] = []
-        while self._nodes and len(updates) < count:
+        room = UPDATE_LENGTH_MAX
+        while self._nodes and len(updates) < count and room > 0:
             key, text = self._nodes.pop()
             self.sent_nodes[key] = text
             updates.append(text)
-        while self._links and len(updates) < count:
+            room -= len(text)
+        while self._links and len(updates) < count and room > 0:
             link, text = self._links.pop()
             self.sent_links[link] = text
             updates.append(text)
+            room -= len(text)
         if updates:
             return updates, []
         deletes: list[str] = []

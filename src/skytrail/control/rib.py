@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from skytrail.control.best_path import select
 from skytrail.control.path import InstanceName, Path, PathSlot
 from skytrail.net import IpAddress, Label
 from skytrail.wire.xmpp import Family, NextHop, Route, RouteKey
+from skytrail.wire.xmpp.route_codec import NEXT_HOPS_MAX
 
 
 @dataclass(slots=True)
@@ -83,7 +85,8 @@ def _same_offer(before: tuple[Path, ...], after: tuple[Path, ...]) -> bool:
 def offer(best: tuple[Path, ...]) -> Route:
     """Return the route receivers are told: next hops of all selected paths, the best's attributes.
 
-    ``best`` must not be empty.
+    ``best`` must not be empty. Next hops beyond what a receiver takes are left out, best path's
+    first: agents that each stay within the bound may exceed it together.
     """
     first = best[0]
     hops: dict[tuple[IpAddress, Label, str], NextHop] = {}
@@ -91,7 +94,7 @@ def offer(best: tuple[Path, ...]) -> Route:
         for hop in path.next_hops:
             named = hop if hop.virtual_network else _name_network(hop, path.virtual_network)
             hops.setdefault((named.address, named.label, named.virtual_network), named)
-    return Route(first.key, tuple(hops.values()), first.attributes)
+    return Route(first.key, tuple(islice(hops.values(), NEXT_HOPS_MAX)), first.attributes)
 
 
 def _name_network(hop: NextHop, virtual_network: str) -> NextHop:

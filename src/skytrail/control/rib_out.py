@@ -28,6 +28,8 @@ from skytrail.wire.xmpp.codec import (
 from skytrail.wire.xmpp.route_codec import encode_item
 
 ITEM_CACHE_COUNT_MAX = 20_000
+MESSAGE_BYTES_MAX = 1 << 20
+"""Items beyond this go into a message of their own, far below the largest stanza an agent takes."""
 _COMPACT_SLACK = 1024
 
 
@@ -170,7 +172,7 @@ class UpdateGroup:
                 items.append(self._item(advert))
         if cursor.bulk_index >= len(bulk):
             cursor.bulk, cursor.bulk_index = [], 0
-        return (self._message(items),) if items else ()
+        return tuple([self._message(part) for part in _cut(items)])
 
     def _pull_log(self, peer: PeerName, cursor: _Cursor) -> tuple[bytes, ...]:
         start = cursor.position
@@ -208,7 +210,7 @@ class UpdateGroup:
                 items.append(self._item(advert))
             elif peer is None or advert.hidden != peer:
                 retracts.append(encode_retract(advert.key))
-        messages = [self._message(part) for part in (retracts, items) if part]
+        messages = [self._message(part) for part in (*_cut(retracts), *_cut(items))]
         return tuple(messages), frozenset(sources - {""})
 
     def _item(self, advert: _Advert) -> bytes:
@@ -279,3 +281,18 @@ class UpdateGroup:
             advert.place = old.base + index
         self._batches.clear()
         self.counters.compactions += 1
+
+
+def _cut(parts: list[bytes]) -> list[list[bytes]]:
+    """Split what one message would hold where it would grow too large; normally not at all."""
+    if sum(map(len, parts)) <= MESSAGE_BYTES_MAX:
+        return [parts] if parts else []
+    cut: list[list[bytes]] = [[]]
+    size = 0
+    for part in parts:
+        if cut[-1] and size + len(part) > MESSAGE_BYTES_MAX:
+            cut.append([])
+            size = 0
+        cut[-1].append(part)
+        size += len(part)
+    return cut

@@ -12,6 +12,7 @@ from skytrail.model.objects import decode_object
 from skytrail.net import Label
 from skytrail.wire.xmpp import Message, NextHop, Route, RouteAttributes
 from skytrail.wire.xmpp.codec import StanzaDecoder
+from skytrail.wire.xmpp.session import client_settings
 from skytrail.wire.xmpp.stream import Stanza, StreamFramer
 
 SYSTEM = "default-global-system-config"
@@ -148,7 +149,8 @@ class Bench:
     def hear(self, name: str) -> list[Message]:
         """Return what ``name`` receives now."""
         self.plane.take_ready()
-        framer, decoder = StreamFramer(), StanzaDecoder()
+        framer = StreamFramer(client_settings(name).stanza_bytes_max)
+        decoder = StanzaDecoder()
         framer.feed(b"<stream:stream xmlns:stream='s' from='a'>")
         framer.next_frame()
         framer.feed(b"".join(self.plane.collect(name, self.now, 1 << 20)))

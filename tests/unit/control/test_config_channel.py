@@ -115,6 +115,26 @@ def test_agent_sees_its_own_workloads_and_what_they_use() -> None:
     }
 
 
+def test_large_objects_come_in_messages_of_their_own() -> None:
+    names = [f"g{n}" for n in range(4)]
+    groups = [
+        build("security-group", ["default-domain", "p", name], parent="project",
+              fields={"display_name": "&" * 150_000})
+        for name in names
+    ]  # fmt: skip
+    bench = Bench(
+        PROJECT, red(), network("red"), virtual_router("a", ["vm1"]), vm("vm1"),
+        port("p1", "vm1", groups=tuple(names)), *groups,
+    )  # fmt: skip
+    bench.up("a")
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+
+    messages = [message for _ in range(4) for message in bench.hear("a")]
+    large = [set(nodes([message])) & set(names) for message in messages]
+
+    assert sorted(len(group) for group in large if group) == [2, 2]
+
+
 def test_nodes_precede_the_links_that_name_them() -> None:
     bench = config_bench()
     bench.say("a", ConfigSubscribe(ROUTER_A))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
@@ -167,6 +167,42 @@ def test_two_offers_are_merged_and_sent_to_both_publishers() -> None:
     assert hosts(bench.hear("a")) == both
     assert hosts(bench.hear("b")) == both
     assert hosts(bench.hear("c")) == both
+
+
+def test_merged_offer_has_no_more_next_hops_than_receivers_take() -> None:
+    bench = Bench(red())
+    bench.up("a", "b", "c")
+    for name, first in (("a", 0), ("b", 64), ("c", 0)):
+        bench.say(name, Subscribe(RED, 1))
+        hops = [NextHop(IPv4Address(first + n), Label(16)) for n in range(64)]
+        if name != "c":
+            bench.say(name, PublishRoute(RED, Route(P3, tuple(hops))))
+
+    assert len(hosts(bench.hear("c"))[str(P3)]) == 64
+
+
+def test_large_routes_are_spread_over_messages() -> None:
+    bench = Bench(red())
+    bench.up("a", "c")
+    for name in "ac":
+        bench.say(name, Subscribe(RED, 1))
+    network = "&" * 4096  # Five bytes each once escaped.
+    hops = tuple(
+        NextHop(IPv4Address(n), Label(16), virtual_network=f"{network[:-2]}{n:02}")
+        for n in range(32)
+    )
+    prefixes = [IPv4Network((n, 32)) for n in range(8)]
+    for prefix in prefixes:
+        bench.say("a", PublishRoute(RED, Route(prefix, hops)))
+
+    heard = [message for message in bench.hear("c") if isinstance(message, ItemsEvent)]
+    bench.up("d")
+    bench.say("d", Subscribe(RED, 1))
+    bulk = [message for message in bench.hear("d") if isinstance(message, ItemsEvent)]
+
+    for messages in (heard, bulk):
+        assert [route.key for each in messages for route in each.routes] == prefixes
+        assert len(messages) == len(prefixes)
 
 
 def test_last_publisher_left_is_told_to_forget_the_merged_route() -> None:

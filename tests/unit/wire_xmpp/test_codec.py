@@ -324,6 +324,8 @@ BILLION_LAUGHS = (
         b'<message><event><items node="1/1/x"><item id="1"/></items></event></message>',
         b'<message><event><items node="1/1/x"><retract id="1"/></items></event></message>',
         b'<message><event><items node="1/1/x"><retract id="::/0"/></items></event></message>',
+        b'<message><event><items node="2/1/x"><retract id="fe80::%x/64"/></items></event></message>',
+        b'<iq><pubsub><subscribe node="' + b"x" * 4097 + b'"/></pubsub></iq>',
         b'<message><event><items node="nonsense"/></event></message>',
         b"<iq><config><update><node><name>x</name></node></update></config></iq>",
         b'<iq><config><update><link><metadata type="x"/></link></update></config></iq>',
@@ -348,6 +350,16 @@ def test_bad_stanza_is_refused_with_the_typed_error(stanza: bytes) -> None:
         ("<med>0</med>", "<med>4294967296</med>"),
         ("<security-group>8000004<", "<security-group>g<"),
         ("<tag>131073</tag>", "<tag>1</tag>" * 257),
+        ("<address>172.16.0.7</address>", "<address>fe80::1%&lt;x></address>"),
+        ("<virtual-network>", "<virtual-network>" + "x" * 4096),
+        ("<tunnel-encapsulation>gre<", f"<tunnel-encapsulation>{'x' * 65}<"),
+        (
+            "<tunnel-encapsulation>gre</tunnel-encapsulation>",
+            "<tunnel-encapsulation>gre</tunnel-encapsulation>" * 32,
+        ),
+        ("<community-tag>", "<community-tag>" + "x" * 64),
+        ("<sub-protocol>", "<sub-protocol>" + "x" * 64),
+        ("field-hash", "x" * 65),
         ("<nlri>", "<nothing>"),
     ],
 )
@@ -359,6 +371,17 @@ def test_bad_entry_field_is_refused(good: str, bad: str) -> None:
 
     with pytest.raises(DecodeError):
         decode(publish(entry=entry), collection())
+
+
+@pytest.mark.parametrize("address", ["fe80::%&lt;x>/64", "fe80::1%eth0/128"])
+def test_route_key_with_a_zone_is_refused(address: str) -> None:
+    entry = ENTRY.replace(
+        "<af>1</af><safi>1</safi><address>10.1.1.3/32",
+        f"<af>2</af><safi>1</safi><address>{address}",
+    )
+    node = NODE.replace("1/1/", "2/1/", 1)
+    with pytest.raises(DecodeError, match="zone"):
+        decode(publish(entry=entry, node=node), collection(node=node))
 
 
 def test_next_hops_are_bounded() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from skytrail.wire.xmpp import (
     Close,
     CloseReason,
@@ -137,11 +139,13 @@ def test_bad_input_closes_after_delivering_what_came_before() -> None:
     assert actions[-1].reason is CloseReason.BAD_INPUT
 
 
-def test_nameless_peer_is_refused() -> None:
+@pytest.mark.parametrize("sender", [b"", b" from='/dns'"])
+def test_nameless_peer_is_refused(sender: bytes) -> None:
     server = Session(server_settings())
     server.step(Connected(), 0.0)
 
-    (close,) = server.step(Received(b"<stream:stream xmlns:stream='s' to='x'>"), 0.0)
+    header = b"<stream:stream xmlns:stream='s' to='x'%s>" % sender
+    (close,) = server.step(Received(header), 0.0)
 
     assert isinstance(close, Close)
     assert close.reason is CloseReason.BAD_INPUT
@@ -161,3 +165,14 @@ def test_transport_loss_is_reported_once() -> None:
     assert client.step(Disconnected(), 1.0) == [Close(CloseReason.DISCONNECTED, "")]
     assert client.step(Disconnected(), 1.0) == []
     assert client.step(Received(b"<iq/>"), 1.0) == []
+
+
+def test_server_takes_no_stanza_that_would_outgrow_its_receivers() -> None:
+    server = Session(server_settings())
+    server.step(Connected(), 0.0)
+    server.step(Received(b"<stream:stream xmlns:stream='s' from='a' to='x'>"), 0.0)
+
+    actions = server.step(Received(b"<iq>" + b"x" * (128 * 1024)), 0.0)
+
+    assert isinstance(actions[-1], Close)
+    assert "longer than 131072 bytes" in actions[-1].text

@@ -37,6 +37,7 @@ from skytrail.wire.xmpp.messages import (
     family_of,
 )
 from skytrail.wire.xmpp.route_codec import (
+    bounded_name,
     bounded_number,
     decode_entry,
     decode_nlri_of,
@@ -119,7 +120,7 @@ class StanzaDecoder:
         if not len(pubsub):
             raise DecodeError("empty pubsub")
         action = next(iter(pubsub))
-        node = action.get("node", "")
+        node = bounded_name(action.get("node", ""))
         if not node:
             raise DecodeError(f"{local_name(action)[:40]} without node")
         match local_name(action):

@@ -28,6 +28,11 @@ T = TypeVar("T")
 
 NEXT_HOPS_MAX = 64
 _LIST_MAX = 256
+_WORDS_MAX = 32
+_WORD_LENGTH_MAX = 64
+NAME_LENGTH_MAX = 4096
+"""Colon-joined names: twice what the API lets a name have, since an instance repeats its network's.
+What one agent publishes is sent to many: without these bounds one could outgrow their stanzas."""
 _LABEL_MAX = (1 << 24) - 1  # 20 bits for MPLS, 24 when the field carries a VNI
 _U32_MAX = (1 << 32) - 1
 _NO_ADDRESS = IPv4Network("0.0.0.0/32")
@@ -60,7 +65,7 @@ def parse_key(family: Family, text: str) -> RouteKey:
                 _enet_address(address),
                 bounded_number(tag, _U32_MAX) if dash else 0,
             )
-        key = ip_network(text, strict=False)
+        key = ip_network(_unscoped(text), strict=False)
     except ValueError as error:
         raise DecodeError(f"bad route key {text[:80]!r}: {error}") from error
     if family_of(key) is not family:
@@ -202,7 +207,7 @@ def _enet_address(text: str) -> IpPrefix | None:
     if not text:
         return None
     # The length may be the subnet's; the key is the host.
-    host = ip_interface(text).ip
+    host = ip_interface(_unscoped(text)).ip
     return ip_network(host) if int(host) else None
 
 
@@ -213,7 +218,7 @@ def _decode_next_hop(element: XmlElement) -> NextHop:
     for child in element:
         name = local_name(child)
         if name == "tunnel-encapsulation-list":
-            encapsulations = _decode_list(child, str.strip)
+            encapsulations = _decode_list(child, _encapsulation, _WORDS_MAX)
         elif name == "tag-list":
             tags = _decode_list(child, _u32)
         else:
@@ -230,7 +235,7 @@ def _decode_next_hop(element: XmlElement) -> NextHop:
         l3_label=Label(bounded_number(texts.get("l3-label"), _LABEL_MAX)),
         mac=mac,
         encapsulations=encapsulations,
-        virtual_network=texts.get("virtual-network", ""),
+        virtual_network=bounded_name(texts.get("virtual-network", "")),
         tags=tags,
     )
 
@@ -238,16 +243,46 @@ def _decode_next_hop(element: XmlElement) -> NextHop:
 @lru_cache(maxsize=4096)
 def _parse_address(text: str) -> IpAddress:
     """Share the few addresses that all routes of a host name; raises ``ValueError``."""
-    return ip_address(text)
+    return ip_address(_unscoped(text))
+
+
+def _unscoped(text: str) -> str:
+    """Raises ``ValueError`` for a zone (RFC 4007 section 11): it has meaning on one host only, and
+    Python takes any text for it, which would then stand unescaped in what we send.
+    """
+    if "%" in text:
+        raise ValueError("an address with a zone cannot be routed")
+    return text
 
 
 def _u32(text: str) -> int:
     return bounded_number(text, _U32_MAX)
 
 
-def _decode_list(element: XmlElement, convert: Callable[[str], T]) -> tuple[T, ...]:
-    if len(element) > _LIST_MAX:
-        raise DecodeError(f"{local_name(element)} holds more than {_LIST_MAX} elements")
+def bounded_name(text: str) -> str:
+    """Return a colon-joined name as it stands; ``DecodeError`` when no name is that long."""
+    if len(text) > NAME_LENGTH_MAX:
+        raise DecodeError(f"{text[:40]!r}... is longer than {NAME_LENGTH_MAX} characters")
+    return text
+
+
+def _word(text: str | None) -> str:
+    if not text:
+        return ""
+    if len(text) > _WORD_LENGTH_MAX:
+        raise DecodeError(f"{text[:40]!r}... is longer than {_WORD_LENGTH_MAX} characters")
+    return text
+
+
+def _encapsulation(text: str) -> str:
+    return _word(text.strip())
+
+
+def _decode_list(
+    element: XmlElement, convert: Callable[[str], T], count_max: int = _LIST_MAX
+) -> tuple[T, ...]:
+    if len(element) > count_max:
+        raise DecodeError(f"{local_name(element)} holds more than {count_max} elements")
     return tuple([convert(child.text or "") for child in element])
 
 
@@ -257,7 +292,7 @@ def _decode_attributes(parts: dict[str, XmlElement]) -> RouteAttributes:
         return "" if element is None else element.text or ""
 
     def strings(name: str) -> tuple[str, ...]:
-        return _decode_list(parts[name], str) if name in parts else ()
+        return _decode_list(parts[name], _word, _WORDS_MAX) if name in parts else ()
 
     mobility = children_by_name(parts["mobility"]) if "mobility" in parts else {}
     sequence = mobility["seqno"].text if "seqno" in mobility else text("sequence-number")
@@ -274,8 +309,8 @@ def _decode_attributes(parts: dict[str, XmlElement]) -> RouteAttributes:
         med=bounded_number(text("med"), _U32_MAX),
         security_groups=() if groups is None else _decode_list(groups, _u32),
         communities=strings("community-tag-list"),
-        load_balance_fields=() if fields is None else _decode_list(fields, str),
-        load_balance_decision="" if decision is None else decision.text or "",
-        sub_protocol=text("sub-protocol"),
+        load_balance_fields=() if fields is None else _decode_list(fields, _word, _WORDS_MAX),
+        load_balance_decision="" if decision is None else _word(decision.text),
+        sub_protocol=_word(text("sub-protocol")),
         etree_leaf=text("etree-leaf") == "true",
     )

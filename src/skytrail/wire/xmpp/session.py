@@ -143,8 +143,15 @@ def client_settings(name: str, *, hold_time_s: float = HOLD_TIME_S) -> SessionSe
 
 
 def server_settings(*, hold_time_s: float = HOLD_TIME_S) -> SessionSettings:
-    """Return a control node's settings."""
-    return SessionSettings(CONTROL_JID, is_server=True, hold_time_s=hold_time_s)
+    """Return a control node's settings. An agent's largest stanza is one route with 64 next hops;
+    as that is sent on, 32 to a message and escaped, it must stay far below what agents take.
+    """
+    return SessionSettings(
+        CONTROL_JID,
+        is_server=True,
+        hold_time_s=hold_time_s,
+        stanza_bytes_max=STANZA_BYTES_MAX // 8,
+    )
 
 
 class Session:
@@ -223,11 +230,12 @@ class Session:
         return actions
 
     def _stream_opened(self, frame: StreamOpen, now: float) -> list[Action]:
-        if not frame.sender or len(frame.sender) > NAME_LENGTH_MAX:
+        # A resource may follow the name; who speaks is decided by the name alone.
+        name = frame.sender.partition("/")[0]
+        if not name or len(frame.sender) > NAME_LENGTH_MAX:
             raise DecodeError("stream open without a usable from", 0, "RFC 6120 section 4.7.1")
         self.state = State.ESTABLISHED
-        # A resource may follow the name; who speaks is decided by the name alone.
-        self.peer = frame.sender.partition("/")[0]
+        self.peer = name
         self._hold_deadline = now + self._settings.hold_time_s
         self._keepalive_deadline = now + self._settings.hold_time_s / 3
         answer: list[Action] = (
