@@ -49,7 +49,9 @@ _READ_ERRORS = ("400", "404")
 _WRITE_ERRORS = ("400", "403", "404", "409", "412", "413", "503")
 
 
-def openapi_document(catalog: Catalog, *, version: str, without: frozenset[str] = frozenset()) -> Schema:
+def openapi_document(
+    catalog: Catalog, *, version: str, without: frozenset[str] = frozenset()
+) -> Schema:
     """The document as JSON builtins; `without` names actions that the server does not serve."""
     paths: dict[str, object] = {}
     for entry in catalog.objects.values():
