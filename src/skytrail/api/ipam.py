@@ -82,8 +82,11 @@ def host_range(network: Network) -> tuple[int, int]:
 
 
 def parse_address(text: object, what: str) -> Address:
-    """Return an address; refuse anything else, naming what it was for."""
-    if isinstance(text, str):
+    """Return an address; refuse anything else, naming what it was for.
+
+    An IPv6 zone, for which any text passes, means nothing beyond one host and is refused as well.
+    """
+    if isinstance(text, str) and "%" not in text:
         try:
             return ip_address(text)
         except (AddressValueError, ValueError):
@@ -95,7 +98,7 @@ def network_of(subnet: Document) -> Network:
     """Return the prefix of a subnet; host bits are cleared, as clients send addresses."""
     prefix = documents.section(subnet, "subnet")
     text, length = documents.text(prefix, "ip_prefix"), documents.number(prefix, "ip_prefix_len")
-    if not text or length is None or "/" in text:
+    if not text or length is None or "/" in text or "%" in text:
         raise bad_request(f"Invalid subnet: {shown(prefix)}")
     try:
         return ip_network(f"{text}/{length}", strict=False)

@@ -3,6 +3,7 @@
     request tasks (N)  --plan functions-->  [queue, bounded]  -->  writer (1)  -->  store
          |  reads: straight from the graph                            |
          '<----------------- reply after commit ----------------------+--> feed --> watchers (N)
+    compaction (1)  --every ten minutes-->  store
 
 The writer takes what has queued up while the last transaction was being made durable, plans each
 request on an overlay on top of the ones before it, commits the lot as one store transaction, and
@@ -24,6 +25,7 @@ from skytrail.api import defaults, feed, persistence
 from skytrail.api.change import Change
 from skytrail.api.feed import Feed
 from skytrail.api.graph import Graph, Overlay
+from skytrail.api.history import History
 from skytrail.api.refusal import Refused
 from skytrail.api.schema import Schema
 from skytrail.store.plugin import ConfigStore, Put, StoreUnavailable
@@ -32,9 +34,7 @@ QUEUE_COUNT_MAX = 2048
 BATCH_WEIGHT_MAX = 256
 """A batch takes no further request once its operations add up to this."""
 LOAD_PAGE = 5_000
-COMPACT_EVERY = 1_000
-HISTORY_REVISIONS = 100_000
-"""How much history the store keeps for those who look into it; watchers need none of it."""
+COMPACT_EVERY_S = 600.0
 
 T = TypeVar("T")
 
@@ -80,6 +80,7 @@ class ConfigService:
         self.healthy = True
         self._store = store
         self._fence = fence
+        self._history = History()
         self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE_COUNT_MAX)
         self._log = structlog.get_logger("skytrail.api")
 
@@ -123,6 +124,26 @@ class ConfigService:
                 for request in batch:
                     if not request.reply.done():
                         request.reply.set_exception(Refused(503, "The server is stopping"))
+
+    async def keep_compact(self) -> None:
+        """Have the store forget old history from time to time, until cancelled."""
+        while True:
+            await self.compact(asyncio.get_running_loop().time())
+            await asyncio.sleep(COMPACT_EVERY_S)
+
+    async def compact(self, now: float) -> None:
+        """Discard the history that is old by now (monotonic seconds); writes go on meanwhile."""
+        limit = self._history.discardable(now, self.revision)
+        if limit is None:
+            return
+        try:
+            await self._store.compact(limit)
+        except StoreUnavailable as error:
+            # The next round discards this history as well.
+            self._log.warning("compaction_failed", error=str(error))
+            return
+        self._history.discarded(limit)
+        self._log.info("history_compacted", up_to=limit, revision=self.revision)
 
     async def _ensure_defaults(self) -> None:
         overlay = Overlay(self.graph)
@@ -188,8 +209,6 @@ class ConfigService:
         self.graph.absorb(overlay)
         self.batches_count += 1
         self.feed.publish(batch)
-        if self.batches_count % COMPACT_EVERY == 0 and result.revision > HISTORY_REVISIONS:
-            await self._store.compact(result.revision - HISTORY_REVISIONS)
 
     async def _check_still_ours(self) -> None:
         """After a failed commit: end the process if the store took it after all."""

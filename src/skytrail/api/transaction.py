@@ -11,7 +11,8 @@ from skytrail.api.documents import Document
 from skytrail.api.identity import is_uuid
 from skytrail.api.refusal import Refused, bad_request, not_found
 
-OPERATIONS_COUNT_MAX = 10_000
+OPERATIONS_COUNT_MAX = 4_000
+"""One transaction is planned in one go, in which the server answers nobody else."""
 
 
 class Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

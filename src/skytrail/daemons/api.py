@@ -50,6 +50,7 @@ async def _serve(data_folder: Path, host: str, port: int, socket_path: Path | No
 
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run())
+            group.create_task(service.keep_compact())
             group.create_task(server.serve(HttpApi(service), listeners, when_ready=announce))
     finally:
         await store.close()

@@ -9,6 +9,8 @@ import pytest
 
 from skytrail.api.io import watch
 from skytrail.api.service import ConfigService, Fenced
+from skytrail.api.transaction import OPERATIONS_COUNT_MAX
+from skytrail.compiler.transactions import WRITES_COUNT_MAX
 from skytrail.store.plugin import StoreUnavailable
 
 PROJECT = ["default-domain", "default-project"]
@@ -221,6 +223,60 @@ def test_a_watcher_that_was_up_to_date_resumes_across_a_restart(api) -> None:
 
     again.loop.run_until_complete(scenario())
     again.close()
+
+
+async def first_kind(service, from_revision: int) -> str:
+    stream = watch.native(service, frozenset(), from_revision)
+    chunk = await anext(stream)
+    await stream.aclose()
+    return json.loads(chunk.splitlines()[0])["kind"]
+
+
+def test_a_watcher_that_missed_something_before_a_restart_gets_a_snapshot(api) -> None:
+    known = api.service.revision
+    api.create("route-target", fq_name=["target:1:2"])
+    again = api.restarted()
+
+    assert again.loop.run_until_complete(first_kind(again.service, known + 1)) == "snapshot_begin"
+    again.close()
+
+
+def test_a_watcher_of_a_revision_that_is_to_come_gets_a_snapshot(api) -> None:
+    present = api.service.revision
+
+    kinds = [
+        api.loop.run_until_complete(first_kind(api.service, present + ahead)) for ahead in (1, 2, 9)
+    ]
+
+    assert kinds == ["bookmark", "snapshot_begin", "snapshot_begin"]
+
+
+def test_a_watcher_from_before_the_kept_batches_gets_a_snapshot(api, monkeypatch) -> None:
+    monkeypatch.setattr("skytrail.api.feed.BATCHES_COUNT_MAX", 2)
+    known = api.service.revision
+    for number in range(3):
+        api.create("route-target", fq_name=[f"target:1:{number}"])
+
+    kinds = [
+        api.loop.run_until_complete(first_kind(api.service, known + after)) for after in (1, 2)
+    ]
+
+    assert kinds == ["snapshot_begin", "put"]
+
+
+def test_too_many_operations_for_one_transaction_are_refused(api) -> None:
+    before = api.service.revision
+    delete = {"op": "delete", "type": "domain", "uuid": "11111111-1111-4111-8111-111111111111"}
+
+    reply = transact(api, *[delete] * 4_001)
+
+    assert (reply.status, reply.text) == (400, "More than 4000 operations in one transaction")
+    assert transact(api, *[delete] * 4_000).status == 404
+    assert api.service.revision == before
+
+
+def test_the_compiler_stays_below_the_bound_of_a_transaction() -> None:
+    assert WRITES_COUNT_MAX <= OPERATIONS_COUNT_MAX // 2
 
 
 def test_a_slow_watcher_is_cut_off(api, monkeypatch) -> None:
