@@ -10,6 +10,7 @@ import click
 import msgspec
 import yaml
 from rich.table import Table
+from rich.text import Text
 
 from skytrail.cli.columns import Column
 from skytrail.cli.session import console
@@ -42,9 +43,9 @@ def print_table(columns: Sequence[Column], found: Sequence[Json]) -> None:
     for column in columns:
         table.add_column(column.title, overflow="fold")
     for item in found:
-        # Cells are data: markup in names must not be interpreted.
-        table.add_row(*(_plain(column.cell(item)) for column in columns))
-    console().print(table, markup=False)
+        # Cells are data: Text, because a string like red:back:web would become markup or a picture.
+        table.add_row(*(Text(column.cell(item)) for column in columns))
+    console().print(table)
 
 
 def note(message: str) -> None:
@@ -63,7 +64,3 @@ def clean(value: object) -> object:
 
 def is_terminal() -> bool:
     return sys.stdout.isatty()
-
-
-def _plain(cell: str) -> str:
-    return cell.replace("[", r"\[")

@@ -106,5 +106,18 @@ def _sessions(daemon: Daemon) -> list[dict[str, object]]:
         rows = read_table(daemon.socket, table)
     except IntrospectionFailed:
         return []
-    wanted = ("name", "address", "up", "up_s", "routes", "routes_stale", "last_down_reason")
-    return [{"of": daemon.name, **{key: row[key] for key in wanted if key in row}} for row in rows]
+    return [_session(daemon.name, row) for row in rows]
+
+
+def _session(name: str, row: dict[str, object]) -> dict[str, object]:
+    """One line of either end's table: a control node's peer, or an agent's session."""
+    return {
+        "of": name,
+        "with": row.get("name") or row.get("source"),
+        "address": row.get("address", ""),
+        "up": row["up"] if "up" in row else row.get("state") == "established",
+        "up_s": row.get("up_s", row.get("established_for_s")),
+        "routes": row.get("routes", row.get("published")),
+        "routes_stale": row.get("routes_stale"),
+        "last_down_reason": row.get("last_down_reason", row.get("last_reason")),
+    }

@@ -8,6 +8,7 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from skytrail.cli.lab import (
     complete_endpoint,
@@ -18,7 +19,7 @@ from skytrail.cli.lab import (
     reports_failures,
 )
 from skytrail.lab import vrouter
-from skytrail.lab.trace import PROTOCOLS, Packet, TraceError, TraceResult
+from skytrail.lab.trace import PROTOCOLS, Packet, TraceError, TraceResult, without_uuids
 
 
 @click.command()
@@ -85,11 +86,13 @@ def _show(console: Console, result: TraceResult) -> None:
         table.add_column(column, overflow="fold")
     for leg in result.legs:
         for step in leg.explanation.steps:
-            table.add_row(leg.host, step.stage, step.question, step.answer, step.rule)
+            # Text: a MAC or a name in a string would become a picture.
+            cells = (leg.host, step.stage, step.question, step.answer, without_uuids(step.rule))
+            table.add_row(*(Text(cell) for cell in cells))
         table.add_section()
     console.print(table)
-    rule = result.deciding_rule
-    if rule and rule.text:
-        console.print(f"deciding rule: {rule.name}\n               {rule.text}", highlight=False)
     style = "green" if result.delivered else "yellow"
-    console.print(f"[{style}]{result.summary()}[/]", highlight=False)
+    console.print(Text(without_uuids(result.summary()), style=style))
+    rule = result.deciding_rule
+    for term in rule.text.split("; ") if rule and rule.text else ():
+        console.print(Text(f"  {term}"))

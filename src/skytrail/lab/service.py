@@ -305,7 +305,11 @@ class Lab:
             return workload.inside(name, self.plan.namespace_of(name), folder, command)
         if name == "underlay":
             return netns.inside(self.plan.router_namespace, command)
-        return netns.inside(self.plan.node(name).namespace, command)
+        nodes = {node.name: node for node in self.plan.nodes}
+        if name not in nodes:
+            known = ", ".join([*(item.name for item in self.topology.endpoints), *nodes])
+            raise LabError(f"nothing is called {name!r} in lab {self.name}; known: {known}")
+        return netns.inside(nodes[name].namespace, command)
 
     # Breaking and repairing it
 

@@ -34,6 +34,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "vif_id", "source", "destination", "protocol", "source_port", "destination_port",
         "allowed", "drop_reason", "nexthop", "label", "packets", "bytes", "age_s",
     ),
+    "sessions": (
+        "source", "state", "established_for_s", "subscribed", "published", "received_messages",
+        "sent_messages", "config_source", "last_reason",
+    ),
+    "peers": (
+        "name", "address", "up", "up_s", "routes", "routes_stale", "subscriptions",
+        "messages_out", "bytes_out", "last_down_reason",
+    ),
     "policy": ("policy_id", "direction", "stage", "text"),
     "rules": ("rule_id", "name", "text"),
 }  # fmt: skip

@@ -7,6 +7,7 @@ shown is what the tables say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -18,6 +19,7 @@ Query = Mapping[str, str]
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
 PROTOCOLS = ("icmp", "icmp6", "tcp", "udp", "sctp")
+_ENTRY_UUID = re.compile("#[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class TraceError(Exception):
@@ -131,13 +133,21 @@ class TraceResult:
         rule = self.deciding_rule
         because = f" by rule {rule.name or rule.rule_id}" if rule else ""
         if self.last.outcome == DELIVERED:
-            wrong = "" if self.delivered else f", which is not {self.destination.name}"
-            return f"delivered to port {self.last.vmi_uuid}{wrong}{because}"
+            if self.delivered:
+                return f"delivered to {self.destination.name}{because}"
+            wrong = f"which is not {self.destination.name}"
+            return f"delivered to port {self.last.vmi_uuid}, {wrong}{because}"
         if self.last.drop_reason:
             where = self.legs[-1].host
             decided = because if self.last.drop_reason == "POLICY" else ""
             return f"dropped on {where}: {self.last.drop_reason}{decided}"
         return self.last.outcome
+
+
+def without_uuids(rule: str) -> str:
+    """A rule's name as people read it: the access lists without entry numbers, default domain."""
+    parts = (_ENTRY_UUID.sub("", part) for part in rule.split(" & "))
+    return " & ".join(part.replace("default-domain:", "").replace("#", ": ") for part in parts)
 
 
 def trace(
@@ -150,12 +160,14 @@ def trace(
 ) -> TraceResult:
     """Follow the packet; ``host_of`` maps underlay addresses to host names."""
     version = 6 if packet.protocol == "icmp6" else 4
-    if not any(address.version == version for address in destination.addresses):
-        version = destination.addresses[0].version
+    for end in (destination, source):
+        if not any(address.version == version for address in end.addresses):
+            version = end.addresses[0].version
+    protocol = "icmp6" if (version, packet.protocol) == (6, "icmp") else packet.protocol
     query = {
         "dst": str(destination.address(version)),
         "src": str(source.address(version)),
-        "proto": packet.protocol,
+        "proto": protocol,
     }
     if packet.port:
         query["port"] = str(packet.port)
@@ -198,7 +210,7 @@ def find(
     wanted = known.get(text, text)
     address = _address(wanted)
     found = [
-        _endpoint(text, host, row)
+        _endpoint(text, host, row, address)
         for host, rows in ports.items()
         for row in rows
         if _matches(row, wanted, address) and network in (None, row.virtual_network)
@@ -228,14 +240,16 @@ def _matches(row: PortRow, wanted: str, address: IpAddress | None) -> bool:
     return row.active and wanted in names
 
 
-def _endpoint(text: str, host: str, row: PortRow) -> Endpoint:
+def _endpoint(text: str, host: str, row: PortRow, asked: IpAddress | None) -> Endpoint:
+    """A port as an end; named by an address, that address is what the packet carries."""
+    own = tuple(ip_address(address) for address in row.addresses)
     return Endpoint(
         name=text,
         host=host,
         uuid=row.vmi_uuid,
         mac=row.mac,
         network=row.virtual_network,
-        addresses=tuple(ip_address(address) for address in row.addresses),
+        addresses=(asked,) if asked else own,
     )
 
 

@@ -1,8 +1,19 @@
 """Finding the ends of a trace, and joining two vRouters' answers."""
 
+import uuid
+
 import pytest
 
-from skytrail.lab.trace import Explanation, Packet, PortRow, Rule, TraceError, find, trace
+from skytrail.lab.trace import (
+    Explanation,
+    Packet,
+    PortRow,
+    Rule,
+    TraceError,
+    find,
+    trace,
+    without_uuids,
+)
 
 
 def row(uuid, name, addresses, network="d:red:front", *, active=True):
@@ -97,6 +108,24 @@ def test_icmp6_uses_the_ipv6_addresses():
 
     assert agents.asked[0][1]["dst"] == "fd00::4"
     assert result.summary() == "dropped on h1: NO_ROUTE"
+
+
+def test_an_end_named_by_an_ipv6_address_is_traced_by_ipv6():
+    agents = Agents({"h1": Explanation(outcome="dropped", drop_reason="NO_ROUTE")})
+
+    run(agents, Packet("tcp", 80), destination="fd00::4")
+    run(agents, Packet(), source="fd00::3")
+
+    assert [(query["dst"], query["src"], query["proto"]) for _, query in agents.asked] == [
+        ("fd00::4", "fd00::3", "tcp"),
+        ("fd00::4", "fd00::3", "icmp6"),
+    ]
+
+
+def test_people_read_a_rule_without_numbers():
+    name = f"default-domain:red:a:a#{uuid.UUID(int=7)} & security groups default-domain:red:s#none"
+
+    assert without_uuids(name) == "red:a:a & security groups red:s: none"
 
 
 def test_delivery_to_somebody_else_is_not_delivered():

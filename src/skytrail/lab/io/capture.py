@@ -17,6 +17,8 @@ _ETH_P_ALL = 3
 _SNAPSHOT_BYTES = 65535
 _PCAP_MAGIC = 0xA1B2C3D4
 _PCAP_ETHERNET = 1
+_WAIT_MAX_S = 3600.0
+"""select() refuses times its C type cannot hold; "for ever" is many such waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Capture:
         """Yield frames as they come until the time is up."""
         deadline = time.monotonic() + timeout_s
         while (left_s := deadline - time.monotonic()) > 0:
-            readable, _, _ = select.select([self._socket], [], [], left_s)
+            readable, _, _ = select.select([self._socket], [], [], min(left_s, _WAIT_MAX_S))
             if readable:
                 yield CapturedFrame(time.time(), self._socket.recv(_SNAPSHOT_BYTES))
 
