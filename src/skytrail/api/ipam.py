@@ -94,14 +94,21 @@ def parse_address(text: object, what: str) -> Address:
     raise bad_request(f"Invalid {what}: {shown(text)}")
 
 
+def parse_prefix(text: str, length: int) -> Network:
+    """Return the prefix, host bits cleared; raises ``ValueError``, also for an IPv6 zone."""
+    if "%" in text:
+        raise ValueError(f"{text!r} names a zone")
+    return ip_network(f"{text}/{length}", strict=False)
+
+
 def network_of(subnet: Document) -> Network:
     """Return the prefix of a subnet; host bits are cleared, as clients send addresses."""
     prefix = documents.section(subnet, "subnet")
     text, length = documents.text(prefix, "ip_prefix"), documents.number(prefix, "ip_prefix_len")
-    if not text or length is None or "/" in text or "%" in text:
+    if not text or length is None or "/" in text:
         raise bad_request(f"Invalid subnet: {shown(prefix)}")
     try:
-        return ip_network(f"{text}/{length}", strict=False)
+        return parse_prefix(text, length)
     except ValueError as error:
         raise bad_request(f"Invalid subnet: {shown(error)}") from None
 

@@ -70,6 +70,8 @@ def test_ipv6_addresses_are_taken_when_asked(api) -> None:
             "gateway Ip 10.9.9.9 not in cidr",
         ),
         ([("10.0.0.0/99", {})], 400, "Invalid subnet"),
+        ([("fe80::%<x>/64", {})], 400, "Invalid subnet"),
+        ([("fd00::/64", {"default_gateway": "fd00::1%x"})], 400, "Invalid default gateway"),
         ([("10.0.0.0/24", {"alloc_unit": 3})], 400, "allocation-unit 3 is not power of 2"),
     ],
 )
@@ -117,6 +119,46 @@ def test_explicit_addresses_are_exclusive_and_within_the_subnet(api) -> None:
     assert nonsense.status == 400
     for edge in ("10.0.0.0", "10.0.0.255"):
         assert api.address(network, "e", instance_ip_address=edge).status == 400
+
+
+def test_an_address_with_a_zone_is_refused_everywhere(api) -> None:
+    # Any text passes for a zone, and addresses travel unescaped in stanzas.
+    network = api.network("n", api.subnet("fd00::/64"))
+    prefix = {"ip_prefix": "fd00::%<x>", "ip_prefix_len": 64}
+    port = {
+        "fq_name": [*PROJECT, "p"],
+        "parent_type": "project",
+        "virtual_network_refs": [{"uuid": network}],
+        "virtual_machine_interface_allowed_address_pairs": {
+            "allowed_address_pair": [{"ip": prefix, "address_mode": "active-active"}]
+        },
+    }
+    rule = {
+        "direction": ">",
+        "protocol": "any",
+        "src_addresses": [{"security_group": "local"}],
+        "dst_addresses": [{"subnet": prefix}],
+        "src_ports": [{"start_port": 0, "end_port": 65535}],
+        "dst_ports": [{"start_port": 0, "end_port": 65535}],
+        "ethertype": "IPv6",
+    }
+    group = {
+        "fq_name": [*PROJECT, "g"],
+        "security_group_entries": {"policy_rule": [rule]},
+    }
+
+    refused = [
+        api.address(network, "a", instance_ip_address="fd00::5%<x>"),
+        api.call("POST", "/virtual-machine-interfaces", {"virtual-machine-interface": port}),
+        api.call("POST", "/security-groups", {"security-group": group}),
+    ]
+
+    assert [reply.status for reply in refused] == [400] * 3
+    assert [reply.text.partition(":")[0].strip() for reply in refused] == [
+        "Invalid IP address",
+        "Invalid allowed address pair",
+        "Rule with invalid subnet",
+    ]
 
 
 def test_a_machine_port_cannot_take_the_gateway_but_a_router_port_can(api) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
-from skytrail.api import documents
+from skytrail.api import documents, ipam
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
@@ -110,7 +108,7 @@ def _check_prefixes(rule: Document, address: Document, ethertype: str | None) ->
         if text is None or length is None:
             continue
         try:
-            network = ip_network(f"{text}/{length}", strict=False)
+            network = ipam.parse_prefix(text, length)
         except ValueError:
             raise bad_request(f"Rule with invalid subnet : {shown(prefix)}") from None
         if ethertype is not None and ethertype != f"IPv{network.version}":

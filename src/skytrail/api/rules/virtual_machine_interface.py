@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
-from skytrail.api import documents
+from skytrail.api import documents, ipam
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, children
@@ -117,7 +115,7 @@ def _check_address_pairs(body: Document) -> None:
         if text is None or length is None:
             continue
         try:
-            network = ip_network(f"{text}/{length}", strict=False)
+            network = ipam.parse_prefix(text, length)
         except ValueError:
             raise bad_request(f"Invalid allowed address pair: {shown(prefix)}") from None
         shortest = _STANDBY_LENGTHS[network.version]
