@@ -110,6 +110,14 @@ def test_trace_names_what_decides_and_agrees_with_the_packets(command, arguments
     assert rule in traced["summary"]
 
 
+def test_trace_shows_the_half_of_a_two_way_rule_that_decided(command):
+    traced = command("trace", "red-web1", "red-app", "tcp", "23", status=1)[0]
+
+    rule = traced["legs"][-1]["explanation"]["deciding_rule"]
+    assert rule["text"].startswith("deny protocol 6")
+    assert rule["text"].endswith("ports 0-65535->23-23")
+
+
 def test_trace_takes_port_uuids_names_and_addresses_with_network(lab, command, members):
     uuid = lab.attached("red-web1").uuid
     address = str(members["red-web2"].address(version=4))

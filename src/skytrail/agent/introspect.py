@@ -28,6 +28,9 @@ Row = Mapping[str, object]
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
 
 
+DIRECTIONS = ("egress", "ingress")
+
+
 class RuleBook:
     """Turns rule numbers into names and texts."""
 
@@ -39,10 +42,13 @@ class RuleBook:
         """``<access list>#<rule uuid>``, joined by " & " when two stages decided together."""
         return self._numbers.rule.name(rule_id) or ""
 
-    def describe(self, rule_id: RuleId) -> Row:
+    def describe(self, rule_id: RuleId, directions: Iterable[str] = DIRECTIONS) -> Row:
+        """Names and texts; of both directions' halves unless one is asked for."""
         name = self.name(rule_id)
         parts = [part.rpartition("#") for part in name.split(" & ") if part]
-        texts = [self._policies.rule_texts.get(part, "") for part in name.split(" & ")]
+        known = self._policies.rule_texts
+        halves = [(direction, part) for part in name.split(" & ") for direction in directions]
+        texts = dict.fromkeys(known.get(half, "") for half in halves)
         return {
             "rule_id": rule_id,
             "name": name,
@@ -322,7 +328,11 @@ def _number(text: str, name: str) -> int:
 
 
 def _trace_row(trace: Trace, desired: Desired, book: RuleBook) -> Row:
-    rules = [book.describe(RuleId(step.rule_id)) for step in trace.steps if step.rule_id]
+    rules = [
+        book.describe(RuleId(step.rule_id), [step.stage.partition(" ")[0]])
+        for step in trace.steps
+        if step.rule_id
+    ]
     return {
         "outcome": trace.outcome,
         "drop_reason": trace.drop_reason,

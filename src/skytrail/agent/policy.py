@@ -251,8 +251,9 @@ class PolicyCompiler:
         self._numbers = numbers
         self._used: dict[PolicyId, Policy] = {}
         self._compiled: dict[PolicyId, _CompiledPolicy] = {}
-        self.rule_texts: dict[str, str] = {}
-        """Rule name -> its text, for people."""
+        self.rule_texts: dict[tuple[str, str], str] = {}
+        """(direction, rule name) -> its text, for people. Both halves of a rule that is written
+        for both directions have its name."""
 
     def begin(self) -> None:
         self._used = {}
@@ -265,7 +266,8 @@ class PolicyCompiler:
         if policy_id not in self._used:
             self._used[policy_id] = policy
             for stage in policy.stages:
-                self.rule_texts.update((rule.name, rule.text) for rule in stage.rules)
+                for rule in stage.rules:
+                    self.rule_texts[policy.direction, rule.name] = rule.text
         return policy_id
 
     def used(self) -> Mapping[PolicyId, Policy]:
