@@ -312,9 +312,18 @@ def list_of(value: ConfigValue | None) -> Sequence[ConfigValue]:
     return (value,) if isinstance(value, str | Mapping) else value
 
 
+def _unscoped(text: str) -> str:
+    """Raises ``ValueError`` for an IPv6 zone: it means nothing beyond one host, and any text passes
+    for one, which control nodes refuse together with the session that brought it.
+    """
+    if "%" in text:
+        raise ValueError("an address with a zone cannot be routed")
+    return text
+
+
 def address_of(value: ConfigValue | None) -> IpAddress | None:
     try:
-        return ip_address(text_of(value).strip().partition("/")[0])
+        return ip_address(_unscoped(text_of(value).strip().partition("/")[0]))
     except ValueError:
         return None
 
@@ -333,7 +342,7 @@ def prefix_of(value: ConfigValue | None) -> IpNetwork | None:
     if not text:
         return None
     try:
-        return ip_network(f"{text}/{length}" if length else text, strict=False)
+        return ip_network(_unscoped(f"{text}/{length}" if length else text), strict=False)
     except ValueError:
         return None
 
@@ -574,7 +583,7 @@ def _host_routes(value: ConfigValue | None) -> tuple[HostRoute, ...]:
         parts = mapping_of(entry)
         gateway = usable_address_of(parts.get("next_hop"))
         try:
-            prefix = ip_network(text_of(parts.get("prefix")), strict=False)
+            prefix = ip_network(_unscoped(text_of(parts.get("prefix"))), strict=False)
         except ValueError:
             continue
         if gateway is not None and gateway.version == prefix.version:

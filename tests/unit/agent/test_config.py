@@ -45,6 +45,16 @@ def test_port_is_read_with_network_groups_and_names():
     assert [str(server) for server in port.network.subnets[0].dns_servers] == ["8.8.8.8"]
 
 
+def test_address_with_a_zone_is_as_good_as_absent():
+    config = ConfigBuilder()
+    red = config.network("red", 5, [subnet("10.1.1.0/24")])
+    config.port("a", red, ["10.1.1.3", "fd00::5%<x>"])
+
+    port = view_of(config.update()).ports[uuid_of("a")]
+
+    assert [str(address) for address in port.addresses] == ["10.1.1.3"]
+
+
 @pytest.mark.parametrize("missing", ["virtual-network", "routing-instance"])
 def test_port_with_missing_part_is_a_problem_not_a_port(missing):
     config = world()
