@@ -106,11 +106,20 @@ def lab() -> None:
 def up(topology: Path, name: str | None, api_port: int | None, *, as_json: bool) -> None:
     """Create everything TOPOLOGY names and wait until every workload has its address."""
     created = Lab.create(topology, name=name, api_port=api_port)
-    created.up(reporter(Console(stderr=True)))
+    try:
+        created.up(reporter(Console(stderr=True)))
+    except BaseException:
+        click.echo(
+            f"lab {created.name} stays as far as it came; look: skytrail lab show --lab"
+            f" {created.name}; remove it: skytrail lab down {created.name}",
+            err=True,
+        )
+        raise
     if as_json:
         print_json({"name": created.name, "api": created.api_url})
     else:
-        click.echo(f"lab {created.name} is up; API {created.api_url}; see: skytrail lab show")
+        click.echo(f"lab {created.name} is up; look inside: skytrail lab show, skytrail status")
+        click.echo(f"its API for `skytrail get`: export SKYTRAIL_API={created.api_url}")
 
 
 @lab.command()
@@ -123,6 +132,8 @@ def down(name: str | None, *, every: bool, as_json: bool) -> None:
     names = state.names() if every else [name or state.only_name()]
     for each in names:
         Lab.load(each).down(reporter(Console(stderr=True)))
+        if not as_json:
+            click.echo(f"lab {each} is gone")
     if as_json:
         print_json({"removed": names})
 

@@ -25,6 +25,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.rule import Rule
 from rich.table import Table
+from rich.text import Text
 
 from skytrail.client import ApiFailure
 from skytrail.lab import check, reachability, state, throughput, vrouter
@@ -315,8 +316,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(chosen.topology, chosen.name, keep=chosen.keep, console=console)
     except FAILURES as error:
-        console.print(f"[bold red]the lab could not be built:[/] {error}", highlight=False)
+        console.print(Text.assemble(("the lab could not be built: ", "bold red"), str(error)))
         return 2
+    except KeyboardInterrupt:
+        left = "stays: skytrail lab show, skytrail lab down" if chosen.keep else "is removed"
+        console.print(f"[yellow]interrupted; the lab {left}[/]", highlight=False)
+        return 130
 
 
 def _run(topology: Path, name: str | None, *, keep: bool, console: Console) -> int:
@@ -334,9 +339,10 @@ def _run(topology: Path, name: str | None, *, keep: bool, console: Console) -> i
         raise
     console.print()
     if keep:
-        console.print(f"The lab stays up; API {lab.api_url}. Look around:")
+        console.print("The lab stays up. Look around:")
         for line in ("lab show", "lab show flows", "trace red-web1 red-app tcp 22", "status"):
             console.print(f"  .venv/bin/skytrail {line}", highlight=False)
+        console.print(f"  .venv/bin/skytrail --api {lab.api_url} get vn", highlight=False)
         console.print(f"  .venv/bin/skytrail lab down {lab.name}", highlight=False)
     else:
         lab.down(_steps(console))

@@ -72,4 +72,6 @@ def only_name() -> str:
     known = names()
     if len(known) == 1:
         return known[0]
-    raise LabError(f"name the lab by --lab: {', '.join(known)} are up" if known else "no lab is up")
+    if known:
+        raise LabError(f"several labs are up: {', '.join(known)}; choose one: --lab NAME")
+    raise LabError("no lab is up; start one: skytrail lab up FILE, or make demo KEEP=1")

@@ -149,9 +149,8 @@ class _Reader:
     def name(self, place: str, value: object) -> str:
         if isinstance(value, str) and NAME.fullmatch(value):
             return value
-        self.fault(
-            place, f"{value!r} is not a name: use 1-24 of a-z, 0-9 and -, starting with a letter"
-        )
+        what = "missing" if value is None else f"{value!r} is not a name"
+        self.fault(place, f"{what}: use 1-24 of a-z, 0-9 and -, starting with a letter")
         return ""
 
     def integer(self, place: str, value: object, low: int, high: int) -> int:
@@ -164,11 +163,8 @@ class _Reader:
         parts = value.split(":") if isinstance(value, str) else value
         if isinstance(parts, list) and len(parts) > 1 and all(map(_is_text, parts)):
             return tuple(str(part) for part in parts)
-        self.fault(
-            place,
-            f"{value!r} is not a fully qualified name: "
-            "write domain:project:port, as in default-domain:red:web1",
-        )
+        what = "missing" if value is None else f"{value!r} is not a fully qualified name"
+        self.fault(place, f"{what}: write domain:project:port, as in default-domain:red:web1")
         return ("",)
 
 
@@ -340,6 +336,7 @@ def _names(reader: _Reader, place: str, value: object, endpoints: Sequence[str])
     for name in values:
         if name not in endpoints:
             reader.fault(
-                place, f"{name!r} is no workload or guest; known: {', '.join(endpoints) or 'none'}"
+                place,
+                f"{name!r} is no workload or guest; known: {', '.join(filter(None, endpoints)) or 'none'}",
             )
     return tuple(str(name) for name in values if name in endpoints)

@@ -113,7 +113,9 @@ class ProcessTable:
         try:
             return msgspec.json.decode(path.read_bytes(), type=Specification)
         except FileNotFoundError as error:
-            raise ProcessError(f"no process {name!r} was started in this lab") from error
+            raise ProcessError(
+                f"no process {name!r} was started in this lab; skytrail lab show lists them"
+            ) from error
 
     def identity(self, name: str) -> Identity | None:
         """Return the running process, or None when it ended."""
