@@ -59,13 +59,3 @@ def flag(document: Document, key: str) -> bool | None:
     """Return the boolean under the key."""
     value = document.get(key)
     return value if isinstance(value, bool) else None
-
-
-def without_nulls(value: object) -> object:
-    """Return a copy of a value in which no object has a null member."""
-    if isinstance(value, dict):
-        members = cast("Document", value)
-        return {key: without_nulls(part) for key, part in members.items() if part is not None}
-    if isinstance(value, list):
-        return [without_nulls(part) for part in cast("list[object]", value) if part is not None]
-    return value

@@ -75,6 +75,32 @@ def test_create_reply_names_the_parent_and_root_objects_have_none(api) -> None:
             f"{BAD} virtual_network_properties value {{'nope': 1}} class VirtualNetworkType does",
         ),
         (
+            {"fq_name": [*PROJECT, "n"], "mtu": " 1_500"},
+            400,
+            f"{BAD} mtu: integer value expected instead of  1_500",
+        ),
+        (
+            {"fq_name": [*PROJECT, "n"], "display_name": "a\u0001"},
+            400,
+            f"{BAD} display_name: value has illegal xml characters",
+        ),
+        (
+            {"fq_name": [*PROJECT, "n"], "route_target_list": "target:1:1"},
+            400,
+            f"{BAD} route_target_list value target:1:1 class RouteTargetList expects an object",
+        ),
+        (
+            {
+                "fq_name": [*PROJECT, "n"],
+                "network_policy_refs": [{"to": ["a", "b", "c"], "attr": {"sequence": 1}}],
+            },
+            400,
+            (
+                "Bad reference in create: Error validating reference network_policy_refs value "
+                "{'sequence': 1} class SequenceType expects an object instead of 1"
+            ),
+        ),
+        (
             {"fq_name": [*PROJECT, "n"], "network_policy_refs": [{"to": ["a", "b", "c"]}]},
             400,
             "Unknown reference in resource create {'to': ['a', 'b', 'c']}.",
@@ -94,6 +120,16 @@ def test_create_refusals_have_the_contract_texts(api, body, status, text) -> Non
     assert (reply.status, reply.text[: len(text)]) == (status, text)
     assert reply.headers["content-type"] == "text/html; charset=UTF-8"
     assert api.service.revision == before
+
+
+def test_an_empty_list_in_place_of_a_value_counts_as_not_given(api) -> None:
+    uuid = api.network("n", mtu="1500", route_target_list=[])
+    assert (api.read("virtual-network", uuid)["mtu"]) == 1500
+
+    body = {"virtual-network": {"mtu": []}}
+    assert api.call("PUT", f"/virtual-network/{uuid}", body).status == 200
+
+    assert not {"mtu", "route_target_list"} & api.read("virtual-network", uuid).keys()
 
 
 def test_a_second_object_of_the_same_name_or_uuid_is_a_conflict(api) -> None:
