@@ -122,9 +122,9 @@ class EbpfDatapath:
         return datapath
 
     def _start(self) -> None:
-        settings = self._settings()
-        if not settings.generation:
-            self._write_settings(settings._replace(generation=1))
+        # The last run may have died between writing rows and telling the flows. Also: never 0.
+        self._set_tunnel_address(self.dump(InterfaceRow))
+        self.invalidate_flows()
         programs = self._base / "programs"
         programs.mkdir(exist_ok=True)
         for name, fd in self._loaded.programs.items():
@@ -142,6 +142,19 @@ class EbpfDatapath:
 
     def apply(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
         """Install and remove rows, then let live flows see it. Puts are idempotent."""
+        gone = [row for row in deletes if isinstance(row, InterfaceRow)]
+        try:
+            self._write(puts, deletes)
+            self._set_tunnel_address([row for row in puts if isinstance(row, InterfaceRow)])
+        finally:
+            # Also when a row was refused: those before it are in the tables, and no later call
+            # would write them again.
+            if any(depends_flows(row) for row in (*puts, *deletes)):
+                self.invalidate_flows()
+            for row in gone:
+                self._scan(purge_vif=row.vif_id)
+
+    def _write(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
         for row_type in ROW_TYPES:
             rows = [row for row in puts if type(row) is row_type]
             if rows:
@@ -150,12 +163,6 @@ class EbpfDatapath:
             rows = [row for row in deletes if type(row) is row_type]
             if rows:
                 self._tables.remove(rows)
-        gone = [row for row in deletes if isinstance(row, InterfaceRow)]
-        self._set_tunnel_address([row for row in puts if isinstance(row, InterfaceRow)])
-        if any(depends_flows(row) for row in (*puts, *deletes)):
-            self.invalidate_flows()
-        for row in gone:
-            self._scan(purge_vif=row.vif_id)
 
     def _set_tunnel_address(self, rows: Iterable[InterfaceRow]) -> None:
         for row in rows:
