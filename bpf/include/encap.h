@@ -69,16 +69,15 @@ static __always_inline __be32 label_word(__u32 label)
 	return bpf_htonl(label << LABEL_SHIFT | LABEL_BOTTOM | LABEL_TTL);
 }
 
-/* The Ethernet header under a tunnel header: as it came, or rewritten when routed. */
+/* The Ethernet header under a tunnel header. `mac` is the decision's, never the sender's choice:
+ * policy judged the route's owner. */
 static __always_inline void write_inner_ethernet(void *at, const struct packet *p, const __u8 *mac)
 {
-	if (p->flags & PACKET_TO_GATEWAY) {
-		mac_copy(at, mac);
+	mac_copy(at, mac);
+	if (p->flags & PACKET_TO_GATEWAY)
 		mac_set_gateway(at + 6);
-	} else {
-		mac_copy(at, p->destination_mac);
+	else
 		mac_copy(at + 6, p->source_mac);
-	}
 	*(__be16 *)(at + 12) = p->ethertype;
 }
 

@@ -54,10 +54,15 @@ VERIFIED_ONCE int clamp_mss(struct __sk_buff *ctx, const struct packet *p, __u32
 		}
 		if (option[0] == TCP_OPTION_MSS && option[1] == TCP_OPTION_MSS_BYTES) {
 			const __be16 offered = *(__be16 *)(option + 2);
+			/* RFC 1071: at an odd place the two bytes belong to other words, as if
+			 * swapped. By shifts: a branch in this loop is too much to verify. */
+			const __u32 swap = ((offset - p->l4) & 1) * 8;
 
 			if (bpf_ntohs(offered) <= mtu - headers)
 				return 0;
-			bpf_l4_csum_replace(ctx, p->l4 + TCP_CHECKSUM_OFFSET, offered, clamped,
+			bpf_l4_csum_replace(ctx, p->l4 + TCP_CHECKSUM_OFFSET,
+					    (__u16)(offered << swap | offered >> swap),
+					    (__u16)(clamped << swap | clamped >> swap),
 					    sizeof(clamped));
 			return bpf_skb_store_bytes(ctx, offset + 2, &clamped, sizeof(clamped), 0);
 		}

@@ -252,6 +252,9 @@ static __always_inline int ip6_extensions(struct __sk_buff *ctx, struct packet *
 			const __u32 fragment = bpf_ntohs(*(__be16 *)(header + 2));
 
 			*identification = *(__be32 *)(header + 4);
+			/* As in IPv4: it would overwrite the transport header. */
+			if ((fragment & 0xfff8) == 8)
+				return DROP_FRAGMENT_TINY;
 			if (fragment & 0xfff8)
 				p->flags |= PACKET_LATER_FRAGMENT;
 			else if (fragment & 1)
