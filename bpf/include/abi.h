@@ -76,9 +76,9 @@ enum flow_flags {
 	FLOW_REVERSE = 2,
 	FLOW_BRIDGED = 4,	/* Forwarded by destination MAC, checked at every packet. */
 	FLOW_OTHER_MAC = 8,	/* Source MAC is not the interface's own: checked at every packet. */
-	FLOW_CLOSED = 16,	/* FIN or RST was seen. */
+	FLOW_CLOSED = 16,	/* RST was seen, or FIN of both sides. */
 	FLOW_HAS_PAIR = 32,	/* A reverse entry was created. */
-	FLOW_ROUTED = 64,	/* Destination MAC is rewritten to the route's. */
+	FLOW_FINISHED = 64,	/* FIN was seen in this entry's direction. */
 };
 
 enum flow_direction {

@@ -15,8 +15,10 @@
 
 /* What decide() answers beside drop reasons. */
 #define DECIDED_RECEIVE 256
-/* Deny flows may use half of an interface's share, so that probing cannot starve its real flows. */
+/* Deny flows only save time. They may use half of an interface's share, so that probing cannot
+ * starve its real flows, and little of the table, so that probing interfaces starve no others. */
 #define DENY_SHARE 2
+#define DENY_TABLE_SHARE 64
 
 enum {
 	DECIDE_ROUTE = 1,
@@ -224,7 +226,12 @@ static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 	if (!vif || !owned)
 		return DROP_INTERFACE_UNKNOWN;
 	limit = vif->flow_count_max ?: limits.flow_limit_default;
-	if (*owned >= (reason ? limit / DENY_SHARE : limit))
+	if (reason) {
+		limit /= DENY_SHARE;
+		if (limit > limits.flow_pairs_max / DENY_TABLE_SHARE)
+			limit = limits.flow_pairs_max / DENY_TABLE_SHARE;
+	}
+	if (*owned >= limit)
 		return DROP_FLOW_LIMIT;
 	s->flow.pair = pair_allocate();
 	if (!s->flow.pair)
@@ -313,6 +320,9 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	}
 	if (reason)
 		return reason == DECIDED_RECEIVE ? DROP_POLICY : reason;
+	/* The far end may have moved, and this entry with it. */
+	if (flow_find(&s->own_key, family) != entry)
+		return -1;
 	s->flow = *entry;
 	mac_copy(s->flow.mac, mac.byte);
 	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {

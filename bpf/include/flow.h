@@ -193,6 +193,12 @@ static __always_inline void flow_count(const struct __sk_buff *ctx, const struct
 	}
 }
 
+/* A SYN on a connection whose opener said goodbye, or that is closed, begins another one. */
+static __always_inline bool flow_reopens(const struct flow *flow, const struct packet *p)
+{
+	return p->flags & PACKET_OPENS && flow->flags & (FLOW_CLOSED | FLOW_FINISHED);
+}
+
 /* Spreads keys over ECMP members and outer source ports; the same after a restart. */
 static __always_inline __u32 flow_hash(const struct flow_key6 *key)
 {

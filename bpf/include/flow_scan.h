@@ -8,7 +8,7 @@
 
 #include "flow.h"
 
-static __always_inline __u64 pair_packets(__u32 index)
+static __always_inline __u64 pair_packets(__u32 index, bool *answered)
 {
 	struct flow_counters *counters;
 	__u64 packets = 0;
@@ -19,18 +19,22 @@ static __always_inline __u64 pair_packets(__u32 index)
 			break;
 		slot = cpu * limits.flow_pairs_max + index;
 		counters = bpf_map_lookup_elem(&flow_counters, &slot);
-		if (counters)
-			packets += counters->packets[0] + counters->packets[1];
+		if (!counters)
+			continue;
+		packets += counters->packets[0] + counters->packets[1];
+		if (counters->packets[1])
+			*answered = true;
 	}
 	return packets;
 }
 
 static __always_inline __u64 idle_limit(const struct flow_scan *scan, const struct flow *flow,
-					__u8 protocol)
+					__u8 protocol, bool answered)
 {
 	if (flow->flags & (FLOW_CLOSED | FLOW_DENY))
 		return scan->idle_closed_ns;
-	return protocol == IP_PROTOCOL_TCP ? scan->idle_tcp_ns : scan->idle_udp_ns;
+	/* A SYN nobody answered is no connection: probing must not fill the table for long. */
+	return protocol == IP_PROTOCOL_TCP && answered ? scan->idle_tcp_ns : scan->idle_udp_ns;
 }
 
 /* True when the pair was silent for longer than its limit. */
@@ -39,17 +43,18 @@ static __always_inline bool pair_idle(const struct flow_scan *scan, const struct
 {
 	const __u32 index = flow->pair;
 	struct flow_pair *pair = bpf_map_lookup_elem(&flow_pairs, &index);
+	bool answered = false;
 	__u64 packets;
 
 	if (!pair)
 		return true;
-	packets = pair_packets(index);
+	packets = pair_packets(index, &answered);
 	if (!pair->active_ns || packets != pair->packets_seen) {
 		pair->packets_seen = packets;
 		pair->active_ns = scan->now_ns;
 		return false;
 	}
-	return scan->now_ns - pair->active_ns > idle_limit(scan, flow, protocol);
+	return scan->now_ns - pair->active_ns > idle_limit(scan, flow, protocol, answered);
 }
 
 /* One entry. `key` is in the long form whatever the family. */

@@ -82,7 +82,7 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 	flow = family == FAMILY_V4 ? bpf_map_lookup_elem(&flows4, &p->key4) :
 				     bpf_map_lookup_elem(&flows6, &p->key6);
 	if (unlikely(!flow || !now || flow->generation != now->generation ||
-		     (p->flags & PACKET_OPENS && flow->flags & FLOW_CLOSED))) {
+		     flow_reopens(flow, p))) {
 		const int action = flow_miss(ctx, p, family);
 		struct scratch *s = get_scratch();
 
@@ -95,7 +95,7 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 		return drop(ctx, flow->drop_reason);
 	if (unlikely(p->flags & (PACKET_CLOSES | PACKET_SYN))) {
 		if (p->flags & PACKET_CLOSES)
-			flow_close(p, family);
+			flow_close(ctx, p, family);
 		if (p->flags & PACKET_SYN)
 			clamp_mss(ctx, p, to->mtu, family);
 	}

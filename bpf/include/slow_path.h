@@ -45,8 +45,9 @@ static __always_inline bool is_icmp_error(const struct packet *p, __u8 protocol,
 	return protocol == IP_PROTOCOL_ICMP6 && type >= 1 && type <= 4;
 }
 
-/* An ICMP error is admitted when the packet it quotes belongs to an admitted flow (RFC 5927's
- * advice to check the quoted tuple). s->pair_key is built from the quoted headers. */
+/* An ICMP error is admitted when the packet it quotes belongs to an admitted flow and was sent by
+ * the error's receiver (RFC 5927's advice to check the quoted tuple): a flow with one workload is
+ * no passport to another. s->pair_key is built from the quoted headers. */
 static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *p,
 					  struct scratch *s, __u32 family)
 {
@@ -71,6 +72,11 @@ static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *
 		offset += sizeof(struct ipv6hdr);
 	}
 	if (bpf_skb_load_bytes(ctx, offset, ports, sizeof(ports)))
+		return false;
+	if (quoted->source[0] != s->key.destination[0] ||
+	    quoted->source[1] != s->key.destination[1] ||
+	    quoted->source[2] != s->key.destination[2] ||
+	    quoted->source[3] != s->key.destination[3])
 		return false;
 	switch (quoted->protocol) {
 	case IP_PROTOCOL_TCP:
@@ -136,11 +142,14 @@ static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct
 {
 	int reason, failure;
 
-	if (unlikely(is_icmp_error(p, s->key.protocol, family)) &&
-	    icmp_error_related(ctx, p, s, family))
+	/* Errors leave no flow: the next one of the same tuple may quote something else. */
+	if (unlikely(is_icmp_error(p, s->key.protocol, family))) {
+		if (!icmp_error_related(ctx, p, s, family))
+			return decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
 		return s->key.direction == DIRECTION_FROM_WORKLOAD ?
 			       decide_from_workload(s, family, DECIDE_ROUTE) :
 			       DROP_NONE;
+	}
 	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
 	if (reason && reason != DROP_POLICY)
 		return reason;
@@ -177,7 +186,7 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	struct settings *now = get_settings();
 	struct interface *vif;
 	struct flow *flow;
-	bool link_local = false;
+	bool link_local = false, fresh = true;
 	int reason = -1;
 
 	if (!s || !now || !p)
@@ -202,15 +211,29 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 		if (!own_mac)
 			s->flow.flags |= FLOW_OTHER_MAC;
 	}
+	/* They only ever reach the vRouter itself, and never leave a flow that would let others by. */
+	if (link_local) {
+		reason = DROP_LINK_LOCAL;
+		if (s->key.direction == DIRECTION_FROM_WORKLOAD)
+			reason = decide_from_workload(s, family, DECIDE_ROUTE);
+		if (reason == DECIDED_RECEIVE)
+			return punt_receive(ctx, &s->key);
+		return drop(ctx, DROP_LINK_LOCAL);
+	}
 	s->flow.generation = now->generation;
 	flow = flow_find(&s->key, family);
 	reason = -1;
-	if (flow && (flow->flags & FLOW_CLOSED) && (p->flags & PACKET_OPENS))
+	if (flow && flow_reopens(flow, p)) {
 		flow_forget(s, flow, family);
-	else if (flow)
+	} else if (flow) {
 		reason = flow_again(s, flow, family, now->generation);
+		fresh = false;
+		/* A denied connection takes its answers along, but not a new one of the far end. */
+		if (reason == DROP_POLICY && p->flags & PACKET_OPENS && flow->flags & FLOW_REVERSE)
+			reason = -1;
+	}
 	if (reason == -1) {
-		if (flow && !(flow->flags & FLOW_CLOSED))
+		if (!fresh)
 			flow_erase(&s->key, family);
 		scratch_begin(s, p, family);
 		if (s->key.direction == DIRECTION_FROM_WORKLOAD &&
@@ -221,11 +244,10 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	}
 	if (reason == DECIDED_RECEIVE)
 		return punt_receive(ctx, &s->key);
-	if (link_local)
-		return drop(ctx, DROP_LINK_LOCAL);
 	if (reason == DROP_NONE)
 		return PROCEED;
-	if (reason == DROP_NO_ROUTE)
+	/* Only workloads are told: a frame of a tunnel is not theirs. */
+	if (reason == DROP_NO_ROUTE && s->key.direction == DIRECTION_FROM_WORKLOAD)
 		return drop_and_tell(ctx, reason, PUNT_ICMP_UNREACHABLE, 0);
 	if (reason == DROP_POLICY && s->flow.pair) {
 		flow_count(ctx, &s->flow);
@@ -234,11 +256,13 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	return drop(ctx, reason);
 }
 
-/* FIN or RST: both entries of the pair age out soon, or go when the tuple opens again. */
-VERIFIED_ONCE int flow_close(struct packet *p, __u32 family)
+/* RST, or FIN of both sides: the pair ages out soon, or goes when the tuple opens again. After one
+ * FIN the other side may still take its time to answer. */
+VERIFIED_ONCE int flow_close(struct __sk_buff *ctx, struct packet *p, __u32 family)
 {
 	struct scratch *s = get_scratch();
-	struct flow *flow;
+	struct flow *flow, *pair;
+	__u8 tcp_flags = 0;
 
 	if (!s || !p)
 		return 0;
@@ -249,11 +273,17 @@ VERIFIED_ONCE int flow_close(struct packet *p, __u32 family)
 	flow = flow_find(&s->key, family);
 	if (!flow || (flow->flags & FLOW_CLOSED))
 		return 0;
-	flow->flags |= FLOW_CLOSED;
 	mirror_key(&s->pair_key, &s->key, flow->peer_vif);
-	flow = flow_find(&s->pair_key, family);
-	if (flow)
-		flow->flags |= FLOW_CLOSED;
+	pair = flow_find(&s->pair_key, family);
+	bpf_skb_load_bytes(ctx, p->l4 + TCP_FLAGS_OFFSET, &tcp_flags, 1);
+	if (!(tcp_flags & TCP_RST)) {
+		flow->flags |= FLOW_FINISHED;
+		if (pair && !(pair->flags & FLOW_FINISHED))
+			return 0;
+	}
+	flow->flags |= FLOW_CLOSED;
+	if (pair)
+		pair->flags |= FLOW_CLOSED;
 	return 0;
 }
 

@@ -62,7 +62,7 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	if (unlikely(!flow || !now || flow->generation != now->generation ||
 		     flow->flags & (FLOW_OTHER_MAC | FLOW_BRIDGED) ||
 		     !mac_equal(p->source_mac, vif->mac) ||
-		     (p->flags & PACKET_OPENS && flow->flags & FLOW_CLOSED))) {
+		     flow_reopens(flow, p))) {
 		const int action = flow_miss(ctx, p, family);
 		struct scratch *s = get_scratch();
 
@@ -74,7 +74,7 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	if (unlikely(flow->flags & FLOW_DENY))
 		return drop(ctx, flow->drop_reason);
 	if (unlikely(p->flags & PACKET_CLOSES))
-		flow_close(p, family);
+		flow_close(ctx, p, family);
 	nh = nexthop_lookup(flow->nexthop);
 	if (unlikely(!nh))
 		return drop(ctx, DROP_NEXTHOP);

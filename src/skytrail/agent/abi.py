@@ -120,7 +120,7 @@ class FlowFlags(enum.IntEnum):
     OTHER_MAC = 8
     CLOSED = 16
     HAS_PAIR = 32
-    ROUTED = 64
+    FINISHED = 64
 
 
 class FlowDirection(enum.IntEnum):
