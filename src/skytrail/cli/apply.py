@@ -44,8 +44,8 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     documents are checked before the first is written; parents and targets of references are
     written first, whatever the order in the files. A refusal stops there and tells what was done.
 
-    A document is the type, the fq_name and fields as the API has them; references may be bare
-    names, subnets ADDRESS/LENGTH. `skytrail get ... -o yaml` prints documents.
+    A document is the type, the fq_name and fields as the API has them; references may be
+    plain full names, subnets ADDRESS/LENGTH. `skytrail get ... -o yaml` prints documents.
     """
     documents = read_paths(paths)
     try:

@@ -23,6 +23,8 @@ _START_TIME_FIELD = 19
 """Of /proc/PID/stat, counted after the parenthesised name (field 22 in proc(5))."""
 _POLL_S = 0.02
 _STOP_S = 5.0
+_KILLED_S = 60.0
+"""SIGKILL cannot fail, but a guest's memory takes a busy machine a while to free."""
 
 
 class ProcessError(Exception):
@@ -172,8 +174,8 @@ def end(identity: Identity, *, graceful_s: float) -> None:
     """End a process and wait until it is gone; nothing happens when it already is."""
     if graceful_s and _send(identity, signal.SIGTERM) and _wait_gone(identity, graceful_s):
         return
-    if _send(identity, signal.SIGKILL) and not _wait_gone(identity, _STOP_S):
-        raise ProcessError(f"process {identity.pid} does not end, even by SIGKILL")
+    if _send(identity, signal.SIGKILL) and not _wait_gone(identity, _KILLED_S):
+        raise ProcessError(f"process {identity.pid} does not end, even by SIGKILL; try again later")
 
 
 def _send(identity: Identity, number: signal.Signals) -> bool:
