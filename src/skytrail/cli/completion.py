@@ -27,3 +27,6 @@ def completion(shell: str) -> None:
     if kind is None:
         raise click.UsageError(f"No completion for {shell}")
     click.echo(kind(main, {}, "skytrail", "_SKYTRAIL_COMPLETE").source())
+    if shell == "bash":
+        # Names hold colons; bash would complete only what follows the last one.
+        click.echo("COMP_WORDBREAKS=${COMP_WORDBREAKS//:}")
