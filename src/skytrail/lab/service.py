@@ -73,6 +73,7 @@ class Lab:
         self.plan: Plan = lab_state.plan()
         self.paths: Paths = state.paths_of(lab_state.name)
         self.processes = ProcessTable(self.paths.processes, self.paths.logs)
+        self._lock_file = state.directory() / f".{lab_state.name}.lock"
 
     @classmethod
     def load(cls, name: str) -> Lab:
@@ -338,7 +339,8 @@ class Lab:
                     netns.delete(namespace)
                 for node in self.plan.hosts:
                     _remove_pins(BPF_DIRECTORY / commands.agent_name(node))
-        shutil.rmtree(self.paths.root, ignore_errors=True)
+            shutil.rmtree(self.paths.root, ignore_errors=True)
+            self._lock_file.unlink(missing_ok=True)
 
     def _end_processes(self) -> None:
         running = [(name, self.processes.identity(name)) for name in self.processes.names()]
@@ -374,9 +376,8 @@ class Lab:
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
         """Keep two programs from working on the same lab; :class:`LabError` when one does."""
-        lock = state.directory() / f".{self.name}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as file:
+        self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock_file.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
