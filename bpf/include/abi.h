@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 1,
+	ABI_VERSION = 2,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
@@ -235,10 +235,12 @@ _Static_assert(sizeof(struct flow_key6) == 40, "flow_key6");
 struct flow {
 	__u32 generation;
 	__u32 pair;	    /* Index into pairs and counters, shared by both directions. */
+	/* Label and next hop share 8 bytes, written and read at once: the label of one host must
+	 * never be sent to another, where it may be another tenant's. */
 	__u32 label;
-	__u32 rule;
 	__u16 nexthop;
 	__u16 peer_vif;	    /* Where the reverse entry lives; 0: same interface, other direction. */
+	__u32 rule;
 	__u8 flags;
 	__u8 drop_reason;
 	__be16 entropy;	    /* Outer UDP source port. */
@@ -247,6 +249,7 @@ struct flow {
 	__u64 created_ns;
 };
 _Static_assert(sizeof(struct flow) == 40, "flow");
+_Static_assert(__builtin_offsetof(struct flow, label) == 8, "flow");
 
 /* Ageing state of a pair; written by the scan alone. */
 struct flow_pair {

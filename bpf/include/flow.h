@@ -193,6 +193,22 @@ static __always_inline void flow_count(const struct __sk_buff *ctx, const struct
 	}
 }
 
+/* Label and next hop as one value; another CPU may be changing the entry. */
+static __always_inline __u64 flow_way(const struct flow *flow)
+{
+	return *(const volatile __u64 *)&flow->label;
+}
+
+static __always_inline __u32 way_label(__u64 way)
+{
+	return (__u32)way;
+}
+
+static __always_inline __u32 way_nexthop(__u64 way)
+{
+	return (__u16)(way >> 32);
+}
+
 /* A SYN on a connection whose opener said goodbye, or that is closed, begins another one. */
 static __always_inline bool flow_reopens(const struct flow *flow, const struct packet *p)
 {

@@ -25,7 +25,8 @@ static __always_inline bool exceeds_mtu(const struct __sk_buff *ctx, const struc
 
 	if (segment)
 		return segment + p->segment_header_bytes > mtu;
-	return p->ip_bytes > mtu;
+	/* With what follows the packet: it leaves with it. */
+	return ctx->len - p->l3 > mtu;
 }
 
 /* Lowers the MSS option of a SYN so that full segments fit into `mtu`. */

@@ -87,9 +87,9 @@ static __always_inline long encapsulate(struct __sk_buff *ctx, const struct pack
 
 static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct packet *p,
 					  const struct nexthop *nh, const struct flow *flow,
-					  __u32 family)
+					  __u32 label, __u32 family)
 {
-	const __u32 label = flow->label, out_ifindex = nh->out_ifindex;
+	const __u32 out_ifindex = nh->out_ifindex;
 
 	if (unlikely(!(nh->flags & NEXTHOP_RESOLVED)))
 		return drop(ctx, DROP_UNDERLAY_UNRESOLVED);

@@ -47,6 +47,7 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	struct nexthop *nh;
 	struct flow *flow;
 	int reason;
+	__u64 way;
 
 	reason = family == FAMILY_V4 ? parse_ipv4(ctx, p) : parse_ipv6(ctx, p);
 	if (unlikely(reason))
@@ -75,11 +76,12 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 		return drop(ctx, flow->drop_reason);
 	if (unlikely(p->flags & PACKET_CLOSES))
 		flow_close(ctx, p, family);
-	nh = nexthop_lookup(flow->nexthop);
+	way = flow_way(flow);
+	nh = nexthop_lookup(way_nexthop(way));
 	if (unlikely(!nh))
 		return drop(ctx, DROP_NEXTHOP);
 	if (nh->kind == NEXTHOP_TUNNEL)
-		return send_to_tunnel(ctx, p, nh, flow, family);
+		return send_to_tunnel(ctx, p, nh, flow, way_label(way), family);
 	if (nh->kind == NEXTHOP_INTERFACE)
 		return send_to_local(ctx, p, nh, flow, family);
 	return drop(ctx, DROP_NEXTHOP);

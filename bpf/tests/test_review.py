@@ -402,6 +402,15 @@ def with_tcp_checksum(segment: bytes, source: str, destination: str) -> bytes:
     return segment[:16] + total.to_bytes(2, "big") + segment[18:]
 
 
+@every_family
+def test_bytes_after_the_packet_count_for_the_size(box: Box, family: int) -> None:
+    """They would leave with it, and the underlay would lose the frame uncounted."""
+    packet = frames.ip(OWN[family], REMOTE[family], frames.UDP, frames.udp(1, 2))
+
+    assert box.workload(as_frame(packet + bytes(1600))).drops == {"TOO_BIG": 1}
+    assert box.workload(as_frame(packet + bytes(20))).forwarded
+
+
 # Accounting
 
 

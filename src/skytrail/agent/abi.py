@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
@@ -462,9 +462,9 @@ class Flow(NamedTuple):
     generation: int
     pair: int
     label: int
-    rule: int
     nexthop: int
     peer_vif: int
+    rule: int
     flags: int
     drop_reason: int
     entropy: bytes
@@ -480,7 +480,7 @@ class Flow(NamedTuple):
         return cls._make(FLOW_LAYOUT.unpack(raw))
 
 
-FLOW_LAYOUT = struct.Struct("=IIIIHHBB2s6s2sQ")
+FLOW_LAYOUT = struct.Struct("=IIIHHIBB2s6s2sQ")
 
 
 class FlowCounters(NamedTuple):
