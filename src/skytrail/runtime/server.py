@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn._types import ASGIApplication
 
 from skytrail.runtime.asgi import AsgiApp
+from skytrail.runtime.http_protocol import BoundedHttpProtocol
 
 BACKLOG: Final = 1024
 SHUTDOWN_S: Final = 2
@@ -139,6 +140,7 @@ async def serve(
     """
     config = uvicorn.Config(
         app=cast("ASGIApplication", app),
+        http=BoundedHttpProtocol,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -294,6 +294,28 @@ def test_a_slow_watcher_is_cut_off(api, monkeypatch) -> None:
     assert api.loop.run_until_complete(scenario()) <= 1
 
 
+def test_watchers_get_what_waits_for_them_in_small_chunks(api) -> None:
+    async def scenario() -> list[list[int]]:
+        wanted = {"network-policy": None}
+        early = watch.native(api.service, frozenset(wanted), None)
+        await read_until(early, "snapshot_end")
+        for number in range(20):
+            body = {"fq_name": [*PROJECT, f"p{number}"], "display_name": "x" * 20_000}
+            await api.acall("POST", "/network-policys", {"network-policy": body})
+        late = watch.native(api.service, frozenset(wanted), None)
+        events = watch.server_sent(api.service, wanted, "http://x")
+        sizes = []
+        for stream in (early, late, events):
+            sizes.append([len(await anext(stream)) for _ in range(5)])
+            await stream.aclose()
+        return sizes
+
+    sizes = api.loop.run_until_complete(scenario())
+
+    assert all(sum(stream) > 200_000 for stream in sizes)
+    assert max(map(max, sizes)) < 100_000
+
+
 def test_server_sent_events_start_with_init_and_follow(api) -> None:
     async def scenario() -> None:
         wanted = {"route-target": None}

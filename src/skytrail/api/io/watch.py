@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -45,6 +45,24 @@ async def _next_batches(
     return subscription.take()
 
 
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join parts to chunks worth a write, each made when asked for.
+
+    A reader may have megabytes waiting and so may a thousand others: whoever leaves or does not
+    read costs one chunk, not everything that was ready for it.
+    """
+    waiting: list[bytes] = []
+    size = 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size > _CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
 async def native(
     service: ConfigService, types: frozenset[str], from_revision: int | None
 ) -> AsyncIterator[bytes]:
@@ -64,17 +82,9 @@ async def native(
                 if not types or record.type_name in types
             ]
             yield b'{"kind":"snapshot_begin","revision":%d}\n' % revision
-            lines: list[bytes] = []
-            size = 0
-            for record in records:
-                line = feed.put_line(record, record.mod_revision)
-                lines.append(line)
-                size += len(line)
-                if size > _CHUNK_BYTES:
-                    yield b"".join(lines)
-                    lines, size = [], 0
-            lines.append(b'{"kind":"snapshot_end","revision":%d}\n' % revision)
-            yield b"".join(lines)
+            for chunk in _chunks(feed.put_line(record, record.mod_revision) for record in records):
+                yield chunk
+            yield b'{"kind":"snapshot_end","revision":%d}\n' % revision
         else:
             for batch in missed:
                 yield feed.lines_of(batch, types)
@@ -83,7 +93,8 @@ async def native(
         while not subscription.overrun:
             batches = await _next_batches(subscription, woken, BOOKMARK_S)
             if batches:
-                yield b"".join(feed.lines_of(batch, types) for batch in batches)
+                for chunk in _chunks(feed.lines_of(batch, types) for batch in batches):
+                    yield chunk
                 revision = batches[-1].revision
             else:
                 yield b'{"kind":"bookmark","revision":%d}\n' % service.feed.revision
@@ -97,7 +108,8 @@ async def server_sent(
     with _subscribed(service) as (subscription, woken):
         for type_name, fields in wanted.items():
             resource = schema.resources[type_name]
-            yield _initial(service, resource, fields, base)
+            for chunk in _chunks(_initial(service, resource, fields, base)):
+                yield chunk
         while not subscription.overrun:
             batches = await _next_batches(subscription, woken, KEEP_ALIVE_S)
             if not batches:
@@ -112,18 +124,14 @@ async def server_sent(
 
 def _initial(
     service: ConfigService, resource: ObjectType, fields: frozenset[str] | None, base: str
-) -> bytes:
+) -> Iterator[bytes]:
     shape = Shape(fields=fields, back_references=False, children=False)
-    items = [
-        b'{"%s":%s}'
-        % (
-            resource.name.encode(),
-            render.render(service.schema, service.graph, record, shape, base),
-        )
-        for record in service.graph.of_type(resource.name)
-    ]
-    name = collection_name(resource).encode()
-    return b'event: init\ndata: {"%s":[%s]}\n\n' % (name, b",".join(items))
+    records = list(service.graph.of_type(resource.name))
+    yield b'event: init\ndata: {"%s":[' % collection_name(resource).encode()
+    for place, record in enumerate(records):
+        body = render.render(service.schema, service.graph, record, shape, base)
+        yield b'%s{"%s":%s}' % (b"," if place else b"", resource.name.encode(), body)
+    yield b"]}\n\n"
 
 
 def _event(
