@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 from typing import Final
 
@@ -54,6 +54,16 @@ class Document:
         """Return the body that creates the object."""
         parent: Json = {} if self.parent_type is None else {"parent_type": self.parent_type}
         return {"fq_name": list(self.fq_name), **parent, **self.fields}
+
+    def without_server_values(self) -> Document:
+        """Leave out numbers the server chose for the object this document is a copy of."""
+        chosen = {
+            name
+            for name, each in self.kind.properties.items()
+            if each.presence == "system-only" and not each.is_compound
+        }
+        kept = {name: each for name, each in self.fields.items() if name not in chosen}
+        return replace(self, fields=kept)
 
 
 def read_documents(text: str, source: str) -> list[Document]:

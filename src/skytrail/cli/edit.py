@@ -52,15 +52,19 @@ def edit_object(session: Session, kind: ObjectType, uuid: str) -> list[str]:
     base = session.client.read(kind.name, uuid)
     # What the user knows of. The base stays, so that fields only others changed are never sent.
     seen = base
+    reason = ""
     text = _HINT + output.to_yaml([written(kind, base)])
     for _ in range(ATTEMPTS_COUNT_MAX):
         answer = click.edit(text, extension=".yaml")
         if answer is None or answer == text:
+            if reason:
+                raise Refused(f"Nothing was changed: {reason}")
             return []
         try:
             wanted = changed_fields(kind, base, answer)
         except DocumentInvalid as error:
-            text = with_reason(answer, str(error))
+            reason = str(error)
+            text = with_reason(answer, reason)
             continue
         if not wanted:
             return []
@@ -77,7 +81,8 @@ def edit_object(session: Session, kind: ObjectType, uuid: str) -> list[str]:
         try:
             session.client.update(kind.name, uuid, wanted)
         except ApiError as error:
-            text = with_reason(answer, explain(error))
+            reason = explain(error)
+            text = with_reason(answer, reason)
             continue
         return sorted(wanted)
     raise Refused("Given up; nothing was changed.")

@@ -28,7 +28,7 @@ def apply_one(session: Session, document: Document, *, dry_run: bool) -> tuple[R
         if error.status != NOT_FOUND:
             raise
         if not dry_run:
-            client.create(kind, document.wire())
+            client.create(kind, document.without_server_values().wire())
         return "created", []
     differing = changes(document, client.read(kind, uuid))
     if not differing:

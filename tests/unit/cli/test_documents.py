@@ -204,3 +204,10 @@ def test_value_contains_itself_and_merges_to_itself(value):
 @given(json_values, json_values)
 def test_merged_value_contains_what_was_wanted(wanted, stored):
     assert contains(merged(wanted, stored), wanted)
+
+
+def test_a_copy_leaves_the_numbers_to_the_server():
+    text = "{type: vn, fq_name: 'd:p:a', virtual_network_network_id: 5, display_name: a}"
+    (document,) = read_documents(text, "file")
+
+    assert document.without_server_values().fields == {"display_name": "a"}
