@@ -3,6 +3,7 @@
 import json
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -238,6 +239,30 @@ def test_down_ends_what_a_user_left_running_inside(small_topology, small_name):
         assert stray.wait(timeout=5) != 0
 
     assert leftovers(small_name) == []
+
+
+def test_api_port_taken_between_choice_and_start_is_replaced(small_topology, small_name):
+    lab = Lab.create(small_topology, name=small_name)
+    with socket.socket() as rival:
+        rival.bind(("127.0.0.1", lab.state.api_port))
+        rival.listen()
+        taken = lab.state.api_port
+
+        lab.up()
+
+    assert Lab.load(small_name).state.api_port != taken
+    with lab.api() as api:
+        assert api.list("virtual-router")
+
+
+def test_api_port_named_by_the_user_is_never_replaced(small_topology, small_name):
+    with socket.socket() as rival:
+        rival.bind(("127.0.0.1", 0))
+        rival.listen()
+        lab = Lab.create(small_topology, name=small_name, api_port=rival.getsockname()[1])
+
+        with pytest.raises(processes.ProcessError, match="in use"):
+            lab.up()
 
 
 def test_second_lab_of_the_same_name_is_refused(lab):

@@ -32,7 +32,7 @@ from skytrail.lab import commands, state
 from skytrail.lab import ports as port_objects
 from skytrail.lab import topology as topology_file
 from skytrail.lab.io import guest, netns, plug, processes, underlay, workload
-from skytrail.lab.io.processes import ProcessTable, Specification
+from skytrail.lab.io.processes import ProcessError, ProcessTable, Specification
 from skytrail.lab.plan import Node, Paths, Plan, tap_ifname
 from skytrail.lab.ports import Port
 from skytrail.lab.state import LabError, LabState
@@ -42,6 +42,7 @@ from skytrail.net import Mac
 API_PORT_DEFAULT = 8082
 READY_TIMEOUT_S = 60.0
 LEASE_TIMEOUT_S = 60.0
+_PORT_ATTEMPTS = 5
 BPF_DIRECTORY = Path("/run/skytrail/bpf")
 
 Progress = Callable[[str], AbstractContextManager[object]]
@@ -99,6 +100,7 @@ class Lab:
             source=str(file.resolve()),
             topology_text=text,
             api_port=api_port or _free_port(),
+            api_port_fixed=bool(api_port),
         )
         lab = cls(lab_state)
         taken = [namespace for namespace in lab.namespaces() if netns.exists(namespace)]
@@ -152,13 +154,27 @@ class Lab:
 
     def start_controller(self) -> None:
         """Start API, compiler and control nodes and wait until all serve."""
-        self._start(commands.API, commands.api(self.paths, self.state.api_port))
-        self.processes.wait_ready(commands.API, READY_TIMEOUT_S)
+        self._start_api()
         self._start(commands.COMPILER, commands.compiler(self.paths))
         for node in self.plan.controllers:
             self._start(node.name, commands.control(self.paths, node), node.namespace)
         for name in (commands.COMPILER, *(node.name for node in self.plan.controllers)):
             self.processes.wait_ready(name, READY_TIMEOUT_S)
+
+    def _start_api(self) -> None:
+        """Start the API; a port that was ours to choose and got taken meanwhile is replaced."""
+        for left in range(_PORT_ATTEMPTS, 0, -1):
+            self._start(commands.API, commands.api(self.paths, self.state.api_port))
+            try:
+                self.processes.wait_ready(commands.API, READY_TIMEOUT_S)
+            except ProcessError:
+                taken = "ddress already in use" in self.processes.tail(commands.API)
+                if self.state.api_port_fixed or not taken or left == 1:
+                    raise
+                self.state = msgspec.structs.replace(self.state, api_port=_free_port(wanted=0))
+                state.write(self.state)
+            else:
+                return
 
     def register_hosts(self) -> None:
         """Create the virtual-router object of every host, as an installer does."""
@@ -392,9 +408,9 @@ def _read(file: Path) -> str:
         raise LabError(f"cannot read topology {file}: {error.strerror}") from error
 
 
-def _free_port() -> int:
-    """Return 8082 when nobody listens there, else a port the system picks."""
-    for port in (API_PORT_DEFAULT, 0):
+def _free_port(wanted: int = API_PORT_DEFAULT) -> int:
+    """Return the wanted port when nobody listens there, else one the system picks."""
+    for port in (wanted, 0):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):

@@ -26,6 +26,8 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
     """Path of the topology file it was made from."""
     topology_text: str
     api_port: int
+    api_port_fixed: bool = False
+    """True when the user named the port: then no other is taken instead."""
 
     def topology(self) -> Topology:
         return topology_file.parse(self.topology_text, self.source)
