@@ -19,6 +19,10 @@
  * starve its real flows, and little of the table, so that probing interfaces starve no others. */
 #define DENY_SHARE 2
 #define DENY_TABLE_SHARE 64
+/* The last eighth of the table is for interfaces that hold little of it: two greedy ones would
+ * otherwise leave nothing to the others. */
+#define RESERVE_SHARE 8
+#define MODEST_SHARE 64
 
 enum {
 	DECIDE_ROUTE = 1,
@@ -215,6 +219,15 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 	return failure;
 }
 
+/* True when what is left of the table is not for an interface that owns so many flows. */
+static __always_inline bool table_reserved(__u32 owned)
+{
+	const __u32 everybody = 0, size = limits.flow_pairs_max;
+	const __u32 *used = bpf_map_lookup_elem(&interface_flows, &everybody);
+
+	return used && *used >= size - size / RESERVE_SHARE && owned >= size / MODEST_SHARE;
+}
+
 /* Stores the decision in s->flow under s->key. DROP_NONE, or why it cannot be stored. */
 static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 {
@@ -233,6 +246,8 @@ static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 	}
 	if (*owned >= limit)
 		return DROP_FLOW_LIMIT;
+	if (table_reserved(*owned))
+		return DROP_FLOW_TABLE_FULL;
 	s->flow.pair = pair_allocate();
 	if (!s->flow.pair)
 		return DROP_FLOW_TABLE_FULL;

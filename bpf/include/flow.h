@@ -144,8 +144,12 @@ VERIFIED_ONCE int pair_free(__u32 index)
 
 static __always_inline void interface_flows_add(__u32 vif, __s32 change)
 {
+	const __u32 everybody = 0;
 	__u32 *owned = bpf_map_lookup_elem(&interface_flows, &vif);
 
+	if (owned)
+		__sync_fetch_and_add(owned, change);
+	owned = bpf_map_lookup_elem(&interface_flows, &everybody);
 	if (owned)
 		__sync_fetch_and_add(owned, change);
 }

@@ -127,7 +127,7 @@ struct {
 	__uint(max_entries, FLOW_PAIRS_DEFAULT);
 	__type(value, __u32);
 } flow_pairs_free SEC(".maps");
-/* vif id -> flows it owns. Datapath and scan write atomically. */
+/* vif id -> flows it owns, 0 -> all flows. Datapath and scan write atomically. */
 MAP_ARRAY(interface_flows, __u32, VIF_COUNT_MAX);
 
 /* Ports of a fragmented packet, learned from its first fragment. Full: the oldest is forgotten. */

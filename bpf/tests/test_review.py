@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import struct
 import time
 
@@ -25,6 +26,7 @@ from conftest import (
     Box,
     Outcome,
     as_frame,
+    base_rows,
     interface_row,
     route_row,
     tunnel_row,
@@ -316,6 +318,21 @@ def test_tunnel_frame_of_a_workload_reaches_no_tunnel_end(box: Box, port: int) -
 
 
 # Limits
+
+
+def test_greedy_interfaces_leave_some_of_the_table_to_others() -> None:
+    box = Box(f"str{secrets.token_hex(3)}", 64)
+    try:
+        box.apply(*base_rows(), interface_row(flow_count_max=1000))
+        outcomes = [box.send(frames.udp(port, 2), frames.UDP) for port in range(1, 71)]
+        assert outcomes[-1].drops == {"FLOW_TABLE_FULL": 1}
+
+        box.datapath._maps["ifindex_vif"].update(struct.pack("=I", 1), struct.pack("=I", PEER_VIF))
+        other = frames.ipv4(PEER[4], REMOTE[4], frames.UDP, frames.udp(1, 2))
+
+        assert box.workload(as_frame(other, source=PEER_MAC)).forwarded
+    finally:
+        box.close()
 
 
 def test_probes_that_nobody_answers_are_forgotten_early(box: Box) -> None:
