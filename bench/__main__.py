@@ -19,7 +19,7 @@ def names() -> list[str]:
     return sorted(
         path.stem
         for path in folder.glob("*.py")
-        if path.stem not in NOT_BENCHMARKS and "def run(" in path.read_text()
+        if path.stem not in NOT_BENCHMARKS and "\ndef run(" in path.read_text()
     )
 
 

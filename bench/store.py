@@ -124,7 +124,7 @@ def on_fresh_store(measure: Callable[[SqliteStore], Awaitable[float]]) -> Callab
     return lambda: asyncio.run(run())
 
 
-def main() -> None:
+def run() -> None:
     medians = interleaved(
         ROUNDS,
         {
@@ -148,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run()
