@@ -73,7 +73,6 @@ UNDERLAY_RETRY_S = 0.2
 APPLY_RETRY_S = 1.0
 PLUG_TIMEOUT_S = 10.0
 PORTS_COUNT_MAX = 4096
-IFNAME_LENGTH_MAX = 15
 _KINDS = {"veth": InterfaceKind.WORKLOAD_VETH, "tap": InterfaceKind.WORKLOAD_TAP}
 T = TypeVar("T")
 
@@ -374,8 +373,8 @@ class AgentService:
         uuid = _uuid(request.vmi_uuid)
         if len(self.plugged) >= PORTS_COUNT_MAX and uuid not in self.plugged:
             raise PlugRefused(f"{PORTS_COUNT_MAX} ports are plugged already")
-        if not 0 < len(request.ifname) <= IFNAME_LENGTH_MAX:
-            raise PlugRefused(f"{request.ifname!r} is not an interface name")
+        if request.ifname in {"lo", self.settings.underlay}:
+            raise PlugRefused(f"{request.ifname} carries this host's own traffic")
         for other in self.plugged.values():
             if other.ifname == request.ifname and other.vmi_uuid != uuid:
                 raise PlugRefused(f"{request.ifname} is plugged as port {other.vmi_uuid}")

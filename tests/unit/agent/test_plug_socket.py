@@ -56,6 +56,17 @@ def replies(path, ports, *lines):
 PLUG = b'{"op":"plug","vmi_uuid":"u","vm_uuid":"v","ifname":"tap1","kind":"veth"}\n'
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "a\0b", "tap\n", "a:b", "x" * 16])
+def test_name_that_no_link_can_have_is_refused(tmp_path, name):
+    ports = Ports()
+    request = {**json.loads(PLUG), "ifname": name}
+
+    (answer,) = replies(tmp_path / "s", ports, json.dumps(request).encode() + b"\n")
+
+    assert answer["error"].startswith("not a request")
+    assert ports.asked == []
+
+
 def test_requests_are_answered_in_order(tmp_path):
     ports = Ports()
 

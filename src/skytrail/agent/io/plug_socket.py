@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import structlog
@@ -20,10 +20,14 @@ LINE_BYTES_MAX = 65536
 CLIENTS_COUNT_MAX = 64
 
 
+LinkName = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^\s/:\x00]{1,15}\Z")]
+"""What the kernel takes as a name of a link."""
+
+
 class PlugRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="plug"):
     vmi_uuid: str
     vm_uuid: str = ""
-    ifname: str
+    ifname: LinkName
     kind: Literal["veth", "tap"]
 
 
