@@ -239,7 +239,7 @@ def scale_routes(figures: Figures) -> None:
 def build_tool() -> None:
     TOOL.parent.mkdir(parents=True, exist_ok=True)
     source = Path(__file__).parent / "tools/traffic.c"
-    subprocess.run(["gcc", "-O2", "-Wall", "-o", str(TOOL), str(source)], check=True)
+    subprocess.run(["clang", "-O2", "-Wall", "-o", str(TOOL), str(source)], check=True)
 
 
 def run() -> None:
