@@ -54,7 +54,7 @@ python() {
 bpf() {
     begin 'eBPF programs'
     quietly make -C bpf
-    finish "$(find build/bpf -maxdepth 1 -name '*.o' 2>/dev/null | wc -l) compiled"
+    finish ready
 }
 
 guest() {
