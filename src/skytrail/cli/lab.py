@@ -212,6 +212,8 @@ def capture(
         contextlib.suppress(KeyboardInterrupt),
         captures.Capture(namespace, ifname) as source,
     ):
+        if not (count or seconds):
+            click.echo(f"listening on {ifname} of {host}; Ctrl-C ends", err=True)
         frames = source.frames(seconds or float(sys.maxsize))
         if write:
             written = captures.write_pcap(write, frames, limit)
