@@ -1,7 +1,7 @@
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.engine import Engine
 from skytrail.compiler.passes import ALL_PASSES
-from skytrail.model.generated.types import ActionListType, PortType
+from skytrail.model.generated.types import ActionListType, AddressType, PortType, SubnetType
 from skytrail.testing.configuration import (
     network_policy,
     routing_instance,
@@ -259,6 +259,27 @@ def test_lists_that_multiply_to_millions_are_counted_not_made():
     assert show(acl_rules(engine, red)[0]) == "any > any any 0-65535 deny"
     (violation,) = engine.violations()
     assert violation.detail.startswith(f"policies expand to {2 * 200**4} entries")
+
+
+def test_access_list_that_would_be_refused_for_its_bytes_denies_everything():
+    some = rule("local", "any", protocol="tcp")
+    subnets = tuple(SubnetType(ip_prefix=f"10.{n}.0.0", ip_prefix_len=16) for n in range(200))
+    many = type(some)(
+        direction=">",
+        protocol="tcp",
+        src_addresses=some.src_addresses,
+        dst_addresses=(AddressType(subnet_list=subnets),),
+        src_ports=(),
+        dst_ports=tuple(PortType(start_port=n, end_port=n) for n in range(200)),
+        action_list=some.action_list,
+    )
+    policy = network_policy("p", many)
+    red = virtual_network("red", policy)
+
+    engine = compiled(policy, *networks(red))
+
+    assert show(acl_rules(engine, red)[0]) == "any > any any 0-65535 deny"
+    assert reasons(engine) == ["too_many_rules"]
 
 
 def test_name_of_a_missing_network_is_reported():

@@ -43,6 +43,11 @@ RULES_COUNT_MAX: Final = 2_000
 """Entries of one access list, so that it fits the API's largest request body; beyond it the list
 denies everything and says so."""
 
+_ENTRY_BYTES: Final = 400
+"""What an entry takes as JSON, two subnets and names of ``_NAME_BYTES`` included."""
+_NAME_BYTES: Final = 60
+_SUBNET_BYTES: Final = 80
+
 WITHIN_NETWORK_UUID: Final = "00000000-0000-0000-0000-100000000001"
 IMPLICIT_DENY_UUID: Final = "00000000-0000-0000-0000-100000000002"
 REST_UUID: Final = "00000000-0000-0000-0000-100000000003"
@@ -232,7 +237,7 @@ class _Expansion:
         strangers = [
             sum(not self._concerns(address) for address in side) for side in (sources, destinations)
         ]
-        pairs = len(sources) * len(destinations) - strangers[0] * strangers[1]
+        pairs = worth_of_pairs(sources, destinations) - strangers[0] * strangers[1]
         ways = 2 if rule.direction == BOTH_WAYS else 1
         return ways * pairs * len(ports(rule.src_ports)) * len(ports(rule.dst_ports))
 
@@ -325,6 +330,21 @@ class _Expansion:
 
 
 _REASONS: Final = {"apply_service": "service_chain"}
+
+
+def worth_of_pairs(sources: list[AddressType], destinations: list[AddressType]) -> int:
+    """Return how many entries all pairs make, long ones counted as the several they could be.
+
+    An access list the API refuses for its bytes would leave the one before it in force.
+    """
+    extra = len(destinations) * sum(map(_extra_bytes, sources))
+    extra += len(sources) * sum(map(_extra_bytes, destinations))
+    return len(sources) * len(destinations) + extra // _ENTRY_BYTES
+
+
+def _extra_bytes(address: AddressType) -> int:
+    name = len((address.virtual_network or "").encode())
+    return _SUBNET_BYTES * len(address.subnet_list) + max(0, name - _NAME_BYTES)
 
 
 def ports(listed: tuple[PortType, ...]) -> list[PortType]:

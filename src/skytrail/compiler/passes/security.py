@@ -11,7 +11,7 @@ from typing import Final
 
 from skytrail.compiler.derived import Derived, DerivedKey, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
-from skytrail.compiler.passes.policy import PASS, RULES_COUNT_MAX, ports
+from skytrail.compiler.passes.policy import PASS, RULES_COUNT_MAX, ports, worth_of_pairs
 from skytrail.compiler.passes.protocols import ICMP, ICMP6, protocol_number
 from skytrail.model.generated.objects import SecurityGroup
 from skytrail.model.generated.types import (
@@ -81,7 +81,8 @@ class _GroupReader:
         sources = self._addresses(rule, rule.src_addresses)
         destinations = self._addresses(rule, rule.dst_addresses)
         source_ports, destination_ports = ports(rule.src_ports), ports(rule.dst_ports)
-        self.size = len(sources) * len(destinations) * len(source_ports) * len(destination_ports)
+        pairs = worth_of_pairs(sources, destinations)
+        self.size = pairs * len(source_ports) * len(destination_ports)
         if self.size > room:
             return []
         return [
