@@ -70,6 +70,7 @@ from skytrail.wire.xmpp.codec import (
 )
 
 VIRTUAL_ROUTER = "virtual-router"
+VIRTUAL_MACHINE = "virtual-machine"
 _INSTANCE_ID_MASK = 0xFFFF
 
 
@@ -400,6 +401,8 @@ class ControlPlane:
     def _config_subscribe(self, peer: Peer, key: ConfigKey) -> None:
         if len(peer.config.roots) >= self.limits.config_roots_count_max:
             raise PeerRefused(f"more than {self.limits.config_roots_count_max} config roots")
+        if key.type_name not in {VIRTUAL_ROUTER, VIRTUAL_MACHINE}:
+            raise PeerRefused(f"{key.type_name} is nothing an agent may ask for")
         if key.type_name == VIRTUAL_ROUTER and key.name.rpartition(":")[2] != peer.name:
             raise PeerRefused(f"{key.name} is not this agent's virtual-router")
         peer.config.add_root(key)

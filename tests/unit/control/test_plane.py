@@ -484,6 +484,8 @@ def test_agent_may_not_speak_as_a_control_node_or_for_another_host() -> None:
         bench.say("a", ItemsEvent(Family.INET, RED))
     with pytest.raises(PeerRefused, match="virtual-router"):
         bench.say("a", ConfigSubscribe(ConfigKey("virtual-router", f"{SYSTEM}:b")))
+    with pytest.raises(PeerRefused, match="nothing an agent may ask for"):
+        bench.say("a", ConfigSubscribe(ConfigKey("project", "default-domain:p")))
 
 
 def test_routes_outside_a_subscription_are_counted_and_ignored() -> None:
