@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import struct
 import time
+from collections import Counter
 
 import frames
 import pytest
@@ -457,3 +458,27 @@ def test_flows_of_an_interface_are_counted_back_to_zero(box: Box, family: int) -
     box.datapath.age_flows(now + 10_000)
 
     assert (owned(VIF), owned(PEER_VIF), list(box.datapath.flows())) == (0, 0, [])
+
+
+def test_reasons_of_the_interfaces_add_up_to_the_drops(box: Box) -> None:
+    def totals() -> tuple[dict[str, int], Counter[str]]:
+        by_interface: Counter[str] = Counter()
+        for counts in box.datapath.interface_drop_counts().values():
+            by_interface.update(counts)
+        return dict(box.datapath.drop_counts()), by_interface
+
+    total_before, interfaces_before = totals()
+    box.apply(*denied_peer())
+    lost = 0
+    for family in (4, 6):
+        for _ in range(3):
+            box.send(frames.udp(1, 2), frames.UDP, family=family, source=PEER[family])
+            box.send(frames.udp(1, 2), frames.UDP, family=family, source_mac=PEER_MAC)
+            box.send(frames.udp(1, 2), frames.UDP, family=family, to=PEER[family])
+            box.receive(from_remote(family, frames.udp(1, 2)), label=999)
+            lost += 4
+    total_after, interfaces_after = totals()
+
+    grown = {name: count - total_before.get(name, 0) for name, count in total_after.items()}
+    assert sum(grown.values()) == lost
+    assert interfaces_after - interfaces_before == Counter(+Counter(grown))
