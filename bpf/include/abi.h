@@ -71,21 +71,6 @@ enum punt_reason {
 	PUNT_REASON_COUNT,
 };
 
-enum flow_flags {
-	FLOW_DENY = 1,
-	FLOW_REVERSE = 2,
-	FLOW_BRIDGED = 4,	/* Forwarded by destination MAC, checked at every packet. */
-	FLOW_OTHER_MAC = 8,	/* Source MAC is not the interface's own: checked at every packet. */
-	FLOW_CLOSED = 16,	/* RST was seen, or FIN of both sides. */
-	FLOW_HAS_PAIR = 32,	/* A reverse entry was created. */
-	FLOW_FINISHED = 64,	/* FIN was seen in this entry's direction. */
-};
-
-enum flow_direction {
-	DIRECTION_FROM_WORKLOAD = 0,
-	DIRECTION_FROM_UNDERLAY = 1,
-};
-
 /* Constants of one load, set by user space before it, so the verifier prunes by them. */
 struct limits {
 	__u32 cpu_count;
@@ -210,76 +195,6 @@ struct source_port_key {
 };
 _Static_assert(sizeof(struct source_port_key) == 12, "source_port_key");
 
-struct flow_key4 {
-	__be32 source;
-	__be32 destination;
-	__be16 source_port;
-	__be16 destination_port;
-	__u16 vif;
-	__u8 protocol;
-	__u8 direction;
-};
-_Static_assert(sizeof(struct flow_key4) == 16, "flow_key4");
-
-struct flow_key6 {
-	__be32 source[4];
-	__be32 destination[4];
-	__be16 source_port;
-	__be16 destination_port;
-	__u16 vif;
-	__u8 protocol;
-	__u8 direction;
-};
-_Static_assert(sizeof(struct flow_key6) == 40, "flow_key6");
-
-struct flow {
-	__u32 generation;
-	__u32 pair;	    /* Index into pairs and counters, shared by both directions. */
-	/* Label and next hop share 8 bytes, written and read at once: the label of one host must
-	 * never be sent to another, where it may be another tenant's. */
-	__u32 label;
-	__u16 nexthop;
-	__u16 peer_vif;	    /* Where the reverse entry lives; 0: same interface, other direction. */
-	__u32 rule;
-	__u8 flags;
-	__u8 drop_reason;
-	__be16 entropy;	    /* Outer UDP source port. */
-	__u8 mac[6];	    /* Destination MAC of the delivered or bridged frame. */
-	__be16 policy_port; /* Destination port as policy sees it: ICMP type for ICMP. */
-	__u64 created_ns;
-};
-_Static_assert(sizeof(struct flow) == 40, "flow");
-_Static_assert(__builtin_offsetof(struct flow, label) == 8, "flow");
-
-/* Ageing state of a pair; written by the scan alone. */
-struct flow_pair {
-	__u64 packets_seen;
-	__u64 active_ns;
-};
-
-/* Per CPU and pair: index = cpu * pairs_max + pair. Forward direction first. */
-struct flow_counters {
-	__u64 packets[2];
-	__u64 bytes[2];
-};
-
-struct fragment_key {
-	__be32 source[4];
-	__be32 destination[4];
-	__be32 identification;
-	__u16 vif;
-	__u8 protocol;
-	__u8 direction;
-};
-_Static_assert(sizeof(struct fragment_key) == 40, "fragment_key");
-
-struct fragment_ports {
-	__be16 source;
-	__be16 destination;
-	__be16 policy;
-	__be16 pad;
-};
-
 struct punt_bucket {
 	__u64 last_ns;
 	__u64 tokens;
@@ -300,16 +215,6 @@ struct drop_key {
 	__u32 reason;
 };
 
-/* Argument and result of the flow_scan program. */
-struct flow_scan {
-	__u64 now_ns;
-	__u32 purge_vif;   /* 0: age; otherwise delete every flow of this interface. */
-	__u32 deleted;
-	__u32 visited;
-	__u32 pad;
-	__u64 idle_tcp_ns;
-	__u64 idle_udp_ns;
-	__u64 idle_closed_ns; /* Closed TCP and denied flows. */
-};
+#include "abi_flow.h"
 
 #endif

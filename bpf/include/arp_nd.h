@@ -7,7 +7,7 @@
 #define SKYTRAIL_ARP_ND_H
 
 #include "fib.h"
-#include "parse.h"
+#include "parse6.h"
 #include "punt.h"
 
 #define ARP_REQUEST 1

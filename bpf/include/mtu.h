@@ -8,7 +8,7 @@
 #ifndef SKYTRAIL_MTU_H
 #define SKYTRAIL_MTU_H
 
-#include "parse.h"
+#include "parse6.h"
 
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1

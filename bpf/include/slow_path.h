@@ -6,8 +6,8 @@
 #ifndef SKYTRAIL_SLOW_PATH_H
 #define SKYTRAIL_SLOW_PATH_H
 
-#include "decide.h"
-#include "parse.h"
+#include "flow_write.h"
+#include "parse6.h"
 
 #define PORT_DHCP_SERVER 67
 #define PORT_DHCP6_SERVER 547

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What remembers a decision: the pair of entries, their limits, and their renewal after a change.
+ */
+#ifndef SKYTRAIL_FLOW_WRITE_H
+#define SKYTRAIL_FLOW_WRITE_H
+
+#include "decide.h"
+
+/* Deny flows only save time. They may use half of an interface's share, so that probing cannot
+ * starve its real flows, and little of the table, so that probing interfaces starve no others. */
+#define DENY_SHARE 2
+#define DENY_TABLE_SHARE 64
+/* The last eighth of the table is for interfaces that hold little of it: two greedy ones would
+ * otherwise leave nothing to the others. */
+#define RESERVE_SHARE 8
+#define MODEST_SHARE 64
+
+/* Stores the reverse entry of s->key / s->flow, in place of whatever lone entry is there. */
+static __noinline long reverse_insert(struct scratch *s, __u32 family)
+{
+	const __u16 peer_vif = s->flow.peer_vif, nexthop = s->flow.nexthop;
+	const __u32 generation = s->flow.generation, label = s->flow.label;
+	const __u8 flags = s->flow.flags;
+	struct flow *present;
+	long failure;
+
+	mirror_key(&s->pair_key, &s->key, peer_vif);
+	present = flow_find(&s->pair_key, family);
+	if (present) {
+		if (present->flags & FLOW_REVERSE) {
+			if (present->pair == s->flow.pair)
+				return 0;
+			flow_erase(&s->pair_key, family);
+		} else {
+			s->lone_key = s->pair_key;
+			flow_remove(&s->lone_key, present, &s->pair_key, family);
+			s->pair_key = s->lone_key;
+		}
+	}
+	s->flow.flags = FLOW_REVERSE;
+	s->flow.peer_vif = peer_vif ? s->key.vif : 0;
+	/* Its own way out is looked up when it is first used; delivery needs none. */
+	if (s->pair_key.direction == DIRECTION_FROM_WORKLOAD)
+		s->flow.generation = 0;
+	s->flow.nexthop = 0;
+	s->flow.label = 0;
+	failure = flow_insert(&s->pair_key, &s->flow, family);
+	s->flow.flags = flags;
+	s->flow.peer_vif = peer_vif;
+	s->flow.generation = generation;
+	s->flow.nexthop = nexthop;
+	s->flow.label = label;
+	return failure;
+}
+
+/* True when what is left of the table is not for an interface that owns so many flows. */
+static __always_inline bool table_reserved(__u32 owned)
+{
+	const __u32 everybody = 0, size = limits.flow_pairs_max;
+	const __u32 *used = bpf_map_lookup_elem(&interface_flows, &everybody);
+
+	return used && *used >= size - size / RESERVE_SHARE && owned >= size / MODEST_SHARE;
+}
+
+/* Stores the decision in s->flow under s->key. DROP_NONE, or why it cannot be stored. */
+static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
+{
+	const __u32 vif_id = s->key.vif;
+	struct interface *vif = interface_by_vif(vif_id);
+	__u32 *owned = bpf_map_lookup_elem(&interface_flows, &vif_id);
+	__u32 limit;
+
+	if (!vif || !owned)
+		return DROP_INTERFACE_UNKNOWN;
+	limit = vif->flow_count_max ?: limits.flow_limit_default;
+	if (reason) {
+		limit /= DENY_SHARE;
+		if (limit > limits.flow_pairs_max / DENY_TABLE_SHARE)
+			limit = limits.flow_pairs_max / DENY_TABLE_SHARE;
+	}
+	if (*owned >= limit)
+		return DROP_FLOW_LIMIT;
+	if (table_reserved(*owned))
+		return DROP_FLOW_TABLE_FULL;
+	s->flow.pair = pair_allocate();
+	if (!s->flow.pair)
+		return DROP_FLOW_TABLE_FULL;
+	s->flow.created_ns = bpf_ktime_get_ns();
+	s->flow.drop_reason = reason;
+	s->flow.flags |= reason ? FLOW_DENY : FLOW_HAS_PAIR;
+	if (flow_insert(&s->key, &s->flow, family)) {
+		pair_free(s->flow.pair);
+		s->flow.pair = 0;
+		/* Another CPU was first with the same flow: use ours for this packet only. */
+		return flow_find(&s->key, family) ? DROP_NONE : DROP_FLOW_TABLE_FULL;
+	}
+	interface_flows_add(vif_id, 1);
+	if (!reason && reverse_insert(s, family)) {
+		flow_remove(&s->key, &s->flow, &s->pair_key, family);
+		return DROP_FLOW_TABLE_FULL;
+	}
+	return DROP_NONE;
+}
+
+/* Evaluates the live forward entry of s->key again and writes the answer into it. `flow` is a
+ * table entry; s->flow is left as its copy. Returns the reason it is now denied or unroutable. */
+static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 family,
+				   __u32 generation)
+{
+	const __u16 peer_vif = flow->peer_vif;
+	const __u8 had_pair = flow->flags & FLOW_HAS_PAIR;
+	int reason;
+
+	s->flow.nexthop = flow->nexthop;
+	s->flow.label = flow->label;
+	s->flow.pair = flow->pair;
+	s->flow.entropy = flow->entropy;
+	s->flow.policy_port = flow->policy_port;
+	s->flow.created_ns = flow->created_ns;
+	s->flow.flags = flow->flags;
+	s->flow.drop_reason = 0;
+	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
+	if (reason && reason != DROP_POLICY)
+		return reason;
+	if (had_pair && s->flow.peer_vif != peer_vif) {
+		/* The far end moved: the old mirror image is nobody's any more. */
+		struct flow *reverse;
+
+		mirror_key(&s->pair_key, &s->key, peer_vif);
+		reverse = flow_find(&s->pair_key, family);
+		if (reverse && (reverse->flags & FLOW_REVERSE) && reverse->pair == flow->pair)
+			flow_erase(&s->pair_key, family);
+	}
+	s->flow.generation = generation;
+	if (reason) {
+		s->flow.flags |= FLOW_DENY;
+		s->flow.drop_reason = reason;
+	} else {
+		s->flow.flags |= FLOW_HAS_PAIR;
+		if (reverse_insert(s, family))
+			return DROP_FLOW_TABLE_FULL;
+	}
+	*flow = s->flow;
+	return reason;
+}
+
+/* Return traffic: admitted by its forward flow, never by a rule; only its way is its own.
+ * Returns PROCEED with s->flow set, a drop reason, or -1 when the entry is an orphan. */
+static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u32 family,
+				      __u32 generation)
+{
+	struct mac mac;
+	struct flow *forward;
+	int reason = DROP_NONE;
+
+	mac_copy(mac.byte, s->flow.mac);
+	s->own_key = s->key;
+	mirror_key(&s->pair_key, &s->key, entry->peer_vif);
+	forward = flow_find(&s->pair_key, family);
+	if (!forward || (forward->flags & FLOW_REVERSE) || forward->pair != entry->pair)
+		return -1;
+	if (forward->generation != generation) {
+		s->key = s->pair_key;
+		mac_copy(s->flow.mac, forward->mac);
+		reason = flow_refresh(s, forward, family, generation);
+		s->key = s->own_key;
+	} else if (forward->flags & FLOW_DENY) {
+		reason = forward->drop_reason;
+	}
+	if (reason)
+		return reason == DECIDED_RECEIVE ? DROP_POLICY : reason;
+	/* The far end may have moved, and this entry with it. */
+	if (flow_find(&s->own_key, family) != entry)
+		return -1;
+	s->flow = *entry;
+	mac_copy(s->flow.mac, mac.byte);
+	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {
+		const __u16 peer_vif = entry->peer_vif;
+
+		reason = decide_from_workload(s, family, DECIDE_ROUTE);
+		if (reason)
+			return reason == DECIDED_RECEIVE ? -1 : reason;
+		if (s->flow.peer_vif != peer_vif)
+			return -1;
+	}
+	s->flow.flags |= FLOW_REVERSE;
+	s->flow.generation = generation;
+	*entry = s->flow;
+	return PROCEED;
+}
+
+#endif
