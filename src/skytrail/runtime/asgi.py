@@ -38,7 +38,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -300,11 +300,10 @@ class AsgiApp:
         await send({"type": "http.response.body", "body": b""})
 
 
-class _Closable:
+class _Closable(Protocol):
     """What ``aclosing`` needs of an asynchronous generator."""
 
-    async def aclose(self) -> None:
-        raise NotImplementedError
+    async def aclose(self) -> None: ...
 
 
 async def _send_all(chunks: AsyncIterator[bytes], send: Send) -> None:
