@@ -107,15 +107,58 @@ def test_refusal_stops_tells_what_was_done_and_is_status_1(run, tmp_path):
     file = tmp_path / "bad.yaml"
     file.write_text(
         "{type: project, fq_name: 'default-domain:half'}\n---\n"
-        "{type: vn, fq_name: 'default-domain:nowhere:x'}\n"
+        "{type: iip, fq_name: stray, instance_ip_address: 10.9.9.9,"
+        " virtual_network_refs: [default-virtual-network]}\n"
     )
 
     result = run("apply", "-f", str(file))
 
     assert result.exit_code == 1
     assert "project default-domain:half created" in result.output
-    assert "does not exist" in result.output
+    assert "instance-ip stray" in result.output
     assert run("delete", "project", "half").exit_code == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        ("default-domain:nowhere:x", "No project 'default-domain:nowhere'"),
+        ("default-domain:half:x, network_policy_refs: [webb]", "No network-policy 'webb'"),
+    ],
+)
+def test_missing_names_are_found_before_anything_is_written(
+    run, tmp_path, network, reason, options
+):
+    file = tmp_path / "bad.yaml"
+    documents = ["type: project, fq_name: default-domain:half", f"type: vn, fq_name: {network}"]
+    file.write_text("\n---\n".join(f"{{{each}}}" for each in documents))
+
+    result = run("apply", "-f", str(file), *options)
+
+    assert result.exit_code == 1
+    assert reason in result.output
+    assert run("get", "project", "half").exit_code == 1
+
+
+def test_short_names_are_completed_in_documents(run, tmp_path):
+    file = tmp_path / "short.yaml"
+    file.write_text(
+        "{type: vn, fq_name: short-net, network_ipam_refs:"
+        " [{to: default-network-ipam, attr: {ipam_subnets: [{subnet: 10.3.0.0/24}]}}],"
+        " network_policy_refs: [{to: short-rules, attr: {sequence: {major: 0, minor: 0}}}]}\n---\n"
+        "{type: np, fq_name: short-rules}\n"
+    )
+
+    for options in (("--dry-run",), ()):
+        result = run("apply", "-f", str(file), *options)
+        assert "2 created" in result.output, result.output
+
+    made = json.loads(run("get", "vn", "short-net", "--json").stdout)
+    assert made["fq_name"] == ["default-domain", "default-project", "short-net"]
+    assert made["network_ipam_refs"][0]["to"][-1] == "default-network-ipam"
+    assert "2 unchanged" in run("apply", "-f", str(file)).output
+    assert run("delete", "-f", str(file)).exit_code == 0
 
 
 def test_get_finds_names_by_their_end_and_by_uuid(run, applied):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import click
 
 from skytrail.cli import output
-from skytrail.cli.documents import DocumentInvalid, check, in_order
+from skytrail.cli.complete import Names, with_own_names
+from skytrail.cli.documents import Document, DocumentInvalid, check, in_order
 from skytrail.cli.help_text import examples
-from skytrail.cli.session import Refused, api_options, explain, opened
+from skytrail.cli.lookup import find_full_name
+from skytrail.cli.session import Refused, Session, api_options, explain, opened
 from skytrail.cli.values import Json
 from skytrail.cli.write import apply_one, read_paths
 from skytrail.client import ApiError
@@ -41,21 +44,24 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     """Create or change objects so that they match documents; running it again changes nothing.
 
     Objects are found by their full name. Only the fields a document names are touched. All
-    documents are checked before the first is written; parents and targets of references are
-    written first, whatever the order in the files. A refusal stops there and tells what was done.
+    documents are checked before the first is written, and that what they refer to exists, in the
+    API or among them; parents and targets of references are written first, whatever the order in
+    the files. A refusal stops there and tells what was done.
 
-    A document is the type, the fq_name and fields as the API has them; references may be
-    plain full names, subnets ADDRESS/LENGTH. `skytrail get ... -o yaml` prints documents.
+    A document is the type, the fq_name and fields as the API has them; references may be plain
+    names, subnets ADDRESS/LENGTH. Short names mean what they mean to `create`: the default project
+    in front (SKYTRAIL_PROJECT), or for a reference the only object whose name ends so.
+    `skytrail get ... -o yaml` prints documents.
     """
     documents = read_paths(paths)
     try:
         for document in documents:
             check(document)
-        documents = in_order(documents)
     except DocumentInvalid as error:
         raise Refused(str(error)) from error
     results: list[Json] = []
     with opened() as session:
+        documents = _completed(session, documents)
         for document in documents:
             try:
                 result, fields = apply_one(session, document, dry_run=dry_run)
@@ -74,6 +80,22 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
                 changed = f" ({', '.join(fields)})" if fields else ""
                 click.echo(f"{document.title} {result}{changed}")
     _finish(results, dry_run=dry_run, as_json=as_json)
+
+
+def _completed(session: Session, documents: list[Document]) -> list[Document]:
+    """Return documents with full names and in order; Refused when something named is missing."""
+    documents = with_own_names(documents, session.project)
+    names = Names(documents, partial(find_full_name, session))
+    found: list[Document] = []
+    for document in documents:
+        try:
+            found.append(names.complete(document))
+        except (DocumentInvalid, Refused) as error:
+            raise Refused(f"{document.source}: {document.title}: {error}") from error
+    try:
+        return in_order(found)
+    except DocumentInvalid as error:
+        raise Refused(str(error)) from error
 
 
 def _finish(results: list[Json], *, dry_run: bool, as_json: bool) -> None:

@@ -33,7 +33,7 @@ def columns_of(kind: ObjectType, fields: tuple[str, ...] = ()) -> list[Column]:
     if fields:
         chosen = [_field(kind, field) for field in fields]
     else:
-        chosen = list(_CHOSEN.get(kind.name, ())) or _generic(kind)
+        chosen = list(_CHOSEN[kind.name]) if kind.name in _CHOSEN else _generic(kind)
     return [name, *chosen]
 
 
@@ -135,6 +135,10 @@ def _refs(title: str, target: str) -> Column:
     return Column(title, (field,), _names(field))
 
 
+_TENANCY: Final = (
+    _column("DISPLAY NAME", "display_name", _at("display_name")),
+    _column("CREATED", "id_perms", _at("id_perms", "created")),
+)
 _RECORD: Final = "virtual_DNS_record_data"
 _CHOSEN: Final[dict[str, tuple[Column, ...]]] = {
     "virtual-network": (
@@ -158,7 +162,7 @@ _CHOSEN: Final[dict[str, tuple[Column, ...]]] = {
         _refs("NETWORK", "virtual-network"),
         _refs("INTERFACE", "virtual-machine-interface"),
     ),
-    "virtual-machine": (_column("DISPLAY NAME", "display_name", _at("display_name")),),
+    "virtual-machine": _TENANCY,
     "security-group": (
         _column("ID", "security_group_id", _at("security_group_id")),
         _column("RULES", "security_group_entries", _count("security_group_entries", "policy_rule")),
@@ -218,7 +222,7 @@ _CHOSEN: Final[dict[str, tuple[Column, ...]]] = {
         ),
         _column("VNI", "vxlan_network_identifier_mode", _at("vxlan_network_identifier_mode")),
     ),
-    "domain": (),
-    "project": (),
+    "domain": _TENANCY,
+    "project": _TENANCY,
     "route-target": (),
 }

@@ -10,7 +10,7 @@ from skytrail.cli.choices import complete_type
 from skytrail.cli.documents import Document, DocumentInvalid, check, read_documents
 from skytrail.cli.help_text import examples
 from skytrail.cli.lookup import find_uuid
-from skytrail.cli.names import FqName, did_you_mean, full_names, resolve_type, split_name
+from skytrail.cli.names import FqName, did_you_mean, own_name, resolve_type, split_name
 from skytrail.cli.session import Refused, Session, api_options, opened
 from skytrail.cli.values import Json, items, mapping
 from skytrail.client import ApiError
@@ -25,7 +25,7 @@ CONFLICT = 409
         "skytrail create vn demo:red --ref ipam=default-network-ipam='"
         "{ipam_subnets: [{subnet: 10.1.1.0/24}]}'",
         "skytrail create vdns zone --set virtual_DNS_data.domain_name=demo.example",
-        "skytrail create vmi demo:port-1 --ref vn=demo:red --ref sg=demo:web",
+        "skytrail create vmi default-domain:demo:port-1 --ref vn=demo:red --ref sg=demo:web",
         "skytrail create iip ip-1 --ref vn=demo:red --ref vmi=demo:port-1",
     )
 )
@@ -71,7 +71,7 @@ def create(
             _set(content, setting, kind)
         for link in links:
             _link(session, content, link, kind)
-        fq_name = full_names(split_name(name, kind), kind, session.project)[0]
+        fq_name = own_name(split_name(name, kind), kind, session.project)
         document = _document(kind, fq_name, content, parent_type)
         if dry_run:
             output.print_yaml([{"type": kind.name, **document.wire()}])

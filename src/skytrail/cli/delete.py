@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 import click
 
 from skytrail.cli import output
 from skytrail.cli.choices import complete_name, complete_type
+from skytrail.cli.complete import Names, with_own_names
 from skytrail.cli.documents import DocumentInvalid, in_order
 from skytrail.cli.help_text import examples
-from skytrail.cli.lookup import find_uuid, name_of
-from skytrail.cli.names import resolve_type
+from skytrail.cli.lookup import find_full_name, find_uuid, name_of
+from skytrail.cli.names import FqName, resolve_type
 from skytrail.cli.session import Refused, Session, api_options, opened
 from skytrail.cli.write import read_paths
 from skytrail.client import ApiError
+from skytrail.model.catalog import ObjectType
 
 CONFLICT: Final = 409
 NOT_FOUND: Final = 404
@@ -96,8 +99,16 @@ def _reason(text: str, count: int) -> str:
 
 
 def _delete_documents(session: Session, paths: tuple[str, ...]) -> None:
+    def full_name(kind: ObjectType, written: FqName, planned: Collection[FqName]) -> FqName:
+        try:
+            return find_full_name(session, kind, written, planned)
+        except Refused:
+            return written  # What is gone already stands in nobody's way.
+
+    documents = with_own_names(read_paths(paths), session.project)
+    names = Names(documents, full_name)
     try:
-        documents = in_order(read_paths(paths))
+        documents = in_order(names.complete(each) for each in documents)
     except DocumentInvalid as error:
         raise Refused(str(error)) from error
     for document in reversed(documents):

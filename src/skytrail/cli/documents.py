@@ -5,7 +5,7 @@ A document names its type and its object, then the fields as the API has them::
     type: virtual-network
     fq_name: default-domain:demo:red          # or a list
     network_ipam_refs:
-      - to: default-domain:demo:ipam          # a bare name is enough without attr
+      - to: default-domain:demo:ipam          # a reference without attr may be a plain name
         attr: {ipam_subnets: [{subnet: 10.1.1.0/24}]}
 
 The API's own form ``{"virtual-network": {...}}`` is read too, and lists of documents.
@@ -54,6 +54,13 @@ class Document:
         """Return the body that creates the object."""
         parent: Json = {} if self.parent_type is None else {"parent_type": self.parent_type}
         return {"fq_name": list(self.fq_name), **parent, **self.fields}
+
+    def renamed(self, fq_name: FqName) -> Document:
+        """Return the same document for another name, with the parent's type it tells."""
+        if fq_name == self.fq_name:
+            return self
+        parent_type = _parent_type(None, self.kind, fq_name)
+        return replace(self, fq_name=fq_name, parent_type=parent_type)
 
     def without_server_values(self) -> Document:
         """Leave out numbers the server chose for the object this document is a copy of."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import cast
 
-from skytrail.cli.names import did_you_mean, fits_length, full_names, is_uuid, split_name
+from skytrail.cli.names import (
+    FqName,
+    did_you_mean,
+    fits_length,
+    full_names,
+    is_uuid,
+    split_name,
+)
 from skytrail.cli.session import Refused, Session
 from skytrail.client import ApiError
 from skytrail.client.messages import Call, JsonObject, decode_reply
@@ -27,20 +35,43 @@ def find_uuid(session: Session, kind: ObjectType, text: str) -> str:
             uuid = _by_full_name(session, kind, fq_name)
             if uuid is not None:
                 return uuid
-    listed = session.client.list(kind.name)
-    fitting = [item for item in listed if fq_name_of(item)[-len(parts) :] == parts]
+    uuids = {fq_name_of(item): str(item["uuid"]) for item in session.client.list(kind.name)}
+    return uuids[only_fitting(kind, parts, uuids)]
+
+
+def find_full_name(
+    session: Session, kind: ObjectType, parts: FqName, planned: Collection[FqName] = ()
+) -> FqName:
+    """Return the full name that a written one stands for, as :func:`find_uuid` understands it.
+
+    Objects about to be created (``planned``, by full name) count like stored ones.
+    """
+    for fq_name in full_names(parts, kind, session.project):
+        if fits_length(fq_name, kind) and (
+            fq_name in planned or _by_full_name(session, kind, fq_name) is not None
+        ):
+            return fq_name
+    if len(parts) == 1 and is_uuid(parts[0]):
+        return fq_name_of(session.client.read(kind.name, parts[0], fields=("display_name",)))
+    stored = [fq_name_of(item) for item in session.client.list(kind.name)]
+    return only_fitting(kind, parts, {*planned, *stored})
+
+
+def only_fitting(kind: ObjectType, parts: FqName, names: Collection[FqName]) -> FqName:
+    """Return the only name that ends with these parts; Refused with suggestions otherwise."""
+    text = ":".join(parts)
+    fitting = [name for name in names if name[-len(parts) :] == parts]
     if len(fitting) == 1:
-        return str(fitting[0]["uuid"])
+        return fitting[0]
     if fitting:
-        names = "\n  ".join(sorted(":".join(fq_name_of(item)) for item in fitting))
+        listed = "\n  ".join(sorted(":".join(name) for name in fitting))
         raise Refused(
-            f"{len(fitting)} {kind.name} objects are named {text!r}; use one of\n  {names}"
+            f"{len(fitting)} {kind.name} objects are named {text!r}; use one of\n  {listed}"
         )
-    names = {":".join(fq_name_of(item)) for item in listed}
-    ends = {fq_name_of(item)[-1] for item in listed}
-    suggestion = did_you_mean(text, names if ":" in text else ends)
+    known = {":".join(name) if len(parts) > 1 else name[-1] for name in names if name}
     raise Refused(
-        f"No {kind.name} {text!r}.{suggestion} `skytrail get {kind.name}` lists all of them."
+        f"No {kind.name} {text!r}.{did_you_mean(text, known)}"
+        f" `skytrail get {kind.name}` lists all of them."
     )
 
 

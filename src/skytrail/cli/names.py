@@ -69,6 +69,18 @@ def full_names(parts: FqName, kind: ObjectType, project: FqName) -> list[FqName]
     return found[1:] or found
 
 
+def own_name(parts: FqName, kind: ObjectType, project: FqName) -> FqName:
+    """Return the full name of an object that is about to be created under a written one.
+
+    A name as long as the type's names is taken as it is; of several parents that would fit a
+    shorter one it is the project.
+    """
+    missing = len(project) + 1 - len(parts)
+    if "project" in kind.parent_types and missing > 0 and not fits_length(parts, kind):
+        return (*project[:missing], *parts)
+    return full_names(parts, kind, project)[0]
+
+
 def fits_length(parts: FqName, kind: ObjectType) -> bool:
     return not kind.fq_name_lengths or len(parts) in kind.fq_name_lengths
 

@@ -45,6 +45,19 @@ def test_network_row_shows_subnets_and_policies():
     }
 
 
+def test_projects_show_what_tells_them_apart_and_nothing_hardly_anybody_sets():
+    item = {
+        "fq_name": ["d", "p"],
+        "display_name": "P",
+        "id_perms": {"created": "2026-01-02T03:04:05", "enable": True},
+        "application_policy_set_refs": [{"to": ["d", "p", "default-application-policy-set"]}],
+    }
+
+    shown = {"NAME": "d:p", "DISPLAY NAME": "P", "CREATED": "2026-01-02T03:04:05"}
+    assert row("project", item) == shown
+    assert set(row("route-target", {"fq_name": ["target:1:2"]})) == {"NAME"}
+
+
 def test_one_way_route_targets_are_marked():
     item = {
         "fq_name": ["d", "p", "n", "n"],

@@ -4,6 +4,7 @@ from skytrail.cli.names import (
     UnknownType,
     full_names,
     is_uuid,
+    own_name,
     read_project,
     resolve_type,
     split_name,
@@ -65,6 +66,15 @@ def test_short_names_get_the_default_project_in_front():
     assert full_names(("red",), NETWORK, PROJECT) == [(*PROJECT, "red")]
     assert full_names(("other", "red"), NETWORK, PROJECT) == [("default-domain", "other", "red")]
     assert full_names(("d", "p", "red"), NETWORK, PROJECT) == [("d", "p", "red")]
+
+
+def test_new_object_with_a_short_name_belongs_to_the_project_whatever_else_could_be_its_parent():
+    port = CATALOG.objects["virtual-machine-interface"]
+
+    assert own_name(("port",), port, PROJECT) == (*PROJECT, "port")
+    assert own_name(("machine", "port"), port, PROJECT) == ("machine", "port")
+    assert own_name(("role=web",), CATALOG.objects["tag"], PROJECT) == ("role=web",)
+    assert own_name(("p",), CATALOG.objects["project"], PROJECT) == ("default-domain", "p")
 
 
 def test_project_of_the_environment_may_leave_the_domain_out():
