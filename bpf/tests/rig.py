@@ -6,6 +6,8 @@ random prefix and is removed by ``close``.
 ```
  w1 -- [host 1] -- router -- [host 2] -- w2        10.200.1.0/24, 10.200.2.0/24 underneath
 ```
+
+``routed=False`` leaves the router out: two hosts on one cable, for measuring hosts alone.
 """
 
 from __future__ import annotations
@@ -87,7 +89,7 @@ class Host:
     address: IPv4Address
     ifindex: int
     mac: Mac
-    router_mac: Mac
+    neighbour_mac: Mac
     workloads: list[Workload] = field(default_factory=list)
 
 
@@ -126,7 +128,12 @@ class Rig:
     """Owns namespaces, datapaths and rows. ``encapsulations[n]`` is what host n sends with."""
 
     def __init__(
-        self, hosts: int = 2, *, underlay_mtu: int = UNDERLAY_MTU, flow_pairs_max: int = 8192
+        self,
+        hosts: int = 2,
+        *,
+        routed: bool = True,
+        underlay_mtu: int = UNDERLAY_MTU,
+        flow_pairs_max: int = 8192,
     ) -> None:
         self.prefix = f"std{secrets.token_hex(3)}"
         self.namespaces: list[str] = []
@@ -135,11 +142,13 @@ class Rig:
         self.encapsulation: dict[int, Encapsulation] = {}
         self.underlay_mtu = underlay_mtu
         self.workload_mtu = WORKLOAD_MTU
-        self.router = self.namespace("r")
+        self.router = ""
+        """Its namespace; empty on a cable."""
         try:
-            run(f"nsenter --net=/run/netns/{self.router} sysctl -qw net.ipv4.ip_forward=1")
-            for number in range(1, hosts + 1):
-                self._add_host(number, flow_pairs_max)
+            names = {number: self.namespace(f"h{number}") for number in range(1, hosts + 1)}
+            neighbours = self._route(names) if routed else self._cable(names)
+            for number, namespace in names.items():
+                self._add_host(number, namespace, neighbours[number], flow_pairs_max)
         except BaseException:
             self.close()
             raise
@@ -151,18 +160,39 @@ class Rig:
         run(f"ip -n {full} link set lo up")
         return full
 
-    def _add_host(self, number: int, flow_pairs_max: int) -> None:
-        namespace = self.namespace(f"h{number}")
+    def _route(self, names: dict[int, str]) -> dict[int, Mac]:
+        """A router between all hosts; returns its MAC on each host's link."""
+        router, mtu = self.namespace("r"), self.underlay_mtu
+        self.router = router
+        run(f"nsenter --net=/run/netns/{router} sysctl -qw net.ipv4.ip_forward=1")
+        for number, namespace in names.items():
+            run(
+                f"ip -n {namespace} link add under mtu {mtu} type veth "
+                f"peer name h{number} netns {router} mtu {mtu}"
+            )
+            run(f"ip -n {router} addr add 10.200.{number}.254/24 dev h{number}")
+            run(f"ip -n {router} link set h{number} up")
+            # The router's stack knows the hosts; the datapath uses its own rows.
+            run(
+                f"ip -n {router} neigh replace 10.200.{number}.1 "
+                f"lladdr {self.mac(namespace, 'under')} dev h{number} nud permanent"
+            )
+        return {number: self.mac(router, f"h{number}") for number in names}
+
+    def _cable(self, names: dict[int, str]) -> dict[int, Mac]:
+        """One link between two hosts; returns the other end's MAC for each."""
+        first, second = names.values()
         mtu = self.underlay_mtu
         run(
-            f"ip -n {namespace} link add under mtu {mtu} type veth "
-            f"peer name h{number} netns {self.router} mtu {mtu}"
+            f"ip -n {first} link add under mtu {mtu} type veth "
+            f"peer name under netns {second} mtu {mtu}"
         )
+        return {1: self.mac(second, "under"), 2: self.mac(first, "under")}
+
+    def _add_host(self, number: int, namespace: str, neighbour: Mac, flow_pairs_max: int) -> None:
         address = IPv4Address(f"10.200.{number}.1")
         run(f"ip -n {namespace} addr add {address}/24 dev under")
         run(f"ip -n {namespace} link set under up")
-        run(f"ip -n {self.router} addr add 10.200.{number}.254/24 dev h{number}")
-        run(f"ip -n {self.router} link set h{number} up")
         run(f"ip -n {namespace} route add default via 10.200.{number}.254")
         self.hosts.append(
             Host(
@@ -174,14 +204,8 @@ class Rig:
                 address=address,
                 ifindex=self.ifindex(namespace, "under"),
                 mac=self.mac(namespace, "under"),
-                router_mac=self.mac(self.router, f"h{number}"),
+                neighbour_mac=neighbour,
             )
-        )
-        # The hosts' stacks learn each other; the datapath uses its own rows.
-        host = self.hosts[-1]
-        run(
-            f"ip -n {self.router} neigh replace {address} lladdr {host.mac} "
-            f"dev h{number} nud permanent"
         )
 
     def ifindex(self, namespace: str, ifname: str) -> int:
@@ -270,7 +294,7 @@ class Rig:
             remote=other.address,
             out_ifindex=host.ifindex,
             out_source_mac=host.mac,
-            out_destination_mac=host.router_mac,
+            out_destination_mac=host.neighbour_mac,
         )
 
     def _vrf_rows(self, vrf: VrfId) -> list[Row]:
