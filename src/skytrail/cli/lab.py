@@ -19,6 +19,7 @@ from skytrail.client import ApiFailure
 from skytrail.lab import show as lab_show
 from skytrail.lab import state
 from skytrail.lab.guest_image import GuestImageError
+from skytrail.lab.health import wait_healthy
 from skytrail.lab.io import capture as captures
 from skytrail.lab.io import guest
 from skytrail.lab.io.guest import GuestError
@@ -180,8 +181,12 @@ def exec_(name: str, command: tuple[str, ...], lab_name: str | None) -> None:
 @lab_option
 @reports_failures
 def restart(process: str, lab_name: str | None) -> None:
-    """Start a daemon of the lab again: api, compiler, a controller's or a host's name."""
-    opened(lab_name).restart(process)
+    """Start a daemon again and wait until it is healthy: api, compiler, a controller, a host."""
+    chosen = opened(lab_name)
+    started = time.monotonic()
+    chosen.restart(process)
+    wait_healthy(chosen, process)
+    click.echo(f"{process} is healthy after {time.monotonic() - started:.1f} s")
 
 
 @lab.command()

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 
 from skytrail.cli.lab import json_option, lab_option, opened, print_json, reports_failures
-from skytrail.lab import commands, state
+from skytrail.lab import commands, health, state
 from skytrail.lab.show import Table, table_of
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
 
@@ -25,6 +25,8 @@ class Daemon:
     name: str
     kind: str
     socket: Path
+    restart_command: str | None = None
+    """How to have it again; None while it runs, or when nobody knows."""
 
 
 class _Health(msgspec.Struct, frozen=True):
@@ -70,31 +72,38 @@ def _of_controller(data: Path) -> list[Daemon]:
 
 def _of_lab(lab_name: str | None) -> list[Daemon]:
     lab = opened(lab_name or state.only_name())
-    daemons = [Daemon(commands.API, "api", lab.paths.api_socket)]
-    daemons += [
-        Daemon(name, kind, lab.paths.introspect_socket(name))
-        for name, kind in (
-            (commands.COMPILER, "compiler"),
-            *((node.name, "control") for node in lab.plan.controllers),
-            *((node.name, "agent") for node in lab.plan.hosts),
+    kinds = {
+        commands.API: "api",
+        commands.COMPILER: "compiler",
+        **{node.name: "control" for node in lab.plan.controllers},
+        **{node.name: "agent" for node in lab.plan.hosts},
+    }
+    return [
+        Daemon(
+            name,
+            kind,
+            health.socket_of(lab, name),
+            None if lab.processes.identity(name) else health.restart_command(lab, name),
         )
+        for name, kind in kinds.items()
     ]
-    return daemons
 
 
 def _describe(daemon: Daemon) -> dict[str, object]:
     row: dict[str, object] = {"name": daemon.name, "kind": daemon.kind, "state": "silent"}
+    if daemon.restart_command:
+        return {**row, "state": "dead", "revision": None, "unmet": daemon.restart_command}
     try:
-        health = msgspec.json.decode(read_page(daemon.socket, "/healthz"), type=_Health)
+        found = msgspec.json.decode(read_page(daemon.socket, "/healthz"), type=_Health)
         metrics = read_page(daemon.socket, "/metrics").decode()
     except (IntrospectionFailed, msgspec.DecodeError) as error:
         return {**row, "revision": None, "unmet": str(error)}
     revision = _REVISION.search(metrics)
     return {
         **row,
-        "state": "healthy" if health.healthy else "waiting",
+        "state": "healthy" if found.healthy else "waiting",
         "revision": int(float(revision[1])) if revision else None,
-        "unmet": "; ".join(health.unmet),
+        "unmet": "; ".join(found.unmet),
     }
 
 

@@ -20,6 +20,7 @@ from skytrail.cli.lab import (
 )
 from skytrail.lab import vrouter
 from skytrail.lab.trace import PROTOCOLS, Packet, TraceError, TraceResult, without_uuids
+from skytrail.lab.wording import readable
 
 
 @click.command()
@@ -87,7 +88,8 @@ def _show(console: Console, result: TraceResult) -> None:
     for leg in result.legs:
         for step in leg.explanation.steps:
             # Text: a MAC or a name in a string would become a picture.
-            cells = (leg.host, step.stage, step.question, step.answer, without_uuids(step.rule))
+            question = readable(step.question)
+            cells = (leg.host, step.stage, question, step.answer, without_uuids(step.rule))
             table.add_row(*(Text(cell) for cell in cells))
         table.add_section()
     console.print(table)
@@ -95,4 +97,4 @@ def _show(console: Console, result: TraceResult) -> None:
     console.print(Text(without_uuids(result.summary()), style=style))
     rule = result.deciding_rule
     for term in rule.text.split("; ") if rule and rule.text else ():
-        console.print(Text(f"  {term}"))
+        console.print(Text(f"  {readable(term)}"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -47,6 +48,7 @@ from skytrail.lab.throughput import ThroughputError
 from skytrail.lab.topology import TopologyError
 from skytrail.lab.trace import Packet, TraceError
 from skytrail.lab.underlay_packet import TunnelPacket, decode_tunnel
+from skytrail.lab.wording import explained
 from skytrail.net import Mac
 from skytrail.runtime.introspection import IntrospectionFailed
 from skytrail.wire.errors import DecodeError
@@ -134,17 +136,13 @@ class Demo:
             port = f"/{expectation.port}" if expectation.port else ""
             packet = Packet(expectation.protocol, expectation.port)
             traced = vrouter.trace(self.lab, expectation.source, expectation.destination, packet)
-            rule = traced.deciding_rule
-            explanation = traced.last.drop_reason or traced.last.outcome
-            if explanation == "POLICY" and rule:
-                explanation = _rule_words(rule.name, rule.text)
             table.add_row(
                 expectation.source,
                 expectation.destination,
                 f"{expectation.protocol}{port}",
                 f"[yellow]{denial.reason}[/]",
                 denial.host,
-                explanation,
+                Text(explained(traced, denial.reason)),
             )
         return table
 
@@ -313,6 +311,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--name", default=None, help="lab name; the topology's by default")
     chosen = options.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 150, emoji=False)
+    if os.geteuid() != 0:
+        console.print("The demo needs root, for network namespaces and eBPF: sudo make demo")
+        return 2
     try:
         return _run(chosen.topology, chosen.name, keep=chosen.keep, console=console)
     except FAILURES as error:
@@ -396,12 +397,6 @@ def _opened(frame: bytes) -> TunnelPacket | None:
         return decode_tunnel(frame)
     except DecodeError:
         return None
-
-
-def _rule_words(name: str, text: str) -> str:
-    """A rule as people want it: the list's name without the rule's uuid, and the rule."""
-    lists = " & ".join(part.rpartition("#")[0] or part for part in name.split(" & "))
-    return f"{lists}: {text}" if text else name.replace("#", ": ")
 
 
 def _last_address(output: str) -> str:

@@ -16,6 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from skytrail.lab.topology import Expectation
+from skytrail.lab.trace import without_uuids
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -166,7 +167,7 @@ def probe_list(cells: Sequence[Cell]) -> RichTable:
             f"{expectation.protocol}{port}",
             cell.wanted,
             _cell_text(cell),
-            Text(denial.rule if denial else ""),
+            Text(without_uuids(denial.rule) if denial else ""),
         )
     return table
 

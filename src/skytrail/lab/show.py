@@ -12,13 +12,19 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from skytrail.lab import commands
+from skytrail.lab.health import daemon_names, process_health, restart_command
 from skytrail.lab.io import guest, workload
 from skytrail.lab.service import Lab
+from skytrail.lab.state import LabError
 from skytrail.lab.topology import Guest
+from skytrail.lab.wording import readable
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
 
 ROWS_COUNT_MAX = 5000
 NAME_COLUMNS = frozenset({"vrf", "networks", "network"})
+RULE_COLUMNS = frozenset({"text"})
+PORT_COLUMN = "vmi_uuid"
+DROPS = "drops"
 _DEFAULT_INSTANCE = re.compile(r"^(.+:)?([^:]+):\2$")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -63,7 +69,8 @@ class Table:
         """The table for a terminal: nested values as JSON, long ones folded."""
         table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for column in self.columns:
-            table.add_column(column, overflow="fold")
+            title = "port" if column == PORT_COLUMN else column
+            table.add_column(title, overflow="fold")
         for row in self.rows:
             # Text, not markup: a MAC or a name must never turn into a colour or a picture.
             cells = zip(self.columns, row, strict=True)
@@ -77,6 +84,8 @@ class Table:
             parts: object = [value] if isinstance(value, str) else value
             if isinstance(parts, Sequence):
                 return ", ".join(_short_name(str(part)) for part in parts)
+        if column in RULE_COLUMNS:
+            value = readable(_text(value))
         return _UUID.sub(lambda found: self.names.get(found[0], found[0]), _text(value))
 
 
@@ -96,47 +105,48 @@ def tables(
     if view is None:
         return [_nodes(lab), _endpoints(lab)]
     places = [place] if place else [node.name for node in lab.plan.hosts]
-    columns = () if every_column else COLUMNS.get(view, ())
-    return [_introspected(lab, each, view, columns) for each in places]
+    return [_introspected(lab, each, view, every_column=every_column) for each in places]
 
 
-def _introspected(lab: Lab, place: str, view: str, columns: tuple[str, ...]) -> Table:
+def _introspected(lab: Lab, place: str, view: str, *, every_column: bool) -> Table:
     known = [commands.COMPILER, *(node.name for node in lab.plan.nodes)]
     if place not in known:
         raise KeyError(f"{place!r} has no tables in this lab; known: {', '.join(known)}")
+    title = f"{place}: {view}"
+    if lab.processes.identity(place) is None:
+        return _state_only(title, f"dead; {restart_command(lab, place)}")
     socket = lab.paths.introspect_socket(place)
-    rows = read_table(socket, view, limit=ROWS_COUNT_MAX)
-    table = table_of(f"{place}: {view}", rows, columns)
-    if place not in {node.name for node in lab.plan.hosts}:
-        return table
-    return replace(table, names=_port_names(read_table(socket, "interfaces")))
+    try:
+        listed = msgspec.json.decode(read_page(socket, "/introspect"), type=_Tables).tables
+        if view not in listed:
+            raise LabError(f"No table {view}; known tables: {', '.join(listed)}")
+        rows: Sequence[Mapping[str, object]] = read_table(socket, view, limit=ROWS_COUNT_MAX)
+        interfaces = read_table(socket, "interfaces") if "interfaces" in listed else []
+    except IntrospectionFailed as error:
+        return _state_only(title, f"silent: {error}")
+    if view == DROPS and not every_column:
+        rows = [_named_drop(row) for row in rows]
+    table = table_of(title, rows, () if every_column else COLUMNS.get(view, ()))
+    return replace(table, names=_port_names(interfaces))
+
+
+def _state_only(title: str, condition: str) -> Table:
+    return Table(title, ("state",), ((condition,),))
+
+
+def _named_drop(row: Mapping[str, object]) -> Mapping[str, object]:
+    """Say what a row counts when it is no port that exists."""
+    if row.get(PORT_COLUMN):
+        return row
+    return {**row, PORT_COLUMN: "(unplugged)" if row.get("vif_id") else "(whole host)"}
 
 
 def _port_names(interfaces: Sequence[Mapping[str, object]]) -> dict[str, str]:
     return {str(row["vmi_uuid"]): str(row["name"]).rpartition(":")[2] for row in interfaces}
 
 
-def process_health(lab: Lab, name: str) -> tuple[str, str]:
-    """Return (state, detail) of a daemon: what keeps it from being healthy, by its own words."""
-    identity = lab.processes.identity(name)
-    if identity is None:
-        return "dead", ""
-    paths = lab.paths
-    socket = paths.api_socket if name == commands.API else paths.introspect_socket(name)
-    try:
-        health = msgspec.json.decode(read_page(socket, "/healthz"), type=_Health)
-    except (IntrospectionFailed, msgspec.DecodeError) as error:
-        return "silent", str(error)
-    return ("healthy" if health.healthy else "waiting"), "; ".join(health.unmet)
-
-
-def daemon_names(lab: Lab) -> list[str]:
-    return [commands.API, commands.COMPILER, *(node.name for node in lab.plan.nodes)]
-
-
-class _Health(msgspec.Struct, frozen=True):
-    healthy: bool
-    unmet: tuple[str, ...] = ()
+class _Tables(msgspec.Struct, frozen=True):
+    tables: tuple[str, ...]
 
 
 def _nodes(lab: Lab) -> Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
@@ -18,6 +18,7 @@ IpAddress = IPv4Address | IPv6Address
 Query = Mapping[str, str]
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
+POLICY = "POLICY"
 PROTOCOLS = ("icmp", "icmp6", "tcp", "udp", "sctp")
 _ENTRY_UUID = re.compile("#[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -112,6 +113,13 @@ class TraceResult:
     destination: Endpoint
     packet: Packet
     legs: tuple[Leg, ...]
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Port uuid to the name people know it by."""
+
+    @property
+    def asked_address(self) -> IpAddress:
+        """The address the packet is for."""
+        return self.destination.address(_version(self.source, self.destination, self.packet))
 
     @property
     def last(self) -> Explanation:
@@ -135,11 +143,15 @@ class TraceResult:
         if self.last.outcome == DELIVERED:
             if self.delivered:
                 return f"delivered to {self.destination.name}{because}"
-            wrong = f"which is not {self.destination.name}"
-            return f"delivered to port {self.last.vmi_uuid}, {wrong}{because}"
+            owner = self.names.get(self.last.vmi_uuid)
+            which = f"is {owner}, not" if owner else "is not"
+            return (
+                f"delivered to port {self.last.vmi_uuid}, "
+                f"which {which} {self.destination.name}{because}"
+            )
         if self.last.drop_reason:
             where = self.legs[-1].host
-            decided = because if self.last.drop_reason == "POLICY" else ""
+            decided = because if self.last.drop_reason == POLICY else ""
             return f"dropped on {where}: {self.last.drop_reason}{decided}"
         return self.last.outcome
 
@@ -159,10 +171,7 @@ def trace(
     host_of: Mapping[str, str],
 ) -> TraceResult:
     """Follow the packet; ``host_of`` maps underlay addresses to host names."""
-    version = 6 if packet.protocol == "icmp6" else 4
-    for end in (destination, source):
-        if not any(address.version == version for address in end.addresses):
-            version = end.addresses[0].version
+    version = _version(source, destination, packet)
     protocol = "icmp6" if (version, packet.protocol) == (6, "icmp") else packet.protocol
     query = {
         "dst": str(destination.address(version)),
@@ -178,6 +187,15 @@ def trace(
     if first.outcome == FORWARDED:
         legs += _arrival(first, query, ask=ask, host_of=host_of, destination=destination)
     return TraceResult(source, destination, packet, tuple(legs))
+
+
+def _version(source: Endpoint, destination: Endpoint, packet: Packet) -> int:
+    """The IP version of the packet: IPv4 unless its protocol or an end has only the other."""
+    version = 6 if packet.protocol == "icmp6" else 4
+    for end in (destination, source):
+        if not any(address.version == version for address in end.addresses):
+            version = end.addresses[0].version
+    return version
 
 
 def _arrival(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 
 import msgspec
 
+from skytrail.lab import health
 from skytrail.lab import trace as tracing
 from skytrail.lab.reachability import Denial, IpAddress
 from skytrail.lab.service import Lab
@@ -82,7 +84,8 @@ def trace(
     lab: Lab, source: str, destination: str, packet: Packet, *, network: str | None = None
 ) -> TraceResult:
     """Trace between two ends given as people give them; :class:`tracing.TraceError`."""
-    found = {node.name: ports(lab, node.name) for node in lab.plan.hosts}
+    dead = [node.name for node in lab.plan.hosts if lab.processes.identity(node.name) is None]
+    found = {node.name: ports(lab, node.name) for node in lab.plan.hosts if node.name not in dead}
     known = {
         item.name: lab.attached(item.name).uuid
         for item in lab.topology.endpoints
@@ -90,15 +93,30 @@ def trace(
     }
 
     def end(text: str) -> Endpoint:
-        return tracing.find(text, found, known=known, network=network)
+        try:
+            return tracing.find(text, found, known=known, network=network)
+        except tracing.TraceError as error:
+            hints = [f"\n{name} is {_dead(lab, name)}" for name in dead]
+            raise tracing.TraceError(f"{error}{''.join(hints)}") from error
 
-    return tracing.trace(
+    def ask(host: str, query: Query) -> Explanation:
+        if host in dead:
+            raise tracing.TraceError(f"the packet goes to {host}, which is {_dead(lab, host)}")
+        return explain(lab, host, query)
+
+    result = tracing.trace(
         end(source),
         end(destination),
         packet,
-        ask=lambda host, query: explain(lab, host, query),
+        ask=ask,
         host_of={str(node.address): node.name for node in lab.plan.hosts},
     )
+    names = {row.vmi_uuid: row.name for rows in found.values() for row in rows}
+    return replace(result, names=names | {uuid: name for name, uuid in known.items()})
+
+
+def _dead(lab: Lab, host: str) -> str:
+    return f"dead; {health.restart_command(lab, host)}"
 
 
 def explain(lab: Lab, host: str, query: Query) -> Explanation:

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from skytrail.lab.reachability import Denial, Evidence, Member, judge
+from skytrail.lab.reachability import Denial, Evidence, Member, judge, probe_list
 from skytrail.lab.topology import Expectation
 
 RED, BLUE = ("d", "red", "front"), ("d", "blue", "front")
@@ -100,3 +100,13 @@ def test_a_machine_one_may_reach_in_another_network_is_no_leak():
     evidence = Evidence(replied=True, arrived=frozenset({"blue2"}))
 
     assert judge(expectation, evidence, MEMBERS, {("blue3", "blue2")}).ok
+
+
+def test_other_probes_name_the_deciding_rule_as_people_read_it():
+    rule = "default-domain:red:a:a#7d4b1c5e-55a1-4f36-8f0e-8f8f3b5d0001"
+    expectation = Expectation("red1", "blue3", protocol="tcp", port=22, reply=False)
+    evidence = Evidence(replied=False, arrived=frozenset(), denial=Denial("POLICY", "h1", rule))
+
+    table = probe_list([judge(expectation, evidence, MEMBERS)])
+
+    assert [str(each) for each in table.columns[-1].cells] == ["red:a:a"]

@@ -1,6 +1,7 @@
 """Finding the ends of a trace, and joining two vRouters' answers."""
 
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -134,7 +135,9 @@ def test_delivery_to_somebody_else_is_not_delivered():
     result = run(agents)
 
     assert not result.delivered
-    assert "which is not web2" in result.summary()
+    assert "delivered to port u4, which is not web2" in result.summary()
+    known = replace(result, names={"u4": "blue-web2"})
+    assert "delivered to port u4, which is blue-web2, not web2" in known.summary()
 
 
 def test_a_drop_by_policy_names_the_rule():

@@ -1,0 +1,140 @@
+"""What the tables say of daemons that do not answer and of ports that are gone."""
+
+from io import StringIO
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from skytrail.lab import health, show
+from skytrail.lab.state import LabError
+from skytrail.runtime.introspection import IntrospectionFailed
+
+DROPS = [
+    {"vif_id": 0, "vmi_uuid": "", "reason": "MULTICAST", "packets": 5},
+    {"vif_id": 2, "vmi_uuid": "7d4b1c5e-55a1-4f36-8f0e-8f8f3b5d0001", "reason": "A", "packets": 1},
+    {"vif_id": 9, "vmi_uuid": "", "reason": "B", "packets": 2},
+]
+INTERFACES = [{"vmi_uuid": "7d4b1c5e-55a1-4f36-8f0e-8f8f3b5d0001", "name": "d:red:web1"}]
+
+
+class FakeLab:
+    """A lab of two hosts whose processes and answers the test says."""
+
+    name = "two"
+
+    def __init__(self, alive=("api", "compiler", "h1", "h2")):
+        self.alive = set(alive)
+        self.plan = SimpleNamespace(
+            nodes=[SimpleNamespace(name="h1"), SimpleNamespace(name="h2")],
+            hosts=[SimpleNamespace(name="h1"), SimpleNamespace(name="h2")],
+        )
+        self.paths = SimpleNamespace(introspect_socket=lambda name: name, api_socket="api")
+        self.processes = SimpleNamespace(
+            identity=lambda name: name if name in self.alive else None,
+            tail=lambda name: f"last words of {name}",
+        )
+
+
+@pytest.fixture(autouse=True)
+def answers(monkeypatch):
+    """Canned pages instead of sockets; the healths still to be told, in order."""
+    healths = []
+    tables = {"drops": DROPS, "interfaces": INTERFACES, "policy": []}
+
+    def page(_, name):
+        if name == "/introspect":
+            return msgspec.json.encode({"tables": sorted(tables)})
+        unmet = healths.pop(0) if healths else []
+        return msgspec.json.encode({"healthy": not unmet, "unmet": unmet})
+
+    for module in (show, health):
+        monkeypatch.setattr(module, "read_page", page)
+    monkeypatch.setattr(show, "read_table", lambda _, name, **__: tables[name])
+    monkeypatch.setattr(health.state, "names", lambda: ["two"])
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(health, "time", clock)
+    clock.monotonic = lambda: clock.now
+    clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
+    return healths
+
+
+def rendered(table):
+    console = Console(width=150, record=True, file=StringIO())
+    console.print(table.rendered())
+    return console.export_text()
+
+
+def test_a_dead_agent_does_not_hide_the_others_and_its_place_says_what_to_type():
+    first, second = show.tables(FakeLab(alive=["h2"]), "drops", None)
+
+    assert first.records() == [{"state": "dead; skytrail lab restart h1"}]
+    assert len(second.rows) == len(DROPS)
+
+
+def test_with_several_labs_the_command_names_the_lab(monkeypatch):
+    monkeypatch.setattr(health.state, "names", lambda: ["one", "two"])
+
+    command = "skytrail lab restart h1 --lab two"
+    assert health.process_health(FakeLab(alive=[]), "h1") == ("dead", command)
+
+
+def test_a_silent_daemon_is_told_as_such(monkeypatch):
+    def silent(*_):
+        raise IntrospectionFailed("no answer")
+
+    monkeypatch.setattr(show, "read_page", silent)
+
+    (table,) = show.tables(FakeLab(), "drops", "h1")
+
+    assert table.records() == [{"state": "silent: no answer"}]
+
+
+def test_an_unknown_view_lists_the_known_ones_and_nothing_else():
+    with pytest.raises(LabError) as caught:
+        show.tables(FakeLab(), "nonsense", None)
+
+    assert str(caught.value) == "No table nonsense; known tables: drops, interfaces, policy"
+
+
+def test_drops_name_ports_and_say_what_is_no_port():
+    text = rendered(show.tables(FakeLab(), "drops", "h1")[0])
+
+    assert [line.split()[:3] for line in text.splitlines() if "MULT" in line or " B " in line] == [
+        ["0", "(whole", "host)"],
+        ["9", "(unplugged)", "B"],
+    ]
+    assert "web1" in text
+    assert "port" in text
+    assert "vmi_uuid" not in text
+
+
+def test_machines_get_the_rows_as_they_are():
+    (table,) = show.tables(FakeLab(), "drops", "h1", every_column=True)
+
+    assert table.records() == DROPS
+
+
+def test_waiting_for_health_ends_when_nothing_is_missing(answers):
+    answers += [["control node"], ["control node"], []]
+
+    health.wait_healthy(FakeLab(), "h1", timeout_s=10)
+
+    assert answers == []
+
+
+def test_waiting_for_health_ends_in_time_and_says_what_is_missing(answers):
+    answers += [["control node"]] * 1000
+
+    with pytest.raises(LabError, match="h1 runs, but is waiting after 2 s: control node"):
+        health.wait_healthy(FakeLab(), "h1", timeout_s=2)
+
+
+def test_waiting_for_a_daemon_that_ended_again_shows_its_log():
+    with pytest.raises(LabError, match="last words of h1"):
+        health.wait_healthy(FakeLab(alive=[]), "h1")
+
+
+def test_what_is_no_daemon_needs_no_health():
+    health.wait_healthy(FakeLab(alive=[]), "web1.udhcpc")
