@@ -7,7 +7,8 @@ Every bench of this folder uses it, so that all figures look and are compared al
     figures.add("tcp_one_stream", medians["skytrail"], "Gbit/s", yardstick=medians["veth"])
     figures.write()
 
-prints ``tcp_one_stream: 21.3 Gbit/s (0.93)`` and writes build/bench/store.json. Rounds are
+prints ``tcp_one_stream: 21.3 Gbit/s (0.93 x yardstick)`` and writes build/bench/store.json. The
+yardstick's own name stands there when it is told (``yardstick_name="veth"``). Rounds are
 interleaved (A B A B ...) because a shared machine changes speed in the course of minutes.
 """
 
@@ -78,6 +79,7 @@ class Figures:
         unit: str,
         *,
         yardstick: float | None = None,
+        yardstick_name: str = "yardstick",
         wanted: float | None = None,
         samples: list[float] | None = None,
     ) -> float | None:
@@ -88,13 +90,13 @@ class Figures:
         ratio = value / yardstick if yardstick else None
         row: dict[str, object] = {"name": name, "value": value, "unit": unit}
         if ratio is not None:
-            row |= {"yardstick": yardstick, "ratio": ratio}
+            row |= {"yardstick": yardstick, "yardstick_name": yardstick_name, "ratio": ratio}
         if wanted is not None:
             row["wanted"] = wanted
         if samples is not None:
             row["samples"] = samples
         self.rows.append(row)
-        suffix = "" if ratio is None else f" ({ratio:.2f})"
+        suffix = "" if ratio is None else f" ({ratio:.2f} x {yardstick_name})"
         print(f"{name}: {text_of(value)} {unit}{suffix}", flush=True)
         return ratio
 
