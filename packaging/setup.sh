@@ -5,7 +5,6 @@
 # Steps: packages python bpf guest (default: all of them, in this order).
 set -eu
 cd "$(dirname "$0")/.."
-mkdir -p build
 log=build/setup.log
 if [ -t 1 ]; then bold=$(printf '\033[1m'); dim=$(printf '\033[2m'); off=$(printf '\033[0m'); else bold=; dim=; off=; fi
 total=0; current=0
@@ -21,15 +20,30 @@ quietly() {
     fi
 }
 
-packages() {
-    begin 'Debian packages'
+missing_packages() {
     missing=
     for package in $(grep -v '^#' packaging/debian-packages.txt); do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
     done
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+}
+
+require_root() {
+    # Before anything is begun: what can only fail later is told now.
+    [ "$(id -u)" != 0 ] || return 0
+    case " $* " in *' packages '*) missing_packages ;; *) missing= ;; esac
+    why=
+    [ -w . ] && [ -w build ] && { [ ! -e "$log" ] || [ -w "$log" ]; } || why="this checkout belongs to another user"
+    [ -z "$missing" ] || why="Debian packages are missing:$missing"
+    [ -n "$why" ] || return 0
+    printf 'Skytrail needs root here: %s. Run it as root, for example: sudo make demo\n' "$why" >&2
+    exit 1
+}
+
+packages() {
+    begin 'Debian packages'
+    missing_packages
     [ -n "$missing" ] || { finish 'already installed'; return; }
-    [ "$(id -u)" = 0 ] || { printf 'FAILED\n\nInstalling packages needs root. Run as root, or install them yourself:\n  apt-get install%s\n' "$missing" >&2; exit 1; }
     printf 'installing%s ... ' "$missing"
     export DEBIAN_FRONTEND=noninteractive
     quietly apt-get update
@@ -63,6 +77,8 @@ guest() {
     finish ready
 }
 
+mkdir -p build 2>/dev/null || :
+require_root "${*:-packages python bpf guest}"
 : >"$log"
 for step in ${*:-packages python bpf guest}; do
     case "$step" in
