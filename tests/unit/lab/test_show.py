@@ -1,14 +1,17 @@
 """What the tables say of daemons that do not answer and of ports that are gone."""
 
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 from rich.console import Console
 
-from skytrail.lab import health, show
+from skytrail.cli import status
+from skytrail.lab import demo, health, show, vrouter
 from skytrail.lab.state import LabError
+from skytrail.lab.trace import Packet, TraceError
 from skytrail.runtime.introspection import IntrospectionFailed
 
 DROPS = [
@@ -27,8 +30,14 @@ class FakeLab:
     def __init__(self, alive=("api", "compiler", "h1", "h2")):
         self.alive = set(alive)
         self.plan = SimpleNamespace(
-            nodes=[SimpleNamespace(name="h1"), SimpleNamespace(name="h2")],
-            hosts=[SimpleNamespace(name="h1"), SimpleNamespace(name="h2")],
+            nodes=[
+                SimpleNamespace(name="h1", address="198.18.1.2"),
+                SimpleNamespace(name="h2", address="198.18.2.2"),
+            ],
+            hosts=[
+                SimpleNamespace(name="h1", address="198.18.1.2"),
+                SimpleNamespace(name="h2", address="198.18.2.2"),
+            ],
         )
         self.paths = SimpleNamespace(introspect_socket=lambda name: name, api_socket="api")
         self.processes = SimpleNamespace(
@@ -138,3 +147,31 @@ def test_waiting_for_a_daemon_that_ended_again_shows_its_log():
 
 def test_what_is_no_daemon_needs_no_health():
     health.wait_healthy(FakeLab(alive=[]), "web1.udhcpc")
+
+
+def test_status_says_how_to_restart_a_dead_daemon_without_asking_it(monkeypatch):
+    def unasked(*_):
+        raise AssertionError("nobody is there to be asked")
+
+    monkeypatch.setattr(status, "read_page", unasked)
+    dead = status.Daemon("h1", "agent", Path("gone"), "skytrail lab restart h1")
+
+    row = status._describe(dead)
+
+    assert (row["state"], row["unmet"]) == ("dead", "skytrail lab restart h1")
+
+
+def test_a_trace_that_needs_a_dead_agent_says_how_to_restart_it(monkeypatch):
+    lab = FakeLab(alive=["h2"])
+    lab.topology = SimpleNamespace(endpoints=[])
+    monkeypatch.setattr(vrouter, "ports", lambda *_: [])
+
+    with pytest.raises(TraceError, match="h1 is dead; skytrail lab restart h1"):
+        vrouter.trace(lab, "web1", "web2", Packet())
+
+
+def test_the_demo_wants_root_before_anything_else(monkeypatch, capsys):
+    monkeypatch.setattr(demo.os, "geteuid", lambda: 1000)
+
+    assert demo.main(["--topology", "/nonexistent"]) == 2
+    assert "needs root" in capsys.readouterr().out
