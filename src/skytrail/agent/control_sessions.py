@@ -11,12 +11,12 @@ Time comes in as seconds of a monotonic clock; messages to send come out as (sou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.desired import PublishKey
 from skytrail.agent.fib import LearntRoutes
+from skytrail.agent.ledger import Changes, PublishKey
 from skytrail.agent.tables import VrfId
 from skytrail.wire.xmpp import (
     ConfigDelete,
@@ -49,6 +49,8 @@ class _Session:
     established_at: float
     subscribed: dict[str, VrfId] = field(default_factory=dict[str, VrfId])
     published: dict[PublishKey, Route] = field(default_factory=dict[PublishKey, Route])
+    version: int | None = None
+    """Of the desired state that was said last."""
     end_of_rib_sent: bool = False
     end_of_rib_received: bool = False
 
@@ -142,12 +144,21 @@ class ControlSessions:
         ]
 
     def synchronise(
-        self, vrfs: Mapping[str, VrfId], published: Mapping[PublishKey, Route]
+        self,
+        vrfs: Mapping[str, VrfId],
+        published: Mapping[PublishKey, Route],
+        changes: Changes | None = None,
     ) -> list[Outgoing]:
-        """Return what brings every control node to these subscriptions and routes."""
+        """Return what brings every control node to these subscriptions and routes.
+
+        ``changes`` are the desired state's; who was told the one before needs only those.
+        """
         outgoing: list[Outgoing] = []
         for source, session in self._sessions.items():
-            messages = _difference(session, vrfs, published)
+            known = changes is not None and changes.follow(session.version)
+            keys = changes.published if changes is not None and known else None
+            messages = _difference(session, vrfs, published, keys)
+            session.version = changes.version if changes is not None else None
             outgoing += [(source, message) for message in messages]
             if self.config_complete and not session.end_of_rib_sent:
                 session.end_of_rib_sent = True
@@ -209,10 +220,15 @@ class ControlSessions:
 
 
 def _difference(
-    session: _Session, vrfs: Mapping[str, VrfId], published: Mapping[PublishKey, Route]
+    session: _Session,
+    vrfs: Mapping[str, VrfId],
+    published: Mapping[PublishKey, Route],
+    keys: Sequence[PublishKey] | None,
 ) -> list[Message]:
+    """``keys``: where alone the routes may differ; None: anywhere."""
     messages: list[Message] = []
-    for key in [key for key in session.published if key not in published]:
+    said = session.published if keys is None else [k for k in keys if k in session.published]
+    for key in [key for key in said if key not in published]:
         del session.published[key]
         messages.append(WithdrawRoute(*key))
     for instance in [name for name in session.subscribed if vrfs.get(name) is None]:
@@ -222,8 +238,9 @@ def _difference(
         if instance not in session.subscribed:
             session.subscribed[instance] = vrf_id
             messages.append(Subscribe(instance, vrf_id))
-    for key, route in published.items():
-        if session.published.get(key) != route:
+    for key in published if keys is None else keys:
+        route = published.get(key)
+        if route is not None and session.published.get(key) != route:
             session.published[key] = route
             messages.append(PublishRoute(key[0], route))
     return messages

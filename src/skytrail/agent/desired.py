@@ -1,18 +1,24 @@
-"""The whole desired state as one function of the current inputs.
+r"""The whole desired state as one function of the current inputs.
 
 ```
- plugged + view -> ports -> VRFs -> local routes --+
- learnt routes ------------------------------------+-> merged routes -> next hops, labels
- policies + identities -> policy rows              +-> routes to publish, instances to subscribe
+ plugged + view -> ports -> VRFs -> own addresses, VNIs
+                        \-> shared addresses --+
+ learnt routes -------------------------------+-> routes, MACs -> next hops
+ policies + identities in use -> policy rows
 ```
-Nothing here remembers anything but numbers (``label``) and caches keyed by content.
+It is computed in units (a port, a VRF's own addresses, a route, a MAC, the policies), each a
+function of its inputs. :class:`Planner` starts with all units; later it computes again those whose
+inputs are not the very same, in the order of the picture, and ``ledger`` puts the units' results
+together. The result equals a computation from nothing (``tests/property``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_network
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from typing import TypeVar
 
 from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.identity import Identity, IdentityTable
@@ -25,8 +31,9 @@ from skytrail.agent.interface import (
     source_rows,
 )
 from skytrail.agent.label import Numbers
+from skytrail.agent.ledger import Changes, Claims, PublishKey, RowClaims, Unit, Uses
 from skytrail.agent.nexthop import NextHopTable, Underlay
-from skytrail.agent.policy import Policy, PolicyCompiler, port_policies
+from skytrail.agent.policy import POLICY_DISABLED, Policy, PolicyCompiler, port_policies
 from skytrail.agent.tables import (
     ROW_TYPES,
     BridgeRow,
@@ -44,10 +51,13 @@ from skytrail.agent.tables import (
     VniRow,
     VrfId,
 )
-from skytrail.agent.view import View, VirtualNetwork
+from skytrail.agent.view import Port, View, VirtualNetwork
 from skytrail.net import GATEWAY_MAC, Label, Mac, Vni
 from skytrail.wire.xmpp import EnetKey, Family, NextHop, Route, RouteAttributes, RouteKey
 
+K = TypeVar("K")
+L = TypeVar("L")
+V = TypeVar("V")
 UNDERLAY_VIF_NAME = "underlay"
 _NO_MAC = Mac(bytes(6))
 _MPLS_LABEL_FIRST = 16
@@ -61,7 +71,6 @@ ENCAPSULATION_TEXTS = {
 _ENCAPSULATIONS_UNSAID = ("gre",)
 """What a route without a list means on the wire."""
 TableRows = dict[type[Row], dict[object, Row]]
-PublishKey = tuple[str, RouteKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,48 +96,72 @@ class RouteSource:
 
 @dataclass(slots=True)
 class Desired:
-    """One recompute's result."""
+    """One recompute's result; later recomputes replace its tables and never change them."""
 
     rows: TableRows = field(default_factory=lambda: {kind: {} for kind in ROW_TYPES})
-    ports: dict[str, PortState] = field(default_factory=dict[str, PortState])
-    vifs: dict[VifId, str] = field(default_factory=dict[VifId, str])
+    ports: Mapping[str, PortState] = field(default_factory=dict[str, PortState])
+    vifs: Mapping[VifId, str] = field(default_factory=dict[VifId, str])
     """Number -> port uuid."""
-    vrfs: dict[str, VrfId] = field(default_factory=dict[str, VrfId])
+    vrfs: Mapping[str, VrfId] = field(default_factory=dict[str, VrfId])
     """Instances to subscribe to, with their numbers."""
-    published: dict[PublishKey, Route] = field(default_factory=dict[PublishKey, Route])
+    published: Mapping[PublishKey, Route] = field(default_factory=dict[PublishKey, Route])
     remotes: frozenset[IPv4Address] = frozenset()
     identities: Mapping[IdentityId, Identity] = field(default_factory=dict[IdentityId, Identity])
     policies: Mapping[PolicyId, Policy] = field(default_factory=dict[PolicyId, Policy])
-    sources: list[RouteSource] = field(default_factory=list[RouteSource])
+    explained: Mapping[Unit, tuple[RouteSource, ...]] = field(
+        default_factory=dict[Unit, tuple[RouteSource, ...]]
+    )
+    changes: Changes = field(default_factory=Changes)
+    """Against the planner's last result."""
 
-    def put(self, row: Row) -> None:
-        self.rows[type(row)][row.key] = row
+    @property
+    def sources(self) -> list[RouteSource]:
+        """Why each route is there, what overrides behind what is overridden. O(routes)."""
+        units = sorted(self.explained, key=lambda unit: unit[:2])
+        return [source for unit in units for source in self.explained[unit]]
 
 
 class Planner:
-    """Computes the desired state; what it keeps between runs are numbers and caches."""
+    """Computes the desired state; what it keeps between runs never shows in the result."""
 
     def __init__(self, numbers: Numbers) -> None:
         self.numbers = numbers
         self.policies = PolicyCompiler(numbers)
-        self.ports: dict[str, _PortPlan] = {}
+        self._world: _World | None = None
+        self._version = 0
 
-    def compute(self, inputs: Inputs) -> Desired:
-        """Return the desired state. O(ports + routes + policy rows)."""
-        desired = _compute(inputs, self)
-        for uuid in self.ports.keys() - desired.ports.keys():
-            del self.ports[uuid]
+    def compute(self, inputs: Inputs, *, full: bool = False) -> Desired:
+        """Return the desired state.
+
+        O(what changed), beside looking whether each port's inputs are the same objects as before;
+        O(ports + routes + policy rows) the first time, when ``full``, and when the underlay's own
+        address or the encapsulations changed. Raises ``NumbersExhausted``.
+        """
+        world, self._world = self._world, None
+        known = not full and world is not None and world.fits(inputs)
+        if world is None or not known:
+            world = _World(inputs, self)
+        self._version += 1
+        desired = world.advance(inputs, self._version)
+        if not known:
+            self.numbers.finish_cycle()
+            desired.changes = replace(desired.changes, whole=True)
+        # Only now: what a failure left half done is nothing to build upon.
+        self._world = world
         return desired
 
 
-def _compute(inputs: Inputs, planner: Planner) -> Desired:
-    run = _Run(inputs, planner)
-    run.underlay_interface()
-    run.ports()
-    run.local_routes()
-    run.learnt_routes()
-    run.finish()
-    return run.desired
+class _Rank(enum.IntEnum):
+    """Kinds of units; of those that claim the same row, the last wins."""
+
+    UNDERLAY = 0
+    PORT = 1
+    SERVICE = 2
+    SHARED = 3
+    ROUTE = 4
+    MAC = 5
+    NEXT_HOP = 6
+    POLICIES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,196 +178,406 @@ class _PortNumbers:
     layer2: NextHopId
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _PortPlan:
-    """What follows from one active port alone; kept as long as nothing it came from changes."""
+    """One active port as its own rows and the units around it see it."""
 
     active: ActivePort
     offer: tuple[IPv4Address, tuple[Encapsulation, ...]]
     """Our tunnel address and encapsulations, which published routes carry."""
-    policies: tuple[tuple[Policy, str], tuple[Policy, str]]
-    """Egress and ingress, each with its digest."""
     identity: Identity
     prefixes: tuple[IpNetwork, ...]
-    numbers: _PortNumbers | None = None
-    rows: tuple[Row, ...] = ()
-    published: dict[PublishKey, Route] = field(default_factory=dict[PublishKey, Route])
+    numbers: _PortNumbers
+
+    @property
+    def vrf(self) -> str:
+        return self.active.port.network.vrf
 
 
-class _Run:
-    """The stages of one recompute share these collections."""
+@dataclass(frozen=True, slots=True)
+class _PortInputs:
+    """What a port's unit was computed from."""
+
+    plugged: PluggedPort
+    port: Port | None
+    problem: str | None
+
+    def same(self, plugged: PluggedPort, port: Port | None, problem: str | None) -> bool:
+        return self.plugged is plugged and self.port is port and self.problem == problem
+
+
+Place = tuple[str, IpNetwork]
+"""VRF and prefix."""
+
+
+class _World:
+    """All units of a desired state, and what must be computed again."""
 
     def __init__(self, inputs: Inputs, planner: Planner) -> None:
-        self.desired = Desired()
         self._inputs = inputs
-        self._planner = planner
         self._numbers = planner.numbers
+        self._numbers.begin_cycle()
         self._policies = planner.policies
         self._policies.begin()
-        self._identities = IdentityTable(planner.numbers.identity)
-        self._nexthops = NextHopTable(planner.numbers.nexthop, inputs.underlay)
+        self._uses = Uses()
+        note = self._uses.note
+        self._identities = IdentityTable(
+            planner.numbers.identity, lambda name: note("identity", name)
+        )
+        self._nexthops = NextHopTable(
+            planner.numbers.nexthop, inputs.underlay, lambda name: note("nexthop", name)
+        )
         self._encapsulations = [
             (kind, ENCAPSULATION_TEXTS[kind]) for kind in inputs.view.encapsulations
         ]
-        self._local: list[tuple[_PortPlan, _PortNumbers]] = []
-        self._networks: dict[str, VirtualNetwork] = {}
-        self._own_labels: dict[int, _PortNumbers] = {}
-        self._own_addresses: set[tuple[VrfId, IpNetwork]] = set()
-        self._local_offers: dict[tuple[VrfId, IpNetwork], list[tuple[_PortPlan, _PortNumbers]]] = {}
+        # Results.
+        self._rows = RowClaims()
+        self._published: Claims[PublishKey, Route] = Claims()
+        self._explained: Claims[Unit, tuple[RouteSource, ...]] = Claims()
+        self._states: Claims[str, PortState] = Claims()
+        self._vifs: Claims[VifId, str] = Claims()
+        self._vrfs: Claims[str, VrfId] = Claims()
+        # What units look up of each other.
+        self._port_inputs: dict[str, _PortInputs] = {}
+        self._plans: dict[str, _PortPlan] = {}
+        self._members: dict[str, dict[str, VirtualNetwork]] = {}
+        """VRF -> port uuid -> its network."""
+        self._offers: dict[Place, dict[str, _PortPlan]] = {}
+        self._own_labels: dict[int, _PortPlan] = {}
+        self._own_macs: dict[tuple[str, Mac], set[str]] = {}
+        self._own_addresses: dict[str, set[IpNetwork]] = {}
+        self._enet: dict[tuple[str, Mac], dict[EnetKey, LearntRoute]] = {}
+        self._entered: set[str] = set()
+        """VRFs whose learnt routes are taken in."""
+        # What must be computed again.
+        self._learnt_version = inputs.learnt.version
+        self._dirty_vrfs: set[str] = set()
+        self._dirty_places: set[Place] = set()
+        self._dirty_macs: set[tuple[str, Mac]] = set()
+        self._policy_versions = (-1, -1)
+        self._identities_used: Mapping[IdentityId, Identity] = {}
+        self._policies_used: Mapping[PolicyId, Policy] = {}
+        self._underlay_interface()
 
-    def underlay_interface(self) -> None:
-        underlay = self._inputs.underlay
-        self.desired.put(
-            InterfaceRow(
-                ifindex=underlay.ifindex,
-                vif_id=VifId(self._numbers.vif.number(UNDERLAY_VIF_NAME)),
-                kind=InterfaceKind.UNDERLAY,
-                vrf_id=VrfId(0),
-                mac=underlay.mac,
-                mtu_bytes=underlay.mtu_bytes,
-                policy_egress=PolicyId(0),
-                policy_ingress=PolicyId(0),
-                identity=IdentityId(0),
-                antispoof=False,
-                tunnel_address=underlay.address,
-            )
+    def fits(self, inputs: Inputs) -> bool:
+        """False when everything depends on what changed."""
+        old = self._inputs
+        return (
+            replace(inputs.underlay, paths={}) == replace(old.underlay, paths={})
+            and inputs.view.encapsulations == old.view.encapsulations
+            and inputs.learnt is old.learnt
+            and inputs.learnt.changes_since(self._learnt_version) is not None
         )
 
-    def ports(self) -> None:
+    def advance(self, inputs: Inputs, version: int) -> Desired:
+        """Compute again what depends on changed inputs; return everything."""
+        self._inputs = inputs
+        for name in self._nexthops.move(inputs.underlay):
+            self._used_changed("nexthop", name)
+        self._ports()
+        for vrf in sorted(self._dirty_vrfs):
+            self._vrf(vrf)
+        self._take_learnt_changes()
+        for place in sorted(self._dirty_places, key=_place_order):
+            self._shared_address(*place)
+            self._route(*place)
+        for vrf, mac in sorted(self._dirty_macs):
+            self._mac(vrf, mac)
+        self._dirty_vrfs, self._dirty_places, self._dirty_macs = set(), set(), set()
+        self._release_idle()
+        for name, row in self._nexthops.take_made():
+            self._rows.put((_Rank.NEXT_HOP, name, None), (row,))
+        self._compile_policies()
+        return self._settle(version)
+
+    def _settle(self, version: int) -> Desired:
+        rows, published = self._rows.settle(), self._published.settle()
+        ports = self._states.settle()
+        for claims in (self._explained, self._vifs, self._vrfs):
+            claims.settle()
+        return Desired(
+            rows=self._rows.values(),
+            ports=self._states.values,
+            vifs=self._vifs.values,
+            vrfs=self._vrfs.values,
+            published=self._published.values,
+            remotes=self._nexthops.remotes(),
+            identities=self._identities_used,
+            policies=self._policies_used,
+            explained=self._explained.values,
+            changes=Changes(version, rows, published, ports, whole=False),
+        )
+
+    def _used_changed(self, kind: str, name: str) -> None:
+        """Whatever uses this must be computed again."""
+        for rank, vrf, key in self._uses.users(kind, name):
+            if rank == _Rank.MAC and isinstance(key, Mac):
+                self._dirty_macs.add((vrf, key))
+            elif isinstance(key, IPv4Network | IPv6Network):
+                self._dirty_places.add((vrf, key))
+
+    def _release_idle(self) -> None:
+        """Give back what nothing uses any more."""
+        for kind, name in self._uses.take_idle():
+            match kind:
+                case "nexthop":
+                    self._nexthops.release(name)
+                    self._rows.put((_Rank.NEXT_HOP, name, None), ())
+                case "identity":
+                    self._identities.release(name)
+                case "policy":
+                    self._policies.release(name)
+                case "vif" | "vrf" | "label":
+                    self._numbers.spaces()[kind].retire(name)
+                case _:
+                    pass
+
+    def _number(self, kind: str, name: str) -> int:
+        self._uses.note(kind, name)
+        return self._numbers.spaces()[kind].number(name)
+
+    def _underlay_interface(self) -> None:
+        underlay, unit = self._inputs.underlay, (_Rank.UNDERLAY, "", None)
+        row = InterfaceRow(
+            ifindex=underlay.ifindex,
+            vif_id=VifId(self._number("vif", UNDERLAY_VIF_NAME)),
+            kind=InterfaceKind.UNDERLAY,
+            vrf_id=VrfId(0),
+            mac=underlay.mac,
+            mtu_bytes=underlay.mtu_bytes,
+            policy_egress=PolicyId(0),
+            policy_ingress=PolicyId(0),
+            identity=IdentityId(0),
+            antispoof=False,
+            tunnel_address=underlay.address,
+        )
+        self._rows.put(unit, (row,))
+        self._uses.keep(unit)
+
+    # Ports.
+
+    def _ports(self) -> None:
+        plugged, view = self._inputs.plugged, self._inputs.view
+        for uuid in sorted(self._port_inputs.keys() - plugged.keys()):
+            self._unplugged(uuid)
+        changed: list[tuple[str, _PortInputs]] = []
+        for uuid, port in plugged.items():
+            known = self._port_inputs.get(uuid)
+            found, problem = view.ports.get(uuid), view.problems.get(uuid)
+            if known is None or not known.same(port, found, problem):
+                changed.append((uuid, _PortInputs(port, found, problem)))
+        for uuid, port_inputs in sorted(changed, key=lambda entry: entry[0]):
+            self._port_inputs[uuid] = port_inputs
+            self._port(uuid, port_inputs.plugged)
+
+    def _unplugged(self, uuid: str) -> None:
+        unit = (_Rank.PORT, uuid, None)
+        del self._port_inputs[uuid]
+        self._states.release(unit, uuid)
+        vif_id = self._numbers.vif.find(uuid)
+        if vif_id is not None:
+            self._vifs.release(unit, VifId(vif_id))
+        self._offer(uuid, None)
+        self._rows.put(unit, ())
+        self._uses.keep(unit)
+
+    def _port(self, uuid: str, plugged: PluggedPort) -> None:
+        unit = (_Rank.PORT, uuid, None)
         mtu_bytes = self._inputs.underlay.mtu_bytes
-        for uuid, plugged in sorted(self._inputs.plugged.items()):
-            state = resolve_port(plugged, self._inputs.view, underlay_mtu_bytes=mtu_bytes)
-            self.desired.ports[uuid] = state
-            vif_id = VifId(self._numbers.vif.number(uuid))
-            self.desired.vifs[vif_id] = uuid
-            if isinstance(state, ActivePort):
-                self._active(state, vif_id)
-            elif plugged.ifindex:
-                self.desired.put(quarantine_row(plugged, vif_id))
+        state = resolve_port(plugged, self._inputs.view, underlay_mtu_bytes=mtu_bytes)
+        vif_id = VifId(self._number("vif", uuid))
+        self._states.claim(unit, uuid, state)
+        self._vifs.claim(unit, vif_id, uuid)
+        plan: _PortPlan | None = None
+        rows: tuple[Row, ...] = ()
+        if isinstance(state, ActivePort):
+            plan = self._plan(state, vif_id)
+            rows = _port_rows(plan)
+        elif plugged.ifindex:
+            rows = (quarantine_row(plugged, vif_id),)
+        self._offer(uuid, plan)
+        self._rows.put(unit, rows)
+        self._uses.keep(unit)
 
-    def _active(self, active: ActivePort, vif_id: VifId) -> None:
-        plan = self._plan(active)
-        vrf = active.port.network.vrf
-        self._networks[vrf] = active.port.network
-        numbers = self._port_numbers(plan, vif_id)
-        self.desired.vrfs[vrf] = numbers.vrf_id
-        if numbers != plan.numbers:
-            plan.numbers = numbers
-            plan.rows = _port_rows(plan, numbers)
-            plan.published = _published(plan, numbers)
-        for row in plan.rows:
-            self.desired.put(row)
-        self.desired.published |= plan.published
-        self._local.append((plan, numbers))
-        self._own_labels[numbers.label] = self._own_labels[numbers.layer2_label] = numbers
-        for prefix in plan.prefixes:
-            key = (numbers.vrf_id, prefix)
-            self._local_offers.setdefault(key, []).append((plan, numbers))
-
-    def _plan(self, active: ActivePort) -> _PortPlan:
-        """Return the port's plan, a new one when its inputs are not the very same."""
-        offer = (self._inputs.underlay.address, self._inputs.view.encapsulations)
+    def _plan(self, active: ActivePort, vif_id: VifId) -> _PortPlan:
         port = active.port
-        plan = self._planner.ports.get(port.uuid)
-        if plan is not None and plan.active.port is port:
-            same = plan.active.plugged == active.plugged
-            if same and plan.active.mtu_bytes == active.mtu_bytes and plan.offer == offer:
-                return plan
-        egress, ingress = port_policies(port)
         groups = [group.group_id for group in port.groups if group.group_id and port.port_security]
-        plan = _PortPlan(
-            active=active,
-            offer=offer,
-            policies=((egress, egress.digest), (ingress, ingress.digest)),
-            identity=Identity(frozenset((port.network.name,)), frozenset(groups)),
-            prefixes=tuple(ip_network(address) for address in port.addresses),
-        )
-        self._planner.ports[port.uuid] = plan
-        return plan
-
-    def _port_numbers(self, plan: _PortPlan, vif_id: VifId) -> _PortNumbers:
-        """Ask for every number, which also keeps them from being retired."""
-        port = plan.active.port
-        egress, ingress = plan.policies
-        return _PortNumbers(
+        identity = Identity(frozenset((port.network.name,)), frozenset(groups))
+        egress, ingress = port_policies(port)
+        numbers = _PortNumbers(
             vif_id=vif_id,
-            vrf_id=VrfId(self._numbers.vrf.number(port.network.vrf)),
-            identity=self._identities.intern(plan.identity),
-            label=self._label(port.uuid, layer2=False),
-            layer2_label=self._label(port.uuid, layer2=True),
-            policy_egress=self._policies.intern(*egress),
-            policy_ingress=self._policies.intern(*ingress),
+            vrf_id=VrfId(self._number("vrf", port.network.vrf)),
+            identity=self._identities.intern(identity),
+            label=self._number("label", f"l3:{port.uuid}"),
+            layer2_label=self._number("label", f"l2:{port.uuid}"),
+            policy_egress=self._policy(egress),
+            policy_ingress=self._policy(ingress),
             layer3=self._nexthops.interface(port.uuid, vif_id, layer2=False),
             layer2=self._nexthops.interface(port.uuid, vif_id, layer2=True),
         )
+        return _PortPlan(
+            active=active,
+            offer=(self._inputs.underlay.address, self._inputs.view.encapsulations),
+            identity=identity,
+            prefixes=tuple(ip_network(address) for address in port.addresses),
+            numbers=numbers,
+        )
 
-    def _label(self, uuid: str, *, layer2: bool) -> int:
-        return self._numbers.label.number(f"{'l2' if layer2 else 'l3'}:{uuid}")
+    def _policy(self, policy: Policy) -> PolicyId:
+        if not policy.stages:
+            return POLICY_DISABLED
+        digest = policy.digest
+        self._uses.note("policy", digest)
+        return self._policies.intern(policy, digest)
 
-    def local_routes(self) -> None:
-        for vrf, network in self._networks.items():
-            self._service_routes(vrf, network)
-        for (vrf_id, prefix), offers in self._local_offers.items():
-            self._local_route(vrf_id, prefix, offers)
+    def _offer(self, uuid: str, plan: _PortPlan | None) -> None:
+        """Tell the units around a port what it is now (None: not active)."""
+        unit, old = (_Rank.PORT, uuid, None), self._plans.pop(uuid, None)
+        if old is not None:
+            for key in _published(old):
+                self._published.release(unit, key)
+            self._vrfs.release(unit, old.vrf)
+            _leave(self._members, old.vrf, uuid)
+            for prefix in old.prefixes:
+                _leave(self._offers, (old.vrf, prefix), uuid)
+            self._own_macs[old.vrf, old.active.port.mac].discard(uuid)
+            del self._own_labels[old.numbers.label], self._own_labels[old.numbers.layer2_label]
+        if plan is not None:
+            self._plans[uuid] = plan
+            for key, route in _published(plan).items():
+                self._published.claim(unit, key, route)
+            self._vrfs.claim(unit, plan.vrf, plan.numbers.vrf_id)
+            self._members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
+            for prefix in plan.prefixes:
+                self._offers.setdefault((plan.vrf, prefix), {})[uuid] = plan
+            self._own_macs.setdefault((plan.vrf, plan.active.port.mac), set()).add(uuid)
+            self._own_labels[plan.numbers.label] = self._own_labels[plan.numbers.layer2_label] = (
+                plan
+            )
+        for side in (old, plan):
+            if side is not None:
+                self._dirty_vrfs.add(side.vrf)
+                self._dirty_places.update((side.vrf, prefix) for prefix in side.prefixes)
+                self._dirty_macs.add((side.vrf, side.active.port.mac))
+                for label in (side.numbers.label, side.numbers.layer2_label):
+                    self._used_changed("own label", str(label))
 
-    def _service_routes(self, vrf: str, network: VirtualNetwork) -> None:
+    # VRFs.
+
+    def _vrf(self, vrf: str) -> None:
         """The vRouter's own addresses, and the VNI that leads into the VRF."""
-        vrf_id = self.desired.vrfs[vrf]
-        receive = self._nexthops.receive()
-        addresses = {
-            address
-            for subnet in network.subnets
-            for address in (subnet.gateway, subnet.service_address)
-            if address is not None
-        }
-        if any(subnet.prefix.version == 6 for subnet in network.subnets):
-            addresses.add(link_local(GATEWAY_MAC))
-        for address in sorted(addresses, key=lambda a: (a.version, int(a))):
-            prefix = ip_network(address)
-            self._own_addresses.add((vrf_id, prefix))
-            self.desired.put(InetRouteRow(vrf_id, prefix, receive, 0, IdentityId(0)))
-            self._explain(vrf, prefix, "vrouter", ("receive",))
-        if network.vni:
-            bridge = self._nexthops.bridge(vrf, vrf_id)
-            self.desired.put(VniRow(network.vni, bridge))
+        unit = (_Rank.SERVICE, vrf, None)
+        members = self._members.get(vrf)
+        addresses: set[IpNetwork] = set()
+        rows: list[Row] = []
+        if members:
+            network = members[max(members)]
+            vrf_id = VrfId(self._number("vrf", vrf))
+            receive = self._nexthops.receive()
+            addresses = _own_addresses(network)
+            rows = [InetRouteRow(vrf_id, a, receive, 0, IdentityId(0)) for a in addresses]
+            if network.vni:
+                rows.append(VniRow(network.vni, self._nexthops.bridge(vrf, vrf_id)))
+        for prefix in addresses ^ self._own_addresses.pop(vrf, set()):
+            self._dirty_places.add((vrf, prefix))
+        if addresses:
+            self._own_addresses[vrf] = addresses
+        self._rows.put(unit, rows)
+        ordered = sorted(addresses, key=lambda a: (a.version, int(a.network_address)))
+        self._explain(unit, [RouteSource(vrf, a, "vrouter", ("receive",)) for a in ordered])
+        self._uses.keep(unit)
+        if bool(members) != (vrf in self._entered):
+            self._enter(vrf) if members else self._leave_vrf(vrf)
 
-    def _local_route(
-        self, vrf_id: VrfId, prefix: IpNetwork, offers: list[tuple[_PortPlan, _PortNumbers]]
-    ) -> None:
+    def _enter(self, vrf: str) -> None:
+        """The first port of a VRF is here: its learnt routes count now."""
+        self._entered.add(vrf)
+        for family in Family:
+            for learnt in self._inputs.learnt.best(vrf, family):
+                self._learnt_changed(vrf, family, learnt.key)
+
+    def _leave_vrf(self, vrf: str) -> None:
+        self._entered.discard(vrf)
+        for slot in [slot for slot in self._enet if slot[0] == vrf]:
+            del self._enet[slot]
+        for rank, name, key in list(self._explained.values):
+            if name == vrf and rank == _Rank.ROUTE and isinstance(key, IPv4Network | IPv6Network):
+                self._dirty_places.add((vrf, key))
+            elif name == vrf and rank == _Rank.MAC and isinstance(key, Mac):
+                self._dirty_macs.add((vrf, key))
+
+    def _shared_address(self, vrf: str, prefix: IpNetwork) -> None:
         """An address of one port has its row already; shared by several, it is load-shared."""
-        plan, numbers = offers[0]
-        key = (vrf_id, prefix)
-        if len(offers) > 1 and key not in self._own_addresses:
-            nexthop = self._nexthops.ecmp((n.layer3, 0) for _, n in offers)
-            mac = plan.active.port.mac
-            self.desired.put(InetRouteRow(vrf_id, prefix, nexthop, 0, numbers.identity, mac))
-        ifnames = tuple(p.active.plugged.ifname for p, _ in offers)
-        self._explain(plan.active.port.network.vrf, prefix, "local", ifnames)
+        unit = (_Rank.SHARED, vrf, prefix)
+        offers = [plan for _, plan in sorted(self._offers.get((vrf, prefix), {}).items())]
+        rows: list[Row] = []
+        if len(offers) > 1 and not self._is_own_address(vrf, prefix):
+            nexthop = self._nexthops.ecmp((plan.numbers.layer3, 0) for plan in offers)
+            first = offers[0]
+            rows.append(
+                InetRouteRow(
+                    first.numbers.vrf_id,
+                    prefix,
+                    nexthop,
+                    0,
+                    first.numbers.identity,
+                    first.active.port.mac,
+                )
+            )
+        self._rows.put(unit, rows)
+        ifnames = tuple(plan.active.plugged.ifname for plan in offers)
+        self._explain(unit, [RouteSource(vrf, prefix, "local", ifnames)] if offers else ())
+        self._uses.keep(unit)
 
-    def learnt_routes(self) -> None:
-        for vrf, vrf_id in self.desired.vrfs.items():
-            for family in (Family.INET, Family.INET6):
-                for learnt in self._inputs.learnt.best(vrf, family):
-                    if not isinstance(learnt.key, EnetKey):
-                        self._learnt_inet(vrf, vrf_id, learnt.key, learnt)
-            self._learnt_bridge(vrf, vrf_id)
+    def _is_own_address(self, vrf: str, prefix: IpNetwork) -> bool:
+        return prefix in self._own_addresses.get(vrf, ())
 
-    def _learnt_inet(self, vrf: str, vrf_id: VrfId, prefix: IpNetwork, learnt: LearntRoute) -> None:
-        local = self._local_offers.get((vrf_id, prefix), [])
-        if (vrf_id, prefix) in self._own_addresses:
-            return  # Nobody may take over an address of the vRouter.
-        if local and (learnt.local_preference, learnt.sequence_number) < (
-            LOCAL_PREFERENCE_ACTIVE,
-            0,
-        ):
+    # Learnt routes.
+
+    def _take_learnt_changes(self) -> None:
+        learnt = self._inputs.learnt
+        for (vrf, family), key in learnt.changes_since(self._learnt_version) or ():
+            if vrf in self._entered:
+                self._learnt_changed(vrf, family, key)
+        self._learnt_version = learnt.version
+
+    def _learnt_changed(self, vrf: str, family: Family, key: RouteKey) -> None:
+        if not isinstance(key, EnetKey):
+            self._dirty_places.add((vrf, key))
             return
+        slot, learnt = (vrf, key.mac), self._inputs.learnt.winner(vrf, family, key)
+        if learnt is None:
+            _leave(self._enet, slot, key)
+        else:
+            self._enet.setdefault(slot, {})[key] = learnt
+        self._dirty_macs.add(slot)
+
+    def _route(self, vrf: str, prefix: IpNetwork) -> None:
+        unit = (_Rank.ROUTE, vrf, prefix)
+        family = Family.INET if prefix.version == 4 else Family.INET6
+        learnt = None
+        if vrf in self._entered:
+            learnt = self._inputs.learnt.winner(vrf, family, prefix)
+        row = self._learnt_inet(vrf, prefix, learnt) if learnt is not None else None
+        self._rows.put(unit, () if row is None else (row,))
+        self._explain(unit, [RouteSource(vrf, prefix, learnt, ())] if learnt and row else ())
+        self._uses.keep(unit)
+
+    def _learnt_inet(self, vrf: str, prefix: IpNetwork, learnt: LearntRoute) -> Row | None:
+        if self._is_own_address(vrf, prefix):
+            return None  # Nobody may take over an address of the vRouter.
+        local = [plan for _, plan in sorted(self._offers.get((vrf, prefix), {}).items())]
+        rank = (learnt.local_preference, learnt.sequence_number)
+        if local and rank < (LOCAL_PREFERENCE_ACTIVE, 0):
+            return None
         targets = [(hop, self._target(hop, layer2=False)) for hop in learnt.next_hops]
         usable = [(hop, target) for hop, target in targets if target is not None]
         members = list(dict.fromkeys(target for _, target in usable))
         if not members:
-            return
+            return None
         if local and not learnt.sequence_number:
-            members = list(dict.fromkeys([*((n.layer3, 0) for _, n in local), *members]))
+            own = ((plan.numbers.layer3, 0) for plan in local)
+            members = list(dict.fromkeys([*own, *members]))
         # Do not share load with a tunnel that leads nowhere yet, unless there is nothing better.
         members = [m for m in members if self._nexthops.is_resolved(m[0])] or members
         identity = self._identities.of(
@@ -346,31 +589,29 @@ class _Run:
         if len(members) > 1:
             nexthop, label = self._nexthops.ecmp(members), 0
         mac = next((hop.mac for hop, _ in usable if hop.mac), None)
-        self.desired.put(InetRouteRow(vrf_id, prefix, nexthop, label, identity, mac))
-        self._explain_learnt(vrf, learnt)
+        vrf_id = VrfId(self._number("vrf", vrf))
+        return InetRouteRow(vrf_id, prefix, nexthop, label, identity, mac)
 
-    def _learnt_bridge(self, vrf: str, vrf_id: VrfId) -> None:
-        winners: dict[Mac, LearntRoute] = {}
-        for learnt in self._inputs.learnt.best(vrf, Family.ENET):
-            if not isinstance(learnt.key, EnetKey):
-                continue
-            mac, rank = learnt.key.mac, _enet_rank(learnt)
-            if mac not in winners or rank > _enet_rank(winners[mac]):
-                winners[mac] = learnt
-        for mac, learnt in winners.items():
-            if (vrf_id, mac) in self.desired.rows[BridgeRow] and not learnt.sequence_number:
-                continue
-            for hop in learnt.next_hops:
-                target = self._target(hop, layer2=True)
-                if target is not None:
-                    identity = self._identities.of(
-                        [hop.virtual_network] if hop.virtual_network else [],
-                        learnt.security_groups,
-                        hop.tags,
-                    )
-                    self.desired.put(BridgeRow(vrf_id, mac, target[0], target[1], identity))
-                    self._explain_learnt(vrf, learnt)
-                    break
+    def _mac(self, vrf: str, mac: Mac) -> None:
+        unit = (_Rank.MAC, vrf, mac)
+        offers = self._enet.get((vrf, mac), {}).values()
+        learnt = max(offers, key=_enet_order, default=None)
+        row = self._learnt_bridge(vrf, mac, learnt) if learnt is not None else None
+        self._rows.put(unit, () if row is None else (row,))
+        self._explain(unit, [RouteSource(vrf, learnt.key, learnt, ())] if learnt and row else ())
+        self._uses.keep(unit)
+
+    def _learnt_bridge(self, vrf: str, mac: Mac, learnt: LearntRoute) -> Row | None:
+        if self._own_macs.get((vrf, mac)) and not learnt.sequence_number:
+            return None
+        for hop in learnt.next_hops:
+            target = self._target(hop, layer2=True)
+            if target is not None:
+                networks = [hop.virtual_network] if hop.virtual_network else []
+                identity = self._identities.of(networks, learnt.security_groups, hop.tags)
+                vrf_id = VrfId(self._number("vrf", vrf))
+                return BridgeRow(vrf_id, mac, target[0], target[1], identity)
+        return None
 
     def _target(self, hop: NextHop, *, layer2: bool) -> tuple[NextHopId, int] | None:
         """Return (next hop, label) for an offer, or None when it cannot be used."""
@@ -379,10 +620,11 @@ class _Run:
             return None
         if address == self._inputs.underlay.address:
             # Our own workload, imported from another instance.
+            self._uses.note("own label", str(hop.label))
             own = self._own_labels.get(hop.label)
             if own is None:
                 return None
-            return (own.layer2 if layer2 else own.layer3), 0
+            return (own.numbers.layer2 if layer2 else own.numbers.layer3), 0
         offered = hop.encapsulations or _ENCAPSULATIONS_UNSAID
         for kind, text in self._encapsulations:
             if text not in offered:
@@ -399,28 +641,56 @@ class _Run:
             return self._nexthops.tunnel(address, kind, layer2=layer2), label
         return None
 
-    def finish(self) -> None:
-        desired = self.desired
-        desired.identities = dict(self._identities.used())
-        desired.policies = dict(self._policies.used())
-        rows = self._policies.compile(desired.identities)
-        for group in (rows.identities, rows.prefixes, rows.verdicts, rows.source_ports):
-            for row in group:
-                desired.put(row)
-        for row in self._nexthops.rows():
-            desired.put(row)
-        desired.remotes = self._nexthops.remotes()
-        self._numbers.finish_cycle()
+    # Policies.
 
-    def _explain(self, vrf: str, key: RouteKey, origin: str, ifnames: tuple[str, ...]) -> None:
-        self.desired.sources.append(RouteSource(vrf, key, origin, ifnames))
+    def _compile_policies(self) -> None:
+        """All policies at once: their classes depend on every identity in use."""
+        versions = (self._policies.changes, self._identities.changes)
+        if versions == self._policy_versions:
+            return
+        self._policy_versions = versions
+        self._identities_used = dict(self._identities.used())
+        self._policies_used = dict(self._policies.used())
+        rows = self._policies.compile(self._identities_used)
+        groups = (rows.identities, rows.prefixes, rows.verdicts, rows.source_ports)
+        self._rows.put((_Rank.POLICIES, "", None), tuple(row for group in groups for row in group))
 
-    def _explain_learnt(self, vrf: str, learnt: LearntRoute) -> None:
-        self.desired.sources.append(RouteSource(vrf, learnt.key, learnt, ()))
+    def _explain(self, unit: Unit, sources: Iterable[RouteSource]) -> None:
+        found = tuple(sources)
+        if found:
+            self._explained.claim(unit, unit, found)
+        else:
+            self._explained.release(unit, unit)
 
 
-def _port_rows(plan: _PortPlan, numbers: _PortNumbers) -> tuple[Row, ...]:
-    port, plugged = plan.active.port, plan.active.plugged
+def _leave(index: dict[K, dict[L, V]], key: K, member: L) -> None:
+    members = index.get(key)
+    if members is not None:
+        members.pop(member, None)
+        if not members:
+            del index[key]
+
+
+def _own_addresses(network: VirtualNetwork) -> set[IpNetwork]:
+    """Gateways and service addresses, as host prefixes."""
+    addresses = {
+        address
+        for subnet in network.subnets
+        for address in (subnet.gateway, subnet.service_address)
+        if address is not None
+    }
+    if any(subnet.prefix.version == 6 for subnet in network.subnets):
+        addresses.add(link_local(GATEWAY_MAC))
+    return {ip_network(address) for address in addresses}
+
+
+def _place_order(place: Place) -> tuple[str, int, int, int]:
+    vrf, prefix = place
+    return vrf, prefix.version, int(prefix.network_address), prefix.prefixlen
+
+
+def _port_rows(plan: _PortPlan) -> tuple[Row, ...]:
+    port, plugged, numbers = plan.active.port, plan.active.plugged, plan.numbers
     interface = InterfaceRow(
         ifindex=plugged.ifindex,
         vif_id=numbers.vif_id,
@@ -448,9 +718,9 @@ def _port_rows(plan: _PortPlan, numbers: _PortNumbers) -> tuple[Row, ...]:
     )
 
 
-def _published(plan: _PortPlan, numbers: _PortNumbers) -> dict[PublishKey, Route]:
+def _published(plan: _PortPlan) -> dict[PublishKey, Route]:
     """Each address as a host route and, with the MAC, as a layer 2 route."""
-    port = plan.active.port
+    port, numbers = plan.active.port, plan.numbers
     address, kinds = plan.offer
     attributes = RouteAttributes(
         local_preference=LOCAL_PREFERENCE_ACTIVE,
@@ -498,6 +768,8 @@ def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:
     )
 
 
-def _enet_rank(learnt: LearntRoute) -> tuple[bool, int, int, bool]:
+def _enet_order(learnt: LearntRoute) -> tuple[bool, int, int, bool, str]:
+    """Which of the routes to a MAC is used; the last part makes it certain between equal ones."""
     has_address = isinstance(learnt.key, EnetKey) and learnt.key.address is not None
-    return not learnt.stale, learnt.local_preference, learnt.sequence_number, has_address
+    rank = learnt.local_preference, learnt.sequence_number
+    return not learnt.stale, *rank, has_address, str(learnt.key)

@@ -7,12 +7,15 @@ has told everything, does not repeat them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from skytrail.wire.xmpp import Family, ItemsEvent, NextHop, Route, RouteKey
 
 InstanceFamily = tuple[str, Family]
+JOURNAL_COUNT_MAX = 65536
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class LearntRoutes:
         self._best: dict[InstanceFamily, dict[RouteKey, LearntRoute]] = {}
         self._dirty: dict[InstanceFamily, set[RouteKey]] = {}
         """Keys whose winner must be chosen again."""
+        self._journal: deque[tuple[InstanceFamily, RouteKey]] = deque(maxlen=JOURNAL_COUNT_MAX)
+        """The last changes; ``version`` counts all there ever were."""
 
     def session_up(self, name: str) -> None:
         """The source will now repeat everything; what it offered before is stale."""
@@ -135,9 +140,23 @@ class LearntRoutes:
                     winners.pop(key, None)
         return winners.values()
 
+    def winner(self, instance: str, family: Family, key: RouteKey) -> LearntRoute | None:
+        """Return the winner of one key."""
+        self.best(instance, family)
+        return self._best[instance, family].get(key)
+
+    def changes_since(self, version: int) -> set[tuple[InstanceFamily, RouteKey]] | None:
+        """Return the keys that may have changed since then; None: it is too long ago to tell."""
+        count = self.version - version
+        if not 0 <= count <= len(self._journal):
+            return None
+        return set(islice(reversed(self._journal), count))
+
     def _keys_changed(self, slot: InstanceFamily, keys: Iterable[RouteKey]) -> None:
-        self.version += 1
-        self._dirty.setdefault(slot, set()).update(keys)
+        changed = list(keys)
+        self.version += len(changed)
+        self._journal.extend((slot, key) for key in changed)
+        self._dirty.setdefault(slot, set()).update(changed)
 
     def statistics(self) -> Iterable[Mapping[str, object]]:
         for name, source in sorted(self._sources.items()):

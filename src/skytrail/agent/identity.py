@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from skytrail.agent.label import NumberSpace
@@ -26,23 +26,40 @@ class Identity:
 
 
 class IdentityTable:
-    """The identities one recompute uses."""
+    """The identities in use; ``note`` is told the name of each that is asked for."""
 
-    def __init__(self, numbers: NumberSpace) -> None:
+    def __init__(
+        self, numbers: NumberSpace, note: Callable[[str], None] = lambda _name: None
+    ) -> None:
+        self.changes = 0
+        """Grows whenever :meth:`used` has changed."""
         self._numbers = numbers
+        self._note = note
         self._used: dict[IdentityId, Identity] = {}
-        self._by_value: dict[Identity, IdentityId] = {}
+        self._by_value: dict[Identity, tuple[IdentityId, str]] = {}
+        self._by_name: dict[str, Identity] = {}
 
     def intern(self, identity: Identity) -> IdentityId:
         """Return the number of ``identity``; the empty one is 0."""
-        number = self._by_value.get(identity)
-        if number is None:
+        known = self._by_value.get(identity)
+        if known is None:
             if not (identity.networks or identity.groups or identity.tags):
                 return NO_IDENTITY
-            number = IdentityId(self._numbers.number(identity.text))
-            self._by_value[identity] = number
-            self._used[number] = identity
-        return number
+            name = identity.text
+            known = IdentityId(self._numbers.number(name)), name
+            self._by_value[identity] = known
+            self._by_name[name] = identity
+            self._used[known[0]] = identity
+            self.changes += 1
+        self._note(known[1])
+        return known[0]
+
+    def release(self, name: str) -> None:
+        """Nobody uses this identity any more."""
+        number, _ = self._by_value.pop(self._by_name.pop(name))
+        del self._used[number]
+        self._numbers.retire(name)
+        self.changes += 1
 
     def used(self) -> Mapping[IdentityId, Identity]:
         return self._used

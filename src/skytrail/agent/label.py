@@ -42,6 +42,7 @@ class NumberSpace:
         Raises ``NumbersExhausted`` when even the retired names' numbers are used up.
         """
         self._touched.add(name)
+        self._retired.pop(name, None)
         number = self._numbers.get(name)
         if number is None:
             number = self._allocate()
@@ -66,10 +67,20 @@ class NumberSpace:
     def clear_reserved(self) -> None:
         self._reserved.clear()
 
+    def begin_cycle(self) -> None:
+        """Start a full recompute, which asks for every name that is wanted."""
+        self._touched = set()
+
+    def retire(self, name: str) -> None:
+        """Nobody wants this name any more; :meth:`number` brings it back."""
+        self._touched.discard(name)
+        if name in self._numbers:
+            self._retired[name] = None
+            if len(self._retired) > RETIRED_COUNT_MAX:
+                self._forget_oldest()
+
     def finish_cycle(self, retired_count_max: int = RETIRED_COUNT_MAX) -> None:
-        """End a full recompute: names not asked for since the last call become retired."""
-        for name in self._touched:
-            self._retired.pop(name, None)
+        """End a full recompute: names not asked for since its start become retired."""
         if len(self._touched) + len(self._retired) < len(self._numbers):
             for name in self._numbers:
                 if name not in self._touched:
@@ -137,6 +148,10 @@ class Numbers:
             "source_cell": self.source_cell,
             "rule": self.rule,
         }
+
+    def begin_cycle(self) -> None:
+        for space in self.spaces().values():
+            space.begin_cycle()
 
     def finish_cycle(self) -> None:
         for space in self.spaces().values():

@@ -1,8 +1,8 @@
-"""Next hops of one recompute: asked for by meaning, numbered by a stable name, made once."""
+"""Next hops in use: asked for by meaning, numbered by a stable name, made once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
@@ -57,32 +57,55 @@ def known_paths(
 
 
 class NextHopTable:
-    """Collects the rows that routes, labels and VNIs refer to."""
+    """The rows that routes, labels and VNIs refer to; ``note`` is told each name asked for."""
 
-    def __init__(self, numbers: NumberSpace, underlay: Underlay) -> None:
+    def __init__(
+        self, numbers: NumberSpace, underlay: Underlay, note: Callable[[str], None]
+    ) -> None:
         self._numbers = numbers
         self._underlay = underlay
+        self._note = note
         self._rows: dict[NextHopId, NextHopRow] = {}
         self._ids: dict[str, NextHopId] = {}
-        self._tunnels: dict[tuple[IPv4Address, int, bool], NextHopId] = {}
-        self._remotes: set[IPv4Address] = set()
+        self._tunnels: dict[str, IPv4Address] = {}
+        self._made: set[str] = set()
 
-    def rows(self) -> Iterable[NextHopRow]:
-        return self._rows.values()
+    def take_made(self) -> list[tuple[str, NextHopRow]]:
+        """Return the names and rows made since the last call and still there, members of
+        load-shared sets before the sets.
+        """
+        made, self._made = self._made, set()
+        rows = [(name, self._rows[self._ids[name]]) for name in sorted(made) if name in self._ids]
+        return sorted(rows, key=lambda entry: entry[1].kind is NextHopKind.ECMP)
 
     def remotes(self) -> frozenset[IPv4Address]:
         """Tunnel end points in use: the underlay must be resolved for them."""
-        return frozenset(self._remotes)
+        return frozenset(self._tunnels.values())
+
+    def release(self, name: str) -> None:
+        """Nobody uses this next hop any more."""
+        self._forget(name)
+        self._numbers.retire(name)
+
+    def move(self, underlay: Underlay) -> list[str]:
+        """Take over new underlay paths; return the tunnels that must be asked for again."""
+        old, self._underlay = self._underlay.paths, underlay
+        names = [n for n, far in self._tunnels.items() if old.get(far) != underlay.paths.get(far)]
+        for name in names:
+            self._forget(name)
+        return names
+
+    def _forget(self, name: str) -> None:
+        nexthop_id = self._ids.pop(name, None)
+        self._tunnels.pop(name, None)
+        if nexthop_id is not None:
+            del self._rows[nexthop_id]
 
     def interface(self, port_uuid: str, vif_id: VifId, *, layer2: bool) -> NextHopId:
         """Deliver to a local port."""
         name = f"interface:{'l2' if layer2 else 'l3'}:{port_uuid}"
-        known = self._ids.get(name)
-        if known is not None:
-            return known
-        return self._add(
-            name, NextHopRow(self._id(name), NextHopKind.INTERFACE, vif_id=vif_id, layer2=layer2)
-        )
+        row = NextHopRow(self._id(name), NextHopKind.INTERFACE, vif_id=vif_id, layer2=layer2)
+        return self._add(name, row)
 
     def receive(self) -> NextHopId:
         return self._simple("receive", NextHopKind.RECEIVE)
@@ -100,12 +123,12 @@ class NextHopTable:
     ) -> NextHopId:
         """Encapsulate towards ``remote``."""
         whole_frame = layer2 or encapsulation is Encapsulation.VXLAN
-        key = (remote, encapsulation.value, whole_frame)
-        known = self._tunnels.get(key)
-        if known is not None:
-            return known
         name = f"tunnel:{encapsulation.name}:{'l2' if whole_frame else 'l3'}:{remote}"
-        self._remotes.add(remote)
+        known = self._ids.get(name)
+        if known is not None:
+            self._note(name)
+            return known
+        self._tunnels[name] = remote
         path = self._underlay.paths.get(remote)
         row = NextHopRow(
             self._id(name),
@@ -118,8 +141,7 @@ class NextHopTable:
             out_source_mac=path.source_mac if path else self._underlay.mac,
             out_destination_mac=path.destination_mac if path else None,
         )
-        self._tunnels[key] = self._add(name, row)
-        return row.nexthop_id
+        return self._add(name, row)
 
     def is_resolved(self, nexthop_id: NextHopId) -> bool:
         """False for a tunnel whose underlay neighbour is not known."""
@@ -140,6 +162,9 @@ class NextHopTable:
         return NextHopId(self._numbers.number(name))
 
     def _add(self, name: str, row: NextHopRow) -> NextHopId:
-        self._ids[name] = row.nexthop_id
-        self._rows[row.nexthop_id] = row
+        self._note(name)
+        if self._rows.get(row.nexthop_id) != row:
+            self._ids[name] = row.nexthop_id
+            self._rows[row.nexthop_id] = row
+            self._made.add(name)
         return row.nexthop_id

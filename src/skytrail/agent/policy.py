@@ -249,6 +249,8 @@ class PolicyCompiler:
 
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
+        self.changes = 0
+        """Grows whenever :meth:`used` has changed."""
         self._used: dict[PolicyId, Policy] = {}
         self._compiled: dict[PolicyId, _CompiledPolicy] = {}
         self.rule_texts: dict[tuple[str, str], str] = {}
@@ -256,7 +258,9 @@ class PolicyCompiler:
         for both directions have its name."""
 
     def begin(self) -> None:
+        """Forget which policies are in use, not what was compiled."""
         self._used = {}
+        self.changes += 1
 
     def intern(self, policy: Policy, digest: str = "") -> PolicyId:
         """Return the number of a policy; one without stages is 0. ``digest`` saves computing it."""
@@ -265,17 +269,30 @@ class PolicyCompiler:
         policy_id = PolicyId(self._numbers.policy.number(digest or policy.digest))
         if policy_id not in self._used:
             self._used[policy_id] = policy
+            self.changes += 1
             for stage in policy.stages:
                 for rule in stage.rules:
                     self.rule_texts[policy.direction, rule.name] = rule.text
         return policy_id
 
+    def release(self, digest: str) -> None:
+        """Nobody uses this policy any more."""
+        number = self._numbers.policy.find(digest)
+        if number is not None and self._used.pop(PolicyId(number), None) is not None:
+            self.changes += 1
+        self._numbers.policy.retire(digest)
+
     def used(self) -> Mapping[PolicyId, Policy]:
         return self._used
 
     def compile(self, identities: Mapping[IdentityId, Identity]) -> PolicyRows:
-        """Return the rows of every policy interned since :meth:`begin`."""
+        """Return the rows of every policy in use."""
         rows = PolicyRows()
+        numbers = self._numbers
+        # Nobody else asks for these numbers, and here all that are wanted are asked for.
+        spaces = (numbers.identity_class, numbers.source_cell, numbers.rule)
+        for space in spaces:
+            space.begin_cycle()
         for policy_id in sorted(self._used):
             policy = self._used[policy_id]
             compiled = self._compiled.get(policy_id)
@@ -284,6 +301,8 @@ class PolicyCompiler:
             compiled.emit(identities, self._numbers, rows)
         for policy_id in [known for known in self._compiled if known not in self._used]:
             del self._compiled[policy_id]
+        for space in spaces:
+            space.finish_cycle()
         rows.source_ports = list({row.key: row for row in rows.source_ports}.values())
         return rows
 

@@ -6,9 +6,10 @@ After a refused write nothing is believed and the next run reads everything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from skytrail.agent.ledger import Changes
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.tables import (
     ROW_TYPES,
@@ -28,8 +29,16 @@ class Plan:
     held: int = 0
 
 
-def plan(desired: TableRows, actual: TableRows, *, complete: bool) -> Plan:
+def plan(
+    desired: TableRows,
+    actual: TableRows,
+    *,
+    complete: bool,
+    keys: Mapping[type[Row], Iterable[object]] | None = None,
+) -> Plan:
     """Return the difference: puts in table order, deletes in reverse order.
+
+    ``keys``: where alone the two may differ; None: anywhere.
 
     Until the desired state is ``complete`` (after a restart) nothing is deleted, and an
     interface that forwards is not put into quarantine: its configuration may still be coming.
@@ -39,17 +48,18 @@ def plan(desired: TableRows, actual: TableRows, *, complete: bool) -> Plan:
     deletes: list[Row] = []
     for kind in ROW_TYPES:
         wanted, present = desired.get(kind, {}), actual.get(kind, {})
-        for key, row in wanted.items():
-            old = present.get(key)
+        for key in wanted if keys is None else keys.get(kind, ()):
+            row, old = wanted.get(key), present.get(key)
             # Rows of unchanged ports are the same objects: no need to compare their fields.
-            if old is not row and old != row:
+            if row is not None and old is not row and old != row:
                 if not complete and _demotes(row, old):
                     held += 1
                     continue
                 puts.append(row)
     for kind in reversed(ROW_TYPES):
         wanted, present = desired.get(kind, {}), actual.get(kind, {})
-        gone = [row for key, row in present.items() if key not in wanted]
+        looked_at = present if keys is None else keys.get(kind, ())
+        gone = [present[key] for key in looked_at if key in present and key not in wanted]
         if complete:
             deletes += gone
         else:
@@ -86,6 +96,8 @@ class Reconciler:
         self._datapath = datapath
         self._actual: dict[type[Row], dict[object, Row]] | None = None
         self._attached: set[int] = set()
+        self._version: int | None = None
+        """Of the desired state that is installed whole; None when none is."""
         self.statistics = ReconcileStatistics()
 
     def adopt(self) -> dict[type[Row], dict[object, Row]]:
@@ -94,14 +106,20 @@ class Reconciler:
             kind: {row.key: row for row in self._datapath.dump(kind)} for kind in ROW_TYPES
         }
         self._actual = actual
+        self._version = None
         return actual
 
-    def run(self, desired: TableRows, *, complete: bool) -> Plan:
-        """Bring the datapath to the desired state; raises ``OSError`` when it refuses."""
+    def run(self, desired: TableRows, *, complete: bool, changes: Changes | None = None) -> Plan:
+        """Bring the datapath to the desired state; raises ``OSError`` when it refuses.
+
+        O(changes) when the desired state before those changes is what was installed last.
+        """
         self.statistics.runs += 1
+        keys = changes.rows if changes is not None and changes.follow(self._version) else None
+        self._version = None
         try:
             actual = self._actual if self._actual is not None else self.adopt()
-            todo = plan(desired, actual, complete=complete)
+            todo = plan(desired, actual, complete=complete, keys=keys)
             if todo.puts or todo.deletes:
                 self._datapath.apply(todo.puts, todo.deletes)
             self._attach(desired)
@@ -117,6 +135,7 @@ class Reconciler:
         self.statistics.puts += len(todo.puts)
         self.statistics.deletes += len(todo.deletes)
         self.statistics.held = todo.held
+        self._version = changes.version if changes is not None and not todo.held else None
         return todo
 
     def resync(self, desired: TableRows, *, complete: bool) -> int:
@@ -131,14 +150,11 @@ class Reconciler:
         return drift
 
     def _attach(self, desired: TableRows) -> None:
-        wanted = {
-            row.ifindex
-            for row in desired.get(InterfaceRow, {}).values()
-            if isinstance(row, InterfaceRow)
-        }
-        for ifindex in sorted(self._attached - wanted):
+        interfaces = desired.get(InterfaceRow, {})
+        for ifindex in sorted(self._attached - interfaces.keys()):
             self._detach(ifindex)
-        for ifindex in sorted(wanted - self._attached):
+        fresh = [interfaces[key] for key in interfaces.keys() - self._attached]
+        for ifindex in sorted(row.ifindex for row in fresh if isinstance(row, InterfaceRow)):
             try:
                 self._datapath.attach(ifindex)
             except OSError as error:

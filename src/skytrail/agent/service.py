@@ -127,6 +127,9 @@ class AgentService:
         self._saved_numbers = -1
         self._saved_config = -1
         self._adopting = False
+        self._check_due = False
+        """The next recompute shall be a full one, and is compared with the incremental one."""
+        self._datapath_free = asyncio.Lock()
         self._advertised: dict[str, float] = {}
         self._log = structlog.get_logger("skytrail.agent")
 
@@ -266,7 +269,8 @@ class AgentService:
             self._wake.clear()
             ticket = self._requested
             try:
-                await self._reconcile()
+                async with self._datapath_free:
+                    await self._reconcile()
             except (OSError, NumbersExhausted) as error:
                 if not self.problem:
                     self._log.error("datapath_refused", error=str(error), exc_info=error)
@@ -284,14 +288,14 @@ class AgentService:
         self._save_numbers()
         complete = self.is_complete
         done = await self.in_datapath_thread(
-            lambda: self.reconciler.run(desired.rows, complete=complete)
+            lambda: self.reconciler.run(desired.rows, complete=complete, changes=desired.changes)
         )
         if complete and self._adopting:
             self._adopting = False
             self.numbers.clear_reserved()
             self._log.info("adoption_finished", deleted=len(done.deletes))
         self.desired = desired
-        self._send(self.sessions.synchronise(desired.vrfs, desired.published))
+        self._send(self.sessions.synchronise(desired.vrfs, desired.published, desired.changes))
         self._announce(before, desired, done)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()
@@ -303,7 +307,14 @@ class AgentService:
             learnt=self.sessions.learnt,
             underlay=self._underlay,
         )
-        return self.planner.compute(inputs)
+        desired = self.planner.compute(inputs)
+        if self._check_due:
+            self._check_due = False
+            again = self.planner.compute(inputs, full=True)
+            if again.rows != desired.rows or again.published != desired.published:
+                self._log.error("recompute_differs", ports=len(desired.ports))
+            return again
+        return desired
 
     def _save_numbers(self) -> None:
         """Before the kernel or a control node hears of a number, it is on disk."""
@@ -317,13 +328,17 @@ class AgentService:
             self._log.debug(
                 "rows_written", puts=len(done.puts), deletes=len(done.deletes), held=done.held
             )
-        for vif_id, uuid in desired.vifs.items():
-            state, old = desired.ports[uuid], before.ports.get(uuid)
+        known = desired.changes.follow(before.changes.version)
+        for uuid in desired.changes.ports if known else desired.ports:
+            state, old = desired.ports.get(uuid), before.ports.get(uuid)
+            vif_id = self.numbers.vif.find(uuid)
+            if state is None or vif_id is None:
+                continue
             was_active = isinstance(old, ActivePort)
             if isinstance(state, ActivePort):
                 if not was_active:
                     self._log.info("port_active", port=uuid, ifname=state.plugged.ifname)
-                    self._activated(vif_id, state)
+                    self._activated(VifId(vif_id), state)
             elif was_active or old is None:
                 self._log.info("port_inactive", port=uuid, reason=state.reason)
 
@@ -475,10 +490,13 @@ class AgentService:
                 await self._resync()
 
     async def _resync(self) -> None:
-        desired, complete = self.desired, self.is_complete
-        drift = await self._datapath_chore(
-            "resync", lambda: self.reconciler.resync(desired.rows, complete=complete)
-        )
+        async with self._datapath_free:
+            desired, complete = self.desired, self.is_complete
+            drift = await self._datapath_chore(
+                "resync", lambda: self.reconciler.resync(desired.rows, complete=complete)
+            )
+        self._check_due = True
+        self._changed()
         if drift:
             self._log.warning("kernel_drifted", rows=drift)
 

@@ -252,8 +252,9 @@ class AgentHost:
     def reconcile(self, *, complete: bool = True) -> Plan:
         """Recompute, write to the datapath, and say what is to be said."""
         desired = self.compute()
-        plan = self.reconciler.run(desired.rows, complete=complete)
-        self.sent += self.sessions.synchronise(desired.vrfs, desired.published)
+        changes = desired.changes
+        plan = self.reconciler.run(desired.rows, complete=complete, changes=changes)
+        self.sent += self.sessions.synchronise(desired.vrfs, desired.published, changes)
         return plan
 
     def published(self) -> list[tuple[str, Route]]:

@@ -1,0 +1,161 @@
+"""Who contributes what to the desired state, and who must be asked again when something changes.
+
+A *unit* is a piece of the desired state that is computed at once: a port, a route, a policy set.
+It claims values under keys; where several units claim a key, the highest one's value counts, so
+that the result does not depend on the order units were computed in. While it is computed it notes
+the *things* (numbers, next hops, identities) it uses: whoever changes a thing finds its users, and
+a thing that lost its last user can be given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from skytrail.agent.tables import ROW_TYPES, Row
+from skytrail.wire.xmpp import RouteKey
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+PublishKey = tuple[str, RouteKey]
+"""Instance and route key."""
+Unit = tuple[int, str, object]
+"""Rank, name and further names. The rank decides first who wins a key."""
+Thing = tuple[str, str]
+"""Kind and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Keys whose values differ between the desired state ``version`` and the one before it."""
+
+    version: int = 0
+    rows: Mapping[type[Row], Sequence[object]] = field(
+        default_factory=dict[type[Row], Sequence[object]]
+    )
+    published: Sequence[PublishKey] = ()
+    ports: Sequence[str] = ()
+    whole: bool = True
+    """The state was computed from nothing: anything may differ."""
+
+    def follow(self, version: int | None) -> bool:
+        """True when these are all differences to that version."""
+        return not self.whole and self.version - 1 == version
+
+
+class Claims(Generic[K, V]):
+    """A mapping units write to. ``values`` is replaced by :meth:`settle`, never changed."""
+
+    def __init__(self) -> None:
+        self.values: dict[K, V] = {}
+        self._claims: dict[K, dict[Unit, V]] = {}
+        self._touched: dict[K, None] = {}
+
+    def claim(self, unit: Unit, key: K, value: V) -> None:
+        self._claims.setdefault(key, {})[unit] = value
+        self._touched[key] = None
+
+    def release(self, unit: Unit, key: K) -> None:
+        claims = self._claims.get(key)
+        if claims is not None and claims.pop(unit, None) is not None:
+            self._touched[key] = None
+            if not claims:
+                del self._claims[key]
+
+    def settle(self) -> list[K]:
+        """Choose the winners of what was touched; return the keys whose value changed, in the
+        order they were touched.
+        """
+        changed: list[K] = []
+        fresh: dict[K, V] | None = None
+        for key in self._touched:
+            claims, old = self._claims.get(key), self.values.get(key)
+            if claims is None:
+                new = None
+            elif len(claims) == 1:
+                (new,) = claims.values()
+            else:
+                new = claims[max(claims, key=lambda unit: unit[:2])]
+            if new is old or new == old:
+                continue
+            fresh = fresh if fresh is not None else dict(self.values)
+            changed.append(key)
+            if new is None:
+                del fresh[key]
+            else:
+                fresh[key] = new
+        self._touched = {}
+        if fresh is not None:
+            self.values = fresh
+        return changed
+
+
+class RowClaims:
+    """The claims of every row table."""
+
+    def __init__(self) -> None:
+        self._tables: dict[type[Row], Claims[object, Row]] = {kind: Claims() for kind in ROW_TYPES}
+        self._kept: dict[Unit, tuple[Row, ...]] = {}
+
+    def put(self, unit: Unit, rows: Iterable[Row]) -> None:
+        """These are the rows of ``unit`` now; no rows: it is gone."""
+        new, old = tuple(rows), self._kept.get(unit, ())
+        if new == old:
+            return
+        wanted = {(type(row), row.key) for row in new} if old else ()
+        for row in old:
+            if (type(row), row.key) not in wanted:
+                self._tables[type(row)].release(unit, row.key)
+        for row in new:
+            self._tables[type(row)].claim(unit, row.key, row)
+        if new:
+            self._kept[unit] = new
+        else:
+            del self._kept[unit]
+
+    def settle(self) -> dict[type[Row], list[object]]:
+        return {kind: table.settle() for kind, table in self._tables.items()}
+
+    def values(self) -> dict[type[Row], dict[object, Row]]:
+        return {kind: table.values for kind, table in self._tables.items()}
+
+
+@dataclass(slots=True)
+class Uses:
+    """Which unit uses which thing."""
+
+    _by_unit: dict[Unit, set[Thing]] = field(default_factory=dict[Unit, set[Thing]])
+    _users: dict[Thing, set[Unit]] = field(default_factory=dict[Thing, set[Unit]])
+    _noted: set[Thing] = field(default_factory=set[Thing])
+    _left: set[Thing] = field(default_factory=set[Thing])
+
+    def note(self, kind: str, name: str) -> None:
+        """The unit that is being computed uses this."""
+        self._noted.add((kind, name))
+
+    def keep(self, unit: Unit) -> None:
+        """What was noted since the last call is all that ``unit`` uses now."""
+        new, self._noted = self._noted, set()
+        old = self._by_unit.get(unit, set())
+        for thing in old - new:
+            users = self._users[thing]
+            users.discard(unit)
+            if not users:
+                del self._users[thing]
+                self._left.add(thing)
+        for thing in new - old:
+            self._users.setdefault(thing, set()).add(unit)
+        if new:
+            self._by_unit[unit] = new
+        else:
+            self._by_unit.pop(unit, None)
+
+    def users(self, kind: str, name: str) -> set[Unit]:
+        return set(self._users.get((kind, name), ()))
+
+    def take_idle(self) -> list[Thing]:
+        """Return what lost its last user since the last call, in a stable order."""
+        idle = sorted(thing for thing in self._left if thing not in self._users)
+        self._left = set()
+        return idle

@@ -1,0 +1,205 @@
+"""Whatever happens in whatever order, the incremental desired state is the one from nothing."""
+
+from dataclasses import fields
+from ipaddress import IPv4Address, ip_network
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skytrail.agent.desired import Inputs, Planner
+from skytrail.agent.label import Numbers
+from skytrail.net import Label, Mac, Vni
+from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet
+from skytrail.wire.xmpp import (
+    ConfigDelete,
+    ConfigNode,
+    ConfigUpdate,
+    EndOfConfig,
+    EndOfRib,
+    EnetKey,
+    Family,
+    ItemsEvent,
+    NextHop,
+    PublishRoute,
+    Route,
+    RouteAttributes,
+    Subscribe,
+    Unsubscribe,
+    WithdrawRoute,
+)
+
+NAMES = ("a", "b", "c", "d")
+VRFS = {"red": "default-domain:demo:red:red", "blue": "default-domain:demo:blue:blue"}
+
+
+def whole_world():
+    """Two networks; b shares an address with a, d can replace c; groups name each other."""
+    config = ConfigBuilder()
+    red = config.network("red", 5, [subnet("10.1.1.0/24"), subnet("fd00:1::/64")])
+    blue = config.network("blue", 6, [subnet("10.2.2.0/24")])
+    a = config.port("a", red, ["10.1.1.3", "fd00:1::3"])
+    config.port("b", red, ["10.1.1.3", "10.1.1.4"])
+    c = config.port("c", blue, ["10.2.2.3"])
+    config.port("d", blue, ["10.2.2.3", "10.2.2.1"])
+    allow = [rule({}, {}, protocol="6"), rule({"security_group": "8000002"}, {}, ports=(80, 90))]
+    web = config.security_group("web", 8000001, allow, [rule({}, {})])
+    database = config.security_group("database", 8000002, [], [rule({}, {}, ethertype="IPv4")])
+    config.link(a, web)
+    config.link(c, web)
+    config.link(c, database)
+    config.access_list(blue, "blue", [rule({}, {}, action="deny"), rule({}, {})])
+    return config
+
+
+WORLD = whole_world()
+NODES, LINKS = list(WORLD.nodes.values()), list(WORLD.links.values())
+MOVED = [
+    ConfigNode(node.key, {"instance_ip_address": "10.1.1.9"})
+    for node in NODES
+    if node.key.type_name == "instance-ip"
+]
+MACS = [Mac(b"\2\0\0\0\0\7"), Mac(b"\2\0\0\0\0\x08")]
+INET_KEYS = [ip_network(f"10.1.1.{last}") for last in (1, 3, 9)] + [ip_network("10.2.0.0/16")]
+INET6_KEYS = [ip_network("fd00:1::3"), ip_network("fd00:9::/64")]
+ENET_KEYS = [EnetKey(mac, key) for mac in MACS for key in (None, INET_KEYS[1], INET_KEYS[2])]
+HOPS = st.builds(
+    NextHop,
+    address=st.sampled_from(["192.0.2.1", "192.0.2.2", "192.0.2.3"]).map(IPv4Address),
+    label=st.integers(14, 24).map(Label),
+    vni=st.sampled_from([0, 7]).map(Vni),
+    mac=st.sampled_from([None, MACS[0]]),
+    encapsulations=st.sampled_from([(), ("udp",), ("vxlan",)]),
+    virtual_network=st.sampled_from(["", "default-domain:demo:red"]),
+)
+ATTRIBUTES = st.builds(
+    RouteAttributes,
+    local_preference=st.sampled_from([100, 200]),
+    sequence_number=st.sampled_from([0, 1]),
+    security_groups=st.sampled_from([(), (8000002,)]),
+)
+KEYS = st.sampled_from(
+    [
+        *((Family.INET, key) for key in INET_KEYS),
+        *((Family.INET6, key) for key in INET6_KEYS),
+        *((Family.ENET, key) for key in ENET_KEYS),
+    ]
+)
+SOURCES = st.sampled_from(["one", "two"])
+INSTANCES = st.sampled_from(sorted(VRFS.values()))
+HOPS_OF_ROUTE = st.lists(HOPS, min_size=1, max_size=2)
+STEPS = st.one_of(
+    st.tuples(st.just("plug"), st.sampled_from(NAMES), st.integers(0, 12)),
+    st.tuples(st.just("unplug"), st.sampled_from(NAMES)),
+    st.tuples(st.just("route"), SOURCES, INSTANCES, KEYS, HOPS_OF_ROUTE, ATTRIBUTES),
+    st.tuples(st.just("route"), SOURCES, INSTANCES, KEYS, HOPS_OF_ROUTE, ATTRIBUTES),
+    st.tuples(st.just("retract"), SOURCES, INSTANCES, KEYS),
+    st.tuples(st.just("put node"), st.sampled_from([*NODES, *MOVED])),
+    st.tuples(st.just("delete node"), st.sampled_from(NODES)),
+    st.tuples(st.just("put link"), st.sampled_from(LINKS)),
+    st.tuples(st.just("delete link"), st.sampled_from(LINKS)),
+    st.tuples(st.just("resolve"), st.sampled_from(["192.0.2.2", "192.0.2.3"])),
+    st.tuples(st.just("unresolve")),
+    st.tuples(st.sampled_from(["up", "down", "end of rib", "end of config"]), SOURCES),
+    st.tuples(st.just("later"), st.sampled_from([1.0, 11.0, 61.0])),
+)
+
+
+def play(host, step):
+    sessions = host.sessions
+    match step:
+        case ("plug", name, ifindex):
+            host.plug(name, ifindex + 2 if ifindex else 0)
+        case ("unplug", name):
+            owner = [uuid for uuid, port in host.plugged.items() if port.ifname == f"tap-{name}"]
+            for uuid in owner:
+                del host.plugged[uuid]
+        case ("route", source, instance, (family, key), hops, attributes):
+            route = Route(key, tuple(hops), attributes)
+            sessions.received(source, ItemsEvent(family, instance, (route,)), host.now)
+        case ("retract", source, instance, (family, key)):
+            sessions.received(source, ItemsEvent(family, instance, (), (key,)), host.now)
+        case ("put node", node):
+            sessions.graph.update(ConfigUpdate(nodes=(node,)))
+        case ("delete node", node):
+            sessions.graph.delete(ConfigDelete(nodes=(node.key,)))
+        case ("put link", link):
+            sessions.graph.update(ConfigUpdate(links=(link,)))
+        case ("delete link", link):
+            sessions.graph.delete(ConfigDelete(links=(link,)))
+        case ("resolve", remote):
+            host.resolve(remote)
+        case ("unresolve",):
+            host.paths.clear()
+        case ("up", source):
+            host.connect(source)
+        case ("down", source):
+            host.sent += sessions.lost(source, host.now)
+        case ("end of rib", source):
+            sessions.received(source, EndOfRib(), host.now)
+        case ("end of config", source):
+            sessions.received(source, EndOfConfig(1), host.now)
+        case ("later", seconds):
+            host.now += seconds
+            sessions.tick(host.now)
+
+
+def from_nothing(host):
+    planner = Planner(Numbers())
+    planner.numbers.load(host.numbers.save())
+    return planner.compute(Inputs(host.plugged, host.view, host.sessions.learnt, host.underlay()))
+
+
+def told(sent, source):
+    """What a control node that heard all this believes of us since its session began."""
+    instances, routes = {}, {}
+    for name, message in sent:
+        if name != source:
+            continue
+        match message:
+            case Subscribe(instance, number):
+                instances[instance] = number
+            case Unsubscribe(instance):
+                del instances[instance]
+            case PublishRoute(instance, route):
+                routes[instance, route.key] = route
+            case WithdrawRoute(instance, key):
+                del routes[instance, key]
+            case _:
+                pass
+    return instances, routes
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    start=st.booleans(),
+    batches=st.lists(
+        st.tuples(st.lists(STEPS, min_size=1, max_size=4), st.booleans()), max_size=14
+    ),
+)
+def test_incremental_desired_state_equals_the_one_from_nothing(start, batches):
+    host = AgentHost()
+    heard_from = {}
+    if start:
+        host.connect("one")
+        host.configure(WORLD.update(), "one")
+        for index, name in enumerate(NAMES):
+            host.plug(name, 10 + index)
+    for steps, is_complete in [([], True), *batches]:
+        for step in steps:
+            play(host, step)
+            if step[0] == "up":
+                heard_from[step[1]] = len(host.sent)
+        host.reconcile(complete=is_complete)
+        kept, fresh = host.desired, from_nothing(host)
+
+        for part in fields(kept):
+            if part.name != "changes":
+                assert getattr(fresh, part.name) == getattr(kept, part.name), part.name
+        if is_complete:
+            installed = {
+                kind: {row.key: row for row in host.datapath.dump(kind)} for kind in kept.rows
+            }
+            assert installed == kept.rows
+        for source in host.sessions._sessions:
+            sent = host.sent[heard_from.get(source, 0) :]
+            assert told(sent, source) == (dict(kept.vrfs), dict(kept.published))
