@@ -216,7 +216,14 @@ def _measure(figures: Figures, empty: Server, api: Server, made: tuple[str, str,
     medians = {name: statistics.median(values) for name, values in samples.items()}
     for name, value in medians.items():
         yardstick = None if name == "empty" else medians["empty"]
-        figures.add(f"{name}_per_cpu_s", value, "1/s", yardstick=yardstick, samples=samples[name])
+        figures.add(
+            f"{name}_per_cpu_s",
+            value,
+            "1/s",
+            yardstick=yardstick,
+            yardstick_name="empty application",
+            samples=samples[name],
+        )
     for name in ("read", "create_port", "create_address"):
         figures.add(f"{name}_p50", percentile(took[name], 50) * 1000, "ms")
         figures.add(f"{name}_p99", percentile(took[name], 99) * 1000, "ms")

@@ -153,6 +153,7 @@ def compare(figures: Figures, paths: list[TrafficPath]) -> None:
                         value,
                         UNITS[name],
                         yardstick=value / ratio,
+                        yardstick_name=yardstick,
                         wanted=GATES.get((path.name, name, yardstick)),
                         samples=samples[path.name],
                     )
@@ -206,7 +207,13 @@ def scale(figures: Figures, ours: Ours) -> None:
     for name in cases:
         value = statistics.median(samples[name])
         ratio = paired(samples[name], samples["flows_1"])
-        figures.add(f"pps.{name}", value, "packets/s", yardstick=value / ratio)
+        figures.add(
+            f"pps.{name}",
+            value,
+            "packets/s",
+            yardstick=value / ratio,
+            yardstick_name="one flow",
+        )
     rates = [new_flow_rate(ours) for _ in range(ROUNDS)]
     figures.add("new_flows", statistics.median(rates), "flows/s", wanted=10_000, samples=rates)
 
@@ -232,7 +239,13 @@ def scale_routes(figures: Figures) -> None:
             for label, values in samples.items():
                 value = statistics.median(values)
                 ratio = paired(values, samples["routes_0"])
-                figures.add(f"{name}.{label}", value, unit, yardstick=value / ratio)
+                figures.add(
+                    f"{name}.{label}",
+                    value,
+                    unit,
+                    yardstick=value / ratio,
+                    yardstick_name="no other routes",
+                )
     finally:
         for rig in rigs.values():
             rig.close()

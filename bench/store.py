@@ -139,9 +139,27 @@ def run() -> None:
     figures = Figures("store")
     bare = medians["bare"]
     figures.add("bare_sqlite_serial_commits", bare, "txn/s")
-    figures.add("store_serial_creates", medians["serial"], "txn/s", yardstick=bare)
-    figures.add("store_group_commit_creates", medians["concurrent"], "txn/s", yardstick=bare)
-    figures.add("store_group_commit_allocations", medians["allocations"], "1/s", yardstick=bare)
+    figures.add(
+        "store_serial_creates",
+        medians["serial"],
+        "txn/s",
+        yardstick=bare,
+        yardstick_name="bare SQLite",
+    )
+    figures.add(
+        "store_group_commit_creates",
+        medians["concurrent"],
+        "txn/s",
+        yardstick=bare,
+        yardstick_name="bare SQLite",
+    )
+    figures.add(
+        "store_group_commit_allocations",
+        medians["allocations"],
+        "1/s",
+        yardstick=bare,
+        yardstick_name="bare SQLite",
+    )
     figures.add("store_point_reads", medians["reads"], "1/s")
     figures.add("store_write_to_watcher", medians["watch"], "ms")
     figures.write()
