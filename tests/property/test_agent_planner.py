@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from ipaddress import IPv4Address, ip_network
+from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from skytrail.agent.desired import Inputs, Planner
 from skytrail.agent.label import Numbers
 from skytrail.net import Label, Mac, Vni
-from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet
+from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet, uuid_of
+from skytrail.testing.fake_datapath import FakeDatapath
 from skytrail.wire.xmpp import (
     ConfigDelete,
     ConfigNode,
@@ -58,7 +60,8 @@ MOVED = [
     for node in NODES
     if node.key.type_name == "instance-ip"
 ]
-MACS = [Mac(b"\2\0\0\0\0\7"), Mac(b"\2\0\0\0\0\x08")]
+OWN_MAC = Mac(b"\2" + UUID(uuid_of("a")).bytes[:5])
+MACS = [Mac(b"\2\0\0\0\0\7"), OWN_MAC]
 INET_KEYS = [ip_network(f"10.1.1.{last}") for last in (1, 3, 9)] + [ip_network("10.2.0.0/16")]
 INET6_KEYS = [ip_network("fd00:1::3"), ip_network("fd00:9::/64")]
 ENET_KEYS = [EnetKey(mac, key) for mac in MACS for key in (None, INET_KEYS[1], INET_KEYS[2])]
@@ -99,6 +102,7 @@ STEPS = st.one_of(
     st.tuples(st.just("delete link"), st.sampled_from(LINKS)),
     st.tuples(st.just("resolve"), st.sampled_from(["192.0.2.2", "192.0.2.3"])),
     st.tuples(st.just("unresolve")),
+    st.tuples(st.just("refuse")),
     st.tuples(st.sampled_from(["up", "down", "end of rib", "end of config"]), SOURCES),
     st.tuples(st.just("later"), st.sampled_from([1.0, 11.0, 61.0])),
 )
@@ -130,6 +134,8 @@ def play(host, step):
             host.resolve(remote)
         case ("unresolve",):
             host.paths.clear()
+        case ("refuse",):
+            host.datapath.refusals += 1
         case ("up", source):
             host.connect(source)
         case ("down", source):
@@ -141,6 +147,30 @@ def play(host, step):
         case ("later", seconds):
             host.now += seconds
             sessions.tick(host.now)
+
+
+class UnsteadyDatapath(FakeDatapath):
+    """Refuses the next ``refusals`` writes, after half of each."""
+
+    refusals = 0
+
+    def apply(self, puts, deletes):
+        if self.refusals:
+            self.refusals -= 1
+            super().apply(puts[: len(puts) // 2], ())
+            raise OSError("refused")
+        super().apply(puts, deletes)
+
+
+def reconcile(host, *, is_complete):
+    """As the service does: again until the kernel takes it."""
+    for _ in range(10):
+        try:
+            host.reconcile(complete=is_complete)
+        except OSError:
+            continue
+        return
+    raise AssertionError("refused ten times")
 
 
 def from_nothing(host):
@@ -171,25 +201,29 @@ def told(sent, source):
 
 @settings(max_examples=250, deadline=None)
 @given(
-    start=st.booleans(),
+    start=st.sampled_from([True, True, False]),
     batches=st.lists(
         st.tuples(st.lists(STEPS, min_size=1, max_size=4), st.booleans()), max_size=14
     ),
 )
 def test_incremental_desired_state_equals_the_one_from_nothing(start, batches):
-    host = AgentHost()
+    host = AgentHost(datapath=UnsteadyDatapath())
     heard_from = {}
     if start:
         host.connect("one")
         host.configure(WORLD.update(), "one")
         for index, name in enumerate(NAMES):
             host.plug(name, 10 + index)
+        host.reconcile()
+        far = (NextHop(IPv4Address("192.0.2.2"), Label(30)),)
+        for instance in VRFS.values():
+            host.learn(instance, [Route(key, far) for key in [*INET_KEYS, *ENET_KEYS]], "one")
     for steps, is_complete in [([], True), *batches]:
         for step in steps:
             play(host, step)
             if step[0] == "up":
                 heard_from[step[1]] = len(host.sent)
-        host.reconcile(complete=is_complete)
+        reconcile(host, is_complete=is_complete)
         kept, fresh = host.desired, from_nothing(host)
 
         for part in fields(kept):

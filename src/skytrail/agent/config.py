@@ -32,6 +32,8 @@ class ConfigGraph:
         self.generation = 0
         self._changes: set[Change] = set()
         self._nodes: dict[ConfigKey, ConfigNode] = {}
+        self._keys: dict[str, set[ConfigKey]] = {}
+        """Type -> keys of its nodes."""
         self._links: dict[LinkKey, ConfigValue | None] = {}
         self._neighbours: dict[ConfigKey, dict[ConfigKey, set[str]]] = {}
         self._node_marks: dict[ConfigKey, int] = {}
@@ -58,6 +60,7 @@ class ConfigGraph:
         for node in update.nodes:
             if self._nodes.get(node.key) != node:
                 self._nodes[node.key] = node
+                self._keys.setdefault(node.key.type_name, set()).add(node.key)
                 self._changes.add((node.key, ""))
                 self.version += 1
             self._node_marks[node.key] = self.generation
@@ -78,9 +81,8 @@ class ConfigGraph:
 
     def nodes(self, type_name: str | None = None) -> Iterator[ConfigNode]:
         """Yield the objects (of one type), ordered by key."""
-        for key in sorted(self._nodes):
-            if type_name is None or key.type_name == type_name:
-                yield self._nodes[key]
+        for key in sorted(self._nodes if type_name is None else self._keys.get(type_name, ())):
+            yield self._nodes[key]
 
     def links(self) -> Iterator[ConfigLink]:
         for left, right, kind in sorted(self._links):
@@ -153,6 +155,7 @@ class ConfigGraph:
 
     def _remove_node(self, key: ConfigKey) -> None:
         self._nodes.pop(key, None)
+        self._keys.get(key.type_name, set()).discard(key)
         self._node_marks.pop(key, None)
         self._changes.add((key, ""))
 

@@ -426,7 +426,7 @@ class _World:
     def _policy(self, policy: Policy) -> PolicyId:
         if not policy.stages:
             return POLICY_DISABLED
-        digest = policy.digest
+        digest = self._policies.digest(policy)
         self._uses.note("policy", digest)
         return self._policies.intern(policy, digest)
 

@@ -251,6 +251,7 @@ class PolicyCompiler:
         self._numbers = numbers
         self.changes = 0
         """Grows whenever :meth:`used` has changed."""
+        self._digests: dict[Policy, str] = {}
         self._used: dict[PolicyId, Policy] = {}
         self._compiled: dict[PolicyId, _CompiledPolicy] = {}
         self.rule_texts: dict[tuple[str, str], str] = {}
@@ -260,6 +261,7 @@ class PolicyCompiler:
     def begin(self) -> None:
         """Forget which policies are in use, not what was compiled."""
         self._used = {}
+        self._digests = {}
         self.changes += 1
 
     def intern(self, policy: Policy, digest: str = "") -> PolicyId:
@@ -275,11 +277,20 @@ class PolicyCompiler:
                     self.rule_texts[policy.direction, rule.name] = rule.text
         return policy_id
 
+    def digest(self, policy: Policy) -> str:
+        """Return ``policy.digest``; computed once as long as the policy is in use."""
+        digest = self._digests.get(policy)
+        if digest is None:
+            digest = self._digests[policy] = policy.digest
+        return digest
+
     def release(self, digest: str) -> None:
         """Nobody uses this policy any more."""
         number = self._numbers.policy.find(digest)
-        if number is not None and self._used.pop(PolicyId(number), None) is not None:
+        policy = None if number is None else self._used.pop(PolicyId(number), None)
+        if policy is not None:
             self.changes += 1
+            self._digests.pop(policy, None)
         self._numbers.policy.retire(digest)
 
     def used(self) -> Mapping[PolicyId, Policy]:

@@ -67,6 +67,7 @@ from skytrail.wire.xmpp import Message
 HOUSEKEEPING_INTERVAL_S = 0.5
 AGEING_INTERVAL_S = 5.0
 RESYNC_INTERVAL_S = 120.0
+RECOMPUTE_INTERVAL_S = 1800.0
 CONFIG_SAVE_INTERVAL_S = 2.0
 UNDERLAY_REFRESH_S = 10.0
 UNDERLAY_RETRY_S = 0.2
@@ -473,6 +474,7 @@ class AgentService:
     async def _keep_house(self) -> None:
         next_ageing = next_resync = next_save = self._clock.now()
         next_resync += RESYNC_INTERVAL_S
+        next_recompute = next_ageing + RECOMPUTE_INTERVAL_S
         while True:
             await asyncio.sleep(HOUSEKEEPING_INTERVAL_S)
             now = self._clock.now()
@@ -488,6 +490,10 @@ class AgentService:
             if now >= next_resync:
                 next_resync = now + RESYNC_INTERVAL_S
                 await self._resync()
+            if now >= next_recompute:
+                next_recompute = now + RECOMPUTE_INTERVAL_S
+                self._check_due = True
+                self._changed()
 
     async def _resync(self) -> None:
         async with self._datapath_free:
@@ -495,8 +501,6 @@ class AgentService:
             drift = await self._datapath_chore(
                 "resync", lambda: self.reconciler.resync(desired.rows, complete=complete)
             )
-        self._check_due = True
-        self._changed()
         if drift:
             self._log.warning("kernel_drifted", rows=drift)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TypeVar
 from uuid import UUID
 
 from skytrail.agent.config import ConfigGraph
@@ -16,6 +17,7 @@ from skytrail.agent.tables import Encapsulation, IpNetwork
 from skytrail.net import Mac
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
+T = TypeVar("T")
 IpAddress = IPv4Address | IPv6Address
 PortRange = tuple[int, int]
 PORTS_ALL: PortRange = (0, 65535)
@@ -198,10 +200,18 @@ _PORT_PARTS = frozenset({"virtual-machine-interface", "instance-ip", "virtual-ma
 _DNS_PARTS = frozenset({"virtual-DNS", "virtual-DNS-record"})
 
 
-def build_view(graph: ConfigGraph) -> View:
-    """Read the whole graph. O(objects)."""
-    builder = _Builder(graph)
-    networks = {node.key.name: builder.network(node) for node in graph.nodes("virtual-network")}
+def build_view(graph: ConfigGraph, old: View | None = None) -> View:
+    """Read the whole graph. O(objects).
+
+    Networks, groups and ports that equal those of ``old`` are the same objects, so that who
+    depends on them sees that they did not change.
+    """
+    old = old or View()
+    builder = _Builder(graph, old=old)
+    networks = {
+        node.key.name: _kept(old.networks.get(node.key.name), builder.network(node))
+        for node in graph.nodes("virtual-network")
+    }
     ports: dict[str, Port] = {}
     problems: dict[str, str] = {}
     for node in graph.nodes("virtual-machine-interface"):
@@ -214,6 +224,10 @@ def build_view(graph: ConfigGraph) -> View:
         virtual_dns=builder.all_virtual_dns(),
         encapsulations=_encapsulations(graph),
     )
+
+
+def _kept(old: T | None, new: T) -> T:
+    return old if old is not None and old == new else new
 
 
 class IncrementalView:
@@ -240,7 +254,7 @@ class IncrementalView:
         if types <= _PORT_PARTS | _DNS_PARTS:
             self.view = self._reread(graph, changed, types)
         else:
-            self.view = build_view(graph)
+            self.view = build_view(graph, self.view)
             self._uuids = {
                 node.key: object_uuid(node) for node in graph.nodes("virtual-machine-interface")
             }
@@ -362,8 +376,11 @@ def _encapsulations(graph: ConfigGraph) -> tuple[Encapsulation, ...]:
 class _Builder:
     """Readers that follow links."""
 
-    def __init__(self, graph: ConfigGraph, known: View | None = None) -> None:
+    def __init__(
+        self, graph: ConfigGraph, known: View | None = None, *, old: View | None = None
+    ) -> None:
         self._graph = graph
+        self._old = old or known or View()
         self._groups: dict[ConfigKey, SecurityGroup] = {}
         if known is not None:
             self._groups = {ConfigKey("security-group", n): g for n, g in known.groups.items()}
@@ -378,7 +395,7 @@ class _Builder:
         uuid = object_uuid(node)
         port = self.port(node, uuid, networks)
         if isinstance(port, Port):
-            found[0][uuid] = port
+            found[0][uuid] = _kept(self._old.ports.get(uuid), port)
         else:
             found[1][uuid] = port
 
@@ -516,6 +533,7 @@ class _Builder:
                 ingress=lists.get("ingress-access-control-list"),
                 egress=lists.get("egress-access-control-list"),
             )
+            group = _kept(self._old.groups.get(key.name), group)
             self._groups[key] = group
         return group
 
