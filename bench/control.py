@@ -21,6 +21,7 @@ from ipaddress import IPv4Network
 from multiprocessing.connection import Connection
 
 import uvloop
+from bench.control_config import bench_config
 from bench.figures import Figures, interleaved, interleaved_samples, percentile
 from lxml import etree
 
@@ -63,6 +64,7 @@ def run() -> None:
     figures = Figures("control")
     gc.set_threshold(GC_ALLOCATIONS, 50, 100)
     bench_core(figures)
+    bench_config(figures)
     bench_fan_out(figures)
     figures.write()
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
-from skytrail.control.config_filter import visible
-from skytrail.control.config_graph import Change, ConfigGraph
-from skytrail.model.config_object import ConfigObject
+from skytrail.control.config_graph import ConfigGraph, EncodedObject, LinkKey
+from skytrail.control.config_reach import Delta, Reach, Steps
 from skytrail.wire.xmpp import ConfigKey
 from skytrail.wire.xmpp.config_codec import encode_stub
-
-LinkKey: TypeAlias = tuple[ConfigKey, str, ConfigKey]
-"""Holder, kind, other end."""
 
 UPDATE_LENGTH_MAX = 1 << 20
 """Sixteen objects of the largest size the API takes would be more than agents accept at once."""
@@ -20,70 +17,94 @@ UPDATE_LENGTH_MAX = 1 << 20
 KeyT = TypeVar("KeyT", ConfigKey, LinkKey)
 
 
+class Difference(Generic[KeyT]):
+    """What should be at the far end against what has been sent there, in order of change."""
+
+    def __init__(self) -> None:
+        self.wanted: dict[KeyT, str] = {}
+        self.sent: dict[KeyT, str] = {}
+        self._updates: OrderedDict[KeyT, None] = OrderedDict()
+        self._deletes: OrderedDict[KeyT, None] = OrderedDict()
+
+    @property
+    def has_updates(self) -> bool:
+        return bool(self._updates)
+
+    @property
+    def has_deletes(self) -> bool:
+        return bool(self._deletes)
+
+    def want(self, key: KeyT, text: str) -> None:
+        self.wanted[key] = text
+        self._deletes.pop(key, None)
+        if self.sent.get(key) == text:
+            self._updates.pop(key, None)
+        else:
+            self._updates[key] = None
+
+    def drop(self, key: KeyT) -> None:
+        if self.wanted.pop(key, None) is not None:
+            self._updates.pop(key, None)
+            if key in self.sent:
+                self._deletes[key] = None
+
+    def take_update(self) -> str:
+        """Return the next text to send; there must be one."""
+        key, _ = self._updates.popitem(last=False)
+        text = self.sent[key] = self.wanted[key]
+        return text
+
+    def take_delete(self) -> tuple[KeyT, str]:
+        """Return the next key to delete and the text once sent; there must be one."""
+        key, _ = self._deletes.popitem(last=False)
+        return key, self.sent.pop(key)
+
+
 class AgentConfig:
     """What one agent should have, and what it has been sent in its present session.
 
     Only the difference is ever sent, in pieces of at most 16 objects: new and changed nodes, then
     links, then links to delete, then nodes to delete. Adding comes first so that an interface
-    that moves between security groups is never without one.
+    that moves between security groups is never without one. However many changes arrive before
+    an agent reads, each object is sent once.
     """
 
     def __init__(self) -> None:
-        self.roots: dict[ConfigKey, None] = {}
-        self.seen: dict[str, ConfigObject] = {}
-        self.sent_nodes: dict[ConfigKey, str] = {}
-        self.sent_links: dict[LinkKey, str] = {}
-        self.is_dirty = False
-        self._nodes: list[tuple[ConfigKey, str]] = []
-        self._links: list[tuple[LinkKey, str]] = []
-        self._gone_links: list[LinkKey] = []
-        self._gone_nodes: list[ConfigKey] = []
+        self.reach = Reach()
+        self.nodes = Difference[ConfigKey]()
+        self.links = Difference[LinkKey]()
+        self._offered: dict[str, EncodedObject] = {}
+        """The version of each seen object that ``nodes`` and ``links`` speak of."""
+        self._holders: dict[str, dict[str, None]] = {}
+        """Seen objects with a relation to this uuid, whether that is seen or not."""
 
-    def add_root(self, key: ConfigKey) -> None:
-        self.roots[key] = None
-        self.is_dirty = True
+    def add_root(self, key: ConfigKey, config: ConfigGraph, steps: Steps) -> None:
+        self._offer(self.reach.add_root(key, config.graph, steps), config)
 
-    def remove_root(self, key: ConfigKey) -> None:
-        self.roots.pop(key, None)
-        self.is_dirty = True
+    def remove_root(self, key: ConfigKey, config: ConfigGraph, steps: Steps) -> None:
+        self._offer(self.reach.remove_root(key, steps), config)
 
-    def is_affected_by(self, touched_uuids: set[str], changes: Iterable[Change]) -> bool:
-        """Tell whether the walk must be done again."""
-        if not self.roots:
-            return False
-        if not touched_uuids.isdisjoint(self.seen):
-            return True
-        return any(
-            ConfigKey(version.type_name, ":".join(version.fq_name)) in self.roots
-            for change in changes
-            for version in change.versions
+    def is_affected_by(self, delta: Delta, outdated: Mapping[str, None]) -> bool:
+        """Tell cheaply whether :meth:`follow` has anything to do."""
+        return self.reach.is_affected_by(delta) or not self.reach.seen.keys().isdisjoint(
+            outdated.keys()
         )
+
+    def follow(
+        self, delta: Delta, outdated: Mapping[str, None], config: ConfigGraph, steps: Steps
+    ) -> None:
+        """Take over a commit: ``outdated`` are the objects whose XML may differ."""
+        flipped = self.reach.follow(delta, config.graph, steps)
+        self._offer(flipped, config, outdated)
 
     @property
     def has_work(self) -> bool:
-        return self.is_dirty or bool(
-            self._nodes or self._links or self._gone_links or self._gone_nodes
+        return (
+            self.nodes.has_updates
+            or self.links.has_updates
+            or self.links.has_deletes
+            or self.nodes.has_deletes
         )
-
-    def refresh(self, config: ConfigGraph) -> None:
-        """Walk again and work out what is still to be sent."""
-        self.is_dirty = False
-        self.seen = visible(config.graph, self.roots)
-        nodes: dict[ConfigKey, str] = {}
-        links: dict[LinkKey, str] = {}
-        keys = {uuid: config.encoded(item).key for uuid, item in self.seen.items()}
-        for item in self.seen.values():
-            encoded = config.encoded(item)
-            nodes[encoded.key] = encoded.node
-            for link in encoded.links:
-                if link.other in keys:
-                    links[encoded.key, link.kind, keys[link.other]] = link.text
-        self._nodes = _differences(nodes, self.sent_nodes)
-        self._links = _differences(links, self.sent_links)
-        self._gone_links = sorted((key for key in self.sent_links if key not in links),
-                                  reverse=True)  # fmt: skip
-        self._gone_nodes = sorted((key for key in self.sent_nodes if key not in nodes),
-                                  reverse=True)  # fmt: skip
 
     def take(self, count: int) -> tuple[list[str], list[str]]:
         """Return texts of (objects to update, objects to delete), together at most ``count``.
@@ -93,30 +114,55 @@ class AgentConfig:
         """
         updates: list[str] = []
         room = UPDATE_LENGTH_MAX
-        while self._nodes and len(updates) < count and room > 0:
-            key, text = self._nodes.pop()
-            self.sent_nodes[key] = text
-            updates.append(text)
-            room -= len(text)
-        while self._links and len(updates) < count and room > 0:
-            link, text = self._links.pop()
-            self.sent_links[link] = text
-            updates.append(text)
-            room -= len(text)
+        for difference in (self.nodes, self.links):
+            while difference.has_updates and len(updates) < count and room > 0:
+                updates.append(difference.take_update())
+                room -= len(updates[-1])
         if updates:
             return updates, []
         deletes: list[str] = []
-        while self._gone_links and len(deletes) < count:
-            deletes.append(self.sent_links.pop(self._gone_links.pop()))
-        while self._gone_nodes and len(deletes) < count:
-            key = self._gone_nodes.pop()
-            del self.sent_nodes[key]
-            deletes.append(encode_stub(key))
+        while self.links.has_deletes and len(deletes) < count:
+            deletes.append(self.links.take_delete()[1])
+        while self.nodes.has_deletes and len(deletes) < count:
+            deletes.append(encode_stub(self.nodes.take_delete()[0]))
         return [], deletes
 
+    def _offer(
+        self,
+        flipped: Iterable[str],
+        config: ConfigGraph,
+        outdated: Mapping[str, None] | None = None,
+    ) -> None:
+        """Work out again what is wanted of objects whose visibility or XML may have changed."""
+        uuids = dict.fromkeys(flipped)
+        for uuid in list(uuids):
+            uuids.update(self._holders.get(uuid, {}))
+        uuids.update((uuid, None) for uuid in outdated or () if uuid in self.reach.seen)
+        # All withdrawals first: a new object may bear the name of an old one.
+        for uuid in uuids:
+            self._withdraw(uuid)
+        for uuid in uuids:
+            config_object = config.graph.get(uuid)
+            if config_object is not None and uuid in self.reach.seen:
+                self._want(uuid, config.encoded(config_object))
 
-def _differences(wanted: Mapping[KeyT, str], sent: Mapping[KeyT, str]) -> list[tuple[KeyT, str]]:
-    """Return what must be sent, in the order in which ``pop`` gives sorted keys."""
-    return [
-        (key, wanted[key]) for key in sorted(wanted, reverse=True) if sent.get(key) != wanted[key]
-    ]
+    def _withdraw(self, uuid: str) -> None:
+        offered = self._offered.pop(uuid, None)
+        if offered is None:
+            return
+        self.nodes.drop(offered.key)
+        for link in offered.links:
+            self.links.drop(link.key)
+            holders = self._holders.get(link.other)
+            if holders is not None:
+                holders.pop(uuid, None)
+                if not holders:
+                    del self._holders[link.other]
+
+    def _want(self, uuid: str, encoded: EncodedObject) -> None:
+        self._offered[uuid] = encoded
+        self.nodes.want(encoded.key, encoded.node)
+        for link in encoded.links:
+            self._holders.setdefault(link.other, {})[uuid] = None
+            if link.other in self.reach.seen:
+                self.links.want(link.key, link.text)

@@ -4,6 +4,9 @@ From the agent's virtual-router and the virtual machines it subscribed to, relat
 as ``WALK`` allows; everything reached is visible, and so is every relation between two visible
 objects. The walk goes from the specific to the general only (a port leads to its network, a
 network never leads to its ports), so an agent learns nothing of other hosts' workloads.
+
+:func:`visible` is the definition. ``config_reach`` arrives at the same without walking everything
+for every change; the types of ``WALK`` must form no cycle for that.
 """
 
 from __future__ import annotations
@@ -11,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from skytrail.control.config_graph import Change
 from skytrail.model.config_object import ConfigObject
-from skytrail.model.graph import ObjectGraph, edges_of
+from skytrail.model.graph import ObjectGraph
 from skytrail.wire.xmpp import ConfigKey
 
 
@@ -95,41 +97,3 @@ def _neighbours(graph: ObjectGraph, current: ConfigObject) -> list[ConfigObject]
     for type_name in step.back_refs:
         found += graph.back_refs(current.uuid, type_name)
     return found
-
-
-def touched(graph: ObjectGraph, changes: Iterable[Change]) -> set[str]:
-    """Return uuids such that only agents seeing one of them can be affected by ``changes``.
-
-    These are the changed objects and those from which the walk steps to one of them. An agent
-    whose root itself appeared is affected too, which its caller tells by the name.
-    """
-    uuids: set[str] = set()
-    for change in changes:
-        for version in change.versions:
-            uuids.add(version.uuid)
-            uuids.update(_leading_to(graph, version))
-        if change.before is None and change.after is not None:
-            uuids.update(_waiting_for(graph, change.after))
-    return uuids
-
-
-def _leading_to(graph: ObjectGraph, version: ConfigObject) -> Iterable[str]:
-    """Yield objects this version points at whose walk comes back to it."""
-    if version.parent_uuid:
-        parent = graph.get(version.parent_uuid)
-        if parent and version.type_name in WALK.get(parent.type_name, _NOWHERE).children:
-            yield parent.uuid
-    for edge in edges_of(version):
-        target = graph.get(edge.target)
-        if target and version.type_name in WALK.get(target.type_name, _NOWHERE).back_refs:
-            yield target.uuid
-
-
-def _waiting_for(graph: ObjectGraph, newcomer: ConfigObject) -> Iterable[str]:
-    """Yield objects that pointed at a newcomer before it came."""
-    for source in graph.back_refs(newcomer.uuid):
-        if newcomer.type_name in WALK.get(source.type_name, _NOWHERE).refs:
-            yield source.uuid
-    for child in graph.children(newcomer.uuid):
-        if newcomer.type_name in WALK.get(child.type_name, _NOWHERE).parent:
-            yield child.uuid

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,9 @@ from skytrail.wire.xmpp.values import Json, normal_form
 # Rights and notes are the API's business; tag references travel as links.
 _PROPERTIES_KEPT_BACK = frozenset({"perms2", "annotations"})
 _LOW_64_BITS = (1 << 64) - 1
+
+LinkKey: TypeAlias = tuple[ConfigKey, str, ConfigKey]
+"""Holder, kind, other end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ class Change:
 class EncodedLink:
     """A relation in sendable form; ``other`` is the uuid at the far end."""
 
+    key: LinkKey
     other: str
-    kind: str
     text: str
 
 
@@ -63,6 +66,7 @@ class ConfigGraph:
         self.graph = ObjectGraph()
         self._changes: dict[str, Change] = {}
         self._encoded: dict[str, EncodedObject] = {}
+        self._outdated: dict[str, None] = {}
 
     def put(self, config_object: ConfigObject) -> None:
         """Add or replace an object by uuid."""
@@ -90,6 +94,11 @@ class ConfigGraph:
         self._changes = {}
         return changes
 
+    def take_outdated(self) -> dict[str, None]:
+        """Return the uuids of objects whose XML may have changed since the last call."""
+        outdated, self._outdated = self._outdated, {}
+        return outdated
+
     def encoded(self, config_object: ConfigObject) -> EncodedObject:
         """Return the object's XML, from the cache while it does not change."""
         found = self._encoded.get(config_object.uuid)
@@ -100,14 +109,18 @@ class ConfigGraph:
     def _note(self, uuid: str, before: ConfigObject | None, after: ConfigObject | None) -> None:
         earlier = self._changes.get(uuid)
         self._changes[uuid] = Change(earlier.before if earlier else before, after)
-        self._encoded.pop(uuid, None)
-        if before is not None and after is not None:
+        self._outdate(uuid)
+        if before is not None and after is not None and config_key(before) == config_key(after):
             return
-        # Links to absent objects are not written, and one end has just come or gone.
+        # Links name both ends and are not written to absent objects.
         for source in self.graph.back_refs(uuid):
-            self._encoded.pop(source.uuid, None)
+            self._outdate(source.uuid)
         for child in self.graph.children(uuid):
-            self._encoded.pop(child.uuid, None)
+            self._outdate(child.uuid)
+
+    def _outdate(self, uuid: str) -> None:
+        self._encoded.pop(uuid, None)
+        self._outdated[uuid] = None
 
     def _encode(self, config_object: ConfigObject) -> EncodedObject:
         key = config_key(config_object)
@@ -117,7 +130,7 @@ class ConfigGraph:
         if parent is not None and parent.type_name in object_type.parents:
             kind = object_type.parents[parent.type_name].link
             link = ConfigLink(config_key(parent), key, kind)
-            links.append(EncodedLink(parent.uuid, kind, encode_link(link)))
+            links.append(EncodedLink((key, kind, link.left), parent.uuid, encode_link(link)))
         for edge in edges_of(config_object):
             target = self.graph.get(edge.target)
             if target is not None:
@@ -125,7 +138,8 @@ class ConfigGraph:
                 attribute = msgspec.json.decode(msgspec.json.encode(edge.attr))
                 value = normal_form(cast("Json", attribute))
                 link = ConfigLink(key, config_key(target), kind, value)
-                links.append(EncodedLink(target.uuid, kind, encode_link(link)))
+                link_key = (key, kind, link.right)
+                links.append(EncodedLink(link_key, target.uuid, encode_link(link)))
         node = ConfigNode(key, _properties(config_object))
         return EncodedObject(key, encode_node(node), tuple(links))
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from skytrail.control.agent_config import AgentConfig
-from skytrail.control.config_filter import touched
 from skytrail.control.config_graph import Change, ConfigGraph
+from skytrail.control.config_reach import Steps
 from skytrail.control.instances import (
     ROUTING_INSTANCE,
     connected,
@@ -104,6 +104,7 @@ class ControlPlane:
         self.peers: dict[PeerName, Peer] = {}
         self.replicator = Replicator()
         self.config = ConfigGraph()
+        self.steps = Steps()
         self.groups: dict[tuple[InstanceName, Family], UpdateGroup] = {}
         self.revision = 0
         self.is_config_complete = False
@@ -173,7 +174,7 @@ class ControlPlane:
                 self._config_subscribe(peer, key)
                 peer.config_asked_at = now
             case ConfigUnsubscribe(key):
-                peer.config.remove_root(key)
+                peer.config.remove_root(key, self.config, self.steps)
                 self._ready[peer.name] = None
             case IgnoredRoute():
                 peer.counters.routes_ignored += 1
@@ -240,17 +241,15 @@ class ControlPlane:
 
     def _next_config(self, peer: Peer, now: float) -> list[bytes]:
         config = peer.config
-        if not self.is_config_complete or not config.roots:
+        if not self.is_config_complete:
             return []
-        if config.is_dirty:
-            config.refresh(self.config)
         if config.has_work:
             updates, deletes = config.take(CONFIG_OBJECTS_COUNT_MAX)
             verb, texts = ("update", updates) if updates else ("delete", deletes)
             body = f"<config><{verb}>{''.join(texts)}</{verb}></config>".encode()
             return [peer.config_head + body + CONFIG_TAIL]
         quiet_since = peer.config_asked_at + self.limits.config_quiet_s
-        if not peer.end_of_config_sent and now >= quiet_since:
+        if config.reach.roots and not peer.end_of_config_sent and now >= quiet_since:
             peer.end_of_config_sent = True
             body = encode_config(EndOfConfig(self.revision))
             return [peer.config_head + body + CONFIG_TAIL]
@@ -399,13 +398,13 @@ class ControlPlane:
     # Configuration's effects.
 
     def _config_subscribe(self, peer: Peer, key: ConfigKey) -> None:
-        if len(peer.config.roots) >= self.limits.config_roots_count_max:
+        if len(peer.config.reach.roots) >= self.limits.config_roots_count_max:
             raise PeerRefused(f"more than {self.limits.config_roots_count_max} config roots")
         if key.type_name not in {VIRTUAL_ROUTER, VIRTUAL_MACHINE}:
             raise PeerRefused(f"{key.type_name} is nothing an agent may ask for")
         if key.type_name == VIRTUAL_ROUTER and key.name.rpartition(":")[2] != peer.name:
             raise PeerRefused(f"{key.name} is not this agent's virtual-router")
-        peer.config.add_root(key)
+        peer.config.add_root(key, self.config, self.steps)
         self._ready[peer.name] = None
 
     def _apply_instances(self, changes: list[Change]) -> None:
@@ -463,12 +462,11 @@ class ControlPlane:
             self._ready[member] = None
 
     def _apply_agents(self, changes: list[Change]) -> None:
-        if not changes:
-            return
-        uuids = touched(self.config.graph, changes)
+        delta = self.steps.apply(changes)
+        outdated = self.config.take_outdated()
         for peer in self.peers.values():
-            if peer.is_up and peer.config.is_affected_by(uuids, changes):
-                peer.config.is_dirty = True
+            if peer.is_up and peer.config.is_affected_by(delta, outdated):
+                peer.config.follow(delta, outdated, self.config, self.steps)
                 self._ready[peer.name] = None
 
     def _check_settled(self, now: float) -> None:

@@ -58,8 +58,8 @@ def _peer(peer: Peer, now: float) -> Row:
         "end_of_rib_received": peer.end_of_rib_received,
         "end_of_rib_sent": peer.end_of_rib_sent,
         "end_of_config_sent": peer.end_of_config_sent,
-        "config_objects": len(peer.config.sent_nodes),
-        "config_links": len(peer.config.sent_links),
+        "config_objects": len(peer.config.nodes.sent),
+        "config_links": len(peer.config.links.sent),
         "routes_published": peer.counters.routes_published,
         "routes_withdrawn": peer.counters.routes_withdrawn,
         "routes_ignored": peer.counters.routes_ignored,
@@ -176,5 +176,5 @@ def _groups(plane: ControlPlane) -> Iterator[Row]:
 
 def _config(plane: ControlPlane) -> Iterator[Row]:
     for peer in plane.peers.values():
-        for key in peer.config.sent_nodes:
+        for key in peer.config.nodes.sent:
             yield {"agent": peer.name, "type": key.type_name, "name": key.name}

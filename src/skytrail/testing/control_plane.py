@@ -146,14 +146,14 @@ class Bench:
         self.now += seconds
         self.plane.tick(self.now)
 
-    def hear(self, name: str) -> list[Message]:
-        """Return what ``name`` receives now."""
+    def hear(self, name: str, bytes_max: int = 1 << 20) -> list[Message]:
+        """Return what ``name`` receives now, about ``bytes_max`` of it."""
         self.plane.take_ready()
         framer = StreamFramer(client_settings(name).stanza_bytes_max)
         decoder = StanzaDecoder()
         framer.feed(b"<stream:stream xmlns:stream='s' from='a'>")
         framer.next_frame()
-        framer.feed(b"".join(self.plane.collect(name, self.now, 1 << 20)))
+        framer.feed(b"".join(self.plane.collect(name, self.now, bytes_max)))
         messages: list[Message] = []
         while frame := framer.next_frame():
             if isinstance(frame, Stanza):

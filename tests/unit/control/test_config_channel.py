@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from skytrail.model.config_object import ConfigObject
 from skytrail.testing.control_plane import (
     SYSTEM,
@@ -223,7 +225,7 @@ def test_port_of_another_host_in_the_same_network_concerns_nobody() -> None:
     bench.put(port("p8", "vm2"))
 
     assert bench.plane.take_ready() == []
-    assert not bench.plane.peers["a"].config.is_dirty  # type: ignore[index]
+    assert not bench.plane.peers["a"].config.has_work  # type: ignore[index]
 
 
 def test_router_created_after_its_agent_asked_is_delivered() -> None:
@@ -311,3 +313,43 @@ def test_session_loss_makes_the_next_one_start_from_nothing() -> None:
     bench.say("a", ConfigSubscribe(ROUTER_A))
 
     assert nodes(bench.hear("a")) == nodes(first)
+
+
+def test_many_revisions_before_an_agent_reads_are_sent_once() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+
+    for number in range(5, 50):
+        bench.put(replace_id(network("red"), number))
+    for _ in range(5):
+        bench.put(port("p9", "vm1"))
+        bench.delete(port("p9", "vm1"))
+
+    (update,) = bench.hear("a")
+    assert isinstance(update, ConfigUpdate)
+    assert [node.properties["virtual_network_network_id"] for node in update.nodes] == ["49"]
+
+
+def test_agent_that_gives_up_its_last_root_is_told_to_forget_everything() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    known = set(nodes(bench.hear("a")))
+
+    bench.say("a", ConfigUnsubscribe(ROUTER_A))
+
+    deletes = [m for m in bench.hear("a") if isinstance(m, ConfigDelete)]
+    assert {key.name.rpartition(":")[2] for m in deletes for key in m.nodes} == known
+
+
+def test_renamed_object_takes_its_links_along() -> None:
+    bench = config_bench()
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+    bench.hear("a")
+    renamed = msgspec.structs.replace(group("sg"), fq_name=("default-domain", "p", "renamed"))
+
+    bench.put(renamed)
+
+    messages = bench.hear("a")
+    assert nodes(messages) == ["renamed"]
+    assert "virtual-machine-interface-security-group" in links(messages)

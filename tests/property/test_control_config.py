@@ -1,0 +1,266 @@
+"""What an agent is given, kept up change by change, equals a walk of everything from its roots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from uuid import NAMESPACE_OID, uuid5
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skytrail.control.config_filter import WALK, visible
+from skytrail.control.config_graph import ConfigGraph
+from skytrail.control.path import PeerName
+from skytrail.model.config_object import ConfigObject
+from skytrail.model.objects import decode_object
+from skytrail.testing.control_plane import Bench
+from skytrail.wire.xmpp import (
+    ConfigDelete,
+    ConfigKey,
+    ConfigSubscribe,
+    ConfigUnsubscribe,
+    ConfigUpdate,
+)
+
+SLOTS_COUNT = 3
+RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "global-system-config": ((), ()),
+    "global-vrouter-config": (("global-system-config",), ()),
+    "virtual-router": (("global-system-config",), ("virtual-machine",)),
+    "virtual-machine": ((), ()),
+    "virtual-machine-interface": (
+        ("project", "virtual-router", "virtual-machine"),
+        ("virtual-machine", "virtual-network", "security-group", "routing-instance"),
+    ),
+    "instance-ip": ((), ("virtual-machine-interface", "virtual-network")),
+    "project": ((), ()),
+    "virtual-network": (("project",), ("network-ipam",)),
+    "routing-instance": (("virtual-network",), ("routing-instance",)),
+    "security-group": (("project",), ()),
+    "access-control-list": (("virtual-network", "security-group"), ()),
+    "network-ipam": (("project",), ("virtual-DNS",)),
+    "virtual-DNS": ((), ()),
+    "virtual-DNS-record": (("virtual-DNS",), ()),
+}
+"""Parents and references of the objects drawn, by type."""
+ROOT_TYPES = ("virtual-router", "virtual-machine")
+
+slots = st.integers(0, SLOTS_COUNT - 1)
+
+
+def uuid_of(type_name: str, slot: int, life: int) -> str:
+    return str(uuid5(NAMESPACE_OID, f"{type_name}/{slot}/{life}"))
+
+
+def name_of(type_name: str, slot: int) -> str:
+    # Every agent may only ask for the router of its own name; the one here is called 0.
+    return f"{type_name}:{slot}" if type_name != "virtual-router" else f"system:{slot}"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An object; those of one slot but different ``life`` have one name and different uuids."""
+
+    type_name: str
+    slot: int
+    life: int
+    item: ConfigObject
+
+
+@st.composite
+def puts(draw: st.DrawFn) -> Drawn:
+    type_name = draw(st.sampled_from(sorted(RELATIONS)))
+    slot, life = draw(slots), draw(st.integers(0, 1))
+    parents, references = RELATIONS[type_name]
+    renamed = "-renamed" if draw(st.integers(0, 9)) == 9 else ""
+    wire: dict[str, object] = {
+        "uuid": uuid_of(type_name, slot, life),
+        "fq_name": (name_of(type_name, slot) + renamed).split(":"),
+        "display_name": draw(st.sampled_from(["x", "y"])),
+    }
+    if parents:
+        parent = draw(st.sampled_from(parents))
+        wire |= {"parent_type": parent, "parent_uuid": far_end(draw, parent)}
+    for target in references:
+        wire[f"{target.replace('-', '_')}_refs"] = [
+            {"to": ["x"], "uuid": far_end(draw, target), "attr": None}
+            for _ in range(draw(st.integers(0, 2)))
+        ]
+    return Drawn(type_name, slot, life, decode_object(type_name, wire))
+
+
+def far_end(draw: st.DrawFn, type_name: str) -> str:
+    return uuid_of(type_name, draw(slots), 0 if draw(st.integers(0, 4)) else 1)
+
+
+roots = st.builds(
+    lambda type_name, slot: ConfigKey(
+        type_name, name_of(type_name, 0 if type_name == "virtual-router" else slot)
+    ),
+    st.sampled_from(ROOT_TYPES),
+    slots,
+)
+actions = st.one_of(
+    st.tuples(st.just("put"), puts()),
+    st.tuples(st.just("put"), puts()),
+    st.tuples(st.just("put"), puts()),
+    st.tuples(st.just("delete"), st.sampled_from(sorted(RELATIONS)), slots),
+    st.tuples(st.just("subscribe"), roots),
+    st.tuples(st.just("unsubscribe"), roots),
+    st.just(("commit",)),
+    st.just(("commit",)),
+    st.just(("read",)),
+    st.just(("new session",)),
+    st.tuples(st.just("snapshot"), st.integers(0, 99)),
+)
+
+
+class Agent:
+    """A core with one agent, and what that agent holds after what it has been sent."""
+
+    def __init__(self, objects: list[ConfigObject]) -> None:
+        self.bench = Bench()
+        self.bench.plane.config_replace(objects)
+        self.bench.commit()
+        self.nodes: set[ConfigKey] = set()
+        self.links: set[tuple[ConfigKey, str, ConfigKey]] = set()
+        self.bench.up("0")
+
+    def act(self, action: tuple[object, ...]) -> None:
+        plane = self.bench.plane
+        match action:
+            case ("put", Drawn(type_name, slot, life, item)):
+                # No two objects bear one name at the end of a revision.
+                plane.config_put(item)
+                plane.config_delete(uuid_of(type_name, slot, 1 - life))
+            case ("delete", str(type_name), int(slot)):
+                plane.config_delete(uuid_of(type_name, slot, 0))
+                plane.config_delete(uuid_of(type_name, slot, 1))
+            case ("subscribe", ConfigKey() as key):
+                self.bench.say("0", ConfigSubscribe(key))
+            case ("unsubscribe", ConfigKey() as key):
+                self.bench.say("0", ConfigUnsubscribe(key))
+            case ("snapshot", int(seed)):
+                known = list(plane.config.graph)
+                plane.config_replace([item for n, item in enumerate(known) if (n + seed) % 5])
+                self.bench.commit()
+            case ("commit",):
+                self.bench.commit()
+            case ("new session",):
+                self.bench.down("0")
+                self.bench.up("0")
+                self.nodes.clear()
+                self.links.clear()
+            case _:
+                self.read(bytes_max=1)
+
+    def read(self, *, bytes_max: int) -> None:
+        """Take what is to be sent, or the next of it, and check its order."""
+        for message in self.bench.hear("0", bytes_max):
+            if isinstance(message, ConfigUpdate):
+                self.nodes.update(node.key for node in message.nodes)
+                for link in message.links:
+                    assert {link.left, link.right} <= self.nodes
+                    self.links.add((link.left, link.kind, link.right))
+            elif isinstance(message, ConfigDelete):
+                for link in message.links:
+                    self.links.remove((link.left, link.kind, link.right))
+                for key in message.nodes:
+                    self.nodes.remove(key)
+                    assert all(key not in (left, right) for left, _, right in self.links)
+
+    def check(self) -> None:
+        """Compare with a walk of everything in a graph that never changed."""
+        self.bench.commit()
+        self.read(bytes_max=1 << 20)
+        config = self.bench.plane.peers[PeerName("0")].config
+        assert not config.has_work
+        whole = ConfigGraph()
+        whole.replace_all(self.bench.plane.config.graph)
+        seen = visible(whole.graph, config.reach.roots)
+        encoded = {uuid: whole.encoded(item) for uuid, item in seen.items()}
+        nodes = {item.key: item.node for item in encoded.values()}
+        links = {
+            link.key: link.text
+            for item in encoded.values()
+            for link in item.links
+            if link.other in seen
+        }
+
+        assert config.reach.seen.keys() == seen.keys()
+        assert config.nodes.sent == nodes
+        assert config.links.sent == links
+        assert self.nodes == nodes.keys()
+        assert len(self.links) == len(links)
+
+
+def rooted(objects: list[Drawn], keys: list[ConfigKey]) -> Agent:
+    agent = Agent([drawn.item for drawn in {(d.type_name, d.slot): d for d in objects}.values()])
+    for key in keys:
+        agent.act(("subscribe", key))
+    return agent
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(puts(), max_size=40),
+    st.lists(roots, min_size=1, max_size=4),
+    st.lists(st.lists(actions, max_size=6), max_size=8),
+)
+def test_what_an_agent_is_given_equals_a_walk_of_everything(
+    objects: list[Drawn], keys: list[ConfigKey], rounds: list[list[tuple[object, ...]]]
+) -> None:
+    agent = rooted(objects, keys)
+    agent.check()
+    for round_of_actions in rounds:
+        for action in round_of_actions:
+            agent.act(action)
+        agent.check()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(puts(), max_size=40),
+    st.lists(roots, min_size=1, max_size=4),
+    st.lists(actions, max_size=20),
+)
+def test_nothing_is_remembered_when_nothing_is_left(
+    objects: list[Drawn], keys: list[ConfigKey], history: list[tuple[object, ...]]
+) -> None:
+    agent = rooted(objects, keys)
+    for action in history:
+        agent.act(action)
+    plane = agent.bench.plane
+    for type_name in ROOT_TYPES:
+        for slot in range(SLOTS_COUNT):
+            agent.act(("unsubscribe", ConfigKey(type_name, name_of(type_name, slot))))
+    config = plane.peers[PeerName("0")].config
+    assert not config.reach.seen
+    assert not config.nodes.wanted
+    assert not config.links.wanted
+
+    plane.config_replace([])
+    agent.check()
+
+    assert not plane.steps.present
+    assert not any(plane.steps.onward(uuid_of(t, n, life)) for t in RELATIONS for n in range(3)
+                   for life in range(2))  # fmt: skip
+
+
+def test_walk_has_no_cycle_or_counting_would_keep_what_is_unreachable() -> None:
+    onward = {
+        type_name: step.parent | step.children | step.refs | step.back_refs
+        for type_name, step in WALK.items()
+    }
+
+    assert set(TopologicalSorter(onward).static_order()) >= set(WALK)
+
+
+def test_drawn_relations_contain_every_step_of_the_walk() -> None:
+    drawn = {(child, parent) for child, (parents, _) in RELATIONS.items() for parent in parents}
+    drawn |= {(source, target) for source, (_, targets) in RELATIONS.items() for target in targets}
+
+    for type_name, step in WALK.items():
+        assert {(type_name, other) for other in step.parent | step.refs} <= drawn
+        assert {(other, type_name) for other in step.children | step.back_refs} <= drawn
