@@ -13,6 +13,7 @@ import pytest
 
 from skytrail.client import ApiClient
 from skytrail.lab import check, vrouter
+from skytrail.lab.io import processes
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.service import Lab
 
@@ -24,6 +25,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if here in item.path.parents and "lab" in item.fixturenames:
             item.add_marker(pytest.mark.root)
+
+
+def pytest_sessionfinish():
+    # Some tests let another process take a lab down; its children are still ours to collect.
+    processes.reap_ended()
 
 
 @pytest.fixture(scope="session")

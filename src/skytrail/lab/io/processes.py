@@ -157,7 +157,7 @@ def is_running(identity: Identity) -> bool:
         return False
     state = text.rpartition(")")[2].split()[0]
     if state == "Z":
-        _reap()
+        reap_ended()
         return False
     return _parse(text) == identity
 
@@ -215,5 +215,6 @@ def _parse(stat: str) -> Identity:
     return Identity(pid=int(head.split()[0]), start_time=int(fields[_START_TIME_FIELD]))
 
 
-def _reap() -> None:
+def reap_ended() -> None:
+    """Collect children that somebody else ended."""
     _adopted[:] = [child for child in _adopted if child.poll() is None]
