@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from skytrail.api.caller import NOBODY_ASKED, Caller
 from skytrail.api.documents import Document
 from skytrail.api.graph import Overlay, Record
 from skytrail.api.schema import Schema
@@ -27,6 +28,7 @@ class Change:
     now: str
     """UTC, ISO without zone, always with microseconds."""
     new_uuid: Callable[[], str]
+    caller: Caller = NOBODY_ASKED
     by_system: bool = False
     """Set for the server's own objects and the compiler: system-only values may be given."""
     ignored: list[str] = field(default_factory=list[str])

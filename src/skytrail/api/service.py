@@ -22,6 +22,7 @@ from uuid import uuid4
 import structlog
 
 from skytrail.api import defaults, feed, persistence
+from skytrail.api.caller import NOBODY_ASKED, THE_SERVER, Caller
 from skytrail.api.change import Change
 from skytrail.api.feed import Feed
 from skytrail.api.graph import Graph, Overlay
@@ -54,6 +55,7 @@ class _Request:
     reply: asyncio.Future[Written[object]]
     derived_from: int | None
     weight: int
+    caller: Caller
 
 
 class Fenced(Exception):
@@ -103,11 +105,16 @@ class ConfigService:
         return self.feed.revision
 
     async def write(
-        self, plan: Callable[[Change], T], *, derived_from: int | None = None, weight: int = 1
+        self,
+        plan: Callable[[Change], T],
+        *,
+        caller: Caller = NOBODY_ASKED,
+        derived_from: int | None = None,
+        weight: int = 1,
     ) -> Written[T]:
         """Carry out a plan of ``weight`` operations; return when it is durable; raise Refused."""
         reply: asyncio.Future[Written[object]] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Request(plan, reply, derived_from, weight))
+        await self._queue.put(_Request(plan, reply, derived_from, weight, caller))
         return await reply  # type: ignore[return-value] # the future of this very plan
 
     async def run(self) -> None:
@@ -147,14 +154,14 @@ class ConfigService:
 
     async def _ensure_defaults(self) -> None:
         overlay = Overlay(self.graph)
-        change = self._change(overlay)
+        change = self._change(overlay, THE_SERVER)
         change.by_system = True
         defaults.ensure(change)
         if not overlay.is_empty():
             await self._commit(overlay, None)
 
-    def _change(self, view: Overlay) -> Change:
-        return Change(self.schema, view, timestamp(), lambda: str(uuid4()))
+    def _change(self, view: Overlay, caller: Caller) -> Change:
+        return Change(self.schema, view, timestamp(), lambda: str(uuid4()), caller)
 
     async def _carry_out(self, batch: list[_Request]) -> None:
         overlay = Overlay(self.graph)
@@ -164,7 +171,7 @@ class ConfigService:
             if request.reply.cancelled():
                 continue
             layer = Overlay(overlay)
-            change = self._change(layer)
+            change = self._change(layer, request.caller)
             try:
                 value = request.plan(change)
             except Refused as refusal:

@@ -90,6 +90,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     client: str = ""
+    identity: object | None = None
+    """What the application's authenticator found out about the sender; the type is its own."""
     params: dict[str, str] = field(default_factory=dict[str, str])
 
     @property

@@ -11,6 +11,7 @@ from skytrail.api.documents import Document
 from skytrail.api.elements import collection_of, positions_of
 from skytrail.api.graph import Record, find
 from skytrail.api.io import bodies
+from skytrail.api.io.callers import caller_of
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.render import Shape
 from skytrail.api.schema import collection_name
@@ -33,7 +34,9 @@ class CompatibleApi:
 
     async def create(self, resource: ObjectType, request: Request) -> Response:
         body = bodies.read_object(request, resource)
-        written = await self._service.write(lambda change: admission.create(change, resource, body))
+        written = await self._service.write(
+            lambda change: admission.create(change, resource, body), caller=caller_of(request)
+        )
         value = render.created(written.value, bodies.base_of(request))
         return bodies.reply({resource.name: value}, written.ignored)
 
@@ -66,7 +69,8 @@ class CompatibleApi:
         written = await self._service.write(
             lambda change: admission.update(
                 change, admission.existing(change, resource, uuid, missing), body
-            )
+            ),
+            caller=caller_of(request),
         )
         href = f"{bodies.base_of(request)}/{resource.name}/{uuid}"
         return bodies.reply({resource.name: {"uuid": uuid, "href": href}}, written.ignored)
@@ -77,7 +81,8 @@ class CompatibleApi:
         await self._service.write(
             lambda change: admission.delete(
                 change, admission.existing(change, resource, uuid, missing), links
-            )
+            ),
+            caller=caller_of(request),
         )
         return bodies.empty()
 
@@ -191,14 +196,14 @@ class CompatibleApi:
     async def ref_update(self, request: Request) -> Response:
         given = bodies.read_document(request)
         written = await self._service.write(
-            lambda change: operations.update_reference(change, given)
+            lambda change: operations.update_reference(change, given), caller=caller_of(request)
         )
         return bodies.reply({"uuid": written.value})
 
     async def ref_relax(self, request: Request) -> Response:
         given = bodies.read_document(request)
         written = await self._service.write(
-            lambda change: operations.relax_reference(change, given)
+            lambda change: operations.relax_reference(change, given), caller=caller_of(request)
         )
         return bodies.reply({"uuid": written.value})
 
@@ -226,7 +231,9 @@ class CompatibleApi:
 
     async def collection_update(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        await self._service.write(lambda change: operations.edit_elements(change, given))
+        await self._service.write(
+            lambda change: operations.edit_elements(change, given), caller=caller_of(request)
+        )
         return bodies.empty()
 
     async def notes(self, request: Request) -> Response:
@@ -234,14 +241,17 @@ class CompatibleApi:
         if given.get("operation") == "RETRIEVE" and given.get("key", "") is None:
             memory = self._service.graph.memory.items()
             return bodies.reply({"value": [{"key": k, "value": v} for k, v in memory]})
-        written = await self._service.write(lambda change: operations.keep_note(change, given))
+        written = await self._service.write(
+            lambda change: operations.keep_note(change, given), caller=caller_of(request)
+        )
         return bodies.empty() if written.value is None else bodies.reply(written.value)
 
     async def ip_alloc(self, uuid: str, request: Request) -> Response:
         given = bodies.read_document(request)
         self._network(uuid)
         written = await self._service.write(
-            lambda change: operations.alloc_ips(change, _network_in(change.view.get(uuid)), given)
+            lambda change: operations.alloc_ips(change, _network_in(change.view.get(uuid)), given),
+            caller=caller_of(request),
         )
         return bodies.reply({"ip_addr": written.value})
 
@@ -249,7 +259,8 @@ class CompatibleApi:
         given = bodies.read_document(request)
         self._network(uuid)
         await self._service.write(
-            lambda change: operations.free_ips(change, _network_in(change.view.get(uuid)), given)
+            lambda change: operations.free_ips(change, _network_in(change.view.get(uuid)), given),
+            caller=caller_of(request),
         )
         return bodies.empty()
 

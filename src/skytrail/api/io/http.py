@@ -16,6 +16,7 @@ from skytrail.api import home, texts, transaction
 from skytrail.api import operations as actions
 from skytrail.api.admission import Links
 from skytrail.api.io import bodies, watch
+from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
@@ -181,17 +182,22 @@ class Dispatch:
             lambda change: transaction.carry_out(change, asked, links),
             derived_from=asked.derived_from,
             weight=len(asked.operations),
+            caller=caller_of(request),
         )
         return bodies.reply({"revision": written.revision, "results": written.value})
 
     async def _allocate(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        written = await self._service.write(lambda change: actions.allocate_number(change, given))
+        written = await self._service.write(
+            lambda change: actions.allocate_number(change, given), caller=caller_of(request)
+        )
         return bodies.reply({"value": written.value, "revision": written.revision})
 
     async def _free(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        written = await self._service.write(lambda change: actions.free_number(change, given))
+        written = await self._service.write(
+            lambda change: actions.free_number(change, given), caller=caller_of(request)
+        )
         return bodies.reply({"revision": written.revision})
 
     async def _watch(self, request: Request) -> StreamResponse:

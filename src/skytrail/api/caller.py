@@ -1,0 +1,32 @@
+"""Who a request comes from, as the authenticator found out; everything that judges rights reads this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CLOUD_ADMIN = "cloud-admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One authenticated identity. Project and domain are uuids in dashed form."""
+
+    user: str
+    project: str | None = None
+    domain: str | None = None
+    roles: frozenset[str] = frozenset()
+    is_admin: bool = False
+    """Holds the cloud administrator's role: no object permission is in its way."""
+    is_system: bool = False
+    """A component of Skytrail itself (compiler, control node) rather than a user."""
+
+    @property
+    def owner(self) -> str:
+        """What ``perms2.owner`` of an object made by this caller is, where nothing else says."""
+        return self.project.replace("-", "") if self.project else CLOUD_ADMIN
+
+
+NOBODY_ASKED = Caller(user="no-auth", is_admin=True)
+"""The caller of every request while authentication is off."""
+THE_SERVER = Caller(user="system", is_admin=True, is_system=True)
+"""The server itself: default objects, companions made at start."""
