@@ -19,6 +19,7 @@ from skytrail.api.quota import quota_limit
 from skytrail.api.references import referred, resolve_references
 from skytrail.api.refusal import Refused, bad_request, conflict, not_found
 from skytrail.api.rules import RULES
+from skytrail.api.rules.tags import check_carried
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import InvalidValue, is_known_key, stored_properties
 
@@ -52,10 +53,11 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     body["id_perms"] = identity.id_permissions(
         uuid, documents.section(properties, "id_perms"), change.now
     )
-    owner = _owner(resource, uuid, parent)
+    owner = _owner(change, resource, uuid, parent)
     body["perms2"] = identity.permissions(properties.get("perms2"), owner)
     body.setdefault("display_name", fq_name[-1])
     body.update({name: items for name, items in references.items() if items})
+    check_carried(resource.name, body)
     rule.create(change, body)
     _check_quota(change, resource, body)
     record = _bounded(make_record(resource.name, body))
@@ -136,13 +138,13 @@ def _new_body(
     return body
 
 
-def _owner(resource: ObjectType, uuid: str, parent: Record | None) -> str:
+def _owner(change: Change, resource: ObjectType, uuid: str, parent: Record | None) -> str:
     """Return the default owner: a project owns itself, others belong to their parent's owner."""
     if resource.name == "project":
         return uuid.replace("-", "")
     if parent is None or parent.type_name == "domain":
-        return identity.CLOUD_ADMIN
-    return documents.text(documents.section(parent.body, "perms2"), "owner") or identity.CLOUD_ADMIN
+        return change.caller.owner
+    return documents.text(documents.section(parent.body, "perms2"), "owner") or change.caller.owner
 
 
 def _note_ignored(change: Change, resource: ObjectType, request: Document) -> None:
@@ -213,6 +215,7 @@ def replace_body(
     """Plan a new version with this complete body, after the type's rule has agreed to it."""
     rule = rule_of(record.type_name)
     body["id_perms"] = identity.touched(record.body, change.now, given)
+    check_carried(record.type_name, body)
     rule.update(change, record, body)
     renewed = _bounded(next_version(record, body, record.side if side is None else side))
     change.view.put(renewed)

@@ -19,6 +19,9 @@ ACTIONS = (
     ("prop-collection-update", "prop-collection-update", "POST"),
     ("useragent-keyvalue", "useragent-kv", "POST"),
     ("list-bulk-collection", "list-bulk-collection", "POST"),
+    ("chown", "chown", "POST"),
+    ("chmod", "chmod", "POST"),
+    ("set-tag", "set-tag", "POST"),
     ("obj-perms", "obj-perms", "GET"),
     ("aaa-mode", "aaa-mode", "PUT"),
     ("watch", "watch", "GET"),
@@ -29,9 +32,6 @@ ACTIONS = (
 """Name, path and method of what the server does."""
 
 NOT_THERE = {
-    "chown": "changing the owner of an object",
-    "chmod": "changing the permissions of an object by action",
-    "set-tag": "setting tags by action",
     "security-policy-draft": "draft and commit of security policy",
     "execute-job": "fabric jobs",
     "abort-job": "fabric jobs",

@@ -19,8 +19,8 @@ def test_home_page_lists_every_type_and_only_what_is_there(api) -> None:
     assert len(collections) == len(api.service.schema.resources)
     actions = {link["name"] for link in links if link["rel"] == "action"}
     assert "ref-update" in actions
-    assert "set-tag" not in actions
-    assert api.call("POST", "/set-tag", {}).status == 501
+    assert "execute-job" not in actions
+    assert api.call("POST", "/execute-job", {}).status == 501
 
 
 def test_create_reply_names_the_parent_and_root_objects_have_none(api) -> None:

@@ -16,6 +16,7 @@ from skytrail.api import home, texts, transaction
 from skytrail.api import operations as actions
 from skytrail.api.admission import Links
 from skytrail.api.io import bodies, watch
+from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
 from skytrail.api.refusal import Refused, bad_request, not_found
@@ -153,6 +154,7 @@ class Dispatch:
             "obj-perms": api.object_permissions,
             "aaa-mode": api.access_mode,
             "watch": self._watch_events,
+            **ObjectActions(self._service).handlers(),
         }
         for _, path, method in home.ACTIONS:
             if "%s" not in path:

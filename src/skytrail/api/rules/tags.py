@@ -15,6 +15,32 @@ _SYSTEM_IDS = ((255, 32_767),)
 _USER_IDS = range(32_768, 65_536)
 _PREDEFINED = 7
 _TYPE, _TAG = "tag-type", "tag"
+MULTI_VALUE_TYPES = frozenset({"label", "neutron_fwaas", "neutron_tag"})
+_MATCHING = "firewall-rule"
+"""The type whose tag references are what it matches, not what it carries."""
+
+
+def check_carried(type_name: str, body: Document) -> None:
+    """Refuse two tags of one type on an object, unless the type may have several values."""
+    references = documents.sections(body, "tag_refs")
+    if len(references) < 2 or type_name == _MATCHING:
+        return
+    seen: set[str] = set()
+    for reference in references:
+        kind = type_of(reference)
+        if kind in seen and kind not in MULTI_VALUE_TYPES:
+            raise bad_request(set_twice(kind))
+        seen.add(kind)
+
+
+def type_of(reference: Document) -> str:
+    """Return the type of the tag a reference names."""
+    name = documents.texts(reference, "to")
+    return name[-1].partition("=")[0] if name else ""
+
+
+def set_twice(kind: str) -> str:
+    return f"Tag type {shown(kind)} cannot be set multiple times on a same object."
 
 
 def _prepare_tag(change: Change, body: Document) -> None:

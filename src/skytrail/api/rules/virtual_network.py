@@ -17,6 +17,7 @@ ID_RANGE = ((1, (1 << 24) - 1),)
 SYSTEM_NETWORKS = ("ip-fabric", "__link_local__", "dci-network")
 ROUTE_TARGET_LISTS = ("route_target_list", "import_route_target_list", "export_route_target_list")
 GENERATED_LOW, GENERATED_HIGH = 8_000_000, (1 << 24) - 1
+_EVERYTHING = 7
 _PROJECT = ("default-domain", "default-project")
 _ROUTE_TARGET = re.compile(r"target:([0-9.]{1,15}):([0-9]{1,10})")
 
@@ -40,11 +41,28 @@ def _create(change: Change, body: Document) -> None:
     body["virtual_network_network_id"] = given
     check_route_targets(change, body)
     _complete_subnets(change, body, None)
+    _tie_sharing(body, None)
 
 
 def _user_vni(body: Document) -> int | None:
     properties = documents.section(body, "virtual_network_properties")
     return documents.number(properties, "vxlan_network_identifier") or None
+
+
+def _tie_sharing(body: Document, old: Record | None) -> None:
+    """Keep ``is_shared`` and global access saying the same; what was changed decides."""
+    perms = documents.section(body, "perms2")
+    access, shared = documents.number(perms, "global_access") or 0, bool(body.get("is_shared"))
+    before = 0 if old is None else _global_access(old)
+    if access != before:
+        if "is_shared" in body or access:
+            body["is_shared"] = access != 0
+    elif shared != (access != 0):
+        body["perms2"] = {**perms, "global_access": _EVERYTHING if shared else 0}
+
+
+def _global_access(network: Record) -> int:
+    return documents.number(documents.section(network.body, "perms2"), "global_access") or 0
 
 
 def _vni_clash(vni: int) -> str:
@@ -147,6 +165,7 @@ def _update(change: Change, old: Record, body: Document) -> None:
             raise bad_request(_vni_clash(after))
     check_route_targets(change, body)
     _complete_subnets(change, body, old)
+    _tie_sharing(body, old)
 
 
 def _delete(change: Change, record: Record) -> None:

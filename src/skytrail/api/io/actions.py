@@ -1,0 +1,42 @@
+"""Actions on single objects that change neither references nor elements: owner, mode, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from skytrail.api import sharing, tagging
+from skytrail.api.change import Change
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record
+from skytrail.api.io import bodies
+from skytrail.api.io.callers import caller_of
+from skytrail.api.service import ConfigService
+from skytrail.runtime.asgi import Request, Response
+
+Handlers = Mapping[str, Callable[[Request], Awaitable[Response]]]
+_Plan = Callable[[Change, Document], Record]
+
+
+class ObjectActions:
+    """Handlers; each answers with an empty object or raises Refused."""
+
+    def __init__(self, service: ConfigService) -> None:
+        self._service = service
+
+    def handlers(self) -> Handlers:
+        """Return the handlers by path."""
+        return {"chown": self.chown, "chmod": self.chmod, "set-tag": self.set_tag}
+
+    async def chown(self, request: Request) -> Response:
+        return await self._carry_out(request, sharing.change_owner)
+
+    async def chmod(self, request: Request) -> Response:
+        return await self._carry_out(request, sharing.change_mode)
+
+    async def set_tag(self, request: Request) -> Response:
+        return await self._carry_out(request, tagging.set_tags)
+
+    async def _carry_out(self, request: Request, plan: _Plan) -> Response:
+        given = bodies.read_document(request)
+        await self._service.write(lambda change: plan(change, given), caller=caller_of(request))
+        return bodies.reply({})
