@@ -236,7 +236,9 @@ def next_version(record: Record, body: Document, side: Side) -> Record:
     renewed = make_record(
         record.type_name,
         body,
-        record.side if unchanged else Side(positions=kept, relaxed=relaxed),
+        side
+        if unchanged and side is record.side
+        else Side(positions=kept, relaxed=relaxed, owners=side.owners),
     )
     renewed.mod_revision = record.mod_revision
     renewed.create_revision = record.create_revision

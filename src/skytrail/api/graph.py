@@ -31,6 +31,8 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Position of each element of a list property, where it is not its plain index."""
     relaxed: tuple[str, ...] = ()
     """Targets whose deletion this object's references do not block."""
+    owners: dict[str, dict[str, str]] = {}
+    """Field owner to the paths it applied, each with what tells whether it has changed since."""
 
 
 NO_SIDE = Side()
@@ -254,6 +256,11 @@ class Overlay:
         self.numbers = NumbersOverlay(base.numbers)
         self._children: _Delta = {}
         self._referrers: _Delta = {}
+
+    @property
+    def base(self) -> View:
+        """What this plan is on top of."""
+        return self._base
 
     def get(self, uuid: str) -> Record | None:
         if uuid in self.changed:

@@ -78,6 +78,7 @@ def _relaxed(record: Record, target: str) -> Side:
     return Side(
         positions=record.side.positions,
         relaxed=tuple(dict.fromkeys((*record.side.relaxed, target))),
+        owners=record.side.owners,
     )
 
 
@@ -120,7 +121,7 @@ def edit_elements(change: Change, request: Document) -> None:
             del body[prop.name]
             positions.pop(prop.name, None)
     if updates:
-        side = Side(positions=positions, relaxed=record.side.relaxed)
+        side = Side(positions=positions, relaxed=record.side.relaxed, owners=record.side.owners)
         admission.replace_body(change, record, body, side=side)
 
 

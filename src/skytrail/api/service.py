@@ -117,6 +117,13 @@ class ConfigService:
         await self._queue.put(_Request(plan, reply, derived_from, weight, caller))
         return await reply  # type: ignore[return-value] # the future of this very plan
 
+    def rehearse(
+        self, plan: Callable[[Change], T], *, caller: Caller = NOBODY_ASKED
+    ) -> tuple[T, Overlay]:
+        """Carry out a plan on paper: what it comes to, and what it would change; raise Refused."""
+        overlay = Overlay(self.graph)
+        return plan(self._change(overlay, caller)), overlay
+
     async def run(self) -> None:
         """Write until cancelled; raise Fenced when another server took over."""
         while True:

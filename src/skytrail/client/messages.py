@@ -42,6 +42,18 @@ class TransactionReply(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[TransactionResult, ...] = ()
 
 
+class _ProblemPart(msgspec.Struct, frozen=True):
+    pointer: str
+    detail: str
+
+
+class _ProblemDocument(msgspec.Struct, frozen=True):
+    """A refusal of the native API (RFC 9457)."""
+
+    detail: str
+    errors: tuple[_ProblemPart, ...] = ()
+
+
 def create_operation(type_name: str, content: Mapping[str, object]) -> JsonObject:
     return {"op": "create", "type": type_name, "object": content}
 
@@ -137,10 +149,20 @@ def check_status(status: int, content: bytes) -> None:
     """Raise ApiUnavailable or ApiError unless the status is a success."""
     if status < 400:
         return
-    text = content[:4096].decode(errors="replace").strip() or "no text"
+    text = _text_of(content)
     if status in _LATER_STATUSES:
         raise ApiUnavailable(f"the API cannot serve now: {text} (status {status})")
     raise ApiError(status, text)
+
+
+def _text_of(content: bytes) -> str:
+    """Return what an error says: a problem document's parts, one per line, or the plain text."""
+    if content.startswith(b'{"type":"about:blank"'):
+        problem = decode_reply(content, _ProblemDocument)
+        if len(problem.errors) > 1:
+            return "\n".join(f"{each.pointer}: {each.detail}" for each in problem.errors)
+        return problem.detail
+    return content[:4096].decode(errors="replace").strip() or "no text"
 
 
 def decode_reply(content: bytes, kind: type[T]) -> T:

@@ -262,9 +262,22 @@ ACTIONS: tuple[Action, ...] = (
 _OPERATION: Shape = {
     "type": "object",
     "properties": {
-        "op": {"type": "string", "enum": ["create", "update", "delete"]},
+        "op": {
+            "type": "string",
+            "enum": ["create", "update", "patch", "replace", "apply", "delete"],
+        },
         "type": _TEXT,
-        "uuid": {"type": ["string", "null"], "description": "Needed by all but create."},
+        "uuid": {"type": ["string", "null"], "description": "Needed by all but create and apply."},
+        "name": {
+            "type": ["string", "array", "null"],
+            "items": {"type": "string"},
+            "description": "Instead of the uuid: the names from the top down, or joined by colons.",
+        },
+        "if_match": {"type": ["string", "null"], "description": "Tags, one of which must match."},
+        "if_none_match": {"type": ["string", "null"], "description": "`*`: must not exist."},
+        "field_owner": {"type": ["string", "null"], "description": "Who applies."},
+        "force": {"type": "boolean", "description": "Take over fields of other owners."},
+        "cascade": {"type": "boolean", "description": "Delete what is in the way as well."},
         "object": {"type": ["object", "null"], "description": "Needed by all but delete."},
     },
     "required": ["op", "type"],

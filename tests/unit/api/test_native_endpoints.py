@@ -39,7 +39,7 @@ def test_operations_of_a_transaction_see_each_other(api) -> None:
         derived_from=5,
     )
 
-    assert reply.json["results"][0] == {"uuid": uuid}
+    assert reply.json["results"][0] == {"uuid": uuid, "result": "created"}
     assert reply.json["revision"] == api.service.revision
     assert api.read("route-target", uuid)["display_name"] == "seen"
 
@@ -54,7 +54,7 @@ def test_a_transaction_happens_as_a_whole_or_not_at_all(api) -> None:
     )
 
     assert reply.status == 404
-    assert reply.text.startswith("operation 1 (delete virtual-network): ")
+    assert reply.json["detail"].startswith("operation 1 (delete virtual-network): ")
     assert (api.service.revision, len(api.service.graph.records)) == (before, count)
 
 
@@ -270,7 +270,8 @@ def test_too_many_operations_for_one_transaction_are_refused(api) -> None:
 
     reply = transact(api, *[delete] * 4_001)
 
-    assert (reply.status, reply.text) == (400, "More than 4000 operations in one transaction")
+    text = "More than 4000 operations in one transaction"
+    assert (reply.status, reply.json["detail"]) == (400, text)
     assert transact(api, *[delete] * 4_000).status == 404
     assert api.service.revision == before
 

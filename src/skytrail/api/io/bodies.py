@@ -59,6 +59,11 @@ def read_json(request: Request, kind: type[T], *, limit: int = BODY_BYTES_MAX) -
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != JSON:
         raise Refused(415, f"Content-Type must be {JSON}")
+    return decoded(request, kind)
+
+
+def decoded(request: Request, kind: type[T]) -> T:
+    """Return the body of a request whose type is agreed; refuse syntax and shape."""
     try:
         return msgspec.json.decode(request.body, type=kind)
     except msgspec.ValidationError as error:

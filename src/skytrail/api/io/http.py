@@ -12,16 +12,15 @@ from typing import cast
 
 import msgspec
 
-from skytrail.api import home, texts, transaction
+from skytrail.api import home, texts
 from skytrail.api import operations as actions
-from skytrail.api.admission import Links
 from skytrail.api.io import bodies, watch
 from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
+from skytrail.api.io.native import TRANSACTION_BYTES_MAX, NativeApi, is_native, problem_reply
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
-from skytrail.api.transaction import TransactionRequest
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import (
@@ -40,7 +39,6 @@ from skytrail.runtime.asgi import (
 from skytrail.runtime.introspection import Introspection
 from skytrail.runtime.metrics import Sample
 
-TRANSACTION_BYTES_MAX = 32 * 1024 * 1024
 _EVENT_STREAM = "text/event-stream"
 _METHOD_NOT_ALLOWED = "Method not allowed."
 
@@ -79,8 +77,12 @@ class Dispatch:
         try:
             return await self._dispatch(request)
         except Refused as refusal:
+            if is_native(request):
+                return problem_reply(refusal)
             return bodies.refused(refusal.status, refusal.text)
         except HttpError as error:
+            if is_native(request):
+                return problem_reply(Refused(error.status, error.text))
             if error.status == 405:
                 return bodies.refused(405, _METHOD_NOT_ALLOWED)
             if error.status == 404 and error.text.startswith("Not found"):
@@ -164,7 +166,7 @@ class Dispatch:
 
     def _add_native(self) -> None:
         self._router.add("GET", "/api/v1/watch", self._watch)
-        self._router.add("POST", "/api/v1/transaction", self._transaction)
+        NativeApi(self._service).add_routes(self._router)
         self._router.add("POST", "/api/v1/allocate", self._allocate)
         self._router.add("POST", "/api/v1/free", self._free)
         self._router.add("GET", "/openapi.json", self._openapi_page)
@@ -176,17 +178,6 @@ class Dispatch:
         if self._openapi is None:
             self._openapi = msgspec.json.encode(home.description(self._service.schema))
         return bodies.reply(self._openapi)
-
-    async def _transaction(self, request: Request) -> Response:
-        asked = bodies.read_json(request, TransactionRequest, limit=TRANSACTION_BYTES_MAX)
-        links = Links(bodies.base_of(request))
-        written = await self._service.write(
-            lambda change: transaction.carry_out(change, asked, links),
-            derived_from=asked.derived_from,
-            weight=len(asked.operations),
-            caller=caller_of(request),
-        )
-        return bodies.reply({"revision": written.revision, "results": written.value})
 
     async def _allocate(self, request: Request) -> Response:
         given = bodies.read_document(request)
