@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test check format lint types contracts fresh unit system nightly generate lock bench clean
+.PHONY: help setup clients demo test check format lint types contracts fresh unit system nightly generate lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -12,10 +12,13 @@ help: ## list the targets
 setup: ## install what is missing: Debian packages, locked Python environment, eBPF, lab guest
 	@packaging/setup.sh
 
+clients: ## install the old clients that interop tests drive, in an environment of their own
+	@packaging/setup.sh clients
+
 demo: setup ## set everything up and show isolated virtual networks carrying traffic (KEEP=1 leaves it running)
 	@$(PYTHON) -m skytrail.lab.demo $(if $(KEEP),--keep)
 
-test: setup check system ## set everything up and run every test, system tests in namespaces included
+test: setup clients check system ## set everything up and run every test, system tests in namespaces included
 
 check: format lint types contracts fresh unit ## static checks, unit and property tests
 
@@ -41,7 +44,7 @@ unit: ## unit, property, golden, simulation and tidy tests
 system: ## everything that needs root, the kernel or a real peer
 	@$(PYTEST) bpf/tests tests/interop tests/system
 
-nightly: setup ## the long versions: more seeds, larger examples
+nightly: setup clients ## the long versions: more seeds, larger examples
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 tests/property tests/simulation
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) bpf/tests tests/interop tests/system
 
@@ -52,6 +55,7 @@ generate: ## rewrite every generated file from its source
 lock: ## resolve dependencies anew (needs uv)
 	uv pip compile pyproject.toml --group build --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements.lock
 	uv pip compile pyproject.toml --group build --group dev --group compat --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements-dev.lock
+	uv pip compile packaging/contrail-api-cli.in --override packaging/contrail-api-cli.overrides --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o packaging/contrail-api-cli.lock
 
 bench: setup ## benchmarks beside their yardsticks (NAME=datapath runs one)
 	@$(PYTHON) -m bench $(NAME)

@@ -2,7 +2,7 @@
 # Prepares a Debian 12 machine and this checkout: Debian packages, the locked Python environment,
 # the compiled eBPF programs and the lab guest's kernel. Each step is skipped when its result is
 # already there, so a second run takes about a second. Usage: packaging/setup.sh [STEP...]
-# Steps: packages python bpf guest (default: all of them, in this order).
+# Steps: packages python bpf guest (default: these, in this order) and clients, which only tests need.
 set -eu
 cd "$(dirname "$0")/.."
 log=build/setup.log
@@ -77,12 +77,24 @@ guest() {
     finish ready
 }
 
+clients() {
+    begin 'Old clients for interop tests'
+    place=build/contrail-api-cli; stamp=$place/.locked
+    wanted=$(sha256sum <packaging/contrail-api-cli.lock | cut -c1-64)
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then finish 'already up to date'; return; fi
+    quietly python3 -m venv --clear "$place"
+    # Without dependencies: the lock is complete, and the pins of one client do not build any more.
+    quietly "$place/bin/pip" install --disable-pip-version-check --no-deps --require-hashes -r packaging/contrail-api-cli.lock
+    printf %s "$wanted" >"$stamp"
+    finish 'installed from the lock'
+}
+
 mkdir -p build 2>/dev/null || :
 require_root "${*:-packages python bpf guest}"
 : >"$log"
 for step in ${*:-packages python bpf guest}; do
     case "$step" in
-    packages | python | bpf | guest) "$step" ;;
-    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest\n' "$step" >&2; exit 2 ;;
+    packages | python | bpf | guest | clients) "$step" ;;
+    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest clients\n' "$step" >&2; exit 2 ;;
     esac
 done

@@ -5,48 +5,20 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from skytrail.testing.api_server import ApiServer
+
 vnc_api = pytest.importorskip("vnc_api.vnc_api")
 
 PROJECT = ["default-domain", "default-project"]
 
 
-class Server:
-    """One API server process on a free port; can be killed and started again on its data."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.process: subprocess.Popen[str] | None = None
-        self.port = 0
-
-    def start(self) -> None:
-        arguments = [
-            sys.executable, "-m", "skytrail.daemons.api",
-            "--data", str(self.folder), "--port", "0", "--socket", str(self.folder / "api.sock"),
-        ]  # fmt: skip
-        with (self.folder / "stderr").open("a") as log:
-            self.process = subprocess.Popen(
-                arguments, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        match = re.search(r"port=(\d+)", line)
-        assert match is not None, (self.folder / "stderr").read_text()
-        self.port = int(match[1])
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
+class Server(ApiServer):
     def client(self) -> object:
         return vnc_api.VncApi(
             api_server_host="127.0.0.1", api_server_port=str(self.port), auth_type="noauth"
