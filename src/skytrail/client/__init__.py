@@ -2,7 +2,18 @@
 
 from skytrail.client.async_client import AsyncApiClient
 from skytrail.client.blocking_client import ApiClient
-from skytrail.client.errors import ApiError, ApiFailure, ApiUnavailable
+from skytrail.client.errors import (
+    ApiError,
+    ApiFailure,
+    ApiUnavailable,
+    Conflict,
+    Denied,
+    Invalid,
+    NotAvailable,
+    NotFound,
+    PreconditionFailed,
+    Unauthenticated,
+)
 from skytrail.client.messages import (
     TransactionReply,
     TransactionResult,
@@ -25,13 +36,20 @@ __all__ = [
     "ApiFailure",
     "ApiUnavailable",
     "AsyncApiClient",
+    "Conflict",
+    "Denied",
+    "Invalid",
+    "NotAvailable",
+    "NotFound",
     "ObjectDelete",
     "ObjectPut",
+    "PreconditionFailed",
     "RevisionEnd",
     "SnapshotBegin",
     "SnapshotEnd",
     "TransactionReply",
     "TransactionResult",
+    "Unauthenticated",
     "WatchEvent",
     "create_operation",
     "delete_operation",

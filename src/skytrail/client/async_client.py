@@ -13,7 +13,14 @@ import structlog
 from skytrail.client import messages
 from skytrail.client.errors import ApiError, ApiUnavailable
 from skytrail.client.messages import Call, JsonObject, RefUpdate, TransactionReply
-from skytrail.client.transport import DEFAULT_URL, TIMEOUT, headers_of, unavailable
+from skytrail.client.transport import (
+    DEFAULT_URL,
+    LINE_BYTES_MAX,
+    SILENCE_S_MAX,
+    TIMEOUT,
+    headers_of,
+    unavailable,
+)
 from skytrail.client.watch_events import (
     Bookmark,
     LineBuffer,
@@ -23,10 +30,6 @@ from skytrail.client.watch_events import (
     decode_line,
 )
 from skytrail.runtime.backoff import Backoff
-
-LINE_BYTES_MAX: Final = 16 * 1024 * 1024
-SILENCE_S_MAX: Final = 35.0
-"""The API sends at least a bookmark every 10 s; after this long the connection is dead."""
 
 _GONE: Final = 410
 

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Self
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Final, Self
 
 import httpx
+import structlog
 
 from skytrail.client import messages
-from skytrail.client.errors import ApiUnavailable
+from skytrail.client.errors import ApiError, ApiUnavailable
 from skytrail.client.messages import Call, JsonObject, RefUpdate, TransactionReply
-from skytrail.client.transport import DEFAULT_URL, TIMEOUT, headers_of, unavailable
+from skytrail.client.transport import (
+    DEFAULT_URL,
+    LINE_BYTES_MAX,
+    SILENCE_S_MAX,
+    TIMEOUT,
+    headers_of,
+    unavailable,
+)
+from skytrail.client.watch_events import (
+    Bookmark,
+    LineBuffer,
+    LineInvalid,
+    ResumePoint,
+    WatchEvent,
+    decode_line,
+)
+from skytrail.runtime.backoff import Backoff
+
+_GONE: Final = 410
 
 
 class ApiClient:
@@ -26,8 +47,10 @@ class ApiClient:
         token: str | None = None,
         *,
         timeout: httpx.Timeout = TIMEOUT,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._place = unix_socket or base_url
+        self._sleep = sleep
         transport = httpx.HTTPTransport(uds=unix_socket, verify=base_url.startswith("https"))
         self._http = httpx.Client(
             base_url=base_url,
@@ -136,3 +159,55 @@ class ApiClient:
             raise ApiUnavailable(f"{self._place} is not an address: {error}") from error
         messages.check_status(reply.status_code, reply.content)
         return reply.content
+
+    def watch(
+        self,
+        types: Sequence[str],
+        from_revision: int | None = None,
+        *,
+        backoff: Backoff | None = None,
+    ) -> Generator[WatchEvent, None, None]:
+        """Yield events for ever, as ``AsyncApiClient.watch`` does; close it to stop."""
+        log = structlog.get_logger("skytrail.client")
+        position = ResumePoint(from_revision)
+        delays = backoff if backoff is not None else Backoff(maximum_s=5.0)
+        while True:
+            try:
+                with closing(self._stream(types, position.from_revision)) as events:
+                    for event in events:
+                        if position.note(event):
+                            delays.reset()
+                        if not isinstance(event, Bookmark):
+                            yield event
+                reason = "the API ended the stream"
+            except (ApiUnavailable, LineInvalid) as error:
+                reason = str(error)
+            except ApiError as error:
+                if error.status == _GONE:
+                    position = ResumePoint()
+                elif error.status < 500:
+                    raise
+                reason = str(error)
+            delay_s = delays.next_delay_s()
+            log.warning("watch_reconnecting", reason=reason, delay_s=round(delay_s, 2))
+            self._sleep(delay_s)
+
+    def _stream(
+        self, types: Sequence[str], from_revision: int | None
+    ) -> Generator[WatchEvent | Bookmark, None, None]:
+        """Yield the events of one connection until it ends."""
+        query = {"types": ",".join(types)}
+        if from_revision is not None:
+            query["from_revision"] = str(from_revision)
+        timeout = httpx.Timeout(SILENCE_S_MAX, connect=5.0)
+        buffer = LineBuffer(LINE_BYTES_MAX)
+        try:
+            with self._http.stream("GET", "/api/v1/watch", params=query, timeout=timeout) as reply:
+                if reply.status_code >= 400:
+                    messages.check_status(reply.status_code, reply.read())
+                for chunk in reply.iter_bytes():
+                    for event in map(decode_line, buffer.add(chunk)):
+                        if event is not None:
+                            yield event
+        except httpx.HTTPError as error:
+            raise unavailable(self._place, error) from error

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from skytrail.client.errors import ApiError, ApiUnavailable
+from skytrail.client.errors import ApiUnavailable, refusal
 
 JsonObject = dict[str, object]
 RefOperation = Literal["ADD", "DELETE"]
@@ -146,13 +146,13 @@ def object_path(type_name: str, uuid: str) -> str:
 
 
 def check_status(status: int, content: bytes) -> None:
-    """Raise ApiUnavailable or ApiError unless the status is a success."""
+    """Raise ApiUnavailable or the ApiError of its kind unless the status is a success."""
     if status < 400:
         return
     text = _text_of(content)
     if status in _LATER_STATUSES:
         raise ApiUnavailable(f"the API cannot serve now: {text} (status {status})")
-    raise ApiError(status, text)
+    raise refusal(status, text)
 
 
 def _text_of(content: bytes) -> str:

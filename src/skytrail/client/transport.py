@@ -11,6 +11,9 @@ from skytrail.client.errors import ApiUnavailable
 DEFAULT_URL: Final = "http://127.0.0.1:8082"
 TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 """Seconds; a large transaction may take a while to answer."""
+LINE_BYTES_MAX: Final = 16 * 1024 * 1024
+SILENCE_S_MAX: Final = 35.0
+"""A watch sends at least a bookmark every 10 s; after this long the connection is dead."""
 
 
 def headers_of(token: str | None) -> dict[str, str]:

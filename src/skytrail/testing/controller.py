@@ -23,11 +23,15 @@ class Controller:
         self.folder = folder
         self.api_socket = folder / "api.sock"
         self.compiler_socket = folder / "compiler.sock"
+        self.api_url = ""
+        """Where the API listens on TCP; another port after each start."""
         self._running: dict[str, subprocess.Popen[str]] = {}
 
     def start_api(self) -> None:
         arguments = ["--data", str(self.folder / "data"), "--port", "0"]
-        self._start("api", *arguments, "--socket", str(self.api_socket))
+        ready = self._start("api", *arguments, "--socket", str(self.api_socket))
+        told = dict(word.split("=", 1) for word in ready.split() if "=" in word)
+        self.api_url = f"http://{told['host']}:{told['port']}"
 
     def start_compiler(self, name: str = "compiler", socket: Path | None = None) -> None:
         """Start a compiler; a second one needs a name and a socket of its own."""
@@ -51,14 +55,17 @@ class Controller:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def _start(self, name: str, *arguments: str, module: str | None = None) -> None:
+    def _start(self, name: str, *arguments: str, module: str | None = None) -> str:
+        """Return the line by which the daemon says that it is ready."""
         command = [sys.executable, "-m", f"skytrail.daemons.{module or name}", *arguments]
         with (self.folder / f"{name}.log").open("a") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         self._running[name] = process
-        if process.stdout is None or " ready" not in process.stdout.readline():
+        ready = "" if process.stdout is None else process.stdout.readline()
+        if process.stdout is None or " ready" not in ready:
             raise RuntimeError(f"{name} did not become ready:\n{self.log(name)}")
         process.stdout.close()
+        return ready
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def test_both_clients_offer_the_same_calls():
         return {
             name: tuple(inspect.signature(method).parameters)
             for name, method in vars(kind).items()
-            if inspect.isfunction(method) and not name.startswith("_") and name != "watch"
+            if inspect.isfunction(method) and not name.startswith("_")
         }
 
     assert calls(ApiClient) == calls(AsyncApiClient)

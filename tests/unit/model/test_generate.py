@@ -10,7 +10,7 @@ from skytrail.model.base import Compound
 from skytrail.model.generate.__main__ import main
 from skytrail.model.generate.build import build_catalog, class_name
 from skytrail.model.generate.names import type_names
-from skytrail.model.generate.outputs import CODE, REFERENCE, generated_files, stale_files
+from skytrail.model.generate.outputs import CLIENT, CODE, REFERENCE, generated_files, stale_files
 from skytrail.model.generate.python_text import literal, wrapped
 from skytrail.model.meta import SCHEMA_DIRECTORY, load_schema
 from skytrail.model.openapi import openapi_document
@@ -41,7 +41,7 @@ def test_committed_files_are_fresh():
     assert stale_files(generated_files(SCHEMA_DIRECTORY), ROOT) == []
 
 
-def test_added_property_reaches_struct_catalog_openapi_and_docs(schema):
+def test_added_property_reaches_struct_catalog_bindings_openapi_and_docs(schema):
     field = {"type": "integer", "description": "Seconds a test of this field may take."}
     edit(
         schema,
@@ -53,6 +53,8 @@ def test_added_property_reaches_struct_catalog_openapi_and_docs(schema):
     schemas, _ = openapi_schemas(schema)
 
     assert "    patience_s: int | None = None\n" in files[f"{CODE}/objects.py"]
+    assert "    patience_s: int | None\n" in files[f"{CLIENT}/changes.py"]
+    assert "    patience_s: int\n" in files[f"{CLIENT}/filters.py"]
     assert 'name="patience_s"' in files[f"{CODE}/catalog_qos.py"]
     assert "| `patience_s` | integer |" in files[f"{REFERENCE}/qos.md"]
     assert schemas["QosQueue"]["properties"]["patience_s"] == {
@@ -91,6 +93,9 @@ def test_added_object_type_reaches_rest_paths_back_references_and_command_line(s
     catalog = build_catalog(load_schema(schema))
 
     assert "class TradeWind(ConfigObject" in files[f"{CODE}/objects.py"]
+    for module, resources in (("blocking_api", "Resources"), ("async_api", "AsyncResources")):
+        returned = f") -> {resources}[TradeWind, TradeWindChanges, TradeWindFilters]:"
+        assert returned in files[f"{CLIENT}/{module}.py"]
     assert {"/trade-winds", "/trade-wind/{uuid}"} <= set(paths)
     assert "trade_wind_back_refs" in schemas["VirtualNetworkRead"]["allOf"][1]["properties"]
     assert catalog.objects["project"].children["trade_winds"].type == "trade-wind"

@@ -8,14 +8,16 @@ from pathlib import Path
 from skytrail.model.generate.build import build_catalog
 from skytrail.model.generate.catalog_code import catalog_modules
 from skytrail.model.generate.names import names_module
+from skytrail.model.generate.python_client import client_modules
 from skytrail.model.generate.reference_docs import reference_pages
 from skytrail.model.generate.structs import objects_module, types_module
 from skytrail.model.meta import load_schema
 
 CODE = "src/skytrail/model/generated"
+CLIENT = "src/skytrail/client/generated"
 REFERENCE = "docs/reference"
 # Whole folders of generated files: what else is in them is stale.
-OWNED = ((CODE, "*.py"), (REFERENCE, "*.md"))
+OWNED = ((CODE, "*.py"), (CLIENT, "*.py"), (REFERENCE, "*.md"))
 
 
 def generated_files(schema_directory: Path) -> dict[str, str]:
@@ -31,6 +33,7 @@ def generated_files(schema_directory: Path) -> dict[str, str]:
     pages = reference_pages(catalog)
     return {
         **{f"{CODE}/{name}.py": text for name, text in modules.items()},
+        **{f"{CLIENT}/{name}.py": text for name, text in client_modules(catalog).items()},
         **{f"{REFERENCE}/{name}": text for name, text in pages.items()},
     }
 

@@ -1,0 +1,27 @@
+"""The typed clients: one collection per object type, structs in and out, typed errors.
+
+    with ApiClient("http://127.0.0.1:8082") as client:
+        api = Api(client)
+        net = api.virtual_networks.create(VirtualNetwork(fq_name=("dom", "proj", "net")))
+        api.virtual_networks.update(net, {"mtu": 1400})
+
+Kept apart from ``skytrail.client``, whose users should not wait for 126 types to be imported.
+"""
+
+from skytrail.client.async_resources import AsyncResources
+from skytrail.client.blocking_resources import Resources
+from skytrail.client.generated.async_api import AsyncApi
+from skytrail.client.generated.blocking_api import Api
+from skytrail.client.kinds import Key
+from skytrail.client.typed_events import Absent, Present, Synced
+
+__all__ = [
+    "Absent",
+    "Api",
+    "AsyncApi",
+    "AsyncResources",
+    "Key",
+    "Present",
+    "Resources",
+    "Synced",
+]

@@ -1,0 +1,78 @@
+"""The events of a typed watch, with the mark and sweep of snapshots done; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic
+
+from skytrail.client.kinds import Kind, ObjectT
+from skytrail.client.watch_events import (
+    ObjectDelete,
+    ObjectPut,
+    RevisionEnd,
+    SnapshotBegin,
+    SnapshotEnd,
+    WatchEvent,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Present(Generic[ObjectT]):
+    """The object is there, new or changed, as of ``revision``. The same may come twice."""
+
+    object: ObjectT
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """An object that was seen is there no more."""
+
+    uuid: str
+    fq_name: tuple[str, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Everything up to this revision has been told."""
+
+    revision: int
+
+
+class TypedEvents(Generic[ObjectT]):
+    """Turns the events of one type's watch into ``Present``, ``Absent`` and ``Synced``.
+
+    Keeps the name of every object seen, so that one that is missing from a later snapshot is told.
+    """
+
+    def __init__(self, kind: Kind[ObjectT]) -> None:
+        self._kind = kind
+        self._known: dict[str, tuple[str, ...]] = {}
+        self._in_snapshot: set[str] | None = None
+
+    def of(self, event: WatchEvent) -> Iterator[Present[ObjectT] | Absent | Synced]:
+        """Return what an event means."""
+        match event:
+            case SnapshotBegin():
+                self._in_snapshot = set()
+            case ObjectPut():
+                found = self._kind.decode(event.object)
+                self._known[event.uuid] = found.fq_name
+                if self._in_snapshot is not None:
+                    self._in_snapshot.add(event.uuid)
+                yield Present(found, event.revision)
+            case ObjectDelete():
+                self._known.pop(event.uuid, None)
+                yield Absent(event.uuid, event.fq_name, event.revision)
+            case SnapshotEnd():
+                yield from self._swept(event.revision)
+                yield Synced(event.revision)
+            case RevisionEnd():
+                yield Synced(event.revision)
+
+    def _swept(self, revision: int) -> Iterator[Absent]:
+        seen, self._in_snapshot = self._in_snapshot or set[str](), None
+        for uuid in [uuid for uuid in self._known if uuid not in seen]:
+            yield Absent(uuid, self._known.pop(uuid), revision)

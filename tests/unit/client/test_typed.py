@@ -1,0 +1,239 @@
+"""The typed clients: structs in, structs out, and the same calls in both."""
+
+import asyncio
+import inspect
+
+import msgspec
+import pytest
+
+from skytrail.client import (
+    ApiClient,
+    ApiUnavailable,
+    AsyncApiClient,
+    Conflict,
+    Denied,
+    Invalid,
+    NotAvailable,
+    NotFound,
+    ObjectDelete,
+    ObjectPut,
+    PreconditionFailed,
+    RevisionEnd,
+    SnapshotBegin,
+    SnapshotEnd,
+    Unauthenticated,
+)
+from skytrail.client.kinds import Kind
+from skytrail.client.typed import Absent, Api, AsyncApi, AsyncResources, Present, Resources, Synced
+from skytrail.client.typed_events import TypedEvents
+from skytrail.model.base import Reference
+from skytrail.model.catalog import CATALOG
+from skytrail.model.generated.objects import OBJECT_CLASSES, Project, VirtualNetwork
+from skytrail.model.generated.types import VirtualNetworkType
+from skytrail.runtime.asgi import Response, json_reply, text_reply
+
+UUID = "5f7c9d2a-1c2b-4d3e-8f90-a1b2c3d4e5f6"
+NAME = ("default-domain", "p", "red")
+NETWORK = VirtualNetwork(
+    uuid=UUID, fq_name=NAME, mtu=1400, virtual_network_properties=VirtualNetworkType(rpf="enable")
+)
+WIRE = {"fq_name": list(NAME), "mtu": 1400, "virtual_network_properties": {"rpf": "enable"}}
+STORED = json_reply({"virtual-network": {"uuid": UUID, **WIRE}})
+
+
+@pytest.fixture(params=[Api, AsyncApi])
+def call(request, with_api):
+    """Call a method of a collection of either client against the scripted API."""
+
+    def run(collection, method, *args, **kwargs):
+        async def scenario(path):
+            if request.param is Api:
+                with ApiClient(unix_socket=path) as client:
+                    method_of = getattr(getattr(Api(client), collection), method)
+                    return await asyncio.to_thread(method_of, *args, **kwargs)
+            async with AsyncApiClient(unix_socket=path) as client:
+                return await getattr(getattr(AsyncApi(client), collection), method)(*args, **kwargs)
+
+        return with_api(scenario)
+
+    return run
+
+
+def sent(api):
+    return [
+        (each.method, each.path, msgspec.json.decode(each.body) if each.body else None)
+        for each in api.requests
+    ]
+
+
+def test_create_sends_the_struct_and_returns_what_was_stored(api, call):
+    api.reply = STORED
+
+    made = call("virtual_networks", "create", msgspec.structs.replace(NETWORK, uuid=""))
+
+    assert made == NETWORK
+    assert sent(api) == [
+        ("POST", "/virtual-networks", {"virtual-network": WIRE}),
+        ("GET", f"/virtual-network/{UUID}", None),
+    ]
+
+
+def test_update_sends_only_changes_and_none_clears(api, call):
+    api.reply = STORED
+    changes = {
+        "mtu": 1400,
+        "display_name": None,
+        "network_policy_refs": None,
+        "virtual_network_properties": VirtualNetworkType(rpf="enable"),
+        "network_ipam_refs": [Reference(uuid=UUID)],
+    }
+
+    assert call("virtual_networks", "update", NETWORK, changes) == NETWORK
+
+    method, path, body = sent(api)[0]
+    assert (method, path) == ("PUT", f"/virtual-network/{UUID}")
+    assert body["virtual-network"] == {
+        "mtu": 1400,
+        "display_name": None,
+        "network_policy_refs": [],
+        "virtual_network_properties": {"rpf": "enable"},
+        "network_ipam_refs": [{"uuid": UUID}],
+    }
+
+
+def test_list_names_parent_and_filters_and_decodes_every_object(api, call):
+    api.reply = json_reply({"virtual-networks": [{"virtual-network": {"uuid": UUID, **WIRE}}]})
+
+    found = call("virtual_networks", "list", parent=NAME[:2], filters={"is_shared": True})
+
+    assert found == [NETWORK]
+    assert dict(api.requests[0].query) == {
+        "detail": "true",
+        "parent_fq_name_str": "default-domain:p",
+        "filters": "is_shared==true",
+    }
+
+
+def test_name_is_resolved_before_the_object_is_deleted(api, call):
+    api.reply = json_reply({"uuid": UUID})
+
+    call("virtual_networks", "delete", NAME)
+
+    assert sent(api) == [
+        ("POST", "/fqname-to-id", {"type": "virtual-network", "fq_name": list(NAME)}),
+        ("DELETE", f"/virtual-network/{UUID}", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "says"),
+    [
+        ("get", ("red",), "not a uuid"),
+        ("update", (UUID, {"mtuu": 1}), "no mtuu"),
+        ("create", (Project(fq_name=("d", "p")),), "Project is not a VirtualNetwork"),
+        ("list", (), "hold a comma"),
+    ],
+)
+def test_local_mistakes_are_told_before_anything_is_sent(api, call, method, arguments, says):
+    keywords = {"filters": {"display_name": "a,b"}} if method == "list" else {}
+
+    with pytest.raises((ValueError, TypeError), match=says):
+        call("virtual_networks", method, *arguments, **keywords)
+
+    assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, Invalid),
+        (401, Unauthenticated),
+        (403, Denied),
+        (404, NotFound),
+        (409, Conflict),
+        (412, PreconditionFailed),
+        (501, NotAvailable),
+    ],
+)
+def test_refusals_are_typed_and_keep_the_text(api, call, status, kind):
+    api.reply = text_reply("the reason", status=status)
+
+    with pytest.raises(kind, match="the reason") as raised:
+        call("virtual_networks", "get", UUID)
+
+    assert raised.value.status == status
+
+
+def test_an_answer_of_another_shape_is_unavailability(api, call):
+    api.reply = json_reply({"virtual-network": {"uuid": UUID, "fq_name": list(NAME), "mtu": "no"}})
+
+    with pytest.raises(ApiUnavailable, match="mtu"):
+        call("virtual_networks", "get", UUID)
+
+
+def test_empty_reply_to_delete_is_fine(api, call):
+    api.reply = Response(200)
+
+    assert call("virtual_networks", "delete", NETWORK) is None
+
+
+def events_of(*events):
+    typed = TypedEvents(Kind(VirtualNetwork))
+    return [told for event in events for told in typed.of(event)]
+
+
+def put(revision, uuid=UUID, name="red"):
+    return ObjectPut("virtual-network", uuid, revision, {"uuid": uuid, "fq_name": [name]})
+
+
+def test_watch_tells_what_a_later_snapshot_misses():
+    told = events_of(
+        SnapshotBegin(4), put(1), put(2, "u2", "blue"), SnapshotEnd(4),
+        SnapshotBegin(9), put(2, "u2", "blue"), SnapshotEnd(9),
+    )  # fmt: skip
+
+    assert told[2] == Synced(4)
+    assert told[-2:] == [Absent(UUID, ("red",), 9), Synced(9)]
+
+
+def test_watch_tells_changes_and_deletions_with_their_revision():
+    told = events_of(
+        put(5), RevisionEnd(5), ObjectDelete("virtual-network", UUID, ("red",), 6), RevisionEnd(6)
+    )
+
+    network = VirtualNetwork(uuid=UUID, fq_name=("red",))
+    assert told == [Present(network, 5), Synced(5), Absent(UUID, ("red",), 6), Synced(6)]
+
+
+def test_deleted_object_is_not_told_again_by_the_next_snapshot():
+    gone = ObjectDelete("virtual-network", UUID, ("red",), 6)
+
+    assert events_of(put(5), gone, SnapshotBegin(8), SnapshotEnd(8))[2:] == [Synced(8)]
+
+
+@pytest.mark.parametrize(("blocking", "twin"), [(Api, AsyncApi), (Resources, AsyncResources)])
+def test_both_clients_offer_the_same(blocking, twin):
+    def offered(kind):
+        return {
+            name: tuple(inspect.signature(member).parameters) if callable(member) else ()
+            for name, member in vars(kind).items()
+            if not name.startswith("_")
+        }
+
+    assert offered(blocking) == offered(twin)
+
+
+def test_every_object_type_has_a_collection_of_its_struct():
+    api = Api(client=None)
+
+    found = {
+        name: getattr(api, name)._kind.type_name
+        for name, member in vars(Api).items()
+        if isinstance(member, property)
+    }
+
+    assert sorted(found.values()) == sorted(OBJECT_CLASSES)
+    assert all(
+        CATALOG.objects[type_name].collection.replace("-", "_").lower() == name
+        for name, type_name in found.items()
+    )
