@@ -146,7 +146,8 @@ class ConfigStore(Protocol):
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Batch]:
         """Yield every batch with revision >= from_revision, in order; raises Compacted.
 
-        Batches hold only changes under the prefix; those without any are left out.
+        Batches hold only changes under the prefix; those without any are left out. The empty
+        prefix yields every revision, also one that changed none of our keys.
         """
         ...
 

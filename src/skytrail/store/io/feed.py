@@ -114,7 +114,9 @@ class Feed:
 
 
 def _cut(batch: Batch, prefix: str) -> Batch | None:
+    if not prefix:
+        return batch
     changes = tuple(change for change in batch.changes if change.key.startswith(prefix))
-    if len(changes) == len(batch.changes):
+    if changes and len(changes) == len(batch.changes):
         return batch
     return Batch(batch.revision, changes) if changes else None

@@ -1,0 +1,194 @@
+"""Calls to an etcd cluster: one member is used until it fails, then the next.
+
+The client library's own client knows one address and no TLS, so its generated stubs are used over
+channels of our own. What matters is what a failure means:
+
+    refused connection, "no leader" ...   the member did nothing: the next member is asked
+    cut connection, time-out ...          it may have: a read is repeated, a write is not
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import structlog
+from aetcd import rpc
+from grpc import ChannelCredentials, ssl_channel_credentials
+
+from skytrail.store.location import EtcdLocation, EtcdTls
+from skytrail.store.plugin import StoreUnavailable
+
+CALL_TIMEOUT_S: Final = 0.5
+"""Of a small request; a member that is silent for longer is left for the next one."""
+SLOW_TIMEOUT_S: Final = 10.0
+"""Of a request that moves megabytes."""
+READ_ATTEMPTS: Final = 5
+_BIG_BYTES: Final = 256 * 1024
+
+NEED_LEADER: Final = (("hasleader", "true"),)
+"""A member cut off from the others then refuses at once instead of keeping us waiting."""
+
+_CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+_NOTHING_DONE: Final = (
+    "failed to connect",
+    "etcdserver: no leader",
+    "etcdserver: not capable",
+    "etcdserver: too many requests",
+    "etcdserver: mvcc: database space exceeded",
+    "etcdserver: server stopped",
+)
+_TOO_LARGE: Final = (
+    "too many operations in txn request",
+    "request is too large",
+    "received message larger than max",
+)
+T = TypeVar("T")
+
+
+class RevisionGone(Exception):
+    """The asked revision has been compacted; a watch tells up to which (etcd's number)."""
+
+    def __init__(self, revision: int = 0) -> None:
+        super().__init__(f"discarded up to etcd revision {revision}")
+        self.revision = revision
+
+
+class RevisionToCome(Exception):
+    """The asked revision does not exist yet."""
+
+
+class LeaseUnknown(Exception):
+    """The lease has run out or was revoked."""
+
+
+class MaybeDone(StoreUnavailable):
+    """Nobody answered: the request may or may not have been carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member's services."""
+
+    endpoint: str
+    channel: rpc.Channel
+    kv: rpc.KVStub
+    watch: rpc.WatchStub
+    lease: rpc.LeaseStub
+
+    @classmethod
+    def at(cls, endpoint: str, tls: EtcdTls | None) -> Member:
+        if tls is None:
+            channel = rpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
+        else:
+            channel = rpc.secure_channel(endpoint, _credentials(tls), options=_CHANNEL_OPTIONS)
+        return cls(
+            endpoint, channel, rpc.KVStub(channel), rpc.WatchStub(channel), rpc.LeaseStub(channel)
+        )
+
+
+def _credentials(tls: EtcdTls) -> ChannelCredentials:
+    try:
+        return ssl_channel_credentials(
+            tls.ca.read_bytes(),
+            None if tls.key is None else tls.key.read_bytes(),
+            None if tls.cert is None else tls.cert.read_bytes(),
+        )
+    except OSError as error:
+        raise StoreUnavailable(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+class Members:
+    """The cluster as one thing to call; turns to the next member by itself."""
+
+    def __init__(self, location: EtcdLocation, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self._location = location
+        self._timeout_s = timeout_s
+        self._open: dict[str, Member] = {}
+        self._turn = 0
+        self._log = structlog.get_logger("skytrail.store")
+
+    @property
+    def current(self) -> Member:
+        """The member that is asked next."""
+        endpoint = self._location.endpoints[self._turn % len(self._location.endpoints)]
+        member = self._open.get(endpoint)
+        if member is None:
+            member = self._open[endpoint] = Member.at(endpoint, self._location.tls)
+        return member
+
+    def leave(self, member: Member, reason: str) -> None:
+        """Turn to the next member, unless somebody did already."""
+        if member is self.current and len(self._location.endpoints) > 1:
+            self._turn += 1
+            self._log.warning(
+                "store_member_left", member=member.endpoint, following=self.current.endpoint,
+                reason=reason[:200],
+            )  # fmt: skip
+
+    async def read(
+        self, ask: Callable[[Member, float], Awaitable[T]], *, timeout_s: float | None = None
+    ) -> T:
+        """Ask until a member answers; for requests that may be repeated."""
+        wait_s = self._timeout_s if timeout_s is None else timeout_s
+        failure: StoreUnavailable | None = None
+        for _ in range(max(READ_ATTEMPTS, len(self._location.endpoints))):
+            member = self.current
+            try:
+                return await ask(member, wait_s)
+            except rpc.AioRpcError as error:
+                failure = _failure(error, member)
+                self.leave(member, str(failure))
+                wait_s = min(wait_s * 1.5, SLOW_TIMEOUT_S)
+        raise failure or StoreUnavailable("the store has no members")
+
+    async def write(
+        self, ask: Callable[[Member, float], Awaitable[T]], *, size_bytes: int = 0
+    ) -> T:
+        """Ask the next members only while it is certain that nothing was done.
+
+        Raises MaybeDone when it is not.
+        """
+        wait_s = self._timeout_s + SLOW_TIMEOUT_S * (size_bytes > _BIG_BYTES)
+        failure: StoreUnavailable | None = None
+        for _ in self._location.endpoints:
+            member = self.current
+            try:
+                return await ask(member, wait_s)
+            except rpc.AioRpcError as error:
+                failure = _failure(error, member)
+                self.leave(member, str(failure))
+                if isinstance(failure, MaybeDone):
+                    raise failure from error
+        raise failure or StoreUnavailable("the store has no members")
+
+    async def close(self) -> None:
+        for member in self._open.values():
+            await member.channel.close()
+
+
+def _failure(error: rpc.AioRpcError, member: Member) -> StoreUnavailable:
+    """Return what a failed call means for the caller; raise what is no failure of the member."""
+    code, text = error.code(), error.details() or ""
+    if "has been compacted" in text:
+        raise RevisionGone from error
+    if "is a future revision" in text:
+        raise RevisionToCome(text) from error
+    if "requested lease not found" in text:
+        raise LeaseUnknown(text) from error
+    if any(part in text for part in _TOO_LARGE):
+        raise ValueError(
+            f"{text}: start etcd with --max-txn-ops=100000 --max-request-bytes=33554432"
+        ) from error
+    where = f"etcd member {member.endpoint}: {text or code.name}"
+    if any(part in text for part in _NOTHING_DONE):
+        return StoreUnavailable(where)
+    return MaybeDone(where)
