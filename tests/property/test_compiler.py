@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from skytrail.compiler.emit import all_keys, as_operation, plan
 from skytrail.compiler.engine import Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
-from skytrail.model.generated.objects import GlobalSystemConfig, RouteTarget
+from skytrail.model.generated.objects import (
+    GlobalSystemConfig,
+    QosConfig,
+    RouteTarget,
+    SecurityLoggingObject,
+)
 from skytrail.model.generated.types import ActionListType, InstanceTargetType
 from skytrail.model.objects import Reference
 from skytrail.testing import configuration as build
@@ -18,20 +23,28 @@ from skytrail.testing.strategies import config_objects
 NAMES = ("red", "green", "blue")
 TARGETS = ("target:64512:8000001", "target:65000:7", "10.0.0.1:5", "target:64512:8000002")
 
+ASSIGNED = "default-domain:demo:blue:blue"
+
 network_name = st.sampled_from(NAMES)
 address = st.one_of(
-    st.sampled_from(("any", "local", "10.1.0.0/16", "policy=default-domain:demo:p1")),
+    st.sampled_from(
+        ("any", "local", "10.1.0.0/16", "policy=default-domain:demo:p1", "policy=local")
+    ),
     network_name.map(lambda name: f"default-domain:demo:{name}"),
 )
 action = st.one_of(
     st.sampled_from(("pass", "deny")),
     st.just(ActionListType(simple_action="pass", apply_service=("a:b:fw",))),
+    st.just(ActionListType(simple_action="pass", log=True, qos_action="default-domain:demo:gold")),
+    st.just(ActionListType(simple_action="pass", assign_routing_instance=ASSIGNED)),
 )
 rule = st.builds(
     build.rule,
     address,
     address,
-    protocol=st.sampled_from(("any", "tcp", "17", "smoke")),
+    protocol=st.sampled_from(("any", "tcp", "17", "smoke", "icmp")),
+    ethertype=st.sampled_from((None, "IPv6")),
+    uuid=st.sampled_from(("", "one", "two")),
     direction=st.sampled_from((">", "<>")),
     action=action,
 )
@@ -113,6 +126,25 @@ def workload(draw):
     )
 
 
+GOLD = ("default-domain", "demo", "gold")
+gold = st.just(QosConfig(uuid=build.uuid_of("qos-config", GOLD), fq_name=GOLD))
+
+
+@st.composite
+def logging(draw):
+    name = (*build.PROJECT, "audit")
+    return SecurityLoggingObject(
+        uuid=build.uuid_of("security-logging-object", name),
+        fq_name=name,
+        security_logging_object_rate=draw(st.sampled_from((None, 7))),
+        network_policy_refs=tuple(
+            build.link(build.network_policy(each))
+            for each in draw(st.lists(st.sampled_from(("p1", "p2")), max_size=2, unique=True))
+        ),
+        security_group_refs=(build.link(build.security_group("web", None)),),
+    )
+
+
 @st.composite
 def system(draw):
     name = ("default-global-system-config",)
@@ -126,7 +158,19 @@ def system(draw):
 target = st.sampled_from(TARGETS).map(
     lambda text: RouteTarget(uuid=build.uuid_of("route-target", (text,)), fq_name=(text,))
 )
-item = st.one_of(network, policy, instance(), group(), workload(), system(), target, server, ipam)
+item = st.one_of(
+    network,
+    policy,
+    instance(),
+    group(),
+    workload(),
+    system(),
+    target,
+    server,
+    ipam,
+    gold,
+    logging(),
+)
 
 
 @st.composite

@@ -637,7 +637,11 @@ def _access_list(node: ConfigNode) -> AccessList:
 
 def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
     condition = mapping_of(entry.get("match_condition"))
-    action = text_of(mapping_of(entry.get("action_list")).get("simple_action")) or "pass"
+    actions = mapping_of(entry.get("action_list"))
+    action = text_of(actions.get("simple_action")) or "pass"
+    if text_of(actions.get("assign_routing_instance")):
+        # Such traffic must take another way, which this agent cannot lead it: it goes nowhere.
+        action = "deny"
     protocol, readable = _protocol(text_of(condition.get("protocol")))
     source = _selector(mapping_of(condition.get("src_address")))
     if not readable:

@@ -24,12 +24,13 @@ ACL: Final = "access-control-list"
 RECORD: Final = "virtual-DNS-record"
 TARGET: Final = "route-target"
 INSTANCE: Final = "routing-instance"
-OUTPUT_KINDS: Final = frozenset({ACL, RECORD, TARGET, INSTANCE})
+LOGGING: Final = "security-logging-object"
+OUTPUT_KINDS: Final = frozenset({ACL, RECORD, TARGET, INSTANCE, LOGGING})
 """Kinds this compiler writes; it deletes all of them but routing instances."""
 REFERRER_KINDS: Final = frozenset({"logical-router"})
 """Kinds outside the graph that may hold a derived object in place."""
 
-_CREATE_ORDER: Final = (TARGET, ACL, RECORD, INSTANCE)
+_CREATE_ORDER: Final = (TARGET, ACL, RECORD, INSTANCE, LOGGING)
 
 
 @dataclass(frozen=True, slots=True)

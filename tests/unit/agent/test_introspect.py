@@ -138,3 +138,23 @@ def test_rules_in_use_have_names_and_texts():
 
     name = f"{PROJECT}:web:ingress-access-control-list#{WEB_RULE['rule_uuid']}"
     assert "ports 0-65535->80-80" in texts[name]
+
+
+def test_traffic_that_must_take_another_routing_instance_is_denied():
+    config = ConfigBuilder()
+    red = config.network("red", 5, [subnet("10.1.1.0/24")])
+    config.port("a", red, ["10.1.1.3"])
+    config.port("b", red, ["10.1.1.4"])
+    assigned = {**rule({}, {}), "action_list": {"simple_action": "pass"}}
+    assigned["action_list"]["assign_routing_instance"] = "default-domain:demo:red:service-x"
+    config.access_list(red, "red", [assigned])
+    made = AgentHost()
+    made.plug("a", 10)
+    made.plug("b", 11)
+    made.connect()
+    made.configure(config.update())
+    made.reconcile()
+
+    answer = explain(made, vmi=uuid_of("a"), dst="10.1.1.4", proto="tcp", port="80")
+
+    assert (answer["outcome"], answer["drop_reason"]) == ("dropped", "POLICY")

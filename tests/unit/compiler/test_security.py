@@ -1,8 +1,10 @@
+import msgspec
+
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.engine import Engine
 from skytrail.compiler.passes import ALL_PASSES
-from skytrail.model.generated.types import PortType
-from skytrail.testing.configuration import PROJECT, rule, security_group, text_of
+from skytrail.model.generated.types import AddressType, PortType
+from skytrail.testing.configuration import PROJECT, rule, security_group, subnet, text_of
 
 WEB = text_of(security_group("web", None))
 
@@ -103,3 +105,51 @@ def test_missing_ports_mean_all():
     port = acl(engine, "ingress")[0].match_condition.dst_port
 
     assert (port.start_port, port.end_port) == (0, 65535)
+
+
+def test_rule_with_two_local_sides_allows_nothing():
+    engine = compiled(security_group("web", 8000000, rule("group=local", "group=local")))
+
+    assert (acl(engine, "ingress"), acl(engine, "egress")) == ((), ())
+    assert [each.reason for each in engine.violations()] == ["two_local_sides"]
+
+
+def test_further_addresses_beside_local_do_not_widen_the_rule():
+    receive = rule("group=any", "group=local")
+    both = msgspec.structs.replace(
+        receive, dst_addresses=(*receive.dst_addresses, *rule("0.0.0.0/0").src_addresses)
+    )
+    engine = compiled(security_group("web", 8000000, both))
+
+    (entry,) = acl(engine, "ingress")
+
+    assert entry.match_condition.dst_address.subnet is None
+    assert acl(engine, "egress") == ()
+
+
+def test_address_with_a_group_and_a_subnet_allows_nothing():
+    mixed = AddressType(security_group="any", subnet=subnet("10.0.0.0/8"))
+    receive = msgspec.structs.replace(rule("group=any", "group=local"), src_addresses=(mixed,))
+    engine = compiled(security_group("web", 8000000, receive))
+
+    assert acl(engine, "ingress") == ()
+    assert [each.reason for each in engine.violations()] == ["bad_address"]
+
+
+def test_deny_rule_of_a_group_allows_nothing():
+    engine = compiled(
+        security_group("web", 8000000, rule("group=any", "group=local", action="deny"))
+    )
+
+    assert acl(engine, "ingress") == ()
+    assert [each.reason for each in engine.violations()] == ["deny_rule"]
+
+
+def test_list_of_subnets_is_kept_in_one_entry():
+    listed = AddressType(subnet_list=(subnet("10.0.0.0/8"), subnet("192.168.0.0/16")))
+    receive = msgspec.structs.replace(rule("group=any", "group=local"), src_addresses=(listed,))
+    engine = compiled(security_group("web", 8000000, receive))
+
+    (entry,) = acl(engine, "ingress")
+
+    assert entry.match_condition.src_address == listed

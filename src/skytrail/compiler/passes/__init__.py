@@ -1,7 +1,7 @@
 """The compiler's passes, in evaluation order: each is listed after the passes it reads."""
 
 from skytrail.compiler.engine import Pass
-from skytrail.compiler.passes import dns, policy, security, virtual_network
+from skytrail.compiler.passes import dns, policy, security, security_logging, virtual_network
 
 __all__ = ["ALL_PASSES"]
 
@@ -9,5 +9,6 @@ ALL_PASSES: tuple[Pass, ...] = (
     *policy.PASSES,
     *virtual_network.PASSES,
     *security.PASSES,
+    *security_logging.PASSES,
     *dns.PASSES,
 )

@@ -7,12 +7,19 @@ let through for it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from skytrail.compiler.derived import Derived, DerivedKey, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
-from skytrail.compiler.passes.policy import PASS, RULES_COUNT_MAX, ports, worth_of_pairs
-from skytrail.compiler.passes.protocols import ICMP, ICMP6, protocol_number
+from skytrail.compiler.passes.entries import (
+    ONE_WAY,
+    PASS,
+    RULES_COUNT_MAX,
+    ports,
+    rule_protocol,
+    worth_of_pairs,
+)
 from skytrail.model.generated.objects import SecurityGroup
 from skytrail.model.generated.types import (
     AclEntriesType,
@@ -28,6 +35,10 @@ EGRESS: Final = "egress-access-control-list"
 ANY_GROUP: Final = "-1"
 _LOCAL: Final = "local"
 _ANY: Final = "any"
+_SIDES: Final = {
+    False: ("no_local_side", "neither side is local"),
+    True: ("two_local_sides", "both sides are local, so no other end is named"),
+}
 
 
 def security_group(view: View, uuid: str) -> Outcome:
@@ -41,15 +52,10 @@ def security_group(view: View, uuid: str) -> Outcome:
     count = 0
     entries = group.security_group_entries
     for rule in () if entries is None else entries.policy_rule:
-        to_local = any(address.security_group == _LOCAL for address in rule.dst_addresses)
-        from_local = any(address.security_group == _LOCAL for address in rule.src_addresses)
-        if not (to_local or from_local):
-            reader.report("no_local_side", rule, "neither side is local")
-            continue
-        expanded = reader.expand(rule, RULES_COUNT_MAX - count)
-        count += reader.size
-        ingress += expanded if to_local else []
-        egress += expanded if from_local else []
+        into, out, size = reader.expand(rule, RULES_COUNT_MAX - count)
+        count += size
+        ingress += into
+        egress += out
     if count > RULES_COUNT_MAX:
         reader.report_too_many(count)
         ingress, egress = [], []
@@ -65,45 +71,39 @@ class _GroupReader:
     def __init__(self, view: View, group: SecurityGroup) -> None:
         self._view = view
         self._group = group
-        self.size = 0
-        """How many entries the rule given last makes, whether or not there was room for them."""
         self.violations: list[Violation] = []
 
-    def expand(self, rule: PolicyRuleType, room: int) -> list[AclRuleType]:
-        """Return one entry per source, destination and port pair; nothing beyond ``room``."""
-        self.size = 0
-        protocol = protocol_number(rule.protocol)
+    def expand(
+        self, rule: PolicyRuleType, room: int
+    ) -> tuple[list[AclRuleType], list[AclRuleType], int]:
+        """Return the (ingress, egress) entries and how many they are worth.
+
+        Nothing but the count when they are more than ``room``.
+        """
+        protocol = rule_protocol(rule)
         if protocol is None:
             self.report("unknown_protocol", rule, f"protocol {rule.protocol!r} is not known")
-            return []
-        if protocol == ICMP and rule.ethertype == "IPv6":
-            protocol = ICMP6
-        sources = self._addresses(rule, rule.src_addresses)
-        destinations = self._addresses(rule, rule.dst_addresses)
-        source_ports, destination_ports = ports(rule.src_ports), ports(rule.dst_ports)
-        pairs = worth_of_pairs(sources, destinations)
-        self.size = pairs * len(source_ports) * len(destination_ports)
-        if self.size > room:
-            return []
-        return [
-            AclRuleType(
-                match_condition=MatchConditionType(
-                    protocol=protocol,
-                    src_address=source,
-                    src_port=source_port,
-                    dst_address=destination,
-                    dst_port=destination_port,
-                    ethertype=rule.ethertype,
-                ),
-                action_list=PASS,
-                rule_uuid=rule.rule_uuid,
-                direction=">",
-            )
-            for source in sources
-            for destination in destinations
-            for source_port in source_ports
-            for destination_port in destination_ports
+            return [], [], 0
+        if rule.action_list is not None and rule.action_list.simple_action == "deny":
+            self.report("deny_rule", rule, "security groups only allow")
+            return [], [], 0
+        into = any(_is_local(address) for address in rule.dst_addresses)
+        out = any(_is_local(address) for address in rule.src_addresses)
+        if into == out:
+            reason, detail = _SIDES[into]
+            self.report(reason, rule, detail)
+            return [], [], 0
+        remotes = self._addresses(rule, rule.src_addresses if into else rule.dst_addresses)
+        count = worth_of_pairs(remotes, [AddressType()])
+        count *= len(ports(rule.src_ports)) * len(ports(rule.dst_ports))
+        if count > room:
+            return [], [], count
+        found = [
+            entry
+            for remote in remotes
+            for entry in _entries(rule, protocol, remote, is_ingress=into)
         ]
+        return (found, [], count) if into else ([], found, count)
 
     def report(self, reason: str, rule: PolicyRuleType, detail: str) -> None:
         which = f"rule {rule.rule_uuid}: " if rule.rule_uuid else ""
@@ -124,9 +124,10 @@ class _GroupReader:
     def _address(self, rule: PolicyRuleType, address: AddressType) -> AddressType | None:
         subnets = AddressType(subnet=address.subnet, subnet_list=address.subnet_list)
         has_subnets = address.subnet is not None or bool(address.subnet_list)
+        if address.security_group and (has_subnets or address.virtual_network):
+            self.report("bad_address", rule, "an address names a group and something else")
+            return None
         match address.security_group:
-            case "local":
-                return AddressType()
             case "any":
                 return AddressType(security_group=ANY_GROUP)
             case None | "":
@@ -144,6 +145,31 @@ class _GroupReader:
             self.report("unknown_security_group", rule, f"security group {name} does not exist")
             return None
         return AddressType(security_group=str(number))
+
+
+def _entries(
+    rule: PolicyRuleType, protocol: str, remote: AddressType, *, is_ingress: bool
+) -> Iterator[AclRuleType]:
+    workload = AddressType()
+    for source_port in ports(rule.src_ports):
+        for destination_port in ports(rule.dst_ports):
+            yield AclRuleType(
+                match_condition=MatchConditionType(
+                    protocol=protocol,
+                    src_address=remote if is_ingress else workload,
+                    src_port=source_port,
+                    dst_address=workload if is_ingress else remote,
+                    dst_port=destination_port,
+                    ethertype=rule.ethertype,
+                ),
+                action_list=PASS,
+                rule_uuid=rule.rule_uuid,
+                direction=ONE_WAY,
+            )
+
+
+def _is_local(address: AddressType) -> bool:
+    return address.security_group == _LOCAL
 
 
 def _access_list(group: SecurityGroup, name: str, rules: list[AclRuleType]) -> Derived:

@@ -1,0 +1,130 @@
+"""What a policy rule does with the traffic it matches, as far as it can be compiled.
+
+A feature that decides where traffic may go and cannot be provided makes the rule deny; one that only
+adds something (a copy, a marking) is left out. Either is reported (docs/adr/0053).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from skytrail.compiler.derived import FqName
+from skytrail.compiler.engine import View
+from skytrail.model.generated.objects import QosConfig, RoutingInstance
+from skytrail.model.generated.types import ActionListType, PolicyRuleType
+
+Report = Callable[[str, PolicyRuleType, str], None]
+"""(reason, rule, detail)"""
+
+SERVICES_COUNT_MAX: Final = 16
+"""Services that one rule may put in a row."""
+
+KINDS: Final = frozenset({QosConfig.type_name, RoutingInstance.type_name})
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAction:
+    """The action of each entry; with ``services`` traffic may pass only through all of them."""
+
+    entry: ActionListType
+    services: tuple[str, ...] = ()
+    retain_as_path: bool = False
+
+    @property
+    def passes(self) -> bool:
+        return self.entry.simple_action == "pass"
+
+
+def rule_action(view: View, rule: PolicyRuleType, report: Report, *, timed: bool) -> RuleAction:
+    """Read a rule's actions; ``timed``: the policy is in force at times only."""
+    action = rule.action_list
+    if action is None:
+        return RuleAction(ActionListType(simple_action="deny"))
+    denied = ActionListType(simple_action="deny", log=action.log, alert=action.alert)
+    # A service rule may leave simple_action out.
+    wanted = action.simple_action or ("pass" if action.apply_service else "deny")
+    if wanted != "pass":
+        return RuleAction(denied)
+    if _is_closed(view, rule, action, report, timed=timed):
+        return RuleAction(denied)
+    if action.mirror_to is not None:
+        report(
+            "mirror_to_not_supported",
+            rule,
+            "mirror_to is not supported yet: traffic passes without it",
+        )
+    entry = ActionListType(
+        simple_action="pass",
+        log=action.log,
+        alert=action.alert,
+        assign_routing_instance=action.assign_routing_instance or None,
+        qos_action=_qos(view, rule, action, report),
+    )
+    properties = action.service_properties
+    return RuleAction(
+        entry,
+        action.apply_service,
+        retain_as_path=properties is not None and bool(properties.retain_as_path),
+    )
+
+
+def _is_closed(
+    view: View, rule: PolicyRuleType, action: ActionListType, report: Report, *, timed: bool
+) -> bool:
+    """Report what this rule asks for and cannot have."""
+    missing = {
+        "gateway_name": bool(action.gateway_name),
+        "host_based_service": bool(action.host_based_service),
+        "application": bool(rule.application),
+        "timer": timed,
+    }
+    found = [name for name, used in missing.items() if used]
+    for feature in found:
+        report(
+            f"{feature}_not_supported",
+            rule,
+            f"{feature} is not supported: the rule denies; remove it to let traffic pass",
+        )
+    if len(action.apply_service) > SERVICES_COUNT_MAX:
+        found.append("apply_service")
+        report(
+            "too_many_services",
+            rule,
+            f"{len(action.apply_service)} services in a row, {SERVICES_COUNT_MAX} at most:"
+            " the rule denies",
+        )
+    assigned = action.assign_routing_instance
+    if assigned and action.apply_service:
+        found.append("assign_routing_instance")
+        report(
+            "contradicting_actions",
+            rule,
+            "apply_service and assign_routing_instance exclude each other: the rule denies",
+        )
+    elif assigned and view.by_name(RoutingInstance, _parts(assigned)) is None:
+        found.append("assign_routing_instance")
+        report(
+            "unknown_routing_instance",
+            rule,
+            f"routing instance {assigned} does not exist: the rule denies",
+        )
+    return bool(found)
+
+
+def _qos(view: View, rule: PolicyRuleType, action: ActionListType, report: Report) -> str | None:
+    if not action.qos_action:
+        return None
+    if view.by_name(QosConfig, _parts(action.qos_action)) is None:
+        report(
+            "unknown_qos_config",
+            rule,
+            f"qos-config {action.qos_action} does not exist: traffic passes unmarked",
+        )
+        return None
+    return action.qos_action
+
+
+def _parts(name: str) -> FqName:
+    return tuple(name.split(":"))
