@@ -15,8 +15,8 @@ from skytrail.api import documents, identity, texts
 from skytrail.api.change import NO_RULE, Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import NO_SIDE, FqName, Record, Side, find, make_record
-from skytrail.api.quota import quota_limit
-from skytrail.api.references import referred, resolve_references
+from skytrail.api.quota import check_objects
+from skytrail.api.references import resolve_references
 from skytrail.api.refusal import Refused, bad_request, conflict, not_found
 from skytrail.api.rules import RULES
 from skytrail.api.rules.tags import check_carried
@@ -59,7 +59,7 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     body.update({name: items for name, items in references.items() if items})
     check_carried(resource.name, body)
     rule.create(change, body)
-    _check_quota(change, resource, body)
+    check_objects(change, resource, body)
     record = _bounded(make_record(resource.name, body))
     change.view.put(record)
     for companion in rule.companions(change, record):
@@ -150,22 +150,6 @@ def _owner(change: Change, resource: ObjectType, uuid: str, parent: Record | Non
 def _note_ignored(change: Change, resource: ObjectType, request: Document) -> None:
     """Remember members of the request that mean nothing; clients that read then write send more."""
     change.ignored += [name for name in request if not is_known_key(resource, name)]
-
-
-def _check_quota(change: Change, resource: ObjectType, body: Document) -> None:
-    """Refuse one more object than its project, by parent or by reference, may have."""
-    project = change.view.get(documents.text(body, "parent_uuid") or "")
-    if project is None or project.type_name != "project":
-        project = next(iter(referred(change, body, "project_refs")), None)
-    if project is None or change.by_system:
-        return
-    limit = quota_limit(project, resource.json_name)
-    if limit is None:
-        return
-    used = set(change.view.child_uuids(project.uuid, resource.name))
-    used.update(change.view.referrer_uuids(project.uuid, resource.name))
-    if len(used) >= limit:
-        raise Refused(412, texts.quota_exceeded(limit, resource.json_name))
 
 
 def existing(change: Change, resource: ObjectType, uuid: str, missing: str) -> Record:

@@ -6,7 +6,7 @@ from skytrail.api import documents, ipam
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
-from skytrail.api.quota import quota_limit
+from skytrail.api.quota import check_rules
 from skytrail.api.refusal import Refused, bad_request, conflict
 from skytrail.model.validate import shown
 
@@ -127,7 +127,7 @@ def _update_policy(change: Change, old: Record, body: Document) -> None:
 def _create_group(change: Change, body: Document) -> None:
     if body.get("security_group_id") is not None and not change.by_system:
         raise Refused(403, "Cannot set the security group ID")
-    _check_group_quota(change, body)
+    check_rules(change, body, None)
     _complete_rules(change, body, "security_group_entries", is_group=True)
     body["security_group_id"] = _group_id(change, body)
 
@@ -162,19 +162,8 @@ def _update_group(change: Change, old: Record, body: Document) -> None:
             change.view.numbers.release(SG_ID_POOL, number)
         body["security_group_id"] = _group_id(change, body)
     if body.get("security_group_entries") is not old.body.get("security_group_entries"):
-        _check_group_quota(change, body)
+        check_rules(change, body, old)
         _complete_rules(change, body, "security_group_entries", is_group=True)
-
-
-def _check_group_quota(change: Change, body: Document) -> None:
-    project = change.view.get(documents.text(body, "parent_uuid") or "")
-    if project is None:
-        return
-    limit = quota_limit(project, "security_group_rule")
-    entries = documents.section(body, "security_group_entries")
-    count = len(documents.sections(entries, "policy_rule"))
-    if limit is not None and limit < count:
-        raise Refused(412, f"security_group_entries: {limit}")
 
 
 NETWORK_POLICY = Rule(create=_check_policy, update=_update_policy)

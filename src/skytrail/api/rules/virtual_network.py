@@ -7,8 +7,8 @@ import re
 from skytrail.api import addressing, documents, texts
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record, children
-from skytrail.api.quota import quota_limit
+from skytrail.api.graph import Record
+from skytrail.api.quota import check_subnets
 from skytrail.api.refusal import Refused, bad_request, conflict
 from skytrail.model.validate import shown
 
@@ -77,7 +77,7 @@ def _complete_subnets(change: Change, body: Document, old: Record | None) -> Non
         return
     previous = addressing.own_subnets(old.body) if old is not None else []
     given = addressing.own_subnets(body)
-    _check_subnet_quota(change, body, len(given))
+    check_subnets(change, body, old)
     complete = iter(addressing.complete_subnets(change, given, previous, holder))
     renewed: list[Document] = []
     for reference in references:
@@ -91,20 +91,6 @@ def _complete_subnets(change: Change, body: Document, old: Record | None) -> Non
         renewed.append({**reference, "attr": attribute if has_attribute else None})
     if renewed:
         body["network_ipam_refs"] = renewed
-
-
-def _check_subnet_quota(change: Change, body: Document, count: int) -> None:
-    project = change.view.get(documents.text(body, "parent_uuid") or "")
-    limit = None if project is None else quota_limit(project, "subnet")
-    if project is None or limit is None or not count or change.by_system:
-        return
-    others = sum(
-        len(addressing.own_subnets(network.body))
-        for network in children(change.view, project.uuid, "virtual-network")
-        if network.uuid != body.get("uuid")
-    )
-    if others + count > limit:
-        raise Refused(412, texts.quota_exceeded(limit, "subnet"))
 
 
 def check_route_targets(change: Change, body: Document) -> None:
