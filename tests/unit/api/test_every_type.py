@@ -9,8 +9,13 @@ from skytrail.model.catalog import CATALOG
 PROJECT = ["default-domain", "default-project"]
 TYPES = sorted(name for name in CATALOG.objects if name != "config-root")
 NAMES = {"route-target": "target:64512:77", "tag": "tier=holder"}
-# The tag's type follows from its name; an address comes from a network or a manager, not both.
-SET_BY_SERVER = {("tag", "tag_type_refs"), ("instance-ip", "network_ipam_refs")}
+# The tag's type follows from its name; an address comes from a network or a manager, not both; what
+# a firewall rule refers to follows from its endpoints.
+SET_BY_SERVER = {
+    ("tag", "tag_type_refs"),
+    ("instance-ip", "network_ipam_refs"),
+    ("firewall-rule", "address_group_refs"),
+}
 SINGLETONS = {"global-system-config": ["default-global-system-config"]}
 
 
@@ -52,6 +57,8 @@ def minimal(api, type_name: str, name: list[str], parent_type: str | None) -> di
             body["virtual_network_refs"] = [{"to": made(api, "virtual-network")}]
         case "tag":
             body |= {"tag_type_name": "tier", "tag_value": name[-1].removeprefix("tier=")}
+        case "firewall-rule":
+            body["service"] = {"protocol": "any"}
         case "route-target":
             body["fq_name"] = [name[0] if ":" in name[0] else "target:64512:78"]
         case _:
@@ -108,6 +115,8 @@ def test_every_reference_is_seen_from_both_ends_and_holds_its_target(api) -> Non
         if (source, field) in SET_BY_SERVER:
             continue
         body[field] = [{"to": target}]
+        if field == "service_group_refs":
+            del body["service"]
         reply = api.call("POST", f"/{source}s", {source: body})
         assert reply.status == 200, (source, field, reply.text)
         uuid = reply.json[source]["uuid"]

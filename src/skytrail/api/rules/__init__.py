@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from skytrail.api.change import Rule
 from skytrail.api.rules.addresses import ALIAS_IP, FLOATING_IP, INSTANCE_IP
+from skytrail.api.rules.firewall import (
+    ADDRESS_GROUP,
+    FIREWALL_POLICY,
+    FIREWALL_RULE,
+    SERVICE_GROUP,
+)
 from skytrail.api.rules.policy import NETWORK_POLICY, SECURITY_GROUP
 from skytrail.api.rules.tags import TAG, TAG_TYPE
 from skytrail.api.rules.tenancy import APPLICATION_POLICY_SET, NETWORK_IPAM, PROJECT
@@ -16,8 +22,11 @@ from skytrail.api.rules.virtual_network import (
 )
 
 RULES: dict[str, Rule] = {
+    "address-group": ADDRESS_GROUP,
     "alias-ip": ALIAS_IP,
     "application-policy-set": APPLICATION_POLICY_SET,
+    "firewall-policy": FIREWALL_POLICY,
+    "firewall-rule": FIREWALL_RULE,
     "floating-ip": FLOATING_IP,
     "instance-ip": INSTANCE_IP,
     "network-ipam": NETWORK_IPAM,
@@ -27,6 +36,7 @@ RULES: dict[str, Rule] = {
     "route-target": ROUTE_TARGET,
     "routing-instance": ROUTING_INSTANCE,
     "security-group": SECURITY_GROUP,
+    "service-group": SERVICE_GROUP,
     "tag": TAG,
     "tag-type": TAG_TYPE,
     "virtual-machine-interface": VIRTUAL_MACHINE_INTERFACE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from skytrail.api import documents
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
@@ -14,6 +16,7 @@ TYPE_POOL = "tag-type-id"
 _SYSTEM_IDS = ((255, 32_767),)
 _USER_IDS = range(32_768, 65_536)
 _PREDEFINED = 7
+_HEX = re.compile("(0[xX])?[0-9a-fA-F]{1,8}")
 _TYPE, _TAG = "tag-type", "tag"
 MULTI_VALUE_TYPES = frozenset({"label", "neutron_fwaas", "neutron_tag"})
 _MATCHING = "firewall-rule"
@@ -58,27 +61,53 @@ def _prepare_tag(change: Change, body: Document) -> None:
 
 
 def _create_tag(change: Change, body: Document) -> None:
-    if body.get("tag_id") is not None and not change.by_system:
-        raise bad_request("Tag ID is not setable")
     kind = documents.text(body, "tag_type_name") or ""
+    given = _given_tag_id(documents.text(body, "tag_id"))
     tag_type = find(change.view, _TYPE, (kind,))
     if tag_type is None:
-        tag_type = _new_type(change, kind)
+        tag_type = _new_type(change, kind, None if given is None else given[0])
     body["tag_type_refs"] = [reference_to(tag_type)]
     body.setdefault("tag_predefined", False)
     number = int(documents.text(tag_type.body, "tag_type_id") or "0", 16)
     owner = documents.text(body, "uuid") or ""
-    value = change.view.numbers.take_first(f"tag-id/{number}", _SYSTEM_IDS, owner)
-    if value is None:
-        raise conflict(f"Tag type {kind} has no tag ID left")
+    pool = f"tag-id/{number}"
+    if given is None:
+        value = change.view.numbers.take_first(pool, _SYSTEM_IDS, owner)
+        if value is None:
+            raise conflict(f"Tag type {kind} has no tag ID left")
+    else:
+        value = given[1]
+        if given[0] != number:
+            raise bad_request(f"Tag ID {body['tag_id']} is not one of tag type {shown(kind)}")
+        if not change.view.numbers.take(pool, value, owner):
+            raise bad_request(f"Tag ID {body['tag_id']} is in use")
     body["tag_id"] = f"0x{number:04x}{value:04x}"
 
 
-def _new_type(change: Change, name: str) -> Record:
+def _given_tag_id(text: str | None) -> tuple[int, int] | None:
+    """Return type and value number of an id the user chose."""
+    if text is None:
+        return None
+    number = _hexadecimal(text, "Tag ID")
+    kind, value = divmod(number, 1 << 16)
+    if kind > _USER_IDS[-1] or value not in _USER_IDS:
+        raise bad_request(f"Tag ID {shown(text)}: the value part is outside 0x8000..0xffff")
+    return kind, value
+
+
+def _hexadecimal(text: str, what: str) -> int:
+    if _HEX.fullmatch(text) is None:
+        raise bad_request(f"{what} {shown(text)} is not hexadecimal")
+    return int(text, 16)
+
+
+def _new_type(change: Change, name: str, number: int | None) -> Record:
     from skytrail.api import admission  # the table of rules is below admission
 
-    resource = change.schema.resources[_TYPE]
-    return admission.create(change, resource, {"fq_name": [name]})
+    body: Document = {"fq_name": [name]}
+    if number is not None:
+        body["tag_type_id"] = f"0x{number:04x}"
+    return admission.create(change, change.schema.resources[_TYPE], body)
 
 
 def _update_tag(change: Change, old: Record, body: Document) -> None:
@@ -102,10 +131,7 @@ def _create_type(change: Change, body: Document) -> None:
 
 
 def _given_id(change: Change, text: str) -> int:
-    try:
-        number = int(text, 16)
-    except ValueError:
-        raise bad_request(f"Tag type ID {shown(text)} is not hexadecimal") from None
+    number = _hexadecimal(text, "Tag type ID")
     if number in _USER_IDS or (change.by_system and 0 <= number < _PREDEFINED):
         return number
     raise bad_request(f"Tag type ID {shown(text)} is outside 0x8000..0xffff")

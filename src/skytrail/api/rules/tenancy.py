@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from skytrail.api import addressing, documents
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, make_record
 from skytrail.api.references import reference_to
 from skytrail.api.refusal import bad_request
+from skytrail.api.rules.firewall import POLICY_SET_CHECKS
 
 _APS = "default-application-policy-set"
 _FLAT = "flat-subnet"
@@ -77,5 +80,5 @@ def _delete_manager(change: Change, record: Record) -> None:
 
 
 PROJECT = Rule(companions=_project_companions)
-APPLICATION_POLICY_SET = Rule(companions=_policy_set_companions)
+APPLICATION_POLICY_SET = replace(POLICY_SET_CHECKS, companions=_policy_set_companions)
 NETWORK_IPAM = Rule(create=_create_manager, update=_update_manager, delete=_delete_manager)
