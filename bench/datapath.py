@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from bench import datapath_minimal
 from bench.datapath_paths import (
     Namespaces,
     Ours,
@@ -50,6 +51,8 @@ GATES = {
     ("same_host", "tcp_1", "veth"): 1.0,
     ("same_host", "udp64", "veth"): 1.0,
 }
+MINIMAL = {"across": "minimal", "same_host": "minimal_same_host"}
+"""Beside each path of ours, the same without policy, flows and checks."""
 UNITS = {
     "tcp_1": "Gbit/s",
     "tcp_4": "Gbit/s",
@@ -143,10 +146,11 @@ def compare(figures: Figures, paths: list[TrafficPath]) -> None:
         samples = interleaved_samples(ROUNDS, cases, warm_up=1)
         for path in paths:
             value = statistics.median(samples[path.name])
-            for yardstick in ("veth", "bridge_vxlan"):
-                if path.name == yardstick == "veth":
-                    figures.add(f"{name}.veth", value, UNITS[name], samples=samples["veth"])
-                elif path.name not in {yardstick, "veth"}:
+            if path.name == "veth":
+                figures.add(f"{name}.veth", value, UNITS[name], samples=samples["veth"])
+                continue
+            for yardstick in ("veth", "bridge_vxlan", MINIMAL.get(path.name)):
+                if yardstick not in {None, path.name}:
                     ratio = paired(samples[path.name], samples[yardstick])
                     figures.add(
                         f"{name}.{path.name}.to_{yardstick}",
@@ -262,14 +266,19 @@ def run() -> None:
     figures = Figures("datapath")
     space = Namespaces()
     ours: Ours | None = None
+    minimal: datapath_minimal.Minimal | None = None
+    datapath_minimal.build()
     try:
         ours = Ours()
+        minimal = datapath_minimal.Minimal(space)
         paths = [
             plain_veth(space),
             two_routed_hops(space),
             bridge_and_vxlan(space),
             ours.across(),
             ours.same_host(),
+            minimal.across(),
+            minimal.same_host(),
         ]
         compare(figures, paths)
         scale(figures, ours)
@@ -277,5 +286,7 @@ def run() -> None:
     finally:
         if ours is not None:
             ours.close()
+        if minimal is not None:
+            minimal.close()
         space.close()
     figures.write()

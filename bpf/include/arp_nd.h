@@ -87,8 +87,8 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 {
 	const __u32 vif_id = get_vif(ctx);
 	struct interface *vif = interface_by_vif(vif_id);
-	struct arp_frame *arp = packet_data(ctx);
 	struct mac answer, gateway, asker;
+	struct arp_frame *arp;
 	__be32 sender, target;
 	const __u8 *mac;
 	bool own;
@@ -96,6 +96,8 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 
 	if (!vif || !p)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	ensure_linear(ctx, sizeof(*arp));
+	arp = packet_data(ctx);
 	if ((void *)(arp + 1) > packet_end(ctx))
 		return drop(ctx, DROP_ARP_MALFORMED);
 	if (arp->hardware_type != bpf_htons(1) || arp->protocol_type != bpf_htons(ETHERTYPE_IP) ||

@@ -29,7 +29,9 @@
 /* Enough for every outer and inner header the pipeline reads with direct access. */
 #define LINEAR_BYTES 192
 
-/* Makes the first bytes readable by direct access where the frame has them. */
+/* Makes the first bytes readable by direct access where the frame has them. Ask for the headers
+ * and no more: the payload of a TCP segment lies in pages, and with a part of it beside the headers
+ * the receiver can no longer merge segments. */
 static __always_inline void ensure_linear(struct __sk_buff *ctx, __u32 bytes)
 {
 	if (likely(packet_data(ctx) + bytes <= packet_end(ctx)))
@@ -104,8 +106,10 @@ static __always_inline int parse_transport(struct __sk_buff *ctx, struct packet 
 {
 	const int tiny = p->flags & PACKET_FIRST_FRAGMENT ? DROP_FRAGMENT_TINY : DROP_TRUNCATED;
 	const __u32 bytes = p->ip_bytes - (p->l4 - p->l3);
-	__u8 *l4 = packet_data(ctx) + (p->l4 & OFFSET_MASK);
+	__u8 *l4;
 
+	ensure_linear(ctx, (p->l4 & OFFSET_MASK) + (protocol == IP_PROTOCOL_TCP ? 20 : 8));
+	l4 = packet_data(ctx) + (p->l4 & OFFSET_MASK);
 	*source = 0;
 	*destination = 0;
 	p->policy_port = 0;
@@ -186,10 +190,12 @@ static __always_inline __u32 ip4_header_sum(const __u16 *word, __u32 options_sum
 /* Needs l3, key4.vif and key4.direction; fills the rest of the packet. */
 static __always_inline int parse_ipv4(struct __sk_buff *ctx, struct packet *p)
 {
-	struct iphdr *ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
 	__u32 header_bytes, fragment, options_sum = 0;
+	struct iphdr *ip;
 	int reason;
 
+	ensure_linear(ctx, (p->l3 & OFFSET_MASK) + sizeof(*ip));
+	ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
 	if ((void *)(ip + 1) > packet_end(ctx))
 		return DROP_TRUNCATED;
 	header_bytes = ip->ihl * 4;

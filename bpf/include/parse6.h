@@ -59,10 +59,12 @@ static __always_inline int ip6_extensions(struct __sk_buff *ctx, struct packet *
 
 static __always_inline int parse_ipv6(struct __sk_buff *ctx, struct packet *p)
 {
-	struct ipv6hdr *ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
 	__be32 identification = 0;
+	struct ipv6hdr *ip;
 	int reason;
 
+	ensure_linear(ctx, (p->l3 & OFFSET_MASK) + sizeof(*ip));
+	ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
 	if ((void *)(ip + 1) > packet_end(ctx))
 		return DROP_TRUNCATED;
 	if (ip->version != 6)

@@ -100,7 +100,7 @@ int workload_ingress(struct __sk_buff *ctx)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	if (unlikely(ctx->vlan_present))
 		return drop(ctx, DROP_VLAN);
-	ensure_linear(ctx, ETHERNET_BYTES + sizeof(struct ipv6hdr) + 20);
+	ensure_linear(ctx, ETHERNET_BYTES + sizeof(struct iphdr));
 	ethernet = packet_data(ctx);
 	if ((void *)(ethernet + 1) > packet_end(ctx))
 		return drop(ctx, DROP_TRUNCATED);
@@ -150,7 +150,7 @@ int underlay_ingress(struct __sk_buff *ctx)
 	__be16 port;
 	int reason;
 
-	ensure_linear(ctx, VXLAN_BYTES + ETHERNET_BYTES + sizeof(struct ipv6hdr) + 20);
+	ensure_linear(ctx, VXLAN_BYTES + ETHERNET_BYTES);
 	ethernet = packet_data(ctx);
 	ip = (void *)(ethernet + 1);
 	if ((void *)(ip + 1) + 8 > packet_end(ctx) || !now)

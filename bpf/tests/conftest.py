@@ -197,22 +197,34 @@ class Box:
     def apply(self, *rows: Row, deletes: tuple[Row, ...] = ()) -> None:
         self.datapath.apply(rows, deletes)
 
-    def workload(self, frame: bytes, *, vlan: bool = False, gso_size: int = 0) -> Outcome:
-        """A frame the workload sends."""
-        return self.run("workload_ingress", frame, vlan=vlan, gso_size=gso_size)
+    def workload(
+        self, frame: bytes, *, vlan: bool = False, gso_size: int = 0, repeat: int = 1
+    ) -> Outcome:
+        """A frame the workload sends, so many times in a row."""
+        return self.run("workload_ingress", frame, vlan=vlan, gso_size=gso_size, repeat=repeat)
 
     def underlay(self, frame: bytes) -> Outcome:
         """A frame from the wire."""
         return self.run("underlay_ingress", frame)
 
-    def run(self, program: str, frame: bytes, *, vlan: bool = False, gso_size: int = 0) -> Outcome:
+    def run(
+        self,
+        program: str,
+        frame: bytes,
+        *,
+        vlan: bool = False,
+        gso_size: int = 0,
+        repeat: int = 1,
+    ) -> Outcome:
         before = self.datapath.drop_counts()
         context = bytearray(192)
         if gso_size:
             struct.pack_into("=I", context, 176, gso_size)
         fd = self.datapath._loaded.programs[program]
         use_context = bytes(context) if gso_size else b""
-        verdict, after_frame, _, _ = bpf_syscall.run_on_frame(fd, frame, context=use_context)
+        verdict, after_frame, _, _ = bpf_syscall.run_on_frame(
+            fd, frame, repeat=repeat, context=use_context
+        )
         after = self.datapath.drop_counts()
         drops = {
             name: count - before.get(name, 0)
