@@ -31,6 +31,8 @@ class Change:
     caller: Caller = NOBODY_ASKED
     by_system: bool = False
     """Set for the server's own objects and the compiler: system-only values may be given."""
+    enforcing: bool = False
+    """Set while security policy itself is written: a draft being made, committed or dropped."""
     ignored: list[str] = field(default_factory=list[str])
     """Unknown fields of the request, for the warning header."""
 

@@ -22,6 +22,7 @@ ACTIONS = (
     ("chown", "chown", "POST"),
     ("chmod", "chmod", "POST"),
     ("set-tag", "set-tag", "POST"),
+    ("security-policy-draft", "security-policy-draft", "POST"),
     ("obj-perms", "obj-perms", "GET"),
     ("aaa-mode", "aaa-mode", "PUT"),
     ("watch", "watch", "GET"),
@@ -32,7 +33,6 @@ ACTIONS = (
 """Name, path and method of what the server does."""
 
 NOT_THERE = {
-    "security-policy-draft": "draft and commit of security policy",
     "execute-job": "fabric jobs",
     "abort-job": "fabric jobs",
     "amqp-publish": "the message bus passage",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from skytrail.api import addressing, admission, documents, identity, texts
+from skytrail.api import addressing, admission, documents, identity, security_draft, texts
 from skytrail.api.addressing import Wish
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
 from skytrail.api.elements import collection_of, edit_collection, positions_of
-from skytrail.api.graph import Record, Side, find
-from skytrail.api.references import reference_field, reference_to
+from skytrail.api.graph import Record, Side
+from skytrail.api.references import find_or_draft, reference_field, reference_to
 from skytrail.api.refusal import Refused, bad_request, conflict, not_found
 from skytrail.model.validate import InvalidValue, shown, stored_attribute
 
@@ -31,6 +31,7 @@ def update_reference(change: Change, request: Document) -> str:
     if resource is None:
         raise not_found(texts.resource_type_not_found(shown(type_name)))
     record = admission.existing(change, resource, uuid, texts.unknown_id(uuid))
+    record = security_draft.editable(change, record)
     reference = reference_field(resource, wanted)
     target = _target(change, reference.target, request, required=verb == "ADD")
     items = documents.sections(record.body, reference.name)
@@ -68,7 +69,7 @@ def _target(
         if not required:
             return None
         raise not_found(texts.no_such_object(target_type, shown(uuid)))
-    target = find(change.view, target_type, tuple(name))
+    target = find_or_draft(change, target_type, tuple(name))
     if target is None:
         raise not_found(texts.name_not_found(name))
     return target
@@ -104,6 +105,7 @@ def edit_elements(change: Change, request: Document) -> None:
     record = change.view.get(uuid)
     if record is None:
         raise not_found(texts.unknown_id(shown(uuid)))
+    record = security_draft.editable(change, record)
     resource = change.schema.resources[record.type_name]
     given = request.get("updates")
     updates = documents.sections(request, "updates")

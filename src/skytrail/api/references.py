@@ -67,8 +67,30 @@ def target_of(change: Change, target_type: str, item: Document) -> Record | None
     if uuid:
         record = change.view.get(uuid)
         return record if record is not None and record.type_name == target_type else None
-    names = documents.texts(item, "to")
-    return find(change.view, target_type, tuple(names)) if names else None
+    names = tuple(documents.texts(item, "to"))
+    return find_or_draft(change, target_type, names) if names else None
+
+
+DRAFTS = "draft-policy-management"
+GLOBAL_HOLDER = "default-policy-management"
+_WITH_DRAFTS = frozenset({"address-group", "firewall-policy", "firewall-rule", "service-group"})
+
+
+def draft_name(fq_name: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the name the draft of a security object has; None for names of other places."""
+    if len(fq_name) < 2 or fq_name[-2] == DRAFTS:
+        return None
+    scope = fq_name[:-1]
+    return (*(() if scope == (GLOBAL_HOLDER,) else scope), DRAFTS, fq_name[-1])
+
+
+def find_or_draft(change: Change, type_name: str, fq_name: tuple[str, ...]) -> Record | None:
+    """Return the object of that name, or the draft that will get the name when it is committed."""
+    found = find(change.view, type_name, fq_name)
+    if found is None and type_name in _WITH_DRAFTS:
+        name = draft_name(fq_name)
+        found = None if name is None else find(change.view, type_name, name)
+    return found
 
 
 def reference_to(target: Record, attribute: object = None) -> Document:

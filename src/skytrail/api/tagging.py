@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from skytrail.api import admission, documents, texts
+from skytrail.api import admission, documents, security_draft, texts
 from skytrail.api.change import Change
 from skytrail.api.documents import Document, is_document
 from skytrail.api.graph import FqName, Record, find
@@ -49,7 +49,8 @@ def _addressed(change: Change, request: Document) -> Record:
     resource = change.schema.find(kind)
     if resource is None:
         raise not_found(texts.resource_type_not_found(shown(kind)))
-    return admission.existing(change, resource, uuid, texts.unknown_id(shown(uuid)))
+    record = admission.existing(change, resource, uuid, texts.unknown_id(shown(uuid)))
+    return security_draft.editable(change, record)
 
 
 def _with_type(

@@ -1,10 +1,11 @@
-"""Actions on single objects that change neither references nor elements: owner, mode, tags."""
+"""Actions on single objects that change neither references nor elements: owner, mode, tags; and drafts."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from skytrail.api import sharing, tagging
+from skytrail.api import security_draft, sharing, tagging
+from skytrail.api.admission import Links
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
@@ -25,7 +26,12 @@ class ObjectActions:
 
     def handlers(self) -> Handlers:
         """Return the handlers by path."""
-        return {"chown": self.chown, "chmod": self.chmod, "set-tag": self.set_tag}
+        return {
+            "chown": self.chown,
+            "chmod": self.chmod,
+            "set-tag": self.set_tag,
+            "security-policy-draft": self.settle_draft,
+        }
 
     async def chown(self, request: Request) -> Response:
         return await self._carry_out(request, sharing.change_owner)
@@ -35,6 +41,13 @@ class ObjectActions:
 
     async def set_tag(self, request: Request) -> Response:
         return await self._carry_out(request, tagging.set_tags)
+
+    async def settle_draft(self, request: Request) -> Response:
+        given, links = bodies.read_document(request), Links(bodies.base_of(request))
+        await self._service.write(
+            lambda change: security_draft.settle(change, given, links), caller=caller_of(request)
+        )
+        return bodies.reply({})
 
     async def _carry_out(self, request: Request, plan: _Plan) -> Response:
         given = bodies.read_document(request)

@@ -32,15 +32,15 @@ def refused(status: int, text: str) -> Response:
     return Response(status, body, ERROR_TYPE)
 
 
-def reply(value: object, ignored: tuple[str, ...] = ()) -> Response:
+def reply(value: object, ignored: tuple[str, ...] = (), *, status: int = 200) -> Response:
     """Return a JSON reply, naming unknown request fields in a warning header."""
     body = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    return Response(200, body, JSON, warning(ignored))
+    return Response(status, body, JSON, warning(ignored))
 
 
-def empty(ignored: tuple[str, ...] = ()) -> Response:
+def empty(ignored: tuple[str, ...] = (), *, status: int = 200) -> Response:
     """Return a reply without body."""
-    return Response(200, b"", ERROR_TYPE, warning(ignored))
+    return Response(status, b"", ERROR_TYPE, warning(ignored))
 
 
 def warning(ignored: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

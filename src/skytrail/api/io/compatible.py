@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from skytrail.api import admission, documents, ipam, operations, query, render, texts
+from skytrail.api import (
+    admission,
+    documents,
+    ipam,
+    operations,
+    query,
+    render,
+    security_draft,
+    texts,
+)
 from skytrail.api.addressing import subnets_of
 from skytrail.api.admission import Links
 from skytrail.api.documents import Document
@@ -14,6 +23,7 @@ from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.render import Shape
+from skytrail.api.rules.draft import is_draft
 from skytrail.api.schema import collection_name
 from skytrail.api.service import ConfigService
 from skytrail.model.catalog_types import ObjectType
@@ -38,7 +48,9 @@ class CompatibleApi:
             lambda change: admission.create(change, resource, body), caller=caller_of(request)
         )
         value = render.created(written.value, bodies.base_of(request))
-        return bodies.reply({resource.name: value}, written.ignored)
+        return bodies.reply(
+            {resource.name: value}, written.ignored, status=_accepted(written.value)
+        )
 
     def read(self, resource: ObjectType, uuid: str, request: Request) -> Response:
         record = self._existing(resource, uuid)
@@ -68,23 +80,28 @@ class CompatibleApi:
 
         written = await self._service.write(
             lambda change: admission.update(
-                change, admission.existing(change, resource, uuid, missing), body
+                change,
+                security_draft.editable(
+                    change, admission.existing(change, resource, uuid, missing)
+                ),
+                body,
             ),
             caller=caller_of(request),
         )
         href = f"{bodies.base_of(request)}/{resource.name}/{uuid}"
-        return bodies.reply({resource.name: {"uuid": uuid, "href": href}}, written.ignored)
+        value = {resource.name: {"uuid": uuid, "href": href}}
+        return bodies.reply(value, written.ignored, status=_accepted(written.value))
 
     async def delete(self, resource: ObjectType, uuid: str, request: Request) -> Response:
         missing = texts.id_does_not_exist(uuid)
         links = Links(bodies.base_of(request))
-        await self._service.write(
-            lambda change: admission.delete(
+        written = await self._service.write(
+            lambda change: security_draft.delete(
                 change, admission.existing(change, resource, uuid, missing), links
             ),
             caller=caller_of(request),
         )
-        return bodies.empty()
+        return bodies.empty(status=_accepted(written.value))
 
     def _existing(self, resource: ObjectType, uuid: str) -> Record:
         record = self._service.graph.get(uuid)
@@ -295,6 +312,11 @@ class CompatibleApi:
                 "permissions": "RWX",
             }
         )
+
+
+def _accepted(written: Record | None) -> int:
+    """Return the status of a write: 202 says that it waits in a draft."""
+    return 202 if written is not None and is_draft(written) else 200
 
 
 def _network_in(record: Record | None) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skytrail.api.change import Rule
 from skytrail.api.rules.addresses import ALIAS_IP, FLOATING_IP, INSTANCE_IP
+from skytrail.api.rules.draft import GLOBAL_SYSTEM_CONFIG, POLICY_MANAGEMENT
 from skytrail.api.rules.firewall import (
     ADDRESS_GROUP,
     FIREWALL_POLICY,
@@ -28,9 +29,11 @@ RULES: dict[str, Rule] = {
     "firewall-policy": FIREWALL_POLICY,
     "firewall-rule": FIREWALL_RULE,
     "floating-ip": FLOATING_IP,
+    "global-system-config": GLOBAL_SYSTEM_CONFIG,
     "instance-ip": INSTANCE_IP,
     "network-ipam": NETWORK_IPAM,
     "network-policy": NETWORK_POLICY,
+    "policy-management": POLICY_MANAGEMENT,
     "project": PROJECT,
     "bgpvpn": BGPVPN,
     "route-target": ROUTE_TARGET,

@@ -14,8 +14,9 @@ from skytrail.api import documents, ipam
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, find
-from skytrail.api.references import reference_to
+from skytrail.api.references import find_or_draft, reference_to
 from skytrail.api.refusal import bad_request, not_found
+from skytrail.api.rules import draft
 from skytrail.api.rules.scope import check_global_references, project_above
 from skytrail.model.validate import shown
 
@@ -127,7 +128,7 @@ def _tag(change: Change, body: Document, text: str) -> Record:
 def _note(change: Change, type_name: str, text: str | None, found: dict[str, Record]) -> None:
     if not text or text == "any":
         return
-    record = find(change.view, type_name, tuple(text.split(":")))
+    record = find_or_draft(change, type_name, tuple(text.split(":")))
     if record is None:
         raise not_found(f"{type_name} {shown(text)} of the endpoint not found")
     found[record.uuid] = record
@@ -237,37 +238,34 @@ def _check_policy_set(change: Change, body: Document) -> None:
 _Body = Callable[[Change, Document], None]
 
 
-def _refuse_draft_state(change: Change, body: Document, before: object) -> None:
-    if body.get("draft_mode_state") != before and not change.by_system:
-        raise bad_request("Security resource property 'draft_mode_state' is only readable")
+def _secured(
+    type_name: str,
+    create: _Body,
+    update: Callable[[Change, Record, Document], None] | None = None,
+) -> Rule:
+    """Return the rule of a security type: its own checks between those of drafts."""
+
+    def prepare(change: Change, request: Document) -> None:
+        draft.redirect(type_name, change, request)
+
+    def create_any(change: Change, body: Document) -> None:
+        draft.check_state(change, body, None)
+        create(change, body)
+
+    def update_any(change: Change, old: Record, body: Document) -> None:
+        draft.check_state(change, body, old)
+        if update is None:
+            create(change, body)
+        else:
+            update(change, old, body)
+
+    return Rule(
+        prepare=prepare, create=create_any, update=update_any, delete=draft.refuse_past_draft
+    )
 
 
-def _secured(check: _Body) -> Rule:
-    """Return a rule that judges the complete body in the same way on create and update."""
-
-    def create(change: Change, body: Document) -> None:
-        _refuse_draft_state(change, body, None)
-        check(change, body)
-
-    def update(change: Change, old: Record, body: Document) -> None:
-        _refuse_draft_state(change, body, old.body.get("draft_mode_state"))
-        check(change, body)
-
-    return Rule(create=create, update=update)
-
-
-def _create_firewall_rule(change: Change, body: Document) -> None:
-    _refuse_draft_state(change, body, None)
-    _create_rule(change, body)
-
-
-def _update_firewall_rule(change: Change, old: Record, body: Document) -> None:
-    _refuse_draft_state(change, body, old.body.get("draft_mode_state"))
-    _update_rule(change, old, body)
-
-
-ADDRESS_GROUP = _secured(_check_address_group)
-FIREWALL_POLICY = _secured(_check_policy)
-FIREWALL_RULE = Rule(create=_create_firewall_rule, update=_update_firewall_rule)
-POLICY_SET_CHECKS = _secured(_check_policy_set)
-SERVICE_GROUP = _secured(_complete_service_group)
+ADDRESS_GROUP = _secured("address-group", _check_address_group)
+FIREWALL_POLICY = _secured("firewall-policy", _check_policy)
+FIREWALL_RULE = _secured("firewall-rule", _create_rule, _update_rule)
+POLICY_SET_CHECKS = _secured("application-policy-set", _check_policy_set)
+SERVICE_GROUP = _secured("service-group", _complete_service_group)

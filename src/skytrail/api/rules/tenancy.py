@@ -10,6 +10,7 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record, make_record
 from skytrail.api.references import reference_to
 from skytrail.api.refusal import bad_request
+from skytrail.api.rules.draft import follow_flag, holder_companion
 from skytrail.api.rules.firewall import POLICY_SET_CHECKS
 
 _APS = "default-application-policy-set"
@@ -25,7 +26,8 @@ def _project_companions(change: Change, record: Record) -> list[Companion]:
                 "parent_type": "project",
                 "all_applications": True,
             },
-        )
+        ),
+        *holder_companion(record),
     ]
 
 
@@ -79,6 +81,6 @@ def _delete_manager(change: Change, record: Record) -> None:
         addressing.release_all(change, subnet)
 
 
-PROJECT = Rule(companions=_project_companions)
+PROJECT = Rule(companions=_project_companions, after_update=follow_flag)
 APPLICATION_POLICY_SET = replace(POLICY_SET_CHECKS, companions=_policy_set_companions)
 NETWORK_IPAM = Rule(create=_create_manager, update=_update_manager, delete=_delete_manager)
