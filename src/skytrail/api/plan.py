@@ -1,13 +1,18 @@
-"""What a change comes to, told before it is made: the intent part, object by object."""
+"""What a change comes to, told before it is made: objects that change, and the hosts concerned."""
 
 from __future__ import annotations
 
+from skytrail.api import documents
 from skytrail.api.differences import differences
 from skytrail.api.documents import Document
-from skytrail.api.graph import Overlay, Record
+from skytrail.api.graph import Overlay, Record, View, referrers
 
 _NOISE = frozenset({"/id_perms/last_modified"})
 """Changes with every write and tells nobody anything."""
+HOSTS_SHOWN_MAX = 500
+_CARRIERS = ("virtual-network", "security-group")
+"""What interfaces are attached to: a change of one concerns the hosts of all of them."""
+_PORT = "virtual-machine-interface"
 
 
 def intent_changes(plan: Overlay) -> list[Document]:
@@ -38,3 +43,77 @@ def _entry(verb: str, record: Record) -> Document:
         "uuid": record.uuid,
         "fq_name": list(record.fq_name),
     }
+
+
+def concerned_hosts(plan: Overlay, derived: list[Document]) -> Document:
+    """Return the hosts whose datapath a plan changes, and how many interfaces on each.
+
+    Those are hosts of interfaces that change, and of interfaces in networks and security groups
+    that change or that something derived belongs to; before the plan or after it.
+    """
+    counts: dict[str, set[str]] = {}
+    unplaced: set[str] = set()
+    for view in (plan.base, plan):
+        ports = _changed_ports(plan, view)
+        for uuid in _carriers(plan, view, derived):
+            ports.update(view.referrer_uuids(uuid, _PORT))
+        for port in ports:
+            hosts = _hosts_of(view, port)
+            for host in hosts:
+                counts.setdefault(host, set()).add(port)
+            if not hosts:
+                unplaced.add(port)
+    placed = {port for ports in counts.values() for port in ports}
+    hosts = [
+        {"host": name, "interfaces": len(counts[name])} for name in sorted(counts)[:HOSTS_SHOWN_MAX]
+    ]
+    return {
+        "hosts": hosts,
+        "hosts_count": len(counts),
+        "interfaces_count": len(placed),
+        "interfaces_without_host_count": len(unplaced - placed),
+    }
+
+
+def _changed_ports(plan: Overlay, view: View) -> set[str]:
+    ports: set[str] = set()
+    for uuid in plan.changed:
+        record = view.get(uuid)
+        if record is None:
+            continue
+        if record.type_name == _PORT:
+            ports.add(uuid)
+        else:
+            targets = (view.get(target) for _, target in record.targets)
+            ports.update(t.uuid for t in targets if t is not None and t.type_name == _PORT)
+    return ports
+
+
+def _carriers(plan: Overlay, view: View, derived: list[Document]) -> set[str]:
+    found: set[str] = set()
+    for uuid in plan.changed:
+        record = view.get(uuid)
+        if record is not None and record.type_name in _CARRIERS:
+            found.add(uuid)
+    for entry in derived:
+        name = tuple(documents.texts(entry, "fq_name"))[:-1]
+        for type_name in _CARRIERS:
+            uuid = view.uuid_of(type_name, name)
+            if uuid is not None:
+                found.add(uuid)
+    return found
+
+
+def _hosts_of(view: View, port: str) -> set[str]:
+    record = view.get(port)
+    if record is None:
+        return set()
+    machines = {target for name, target in record.targets if name == "virtual_machine_refs"}
+    if record.parent_type == "virtual-machine" and record.parent_uuid is not None:
+        machines.add(record.parent_uuid)
+    hosts: set[str] = set()
+    if record.parent_type == "virtual-router":
+        hosts.add(record.fq_name[-2])
+    for machine in machines:
+        hosts.update(each.name for each in referrers(view, machine, "virtual-router"))
+    return hosts

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "describe": ("describe", "Show everything about an object, also what refers to it."),
     "create": ("create", "Create one object."),
     "apply": ("apply", "Create or change objects so that they match files."),
+    "plan": ("plan", "Show what files would change, down to hosts and reachability."),
     "delete": ("delete", "Delete objects; say what blocks it."),
     "edit": ("edit", "Edit an object in your editor."),
     "types": ("types", "List object types, or explain the fields of one."),

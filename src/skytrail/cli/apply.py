@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from skytrail.cli import output
+from skytrail.cli import output, plan
 from skytrail.cli.complete import Names, with_own_names
 from skytrail.cli.documents import Document, DocumentInvalid, check, in_order
 from skytrail.cli.help_text import examples
@@ -38,9 +38,15 @@ from skytrail.client import ApiError
 @click.option(
     "--dry-run", is_flag=True, help="Check everything, say what would happen, do nothing."
 )
+@click.option(
+    "--plan",
+    "plan_only",
+    is_flag=True,
+    help="Show all that would follow, as `plan` does; do nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @api_options
-def apply(paths: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
+def apply(paths: tuple[str, ...], *, dry_run: bool, plan_only: bool, as_json: bool) -> None:
     """Create or change objects so that they match documents; running it again changes nothing.
 
     Objects are found by their full name. Only the fields a document names are touched. All
@@ -53,15 +59,13 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     in front (SKYTRAIL_PROJECT), or for a reference the only object whose name ends so.
     `skytrail get ... -o yaml` prints documents.
     """
-    documents = read_paths(paths)
-    try:
-        for document in documents:
-            check(document)
-    except DocumentInvalid as error:
-        raise Refused(str(error)) from error
+    documents = read_checked(paths)
     results: list[Json] = []
     with opened() as session:
-        documents = _completed(session, documents)
+        documents = complete_documents(session, documents)
+        if plan_only:
+            plan.show(plan.planned(session, documents), as_json=as_json)
+            return
         for document in documents:
             try:
                 result, fields = apply_one(session, document, dry_run=dry_run)
@@ -82,7 +86,18 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
     _finish(results, dry_run=dry_run, as_json=as_json)
 
 
-def _completed(session: Session, documents: list[Document]) -> list[Document]:
+def read_checked(paths: tuple[str, ...]) -> list[Document]:
+    """Return the documents of files; Refused names what is wrong in them."""
+    documents = read_paths(paths)
+    try:
+        for document in documents:
+            check(document)
+    except DocumentInvalid as error:
+        raise Refused(str(error)) from error
+    return documents
+
+
+def complete_documents(session: Session, documents: list[Document]) -> list[Document]:
     """Return documents with full names and in order; Refused when something named is missing."""
     documents = with_own_names(documents, session.project)
     names = Names(documents, partial(find_full_name, session))

@@ -10,6 +10,7 @@ from pathlib import Path
 from skytrail.api.io.http import HttpApi
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
+from skytrail.compiler.preview import Preview
 from skytrail.model.catalog import CATALOG
 from skytrail.runtime import logs, processes, server, tasks
 from skytrail.store.io.sqlite import SqliteStore
@@ -51,7 +52,9 @@ async def _serve(data_folder: Path, host: str, port: int, socket_path: Path | No
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run())
             group.create_task(service.keep_compact())
-            group.create_task(server.serve(HttpApi(service), listeners, when_ready=announce))
+            group.create_task(
+                server.serve(HttpApi(service, Preview()), listeners, when_ready=announce)
+            )
     finally:
         await store.close()
 

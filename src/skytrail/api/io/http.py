@@ -18,7 +18,9 @@ from skytrail.api.io import bodies, watch
 from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
-from skytrail.api.io.native import TRANSACTION_BYTES_MAX, NativeApi, is_native, problem_reply
+from skytrail.api.io.native import TRANSACTION_BYTES_MAX, is_native, problem_reply
+from skytrail.api.io.native_routes import add_native_routes
+from skytrail.api.plugin import Deriver
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.model.catalog_types import ObjectType
@@ -46,8 +48,8 @@ _METHOD_NOT_ALLOWED = "Method not allowed."
 class HttpApi(AsgiApp):
     """The ASGI application; native requests may be larger than compatible ones."""
 
-    def __init__(self, service: ConfigService) -> None:
-        dispatch = Dispatch(service)
+    def __init__(self, service: ConfigService, deriver: Deriver | None = None) -> None:
+        dispatch = Dispatch(service, deriver)
         super().__init__(dispatch, body_limit_bytes=bodies.BODY_BYTES_MAX)
         self._native = AsgiApp(dispatch, body_limit_bytes=TRANSACTION_BYTES_MAX)
 
@@ -61,8 +63,9 @@ class HttpApi(AsgiApp):
 class Dispatch:
     """Finds the handler of a request and turns refusals into replies."""
 
-    def __init__(self, service: ConfigService) -> None:
+    def __init__(self, service: ConfigService, deriver: Deriver | None = None) -> None:
         self._service = service
+        self._deriver = deriver
         self._compatible = CompatibleApi(service)
         self._by_path = service.schema.by_path
         self._openapi: bytes | None = None
@@ -166,7 +169,7 @@ class Dispatch:
 
     def _add_native(self) -> None:
         self._router.add("GET", "/api/v1/watch", self._watch)
-        NativeApi(self._service).add_routes(self._router)
+        add_native_routes(self._router, self._service, self._deriver)
         self._router.add("POST", "/api/v1/allocate", self._allocate)
         self._router.add("POST", "/api/v1/free", self._free)
         self._router.add("GET", "/openapi.json", self._openapi_page)

@@ -1,0 +1,17 @@
+"""Puts the parts of the native API together and on the router."""
+
+from __future__ import annotations
+
+from skytrail.api.io.native import NativeApi
+from skytrail.api.io.planning import PlanApi, Planner
+from skytrail.api.plugin import Deriver
+from skytrail.api.service import ConfigService
+from skytrail.runtime.asgi import Router
+
+
+def add_native_routes(router: Router, service: ConfigService, deriver: Deriver | None) -> None:
+    """Add every native endpoint that has a module of its own."""
+    native = NativeApi(service)
+    planner = Planner(service, deriver)
+    native.add_routes(router)
+    PlanApi(service, native, planner).add_routes(router)

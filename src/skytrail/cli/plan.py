@@ -1,0 +1,151 @@
+"""``skytrail plan``: show what documents would change, down to hosts and reachability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from skytrail.cli import output
+from skytrail.cli.documents import Document, changes
+from skytrail.cli.help_text import examples
+from skytrail.cli.session import Session, api_options, console, opened
+from skytrail.cli.values import Json, items, mapping, text
+from skytrail.cli.write import NOT_FOUND
+from skytrail.client import ApiError
+from skytrail.client.messages import Call, decode_reply
+
+_COLOURS = {"create": "green", "update": "yellow", "delete": "red"}
+_SIGNS = {"create": "+", "update": "~", "delete": "-"}
+_VALUE_LENGTH_MAX = 60
+
+
+@click.command(epilog=examples("skytrail plan network.yaml", "skytrail plan tenants/ --json"))
+@click.argument("paths", metavar="FILE|DIR|-...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@api_options
+def plan(paths: tuple[str, ...], *, as_json: bool) -> None:
+    """Show what `skytrail apply` would change: objects, what is derived from them, the hosts
+    concerned and which networks and groups would reach each other differently. Nothing is written.
+    """
+    from skytrail.cli.apply import complete_documents, read_checked
+
+    documents = read_checked(paths)
+    with opened() as session:
+        found = planned(session, complete_documents(session, documents))
+    show(found, as_json=as_json)
+
+
+def planned(session: Session, documents: Iterable[Document]) -> Json:
+    """Return the plan of making objects as documents say."""
+    operations = [each for document in documents for each in operations_of(session, document)]
+    return ask(session, operations)
+
+
+def ask(session: Session, operations: list[Json]) -> Json:
+    """Return the plan of operations."""
+    reply = session.client.call(Call("POST", "/api/v1/plan", {"operations": operations}))
+    return decode_reply(reply, dict[str, object])
+
+
+def operations_of(session: Session, document: Document) -> list[Json]:
+    """Return the operation that makes an object as its document says; none if it is so."""
+    kind = document.kind.name
+    try:
+        uuid = session.client.name_to_id(kind, document.fq_name)
+    except ApiError as error:
+        if error.status != NOT_FOUND:
+            raise
+        return [{"op": "create", "type": kind, "object": document.without_server_values().wire()}]
+    differing = changes(document, session.client.read(kind, uuid))
+    if not differing:
+        return []
+    return [{"op": "update", "type": kind, "uuid": uuid, "object": differing}]
+
+
+def show(found: Json, *, as_json: bool) -> None:
+    """Print a plan: for machines as it came, for people as tables."""
+    if as_json:
+        output.print_json(found)
+        return
+    _show_objects("Objects", items(found.get("changes")))
+    _show_objects("Derived by the compiler", items(found.get("derived")))
+    _show_pairs(items(found.get("reachability")))
+    for violation in items(found.get("violations")):
+        named = mapping(violation)
+        name = ":".join(text(part) for part in items(named.get("fq_name")))
+        click.secho(f"! {named.get('type')} {name}: {named.get('detail')}", fg="red")
+    _show_hosts(found)
+    if "derived_unknown" in found:
+        output.note(f"What is derived is not known: {found['derived_unknown']}")
+
+
+def _show_objects(title: str, entries: list[object]) -> None:
+    if not entries:
+        return
+    table = _table(title, "", "TYPE", "NAME", "WHAT CHANGES")
+    for entry in map(mapping, entries):
+        verb = str(entry.get("op"))
+        style = _COLOURS.get(verb, "")
+        name = ":".join(text(part) for part in items(entry.get("fq_name")))
+        table.add_row(
+            Text(_SIGNS.get(verb, "?"), style),
+            Text(text(entry.get("type")), style),
+            Text(name, style),
+            Text("\n".join(_field(mapping(each)) for each in items(entry.get("fields")))),
+        )
+    console().print(table)
+
+
+def _field(field: Json) -> str:
+    path = text(field.get("path")).removeprefix("/")
+    if "from" not in field:
+        return f"{path}: {_short(field.get('to'))}"
+    if "to" not in field:
+        return f"{path}: {_short(field['from'])} -> (none)"
+    return f"{path}: {_short(field['from'])} -> {_short(field['to'])}"
+
+
+def _short(value: object) -> str:
+    if "acl_rule" in mapping(value):
+        return f"{len(items(mapping(value)['acl_rule']))} rules"
+    shown = ", ".join(map(text, items(value))) if isinstance(value, list) else text(value)
+    return shown if len(shown) <= _VALUE_LENGTH_MAX else f"{shown[:_VALUE_LENGTH_MAX]}..."
+
+
+def _show_pairs(pairs: list[object]) -> None:
+    if not pairs:
+        return
+    table = _table("Reachability", "FROM", "TO", "BEFORE", "AFTER")
+    for pair in map(mapping, pairs):
+        table.add_row(
+            Text(text(pair.get("from"))),
+            Text(text(pair.get("to"))),
+            Text("\n".join(map(text, items(pair.get("before")))), "red"),
+            Text("\n".join(map(text, items(pair.get("after")))), "green"),
+        )
+    console().print(table)
+
+
+def _show_hosts(found: Json) -> None:
+    hosts = [
+        f"{each['host']} ({each['interfaces']})" for each in map(mapping, items(found["hosts"]))
+    ]
+    counts = [
+        f"{len(items(found.get('changes')))} objects",
+        f"{found.get('derived_count', 0)} derived",
+        f"{found.get('reachability_count', 0)} pairs",
+        f"{found.get('hosts_count', 0)} hosts with {found.get('interfaces_count', 0)} interfaces",
+    ]
+    if hosts:
+        click.echo(f"Hosts (interfaces): {', '.join(hosts)}")
+    output.note(f"{', '.join(counts)} would change at revision {found.get('revision')}")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
