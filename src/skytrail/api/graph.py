@@ -10,18 +10,21 @@ indexes follow from the records alone.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
-from skytrail.api import documents
 from skytrail.api.documents import Document
+from skytrail.api.heads import FqName, Head, head_of
 from skytrail.api.ipam import Subnet
 from skytrail.api.numbers import Numbers, NumbersOverlay, NumbersView
 
-FqName = tuple[str, ...]
+BODIES_COUNT_MAX = 16_384
+"""So many decoded objects are kept beside their stored bytes (about 6 kB each)."""
+BODIES_COUNT_HARD = 65_536
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,36 +41,76 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 NO_SIDE = Side()
 
 
-@dataclass(slots=True, eq=False)
 class Record:
-    """One object. The body is never changed in place; a new version is a new record."""
+    """One object. The body is never changed in place; a new version is a new record.
 
-    type_name: str
-    uuid: str
-    fq_name: FqName
-    body: Document
-    targets: tuple[tuple[str, str], ...]
-    """(reference field, target uuid) of every reference."""
-    side: Side = NO_SIDE
-    mod_revision: int = 0
-    create_revision: int = 0
-    stored: bytes = b""
-    rendered: bytes | None = None
-    """Wire form without back references and children, filled by the renderer."""
-    subnets: tuple[Subnet, ...] | None = None
-    """Parsed subnets of a network or address manager, filled by ``addressing``."""
+    A committed record is its stored bytes; the body is decoded when somebody asks for it, and
+    forgotten again when others were asked for since (``Bodies``).
+    """
+
+    __slots__ = (
+        "_body",
+        "attributes",
+        "bodies",
+        "create_revision",
+        "fq_name",
+        "mod_revision",
+        "parent_type",
+        "parent_uuid",
+        "rendered",
+        "side",
+        "stored",
+        "subnets",
+        "targets",
+        "type_name",
+        "uuid",
+    )  # fmt: skip
+
+    def __init__(self, type_name: str, head: Head, body: Document | None = None) -> None:
+        self.type_name = type_name
+        self.uuid = head.uuid
+        self.fq_name: FqName = head.fq_name
+        self.parent_type = head.parent_type
+        self.parent_uuid = head.parent_uuid
+        self.targets = head.targets
+        """(reference field, target uuid) of every reference."""
+        self.attributes = head.attributes
+        """The attribute of each reference; empty when none has one."""
+        self.side = NO_SIDE
+        self.mod_revision = 0
+        self.create_revision = 0
+        self.stored = b""
+        self.rendered: bytes | None = None
+        """Wire form without back references and children, filled by the renderer."""
+        self.subnets: tuple[Subnet, ...] | None = None
+        """Parsed subnets of a network or address manager, filled by ``addressing``."""
+        self.bodies: Bodies | None = None
+        self._body = body
 
     @property
-    def parent_uuid(self) -> str | None:
-        return documents.text(self.body, "parent_uuid")
+    def body(self) -> Document:
+        if self._body is None:
+            self._body = msgspec.json.decode(self.stored, type=Document)
+            if self.bodies is not None:
+                self.bodies.note(self)
+        return self._body
 
     @property
-    def parent_type(self) -> str | None:
-        return documents.text(self.body, "parent_type")
+    def has_body(self) -> bool:
+        return self._body is not None
+
+    def forget_body(self) -> None:
+        """Keep the stored bytes alone."""
+        if self.stored:
+            self._body = self.rendered = None
 
     @property
     def name(self) -> str:
         return self.fq_name[-1]
+
+    def attribute(self, place: int) -> object:
+        """Return the attribute of the reference at that place of ``targets``."""
+        return self.attributes[place] if self.attributes else None
 
     def is_version_of(self, other: Record) -> bool:
         """Whether both are one object; a deleted uuid may come back as another one."""
@@ -84,23 +127,34 @@ class Record:
         return self.stored
 
 
+class Bodies:
+    """Remembers whose bodies are decoded, oldest first, and has the oldest forgotten.
+
+    Plans compare parts of a body by identity, so nothing is forgotten in their middle: the writer
+    trims between them. The hard bound is for readers of everything.
+    """
+
+    __slots__ = ("_decoded",)
+
+    def __init__(self) -> None:
+        self._decoded: deque[Record] = deque()
+
+    def note(self, record: Record) -> None:
+        self._decoded.append(record)
+        if len(self._decoded) > BODIES_COUNT_HARD:
+            self.trim()
+
+    def trim(self) -> None:
+        """Forget all but the latest."""
+        while len(self._decoded) > BODIES_COUNT_MAX:
+            self._decoded.popleft().forget_body()
+
+
 def make_record(type_name: str, body: Document, side: Side = NO_SIDE) -> Record:
     """Index a complete document: it must hold uuid and fq_name, and references with uuids."""
-    targets: list[tuple[str, str]] = []
-    for name in body:
-        if name.endswith("_refs"):
-            for reference in documents.sections(body, name):
-                target = documents.text(reference, "uuid")
-                if target is not None:
-                    targets.append((name, target))
-    return Record(
-        type_name=type_name,
-        uuid=documents.text(body, "uuid") or "",
-        fq_name=tuple(documents.texts(body, "fq_name")),
-        body=body,
-        targets=tuple(targets),
-        side=side,
-    )
+    record = Record(type_name, head_of(body), body)
+    record.side = side
+    return record
 
 
 class View(Protocol):
@@ -149,6 +203,7 @@ class Graph:
     numbers: Numbers = field(default_factory=Numbers)
     memory: dict[str, str] = field(default_factory=dict[str, str])
     """The key-value store clients keep notes in."""
+    bodies: Bodies = field(default_factory=Bodies)
     _children: _Index = field(default_factory=dict[str, dict[str, dict[str, None]]])
     _referrers: _Index = field(default_factory=dict[str, dict[str, dict[str, None]]])
 
@@ -183,6 +238,9 @@ class Graph:
             self.remove(record.uuid)
         elif previous is not None:
             self._unlink(previous)
+        record.bodies = self.bodies
+        if record.has_body:
+            self.bodies.note(record)
         self.records[record.uuid] = record
         self.by_type.setdefault(record.type_name, {})[record.uuid] = record
         self.names[record.type_name, record.fq_name] = record.uuid

@@ -11,13 +11,14 @@
 
 from __future__ import annotations
 
+from sys import intern
 from urllib.parse import quote, unquote
 
 import msgspec
 
-from skytrail.api import documents
-from skytrail.api.documents import Document
-from skytrail.api.graph import NO_SIDE, Graph, Overlay, Record, Side, make_record
+from skytrail.api.graph import NO_SIDE, Graph, Overlay, Record, Side
+from skytrail.api.heads import HeadReader
+from skytrail.api.schema import Schema
 from skytrail.store.key_space import name_key, object_key, split_object_key
 from skytrail.store.plugin import KeyValue
 from skytrail.store.transaction import Transaction
@@ -127,41 +128,56 @@ def stamp(base: Graph, plan: Overlay, revision: int) -> None:
 class Loader:
     """Builds the graph from everything the store holds; feed it all keys, then ask for it."""
 
-    def __init__(self) -> None:
-        self._records: list[Record] = []
+    def __init__(self, heads: HeadReader) -> None:
+        self._heads = heads
+        self._records: list[tuple[int, str, Record]] = []
+        self._uuids: dict[str, str] = {}
         self._sides: dict[str, Side] = {}
+        self._pools: dict[str, str] = {}
         self.graph = Graph()
 
     def feed(self, item: KeyValue) -> None:
-        """Take one key; keys of other owners are ignored."""
+        """Take one key; objects come first, keys of other owners are ignored."""
         if item.key.startswith(OBJECTS):
-            type_name, _ = split_object_key(item.key)
-            body = msgspec.json.decode(item.value, type=Document)
-            record = make_record(type_name, body)
-            record.stored = item.value
-            record.mod_revision = item.mod_revision
-            record.create_revision = item.create_revision
-            self._records.append(record)
+            record, created = stored_record(self._heads, item)
+            self._records.append((item.create_revision, created, record))
+            self._uuids[record.uuid] = record.uuid
         elif item.key.startswith(SIDES):
             self._sides[item.key[len(SIDES) :]] = msgspec.json.decode(item.value, type=Side)
         elif item.key.startswith(NUMBERS):
             pool, _, value = item.key[len(NUMBERS) :].partition("/")
-            self._allocated(unquote(pool), int(value), item.value.decode())
+            if pool not in self._pools:
+                self._pools[pool] = unquote(pool)
+            self._allocated(self._pools[pool], int(value), item.value.decode())
         elif item.key.startswith(NOTES):
             self.graph.memory[unquote(item.key[len(NOTES) :])] = item.value.decode()
 
     def _allocated(self, pool: str, value: int, owner: str) -> None:
+        owner = self._uuids.get(owner, owner)
         self.graph.numbers.pools.setdefault(pool, {})[value] = owner
         self.graph.numbers.owners.setdefault(owner, {})[pool, value] = None
 
     def finish(self) -> Graph:
         """Return the graph; children come out oldest first."""
-        self._records.sort(key=lambda record: (record.create_revision, _created(record)))
-        for record in self._records:
+        self._records.sort(key=lambda each: each[:2])
+        for _, _, record in self._records:
             record.side = self._sides.get(record.uuid, NO_SIDE)
             self.graph.put(record)
+        self._heads.forget_shared()
         return self.graph
 
 
-def _created(record: Record) -> str:
-    return documents.text(documents.section(record.body, "id_perms"), "created") or ""
+def stored_record(heads: HeadReader, item: KeyValue) -> tuple[Record, str]:
+    """Return the record of an object's key, its body undecoded, and when it was created."""
+    type_name, _ = split_object_key(item.key)
+    head = heads.read(type_name, item.value)
+    record = Record(intern(type_name), head)
+    record.stored = item.value
+    record.mod_revision = item.mod_revision
+    record.create_revision = item.create_revision
+    return record, head.created
+
+
+def head_reader(schema: Schema) -> HeadReader:
+    """Return a reader of the stored objects of the schema's types."""
+    return HeadReader({name: tuple(each.references) for name, each in schema.resources.items()})

@@ -10,6 +10,7 @@ import msgspec
 
 from skytrail.api import documents, identity
 from skytrail.api.graph import Record, View, children, find, referrers
+from skytrail.api.heads import PartReader
 from skytrail.api.refusal import bad_request
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
@@ -128,15 +129,21 @@ def select(view: View, resource: ObjectType, query: ListQuery) -> list[Record]:
         found = _by_uuid(view, resource, query.uuids)
     else:
         found = view.of_type(resource.name)
-    chosen = {record.uuid: record for record in found if _passes(view, resource, record, query)}
+    asked = {
+        name: values
+        for name, values in query.filters.items()
+        if name in resource.properties or name in ("uuid", "fq_name", "parent_uuid")
+    }
+    parts = PartReader(asked)
+    chosen = {
+        record.uuid: record
+        for record in found
+        if _passes(record, query) and _fits(asked, parts, record)
+    }
     if anchored:
-        return sorted(chosen.values(), key=_age)
+        # Children come oldest first, so those of one revision stay in order.
+        return sorted(chosen.values(), key=lambda record: record.create_revision)
     return sorted(chosen.values(), key=lambda record: (record.fq_name, record.uuid))
-
-
-def _age(record: Record) -> tuple[int, str]:
-    perms = documents.section(record.body, "id_perms")
-    return record.create_revision, documents.text(perms, "created") or ""
 
 
 def _below_parents(view: View, resource: ObjectType, query: ListQuery) -> list[Record]:
@@ -161,19 +168,21 @@ def _by_uuid(view: View, resource: ObjectType, uuids: Sequence[str]) -> list[Rec
     return [r for r in found if r is not None and r.type_name == resource.name]
 
 
-def _passes(view: View, resource: ObjectType, record: Record, query: ListQuery) -> bool:
+def _passes(record: Record, query: ListQuery) -> bool:
     if query.uuids is not None and record.uuid not in query.uuids:
         return False
     if query.names is not None and record.fq_name not in query.names:
         return False
-    if query.back_reference_uuids is not None:
-        wanted = query.back_reference_uuids
-        if not any(target in wanted for _, target in record.targets):
-            return False
+    wanted = query.back_reference_uuids
+    return wanted is None or any(target in wanted for _, target in record.targets)
+
+
+def _fits(asked: Mapping[str, Sequence[object]], reader: PartReader, record: Record) -> bool:
+    if not asked:
+        return True
+    parts = reader.read(record)
     return all(
-        any(matches(record.body.get(name), value) for value in values)
-        for name, values in query.filters.items()
-        if name in resource.properties or name in ("uuid", "fq_name", "parent_uuid")
+        any(matches(parts.get(name), value) for value in values) for name, values in asked.items()
     )
 
 

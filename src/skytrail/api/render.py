@@ -118,22 +118,23 @@ def _item(record: Record, base: str | None) -> Document:
 
 def _back_references(view: View, record: Record, kind: str, base: str | None) -> list[Document]:
     return [
-        {**_item(source, base), "attr": reference.get("attr")}
+        {**_item(source, base), "attr": source.attribute(place)}
         for source in referrers(view, record.uuid, kind)
-        for name in {field for field, target in source.targets if target == record.uuid}
-        for reference in documents.sections(source.body, name)
-        if reference.get("uuid") == record.uuid
+        for place, (_, target) in enumerate(source.targets)
+        if target == record.uuid
     ]
 
 
-def summary(record: Record, fields: frozenset[str], shape: Shape, base: str) -> Document:
-    """Return a list item: identity, link and the asked fields."""
+def summary(
+    record: Record, fields: frozenset[str], shape: Shape, base: str, *, parts: Document
+) -> Document:
+    """Return a list item: identity, link and the asked fields; ``parts`` holds these."""
     item: Document = {"uuid": record.uuid, "fq_name": list(record.fq_name)}
     if shape.links:
         item["href"] = f"{base}/{record.type_name}/{record.uuid}"
     for name in fields:
-        if name in record.body:
-            item[name] = record.body[name]
+        if name in parts:
+            item[name] = parts[name]
         elif name == "name":
             item["name"] = record.name
     return item

@@ -13,6 +13,7 @@ only then lets anybody see it. A refused request leaves no trace in its batch.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,7 +92,7 @@ class ConfigService:
         """Load everything, take the right to write, create the default objects."""
         before = await store.revision()
         fence = await _take_fence(store)
-        graph, revision = await _load(store)
+        graph, revision = await _load(schema, store)
         # Nothing but the fence was written since `before`: watchers may resume from there.
         resumable = fence == before + 1 and revision == fence
         changes = Feed(revision, before + 1 if resumable else None)
@@ -171,6 +172,7 @@ class ConfigService:
         return Change(self.schema, view, timestamp(), lambda: str(uuid4()), caller)
 
     async def _carry_out(self, batch: list[_Request]) -> None:
+        self.graph.bodies.trim()
         overlay = Overlay(self.graph)
         accepted: list[tuple[_Request, object, tuple[str, ...]]] = []
         derived_from: int | None = None
@@ -246,8 +248,22 @@ async def _take_fence(store: ConfigStore) -> int:
     return result.revision
 
 
-async def _load(store: ConfigStore) -> tuple[Graph, int]:
-    loader = persistence.Loader()
+async def _load(schema: Schema, store: ConfigStore) -> tuple[Graph, int]:
+    """Read everything as of one revision.
+
+    What is read stays, so the collector need not look for garbage in it, now or later.
+    """
+    gc.disable()
+    try:
+        graph, revision = await _read_everything(schema, store)
+        gc.freeze()
+        return graph, revision
+    finally:
+        gc.enable()
+
+
+async def _read_everything(schema: Schema, store: ConfigStore) -> tuple[Graph, int]:
+    loader = persistence.Loader(persistence.head_reader(schema))
     revision: int | None = None
     for prefix in (
         persistence.OBJECTS, persistence.SIDES, persistence.NUMBERS, persistence.NOTES,

@@ -19,6 +19,7 @@ from skytrail.api.admission import Links
 from skytrail.api.documents import Document
 from skytrail.api.elements import collection_of, positions_of
 from skytrail.api.graph import Record, find
+from skytrail.api.heads import PartReader
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
 from skytrail.api.refusal import Refused, bad_request, not_found
@@ -172,8 +173,11 @@ class CompatibleApi:
         plain = asked.fields - {"name"}
         own = all(name in resource.properties for name in plain)
         if own:
+            reader = PartReader(plain)
             return [
-                msgspec.json.encode(render.summary(record, asked.fields, shape, base))
+                msgspec.json.encode(
+                    render.summary(record, asked.fields, shape, base, parts=reader.read(record))
+                )
                 for record in chosen
             ]
         graph = self._service.graph
