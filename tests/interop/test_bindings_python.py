@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from skytrail.client import ApiClient, AsyncApiClient, Conflict, Invalid, NotFound
+from skytrail.client import (
+    ApiClient,
+    AsyncApiClient,
+    Conflict,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+)
 from skytrail.client.typed import Absent, Api, AsyncApi, Present, Synced
 from skytrail.model.base import Reference
 from skytrail.model.generated.objects import NetworkIpam, NetworkPolicy, Project, VirtualNetwork
@@ -80,6 +87,30 @@ def test_update_changes_clears_and_leaves_the_rest(api):
     assert changed.network_policy_refs[0].uuid == policy.uuid
     assert cleared.network_policy_refs == ()
     assert cleared.network_ipam_refs == made.network_ipam_refs
+
+
+def test_property_given_to_an_update_is_replaced_whole(api):
+    made = api.virtual_networks.create(
+        red(virtual_network_properties=VirtualNetworkType(rpf="enable", mirror_destination=True))
+    )
+    wanted = VirtualNetworkType(mirror_destination=True)
+
+    changed = api.virtual_networks.update(made, {"virtual_network_properties": wanted})
+
+    assert changed.virtual_network_properties == wanted
+
+
+def test_update_of_a_version_that_is_gone_is_refused(api):
+    api.virtual_networks.create(red())
+    read = api.virtual_networks.read(RED)
+    api.virtual_networks.update(RED, {"mtu": 1400}, if_match=read.tag)
+
+    with pytest.raises(PreconditionFailed):
+        api.virtual_networks.update(RED, {"mtu": 1500}, if_match=read.tag)
+    with pytest.raises(PreconditionFailed):
+        api.virtual_networks.delete(RED, if_match=read.tag)
+
+    assert api.virtual_networks.get(RED).mtu == 1400
 
 
 def test_list_finds_by_parent_and_by_filter(api):

@@ -12,7 +12,7 @@ import structlog
 
 from skytrail.client import messages
 from skytrail.client.errors import ApiError, ApiUnavailable
-from skytrail.client.messages import Call, JsonObject, RefUpdate, TransactionReply
+from skytrail.client.messages import Answer, Call, JsonObject, RefUpdate, TransactionReply
 from skytrail.client.transport import (
     DEFAULT_URL,
     LINE_BYTES_MAX,
@@ -153,16 +153,24 @@ class AsyncApiClient:
 
     async def call(self, call: Call) -> bytes:
         """Send any request; return the body of a success."""
+        return (await self.exchange(call)).content
+
+    async def exchange(self, call: Call) -> Answer:
+        """Send any request; return the body of a success and its entity tag."""
         try:
             reply = await self._http.request(
-                call.method, call.path, params=dict(call.query) or None, content=call.encoded()
+                call.method,
+                call.path,
+                params=dict(call.query) or None,
+                content=call.encoded(),
+                headers=call.headers,
             )
         except httpx.HTTPError as error:
             raise unavailable(self._place, error) from error
         except httpx.InvalidURL as error:
             raise ApiUnavailable(f"{self._place} is not an address: {error}") from error
         messages.check_status(reply.status_code, reply.content)
-        return reply.content
+        return Answer(reply.content, reply.headers.get("etag"))
 
     async def watch(
         self,

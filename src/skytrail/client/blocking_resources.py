@@ -9,7 +9,16 @@ from typing import Generic
 
 from skytrail.client import messages
 from skytrail.client.blocking_client import ApiClient
-from skytrail.client.kinds import ChangesT, FiltersT, Key, Kind, ObjectT, name_of, uuid_of
+from skytrail.client.kinds import (
+    ChangesT,
+    FiltersT,
+    Key,
+    Kind,
+    ObjectT,
+    Versioned,
+    name_of,
+    uuid_of,
+)
 from skytrail.client.typed_events import Absent, Present, Synced, TypedEvents
 
 
@@ -26,13 +35,16 @@ class Resources(Generic[ObjectT, ChangesT, FiltersT]):
 
     def create(self, new: ObjectT) -> ObjectT:
         """Create an object; return it with what the API filled in."""
-        uuid = self._client.create(self._kind.type_name, self._kind.encode(new))
-        return self.get(uuid)
+        return self._kind.decode(self._client.call(self._kind.create_call(new)))
 
     def get(self, key: Key) -> ObjectT:
         """Return one object."""
-        wire = self._client.read(self._kind.type_name, self._uuid(key))
-        return self._kind.decode(wire)
+        return (self.read(key)).object
+
+    def read(self, key: Key) -> Versioned[ObjectT]:
+        """Return one object with the tag that makes a later write safe from lost updates."""
+        call = self._kind.read_call(self._uuid(key))
+        return self._kind.versioned(self._client.exchange(call))
 
     def list(
         self, *, parent: Key | None = None, filters: FiltersT | None = None
@@ -42,16 +54,18 @@ class Resources(Generic[ObjectT, ChangesT, FiltersT]):
         found = messages.objects_of(self._client.call(call), self._kind.type_name)
         return [self._kind.decode(wire) for wire in found]
 
-    def update(self, key: Key, changes: ChangesT) -> ObjectT:
-        """Change what is given, leave the rest; None clears. Return the object as it is then."""
-        wire = self._kind.encode_changes(changes)
-        uuid = self._uuid(key)
-        self._client.update(self._kind.type_name, uuid, wire)
-        return self.get(uuid)
+    def update(self, key: Key, changes: ChangesT, *, if_match: str | None = None) -> ObjectT:
+        """Change what is given, leave the rest; None clears. Return the object as it is then.
 
-    def delete(self, key: Key) -> None:
+        A given property is replaced whole. With the tag of a ``read``, PreconditionFailed when
+        somebody else has changed the object since.
+        """
+        call = self._kind.update_call(self._uuid(key), changes, if_match)
+        return self._kind.decode(self._client.call(call))
+
+    def delete(self, key: Key, *, if_match: str | None = None) -> None:
         """Delete an object; Conflict while something refers to it or it has children."""
-        self._client.delete(self._kind.type_name, self._uuid(key))
+        self._client.call(self._kind.delete_call(self._uuid(key), if_match))
 
     def watch(
         self, from_revision: int | None = None

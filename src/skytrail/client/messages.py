@@ -26,9 +26,24 @@ class Call:
     path: str
     body: object = None
     query: Mapping[str, str] = field(default_factory=dict[str, str])
+    if_match: str | None = None
+    """An entity tag: carry the write out only if the object still has it."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What this request sends beyond the connection's own headers."""
+        return {} if self.if_match is None else {"if-match": self.if_match}
 
     def encoded(self) -> bytes | None:
         return None if self.body is None else msgspec.json.encode(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of a success, and the entity tag of the object in it."""
+
+    content: bytes
+    tag: str | None = None
 
 
 class TransactionResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +158,12 @@ class RefUpdate:
 
 def object_path(type_name: str, uuid: str) -> str:
     return f"/{quote(type_name, safe='')}/{quote(uuid, safe='')}"
+
+
+def native_path(type_name: str, uuid: str | None = None) -> str:
+    """Return where the native API has a collection or one of its objects."""
+    below = "" if uuid is None else f"/{quote(uuid, safe='')}"
+    return f"/api/v1/{quote(type_name, safe='')}{below}"
 
 
 def check_status(status: int, content: bytes) -> None:

@@ -12,7 +12,7 @@ from skytrail.client.async_resources import AsyncResources
 from skytrail.client.blocking_resources import Resources
 from skytrail.client.generated.async_api import AsyncApi
 from skytrail.client.generated.blocking_api import Api
-from skytrail.client.kinds import Key
+from skytrail.client.kinds import Key, Versioned
 from skytrail.client.typed_events import Absent, Present, Synced
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "Present",
     "Resources",
     "Synced",
+    "Versioned",
 ]

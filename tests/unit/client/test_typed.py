@@ -24,13 +24,22 @@ from skytrail.client import (
     Unauthenticated,
 )
 from skytrail.client.kinds import Kind
-from skytrail.client.typed import Absent, Api, AsyncApi, AsyncResources, Present, Resources, Synced
+from skytrail.client.typed import (
+    Absent,
+    Api,
+    AsyncApi,
+    AsyncResources,
+    Present,
+    Resources,
+    Synced,
+    Versioned,
+)
 from skytrail.client.typed_events import TypedEvents
 from skytrail.model.base import Reference
 from skytrail.model.catalog import CATALOG
 from skytrail.model.generated.objects import OBJECT_CLASSES, Project, VirtualNetwork
-from skytrail.model.generated.types import VirtualNetworkType
-from skytrail.runtime.asgi import Response, json_reply, text_reply
+from skytrail.model.generated.types import EcmpHashingIncludeFields, VirtualNetworkType
+from skytrail.runtime.asgi import JSON, Response, json_reply, text_reply
 
 UUID = "5f7c9d2a-1c2b-4d3e-8f90-a1b2c3d4e5f6"
 NAME = ("default-domain", "p", "red")
@@ -38,7 +47,8 @@ NETWORK = VirtualNetwork(
     uuid=UUID, fq_name=NAME, mtu=1400, virtual_network_properties=VirtualNetworkType(rpf="enable")
 )
 WIRE = {"fq_name": list(NAME), "mtu": 1400, "virtual_network_properties": {"rpf": "enable"}}
-STORED = json_reply({"virtual-network": {"uuid": UUID, **WIRE}})
+STORED = Response(200, msgspec.json.encode({"uuid": UUID, **WIRE}), JSON, (("etag", '"7"'),))
+PATH = f"/api/v1/virtual-network/{UUID}"
 
 
 @pytest.fixture(params=[Api, AsyncApi])
@@ -73,30 +83,43 @@ def test_create_sends_the_struct_and_returns_what_was_stored(api, call):
 
     assert made == NETWORK
     assert sent(api) == [
-        ("POST", "/virtual-networks", {"virtual-network": WIRE}),
-        ("GET", f"/virtual-network/{UUID}", None),
+        ("POST", "/api/v1/virtual-network", WIRE),
     ]
 
 
-def test_update_sends_only_changes_and_none_clears(api, call):
+def test_read_comes_with_the_tag_that_a_write_can_demand(api, call):
+    api.reply = STORED
+
+    found = call("virtual_networks", "read", UUID)
+    call("virtual_networks", "update", UUID, {"mtu": 1}, if_match=found.tag)
+    call("virtual_networks", "delete", UUID, if_match=found.tag)
+
+    assert found == Versioned(NETWORK, '"7"')
+    assert [each.headers.get("if-match") for each in api.requests] == [None, '"7"', '"7"']
+
+
+def test_update_replaces_what_is_given_whole_and_none_clears(api, call):
     api.reply = STORED
     changes = {
         "mtu": 1400,
         "display_name": None,
-        "network_policy_refs": None,
-        "virtual_network_properties": VirtualNetworkType(rpf="enable"),
+        "network_policy_refs": (),
+        "ecmp_hashing_include_fields": EcmpHashingIncludeFields(source_ip=True),
         "network_ipam_refs": [Reference(uuid=UUID)],
     }
 
     assert call("virtual_networks", "update", NETWORK, changes) == NETWORK
 
-    method, path, body = sent(api)[0]
-    assert (method, path) == ("PUT", f"/virtual-network/{UUID}")
-    assert body["virtual-network"] == {
+    ((method, path, body),) = sent(api)
+    assert (method, path) == ("PATCH", PATH)
+    hashing = body.pop("ecmp_hashing_include_fields")
+    assert hashing.pop("source_ip") is True
+    assert set(hashing) == set(CATALOG.types["EcmpHashingIncludeFields"].fields) - {"source_ip"}
+    assert set(hashing.values()) == {None}
+    assert body == {
         "mtu": 1400,
         "display_name": None,
-        "network_policy_refs": [],
-        "virtual_network_properties": {"rpf": "enable"},
+        "network_policy_refs": None,
         "network_ipam_refs": [{"uuid": UUID}],
     }
 
@@ -121,7 +144,7 @@ def test_name_is_resolved_before_the_object_is_deleted(api, call):
 
     assert sent(api) == [
         ("POST", "/fqname-to-id", {"type": "virtual-network", "fq_name": list(NAME)}),
-        ("DELETE", f"/virtual-network/{UUID}", None),
+        ("DELETE", PATH, None),
     ]
 
 
@@ -165,7 +188,8 @@ def test_refusals_are_typed_and_keep_the_text(api, call, status, kind):
 
 
 def test_an_answer_of_another_shape_is_unavailability(api, call):
-    api.reply = json_reply({"virtual-network": {"uuid": UUID, "fq_name": list(NAME), "mtu": "no"}})
+    wrong = msgspec.json.encode({"uuid": UUID, "fq_name": list(NAME), "mtu": "no"})
+    api.reply = Response(200, wrong, JSON, (("etag", '"7"'),))
 
     with pytest.raises(ApiUnavailable, match="mtu"):
         call("virtual_networks", "get", UUID)

@@ -9,8 +9,18 @@ import yaml
 from skytrail.model.base import Compound
 from skytrail.model.generate.__main__ import main
 from skytrail.model.generate.build import build_catalog, class_name
+from skytrail.model.generate.identifiers import capitalised
+from skytrail.model.generate.java import java_name
 from skytrail.model.generate.names import type_names
-from skytrail.model.generate.outputs import CLIENT, CODE, REFERENCE, generated_files, stale_files
+from skytrail.model.generate.outputs import (
+    CLIENT,
+    CODE,
+    GO,
+    JAVA,
+    REFERENCE,
+    generated_files,
+    stale_files,
+)
 from skytrail.model.generate.python_text import literal, wrapped
 from skytrail.model.meta import SCHEMA_DIRECTORY, load_schema
 from skytrail.model.openapi import openapi_document
@@ -55,6 +65,13 @@ def test_added_property_reaches_struct_catalog_bindings_openapi_and_docs(schema)
     assert "    patience_s: int | None = None\n" in files[f"{CODE}/objects.py"]
     assert "    patience_s: int | None\n" in files[f"{CLIENT}/changes.py"]
     assert "    patience_s: int\n" in files[f"{CLIENT}/filters.py"]
+    java = files[f"{JAVA}/skytrail/model/QosQueue.java"]
+    assert (
+        "    /** Seconds a test of this field may take. */\n    public Long patienceS() {" in java
+    )
+    assert "    public QosQueue patienceS(Long value) {" in java
+    go = files[f"{GO}/generated_qos.go"]
+    assert '\tPatienceS *int64 `json:"patience_s,omitempty"`\n' in go
     assert 'name="patience_s"' in files[f"{CODE}/catalog_qos.py"]
     assert "| `patience_s` | integer |" in files[f"{REFERENCE}/qos.md"]
     assert schemas["QosQueue"]["properties"]["patience_s"] == {
@@ -96,12 +113,45 @@ def test_added_object_type_reaches_rest_paths_back_references_and_command_line(s
     for module, resources in (("blocking_api", "Resources"), ("async_api", "AsyncResources")):
         returned = f") -> {resources}[TradeWind, TradeWindChanges, TradeWindFilters]:"
         assert returned in files[f"{CLIENT}/{module}.py"]
+    assert "public Resources<TradeWind> tradeWinds() {" in files[f"{JAVA}/skytrail/Api.java"]
+    assert "TradeWinds() Resources[TradeWind] {" in files[f"{GO}/generated_api.go"]
     assert {"/trade-winds", "/trade-wind/{uuid}"} <= set(paths)
     assert "trade_wind_back_refs" in schemas["VirtualNetworkRead"]["allOf"][1]["properties"]
     assert catalog.objects["project"].children["trade_winds"].type == "trade-wind"
     assert catalog.objects["trade-wind"].fq_name_lengths == (3,)
     assert type_names(catalog)["wd"] == "trade-wind"
     assert "## trade-wind" in files[f"{REFERENCE}/networking.md"]
+
+
+@pytest.mark.parametrize("name", ["patienceS", "patience_S"])
+def test_fields_that_other_languages_cannot_tell_apart_are_an_error(schema, name):
+    field = {"type": "integer", "description": "Seconds a test of this field may take."}
+    edit(
+        schema,
+        "qos",
+        lambda c: c["objects"]["qos-queue"]["properties"].update(
+            {"patience_s": field, name: field}
+        ),
+    )
+
+    with pytest.raises(ValueError, match="both called"):
+        generated_files(schema)
+
+
+@pytest.mark.parametrize(
+    ("wire_name", "java", "go"),
+    [
+        ("virtual_network_properties", "virtualNetworkProperties", "VirtualNetworkProperties"),
+        ("virtual_DNS_data", "virtualDNSData", "VirtualDNSData"),
+        ("dscpListIPv4", "dscpListIPv4", "DscpListIPv4"),
+        ("LANSegmentList", "lanSegmentList", "LANSegmentList"),
+        ("static", "static_", "Static"),
+        ("type_", "type", "Type"),
+        ("virtual-DNSs", "virtualDNSs", "VirtualDNSs"),
+    ],
+)
+def test_wire_names_become_identifiers(wire_name, java, go):
+    assert (java_name(wire_name), capitalised(wire_name)) == (java, go)
 
 
 def test_short_name_of_two_types_is_an_error(schema):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from skytrail.model.generate.build import build_catalog
 from skytrail.model.generate.catalog_code import catalog_modules
+from skytrail.model.generate.go import go_files
+from skytrail.model.generate.java import java_files
 from skytrail.model.generate.names import names_module
 from skytrail.model.generate.python_client import client_modules
 from skytrail.model.generate.reference_docs import reference_pages
@@ -15,9 +17,17 @@ from skytrail.model.meta import load_schema
 
 CODE = "src/skytrail/model/generated"
 CLIENT = "src/skytrail/client/generated"
+JAVA = "bindings/java/generated"
+GO = "bindings/go"
 REFERENCE = "docs/reference"
-# Whole folders of generated files: what else is in them is stale.
-OWNED = ((CODE, "*.py"), (CLIENT, "*.py"), (REFERENCE, "*.md"))
+# Files that are all generated: what else is there under such a name is stale.
+OWNED = (
+    (CODE, "*.py"),
+    (CLIENT, "*.py"),
+    (JAVA, "**/*.java"),
+    (GO, "generated_*.go"),
+    (REFERENCE, "*.md"),
+)
 
 
 def generated_files(schema_directory: Path) -> dict[str, str]:
@@ -34,6 +44,8 @@ def generated_files(schema_directory: Path) -> dict[str, str]:
     return {
         **{f"{CODE}/{name}.py": text for name, text in modules.items()},
         **{f"{CLIENT}/{name}.py": text for name, text in client_modules(catalog).items()},
+        **{f"{JAVA}/{name}": text for name, text in java_files(catalog).items()},
+        **{f"{GO}/{name}": text for name, text in go_files(catalog).items()},
         **{f"{REFERENCE}/{name}": text for name, text in pages.items()},
     }
 

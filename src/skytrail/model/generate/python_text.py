@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
@@ -79,7 +80,7 @@ def docstring(text: str, indent: int) -> str:
 
 def _arguments(value: msgspec.Struct) -> dict[str, object]:
     found: dict[str, object] = {}
-    for field in msgspec.structs.fields(value):
+    for field in _fields(type(value)):
         item: object = getattr(value, field.name)
         default: object = field.default
         if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
@@ -87,6 +88,12 @@ def _arguments(value: msgspec.Struct) -> dict[str, object]:
         if item != default or type(item) is not type(default):
             found[field.name] = item
     return found
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    # Evaluates every annotation of the class, which took most of the generator's time.
+    return msgspec.structs.fields(kind)
 
 
 def _mapping(value: Mapping[str, object], indent: int) -> str:

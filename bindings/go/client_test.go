@@ -1,0 +1,149 @@
+package skytrail
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// asked is what the scripted API was asked; it answers every request with status and body.
+type asked struct {
+	method, uri, body, ifMatch string
+}
+
+func scripted(t *testing.T, status int, body string) (*Api, *asked) {
+	t.Helper()
+	seen := &asked{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		content, _ := io.ReadAll(r.Body)
+		*seen = asked{r.Method, r.URL.RequestURI(), string(content), r.Header.Get("If-Match")}
+		w.Header().Set("ETag", `"7"`)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	return NewApi(NewClient(server.URL)), seen
+}
+
+func TestUpdateReplacesGivenPropertiesWholeAndClearsNamedOnes(t *testing.T) {
+	api, seen := scripted(t, 200, `{"uuid": "u"}`)
+	changes := &VirtualNetwork{
+		Mtu:                            Ptr[int64](1400),
+		RouteTargetList:                &RouteTargetList{RouteTarget: []string{"target:1:2"}},
+		MacLearningEnabled:             Ptr(false),
+		MacLimitControl:                &MACLimitControlType{MacLimit: Ptr[int64](3)},
+		NetworkPolicyRefs:              []Reference[VirtualNetworkPolicyType]{},
+		VirtualNetworkFatFlowProtocols: nil,
+	}
+
+	_, err := api.VirtualNetworks().Update(
+		context.Background(), "u", changes, Clear("display_name"), IfMatch(`"7"`))
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected := `{"display_name":null,"mac_learning_enabled":false,` +
+		`"mac_limit_control":{"mac_limit":3,"mac_limit_action":null},"mtu":1400,` +
+		`"route_target_list":{"route_target":["target:1:2"]}}`
+	if !sameJSON(t, seen.body, expected) || seen.method != "PATCH" || seen.ifMatch != `"7"` {
+		t.Errorf("asked %+v", *seen)
+	}
+}
+
+func TestReadReturnsObjectAndTag(t *testing.T) {
+	api, seen := scripted(t, 200, `{"uuid": "u", "fq_name": ["a", "b"], "unknown": {"x": 1}}`)
+
+	found, tag, err := api.VirtualNetworks().Read(context.Background(), "u/../v")
+
+	if err != nil || found.FqName[1] != "b" || tag != `"7"` {
+		t.Errorf("found %+v, %s, %v", found, tag, err)
+	}
+	if seen.uri != "/api/v1/virtual-network/u%2F..%2Fv" {
+		t.Errorf("asked for %s", seen.uri)
+	}
+}
+
+func TestRefusalsHaveKindTextAndPlaces(t *testing.T) {
+	problem := `{"type":"about:blank","status":400,"detail":"/mtuu: no such field",` +
+		`"errors":[{"pointer":"/mtuu","detail":"no such field"}]}`
+	api, _ := scripted(t, 400, problem)
+
+	_, err := api.VirtualNetworks().Create(context.Background(), &VirtualNetwork{})
+
+	var refused *Error
+	if !errors.Is(err, ErrInvalid) || errors.Is(err, ErrNotFound) || !errors.As(err, &refused) {
+		t.Fatal(err)
+	}
+	if refused.Text != "/mtuu: no such field" || refused.Problems[0].Pointer != "/mtuu" {
+		t.Errorf("refused %+v", refused)
+	}
+}
+
+func TestPlainTextRefusalKeepsItsText(t *testing.T) {
+	api, _ := scripted(t, 404, "No such thing\n")
+
+	_, err := api.VirtualNetworks().Get(context.Background(), "u")
+
+	if !errors.Is(err, ErrNotFound) || err.Error() != "No such thing (status 404)" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNoAnswerAndForeignAnswersAreUnavailability(t *testing.T) {
+	busy, _ := scripted(t, 503, "later")
+	foreign, _ := scripted(t, 200, "<html>")
+	nobody := NewApi(NewClient("http://127.0.0.1:1"))
+
+	for _, api := range []*Api{busy, foreign, nobody} {
+		_, err := api.Projects().Get(context.Background(), "u")
+		var unavailable *Unavailable
+		if !errors.As(err, &unavailable) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestListSendsParentAndFilters(t *testing.T) {
+	api, seen := scripted(t, 200, `{"virtual-networks": [{"virtual-network": {"uuid": "u"}}]}`)
+	query := &Query{Parent: []string{"a", "b"}, Where: map[string]any{"is_shared": true}}
+
+	found, err := api.VirtualNetworks().List(context.Background(), query)
+
+	if err != nil || len(found) != 1 || found[0].Uuid != "u" {
+		t.Errorf("found %v, %v", found, err)
+	}
+	expected := "/virtual-networks?detail=true&filters=is_shared%3D%3Dtrue&parent_fq_name_str=a%3Ab"
+	if seen.uri != expected {
+		t.Errorf("asked for %s", seen.uri)
+	}
+}
+
+func TestFilterWithCommaIsRefusedBeforeItIsSent(t *testing.T) {
+	api, seen := scripted(t, 200, "{}")
+
+	_, err := api.Tags().List(context.Background(), &Query{Where: map[string]any{"a": "b,c"}})
+
+	if err == nil || !strings.Contains(err.Error(), "comma") || seen.method != "" {
+		t.Errorf("%v, asked %+v", err, *seen)
+	}
+}
+
+func sameJSON(t *testing.T, one, other string) bool {
+	t.Helper()
+	return normal(t, one) == normal(t, other)
+}
+
+func normal(t *testing.T, text string) string {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		t.Fatal(err)
+	}
+	encoded, _ := json.Marshal(value)
+	return string(encoded)
+}

@@ -1,0 +1,3 @@
+module skytrail
+
+go 1.19
