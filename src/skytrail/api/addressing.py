@@ -114,10 +114,20 @@ def _take_explicit(
             low, high = ipam.host_range(subnet.network)
             if not low <= int(address) <= high:
                 raise bad_request(f"IP address {address} is no host address of {subnet.network}")
-            if not change.view.numbers.take(subnet.pool, int(address), owner):
-                raise conflict("IP address already in use")
+            take_exactly(change, subnet, address, owner)
             return str(address), subnet
     raise bad_request(f"{name} has invalid subnet({address})")
+
+
+def take_exactly(change: Change, subnet: Subnet, address: ipam.Address, owner: str) -> None:
+    """Take one address of a subnet; in a subnet of blocks it has to be the first of one."""
+    if int(address) % subnet.unit:
+        raise bad_request(
+            f"IP address {address} is not the first of a block of {subnet.unit} (alloc_unit) "
+            f"of {subnet.network}"
+        )
+    if not change.view.numbers.take(subnet.pool, int(address), owner):
+        raise conflict("IP address already in use")
 
 
 def refuse_if_in_use(change: Change, parsed: Subnet) -> None:

@@ -44,6 +44,9 @@ class Subnet:
     gateway: int | None
     service: int | None
     pools: Ranges
+    """Ranges addresses are limited to; none means the whole subnet, unless router_pools has some."""
+    router_pools: Ranges
+    """Ranges only virtual-routers hand out."""
     from_start: bool
     unit: int
     tag: str | None
@@ -58,7 +61,13 @@ class Subnet:
 
     def usable(self) -> Ranges:
         """Return the ranges addresses are taken from."""
-        ranges = list(self.pools) or [host_range(self.network)]
+        if self.pools or self.router_pools:
+            return self.free_of_own(self.pools)
+        return self.free_of_own([host_range(self.network)])
+
+    def free_of_own(self, given: Ranges) -> Ranges:
+        """Return the ranges without gateway and service address."""
+        ranges = list(given)
         for reserved in {self.gateway, self.service} - {None}:
             ranges = [part for whole in ranges for part in _around(whole, reserved)]
         return ranges
@@ -135,7 +144,7 @@ def complete(subnet: Document, previous: Document | None, now: str, fresh_uuid: 
     filled["allocation_pools"] = [
         _checked_pool(pool, network) for pool in documents.sections(subnet, "allocation_pools")
     ]
-    _check_unit(filled)
+    _check_unit(filled, known)
     filled["created"] = documents.text(known, "created") or now
     unchanged = previous is not None and {**filled, "last_modified": 0} == {
         **previous,
@@ -196,8 +205,13 @@ def _checked_pool(pool: Document, network: Network) -> Document:
     return pool
 
 
-def _check_unit(subnet: Document) -> None:
+def _check_unit(subnet: Document, known: Document) -> None:
+    """Refuse a unit that makes no blocks, and to change it: blocks in use would overlap."""
+    if "alloc_unit" in known:
+        subnet.setdefault("alloc_unit", known["alloc_unit"])
     unit = documents.number(subnet, "alloc_unit")
+    if known and (documents.number(known, "alloc_unit") or 1) != (unit or 1):
+        raise bad_request("alloc_unit can not be changed")
     if unit is not None and (unit < 1 or unit & (unit - 1)):
         raise bad_request(f"allocation-unit {unit} is not power of 2")
 
@@ -211,13 +225,19 @@ def parse(subnet: Document, holder: str) -> Subnet:
         network=network,
         gateway=_value(documents.text(subnet, "default_gateway")),
         service=_value(documents.text(subnet, "dns_server_address")),
-        pools=tuple(
-            (int(ip_address(str(pool.get("start")))), int(ip_address(str(pool.get("end")))))
-            for pool in documents.sections(subnet, "allocation_pools")
-        ),
+        pools=_pools(subnet, of_routers=False),
+        router_pools=_pools(subnet, of_routers=True),
         from_start=documents.flag(subnet, "addr_from_start") or False,
         unit=documents.number(subnet, "alloc_unit") or 1,
         tag=documents.text(subnet, "subscriber_tag"),
+    )
+
+
+def _pools(subnet: Document, *, of_routers: bool) -> Ranges:
+    return tuple(
+        (int(ip_address(str(pool.get("start")))), int(ip_address(str(pool.get("end")))))
+        for pool in documents.sections(subnet, "allocation_pools")
+        if (documents.flag(pool, "vrouter_specific_pool") or False) == of_routers
     )
 
 
@@ -240,13 +260,15 @@ def allocate(
 ) -> tuple[Subnet, str] | None:
     """Take the next address of the first subnet with room."""
     for subnet in subnets:
-        value = numbers.take_first(
-            subnet.pool,
-            subnet.usable(),
-            owner,
-            descending=not subnet.from_start,
-            unit=subnet.unit,
-        )
-        if value is not None:
-            return subnet, subnet.text_of(value)
+        text = take_next(numbers, subnet, subnet.usable(), owner)
+        if text is not None:
+            return subnet, text
     return None
+
+
+def take_next(numbers: NumbersOverlay, subnet: Subnet, ranges: Ranges, owner: str) -> str | None:
+    """Take the next address of a subnet that is in the ranges."""
+    value = numbers.take_first(
+        subnet.pool, ranges, owner, descending=not subnet.from_start, unit=subnet.unit
+    )
+    return None if value is None else subnet.text_of(value)

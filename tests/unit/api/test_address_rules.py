@@ -225,7 +225,10 @@ def test_flat_subnets_are_shared_by_all_networks_of_the_manager(api) -> None:
         ipam_subnet_method="flat-subnet",
         ipam_subnets={"subnets": [api.subnet("10.5.0.0/24")]},
     )
-    reference = {"network_ipam_refs": [{"uuid": manager, "attr": {"ipam_subnets": [{}]}}]}
+    reference = {
+        "network_ipam_refs": [{"uuid": manager, "attr": {"ipam_subnets": [{}]}}],
+        "virtual_network_properties": {"forwarding_mode": "l3"},
+    }
     one = api.create("virtual-network", fq_name=[*PROJECT, "f1"], **reference)
     two = api.create("virtual-network", fq_name=[*PROJECT, "f2"], **reference)
 

@@ -9,12 +9,14 @@ from skytrail.model.catalog import CATALOG
 PROJECT = ["default-domain", "default-project"]
 TYPES = sorted(name for name in CATALOG.objects if name != "config-root")
 NAMES = {"route-target": "target:64512:77", "tag": "tier=holder"}
-# The tag's type follows from its name; an address comes from a network or a manager, not both; what
-# a firewall rule refers to follows from its endpoints.
-SET_BY_SERVER = {
+# The tag's type follows from its name; an address comes from one kind of place; what
+# a firewall rule refers to follows from its endpoints; a virtual-router takes flat managers only.
+NOT_ANY_TARGET = {
     ("tag", "tag_type_refs"),
     ("instance-ip", "network_ipam_refs"),
+    ("instance-ip", "virtual_router_refs"),
     ("firewall-rule", "address_group_refs"),
+    ("virtual-router", "network_ipam_refs"),
 }
 SINGLETONS = {"global-system-config": ["default-global-system-config"]}
 
@@ -112,7 +114,7 @@ def test_every_reference_is_seen_from_both_ends_and_holds_its_target(api) -> Non
         target_uuid = api.service.graph.uuid_of(entry.target, tuple(target))
         parent_type, parent = parent_of(api, source)
         body = minimal(api, source, [*parent, "referrer"], parent_type)
-        if (source, field) in SET_BY_SERVER:
+        if (source, field) in NOT_ANY_TARGET:
             continue
         body[field] = [{"to": target}]
         if field == "service_group_refs":

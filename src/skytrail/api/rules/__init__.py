@@ -21,6 +21,7 @@ from skytrail.api.rules.virtual_network import (
     ROUTING_INSTANCE,
     VIRTUAL_NETWORK,
 )
+from skytrail.api.rules.virtual_router import VIRTUAL_ROUTER
 
 RULES: dict[str, Rule] = {
     "address-group": ADDRESS_GROUP,
@@ -44,4 +45,5 @@ RULES: dict[str, Rule] = {
     "tag-type": TAG_TYPE,
     "virtual-machine-interface": VIRTUAL_MACHINE_INTERFACE,
     "virtual-network": VIRTUAL_NETWORK,
+    "virtual-router": VIRTUAL_ROUTER,
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from skytrail.api import addressing, documents, ipam
+from skytrail.api import addressing, documents, ipam, router_pools
 from skytrail.api.addressing import Wish, take_address
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.api.ipam import Subnet
 from skytrail.api.references import reference_to, referred
-from skytrail.api.refusal import Refused, bad_request
+from skytrail.api.refusal import bad_request
 
 
 def _create_instance_ip(change: Change, body: Document) -> None:
@@ -18,6 +18,10 @@ def _create_instance_ip(change: Change, body: Document) -> None:
     managers = referred(change, body, "network_ipam_refs")
     if networks and managers:
         raise bad_request("virtual_network_refs and ipam_refs are not allowed")
+    routers = referred(change, body, "virtual_router_refs")
+    if routers and (networks or managers):
+        other = "virtual_network_refs" if networks else "ipam_refs"
+        raise bad_request(f"virtual_router_refs and {other} are not allowed")
     wish = Wish(
         address=documents.text(body, "instance_ip_address"),
         family=documents.text(body, "instance_ip_family"),
@@ -34,10 +38,12 @@ def _create_instance_ip(change: Change, body: Document) -> None:
             _check_gateway(change, body, address, subnet)
     elif managers:
         address, subnet = _take_flat(change, managers[0], wish, owner)
+    elif routers:
+        address, subnet = router_pools.take(change, routers[0], wish, owner)
     else:
-        _refuse_router_addresses(body)
         raise bad_request(
-            "Bad Request, instance-ip needs virtual_network_refs or network_ipam_refs"
+            "Bad Request, instance-ip needs virtual_network_refs, network_ipam_refs or "
+            "virtual_router_refs"
         )
     body["instance_ip_address"] = address
     body["subnet_uuid"] = subnet.uuid
@@ -55,13 +61,6 @@ def _check_unmanaged(body: Document, wish: Wish) -> None:
         body.setdefault("instance_ip_family", f"v{address.version}")
 
 
-def _refuse_router_addresses(body: Document) -> None:
-    if documents.sections(body, "virtual_router_refs"):
-        raise Refused(
-            501, "Addresses out of a virtual-router's own pools are not available in this release"
-        )
-
-
 def _take_flat(change: Change, manager: Record, wish: Wish, owner: str) -> tuple[str, Subnet]:
     subnets = addressing.parsed_subnets(manager, addressing.flat_subnets)
     if wish.subnet_uuids:
@@ -72,8 +71,7 @@ def _take_flat(change: Change, manager: Record, wish: Wish, owner: str) -> tuple
         address = ipam.parse_address(wish.address, "IP address")
         for subnet in subnets:
             if address in subnet.network:
-                if not change.view.numbers.take(subnet.pool, int(address), owner):
-                    raise Refused(409, "IP address already in use")
+                addressing.take_exactly(change, subnet, address, owner)
                 return str(address), subnet
         raise bad_request(f"Network-Ipam({list(manager.fq_name)}) has no subnet with {address}")
     taken = ipam.allocate(change.view.numbers, subnets, owner)

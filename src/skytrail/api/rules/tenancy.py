@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from skytrail.api import addressing, documents
+from skytrail.api import addressing, documents, router_pools
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record, make_record
+from skytrail.api.graph import Record, make_record, referrers
 from skytrail.api.references import reference_to
 from skytrail.api.refusal import bad_request
+from skytrail.api.rules import flat
 from skytrail.api.rules.draft import follow_flag, holder_companion
 from skytrail.api.rules.firewall import POLICY_SET_CHECKS
 
@@ -57,6 +58,8 @@ def _update_manager(change: Change, old: Record, body: Document) -> None:
         if name in old.body:
             body.setdefault(name, old.body[name])
     _complete_flat(change, body, old)
+    if body.get("ipam_subnets") != old.body.get("ipam_subnets"):
+        flat.check_manager(change, old, body)
 
 
 def _default(name: str) -> object:
@@ -76,6 +79,12 @@ def _complete_flat(change: Change, body: Document, old: Record | None) -> None:
         body["ipam_subnets"] = {"subnets": complete}
 
 
+def _after_update_manager(change: Change, old: Record, new: Record) -> None:
+    """Refuse to take back a pool that a virtual-router hands out."""
+    for router in referrers(change.view, new.uuid, "virtual-router"):
+        router_pools.pools_of(change, router.body)
+
+
 def _delete_manager(change: Change, record: Record) -> None:
     for subnet in addressing.parsed_subnets(record, addressing.flat_subnets):
         addressing.release_all(change, subnet)
@@ -83,4 +92,9 @@ def _delete_manager(change: Change, record: Record) -> None:
 
 PROJECT = Rule(companions=_project_companions, after_update=follow_flag)
 APPLICATION_POLICY_SET = replace(POLICY_SET_CHECKS, companions=_policy_set_companions)
-NETWORK_IPAM = Rule(create=_create_manager, update=_update_manager, delete=_delete_manager)
+NETWORK_IPAM = Rule(
+    create=_create_manager,
+    update=_update_manager,
+    after_update=_after_update_manager,
+    delete=_delete_manager,
+)

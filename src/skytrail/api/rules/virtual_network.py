@@ -10,6 +10,7 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.api.quota import check_subnets
 from skytrail.api.refusal import Refused, bad_request, conflict
+from skytrail.api.rules import flat
 from skytrail.model.validate import shown
 
 ID_POOL = "virtual-network-id"
@@ -75,6 +76,7 @@ def _complete_subnets(change: Change, body: Document, old: Record | None) -> Non
     references = documents.sections(body, "network_ipam_refs")
     if old is not None and references == documents.sections(old.body, "network_ipam_refs"):
         return
+    flat.check_network(change, body, old)
     previous = addressing.own_subnets(old.body) if old is not None else []
     given = addressing.own_subnets(body)
     check_subnets(change, body, old)
