@@ -9,9 +9,10 @@ The order of the checks is part of the wire contract, because clients meet the f
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import cast
 
-from skytrail.api import documents, identity, texts
+from skytrail.api import documents, identity, rights, texts
 from skytrail.api.change import NO_RULE, Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import NO_SIDE, FqName, Record, Side, find, make_record
@@ -36,13 +37,14 @@ def rule_of(type_name: str) -> Rule:
 def create(change: Change, resource: ObjectType, request: Document) -> Record:
     """Plan a new object and its companions; return the object."""
     request = dict(request)
+    rights.check_create(change, resource, request)
     rule = rule_of(resource.name)
     rule.prepare(change, request)
     fq_name = identity.check_fq_name(resource.name, request)
     properties = _properties(resource, request, "create")
     taken = change.view.uuid_of(resource.name, fq_name)
     if taken is not None:
-        raise conflict(texts.already_exists(fq_name, taken))
+        raise _name_taken(change, resource, request, fq_name, taken)
     parent_type = _parent_type(resource, request, fq_name)
     uuid = _fresh_uuid(change, request)
     parent = _parent(change, parent_type, fq_name)
@@ -62,9 +64,22 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     check_objects(change, resource, body)
     record = _bounded(make_record(resource.name, body))
     change.view.put(record)
-    for companion in rule.companions(change, record):
-        create(change, change.schema.resources[companion.type_name], companion.body)
+    with rights.on_own_behalf(change):
+        for companion in rule.companions(change, record):
+            create(change, change.schema.resources[companion.type_name], companion.body)
     return change.view.get(uuid) or record
+
+
+def _name_taken(
+    change: Change, resource: ObjectType, request: Document, fq_name: FqName, uuid: str
+) -> Refused:
+    """Return the refusal; whoever may not create there does not learn what is there."""
+    if rights.is_restricted(change):
+        _parent(change, _parent_type(resource, request, fq_name), fq_name)
+        taken = change.view.get(uuid)
+        if taken is not None and not rights.shown_name(change, taken):
+            return conflict(f"{list(fq_name)} already exists")
+    return conflict(texts.already_exists(fq_name, uuid))
 
 
 def _bounded(record: Record) -> Record:
@@ -115,6 +130,8 @@ def _fresh_uuid(change: Change, request: Document) -> str:
     uuid = cast("str", given)
     taken = change.view.get(uuid)
     if taken is not None:
+        if not rights.shown_name(change, taken):
+            raise conflict(f"{uuid} already exists")
         raise conflict(texts.uuid_already_exists(uuid, taken.fq_name))
     return uuid
 
@@ -123,8 +140,10 @@ def _parent(change: Change, parent_type: str | None, fq_name: FqName) -> Record 
     if parent_type is None:
         return None
     parent = find(change.view, parent_type, fq_name[:-1])
+    missing = texts.parent_missing(fq_name[:-1], parent_type)
     if parent is None:
-        raise bad_request(texts.parent_missing(fq_name[:-1], parent_type))
+        raise bad_request(missing)
+    rights.check_parent(change, parent, missing)
     return parent
 
 
@@ -154,9 +173,7 @@ def _note_ignored(change: Change, resource: ObjectType, request: Document) -> No
 
 def existing(change: Change, resource: ObjectType, uuid: str, missing: str) -> Record:
     """Return the object a path names, or refuse with the text for an unknown one."""
-    record = change.view.get(uuid)
-    if record is None:
-        raise not_found(missing)
+    record = rights.known(change, change.view.get(uuid), missing)
     if record.type_name != resource.name:
         raise not_found(texts.no_such_object(resource.name, uuid))
     return record
@@ -164,9 +181,10 @@ def existing(change: Change, resource: ObjectType, uuid: str, missing: str) -> R
 
 def update(change: Change, record: Record, request: Document) -> Record:
     """Plan the new version of an object; members that are absent stay, null removes."""
+    rights.check_update(change, record, request)
     resource = change.schema.resources[record.type_name]
     properties = _properties(resource, request, "http_put")
-    references = resolve_references(change, resource, request, "update")
+    references = resolve_references(change, resource, request, "update", old=record)
     _note_ignored(change, resource, request)
     body = dict(record.body)
     for name, value in properties.items():
@@ -235,21 +253,35 @@ def _references_in(body: Document, name: str) -> list[Document]:
 
 def delete(change: Change, record: Record, links: Links) -> None:
     """Plan the removal of an object, its derived and default children and references to it."""
+    rights.check_delete(change, record)
     rule_of(record.type_name).delete(change, record)
     blocking = _blocking_children(change, record)
     if blocking:
-        raise conflict(texts.children_present([links.of(child) for child in blocking]))
+        raise held(change, texts.children_present, blocking, links)
     leaving = _with_children(change, record)
     inside = {each.uuid for each in leaving}
     referring = _blocking_referrers(change, leaving, inside)
     if referring:
-        raise conflict(texts.still_referred([links.of(other) for other in referring]))
+        raise held(change, texts.still_referred, referring, links)
     for each in leaving:
         _drop_references_to(change, each, inside)
     for each in reversed(leaving):
         change.view.numbers.release_owner(each.uuid)
         change.view.remove(each.uuid)
     rule_of(record.type_name).after_delete(change, record)
+
+
+def held(
+    change: Change,
+    text: Callable[[Sequence[str]], str],
+    holders: Sequence[Record],
+    links: Links,
+) -> Refused:
+    """Return the refusal that names who holds the object, as far as the caller may know them."""
+    named = [links.of(holder) for holder in holders if rights.shown_name(change, holder)]
+    unseen = len(holders) - len(named)
+    more = f" and {unseen} more that are not visible to you" if unseen else ""
+    return conflict(text(named) + more)
 
 
 class Links:
@@ -335,4 +367,4 @@ def drop_reference(change: Change, source: Record, target: str) -> None:
     change.view.put(next_version(source, body, source.side))
 
 
-__all__ = ["NO_SIDE", "Links", "create", "delete", "existing", "replace_body", "update"]
+__all__ = ["NO_SIDE", "Links", "create", "delete", "existing", "held", "replace_body", "update"]

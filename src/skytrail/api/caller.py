@@ -19,6 +19,10 @@ class Caller:
     """Holds the cloud administrator's role: no object permission is in its way."""
     is_system: bool = False
     """A component of Skytrail itself (compiler, control node) rather than a user."""
+    is_reader: bool = False
+    """Holds the role that may read everything and change nothing."""
+    expires_at: float | None = None
+    """Seconds since the epoch after which the identity is no longer good; streams end then."""
 
     @property
     def owner(self) -> str:

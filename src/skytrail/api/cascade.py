@@ -6,7 +6,7 @@ referrers again likewise); others lose the reference and stay.
 
 from __future__ import annotations
 
-from skytrail.api import admission, documents
+from skytrail.api import admission, documents, rights
 from skytrail.api.admission import Links
 from skytrail.api.change import Change
 from skytrail.api.graph import Record
@@ -49,6 +49,8 @@ def _delete(change: Change, record: Record, links: Links, visited: set[str]) -> 
         try:
             admission.delete(change, current, links)
         except Refused as refusal:
+            if not rights.shown_name(change, current):
+                raise _unseen() from None
             name = ":".join(current.fq_name)
             text = f"{current.type_name} {name} cannot go along: {refusal.text}"
             raise Unacceptable(refusal.status, text) from None
@@ -58,6 +60,8 @@ def _release(
     change: Change, source: Record, target: Record, links: Links, visited: set[str]
 ) -> None:
     """Delete a referring object that depends on its target, or take the reference from it."""
+    if not rights.shown_name(change, source):
+        raise _unseen()
     needed = _DEPENDS.get(source.type_name, ())
     fields = {name for name, uuid in source.targets if uuid == target.uuid}
     left = {
@@ -67,6 +71,11 @@ def _release(
     if any(name in needed and not items for name, items in left.items()):
         _delete(change, source, links, visited)
     elif source.uuid not in visited:
+        rights.check_edit(change, source, fields)
         body = {name: value for name, value in source.body.items() if left.get(name) != []}
         body.update({name: items for name, items in left.items() if items})
         admission.replace_body(change, source, body)
+
+
+def _unseen() -> Unacceptable:
+    return Unacceptable(409, "Objects that are not visible to you are in the way of the cascade")

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from skytrail.api import documents
+from skytrail.api.documents import Document
 from skytrail.api.graph import Graph, Overlay, Record
 
 BATCHES_COUNT_MAX = 20_000
@@ -27,6 +29,8 @@ class Event:
     kind: str
     """create, update or delete."""
     record: Record
+    previous_permissions: Document | None = None
+    """The perms2 before an update that changed them: who loses sight is told of a removal."""
 
     @property
     def type_name(self) -> str:
@@ -56,7 +60,11 @@ def batch_of(base: Graph, plan: Overlay, revision: int) -> Batch:
             # The uuid of a deleted object came back within one commit, as another type.
             events.append(Event("delete", previous))
             kind = "create"
-        events.append(Event(kind, record))
+        was = None
+        if previous is not None and kind == "update":
+            former = documents.section(previous.body, "perms2")
+            was = former if former != record.body.get("perms2") else None
+        events.append(Event(kind, record, was))
     size = sum(len(event.record.stored) for event in (*events, *removed))
     return Batch(revision, (*events, *removed), size)
 

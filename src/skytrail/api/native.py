@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from skytrail.api import admission, apply, documents, strict, texts
+from skytrail.api import admission, apply, documents, rights, strict, texts
 from skytrail.api.admission import Links
 from skytrail.api.apply import Manner
 from skytrail.api.cascade import delete_with_dependants
@@ -138,6 +138,7 @@ def _write(
             raise invalid([Problem("/parent_uuid", detail)])
         return Done("created", created)
     target = _present(resource, operation, record)
+    rights.check_update(change, target, body)
     if operation.op == "patch":
         body = _patched(target, body)
     elif operation.op == "replace":
@@ -160,9 +161,8 @@ def _addressed(change: Change, resource: ObjectType, operation: Operation) -> Re
     if operation.uuid is not None:
         if not is_uuid(operation.uuid):
             raise bad_request(texts.invalid_uuid(shown(operation.uuid)))
-        found = change.view.get(operation.uuid)
-        if found is None:
-            raise not_found(texts.unknown_id(operation.uuid))
+        missing = texts.unknown_id(operation.uuid)
+        found = rights.known(change, change.view.get(operation.uuid), missing)
         if found.type_name != resource.name:
             raise not_found(texts.no_such_object(resource.name, operation.uuid))
         return found
@@ -171,7 +171,8 @@ def _addressed(change: Change, resource: ObjectType, operation: Operation) -> Re
         given = documents.texts(operation.object, "fq_name") or None
     if given is None:
         raise bad_request(f"{operation.op} needs the uuid or the name of the object")
-    return find(change.view, resource.name, name_of(resource, given))
+    found = find(change.view, resource.name, name_of(resource, given))
+    return found if found is not None and rights.shown_name(change, found) else None
 
 
 def _present(resource: ObjectType, operation: Operation, record: Record | None) -> Record:

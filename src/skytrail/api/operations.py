@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from skytrail.api import addressing, admission, documents, identity, security_draft, texts
+from skytrail.api import (
+    addressing,
+    admission,
+    authorize,
+    documents,
+    identity,
+    notes,
+    rights,
+    security_draft,
+    texts,
+)
 from skytrail.api.addressing import Wish
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
@@ -33,6 +43,7 @@ def update_reference(change: Change, request: Document) -> str:
     record = admission.existing(change, resource, uuid, texts.unknown_id(uuid))
     record = security_draft.editable(change, record)
     reference = reference_field(resource, wanted)
+    rights.check_edit(change, record, (reference.name,))
     target = _target(change, reference.target, request, required=verb == "ADD")
     items = documents.sections(record.body, reference.name)
     others = [item for item in items if target is None or item.get("uuid") != target.uuid]
@@ -65,11 +76,19 @@ def _target(
     if uuid:
         target = change.view.get(uuid)
         if target is not None and target.type_name == target_type:
+            target = rights.linkable(change, target) if required else target
+        else:
+            target = None
+        if target is not None:
             return target
         if not required:
             return None
         raise not_found(texts.no_such_object(target_type, shown(uuid)))
     target = find_or_draft(change, target_type, tuple(name))
+    if required:
+        target = rights.linkable(change, target)
+    elif target is not None and not rights.shown_name(change, target):
+        target = None
     if target is None:
         raise not_found(texts.name_not_found(name))
     return target
@@ -88,9 +107,8 @@ def relax_reference(change: Change, request: Document) -> str:
     uuid, target = documents.text(request, "uuid"), documents.text(request, "ref-uuid")
     if not uuid or not target:
         raise bad_request(f"Bad Request: Both uuid and ref-uuid should be specified: {uuid}")
-    record = change.view.get(uuid)
-    if record is None:
-        raise not_found(texts.uuid_not_found(shown(uuid)))
+    record = rights.known(change, change.view.get(uuid), texts.uuid_not_found(shown(uuid)))
+    rights.check_edit(change, record, ())
     if target not in {each for _, each in record.targets}:
         raise not_found(f"{record.type_name} {uuid} does not refer to {shown(target)}")
     change.view.put(admission.next_version(record, dict(record.body), _relaxed(record, target)))
@@ -102,15 +120,14 @@ def edit_elements(change: Change, request: Document) -> None:
     uuid = documents.text(request, "uuid")
     if not uuid:
         raise bad_request("Bad Request: uuid is null")
-    record = change.view.get(uuid)
-    if record is None:
-        raise not_found(texts.unknown_id(shown(uuid)))
+    record = rights.known(change, change.view.get(uuid), texts.unknown_id(shown(uuid)))
     record = security_draft.editable(change, record)
     resource = change.schema.resources[record.type_name]
     given = request.get("updates")
     updates = documents.sections(request, "updates")
     if len(updates) != len(documents.as_list(given)) or (given and not isinstance(given, list)):
         raise bad_request(f"updates must be a list of objects, got {shown(given)}")
+    rights.check_edit(change, record, [documents.text(each, "field") or "" for each in updates])
     body, positions = dict(record.body), dict(record.side.positions)
     for update in updates:
         prop = collection_of(resource, documents.text(update, "field") or "")
@@ -129,6 +146,7 @@ def edit_elements(change: Change, request: Document) -> None:
 
 def alloc_ips(change: Change, network: Record, request: Document) -> list[str]:
     """Reserve addresses of a network (ip-alloc)."""
+    rights.check_edit(change, network, ())
     count = request.get("count", 1)
     number = int(count) if isinstance(count, str) and count.isdigit() else count
     if isinstance(number, bool) or not isinstance(number, int):
@@ -142,6 +160,7 @@ def alloc_ips(change: Change, network: Record, request: Document) -> list[str]:
 
 def free_ips(change: Change, network: Record, request: Document) -> None:
     """Give reserved addresses back (ip-free)."""
+    rights.check_edit(change, network, ())
     addressing.free_addresses(change, network, documents.texts(request, "ip_addr"))
 
 
@@ -151,8 +170,9 @@ def keep_note(change: Change, request: Document) -> object:
     if not operation or "key" not in request:
         raise bad_request("Key/value store API needs operation and key")
     key = documents.text(request, "key")
+    kept = notes.kept_key(change.view, change.caller, key or "")
     if operation == "RETRIEVE":
-        value = change.view.remembered(key or "")
+        value = change.view.remembered(kept)
         if value is None:
             raise not_found(f"Unknown User-Agent key {shown(key)}")
         return {"value": value}
@@ -161,12 +181,13 @@ def keep_note(change: Change, request: Document) -> object:
     if not key or len(key.encode()) > 1024:
         raise bad_request("Key/value store API needs a key of 1 to 1024 bytes")
     value = request.get("value")
-    change.view.remember(key, None if operation == "DELETE" else str(value))
+    change.view.remember(kept, None if operation == "DELETE" else str(value))
     return None
 
 
 def allocate_number(change: Change, request: Document) -> int:
     """Give a durable number of a named pool to an owner; asking again gives the same one."""
+    authorize.require_admin(change.view, change.caller, "allocating numbers")
     pool, owner = documents.text(request, "pool"), documents.text(request, "owner")
     low, high = documents.number(request, "low"), documents.number(request, "high")
     want = documents.number(request, "want")
@@ -192,6 +213,7 @@ def allocate_number(change: Change, request: Document) -> int:
 
 def free_number(change: Change, request: Document) -> None:
     """Take a number back from its owner; a number of somebody else is refused."""
+    authorize.require_admin(change.view, change.caller, "freeing numbers")
     pool, owner = documents.text(request, "pool"), documents.text(request, "owner")
     value = documents.number(request, "value")
     _check_pool(pool, owner)

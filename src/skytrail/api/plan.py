@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from skytrail.api import documents
+from skytrail.api import authorize, documents
+from skytrail.api.caller import THE_SERVER, Caller
 from skytrail.api.differences import differences
 from skytrail.api.documents import Document
 from skytrail.api.graph import Overlay, Record, View, referrers
@@ -15,11 +16,17 @@ _CARRIERS = ("virtual-network", "security-group")
 _PORT = "virtual-machine-interface"
 
 
-def intent_changes(plan: Overlay) -> list[Document]:
-    """Return every object a plan creates, updates or deletes, with what differs."""
+def intent_changes(plan: Overlay, caller: Caller = THE_SERVER) -> list[Document]:
+    """Return every object a plan creates, updates or deletes, with what differs.
+
+    Objects that the caller does not see change with the others, but are not told of.
+    """
     found: list[Document] = []
     for uuid, record in plan.changed.items():
         before = plan.base.get(uuid)
+        shown = record or before
+        if shown is not None and not authorize.sees(plan, caller, shown):
+            continue
         if record is None:
             if before is not None:
                 found.append(_entry("delete", before))

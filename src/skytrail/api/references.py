@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from skytrail.api import documents
+from skytrail.api import documents, rights
 from skytrail.api.change import Change
 from skytrail.api.documents import Document, is_document
 from skytrail.api.graph import Record, find
@@ -18,12 +18,19 @@ from skytrail.model.validate import InvalidValue, shown, stored_attribute
 
 
 def resolve_references(
-    change: Change, resource: ObjectType, body: Document, operation: str
+    change: Change,
+    resource: ObjectType,
+    body: Document,
+    operation: str,
+    *,
+    old: Record | None = None,
 ) -> dict[str, list[Document]]:
     """Return the complete reference lists the body names; null and [] mean none.
 
-    ``operation`` is the word the error texts use: ``create`` or ``update``.
+    ``operation`` is the word the error texts use: ``create`` or ``update``. What ``old`` refers to
+    may be kept without the right to refer to it anew.
     """
+    kept = frozenset[tuple[str, str]]() if old is None else frozenset(old.targets)
     resolved: dict[str, list[Document]] = {}
     for name, value in body.items():
         reference = resource.references.get(name)
@@ -36,14 +43,19 @@ def resolve_references(
             )
         complete: dict[str, Document] = {}
         for item in documents.as_list(value):
-            entry = _resolve(change, resource, reference, item, operation)
+            entry = _resolve(change, resource, reference, item, operation, kept)
             complete[cast("str", entry["uuid"])] = entry
         resolved[name] = list(complete.values())
     return resolved
 
 
 def _resolve(
-    change: Change, resource: ObjectType, reference: ReferenceField, item: object, operation: str
+    change: Change,
+    resource: ObjectType,
+    reference: ReferenceField,
+    item: object,
+    operation: str,
+    kept: frozenset[tuple[str, str]],
 ) -> Document:
     if not is_document(item):
         raise bad_request(
@@ -55,6 +67,8 @@ def _resolve(
     except InvalidValue as invalid:
         raise bad_request(f"Bad reference in {operation}: {invalid}") from None
     target = target_of(change, reference.target, item)
+    if target is not None and (reference.name, target.uuid) not in kept:
+        target = rights.linkable(change, target)
     if target is None:
         who = operation if operation == "create" else f"{operation} {resource.name}"
         raise bad_request(f"Unknown reference in resource {who} {shown(item)}.")

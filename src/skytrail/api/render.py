@@ -6,6 +6,7 @@ where the server's address belongs, because that address is whatever the client 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -34,6 +35,8 @@ class Shape:
     back_references: bool = True
     children: bool = True
     links: bool = True
+    sees: Callable[[Record], bool] | None = None
+    """Which back references and children are shown; None for all."""
 
     @property
     def is_plain(self) -> bool:
@@ -91,13 +94,17 @@ def _inverse(schema: Schema, view: View, record: Record, shape: Shape, base: str
     for kind in view.referrer_types(record.uuid):
         for name in schema.back_names.get((record.type_name, kind), ()):
             if _wanted(shape, name, whole=shape.back_references):
-                items = _back_references(view, record, kind, link_base)
+                items = _back_references(view, record, kind, link_base, shape)
                 if items:
                     found[name] = items
     for kind in view.child_types(record.uuid):
         for name in schema.child_names.get((record.type_name, kind), ()):
             if _wanted(shape, name, whole=shape.children):
-                items = [_item(one, link_base) for one in children(view, record.uuid, kind)]
+                items = [
+                    _item(one, link_base)
+                    for one in children(view, record.uuid, kind)
+                    if shape.sees is None or shape.sees(one)
+                ]
                 if items:
                     found[name] = items
     return found
@@ -116,10 +123,13 @@ def _item(record: Record, base: str | None) -> Document:
     return item
 
 
-def _back_references(view: View, record: Record, kind: str, base: str | None) -> list[Document]:
+def _back_references(
+    view: View, record: Record, kind: str, base: str | None, shape: Shape
+) -> list[Document]:
     return [
         {**_item(source, base), "attr": source.attribute(place)}
         for source in referrers(view, record.uuid, kind)
+        if shape.sees is None or shape.sees(source)
         for place, (_, target) in enumerate(source.targets)
         if target == record.uuid
     ]

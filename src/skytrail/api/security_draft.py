@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from skytrail.api import admission, documents, texts
+from skytrail.api import admission, documents, rights, texts
 from skytrail.api.admission import Links
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
 from skytrail.api.graph import NO_SIDE, Record, find, referrers
 from skytrail.api.references import DRAFTS, GLOBAL_HOLDER
-from skytrail.api.refusal import bad_request, conflict, not_found
+from skytrail.api.refusal import bad_request, conflict
 from skytrail.api.rules.draft import (
     SECURITY_TYPES,
     SYSTEM,
@@ -122,7 +122,7 @@ def _refuse_if_referred(change: Change, meant: list[Record], links: Links) -> No
                 if source.uuid not in own and not superseded:
                     blocking[source.uuid] = source
     if blocking:
-        raise conflict(texts.still_referred([links.of(each) for each in blocking.values()]))
+        raise admission.held(change, texts.still_referred, list(blocking.values()), links)
 
 
 def settle(change: Change, request: Document, links: Links) -> None:
@@ -133,9 +133,8 @@ def settle(change: Change, request: Document, links: Links) -> None:
     uuid = documents.text(request, "scope_uuid")
     if not uuid:
         raise bad_request("Bad Request, scope_uuid must be specified")
-    scope = change.view.get(uuid)
-    if scope is None:
-        raise not_found(texts.unknown_id(shown(uuid)))
+    scope = rights.known(change, change.view.get(uuid), texts.unknown_id(shown(uuid)))
+    rights.check_edit(change, scope, ())
     holder = _holder(change, scope)
     if holder is None:
         raise bad_request(

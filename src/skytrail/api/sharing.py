@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeGuard
 from uuid import UUID
 
-from skytrail.api import admission, documents, identity
+from skytrail.api import admission, documents, identity, rights
 from skytrail.api.change import Change
 from skytrail.api.documents import Document, is_document
 from skytrail.api.graph import Record
@@ -55,8 +55,9 @@ def _invalid(what: str) -> Refused:
 def _addressed(change: Change, request: Document) -> Record:
     uuid = request.get("uuid")
     record = change.view.get(uuid) if isinstance(uuid, str) else None
-    if record is None:
+    if record is None or not rights.shown_name(change, record):
         raise _invalid("object id")
+    rights.check_permissions_edit(change, record)
     return record
 
 

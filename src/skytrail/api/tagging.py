@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from skytrail.api import admission, documents, security_draft, texts
+from skytrail.api import admission, documents, rights, security_draft, texts
 from skytrail.api.change import Change
 from skytrail.api.documents import Document, is_document
 from skytrail.api.graph import FqName, Record, find
@@ -50,6 +50,7 @@ def _addressed(change: Change, request: Document) -> Record:
     if resource is None:
         raise not_found(texts.resource_type_not_found(shown(kind)))
     record = admission.existing(change, resource, uuid, texts.unknown_id(shown(uuid)))
+    rights.check_edit(change, record, (_FIELD,))
     return security_draft.editable(change, record)
 
 

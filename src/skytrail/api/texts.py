@@ -79,3 +79,19 @@ def system_resource(kind: str, fq_name: Sequence[str], uuid: str) -> str:
 
 def quota_exceeded(limit: int, type_name: str) -> str:
     return f"quota limit ({limit}) exceeded for resource {type_name}"
+
+
+def roles_empty() -> str:
+    return "roles empty!!"
+
+
+def not_visible(uuid: str) -> str:
+    return f"This object is not visible by users: {uuid}"
+
+
+def permission_denied(
+    user: str, roles: Sequence[str], operation: str, subject: str, project: str | None
+) -> str:
+    return (
+        f"Permission Denied for {user} as {','.join(roles)} to {operation} {subject} in {project}"
+    )

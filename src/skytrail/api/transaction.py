@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from skytrail.api import native
+from skytrail.api import authorize, native
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
 from skytrail.api.native import Done, Ground, Operation
@@ -28,7 +28,9 @@ def carry_out(change: Change, request: TransactionRequest, ground: Ground) -> li
     """
     if len(request.operations) > OPERATIONS_COUNT_MAX:
         raise bad_request(f"More than {OPERATIONS_COUNT_MAX} operations in one transaction")
-    change.by_system = request.derived_from is not None
+    if request.derived_from is not None:
+        authorize.require_system(change.caller, "derived_from")
+        change.by_system = True
     done: list[Done] = []
     for index, operation in enumerate(request.operations):
         try:

@@ -11,9 +11,12 @@ Used by the API server and by every daemon's introspection. The whole interface:
     app = AsgiApp(router, body_limit_bytes=1_024_000)      # an ASGI 3 application
     app = AsgiApp(dispatch)                                # or any Handler: your own dict dispatch
 
+    app = AsgiApp(router, admit=gate)                      # asked before the body is read
+
     Request:  method, path, segments: tuple[str, ...] (percent-decoded), query: Mapping[str, str]
               (last value wins), query_all: Mapping[str, tuple[str, ...]], headers: Mapping[str,
-              str] (lower case), body: bytes, params: dict[str, str], client: str
+              str] (lower case), body: bytes, params: dict[str, str], client: str,
+              scheme, peer (what the connection proves), id (accepted or made, in every reply)
               .json(type) -> T      decoded body; HttpError(400, "...") when it does not fit
               .flag(name) -> bool   "true", "True", "1" are true, absent is false
     Response(status, body, content_type=TEXT, headers=())
@@ -35,11 +38,13 @@ It must not know any resource of the API.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
+from uuid import uuid4
 
 import msgspec
 import structlog
@@ -47,6 +52,8 @@ import structlog
 BODY_LIMIT_BYTES: Final = 1_024_000
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
+PEER_EXTENSION: Final = "skytrail.peer"
+"""Key of the ASGI scope's extensions under which the server hands over a ``Peer``."""
 TEXT: Final = "text/plain; charset=utf-8"
 
 Header = tuple[str, str]
@@ -81,6 +88,19 @@ class StreamResponse:
     headers: tuple[Header, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What the connection itself proves about the other end."""
+
+    uid: int | None = None
+    """User of the process at the other end of a Unix socket, as the kernel tells it."""
+    certificate: Mapping[str, object] | None = None
+    """The verified client certificate of a TLS connection, in the form of ``getpeercert``."""
+
+
+_NO_PEER: Final = Peer()
+
+
 @dataclass(slots=True)
 class Request:
     method: str
@@ -93,6 +113,10 @@ class Request:
     identity: object | None = None
     """What the application's authenticator found out about the sender; the type is its own."""
     params: dict[str, str] = field(default_factory=dict[str, str])
+    scheme: str = "http"
+    peer: Peer = field(default_factory=lambda: _NO_PEER)
+    id: str = ""
+    """Names the request in logs and in the reply's ``X-Request-Id``."""
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -116,6 +140,10 @@ class Request:
 
 Reply = Response | StreamResponse
 Handler = Callable[[Request], Awaitable[Reply]]
+Admit = Callable[[Request], Awaitable[None]]
+"""Looks at a request before its body is read; raises HttpError to turn it away."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
 def encode_json(value: object) -> bytes:
@@ -223,8 +251,15 @@ class _ClientGone(Exception):
 class AsgiApp:
     """An ASGI 3 application around one handler (usually a Router)."""
 
-    def __init__(self, handler: Handler, *, body_limit_bytes: int = BODY_LIMIT_BYTES) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        body_limit_bytes: int = BODY_LIMIT_BYTES,
+        admit: Admit | None = None,
+    ) -> None:
         self._handler = handler
+        self._admit = admit
         self._body_limit_bytes = body_limit_bytes
         self._log = structlog.get_logger("skytrail.asgi")
 
@@ -232,6 +267,10 @@ class AsgiApp:
         if scope["type"] != "http":
             return
         request = _request_of(scope)
+        with structlog.contextvars.bound_contextvars(request=request.id):
+            await self._serve(request, receive, send)
+
+    async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
         try:
             reply = await self._reply_to(request, receive)
         except _ClientGone:
@@ -239,12 +278,14 @@ class AsgiApp:
         if isinstance(reply, StreamResponse):
             await self._stream(request, reply, receive, send)
             return
-        await send(_start(reply, len(reply.body)))
+        await send(_start(request, reply, len(reply.body)))
         body = b"" if request.method == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
 
     async def _reply_to(self, request: Request, receive: Receive) -> Reply:
         try:
+            if self._admit is not None:
+                await self._admit(request)
             request.body = await self._read_body(request, receive)
             return await self._handler(request)
         except HttpError as error:
@@ -277,7 +318,7 @@ class AsgiApp:
         self, request: Request, reply: StreamResponse, receive: Receive, send: Send
     ) -> None:
         """Send chunks until they end or the client leaves, whichever is first."""
-        await send(_start(reply, None))
+        await send(_start(request, reply, None))
         sender = asyncio.ensure_future(self._send_chunks(request, reply, send))
         leaver = asyncio.ensure_future(_wait_disconnect(receive))
         try:
@@ -321,8 +362,11 @@ async def _wait_disconnect(receive: Receive) -> None:
         pass
 
 
-def _start(reply: Reply, length: int | None) -> Message:
-    headers = [(b"content-type", reply.content_type.encode("latin-1"))]
+def _start(request: Request, reply: Reply, length: int | None) -> Message:
+    headers = [
+        (b"content-type", reply.content_type.encode("latin-1")),
+        (b"x-request-id", request.id.encode("latin-1")),
+    ]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
     headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
@@ -333,16 +377,22 @@ def _request_of(scope: Scope) -> Request:
     raw_path = cast("bytes | None", scope.get("raw_path")) or str(scope["path"]).encode()
     path = raw_path.decode("latin-1").partition("?")[0]
     client = cast("tuple[str, int] | None", scope.get("client"))
+    headers = {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in cast("list[tuple[bytes, bytes]]", scope["headers"])
+    }
+    extensions = cast("Mapping[str, object]", scope.get("extensions") or {})
+    given_id = headers.get("x-request-id", "")
     return Request(
         method=str(scope["method"]),
         path=path,
         segments=tuple(unquote(part) for part in _parts(path)),
         query_all=_query(cast("bytes", scope.get("query_string", b""))),
-        headers={
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in cast("list[tuple[bytes, bytes]]", scope["headers"])
-        },
+        headers=headers,
         client=client[0] if client else "",
+        scheme="https" if scope.get("scheme") == "https" else "http",
+        peer=cast("Peer", extensions.get(PEER_EXTENSION, _NO_PEER)),
+        id=given_id if _REQUEST_ID.fullmatch(given_id) else f"req-{uuid4()}",
     )
 
 

@@ -8,9 +8,13 @@ connections of all. A connection that crosses a bound is ended, the others are n
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from skytrail.runtime.asgi import PEER_EXTENSION, Peer
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 """Request line and headers, beyond what arrived in the read that brought the first byte."""
@@ -20,6 +24,8 @@ REQUEST_TIME_S: Final = 60.0
 NETWORK_CONNECTIONS_COUNT_MAX: Final = 3584
 """Over TCP. What is left to the server's own limit is for Unix sockets: control nodes and the
 compiler get in however many connections others hold."""
+_UCRED = struct.Struct("3i")
+"""pid, uid and gid as SO_PEERCRED gives them."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -30,6 +36,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _head_began = False
     _is_receiving = True
     _lateness: asyncio.TimerHandle | None = None
+    _peer = Peer()
 
     def connection_made(  # pyright: ignore[reportIncompatibleMethodOverride] # as its base does
         self, transport: asyncio.Transport
@@ -39,6 +46,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if may_be_full and _is_network(self) and self._is_full():
             transport.abort()
             return
+        self._peer = _peer_of(transport)
         self._watch_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,6 +70,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_head = self._head_began = self._is_receiving = True
         self._head_bytes = 0
         super().on_message_begin()
+        extensions = cast("dict[str, object]", self.scope.setdefault("extensions", {}))
+        extensions[PEER_EXTENSION] = self._peer
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -87,6 +97,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif self._lateness is not None:
             self._lateness.cancel()
             self._lateness = None
+
+
+def _peer_of(transport: asyncio.Transport) -> Peer:
+    """Return what the connection proves: the user behind a Unix socket, a client certificate."""
+    certificate: object = transport.get_extra_info("peercert")
+    known = cast("dict[str, object]", certificate) if isinstance(certificate, dict) else None
+    plain: object = transport.get_extra_info("socket")
+    if getattr(plain, "family", None) != socket.AF_UNIX:
+        return Peer(certificate=known or None)
+    sock = cast("socket.socket", plain)
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _, uid, _ = cast("tuple[int, int, int]", _UCRED.unpack(raw))
+    return Peer(uid=uid)
 
 
 def _is_network(connection: object) -> bool:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
+from skytrail.api.caller import Caller
 from skytrail.api.io.http import HttpApi
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
 from skytrail.model.catalog import CATALOG
+from skytrail.runtime.asgi import Request
 from skytrail.store.io.memory import MemoryStore
 
 PROJECT = ["default-domain", "default-project"]
@@ -37,6 +40,8 @@ class Api:
     """Synchronous calls into the application; the writer task runs between them."""
 
     def __init__(self, store: MemoryStore | None = None) -> None:
+        self.caller: Caller | None = None
+        """Who the next requests come from; nobody is asked while it is None."""
         self.loop = asyncio.new_event_loop()
         self.store = store
         self.loop.run_until_complete(self._start())
@@ -45,8 +50,20 @@ class Api:
         if self.store is None:
             self.store = MemoryStore()
         self.service = await ConfigService.start(Schema(CATALOG), self.store)
-        self.app = HttpApi(self.service)
+        self.app = HttpApi(self.service, admit=self._admit)
         self.writer = asyncio.ensure_future(self.service.run())
+
+    async def _admit(self, request: Request) -> None:
+        request.identity = self.caller
+
+    @contextmanager
+    def as_caller(self, caller: Caller) -> Iterator[None]:
+        """Send requests as somebody."""
+        before, self.caller = self.caller, caller
+        try:
+            yield
+        finally:
+            self.caller = before
 
     def close(self) -> None:
         self.writer.cancel()

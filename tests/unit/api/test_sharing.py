@@ -77,7 +77,7 @@ def test_bad_permissions_are_refused_and_change_nothing(api, path, members, text
 
 
 def test_the_default_owner_is_the_caller_the_parents_owner_or_the_project_itself(api) -> None:
-    caller = Caller(user="u", project=TENANT)
+    caller = Caller(user="u", project=TENANT, is_admin=True)
 
     async def create(type_name, **body):
         resource = api.service.schema.resources[type_name]

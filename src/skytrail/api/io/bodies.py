@@ -23,7 +23,7 @@ T = TypeVar("T")
 def base_of(request: Request) -> str:
     """Return the address the client reached us by: links have to work from where it is."""
     host = request.headers.get("host", "")
-    return f"http://{host}" if _HOST.fullmatch(host) else "http://localhost"
+    return f"{request.scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
 
 
 def refused(status: int, text: str) -> Response:

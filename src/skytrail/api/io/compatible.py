@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from skytrail.api import (
     admission,
+    authorize,
     documents,
     ipam,
+    notes,
     operations,
     query,
     render,
@@ -16,6 +20,7 @@ from skytrail.api import (
 )
 from skytrail.api.addressing import subnets_of
 from skytrail.api.admission import Links
+from skytrail.api.caller import Caller
 from skytrail.api.documents import Document
 from skytrail.api.elements import collection_of, positions_of
 from skytrail.api.graph import Record, find
@@ -32,6 +37,7 @@ from skytrail.model.validate import shown
 from skytrail.runtime.asgi import JSON, Request, Response
 
 _NETWORK = "virtual-network"
+_Sight = Callable[[Record], bool] | None
 
 
 class CompatibleApi:
@@ -54,7 +60,7 @@ class CompatibleApi:
         )
 
     def read(self, resource: ObjectType, uuid: str, request: Request) -> Response:
-        record = self._existing(resource, uuid)
+        record = self._existing(resource, uuid, caller_of(request))
         etag = render.etag_of(record)
         if request.headers.get("if-none-match") == etag:
             return Response(304, b"", JSON, (("etag", etag),))
@@ -65,6 +71,7 @@ class CompatibleApi:
             back_references="exclude_back_refs" not in given,
             children="exclude_children" not in given,
             links="exclude_hrefs" not in given,
+            sees=self._sight(request),
         )
         body = render.render(
             self._schema, self._service.graph, record, shape, bodies.base_of(request)
@@ -73,7 +80,7 @@ class CompatibleApi:
         return Response(200, whole, JSON, (("etag", etag),))
 
     async def update(self, resource: ObjectType, uuid: str, request: Request) -> Response:
-        self._existing(resource, uuid)
+        self._existing(resource, uuid, caller_of(request), readable=False)
         body = bodies.read_object(request, resource)
         if not body:
             return bodies.empty()
@@ -104,18 +111,38 @@ class CompatibleApi:
         )
         return bodies.empty(status=_accepted(written.value))
 
-    def _existing(self, resource: ObjectType, uuid: str) -> Record:
-        record = self._service.graph.get(uuid)
-        if record is None:
-            raise not_found(texts.unknown_id(uuid))
+    def _existing(
+        self, resource: ObjectType, uuid: str, caller: Caller, *, readable: bool = True
+    ) -> Record:
+        """Return an object of a path, which the caller may know of and, if asked for, read."""
+        record = self._known(uuid, caller, texts.unknown_id(uuid))
+        if readable:
+            authorize.require_access(self._service.graph, caller, record, authorize.READ)
         if record.type_name != resource.name:
             raise not_found(texts.no_such_object(resource.name, uuid))
         return record
 
+    def _known(self, uuid: str, caller: Caller, missing: str) -> Record:
+        """Return an object that the caller may know of; others are missing."""
+        graph = self._service.graph
+        record = graph.get(uuid)
+        if record is None:
+            raise not_found(missing)
+        if not authorize.knows(graph, caller, record):
+            raise not_found(texts.not_visible(uuid) if authorize.is_hidden(record) else missing)
+        return record
+
+    def _sight(self, request: Request) -> _Sight:
+        """Return what tells whether the caller sees an object; None when it sees all."""
+        graph, caller = self._service.graph, caller_of(request)
+        if not authorize.is_restricted(graph, caller):
+            return None
+        return lambda record: authorize.sees(graph, caller, record)
+
     # Collections.
 
     def list(self, resource: ObjectType, request: Request) -> Response:
-        return self._list(resource, bodies.parameters(request), bodies.base_of(request))
+        return self._list(resource, bodies.parameters(request), request)
 
     async def list_bulk(self, request: Request) -> Response:
         given = bodies.read_document(request)
@@ -124,27 +151,33 @@ class CompatibleApi:
             given["fields"] = ",".join(bodies.text_list(given["fields"]))
         if given.get("exclude_hrefs") is False:
             del given["exclude_hrefs"]
-        return self._list(resource, given, bodies.base_of(request))
+        authorize.require_rule(self._service.graph, caller_of(request), resource.name, "R")
+        return self._list(resource, given, request)
 
-    def _list(self, resource: ObjectType, given: Document, base: str) -> Response:
+    def _list(self, resource: ObjectType, given: Document, request: Request) -> Response:
         asked = query.parse(given)
+        base, sees = bodies.base_of(request), self._sight(request)
         graph = self._service.graph
         name = collection_name(resource)
         found = query.select(graph, resource, asked)
+        if sees is not None:
+            found = [record for record in found if sees(record)]
         if asked.count:
             return bodies.reply({name: {"count": len(found)}})
         chosen, marker = query.page(found, asked)
         if asked.detail:
-            items = self._detailed(chosen, asked, base)
+            items = self._detailed(chosen, asked, base, sees)
         else:
-            items = self._summaries(resource, chosen, asked, base)
+            items = self._summaries(resource, chosen, asked, base, sees)
         tail = b"}"
         if asked.marker is not None:
             tail = b',"marker":' + msgspec.json.encode(marker) + b"}"
         body = b'{"%s":[%s]' % (name.encode(), b",".join(items)) + tail
         return bodies.reply(body)
 
-    def _detailed(self, chosen: list[Record], asked: query.ListQuery, base: str) -> list[bytes]:
+    def _detailed(
+        self, chosen: list[Record], asked: query.ListQuery, base: str, sees: _Sight
+    ) -> list[bytes]:
         shape = Shape(
             fields=asked.fields or None,
             back_references=False,
@@ -155,7 +188,7 @@ class CompatibleApi:
             # Asked fields add to the whole object here; they do not restrict it.
             resource = self._schema.resources[chosen[0].type_name] if chosen else None
             every = {*resource.properties, *resource.references} if resource else set[str]()
-            shape = Shape(fields=asked.fields | every, links=asked.links)
+            shape = Shape(fields=asked.fields | every, links=asked.links, sees=sees)
         graph = self._service.graph
         return [
             b'{"%s":%s}'
@@ -167,9 +200,14 @@ class CompatibleApi:
         ]
 
     def _summaries(
-        self, resource: ObjectType, chosen: list[Record], asked: query.ListQuery, base: str
+        self,
+        resource: ObjectType,
+        chosen: list[Record],
+        asked: query.ListQuery,
+        base: str,
+        sees: _Sight,
     ) -> list[bytes]:
-        shape = Shape(fields=asked.fields, links=asked.links)
+        shape = Shape(fields=asked.fields, links=asked.links, sees=sees)
         plain = asked.fields - {"name"}
         own = all(name in resource.properties for name in plain)
         if own:
@@ -202,16 +240,15 @@ class CompatibleApi:
         given = bodies.read_document(request)
         resource = self._resource(documents.text(given, "type"))
         name = documents.texts(given, "fq_name")
-        record = find(self._service.graph, resource.name, tuple(name))
-        if record is None:
+        graph, caller = self._service.graph, caller_of(request)
+        record = find(graph, resource.name, tuple(name))
+        if record is None or not authorize.knows(graph, caller, record):
             raise not_found(texts.name_not_found(name))
         return bodies.reply({"uuid": record.uuid})
 
     async def id_to_name(self, request: Request) -> Response:
         uuid = documents.text(bodies.read_document(request), "uuid") or ""
-        record = self._service.graph.get(uuid)
-        if record is None:
-            raise not_found(texts.uuid_not_found(shown(uuid)))
+        record = self._known(uuid, caller_of(request), texts.uuid_not_found(shown(uuid)))
         return bodies.reply({"type": record.type_name, "fq_name": list(record.fq_name)})
 
     async def ref_update(self, request: Request) -> Response:
@@ -231,9 +268,9 @@ class CompatibleApi:
     async def collection_get(self, request: Request) -> Response:
         given = bodies.parameters(request)
         uuid = str(given.get("uuid", ""))
-        record = self._service.graph.get(uuid)
-        if record is None:
-            raise not_found(texts.unknown_id(shown(uuid)))
+        caller = caller_of(request)
+        record = self._known(uuid, caller, texts.unknown_id(shown(uuid)))
+        authorize.require_access(self._service.graph, caller, record, authorize.READ)
         resource = self._schema.resources[record.type_name]
         names = [name for name in str(given.get("fields", "")).split(",") if name]
         if not names:
@@ -260,7 +297,8 @@ class CompatibleApi:
     async def notes(self, request: Request) -> Response:
         given = bodies.read_document(request)
         if given.get("operation") == "RETRIEVE" and given.get("key", "") is None:
-            memory = self._service.graph.memory.items()
+            graph = self._service.graph
+            memory = notes.visible(graph, caller_of(request), graph.memory).items()
             return bodies.reply({"value": [{"key": k, "value": v} for k, v in memory]})
         written = await self._service.write(
             lambda change: operations.keep_note(change, given), caller=caller_of(request)
@@ -269,7 +307,7 @@ class CompatibleApi:
 
     async def ip_alloc(self, uuid: str, request: Request) -> Response:
         given = bodies.read_document(request)
-        self._network(uuid)
+        self._network(uuid, caller_of(request))
         written = await self._service.write(
             lambda change: operations.alloc_ips(change, _network_in(change.view.get(uuid)), given),
             caller=caller_of(request),
@@ -278,7 +316,7 @@ class CompatibleApi:
 
     async def ip_free(self, uuid: str, request: Request) -> Response:
         given = bodies.read_document(request)
-        self._network(uuid)
+        self._network(uuid, caller_of(request))
         await self._service.write(
             lambda change: operations.free_ips(change, _network_in(change.view.get(uuid)), given),
             caller=caller_of(request),
@@ -287,7 +325,9 @@ class CompatibleApi:
 
     async def ip_count(self, uuid: str, request: Request) -> Response:
         wanted = documents.texts(bodies.read_document(request), "subnet_list")
-        offered = {s.uuid: s for s in subnets_of(self._service.graph, self._network(uuid))}
+        network = self._network(uuid, caller_of(request))
+        authorize.require_access(self._service.graph, caller_of(request), network, authorize.READ)
+        offered = {s.uuid: s for s in subnets_of(self._service.graph, network)}
         counts = [self._used(offered.get(subnet)) for subnet in wanted]
         return bodies.reply({"ip_count_list": counts})
 
@@ -296,8 +336,8 @@ class CompatibleApi:
             return 0
         return sum(1 for _ in self._service.graph.numbers.pool(subnet.pool))
 
-    def _network(self, uuid: str) -> Record:
-        return self._existing(self._schema.resources[_NETWORK], uuid)
+    def _network(self, uuid: str, caller: Caller) -> Record:
+        return self._existing(self._schema.resources[_NETWORK], uuid, caller, readable=False)
 
     async def access_mode(self, request: Request) -> Response:
         if request.method == "PUT":

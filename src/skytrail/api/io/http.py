@@ -12,9 +12,9 @@ from typing import cast
 
 import msgspec
 
-from skytrail.api import home, texts
+from skytrail.api import home, sight, texts
 from skytrail.api import operations as actions
-from skytrail.api.io import bodies, watch
+from skytrail.api.io import access, bodies, watch
 from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
@@ -26,6 +26,7 @@ from skytrail.api.service import ConfigService
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import (
+    Admit,
     AsgiApp,
     Handler,
     HttpError,
@@ -48,10 +49,16 @@ _METHOD_NOT_ALLOWED = "Method not allowed."
 class HttpApi(AsgiApp):
     """The ASGI application; native requests may be larger than compatible ones."""
 
-    def __init__(self, service: ConfigService, deriver: Deriver | None = None) -> None:
+    def __init__(
+        self,
+        service: ConfigService,
+        deriver: Deriver | None = None,
+        *,
+        admit: Admit | None = None,
+    ) -> None:
         dispatch = Dispatch(service, deriver)
-        super().__init__(dispatch, body_limit_bytes=bodies.BODY_BYTES_MAX)
-        self._native = AsgiApp(dispatch, body_limit_bytes=TRANSACTION_BYTES_MAX)
+        super().__init__(dispatch, body_limit_bytes=bodies.BODY_BYTES_MAX, admit=admit)
+        self._native = AsgiApp(dispatch, body_limit_bytes=TRANSACTION_BYTES_MAX, admit=admit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and str(scope.get("path", "")).startswith("/api/"):
@@ -94,6 +101,7 @@ class Dispatch:
 
     async def _dispatch(self, request: Request) -> Reply:
         segments = request.segments
+        access.check_path(self._service, caller_of(request), request)
         if segments:
             found = self._by_path.get(segments[0].lower())
             if found is not None:
@@ -202,7 +210,9 @@ class Dispatch:
         text = given.get("from_revision", "")
         if text and not (text.isascii() and text.isdigit() and len(text) < 19):
             raise bad_request(f"Invalid from_revision {shown(text)}")
-        return StreamResponse(watch.native(self._service, types, int(text) if text else None))
+        view = sight.Sight(self._service.graph, caller_of(request))
+        stream = watch.native(self._service, types, int(text) if text else None, view)
+        return StreamResponse(stream)
 
     async def _watch_events(self, request: Request) -> StreamResponse:
         given = request.query
@@ -216,7 +226,8 @@ class Dispatch:
                 wanted[type_name] = frozenset(fields.split(",")) if fields else None
         if not wanted:
             raise bad_request("resource_type required in request")
-        stream = watch.server_sent(self._service, wanted, bodies.base_of(request))
+        view = sight.Sight(self._service.graph, caller_of(request))
+        stream = watch.server_sent(self._service, wanted, bodies.base_of(request), view)
         return StreamResponse(stream, content_type=_EVENT_STREAM)
 
     def _type(self, name: str) -> str:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import msgspec
 
-from skytrail.api import native, plan, transaction
+from skytrail.api import authorize, native, plan, transaction
 from skytrail.api.admission import Links
+from skytrail.api.caller import Caller
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, find
 from skytrail.api.io import bodies
@@ -90,20 +91,23 @@ class NativeApi:
         resource = self.resource(request)
         uuid = request.params["uuid"]
         record = self._service.graph.get(uuid)
-        if record is None or record.type_name != resource.name:
-            raise not_found(f"No {resource.name} has the uuid {shown(uuid)}")
-        return self._object(request, record)
+        if record is not None and record.type_name != resource.name:
+            record = None
+        return self._object(request, record, f"No {resource.name} has the uuid {shown(uuid)}")
 
     async def _read_by_name(self, request: Request) -> Response:
         resource = self.resource(request)
         name = native.name_of(resource, request.params["name"])
         record = find(self._service.graph, resource.name, name)
-        if record is None:
-            raise not_found(f"No {resource.name} is named {shown(request.params['name'])}")
-        return self._object(request, record)
+        missing = f"No {resource.name} is named {shown(request.params['name'])}"
+        return self._object(request, record, missing)
 
-    def _object(self, request: Request, record: Record) -> Response:
+    def _object(self, request: Request, record: Record | None, missing: str) -> Response:
         check_parameters(request, frozenset())
+        graph, caller = self._service.graph, caller_of(request)
+        if record is None or not authorize.knows(graph, caller, record):
+            raise not_found(missing)
+        authorize.require_access(graph, caller, record, authorize.READ)
         tag = native.etag_of(record)
         headers = (("etag", tag),)
         if tag in request.headers.get("if-none-match", "").replace(" ", "").split(","):
@@ -141,21 +145,25 @@ class NativeApi:
                 {
                     "dry_run": True,
                     "revision": self._service.revision,
-                    "changes": plan.intent_changes(overlay),
+                    "changes": plan.intent_changes(overlay, caller),
                 }
             )
         written = await self._service.write(
             lambda change: native.carry_out(change, operation, ground), caller=caller
         )
-        return self._written(written.value, written.revision)
+        return self._written(written.value, written.revision, caller)
 
-    def _written(self, done: Done, revision: int) -> Response:
-        record = self._service.graph.get(done.record.uuid) or done.record
+    def _written(self, done: Done, revision: int, caller: Caller) -> Response:
+        graph = self._service.graph
+        record = graph.get(done.record.uuid) or done.record
         headers = (("x-skytrail-revision", str(revision)), ("x-skytrail-result", done.verb))
         if done.verb == "deleted":
             gone: Document = {"deleted": done.record.uuid, "revision": revision}
             return Response(200, msgspec.json.encode(gone), JSON, headers)
         headers = (*headers, ("etag", native.etag_of(record)))
+        if not authorize.sees(graph, caller, record):
+            # The right to write is not the right to read what is there.
+            return Response(200, msgspec.json.encode({"uuid": record.uuid}), JSON, headers)
         if done.verb != "created":
             return Response(200, record.encode(), JSON, headers)
         place = f"/api/v1/{record.type_name}/{record.uuid}"
@@ -169,17 +177,17 @@ class NativeApi:
         check_parameters(request, frozenset({"dry_run"}))
         asked = bodies.read_json(request, TransactionRequest, limit=TRANSACTION_BYTES_MAX)
         ground = self.ground(request)
+        caller = caller_of(request)
         if flag(request, "dry_run"):
             done, overlay = self._service.rehearse(
-                lambda change: transaction.carry_out(change, asked, ground),
-                caller=caller_of(request),
+                lambda change: transaction.carry_out(change, asked, ground), caller=caller
             )
             return bodies.reply(
                 {
                     "dry_run": True,
                     "revision": self._service.revision,
                     "results": _results(done),
-                    "changes": plan.intent_changes(overlay),
+                    "changes": plan.intent_changes(overlay, caller),
                 }
             )
         written = await self._service.write(

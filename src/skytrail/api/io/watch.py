@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from skytrail.api.feed import Batch, Subscription
 from skytrail.api.render import Shape
 from skytrail.api.schema import Schema, collection_name
 from skytrail.api.service import ConfigService
+from skytrail.api.sight import SEES_ALL, Sight
 from skytrail.model.catalog_types import ObjectType
 
 BOOKMARK_S = 10.0
@@ -64,7 +66,10 @@ def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 async def native(
-    service: ConfigService, types: frozenset[str], from_revision: int | None
+    service: ConfigService,
+    types: frozenset[str],
+    from_revision: int | None,
+    sight: Sight = SEES_ALL,
 ) -> AsyncIterator[bytes]:
     """Yield a snapshot or what is missing since the revision, then everything that happens.
 
@@ -76,24 +81,27 @@ async def native(
         missed = None if from_revision is None else service.feed.since(from_revision)
         revision = service.feed.revision
         if missed is None:
-            records = [
-                record
-                for record in list(service.graph.records.values())
-                if not types or record.type_name in types
-            ]
+            records = sight.select(
+                [
+                    record
+                    for record in list(service.graph.records.values())
+                    if not types or record.type_name in types
+                ]
+            )
             yield b'{"kind":"snapshot_begin","revision":%d}\n' % revision
             for chunk in _chunks(feed.put_line(record, record.mod_revision) for record in records):
                 yield chunk
             yield b'{"kind":"snapshot_end","revision":%d}\n' % revision
         else:
             for batch in missed:
-                yield feed.lines_of(batch, types)
+                yield feed.lines_of(sight.batch(batch), types)
             if not missed:
                 yield b'{"kind":"bookmark","revision":%d}\n' % revision
-        while not subscription.overrun:
+        while not (subscription.overrun or sight.is_over(time.time())):
             batches = await _next_batches(subscription, woken, BOOKMARK_S)
             if batches:
-                for chunk in _chunks(feed.lines_of(batch, types) for batch in batches):
+                lines = (feed.lines_of(sight.batch(batch), types) for batch in batches)
+                for chunk in _chunks(lines):
                     yield chunk
                 revision = batches[-1].revision
             else:
@@ -101,21 +109,25 @@ async def native(
 
 
 async def server_sent(
-    service: ConfigService, wanted: dict[str, frozenset[str] | None], base: str
+    service: ConfigService,
+    wanted: dict[str, frozenset[str] | None],
+    base: str,
+    sight: Sight = SEES_ALL,
 ) -> AsyncIterator[bytes]:
     """Yield one init event per type, then creates, updates and deletes."""
     schema = service.schema
     with _subscribed(service) as (subscription, woken):
         for type_name, fields in wanted.items():
             resource = schema.resources[type_name]
-            for chunk in _chunks(_initial(service, resource, fields, base)):
+            for chunk in _chunks(_initial(service, resource, fields, base, sight)):
                 yield chunk
-        while not subscription.overrun:
+        while not (subscription.overrun or sight.is_over(time.time())):
             batches = await _next_batches(subscription, woken, KEEP_ALIVE_S)
             if not batches:
                 yield b":\n\n"
             for batch in batches:
-                events = (_event(schema, service, e, wanted, base) for e in batch.events)
+                seen = sight.batch(batch).events
+                events = (_event(schema, service, e, wanted, base) for e in seen)
                 chunk = b"".join(event for event in events if event)
                 if chunk:
                     yield chunk
@@ -123,10 +135,14 @@ async def server_sent(
 
 
 def _initial(
-    service: ConfigService, resource: ObjectType, fields: frozenset[str] | None, base: str
+    service: ConfigService,
+    resource: ObjectType,
+    fields: frozenset[str] | None,
+    base: str,
+    sight: Sight,
 ) -> Iterator[bytes]:
     shape = Shape(fields=fields, back_references=False, children=False)
-    records = list(service.graph.of_type(resource.name))
+    records = sight.select(list(service.graph.of_type(resource.name)))
     yield b'event: init\ndata: {"%s":[' % collection_name(resource).encode()
     for place, record in enumerate(records):
         body = render.render(service.schema, service.graph, record, shape, base)

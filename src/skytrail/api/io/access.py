@@ -1,0 +1,69 @@
+"""The door of the HTTP surface: which paths ask which rule before their handler runs.
+
+Reads of types and the actions of the compatible API are judged here by their path; writes are
+judged inside the planned change (``api.rights``), whatever endpoint they come through. A native
+path that is not listed here is for administrators: a new endpoint starts closed.
+"""
+
+from __future__ import annotations
+
+from skytrail.api import authorize
+from skytrail.api.caller import Caller
+from skytrail.api.refusal import Refused
+from skytrail.api.service import ConfigService
+from skytrail.runtime.asgi import Request
+
+_OPERATIONS = {"GET": "R", "HEAD": "R", "POST": "C", "PUT": "U", "PATCH": "U", "DELETE": "D"}
+PUBLIC_PATHS = frozenset(
+    {(), ("healthz",), ("openapi.json",), ("api", "v1", "login")}  # Of no secret, asked first.
+)
+_ANSWERS_FOR_ITSELF = frozenset(
+    {
+        "list-bulk-collection",  # A list: the right to read the type.
+        "obj-perms",  # About the asker's own rights.
+        "aaa-mode",
+    }
+)
+_ADMINISTRATION = frozenset({"metrics", "introspect"})
+NATIVE_JUDGED = frozenset({"transaction", "explain-access", "whoami", "login"})
+"""Native endpoints (the segment after ``/api/v1``) that judge every object they touch."""
+_NATIVE_BY_RULE = {"watch": "watch"}
+
+
+def check_path(service: ConfigService, caller: Caller, request: Request) -> None:
+    """Raise unless the caller may use this path at all."""
+    segments, graph = request.segments, service.graph
+    if segments in PUBLIC_PATHS or not authorize.is_restricted(graph, caller):
+        return
+    operation = _OPERATIONS.get(request.method, "U")
+    found = service.schema.by_path.get(segments[0].lower())
+    if found is not None:
+        resource, _ = found
+        # Creates, updates and deletes are judged with their fields, where they are planned.
+        if operation == "R" or len(segments) > 2:
+            authorize.require_rule(graph, caller, resource.name, operation)
+    elif segments[:2] == ("api", "v1"):
+        _check_native(service, caller, segments[2] if len(segments) > 2 else "", operation)
+    elif segments[0] in _ADMINISTRATION:
+        if not caller.is_reader:
+            authorize.require_admin(graph, caller, f"/{segments[0]}")
+    elif segments[0] not in _ANSWERS_FOR_ITSELF:
+        authorize.require_rule(graph, caller, segments[0], operation)
+
+
+def _check_native(service: ConfigService, caller: Caller, name: str, operation: str) -> None:
+    resource = service.schema.find(name)
+    if resource is not None:
+        # Writes are judged with their fields, where they are planned.
+        if operation == "R":
+            authorize.require_rule(service.graph, caller, resource.name, "R")
+        return
+    if name in NATIVE_JUDGED:
+        if authorize.mode_of(service.graph) == authorize.CLOUD_ADMIN_ONLY and name != "whoami":
+            raise Refused(403, "Permission Denied: aaa-mode cloud-admin needs that role")
+        return
+    subject = _NATIVE_BY_RULE.get(name)
+    if subject is None:
+        authorize.require_admin(service.graph, caller, f"/api/v1/{name}")
+    else:
+        authorize.require_rule(service.graph, caller, subject, "R")

@@ -1,0 +1,131 @@
+"""The checks of rights inside a planned change, so that no door to the store goes round them.
+
+Every create, update, delete and reference is judged here for the caller of the change, whichever
+endpoint it came through. What the server adds by itself is planned as ``THE_SERVER``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+from skytrail.api import access_rules, authorize, documents, texts
+from skytrail.api.authorize import LINK, READ, WRITE
+from skytrail.api.caller import THE_SERVER
+from skytrail.api.change import Change
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record
+from skytrail.api.refusal import Refused, bad_request, not_found
+from skytrail.model.catalog_types import ObjectType
+
+_COMPILED = "compiled"
+
+
+@contextmanager
+def on_own_behalf(change: Change) -> Generator[None]:
+    """Plan what the server adds to the caller's change; nobody's rights are asked for it."""
+    asking, change.caller = change.caller, THE_SERVER
+    try:
+        yield
+    finally:
+        change.caller = asking
+
+
+def is_restricted(change: Change) -> bool:
+    """Whether rights matter for this change at all."""
+    return authorize.is_restricted(change.view, change.caller)
+
+
+def check_create(change: Change, resource: ObjectType, request: Document) -> None:
+    """Refuse a create that no rule allows, before anything of it is looked at."""
+    if not is_restricted(change):
+        return
+    _check_origin(resource)
+    authorize.require_rule(change.view, change.caller, resource.name, "C", list(request))
+    if documents.flag(documents.section(request, "id_perms"), "user_visible") is False:
+        raise bad_request("id_perms.user_visible: only an administrator may hide an object")
+
+
+def check_parent(change: Change, parent: Record | None, missing: str) -> None:
+    """Refuse a new object below a parent that may not be written; unseen ones do not exist."""
+    if parent is None or not is_restricted(change):
+        return
+    if not authorize.knows(change.view, change.caller, parent):
+        raise bad_request(missing)
+    wanted = LINK if parent.type_name == "fabric" else WRITE
+    authorize.require_access(change.view, change.caller, parent, wanted)
+
+
+def check_update(change: Change, record: Record, request: Document) -> None:
+    """Refuse an update by rule or by permissions; giving away needs to read as well."""
+    if not is_restricted(change):
+        return
+    _check_origin(change.schema.resources[record.type_name])
+    authorize.require(
+        change.view, change.caller, "U", record.type_name, record=record, fields=list(request)
+    )
+    if request.get("perms2") is not None:
+        check_permissions_edit(change, record)
+
+
+def check_edit(change: Change, record: Record, fields: Iterable[str]) -> None:
+    """Refuse an action on parts of an object; the action's own rule was asked at the door.
+
+    Rules for a field hold whatever the way the field is changed.
+    """
+    if not is_restricted(change):
+        return
+    _check_origin(change.schema.resources[record.type_name])
+    authorize.require_access(change.view, change.caller, record, WRITE)
+    rules = access_rules.rules_for(change.view, change.caller)
+    ruled = {rule.field for rule in rules if rule.subject in (record.type_name.lower(), "*")}
+    for name in fields:
+        if name in ruled:
+            authorize.require_rule(change.view, change.caller, record.type_name, "U", [name])
+
+
+def check_permissions_edit(change: Change, record: Record) -> None:
+    """Refuse a change of owner, mode or shares without the rights to read and to write."""
+    if is_restricted(change):
+        _check_origin(change.schema.resources[record.type_name])
+        authorize.require_access(change.view, change.caller, record, READ | WRITE)
+
+
+def check_delete(change: Change, record: Record) -> None:
+    """Refuse a removal by anybody but the owner."""
+    if is_restricted(change):
+        _check_origin(change.schema.resources[record.type_name])
+        authorize.require(change.view, change.caller, "D", record.type_name, record=record)
+
+
+def known(change: Change, record: Record | None, missing: str) -> Record:
+    """Return the record, or refuse as for an unknown one when the caller may not know of it."""
+    if record is None:
+        raise not_found(missing)
+    if not authorize.knows(change.view, change.caller, record):
+        if authorize.is_hidden(record):
+            raise not_found(texts.not_visible(record.uuid))
+        raise not_found(missing)
+    return record
+
+
+def linkable(change: Change, target: Record | None) -> Record | None:
+    """Return the target if the caller may refer to it, None if it may not know of it."""
+    if target is None or not is_restricted(change):
+        return target
+    if not authorize.knows(change.view, change.caller, target):
+        return None
+    authorize.require_access(change.view, change.caller, target, LINK)
+    return target
+
+
+def shown_name(change: Change, record: Record) -> bool:
+    """Whether a refusal may tell the caller the name and uuid of this object."""
+    return authorize.knows(change.view, change.caller, record)
+
+
+def _check_origin(resource: ObjectType) -> None:
+    if resource.origin == _COMPILED:
+        raise Refused(
+            403, f"Permission Denied: {resource.name} is written by the compiler and administrators"
+        )

@@ -1,0 +1,497 @@
+"""Another tenant attacks: by id, by name, through references, lists, watches and transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from skytrail.api.authorize import MODE_NOTE
+from skytrail.api.caller import Caller
+from skytrail.api.io import watch
+from skytrail.api.sight import Sight
+
+SYSTEM = "default-global-system-config"
+LIST = {"api_access_list_entries": {"rbac_rule": [
+    {"rule_object": "*", "rule_field": "", "rule_perms": [
+        {"role_name": "member", "role_crud": "CRUD"}]}]}}  # fmt: skip
+NOWHERE = "deadbeef-0000-4000-8000-000000000000"
+
+
+class Tenants:
+    """Two projects of one domain, red (the victim) and blue (the attacker)."""
+
+    def __init__(self, api) -> None:
+        self.api = api
+        api.create("api-access-list", fq_name=[SYSTEM, "default-api-access-list"],
+                   parent_type="global-system-config", **LIST)  # fmt: skip
+        self.red, self.blue = (self._project(name) for name in ("red", "blue"))
+        with api.as_caller(self.red):
+            self.policy = self.make("network-policy", "red", "secret-policy")
+            self.network = self.make("virtual-network", "red", "secret-net")
+            self.port = self.make(
+                "virtual-machine-interface",
+                "red",
+                "secret-port",
+                virtual_network_refs=[{"uuid": self.network}],
+            )
+
+    def _project(self, name: str) -> Caller:
+        uuid = self.api.create("project", fq_name=["default-domain", name])
+        domain = self.api.service.graph.uuid_of("domain", ("default-domain",))
+        return Caller(user=name, project=uuid, domain=domain, roles=frozenset({"member"}))
+
+    def make(self, type_name: str, project: str, name: str, **members: object) -> str:
+        fq_name = ["default-domain", project, name]
+        return self.api.create(type_name, fq_name=fq_name, parent_type="project", **members)
+
+    def share(self, type_name: str, uuid: str, access: int) -> None:
+        body = {"perms2": {"owner": self.red.owner, "global_access": access}}
+        reply = self.api.call("PUT", f"/{type_name}/{uuid}", {type_name: body})
+        assert reply.status == 200, reply.text
+
+
+@pytest.fixture
+def tenants(api) -> Tenants:
+    return Tenants(api)
+
+
+def as_blue(tenants: Tenants, method: str, target: str, body: object = None):
+    with tenants.api.as_caller(tenants.blue):
+        return tenants.api.call(method, target, body)
+
+
+def same_as_unknown(tenants: Tenants, method: str, target: str, body: object, real: str) -> None:
+    """The reply about a real object of another tenant is the one about a uuid nobody has."""
+    told = as_blue(tenants, method, target, body)
+    unknown = as_blue(
+        tenants,
+        method,
+        target.replace(real, NOWHERE),
+        None if body is None else json.loads(json.dumps(body).replace(real, NOWHERE)),
+    )
+    assert told.status == unknown.status >= 400
+    assert told.text.replace(real, NOWHERE) == unknown.text
+
+
+def test_objects_of_others_answer_like_unknown_ones(tenants) -> None:
+    network, update = tenants.network, {"virtual-network": {"display_name": "mine"}}
+    reference = {"type": "virtual-network", "uuid": network, "ref-type": "network-policy",
+                 "ref-uuid": NOWHERE, "operation": "ADD", "attr": None}  # fmt: skip
+    element = {"field": "annotations", "operation": "set", "value": {"key": "a", "value": "b"}}
+    for method, target, body in (
+        ("GET", f"/virtual-network/{network}", None),
+        ("HEAD", f"/virtual-network/{network}", None),
+        ("PUT", f"/virtual-network/{network}", update),
+        ("DELETE", f"/virtual-network/{network}", None),
+        ("POST", "/id-to-fqname", {"uuid": network}),
+        ("POST", "/ref-update", reference),
+        ("POST", "/ref-relax-for-delete", {"uuid": network, "ref-uuid": NOWHERE}),
+        ("GET", f"/prop-collection-get?uuid={network}&fields=annotations", None),
+        ("POST", "/prop-collection-update", {"uuid": network, "updates": [element]}),
+        ("POST", f"/virtual-network/{network}/ip-alloc", {"count": 1}),
+        ("POST", f"/virtual-network/{network}/ip-free", {"ip_addr": ["10.0.0.1"]}),
+        ("POST", f"/virtual-network/{network}/subnet-ip-count", {"subnet_list": []}),
+    ):
+        same_as_unknown(tenants, method, target, body, network)
+
+
+def test_a_transaction_is_no_way_round(tenants) -> None:
+    for operation in (
+        {"op": "update", "type": "virtual-network", "uuid": tenants.network, "object": {}},
+        {"op": "delete", "type": "virtual-network", "uuid": tenants.network},
+    ):
+        same_as_unknown(
+            tenants, "POST", "/api/v1/transaction", {"operations": [operation]}, tenants.network
+        )
+    below = {"op": "create", "type": "virtual-network",
+             "object": {"fq_name": ["default-domain", "red", "x"]}}  # fmt: skip
+
+    reply = as_blue(tenants, "POST", "/api/v1/transaction", {"operations": [below]})
+
+    assert (reply.status, "does not exist" in reply.text) == (400, True)
+
+
+def test_a_user_does_not_pass_as_the_compiler(tenants) -> None:
+    made = {"op": "create", "type": "route-target", "object": {"fq_name": ["target:1:1"]}}
+
+    reply = as_blue(
+        tenants, "POST", "/api/v1/transaction", {"operations": [made], "derived_from": 1}
+    )
+    assert (reply.status, "derived_from" in reply.text) == (403, True)
+
+    reply = as_blue(tenants, "POST", "/route-targets", {"route-target": made["object"]})
+    assert reply.status == 403
+
+
+def test_a_name_of_another_project_is_not_found(tenants) -> None:
+    for name in ("secret-net", "nothing"):
+        body = {"type": "virtual-network", "fq_name": ["default-domain", "red", name]}
+        reply = as_blue(tenants, "POST", "/fqname-to-id", body)
+
+        assert reply.status == 404
+        assert reply.text == f"Name {body['fq_name']} not found"
+
+
+def test_creating_below_another_project_tells_nothing_of_what_is_there(tenants) -> None:
+    replies = []
+    for name in ("secret-net", "nothing"):
+        body = {"fq_name": ["default-domain", "red", name], "parent_type": "project"}
+        reply = as_blue(tenants, "POST", "/virtual-networks", {"virtual-network": body})
+        replies.append((reply.status, reply.text))
+
+    assert replies[0] == replies[1]
+    assert replies[0][0] == 400
+    assert "does not exist" in replies[0][1]
+
+
+def test_a_taken_uuid_does_not_tell_whose_it_is(tenants) -> None:
+    body = {"fq_name": ["default-domain", "blue", "n"], "uuid": tenants.network}
+
+    reply = as_blue(tenants, "POST", "/virtual-networks", {"virtual-network": body})
+
+    assert (reply.status, reply.text) == (409, f"{tenants.network} already exists")
+
+
+def test_references_do_not_reach_objects_of_others(tenants) -> None:
+    name = ["default-domain", "blue", "port"]
+    for target in ({"uuid": tenants.network}, {"to": ["default-domain", "red", "secret-net"]}):
+        body = {"fq_name": name, "parent_type": "project", "virtual_network_refs": [target]}
+        reply = as_blue(
+            tenants, "POST", "/virtual-machine-interfaces", {"virtual-machine-interface": body}
+        )
+        assert reply.status == 400
+        assert reply.text.startswith("Unknown reference in resource create")
+
+    with tenants.api.as_caller(tenants.blue):
+        mine = tenants.make("virtual-network", "blue", "net")
+    for target in (
+        {"ref-uuid": tenants.policy},
+        {"ref-fq-name": ["default-domain", "red", "secret-policy"]},
+    ):
+        body = {"type": "virtual-network", "uuid": mine, "ref-type": "network-policy",
+                "operation": "ADD", "attr": None, **target}  # fmt: skip
+        assert as_blue(tenants, "POST", "/ref-update", body).status == 404
+
+
+def test_reading_without_the_right_to_link_refuses_the_reference(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        tenants.share("virtual-network", tenants.network, 4)
+    body = {"fq_name": ["default-domain", "blue", "port"], "parent_type": "project",
+            "virtual_network_refs": [{"uuid": tenants.network}]}  # fmt: skip
+
+    reply = as_blue(
+        tenants, "POST", "/virtual-machine-interfaces", {"virtual-machine-interface": body}
+    )
+
+    assert (reply.status, reply.text) == (403, "Permission Denied: it needs X on the object")
+
+
+def test_lists_and_counts_leave_out_what_belongs_to_others(tenants) -> None:
+    with tenants.api.as_caller(tenants.blue):
+        mine = tenants.make("virtual-network", "blue", "net")
+    red = tenants.red.project
+    for query in (
+        "",
+        "?detail=true",
+        f"?parent_id={red},{tenants.blue.project}",
+        f"?obj_uuids={tenants.network},{mine}",
+        "?fq_names=default-domain:red:secret-net,default-domain:blue:net",
+        "?page_limit=10",
+        "?fields=virtual_machine_interface_back_refs",
+    ):
+        listed = as_blue(tenants, "GET", f"/virtual-networks{query}")
+        assert [i.get("virtual-network", i)["uuid"] for i in listed.json["virtual-networks"]] == [
+            mine
+        ], query
+    counted = as_blue(tenants, "GET", "/virtual-networks?count=true").json
+    assert counted == {"virtual-networks": {"count": 1}}
+    filtered = as_blue(tenants, "GET", '/virtual-networks?filters=display_name=="secret-net"')
+    assert filtered.json == {"virtual-networks": []}
+    ports = as_blue(tenants, "GET", f"/virtual-machine-interfaces?back_ref_id={tenants.network}")
+    assert ports.json == {"virtual-machine-interfaces": []}
+
+
+def test_bulk_lists_leave_out_what_belongs_to_others(tenants) -> None:
+    body = {"type": "virtual-network", "obj_uuids": tenants.network, "detail": True}
+
+    assert as_blue(tenants, "POST", "/list-bulk-collection", body).json == {"virtual-networks": []}
+
+
+def test_back_references_and_children_of_a_shared_object_are_filtered(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        tenants.share("virtual-network", tenants.network, 5)
+
+    seen = as_blue(tenants, "GET", f"/virtual-network/{tenants.network}").json["virtual-network"]
+
+    assert "virtual_machine_interface_back_refs" not in seen
+    assert "secret-port" not in json.dumps(seen)
+    detailed = as_blue(
+        tenants,
+        "GET",
+        "/virtual-networks?detail=true&fields=virtual_machine_interface_back_refs",
+    )
+    assert "secret-net" in detailed.text
+    assert "secret-port" not in detailed.text
+
+
+def test_a_refused_delete_counts_unseen_holders_without_naming_them(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        tenants.share("virtual-network", tenants.network, 5)
+    with tenants.api.as_caller(tenants.blue):
+        port = tenants.make(
+            "virtual-machine-interface", "blue", "p", virtual_network_refs=[
+                {"uuid": tenants.network}]
+        )  # fmt: skip
+
+    with tenants.api.as_caller(tenants.red):
+        reply = tenants.api.call("DELETE", f"/virtual-network/{tenants.network}")
+
+    assert reply.status == 409
+    assert port not in reply.text
+    assert f"/{tenants.port}'] and 1 more that are not visible to you" in reply.text
+
+
+def test_a_shared_object_can_be_read_but_not_changed_or_deleted(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        tenants.share("virtual-network", tenants.network, 5)
+    path = f"/virtual-network/{tenants.network}"
+
+    assert as_blue(tenants, "GET", path).status == 200
+    assert as_blue(tenants, "PUT", path, {"virtual-network": {"mtu": 9000}}).status == 403
+    assert as_blue(tenants, "DELETE", path).status == 403
+    taken = {"perms2": {"owner": tenants.blue.owner}}
+    assert as_blue(tenants, "PUT", path, {"virtual-network": taken}).status == 403
+
+
+def test_the_right_to_write_is_not_enough_to_give_the_object_away(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        tenants.share("virtual-network", tenants.network, 2)
+    path = f"/virtual-network/{tenants.network}"
+
+    assert as_blue(tenants, "PUT", path, {"virtual-network": {"mtu": 9000}}).status == 200
+    taken = {"perms2": {"owner": tenants.blue.owner}}
+    assert as_blue(tenants, "PUT", path, {"virtual-network": taken}).status == 403
+    assert as_blue(tenants, "GET", path).status == 403
+
+
+def test_hidden_objects_are_told_apart_from_unknown_ones_only_by_the_known_text(tenants) -> None:
+    hidden = tenants.api.service.graph.uuid_of("tag-type", ("label",))
+
+    reply = as_blue(tenants, "GET", f"/tag-type/{hidden}")
+
+    assert (reply.status, reply.text) == (404, f"This object is not visible by users: {hidden}")
+    assert as_blue(tenants, "GET", "/tag-types").json == {"tag-types": []}
+
+
+def test_users_do_not_hide_objects(tenants) -> None:
+    body = {"fq_name": ["default-domain", "blue", "n"], "id_perms": {"user_visible": False}}
+
+    reply = as_blue(tenants, "POST", "/virtual-networks", {"virtual-network": body})
+
+    assert (reply.status, "user_visible" in reply.text) == (400, True)
+
+
+def test_notes_of_projects_and_of_the_server_stay_apart(tenants) -> None:
+    def note(operation: str, key: str | None, value: str | None = None) -> dict:
+        return {"operation": operation, "key": key, "value": value}
+
+    tenants.api.call("POST", "/useragent-kv", note("STORE", "shared", "admin's"))
+    with tenants.api.as_caller(tenants.red):
+        tenants.api.call("POST", "/useragent-kv", note("STORE", "k", "red's"))
+
+    assert as_blue(tenants, "POST", "/useragent-kv", note("RETRIEVE", None)).json == {"value": []}
+    for key in ("k", "shared", MODE_NOTE, f"skytrail/notes/{tenants.red.project}/k"):
+        assert as_blue(tenants, "POST", "/useragent-kv", note("RETRIEVE", key)).status == 404
+    as_blue(tenants, "POST", "/useragent-kv", note("STORE", MODE_NOTE, "no-auth"))
+    assert MODE_NOTE not in tenants.api.service.graph.memory
+    everything = tenants.api.call("POST", "/useragent-kv", note("RETRIEVE", None)).json["value"]
+    assert everything == [{"key": "shared", "value": "admin's"}]
+    assert tenants.api.call("POST", "/useragent-kv", note("STORE", MODE_NOTE, "x")).status == 403
+
+
+def test_numbers_pools_metrics_and_tables_are_for_administrators(tenants) -> None:
+    number = {"pool": "p", "owner": "o", "low": 1, "high": 2}
+    for method, path, body in (
+        ("POST", "/api/v1/allocate", number),
+        ("POST", "/api/v1/free", {"pool": "p", "owner": "o", "value": 1}),
+        ("GET", "/metrics", None),
+        ("GET", "/introspect/objects", None),
+        ("GET", "/api/v1/whatever", None),
+    ):
+        reply = as_blue(tenants, method, path, body)
+        assert (reply.status, "administrator" in reply.text) == (403, True), path
+    assert as_blue(tenants, "GET", "/healthz").status == 200
+
+
+def test_rules_for_a_field_hold_for_actions_too(tenants) -> None:
+    entry = {"rule_object": "virtual-network", "rule_field": "network_policy_refs",
+             "rule_perms": [{"role_name": "boss", "role_crud": "CRUD"}]}  # fmt: skip
+    tenants.api.create("api-access-list", fq_name=[SYSTEM, "more"],
+                       parent_type="global-system-config",
+                       api_access_list_entries={"rbac_rule": [entry]})  # fmt: skip
+    body = {"type": "virtual-network", "uuid": tenants.network, "ref-type": "network-policy",
+            "ref-uuid": tenants.policy, "operation": "ADD", "attr": None}  # fmt: skip
+
+    with tenants.api.as_caller(tenants.red):
+        reply = tenants.api.call("POST", "/ref-update", body)
+
+    assert reply.status == 403
+
+
+def lines_seen(tenants: Tenants, caller: Caller, changes) -> list[dict]:
+    """The native watch of networks and policies by a caller, from a snapshot over some changes."""
+
+    async def scenario() -> list[dict]:
+        service = tenants.api.service
+        stream = watch.native(
+            service,
+            frozenset({"virtual-network", "network-policy"}),
+            None,
+            Sight(service.graph, caller),
+        )
+        lines: list[dict] = []
+        async for chunk in stream:
+            lines += [json.loads(line) for line in chunk.splitlines()]
+            if lines[-1]["kind"] == "snapshot_end":
+                break
+        for type_name, uuid, body, who in changes:
+            tenants.api.caller = who
+            await tenants.api.acall("PUT", f"/{type_name}/{uuid}", {type_name: body})
+            tenants.api.caller = None
+            async with asyncio.timeout(5):
+                lines += [json.loads(line) for line in (await anext(stream)).splitlines()]
+        await stream.aclose()
+        return [line for line in lines if line["kind"] in ("put", "delete")]
+
+    return tenants.api.loop.run_until_complete(scenario())
+
+
+def test_a_watch_shows_what_becomes_visible_and_takes_back_what_stops(tenants) -> None:
+    shared = {"perms2": {"owner": tenants.red.owner, "global_access": 4}}
+    closed = {"perms2": {"owner": tenants.red.owner, "global_access": 0}}
+    changes = [
+        ("virtual-network", tenants.network, {"mtu": 1400}, tenants.red),
+        ("virtual-network", tenants.network, shared, tenants.red),
+        ("virtual-network", tenants.network, {"mtu": 1500}, tenants.red),
+        ("virtual-network", tenants.network, closed, tenants.red),
+        ("virtual-network", tenants.network, {"mtu": 1600}, tenants.red),
+    ]
+
+    seen = lines_seen(tenants, tenants.blue, changes)
+
+    mine = [(line["kind"], line["uuid"]) for line in seen if line["uuid"] == tenants.network]
+    assert mine == [("put", tenants.network), ("put", tenants.network),
+                    ("delete", tenants.network)]  # fmt: skip
+    assert {line["uuid"] for line in seen} == {tenants.network}
+
+
+def test_a_watch_ends_when_the_identity_expires(tenants) -> None:
+    service = tenants.api.service
+    gone = Caller(user="x", project=tenants.blue.project, roles=frozenset(), expires_at=1.0)
+
+    async def scenario() -> list[bytes]:
+        stream = watch.native(
+            service, frozenset(), service.revision + 1, Sight(service.graph, gone)
+        )
+        return [chunk async for chunk in stream]
+
+    chunks = tenants.api.loop.run_until_complete(scenario())
+
+    assert [json.loads(chunk)["kind"] for chunk in chunks] == ["bookmark"]
+
+
+def test_server_sent_events_are_filtered_too(tenants) -> None:
+    service = tenants.api.service
+
+    async def scenario() -> bytes:
+        stream = watch.server_sent(
+            service, {"virtual-network": None}, "http://x", Sight(service.graph, tenants.blue)
+        )
+        first = b""
+        async for chunk in stream:
+            first += chunk
+            if first.endswith(b"\n\n"):
+                break
+        await stream.aclose()
+        return first
+
+    first = tenants.api.loop.run_until_complete(scenario())
+
+    assert first == b'event: init\ndata: {"virtual-networks":[]}\n\n'
+
+
+def test_owners_keep_full_use_of_their_own_objects(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        network = tenants.make("virtual-network", "red", "own")
+        body = {"type": "virtual-network", "uuid": network, "ref-type": "network-policy",
+                "ref-uuid": tenants.policy, "operation": "ADD", "attr": None}  # fmt: skip
+        assert tenants.api.call("POST", "/ref-update", body).status == 200
+        assert tenants.api.read("virtual-network", network)["network_policy_refs"]
+        tag = tenants.make("tag", "red", "x", tag_type_name="application", tag_value="web")
+        assert tenants.api.call("DELETE", f"/tag/{tag}").status == 200
+        assert tenants.api.call("DELETE", f"/virtual-network/{network}").status == 200
+
+
+def test_native_paths_answer_like_for_unknown_objects(tenants) -> None:
+    network = tenants.network
+    path = f"/api/v1/virtual-network/{network}"
+    for method, target, body in (
+        ("GET", path, None),
+        ("PUT", path, {"mtu": 9000}),
+        ("PATCH", path, {"mtu": 9000}),
+        ("DELETE", path, None),
+        ("DELETE", f"{path}?cascade=true", None),
+        ("PATCH", f"{path}?dry_run=true", {"mtu": 9000}),
+    ):
+        same_as_unknown(tenants, method, target, body, network)
+    by_name = "/api/v1/virtual-network/by-name/default-domain:red:"
+    for method, body in (("GET", None), ("PUT", {"mtu": 9000}), ("DELETE", None)):
+        told = as_blue(tenants, method, f"{by_name}secret-net", body)
+        unknown = as_blue(tenants, method, f"{by_name}nothing", body)
+        assert told.status == unknown.status >= 400
+        assert told.text.replace("secret-net", "nothing") == unknown.text
+
+
+def test_a_cascade_stops_at_objects_of_others_without_naming_them(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        tenants.share("virtual-network", tenants.network, 5)
+    with tenants.api.as_caller(tenants.blue):
+        tenants.make(
+            "virtual-machine-interface", "blue", "blue-port", virtual_network_refs=[
+                {"uuid": tenants.network}]
+        )  # fmt: skip
+
+    with tenants.api.as_caller(tenants.red):
+        reply = tenants.api.call(
+            "DELETE", f"/api/v1/virtual-network/{tenants.network}?cascade=true"
+        )
+
+    assert reply.status == 409, reply.text
+    assert "blue-port" not in reply.text
+    assert tenants.api.call("GET", f"/virtual-network/{tenants.network}").status == 200
+
+
+def test_applying_nothing_new_needs_the_right_to_write_too(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        tenants.share("virtual-network", tenants.network, 4)
+
+    reply = as_blue(
+        tenants, "PUT", "/api/v1/virtual-network/by-name/default-domain:red:secret-net", {}
+    )
+
+    assert reply.status == 403
+
+
+def test_owner_mode_and_tags_need_the_rights_on_the_object(tenants) -> None:
+    uuid = tenants.network
+    chown = {"uuid": uuid, "owner": tenants.blue.project}
+    chmod = {"uuid": uuid, "global_access": 7}
+    tag = {"obj_type": "virtual_network", "obj_uuid": uuid, "label": None}
+    for path, body in (("/chown", chown), ("/chmod", chmod), ("/set-tag", tag)):
+        same_as_unknown(tenants, "POST", path, body, uuid)
+    with tenants.api.as_caller(tenants.red):
+        tenants.share("virtual-network", uuid, 4)
+    for path, body in (("/chown", chown), ("/chmod", chmod), ("/set-tag", tag)):
+        assert as_blue(tenants, "POST", path, body).status == 403, path
