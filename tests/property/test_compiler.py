@@ -18,6 +18,7 @@ from skytrail.model.generated.objects import (
 from skytrail.model.generated.types import ActionListType, InstanceTargetType
 from skytrail.model.objects import Reference
 from skytrail.testing import configuration as build
+from skytrail.testing import routing
 from skytrail.testing.strategies import config_objects
 
 NAMES = ("red", "green", "blue")
@@ -170,6 +171,8 @@ item = st.one_of(
     ipam,
     gold,
     logging(),
+    routing.items(NAMES),
+    routing.items(NAMES),
 )
 
 
@@ -217,19 +220,28 @@ def test_incremental_equals_full_after_every_batch(edits):
 def claiming_instance(draw):
     """An instance that owns one of few numbers, or none: contests are common."""
     found = build.routing_instance(build.virtual_network(draw(network_name)))
-    text = draw(st.sampled_from((None, "target:64512:8000001", "target:64512:8000002")))
-    links = (
-        ()
-        if text is None
-        else (
-            build.link(RouteTarget(uuid=build.uuid_of("route-target", (text,)), fq_name=(text,))),
-        )
+    numbers = st.sampled_from((8000001, 8000002, 8000003))
+    texts = [f"target:64512:{each}" for each in draw(st.lists(numbers, max_size=2, unique=True))]
+    links = tuple(
+        build.link(RouteTarget(uuid=build.uuid_of("route-target", (text,)), fq_name=(text,)))
+        for text in texts
     )
     return type(found)(uuid=found.uuid, fq_name=found.fq_name, route_target_refs=links)
 
 
+@st.composite
+def claiming_router(draw):
+    """A router that owns one of the same numbers, which instances hold too."""
+    found = routing.logical_router(draw(st.sampled_from(("r1", "r2"))))
+    text = draw(st.sampled_from(("target:64512:8000001", "target:64512:8000002")))
+    held = RouteTarget(uuid=build.uuid_of("route-target", (text,)), fq_name=(text,))
+    return msgspec.structs.replace(found, route_target_refs=(build.link(held),))
+
+
 claims = claiming_instance()
-target_edit = st.one_of(claims, claims, claims, claims, target, system()).flatmap(
+target_edit = st.one_of(
+    claims, claims, claims, claims, claiming_router(), target, system()
+).flatmap(
     lambda found: st.sampled_from((Put(found), Put(found), Remove(found.type_name, found.uuid)))
 )
 

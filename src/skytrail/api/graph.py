@@ -325,6 +325,11 @@ class Overlay:
             return self.changed[uuid]
         return self._base.get(uuid)
 
+    def is_changing(self, uuid: str) -> bool:
+        """Whether another plan, which this one builds on, changes the object and is not written."""
+        base = self._base
+        return isinstance(base, Overlay) and (uuid in base.changed or base.is_changing(uuid))
+
     def uuid_of(self, type_name: str, fq_name: FqName) -> str | None:
         key = (type_name, fq_name)
         if key in self.names:

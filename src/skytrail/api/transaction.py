@@ -18,7 +18,8 @@ OPERATIONS_COUNT_MAX = 4_000
 class TransactionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operations: list[Operation]
     derived_from: int | None = None
-    """Set by the compiler: the revision its output follows from."""
+    """Set by the compiler: the revision its output follows from. An object that changed since is
+    not updated, because the update may carry over lists the compiler saw in their former state."""
 
 
 def carry_out(change: Change, request: TransactionRequest, ground: Ground) -> list[Done]:
@@ -34,6 +35,7 @@ def carry_out(change: Change, request: TransactionRequest, ground: Ground) -> li
     done: list[Done] = []
     for index, operation in enumerate(request.operations):
         try:
+            _check_seen(change, operation, request.derived_from)
             done.append(native.carry_out(change, operation, ground))
         except Refused as refusal:
             raise _at(refusal, index, operation) from None
@@ -48,3 +50,13 @@ def _at(refusal: Refused, index: int, operation: Operation) -> Unacceptable:
         moved = refusal.below(pointer("operations", index, "object"), where)
         return Unacceptable(moved.status, moved.text, moved.problems, {**moved.more, **more})
     return Unacceptable(refusal.status, where + refusal.text, more=more)
+
+
+def _check_seen(change: Change, operation: Operation, derived_from: int | None) -> None:
+    if derived_from is None or operation.op != "update" or operation.uuid is None:
+        return
+    record = change.view.get(operation.uuid)
+    if record is not None and (
+        record.mod_revision > derived_from or change.view.is_changing(record.uuid)
+    ):
+        raise Refused(409, f"it changed after revision {derived_from}: look again and retry")

@@ -59,6 +59,8 @@ class Derived:
     key: DerivedKey
     properties: Mapping[str, Value] = field(default_factory=dict[str, Value])
     links: Mapping[str, tuple[Link, ...]] = field(default_factory=dict[str, tuple[Link, ...]])
+    initial: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """Given when the object is created and left alone afterwards."""
     parent_type: str | None = None
     """Parent for creation; None for types without a parent."""
     update_only: bool = False

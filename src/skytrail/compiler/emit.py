@@ -2,8 +2,8 @@
 
 Ownership: an object whose uuid is :func:`derived_uuid` of its name was made by a compiler; the
 access lists of networks and security groups with the reserved names are compiled kinds whoever made
-them. Nothing else is ever deleted. Route targets stay while any routing instance or logical router
-outside the compiler's control still refers to them.
+them. Nothing else is ever deleted. Route targets stay while a routing instance or logical router
+that the compiler does not rewrite still refers to them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ RECORD: Final = "virtual-DNS-record"
 TARGET: Final = "route-target"
 INSTANCE: Final = "routing-instance"
 LOGGING: Final = "security-logging-object"
-OUTPUT_KINDS: Final = frozenset({ACL, RECORD, TARGET, INSTANCE, LOGGING})
-"""Kinds this compiler writes; it deletes all of them but routing instances."""
-REFERRER_KINDS: Final = frozenset({"logical-router"})
-"""Kinds outside the graph that may hold a derived object in place."""
-
-_CREATE_ORDER: Final = (TARGET, ACL, RECORD, INSTANCE, LOGGING)
+ROUTER: Final = "logical-router"
+NETWORK: Final = "virtual-network"
+_CREATE_ORDER: Final = (TARGET, NETWORK, ACL, RECORD, INSTANCE, ROUTER, LOGGING)
+OUTPUT_KINDS: Final = frozenset(_CREATE_ORDER)
+"""Kinds this compiler writes; of each it deletes only what it owns."""
+_TARGET_HOLDERS: Final = (INSTANCE, ROUTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def all_keys(engine: Engine) -> set[DerivedKey]:
 
 def is_owned(item: ConfigObject) -> bool:
     """Whether the compiler may delete this stored object when nothing wants it."""
-    if item.type_name not in OUTPUT_KINDS or item.type_name == INSTANCE:
+    if item.type_name not in OUTPUT_KINDS:
         return False
     if item.uuid == derived_uuid(item.type_name, item.fq_name):
         return True
@@ -88,12 +88,17 @@ def is_owned(item: ConfigObject) -> bool:
     return item.parent_type == "virtual-network" and item.name == item.fq_name[-2]
 
 
+def target_type(field: str) -> str:
+    """Return the type a reference field points to."""
+    return field.removesuffix("_refs").replace("_", "-")
+
+
 def affected_keys(item: ConfigObject) -> set[DerivedKey]:
     """Return the derived keys whose comparison may change because this stored object did."""
     keys: set[DerivedKey] = set()
     if item.type_name in OUTPUT_KINDS:
         keys.add(DerivedKey(item.type_name, item.fq_name))
-    if item.type_name == INSTANCE or item.type_name in REFERRER_KINDS:
+    if item.type_name in _TARGET_HOLDERS:
         listed = _references(item, "route_target_refs")
         keys.update(DerivedKey(TARGET, reference.to) for reference in listed)
     return keys
@@ -141,25 +146,29 @@ def _create(intent: Intent, wanted: Derived) -> Create:
     wire: dict[str, object] = {"uuid": uuid, "fq_name": list(key.fq_name)}
     if wanted.parent_type is not None:
         wire["parent_type"] = wanted.parent_type
-    wire |= {name: _plain(value) for name, value in wanted.properties.items()}
+    values = {**wanted.initial, **wanted.properties}
+    wire |= {name: _plain(value) for name, value in values.items()}
     wire |= {name: _wire_links(intent, name, links) for name, links in wanted.links.items()}
     return Create(key, uuid, wire)
 
 
 def _is_held(engine: Engine, stored: ConfigObject) -> bool:
-    """Whether something the compiler does not rewrite refers to this object."""
-    if any(engine.intent.referrers(kind, stored.uuid) for kind in REFERRER_KINDS):
-        return True
-    instances = engine.intent.referrers(INSTANCE, stored.uuid)
-    names = (engine.intent.item(INSTANCE, uuid) for uuid in instances)
+    """Whether something the compiler does not rewrite refers to this route target."""
+    if stored.type_name != TARGET:
+        return False
+    holders = [
+        engine.intent.item(kind, uuid)
+        for kind in _TARGET_HOLDERS
+        for uuid in engine.intent.referrers(kind, stored.uuid)
+    ]
     return any(
-        item is not None and engine.wanted(DerivedKey(INSTANCE, item.fq_name)) is None
-        for item in names
+        item is not None and engine.wanted(DerivedKey(item.type_name, item.fq_name)) is None
+        for item in holders
     )
 
 
 def _wire_links(intent: Intent, name: str, links: tuple[Link, ...]) -> list[object]:
-    target = name.removesuffix("_refs").replace("_", "-")
+    target = target_type(name)
     found: list[object] = []
     for link in links:
         stored = intent.find(target, link.to)

@@ -8,9 +8,10 @@
 A pass states the model kinds and the earlier passes it reads; a :class:`View` enforces it, so the
 graph printed by :func:`describe` is the graph that runs. A :class:`UnitPass` is evaluated per root
 object and the engine remembers what each unit read: a change evaluates exactly the units that read
-something touched. A :class:`TablePass` sees everything at once; it may answer a change itself or
-decline, and then it is recomputed. :meth:`Engine.recompute` is the definition; everything else must
-give the same answer (``tests/property/test_compiler.py``).
+something touched. A :class:`TablePass` sees everything at once: it is recomputed when something it
+read is touched, or answers changes itself and may decline. Several passes may each fill fields of
+one derived object. :meth:`Engine.recompute` is the definition; everything else must give the same
+answer (``tests/property/test_compiler.py``).
 """
 
 from __future__ import annotations
@@ -65,15 +66,19 @@ class TablePass:
     """Evaluated as a whole, because its rows depend on each other.
 
     ``change`` gets the rows before and the touched read keys and answers only rows that differ
-    (None removes a row), or None for the whole to decline.
+    (None removes a row), or None for the whole to decline. Without it the table is recomputed
+    when something the last recompute read is touched.
     """
 
     name: str
     kinds: frozenset[str]
     recompute: Callable[[View], Mapping[str, Outcome]]
-    change: Callable[
-        [View, Mapping[str, Outcome], frozenset[ReadKey]], Mapping[str, Outcome | None] | None
-    ]
+    change: (
+        Callable[
+            [View, Mapping[str, Outcome], frozenset[ReadKey]], Mapping[str, Outcome | None] | None
+        ]
+        | None
+    ) = None
     upstream: tuple[str, ...] = ()
 
 
@@ -89,6 +94,8 @@ class _State:
     readers: defaultdict[ReadKey, set[str]] = field(
         default_factory=lambda: defaultdict[ReadKey, set[str]](set)
     )
+    table_reads: frozenset[ReadKey] | None = None
+    """What the last recompute of a whole table read; None before the first."""
 
     def remember(self, unit: str, outcome: Outcome, reads: frozenset[ReadKey]) -> None:
         self.forget(unit)
@@ -199,8 +206,7 @@ class Engine:
                     for uuid in self.intent.uuids(each.root):
                         self._evaluate(each, uuid)
                 case TablePass():
-                    view = self._view(each)
-                    for unit, outcome in each.recompute(view).items():
+                    for unit, outcome in self._recompute_table(each).items():
                         self._store(each, unit, outcome, frozenset())
                     self.evaluations_count += 1
 
@@ -222,9 +228,12 @@ class Engine:
         return differing
 
     def wanted(self, key: DerivedKey) -> Derived | None:
-        """Return the desired object; of differing contributions the first unit's counts."""
+        """Return the desired object, put together from what each unit says of it.
+
+        Of differing values of one field the first unit's counts.
+        """
         contributions = self._wanted.get(key)
-        return None if not contributions else contributions[min(contributions)]
+        return None if not contributions else _joined(contributions)
 
     def wanted_keys(self) -> list[DerivedKey]:
         return sorted(self._wanted)
@@ -302,15 +311,19 @@ class Engine:
     def _advance_table(
         self, each: TablePass, touched: set[ReadKey]
     ) -> tuple[set[DerivedKey], set[ReadKey]]:
-        relevant = frozenset(key for key in touched if _concerns(each, key))
+        state = self._states[each.name]
+        relevant = {key for key in touched if _concerns(each, key)}
+        if each.change is None and state.table_reads is not None:
+            relevant &= state.table_reads
         if not relevant:
             return set(), set()
-        state = self._states[each.name]
         self.evaluations_count += 1
-        answer = each.change(self._view(each), state.outcomes, relevant)
+        answer = None
+        if each.change is not None:
+            answer = each.change(self._view(each), state.outcomes, frozenset(relevant))
         if answer is None:
-            self.declines_count += 1
-            full = each.recompute(self._view(each))
+            self.declines_count += each.change is not None
+            full = self._recompute_table(each)
             answer = {unit: full.get(unit) for unit in {*state.outcomes, *full}}
         differing: set[DerivedKey] = set()
         rows: set[ReadKey] = set()
@@ -325,6 +338,12 @@ class Engine:
             differing |= _differing_keys(before, after)
             rows |= _row_keys(each, unit, before, after)
         return differing, rows
+
+    def _recompute_table(self, each: TablePass) -> Mapping[str, Outcome]:
+        view = self._view(each)
+        found = each.recompute(view)
+        self._states[each.name].table_reads = frozenset(view.reads)
+        return found
 
     def _evaluate(self, each: UnitPass, unit: str) -> Outcome:
         view = self._view(each)
@@ -366,8 +385,10 @@ class Engine:
 
     def _disagreements(self) -> Iterator[Violation]:
         for key, contributions in self._wanted.items():
-            first = contributions[min(contributions)]
-            if any(other != first for other in contributions.values()):
+            if len(contributions) == 1:
+                continue
+            joined = _joined(contributions)
+            if any(_contradicts(other, joined) for other in contributions.values()):
                 yield Violation(
                     key.type_name,
                     key.fq_name,
@@ -380,7 +401,13 @@ def describe(passes: Sequence[Pass]) -> str:
     """Return the graph as text, one pass per paragraph, in evaluation order."""
     lines: list[str] = []
     for each in passes:
-        shape = f"per {each.root}" if isinstance(each, UnitPass) else "whole table, may decline"
+        match each:
+            case UnitPass():
+                shape = f"per {each.root}"
+            case TablePass(change=None):
+                shape = "whole table"
+            case TablePass():
+                shape = "whole table, may decline"
         lines += [f"{each.name} ({shape})", f"  kinds: {', '.join(sorted(each.kinds))}"]
         if each.upstream:
             lines.append(f"  after: {', '.join(each.upstream)}")
@@ -400,6 +427,30 @@ def _check_order(passes: Sequence[Pass]) -> None:
 
 def _concerns(each: TablePass, key: ReadKey) -> bool:
     return key[1] in (each.upstream if key[0] in {"row", "rows"} else each.kinds)
+
+
+def _joined(contributions: Mapping[Unit, Derived]) -> Derived:
+    ordered = [contributions[unit] for unit in sorted(contributions)]
+    first = ordered[0]
+    if all(other == first for other in ordered):
+        return first
+    parents = [each.parent_type for each in ordered if each.parent_type is not None]
+    return Derived(
+        first.key,
+        properties={
+            name: each for part in reversed(ordered) for name, each in part.properties.items()
+        },
+        links={name: each for part in reversed(ordered) for name, each in part.links.items()},
+        initial={name: each for part in reversed(ordered) for name, each in part.initial.items()},
+        parent_type=parents[0] if parents else None,
+        update_only=all(each.update_only for each in ordered),
+    )
+
+
+def _contradicts(part: Derived, joined: Derived) -> bool:
+    return any(joined.properties[name] != each for name, each in part.properties.items()) or any(
+        joined.links[name] != each for name, each in part.links.items()
+    )
 
 
 def _differing_keys(before: Outcome | None, after: Outcome | None) -> set[DerivedKey]:

@@ -130,7 +130,7 @@ class CompilerService:
             group.create_task(self._compile(), name="compiler-compile")
 
     async def _follow(self) -> None:
-        kinds = sorted(self.engine.input_kinds | emit.OUTPUT_KINDS | emit.REFERRER_KINDS)
+        kinds = sorted(self.engine.input_kinds | emit.OUTPUT_KINDS)
         async for event in self._api.watch(kinds):
             if self._inbox.add(event):
                 if self.waiting_since is None:

@@ -1,7 +1,7 @@
 """Cut a plan into transactions: as few as the bounds allow, never splitting what needs each other.
 
-A group is a set of writes that only make sense together: a route target that is created and the
-routing instances that then refer to it. Groups keep the plan's order.
+A group is a set of writes that only make sense together: an object that is created, its children
+and the objects that then refer to it. Groups keep the plan's order.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final, cast
 
 import msgspec
 
-from skytrail.compiler.derived import DerivedKey, FqName
-from skytrail.compiler.emit import TARGET, Create, Delete, Write, as_operation
+from skytrail.compiler.derived import DerivedKey
+from skytrail.compiler.emit import Create, Delete, Write, as_operation, target_type
 
 WRITES_COUNT_MAX: Final = 1_000
 BYTES_MAX: Final = 900_000
@@ -22,17 +22,13 @@ Group = tuple[Write, ...]
 
 
 def groups(writes: Sequence[Write]) -> list[Group]:
-    """Join each created route target with the writes that refer to it."""
-    created = {
-        write.key.fq_name: index
-        for index, write in enumerate(writes)
-        if isinstance(write, Create) and write.key.type_name == TARGET
-    }
+    """Join each created object with the writes that refer to it or live below it."""
+    created = {write.key: index for index, write in enumerate(writes) if isinstance(write, Create)}
     leader = list(range(len(writes)))
     for index, write in enumerate(writes):
-        for name in _target_names(write):
-            if name in created:
-                _join(leader, index, created[name])
+        for key in _needed_keys(write):
+            if key in created:
+                _join(leader, index, created[key])
     members: dict[int, list[Write]] = {}
     for index, write in enumerate(writes):
         members.setdefault(_root(leader, index), []).append(write)
@@ -61,12 +57,16 @@ def keys(found: Sequence[Group]) -> list[DerivedKey]:
     return [write.key for group in found for write in group]
 
 
-def _target_names(write: Write) -> Iterator[FqName]:
+def _needed_keys(write: Write) -> Iterator[DerivedKey]:
     if isinstance(write, Delete):
         return
-    listed = cast("list[dict[str, object]]", write.wire.get("route_target_refs", []))
-    for reference in listed:
-        yield tuple(cast("list[str]", reference["to"]))
+    parent_type = write.wire.get("parent_type")
+    if isinstance(parent_type, str):
+        yield DerivedKey(parent_type, write.key.fq_name[:-1])
+    for name, value in write.wire.items():
+        if name.endswith("_refs"):
+            for reference in cast("list[dict[str, object]]", value):
+                yield DerivedKey(target_type(name), tuple(cast("list[str]", reference["to"])))
 
 
 def _root(leader: list[int], index: int) -> int:

@@ -65,6 +65,19 @@ def test_compiled_kinds_are_written_natively_by_the_compiler_alone(api) -> None:
     assert transact(api, create, derived_from=1).status == 200
 
 
+def test_derived_update_never_overwrites_what_its_author_has_not_seen(api) -> None:
+    uuid = api.network("n")
+    seen = api.service.revision
+    update = {"op": "update", "type": "virtual-network", "uuid": uuid, "object": {"mtu": 1400}}
+    assert transact(api, update).status == 200
+
+    late = transact(api, {**update, "object": {"mtu": 1300}}, derived_from=seen)
+
+    assert (late.status, "changed after revision" in late.text) == (409, True)
+    assert api.read("virtual-network", uuid)["mtu"] == 1400
+    assert transact(api, update, derived_from=api.service.revision).status == 200
+
+
 def test_unknown_fields_are_refused_natively(api) -> None:
     create = {"op": "create", "type": "virtual-machine"}
 

@@ -1,7 +1,7 @@
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.engine import Engine
 from skytrail.compiler.passes import ALL_PASSES
-from skytrail.compiler.passes.virtual_network import NUMBERS_FOUR_BYTE_AS, NUMBERS_TWO_BYTE_AS
+from skytrail.compiler.passes.route_targets import NUMBERS_FOUR_BYTE_AS, NUMBERS_TWO_BYTE_AS
 from skytrail.model.generated.objects import Bgpvpn, GlobalSystemConfig, RouteTarget
 from skytrail.model.generated.types import RouteTargetList
 from skytrail.testing.configuration import link, routing_instance, uuid_of, virtual_network

@@ -17,6 +17,7 @@ from skytrail.api.rules.tenancy import APPLICATION_POLICY_SET, NETWORK_IPAM, PRO
 from skytrail.api.rules.virtual_machine_interface import VIRTUAL_MACHINE_INTERFACE
 from skytrail.api.rules.virtual_network import (
     BGPVPN,
+    LOGICAL_ROUTER,
     ROUTE_TARGET,
     ROUTING_INSTANCE,
     VIRTUAL_NETWORK,
@@ -32,6 +33,7 @@ RULES: dict[str, Rule] = {
     "floating-ip": FLOATING_IP,
     "global-system-config": GLOBAL_SYSTEM_CONFIG,
     "instance-ip": INSTANCE_IP,
+    "logical-router": LOGICAL_ROUTER,
     "network-ipam": NETWORK_IPAM,
     "network-policy": NETWORK_POLICY,
     "policy-management": POLICY_MANAGEMENT,

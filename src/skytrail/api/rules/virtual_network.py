@@ -16,8 +16,16 @@ from skytrail.model.validate import shown
 ID_POOL = "virtual-network-id"
 ID_RANGE = ((1, (1 << 24) - 1),)
 SYSTEM_NETWORKS = ("ip-fabric", "__link_local__", "dci-network")
-ROUTE_TARGET_LISTS = ("route_target_list", "import_route_target_list", "export_route_target_list")
-GENERATED_LOW, GENERATED_HIGH = 8_000_000, (1 << 24) - 1
+ROUTE_TARGET_LISTS = (
+    "route_target_list",
+    "import_route_target_list",
+    "export_route_target_list",
+    "configured_route_target_list",
+)
+GENERATED = range(8_000_000, 1 << 24)
+GENERATED_FOUR_BYTE_AS = range(8_000, 32_769)
+ASN_TWO_BYTES_MAX = 65_535
+SNAT_ROUTING = "snat-routing"
 _EVERYTHING = 7
 _PROJECT = ("default-domain", "default-project")
 _ROUTE_TARGET = re.compile(r"target:([0-9.]{1,15}):([0-9]{1,10})")
@@ -98,6 +106,7 @@ def _complete_subnets(change: Change, body: Document, old: Record | None) -> Non
 def check_route_targets(change: Change, body: Document) -> None:
     """Refuse malformed route targets and ones the compiler may generate itself."""
     asn = global_asn(change)
+    generated = GENERATED if asn <= ASN_TWO_BYTES_MAX else GENERATED_FOUR_BYTE_AS
     for name in ROUTE_TARGET_LISTS:
         for target in documents.texts(documents.section(body, name), "route_target"):
             match = _ROUTE_TARGET.fullmatch(target)
@@ -106,10 +115,10 @@ def check_route_targets(change: Change, body: Document) -> None:
                     f"Bad Request, route target {target[:64]} is not of the form target:<asn>:<n>"
                 )
             number = int(match[2])
-            if match[1] == str(asn) and GENERATED_LOW <= number <= GENERATED_HIGH:
+            if match[1] == str(asn) and number in generated:
                 raise bad_request(
                     "Configured route target must use ASN that is different from global ASN or "
-                    f"route target value must be less than {GENERATED_LOW}"
+                    f"route target value must be less than {generated.start}"
                 )
 
 
@@ -186,7 +195,25 @@ def _update_bgpvpn(change: Change, old: Record, body: Document) -> None:
     check_route_targets(change, body)
 
 
+def _check_router(change: Change, body: Document) -> None:
+    check_route_targets(change, body)
+    vni = body.get("vxlan_network_identifier")
+    text = "" if vni is None else str(vni)
+    if text and not (text.isascii() and text.isdecimal() and 0 < int(text[:12]) < 1 << 24):
+        raise bad_request(
+            f"Bad Request, vxlan_network_identifier {shown(vni)} must be a number from 1 to 16777215"
+        )
+
+
+def _update_router(change: Change, old: Record, body: Document) -> None:
+    _check_router(change, body)
+    kinds = [each.get("logical_router_type") or SNAT_ROUTING for each in (old.body, body)]
+    if kinds[0] != kinds[1]:
+        raise bad_request("logical_router_type cannot be changed: create another logical router")
+
+
 BGPVPN = Rule(create=_check_bgpvpn, update=_update_bgpvpn)
+LOGICAL_ROUTER = Rule(create=_check_router, update=_update_router)
 ROUTE_TARGET = Rule(prepare=_prepare_route_target)
 VIRTUAL_NETWORK = Rule(create=_create, companions=_companions, update=_update, delete=_delete)
 ROUTING_INSTANCE = Rule(delete=_delete_instance)

@@ -1,12 +1,22 @@
 """The compiler's passes, in evaluation order: each is listed after the passes it reads."""
 
 from skytrail.compiler.engine import Pass
-from skytrail.compiler.passes import dns, policy, security, security_logging, virtual_network
+from skytrail.compiler.passes import (
+    dns,
+    logical_router,
+    policy,
+    route_targets,
+    security,
+    security_logging,
+    virtual_network,
+)
 
 __all__ = ["ALL_PASSES"]
 
 ALL_PASSES: tuple[Pass, ...] = (
     *policy.PASSES,
+    *route_targets.PASSES,
+    *logical_router.PASSES,
     *virtual_network.PASSES,
     *security.PASSES,
     *security_logging.PASSES,
