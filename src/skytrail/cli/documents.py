@@ -192,6 +192,8 @@ def merged(wanted: object, stored: object) -> object:
 
 def _with_filled(wanted: object, stored: list[object]) -> object:
     """Take over the stored element that says all of it, or is about the same thing."""
+    if wanted in stored:
+        return wanted
     for each in stored:
         if contains(each, wanted):
             return each

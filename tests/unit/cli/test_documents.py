@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from skytrail.cli.documents import (
@@ -196,6 +196,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
+@example([{"": "", "x": False}, {"": ""}])
 def test_value_contains_itself_and_merges_to_itself(value):
     assert contains(value, value)
     assert prune(merged(value, value)) == prune(value)
