@@ -71,7 +71,7 @@ class Preview:
     @property
     def kinds(self) -> frozenset[str]:
         """Types whose objects have to be fed."""
-        return self._engine.input_kinds | emit.OUTPUT_KINDS | emit.REFERRER_KINDS
+        return self._engine.input_kinds | emit.OUTPUT_KINDS
 
     def load(self, objects: Iterable[StoredChange]) -> None:
         """Start from these committed objects."""
