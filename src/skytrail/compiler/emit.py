@@ -27,7 +27,18 @@ INSTANCE: Final = "routing-instance"
 LOGGING: Final = "security-logging-object"
 ROUTER: Final = "logical-router"
 NETWORK: Final = "virtual-network"
-_CREATE_ORDER: Final = (TARGET, NETWORK, ACL, RECORD, INSTANCE, ROUTER, LOGGING)
+_CREATE_ORDER: Final = (
+    TARGET,
+    NETWORK,
+    ACL,
+    RECORD,
+    INSTANCE,
+    "bgp-router",
+    ROUTER,
+    "virtual-machine-interface",
+    "bgp-as-a-service",
+    LOGGING,
+)
 OUTPUT_KINDS: Final = frozenset(_CREATE_ORDER)
 """Kinds this compiler writes; of each it deletes only what it owns."""
 _TARGET_HOLDERS: Final = (INSTANCE, ROUTER)
@@ -38,6 +49,12 @@ class Create:
     key: DerivedKey
     uuid: str
     wire: Mapping[str, object]
+
+    @property
+    def depth(self) -> int:
+        """How many objects of its own type it refers to; those come first."""
+        own = self.key.type_name.replace("-", "_") + "_refs"
+        return len(cast("list[object]", self.wire.get(own, [])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,8 @@ class Update:
 class Delete:
     key: DerivedKey
     uuid: str
+    depth: int = 0
+    """How many objects of its own type it refers to; those go last."""
 
 
 Write = Create | Update | Delete
@@ -122,7 +141,9 @@ def _compare(engine: Engine, key: DerivedKey) -> Write | None:
     if wanted is None:
         if stored is None or not is_owned(stored) or _is_held(engine, stored):
             return None
-        return Delete(key, stored.uuid)
+        own = key.type_name.replace("-", "_") + "_refs"
+        depth = len(_references(stored, own)) if own in stored.__struct_fields__ else 0
+        return Delete(key, stored.uuid, depth)
     if stored is None:
         return None if wanted.update_only else _create(engine.intent, wanted)
     wire = {
@@ -214,10 +235,12 @@ def _plain(value: object) -> object:
     return cast("object", msgspec.json.decode(msgspec.json.encode(value)))
 
 
-def _order(write: Write) -> tuple[bool, int, tuple[str, ...]]:
+def _order(write: Write) -> tuple[bool, int, bool, int, tuple[str, ...]]:
     place = _CREATE_ORDER.index(write.key.type_name)
     match write:
         case Delete():
-            return (True, -place, write.key.fq_name)
-        case Create() | Update():
-            return (False, place, write.key.fq_name)
+            return (True, -place, False, -write.depth, write.key.fq_name)
+        case Create():
+            return (False, place, False, write.depth, write.key.fq_name)
+        case Update():
+            return (False, place, True, 0, write.key.fq_name)

@@ -6,9 +6,25 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from skytrail.compiler.derived import derived_uuid
 from skytrail.model.config_object import ConfigObject
-from skytrail.model.generated.objects import Bgpvpn, LogicalRouter, VirtualMachineInterface
-from skytrail.model.generated.types import LogicalRouterVirtualNetworkType, RouteTargetList
+from skytrail.model.generated.objects import (
+    BgpAsAService,
+    BgpRouter,
+    Bgpvpn,
+    GlobalSystemConfig,
+    LogicalRouter,
+    SubCluster,
+    VirtualMachineInterface,
+)
+from skytrail.model.generated.types import (
+    AddressFamilies,
+    BGPaaServiceParametersType,
+    BgpPeeringAttributes,
+    BgpRouterParams,
+    LogicalRouterVirtualNetworkType,
+    RouteTargetList,
+)
 from skytrail.testing import configuration as build
 
 USER_TARGETS = ("target:65000:7", "target:65000:8", "nonsense")
@@ -62,6 +78,76 @@ def logical_router(
     )
 
 
+FABRIC_INSTANCE = ("default-domain", "default-project", "ip-fabric", "__default__")
+
+
+def bgp_router(
+    name: str,
+    *peers: BgpRouter,
+    kind: str | None = "control-node",
+    asn: int | None = 64512,
+    vendor: str | None = None,
+    cluster_id: int | None = None,
+    site: SubCluster | None = None,
+    families: Sequence[str] = (),
+) -> BgpRouter:
+    fq_name = (*FABRIC_INSTANCE, name)
+    return BgpRouter(
+        uuid=build.uuid_of("bgp-router", fq_name),
+        fq_name=fq_name,
+        parent_type="routing-instance",
+        bgp_router_parameters=BgpRouterParams(
+            router_type=kind,
+            autonomous_system=asn,
+            vendor=vendor,
+            cluster_id=cluster_id,
+            address_families=AddressFamilies(family=tuple(families)) if families else None,
+        ),
+        sub_cluster_refs=() if site is None else (build.link(site),),
+        bgp_router_refs=tuple(build.link_with(peer, BgpPeeringAttributes()) for peer in peers),
+    )
+
+
+def sub_cluster(name: str, asn: int) -> SubCluster:
+    return SubCluster(
+        uuid=build.uuid_of("sub-cluster", (name,)), fq_name=(name,), sub_cluster_asn=asn
+    )
+
+
+def system_config(
+    asn: int = 64512, *, mesh: bool | None = None, ports: tuple[int, int] | None = None
+) -> GlobalSystemConfig:
+    name = ("default-global-system-config",)
+    return GlobalSystemConfig(
+        uuid=build.uuid_of("global-system-config", name),
+        fq_name=name,
+        autonomous_system=asn,
+        ibgp_auto_mesh=mesh,
+        bgpaas_parameters=None
+        if ports is None
+        else BGPaaServiceParametersType(port_start=ports[0], port_end=ports[1]),
+    )
+
+
+def bgp_service(
+    name: str,
+    *ports: VirtualMachineInterface,
+    asn: int | None = 65001,
+    shared: bool | None = None,
+    address: str | None = None,
+) -> BgpAsAService:
+    fq_name = (*build.PROJECT, name)
+    return BgpAsAService(
+        uuid=build.uuid_of("bgp-as-a-service", fq_name),
+        fq_name=fq_name,
+        parent_type="project",
+        autonomous_system=asn,
+        bgpaas_shared=shared,
+        bgpaas_ip_address=address,
+        virtual_machine_interface_refs=tuple(build.link(port) for port in ports),
+    )
+
+
 def internal_network_name(router: LogicalRouter) -> str:
     return f"__contrail_lr_internal_vn_{router.uuid}__"
 
@@ -96,4 +182,61 @@ def items(networks: Sequence[str]) -> st.SearchStrategy[ConfigObject]:
         lambda name: build.virtual_network(internal_network_name(logical_router(name)))
     )
     instance = internal.map(build.routing_instance)
-    return st.one_of(port, vpn, router, router, internal, instance)
+    return st.one_of(port, vpn, router, router, internal, instance, speakers(networks))
+
+
+def speakers(networks: Sequence[str]) -> st.SearchStrategy[ConfigObject]:
+    """BGP routers, services and what they depend on, of few names, so that they meet."""
+    site = sub_cluster("site", 65100)
+    router = st.builds(
+        bgp_router,
+        st.sampled_from(("c1", "c2", "c3")),
+        st.sampled_from(("c1", "gw")).map(bgp_router),
+        kind=st.sampled_from(("control-node", "router", "bgpaas-client")),
+        asn=st.sampled_from((64512, 65000, None)),
+        vendor=st.sampled_from((None, "contrail", "other")),
+        cluster_id=st.sampled_from((None, 1)),
+        site=st.sampled_from((None, site)),
+        families=st.sampled_from(((), ("inet-vpn", "e-vpn"), ("e-vpn",))),
+    )
+    made = st.builds(
+        made_client,
+        st.sampled_from(networks),
+        st.sampled_from((50000, 50001, 7)),
+    )
+    ports = st.sampled_from(("router-a", "router-b")).map(
+        lambda name: build.port(name, build.virtual_network("red"))
+    )
+    service = st.builds(
+        bgp_service,
+        st.sampled_from(("bgp1", "bgp2")),
+        ports,
+        asn=st.sampled_from((65001, 65001, None)),
+        shared=st.booleans(),
+        address=st.sampled_from((None, "10.1.1.9")),
+    )
+    address = ports.map(
+        lambda port: build.instance_ip(
+            f"a-{port.name}", "10.1.1.5", build.virtual_network("red"), port
+        )
+    )
+    system = st.builds(
+        system_config,
+        st.sampled_from((64512, 65000)),
+        mesh=st.sampled_from((None, False)),
+        ports=st.sampled_from((None, (50000, 50001), (9, 8))),
+    )
+    return st.one_of(router, router, service, address, system, st.just(site), made)
+
+
+def made_client(network: str, number: int) -> BgpRouter:
+    """A client the compiler made for port ``router-a`` in service ``bgp1``."""
+    service, port = bgp_service("bgp1"), build.port("router-a", build.virtual_network(network))
+    instance = build.routing_instance(build.virtual_network(network)).fq_name
+    fq_name = (*instance, f"bgpaas-{service.uuid}-{port.uuid}")
+    return BgpRouter(
+        uuid=derived_uuid("bgp-router", fq_name),
+        fq_name=fq_name,
+        parent_type="routing-instance",
+        bgp_router_parameters=BgpRouterParams(router_type="bgpaas-client", source_port=number),
+    )

@@ -2,6 +2,8 @@
 
 from skytrail.compiler.engine import Pass
 from skytrail.compiler.passes import (
+    bgp_mesh,
+    bgpaas,
     dns,
     logical_router,
     policy,
@@ -18,6 +20,8 @@ ALL_PASSES: tuple[Pass, ...] = (
     *route_targets.PASSES,
     *logical_router.PASSES,
     *virtual_network.PASSES,
+    *bgp_mesh.PASSES,
+    *bgpaas.PASSES,
     *security.PASSES,
     *security_logging.PASSES,
     *dns.PASSES,
