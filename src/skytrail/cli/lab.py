@@ -15,6 +15,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from skytrail.cli.help_text import examples
 from skytrail.client import ApiFailure
 from skytrail.lab import show as lab_show
 from skytrail.lab import state
@@ -75,13 +76,25 @@ def complete_endpoint(context: click.Context, __: click.Parameter, incomplete: s
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_process(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of what has daemons: hosts, controllers, API and compiler."""
+    name = context.params.get("lab_name")
+    try:
+        chosen = opened(name if isinstance(name, str) else None)
+    except LabError:
+        return []
+    names = [*(node.name for node in chosen.plan.nodes), "api", "compiler"]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 lab_option = click.option(
     "--lab",
     "lab_name",
+    metavar="NAME",
     shell_complete=complete_lab,
-    help="The lab's name; not needed for only one.",
+    help="Which lab; not needed while there is only one.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def opened(lab_name: str | None) -> Lab:
@@ -93,15 +106,32 @@ def print_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "skytrail lab up examples/two-tenants/topology.yaml",
+        "skytrail lab show routes --host compute1",
+        "skytrail lab down",
+    )
+)
 def lab() -> None:
     """Bring a topology file to life in network namespaces and virtual machines (needs root)."""
 
 
-@lab.command()
+@lab.command(
+    short_help="Create what a topology file names.",
+    epilog=examples(
+        "skytrail lab up examples/two-tenants/topology.yaml",
+        "skytrail lab up topology.yaml --name second --api-port 9082",
+    ),
+)
 @click.argument("topology", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", help="Name of the lab; the topology's own by default.")
-@click.option("--api-port", type=int, help="TCP port of the API; 8082 or a free one by default.")
+@click.option("--name", metavar="NAME", help="Name of the lab; the topology's own by default.")
+@click.option(
+    "--api-port",
+    type=int,
+    metavar="PORT",
+    help="TCP port of the API; 8082 or a free one by default.",
+)
 @json_option
 @reports_failures
 def up(topology: Path, name: str | None, api_port: int | None, *, as_json: bool) -> None:
@@ -123,7 +153,10 @@ def up(topology: Path, name: str | None, api_port: int | None, *, as_json: bool)
         click.echo(f"its API for `skytrail get`: export SKYTRAIL_API={created.api_url}")
 
 
-@lab.command()
+@lab.command(
+    short_help="Remove a lab and all that belongs to it.",
+    epilog=examples("skytrail lab down", "skytrail lab down second", "skytrail lab down --all"),
+)
 @click.argument("name", required=False, shell_complete=complete_lab)
 @click.option("--all", "every", is_flag=True, help="Take down every lab.")
 @json_option
@@ -139,9 +172,21 @@ def down(name: str | None, *, every: bool, as_json: bool) -> None:
         print_json({"removed": names})
 
 
-@lab.command()
+@lab.command(
+    short_help="Show topology and processes, or a table of the vRouters.",
+    epilog=examples(
+        "skytrail lab show",
+        "skytrail lab show flows --host compute1",
+        "skytrail lab show drops --json",
+    ),
+)
 @click.argument("view", required=False)
-@click.option("--host", help="Only this host, controller, or the compiler.")
+@click.option(
+    "--host",
+    metavar="NAME",
+    shell_complete=complete_process,
+    help="Only this host, controller, or the compiler.",
+)
 @lab_option
 @json_option
 @reports_failures
@@ -160,7 +205,15 @@ def show(view: str | None, host: str | None, lab_name: str | None, *, as_json: b
         console.print(table.rendered())
 
 
-@lab.command(name="exec", context_settings={"ignore_unknown_options": True})
+@lab.command(
+    name="exec",
+    context_settings={"ignore_unknown_options": True},
+    short_help="Run a command inside a workload, guest or host.",
+    epilog=examples(
+        "skytrail lab exec red-web1 -- ping -c1 web2.red.example",
+        "skytrail lab exec compute1 -- ip -brief address",
+    ),
+)
 @click.argument("name", shell_complete=complete_endpoint)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @lab_option
@@ -176,8 +229,11 @@ def exec_(name: str, command: tuple[str, ...], lab_name: str | None) -> None:
     os.execvp(line[0], line)  # noqa: S606 - the user's own command, not through a shell
 
 
-@lab.command()
-@click.argument("process")
+@lab.command(
+    short_help="Start a daemon again and wait until it is healthy.",
+    epilog=examples("skytrail lab restart api", "skytrail lab restart compute1"),
+)
+@click.argument("process", shell_complete=complete_process)
 @lab_option
 @reports_failures
 def restart(process: str, lab_name: str | None) -> None:
@@ -189,12 +245,26 @@ def restart(process: str, lab_name: str | None) -> None:
     click.echo(f"{process} is healthy after {time.monotonic() - started:.1f} s")
 
 
-@lab.command()
+@lab.command(
+    short_help="Show tunnel packets of a host layer by layer.",
+    epilog=examples(
+        "skytrail lab capture compute1",
+        "skytrail lab capture compute1 --count 10 --json",
+        "skytrail lab capture compute1 --write underlay.pcap --seconds 5",
+    ),
+)
 @click.argument("host", shell_complete=complete_endpoint)
-@click.option("--interface", help="Interface of the host; the underlay's by default.")
-@click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="A pcap file.")
-@click.option("--count", default=0, help="Stop after this many packets.")
-@click.option("--seconds", default=0.0, help="Stop after this time.")
+@click.option(
+    "--interface", metavar="NAME", help="Interface of the host; the underlay's by default."
+)
+@click.option(
+    "--write",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write every frame to this pcap file instead.",
+)
+@click.option("--count", default=0, metavar="N", help="Stop after this many packets.")
+@click.option("--seconds", default=0.0, metavar="S", help="Stop after this time.")
 @lab_option
 @json_option
 @reports_failures

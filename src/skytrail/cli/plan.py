@@ -22,17 +22,30 @@ _SIGNS = {"create": "+", "update": "~", "delete": "-"}
 _VALUE_LENGTH_MAX = 60
 
 
-@click.command(epilog=examples("skytrail plan network.yaml", "skytrail plan tenants/ --json"))
-@click.argument("paths", metavar="FILE|DIR|-...", nargs=-1, required=True)
+@click.command(epilog=examples("skytrail plan -f network.yaml", "skytrail plan tenants/ --json"))
+@click.argument("paths", metavar="[FILE|DIR|-]...", nargs=-1, type=click.Path(allow_dash=True))
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    metavar="FILE|DIR|-",
+    multiple=True,
+    type=click.Path(allow_dash=True),
+    help="YAML or JSON documents, as for `apply`; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @api_options
-def plan(paths: tuple[str, ...], *, as_json: bool) -> None:
-    """Show what `skytrail apply` would change: objects, what is derived from them, the hosts
-    concerned and which networks and groups would reach each other differently. Nothing is written.
+def plan(paths: tuple[str, ...], files: tuple[str, ...], *, as_json: bool) -> None:
+    """Show what `skytrail apply` of these documents would change; nothing is written.
+
+    Shown are the objects, what is derived from them, the hosts concerned, and which networks and
+    groups would reach each other differently.
     """
     from skytrail.cli.apply import complete_documents, read_checked
 
-    documents = read_checked(paths)
+    if not (paths or files):
+        raise click.UsageError("Which documents? Name files or folders, or - for standard input.")
+    documents = read_checked((*paths, *files))
     with opened() as session:
         found = planned(session, complete_documents(session, documents))
     show(found, as_json=as_json)

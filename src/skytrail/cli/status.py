@@ -10,6 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from skytrail.cli.help_text import examples
 from skytrail.cli.lab import json_option, lab_option, opened, print_json, reports_failures
 from skytrail.lab import commands, health, state
 from skytrail.lab.show import Table, table_of
@@ -34,9 +35,16 @@ class _Health(msgspec.Struct, frozen=True):
     unmet: tuple[str, ...] = ()
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "skytrail status",
+        "skytrail status --data build/controller",
+        "skytrail status --lab two-tenants --json",
+    )
+)
 @click.option(
     "--data",
+    metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
     help="Ask the controller that `skytrail up --data` runs here.",
 )

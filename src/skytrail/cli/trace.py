@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from skytrail.cli.help_text import examples
 from skytrail.cli.lab import (
     complete_endpoint,
     json_option,
@@ -23,13 +24,29 @@ from skytrail.lab.trace import PROTOCOLS, Packet, TraceError, TraceResult, witho
 from skytrail.lab.wording import readable
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "skytrail trace red-web1 red-app",
+        "skytrail trace red-web1 red-app tcp 22 --both",
+        "skytrail trace 10.1.1.3 10.1.1.4 udp 53 --network default-domain:red:web",
+    )
+)
 @click.argument("source", shell_complete=complete_endpoint)
 @click.argument("destination", shell_complete=complete_endpoint)
 @click.argument("protocol", default="icmp", type=click.Choice(PROTOCOLS))
 @click.argument("port", default=0, type=click.IntRange(0, 65535))
-@click.option("--source-port", default=0, type=click.IntRange(0, 65535))
-@click.option("--network", help="Network of an end given by address, as domain:project:name.")
+@click.option(
+    "--source-port",
+    default=0,
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    help="Port it is sent from; 0, any, by default.",
+)
+@click.option(
+    "--network",
+    metavar="NAME",
+    help="Network of an end given by address, as domain:project:name.",
+)
 @click.option("--both", is_flag=True, help="Also trace a new connection in the other direction.")
 @lab_option
 @json_option

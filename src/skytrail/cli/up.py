@@ -8,16 +8,28 @@ from pathlib import Path
 
 import click
 
+from skytrail.cli.help_text import examples
 
-@click.command()
+
+@click.command(
+    epilog=examples(
+        "skytrail up --data /var/lib/skytrail",
+        "skytrail up --data build/controller --api-port 9082 --control-port 9269",
+    )
+)
 @click.option(
     "--data",
     required=True,
+    metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the embedded store.",
+    help="Folder of the embedded store; made when it is not there.",
 )
-@click.option("--api-port", default=8082, show_default=True, help="TCP port of the API.")
-@click.option("--control-port", default=5269, show_default=True, help="TCP port for agents.")
+@click.option(
+    "--api-port", default=8082, show_default=True, metavar="PORT", help="TCP port of the API."
+)
+@click.option(
+    "--control-port", default=5269, show_default=True, metavar="PORT", help="TCP port for agents."
+)
 def up(data: Path, api_port: int, control_port: int) -> None:
     """Run the controller alone: API, compiler, control node, embedded store; needs no root.
 
