@@ -5,6 +5,7 @@ What is not listed is not offered.
 
 from __future__ import annotations
 
+from skytrail.api import documentation
 from skytrail.api.documents import Document
 from skytrail.api.schema import Schema, collection_name
 from skytrail.model.openapi import openapi_document
@@ -23,6 +24,8 @@ ACTIONS = (
     ("chmod", "chmod", "POST"),
     ("set-tag", "set-tag", "POST"),
     ("security-policy-draft", "security-policy-draft", "POST"),
+    ("int-pools", "int-pools", "POST"),
+    ("int-pool", "int-pool", "POST"),
     ("obj-perms", "obj-perms", "GET"),
     ("aaa-mode", "aaa-mode", "PUT"),
     ("watch", "watch", "GET"),
@@ -32,26 +35,31 @@ ACTIONS = (
 )
 """Name, path and method of what the server does."""
 
+DOCUMENTATION = "documentation/index.html"
+
 NOT_THERE = {
     "execute-job": "fabric jobs",
     "abort-job": "fabric jobs",
     "amqp-publish": "the message bus passage",
     "amqp-request": "the message bus passage",
     "hbs-get": "host-based service queries",
-    "db-check": "the database check",
-    "fetch-records": "the record dump",
+    "db-check": "the database check (every write is checked as a whole, nothing can dangle)",
+    "fetch-records": "the dump of raw records (GET /introspect/objects lists all objects)",
     "start-profile": "profiling",
     "stop-profile": "profiling",
     "obj-cache": "cache control (all objects are always in memory)",
-    "int-pools": "integer pools",
-    "int-pool": "integer pools",
     "neutron": "the Neutron calls",
-    "documentation": "the documentation pages",
 }
 """First path segments of the original that this release answers with 501."""
 
 # Reading the mode is there under the same path.
 _NOT_THERE_BY_METHOD = frozenset({"set-aaa-mode"})
+
+
+def documentation_page(schema: Schema) -> str:
+    """Return the HTML page about what is served."""
+    served = (each for each in DESCRIBED if each.path.split("/")[1] not in NOT_THERE)
+    return documentation.page(schema, served)
 
 
 def description(schema: Schema) -> Document:
@@ -62,7 +70,10 @@ def description(schema: Schema) -> Document:
 
 def page(schema: Schema, base: str) -> Document:
     """Return the page for a client that reached us at ``base``."""
-    links = [_link("root", f"{base}/config-root", "config-root", None)]
+    links = [
+        _link("documentation", f"{base}/{DOCUMENTATION}", "documentation", "GET"),
+        _link("root", f"{base}/config-root", "config-root", None),
+    ]
     for resource in schema.resources.values():
         href = f"{base}/{collection_name(resource)}"
         links.append(_link("collection", href, resource.name, None))

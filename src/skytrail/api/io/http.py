@@ -18,6 +18,7 @@ from skytrail.api.io import access, bodies, watch
 from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
+from skytrail.api.io.int_pools import IntPools
 from skytrail.api.io.native import TRANSACTION_BYTES_MAX, is_native, problem_reply
 from skytrail.api.io.native_routes import add_native_routes
 from skytrail.api.plugin import Deriver
@@ -170,8 +171,10 @@ class Dispatch:
             **ObjectActions(self._service).handlers(),
         }
         for _, path, method in home.ACTIONS:
-            if "%s" not in path:
+            if "%s" not in path and path in handlers:
                 self._router.add(method, f"/{path}", cast("Handler", handlers[path]))
+        IntPools(self._service).add_routes(self._router)
+        self._router.add("GET", f"/{home.DOCUMENTATION}", self._documentation)
         self._router.add("GET", "/aaa-mode", api.access_mode)
         self._router.add("GET", "/", self._home)
 
@@ -184,6 +187,10 @@ class Dispatch:
 
     async def _home(self, request: Request) -> Response:
         return bodies.reply(home.page(self._service.schema, bodies.base_of(request)))
+
+    async def _documentation(self, request: Request) -> Response:
+        page = home.documentation_page(self._service.schema)
+        return Response(200, page.encode(), bodies.ERROR_TYPE)
 
     async def _openapi_page(self, request: Request) -> Response:
         if self._openapi is None:
