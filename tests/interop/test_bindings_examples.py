@@ -21,6 +21,7 @@ created again: conflict
 read default-domain:default-project:example with mtu 1400
 listed example
 changed mtu to none, shared to true
+watch tells of example
 deleted, not found any more
 """
 
@@ -74,8 +75,9 @@ def test_java_binding_compiles_without_warnings_and_its_example_runs(url, java_c
 
 
 @needs_java
-def test_java_codec_and_views_keep_their_promises(java_classes):
-    assert run("java", "-cp", java_classes, "skytrail.client.JsonTest") == "all hold\n"
+@pytest.mark.parametrize("name", ["JsonTest", "WatchTest"])
+def test_java_runtime_keeps_its_promises(java_classes, name):
+    assert run("java", "-cp", java_classes, f"skytrail.client.{name}") == "all hold\n"
 
 
 @needs_go

@@ -1,4 +1,4 @@
-// Networks creates, reads, lists, changes and deletes a network: go run . [URL]
+// Networks creates, reads, lists, changes, watches and deletes a network: go run . [URL]
 package main
 
 import (
@@ -17,6 +17,9 @@ var (
 	name    = append(project[:2:2], "example")
 	ipam    = append(project[:2:2], "default-network-ipam")
 )
+
+// errFound ends the watch.
+var errFound = errors.New("found")
 
 func main() {
 	url := "http://127.0.0.1:8082"
@@ -84,6 +87,17 @@ func run(ctx context.Context, api *skytrail.Api) error {
 		mtu = fmt.Sprint(*changed.Mtu)
 	}
 	fmt.Printf("changed mtu to %s, shared to %t\n", mtu, *changed.IsShared)
+
+	err = networks.Watch(ctx, func(event skytrail.Event[skytrail.VirtualNetwork]) error {
+		if event.Kind != skytrail.Present || event.Uuid != made.Uuid {
+			return nil
+		}
+		fmt.Printf("watch tells of %s\n", event.Object.FqName[2])
+		return errFound
+	})
+	if err != errFound {
+		return err
+	}
 
 	if err := networks.Delete(ctx, made.Uuid); err != nil {
 		return err

@@ -4,6 +4,7 @@ import skytrail.Api;
 import skytrail.client.ApiException;
 import skytrail.client.ConfigObject;
 import skytrail.client.Connection;
+import skytrail.client.Event;
 import skytrail.client.Query;
 import skytrail.client.Reference;
 import skytrail.client.Resources;
@@ -12,7 +13,7 @@ import skytrail.model.SubnetType;
 import skytrail.model.VirtualNetwork;
 import skytrail.model.VnSubnetsType;
 
-/** Creates, reads, lists, changes and deletes a network: {@code java Networks [URL]}. */
+/** Creates, reads, lists, changes, watches and deletes a network: {@code java Networks [URL]}. */
 public final class Networks {
     private static final String[] NAME = {"default-domain", "default-project", "example"};
     private static final String[] IPAM = {
@@ -21,7 +22,7 @@ public final class Networks {
 
     private Networks() {}
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws InterruptedException {
         String url = arguments.length > 0 ? arguments[0] : "http://127.0.0.1:8082";
         Resources<VirtualNetwork> networks = new Api(Connection.to(url)).virtualNetworks();
 
@@ -59,6 +60,17 @@ public final class Networks {
         System.out.printf(
                 "changed mtu to %s, shared to %b%n",
                 changed.mtu() == null ? "none" : changed.mtu(), changed.isShared());
+
+        networks.watch(
+                event -> {
+                    boolean found =
+                            event.kind() == Event.Kind.PRESENT
+                                    && event.fqName().equals(List.of(NAME));
+                    if (found) {
+                        System.out.printf("watch tells of %s%n", event.object().name());
+                    }
+                    return !found;
+                });
 
         networks.delete(made.uuid());
         try {

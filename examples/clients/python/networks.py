@@ -1,9 +1,9 @@
-"""Creates, reads, lists, changes and deletes a network: `python networks.py [URL]`."""
+"""Creates, reads, lists, changes, watches and deletes a network: `python networks.py [URL]`."""
 
 import sys
 
 from skytrail.client import ApiClient, Conflict, NotFound
-from skytrail.client.typed import Api
+from skytrail.client.typed import Api, Present
 from skytrail.model.base import Reference
 from skytrail.model.generated.objects import VirtualNetwork
 from skytrail.model.generated.types import IpamSubnetType, SubnetType, VnSubnetsType
@@ -40,6 +40,11 @@ def main(url: str) -> None:
 
         changed = networks.update(NAME, {"mtu": None, "is_shared": True}, if_match=read.tag)
         print(f"changed mtu to {changed.mtu or 'none'}, shared to {str(changed.is_shared).lower()}")
+
+        for event in networks.watch():
+            if isinstance(event, Present) and event.object.fq_name == NAME:
+                print(f"watch tells of {event.object.name}")
+                break
 
         networks.delete(made)
         try:

@@ -1,10 +1,13 @@
 package skytrail.client;
 
+import java.io.BufferedInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -14,6 +17,7 @@ import java.util.StringJoiner;
 public final class Connection {
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(5);
     private static final Duration CALL_TIMEOUT = Duration.ofSeconds(30);
+    private static final int REASON_BYTES_MAX = 1 << 20;
 
     private final String baseUrl;
     private final HttpClient http;
@@ -57,27 +61,44 @@ public final class Connection {
                         ? HttpRequest.BodyPublishers.noBody()
                         : HttpRequest.BodyPublishers.ofString(Json.write(body));
         HttpRequest.Builder request =
-                HttpRequest.newBuilder(URI.create(baseUrl + path))
+                request(path)
                         .timeout(CALL_TIMEOUT)
                         .header("Content-Type", "application/json")
-                        .header("Accept", "application/json")
                         .method(method, content);
-        if (token != null) {
-            request.header("X-Auth-Token", token);
-        }
         if (ifMatch != null) {
             request.header("If-Match", ifMatch);
         }
-        HttpResponse<String> reply = send(request.build());
+        HttpResponse<String> reply =
+                send(request.build(), HttpResponse.BodyHandlers.ofString());
         return new Answer(answered(reply), reply.headers().firstValue("ETag").orElse(null));
     }
 
     /** The JSON object of an answer, empty for an empty body, and its entity tag, which may be null. */
     public record Answer(Map<String, Object> json, String tag) {}
 
-    private HttpResponse<String> send(HttpRequest request) {
+    /** The body of an answer that never ends, read as it comes. */
+    InputStream open(String path) throws IOException {
+        HttpResponse<InputStream> reply =
+                send(request(path).build(), HttpResponse.BodyHandlers.ofInputStream());
+        if (reply.statusCode() < 400) {
+            return new BufferedInputStream(reply.body());
+        }
+        try (InputStream body = reply.body()) {
+            String text = new String(body.readNBytes(REASON_BYTES_MAX), StandardCharsets.UTF_8);
+            throw refusal(reply.statusCode(), text.strip());
+        }
+    }
+
+    private HttpRequest.Builder request(String path) {
+        HttpRequest.Builder request =
+                HttpRequest.newBuilder(URI.create(baseUrl + path))
+                        .header("Accept", "application/json");
+        return token == null ? request : request.header("X-Auth-Token", token);
+    }
+
+    private <B> HttpResponse<B> send(HttpRequest request, HttpResponse.BodyHandler<B> handler) {
         try {
-            return http.send(request, HttpResponse.BodyHandlers.ofString());
+            return http.send(request, handler);
         } catch (IOException error) {
             throw new ApiUnavailableException("no answer from the API at " + baseUrl, error);
         } catch (InterruptedException error) {
@@ -88,13 +109,9 @@ public final class Connection {
 
     @SuppressWarnings("unchecked") // JSON objects have text as keys.
     private static Map<String, Object> answered(HttpResponse<String> reply) {
-        int status = reply.statusCode();
         String text = reply.body().strip();
-        if (status == 502 || status == 503 || status == 504) {
-            throw new ApiUnavailableException("the API cannot serve now: " + text, null);
-        }
-        if (status >= 400) {
-            throw ApiException.of(status, reasonIn(text));
+        if (reply.statusCode() >= 400) {
+            throw refusal(reply.statusCode(), text);
         }
         if (text.isEmpty()) {
             return Map.of();
@@ -107,6 +124,13 @@ public final class Connection {
             throw new ApiUnavailableException("the answer is not one of this API", error);
         }
         throw new ApiUnavailableException("the answer is not one of this API: " + text, null);
+    }
+
+    private static RuntimeException refusal(int status, String text) {
+        if (status == 502 || status == 503 || status == 504) {
+            return new ApiUnavailableException("the API cannot serve now: " + text, null);
+        }
+        return ApiException.of(status, reasonIn(text));
     }
 
     /** The detail of a problem document, with every place it names, or the plain text. */

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import java.util.function.Function;
+import java.util.function.Predicate;
 
 /**
  * All objects of one type.
@@ -89,6 +90,16 @@ public final class Resources<T extends ConfigObject<T>> {
     /** The same, unless somebody changed the object since it had the tag of a read. */
     public void delete(String uuid, String ifMatch) {
         connection.call("DELETE", objectPath(uuid), null, ifMatch);
+    }
+
+    /**
+     * Tells every object there is, then every change, until {@code tell} returns false.
+     *
+     * <p>Reconnects by itself and resumes after the last complete revision. {@link ApiException} for
+     * a refusal: an unknown type, missing rights. Interrupting the thread ends it.
+     */
+    public void watch(Predicate<Event<T>> tell) throws InterruptedException {
+        new Watch<>(connection, typeName, new WatchState<>(reading, tell)).run();
     }
 
     private T read(Connection.Answer answer) {
