@@ -37,6 +37,8 @@ _CREATE_ORDER: Final = (
     ROUTER,
     "virtual-machine-interface",
     "bgp-as-a-service",
+    "routing-policy",
+    "route-aggregate",
     LOGGING,
 )
 OUTPUT_KINDS: Final = frozenset(_CREATE_ORDER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from hypothesis import strategies as st
 
 from skytrail.compiler.derived import derived_uuid
@@ -14,16 +15,32 @@ from skytrail.model.generated.objects import (
     Bgpvpn,
     GlobalSystemConfig,
     LogicalRouter,
+    PortTuple,
+    RouteAggregate,
+    RouteTable,
+    RoutingInstance,
+    RoutingPolicy,
+    ServiceInstance,
     SubCluster,
     VirtualMachineInterface,
+    VirtualNetwork,
 )
 from skytrail.model.generated.types import (
     AddressFamilies,
     BGPaaServiceParametersType,
     BgpPeeringAttributes,
     BgpRouterParams,
+    CommunityAttributes,
     LogicalRouterVirtualNetworkType,
+    RouteListType,
+    RouteTableType,
     RouteTargetList,
+    RouteType,
+    RoutingPolicyServiceInstanceType,
+    RoutingPolicyType,
+    ServiceChainInfo,
+    ServiceInterfaceTag,
+    VirtualMachineInterfacePropertiesType,
 )
 from skytrail.testing import configuration as build
 
@@ -148,6 +165,115 @@ def bgp_service(
     )
 
 
+def route(prefix: str, next_hop: str, *communities: str, kind: str | None = None) -> RouteType:
+    return RouteType(
+        prefix=prefix,
+        next_hop=next_hop,
+        next_hop_type=kind,
+        community_attributes=CommunityAttributes(community_attribute=communities)
+        if communities
+        else None,
+    )
+
+
+def route_table(name: str, *routes: RouteType) -> RouteTable:
+    fq_name = (*build.PROJECT, name)
+    return RouteTable(
+        uuid=build.uuid_of("route-table", fq_name),
+        fq_name=fq_name,
+        parent_type="project",
+        routes=RouteTableType(route=routes),
+    )
+
+
+def service_instance(name: str) -> ServiceInstance:
+    fq_name = (*build.PROJECT, name)
+    return ServiceInstance(
+        uuid=build.uuid_of("service-instance", fq_name), fq_name=fq_name, parent_type="project"
+    )
+
+
+def port_tuple(name: str, service: ServiceInstance) -> PortTuple:
+    fq_name = (*service.fq_name, name)
+    return PortTuple(
+        uuid=build.uuid_of("port-tuple", fq_name),
+        fq_name=fq_name,
+        parent_type="service-instance",
+        parent_uuid=service.uuid,
+    )
+
+
+def service_port(
+    name: str, network: VirtualNetwork, member: PortTuple, role: str
+) -> VirtualMachineInterface:
+    return msgspec.structs.replace(
+        build.port(name, network),
+        port_tuple_refs=(build.link(member),),
+        virtual_machine_interface_properties=VirtualMachineInterfacePropertiesType(
+            service_interface_type=role
+        ),
+    )
+
+
+def chain_instance(
+    network: VirtualNetwork, service: ServiceInstance, address: str | None = None
+) -> RoutingInstance:
+    """The instance of a service on this side of a chain."""
+    text = "_".join(service.fq_name)
+    fq_name = (*network.fq_name, f"service-00000000-0000-0000-0000-000000000001-{text}")
+    return RoutingInstance(
+        uuid=build.uuid_of("routing-instance", fq_name),
+        fq_name=fq_name,
+        parent_type="virtual-network",
+        parent_uuid=network.uuid,
+        service_chain_information=ServiceChainInfo(service_chain_address=address),
+    )
+
+
+def routing_policy(
+    name: str,
+    service: ServiceInstance | None = None,
+    left: str | None = None,
+    right: str | None = None,
+) -> RoutingPolicy:
+    fq_name = (*build.PROJECT, name)
+    sides = RoutingPolicyServiceInstanceType(left_sequence=left, right_sequence=right)
+    return RoutingPolicy(
+        uuid=build.uuid_of("routing-policy", fq_name),
+        fq_name=fq_name,
+        parent_type="project",
+        service_instance_refs=() if service is None else (build.link_with(service, sides),),
+    )
+
+
+def route_aggregate(
+    name: str, service: ServiceInstance, role: str, *prefixes: str
+) -> RouteAggregate:
+    fq_name = (*build.PROJECT, name)
+    return RouteAggregate(
+        uuid=build.uuid_of("route-aggregate", fq_name),
+        fq_name=fq_name,
+        parent_type="project",
+        aggregate_route_entries=RouteListType(route=prefixes),
+        service_instance_refs=(build.link_with(service, ServiceInterfaceTag(interface_type=role)),),
+    )
+
+
+def with_routing(
+    network: VirtualNetwork,
+    *tables: RouteTable,
+    policies: Sequence[tuple[RoutingPolicy, str]] = (),
+) -> VirtualNetwork:
+    return msgspec.structs.replace(
+        network,
+        route_table_refs=tuple(build.link(table) for table in tables),
+        routing_policy_refs=tuple(
+            build.link_with(policy, RoutingPolicyType(sequence=sequence))
+            for policy, sequence in policies
+        ),
+    )
+
+
 def internal_network_name(router: LogicalRouter) -> str:
     return f"__contrail_lr_internal_vn_{router.uuid}__"
 
@@ -182,7 +308,77 @@ def items(networks: Sequence[str]) -> st.SearchStrategy[ConfigObject]:
         lambda name: build.virtual_network(internal_network_name(logical_router(name)))
     )
     instance = internal.map(build.routing_instance)
-    return st.one_of(port, vpn, router, router, internal, instance, speakers(networks))
+    routed_router = router.map(
+        lambda found: msgspec.structs.replace(
+            found, route_table_refs=(build.link(route_table("routes")),)
+        )
+    )
+    return st.one_of(
+        port,
+        vpn,
+        router,
+        routed_router,
+        internal,
+        instance,
+        speakers(networks),
+        routes(networks),
+    )
+
+
+def routes(networks: Sequence[str]) -> st.SearchStrategy[ConfigObject]:
+    """Route tables, policies, aggregates and the service they point to."""
+    fw = service_instance("fw")
+    fw_name = build.text_of(fw)
+    table = st.lists(
+        st.builds(
+            route,
+            st.sampled_from(("0.0.0.0/0", "::/0", "10.9.0.0/16", "x")),
+            st.sampled_from(("10.1.1.9", "fd00::1", fw_name, "a:b")),
+            kind=st.sampled_from((None, "service-instance", "ip-address")),
+        ),
+        max_size=2,
+    ).map(lambda found: route_table("routes", *found))
+    network = st.sampled_from(networks).map(
+        lambda name: with_routing(
+            build.virtual_network(name, ipams=[(build.network_ipam("ipam"), "10.1.1.0/24")]),
+            route_table("routes"),
+            policies=[(routing_policy("policy"), "1")],
+        )
+    )
+    side = st.tuples(st.sampled_from(networks), st.sampled_from(("left", "right")))
+    port = side.map(
+        lambda found: service_port(
+            f"fw-{found[1]}",
+            build.virtual_network(found[0]),
+            port_tuple("member", fw),
+            found[1],
+        )
+    )
+    red = build.virtual_network("red")
+    address = st.sampled_from(("10.1.1.20", "fd00::20")).map(
+        lambda text: build.instance_ip("fw-left", text, red, build.port("fw-left", red))
+    )
+    instance = st.sampled_from(networks).map(
+        lambda name: chain_instance(build.virtual_network(name), fw, "10.1.1.20")
+    )
+    policy = st.builds(
+        routing_policy,
+        st.just("policy"),
+        st.sampled_from((None, fw)),
+        st.sampled_from((None, "1")),
+        st.sampled_from((None, "2")),
+    )
+    aggregate = st.builds(
+        route_aggregate,
+        st.just("aggregate"),
+        st.just(fw),
+        st.sampled_from(("left", "right")),
+        st.sampled_from(("10.0.0.0/8", "fd00::/32", "x")),
+    )
+    member = st.just(port_tuple("member", fw))
+    return st.one_of(
+        table, network, st.just(fw), member, port, address, instance, policy, aggregate
+    )
 
 
 def speakers(networks: Sequence[str]) -> st.SearchStrategy[ConfigObject]:

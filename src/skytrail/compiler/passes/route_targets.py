@@ -24,7 +24,7 @@ from skytrail.model.generated.objects import (
     RoutingInstance,
     VirtualNetwork,
 )
-from skytrail.model.generated.types import RouteTargetList
+from skytrail.model.generated.types import RouteTargetList, StaticRouteType
 from skytrail.model.objects import ConfigObject
 from skytrail.net import RouteTarget as RouteTargetValue
 
@@ -63,14 +63,17 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What something that joins networks asks of the default instance of one of them."""
+    """What others ask of the default instance of a network."""
 
     targets: Targets = Targets()
     peers: frozenset[str] = frozenset()
     """Full names of networks whose instances this one is connected to."""
+    routes: frozenset[StaticRouteType] = frozenset()
 
     def __or__(self, other: Membership) -> Membership:
-        return Membership(self.targets | other.targets, self.peers | other.peers)
+        return Membership(
+            self.targets | other.targets, self.peers | other.peers, self.routes | other.routes
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,18 @@ from typing import Final
 
 from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
+from skytrail.compiler.passes.route_tables import sort_key
 from skytrail.compiler.passes.route_targets import Membership, OwnTarget, Targets, targets_of
 from skytrail.model.generated.objects import Bgpvpn, RouteTarget, RoutingInstance, VirtualNetwork
-from skytrail.model.generated.types import InstanceTargetType
+from skytrail.model.generated.types import InstanceTargetType, StaticRouteEntriesType
 
 NETWORK: Final = VirtualNetwork.type_name
 INSTANCE: Final = RoutingInstance.type_name
 TARGET: Final = RouteTarget.type_name
 TARGET_FIELD: Final = "route_target_refs"
 INSTANCE_FIELD: Final = "routing_instance_refs"
-MEMBERSHIP_PASSES: Final = ("router_membership",)
-"""Passes that say by network what joins it to others."""
+MEMBERSHIP_PASSES: Final = ("router_membership", "network_routes", "router_route_membership")
+"""Passes that say by network what its default instance needs."""
 
 
 def routing_instance(view: View, uuid: str) -> Outcome:
@@ -49,8 +50,10 @@ def routing_instance(view: View, uuid: str) -> Outcome:
     if own is not None:
         wanted |= Targets.both(own.route_target)
     targets = target_links(wanted)
+    routes = tuple(sorted(joined.routes, key=sort_key))
     filled = Derived(
         DerivedKey(INSTANCE, name),
+        properties={"static_route_entries": StaticRouteEntriesType(route=routes)},
         links={TARGET_FIELD: targets, INSTANCE_FIELD: _peer_links(view, network, joined.peers)},
         update_only=True,
     )
