@@ -13,6 +13,7 @@ from skytrail.model.generated.objects import (
     BgpAsAService,
     BgpRouter,
     Bgpvpn,
+    DataCenterInterconnect,
     GlobalSystemConfig,
     LogicalRouter,
     PortTuple,
@@ -274,6 +275,36 @@ def with_routing(
     )
 
 
+def linked_network(
+    name: str, *others: VirtualNetwork, provider: bool | None = None, snat: bool | None = None
+) -> VirtualNetwork:
+    return msgspec.structs.replace(
+        build.virtual_network(name, build.network_policy("p1")),
+        virtual_network_refs=tuple(build.link(other) for other in others),
+        is_provider_network=provider,
+        fabric_snat=snat,
+    )
+
+
+def interconnect(
+    name: str,
+    *targets: str,
+    routers: Sequence[LogicalRouter] = (),
+    networks: Sequence[VirtualNetwork] = (),
+    mode: str | None = None,
+) -> DataCenterInterconnect:
+    fq_name = ("default-global-system-config", name)
+    return DataCenterInterconnect(
+        uuid=build.uuid_of("data-center-interconnect", fq_name),
+        fq_name=fq_name,
+        parent_type="global-system-config",
+        data_center_interconnect_mode=mode,
+        data_center_interconnect_configured_route_target_list=_listed(targets),
+        logical_router_refs=tuple(build.link(each) for each in routers),
+        virtual_network_refs=tuple(build.link(each) for each in networks),
+    )
+
+
 def internal_network_name(router: LogicalRouter) -> str:
     return f"__contrail_lr_internal_vn_{router.uuid}__"
 
@@ -377,8 +408,37 @@ def routes(networks: Sequence[str]) -> st.SearchStrategy[ConfigObject]:
     )
     member = st.just(port_tuple("member", fw))
     return st.one_of(
-        table, network, st.just(fw), member, port, address, instance, policy, aggregate
+        links(networks),
+        table,
+        network,
+        st.just(fw),
+        member,
+        port,
+        address,
+        instance,
+        policy,
+        aggregate,
     )
+
+
+def links(networks: Sequence[str]) -> st.SearchStrategy[ConfigObject]:
+    """Networks that refer to each other, and interconnections."""
+    linked = st.builds(
+        linked_network,
+        st.sampled_from(networks),
+        st.sampled_from(networks).map(build.virtual_network),
+        provider=st.booleans(),
+        snat=st.booleans(),
+    )
+    between = st.builds(
+        interconnect,
+        st.just("dci"),
+        st.sampled_from(USER_TARGETS),
+        routers=st.just([logical_router("r1")]),
+        networks=st.just([build.virtual_network("red")]),
+        mode=st.sampled_from((None, "l2", "l3")),
+    )
+    return st.one_of(linked, between)
 
 
 def speakers(networks: Sequence[str]) -> st.SearchStrategy[ConfigObject]:

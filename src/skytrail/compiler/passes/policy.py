@@ -21,11 +21,12 @@ import msgspec
 
 from skytrail.compiler.derived import Derived, DerivedKey, FqName, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
-from skytrail.compiler.passes import network_rules
+from skytrail.compiler.passes import network_rules, provider
 from skytrail.compiler.passes.chain import Chain
 from skytrail.compiler.passes.entries import ALL_PORTS, DENY, ONE_WAY, PASS, mirror_image
 from skytrail.compiler.passes.network_rules import NETWORK, Entry, NetworkRules
 from skytrail.compiler.passes.protocols import ANY
+from skytrail.compiler.passes.route_targets import Membership
 from skytrail.model.generated.objects import VirtualNetwork
 from skytrail.model.generated.types import (
     AclEntriesType,
@@ -59,9 +60,8 @@ def access_list(view: View, uuid: str) -> Outcome:
     if network is None or rules is None or not rules.has_policy:
         return Outcome()
     found = [_resolved(entry) for entry in rules.entries]
-    entries = AclEntriesType(
-        dynamic=False, acl_rule=(*found, *_implicit_tail(rules.network, found))
-    )
+    tail = [*_provider_tail(view, network), *_implicit_tail(rules.network, found)]
+    entries = AclEntriesType(dynamic=False, acl_rule=(*found, *dict.fromkeys(tail)))
     acl = Derived(
         DerivedKey("access-control-list", (*network.fq_name, network.name)),
         properties={"access_control_list_entries": entries},
@@ -69,6 +69,19 @@ def access_list(view: View, uuid: str) -> Outcome:
     )
     violations = [_unready(network.fq_name, chain) for chain in rules.chains.values()]
     return Outcome(derived=(acl,), violations=tuple(violations))
+
+
+def _provider_tail(view: View, network: VirtualNetwork) -> list[AclRuleType]:
+    """Close what routes of the underlay open without a rule."""
+    own = AddressType(virtual_network=":".join(network.fq_name))
+    linked = view.row(provider.PROVIDER_LINKS, network.uuid, Membership) or Membership()
+    pairs = [AddressType(virtual_network=name) for name in sorted(linked.peers)]
+    closing = [_tail_rule(own, other) for other in pairs]
+    entries = [each for entry in closing for each in (entry, mirror_image(entry))]
+    fabric = AddressType(virtual_network=":".join(provider.IP_FABRIC))
+    if network.fabric_snat and fabric not in pairs:
+        entries.append(_tail_rule(fabric, own))
+    return entries
 
 
 def allowed_peers(view: View, uuid: str) -> Outcome:
@@ -200,7 +213,14 @@ def _tail_rule(
 
 PASSES: Final = (
     *network_rules.PASSES,
-    UnitPass("access_list", NETWORK, frozenset({NETWORK}), access_list, ("network_rules",)),
+    *provider.LINKS,
+    UnitPass(
+        "access_list",
+        NETWORK,
+        frozenset({NETWORK}),
+        access_list,
+        ("network_rules", provider.PROVIDER_LINKS),
+    ),
     UnitPass("allowed_peers", NETWORK, frozenset({NETWORK}), allowed_peers, ("network_rules",)),
     UnitPass("connections", NETWORK, frozenset({NETWORK}), connections, ("allowed_peers",)),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Violation
+from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Value, Violation
 from skytrail.compiler.engine import UnitPass, View
 from skytrail.compiler.passes.route_tables import sort_key
 from skytrail.compiler.passes.route_targets import Membership, OwnTarget, Targets, targets_of
@@ -20,7 +20,13 @@ INSTANCE: Final = RoutingInstance.type_name
 TARGET: Final = RouteTarget.type_name
 TARGET_FIELD: Final = "route_target_refs"
 INSTANCE_FIELD: Final = "routing_instance_refs"
-MEMBERSHIP_PASSES: Final = ("router_membership", "network_routes", "router_route_membership")
+MEMBERSHIP_PASSES: Final = (
+    "provider_links",
+    "router_membership",
+    "interconnect_membership",
+    "network_routes",
+    "router_route_membership",
+)
 """Passes that say by network what its default instance needs."""
 
 
@@ -51,9 +57,12 @@ def routing_instance(view: View, uuid: str) -> Outcome:
         wanted |= Targets.both(own.route_target)
     targets = target_links(wanted)
     routes = tuple(sorted(joined.routes, key=sort_key))
+    properties: dict[str, Value] = {"static_route_entries": StaticRouteEntriesType(route=routes)}
+    if network.fabric_snat or instance.routing_instance_fabric_snat:
+        properties["routing_instance_fabric_snat"] = network.fabric_snat is True
     filled = Derived(
         DerivedKey(INSTANCE, name),
-        properties={"static_route_entries": StaticRouteEntriesType(route=routes)},
+        properties=properties,
         links={TARGET_FIELD: targets, INSTANCE_FIELD: _peer_links(view, network, joined.peers)},
         update_only=True,
     )
