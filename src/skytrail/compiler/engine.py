@@ -460,6 +460,7 @@ def _differing_keys(before: Outcome | None, after: Outcome | None) -> set[Derive
 
 
 def _row_keys(each: Pass, unit: str, before: Outcome | None, after: Outcome | None) -> set[ReadKey]:
-    if before is not None and after is not None and before.value == after.value:
+    # A unit without a value and one that is not there read alike.
+    if (before and before.value) == (after and after.value):
         return set()
     return {("row", each.name, unit), ("rows", each.name)}

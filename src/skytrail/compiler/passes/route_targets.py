@@ -155,19 +155,18 @@ def change_targets(
     """Answer changes that leave settled owners alone; decline anything with a choice in it."""
     if any(key[1] == GlobalSystemConfig.type_name for key in touched):
         return None
+    uuids = sorted({key[2] for key in touched if key[0] == "object" and key[1] in OWNER_KINDS})
+    again = set(uuids)
     claimed: dict[int, str] = {}
     for uuid, outcome in before.items():
+        if uuid in again:
+            continue
         if not isinstance(outcome.value, OwnTarget) or not outcome.value.is_settled:
             return None
         claimed[outcome.value.number] = uuid
     numbers = _numbers(view)
-    uuids = sorted({key[2] for key in touched if key[0] == "object" and key[1] in OWNER_KINDS})
     answer: dict[str, Outcome | None] = {}
     pending: list[str] = []
-    for uuid in uuids:
-        known = before.get(uuid)
-        if known is not None and isinstance(known.value, OwnTarget):
-            del claimed[known.value.number]
     for uuid in uuids:
         owner = _owner(view, uuid)
         if owner is None:
