@@ -52,9 +52,6 @@ NOT_THERE = {
 }
 """First path segments of the original that this release answers with 501."""
 
-# Reading the mode is there under the same path.
-_NOT_THERE_BY_METHOD = frozenset({"set-aaa-mode"})
-
 
 def documentation_page(schema: Schema) -> str:
     """Return the HTML page about what is served."""
@@ -65,7 +62,7 @@ def documentation_page(schema: Schema) -> str:
 def description(schema: Schema) -> Document:
     """Return the OpenAPI document of what is served; what answers 501 is not in it."""
     absent = frozenset(each.name for each in DESCRIBED if each.path.split("/")[1] in NOT_THERE)
-    return openapi_document(schema.catalog, version="1", without=absent | _NOT_THERE_BY_METHOD)
+    return openapi_document(schema.catalog, version="1", without=absent)
 
 
 def page(schema: Schema, base: str) -> Document:

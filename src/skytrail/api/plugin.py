@@ -1,4 +1,7 @@
-"""The API's seam: somebody who can tell what would be derived from a change.
+"""The API's seams: who finds out who asks, and who can tell what would be derived from a change.
+
+Authenticators live in ``api/io/auth_*.py``. The gate asks them in the configured order; the first
+that knows the credentials decides. Nobody else sees passwords or tokens.
 
 The API knows no compiler. Whoever puts the process together hands in one; without it plans show the
 intent alone and say so.
@@ -6,9 +9,11 @@ intent alone and say so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from skytrail.api.caller import Caller
 from skytrail.api.documents import Document
 
 StoredChange = tuple[str, str, bytes | None]
@@ -33,4 +38,55 @@ class Deriver(Protocol):
 
     def preview(self, changes: Iterable[StoredChange]) -> Document:
         """Return members of a plan: ``derived``, ``reachability``, their counts, ``violations``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request carries about its sender; kept out of logs by its own ``repr``."""
+
+    token: str = field(default="", repr=False)
+    """Of ``X-Auth-Token``, or of ``Authorization: Bearer``."""
+    is_bearer: bool = False
+    user: str = ""
+    password: str = field(default="", repr=False)
+    """Of ``Authorization: Basic``."""
+    certificate: Mapping[str, object] | None = None
+    """Of a client whose certificate the TLS layer has verified."""
+    address: str = ""
+
+    @property
+    def are_missing(self) -> bool:
+        return not (self.token or self.user or self.certificate)
+
+
+class NotAuthentic(Exception):
+    """The credentials are of this kind and wrong: 401, without saying which part was wrong."""
+
+
+class TooManyAttempts(Exception):
+    """Not looked at now; try again after so many seconds: 429."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"try again in {wait_s:.0f} s")
+        self.wait_s = wait_s
+
+
+class IdentityUnavailable(Exception):
+    """The service that could tell does not answer: 503."""
+
+
+class Authenticator(Protocol):
+    """One way to find out who asks."""
+
+    @property
+    def challenge(self) -> str:
+        """Value of ``WWW-Authenticate`` that tells clients what is accepted."""
+        ...
+
+    async def identify(self, credentials: Credentials) -> Caller | None:
+        """Return who it is; None when these credentials are not of this kind.
+
+        Raises NotAuthentic, TooManyAttempts or IdentityUnavailable.
+        """
         ...

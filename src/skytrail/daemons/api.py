@@ -7,12 +7,16 @@ import asyncio
 import sys
 from pathlib import Path
 
+from skytrail.api.io.auth_none import UnsafeSettings
 from skytrail.api.io.http import HttpApi
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
 from skytrail.compiler.preview import Preview
+from skytrail.daemons import api_security
+from skytrail.daemons.api_security import ServerSecurity
 from skytrail.model.catalog import CATALOG
 from skytrail.runtime import logs, processes, server, tasks
+from skytrail.runtime.settings import SettingsInvalid
 from skytrail.store.io.sqlite import SqliteStore
 
 DATABASE = "config.db"
@@ -26,14 +30,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", default=8082, type=int, help="0 picks a free one")
     parser.add_argument("--socket", type=Path, help="also listen on this Unix socket")
     parser.add_argument("--log-json", action="store_true")
+    api_security.add_options(parser)
     settings = parser.parse_args(arguments)
     logs.configure(json=settings.log_json)
+    try:
+        security = api_security.read(settings)
+    except (SettingsInvalid, UnsafeSettings) as error:
+        print(f"skytrail-api: {error}", file=sys.stderr)
+        return 2
     return tasks.run_until_signal(
-        lambda: _serve(settings.data, settings.host, settings.port, settings.socket)
+        lambda: _serve(settings.data, settings.host, settings.port, settings.socket, security)
     )
 
 
-async def _serve(data_folder: Path, host: str, port: int, socket_path: Path | None) -> None:
+async def _serve(
+    data_folder: Path,
+    host: str,
+    port: int,
+    socket_path: Path | None,
+    security: ServerSecurity,
+) -> None:
     listeners = [server.listen_tcp(host, port)]
     if socket_path is not None:
         listeners.append(server.listen_unix(socket_path))
@@ -52,9 +68,10 @@ async def _serve(data_folder: Path, host: str, port: int, socket_path: Path | No
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run())
             group.create_task(service.keep_compact())
-            group.create_task(
-                server.serve(HttpApi(service, Preview()), listeners, when_ready=announce)
-            )
+            gate = api_security.build_gate(service, security, host)
+            await api_security.prepare(service, security, gate)
+            app = HttpApi(service, Preview(), gate=gate)
+            group.create_task(server.serve(app, listeners, when_ready=announce, tls=security.tls))
     finally:
         await store.close()
 

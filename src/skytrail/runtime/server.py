@@ -15,17 +15,21 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Final, cast
 
+import structlog
 import uvicorn
 from uvicorn._types import ASGIApplication
 
 from skytrail.runtime.asgi import AsgiApp
 from skytrail.runtime.http_protocol import BoundedHttpProtocol
+from skytrail.runtime.tls import TlsFiles, TlsUnusable, server_context
 
 BACKLOG: Final = 1024
 SHUTDOWN_S: Final = 2
 """How long open replies (watch streams) may go on after the stop request."""
 CONNECTIONS_COUNT_MAX: Final = 4096
 KEEP_ALIVE_S: Final = 75
+HANDSHAKE_S: Final = 10.0
+CERTIFICATES_EVERY_S: Final = 2.0
 
 
 class AddressInUse(OSError):
@@ -98,18 +102,81 @@ def _remove_leftover(place: Path) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server without its signal handlers: the daemon owns the signals."""
 
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        when_ready: Callable[[], None] | None,
+        tls: TlsFiles | None = None,
+    ) -> None:
         super().__init__(config)
         self._when_ready = when_ready
+        self._tls = tls
+        # Read before the files, so that a change in between is seen as one.
+        self._stamp = None if tls is None else tls.stamp()
+        self._context = None if tls is None else server_context(tls)
+        self._encrypted: list[tuple[socket.socket, asyncio.Server]] = []
+        self._log = structlog.get_logger("skytrail.server")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        given = sockets or []
+        encrypted = [each for each in given if self._tls and each.family != socket.AF_UNIX]
+        await super().startup([each for each in given if each not in encrypted])
+        for listener in encrypted:
+            self._encrypted.append((listener, await self._listen(listener)))
         if self._when_ready is not None:
             self._when_ready()
+
+    async def _listen(self, listener: socket.socket) -> asyncio.Server:
+        """Accept TLS connections of a listening socket with the current context.
+
+        On a copy of the descriptor: closing this server then leaves the socket listening, and
+        connections that wait to be accepted wait for the next one.
+        """
+        server = await asyncio.get_running_loop().create_server(
+            self._protocol,
+            sock=listener.dup(),
+            ssl=self._context,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            backlog=BACKLOG,
+        )
+        self.servers.append(server)
+        return server
+
+    def _protocol(self) -> asyncio.Protocol:
+        return BoundedHttpProtocol(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+
+    async def keep_certificates_fresh(self) -> None:
+        """Look at the TLS files every now and then; serve new connections by changed ones."""
+        while True:
+            await asyncio.sleep(CERTIFICATES_EVERY_S)
+            await self.refresh_certificates()
+
+    async def refresh_certificates(self) -> None:
+        """Take over changed TLS files; if they are unusable the old ones stay."""
+        if self._tls is None:
+            return
+        stamp = self._tls.stamp()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._context = server_context(self._tls)
+        except TlsUnusable as error:
+            self._log.error("certificate_refused", reason=str(error))
+            return
+        for index, (listener, former) in enumerate(self._encrypted):
+            self._encrypted[index] = listener, await self._listen(listener)
+            self.servers.remove(former)
+            former.close()
+        self._log.info("certificate_loaded", file=str(self._tls.certificate))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # A watch never ends by itself. A reply that has begun but not ended is a stream: closing
@@ -133,10 +200,13 @@ async def serve(
     sockets: Sequence[socket.socket],
     *,
     when_ready: Callable[[], None] | None = None,
+    tls: TlsFiles | None = None,
 ) -> None:
     """Serve until cancelled; then stop accepting, end open replies within two seconds, return.
 
     ``when_ready`` is called once, when connections are accepted. Unix socket files are removed.
+    With ``tls`` every socket but Unix ones speaks TLS; files that change are taken over within
+    seconds. Raises TlsUnusable at once when they cannot be used.
     """
     config = uvicorn.Config(
         app=cast("ASGIApplication", app),
@@ -152,9 +222,10 @@ async def serve(
         timeout_graceful_shutdown=SHUTDOWN_S,
         backlog=BACKLOG,
     )
-    server = _Server(config, when_ready)
+    server = _Server(config, when_ready, tls)
     paths = [Path(name) for name in map(_unix_path, sockets) if name]
     running = asyncio.ensure_future(server.serve(sockets=list(sockets)))
+    refreshing = asyncio.ensure_future(server.keep_certificates_fresh())
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -162,6 +233,7 @@ async def serve(
         await running
         raise
     finally:
+        refreshing.cancel()
         for listener in sockets:
             listener.close()
         for path in paths:

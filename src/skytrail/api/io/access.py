@@ -14,9 +14,8 @@ from skytrail.api.service import ConfigService
 from skytrail.runtime.asgi import Request
 
 _OPERATIONS = {"GET": "R", "HEAD": "R", "POST": "C", "PUT": "U", "PATCH": "U", "DELETE": "D"}
-PUBLIC_PATHS = frozenset(
-    {(), ("healthz",), ("openapi.json",), ("api", "v1", "login")}  # Of no secret, asked first.
-)
+PUBLIC_PATHS = frozenset({(), ("healthz",), ("openapi.json",), ("api", "v1", "login")})
+"""Hold no secret, and are asked by clients before they have a token."""
 _ANSWERS_FOR_ITSELF = frozenset(
     {
         "list-bulk-collection",  # A list: the right to read the type.
@@ -25,7 +24,7 @@ _ANSWERS_FOR_ITSELF = frozenset(
     }
 )
 _ADMINISTRATION = frozenset({"metrics", "introspect"})
-NATIVE_JUDGED = frozenset({"transaction", "explain-access", "whoami", "login"})
+NATIVE_JUDGED = frozenset({"transaction", "explain-access", "whoami", "login", "users"})
 """Native endpoints (the segment after ``/api/v1``) that judge every object they touch."""
 _NATIVE_BY_RULE = {"watch": "watch"}
 
@@ -59,7 +58,8 @@ def _check_native(service: ConfigService, caller: Caller, name: str, operation: 
             authorize.require_rule(service.graph, caller, resource.name, "R")
         return
     if name in NATIVE_JUDGED:
-        if authorize.mode_of(service.graph) == authorize.CLOUD_ADMIN_ONLY and name != "whoami":
+        only_admins = authorize.mode_of(service.graph) == authorize.CLOUD_ADMIN_ONLY
+        if only_admins and name not in ("whoami", "users"):
             raise Refused(403, "Permission Denied: aaa-mode cloud-admin needs that role")
         return
     subject = _NATIVE_BY_RULE.get(name)

@@ -27,7 +27,7 @@ from skytrail.api.graph import Record, find
 from skytrail.api.heads import PartReader
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
-from skytrail.api.refusal import Refused, bad_request, not_found
+from skytrail.api.refusal import bad_request, not_found
 from skytrail.api.render import Shape
 from skytrail.api.rules.draft import is_draft
 from skytrail.api.schema import collection_name
@@ -338,24 +338,6 @@ class CompatibleApi:
 
     def _network(self, uuid: str, caller: Caller) -> Record:
         return self._existing(self._schema.resources[_NETWORK], uuid, caller, readable=False)
-
-    async def access_mode(self, request: Request) -> Response:
-        if request.method == "PUT":
-            raise Refused(501, "Only no-auth is available: access control is not there yet")
-        return bodies.reply({"aaa-mode": "no-auth"})
-
-    async def object_permissions(self, request: Request) -> Response:
-        uuid = str(bodies.parameters(request).get("uuid", ""))
-        if self._service.graph.get(uuid) is None:
-            raise not_found(texts.unknown_id(shown(uuid)))
-        return bodies.reply(
-            {
-                "token_info": None,
-                "is_cloud_admin_role": False,
-                "is_global_read_only_role": False,
-                "permissions": "RWX",
-            }
-        )
 
 
 def _accepted(written: Record | None) -> int:

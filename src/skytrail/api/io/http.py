@@ -18,9 +18,11 @@ from skytrail.api.io import access, bodies, watch
 from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
+from skytrail.api.io.gate import Gate
 from skytrail.api.io.int_pools import IntPools
 from skytrail.api.io.native import TRANSACTION_BYTES_MAX, is_native, problem_reply
 from skytrail.api.io.native_routes import add_native_routes
+from skytrail.api.io.security import SecurityEndpoints
 from skytrail.api.plugin import Deriver
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
@@ -55,9 +57,12 @@ class HttpApi(AsgiApp):
         service: ConfigService,
         deriver: Deriver | None = None,
         *,
+        gate: Gate | None = None,
         admit: Admit | None = None,
     ) -> None:
-        dispatch = Dispatch(service, deriver)
+        """``gate`` asks who sends a request; ``admit`` stands in for it in tests."""
+        dispatch = Dispatch(service, deriver, gate)
+        admit = admit or gate
         super().__init__(dispatch, body_limit_bytes=bodies.BODY_BYTES_MAX, admit=admit)
         self._native = AsgiApp(dispatch, body_limit_bytes=TRANSACTION_BYTES_MAX, admit=admit)
 
@@ -71,9 +76,15 @@ class HttpApi(AsgiApp):
 class Dispatch:
     """Finds the handler of a request and turns refusals into replies."""
 
-    def __init__(self, service: ConfigService, deriver: Deriver | None = None) -> None:
+    def __init__(
+        self,
+        service: ConfigService,
+        deriver: Deriver | None = None,
+        gate: Gate | None = None,
+    ) -> None:
         self._service = service
         self._deriver = deriver
+        self._gate = gate
         self._compatible = CompatibleApi(service)
         self._by_path = service.schema.by_path
         self._openapi: bytes | None = None
@@ -92,6 +103,9 @@ class Dispatch:
                 return problem_reply(refusal)
             return bodies.refused(refusal.status, refusal.text)
         except HttpError as error:
+            if error.headers and error.status != 405:
+                # What the client has to do next stands in the headers.
+                raise
             if is_native(request):
                 return problem_reply(Refused(error.status, error.text))
             if error.status == 405:
@@ -165,8 +179,6 @@ class Dispatch:
             "prop-collection-update": api.collection_update,
             "useragent-kv": api.notes,
             "list-bulk-collection": api.list_bulk,
-            "obj-perms": api.object_permissions,
-            "aaa-mode": api.access_mode,
             "watch": self._watch_events,
             **ObjectActions(self._service).handlers(),
         }
@@ -175,7 +187,7 @@ class Dispatch:
                 self._router.add(method, f"/{path}", cast("Handler", handlers[path]))
         IntPools(self._service).add_routes(self._router)
         self._router.add("GET", f"/{home.DOCUMENTATION}", self._documentation)
-        self._router.add("GET", "/aaa-mode", api.access_mode)
+        SecurityEndpoints(self._service, self._gate).add_routes(self._router)
         self._router.add("GET", "/", self._home)
 
     def _add_native(self) -> None:
