@@ -20,17 +20,20 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import uuid4
 
+import msgspec
 import structlog
 
-from skytrail.api import defaults, feed, persistence
+from skytrail.api import audit, defaults, feed, persistence
+from skytrail.api.audit import Entry, Head, Origin, Page
 from skytrail.api.caller import NOBODY_ASKED, THE_SERVER, Caller
 from skytrail.api.change import Change
+from skytrail.api.documents import Document
 from skytrail.api.feed import Feed
 from skytrail.api.graph import Graph, Overlay
 from skytrail.api.history import History
 from skytrail.api.refusal import Refused
 from skytrail.api.schema import Schema
-from skytrail.store.plugin import ConfigStore, Put, StoreUnavailable
+from skytrail.store.plugin import Compacted, ConfigStore, KeyValue, Put, StoreUnavailable
 
 QUEUE_COUNT_MAX = 2048
 BATCH_WEIGHT_MAX = 256
@@ -48,6 +51,8 @@ class Written(Generic[T]):
     value: T
     revision: int
     ignored: tuple[str, ...]
+    change: str = ""
+    """What the audit log calls it: revision and place; empty when nothing changed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +62,7 @@ class _Request:
     derived_from: int | None
     weight: int
     caller: Caller
+    request_id: str = ""
 
 
 class Fenced(Exception):
@@ -84,6 +90,9 @@ class ConfigService:
         self._store = store
         self._fence = fence
         self._history = History()
+        self.audit_head = Head()
+        """Where the audit log stands; pages up to its number are committed."""
+        self._audit_trim: Head | None = None
         self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE_COUNT_MAX)
         self._log = structlog.get_logger("skytrail.api")
 
@@ -97,6 +106,9 @@ class ConfigService:
         resumable = fence == before + 1 and revision == fence
         changes = Feed(revision, before + 1 if resumable else None)
         service = cls(schema, store, graph, changes, fence)
+        head = await store.get(audit.HEADS + audit.CHAIN)
+        if head is not None:
+            service.audit_head = msgspec.json.decode(head.value, type=Head)
         await service._ensure_defaults()
         return service
 
@@ -112,10 +124,11 @@ class ConfigService:
         caller: Caller = NOBODY_ASKED,
         derived_from: int | None = None,
         weight: int = 1,
+        request_id: str = "",
     ) -> Written[T]:
         """Carry out a plan of ``weight`` operations; return when it is durable; raise Refused."""
         reply: asyncio.Future[Written[object]] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Request(plan, reply, derived_from, weight, caller))
+        await self._queue.put(_Request(plan, reply, derived_from, weight, caller, request_id))
         return await reply  # type: ignore[return-value] # the future of this very plan
 
     def rehearse(
@@ -146,12 +159,42 @@ class ConfigService:
             await self.compact(asyncio.get_running_loop().time())
             await asyncio.sleep(COMPACT_EVERY_S)
 
+    async def audit_pages(self, low: int, high: int) -> tuple[KeyValue, ...]:
+        """Return the audit log's pages with these numbers, oldest first."""
+        low = max(low, self.audit_head.base_number + 1)
+        if high < low:
+            return ()
+        prefix = f"{audit.PAGES}{audit.CHAIN}/"
+        start, count = audit.page_key(low), high - low + 1
+        return (await self._store.range(prefix, start=start, limit=count)).items
+
+    async def stored_at(self, type_name: str, uuid: str, revision: int) -> Document | None:
+        """Return an object out of the store's own history; Refused 410 when that is discarded."""
+        try:
+            found = await self._store.get(persistence.object_key(type_name, uuid), revision)
+        except Compacted:
+            raise Refused(410, f"The store has discarded revision {revision}") from None
+        return None if found is None else msgspec.json.decode(found.value, type=Document)
+
+    async def _plan_audit_trim(self) -> None:
+        """Note which pages of the audit log the next commit shall discard."""
+        head = self.audit_head
+        limit = head.number - audit.PAGES_COUNT_MAX
+        if limit - head.base_number < audit.TRIM_STEP:
+            return
+        base = head.base_number + audit.TRIM_STEP
+        pages = await self.audit_pages(base + 1, base + 1)
+        if pages:
+            following = msgspec.json.decode(pages[0].value, type=Page)
+            self._audit_trim = Head(base_number=base, base_hash=following.previous)
+
     async def compact(self, now: float) -> None:
         """Discard the history that is old by now (monotonic seconds); writes go on meanwhile."""
         limit = self._history.discardable(now, self.revision)
-        if limit is None:
-            return
         try:
+            await self._plan_audit_trim()
+            if limit is None:
+                return
             await self._store.compact(limit)
         except StoreUnavailable as error:
             # The next round discards this history as well.
@@ -166,7 +209,8 @@ class ConfigService:
         change.by_system = True
         defaults.ensure(change)
         if not overlay.is_empty():
-            await self._commit(overlay, None)
+            entry = audit.entry_of(self.schema, overlay, Origin(THE_SERVER, change.now))
+            await self._commit(overlay, None, [] if entry is None else [entry])
 
     def _change(self, view: Overlay, caller: Caller) -> Change:
         return Change(self.schema, view, timestamp(), lambda: str(uuid4()), caller)
@@ -174,7 +218,8 @@ class ConfigService:
     async def _carry_out(self, batch: list[_Request]) -> None:
         self.graph.bodies.trim()
         overlay = Overlay(self.graph)
-        accepted: list[tuple[_Request, object, tuple[str, ...]]] = []
+        accepted: list[tuple[_Request, object, tuple[str, ...], int | None]] = []
+        entries: list[Entry] = []
         derived_from: int | None = None
         for request in batch:
             if request.reply.cancelled():
@@ -191,27 +236,38 @@ class ConfigService:
                 self._log.exception("plan_failed", error=str(error))
                 request.reply.set_exception(Refused(500, f"Internal error: {type(error).__name__}"))
                 continue
+            entry = audit.entry_of(self.schema, layer, _origin(request, change.now))
             overlay.absorb(layer)
             derived_from = request.derived_from or derived_from
-            accepted.append((request, value, tuple(change.ignored)))
+            place = None if entry is None else len(entries)
+            entries += [] if entry is None else [entry]
+            accepted.append((request, value, tuple(change.ignored), place))
         try:
             if not overlay.is_empty():
-                await self._commit(overlay, derived_from)
+                await self._commit(overlay, derived_from, entries)
         except StoreUnavailable as error:
             self.healthy = False
             self._log.warning("store_unavailable", error=str(error))
-            for request, _, _ in accepted:
+            for request, *_ in accepted:
                 _fail(request, Refused(503, "The configuration store is not available"))
             await self._check_still_ours()
             return
         self.healthy = True
-        for request, value, ignored in accepted:
+        for request, value, ignored, place in accepted:
             self.writes_count += 1
             if not request.reply.done():
-                request.reply.set_result(Written(value, self.revision, ignored))
+                name = "" if place is None else f"{self.revision}.{place}"
+                request.reply.set_result(Written(value, self.revision, ignored, name))
 
-    async def _commit(self, overlay: Overlay, derived_from: int | None) -> None:
+    async def _commit(
+        self, overlay: Overlay, derived_from: int | None, entries: list[Entry]
+    ) -> None:
         transaction = persistence.transaction_of(self.graph, overlay, self._fence)
+        writing = audit.writing_of(self.audit_head, entries, self.revision, self._audit_trim)
+        for key, value in writing.puts:
+            transaction.put(key, value)
+        for key in writing.deletes:
+            transaction.delete(key)
         if derived_from is not None:
             transaction.put(persistence.DERIVED, str(derived_from).encode())
         try:
@@ -220,6 +276,7 @@ class ConfigService:
             raise StoreUnavailable(f"the store cannot keep this: {error}") from error
         if not result.succeeded:
             raise Fenced("another API server writes to this store")
+        self.audit_head, self._audit_trim = writing.head, None
         persistence.stamp(self.graph, overlay, result.revision)
         batch = feed.batch_of(self.graph, overlay, result.revision)
         self.graph.absorb(overlay)
@@ -235,6 +292,10 @@ class ConfigService:
             return
         if revision != self.revision:
             raise Fenced("the store holds writes this server does not know of")
+
+
+def _origin(request: _Request, now: str) -> Origin:
+    return Origin(request.caller, now, request.request_id, request.derived_from)
 
 
 def _fail(request: _Request, refusal: Refused) -> None:

@@ -17,8 +17,8 @@ from skytrail.cli.write import NOT_FOUND
 from skytrail.client import ApiError
 from skytrail.client.messages import Call, decode_reply
 
-_COLOURS = {"create": "green", "update": "yellow", "delete": "red"}
-_SIGNS = {"create": "+", "update": "~", "delete": "-"}
+COLOURS = {"create": "green", "update": "yellow", "delete": "red"}
+SIGNS = {"create": "+", "update": "~", "delete": "-"}
 _VALUE_LENGTH_MAX = 60
 
 
@@ -83,8 +83,8 @@ def show(found: Json, *, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    _show_objects("Objects", items(found.get("changes")))
-    _show_objects("Derived by the compiler", items(found.get("derived")))
+    show_objects("Objects", items(found.get("changes")))
+    show_objects("Derived by the compiler", items(found.get("derived")))
     _show_pairs(items(found.get("reachability")))
     for violation in items(found.get("violations")):
         named = mapping(violation)
@@ -95,24 +95,24 @@ def show(found: Json, *, as_json: bool) -> None:
         output.note(f"What is derived is not known: {found['derived_unknown']}")
 
 
-def _show_objects(title: str, entries: list[object]) -> None:
+def show_objects(title: str, entries: list[object]) -> None:
     if not entries:
         return
     table = _table(title, "", "TYPE", "NAME", "WHAT CHANGES")
     for entry in map(mapping, entries):
         verb = str(entry.get("op"))
-        style = _COLOURS.get(verb, "")
+        style = COLOURS.get(verb, "")
         name = ":".join(text(part) for part in items(entry.get("fq_name")))
         table.add_row(
-            Text(_SIGNS.get(verb, "?"), style),
+            Text(SIGNS.get(verb, "?"), style),
             Text(text(entry.get("type")), style),
             Text(name, style),
-            Text("\n".join(_field(mapping(each)) for each in items(entry.get("fields")))),
+            Text("\n".join(field_text(mapping(each)) for each in items(entry.get("fields")))),
         )
     console().print(table)
 
 
-def _field(field: Json) -> str:
+def field_text(field: Json) -> str:
     path = text(field.get("path")).removeprefix("/")
     if "from" not in field:
         return f"{path}: {_short(field.get('to'))}"

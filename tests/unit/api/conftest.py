@@ -90,8 +90,12 @@ class Api:
         }
         sent: list[dict[str, object]] = []
 
+        waiting = [{"type": "http.request", "body": raw, "more_body": False}]
+
         async def receive():
-            return {"type": "http.request", "body": raw, "more_body": False}
+            if not waiting:
+                await asyncio.Event().wait()  # The client stays until it has everything.
+            return waiting.pop()
 
         async def send(message):
             sent.append(message)

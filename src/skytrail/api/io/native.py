@@ -10,6 +10,8 @@ Every write takes ``?dry_run=true``, If-Match and If-None-Match; refusals are pr
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from skytrail.api import authorize, native, plan, transaction
@@ -27,6 +29,13 @@ from skytrail.api.transaction import TransactionRequest
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import JSON, Request, Response, Router
+
+
+class PastReader(Protocol):
+    """Reads objects as of a former revision."""
+
+    async def object(self, request: Request, resource: ObjectType, uuid: str) -> Response: ...
+
 
 TRANSACTION_BYTES_MAX = 32 * 1024 * 1024
 _WRITE_PARAMETERS = frozenset({"dry_run", "cascade", "field_owner", "force"})
@@ -59,11 +68,18 @@ def flag(request: Request, name: str) -> bool:
     return given in ("true", "1", "")
 
 
+def request_id(request: Request) -> str:
+    """Return the sender's name of the request, for the audit log."""
+    given = request.headers.get("x-request-id", "")[:128]
+    return given if given.isascii() and given.isprintable() else ""
+
+
 class NativeApi:
     """Handlers of objects and transactions."""
 
-    def __init__(self, service: ConfigService) -> None:
+    def __init__(self, service: ConfigService, past: PastReader) -> None:
         self._service = service
+        self._past = past
 
     def add_routes(self, router: Router) -> None:
         router.add("POST", "/api/v1/transaction", self._transaction)
@@ -90,6 +106,8 @@ class NativeApi:
     async def _read(self, request: Request) -> Response:
         resource = self.resource(request)
         uuid = request.params["uuid"]
+        if "revision" in request.query:
+            return await self._past.object(request, resource, uuid)
         record = self._service.graph.get(uuid)
         if record is not None and record.type_name != resource.name:
             record = None
@@ -149,14 +167,20 @@ class NativeApi:
                 }
             )
         written = await self._service.write(
-            lambda change: native.carry_out(change, operation, ground), caller=caller
+            lambda change: native.carry_out(change, operation, ground),
+            caller=caller,
+            request_id=request_id(request),
         )
-        return self._written(written.value, written.revision, caller)
+        return self._written(written.value, written.revision, written.change, caller)
 
-    def _written(self, done: Done, revision: int, caller: Caller) -> Response:
+    def _written(self, done: Done, revision: int, change: str, caller: Caller) -> Response:
         graph = self._service.graph
         record = graph.get(done.record.uuid) or done.record
-        headers = (("x-skytrail-revision", str(revision)), ("x-skytrail-result", done.verb))
+        headers = (
+            ("x-skytrail-revision", str(revision)),
+            ("x-skytrail-result", done.verb),
+            ("x-skytrail-change", change),
+        )
         if done.verb == "deleted":
             gone: Document = {"deleted": done.record.uuid, "revision": revision}
             return Response(200, msgspec.json.encode(gone), JSON, headers)
@@ -195,8 +219,15 @@ class NativeApi:
             derived_from=asked.derived_from,
             weight=len(asked.operations),
             caller=caller_of(request),
+            request_id=request_id(request),
         )
-        return bodies.reply({"revision": written.revision, "results": _results(written.value)})
+        return bodies.reply(
+            {
+                "revision": written.revision,
+                "change": written.change,
+                "results": _results(written.value),
+            }
+        )
 
 
 def _results(done: list[Done]) -> list[Document]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skytrail.api.io.history import HistoryApi
 from skytrail.api.io.native import NativeApi
 from skytrail.api.io.planning import PlanApi, Planner
 from skytrail.api.plugin import Deriver
@@ -11,7 +12,9 @@ from skytrail.runtime.asgi import Router
 
 def add_native_routes(router: Router, service: ConfigService, deriver: Deriver | None) -> None:
     """Add every native endpoint that has a module of its own."""
-    native = NativeApi(service)
+    history = HistoryApi(service)
+    native = NativeApi(service, history)
     planner = Planner(service, deriver)
     native.add_routes(router)
+    history.add_routes(router, native)
     PlanApi(service, native, planner).add_routes(router)

@@ -1,0 +1,106 @@
+"""Takes back an entry of the audit log, as a new change: the same admission as any other."""
+
+from __future__ import annotations
+
+from skytrail.api import admission
+from skytrail.api.audit import Alteration, Entry
+from skytrail.api.change import Change
+from skytrail.api.differences import Difference, NotAsExpected, undone, value_at
+from skytrail.api.documents import Document
+from skytrail.api.graph import find
+from skytrail.api.native import Done, Ground
+from skytrail.api.problem import Problem, Unacceptable, pointer
+from skytrail.api.refusal import Refused
+from skytrail.api.secrets import MASK
+
+_SERVERS = frozenset({"id_perms", "uuid", "fq_name", "parent_type", "parent_uuid"})
+
+
+def carry_out(change: Change, entry: Entry, ground: Ground, *, force: bool) -> list[Done]:
+    """Plan the inverse of an entry; refuse where something has changed since, unless forced."""
+    if entry.derived_from is not None:
+        raise Refused(409, "The compiler wrote this; revert the change it follows from")
+    if entry.cut:
+        raise Refused(409, "The entry was too large to keep its details: it cannot be reverted")
+    done: list[Done] = []
+    made = {each.uuid for each in entry.alterations if each.op == "create"}
+    for alteration in reversed(entry.alterations):
+        if alteration.op == "create" and _goes_along(change, alteration, made):
+            continue
+        outcome = _one(change, alteration, ground, force=force)
+        if outcome is not None:
+            done.append(outcome)
+    if not done:
+        raise Refused(409, "Nothing is left of this change to revert")
+    return done
+
+
+def _goes_along(change: Change, alteration: Alteration, made: set[str]) -> bool:
+    """Whether an object was made as a companion of its parent and goes with it."""
+    record = change.view.get(alteration.uuid)
+    if record is None or record.parent_uuid not in made or record.parent_type is None:
+        return False
+    return change.schema.is_derived_child(record.parent_type, record.type_name)
+
+
+def _one(change: Change, alteration: Alteration, ground: Ground, *, force: bool) -> Done | None:
+    resource = change.schema.resources[alteration.type]
+    record = change.view.get(alteration.uuid)
+    match alteration.op:
+        case "create":
+            # Companions may have gone with the object they belong to.
+            if record is None:
+                return None
+            admission.delete(change, record, ground.links)
+            return Done("deleted", record)
+        case "delete":
+            if find(change.view, alteration.type, alteration.name) is not None:
+                # A companion, made anew with the object it belongs to.
+                return None
+            body = alteration.object
+            if body is None or resource.origin == "compiled":
+                return None
+            given = {
+                name: value
+                for name, value in body.items()
+                if name != "id_perms"
+                and not _is_of_system(resource.properties.get(name))
+                and value != MASK
+            }
+            return Done("created", admission.create(change, resource, given))
+        case _:
+            if record is None:
+                raise Unacceptable(
+                    409, f"{alteration.type} {alteration.uuid} does not exist any more"
+                )
+            request = _former(record.body, alteration, force=force)
+            if not request:
+                return None
+            return Done("changed", admission.update(change, record, request))
+
+
+def _is_of_system(prop: object) -> bool:
+    return getattr(prop, "presence", "") == "system-only"
+
+
+def _former(body: Document, alteration: Alteration, *, force: bool) -> Document:
+    """Return the update that brings back the members an alteration changed."""
+    changes = [each for each in alteration.fields if _is_revertible(each)]
+    try:
+        former = undone(body, changes, force=force)
+    except NotAsExpected as clash:
+        place = pointer(*clash.difference.path)
+        now = value_at(body, clash.difference.path)
+        detail = f"has changed since, to {now!r}"[:200]
+        raise Unacceptable(
+            409,
+            f"{alteration.type} {':'.join(alteration.name)} {place} {detail}; "
+            "force=true reverts it all the same",
+            [Problem(place, detail)],
+        ) from None
+    names = {each.path[0] for each in changes}
+    return {name: former.get(name) for name in sorted(names)}
+
+
+def _is_revertible(change: Difference) -> bool:
+    return change.path[0] not in _SERVERS and MASK not in (change.before, change.after)

@@ -1,0 +1,252 @@
+"""The audit log: what it tells, that it cannot be altered unseen, the past, and going back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from skytrail.store.plugin import Delete, Put
+
+PROJECT = ["default-domain", "default-project"]
+NETWORKS = "/api/v1/virtual-network"
+
+
+def make(api, name: str, **members: object) -> dict:
+    reply = api.call("POST", NETWORKS, {"fq_name": [*PROJECT, name], **members})
+    assert reply.status == 201, reply.text
+    return {**reply.json, "change": reply.headers["x-skytrail-change"]}
+
+
+def patch(api, uuid: str, **members: object):
+    reply = api.call("PATCH", f"{NETWORKS}/{uuid}", members)
+    assert reply.status == 200, reply.text
+    return reply.headers["x-skytrail-change"]
+
+
+def history(api, query: str = "") -> list[dict]:
+    reply = api.call("GET", f"/api/v1/history{query}")
+    assert reply.status == 200, reply.text
+    return reply.json["entries"]
+
+
+def tamper(api, operation) -> dict:
+    api.loop.run_until_complete(api.store.transact((), (operation,)))
+    return api.call("GET", "/api/v1/history/verify").json
+
+
+def test_an_entry_tells_who_changed_what_from_what_to_what(api) -> None:
+    uuid = make(api, "red", mtu=9000)["uuid"]
+    api.call("PATCH", f"{NETWORKS}/{uuid}", {"mtu": 1400}, x_request_id="ticket-7")
+
+    entry = history(api, f"?object={uuid}")[0]
+
+    assert (entry["by"], entry["request_id"]) == ("no-auth", "ticket-7")
+    assert entry["operations"] == [
+        {
+            "op": "update",
+            "type": "virtual-network",
+            "uuid": uuid,
+            "fq_name": [*PROJECT, "red"],
+            "fields": [{"path": "/mtu", "from": 9000, "to": 1400}],
+        }
+    ]
+
+
+def test_writes_of_the_compatible_api_are_told_as_well(api) -> None:
+    uuid = api.network("red")
+    api.call("PUT", f"/virtual-network/{uuid}", {"virtual-network": {"is_shared": True}})
+
+    assert [e["operations"][0]["op"] for e in history(api, f"?object={uuid}")] == [
+        "update",
+        "create",
+    ]
+
+
+def test_a_refused_and_an_empty_write_leave_no_entry(api) -> None:
+    made = make(api, "red")
+    before = len(history(api))
+
+    api.call("POST", NETWORKS, {"fq_name": [*PROJECT, "red"]})
+    api.call("PUT", f"{NETWORKS}/{made['uuid']}", {"mtu": None})
+
+    assert len(history(api)) == before
+
+
+def test_pages_of_history_continue_where_the_last_ended(api) -> None:
+    names = [f"n{number}" for number in range(7)]
+    for name in names:
+        make(api, name)
+
+    found, cursor = [], ""
+    while cursor is not None:
+        reply = api.call("GET", f"/api/v1/history?type=virtual-network&by=no-auth&limit=2{cursor}")
+        found += [e["operations"][0]["fq_name"][-1] for e in reply.json["entries"]]
+        cursor = f"&cursor={reply.json['next']}" if reply.json["next"] else None
+
+    assert found == names[::-1]
+
+
+def test_the_chain_holds_over_a_restart(api) -> None:
+    make(api, "red")
+    later = api.restarted()
+    make(later, "blue")
+
+    found = later.call("GET", "/api/v1/history/verify").json
+    later.close()
+
+    assert found["valid"]
+    assert found["pages"] >= 3
+
+
+def test_an_altered_page_is_found(api) -> None:
+    make(api, "red")
+    make(api, "blue")
+    key = f"/h/main/{api.service.audit_head.number - 1:012d}"
+    page = api.loop.run_until_complete(api.store.get(key))
+
+    found = tamper(api, Put(key, page.value.replace(b"red", b"rot")))
+
+    assert not found["valid"]
+    assert "altered" in found["fault"]
+
+
+def test_a_removed_page_and_a_cut_tail_are_found(api) -> None:
+    for name in ("red", "blue", "green"):
+        make(api, name)
+    number = api.service.audit_head.number
+
+    tail = tamper(api, Delete(f"/h/main/{number:012d}"))
+    middle = tamper(api, Delete(f"/h/main/{number - 2:012d}"))
+
+    assert "ends with page" in tail["fault"]
+    assert middle["fault"] == f"page {number - 2} is missing"
+
+
+def test_an_object_is_read_as_of_any_revision(api) -> None:
+    made = make(api, "red", mtu=9000)
+    uuid, first = made["uuid"], api.service.revision
+    patch(api, uuid, mtu=1400, is_shared=True)
+    second = api.service.revision
+    api.call("DELETE", f"{NETWORKS}/{uuid}")
+
+    def at(revision: int):
+        return api.call("GET", f"{NETWORKS}/{uuid}?revision={revision}")
+
+    assert at(first - 1).status == 404
+    assert {**made, "change": 0} == {**at(first).json, "change": 0}
+    assert (at(second).json["mtu"], at(second).json["is_shared"]) == (1400, True)
+    assert at(api.service.revision).status == 404
+    assert at(api.service.revision + 1).status == 400
+
+
+def test_a_snapshot_is_the_configuration_as_of_then(api) -> None:
+    def snapshot(query: str = "") -> dict[str, dict]:
+        reply = api.call("GET", f"/api/v1/snapshot{query}")
+        lines = [json.loads(line) for line in reply.text.splitlines()]
+        return {each["object"]["uuid"]: each["object"] for each in lines}
+
+    red = make(api, "red", mtu=9000)["uuid"]
+    then, revision = snapshot(), api.service.revision
+    patch(api, red, mtu=1400)
+    make(api, "blue")
+    api.call("DELETE", f"{NETWORKS}/{red}")
+
+    assert snapshot(f"?revision={revision}") == then
+    assert snapshot() != then
+
+
+def test_what_was_before_the_log_is_gone_and_said_so(api) -> None:
+    assert api.call("GET", "/api/v1/snapshot?revision=0").status == 410
+
+
+def test_a_change_is_reverted_as_a_new_change(api) -> None:
+    uuid = make(api, "red", mtu=9000)["uuid"]
+    change = patch(api, uuid, mtu=1400, is_shared=True)
+
+    preview = api.call("POST", f"/api/v1/history/{change}/revert?dry_run=true").json
+    reply = api.call("POST", f"/api/v1/history/{change}/revert")
+
+    now = api.call("GET", f"{NETWORKS}/{uuid}").json
+    assert {field["path"] for field in preview["changes"][0]["fields"]} >= {"/mtu", "/is_shared"}
+    assert reply.json["results"][0]["result"] == "changed"
+    assert (now["mtu"], "is_shared" in now) == (9000, False)
+
+
+def test_a_revert_of_what_changed_since_is_refused_unless_forced(api) -> None:
+    uuid = make(api, "red", mtu=9000)["uuid"]
+    change = patch(api, uuid, mtu=1400)
+    patch(api, uuid, mtu=1500)
+
+    refused = api.call("POST", f"/api/v1/history/{change}/revert")
+    forced = api.call("POST", f"/api/v1/history/{change}/revert?force=true")
+
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (409, "/mtu")
+    assert forced.status == 200
+    assert api.call("GET", f"{NETWORKS}/{uuid}").json["mtu"] == 9000
+
+
+def test_a_deleted_object_comes_back_with_its_uuid(api) -> None:
+    made = make(api, "red", mtu=9000)
+    gone = api.call("DELETE", f"{NETWORKS}/{made['uuid']}").headers["x-skytrail-change"]
+
+    reply = api.call("POST", f"/api/v1/history/{gone}/revert")
+
+    assert reply.status == 200, reply.text
+    assert api.call("GET", f"{NETWORKS}/{made['uuid']}").json["mtu"] == 9000
+
+
+def test_a_creation_is_reverted_by_deletion(api) -> None:
+    made = make(api, "red")
+
+    reply = api.call("POST", f"/api/v1/history/{made['change']}/revert")
+
+    assert reply.status == 200, reply.text
+    assert api.call("GET", f"{NETWORKS}/{made['uuid']}").status == 404
+
+
+def test_of_several_changes_in_one_revision_each_has_its_name(api) -> None:
+    async def together():
+        return await asyncio.gather(
+            *(api.acall("POST", NETWORKS, {"fq_name": [*PROJECT, name]}) for name in ("a", "b"))
+        )
+
+    replies = api.loop.run_until_complete(together())
+    names = [reply.headers["x-skytrail-change"] for reply in replies]
+    revision = api.service.revision
+
+    assert names == [f"{revision}.0", f"{revision}.1"]
+    assert api.call("GET", f"/api/v1/history/{revision}").status == 409
+    second = api.call("GET", f"/api/v1/history/{names[1]}").json
+    assert second["operations"][0]["fq_name"][-1] == "b"
+
+
+def test_secrets_are_not_in_the_log(api) -> None:
+    created = api.call(
+        "POST",
+        "/api/v1/physical-router",
+        {
+            "fq_name": ["default-global-system-config", "leaf"],
+            "physical_router_user_credentials": {"username": "root", "password": "hunter2"},
+        },
+    )
+    place = f"/api/v1/physical-router/{created.json['uuid']}"
+    patch = {"physical_router_user_credentials": {"password": "hunter3"}}
+    api.call("PATCH", place, patch)
+    api.call("DELETE", place)
+
+    pages = api.loop.run_until_complete(api.store.range("/h/")).items
+    text = b"".join(page.value for page in pages)
+    assert b"hunter" not in text
+    assert b'"***"' in text
+
+
+def test_the_compilers_writes_are_kept_in_brief_and_hidden_unless_asked_for(api) -> None:
+    create = {"op": "create", "type": "route-target", "object": {"fq_name": ["target:1:2"]}}
+    api.call("POST", "/api/v1/transaction", {"operations": [create], "derived_from": 1})
+
+    shown = history(api, "?type=route-target&derived=true")
+
+    assert history(api, "?type=route-target") == []
+    assert shown[0]["derived_from"] == 1
+    change = shown[0]["change"]
+    assert api.call("POST", f"/api/v1/history/{change}/revert").status == 409
