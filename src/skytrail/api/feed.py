@@ -145,13 +145,21 @@ def put_line(record: Record, revision: int) -> bytes:
     return head.encode() + b'"revision":%d,"object":' % revision + record.encode() + b"}\n"
 
 
-def lines_of(batch: Batch, types: frozenset[str]) -> bytes:
-    """Return the native watch lines of a batch; no types named means all."""
+def lines_of(
+    batch: Batch, types: frozenset[str], fits: Callable[[Record], bool] | None = None
+) -> bytes:
+    """Return the native watch lines of a batch; no types named means all.
+
+    An updated object that does not fit is told as removed, since it may have fitted before.
+    """
     lines: list[bytes] = []
     for event in batch.events:
         if types and event.type_name not in types:
             continue
-        if event.kind == "delete":
+        left_out = fits is not None and not fits(event.record)
+        if left_out and event.kind == "create":
+            continue
+        if left_out or event.kind == "delete":
             line: dict[str, object] = {
                 "kind": "delete",
                 "type": event.type_name,

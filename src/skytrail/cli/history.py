@@ -28,7 +28,9 @@ _LIMIT_DEFAULT = 20
 @click.argument("name", metavar="[NAME|UUID]", required=False, shell_complete=complete_name)
 @click.option("--by", metavar="USER", help="Only changes of this user.")
 @click.option("--derived", is_flag=True, help="Also what the compiler wrote.")
-@click.option("--limit", default=_LIMIT_DEFAULT, show_default=True, help="So many changes.")
+@click.option(
+    "--limit", metavar="N", default=_LIMIT_DEFAULT, show_default=True, help="So many changes."
+)
 @click.option("--verify", is_flag=True, help="Check that nobody altered the log.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @api_options

@@ -51,14 +51,14 @@ class HistoryApi:
         router.add("POST", "/api/v1/history/{change}/revert", self._revert)
         router.add("GET", "/api/v1/snapshot", self._snapshot)
 
-    def _admit(self, request: Request) -> None:
+    def admit(self, request: Request) -> None:
         """Refuse those who may not see everything: an entry shows objects of all tenants."""
         authorize.require_admin(self._service.graph, caller_of(request), "history")
 
     # The log.
 
     async def _list(self, request: Request) -> Response:
-        self._admit(request)
+        self.admit(request)
         check_parameters(request, frozenset({"object", "type", "by", "derived", "limit", "cursor"}))
         given = request.query
         wanted = _Wanted(
@@ -110,7 +110,7 @@ class HistoryApi:
             await asyncio.sleep(0)
 
     async def _read(self, request: Request) -> Response:
-        self._admit(request)
+        self.admit(request)
         check_parameters(request, frozenset())
         item, place, entry = await self._entry(request.params["change"])
         return bodies.reply(_shown(item, place, entry))
@@ -149,7 +149,7 @@ class HistoryApi:
         return None
 
     async def _verify(self, request: Request) -> Response:
-        self._admit(request)
+        self.admit(request)
         check_parameters(request, frozenset())
         head = self._service.audit_head
         verifier = Verifier(head)
@@ -174,7 +174,7 @@ class HistoryApi:
     # Going back.
 
     async def _revert(self, request: Request) -> Response:
-        self._admit(request)
+        self.admit(request)
         check_parameters(request, frozenset({"force", "dry_run"}))
         _, _, entry = await self._entry(request.params["change"])
         force = flag(request, "force")
@@ -204,7 +204,7 @@ class HistoryApi:
 
     async def object(self, request: Request, resource: ObjectType, uuid: str) -> Response:
         """Return one object as of a revision."""
-        self._admit(request)
+        self.admit(request)
         check_parameters(request, frozenset({"revision"}))
         revision = self._revision(request)
         past = await self._past(revision, Past({}, uuid=uuid))
@@ -218,7 +218,7 @@ class HistoryApi:
         return Response(200, msgspec.json.encode(masked_document(found[1])), JSON)
 
     async def _snapshot(self, request: Request) -> StreamResponse:
-        self._admit(request)
+        self.admit(request)
         check_parameters(request, frozenset({"revision", "types"}))
         resources = self._service.schema.resources
         types = frozenset(request.query.get("types", "").split(",")) - {""}
@@ -230,6 +230,11 @@ class HistoryApi:
         past = await self._past(self._revision(request), Past({}, types=types))
         return StreamResponse(_lines(past))
 
+    async def documents_at(self, type_name: str, revision: int) -> list[Document]:
+        """Return the documents of one type as of a revision; what the compiler wrote as it is."""
+        past = await self._past(revision, Past({}, types=frozenset({type_name})))
+        return [document for _, document in past.documents.values()]
+
     async def _past(self, revision: int, past: Past) -> Past:
         """Fill in the present and take back every page after the revision."""
         graph = self._service.graph
@@ -239,10 +244,7 @@ class HistoryApi:
             records = [] if record is None else [record]
         else:
             records = [record for kind in past.types for record in graph.of_type(kind)]
-        if revision < self._service.revision:
-            past.documents = {r.uuid: (r.type_name, masked_document(r.body)) for r in records}
-        else:
-            past.documents = {r.uuid: (r.type_name, r.body) for r in records}
+        past.documents = {r.uuid: (r.type_name, r.body) for r in records}
         async for item in self._pages_down(head.number):
             if item.create_revision <= revision:
                 return past
@@ -327,4 +329,5 @@ def _number(text: str, name: str) -> int:
 async def _lines(past: Past) -> AsyncIterator[bytes]:
     """Yield one JSON line per object: type and document."""
     for type_name, document in past.known():
-        yield msgspec.json.encode({"type": type_name, "object": document}) + b"\n"
+        shown = masked_document(document)
+        yield msgspec.json.encode({"type": type_name, "object": shown}) + b"\n"

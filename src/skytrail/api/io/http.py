@@ -20,6 +20,7 @@ from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
 from skytrail.api.io.gate import Gate
 from skytrail.api.io.int_pools import IntPools
+from skytrail.api.io.lists import watch_filter
 from skytrail.api.io.native import TRANSACTION_BYTES_MAX, is_native, problem_reply
 from skytrail.api.io.native_routes import add_native_routes
 from skytrail.api.io.security import SecurityEndpoints
@@ -230,7 +231,8 @@ class Dispatch:
         if text and not (text.isascii() and text.isdigit() and len(text) < 19):
             raise bad_request(f"Invalid from_revision {shown(text)}")
         view = sight.Sight(self._service.graph, caller_of(request))
-        stream = watch.native(self._service, types, int(text) if text else None, view)
+        fits = watch_filter(self._service, types, request)
+        stream = watch.native(self._service, types, int(text) if text else None, view, fits)
         return StreamResponse(stream)
 
     async def _watch_events(self, request: Request) -> StreamResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skytrail.api.io.history import HistoryApi
+from skytrail.api.io.lists import ListApi
 from skytrail.api.io.native import NativeApi
 from skytrail.api.io.planning import PlanApi, Planner
 from skytrail.api.plugin import Deriver
@@ -17,4 +18,5 @@ def add_native_routes(router: Router, service: ConfigService, deriver: Deriver |
     planner = Planner(service, deriver)
     native.add_routes(router)
     history.add_routes(router, native)
+    ListApi(service, native, history).add_routes(router)
     PlanApi(service, native, planner).add_routes(router)

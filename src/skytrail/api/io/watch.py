@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 import msgspec
 
 from skytrail.api import feed, render
 from skytrail.api.feed import Batch, Subscription
+from skytrail.api.graph import Record
 from skytrail.api.render import Shape
 from skytrail.api.schema import Schema, collection_name
 from skytrail.api.service import ConfigService
@@ -70,6 +71,7 @@ async def native(
     types: frozenset[str],
     from_revision: int | None,
     sight: Sight = SEES_ALL,
+    fits: Callable[[Record], bool] | None = None,
 ) -> AsyncIterator[bytes]:
     """Yield a snapshot or what is missing since the revision, then everything that happens.
 
@@ -85,7 +87,7 @@ async def native(
                 [
                     record
                     for record in list(service.graph.records.values())
-                    if not types or record.type_name in types
+                    if (not types or record.type_name in types) and (fits is None or fits(record))
                 ]
             )
             yield b'{"kind":"snapshot_begin","revision":%d}\n' % revision
@@ -94,13 +96,13 @@ async def native(
             yield b'{"kind":"snapshot_end","revision":%d}\n' % revision
         else:
             for batch in missed:
-                yield feed.lines_of(sight.batch(batch), types)
+                yield feed.lines_of(sight.batch(batch), types, fits)
             if not missed:
                 yield b'{"kind":"bookmark","revision":%d}\n' % revision
         while not (subscription.overrun or sight.is_over(time.time())):
             batches = await _next_batches(subscription, woken, BOOKMARK_S)
             if batches:
-                lines = (feed.lines_of(sight.batch(batch), types) for batch in batches)
+                lines = (feed.lines_of(sight.batch(batch), types, fits) for batch in batches)
                 for chunk in _chunks(lines):
                     yield chunk
                 revision = batches[-1].revision

@@ -1,0 +1,154 @@
+"""Lists over HTTP: typed filters, sort, counts, and pages that all show one revision.
+
+GET /api/v1/<type>?filter=&tags=&labels=&parent=&sort=&fields=&limit=&cursor=&count=&revision=
+
+A cursor names the revision of the first page. Later pages show the objects as they were then, out
+of the audit log when they have changed meanwhile: nothing is missed and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from skytrail.api import authorize
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record, make_record
+from skytrail.api.io import bodies
+from skytrail.api.io.callers import caller_of
+from skytrail.api.io.history import HistoryApi
+from skytrail.api.io.native import NativeApi, check_parameters, flag
+from skytrail.api.native import etag_of
+from skytrail.api.problem import did_you_mean
+from skytrail.api.refusal import bad_request
+from skytrail.api.selection import selection_of, sort_key_of
+from skytrail.api.service import ConfigService
+from skytrail.model.catalog_types import ObjectType
+from skytrail.model.validate import shown
+from skytrail.runtime.asgi import Request, Response, Router
+
+LIMIT_DEFAULT = 500
+LIMIT_MAX = 10_000
+_PARAMETERS = frozenset(
+    {
+        "filter", "tags", "labels", "parent", "sort", "fields", "limit", "cursor", "count",
+        "revision",
+    }
+)  # fmt: skip
+_SELECTING = ("filter", "tags", "labels", "parent")
+_WATCH_PARAMETERS = frozenset({"types", "from_revision", *_SELECTING})
+
+
+class ListApi:
+    """The list endpoint of every type."""
+
+    def __init__(self, service: ConfigService, native: NativeApi, history: HistoryApi) -> None:
+        self._service = service
+        self._native = native
+        self._history = history
+
+    def add_routes(self, router: Router) -> None:
+        router.add("GET", "/api/v1/{type}", self._list)
+
+    async def _list(self, request: Request) -> Response:
+        resource = self._native.resource(request)
+        check_parameters(request, _PARAMETERS)
+        graph, caller = self._service.graph, caller_of(request)
+        authorize.require_rule(graph, caller, resource.name, "R")
+        chosen = selection_of(graph, resource, dict(request.query_all))
+        revision, offset = self._place(request)
+        limit = _number(request, "limit", LIMIT_DEFAULT, LIMIT_MAX)
+        records = [
+            record
+            for record in await self._as_of(resource, revision)
+            if authorize.sees(graph, caller, record) and chosen.fits(record)
+        ]
+        if flag(request, "count"):
+            return bodies.reply({"revision": revision, "count": len(records)})
+        key, downwards = sort_key_of(resource, request.query.get("sort", "fq_name"))
+        records.sort(key=key, reverse=downwards)
+        page = records[offset : offset + limit]
+        more = offset + limit < len(records)
+        head = {
+            "revision": revision,
+            "count": len(records),
+            "next": f"{revision}.{offset + limit}" if more else None,
+        }
+        items = b",".join(_item(resource, record, request) for record in page)
+        body = msgspec.json.encode(head)[:-1] + b',"items":[' + items + b"]}"
+        return bodies.reply(body)
+
+    def _place(self, request: Request) -> tuple[int, int]:
+        """Return the revision to show and how many objects to leave out."""
+        now = self._service.revision
+        cursor = request.query.get("cursor")
+        if cursor is None:
+            if "revision" not in request.query:
+                return now, 0
+            self._history.admit(request)
+            return self._checked(_number(request, "revision", now)), 0
+        revision, _, offset = cursor.partition(".")
+        if not (_is_number(revision) and _is_number(offset)):
+            raise bad_request(f"cursor {shown(cursor)!r} is none of this list's")
+        return self._checked(int(revision)), int(offset)
+
+    def _checked(self, revision: int) -> int:
+        if revision > self._service.revision:
+            raise bad_request(f"Revision {revision} is to come; now is {self._service.revision}")
+        return revision
+
+    async def _as_of(self, resource: ObjectType, revision: int) -> list[Record]:
+        if revision == self._service.revision:
+            return list(self._service.graph.of_type(resource.name))
+        documents = await self._history.documents_at(resource.name, revision)
+        return [make_record(resource.name, document) for document in documents]
+
+
+def watch_filter(
+    service: ConfigService, types: frozenset[str], request: Request
+) -> Callable[[Record], bool] | None:
+    """Return what objects a watch tells of, None for all; filters need types that know the fields."""
+    check_parameters(request, _WATCH_PARAMETERS)
+    given = {name: request.query_all[name] for name in _SELECTING if name in request.query_all}
+    if not given:
+        return None
+    if not types:
+        raise bad_request("A filtered watch needs the types it is about (types=)")
+    resources = service.schema.resources
+    chosen = {name: selection_of(service.graph, resources[name], given) for name in types}
+    return lambda record: record.type_name in chosen and chosen[record.type_name].fits(record)
+
+
+def _item(resource: ObjectType, record: Record, request: Request) -> bytes:
+    fields = request.query.get("fields")
+    if fields is None:
+        return record.encode()
+    names = [name for name in fields.split(",") if name]
+    known = ("uuid", "fq_name", "name", "etag", *resource.properties, *resource.references)
+    item: Document = {"uuid": record.uuid, "fq_name": list(record.fq_name)}
+    for name in names:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise bad_request(f"fields: {resource.name} has no field {shown(name)!r}.{near}")
+        if name == "name":
+            item["name"] = record.name
+        elif name == "etag":
+            item["etag"] = etag_of(record)
+        elif name in record.body:
+            item[name] = record.body[name]
+    return msgspec.json.encode(item)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+def _number(request: Request, name: str, default: int, most: int | None = None) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not _is_number(text) or (most is not None and not 1 <= int(text) <= most):
+        bounds = "" if most is None else f" from 1 to {most}"
+        raise bad_request(f"{name} must be a number{bounds}, not {shown(text)!r}")
+    return int(text)
