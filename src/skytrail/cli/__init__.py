@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "create": ("create", "Create one object."),
     "apply": ("apply", "Create or change objects so that they match files."),
     "plan": ("plan", "Show what files would change, down to hosts and reachability."),
+    "change": ("change", "Gather changes, review them, commit them together."),
     "history": ("history", "Tell who changed what and when; check the audit log."),
     "revert": ("history", "Take back a change, as a new change."),
     "delete": ("delete", "Delete objects, or say what blocks it."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skytrail.api.io.change_sets import ChangeSetApi
 from skytrail.api.io.history import HistoryApi
 from skytrail.api.io.lists import ListApi
 from skytrail.api.io.native import NativeApi
@@ -19,4 +20,5 @@ def add_native_routes(router: Router, service: ConfigService, deriver: Deriver |
     native.add_routes(router)
     history.add_routes(router, native)
     ListApi(service, native, history).add_routes(router)
+    ChangeSetApi(service, native, planner).add_routes(router)
     PlanApi(service, native, planner).add_routes(router)
