@@ -12,7 +12,7 @@ wrong kind are refused with what would be right. Of a list any element may fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -51,7 +51,7 @@ class Selection:
         return all(test(record) for test in self.tests)
 
 
-def selection_of(view: View, resource: ObjectType, given: dict[str, Sequence[str]]) -> Selection:
+def selection_of(view: View, resource: ObjectType, given: Mapping[str, Sequence[str]]) -> Selection:
     """Return the selection that query parameters (each with all its values) ask for."""
     texts = given.get("filter", ())
     if len(texts) > FILTERS_COUNT_MAX:
