@@ -176,3 +176,93 @@ def test_two_compilers_at_once_end_in_the_same_state_without_refusals(controller
         )
     logs = controller.log("compiler") + controller.log("second")
     assert "derived_write_refused" not in logs
+
+
+def subnet_of(prefix):
+    return {"subnet": {"ip_prefix": prefix, "ip_prefix_len": 24}}
+
+
+def create(api, kind, name, parent_type="project", **fields):
+    parents = {"project": PROJECT, "domain": PROJECT[:1]}
+    fq_name = [*parents.get(parent_type, []), name] if isinstance(name, str) else name
+    return api.create(kind, {"fq_name": fq_name, "parent_type": parent_type, **fields})
+
+
+def create_chain(api, mode):
+    """Networks ``red`` and ``blue``, joined by a policy through service ``fw`` of one member."""
+    service = ":".join([*PROJECT, "fw"])
+    rule = {
+        "direction": "<>",
+        "protocol": "any",
+        "src_addresses": [{"virtual_network": ":".join([*PROJECT, "red"])}],
+        "dst_addresses": [{"virtual_network": ":".join([*PROJECT, "blue"])}],
+        "src_ports": [{"start_port": -1, "end_port": -1}],
+        "dst_ports": [{"start_port": -1, "end_port": -1}],
+        "action_list": {"simple_action": "pass", "apply_service": [service]},
+    }
+    create(api, "network-policy", "chain", network_policy_entries={"policy_rule": [rule]})
+    attached = [{"to": [*PROJECT, "chain"], "attr": {"sequence": {"major": 0, "minor": 0}}}]
+    create(
+        api,
+        "service-template",
+        "t",
+        "domain",
+        service_template_properties={"service_mode": mode, "service_type": "firewall"},
+    )
+    template = {"to": [PROJECT[0], "t"]}
+    create(api, "service-instance", "fw", service_template_refs=[template])
+    create(api, "port-tuple", [*PROJECT, "fw", "1"], "service-instance")
+    for name, prefix, role in (("red", "10.1.0.0", "left"), ("blue", "10.2.0.0", "right")):
+        ipam = {"to": [*PROJECT, "default-network-ipam"]}
+        ipam["attr"] = {"ipam_subnets": [subnet_of(prefix)]}
+        create_network(api, name, network_policy_refs=attached, network_ipam_refs=[ipam])
+        create(
+            api,
+            "virtual-machine-interface",
+            f"fw-{role}",
+            virtual_network_refs=[{"to": [*PROJECT, name]}],
+            port_tuple_refs=[{"to": [*PROJECT, "fw", "1"]}],
+            virtual_machine_interface_properties={"service_interface_type": role},
+        )
+
+
+def chain_instance(api, network):
+    for each in api.list("routing-instance", detail=True):
+        if each["fq_name"][-2] == network and each["fq_name"][-1].startswith("service-"):
+            return each
+    return {}
+
+
+def announced(api, network):
+    info = chain_instance(api, network).get("service_chain_information") or {}
+    return info.get("prefix")
+
+
+@pytest.mark.parametrize("mode", ["in-network", "transparent"])
+def test_service_chain_is_built_and_taken_down_through_the_api(controller, mode):
+    with controller.client() as api:
+        create_chain(api, mode)
+
+        def built():
+            both = (announced(api, "red"), announced(api, "blue"))
+            found = [chain_instance(api, name) for name in ("red", "blue")]
+            linked = [each.get("routing_instance_refs") for each in found]
+            return both == (["10.2.0.0/24"], ["10.1.0.0/24"]) and all(linked)
+
+        wait_until(built, "the chain")
+        wait_until(lambda: quiet(controller), "compiling everything")
+        assert read_table(controller.compiler_socket, "refused") == []
+        assert read_table(controller.compiler_socket, "violations") == []
+        port = api.read_by_name("virtual-machine-interface", [*PROJECT, "fw-left"])
+        assert len(port["routing_instance_refs"]) == (2 if mode == "transparent" else 1)
+        entry = api.read_by_name("access-control-list", [*PROJECT, "red", "red"])
+        first = entry["access_control_list_entries"]["acl_rule"][0]["action_list"]
+        assert first["assign_routing_instance"].endswith("_fw")
+
+        uuid = api.name_to_id("network-policy", [*PROJECT, "chain"])
+        api.update("network-policy", uuid, {"network_policy_entries": {"policy_rule": []}})
+
+        wait_until(lambda: chain_instance(api, "red") == {}, "removal of the chain")
+        wait_until(lambda: quiet(controller), "removing everything")
+        assert read_table(controller.compiler_socket, "refused") == []
+        unique_targets(api)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from skytrail.compiler.emit import all_keys, as_operation, plan
 from skytrail.compiler.engine import Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
+from skytrail.compiler.passes.chain import chain_id_of
 from skytrail.model.generated.objects import (
     GlobalSystemConfig,
     QosConfig,
@@ -18,7 +19,8 @@ from skytrail.model.generated.objects import (
 from skytrail.model.generated.types import ActionListType, InstanceTargetType
 from skytrail.model.objects import Reference
 from skytrail.testing import configuration as build
-from skytrail.testing import routing
+from skytrail.testing import routing, services
+from skytrail.testing.compiled import settle
 from skytrail.testing.strategies import config_objects
 
 NAMES = ("red", "green", "blue")
@@ -35,7 +37,8 @@ address = st.one_of(
 )
 action = st.one_of(
     st.sampled_from(("pass", "deny")),
-    st.just(ActionListType(simple_action="pass", apply_service=("a:b:fw",))),
+    st.just(services.through(services.service_instance("fw"))),
+    st.just(services.through(*map(services.service_instance, ("fw", "ids")))),
     st.just(ActionListType(simple_action="pass", log=True, qos_action="default-domain:demo:gold")),
     st.just(ActionListType(simple_action="pass", assign_routing_instance=ASSIGNED)),
 )
@@ -173,6 +176,8 @@ item = st.one_of(
     logging(),
     routing.items(NAMES),
     routing.items(NAMES),
+    services.items(NAMES),
+    services.items(NAMES),
 )
 
 
@@ -214,6 +219,96 @@ def test_incremental_equals_full_after_every_batch(edits):
         assert state(recomputed(engine)) == state(engine)
         changed = {k for k in {*before, *after} if before.get(k) != after.get(k)}
         assert changed <= differing
+
+
+SERVICE = services.service_instance("fw", services.service_template("t1", "in-network"))
+CHAIN_NAMES = ("red", "blue")
+chain_rule = st.builds(
+    build.rule,
+    st.just("default-domain:demo:red"),
+    st.just("default-domain:demo:blue"),
+    protocol=st.sampled_from(("any", "tcp")),
+    direction=st.sampled_from((">", "<>")),
+    action=st.sampled_from((services.through(SERVICE), services.through(SERVICE), "pass")),
+)
+chain_policy = st.lists(chain_rule, min_size=1, max_size=3).map(
+    lambda rules: build.network_policy("p1", *rules)
+)
+
+
+@st.composite
+def chain_network(draw):
+    found = build.virtual_network(
+        draw(st.sampled_from(CHAIN_NAMES)),
+        *draw(st.sampled_from(([build.network_policy("p1")], [build.network_policy("p1")], []))),
+        ipams=[(build.network_ipam("ipam"), draw(st.sampled_from(("10.1.0.0/24", "fd00::/64"))))],
+    )
+    several = draw(st.booleans())
+    return msgspec.structs.replace(found, multi_policy_service_chains_enabled=several)
+
+
+def chain_base():
+    """Red and blue, joined through one service: what edits then take apart and join again."""
+    policy = build.network_policy(
+        "p1",
+        build.rule(
+            "default-domain:demo:red", "default-domain:demo:blue", action=services.through(SERVICE)
+        ),
+    )
+    red, blue = (
+        build.virtual_network(name, policy, ipams=[(build.network_ipam("ipam"), "10.1.0.0/24")])
+        for name in CHAIN_NAMES
+    )
+    template = services.service_template("t1", "transparent")
+    found = [policy, red, blue, *map(build.routing_instance, (red, blue)), template, SERVICE]
+    return [*found, services.chain_ipam(), *services.members(SERVICE, red, blue)]
+
+
+chain_item = st.one_of(
+    chain_policy, chain_network(), services.items(CHAIN_NAMES), st.sampled_from(chain_base())
+)
+chain_edit = chain_item.flatmap(
+    lambda found: st.sampled_from((Put(found), Put(found), Remove(found.type_name, found.uuid)))
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(chain_edit, st.booleans()), min_size=1, max_size=8))
+def test_incremental_service_chains_equal_full_ones_and_come_to_rest(edits):
+    """Derived objects are written back between edits, or wait until the end."""
+    engine = Engine(ALL_PASSES)
+    engine.load(chain_base())
+
+    for edit, is_written in edits:
+        engine.apply([edit])
+        if is_written:
+            settle(engine)
+        assert state(recomputed(engine)) == state(engine)
+    settle(engine)
+
+    assert state(recomputed(engine)) == state(engine)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(chain_edit, min_size=1, max_size=6))
+def test_service_that_is_taken_apart_leaves_nothing(edits):
+    engine = Engine(ALL_PASSES)
+    engine.load(chain_base())
+    for edit in edits:
+        engine.apply([edit])
+        settle(engine)
+
+    engine.apply([Put(build.network_policy("p1")), Remove(SERVICE.type_name, SERVICE.uuid)])
+    settle(engine)
+
+    names = [each.fq_name for each in engine.intent.objects("routing-instance")]
+    assert [name for name in names if chain_id_of(name)] == []
+    held = {
+        reference.to
+        for each in engine.intent.objects("virtual-machine-interface")
+        for reference in each.routing_instance_refs
+    }
+    assert not held
 
 
 @st.composite

@@ -505,12 +505,16 @@ class _Builder:
         )
 
     def _addresses(self, port: ConfigKey) -> tuple[IpAddress, ...]:
-        found: list[IpAddress] = []
+        """Return the port's addresses, secondary ones last: DHCP offers the first that fits."""
+        found: dict[IpAddress, bool] = {}
         for node in self._graph.linked_nodes(port, "instance-ip"):
             address = usable_address_of(node.properties.get("instance_ip_address"))
-            if address is not None:
-                found.append(address)
-        return tuple(sorted(set(found), key=lambda address: (address.version, int(address))))
+            if address is None or flag_of(node.properties.get("service_health_check_ip")):
+                # Health checks probe from that address; nobody sends to it.
+                continue
+            secondary = flag_of(node.properties.get("instance_ip_secondary"))
+            found[address] = found.get(address, True) and secondary
+        return tuple(sorted(found, key=lambda each: (found[each], each.version, int(each))))
 
     def _host_name(self, port: ConfigNode) -> str:
         for machine in self._graph.linked_nodes(port.key, "virtual-machine"):

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-Value = msgspec.Struct | str | int | bool
-"""A property's value as the model types it."""
+Value = msgspec.Struct | str | int | bool | None
+"""A property's value as the model types it; None: it has none."""
 
 FqName = tuple[str, ...]
 

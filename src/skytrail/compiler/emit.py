@@ -27,6 +27,9 @@ INSTANCE: Final = "routing-instance"
 LOGGING: Final = "security-logging-object"
 ROUTER: Final = "logical-router"
 NETWORK: Final = "virtual-network"
+ADDRESS: Final = "instance-ip"
+SERVICE: Final = "service-instance"
+PORT: Final = "virtual-machine-interface"
 _CREATE_ORDER: Final = (
     TARGET,
     NETWORK,
@@ -35,7 +38,9 @@ _CREATE_ORDER: Final = (
     INSTANCE,
     "bgp-router",
     ROUTER,
-    "virtual-machine-interface",
+    ADDRESS,
+    SERVICE,
+    PORT,
     "bgp-as-a-service",
     "routing-policy",
     "route-aggregate",
@@ -170,7 +175,7 @@ def _create(intent: Intent, wanted: Derived) -> Create:
     if wanted.parent_type is not None:
         wire["parent_type"] = wanted.parent_type
     values = {**wanted.initial, **wanted.properties}
-    wire |= {name: _plain(value) for name, value in values.items()}
+    wire |= {name: _plain(value) for name, value in values.items() if value is not None}
     wire |= {name: _wire_links(intent, name, links) for name, links in wanted.links.items()}
     return Create(key, uuid, wire)
 

@@ -1,5 +1,7 @@
 """What the compiler derives, case by case: ``intent.yaml`` in, ``expected.yaml`` out.
 
+What is derived from derived objects counts too: writes are applied until none is left.
+
 ``SKYTRAIL_UPDATE_GOLDEN=1`` rewrites the expected files; review the diff.
 """
 
@@ -14,6 +16,7 @@ from skytrail.compiler.engine import Engine, Put, describe
 from skytrail.compiler.passes import ALL_PASSES
 from skytrail.model.catalog import CATALOG
 from skytrail.model.objects import decode_object
+from skytrail.testing.compiled import settle
 from skytrail.testing.configuration import uuid_of
 
 HERE = Path(__file__).parent
@@ -25,6 +28,8 @@ def complete(document):
     kind, wire = document["type"], {k: v for k, v in document.items() if k != "type"}
     wire["fq_name"] = wire.pop("name").split(":")
     wire["uuid"] = uuid_of(kind, wire["fq_name"])
+    if "parent_type" in wire:
+        wire["parent_uuid"] = uuid_of(wire["parent_type"], wire["fq_name"][:-1])
     for field, reference in CATALOG.objects[kind].references.items():
         wire[field] = [
             {
@@ -75,6 +80,7 @@ def test_case_derives_what_is_written_down(case):
     engine = Engine(ALL_PASSES)
     for document in yaml.safe_load_all((folder / "intent.yaml").read_text()):
         engine.apply([Put(complete(document))])
+    settle(engine)
 
     compare(folder / "expected.yaml", yaml.safe_dump(shown(engine), sort_keys=False, width=100))
 

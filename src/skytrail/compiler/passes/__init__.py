@@ -4,8 +4,11 @@ from skytrail.compiler.engine import Pass
 from skytrail.compiler.passes import (
     bgp_mesh,
     bgpaas,
+    chain_instances,
+    chain_ports,
     dns,
     logical_router,
+    network_rules,
     policy,
     provider,
     route_tables,
@@ -13,12 +16,18 @@ from skytrail.compiler.passes import (
     routing_policy,
     security,
     security_logging,
+    service_chains,
+    service_instances,
+    service_ports,
     virtual_network,
 )
 
 __all__ = ["ALL_PASSES"]
 
 ALL_PASSES: tuple[Pass, ...] = (
+    *network_rules.PASSES,
+    *service_instances.PASSES,
+    *service_chains.PASSES,
     *policy.PASSES,
     *route_targets.PASSES,
     *logical_router.PASSES,
@@ -28,6 +37,9 @@ ALL_PASSES: tuple[Pass, ...] = (
     *routing_policy.PASSES,
     *bgp_mesh.PASSES,
     *bgpaas.PASSES,
+    *chain_instances.PASSES,
+    *chain_ports.PASSES,
+    *service_ports.PASSES,
     *security.PASSES,
     *security_logging.PASSES,
     *dns.PASSES,

@@ -57,14 +57,18 @@ def instance_name(chain_id: str, service: str) -> str:
     return f"{_PREFIX}{chain_id}-{service.replace(':', '_')}"
 
 
-def is_service_instance_name(name: FqName) -> bool:
-    """Whether a routing instance's name is one that only chains give."""
-    last = name[-1] if name else ""
+def chain_id_of(instance: FqName) -> str | None:
+    """Return the chain that a routing instance belongs to, by its name; None for all others."""
+    last = instance[-1] if instance else ""
     text = last.removeprefix(_PREFIX)
     if text == last or text[_ID_LENGTH : _ID_LENGTH + 1] != "-":
-        return False
+        return None
     try:
-        uuid.UUID(text[:_ID_LENGTH])
+        return str(uuid.UUID(text[:_ID_LENGTH]))
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def is_service_instance_name(name: FqName) -> bool:
+    """Whether a routing instance's name is one that only chains give."""
+    return chain_id_of(name) is not None

@@ -3,7 +3,7 @@
 ```
  virtual-network --refs--> network-policy          (order: attachment sequence, then rule order)
         | network_rules    rules expanded to single addresses and ports, seen from one network
-        +--> access_list   the network's ACL: rules, then the implicit tail
+        +--> access_list   the network's ACL: rules, chains entered, then the implicit tail
         +--> allowed_peers networks its policies pass traffic to or from
                 +--> connections   peers that allow each other
 ```
@@ -13,20 +13,20 @@ never lets more through than it says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from skytrail.compiler.derived import Derived, DerivedKey, FqName, Outcome, Violation
+from skytrail.compiler.derived import Derived, DerivedKey, Outcome
 from skytrail.compiler.engine import UnitPass, View
-from skytrail.compiler.passes import network_rules, provider
-from skytrail.compiler.passes.chain import Chain
+from skytrail.compiler.passes import provider
 from skytrail.compiler.passes.entries import ALL_PORTS, DENY, ONE_WAY, PASS, mirror_image
 from skytrail.compiler.passes.network_rules import NETWORK, Entry, NetworkRules
 from skytrail.compiler.passes.protocols import ANY
 from skytrail.compiler.passes.route_targets import Membership
+from skytrail.compiler.passes.service_chains import ChainState, chain_state, unready
 from skytrail.model.generated.objects import VirtualNetwork
 from skytrail.model.generated.types import (
     AclEntriesType,
@@ -59,7 +59,8 @@ def access_list(view: View, uuid: str) -> Outcome:
     rules = view.row("network_rules", uuid, NetworkRules)
     if network is None or rules is None or not rules.has_policy:
         return Outcome()
-    found = [_resolved(entry) for entry in rules.entries]
+    states = {key: chain_state(view, chain) for key, chain in rules.chains.items()}
+    found = [_resolved(entry, states) for entry in rules.entries]
     tail = [*_provider_tail(view, network), *_implicit_tail(rules.network, found)]
     entries = AclEntriesType(dynamic=False, acl_rule=(*found, *dict.fromkeys(tail)))
     acl = Derived(
@@ -67,7 +68,9 @@ def access_list(view: View, uuid: str) -> Outcome:
         properties={"access_control_list_entries": entries},
         parent_type=NETWORK,
     )
-    violations = [_unready(network.fq_name, chain) for chain in rules.chains.values()]
+    violations = [
+        unready(network.fq_name, states[key]) for key in sorted(states) if states[key].reason
+    ]
     return Outcome(derived=(acl,), violations=tuple(violations))
 
 
@@ -120,20 +123,16 @@ def connections(view: View, uuid: str) -> Outcome:
     return Outcome(tuple(joined)) if joined else Outcome()
 
 
-def _resolved(entry: Entry) -> AclRuleType:
-    """Close what goes through a chain that is not there."""
+def _resolved(entry: Entry, states: Mapping[str, ChainState]) -> AclRuleType:
+    """Send what goes through a chain to where the chain begins; close what cannot enter it."""
     if entry.chain is None:
         return entry.rule
-    return msgspec.structs.replace(entry.rule, action_list=DENY)
-
-
-def _unready(fq_name: FqName, chain: Chain) -> Violation:
-    return Violation(
-        NETWORK,
-        fq_name,
-        "service_chain_not_supported",
-        f"service chain {chain.left} - {chain.right} is not supported yet: its rules deny",
-    )
+    entrance = states[entry.chain.id].entrance(backwards=entry.backwards)
+    action = entry.rule.action_list
+    if entrance is None or action is None:
+        return msgspec.structs.replace(entry.rule, action_list=DENY)
+    assigned = msgspec.structs.replace(action, assign_routing_instance=":".join(entrance))
+    return msgspec.structs.replace(entry.rule, action_list=assigned)
 
 
 def _peer_rows(view: View, mine: Peers) -> Iterator[Peers]:
@@ -212,14 +211,13 @@ def _tail_rule(
 
 
 PASSES: Final = (
-    *network_rules.PASSES,
     *provider.LINKS,
     UnitPass(
         "access_list",
         NETWORK,
         frozenset({NETWORK}),
         access_list,
-        ("network_rules", provider.PROVIDER_LINKS),
+        ("network_rules", "service_chains", provider.PROVIDER_LINKS),
     ),
     UnitPass("allowed_peers", NETWORK, frozenset({NETWORK}), allowed_peers, ("network_rules",)),
     UnitPass("connections", NETWORK, frozenset({NETWORK}), connections, ("allowed_peers",)),

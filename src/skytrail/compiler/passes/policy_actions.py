@@ -95,6 +95,13 @@ def _is_closed(
             f"{len(action.apply_service)} services in a row, {SERVICES_COUNT_MAX} at most:"
             " the rule denies",
         )
+    if len(set(action.apply_service)) < len(action.apply_service):
+        found.append("apply_service")
+        report(
+            "repeated_service",
+            rule,
+            "a service stands twice in one chain: the rule denies; use another instance of it",
+        )
     assigned = action.assign_routing_instance
     if assigned and action.apply_service:
         found.append("assign_routing_instance")

@@ -1,4 +1,4 @@
-"""Route targets: the own one of every default routing instance and logical router, and lists of users.
+"""Route targets: the own one of routing instances and logical routers, and lists of users.
 
 Numbers are a function of current state: an owner keeps the route target it refers to, a fresh one
 starts looking at a hash of its uuid. Numbers therefore do not depend on the order of events, and a
@@ -16,6 +16,7 @@ from typing import Final
 from skytrail.compiler.derived import Outcome, Violation, derived_uuid
 from skytrail.compiler.engine import TablePass, View
 from skytrail.compiler.intent import ReadKey
+from skytrail.compiler.passes.chain import chain_id_of
 from skytrail.model.generated.objects import (
     Bgpvpn,
     GlobalSystemConfig,
@@ -252,7 +253,7 @@ def _numbers(view: View) -> _Numbers:
 
 def _owners(view: View) -> dict[str, RoutingInstance | LogicalRouter]:
     found: dict[str, RoutingInstance | LogicalRouter] = {
-        each.uuid: each for each in view.every(RoutingInstance) if _is_default(each)
+        each.uuid: each for each in view.every(RoutingInstance) if _has_own_target(each)
     }
     found.update((each.uuid, each) for each in view.every(LogicalRouter))
     return found
@@ -261,7 +262,7 @@ def _owners(view: View) -> dict[str, RoutingInstance | LogicalRouter]:
 def _owner(view: View, uuid: str) -> RoutingInstance | LogicalRouter | None:
     instance = view.get(RoutingInstance, uuid)
     if instance is not None:
-        return instance if _is_default(instance) else None
+        return instance if _has_own_target(instance) else None
     return view.get(LogicalRouter, uuid)
 
 
@@ -271,9 +272,10 @@ def _claimed_names(owner: RoutingInstance | LogicalRouter) -> Iterator[str]:
             yield from reference.to[:1]
 
 
-def _is_default(instance: RoutingInstance) -> bool:
+def _has_own_target(instance: RoutingInstance) -> bool:
     # The name decides: it is what the passes look the instance up by.
-    return len(instance.fq_name) > 1 and instance.fq_name[-1] == instance.fq_name[-2]
+    name = instance.fq_name
+    return len(name) > 1 and (name[-1] == name[-2] or chain_id_of(name) is not None)
 
 
 PASSES: Final = (
