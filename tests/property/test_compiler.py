@@ -41,6 +41,7 @@ action = st.one_of(
     st.just(services.through(*map(services.service_instance, ("fw", "ids")))),
     st.just(ActionListType(simple_action="pass", log=True, qos_action="default-domain:demo:gold")),
     st.just(ActionListType(simple_action="pass", assign_routing_instance=ASSIGNED)),
+    st.just(ActionListType(simple_action="pass", mirror_to=services.to_analyzer("ids"))),
 )
 rule = st.builds(
     build.rule,

@@ -13,7 +13,6 @@ from skytrail.model.generated.objects import (
     InterfaceRouteTable,
     NetworkIpam,
     PortTuple,
-    RoutingInstance,
     ServiceHealthCheck,
     ServiceInstance,
     ServiceTemplate,
@@ -24,7 +23,8 @@ from skytrail.model.generated.types import (
     ActionListType,
     AllowedAddressPair,
     AllowedAddressPairs,
-    PolicyBasedForwardingRuleType,
+    InterfaceMirrorType,
+    MirrorActionType,
     ServiceHealthCheckType,
     ServiceInstanceInterfaceType,
     ServiceInstanceType,
@@ -158,6 +158,10 @@ def through(*services: ServiceInstance) -> ActionListType:
     )
 
 
+def to_analyzer(name: str) -> MirrorActionType:
+    return MirrorActionType(analyzer_name=":".join((*build.PROJECT, name)))
+
+
 @st.composite
 def items(draw: st.DrawFn, names: Sequence[str]) -> ConfigObject:
     """Any part of two services between few networks, derived objects of chains included."""
@@ -188,20 +192,19 @@ def items(draw: st.DrawFn, names: Sequence[str]) -> ConfigObject:
         port,
         interface_route_table("routes", service, role),
         health_check("check", service, role),
+        _mirrored(build.port("port1", network)),
+        build.instance_ip("tap", draw(st.sampled_from(("10.1.1.7", "fd00::7"))), network, port),
         chain_ipam(),
         _shared_address(service, role),
     )
     return draw(st.sampled_from(choices))
 
 
-def tagged_port(
-    port: VirtualMachineInterface, instance: RoutingInstance, vlan: int | None
-) -> VirtualMachineInterface:
-    """The port as it is once it refers to a chain's routing instance."""
-    attr = PolicyBasedForwardingRuleType(vlan_tag=vlan)
-    return msgspec.structs.replace(
-        port, routing_instance_refs=(*port.routing_instance_refs, build.link_with(instance, attr))
+def _mirrored(port: VirtualMachineInterface) -> VirtualMachineInterface:
+    settings = VirtualMachineInterfacePropertiesType(
+        interface_mirror=InterfaceMirrorType(mirror_to=to_analyzer("fw"))
     )
+    return msgspec.structs.replace(port, virtual_machine_interface_properties=settings)
 
 
 def _shared_address(service: ServiceInstance, side: str) -> InstanceIp:

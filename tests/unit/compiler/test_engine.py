@@ -52,7 +52,7 @@ def test_policy_edit_evaluates_the_networks_it_is_attached_to():
 
     differing = engine.apply([Put(network_policy("p", rule("any", "any", action="deny")))])
 
-    assert engine.evaluations_count - before == 5 * len(attached)
+    assert engine.evaluations_count - before == 7 * len(attached)
     assert {key.type_name for key in differing} == {"access-control-list", "routing-instance"}
     assert len(differing) == 6
 

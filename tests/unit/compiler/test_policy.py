@@ -172,7 +172,7 @@ def test_service_rule_denies_and_is_reported():
 
     assert acl_rules(engine, red)[0].action_list.simple_action == "deny"
     assert peers_of(engine, red) == []
-    assert set(reasons(engine)) == {"service_chain_not_supported"}
+    assert set(reasons(engine)) == {"service_not_found"}
 
 
 def test_service_rule_without_simple_action_denies_and_is_reported():
@@ -183,7 +183,7 @@ def test_service_rule_without_simple_action_denies_and_is_reported():
     engine = compiled(policy, *networks(red, virtual_network("blue")))
 
     assert acl_rules(engine, red)[0].action_list.simple_action == "deny"
-    assert set(reasons(engine)) == {"service_chain_not_supported"}
+    assert set(reasons(engine)) == {"service_chain_one_sided"}
 
 
 def test_unknown_protocol_denies_and_is_reported():

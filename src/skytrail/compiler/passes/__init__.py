@@ -8,6 +8,7 @@ from skytrail.compiler.passes import (
     chain_ports,
     dns,
     logical_router,
+    mirroring,
     network_rules,
     policy,
     provider,
@@ -25,8 +26,9 @@ from skytrail.compiler.passes import (
 __all__ = ["ALL_PASSES"]
 
 ALL_PASSES: tuple[Pass, ...] = (
-    *network_rules.PASSES,
     *service_instances.PASSES,
+    *mirroring.PASSES,
+    *network_rules.PASSES,
     *service_chains.PASSES,
     *policy.PASSES,
     *route_targets.PASSES,

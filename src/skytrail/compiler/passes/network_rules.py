@@ -27,8 +27,10 @@ from skytrail.compiler.passes.entries import (
     rule_protocol,
     worth_of_pairs,
 )
+from skytrail.compiler.passes.mirroring import analyzer_network
 from skytrail.compiler.passes.policy_actions import RuleAction, rule_action
 from skytrail.compiler.passes.protocols import ANY
+from skytrail.compiler.passes.route_targets import Membership
 from skytrail.model.generated.objects import NetworkPolicy, VirtualNetwork
 from skytrail.model.generated.types import (
     AclRuleType,
@@ -102,6 +104,19 @@ def network_rules(view: View, uuid: str) -> Outcome:
         closed = Entry(_deny_all(everywhere))
         rules = NetworkRules(name, rules.has_policy, (closed,))
     return Outcome(rules, violations=tuple(violations))
+
+
+def policy_mirrors(view: View, uuid: str) -> Outcome:
+    """Tell which analyzers' networks one network needs because of its policies."""
+    rules = view.row("network_rules", uuid, NetworkRules)
+    actions = () if rules is None else [entry.rule.action_list for entry in rules.entries]
+    found = {
+        network
+        for action in actions
+        if action is not None and (network := analyzer_network(action.mirror_to)) is not None
+    }
+    found.discard("" if rules is None else rules.network)
+    return Outcome(Membership(peers=frozenset(found))) if found else Outcome()
 
 
 class _Expansion:
@@ -347,5 +362,7 @@ PASSES: Final = (
         NETWORK,
         frozenset({NETWORK, POLICY}) | policy_actions.KINDS,
         network_rules,
+        ("service",),
     ),
+    UnitPass("policy_mirrors", NETWORK, frozenset({NETWORK}), policy_mirrors, ("network_rules",)),
 )

@@ -36,6 +36,7 @@ from skytrail.model.generated.types import (
     MatchConditionType,
 )
 
+MIRROR_PASSES: Final = ("policy_mirrors", "mirrored_networks")
 WITHIN_NETWORK_UUID: Final = "00000000-0000-0000-0000-100000000001"
 IMPLICIT_DENY_UUID: Final = "00000000-0000-0000-0000-100000000002"
 REST_UUID: Final = "00000000-0000-0000-0000-100000000003"
@@ -61,8 +62,9 @@ def access_list(view: View, uuid: str) -> Outcome:
         return Outcome()
     states = {key: chain_state(view, chain) for key, chain in rules.chains.items()}
     found = [_resolved(entry, states) for entry in rules.entries]
-    tail = [*_provider_tail(view, network), *_implicit_tail(rules.network, found)]
-    entries = AclEntriesType(dynamic=False, acl_rule=(*found, *dict.fromkeys(tail)))
+    closing = _implicit_tail(rules.network, found, _mirrored_to(view, uuid))
+    tail = dict.fromkeys((*_provider_tail(view, network), *closing))
+    entries = AclEntriesType(dynamic=False, acl_rule=(*found, *tail))
     acl = Derived(
         DerivedKey("access-control-list", (*network.fq_name, network.name)),
         properties={"access_control_list_entries": entries},
@@ -159,11 +161,21 @@ def _peers_of(rule: AclRuleType, own: str) -> Iterator[str]:
         yield source
 
 
-def _implicit_tail(own: str, rules: Iterable[AclRuleType]) -> list[AclRuleType]:
+def _mirrored_to(view: View, uuid: str) -> list[str]:
+    found = Membership()
+    for name in MIRROR_PASSES:
+        found |= view.row(name, uuid, Membership) or Membership()
+    return sorted(found.peers)
+
+
+def _implicit_tail(
+    own: str, rules: Iterable[AclRuleType], mirrored_to: Iterable[str]
+) -> list[AclRuleType]:
     """Return what follows the rules: within the network pass, then close every matched pair.
 
     The pairs are closed both ways, so that a one-way rule does not open the other direction. What no
-    rule speaks of passes: it can only come from routes that were imported on purpose.
+    rule speaks of passes: it can only come from routes that were imported on purpose. Routes to an
+    analyzer are there for copies alone.
     """
     here = AddressType(virtual_network=own)
     everywhere = AddressType(virtual_network=ANY)
@@ -179,6 +191,11 @@ def _implicit_tail(own: str, rules: Iterable[AclRuleType]) -> list[AclRuleType]:
             closed.add(pair)
             closing = _tail_rule(source, destination)
             tail += dict.fromkeys((closing, mirror_image(closing)))
+    for network in mirrored_to:
+        pair = frozenset({here, AddressType(virtual_network=network)})
+        if pair not in closed:
+            closing = _tail_rule(here, AddressType(virtual_network=network))
+            tail += (closing, mirror_image(closing))
     tail.append(_tail_rule(everywhere, everywhere, REST_UUID, PASS))
     return tail
 
@@ -217,7 +234,7 @@ PASSES: Final = (
         NETWORK,
         frozenset({NETWORK}),
         access_list,
-        ("network_rules", "service_chains", provider.PROVIDER_LINKS),
+        ("network_rules", "service_chains", provider.PROVIDER_LINKS, *MIRROR_PASSES),
     ),
     UnitPass("allowed_peers", NETWORK, frozenset({NETWORK}), allowed_peers, ("network_rules",)),
     UnitPass("connections", NETWORK, frozenset({NETWORK}), connections, ("allowed_peers",)),

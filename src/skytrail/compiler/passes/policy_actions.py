@@ -12,8 +12,10 @@ from typing import Final
 
 from skytrail.compiler.derived import FqName
 from skytrail.compiler.engine import View
+from skytrail.compiler.passes import mirroring
+from skytrail.compiler.passes.mirroring import NoAnalyzer, filled
 from skytrail.model.generated.objects import QosConfig, RoutingInstance
-from skytrail.model.generated.types import ActionListType, PolicyRuleType
+from skytrail.model.generated.types import ActionListType, MirrorActionType, PolicyRuleType
 
 Report = Callable[[str, PolicyRuleType, str], None]
 """(reason, rule, detail)"""
@@ -21,7 +23,7 @@ Report = Callable[[str, PolicyRuleType, str], None]
 SERVICES_COUNT_MAX: Final = 16
 """Services that one rule may put in a row."""
 
-KINDS: Final = frozenset({QosConfig.type_name, RoutingInstance.type_name})
+KINDS: Final = frozenset({QosConfig.type_name, RoutingInstance.type_name}) | mirroring.KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,13 @@ def rule_action(view: View, rule: PolicyRuleType, report: Report, *, timed: bool
         return RuleAction(denied)
     if _is_closed(view, rule, action, report, timed=timed):
         return RuleAction(denied)
-    if action.mirror_to is not None:
-        report(
-            "mirror_to_not_supported",
-            rule,
-            "mirror_to is not supported yet: traffic passes without it",
-        )
     entry = ActionListType(
         simple_action="pass",
         log=action.log,
         alert=action.alert,
         assign_routing_instance=action.assign_routing_instance or None,
         qos_action=_qos(view, rule, action, report),
+        mirror_to=_mirror(view, rule, action, report),
     )
     properties = action.service_properties
     return RuleAction(
@@ -131,6 +128,18 @@ def _qos(view: View, rule: PolicyRuleType, action: ActionListType, report: Repor
         )
         return None
     return action.qos_action
+
+
+def _mirror(
+    view: View, rule: PolicyRuleType, action: ActionListType, report: Report
+) -> MirrorActionType | None:
+    if action.mirror_to is None:
+        return None
+    try:
+        return filled(view, action.mirror_to)
+    except NoAnalyzer as gap:
+        report("no_analyzer", rule, f"{gap}: traffic passes without a copy")
+        return None
 
 
 def _parts(name: str) -> FqName:

@@ -21,6 +21,8 @@ TARGET: Final = RouteTarget.type_name
 TARGET_FIELD: Final = "route_target_refs"
 INSTANCE_FIELD: Final = "routing_instance_refs"
 MEMBERSHIP_PASSES: Final = (
+    "policy_mirrors",
+    "mirrored_networks",
     "provider_links",
     "router_membership",
     "interconnect_membership",

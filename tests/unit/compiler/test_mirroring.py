@@ -1,0 +1,170 @@
+"""Mirroring: the analyzer's address, and the connection of its network."""
+
+import msgspec
+import pytest
+
+from skytrail.compiler.derived import DerivedKey
+from skytrail.compiler.engine import Engine, Put, Remove
+from skytrail.compiler.passes import ALL_PASSES
+from skytrail.model.generated.types import (
+    ActionListType,
+    InterfaceMirrorType,
+    MirrorActionType,
+    StaticMirrorNhType,
+    VirtualMachineInterfacePropertiesType,
+)
+from skytrail.testing.compiled import settle
+from skytrail.testing.configuration import (
+    instance_ip,
+    network_policy,
+    port,
+    routing_instance,
+    rule,
+    virtual_network,
+)
+from skytrail.testing.services import (
+    port_tuple,
+    service_instance,
+    service_port,
+    service_template,
+)
+
+RED = "default-domain:demo:red"
+BLUE = "default-domain:demo:blue"
+TAPS = "default-domain:demo:taps"
+TEMPLATE = service_template("analyzer", "transparent", ["left"])
+ANALYZER = service_instance("analyzer", TEMPLATE)
+NAMED = MirrorActionType(analyzer_name="default-domain:demo:analyzer", udp_port=8099)
+
+
+def analyzer(network):
+    member = port_tuple("1", ANALYZER)
+    tap = service_port("tap", network, member, "left")
+    return [TEMPLATE, ANALYZER, member, tap, instance_ip("tap", "10.9.0.3", network, tap)]
+
+
+def compiled(policy, *items, analyzer_items=None):
+    red = virtual_network("red", *([] if policy is None else [policy]))
+    blue, taps = virtual_network("blue"), virtual_network("taps")
+    engine = Engine(ALL_PASSES)
+    more = analyzer(taps) if analyzer_items is None else analyzer_items
+    known = [] if policy is None else [policy]
+    instances = map(routing_instance, (red, blue, taps))
+    engine.load([red, blue, taps, *instances, *known, *more, *items])
+    return engine
+
+
+def mirroring_policy(mirror):
+    action = ActionListType(simple_action="pass", mirror_to=mirror)
+    return network_policy("p", rule("local", BLUE, action=action))
+
+
+def entries(engine):
+    key = DerivedKey("access-control-list", (*RED.split(":"), "red"))
+    return engine.wanted(key).properties["access_control_list_entries"].acl_rule
+
+
+def peers(engine):
+    key = DerivedKey("routing-instance", (*RED.split(":"), "red"))
+    return [":".join(each.to[:-1]) for each in engine.wanted(key).links["routing_instance_refs"]]
+
+
+def reasons(engine):
+    return [violation.reason for violation in engine.violations()]
+
+
+def mirrored_port(mirror):
+    settings = VirtualMachineInterfacePropertiesType(
+        max_flows=7, interface_mirror=InterfaceMirrorType(mirror_to=mirror)
+    )
+    return msgspec.structs.replace(
+        port("web", virtual_network("red")), virtual_machine_interface_properties=settings
+    )
+
+
+def port_properties(engine):
+    key = DerivedKey("virtual-machine-interface", ("default-domain", "demo", "web"))
+    return engine.wanted(key).properties["virtual_machine_interface_properties"]
+
+
+def test_entry_says_where_the_analyzer_is_and_keeps_the_rest():
+    mirror = entries(compiled(mirroring_policy(NAMED)))[0].action_list.mirror_to
+
+    assert mirror.analyzer_ip_address == "10.9.0.3"
+    assert mirror.routing_instance == f"{TAPS}:taps"
+    assert mirror.udp_port == 8099
+
+
+def test_mirrored_network_is_connected_to_the_analyzers_and_closed_to_its_workloads():
+    engine = compiled(mirroring_policy(NAMED))
+
+    assert peers(engine) == [TAPS]
+    tail = [
+        (each.match_condition.src_address.virtual_network, each.action_list.simple_action)
+        for each in entries(engine)
+        if TAPS
+        in {
+            each.match_condition.src_address.virtual_network,
+            each.match_condition.dst_address.virtual_network,
+        }
+    ]
+    assert tail == [(RED, "deny"), (TAPS, "deny")]
+
+
+def test_missing_analyzer_passes_traffic_without_a_copy_and_is_reported():
+    engine = compiled(mirroring_policy(NAMED), analyzer_items=[])
+
+    assert entries(engine)[0].action_list == ActionListType(simple_action="pass")
+    assert peers(engine) == []
+    assert reasons(engine) == ["no_analyzer"]
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        MirrorActionType(analyzer_ip_address="192.0.2.9", udp_port=8099),
+        MirrorActionType(nh_mode="static", static_nh_header=StaticMirrorNhType(vni=7)),
+    ],
+)
+def test_address_a_user_gives_is_kept(mirror):
+    engine = compiled(mirroring_policy(mirror))
+
+    assert entries(engine)[0].action_list.mirror_to == mirror
+    assert peers(engine) == []
+
+
+def test_mirror_without_name_and_address_is_reported():
+    assert reasons(compiled(mirroring_policy(MirrorActionType(udp_port=1)))) == ["no_analyzer"]
+
+
+def test_port_that_is_mirrored_gets_the_analyzers_place_and_keeps_its_other_settings():
+    engine = compiled(None, mirrored_port(NAMED))
+
+    settings = port_properties(engine)
+
+    assert settings.max_flows == 7
+    mirror = settings.interface_mirror.mirror_to
+    assert (mirror.analyzer_ip_address, mirror.routing_instance) == ("10.9.0.3", f"{TAPS}:taps")
+    assert peers(engine) == [TAPS]
+
+
+def test_place_of_the_analyzer_follows_it_and_goes_with_it():
+    engine = compiled(None, mirrored_port(NAMED))
+    settle(engine)
+
+    engine.apply([Remove(ANALYZER.type_name, ANALYZER.uuid)])
+    settle(engine)
+
+    mirror = port_properties(engine).interface_mirror.mirror_to
+    assert (mirror.analyzer_ip_address, mirror.routing_instance) == (None, None)
+    assert peers(engine) == []
+    assert reasons(engine) == ["no_analyzer"]
+    engine.apply([Put(ANALYZER)])
+    assert reasons(engine) == []
+
+
+def test_analyzer_in_the_same_network_needs_no_connection():
+    red = virtual_network("red")
+    engine = compiled(None, mirrored_port(NAMED), analyzer_items=analyzer(red))
+
+    assert peers(engine) == []
