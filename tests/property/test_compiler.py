@@ -19,7 +19,7 @@ from skytrail.model.generated.objects import (
 from skytrail.model.generated.types import ActionListType, InstanceTargetType
 from skytrail.model.objects import Reference
 from skytrail.testing import configuration as build
-from skytrail.testing import routing, services
+from skytrail.testing import firewall, routing, services
 from skytrail.testing.compiled import settle
 from skytrail.testing.strategies import config_objects
 
@@ -179,6 +179,8 @@ item = st.one_of(
     routing.items(NAMES),
     services.items(NAMES),
     services.items(NAMES),
+    firewall.items(NAMES),
+    firewall.items(NAMES),
 )
 
 
@@ -310,6 +312,32 @@ def test_service_that_is_taken_apart_leaves_nothing(edits):
         for reference in each.routing_instance_refs
     }
     assert not held
+
+
+firewall_edit = firewall.items(("red",)).flatmap(
+    lambda found: st.sampled_from((Put(found), Put(found), Remove(found.type_name, found.uuid)))
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(firewall_edit, min_size=1, max_size=15))
+def test_incremental_policy_sets_equal_full_ones(edits):
+    engine = Engine(ALL_PASSES)
+    engine.load([build.virtual_network("red")])
+
+    for edit in edits:
+        engine.apply([edit])
+    full = recomputed(engine)
+
+    assert state(full) == state(engine)
+    assert effective_sets(full) == effective_sets(engine)
+
+
+def effective_sets(engine):
+    return [
+        [(unit, outcome.value) for unit, outcome in sorted(engine._states[name].outcomes.items())]
+        for name in ("port_tags", "firewall_rule", "policy_set", "port_policy_sets")
+    ]
 
 
 @st.composite

@@ -248,6 +248,14 @@ class Engine:
         found.update(self._disagreements())
         return sorted(found, key=lambda each: each.sort_key)
 
+    def values(self, pass_name: str, kind: type[RowT]) -> Iterator[RowT]:
+        """Yield what a pass says of its units, in unit order: for people, not for passes."""
+        outcomes = self._states[pass_name].outcomes
+        for unit in sorted(outcomes):
+            value = outcomes[unit].value
+            if isinstance(value, kind):
+                yield value
+
     def provenance(self, key: DerivedKey) -> list[ConfigObject]:
         """Return the input objects a derived object was computed from, nearest pass first."""
         found: dict[tuple[str, str], ConfigObject] = {}

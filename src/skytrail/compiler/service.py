@@ -27,6 +27,7 @@ from skytrail.compiler.emit import Write
 from skytrail.compiler.engine import Change, Engine, Put, Remove
 from skytrail.compiler.inbox import Changes, Inbox, Snapshot
 from skytrail.compiler.passes import ALL_PASSES
+from skytrail.compiler.passes.policy_sets import PortPolicySets
 from skytrail.compiler.transactions import Group
 from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock
@@ -337,6 +338,7 @@ def tables(service: CompilerService) -> dict[str, Callable[[], Iterable[object]]
         "violations": lambda: _violation_rows(service),
         "refused": lambda: _refusal_rows(service),
         "passes": lambda: _pass_rows(service),
+        "policy_sets": lambda: _policy_set_rows(service),
         "objects": lambda: [
             {"type": name, "count": count} for name, count in service.engine.intent.counts().items()
         ],
@@ -388,6 +390,12 @@ def _refusal_rows(service: CompilerService) -> Iterable[object]:
             "text": refusal.text,
             "revision": refusal.revision,
         }
+
+
+def _policy_set_rows(service: CompilerService) -> Iterable[object]:
+    """Yield every tagged or guarded port with its tags and the sets it obeys, in order."""
+    for found in service.engine.values("port_policy_sets", PortPolicySets):
+        yield {"port": found.port, "tags": list(found.tags), "sets": list(found.sets)}
 
 
 def _pass_rows(service: CompilerService) -> Iterable[object]:

@@ -15,6 +15,7 @@ import yaml
 
 from skytrail.compiler.engine import Engine, Put, describe
 from skytrail.compiler.passes import ALL_PASSES
+from skytrail.compiler.passes.policy_sets import PolicySet, PortPolicySets
 from skytrail.model.catalog import CATALOG
 from skytrail.model.objects import decode_object
 from skytrail.testing.compiled import settle
@@ -62,7 +63,10 @@ def shown(engine):
         {"type": each.type_name, "name": ":".join(each.fq_name), "reason": each.reason}
         for each in engine.violations()
     ]
-    return {"derived": derived, "violations": violations}
+    sets = [plain(each) for each in engine.values("policy_set", PolicySet) if each.rules]
+    ports = [plain(each) for each in engine.values("port_policy_sets", PortPolicySets)]
+    tag_based = {"policy_sets": sets, "ports": ports} if sets or ports else {}
+    return {"derived": derived, **tag_based, "violations": violations}
 
 
 def plain(value):

@@ -7,10 +7,12 @@ from skytrail.compiler.passes import (
     chain_instances,
     chain_ports,
     dns,
+    firewall_rules,
     logical_router,
     mirroring,
     network_rules,
     policy,
+    policy_sets,
     provider,
     route_tables,
     route_targets,
@@ -20,6 +22,7 @@ from skytrail.compiler.passes import (
     service_chains,
     service_instances,
     service_ports,
+    tags,
     virtual_network,
 )
 
@@ -44,5 +47,8 @@ ALL_PASSES: tuple[Pass, ...] = (
     *service_ports.PASSES,
     *security.PASSES,
     *security_logging.PASSES,
+    *tags.PASSES,
+    *firewall_rules.PASSES,
+    *policy_sets.PASSES,
     *dns.PASSES,
 )
