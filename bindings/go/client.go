@@ -14,6 +14,7 @@ package skytrail
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,8 +33,8 @@ const (
 // Client knows where the API is and how to ask. It is safe for concurrent use.
 type Client struct {
 	baseURL string
-	// Token, if any, is sent with every request.
-	Token string
+	// Header is sent with every request; see WithToken, WithBearer and WithUser.
+	Header http.Header
 	// HTTP may be replaced for other TLS settings, proxies or timeouts.
 	HTTP *http.Client
 }
@@ -42,8 +43,35 @@ type Client struct {
 func NewClient(baseURL string) *Client {
 	return &Client{
 		baseURL: strings.TrimRight(baseURL, "/"),
+		Header:  http.Header{},
 		HTTP:    &http.Client{Timeout: callTimeout},
 	}
+}
+
+// WithToken returns a client that sends a Keystone token.
+func (c *Client) WithToken(token string) *Client {
+	return c.with("X-Auth-Token", token)
+}
+
+// WithBearer returns a client that sends an OpenID Connect token.
+func (c *Client) WithBearer(token string) *Client {
+	return c.with("Authorization", "Bearer "+token)
+}
+
+// WithUser returns a client that sends the name and password of a local user.
+func (c *Client) WithUser(name, password string) *Client {
+	pair := base64.StdEncoding.EncodeToString([]byte(name + ":" + password))
+	return c.with("Authorization", "Basic "+pair)
+}
+
+func (c *Client) with(name, value string) *Client {
+	made := *c
+	made.Header = http.Header{}
+	for each, values := range c.Header {
+		made.Header[each] = values
+	}
+	made.Header.Set(name, value)
+	return &made
 }
 
 // Ptr returns a pointer to a value, as optional fields need it.
@@ -103,11 +131,11 @@ func (c *Client) request(ctx context.Context, asked call) (*http.Request, error)
 	if err != nil {
 		return nil, err
 	}
+	for name, values := range c.Header {
+		request.Header[name] = values
+	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
-	if c.Token != "" {
-		request.Header.Set("X-Auth-Token", c.Token)
-	}
 	if asked.ifMatch != "" {
 		request.Header.Set("If-Match", asked.ifMatch)
 	}

@@ -55,6 +55,29 @@ func TestUpdateReplacesGivenPropertiesWholeAndClearsNamedOnes(t *testing.T) {
 	}
 }
 
+func TestCredentialsAreSentAndOriginalClientStaysAnonymous(t *testing.T) {
+	var seen http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer server.Close()
+	anonymous := NewClient(server.URL)
+	clients := map[*Client]string{
+		anonymous.WithToken("t"):     "t,",
+		anonymous.WithBearer("t"):    ",Bearer t",
+		anonymous.WithUser("u", "p"): ",Basic dTpw",
+		anonymous:                    ",",
+	}
+
+	for client, expected := range clients {
+		_, _ = NewApi(client).Tags().Get(context.Background(), "u")
+		if found := seen.Get("X-Auth-Token") + "," + seen.Get("Authorization"); found != expected {
+			t.Errorf("expected %s, found %s", expected, found)
+		}
+	}
+}
+
 func TestReadReturnsObjectAndTag(t *testing.T) {
 	api, seen := scripted(t, 200, `{"uuid": "u", "fq_name": ["a", "b"], "unknown": {"x": 1}}`)
 

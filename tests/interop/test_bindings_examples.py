@@ -75,7 +75,7 @@ def test_java_binding_compiles_without_warnings_and_its_example_runs(url, java_c
 
 
 @needs_java
-@pytest.mark.parametrize("name", ["JsonTest", "WatchTest"])
+@pytest.mark.parametrize("name", ["JsonTest", "ConnectionTest"])
 def test_java_runtime_keeps_its_promises(java_classes, name):
     assert run("java", "-cp", java_classes, f"skytrail.client.{name}") == "all hold\n"
 

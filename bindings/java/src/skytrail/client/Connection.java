@@ -9,6 +9,8 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.Base64;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.StringJoiner;
@@ -21,12 +23,12 @@ public final class Connection {
 
     private final String baseUrl;
     private final HttpClient http;
-    private final String token;
+    private final Map<String, String> headers;
 
-    private Connection(String baseUrl, HttpClient http, String token) {
+    private Connection(String baseUrl, HttpClient http, Map<String, String> headers) {
         this.baseUrl = baseUrl.endsWith("/") ? baseUrl.substring(0, baseUrl.length() - 1) : baseUrl;
         this.http = http;
-        this.token = token;
+        this.headers = headers;
     }
 
     /** A connection to an API such as {@code http://127.0.0.1:8082}. */
@@ -36,17 +38,34 @@ public final class Connection {
                         .version(HttpClient.Version.HTTP_1_1)
                         .connectTimeout(CONNECT_TIMEOUT)
                         .build();
-        return new Connection(baseUrl, http, null);
+        return new Connection(baseUrl, http, Map.of());
     }
 
     /** The same with a client of the caller's making: own TLS settings, proxy, executor. */
     public Connection with(HttpClient client) {
-        return new Connection(baseUrl, client, token);
+        return new Connection(baseUrl, client, headers);
     }
 
-    /** The same with a token in every request. */
-    public Connection withToken(String newToken) {
-        return new Connection(baseUrl, http, newToken);
+    /** The same with a Keystone token in every request. */
+    public Connection withToken(String token) {
+        return withHeader("X-Auth-Token", token);
+    }
+
+    /** The same with an OpenID Connect token in every request. */
+    public Connection withBearer(String token) {
+        return withHeader("Authorization", "Bearer " + token);
+    }
+
+    /** The same with the name and password of a local user in every request. */
+    public Connection withUser(String name, String password) {
+        byte[] pair = (name + ":" + password).getBytes(StandardCharsets.UTF_8);
+        return withHeader("Authorization", "Basic " + Base64.getEncoder().encodeToString(pair));
+    }
+
+    private Connection withHeader(String name, String value) {
+        Map<String, String> more = new HashMap<>(headers);
+        more.put(name, value);
+        return new Connection(baseUrl, http, Map.copyOf(more));
     }
 
     /** Sends a request and returns what a success answers; the body may be null. */
@@ -93,7 +112,8 @@ public final class Connection {
         HttpRequest.Builder request =
                 HttpRequest.newBuilder(URI.create(baseUrl + path))
                         .header("Accept", "application/json");
-        return token == null ? request : request.header("X-Auth-Token", token);
+        headers.forEach(request::header);
+        return request;
     }
 
     private <B> HttpResponse<B> send(HttpRequest request, HttpResponse.BodyHandler<B> handler) {
