@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from skytrail.cli import output, plan
+from skytrail.cli import conditions, output, plan
 from skytrail.cli.complete import Names, with_own_names
 from skytrail.cli.documents import Document, DocumentInvalid, check, in_order
 from skytrail.cli.help_text import examples
@@ -44,9 +44,12 @@ from skytrail.client import ApiError
     is_flag=True,
     help="Show all that would follow, as `plan` does; do nothing.",
 )
+@click.option("--wait", is_flag=True, help="Return when all of it is derived and distributed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @api_options
-def apply(paths: tuple[str, ...], *, dry_run: bool, plan_only: bool, as_json: bool) -> None:
+def apply(
+    paths: tuple[str, ...], *, dry_run: bool, plan_only: bool, wait: bool, as_json: bool
+) -> None:
     """Create or change objects so that they match documents; running it again changes nothing.
 
     Objects are found by their full name. Only the fields a document names are touched. All
@@ -83,6 +86,8 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, plan_only: bool, as_json: bo
             if not as_json:
                 changed = f" ({', '.join(fields)})" if fields else ""
                 click.echo(f"{document.title} {result}{changed}")
+        if wait and not dry_run:
+            conditions.wait(session, [(each.kind.name, each.fq_name) for each in documents])
     _finish(results, dry_run=dry_run, as_json=as_json)
 
 

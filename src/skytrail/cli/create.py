@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import yaml
 
-from skytrail.cli import output
+from skytrail.cli import conditions, output
 from skytrail.cli.choices import complete_type
 from skytrail.cli.documents import Document, DocumentInvalid, check, read_documents
 from skytrail.cli.help_text import examples
@@ -47,6 +47,7 @@ CONFLICT = 409
 )
 @click.option("--parent-type", metavar="TYPE", help="Needed only when several fit the name.")
 @click.option("--dry-run", is_flag=True, help="Print the object, create nothing.")
+@click.option("--wait", is_flag=True, help="Return when it is derived and distributed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the created object as JSON.")
 @api_options
 def create(
@@ -57,6 +58,7 @@ def create(
     parent_type: str | None,
     *,
     dry_run: bool,
+    wait: bool,
     as_json: bool,
 ) -> None:
     """Create one object of a TYPE.
@@ -77,6 +79,8 @@ def create(
             output.print_yaml([{"type": kind.name, **document.wire()}])
             return
         _create(session, document, as_json=as_json)
+        if wait:
+            conditions.wait(session, [(kind.name, document.fq_name)])
 
 
 def _create(session: Session, document: Document, *, as_json: bool) -> None:

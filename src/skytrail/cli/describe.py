@@ -10,6 +10,8 @@ import click
 from skytrail.cli import output
 from skytrail.cli.choices import complete_name, complete_type
 from skytrail.cli.columns import prefix
+from skytrail.cli.conditions import conditions_of
+from skytrail.cli.conditions import lines as condition_lines
 from skytrail.cli.help_text import examples
 from skytrail.cli.lookup import find
 from skytrail.cli.names import resolve_type
@@ -51,6 +53,8 @@ def describe(type_name: str, names: tuple[str, ...], *, as_json: bool) -> None:
             if number:
                 click.echo()
             click.echo("\n".join(lines(kind, item)))
+            told = conditions_of(session, kind.name, str(item["uuid"]))
+            click.echo("\n".join(_section("Status", condition_lines(told))))
 
 
 def lines(kind: ObjectType, item: Json) -> Iterator[str]:

@@ -34,6 +34,8 @@ from skytrail.runtime.clock import Clock
 
 ROUNDS_COUNT_MAX: Final = 3
 """So often a refused plan, or object, is decided again because changes came."""
+TROUBLES_COUNT_MAX: Final = 10_000
+"""Told to the API at most."""
 REPEATS_COUNT_MAX: Final = 5
 """The same write of the same object so often in a row means the store does not keep it as sent."""
 
@@ -101,6 +103,8 @@ class CompilerService:
         self.refusals: dict[DerivedKey, Refusal] = {}
         self.seen_revision: int | None = None
         """The configuration revision the engine's answer belongs to; None before the first."""
+        self.reported_revision = 0
+        """The last revision whose consequences were all written when somebody asked."""
         self.committed_revision: int | None = None
         """The last revision this process wrote."""
         self.waiting_since: float | None = None
@@ -329,6 +333,34 @@ class CompilerService:
                 return
             self._wake.clear()
             self._absorb()
+
+
+def report_of(service: CompilerService) -> dict[str, object] | None:
+    """Return how far the compiler is and what it could not do, for the API; None before a snapshot."""
+    if service.seen_revision is None:
+        return None
+    # What is derived from a revision counts as done when it is written, not when it is seen.
+    done = service.seen_revision if not service.pending else service.reported_revision
+    service.reported_revision = done
+    troubles = list(_trouble_rows(service))
+    return {"kind": "compiler", "revision": done, "troubles": troubles[:TROUBLES_COUNT_MAX]}
+
+
+def _trouble_rows(service: CompilerService) -> Iterable[dict[str, object]]:
+    for violation in [*service.inbox.unreadable(), *service.engine.violations()]:
+        yield {
+            "type": violation.type_name,
+            "fq_name": list(violation.fq_name),
+            "reason": violation.reason,
+            "detail": violation.detail,
+        }
+    for key in sorted(service.refusals):
+        yield {
+            "type": key.type_name,
+            "fq_name": list(key.fq_name),
+            "reason": "write_refused",
+            "detail": service.refusals[key].text[:512],
+        }
 
 
 def tables(service: CompilerService) -> dict[str, Callable[[], Iterable[object]]]:

@@ -4,6 +4,7 @@
  run
   +-- watch        API watch --> ConfigWatch --> plane (supervised: restarts with backoff)
   +-- introspect   uvicorn on a Unix socket reads the plane's tables
+  +-- report       how far it is and which agents are there --> API status
   +-- tick         four times a second: session timers, graceful restart, end of RIB
   +-- (asyncio server: one AgentConnection per agent, callbacks only, no task)
 ```
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from skytrail.client import AsyncApiClient
+from skytrail.client.messages import JsonObject
+from skytrail.client.reporting import keep_reporting
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.plane import ControlPlane, Limits
@@ -69,6 +72,8 @@ class ControlService:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(supervise("watch", lambda: self.watch.run(client)))
                 tasks.create_task(self._tick())
+                reporter = f"control-{settings.name}"
+                tasks.create_task(keep_reporting(client, reporter, lambda: report_of(self.plane)))
                 if settings.introspect_socket:
                     pages = Introspection(
                         tables(self.plane, self.clock.now), self.unmet, self.samples
@@ -116,3 +121,14 @@ class ControlService:
         while True:
             await asyncio.sleep(TICK_S)
             self.server.tick()
+
+
+def report_of(plane: ControlPlane) -> JsonObject | None:
+    """Return what the API is told: the revision given to agents, and who is connected.
+
+    Agents do not say over XMPP which revision they have programmed, so none is claimed for them.
+    """
+    if not plane.is_config_complete:
+        return None
+    agents = [{"name": peer.name, "connected": peer.is_up} for peer in plane.peers.values()]
+    return {"kind": "control", "revision": plane.revision, "agents": agents}

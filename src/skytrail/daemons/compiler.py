@@ -6,13 +6,16 @@ Needs the API only; it may start before the API and outlive its restarts.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket as socket_name
 import sys
 from collections.abc import Iterable
 
 import click
 
 from skytrail.client import AsyncApiClient
-from skytrail.compiler.service import CompilerService, tables
+from skytrail.client.reporting import keep_reporting
+from skytrail.compiler.service import CompilerService, report_of, tables
 from skytrail.runtime import logs, tasks
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, serve_unix
@@ -54,6 +57,10 @@ async def _serve(api_url: str, api_socket: str | None, socket: str) -> None:
             )
             group.create_task(
                 tasks.supervise("compiler", service.run, clock=clock), name="compiler-service"
+            )
+            name = f"compiler-{socket_name.gethostname()}-{os.getpid()}"
+            group.create_task(
+                keep_reporting(api, name, lambda: report_of(service)), name="compiler-report"
             )
 
 

@@ -7,6 +7,7 @@ from skytrail.api.io.history import HistoryApi
 from skytrail.api.io.lists import ListApi
 from skytrail.api.io.native import NativeApi
 from skytrail.api.io.planning import PlanApi, Planner
+from skytrail.api.io.status import StatusApi
 from skytrail.api.plugin import Deriver
 from skytrail.api.service import ConfigService
 from skytrail.runtime.asgi import Router
@@ -21,4 +22,5 @@ def add_native_routes(router: Router, service: ConfigService, deriver: Deriver |
     history.add_routes(router, native)
     ListApi(service, native, history).add_routes(router)
     ChangeSetApi(service, native, planner).add_routes(router)
+    StatusApi(service, native).add_routes(router)
     PlanApi(service, native, planner).add_routes(router)

@@ -1,0 +1,90 @@
+"""Status over HTTP: components report, people ask.
+
+POST /api/v1/status/<reporter>          a component's report, for a lease
+GET  /api/v1/status                     all reports that hold
+GET  /api/v1/<type>/<uuid>/status       the conditions of one object
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from skytrail.api import authorize, plan
+from skytrail.api.documents import number, sections, text
+from skytrail.api.graph import Overlay
+from skytrail.api.io import bodies
+from skytrail.api.io.callers import caller_of
+from skytrail.api.io.native import NativeApi, check_parameters
+from skytrail.api.refusal import bad_request, not_found
+from skytrail.api.service import ConfigService
+from skytrail.api.status import Report, StatusBoard
+from skytrail.model.validate import shown
+from skytrail.runtime.asgi import Request, Response, Router
+
+REPORTER_LENGTH_MAX = 128
+REPORT_BYTES_MAX = 16 * 1024 * 1024
+
+
+class StatusApi:
+    """Keeps the board; it is empty after a restart until the components report again."""
+
+    def __init__(self, service: ConfigService, native: NativeApi) -> None:
+        self._service = service
+        self._native = native
+        self._board = StatusBoard()
+
+    def add_routes(self, router: Router) -> None:
+        router.add("POST", "/api/v1/status/{reporter}", self._report)
+        router.add("GET", "/api/v1/status", self._reports)
+        router.add("GET", "/api/v1/{type}/{uuid}/status", self._conditions)
+
+    async def _report(self, request: Request) -> Response:
+        authorize.require_system(caller_of(request), "a status report")
+        check_parameters(request, frozenset())
+        reporter = request.params["reporter"]
+        if len(reporter) > REPORTER_LENGTH_MAX or not reporter.isprintable():
+            raise bad_request(f"A reporter's name has at most {REPORTER_LENGTH_MAX} characters")
+        report = bodies.read_json(request, Report, limit=REPORT_BYTES_MAX)
+        self._board.put(reporter, report, time.monotonic())
+        return bodies.reply({"revision": self._service.revision})
+
+    async def _reports(self, request: Request) -> Response:
+        check_parameters(request, frozenset())
+        now = time.monotonic()
+        found = [
+            {"reporter": name, **msgspec.to_builtins(report)}
+            for kind in ("compiler", "control")
+            for name, report in self._board.reports(kind, now).items()
+        ]
+        return bodies.reply({"revision": self._service.revision, "reports": found})
+
+    async def _conditions(self, request: Request) -> Response:
+        check_parameters(request, frozenset())
+        resource = self._native.resource(request)
+        graph, caller = self._service.graph, caller_of(request)
+        record = graph.get(request.params["uuid"])
+        missing = f"No {resource.name} has the uuid {shown(request.params['uuid'])}"
+        if record is None or record.type_name != resource.name:
+            raise not_found(missing)
+        if not authorize.knows(graph, caller, record):
+            raise not_found(missing)
+        authorize.require_access(graph, caller, record, authorize.READ)
+        # A plan that changes nothing but this object concerns the same hosts as the object.
+        overlay = Overlay(graph)
+        overlay.put(record)
+        concerned = plan.concerned_hosts(overlay, [])
+        hosts = {
+            text(each, "host") or "": number(each, "interfaces") or 0
+            for each in sections(concerned, "hosts")
+        }
+        conditions = self._board.conditions(record, self._service.revision, hosts, time.monotonic())
+        return bodies.reply(
+            {
+                "type": record.type_name,
+                "uuid": record.uuid,
+                "revision": record.mod_revision,
+                "conditions": conditions,
+            }
+        )

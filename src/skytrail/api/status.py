@@ -1,0 +1,170 @@
+"""How far a change has come: accepted, derived, distributed, programmed on hosts. Pure; time comes in.
+
+Components report which revision they have processed and what they could not do. A report holds for
+its lease; without one the answer is "unknown" with the reason, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from skytrail.api.documents import Document
+from skytrail.api.graph import Record
+from skytrail.api.refusal import bad_request
+
+REPORTERS_COUNT_MAX = 1_024
+LEASE_S_MAX = 300.0
+HOSTS_SHOWN_MAX = 100
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """What a reporter could not do with an object."""
+
+    type: str
+    fq_name: tuple[str, ...]
+    reason: str
+    detail: str = ""
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """A host as a control node knows it."""
+
+    name: str
+    connected: bool
+    revision: int | None = None
+    """What it has programmed, if it says so."""
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    kind: Literal["compiler", "control"]
+    revision: int
+    lease_s: float = 30.0
+    troubles: tuple[Trouble, ...] = ()
+    agents: tuple[Agent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    report: Report
+    until: float
+
+
+class StatusBoard:
+    """The latest report of each component."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
+
+    def put(self, reporter: str, report: Report, now: float) -> None:
+        """Take a report; refuse more reporters or longer leases than there can be."""
+        if not 0 < report.lease_s <= LEASE_S_MAX:
+            raise bad_request(f"lease_s must be over 0 and at most {LEASE_S_MAX:g}")
+        self._held = {name: held for name, held in self._held.items() if held.until > now}
+        if reporter not in self._held and len(self._held) >= REPORTERS_COUNT_MAX:
+            raise bad_request(f"There are {REPORTERS_COUNT_MAX} reporters already")
+        self._held[reporter] = _Held(report, now + report.lease_s)
+
+    def reports(self, kind: str, now: float) -> dict[str, Report]:
+        """Return the reports of one kind that hold, by reporter."""
+        return {
+            name: held.report
+            for name, held in sorted(self._held.items())
+            if held.report.kind == kind and held.until > now
+        }
+
+    def conditions(
+        self, record: Record, revision: int, hosts: Mapping[str, int], now: float
+    ) -> list[Document]:
+        """Return the conditions of an object; ``hosts`` are those it concerns."""
+        controls = self.reports("control", now)
+        derived = self._derived(record, now)
+        return [
+            _condition("accepted", "true", "committed", f"at revision {record.mod_revision}"),
+            derived,
+            _distributed(record, controls),
+            _programmed(record, controls, hosts),
+        ]
+
+    def _derived(self, record: Record, now: float) -> Document:
+        reports = self.reports("compiler", now)
+        if not reports:
+            detail = "no compiler reports; is it running? `skytrail status` tells"
+            return _condition("derived", "unknown", "no_compiler", detail)
+        latest = max(report.revision for report in reports.values())
+        if latest < record.mod_revision:
+            detail = f"the compiler is at revision {latest}"
+            return _condition("derived", "false", "pending", detail)
+        troubles = [
+            trouble
+            for report in reports.values()
+            for trouble in report.troubles
+            if _concerns(trouble, record)
+        ]
+        if troubles:
+            detail = "; ".join(trouble.detail or trouble.reason for trouble in troubles[:5])
+            return _condition("derived", "false", troubles[0].reason, detail)
+        return _condition("derived", "true", "compiled", f"up to revision {latest}")
+
+
+def _concerns(trouble: Trouble, record: Record) -> bool:
+    """Whether trouble is with the object, or with something derived below it."""
+    if trouble.fq_name == record.fq_name and trouble.type == record.type_name:
+        return True
+    below = trouble.fq_name[: len(record.fq_name)] == record.fq_name
+    return below and len(trouble.fq_name) == len(record.fq_name) + 1
+
+
+def _condition(kind: str, status: str, reason: str, detail: str, **more: object) -> Document:
+    return {"type": kind, "status": status, "reason": reason, "detail": detail, **more}
+
+
+def _distributed(record: Record, controls: Mapping[str, Report]) -> Document:
+    if not controls:
+        return _condition("distributed", "unknown", "no_control_node", "no control node reports")
+    behind = [name for name, each in controls.items() if each.revision < record.mod_revision]
+    count = f"{len(controls) - len(behind)} of {len(controls)} control nodes"
+    if behind:
+        detail = f"{count} have it; not {', '.join(behind[:5])}"
+        return _condition("distributed", "false", "pending", detail)
+    return _condition("distributed", "true", "distributed", f"{count} have it")
+
+
+def _programmed(
+    record: Record, controls: Mapping[str, Report], hosts: Mapping[str, int]
+) -> Document:
+    if not hosts:
+        return _condition("programmed", "true", "no_host_concerned", "no host has to do with it")
+    agents: dict[str, Agent] = {}
+    for report in controls.values():
+        for agent in report.agents:
+            known = agents.get(agent.name)
+            if known is None or (agent.connected, agent.revision or 0) > (
+                known.connected,
+                known.revision or 0,
+            ):
+                agents[agent.name] = agent
+    states = {name: _host_state(agents.get(name), record) for name in sorted(hosts)}
+    ready = sum(state == "programmed" for state in states.values())
+    shown = [{"host": name, "state": state} for name, state in states.items()][:HOSTS_SHOWN_MAX]
+    count = f"{ready} of {len(hosts)} hosts"
+    more: Document = {"hosts": shown, "hosts_ready": ready, "hosts_count": len(hosts)}
+    if ready == len(hosts):
+        return _condition("programmed", "true", "programmed", count, **more)
+    reasons = set(states.values()) - {"programmed"}
+    if reasons == {"unknown"}:
+        detail = f"{count} say so; the agents of the others do not report what they programmed"
+        return _condition("programmed", "unknown", "not_reported", detail, **more)
+    reason = min(reasons - {"unknown"})
+    return _condition("programmed", "false", reason, f"{count}; others: {reason}", **more)
+
+
+def _host_state(agent: Agent | None, record: Record) -> str:
+    if agent is None or not agent.connected:
+        return "not_connected"
+    if agent.revision is None:
+        return "unknown"
+    return "programmed" if agent.revision >= record.mod_revision else "pending"

@@ -1,0 +1,62 @@
+"""How far a change has come, as the API tells: shown by describe, waited for by create and apply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+from urllib.parse import quote
+
+from skytrail.cli.names import FqName
+from skytrail.cli.session import Refused, Session
+from skytrail.cli.values import Json, items, mapping, text
+from skytrail.client.messages import Call, decode_reply
+
+WAIT_S: Final = 30.0
+POLL_S: Final = 0.2
+_WAITED_FOR: Final = ("derived", "distributed")
+"""What ``--wait`` waits for; hosts do not all say what they have programmed."""
+
+
+def conditions_of(session: Session, type_name: str, uuid: str) -> list[Json]:
+    """Return the conditions of an object."""
+    path = f"/api/v1/{quote(type_name)}/{quote(uuid)}/status"
+    reply = decode_reply(session.client.call(Call("GET", path)), dict[str, object])
+    return [mapping(each) for each in items(reply.get("conditions"))]
+
+
+def lines(conditions: Iterable[Json]) -> Iterator[str]:
+    """Yield one line per condition, and one per host that is not there yet."""
+    for each in conditions:
+        yield f"{each['type']}: {each['status']} ({text(each.get('detail'))})"
+        for host in map(mapping, items(each.get("hosts"))):
+            if host.get("state") != "programmed":
+                yield f"  {host['host']}: {text(host.get('state')).replace('_', ' ')}"
+
+
+def wait(
+    session: Session,
+    objects: Iterable[tuple[str, FqName]],
+    *,
+    limit_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return when all objects are derived and distributed; Refused says what is not, and why."""
+    deadline = time.monotonic() + limit_s
+    for type_name, fq_name in objects:
+        uuid = session.client.name_to_id(type_name, fq_name)
+        while True:
+            missing = [
+                each
+                for each in conditions_of(session, type_name, uuid)
+                if each["type"] in _WAITED_FOR and each["status"] != "true"
+            ]
+            if not missing:
+                break
+            title = f"{type_name} {':'.join(fq_name)}"
+            last = missing[0]
+            final = last["status"] == "false" and last["reason"] != "pending"
+            if final or time.monotonic() > deadline:
+                words = "refused" if final else f"not {last['type']} after {limit_s:g} s"
+                raise Refused(f"{title} is written, but {words}: {text(last.get('detail'))}")
+            sleep(POLL_S)
