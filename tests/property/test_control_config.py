@@ -32,8 +32,15 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "virtual-machine": ((), ()),
     "virtual-machine-interface": (
         ("project", "virtual-router", "virtual-machine"),
-        ("virtual-machine", "virtual-network", "security-group", "routing-instance"),
+        (
+            "virtual-machine",
+            "virtual-network",
+            "security-group",
+            "routing-instance",
+            "interface-route-table",
+        ),
     ),
+    "interface-route-table": (("project",), ()),
     "instance-ip": ((), ("virtual-machine-interface", "virtual-network")),
     "project": ((), ()),
     "virtual-network": (("project",), ("network-ipam",)),

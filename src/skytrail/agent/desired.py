@@ -419,7 +419,7 @@ class _World:
             active=active,
             offer=(self._inputs.underlay.address, self._inputs.view.encapsulations),
             identity=identity,
-            prefixes=tuple(ip_network(address) for address in port.addresses),
+            prefixes=tuple(dict.fromkeys((*map(ip_network, port.addresses), *port.routes))),
             numbers=numbers,
         )
 
@@ -719,7 +719,7 @@ def _port_rows(plan: _PortPlan) -> tuple[Row, ...]:
 
 
 def _published(plan: _PortPlan) -> dict[PublishKey, Route]:
-    """Each address as a host route and, with the MAC, as a layer 2 route."""
+    """Each address as a host route and, with the MAC, as a layer 2 route; prefixes behind it."""
     port, numbers = plan.active.port, plan.numbers
     address, kinds = plan.offer
     attributes = RouteAttributes(
@@ -741,8 +741,11 @@ def _published(plan: _PortPlan) -> dict[PublishKey, Route]:
         return Route(key, (next_hop,), attributes)
 
     found: dict[PublishKey, Route] = {}
+    own = {ip_network(address) for address in port.addresses}
     for prefix in plan.prefixes:
         found[port.network.vrf, prefix] = route(prefix, numbers.label, 0)
+        if prefix not in own:
+            continue
         key = EnetKey(port.mac, prefix)
         found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
     return found

@@ -84,6 +84,8 @@ def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:
     if any(address.version == 6 for address in port.addresses):
         own = ip_network(link_local(port.mac))
         rows[own] = SourceRow(vif_id, own, port.mac)
+    for prefix in port.routes:
+        rows.setdefault(prefix, SourceRow(vif_id, prefix, port.mac))
     for pair in port.address_pairs:
         rows[pair.prefix] = SourceRow(vif_id, pair.prefix, pair.mac or port.mac)
     return list(rows.values())

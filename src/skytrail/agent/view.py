@@ -161,6 +161,8 @@ class Port:
     address_pairs: tuple[AddressPair, ...]
     host_name: str
     flow_count_max: int = 0
+    routes: tuple[IpNetwork, ...] = ()
+    """Prefixes behind the workload, which it may send from and is sent packets for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,8 @@ class View:
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
 
 
-_PORT_PARTS = frozenset({"virtual-machine-interface", "instance-ip", "virtual-machine"})
+_BESIDE_PORTS = frozenset({"instance-ip", "virtual-machine", "interface-route-table"})
+_PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
 """Objects that only ports are read from."""
 _DNS_PARTS = frozenset({"virtual-DNS", "virtual-DNS-record"})
 
@@ -264,7 +267,7 @@ class IncrementalView:
         builder = _Builder(graph, self.view)
         keys = {key for key in changed if key.type_name == "virtual-machine-interface"}
         for key in changed:
-            if key.type_name in {"instance-ip", "virtual-machine"}:
+            if key.type_name in _BESIDE_PORTS:
                 keys.update(graph.neighbours(key, "virtual-machine-interface"))
         ports, problems = dict(self.view.ports), dict(self.view.problems)
         for key in sorted(keys):
@@ -502,7 +505,21 @@ class _Builder:
             address_pairs=tuple(_address_pairs(list_of(pairs.get("allowed_address_pair")))),
             host_name=self._host_name(node),
             flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
+            routes=self._routes(node.key),
         )
+
+    def _routes(self, port: ConfigKey) -> tuple[IpNetwork, ...]:
+        found: set[IpNetwork] = set()
+        for node in self._graph.linked_nodes(port, "interface-route-table"):
+            table = mapping_of(node.properties.get("interface_route_table_routes"))
+            for entry in list_of(table.get("route")):
+                try:
+                    prefix = text_of(mapping_of(entry).get("prefix"))
+                    found.add(ip_network(_unscoped(prefix), strict=False))
+                except ValueError:
+                    # The API takes any text; what is no prefix leads nowhere.
+                    continue
+        return tuple(sorted(found, key=_prefix_order))
 
     def _addresses(self, port: ConfigKey) -> tuple[IpAddress, ...]:
         """Return the port's addresses, secondary ones last: DHCP offers the first that fits."""

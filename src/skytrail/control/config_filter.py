@@ -41,7 +41,9 @@ WALK: Mapping[str, Step] = {
     ),
     "virtual-machine-interface": Step(
         parent=frozenset({"project"}),
-        refs=frozenset({"virtual-network", "security-group", "routing-instance"}),
+        refs=frozenset(
+            {"virtual-network", "security-group", "routing-instance", "interface-route-table"}
+        ),
         back_refs=frozenset({"instance-ip"}),
     ),
     "virtual-network": Step(

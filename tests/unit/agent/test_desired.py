@@ -223,6 +223,31 @@ def test_each_address_is_published_as_host_route_and_as_mac():
     assert labels[hop.label].nexthop_id != labels[layer2.next_hops[0].label].nexthop_id
 
 
+def test_prefix_of_an_interface_route_table_leads_to_the_port_and_may_send():
+    config = red_config()
+    routes = [{"prefix": "172.16.0.0/16"}, {"prefix": "nonsense"}]
+    table = config.node(
+        "interface-route-table",
+        f"{PROJECT}:behind-b",
+        interface_route_table_routes={"route": routes},
+    )
+    config.link(ConfigKey("virtual-machine-interface", f"{PROJECT}:b"), table)
+    made = host(config, "a", "b")
+
+    there = made.datapath.send(made.vif("a"), packet("10.1.1.3", "172.16.9.9"))
+    back = made.datapath.send(made.vif("b"), packet("172.16.9.9", "10.1.1.3"))
+    spoofed = made.datapath.send(made.vif("b"), packet("172.17.0.1", "10.1.1.3"))
+
+    assert (there.outcome, there.vif_id) == (DELIVERED, made.vif("b"))
+    assert (back.outcome, back.vif_id) == (DELIVERED, made.vif("a"))
+    assert spoofed.drop_reason == "SPOOFED_ADDRESS"
+    published = {route.key for _, route in made.published()}
+    assert ip_network("172.16.0.0/16") in published
+    assert not any(
+        isinstance(key, EnetKey) and key.address == ip_network("172.16.0.0/16") for key in published
+    )
+
+
 def test_vni_leads_to_the_bridge_of_the_network():
     made = host(red_config(), "a")
 
