@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "lab": ("lab", "Build and look into labs: hosts, underlay, workloads, guests."),
     "trace": ("trace", "Walk a packet from A to B through the actual tables."),
     "status": ("status", "Tell what runs and whether it is well."),
+    "login": ("login", "Log in to the API; keep the token for later commands."),
+    "user": ("user", "Add, list, change and remove the API's local users."),
     "up": ("up", "Run the controller alone: API, compiler and control node."),
     "completion": ("completion", "Print the shell completion script."),
 }
@@ -85,8 +87,18 @@ class LazyGroup(click.Group):
 @click.option(
     "--api-socket", metavar="PATH", help="API's Unix socket; wins.  [env SKYTRAIL_API_SOCKET]"
 )
+@click.option("--token", metavar="TOKEN", help="Who asks.  [env SKYTRAIL_TOKEN]")
+@click.option(
+    "--ca", metavar="FILE", help="Who signs the API's certificate (PEM).  [env SKYTRAIL_CA]"
+)
 @click.pass_context
-def main(ctx: click.Context, api: str | None, api_socket: str | None) -> None:
+def main(
+    ctx: click.Context,
+    api: str | None,
+    api_socket: str | None,
+    token: str | None,
+    ca: str | None,
+) -> None:
     """Skytrail: virtual networks, policy and services on any IP underlay.
 
     Objects are named by their full name, DOMAIN:PROJECT:NAME. Shorter names are completed with the
@@ -95,9 +107,9 @@ def main(ctx: click.Context, api: str | None, api_socket: str | None) -> None:
 
     Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 API not reachable.
     """
-    from skytrail.cli.session import note_address
+    from skytrail.cli.session import note_access
 
-    note_address(ctx, api, api_socket)
+    note_access(ctx, {"api": api, "api_socket": api_socket, "token": token, "ca": ca})
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

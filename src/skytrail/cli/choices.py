@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from skytrail.cli.lookup import fq_name_of
 from skytrail.cli.names import UnknownType, is_uuid, resolve_type
 from skytrail.cli.session import new_client
-from skytrail.client import ApiFailure
+from skytrail.client import AccessUnusable, ApiFailure
 from skytrail.model.catalog import CATALOG
 
 ANSWER_TIMEOUT_S: Final = 1.0
@@ -47,7 +47,7 @@ def complete_name(
     try:
         kind = resolve_type(type_word)
         client = new_client(ctx)
-    except UnknownType:
+    except (UnknownType, AccessUnusable):
         return []
     with client:
         try:

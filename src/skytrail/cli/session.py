@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -11,15 +11,15 @@ from typing import Final, TypeVar
 import click
 from rich.console import Console
 
+from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE, resolved
 from skytrail.cli.names import FqName, UnknownType, read_project
-from skytrail.client import ApiClient, ApiError, ApiUnavailable
+from skytrail.client import AccessUnusable, ApiClient, ApiError, ApiUnavailable
+from skytrail.client.access import VARIABLES
+from skytrail.client.transport import DEFAULT_URL
 
-DEFAULT_URL: Final = "http://127.0.0.1:8082"
-API_VARIABLE: Final = "SKYTRAIL_API"
-SOCKET_VARIABLE: Final = "SKYTRAIL_API_SOCKET"
 PROJECT_VARIABLE: Final = "SKYTRAIL_PROJECT"
 
-_ADDRESS = "skytrail.cli.address"
+_ACCESS = "skytrail.cli.access"
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 
@@ -44,14 +44,15 @@ class Session:
 
 
 def api_options(function: FunctionT) -> FunctionT:
-    """Add ``--api`` and ``--api-socket`` to a command; they win over the group's."""
+    """Add the options that say where the API is and who asks; they win over the group's."""
 
     def remember(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None:
-            is_socket = parameter.name == "api_socket"
-            note_address(ctx, None if is_socket else value, value if is_socket else None)
+            note_access(ctx, {str(parameter.name): value})
 
     for name, form, text in (
+        ("--ca", "FILE", f"Who signs the API's certificate (PEM).  [env {VARIABLES['ca_file']}]"),
+        ("--token", "TOKEN", f"Who asks; `skytrail login` gets one.  [env {VARIABLES['token']}]"),
         ("--api-socket", "PATH", f"API's Unix socket.  [env {SOCKET_VARIABLE}]"),
         ("--api", "URL", f"API address.  [env {API_VARIABLE}]"),
     ):
@@ -61,24 +62,35 @@ def api_options(function: FunctionT) -> FunctionT:
     return function
 
 
-def note_address(ctx: click.Context, url: str | None, socket: str | None) -> None:
-    """Keep where the API is for :func:`opened`; the last given of the two kinds wins."""
-    if url is not None or socket is not None:
-        ctx.meta[_ADDRESS] = (url, socket)
+def note_access(ctx: click.Context, given: Mapping[str, str | None]) -> None:
+    """Keep what an option said for :func:`opened`; of URL and socket the last given counts."""
+    said = {name: value for name, value in given.items() if value is not None}
+    kept = given_access(ctx)
+    if {"api", "api_socket"} & said.keys():
+        kept = {name: value for name, value in kept.items() if name not in ("api", "api_socket")}
+    ctx.meta[_ACCESS] = {**kept, **said}
+
+
+def given_access(ctx: click.Context | None) -> dict[str, str | None]:
+    """Return what options of the command line said."""
+    if ctx is None:
+        return {}
+    found: dict[str, str | None] = dict(ctx.meta.get(_ACCESS, {}))
+    if "ca" in found:
+        found["ca_file"] = found.pop("ca")
+    return found
 
 
 def new_client(ctx: click.Context | None = None) -> ApiClient:
-    """Return a client for the address of the command line, else of the environment."""
-    url, socket = (None, None) if ctx is None else ctx.meta.get(_ADDRESS, (None, None))
-    if url is None and socket is None:
-        url, socket = os.environ.get(API_VARIABLE), os.environ.get(SOCKET_VARIABLE)
-    return ApiClient(url or DEFAULT_URL, unix_socket=socket or None)
+    """Return a client as the command line says, else the environment, else the user's file."""
+    url, socket, access = resolved(given_access(ctx))
+    return ApiClient(url or DEFAULT_URL, unix_socket=socket or None, access=access)
 
 
 @contextmanager
 def opened() -> Generator[Session]:
     """Give a session; what the API refuses inside ends the command with a message."""
-    with new_client(click.get_current_context()) as client, reported():
+    with reported(), new_client(click.get_current_context()) as client:
         yield Session(client, read_project(os.environ.get(PROJECT_VARIABLE)))
 
 
@@ -87,6 +99,8 @@ def reported() -> Generator[None]:
     try:
         yield
     except UnknownType as error:
+        raise click.UsageError(str(error)) from error
+    except AccessUnusable as error:
         raise click.UsageError(str(error)) from error
     except ApiUnavailable as error:
         raise Unreachable(
@@ -100,7 +114,7 @@ def reported() -> Generator[None]:
 def explain(error: ApiError) -> str:
     """Return the API's text and what to do about it."""
     advice = {
-        401: "The API wants a token.",
+        401: "The API wants to know who asks: `skytrail login USER`, --token or SKYTRAIL_TOKEN.",
         403: "Ask an administrator for the right to do this.",
         412: "Ask an administrator for more quota, or delete what is not needed.",
         501: "This part is not built yet.",

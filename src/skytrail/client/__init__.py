@@ -1,5 +1,6 @@
 """Clients of the configuration API: one blocking, one for asyncio with a resumable watch."""
 
+from skytrail.client.access import Access, AccessUnusable
 from skytrail.client.async_client import AsyncApiClient
 from skytrail.client.blocking_client import ApiClient
 from skytrail.client.errors import (
@@ -31,6 +32,8 @@ from skytrail.client.watch_events import (
 )
 
 __all__ = [
+    "Access",
+    "AccessUnusable",
     "ApiClient",
     "ApiError",
     "ApiFailure",

@@ -11,6 +11,7 @@ import httpx
 import structlog
 
 from skytrail.client import messages
+from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.errors import ApiError, ApiUnavailable
 from skytrail.client.messages import Answer, Call, JsonObject, RefUpdate, TransactionReply
 from skytrail.client.transport import (
@@ -46,16 +47,19 @@ class ApiClient:
         unix_socket: str | None = None,
         token: str | None = None,
         *,
+        access: Access = NO_ACCESS,
         timeout: httpx.Timeout = TIMEOUT,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._place = unix_socket or base_url
         self._sleep = sleep
-        transport = httpx.HTTPTransport(uds=unix_socket, verify=base_url.startswith("https"))
+        verification = False if unix_socket else access.verification(base_url)
+        transport = httpx.HTTPTransport(uds=unix_socket, verify=verification)
         self._http = httpx.Client(
             base_url=base_url,
             transport=transport,
             headers=headers_of(token),
+            auth=access.authentication(),
             timeout=timeout,
             trust_env=False,
         )

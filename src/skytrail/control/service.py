@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from skytrail.client import AsyncApiClient
+from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.messages import JsonObject
 from skytrail.client.reporting import keep_reporting
 from skytrail.control.io.watch import ConfigWatch
@@ -44,6 +45,7 @@ class ControlSettings:
     port: int = 5269
     api_url: str = "http://127.0.0.1:8082"
     api_socket: str | None = None
+    api_access: Access = NO_ACCESS
     introspect_socket: str = ""
     hold_time_s: float = HOLD_TIME_S
     limits: Limits = field(default_factory=Limits)
@@ -66,7 +68,7 @@ class ControlService:
         log = structlog.get_logger("skytrail.control").bind(node=settings.name)
         listener = await self.server.listen(settings.listen, settings.port)
         port = int(listener.sockets[0].getsockname()[1])
-        client = AsyncApiClient(settings.api_url, settings.api_socket)
+        client = AsyncApiClient(settings.api_url, settings.api_socket, access=settings.api_access)
         self._client = client
         try:
             async with asyncio.TaskGroup() as tasks:

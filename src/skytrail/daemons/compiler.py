@@ -13,9 +13,10 @@ from collections.abc import Iterable
 
 import click
 
-from skytrail.client import AsyncApiClient
+from skytrail.client import Access, AccessUnusable, AsyncApiClient
 from skytrail.client.reporting import keep_reporting
 from skytrail.compiler.service import CompilerService, report_of, tables
+from skytrail.daemons.api_access import checked
 from skytrail.runtime import logs, tasks
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, serve_unix
@@ -31,16 +32,32 @@ DEFAULT_URL = "http://127.0.0.1:8082"
 @click.option("--socket", required=True, help="Where to serve introspection.")
 @click.option("--log-level", default="info", type=click.Choice(logs.LEVELS), show_default=True)
 @click.option("--log-json", is_flag=True, help="Log one JSON object per line.")
+@click.option("--api-ca", "ca_file", help="Who signs the API's certificate (PEM).")
+@click.option("--api-token-file", "token_file", help="File with a token for the API.")
+@click.option("--api-user", "user", help="User at the API, with --api-password-file.")
+@click.option("--api-password-file", "password_file", help="File with the user's password.")
+@click.option("--api-certificate", "certificate", help="Client certificate for the API (PEM).")
+@click.option("--api-key", "key", help="Key of the client certificate (PEM).")
 def main(
-    api_url: str, api_socket: str | None, socket: str, log_level: str, *, log_json: bool
+    api_url: str,
+    api_socket: str | None,
+    socket: str,
+    log_level: str,
+    *,
+    log_json: bool,
+    **access: str | None,
 ) -> None:
     """Derive routing instances, route targets, access lists and DNS records from the intent."""
     logs.configure(log_level, log_json)
-    sys.exit(tasks.run_until_signal(lambda: _serve(api_url, api_socket, socket)))
+    try:
+        shown = checked(Access.of(access), api_url)
+    except AccessUnusable as error:
+        raise click.UsageError(str(error)) from error
+    sys.exit(tasks.run_until_signal(lambda: _serve(api_url, api_socket, socket, shown)))
 
 
-async def _serve(api_url: str, api_socket: str | None, socket: str) -> None:
-    async with AsyncApiClient(api_url, unix_socket=api_socket) as api:
+async def _serve(api_url: str, api_socket: str | None, socket: str, access: Access) -> None:
+    async with AsyncApiClient(api_url, unix_socket=api_socket, access=access) as api:
         clock = SystemClock()
         service = CompilerService(api, clock)
         introspection = Introspection(

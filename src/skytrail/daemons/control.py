@@ -7,8 +7,10 @@ import gc
 import sys
 from collections.abc import Sequence
 
+from skytrail.client import AccessUnusable
 from skytrail.control.plane import Limits
 from skytrail.control.service import ControlService, ControlSettings
+from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.runtime import logs
 from skytrail.runtime.processes import print_ready
 from skytrail.runtime.tasks import run_until_signal
@@ -19,7 +21,12 @@ GC_ALLOCATIONS = 200_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; return its exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        access = access_of_options(options)
+    except AccessUnusable as error:
+        parser.error(str(error))
     logs.configure(level=options.log_level, json=options.log_json)
     settings = ControlSettings(
         name=options.name,
@@ -27,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         port=options.port,
         api_url=options.api_url,
         api_socket=options.api_socket,
+        api_access=access,
         introspect_socket=options.socket,
         hold_time_s=options.hold_time,
         limits=Limits(restart_time_s=options.restart_time, deferral_time_s=options.deferral_time),
@@ -47,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", required=True, help="name of this node")
     parser.add_argument("--api-socket", help="Unix socket of the API; wins over --api-url")
     parser.add_argument("--api-url", default="http://127.0.0.1:8082")
+    add_access_options(parser)
     parser.add_argument("--listen", default="0.0.0.0", help="address agents connect to")
     parser.add_argument("--port", type=int, default=5269)
     parser.add_argument("--socket", default="", help="Unix socket for introspection")

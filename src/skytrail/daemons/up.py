@@ -1,6 +1,7 @@
 """The controller alone: API, compiler and one control node on the loopback address.
 
     python -m skytrail.daemons.up --data DIR [--api-port 8082] [--control-port 5269]
+                                  [--secure [--listen ADDRESS]]
 
 ```
  main task --> keep_running(api) --ready--> keep_running(compiler)
@@ -21,9 +22,10 @@ import signal
 import socket
 import sys
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure
 from skytrail.runtime import logs
 from skytrail.runtime.processes import Child, Command, ProcessFailed, keep_running, print_ready
 
@@ -43,6 +45,24 @@ class Settings:
     control_port: int
     node_name: str
     log_level: str = "info"
+    listen: str = LOOPBACK
+    """Where the API serves; other addresses than loopback need ``secure``."""
+    wants_secure: bool = False
+    secure: SecureFiles | None = None
+    """The files of a secure API, once they are there."""
+
+    @property
+    def api_url(self) -> str:
+        """Where clients on this machine reach the API."""
+        host = LOOPBACK if self.listen in WILDCARDS else self.listen
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.secure else 'http'}://{shown}:{self.api_port}"
+
+    def shown_files(self) -> dict[str, Path]:
+        """Return the files a user needs to log in."""
+        if self.secure is None:
+            return {}
+        return {"ca": self.secure.ca, "admin_password": self.secure.password}
 
     def socket_path(self, name: str) -> Path:
         return self.data / f"{name}.sock"
@@ -53,8 +73,9 @@ def commands(settings: Settings) -> tuple[Command, Command, Command]:
     api_socket = str(settings.socket_path("api"))
     api = _command(
         "api",
-        *("--data", str(settings.data / "store"), "--host", LOOPBACK),
+        *("--data", str(settings.data / "store"), "--host", settings.listen),
         *("--port", str(settings.api_port), "--socket", api_socket),
+        *(settings.secure.api_arguments() if settings.secure else ()),
     )
     compiler = _command(
         "compiler",
@@ -82,7 +103,8 @@ async def run(settings: Settings) -> None:
             announced = True
             print_ready(
                 "controller",
-                api=f"http://{LOOPBACK}:{settings.api_port}",
+                api=settings.api_url,
+                **settings.shown_files(),
                 control=f"{LOOPBACK}:{settings.control_port}",
                 data=settings.data,
             )
@@ -96,17 +118,18 @@ async def run(settings: Settings) -> None:
 
 def check(settings: Settings) -> None:
     """Find out what would keep a child from starting; :class:`CannotStart`."""
-    for port, option in (
-        (settings.api_port, "--api-port"),
-        (settings.control_port, "--control-port"),
+    for host, port, option in (
+        (settings.listen, settings.api_port, "--api-port"),
+        (LOOPBACK, settings.control_port, "--control-port"),
     ):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((LOOPBACK, port))
+                probe.bind((host, port))
             except OSError as error:
                 raise CannotStart(
-                    f"port {port} on {LOOPBACK} is not free ({error.strerror}); "
+                    f"port {port} on {host} is not free ({error.strerror}); "
                     f"choose another with {option}"
                 ) from error
     longest = settings.socket_path("compiler")
@@ -149,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with locked(settings.data):
             check(settings)
-            asyncio.run(serve(settings))
+            asyncio.run(serve(secured(settings) if settings.wants_secure else settings))
     except* (CannotStart, ProcessFailed) as errors:
         for error in _leaves(errors):
             print(f"skytrail up: {error}", file=sys.stderr)
@@ -168,6 +191,15 @@ def _command(name: str, *arguments: str) -> Command:
     return Command(name, (sys.executable, "-m", f"skytrail.daemons.{name}", *arguments))
 
 
+def secured(settings: Settings) -> Settings:
+    """Return the settings with the files of a secure API, made where they are missing."""
+    try:
+        files = ensure(settings.data, settings.listen)
+    except (OSError, ValueError, TypeError) as error:
+        raise CannotStart(f"cannot use {settings.data / 'security'}: {error}") from error
+    return replace(settings, secure=files)
+
+
 def _settings(arguments: Sequence[str] | None) -> Settings:
     options = argparse.ArgumentParser(
         prog="skytrail up", description="Run the controller alone on the loopback address."
@@ -176,14 +208,22 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     options.add_argument("--api-port", type=int, default=8082)
     options.add_argument("--control-port", type=int, default=5269)
     options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
+    options.add_argument(
+        "--secure", action="store_true", help="serve TLS and have everybody log in"
+    )
+    options.add_argument("--listen", default=LOOPBACK, help="address of the API; needs --secure")
     options.add_argument("--log-level", default="info", choices=logs.LEVELS)
     chosen = options.parse_args(arguments)
+    if chosen.listen != LOOPBACK and not chosen.secure:
+        options.error("--listen needs --secure: without it everybody would be the administrator")
     return Settings(
         data=chosen.data.resolve(),
         api_port=chosen.api_port,
         control_port=chosen.control_port,
         node_name=chosen.name,
         log_level=chosen.log_level,
+        listen=chosen.listen,
+        wants_secure=chosen.secure,
     )
 
 

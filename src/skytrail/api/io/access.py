@@ -24,6 +24,8 @@ _ANSWERS_FOR_ITSELF = frozenset(
     }
 )
 _ADMINISTRATION = frozenset({"metrics", "introspect"})
+_ADMIN_ACTIONS = frozenset({"int-pools", "int-pool"})
+"""Work on what all tenants share, and know no object whose permissions could be asked."""
 NATIVE_JUDGED = frozenset({"transaction", "explain-access", "whoami", "login", "users"})
 """Native endpoints (the segment after ``/api/v1``) that judge every object they touch."""
 _NATIVE_BY_RULE = {"watch": "watch"}
@@ -46,6 +48,8 @@ def check_path(service: ConfigService, caller: Caller, request: Request) -> None
     elif segments[0] in _ADMINISTRATION:
         if not caller.is_reader:
             authorize.require_admin(graph, caller, f"/{segments[0]}")
+    elif segments[0] in _ADMIN_ACTIONS:
+        authorize.require_admin(graph, caller, f"/{segments[0]}")
     elif segments[0] not in _ANSWERS_FOR_ITSELF:
         authorize.require_rule(graph, caller, segments[0], operation)
 

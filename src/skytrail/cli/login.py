@@ -1,0 +1,58 @@
+"""``skytrail login``: get a token from the API and keep it in the user's file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from skytrail.cli.access import config_file, read_config, remember, resolved
+from skytrail.cli.help_text import examples
+from skytrail.cli.session import api_options, given_access, reported
+from skytrail.client import ApiClient
+from skytrail.client.access import Access
+from skytrail.client.messages import Call, decode_reply
+from skytrail.client.transport import DEFAULT_URL
+
+
+@click.command(
+    epilog=examples(
+        "skytrail login admin --api https://controller:8082 --ca ca.pem",
+        "skytrail login admin --password-file /root/admin-password",
+    )
+)
+@click.argument("user")
+@click.option(
+    "--password-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Read the password from there instead of asking.",
+)
+@api_options
+@click.pass_context
+def login(ctx: click.Context, user: str, password_file: Path | None) -> None:
+    """Log in as a local user; later commands use the token until it expires.
+
+    The address and the authority's certificate are kept with it in ~/.config/skytrail/config.toml.
+    """
+    with reported():
+        url, socket, access = resolved(given_access(ctx))
+    password = (
+        click.prompt("Password", hide_input=True)
+        if password_file is None
+        else password_file.read_text(encoding="utf-8").strip()
+    )
+    anonymous = Access(ca_file=access.ca_file)
+    with reported(), ApiClient(url or DEFAULT_URL, unix_socket=socket, access=anonymous) as client:
+        body: dict[str, object] = {"user": user, "password": password}
+        content = client.call(Call("POST", "/api/v1/login", body=body))
+        token = str(decode_reply(content, dict[str, object])["token"])
+        path = config_file(os.environ)
+        kept = {n: v for n, v in read_config(path).items() if n in ("api", "api_socket", "ca_file")}
+        if url:
+            kept["api"] = url
+        if access.ca_file is not None:
+            kept["ca_file"] = str(access.ca_file.resolve())
+        remember(path, {**kept, "token": token})
+    click.echo(f"Logged in as {user}; the token is in {path}")
