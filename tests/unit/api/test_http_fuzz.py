@@ -15,6 +15,8 @@ TYPES = (
     "virtual-network", "virtual-machine-interface", "instance-ip", "network-ipam", "floating-ip",
     "security-group", "network-policy", "project", "tag", "tag-type", "routing-instance",
     "route-target", "virtual-DNS", "bgp-router", "logical-router", "qos-config", "firewall-rule",
+    "firewall-policy", "application-policy-set", "service-group", "address-group", "virtual-router",
+    "virtual-port-group", "bgp-as-a-service", "sub-cluster", "policy-management",
 )  # fmt: skip
 
 scalars = (

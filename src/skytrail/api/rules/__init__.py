@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from skytrail.api.change import Rule
 from skytrail.api.rules.addresses import ALIAS_IP, FLOATING_IP, INSTANCE_IP
-from skytrail.api.rules.draft import GLOBAL_SYSTEM_CONFIG, POLICY_MANAGEMENT
+from skytrail.api.rules.bgp import (
+    BGP_AS_A_SERVICE,
+    BGP_ROUTER,
+    GLOBAL_SYSTEM_CONFIG,
+    SUB_CLUSTER,
+)
+from skytrail.api.rules.draft import POLICY_MANAGEMENT
 from skytrail.api.rules.firewall import (
     ADDRESS_GROUP,
     FIREWALL_POLICY,
@@ -22,18 +28,22 @@ from skytrail.api.rules.virtual_network import (
     ROUTING_INSTANCE,
     VIRTUAL_NETWORK,
 )
+from skytrail.api.rules.virtual_port_group import LOGICAL_INTERFACE, VIRTUAL_PORT_GROUP
 from skytrail.api.rules.virtual_router import VIRTUAL_ROUTER
 
 RULES: dict[str, Rule] = {
     "address-group": ADDRESS_GROUP,
     "alias-ip": ALIAS_IP,
     "application-policy-set": APPLICATION_POLICY_SET,
+    "bgp-as-a-service": BGP_AS_A_SERVICE,
+    "bgp-router": BGP_ROUTER,
     "firewall-policy": FIREWALL_POLICY,
     "firewall-rule": FIREWALL_RULE,
     "floating-ip": FLOATING_IP,
     "global-system-config": GLOBAL_SYSTEM_CONFIG,
     "instance-ip": INSTANCE_IP,
     "logical-router": LOGICAL_ROUTER,
+    "logical-interface": LOGICAL_INTERFACE,
     "network-ipam": NETWORK_IPAM,
     "network-policy": NETWORK_POLICY,
     "policy-management": POLICY_MANAGEMENT,
@@ -43,9 +53,11 @@ RULES: dict[str, Rule] = {
     "routing-instance": ROUTING_INSTANCE,
     "security-group": SECURITY_GROUP,
     "service-group": SERVICE_GROUP,
+    "sub-cluster": SUB_CLUSTER,
     "tag": TAG,
     "tag-type": TAG_TYPE,
     "virtual-machine-interface": VIRTUAL_MACHINE_INTERFACE,
     "virtual-network": VIRTUAL_NETWORK,
+    "virtual-port-group": VIRTUAL_PORT_GROUP,
     "virtual-router": VIRTUAL_ROUTER,
 }

@@ -8,6 +8,7 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record, children
 from skytrail.api.references import reference_to, referred
 from skytrail.api.refusal import bad_request
+from skytrail.api.rules.virtual_port_group import check_interface
 from skytrail.model.validate import shown
 from skytrail.net import Mac
 
@@ -97,6 +98,7 @@ def _update(change: Change, old: Record, body: Document) -> None:
 
 
 def _check(change: Change, body: Document, old: Record | None) -> None:
+    check_interface(change, body)
     _check_address_pairs(body)
     _check_sub_interface(change, body, old)
 
