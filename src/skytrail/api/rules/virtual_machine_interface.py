@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from skytrail.api import documents, ipam
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record, children
+from skytrail.api.graph import Record, children, find
 from skytrail.api.references import reference_to, referred
 from skytrail.api.refusal import bad_request
 from skytrail.api.rules.virtual_port_group import check_interface
@@ -32,7 +34,7 @@ def _create(change: Change, body: Document) -> None:
     body["virtual_machine_interface_mac_addresses"] = {"mac_address": macs or [mac_of(uuid)]}
     _check(change, body, None)
     _link_instance(change, body)
-    _complete_bindings(body)
+    _complete_bindings(change, body)
 
 
 def _checked_mac(text: str) -> str:
@@ -67,19 +69,44 @@ def _is_default_instance(change: Change, uuid: str) -> bool:
     )
 
 
-def _complete_bindings(body: Document) -> None:
+def _complete_bindings(change: Change, body: Document) -> None:
+    """Say how the port is plugged, where the client leaves it open."""
     name = "virtual_machine_interface_bindings"
     pairs = documents.sections(documents.section(body, name), "key_value_pair")
     present = {documents.text(pair, "key"): documents.text(pair, "value") for pair in pairs}
     if not pairs:
         return
     vnic = present.get("vnic_type") or "normal"
-    if "vnic_type" not in present:
-        pairs.append({"key": "vnic_type", "value": vnic})
-    if "vif_type" not in present and vnic in ("normal", "direct"):
-        vif = "vrouter" if vnic == "normal" else "hw_veb"
-        pairs.append({"key": "vif_type", "value": vif})
-    body[name] = {"key_value_pair": pairs}
+    added = {} if "vnic_type" in present else {"vnic_type": vnic}
+    if "vif_type" in present:
+        pass
+    elif vnic == "direct":
+        added["vif_type"] = "hw_veb"
+    elif vnic == "normal" and _is_dpdk(change, present.get("host_id")):
+        added["vif_type"] = "vhostuser"
+        added["vif_details"] = _vhostuser_details(documents.text(body, "uuid") or "")
+    elif vnic == "normal":
+        added["vif_type"] = "vrouter"
+    more = [{"key": key, "value": value} for key, value in added.items()]
+    body[name] = {"key_value_pair": [*pairs, *more]}
+
+
+def _is_dpdk(change: Change, host: str | None) -> bool:
+    """Whether the virtual-router of a host forwards in user space."""
+    if not host or host == "null":
+        return False
+    router = find(change.view, "virtual-router", ("default-global-system-config", host))
+    return router is not None and bool(documents.flag(router.body, "virtual_router_dpdk_enabled"))
+
+
+def _vhostuser_details(uuid: str) -> str:
+    """Return where a hypervisor finds the socket of a port, as JSON text."""
+    details = {
+        "vhostuser_mode": "client",
+        "vhostuser_socket": f"/var/run/vrouter/uvh_vif_tap{uuid[:11]}",
+        "vhostuser_vrouter_plug": True,
+    }
+    return msgspec.json.encode(details).decode()
 
 
 def _update(change: Change, old: Record, body: Document) -> None:
@@ -92,7 +119,7 @@ def _update(change: Change, old: Record, body: Document) -> None:
     elif body.get(name) is not old.body.get(name):
         body[name] = {"mac_address": [_checked_mac(mac) for mac in macs]}
     _check(change, body, old)
-    _complete_bindings(body)
+    _complete_bindings(change, body)
     if body.get("virtual_network_refs") is not old.body.get("virtual_network_refs"):
         _link_instance(change, body)
 
