@@ -9,6 +9,8 @@ from typing import cast
 import msgspec
 
 from skytrail.api import documents, identity
+from skytrail.api.caller import NOBODY_ASKED, Caller
+from skytrail.api.documents import Document
 from skytrail.api.graph import Record, View, children, find, referrers
 from skytrail.api.heads import PartReader
 from skytrail.api.refusal import bad_request
@@ -37,6 +39,8 @@ class ListQuery:
     """None when no paging is asked; empty for the first page."""
     limit: int | None = None
     links: bool = True
+    shared: bool = False
+    """Whether objects shared with the caller join those below the asked parents."""
 
 
 def _split(value: object) -> tuple[str, ...] | None:
@@ -72,6 +76,7 @@ def parse(given: Mapping[str, object]) -> ListQuery:
         marker=_marker(given.get("page_marker")) if paging else None,
         limit=_limit(given.get("page_limit")) if paging else None,
         links="exclude_hrefs" not in given,
+        shared=_is_true(given.get("shared")),
     )
 
 
@@ -117,12 +122,16 @@ def _filter_value(text: str) -> object:
         return text
 
 
-def select(view: View, resource: ObjectType, query: ListQuery) -> list[Record]:
+def select(
+    view: View, resource: ObjectType, query: ListQuery, caller: Caller = NOBODY_ASKED
+) -> list[Record]:
     """Return the matching objects: by age below a parent, by name otherwise."""
     anchored = query.parent_uuids is not None or query.parent_name is not None
     found: Iterable[Record]
     if anchored:
         found = _below_parents(view, resource, query)
+        if query.shared:
+            found += _shared_with(view, resource, caller)
     elif query.back_reference_uuids is not None:
         found = _referring(view, resource, query.back_reference_uuids)
     elif query.uuids is not None:
@@ -157,6 +166,32 @@ def _below_parents(view: View, resource: ObjectType, query: ListQuery) -> list[R
             if parent is not None:
                 parents.append(parent.uuid)
     return [record for uuid in parents for record in children(view, uuid, resource.name)]
+
+
+def _shared_with(view: View, resource: ObjectType, caller: Caller) -> list[Record]:
+    parts = PartReader(("perms2",))
+    return [
+        record
+        for record in view.of_type(resource.name)
+        if _is_shared(documents.section(parts.read(record), "perms2"), caller)
+    ]
+
+
+def _is_shared(permissions: Document, caller: Caller) -> bool:
+    """Whether everybody, the caller's project or the caller's domain may do something."""
+    if documents.number(permissions, "global_access"):
+        return True
+    names = {
+        f"{kind}:{uuid.replace('-', '')}"
+        for kind, uuid in (("tenant", caller.project), ("domain", caller.domain))
+        if uuid is not None
+    }
+    for entry in documents.sections(permissions, "share"):
+        kind, _, uuid = (documents.text(entry, "tenant") or "").rpartition(":")
+        name = f"{kind or 'tenant'}:{uuid.replace('-', '')}"
+        if name in names and documents.number(entry, "tenant_access"):
+            return True
+    return False
 
 
 def _referring(view: View, resource: ObjectType, targets: Sequence[str]) -> list[Record]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skytrail.api import admission
+from skytrail.api import admission, query
 from skytrail.api.caller import Caller
 
 PROJECT = ["default-domain", "default-project"]
@@ -98,3 +98,25 @@ def test_the_default_owner_is_the_caller_the_parents_owner_or_the_project_itself
     assert owner_of("virtual-machine", fq_name=["vm"])[1] == own
     given = {"perms2": {"owner": "somebody"}}
     assert owner_of("virtual-machine", fq_name=["vm2"], **given)[1] == "somebody"
+
+
+def test_lists_of_a_parent_add_what_is_shared_when_asked(api) -> None:
+    mine = api.create("project", fq_name=["default-domain", "mine"])
+    own = api.create("virtual-network", fq_name=["default-domain", "mine", "own"])
+    shared, world, closed = api.network("shared"), api.network("world"), api.network("closed")
+    share = [{"tenant": f"tenant:{mine}", "tenant_access": 5}]
+    api.call("POST", "/chmod", {"uuid": shared, "share": share})
+    api.call("POST", "/chmod", {"uuid": world, "global_access": 5})
+    resource = api.service.schema.resources["virtual-network"]
+
+    def listed(caller, **given):
+        asked = query.parse({"parent_id": mine, **given})
+        return [r.uuid for r in query.select(api.service.graph, resource, asked, caller)]
+
+    tenant = Caller(user="u", project=mine)
+    assert listed(tenant, shared="True") == [own, shared, world]
+    assert listed(tenant, shared="False") == [own]
+    assert listed(Caller(user="u", project=TENANT), shared="true") == [own, world]
+    assert closed not in listed(tenant, shared="true")
+    reply = api.call("GET", f"/virtual-networks?parent_id={mine}&shared=True").json
+    assert [item["uuid"] for item in reply["virtual-networks"]] == [own, world]

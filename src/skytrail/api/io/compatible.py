@@ -159,7 +159,7 @@ class CompatibleApi:
         base, sees = bodies.base_of(request), self._sight(request)
         graph = self._service.graph
         name = collection_name(resource)
-        found = query.select(graph, resource, asked)
+        found = query.select(graph, resource, asked, caller_of(request))
         if sees is not None:
             found = [record for record in found if sees(record)]
         if asked.count:

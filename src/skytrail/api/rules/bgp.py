@@ -11,7 +11,7 @@ from skytrail.api.graph import Record
 from skytrail.api.references import referred
 from skytrail.api.refusal import bad_request, conflict
 from skytrail.api.rules import draft
-from skytrail.api.rules.virtual_network import GENERATED_LOW, ROUTE_TARGET_LISTS
+from skytrail.api.rules.virtual_network import ROUTE_TARGET_LISTS, generated_numbers
 
 _ASN_2BYTE_MAX = 65_535
 _PORT_MAX = 65_535
@@ -72,13 +72,13 @@ def _service_ports(body: Document) -> tuple[int, int]:
 
 def _refuse_configured_targets(change: Change, number: int | None) -> None:
     """Refuse a global number under which users have targets that will be generated."""
-    for kind in ("virtual-network", "bgpvpn"):
+    for kind in ("virtual-network", "bgpvpn", "logical-router"):
         for record in change.view.of_type(kind):
             for name in ROUTE_TARGET_LISTS:
                 targets = documents.texts(documents.section(record.body, name), "route_target")
                 for target in targets:
                     _, asn, value = target.split(":")
-                    if asn == str(number) and int(value) >= GENERATED_LOW:
+                    if asn == str(number) and int(value) in generated_numbers(number or 0):
                         raise bad_request(
                             f"ASN {number} cannot be used: {kind} {list(record.fq_name)} has the "
                             f"configured route target {target}"

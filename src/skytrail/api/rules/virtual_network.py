@@ -106,7 +106,7 @@ def _complete_subnets(change: Change, body: Document, old: Record | None) -> Non
 def check_route_targets(change: Change, body: Document) -> None:
     """Refuse malformed route targets and ones the compiler may generate itself."""
     asn = global_asn(change)
-    generated = GENERATED if asn <= ASN_TWO_BYTES_MAX else GENERATED_FOUR_BYTE_AS
+    generated = generated_numbers(asn)
     for name in ROUTE_TARGET_LISTS:
         for target in documents.texts(documents.section(body, name), "route_target"):
             match = _ROUTE_TARGET.fullmatch(target)
@@ -120,6 +120,11 @@ def check_route_targets(change: Change, body: Document) -> None:
                     "Configured route target must use ASN that is different from global ASN or "
                     f"route target value must be less than {generated.start}"
                 )
+
+
+def generated_numbers(asn: int) -> range:
+    """Return the route-target numbers the compiler generates under a global number."""
+    return GENERATED if asn <= ASN_TWO_BYTES_MAX else GENERATED_FOUR_BYTE_AS
 
 
 def global_asn(change: Change) -> int:
