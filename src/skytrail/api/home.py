@@ -5,11 +5,12 @@ What is not listed is not offered.
 
 from __future__ import annotations
 
-from skytrail.api import documentation
+from skytrail.api import documentation, documents
 from skytrail.api.documents import Document
 from skytrail.api.schema import Schema, collection_name
 from skytrail.model.openapi import openapi_document
 from skytrail.model.openapi_actions import ACTIONS as DESCRIBED
+from skytrail.model.openapi_native import native_components, native_paths, native_schemas
 
 ACTIONS = (
     ("name-to-id", "fqname-to-id", "POST"),
@@ -62,7 +63,17 @@ def documentation_page(schema: Schema) -> str:
 def description(schema: Schema) -> Document:
     """Return the OpenAPI document of what is served; what answers 501 is not in it."""
     absent = frozenset(each.name for each in DESCRIBED if each.path.split("/")[1] in NOT_THERE)
-    return openapi_document(schema.catalog, version="1", without=absent)
+    document = openapi_document(schema.catalog, version="1", without=absent)
+    documents.section(document, "paths").update(native_paths(schema.catalog))
+    components = documents.section(document, "components")
+    for kind, entries in native_components().items():
+        documents.section(components, kind).update(entries)
+    schemas = documents.section(components, "schemas")
+    schemas.update(native_schemas(schemas, schema.catalog))
+    for name in ("description", "creator"):
+        # Every object carries these two, and as null when nobody gave them.
+        documents.section(schemas, "IdPermsType", "properties", name)["type"] = ["string", "null"]
+    return document
 
 
 def page(schema: Schema, base: str) -> Document:

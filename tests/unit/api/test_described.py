@@ -85,7 +85,7 @@ def test_every_operation_is_complete_and_named_once(served):
             assert re.fullmatch(r"[1-5]\d\d", status)
             assert resolved(served, reply)["description"]
         if "requestBody" in operation:
-            assert method in {"put", "post"}
+            assert method in {"put", "post", "patch"}
             assert operation["requestBody"]["content"]
     assert len(names) == len(set(names))
 
@@ -95,7 +95,7 @@ def test_parameters_are_complete_and_those_of_paths_are_exactly_their_placeholde
         given = [resolved(served, p) for p in (*shared, *operation.get("parameters", []))]
         keys = [(p["in"], p["name"]) for p in given]
         assert len(keys) == len(set(keys)), (path, method)
-        assert all(p["in"] in {"path", "query"} and p["schema"] for p in given)
+        assert all(p["in"] in {"path", "query", "header"} and p["schema"] for p in given)
         in_path = {p["name"]: p["required"] for p in given if p["in"] == "path"}
         assert in_path == dict.fromkeys(re.findall(r"\{(\w+)\}", path), True), (path, method)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skytrail.api.io.change_sets import ChangeSetApi
+from skytrail.api.io.description import DescriptionApi
 from skytrail.api.io.history import HistoryApi
 from skytrail.api.io.lists import ListApi
 from skytrail.api.io.native import NativeApi
@@ -23,4 +24,5 @@ def add_native_routes(router: Router, service: ConfigService, deriver: Deriver |
     ListApi(service, native, history).add_routes(router)
     ChangeSetApi(service, native, planner).add_routes(router)
     StatusApi(service, native).add_routes(router)
+    DescriptionApi(service, native).add_routes(router)
     PlanApi(service, native, planner).add_routes(router)
