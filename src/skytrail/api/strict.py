@@ -105,8 +105,11 @@ def _problem(violation: Violation) -> Problem:
 
 def _missing_targets(change: Change, resource: ObjectType, body: Document) -> list[Problem]:
     problems: list[Problem] = []
-    for name, reference in resource.references.items():
-        for place, item in enumerate(documents.as_list(body.get(name))):
+    for name, value in body.items():
+        reference = resource.references.get(name)
+        if reference is None:
+            continue
+        for place, item in enumerate(documents.as_list(value)):
             if is_document(item) and target_of(change, reference.target, item) is None:
                 wanted = documents.text(item, "uuid") or ":".join(documents.texts(item, "to"))
                 detail = f"no {reference.target} {shown(wanted)!r}."

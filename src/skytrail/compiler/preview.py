@@ -19,7 +19,7 @@ from typing import Final, cast
 import msgspec
 
 from skytrail.compiler import emit
-from skytrail.compiler.derived import DerivedKey
+from skytrail.compiler.derived import DerivedKey, Violation
 from skytrail.compiler.emit import Create, Delete, Update, Write
 from skytrail.compiler.engine import Change, Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
@@ -67,6 +67,8 @@ class Preview:
     def __init__(self) -> None:
         self._engine = Engine(ALL_PASSES)
         self._dirty: set[DerivedKey] = set()
+        self._violations: set[Violation] | None = None
+        """Those of the committed objects; None until somebody asks."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -78,16 +80,22 @@ class Preview:
         items = (_decoded(*each) for each in objects if each[2] is not None)
         self._engine.load(item for item in items if item is not None)
         self._dirty = emit.all_keys(self._engine)
+        self._violations = None
 
     def follow(self, changes: Iterable[StoredChange]) -> None:
         """Take committed changes in order."""
-        self._dirty |= self._take(self._known(changes), None)
+        known = self._known(changes)
+        if known:
+            self._dirty |= self._take(known, None)
+            self._violations = None
 
     def preview(self, changes: Iterable[StoredChange]) -> Document:
         """Return what these changes would derive, and forget them."""
         self._settle(self._dirty, None)
         self._dirty = set()
-        violations = set(self._engine.violations())
+        if self._violations is None:
+            self._violations = set(self._engine.violations())
+        violations = self._violations
         trace = _Trace()
         try:
             dirty = self._take(self._known(changes), trace)
