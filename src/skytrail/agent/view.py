@@ -201,6 +201,17 @@ _BESIDE_PORTS = frozenset({"instance-ip", "virtual-machine", "interface-route-ta
 _PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
 """Objects that only ports are read from."""
 _DNS_PARTS = frozenset({"virtual-DNS", "virtual-DNS-record"})
+_NOT_READ = frozenset(
+    {
+        "tag",
+        "application-policy-set",
+        "firewall-policy",
+        "firewall-rule",
+        "service-group",
+        "address-group",
+    }
+)
+"""Objects that arrive and that nothing is read from yet."""
 
 
 def build_view(graph: ConfigGraph, old: View | None = None) -> View:
@@ -249,7 +260,8 @@ class IncrementalView:
             key
             for key, other in graph.take_changes()
             # What else is linked to a port is not read differently for that.
-            if other not in _PORT_PARTS or key.type_name in _PORT_PARTS
+            if (other not in _PORT_PARTS or key.type_name in _PORT_PARTS)
+            and not {key.type_name, other} & _NOT_READ
         }
         types = {key.type_name for key in changed}
         if not types:

@@ -98,7 +98,7 @@ class _State:
     """What the last recompute of a whole table read; None before the first."""
 
     def remember(self, unit: str, outcome: Outcome, reads: frozenset[ReadKey]) -> None:
-        self.forget(unit)
+        """Note the outcome of a unit that is not known or was forgotten."""
         self.outcomes[unit] = outcome
         self.reads[unit] = reads
         for key in reads:

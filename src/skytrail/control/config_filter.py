@@ -36,21 +36,34 @@ WALK: Mapping[str, Step] = {
         refs=frozenset({"virtual-machine"}),
     ),
     "virtual-machine": Step(
+        refs=frozenset({"tag"}),
         children=frozenset({"virtual-machine-interface"}),
         back_refs=frozenset({"virtual-machine-interface"}),
     ),
     "virtual-machine-interface": Step(
         parent=frozenset({"project"}),
         refs=frozenset(
-            {"virtual-network", "security-group", "routing-instance", "interface-route-table"}
+            {
+                "virtual-network",
+                "security-group",
+                "routing-instance",
+                "interface-route-table",
+                "tag",
+            }
         ),
         back_refs=frozenset({"instance-ip"}),
     ),
     "virtual-network": Step(
         parent=frozenset({"project"}),
         children=frozenset({"access-control-list", "routing-instance"}),
-        refs=frozenset({"network-ipam"}),
+        refs=frozenset({"network-ipam", "tag"}),
     ),
+    "project": Step(refs=frozenset({"tag", "application-policy-set"})),
+    "tag": Step(back_refs=frozenset({"application-policy-set"})),
+    "application-policy-set": Step(refs=frozenset({"firewall-policy"})),
+    "firewall-policy": Step(refs=frozenset({"firewall-rule"})),
+    "firewall-rule": Step(refs=frozenset({"service-group", "address-group"})),
+    "global-vrouter-config": Step(back_refs=frozenset({"application-policy-set"})),
     "security-group": Step(children=frozenset({"access-control-list"})),
     "network-ipam": Step(refs=frozenset({"virtual-DNS"})),
     "virtual-DNS": Step(children=frozenset({"virtual-DNS-record"})),
