@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from skytrail.api import documents, identity, rights, texts
+from skytrail.api import documents, identity, rights, secret_fields, texts
 from skytrail.api.change import NO_RULE, Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import NO_SIDE, FqName, Record, Side, find, make_record
@@ -42,6 +42,8 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     rule.prepare(change, request)
     fq_name = identity.check_fq_name(resource.name, request)
     properties = _properties(resource, request, "create")
+    if secret_fields.has_secrets(change.schema, resource):
+        secret_fields.restore(change.schema, resource, properties, {})
     taken = change.view.uuid_of(resource.name, fq_name)
     if taken is not None:
         raise _name_taken(change, resource, request, fq_name, taken)
@@ -184,6 +186,8 @@ def update(change: Change, record: Record, request: Document) -> Record:
     rights.check_update(change, record, request)
     resource = change.schema.resources[record.type_name]
     properties = _properties(resource, request, "http_put")
+    if secret_fields.has_secrets(change.schema, resource):
+        secret_fields.restore(change.schema, resource, properties, record.body)
     references = resolve_references(change, resource, request, "update", old=record)
     _note_ignored(change, resource, request)
     body = dict(record.body)

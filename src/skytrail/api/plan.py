@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from skytrail.api import authorize, documents
+from skytrail.api import authorize, documents, secret_fields
 from skytrail.api.caller import THE_SERVER, Caller
 from skytrail.api.differences import differences
 from skytrail.api.documents import Document
 from skytrail.api.graph import Overlay, Record, View, referrers
+from skytrail.api.schema import Schema
 
 _NOISE = frozenset({"/id_perms/last_modified"})
 """Changes with every write and tells nobody anything."""
@@ -16,10 +17,13 @@ _CARRIERS = ("virtual-network", "security-group")
 _PORT = "virtual-machine-interface"
 
 
-def intent_changes(plan: Overlay, caller: Caller = THE_SERVER) -> list[Document]:
+def intent_changes(
+    plan: Overlay, caller: Caller = THE_SERVER, schema: Schema | None = None
+) -> list[Document]:
     """Return every object a plan creates, updates or deletes, with what differs.
 
-    Objects that the caller does not see change with the others, but are not told of.
+    Objects that the caller does not see change with the others, but are not told of; with the
+    schema, secrets are masked as in reads.
     """
     found: list[Document] = []
     for uuid, record in plan.changed.items():
@@ -27,6 +31,11 @@ def intent_changes(plan: Overlay, caller: Caller = THE_SERVER) -> list[Document]
         shown = record or before
         if shown is not None and not authorize.sees(plan, caller, shown):
             continue
+        if schema is not None:
+            before, record = (
+                None if each is None else secret_fields.shown(schema, plan, caller, each)
+                for each in (before, record)
+            )
         if record is None:
             if before is not None:
                 found.append(_entry("delete", before))

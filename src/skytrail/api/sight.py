@@ -6,19 +6,23 @@ sees everything gets the batches as they are.
 
 from __future__ import annotations
 
-from skytrail.api import authorize
+from dataclasses import replace
+
+from skytrail.api import authorize, secret_fields
 from skytrail.api.authorize import READ
 from skytrail.api.caller import THE_SERVER, Caller
 from skytrail.api.feed import Batch, Event
 from skytrail.api.graph import Graph, Record, View
+from skytrail.api.schema import Schema
 
 
 class Sight:
     """The filter of one watcher."""
 
-    def __init__(self, view: View, caller: Caller) -> None:
+    def __init__(self, view: View, caller: Caller, schema: Schema | None = None) -> None:
         self._view = view
         self._caller = caller
+        self._schema = schema
 
     def is_over(self, now: float) -> bool:
         """Whether the caller's identity has expired by now (seconds since the epoch)."""
@@ -30,7 +34,7 @@ class Sight:
             return records
         may_read: dict[str, bool] = {}
         return [
-            record
+            self._masked(record)
             for record in records
             if self._reads(record.type_name, may_read)
             and authorize.sees(self._view, self._caller, record)
@@ -50,6 +54,7 @@ class Sight:
 
     def _event(self, event: Event) -> Event | None:
         sees = authorize.sees(self._view, self._caller, event.record)
+        event = replace(event, record=self._masked(event.record))
         if event.previous_permissions is None:
             return event if sees else None
         saw = not authorize.is_hidden(event.record) and (
@@ -59,6 +64,11 @@ class Sight:
         if sees:
             return event if saw else Event("create", event.record)
         return Event("delete", event.record) if saw else None
+
+    def _masked(self, record: Record) -> Record:
+        if self._schema is None:
+            return record
+        return secret_fields.shown(self._schema, self._view, self._caller, record)
 
     def _reads(self, type_name: str, memo: dict[str, bool]) -> bool:
         if type_name not in memo:

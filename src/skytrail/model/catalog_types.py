@@ -57,6 +57,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     since: str = ""
     deprecated: str = ""
+    secret: bool = False
+    """Shown to administrators and components of the system only; masked for everybody else."""
     form: Form | None = None
     description: str = ""
 

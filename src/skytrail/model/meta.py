@@ -52,6 +52,8 @@ class FieldEntry(Entry, frozen=True, kw_only=True):
     presence: Presence = "optional"
     operations: str = "CRUD"
     default: Scalar | None = None
+    secret: bool = False
+    """Shown to administrators and components of the system only."""
     form: Form | None = None
 
 

@@ -15,6 +15,7 @@ from skytrail.api import (
     operations,
     query,
     render,
+    secret_fields,
     security_draft,
     texts,
 )
@@ -60,7 +61,9 @@ class CompatibleApi:
         )
 
     def read(self, resource: ObjectType, uuid: str, request: Request) -> Response:
-        record = self._existing(resource, uuid, caller_of(request))
+        graph, caller = self._service.graph, caller_of(request)
+        record = self._existing(resource, uuid, caller)
+        record = secret_fields.shown(self._schema, graph, caller, record)
         etag = render.etag_of(record)
         if request.headers.get("if-none-match") == etag:
             return Response(304, b"", JSON, (("etag", etag),))
@@ -159,9 +162,13 @@ class CompatibleApi:
         base, sees = bodies.base_of(request), self._sight(request)
         graph = self._service.graph
         name = collection_name(resource)
+        if sees is not None:
+            secret_fields.check_filters(self._schema, resource, asked.filters)
         found = query.select(graph, resource, asked, caller_of(request))
         if sees is not None:
             found = [record for record in found if sees(record)]
+            if secret_fields.has_secrets(self._schema, resource):
+                found = secret_fields.all_shown(self._schema, graph, caller_of(request), found)
         if asked.count:
             return bodies.reply({name: {"count": len(found)}})
         chosen, marker = query.page(found, asked)
@@ -271,6 +278,7 @@ class CompatibleApi:
         caller = caller_of(request)
         record = self._known(uuid, caller, texts.unknown_id(shown(uuid)))
         authorize.require_access(self._service.graph, caller, record, authorize.READ)
+        record = secret_fields.shown(self._schema, self._service.graph, caller, record)
         resource = self._schema.resources[record.type_name]
         names = [name for name in str(given.get("fields", "")).split(",") if name]
         if not names:

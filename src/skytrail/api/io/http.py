@@ -230,7 +230,7 @@ class Dispatch:
         text = given.get("from_revision", "")
         if text and not (text.isascii() and text.isdigit() and len(text) < 19):
             raise bad_request(f"Invalid from_revision {shown(text)}")
-        view = sight.Sight(self._service.graph, caller_of(request))
+        view = sight.Sight(self._service.graph, caller_of(request), self._service.schema)
         fits = watch_filter(self._service, types, request)
         stream = watch.native(self._service, types, int(text) if text else None, view, fits)
         return StreamResponse(stream)
@@ -247,7 +247,7 @@ class Dispatch:
                 wanted[type_name] = frozenset(fields.split(",")) if fields else None
         if not wanted:
             raise bad_request("resource_type required in request")
-        view = sight.Sight(self._service.graph, caller_of(request))
+        view = sight.Sight(self._service.graph, caller_of(request), self._service.schema)
         stream = watch.server_sent(self._service, wanted, bodies.base_of(request), view)
         return StreamResponse(stream, content_type=_EVENT_STREAM)
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from skytrail.api import authorize
+from skytrail.api import authorize, secret_fields
+from skytrail.api.caller import Caller
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, make_record
 from skytrail.api.io import bodies
@@ -59,11 +60,14 @@ class ListApi:
         chosen = selection_of(graph, resource, dict(request.query_all))
         revision, offset = self._place(request)
         limit = _number(request, "limit", LIMIT_DEFAULT, LIMIT_MAX)
-        records = [
+        seen = [
             record
             for record in await self._as_of(resource, revision)
-            if authorize.sees(graph, caller, record) and chosen.fits(record)
+            if authorize.sees(graph, caller, record) and self._is_current_to(caller, record)
         ]
+        # Selected by what is shown: a selection must not answer guesses about secrets.
+        shown = secret_fields.all_shown(self._service.schema, graph, caller, seen)
+        records = [record for record in shown if chosen.fits(record)]
         if flag(request, "count"):
             return bodies.reply({"revision": revision, "count": len(records)})
         key, downwards = sort_key_of(resource, request.query.get("sort", "fq_name"))
@@ -78,6 +82,14 @@ class ListApi:
         items = b",".join(_item(resource, record, request) for record in page)
         body = msgspec.json.encode(head)[:-1] + b',"items":[' + items + b"]}"
         return bodies.reply(body)
+
+    def _is_current_to(self, caller: Caller, record: Record) -> bool:
+        """Whether the caller sees the object now too; cursors lead to versions of the past."""
+        graph = self._service.graph
+        if not authorize.is_restricted(graph, caller):
+            return True
+        current = graph.get(record.uuid)
+        return current is not None and authorize.sees(graph, caller, current)
 
     def _place(self, request: Request) -> tuple[int, int]:
         """Return the revision to show and how many objects to leave out."""

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from skytrail.api import authorize, native, plan, transaction
+from skytrail.api import authorize, native, plan, secret_fields, transaction
 from skytrail.api.admission import Links
 from skytrail.api.caller import Caller
 from skytrail.api.documents import Document
@@ -126,6 +126,7 @@ class NativeApi:
         if record is None or not authorize.knows(graph, caller, record):
             raise not_found(missing)
         authorize.require_access(graph, caller, record, authorize.READ)
+        record = secret_fields.shown(self._service.schema, graph, caller, record)
         tag = native.etag_of(record)
         headers = (("etag", tag),)
         if tag in request.headers.get("if-none-match", "").replace(" ", "").split(","):
@@ -163,7 +164,7 @@ class NativeApi:
                 {
                     "dry_run": True,
                     "revision": self._service.revision,
-                    "changes": plan.intent_changes(overlay, caller),
+                    "changes": plan.intent_changes(overlay, caller, self._service.schema),
                 }
             )
         written = await self._service.write(
@@ -188,6 +189,7 @@ class NativeApi:
         if not authorize.sees(graph, caller, record):
             # The right to write is not the right to read what is there.
             return Response(200, msgspec.json.encode({"uuid": record.uuid}), JSON, headers)
+        record = secret_fields.shown(self._service.schema, graph, caller, record)
         if done.verb != "created":
             return Response(200, record.encode(), JSON, headers)
         place = f"/api/v1/{record.type_name}/{record.uuid}"
@@ -211,7 +213,7 @@ class NativeApi:
                     "dry_run": True,
                     "revision": self._service.revision,
                     "results": _results(done),
-                    "changes": plan.intent_changes(overlay, caller),
+                    "changes": plan.intent_changes(overlay, caller, self._service.schema),
                 }
             )
         written = await self._service.write(

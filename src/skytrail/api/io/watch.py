@@ -87,9 +87,11 @@ async def native(
                 [
                     record
                     for record in list(service.graph.records.values())
-                    if (not types or record.type_name in types) and (fits is None or fits(record))
+                    if not types or record.type_name in types
                 ]
             )
+            if fits is not None:
+                records = [record for record in records if fits(record)]
             yield b'{"kind":"snapshot_begin","revision":%d}\n' % revision
             for chunk in _chunks(feed.put_line(record, record.mod_revision) for record in records):
                 yield chunk

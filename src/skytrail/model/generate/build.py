@@ -95,6 +95,7 @@ def _field(name: str, entry: FieldEntry, simple_types: Mapping[str, SimpleType])
         source=entry.source,
         since=entry.since,
         deprecated=entry.deprecated,
+        secret=entry.secret,
         form=entry.form,
         description=entry.description,
     )

@@ -195,6 +195,8 @@ def _marks(field: Field) -> Iterable[str]:
         shown = str(field.default).lower() if isinstance(field.default, bool) else field.default
         yield f"default `{shown}`"
     yield _PRESENCE[field.presence]
+    if field.secret:
+        yield "secret: masked for everybody but administrators"
     if field.since:
         yield f"since {field.since}"
     if field.deprecated:

@@ -437,6 +437,7 @@ TYPES: dict[str, ComplexType] = {
                 name="ipmi_password",
                 type="string",
                 base="string",
+                secret=True,
                 description="Password of the management controller; never shown in logs.",
             ),
             "ipmi_port": Field(
@@ -504,6 +505,7 @@ TYPES: dict[str, ComplexType] = {
                 name="password",
                 type="string",
                 base="string",
+                secret=True,
                 description="Password on the host; never shown in logs.",
             ),
             "vcenter_server": Field(

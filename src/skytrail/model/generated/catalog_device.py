@@ -1082,6 +1082,7 @@ TYPES: dict[str, ComplexType] = {
                 name="v2_community",
                 type="string",
                 base="string",
+                secret=True,
                 description="Community of version 2; never shown in logs.",
             ),
             "v3_security_name": Field(
@@ -1124,6 +1125,7 @@ TYPES: dict[str, ComplexType] = {
                 name="v3_authentication_password",
                 type="string",
                 base="string",
+                secret=True,
                 description="Password of authentication; never shown in logs.",
             ),
             "v3_privacy_protocol": Field(
@@ -1136,6 +1138,7 @@ TYPES: dict[str, ComplexType] = {
                 name="v3_privacy_password",
                 type="string",
                 base="string",
+                secret=True,
                 description="Password of encryption; never shown in logs.",
             ),
             "v3_engine_id": Field(

@@ -535,6 +535,7 @@ TYPES: dict[str, ComplexType] = {
                 name="password",
                 type="string",
                 base="string",
+                secret=True,
                 description="Password; never shown in logs or reads.",
             ),
         },

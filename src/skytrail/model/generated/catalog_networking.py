@@ -1075,6 +1075,7 @@ TYPES: dict[str, ComplexType] = {
                 name="key",
                 type="string",
                 base="string",
+                secret=True,
                 description="The secret itself; never shown in logs.",
             ),
         },
