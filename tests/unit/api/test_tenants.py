@@ -495,3 +495,43 @@ def test_owner_mode_and_tags_need_the_rights_on_the_object(tenants) -> None:
         tenants.share("virtual-network", uuid, 4)
     for path, body in (("/chown", chown), ("/chmod", chmod), ("/set-tag", tag)):
         assert as_blue(tenants, "POST", path, body).status == 403, path
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/history"),
+        ("GET", "/api/v1/history/1.0"),
+        ("GET", "/api/v1/history/verify"),
+        ("POST", "/api/v1/history/1.0/revert"),
+        ("GET", "/api/v1/snapshot"),
+        ("GET", "/api/v1/virtual-network?revision=1"),
+        ("POST", "/api/v1/plan"),
+        ("GET", "/api/v1/change-sets"),
+        ("POST", "/api/v1/change-sets"),
+        ("GET", "/api/v1/status"),
+        ("POST", "/api/v1/status/compiler"),
+    ],
+)
+def test_what_shows_everybodys_changes_is_for_administrators(tenants, method, path) -> None:
+    body = {"operations": []} if method == "POST" else None
+
+    assert as_blue(tenants, method, path, body).status == 403
+
+
+def test_native_lists_counts_and_conditions_tell_nothing_of_others(tenants) -> None:
+    by_name = "filter=name:prefix:secret"
+
+    listed = as_blue(tenants, "GET", f"/api/v1/virtual-network?{by_name}").json
+    counted = as_blue(tenants, "GET", f"/api/v1/virtual-network?{by_name}&count=true").json
+    conditions = as_blue(tenants, "GET", f"/api/v1/virtual-network/{tenants.network}/status")
+    past = as_blue(tenants, "GET", f"/api/v1/virtual-network/{tenants.network}?revision=1")
+
+    assert (listed["items"], listed["count"], counted["count"]) == ([], 0, 0)
+    assert conditions.status == 404
+    assert past.status in {403, 404}
+
+
+def test_everybody_logged_in_may_read_how_the_api_is_described(tenants) -> None:
+    for path in ("/api/v1/schemas", "/api/v1/schemas/virtual-network", "/api/v1/docs"):
+        assert as_blue(tenants, "GET", path).status == 200

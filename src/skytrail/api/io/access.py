@@ -29,6 +29,8 @@ _ADMIN_ACTIONS = frozenset({"int-pools", "int-pool"})
 NATIVE_JUDGED = frozenset({"transaction", "explain-access", "whoami", "login", "users"})
 """Native endpoints (the segment after ``/api/v1``) that judge every object they touch."""
 _NATIVE_BY_RULE = {"watch": "watch"}
+_NATIVE_DESCRIPTION = frozenset({"schemas", "docs"})
+"""The same for everybody, whatever is configured."""
 
 
 def check_path(service: ConfigService, caller: Caller, request: Request) -> None:
@@ -60,6 +62,8 @@ def _check_native(service: ConfigService, caller: Caller, name: str, operation: 
         # Writes are judged with their fields, where they are planned.
         if operation == "R":
             authorize.require_rule(service.graph, caller, resource.name, "R")
+        return
+    if name in _NATIVE_DESCRIPTION:
         return
     if name in NATIVE_JUDGED:
         only_admins = authorize.mode_of(service.graph) == authorize.CLOUD_ADMIN_ONLY
