@@ -123,6 +123,10 @@ class Feed:
         for subscription in self._subscriptions:
             subscription.put(batch)
 
+    def advance(self, revision: int) -> None:
+        """Note a revision that concerns no watcher."""
+        self.revision = revision
+
     def since(self, revision: int) -> list[Batch] | None:
         """Return the batches from that revision on; None when they are no longer all here."""
         if not self._first <= revision <= self.revision + 1:

@@ -204,6 +204,10 @@ class Graph:
     memory: dict[str, str] = field(default_factory=dict[str, str])
     """The key-value store clients keep notes in."""
     bodies: Bodies = field(default_factory=Bodies)
+    note_revisions: dict[str, int] = field(default_factory=dict[str, int])
+    """Revision of each note, where several servers share the store."""
+    guards: dict[str, int] = field(default_factory=dict[str, int])
+    """Revisions of the guard keys, where several servers share the store."""
     _children: _Index = field(default_factory=dict[str, dict[str, dict[str, None]]])
     _referrers: _Index = field(default_factory=dict[str, dict[str, dict[str, None]]])
 

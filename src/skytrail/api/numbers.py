@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from zlib import crc32
 
+BLOCK = 256
+"""So many candidates in a row are one server's, where several share the store."""
+BLOCK_TRIES = 4
 Ranges = Sequence[tuple[int, int]]
 """Closed ranges, in the order they are to be used."""
 
@@ -22,6 +26,10 @@ class NumbersView(Protocol):
     def pool(self, pool: str) -> Iterator[tuple[int, str]]: ...
     def owned_by(self, owner: str) -> Iterator[tuple[str, int]]: ...
     def hint(self, pool: str, start: int, step: int) -> int: ...
+    @property
+    def server(self) -> str | None:
+        """Which of several servers plans; None when there is only one."""
+        ...
 
 
 @dataclass(slots=True)
@@ -30,12 +38,17 @@ class Numbers:
 
     pools: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
     revisions: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    """Revision of each allocation, where several servers share the store."""
     owners: dict[str, dict[tuple[str, int], None]] = field(
         default_factory=dict[str, dict[tuple[str, int], None]]
     )
     hints: dict[str, dict[tuple[int, int], int]] = field(
         default_factory=dict[str, dict[tuple[int, int], int]]
     )
+
+    @property
+    def server(self) -> str | None:
+        return None
 
     def owner(self, pool: str, value: int) -> str | None:
         return self.pools.get(pool, {}).get(value)
@@ -98,6 +111,10 @@ class NumbersOverlay:
         """By owner, what the plan has allocated."""
         self._hints: dict[str, dict[tuple[int, int], int]] = {}
 
+    @property
+    def server(self) -> str | None:
+        return self._base.server
+
     def owner(self, pool: str, value: int) -> str | None:
         key = (pool, value)
         return self.changed[key] if key in self.changed else self._base.owner(pool, value)
@@ -146,6 +163,10 @@ class NumbersOverlay:
             self._taken.setdefault(owner, {})[key] = None
             self._released.get(pool, {}).pop(value, None)
 
+    def assign(self, pool: str, value: int, owner: str) -> None:
+        """Give a number to an owner, whoever has it."""
+        self._set(pool, value, owner)
+
     def take(self, pool: str, value: int, owner: str) -> bool:
         """Allocate one number; False when somebody else has it."""
         holder = self.owner(pool, value)
@@ -165,13 +186,28 @@ class NumbersOverlay:
         for low, high in reversed(ranges) if descending else ranges:
             last = high - unit + 1
             start = last // unit * unit if descending else -(-low // unit) * unit
-            value = self.hint(pool, start, step)
-            while low <= value <= last:
-                if self.owner(pool, value) is None:
+            for begin in (*self._own_starts(pool, start, step, abs(last - start)), start):
+                value = self.hint(pool, begin, step)
+                if low <= value <= last:
                     self._set(pool, value, owner)
                     return value
-                value += step
         return None
+
+    def _own_starts(self, pool: str, start: int, step: int, room: int) -> Iterator[int]:
+        """Yield where this server looks first, when it is one of several: blocks of its own.
+
+        Servers that draw from different blocks do not meet; those that do learn it by the failed
+        commit, so a block is a matter of speed alone.
+        """
+        server = self._base.server
+        blocks = room // abs(step) // BLOCK
+        if server is None or blocks < 2 * BLOCK_TRIES:
+            return
+        for attempt in range(BLOCK_TRIES):
+            place = crc32(f"{server}/{pool}/{attempt}".encode()) % min(blocks, 1024)
+            begin = start + step * BLOCK * place
+            if abs(self.hint(pool, begin, step) - begin) < BLOCK * abs(step):
+                yield begin
 
     def release(self, pool: str, value: int) -> None:
         """Free a number; one that is not allocated stays so."""

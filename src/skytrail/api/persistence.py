@@ -5,6 +5,7 @@
 /x/<uuid>               positions and relaxed references, where there are any
 /n/<pool>/<number>      owner of an allocated number
 /m/<key>                a client's note
+/v/<kind>/<name>        guards, where several servers share the store: see ``reads``
 /e/server               who may write: every transaction requires it unchanged
 /e/derived              the revision the last compiler write was derived from
 """
@@ -23,16 +24,22 @@ from skytrail.store.key_space import name_key, object_key, split_object_key
 from skytrail.store.plugin import KeyValue
 from skytrail.store.transaction import Transaction
 
-OBJECTS, SIDES, NUMBERS, NOTES = "/o/", "/x/", "/n/", "/m/"
+OBJECTS, SIDES, NUMBERS, NOTES, GUARDS = "/o/", "/x/", "/n/", "/m/", "/v/"
 FENCE = "/e/server"
 DERIVED = "/e/derived"
 
 
-def _number_key(pool: str, value: int) -> str:
+def number_key(pool: str, value: int) -> str:
     return f"{NUMBERS}{quote(pool, safe='')}/{value}"
 
 
-def _note_key(key: str) -> str:
+def split_number_key(key: str) -> tuple[str, int]:
+    """Return pool and number of a number's key."""
+    pool, _, value = key[len(NUMBERS) :].partition("/")
+    return unquote(pool), int(value)
+
+
+def note_key(key: str) -> str:
     return NOTES + quote(key, safe="")
 
 
@@ -55,9 +62,9 @@ def transaction_of(base: Graph, plan: Overlay, fence_revision: int) -> Transacti
         _number(transaction, base, pool, value, owner)
     for key, value in plan.memory.items():
         if value is not None:
-            transaction.put(_note_key(key), value.encode())
+            transaction.put(note_key(key), value.encode())
         elif base.remembered(key) is not None:
-            transaction.delete(_note_key(key))
+            transaction.delete(note_key(key))
     return transaction
 
 
@@ -103,7 +110,7 @@ def _number(
     held = base.numbers.owner(pool, value)
     if held == owner:
         return
-    key = _number_key(pool, value)
+    key = number_key(pool, value)
     if held is None:
         transaction.expect_absent(key)
     if owner is None:
@@ -128,8 +135,9 @@ def stamp(base: Graph, plan: Overlay, revision: int) -> None:
 class Loader:
     """Builds the graph from everything the store holds; feed it all keys, then ask for it."""
 
-    def __init__(self, heads: HeadReader) -> None:
+    def __init__(self, heads: HeadReader, *, shared: bool = False) -> None:
         self._heads = heads
+        self._shared = shared
         self._records: list[tuple[int, str, Record]] = []
         self._uuids: dict[str, str] = {}
         self._sides: dict[str, Side] = {}
@@ -148,12 +156,19 @@ class Loader:
             pool, _, value = item.key[len(NUMBERS) :].partition("/")
             if pool not in self._pools:
                 self._pools[pool] = unquote(pool)
-            self._allocated(self._pools[pool], int(value), item.value.decode())
+            self._allocated(self._pools[pool], int(value), item)
         elif item.key.startswith(NOTES):
-            self.graph.memory[unquote(item.key[len(NOTES) :])] = item.value.decode()
+            key = unquote(item.key[len(NOTES) :])
+            self.graph.memory[key] = item.value.decode()
+            self.graph.note_revisions[key] = item.mod_revision
+        elif item.key.startswith(GUARDS):
+            self.graph.guards[item.key] = item.mod_revision
 
-    def _allocated(self, pool: str, value: int, owner: str) -> None:
+    def _allocated(self, pool: str, value: int, item: KeyValue) -> None:
+        owner = item.value.decode()
         owner = self._uuids.get(owner, owner)
+        if self._shared:
+            self.graph.numbers.revisions[pool, value] = item.mod_revision
         self.graph.numbers.pools.setdefault(pool, {})[value] = owner
         self.graph.numbers.owners.setdefault(owner, {})[pool, value] = None
 

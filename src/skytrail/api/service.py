@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import uuid4
@@ -29,10 +30,13 @@ from skytrail.api.caller import NOBODY_ASKED, THE_SERVER, Caller
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
 from skytrail.api.feed import Feed
-from skytrail.api.graph import Graph, Overlay
+from skytrail.api.graph import Graph, Overlay, View
 from skytrail.api.history import History
+from skytrail.api.io.shared import Fenced, SharedStore
+from skytrail.api.reads import Reads, RecordedGraph, fresh_uuid, require, touch
 from skytrail.api.refusal import Refused
 from skytrail.api.schema import Schema
+from skytrail.store.copy import CLOSED
 from skytrail.store.plugin import Compacted, ConfigStore, KeyValue, Put, StoreUnavailable
 
 QUEUE_COUNT_MAX = 2048
@@ -40,6 +44,10 @@ BATCH_WEIGHT_MAX = 256
 """A batch takes no further request once its operations add up to this."""
 LOAD_PAGE = 5_000
 COMPACT_EVERY_S = 600.0
+SPLIT_AFTER = 12
+"""A batch that was planned in vain this often is halved each further time."""
+CONFLICTS_MAX = 100
+_TOO_BUSY = "other servers change the same objects all the time"
 
 T = TypeVar("T")
 
@@ -65,8 +73,20 @@ class _Request:
     request_id: str = ""
 
 
-class Fenced(Exception):
-    """Another server has taken over the store; this one must not write any more."""
+@dataclass(slots=True)
+class _Planned:
+    """What a batch comes to: one overlay of the accepted, and everybody's answer."""
+
+    overlay: Overlay
+    accepted: list[tuple[_Request, object, tuple[str, ...], int | None]] = field(
+        default_factory=list[tuple["_Request", object, tuple[str, ...], int | None]]
+    )
+    """Request, what it returns, ignored members, place among the audit entries."""
+    refused: list[tuple[_Request, Refused]] = field(
+        default_factory=list[tuple["_Request", Refused]]
+    )
+    entries: list[Entry] = field(default_factory=list[Entry])
+    derived_from: int | None = None
 
 
 def timestamp() -> str:
@@ -87,18 +107,29 @@ class ConfigService:
         self.writes_count = 0
         self.batches_count = 0
         self.healthy = True
+        self.shared: SharedStore | None = None
+        """Set when other servers write to the store as well."""
         self._store = store
         self._fence = fence
         self._history = History()
-        self.audit_head = Head()
-        """Where the audit log stands; pages up to its number are committed."""
+        self._audit_head = Head()
         self._audit_trim: Head | None = None
         self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE_COUNT_MAX)
         self._log = structlog.get_logger("skytrail.api")
 
     @classmethod
-    async def start(cls, schema: Schema, store: ConfigStore) -> ConfigService:
-        """Load everything, take the right to write, create the default objects."""
+    async def start(
+        cls, schema: Schema, store: ConfigStore, *, shared: bool = False
+    ) -> ConfigService:
+        """Load everything, take the right to write, create the default objects.
+
+        Servers that share the store write side by side; one that does not has it for itself.
+        """
+        closed = await store.get(CLOSED)
+        if closed is not None:
+            raise StoreUnavailable(f"this store is closed: {closed.value.decode()}")
+        if shared:
+            return await cls._start_shared(schema, store)
         before = await store.revision()
         fence = await _take_fence(store)
         graph, revision = await _load(schema, store)
@@ -108,9 +139,37 @@ class ConfigService:
         service = cls(schema, store, graph, changes, fence)
         head = await store.get(audit.HEADS + audit.CHAIN)
         if head is not None:
-            service.audit_head = msgspec.json.decode(head.value, type=Head)
+            service._audit_head = msgspec.json.decode(head.value, type=Head)
         await service._ensure_defaults()
         return service
+
+    @classmethod
+    async def _start_shared(cls, schema: Schema, store: ConfigStore) -> ConfigService:
+        graph, revision = await _load(schema, store, shared=True)
+        held = await store.get(persistence.FENCE, revision)
+        fence = 0 if held is None else held.mod_revision
+        changes = Feed(revision)
+        service = cls(schema, store, graph, changes, fence)
+        heads = persistence.head_reader(schema)
+        service.shared = SharedStore(store, graph, changes, heads, fence)
+        service.shared.note_audit_head(await store.get(audit.HEADS + audit.CHAIN, revision))
+        following = asyncio.ensure_future(service.shared.follow())
+        try:
+            await service._ensure_defaults()
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        return service
+
+    @property
+    def audit_head(self) -> Head:
+        """Where the audit log stands; pages up to its number are committed."""
+        return self._audit_head if self.shared is None else self.shared.audit_head
+
+    @property
+    def store(self) -> ConfigStore:
+        """The store behind it, for what is not configuration."""
+        return self._store
 
     @property
     def revision(self) -> int:
@@ -140,6 +199,17 @@ class ConfigService:
 
     async def run(self) -> None:
         """Write until cancelled; raise Fenced when another server took over."""
+        if self.shared is None:
+            await self._write()
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.shared.follow(), name="api-follow")
+                group.create_task(self._write(), name="api-write")
+        finally:
+            await self.shared.close()
+
+    async def _write(self) -> None:
         while True:
             batch = [await self._queue.get()]
             weight = batch[0].weight
@@ -204,6 +274,17 @@ class ConfigService:
         self._log.info("history_compacted", up_to=limit, revision=self.revision)
 
     async def _ensure_defaults(self) -> None:
+        while self.shared is not None:
+            reads = Reads()
+            planned = _Planned(Overlay(RecordedGraph(self.graph, reads, "")))
+            change = self._change(planned.overlay, THE_SERVER, reads.new_uuid)
+            change.by_system = True
+            defaults.ensure(change)
+            if planned.overlay.is_empty():
+                return
+            entry = audit.entry_of(self.schema, planned.overlay, Origin(THE_SERVER, change.now))
+            planned.entries += [] if entry is None else [entry]
+            await self._commit_shared(self.shared, planned, reads)
         overlay = Overlay(self.graph)
         change = self._change(overlay, THE_SERVER)
         change.by_system = True
@@ -212,52 +293,122 @@ class ConfigService:
             entry = audit.entry_of(self.schema, overlay, Origin(THE_SERVER, change.now))
             await self._commit(overlay, None, [] if entry is None else [entry])
 
-    def _change(self, view: Overlay, caller: Caller) -> Change:
-        return Change(self.schema, view, timestamp(), lambda: str(uuid4()), caller)
+    def _change(
+        self, view: Overlay, caller: Caller, new_uuid: Callable[[], str] | None = None
+    ) -> Change:
+        return Change(self.schema, view, timestamp(), new_uuid or fresh_uuid, caller)
 
     async def _carry_out(self, batch: list[_Request]) -> None:
         self.graph.bodies.trim()
-        overlay = Overlay(self.graph)
-        accepted: list[tuple[_Request, object, tuple[str, ...], int | None]] = []
-        entries: list[Entry] = []
-        derived_from: int | None = None
+        if self.shared is not None:
+            await self._carry_out_shared(self.shared, batch)
+            return
+        planned = self._plan(batch, self.graph)
+        self._answer_refused(planned)
+        try:
+            if not planned.overlay.is_empty():
+                await self._commit(planned.overlay, planned.derived_from, planned.entries)
+        except StoreUnavailable as error:
+            self._answer_unavailable([each for each, *_ in planned.accepted], error)
+            await self._check_still_ours()
+            return
+        self._answer_accepted(planned, self.revision)
+
+    def _plan(
+        self, batch: list[_Request], base: View, new_uuid: Callable[[], str] | None = None
+    ) -> _Planned:
+        planned = _Planned(Overlay(base))
         for request in batch:
             if request.reply.cancelled():
                 continue
-            layer = Overlay(overlay)
-            change = self._change(layer, request.caller)
+            layer = Overlay(planned.overlay)
+            change = self._change(layer, request.caller, new_uuid)
             try:
                 value = request.plan(change)
             except Refused as refusal:
-                self.refusals_count += 1
-                request.reply.set_exception(refusal)
+                planned.refused.append((request, refusal))
                 continue
             except Exception as error:  # The task boundary of one request inside the batch.
                 self._log.exception("plan_failed", error=str(error))
-                request.reply.set_exception(Refused(500, f"Internal error: {type(error).__name__}"))
+                refusal = Refused(500, f"Internal error: {type(error).__name__}")
+                planned.refused.append((request, refusal))
                 continue
             entry = audit.entry_of(self.schema, layer, _origin(request, change.now))
-            overlay.absorb(layer)
-            derived_from = request.derived_from or derived_from
-            place = None if entry is None else len(entries)
-            entries += [] if entry is None else [entry]
-            accepted.append((request, value, tuple(change.ignored), place))
-        try:
-            if not overlay.is_empty():
-                await self._commit(overlay, derived_from, entries)
-        except StoreUnavailable as error:
-            self.healthy = False
-            self._log.warning("store_unavailable", error=str(error))
-            for request, *_ in accepted:
-                _fail(request, Refused(503, "The configuration store is not available"))
-            await self._check_still_ours()
-            return
+            planned.overlay.absorb(layer)
+            planned.derived_from = request.derived_from or planned.derived_from
+            place = None if entry is None else len(planned.entries)
+            planned.entries += [] if entry is None else [entry]
+            planned.accepted.append((request, value, tuple(change.ignored), place))
+        return planned
+
+    async def _carry_out_shared(self, shared: SharedStore, batch: list[_Request]) -> None:
+        """Plan and commit until nobody else was faster; fewer at a time the more often it fails."""
+        waiting, conflicts, needed = batch, 0, None
+        while waiting:
+            part = waiting[: max(1, len(waiting) >> max(0, conflicts - SPLIT_AFTER))]
+            planned_at, reads = self.revision, Reads()
+            view = RecordedGraph(self.graph, reads, shared.server)
+            planned = self._plan(part, view, reads.new_uuid)
+            revision: int | None = planned_at
+            try:
+                if planned.refused and needed is None:
+                    # What this copy has not heard of yet may be what the request relies on.
+                    needed = await shared.read_index()
+                if planned.refused and needed is not None and planned_at < needed:
+                    await shared.reach(needed)
+                    continue
+                if not planned.overlay.is_empty():
+                    revision = await self._commit_shared(shared, planned, reads)
+            except StoreUnavailable as error:
+                self._answer_unavailable(waiting, error)
+                return
+            if revision is None:
+                conflicts += 1
+                if conflicts == CONFLICTS_MAX:
+                    self._answer_unavailable(waiting, StoreUnavailable(_TOO_BUSY))
+                    return
+                await asyncio.sleep(random.uniform(0, 0.001 * conflicts))
+                continue
+            self._answer_refused(planned)
+            self._answer_accepted(planned, revision)
+            waiting, conflicts = waiting[len(part) :], 0
+
+    async def _commit_shared(
+        self, shared: SharedStore, planned: _Planned, reads: Reads
+    ) -> int | None:
+        """Commit unless anything that was read has changed; None when it has."""
+        overlay = planned.overlay
+        transaction = persistence.transaction_of(self.graph, overlay, shared.fence)
+        require(transaction, self.graph, overlay, reads)
+        touch(transaction, self.graph, overlay, reads)
+        shared.audit(transaction, planned.entries, self._audit_trim)
+        if planned.derived_from is not None:
+            transaction.put(persistence.DERIVED, str(planned.derived_from).encode())
+        revision = await shared.commit(transaction)
+        if revision is not None:
+            self._audit_trim = None
+            persistence.stamp(self.graph, overlay, revision)
+            self.batches_count += 1
+        return revision
+
+    def _answer_refused(self, planned: _Planned) -> None:
+        for request, refusal in planned.refused:
+            self.refusals_count += 1
+            _fail(request, refusal)
+
+    def _answer_accepted(self, planned: _Planned, revision: int) -> None:
         self.healthy = True
-        for request, value, ignored, place in accepted:
+        for request, value, ignored, place in planned.accepted:
             self.writes_count += 1
             if not request.reply.done():
-                name = "" if place is None else f"{self.revision}.{place}"
-                request.reply.set_result(Written(value, self.revision, ignored, name))
+                name = "" if place is None else f"{revision}.{place}"
+                request.reply.set_result(Written(value, revision, ignored, name))
+
+    def _answer_unavailable(self, requests: list[_Request], error: StoreUnavailable) -> None:
+        self.healthy = False
+        self._log.warning("store_unavailable", error=str(error))
+        for request in requests:
+            _fail(request, Refused(503, "The configuration store is not available"))
 
     async def _commit(
         self, overlay: Overlay, derived_from: int | None, entries: list[Entry]
@@ -276,7 +427,7 @@ class ConfigService:
             raise StoreUnavailable(f"the store cannot keep this: {error}") from error
         if not result.succeeded:
             raise Fenced("another API server writes to this store")
-        self.audit_head, self._audit_trim = writing.head, None
+        self._audit_head, self._audit_trim = writing.head, None
         persistence.stamp(self.graph, overlay, result.revision)
         batch = feed.batch_of(self.graph, overlay, result.revision)
         self.graph.absorb(overlay)
@@ -309,25 +460,28 @@ async def _take_fence(store: ConfigStore) -> int:
     return result.revision
 
 
-async def _load(schema: Schema, store: ConfigStore) -> tuple[Graph, int]:
+async def _load(schema: Schema, store: ConfigStore, *, shared: bool = False) -> tuple[Graph, int]:
     """Read everything as of one revision.
 
     What is read stays, so the collector need not look for garbage in it, now or later.
     """
     gc.disable()
     try:
-        graph, revision = await _read_everything(schema, store)
+        graph, revision = await _read_everything(schema, store, shared=shared)
         gc.freeze()
         return graph, revision
     finally:
         gc.enable()
 
 
-async def _read_everything(schema: Schema, store: ConfigStore) -> tuple[Graph, int]:
-    loader = persistence.Loader(persistence.head_reader(schema))
+async def _read_everything(
+    schema: Schema, store: ConfigStore, *, shared: bool
+) -> tuple[Graph, int]:
+    loader = persistence.Loader(persistence.head_reader(schema), shared=shared)
     revision: int | None = None
     for prefix in (
         persistence.OBJECTS, persistence.SIDES, persistence.NUMBERS, persistence.NOTES,
+        *((persistence.GUARDS,) if shared else ()),
     ):  # fmt: skip
         start: str | None = None
         while True:

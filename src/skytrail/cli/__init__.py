@@ -34,6 +34,9 @@ COMMANDS: Final = {
     "login": ("login", "Log in to the API; keep the token for later commands."),
     "user": ("user", "Add, list, change and remove the API's local users."),
     "up": ("up", "Run the controller alone: API, compiler and control node."),
+    "backup": ("store", "Write the whole configuration to a file."),
+    "restore": ("store", "Make a store hold what a backup holds."),
+    "move-store": ("store", "Move the configuration to another store, also to a cluster."),
     "completion": ("completion", "Print the shell completion script."),
 }
 
@@ -49,7 +52,7 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module = importlib.import_module(f"skytrail.cli.{entry[0]}")
-        command = getattr(module, cmd_name)
+        command = getattr(module, cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"skytrail.cli.{entry[0]} has no command {cmd_name}")
         return command

@@ -30,9 +30,22 @@ from skytrail.cli.help_text import examples
 @click.option(
     "--control-port", default=5269, show_default=True, metavar="PORT", help="TCP port for agents."
 )
+@click.option(
+    "--store",
+    metavar="PLACE",
+    help="etcd://HOST:PORT[,HOST:PORT...] in place of the embedded store.",
+)
 @click.option("--secure", is_flag=True, help="Serve TLS and have everybody log in.")
 @click.option("--listen", metavar="ADDRESS", help="Address of the API; needs --secure.")
-def up(data: Path, api_port: int, control_port: int, listen: str | None, *, secure: bool) -> None:
+def up(
+    data: Path,
+    api_port: int,
+    control_port: int,
+    store: str | None,
+    listen: str | None,
+    *,
+    secure: bool,
+) -> None:
     """Run the controller alone: API, compiler, control node, embedded store; needs no root.
 
     Prints one line when it serves; Ctrl-C or SIGTERM ends it.
@@ -41,6 +54,7 @@ def up(data: Path, api_port: int, control_port: int, listen: str | None, *, secu
     arguments += ["--control-port", str(control_port)]
     arguments += ["--secure"] if secure else []
     arguments += ["--listen", listen] if listen else []
+    arguments += ["--store", store] if store else []
     # Replaced rather than started: signals and the exit status then need no forwarding.
     command = [sys.executable, "-m", "skytrail.daemons.up", *arguments]
     os.execv(sys.executable, command)  # noqa: S606 - a fixed program, not through a shell

@@ -3,6 +3,7 @@
 from skytrail.client.access import Access, AccessUnusable
 from skytrail.client.async_client import AsyncApiClient
 from skytrail.client.blocking_client import ApiClient
+from skytrail.client.election import Candidate
 from skytrail.client.errors import (
     ApiError,
     ApiFailure,
@@ -39,6 +40,7 @@ __all__ = [
     "ApiFailure",
     "ApiUnavailable",
     "AsyncApiClient",
+    "Candidate",
     "Conflict",
     "Denied",
     "Invalid",

@@ -13,7 +13,7 @@ import structlog
 from skytrail.client import messages
 from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.errors import ApiError, ApiUnavailable
-from skytrail.client.messages import Answer, Call, JsonObject, RefUpdate, TransactionReply
+from skytrail.client.messages import Answer, Call, JsonObject, RefUpdate, Standing, TransactionReply
 from skytrail.client.transport import (
     DEFAULT_URL,
     LINE_BYTES_MAX,
@@ -154,6 +154,14 @@ class AsyncApiClient:
         """Do all operations as one revision, or none of them."""
         content = await self.call(messages.transaction_call(operations, derived_from))
         return messages.decode_reply(content, TransactionReply)
+
+    async def stand(self, call: Call) -> Standing:
+        """Stand for election (``messages.stand_call``)."""
+        return messages.decode_reply(await self.call(call), Standing)
+
+    async def resign(self, name: str, lease: str) -> None:
+        """Give an office and its lease back."""
+        await self.call(Call("DELETE", f"/api/v1/elections/{name}/{lease}"))
 
     async def call(self, call: Call) -> bytes:
         """Send any request; return the body of a success."""

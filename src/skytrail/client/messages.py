@@ -57,6 +57,20 @@ class TransactionReply(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[TransactionResult, ...] = ()
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate's lease, and whether it holds the office."""
+
+    lease: str
+    leading: bool
+    ttl_s: float
+
+
+def stand_call(name: str, lease: str | None, ttl_s: float) -> Call:
+    """Return the request to stand for election, or to go on doing so."""
+    body = {"ttl_s": ttl_s} if lease is None else {"ttl_s": ttl_s, "lease": lease}
+    return Call("POST", f"/api/v1/elections/{quote(name, safe='')}", body)
+
+
 class _ProblemPart(msgspec.Struct, frozen=True):
     pointer: str
     detail: str

@@ -93,6 +93,7 @@ class CompilerService:
         self._sleep = sleep
         self._inbox = Inbox()
         self._wake = asyncio.Event()
+        self._leading = True
         self._dirty: set[DerivedKey] = set()
         self._last_commit_at = float("-inf")
         self._refused_rounds = 0
@@ -119,6 +120,16 @@ class CompilerService:
     @property
     def inbox(self) -> Inbox:
         return self._inbox
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process writes; one that does not still follows and computes everything."""
+        return self._leading
+
+    def lead(self, leading: bool) -> None:
+        """Begin or cease to write; what is not as computed is written first."""
+        self._leading = leading
+        self._wake.set()
 
     def unmet(self) -> list[str]:
         """Return what the service waits for, for the health page."""
@@ -208,6 +219,8 @@ class CompilerService:
             self.refusals.pop(key, None)
             self._repeats.pop(key, None)
             self._decided_again.pop(key, None)
+        if not self._leading:
+            return
         writes = [write for write in writes if not self._is_in_vain(write)]
         for run in transactions.transactions(transactions.groups(writes)):
             await self._commit_or_isolate(run)
@@ -379,6 +392,7 @@ def tables(service: CompilerService) -> dict[str, Callable[[], Iterable[object]]
                 "seen": service.seen_revision,
                 "committed": service.committed_revision,
                 "pending": len(service.pending),
+                "leading": service.leading,
                 "transactions": service.transactions_count,
                 "writes": service.writes_count,
             }

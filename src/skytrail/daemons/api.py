@@ -17,15 +17,17 @@ from skytrail.daemons.api_security import ServerSecurity
 from skytrail.model.catalog import CATALOG
 from skytrail.runtime import logs, processes, server, tasks
 from skytrail.runtime.settings import SettingsInvalid
-from skytrail.store.io.sqlite import SqliteStore
-
-DATABASE = "config.db"
+from skytrail.store.io.open import open_store
+from skytrail.store.location import EtcdLocation, Location, LocationInvalid, parse_location
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a signal; return the exit status."""
     parser = argparse.ArgumentParser(prog="skytrail-api", description=__doc__)
-    parser.add_argument("--data", required=True, type=Path, help="folder of the database")
+    parser.add_argument("--data", type=Path, help="folder of the embedded store")
+    parser.add_argument(
+        "--store", help="etcd://HOST:PORT,... in place of --data: shared by servers"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=8082, type=int, help="0 picks a free one")
     parser.add_argument("--socket", type=Path, help="also listen on this Unix socket")
@@ -33,18 +35,21 @@ def main(arguments: list[str] | None = None) -> int:
     api_security.add_options(parser)
     settings = parser.parse_args(arguments)
     logs.configure(json=settings.log_json)
+    if (settings.store is None) == (settings.data is None):
+        parser.error("either --data FOLDER or --store etcd://HOST:PORT[,HOST:PORT...] is needed")
     try:
         security = api_security.read(settings)
-    except (SettingsInvalid, UnsafeSettings) as error:
+        location = parse_location(settings.store or str(settings.data))
+    except (SettingsInvalid, UnsafeSettings, LocationInvalid) as error:
         print(f"skytrail-api: {error}", file=sys.stderr)
         return 2
     return tasks.run_until_signal(
-        lambda: _serve(settings.data, settings.host, settings.port, settings.socket, security)
+        lambda: _serve(location, settings.host, settings.port, settings.socket, security)
     )
 
 
 async def _serve(
-    data_folder: Path,
+    location: Location,
     host: str,
     port: int,
     socket_path: Path | None,
@@ -54,10 +59,10 @@ async def _serve(
     if socket_path is not None:
         listeners.append(server.listen_unix(socket_path))
     actual_port = listeners[0].getsockname()[1]
-    data_folder.mkdir(parents=True, exist_ok=True)
-    store = await SqliteStore.open(data_folder / DATABASE)
+    store = await open_store(location)
     try:
-        service = await ConfigService.start(Schema(CATALOG), store)
+        shared = isinstance(location, EtcdLocation)
+        service = await ConfigService.start(Schema(CATALOG), store, shared=shared)
 
         def announce() -> None:
             processes.print_ready(

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import click
 
-from skytrail.client import Access, AccessUnusable, AsyncApiClient
+from skytrail.client import Access, AccessUnusable, AsyncApiClient, Candidate
 from skytrail.client.reporting import keep_reporting
 from skytrail.compiler.service import CompilerService, report_of, tables
 from skytrail.daemons.api_access import checked
@@ -23,6 +23,7 @@ from skytrail.runtime.introspection import Introspection, serve_unix
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.processes import print_ready
 
+OFFICE = "compiler"
 DEFAULT_URL = "http://127.0.0.1:8082"
 
 
@@ -30,6 +31,7 @@ DEFAULT_URL = "http://127.0.0.1:8082"
 @click.option("--api", "api_url", default=DEFAULT_URL, show_default=True, help="API address.")
 @click.option("--api-socket", help="The API's Unix socket; wins over --api.")
 @click.option("--socket", required=True, help="Where to serve introspection.")
+@click.option("--elect", is_flag=True, help="Be one of several: write only while elected.")
 @click.option("--log-level", default="info", type=click.Choice(logs.LEVELS), show_default=True)
 @click.option("--log-json", is_flag=True, help="Log one JSON object per line.")
 @click.option("--api-ca", "ca_file", help="Who signs the API's certificate (PEM).")
@@ -44,6 +46,7 @@ def main(
     socket: str,
     log_level: str,
     *,
+    elect: bool,
     log_json: bool,
     **access: str | None,
 ) -> None:
@@ -53,10 +56,14 @@ def main(
         shown = checked(Access.of(access), api_url)
     except AccessUnusable as error:
         raise click.UsageError(str(error)) from error
-    sys.exit(tasks.run_until_signal(lambda: _serve(api_url, api_socket, socket, shown)))
+    sys.exit(
+        tasks.run_until_signal(lambda: _serve(api_url, api_socket, socket, shown, elect=elect))
+    )
 
 
-async def _serve(api_url: str, api_socket: str | None, socket: str, access: Access) -> None:
+async def _serve(
+    api_url: str, api_socket: str | None, socket: str, access: Access, *, elect: bool
+) -> None:
     async with AsyncApiClient(api_url, unix_socket=api_socket, access=access) as api:
         clock = SystemClock()
         service = CompilerService(api, clock)
@@ -79,12 +86,20 @@ async def _serve(api_url: str, api_socket: str | None, socket: str, access: Acce
             group.create_task(
                 keep_reporting(api, name, lambda: report_of(service)), name="compiler-report"
             )
+            if elect:
+                service.lead(False)
+                candidate = Candidate(api, OFFICE, service.lead, clock=clock)
+                group.create_task(
+                    tasks.supervise("compiler-candidate", candidate.run, clock=clock),
+                    name="compiler-candidate",
+                )
 
 
 def _samples(service: CompilerService, now: float) -> Iterable[Sample]:
     lag_s = 0.0 if service.waiting_since is None else now - service.waiting_since
     yield Sample("skytrail_compiler_seen_revision", service.seen_revision or 0)
     yield Sample("skytrail_compiler_lag_seconds", lag_s, description="Oldest change not written.")
+    yield Sample("skytrail_compiler_leading", int(service.leading))
     yield Sample("skytrail_compiler_pending_objects", len(service.pending))
     yield Sample("skytrail_compiler_refused_objects", len(service.refusals))
     yield Sample("skytrail_compiler_transactions_total", service.transactions_count)

@@ -45,6 +45,8 @@ class Settings:
     control_port: int
     node_name: str
     log_level: str = "info"
+    store: str | None = None
+    """A cluster in place of the embedded store."""
     listen: str = LOOPBACK
     """Where the API serves; other addresses than loopback need ``secure``."""
     wants_secure: bool = False
@@ -73,13 +75,19 @@ def commands(settings: Settings) -> tuple[Command, Command, Command]:
     api_socket = str(settings.socket_path("api"))
     api = _command(
         "api",
-        *("--data", str(settings.data / "store"), "--host", settings.listen),
+        *(
+            ("--store", settings.store)
+            if settings.store
+            else ("--data", str(settings.data / "store"))
+        ),
+        *("--host", settings.listen),
         *("--port", str(settings.api_port), "--socket", api_socket),
         *(settings.secure.api_arguments() if settings.secure else ()),
     )
     compiler = _command(
         "compiler",
         *("--api-socket", api_socket, "--socket", str(settings.socket_path("compiler"))),
+        *(("--elect",) if settings.store else ()),
     )
     control = _command(
         "control",
@@ -205,6 +213,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         prog="skytrail up", description="Run the controller alone on the loopback address."
     )
     options.add_argument("--data", type=Path, required=True, help="folder of the embedded store")
+    options.add_argument("--store", help="etcd://HOST:PORT,... in place of the embedded store")
     options.add_argument("--api-port", type=int, default=8082)
     options.add_argument("--control-port", type=int, default=5269)
     options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
@@ -224,6 +233,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         log_level=chosen.log_level,
         listen=chosen.listen,
         wants_secure=chosen.secure,
+        store=chosen.store,
     )
 
 

@@ -109,7 +109,23 @@ class Lease(Protocol):
         ...
 
 
-class ConfigStore(Protocol):
+class LeaseBackend(Protocol):
+    """What the back end keeps: leases with their end, and the lease holding each name."""
+
+    async def write_lease(self, lease_id: str, expires: float, now: float, *, renew: bool) -> bool:
+        """Grant or extend; False when it is to be extended and has run out."""
+        ...
+
+    async def drop_lease(self, lease_id: str) -> None: ...
+
+    async def campaign(self, name: str, lease_id: str, now: float) -> bool:
+        """Take the name if it is free or its holder's lease has run out; tell whether held."""
+        ...
+
+    async def resign(self, name: str, lease_id: str) -> None: ...
+
+
+class ConfigStore(LeaseBackend, Protocol):
     """Every method may raise StoreUnavailable. Revisions are 64-bit, start at 1, total order.
 
     Reading at a revision raises Compacted when it is discarded, ValueError when it is to come.

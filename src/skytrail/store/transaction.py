@@ -27,6 +27,13 @@ class Transaction:
         self._compares: dict[str, int] = {}
         self._operations: dict[str, Operation] = {}
 
+    @classmethod
+    def deleting(cls, key: str) -> Transaction:
+        """Return one that deletes a key, whatever it holds."""
+        transaction = cls()
+        transaction.delete(key)
+        return transaction
+
     def __len__(self) -> int:
         return len(self._operations)
 

@@ -339,3 +339,19 @@ def test_introspection_shows_derived_objects_with_their_inputs():
     assert instance["state"] == "in sync"
     assert "virtual-network default-domain:demo:red" in instance["inputs"]
     assert revision["seen"] == revision["committed"] == 2
+
+
+def test_standby_follows_without_writing_and_writes_once_it_leads():
+    async def scenario():
+        api = FakeApi(security_group("web", 8000000))
+        async with running(api) as service:
+            service.lead(False)
+            await until(lambda: service.seen_revision is not None)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            while_standing_by = len(api.transactions)
+            service.lead(True)
+            await until(lambda: api.transactions)
+            return while_standing_by, len(api.transactions)
+
+    assert asyncio.run(scenario()) == (0, 1)

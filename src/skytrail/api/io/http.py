@@ -18,6 +18,7 @@ from skytrail.api.io import access, bodies, watch
 from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
+from skytrail.api.io.freshness import Fresh
 from skytrail.api.io.gate import Gate
 from skytrail.api.io.int_pools import IntPools
 from skytrail.api.io.lists import watch_filter
@@ -62,7 +63,7 @@ class HttpApi(AsgiApp):
         admit: Admit | None = None,
     ) -> None:
         """``gate`` asks who sends a request; ``admit`` stands in for it in tests."""
-        dispatch = Dispatch(service, deriver, gate)
+        dispatch = Fresh(service, Dispatch(service, deriver, gate))
         admit = admit or gate
         super().__init__(dispatch, body_limit_bytes=bodies.BODY_BYTES_MAX, admit=admit)
         self._native = AsgiApp(dispatch, body_limit_bytes=TRANSACTION_BYTES_MAX, admit=admit)

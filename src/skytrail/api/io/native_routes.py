@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skytrail.api.io.change_sets import ChangeSetApi
 from skytrail.api.io.description import DescriptionApi
+from skytrail.api.io.elections import Elections
 from skytrail.api.io.history import HistoryApi
 from skytrail.api.io.lists import ListApi
 from skytrail.api.io.native import NativeApi
@@ -16,6 +17,7 @@ from skytrail.runtime.asgi import Router
 
 def add_native_routes(router: Router, service: ConfigService, deriver: Deriver | None) -> None:
     """Add every native endpoint that has a module of its own."""
+    Elections(service).add_routes(router)
     history = HistoryApi(service)
     native = NativeApi(service, history)
     planner = Planner(service, deriver)

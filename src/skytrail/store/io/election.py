@@ -5,29 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Protocol
+from typing import Final
 
 from skytrail.runtime.clock import Clock
-from skytrail.store.plugin import LeaseLost, StoreUnavailable
+from skytrail.store.plugin import LeaseBackend, LeaseLost, StoreUnavailable
 
 POLL_S: Final = 0.2
 """How often a candidate looks whether the leader's lease has run out."""
-
-
-class LeaseBackend(Protocol):
-    """What the back end keeps: leases with their end, and the lease holding each name."""
-
-    async def write_lease(self, lease_id: str, expires: float, now: float, *, renew: bool) -> bool:
-        """Grant or extend; False when it is to be extended and has run out."""
-        ...
-
-    async def drop_lease(self, lease_id: str) -> None: ...
-
-    async def campaign(self, name: str, lease_id: str, now: float) -> bool:
-        """Take the name if it is free or its holder's lease has run out; tell whether held."""
-        ...
-
-    async def resign(self, name: str, lease_id: str) -> None: ...
 
 
 class StoreLease:

@@ -24,6 +24,7 @@ from skytrail.runtime.clock import Clock, SystemClock
 from skytrail.store.allocate import LowestFree, first_gap
 from skytrail.store.io.election import POLL_S, StoreLease, elected
 from skytrail.store.io.etcd_members import (
+    CALL_TIMEOUT_S,
     NEED_LEADER,
     SLOW_TIMEOUT_S,
     LeaseUnknown,
@@ -95,9 +96,10 @@ class EtcdStore:
         clock: Clock | None = None,
         poll_s: float = POLL_S,
         origin: int = ORIGIN,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> EtcdStore:
         """Connect; raises StoreUnavailable when no majority answers."""
-        members = Members(location)
+        members = Members(location, timeout_s=timeout_s)
         try:
             present = await _present(members) - origin
         except BaseException:
