@@ -24,6 +24,7 @@ from skytrail.compiler.emit import Create, Delete, Update, Write
 from skytrail.compiler.engine import Change, Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
 from skytrail.compiler.reachability import changed_pairs
+from skytrail.model.catalog import CATALOG
 from skytrail.model.objects import ConfigObject, ModelError, decode_object, encode_object
 
 ROUNDS_COUNT_MAX: Final = 8
@@ -98,9 +99,11 @@ class Preview:
         violations = self._violations
         trace = _Trace()
         try:
-            dirty = self._take(self._known(changes), trace)
+            known = self._known(changes)
+            dirty = self._take(known, trace)
+            planned = {each.item.uuid: each.item for each in known if isinstance(each, Put)}
             self._settle(dirty, trace)
-            found = self._difference(trace)
+            found = self._difference(trace, planned)
             found["violations"] = [
                 {
                     "type": each.type_name,
@@ -177,7 +180,7 @@ class Preview:
         parent = self._engine.intent.find(wanted.parent_type, key.fq_name[:-1])
         return {} if parent is None else {"parent_uuid": parent.uuid}
 
-    def _difference(self, trace: _Trace) -> Document:
+    def _difference(self, trace: _Trace, planned: Mapping[str, ConfigObject]) -> Document:
         derived: list[Document] = []
         before: dict[DerivedKey, ConfigObject | None] = {}
         after: dict[DerivedKey, ConfigObject | None] = {}
@@ -185,6 +188,9 @@ class Preview:
             if kind not in emit.OUTPUT_KINDS:
                 continue
             new = self._engine.intent.item(kind, uuid)
+            if CATALOG.objects[kind].origin == "user" and uuid in planned:
+                # What people write into it is the plan itself; the rest is derived.
+                old = planned[uuid]
             if old is not None:
                 before[DerivedKey(kind, old.fq_name)] = old
             if new is not None:

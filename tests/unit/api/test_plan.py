@@ -160,6 +160,15 @@ def test_a_rule_that_cannot_be_compiled_is_told_before_it_is_committed(planning)
     assert "unknown_network" in {v["reason"] for v in plan(planning, *operations)["violations"]}
 
 
+def test_what_people_write_is_not_told_as_derived(planning) -> None:
+    planning.network("red")
+
+    found = plan(planning, {**attach("red"), "object": {"mtu": 1400}})
+
+    assert [c["fq_name"][-1] for c in found["changes"]] == ["red"]
+    assert found["derived"] == []
+
+
 def test_a_refused_plan_names_the_operation(planning) -> None:
     body = {"operations": [{"op": "delete", "type": "virtual-network", "name": "a:b:c"}]}
 
