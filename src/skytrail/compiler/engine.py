@@ -16,10 +16,9 @@ answer (``tests/property/test_compiler.py``).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from skytrail.compiler.derived import Derived, DerivedKey, Outcome, Violation
 from skytrail.compiler.intent import Intent, ReadKey
@@ -85,31 +84,62 @@ class TablePass:
 Pass = UnitPass | TablePass
 
 
+class _Readers:
+    """Which units read what.
+
+    Most keys have one reader; it is kept bare, because a set for each key would be most of the
+    compiler's memory beside 100,000 interfaces.
+    """
+
+    __slots__ = ("_units",)
+
+    def __init__(self) -> None:
+        self._units: dict[ReadKey, str | set[str]] = {}
+
+    def of(self, key: ReadKey) -> Iterable[str]:
+        units = self._units.get(key, ())
+        return (units,) if isinstance(units, str) else units
+
+    def add(self, key: ReadKey, unit: str) -> None:
+        units = self._units.setdefault(key, unit)
+        if isinstance(units, set):
+            units.add(unit)
+        elif units != unit:
+            self._units[key] = {units, unit}
+
+    def discard(self, key: ReadKey, unit: str) -> None:
+        units = self._units.get(key)
+        if isinstance(units, set):
+            units.discard(unit)
+            if not units:
+                del self._units[key]
+        elif units == unit:
+            del self._units[key]
+
+
+_NOTHING: Final = Outcome()
+
+
 @dataclass(slots=True)
 class _State:
     """What the engine remembers of one pass."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
-    reads: dict[str, frozenset[ReadKey]] = field(default_factory=dict[str, frozenset[ReadKey]])
-    readers: defaultdict[ReadKey, set[str]] = field(
-        default_factory=lambda: defaultdict[ReadKey, set[str]](set)
-    )
+    reads: dict[str, tuple[ReadKey, ...]] = field(default_factory=dict[str, tuple[ReadKey, ...]])
+    readers: _Readers = field(default_factory=_Readers)
     table_reads: frozenset[ReadKey] | None = None
     """What the last recompute of a whole table read; None before the first."""
 
-    def remember(self, unit: str, outcome: Outcome, reads: frozenset[ReadKey]) -> None:
+    def remember(self, unit: str, outcome: Outcome, reads: Iterable[ReadKey]) -> None:
         """Note the outcome of a unit that is not known or was forgotten."""
-        self.outcomes[unit] = outcome
-        self.reads[unit] = reads
-        for key in reads:
-            self.readers[key].add(unit)
+        self.outcomes[unit] = _NOTHING if outcome == _NOTHING else outcome
+        self.reads[unit] = tuple(reads)
+        for key in self.reads[unit]:
+            self.readers.add(key, unit)
 
     def forget(self, unit: str) -> Outcome | None:
-        for key in self.reads.pop(unit, frozenset[ReadKey]()):
-            members = self.readers[key]
-            members.discard(unit)
-            if not members:
-                del self.readers[key]
+        for key in self.reads.pop(unit, ()):
+            self.readers.discard(key, unit)
         return self.outcomes.pop(unit, None)
 
 
@@ -207,7 +237,7 @@ class Engine:
                         self._evaluate(each, uuid)
                 case TablePass():
                     for unit, outcome in self._recompute_table(each).items():
-                        self._store(each, unit, outcome, frozenset())
+                        self._store(each, unit, outcome, ())
                     self.evaluations_count += 1
 
     def apply(self, changes: Iterable[Change]) -> set[DerivedKey]:
@@ -301,7 +331,7 @@ class Engine:
         state = self._states[each.name]
         units = {key[2] for key in touched if key[0] == "object" and key[1] == each.root}
         for key in touched:
-            units |= state.readers.get(key, set())
+            units.update(state.readers.of(key))
         differing: set[DerivedKey] = set()
         rows: set[ReadKey] = set()
         for unit in sorted(units):
@@ -342,7 +372,7 @@ class Engine:
             if after is None:
                 self._discard(each, unit)
             else:
-                self._store(each, unit, after, frozenset())
+                self._store(each, unit, after, ())
             differing |= _differing_keys(before, after)
             rows |= _row_keys(each, unit, before, after)
         return differing, rows
@@ -357,10 +387,10 @@ class Engine:
         view = self._view(each)
         outcome = each.evaluate(view, unit)
         self.evaluations_count += 1
-        self._store(each, unit, outcome, frozenset(view.reads))
+        self._store(each, unit, outcome, view.reads)
         return outcome
 
-    def _store(self, each: Pass, unit: str, outcome: Outcome, reads: frozenset[ReadKey]) -> None:
+    def _store(self, each: Pass, unit: str, outcome: Outcome, reads: Iterable[ReadKey]) -> None:
         self._discard(each, unit)
         self._states[each.name].remember(unit, outcome, reads)
         for derived in outcome.derived:
@@ -379,7 +409,7 @@ class Engine:
 
     def _sources(self, unit: Unit) -> Iterator[ConfigObject]:
         pass_name, root = unit
-        reads = self._states[pass_name].reads.get(root, frozenset[ReadKey]())
+        reads = self._states[pass_name].reads.get(root, ())
         for read in sorted(reads):
             match read:
                 case ("object", type_name, uuid):

@@ -88,7 +88,8 @@ def target_links(targets: Targets) -> tuple[Link, ...]:
 def _membership(view: View, uuid: str) -> Membership:
     found = Membership()
     for name in MEMBERSHIP_PASSES:
-        found |= view.row(name, uuid, Membership) or Membership()
+        asked = view.row(name, uuid, Membership)
+        found = found if asked is None else found | asked
     return found
 
 
