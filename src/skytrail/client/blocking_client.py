@@ -13,7 +13,14 @@ import structlog
 from skytrail.client import messages
 from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.errors import ApiError, ApiUnavailable
-from skytrail.client.messages import Answer, Call, JsonObject, RefUpdate, TransactionReply
+from skytrail.client.messages import (
+    Answer,
+    Call,
+    JsonObject,
+    RefUpdate,
+    Standing,
+    TransactionReply,
+)
 from skytrail.client.transport import (
     DEFAULT_URL,
     LINE_BYTES_MAX,
@@ -150,6 +157,14 @@ class ApiClient:
         """Do all operations as one revision, or none of them."""
         content = self.call(messages.transaction_call(operations, derived_from))
         return messages.decode_reply(content, TransactionReply)
+
+    def stand(self, call: Call) -> Standing:
+        """Stand for election (``messages.stand_call``)."""
+        return messages.decode_reply(self.call(call), Standing)
+
+    def resign(self, name: str, lease: str) -> None:
+        """Give an office and its lease back."""
+        self.call(Call("DELETE", f"/api/v1/elections/{name}/{lease}"))
 
     def call(self, call: Call) -> bytes:
         """Send any request; return the body of a success."""
