@@ -1,10 +1,11 @@
 """The configuration node as its users load it: SQLite, and three etcd members on this machine.
 
 Ports: 16 HTTP clients create an interface (reference to its network) and its instance IP (references
-to both, address allocated); each pair counts once, both are durable when answered. Reads and lists are
-wall-clock rates of one server. Fan-out is from a write to the last of 1,000 watchers. Restart and
-memory are of a server on SQLite with 100,000 interfaces and as many addresses (PORTS=n for others).
-The clients run on the same processors as the servers: rates are lower bounds.
+to both, address allocated); each pair counts once, both are durable when answered, and afterwards
+every one of them has to be there with an address of its own. Reads and lists are wall-clock rates of
+one server. Fan-out is from a write to the last of 1,000 watchers. Restart and memory are of a server
+on SQLite with 100,000 interfaces and as many addresses (PORTS=n for others). The clients
+(`tools/requests.c`) run on the same processors as the servers: rates are lower bounds.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import http_load
 from api import get, network_body, post
-from figures import Figures, percentile
+from figures import Figures
 
 from skytrail.api import persistence
 from skytrail.store.io.sqlite import SqliteStore
@@ -35,7 +37,6 @@ from skytrail.store.key_space import name_key, object_key
 from skytrail.store.plugin import Operation, Put
 from skytrail.testing.etcd import PROGRAM, EtcdCluster
 
-CLIENTS = 16
 ROUND_S = 5.0
 LISTED = 1000
 WATCHERS = 1000
@@ -60,6 +61,10 @@ class Server:
             raise RuntimeError("the server did not start")
         self.start_s = time.perf_counter() - started
         self.port = int(match[1])
+
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
@@ -88,49 +93,6 @@ class Connection:
         if not head.startswith(b"http/1.1 200"):
             raise RuntimeError(f"unexpected reply: {head[:40]!r} {body[:200]!r}")
         return body
-
-
-async def _ports(ports: list[int], network: str, took: list[float]) -> float:
-    """Create ports for a while through the servers in turn; return how many a second."""
-    until = time.perf_counter() + ROUND_S
-    refs = [{"uuid": network}]
-
-    async def client(number: int) -> None:
-        connection = await Connection(ports[number % len(ports)]).open()
-        while (started := time.perf_counter()) < until:
-            port, name = str(uuid4()), uuid4().hex
-            interface = {
-                "uuid": port, "fq_name": [*PROJECT, name], "parent_type": "project",
-                "virtual_network_refs": refs,
-            }  # fmt: skip
-            address = {
-                "fq_name": [name], "virtual_network_refs": refs,
-                "virtual_machine_interface_refs": [{"uuid": port}],
-            }  # fmt: skip
-            await connection.ask(
-                post("/virtual-machine-interfaces", {"virtual-machine-interface": interface})
-            )
-            await connection.ask(post("/instance-ips", {"instance-ip": address}))
-            took.append(time.perf_counter() - started)
-
-    begun = time.perf_counter()
-    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
-    return len(took) / (time.perf_counter() - begun)
-
-
-async def _reads(port: int, request: bytes, duration_s: float = ROUND_S) -> float:
-    until, count = time.perf_counter() + duration_s, 0
-
-    async def client() -> None:
-        nonlocal count
-        connection = await Connection(port).open()
-        while time.perf_counter() < until:
-            await connection.ask(request)
-            count += 1
-
-    begun = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return count / (time.perf_counter() - begun)
 
 
 async def _fan_out(port: int) -> float:
@@ -174,19 +136,35 @@ def make_networks(port: int) -> tuple[str, str]:
         return busy.json()["virtual-network"]["uuid"], project
 
 
+def check_addresses(port: int, count: int) -> None:
+    """Raise unless that many instance IPs are there, no two with the same address."""
+    url = f"http://127.0.0.1:{port}/instance-ips?fields=instance_ip_address"
+    listed = httpx.get(url, timeout=60).raise_for_status().json()["instance-ips"]
+    addresses = {each["instance_ip_address"] for each in listed}
+    if (len(listed), len(addresses)) != (count, count):
+        raise RuntimeError(f"{len(addresses)} addresses in {len(listed)} objects of {count} made")
+
+
 def measure(figures: Figures, store: str, servers: list[Server]) -> None:
     network, project = make_networks(servers[0].port)
     ports = [server.port for server in servers]
-    took: list[float] = []
     wanted = 1500 if store == "sqlite" else None
-    rate = uvloop.run(_ports(ports, network, took))
-    figures.add(f"{store}_port_creates", rate, "1/s", wanted=wanted)
-    figures.add(f"{store}_port_create_p50", percentile(took, 50) * 1000, "ms")
-    figures.add(f"{store}_port_create_p99", percentile(took, 99) * 1000, "ms")
-    read = get(f"/virtual-network/{network}?{PLAIN}")
-    figures.add(f"{store}_reads", uvloop.run(_reads(ports[0], read)), "1/s", wanted=10_000)
-    listing = get(f"/virtual-networks?parent_id={project}&detail=True")
-    figures.add(f"{store}_lists_of_{LISTED}", uvloop.run(_reads(ports[0], listing)), "1/s")
+    before = servers[0].cpu_s()
+    made = http_load.creates(ports, network, ROUND_S)
+    used = servers[0].cpu_s() - before
+    check_addresses(servers[0].port, made.rounds)
+    figures.add(f"{store}_port_creates", made.rate, "1/s", wanted=wanted)
+    figures.add(f"{store}_port_create_p50", made.p50_s * 1000, "ms")
+    figures.add(f"{store}_port_create_p99", made.p99_s * 1000, "ms")
+    figures.add(f"{store}_port_create_cpu", used / made.rounds * 1e6, "us")
+    before = servers[0].cpu_s()
+    read = http_load.gets(ports[:1], f"/virtual-network/{network}?{PLAIN}", ROUND_S)
+    used = servers[0].cpu_s() - before
+    figures.add(f"{store}_reads", read.rate, "1/s", wanted=10_000)
+    figures.add(f"{store}_read_cpu", used / read.rounds * 1e6, "us")
+    listing = f"/virtual-networks?parent_id={project}&detail=True"
+    listed = http_load.gets(ports[:1], listing, ROUND_S)
+    figures.add(f"{store}_lists_of_{LISTED}", listed.rate, "1/s")
     figures.add(f"{store}_fan_out_{WATCHERS}", uvloop.run(_fan_out(ports[0])) * 1000, "ms")
 
 
@@ -269,6 +247,7 @@ def measure_restart(figures: Figures) -> None:
 
 
 def run() -> None:
+    http_load.build_tool()
     figures = Figures("config_node")
     with tempfile.TemporaryDirectory() as folder:
         server = Server("--data", folder)
