@@ -42,8 +42,6 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     rule.prepare(change, request)
     fq_name = identity.check_fq_name(resource.name, request)
     properties = _properties(resource, request, "create")
-    if secret_fields.has_secrets(change.schema, resource):
-        secret_fields.restore(change.schema, resource, properties, {})
     taken = change.view.uuid_of(resource.name, fq_name)
     if taken is not None:
         raise _name_taken(change, resource, request, fq_name, taken)
@@ -61,6 +59,7 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     body["perms2"] = identity.permissions(properties.get("perms2"), owner)
     body.setdefault("display_name", fq_name[-1])
     body.update({name: items for name, items in references.items() if items})
+    secret_fields.restore(change.schema, resource.name, body, {})
     check_carried(resource.name, body)
     rule.create(change, body)
     check_objects(change, resource, body)
@@ -186,8 +185,6 @@ def update(change: Change, record: Record, request: Document) -> Record:
     rights.check_update(change, record, request)
     resource = change.schema.resources[record.type_name]
     properties = _properties(resource, request, "http_put")
-    if secret_fields.has_secrets(change.schema, resource):
-        secret_fields.restore(change.schema, resource, properties, record.body)
     references = resolve_references(change, resource, request, "update", old=record)
     _note_ignored(change, resource, request)
     body = dict(record.body)
@@ -221,6 +218,7 @@ def replace_body(
     """Plan a new version with this complete body, after the type's rule has agreed to it."""
     rule = rule_of(record.type_name)
     body["id_perms"] = identity.touched(record.body, change.now, given)
+    secret_fields.restore(change.schema, record.type_name, body, record.body)
     check_carried(record.type_name, body)
     rule.update(change, record, body)
     renewed = _bounded(next_version(record, body, record.side if side is None else side))

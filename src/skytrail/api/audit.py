@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
+from msgspec import UNSET
 
 from skytrail.api.caller import Caller
 from skytrail.api.differences import Difference, differences
 from skytrail.api.documents import Document
 from skytrail.api.graph import Overlay, Record
 from skytrail.api.schema import Schema
-from skytrail.api.secrets import MASK, is_secret, masked, masked_document
+from skytrail.api.secret_fields import masked
 
 PAGES = "/h/"
 HEADS = "/e/audit/"
@@ -155,26 +156,30 @@ def _deletion(schema: Schema, before: Record, *, compact: bool) -> Alteration:
     if _is_brief(schema, before, compact=compact):
         return _named("delete", before, before=_digest(before))
     found = _named("delete", before)
-    return msgspec.structs.replace(found, object=masked_document(before.body))
+    return msgspec.structs.replace(found, object=masked(schema, before.type_name, before.body))
 
 
 def _update(schema: Schema, before: Record, record: Record, *, compact: bool) -> Alteration | None:
     if _is_brief(schema, record, compact=compact):
         return _named("update", record, before=_digest(before), digest=_digest(record))
-    changed = tuple(_without_secrets(each) for each in differences(before.body, record.body))
+    changed = tuple(
+        _without_secrets(schema, record.type_name, each)
+        for each in differences(before.body, record.body)
+    )
     if not changed and before.side == record.side:
         return None
     return msgspec.structs.replace(_named("update", record), fields=changed)
 
 
-def _without_secrets(change: Difference) -> Difference:
-    if is_secret(change.path):
-        return Difference(
-            change.path,
-            before=change.before if change.before is msgspec.UNSET else MASK,
-            after=change.after if change.after is msgspec.UNSET else MASK,
-        )
-    return Difference(change.path, before=masked(change.before), after=masked(change.after))
+def _without_secrets(schema: Schema, type_name: str, change: Difference) -> Difference:
+    if change.path[0] not in schema.secret_names[type_name]:
+        return change
+    resource = schema.resources[type_name]
+    before, after = (
+        side if side is UNSET else schema.masks.at(resource, change.path, side)
+        for side in (change.before, change.after)
+    )
+    return Difference(change.path, before=before, after=after)
 
 
 def _digest(record: Record) -> str:

@@ -19,7 +19,7 @@ from skytrail.api.notes import RESERVED
 from skytrail.api.problem import Problem, Unacceptable, pointer
 from skytrail.api.refusal import bad_request, not_found
 from skytrail.api.schema import Schema
-from skytrail.api.secrets import masked_document
+from skytrail.api.secret_fields import masked
 from skytrail.api.transaction import OPERATIONS_COUNT_MAX, TransactionRequest
 from skytrail.model.validate import shown
 
@@ -38,7 +38,7 @@ class ChangeSet(msgspec.Struct, frozen=True):
     bases: tuple[int, ...] = ()
     """Revision of each operation's object when it was added; 0 when there was none."""
 
-    def shown(self) -> Document:
+    def shown(self, schema: Schema) -> Document:
         """Return the set as readers see it."""
         operations: list[Document] = []
         for operation, base in zip(self.operations, self.bases, strict=True):
@@ -46,8 +46,9 @@ class ChangeSet(msgspec.Struct, frozen=True):
             for name in ("uuid", "name", "if_match", "field_owner"):
                 if getattr(operation, name) is not None:
                     document[name] = getattr(operation, name)
-            if operation.object is not None:
-                document["object"] = masked_document(operation.object)
+            resource = schema.find(operation.type)
+            if operation.object is not None and resource is not None:
+                document["object"] = masked(schema, resource.name, operation.object)
             operations.append(document)
         return {
             "id": self.id,

@@ -61,22 +61,29 @@ def edit_collection(
     verb = operation.lower()
     allowed = ("add", "modify", "delete") if prop.kind == "list" else ("set", "delete")
     if verb not in allowed:
-        raise bad_request(f"Unsupported operation {shown(operation)} in request {shown(update)}")
+        raise bad_request(
+            f"Unsupported operation {shown(operation)} in request {_without_value(update)}"
+        )
     if verb == "delete":
         if place is None:
-            raise bad_request(f"position is needed in request {shown(update)}")
+            raise bad_request(f"position is needed in request {_without_value(update)}")
         return [pair for pair in pairs if pair[1] != place]
     element = _checked_element(prop, update.get("value"))
     if verb == "set":
         place = _key_of(prop, element)
     elif verb == "modify" and place is None:
-        raise bad_request(f"position is needed in request {shown(update)}")
+        raise bad_request(f"position is needed in request {_without_value(update)}")
     place = place or fresh_position
     if has_illegal_characters(place):
         raise bad_request("position has illegal xml characters")
     if any(pair[1] == place for pair in pairs):
         return [(element, place) if pair[1] == place else pair for pair in pairs]
     return [*pairs, (element, place)]
+
+
+def _without_value(update: Document) -> str:
+    """Return an operation as error texts show it: the element may hold a secret."""
+    return shown({name: part for name, part in update.items() if name != "value"})
 
 
 def _checked_element(prop: Property, value: object) -> object:

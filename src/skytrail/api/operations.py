@@ -126,7 +126,7 @@ def edit_elements(change: Change, request: Document) -> None:
     given = request.get("updates")
     updates = documents.sections(request, "updates")
     if len(updates) != len(documents.as_list(given)) or (given and not isinstance(given, list)):
-        raise bad_request(f"updates must be a list of objects, got {shown(given)}")
+        raise bad_request("updates must be a list of objects")
     rights.check_edit(change, record, [documents.text(each, "field") or "" for each in updates])
     body, positions = dict(record.body), dict(record.side.positions)
     for update in updates:

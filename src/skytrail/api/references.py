@@ -39,7 +39,7 @@ def resolve_references(
         if value is not None and not isinstance(value, list):
             raise bad_request(
                 f"Bad reference in {operation}: Field {name} must be a list. "
-                f"Received value: {shown(value)}"
+                f"Received value: {shown(change.schema.masks.reference(reference.attr_type, value))}"
             )
         complete: dict[str, Document] = {}
         for item in documents.as_list(value):
@@ -60,7 +60,7 @@ def _resolve(
     if not is_document(item):
         raise bad_request(
             f"Bad reference in {operation}: Error validating reference {reference.name} "
-            f"value {shown(item)}"
+            f"value {shown(change.schema.masks.reference(reference.attr_type, item))}"
         )
     try:
         attribute = stored_attribute(reference, item.get("attr"))
@@ -71,7 +71,8 @@ def _resolve(
         target = rights.linkable(change, target)
     if target is None:
         who = operation if operation == "create" else f"{operation} {resource.name}"
-        raise bad_request(f"Unknown reference in resource {who} {shown(item)}.")
+        masked = change.schema.masks.reference(reference.attr_type, item)
+        raise bad_request(f"Unknown reference in resource {who} {shown(masked)}.")
     return reference_to(target, attribute)
 
 

@@ -36,7 +36,7 @@ class Shape:
     children: bool = True
     links: bool = True
     sees: Callable[[Record], bool] | None = None
-    """Which back references and children are shown; None for all."""
+    """Which back references and children are shown; None for all, with their secrets."""
 
     @property
     def is_plain(self) -> bool:
@@ -94,7 +94,7 @@ def _inverse(schema: Schema, view: View, record: Record, shape: Shape, base: str
     for kind in view.referrer_types(record.uuid):
         for name in schema.back_names.get((record.type_name, kind), ()):
             if _wanted(shape, name, whole=shape.back_references):
-                items = _back_references(view, record, kind, link_base, shape)
+                items = _back_references(schema, view, record, kind, (link_base, shape))
                 if items:
                     found[name] = items
     for kind in view.child_types(record.uuid):
@@ -124,14 +124,23 @@ def _item(record: Record, base: str | None) -> Document:
 
 
 def _back_references(
-    view: View, record: Record, kind: str, base: str | None, shape: Shape
+    schema: Schema, view: View, record: Record, kind: str, manner: tuple[str | None, Shape]
 ) -> list[Document]:
-    return [
-        {**_item(source, base), "attr": source.attribute(place)}
+    base, shape = manner
+    found = [
+        ({**_item(source, base), "attr": source.attribute(place)}, field)
         for source in referrers(view, record.uuid, kind)
         if shape.sees is None or shape.sees(source)
-        for place, (_, target) in enumerate(source.targets)
+        for place, (field, target) in enumerate(source.targets)
         if target == record.uuid
+    ]
+    secret = schema.secret_names[kind] if shape.sees is not None else frozenset[str]()
+    if not secret:
+        return [item for item, _ in found]
+    references = schema.resources[kind].references
+    return [
+        {**item, "attr": schema.masks.typed(references[field].attr_type, item["attr"])}
+        for item, field in found
     ]
 
 

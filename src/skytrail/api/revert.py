@@ -5,13 +5,13 @@ from __future__ import annotations
 from skytrail.api import admission
 from skytrail.api.audit import Alteration, Entry
 from skytrail.api.change import Change
-from skytrail.api.differences import Difference, NotAsExpected, undone, value_at
+from skytrail.api.differences import NotAsExpected, undone, value_at
 from skytrail.api.documents import Document
 from skytrail.api.graph import find
 from skytrail.api.native import Done, Ground
 from skytrail.api.problem import Problem, Unacceptable, pointer
 from skytrail.api.refusal import Refused
-from skytrail.api.secrets import MASK
+from skytrail.model.secret_values import MASK, holds_mask
 
 _SERVERS = frozenset({"id_perms", "uuid", "fq_name", "parent_type", "parent_uuid"})
 
@@ -65,7 +65,7 @@ def _one(change: Change, alteration: Alteration, ground: Ground, *, force: bool)
                 for name, value in body.items()
                 if name != "id_perms"
                 and not _is_of_system(resource.properties.get(name))
-                and value != MASK
+                and not _is_left_out(change, alteration, (name,), value, force=force)
             }
             return Done("created", admission.create(change, resource, given))
         case _:
@@ -73,7 +73,7 @@ def _one(change: Change, alteration: Alteration, ground: Ground, *, force: bool)
                 raise Unacceptable(
                     409, f"{alteration.type} {alteration.uuid} does not exist any more"
                 )
-            request = _former(record.body, alteration, force=force)
+            request = _former(change, record.body, alteration, force=force)
             if not request:
                 return None
             return Done("changed", admission.update(change, record, request))
@@ -83,9 +83,31 @@ def _is_of_system(prop: object) -> bool:
     return getattr(prop, "presence", "") == "system-only"
 
 
-def _former(body: Document, alteration: Alteration, *, force: bool) -> Document:
+def _is_left_out(
+    change: Change, alteration: Alteration, path: tuple[str, ...], value: object, *, force: bool
+) -> bool:
+    """Whether a value cannot come back because it holds a secret; refuse unless forced."""
+    if path[0] not in change.schema.secret_names[alteration.type] or not holds_mask(value):
+        return False
+    if not force:
+        place = pointer(*path)
+        raise Unacceptable(
+            409,
+            f"{alteration.type} {':'.join(alteration.name)} {place} holds secrets, which the log "
+            "does not keep; force=true reverts everything else, then give them anew",
+            [Problem(place, f"was {MASK}")],
+        )
+    return True
+
+
+def _former(change: Change, body: Document, alteration: Alteration, *, force: bool) -> Document:
     """Return the update that brings back the members an alteration changed."""
-    changes = [each for each in alteration.fields if _is_revertible(each)]
+    changes = [
+        each
+        for each in alteration.fields
+        if each.path[0] not in _SERVERS
+        and not _is_left_out(change, alteration, each.path, [each.before, each.after], force=force)
+    ]
     try:
         former = undone(body, changes, force=force)
     except NotAsExpected as clash:
@@ -100,7 +122,3 @@ def _former(body: Document, alteration: Alteration, *, force: bool) -> Document:
         ) from None
     names = {each.path[0] for each in changes}
     return {name: former.get(name) for name in sorted(names)}
-
-
-def _is_revertible(change: Difference) -> bool:
-    return change.path[0] not in _SERVERS and MASK not in (change.before, change.after)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from skytrail.model.catalog_types import Catalog, ComplexType, ObjectType
+from skytrail.model.secret_values import Masks, names_with_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,18 @@ class Schema:
     child_names: dict[tuple[str, str], tuple[str, ...]] = field(init=False)
     """(parent type, child type) to the parent's fields for those children."""
 
-    secret_types: frozenset[str] = field(init=False)
-    """Complex types with a secret in them, at whatever depth."""
+    masks: Masks = field(init=False)
+    secret_names: dict[str, frozenset[str]] = field(init=False)
+    """Type name to its properties and references that hold secrets, at whatever depth."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "secret_types", _with_secrets(self.catalog))
+        masks = Masks(self.catalog)
+        object.__setattr__(self, "masks", masks)
+        secret_names = {
+            entry.name: names_with_secrets(entry, masks.holders)
+            for entry in self.catalog.objects.values()
+        }
+        object.__setattr__(self, "secret_names", secret_names)
         paths: dict[str, tuple[ObjectType, bool]] = {}
         for resource in self.catalog.objects.values():
             paths[resource.name.lower()] = (resource, False)
@@ -65,19 +73,6 @@ class Schema:
         """Whether such children exist only on behalf of the parent and never block its deletion."""
         parent = self.catalog.objects[parent_type]
         return any(c.weak for c in parent.children.values() if c.type == child_type)
-
-
-def _with_secrets(catalog: Catalog) -> frozenset[str]:
-    found: set[str] = set()
-    while True:
-        more = {
-            name
-            for name, kind in catalog.types.items()
-            if name not in found and any(f.secret or f.type in found for f in kind.fields.values())
-        }
-        if not more:
-            return frozenset(found)
-        found |= more
 
 
 def collection_name(resource: ObjectType) -> str:

@@ -22,9 +22,9 @@ from skytrail.api.graph import Record, View, find
 from skytrail.api.identity import is_uuid
 from skytrail.api.problem import did_you_mean, listed
 from skytrail.api.refusal import Refused, bad_request, not_found
-from skytrail.api.secrets import is_secret
 from skytrail.model.catalog import CATALOG
 from skytrail.model.catalog_types import Field, ObjectType
+from skytrail.model.secret_values import Masks
 from skytrail.model.validate import shown
 
 Test = Callable[[Record], bool]
@@ -39,6 +39,7 @@ _OPERATORS = {
     "reference": ("eq", "ne", "in", *_WITHOUT_VALUE),
 }
 FILTERS_COUNT_MAX = 20
+_MASKS = Masks(CATALOG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _filter(resource: ObjectType, text: str) -> Test:
 
 def _base_of(resource: ObjectType, keys: list[str], text: str) -> str:
     """Return what kind of value is at a path; refuse paths the type does not have."""
-    if is_secret(tuple(keys)):
+    if _MASKS.is_secret(resource.properties, tuple(keys)):
         raise bad_request(f"filter {shown(text)!r}: secrets cannot be selected by")
     first = keys[0]
     if len(keys) == 1 and first in _ENVELOPE:

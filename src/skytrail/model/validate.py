@@ -20,6 +20,7 @@ from typing import NoReturn, TypeGuard, cast
 import msgspec
 
 from skytrail.model.catalog import CATALOG, Field, ObjectType, Property, ReferenceField
+from skytrail.model.secret_values import MASK, Masks
 
 _SHOWN_LENGTH_MAX = 512
 _ENVELOPE = frozenset({"uuid", "fq_name", "parent_type", "parent_uuid", "name"})
@@ -34,6 +35,8 @@ _SERVER_WRITTEN = frozenset({"href", "parent_href"})
 # Patterns are advisory except for these types, where clients depend on the refusal.
 _ENFORCED_PATTERNS = frozenset({"ServiceInterfaceType"})
 _TYPES = CATALOG.types
+_MASKS = Masks(CATALOG)
+"""Nobody's password comes back in an error text, which ends up in logs of clients."""
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -103,7 +106,7 @@ def stored_properties(entry: ObjectType, mapping: Mapping[str, object]) -> dict[
         try:
             stored[name] = _value(prop, value, (None, name), _stop)
         except _Stop as stop:
-            raise InvalidValue(_property_violation(prop, value, stop.fault)) from None
+            raise InvalidValue(_property_violation(prop, prop, value, stop.fault)) from None
     return stored
 
 
@@ -116,7 +119,9 @@ def stored_element(prop: Property, element: object) -> object:
     try:
         return _item(_elements_of(prop), element, place, _stop)
     except _Stop as stop:
-        raise InvalidValue(_property_violation(prop, element, stop.fault)) from None
+        raise InvalidValue(
+            _property_violation(prop, _elements_of(prop), element, stop.fault)
+        ) from None
 
 
 def stored_attribute(reference: ReferenceField, attr: object) -> object:
@@ -150,7 +155,7 @@ def check_property(object_type: str, name: str, value: object) -> list[Violation
     prop = CATALOG.objects[object_type].properties[name]
     faults: list[_Fault] = []
     _value(prop, value, (None, name), faults.append)
-    return [_property_violation(prop, value, fault) for fault in faults]
+    return [_property_violation(prop, prop, value, fault) for fault in faults]
 
 
 def check_element(object_type: str, name: str, element: object) -> list[Violation]:
@@ -158,7 +163,7 @@ def check_element(object_type: str, name: str, element: object) -> list[Violatio
     prop = CATALOG.objects[object_type].properties[name]
     faults: list[_Fault] = []
     _item(_elements_of(prop), element, (None, name), faults.append)
-    return [_property_violation(prop, element, fault) for fault in faults]
+    return [_property_violation(prop, _elements_of(prop), element, fault) for fault in faults]
 
 
 def check_references(object_type: str, mapping: Mapping[str, object]) -> list[Violation]:
@@ -204,15 +209,18 @@ def _elements_of(prop: Property) -> Field:
     return _TYPES[prop.type].fields[prop.wrapper_field]
 
 
-def _property_violation(prop: Property, value: object, fault: _Fault) -> Violation:
+def _property_violation(prop: Property, field: Field, value: object, fault: _Fault) -> Violation:
     place, text = fault
-    where = f"{prop.name} value {shown(value)} " if prop.base == "compound" else ""
+    where = ""
+    if prop.base == "compound":
+        where = f"{prop.name} value {shown(_MASKS.field(field, value))} "
     return Violation(_path(place), f"Error validating property {where}{text}")
 
 
 def _attribute_violation(reference: ReferenceField, attr: object, fault: _Fault) -> Violation:
     place, text = fault
-    text = f"Error validating reference {reference.name} value {shown(attr)} {text}"
+    masked = shown(_MASKS.typed(reference.attr_type, attr))
+    text = f"Error validating reference {reference.name} value {masked} {text}"
     return Violation(_path(place), text)
 
 
@@ -231,7 +239,8 @@ def _references(reference: ReferenceField, value: object) -> list[Violation]:
     if value is None:
         return []
     if not isinstance(value, list):
-        text = f"Field {name} must be a list. Received value: {shown(value)}"
+        masked = shown(_MASKS.reference(reference.attr_type, value))
+        text = f"Field {name} must be a list. Received value: {masked}"
         return [Violation(name, text)]
     found: list[Violation] = []
     for index, item in enumerate(cast("list[object]", value)):
@@ -239,7 +248,8 @@ def _references(reference: ReferenceField, value: object) -> list[Violation]:
         if _is_reference(item):
             found += _attribute_violations(reference, item.get("attr"), place)
         else:
-            text = f"Error validating reference {name} value {shown(item)}"
+            masked = shown(_MASKS.reference(reference.attr_type, item))
+            text = f"Error validating reference {name} value {masked}"
             found.append(Violation(_path(place), text))
     return found
 
@@ -267,7 +277,8 @@ def _value(field: Field, value: object, place: _Place, note: _Note) -> object:
     if value is None:
         return None
     if not isinstance(value, list):
-        note((place, f"Field {field.name} must be a list. Received value: {shown(value)}"))
+        masked = shown(_MASKS.field(field, value))
+        note((place, f"Field {field.name} must be a list. Received value: {masked}"))
         return None
     return [
         _item(field, item, (place, index), note)
@@ -299,7 +310,8 @@ def _compound(
     type_name: str, value: object, place: _Place, note: _Note
 ) -> dict[str, object] | None:
     if not isinstance(value, dict):
-        note((place, f"class {type_name} expects an object instead of {shown(value)}"))
+        masked = shown(_MASKS.typed(type_name, value))
+        note((place, f"class {type_name} expects an object instead of {masked}"))
         return None
     fields = _TYPES[type_name].fields
     stored: dict[str, object] = {}
@@ -334,7 +346,7 @@ def _integer_fault(field: Field, value: object, number: int | None) -> str:
 
 def _string_fault(field: Field, value: object) -> str:
     if not isinstance(value, str):
-        return f"string value expected instead of {shown(value)}"
+        return f"string value expected instead of {MASK if field.secret else shown(value)}"
     if field.enum and value and value not in field.enum:
         return f"value must be one of {list(field.enum)}"
     if _ILLEGAL.search(value) is not None:

@@ -153,3 +153,95 @@ def test_a_mask_is_never_stored_as_a_secret(api) -> None:
     reply = api.call("POST", "/physical-routers", {"physical-router": body})
 
     assert (reply.status, "give it" in reply.text) == (400, True)
+
+
+def test_a_mask_is_restored_wherever_an_update_may_carry_it(api) -> None:
+    def router(name: str, **members: object) -> str:
+        parameters = {"address": "192.0.2.1", "identifier": "192.0.2.1"}
+        return api.create(
+            "bgp-router",
+            fq_name=["default-domain", "default-project", "ip-fabric", "__default__", name],
+            bgp_router_parameters=parameters,
+            **members,
+        )
+
+    def attribute(key: str) -> dict:
+        auth = {"key_type": "md5", "key_items": [{"key_id": 1, "key": key}]}
+        return {"session": [{"attributes": [{"auth_data": auth}]}]}
+
+    peer = router("peer")
+    uuid = router("mine", bgp_router_refs=[{"uuid": peer, "attr": attribute("hunter2")}])
+    request = {"type": "bgp-router", "uuid": uuid, "ref-type": "bgp-router", "ref-uuid": peer,
+               "operation": "ADD", "attr": attribute("***")}  # fmt: skip
+
+    assert api.call("POST", "/ref-update", request).status == 200
+    (kept,) = api.read("bgp-router", uuid)["bgp_router_refs"]
+    assert kept["attr"] == attribute("hunter2")
+    fresh = router("fresh")
+    refused = api.call("POST", "/ref-update", {**request, "uuid": fresh})
+    assert (refused.status, "give it" in refused.text) == (400, True)
+
+
+def test_a_mask_in_a_list_finds_its_element_when_others_leave(api) -> None:
+    def login(user: str, password: str) -> dict:
+        return {"credential": {"username": user, "password": password}, "vendor": "Maker"}
+
+    fabric = api.create(
+        "fabric",
+        fq_name=["default-global-system-config", "f"],
+        fabric_credentials={"device_credential": [login("a", "one"), login("b", "two")]},
+    )
+    kept = {"fabric_credentials": {"device_credential": [login("b", "***")]}}
+
+    assert api.call("PUT", f"/fabric/{fabric}", {"fabric": kept}).status == 200
+    found = api.read("fabric", fabric)["fabric_credentials"]["device_credential"]
+    assert found == [login("b", "two")]
+    update = {"field": "fabric_credentials", "operation": "add", "value": login("c", "***")}
+    reply = api.call("POST", "/prop-collection-update", {"uuid": fabric, "updates": [update]})
+    assert (reply.status, "give it" in reply.text) == (400, True)
+
+
+def test_a_mask_does_not_carry_the_secret_to_another_device(api, user) -> None:
+    driver = {"ipmi_address": "192.0.2.1", "ipmi_username": "root", "ipmi_password": "hunter2"}
+    node = api.create(
+        "node",
+        fq_name=["default-global-system-config", "n"],
+        bms_info={"driver_info": driver},
+        perms2={"owner": "cloud-admin", "global_access": 7},
+    )
+    elsewhere = {**driver, "ipmi_address": "198.51.100.66", "ipmi_password": "***"}
+    with api.as_caller(user):
+        body = {"node": {"bms_info": {"driver_info": elsewhere}}}
+        reply = api.call("PUT", f"/node/{node}", body)
+
+    assert (reply.status, "ipmi_address changes" in reply.text) == (400, True)
+
+
+def test_reverts_say_what_they_cannot_bring_back(api, router) -> None:
+    place = f"/api/v1/physical-router/{router}"
+    changed = {
+        "display_name": "new",
+        "physical_router_user_credentials": {"username": "eve", "password": "other"},
+    }
+    change = api.call("PATCH", place, changed).headers["x-skytrail-change"]
+
+    refused = api.call("POST", f"/api/v1/history/{change}/revert")
+    forced = api.call("POST", f"/api/v1/history/{change}/revert?force=true")
+
+    assert (refused.status, "holds secrets" in refused.text) == (409, True)
+    assert forced.status == 200, forced.text
+    now = api.read("physical-router", router)
+    assert now["display_name"] == "leaf"
+    assert now["physical_router_user_credentials"]["password"] == "other"
+
+
+def test_a_deleted_holder_of_secrets_comes_back_without_them_by_force(api, router) -> None:
+    gone = api.call("DELETE", f"/api/v1/physical-router/{router}").headers["x-skytrail-change"]
+
+    refused = api.call("POST", f"/api/v1/history/{gone}/revert")
+    forced = api.call("POST", f"/api/v1/history/{gone}/revert?force=true")
+
+    assert (refused.status, forced.status) == (409, 200), forced.text
+    now = api.read("physical-router", forced.json["results"][0]["uuid"])
+    assert now["fq_name"] == ROUTER["fq_name"]
+    assert "physical_router_user_credentials" not in now

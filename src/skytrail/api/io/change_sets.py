@@ -66,7 +66,7 @@ class ChangeSetApi:
         check_parameters(request, _NONE)
         listed: list[Document] = []
         for each in self._all():
-            whole = each.shown()
+            whole = each.shown(self._service.schema)
             whole["operations_count"] = len(each.operations)
             del whole["operations"]
             listed.append(whole)
@@ -82,11 +82,13 @@ class ChangeSetApi:
             caller=caller_of(request),
         )
         headers = (("location", f"/api/v1/change-sets/{written.value.id}"),)
-        return Response(201, msgspec.json.encode(written.value.shown()), JSON, headers)
+        return Response(
+            201, msgspec.json.encode(written.value.shown(self._service.schema)), JSON, headers
+        )
 
     async def _read(self, request: Request) -> Response:
         check_parameters(request, _NONE)
-        return bodies.reply(self._existing(request).shown())
+        return bodies.reply(self._existing(request).shown(self._service.schema))
 
     async def _extend(self, request: Request) -> Response:
         check_parameters(request, _NONE)
@@ -99,7 +101,7 @@ class ChangeSetApi:
             return change_sets.extend(change, current, asked.operations, ground)
 
         written = await self._service.write(plan, caller=caller_of(request))
-        return bodies.reply(written.value.shown())
+        return bodies.reply(written.value.shown(self._service.schema))
 
     async def _review(self, request: Request) -> Response:
         check_parameters(request, _NONE)
@@ -130,7 +132,7 @@ class ChangeSetApi:
             lambda change: change_sets.rebase(change, change_sets.load(change.view, identity)),
             caller=caller_of(request),
         )
-        return bodies.reply(written.value.shown())
+        return bodies.reply(written.value.shown(self._service.schema))
 
     async def _discard(self, request: Request) -> Response:
         check_parameters(request, _NONE)

@@ -167,8 +167,7 @@ class CompatibleApi:
         found = query.select(graph, resource, asked, caller_of(request))
         if sees is not None:
             found = [record for record in found if sees(record)]
-            if secret_fields.has_secrets(self._schema, resource):
-                found = secret_fields.all_shown(self._schema, graph, caller_of(request), found)
+            found = secret_fields.all_shown(self._schema, graph, caller_of(request), found)
         if asked.count:
             return bodies.reply({name: {"count": len(found)}})
         chosen, marker = query.page(found, asked)

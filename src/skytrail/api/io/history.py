@@ -23,7 +23,8 @@ from skytrail.api.io.callers import caller_of
 from skytrail.api.io.native import NativeApi, check_parameters, flag, request_id
 from skytrail.api.past import Past
 from skytrail.api.refusal import Refused, bad_request, not_found
-from skytrail.api.secrets import masked_document
+from skytrail.api.schema import Schema
+from skytrail.api.secret_fields import masked
 from skytrail.api.service import ConfigService
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
@@ -215,7 +216,8 @@ class HistoryApi:
             found = past.documents.get(uuid)
         if found is None or found[0] != resource.name:
             raise not_found(f"No {resource.name} had the uuid {shown(uuid)} at {revision}")
-        return Response(200, msgspec.json.encode(masked_document(found[1])), JSON)
+        document = masked(self._service.schema, *found)
+        return Response(200, msgspec.json.encode(document), JSON)
 
     async def _snapshot(self, request: Request) -> StreamResponse:
         self.admit(request)
@@ -228,7 +230,7 @@ class HistoryApi:
         if not types:
             types = frozenset(n for n, each in resources.items() if each.origin != "compiled")
         past = await self._past(self._revision(request), Past({}, types=types))
-        return StreamResponse(_lines(past))
+        return StreamResponse(_lines(self._service.schema, past))
 
     async def documents_at(self, type_name: str, revision: int) -> list[Document]:
         """Return the documents of one type as of a revision; what the compiler wrote as it is."""
@@ -326,8 +328,8 @@ def _number(text: str, name: str) -> int:
     return int(text)
 
 
-async def _lines(past: Past) -> AsyncIterator[bytes]:
+async def _lines(schema: Schema, past: Past) -> AsyncIterator[bytes]:
     """Yield one JSON line per object: type and document."""
     for type_name, document in past.known():
-        shown = masked_document(document)
+        shown = masked(schema, type_name, document)
         yield msgspec.json.encode({"type": type_name, "object": shown}) + b"\n"
