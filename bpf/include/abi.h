@@ -11,15 +11,16 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 2,
+	ABI_VERSION = 3,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
 	ECMP_MEMBERS_MAX = 16,
 	CPU_COUNT_MAX = 256,
+	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
 	PUNT_FRAME_BYTES_MAX = 2048,
-	OUTER_HEADER_BYTES_MAX = 56,
+	OUTER_HEADER_BYTES_MAX = 48,
 	PROTOCOL_ANY = 256,
 };
 
@@ -87,20 +88,21 @@ struct settings {
 };
 
 struct interface {
+	/* What every packet reads comes first: 16 bytes that share a cache line. */
 	__u32 ifindex;
 	__u16 vrf;
 	__u16 mtu;
+	__u8 mac[6];
+	__u8 kind;
+	__u8 flags;
 	__u32 policy_egress;
 	__u32 policy_ingress;
 	__u32 identity;
 	__u32 flow_count_max;
-	__u8 mac[6];
-	__u8 kind;
-	__u8 flags;
 	__be32 tunnel_address;
-	__u32 pad;
+	__u32 pad[3];
 };
-_Static_assert(sizeof(struct interface) == 40, "interface");
+_Static_assert(sizeof(struct interface) == 48, "interface");
 
 struct nexthop {
 	__u8 kind;
@@ -112,10 +114,10 @@ struct nexthop {
 	__u32 out_ifindex;
 	__u16 mtu;	       /* Largest inner IP packet, GSO segments counted one by one. */
 	__u16 outer_checksum;  /* Folded sum of the outer IPv4 header with TOS and length zero. */
-	/* Outer Ethernet, IPv4, UDP or GRE, label or VXLAN; zero where a packet decides. */
+	/* Outer Ethernet, IPv4 and UDP or GRE; zero where a packet decides. */
 	__u8 header[OUTER_HEADER_BYTES_MAX];
 };
-_Static_assert(sizeof(struct nexthop) == 72, "nexthop");
+_Static_assert(sizeof(struct nexthop) == 64, "nexthop");
 
 struct ecmp_member {
 	__u32 nexthop;

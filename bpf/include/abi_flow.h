@@ -11,7 +11,6 @@ enum flow_flags {
 	FLOW_DENY = 1,
 	FLOW_REVERSE = 2,
 	FLOW_BRIDGED = 4,	/* Forwarded by destination MAC, checked at every packet. */
-	FLOW_OTHER_MAC = 8,	/* Source MAC is not the interface's own: checked at every packet. */
 	FLOW_CLOSED = 16,	/* RST was seen, or FIN of both sides. */
 	FLOW_HAS_PAIR = 32,	/* A reverse entry was created. */
 	FLOW_FINISHED = 64,	/* FIN was seen in this entry's direction. */
@@ -52,15 +51,19 @@ struct flow {
 	__u32 label;
 	__u16 nexthop;
 	__u16 peer_vif;	    /* Where the reverse entry lives; 0: same interface, other direction. */
-	__u32 rule;
 	__u8 flags;
 	__u8 drop_reason;
 	__be16 entropy;	    /* Outer UDP source port. */
+	__u8 source_mac[6]; /* The sender's, admitted when the flow was decided. */
 	__u8 mac[6];	    /* Destination MAC of the delivered or bridged frame. */
+	/* Above: what every packet reads. */
+	__u32 rule;
 	__be16 policy_port; /* Destination port as policy sees it: ICMP type for ICMP. */
+	__u8 pad[2];
 	__u64 created_ns;
+	__u8 line[16];	    /* With the kernel's 48 bytes and an IPv4 key: two cache lines. */
 };
-_Static_assert(sizeof(struct flow) == 40, "flow");
+_Static_assert(sizeof(struct flow) == 64, "flow");
 _Static_assert(__builtin_offsetof(struct flow, label) == 8, "flow");
 
 /* Ageing state of a pair; written by the scan alone. */

@@ -19,7 +19,6 @@
 #define LABEL_SHIFT 12
 #define LABEL_BOTTOM 0x100
 #define LABEL_TTL 64
-#define LABEL_COUNT (1 << 20)
 
 /* -EALREADY: the frame came out of a tunnel in this host and still says so. Its inner offsets
  * remain true, so it can be grown without being marked again (docs/packet-path.md). */

@@ -6,6 +6,7 @@
 #include "encap.h"
 
 #define VXLAN_PORT 4789
+#define VXLAN_FLAGS_OFFSET 42
 #define VXLAN_VNI_OFFSET 46
 #define VXLAN_BYTES 50 /* Without the inner Ethernet header. */
 #define VXLAN_ROOM VXLAN_BYTES
@@ -27,9 +28,10 @@ static __always_inline int encap_vxlan(struct __sk_buff *ctx, const struct nexth
 	COPY_WORD(frame, nh->header, 16);
 	COPY_WORD(frame, nh->header, 24);
 	COPY_WORD(frame, nh->header, 32);
-	COPY_WORD(frame, nh->header, 40);
+	*(__be16 *)(frame + 40) = 0;
 	*(__be16 *)(frame + OUTER_L4_OFFSET) = entropy;
 	*(__be16 *)(frame + OUTER_UDP_LENGTH_OFFSET) = bpf_htons(ip_bytes - 20);
+	*(__be32 *)(frame + VXLAN_FLAGS_OFFSET) = bpf_htonl(VXLAN_FLAG_VNI << 24);
 	*(__be32 *)(frame + VXLAN_VNI_OFFSET) = bpf_htonl(vni << 8);
 	finish_ip(frame, nh, ip_bytes, tos);
 	return 0;

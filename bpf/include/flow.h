@@ -17,6 +17,7 @@ struct scratch {
 	struct flow_key6 pair_key;
 	struct flow_key6 own_key;  /* Of a reverse entry while its forward one is evaluated. */
 	struct flow_key6 lone_key; /* Of an entry being removed. */
+	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
 	struct flow flow; /* The decision. */
 };
 

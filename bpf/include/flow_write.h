@@ -145,16 +145,28 @@ static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 f
 	return reason;
 }
 
+/* An answer renews its forward flow only while the opener may still use its address. */
+static __noinline int forward_source_check(struct scratch *s, __u32 family)
+{
+	struct interface *vif = interface_by_vif(s->key.vif);
+
+	if (!vif)
+		return DROP_INTERFACE_UNKNOWN;
+	if (s->key.direction != DIRECTION_FROM_WORKLOAD || !(vif->flags & INTERFACE_ANTISPOOF))
+		return DROP_NONE;
+	return source_check(s->key.vif, s->key.source, s->flow.source_mac, family);
+}
+
 /* Return traffic: admitted by its forward flow, never by a rule; only its way is its own.
  * Returns PROCEED with s->flow set, a drop reason, or -1 when the entry is an orphan. */
 static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u32 family,
 				      __u32 generation)
 {
-	struct mac mac;
 	struct flow *forward;
 	int reason = DROP_NONE;
 
-	mac_copy(mac.byte, s->flow.mac);
+	mac_copy(s->own_mac, s->flow.mac);
+	mac_copy(s->own_source_mac, s->flow.source_mac);
 	s->own_key = s->key;
 	mirror_key(&s->pair_key, &s->key, entry->peer_vif);
 	forward = flow_find(&s->pair_key, family);
@@ -163,7 +175,9 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	if (forward->generation != generation) {
 		s->key = s->pair_key;
 		mac_copy(s->flow.mac, forward->mac);
-		reason = flow_refresh(s, forward, family, generation);
+		mac_copy(s->flow.source_mac, forward->source_mac);
+		reason = forward_source_check(s, family) ?:
+				 flow_refresh(s, forward, family, generation);
 		s->key = s->own_key;
 	} else if (forward->flags & FLOW_DENY) {
 		reason = forward->drop_reason;
@@ -174,7 +188,8 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	if (flow_find(&s->own_key, family) != entry)
 		return -1;
 	s->flow = *entry;
-	mac_copy(s->flow.mac, mac.byte);
+	mac_copy(s->flow.mac, s->own_mac);
+	mac_copy(s->flow.source_mac, s->own_source_mac);
 	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {
 		const __u16 peer_vif = entry->peer_vif;
 

@@ -36,14 +36,17 @@ const volatile struct {
 	struct ecmp_member ecmp_member;
 } abi_types = {};
 
-#define MAP_ARRAY(name_, value_, count_)                                                           \
+#define MAP_ARRAY_FLAGS(name_, value_, count_, flags_)                                             \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
 		__uint(max_entries, count_);                                                       \
-		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
+		__uint(map_flags, flags_);                                                         \
 		__type(key, __u32);                                                                \
 		__type(value, value_);                                                             \
 	} name_ SEC(".maps")
+
+#define MAP_ARRAY(name_, value_, count_)                                                           \
+	MAP_ARRAY_FLAGS(name_, value_, count_, BPF_F_MMAPABLE)
 
 #define MAP_HASH(name_, key_, value_, count_)                                                      \
 	struct {                                                                                   \
@@ -63,8 +66,9 @@ const volatile struct {
 		__type(value, value_);                                                             \
 	} name_ SEC(".maps")
 
-/* Index 0 only. Agent writes, datapath reads. */
-MAP_ARRAY(settings, struct settings, 1);
+/* Index 0 only. Agent writes, datapath reads at every packet: not mappable, so that it lies in the
+ * kernel's own large pages instead of one of its own. */
+MAP_ARRAY_FLAGS(settings, struct settings, 1, 0);
 
 /* ifindex -> vif id, 0 = none. Agent writes. */
 MAP_ARRAY(ifindex_vif, __u32, IFINDEX_DIRECT_MAX);
@@ -84,8 +88,9 @@ MAP_LPM(routes4, struct route_key4, struct route, 2097152);
 MAP_LPM(routes6, struct route_key6, struct route, 2097152);
 /* (VRF, MAC) -> route. Agent writes. Full: the agent's update fails. */
 MAP_HASH(bridges, struct bridge_key, struct route, 262144);
-/* MPLS label, VNI -> next-hop id. Agent writes. Full: the agent's update fails. */
-MAP_HASH(labels, __u32, __u32, 1048576);
+/* MPLS label -> next-hop id, 0 = none. Agent writes. */
+MAP_ARRAY(labels, __u32, LABEL_COUNT);
+/* VNI -> next-hop id. Agent writes. Full: the agent's update fails. */
 MAP_HASH(vnis, __u32, __u32, 65536);
 
 /* (vif, prefix) -> MAC a workload may send from. Agent writes. Keys are shaped as routes'. */

@@ -110,13 +110,35 @@ static __always_inline __u32 get_vif(const struct __sk_buff *ctx)
 	return ctx->cb[0];
 }
 
-/* The only way to lose a packet: counts it under its reason, in total and for the interface. */
+/* Out of line: one call with either map would be a call the kernel cannot inline. */
+static __noinline __u32 vif_by_high_ifindex(__u32 ifindex)
+{
+	const __u32 *vif = bpf_map_lookup_elem(&ifindex_vif_high, &ifindex);
+
+	return vif ? *vif : 0;
+}
+
+/* Vif id of an ifindex, 0 when it has no row. */
+static __always_inline __u32 vif_by_ifindex(__u32 ifindex)
+{
+	const __u32 *vif;
+
+	if (unlikely(ifindex >= IFINDEX_DIRECT_MAX))
+		return vif_by_high_ifindex(ifindex);
+	vif = bpf_map_lookup_elem(&ifindex_vif, &ifindex);
+	return vif ? *vif : 0;
+}
+
+/* The only way to lose a packet: counts it under its reason, in total and for the interface. While
+ * that is not known to be a workload's, it is the one the packet came in by. */
 VERIFIED_ONCE int drop(struct __sk_buff *ctx, __u32 reason)
 {
 	struct drop_key key = { .vif = get_vif(ctx), .reason = reason };
 	__u64 *count = bpf_map_lookup_elem(&drops, &reason);
 	const __u64 one = 1;
 
+	if (!key.vif)
+		key.vif = vif_by_ifindex(ctx->ifindex);
 	if (count)
 		*count += 1;
 	count = bpf_map_lookup_elem(&interface_drops, &key);
@@ -137,18 +159,6 @@ static __always_inline struct settings *get_settings(void)
 static __always_inline struct interface *interface_by_vif(__u32 vif)
 {
 	return bpf_map_lookup_elem(&interfaces, &vif);
-}
-
-/* Vif id of an ifindex, 0 when it has no row. */
-static __always_inline __u32 vif_by_ifindex(__u32 ifindex)
-{
-	__u32 *vif;
-
-	if (likely(ifindex < IFINDEX_DIRECT_MAX))
-		vif = bpf_map_lookup_elem(&ifindex_vif, &ifindex);
-	else
-		vif = bpf_map_lookup_elem(&ifindex_vif_high, &ifindex);
-	return vif ? *vif : 0;
 }
 
 /* MAC addresses are compared and copied as 4 + 2 bytes: bytewise code costs on every packet. */

@@ -242,7 +242,7 @@ static __always_inline int receive_label(struct __sk_buff *ctx, struct packet *p
 		return drop(ctx, DROP_TUNNEL_HEADER);
 	label = word >> LABEL_SHIFT;
 	id = bpf_map_lookup_elem(&labels, &label);
-	if (unlikely(!id))
+	if (unlikely(!id || !*id))
 		return drop(ctx, DROP_LABEL_UNKNOWN);
 	nh = nexthop_lookup(*id);
 	if (unlikely(!nh))

@@ -112,6 +112,7 @@ static __always_inline void scratch_begin(struct scratch *s, const struct packet
 		s->key = p->key6;
 	__builtin_memset(&s->flow, 0, sizeof(s->flow));
 	mac_copy(s->flow.mac, p->destination_mac);
+	mac_copy(s->flow.source_mac, p->source_mac);
 	s->flow.policy_port = p->policy_port;
 	s->flow.entropy =
 		bpf_htons(ENTROPY_PORT_FIRST + (flow_hash(&s->key) & ENTROPY_PORT_MASK));
@@ -198,18 +199,14 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	if (family == FAMILY_V6)
 		link_local = is_link_local(s->key.source) || is_link_local(s->key.destination);
 	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {
-		const bool own_mac = mac_equal(p->source_mac, vif->mac);
-
 		if (vif->flags & INTERFACE_ANTISPOOF) {
 			reason = DROP_NONE;
-			if (!link_local || !own_mac)
+			if (!link_local || !mac_equal(p->source_mac, vif->mac))
 				reason = source_check(s->key.vif, s->key.source, p->source_mac,
 						      family);
 			if (reason)
 				return drop(ctx, reason);
 		}
-		if (!own_mac)
-			s->flow.flags |= FLOW_OTHER_MAC;
 	}
 	/* They only ever reach the vRouter itself, and never leave a flow that would let others by. */
 	if (link_local) {
@@ -236,9 +233,6 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 		if (!fresh)
 			flow_erase(&s->key, family);
 		scratch_begin(s, p, family);
-		if (s->key.direction == DIRECTION_FROM_WORKLOAD &&
-		    !mac_equal(p->source_mac, vif->mac))
-			s->flow.flags |= FLOW_OTHER_MAC;
 		s->flow.generation = now->generation;
 		reason = flow_first(ctx, p, s, family);
 	}

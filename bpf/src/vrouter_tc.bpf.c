@@ -41,7 +41,7 @@ static __always_inline bool is_special(const struct packet *p, __u32 family)
 }
 
 static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p,
-					 const struct interface *vif, const __u32 family)
+					 const __u32 family)
 {
 	struct settings *now = get_settings();
 	struct nexthop *nh;
@@ -61,8 +61,7 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	flow = family == FAMILY_V4 ? bpf_map_lookup_elem(&flows4, &p->key4) :
 				     bpf_map_lookup_elem(&flows6, &p->key6);
 	if (unlikely(!flow || !now || flow->generation != now->generation ||
-		     flow->flags & (FLOW_OTHER_MAC | FLOW_BRIDGED) ||
-		     !mac_equal(p->source_mac, vif->mac) ||
+		     flow->flags & FLOW_BRIDGED || !mac_equal(p->source_mac, flow->source_mac) ||
 		     flow_reopens(flow, p))) {
 		const int action = flow_miss(ctx, p, family);
 		struct scratch *s = get_scratch();
@@ -91,12 +90,12 @@ SEC("tc")
 int workload_ingress(struct __sk_buff *ctx)
 {
 	const __u32 vif_id = vif_by_ifindex(ctx->ifindex);
-	const struct interface *vif = interface_by_vif(vif_id);
+	const struct interface *vif;
 	struct packet packet = {};
 	struct ethhdr *ethernet;
 
 	set_vif(ctx, vif_id);
-	if (unlikely(!vif || !vif->kind))
+	if (unlikely(!vif_id))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	if (unlikely(ctx->vlan_present))
 		return drop(ctx, DROP_VLAN);
@@ -113,17 +112,20 @@ int workload_ingress(struct __sk_buff *ctx)
 	case bpf_htons(ETH_P_IP):
 		packet.key4.vif = vif_id;
 		packet.key4.direction = DIRECTION_FROM_WORKLOAD;
-		return workload_inet(ctx, &packet, vif, FAMILY_V4);
+		return workload_inet(ctx, &packet, FAMILY_V4);
 	case bpf_htons(ETH_P_IPV6):
 		packet.key6.vif = vif_id;
 		packet.key6.direction = DIRECTION_FROM_WORKLOAD;
-		return workload_inet(ctx, &packet, vif, FAMILY_V6);
+		return workload_inet(ctx, &packet, FAMILY_V6);
 	case bpf_htons(ETH_P_ARP):
 		return answer_arp(ctx, &packet);
 	case bpf_htons(ETH_P_8021Q):
 	case bpf_htons(ETH_P_8021AD):
 		return drop(ctx, DROP_VLAN);
 	}
+	vif = interface_by_vif(vif_id);
+	if (!vif || !vif->kind)
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(packet.source_mac, vif->mac))
 		return drop(ctx, DROP_SPOOFED_MAC);
 	return bridge_frame(ctx, &packet, vif->vrf);
@@ -158,6 +160,7 @@ int underlay_ingress(struct __sk_buff *ctx)
 	if (*(__be16 *)((void *)ethernet + 12) != bpf_htons(ETH_P_IP) || ctx->vlan_present ||
 	    ip->daddr != now->tunnel_address || ip->frag_off & bpf_htons(IP4_FRAGMENT_OFFSET))
 		return PASS;
+	set_vif(ctx, 0);
 	packet.flags = 0;
 	packet.outer_tos = ip->tos;
 	port = *(__be16 *)((void *)(ip + 1) + 2);
@@ -165,7 +168,6 @@ int underlay_ingress(struct __sk_buff *ctx)
 	case IP_PROTOCOL_UDP:
 		if (port != bpf_htons(MPLSUDP_PORT) && port != bpf_htons(VXLAN_PORT))
 			return PASS;
-		set_vif(ctx, vif_by_ifindex(ctx->ifindex));
 		reason = outer_check(ctx, ip);
 		if (unlikely(reason))
 			return drop(ctx, reason);
@@ -175,7 +177,6 @@ int underlay_ingress(struct __sk_buff *ctx)
 	case IP_PROTOCOL_GRE:
 		if (port != bpf_htons(MPLSGRE_PROTOCOL))
 			return PASS;
-		set_vif(ctx, vif_by_ifindex(ctx->ifindex));
 		reason = outer_check(ctx, ip);
 		if (unlikely(reason))
 			return drop(ctx, reason);

@@ -6,6 +6,7 @@ import secrets
 import struct
 import time
 from collections import Counter
+from ipaddress import ip_network
 
 import frames
 import pytest
@@ -70,6 +71,14 @@ def denied_peer() -> tuple[Row, ...]:
     return (
         verdict(DENY_ALL, Action.DENY),
         interface_row(PEER_VIF, PEER_IFINDEX, PEER_MAC, identity=2, ingress=DENY_ALL),
+    )
+
+
+def own_source(box: Box, family: int) -> SourceRow:
+    return next(
+        row
+        for row in box.datapath.dump(SourceRow)
+        if row.vif_id == VIF and row.prefix == ip_network(OWN[family])
     )
 
 
@@ -289,18 +298,35 @@ def test_flow_of_the_interface_does_not_excuse_another_mac(box: Box, family: int
 
 @every_family
 def test_address_taken_away_stops_its_live_flow(box: Box, family: int) -> None:
-    bits = 32 if family == 4 else 128
     assert box.send(frames.udp(1, 2), frames.UDP, family=family).forwarded
-    row = next(
-        r
-        for r in box.datapath.dump(SourceRow)
-        if r.vif_id == VIF and str(r.prefix) == f"{OWN[family]}/{bits}"
-    )
 
-    box.apply(deletes=(row,))
+    box.apply(deletes=(own_source(box, family),))
 
     outcome = box.send(frames.udp(1, 2), frames.UDP, family=family)
     assert outcome.drops == {"SPOOFED_ADDRESS": 1}
+
+
+@every_family
+def test_answers_do_not_keep_a_flow_whose_opener_lost_its_address(box: Box, family: int) -> None:
+    assert box.send(frames.udp(1, 2), frames.UDP, family=family).forwarded
+    assert box.receive(from_remote(family, frames.udp(2, 1))).forwarded
+
+    box.apply(deletes=(own_source(box, family),))
+
+    answer = box.receive(from_remote(family, frames.udp(2, 1)))
+    again = box.send(frames.udp(1, 2), frames.UDP, family=family)
+    assert answer.drops == again.drops == {"SPOOFED_ADDRESS": 1}
+
+
+@every_family
+def test_address_given_to_another_mac_is_no_longer_the_first_ones(box: Box, family: int) -> None:
+    second = Mac.parse("02:00:00:00:00:1a")
+    box.apply(SourceRow(VIF, ip_network(OWN[family]), second))
+
+    for _ in range(2):
+        outcome = box.send(frames.udp(1, 2), frames.UDP, family=family, source_mac=second)
+        assert outcome.forwarded
+    assert box.send(frames.udp(1, 2), frames.UDP, family=family).drops == {"SPOOFED_MAC": 1}
 
 
 @pytest.mark.parametrize("port", [6635, 4789])

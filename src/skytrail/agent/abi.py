@@ -10,15 +10,16 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
 ECMP_MEMBERS_MAX = 16
 CPU_COUNT_MAX = 256
+LABEL_COUNT = 1048576
 FLOW_PAIRS_DEFAULT = 262144
 PUNT_FRAME_BYTES_MAX = 2048
-OUTER_HEADER_BYTES_MAX = 56
+OUTER_HEADER_BYTES_MAX = 48
 PROTOCOL_ANY = 256
 
 
@@ -117,7 +118,6 @@ class FlowFlags(enum.IntEnum):
     DENY = 1
     REVERSE = 2
     BRIDGED = 4
-    OTHER_MAC = 8
     CLOSED = 16
     HAS_PAIR = 32
     FINISHED = 64
@@ -166,18 +166,18 @@ SETTINGS_LAYOUT = struct.Struct("=I4s")
 
 
 class Interface(NamedTuple):
-    """``struct interface``, 40 bytes."""
+    """``struct interface``, 48 bytes."""
 
     ifindex: int
     vrf: int
     mtu: int
+    mac: bytes
+    kind: int
+    flags: int
     policy_egress: int
     policy_ingress: int
     identity: int
     flow_count_max: int
-    mac: bytes
-    kind: int
-    flags: int
     tunnel_address: bytes
 
     def pack(self) -> bytes:
@@ -188,11 +188,11 @@ class Interface(NamedTuple):
         return cls._make(INTERFACE_LAYOUT.unpack(raw))
 
 
-INTERFACE_LAYOUT = struct.Struct("=IHHIIII6sBB4s4x")
+INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s12x")
 
 
 class Nexthop(NamedTuple):
-    """``struct nexthop``, 72 bytes."""
+    """``struct nexthop``, 64 bytes."""
 
     kind: int
     encapsulation: int
@@ -212,7 +212,7 @@ class Nexthop(NamedTuple):
         return cls._make(NEXTHOP_LAYOUT.unpack(raw))
 
 
-NEXTHOP_LAYOUT = struct.Struct("=BBB1xHHIHH56s")
+NEXTHOP_LAYOUT = struct.Struct("=BBB1xHHIHH48s")
 
 
 class EcmpMember(NamedTuple):
@@ -457,20 +457,22 @@ FLOW_KEY6_LAYOUT = struct.Struct("=16s16s2s2sHBB")
 
 
 class Flow(NamedTuple):
-    """``struct flow``, 40 bytes."""
+    """``struct flow``, 64 bytes."""
 
     generation: int
     pair: int
     label: int
     nexthop: int
     peer_vif: int
-    rule: int
     flags: int
     drop_reason: int
     entropy: bytes
+    source_mac: bytes
     mac: bytes
+    rule: int
     policy_port: bytes
     created_ns: int
+    line: bytes
 
     def pack(self) -> bytes:
         return FLOW_LAYOUT.pack(*self)
@@ -480,7 +482,7 @@ class Flow(NamedTuple):
         return cls._make(FLOW_LAYOUT.unpack(raw))
 
 
-FLOW_LAYOUT = struct.Struct("=IIIHHIBB2s6s2sQ")
+FLOW_LAYOUT = struct.Struct("=IIIHHBB2s6s6sI2s2xQ16s")
 
 
 class FlowCounters(NamedTuple):

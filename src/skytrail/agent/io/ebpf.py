@@ -47,7 +47,7 @@ ROOT = Path("/run/skytrail/bpf")
 OBJECT = Path(__file__).resolve().parents[4] / "build/bpf/vrouter_tc.bpf.o"
 
 FLOW_PAIRS_MAX = 131072
-"""Connections resident at once by default; each costs about 250 bytes of kernel memory."""
+"""Connections resident at once by default; each costs about 300 bytes of kernel memory."""
 PUNT_TOKENS_MAX = 256
 PUNT_TOKEN_NS = 1_000_000
 

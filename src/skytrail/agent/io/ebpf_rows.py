@@ -52,21 +52,20 @@ _IPV4_ETHERTYPE = b"\x08\x00"
 _OUTER_TTL = 64
 _DONT_FRAGMENT = 0x4000
 _GRE_PROTOCOL_MPLS = b"\x88\x47"
-_VXLAN_FLAG_VNI = b"\x08\x00\x00\x00"
 _NO_MAC = bytes(6)
 _NO_ADDRESS = bytes(4)
-_U32 = struct.Struct("=I")
+U32 = struct.Struct("=I")
 
 Entry = tuple[bytes, bytes]
 
 
 def u32(value: int) -> bytes:
     """A 32-bit key or value in the kernel's byte order."""
-    return _U32.pack(value)
+    return U32.pack(value)
 
 
 def from_u32(raw: bytes) -> int:
-    return int(_U32.unpack(raw)[0])
+    return int(U32.unpack(raw)[0])
 
 
 def prefix_key(owner: int, prefix: IpNetwork) -> bytes:
@@ -159,8 +158,6 @@ def outer_header(row: NextHopRow) -> bytes:
     match encapsulation:
         case Encapsulation.MPLS_UDP | Encapsulation.VXLAN:
             tunnel = struct.pack("!HHHH", 0, _UDP_PORT[encapsulation], 0, 0)
-            if encapsulation is Encapsulation.VXLAN:
-                tunnel += _VXLAN_FLAG_VNI
         case Encapsulation.MPLS_GRE:
             tunnel = bytes(2) + _GRE_PROTOCOL_MPLS
         case None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from skytrail.agent import abi
 from skytrail.agent.io import ebpf_rows as rows_codec
 from skytrail.agent.io.bpf_syscall import BpfMap
-from skytrail.agent.io.ebpf_rows import Entry, from_u32, is_v4, u32
+from skytrail.agent.io.ebpf_rows import U32, Entry, from_u32, is_v4, u32
 from skytrail.agent.tables import (
     BridgeRow,
     InetRouteRow,
@@ -32,6 +32,8 @@ from skytrail.agent.tables import (
 RowT = TypeVar("RowT", bound=Row)
 
 _DEFAULT_LINK_MTU = 1500
+_NOTHING = u32(0)
+_STRETCH_ELEMENTS = 64
 
 
 def depends_flows(row: Row) -> bool:
@@ -83,7 +85,10 @@ class RowTables:
         else:
             return
         for bpf_map, batch in self._entries(rows):
-            bpf_map.delete_many([key for key, _ in batch])
+            if bpf_map is self._maps["labels"]:
+                bpf_map.update_many([(key, _NOTHING) for key, _ in batch])
+            else:
+                bpf_map.delete_many([key for key, _ in batch])
 
     def dump(self, row_type: type[Row]) -> Iterator[Row]:
         """Every installed row of a type."""
@@ -91,6 +96,9 @@ class RowTables:
             yield from self._dump_interfaces()
         elif row_type is NextHopRow:
             yield from self._dump_nexthops()
+        elif row_type is LabelRow:
+            for label, value in _array_values(self._maps["labels"], U32):
+                yield rows_codec.label_row(u32(label), value)
         else:
             names, decode = _DECODERS[row_type]
             for name in names:
@@ -187,16 +195,21 @@ class RowTables:
 
 def _array_values(bpf_map: BpfMap, layout: struct.Struct) -> Iterator[tuple[int, bytes]]:
     """Elements of an array map that are not all zero, by mapping its memory."""
-    size = layout.size
+    size = (layout.size + 7) & ~7  # The kernel's stride.
     length = size * bpf_map.max_entries
     pages = (length + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
-    empty = bytes(size)
     with mmap.mmap(bpf_map.fd, pages, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ) as memory:
         snapshot = memory[:length]
-    for index in range(bpf_map.max_entries):
-        raw = snapshot[index * size : (index + 1) * size]
-        if raw != empty:
-            yield index, raw
+    stretch = size * _STRETCH_ELEMENTS
+    for start in range(0, length, stretch):
+        part = snapshot[start : start + stretch]
+        # Nearly all of a table is empty.
+        if part.count(0) == len(part):
+            continue
+        for offset in range(0, len(part), size):
+            raw = part[offset : offset + layout.size]
+            if any(raw):
+                yield (start + offset) // size, raw
 
 
 def _encode(row: Row) -> tuple[str, Entry]:
@@ -229,7 +242,6 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     SourceRow: (("sources4", "sources6"), rows_codec.source_row),
     InetRouteRow: (("routes4", "routes6"), rows_codec.route_row),
     BridgeRow: (("bridges",), rows_codec.bridge_row),
-    LabelRow: (("labels",), rows_codec.label_row),
     VniRow: (("vnis",), rows_codec.vni_row),
     PolicyIdentityRow: (("policy_identities",), rows_codec.policy_identity_row),
     PolicyPrefixRow: (("policy_prefixes4", "policy_prefixes6"), rows_codec.policy_prefix_row),
