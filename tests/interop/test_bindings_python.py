@@ -17,11 +17,13 @@ from skytrail.client import (
     NotFound,
     PreconditionFailed,
 )
-from skytrail.client.typed import Absent, Api, AsyncApi, Present, Synced
+from skytrail.client.typed import Absent, Api, AsyncApi, Present, Synced, above
 from skytrail.model.base import Reference
 from skytrail.model.generated.objects import NetworkIpam, NetworkPolicy, Project, VirtualNetwork
 from skytrail.model.generated.types import (
     IpamSubnetType,
+    KeyValuePair,
+    KeyValuePairs,
     SequenceType,
     SubnetType,
     VirtualNetworkPolicyType,
@@ -127,6 +129,151 @@ def test_list_finds_by_parent_and_by_filter(api):
     assert len(api.virtual_networks.list()) >= 4
 
 
+def test_list_selects_by_comparison_reference_label_and_past_revision(api):
+    policy = api.network_policys.create(NetworkPolicy(fq_name=(*PROJECT, "web")))
+    attribute = VirtualNetworkPolicyType(sequence=SequenceType(major=0, minor=0))
+    api.virtual_networks.create(
+        VirtualNetwork(
+            fq_name=(*PROJECT, "blue"),
+            mtu=9000,
+            network_policy_refs=(Reference(to=policy.fq_name, attr=attribute),),
+            annotations=KeyValuePairs(key_value_pair=(KeyValuePair(key="team", value="net"),)),
+        )
+    )
+    before = api.transaction([api.virtual_networks.to_create(red(mtu=1400))])
+    api.virtual_networks.update(RED, {"mtu": 9000})
+
+    def names(**selection):
+        return [each.name for each in api.virtual_networks.list(parent=PROJECT, **selection)]
+
+    assert names(sort="-name") == ["red", "blue"]
+    assert names(filters={"mtu": above(1400)}) == ["blue", "red"]
+    assert names(filters={"mtu": above(1400)}, revision=before.revision) == ["blue"]
+    assert names(filters={"network_policy_refs": policy.fq_name}) == ["blue"]
+    assert names(filters={"network_policy_refs": None}) == ["red"]
+    assert names(labels={"team": "net"}) == names(labels={"team": None}) == ["blue"]
+    assert names(where=["fq_name:contains:typed:b"]) == ["blue"]
+    assert api.virtual_networks.count(parent=PROJECT) == 2
+
+
+def test_pages_show_one_revision_while_objects_come_and_go(api):
+    for number in range(5):
+        api.virtual_networks.create(VirtualNetwork(fq_name=(*PROJECT, f"n{number}")))
+    pages = api.virtual_networks.iterate(parent=PROJECT, page_size=2)
+
+    first = next(pages)
+    api.virtual_networks.delete((*PROJECT, "n3"))
+    api.virtual_networks.create(VirtualNetwork(fq_name=(*PROJECT, "n2a")))
+
+    assert [each.name for each in (first, *pages)] == ["n0", "n1", "n2", "n3", "n4"]
+
+
+def test_transaction_is_one_change_that_can_be_seen_and_reverted(api):
+    networks, policies = api.virtual_networks, api.network_policys
+    made = networks.create(red(mtu=1400))
+
+    committed = api.transaction(
+        [
+            networks.to_update(RED, {"mtu": 9000}),
+            policies.to_apply(NetworkPolicy(fq_name=(*PROJECT, "web")), field_owner="tests"),
+        ]
+    )
+    entry = api.change(committed.change)
+    rehearsed = api.rehearse_revert(committed.change)
+    api.revert(committed.change)
+
+    assert [each.result for each in committed.results] == ["changed", "created"]
+    assert [(each.op, each.type) for each in entry.operations] == [
+        ("update", "virtual-network"),
+        ("create", "network-policy"),
+    ]
+    (field,) = [each for each in entry.operations[0].fields if each.path == "/mtu"]
+    assert (field.before, field.after) == (1400, 9000)
+    assert {each.op for each in rehearsed.changes} == {"update", "delete"}
+    assert networks.get(made).mtu == 1400
+    assert networks.get(made, revision=committed.revision).mtu == 9000
+    assert committed.change in [each.change for each in networks.history(made)]
+    assert api.verify_history().valid
+    with pytest.raises(NotFound, match="web"):
+        policies.get((*PROJECT, "web"))
+
+
+def test_refused_operation_of_a_transaction_leaves_nothing_behind(api):
+    networks = api.virtual_networks
+
+    with pytest.raises(NotFound, match="operation 1"):
+        api.transaction([networks.to_create(red()), networks.to_delete((*PROJECT, "green"))])
+
+    assert networks.count(parent=PROJECT) == 0
+
+
+def test_plan_tells_what_is_derived_and_changes_nothing(api):
+    planned = api.plan([api.virtual_networks.to_create(red())])
+    rehearsed = api.rehearse([api.virtual_networks.to_create(red())])
+
+    assert ("create", "virtual-network") in [(each.op, each.type) for each in planned.changes]
+    assert planned.derived_count == len(planned.derived) > 0
+    assert "routing-instance" in {each.type for each in planned.derived}
+    assert rehearsed.changes[0].type == "virtual-network"
+    assert api.virtual_networks.count(parent=PROJECT) == 0
+
+
+def test_change_set_is_gathered_reviewed_and_committed(api):
+    networks = api.virtual_networks
+    made = networks.create(red())
+    drafted = api.change_sets.create("larger", [networks.to_update(made, {"mtu": 9000})])
+    api.change_sets.add(
+        drafted.id, [networks.to_create(VirtualNetwork(fq_name=(*PROJECT, "blue")))]
+    )
+    networks.update(made, {"is_shared": True})
+
+    reviewed = api.change_sets.review(drafted.id)
+    with pytest.raises(Conflict, match="changed since"):
+        api.change_sets.commit(drafted.id)
+    api.change_sets.rebase(drafted.id)
+    committed = api.change_sets.commit(drafted.id)
+
+    assert [each.pointer for each in reviewed.conflicts] == ["/operations/0"]
+    assert [each.result for each in committed.results] == ["changed", "created"]
+    assert networks.get(made).mtu == 9000
+    other = api.change_sets.create("never mind")
+    assert [each.title for each in api.change_sets.list()] == ["never mind"]
+    api.change_sets.discard(other.id)
+    with pytest.raises(NotFound, match=other.id):
+        api.change_sets.get(other.id)
+
+
+def test_status_names_every_condition_with_its_reason(api):
+    made = api.virtual_networks.create(red())
+
+    found = api.virtual_networks.status(made)
+
+    kinds = [each.type for each in found.conditions]
+    assert kinds == ["accepted", "derived", "distributed", "programmed"]
+    assert found.condition("accepted").status == "true"
+    assert not found.is_complete
+
+
+def test_watch_goes_on_where_another_ended_and_tells_what_it_selects(api):
+    networks = api.virtual_networks
+    made = networks.create(red(mtu=1400))
+    first = networks.watch(filters={"mtu": above(1300)}, parent=PROJECT)
+    told = list(itertools.takewhile(lambda each: not isinstance(each, Synced), first))
+    first.close()
+    position = api.rehearse([]).revision
+
+    networks.create(VirtualNetwork(fq_name=(*PROJECT, "blue"), mtu=1200))
+    networks.update(made, {"mtu": 1500})
+    networks.update(made, {"mtu": 1000})
+    second = networks.watch(position + 1, filters={"mtu": above(1300)}, parent=PROJECT)
+    later = [each for each in itertools.islice(second, 6) if not isinstance(each, Synced)][:2]
+    second.close()
+
+    assert [each.object.name for each in told] == ["red"]
+    assert (later[0].object.mtu, later[1].uuid) == (1500, made.uuid)
+    assert isinstance(later[1], Absent)
+
+
 def test_refusals_are_typed_and_say_why(api):
     api.virtual_networks.create(red())
 
@@ -185,14 +332,15 @@ def test_asyncio_client_makes_the_same_way(api, controller):
 def test_type_checker_finds_a_wrong_field_and_a_wrong_value(tmp_path):
     script = tmp_path / "wrong.py"
     script.write_text(
-        "from skytrail.client.typed import Api\n\n\n"
+        "from skytrail.client.typed import Api, above, containing\n\n\n"
         "def right(api: Api) -> int | None:\n"
         '    api.virtual_networks.update("u", {"mtu": None, "is_shared": True})\n'
-        '    return api.virtual_networks.list(filters={"mtu": 1400})[0].mtu\n\n\n'
+        '    return api.virtual_networks.list(filters={"mtu": above(1400)})[0].mtu\n\n\n'
         "def wrong(api: Api) -> None:\n"
         '    api.virtual_networks.update("u", {"mtuu": 1})\n'
         '    api.virtual_networks.update("u", {"mtu": "1400"})\n'
         '    api.virtual_networks.list(filters={"no_such": 1})\n'
+        '    api.virtual_networks.list(filters={"mtu": containing("1")})\n'
     )
     settings = {
         "include": [str(script)],
@@ -209,4 +357,4 @@ def test_type_checker_finds_a_wrong_field_and_a_wrong_value(tmp_path):
     )  # fmt: skip
 
     found = json.loads(checked.stdout)["generalDiagnostics"]
-    assert [each["range"]["start"]["line"] for each in found] == [9, 10, 11]
+    assert [each["range"]["start"]["line"] for each in found] == [9, 10, 11, 12]

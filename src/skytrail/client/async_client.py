@@ -27,6 +27,7 @@ from skytrail.client.watch_events import (
     LineBuffer,
     LineInvalid,
     ResumePoint,
+    RevisionEnd,
     WatchEvent,
     decode_line,
 )
@@ -173,7 +174,7 @@ class AsyncApiClient:
             reply = await self._http.request(
                 call.method,
                 call.path,
-                params=dict(call.query) or None,
+                params=call.parameters or None,
                 content=call.encoded(),
                 headers=call.headers,
             )
@@ -189,6 +190,8 @@ class AsyncApiClient:
         types: Sequence[str],
         from_revision: int | None = None,
         *,
+        selection: Sequence[tuple[str, str]] = (),
+        bookmarks: bool = False,
         backoff: Backoff | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Yield events for ever: a snapshot (or from a revision on), then every change.
@@ -203,13 +206,16 @@ class AsyncApiClient:
         position = ResumePoint(from_revision)
         delays = backoff if backoff is not None else Backoff(maximum_s=5.0)
         while True:
+            call = messages.watch_call(types, position.from_revision, selection)
             try:
-                async with aclosing(self._stream(types, position.from_revision)) as events:
+                async with aclosing(self._stream(call)) as events:
                     async for event in events:
                         if position.note(event):
                             delays.reset()
                         if not isinstance(event, Bookmark):
                             yield event
+                        elif bookmarks:
+                            yield RevisionEnd(event.revision)
                 reason = "the API ended the stream"
             except (ApiUnavailable, LineInvalid) as error:
                 reason = str(error)
@@ -223,17 +229,12 @@ class AsyncApiClient:
             log.warning("watch_reconnecting", reason=reason, delay_s=round(delay_s, 2))
             await self._sleep(delay_s)
 
-    async def _stream(
-        self, types: Sequence[str], from_revision: int | None
-    ) -> AsyncGenerator[WatchEvent | Bookmark, None]:
+    async def _stream(self, call: Call) -> AsyncGenerator[WatchEvent | Bookmark, None]:
         """Yield the events of one connection until it ends."""
-        query = {"types": ",".join(types)}
-        if from_revision is not None:
-            query["from_revision"] = str(from_revision)
         timeout = httpx.Timeout(SILENCE_S_MAX, connect=5.0)
         try:
             async with self._http.stream(
-                "GET", "/api/v1/watch", params=query, timeout=timeout
+                call.method, call.path, params=call.parameters, timeout=timeout
             ) as reply:
                 if reply.status_code >= 400:
                     messages.check_status(reply.status_code, await reply.aread())

@@ -34,6 +34,7 @@ from skytrail.client.watch_events import (
     LineBuffer,
     LineInvalid,
     ResumePoint,
+    RevisionEnd,
     WatchEvent,
     decode_line,
 )
@@ -176,7 +177,7 @@ class ApiClient:
             reply = self._http.request(
                 call.method,
                 call.path,
-                params=dict(call.query) or None,
+                params=call.parameters or None,
                 content=call.encoded(),
                 headers=call.headers,
             )
@@ -192,6 +193,8 @@ class ApiClient:
         types: Sequence[str],
         from_revision: int | None = None,
         *,
+        selection: Sequence[tuple[str, str]] = (),
+        bookmarks: bool = False,
         backoff: Backoff | None = None,
     ) -> Generator[WatchEvent, None, None]:
         """Yield events for ever, as ``AsyncApiClient.watch`` does; close it to stop."""
@@ -199,13 +202,16 @@ class ApiClient:
         position = ResumePoint(from_revision)
         delays = backoff if backoff is not None else Backoff(maximum_s=5.0)
         while True:
+            call = messages.watch_call(types, position.from_revision, selection)
             try:
-                with closing(self._stream(types, position.from_revision)) as events:
+                with closing(self._stream(call)) as events:
                     for event in events:
                         if position.note(event):
                             delays.reset()
                         if not isinstance(event, Bookmark):
                             yield event
+                        elif bookmarks:
+                            yield RevisionEnd(event.revision)
                 reason = "the API ended the stream"
             except (ApiUnavailable, LineInvalid) as error:
                 reason = str(error)
@@ -219,17 +225,14 @@ class ApiClient:
             log.warning("watch_reconnecting", reason=reason, delay_s=round(delay_s, 2))
             self._sleep(delay_s)
 
-    def _stream(
-        self, types: Sequence[str], from_revision: int | None
-    ) -> Generator[WatchEvent | Bookmark, None, None]:
+    def _stream(self, call: Call) -> Generator[WatchEvent | Bookmark, None, None]:
         """Yield the events of one connection until it ends."""
-        query = {"types": ",".join(types)}
-        if from_revision is not None:
-            query["from_revision"] = str(from_revision)
         timeout = httpx.Timeout(SILENCE_S_MAX, connect=5.0)
         buffer = LineBuffer(LINE_BYTES_MAX)
         try:
-            with self._http.stream("GET", "/api/v1/watch", params=query, timeout=timeout) as reply:
+            with self._http.stream(
+                call.method, call.path, params=call.parameters, timeout=timeout
+            ) as reply:
                 if reply.status_code >= 400:
                     messages.check_status(reply.status_code, reply.read())
                 for chunk in reply.iter_bytes():

@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Generic
 
 from skytrail.client import messages
 from skytrail.client.blocking_client import ApiClient
+from skytrail.client.blocking_native import NativeApi
 from skytrail.client.kinds import (
     ChangesT,
     FiltersT,
     Key,
-    Kind,
     ObjectT,
     Versioned,
+    View,
     name_of,
     uuid_of,
 )
+from skytrail.client.native_types import HistoryEntry, Status
+from skytrail.client.operations import Operations
+from skytrail.client.selecting import PAGE_SIZE
 from skytrail.client.typed_events import Absent, Present, Synced, TypedEvents
 
 
-class Resources(Generic[ObjectT, ChangesT, FiltersT]):
+class Resources(Operations[ObjectT, ChangesT, FiltersT]):
     """All objects of one type.
 
     Every method may raise ApiError (``NotFound``, ``Conflict``, ``Invalid``, ... with the API's
     text) or ApiUnavailable; a key or a change that cannot be sent is a ValueError.
+
+    What lists and watches are about: ``parent`` takes children only; ``filters`` fields by name,
+    each a value, None or a test (``client.selecting``); ``where`` texts such as
+    ``"virtual_network_properties.rpf:eq:enable"``; ``tags`` objects with all these tags;
+    ``labels`` those with these annotations, None for any value.
     """
 
     def __init__(self, client: ApiClient, object_class: type[ObjectT]) -> None:
+        super().__init__(object_class)
         self._client = client
-        self._kind = Kind(object_class)
 
     def create(self, new: ObjectT) -> ObjectT:
         """Create an object; return it with what the API filled in."""
         return self._kind.decode(self._client.call(self._kind.create_call(new)))
 
-    def get(self, key: Key) -> ObjectT:
-        """Return one object."""
-        return (self.read(key)).object
+    def get(self, key: Key, *, revision: int | None = None) -> ObjectT:
+        """Return one object, now or as it was at a revision (by its uuid; for administrators)."""
+        if revision is None:
+            return (self.read(key)).object
+        call = self._kind.past_call(self._uuid(key), revision)
+        return self._kind.decode(self._client.call(call))
 
     def read(self, key: Key) -> Versioned[ObjectT]:
         """Return one object with the tag that makes a later write safe from lost updates."""
@@ -47,12 +58,72 @@ class Resources(Generic[ObjectT, ChangesT, FiltersT]):
         return self._kind.versioned(self._client.exchange(call))
 
     def list(
-        self, *, parent: Key | None = None, filters: FiltersT | None = None
+        self,
+        *,
+        parent: Key | None = None,
+        filters: FiltersT | None = None,
+        where: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        sort: str | None = None,
+        revision: int | None = None,
     ) -> builtins.list[ObjectT]:
-        """Return the objects of the type below a parent, or all; those equal in all filters."""
-        call = self._kind.list_call(parent, filters or {})
-        found = messages.objects_of(self._client.call(call), self._kind.type_name)
-        return [self._kind.decode(wire) for wire in found]
+        """Return the objects selected, all of one revision; ``iterate`` for very many."""
+        return list(
+            self.iterate(
+                parent=parent,
+                filters=filters,
+                where=where,
+                tags=tags,
+                labels=labels,
+                sort=sort,
+                revision=revision,
+            )
+        )
+
+    def iterate(
+        self,
+        *,
+        parent: Key | None = None,
+        filters: FiltersT | None = None,
+        where: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        sort: str | None = None,
+        revision: int | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[ObjectT]:
+        """Yield the objects selected, a page read when it is needed.
+
+        All pages show the configuration as of the first one, whatever is written meanwhile.
+        """
+        selection = self._kind.selection(
+            parent=parent, filters=filters, where=where, tags=tags, labels=labels
+        )
+        cursor = None
+        while True:
+            view = View(sort=sort, revision=revision, page_size=page_size, cursor=cursor)
+            page = self._kind.page(self._client.call(self._kind.list_call(selection, view)))
+            yield from page.items
+            cursor = page.next
+            if cursor is None:
+                return
+
+    def count(
+        self,
+        *,
+        parent: Key | None = None,
+        filters: FiltersT | None = None,
+        where: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        labels: Mapping[str, str | None] | None = None,
+    ) -> int:
+        """Return how many objects are selected."""
+        selection = self._kind.selection(
+            parent=parent, filters=filters, where=where, tags=tags, labels=labels
+        )
+        call = self._kind.list_call(selection, View(count_only=True))
+        return (self._kind.page(self._client.call(call))).count
 
     def update(self, key: Key, changes: ChangesT, *, if_match: str | None = None) -> ObjectT:
         """Change what is given, leave the rest; None clears. Return the object as it is then.
@@ -63,16 +134,58 @@ class Resources(Generic[ObjectT, ChangesT, FiltersT]):
         call = self._kind.update_call(self._uuid(key), changes, if_match)
         return self._kind.decode(self._client.call(call))
 
-    def delete(self, key: Key, *, if_match: str | None = None) -> None:
-        """Delete an object; Conflict while something refers to it or it has children."""
-        self._client.call(self._kind.delete_call(self._uuid(key), if_match))
+    def apply(
+        self, wanted: ObjectT, *, field_owner: str | None = None, force: bool = False
+    ) -> ObjectT:
+        """Create the object of this name or make it say what is given; again, nothing changes.
+
+        Fields that ``field_owner`` (the user when absent) gave before and gives no more go away.
+        Conflict names the owner of a field that says otherwise; ``force`` takes it over.
+        """
+        call = self._kind.apply_call(wanted, field_owner, force=force)
+        return self._kind.decode(self._client.call(call))
+
+    def delete(self, key: Key, *, if_match: str | None = None, cascade: bool = False) -> None:
+        """Delete an object; Conflict while something refers to it or it has children.
+
+        With ``cascade`` what is in the way is deleted with it.
+        """
+        call = self._kind.delete_call(self._uuid(key), if_match, cascade=cascade)
+        self._client.call(call)
+
+    def status(self, key: Key) -> Status:
+        """Return how far the object's last change has come."""
+        call = self._kind.status_call(self._uuid(key))
+        return messages.decode_reply(self._client.call(call), Status)
+
+    def history(self, key: Key) -> Iterator[HistoryEntry]:
+        """Yield the changes of an object, the newest first; of a deleted one by its uuid."""
+        yield from NativeApi(self._client).history(of=self._uuid(key))
 
     def watch(
-        self, from_revision: int | None = None
+        self,
+        from_revision: int | None = None,
+        *,
+        bookmarks: bool = False,
+        parent: Key | None = None,
+        filters: FiltersT | None = None,
+        where: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        labels: Mapping[str, str | None] | None = None,
     ) -> Generator[Present[ObjectT] | Absent | Synced, None, None]:
-        """Yield for ever: every object there is, then every change; outlives API restarts."""
+        """Yield for ever: every object there is, then every change; outlives API restarts.
+
+        To go on later, give the revision after that of the last ``Synced``. With ``bookmarks`` it
+        also comes, every 10 s, when nothing has changed. An object that is selected no more is
+        told as absent.
+        """
+        selection = self._kind.selection(
+            parent=parent, filters=filters, where=where, tags=tags, labels=labels
+        )
         typed = TypedEvents(self._kind)
-        with closing(self._client.watch([self._kind.type_name], from_revision)) as events:
+        types = [self._kind.type_name]
+        stream = self._client.watch(types, from_revision, selection=selection, bookmarks=bookmarks)
+        with closing(stream) as events:
             for event in events:
                 yield from typed.of(event)
 

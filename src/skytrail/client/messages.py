@@ -26,6 +26,8 @@ class Call:
     path: str
     body: object = None
     query: Mapping[str, str] = field(default_factory=dict[str, str])
+    selection: Sequence[tuple[str, str]] = ()
+    """Query parameters that may come several times."""
     if_match: str | None = None
     """An entity tag: carry the write out only if the object still has it."""
 
@@ -33,6 +35,11 @@ class Call:
     def headers(self) -> dict[str, str]:
         """What this request sends beyond the connection's own headers."""
         return {} if self.if_match is None else {"if-match": self.if_match}
+
+    @property
+    def parameters(self) -> list[tuple[str, str | int | float | bool | None]]:
+        """Return the whole query."""
+        return [*self.query.items(), *self.selection]
 
     def encoded(self) -> bytes | None:
         return None if self.body is None else msgspec.json.encode(self.body)
@@ -48,12 +55,16 @@ class Answer:
 
 class TransactionResult(msgspec.Struct, frozen=True, kw_only=True):
     uuid: str = ""
+    result: str = ""
+    """created, changed, unchanged or deleted."""
 
 
 class TransactionReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The one revision of all operations, and each operation's uuid in request order."""
+    """The one revision of all operations, and what each came to in request order."""
 
     revision: int
+    change: str = ""
+    """The name of the change in the history."""
     results: tuple[TransactionResult, ...] = ()
 
 
@@ -180,6 +191,11 @@ def native_path(type_name: str, uuid: str | None = None) -> str:
     return f"/api/v1/{quote(type_name, safe='')}{below}"
 
 
+def named_path(type_name: str, fq_name: Sequence[str]) -> str:
+    """Return where the native API has the object of a name."""
+    return f"{native_path(type_name)}/by-name/{quote(':'.join(fq_name), safe=':')}"
+
+
 def check_status(status: int, content: bytes) -> None:
     """Raise ApiUnavailable or the ApiError of its kind unless the status is a success."""
     if status < 400:
@@ -229,6 +245,16 @@ def uuid_of(content: bytes, type_name: str | None = None) -> str:
     if not isinstance(found, str):
         raise ApiUnavailable("the answer has no uuid")
     return found
+
+
+def watch_call(
+    types: Sequence[str], from_revision: int | None, selection: Sequence[tuple[str, str]] = ()
+) -> Call:
+    """Return the request for the stream of changes."""
+    query = {"types": ",".join(types)}
+    if from_revision is not None:
+        query["from_revision"] = str(from_revision)
+    return Call("GET", "/api/v1/watch", query=query, selection=selection)
 
 
 def _inside(reply: JsonObject, type_name: str) -> JsonObject:

@@ -12,17 +12,18 @@ TIME_LIMIT_S = 20
 
 
 class ScriptedApi:
-    """Answers with scripted replies and keeps the requests."""
+    """Answers with scripted replies, else always the same, and keeps the requests."""
 
     def __init__(self):
         self.requests: list[Request] = []
         self.reply = json_reply({})
+        self.replies: list = []
         self.streams: list = []
 
     async def __call__(self, request):
         self.requests.append(request)
         if request.path != "/api/v1/watch":
-            return self.reply
+            return self.replies.pop(0) if self.replies else self.reply
         if not self.streams:
             return StreamResponse(_silence())
         stream = self.streams.pop(0)

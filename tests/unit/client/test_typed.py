@@ -28,11 +28,17 @@ from skytrail.client.typed import (
     Absent,
     Api,
     AsyncApi,
+    AsyncChangeSets,
+    AsyncNativeApi,
     AsyncResources,
+    ChangeSets,
+    NativeApi,
     Present,
     Resources,
     Synced,
     Versioned,
+    above,
+    one_of,
 )
 from skytrail.client.typed_events import TypedEvents
 from skytrail.model.base import Reference
@@ -124,17 +130,106 @@ def test_update_replaces_what_is_given_whole_and_none_clears(api, call):
     }
 
 
-def test_list_names_parent_and_filters_and_decodes_every_object(api, call):
-    api.reply = json_reply({"virtual-networks": [{"virtual-network": {"uuid": UUID, **WIRE}}]})
+def page(*names, following=None):
+    items = [{"uuid": UUID, "fq_name": ["d", "p", name]} for name in names]
+    return json_reply({"revision": 7, "count": 3, "next": following, "items": items})
 
-    found = call("virtual_networks", "list", parent=NAME[:2], filters={"is_shared": True})
+
+def test_list_sends_what_is_selected_and_decodes_every_object(api, call):
+    stored = {"uuid": UUID, **WIRE}
+    api.reply = json_reply({"revision": 7, "count": 1, "next": None, "items": [stored]})
+
+    found = call(
+        "virtual_networks", "list", parent=NAME[:2], sort="-mtu", where=["mtu:exists"],
+        filters={
+            "is_shared": True, "mtu": above(1400), "display_name": None,
+            "network_policy_refs": ("d", "p", "web"), "virtual_network_network_id": one_of(1, 2),
+        },
+        tags={"tier": "web"}, labels={"team": "net", "seen": None},
+    )  # fmt: skip
 
     assert found == [NETWORK]
-    assert dict(api.requests[0].query) == {
-        "detail": "true",
-        "parent_fq_name_str": "default-domain:p",
-        "filters": "is_shared==true",
-    }
+    assert api.requests[0].path == "/api/v1/virtual-network"
+    asked = {name: sorted(values) for name, values in api.requests[0].query_all.items()}
+    assert asked == {
+        "filter": sorted(
+            [
+                "is_shared:eq:true", "mtu:gt:1400", "display_name:absent", "mtu:exists",
+                "network_policy_refs:eq:d:p:web", "virtual_network_network_id:in:1,2",
+            ]
+        ),
+        "tags": ["tier=web"],
+        "labels": ["seen", "team=net"],
+        "parent": ["default-domain:p"],
+        "sort": ["-mtu"],
+        "limit": ["500"],
+    }  # fmt: skip
+
+
+def test_list_reads_every_page_of_the_first_ones_revision(api, call):
+    api.replies = [page("a", "b", following="7.2"), page("c")]
+
+    found = call("virtual_networks", "list", revision=7)
+
+    assert [each.name for each in found] == ["a", "b", "c"]
+    assert [dict(each.query) for each in api.requests] == [
+        {"revision": "7", "limit": "500"},
+        {"cursor": "7.2", "limit": "500"},
+    ]
+
+
+def test_page_is_not_asked_for_before_its_objects_are_needed(api, with_api):
+    api.replies = [page("a", "b", following="7.2"), page("c")]
+
+    async def scenario(path):
+        async with AsyncApiClient(unix_socket=path) as client:
+            found = AsyncApi(client).virtual_networks.iterate(page_size=2)
+            return [(each.name, len(api.requests)) async for each in found]
+
+    assert with_api(scenario) == [("a", 1), ("b", 1), ("c", 2)]
+
+
+def test_count_asks_for_the_number_alone(api, call):
+    api.reply = json_reply({"revision": 7, "count": 12})
+
+    assert call("virtual_networks", "count", filters={"is_shared": True}) == 12
+    assert dict(api.requests[0].query) == {"filter": "is_shared:eq:true", "count": "true"}
+
+
+def test_apply_names_the_object_and_the_owner(api, call):
+    api.reply = STORED
+
+    made = call("virtual_networks", "apply", NETWORK, field_owner="terraform", force=True)
+
+    assert made == NETWORK
+    (asked,) = api.requests
+    assert (asked.method, asked.path) == (
+        "PUT", "/api/v1/virtual-network/by-name/default-domain:p:red",
+    )  # fmt: skip
+    assert dict(asked.query) == {"field_owner": "terraform", "force": "true"}
+
+
+def test_collections_make_the_operations_of_a_transaction():
+    networks = Api(client=None).virtual_networks
+    new = msgspec.structs.replace(NETWORK, uuid="")
+
+    assert [
+        networks.to_create(new),
+        networks.to_apply(new, field_owner="me", force=True),
+        networks.to_update(NAME, {"mtu": None}, if_match='"7"'),
+        networks.to_delete(UUID, cascade=True),
+    ] == [
+        {"op": "create", "type": "virtual-network", "object": WIRE},
+        {
+            "op": "apply", "type": "virtual-network", "name": list(NAME), "object": WIRE,
+            "field_owner": "me", "force": True,
+        },
+        {
+            "op": "patch", "type": "virtual-network", "name": list(NAME), "if_match": '"7"',
+            "object": {"mtu": None},
+        },
+        {"op": "delete", "type": "virtual-network", "uuid": UUID, "cascade": True},
+    ]  # fmt: skip
 
 
 def test_name_is_resolved_before_the_object_is_deleted(api, call):
@@ -154,11 +249,15 @@ def test_name_is_resolved_before_the_object_is_deleted(api, call):
         ("get", ("red",), "not a uuid"),
         ("update", (UUID, {"mtuu": 1}), "no mtuu"),
         ("create", (Project(fq_name=("d", "p")),), "Project is not a VirtualNetwork"),
-        ("list", (), "hold a comma"),
+        ("list", ({"display_name": one_of("a,b")},), "hold a comma"),
+        ("list", ({"mtuu": 1},), "no mtuu"),
+        ("list", ({"mtu": 1.5},), "compares with 1.5"),
     ],
 )
 def test_local_mistakes_are_told_before_anything_is_sent(api, call, method, arguments, says):
-    keywords = {"filters": {"display_name": "a,b"}} if method == "list" else {}
+    keywords = {}
+    if method == "list":
+        arguments, keywords = (), {"filters": arguments[0]}
 
     with pytest.raises((ValueError, TypeError), match=says):
         call("virtual_networks", method, *arguments, **keywords)
@@ -235,7 +334,15 @@ def test_deleted_object_is_not_told_again_by_the_next_snapshot():
     assert events_of(put(5), gone, SnapshotBegin(8), SnapshotEnd(8))[2:] == [Synced(8)]
 
 
-@pytest.mark.parametrize(("blocking", "twin"), [(Api, AsyncApi), (Resources, AsyncResources)])
+@pytest.mark.parametrize(
+    ("blocking", "twin"),
+    [
+        (Api, AsyncApi),
+        (Resources, AsyncResources),
+        (NativeApi, AsyncNativeApi),
+        (ChangeSets, AsyncChangeSets),
+    ],
+)
 def test_both_clients_offer_the_same(blocking, twin):
     def offered(kind):
         return {

@@ -64,7 +64,7 @@ def test_added_property_reaches_struct_catalog_bindings_openapi_and_docs(schema)
 
     assert "    patience_s: int | None = None\n" in files[f"{CODE}/objects.py"]
     assert "    patience_s: int | None\n" in files[f"{CLIENT}/changes.py"]
-    assert "    patience_s: int\n" in files[f"{CLIENT}/filters.py"]
+    assert "    patience_s: int | Comparison[int] | None\n" in files[f"{CLIENT}/filters.py"]
     java = files[f"{JAVA}/skytrail/model/QosQueue.java"]
     assert (
         "    /** Seconds a test of this field may take. */\n    public Long patienceS() {" in java

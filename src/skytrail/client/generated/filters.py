@@ -7,1001 +7,1292 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from skytrail.client.selecting import (
+    ReferenceTest,
+    Comparison,
+)
+
 
 class NetworkIpamFilters(TypedDict, total=False):
     """Filters of a list of network-ipam objects."""
 
-    ipam_subnet_method: str
-    ipam_subnetting: bool
-    display_name: str
+    ipam_subnet_method: str | Comparison[str] | None
+    ipam_subnetting: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    virtual_DNS_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class SubnetFilters(TypedDict, total=False):
     """Filters of a list of subnet objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    virtual_machine_interface_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class InstanceIpFilters(TypedDict, total=False):
     """Filters of a list of instance-ip objects."""
 
-    instance_ip_address: str
-    instance_ip_family: str
-    instance_ip_mode: str
-    subnet_uuid: str
-    instance_ip_subscriber_tag: str
-    instance_ip_secondary: bool
-    instance_ip_local_ip: bool
-    service_instance_ip: bool
-    service_health_check_ip: bool
-    display_name: str
+    instance_ip_address: str | Comparison[str] | None
+    instance_ip_family: str | Comparison[str] | None
+    instance_ip_mode: str | Comparison[str] | None
+    subnet_uuid: str | Comparison[str] | None
+    instance_ip_subscriber_tag: str | Comparison[str] | None
+    instance_ip_secondary: bool | Comparison[bool] | None
+    instance_ip_local_ip: bool | Comparison[bool] | None
+    service_instance_ip: bool | Comparison[bool] | None
+    service_health_check_ip: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    virtual_network_refs: ReferenceTest
+    network_ipam_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    physical_router_refs: ReferenceTest
+    virtual_router_refs: ReferenceTest
+    logical_interface_refs: ReferenceTest
+    flow_node_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class FloatingIpPoolFilters(TypedDict, total=False):
     """Filters of a list of floating-ip-pool objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class FloatingIpFilters(TypedDict, total=False):
     """Filters of a list of floating-ip objects."""
 
-    floating_ip_address: str
-    floating_ip_is_virtual_ip: bool
-    floating_ip_fixed_ip_address: str
-    floating_ip_address_family: str
-    floating_ip_port_mappings_enable: bool
-    floating_ip_traffic_direction: str
-    display_name: str
+    floating_ip_address: str | Comparison[str] | None
+    floating_ip_is_virtual_ip: bool | Comparison[bool] | None
+    floating_ip_fixed_ip_address: str | Comparison[str] | None
+    floating_ip_address_family: str | Comparison[str] | None
+    floating_ip_port_mappings_enable: bool | Comparison[bool] | None
+    floating_ip_traffic_direction: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    project_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class AliasIpPoolFilters(TypedDict, total=False):
     """Filters of a list of alias-ip-pool objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class AliasIpFilters(TypedDict, total=False):
     """Filters of a list of alias-ip objects."""
 
-    alias_ip_address: str
-    alias_ip_address_family: str
-    display_name: str
+    alias_ip_address: str | Comparison[str] | None
+    alias_ip_address_family: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    project_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class VirtualDnsFilters(TypedDict, total=False):
     """Filters of a list of virtual-DNS objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class VirtualDnsRecordFilters(TypedDict, total=False):
     """Filters of a list of virtual-DNS-record objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class NodeFilters(TypedDict, total=False):
     """Filters of a list of node objects."""
 
-    node_type: str
-    ip_address: str
-    hostname: str
-    mac_address: str
-    disk_partition: str
-    interface_name: str
-    display_name: str
+    node_type: str | Comparison[str] | None
+    ip_address: str | Comparison[str] | None
+    hostname: str | Comparison[str] | None
+    mac_address: str | Comparison[str] | None
+    disk_partition: str | Comparison[str] | None
+    interface_name: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    node_profile_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class PortFilters(TypedDict, total=False):
     """Filters of a list of port objects."""
 
-    port_group_uuid: str
-    label: str
-    display_name: str
+    port_group_uuid: str | Comparison[str] | None
+    label: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class PortGroupFilters(TypedDict, total=False):
     """Filters of a list of port-group objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    port_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class BgpRouterFilters(TypedDict, total=False):
     """Filters of a list of bgp-router objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    control_node_zone_refs: ReferenceTest
+    sub_cluster_refs: ReferenceTest
+    bgp_router_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class BgpAsAServiceFilters(TypedDict, total=False):
     """Filters of a list of bgp-as-a-service objects."""
 
-    autonomous_system: int
-    bgpaas_shared: bool
-    bgpaas_ip_address: str
-    bgpaas_ipv4_mapped_ipv6_nexthop: bool
-    bgpaas_suppress_route_advertisement: bool
-    display_name: str
+    autonomous_system: int | Comparison[int] | None
+    bgpaas_shared: bool | Comparison[bool] | None
+    bgpaas_ip_address: str | Comparison[str] | None
+    bgpaas_ipv4_mapped_ipv6_nexthop: bool | Comparison[bool] | None
+    bgpaas_suppress_route_advertisement: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    control_node_zone_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    service_health_check_refs: ReferenceTest
+    bgp_router_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class BgpvpnFilters(TypedDict, total=False):
     """Filters of a list of bgpvpn objects."""
 
-    bgpvpn_type: str
-    display_name: str
+    bgpvpn_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ControlNodeZoneFilters(TypedDict, total=False):
     """Filters of a list of control-node-zone objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class SubClusterFilters(TypedDict, total=False):
     """Filters of a list of sub-cluster objects."""
 
-    sub_cluster_asn: int
-    sub_cluster_id: int
-    display_name: str
+    sub_cluster_asn: int | Comparison[int] | None
+    sub_cluster_id: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class PeeringPolicyFilters(TypedDict, total=False):
     """Filters of a list of peering-policy objects."""
 
-    peering_service: str
-    display_name: str
+    peering_service: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class CustomerAttachmentFilters(TypedDict, total=False):
     """Filters of a list of customer-attachment objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    virtual_machine_interface_refs: ReferenceTest
+    floating_ip_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ProviderAttachmentFilters(TypedDict, total=False):
     """Filters of a list of provider-attachment objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    virtual_router_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class PhysicalRouterFilters(TypedDict, total=False):
     """Filters of a list of physical-router objects."""
 
-    physical_router_device_family: str
-    physical_router_os_version: str
-    physical_router_hostname: str
-    physical_router_management_ip: str
-    physical_router_management_mac: str
-    physical_router_dataplane_ip: str
-    physical_router_loopback_ip: str
-    physical_router_replicator_loopback_ip: str
-    physical_router_vendor_name: str
-    physical_router_product_name: str
-    physical_router_serial_number: str
-    physical_router_vnc_managed: bool
-    physical_router_underlay_managed: bool
-    physical_router_role: str
-    physical_router_snmp: bool
-    physical_router_lldp: bool
-    physical_router_encryption_type: str
-    physical_router_cli_commit_state: str
-    physical_router_managed_state: str
-    physical_router_onboarding_state: str
-    physical_router_underlay_config: str
-    physical_router_supplemental_config: str
-    display_name: str
+    physical_router_device_family: str | Comparison[str] | None
+    physical_router_os_version: str | Comparison[str] | None
+    physical_router_hostname: str | Comparison[str] | None
+    physical_router_management_ip: str | Comparison[str] | None
+    physical_router_management_mac: str | Comparison[str] | None
+    physical_router_dataplane_ip: str | Comparison[str] | None
+    physical_router_loopback_ip: str | Comparison[str] | None
+    physical_router_replicator_loopback_ip: str | Comparison[str] | None
+    physical_router_vendor_name: str | Comparison[str] | None
+    physical_router_product_name: str | Comparison[str] | None
+    physical_router_serial_number: str | Comparison[str] | None
+    physical_router_vnc_managed: bool | Comparison[bool] | None
+    physical_router_underlay_managed: bool | Comparison[bool] | None
+    physical_router_role: str | Comparison[str] | None
+    physical_router_snmp: bool | Comparison[bool] | None
+    physical_router_lldp: bool | Comparison[bool] | None
+    physical_router_encryption_type: str | Comparison[str] | None
+    physical_router_cli_commit_state: str | Comparison[str] | None
+    physical_router_managed_state: str | Comparison[str] | None
+    physical_router_onboarding_state: str | Comparison[str] | None
+    physical_router_underlay_config: str | Comparison[str] | None
+    physical_router_supplemental_config: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    intent_map_refs: ReferenceTest
+    fabric_refs: ReferenceTest
+    node_profile_refs: ReferenceTest
+    device_functional_group_refs: ReferenceTest
+    device_chassis_refs: ReferenceTest
+    device_image_refs: ReferenceTest
+    physical_role_refs: ReferenceTest
+    overlay_role_refs: ReferenceTest
+    telemetry_profile_refs: ReferenceTest
+    virtual_router_refs: ReferenceTest
+    bgp_router_refs: ReferenceTest
+    virtual_network_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class PhysicalInterfaceFilters(TypedDict, total=False):
     """Filters of a list of physical-interface objects."""
 
-    ethernet_segment_identifier: str
-    physical_interface_type: str
-    physical_interface_port_id: str
-    physical_interface_flow_control: bool
-    physical_interface_lacp_force_up: bool
-    display_name: str
+    ethernet_segment_identifier: str | Comparison[str] | None
+    physical_interface_type: str | Comparison[str] | None
+    physical_interface_port_id: str | Comparison[str] | None
+    physical_interface_flow_control: bool | Comparison[bool] | None
+    physical_interface_lacp_force_up: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    physical_interface_refs: ReferenceTest
+    port_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class LogicalInterfaceFilters(TypedDict, total=False):
     """Filters of a list of logical-interface objects."""
 
-    logical_interface_vlan_tag: int
-    logical_interface_type: str
-    display_name: str
+    logical_interface_vlan_tag: int | Comparison[int] | None
+    logical_interface_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    virtual_machine_interface_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class LinkAggregationGroupFilters(TypedDict, total=False):
     """Filters of a list of link-aggregation-group objects."""
 
-    link_aggregation_group_lacp_enabled: bool
-    display_name: str
+    link_aggregation_group_lacp_enabled: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    physical_interface_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class DeviceChassisFilters(TypedDict, total=False):
     """Filters of a list of device-chassis objects."""
 
-    device_chassis_type: str
-    display_name: str
+    device_chassis_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class DeviceImageFilters(TypedDict, total=False):
     """Filters of a list of device-image objects."""
 
-    device_image_file_name: str
-    device_image_vendor_name: str
-    device_image_device_family: str
-    device_image_os_version: str
-    device_image_file_uri: str
-    device_image_size: int
-    device_image_md5: str
-    device_image_sha1: str
-    display_name: str
+    device_image_file_name: str | Comparison[str] | None
+    device_image_vendor_name: str | Comparison[str] | None
+    device_image_device_family: str | Comparison[str] | None
+    device_image_os_version: str | Comparison[str] | None
+    device_image_file_uri: str | Comparison[str] | None
+    device_image_size: int | Comparison[int] | None
+    device_image_md5: str | Comparison[str] | None
+    device_image_sha1: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    hardware_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class HardwareFilters(TypedDict, total=False):
     """Filters of a list of hardware objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    card_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class HardwareInventoryFilters(TypedDict, total=False):
     """Filters of a list of hardware-inventory objects."""
 
-    hardware_inventory_inventory_info: str
-    display_name: str
+    hardware_inventory_inventory_info: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class CardFilters(TypedDict, total=False):
     """Filters of a list of card objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class CliConfigFilters(TypedDict, total=False):
     """Filters of a list of cli-config objects."""
 
-    accepted_cli_config: str
-    display_name: str
+    accepted_cli_config: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class FabricFilters(TypedDict, total=False):
     """Filters of a list of fabric objects."""
 
-    fabric_ztp: bool
-    fabric_os_version: str
-    fabric_enterprise_style: bool
-    disable_vlan_vn_uniqueness_check: bool
-    display_name: str
+    fabric_ztp: bool | Comparison[bool] | None
+    fabric_os_version: str | Comparison[str] | None
+    fabric_enterprise_style: bool | Comparison[bool] | None
+    disable_vlan_vn_uniqueness_check: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    intent_map_refs: ReferenceTest
+    virtual_network_refs: ReferenceTest
+    node_profile_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class FabricNamespaceFilters(TypedDict, total=False):
     """Filters of a list of fabric-namespace objects."""
 
-    fabric_namespace_type: str
-    display_name: str
+    fabric_namespace_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class NodeProfileFilters(TypedDict, total=False):
     """Filters of a list of node-profile objects."""
 
-    node_profile_type: str
-    node_profile_vendor: str
-    node_profile_device_family: str
-    node_profile_hitless_upgrade: bool
-    display_name: str
+    node_profile_type: str | Comparison[str] | None
+    node_profile_vendor: str | Comparison[str] | None
+    node_profile_device_family: str | Comparison[str] | None
+    node_profile_hitless_upgrade: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    job_template_refs: ReferenceTest
+    hardware_refs: ReferenceTest
+    role_definition_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class RoleConfigFilters(TypedDict, total=False):
     """Filters of a list of role-config objects."""
 
-    role_config_config: str
-    display_name: str
+    role_config_config: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class RoleDefinitionFilters(TypedDict, total=False):
     """Filters of a list of role-definition objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    feature_refs: ReferenceTest
+    physical_role_refs: ReferenceTest
+    overlay_role_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class PhysicalRoleFilters(TypedDict, total=False):
     """Filters of a list of physical-role objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class OverlayRoleFilters(TypedDict, total=False):
     """Filters of a list of overlay-role objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class FeatureFilters(TypedDict, total=False):
     """Filters of a list of feature objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    feature_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class FeatureConfigFilters(TypedDict, total=False):
     """Filters of a list of feature-config objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class JobTemplateFilters(TypedDict, total=False):
     """Filters of a list of job-template objects."""
 
-    job_template_synchronous_job: bool
-    job_template_type: str
-    job_template_concurrency_level: str
-    job_template_input_schema: str
-    job_template_output_schema: str
-    job_template_input_ui_schema: str
-    job_template_output_ui_schema: str
-    job_template_description: str
-    display_name: str
+    job_template_synchronous_job: bool | Comparison[bool] | None
+    job_template_type: str | Comparison[str] | None
+    job_template_concurrency_level: str | Comparison[str] | None
+    job_template_input_schema: str | Comparison[str] | None
+    job_template_output_schema: str | Comparison[str] | None
+    job_template_input_ui_schema: str | Comparison[str] | None
+    job_template_output_ui_schema: str | Comparison[str] | None
+    job_template_description: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class DeviceFunctionalGroupFilters(TypedDict, total=False):
     """Filters of a list of device-functional-group objects."""
 
-    device_functional_group_description: str
-    device_functional_group_os_version: str
-    display_name: str
+    device_functional_group_description: str | Comparison[str] | None
+    device_functional_group_os_version: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    physical_role_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class DataCenterInterconnectFilters(TypedDict, total=False):
     """Filters of a list of data-center-interconnect objects."""
 
-    data_center_interconnect_bgp_hold_time: int
-    data_center_interconnect_mode: str
-    data_center_interconnect_type: str
-    display_name: str
+    data_center_interconnect_bgp_hold_time: int | Comparison[int] | None
+    data_center_interconnect_mode: str | Comparison[str] | None
+    data_center_interconnect_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    logical_router_refs: ReferenceTest
+    virtual_network_refs: ReferenceTest
+    routing_policy_refs: ReferenceTest
+    fabric_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class IntentMapFilters(TypedDict, total=False):
     """Filters of a list of intent-map objects."""
 
-    intent_map_intent_type: str
-    display_name: str
+    intent_map_intent_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class VirtualPortGroupFilters(TypedDict, total=False):
     """Filters of a list of virtual-port-group objects."""
 
-    virtual_port_group_lacp_enabled: bool
-    virtual_port_group_trunk_port_id: str
-    virtual_port_group_user_created: bool
-    virtual_port_group_type: str
-    display_name: str
+    virtual_port_group_lacp_enabled: bool | Comparison[bool] | None
+    virtual_port_group_trunk_port_id: str | Comparison[str] | None
+    virtual_port_group_user_created: bool | Comparison[bool] | None
+    virtual_port_group_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    physical_interface_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    security_group_refs: ReferenceTest
+    port_profile_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class PortProfileFilters(TypedDict, total=False):
     """Filters of a list of port-profile objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    storm_control_profile_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class StormControlProfileFilters(TypedDict, total=False):
     """Filters of a list of storm-control-profile objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class LoadbalancerFilters(TypedDict, total=False):
     """Filters of a list of loadbalancer objects."""
 
-    loadbalancer_provider: str
-    display_name: str
+    loadbalancer_provider: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    service_appliance_set_refs: ReferenceTest
+    service_instance_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class LoadbalancerListenerFilters(TypedDict, total=False):
     """Filters of a list of loadbalancer-listener objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    loadbalancer_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class LoadbalancerPoolFilters(TypedDict, total=False):
     """Filters of a list of loadbalancer-pool objects."""
 
-    loadbalancer_pool_provider: str
-    display_name: str
+    loadbalancer_pool_provider: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    service_instance_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    loadbalancer_listener_refs: ReferenceTest
+    service_appliance_set_refs: ReferenceTest
+    loadbalancer_healthmonitor_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class LoadbalancerMemberFilters(TypedDict, total=False):
     """Filters of a list of loadbalancer-member objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class LoadbalancerHealthmonitorFilters(TypedDict, total=False):
     """Filters of a list of loadbalancer-healthmonitor objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class VirtualIpFilters(TypedDict, total=False):
     """Filters of a list of virtual-ip objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    loadbalancer_pool_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class VirtualNetworkFilters(TypedDict, total=False):
     """Filters of a list of virtual-network objects."""
 
-    virtual_network_category: str
-    is_provider_network: bool
-    virtual_network_network_id: int
-    port_security_enabled: bool
-    fabric_snat: bool
-    router_external: bool
-    is_shared: bool
-    mtu: int
-    external_ipam: bool
-    flood_unknown_unicast: bool
-    multi_policy_service_chains_enabled: bool
-    address_allocation_mode: str
-    mac_learning_enabled: bool
-    mac_aging_time: int
-    pbb_evpn_enable: bool
-    pbb_etree_enable: bool
-    layer2_control_word: bool
-    igmp_enable: bool
-    mac_ip_learning_enable: bool
-    display_name: str
+    virtual_network_category: str | Comparison[str] | None
+    is_provider_network: bool | Comparison[bool] | None
+    virtual_network_network_id: int | Comparison[int] | None
+    port_security_enabled: bool | Comparison[bool] | None
+    fabric_snat: bool | Comparison[bool] | None
+    router_external: bool | Comparison[bool] | None
+    is_shared: bool | Comparison[bool] | None
+    mtu: int | Comparison[int] | None
+    external_ipam: bool | Comparison[bool] | None
+    flood_unknown_unicast: bool | Comparison[bool] | None
+    multi_policy_service_chains_enabled: bool | Comparison[bool] | None
+    address_allocation_mode: str | Comparison[str] | None
+    mac_learning_enabled: bool | Comparison[bool] | None
+    mac_aging_time: int | Comparison[int] | None
+    pbb_evpn_enable: bool | Comparison[bool] | None
+    pbb_etree_enable: bool | Comparison[bool] | None
+    layer2_control_word: bool | Comparison[bool] | None
+    igmp_enable: bool | Comparison[bool] | None
+    mac_ip_learning_enable: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    bgpvpn_refs: ReferenceTest
+    intent_map_refs: ReferenceTest
+    security_logging_object_refs: ReferenceTest
+    qos_config_refs: ReferenceTest
+    network_ipam_refs: ReferenceTest
+    network_policy_refs: ReferenceTest
+    virtual_network_refs: ReferenceTest
+    service_health_check_refs: ReferenceTest
+    route_table_refs: ReferenceTest
+    multicast_policy_refs: ReferenceTest
+    routing_policy_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class LogicalRouterFilters(TypedDict, total=False):
     """Filters of a list of logical-router objects."""
 
-    vxlan_network_identifier: str
-    logical_router_gateway_external: bool
-    logical_router_type: str
-    display_name: str
+    vxlan_network_identifier: str | Comparison[str] | None
+    logical_router_gateway_external: bool | Comparison[bool] | None
+    logical_router_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    bgpvpn_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    route_target_refs: ReferenceTest
+    route_table_refs: ReferenceTest
+    virtual_network_refs: ReferenceTest
+    service_instance_refs: ReferenceTest
+    physical_router_refs: ReferenceTest
+    fabric_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class RouteTableFilters(TypedDict, total=False):
     """Filters of a list of route-table objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class InterfaceRouteTableFilters(TypedDict, total=False):
     """Filters of a list of interface-route-table objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    service_instance_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class BridgeDomainFilters(TypedDict, total=False):
     """Filters of a list of bridge-domain objects."""
 
-    mac_learning_enabled: bool
-    mac_aging_time: int
-    isid: int
-    display_name: str
+    mac_learning_enabled: bool | Comparison[bool] | None
+    mac_aging_time: int | Comparison[int] | None
+    isid: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class MulticastPolicyFilters(TypedDict, total=False):
     """Filters of a list of multicast-policy objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class RoutingInstanceFilters(TypedDict, total=False):
     """Filters of a list of routing-instance objects."""
 
-    routing_instance_is_default: bool
-    routing_instance_has_pnf: bool
-    routing_instance_fabric_snat: bool
-    display_name: str
+    routing_instance_is_default: bool | Comparison[bool] | None
+    routing_instance_has_pnf: bool | Comparison[bool] | None
+    routing_instance_fabric_snat: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    routing_instance_refs: ReferenceTest
+    route_target_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class RouteTargetFilters(TypedDict, total=False):
     """Filters of a list of route-target objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class HostBasedServiceFilters(TypedDict, total=False):
     """Filters of a list of host-based-service objects."""
 
-    host_based_service_type: str
-    display_name: str
+    host_based_service_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    virtual_network_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class AnalyticsNodeFilters(TypedDict, total=False):
     """Filters of a list of analytics-node objects."""
 
-    analytics_node_ip_address: str
-    display_name: str
+    analytics_node_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class AnalyticsAlarmNodeFilters(TypedDict, total=False):
     """Filters of a list of analytics-alarm-node objects."""
 
-    analytics_alarm_node_ip_address: str
-    display_name: str
+    analytics_alarm_node_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class AnalyticsSnmpNodeFilters(TypedDict, total=False):
     """Filters of a list of analytics-snmp-node objects."""
 
-    analytics_snmp_node_ip_address: str
-    display_name: str
+    analytics_snmp_node_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ConfigNodeFilters(TypedDict, total=False):
     """Filters of a list of config-node objects."""
 
-    config_node_ip_address: str
-    display_name: str
+    config_node_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ConfigDatabaseNodeFilters(TypedDict, total=False):
     """Filters of a list of config-database-node objects."""
 
-    config_database_node_ip_address: str
-    display_name: str
+    config_database_node_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class DatabaseNodeFilters(TypedDict, total=False):
     """Filters of a list of database-node objects."""
 
-    database_node_ip_address: str
-    display_name: str
+    database_node_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class DevicemgrNodeFilters(TypedDict, total=False):
     """Filters of a list of devicemgr-node objects."""
 
-    devicemgr_node_ip_address: str
-    display_name: str
+    devicemgr_node_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class WebuiNodeFilters(TypedDict, total=False):
     """Filters of a list of webui-node objects."""
 
-    webui_node_ip_address: str
-    display_name: str
+    webui_node_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class FlowNodeFilters(TypedDict, total=False):
     """Filters of a list of flow-node objects."""
 
-    flow_node_ip_address: str
-    flow_node_load_balancer_ip: str
-    flow_node_inband_interface: str
-    display_name: str
+    flow_node_ip_address: str | Comparison[str] | None
+    flow_node_load_balancer_ip: str | Comparison[str] | None
+    flow_node_inband_interface: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    virtual_network_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class NetworkPolicyFilters(TypedDict, total=False):
     """Filters of a list of network-policy objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class AccessControlListFilters(TypedDict, total=False):
     """Filters of a list of access-control-list objects."""
 
-    access_control_list_hash: int
-    display_name: str
+    access_control_list_hash: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class SecurityGroupFilters(TypedDict, total=False):
     """Filters of a list of security-group objects."""
 
-    security_group_id: int
-    configured_security_group_id: int
-    display_name: str
+    security_group_id: int | Comparison[int] | None
+    configured_security_group_id: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class SecurityLoggingObjectFilters(TypedDict, total=False):
     """Filters of a list of security-logging-object objects."""
 
-    security_logging_object_rate: int
-    display_name: str
+    security_logging_object_rate: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    network_policy_refs: ReferenceTest
+    security_group_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class PolicyManagementFilters(TypedDict, total=False):
     """Filters of a list of policy-management objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ApplicationPolicySetFilters(TypedDict, total=False):
     """Filters of a list of application-policy-set objects."""
 
-    draft_mode_state: str
-    all_applications: bool
-    display_name: str
+    draft_mode_state: str | Comparison[str] | None
+    all_applications: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    firewall_policy_refs: ReferenceTest
+    global_vrouter_config_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class FirewallPolicyFilters(TypedDict, total=False):
     """Filters of a list of firewall-policy objects."""
 
-    draft_mode_state: str
-    display_name: str
+    draft_mode_state: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    firewall_rule_refs: ReferenceTest
+    security_logging_object_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class FirewallRuleFilters(TypedDict, total=False):
     """Filters of a list of firewall-rule objects."""
 
-    draft_mode_state: str
-    direction: str
-    display_name: str
+    draft_mode_state: str | Comparison[str] | None
+    direction: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    service_group_refs: ReferenceTest
+    address_group_refs: ReferenceTest
+    virtual_network_refs: ReferenceTest
+    security_logging_object_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ServiceGroupFilters(TypedDict, total=False):
     """Filters of a list of service-group objects."""
 
-    draft_mode_state: str
-    display_name: str
+    draft_mode_state: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class AddressGroupFilters(TypedDict, total=False):
     """Filters of a list of address-group objects."""
 
-    draft_mode_state: str
-    display_name: str
+    draft_mode_state: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class TagTypeFilters(TypedDict, total=False):
     """Filters of a list of tag-type objects."""
 
-    tag_type_id: str
-    display_name: str
+    tag_type_id: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class TagFilters(TypedDict, total=False):
     """Filters of a list of tag objects."""
 
-    tag_type_name: str
-    tag_value: str
-    tag_predefined: bool
-    tag_id: str
-    display_name: str
+    tag_type_name: str | Comparison[str] | None
+    tag_value: str | Comparison[str] | None
+    tag_predefined: bool | Comparison[bool] | None
+    tag_id: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_type_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class GlobalQosConfigFilters(TypedDict, total=False):
     """Filters of a list of global-qos-config objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class QosConfigFilters(TypedDict, total=False):
     """Filters of a list of qos-config objects."""
 
-    qos_config_type: str
-    default_forwarding_class_id: int
-    display_name: str
+    qos_config_type: str | Comparison[str] | None
+    default_forwarding_class_id: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    global_system_config_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ForwardingClassFilters(TypedDict, total=False):
     """Filters of a list of forwarding-class objects."""
 
-    forwarding_class_id: int
-    forwarding_class_dscp: int
-    forwarding_class_vlan_priority: int
-    forwarding_class_mpls_exp: int
-    display_name: str
+    forwarding_class_id: int | Comparison[int] | None
+    forwarding_class_dscp: int | Comparison[int] | None
+    forwarding_class_vlan_priority: int | Comparison[int] | None
+    forwarding_class_mpls_exp: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    qos_queue_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class QosQueueFilters(TypedDict, total=False):
     """Filters of a list of qos-queue objects."""
 
-    min_bandwidth: int
-    max_bandwidth: int
-    qos_queue_identifier: int
-    display_name: str
+    min_bandwidth: int | Comparison[int] | None
+    max_bandwidth: int | Comparison[int] | None
+    qos_queue_identifier: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class RoutingPolicyFilters(TypedDict, total=False):
     """Filters of a list of routing-policy objects."""
 
-    term_type: str
-    display_name: str
+    term_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    interface_route_table_refs: ReferenceTest
+    service_instance_refs: ReferenceTest
+    routing_instance_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class RouteAggregateFilters(TypedDict, total=False):
     """Filters of a list of route-aggregate objects."""
 
-    aggregate_route_nexthop: str
-    display_name: str
+    aggregate_route_nexthop: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    service_instance_refs: ReferenceTest
+    routing_instance_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ServiceTemplateFilters(TypedDict, total=False):
     """Filters of a list of service-template objects."""
 
-    service_config_managed: bool
-    display_name: str
+    service_config_managed: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    service_appliance_set_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ServiceInstanceFilters(TypedDict, total=False):
     """Filters of a list of service-instance objects."""
 
-    service_instance_bgp_enabled: bool
-    display_name: str
+    service_instance_bgp_enabled: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    service_template_refs: ReferenceTest
+    instance_ip_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class PortTupleFilters(TypedDict, total=False):
     """Filters of a list of port-tuple objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    logical_router_refs: ReferenceTest
+    virtual_network_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ServiceHealthCheckFilters(TypedDict, total=False):
     """Filters of a list of service-health-check objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    service_instance_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ServiceApplianceSetFilters(TypedDict, total=False):
     """Filters of a list of service-appliance-set objects."""
 
-    service_appliance_set_virtualization_type: str
-    service_appliance_driver: str
-    service_appliance_ha_mode: str
-    display_name: str
+    service_appliance_set_virtualization_type: str | Comparison[str] | None
+    service_appliance_driver: str | Comparison[str] | None
+    service_appliance_ha_mode: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ServiceApplianceFilters(TypedDict, total=False):
     """Filters of a list of service-appliance objects."""
 
-    service_appliance_ip_address: str
-    service_appliance_virtualization_type: str
-    display_name: str
+    service_appliance_ip_address: str | Comparison[str] | None
+    service_appliance_virtualization_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    physical_interface_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ServiceEndpointFilters(TypedDict, total=False):
     """Filters of a list of service-endpoint objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    service_connection_module_refs: ReferenceTest
+    physical_router_refs: ReferenceTest
+    service_object_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ServiceConnectionModuleFilters(TypedDict, total=False):
     """Filters of a list of service-connection-module objects."""
 
-    e2_service: str
-    service_type: str
-    display_name: str
+    e2_service: str | Comparison[str] | None
+    service_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    service_object_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class ServiceObjectFilters(TypedDict, total=False):
     """Filters of a list of service-object objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class E2ServiceProviderFilters(TypedDict, total=False):
     """Filters of a list of e2-service-provider objects."""
 
-    e2_service_provider_promiscuous: bool
-    display_name: str
+    e2_service_provider_promiscuous: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    peering_policy_refs: ReferenceTest
+    physical_router_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class NetworkDeviceConfigFilters(TypedDict, total=False):
     """Filters of a list of network-device-config objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    physical_router_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class StructuredSyslogConfigFilters(TypedDict, total=False):
     """Filters of a list of structured-syslog-config objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class StructuredSyslogMessageFilters(TypedDict, total=False):
     """Filters of a list of structured-syslog-message objects."""
 
-    structured_syslog_message_process_and_store: bool
-    structured_syslog_message_process_and_summarize: bool
-    structured_syslog_message_process_and_summarize_user: bool
-    structured_syslog_message_forward: str
-    display_name: str
+    structured_syslog_message_process_and_store: bool | Comparison[bool] | None
+    structured_syslog_message_process_and_summarize: bool | Comparison[bool] | None
+    structured_syslog_message_process_and_summarize_user: bool | Comparison[bool] | None
+    structured_syslog_message_forward: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class StructuredSyslogApplicationRecordFilters(TypedDict, total=False):
     """Filters of a list of structured-syslog-application-record objects."""
 
-    structured_syslog_app_category: str
-    structured_syslog_app_subcategory: str
-    structured_syslog_app_groups: str
-    structured_syslog_app_risk: str
-    structured_syslog_app_service_tags: str
-    display_name: str
+    structured_syslog_app_category: str | Comparison[str] | None
+    structured_syslog_app_subcategory: str | Comparison[str] | None
+    structured_syslog_app_groups: str | Comparison[str] | None
+    structured_syslog_app_risk: str | Comparison[str] | None
+    structured_syslog_app_service_tags: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class StructuredSyslogHostnameRecordFilters(TypedDict, total=False):
     """Filters of a list of structured-syslog-hostname-record objects."""
 
-    structured_syslog_hostaddr: str
-    structured_syslog_tenant: str
-    structured_syslog_location: str
-    structured_syslog_device: str
-    structured_syslog_hostname_tags: str
-    display_name: str
+    structured_syslog_hostaddr: str | Comparison[str] | None
+    structured_syslog_tenant: str | Comparison[str] | None
+    structured_syslog_location: str | Comparison[str] | None
+    structured_syslog_device: str | Comparison[str] | None
+    structured_syslog_hostname_tags: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class StructuredSyslogTenantRecordFilters(TypedDict, total=False):
     """Filters of a list of structured-syslog-tenant-record objects."""
 
-    structured_syslog_tenant: str
-    structured_syslog_tenantaddr: str
-    structured_syslog_tenant_tags: str
-    display_name: str
+    structured_syslog_tenant: str | Comparison[str] | None
+    structured_syslog_tenantaddr: str | Comparison[str] | None
+    structured_syslog_tenant_tags: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class StructuredSyslogSlaProfileFilters(TypedDict, total=False):
     """Filters of a list of structured-syslog-sla-profile objects."""
 
-    structured_syslog_sla_params: str
-    display_name: str
+    structured_syslog_sla_params: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class GlobalSystemConfigFilters(TypedDict, total=False):
     """Filters of a list of global-system-config objects."""
 
-    alarm_enable: bool
-    enable_security_policy_draft: bool
-    tag_value_range: str
-    autonomous_system: int
-    enable_4byte_as: bool
-    config_version: str
-    ibgp_auto_mesh: bool
-    bgp_always_compare_med: bool
-    rd_cluster_seed: int
-    route_replication_threshold: int
-    mac_aging_time: int
-    igmp_enable: bool
-    display_name: str
+    alarm_enable: bool | Comparison[bool] | None
+    enable_security_policy_draft: bool | Comparison[bool] | None
+    tag_value_range: str | Comparison[str] | None
+    autonomous_system: int | Comparison[int] | None
+    enable_4byte_as: bool | Comparison[bool] | None
+    config_version: str | Comparison[str] | None
+    ibgp_auto_mesh: bool | Comparison[bool] | None
+    bgp_always_compare_med: bool | Comparison[bool] | None
+    rd_cluster_seed: int | Comparison[int] | None
+    route_replication_threshold: int | Comparison[int] | None
+    mac_aging_time: int | Comparison[int] | None
+    igmp_enable: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    bgp_router_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class GlobalVrouterConfigFilters(TypedDict, total=False):
     """Filters of a list of global-vrouter-config objects."""
 
-    vxlan_network_identifier_mode: str
-    flow_export_rate: int
-    enable_security_logging: bool
-    encryption_mode: str
-    forwarding_mode: str
-    display_name: str
+    vxlan_network_identifier_mode: str | Comparison[str] | None
+    flow_export_rate: int | Comparison[int] | None
+    enable_security_logging: bool | Comparison[bool] | None
+    encryption_mode: str | Comparison[str] | None
+    forwarding_mode: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class GlobalAnalyticsConfigFilters(TypedDict, total=False):
     """Filters of a list of global-analytics-config objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ConfigPropertiesFilters(TypedDict, total=False):
     """Filters of a list of config-properties objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class FeatureFlagFilters(TypedDict, total=False):
     """Filters of a list of feature-flag objects."""
 
-    feature_description: str
-    feature_id: str
-    feature_flag_version: str
-    feature_release: str
-    enable_feature: bool
-    feature_state: str
-    display_name: str
+    feature_description: str | Comparison[str] | None
+    feature_id: str | Comparison[str] | None
+    feature_flag_version: str | Comparison[str] | None
+    feature_release: str | Comparison[str] | None
+    enable_feature: bool | Comparison[bool] | None
+    feature_state: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class AlarmFilters(TypedDict, total=False):
     """Filters of a list of alarm objects."""
 
-    alarm_severity: int
-    display_name: str
+    alarm_severity: int | Comparison[int] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class DiscoveryServiceAssignmentFilters(TypedDict, total=False):
     """Filters of a list of discovery-service-assignment objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class DsaRuleFilters(TypedDict, total=False):
     """Filters of a list of dsa-rule objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class TelemetryProfileFilters(TypedDict, total=False):
     """Filters of a list of telemetry-profile objects."""
 
-    telemetry_profile_is_default: bool
-    display_name: str
+    telemetry_profile_is_default: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    sflow_profile_refs: ReferenceTest
+    grpc_profile_refs: ReferenceTest
+    netconf_profile_refs: ReferenceTest
+    snmp_profile_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class SflowProfileFilters(TypedDict, total=False):
     """Filters of a list of sflow-profile objects."""
 
-    sflow_profile_is_default: bool
-    display_name: str
+    sflow_profile_is_default: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class GrpcProfileFilters(TypedDict, total=False):
     """Filters of a list of grpc-profile objects."""
 
-    grpc_profile_is_default: bool
-    display_name: str
+    grpc_profile_is_default: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class NetconfProfileFilters(TypedDict, total=False):
     """Filters of a list of netconf-profile objects."""
 
-    netconf_profile_is_default: bool
-    display_name: str
+    netconf_profile_is_default: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class SnmpProfileFilters(TypedDict, total=False):
     """Filters of a list of snmp-profile objects."""
 
-    snmp_profile_is_default: bool
-    display_name: str
+    snmp_profile_is_default: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ConfigRootFilters(TypedDict, total=False):
     """Filters of a list of config-root objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class DomainFilters(TypedDict, total=False):
     """Filters of a list of domain objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ProjectFilters(TypedDict, total=False):
     """Filters of a list of project objects."""
 
-    alarm_enable: bool
-    enable_security_policy_draft: bool
-    vxlan_routing: bool
-    display_name: str
+    alarm_enable: bool | Comparison[bool] | None
+    enable_security_policy_draft: bool | Comparison[bool] | None
+    vxlan_routing: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    application_policy_set_refs: ReferenceTest
+    namespace_refs: ReferenceTest
+    floating_ip_pool_refs: ReferenceTest
+    alias_ip_pool_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class NamespaceFilters(TypedDict, total=False):
     """Filters of a list of namespace objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class ApiAccessListFilters(TypedDict, total=False):
     """Filters of a list of api-access-list objects."""
 
-    display_name: str
+    display_name: str | Comparison[str] | None
+    tag_refs: ReferenceTest
 
 
 class VirtualMachineFilters(TypedDict, total=False):
     """Filters of a list of virtual-machine objects."""
 
-    server_type: str
-    display_name: str
+    server_type: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    service_instance_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class VirtualMachineInterfaceFilters(TypedDict, total=False):
     """Filters of a list of virtual-machine-interface objects."""
 
-    port_security_enabled: bool
-    virtual_machine_interface_device_owner: str
-    virtual_machine_interface_disable_policy: bool
-    vlan_tag_based_bridge_domain: bool
-    igmp_enable: bool
-    display_name: str
+    port_security_enabled: bool | Comparison[bool] | None
+    virtual_machine_interface_device_owner: str | Comparison[str] | None
+    virtual_machine_interface_disable_policy: bool | Comparison[bool] | None
+    vlan_tag_based_bridge_domain: bool | Comparison[bool] | None
+    igmp_enable: bool | Comparison[bool] | None
+    display_name: str | Comparison[str] | None
+    service_endpoint_refs: ReferenceTest
+    virtual_port_group_refs: ReferenceTest
+    port_profile_refs: ReferenceTest
+    security_logging_object_refs: ReferenceTest
+    qos_config_refs: ReferenceTest
+    security_group_refs: ReferenceTest
+    virtual_machine_interface_refs: ReferenceTest
+    virtual_machine_refs: ReferenceTest
+    virtual_network_refs: ReferenceTest
+    routing_instance_refs: ReferenceTest
+    bgp_router_refs: ReferenceTest
+    port_tuple_refs: ReferenceTest
+    service_health_check_refs: ReferenceTest
+    interface_route_table_refs: ReferenceTest
+    physical_interface_refs: ReferenceTest
+    bridge_domain_refs: ReferenceTest
+    tag_refs: ReferenceTest
 
 
 class VirtualRouterFilters(TypedDict, total=False):
     """Filters of a list of virtual-router objects."""
 
-    virtual_router_type: str
-    virtual_router_dpdk_enabled: bool
-    virtual_router_ip_address: str
-    display_name: str
+    virtual_router_type: str | Comparison[str] | None
+    virtual_router_dpdk_enabled: bool | Comparison[bool] | None
+    virtual_router_ip_address: str | Comparison[str] | None
+    display_name: str | Comparison[str] | None
+    network_ipam_refs: ReferenceTest
+    sub_cluster_refs: ReferenceTest
+    virtual_machine_refs: ReferenceTest
+    tag_refs: ReferenceTest

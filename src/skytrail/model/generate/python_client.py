@@ -5,10 +5,10 @@ Structs are not generated again: the clients use those of `model/generated/objec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skytrail.model.catalog_types import Catalog, Field, ObjectType, Property, ReferenceField
+from skytrail.model.catalog_types import Catalog, ObjectType, Property, ReferenceField
 from skytrail.model.generate.python_text import HEADER, docstring
 from skytrail.model.generate.structs import attribute_name, python_type
 
@@ -23,27 +23,27 @@ class _Style:
 
     title: str
     class_name: str
-    client: str
-    client_module: str
     resources: str
     resources_module: str
+    native: str
+    native_module: str
 
 
 _BLOCKING = _Style(
     title="Every object type by its collection, blocking.",
     class_name="Api",
-    client="ApiClient",
-    client_module="blocking_client",
     resources="Resources",
     resources_module="blocking_resources",
+    native="NativeApi",
+    native_module="blocking_native",
 )
 _ASYNC = _Style(
     title="Every object type by its collection, for asyncio.",
     class_name="AsyncApi",
-    client="AsyncApiClient",
-    client_module="async_client",
     resources="AsyncResources",
     resources_module="async_resources",
+    native="AsyncNativeApi",
+    native_module="async_native",
 )
 
 
@@ -115,17 +115,23 @@ def _changes(entry: ObjectType) -> str:
 def _filters_module(catalog: Catalog) -> str:
     return (
         f'"""What lists of each object type can be filtered by.\n\n{HEADER}\n"""\n\n'
-        "from __future__ import annotations\n\nfrom typing import TypedDict\n"
-        + "".join(
-            _filters(f"{entry.class_name}Filters", entry.name, filterable(entry))
-            for entry in catalog.objects.values()
-        )
+        "from __future__ import annotations\n\nfrom typing import TypedDict\n\n"
+        + _import("skytrail.client.selecting", ["ReferenceTest", "Comparison"])
+        + "".join(_filters(entry) for entry in catalog.objects.values())
     )
 
 
-def _filters(name: str, type_name: str, fields: Iterable[Field]) -> str:
-    return _dictionary_head(name, f"Filters of a list of {type_name} objects.") + "".join(
-        f"    {attribute_name(field.name)}: {python_type(field)}\n" for field in fields
+def _filters(entry: ObjectType) -> str:
+    head = _dictionary_head(
+        f"{entry.class_name}Filters", f"Filters of a list of {entry.name} objects."
+    )
+    return (
+        head
+        + "".join(
+            f"    {attribute_name(f.name)}: {python_type(f)} | Comparison[{python_type(f)}] | None\n"
+            for f in filterable(entry)
+        )
+        + "".join(f"    {name}: ReferenceTest\n" for name in entry.references)
     )
 
 
@@ -136,7 +142,7 @@ def _dictionary_head(name: str, text: str) -> str:
 def _api_module(catalog: Catalog, style: _Style) -> str:
     objects = list(catalog.objects.values())
     imports = {
-        f"skytrail.client.{style.client_module}": [style.client],
+        f"skytrail.client.{style.native_module}": [style.native],
         f"skytrail.client.{style.resources_module}": [style.resources],
         "skytrail.client.generated.changes": sorted(f"{o.class_name}Changes" for o in objects),
         "skytrail.client.generated.filters": sorted(f"{o.class_name}Filters" for o in objects),
@@ -145,10 +151,8 @@ def _api_module(catalog: Catalog, style: _Style) -> str:
     return (
         f'"""{style.title}\n\n{HEADER}\n"""\n\nfrom __future__ import annotations\n\n'
         + _imports(imports)
-        + f"\n\nclass {style.class_name}:\n"
-        + f'    """{style.title}"""\n\n'
-        + f"    def __init__(self, client: {style.client}) -> None:\n"
-        + "        self.client = client\n"
+        + f"\n\nclass {style.class_name}({style.native}):\n"
+        + f'    """{style.title}"""\n'
         + "".join(_collection(entry, style) for entry in objects)
     )
 
