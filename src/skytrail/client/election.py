@@ -50,6 +50,8 @@ class Candidate:
         self._lease: str | None = None
         self._until = 0.0
         self.leading = False
+        self._refusal = ""
+        """Why the API last said no; told once."""
         self._log = structlog.get_logger("skytrail.client")
 
     async def run(self) -> None:
@@ -70,14 +72,22 @@ class Candidate:
                 standing = await self._api.stand(stand_call(self._name, self._lease, self._ttl_s))
         except (ApiFailure, TimeoutError) as error:
             if not isinstance(error, ApiUnavailable | TimeoutError):
-                self._lease = None  # Refused: most likely it ran out.
+                # Refused: most likely the lease ran out; if it stays so, somebody must know why.
+                self._note_refusal(str(error)[:200])
+                self._lease = None
                 self._set(False)
             elif self._clock.now() >= self._until:
                 self._set(False)
             return
+        self._refusal = ""
         self._lease = standing.lease
         self._until = asked_at + standing.ttl_s
         self._set(standing.leading and self._clock.now() < self._until)
+
+    def _note_refusal(self, reason: str) -> None:
+        if reason != self._refusal:
+            self._refusal = reason
+            self._log.warning("candidacy_refused", office=self._name, reason=reason)
 
     def _set(self, leading: bool) -> None:
         if leading != self.leading:

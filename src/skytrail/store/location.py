@@ -1,19 +1,23 @@
 """Where a store is, as its operator writes it; pure.
 
 /var/lib/skytrail/store             the folder of an SQLite file
-etcd://h1:2379,h2:2379,h3:2379      a cluster; ?ca=FILE&cert=FILE&key=FILE for TLS
+etcd://h1:2379,h2:2379,h3:2379      a cluster; after a ? and joined by &:
+    ca=FILE                         TLS: who signs the members' certificates
+    cert=FILE, key=FILE             our certificate, where the members want one
+    user=NAME, password-file=FILE   etcd's own users
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 DATABASE: Final = "config.db"
 _PORT: Final = 2379
-_TLS: Final = ("ca", "cert", "key")
+_OPTIONS: Final = ("ca", "cert", "key", "user", "password-file")
 
 
 class LocationInvalid(ValueError):
@@ -38,10 +42,19 @@ class EtcdTls:
 
 
 @dataclass(frozen=True, slots=True)
+class EtcdUser:
+    """One of etcd's own users. The password is in a file: command lines are read by everybody."""
+
+    name: str
+    password_file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class EtcdLocation:
     endpoints: tuple[str, ...]
     """``host:port`` of the members, in the order they are tried."""
     tls: EtcdTls | None = None
+    user: EtcdUser | None = None
 
     def __str__(self) -> str:
         return "etcd://" + ",".join(self.endpoints)
@@ -65,17 +78,27 @@ def parse_location(text: str) -> Location:
 def _etcd(text: str) -> EtcdLocation:
     parts = urlsplit(text)
     if parts.path not in ("", "/") or parts.fragment:
-        raise LocationInvalid(f"{text!r}: nothing may follow the members but ?ca=...&cert=...&key=")
+        raise LocationInvalid(f"{text!r}: nothing may follow the members but ?ca=FILE...")
     endpoints = tuple(_endpoint(each) for each in parts.netloc.split(",") if each)
     if not endpoints:
         raise LocationInvalid(f"{text!r} names no member: etcd://HOST:PORT[,HOST:PORT...]")
     if len(set(endpoints)) != len(endpoints):
         raise LocationInvalid(f"{text!r} names a member twice")
-    given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    unknown = sorted(set(given) - set(_TLS))
-    if unknown:
-        raise LocationInvalid(f"{text!r}: unknown option {unknown[0]}; there are ca, cert, key")
-    return EtcdLocation(endpoints, _tls(text, given))
+    asked = parse_qs(parts.query, keep_blank_values=True)
+    given = {name: values[-1] for name, values in asked.items()}
+    for name, value in given.items():
+        if name not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
+            raise LocationInvalid(f"{_shown(text)!r}: unknown option {name}; there are {known}")
+        if not value:
+            raise LocationInvalid(f"{_shown(text)!r}: {name}= says nothing")
+    tls = _tls(text, given)
+    return EtcdLocation(endpoints, tls, _user(text, given, endpoints, encrypted=tls is not None))
+
+
+def _shown(text: str) -> str:
+    """Return the address as errors print it: what follows the ? may hold a misplaced password."""
+    return text.partition("?")[0]
 
 
 def _endpoint(text: str) -> str:
@@ -92,11 +115,33 @@ def _endpoint(text: str) -> str:
 
 
 def _tls(text: str, given: dict[str, str]) -> EtcdTls | None:
-    if not given:
+    if not {"ca", "cert", "key"} & set(given):
         return None
     if "ca" not in given or ("cert" in given) != ("key" in given):
         raise LocationInvalid(
-            f"{text!r}: TLS needs ca=FILE, and cert=FILE with key=FILE or neither"
+            f"{_shown(text)!r}: TLS needs ca=FILE, and cert=FILE with key=FILE or neither"
         )
     cert, key = given.get("cert"), given.get("key")
     return EtcdTls(Path(given["ca"]), Path(cert) if cert else None, Path(key) if key else None)
+
+
+def _user(
+    text: str, given: dict[str, str], endpoints: tuple[str, ...], *, encrypted: bool
+) -> EtcdUser | None:
+    if "user" not in given and "password-file" not in given:
+        return None
+    if "user" not in given or "password-file" not in given:
+        raise LocationInvalid(f"{_shown(text)!r}: user=NAME and password-file=FILE go together")
+    if not encrypted and not all(map(_is_loopback, endpoints)):
+        raise LocationInvalid(
+            f"{_shown(text)!r}: a password goes to other machines only over TLS: add ca=FILE"
+        )
+    return EtcdUser(given["user"], Path(given["password-file"]))
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = endpoint.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -2,6 +2,8 @@
 
 import pytest
 
+from skytrail.api.caller import Caller
+
 
 def stand(api, lease=None, ttl_s=2.0, name="compiler"):
     body = {"ttl_s": ttl_s} if lease is None else {"ttl_s": ttl_s, "lease": lease}
@@ -47,3 +49,15 @@ def test_bad_candidacy_is_refused_by_the_field(api, name, body, word):
 
 def test_lease_nobody_granted_is_gone(api):
     assert stand(api, "0" * 32).status == 410
+
+
+def test_components_stand_without_being_administrators_and_users_do_not(api):
+    component = Caller(user="component", is_system=True, roles=frozenset({"skytrail-system"}))
+    with api.as_caller(component):
+        standing = stand(api)
+        assert standing.json["leading"]
+        assert (
+            api.call("DELETE", f"/api/v1/elections/compiler/{standing.json['lease']}").status == 200
+        )
+    with api.as_caller(Caller(user="ann", roles=frozenset({"member"}))):
+        assert stand(api).status == 403

@@ -7,6 +7,7 @@ import pytest
 from skytrail.store.location import (
     EtcdLocation,
     EtcdTls,
+    EtcdUser,
     LocationInvalid,
     SqliteLocation,
     parse_location,
@@ -26,6 +27,17 @@ from skytrail.store.location import (
             "etcd://a:1?ca=/c&cert=/d&key=/e",
             EtcdLocation(("a:1",), EtcdTls(Path("/c"), Path("/d"), Path("/e"))),
         ),
+        (
+            "etcd://a:1?ca=/c&user=x&password-file=/p",
+            EtcdLocation(("a:1",), EtcdTls(Path("/c")), EtcdUser("x", Path("/p"))),
+        ),
+        (
+            "etcd://127.0.0.1,[::1],localhost?user=x&password-file=/p",
+            EtcdLocation(
+                ("127.0.0.1:2379", "[::1]:2379", "localhost:2379"),
+                user=EtcdUser("x", Path("/p")),
+            ),
+        ),
     ],
 )
 def test_location_is_read(text, location):
@@ -44,9 +56,20 @@ def test_location_is_read(text, location):
         ("etcd://a:1/path", "nothing may follow"),
         ("etcd://a:1?cert=/d", "TLS needs"),
         ("etcd://a:1?ca=/c&cert=/d", "TLS needs"),
-        ("etcd://a:1?user=x", "unknown option user"),
+        ("etcd://a:1?password=x", "unknown option password"),
+        ("etcd://a:1?ca=", "ca= says nothing"),
+        ("etcd://a:1?ca=/c&user=x", "go together"),
+        ("etcd://a:1?ca=/c&password-file=/p", "go together"),
+        ("etcd://a:1?user=x&password-file=/p", "only over TLS"),
+        ("etcd://127.0.0.1,a?user=x&password-file=/p", "only over TLS"),
     ],
 )
 def test_what_names_no_store_is_refused_with_the_reason(text, reason):
     with pytest.raises(LocationInvalid, match=reason):
         parse_location(text)
+
+
+def test_refusals_repeat_no_password(tmp_path):
+    with pytest.raises(LocationInvalid) as refusal:
+        parse_location("etcd://a:1?ca=/c&password=hunter2")
+    assert "hunter2" not in str(refusal.value)

@@ -142,6 +142,18 @@ class WatchStub:
         self, requests: AsyncIterator[WatchRequest], *, metadata: _Metadata
     ) -> _WatchCall: ...
 
+class AuthenticateRequest:
+    def __init__(self, *, name: str, password: str) -> None: ...
+
+class AuthenticateResponse:
+    token: str
+
+class AuthStub:
+    def __init__(self, channel: Channel) -> None: ...
+    async def Authenticate(
+        self, request: AuthenticateRequest, *, timeout: float
+    ) -> AuthenticateResponse: ...
+
 class LeaseStub:
     def __init__(self, channel: Channel) -> None: ...
     async def LeaseGrant(

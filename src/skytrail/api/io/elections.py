@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import msgspec
 
+from skytrail.api import authorize
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
 from skytrail.api.refusal import Refused, bad_request
@@ -40,6 +41,7 @@ class Elections:
     """Handlers of the two requests."""
 
     def __init__(self, service: ConfigService) -> None:
+        self._service = service
         self._store: LeaseBackend = service.store
         self._clock = SystemClock()
 
@@ -48,7 +50,7 @@ class Elections:
         router.add("DELETE", "/api/v1/elections/{name}/{lease}", self._resign)
 
     async def _stand(self, request: Request) -> Response:
-        name = _checked_name(request)
+        name = self._checked_name(request)
         asked = bodies.read_json(request, Candidacy)
         if not TTL_S_MIN <= asked.ttl_s <= TTL_S_MAX:
             raise bad_request(f"ttl_s must be {TTL_S_MIN:g} to {TTL_S_MAX:g}, not {asked.ttl_s:g}")
@@ -66,7 +68,7 @@ class Elections:
         return bodies.reply({"lease": lease, "leading": leading, "ttl_s": asked.ttl_s})
 
     async def _resign(self, request: Request) -> Response:
-        name, lease = _checked_name(request), _checked_lease(request.params["lease"])
+        name, lease = self._checked_name(request), _checked_lease(request.params["lease"])
         try:
             await self._store.resign(name, lease)
             await self._store.drop_lease(lease)
@@ -74,18 +76,17 @@ class Elections:
             raise _unavailable(error) from error
         return bodies.empty()
 
+    def _checked_name(self, request: Request) -> str:
+        # Components hold no administrator's role, and no right that rules could give them.
+        authorize.require_admin(self._service.graph, caller_of(request), "an election")
+        name = request.params["name"]
+        if _NAME.fullmatch(name) is None:
+            raise bad_request(f"An election's name is 1 to 64 of a-z, 0-9 and -, not {shown(name)}")
+        return name
+
 
 def _unavailable(error: StoreUnavailable) -> Refused:
     return Refused(503, f"The configuration store is not available: {error}")
-
-
-def _checked_name(request: Request) -> str:
-    if not caller_of(request).is_admin:
-        raise Refused(403, "Elections are for the components of the system")
-    name = request.params["name"]
-    if _NAME.fullmatch(name) is None:
-        raise bad_request(f"An election's name is 1 to 64 of a-z, 0-9 and -, not {shown(name)}")
-    return name
 
 
 def _checked_lease(text: str) -> str:

@@ -25,7 +25,6 @@ from skytrail.store.allocate import LowestFree, first_gap
 from skytrail.store.io.election import POLL_S, StoreLease, elected
 from skytrail.store.io.etcd_members import (
     CALL_TIMEOUT_S,
-    NEED_LEADER,
     SLOW_TIMEOUT_S,
     LeaseUnknown,
     Member,
@@ -101,7 +100,7 @@ class EtcdStore:
         """Connect; raises StoreUnavailable when no majority answers."""
         members = Members(location, timeout_s=timeout_s)
         try:
-            present = await _present(members) - origin
+            present = await members.present() - origin
         except BaseException:
             await members.close()
             raise
@@ -192,7 +191,7 @@ class EtcdStore:
 
     async def revision(self) -> int:
         self._check_open()
-        present = await _present(self._members) - self._origin
+        present = await self._members.present() - self._origin
         self._known = max(self._known, present)
         return present
 
@@ -204,7 +203,7 @@ class EtcdStore:
         try:
             await self._members.read(
                 lambda member, wait_s: member.kv.Compact(
-                    request, timeout=wait_s, metadata=NEED_LEADER
+                    request, timeout=wait_s, metadata=member.metadata
                 )
             )
         except RevisionGone:
@@ -232,7 +231,7 @@ class EtcdStore:
         request = rpc.LeaseGrantRequest(TTL=ttl_s, ID=number)
         await self._members.write(
             lambda member, wait_s: member.lease.LeaseGrant(
-                request, timeout=wait_s, metadata=NEED_LEADER
+                request, timeout=wait_s, metadata=member.metadata
             )
         )
         return True
@@ -243,7 +242,7 @@ class EtcdStore:
         try:
             await self._members.read(
                 lambda member, wait_s: member.lease.LeaseRevoke(
-                    request, timeout=wait_s, metadata=NEED_LEADER
+                    request, timeout=wait_s, metadata=member.metadata
                 )
             )
         except LeaseUnknown:
@@ -277,7 +276,7 @@ class EtcdStore:
 
     async def _transact(self, request: rpc.TxnRequest) -> rpc.TxnResponse:
         reply = await self._members.write(
-            lambda member, wait_s: member.kv.Txn(request, timeout=wait_s, metadata=NEED_LEADER),
+            lambda member, wait_s: member.kv.Txn(request, timeout=wait_s, metadata=member.metadata),
             size_bytes=request.ByteSize(),
         )
         self._known = max(self._known, reply.header.revision - self._origin)
@@ -290,7 +289,7 @@ class EtcdStore:
         try:
             reply = await self._members.read(
                 lambda member, wait_s: member.kv.Range(
-                    request, timeout=wait_s, metadata=NEED_LEADER
+                    request, timeout=wait_s, metadata=member.metadata
                 ),
                 timeout_s=SLOW_TIMEOUT_S if slow else None,
             )
@@ -307,8 +306,9 @@ class EtcdStore:
         """Keep the feed level with etcd, over failures of members."""
         delays = Backoff(first_s=0.05, maximum_s=1.0)
         while True:
-            member = self._members.current
+            member: Member | None = None
             try:
+                member = await self._members.ready()
                 async with watching(member, self._feed.latest + 1, self._origin) as batches:
                     delays.reset()
                     await self._publish(batches)
@@ -318,7 +318,8 @@ class EtcdStore:
                 continue
             except (StoreUnavailable, rpc.AioRpcError) as error:
                 reason = str(error)
-            self._members.leave(member, f"watch ended: {reason}")
+            if member is not None:
+                self._members.leave(member, f"watch ended: {reason}")
             await asyncio.sleep(delays.next_delay_s())
 
     async def _publish(self, batches: AsyncIterator[list[Batch]]) -> None:
@@ -350,7 +351,7 @@ class EtcdStore:
     async def _read_log(self, position: int) -> Sequence[Batch]:
         latest = self._feed.latest
         found: list[Batch] = []
-        member = self._members.current
+        member = await self._members.ready()
         try:
             async with watching(member, position, self._origin) as stream:
                 # A position at the very horizon is not refused by the watch itself.
@@ -431,15 +432,6 @@ class EtcdStore:
             raise StoreUnavailable("the store is closed")
 
 
-async def _present(members: Members) -> int:
-    """Return etcd's revision, agreed on by a majority."""
-    request = rpc.RangeRequest(key=b"/", count_only=True)
-    reply = await members.read(
-        lambda member, wait_s: member.kv.Range(request, timeout=wait_s, metadata=NEED_LEADER)
-    )
-    return reply.header.revision
-
-
 def _range_request(key: str, revision: int | None, origin: int) -> rpc.RangeRequest:
     if revision is None:
         return rpc.RangeRequest(key=key.encode())
@@ -467,7 +459,7 @@ async def _renew(member: Member, number: int, wait_s: float) -> bool:
     async def requests() -> AsyncIterator[rpc.LeaseKeepAliveRequest]:
         yield rpc.LeaseKeepAliveRequest(ID=number)
 
-    call = member.lease.LeaseKeepAlive(requests(), timeout=wait_s, metadata=NEED_LEADER)
+    call = member.lease.LeaseKeepAlive(requests(), timeout=wait_s, metadata=member.metadata)
     async for reply in call:
         return reply.TTL > 0
     return False

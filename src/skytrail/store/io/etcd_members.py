@@ -15,9 +15,9 @@ from typing import Final, TypeVar
 
 import structlog
 from aetcd import rpc
-from grpc import ChannelCredentials, ssl_channel_credentials
 
-from skytrail.store.location import EtcdLocation, EtcdTls
+from skytrail.store.io.etcd_access import Login, Refused, credentials, refusal
+from skytrail.store.location import EtcdLocation
 from skytrail.store.plugin import StoreUnavailable
 
 CALL_TIMEOUT_S: Final = 0.5
@@ -45,6 +45,13 @@ _NOTHING_DONE: Final = (
     "etcdserver: too many requests",
     "etcdserver: mvcc: database space exceeded",
     "etcdserver: server stopped",
+)
+_NOT_TRUSTED: Final = (
+    "etcdserver: authentication failed",
+    "etcdserver: permission denied",
+    "etcdserver: user name",
+    "etcdserver: invalid auth token",
+    "etcdserver: revision of auth store is old",
 )
 _TOO_LARGE: Final = (
     "too many operations in txn request",
@@ -83,27 +90,25 @@ class Member:
     kv: rpc.KVStub
     watch: rpc.WatchStub
     lease: rpc.LeaseStub
+    auth: rpc.AuthStub
+    login: Login
 
     @classmethod
-    def at(cls, endpoint: str, tls: EtcdTls | None) -> Member:
-        if tls is None:
+    def at(cls, endpoint: str, location: EtcdLocation, login: Login) -> Member:
+        if location.tls is None:
             channel = rpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
         else:
-            channel = rpc.secure_channel(endpoint, _credentials(tls), options=_CHANNEL_OPTIONS)
+            trust = credentials(location.tls)
+            channel = rpc.secure_channel(endpoint, trust, options=_CHANNEL_OPTIONS)
         return cls(
-            endpoint, channel, rpc.KVStub(channel), rpc.WatchStub(channel), rpc.LeaseStub(channel)
-        )
+            endpoint, channel, rpc.KVStub(channel), rpc.WatchStub(channel),
+            rpc.LeaseStub(channel), rpc.AuthStub(channel), login,
+        )  # fmt: skip
 
-
-def _credentials(tls: EtcdTls) -> ChannelCredentials:
-    try:
-        return ssl_channel_credentials(
-            tls.ca.read_bytes(),
-            None if tls.key is None else tls.key.read_bytes(),
-            None if tls.cert is None else tls.cert.read_bytes(),
-        )
-    except OSError as error:
-        raise StoreUnavailable(f"cannot read {error.filename}: {error.strerror}") from error
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every request carries."""
+        return (*NEED_LEADER, *self.login.metadata)
 
 
 class Members:
@@ -113,6 +118,7 @@ class Members:
         self._location = location
         self._timeout_s = timeout_s
         self._open: dict[str, Member] = {}
+        self._login = Login(location.user)
         self._turn = 0
         self._log = structlog.get_logger("skytrail.store")
 
@@ -122,7 +128,7 @@ class Members:
         endpoint = self._location.endpoints[self._turn % len(self._location.endpoints)]
         member = self._open.get(endpoint)
         if member is None:
-            member = self._open[endpoint] = Member.at(endpoint, self._location.tls)
+            member = self._open[endpoint] = Member.at(endpoint, self._location, self._login)
         return member
 
     def leave(self, member: Member, reason: str) -> None:
@@ -134,6 +140,25 @@ class Members:
                 reason=reason[:200],
             )  # fmt: skip
 
+    async def present(self) -> int:
+        """Return etcd's revision, agreed on by a majority."""
+        request = rpc.RangeRequest(key=b"/", count_only=True)
+        reply = await self.read(
+            lambda member, wait_s: member.kv.Range(
+                request, timeout=wait_s, metadata=member.metadata
+            )
+        )
+        return reply.header.revision
+
+    async def ready(self) -> Member:
+        """Return the member that is asked next, with a token that holds.
+
+        A watch is refused like one without rights, whatever is wrong with the token.
+        """
+        if self._login.is_needed:
+            await self.present()
+        return self.current
+
     async def read(
         self, ask: Callable[[Member, float], Awaitable[T]], *, timeout_s: float | None = None
     ) -> T:
@@ -143,9 +168,9 @@ class Members:
         for _ in range(max(READ_ATTEMPTS, len(self._location.endpoints))):
             member = self.current
             try:
-                return await ask(member, wait_s)
+                return await self._ask(ask, member, wait_s)
             except rpc.AioRpcError as error:
-                failure = _failure(error, member)
+                failure = _failure(error, member, self._location)
                 self.leave(member, str(failure))
                 wait_s = min(wait_s * 1.5, SLOW_TIMEOUT_S)
         raise failure or StoreUnavailable("the store has no members")
@@ -162,20 +187,36 @@ class Members:
         for _ in self._location.endpoints:
             member = self.current
             try:
-                return await ask(member, wait_s)
+                return await self._ask(ask, member, wait_s)
             except rpc.AioRpcError as error:
-                failure = _failure(error, member)
+                failure = _failure(error, member, self._location)
                 self.leave(member, str(failure))
                 if isinstance(failure, MaybeDone):
                     raise failure from error
         raise failure or StoreUnavailable("the store has no members")
+
+    async def _ask(
+        self, ask: Callable[[Member, float], Awaitable[T]], member: Member, wait_s: float
+    ) -> T:
+        """Ask one member, logged in; once more when it was only the token that it refused."""
+        if not self._login.is_needed:
+            return await ask(member, wait_s)
+        token = await self._login.ensure(member.auth)
+        try:
+            return await ask(member, wait_s)
+        except rpc.AioRpcError as error:
+            if not self._login.is_over(error):
+                raise
+        # A refused token means that nothing was done.
+        await self._login.renew(member.auth, token)
+        return await ask(member, wait_s)
 
     async def close(self) -> None:
         for member in self._open.values():
             await member.channel.close()
 
 
-def _failure(error: rpc.AioRpcError, member: Member) -> StoreUnavailable:
+def _failure(error: rpc.AioRpcError, member: Member, location: EtcdLocation) -> StoreUnavailable:
     """Return what a failed call means for the caller; raise what is no failure of the member."""
     code, text = error.code(), error.details() or ""
     if "has been compacted" in text:
@@ -188,7 +229,10 @@ def _failure(error: rpc.AioRpcError, member: Member) -> StoreUnavailable:
         raise ValueError(
             f"{text}: start etcd with --max-txn-ops=100000 --max-request-bytes=33554432"
         ) from error
-    where = f"etcd member {member.endpoint}: {text or code.name}"
+    hint, said = refusal(location, text), text or code.name
+    where = f"etcd member {member.endpoint}: " + (f"{hint} ({said})" if hint else said)
+    if text.startswith(_NOT_TRUSTED):
+        raise Refused(where) from error
     if any(part in text for part in _NOTHING_DONE):
         return StoreUnavailable(where)
     return MaybeDone(where)

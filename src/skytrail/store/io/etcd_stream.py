@@ -13,7 +13,7 @@ from typing import Final
 
 from aetcd import rpc
 
-from skytrail.store.io.etcd_members import NEED_LEADER, Member, RevisionGone
+from skytrail.store.io.etcd_members import Member, RevisionGone
 from skytrail.store.plugin import Batch, Change, StoreUnavailable
 
 OPEN_TIMEOUT_S: Final = 2.0
@@ -39,7 +39,7 @@ async def watching(
         )
         await done.wait()  # The stream lives as long as its requests.
 
-    call = member.watch.Watch(requests(), metadata=NEED_LEADER)
+    call = member.watch.Watch(requests(), metadata=member.metadata)
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             _checked(await call.read())
