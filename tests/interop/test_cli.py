@@ -227,6 +227,18 @@ def test_describe_shows_back_references(run, applied):
     assert "default-domain:demo:port-1" in result.output
 
 
+def test_status_of_an_object_is_its_conditions(run, applied):
+    result = run("status", "vn", "demo:red")
+    machine = json.loads(run("status", "vn", "demo:red", "--json").output)
+
+    assert result.output.startswith("virtual-network demo:red\n  accepted: true (at revision ")
+    assert "  programmed: true (no host has to do with it)" in result.output
+    assert [each["type"] for each in machine[0]["conditions"]] == [
+        "accepted", "derived", "distributed", "programmed",
+    ]  # fmt: skip
+    assert run("status", "vn").exit_code == 2
+
+
 def test_delete_shows_what_blocks_it(run, applied):
     result = run("delete", "vn", "demo:red")
 

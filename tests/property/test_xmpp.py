@@ -29,8 +29,11 @@ from skytrail.wire.xmpp import (
     ItemsEvent,
     Message,
     NextHop,
+    PortTrouble,
+    Programmed,
     PublishRoute,
     Received,
+    RevisionMark,
     Route,
     RouteAttributes,
     Session,
@@ -129,7 +132,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     items(Family.INET6, INET6_KEYS),
     items(Family.ENET, ENET_KEYS),
     st.just(EndOfRib()),
-    st.builds(ConfigSubscribe, CONFIG_KEYS),
+    st.builds(ConfigSubscribe, CONFIG_KEYS, st.booleans()),
     st.builds(ConfigUnsubscribe, CONFIG_KEYS),
     st.builds(
         ConfigUpdate,
@@ -142,6 +145,13 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.lists(CONFIG_KEYS, max_size=3).map(tuple),
     ),
     st.builds(EndOfConfig, st.integers(0, (1 << 63) - 1)),
+    st.builds(RevisionMark, st.integers(0, (1 << 63) - 1)),
+    st.builds(
+        Programmed,
+        st.none() | st.integers(0, (1 << 63) - 1),
+        TEXT,
+        st.lists(st.builds(PortTrouble, TEXT, TEXT), max_size=3).map(tuple),
+    ),
 )
 OPEN = b"<stream:stream xmlns:stream='s' from='a' to='b'>"
 # Bytes that resemble the protocol reach deeper than random ones.

@@ -5,6 +5,7 @@ r"""What is said to and learnt from up to two control nodes, as a state machine 
              \-> subscribe configuration                           (to one of them)
  lost        --> its routes are stale; configuration moves to another one
  end of config / end of RIB, then a hold-down --> stale objects and routes are swept
+ mark of a revision --> answered when what came before it is in the kernel
 ```
 Time comes in as seconds of a monotonic clock; messages to send come out as (source, message).
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.fib import LearntRoutes
@@ -28,12 +30,16 @@ from skytrail.wire.xmpp import (
     EndOfRib,
     ItemsEvent,
     Message,
+    PortTrouble,
+    Programmed,
     PublishRoute,
+    RevisionMark,
     Route,
     Subscribe,
     Unsubscribe,
     WithdrawRoute,
 )
+from skytrail.wire.xmpp.config_codec import TROUBLES_COUNT_MAX
 
 STALE_SWEEP_DELAY_S = 10.0
 """After an end-of-RIB. A control node that has just restarted says it has told everything it
@@ -41,6 +47,8 @@ knows, while other agents are still returning to it."""
 END_OF_RIB_TIMEOUT_S = 60.0
 END_OF_CONFIG_IDLE_S = 15.0
 """Control nodes that never say end-of-config: so much silence means the same."""
+REASON_LENGTH_MAX = 200
+"""Characters of a problem or trouble that are reported."""
 Outgoing = tuple[str, Message]
 
 
@@ -65,6 +73,8 @@ class ControlSessions:
         """The control node that gives us configuration; empty = none."""
         self.config_complete = False
         """A control node has given a whole configuration since this process started."""
+        self.mark: RevisionMark | None = None
+        """The config source's mark that waits for its answer."""
         self.refused_sweeps = 0
         self._router = ConfigKey("virtual-router", f"default-global-system-config:{name}")
         self._machines: set[str] = set()
@@ -73,6 +83,8 @@ class ControlSessions:
         self._config_ended = False
         self._repeated = 0
         self._sweep_at: float | None = None
+        self._told: tuple[str, tuple[PortTrouble, ...]] | None = None
+        """Problem and troubles as last reported; None while the config source sends no marks."""
 
     def established(self, source: str, now: float) -> list[Outgoing]:
         self._sessions[source] = _Session(established_at=now)
@@ -89,6 +101,7 @@ class ControlSessions:
         if source != self.config_source:
             return []
         self.config_source = ""
+        self.mark = self._told = None
         return self._choose_config_source(now)
 
     def received(self, source: str, message: Message, now: float) -> None:
@@ -105,6 +118,10 @@ class ControlSessions:
             case ConfigUpdate() | ConfigDelete() | EndOfConfig():
                 if source == self.config_source:
                     self._config(message, now)
+            case RevisionMark():
+                if source == self.config_source:
+                    self.mark = message
+                    self._told = self._told or ("", ())
             case _:
                 pass
 
@@ -167,12 +184,39 @@ class ControlSessions:
             self.learnt.forget_instance(instance)
         return outgoing
 
+    @property
+    def is_asked(self) -> bool:
+        """The config source marks revisions, so it is told how far they came."""
+        return self._told is not None
+
+    def report(
+        self, reached: RevisionMark | None, problem: str, troubles: Iterable[PortTrouble]
+    ) -> list[Outgoing]:
+        """Answer ``reached`` if it still waits; else tell problem and troubles when they changed."""
+        if self._told is None:
+            return []
+        kept = tuple(
+            PortTrouble(each.uuid, each.reason[:REASON_LENGTH_MAX])
+            for each in islice(troubles, TROUBLES_COUNT_MAX)
+        )
+        told = (problem[:REASON_LENGTH_MAX], kept)
+        revision = None
+        if reached is not None and reached is self.mark:
+            revision, self.mark = reached.revision, None
+        elif told == self._told:
+            return []
+        self._told = told
+        return [(self.config_source, Programmed(revision, *told))]
+
     def rows(self) -> Iterable[Mapping[str, object]]:
         """One row per session, for introspection."""
         for source, session in sorted(self._sessions.items()):
             yield {
                 "source": source,
                 "config_source": source == self.config_source,
+                "mark_waiting": self.mark.revision
+                if self.mark and source == self.config_source
+                else None,
                 "subscribed": len(session.subscribed),
                 "published": len(session.published),
                 "end_of_rib_sent": session.end_of_rib_sent,
@@ -188,9 +232,11 @@ class ControlSessions:
         self._config_heard_at = now
         self._config_ended = False
         self._repeated = 0
+        self.mark = self._told = None
         self.graph.begin_generation()
-        keys = [self._router, *(_machine(machine) for machine in sorted(self._machines))]
-        return [(source, ConfigSubscribe(key)) for key in keys]
+        machines = [ConfigSubscribe(_machine(machine)) for machine in sorted(self._machines)]
+        first = ConfigSubscribe(self._router, answers_marks=True)
+        return [(source, message) for message in (first, *machines)]
 
     def _config(self, message: ConfigUpdate | ConfigDelete | EndOfConfig, now: float) -> None:
         self._config_heard_at = now

@@ -7,12 +7,14 @@ no route and no MAC, so that nothing is forwarded and only the requests a worklo
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_network
 
 from skytrail.agent.tables import InterfaceKind, SourceRow, VifId
 from skytrail.agent.view import Port, View
 from skytrail.net import Mac
+from skytrail.wire.xmpp import PortTrouble
 
 LINK_LOCAL = IPv6Network("fe80::/10")
 TUNNEL_OVERHEAD_BYTES = 50
@@ -63,6 +65,19 @@ def resolve_port(plugged: PluggedPort, view: View, *, underlay_mtu_bytes: int) -
     if not port.addresses:
         return InactivePort(plugged, "no instance-ip has arrived")
     return ActivePort(plugged, port, workload_mtu(port, underlay_mtu_bytes))
+
+
+def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble]:
+    """Yield every port of the configuration or of a plug that does not do all it should."""
+    for uuid in sorted(ports.keys() | view.ports.keys() | view.problems.keys()):
+        state = ports.get(uuid)
+        if state is None:
+            yield PortTrouble(uuid, view.problems.get(uuid, "not plugged on this host"))
+        elif isinstance(state, InactivePort):
+            yield PortTrouble(uuid, state.reason)
+        elif state.port.missing_groups:
+            names = ", ".join(state.port.missing_groups)
+            yield PortTrouble(uuid, f"security groups have not arrived: {names}")
 
 
 def workload_mtu(port: Port, underlay_mtu_bytes: int) -> int:

@@ -30,7 +30,7 @@ import structlog
 
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
 from skytrail.agent.desired import Desired, Inputs, Planner
-from skytrail.agent.interface import ActivePort, PluggedPort
+from skytrail.agent.interface import ActivePort, PluggedPort, troubles
 from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
 from skytrail.agent.io.plug_socket import (
     ListRequest,
@@ -62,7 +62,7 @@ from skytrail.agent.tables import (
 from skytrail.agent.view import IncrementalView, View
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.tasks import supervise
-from skytrail.wire.xmpp import Message
+from skytrail.wire.xmpp import Message, RevisionMark
 
 HOUSEKEEPING_INTERVAL_S = 0.5
 AGEING_INTERVAL_S = 5.0
@@ -125,6 +125,8 @@ class AgentService:
         self._requested = 0
         self._applied = 0
         self._applied_changed = asyncio.Event()
+        self._held = 0
+        """Rows the last run wanted to delete, but may not yet."""
         self._saved_numbers = -1
         self._saved_config = -1
         self._adopting = False
@@ -284,7 +286,7 @@ class AgentService:
             self._applied_changed.set()
 
     async def _reconcile(self) -> None:
-        before = self.desired
+        before, mark = self.desired, self.sessions.mark
         desired = self._compute()
         self._save_numbers()
         complete = self.is_complete
@@ -295,11 +297,23 @@ class AgentService:
             self._adopting = False
             self.numbers.clear_reserved()
             self._log.info("adoption_finished", deleted=len(done.deletes))
-        self.desired = desired
+        self.desired, self._held = desired, done.held
         self._send(self.sessions.synchronise(desired.vrfs, desired.published, desired.changes))
+        if mark is not None and not done.held:
+            self._report(mark)
         self._announce(before, desired, done)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()
+
+    def _report(self, reached: RevisionMark | None = None) -> None:
+        """Tell the control node how far the kernel is, if it asks and there is news."""
+        if not self.sessions.is_asked:
+            return
+        problem = self.problem if reached is None else ""
+        if not problem and self._held:
+            problem = f"{self._held} rows of before the restart wait for all routes to be back"
+        found = troubles(self.desired.ports, self.view)
+        self._send(self.sessions.report(reached, problem, found))
 
     def _compute(self) -> Desired:
         inputs = Inputs(
@@ -484,6 +498,7 @@ class AgentService:
                 next_save = now + CONFIG_SAVE_INTERVAL_S
                 self._save_config()
             self._advertise_routers(now)
+            self._report()
             if now >= next_ageing:
                 next_ageing = now + AGEING_INTERVAL_S
                 await self._datapath_chore("flow_ageing", partial(self.datapath.age_flows, now))

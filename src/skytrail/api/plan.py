@@ -6,7 +6,8 @@ from skytrail.api import authorize, documents, secret_fields
 from skytrail.api.caller import THE_SERVER, Caller
 from skytrail.api.differences import differences
 from skytrail.api.documents import Document
-from skytrail.api.graph import Overlay, Record, View, referrers
+from skytrail.api.graph import Overlay, Record, View
+from skytrail.api.hosts import PORT, hosts_of
 from skytrail.api.schema import Schema
 
 _NOISE = frozenset({"/id_perms/last_modified"})
@@ -14,7 +15,6 @@ _NOISE = frozenset({"/id_perms/last_modified"})
 HOSTS_SHOWN_MAX = 500
 _CARRIERS = ("virtual-network", "security-group")
 """What interfaces are attached to: a change of one concerns the hosts of all of them."""
-_PORT = "virtual-machine-interface"
 
 
 def intent_changes(
@@ -72,9 +72,9 @@ def concerned_hosts(plan: Overlay, derived: list[Document]) -> Document:
     for view in (plan.base, plan):
         ports = _changed_ports(plan, view)
         for uuid in _carriers(plan, view, derived):
-            ports.update(view.referrer_uuids(uuid, _PORT))
+            ports.update(view.referrer_uuids(uuid, PORT))
         for port in ports:
-            hosts = _hosts_of(view, port)
+            hosts = hosts_of(view, port)
             for host in hosts:
                 counts.setdefault(host, set()).add(port)
             if not hosts:
@@ -97,11 +97,11 @@ def _changed_ports(plan: Overlay, view: View) -> set[str]:
         record = view.get(uuid)
         if record is None:
             continue
-        if record.type_name == _PORT:
+        if record.type_name == PORT:
             ports.add(uuid)
         else:
             targets = (view.get(target) for _, target in record.targets)
-            ports.update(t.uuid for t in targets if t is not None and t.type_name == _PORT)
+            ports.update(t.uuid for t in targets if t is not None and t.type_name == PORT)
     return ports
 
 
@@ -118,18 +118,3 @@ def _carriers(plan: Overlay, view: View, derived: list[Document]) -> set[str]:
             if uuid is not None:
                 found.add(uuid)
     return found
-
-
-def _hosts_of(view: View, port: str) -> set[str]:
-    record = view.get(port)
-    if record is None:
-        return set()
-    machines = {target for name, target in record.targets if name == "virtual_machine_refs"}
-    if record.parent_type == "virtual-machine" and record.parent_uuid is not None:
-        machines.add(record.parent_uuid)
-    hosts: set[str] = set()
-    if record.parent_type == "virtual-router":
-        hosts.add(record.fq_name[-2])
-    for machine in machines:
-        hosts.update(each.name for each in referrers(view, machine, "virtual-router"))
-    return hosts

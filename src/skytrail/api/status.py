@@ -6,19 +6,21 @@ its lease; without one the answer is "unknown" with the reason, never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
+from skytrail.api import programmed
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
+from skytrail.api.hosts import Need
+from skytrail.api.programmed import Agent, Placement
 from skytrail.api.refusal import bad_request
 
 REPORTERS_COUNT_MAX = 1_024
 LEASE_S_MAX = 300.0
-HOSTS_SHOWN_MAX = 100
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -30,21 +32,14 @@ class Trouble(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Agent(msgspec.Struct, frozen=True):
-    """A host as a control node knows it."""
-
-    name: str
-    connected: bool
-    revision: int | None = None
-    """What it has programmed, if it says so."""
-
-
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: Literal["compiler", "control"]
+    kind: Literal["compiler", "control", "placement"]
+    """A control node also reports ``placements``, apart: they are long and change less often."""
     revision: int
     lease_s: float = 30.0
     troubles: tuple[Trouble, ...] = ()
     agents: tuple[Agent, ...] = ()
+    placements: tuple[Placement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +71,22 @@ class StatusBoard:
             if held.report.kind == kind and held.until > now
         }
 
-    def conditions(
-        self, record: Record, revision: int, hosts: Mapping[str, int], now: float
-    ) -> list[Document]:
-        """Return the conditions of an object; ``hosts`` are those it concerns."""
+    def placements(self, now: float) -> Iterator[Placement]:
+        """Yield which agent asked for which machines."""
+        for report in self.reports("placement", now).values():
+            yield from report.placements
+
+    def conditions(self, record: Record, need: Need, now: float) -> list[Document]:
+        """Return the conditions of an object and of the hosts that need it."""
         controls = self.reports("control", now)
         derived = self._derived(record, now)
+        agents = programmed.latest(agent for each in controls.values() for agent in each.agents)
+        is_derived = derived["reason"] != "pending"
         return [
             _condition("accepted", "true", "committed", f"at revision {record.mod_revision}"),
             derived,
             _distributed(record, controls),
-            _programmed(record, controls, hosts),
+            programmed.condition(record, need, agents, is_derived=is_derived),
         ]
 
     def _derived(self, record: Record, now: float) -> Document:
@@ -118,8 +118,8 @@ def _concerns(trouble: Trouble, record: Record) -> bool:
     return below and len(trouble.fq_name) == len(record.fq_name) + 1
 
 
-def _condition(kind: str, status: str, reason: str, detail: str, **more: object) -> Document:
-    return {"type": kind, "status": status, "reason": reason, "detail": detail, **more}
+def _condition(kind: str, status: str, reason: str, detail: str) -> Document:
+    return {"type": kind, "status": status, "reason": reason, "detail": detail}
 
 
 def _distributed(record: Record, controls: Mapping[str, Report]) -> Document:
@@ -131,40 +131,3 @@ def _distributed(record: Record, controls: Mapping[str, Report]) -> Document:
         detail = f"{count} have it; not {', '.join(behind[:5])}"
         return _condition("distributed", "false", "pending", detail)
     return _condition("distributed", "true", "distributed", f"{count} have it")
-
-
-def _programmed(
-    record: Record, controls: Mapping[str, Report], hosts: Mapping[str, int]
-) -> Document:
-    if not hosts:
-        return _condition("programmed", "true", "no_host_concerned", "no host has to do with it")
-    agents: dict[str, Agent] = {}
-    for report in controls.values():
-        for agent in report.agents:
-            known = agents.get(agent.name)
-            if known is None or (agent.connected, agent.revision or 0) > (
-                known.connected,
-                known.revision or 0,
-            ):
-                agents[agent.name] = agent
-    states = {name: _host_state(agents.get(name), record) for name in sorted(hosts)}
-    ready = sum(state == "programmed" for state in states.values())
-    shown = [{"host": name, "state": state} for name, state in states.items()][:HOSTS_SHOWN_MAX]
-    count = f"{ready} of {len(hosts)} hosts"
-    more: Document = {"hosts": shown, "hosts_ready": ready, "hosts_count": len(hosts)}
-    if ready == len(hosts):
-        return _condition("programmed", "true", "programmed", count, **more)
-    reasons = set(states.values()) - {"programmed"}
-    if reasons == {"unknown"}:
-        detail = f"{count} say so; the agents of the others do not report what they programmed"
-        return _condition("programmed", "unknown", "not_reported", detail, **more)
-    reason = min(reasons - {"unknown"})
-    return _condition("programmed", "false", reason, f"{count}; others: {reason}", **more)
-
-
-def _host_state(agent: Agent | None, record: Record) -> str:
-    if agent is None or not agent.connected:
-        return "not_connected"
-    if agent.revision is None:
-        return "unknown"
-    return "programmed" if agent.revision >= record.mod_revision else "pending"

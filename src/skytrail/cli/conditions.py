@@ -15,7 +15,7 @@ from skytrail.client.messages import Call, decode_reply
 WAIT_S: Final = 30.0
 POLL_S: Final = 0.2
 _WAITED_FOR: Final = ("derived", "distributed")
-"""What ``--wait`` waits for; hosts do not all say what they have programmed."""
+"""What ``--wait`` waits for: not hosts, of which one may be away for days."""
 
 
 def conditions_of(session: Session, type_name: str, uuid: str) -> list[Json]:
@@ -30,8 +30,9 @@ def lines(conditions: Iterable[Json]) -> Iterator[str]:
     for each in conditions:
         yield f"{each['type']}: {each['status']} ({text(each.get('detail'))})"
         for host in map(mapping, items(each.get("hosts"))):
-            if host.get("state") != "programmed":
-                yield f"  {host['host']}: {text(host.get('state')).replace('_', ' ')}"
+            if host.get("state") != "programmed" and text(host["host"]) not in text(each["detail"]):
+                state = text(host.get("state")).replace("_", " ")
+                yield f"  {host['host']}: {state}, {text(host.get('detail'))}"
 
 
 def wait(

@@ -1,4 +1,4 @@
-"""``skytrail status``: daemons, revisions, sessions, and what anybody waits for."""
+"""``skytrail status``: daemons, revisions, sessions; or how far the change of an object has come."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import click
 import msgspec
 from rich.console import Console
 
+from skytrail.cli.choices import complete_name, complete_type
+from skytrail.cli.conditions import conditions_of, lines
 from skytrail.cli.help_text import examples
 from skytrail.cli.lab import json_option, lab_option, opened, print_json, reports_failures
+from skytrail.cli.lookup import find_uuid
+from skytrail.cli.names import resolve_type
+from skytrail.cli.session import api_options
+from skytrail.cli.session import opened as api_opened
 from skytrail.lab import commands, health, state
 from skytrail.lab.show import Table, table_of
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
@@ -40,8 +46,11 @@ class _Health(msgspec.Struct, frozen=True):
         "skytrail status",
         "skytrail status --data build/controller",
         "skytrail status --lab two-tenants --json",
+        "skytrail status vn red",
     )
 )
+@click.argument("type_name", metavar="[TYPE", required=False, shell_complete=complete_type)
+@click.argument("names", metavar="NAME|UUID...]", nargs=-1, shell_complete=complete_name)
 @click.option(
     "--data",
     metavar="DIR",
@@ -50,12 +59,29 @@ class _Health(msgspec.Struct, frozen=True):
 )
 @lab_option
 @json_option
+@api_options
 @reports_failures
-def status(data: Path | None, lab_name: str | None, *, as_json: bool) -> None:
-    """Show daemons, the revision each has reached, sessions, and unmet dependencies.
+def status(
+    type_name: str | None,
+    names: tuple[str, ...],
+    data: Path | None,
+    lab_name: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show daemons, the revision each has reached, sessions, and unmet dependencies; or, of an
+    object, whether its last change is accepted, derived, distributed, and programmed on the hosts
+    that need it.
 
-    Exits with status 1 when a daemon is not healthy.
+    Exits with status 1 when a daemon is not healthy, or a condition of the object is false.
     """
+    if type_name is not None:
+        if not names:
+            raise click.UsageError(f"Which {type_name}? `skytrail status TYPE NAME`.")
+        if data or lab_name:
+            raise click.UsageError("--data and --lab tell of daemons; for an object use --api.")
+        _show_objects(type_name, names, as_json=as_json)
+        return
     daemons = _of_controller(data) if data else _of_lab(lab_name)
     shown = [_describe(daemon) for daemon in daemons]
     overview = table_of("daemons", shown)
@@ -65,6 +91,26 @@ def status(data: Path | None, lab_name: str | None, *, as_json: bool) -> None:
     else:
         _print([overview, sessions])
     if any(row["state"] != "healthy" for row in shown):
+        raise SystemExit(1)
+
+
+def _show_objects(type_name: str, names: tuple[str, ...], *, as_json: bool) -> None:
+    with api_opened() as session:
+        kind = resolve_type(type_name)
+        uuids = [find_uuid(session, kind, name) for name in names]
+        told = [conditions_of(session, kind.name, uuid) for uuid in uuids]
+    if as_json:
+        print_json(
+            [
+                {"type": kind.name, "uuid": uuid, "conditions": conditions}
+                for uuid, conditions in zip(uuids, told, strict=True)
+            ]
+        )
+    else:
+        for name, conditions in zip(names, told, strict=True):
+            click.echo(f"{kind.name} {name}")
+            click.echo("\n".join(f"  {line}" for line in lines(conditions)))
+    if any(each["status"] == "false" for conditions in told for each in conditions):
         raise SystemExit(1)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from skytrail.control.agent_config import AgentConfig
 from skytrail.control.path import InstanceName, PathSlot, PeerName
+from skytrail.control.progress import Progress
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.wire.xmpp import Route, RouteKey
 from skytrail.wire.xmpp.codec import CONTROL_JID, config_head, message_head
@@ -66,6 +67,7 @@ class Peer:
     )
     routes_count: int = 0
     config: AgentConfig = field(default_factory=AgentConfig)
+    progress: Progress = field(default_factory=Progress)
     groups: dict[UpdateGroup, None] = field(default_factory=dict[UpdateGroup, None])
     """Update groups with something to send, in turn."""
     counters: PeerCounters = field(default_factory=PeerCounters)

@@ -36,6 +36,8 @@ from skytrail.control.path import (
     usable_next_hops,
 )
 from skytrail.control.peer import AdjRoute, Peer, Subscription
+from skytrail.control.placement import VIRTUAL_MACHINE, VIRTUAL_ROUTER, Placements
+from skytrail.control.progress import Progress
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
 from skytrail.control.vrf import Vrf
@@ -54,7 +56,9 @@ from skytrail.wire.xmpp import (
     IgnoredRoute,
     ItemsEvent,
     Message,
+    Programmed,
     PublishRoute,
+    RevisionMark,
     Route,
     RouteKey,
     Subscribe,
@@ -69,8 +73,6 @@ from skytrail.wire.xmpp.codec import (
     encode_event,
 )
 
-VIRTUAL_ROUTER = "virtual-router"
-VIRTUAL_MACHINE = "virtual-machine"
 _INSTANCE_ID_MASK = 0xFFFF
 
 
@@ -105,6 +107,7 @@ class ControlPlane:
         self.replicator = Replicator()
         self.config = ConfigGraph()
         self.steps = Steps()
+        self.placements = Placements()
         self.groups: dict[tuple[InstanceName, Family], UpdateGroup] = {}
         self.revision = 0
         self.is_config_complete = False
@@ -139,7 +142,8 @@ class ControlPlane:
             return
         peer.is_up, peer.last_down_reason = False, reason
         peer.end_of_rib_received = peer.end_of_rib_sent = peer.end_of_config_sent = False
-        peer.config = AgentConfig()
+        self.placements.hold(peer, self.config.graph)
+        peer.config, peer.progress = AgentConfig(), Progress()
         for instance, subscription in peer.subscriptions.items():
             subscription.is_stale = True
             self._leave_groups(peer, instance)
@@ -170,15 +174,19 @@ class ControlPlane:
                 self._sweep(peer)
                 self._check_settled(now)
                 self._ready[peer.name] = None
-            case ConfigSubscribe(key):
+            case ConfigSubscribe(key, answers_marks):
                 self._config_subscribe(peer, key)
+                peer.progress.asked(answers_marks=answers_marks)
                 peer.config_asked_at = now
+            case Programmed():
+                peer.progress.answered(message)
             case ConfigUnsubscribe(key):
                 peer.config.remove_root(key, self.config, self.steps)
+                self.placements.changed(peer.name)
                 self._ready[peer.name] = None
             case IgnoredRoute():
                 peer.counters.routes_ignored += 1
-            case ItemsEvent() | ConfigUpdate() | ConfigDelete() | EndOfConfig():
+            case ItemsEvent() | ConfigUpdate() | ConfigDelete() | EndOfConfig() | RevisionMark():
                 raise PeerRefused(f"an agent must not send {type(message).__name__}")
 
     def tick(self, now: float) -> None:
@@ -187,7 +195,8 @@ class ControlPlane:
             if now >= peer.stale_deadline:
                 self._sweep(peer)
                 self._forget_if_empty(peer)
-            if peer.is_up and not (peer.end_of_rib_sent and peer.end_of_config_sent):
+            has_ended = peer.end_of_rib_sent and peer.end_of_config_sent
+            if peer.is_up and (not has_ended or peer.progress.wants_mark(now)):
                 self._ready[peer.name] = None
         self._check_settled(now)
 
@@ -206,10 +215,12 @@ class ControlPlane:
 
     def commit(self, revision: int, now: float) -> None:
         """All changes up to ``revision`` have been given: act on them together."""
-        self.revision = revision
+        before, self.revision = self.revision, revision
         changes = self.config.take_changes()
+        self.placements.committed(version for change in changes for version in change.versions)
         self._apply_instances(changes)
         self._apply_agents(changes)
+        self._note_work(before, moves_routes=any(map(_moves_routes, changes)))
         if self.is_config_complete and self._deferral_deadline == float("inf"):
             self._deferral_deadline = now + self.limits.deferral_time_s
         self._check_settled(now)
@@ -230,7 +241,12 @@ class ControlPlane:
         stanzas: list[bytes] = []
         size = 0
         while size < bytes_max:
-            chunk = self._next_config(peer, now) or self._next_routes(peer) or self._ends(peer, now)
+            chunk = (
+                self._next_config(peer, now)
+                or self._next_routes(peer)
+                or self._ends(peer, now)
+                or self._mark(peer, now)
+            )
             if not chunk:
                 break
             stanzas += chunk
@@ -273,6 +289,14 @@ class ControlPlane:
             return []
         peer.end_of_rib_sent = True
         return [peer.message_head + encode_event(EndOfRib()) + MESSAGE_TAIL]
+
+    def _mark(self, peer: Peer, now: float) -> list[bytes]:
+        """Nothing is left to send: say up to which revision that is."""
+        is_behind = not peer.end_of_config_sent or self._changed_groups
+        if is_behind or not peer.progress.wants_mark(now):
+            return []
+        peer.progress.marked(self.revision, now)
+        return [peer.config_head + encode_config(RevisionMark(self.revision)) + CONFIG_TAIL]
 
     # Routes of agents.
 
@@ -357,6 +381,7 @@ class ControlPlane:
                 self._put_path(peer, instance, adjacent)
         if before == peer.subscriptions[instance]:
             return
+        peer.progress.subscribed()
         self._leave_groups(peer, instance)
         if not message.no_ribout:
             self._join_groups(peer, instance)
@@ -405,6 +430,7 @@ class ControlPlane:
         if key.type_name == VIRTUAL_ROUTER and key.name.rpartition(":")[2] != peer.name:
             raise PeerRefused(f"{key.name} is not this agent's virtual-router")
         peer.config.add_root(key, self.config, self.steps)
+        self.placements.changed(peer.name)
         self._ready[peer.name] = None
 
     def _apply_instances(self, changes: list[Change]) -> None:
@@ -469,6 +495,16 @@ class ControlPlane:
                 peer.config.follow(delta, outdated, self.config, self.steps)
                 self._ready[peer.name] = None
 
+    def _note_work(self, before: int, *, moves_routes: bool) -> None:
+        """Remember for whom the commit has something. What agents publish later does not count."""
+        if moves_routes:
+            for group in self._changed_groups:
+                self._wake(group)
+            self._changed_groups = {}
+        for peer in self.peers.values():
+            if peer.is_up and (peer.config.has_work or (moves_routes and peer.groups)):
+                peer.progress.committed(before)
+
     def _check_settled(self, now: float) -> None:
         if self.is_settled or not self.is_config_complete:
             return
@@ -481,6 +517,10 @@ class ControlPlane:
     def _has_ended(self, name: str) -> bool:
         peer = self.peers.get(PeerName(name))
         return peer is not None and peer.is_up and peer.end_of_rib_received
+
+
+def _moves_routes(change: Change) -> bool:
+    return any(isinstance(version, RoutingInstance) for version in change.versions)
 
 
 def _distinguisher(route: Route, instance_id: int) -> RouteDistinguisher:

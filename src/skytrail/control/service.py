@@ -4,7 +4,8 @@
  run
   +-- watch        API watch --> ConfigWatch --> plane (supervised: restarts with backoff)
   +-- introspect   uvicorn on a Unix socket reads the plane's tables
-  +-- report       how far it is and which agents are there --> API status
+  +-- report       how far it and each agent is --> API status
+  +-- placement    which machines agents asked for --> API status
   +-- tick         four times a second: session timers, graceful restart, end of RIB
   +-- (asyncio server: one AgentConnection per agent, callbacks only, no task)
 ```
@@ -25,6 +26,7 @@ from skytrail.client.messages import JsonObject
 from skytrail.client.reporting import keep_reporting
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import XmppServer
+from skytrail.control.peer import Peer
 from skytrail.control.plane import ControlPlane, Limits
 from skytrail.control.show import tables
 from skytrail.runtime.clock import Clock, SystemClock
@@ -76,6 +78,11 @@ class ControlService:
                 tasks.create_task(self._tick())
                 reporter = f"control-{settings.name}"
                 tasks.create_task(keep_reporting(client, reporter, lambda: report_of(self.plane)))
+                tasks.create_task(
+                    keep_reporting(
+                        client, f"{reporter}-placement", lambda: placements_of(self.plane)
+                    )
+                )
                 if settings.introspect_socket:
                     pages = Introspection(
                         tables(self.plane, self.clock.now), self.unmet, self.samples
@@ -126,11 +133,32 @@ class ControlService:
 
 
 def report_of(plane: ControlPlane) -> JsonObject | None:
-    """Return what the API is told: the revision given to agents, and who is connected.
+    """Return what the API is told: the revision given to agents, who is connected, how far each is.
 
-    Agents do not say over XMPP which revision they have programmed, so none is claimed for them.
+    An agent that does not say over XMPP what it has programmed is not claimed to have anything.
     """
     if not plane.is_config_complete:
         return None
-    agents = [{"name": peer.name, "connected": peer.is_up} for peer in plane.peers.values()]
+    agents = [_agent(peer, plane.revision) for peer in plane.peers.values()]
     return {"kind": "control", "revision": plane.revision, "agents": agents}
+
+
+def placements_of(plane: ControlPlane) -> JsonObject | None:
+    """Return which machines run where, as far as configuration does not tell."""
+    if not plane.is_config_complete:
+        return None
+    rows = plane.placements.report(plane.peers, plane.config.graph)
+    return {"kind": "placement", "revision": 0, "placements": rows}
+
+
+def _agent(peer: Peer, current: int) -> JsonObject:
+    agent: JsonObject = {"name": peer.name, "connected": peer.is_up}
+    progress = peer.progress
+    revision = progress.revision(current)
+    if revision is not None:
+        agent["revision"] = revision
+    if progress.problem:
+        agent["problem"] = progress.problem
+    if progress.troubles:
+        agent["ports"] = [{"uuid": each.uuid, "reason": each.reason} for each in progress.troubles]
+    return agent

@@ -21,7 +21,7 @@ def tables(
     """Return every table by name."""
     return {
         "control": lambda: [_control(plane)],
-        "peers": lambda: [_peer(peer, now()) for peer in plane.peers.values()],
+        "peers": lambda: [_peer(peer, plane.revision, now()) for peer in plane.peers.values()],
         "subscriptions": lambda: _subscriptions(plane),
         "instances": lambda: _instances(plane),
         "tables": lambda: _tables(plane),
@@ -44,7 +44,7 @@ def _control(plane: ControlPlane) -> Row:
     }
 
 
-def _peer(peer: Peer, now: float) -> Row:
+def _peer(peer: Peer, current: int, now: float) -> Row:
     return {
         "name": peer.name,
         "address": peer.address,
@@ -58,6 +58,9 @@ def _peer(peer: Peer, now: float) -> Row:
         "end_of_rib_received": peer.end_of_rib_received,
         "end_of_rib_sent": peer.end_of_rib_sent,
         "end_of_config_sent": peer.end_of_config_sent,
+        "revision": peer.progress.revision(current),
+        "problem": peer.progress.problem,
+        "ports_in_trouble": len(peer.progress.troubles),
         "config_objects": len(peer.config.nodes.sent),
         "config_links": len(peer.config.links.sent),
         "routes_published": peer.counters.routes_published,

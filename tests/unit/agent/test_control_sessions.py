@@ -20,7 +20,10 @@ from skytrail.wire.xmpp import (
     Family,
     ItemsEvent,
     NextHop,
+    PortTrouble,
+    Programmed,
     PublishRoute,
+    RevisionMark,
     Route,
     Subscribe,
     Unsubscribe,
@@ -65,7 +68,7 @@ def test_configuration_is_asked_of_one_control_node_only():
     outgoing = made.established("one", 0.0) + made.established("two", 1.0)
 
     assert outgoing == [
-        ("one", ConfigSubscribe(ROUTER)),
+        ("one", ConfigSubscribe(ROUTER, answers_marks=True)),
         ("one", ConfigSubscribe(ConfigKey("virtual-machine", "vm-1"))),
     ]
 
@@ -73,7 +76,7 @@ def test_configuration_is_asked_of_one_control_node_only():
 def test_configuration_moves_when_its_source_is_lost():
     made = sessions("one", "two")
 
-    assert made.lost("one", 5.0) == [("two", ConfigSubscribe(ROUTER))]
+    assert made.lost("one", 5.0) == [("two", ConfigSubscribe(ROUTER, answers_marks=True))]
     made.received("two", ConfigUpdate(nodes=(OTHER,)), 6.0)
     made.received("two", EndOfConfig(1), 6.0)
     assert [node.key for node in made.graph.nodes()] == [OTHER.key]
@@ -206,3 +209,51 @@ def test_messages_of_unknown_sources_are_ignored():
     made.received("stranger", EndOfRib(), 0.0)
 
     assert not made.learnt.in_sync()
+
+
+def test_a_mark_is_answered_once_it_is_reached():
+    made = sessions("one", "two")
+    mark = RevisionMark(7)
+    made.received("one", mark, 1.0)
+
+    assert made.report(None, "", ()) == []
+    assert made.report(mark, "", ()) == [("one", Programmed(7))]
+    assert made.report(mark, "", ()) == []
+
+
+def test_the_same_revision_marked_again_is_answered_again():
+    made = sessions("one")
+    for _ in range(2):
+        mark = RevisionMark(7)
+        made.received("one", mark, 1.0)
+
+        assert made.report(mark, "", ()) == [("one", Programmed(7))]
+
+
+def test_troubles_are_told_when_they_change_and_answer_no_mark():
+    made = sessions("one")
+    made.received("one", RevisionMark(7), 1.0)
+    trouble = PortTrouble("p", "no instance-ip has arrived")
+
+    assert made.report(None, "full", (trouble,)) == [("one", Programmed(None, "full", (trouble,)))]
+    assert made.report(None, "full", (trouble,)) == []
+    assert made.report(None, "", ()) == [("one", Programmed(None))]
+
+
+def test_control_nodes_that_send_no_marks_are_told_nothing():
+    made = sessions("one", "two")
+    made.received("two", RevisionMark(7), 1.0)
+
+    assert not made.is_asked
+    assert made.report(made.mark, "full", ()) == []
+
+
+def test_a_mark_ends_with_the_session_it_came_in():
+    made = sessions("one", "two")
+    mark = RevisionMark(7)
+    made.received("one", mark, 1.0)
+    made.lost("one", 2.0)
+
+    assert made.report(mark, "full", ()) == []
+    made.received("two", RevisionMark(7), 3.0)
+    assert made.report(mark, "", ()) == []

@@ -42,7 +42,9 @@ def test_without_reports_everything_but_acceptance_is_unknown(api) -> None:
     assert found["accepted"]["status"] == "true"
     assert (found["derived"]["status"], found["derived"]["reason"]) == ("unknown", "no_compiler")
     assert found["distributed"]["status"] == "unknown"
-    assert found["programmed"]["hosts"] == [{"host": "one", "state": "not_connected"}]
+    assert [(each["host"], each["state"]) for each in found["programmed"]["hosts"]] == [
+        ("one", "not_connected")
+    ]
 
 
 def test_a_change_is_pending_until_the_reporter_has_seen_it(api) -> None:
@@ -89,6 +91,125 @@ def test_hosts_are_counted_by_what_their_agents_say(api) -> None:
     assert programmed({"name": "one", "connected": True, "revision": now})["status"] == "true"
     assert programmed({"name": "one", "connected": True, "revision": 1})["reason"] == "pending"
     assert programmed({"name": "one", "connected": False})["reason"] == "not_connected"
+
+
+def behind(api, uuid: str, type_name: str = "virtual-network") -> tuple[str, str]:
+    found = conditions(api, uuid, type_name)["programmed"]
+    return found["reason"], found["detail"]
+
+
+def told(api, *agents: dict, revision: int | None = None) -> None:
+    now = api.service.revision if revision is None else revision
+    report(api, "n", kind="control", revision=now, agents=agents)
+
+
+def test_host_that_lags_is_named_with_its_reason(api) -> None:
+    uuid = hosted(api)
+    now = api.service.revision
+
+    told(api, {"name": "one", "connected": True, "revision": 1, "problem": "map is full"})
+    refused = behind(api, uuid)
+    told(api, {"name": "one", "connected": True, "revision": 1})
+    pending = behind(api, uuid)
+    told(api, {"name": "one", "connected": True, "revision": now, "problem": "map is full"})
+
+    assert refused == ("refused", "0 of 1 hosts; one: map is full")
+    assert pending == ("pending", "0 of 1 hosts; one: its agent has not confirmed it yet")
+    assert behind(api, uuid) == ("programmed", "1 of 1 hosts")
+
+
+def test_agents_place_machines_that_configuration_does_not(api) -> None:
+    uuid = hosted(api)
+    now = api.service.revision
+    rows = [{"host": "two", "machines": ["vm"]}]
+    report(api, "n-placement", kind="placement", revision=0, placements=rows)
+
+    told(
+        api,
+        {"name": "one", "connected": True, "revision": now},
+        {"name": "two", "connected": False},
+    )
+
+    assert behind(api, uuid) == (
+        "not_connected",
+        "1 of 2 hosts; two: its agent has no session with a control node",
+    )
+
+
+def test_what_a_node_holds_of_a_host_gives_way_to_what_another_sees(api) -> None:
+    uuid = hosted(api)
+    held = {"host": "two", "machines": ["vm"], "held": True}
+    report(api, "n1-placement", kind="placement", revision=0, placements=[held])
+    before = conditions(api, uuid)["programmed"]["hosts_count"]
+
+    seen = {"host": "two", "machines": []}
+    report(api, "n2-placement", kind="placement", revision=0, placements=[seen])
+
+    assert (before, conditions(api, uuid)["programmed"]["hosts_count"]) == (2, 1)
+
+
+def test_the_control_node_that_gives_configuration_knows_best(api) -> None:
+    uuid = hosted(api)
+    now = api.service.revision
+
+    report(api, "n1", kind="control", revision=now, agents=[{"name": "one", "connected": False}])
+    report(api, "n2", kind="control", revision=now, agents=[{"name": "one", "connected": True}])
+    agent = {"name": "one", "connected": True, "revision": now}
+    report(api, "n3", kind="control", revision=now, agents=[agent])
+
+    assert behind(api, uuid)[0] == "programmed"
+
+
+def test_hosts_must_have_what_is_derived_too(api) -> None:
+    uuid = hosted(api)
+    before = api.service.revision
+    told(api, {"name": "one", "connected": True, "revision": before})
+    api.create(
+        "access-control-list",
+        fq_name=[*PROJECT, "red", "red"],
+        parent_type="virtual-network",
+    )
+    old = behind(api, uuid)
+    report(api, "c", kind="compiler", revision=1)
+    told(api, {"name": "one", "connected": True, "revision": api.service.revision})
+
+    assert old[0] == "pending"
+    assert behind(api, uuid)[1] == "0 of 1 hosts; one: what follows from it is not derived yet"
+    report(api, "c", kind="compiler", revision=api.service.revision)
+    assert behind(api, uuid)[0] == "programmed"
+
+
+def test_port_that_does_not_forward_says_why(api) -> None:
+    network = hosted(api)
+    reply = api.call("GET", "/virtual-machine-interfaces").json["virtual-machine-interfaces"]
+    port = reply[0]["uuid"]
+    troubles = [{"uuid": port, "reason": "no instance-ip has arrived"}]
+    agent = {"name": "one", "connected": True, "revision": api.service.revision}
+
+    told(api, {**agent, "ports": troubles})
+
+    assert behind(api, port, "virtual-machine-interface") == (
+        "port_inactive",
+        f"0 of 1 hosts; one: {port}: no instance-ip has arrived",
+    )
+    assert behind(api, network)[0] == "programmed"
+
+
+def test_hosts_of_an_object_are_those_of_the_ports_it_leads_to(api) -> None:
+    uuid = hosted(api)
+    ipam = api.create("network-ipam", fq_name=[*PROJECT, "i"], parent_type="project")
+    unused = api.create("network-ipam", fq_name=[*PROJECT, "u"], parent_type="project")
+    attr = {"ipam_subnets": [{"subnet": {"ip_prefix": "10.9.0.0", "ip_prefix_len": 24}}]}
+    body = {"network_ipam_refs": [{"uuid": ipam, "attr": attr}]}
+    api.call("PUT", f"/virtual-network/{uuid}", {"virtual-network": body})
+    project = api.call("GET", f"/virtual-network/{uuid}").json["virtual-network"]["parent_uuid"]
+
+    def count(type_name: str, uuid: str) -> int:
+        return conditions(api, uuid, type_name)["programmed"]["hosts_count"]
+
+    assert count("network-ipam", ipam) == 1
+    assert count("network-ipam", unused) == 0
+    assert count("project", project) == 1
 
 
 def test_a_report_ends_with_its_lease(api) -> None:

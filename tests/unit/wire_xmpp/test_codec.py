@@ -23,7 +23,10 @@ from skytrail.wire.xmpp import (
     ItemsEvent,
     Message,
     NextHop,
+    PortTrouble,
+    Programmed,
     PublishRoute,
+    RevisionMark,
     Route,
     RouteAttributes,
     Subscribe,
@@ -236,6 +239,31 @@ def test_config_subscribe_is_told_by_its_channel() -> None:
     assert decode(stanza) == [
         ConfigSubscribe(ConfigKey("virtual-router", "default-global-system-config:compute-7"))
     ]
+
+
+def test_marks_and_their_answers_are_blocks_that_other_readers_skip() -> None:
+    asked = ConfigSubscribe(ConfigKey("virtual-router", "g:h"), answers_marks=True)
+    answer = Programmed(7, "map <full>", (PortTrouble("p", "no instance-ip"),))
+
+    texts = [encode(each, sender="a", receiver="c") for each in (asked, RevisionMark(7), answer)]
+
+    assert (
+        b'<subscribe node="virtual-router:g:h"/>'
+        b"<options><answers-marks>true</answers-marks></options>"
+    ) in texts[0]
+    assert b'<config><revision-mark revision="7"/></config>' in texts[1]
+    assert (
+        b'<config><programmed revision="7"><problem>map &lt;full&gt;</problem>'
+        b'<port uuid="p">no instance-ip</port></programmed></config>'
+    ) in texts[2]
+    assert [decode(each) for each in texts] == [[asked], [RevisionMark(7)], [answer]]
+
+
+def test_report_of_too_many_ports_is_refused() -> None:
+    ports = "".join(f'<port uuid="{number}"/>' for number in range(65))
+
+    with pytest.raises(DecodeError, match="more than 64 ports"):
+        decode(f"<iq type='set'><config><programmed>{ports}</programmed></config></iq>".encode())
 
 
 def test_config_stanza_gives_its_blocks_in_order() -> None:

@@ -11,12 +11,12 @@ import time
 
 import msgspec
 
-from skytrail.api import authorize, plan
-from skytrail.api.documents import number, sections, text
-from skytrail.api.graph import Overlay
+from skytrail.api import authorize
+from skytrail.api.hosts import need_of
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.native import NativeApi, check_parameters
+from skytrail.api.programmed import hosts_by_machine
 from skytrail.api.refusal import bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.api.status import Report, StatusBoard
@@ -71,15 +71,9 @@ class StatusApi:
         if not authorize.knows(graph, caller, record):
             raise not_found(missing)
         authorize.require_access(graph, caller, record, authorize.READ)
-        # A plan that changes nothing but this object concerns the same hosts as the object.
-        overlay = Overlay(graph)
-        overlay.put(record)
-        concerned = plan.concerned_hosts(overlay, [])
-        hosts = {
-            text(each, "host") or "": number(each, "interfaces") or 0
-            for each in sections(concerned, "hosts")
-        }
-        conditions = self._board.conditions(record, self._service.revision, hosts, time.monotonic())
+        now = time.monotonic()
+        need = need_of(graph, record, hosts_by_machine(self._board.placements(now)))
+        conditions = self._board.conditions(record, need, now)
         return bodies.reply(
             {
                 "type": record.type_name,

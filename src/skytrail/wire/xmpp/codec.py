@@ -7,13 +7,14 @@ remembers the first until the second arrives. Every error is a ``DecodeError``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.xmpp.config_codec import (
     decode_config,
     encode_delete,
+    encode_programmed,
     encode_update,
 )
 from skytrail.wire.xmpp.messages import (
@@ -28,7 +29,9 @@ from skytrail.wire.xmpp.messages import (
     IgnoredRoute,
     ItemsEvent,
     Message,
+    Programmed,
     PublishRoute,
+    RevisionMark,
     Route,
     RouteKey,
     Subscribe,
@@ -125,7 +128,7 @@ class StanzaDecoder:
             raise DecodeError(f"{local_name(action)[:40]} without node")
         match local_name(action):
             case "subscribe":
-                return [_config_subscribe(node) if is_config else _subscribe(node, pubsub)]
+                return [_config_subscribe(node, pubsub) if is_config else _subscribe(node, pubsub)]
             case "unsubscribe":
                 return [ConfigUnsubscribe(_config_key(node)) if is_config else Unsubscribe(node)]
             case "publish":
@@ -148,17 +151,21 @@ class StanzaDecoder:
 
 def _subscribe(node: str, pubsub: XmlElement) -> Subscribe:
     instance_id, no_ribout = 0, False
+    for option in _options(pubsub):
+        match local_name(option):
+            case "instance-id":
+                instance_id = bounded_number(option.text, _INSTANCE_ID_MAX)
+            case "no-ribout":
+                no_ribout = option.text == "true"
+            case _:
+                pass
+    return Subscribe(node, instance_id, no_ribout)
+
+
+def _options(pubsub: XmlElement) -> Iterator[XmlElement]:
     for options in pubsub:
         if local_name(options) == "options":
-            for option in options:
-                match local_name(option):
-                    case "instance-id":
-                        instance_id = bounded_number(option.text, _INSTANCE_ID_MAX)
-                    case "no-ribout":
-                        no_ribout = option.text == "true"
-                    case _:
-                        pass
-    return Subscribe(node, instance_id, no_ribout)
+            yield from options
 
 
 def _config_key(node: str) -> ConfigKey:
@@ -168,8 +175,12 @@ def _config_key(node: str) -> ConfigKey:
     return ConfigKey(type_name, name)
 
 
-def _config_subscribe(node: str) -> ConfigSubscribe:
-    return ConfigSubscribe(_config_key(node))
+def _config_subscribe(node: str, pubsub: XmlElement) -> ConfigSubscribe:
+    answers = any(
+        local_name(option) == "answers-marks" and option.text == "true"
+        for option in _options(pubsub)
+    )
+    return ConfigSubscribe(_config_key(node), answers)
 
 
 def _split_node(node: str) -> tuple[Family | None, str]:
@@ -249,7 +260,7 @@ def encode(message: Message, *, sender: str, receiver: str, identifier: int = 0)
             channel = CONFIG_CHANNEL if is_config else ROUTES_CHANNEL
             iq = _iq_head(sender, receiver + channel, identifier)
             return f"{iq}{_PUBSUB}{_encode_subscription(message)}</pubsub></iq>".encode()
-        case ConfigUpdate() | ConfigDelete() | EndOfConfig():
+        case ConfigUpdate() | ConfigDelete() | EndOfConfig() | RevisionMark() | Programmed():
             return config_head(sender, receiver) + encode_config(message) + CONFIG_TAIL
 
 
@@ -269,8 +280,9 @@ def _encode_subscription(
             )
         case Unsubscribe(instance):
             return f'<unsubscribe node="{escape(instance)}"/>'
-        case ConfigSubscribe(key):
-            return f'<subscribe node="{escape(f"{key.type_name}:{key.name}")}"/>'
+        case ConfigSubscribe(key, answers):
+            options = "<options><answers-marks>true</answers-marks></options>" if answers else ""
+            return f'<subscribe node="{escape(f"{key.type_name}:{key.name}")}"/>{options}'
         case ConfigUnsubscribe(key):
             return f'<unsubscribe node="{escape(f"{key.type_name}:{key.name}")}"/>'
 
@@ -338,7 +350,9 @@ def config_head(sender: str, receiver: str) -> bytes:
     ).encode()
 
 
-def encode_config(message: ConfigUpdate | ConfigDelete | EndOfConfig) -> bytes:
+def encode_config(
+    message: ConfigUpdate | ConfigDelete | EndOfConfig | RevisionMark | Programmed,
+) -> bytes:
     """Return the ``<config>`` body of one block."""
     match message:
         case ConfigUpdate():
@@ -347,4 +361,8 @@ def encode_config(message: ConfigUpdate | ConfigDelete | EndOfConfig) -> bytes:
             block = encode_delete(message)
         case EndOfConfig(generation):
             block = f'<end-of-config generation="{generation}"/>'
+        case RevisionMark(revision):
+            block = f'<revision-mark revision="{revision}"/>'
+        case Programmed():
+            block = encode_programmed(message)
     return f"<config>{block}</config>".encode()

@@ -12,12 +12,17 @@ from skytrail.wire.xmpp.messages import (
     ConfigNode,
     ConfigUpdate,
     EndOfConfig,
+    PortTrouble,
+    Programmed,
+    RevisionMark,
 )
-from skytrail.wire.xmpp.route_codec import bounded_number
+from skytrail.wire.xmpp.route_codec import bounded_name, bounded_number
 from skytrail.wire.xmpp.values import decode_parts, decode_value, encode_value
 from skytrail.wire.xmpp.xml import XmlElement, escape, local_name
 
 _GENERATION_MAX = (1 << 63) - 1
+TROUBLES_COUNT_MAX = 64
+"""Port troubles in one report."""
 
 
 def encode_update(update: ConfigUpdate) -> str:
@@ -67,7 +72,20 @@ def encode_link(link: ConfigLink) -> str:
     return f"<link>{encode_stub(link.left)}{encode_stub(link.right)}{metadata}</link>"
 
 
-def decode_config(element: XmlElement) -> Iterable[ConfigUpdate | ConfigDelete | EndOfConfig]:
+def encode_programmed(message: Programmed) -> str:
+    """Return the element of an agent's answer to a mark."""
+    ports = "".join(
+        f'<port uuid="{escape(each.uuid)}">{escape(each.reason)}</port>'
+        for each in message.troubles
+    )
+    problem = f"<problem>{escape(message.problem)}</problem>"
+    mark = "" if message.revision is None else f' revision="{message.revision}"'
+    return f"<programmed{mark}>{problem}{ports}</programmed>"
+
+
+def decode_config(
+    element: XmlElement,
+) -> Iterable[ConfigUpdate | ConfigDelete | EndOfConfig | RevisionMark | Programmed]:
     """Yield the blocks of a ``<config>`` element in order; unknown blocks are skipped."""
     for block in element:
         match local_name(block):
@@ -79,8 +97,31 @@ def decode_config(element: XmlElement) -> Iterable[ConfigUpdate | ConfigDelete |
                 yield ConfigDelete(links, tuple([node.key for node in nodes]))
             case "end-of-config":
                 yield EndOfConfig(bounded_number(block.get("generation"), _GENERATION_MAX))
+            case "revision-mark":
+                yield RevisionMark(bounded_number(block.get("revision"), _GENERATION_MAX))
+            case "programmed":
+                yield _decode_programmed(block)
             case _:
                 pass
+
+
+def _decode_programmed(block: XmlElement) -> Programmed:
+    problem = ""
+    troubles: list[PortTrouble] = []
+    for child in block:
+        match local_name(child):
+            case "problem":
+                problem = bounded_name(child.text or "")
+            case "port":
+                uuid, reason = bounded_name(child.get("uuid", "")), bounded_name(child.text or "")
+                troubles.append(PortTrouble(uuid, reason))
+            case _:
+                pass
+    if len(troubles) > TROUBLES_COUNT_MAX:
+        raise DecodeError(f"more than {TROUBLES_COUNT_MAX} ports in a report")
+    mark = block.get("revision")
+    revision = bounded_number(mark, _GENERATION_MAX) if mark else None
+    return Programmed(revision, problem, tuple(troubles))
 
 
 def _decode_block(

@@ -176,6 +176,9 @@ class ConfigSubscribe:
     """Agent to control: its virtual-router, or a virtual-machine it runs."""
 
     key: ConfigKey
+    answers_marks: bool = False
+    """Said with the virtual-router: a :class:`RevisionMark` will be answered. Control nodes that
+    know no marks read over it; agents that do not say it never see one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +209,44 @@ class EndOfConfig:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class RevisionMark:
+    """Control to agent: all that this revision means for you has been sent before this."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortTrouble:
+    """A port of the agent's configuration that does not forward, and why."""
+
+    uuid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Programmed:
+    """Agent to control: how far it is, said in answer to a mark and when the rest changes."""
+
+    revision: int | None
+    """Of the mark that is answered: what came before it is in the kernel. None answers none."""
+    problem: str = ""
+    """Why what was sent is not in the kernel; empty when nothing hinders it."""
+    troubles: tuple[PortTrouble, ...] = ()
+
+
 RouteMessage = (
     Subscribe | Unsubscribe | PublishRoute | WithdrawRoute | IgnoredRoute | ItemsEvent | EndOfRib
 )
-ConfigMessage = ConfigSubscribe | ConfigUnsubscribe | ConfigUpdate | ConfigDelete | EndOfConfig
+ConfigMessage = (
+    ConfigSubscribe
+    | ConfigUnsubscribe
+    | ConfigUpdate
+    | ConfigDelete
+    | EndOfConfig
+    | RevisionMark
+    | Programmed
+)
 Message = RouteMessage | ConfigMessage
 
 
