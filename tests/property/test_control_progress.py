@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skytrail.model.config_object import ConfigObject
@@ -26,6 +26,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([0.1, 0.6])),
     st.tuples(st.just("hear"), st.sampled_from([1, 1 << 20])),
     st.sampled_from([("ask", ""), ("leave", ""), ("answer", ""), ("reconnect", "")]),
+    st.just(("settle", "")),
 )
 
 
@@ -94,6 +95,11 @@ class World:
                 bench.wait(float(str(argument)))
             case "hear":
                 self.hear(int(str(argument)))
+            case "settle":
+                for _ in range(2):
+                    self.act("wait", 0.6)
+                    self.act("hear", 1 << 20)
+                    self.act("answer", "")
             case "ask":
                 self.asks = True
                 bench.say("a", ConfigSubscribe(ASKED))
@@ -128,6 +134,7 @@ class World:
 
 
 @settings(max_examples=100)
+@example([("change", "blue"), ("settle", ""), ("change", "red"), ("ask", "")])
 @given(st.lists(ACTIONS, max_size=40))
 def test_no_revision_is_claimed_that_the_kernel_lacks(actions: list[tuple[str, object]]) -> None:
     world = World()
@@ -143,10 +150,8 @@ def test_agent_that_answers_is_current_in_the_end(actions: list[tuple[str, objec
     for action, argument in actions:
         world.act(action, argument)
 
-    for _ in range(3):
-        world.act("wait", 0.6)
-        world.act("hear", 1 << 20)
-        world.act("answer", "")
+    world.act("settle", "")
+    world.act("settle", "")
 
     plane = world.bench.plane
     assert plane.peers["a"].progress.revision(plane.revision) == plane.revision
