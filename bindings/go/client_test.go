@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"sort"
 	"strings"
 	"testing"
 )
@@ -131,28 +134,99 @@ func TestNoAnswerAndForeignAnswersAreUnavailability(t *testing.T) {
 	}
 }
 
-func TestListSendsParentAndFilters(t *testing.T) {
-	api, seen := scripted(t, 200, `{"virtual-networks": [{"virtual-network": {"uuid": "u"}}]}`)
-	query := &Query{Parent: []string{"a", "b"}, Where: map[string]any{"is_shared": true}}
+func TestListSendsWhatIsSelected(t *testing.T) {
+	api, seen := scripted(t, 200, `{"revision": 7, "count": 1, "next": null, "items": [{"uuid": "u"}]}`)
+	query := &Query{
+		Parent:  []string{"a", "b"},
+		Where:   map[string]any{"is_shared": true, "mtu": Above(1400), "display_name": nil},
+		Filters: []string{"network_policy_refs:exists"},
+		Tags:    map[string]string{"tier": "web"},
+		Labels:  map[string]string{"team": ""},
+		Sort:    "-mtu", Revision: 7, PageSize: 2,
+	}
 
 	found, err := api.VirtualNetworks().List(context.Background(), query)
 
 	if err != nil || len(found) != 1 || found[0].Uuid != "u" {
 		t.Errorf("found %v, %v", found, err)
 	}
-	expected := "/virtual-networks?detail=true&filters=is_shared%3D%3Dtrue&parent_fq_name_str=a%3Ab"
-	if seen.uri != expected {
-		t.Errorf("asked for %s", seen.uri)
+	address, _ := url.Parse(seen.uri)
+	asked := address.Query()
+	filters := asked["filter"]
+	sort.Strings(filters)
+	expected := "display_name:absent is_shared:eq:true mtu:gt:1400 network_policy_refs:exists"
+	if strings.Join(filters, " ") != expected {
+		t.Errorf("filters %v", filters)
+	}
+	asked.Del("filter")
+	rest := "labels=team&limit=2&parent=a%3Ab&revision=7&sort=-mtu&tags=tier%3Dweb"
+	if address.Path != "/api/v1/virtual-network" || asked.Encode() != rest {
+		t.Errorf("asked for %s?%s", address.Path, asked.Encode())
 	}
 }
 
-func TestFilterWithCommaIsRefusedBeforeItIsSent(t *testing.T) {
+func TestPageIsReadWhenItsObjectsAreNeeded(t *testing.T) {
+	pages := []string{
+		`{"revision": 7, "count": 3, "next": "7.2", "items": [{"uuid": "a"}, {"uuid": "b"}]}`,
+		`{"revision": 7, "count": 3, "next": null, "items": [{"uuid": "c"}]}`,
+	}
+	asked := []string{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, pages[len(asked)])
+		asked = append(asked, r.URL.RawQuery)
+	}))
+	defer server.Close()
+	objects := NewApi(NewClient(server.URL)).Tags().Iterate(&Query{Revision: 7})
+
+	told := []string{}
+	for objects.Next(context.Background()) {
+		told = append(told, fmt.Sprint(objects.Object().Uuid, len(asked)))
+	}
+
+	if objects.Err() != nil || strings.Join(told, " ") != "a1 b1 c2" {
+		t.Errorf("told %v, %v", told, objects.Err())
+	}
+	if strings.Join(asked, " ") != "revision=7 cursor=7.2" {
+		t.Errorf("asked %v", asked)
+	}
+}
+
+func TestFilterThatCannotBeSentIsRefused(t *testing.T) {
 	api, seen := scripted(t, 200, "{}")
 
-	_, err := api.Tags().List(context.Background(), &Query{Where: map[string]any{"a": "b,c"}})
+	_, comma := api.Tags().List(context.Background(), &Query{Where: map[string]any{"a": OneOf("b,c")}})
+	_, number := api.Tags().List(context.Background(), &Query{Where: map[string]any{"a": 1.5}})
 
-	if err == nil || !strings.Contains(err.Error(), "comma") || seen.method != "" {
-		t.Errorf("%v, asked %+v", err, *seen)
+	if comma == nil || !strings.Contains(comma.Error(), "comma") || number == nil || seen.method != "" {
+		t.Errorf("%v, %v, asked %+v", comma, number, *seen)
+	}
+}
+
+func TestOptionsReachRequestsAndOperations(t *testing.T) {
+	api, seen := scripted(t, 200, `{"uuid": "u"}`)
+	networks, ctx := api.VirtualNetworks(), context.Background()
+	wanted := &VirtualNetwork{FqName: []string{"a", "b c"}}
+
+	_, _ = networks.Apply(ctx, wanted, FieldOwner("me"), Force())
+	if seen.uri != "/api/v1/virtual-network/by-name/a:b%20c?field_owner=me&force=true" {
+		t.Errorf("asked for %s", seen.uri)
+	}
+	_ = networks.Delete(ctx, "u", Cascade())
+	if seen.uri != "/api/v1/virtual-network/u?cascade=true" {
+		t.Errorf("asked for %s", seen.uri)
+	}
+	applied, _ := networks.ToApply(wanted, FieldOwner("me"), Force())
+	updated, _ := networks.ToUpdate("u", &VirtualNetwork{Mtu: Ptr[int64](9)}, Clear("is_shared"), IfMatch("7"))
+	encoded, _ := json.Marshal([]Operation{applied, updated, networks.ToDelete("u", Cascade())})
+	expected := `[{"op":"apply","type":"virtual-network","name":["a","b c"],"field_owner":"me",
+		"force":true,"object":{"fq_name":["a","b c"]}},
+		{"op":"patch","type":"virtual-network","uuid":"u","if_match":"7","object":{"mtu":9,"is_shared":null}},
+		{"op":"delete","type":"virtual-network","uuid":"u","cascade":true}]`
+	if !sameJSON(t, string(encoded), expected) {
+		t.Errorf("made %s", encoded)
+	}
+	if _, err := networks.Apply(ctx, &VirtualNetwork{}); err == nil {
+		t.Error("an object without name was applied")
 	}
 }
 

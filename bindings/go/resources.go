@@ -3,9 +3,10 @@ package skytrail
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -66,26 +67,43 @@ func (r Resources[T]) UuidOf(ctx context.Context, fqName ...string) (string, err
 	return found.Uuid, err
 }
 
-// List returns the objects of the type that the query asks for; nil asks for all.
-func (r Resources[T]) List(ctx context.Context, query *Query) ([]*T, error) {
-	parameters, err := query.parameters()
+// GetAt returns the object with a uuid as it was at a revision; for administrators.
+func (r Resources[T]) GetAt(ctx context.Context, uuid string, revision int64) (*T, error) {
+	var found T
+	query := url.Values{"revision": {strconv.FormatInt(revision, 10)}}
+	asked := call{method: http.MethodGet, path: r.path(uuid), query: query}
+	_, err := r.client.do(ctx, asked, &found)
+	return result(&found, err)
+}
+
+// Apply creates the object of this name or makes it say what is given; again, nothing changes.
+// ErrConflict names the owner of a field that says otherwise. Options: FieldOwner, Force, IfMatch.
+func (r Resources[T]) Apply(ctx context.Context, wanted *T, options ...Option) (*T, error) {
+	name, err := nameOf(wanted)
 	if err != nil {
 		return nil, err
 	}
-	var answer map[string][]map[string]*T
-	path := "/" + url.PathEscape(r.typeName) + "s"
-	asked := call{method: http.MethodGet, path: path, query: parameters}
-	if _, err := r.client.do(ctx, asked, &answer); err != nil {
-		return nil, err
+	path := r.path("") + "/by-name/" + url.PathEscape(strings.Join(name, ":"))
+	asked := call{method: http.MethodPut, path: path, query: url.Values{}, body: wanted}
+	for _, option := range options {
+		option(&asked, map[string]any{})
 	}
-	found := []*T{}
-	for _, item := range answer[r.typeName+"s"] {
-		if item[r.typeName] == nil {
-			return nil, &Unavailable{Reason: "the answer is not one of this API"}
-		}
-		found = append(found, item[r.typeName])
-	}
-	return found, nil
+	var made T
+	_, err = r.client.do(ctx, asked, &made)
+	return result(&made, err)
+}
+
+// Status tells how far the object's last change has come.
+func (r Resources[T]) Status(ctx context.Context, uuid string) (*Status, error) {
+	var found Status
+	asked := call{method: http.MethodGet, path: r.path(uuid) + "/status"}
+	_, err := r.client.do(ctx, asked, &found)
+	return result(&found, err)
+}
+
+// History returns the changes of an object, the newest first.
+func (r Resources[T]) History(uuid string) *Changes {
+	return NewApi(r.client).History(HistoryQuery{Object: uuid})
 }
 
 // Update changes what is not nil or empty in changes, leaves the rest, and returns the object as it
@@ -108,8 +126,9 @@ func (r Resources[T]) Update(
 }
 
 // Delete removes an object; ErrConflict while something refers to it or it has children.
+// Options: Cascade, IfMatch.
 func (r Resources[T]) Delete(ctx context.Context, uuid string, options ...Option) error {
-	asked := call{method: http.MethodDelete, path: r.path(uuid)}
+	asked := call{method: http.MethodDelete, path: r.path(uuid), query: url.Values{}}
 	for _, option := range options {
 		option(&asked, map[string]any{})
 	}
@@ -151,39 +170,41 @@ func IfMatch(tag string) Option {
 	}
 }
 
-// Query says which objects a list shall have.
-type Query struct {
-	// ParentUuid or Parent, a fully qualified name: only children of that object.
-	ParentUuid string
-	Parent     []string
-	// Where: only objects whose properties, named as in the data model, equal all values.
-	Where map[string]any
+// FieldOwner names who applies; the user when it is not given.
+func FieldOwner(name string) Option {
+	return func(asked *call, _ map[string]any) {
+		asked.query.Set("field_owner", name)
+	}
 }
 
-func (q *Query) parameters() (url.Values, error) {
-	found := url.Values{"detail": {"true"}}
-	if q == nil {
-		return found, nil
+// Force takes over fields that another owner applied.
+func Force() Option {
+	return func(asked *call, _ map[string]any) {
+		asked.query.Set("force", "true")
 	}
-	if q.ParentUuid != "" {
-		found.Set("parent_id", q.ParentUuid)
+}
+
+// Cascade also deletes what is in the way.
+func Cascade() Option {
+	return func(asked *call, _ map[string]any) {
+		asked.query.Set("cascade", "true")
 	}
-	if len(q.Parent) > 0 {
-		found.Set("parent_fq_name_str", strings.Join(q.Parent, ":"))
+}
+
+// nameOf is the fully qualified name in a generated struct.
+func nameOf(object any) ([]string, error) {
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
 	}
-	filters := []string{}
-	for name, value := range q.Where {
-		wanted, err := json.Marshal(value)
-		if err != nil {
-			return nil, err
-		}
-		if strings.Contains(string(wanted), ",") {
-			return nil, fmt.Errorf("the filter %s cannot hold a comma: %s", name, wanted)
-		}
-		filters = append(filters, name+"=="+string(wanted))
+	var identity struct {
+		FqName []string `json:"fq_name"`
 	}
-	if len(filters) > 0 {
-		found.Set("filters", strings.Join(filters, ","))
+	if err := json.Unmarshal(encoded, &identity); err != nil {
+		return nil, err
 	}
-	return found, nil
+	if len(identity.FqName) == 0 {
+		return nil, errors.New("the object has no name (FqName)")
+	}
+	return identity.FqName, nil
 }

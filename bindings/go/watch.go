@@ -28,7 +28,7 @@ type EventKind int
 const (
 	// Present: the object is there, new or changed. The same may be told twice.
 	Present EventKind = iota
-	// Absent: an object that was told is there no more.
+	// Absent: an object that was told is there no more, or is not selected any more.
 	Absent
 	// Synced: everything up to the revision has been told.
 	Synced
@@ -47,7 +47,31 @@ type Event[T any] struct {
 // error, which Watch returns. It reconnects by itself and resumes after the last complete revision.
 // A refusal (unknown type, missing rights) ends it with an *Error.
 func (r Resources[T]) Watch(ctx context.Context, tell func(Event[T]) error) error {
-	state := watching[T]{tell: tell, known: map[string][]string{}}
+	return r.WatchWith(ctx, WatchOptions{}, tell)
+}
+
+// WatchOptions says what a watch tells.
+type WatchOptions struct {
+	// Query selects objects; its Sort, Revision and PageSize mean nothing here.
+	Query *Query
+	// From goes on after an earlier watch: 1 + the Revision of its last Synced. 0 starts anew.
+	From int64
+	// Bookmarks tells Synced every 10 s also while nothing changes.
+	Bookmarks bool
+}
+
+// WatchWith is Watch of what the options select, or from where they say.
+func (r Resources[T]) WatchWith(ctx context.Context, options WatchOptions, tell func(Event[T]) error) error {
+	selection, err := options.Query.selection()
+	if err != nil {
+		return err
+	}
+	state := watching[T]{
+		tell: tell, known: map[string][]string{}, selection: selection, bookmarks: options.Bookmarks,
+	}
+	if options.From != 0 {
+		state.resume = &options.From
+	}
 	delay := delayFirst
 	for {
 		progressed, err := r.connection(ctx, &state)
@@ -96,6 +120,9 @@ func (r Resources[T]) connection(ctx context.Context, state *watching[T]) (bool,
 	silence := time.AfterFunc(silenceMax, cancel)
 	defer silence.Stop()
 	query := url.Values{"types": {r.typeName}}
+	for name, values := range state.selection {
+		query[name] = values
+	}
 	if state.resume != nil {
 		query.Set("from_revision", strconv.FormatInt(*state.resume, 10))
 	}
@@ -134,10 +161,12 @@ func (r Resources[T]) connection(ctx context.Context, state *watching[T]) (bool,
 // watching remembers where to resume, and what was told, so that what is missing from a later
 // snapshot can be told as absent.
 type watching[T any] struct {
-	tell   func(Event[T]) error
-	resume *int64
-	known  map[string][]string
-	seen   map[string]bool
+	tell      func(Event[T]) error
+	selection url.Values
+	bookmarks bool
+	resume    *int64
+	known     map[string][]string
+	seen      map[string]bool
 }
 
 type watchLine struct {
@@ -170,7 +199,7 @@ func (w *watching[T]) take(text []byte) (bool, error) {
 	case "revision_end":
 		return w.completed(line.Revision, true)
 	case "bookmark":
-		return w.completed(line.Revision, false)
+		return w.completed(line.Revision, w.bookmarks)
 	}
 	// Kinds that a newer API may send are skipped.
 	return false, nil

@@ -25,6 +25,24 @@ watch tells of example
 deleted, not found any more
 """
 
+EXPECTED_CHANGES = """\
+planned, would derive: routing-instance
+committed: changed, created
+accepted: true
+listed page by page: second, first
+counted: 2
+history: mtu from 1400 to 9000
+a revision before: 1400
+reverted: 1400
+overtaken: /operations/0
+change set: changed, deleted
+watch resumes: first with mtu 9000
+watch resumes: second with mtu 9000
+"""
+PROGRAMS = pytest.mark.parametrize(
+    ("program", "expected"), [("networks", EXPECTED), ("changes", EXPECTED_CHANGES)]
+)
+
 needs_java = pytest.mark.skipif(shutil.which("javac") is None, reason="javac is not installed")
 needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="go is not installed")
 
@@ -65,13 +83,17 @@ def run(*command, **options):
     return done.stdout
 
 
-def test_python_example_runs(url):
-    assert run(sys.executable, EXAMPLES / "python" / "networks.py", url) == EXPECTED
+@PROGRAMS
+def test_python_example_runs(url, program, expected):
+    assert run(sys.executable, EXAMPLES / "python" / f"{program}.py", url) == expected
 
 
 @needs_java
-def test_java_binding_compiles_without_warnings_and_its_example_runs(url, java_classes):
-    assert run("java", "-cp", java_classes, "Networks", url) == EXPECTED
+@PROGRAMS
+def test_java_binding_compiles_without_warnings_and_its_example_runs(
+    url, java_classes, program, expected
+):
+    assert run("java", "-cp", java_classes, program.capitalize(), url) == expected
 
 
 @needs_java
@@ -90,5 +112,8 @@ def test_go_binding_is_formatted_vetted_and_passes_its_tests(go_environment):
 
 
 @needs_go
-def test_go_example_runs(url, go_environment):
-    assert run("go", "run", ".", url, cwd=EXAMPLES / "go", env=go_environment) == EXPECTED
+@PROGRAMS
+def test_go_example_runs(url, go_environment, program, expected):
+    folder = EXAMPLES / "go"
+
+    assert run("go", "run", f"./{program}", url, cwd=folder, env=go_environment) == expected

@@ -1,4 +1,4 @@
-module networks
+module examples
 
 go 1.19
 

@@ -2,6 +2,7 @@
 package skytrail;
 
 import skytrail.client.Connection;
+import skytrail.client.NativeApi;
 import skytrail.client.Resources;
 import skytrail.model.AccessControlList;
 import skytrail.model.AddressGroup;
@@ -131,11 +132,9 @@ import skytrail.model.VirtualRouter;
 import skytrail.model.WebuiNode;
 
 /** Every object type by its collection. */
-public final class Api {
-    private final Connection connection;
-
+public final class Api extends NativeApi {
     public Api(Connection connection) {
-        this.connection = connection;
+        super(connection);
     }
 
     /** Address management: subnets shared by networks, DNS method and DHCP options. */

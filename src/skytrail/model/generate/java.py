@@ -141,11 +141,11 @@ def _accessors(owner: str, wire_name: str, text: str, kind: str, reader: str) ->
 def _api(catalog: Catalog) -> str:
     objects = list(catalog.objects.values())
     head = (
-        "import skytrail.client.Connection;\nimport skytrail.client.Resources;\n"
+        "import skytrail.client.Connection;\nimport skytrail.client.NativeApi;\n"
+        "import skytrail.client.Resources;\n"
         + "".join(f"import skytrail.model.{name};\n" for name in sorted(_class_names(objects)))
-        + "\n/** Every object type by its collection. */\npublic final class Api {\n"
-        "    private final Connection connection;\n\n"
-        "    public Api(Connection connection) {\n        this.connection = connection;\n    }\n"
+        + "\n/** Every object type by its collection. */\npublic final class Api extends NativeApi {\n"
+        "    public Api(Connection connection) {\n        super(connection);\n    }\n"
     )
     return f"{_NOTE}package skytrail;\n\n" + head + "".join(_collection(o) for o in objects) + "}\n"
 

@@ -1,5 +1,7 @@
 package skytrail.client;
 
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -51,21 +53,89 @@ public final class Resources<T extends ConfigObject<T>> {
         throw unexpected(answer);
     }
 
+    /** The object as it was at a revision; for administrators. */
+    public T getAt(String uuid, long revision) {
+        return read(connection.call("GET", objectPath(uuid) + "?revision=" + revision, null));
+    }
+
     public List<T> list() {
         return list(new Query());
     }
 
+    /** All the query selects, of one revision. */
     public List<T> list(Query query) {
-        Map<String, Object> answer =
-                connection.call("GET", "/" + typeName + "s" + query.encoded(), null).json();
-        if (!(answer.get(typeName + "s") instanceof List<?> items)) {
-            throw unexpected(answer);
-        }
         List<T> found = new ArrayList<>();
-        for (Object item : items) {
-            found.add(reading.apply(inside(item)));
-        }
+        iterate(query).forEach(found::add);
         return found;
+    }
+
+    /**
+     * What the query selects, a page read when it is needed. All pages show the configuration as of
+     * the first one, whatever is written meanwhile; each walk begins anew.
+     */
+    public Iterable<T> iterate(Query query) {
+        return new Pages<>(
+                cursor ->
+                        Pages.Page.of(
+                                connection
+                                        .call("GET", collectionPath() + query.page(cursor), null)
+                                        .json(),
+                                "items",
+                                reading));
+    }
+
+    /** How many objects the query selects. */
+    public long count(Query query) {
+        Map<String, Object> answer =
+                connection.call("GET", collectionPath() + query.count(), null).json();
+        if (answer.get("count") instanceof Long found) {
+            return found;
+        }
+        throw unexpected(answer);
+    }
+
+    /** How far the object's last change has come. */
+    public Status status(String uuid) {
+        return new Status(connection.call("GET", objectPath(uuid) + "/status", null).json());
+    }
+
+    /** The changes of an object, the newest first; for administrators. */
+    public Iterable<HistoryEntry> history(String uuid) {
+        return NativeApi.history(connection, new HistoryQuery().object(uuid));
+    }
+
+    /**
+     * Creates the object of this name or makes it say what is given; again, nothing changes. {@link
+     * ApiException.Conflict} names the owner of a field that says otherwise.
+     */
+    public T apply(T wanted) {
+        return apply(wanted, new Applying());
+    }
+
+    /** The same, by another owner than the user, or by force. */
+    public T apply(T wanted, Applying how) {
+        String path = collectionPath() + "/by-name/" + encoded(wanted.fqName()) + how.query();
+        return read(connection.call("PUT", path, wanted.json()));
+    }
+
+    /** The operation that creates an object. */
+    public Operation toCreate(T object) {
+        return new Operation("create", typeName).object(object);
+    }
+
+    /** The operation that creates the object of this name or makes it so. */
+    public Operation toApply(T wanted) {
+        return new Operation("apply", typeName).named(wanted.fqName()).object(wanted);
+    }
+
+    /** The operation that changes what was set on the argument. */
+    public Operation toUpdate(String uuid, T changes) {
+        return new Operation("patch", typeName).at(uuid).object(changes);
+    }
+
+    /** The operation that deletes an object. */
+    public Operation toDelete(String uuid) {
+        return new Operation("delete", typeName).at(uuid);
     }
 
     /**
@@ -92,6 +162,11 @@ public final class Resources<T extends ConfigObject<T>> {
         connection.call("DELETE", objectPath(uuid), null, ifMatch);
     }
 
+    /** Deletes the object and what is in the way. */
+    public void deleteCascading(String uuid) {
+        connection.call("DELETE", objectPath(uuid) + "?cascade=true", null);
+    }
+
     /**
      * Tells every object there is, then every change, until {@code tell} returns false.
      *
@@ -99,7 +174,17 @@ public final class Resources<T extends ConfigObject<T>> {
      * a refusal: an unknown type, missing rights. Interrupting the thread ends it.
      */
     public void watch(Predicate<Event<T>> tell) throws InterruptedException {
-        new Watch<>(connection, typeName, new WatchState<>(reading, tell)).run();
+        watch(new WatchOptions(), tell);
+    }
+
+    /** The same of what the options select, or from where they say. */
+    public void watch(WatchOptions options, Predicate<Event<T>> tell) throws InterruptedException {
+        String selection = "types=" + typeName;
+        if (!options.selection().isEmpty()) {
+            selection += "&" + options.selection();
+        }
+        WatchState<T> state = new WatchState<>(reading, tell, options);
+        new Watch<>(connection, selection, state).run();
     }
 
     private T read(Connection.Answer answer) {
@@ -115,12 +200,13 @@ public final class Resources<T extends ConfigObject<T>> {
         return collectionPath() + "/" + UUID.fromString(uuid);
     }
 
-    @SuppressWarnings("unchecked") // JSON objects have text as keys.
-    private Map<String, Object> inside(Object answer) {
-        if (answer instanceof Map<?, ?> wrapper && wrapper.get(typeName) instanceof Map<?, ?> found) {
-            return (Map<String, Object>) found;
+    private static String encoded(List<String> fqName) {
+        if (fqName.isEmpty()) {
+            throw new IllegalArgumentException("the object has no name");
         }
-        throw unexpected(answer);
+        // In a path, a blank is not a plus sign.
+        String name = String.join(":", fqName);
+        return URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20");
     }
 
     private static ApiUnavailableException unexpected(Object answer) {

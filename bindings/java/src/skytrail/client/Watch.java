@@ -10,7 +10,7 @@ import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
-/** Follows the stream of one type, reconnecting with growing, jittered delays. */
+/** Follows the stream of a selection, reconnecting with growing, jittered delays. */
 final class Watch<T extends ConfigObject<T>> {
     private static final int GONE = 410;
     private static final int LINE_BYTES_MAX = 16 << 20;
@@ -20,12 +20,12 @@ final class Watch<T extends ConfigObject<T>> {
     private static final long DELAY_MAX_MS = 5000;
 
     private final Connection connection;
-    private final String typeName;
+    private final String selection;
     private final WatchState<T> state;
 
-    Watch(Connection connection, String typeName, WatchState<T> state) {
+    Watch(Connection connection, String selection, WatchState<T> state) {
         this.connection = connection;
-        this.typeName = typeName;
+        this.selection = selection;
         this.state = state;
     }
 
@@ -60,7 +60,7 @@ final class Watch<T extends ConfigObject<T>> {
     private boolean follow() throws IOException {
         String from = state.resume() == null ? "" : "&from_revision=" + state.resume();
         ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(Watch::daemon);
-        try (InputStream stream = connection.open("/api/v1/watch?types=" + typeName + from)) {
+        try (InputStream stream = connection.open("/api/v1/watch?" + selection + from)) {
             ScheduledFuture<?> silence = silence(clock, stream);
             String line = nextLine(stream);
             while (line != null) {

@@ -16,13 +16,19 @@ final class WatchState<T extends ConfigObject<T>> {
     private final Function<Map<String, Object>, T> reading;
     private final Predicate<Event<T>> tell;
     private final Map<String, List<String>> known = new HashMap<>();
+    private final boolean tellsBookmarks;
     private Set<String> seen;
     private Long resume;
     private boolean progressed;
 
-    WatchState(Function<Map<String, Object>, T> reading, Predicate<Event<T>> tell) {
+    WatchState(
+            Function<Map<String, Object>, T> reading,
+            Predicate<Event<T>> tell,
+            WatchOptions options) {
         this.reading = reading;
         this.tell = tell;
+        this.resume = options.from();
+        this.tellsBookmarks = options.wantsBookmarks();
     }
 
     /** The revision to ask for after a disconnect; null asks for a snapshot. */
@@ -60,7 +66,8 @@ final class WatchState<T extends ConfigObject<T>> {
             case "revision_end" -> synced(line.revision());
             case "bookmark" -> {
                 complete(line.revision());
-                yield true;
+                yield !tellsBookmarks
+                        || say(Event.Kind.SYNCED, null, null, null, line.revision());
             }
             // Kinds that a newer API may send are skipped.
             default -> true;

@@ -33,6 +33,10 @@ public final class ConnectionTest {
         reconnectsAndResumes();
         endsWithARefusal();
         sendsCredentials();
+        readsAPageWhenItsObjectsAreNeeded();
+        sendsWhatIsSelected();
+        refusesWhatCannotBeSent();
+        goesOnFromARevisionAndTellsBookmarks();
         System.out.println("all hold");
     }
 
@@ -138,6 +142,86 @@ public final class ConnectionTest {
                 List.of("[t] null", "null [Bearer t]", "null [Basic dTpw]", "null null"));
     }
 
+    private static void readsAPageWhenItsObjectsAreNeeded() throws Exception {
+        String start = "200{\"revision\":7,\"count\":3,\"next\":";
+        Scripted api =
+                new Scripted(
+                        start + "\"7.2\",\"items\":[{\"uuid\":\"a\"},{\"uuid\":\"b\"}]}",
+                        start + "null,\"items\":[{\"uuid\":\"c\"}]}",
+                        "200{\"revision\":7,\"count\":3}");
+        List<String> told = new ArrayList<>();
+        try {
+            for (Tag each : api.tags().iterate(new Query().revision(7))) {
+                told.add(each.uuid() + api.asked.size());
+            }
+            equal(api.tags().count(new Query()), 3L);
+        } finally {
+            api.server.stop(0);
+        }
+        equal(told, List.of("a1", "b1", "c2"));
+        equal(api.asked, List.of("revision=7", "cursor=7.2", "count=true"));
+    }
+
+    private static void sendsWhatIsSelected() {
+        Query query =
+                new Query()
+                        .parent("a", "b")
+                        .where("is_shared", true)
+                        .where("mtu", Comparison.above(1400))
+                        .where("display_name", null)
+                        .where("network_policy_refs", List.of("a", "b", "c"))
+                        .where("network_id", Comparison.oneOf(1, 2))
+                        .tag("tier", "web")
+                        .label("team")
+                        .sort("-mtu")
+                        .pageSize(2);
+
+        equal(
+                query.page(null),
+                "?parent=a%3Ab&filter=is_shared%3Aeq%3Atrue&filter=mtu%3Agt%3A1400"
+                        + "&filter=display_name%3Aabsent&filter=network_policy_refs%3Aeq%3Aa%3Ab%3Ac"
+                        + "&filter=network_id%3Ain%3A1%2C2&tags=tier%3Dweb&labels=team"
+                        + "&sort=-mtu&limit=2");
+    }
+
+    private static void refusesWhatCannotBeSent() {
+        List<Runnable> wrong =
+                List.of(
+                        () -> new Query().where("a", Comparison.oneOf("b,c")),
+                        () -> new Query().where("a", new Object()),
+                        () -> new Query().label("a,b"));
+        for (Runnable each : wrong) {
+            try {
+                each.run();
+            } catch (IllegalArgumentException expected) {
+                continue;
+            }
+            throw new AssertionError("not refused");
+        }
+    }
+
+    private static void goesOnFromARevisionAndTellsBookmarks() throws Exception {
+        Scripted api = new Scripted("200{\"kind\":\"bookmark\",\"revision\":9}\n");
+        List<Long> told = new ArrayList<>();
+        try {
+            WatchOptions options =
+                    new WatchOptions()
+                            .from(8)
+                            .bookmarks()
+                            .query(new Query().label("team", "net"));
+            api.tags().watch(
+                    options,
+                    event -> {
+                        told.add(event.revision());
+                        return false;
+                    });
+        } finally {
+            api.server.stop(0);
+        }
+        equal(told, List.of(9L));
+        equal(api.asked, List.of("types=tag&labels=team=net&from_revision=8"));
+    }
+
     private static String put(int revision, String uuid) {
         return String.format(
                 "{\"kind\":\"put\",\"uuid\":\"%1$s\",\"revision\":%2$d,"
@@ -163,7 +247,8 @@ public final class ConnectionTest {
                             event -> {
                                 told.add(event.kind() + " " + event.uuid() + " " + event.revision());
                                 return told.size() < countMax;
-                            });
+                            },
+                            new WatchOptions());
         }
 
         void take(String... lines) {

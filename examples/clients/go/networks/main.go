@@ -1,4 +1,4 @@
-// Networks creates, reads, lists, changes, watches and deletes a network: go run . [URL]
+// Networks creates, reads, lists, changes, watches and deletes a network: go run ./networks [URL]
 package main
 
 import (
