@@ -12,6 +12,7 @@ Used by the API server and by every daemon's introspection. The whole interface:
     app = AsgiApp(dispatch)                                # or any Handler: your own dict dispatch
 
     app = AsgiApp(router, admit=gate)                      # asked before the body is read
+    app = AsgiApp(router, at_once=quick)                   # asked first; None leaves it to the rest
 
     Request:  method, path, segments: tuple[str, ...] (percent-decoded), query: Mapping[str, str]
               (last value wins), query_all: Mapping[str, tuple[str, ...]], headers: Mapping[str,
@@ -39,9 +40,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
@@ -53,7 +56,7 @@ BODY_LIMIT_BYTES: Final = 1_024_000
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 PEER_EXTENSION: Final = "skytrail.peer"
-"""Key of the ASGI scope's extensions under which the server hands over a ``Peer``."""
+"""Key of an ASGI scope's extensions under which a server may hand over a ``Peer``."""
 TEXT: Final = "text/plain; charset=utf-8"
 
 Header = tuple[str, str]
@@ -142,8 +145,11 @@ Reply = Response | StreamResponse
 Handler = Callable[[Request], Awaitable[Reply]]
 Admit = Callable[[Request], Awaitable[None]]
 """Looks at a request before its body is read; raises HttpError to turn it away."""
+AtOnce = Callable[[Request], "Response | None"]
+"""Answers what needs no waiting and has no body, admission included; None: ask the others."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_QUERY_KEPT_BYTES = 256
 
 
 def encode_json(value: object) -> bytes:
@@ -249,7 +255,7 @@ class _ClientGone(Exception):
 
 
 class AsgiApp:
-    """An ASGI 3 application around one handler (usually a Router)."""
+    """An application around one handler (usually a Router), for our server and for any ASGI 3 one."""
 
     def __init__(
         self,
@@ -257,52 +263,81 @@ class AsgiApp:
         *,
         body_limit_bytes: int = BODY_LIMIT_BYTES,
         admit: Admit | None = None,
+        at_once: AtOnce | None = None,
     ) -> None:
         self._handler = handler
         self._admit = admit
+        self._at_once = at_once
         self._body_limit_bytes = body_limit_bytes
         self._log = structlog.get_logger("skytrail.asgi")
+
+    def body_limit(self, request: Request) -> int:
+        """Return how many bytes the request's body may have."""
+        return self._body_limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = _request_of(scope)
         with structlog.contextvars.bound_contextvars(request=request.id):
-            await self._serve(request, receive, send)
+            reply = await self.reply_to(request, receive)
+            if reply is None:
+                return
+            if isinstance(reply, StreamResponse):
+                await self.stream(request, reply, receive, send)
+                return
+            await send(_start(request, reply, len(reply.body)))
+            body = b"" if request.method == "HEAD" else reply.body
+            await send({"type": "http.response.body", "body": body})
 
-    async def _serve(self, request: Request, receive: Receive, send: Send) -> None:
+    def answer_now(self, request: Request) -> Response | None:
+        """Return the reply to a request without body if it takes no waiting, None otherwise."""
+        if self._at_once is None:
+            return None
         try:
-            reply = await self._reply_to(request, receive)
-        except _ClientGone:
-            return
-        if isinstance(reply, StreamResponse):
-            await self._stream(request, reply, receive, send)
-            return
-        await send(_start(request, reply, len(reply.body)))
-        body = b"" if request.method == "HEAD" else reply.body
-        await send({"type": "http.response.body", "body": body})
+            return self._at_once(request)
+        except HttpError as error:
+            return text_reply(error.text, error.status, error.headers)
+        except Exception:  # The boundary of one request: logged once, answered.
+            return self._failed(request)
 
-    async def _reply_to(self, request: Request, receive: Receive) -> Reply:
+    async def reply_to(self, request: Request, receive: Receive | None) -> Reply | None:
+        """Return the reply; None when the client left before its request was complete.
+
+        ``receive`` gives the body; None says that the request has it already.
+        """
         try:
             if self._admit is not None:
                 await self._admit(request)
-            request.body = await self._read_body(request, receive)
+            self._check_length(request)
+            if receive is not None:
+                request.body = await self._read_body(request, receive)
             return await self._handler(request)
         except HttpError as error:
             return text_reply(error.text, error.status, error.headers)
         except _ClientGone:
-            raise
+            return None
         except Exception:  # The task boundary of one request: logged once, answered.
-            self._log.exception("request_failed", method=request.method, path=request.path)
-            return text_reply("Internal error; the server's log has the details", 500)
+            return self._failed(request)
 
-    async def _read_body(self, request: Request, receive: Receive) -> bytes:
-        limit = self._body_limit_bytes
+    def _failed(self, request: Request) -> Response:
+        self._log.exception(
+            "request_failed", request=request.id, method=request.method, path=request.path
+        )
+        return text_reply("Internal error; the server's log has the details", 500)
+
+    def _check_length(self, request: Request) -> None:
         declared = request.headers.get("content-length", "0")
         if not declared.isascii() or not declared.isdigit():
             raise HttpError(400, "Content-Length is not a number")
+        limit = self.body_limit(request)
         if int(declared) > limit:
             raise HttpError(413, f"Body of {declared} bytes exceeds the limit of {limit} bytes")
+        if len(request.body) > limit:
+            raise HttpError(413, f"Body exceeds the limit of {limit} bytes")
+
+    async def _read_body(self, request: Request, receive: Receive) -> bytes:
+        limit = self.body_limit(request)
         body = bytearray()
         while True:
             message = await receive()
@@ -314,7 +349,7 @@ class AsgiApp:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def _stream(
+    async def stream(
         self, request: Request, reply: StreamResponse, receive: Receive, send: Send
     ) -> None:
         """Send chunks until they end or the client leaves, whichever is first."""
@@ -375,35 +410,60 @@ def _start(request: Request, reply: Reply, length: int | None) -> Message:
 
 def _request_of(scope: Scope) -> Request:
     raw_path = cast("bytes | None", scope.get("raw_path")) or str(scope["path"]).encode()
-    path = raw_path.decode("latin-1").partition("?")[0]
     client = cast("tuple[str, int] | None", scope.get("client"))
-    headers = {
-        name.decode("latin-1").lower(): value.decode("latin-1")
-        for name, value in cast("list[tuple[bytes, bytes]]", scope["headers"])
-    }
     extensions = cast("Mapping[str, object]", scope.get("extensions") or {})
-    given_id = headers.get("x-request-id", "")
-    return Request(
-        method=str(scope["method"]),
-        path=path,
-        segments=tuple(unquote(part) for part in _parts(path)),
-        query_all=_query(cast("bytes", scope.get("query_string", b""))),
-        headers=headers,
+    return build_request(
+        str(scope["method"]),
+        raw_path.decode("latin-1").partition("?")[0],
+        cast("bytes", scope.get("query_string", b"")),
+        {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in cast("list[tuple[bytes, bytes]]", scope["headers"])
+        },
         client=client[0] if client else "",
         scheme="https" if scope.get("scheme") == "https" else "http",
+        made_id=f"req-{uuid4()}",
         peer=cast("Peer", extensions.get(PEER_EXTENSION, _NO_PEER)),
-        id=given_id if _REQUEST_ID.fullmatch(given_id) else f"req-{uuid4()}",
     )
 
 
-def _parts(path: str) -> Iterator[str]:
-    return (part for part in path.split("/") if part)
+def build_request(
+    method: str,
+    path: str,
+    query: bytes,
+    headers: Mapping[str, str],
+    *,
+    client: str,
+    scheme: str,
+    made_id: str,
+    peer: Peer = _NO_PEER,
+) -> Request:
+    """Return a request as a server parsed it: the path still percent-encoded, no body yet.
+
+    ``made_id`` is its id unless the client gave it one that can stand in a log.
+    """
+    given_id = headers.get("x-request-id", "")
+    return Request(
+        method=method,
+        path=path,
+        segments=tuple(unquote(part) if "%" in part else part for part in path.split("/") if part),
+        query_all=_query(query) if len(query) <= _QUERY_KEPT_BYTES else _parsed(query),
+        headers=headers,
+        client=client,
+        scheme=scheme,
+        peer=peer,
+        id=given_id if given_id and _REQUEST_ID.fullmatch(given_id) else made_id,
+    )
 
 
-def _query(text: bytes) -> dict[str, tuple[str, ...]]:
-    if not text:
-        return {}
+@lru_cache(maxsize=1024)
+def _query(text: bytes) -> Mapping[str, tuple[str, ...]]:
+    return _parsed(text)
+
+
+def _parsed(text: bytes) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True):
-        found[name] = (*found.get(name, ()), value)
-    return found
+    if text:
+        for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True):
+            found[name] = (*found.get(name, ()), value)
+    return MappingProxyType(found)

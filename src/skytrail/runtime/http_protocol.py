@@ -1,20 +1,43 @@
-"""uvicorn's HTTP/1.1 protocol with the bounds it leaves out.
+"""HTTP/1.1 on one client's connection: httptools parses, the application's own objects answer.
 
-Its parser takes a request head of any length, queues any number of pipelined requests and waits
-for ever for a request that does not come; any of the three lets one client take the memory or the
-connections of all. A connection that crosses a bound is ended, the others are not touched.
+    bytes --> parser --> Exchange (a request and its reply) --> AsgiApp.answer_now   at once, no task
+                            |  pipelined ones wait in order  `-> AsgiApp.reply_to     in a task
+                            '--> one write for head and body; streams chunk by chunk
+
+uvicorn's own protocol wraps each request in several objects of the ASGI interface and starts a task
+for it; that costs more than most of our replies. What it leaves open is bounded here, since each lets
+one client take the memory or the connections of all: the length of a head, the number of pipelined
+requests, the time a request takes to come. A connection that crosses a bound is ended, the others are
+not touched. It must not know any path or resource.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
+from collections import deque
+from collections.abc import Mapping
 from typing import Final, cast
+from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+import structlog
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
-from skytrail.runtime.asgi import PEER_EXTENSION, Peer
+from skytrail.runtime.asgi import (
+    AsgiApp,
+    Message,
+    Peer,
+    Request,
+    Response,
+    StreamResponse,
+    build_request,
+    text_reply,
+)
+from skytrail.runtime.http_head import fields_of, head_of
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 """Request line and headers, beyond what arrived in the read that brought the first byte."""
@@ -24,82 +47,477 @@ REQUEST_TIME_S: Final = 60.0
 NETWORK_CONNECTIONS_COUNT_MAX: Final = 3584
 """Over TCP. What is left to the server's own limit is for Unix sockets: control nodes and the
 compiler get in however many connections others hold."""
+BODY_AHEAD_BYTES: Final = 64 * 1024
+"""So much of a body is taken in before the application asks for it."""
+AT_ONCE_COUNT_MAX: Final = 16
+"""Requests of one read that are answered before other connections have their turn."""
+_JOINED_BYTES_MAX: Final = 16 * 1024
 _UCRED = struct.Struct("3i")
 """pid, uid and gid as SO_PEERCRED gives them."""
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
-    """One client's connection."""
+class Exchange:
+    """One request and its reply; to a stream, the ASGI ``receive`` and ``send`` of it."""
 
-    _head_bytes = 0
-    _in_head = False
-    _head_began = False
-    _is_receiving = True
-    _lateness: asyncio.TimerHandle | None = None
-    _peer = Peer()
+    __slots__ = (
+        "_connection",
+        "_has_news",
+        "_waiter",
+        "body",
+        "expects_continue",
+        "has_begun",
+        "is_answered",
+        "is_chunked",
+        "is_gone",
+        "is_started",
+        "is_whole",
+        "keep_alive",
+        "refusal",
+        "request",
+    )  # fmt: skip
 
-    def connection_made(  # pyright: ignore[reportIncompatibleMethodOverride] # as its base does
-        self, transport: asyncio.Transport
+    def __init__(self, connection: HttpProtocol, request: Request) -> None:
+        self._connection = connection
+        self.request = request
+        self.body = bytearray()
+        self.keep_alive = True
+        self.expects_continue = False
+        self.refusal: Response | None = None
+        """What to answer without asking the application."""
+        self.is_whole = False
+        """The request's body has come to its end."""
+        self.is_started = False
+        self.has_begun = False
+        """Of the reply, something was written."""
+        self.is_chunked = False
+        self.is_answered = False
+        self.is_gone = False
+        """The client has closed the connection."""
+        self._has_news = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def note(self) -> None:
+        """Wake who waits in ``receive``."""
+        self._has_news = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def receive(self) -> Message:
+        """Return what came of the body since, or the news that the client or the reply is over."""
+        if self.expects_continue:
+            self.expects_continue = False
+            self._connection.write_part(_CONTINUE)
+        while not (self._has_news or self.is_gone or self.is_answered):
+            self._connection.resume_reading()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._has_news = False
+        if self.is_gone or self.is_answered:
+            return {"type": "http.disconnect"}
+        taken = bytes(self.body)
+        self.body.clear()
+        return {"type": "http.request", "body": taken, "more_body": not self.is_whole}
+
+    async def send(self, message: Message) -> None:
+        """Write a part of a streamed reply; wait first while the client's socket is full."""
+        await self._connection.drained()
+        if self.is_gone or self.is_answered:
+            return
+        if message["type"] == "http.response.start":
+            self._connection.begin_stream(self, message)
+            return
+        body, more = cast("bytes", message.get("body", b"")), bool(message.get("more_body"))
+        if self.request.method != "HEAD" and body:
+            part = b"%x\r\n%b\r\n" % (len(body), body) if self.is_chunked else body
+            self._connection.write_part(part)
+        if not more:
+            if self.is_chunked:
+                self._connection.write_part(b"0\r\n\r\n")
+            self._connection.finish(self)
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One client's connection; made by uvicorn's server, which counts and ends connections."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: Mapping[str, object] | None = None,
+        _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().connection_made(transport)
-        may_be_full = len(self.connections) > NETWORK_CONNECTIONS_COUNT_MAX
-        if may_be_full and _is_network(self) and self._is_full():
-            transport.abort()
+        self._app = cast("AsgiApp", config.app)
+        self._concurrency_max = config.limit_concurrency or 0
+        self._keep_alive_s = float(config.timeout_keep_alive)
+        self._log = structlog.get_logger("skytrail.http")
+        self._state = server_state
+        self._connections = cast("set[object]", server_state.connections)
+        self._tasks = server_state.tasks
+        self._loop = _loop or asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        # A request that is told to be the last may be followed by more; it is answered all the same.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.client: str | None = None
+        """Address of the other end; None on a Unix socket."""
+        self._scheme = "http"
+        self._peer = Peer()
+        self._current: Exchange | None = None
+        """What is being answered."""
+        self._waiting: deque[Exchange] = deque()
+        """Pipelined requests."""
+        self._incoming: Exchange | None = None
+        """What is being received, or was last."""
+        self._is_read_paused = False
+        self._is_write_paused = False
+        self._drain_waiters: list[asyncio.Future[None]] = []
+        self._at_once_count = 0
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._ids = f"req-{uuid4()}"
+        self._requests_count = 0
+        self._is_in_head = False
+        self._has_head_begun = False
+        self._head_bytes = 0
+        self._late_at = math.inf
+        """When what is being received, or should be, has taken too long."""
+        self._deadline = math.inf
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
+
+    # Connection.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+        self.client = _client_of(transport)
+        self._scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+        may_be_full = len(self._connections) > NETWORK_CONNECTIONS_COUNT_MAX
+        if may_be_full and self.client is not None and self._is_full():
+            self._transport.abort()
             return
         self._peer = _peer_of(transport)
+        self._late_at = self._loop.time() + REQUEST_TIME_S
         self._watch_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._lateness is not None:
-            self._lateness.cancel()
-        super().connection_lost(exc)
+        self._connections.discard(self)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        exchanges = [self._current, self._incoming, *self._waiting]
+        self._waiting.clear()
+        for exchange in exchanges:
+            if exchange is not None:
+                exchange.is_gone = True
+                exchange.note()
+        self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        self._head_began = False
-        super().data_received(data)
-        if self._in_head and not self._head_began:
+        self._has_head_begun = False
+        self._at_once_count = 0
+        if self._current is None and self._late_at == math.inf:
+            # Also bytes that begin nothing, as empty lines, end the wait for the next request.
+            self._late_at = self._loop.time() + REQUEST_TIME_S
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Answered like any other request: there is nothing to upgrade to.
+            pass
+        except httptools.HttpParserError:
+            self._refuse("Invalid HTTP request received.")
+            return
+        if self._is_in_head and not self._has_head_begun:
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-                self.send_400_response(f"Request head exceeds {HEAD_BYTES_MAX} bytes.")
-        if len(self.pipeline) > PIPELINE_COUNT_MAX:
-            self.pipeline.clear()
-            self.transport.abort()
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse(f"Request head exceeds {HEAD_BYTES_MAX} bytes.")
+                return
+        if len(self._waiting) > PIPELINE_COUNT_MAX:
+            self._waiting.clear()
+            self._transport.abort()
+            return
+        if self._current is not None and not self._current.is_started:
+            self._start(self._current)
         self._watch_time()
 
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        for waiter in self._drain_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._drain_waiters.clear()
+
+    def shutdown(self) -> None:
+        """End the connection, after the reply under way if there is one."""
+        last = self._waiting[-1] if self._waiting else self._current
+        if last is None:
+            self._transport.close()
+        else:
+            last.keep_alive = False
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether a reply has begun and not ended."""
+        return self._current is not None and self._current.has_begun
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # What the parser found.
+
     def on_message_begin(self) -> None:
-        self._in_head = self._head_began = self._is_receiving = True
+        self._is_in_head = self._has_head_begun = True
         self._head_bytes = 0
-        super().on_message_begin()
-        extensions = cast("dict[str, object]", self.scope.setdefault("extensions", {}))
-        extensions[PEER_EXTENSION] = self._peer
+        self._url = b""
+        self._headers = {}
+        if self._late_at == math.inf:
+            self._late_at = self._loop.time() + REQUEST_TIME_S
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
+        self._is_in_head = False
+        parsed = httptools.parse_url(self._url)
+        self._requests_count += 1
+        request = build_request(
+            self._parser.get_method().decode("ascii"),
+            (parsed.path or b"").decode("ascii"),
+            parsed.query or b"",
+            self._headers,
+            client=self.client or "",
+            scheme=self._scheme,
+            peer=self._peer,
+            made_id=f"{self._ids}-{self._requests_count}",
+        )
+        exchange = self._incoming = Exchange(self, request)
+        is_old = self._parser.get_http_version() == "1.0"
+        exchange.keep_alive = not is_old and self._parser.should_keep_alive()
+        exchange.is_chunked = not is_old and request.method != "HEAD"
+        exchange.expects_continue = self._headers.get("expect", "").lower() == "100-continue"
+        limit = self._concurrency_max
+        if limit and (len(self._connections) >= limit or len(self._tasks) >= limit):
+            exchange.refusal = text_reply("Service Unavailable", 503)
+            exchange.keep_alive = False
+        if self._current is None:
+            self._current = exchange
+        else:
+            self._pause_reading()
+            self._waiting.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._incoming
+        if exchange is None or exchange.is_answered:
+            return
+        exchange.body += body
+        if len(exchange.body) > BODY_AHEAD_BYTES:
+            self._pause_reading()
+        exchange.note()
 
     def on_message_complete(self) -> None:
-        self._is_receiving = False
-        super().on_message_complete()
+        self._late_at = math.inf
+        exchange = self._incoming
+        if exchange is None or exchange.is_answered:
+            return
+        exchange.is_whole = True
+        exchange.note()
+        if exchange is self._current and not exchange.is_started:
+            self._start(exchange)
 
-    def _is_full(self) -> bool:
-        return sum(map(_is_network, self.connections)) > NETWORK_CONNECTIONS_COUNT_MAX
+    # Answering.
+
+    def _start(self, exchange: Exchange) -> None:
+        """Answer the current exchange, at once or in a task."""
+        exchange.is_started = True
+        if self._transport.is_closing():
+            return
+        if exchange.refusal is None and self._may_answer_now(exchange):
+            self._at_once_count += 1
+            reply = self._app.answer_now(exchange.request)
+            if reply is not None:
+                self._answer(exchange, reply)
+                return
+        task = self._loop.create_task(self._serve(exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _may_answer_now(self, exchange: Exchange) -> bool:
+        return (
+            exchange.is_whole
+            and not exchange.body
+            and not self._is_write_paused
+            and self._at_once_count < AT_ONCE_COUNT_MAX
+        )
+
+    async def _serve(self, exchange: Exchange) -> None:
+        request = exchange.request
+        structlog.contextvars.bind_contextvars(request=request.id)
+        try:
+            if exchange.refusal is not None:
+                self._answer(exchange, exchange.refusal)
+                return
+            if exchange.is_whole and not exchange.expects_continue:
+                request.body = bytes(exchange.body)
+                reply = await self._app.reply_to(request, None)
+            else:
+                reply = await self._app.reply_to(request, exchange.receive)
+            if isinstance(reply, StreamResponse):
+                await self._app.stream(request, reply, exchange.receive, exchange.send)
+            elif reply is not None:
+                if self._is_write_paused:
+                    await self.drained()
+                self._answer(exchange, reply)
+        finally:
+            if not exchange.is_answered:
+                # Without an end the client would wait for one.
+                self._transport.close()
+
+    def _answer(self, exchange: Exchange, reply: Response) -> None:
+        """Write a whole reply; what the client has left behind is dropped."""
+        if exchange.is_gone:
+            return
+        standing = self._state.default_headers
+        try:
+            head = head_of(reply, exchange.request.id, standing, keep_alive=exchange.keep_alive)
+        except ValueError as error:
+            self._log.error("reply_unsendable", request=exchange.request.id, error=str(error))
+            reply = text_reply("Internal error; the server's log has the details", 500)
+            head = head_of(reply, exchange.request.id, standing, keep_alive=exchange.keep_alive)
+        body = b"" if exchange.request.method == "HEAD" else reply.body
+        if len(body) <= _JOINED_BYTES_MAX:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+        self.finish(exchange)
+
+    def begin_stream(self, exchange: Exchange, message: Message) -> None:
+        """Write the head of a reply whose length is not known."""
+        exchange.has_begun = True
+        headers = [
+            *self._state.default_headers,
+            *cast("list[tuple[bytes, bytes]]", message["headers"]),
+        ]
+        if exchange.is_chunked:
+            headers.append((b"transfer-encoding", b"chunked"))
+        else:
+            exchange.keep_alive = False
+        if not exchange.keep_alive:
+            headers.append((b"connection", b"close"))
+        self._transport.write(fields_of(cast("int", message["status"]), headers))
+
+    def write_part(self, part: bytes) -> None:
+        """Write something of a reply, or before it."""
+        if not self._transport.is_closing():
+            self._transport.write(part)
+
+    def finish(self, exchange: Exchange) -> None:
+        """Go on after a reply: close, or answer who waits, or wait for the next request."""
+        exchange.is_answered = True
+        exchange.note()
+        self._state.total_requests += 1
+        self._current = None
+        if not exchange.keep_alive:
+            self._transport.close()
+        if self._transport.is_closing():
+            return
+        self.resume_reading()
+        if self._waiting:
+            self._current = self._waiting.popleft()
+            # In a turn of the loop of its own: a long row must not recurse.
+            self._loop.call_soon(self._start_waiting, self._current)
+        self._watch_time()
+
+    def _start_waiting(self, exchange: Exchange) -> None:
+        self._at_once_count = 0
+        if exchange is self._current and not exchange.is_started:
+            self._start(exchange)
+
+    def _refuse(self, text: str) -> None:
+        """Answer what cannot be read as a request, and end the connection."""
+        if self._transport.is_closing():
+            return
+        headers = [
+            *self._state.default_headers,
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", str(len(text)).encode()),
+            (b"connection", b"close"),
+        ]
+        self._transport.write(fields_of(400, headers) + text.encode("ascii"))
+        self._transport.close()
+
+    # Flow and time.
+
+    def _pause_reading(self) -> None:
+        if not self._is_read_paused:
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take in more of what the client sends."""
+        if self._is_read_paused and not self._transport.is_closing():
+            self._is_read_paused = False
+            self._transport.resume_reading()
+
+    async def drained(self) -> None:
+        """Return when the client has read enough of what it was sent, or is gone."""
+        while self._is_write_paused:
+            waiter = self._loop.create_future()
+            self._drain_waiters.append(waiter)
+            await waiter
 
     def _watch_time(self) -> None:
-        # Empty lines between requests begin nothing, but end the base's wait for the next one.
-        waits = self._is_receiving or (
-            self.cycle is not None
-            and self.cycle.response_complete
-            and self.timeout_keep_alive_task is None
-        )
-        if waits and not self.transport.is_closing():
-            if self._lateness is None:
-                self._lateness = self.loop.call_later(REQUEST_TIME_S, self.transport.abort)
-        elif self._lateness is not None:
-            self._lateness.cancel()
-            self._lateness = None
+        """Set the moment at which the connection is ended unless something happens before.
+
+        Moved with every request, so the timer is left where it is while it is early enough.
+        """
+        if self._late_at != math.inf:
+            self._deadline = self._late_at
+        elif self._current is None:
+            self._deadline = self._loop.time() + self._keep_alive_s
+        else:
+            self._deadline = math.inf
+        if self._deadline < self._alarm_at:
+            self._set_alarm(self._deadline)
+
+    def _set_alarm(self, when: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = when
+        self._alarm = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm, self._alarm_at = None, math.inf
+        if self._transport.is_closing() or self._deadline == math.inf:
+            return
+        if self._loop.time() < self._deadline:
+            self._set_alarm(self._deadline)
+        elif self._late_at == math.inf:
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    def _is_full(self) -> bool:
+        network = sum(1 for each in self._connections if _is_network(each))
+        return network > NETWORK_CONNECTIONS_COUNT_MAX
 
 
-def _peer_of(transport: asyncio.Transport) -> Peer:
+def _client_of(transport: asyncio.BaseTransport) -> str | None:
+    """Return the other end's address; None for a Unix socket, which has none."""
+    name: object = transport.get_extra_info("peername")
+    return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) else None
+
+
+def _peer_of(transport: asyncio.BaseTransport) -> Peer:
     """Return what the connection proves: the user behind a Unix socket, a client certificate."""
     certificate: object = transport.get_extra_info("peercert")
     known = cast("dict[str, object]", certificate) if isinstance(certificate, dict) else None
@@ -113,4 +531,4 @@ def _peer_of(transport: asyncio.Transport) -> Peer:
 
 
 def _is_network(connection: object) -> bool:
-    return cast("BoundedHttpProtocol", connection).client is not None
+    return isinstance(connection, HttpProtocol) and connection.client is not None

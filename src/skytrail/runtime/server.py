@@ -20,7 +20,7 @@ import uvicorn
 from uvicorn._types import ASGIApplication
 
 from skytrail.runtime.asgi import AsgiApp
-from skytrail.runtime.http_protocol import BoundedHttpProtocol
+from skytrail.runtime.http_protocol import HttpProtocol
 from skytrail.runtime.tls import TlsFiles, TlsUnusable, server_context
 
 BACKLOG: Final = 1024
@@ -147,7 +147,7 @@ class _Server(uvicorn.Server):
         return server
 
     def _protocol(self) -> asyncio.Protocol:
-        return BoundedHttpProtocol(
+        return HttpProtocol(
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
@@ -182,17 +182,9 @@ class _Server(uvicorn.Server):
         # A watch never ends by itself. A reply that has begun but not ended is a stream: closing
         # its connection tells its iterator; short replies under way get their grace time.
         for connection in list(self.server_state.connections):
-            if _is_streaming(connection):
-                connection.transport.close()
+            if isinstance(connection, HttpProtocol) and connection.is_streaming:
+                connection.close()
         await super().shutdown(sockets)
-
-
-def _is_streaming(connection: object) -> bool:
-    """Tell whether a reply has begun and not ended, for each of uvicorn's HTTP/1 protocols."""
-    cycle: object = getattr(connection, "cycle", None)
-    started: bool = getattr(cycle, "response_started", False)
-    complete: bool = getattr(cycle, "response_complete", True)
-    return started and not complete
 
 
 async def serve(
@@ -210,7 +202,7 @@ async def serve(
     """
     config = uvicorn.Config(
         app=cast("ASGIApplication", app),
-        http=BoundedHttpProtocol,
+        http=HttpProtocol,
         lifespan="off",
         log_config=None,
         access_log=False,

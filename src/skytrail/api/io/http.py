@@ -35,13 +35,10 @@ from skytrail.runtime.asgi import (
     AsgiApp,
     Handler,
     HttpError,
-    Receive,
     Reply,
     Request,
     Response,
     Router,
-    Scope,
-    Send,
     StreamResponse,
 )
 from skytrail.runtime.introspection import Introspection
@@ -63,16 +60,18 @@ class HttpApi(AsgiApp):
         admit: Admit | None = None,
     ) -> None:
         """``gate`` asks who sends a request; ``admit`` stands in for it in tests."""
-        dispatch = Fresh(service, Dispatch(service, deriver, gate))
-        admit = admit or gate
-        super().__init__(dispatch, body_limit_bytes=bodies.BODY_BYTES_MAX, admit=admit)
-        self._native = AsgiApp(dispatch, body_limit_bytes=TRANSACTION_BYTES_MAX, admit=admit)
+        dispatch = Dispatch(service, deriver, gate)
+        super().__init__(
+            Fresh(service, dispatch),
+            body_limit_bytes=bodies.BODY_BYTES_MAX,
+            admit=admit or gate,
+            at_once=dispatch.answer_now if admit is None else None,
+        )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and str(scope.get("path", "")).startswith("/api/"):
-            await self._native(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+    def body_limit(self, request: Request) -> int:
+        if request.segments[:1] == ("api",):
+            return TRANSACTION_BYTES_MAX
+        return super().body_limit(request)
 
 
 class Dispatch:
@@ -115,6 +114,25 @@ class Dispatch:
             if error.status == 404 and error.text.startswith("Not found"):
                 return bodies.refused(404, f"Not found: '{request.path[:256]}'")
             return bodies.refused(error.status, error.text)
+
+    def answer_now(self, request: Request) -> Response | None:
+        """Answer a compatible read if neither its sender nor our copy has to be waited for."""
+        segments = request.segments
+        if request.method != "GET" or not segments or self._service.shared is not None:
+            return None
+        found = self._by_path.get(segments[0].lower())
+        if found is None or len(segments) != (1 if found[1] else 2):
+            return None
+        if self._gate is not None and not self._gate.admit_now(request):
+            return None
+        try:
+            access.check_path(self._service, caller_of(request), request)
+            if found[1]:
+                return self._compatible.list(found[0], request)
+            uuid = bodies.path_uuid(found[0], segments[1])
+            return self._compatible.read(found[0], uuid, request)
+        except Refused as refusal:
+            return bodies.refused(refusal.status, refusal.text)
 
     async def _dispatch(self, request: Request) -> Reply:
         segments = request.segments

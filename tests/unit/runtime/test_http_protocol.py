@@ -1,0 +1,216 @@
+"""HTTP on a connection: order, bodies, ends, and what must never reach a client."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from skytrail.runtime import http_head, http_protocol
+from skytrail.runtime.asgi import AsgiApp, HttpError, Response, StreamResponse, text_reply
+from skytrail.runtime.server import listen_unix, serve
+
+TIME_LIMIT_S = 20
+GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
+LAST = b"GET %b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+def quick(request):
+    """Answer at once what begins with /now."""
+    match request.path:
+        case "/now/refused":
+            raise HttpError(403, "no", (("x-why", "so"),))
+        case "/now/defect":
+            raise KeyError(request.path)
+        case "/now/large":
+            return Response(200, b"x" * 3_000_000)
+        case path if path.startswith("/now"):
+            return text_reply(f"now {path}")
+    return None
+
+
+async def numbers():
+    for number in range(3):
+        yield b"%d\n" % number
+
+
+async def slow(request):
+    if (reply := quick(request)) is not None:
+        return reply
+    if request.path == "/split":
+        return Response(200, b"", headers=(("x-name", "a\r\nset-cookie: stolen"),))
+    if request.path == "/stream":
+        return StreamResponse(numbers())
+    await asyncio.sleep(0.01)
+    return text_reply(f"slow {request.method} {request.path} {len(request.body)}")
+
+
+async def only_friends(request):
+    if "x-foe" in request.headers:
+        raise HttpError(401, "who are you")
+
+
+def answers(tmp_path, *chunks, between_s=0.0):
+    """Send the chunks on one connection, return all that came until its end."""
+
+    async def scenario():
+        ready = asyncio.Event()
+        app = AsgiApp(slow, body_limit_bytes=200_000, admit=only_friends, at_once=quick)
+        server = asyncio.create_task(
+            serve(app, [listen_unix(tmp_path / "s")], when_ready=ready.set)
+        )
+        await ready.wait()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        for chunk in chunks:
+            writer.write(chunk)
+            await asyncio.sleep(between_s)
+        received = await reader.read()
+        writer.close()
+        server.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await server
+        return received
+
+    async def limited():
+        async with asyncio.timeout(TIME_LIMIT_S):
+            return await scenario()
+
+    return asyncio.run(limited())
+
+
+def test_pipelined_replies_come_in_order_whoever_answers_faster(tmp_path):
+    paths = [b"/a", b"/now/b", b"/c", b"/now/d"]
+
+    received = answers(tmp_path, b"".join(GET % path for path in paths) + LAST % b"/now/e")
+
+    places = [received.index(path) for path in (b" /a ", b"/now/b", b" /c ", b"/now/d", b"/now/e")]
+    assert sorted(places) == places
+    assert received.count(b"HTTP/1.1 200 OK") == 5
+
+
+def test_many_requests_in_one_read_are_all_answered(tmp_path):
+    received = answers(tmp_path, GET % b"/now/x" * 99 + LAST % b"/now/y")
+
+    assert received.count(b"now /now/x") == 99
+    assert received.endswith(b"now /now/y")
+
+
+def test_large_replies_to_a_row_of_requests_arrive_whole(tmp_path):
+    received = answers(tmp_path, GET % b"/now/large" * 5 + LAST % b"/now/large")
+
+    assert received.count(b"x" * 3_000_000) == 6
+
+
+def test_refusal_and_defect_answered_at_once_end_no_connection(tmp_path, caplog):
+    received = answers(tmp_path, GET % b"/now/refused", GET % b"/now/defect", LAST % b"/now")
+
+    assert b"HTTP/1.1 403 Forbidden\r\n" in received
+    assert b"x-why: so\r\n" in received
+    assert b"HTTP/1.1 500 " in received
+    assert b"KeyError" not in received
+    assert received.endswith(b"now /now")
+
+
+def test_request_in_single_bytes_is_one_request(tmp_path):
+    request = b"POST /p HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\nabcde"
+
+    received = answers(tmp_path, *(request[i : i + 1] for i in range(len(request))))
+
+    assert received.endswith(b"slow POST /p 5")
+
+
+def test_chunked_body_over_many_reads_arrives_whole(tmp_path):
+    head = b"POST /p HTTP/1.1\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    part = b"%x\r\n%b\r\n" % (50_000, b"a" * 50_000)
+
+    received = answers(tmp_path, head, part, part, part, b"0\r\n\r\n", between_s=0.002)
+
+    assert received.endswith(b"slow POST /p 150000")
+
+
+def test_body_that_is_refused_early_does_not_disturb_the_next_request(tmp_path):
+    refused = b"POST /p HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n"
+
+    received = answers(tmp_path, refused, b"a" * 300_000, LAST % b"/now/after", between_s=0.002)
+
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert received.endswith(b"now /now/after")
+    assert received.count(b"HTTP/1.1 ") == 2
+
+
+def test_who_waits_for_continue_gets_it_once_and_only_if_admitted(tmp_path):
+    head = b"POST /p HTTP/1.1\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: 2\r\n"
+
+    admitted = answers(tmp_path, head + b"\r\n", b"ab", between_s=0.05)
+    turned_away = answers(tmp_path, head + b"x-foe: 1\r\n\r\n")
+
+    assert admitted.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert turned_away.startswith(b"HTTP/1.1 401 ")
+
+
+def test_head_reply_has_the_length_and_no_body(tmp_path):
+    received = answers(tmp_path, b"HEAD /now/h HTTP/1.1\r\nconnection: close\r\n\r\n")
+
+    assert b"content-length: 10\r\n" in received
+    assert received.endswith(b"\r\n\r\n")
+
+
+def test_old_clients_get_a_stream_without_chunks_that_ends_with_the_connection(tmp_path):
+    received = answers(tmp_path, b"GET /stream HTTP/1.0\r\n\r\n")
+
+    assert b"transfer-encoding" not in received
+    assert received.endswith(b"\r\n\r\n0\n1\n2\n")
+
+
+def test_connection_goes_on_after_a_stream(tmp_path):
+    received = answers(tmp_path, GET % b"/stream", LAST % b"/now/after", between_s=0.05)
+
+    assert b"2\r\n2\n\r\n0\r\n\r\n" in received
+    assert received.endswith(b"now /now/after")
+
+
+def test_reply_is_never_split_by_a_field_value(tmp_path, caplog):
+    received = answers(tmp_path, LAST % b"/split")
+
+    assert received.startswith(b"HTTP/1.1 500 ")
+    assert b"stolen" not in received
+
+
+@pytest.mark.parametrize("garbage", [b"\x00\x01\x02\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n"])
+def test_garbage_is_400_and_the_end(tmp_path, garbage):
+    received = answers(tmp_path, garbage)
+
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"connection: close" in received
+
+
+def test_idle_connection_is_closed_and_a_used_one_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("skytrail.runtime.server.KEEP_ALIVE_S", 0.15)
+
+    received = answers(tmp_path, *[GET % b"/now/x"] * 4, between_s=0.1)
+
+    assert received.count(b"HTTP/1.1 200 OK") == 4
+    assert b"connection: close" not in received
+
+
+def test_slow_request_behind_others_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(http_protocol, "REQUEST_TIME_S", 0.2)
+
+    received = answers(tmp_path, GET % b"/now/x" * 3, b"GET /never")
+
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_ids_are_the_clients_or_unlike_each_other(tmp_path):
+    named = b"GET /now HTTP/1.1\r\nx-request-id: mine-1\r\n\r\n"
+
+    received = answers(tmp_path, named, GET % b"/now", LAST % b"/now")
+
+    lines = [line for line in received.split(b"\r\n") if line.startswith(b"x-request-id: ")]
+    assert lines[0] == b"x-request-id: mine-1"
+    assert len(set(lines)) == 3
+
+
+@pytest.mark.parametrize("field", [("na me", "x"), ("name", "x\ny"), ("name", "€")])
+def test_field_no_client_could_read_is_refused(field):
+    with pytest.raises(ValueError, match=r".+"):
+        http_head.head_of(Response(200, headers=(field,)), "id", (), keep_alive=True)
