@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from skytrail.store.plugin import Delete, Put
 
 PROJECT = ["default-domain", "default-project"]
@@ -250,3 +252,36 @@ def test_the_compilers_writes_are_kept_in_brief_and_hidden_unless_asked_for(api)
     assert shown[0]["derived_from"] == 1
     change = shown[0]["change"]
     assert api.call("POST", f"/api/v1/history/{change}/revert").status == 409
+
+
+def test_compatible_writes_carry_the_senders_request_id(api) -> None:
+    network = api.network("red")
+    manager = {"type": "virtual-network", "uuid": network, "ref-type": "network-policy",
+               "ref-fq-name": ["default-domain", "default-project", "p"], "operation": "ADD"}  # fmt: skip
+    api.create("network-policy", fq_name=["default-domain", "default-project", "p"])
+    notes = {"field": "annotations", "operation": "set", "value": {"key": "k", "value": "v"}}
+    writes = [
+        ("PUT", f"/virtual-network/{network}", {"virtual-network": {"display_name": "x"}}),
+        ("POST", "/ref-update", manager),
+        ("POST", "/prop-collection-update", {"uuid": network, "updates": [notes]}),
+        ("POST", "/chmod", {"uuid": network, "global_access": 4}),
+        ("POST", "/ref-update", {**manager, "operation": "DELETE"}),
+        ("DELETE", f"/virtual-network/{network}", None),
+    ]
+    for place, (method, target, body) in enumerate(writes):
+        reply = api.call(method, target, body, x_request_id=f"ticket-{place}")
+        assert (reply.status, reply.headers["x-request-id"]) == (200, f"ticket-{place}"), reply.text
+
+    told = [entry["request_id"] for entry in history(api, f"?object={network}")]
+
+    assert told[:-1] == [f"ticket-{place}" for place in reversed(range(len(writes)))]
+
+
+@pytest.mark.parametrize("given", ["", "two words", "x" * 129, "a\tb", "<script>"])
+def test_a_request_id_is_made_where_none_or_a_bad_one_is_given(api, given: str) -> None:
+    body = {"project": {"fq_name": ["default-domain", "red"]}}
+    reply = api.call("POST", "/projects", body, x_request_id=given)
+
+    made = reply.headers["x-request-id"]
+    assert made.startswith("req-")
+    assert history(api, f"?object={reply.json['project']['uuid']}")[0]["request_id"] == made

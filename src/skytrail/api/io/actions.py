@@ -45,11 +45,15 @@ class ObjectActions:
     async def settle_draft(self, request: Request) -> Response:
         given, links = bodies.read_document(request), Links(bodies.base_of(request))
         await self._service.write(
-            lambda change: security_draft.settle(change, given, links), caller=caller_of(request)
+            lambda change: security_draft.settle(change, given, links),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply({})
 
     async def _carry_out(self, request: Request, plan: _Plan) -> Response:
         given = bodies.read_document(request)
-        await self._service.write(lambda change: plan(change, given), caller=caller_of(request))
+        await self._service.write(
+            lambda change: plan(change, given), caller=caller_of(request), request_id=request.id
+        )
         return bodies.reply({})

@@ -80,6 +80,7 @@ class ChangeSetApi:
         written = await self._service.write(
             lambda change: change_sets.draft(change, asked.title, asked.operations, count, ground),
             caller=caller_of(request),
+            request_id=request.id,
         )
         headers = (("location", f"/api/v1/change-sets/{written.value.id}"),)
         return Response(
@@ -100,7 +101,7 @@ class ChangeSetApi:
             current = change_sets.load(change.view, existing.id)
             return change_sets.extend(change, current, asked.operations, ground)
 
-        written = await self._service.write(plan, caller=caller_of(request))
+        written = await self._service.write(plan, caller=caller_of(request), request_id=request.id)
         return bodies.reply(written.value.shown(self._service.schema))
 
     async def _review(self, request: Request) -> Response:
@@ -131,6 +132,7 @@ class ChangeSetApi:
         written = await self._service.write(
             lambda change: change_sets.rebase(change, change_sets.load(change.view, identity)),
             caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply(written.value.shown(self._service.schema))
 
@@ -142,7 +144,7 @@ class ChangeSetApi:
             change_sets.load(change.view, identity)
             change.view.remember(PREFIX + identity, None)
 
-        await self._service.write(plan, caller=caller_of(request))
+        await self._service.write(plan, caller=caller_of(request), request_id=request.id)
         return bodies.reply({"discarded": identity})
 
     def _existing(self, request: Request) -> ChangeSet:

@@ -53,7 +53,9 @@ class CompatibleApi:
     async def create(self, resource: ObjectType, request: Request) -> Response:
         body = bodies.read_object(request, resource)
         written = await self._service.write(
-            lambda change: admission.create(change, resource, body), caller=caller_of(request)
+            lambda change: admission.create(change, resource, body),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         value = render.created(written.value, bodies.base_of(request))
         return bodies.reply(
@@ -98,6 +100,7 @@ class CompatibleApi:
                 body,
             ),
             caller=caller_of(request),
+            request_id=request.id,
         )
         href = f"{bodies.base_of(request)}/{resource.name}/{uuid}"
         value = {resource.name: {"uuid": uuid, "href": href}}
@@ -111,6 +114,7 @@ class CompatibleApi:
                 change, admission.existing(change, resource, uuid, missing), links
             ),
             caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.empty(status=_accepted(written.value))
 
@@ -260,14 +264,18 @@ class CompatibleApi:
     async def ref_update(self, request: Request) -> Response:
         given = bodies.read_document(request)
         written = await self._service.write(
-            lambda change: operations.update_reference(change, given), caller=caller_of(request)
+            lambda change: operations.update_reference(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply({"uuid": written.value})
 
     async def ref_relax(self, request: Request) -> Response:
         given = bodies.read_document(request)
         written = await self._service.write(
-            lambda change: operations.relax_reference(change, given), caller=caller_of(request)
+            lambda change: operations.relax_reference(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply({"uuid": written.value})
 
@@ -297,7 +305,9 @@ class CompatibleApi:
     async def collection_update(self, request: Request) -> Response:
         given = bodies.read_document(request)
         await self._service.write(
-            lambda change: operations.edit_elements(change, given), caller=caller_of(request)
+            lambda change: operations.edit_elements(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.empty()
 
@@ -308,7 +318,9 @@ class CompatibleApi:
             memory = notes.visible(graph, caller_of(request), graph.memory).items()
             return bodies.reply({"value": [{"key": k, "value": v} for k, v in memory]})
         written = await self._service.write(
-            lambda change: operations.keep_note(change, given), caller=caller_of(request)
+            lambda change: operations.keep_note(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.empty() if written.value is None else bodies.reply(written.value)
 
@@ -318,6 +330,7 @@ class CompatibleApi:
         written = await self._service.write(
             lambda change: operations.alloc_ips(change, _network_in(change.view.get(uuid)), given),
             caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply({"ip_addr": written.value})
 
@@ -327,6 +340,7 @@ class CompatibleApi:
         await self._service.write(
             lambda change: operations.free_ips(change, _network_in(change.view.get(uuid)), given),
             caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.empty()
 

@@ -20,7 +20,7 @@ from skytrail.api.audit import Entry, Page, Verifier, number_of
 from skytrail.api.documents import Document
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
-from skytrail.api.io.native import NativeApi, check_parameters, flag, request_id
+from skytrail.api.io.native import NativeApi, check_parameters, flag
 from skytrail.api.past import Past
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.schema import Schema
@@ -193,7 +193,7 @@ class HistoryApi:
         written = await self._service.write(
             lambda change: revert.carry_out(change, entry, ground, force=force),
             caller=caller_of(request),
-            request_id=request_id(request),
+            request_id=request.id,
         )
         results = [
             {"type": d.record.type_name, "uuid": d.record.uuid, "result": d.verb}

@@ -232,14 +232,18 @@ class Dispatch:
     async def _allocate(self, request: Request) -> Response:
         given = bodies.read_document(request)
         written = await self._service.write(
-            lambda change: actions.allocate_number(change, given), caller=caller_of(request)
+            lambda change: actions.allocate_number(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply({"value": written.value, "revision": written.revision})
 
     async def _free(self, request: Request) -> Response:
         given = bodies.read_document(request)
         written = await self._service.write(
-            lambda change: actions.free_number(change, given), caller=caller_of(request)
+            lambda change: actions.free_number(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply({"revision": written.revision})
 

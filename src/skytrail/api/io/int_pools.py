@@ -26,14 +26,18 @@ class IntPools:
     async def _create(self, request: Request) -> Response:
         given = bodies.read_document(request)
         await self._service.write(
-            lambda change: int_pools.create(change, given), caller=caller_of(request)
+            lambda change: int_pools.create(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply({})
 
     async def _delete(self, request: Request) -> Response:
         given = bodies.read_document(request)
         await self._service.write(
-            lambda change: int_pools.delete(change, given), caller=caller_of(request)
+            lambda change: int_pools.delete(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.empty()
 
@@ -44,13 +48,17 @@ class IntPools:
     async def _allocate(self, request: Request) -> Response:
         given = bodies.read_document(request)
         written = await self._service.write(
-            lambda change: int_pools.allocate(change, given), caller=caller_of(request)
+            lambda change: int_pools.allocate(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.reply({"value": written.value})
 
     async def _free(self, request: Request) -> Response:
         given = bodies.read_document(request)
         await self._service.write(
-            lambda change: int_pools.free(change, given), caller=caller_of(request)
+            lambda change: int_pools.free(change, given),
+            caller=caller_of(request),
+            request_id=request.id,
         )
         return bodies.empty()

@@ -68,12 +68,6 @@ def flag(request: Request, name: str) -> bool:
     return given in ("true", "1", "")
 
 
-def request_id(request: Request) -> str:
-    """Return the sender's name of the request, for the audit log."""
-    given = request.headers.get("x-request-id", "")[:128]
-    return given if given.isascii() and given.isprintable() else ""
-
-
 class NativeApi:
     """Handlers of objects and transactions."""
 
@@ -170,7 +164,7 @@ class NativeApi:
         written = await self._service.write(
             lambda change: native.carry_out(change, operation, ground),
             caller=caller,
-            request_id=request_id(request),
+            request_id=request.id,
         )
         return self._written(written.value, written.revision, written.change, caller)
 
@@ -221,7 +215,7 @@ class NativeApi:
             derived_from=asked.derived_from,
             weight=len(asked.operations),
             caller=caller_of(request),
-            request_id=request_id(request),
+            request_id=request.id,
         )
         return bodies.reply(
             {
