@@ -15,8 +15,20 @@ from zlib import crc32
 BLOCK = 256
 """So many candidates in a row are one server's, where several share the store."""
 BLOCK_TRIES = 4
+RESTS_COUNT_MAX = 1_024
+"""So many freed numbers of a pool rest; the oldest is free again when another one comes."""
+_RESTED_POOLS = ("virtual-network-id", "security-group-id", "tag-id/")
 Ranges = Sequence[tuple[int, int]]
 """Closed ranges, in the order they are to be used."""
+
+
+def is_rested(pool: str) -> bool:
+    """Whether freed numbers of a pool rest before they are given again.
+
+    They are what hosts tell networks, groups and tags by: a host that has not heard of the end of
+    one must not take its successor for it.
+    """
+    return pool.startswith(_RESTED_POOLS)
 
 
 class NumbersView(Protocol):
@@ -26,6 +38,8 @@ class NumbersView(Protocol):
     def pool(self, pool: str) -> Iterator[tuple[int, str]]: ...
     def owned_by(self, owner: str) -> Iterator[tuple[str, int]]: ...
     def hint(self, pool: str, start: int, step: int) -> int: ...
+    def resting(self, pool: str) -> Iterator[int]: ...
+    def rests(self, pool: str, value: int) -> bool: ...
     @property
     def server(self) -> str | None:
         """Which of several servers plans; None when there is only one."""
@@ -45,10 +59,18 @@ class Numbers:
     hints: dict[str, dict[tuple[int, int], int]] = field(
         default_factory=dict[str, dict[tuple[int, int], int]]
     )
+    rested: dict[str, dict[int, None]] = field(default_factory=dict[str, dict[int, None]])
+    """By pool, freed numbers that rest, oldest first; known to this process alone."""
 
     @property
     def server(self) -> str | None:
         return None
+
+    def resting(self, pool: str) -> Iterator[int]:
+        return iter(self.rested.get(pool, ()))
+
+    def rests(self, pool: str, value: int) -> bool:
+        return value in self.rested.get(pool, ())
 
     def owner(self, pool: str, value: int) -> str | None:
         return self.pools.get(pool, {}).get(value)
@@ -60,11 +82,11 @@ class Numbers:
         return iter(self.owners.get(owner, {}))
 
     def hint(self, pool: str, start: int, step: int) -> int:
-        """Return a value such that everything from start up to it is taken; moves with use."""
+        """Return a value such that everything from start up to it is taken or rests."""
         hints = self.hints.setdefault(pool, {})
-        taken = self.pools.get(pool, {})
+        taken, rested = self.pools.get(pool, {}), self.rested.get(pool, {})
         value = hints.get((start, step), start)
-        while value in taken:
+        while value in taken or value in rested:
             value += step
         hints[start, step] = value
         return value
@@ -74,6 +96,7 @@ class Numbers:
         for (pool, value), owner in overlay.changed.items():
             self._release(pool, value)
             if owner is not None:
+                self.rested.get(pool, {}).pop(value, None)
                 self.pools.setdefault(pool, {})[value] = owner
                 self.owners.setdefault(owner, {})[pool, value] = None
 
@@ -85,6 +108,13 @@ class Numbers:
         owned.pop((pool, value), None)
         if not owned:
             del self.owners[previous]
+        if is_rested(pool):
+            rested = self.rested.setdefault(pool, {})
+            rested[value] = None
+            if len(rested) <= RESTS_COUNT_MAX:
+                return
+            value = next(iter(rested))
+            del rested[value]
         hints = self.hints.get(pool, {})
         for (start, step), hint in hints.items():
             if _moves_back(hint, value, start, step):
@@ -133,16 +163,28 @@ class NumbersOverlay:
                 yield key
         yield from self._taken.get(owner, {})
 
+    def resting(self, pool: str) -> Iterator[int]:
+        for value in self._base.resting(pool):
+            if (pool, value) not in self.changed:
+                yield value
+        if is_rested(pool):
+            yield from self._released.get(pool, {})
+
+    def rests(self, pool: str, value: int) -> bool:
+        if (pool, value) in self.changed:
+            return is_rested(pool) and value in self._released.get(pool, {})
+        return self._base.rests(pool, value)
+
     def hint(self, pool: str, start: int, step: int) -> int:
         """As the base's; kept here too, so that a long plan does not search from the start."""
         hints = self._hints.setdefault(pool, {})
         value = hints.get((start, step))
         if value is None:
             value = self._base.hint(pool, start, step)
-            for freed in self._released.get(pool, {}):
+            for freed in () if is_rested(pool) else self._released.get(pool, {}):
                 if _moves_back(value, freed, start, step):
                     value = freed
-        while self.owner(pool, value) is not None:
+        while self.owner(pool, value) is not None or self.rests(pool, value):
             value += step
         hints[start, step] = value
         return value
@@ -155,7 +197,7 @@ class NumbersOverlay:
         self.changed[key] = owner
         if owner is None:
             self._released.setdefault(pool, {})[value] = None
-            hints = self._hints.get(pool, {})
+            hints = {} if is_rested(pool) else self._hints.get(pool, {})
             for (start, step), hint in hints.items():
                 if _moves_back(hint, value, start, step):
                     hints[start, step] = value
@@ -191,6 +233,11 @@ class NumbersOverlay:
                 if low <= value <= last:
                     self._set(pool, value, owner)
                     return value
+        # Better a number that has not rested for long than none.
+        for value in self.resting(pool):
+            if value % unit == 0 and any(low <= value <= high - unit + 1 for low, high in ranges):
+                self._set(pool, value, owner)
+                return value
         return None
 
     def _own_starts(self, pool: str, start: int, step: int, room: int) -> Iterator[int]:

@@ -90,6 +90,12 @@ class RecordedNumbers:
     def hint(self, pool: str, start: int, step: int) -> int:
         return self._base.hint(pool, start, step)
 
+    def resting(self, pool: str) -> Iterator[int]:
+        return self._base.resting(pool)
+
+    def rests(self, pool: str, value: int) -> bool:
+        return self._base.rests(pool, value)
+
 
 class RecordedGraph:
     """The committed graph, as plans read it (a ``View``)."""

@@ -363,6 +363,7 @@ class ConfigService:
                 self._answer_unavailable(waiting, error)
                 return
             if revision is None:
+                shared.note_conflict(planned.overlay)
                 conflicts += 1
                 if conflicts == CONFLICTS_MAX:
                     self._answer_unavailable(waiting, StoreUnavailable(_TOO_BUSY))

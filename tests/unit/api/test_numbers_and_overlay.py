@@ -139,3 +139,88 @@ def test_releasing_an_owner_frees_all_it_has() -> None:
         "b",
     )
     assert not list(numbers.owned_by("a"))
+
+
+IDS = "virtual-network-id"
+
+
+def committed(numbers: Numbers, plan) -> object:
+    overlay = NumbersOverlay(numbers)
+    result = plan(overlay)
+    numbers.absorb(overlay)
+    return result
+
+
+def test_a_freed_id_rests_until_others_were_freed(monkeypatch) -> None:
+    monkeypatch.setattr("skytrail.api.numbers.RESTS_COUNT_MAX", 2)
+    numbers = Numbers()
+
+    def first(plan: NumbersOverlay) -> int | None:
+        return plan.take_first(IDS, ((1, 100),), "a")
+
+    assert [committed(numbers, first) for _ in range(4)] == [1, 2, 3, 4]
+    committed(numbers, lambda plan: plan.release(IDS, 1))
+    committed(numbers, lambda plan: plan.release(IDS, 2))
+    assert committed(numbers, first) == 5
+    committed(numbers, lambda plan: plan.release(IDS, 3))
+    assert committed(numbers, first) == 1
+    assert committed(numbers, first) == 6
+
+
+def test_a_freed_address_does_not_rest() -> None:
+    numbers = Numbers()
+    for _ in range(3):
+        committed(numbers, lambda plan: plan.take_first("ip/x", ((1, 9),), "a"))
+    committed(numbers, lambda plan: plan.release("ip/x", 2))
+
+    assert committed(numbers, lambda plan: plan.take_first("ip/x", ((1, 9),), "b")) == 2
+
+
+def test_an_id_freed_in_a_plan_is_not_given_again_in_it() -> None:
+    numbers = Numbers()
+    committed(numbers, lambda plan: plan.take_first(IDS, ((1, 9),), "a"))
+
+    def replace(plan: NumbersOverlay) -> int | None:
+        plan.release(IDS, 1)
+        return plan.take_first(IDS, ((1, 9),), "b")
+
+    assert committed(numbers, replace) == 2
+
+
+def test_a_resting_id_may_be_asked_for_by_number() -> None:
+    numbers = Numbers()
+    committed(numbers, lambda plan: plan.take(IDS, 1, "a"))
+    committed(numbers, lambda plan: plan.release(IDS, 1))
+
+    assert committed(numbers, lambda plan: plan.take(IDS, 1, "b"))
+    assert not numbers.rests(IDS, 1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("fftr"), st.integers(1, 8), st.booleans(), st.booleans()),
+        max_size=60,
+    )
+)
+def test_ids_are_given_once_and_refused_only_when_all_are_taken(actions) -> None:
+    numbers, taken = Numbers(), dict[int, str]()
+    plan = NumbersOverlay(numbers)
+    for action, value, descending, commit in actions:
+        if action == "f":
+            owner = f"o{len(taken)}"
+            found = plan.take_first(IDS, ((1, 8),), owner, descending=descending)
+            assert (found is None) == (len(taken) == 8)
+            if found is not None:
+                assert found not in taken
+                taken[found] = owner
+        elif action == "t":
+            assert plan.take(IDS, value, "x") == (taken.get(value, "x") == "x")
+            taken.setdefault(value, "x")
+        else:
+            plan.release(IDS, value)
+            taken.pop(value, None)
+        if commit:
+            numbers.absorb(plan)
+            plan = NumbersOverlay(numbers)
+        assert dict(plan.pool(IDS)) == taken
+        assert not set(plan.resting(IDS)) & set(taken)

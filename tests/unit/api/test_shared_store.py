@@ -409,3 +409,54 @@ def test_loading_is_the_same_as_following():
     count, records = on_servers(scenario)
 
     assert int(count) == len(records)
+
+
+def test_ids_drawn_from_blocks_of_their_own_cost_no_server_a_second_plan():
+    async def scenario(*servers):
+        for name, server in zip("abc", servers, strict=True):
+            server.service.shared.server = name  # Blocks are drawn by it.
+
+        async def some(server, mark):
+            for number in range(40):
+                await server.create(
+                    "virtual-network",
+                    {"fq_name": [*PROJECT, f"{mark}{number}"], "parent_type": "project"},
+                )
+
+        await asyncio.gather(*(some(*each) for each in zip(servers, "abc", strict=True)))
+        for server in servers:
+            await server.caught_up()
+        graph = servers[0].service.graph
+        ids = [r.body["virtual_network_network_id"] for r in graph.of_type("virtual-network")]
+        return ids, [each.service.shared.number_conflicts_count for each in servers]
+
+    ids, conflicts = on_servers(scenario, count=3)
+
+    assert len(set(ids)) == len(ids) >= 120
+    assert conflicts == [0, 0, 0]
+
+
+def test_a_lost_race_for_a_number_is_counted_as_one():
+    async def scenario(one, other):
+        network = await one.network("red")
+        await other.caught_up()
+        other.behind()
+        await one.address("a", network)
+        await other.address("b", network)
+        return other.service.shared.number_conflicts_count
+
+    assert on_servers(scenario) == 1
+
+
+def test_an_id_freed_by_one_server_rests_for_all():
+    async def scenario(one, other):
+        uuid = await one.network("red")
+        freed = one.service.graph.get(uuid).body["virtual_network_network_id"]
+        await one.delete(uuid)
+        await other.caught_up()
+        numbers = other.service.graph.numbers
+        return numbers.rests("virtual-network-id", freed), numbers.owner(
+            "virtual-network-id", freed
+        )
+
+    assert on_servers(scenario) == (True, None)

@@ -318,7 +318,17 @@ def _unmet(service: ConfigService) -> tuple[str, ...]:
 
 
 def _samples(service: ConfigService) -> list[Sample]:
+    shared = service.shared
+    among_servers = (
+        []
+        if shared is None
+        else [
+            Sample("skytrail_api_conflicts_total", shared.conflicts_count),
+            Sample("skytrail_api_number_conflicts_total", shared.number_conflicts_count),
+        ]
+    )
     return [
+        *among_servers,
         Sample("skytrail_api_objects", len(service.graph.records), description="Objects"),
         Sample("skytrail_api_revision", service.revision, description="Last committed revision"),
         Sample("skytrail_api_writes_total", service.writes_count, description="Accepted writes"),

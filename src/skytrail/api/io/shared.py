@@ -20,7 +20,7 @@ import structlog
 
 from skytrail.api import audit, feed, persistence, replica
 from skytrail.api.audit import Entry, Head
-from skytrail.api.graph import Graph
+from skytrail.api.graph import Graph, Overlay
 from skytrail.api.heads import HeadReader
 from skytrail.runtime.backoff import Backoff
 from skytrail.store.plugin import Batch, Compare, ConfigStore, KeyValue, Put, StoreUnavailable
@@ -49,6 +49,8 @@ class SharedStore:
         self.server = uuid4().hex
         self.fence = fence
         self.conflicts_count = 0
+        self.number_conflicts_count = 0
+        """Of these, where another server had taken one of the numbers."""
         self._store = store
         self._graph = graph
         self._feed = changes
@@ -128,6 +130,14 @@ class SharedStore:
             self._mark_revision = revision
         await self.reach(revision)
         return revision
+
+    def note_conflict(self, plan: Overlay) -> None:
+        """Count a conflict that has become visible as one about numbers, if it was one."""
+        numbers = self._graph.numbers
+        self.number_conflicts_count += any(
+            owner is not None and numbers.owner(pool, value) not in (None, owner)
+            for (pool, value), owner in plan.numbers.changed.items()
+        )
 
     async def read_index(self) -> int:
         """Return the store's present revision; raises StoreUnavailable without a majority."""
