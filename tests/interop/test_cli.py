@@ -100,7 +100,53 @@ def test_dry_run_writes_nothing(run, tmp_path):
     result = run("apply", "-f", str(file), "--dry-run")
 
     assert "6 created" in result.output
+    for part in ("Derived by the compiler", "routing-instance", "network_ipam_refs"):
+        assert part in result.output
     assert run("get", "project", "demo").exit_code == 1
+
+
+def test_dry_run_tells_hosts_and_pairs_of_an_edit_as_json(run, applied, tmp_path):
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(applied.read_text().replace("end_port: 80}", "end_port: 81}"))
+    router = tmp_path / "host.yaml"
+    router.write_text(
+        "{type: virtual-machine, fq_name: planned-vm}\n---\n"
+        "{type: virtual-router, fq_name: default-global-system-config:planned-host,"
+        " virtual_machine_refs: [planned-vm]}\n---\n"
+        "{type: vmi, fq_name: default-domain:demo:port-1, virtual_machine_refs: [planned-vm]}\n"
+    )
+    assert run("apply", "-f", str(router)).exit_code == 0
+
+    planned = json.loads(run("apply", "-f", str(edited), "--dry-run", "--json").stdout)
+    again = run("apply", "-f", str(applied), "--dry-run")
+    unplugged = router.read_text().replace("refs: [planned-vm]}", "refs: []}")
+    router.write_text(unplugged)
+    assert run("apply", "-f", str(router)).exit_code == 0
+    for name in (("vm", "planned-vm"), ("vr", "default-global-system-config:planned-host")):
+        assert run("delete", *name).exit_code == 0
+
+    assert [each["type"] for each in planned["changes"]] == ["security-group"]
+    assert {each["type"] for each in planned["derived"]} == {"access-control-list"}
+    assert planned["hosts"] == [{"host": "planned-host", "interfaces": 1}]
+    assert "default-domain:demo:web" in {each["to"] for each in planned["reachability"]}
+    assert [each["result"] for each in planned["results"]].count("changed") == 1
+    assert "0 objects, 0 derived, 0 pairs" in again.output
+
+
+def test_dry_run_says_which_document_the_api_would_refuse(run, tmp_path):
+    file = tmp_path / "wrong.yaml"
+    file.write_text(
+        "{type: project, fq_name: default-domain:refused}\n---\n"
+        "{type: vn, fq_name: default-domain:refused:net, virtual_network_properties:"
+        " {forwarding_mode: l3, vxlan_network_identifier: 99999999}}\n"
+    )
+
+    result = run("apply", "-f", str(file), "--dry-run")
+
+    assert result.exit_code == 1
+    assert f"{file}" in result.output
+    assert "virtual-network default-domain:refused:net" in result.output
+    assert run("get", "project", "refused").exit_code == 1
 
 
 def test_refusal_stops_tells_what_was_done_and_is_status_1(run, tmp_path):

@@ -36,20 +36,16 @@ from skytrail.client import ApiError
     help="YAML or JSON documents; repeatable.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Check everything, say what would happen, do nothing."
-)
-@click.option(
+    "--dry-run",
     "--plan",
-    "plan_only",
+    "dry_run",
     is_flag=True,
-    help="Show all that would follow, as `plan` does; do nothing.",
+    help="Let the API check everything and show all that would follow; do nothing.",
 )
 @click.option("--wait", is_flag=True, help="Return when all of it is derived and distributed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @api_options
-def apply(
-    paths: tuple[str, ...], *, dry_run: bool, plan_only: bool, wait: bool, as_json: bool
-) -> None:
+def apply(paths: tuple[str, ...], *, dry_run: bool, wait: bool, as_json: bool) -> None:
     """Create or change objects so that they match documents; running it again changes nothing.
 
     Objects are found by their full name. Only the fields a document names are touched. All
@@ -66,14 +62,14 @@ def apply(
     results: list[Json] = []
     with opened() as session:
         documents = complete_documents(session, documents)
-        if plan_only:
+        if dry_run:
             plan.show(plan.planned(session, documents), as_json=as_json)
             return
         for document in documents:
             try:
-                result, fields = apply_one(session, document, dry_run=dry_run)
+                result, fields = apply_one(session, document)
             except ApiError as error:
-                _finish(results, dry_run=dry_run, as_json=as_json)
+                _finish(results, as_json=as_json)
                 raise Refused(f"{document.source}: {document.title}: {explain(error)}") from error
             results.append(
                 {
@@ -86,9 +82,9 @@ def apply(
             if not as_json:
                 changed = f" ({', '.join(fields)})" if fields else ""
                 click.echo(f"{document.title} {result}{changed}")
-        if wait and not dry_run:
+        if wait:
             conditions.wait(session, [(each.kind.name, each.fq_name) for each in documents])
-    _finish(results, dry_run=dry_run, as_json=as_json)
+    _finish(results, as_json=as_json)
 
 
 def read_checked(paths: tuple[str, ...]) -> list[Document]:
@@ -118,10 +114,10 @@ def complete_documents(session: Session, documents: list[Document]) -> list[Docu
         raise Refused(str(error)) from error
 
 
-def _finish(results: list[Json], *, dry_run: bool, as_json: bool) -> None:
+def _finish(results: list[Json], *, as_json: bool) -> None:
     if as_json:
         output.print_json(results)
         return
     counts = Counter(str(each["result"]) for each in results)
     words = [f"{counts[word]} {word}" for word in ("created", "changed", "unchanged")]
-    output.note(f"{', '.join(words)}{' (nothing was written)' if dry_run else ''}")
+    output.note(", ".join(words))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 
 import click
@@ -11,15 +13,20 @@ from rich.text import Text
 from skytrail.cli import output
 from skytrail.cli.documents import Document, changes
 from skytrail.cli.help_text import examples
-from skytrail.cli.session import Session, api_options, console, opened
+from skytrail.cli.session import Refused, Session, api_options, console, opened
 from skytrail.cli.values import Json, items, mapping, text
 from skytrail.cli.write import NOT_FOUND
-from skytrail.client import ApiError
+from skytrail.client import ApiError, Denied
 from skytrail.client.messages import Call, decode_reply
 
 COLOURS = {"create": "green", "update": "yellow", "delete": "red"}
 SIGNS = {"create": "+", "update": "~", "delete": "-"}
 _VALUE_LENGTH_MAX = 60
+_OPERATION = re.compile(r"operation (\d+) \([^)]*\): ")
+_SAID_ELSEWHERE = frozenset(
+    {"uuid", "fq_name", "name", "parent_type", "parent_uuid", "id_perms", "perms2", "display_name"}
+)
+"""Members of a new object that its name tells already, or that every object has."""
 
 
 @click.command(epilog=examples("skytrail plan -f network.yaml", "skytrail plan tenants/ --json"))
@@ -52,14 +59,42 @@ def plan(paths: tuple[str, ...], files: tuple[str, ...], *, as_json: bool) -> No
 
 
 def planned(session: Session, documents: Iterable[Document]) -> Json:
-    """Return the plan of making objects as documents say."""
-    operations = [each for document in documents for each in operations_of(session, document)]
-    return ask(session, operations)
+    """Return the plan of making objects as documents say, with what each document comes to."""
+    operations: list[Json] = []
+    sources: list[Document] = []
+    results: list[Json] = []
+    for document in documents:
+        found = operations_of(session, document)
+        operations += found
+        sources += [document] * len(found)
+        verb = str(found[0]["op"]) if found else "unchanged"
+        result = {"create": "created", "update": "changed"}.get(verb, verb)
+        fields = sorted(mapping(found[0]["object"])) if verb == "update" else []
+        name = list(document.fq_name)
+        results.append(
+            {"type": document.kind.name, "fq_name": name, "result": result, "fields": fields}
+        )
+    try:
+        return {**ask(session, operations), "results": results}
+    except ApiError as error:
+        place = _OPERATION.match(error.text)
+        if place is None or int(place[1]) >= len(sources):
+            raise
+        source = sources[int(place[1])]
+        reason = error.text[place.end() :]
+        raise Refused(f"{source.source}: {source.title}: {reason}") from error
 
 
 def ask(session: Session, operations: list[Json]) -> Json:
-    """Return the plan of operations."""
-    reply = session.client.call(Call("POST", "/api/v1/plan", {"operations": operations}))
+    """Return the plan of operations; of the objects alone for who is no administrator."""
+    body = {"operations": operations}
+    try:
+        reply = session.client.call(Call("POST", "/api/v1/plan", body))
+    except Denied:
+        query = {"dry_run": "true"}
+        reply = session.client.call(Call("POST", "/api/v1/transaction", body, query=query))
+        found = decode_reply(reply, dict[str, object])
+        return {**found, "derived_unknown": "what follows is shown to administrators"}
     return decode_reply(reply, dict[str, object])
 
 
@@ -107,9 +142,18 @@ def show_objects(title: str, entries: list[object]) -> None:
             Text(SIGNS.get(verb, "?"), style),
             Text(text(entry.get("type")), style),
             Text(name, style),
-            Text("\n".join(field_text(mapping(each)) for each in items(entry.get("fields")))),
+            Text("\n".join(field_text(mapping(each)) for each in _fields(entry))),
         )
     console().print(table)
+
+
+def _fields(entry: Json) -> list[object]:
+    """Return what changes; of a new object, every member of its own."""
+    fields = items(entry.get("fields"))
+    if fields or entry.get("op") != "create":
+        return fields
+    members = mapping(entry.get("object"))
+    return [{"path": f"/{n}", "to": v} for n, v in members.items() if n not in _SAID_ELSEWHERE]
 
 
 def field_text(field: Json) -> str:
@@ -124,8 +168,14 @@ def field_text(field: Json) -> str:
 def _short(value: object) -> str:
     if "acl_rule" in mapping(value):
         return f"{len(items(mapping(value)['acl_rule']))} rules"
-    shown = ", ".join(map(text, items(value))) if isinstance(value, list) else text(value)
+    shown = ", ".join(map(_item_text, items(value))) if isinstance(value, list) else text(value)
     return shown if len(shown) <= _VALUE_LENGTH_MAX else f"{shown[:_VALUE_LENGTH_MAX]}..."
+
+
+def _item_text(item: object) -> str:
+    """Return an item of a list; of a reference, whom it refers to."""
+    target = items(mapping(item).get("to"))
+    return ":".join(map(text, target)) if target else text(item)
 
 
 def _show_pairs(pairs: list[object]) -> None:
@@ -144,7 +194,7 @@ def _show_pairs(pairs: list[object]) -> None:
 
 def _show_hosts(found: Json) -> None:
     hosts = [
-        f"{each['host']} ({each['interfaces']})" for each in map(mapping, items(found["hosts"]))
+        f"{each['host']} ({each['interfaces']})" for each in map(mapping, items(found.get("hosts")))
     ]
     counts = [
         f"{len(items(found.get('changes')))} objects",
@@ -155,6 +205,10 @@ def _show_hosts(found: Json) -> None:
     if hosts:
         click.echo(f"Hosts (interfaces): {', '.join(hosts)}")
     output.note(f"{', '.join(counts)} would change at revision {found.get('revision')}")
+    results = Counter(str(mapping(each).get("result")) for each in items(found.get("results")))
+    if results:
+        words = [f"{results[word]} {word}" for word in ("created", "changed", "unchanged")]
+        output.note(f"{', '.join(words)} (nothing was written)")
 
 
 def _table(title: str, *columns: str) -> Table:

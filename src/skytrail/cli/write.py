@@ -19,7 +19,7 @@ NOT_FOUND: Final = 404
 Result = Literal["created", "changed", "unchanged"]
 
 
-def apply_one(session: Session, document: Document, *, dry_run: bool) -> tuple[Result, list[str]]:
+def apply_one(session: Session, document: Document) -> tuple[Result, list[str]]:
     """Make one object as its document says; return what that took and the fields changed."""
     client, kind = session.client, document.kind.name
     try:
@@ -27,14 +27,12 @@ def apply_one(session: Session, document: Document, *, dry_run: bool) -> tuple[R
     except ApiError as error:
         if error.status != NOT_FOUND:
             raise
-        if not dry_run:
-            client.create(kind, document.without_server_values().wire())
+        client.create(kind, document.without_server_values().wire())
         return "created", []
     differing = changes(document, client.read(kind, uuid))
     if not differing:
         return "unchanged", []
-    if not dry_run:
-        client.update(kind, uuid, differing)
+    client.update(kind, uuid, differing)
     return "changed", sorted(differing)
 
 

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from skytrail.cli import plan
+from skytrail.cli.session import Session
+from skytrail.client import Denied
+
+
+class TenantsApi:
+    """An API that shows plans to others only."""
+
+    def call(self, call):
+        if call.path == "/api/v1/plan":
+            raise Denied(403, "not you")
+        assert (call.path, call.query) == ("/api/v1/transaction", {"dry_run": "true"})
+        name = ["d", "p", "red"]
+        new = {"op": "create", "type": "virtual-network", "fq_name": name, "object": {"mtu": 9000}}
+        return msgspec.json.encode({"dry_run": True, "revision": 7, "changes": [new]})
 
 
 def test_a_plan_names_objects_pairs_hosts_and_violations(capsys) -> None:
@@ -38,3 +54,13 @@ def test_a_plan_names_objects_pairs_hosts_and_violations(capsys) -> None:
     for part in ("d:p:red", "mtu: 9000 -> (none)", "2 rules", "pass tcp", "cannot", "one (3)"):
         assert part in printed.out
     assert "1 hosts with 3 interfaces would change at revision 7" in printed.err
+
+
+def test_who_may_not_plan_is_shown_the_objects_alone(capsys) -> None:
+    found = plan.ask(Session(TenantsApi(), None), [])
+
+    plan.show(found, as_json=False)
+
+    printed = capsys.readouterr()
+    assert "mtu: 9000" in printed.out
+    assert "shown to administrators" in printed.err
