@@ -3,12 +3,14 @@ import msgspec
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.engine import Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
+from skytrail.model.generated.types import IpamSubnets, IpamSubnetType, VnSubnetsType
 from skytrail.testing.configuration import (
     instance_ip,
     link,
     network_ipam,
     port,
     routing_instance,
+    subnet,
     text_of,
     virtual_network,
 )
@@ -128,6 +130,22 @@ def test_router_route_to_an_address_enters_in_the_network_that_holds_it():
     assert routes(engine, BLUE) == [("10.9.0.0/16", "10.1.2.7")]
     assert routes(engine, RED) == []
     assert reasons(engine) == ["next_hop_not_found"]
+
+
+def test_router_route_may_lead_to_an_address_of_a_flat_subnet():
+    flat = msgspec.structs.replace(
+        network_ipam("flat"),
+        ipam_subnets=IpamSubnets(subnets=(IpamSubnetType(subnet=subnet("10.7.0.0/24")),)),
+    )
+    reference = msgspec.structs.replace(RED.network_ipam_refs[0], to=flat.fq_name, uuid=flat.uuid)
+    empty = msgspec.structs.replace(reference, attr=VnSubnetsType())
+    shared = msgspec.structs.replace(RED, network_ipam_refs=(empty,))
+    table = route_table("t", route("10.9.0.0/16", "10.7.0.9"))
+    ports = (port("r-red", RED),)
+    engine = compiled(flat, shared, table, *ports, routed(logical_router("r", *ports), table))
+
+    assert routes(engine, RED) == [("10.9.0.0/16", "10.7.0.9")]
+    assert reasons(engine) == []
 
 
 def test_removed_table_takes_its_routes_away():

@@ -54,7 +54,12 @@ class Chain:
 
 
 def instance_name(chain_id: str, service: str) -> str:
-    return f"{_PREFIX}{chain_id}-{service.replace(':', '_')}"
+    return f"{_PREFIX}{chain_id}{instance_suffix(service)}"
+
+
+def instance_suffix(service: str) -> str:
+    """Return how the names of a service's routing instances end."""
+    return f"-{service.replace(':', '_')}"
 
 
 def chain_id_of(instance: FqName) -> str | None:

@@ -14,14 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from skytrail.compiler.derived import FqName, Outcome, Violation
 from skytrail.compiler.engine import TablePass, UnitPass, View
-from skytrail.compiler.passes import service_sides
+from skytrail.compiler.passes import subnets
 from skytrail.compiler.passes.logical_router import Router
 from skytrail.compiler.passes.route_targets import ROUTER, Membership, Targets
+from skytrail.compiler.passes.service_instances import (
+    LEFT,
+    SERVICE,
+    SIDE_KINDS,
+    Service,
+    networks_of,
+    side_address,
+)
+from skytrail.compiler.passes.subnets import Prefix
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import (
     LogicalRouter,
@@ -34,10 +43,7 @@ from skytrail.model.objects import Reference
 
 NETWORK: Final = VirtualNetwork.type_name
 TABLE: Final = RouteTable.type_name
-LEFT: Final = "left"
 SERVICE_HOP: Final = "service-instance"
-
-Prefix = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +107,8 @@ def network_routes(view: View, uuid: str) -> Outcome:
         if service is None:
             address = reader.address(route, prefix)
         else:
-            sides = service_sides.interfaces(view, service)
-            ports = [port for port in sides if _is_in(port.virtual_network_refs, uuid)]
-            address = service_sides.address(view, ports, prefix.version)
+            ports = [port for port in service.ports() if uuid in networks_of(view, (port,))]
+            address = side_address(view, ports, prefix.version)
             if address is None:
                 reader.missing(route)
         if address is not None:
@@ -130,9 +135,9 @@ def router_routes(view: View, uuid: str) -> Outcome:
             if address is not None and not where:
                 reader.missing(route)
         else:
-            ports = service_sides.interfaces(view, service, LEFT)
-            address = service_sides.address(view, ports, prefix.version)
-            where = tuple({each.uuid for port in ports for each in port.virtual_network_refs})
+            ports = service.ports(LEFT)
+            address = side_address(view, ports, prefix.version)
+            where = tuple(networks_of(view, ports))
             services.update(where)
             if address is None:
                 reader.missing(route)
@@ -160,11 +165,12 @@ def sort_key(route: StaticRouteType) -> tuple[str, str, tuple[str, ...], tuple[s
     return (route.prefix or "", route.next_hop or "", route.route_target, route.community)
 
 
-def _service(view: View, route: RouteType) -> ServiceInstance | None:
+def _service(view: View, route: RouteType) -> Service | None:
     """Return the service a route names; whatever is no address may be one."""
     if route.next_hop is None or route.next_hop_type not in {None, SERVICE_HOP}:
         return None
-    return view.by_name(ServiceInstance, tuple(route.next_hop.split(":")))
+    item = view.by_name(ServiceInstance, tuple(route.next_hop.split(":")))
+    return None if item is None else view.row("service", item.uuid, Service)
 
 
 def _static(
@@ -181,24 +187,25 @@ def _static(
 
 def _networks_with(view: View, router: Router, address: str) -> Iterator[str]:
     """Yield the networks of the router that have a subnet with this address."""
+    wanted = ip_address(address)
     for uuid in sorted(router.networks):
         network = view.get(VirtualNetwork, uuid)
-        for reference in () if network is None else network.network_ipam_refs:
-            subnets = () if reference.attr is None else reference.attr.ipam_subnets
-            if any(service_sides.is_inside(subnet.subnet, address) for subnet in subnets):
-                yield uuid
-                break
+        prefixes = () if network is None else subnets.network_prefixes(view, network)
+        if any(wanted in prefix for prefix in prefixes):
+            yield uuid
 
 
-def _is_in(references: tuple[Reference[None], ...], uuid: str) -> bool:
-    return any(reference.uuid == uuid for reference in references)
-
-
-_KINDS: Final = frozenset({NETWORK, TABLE}) | service_sides.KINDS
+_KINDS: Final = frozenset({NETWORK, TABLE, SERVICE}) | SIDE_KINDS
 
 PASSES: Final = (
-    UnitPass("network_routes", NETWORK, _KINDS, network_routes),
-    UnitPass("router_routes", ROUTER, _KINDS | {ROUTER}, router_routes, ("logical_router",)),
+    UnitPass("network_routes", NETWORK, _KINDS, network_routes, ("service",)),
+    UnitPass(
+        "router_routes",
+        ROUTER,
+        _KINDS | subnets.KINDS | {ROUTER},
+        router_routes,
+        ("logical_router", "service"),
+    ),
     TablePass(
         "router_route_membership",
         frozenset({NETWORK}),

@@ -12,21 +12,24 @@ from typing import Final
 
 from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Value
 from skytrail.compiler.engine import UnitPass, View
-from skytrail.compiler.passes import service_sides
+from skytrail.compiler.passes.service_instances import (
+    LEFT,
+    PORT,
+    RIGHT,
+    Service,
+    side_instances,
+)
 from skytrail.compiler.passes.virtual_network import INSTANCE, INSTANCE_FIELD, default_instance_name
 from skytrail.model.generated.objects import (
     RouteAggregate,
     RoutingInstance,
     RoutingPolicy,
-    ServiceInstance,
     VirtualNetwork,
 )
 from skytrail.model.generated.types import RoutingPolicyType
 
 POLICY: Final = RoutingPolicy.type_name
 AGGREGATE: Final = RouteAggregate.type_name
-LEFT: Final = "left"
-RIGHT: Final = "right"
 
 
 def routing_policy(view: View, uuid: str) -> Outcome:
@@ -36,13 +39,13 @@ def routing_policy(view: View, uuid: str) -> Outcome:
         return Outcome()
     sequences: dict[FqName, str | None] = {}
     for reference in policy.service_instance_refs:
-        service = view.get(ServiceInstance, reference.uuid)
+        service = view.row("service", reference.uuid, Service)
         if service is None or reference.attr is None:
             continue
         sides = ((LEFT, reference.attr.left_sequence), (RIGHT, reference.attr.right_sequence))
         for role, sequence in sides:
             if sequence is not None:
-                for name in service_sides.instances(view, service, role):
+                for name in side_instances(view, service, role):
                     sequences[name] = sequence
     for network in view.referrers(VirtualNetwork, uuid):
         name = default_instance_name(network.fq_name)
@@ -66,10 +69,10 @@ def route_aggregate(view: View, uuid: str) -> Outcome:
         return Outcome()
     names: set[FqName] = set()
     for reference in aggregate.service_instance_refs:
-        service = view.get(ServiceInstance, reference.uuid)
+        service = view.row("service", reference.uuid, Service)
         role = None if reference.attr is None else reference.attr.interface_type
         if service is not None and role is not None:
-            names.update(service_sides.instances(view, service, role))
+            names.update(side_instances(view, service, role))
     links = {INSTANCE_FIELD: tuple(Link(name) for name in sorted(names))}
     addresses = {_entry_address(view, name, _version(aggregate)) for name in names} - {None}
     properties: dict[str, Value] = {}
@@ -99,7 +102,7 @@ def _entry_address(view: View, name: FqName, version: int) -> str | None:
     return None if chain is None else chain.service_chain_address
 
 
-_KINDS: Final = service_sides.KINDS | {INSTANCE}
+_KINDS: Final = frozenset({INSTANCE, PORT})
 
 PASSES: Final = (
     UnitPass(
@@ -107,6 +110,7 @@ PASSES: Final = (
         POLICY,
         _KINDS | {POLICY, VirtualNetwork.type_name},
         routing_policy,
+        ("service",),
     ),
-    UnitPass("route_aggregate", AGGREGATE, _KINDS | {AGGREGATE}, route_aggregate),
+    UnitPass("route_aggregate", AGGREGATE, _KINDS | {AGGREGATE}, route_aggregate, ("service",)),
 )

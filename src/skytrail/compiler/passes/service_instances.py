@@ -1,5 +1,8 @@
 """Service instances: the interfaces of each member, and the addresses a service's members share.
 
+The row of pass ``service`` is the one answer to "which interfaces has this service": an interface
+without a role, or one of two with the same role in a member, is in no row and used by nobody.
+
 ```
  service-instance <--parent-- port-tuple <--refs-- virtual-machine-interface (its role in properties)
         | service      mode, members with an interface per role
@@ -13,17 +16,20 @@ as the service's HA mode says. The API server allocates it when the object is cr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
 from skytrail.compiler.passes import subnets
+from skytrail.compiler.passes.chain import instance_suffix, is_service_instance_name
 from skytrail.compiler.passes.subnets import families, network_prefixes
 from skytrail.model.generated.objects import (
     InstanceIp,
     PortTuple,
+    RoutingInstance,
     ServiceHealthCheck,
     ServiceInstance,
     ServiceTemplate,
@@ -41,6 +47,8 @@ RIGHT: Final = "right"
 TRANSPARENT: Final = "transparent"
 IN_NETWORK: Final = "in-network"
 NAT: Final = "in-network-nat"
+SIDE_KINDS: Final = frozenset({ADDRESS, PORT})
+"""What :func:`side_address` and the networks of a side are read from."""
 _MODE_DEFAULT: Final = "active-active"
 _LINK_LOCAL: Final = "link-local"
 
@@ -68,8 +76,14 @@ class Service:
     is_physical: bool
     members: tuple[Member, ...]
 
-    def ports(self, role: str) -> list[str]:
-        return [port for member in self.members if (port := member.port(role)) is not None]
+    def ports(self, role: str | None = None) -> list[str]:
+        """Return the interfaces of one role, or of any."""
+        return [
+            port
+            for member in self.members
+            for known, port in member.interfaces
+            if role in {None, known}
+        ]
 
 
 def service(view: View, uuid: str) -> Outcome:
@@ -146,6 +160,40 @@ def template_of(view: View, item: ServiceInstance) -> ServiceTemplateType | None
 def role_of(port: VirtualMachineInterface) -> str | None:
     properties = port.virtual_machine_interface_properties
     return None if properties is None else properties.service_interface_type
+
+
+def side_address(view: View, ports: Iterable[str], version: int) -> str | None:
+    """Return where routes to a side point: the address its members share, else the lowest one."""
+    found: list[tuple[bool, IPv4Address | IPv6Address]] = []
+    for port in ports:
+        for item in view.referrers(InstanceIp, port):
+            if item.service_health_check_ip:
+                continue
+            try:
+                each = ip_address(item.instance_ip_address or "")
+            except ValueError:
+                # Not allocated yet.
+                continue
+            if each.version == version:
+                found.append((item.service_instance_ip is not True, each))
+    return str(min(found, key=lambda each: (each[0], int(each[1])))[1]) if found else None
+
+
+def networks_of(view: View, ports: Iterable[str]) -> set[str]:
+    """Return the uuids of the networks that interfaces are in."""
+    items = (view.get(VirtualMachineInterface, uuid) for uuid in ports)
+    return {each.uuid for item in items if item is not None for each in item.virtual_network_refs}
+
+
+def side_instances(view: View, found: Service, role: str) -> list[FqName]:
+    """Return the routing instances of one side of the service, over all chains."""
+    suffix = instance_suffix(found.name)
+    return sorted(
+        instance.fq_name
+        for uuid in networks_of(view, found.ports(role))
+        for instance in view.children(RoutingInstance, uuid)
+        if is_service_instance_name(instance.fq_name) and instance.name.endswith(suffix)
+    )
 
 
 def shared_address_name(service_uuid: str, side: str, version: int) -> FqName:
