@@ -7,7 +7,9 @@ aaa_mode = "rbac"                   # of a new installation; later PUT /aaa-mode
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -103,6 +105,8 @@ class SecuritySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             found.append("authentication names keystone: a [keystone] section is needed")
         if "oidc" in self.authentication and self.oidc is None:
             found.append("authentication names oidc: an [oidc] section is needed")
+        if self.oidc is not None and not _is_trustworthy(self.oidc.issuer):
+            found.append("oidc.issuer: its keys are believed, so it needs https:// (or loopback)")
         if "certificates" in self.authentication and not self.certificates:
             found.append("authentication names certificates: [[certificates]] are needed")
         found += [
@@ -111,6 +115,18 @@ class SecuritySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             if bool(rule.subject) == bool(rule.alternative_name)
         ]
         return found
+
+
+def _is_trustworthy(url: str) -> bool:
+    """Whether what is read from there cannot be replaced on the way."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return bool(host)
+    try:
+        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
+    except ValueError:
+        return False
 
 
 def caller_with_roles(

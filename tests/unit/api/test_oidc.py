@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from skytrail.api.io.auth_oidc import REFETCH_S, OpenIdConnect
+from skytrail.api.io.auth_oidc import REFETCH_S, RETRY_S, OpenIdConnect
 from skytrail.api.security_settings import OidcSettings, SecuritySettings
 
 from .security_server import Secured
@@ -135,12 +135,26 @@ def test_keys_are_fetched_once_and_again_for_a_new_one(world) -> None:
     assert world.fetches_count == 1
 
     world.keys = [public(OTHER, "n", "ES256")]
-    fresh = world.token(OTHER, kid="n")
+    assert world.me(world.token(OTHER, kid="n")).status == 200
+    assert world.fetches_count == 2
+
+    world.keys = [public(EC, "e", "ES256")]
+    fresh = world.token()
     assert world.me(fresh).status == 401
     world.server.now += REFETCH_S + 1
 
     assert world.me(fresh).status == 200
-    assert world.fetches_count == 2
+    assert world.fetches_count == 3
+
+
+def test_a_key_that_is_withdrawn_ends_its_tokens_with_the_next_fetch(world) -> None:
+    old = world.token()
+    assert world.me(old).status == 200
+
+    world.keys = [public(OTHER, "n", "ES256")]
+    assert world.me(world.token(OTHER, kid="n")).status == 200
+
+    assert world.me(old).status == 401
 
 
 def test_unknown_key_names_do_not_make_the_server_fetch_all_the_time(world) -> None:
@@ -149,7 +163,7 @@ def test_unknown_key_names_do_not_make_the_server_fetch_all_the_time(world) -> N
     for number in range(20):
         world.me(world.token(kid=f"x{number}"))
 
-    assert world.fetches_count == 1
+    assert world.fetches_count == 2
 
 
 def test_a_foreign_discovery_document_is_not_believed(world) -> None:
@@ -160,5 +174,15 @@ def test_a_foreign_discovery_document_is_not_believed(world) -> None:
 
 def test_an_issuer_that_does_not_answer_is_not_the_users_fault(world) -> None:
     world.is_down = True
+    assert [world.me(world.token()).status for _ in range(3)] == [503] * 3
 
-    assert world.me(world.token()).status == 503
+    world.is_down = False
+    world.server.now += RETRY_S
+    assert world.me(world.token()).status == 200
+
+
+@pytest.mark.parametrize("issuer", ["http://id.example", "ftp://id.example", "id.example", ""])
+def test_an_issuer_whose_keys_could_be_replaced_on_the_way_is_refused(issuer: str) -> None:
+    oidc = OidcSettings(issuer=issuer, audience=AUDIENCE)
+
+    assert SecuritySettings(authentication=["oidc"], oidc=oidc).problems()

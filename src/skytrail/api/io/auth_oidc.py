@@ -2,7 +2,8 @@
 
 Accepted are only tokens with the configured issuer, audience and signature algorithms, none of
 which is one with a shared secret; expiry and subject are required. Keys are fetched again when a
-token names one that is not known, at most once a minute.
+token names one that is not known, at most once a minute. Keys that change end what was remembered
+of tokens, so a key the issuer has withdrawn is good for an hour at most.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from skytrail.api.service import ConfigService
 
 KEYS_FRESH_S = 3600.0
 REFETCH_S = 60.0
+"""Between fetches that unknown keys cause: anybody can name one."""
+RETRY_S = 5.0
+"""How long an issuer that did not answer is not asked again."""
 _DISCOVERY = "/.well-known/openid-configuration"
 
 
@@ -50,7 +54,7 @@ class OpenIdConnect:
         self._http = http
         self._clock = clock
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at = float("-inf")
+        self._fetched_at = self._searched_at = self._failed_at = float("-inf")
         self._fetching = asyncio.Lock()
         self._known: BoundedCache[bytes, tuple[Caller, float]] = BoundedCache(10_000)
 
@@ -91,17 +95,33 @@ class OpenIdConnect:
 
     async def _key(self, kid: str) -> jwt.PyJWK:
         async with self._fetching:
-            age_s = self._clock() - self._fetched_at
-            if age_s > KEYS_FRESH_S or (kid not in self._keys and age_s > REFETCH_S):
-                await self._fetch()
+            now = self._clock()
+            if now - self._fetched_at > KEYS_FRESH_S:
+                await self._fetch(now)
+            elif kid not in self._keys and kid and now - self._searched_at > REFETCH_S:
+                self._searched_at = now
+                await self._fetch(now)
         if kid in self._keys:
             return self._keys[kid]
         if not kid and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         raise NotAuthentic("the token is signed by a key the issuer does not have")
 
-    async def _fetch(self) -> None:
-        self._fetched_at = self._clock()
+    async def _fetch(self, now: float) -> None:
+        if now - self._failed_at < RETRY_S:
+            raise IdentityUnavailable("the issuer did not answer a moment ago")
+        try:
+            keys = await self._published()
+        except IdentityUnavailable:
+            self._failed_at = now
+            raise
+        self._fetched_at = now
+        if set(keys) != set(self._keys):
+            self._known = BoundedCache(10_000)
+        self._keys = keys
+
+    async def _published(self) -> dict[str, jwt.PyJWK]:
+        """Return the keys the issuer signs with, by name."""
         url = self._oidc.key_set_url
         if not url:
             page = await self._get(self._oidc.issuer.removesuffix("/") + _DISCOVERY)
@@ -123,7 +143,7 @@ class OpenIdConnect:
                 continue
         if not keys:
             raise IdentityUnavailable("the issuer publishes no usable key")
-        self._keys = keys
+        return keys
 
     async def _get(self, url: str) -> Mapping[str, object]:
         try:
