@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -135,6 +137,32 @@ def test_security_policy_is_drafted_committed_and_discarded(client) -> None:
     client.discard_security(project)
     client.commit_security(project)
     assert client.firewall_rule_read(id=made.uuid).get_direction() == "<>"
+
+
+def test_records_are_fetched_and_the_store_is_checked(client, port: int) -> None:
+    records = client.fetch_records()
+    check = urllib.request.Request(
+        f"http://127.0.0.1:{port}/db-check", b"{}", {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(check) as reply:
+        found = json.loads(reply.read())
+
+    assert "project" in {next(iter(each)) for each in records}
+    assert found["results"] == []
+    assert found["checked"]["objects"] == len(records)
+
+
+@pytest.mark.parametrize("path", ["execute-job", "abort-job", "amqp-publish", "neutron/network"])
+def test_calls_that_are_not_there_say_so(port: int, path: str) -> None:
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/{path}", b"{}", {"Content-Type": "application/json"}
+    )
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked)
+
+    assert refused.value.code == 501
+    assert refused.value.read().decode().startswith("Not available in this release: ")
 
 
 def test_the_documentation_page_describes_every_type(port: int) -> None:

@@ -29,6 +29,10 @@ ACTIONS = (
     ("int-pool", "int-pool", "POST"),
     ("obj-perms", "obj-perms", "GET"),
     ("aaa-mode", "aaa-mode", "PUT"),
+    ("database-check", "db-check", "POST"),
+    ("fetch-records", "fetch-records", "POST"),
+    ("obj-cache", "obj-cache", "POST"),
+    ("hbs-get", "hbs-get", "POST"),
     ("watch", "watch", "GET"),
     ("virtual-network-ip-alloc", "virtual-network/%s/ip-alloc", "POST"),
     ("virtual-network-ip-free", "virtual-network/%s/ip-free", "POST"),
@@ -39,17 +43,13 @@ ACTIONS = (
 DOCUMENTATION = "documentation/index.html"
 
 NOT_THERE = {
-    "execute-job": "fabric jobs",
-    "abort-job": "fabric jobs",
-    "amqp-publish": "the message bus passage",
-    "amqp-request": "the message bus passage",
-    "hbs-get": "host-based service queries",
-    "db-check": "the database check (every write is checked as a whole, nothing can dangle)",
-    "fetch-records": "the dump of raw records (GET /introspect/objects lists all objects)",
-    "start-profile": "profiling",
-    "stop-profile": "profiling",
-    "obj-cache": "cache control (all objects are always in memory)",
-    "neutron": "the Neutron calls",
+    "execute-job": "fabric jobs; no job runs here",
+    "abort-job": "fabric jobs; no job runs here",
+    "amqp-publish": "the message bus passage; there is no message bus, GET /watch tells changes",
+    "amqp-request": "the message bus passage; there is no message bus, GET /watch tells changes",
+    "start-profile": "profiling; GET /metrics has what is measured",
+    "stop-profile": "profiling; GET /metrics has what is measured",
+    "neutron": "the Neutron calls; the plug-in needs them, other clients use the calls of GET /",
 }
 """First path segments of the original that this release answers with 501."""
 

@@ -75,6 +75,12 @@ _LIST_BODY: Shape = {
     "page_limit": _NUMBER,
 }
 
+_FINDING: Shape = {
+    "type": "object",
+    "required": ["kind", "type", "uuid", "detail"],
+    "properties": {"kind": _TEXT, "type": _TEXT, "uuid": _TEXT, "detail": _TEXT},
+}
+
 ACTIONS: tuple[Action, ...] = (
     _get(
         "home",
@@ -261,12 +267,39 @@ ACTIONS: tuple[Action, ...] = (
         query={"resource_type": True},
         media_type="text/event-stream",
     ),
-    _post("database-check", "/db-check", "Check the store's consistency.", {}),
-    _post("fetch-records", "/fetch-records", "Read raw records of the store.", {}),
+    _post(
+        "database-check",
+        "/db-check",
+        "Whether what is stored is consistent in itself and the same as in memory.",
+        {},
+        reply={
+            "results": {"type": "array", "items": _FINDING},
+            "results_count": _NUMBER,
+            "revision": _NUMBER,
+            "checked": _MAPPING,
+        },
+    ),
+    _post(
+        "fetch-records",
+        "/fetch-records",
+        "Every object, each under its type's name; secrets are masked.",
+        {},
+        reply={"results": _MAPPINGS},
+    ),
     _post("start-profile", "/start-profile", "Start profiling the server.", {}),
     _post("stop-profile", "/stop-profile", "Stop profiling the server.", {}),
-    _get("obj-cache", "/obj-cache", "What the server holds in its object cache."),
-    _post("obj-cache", "/obj-cache", "Objects in the server's cache, by filter.", {}),
+    _get(
+        "obj-cache",
+        "/obj-cache",
+        "Entries of the server's memory by uuid: those named, or the newest ones.",
+        query={"uuids": False, "count": False},
+    ),
+    _post(
+        "obj-cache-by-body",
+        "/obj-cache",
+        "Entries of the server's memory by uuid: those named, or the newest ones.",
+        {"uuids": _TEXTS, "count": _NUMBER},
+    ),
     _post(
         "execute-job",
         "/execute-job",
@@ -283,7 +316,12 @@ ACTIONS: tuple[Action, ...] = (
     _post("amqp-publish", "/amqp-publish", "Publish a message on the bus.", _MAPPING),
     _post("amqp-request", "/amqp-request", "Publish a message and wait for the answer.", _MAPPING),
     _post(
-        "hbs-get", "/hbs-get", "Read the host-based services of a project.", {"hbs_fq_name": _TEXTS}
+        "hbs-get",
+        "/hbs-get",
+        "Read a host-based service by its name.",
+        {"hbs_fq_name": _TEXTS},
+        required=("hbs_fq_name",),
+        reply={"host-based-service": _MAPPING},
     ),
     _get(
         "documentation",

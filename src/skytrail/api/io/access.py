@@ -20,12 +20,13 @@ _ANSWERS_FOR_ITSELF = frozenset(
     {
         "list-bulk-collection",  # A list: the right to read the type.
         "obj-perms",  # About the asker's own rights.
+        "hbs-get",  # A read of one object: its type's rule and its permissions.
         "aaa-mode",
     }
 )
 _ADMINISTRATION = frozenset({"metrics", "introspect"})
-_ADMIN_ACTIONS = frozenset({"int-pools", "int-pool"})
-"""Work on what all tenants share, and know no object whose permissions could be asked."""
+_ADMIN_ACTIONS = frozenset({"int-pools", "int-pool", "db-check", "fetch-records", "obj-cache"})
+"""Work on or show what all tenants share, and know no object whose permissions could be asked."""
 NATIVE_JUDGED = frozenset({"transaction", "explain-access", "whoami", "login", "users"})
 """Native endpoints (the segment after ``/api/v1``) that judge every object they touch."""
 _NATIVE_BY_RULE = {"watch": "watch"}

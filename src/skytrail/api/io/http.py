@@ -25,6 +25,7 @@ from skytrail.api.io.lists import watch_filter
 from skytrail.api.io.native import TRANSACTION_BYTES_MAX, is_native, problem_reply
 from skytrail.api.io.native_routes import add_native_routes
 from skytrail.api.io.security import SecurityEndpoints
+from skytrail.api.io.store_actions import StoreActions
 from skytrail.api.plugin import Deriver
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
@@ -206,6 +207,7 @@ class Dispatch:
             if "%s" not in path and path in handlers:
                 self._router.add(method, f"/{path}", cast("Handler", handlers[path]))
         IntPools(self._service).add_routes(self._router)
+        StoreActions(self._service, self._compatible).add_routes(self._router)
         self._router.add("GET", f"/{home.DOCUMENTATION}", self._documentation)
         SecurityEndpoints(self._service, self._gate).add_routes(self._router)
         self._router.add("GET", "/", self._home)
