@@ -23,6 +23,8 @@ from cryptography.x509.oid import NameOID
 
 from skytrail.runtime.asgi import AsgiApp, Request, Router, json_reply
 from skytrail.runtime.certificates import Authority
+from skytrail.testing.controller import wait_until
+from skytrail.testing.keystone import FakeKeystone
 from skytrail.testing.served import served
 
 PROJECT = "11111111-1111-4111-8111-111111111111"
@@ -273,3 +275,39 @@ def test_a_foreign_server_is_not_believed_by_a_client(mutual, tmp_path) -> None:
     url, _ = mutual
     with pytest.raises(httpx.ConnectError):
         whoami(url, Authority(tmp_path, "Other").certificate_file)
+
+
+# Keystone.
+
+
+def test_projects_follow_keystone_into_a_running_server_and_out_of_it(tmp_path) -> None:
+    keystone = FakeKeystone()
+    keystone.add("svc", "service pw", "service", "service")
+    boss = keystone.add("boss", "pw", "admin", "admin")
+    blue = keystone.add_project("blue")
+    (tmp_path / "password").write_text("service pw\n")
+    with served(keystone.app) as url:
+        settings = f"""
+            authentication = ["keystone"]
+            [keystone]
+            url = "{url}/v3"
+            user = "svc"
+            password_file = "{tmp_path / "password"}"
+            poll_s = 0.2
+        """
+        with (
+            api(tmp_path, settings) as port,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        ):
+            client.headers["x-auth-token"] = keystone.issue(boss)
+            asked = {"type": "project", "fq_name": ["default-domain", "blue"]}
+            found = client.post("/fqname-to-id", json=asked)
+            assert found.status_code == 200, found.text
+            uuid = found.json()["uuid"]
+            assert uuid.replace("-", "") == blue
+            assert client.get(f"/project/{uuid}").status_code == 200
+
+            keystone.remove_project("blue")
+
+            wait_until(lambda: client.get(f"/project/{uuid}").status_code == 404, "its removal")
+            assert "keystone_leftover_removed" in (tmp_path / "api.log").read_text()

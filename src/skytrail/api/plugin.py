@@ -90,3 +90,22 @@ class Authenticator(Protocol):
         Raises NotAuthentic, TooManyAttempts or IdentityUnavailable.
         """
         ...
+
+
+class Directory(Protocol):
+    """Where domains and projects come from, beside our own configuration."""
+
+    async def bring_name(self, kind: str, fq_name: tuple[str, ...]) -> None:
+        """Make the ``domain`` or ``project`` of that name, if it exists there and not here.
+
+        Raises IdentityUnavailable when nobody can tell.
+        """
+        ...
+
+    async def bring_uuid(self, kind: str, uuid: str) -> None:
+        """Make the one with that uuid, likewise."""
+        ...
+
+    async def keep_in_step(self) -> None:
+        """Remove what is gone there, until cancelled."""
+        ...

@@ -37,6 +37,8 @@ class KeystoneSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     cache_s: Seconds = 300.0
     """A token revoked in Keystone is accepted for at most this long."""
     timeout_s: Seconds = 10.0
+    poll_s: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    """How often projects and domains that are gone in Keystone are looked for; 0 never."""
 
 
 class OidcSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

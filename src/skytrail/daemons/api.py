@@ -75,6 +75,8 @@ async def _serve(
             group.create_task(service.keep_compact())
             gate = api_security.build_gate(service, security, host)
             await api_security.prepare(service, security, gate)
+            if gate is not None and gate.directory is not None:
+                group.create_task(gate.directory.keep_in_step())
             app = HttpApi(service, Preview(), gate=gate)
             group.create_task(server.serve(app, listeners, when_ready=announce, tls=security.tls))
     finally:

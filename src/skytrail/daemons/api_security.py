@@ -25,6 +25,8 @@ from skytrail.api.io.auth_local import LocalUsers
 from skytrail.api.io.auth_none import UnsafeSettings, check_listener, is_loopback
 from skytrail.api.io.auth_oidc import OpenIdConnect
 from skytrail.api.io.gate import Gate
+from skytrail.api.io.keystone_client import KeystoneClient
+from skytrail.api.io.keystone_mirror import KeystoneMirror
 from skytrail.api.io.security import set_mode
 from skytrail.api.plugin import Authenticator
 from skytrail.api.security_settings import SecuritySettings
@@ -107,6 +109,7 @@ def build_gate(service: ConfigService, security: ServerSecurity, host: str) -> G
     if settings.is_off:
         return None
     authenticators: list[Authenticator] = []
+    directory: KeystoneMirror | None = None
     for method in settings.authentication:
         match method:
             case "local":
@@ -114,13 +117,16 @@ def build_gate(service: ConfigService, security: ServerSecurity, host: str) -> G
             case "certificates":
                 authenticators.append(ClientCertificates(settings))
             case "keystone":
-                authenticators.append(_keystone(service, settings))
+                client = _keystone(settings)
+                directory = KeystoneMirror(service, client)
+                authenticators.append(Keystone(service, settings, client, directory))
             case "oidc":
                 authenticators.append(_oidc(service, settings))
-    return Gate(service, settings, authenticators, is_public=not is_loopback(host))
+    public = not is_loopback(host)
+    return Gate(service, settings, authenticators, directory=directory, is_public=public)
 
 
-def _keystone(service: ConfigService, settings: SecuritySettings) -> Keystone:
+def _keystone(settings: SecuritySettings) -> KeystoneClient:
     keystone = settings.keystone
     if keystone is None:
         raise SettingsInvalid("a [keystone] section is needed")
@@ -128,7 +134,7 @@ def _keystone(service: ConfigService, settings: SecuritySettings) -> Keystone:
         password = Path(keystone.password_file).read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"keystone.password_file: {error}") from error
-    return Keystone(service, settings, keystone, password, http=_http(keystone.ca_file))
+    return KeystoneClient(keystone, password, http=_http(keystone.ca_file))
 
 
 def _oidc(service: ConfigService, settings: SecuritySettings) -> OpenIdConnect:

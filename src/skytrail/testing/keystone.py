@@ -2,6 +2,7 @@
 
 POST /v3/auth/tokens   identity by password, scope by project -> X-Subject-Token
 GET  /v3/auth/tokens   X-Auth-Token of somebody allowed, X-Subject-Token of whom to tell about
+GET  /v3/projects, /v3/domains   lists, ?name= ?domain_id=; one by its id
 """
 
 from __future__ import annotations
@@ -86,6 +87,10 @@ class FakeKeystone:
         self.lifetime_s = lifetime_s
         self.accounts: list[Account] = []
         self.project_ids: dict[tuple[str, str], str] = {}
+        self.domain_names = {"default": "Default"}
+        self.lookups_count = 0
+        self.lists_count_max: int | None = None
+        """Lists are cut there, as an administrator of Keystone may have them."""
         self.is_down = False
         self.validations_count = 0
         self._tokens: dict[str, _Issued] = {}
@@ -94,12 +99,16 @@ class FakeKeystone:
         router.add("GET", "/v3", self._version)
         router.add("POST", "/v3/auth/tokens", self._login)
         router.add("GET", "/v3/auth/tokens", self._validate)
+        for kind in ("project", "domain"):
+            router.add("GET", f"/v3/{kind}s", self._list)
+            router.add("GET", f"/v3/{kind}s/{{id}}", self._read)
         self.app = AsgiApp(router)
 
     def add(self, name: str, password: str, project: str, *roles: str, **more: str) -> Account:
         """Add a user to a project, which comes into being with its first user."""
         account = Account(name, password, project, roles, **more)
         self.accounts.append(account)
+        self.domain_names.setdefault(account.domain_id, account.domain_name)
         self.project_ids.setdefault((account.domain_id, project), uuid4().hex)
         return account
 
@@ -112,6 +121,18 @@ class FakeKeystone:
         now = datetime.now(UTC)
         self._tokens[token] = _Issued(account, now, now + timedelta(seconds=self.lifetime_s))
         return token
+
+    def add_project(self, name: str, domain_id: str = "default", domain_name: str = "") -> str:
+        """Add a project without users, and its domain; return its id."""
+        self.domain_names.setdefault(domain_id, domain_name or domain_id)
+        return self.project_ids.setdefault((domain_id, name), uuid4().hex)
+
+    def remove_project(self, name: str, domain_id: str = "default") -> None:
+        """Delete a project with its users."""
+        del self.project_ids[domain_id, name]
+        self.accounts = [
+            each for each in self.accounts if (each.domain_id, each.project) != (domain_id, name)
+        ]
 
     def revoke_all(self) -> None:
         self._tokens.clear()
@@ -146,6 +167,44 @@ class FakeKeystone:
         own = self.project_id(account.project, account.domain_id)
         if account.project != wanted.name and own != wanted.id:
             raise _refusal(401, "The user is not in that project.")
+
+    def _admit(self, request: Request) -> None:
+        self._check_up()
+        asking = self._valid(request.headers.get("x-auth-token", ""))
+        if asking is None:
+            raise _refusal(401, "The request you have made requires authentication.")
+        if VALIDATORS.isdisjoint(asking.account.roles):
+            raise _refusal(403, "You are not authorized to perform the requested action.")
+        self.lookups_count += 1
+
+    def _all(self, kind: str) -> list[Document]:
+        if kind == "domains":
+            return [
+                {"id": domain_id, "name": name, "enabled": True}
+                for domain_id, name in self.domain_names.items()
+            ]
+        return [
+            {"id": own, "name": name, "domain_id": domain_id, "enabled": True, "is_domain": False}
+            for (domain_id, name), own in self.project_ids.items()
+        ]
+
+    async def _list(self, request: Request) -> Reply:
+        self._admit(request)
+        kind = request.segments[1]
+        found = [
+            each
+            for each in self._all(kind)
+            if all(each.get(name) == value for name, value in request.query.items())
+        ]
+        return json_reply({kind: found[: self.lists_count_max], "links": {"next": None}})
+
+    async def _read(self, request: Request) -> Reply:
+        self._admit(request)
+        kind = request.segments[1]
+        for each in self._all(kind):
+            if each["id"] == request.params["id"]:
+                return json_reply({kind.removesuffix("s"): each})
+        raise _refusal(404, f"Could not find {kind.removesuffix('s')}.")
 
     async def _validate(self, request: Request) -> Reply:
         self._check_up()

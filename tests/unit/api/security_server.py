@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from skytrail.api.io.auth_local import LocalUsers
 from skytrail.api.io.gate import Gate
 from skytrail.api.io.http import HttpApi
-from skytrail.api.plugin import Authenticator
+from skytrail.api.plugin import Authenticator, Directory
 from skytrail.api.security_settings import SecuritySettings
 from skytrail.daemons.api_security import ServerSecurity, prepare
 from skytrail.runtime.asgi import PEER_EXTENSION, Peer
@@ -29,13 +29,21 @@ class Secured:
         settings: SecuritySettings,
         *authenticators: Callable[..., Authenticator],
         is_public: bool = False,
+        directory: Callable[[], Directory] | None = None,
     ) -> None:
         self.api, self.settings = api, settings
         self.now = 1_000_000.0
         made = [make(api.service, settings, clock=lambda: self.now) for make in authenticators] or [
             LocalUsers(api.service, settings, hasher=CHEAP, clock=lambda: self.now)
         ]
-        self.gate = Gate(api.service, settings, made, is_public=is_public, clock=lambda: self.now)
+        self.gate = Gate(
+            api.service,
+            settings,
+            made,
+            directory=None if directory is None else directory(),
+            is_public=is_public,
+            clock=lambda: self.now,
+        )
         self.app = HttpApi(api.service, gate=self.gate)
         self.run(prepare(api.service, ServerSecurity(settings, None), self.gate))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from uuid import UUID
 
 import httpx
 import pytest
 
 from skytrail.api.io.auth_keystone import Keystone
-from skytrail.api.plugin import Credentials
+from skytrail.api.io.keystone_client import KeystoneClient
+from skytrail.api.io.keystone_mirror import ABSENT_S, KeystoneMirror
+from skytrail.api.plugin import Credentials, IdentityUnavailable
 from skytrail.api.security_settings import KeystoneSettings, SecuritySettings
 from skytrail.testing.keystone import FakeKeystone
 
@@ -33,9 +36,11 @@ class World:
         def make(service, settings, clock) -> Keystone:
             http = httpx.AsyncClient(transport=httpx.ASGITransport(self.keystone.app))
             assert settings.keystone is not None
-            return Keystone(service, settings, settings.keystone, password, http=http, clock=clock)
+            client = KeystoneClient(settings.keystone, password, http=http)
+            self.mirror = KeystoneMirror(service, client, clock=clock)
+            return Keystone(service, settings, client, self.mirror, clock=clock)
 
-        self.server = Secured(api, SETTINGS, make)
+        self.server = Secured(api, SETTINGS, make, directory=lambda: self.mirror)
         self.server.now = time.time()
 
     def me(self, token: str):
@@ -178,3 +183,173 @@ def test_bearer_tokens_are_not_keystones(world) -> None:
 
     assert reply.status == 401
     assert world.keystone.validations_count == 0
+
+
+# Projects and domains that only Keystone knows.
+
+ZOO = "0123456789abcdef0123456789abcdef"
+
+
+def named(world, kind: str, *fq_name: str):
+    token = world.keystone.issue(world.boss)
+    body = {"type": kind, "fq_name": list(fq_name)}
+    return world.server.call("POST", "/fqname-to-id", body, x_auth_token=token)
+
+
+def get(world, path: str):
+    return world.server.call("GET", path, x_auth_token=world.keystone.issue(world.boss))
+
+
+def plain(uuid: str) -> str:
+    return uuid.replace("-", "")
+
+
+def test_a_name_that_is_looked_up_is_found_in_keystone(world) -> None:
+    blue = world.keystone.add_project("blue")
+
+    reply = named(world, "project", "default-domain", "blue")
+
+    assert reply.status == 200, reply.text
+    assert plain(reply.json["uuid"]) == blue
+    read = get(world, f"/project/{reply.json['uuid']}").json["project"]
+    assert (read["fq_name"], read["id_perms"]["creator"]) == (
+        ["default-domain", "blue"],
+        "keystone",
+    )
+
+
+def test_a_project_of_another_domain_brings_its_domain(world) -> None:
+    tiger = world.keystone.add_project("tiger", ZOO, "Zoo")
+
+    assert plain(named(world, "project", "Zoo", "tiger").json["uuid"]) == tiger
+    assert plain(named(world, "domain", "Zoo").json["uuid"]) == ZOO
+
+
+def test_a_uuid_that_is_read_is_found_in_keystone(world) -> None:
+    blue = world.keystone.add_project("blue")
+    tiger = world.keystone.add_project("tiger", ZOO, "Zoo")
+
+    for path in ("/project/{}", "/api/v1/project/{}"):
+        for hexadecimal, name in ((blue, "blue"), (tiger, "tiger")):
+            uuid = str(UUID(hex=hexadecimal))
+            reply = get(world, path.format(uuid))
+            assert reply.status == 200, reply.text
+            assert reply.json.get("project", reply.json)["fq_name"][-1] == name
+    assert get(world, f"/domain/{UUID(hex=ZOO)}").status == 200
+    found = get(world, "/api/v1/project/by-name/default-domain:blue")
+    assert found.status == 200
+
+
+def test_what_keystone_does_not_have_is_not_found_and_not_asked_for_again_at_once(world) -> None:
+    token = world.keystone.issue(world.boss)
+    nobody = "22222222-2222-4222-8222-222222222222"
+    paths = [f"/project/{nobody}", f"/domain/{nobody}"]
+
+    def ask() -> list[int]:
+        body = {"type": "project", "fq_name": ["default-domain", "nobody"]}
+        return [
+            *(world.server.call("GET", path, x_auth_token=token).status for path in paths),
+            world.server.call("POST", "/fqname-to-id", body, x_auth_token=token).status,
+        ]
+
+    assert ask() == [404] * 3
+    asked = world.keystone.lookups_count
+    assert ask() == [404] * 3
+    assert world.keystone.lookups_count == asked
+    world.server.now += ABSENT_S
+    world.keystone.add_project("nobody")
+
+    assert named(world, "project", "default-domain", "nobody").status == 200
+
+
+@pytest.mark.parametrize("name", ["x" * 10_000, "a/../b", "a?domain_id=default", "", "\u2603"])
+def test_hostile_names_are_only_names(world, name: str) -> None:
+    world.keystone.add_project("blue")
+
+    assert named(world, "project", "default-domain", name).status == 404
+    assert named(world, "domain", name).status == 404
+    assert named(world, "project", name, "blue").status == 404
+
+
+def test_a_lookup_is_503_while_keystone_is_away_and_other_requests_go_on(world) -> None:
+    token = world.keystone.issue(world.boss)
+    assert world.server.call("GET", "/projects", x_auth_token=token).status == 200
+    world.keystone.is_down = True
+
+    def call(method: str, path: str, body: object = None) -> int:
+        return world.server.call(method, path, body, x_auth_token=token).status
+
+    unknown = {"type": "project", "fq_name": ["default-domain", "blue"]}
+    known = {"type": "project", "fq_name": ["default-domain", "default-project"]}
+    assert call("POST", "/fqname-to-id", unknown) == 503
+    assert call("POST", "/fqname-to-id", known) == 200
+    assert call("GET", "/virtual-networks") == 200
+
+
+def sweep(world) -> None:
+    world.server.run(world.mirror.sweep())
+
+
+def test_a_project_that_is_gone_in_keystone_is_removed(world) -> None:
+    world.keystone.add_project("blue")
+    tiger = world.keystone.add_project("tiger", ZOO, "Zoo")
+    named(world, "project", "default-domain", "blue")
+    named(world, "project", "Zoo", "tiger")
+    sweep(world)
+    assert named(world, "project", "default-domain", "blue").status == 200
+
+    world.keystone.remove_project("blue")
+    world.keystone.remove_project("tiger", ZOO)
+    del world.keystone.domain_names[ZOO]
+    sweep(world)
+
+    graph = world.server.api.service.graph
+    assert graph.uuid_of("project", ("default-domain", "blue")) is None
+    assert graph.get(str(UUID(hex=tiger))) is None
+    assert graph.get(str(UUID(hex=ZOO))) is None
+
+
+def test_a_project_with_something_in_it_is_kept_and_told_of(world) -> None:
+    world.keystone.add_project("blue")
+    uuid = named(world, "project", "default-domain", "blue").json["uuid"]
+    network = {"fq_name": ["default-domain", "blue", "n"], "parent_type": "project"}
+    world.server.api.create("virtual-network", **network)
+    world.keystone.remove_project("blue")
+
+    sweep(world)
+    sweep(world)
+
+    assert world.server.api.service.graph.get(uuid) is not None
+
+
+def test_projects_that_did_not_come_from_keystone_are_never_removed(world) -> None:
+    own = world.server.api.create("project", fq_name=["default-domain", "own"])
+    world.keystone.add_project("blue")
+    named(world, "project", "default-domain", "blue")
+
+    sweep(world)
+
+    graph = world.server.api.service.graph
+    assert graph.get(own) is not None
+    assert graph.uuid_of("project", ("default-domain", "default-project")) is not None
+
+
+def test_a_short_list_alone_removes_nothing(world) -> None:
+    world.keystone.add_project("blue")
+    uuid = named(world, "project", "default-domain", "blue").json["uuid"]
+    world.keystone.lists_count_max = 0
+
+    sweep(world)
+
+    assert world.server.api.service.graph.get(uuid) is not None
+
+
+def test_nothing_is_removed_while_keystone_is_away(world) -> None:
+    world.keystone.add_project("blue")
+    uuid = named(world, "project", "default-domain", "blue").json["uuid"]
+    world.keystone.is_down = True
+
+    with pytest.raises(IdentityUnavailable):
+        sweep(world)
+
+    assert world.server.api.service.graph.get(uuid) is not None

@@ -24,6 +24,7 @@ from skytrail.api.io.auth_local import LocalUsers
 from skytrail.api.plugin import (
     Authenticator,
     Credentials,
+    Directory,
     IdentityUnavailable,
     NotAuthentic,
     TooManyAttempts,
@@ -45,10 +46,13 @@ class Gate:
         settings: SecuritySettings,
         authenticators: Sequence[Authenticator],
         *,
+        directory: Directory | None = None,
         is_public: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
+        self.directory = directory
+        """Where projects come from that are not here yet."""
         self.is_public = is_public
         """Whether other machines can connect: the mode no-auth is then refused."""
         self.local = next((each for each in authenticators if isinstance(each, LocalUsers)), None)

@@ -18,6 +18,7 @@ from skytrail.api.io import access, bodies, watch
 from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.compatible import CompatibleApi
+from skytrail.api.io.directory import KINDS, Mirrored
 from skytrail.api.io.freshness import Fresh
 from skytrail.api.io.gate import Gate
 from skytrail.api.io.int_pools import IntPools
@@ -63,7 +64,7 @@ class HttpApi(AsgiApp):
         """``gate`` asks who sends a request; ``admit`` stands in for it in tests."""
         dispatch = Dispatch(service, deriver, gate)
         super().__init__(
-            Fresh(service, dispatch),
+            Fresh(service, Mirrored(None if gate is None else gate.directory, dispatch)),
             body_limit_bytes=bodies.BODY_BYTES_MAX,
             admit=admit or gate,
             at_once=dispatch.answer_now if admit is None else None,
@@ -124,8 +125,11 @@ class Dispatch:
         found = self._by_path.get(segments[0].lower())
         if found is None or len(segments) != (1 if found[1] else 2):
             return None
-        if self._gate is not None and not self._gate.admit_now(request):
-            return None
+        if self._gate is not None:
+            if self._gate.directory is not None and found[0].name in KINDS:
+                return None
+            if not self._gate.admit_now(request):
+                return None
         try:
             access.check_path(self._service, caller_of(request), request)
             if found[1]:
