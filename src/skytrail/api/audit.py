@@ -65,6 +65,14 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     alterations: tuple[Alteration, ...] = ()
 
 
+class _EncodedPage(msgspec.Struct, frozen=True):
+    """A page whose entries are JSON already; encodes to the same bytes."""
+
+    previous: str
+    after: int
+    entries: tuple[msgspec.Raw, ...]
+
+
 class Page(msgspec.Struct, frozen=True):
     previous: str
     after: int
@@ -201,27 +209,26 @@ def writing_of(head: Head, entries: Sequence[Entry], after: int, trim: Head | No
         deletes = tuple(map(page_key, range(head.base_number + 1, trim.base_number + 1)))
         head = msgspec.structs.replace(head, base_number=trim.base_number, base_hash=trim.base_hash)
     for group in _groups(entries):
-        page = msgspec.json.encode(Page(previous=head.hash, after=after, entries=tuple(group)))
+        page = msgspec.json.encode(_EncodedPage(head.hash, after, tuple(group)))
         head = msgspec.structs.replace(head, number=head.number + 1, hash=hash_of(page))
         puts.append((page_key(head.number), page))
     puts.append((HEADS + CHAIN, msgspec.json.encode(head)))
     return Writing(tuple(puts), deletes, head)
 
 
-def _groups(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """Divide entries so that each group fits a page; what alone does not fit loses details."""
-    groups: list[list[Entry]] = []
+def _groups(entries: Iterable[Entry]) -> list[list[msgspec.Raw]]:
+    """Encode entries, divided so that each group fits a page; what alone does not loses details."""
+    groups: list[list[msgspec.Raw]] = []
     size = PAGE_BYTES_MAX
     for entry in entries:
-        fitting, length = entry, len(msgspec.json.encode(entry))
-        if length > PAGE_BYTES_MAX:
-            fitting = _cut(entry)
-            length = len(msgspec.json.encode(fitting))
-        if size + length > PAGE_BYTES_MAX:
+        encoded = msgspec.json.encode(entry)
+        if len(encoded) > PAGE_BYTES_MAX:
+            encoded = msgspec.json.encode(_cut(entry))
+        if size + len(encoded) > PAGE_BYTES_MAX:
             groups.append([])
             size = 0
-        groups[-1].append(fitting)
-        size += length
+        groups[-1].append(msgspec.Raw(encoded))
+        size += len(encoded)
     return groups
 
 

@@ -35,7 +35,10 @@ def section(document: Document, *path: str) -> Document:
 
 def sections(document: Document, key: str) -> list[Document]:
     """Return the objects of the array under the key; other elements are left out."""
-    return [item for item in as_list(document.get(key)) if is_document(item)]
+    value = document.get(key)
+    if not value or not isinstance(value, list):
+        return []
+    return [item for item in cast("list[object]", value) if is_document(item)]
 
 
 def text(document: Document, key: str) -> str | None:
@@ -46,7 +49,10 @@ def text(document: Document, key: str) -> str | None:
 
 def texts(document: Document, key: str) -> list[str]:
     """Return the strings of the array under the key."""
-    return [item for item in as_list(document.get(key)) if isinstance(item, str)]
+    value = document.get(key)
+    if not value or not isinstance(value, list):
+        return []
+    return [item for item in cast("list[object]", value) if isinstance(item, str)]
 
 
 def number(document: Document, key: str) -> int | None:

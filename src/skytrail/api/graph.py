@@ -410,6 +410,11 @@ class Overlay:
         self.numbers.absorb(overlay.numbers)
         self.memory.update(overlay.memory)
 
+    def rest_on(self, base: View) -> None:
+        """Stand on another base that shows the same: the former one, now committed into it."""
+        self._base = base
+        self.numbers.rest_on(base.numbers)
+
     def is_empty(self) -> bool:
         """Whether nothing would be written."""
         return not (self.changed or self.memory or self.numbers.changed)

@@ -145,6 +145,10 @@ class NumbersOverlay:
     def server(self) -> str | None:
         return self._base.server
 
+    def rest_on(self, base: NumbersView) -> None:
+        """Stand on another base that shows the same numbers."""
+        self._base = base
+
     def owner(self, pool: str, value: int) -> str | None:
         key = (pool, value)
         return self.changed[key] if key in self.changed else self._base.owner(pool, value)

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from sys import intern
 from urllib.parse import quote, unquote
 
@@ -30,7 +31,12 @@ DERIVED = "/e/derived"
 
 
 def number_key(pool: str, value: int) -> str:
-    return f"{NUMBERS}{quote(pool, safe='')}/{value}"
+    return f"{NUMBERS}{_quoted(pool)}/{value}"
+
+
+@lru_cache(maxsize=4096)
+def _quoted(pool: str) -> str:
+    return quote(pool, safe="")
 
 
 def split_number_key(key: str) -> tuple[str, int]:

@@ -5,9 +5,10 @@
          '<----------------- reply after commit ----------------------+--> feed --> watchers (N)
     compaction (1)  --every ten minutes-->  store
 
-The writer takes what has queued up while the last transaction was being made durable, plans each
-request on an overlay on top of the ones before it, commits the lot as one store transaction, and
-only then lets anybody see it. A refused request leaves no trace in its batch.
+The writer plans each request on an overlay on top of the ones before it, also on what is just being
+made durable, commits all that came meanwhile as one store transaction, and only then lets anybody see
+it. A refused request leaves no trace in its batch. Of a batch that stood on one that failed nothing
+is kept: it is planned again.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ COMPACT_EVERY_S = 600.0
 SPLIT_AFTER = 12
 """A batch that was planned in vain this often is halved each further time."""
 CONFLICTS_MAX = 100
+_STOPPING = Refused(503, "The server is stopping")
 _TOO_BUSY = "other servers change the same objects all the time"
 
 T = TypeVar("T")
@@ -87,11 +89,12 @@ class _Planned:
     )
     entries: list[Entry] = field(default_factory=list[Entry])
     derived_from: int | None = None
+    weight: int = 0
 
 
 def timestamp() -> str:
     """Return the present time as id_perms print it."""
-    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
 class ConfigService:
@@ -115,6 +118,8 @@ class ConfigService:
         self._audit_head = Head()
         self._audit_trim: Head | None = None
         self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE_COUNT_MAX)
+        self._news = asyncio.Event()
+        """Set when a request was queued or a commit has ended."""
         self._log = structlog.get_logger("skytrail.api")
 
     @classmethod
@@ -188,6 +193,7 @@ class ConfigService:
         """Carry out a plan of ``weight`` operations; return when it is durable; raise Refused."""
         reply: asyncio.Future[Written[object]] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Request(plan, reply, derived_from, weight, caller, request_id))
+        self._news.set()
         return await reply  # type: ignore[return-value] # the future of this very plan
 
     def rehearse(
@@ -200,16 +206,16 @@ class ConfigService:
     async def run(self) -> None:
         """Write until cancelled; raise Fenced when another server took over."""
         if self.shared is None:
-            await self._write()
+            await self._write_alone()
             return
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.shared.follow(), name="api-follow")
-                group.create_task(self._write(), name="api-write")
+                group.create_task(self._write_shared(self.shared), name="api-write")
         finally:
             await self.shared.close()
 
-    async def _write(self) -> None:
+    async def _write_shared(self, shared: SharedStore) -> None:
         while True:
             batch = [await self._queue.get()]
             weight = batch[0].weight
@@ -217,11 +223,49 @@ class ConfigService:
                 batch.append(self._queue.get_nowait())
                 weight += batch[-1].weight
             try:
-                await self._carry_out(batch)
+                await self._carry_out_shared(shared, batch)
             finally:
-                for request in batch:
-                    if not request.reply.done():
-                        request.reply.set_exception(Refused(503, "The server is stopping"))
+                _fail_all(batch, _STOPPING)
+
+    async def _write_alone(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._plan_ahead(group)
+        except BaseExceptionGroup as failed:
+            # One commit is under way at a time, so there is one cause.
+            raise failed.exceptions[0] from None
+
+    async def _plan_ahead(self, group: asyncio.TaskGroup) -> None:
+        """Plan what comes in on top of what is being committed; commit it when that is done."""
+        under_way: asyncio.Task[bool] | None = None
+        planned: _Planned | None = None
+        while True:
+            base = self.graph if under_way is None or planned is None else planned.overlay
+            self.graph.bodies.trim()
+            planned, batch = _Planned(Overlay(base)), list[_Request]()
+            try:
+                while under_way is not None or not batch:
+                    self._news.clear()
+                    self._plan_waiting(planned, batch)
+                    if under_way is not None or not batch:
+                        await self._news.wait()
+                    if under_way is not None and under_way.done():
+                        if under_way.result():
+                            planned.overlay.rest_on(self.graph)
+                        else:
+                            planned = self._plan(batch, self.graph)
+                        under_way = None
+                        self._plan_waiting(planned, batch)
+            except BaseException:
+                _fail_all(batch, _STOPPING)
+                raise
+            under_way = group.create_task(self._carry_out(planned, batch))
+
+    def _plan_waiting(self, planned: _Planned, batch: list[_Request]) -> None:
+        """Add what waits in the queue to a batch."""
+        while not self._queue.empty() and planned.weight < BATCH_WEIGHT_MAX:
+            batch.append(self._queue.get_nowait())
+            self._plan_request(planned, batch[-1])
 
     async def keep_compact(self) -> None:
         """Have the store forget old history from time to time, until cancelled."""
@@ -298,51 +342,58 @@ class ConfigService:
     ) -> Change:
         return Change(self.schema, view, timestamp(), new_uuid or fresh_uuid, caller)
 
-    async def _carry_out(self, batch: list[_Request]) -> None:
-        self.graph.bodies.trim()
-        if self.shared is not None:
-            await self._carry_out_shared(self.shared, batch)
-            return
-        planned = self._plan(batch, self.graph)
+    async def _carry_out(self, planned: _Planned, batch: list[_Request]) -> bool:
+        """Commit and answer a batch whose base is the graph; tell whether it was committed."""
         self._answer_refused(planned)
         try:
             if not planned.overlay.is_empty():
                 await self._commit(planned.overlay, planned.derived_from, planned.entries)
+            self._answer_accepted(planned, self.revision)
         except StoreUnavailable as error:
             self._answer_unavailable([each for each, *_ in planned.accepted], error)
             await self._check_still_ours()
-            return
-        self._answer_accepted(planned, self.revision)
+            return False
+        finally:
+            _fail_all(batch, _STOPPING)
+            self._news.set()
+        return True
 
     def _plan(
         self, batch: list[_Request], base: View, new_uuid: Callable[[], str] | None = None
     ) -> _Planned:
         planned = _Planned(Overlay(base))
         for request in batch:
-            if request.reply.cancelled():
-                continue
-            layer = Overlay(planned.overlay)
-            change = self._change(layer, request.caller, new_uuid)
-            try:
-                value = request.plan(change)
-            except Refused as refusal:
-                planned.refused.append((request, refusal))
-                continue
-            except Exception as error:  # The task boundary of one request inside the batch.
-                self._log.exception("plan_failed", error=str(error))
-                refusal = Refused(500, f"Internal error: {type(error).__name__}")
-                planned.refused.append((request, refusal))
-                continue
-            entry = audit.entry_of(self.schema, layer, _origin(request, change.now))
-            planned.overlay.absorb(layer)
-            planned.derived_from = request.derived_from or planned.derived_from
-            place = None if entry is None else len(planned.entries)
-            planned.entries += [] if entry is None else [entry]
-            planned.accepted.append((request, value, tuple(change.ignored), place))
+            self._plan_request(planned, request, new_uuid)
         return planned
+
+    def _plan_request(
+        self, planned: _Planned, request: _Request, new_uuid: Callable[[], str] | None = None
+    ) -> None:
+        planned.weight += request.weight
+        if request.reply.cancelled():
+            return
+        layer = Overlay(planned.overlay)
+        change = self._change(layer, request.caller, new_uuid)
+        try:
+            value = request.plan(change)
+        except Refused as refusal:
+            planned.refused.append((request, refusal))
+            return
+        except Exception as error:  # The task boundary of one request inside the batch.
+            self._log.exception("plan_failed", error=str(error))
+            refusal = Refused(500, f"Internal error: {type(error).__name__}")
+            planned.refused.append((request, refusal))
+            return
+        entry = audit.entry_of(self.schema, layer, _origin(request, change.now))
+        planned.overlay.absorb(layer)
+        planned.derived_from = request.derived_from or planned.derived_from
+        place = None if entry is None else len(planned.entries)
+        planned.entries += [] if entry is None else [entry]
+        planned.accepted.append((request, value, tuple(change.ignored), place))
 
     async def _carry_out_shared(self, shared: SharedStore, batch: list[_Request]) -> None:
         """Plan and commit until nobody else was faster; fewer at a time the more often it fails."""
+        self.graph.bodies.trim()
         waiting, conflicts, needed = batch, 0, None
         while waiting:
             part = waiting[: max(1, len(waiting) >> max(0, conflicts - SPLIT_AFTER))]
@@ -448,6 +499,11 @@ class ConfigService:
 
 def _origin(request: _Request, now: str) -> Origin:
     return Origin(request.caller, now, request.request_id, request.derived_from)
+
+
+def _fail_all(requests: list[_Request], refusal: Refused) -> None:
+    for request in requests:
+        _fail(request, refusal)
 
 
 def _fail(request: _Request, refusal: Refused) -> None:

@@ -84,7 +84,7 @@ def check_key(key: str) -> None:
     """Raise ValueError unless the key starts with "/" and fits the bound."""
     if not key.startswith("/") or "\0" in key:
         raise ValueError(f"key {key!r} does not start with / or contains a zero character")
-    if len(key.encode()) > KEY_BYTES_MAX:
+    if (len(key) if key.isascii() else len(key.encode())) > KEY_BYTES_MAX:
         raise ValueError(f"key {key[:40]!r}... is longer than {KEY_BYTES_MAX} bytes")
 
 
