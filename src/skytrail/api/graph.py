@@ -273,13 +273,8 @@ class Graph:
             _drop(self._referrers, target, record.type_name, record.uuid)
 
     def absorb(self, overlay: Overlay) -> None:
-        """Take over a committed plan: removals first, so that a name can pass on."""
-        for uuid, record in overlay.changed.items():
-            if record is None:
-                self.remove(uuid)
-        for record in overlay.changed.values():
-            if record is not None:
-                self.put(record)
+        """Take over a committed plan."""
+        _carry_over(self, overlay)
         self.numbers.absorb(overlay.numbers)
         for key, value in overlay.memory.items():
             if value is None:
@@ -401,12 +396,7 @@ class Overlay:
 
     def absorb(self, overlay: Overlay) -> None:
         """Add an accepted plan made on top of this one."""
-        for uuid, record in overlay.changed.items():
-            if record is None:
-                self.remove(uuid)
-        for record in overlay.changed.values():
-            if record is not None:
-                self.put(record)
+        _carry_over(self, overlay)
         self.numbers.absorb(overlay.numbers)
         self.memory.update(overlay.memory)
 
@@ -422,6 +412,16 @@ class Overlay:
     def _unlink(self, record: Record) -> None:
         for _, target in record.targets:
             _note(self._referrers, target, record, False)
+
+
+def _carry_over(target: Graph | Overlay, overlay: Overlay) -> None:
+    """Put a plan's objects into what it was made on: removals first, so that a name can pass on."""
+    for uuid, record in overlay.changed.items():
+        if record is None:
+            target.remove(uuid)
+    for record in overlay.changed.values():
+        if record is not None:
+            target.put(record)
 
 
 def _note(delta: _Delta, owner: str, record: Record, present: bool) -> None:

@@ -110,6 +110,17 @@ def parse_prefix(text: str, length: int) -> Network:
     return ip_network(f"{text}/{length}", strict=False)
 
 
+def prefix_in(prefix: Document, refusal: str) -> Network | None:
+    """Return the prefix a rule gives, None for half of one; refuse what is none, shown after."""
+    text, length = documents.text(prefix, "ip_prefix"), documents.number(prefix, "ip_prefix_len")
+    if text is None or length is None:
+        return None
+    try:
+        return parse_prefix(text, length)
+    except ValueError:
+        raise bad_request(f"{refusal}: {shown(prefix)}") from None
+
+
 def network_of(subnet: Document) -> Network:
     """Return the prefix of a subnet; host bits are cleared, as clients send addresses."""
     prefix = documents.section(subnet, "subnet")

@@ -6,6 +6,9 @@ drift. Only what users see counts; default objects and what the server makes do 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from skytrail.api import documents, texts
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
@@ -78,22 +81,36 @@ def rules_count(group: Document) -> int:
 
 def check_subnets(change: Change, body: Document, old: Record | None) -> None:
     """Refuse more subnets than the network's project may have in all its networks."""
-    added = subnets_count(body) - (0 if old is None else subnets_count(old.body))
-    limit = _part_limit(change, body, "subnet", added)
-    if limit is None:
-        return
-    if sum(subnets_count(each) for each in _siblings(change, body, "virtual-network")) > limit:
+    limit = _exceeded(change, body, old, _Part("virtual-network", "subnet", subnets_count))
+    if limit is not None:
         raise Refused(412, texts.quota_exceeded(limit, "subnet"))
 
 
 def check_rules(change: Change, body: Document, old: Record | None) -> None:
     """Refuse more rules than the group's project may have in all its groups."""
-    added = rules_count(body) - (0 if old is None else rules_count(old.body))
-    limit = _part_limit(change, body, "security_group_rule", added)
-    if limit is None:
-        return
-    if sum(rules_count(each) for each in _siblings(change, body, "security-group")) > limit:
+    part = _Part("security-group", "security_group_rule", rules_count)
+    limit = _exceeded(change, body, old, part)
+    if limit is not None:
         raise Refused(412, f"security_group_entries: {limit}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What objects of a type have several of, and a project may have so many of."""
+
+    type_name: str
+    kind: str
+    count: Callable[[Document], int]
+
+
+def _exceeded(change: Change, body: Document, old: Record | None, part: _Part) -> int | None:
+    """Return the limit of the project that a body exceeds, if it does."""
+    added = part.count(body) - (0 if old is None else part.count(old.body))
+    limit = _part_limit(change, body, part.kind, added)
+    if limit is None:
+        return None
+    total = sum(part.count(each) for each in _siblings(change, body, part.type_name))
+    return limit if total > limit else None
 
 
 def _part_limit(change: Change, body: Document, kind: str, added: int) -> int | None:

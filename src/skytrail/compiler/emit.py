@@ -8,14 +8,14 @@ that the compiler does not rewrite still refers to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
 import msgspec
 
 from skytrail.compiler.derived import Derived, DerivedKey, Link, derived_uuid
-from skytrail.compiler.engine import Engine
+from skytrail.compiler.engine import Change, Engine, Put, Remove
 from skytrail.compiler.intent import Intent
 from skytrail.compiler.passes.security import EGRESS, INGRESS
 from skytrail.model.objects import ConfigObject, Reference
@@ -127,6 +127,27 @@ def affected_keys(item: ConfigObject) -> set[DerivedKey]:
     if item.type_name in _TARGET_HOLDERS:
         listed = _references(item, "route_target_refs")
         keys.update(DerivedKey(TARGET, reference.to) for reference in listed)
+    return keys
+
+
+def apply(engine: Engine, changes: Sequence[Change]) -> set[DerivedKey]:
+    """Bring changes into the engine; return the derived keys whose comparison they may change."""
+    before = _affected(engine, changes)
+    differing = engine.apply(changes)
+    return before | differing | _affected(engine, changes)
+
+
+def _affected(engine: Engine, changes: Iterable[Change]) -> set[DerivedKey]:
+    """Return keys to compare because of stored objects as they are at this moment."""
+    keys: set[DerivedKey] = set()
+    for change in changes:
+        match change:
+            case Put(item):
+                stored = engine.intent.item(item.type_name, item.uuid)
+            case Remove(type_name, uuid):
+                stored = engine.intent.item(type_name, uuid)
+        if stored is not None:
+            keys |= affected_keys(stored)
     return keys
 
 

@@ -133,21 +133,7 @@ class Preview:
         if trace is not None:
             for change in listed:
                 trace.note(self._engine, change)
-        before = self._affected(listed)
-        differing = self._engine.apply(listed)
-        return before | differing | self._affected(listed)
-
-    def _affected(self, changes: Iterable[Change]) -> set[DerivedKey]:
-        keys: set[DerivedKey] = set()
-        for change in changes:
-            match change:
-                case Put(item):
-                    stored = self._engine.intent.item(item.type_name, item.uuid)
-                case Remove(type_name, uuid):
-                    stored = self._engine.intent.item(type_name, uuid)
-            if stored is not None:
-                keys |= emit.affected_keys(stored)
-        return keys
+        return emit.apply(self._engine, listed)
 
     def _settle(self, dirty: set[DerivedKey], trace: _Trace | None) -> None:
         """Write to the shadow what the compiler would write, until it would write nothing."""

@@ -24,7 +24,7 @@ from skytrail.client import ApiError, ApiUnavailable, TransactionReply, WatchEve
 from skytrail.compiler import emit, transactions
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.emit import Write
-from skytrail.compiler.engine import Change, Engine, Put, Remove
+from skytrail.compiler.engine import Engine
 from skytrail.compiler.inbox import Changes, Inbox, Snapshot
 from skytrail.compiler.passes import ALL_PASSES
 from skytrail.compiler.passes.policy_sets import PortPolicySets
@@ -192,22 +192,8 @@ class CompilerService:
                 self._dirty = emit.all_keys(self.engine)
                 self._log.info("snapshot_compiled", revision=revision, objects=len(items))
             case Changes(changes, revision):
-                affected = self._affected(changes)
-                self._dirty |= self.engine.apply(changes) | affected | self._affected(changes)
+                self._dirty |= emit.apply(self.engine, changes)
         self.seen_revision = revision
-
-    def _affected(self, changes: Iterable[Change]) -> set[DerivedKey]:
-        """Return keys to compare because of stored objects as they are at this moment."""
-        keys: set[DerivedKey] = set()
-        for change in changes:
-            match change:
-                case Put(item):
-                    stored = self.engine.intent.item(item.type_name, item.uuid)
-                case Remove(type_name, uuid):
-                    stored = self.engine.intent.item(type_name, uuid)
-            if stored is not None:
-                keys |= emit.affected_keys(stored)
-        return keys
 
     async def _commit_dirty(self) -> None:
         if self.seen_revision is None:

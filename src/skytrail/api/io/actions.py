@@ -10,7 +10,7 @@ from skytrail.api.change import Change
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.api.io import bodies
-from skytrail.api.io.callers import caller_of
+from skytrail.api.io.callers import write_for
 from skytrail.api.service import ConfigService
 from skytrail.runtime.asgi import Request, Response
 
@@ -44,16 +44,12 @@ class ObjectActions:
 
     async def settle_draft(self, request: Request) -> Response:
         given, links = bodies.read_document(request), Links(bodies.base_of(request))
-        await self._service.write(
-            lambda change: security_draft.settle(change, given, links),
-            caller=caller_of(request),
-            request_id=request.id,
+        await write_for(
+            request, self._service, lambda change: security_draft.settle(change, given, links)
         )
         return bodies.reply({})
 
     async def _carry_out(self, request: Request, plan: _Plan) -> Response:
         given = bodies.read_document(request)
-        await self._service.write(
-            lambda change: plan(change, given), caller=caller_of(request), request_id=request.id
-        )
+        await write_for(request, self._service, lambda change: plan(change, given))
         return bodies.reply({})

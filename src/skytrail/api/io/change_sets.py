@@ -18,7 +18,7 @@ from skytrail.api.change_sets import PREFIX, ChangeSet
 from skytrail.api.documents import Document
 from skytrail.api.graph import Overlay
 from skytrail.api.io import bodies
-from skytrail.api.io.callers import caller_of
+from skytrail.api.io.callers import caller_of, write_for
 from skytrail.api.io.native import NativeApi, check_parameters
 from skytrail.api.io.planning import Planner
 from skytrail.api.native import Operation
@@ -77,10 +77,10 @@ class ChangeSetApi:
         asked = bodies.read_json(request, _Draft)
         ground, count = self._native.ground(request), len(self._all())
         self._try(request, asked.operations, ())
-        written = await self._service.write(
+        written = await write_for(
+            request,
+            self._service,
             lambda change: change_sets.draft(change, asked.title, asked.operations, count, ground),
-            caller=caller_of(request),
-            request_id=request.id,
         )
         headers = (("location", f"/api/v1/change-sets/{written.value.id}"),)
         return Response(
@@ -89,7 +89,7 @@ class ChangeSetApi:
 
     async def _read(self, request: Request) -> Response:
         check_parameters(request, _NONE)
-        return bodies.reply(self._existing(request).shown(self._service.schema))
+        return self._reply(self._existing(request))
 
     async def _extend(self, request: Request) -> Response:
         check_parameters(request, _NONE)
@@ -101,8 +101,8 @@ class ChangeSetApi:
             current = change_sets.load(change.view, existing.id)
             return change_sets.extend(change, current, asked.operations, ground)
 
-        written = await self._service.write(plan, caller=caller_of(request), request_id=request.id)
-        return bodies.reply(written.value.shown(self._service.schema))
+        written = await write_for(request, self._service, plan)
+        return self._reply(written.value)
 
     async def _review(self, request: Request) -> Response:
         check_parameters(request, _NONE)
@@ -115,9 +115,10 @@ class ChangeSetApi:
     async def _commit(self, request: Request) -> Response:
         check_parameters(request, _NONE)
         existing, ground = self._existing(request), self._native.ground(request)
-        written = await self._service.write(
+        written = await write_for(
+            request,
+            self._service,
             lambda change: change_sets.commit(change, existing.id, ground),
-            caller=caller_of(request),
             weight=len(existing.operations),
             request_id=f"change-set {existing.id} {existing.title}".strip()[:128],
         )
@@ -129,12 +130,12 @@ class ChangeSetApi:
     async def _rebase(self, request: Request) -> Response:
         check_parameters(request, _NONE)
         identity = self._existing(request).id
-        written = await self._service.write(
+        written = await write_for(
+            request,
+            self._service,
             lambda change: change_sets.rebase(change, change_sets.load(change.view, identity)),
-            caller=caller_of(request),
-            request_id=request.id,
         )
-        return bodies.reply(written.value.shown(self._service.schema))
+        return self._reply(written.value)
 
     async def _discard(self, request: Request) -> Response:
         check_parameters(request, _NONE)
@@ -144,8 +145,11 @@ class ChangeSetApi:
             change_sets.load(change.view, identity)
             change.view.remember(PREFIX + identity, None)
 
-        await self._service.write(plan, caller=caller_of(request), request_id=request.id)
+        await write_for(request, self._service, plan)
         return bodies.reply({"discarded": identity})
+
+    def _reply(self, found: ChangeSet) -> Response:
+        return bodies.reply(found.shown(self._service.schema))
 
     def _existing(self, request: Request) -> ChangeSet:
         return change_sets.load(self._service.graph, request.params["set"])

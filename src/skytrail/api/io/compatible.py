@@ -27,7 +27,7 @@ from skytrail.api.elements import collection_of, positions_of
 from skytrail.api.graph import Record, find
 from skytrail.api.heads import PartReader
 from skytrail.api.io import bodies
-from skytrail.api.io.callers import caller_of
+from skytrail.api.io.callers import caller_of, write_for
 from skytrail.api.refusal import bad_request, not_found
 from skytrail.api.render import Shape
 from skytrail.api.rules.draft import is_draft
@@ -263,19 +263,15 @@ class CompatibleApi:
 
     async def ref_update(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        written = await self._service.write(
-            lambda change: operations.update_reference(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
+        written = await write_for(
+            request, self._service, lambda change: operations.update_reference(change, given)
         )
         return bodies.reply({"uuid": written.value})
 
     async def ref_relax(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        written = await self._service.write(
-            lambda change: operations.relax_reference(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
+        written = await write_for(
+            request, self._service, lambda change: operations.relax_reference(change, given)
         )
         return bodies.reply({"uuid": written.value})
 
@@ -304,10 +300,8 @@ class CompatibleApi:
 
     async def collection_update(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        await self._service.write(
-            lambda change: operations.edit_elements(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
+        await write_for(
+            request, self._service, lambda change: operations.edit_elements(change, given)
         )
         return bodies.empty()
 
@@ -317,30 +311,28 @@ class CompatibleApi:
             graph = self._service.graph
             memory = notes.visible(graph, caller_of(request), graph.memory).items()
             return bodies.reply({"value": [{"key": k, "value": v} for k, v in memory]})
-        written = await self._service.write(
-            lambda change: operations.keep_note(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
+        written = await write_for(
+            request, self._service, lambda change: operations.keep_note(change, given)
         )
         return bodies.empty() if written.value is None else bodies.reply(written.value)
 
     async def ip_alloc(self, uuid: str, request: Request) -> Response:
         given = bodies.read_document(request)
         self._network(uuid, caller_of(request))
-        written = await self._service.write(
+        written = await write_for(
+            request,
+            self._service,
             lambda change: operations.alloc_ips(change, _network_in(change.view.get(uuid)), given),
-            caller=caller_of(request),
-            request_id=request.id,
         )
         return bodies.reply({"ip_addr": written.value})
 
     async def ip_free(self, uuid: str, request: Request) -> Response:
         given = bodies.read_document(request)
         self._network(uuid, caller_of(request))
-        await self._service.write(
+        await write_for(
+            request,
+            self._service,
             lambda change: operations.free_ips(change, _network_in(change.view.get(uuid)), given),
-            caller=caller_of(request),
-            request_id=request.id,
         )
         return bodies.empty()
 

@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from skytrail.api import authorize, plan, revert
+from skytrail.api import authorize, revert
 from skytrail.api.audit import Entry, Page, Verifier, number_of
 from skytrail.api.documents import Document
 from skytrail.api.io import bodies
-from skytrail.api.io.callers import caller_of
+from skytrail.api.io.callers import caller_of, write_for
 from skytrail.api.io.native import NativeApi, check_parameters, flag
 from skytrail.api.past import Past
 from skytrail.api.refusal import Refused, bad_request, not_found
@@ -186,14 +186,11 @@ class HistoryApi:
                 lambda change: revert.carry_out(change, entry, ground, force=force),
                 caller=caller_of(request),
             )
-            changes = plan.intent_changes(overlay)
-            return bodies.reply(
-                {"dry_run": True, "revision": self._service.revision, "changes": changes}
-            )
-        written = await self._service.write(
+            return self._native.rehearsed(request, overlay)
+        written = await write_for(
+            request,
+            self._service,
             lambda change: revert.carry_out(change, entry, ground, force=force),
-            caller=caller_of(request),
-            request_id=request.id,
         )
         results = [
             {"type": d.record.type_name, "uuid": d.record.uuid, "result": d.verb}

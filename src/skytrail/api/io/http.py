@@ -16,7 +16,7 @@ from skytrail.api import home, sight, texts
 from skytrail.api import operations as actions
 from skytrail.api.io import access, bodies, watch
 from skytrail.api.io.actions import ObjectActions
-from skytrail.api.io.callers import caller_of
+from skytrail.api.io.callers import caller_of, write_for
 from skytrail.api.io.compatible import CompatibleApi
 from skytrail.api.io.directory import KINDS, Mirrored
 from skytrail.api.io.freshness import Fresh
@@ -237,19 +237,15 @@ class Dispatch:
 
     async def _allocate(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        written = await self._service.write(
-            lambda change: actions.allocate_number(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
+        written = await write_for(
+            request, self._service, lambda change: actions.allocate_number(change, given)
         )
         return bodies.reply({"value": written.value, "revision": written.revision})
 
     async def _free(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        written = await self._service.write(
-            lambda change: actions.free_number(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
+        written = await write_for(
+            request, self._service, lambda change: actions.free_number(change, given)
         )
         return bodies.reply({"revision": written.revision})
 

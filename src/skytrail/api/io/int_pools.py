@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skytrail.api import int_pools
 from skytrail.api.io import bodies
-from skytrail.api.io.callers import caller_of
+from skytrail.api.io.callers import write_for
 from skytrail.api.service import ConfigService
 from skytrail.runtime.asgi import Request, Response, Router
 
@@ -25,20 +25,12 @@ class IntPools:
 
     async def _create(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        await self._service.write(
-            lambda change: int_pools.create(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
-        )
+        await write_for(request, self._service, lambda change: int_pools.create(change, given))
         return bodies.reply({})
 
     async def _delete(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        await self._service.write(
-            lambda change: int_pools.delete(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
-        )
+        await write_for(request, self._service, lambda change: int_pools.delete(change, given))
         return bodies.empty()
 
     async def _owner(self, request: Request) -> Response:
@@ -47,18 +39,12 @@ class IntPools:
 
     async def _allocate(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        written = await self._service.write(
-            lambda change: int_pools.allocate(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
+        written = await write_for(
+            request, self._service, lambda change: int_pools.allocate(change, given)
         )
         return bodies.reply({"value": written.value})
 
     async def _free(self, request: Request) -> Response:
         given = bodies.read_document(request)
-        await self._service.write(
-            lambda change: int_pools.free(change, given),
-            caller=caller_of(request),
-            request_id=request.id,
-        )
+        await write_for(request, self._service, lambda change: int_pools.free(change, given))
         return bodies.empty()

@@ -18,7 +18,7 @@ from skytrail.api import authorize, native, plan, secret_fields, transaction
 from skytrail.api.admission import Links
 from skytrail.api.caller import Caller
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record, find
+from skytrail.api.graph import Overlay, Record, find
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
 from skytrail.api.native import Done, Ground, Operation
@@ -154,13 +154,7 @@ class NativeApi:
             _, overlay = self._service.rehearse(
                 lambda change: native.carry_out(change, operation, ground), caller=caller
             )
-            return bodies.reply(
-                {
-                    "dry_run": True,
-                    "revision": self._service.revision,
-                    "changes": plan.intent_changes(overlay, caller, self._service.schema),
-                }
-            )
+            return self.rehearsed(request, overlay)
         written = await self._service.write(
             lambda change: native.carry_out(change, operation, ground),
             caller=caller,
@@ -189,6 +183,12 @@ class NativeApi:
         place = f"/api/v1/{record.type_name}/{record.uuid}"
         return Response(201, record.encode(), JSON, (*headers, ("location", place)))
 
+    def rehearsed(self, request: Request, overlay: Overlay, **more: object) -> Response:
+        """Answer a dry run: what would change, as far as who asks may see it."""
+        changes = plan.intent_changes(overlay, caller_of(request), self._service.schema)
+        revision = self._service.revision
+        return bodies.reply({"dry_run": True, "revision": revision, **more, "changes": changes})
+
     def ground(self, request: Request) -> Ground:
         """Return what operations of a request stand on."""
         return Ground(self._service.graph, Links(f"{bodies.base_of(request)}/api/v1"))
@@ -202,14 +202,7 @@ class NativeApi:
             done, overlay = self._service.rehearse(
                 lambda change: transaction.carry_out(change, asked, ground), caller=caller
             )
-            return bodies.reply(
-                {
-                    "dry_run": True,
-                    "revision": self._service.revision,
-                    "results": _results(done),
-                    "changes": plan.intent_changes(overlay, caller, self._service.schema),
-                }
-            )
+            return self.rehearsed(request, overlay, results=_results(done))
         written = await self._service.write(
             lambda change: transaction.carry_out(change, asked, ground),
             derived_from=asked.derived_from,

@@ -19,7 +19,7 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record, find
 from skytrail.api.io import bodies
 from skytrail.api.io.auth_local import LocalUsers
-from skytrail.api.io.callers import caller_of
+from skytrail.api.io.callers import caller_of, write_for
 from skytrail.api.io.gate import Gate, too_many
 from skytrail.api.plugin import Credentials, NotAuthentic, TooManyAttempts
 from skytrail.api.refusal import Refused, bad_request, not_found
@@ -69,6 +69,9 @@ class SecurityEndpoints:
         router.add("DELETE", "/api/v1/users/{name}", self._delete_user)
         router.add("POST", "/api/v1/users/{name}/password", self._set_password)
 
+    def _require_admin(self, request: Request, what: str) -> None:
+        authorize.require_admin(self._service.graph, caller_of(request), what)
+
     # The mode.
 
     def _mode_for(self, caller: Caller) -> str:
@@ -78,8 +81,7 @@ class SecurityEndpoints:
         return bodies.reply({"aaa-mode": self._mode_for(caller_of(request))})
 
     async def _set_mode(self, request: Request) -> Response:
-        caller = caller_of(request)
-        authorize.require_admin(self._service.graph, caller, "changing aaa-mode")
+        self._require_admin(request, "changing aaa-mode")
         wanted = bodies.read_document(request).get("aaa-mode")
         if wanted not in MODES:
             raise bad_request(f"Invalid aaa-mode {shown(wanted)}: one of {', '.join(MODES)}")
@@ -91,7 +93,7 @@ class SecurityEndpoints:
         if self._gate is not None and wanted == NO_AUTH and self._gate.is_public:
             raise Refused(403, "no-auth is refused while other machines can reach this server")
         if self._gate is not None:
-            await self._service.write(lambda change: set_mode(change, str(wanted)), caller=caller)
+            await write_for(request, self._service, lambda change: set_mode(change, str(wanted)))
         return bodies.reply({"aaa-mode": wanted})
 
     async def _object_permissions(self, request: Request) -> Response:
@@ -149,26 +151,26 @@ class SecurityEndpoints:
 
     async def _users(self, request: Request) -> Response:
         self._local()
-        authorize.require_admin(self._service.graph, caller_of(request), "reading users")
+        self._require_admin(request, "reading users")
         found = users.all_users(self._service.graph)
         return bodies.reply({"users": [user.shown() for user in found]})
 
     async def _put_user(self, request: Request) -> Response:
-        local, caller = self._local(), caller_of(request)
-        authorize.require_admin(self._service.graph, caller, "changing users")
+        local = self._local()
+        self._require_admin(request, "changing users")
         name = users.check_name(request.params["name"])
         given = bodies.read_json(request, _UserChange)
         hashed = None if given.password is None else await local.hash(given.password)
-        written = await self._service.write(
-            lambda change: _put(change, name, given, hashed), caller=caller
+        written = await write_for(
+            request, self._service, lambda change: _put(change, name, given, hashed)
         )
         return bodies.reply(written.value.shown())
 
     async def _delete_user(self, request: Request) -> Response:
         self._local()
-        caller, name = caller_of(request), request.params["name"]
-        authorize.require_admin(self._service.graph, caller, "removing users")
-        await self._service.write(lambda change: users.remove(change, name), caller=caller)
+        name = request.params["name"]
+        self._require_admin(request, "removing users")
+        await write_for(request, self._service, lambda change: users.remove(change, name))
         return bodies.reply({"removed": name})
 
     async def _set_password(self, request: Request) -> Response:
@@ -187,8 +189,10 @@ class SecurityEndpoints:
                 raise too_many(error.wait_s) from error
         hashed = await local.hash(given.password)
         change_to = _UserChange(password=given.password)
-        await self._service.write(
-            lambda change: _put(change, name, change_to, hashed, must_exist=True), caller=caller
+        await write_for(
+            request,
+            self._service,
+            lambda change: _put(change, name, change_to, hashed, must_exist=True),
         )
         return bodies.reply({"user": name, "password": "changed"})
 

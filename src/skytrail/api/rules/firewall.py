@@ -16,15 +16,13 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record, find
 from skytrail.api.references import find_or_draft, reference_to
 from skytrail.api.refusal import bad_request, not_found
-from skytrail.api.rules import draft
+from skytrail.api.rules import draft, transport
 from skytrail.api.rules.scope import check_global_references, project_above
 from skytrail.model.validate import shown
 
 _ENDPOINTS = ("endpoint_1", "endpoint_2")
 _GLOBAL = "global:"
 _DEFAULT_MATCH = ("application",)
-_PORT_MAX = 65535
-_PROTOCOL_MAX = 255
 PROTOCOLS = {
     "any": 0, "icmp": 1, "igmp": 2, "ggp": 3, "ipencap": 4, "st": 5, "tcp": 6, "egp": 8, "igp": 9,
     "pup": 12, "udp": 17, "hmp": 20, "xns-idp": 22, "rdp": 27, "iso-tp4": 29, "dccp": 33,
@@ -178,21 +176,13 @@ def _service(given: Document) -> Document:
     if protocol is not None:
         service["protocol_id"] = _protocol_number(protocol)
     for name in ("src_ports", "dst_ports"):
-        ports = documents.section(service, name)
-        low, high = documents.number(ports, "start_port"), documents.number(ports, "end_port")
-        for port in (low, high):
-            if port is not None and not -1 <= port <= _PORT_MAX:
-                raise bad_request(f"Service with invalid port : {port}")
-        if low is not None and high is not None and high != -1 and low > high:
-            raise bad_request(f"Service with invalid ports : {low}-{high}")
+        transport.check_ports(documents.section(service, name), "Service")
     return service
 
 
 def _protocol_number(text: str) -> int:
-    number = PROTOCOLS.get(text.lower())
-    if number is None and text.isascii() and text.isdigit() and len(text) < 4:
-        number = int(text)
-    if number is None or number > _PROTOCOL_MAX:
+    number = PROTOCOLS.get(text.lower(), transport.protocol_number(text))
+    if number is None:
         raise bad_request(f"Rule with invalid protocol : {shown(text)}")
     return number
 

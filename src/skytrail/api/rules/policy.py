@@ -8,14 +8,13 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.api.quota import check_rules
 from skytrail.api.refusal import Refused, bad_request, conflict
+from skytrail.api.rules import transport
 from skytrail.model.validate import shown
 
 SG_ID_POOL = "security-group-id"
 SG_ID_RANGE = ((8_000_000, (1 << 32) - 1),)
 _SG_ID_CONFIGURED = range(1, 8_000_000)
 _PROTOCOLS = frozenset({"any", "icmp", "tcp", "udp", "icmp6", "ipv6-icmp", "sctp", "gre", "esp"})
-_PROTOCOL_MAX = 255
-_PORT_MAX = 65535
 _IDENTITY_FREE = ("rule_uuid", "created", "last_modified")
 
 
@@ -51,25 +50,14 @@ def _check_protocol(rule: Document) -> None:
     protocol = documents.text(rule, "protocol")
     if protocol is None:
         raise bad_request(f"Rule with invalid protocol : {protocol}")
-    known = protocol.lower() in _PROTOCOLS or (
-        protocol.isascii()
-        and protocol.isdigit()
-        and len(protocol) < 4
-        and int(protocol) <= _PROTOCOL_MAX
-    )
-    if not known:
+    if protocol.lower() not in _PROTOCOLS and transport.protocol_number(protocol) is None:
         raise bad_request(f"Rule with invalid protocol : {shown(protocol)}")
 
 
 def _check_ports(rule: Document) -> None:
     for name in ("src_ports", "dst_ports"):
         for ports in documents.sections(rule, name):
-            low, high = documents.number(ports, "start_port"), documents.number(ports, "end_port")
-            for port in (low, high):
-                if port is not None and not -1 <= port <= _PORT_MAX:
-                    raise bad_request(f"Rule with invalid port : {port}")
-            if low is not None and high is not None and high != -1 and low > high:
-                raise bad_request(f"Rule with invalid ports : {low}-{high}")
+            transport.check_ports(ports, "Rule")
 
 
 def _addresses(rule: Document, name: str) -> list[Document]:
@@ -101,17 +89,10 @@ def _check_prefixes(rule: Document, address: Document, ethertype: str | None) ->
     prefixes = documents.sections(address, "subnet_list")
     single = documents.section(address, "subnet")
     for prefix in [*prefixes, single] if single else prefixes:
-        text, length = (
-            documents.text(prefix, "ip_prefix"),
-            documents.number(prefix, "ip_prefix_len"),
-        )
-        if text is None or length is None:
+        network = ipam.prefix_in(prefix, "Rule with invalid subnet ")
+        if network is None or ethertype is None:
             continue
-        try:
-            network = ipam.parse_prefix(text, length)
-        except ValueError:
-            raise bad_request(f"Rule with invalid subnet : {shown(prefix)}") from None
-        if ethertype is not None and ethertype != f"IPv{network.version}":
+        if ethertype != f"IPv{network.version}":
             raise bad_request("Rule subnet doesn't match ethertype")
 
 

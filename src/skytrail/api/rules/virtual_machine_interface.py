@@ -137,18 +137,11 @@ def _check_address_pairs(body: Document) -> None:
         raise bad_request("Allowed address pairs are not allowed when port security is disabled")
     for pair in pairs:
         prefix = documents.section(pair, "ip")
-        text, length = (
-            documents.text(prefix, "ip_prefix"),
-            documents.number(prefix, "ip_prefix_len"),
-        )
-        if text is None or length is None:
+        network = ipam.prefix_in(prefix, "Invalid allowed address pair")
+        if network is None:
             continue
-        try:
-            network = ipam.parse_prefix(text, length)
-        except ValueError:
-            raise bad_request(f"Invalid allowed address pair: {shown(prefix)}") from None
         shortest = _STANDBY_LENGTHS[network.version]
-        if pair.get("address_mode") == "active-standby" and length < shortest:
+        if pair.get("address_mode") == "active-standby" and network.prefixlen < shortest:
             raise bad_request(
                 f"IPv{network.version} Prefix length lesser than {shortest} is not acceptable"
             )

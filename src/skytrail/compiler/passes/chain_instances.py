@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Value
 from skytrail.compiler.engine import UnitPass, View
 from skytrail.compiler.passes import subnets
@@ -213,16 +215,7 @@ def _heads(information: dict[str, Value], *, is_head: bool) -> dict[str, Value]:
 
 
 def _with_head(value: ServiceChainInfo, *, is_head: bool) -> ServiceChainInfo:
-    return ServiceChainInfo(
-        routing_instance=value.routing_instance,
-        prefix=value.prefix,
-        service_chain_address=value.service_chain_address,
-        service_instance=value.service_instance,
-        source_routing_instance=value.source_routing_instance,
-        service_chain_id=value.service_chain_id,
-        sc_head=is_head,
-        retain_as_path=value.retain_as_path,
-    )
+    return msgspec.structs.replace(value, sc_head=is_head)
 
 
 def _chain_address(hop: Hop, version: int) -> Derived:

@@ -15,6 +15,7 @@ from typing import Final
 from skytrail.compiler.derived import Derived, DerivedKey, Link, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
 from skytrail.compiler.passes.chain import chain_id_of
+from skytrail.compiler.passes.interfaces import role_of
 from skytrail.compiler.passes.service_chains import Chains, ChainState, Hop
 from skytrail.compiler.passes.service_instances import (
     LEFT,
@@ -23,7 +24,6 @@ from skytrail.compiler.passes.service_instances import (
     TRANSPARENT,
     Member,
     Service,
-    role_of,
 )
 from skytrail.compiler.passes.virtual_network import INSTANCE, INSTANCE_FIELD
 from skytrail.model.generated.objects import (

@@ -18,6 +18,7 @@ from typing import Final
 
 from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Violation
 from skytrail.compiler.engine import TablePass, UnitPass, View
+from skytrail.compiler.passes.interfaces import networks_of
 from skytrail.compiler.passes.route_targets import (
     ROUTER,
     TARGET,
@@ -86,7 +87,11 @@ def logical_router(view: View, uuid: str) -> Outcome:
         kind = LogicalRouterVirtualNetworkType(logical_router_virtual_network_type=INTERNAL)
         links["virtual_network_refs"] += (Link(internal, kind),)
     derived.append(Derived(DerivedKey(ROUTER, router.fq_name), links=links, update_only=True))
-    row = Router(_networks(view, router), targets | Targets.both(*own_texts), internal)
+    row = Router(
+        networks_of(view, (each.uuid for each in router.virtual_machine_interface_refs)),
+        targets | Targets.both(*own_texts),
+        internal,
+    )
     return Outcome(row, tuple(derived), tuple(violations))
 
 
@@ -144,19 +149,6 @@ def _internal_network(
 
 def _listed(targets: frozenset[str]) -> RouteTargetList:
     return RouteTargetList(route_target=tuple(sorted(targets)))
-
-
-def _networks(view: View, router: LogicalRouter) -> frozenset[str]:
-    ports = [
-        view.get(VirtualMachineInterface, reference.uuid)
-        for reference in router.virtual_machine_interface_refs
-    ]
-    return frozenset(
-        reference.uuid
-        for port in ports
-        if port is not None
-        for reference in port.virtual_network_refs
-    )
 
 
 def _vpns(view: View, router: LogicalRouter) -> list[Bgpvpn]:

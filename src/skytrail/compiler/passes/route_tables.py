@@ -20,6 +20,7 @@ from typing import Final
 from skytrail.compiler.derived import FqName, Outcome, Violation
 from skytrail.compiler.engine import TablePass, UnitPass, View
 from skytrail.compiler.passes import subnets
+from skytrail.compiler.passes.interfaces import networks_of
 from skytrail.compiler.passes.logical_router import Router
 from skytrail.compiler.passes.route_targets import ROUTER, Membership, Targets
 from skytrail.compiler.passes.service_instances import (
@@ -27,7 +28,6 @@ from skytrail.compiler.passes.service_instances import (
     SERVICE,
     SIDE_KINDS,
     Service,
-    networks_of,
     side_address,
 )
 from skytrail.compiler.passes.subnets import Prefix

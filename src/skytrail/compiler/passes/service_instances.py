@@ -25,9 +25,11 @@ from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome
 from skytrail.compiler.engine import UnitPass, View
 from skytrail.compiler.passes import subnets
 from skytrail.compiler.passes.chain import instance_suffix, is_service_instance_name
+from skytrail.compiler.passes.interfaces import networks_of, role_of
 from skytrail.compiler.passes.subnets import families, network_prefixes
 from skytrail.model.generated.objects import (
     InstanceIp,
+    InterfaceRouteTable,
     PortTuple,
     RoutingInstance,
     ServiceHealthCheck,
@@ -157,11 +159,6 @@ def template_of(view: View, item: ServiceInstance) -> ServiceTemplateType | None
     return None
 
 
-def role_of(port: VirtualMachineInterface) -> str | None:
-    properties = port.virtual_machine_interface_properties
-    return None if properties is None else properties.service_interface_type
-
-
 def side_address(view: View, ports: Iterable[str], version: int) -> str | None:
     """Return where routes to a side point: the address its members share, else the lowest one."""
     found: list[tuple[bool, IPv4Address | IPv6Address]] = []
@@ -177,12 +174,6 @@ def side_address(view: View, ports: Iterable[str], version: int) -> str | None:
             if each.version == version:
                 found.append((item.service_instance_ip is not True, each))
     return str(min(found, key=lambda each: (each[0], int(each[1])))[1]) if found else None
-
-
-def networks_of(view: View, ports: Iterable[str]) -> set[str]:
-    """Return the uuids of the networks that interfaces are in."""
-    items = (view.get(VirtualMachineInterface, uuid) for uuid in ports)
-    return {each.uuid for item in items if item is not None for each in item.virtual_network_refs}
 
 
 def side_instances(view: View, found: Service, role: str) -> list[FqName]:
@@ -279,12 +270,13 @@ def _needs_check_address(view: View, service_uuid: str, side: str) -> bool:
     )
 
 
-def is_about(check: ServiceHealthCheck, service_uuid: str, side: str) -> bool:
+def is_about(item: ServiceHealthCheck | InterfaceRouteTable, service_uuid: str, side: str) -> bool:
+    """Whether something users attach to services is for this side of this service."""
     return any(
         reference.uuid == service_uuid
         and reference.attr is not None
         and reference.attr.interface_type == side
-        for reference in check.service_instance_refs
+        for reference in item.service_instance_refs
     )
 
 

@@ -15,7 +15,8 @@ import msgspec
 
 from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, Value
 from skytrail.compiler.engine import UnitPass, View
-from skytrail.compiler.passes.service_instances import PORT, is_about, role_of, template_of
+from skytrail.compiler.passes.interfaces import role_of
+from skytrail.compiler.passes.service_instances import PORT, is_about, template_of
 from skytrail.model.generated.objects import (
     InterfaceRouteTable,
     PortTuple,
@@ -91,7 +92,7 @@ def _wanted(view: View, port: VirtualMachineInterface) -> Copies:
         tables += [
             table.fq_name
             for table in view.referrers(InterfaceRouteTable, item.uuid)
-            if _is_for(table, item.uuid, role)
+            if is_about(table, item.uuid, role)
         ]
         checks += [
             check.fq_name
@@ -109,15 +110,6 @@ def _services(view: View, port: VirtualMachineInterface) -> Iterator[ServiceInst
             item = view.get(ServiceInstance, port_tuple.parent_uuid)
             if item is not None:
                 yield item
-
-
-def _is_for(table: InterfaceRouteTable, service_uuid: str, role: str) -> bool:
-    return any(
-        reference.uuid == service_uuid
-        and reference.attr is not None
-        and reference.attr.interface_type == role
-        for reference in table.service_instance_refs
-    )
 
 
 def _pairs(view: View, item: ServiceInstance, role: str) -> list[AllowedAddressPair]:
