@@ -70,8 +70,10 @@ def _release(
     }
     if any(name in needed and not items for name, items in left.items()):
         _delete(change, source, links, visited)
-    elif source.uuid not in visited:
-        rights.check_edit(change, source, fields)
+    else:
+        if source.uuid not in visited:
+            # What goes along itself (a project that refers to its own policy set) is not edited.
+            rights.check_edit(change, source, fields)
         body = {name: value for name, value in source.body.items() if left.get(name) != []}
         body.update({name: items for name, items in left.items() if items})
         admission.replace_body(change, source, body)

@@ -50,7 +50,11 @@ def note_key(key: str) -> str:
 
 
 def transaction_of(base: Graph, plan: Overlay, fence_revision: int) -> Transaction:
-    """Return the one transaction that makes the plan durable, or fails as a whole."""
+    """Return the one transaction that makes the plan durable, or fails as a whole.
+
+    A name's key says what its holder's key says, and every plan that takes a name from its holder
+    changes the holder: it is enough to require that one unchanged, and free names to be free.
+    """
     transaction = Transaction()
     transaction.expect(FENCE, fence_revision)
     for uuid, record in plan.changed.items():
@@ -102,8 +106,8 @@ def _name(
     holder = base.uuid_of(type_name, name)
     if holder == uuid:
         return
-    record = None if holder is None else base.get(holder)
-    transaction.expect(key, 0 if record is None else record.create_revision)
+    if holder is None:
+        transaction.expect_absent(key)
     if uuid is None:
         transaction.delete(key)
     else:
@@ -132,7 +136,8 @@ def stamp(base: Graph, plan: Overlay, revision: int) -> None:
             continue
         record.mod_revision = revision
         previous = base.get(uuid)
-        if previous is not None and previous.is_version_of(record):
+        # As the store counts: a uuid that comes back as another object keeps its key.
+        if previous is not None and previous.type_name == record.type_name:
             record.create_revision = previous.create_revision
         else:
             record.create_revision = revision

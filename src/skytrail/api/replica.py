@@ -66,8 +66,8 @@ def _object(
 
 def _complete(previous: Record | None, record: Record, side: Side | None) -> None:
     """Give a new version what its key alone does not tell."""
-    same = previous is not None and previous.is_version_of(record)
-    if previous is not None and same:
+    if previous is not None and previous.type_name == record.type_name:
+        # Also when the uuid came back as another object: its keys are the same ones.
         record.create_revision = previous.create_revision
         record.side = previous.side
     if side is not None:

@@ -259,6 +259,18 @@ def test_a_dry_run_of_a_patch_shows_the_fields(api) -> None:
     assert reply.json["changes"][0]["fields"] == [{"path": "/mtu", "from": 9000, "to": 1400}]
 
 
+def test_a_cascade_may_go_along_with_what_it_refers_to(api) -> None:
+    """A project refers to its own default policy set."""
+    project = api.create("project", fq_name=["default-domain", "doomed"])
+    name = ["default-domain", "doomed", "net"]
+    inside = api.create("virtual-network", fq_name=name, parent_type="project")
+
+    done = api.call("DELETE", f"/api/v1/project/{project}?cascade=true")
+
+    assert done.status == 200, done.text
+    assert api.call("GET", f"/virtual-network/{inside}").status == 404
+
+
 def test_a_cascade_takes_along_what_is_in_the_way_and_can_be_previewed(api) -> None:
     uuid = api.network("red", api.subnet("10.0.0.0/24"))
     port = api.create(

@@ -170,6 +170,28 @@ def test_object_created_elsewhere_may_be_referred_to_at_once():
     assert on_servers(scenario)
 
 
+def test_uuid_that_comes_back_as_another_object_is_the_same_to_every_server():
+    async def scenario(one, other):
+        network = await one.network("red")
+        group = {"fq_name": [*PROJECT, "before"], "parent_type": "project"}
+        uuid = await one.create("address-group", group)
+
+        def recreate(change):
+            admission.delete(change, change.view.get(uuid), Links("http://here"))
+            body = {**group, "uuid": uuid, "fq_name": [*PROJECT, "after"]}
+            return admission.create(change, SCHEMA.resources["address-group"], body)
+
+        await one.service.write(recreate)
+        await other.caught_up()
+        late = await ConfigService.start(SCHEMA, one.gate, shared=True)
+        same = contents(one.service.graph) == contents(other.service.graph) == contents(late.graph)
+        await other.delete(uuid)
+        await other.delete(network)
+        return same
+
+    assert on_servers(scenario)
+
+
 def test_child_cannot_be_added_to_what_another_server_deletes():
     async def scenario(one, other):
         network = await one.network("red")
