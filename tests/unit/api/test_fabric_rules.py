@@ -170,6 +170,96 @@ def test_interfaces_of_a_group_differ_by_vlan(api) -> None:
     assert api.call("PUT", f"/virtual-port-group/{uuid}", change).status == 400
 
 
+@pytest.fixture
+def fabric(api, ports):
+    """A fabric of both devices."""
+    uuid = api.create("fabric", fq_name=[*SYSTEM, "f"], parent_type="global-system-config")
+    for device in ("d1", "d2"):
+        router_uuid = api.service.graph.uuid_of("physical-router", (*SYSTEM, device))
+        change = {"physical-router": {"fabric_refs": [{"uuid": uuid}]}}
+        assert api.call("PUT", f"/physical-router/{router_uuid}", change).status == 200
+    for name in ("red", "blue"):
+        api.network(name)
+    return uuid
+
+
+def on(api, name, group_uuid, network, number):
+    return post(
+        api, "virtual-machine-interface", *PROJECT, name, parent_type="project",
+        virtual_network_refs=[{"to": [*PROJECT, network]}],
+        virtual_port_group_refs=[{"uuid": group_uuid}], **vlan(number),
+    )  # fmt: skip
+
+
+def two_groups(api, ports):
+    """One group below the fabric, one that is of it by its ports."""
+    first = post(
+        api, "virtual-port-group", *SYSTEM, "f", "one", parent_type="fabric",
+        physical_interface_refs=[{"uuid": ports["d1p1"]}],
+    ).json  # fmt: skip
+    second = group(api, "two", ports["d2p1"]).json
+    return [each["virtual-port-group"]["uuid"] for each in (first, second)]
+
+
+def test_vlan_means_one_network_in_a_fabric_of_enterprise_style(api, ports, fabric) -> None:
+    one, two = two_groups(api, ports)
+    made = on(api, "a", one, "red", 10).json["virtual-machine-interface"]["uuid"]
+
+    other_network = on(api, "b", two, "blue", 10)
+    other_vlan = on(api, "b", two, "red", 11)
+
+    assert other_network.status == other_vlan.status == 400
+    assert "VLAN 10 carries another network" in other_network.text
+    there = f"{made} on ['default-global-system-config', 'f', 'one']"
+    assert other_network.text.endswith(there)
+    assert "the network already has VLAN 10, not 11" in other_vlan.text
+    assert on(api, "b", two, "red", 10).status == 200
+    assert on(api, "c", two, "blue", 11).status == 200
+    change = {"virtual-machine-interface": {"virtual_network_refs": [{"to": [*PROJECT, "blue"]}]}}
+    assert api.call("PUT", f"/virtual-machine-interface/{made}", change).status == 400
+
+
+@pytest.mark.parametrize(
+    "style", [{"fabric_enterprise_style": False}, {"disable_vlan_vn_uniqueness_check": True}]
+)
+def test_vlan_is_free_per_group_where_the_fabric_says_so(api, ports, fabric, style) -> None:
+    assert api.call("PUT", f"/fabric/{fabric}", {"fabric": style}).status == 200
+    one, two = two_groups(api, ports)
+
+    assert on(api, "a", one, "red", 10).status == 200
+    assert on(api, "b", two, "blue", 10).status == 200
+    assert on(api, "c", two, "red", 11).status == 200
+    assert on(api, "d", two, "red", 10).status == 400
+    (name,) = style
+    back = api.call("PUT", f"/fabric/{fabric}", {"fabric": {name: not style[name]}})
+    assert (back.status, "carries another network" in back.text) == (400, True)
+
+
+def test_vlan_of_another_fabric_or_of_none_is_another(api, ports, fabric) -> None:
+    one, _ = two_groups(api, ports)
+    loose = group(api, "loose").json["virtual-port-group"]["uuid"]
+    assert on(api, "a", one, "red", 10).status == 200
+
+    assert on(api, "b", loose, "blue", 10).status == 200
+
+
+def test_interfaces_put_into_a_group_are_judged_by_the_fabric(api, ports, fabric) -> None:
+    one, two = two_groups(api, ports)
+    on(api, "a", one, "red", 10)
+    loose = post(
+        api, "virtual-machine-interface", *PROJECT, "b", parent_type="project",
+        virtual_network_refs=[{"to": [*PROJECT, "blue"]}], **vlan(10),
+    ).json["virtual-machine-interface"]["uuid"]  # fmt: skip
+
+    body = {
+        "type": "virtual-port-group", "uuid": two, "operation": "ADD",
+        "ref-type": "virtual-machine-interface", "ref-uuid": loose,
+    }  # fmt: skip
+    refused = api.call("POST", "/ref-update", body)
+
+    assert (refused.status, "carries another network" in refused.text) == (400, True)
+
+
 def test_logical_interfaces_of_a_port_differ_by_vlan(api, ports) -> None:
     def logical(name, number):
         return post(

@@ -11,6 +11,7 @@ from skytrail.api.rules.bgp import (
     SUB_CLUSTER,
 )
 from skytrail.api.rules.draft import POLICY_MANAGEMENT
+from skytrail.api.rules.fabric_vlans import FABRIC
 from skytrail.api.rules.firewall import (
     ADDRESS_GROUP,
     FIREWALL_POLICY,
@@ -37,6 +38,7 @@ RULES: dict[str, Rule] = {
     "application-policy-set": APPLICATION_POLICY_SET,
     "bgp-as-a-service": BGP_AS_A_SERVICE,
     "bgp-router": BGP_ROUTER,
+    "fabric": FABRIC,
     "firewall-policy": FIREWALL_POLICY,
     "firewall-rule": FIREWALL_RULE,
     "floating-ip": FLOATING_IP,

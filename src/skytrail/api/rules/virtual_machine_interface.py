@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from skytrail.api import documents, ipam
-from skytrail.api.change import Change, Rule
+from skytrail.api import documents, ipam, rights
+from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, children, find
 from skytrail.api.references import reference_to, referred
 from skytrail.api.refusal import bad_request
+from skytrail.api.rules import baremetal
 from skytrail.api.rules.virtual_port_group import check_interface
 from skytrail.model.validate import shown
 from skytrail.net import Mac
@@ -35,6 +36,29 @@ def _create(change: Change, body: Document) -> None:
     _check(change, body, None)
     _link_instance(change, body)
     _complete_bindings(change, body)
+    baremetal.attachment_of(change, body)
+
+
+def _attach(change: Change, record: Record) -> list[Companion]:
+    """Plug a new bare-metal port; what its creator may not use was refused before."""
+    attachment = baremetal.attachment_of(change, record.body)
+    if attachment is not None:
+        baremetal.attach(change, record, attachment)
+    return []
+
+
+def _attach_anew(change: Change, old: Record, new: Record) -> None:
+    if baremetal.binding_changed(old.body, new.body):
+        attachment = baremetal.attachment_of(change, new.body)
+        with rights.on_own_behalf(change):
+            baremetal.detach(change, old)
+            if attachment is not None:
+                baremetal.attach(change, new, attachment)
+
+
+def _detach(change: Change, record: Record) -> None:
+    with rights.on_own_behalf(change):
+        baremetal.detach(change, record)
 
 
 def _checked_mac(text: str) -> str:
@@ -172,4 +196,6 @@ def _vlan_tag(body: Document) -> int:
     return documents.number(properties, "sub_interface_vlan_tag") or 0
 
 
-VIRTUAL_MACHINE_INTERFACE = Rule(create=_create, update=_update)
+VIRTUAL_MACHINE_INTERFACE = Rule(
+    create=_create, companions=_attach, update=_update, after_update=_attach_anew, delete=_detach
+)

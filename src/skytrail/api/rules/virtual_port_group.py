@@ -1,8 +1,7 @@
 """Rules of virtual port groups and logical interfaces: bundle numbers and VLANs.
 
 A group over two or more ports is a bundle: on each device its member ports carry the same number
-(``ae_num``), which no other bundle of the device has. Interfaces of workloads in one group are told
-apart by VLAN.
+(``ae_num``), which no other bundle of the device has. What VLANs mean: ``fabric_vlans``.
 """
 
 from __future__ import annotations
@@ -10,22 +9,32 @@ from __future__ import annotations
 from skytrail.api import documents
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record, children, referrers
+from skytrail.api.graph import Record, children, make_record, referrers
 from skytrail.api.references import referred
 from skytrail.api.refusal import Refused, bad_request, conflict
+from skytrail.api.rules.fabric_vlans import GROUPS, PORTS, check_group
 
 _GROUP_POOL = "virtual-port-group-id"
 _GROUP_IDS = ((0, 65_535),)
 _BUNDLE_IDS = ((0, 127),)
-_PORTS, _INTERFACES = "physical_interface_refs", "virtual_machine_interface_refs"
 _VLAN_MAX = 4094
 
 
 def _create(change: Change, body: Document) -> None:
-    owner = documents.text(body, "uuid") or ""
-    if change.view.numbers.take_first(_GROUP_POOL, _GROUP_IDS, owner) is None:
-        raise conflict("No virtual-port-group ID is left")
+    take_number(change, documents.text(body, "uuid") or "")
     _complete(change, body)
+
+
+def take_number(change: Change, owner: str) -> int:
+    """Return the number of a group, taking one if it has none."""
+    numbers = change.view.numbers
+    for pool, value in numbers.owned_by(owner):
+        if pool == _GROUP_POOL:
+            return value
+    taken = numbers.take_first(_GROUP_POOL, _GROUP_IDS, owner)
+    if taken is None:
+        raise conflict("No virtual-port-group ID is left")
+    return taken
 
 
 def _update(change: Change, old: Record, body: Document) -> None:
@@ -34,18 +43,14 @@ def _update(change: Change, old: Record, body: Document) -> None:
 
 def _complete(change: Change, body: Document) -> None:
     _number_bundles(change, body)
-    uuid = documents.text(body, "uuid") or ""
-    members = {each.uuid: each for each in referred(change, body, _INTERFACES)}
-    for each in referrers(change.view, uuid, "virtual-machine-interface"):
-        members[each.uuid] = each
-    check_vlans(uuid, list(members.values()))
+    check_group(change, make_record("virtual-port-group", body))
 
 
 def _number_bundles(change: Change, body: Document) -> None:
     """Write the bundle number of each member port; a single port is no bundle."""
     uuid = documents.text(body, "uuid") or ""
-    references = documents.sections(body, _PORTS)
-    ports = referred(change, body, _PORTS)
+    references = documents.sections(body, PORTS)
+    ports = referred(change, body, PORTS)
     for port in ports:
         _refuse_second_group(change, port, uuid)
     numbers = change.view.numbers
@@ -64,7 +69,7 @@ def _number_bundles(change: Change, body: Document) -> None:
         if pool not in given:
             numbers.release(pool, value)
     if references:
-        body[_PORTS] = [
+        body[PORTS] = [
             _numbered(reference, given.get(f"ae-id/{port.parent_uuid}"))
             for reference, port in zip(references, ports, strict=True)
         ]
@@ -87,50 +92,14 @@ def _refuse_second_group(change: Change, port: Record, uuid: str) -> None:
             )
 
 
-def check_vlans(group: str, members: list[Record]) -> None:
-    """Refuse two interfaces of a group that the wire could not tell apart."""
-    seen: dict[int, Record] = {}
-    for member in members:
-        vlan = _vlan_in(group, member.body)
-        other = seen.setdefault(vlan, member)
-        if other is not member:
-            tag = f"VLAN {vlan}" if vlan else "no VLAN"
-            raise bad_request(
-                f"{tag} is used by two interfaces of one virtual-port-group: "
-                f"{other.uuid}, {member.uuid}"
-            )
-
-
-def _vlan_in(group: str, interface: Document) -> int:
-    """Return the VLAN an interface has on a group's ports, 0 for none."""
-    for reference in documents.sections(interface, "virtual_port_group_refs"):
-        if reference.get("uuid") == group:
-            vlan = documents.number(documents.section(reference, "attr"), "vlan_tag")
-            if vlan:
-                return vlan
-    properties = documents.section(interface, "virtual_machine_interface_properties")
-    return documents.number(properties, "sub_interface_vlan_tag") or 0
-
-
 def check_interface(change: Change, body: Document) -> None:
-    """Refuse an interface that clashes with another of its virtual-port-groups."""
+    """Refuse an interface that clashes with another of its virtual-port-groups or of the fabric."""
     uuid = documents.text(body, "uuid") or ""
-    groups = {each.uuid: each for each in referred(change, body, "virtual_port_group_refs")}
+    groups = {each.uuid: each for each in referred(change, body, GROUPS)}
     for each in referrers(change.view, uuid, "virtual-port-group"):
         groups[each.uuid] = each
     for group in groups.values():
-        vlan = _vlan_in(group.uuid, body)
-        others = {each.uuid: each for each in referred(change, group.body, _INTERFACES)}
-        for each in referrers(change.view, group.uuid, "virtual-machine-interface"):
-            others[each.uuid] = each
-        others.pop(uuid, None)
-        for other in others.values():
-            if _vlan_in(group.uuid, other.body) == vlan:
-                tag = f"VLAN {vlan}" if vlan else "no VLAN"
-                raise bad_request(
-                    f"{tag} is used by two interfaces of virtual-port-group "
-                    f"{list(group.fq_name)}: {other.uuid}, {uuid}"
-                )
+        check_group(change, group, body)
 
 
 def _create_logical(change: Change, body: Document) -> None:
