@@ -408,6 +408,35 @@ def test_mutated_updates_raise_nothing_but_bgp_errors(
         read_anything(bytes(mutated), negotiated)
 
 
+def outcome(body, negotiated, cache):
+    try:
+        return decode_update(body, negotiated, cache)
+    except BgpError as error:
+        return error.args
+
+
+@given(
+    FAMILY_AND_ROUTES,
+    ATTRIBUTES,
+    HOP4 | HOP6,
+    st.lists(st.tuples(st.integers(0, 400), U8), max_size=2),
+    st.lists(PEERS, min_size=2, max_size=5),
+)
+def test_a_cache_shared_by_all_peers_changes_no_outcome(
+    family_and_routes, attributes, next_hop, changes, peers
+):
+    family, routes = family_and_routes
+    (body,) = bodies(encode_update(family, next_hop, attributes, routes, EVERYTHING))
+    mutated = bytearray(body)
+    for position, value in changes:
+        mutated[position % len(mutated)] = value
+    cache = AttributeCache(bytes_max=6000)
+
+    for peer in peers:
+        for each in (body, bytes(mutated), body):
+            assert outcome(each, peer, cache) == outcome(each, peer, None)
+
+
 @given(OPENS, st.lists(st.tuples(st.integers(0, 400), U8), min_size=1, max_size=4))
 def test_mutated_opens_raise_nothing_but_bgp_errors(message, changes):
     (body,) = bodies([encode_open(message)])

@@ -64,6 +64,8 @@ class AttributeReading:
     """For the NOTIFICATION if withdrawing turns out to be impossible."""
     fault: bytes = b""
     """The first attribute that asks for it, as received."""
+    is_clean: bool = False
+    """Nothing is wrong and nothing that MP_REACH_NLRI needs is missing."""
 
 
 class MalformedAttribute(Exception):
@@ -181,6 +183,9 @@ def _finish(work: _Work) -> AttributeReading:
         work.withdraw,
         work.subcode,
         work.fault,
+        not work.problems
+        and AttributeCode.ORIGIN in work.present
+        and AttributeCode.AS_PATH in work.present,
     )
 
 

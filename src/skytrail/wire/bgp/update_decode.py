@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from skytrail.wire.bgp.attribute_cache import AttributeCache
+from skytrail.wire.bgp.attribute_cache import AttributeCache, NextHopHead
 from skytrail.wire.bgp.attribute_decode import AttributeReading, PeerKind, read_attributes
 from skytrail.wire.bgp.attributes import AttributeCode, AttributeFlag, Attributes
 from skytrail.wire.bgp.errors import BgpError, ErrorCode, UpdateError
@@ -32,12 +32,22 @@ _MP_FLAGS = int(AttributeFlag.OPTIONAL)
 _KIND_FLAGS = int(AttributeFlag.OPTIONAL | AttributeFlag.TRANSITIVE)
 _EXTENDED = int(AttributeFlag.EXTENDED_LENGTH)
 _MANDATORY = (AttributeCode.ORIGIN, AttributeCode.AS_PATH)
+_WITHDRAWN = NlriContext(withdrawn=True)
+_STACKS = NlriContext(label_stacks=True)
+_ONE_LABEL = NlriContext()
+_PEER_KINDS = tuple(
+    tuple(PeerKind(four_byte_as, is_internal) for is_internal in (False, True))
+    for four_byte_as in (False, True)
+)
 
 
 def decode_update(
     body: bytes, negotiated: Negotiated, cache: AttributeCache | None = None
 ) -> Update:
     """Read an UPDATE without its header; :class:`BgpError` only where RFC 7606 wants a reset."""
+    usual = None if cache is None else _decode_usual(body, negotiated, cache)
+    if usual is not None:
+        return usual
     size = len(body)
     withdrawn_end = 2 + int.from_bytes(body[:2])
     attributes_at = withdrawn_end + 2
@@ -59,9 +69,58 @@ def decode_update(
     has_rest = bool(parts.rest) or parts.is_cut
     if not has_rest and parts.reach is None and nlri_at == size:
         return work.without_routes(withdrawn_end == 2 and parts.unreach is not None)
-    peer = PeerKind(negotiated.four_byte_as, negotiated.is_internal)
     read = read_attributes if cache is None else cache.read
-    return work.with_routes(parts, read(parts.rest, peer), body[nlri_at:])
+    reading = read(parts.rest, _peer_kind(negotiated))
+    if cache is not None and work.head is not None:
+        cache.keep_head(*work.head)
+    return work.with_routes(parts, reading, body[nlri_at:])
+
+
+def _decode_usual(body: bytes, negotiated: Negotiated, cache: AttributeCache) -> Update | None:
+    """Read the one form nearly all UPDATEs of VPN families have, ``None`` for any other.
+
+    That is MP_REACH_NLRI first, then attributes met before and found without fault, nothing else.
+    Some peers send every route in a message of its own, so the message is what must be cheap.
+    """
+    size = len(body)
+    if size < 12 or body[0] or body[1] or body[5] != _MP_REACH:
+        return None
+    if 4 + (body[2] << 8 | body[3]) != size:
+        return None
+    if body[4] == _MP_FLAGS | _EXTENDED:
+        value_at = 8
+        value_end = 8 + (body[6] << 8 | body[7])
+    elif body[4] == _MP_FLAGS:
+        value_at = 7
+        value_end = 7 + body[6]
+    else:
+        return None
+    reading = cache.known(body[value_end:], _peer_kind(negotiated))
+    nlri_at = value_at + 5 + body[value_at + 3]
+    if reading is None or not reading.is_clean or nlri_at >= value_end:
+        return None
+    head = cache.heads.get(body[value_at:nlri_at])
+    if head is None:
+        return None
+    family, next_hop, is_extended = head
+    if family not in negotiated.families or (
+        is_extended and family not in negotiated.extended_next_hop
+    ):
+        return None
+    context = _STACKS if family in negotiated.label_stacks else _ONE_LABEL
+    try:
+        found = decode_nlri(family, body[nlri_at:value_end], context)
+    except NlriError:
+        return None
+    if found.skipped:
+        return None
+    reach = (Reach(family, next_hop, tuple(found.routes)),)
+    return Update(reading.attributes, reach)
+
+
+def _peer_kind(negotiated: Negotiated) -> PeerKind:
+    is_internal = negotiated.local_as == negotiated.peer_as
+    return _PEER_KINDS[negotiated.four_byte_as][is_internal]
 
 
 @dataclass(slots=True)
@@ -82,27 +141,30 @@ def _divide(data: bytes) -> _Parts:
     kept: list[bytes] = []
     kept_from = position = 0
     end = len(data)
+    # Padding lets a header that is cut off be looked at like any other.
+    padded = data + b"\0\0\0"
     while position < end:
-        flags = data[position]
-        value_at = position + (4 if flags & _EXTENDED else 3)
-        following = end + 1
-        if value_at <= end:
-            following = value_at + int.from_bytes(data[position + 2 : value_at])
-        code = data[position + 1] if position + 1 < end else 0
-        is_mp = code in {_MP_REACH, _MP_UNREACH}
+        flags = padded[position]
+        code = padded[position + 1]
+        if flags & _EXTENDED:
+            value_at = position + 4
+            following = value_at + (padded[position + 2] << 8 | padded[position + 3])
+        else:
+            value_at = position + 3
+            following = value_at + padded[position + 2]
         if following > end:
-            if is_mp:
+            if code in {_MP_REACH, _MP_UNREACH}:
                 raise _malformed("MP_REACH_NLRI or MP_UNREACH_NLRI cut off")
             parts.is_cut = True
             parts.problems = (f"attribute {code} cut off: treated as withdraw",)
             break
-        if is_mp:
+        if code in (_MP_REACH, _MP_UNREACH):
             kept.append(data[kept_from:position])
             kept_from = following
             _take_mp(parts, flags, code, data[value_at:following])
         position = following
     kept.append(data[kept_from:position])
-    parts.rest = b"".join(kept) if len(kept) > 1 else kept[0]
+    parts.rest = b"".join(kept)
     return parts
 
 
@@ -127,6 +189,8 @@ class _Decoding:
 
     def __init__(self, negotiated: Negotiated, problems: list[str]) -> None:
         self.withdrawn: list[Unreach] = []
+        self.head: tuple[bytes, NextHopHead] | None = None
+        """MP_REACH_NLRI up to its routes, and what that means."""
         self._negotiated = negotiated
         self._problems = problems
         self._reach: Reach | None = None
@@ -168,8 +232,10 @@ class _Decoding:
             )
         except NextHopError as error:
             raise _optional(str(error), value) from error
-        context = NlriContext(label_stacks=family in negotiated.label_stacks)
+        context = _STACKS if family in negotiated.label_stacks else _ONE_LABEL
         nlri = self._nlri(family, value[nlri_at:], context)
+        is_extended = family in negotiated.extended_next_hop
+        self.head = (value[:nlri_at], (family, next_hop, is_extended))
         if nlri:
             self._reach = Reach(family, next_hop, nlri)
         self._saw_nlri = self._saw_nlri or nlri_at < len(value)
@@ -183,7 +249,7 @@ class _Decoding:
         return family
 
     def _unreach(self, family: BgpFamily, data: bytes) -> None:
-        nlri = self._nlri(family, data, NlriContext(withdrawn=True))
+        nlri = self._nlri(family, data, _WITHDRAWN)
         if nlri:
             self.withdrawn.append(Unreach(family, nlri))
 
@@ -249,7 +315,7 @@ class _Decoding:
         )
 
     def _classic(self, data: bytes, reading: AttributeReading) -> list[Reach]:
-        nlri = self._nlri(BgpFamily.INET, data, NlriContext())
+        nlri = self._nlri(BgpFamily.INET, data, _ONE_LABEL)
         # Without a usable next hop the routes are withdrawn in a moment; the address is unused.
         next_hop = reading.next_hop or IPv4Address(0)
         return [Reach(BgpFamily.INET, next_hop, nlri)]
