@@ -12,8 +12,8 @@ help: ## list the targets
 setup: ## install what is missing: Debian packages, locked Python environment, eBPF, lab guest
 	@packaging/setup.sh
 
-clients: ## install the old clients that interop tests drive, in an environment of their own
-	@packaging/setup.sh clients
+clients: ## install what interop tests drive: old clients in an environment of their own, BGP routers
+	@packaging/setup.sh clients peers
 
 demo: setup ## set everything up and show isolated virtual networks carrying traffic (KEEP=1 leaves it running)
 	@$(PYTHON) -m skytrail.lab.demo $(if $(KEEP),--keep)

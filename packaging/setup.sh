@@ -2,7 +2,8 @@
 # Prepares a Debian 12 machine and this checkout: Debian packages, the locked Python environment,
 # the compiled eBPF programs and the lab guest's kernel. Each step is skipped when its result is
 # already there, so a second run takes about a second. Usage: packaging/setup.sh [STEP...]
-# Steps: packages python bpf guest (default: these, in this order) and clients, which only tests need.
+# Steps: packages python bpf guest (default: these, in this order), and clients and peers, which only
+# tests need.
 set -eu
 cd "$(dirname "$0")/.."
 log=build/setup.log
@@ -89,12 +90,31 @@ clients() {
     finish 'installed from the lock'
 }
 
+peers() {
+    begin 'BGP routers for interop tests'
+    missing=
+    for package in $(grep -v '^#' packaging/debian-packages-peers.txt); do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+    done
+    [ -n "$missing" ] || { finish 'already installed'; return; }
+    export DEBIAN_FRONTEND=noninteractive
+    # Their services must not come up by themselves: tests start their own, in namespaces.
+    guard=/usr/sbin/policy-rc.d; own=
+    [ -e "$guard" ] || { printf '#!/bin/sh\nexit 101\n' >"$guard"; chmod +x "$guard"; own=yes; }
+    quietly apt-get update
+    # shellcheck disable=SC2086 # one word per package is meant
+    apt-get install -y --no-install-recommends $missing >>"$log" 2>&1 && failed= || failed=yes
+    [ -z "$own" ] || rm -f "$guard"
+    [ -z "$failed" ] || { printf 'FAILED\n\n'; tail -n 25 "$log"; exit 1; }
+    finish installed
+}
+
 mkdir -p build 2>/dev/null || :
 require_root "${*:-packages python bpf guest}"
 : >"$log"
 for step in ${*:-packages python bpf guest}; do
     case "$step" in
-    packages | python | bpf | guest | clients) "$step" ;;
-    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest clients\n' "$step" >&2; exit 2 ;;
+    packages | python | bpf | guest | clients | peers) "$step" ;;
+    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest clients peers\n' "$step" >&2; exit 2 ;;
     esac
 done

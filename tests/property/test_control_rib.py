@@ -8,14 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skytrail.control import rib_out
-from skytrail.control.best_path import select
-from skytrail.control.path import InstanceName, Path, PathSlot, PeerName
+from skytrail.control import change_log, rib_out
+from skytrail.control.best_path import select, select_one
+from skytrail.control.path import (
+    VPN_INSTANCE,
+    InstanceName,
+    Learned,
+    Path,
+    PathSlot,
+    PeerName,
+)
 from skytrail.control.rib import offer, only_source
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
+from skytrail.control.vpn import VpnEntry
 from skytrail.control.vrf import InstanceConfig
 from skytrail.net import Label, RouteDistinguisher, RouteTarget
+from skytrail.wire.bgp import Attributes
 from skytrail.wire.xmpp import Family, ItemsEvent, NextHop, Route, RouteAttributes, RouteKey
 from skytrail.wire.xmpp.codec import StanzaDecoder
 
@@ -23,9 +32,12 @@ INSTANCES = ("red", "blue", "green")
 PEERS = ("a", "b", "c")
 KEYS = tuple(IPv4Network((f"10.0.0.{number}", 32)) for number in range(4))
 TARGETS = tuple(RouteTarget.parse(f"target:1:{number}") for number in range(3))
-DISTINGUISHER = RouteDistinguisher.parse("10.0.0.1:1")
+DISTINGUISHERS = {
+    peer: RouteDistinguisher.parse(f"10.0.0.{number}:1") for number, peer in enumerate(PEERS, 1)
+}
+"""Each agent's; a BGP peer may repeat what an agent said, under the agent's distinguisher."""
 
-TARGET_SETS = st.frozensets(st.sampled_from(TARGETS), max_size=2)
+TARGET_SETS = st.frozensets(st.sampled_from(TARGETS), min_size=1, max_size=2)
 PUT = st.tuples(
     st.just("put"), st.sampled_from(PEERS), st.sampled_from(INSTANCES), st.sampled_from(KEYS),
     st.integers(0, 2),
@@ -33,42 +45,80 @@ PUT = st.tuples(
 REMOVE = st.tuples(
     st.just("remove"), st.sampled_from(PEERS), st.sampled_from(INSTANCES), st.sampled_from(KEYS)
 )
-CONFIGURE = st.tuples(st.just("configure"), st.sampled_from(INSTANCES), TARGET_SETS, TARGET_SETS)
+HEAR = st.tuples(
+    st.just("hear"), st.sampled_from(PEERS), st.sampled_from(KEYS), st.integers(0, 2), TARGET_SETS
+)
+UNHEAR = st.tuples(st.just("unhear"), st.sampled_from(PEERS), st.sampled_from(KEYS))
+CONFIGURE = st.tuples(
+    st.just("configure"), st.sampled_from(INSTANCES), TARGET_SETS | st.just(frozenset()),
+    TARGET_SETS | st.just(frozenset()),
+)  # fmt: skip
 DROP = st.tuples(st.just("drop"), st.sampled_from(INSTANCES))
-STEPS = st.lists(st.one_of(PUT, PUT, REMOVE, CONFIGURE, DROP), max_size=40)
+FIRST = st.tuples(
+    *[
+        st.tuples(st.just("configure"), st.just(name), TARGET_SETS, TARGET_SETS)
+        for name in INSTANCES
+    ]
+)
+STEPS = st.lists(st.one_of(PUT, PUT, HEAR, HEAR, REMOVE, UNHEAR, CONFIGURE, DROP), max_size=40)
 
 
-def path(slot: PathSlot, number: int, exports: frozenset[RouteTarget]) -> Path:
+def path(slot: PathSlot, number: int, targets: frozenset[RouteTarget], peer: str = "a") -> Path:
     # A hop without label is unusable: number 0 makes an infeasible path.
     hop = NextHop(IPv4Address("172.16.0.1"), Label(16 + number), encapsulations=("udp",))
+    heard = Learned(Attributes(), is_external=False, router_id=IPv4Address("10.9.9.9"))
     return Path(
         slot=slot,
-        distinguisher=DISTINGUISHER,
+        distinguisher=DISTINGUISHERS[peer],
         next_hops=(hop,) if number else (),
         attributes=RouteAttributes(local_preference=100 * number),
-        targets=exports,
+        targets=targets,
+        learned=None if slot.instance else heard,
     )
 
 
-@given(STEPS)
-def test_replication_equals_looking_at_everything(steps: list[tuple[object, ...]]) -> None:
-    replicator = Replicator()
-    configs: dict[str, InstanceConfig] = {}
-    offers: dict[tuple[str, str, RouteKey], tuple[PathSlot, int]] = {}
-    for step in steps:
+class World:
+    """A replicator, and what it was told."""
+
+    def __init__(self) -> None:
+        self.replicator = Replicator()
+        self.configs: dict[str, InstanceConfig] = {}
+        self.offers: dict[tuple[str, str, RouteKey], tuple[PathSlot, int]] = {}
+        self.heard: dict[tuple[str, RouteKey], Path] = {}
+        self.told: dict[VpnEntry, Path] = {}
+        self.replicator.on_selection = self._selected
+
+    def _selected(self, entry: VpnEntry, before: Path | None) -> None:
+        assert self.told.get(entry) is before
+        if entry.best is None:
+            del self.told[entry]
+        else:
+            self.told[entry] = entry.best
+
+    def act(self, step: tuple[object, ...]) -> None:
+        replicator, configs = self.replicator, self.configs
         match step:
             case ("put", str(peer), str(instance), IPv4Network() as key, int(number)):
                 if instance in configs:
-                    known = offers.get((peer, instance, key))
+                    known = self.offers.get((peer, instance, key))
                     slot = known[0] if known else PathSlot(
                         PeerName(peer), InstanceName(instance), key
                     )  # fmt: skip
-                    offers[peer, instance, key] = (slot, number)
-                    replicator.put(path(slot, number, configs[instance].exports))
+                    self.offers[peer, instance, key] = (slot, number)
+                    replicator.put(path(slot, number, configs[instance].exports, peer))
             case ("remove", str(peer), str(instance), IPv4Network() as key):
-                gone = offers.pop((peer, instance, key), None)
+                gone = self.offers.pop((peer, instance, key), None)
                 if gone is not None:
                     replicator.remove(gone[0])
+            case ("hear", str(peer), IPv4Network() as key, int(number), frozenset() as targets):
+                old = self.heard.get((peer, key))
+                slot = old.slot if old else PathSlot(PeerName("bgp"), VPN_INSTANCE, key)
+                self.heard[peer, key] = path(slot, number, targets, peer)
+                replicator.put(self.heard[peer, key])
+            case ("unhear", str(peer), IPv4Network() as key):
+                old = self.heard.pop((peer, key), None)
+                if old is not None:
+                    replicator.remove(old.slot)
             case ("configure", str(instance), frozenset() as exports, frozenset() as imports):
                 config = InstanceConfig(InstanceName(instance), "", exports, imports)
                 if instance in configs:
@@ -79,24 +129,58 @@ def test_replication_equals_looking_at_everything(steps: list[tuple[object, ...]
             case ("drop", str(instance)) if instance in configs:
                 replicator.remove_vrf(InstanceName(instance))
                 del configs[instance]
-                offers = {slot: offered for slot, offered in offers.items() if slot[1] != instance}
+                self.offers = {
+                    slot: offered for slot, offered in self.offers.items() if slot[1] != instance
+                }
             case _:
                 pass
 
-    for name, config in configs.items():
-        rib = replicator.vrfs[InstanceName(name)].ribs[Family.INET]
+    def best_in_vpn(self) -> list[Path]:
+        """The best path of each (distinguisher, key), from everything that was told."""
+        copies: dict[tuple[RouteDistinguisher, RouteKey], list[Path]] = {}
+        offered = [
+            path(slot, number, self.configs[origin].exports, peer)
+            for (peer, origin, _), (slot, number) in self.offers.items()
+        ]
+        for offer_ in (*offered, *self.heard.values()):
+            copies.setdefault((offer_.distinguisher, offer_.key), []).append(offer_)
+        found = [select_one(sorted(several, key=str)) for several in copies.values()]
+        return [best for best in found if best is not None]
+
+
+@settings(max_examples=400)
+@given(FIRST, STEPS)
+def test_replication_equals_looking_at_everything(
+    first: tuple[tuple[object, ...], ...], steps: list[tuple[object, ...]]
+) -> None:
+    world = World()
+    for step in (*first, *steps):
+        world.act(step)
+
+    best = world.best_in_vpn()
+    for name, config in world.configs.items():
+        rib = world.replicator.vrfs[InstanceName(name)].ribs[Family.INET]
         expected: dict[RouteKey, set[PathSlot]] = {}
-        for (_, origin, key), (slot, _) in offers.items():
-            exported = configs[origin].exports
-            if origin == name or not exported.isdisjoint(config.imports):
+        for (_, origin, key), (slot, _) in world.offers.items():
+            if origin == name:
                 expected.setdefault(key, set()).add(slot)
+        for each in best:
+            if each.instance != name and not each.targets.isdisjoint(config.imports):
+                expected.setdefault(each.key, set()).add(each.slot)
         assert {key: set(entry.paths) for key, entry in rib.entries.items()} == expected
         for entry in rib.entries.values():
             assert entry.best == select(entry.paths.values(), Family.INET, rib.instance)
             assert all(
-                held.targets == configs[held.instance].exports for held in entry.paths.values()
+                held.targets == world.configs[held.instance].exports
+                for held in entry.paths.values()
+                if held.instance
             )
-    assert len(replicator.vpn[Family.INET]) == len(offers)
+    table = world.replicator.vpn[Family.INET]
+    assert len(table) == len(world.offers) + len(world.heard)
+    assert {entry.best.slot for entry in table.entries.values() if entry.best} == {
+        each.slot for each in best
+    }
+    assert {id(entry) for entry in world.told} == {id(entry) for entry in table.entries.values()}
 
 
 CHANGE = st.tuples(st.just("put"), st.sampled_from(PEERS), st.sampled_from(KEYS), st.integers(0, 3))
@@ -134,7 +218,7 @@ def test_every_member_ends_with_the_table_whatever_the_order(
     with pytest.MonkeyPatch.context() as patch:
         # Small bounds make short histories reach compaction and many batches.
         patch.setattr(rib_out, "ITEMS_COUNT_MAX", items_max)
-        patch.setattr(rib_out, "_COMPACT_SLACK", slack)
+        patch.setattr(change_log, "COMPACT_SLACK", slack)
         run_group(steps)
 
 

@@ -2,7 +2,7 @@
 
 The steps are compared in order, the smaller value wins. Paths that are equal in all preference
 steps are used together (ECMP) for IP prefixes; a MAC goes to one place, so enet takes the first.
-The order is that of the original control node where it applies to paths of agents; deviations:
+The order is that of the original control node, which agrees with RFC 4271 section 9.1; deviations:
 a sticky MAC wins (RFC 7432 section 15.2), and a network's own paths win over imported ones.
 """
 
@@ -16,26 +16,40 @@ from skytrail.wire.xmpp import Family
 ECMP_COUNT_MAX = 16
 """As many members as a datapath next hop holds."""
 
-_PREFERENCE: tuple[tuple[str, Callable[[Path, InstanceName], int]], ...] = (
-    ("not feasible", lambda path, _: not path.is_feasible),
-    ("lower local preference", lambda path, _: -path.attributes.local_preference),
-    ("etree leaf", lambda path, _: path.attributes.etree_leaf),
-    ("not sticky", lambda path, _: not path.attributes.sticky),
-    ("older mobility sequence", lambda path, _: -path.attributes.sequence_number),
-    ("stale", lambda path, _: path.is_stale),
-    ("higher MED", lambda path, _: effective_med(path.attributes)),
-    ("imported from another network", lambda path, own: path.instance != own),
+_Step = tuple[str, Callable[[Path], int]]
+_PREFERENCE: tuple[_Step, ...] = (
+    ("not feasible", lambda path: not path.is_feasible),
+    ("lower local preference", lambda path: -path.attributes.local_preference),
+    ("etree leaf", lambda path: path.attributes.etree_leaf),
+    ("not sticky", lambda path: not path.attributes.sticky),
+    ("older mobility sequence", lambda path: -path.attributes.sequence_number),
+    ("stale", lambda path: path.is_stale),
+    ("longer AS path", lambda path: path.learned.as_path_length if path.learned else 0),
+    ("worse origin", lambda path: path.learned.attributes.origin if path.learned else 0),
+    ("higher MED", lambda path: effective_med(path.attributes)),
 )
+
+
+_SOURCE: tuple[_Step, ...] = (
+    ("learned by BGP", lambda path: path.learned is not None),
+    ("learned from the own AS", lambda path: bool(path.learned and not path.learned.is_external)),
+    ("higher router id", lambda path: int(path.learned.router_id) if path.learned else 0),
+    (
+        "longer cluster list",
+        lambda path: len(path.learned.attributes.cluster_list) if path.learned else 0,
+    ),
+)
+"""What decides between equally preferred paths where only one can be used or told."""
 
 
 def preference(path: Path, own: InstanceName) -> tuple[int, ...]:
     """Return what decides between paths in the table of instance ``own``; smaller is better."""
-    return tuple([int(step(path, own)) for _, step in _PREFERENCE])
+    return (*_preference(path), int(path.instance != own))
 
 
-def tie_break(path: Path) -> tuple[str, str]:
-    """Order paths of equal preference, the same on every control node."""
-    return (path.source, path.instance)
+def tie_break(path: Path) -> tuple[tuple[int, ...], str, str]:
+    """Order paths of equal preference."""
+    return (tuple([int(step(path)) for _, step in _SOURCE]), path.source, path.instance)
 
 
 def select(paths: Iterable[Path], family: Family, own: InstanceName) -> tuple[Path, ...]:
@@ -50,6 +64,26 @@ def select(paths: Iterable[Path], family: Family, own: InstanceName) -> tuple[Pa
     return tuple([path for rank, _, path in ranked if rank == best][:count])
 
 
+def select_one(paths: Iterable[Path]) -> Path | None:
+    """Return the best of paths that are copies of one route, infeasible ones last."""
+    candidates = list(paths)
+    if len(candidates) <= 1:
+        return candidates[0] if candidates else None
+    return min(candidates, key=lambda path: (_preference(path), tie_break(path)))
+
+
+def why_not_told(path: Path, best: Path | None) -> str:
+    """Name the first step at which a copy of a VPN route loses; empty text when it is the best."""
+    if best is None or path is best:
+        return ""
+    steps = (*_PREFERENCE, *_SOURCE)
+    return next((name for name, step in steps if step(path) > step(best)), "later name")
+
+
+def _preference(path: Path) -> tuple[int, ...]:
+    return tuple([int(step(path)) for _, step in _PREFERENCE])
+
+
 def why_not_best(path: Path, best: tuple[Path, ...], own: InstanceName) -> str:
     """Name the first step at which ``path`` loses; empty text when it is used."""
     if path in best:
@@ -58,6 +92,10 @@ def why_not_best(path: Path, best: tuple[Path, ...], own: InstanceName) -> str:
         return "not feasible"
     winner = best[0]
     for name, step in _PREFERENCE:
-        if step(path, own) > step(winner, own):
+        if step(path) > step(winner):
             return name
-    return "later name" if len(best) < ECMP_COUNT_MAX else "beyond the ECMP bound"
+    if path.instance != own and winner.instance == own:
+        return "imported from another network"
+    if len(best) >= ECMP_COUNT_MAX:
+        return "beyond the ECMP bound"
+    return next((name for name, step in _SOURCE if step(path) > step(winner)), "later name")

@@ -1,4 +1,4 @@
-"""A path: one offer of one agent for one destination.
+"""A path: one offer of one agent or BGP peer for one destination.
 
 The same ``Path`` object stands in its own VRF, in the VPN table and in every VRF that imports it:
 replication never copies. Paths are immutable; any change is a fresh path in the same slot.
@@ -7,9 +7,11 @@ replication never copies. Paths are immutable; any change is a fresh path in the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import NewType, TypeVar, cast
 
 from skytrail.net import RouteDistinguisher, RouteTarget
+from skytrail.wire.bgp import Attributes
 from skytrail.wire.xmpp import NextHop, RouteAttributes, RouteKey
 
 PeerName = NewType("PeerName", str)
@@ -19,6 +21,9 @@ InstanceName = NewType("InstanceName", str)
 """Colon-joined fully qualified name of a routing instance."""
 
 # TF agents publish their fabric routes here without a label; the underlay carries them.
+VPN_INSTANCE = InstanceName("")
+"""Where paths of BGP peers live: in no instance, only in the VPN tables."""
+
 FABRIC_INSTANCE = InstanceName("default-domain:default-project:ip-fabric:__default__")
 
 KNOWN_ENCAPSULATIONS = frozenset({"gre", "udp", "vxlan", "mpls", "native"})
@@ -30,10 +35,10 @@ _U32_MAX = 0xFFFF_FFFF
 
 
 class PathSlot:
-    """Where an agent's path for one destination goes, for as long as the agent offers one.
+    """Where a source's path for one destination goes, for as long as it offers one.
 
-    Compared and hashed by identity: there is one slot per (agent, instance, destination), and
-    tables are indexed by it at the cost of a pointer, where hashing a prefix costs a microsecond.
+    Compared and hashed by identity: there is one slot per (agent, instance, destination) or
+    (BGP peer, distinguisher, destination), and tables are indexed by it at the cost of a pointer, where hashing a prefix costs a microsecond.
     """
 
     __slots__ = ("instance", "key", "source")
@@ -42,6 +47,20 @@ class PathSlot:
         self.source = source
         self.instance = instance
         self.key = key
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a BGP peer's path has beside what an agent's has."""
+
+    attributes: Attributes
+    is_external: bool
+    """The peer is of another AS."""
+    router_id: IPv4Address
+    """The peer's, or the originator's when a route reflector passed the route on."""
+    from_client: bool = False
+    """The peer is a client of this node, which reflects its routes (RFC 4456)."""
+    as_path_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +76,9 @@ class Path:
     virtual_network: str = ""
     """The network it was born in, for next hops that do not name one."""
     is_stale: bool = False
-    """Its agent's session is gone or has not yet confirmed it."""
+    """Its source's session is gone or has not yet confirmed it."""
+    learned: Learned | None = None
+    """None: from an agent."""
 
     @property
     def is_feasible(self) -> bool:
@@ -69,7 +90,7 @@ class Path:
 
     @property
     def instance(self) -> InstanceName:
-        """The instance it was published in."""
+        """The instance it was published in; ``VPN_INSTANCE`` for a BGP peer's."""
         return self.slot.instance
 
     @property

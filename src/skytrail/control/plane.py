@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from skytrail.control.agent_config import AgentConfig
+from skytrail.control.bgp import Bgp
+from skytrail.control.bgp_config import bgp_config
+from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.config_graph import Change, ConfigGraph
 from skytrail.control.config_reach import Steps
 from skytrail.control.instances import (
@@ -42,7 +45,7 @@ from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
 from skytrail.control.vrf import Vrf
 from skytrail.model.config_object import ConfigObject
-from skytrail.model.generated.objects import RoutingInstance
+from skytrail.model.generated.objects import BgpRouter, RoutingInstance, VirtualNetwork
 from skytrail.net import RouteDistinguisher
 from skytrail.wire.xmpp import (
     ConfigDelete,
@@ -101,10 +104,14 @@ class PeerRefused(Exception):
 class ControlPlane:
     """All state of a control node. Not safe for use from more than one thread."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, node: str = "") -> None:
         self.limits = limits or Limits()
+        self.node = node
+        """Name of this control node: which ``bgp-router`` object is ours."""
         self.peers: dict[PeerName, Peer] = {}
         self.replicator = Replicator()
+        self.networks = NetworkIds()
+        self.bgp = Bgp(self.replicator, self.networks)
         self.config = ConfigGraph()
         self.steps = Steps()
         self.placements = Placements()
@@ -198,6 +205,7 @@ class ControlPlane:
             has_ended = peer.end_of_rib_sent and peer.end_of_config_sent
             if peer.is_up and (not has_ended or peer.progress.wants_mark(now)):
                 self._ready[peer.name] = None
+        self.bgp.tick(now)
         self._check_settled(now)
 
     # Configuration.
@@ -218,6 +226,8 @@ class ControlPlane:
         before, self.revision = self.revision, revision
         changes = self.config.take_changes()
         self.placements.committed(version for change in changes for version in change.versions)
+        self._apply_networks(changes)
+        self._apply_bgp(changes)
         self._apply_instances(changes)
         self._apply_agents(changes)
         self._note_work(before, moves_routes=any(map(_moves_routes, changes)))
@@ -433,6 +443,20 @@ class ControlPlane:
         self.placements.changed(peer.name)
         self._ready[peer.name] = None
 
+    def _apply_networks(self, changes: list[Change]) -> None:
+        for change in changes:
+            for version in change.versions:
+                if isinstance(version, VirtualNetwork):
+                    self.networks.remove(":".join(version.fq_name))
+            if isinstance(change.after, VirtualNetwork):
+                number = change.after.virtual_network_network_id
+                if number:
+                    self.networks.put(":".join(change.after.fq_name), number)
+
+    def _apply_bgp(self, changes: list[Change]) -> None:
+        if any(isinstance(version, BgpRouter) for each in changes for version in each.versions):
+            self.bgp.configure(bgp_config(self.config.graph, self.node))
+
     def _apply_instances(self, changes: list[Change]) -> None:
         uuids: set[str] = set()
         graph = self.config.graph
@@ -511,7 +535,7 @@ class ControlPlane:
         if now >= self._deferral_deadline or all(
             self._has_ended(agent.name) for agent in self.config.graph.of_type(VIRTUAL_ROUTER)
         ):
-            self.is_settled = True
+            self.is_settled = self.bgp.may_end_rib = True
             self._ready.update((name, None) for name, peer in self.peers.items() if peer.is_up)
 
     def _has_ended(self, name: str) -> bool:

@@ -1,22 +1,15 @@
-"""What is sent to whom: one update group per table, encoded once, with a cursor per peer.
+"""What is sent to which agent: one update group per table, read through a ``ChangeLog``.
 
-```
- table changes --> log of changed destinations (each counts once, at its latest place)
-                      ^ cursor of peer A        ^ cursor of peer B ...
- a joining peer first walks a list of all destinations (bulk), then follows the log
-```
-The log holds destinations, not routes: whoever reads it sends the route as it is *now*, so a slow
-peer gets one message for many changes and the log never exceeds about twice the number of
-destinations. Items are encoded once for all peers and whole messages are shared by peers that
-stand at the same place. Nothing is queued per peer beyond its cursor.
+Items are encoded once for all peers and whole messages are shared by peers that stand at the same
+place of the log.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from skytrail.control.change_log import ChangeLog
 from skytrail.control.path import Path, PeerName
 from skytrail.control.rib import Rib, offer, only_source
 from skytrail.wire.xmpp import RouteKey
@@ -30,7 +23,6 @@ from skytrail.wire.xmpp.route_codec import encode_item
 ITEM_CACHE_COUNT_MAX = 20_000
 MESSAGE_BYTES_MAX = 1 << 20
 """Items beyond this go into a message of their own, far below the largest stanza an agent takes."""
-_COMPACT_SLACK = 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -50,14 +42,6 @@ class _Advert:
 
 
 @dataclass(slots=True)
-class _Cursor:
-    position: int
-    bulk: list[_Advert]
-    bulk_index: int = 0
-    is_idle: bool = False
-
-
-@dataclass(slots=True)
 class _Batch:
     """Up to 32 destinations of the log in sendable form, ending before ``end``."""
 
@@ -74,19 +58,6 @@ class GroupCounters:
     items_encoded: int = 0
     messages_encoded: int = 0
     messages_sent: int = 0
-    compactions: int = 0
-
-
-@dataclass(slots=True)
-class _Log:
-    base: int = 0
-    adverts: list[_Advert] = field(default_factory=list[_Advert])
-    live_count: int = 0
-    """Entries that are not superseded."""
-
-    @property
-    def end(self) -> int:
-        return self.base + len(self.adverts)
 
 
 class UpdateGroup:
@@ -96,9 +67,7 @@ class UpdateGroup:
         self.rib = rib
         self.counters = GroupCounters()
         self._notify = notify
-        self._cursors: dict[PeerName, _Cursor] = {}
-        self._busy: dict[PeerName, None] = {}
-        self._log = _Log()
+        self._log = ChangeLog[_Advert](self._forget)
         self._batches: dict[int, _Batch] = {}
         self._cached_count = 0
         self._adverts: dict[RouteKey, _Advert] = {}
@@ -110,92 +79,57 @@ class UpdateGroup:
 
     @property
     def members(self) -> list[PeerName]:
-        return list(self._cursors)
+        return [PeerName(member) for member in self._log.members]
 
     @property
-    def log_length(self) -> int:
-        return len(self._log.adverts)
+    def log(self) -> ChangeLog[_Advert]:
+        return self._log
 
     def join(self, peer: PeerName) -> None:
         """Add a receiver; it gets the whole table. Joining again starts anew."""
-        self.leave(peer)
-        self._cursors[peer] = _Cursor(self._log.end, list(self._adverts.values()))
-        self._busy[peer] = None
+        self._log.join(peer, list(self._adverts.values()))
 
     def leave(self, peer: PeerName) -> None:
-        self._cursors.pop(peer, None)
-        self._busy.pop(peer, None)
-        self._trim()
+        self._log.leave(peer)
 
     def take_woken(self) -> list[PeerName]:
         """Return the members that were up to date and now have something to receive."""
-        if not self._log.adverts:
-            return []
-        woken = [peer for peer, cursor in self._cursors.items() if cursor.is_idle]
-        for peer in woken:
-            self._cursors[peer].is_idle = False
-            self._busy[peer] = None
-        return woken
+        return [PeerName(member) for member in self._log.take_woken()]
 
     def has_work(self, peer: PeerName) -> bool:
         """Tell whether the member must :meth:`pull` again to be up to date."""
-        cursor = self._cursors.get(peer)
-        return cursor is not None and (
-            cursor.bulk_index < len(cursor.bulk) or cursor.position < self._log.end
-        )
+        return self._log.has_work(peer)
 
     def pull(self, peer: PeerName) -> tuple[bytes, ...]:
         """Return the next event bodies for a member and advance its cursor.
 
         The result may be empty although more follows, when nothing in the batch concerns it.
         """
-        cursor = self._cursors[peer]
-        bodies: tuple[bytes, ...] = ()
-        if cursor.bulk_index < len(cursor.bulk):
-            bodies = self._pull_bulk(peer, cursor)
-        elif cursor.position < self._log.end:
-            bodies = self._pull_log(peer, cursor)
+        log = self._log
+        adverts = log.take_bulk(peer, ITEMS_COUNT_MAX)
+        bodies = self._bulk(peer, adverts) if adverts else self._follow(peer)
         self.counters.messages_sent += len(bodies)
-        if not self.has_work(peer):
-            cursor.is_idle = True
-            self._busy.pop(peer, None)
-            self._trim()
+        log.settle(peer)
         return bodies
 
-    def _pull_bulk(self, peer: PeerName, cursor: _Cursor) -> tuple[bytes, ...]:
-        items: list[bytes] = []
-        bulk = cursor.bulk
-        while cursor.bulk_index < len(bulk) and len(items) < ITEMS_COUNT_MAX:
-            advert = bulk[cursor.bulk_index]
-            cursor.bulk_index += 1
-            if advert.best and advert.own != peer:
-                items.append(self._item(advert))
-        if cursor.bulk_index >= len(bulk):
-            cursor.bulk, cursor.bulk_index = [], 0
+    def _bulk(self, peer: PeerName, adverts: list[_Advert]) -> tuple[bytes, ...]:
+        items = [self._item(advert) for advert in adverts if advert.best and advert.own != peer]
         return tuple([self._message(part) for part in _cut(items)])
 
-    def _pull_log(self, peer: PeerName, cursor: _Cursor) -> tuple[bytes, ...]:
-        start = cursor.position
+    def _follow(self, peer: PeerName) -> tuple[bytes, ...]:
+        log = self._log
+        start = log.position(peer)
+        if start >= log.end:
+            return ()
         batch = self._batches.get(start)
         if batch is None:
-            adverts, end = self._window(start)
+            adverts, end = log.window(start, ITEMS_COUNT_MAX)
             bodies, sources = self._bodies(adverts, None)
             batch = self._batches[start] = _Batch(end, bodies, sources)
-        cursor.position = batch.end
+        log.advance(peer, batch.end)
         if peer not in batch.sources:
             return batch.shared
-        return self._bodies(self._window(start)[0], peer)[0]
-
-    def _window(self, start: int) -> tuple[list[_Advert], int]:
-        log = self._log
-        adverts: list[_Advert] = []
-        place, end = start, log.end
-        while place < end and len(adverts) < ITEMS_COUNT_MAX:
-            advert = log.adverts[place - log.base]
-            if advert.place == place:
-                adverts.append(advert)
-            place += 1
-        return adverts, place
+        return self._bodies(log.window(start, ITEMS_COUNT_MAX)[0], peer)[0]
 
     def _bodies(
         self, adverts: list[_Advert], peer: PeerName | None
@@ -237,50 +171,22 @@ class UpdateGroup:
             advert.best, advert.own, advert.item = best, own, b""
             if best and advert.hidden != own:
                 advert.hidden = ""
-        if not self._cursors:
+        log = self._log
+        if not log.has_members:
             advert.hidden = own
             if not best:
                 del self._adverts[key]
             return
-        log = self._log
-        if advert.place < log.base:
-            log.live_count += 1
-        advert.place = log.end
-        log.adverts.append(advert)
+        log.record(advert)
         self._batches.clear()
         self._notify(self)
-        if len(log.adverts) > 2 * log.live_count + _COMPACT_SLACK:
-            self._compact()
 
-    def _trim(self) -> None:
-        """Forget the log once everybody has read it."""
-        log = self._log
-        if log.adverts and not self._busy and not self._unread():
-            for advert in log.adverts:
-                if not advert.best:
-                    self._adverts.pop(advert.key, None)
-            self._log = _Log(base=log.end)
-            self._batches.clear()
-
-    def _unread(self) -> bool:
-        end = self._log.end
-        return any(cursor.position < end for cursor in self._cursors.values())
-
-    def _compact(self) -> None:
-        """Drop superseded entries, keeping every cursor before the same destinations."""
-        old = self._log
-        kept = [
-            old.base + index
-            for index, advert in enumerate(old.adverts)
-            if advert.place == old.base + index
-        ]
-        for cursor in self._cursors.values():
-            cursor.position = old.base + bisect_left(kept, cursor.position)
-        self._log = _Log(old.base, [old.adverts[place - old.base] for place in kept], len(kept))
-        for index, advert in enumerate(self._log.adverts):
-            advert.place = old.base + index
+    def _forget(self, read: list[_Advert]) -> None:
+        """Everybody knows that these are gone."""
+        for advert in read:
+            if not advert.best:
+                self._adverts.pop(advert.key, None)
         self._batches.clear()
-        self.counters.compactions += 1
 
 
 def _cut(parts: list[bytes]) -> list[list[bytes]]:

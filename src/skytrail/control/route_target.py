@@ -2,9 +2,11 @@
 
 ```
  agent's path --> its VRF's table (primary)
-              --> VPN table, where the route distinguisher tells equal prefixes apart,
-                 indexed by route target
+              \
+ BGP peer's path --> VPN table, where the route distinguisher tells equal prefixes apart;
+                     the best path of each destination, indexed by route target
                      --> tables of every VRF that imports one of its targets (secondary)
+                     --> BGP peers, through ``on_selection``
 ```
 Secondary paths are the same objects as the primary ones and are never exported again. A change of
 an instance's targets walks that instance's own paths, or the paths indexed under the targets that
@@ -13,10 +15,11 @@ were added or dropped: never a whole table of somebody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from skytrail.control.path import InstanceName, Path, PathSlot
+from skytrail.control.vpn import OnSelection, VpnEntry, VpnTable
 from skytrail.control.vrf import InstanceConfig, Vrf
 from skytrail.net import RouteTarget
 from skytrail.wire.xmpp import Family, family_of
@@ -27,8 +30,13 @@ class Replicator:
 
     def __init__(self) -> None:
         self.vrfs: dict[InstanceName, Vrf] = {}
-        self.vpn: dict[Family, dict[PathSlot, Path]] = {family: {} for family in Family}
-        self._by_target: dict[RouteTarget, dict[PathSlot, Path]] = {}
+        self.vpn: dict[Family, VpnTable] = {
+            family: VpnTable(family, self._selected) for family in Family
+        }
+        self.by_target: dict[RouteTarget, dict[VpnEntry, Path]] = {}
+        """Destinations by the targets of their best path."""
+        self.on_selection: OnSelection | None = None
+        """Told every change of a VPN destination's best path, after VRFs have followed it."""
         self._importers: dict[RouteTarget, dict[InstanceName, Vrf]] = {}
 
     def add_vrf(self, config: InstanceConfig) -> Vrf:
@@ -57,26 +65,20 @@ class Replicator:
                 )
 
     def put(self, path: Path) -> None:
-        """Add or replace an agent's path in its VRF, which must exist, and wherever it belongs."""
+        """Add or replace a path: an agent's, whose VRF must exist, or one of a BGP peer."""
         slot = path.slot
-        vrf = self.vrfs[slot.instance]
         family = family_of(slot.key)
-        before = self.vpn[family].get(slot)
-        if before is not None and before.targets != path.targets:
-            self._unexport(before, keep=path.targets)
-        vrf.ribs[family].put(path)
-        self.vpn[family][slot] = path
-        for target in path.targets:
-            self._by_target.setdefault(target, {})[slot] = path
-        for importer in self._importing(path.targets, vrf):
-            importer.ribs[family].put(path)
+        if slot.instance:
+            self.vrfs[slot.instance].ribs[family].put(path)
+        self.vpn[family].put(path)
 
     def remove(self, slot: PathSlot) -> None:
         """Remove a path from everywhere; unknown ones are ignored."""
         family = family_of(slot.key)
-        path = self.vpn[family].get(slot)
-        if path is not None:
-            self._unexport(path, keep=frozenset())
+        if self.vpn[family].path(slot) is None:
+            return
+        self.vpn[family].remove(slot)
+        if slot.instance:
             self.vrfs[slot.instance].ribs[family].remove(slot)
 
     def own_paths(self, vrf: Vrf) -> Iterator[Path]:
@@ -87,35 +89,42 @@ class Replicator:
                     if path.instance == vrf.name:
                         yield path
 
-    def _importing(self, targets: Iterable[RouteTarget], own: Vrf) -> list[Vrf]:
+    def _importing(self, path: Path) -> list[Vrf]:
+        """Return the instances that hold ``path`` as a secondary one while it is best."""
         found: dict[InstanceName, Vrf] = {}
-        for target in targets:
+        for target in path.targets:
             found.update(self._importers.get(target, {}))
-        found.pop(own.name, None)
+        found.pop(path.instance, None)
         return list(found.values())
 
-    def _unexport(self, path: Path, *, keep: frozenset[RouteTarget]) -> None:
-        """Take a path out of the VPN table and of importers that ``keep`` does not reach."""
-        family = family_of(path.key)
-        slot = path.slot
-        self.vpn[family].pop(slot, None)
-        for target in path.targets:
-            paths = self._by_target.get(target)
-            if paths is not None:
-                paths.pop(slot, None)
-                if not paths:
-                    del self._by_target[target]
-        own = self.vrfs[path.instance]
-        for importer in self._importing(path.targets, own):
-            if keep.isdisjoint(importer.config.imports):
-                importer.ribs[family].remove(slot)
+    def _selected(self, entry: VpnEntry, before: Path | None) -> None:
+        """Let targets and importers follow a destination's best path."""
+        best = entry.best
+        if before is not None:
+            kept = best.targets if best is not None else frozenset()
+            for target in before.targets - kept:
+                destinations = self.by_target[target]
+                del destinations[entry]
+                if not destinations:
+                    del self.by_target[target]
+            stays = best is not None and best.slot is before.slot
+            for vrf in self._importing(before):
+                if not stays or kept.isdisjoint(vrf.config.imports):
+                    vrf.ribs[entry.family].remove(before.slot)
+        if best is not None:
+            for target in best.targets:
+                self.by_target.setdefault(target, {})[entry] = best
+            for vrf in self._importing(best):
+                vrf.ribs[entry.family].put(best)
+        if self.on_selection is not None:
+            self.on_selection(entry, before)
 
     def _change_imports(
         self, vrf: Vrf, before: frozenset[RouteTarget], after: frozenset[RouteTarget]
     ) -> None:
         for target in sorted(after - before):
             self._importers.setdefault(target, {})[vrf.name] = vrf
-            for path in list(self._by_target.get(target, {}).values()):
+            for path in list(self.by_target.get(target, {}).values()):
                 if path.instance != vrf.name:
                     vrf.ribs[family_of(path.key)].put(path)
         for target in sorted(before - after):
@@ -123,6 +132,6 @@ class Replicator:
             del importers[vrf.name]
             if not importers:
                 del self._importers[target]
-            for path in list(self._by_target.get(target, {}).values()):
+            for path in list(self.by_target.get(target, {}).values()):
                 if path.instance != vrf.name and after.isdisjoint(path.targets):
                     vrf.ribs[family_of(path.key)].remove(path.slot)

@@ -24,6 +24,7 @@ from skytrail.client import AsyncApiClient
 from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.messages import JsonObject
 from skytrail.client.reporting import keep_reporting
+from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.peer import Peer
@@ -45,6 +46,9 @@ class ControlSettings:
     name: str
     listen: str = "0.0.0.0"
     port: int = 5269
+    bgp_listen: str = ""
+    """Address of our end of BGP sessions; empty: no BGP."""
+    bgp_port: int = 179
     api_url: str = "http://127.0.0.1:8082"
     api_socket: str | None = None
     api_access: Access = NO_ACCESS
@@ -59,8 +63,15 @@ class ControlService:
     def __init__(self, settings: ControlSettings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.plane = ControlPlane(settings.limits)
+        self.plane = ControlPlane(settings.limits, settings.name)
         self.server = XmppServer(self.plane, self.clock, settings.hold_time_s)
+        self.bgp = BgpServer(
+            self.plane.bgp,
+            self.clock,
+            self.server.schedule_flush,
+            restart_time_s=settings.limits.restart_time_s,
+        )
+        self.server.on_flush = self.bgp.flush
         self.watch = ConfigWatch(self.plane, self.clock, self.server.schedule_flush)
         self._client: AsyncApiClient | None = None
 
@@ -70,6 +81,8 @@ class ControlService:
         log = structlog.get_logger("skytrail.control").bind(node=settings.name)
         listener = await self.server.listen(settings.listen, settings.port)
         port = int(listener.sockets[0].getsockname()[1])
+        if settings.bgp_listen:
+            await self.bgp.listen(settings.bgp_listen, settings.bgp_port)
         client = AsyncApiClient(settings.api_url, settings.api_socket, access=settings.api_access)
         self._client = client
         try:
@@ -97,6 +110,7 @@ class ControlService:
                 log.info("control_started", listen=settings.listen, port=port)
         finally:
             listener.close()
+            self.bgp.close()
             self.server.close()
             # One turn of the loop lets the goodbyes leave.
             await asyncio.sleep(0)
@@ -130,6 +144,7 @@ class ControlService:
         while True:
             await asyncio.sleep(TICK_S)
             self.server.tick()
+            self.bgp.tick()
 
 
 def report_of(plane: ControlPlane) -> JsonObject | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from skytrail.control.best_path import why_not_best
+from skytrail.control.best_path import why_not_best, why_not_told
+from skytrail.control.bgp import BgpPeer
 from skytrail.control.path import Path
 from skytrail.control.peer import Peer
 from skytrail.control.plane import ControlPlane
@@ -22,6 +23,7 @@ def tables(
     return {
         "control": lambda: [_control(plane)],
         "peers": lambda: [_peer(peer, plane.revision, now()) for peer in plane.peers.values()],
+        "bgp": lambda: [_bgp_peer(peer, now()) for peer in plane.bgp.peers.values()],
         "subscriptions": lambda: _subscriptions(plane),
         "instances": lambda: _instances(plane),
         "tables": lambda: _tables(plane),
@@ -69,6 +71,36 @@ def _peer(peer: Peer, current: int, now: float) -> Row:
         "messages_out": peer.counters.messages_out,
         "bytes_out": peer.counters.bytes_out,
         "groups_pending": len(peer.groups),
+    }
+
+
+def _bgp_peer(peer: BgpPeer, now: float) -> Row:
+    config, negotiated, counters = peer.config, peer.negotiated, peer.counters
+    return {
+        "name": peer.name,
+        "address": str(config.address),
+        "as": config.asn,
+        "local_as": config.local_asn,
+        "up": peer.is_up,
+        "up_s": round(now - peer.up_since, 1) if peer.is_up else None,
+        "last_down_reason": peer.last_down_reason,
+        "router_id": str(negotiated.peer_router_id) if negotiated else None,
+        "families": [
+            family.name.lower()
+            for family in config.families
+            if negotiated and family in negotiated.families
+        ],
+        "hold_time_s": negotiated.hold_time_s if negotiated else None,
+        "routes": len(peer.adj_in),
+        "routes_stale": sum(heard.is_stale for heard in peer.adj_in.values()),
+        "routes_ignored": counters.routes_ignored,
+        "sessions": counters.sessions,
+        "updates_in": counters.updates_in,
+        "problems": counters.problems,
+        "last_problem": peer.last_problem,
+        "messages_out": counters.messages_out,
+        "bytes_out": counters.bytes_out,
+        "ends_of_rib_received": sorted(family.name.lower() for family in peer.ends_received),
     }
 
 
@@ -151,16 +183,28 @@ def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
 
 
 def _vpn(plane: ControlPlane) -> Iterator[Row]:
-    for family, paths in plane.replicator.vpn.items():
-        for path in paths.values():
-            yield {
-                "family": family.name.lower(),
-                "distinguisher": str(path.distinguisher),
-                "prefix": key_text(path.key),
-                "source": path.source,
-                "origin": path.instance,
-                "targets": sorted(map(str, path.targets)),
-            }
+    for family, table in plane.replicator.vpn.items():
+        for entry in table.entries.values():
+            for path in entry.paths.values():
+                yield {
+                    "family": family.name.lower(),
+                    "distinguisher": str(entry.distinguisher),
+                    "prefix": key_text(entry.key),
+                    "source": path.source,
+                    "origin": path.instance,
+                    "best": path is entry.best,
+                    "why_not_best": why_not_told(path, entry.best),
+                    "stale": path.is_stale,
+                    "feasible": path.is_feasible,
+                    "next_hops": [str(hop.address) for hop in path.next_hops],
+                    "targets": sorted(map(str, path.targets)),
+                    "as_path": _as_path(path),
+                }
+
+
+def _as_path(path: Path) -> list[int]:
+    segments = path.learned.attributes.as_path if path.learned else ()
+    return [number for segment in segments for number in segment.numbers]
 
 
 def _groups(plane: ControlPlane) -> Iterator[Row]:
@@ -169,11 +213,11 @@ def _groups(plane: ControlPlane) -> Iterator[Row]:
             "instance": instance,
             "family": family.name.lower(),
             "members": group.members,
-            "log_length": group.log_length,
+            "log_length": len(group.log),
             "items_encoded": group.counters.items_encoded,
             "messages_encoded": group.counters.messages_encoded,
             "messages_sent": group.counters.messages_sent,
-            "compactions": group.counters.compactions,
+            "compactions": group.log.compactions,
         }
 
 

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name=options.name,
         listen=options.listen,
         port=options.port,
+        bgp_listen=options.bgp_listen,
+        bgp_port=options.bgp_port,
         api_url=options.api_url,
         api_socket=options.api_socket,
         api_access=access,
@@ -58,6 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     add_access_options(parser)
     parser.add_argument("--listen", default="0.0.0.0", help="address agents connect to")
     parser.add_argument("--port", type=int, default=5269)
+    parser.add_argument(
+        "--bgp-listen", default="", help="our address of BGP sessions; without it no BGP is spoken"
+    )
+    parser.add_argument("--bgp-port", type=int, default=179)
     parser.add_argument("--socket", default="", help="Unix socket for introspection")
     parser.add_argument(
         "--hold-time", type=float, default=HOLD_TIME_S, help="seconds of silence that end a session"

@@ -16,6 +16,7 @@ from skytrail.wire.xmpp.session import client_settings
 from skytrail.wire.xmpp.stream import Stanza, StreamFramer
 
 SYSTEM = "default-global-system-config"
+BGP_PLACE = ("default-domain", "default-project", "ip-fabric", "__default__")
 
 
 def uuid_of(type_name: str, fq_name: Sequence[str]) -> str:
@@ -76,6 +77,29 @@ def routing_instance(
                 for other in connected
             ),
         ],
+    )
+
+
+def bgp_router(
+    name: str,
+    address: str,
+    *,
+    asn: int = 64512,
+    peers: Iterable[tuple[str, object]] = (),
+    **parameters: object,
+) -> ConfigObject:
+    """Return a speaker; ``peers`` are (name, attributes of the session for both ends)."""
+    refs = [
+        (
+            "bgp-router",
+            (*BGP_PLACE, peer),
+            {"session": [{"uuid": peer, "attributes": [attributes]}]},
+        )
+        for peer, attributes in peers
+    ]
+    settings = {"autonomous_system": asn, "address": address, **parameters}
+    return build(
+        "bgp-router", (*BGP_PLACE, name), refs=refs, fields={"bgp_router_parameters": settings}
     )
 
 

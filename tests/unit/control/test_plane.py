@@ -14,6 +14,7 @@ from skytrail.net import Label, Mac
 from skytrail.testing.control_plane import (
     SYSTEM,
     Bench,
+    bgp_router,
     inet_route,
     instance_of,
     routing_instance,
@@ -505,6 +506,9 @@ def test_every_introspection_table_can_be_read() -> None:
     better = inet_route("10.1.1.3/32", attributes=RouteAttributes(local_preference=300))
     bench.say("b", Subscribe(RED, 1), PublishRoute(RED, better))
     bench.hear("a")
+    bench.plane.node = "control1"
+    other = bgp_router("control2", "10.0.0.2")
+    bench.put(bgp_router("control1", "10.0.0.1", peers=[("control2", {})]), other)
     shown = {name: list(rows()) for name, rows in tables(bench.plane, lambda: bench.now).items()}
 
     assert all(shown[name] for name in shown)
@@ -546,9 +550,9 @@ def test_slow_receiver_gets_the_latest_state_once() -> None:
         bench.say("a", PublishRoute(RED, replace(route, next_hops=(hop,))))
 
     group = bench.plane.groups[RED, Family.INET]  # type: ignore[index]
-    assert group.log_length < 1100
+    assert len(group.log) < 1100
     (event,) = bench.hear("slow")
     assert isinstance(event, ItemsEvent)
     assert [hop.label for hop in event.routes[0].next_hops] == [5015]
     assert bench.hear("a") == []
-    assert group.log_length == 0
+    assert len(group.log) == 0

@@ -52,6 +52,8 @@ class XmppServer:
         self.connections: set[AgentConnection] = set()
         self.by_name: dict[str, AgentConnection] = {}
         self.refused_count = 0
+        self.on_flush: Callable[[], None] | None = None
+        """Called with every flush: what changed may concern others than agents."""
         self._flush_handle: asyncio.TimerHandle | None = None
 
     async def listen(self, address: str, port: int) -> asyncio.Server:
@@ -88,6 +90,8 @@ class XmppServer:
             connection = self.by_name.get(name)
             if connection is not None:
                 connection.pump()
+        if self.on_flush is not None:
+            self.on_flush()
 
 
 class AgentConnection(asyncio.Protocol):

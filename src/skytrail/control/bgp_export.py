@@ -1,0 +1,239 @@
+"""A path as BGP tells it: NLRI, next hop and attributes, for one kind of peer.
+
+Routes of agents get their attributes here; routes of other BGP peers keep theirs, with what
+RFC 4271 section 5.1 and RFC 4456 section 8 ask of whoever passes them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+
+from skytrail.control.bgp_config import Speaker
+from skytrail.control.bgp_values import (
+    ENCAPSULATION_TYPES,
+    NetworkIds,
+    community_number,
+    raw_label,
+    told_encapsulations,
+)
+from skytrail.control.path import Path, effective_med
+from skytrail.control.vpn import VpnEntry
+from skytrail.net import IpAddress
+from skytrail.wire.bgp import (
+    AsSegment,
+    AsSegmentKind,
+    Attributes,
+    BgpFamily,
+    MacIp,
+    Nlri,
+    VpnNlri,
+    communities,
+)
+from skytrail.wire.bgp.attributes import (
+    DEFAULT_LOCAL_PREFERENCE,
+    NO_ADVERTISE,
+    NO_EXPORT,
+    ORIGIN_IGP,
+)
+from skytrail.wire.bgp.nlri import NO_SEGMENT
+from skytrail.wire.xmpp import EnetKey, NextHop
+
+_CACHE_COUNT_MAX = 65_536
+_SEGMENT_NUMBERS_MAX = 255
+_PRIVATE_AS = ((64512, 65534), (4200000000, 4294967294))
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPolicy:
+    """How routes are told to peers that are alike."""
+
+    is_external: bool
+    local_asn: int
+    cluster_id: IPv4Address | None = None
+    """Ours, when internal peers are our clients."""
+    overridden_asn: int = 0
+    """AS number of the peer, replaced by ours in paths; 0: none."""
+    private_as_action: str = ""
+
+    def admits(self, path: Path) -> bool:
+        """Tell whether these peers may have the path."""
+        if not path.is_feasible or not told_encapsulations(
+            path.next_hops[0], is_layer2=isinstance(path.key, EnetKey)
+        ):
+            return False
+        learned = path.learned
+        if learned is None:
+            named = set(map(community_number, path.attributes.communities))
+        else:
+            if not (self.is_external or learned.is_external or self.cluster_id):
+                # RFC 4271 section 9.2: what one internal peer says is not told to another.
+                return False
+            named = set(learned.attributes.communities)
+        return NO_ADVERTISE not in named and not (self.is_external and NO_EXPORT in named)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    family: BgpFamily
+    next_hop: IpAddress
+    attributes: Attributes
+    nlri: Nlri
+
+
+class Exporter:
+    """Makes offers; remembers attribute sets, which many routes share."""
+
+    def __init__(self, speaker: Speaker, networks: NetworkIds) -> None:
+        self._speaker = speaker
+        self._networks = networks
+        self._cache: dict[object, Attributes] = {}
+
+    def offer(self, path: Path, distinguished: VpnEntry, policy: ExportPolicy) -> Offer:
+        """Return how a feasible path is told."""
+        hop = path.next_hops[0]
+        is_layer2 = isinstance(path.key, EnetKey)
+        encapsulations = told_encapsulations(hop, is_layer2=is_layer2)
+        family, nlri = _nlri(distinguished, hop, is_vxlan="vxlan" in encapsulations)
+        attributes = self._attributes(path, hop, encapsulations, policy)
+        return Offer(family, hop.address, attributes, nlri)
+
+    def _attributes(
+        self, path: Path, hop: NextHop, encapsulations: tuple[str, ...], policy: ExportPolicy
+    ) -> Attributes:
+        learned = path.learned
+        key: object
+        if learned is not None:
+            key = (learned, policy)
+        else:
+            network = hop.virtual_network or path.virtual_network
+            key = (path.attributes, path.targets, network, encapsulations, hop.tags, policy)
+        found = self._cache.get(key)
+        if found is None:
+            made = self._own(path, hop, encapsulations) if learned is None else learned.attributes
+            if len(self._cache) >= _CACHE_COUNT_MAX:
+                self._cache.clear()
+            found = self._cache[key] = _for_peers(made, path, policy)
+        return found
+
+    def _own(self, path: Path, hop: NextHop, encapsulations: tuple[str, ...]) -> Attributes:
+        attributes = path.attributes
+        return Attributes(
+            origin=ORIGIN_IGP,
+            med=effective_med(attributes),
+            local_preference=attributes.local_preference,
+            communities=tuple(sorted(map(community_number, attributes.communities))),
+            extended_communities=tuple(self._extended(path, hop, encapsulations)),
+        )
+
+    def _extended(
+        self, path: Path, hop: NextHop, encapsulations: tuple[str, ...]
+    ) -> Iterator[bytes]:
+        asn, attributes = self._speaker.asn, path.attributes
+        yield from sorted(target.packed for target in path.targets)
+        for name in encapsulations:
+            for number in ENCAPSULATION_TYPES.get(name, ()):
+                yield communities.Encapsulation(number).packed
+        for group in attributes.security_groups:
+            yield communities.SecurityGroup(asn, group).packed
+        for tag in hop.tags:
+            yield communities.Tag(asn, tag).packed
+        if attributes.sequence_number or attributes.sticky:
+            mobility = communities.MacMobility(attributes.sequence_number, attributes.sticky)
+            yield mobility.packed
+        network = self._networks.number(hop.virtual_network or path.virtual_network)
+        if network:
+            yield communities.OriginVn(asn, network).packed
+
+
+def family_of_entry(entry: VpnEntry) -> BgpFamily:
+    """Return the family an entry of the VPN tables is told in."""
+    key = entry.key
+    if isinstance(key, EnetKey):
+        return BgpFamily.EVPN
+    return BgpFamily.INET_VPN if isinstance(key, IPv4Network) else BgpFamily.INET6_VPN
+
+
+def withdrawal(entry: VpnEntry) -> tuple[BgpFamily, Nlri]:
+    """Return what takes a destination back."""
+    key = entry.key
+    if isinstance(key, EnetKey):
+        return BgpFamily.EVPN, _mac_ip(entry, key)
+    return family_of_entry(entry), VpnNlri(entry.distinguisher, key)
+
+
+def _nlri(entry: VpnEntry, hop: NextHop, *, is_vxlan: bool) -> tuple[BgpFamily, Nlri]:
+    key = entry.key
+    if not isinstance(key, EnetKey):
+        return family_of_entry(entry), VpnNlri(entry.distinguisher, key, (hop.label,))
+    label2 = raw_label(hop.l3_label) if hop.l3_label else None
+    label = hop.vni if is_vxlan else raw_label(hop.label)
+    return BgpFamily.EVPN, _mac_ip(entry, key, label, label2)
+
+
+def _mac_ip(entry: VpnEntry, key: EnetKey, label: int = 0, label2: int | None = None) -> MacIp:
+    address = key.address.network_address if key.address is not None else None
+    return MacIp(entry.distinguisher, NO_SEGMENT, key.ethernet_tag, key.mac, address, label, label2)
+
+
+def _for_peers(attributes: Attributes, path: Path, policy: ExportPolicy) -> Attributes:
+    learned = path.learned
+    if policy.is_external:
+        return replace(
+            attributes,
+            as_path=_prepend(_cleaned(attributes.as_path, policy), policy.local_asn),
+            # A neighbour's MED is for us only (RFC 4271 section 5.1.4).
+            med=None if learned is not None and learned.is_external else attributes.med,
+            local_preference=None,
+            originator=None,
+            cluster_list=(),
+        )
+    preference = attributes.local_preference
+    if preference is None:
+        preference = DEFAULT_LOCAL_PREFERENCE
+    if learned is None or learned.is_external or policy.cluster_id is None:
+        return replace(attributes, local_preference=preference)
+    return replace(
+        attributes,
+        local_preference=preference,
+        originator=attributes.originator or learned.router_id,
+        cluster_list=(policy.cluster_id, *attributes.cluster_list),
+    )
+
+
+def _cleaned(path: tuple[AsSegment, ...], policy: ExportPolicy) -> tuple[AsSegment, ...]:
+    """Apply AS override and the removal of private numbers."""
+    if not policy.overridden_asn and not policy.private_as_action:
+        return path
+    cleaned: list[AsSegment] = []
+    for segment in path:
+        numbers = [
+            policy.local_asn if number == policy.overridden_asn else number
+            for number in segment.numbers
+        ]
+        match policy.private_as_action:
+            case "remove" | "remove-all":
+                numbers = [number for number in numbers if not _is_private(number)]
+            case "replace-all":
+                numbers = [policy.local_asn if _is_private(n) else n for n in numbers]
+            case _:
+                pass
+        if numbers:
+            cleaned.append(AsSegment(segment.kind, tuple(numbers)))
+    return tuple(cleaned)
+
+
+def _is_private(number: int) -> bool:
+    return any(first <= number <= last for first, last in _PRIVATE_AS)
+
+
+def _prepend(path: tuple[AsSegment, ...], number: int) -> tuple[AsSegment, ...]:
+    first = path[0] if path else None
+    if (
+        first is not None
+        and first.kind is AsSegmentKind.SEQUENCE
+        and len(first.numbers) < _SEGMENT_NUMBERS_MAX
+    ):
+        return (AsSegment(AsSegmentKind.SEQUENCE, (number, *first.numbers)), *path[1:])
+    return (AsSegment(AsSegmentKind.SEQUENCE, (number,)), *path)

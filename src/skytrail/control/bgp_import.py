@@ -1,0 +1,179 @@
+"""What a BGP peer says as a path: key, distinguisher, next hop and attributes.
+
+Everything that follows from a set of attributes alone is worked out once for the set, because
+peers send many routes with the same one, some of them one UPDATE each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+
+from skytrail.control.bgp_config import BgpPeerConfig, Speaker
+from skytrail.control.bgp_values import (
+    UNNAMED_ENCAPSULATION,
+    NetworkIds,
+    community_text,
+    encapsulation_names,
+    label_of_raw,
+)
+from skytrail.control.path import Learned, Path, PathSlot
+from skytrail.net import IpAddress, RouteDistinguisher, RouteTarget, Vni
+from skytrail.wire.bgp import (
+    Attributes,
+    BgpFamily,
+    MacIp,
+    Negotiated,
+    Nlri,
+    VpnNlri,
+    communities,
+)
+from skytrail.wire.bgp.attributes import DEFAULT_LOCAL_PREFERENCE
+from skytrail.wire.xmpp import EnetKey, NextHop, RouteAttributes, RouteKey
+
+_CACHE_COUNT_MAX = 65_536
+_LABEL_USABLE_MIN = 16
+"""Lower ones are reserved: an explicit null is nothing to send to a workload."""
+
+NlriKey = tuple[RouteDistinguisher, RouteKey]
+
+
+def key_of(nlri: Nlri) -> NlriKey | None:
+    """Return the destination of an NLRI, ``None`` for kinds without a table here."""
+    match nlri:
+        case VpnNlri(distinguisher, prefix):
+            return distinguisher, prefix
+        case MacIp(distinguisher=distinguisher, ethernet_tag=tag, mac=mac, address=address):
+            host = None if address is None else ip_network(address)
+            return distinguisher, EnetKey(mac, host, tag)
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What a set of attributes says of every route that has it."""
+
+    learned: Learned
+    attributes: RouteAttributes
+    targets: frozenset[RouteTarget]
+    encapsulations: tuple[str, ...]
+    virtual_network: str
+    tags: tuple[int, ...]
+    is_loop: bool
+
+
+class Importer:
+    """Reads the routes of one session."""
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        peer: BgpPeerConfig,
+        negotiated: Negotiated,
+        networks: NetworkIds,
+    ) -> None:
+        self._speaker = speaker
+        self._peer = peer
+        self._negotiated = negotiated
+        self._networks = networks
+        self._cache: dict[Attributes, _Meaning] = {}
+        self._defaults = dict(peer.default_encapsulations)
+
+    def path(
+        self,
+        slot: PathSlot,
+        family: BgpFamily,
+        next_hop: IpAddress | None,
+        nlri: Nlri,
+        attributes: Attributes,
+    ) -> Path:
+        """Return the path; without next hop or usable label, or in a loop, it is infeasible."""
+        meaning = self._cache.get(attributes)
+        if meaning is None:
+            if len(self._cache) >= _CACHE_COUNT_MAX:
+                self._cache.clear()
+            meaning = self._cache[attributes] = self._meaning(attributes)
+        hop = None
+        if next_hop is not None and not meaning.is_loop:
+            hop = self._next_hop(family, next_hop, nlri, meaning)
+        if not isinstance(nlri, VpnNlri | MacIp):
+            raise TypeError(f"{type(nlri).__name__} has no table")
+        return Path(
+            slot=slot,
+            distinguisher=nlri.distinguisher,
+            next_hops=(hop,) if hop is not None else (),
+            attributes=meaning.attributes,
+            targets=meaning.targets,
+            virtual_network=meaning.virtual_network,
+            learned=meaning.learned,
+        )
+
+    def _next_hop(
+        self, family: BgpFamily, next_hop: IpAddress, nlri: Nlri, meaning: _Meaning
+    ) -> NextHop | None:
+        names = meaning.encapsulations or self._defaults.get(family) or UNNAMED_ENCAPSULATION
+        hop = NextHop(next_hop, encapsulations=names, tags=meaning.tags)
+        match nlri:
+            case VpnNlri(labels=labels) if labels and labels[0] >= _LABEL_USABLE_MIN:
+                return replace(hop, label=label_of_raw(labels[0] << 4))
+            case MacIp(label=raw) if "vxlan" in names and raw:
+                return replace(hop, vni=Vni(raw), encapsulations=("vxlan",))
+            case MacIp(label=raw, label2=raw2) if label_of_raw(raw) >= _LABEL_USABLE_MIN:
+                return replace(
+                    hop,
+                    label=label_of_raw(raw),
+                    l3_label=label_of_raw(raw2 or 0),
+                )
+            case _:
+                return None
+
+    def _meaning(self, attributes: Attributes) -> _Meaning:
+        extended = attributes.extended_communities
+        preference = attributes.local_preference
+        mobility = communities.first(extended, communities.MacMobility)
+        origin = communities.first(extended, communities.OriginVn)
+        return _Meaning(
+            learned=Learned(
+                attributes=attributes,
+                is_external=not self._negotiated.is_internal,
+                router_id=attributes.originator or self._negotiated.peer_router_id,
+                from_client=self._speaker.cluster_id is not None,
+                as_path_length=attributes.as_path_length,
+            ),
+            attributes=RouteAttributes(
+                sequence_number=mobility.sequence if mobility else 0,
+                sticky=bool(mobility and mobility.sticky),
+                local_preference=DEFAULT_LOCAL_PREFERENCE if preference is None else preference,
+                med=attributes.med or 0,
+                security_groups=tuple(
+                    group.number
+                    for group in communities.find(extended, communities.SecurityGroup)
+                    if group.asn == self._speaker.asn or group.is_global
+                ),
+                communities=tuple(map(community_text, attributes.communities)),
+            ),
+            targets=frozenset(communities.route_targets(extended)),
+            encapsulations=encapsulation_names(communities.tunnel_kinds(extended)),
+            virtual_network="" if origin is None else self._networks.name(origin.number),
+            tags=tuple(each.number for each in communities.find(extended, communities.Tag)),
+            is_loop=self._is_loop(attributes),
+        )
+
+    def _is_loop(self, attributes: Attributes) -> bool:
+        own = {self._speaker.asn, self._peer.local_asn}
+        times = sum(number in own for number in _numbers(attributes))
+        return (
+            times > self._peer.loop_count
+            or attributes.originator == self._speaker.router_id
+            or (
+                self._speaker.cluster_id is not None
+                and self._speaker.cluster_id in attributes.cluster_list
+            )
+        )
+
+
+def _numbers(attributes: Attributes) -> Iterator[int]:
+    for segment in attributes.as_path:
+        yield from segment.numbers

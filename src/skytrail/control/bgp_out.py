@@ -1,0 +1,195 @@
+"""What is advertised to which BGP peer: one group per way of telling, read through a ``ChangeLog``.
+
+Peers that are told the same in the same encoding share a group: routes are packed into UPDATEs
+once. What a peer sent itself is not sent back to it (split horizon), nor withdrawn from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from skytrail.control.bgp_export import (
+    Exporter,
+    ExportPolicy,
+    family_of_entry,
+    withdrawal,
+)
+from skytrail.control.change_log import ChangeLog
+from skytrail.control.path import Path, PeerName
+from skytrail.control.vpn import VpnEntry
+from skytrail.net import IpAddress
+from skytrail.wire.bgp import Attributes, BgpFamily, Negotiated, Nlri
+from skytrail.wire.bgp.update_encode import AttributesTooLong, encode_update, encode_withdraw
+
+WINDOW_COUNT = 1000
+"""Destinations looked at in one turn; the more, the more routes share an UPDATE."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """Peers with equal keys are sent equal bytes."""
+
+    policy: ExportPolicy
+    families: tuple[BgpFamily, ...]
+    four_byte_as: bool
+    message_bytes_max: int
+
+
+@dataclass(slots=True, eq=False)
+class _Advert:
+    """One destination as receivers know it."""
+
+    entry: VpnEntry
+    best: Path | None
+    """The best path, if this group's peers may have it at all."""
+    own: str
+    """The peer it was learned from, which is not sent it."""
+    hidden: str
+    """The peer that has never been sent it, because it always was its own."""
+    place: int = -1
+
+
+@dataclass(slots=True)
+class _Batch:
+    end: int
+    shared: list[bytes]
+    sources: frozenset[str]
+
+
+@dataclass(slots=True)
+class BgpGroupCounters:
+    """How much work sharing saved; since the group was made."""
+
+    messages_encoded: int = 0
+    messages_sent: int = 0
+    routes_too_long: int = 0
+    """Told as withdrawn, because their attributes fit into no message."""
+
+
+class BgpGroup:
+    """Receivers of the VPN tables that are told the same."""
+
+    def __init__(
+        self,
+        key: GroupKey,
+        negotiated: Negotiated,
+        entries: Iterable[VpnEntry],
+        exporter: Exporter,
+        notify: Callable[[BgpGroup], None],
+    ) -> None:
+        self.key = key
+        self.counters = BgpGroupCounters()
+        self.log = ChangeLog[_Advert](self._forget)
+        self._families = frozenset(key.families)
+        self._negotiated = negotiated
+        self._exporter = exporter
+        self._notify = notify
+        self._batches: dict[int, _Batch] = {}
+        self._adverts: dict[VpnEntry, _Advert] = {}
+        for entry in entries:
+            best = self._eligible(entry)
+            if best is not None:
+                self._adverts[entry] = _Advert(entry, best, best.source, best.source)
+
+    @property
+    def members(self) -> list[PeerName]:
+        return [PeerName(member) for member in self.log.members]
+
+    def join(self, peer: PeerName) -> None:
+        """Add a receiver; it gets the whole table. Joining again starts anew."""
+        self.log.join(peer, list(self._adverts.values()))
+
+    def leave(self, peer: PeerName) -> None:
+        self.log.leave(peer)
+
+    def changed(self, entry: VpnEntry) -> None:
+        """A destination's best path changed."""
+        best = self._eligible(entry)
+        advert = self._adverts.get(entry)
+        own = best.source if best is not None else ""
+        if advert is None:
+            if best is None:
+                return
+            advert = self._adverts[entry] = _Advert(entry, best, own, own)
+        else:
+            advert.best, advert.own = best, own
+            if best is not None and advert.hidden != own:
+                advert.hidden = ""
+        if not self.log.has_members:
+            advert.hidden = own
+            if best is None:
+                del self._adverts[entry]
+            return
+        self.log.record(advert)
+        self._batches.clear()
+        self._notify(self)
+
+    def pull(self, peer: PeerName) -> list[bytes]:
+        """Return the next messages for a member and advance its cursor.
+
+        The result may be empty although more follows, when nothing in the window concerns it.
+        """
+        log = self.log
+        adverts = log.take_bulk(peer, WINDOW_COUNT)
+        messages = self._messages(adverts, peer, is_first=True) if adverts else self._follow(peer)
+        self.counters.messages_sent += len(messages)
+        log.settle(peer)
+        return messages
+
+    def _follow(self, peer: PeerName) -> list[bytes]:
+        log = self.log
+        start = log.position(peer)
+        if start >= log.end:
+            return []
+        batch = self._batches.get(start)
+        if batch is None:
+            adverts, end = log.window(start, WINDOW_COUNT)
+            sources = frozenset(
+                name for advert in adverts for name in (advert.own, advert.hidden) if name
+            )
+            batch = self._batches[start] = _Batch(end, self._messages(adverts, None), sources)
+        log.advance(peer, batch.end)
+        if peer not in batch.sources:
+            return batch.shared
+        return self._messages(log.window(start, WINDOW_COUNT)[0], peer)
+
+    def _messages(
+        self, adverts: list[_Advert], peer: PeerName | None, *, is_first: bool = False
+    ) -> list[bytes]:
+        """Pack the adverts as ``peer`` (None: anybody not among their sources) must see them."""
+        reach: dict[tuple[BgpFamily, IpAddress, Attributes], list[Nlri]] = {}
+        gone: dict[BgpFamily, list[Nlri]] = {}
+        for advert in adverts:
+            if advert.best is not None and (not advert.own or advert.own != peer):
+                offer = self._exporter.offer(advert.best, advert.entry, self.key.policy)
+                where = (offer.family, offer.next_hop, offer.attributes)
+                reach.setdefault(where, []).append(offer.nlri)
+            elif not is_first and (peer is None or advert.hidden != peer):
+                family, nlri = withdrawal(advert.entry)
+                gone.setdefault(family, []).append(nlri)
+        messages: list[bytes] = []
+        for family, nlri in gone.items():
+            messages += encode_withdraw(family, nlri, self._negotiated)
+        for (family, next_hop, attributes), nlri in reach.items():
+            try:
+                messages += encode_update(family, next_hop, attributes, nlri, self._negotiated)
+            except AttributesTooLong:
+                # No message holds them, so what the peers had of these routes is gone.
+                self.counters.routes_too_long += len(nlri)
+                messages += encode_withdraw(family, nlri, self._negotiated)
+        self.counters.messages_encoded += len(messages)
+        return messages
+
+    def _eligible(self, entry: VpnEntry) -> Path | None:
+        best = entry.best
+        if best is None or family_of_entry(entry) not in self._families:
+            return None
+        return best if self.key.policy.admits(best) else None
+
+    def _forget(self, read: list[_Advert]) -> None:
+        """Everybody knows that these are gone."""
+        for advert in read:
+            if advert.best is None and self._adverts.get(advert.entry) is advert:
+                del self._adverts[advert.entry]
+        self._batches.clear()

@@ -1,0 +1,416 @@
+"""BGP over TCP: one link per configured peer, joined to the plane.
+
+A link drives the peer's session machine, which may own two connections for a moment (RFC 4271
+section 6.8). Input is acted upon as it arrives; output is pulled from the plane whenever the
+transport takes it, so a peer that reads slowly holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import cast
+
+import structlog
+
+from skytrail.control.bgp import Bgp, TooManyPrefixes
+from skytrail.control.bgp_config import BgpPeerConfig, Speaker
+from skytrail.control.path import PeerName
+from skytrail.runtime.clock import Clock
+from skytrail.wire.bgp import AttributeCache, Cease, GracefulRestart, Update
+from skytrail.wire.bgp.session import BgpSession
+from skytrail.wire.bgp.session_events import (
+    Accepted,
+    Action,
+    AttemptFailed,
+    CloseConnection,
+    Connect,
+    Connected,
+    ConnectFailed,
+    Deliver,
+    Disconnected,
+    Down,
+    Established,
+    Event,
+    Received,
+    SessionSettings,
+    Start,
+    State,
+    Stop,
+    Tick,
+    Write,
+)
+
+WRITE_BUFFER_BYTES = 256 * 1024
+BATCH_BYTES = 64 * 1024
+TURN_BYTES_MAX = 1024 * 1024
+"""How much one peer may be given before others have their turn."""
+SLOW_READER_TIME_S = 120.0
+"""A peer whose socket stayed full this long is disconnected."""
+PREFIX_LIMIT_PAUSE_S = 300.0
+CONNECTIONS_COUNT_MAX = 1024
+
+_TCP_MD5SIG = 14
+_MD5_KEY_BYTES_MAX = 80
+_SOCKADDR_BYTES = 128
+_JITTER_MIN = 0.75
+
+Address = IPv4Address | IPv6Address
+
+
+class BgpServer:
+    """Listens, dials and keeps plane and sockets in step. All on one event loop."""
+
+    def __init__(
+        self,
+        plane: Bgp,
+        clock: Clock,
+        schedule_flush: Callable[[], None],
+        *,
+        restart_time_s: float,
+    ) -> None:
+        self.plane = plane
+        self.clock = clock
+        self.schedule_flush = schedule_flush
+        self.restart_time_s = restart_time_s
+        self.log = structlog.get_logger("skytrail.control.bgp")
+        self.links: dict[PeerName, PeerLink] = {}
+        self.cache = AttributeCache()
+        self.address: Address | None = None
+        """Where we listen, and what we dial from."""
+        self.connections_count = 0
+        self.refused_count = 0
+        self._listener: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._is_working = False
+
+    async def listen(self, address: str, port: int) -> int:
+        """Start accepting; returns the port. Raises ``OSError``."""
+        self.address = ip_address(address)
+        # Made here, because the keys of expected peers belong to the listening socket.
+        self._listener = listener = socket.socket(_family(self.address), socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: BgpConnection(self), sock=listener, backlog=64
+        )
+        self.apply_changes()
+        return int(listener.getsockname()[1])
+
+    def apply_changes(self) -> None:
+        """Start, restart and end sessions as configuration wants."""
+        speaker = self.plane.config.speaker
+        for name in self.plane.take_changes():
+            peer = self.plane.peers.get(name)
+            link = self.links.pop(name, None)
+            if link is not None:
+                cause = Cease.PEER_DECONFIGURED if peer is None else Cease.CONFIGURATION_CHANGE
+                link.step(Stop(cause))
+                self._set_keys(link.config, "")
+            if peer is None or speaker is None:
+                continue
+            self._set_keys(peer.config, peer.config.md5_key)
+            try:
+                self.links[name] = PeerLink(self, speaker, peer.config)
+            except ValueError as error:
+                self.log.warning("peer_refused", peer=name, error=str(error))
+                continue
+            self.links[name].step(Start())
+
+    def flush(self) -> None:
+        """Send what the plane has, and let tables follow lost sessions."""
+        self.apply_changes()
+        for name in self.plane.take_ready():
+            link = self.links.get(name)
+            if link is not None:
+                link.pump()
+        if not self._is_working and self.plane.work(0):
+            self._is_working = True
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def tick(self) -> None:
+        """Let time pass for every session; call about four times a second."""
+        now = self.clock.now()
+        for link in list(self.links.values()):
+            link.tick(now)
+
+    def close(self) -> None:
+        """End every session so that peers keep our routes if they can: we may be back."""
+        for link in list(self.links.values()):
+            link.step(Stop(Cease.ADMINISTRATIVE_RESET, graceful=True))
+        if self._server is not None:
+            self._server.close()
+
+    def link_of(self, address: Address) -> PeerLink | None:
+        """Return the configured peer at an address."""
+        return next((each for each in self.links.values() if each.config.address == address), None)
+
+    def _work(self) -> None:
+        if self.plane.work():
+            asyncio.get_running_loop().call_soon(self._work)
+        else:
+            self._is_working = False
+        self.schedule_flush()
+
+    def _set_keys(self, peer: BgpPeerConfig, key: str) -> None:
+        if self._listener is None or self._listener.family != _family(peer.address):
+            return
+        try:
+            set_md5_key(self._listener, peer.address, key)
+        except OSError as error:
+            # A key that is to be removed may not be there; one that is to be set must be.
+            if key:
+                self.log.warning("key_refused", peer=peer.name, error=str(error))
+
+
+class PeerLink:
+    """The session of one configured peer and its transports."""
+
+    def __init__(self, server: BgpServer, speaker: Speaker, config: BgpPeerConfig) -> None:
+        self.server = server
+        self.config = config
+        self.name = PeerName(config.name)
+        self._session = BgpSession(_settings(server, speaker, config), server.cache)
+        self._transports: dict[int, BgpConnection] = {}
+        self._dials: dict[int, asyncio.Task[None]] = {}
+        self._established = 0
+        self._paused_since = float("inf")
+        self.last_attempt = ""
+        """Why the latest attempt to establish a session failed."""
+
+    @property
+    def session(self) -> BgpSession:
+        return self._session
+
+    def tick(self, now: float) -> None:
+        """Run the session's timers and drop a peer that does not read."""
+        if now >= self._session.next_deadline():
+            self.step(Tick())
+        if now >= self._paused_since + SLOW_READER_TIME_S:
+            self.server.log.warning("peer_reads_too_slowly", peer=self.name)
+            self._paused_since = float("inf")
+            connection = self._transports.get(self._established)
+            if connection is not None:
+                connection.abort()
+
+    def step(self, event: Event) -> None:
+        """Advance the session and do what it asks."""
+        jitter = random.uniform(_JITTER_MIN, 1.0)
+        for action in self._session.step(event, self.server.clock.now(), jitter=jitter):
+            self._perform(action)
+
+    def pump(self) -> None:
+        """Send from the plane until there is nothing more or the socket is full."""
+        connection = self._transports.get(self._established)
+        if connection is None or self._session.state is not State.ESTABLISHED:
+            return
+        given = 0
+        while self._paused_since == float("inf"):
+            messages = self.server.plane.collect(self.name, BATCH_BYTES)
+            if not messages:
+                return
+            connection.write(messages)
+            given += sum(map(len, messages))
+            if given >= TURN_BYTES_MAX:
+                asyncio.get_running_loop().call_soon(self.pump)
+                return
+
+    def accepted(self, connection: BgpConnection) -> int:
+        """Take over a connection the peer made; returns its number."""
+        number = self._session.new_connection()
+        self._transports[number] = connection
+        self.step(Accepted(number))
+        return number
+
+    def received(self, number: int, chunk: bytes) -> None:
+        self.step(Received(number, chunk))
+        self.server.schedule_flush()
+
+    def lost(self, number: int, text: str) -> None:
+        self._transports.pop(number, None)
+        self.step(Disconnected(number, text))
+        self.server.schedule_flush()
+
+    def paused(self, number: int, *, is_paused: bool) -> None:
+        if number == self._established:
+            self._paused_since = self.server.clock.now() if is_paused else float("inf")
+            if not is_paused:
+                self.pump()
+
+    def _perform(self, action: Action) -> None:
+        plane, now = self.server.plane, self.server.clock.now()
+        match action:
+            case Write(number, chunk):
+                connection = self._transports.get(number)
+                if connection is not None:
+                    connection.write([chunk])
+            case Connect(number):
+                self._dials[number] = asyncio.get_running_loop().create_task(self._dial(number))
+            case CloseConnection(number):
+                self._close(number)
+            case Established(number, _, negotiated):
+                self._established, self._paused_since = number, float("inf")
+                plane.session_up(self.name, negotiated, now)
+                self.server.log.info("bgp_session_established", peer=self.name)
+                self.server.schedule_flush()
+            case Deliver(Update() as update):
+                try:
+                    plane.receive(self.name, update)
+                except TooManyPrefixes as limit:
+                    self.server.log.warning("prefix_limit", peer=self.name, limit=str(limit))
+                    stop = Stop(Cease.MAX_PREFIXES, restart_after_s=PREFIX_LIMIT_PAUSE_S)
+                    self.step(stop)
+            case Deliver():
+                plane.refresh(self.name)
+            case Down(reason, graceful, text):
+                self._established = 0
+                why = f"{reason.value}: {text}" if text else reason.value
+                if self.name in plane.peers:
+                    plane.session_down(self.name, why, now, graceful=graceful)
+                self.server.log.info("bgp_session_closed", peer=self.name, reason=why)
+                self.server.schedule_flush()
+            case AttemptFailed(_, reason, text):
+                self.last_attempt = f"{reason.value}: {text}" if text else reason.value
+                self.server.log.info("bgp_attempt_failed", peer=self.name, why=self.last_attempt)
+
+    def _close(self, number: int) -> None:
+        dial = self._dials.pop(number, None)
+        if dial is not None:
+            dial.cancel()
+        connection = self._transports.pop(number, None)
+        if connection is not None:
+            connection.close()
+
+    async def _dial(self, number: int) -> None:
+        """Connect from our own address, with the peer's key."""
+        loop = asyncio.get_running_loop()
+        peer, own = self.config.address, self.server.address
+        channel = socket.socket(_family(peer), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            if self.config.md5_key:
+                set_md5_key(channel, peer, self.config.md5_key)
+            if own is not None and own.version == peer.version and not own.is_unspecified:
+                channel.bind((str(own), 0))
+            await loop.sock_connect(channel, (str(peer), self.config.port))
+            connection = BgpConnection(self.server)
+            connection.link, connection.number = self, number
+            self._transports[number] = connection
+            await loop.create_connection(lambda: connection, sock=channel)
+        except OSError as error:
+            channel.close()
+            self._transports.pop(number, None)
+            self._dials.pop(number, None)
+            self.step(ConnectFailed(number, str(error)))
+            return
+        except asyncio.CancelledError:
+            channel.close()
+            raise
+        self._dials.pop(number, None)
+        self.step(Connected(number))
+
+
+class BgpConnection(asyncio.Protocol):
+    """One TCP connection with a peer, whoever made it."""
+
+    def __init__(self, server: BgpServer) -> None:
+        self.link: PeerLink | None = None
+        self.number = 0
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # The loop's own class need not derive from asyncio's.
+        self._transport = stream = cast("asyncio.Transport", transport)
+        stream.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._server.connections_count += 1
+        channel: object = stream.get_extra_info("socket")
+        set_option: Callable[[int, int, int], None] | None = getattr(channel, "setsockopt", None)
+        if set_option is not None:
+            set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.link is not None:
+            return
+        peer_name: object = stream.get_extra_info("peername")
+        address = ip_address(str(peer_name[0])) if isinstance(peer_name, tuple) else None
+        link = self._server.link_of(address) if address is not None else None
+        if link is None or self._server.connections_count > CONNECTIONS_COUNT_MAX:
+            # Strangers are told nothing, not even our AS number.
+            self._server.refused_count += 1
+            stream.abort()
+            return
+        self.link = link
+        self.number = link.accepted(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.link is None:
+            return
+        try:
+            self.link.received(self.number, data)
+        except Exception:  # A session's task boundary: one peer's input must not stop the others.
+            self._server.log.exception("bgp_session_failed", peer=self.link.name)
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections_count -= 1
+        if self.link is not None:
+            self.link.lost(self.number, "" if exc is None else str(exc))
+
+    def pause_writing(self) -> None:
+        if self.link is not None:
+            self.link.paused(self.number, is_paused=True)
+
+    def resume_writing(self) -> None:
+        if self.link is not None:
+            self.link.paused(self.number, is_paused=False)
+
+    def write(self, chunks: list[bytes]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(chunks)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _settings(server: BgpServer, speaker: Speaker, peer: BgpPeerConfig) -> SessionSettings:
+    return SessionSettings(
+        local_as=peer.local_asn,
+        router_id=speaker.router_id,
+        peer_as=peer.asn,
+        families=peer.families,
+        is_passive=peer.is_passive,
+        hold_time_s=peer.hold_time_s,
+        graceful_restart=GracefulRestart(
+            restart_time_s=int(server.restart_time_s),
+            notification=True,
+            families=tuple((family, True) for family in peer.families),
+        ),
+        host_name=speaker.name.rpartition(":")[2],
+    )
+
+
+def set_md5_key(channel: socket.socket, peer: Address, key: str) -> None:
+    """Protect segments from and to a peer (RFC 2385); an empty key ends it. ``OSError``."""
+    packed = key.encode()
+    if len(packed) > _MD5_KEY_BYTES_MAX:
+        raise OSError(f"the key has {len(packed)} bytes, at most {_MD5_KEY_BYTES_MAX} are possible")
+    if peer.version == 4:
+        place = struct.pack("=HH4s", socket.AF_INET, 0, peer.packed)
+    else:
+        place = struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, peer.packed, 0)
+    value = place.ljust(_SOCKADDR_BYTES, b"\0") + struct.pack(
+        f"=BBHi{_MD5_KEY_BYTES_MAX}s", 0, 0, len(packed), 0, packed
+    )
+    channel.setsockopt(socket.IPPROTO_TCP, _TCP_MD5SIG, value)
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6

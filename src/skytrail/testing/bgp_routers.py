@@ -1,0 +1,142 @@
+"""Real BGP daemons beside ours, in one network namespace with an address for each.
+
+FRR, BIRD and GoBGP are Debian's. Each runs in the foreground as a child of the test, writes below
+the test's folder, and ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+OURS, FRR, BIRD, GOBGP = (f"10.9.0.{number}" for number in range(1, 5))
+DEADLINE_S = 30.0
+
+T = TypeVar("T")
+
+
+def eventually(probe: Callable[[], T | None], what: str) -> T:
+    """Return the first result of ``probe`` that is true; fail with ``what`` after a while."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        found = probe()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {DEADLINE_S} s: {what}")
+        time.sleep(0.1)
+
+
+@dataclass
+class Bench:
+    """The namespace and the processes in it."""
+
+    folder: Path
+    namespace: str = field(default_factory=lambda: f"stb{secrets.token_hex(3)}")
+    _running: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+
+    def create(self) -> None:
+        _run("ip", "netns", "add", self.namespace)
+        _run("ip", "-n", self.namespace, "link", "set", "lo", "up")
+        for address in (OURS, FRR, BIRD, GOBGP):
+            _run("ip", "-n", self.namespace, "addr", "add", f"{address}/24", "dev", "lo")
+
+    def close(self) -> None:
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        _run("ip", "netns", "del", self.namespace)
+
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(self._inside(*command), stdout=log, stderr=log)
+        self._running.append(process)
+        return process
+
+    def output(self, *command: str) -> str:
+        done = subprocess.run(
+            self._inside(*command), capture_output=True, text=True, check=False, timeout=20
+        )
+        return done.stdout
+
+    def _inside(self, *command: str) -> list[str]:
+        return ["nsenter", f"--net=/run/netns/{self.namespace}", *command]
+
+    # FRR
+
+    def start_frr(self, config: str) -> None:
+        """Start bgpd without zebra; ``config`` is the body of frr.conf."""
+        place = self.folder / "frr.conf"
+        place.write_text(config)
+        self.start(
+            "frr",
+            "/usr/lib/frr/bgpd", "--no_zebra", "--skip_runas", "--vty_port", "0",
+            "--vty_socket", str(self.folder), "--pid_file", str(self.folder / "bgpd.pid"),
+            "--config_file", str(place), "--listenon", FRR, "--log", "stdout",
+        )  # fmt: skip
+        eventually((self.folder / "bgpd.vty").exists, "bgpd's vty")
+
+    def frr(self, command: str) -> dict[str, object]:
+        """Return the JSON of a ``show`` command."""
+        text = self.output("vtysh", "--vty_socket", str(self.folder), "-d", "bgpd", "-c", command)
+        with contextlib.suppress(json.JSONDecodeError):
+            found: dict[str, object] = json.loads(text)
+            return found
+        return {}
+
+    def frr_configure(self, *lines: str) -> None:
+        arguments = [word for line in ("configure terminal", *lines) for word in ("-c", line)]
+        self.output("vtysh", "--vty_socket", str(self.folder), "-d", "bgpd", *arguments)
+
+    # BIRD
+
+    def start_bird(self, config: str) -> None:
+        place = self.folder / "bird.conf"
+        place.write_text(config)
+        socket = self.folder / "bird.ctl"
+        self.start("bird", "bird", "-f", "-c", str(place), "-s", str(socket))
+        eventually(socket.exists, "BIRD's control socket")
+
+    def bird(self, command: str) -> str:
+        return self.output("birdc", "-s", str(self.folder / "bird.ctl"), *command.split())
+
+    # GoBGP
+
+    def start_gobgp(self, config: str) -> None:
+        """Start gobgpd; ``config`` is TOML."""
+        place = self.folder / "gobgp.toml"
+        place.write_text(config)
+        self.start(
+            "gobgp",
+            "gobgpd", "-t", "toml", "-f", str(place), "--api-hosts", f"{GOBGP}:50051",
+        )  # fmt: skip
+        eventually(lambda: self.gobgp("global"), "GoBGP's API")
+
+    def gobgp(self, command: str) -> str:
+        return self.output("gobgp", "-u", GOBGP, *command.split())
+
+
+@contextlib.contextmanager
+def bench(folder: Path) -> Generator[Bench]:
+    made = Bench(folder)
+    made.create()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
