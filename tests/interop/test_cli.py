@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -131,6 +132,33 @@ def test_dry_run_tells_hosts_and_pairs_of_an_edit_as_json(run, applied, tmp_path
     assert "default-domain:demo:web" in {each["to"] for each in planned["reachability"]}
     assert [each["result"] for each in planned["results"]].count("changed") == 1
     assert "0 objects, 0 derived, 0 pairs" in again.output
+
+
+def test_tour_of_the_readme_says_what_it_shows(run, tmp_path):
+    shop = Path(__file__).parents[2] / "examples" / "tour" / "shop.yaml"
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(shop.read_text().replace("8080", "443"))
+
+    created = run("apply", "-f", str(shop), "--wait")
+    planned = run("apply", "-f", str(edited), "--dry-run")
+    run("apply", "-f", str(edited))
+    history = run("history", "np", "web-to-app")
+    change = history.output.split()[0]
+    reverted = run("revert", change)
+    described = run("describe", "vn", "web")
+    run("delete", "-f", str(shop))
+
+    assert "virtual-network default-domain:default-project:web created" in created.output
+    for part in (
+        "network_policy_entries/policy_rule/0/dst_ports/0/start_port: 8080 -> 443",
+        "access_control_list_entries: 6 rules -> 6 rules",
+        "pass tcp from port 8080  pass tcp from port 443",
+        "1 objects, 2 derived, 2 pairs, 0 hosts with 0 interfaces would change",
+    ):
+        assert part in planned.output
+    assert "start_port: 8080 -> 443" in history.output
+    assert f"{change} reverted by " in reverted.output
+    assert "derived: " in described.output
 
 
 def test_dry_run_says_which_document_the_api_would_refuse(run, tmp_path):

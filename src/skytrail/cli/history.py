@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 import click
 
 from skytrail.cli import output, plan
@@ -81,7 +83,7 @@ def _show(entry: Json) -> None:
             fg=plan.COLOURS.get(verb),
         )
         for field in map(mapping, items(operation.get("fields"))):
-            click.echo(f"      {plan.field_text(field)}")
+            click.echo(indent(plan.field_text(field), "      "))
 
 
 def _verify(reply: bytes, *, as_json: bool) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import click
 from rich.table import Table
@@ -22,6 +23,7 @@ from skytrail.client.messages import Call, decode_reply
 COLOURS = {"create": "green", "update": "yellow", "delete": "red"}
 SIGNS = {"create": "+", "update": "~", "delete": "-"}
 _VALUE_LENGTH_MAX = 60
+_PARTS_COUNT_MAX = 8
 _OPERATION = re.compile(r"operation (\d+) \([^)]*\): ")
 _SAID_ELSEWHERE = frozenset(
     {"uuid", "fq_name", "name", "parent_type", "parent_uuid", "id_perms", "perms2", "display_name"}
@@ -157,12 +159,38 @@ def _fields(entry: Json) -> list[object]:
 
 
 def field_text(field: Json) -> str:
+    """Return what becomes of a field; of a structure that changes, of its parts that do."""
     path = text(field.get("path")).removeprefix("/")
     if "from" not in field:
         return f"{path}: {_short(field.get('to'))}"
     if "to" not in field:
         return f"{path}: {_short(field['from'])} -> (none)"
-    return f"{path}: {_short(field['from'])} -> {_short(field['to'])}"
+    parts = list(islice(_parts(path, field["from"], field["to"]), _PARTS_COUNT_MAX + 1))
+    if len(parts) > _PARTS_COUNT_MAX:
+        parts[-1] = "..."
+    return "\n".join(parts)
+
+
+def _parts(path: str, before: object, after: object) -> Iterator[str]:
+    """Yield the innermost parts that differ; lists that grow or shrink are told whole."""
+    old, new = mapping(before), mapping(after)
+    if "acl_rule" in old or "acl_rule" in new:
+        yield f"{path}: {_short(before)} -> {_short(after)}"
+    elif old and new:
+        for name in dict.fromkeys((*old, *new)):
+            if old.get(name) != new.get(name):
+                yield from _parts(f"{path}/{name}", old.get(name), new.get(name))
+    elif isinstance(before, list) and isinstance(after, list) and _are_alike(before, after):
+        for place, (one, other) in enumerate(zip(items(before), items(after), strict=True)):
+            if one != other:
+                yield from _parts(f"{path}/{place}", one, other)
+    else:
+        yield f"{path}: {_short(before)} -> {_short(after)}"
+
+
+def _are_alike(before: list[object], after: list[object]) -> bool:
+    """Whether two lists hold structures that may be compared one by one."""
+    return len(before) == len(after) and all(mapping(each) for each in (*before, *after))
 
 
 def _short(value: object) -> str:

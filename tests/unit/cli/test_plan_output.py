@@ -64,3 +64,18 @@ def test_who_may_not_plan_is_shown_the_objects_alone(capsys) -> None:
     printed = capsys.readouterr()
     assert "mtu: 9000" in printed.out
     assert "shown to administrators" in printed.err
+
+
+def test_of_a_structure_only_the_parts_that_change_are_told() -> None:
+    def rules(port, *more):
+        return {"rule": [{"ports": [{"start": port, "end": 9}], "to": "a"}, *more]}
+
+    one = plan.field_text({"path": "/entries", "from": rules(8), "to": rules(4)})
+    grown = plan.field_text({"path": "/entries", "from": rules(8), "to": rules(8, {"to": "b"})})
+    wide = [{"a": number} for number in range(20)]
+    many = plan.field_text({"path": "/l", "from": wide, "to": [{"a": -1} for _ in wide]})
+
+    assert one == "entries/rule/0/ports/0/start: 8 -> 4"
+    assert grown.startswith("entries/rule: ")
+    assert many.splitlines()[-1] == "..."
+    assert len(many.splitlines()) == 9
