@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CLOUD_ADMIN = "cloud-admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A local user at the moment an identity was taken from it."""
+
+    name: str
+    version: str
+    """Another one as soon as password, roles or project are others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,9 @@ class Caller:
     """Holds the role that may read everything and change nothing."""
     expires_at: float | None = None
     """Seconds since the epoch after which the identity is no longer good; streams end then."""
+
+    account: Account | None = field(default=None, compare=False)
+    """The local user this is; the identity is no longer good when that is another or gone."""
 
     @property
     def owner(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from skytrail.api import authorize, secret_fields
+from skytrail.api import authorize, secret_fields, users
 from skytrail.api.authorize import READ
 from skytrail.api.caller import THE_SERVER, Caller
 from skytrail.api.feed import Batch, Event
@@ -25,8 +25,11 @@ class Sight:
         self._schema = schema
 
     def is_over(self, now: float) -> bool:
-        """Whether the caller's identity has expired by now (seconds since the epoch)."""
-        return self._caller.expires_at is not None and now >= self._caller.expires_at
+        """Whether the caller's identity is no longer good (now in seconds since the epoch)."""
+        caller = self._caller
+        if caller.expires_at is not None and now >= caller.expires_at:
+            return True
+        return caller.account is not None and not users.is_current(self._view, caller.account)
 
     def select(self, records: list[Record]) -> list[Record]:
         """Return the records the watcher sees."""

@@ -11,6 +11,7 @@ import re
 import msgspec
 
 from skytrail.api import identity, notes
+from skytrail.api.caller import Account
 from skytrail.api.change import Change
 from skytrail.api.graph import Graph, View, find
 from skytrail.api.refusal import bad_request, not_found
@@ -39,6 +40,12 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         """Names this version of the password; tokens carry it and die with it."""
         return hashlib.sha256(self.password_hash.encode()).hexdigest()[:16]
 
+    @property
+    def account(self) -> Account:
+        """Name this version of the user; identities carry it, and streams end with it."""
+        content = msgspec.json.encode(self)
+        return Account(self.name, hashlib.sha256(content).hexdigest()[:16])
+
     def shown(self) -> dict[str, object]:
         """Return what readers of the user get: everything but the hash."""
         return {"name": self.name, "roles": list(self.roles), "project": self.project}
@@ -48,6 +55,12 @@ def get(view: View, name: str) -> User | None:
     """Return a user by exact name."""
     kept = view.remembered(PREFIX + name)
     return None if kept is None else msgspec.json.decode(kept, type=User)
+
+
+def is_current(view: View, account: Account) -> bool:
+    """Whether the user is still there and as it was."""
+    user = get(view, account.name)
+    return user is not None and user.account == account
 
 
 def all_users(graph: Graph) -> list[User]:

@@ -296,7 +296,7 @@ def test_an_address_of_an_instance_never_changes(api) -> None:
     assert (reply.status, reply.text) == (400, "Instance IP Address can not be changed")
 
 
-def test_network_ids_are_unique_and_come_back(api) -> None:
+def test_network_ids_are_unique_and_freed_ones_rest(api) -> None:
     first, second = api.network("a"), api.network("b")
     numbers = [
         api.read("virtual-network", u)["virtual_network_network_id"] for u in (first, second)
@@ -306,7 +306,7 @@ def test_network_ids_are_unique_and_come_back(api) -> None:
     third = api.read("virtual-network", api.network("c"))["virtual_network_network_id"]
 
     assert numbers[1] == numbers[0] + 1
-    assert third == numbers[0]
+    assert third == numbers[1] + 1
 
 
 def test_a_chosen_vni_must_be_free(api) -> None:

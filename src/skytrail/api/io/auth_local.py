@@ -14,6 +14,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import jwt
 from argon2 import PasswordHasher
@@ -148,7 +149,7 @@ class LocalUsers:
 
     def _caller(self, user: User, expires_at: float | None) -> Caller:
         graph = self._service.graph
-        return caller_with_roles(
+        caller = caller_with_roles(
             self._settings,
             user.name,
             user.roles,
@@ -156,6 +157,7 @@ class LocalUsers:
             domain=users.domain_of(graph, user.project),
             expires_at=expires_at,
         )
+        return replace(caller, account=user.account)
 
     def _key(self) -> bytes:
         kept = self._service.graph.remembered(users.TOKEN_KEY)

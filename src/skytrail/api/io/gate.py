@@ -12,7 +12,7 @@ import binascii
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import structlog
@@ -35,6 +35,8 @@ from skytrail.api.throttle import TokenBuckets, address_key
 from skytrail.runtime.asgi import HttpError, Request
 
 TOKEN_BYTES_MAX = 16 * 1024
+RECHECK_S = 60.0
+"""How often the sender of an open stream is asked for again."""
 
 
 class Gate:
@@ -99,10 +101,9 @@ class Gate:
         if wait_s > 0:
             raise too_many(wait_s)
         try:
-            for authenticator in self._authenticators:
-                caller = await authenticator.identify(credentials)
-                if caller is not None:
-                    return caller
+            caller = await self._ask(credentials)
+            if caller is not None:
+                return caller
         except NotAuthentic as error:
             self._failures.take(address, self._clock())
             self._log.info("authentication_failed", client=credentials.address, reason=str(error))
@@ -114,6 +115,47 @@ class Gate:
             raise HttpError(503, "The identity service does not answer") from error
         self._failures.take(address, self._clock())
         raise self._unauthorized("Authentication failed", invalid=True)
+
+    async def _ask(self, credentials: Credentials) -> Caller | None:
+        for authenticator in self._authenticators:
+            caller = await authenticator.identify(credentials)
+            if caller is not None:
+                return caller
+        return None
+
+    def standing(self, request: Request) -> Callable[[], Awaitable[bool]]:
+        """Return what tells whether the sender of an open stream is still who it was.
+
+        Asks who it is every ``RECHECK_S``, so that a user whom an identity service no longer knows
+        loses the stream; while that does not answer, the identity is good until it expires.
+        """
+        caller = request.identity
+        if not isinstance(caller, Caller):
+            return self._asks_nobody
+        uid = request.peer.uid
+        if uid is not None and uid in self._trusted:
+            return _always
+        credentials = credentials_of(request)
+        due = self._clock() + RECHECK_S
+
+        async def holds() -> bool:
+            nonlocal due
+            if self._clock() < due:
+                return True
+            due = self._clock() + RECHECK_S
+            try:
+                return await self._ask(credentials) == caller
+            except NotAuthentic:
+                return False
+            except (TooManyAttempts, IdentityUnavailable) as error:
+                self._log.warning("identity_unavailable", reason=str(error))
+                return True
+
+        return holds
+
+    async def _asks_nobody(self) -> bool:
+        """Whether authentication is still off: nobody keeps a stream beyond that unasked."""
+        return authorize.mode_of(self._service.graph) == authorize.NO_AUTH and not self.is_public
 
     def _count(self, caller: Caller) -> None:
         if self._requests is None or caller.is_system or caller is STRANGER:
@@ -134,6 +176,10 @@ class Gate:
             if each.challenge
         ]
         return HttpError(401, text, tuple(headers))
+
+
+async def _always() -> bool:
+    return True
 
 
 STRANGER = Caller(user="anonymous")

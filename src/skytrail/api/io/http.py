@@ -257,7 +257,9 @@ class Dispatch:
             raise bad_request(f"Invalid from_revision {shown(text)}")
         view = sight.Sight(self._service.graph, caller_of(request), self._service.schema)
         fits = watch_filter(self._service, types, request)
-        stream = watch.native(self._service, types, int(text) if text else None, view, fits)
+        position = int(text) if text else None
+        standing = self._standing(request)
+        stream = watch.native(self._service, types, position, view, fits, standing)
         return StreamResponse(stream)
 
     async def _watch_events(self, request: Request) -> StreamResponse:
@@ -273,8 +275,12 @@ class Dispatch:
         if not wanted:
             raise bad_request("resource_type required in request")
         view = sight.Sight(self._service.graph, caller_of(request), self._service.schema)
-        stream = watch.server_sent(self._service, wanted, bodies.base_of(request), view)
+        standing = self._standing(request)
+        stream = watch.server_sent(self._service, wanted, bodies.base_of(request), view, standing)
         return StreamResponse(stream, content_type=_EVENT_STREAM)
+
+    def _standing(self, request: Request) -> watch.Standing | None:
+        return None if self._gate is None else self._gate.standing(request)
 
     def _type(self, name: str) -> str:
         resource = self._service.schema.find(name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import msgspec
 
@@ -21,6 +22,15 @@ from skytrail.model.catalog_types import ObjectType
 BOOKMARK_S = 10.0
 KEEP_ALIVE_S = 60.0
 _CHUNK_BYTES = 64 * 1024
+
+
+Standing: TypeAlias = Callable[[], Awaitable[bool]]
+"""Tells whether the reader is still who it was; asked at every look, it decides how often to ask."""
+
+
+async def _may_go_on(sight: Sight, standing: Standing | None) -> bool:
+    """Whether the reader may get what has come meanwhile."""
+    return not sight.is_over(time.time()) and (standing is None or await standing())
 
 
 @contextmanager
@@ -72,10 +82,11 @@ async def native(
     from_revision: int | None,
     sight: Sight = SEES_ALL,
     fits: Callable[[Record], bool] | None = None,
+    standing: Standing | None = None,
 ) -> AsyncIterator[bytes]:
     """Yield a snapshot or what is missing since the revision, then everything that happens.
 
-    Ends when the reader is too slow; the client resumes with the revision after the last
+    Ends when the reader is too slow, or no longer who it was; the client resumes with the revision after the last
     ``revision_end``, ``snapshot_end`` or ``bookmark`` it saw.
     """
     with _subscribed(service) as (subscription, woken):
@@ -103,6 +114,8 @@ async def native(
                 yield b'{"kind":"bookmark","revision":%d}\n' % revision
         while not (subscription.overrun or sight.is_over(time.time())):
             batches = await _next_batches(subscription, woken, BOOKMARK_S)
+            if not await _may_go_on(sight, standing):
+                return
             if batches:
                 lines = (feed.lines_of(sight.batch(batch), types, fits) for batch in batches)
                 for chunk in _chunks(lines):
@@ -117,6 +130,7 @@ async def server_sent(
     wanted: dict[str, frozenset[str] | None],
     base: str,
     sight: Sight = SEES_ALL,
+    standing: Standing | None = None,
 ) -> AsyncIterator[bytes]:
     """Yield one init event per type, then creates, updates and deletes."""
     schema = service.schema
@@ -125,9 +139,14 @@ async def server_sent(
             resource = schema.resources[type_name]
             for chunk in _chunks(_initial(service, resource, fields, base, sight)):
                 yield chunk
+        silent_s = 0.0
         while not (subscription.overrun or sight.is_over(time.time())):
-            batches = await _next_batches(subscription, woken, KEEP_ALIVE_S)
-            if not batches:
+            batches = await _next_batches(subscription, woken, BOOKMARK_S)
+            if not await _may_go_on(sight, standing):
+                break
+            silent_s = 0.0 if batches else silent_s + BOOKMARK_S
+            if silent_s >= KEEP_ALIVE_S:
+                silent_s = 0.0
                 yield b":\n\n"
             for batch in batches:
                 seen = sight.batch(batch).events
