@@ -9,6 +9,8 @@ from skytrail.store.plugin import LeaseLost, Put, StoreUnavailable
 from skytrail.testing.etcd import PROGRAM, EtcdCluster
 
 TIME_LIMIT_S = 60
+LOOP = asyncio.Runner()
+"""gRPC is given one loop: what comes late for a closed one keeps back what others wait for."""
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="etcd is not installed")
 
@@ -28,7 +30,7 @@ def on(cluster, scenario):
         finally:
             await store.close()
 
-    return asyncio.run(limited())
+    return LOOP.run(limited())
 
 
 async def write_until(store, done, acknowledged):

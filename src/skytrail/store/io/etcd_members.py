@@ -30,11 +30,13 @@ _BIG_BYTES: Final = 256 * 1024
 NEED_LEADER: Final = (("hasleader", "true"),)
 """A member cut off from the others then refuses at once instead of keeping us waiting."""
 
+CONNECT_SHARE: Final = 0.8
+"""Of a request's time, what connecting may take: then it fails as such, and surely did nothing."""
+
 _CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
 )
@@ -94,12 +96,14 @@ class Member:
     login: Login
 
     @classmethod
-    def at(cls, endpoint: str, location: EtcdLocation, login: Login) -> Member:
+    def at(cls, endpoint: str, location: EtcdLocation, login: Login, timeout_s: float) -> Member:
+        # By its name the time between attempts; what it bounds is one attempt, greeting included.
+        connect_ms = ("grpc.min_reconnect_backoff_ms", round(1000 * CONNECT_SHARE * timeout_s))
+        options = (*_CHANNEL_OPTIONS, connect_ms)
         if location.tls is None:
-            channel = rpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
+            channel = rpc.insecure_channel(endpoint, options=options)
         else:
-            trust = credentials(location.tls)
-            channel = rpc.secure_channel(endpoint, trust, options=_CHANNEL_OPTIONS)
+            channel = rpc.secure_channel(endpoint, credentials(location.tls), options=options)
         return cls(
             endpoint, channel, rpc.KVStub(channel), rpc.WatchStub(channel),
             rpc.LeaseStub(channel), rpc.AuthStub(channel), login,
@@ -128,7 +132,9 @@ class Members:
         endpoint = self._location.endpoints[self._turn % len(self._location.endpoints)]
         member = self._open.get(endpoint)
         if member is None:
-            member = self._open[endpoint] = Member.at(endpoint, self._location, self._login)
+            member = self._open[endpoint] = Member.at(
+                endpoint, self._location, self._login, self._timeout_s
+            )
         return member
 
     def leave(self, member: Member, reason: str) -> None:
