@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from skytrail.api import authorize, documents, secret_fields
 from skytrail.api.caller import THE_SERVER, Caller
 from skytrail.api.differences import differences
@@ -61,11 +63,14 @@ def _entry(verb: str, record: Record) -> Document:
     }
 
 
-def concerned_hosts(plan: Overlay, derived: list[Document]) -> Document:
+def concerned_hosts(
+    plan: Overlay, derived: list[Document], machines: Mapping[str, set[str]]
+) -> Document:
     """Return the hosts whose datapath a plan changes, and how many interfaces on each.
 
     Those are hosts of interfaces that change, and of interfaces in networks and security groups
-    that change or that something derived belongs to; before the plan or after it.
+    that change or that something derived belongs to; before the plan or after it. ``machines`` are
+    hosts by the machines their agents asked for.
     """
     counts: dict[str, set[str]] = {}
     unplaced: set[str] = set()
@@ -74,7 +79,7 @@ def concerned_hosts(plan: Overlay, derived: list[Document]) -> Document:
         for uuid in _carriers(plan, view, derived):
             ports.update(view.referrer_uuids(uuid, PORT))
         for port in ports:
-            hosts = hosts_of(view, port)
+            hosts = hosts_of(view, port, machines)
             for host in hosts:
                 counts.setdefault(host, set()).add(port)
             if not hosts:

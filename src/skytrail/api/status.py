@@ -6,7 +6,7 @@ its lease; without one the answer is "unknown" with the reason, never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +53,7 @@ class StatusBoard:
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
+        self._placed: tuple[tuple[Report, ...], dict[str, set[str]]] = (), {}
 
     def put(self, reporter: str, report: Report, now: float) -> None:
         """Take a report; refuse more reporters or longer leases than there can be."""
@@ -71,10 +72,13 @@ class StatusBoard:
             if held.report.kind == kind and held.until > now
         }
 
-    def placements(self, now: float) -> Iterator[Placement]:
-        """Yield which agent asked for which machines."""
-        for report in self.reports("placement", now).values():
-            yield from report.placements
+    def hosts_by_machine(self, now: float) -> dict[str, set[str]]:
+        """Return the hosts whose agents asked for a machine; worked out when reports change."""
+        reports = tuple(self.reports("placement", now).values())
+        if [*map(id, reports)] != [*map(id, self._placed[0])]:
+            told = (each for report in reports for each in report.placements)
+            self._placed = reports, programmed.hosts_by_machine(told)
+        return self._placed[1]
 
     def conditions(self, record: Record, need: Need, now: float) -> list[Document]:
         """Return the conditions of an object and of the hosts that need it."""

@@ -52,6 +52,31 @@ def plan(api, *operations: dict) -> dict:
     return reply.json
 
 
+def test_hosts_are_also_those_whose_agents_asked_for_a_machine(planning) -> None:
+    network = planning.network("red")
+    machine = planning.create("virtual-machine", fq_name=["plugged"])
+    planning.create(
+        "virtual-machine-interface",
+        fq_name=[*PROJECT, "p"],
+        parent_type="project",
+        virtual_network_refs=[{"uuid": network}],
+        virtual_machine_refs=[{"uuid": machine}],
+    )
+    change = {"op": "patch", "type": "virtual-network", "uuid": network, "object": {"mtu": 1400}}
+    before = plan(planning, change)
+    rows = [{"host": "one", "machines": ["plugged"]}]
+    report = {"kind": "placement", "revision": 0, "placements": rows}
+    planning.call("POST", "/api/v1/status/n-placement", report)
+
+    found = plan(planning, change)
+
+    assert before["interfaces_without_host_count"] == 1
+    assert (found["hosts"], found["interfaces_without_host_count"]) == (
+        [{"host": "one", "interfaces": 1}],
+        0,
+    )
+
+
 def place_port(api, network: str, host: str) -> str:
     machine = api.create("virtual-machine", fq_name=[f"vm-{host}"])
     port = api.create(

@@ -12,6 +12,7 @@ from skytrail.api.io.planning import PlanApi, Planner
 from skytrail.api.io.status import StatusApi
 from skytrail.api.plugin import Deriver
 from skytrail.api.service import ConfigService
+from skytrail.api.status import StatusBoard
 from skytrail.runtime.asgi import Router
 
 
@@ -20,11 +21,12 @@ def add_native_routes(router: Router, service: ConfigService, deriver: Deriver |
     Elections(service).add_routes(router)
     history = HistoryApi(service)
     native = NativeApi(service, history)
-    planner = Planner(service, deriver)
+    board = StatusBoard()
+    planner = Planner(service, deriver, board)
     native.add_routes(router)
     history.add_routes(router, native)
     ListApi(service, native, history).add_routes(router)
     ChangeSetApi(service, native, planner).add_routes(router)
-    StatusApi(service, native).add_routes(router)
+    StatusApi(service, native, board).add_routes(router)
     DescriptionApi(service, native).add_routes(router)
     PlanApi(service, native, planner).add_routes(router)

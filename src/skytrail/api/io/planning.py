@@ -9,6 +9,7 @@ first plan loads it. A plan holds the event loop only for the intent part.
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from skytrail.api import plan, transaction
@@ -20,15 +21,20 @@ from skytrail.api.io.callers import caller_of
 from skytrail.api.io.native import TRANSACTION_BYTES_MAX, NativeApi, check_parameters
 from skytrail.api.plugin import Deriver, StoredChange
 from skytrail.api.service import ConfigService
+from skytrail.api.status import StatusBoard
 from skytrail.api.transaction import TransactionRequest
 from skytrail.runtime.asgi import Request, Response, Router
 
 
 class Planner:
-    """Plans transactions; None for a deriver shows the intent alone."""
+    """Plans transactions; None for a deriver shows the intent alone.
 
-    def __init__(self, service: ConfigService, deriver: Deriver | None) -> None:
+    The board knows of machines that run where configuration does not say.
+    """
+
+    def __init__(self, service: ConfigService, deriver: Deriver | None, board: StatusBoard) -> None:
         self._service = service
+        self._board = board
         self._deriver = deriver
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="plan")
         self._subscription: Subscription | None = None
@@ -43,7 +49,8 @@ class Planner:
             found["derived_unknown"] = "this server has no compiler at hand"
         else:
             found |= await self._derive(self._deriver, overlay)
-        return {**found, **plan.concerned_hosts(overlay, sections(found, "derived"))}
+        machines = self._board.hosts_by_machine(time.monotonic())
+        return {**found, **plan.concerned_hosts(overlay, sections(found, "derived"), machines)}
 
     async def _derive(self, deriver: Deriver, overlay: Overlay) -> Document:
         # Everything up to the hand-over is one step of the loop: overlay, objects and batches

@@ -16,7 +16,6 @@ from skytrail.api.hosts import need_of
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.native import NativeApi, check_parameters
-from skytrail.api.programmed import hosts_by_machine
 from skytrail.api.refusal import bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.api.status import Report, StatusBoard
@@ -28,12 +27,12 @@ REPORT_BYTES_MAX = 16 * 1024 * 1024
 
 
 class StatusApi:
-    """Keeps the board; it is empty after a restart until the components report again."""
+    """Fills the board and answers from it; it is empty after a restart until the components report again."""
 
-    def __init__(self, service: ConfigService, native: NativeApi) -> None:
+    def __init__(self, service: ConfigService, native: NativeApi, board: StatusBoard) -> None:
         self._service = service
         self._native = native
-        self._board = StatusBoard()
+        self._board = board
 
     def add_routes(self, router: Router) -> None:
         router.add("POST", "/api/v1/status/{reporter}", self._report)
@@ -72,7 +71,7 @@ class StatusApi:
             raise not_found(missing)
         authorize.require_access(graph, caller, record, authorize.READ)
         now = time.monotonic()
-        need = need_of(graph, record, hosts_by_machine(self._board.placements(now)))
+        need = need_of(graph, record, self._board.hosts_by_machine(now))
         conditions = self._board.conditions(record, need, now)
         return bodies.reply(
             {
