@@ -252,6 +252,8 @@ class _World:
         # What must be computed again.
         self._learnt_version = inputs.learnt.version
         self._dirty_vrfs: set[str] = set()
+        self._macs_of: dict[Place, dict[Mac, None]] = {}
+        """MACs that layer 2 routes give for an address."""
         self._dirty_places: set[Place] = set()
         self._dirty_macs: set[tuple[str, Mac]] = set()
         self._policy_versions = (-1, -1)
@@ -499,7 +501,8 @@ class _World:
     def _leave_vrf(self, vrf: str) -> None:
         self._entered.discard(vrf)
         for slot in [slot for slot in self._enet if slot[0] == vrf]:
-            del self._enet[slot]
+            for key in self._enet.pop(slot):
+                self._stitch(vrf, key, present=False)
         for rank, name, key in list(self._explained.values):
             if name == vrf and rank == _Rank.ROUTE and isinstance(key, IPv4Network | IPv6Network):
                 self._dirty_places.add((vrf, key))
@@ -550,7 +553,19 @@ class _World:
             _leave(self._enet, slot, key)
         else:
             self._enet.setdefault(slot, {})[key] = learnt
+        self._stitch(vrf, key, present=learnt is not None)
         self._dirty_macs.add(slot)
+
+    def _stitch(self, vrf: str, key: EnetKey, *, present: bool) -> None:
+        """BGP carries an address's MAC in its layer 2 route alone: the other one follows."""
+        if key.address is None:
+            return
+        place = (vrf, key.address)
+        if present:
+            self._macs_of.setdefault(place, {})[key.mac] = None
+        else:
+            _leave(self._macs_of, place, key.mac)
+        self._dirty_places.add(place)
 
     def _route(self, vrf: str, prefix: IpNetwork) -> None:
         unit = (_Rank.ROUTE, vrf, prefix)
@@ -589,6 +604,9 @@ class _World:
         if len(members) > 1:
             nexthop, label = self._nexthops.ecmp(members), 0
         mac = next((hop.mac for hop, _ in usable if hop.mac), None)
+        if mac is None and prefix.prefixlen == prefix.max_prefixlen:
+            # Whom nobody knows a MAC of is reached through the gateway.
+            mac = min(self._macs_of.get((vrf, prefix), ()), default=GATEWAY_MAC)
         vrf_id = VrfId(self._number("vrf", vrf))
         return InetRouteRow(vrf_id, prefix, nexthop, label, identity, mac)
 

@@ -38,14 +38,19 @@ def control(paths: Paths, node: Node) -> list[str]:
         "control",
         *("--api-socket", str(paths.api_socket), "--name", node.namespace),
         *("--listen", str(node.address), "--port", str(CONTROL_PORT)),
+        *("--bgp-listen", str(node.address)),
         *("--socket", str(paths.introspect_socket(node.name))),
     )
 
 
-def agent(paths: Paths, plan: Plan, node: Node, extra: Sequence[str] = ()) -> list[str]:
+def agent(
+    paths: Paths, plan: Plan, node: Node, controllers: Sequence[str], extra: Sequence[str] = ()
+) -> list[str]:
+    """``controllers`` names those it connects to; none: all."""
     controls = [
         word
         for controller in plan.controllers
+        if not controllers or controller.name in controllers
         for word in ("--control", f"{controller.address}:{CONTROL_PORT}")
     ]
     return _daemon(

@@ -28,6 +28,7 @@ from pathlib import Path
 import msgspec
 
 from skytrail.client import ApiClient, ApiError
+from skytrail.client.messages import JsonObject
 from skytrail.lab import commands, state
 from skytrail.lab import ports as port_objects
 from skytrail.lab import topology as topology_file
@@ -40,6 +41,8 @@ from skytrail.lab.topology import Guest, Topology, Workload
 from skytrail.net import Mac
 
 API_PORT_DEFAULT = 8082
+BGP_ROUTERS = ("default-domain", "default-project", "ip-fabric", "__default__")
+"""The routing instance BGP speakers belong to."""
 READY_TIMEOUT_S = 60.0
 LEASE_TIMEOUT_S = 60.0
 _PORT_ATTEMPTS = 5
@@ -143,6 +146,7 @@ class Lab:
             with progress("controller: API, compiler, control nodes"):
                 self.start_controller()
             with progress("vRouter agents"):
+                self.register_controllers()
                 self.register_hosts()
                 self.start_agents()
             if self.topology.provision:
@@ -176,26 +180,50 @@ class Lab:
             else:
                 return
 
+    def register_controllers(self) -> None:
+        """Create the bgp-router object of every controller, as an installer does."""
+        for node in self.plan.controllers:
+            self._create(
+                "bgp-router",
+                {
+                    "fq_name": [*BGP_ROUTERS, node.namespace],
+                    "parent_type": "routing-instance",
+                    "bgp_router_parameters": {
+                        "vendor": "contrail",
+                        "router_type": "control-node",
+                        "address": str(node.address),
+                        "identifier": str(node.address),
+                        "port": 179,
+                    },
+                },
+            )
+
     def register_hosts(self) -> None:
         """Create the virtual-router object of every host, as an installer does."""
+        for node in self.plan.hosts:
+            self._create(
+                "virtual-router",
+                {
+                    "fq_name": ["default-global-system-config", commands.agent_name(node)],
+                    "parent_type": "global-system-config",
+                    "virtual_router_ip_address": str(node.address),
+                },
+            )
+
+    def _create(self, type_name: str, content: JsonObject) -> None:
+        """Create an object unless it exists."""
         with self.api() as api:
-            for node in self.plan.hosts:
-                try:
-                    api.create(
-                        "virtual-router",
-                        {
-                            "fq_name": ["default-global-system-config", commands.agent_name(node)],
-                            "parent_type": "global-system-config",
-                            "virtual_router_ip_address": str(node.address),
-                        },
-                    )
-                except ApiError as error:
-                    if error.status != 409:
-                        raise
+            try:
+                api.create(type_name, content)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
 
     def start_agents(self) -> None:
         for node in self.plan.hosts:
-            self._start(node.name, commands.agent(self.paths, self.plan, node), node.namespace)
+            chosen = next(h.controllers for h in self.topology.hosts if h.name == node.name)
+            command = commands.agent(self.paths, self.plan, node, chosen)
+            self._start(node.name, command, node.namespace)
         for node in self.plan.hosts:
             self.processes.wait_ready(node.name, READY_TIMEOUT_S)
 

@@ -46,6 +46,8 @@ class Controller:
 @dataclass(frozen=True, slots=True)
 class Host:
     name: str
+    controllers: tuple[str, ...] = ()
+    """Those its agent connects to; none named: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,8 @@ _TOP_KEYS = (
 
 def _topology(reader: _Reader, document: object) -> Topology:
     top = reader.mapping("file", document, _TOP_KEYS)
-    hosts = _nodes(reader, "hosts", top.get("hosts"), Host)
     controllers = _nodes(reader, "controllers", top.get("controllers", ["control1"]), Controller)
+    hosts = _hosts(reader, top.get("hosts"), [each.name for each in controllers])
     host_names = [host.name for host in hosts]
     workloads = [
         _workload(reader, f"workloads[{index}]", entry, host_names)
@@ -245,6 +247,24 @@ def _nodes(
             keys = reader.mapping(where, entry, ("name",))
             nodes.append(node_type(reader.name(f"{where}.name", keys.get("name"))))
     return tuple(nodes)
+
+
+def _hosts(reader: _Reader, value: object, controllers: Sequence[str]) -> tuple[Host, ...]:
+    """Read hosts, each a name or a mapping that says which controllers it connects to."""
+    chosen: dict[int, tuple[str, ...]] = {}
+    names: list[object] = []
+    for index, entry in enumerate(reader.sequence("hosts", value)):
+        where = f"hosts[{index}]"
+        if not isinstance(entry, Mapping):
+            names.append(entry)
+            continue
+        keys = reader.mapping(where, entry, ("name", "controllers"))
+        names.append(keys.get("name"))
+        if "controllers" in keys:
+            place = f"{where}.controllers"
+            chosen[index] = _names(reader, place, keys["controllers"], controllers, "controller")
+    nodes = _nodes(reader, "hosts", names, Host)
+    return tuple(Host(node.name, chosen.get(index, ())) for index, node in enumerate(nodes))
 
 
 def _workload(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Workload:
@@ -328,15 +348,21 @@ def _probe(reader: _Reader, place: str, entry: Mapping[str, object]) -> tuple[st
     return str(protocol), 0
 
 
-def _names(reader: _Reader, place: str, value: object, endpoints: Sequence[str]) -> tuple[str, ...]:
+def _names(
+    reader: _Reader,
+    place: str,
+    value: object,
+    endpoints: Sequence[str],
+    what: str = "workload or guest",
+) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not values:
-        reader.fault(place, "expected a workload's name or a list of them")
+        reader.fault(place, f"expected the name of a {what} or a list of them")
         return ()
     for name in values:
         if name not in endpoints:
             reader.fault(
                 place,
-                f"{name!r} is no workload or guest; known: {', '.join(filter(None, endpoints)) or 'none'}",
+                f"{name!r} is no {what}; known: {', '.join(filter(None, endpoints)) or 'none'}",
             )
     return tuple(str(name) for name in values if name in endpoints)
