@@ -11,8 +11,11 @@ from skytrail.testing.bgp import MANDATORY, Pair, messages_of, update_body
 from skytrail.wire.bgp import (
     Accepted,
     BgpFamily,
+    BgpSession,
     Cease,
     CloseConnection,
+    Connect,
+    Connected,
     Deliver,
     Demarcation,
     Disconnected,
@@ -25,11 +28,13 @@ from skytrail.wire.bgp import (
     Received,
     RouteRefresh,
     SessionSettings,
+    Start,
     State,
     Stop,
     Tick,
     Write,
     decode_notification,
+    encode_keepalive,
     encode_notification,
     encode_open,
     encode_route_refresh,
@@ -193,6 +198,24 @@ def test_a_restarted_peer_replaces_the_session_that_still_looks_alive():
     (down,) = of_type(Down, actions)
     assert (down.reason, down.graceful) == (DownReason.RESTARTED, True)
     assert left.state is State.OPEN_CONFIRM
+
+
+def test_a_connection_made_before_the_session_stood_is_a_collision_and_no_restart():
+    """Both sides dialled at once: the peer has not restarted (RFC 4271 section 6.8)."""
+    left = BgpSession(replace(LEFT, graceful_restart=RESTART))
+    theirs = encode_open(replace(RIGHT, graceful_restart=RESTART).open())
+    (dial,) = of_type(Connect, left.step(Start(), 0.0))
+    left.step(Connected(dial.connection), 0.0)
+    second = left.new_connection()
+    left.step(Accepted(second), 0.0)
+    left.step(Received(dial.connection, theirs), 0.0)
+    assert of_type(Established, left.step(Received(dial.connection, encode_keepalive()), 0.0))
+
+    actions = left.step(Received(second, theirs), 0.0)
+
+    assert CloseConnection(second) in actions
+    assert not of_type(Down, actions)
+    assert left.state is State.ESTABLISHED
 
 
 def test_an_unfinished_second_connection_disturbs_nobody():

@@ -60,6 +60,8 @@ class Connection:
     local_open: Open | None = None
     peer_open: Open | None = None
     negotiated: Negotiated | None = None
+    is_rival: bool = False
+    """It was under way when another one was established: no sign of a restarted peer."""
 
     def open_sent(self, local: Open, deadline: float) -> None:
         """Our OPEN is on its way."""

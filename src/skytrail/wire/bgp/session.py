@@ -371,11 +371,12 @@ class BgpSession:
         for other in list(self._connections.values()):
             if other is connection or other.state < ConnectionState.OPEN_CONFIRM:
                 continue
-            if other.state is ConnectionState.ESTABLISHED and _has_restart(other):
+            is_established = other.state is ConnectionState.ESTABLISHED
+            if is_established and _has_restart(other) and not connection.is_rival:
                 # A restarted peer comes back before we noticed it had gone (RFC 4724 section 5).
                 ending = _Ending(DownReason.RESTARTED, "the peer connected anew")
                 actions += self._finish(other, ending)
-            elif other.state is ConnectionState.ESTABLISHED or not _prefers(connection, message):
+            elif is_established or not _prefers(connection, message):
                 return actions + self._finish(connection, _COLLISION)
             else:
                 actions += self._finish(other, _COLLISION)
@@ -388,6 +389,7 @@ class BgpSession:
             return []
         actions: list[Action] = []
         for other in list(self._connections.values()):
+            other.is_rival = other is not connection
             if other.state is ConnectionState.CONNECTING:
                 # Our own attempt has become pointless before anybody could collide with it.
                 actions += self._finish(other, _COLLISION)
