@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 .DEFAULT_GOAL := help
 
-.PHONY: help setup clients demo test check format lint types contracts fresh unit system nightly generate lock bench clean
+.PHONY: help setup clients demo test check format lint types contracts fresh unit system nightly fuzz generate lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -47,6 +47,9 @@ system: ## everything that needs root, the kernel or a real peer
 nightly: setup clients ## the long versions: more seeds, larger examples
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 tests/property tests/simulation
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) bpf/tests tests/interop tests/system
+
+fuzz: ## Schemathesis against every type of the API, about half an hour (part of nightly)
+	@SKYTRAIL_NIGHTLY=1 $(PYTEST) tests/interop/test_native_schemathesis.py
 
 generate: ## rewrite every generated file from its source
 	@$(PYTHON) -m skytrail.model.generate

@@ -38,15 +38,19 @@ _READ_PARAMETERS: Mapping[str, str] = {
 }
 _ERRORS: Mapping[str, str] = {
     "400": "The body or a parameter is wrong; the text says which and why.",
-    "403": "Nobody may do this from outside.",
+    "401": "The server wants to know who asks.",
+    "403": "Who asks may not do this, or nobody may from outside.",
     "404": "No such object.",
     "409": "The name or uuid is taken, or other objects depend on this one.",
     "412": "A quota would be exceeded.",
     "413": "The body or the object is too large.",
+    "415": "The body is not announced as application/json.",
+    "429": "Too many requests; Retry-After says when to come again.",
     "503": "The store is not reachable; try again.",
 }
-_READ_ERRORS = ("400", "404")
-_WRITE_ERRORS = ("400", "403", "404", "409", "412", "413", "503")
+_COMMON_ERRORS = ("401", "403", "429")
+_READ_ERRORS = ("400", "404", *_COMMON_ERRORS)
+_WRITE_ERRORS = ("400", "404", "409", "412", "413", "415", "503", *_COMMON_ERRORS)
 
 
 def openapi_document(
@@ -123,7 +127,7 @@ def _collection_path(entry: ObjectType) -> Schema:
             "parameters": [_ref("parameters", f"list_{name}") for name in _LIST_PARAMETERS],
             "responses": {
                 "200": _reply(_object_schema(found), "The objects found."),
-                **_error_references("400"),
+                **_error_references("400", *_COMMON_ERRORS),
             },
         },
         "post": create,
@@ -158,7 +162,7 @@ def _resource_path(entry: ObjectType) -> Schema:
             "summary": f"Delete a {entry.name}",
             "responses": {
                 "200": {"description": "The object is gone."},
-                **_error_references("400", "403", "404", "409", "503"),
+                **_error_references("400", "404", "409", "503", *_COMMON_ERRORS),
             },
         },
     }

@@ -238,6 +238,8 @@ ACTIONS: tuple[Action, ...] = (
         method="DELETE",
         path="/int-pools",
         summary="Drop a pool, named in the body, and every number taken from it.",
+        body={"pool": _TEXT},
+        required=("pool",),
     ),
     _post(
         "int-pool",
@@ -259,6 +261,8 @@ ACTIONS: tuple[Action, ...] = (
         method="DELETE",
         path="/int-pool",
         summary="Give a number of a pool, both named in the body, back.",
+        body={"pool": _TEXT, "value": _NUMBER},
+        required=("pool", "value"),
     ),
     _get(
         "watch",

@@ -182,7 +182,7 @@ def _operation(
     if writes:
         parameters += [_parameter("native_if_match"), _parameter("native_if_none_match")]
     problem = {"$ref": "#/components/responses/problem"}
-    codes = ("400", "403", "404", "409", "412", "413", "415", "503")
+    codes = ("400", "401", "403", "404", "409", "410", "412", "413", "415", "429", "503")
     replies: Schema = {"200": _reply("Done, or what a dry run says.", {"type": "object"})}
     return {
         "operationId": f"{verb}_{entry.json_name}",

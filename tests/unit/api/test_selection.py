@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from skytrail.api.caller import Caller
+from skytrail.api.io import lists
 from skytrail.api.io.lists import watch_filter
 from skytrail.api.io.watch import native
 from skytrail.runtime.asgi import Request
@@ -106,7 +108,11 @@ def test_fields_leave_only_what_is_asked_for(networks) -> None:
     assert set(item) == {"uuid", "fq_name", "mtu"}
 
 
-def test_pages_show_one_revision_whatever_happens_between_them(networks) -> None:
+@pytest.mark.parametrize("kept_s", [60.0, -1.0], ids=["kept", "found again in the audit log"])
+def test_pages_show_one_revision_whatever_happens_between_them(
+    networks, monkeypatch, kept_s
+) -> None:
+    monkeypatch.setattr(lists, "KEPT_S", kept_s)
     query = "filter=parent_uuid:exists&limit=2"
     whole = networks.call("GET", f"{NETWORKS}?filter=parent_uuid:exists").json["items"]
     found, cursor = [], ""
@@ -120,6 +126,33 @@ def test_pages_show_one_revision_whatever_happens_between_them(networks) -> None
         cursor = f"&cursor={page['next']}"
 
     assert found == whole
+
+
+def test_later_page_of_a_kept_list_shows_no_object_whose_rights_are_gone(networks) -> None:
+    tenant = "2b2ee9a5-6a4c-4f0d-9a1f-0d6c7a4c2f11"
+    rules = [{"rule_object": "*", "rule_perms": [{"role_name": "*", "role_crud": "CRUD"}]}]
+    networks.create(
+        "api-access-list", fq_name=["default-global-system-config", "open"],
+        parent_type="global-system-config", api_access_list_entries={"rbac_rule": rules},
+    )  # fmt: skip
+    uuids = [
+        networks.call("GET", f"{NETWORKS}/by-name/{':'.join([*PROJECT, name])}").json["uuid"]
+        for name in ("db", "web-1", "web-2")
+    ]
+    for uuid in uuids:
+        networks.call("POST", "/chown", {"uuid": uuid, "owner": tenant})
+    networks.call("PUT", "/aaa-mode", {"aaa-mode": "rbac"})
+    caller = Caller(user="t", project=tenant, roles=frozenset({"member"}))
+
+    with networks.as_caller(caller):
+        first = networks.call("GET", f"{NETWORKS}?limit=1").json
+    networks.call("POST", "/chmod", {"uuid": uuids[2], "owner_access": 0})
+    networks.call("POST", "/chown", {"uuid": uuids[2], "owner": "0" * 32})
+    with networks.as_caller(caller):
+        later = networks.call("GET", f"{NETWORKS}?limit=9&cursor={first['next']}").json
+
+    assert [each["uuid"] for each in first["items"]] == uuids[:1]
+    assert [each["uuid"] for each in later["items"]] == uuids[1:2]
 
 
 def test_a_list_as_of_a_revision(networks) -> None:

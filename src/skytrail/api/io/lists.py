@@ -8,7 +8,9 @@ of the audit log when they have changed meanwhile: nothing is missed and nothing
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +33,9 @@ from skytrail.runtime.asgi import Request, Response, Router
 
 LIMIT_DEFAULT = 500
 LIMIT_MAX = 10_000
+KEPT_LISTS_MAX = 16
+KEPT_OBJECTS_MAX = 500_000
+KEPT_S = 60.0
 _PARAMETERS = frozenset(
     {
         "filter", "tags", "labels", "parent", "sort", "fields", "limit", "cursor", "count",
@@ -41,6 +46,45 @@ _SELECTING = ("filter", "tags", "labels", "parent")
 _WATCH_PARAMETERS = frozenset({"types", "from_revision", *_SELECTING})
 
 
+class _Asked(NamedTuple):
+    """What a list depends on, besides the configuration."""
+
+    type_name: str
+    revision: int
+    caller: Caller
+    parameters: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(cls, resource: ObjectType, revision: int, caller: Caller, request: Request) -> _Asked:
+        given = request.query_all
+        chosen = ((name, tuple(given[name])) for name in (*_SELECTING, "sort") if name in given)
+        return cls(resource.name, revision, caller, tuple(chosen))
+
+
+class _KeptLists:
+    """Lists whose later pages may be asked for: sorting all of them for each page would cost their
+    square. What is not kept any more is found again, out of the audit log.
+    """
+
+    def __init__(self) -> None:
+        self._lists: dict[_Asked, tuple[list[Record], float]] = {}
+
+    def take(self, asked: _Asked, now: float) -> list[Record] | None:
+        found = self._lists.get(asked)
+        return None if found is None or found[1] < now else found[0]
+
+    def keep(self, asked: _Asked, records: list[Record], now: float) -> None:
+        self._lists.pop(asked, None)
+        self._lists[asked] = (records, now + KEPT_S)
+        for each in [each for each, (_, until) in self._lists.items() if until < now]:
+            del self._lists[each]
+        while len(self._lists) > 1 and (
+            len(self._lists) > KEPT_LISTS_MAX
+            or sum(len(records) for records, _ in self._lists.values()) > KEPT_OBJECTS_MAX
+        ):
+            del self._lists[next(iter(self._lists))]
+
+
 class ListApi:
     """The list endpoint of every type."""
 
@@ -48,6 +92,7 @@ class ListApi:
         self._service = service
         self._native = native
         self._history = history
+        self._kept = _KeptLists()
 
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/api/v1/{type}", self._list)
@@ -57,23 +102,21 @@ class ListApi:
         check_parameters(request, _PARAMETERS)
         graph, caller = self._service.graph, caller_of(request)
         authorize.require_rule(graph, caller, resource.name, "R")
-        chosen = selection_of(graph, resource, dict(request.query_all))
         revision, offset = self._place(request)
         limit = _number(request, "limit", LIMIT_DEFAULT, LIMIT_MAX)
-        seen = [
-            record
-            for record in await self._as_of(resource, revision)
-            if authorize.sees(graph, caller, record) and self._is_current_to(caller, record)
-        ]
-        # Selected by what is shown: a selection must not answer guesses about secrets.
-        shown = secret_fields.all_shown(self._service.schema, graph, caller, seen)
-        records = [record for record in shown if chosen.fits(record)]
+        asked = _Asked.of(resource, revision, caller, request)
+        records = self._kept.take(asked, time.monotonic()) if "cursor" in request.query else None
+        if records is None:
+            records = await self._select(resource, revision, request)
         if flag(request, "count"):
             return bodies.reply({"revision": revision, "count": len(records)})
-        key, downwards = sort_key_of(resource, request.query.get("sort", "fq_name"))
-        records.sort(key=key, reverse=downwards)
         page = records[offset : offset + limit]
         more = offset + limit < len(records)
+        if more:
+            self._kept.keep(asked, records, time.monotonic())
+        if offset:
+            # The rights of later pages are those of now, also for what was kept.
+            page = [record for record in page if self._is_current_to(caller, record)]
         head = {
             "revision": revision,
             "count": len(records),
@@ -82,6 +125,22 @@ class ListApi:
         items = b",".join(_item(resource, record, request) for record in page)
         body = msgspec.json.encode(head)[:-1] + b',"items":[' + items + b"]}"
         return bodies.reply(body)
+
+    async def _select(self, resource: ObjectType, revision: int, request: Request) -> list[Record]:
+        """Return all that the caller sees and the query selects, in order."""
+        graph, caller = self._service.graph, caller_of(request)
+        chosen = selection_of(graph, resource, dict(request.query_all))
+        key, downwards = sort_key_of(resource, request.query.get("sort", "fq_name"))
+        seen = [
+            record
+            for record in await self._as_of(resource, revision)
+            if authorize.sees(graph, caller, record) and self._is_current_to(caller, record)
+        ]
+        # Selected by what is shown: a selection must not answer guesses about secrets.
+        shown = secret_fields.all_shown(self._service.schema, graph, caller, seen)
+        records = [record for record in shown if chosen.fits(record)]
+        records.sort(key=key, reverse=downwards)
+        return records
 
     def _is_current_to(self, caller: Caller, record: Record) -> bool:
         """Whether the caller sees the object now too; cursors lead to versions of the past."""
