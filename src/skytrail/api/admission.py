@@ -141,10 +141,11 @@ def _parent(change: Change, parent_type: str | None, fq_name: FqName) -> Record 
     if parent_type is None:
         return None
     parent = find(change.view, parent_type, fq_name[:-1])
-    missing = texts.parent_missing(fq_name[:-1], parent_type)
-    if parent is None:
-        raise bad_request(missing)
-    rights.check_parent(change, parent, missing)
+    if parent is None or rights.is_restricted(change):
+        missing = texts.parent_missing(fq_name[:-1], parent_type)
+        if parent is None:
+            raise bad_request(missing)
+        rights.check_parent(change, parent, missing)
     return parent
 
 
@@ -169,7 +170,12 @@ def _owner(change: Change, resource: ObjectType, uuid: str, parent: Record | Non
 
 def _note_ignored(change: Change, resource: ObjectType, request: Document) -> None:
     """Remember members of the request that mean nothing; clients that read then write send more."""
-    change.ignored += [name for name in request if not is_known_key(resource, name)]
+    properties, references = resource.properties, resource.references
+    change.ignored += [
+        name
+        for name in request
+        if name not in properties and name not in references and not is_known_key(resource, name)
+    ]
 
 
 def existing(change: Change, resource: ObjectType, uuid: str, missing: str) -> Record:

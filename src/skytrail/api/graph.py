@@ -221,10 +221,12 @@ class Graph:
         return iter(self.by_type.get(type_name, {}).values())
 
     def child_uuids(self, parent: str, type_name: str) -> Iterator[str]:
-        return iter(self._children.get(parent, {}).get(type_name, {}))
+        kinds = self._children.get(parent)
+        return iter(()) if kinds is None else iter(kinds.get(type_name, ()))
 
     def referrer_uuids(self, target: str, type_name: str) -> Iterator[str]:
-        return iter(self._referrers.get(target, {}).get(type_name, {}))
+        kinds = self._referrers.get(target)
+        return iter(()) if kinds is None else iter(kinds.get(type_name, ()))
 
     def child_types(self, parent: str) -> set[str]:
         return {name for name, uuids in self._children.get(parent, {}).items() if uuids}
@@ -302,10 +304,11 @@ _Delta = dict[str, dict[str, dict[str, bool]]]
 class Overlay:
     """A plan: reads show the base with the plan's changes; the base is not touched."""
 
-    __slots__ = ("_base", "_children", "_referrers", "changed", "memory", "names", "numbers")
+    __slots__ = ("_children", "_referrers", "base", "changed", "memory", "names", "numbers")
 
     def __init__(self, base: View) -> None:
-        self._base = base
+        self.base = base
+        """What this plan is on top of."""
         self.changed: dict[str, Record | None] = {}
         """New version per uuid, None for a removal, in order of first change."""
         self.names: dict[tuple[str, FqName], str | None] = {}
@@ -314,52 +317,53 @@ class Overlay:
         self._children: _Delta = {}
         self._referrers: _Delta = {}
 
-    @property
-    def base(self) -> View:
-        """What this plan is on top of."""
-        return self._base
-
     def get(self, uuid: str) -> Record | None:
-        if uuid in self.changed:
-            return self.changed[uuid]
-        return self._base.get(uuid)
+        view: View = self
+        # A loop, because plans ask this more often than anything else.
+        while isinstance(view, Overlay):
+            if uuid in view.changed:
+                return view.changed[uuid]
+            view = view.base
+        return view.get(uuid)
 
     def is_changing(self, uuid: str) -> bool:
         """Whether another plan, which this one builds on, changes the object and is not written."""
-        base = self._base
+        base = self.base
         return isinstance(base, Overlay) and (uuid in base.changed or base.is_changing(uuid))
 
     def uuid_of(self, type_name: str, fq_name: FqName) -> str | None:
         key = (type_name, fq_name)
         if key in self.names:
             return self.names[key]
-        return self._base.uuid_of(type_name, fq_name)
+        return self.base.uuid_of(type_name, fq_name)
 
     def of_type(self, type_name: str) -> Iterator[Record]:
-        for record in self._base.of_type(type_name):
+        for record in self.base.of_type(type_name):
             current = self.changed.get(record.uuid, record)
             if current is not None:
                 yield current
         for uuid, record in self.changed.items():
-            if record is not None and record.type_name == type_name and not self._base.get(uuid):
+            if record is not None and record.type_name == type_name and not self.base.get(uuid):
                 yield record
 
     def child_uuids(self, parent: str, type_name: str) -> Iterator[str]:
-        delta = self._children.get(parent, {}).get(type_name)
-        return _merged(self._base.child_uuids(parent, type_name), delta)
+        kinds = self._children.get(parent)
+        found = self.base.child_uuids(parent, type_name)
+        return found if kinds is None else _merged(found, kinds.get(type_name))
 
     def referrer_uuids(self, target: str, type_name: str) -> Iterator[str]:
-        delta = self._referrers.get(target, {}).get(type_name)
-        return _merged(self._base.referrer_uuids(target, type_name), delta)
+        kinds = self._referrers.get(target)
+        found = self.base.referrer_uuids(target, type_name)
+        return found if kinds is None else _merged(found, kinds.get(type_name))
 
     def child_types(self, parent: str) -> set[str]:
-        return self._base.child_types(parent) | self._children.get(parent, {}).keys()
+        return self.base.child_types(parent) | self._children.get(parent, {}).keys()
 
     def referrer_types(self, target: str) -> set[str]:
-        return self._base.referrer_types(target) | self._referrers.get(target, {}).keys()
+        return self.base.referrer_types(target) | self._referrers.get(target, {}).keys()
 
     def remembered(self, key: str) -> str | None:
-        return self.memory[key] if key in self.memory else self._base.remembered(key)
+        return self.memory[key] if key in self.memory else self.base.remembered(key)
 
     def put(self, record: Record) -> None:
         """Plan a new version of an object, or a new object."""
@@ -402,7 +406,7 @@ class Overlay:
 
     def rest_on(self, base: View) -> None:
         """Stand on another base that shows the same: the former one, now committed into it."""
-        self._base = base
+        self.base = base
         self.numbers.rest_on(base.numbers)
 
     def is_empty(self) -> bool:

@@ -56,8 +56,8 @@ def head_of(body: Document) -> Head:
     """Return the head of a decoded document."""
     targets: list[tuple[str, str]] = []
     attributes: list[object] = []
-    for name in body:
-        if name.endswith(_REFERENCES):
+    for name, items in body.items():
+        if items and name.endswith(_REFERENCES):
             for reference in documents.sections(body, name):
                 target = documents.text(reference, "uuid")
                 if target is not None:

@@ -31,9 +31,10 @@ def check_fq_name(type_name: str, body: Document) -> tuple[str, ...]:
         raise bad_request("Bad Request, fq_name has an empty name")
     if type_name != "route-target" and ":" in parts[-1]:
         raise bad_request(texts.invalid_characters(":"))
-    if any(has_illegal_characters(part) for part in parts):
+    joined = ":".join(parts)
+    if has_illegal_characters(joined):
         raise bad_request(texts.illegal_xml_characters())
-    if len(":".join(parts).encode()) > _FQ_NAME_BYTES_MAX:
+    if len(joined) > _FQ_NAME_BYTES_MAX or len(joined.encode()) > _FQ_NAME_BYTES_MAX:
         raise bad_request(f"Bad Request, fq_name is longer than {_FQ_NAME_BYTES_MAX} bytes")
     return tuple(parts)
 

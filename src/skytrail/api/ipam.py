@@ -9,7 +9,7 @@ at the far end and descends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import (
     AddressValueError,
     IPv4Address,
@@ -50,20 +50,18 @@ class Subnet:
     from_start: bool
     unit: int
     tag: str | None
+    pool: str = field(init=False)
+    """Name of the pool of numbers its addresses are."""
+    family: str = field(init=False)
+    usable: Ranges = field(init=False)
+    """The ranges addresses are taken from."""
 
-    @property
-    def pool(self) -> str:
-        return f"ip/{self.holder}/{self.uuid}"
-
-    @property
-    def family(self) -> str:
-        return f"v{self.network.version}"
-
-    def usable(self) -> Ranges:
-        """Return the ranges addresses are taken from."""
-        if self.pools or self.router_pools:
-            return self.free_of_own(self.pools)
-        return self.free_of_own([host_range(self.network)])
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pool", f"ip/{self.holder}/{self.uuid}")
+        object.__setattr__(self, "family", f"v{self.network.version}")
+        whole = not (self.pools or self.router_pools)
+        ranges = [host_range(self.network)] if whole else self.pools
+        object.__setattr__(self, "usable", self.free_of_own(ranges))
 
     def free_of_own(self, given: Ranges) -> Ranges:
         """Return the ranges without gateway and service address."""
@@ -271,7 +269,7 @@ def allocate(
 ) -> tuple[Subnet, str] | None:
     """Take the next address of the first subnet with room."""
     for subnet in subnets:
-        text = take_next(numbers, subnet, subnet.usable(), owner)
+        text = take_next(numbers, subnet, subnet.usable, owner)
         if text is not None:
             return subnet, text
     return None

@@ -32,10 +32,10 @@ def quota_limit(project: Record, name: str) -> int | None:
 def check_objects(change: Change, resource: ObjectType, body: Document) -> None:
     """Refuse one more object than its project, by parent or by reference, may have."""
     project = _project_of(change, body)
-    if project is None or change.by_system or not _counts(resource.name, body):
+    if project is None or change.by_system:
         return
     limit = quota_limit(project, resource.json_name)
-    if limit is None:
+    if limit is None or not _counts(resource.name, body):
         return
     below = set(change.view.child_uuids(project.uuid, resource.name))
     below.update(change.view.referrer_uuids(project.uuid, resource.name))

@@ -32,8 +32,9 @@ def resolve_references(
     """
     kept = frozenset[tuple[str, str]]() if old is None else frozenset(old.targets)
     resolved: dict[str, list[Document]] = {}
+    fields = resource.references
     for name, value in body.items():
-        reference = resource.references.get(name)
+        reference = fields.get(name)
         if reference is None:
             continue
         if value is not None and not isinstance(value, list):
@@ -67,7 +68,7 @@ def _resolve(
     except InvalidValue as invalid:
         raise bad_request(f"Bad reference in {operation}: {invalid}") from None
     target = target_of(change, reference.target, item)
-    if target is not None and (reference.name, target.uuid) not in kept:
+    if target is not None and not (kept and (reference.name, target.uuid) in kept):
         target = rights.linkable(change, target)
     if target is None:
         who = operation if operation == "create" else f"{operation} {resource.name}"
