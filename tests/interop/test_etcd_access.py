@@ -118,6 +118,34 @@ def test_a_failed_handshake_says_what_to_change(encrypted, files, foreign, tls, 
     assert said in refusal(location)
 
 
+def test_certificates_that_are_replaced_are_used_without_a_restart(tmp_path):
+    """The authority, the member's and our certificate are all new; the store just goes on."""
+    files = EtcdFiles(tmp_path / "files")
+    (tmp_path / "data").mkdir()
+    with EtcdCluster(tmp_path / "data", files=files) as cluster:
+        member = cluster.members[0]
+
+        async def scenario(store):
+            await store.transact((), (Put("/x/1", b"v"),))
+            watched = store.watch("/x/", 1)
+            await anext(watched)
+            member.kill()
+            for old in files.folder.iterdir():
+                old.unlink()
+            member.trust(EtcdFiles(files.folder))
+            cluster.start(member)
+            await asyncio.to_thread(cluster.wait_healthy)
+            while True:
+                try:
+                    await store.transact((), (Put("/x/2", b"v"),))
+                    break
+                except StoreUnavailable:
+                    await asyncio.sleep(0.1)
+            return (await anext(watched)).revision
+
+        assert on(cluster.location, scenario) >= 2
+
+
 def test_tls_to_a_member_without_it_says_so(plain, files):
     location = dataclasses.replace(plain.location, tls=files.tls)
 

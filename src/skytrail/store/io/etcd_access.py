@@ -111,6 +111,19 @@ def credentials(tls: EtcdTls) -> ChannelCredentials:
     )
 
 
+def stamp_of(tls: EtcdTls | None) -> tuple[int, ...]:
+    """Return what changes when one of the files is replaced."""
+    if tls is None:
+        return ()
+    stamps: list[int] = []
+    for path in (tls.ca, tls.cert, tls.key):
+        try:
+            stamps.append(0 if path is None else path.stat().st_mtime_ns)
+        except OSError:
+            stamps.append(-1)  # Opening a channel says what is wrong with it.
+    return tuple(stamps)
+
+
 def _reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import structlog
 from aetcd import rpc
 
-from skytrail.store.io.etcd_access import Login, Refused, credentials, refusal
+from skytrail.store.io.etcd_access import Login, Refused, credentials, refusal, stamp_of
 from skytrail.store.location import EtcdLocation
 from skytrail.store.plugin import StoreUnavailable
 
@@ -94,19 +94,22 @@ class Member:
     lease: rpc.LeaseStub
     auth: rpc.AuthStub
     login: Login
+    stamp: tuple[int, ...]
+    """Of the files its connection was made with."""
 
     @classmethod
     def at(cls, endpoint: str, location: EtcdLocation, login: Login, timeout_s: float) -> Member:
         # By its name the time between attempts; what it bounds is one attempt, greeting included.
         connect_ms = ("grpc.min_reconnect_backoff_ms", round(1000 * CONNECT_SHARE * timeout_s))
         options = (*_CHANNEL_OPTIONS, connect_ms)
+        stamp = stamp_of(location.tls)
         if location.tls is None:
             channel = rpc.insecure_channel(endpoint, options=options)
         else:
             channel = rpc.secure_channel(endpoint, credentials(location.tls), options=options)
         return cls(
             endpoint, channel, rpc.KVStub(channel), rpc.WatchStub(channel),
-            rpc.LeaseStub(channel), rpc.AuthStub(channel), login,
+            rpc.LeaseStub(channel), rpc.AuthStub(channel), login, stamp,
         )  # fmt: skip
 
     @property
@@ -122,6 +125,8 @@ class Members:
         self._location = location
         self._timeout_s = timeout_s
         self._open: dict[str, Member] = {}
+        self._outdated: list[Member] = []
+        """Opened with files that were replaced since; streams may still run on them."""
         self._login = Login(location.user)
         self._turn = 0
         self._log = structlog.get_logger("skytrail.store")
@@ -139,12 +144,25 @@ class Members:
 
     def leave(self, member: Member, reason: str) -> None:
         """Turn to the next member, unless somebody did already."""
-        if member is self.current and len(self._location.endpoints) > 1:
+        self._reopen_with_new_files(member)
+        if self._is_current(member) and len(self._location.endpoints) > 1:
             self._turn += 1
             self._log.warning(
                 "store_member_left", member=member.endpoint, following=self.current.endpoint,
                 reason=reason[:200],
             )  # fmt: skip
+
+    def _is_current(self, member: Member) -> bool:
+        endpoints = self._location.endpoints
+        return member.endpoint == endpoints[self._turn % len(endpoints)]
+
+    def _reopen_with_new_files(self, member: Member) -> None:
+        """Have a failed member connected to anew when certificates have been replaced meanwhile."""
+        if member.stamp == stamp_of(self._location.tls):
+            return
+        if self._open.get(member.endpoint) is member:
+            self._outdated.append(self._open.pop(member.endpoint))
+            self._log.info("store_certificates_renewed", member=member.endpoint)
 
     async def present(self) -> int:
         """Return etcd's revision, agreed on by a majority."""
@@ -218,7 +236,7 @@ class Members:
         return await ask(member, wait_s)
 
     async def close(self) -> None:
-        for member in self._open.values():
+        for member in (*self._open.values(), *self._outdated):
             await member.channel.close()
 
 
