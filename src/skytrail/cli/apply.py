@@ -9,6 +9,7 @@ import click
 
 from skytrail.cli import conditions, output, plan
 from skytrail.cli.complete import Names, with_own_names
+from skytrail.cli.conditions import wait_options
 from skytrail.cli.documents import Document, DocumentInvalid, check, in_order
 from skytrail.cli.help_text import examples
 from skytrail.cli.lookup import find_full_name
@@ -42,10 +43,10 @@ from skytrail.client import ApiError
     is_flag=True,
     help="Let the API check everything and show all that would follow; do nothing.",
 )
-@click.option("--wait", is_flag=True, help="Return when all of it is derived and distributed.")
+@wait_options
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @api_options
-def apply(paths: tuple[str, ...], *, dry_run: bool, wait: bool, as_json: bool) -> None:
+def apply(paths: tuple[str, ...], *, dry_run: bool, wait: str | None, as_json: bool) -> None:
     """Create or change objects so that they match documents; running it again changes nothing.
 
     Objects are found by their full name. Only the fields a document names are touched. All
@@ -83,7 +84,9 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, wait: bool, as_json: bool) -
                 changed = f" ({', '.join(fields)})" if fields else ""
                 click.echo(f"{document.title} {result}{changed}")
         if wait:
-            conditions.wait(session, [(each.kind.name, each.fq_name) for each in documents])
+            conditions.wait(
+                session, [(each.kind.name, each.fq_name) for each in documents], until=wait
+            )
     _finish(results, as_json=as_json)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
+
+import click
 
 from skytrail.cli.names import FqName
 from skytrail.cli.session import Refused, Session
@@ -14,8 +16,25 @@ from skytrail.client.messages import Call, decode_reply
 
 WAIT_S: Final = 30.0
 POLL_S: Final = 0.2
-_WAITED_FOR: Final = ("derived", "distributed")
-"""What ``--wait`` waits for: not hosts, of which one may be away for days."""
+DISTRIBUTED: Final = "distributed"
+PROGRAMMED: Final = "programmed"
+_WAITED_FOR: Final = {
+    DISTRIBUTED: ("derived", DISTRIBUTED),
+    PROGRAMMED: ("derived", DISTRIBUTED, PROGRAMMED),
+}
+"""What is waited for: hosts only on request, as one may be away for days."""
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
+
+
+def wait_options(function: FunctionT) -> FunctionT:
+    """Add the options that say whether to wait, and for what, as the argument ``wait``."""
+    for name, until, what in (
+        ("--wait-hosts", PROGRAMMED, "Return when every host that needs it has it, too."),
+        ("--wait", DISTRIBUTED, "Return when all of it is derived and distributed."),
+    ):
+        function = click.option(name, "wait", flag_value=until, help=what)(function)
+    return function
 
 
 def conditions_of(session: Session, type_name: str, uuid: str) -> list[Json]:
@@ -30,7 +49,9 @@ def lines(conditions: Iterable[Json]) -> Iterator[str]:
     for each in conditions:
         yield f"{each['type']}: {each['status']} ({text(each.get('detail'))})"
         for host in map(mapping, items(each.get("hosts"))):
-            if host.get("state") != "programmed" and text(host["host"]) not in text(each["detail"]):
+            if host.get("state") != "programmed" and f"{host['host']}: " not in text(
+                each["detail"]
+            ):
                 state = text(host.get("state")).replace("_", " ")
                 yield f"  {host['host']}: {state}, {text(host.get('detail'))}"
 
@@ -39,10 +60,11 @@ def wait(
     session: Session,
     objects: Iterable[tuple[str, FqName]],
     *,
+    until: str = DISTRIBUTED,
     limit_s: float = WAIT_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return when all objects are derived and distributed; Refused says what is not, and why."""
+    """Return when all objects are that far; Refused says which is not, and why."""
     deadline = time.monotonic() + limit_s
     for type_name, fq_name in objects:
         uuid = session.client.name_to_id(type_name, fq_name)
@@ -50,13 +72,15 @@ def wait(
             missing = [
                 each
                 for each in conditions_of(session, type_name, uuid)
-                if each["type"] in _WAITED_FOR and each["status"] != "true"
+                if each["type"] in _WAITED_FOR[until] and each["status"] != "true"
             ]
             if not missing:
                 break
             title = f"{type_name} {':'.join(fq_name)}"
             last = missing[0]
-            final = last["status"] == "false" and last["reason"] != "pending"
+            # A host that is away or lacks something may come round; what cannot be derived will not.
+            waits = last["type"] == PROGRAMMED or last["reason"] == "pending"
+            final = last["status"] == "false" and not waits
             if final or time.monotonic() > deadline:
                 words = "refused" if final else f"not {last['type']} after {limit_s:g} s"
                 raise Refused(f"{title} is written, but {words}: {text(last.get('detail'))}")

@@ -7,6 +7,7 @@ import yaml
 
 from skytrail.cli import conditions, output
 from skytrail.cli.choices import complete_type
+from skytrail.cli.conditions import wait_options
 from skytrail.cli.documents import Document, DocumentInvalid, check, read_documents
 from skytrail.cli.help_text import examples
 from skytrail.cli.lookup import find_uuid
@@ -47,7 +48,7 @@ CONFLICT = 409
 )
 @click.option("--parent-type", metavar="TYPE", help="Needed only when several fit the name.")
 @click.option("--dry-run", is_flag=True, help="Print the object, create nothing.")
-@click.option("--wait", is_flag=True, help="Return when it is derived and distributed.")
+@wait_options
 @click.option("--json", "as_json", is_flag=True, help="Print the created object as JSON.")
 @api_options
 def create(
@@ -58,7 +59,7 @@ def create(
     parent_type: str | None,
     *,
     dry_run: bool,
-    wait: bool,
+    wait: str | None,
     as_json: bool,
 ) -> None:
     """Create one object of a TYPE.
@@ -80,7 +81,7 @@ def create(
             return
         _create(session, document, as_json=as_json)
         if wait:
-            conditions.wait(session, [(kind.name, document.fq_name)])
+            conditions.wait(session, [(kind.name, document.fq_name)], until=wait)
 
 
 def _create(session: Session, document: Document, *, as_json: bool) -> None:
