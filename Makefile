@@ -12,7 +12,7 @@ help: ## list the targets
 setup: ## install what is missing: Debian packages, locked Python environment, eBPF, lab guest
 	@packaging/setup.sh
 
-clients: ## install what interop tests drive: old clients in an environment of their own, BGP routers
+clients: ## install what interop tests drive: old clients and BGP decoders in environments of their own, BGP routers
 	@packaging/setup.sh clients peers
 
 demo: setup ## set everything up and show isolated virtual networks carrying traffic (KEEP=1 leaves it running)
@@ -58,6 +58,7 @@ generate: ## rewrite every generated file from its source
 lock: ## resolve dependencies anew (needs uv)
 	uv pip compile pyproject.toml --group build --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements.lock
 	uv pip compile pyproject.toml --group build --group dev --group compat --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements-dev.lock
+	uv pip compile packaging/bgp-decoders.in --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o packaging/bgp-decoders.lock
 	uv pip compile packaging/contrail-api-cli.in --override packaging/contrail-api-cli.overrides --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o packaging/contrail-api-cli.lock
 
 bench: setup ## benchmarks beside their yardsticks (NAME=datapath runs one)

@@ -78,16 +78,24 @@ guest() {
     finish ready
 }
 
-clients() {
-    begin 'Old clients for interop tests'
-    place=build/contrail-api-cli; stamp=$place/.locked
-    wanted=$(sha256sum <packaging/contrail-api-cli.lock | cut -c1-64)
-    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then finish 'already up to date'; return; fi
+environment() {
+    # environment NAME: build/NAME from packaging/NAME.lock, which names every dependency.
+    place=build/$1; stamp=$place/.locked
+    wanted=$(sha256sum <"packaging/$1.lock" | cut -c1-64)
+    [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
     quietly python3 -m venv --clear "$place"
     # Without dependencies: the lock is complete, and the pins of one client do not build any more.
-    quietly "$place/bin/pip" install --disable-pip-version-check --no-deps --require-hashes -r packaging/contrail-api-cli.lock
+    quietly "$place/bin/pip" install --disable-pip-version-check --no-deps --require-hashes -r "packaging/$1.lock"
     printf %s "$wanted" >"$stamp"
-    finish 'installed from the lock'
+    installed=yes
+}
+
+clients() {
+    begin 'Old clients and BGP decoders for interop tests'
+    installed=
+    environment contrail-api-cli
+    environment bgp-decoders
+    if [ -n "$installed" ]; then finish 'installed from the locks'; else finish 'already up to date'; fi
 }
 
 peers() {
