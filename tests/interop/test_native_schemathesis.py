@@ -101,12 +101,15 @@ def test_compatible_calls_of_a_type_hold_to_the_description(address, name) -> No
 
 
 def test_calls_beside_the_objects_hold_to_the_description(address) -> None:
-    calls = {"plan", "transaction", "history", "change-sets", "status", "schemas", "snapshot"}
+    calls = {
+        "plan", "transaction", "history", "change-sets", "status", "schemas", "snapshot",
+        "elections", "whoami", "explain-access", "allocate", "free",
+    }  # fmt: skip
     operations = described(
         address, lambda path: path.split("/")[1:3] == ["api", "v1"] and path.split("/")[3] in calls
     )
 
-    assert len(operations) >= 7
+    assert len(operations) >= 24
     exercise(operations)
 
 

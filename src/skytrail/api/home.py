@@ -10,7 +10,7 @@ from skytrail.api.documents import Document
 from skytrail.api.schema import Schema, collection_name
 from skytrail.model.openapi import openapi_document
 from skytrail.model.openapi_actions import ACTIONS as DESCRIBED
-from skytrail.model.openapi_native import native_components, native_paths, native_schemas
+from skytrail.model.openapi_native import native_paths, native_schemas
 
 ACTIONS = (
     ("name-to-id", "fqname-to-id", "POST"),
@@ -66,8 +66,6 @@ def description(schema: Schema) -> Document:
     document = openapi_document(schema.catalog, version="1", without=absent)
     documents.section(document, "paths").update(native_paths(schema.catalog))
     components = documents.section(document, "components")
-    for kind, entries in native_components().items():
-        documents.section(components, kind).update(entries)
     schemas = documents.section(components, "schemas")
     schemas.update(native_schemas(schemas, schema.catalog))
     for name in ("description", "creator"):

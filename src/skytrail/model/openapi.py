@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from skytrail.model.catalog_types import Catalog, Field, ObjectType, Property, ReferenceField
 from skytrail.model.openapi_actions import ACTIONS, NATIVE, Action
+from skytrail.model.openapi_native import native_components
+from skytrail.model.openapi_native_actions import NATIVE_ACTIONS
 
 Schema = dict[str, object]
 
@@ -45,7 +47,9 @@ _ERRORS: Mapping[str, str] = {
     "412": "A quota would be exceeded.",
     "413": "The body or the object is too large.",
     "415": "The body is not announced as application/json.",
+    "410": "What was asked for is discarded.",
     "429": "Too many requests; Retry-After says when to come again.",
+    "501": "This server does not have it.",
     "503": "The store is not reachable; try again.",
 }
 _COMMON_ERRORS = ("401", "403", "429")
@@ -61,11 +65,12 @@ def openapi_document(
     for entry in catalog.objects.values():
         paths[f"/{entry.collection}"] = _collection_path(entry)
         paths[f"/{entry.name}/{{uuid}}"] = _resource_path(entry)
-    for action in (*ACTIONS, *NATIVE):
+    for action in (*ACTIONS, *NATIVE, *NATIVE_ACTIONS):
         if action.name not in without:
             operations = paths.setdefault(action.path, {})
             if isinstance(operations, dict):
                 operations[action.method.lower()] = _action_operation(action)
+    native = native_components()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -79,9 +84,9 @@ def openapi_document(
         ],
         "paths": {path: _tagged(path, item, catalog) for path, item in paths.items()},
         "components": {
-            "schemas": _schemas(catalog),
-            "parameters": _parameters(),
-            "responses": _responses(),
+            "schemas": {**_schemas(catalog), **native["schemas"]},
+            "parameters": {**_parameters(), **native["parameters"]},
+            "responses": {**_responses(), **native["responses"]},
         },
     }
 
@@ -194,12 +199,17 @@ def _action_operation(action: Action) -> Schema:
         good["content"] = {action.media_type: {"schema": {"type": "string"}}}
     elif action.reply:
         good = _reply(_object_schema(action.reply), "Done.")
-    errors = _READ_ERRORS if action.method == "GET" else _WRITE_ERRORS
-    responses: Schema = {"200": good, **_error_references(*errors)}
+    errors = (*(_READ_ERRORS if action.method == "GET" else _WRITE_ERRORS), *action.errors)
+    is_native = action.path.startswith("/api/v1/")
+    refused = dict.fromkeys(errors, _PROBLEM) if is_native else _error_references(*errors)
+    responses: Schema = {action.status: good, **refused}
     if action.problem:
         responses["503"] = _reply(_object_schema(action.problem), _ERRORS["503"])
     operation["responses"] = responses
     return operation
+
+
+_PROBLEM: Schema = {"$ref": "#/components/responses/problem"}
 
 
 def _path_parameter(name: str) -> Schema:

@@ -8,13 +8,13 @@ import msgspec
 
 Shape = Mapping[str, object]
 
-_TEXT: Shape = {"type": "string"}
-_NUMBER: Shape = {"type": "integer"}
-_FLAG: Shape = {"type": "boolean"}
-_ANY: Shape = {}
-_TEXTS: Shape = {"type": "array", "items": {"type": "string"}}
-_MAPPING: Shape = {"type": "object", "additionalProperties": True}
-_MAPPINGS: Shape = {"type": "array", "items": _MAPPING}
+TEXT: Shape = {"type": "string"}
+NUMBER: Shape = {"type": "integer"}
+FLAG: Shape = {"type": "boolean"}
+ANY: Shape = {}
+TEXTS: Shape = {"type": "array", "items": {"type": "string"}}
+MAPPING: Shape = {"type": "object", "additionalProperties": True}
+MAPPINGS: Shape = {"type": "array", "items": MAPPING}
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,10 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     problem: Shape = {}
     query: Mapping[str, bool] = {}
     media_type: str = "application/json"
+    status: str = "200"
+    """Of a success."""
+    errors: tuple[str, ...] = ()
+    """Statuses beyond those of every read or write."""
 
 
 def _post(name: str, path: str, summary: str, body: Shape, **more: object) -> Action:
@@ -49,36 +53,36 @@ def _get(name: str, path: str, summary: str, **more: object) -> Action:
 
 
 _REFERENCE_BODY: Shape = {
-    "type": _TEXT,
-    "uuid": _TEXT,
-    "ref-type": _TEXT,
-    "ref-uuid": _TEXT,
-    "ref-fq-name": _TEXTS,
+    "type": TEXT,
+    "uuid": TEXT,
+    "ref-type": TEXT,
+    "ref-uuid": TEXT,
+    "ref-fq-name": TEXTS,
     "operation": {"type": "string", "enum": ["ADD", "DELETE"]},
-    "attr": _ANY,
-    "relax_ref_for_delete": _FLAG,
+    "attr": ANY,
+    "relax_ref_for_delete": FLAG,
 }
 _LIST_BODY: Shape = {
-    "type": _TEXT,
-    "detail": _FLAG,
-    "count": _FLAG,
-    "shared": _FLAG,
-    "fields": _TEXTS,
-    "parent_id": _TEXT,
-    "parent_fq_name_str": _TEXT,
-    "parent_type": _TEXT,
-    "back_ref_id": _TEXT,
-    "obj_uuids": _TEXT,
-    "fq_names": _TEXT,
-    "filters": _TEXT,
-    "page_marker": _TEXT,
-    "page_limit": _NUMBER,
+    "type": TEXT,
+    "detail": FLAG,
+    "count": FLAG,
+    "shared": FLAG,
+    "fields": TEXTS,
+    "parent_id": TEXT,
+    "parent_fq_name_str": TEXT,
+    "parent_type": TEXT,
+    "back_ref_id": TEXT,
+    "obj_uuids": TEXT,
+    "fq_names": TEXT,
+    "filters": TEXT,
+    "page_marker": TEXT,
+    "page_limit": NUMBER,
 }
 
 _FINDING: Shape = {
     "type": "object",
     "required": ["kind", "type", "uuid", "detail"],
-    "properties": {"kind": _TEXT, "type": _TEXT, "uuid": _TEXT, "detail": _TEXT},
+    "properties": {"kind": TEXT, "type": TEXT, "uuid": TEXT, "detail": TEXT},
 }
 
 ACTIONS: tuple[Action, ...] = (
@@ -86,23 +90,23 @@ ACTIONS: tuple[Action, ...] = (
         "home",
         "/",
         "Links to everything the server offers.",
-        reply={"href": _TEXT, "links": _MAPPINGS},
+        reply={"href": TEXT, "links": MAPPINGS},
     ),
     _post(
         "name-to-id",
         "/fqname-to-id",
         "Find an object's uuid by type and name.",
-        {"type": _TEXT, "fq_name": _TEXTS},
+        {"type": TEXT, "fq_name": TEXTS},
         required=("type", "fq_name"),
-        reply={"uuid": _TEXT},
+        reply={"uuid": TEXT},
     ),
     _post(
         "id-to-name",
         "/id-to-fqname",
         "Find an object's type and name by uuid.",
-        {"uuid": _TEXT},
+        {"uuid": TEXT},
         required=("uuid",),
-        reply={"type": _TEXT, "fq_name": _TEXTS},
+        reply={"type": TEXT, "fq_name": TEXTS},
     ),
     _post(
         "ref-update",
@@ -110,15 +114,15 @@ ACTIONS: tuple[Action, ...] = (
         "Add, replace or delete one reference.",
         _REFERENCE_BODY,
         required=("type", "uuid", "ref-type", "operation"),
-        reply={"uuid": _TEXT},
+        reply={"uuid": TEXT},
     ),
     _post(
         "ref-relax-for-delete",
         "/ref-relax-for-delete",
         "Let a reference no longer block deletion of its target.",
-        {"uuid": _TEXT, "ref-uuid": _TEXT},
+        {"uuid": TEXT, "ref-uuid": TEXT},
         required=("uuid", "ref-uuid"),
-        reply={"uuid": _TEXT},
+        reply={"uuid": TEXT},
     ),
     _get(
         "prop-collection-get",
@@ -130,7 +134,7 @@ ACTIONS: tuple[Action, ...] = (
         "prop-collection-update",
         "/prop-collection-update",
         "Add, modify or delete elements of list and map properties.",
-        {"uuid": _TEXT, "updates": _MAPPINGS},
+        {"uuid": TEXT, "updates": MAPPINGS},
         required=("uuid", "updates"),
     ),
     _post(
@@ -144,37 +148,37 @@ ACTIONS: tuple[Action, ...] = (
         "useragent-keyvalue",
         "/useragent-kv",
         "Store, retrieve or delete a client's own value under a key.",
-        {"operation": _TEXT, "key": _TEXT, "value": _ANY},
+        {"operation": TEXT, "key": TEXT, "value": ANY},
         required=("operation",),
-        reply={"value": _ANY},
+        reply={"value": ANY},
     ),
     _post(
         "virtual-network-ip-alloc",
         "/virtual-network/{uuid}/ip-alloc",
         "Take addresses out of a network's subnets without creating objects.",
-        {"count": _NUMBER, "subnet": _TEXT, "family": _TEXT},
-        reply={"ip_addr": _TEXTS},
+        {"count": NUMBER, "subnet": TEXT, "family": TEXT},
+        reply={"ip_addr": TEXTS},
     ),
     _post(
         "virtual-network-ip-free",
         "/virtual-network/{uuid}/ip-free",
         "Give back addresses that were taken.",
-        {"ip_addr": _TEXTS},
+        {"ip_addr": TEXTS},
         required=("ip_addr",),
     ),
     _post(
         "virtual-network-subnet-ip-count",
         "/virtual-network/{uuid}/subnet-ip-count",
         "Count the addresses in use, per subnet.",
-        {"subnet_list": _TEXTS},
+        {"subnet_list": TEXTS},
         required=("subnet_list",),
-        reply={"ip_count_list": {"type": "array", "items": _NUMBER}},
+        reply={"ip_count_list": {"type": "array", "items": NUMBER}},
     ),
     _post(
         "chown",
         "/chown",
         "Change an object's owner.",
-        {"uuid": _TEXT, "owner": _TEXT},
+        {"uuid": TEXT, "owner": TEXT},
         required=("uuid", "owner"),
     ),
     _post(
@@ -182,11 +186,11 @@ ACTIONS: tuple[Action, ...] = (
         "/chmod",
         "Change who may read, write and refer to an object.",
         {
-            "uuid": _TEXT,
-            "owner": _TEXT,
-            "owner_access": _NUMBER,
-            "share": _MAPPINGS,
-            "global_access": _NUMBER,
+            "uuid": TEXT,
+            "owner": TEXT,
+            "owner_access": NUMBER,
+            "share": MAPPINGS,
+            "global_access": NUMBER,
         },
         required=("uuid",),
     ),
@@ -196,13 +200,13 @@ ACTIONS: tuple[Action, ...] = (
         "What the caller may do with an object.",
         query={"uuid": False},
         reply={
-            "token_info": _ANY,
-            "is_cloud_admin_role": _FLAG,
-            "is_global_read_only_role": _FLAG,
-            "permissions": _TEXT,
+            "token_info": ANY,
+            "is_cloud_admin_role": FLAG,
+            "is_global_read_only_role": FLAG,
+            "permissions": TEXT,
         },
     ),
-    _get("aaa-mode", "/aaa-mode", "How requests are authorised.", reply={"aaa-mode": _TEXT}),
+    _get("aaa-mode", "/aaa-mode", "How requests are authorised.", reply={"aaa-mode": TEXT}),
     Action(
         name="set-aaa-mode",
         method="PUT",
@@ -210,27 +214,27 @@ ACTIONS: tuple[Action, ...] = (
         summary="Change how requests are authorised.",
         body={"aaa-mode": {"type": "string", "enum": ["no-auth", "cloud-admin", "rbac"]}},
         required=("aaa-mode",),
-        reply={"aaa-mode": _TEXT},
+        reply={"aaa-mode": TEXT},
     ),
     _post(
         "set-tag",
         "/set-tag",
         "Set or remove an object's tags by type.",
-        {"obj_type": _TEXT, "obj_uuid": _TEXT},
+        {"obj_type": TEXT, "obj_uuid": TEXT},
         required=("obj_type", "obj_uuid"),
     ),
     _post(
         "security-policy-draft",
         "/security-policy-draft",
         "Commit or discard the draft of firewall objects.",
-        {"scope_uuid": _TEXT, "action": {"type": "string", "enum": ["commit", "discard"]}},
+        {"scope_uuid": TEXT, "action": {"type": "string", "enum": ["commit", "discard"]}},
         required=("scope_uuid", "action"),
     ),
     _post(
         "int-pools",
         "/int-pools",
         "Make a pool of integers.",
-        {"pool": _TEXT, "start": _NUMBER, "end": _NUMBER},
+        {"pool": TEXT, "start": NUMBER, "end": NUMBER},
         required=("pool", "start", "end"),
     ),
     Action(
@@ -238,30 +242,30 @@ ACTIONS: tuple[Action, ...] = (
         method="DELETE",
         path="/int-pools",
         summary="Drop a pool, named in the body, and every number taken from it.",
-        body={"pool": _TEXT},
+        body={"pool": TEXT},
         required=("pool",),
     ),
     _post(
         "int-pool",
         "/int-pool",
         "Give a number of a pool, the next free one unless asked for, to an owner.",
-        {"pool": _TEXT, "owner": _TEXT, "value": _NUMBER},
+        {"pool": TEXT, "owner": TEXT, "value": NUMBER},
         required=("pool",),
-        reply={"value": _NUMBER},
+        reply={"value": NUMBER},
     ),
     _get(
         "int-pool-owner",
         "/int-pool",
         "Who has a number of a pool; null when it is free.",
         query={"pool": True, "value": True},
-        reply={"owner": _ANY},
+        reply={"owner": ANY},
     ),
     Action(
         name="delete-int-pool",
         method="DELETE",
         path="/int-pool",
         summary="Give a number of a pool, both named in the body, back.",
-        body={"pool": _TEXT, "value": _NUMBER},
+        body={"pool": TEXT, "value": NUMBER},
         required=("pool", "value"),
     ),
     _get(
@@ -278,9 +282,9 @@ ACTIONS: tuple[Action, ...] = (
         {},
         reply={
             "results": {"type": "array", "items": _FINDING},
-            "results_count": _NUMBER,
-            "revision": _NUMBER,
-            "checked": _MAPPING,
+            "results_count": NUMBER,
+            "revision": NUMBER,
+            "checked": MAPPING,
         },
     ),
     _post(
@@ -288,7 +292,7 @@ ACTIONS: tuple[Action, ...] = (
         "/fetch-records",
         "Every object, each under its type's name; secrets are masked.",
         {},
-        reply={"results": _MAPPINGS},
+        reply={"results": MAPPINGS},
     ),
     _post("start-profile", "/start-profile", "Start profiling the server.", {}),
     _post("stop-profile", "/stop-profile", "Stop profiling the server.", {}),
@@ -302,30 +306,30 @@ ACTIONS: tuple[Action, ...] = (
         "obj-cache-by-body",
         "/obj-cache",
         "Entries of the server's memory by uuid: those named, or the newest ones.",
-        {"uuids": _TEXTS, "count": _NUMBER},
+        {"uuids": TEXTS, "count": NUMBER},
     ),
     _post(
         "execute-job",
         "/execute-job",
         "Start a fabric job from a job template.",
         {
-            "job_template_fq_name": _TEXTS,
-            "job_template_id": _TEXT,
-            "input": _MAPPING,
-            "params": _MAPPING,
+            "job_template_fq_name": TEXTS,
+            "job_template_id": TEXT,
+            "input": MAPPING,
+            "params": MAPPING,
         },
-        reply={"job_execution_id": _TEXT},
+        reply={"job_execution_id": TEXT},
     ),
-    _post("abort-job", "/abort-job", "Stop running fabric jobs.", {"input": _MAPPING}),
-    _post("amqp-publish", "/amqp-publish", "Publish a message on the bus.", _MAPPING),
-    _post("amqp-request", "/amqp-request", "Publish a message and wait for the answer.", _MAPPING),
+    _post("abort-job", "/abort-job", "Stop running fabric jobs.", {"input": MAPPING}),
+    _post("amqp-publish", "/amqp-publish", "Publish a message on the bus.", MAPPING),
+    _post("amqp-request", "/amqp-request", "Publish a message and wait for the answer.", MAPPING),
     _post(
         "hbs-get",
         "/hbs-get",
         "Read a host-based service by its name.",
-        {"hbs_fq_name": _TEXTS},
+        {"hbs_fq_name": TEXTS},
         required=("hbs_fq_name",),
-        reply={"host-based-service": _MAPPING},
+        reply={"host-based-service": MAPPING},
     ),
     _get(
         "documentation",
@@ -342,7 +346,7 @@ _OPERATION: Shape = {
             "type": "string",
             "enum": ["create", "update", "patch", "replace", "apply", "delete"],
         },
-        "type": _TEXT,
+        "type": TEXT,
         "uuid": {"type": ["string", "null"], "description": "Needed by all but create and apply."},
         "name": {
             "type": ["string", "array", "null"],
@@ -359,14 +363,17 @@ _OPERATION: Shape = {
     "required": ["op", "type"],
     "additionalProperties": False,
 }
-_HEALTH: Shape = {"healthy": _FLAG, "unmet": _TEXTS}
+OPERATIONS: Shape = {"type": "array", "items": _OPERATION}
+_HEALTH: Shape = {"healthy": FLAG, "unmet": TEXTS}
 
 NATIVE: tuple[Action, ...] = (
     _get(
         "native-watch",
         "/api/v1/watch",
         "Changes as JSON lines, from a revision on or after a snapshot; ends when read too slowly.",
-        query={"types": False, "from_revision": False},
+        query=dict.fromkeys(
+            ("types", "from_revision", "filter", "tags", "labels", "parent"), False
+        ),
         media_type="application/x-ndjson",
     ),
     _post(
@@ -374,38 +381,38 @@ NATIVE: tuple[Action, ...] = (
         "/api/v1/transaction",
         "Apply several creates, updates and deletes together or not at all.",
         {
-            "operations": {"type": "array", "items": _OPERATION},
+            "operations": OPERATIONS,
             "derived_from": {"type": ["integer", "null"]},
         },
         required=("operations",),
-        reply={"revision": _NUMBER, "results": _MAPPINGS},
+        reply={"revision": NUMBER, "results": MAPPINGS},
     ),
     _post(
         "native-plan",
         "/api/v1/plan",
         "What a transaction would change: objects, what is derived, hosts, reachability.",
-        {"operations": {"type": "array", "items": _OPERATION}},
+        {"operations": OPERATIONS},
         required=("operations",),
-        reply={"revision": _NUMBER, "changes": _MAPPINGS, "hosts": _MAPPINGS},
+        reply={"revision": NUMBER, "changes": MAPPINGS, "hosts": MAPPINGS},
     ),
     _get(
         "native-change-sets",
         "/api/v1/change-sets",
         "The change sets that are open.",
-        reply={"change_sets": _MAPPINGS},
+        reply={"change_sets": MAPPINGS},
     ),
     _get(
         "native-history",
         "/api/v1/history",
         "Who changed what, newest first.",
         query=dict.fromkeys(("object", "type", "by", "derived", "limit", "cursor"), False),
-        reply={"entries": _MAPPINGS},
+        reply={"entries": MAPPINGS},
     ),
     _get(
         "native-history-verify",
         "/api/v1/history/verify",
         "Whether the audit log's chain of hashes holds.",
-        reply={"valid": _FLAG, "fault": _TEXT, "pages": _NUMBER, "hash": _TEXT},
+        reply={"valid": FLAG, "fault": TEXT, "pages": NUMBER, "hash": TEXT},
     ),
     _get(
         "native-snapshot",
@@ -418,30 +425,30 @@ NATIVE: tuple[Action, ...] = (
         "native-status",
         "/api/v1/status",
         "What compilers and control nodes report.",
-        reply={"revision": _NUMBER, "reports": _MAPPINGS},
+        reply={"revision": NUMBER, "reports": MAPPINGS},
     ),
     _get(
         "native-schemas",
         "/api/v1/schemas",
         "The types that have a JSON Schema, at /api/v1/schemas/<type>.",
-        reply={"types": _TEXTS},
+        reply={"types": TEXTS},
     ),
     _get("native-docs", "/api/v1/docs", "This description to browse.", media_type="text/html"),
     _post(
         "native-allocate",
         "/api/v1/allocate",
         "Give an owner a number of a pool; the same one when asked again.",
-        {"pool": _TEXT, "owner": _TEXT, "low": _NUMBER, "high": _NUMBER, "want": _NUMBER},
+        {"pool": TEXT, "owner": TEXT, "low": NUMBER, "high": NUMBER, "want": NUMBER},
         required=("pool", "owner", "low", "high"),
-        reply={"value": _NUMBER, "revision": _NUMBER},
+        reply={"value": NUMBER, "revision": NUMBER},
     ),
     _post(
         "native-free",
         "/api/v1/free",
         "Give a number back to its pool.",
-        {"pool": _TEXT, "owner": _TEXT, "value": _NUMBER},
+        {"pool": TEXT, "owner": TEXT, "value": NUMBER},
         required=("pool", "owner", "value"),
-        reply={"revision": _NUMBER},
+        reply={"revision": NUMBER},
     ),
     _get(
         "healthz",
@@ -451,13 +458,13 @@ NATIVE: tuple[Action, ...] = (
         problem=_HEALTH,
     ),
     _get("metrics", "/metrics", "Counters for monitoring.", media_type="text/plain"),
-    _get("openapi", "/openapi.json", "This document.", reply={"openapi": _TEXT}),
-    _get("tables", "/introspect", "Names of the server's own tables.", reply={"tables": _TEXTS}),
+    _get("openapi", "/openapi.json", "This document.", reply={"openapi": TEXT}),
+    _get("tables", "/introspect", "Names of the server's own tables.", reply={"tables": TEXTS}),
     _get(
         "introspect",
         "/introspect/{table}",
         "Rows of one of the server's own tables; a column as parameter keeps rows that match.",
         query={"limit": False},
-        reply={"table": _TEXT, "rows": _MAPPINGS, "total": _NUMBER},
+        reply={"table": TEXT, "rows": MAPPINGS, "total": NUMBER},
     ),
 )
