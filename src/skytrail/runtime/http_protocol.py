@@ -176,6 +176,7 @@ class HttpProtocol(asyncio.Protocol):
         self._is_write_paused = False
         self._drain_waiters: list[asyncio.Future[None]] = []
         self._at_once_count = 0
+        self._is_feeding = False
         self._url = b""
         self._headers: dict[str, str] = {}
         self._ids = f"req-{uuid4()}"
@@ -223,6 +224,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._current is None and self._late_at == math.inf:
             # Also bytes that begin nothing, as empty lines, end the wait for the next request.
             self._late_at = self._loop.time() + REQUEST_TIME_S
+        self._is_feeding = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -231,6 +233,8 @@ class HttpProtocol(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse("Invalid HTTP request received.")
             return
+        finally:
+            self._is_feeding = False
         if self._is_in_head and not self._has_head_begun:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
@@ -435,7 +439,8 @@ class HttpProtocol(asyncio.Protocol):
             self._current = self._waiting.popleft()
             # In a turn of the loop of its own: a long row must not recurse.
             self._loop.call_soon(self._start_waiting, self._current)
-        self._watch_time()
+        if not self._is_feeding:
+            self._watch_time()
 
     def _start_waiting(self, exchange: Exchange) -> None:
         self._at_once_count = 0

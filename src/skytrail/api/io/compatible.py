@@ -178,36 +178,33 @@ class CompatibleApi:
         if asked.detail:
             items = self._detailed(chosen, asked, base, sees)
         else:
-            items = self._summaries(resource, chosen, asked, base, sees)
+            items = b",".join(self._summaries(resource, chosen, asked, base, sees))
         tail = b"}"
         if asked.marker is not None:
             tail = b',"marker":' + msgspec.json.encode(marker) + b"}"
-        body = b'{"%s":[%s]' % (name.encode(), b",".join(items)) + tail
+        body = b'{"%s":[%s]%s' % (name.encode(), items, tail)
         return bodies.reply(body)
 
     def _detailed(
         self, chosen: list[Record], asked: query.ListQuery, base: str, sees: _Sight
-    ) -> list[bytes]:
-        shape = Shape(
-            fields=asked.fields or None,
-            back_references=False,
-            children=False,
-            links=asked.links,
-        )
+    ) -> bytes:
+        if asked.links and not asked.fields:
+            return render.render_alike(self._schema, chosen, base)
+        shape = Shape(back_references=False, children=False, links=asked.links)
         if asked.fields:
             # Asked fields add to the whole object here; they do not restrict it.
             resource = self._schema.resources[chosen[0].type_name] if chosen else None
             every = {*resource.properties, *resource.references} if resource else set[str]()
             shape = Shape(fields=asked.fields | every, links=asked.links, sees=sees)
         graph = self._service.graph
-        return [
+        return b",".join(
             b'{"%s":%s}'
             % (
                 record.type_name.encode(),
                 render.render(self._schema, graph, record, shape, base),
             )
             for record in chosen
-        ]
+        )
 
     def _summaries(
         self,
