@@ -64,6 +64,7 @@ class State(Enum):
     PROGRAMMED = "programmed"
 
 
+NO_CONTROL_NODE: Final = "no control node reports to this server"
 _WORDS: Mapping[State, str] = {
     State.NOT_CONNECTED: "its agent has no session with a control node",
     State.PENDING: "its agent has not confirmed it yet",
@@ -107,16 +108,21 @@ def hosts_by_machine(placements: Iterable[Placement]) -> dict[str, set[str]]:
 
 
 def condition(
-    record: Record, need: Need, agents: Mapping[str, Agent], *, is_derived: bool
+    record: Record, need: Need, agents: Mapping[str, Agent] | None, *, is_derived: bool
 ) -> Document:
-    """Return the condition; ``is_derived`` tells that nothing is still to come of the object."""
+    """Return the condition; ``is_derived`` tells that nothing is still to come of the object.
+
+    ``agents`` is None when no control node reports, so that nothing is known of any.
+    """
     kind: Document = {"type": "programmed"}
     more: Document = {"hosts_ready": 0, "hosts_count": len(need.ports)}
     if not need.ports:
         detail = "no host has to do with it"
         return {**kind, "status": "true", "reason": "no_host_concerned", "detail": detail, **more}
     hosts = [
-        _host(name, record, need, agents.get(name), is_derived=is_derived)
+        _Host(name, State.UNKNOWN, NO_CONTROL_NODE)
+        if agents is None
+        else _host(name, record, need, agents.get(name), is_derived=is_derived)
         for name in sorted(need.ports)
     ]
     behind = [each for each in hosts if not _is_programmed(each)]
@@ -125,7 +131,7 @@ def condition(
         {"host": each.name, "state": each.state.value, "detail": each.detail}
         for each in sorted(hosts, key=_is_programmed)[:HOSTS_SHOWN_MAX]
     ]
-    status, reason = _verdict(behind)
+    status, reason = ("unknown", "no_control_node") if agents is None else _verdict(behind)
     count = f"{more['hosts_ready']} of {len(hosts)} hosts"
     if need.is_partial:
         count += " looked at"

@@ -90,13 +90,13 @@ class StatusBoard:
             _condition("accepted", "true", "committed", f"at revision {record.mod_revision}"),
             derived,
             _distributed(record, controls),
-            programmed.condition(record, need, agents, is_derived=is_derived),
+            programmed.condition(record, need, agents if controls else None, is_derived=is_derived),
         ]
 
     def _derived(self, record: Record, now: float) -> Document:
         reports = self.reports("compiler", now)
         if not reports:
-            detail = "no compiler reports; is it running? `skytrail status` tells"
+            detail = "no compiler reports to this server; is it running? `skytrail status` tells"
             return _condition("derived", "unknown", "no_compiler", detail)
         latest = max(report.revision for report in reports.values())
         if latest < record.mod_revision:
@@ -128,7 +128,8 @@ def _condition(kind: str, status: str, reason: str, detail: str) -> Document:
 
 def _distributed(record: Record, controls: Mapping[str, Report]) -> Document:
     if not controls:
-        return _condition("distributed", "unknown", "no_control_node", "no control node reports")
+        detail = programmed.NO_CONTROL_NODE
+        return _condition("distributed", "unknown", "no_control_node", detail)
     behind = [name for name, each in controls.items() if each.revision < record.mod_revision]
     count = f"{len(controls) - len(behind)} of {len(controls)} control nodes"
     if behind:

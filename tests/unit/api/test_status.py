@@ -43,8 +43,9 @@ def test_without_reports_everything_but_acceptance_is_unknown(api) -> None:
     assert (found["derived"]["status"], found["derived"]["reason"]) == ("unknown", "no_compiler")
     assert found["distributed"]["status"] == "unknown"
     assert [(each["host"], each["state"]) for each in found["programmed"]["hosts"]] == [
-        ("one", "not_connected")
+        ("one", "unknown")
     ]
+    assert found["programmed"]["reason"] == "no_control_node"
 
 
 def test_a_change_is_pending_until_the_reporter_has_seen_it(api) -> None:
