@@ -33,6 +33,7 @@ _PREFERENCE: tuple[_Step, ...] = (
 _SOURCE: tuple[_Step, ...] = (
     ("learned by BGP", lambda path: path.learned is not None),
     ("learned from the own AS", lambda path: bool(path.learned and not path.learned.is_external)),
+    ("EVPN prefix route", lambda path: bool(path.learned and path.learned.is_prefix_route)),
     ("higher router id", lambda path: int(path.learned.router_id) if path.learned else 0),
     (
         "longer cluster list",

@@ -307,6 +307,7 @@ class Bgp:
             cluster_id=None if speaker is None else speaker.cluster_id,
             overridden_asn=peer.asn if peer.as_override else 0,
             private_as_action=peer.private_as_action if peer.is_external else "",
+            tells_prefix_routes=not peer.is_control_node,
         )
 
     def _entries(self) -> Iterable[VpnEntry]:

@@ -67,6 +67,8 @@ class BgpPeerConfig:
     hold_time_s: int = HOLD_TIME_S
     families: tuple[BgpFamily, ...] = CARRIED
     is_passive: bool = False
+    is_control_node: bool = False
+    """One of ours, which has no use for a route in two forms."""
     is_down: bool = False
     """Kept closed by its administrator."""
     as_override: bool = False
@@ -187,6 +189,7 @@ def _peer(
         hold_time_s=speaker.hold_time_s if session.hold_time is None else session.hold_time,
         families=_common(speaker.families, theirs.address_families, session.families),
         is_passive=session.is_passive,
+        is_control_node=theirs.router_type == "control-node",
         is_down=session.is_down or bool(mine.admin_down) or bool(theirs.admin_down),
         as_override=session.as_override,
         private_as_action=session.private_as_action,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from skytrail.control.bgp_config import Speaker
 from skytrail.control.bgp_values import (
@@ -20,12 +20,13 @@ from skytrail.control.bgp_values import (
 )
 from skytrail.control.path import Path, effective_med
 from skytrail.control.vpn import VpnEntry
-from skytrail.net import IpAddress
+from skytrail.net import GATEWAY_MAC, IpAddress
 from skytrail.wire.bgp import (
     AsSegment,
     AsSegmentKind,
     Attributes,
     BgpFamily,
+    IpPrefixRoute,
     MacIp,
     Nlri,
     VpnNlri,
@@ -56,12 +57,12 @@ class ExportPolicy:
     overridden_asn: int = 0
     """AS number of the peer, replaced by ours in paths; 0: none."""
     private_as_action: str = ""
+    tells_prefix_routes: bool = False
+    """Routes with a VNI are told as EVPN prefix routes too, as routers that speak VXLAN need."""
 
     def admits(self, path: Path) -> bool:
         """Tell whether these peers may have the path."""
-        if not path.is_feasible or not told_encapsulations(
-            path.next_hops[0], is_layer2=isinstance(path.key, EnetKey)
-        ):
+        if not path.is_feasible:
             return False
         learned = path.learned
         if learned is None:
@@ -82,6 +83,17 @@ class Offer:
     nlri: Nlri
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What sets apart the forms in which one path is told."""
+
+    encapsulations: tuple[str, ...]
+    has_router_mac: bool = False
+
+
+_PREFIX_ROUTE = _Form(("vxlan",), has_router_mac=True)
+
+
 class Exporter:
     """Makes offers; remembers attribute sets, which many routes share."""
 
@@ -90,17 +102,21 @@ class Exporter:
         self._networks = networks
         self._cache: dict[object, Attributes] = {}
 
-    def offer(self, path: Path, distinguished: VpnEntry, policy: ExportPolicy) -> Offer:
-        """Return how a feasible path is told."""
+    def offers(self, entry: VpnEntry, path: Path, policy: ExportPolicy) -> Iterator[Offer]:
+        """Yield how a feasible path is told; nothing where BGP has no words for its next hop."""
         hop = path.next_hops[0]
         is_layer2 = isinstance(path.key, EnetKey)
         encapsulations = told_encapsulations(hop, is_layer2=is_layer2)
-        family, nlri = _nlri(distinguished, hop, is_vxlan="vxlan" in encapsulations)
-        attributes = self._attributes(path, hop, encapsulations, policy)
-        return Offer(family, hop.address, attributes, nlri)
+        if encapsulations:
+            family, nlri = _nlri(entry, hop, is_vxlan="vxlan" in encapsulations)
+            attributes = self._attributes(path, hop, _Form(encapsulations), policy)
+            yield Offer(family, hop.address, attributes, nlri)
+        if policy.tells_prefix_routes and not is_layer2 and has_prefix_route(hop):
+            attributes = self._attributes(path, hop, _PREFIX_ROUTE, policy)
+            yield Offer(BgpFamily.EVPN, hop.address, attributes, prefix_route(entry, hop.vni))
 
     def _attributes(
-        self, path: Path, hop: NextHop, encapsulations: tuple[str, ...], policy: ExportPolicy
+        self, path: Path, hop: NextHop, form: _Form, policy: ExportPolicy
     ) -> Attributes:
         learned = path.learned
         key: object
@@ -108,31 +124,32 @@ class Exporter:
             key = (learned, policy)
         else:
             network = hop.virtual_network or path.virtual_network
-            key = (path.attributes, path.targets, network, encapsulations, hop.tags, policy)
+            key = (path.attributes, path.targets, network, form, hop.tags, policy)
         found = self._cache.get(key)
         if found is None:
-            made = self._own(path, hop, encapsulations) if learned is None else learned.attributes
+            made = self._own(path, hop, form) if learned is None else learned.attributes
             if len(self._cache) >= _CACHE_COUNT_MAX:
                 self._cache.clear()
             found = self._cache[key] = _for_peers(made, path, policy)
         return found
 
-    def _own(self, path: Path, hop: NextHop, encapsulations: tuple[str, ...]) -> Attributes:
+    def _own(self, path: Path, hop: NextHop, form: _Form) -> Attributes:
         attributes = path.attributes
         return Attributes(
             origin=ORIGIN_IGP,
             med=effective_med(attributes),
             local_preference=attributes.local_preference,
             communities=tuple(sorted(map(community_number, attributes.communities))),
-            extended_communities=tuple(self._extended(path, hop, encapsulations)),
+            extended_communities=tuple(self._extended(path, hop, form)),
         )
 
-    def _extended(
-        self, path: Path, hop: NextHop, encapsulations: tuple[str, ...]
-    ) -> Iterator[bytes]:
+    def _extended(self, path: Path, hop: NextHop, form: _Form) -> Iterator[bytes]:
         asn, attributes = self._speaker.asn, path.attributes
         yield from sorted(target.packed for target in path.targets)
-        for name in encapsulations:
+        if form.has_router_mac:
+            # What every vRouter answers for the gateway: frames to it are routed.
+            yield communities.RouterMac(GATEWAY_MAC).packed
+        for name in form.encapsulations:
             for number in ENCAPSULATION_TYPES.get(name, ()):
                 yield communities.Encapsulation(number).packed
         for group in attributes.security_groups:
@@ -155,12 +172,29 @@ def family_of_entry(entry: VpnEntry) -> BgpFamily:
     return BgpFamily.INET_VPN if isinstance(key, IPv4Network) else BgpFamily.INET6_VPN
 
 
-def withdrawal(entry: VpnEntry) -> tuple[BgpFamily, Nlri]:
-    """Return what takes a destination back."""
+def withdrawals(entry: VpnEntry, policy: ExportPolicy) -> Iterator[tuple[BgpFamily, Nlri]]:
+    """Yield what takes a destination back, in every form it may have been told."""
     key = entry.key
     if isinstance(key, EnetKey):
-        return BgpFamily.EVPN, _mac_ip(entry, key)
-    return family_of_entry(entry), VpnNlri(entry.distinguisher, key)
+        yield BgpFamily.EVPN, _mac_ip(entry, key)
+        return
+    yield family_of_entry(entry), VpnNlri(entry.distinguisher, key)
+    if policy.tells_prefix_routes:
+        yield BgpFamily.EVPN, prefix_route(entry, 0)
+
+
+def has_prefix_route(hop: NextHop) -> bool:
+    """Tell whether routed traffic can reach the hop by VXLAN."""
+    return bool(hop.vni) and "vxlan" in hop.encapsulations
+
+
+def prefix_route(entry: VpnEntry, vni: int) -> IpPrefixRoute:
+    """Return the EVPN prefix route of an IP destination (RFC 9136 section 3.1)."""
+    key = entry.key
+    if isinstance(key, EnetKey):
+        raise TypeError("a MAC has no prefix route")
+    gateway = IPv4Address(0) if isinstance(key, IPv4Network) else IPv6Address(0)
+    return IpPrefixRoute(entry.distinguisher, NO_SEGMENT, 0, key, gateway, vni)
 
 
 def _nlri(entry: VpnEntry, hop: NextHop, *, is_vxlan: bool) -> tuple[BgpFamily, Nlri]:

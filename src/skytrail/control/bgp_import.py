@@ -19,10 +19,11 @@ from skytrail.control.bgp_values import (
     label_of_raw,
 )
 from skytrail.control.path import Learned, Path, PathSlot
-from skytrail.net import IpAddress, RouteDistinguisher, RouteTarget, Vni
+from skytrail.net import IpAddress, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
     Attributes,
     BgpFamily,
+    IpPrefixRoute,
     MacIp,
     Negotiated,
     Nlri,
@@ -36,17 +37,20 @@ _CACHE_COUNT_MAX = 65_536
 _LABEL_USABLE_MIN = 16
 """Lower ones are reserved: an explicit null is nothing to send to a workload."""
 
-NlriKey = tuple[RouteDistinguisher, RouteKey]
+NlriKey = tuple[RouteDistinguisher, RouteKey, bool]
+"""The last part tells an EVPN prefix route (RFC 9136) from a VPN route of the same prefix."""
 
 
 def key_of(nlri: Nlri) -> NlriKey | None:
     """Return the destination of an NLRI, ``None`` for kinds without a table here."""
     match nlri:
         case VpnNlri(distinguisher, prefix):
-            return distinguisher, prefix
+            return distinguisher, prefix, False
+        case IpPrefixRoute(distinguisher=distinguisher, prefix=prefix):
+            return distinguisher, prefix, True
         case MacIp(distinguisher=distinguisher, ethernet_tag=tag, mac=mac, address=address):
             host = None if address is None else ip_network(address)
-            return distinguisher, EnetKey(mac, host, tag)
+            return distinguisher, EnetKey(mac, host, tag), False
         case _:
             return None
 
@@ -56,11 +60,13 @@ class _Meaning:
     """What a set of attributes says of every route that has it."""
 
     learned: Learned
+    as_prefix_route: Learned
     attributes: RouteAttributes
     targets: frozenset[RouteTarget]
     encapsulations: tuple[str, ...]
     virtual_network: str
     tags: tuple[int, ...]
+    router_mac: Mac | None
     is_loop: bool
 
 
@@ -98,8 +104,11 @@ class Importer:
         hop = None
         if next_hop is not None and not meaning.is_loop:
             hop = self._next_hop(family, next_hop, nlri, meaning)
-        if not isinstance(nlri, VpnNlri | MacIp):
+        if not isinstance(nlri, VpnNlri | MacIp | IpPrefixRoute):
             raise TypeError(f"{type(nlri).__name__} has no table")
+        learned = meaning.learned
+        if isinstance(nlri, IpPrefixRoute):
+            learned = meaning.as_prefix_route
         return Path(
             slot=slot,
             distinguisher=nlri.distinguisher,
@@ -107,7 +116,7 @@ class Importer:
             attributes=meaning.attributes,
             targets=meaning.targets,
             virtual_network=meaning.virtual_network,
-            learned=meaning.learned,
+            learned=learned,
         )
 
     def _next_hop(
@@ -118,6 +127,8 @@ class Importer:
         match nlri:
             case VpnNlri(labels=labels) if labels and labels[0] >= _LABEL_USABLE_MIN:
                 return replace(hop, label=label_of_raw(labels[0] << 4))
+            case IpPrefixRoute(label=raw) if raw and meaning.router_mac and "vxlan" in names:
+                return replace(hop, vni=Vni(raw), mac=meaning.router_mac, encapsulations=("vxlan",))
             case MacIp(label=raw) if "vxlan" in names and raw:
                 return replace(hop, vni=Vni(raw), encapsulations=("vxlan",))
             case MacIp(label=raw, label2=raw2) if label_of_raw(raw) >= _LABEL_USABLE_MIN:
@@ -134,14 +145,17 @@ class Importer:
         preference = attributes.local_preference
         mobility = communities.first(extended, communities.MacMobility)
         origin = communities.first(extended, communities.OriginVn)
+        router = communities.first(extended, communities.RouterMac)
+        learned = Learned(
+            attributes=attributes,
+            is_external=not self._negotiated.is_internal,
+            router_id=attributes.originator or self._negotiated.peer_router_id,
+            from_client=self._speaker.cluster_id is not None,
+            as_path_length=attributes.as_path_length,
+        )
         return _Meaning(
-            learned=Learned(
-                attributes=attributes,
-                is_external=not self._negotiated.is_internal,
-                router_id=attributes.originator or self._negotiated.peer_router_id,
-                from_client=self._speaker.cluster_id is not None,
-                as_path_length=attributes.as_path_length,
-            ),
+            learned=learned,
+            as_prefix_route=replace(learned, is_prefix_route=True),
             attributes=RouteAttributes(
                 sequence_number=mobility.sequence if mobility else 0,
                 sticky=bool(mobility and mobility.sticky),
@@ -158,6 +172,7 @@ class Importer:
             encapsulations=encapsulation_names(communities.tunnel_kinds(extended)),
             virtual_network="" if origin is None else self._networks.name(origin.number),
             tags=tuple(each.number for each in communities.find(extended, communities.Tag)),
+            router_mac=None if router is None else router.mac,
             is_loop=self._is_loop(attributes),
         )
 

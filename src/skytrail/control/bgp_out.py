@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from skytrail.control.bgp_export import (
     Exporter,
     ExportPolicy,
-    family_of_entry,
-    withdrawal,
+    withdrawals,
 )
 from skytrail.control.change_log import ChangeLog
 from skytrail.control.path import Path, PeerName
@@ -160,14 +159,21 @@ class BgpGroup:
         """Pack the adverts as ``peer`` (None: anybody not among their sources) must see them."""
         reach: dict[tuple[BgpFamily, IpAddress, Attributes], list[Nlri]] = {}
         gone: dict[BgpFamily, list[Nlri]] = {}
+        policy = self.key.policy
         for advert in adverts:
+            told: set[BgpFamily] = set()
             if advert.best is not None and (not advert.own or advert.own != peer):
-                offer = self._exporter.offer(advert.best, advert.entry, self.key.policy)
-                where = (offer.family, offer.next_hop, offer.attributes)
-                reach.setdefault(where, []).append(offer.nlri)
-            elif not is_first and (peer is None or advert.hidden != peer):
-                family, nlri = withdrawal(advert.entry)
-                gone.setdefault(family, []).append(nlri)
+                for offer in self._exporter.offers(advert.entry, advert.best, policy):
+                    if offer.family in self._families:
+                        told.add(offer.family)
+                        where = (offer.family, offer.next_hop, offer.attributes)
+                        reach.setdefault(where, []).append(offer.nlri)
+            if is_first or (peer is not None and advert.hidden == peer):
+                continue
+            # A form in which it is told no more is taken back.
+            for family, nlri in withdrawals(advert.entry, policy):
+                if family in self._families and family not in told:
+                    gone.setdefault(family, []).append(nlri)
         messages: list[bytes] = []
         for family, nlri in gone.items():
             messages += encode_withdraw(family, nlri, self._negotiated)
@@ -182,10 +188,11 @@ class BgpGroup:
         return messages
 
     def _eligible(self, entry: VpnEntry) -> Path | None:
-        best = entry.best
-        if best is None or family_of_entry(entry) not in self._families:
+        best, policy = entry.best, self.key.policy
+        if best is None or not policy.admits(best):
             return None
-        return best if self.key.policy.admits(best) else None
+        told = self._exporter.offers(entry, best, policy)
+        return best if any(offer.family in self._families for offer in told) else None
 
     def _forget(self, read: list[_Advert]) -> None:
         """Everybody knows that these are gone."""

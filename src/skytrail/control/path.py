@@ -61,6 +61,8 @@ class Learned:
     from_client: bool = False
     """The peer is a client of this node, which reflects its routes (RFC 4456)."""
     as_path_length: int = 0
+    is_prefix_route: bool = False
+    """From an EVPN prefix route (RFC 9136): reached by VXLAN through the router's MAC."""
 
 
 @dataclass(frozen=True, slots=True)

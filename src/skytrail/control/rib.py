@@ -82,8 +82,10 @@ def _same_offer(before: tuple[Path, ...], after: tuple[Path, ...]) -> bool:
     )
 
 
-def offer(best: tuple[Path, ...]) -> Route:
+def offer(best: tuple[Path, ...], network: str = "") -> Route:
     """Return the route receivers are told: next hops of all selected paths, the best's attributes.
+
+    A route that names no network, as routers' do not, is taken to belong to ``network``.
 
     ``best`` must not be empty. Next hops beyond what a receiver takes are left out, best path's
     first: agents that each stay within the bound may exceed it together.
@@ -92,7 +94,9 @@ def offer(best: tuple[Path, ...]) -> Route:
     hops: dict[tuple[IpAddress, Label, str], NextHop] = {}
     for path in best:
         for hop in path.next_hops:
-            named = hop if hop.virtual_network else _name_network(hop, path.virtual_network)
+            named = (
+                hop if hop.virtual_network else _name_network(hop, path.virtual_network or network)
+            )
             hops.setdefault((named.address, named.label, named.virtual_network), named)
     return Route(first.key, tuple(islice(hops.values(), NEXT_HOPS_MAX)), first.attributes)
 

@@ -65,6 +65,7 @@ class UpdateGroup:
 
     def __init__(self, rib: Rib, notify: Callable[[UpdateGroup], None]) -> None:
         self.rib = rib
+        self._network = rib.instance.rpartition(":")[0]
         self.counters = GroupCounters()
         self._notify = notify
         self._log = ChangeLog[_Advert](self._forget)
@@ -153,7 +154,7 @@ class UpdateGroup:
                 for cached in self._adverts.values():
                     cached.item = b""
                 self._cached_count = 0
-            advert.item = encode_item(offer(advert.best)).encode()
+            advert.item = encode_item(offer(advert.best, self._network)).encode()
             self._cached_count += 1
             self.counters.items_encoded += 1
         return advert.item
