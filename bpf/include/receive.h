@@ -127,6 +127,17 @@ VERIFIED_ONCE int receive_ipv6(struct __sk_buff *ctx, struct packet *p, __u32 vi
 	return receive_inet(ctx, p, vif, FAMILY_V6);
 }
 
+/* What we are called as a router of EVPN (RFC 9135 section 4.1): 02:5e and the tunnel address, so
+ * that whoever knows the tunnel knows it. */
+static __always_inline bool mac_is_router(const void *mac)
+{
+	const struct settings *now = get_settings();
+
+	return now && *(const __u16 *)mac == bpf_htons(0x025e) &&
+	       *(const __u16 *)(mac + 2) == (__u16)now->tunnel_address &&
+	       *(const __u16 *)(mac + 4) == (__u16)(now->tunnel_address >> 16);
+}
+
 /* Reads the inner Ethernet header at `offset`. */
 static __always_inline int parse_inner_ethernet(struct __sk_buff *ctx, struct packet *p,
 						__u32 offset)
@@ -140,7 +151,7 @@ static __always_inline int parse_inner_ethernet(struct __sk_buff *ctx, struct pa
 	p->ethertype = *(__be16 *)((void *)ethernet + 12);
 	p->l3 = offset + ETHERNET_BYTES;
 	p->flags |= PACKET_LAYER2;
-	if (mac_is_gateway(p->destination_mac))
+	if (mac_is_gateway(p->destination_mac) || mac_is_router(p->destination_mac))
 		p->flags |= PACKET_TO_GATEWAY;
 	if (p->ethertype == bpf_htons(ETH_P_8021Q) || p->ethertype == bpf_htons(ETH_P_8021AD))
 		return DROP_VLAN;

@@ -93,7 +93,7 @@ def test_frr_learns_a_workload_as_prefix_route_with_vni_and_router_mac(
 
     assert "[5]:[0]:[32]:[10.1.1.3]" in text
     assert f"RT:64512:{TARGET}" in text
-    assert "Rmac:00:00:5e:00:01:00" in text
+    assert "Rmac:02:5e:ac:10:00:07" in text
     assert "ET:8" in text
 
 

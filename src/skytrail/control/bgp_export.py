@@ -20,7 +20,7 @@ from skytrail.control.bgp_values import (
 )
 from skytrail.control.path import Path, effective_med
 from skytrail.control.vpn import VpnEntry
-from skytrail.net import GATEWAY_MAC, IpAddress
+from skytrail.net import IpAddress, Mac
 from skytrail.wire.bgp import (
     AsSegment,
     AsSegmentKind,
@@ -91,7 +91,7 @@ class _Form:
     has_router_mac: bool = False
 
 
-_PREFIX_ROUTE = _Form(("vxlan",), has_router_mac=True)
+_ROUTED_VXLAN = _Form(("vxlan",), has_router_mac=True)
 
 
 class Exporter:
@@ -106,13 +106,16 @@ class Exporter:
         """Yield how a feasible path is told; nothing where BGP has no words for its next hop."""
         hop = path.next_hops[0]
         is_layer2 = isinstance(path.key, EnetKey)
-        encapsulations = told_encapsulations(hop, is_layer2=is_layer2)
-        if encapsulations:
-            family, nlri = _nlri(entry, hop, is_vxlan="vxlan" in encapsulations)
-            attributes = self._attributes(path, hop, _Form(encapsulations), policy)
-            yield Offer(family, hop.address, attributes, nlri)
-        if policy.tells_prefix_routes and not is_layer2 and has_prefix_route(hop):
-            attributes = self._attributes(path, hop, _PREFIX_ROUTE, policy)
+        by_vxlan = policy.tells_prefix_routes and bool(hop.vni) and "vxlan" in hop.encapsulations
+        form = _Form(told_encapsulations(hop, is_layer2=is_layer2))
+        if by_vxlan and is_layer2:
+            # A VXLAN router that takes part in the VRF routes by MAC/IP routes as well.
+            form = _ROUTED_VXLAN
+        if form.encapsulations:
+            family, nlri = _nlri(entry, hop, is_vxlan="vxlan" in form.encapsulations)
+            yield Offer(family, hop.address, self._attributes(path, hop, form, policy), nlri)
+        if by_vxlan and not is_layer2:
+            attributes = self._attributes(path, hop, _ROUTED_VXLAN, policy)
             yield Offer(BgpFamily.EVPN, hop.address, attributes, prefix_route(entry, hop.vni))
 
     def _attributes(
@@ -124,7 +127,8 @@ class Exporter:
             key = (learned, policy)
         else:
             network = hop.virtual_network or path.virtual_network
-            key = (path.attributes, path.targets, network, form, hop.tags, policy)
+            router = hop.address if form.has_router_mac else None
+            key = (path.attributes, path.targets, network, form, router, hop.tags, policy)
         found = self._cache.get(key)
         if found is None:
             made = self._own(path, hop, form) if learned is None else learned.attributes
@@ -146,9 +150,8 @@ class Exporter:
     def _extended(self, path: Path, hop: NextHop, form: _Form) -> Iterator[bytes]:
         asn, attributes = self._speaker.asn, path.attributes
         yield from sorted(target.packed for target in path.targets)
-        if form.has_router_mac:
-            # What every vRouter answers for the gateway: frames to it are routed.
-            yield communities.RouterMac(GATEWAY_MAC).packed
+        if form.has_router_mac and isinstance(hop.address, IPv4Address):
+            yield communities.RouterMac(router_mac(hop.address)).packed
         for name in form.encapsulations:
             for number in ENCAPSULATION_TYPES.get(name, ()):
                 yield communities.Encapsulation(number).packed
@@ -162,6 +165,14 @@ class Exporter:
         network = self._networks.number(hop.virtual_network or path.virtual_network)
         if network:
             yield communities.OriginVn(asn, network).packed
+
+
+def router_mac(tunnel: IPv4Address) -> Mac:
+    """Return the MAC by which a vRouter is a router to others (ADR 0146).
+
+    It must tell vRouters apart: a bridge finds the tunnel by it.
+    """
+    return Mac(b"\x02\x5e" + tunnel.packed)
 
 
 def family_of_entry(entry: VpnEntry) -> BgpFamily:
@@ -183,11 +194,6 @@ def withdrawals(entry: VpnEntry, policy: ExportPolicy) -> Iterator[tuple[BgpFami
         yield BgpFamily.EVPN, prefix_route(entry, 0)
 
 
-def has_prefix_route(hop: NextHop) -> bool:
-    """Tell whether routed traffic can reach the hop by VXLAN."""
-    return bool(hop.vni) and "vxlan" in hop.encapsulations
-
-
 def prefix_route(entry: VpnEntry, vni: int) -> IpPrefixRoute:
     """Return the EVPN prefix route of an IP destination (RFC 9136 section 3.1)."""
     key = entry.key
@@ -201,8 +207,8 @@ def _nlri(entry: VpnEntry, hop: NextHop, *, is_vxlan: bool) -> tuple[BgpFamily, 
     key = entry.key
     if not isinstance(key, EnetKey):
         return family_of_entry(entry), VpnNlri(entry.distinguisher, key, (hop.label,))
-    label2 = raw_label(hop.l3_label) if hop.l3_label else None
     label = hop.vni if is_vxlan else raw_label(hop.label)
+    label2 = raw_label(hop.l3_label) if hop.l3_label and not is_vxlan else None
     return BgpFamily.EVPN, _mac_ip(entry, key, label, label2)
 
 
