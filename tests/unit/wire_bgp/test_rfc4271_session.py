@@ -462,6 +462,13 @@ def test_events_of_connections_nobody_knows_change_nothing():
     assert session.state is State.ESTABLISHED
 
 
+def test_hearing_of_a_connection_twice_does_not_begin_it_anew():
+    session = established()
+
+    assert session.step(Connected(1), 1.0) == []
+    assert session.state is State.ESTABLISHED
+
+
 @pytest.mark.parametrize("hold_time_s", [1, 2, 65536, -1])
 def test_settings_refuse_hold_times_no_open_may_carry(hold_time_s):
     with pytest.raises(ValueError, match="hold time"):

@@ -215,6 +215,8 @@ class BgpSession:
         if connection is None:
             # Given up meanwhile.
             return [CloseConnection(number)]
+        if connection.state is not ConnectionState.CONNECTING:
+            return []
         return self._send_open(connection, now)
 
     def _accepted(self, number: int, now: float, jitter: float) -> list[Action]:
