@@ -127,6 +127,7 @@ def test_documents_that_cannot_be_read_are_found(populated) -> None:
         populated,
         Put(f"/o/virtual-network/{NOBODY}", b"{"),
         Put("/o/no-such-type/u", b"{}"),
+        Put("/o/of/another/form", b"{}"),
         Put("/o/tag/u", b'{"uuid":"v","fq_name":["t"]}'),
     )
 
