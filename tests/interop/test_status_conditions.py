@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from skytrail.client import ApiClient
 from skytrail.client.messages import Call, decode_reply
-from skytrail.testing.controller import running_controller, wait_until
+from skytrail.testing.api_server import running_api_server
+from skytrail.testing.controller import Controller, running_controller, wait_until
 
 PROJECT = ("default-domain", "default-project")
 
@@ -42,3 +44,30 @@ def test_objects_become_derived_or_say_why_not(tmp_path) -> None:
             lambda: derived(client, "network-policy", policy)["reason"] == "unknown_network",
             "reason",
         )
+
+
+def reporters(client) -> set[str]:
+    reply = client.call(Call("GET", "/api/v1/status"))
+    found = decode_reply(reply, dict[str, object])["reports"]
+    return {each["reporter"].partition("-")[0] for each in found}
+
+
+def test_servers_beside_the_own_one_are_told_whether_all_of_them_run_or_not(tmp_path) -> None:
+    for folder in ("own", "other"):
+        (tmp_path / folder).mkdir()
+    own = Controller(tmp_path / "own")
+    with running_api_server(tmp_path / "other") as other:
+        url = f"http://127.0.0.1:{other.port}"
+        others = ["--report-to", url, "--report-to", "http://127.0.0.1:9"]
+        try:
+            own.start_api()
+            own.start_compiler(options=others)
+            own.start_control(*others)
+            with own.client() as first, ApiClient(url) as second:
+                for client in (first, second):
+                    wait_until(
+                        lambda client=client: reporters(client) == {"compiler", "control"},
+                        "both components have reported",
+                    )
+        finally:
+            own.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -17,6 +17,18 @@ LOOK_EVERY_S: Final = 0.5
 RENEW_ROUNDS: Final = 20
 """An unchanged report is sent again every so many looks: a third of its lease."""
 LEASE_S: Final = 30.0
+
+
+async def report_to_all(
+    client: AsyncApiClient,
+    others: Sequence[AsyncApiClient],
+    reporter: str,
+    report: Callable[[], JsonObject | None],
+) -> None:
+    """Keep the component's own server told and others beside it; one that is away holds up none."""
+    async with asyncio.TaskGroup() as group:
+        for each in (client, *others):
+            group.create_task(keep_reporting(each, reporter, report))
 
 
 async def keep_reporting(

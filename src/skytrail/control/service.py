@@ -23,7 +23,7 @@ import structlog
 from skytrail.client import AsyncApiClient
 from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.messages import JsonObject
-from skytrail.client.reporting import keep_reporting
+from skytrail.client.reporting import report_to_all
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import XmppServer
@@ -52,6 +52,8 @@ class ControlSettings:
     api_url: str = "http://127.0.0.1:8082"
     api_socket: str | None = None
     api_access: Access = NO_ACCESS
+    report_to: tuple[str, ...] = ()
+    """Further API servers to report to: one that is not told does not know."""
     introspect_socket: str = ""
     hold_time_s: float = HOLD_TIME_S
     limits: Limits = field(default_factory=Limits)
@@ -89,13 +91,7 @@ class ControlService:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(supervise("watch", lambda: self.watch.run(client)))
                 tasks.create_task(self._tick())
-                reporter = f"control-{settings.name}"
-                tasks.create_task(keep_reporting(client, reporter, lambda: report_of(self.plane)))
-                tasks.create_task(
-                    keep_reporting(
-                        client, f"{reporter}-placement", lambda: placements_of(self.plane)
-                    )
-                )
+                tasks.create_task(self._report(client))
                 if settings.introspect_socket:
                     pages = Introspection(
                         tables(self.plane, self.clock.now), self.unmet, self.samples
@@ -139,6 +135,20 @@ class ControlService:
         counters = [group.counters for group in plane.groups.values()]
         yield Sample("control_items_encoded", sum(count.items_encoded for count in counters))
         yield Sample("control_messages_sent", sum(count.messages_sent for count in counters))
+
+    async def _report(self, client: AsyncApiClient) -> None:
+        settings, reporter = self.settings, f"control-{self.settings.name}"
+        others = [AsyncApiClient(u, access=settings.api_access) for u in settings.report_to]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, report in (
+                    (reporter, lambda: report_of(self.plane)),
+                    (f"{reporter}-placement", lambda: placements_of(self.plane)),
+                ):
+                    group.create_task(report_to_all(client, others, name, report))
+        finally:
+            for other in others:
+                await other.close()
 
     async def _tick(self) -> None:
         while True:

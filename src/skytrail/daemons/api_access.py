@@ -17,6 +17,12 @@ _OPTIONS = (
 )
 
 
+REPORT_TO = "--report-to"
+REPORT_TO_HELP = (
+    "another API server to tell how far this component is; repeat it for each one beside its own"
+)
+
+
 def add_access_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that :func:`access_of_options` reads."""
     group = parser.add_argument_group("identity at the API, where it is not reached by a socket")

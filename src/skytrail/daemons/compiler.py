@@ -10,13 +10,15 @@ import os
 import socket as socket_name
 import sys
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import click
 
 from skytrail.client import Access, AccessUnusable, AsyncApiClient, Candidate
-from skytrail.client.reporting import keep_reporting
+from skytrail.client.reporting import report_to_all
 from skytrail.compiler.service import CompilerService, report_of, tables
-from skytrail.daemons.api_access import checked
+from skytrail.daemons.api_access import REPORT_TO, REPORT_TO_HELP, checked
 from skytrail.runtime import logs, tasks
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, serve_unix
@@ -39,6 +41,7 @@ DEFAULT_URL = "http://127.0.0.1:8082"
 @click.option("--api-user", "user", help="User at the API, with --api-password-file.")
 @click.option("--api-password-file", "password_file", help="File with the user's password.")
 @click.option("--api-certificate", "certificate", help="Client certificate for the API (PEM).")
+@click.option(REPORT_TO, multiple=True, metavar="URL", help=REPORT_TO_HELP)
 @click.option("--api-key", "key", help="Key of the client certificate (PEM).")
 def main(
     api_url: str,
@@ -48,23 +51,41 @@ def main(
     *,
     elect: bool,
     log_json: bool,
+    report_to: tuple[str, ...],
     **access: str | None,
 ) -> None:
     """Derive routing instances, route targets, access lists and DNS records from the intent."""
     logs.configure(log_level, log_json)
     try:
         shown = checked(Access.of(access), api_url)
+        for url in report_to:
+            checked(shown, url)
     except AccessUnusable as error:
         raise click.UsageError(str(error)) from error
-    sys.exit(
-        tasks.run_until_signal(lambda: _serve(api_url, api_socket, socket, shown, elect=elect))
-    )
+    api = Servers(api_url, api_socket, report_to, shown)
+    sys.exit(tasks.run_until_signal(lambda: _serve(api, socket, elect=elect)))
 
 
-async def _serve(
-    api_url: str, api_socket: str | None, socket: str, access: Access, *, elect: bool
-) -> None:
-    async with AsyncApiClient(api_url, unix_socket=api_socket, access=access) as api:
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The API the compiler works with, and those that it tells how far it is beside."""
+
+    url: str
+    socket: str | None
+    report_to: tuple[str, ...]
+    access: Access
+
+
+async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
+    async with AsyncExitStack() as stack:
+        access = servers.access
+        api = await stack.enter_async_context(
+            AsyncApiClient(servers.url, unix_socket=servers.socket, access=access)
+        )
+        others = [
+            await stack.enter_async_context(AsyncApiClient(url, access=access))
+            for url in servers.report_to
+        ]
         clock = SystemClock()
         service = CompilerService(api, clock)
         introspection = Introspection(
@@ -84,7 +105,8 @@ async def _serve(
             )
             name = f"compiler-{socket_name.gethostname()}-{os.getpid()}"
             group.create_task(
-                keep_reporting(api, name, lambda: report_of(service)), name="compiler-report"
+                report_to_all(api, others, name, lambda: report_of(service)),
+                name="compiler-report",
             )
             if elect:
                 service.lead(False)

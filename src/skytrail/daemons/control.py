@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from skytrail.client import AccessUnusable
 from skytrail.control.plane import Limits
 from skytrail.control.service import ControlService, ControlSettings
-from skytrail.daemons.api_access import access_of_options, add_access_options
+from skytrail.daemons.api_access import (
+    REPORT_TO,
+    REPORT_TO_HELP,
+    access_of_options,
+    add_access_options,
+    checked,
+)
 from skytrail.runtime import logs
 from skytrail.runtime.processes import print_ready
 from skytrail.runtime.tasks import run_until_signal
@@ -25,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         access = access_of_options(options)
+        for url in options.report_to:
+            checked(access, url)
     except AccessUnusable as error:
         parser.error(str(error))
     logs.configure(level=options.log_level, json=options.log_json)
@@ -37,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         api_url=options.api_url,
         api_socket=options.api_socket,
         api_access=access,
+        report_to=tuple(options.report_to),
         introspect_socket=options.socket,
         hold_time_s=options.hold_time,
         limits=Limits(restart_time_s=options.restart_time, deferral_time_s=options.deferral_time),
@@ -58,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-socket", help="Unix socket of the API; wins over --api-url")
     parser.add_argument("--api-url", default="http://127.0.0.1:8082")
     add_access_options(parser)
+    parser.add_argument(REPORT_TO, action="append", default=[], metavar="URL", help=REPORT_TO_HELP)
     parser.add_argument("--listen", default="0.0.0.0", help="address agents connect to")
     parser.add_argument("--port", type=int, default=5269)
     parser.add_argument(

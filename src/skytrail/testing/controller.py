@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -33,9 +33,16 @@ class Controller:
         told = dict(word.split("=", 1) for word in ready.split() if "=" in word)
         self.api_url = f"http://{told['host']}:{told['port']}"
 
-    def start_compiler(self, name: str = "compiler", socket: Path | None = None) -> None:
+    def start_control(self, *arguments: str) -> None:
+        """Start a control node that no agent is told of."""
+        own = ["--name", "control", "--api-socket", str(self.api_socket)]
+        self._start("control", *own, "--listen", "127.0.0.1", "--port", "0", *arguments)
+
+    def start_compiler(
+        self, name: str = "compiler", socket: Path | None = None, options: Sequence[str] = ()
+    ) -> None:
         """Start a compiler; a second one needs a name and a socket of its own."""
-        arguments = ["--api-socket", str(self.api_socket)]
+        arguments = ["--api-socket", str(self.api_socket), *options]
         place = self.compiler_socket if socket is None else socket
         self._start(name, *arguments, "--socket", str(place), module="compiler")
 
