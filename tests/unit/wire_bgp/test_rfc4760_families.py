@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -35,6 +36,7 @@ from skytrail.wire.bgp import (
     encode_update,
     encode_withdraw,
     route_key,
+    vpn_from_key,
     vpn_key,
 )
 
@@ -207,6 +209,18 @@ def test_a_route_is_known_by_its_key_whatever_its_label():
     assert route_key(routes[0]) == route_key(routes[1])
     ipv6 = VpnNlri(DISTINGUISHER, IPv6Network("a00::/8"), (17,))
     assert route_key(ipv6) != route_key(routes[0])
+
+
+def test_a_route_known_by_its_key_alone_is_whole_when_somebody_looks():
+    made = VpnNlri(DISTINGUISHER, IPv6Network("2001:db8::/33"), (17,))
+
+    read, other = (vpn_from_key(made.key, (17,)) for _ in range(2))
+
+    assert (read.prefix, read.distinguisher) == (made.prefix, DISTINGUISHER)
+    assert copy(read) == read == made
+    assert read.distinguisher is other.distinguisher
+    with pytest.raises(AttributeError):
+        _ = read.colour
 
 
 def test_several_labels_need_the_capability_on_both_sides():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -59,10 +60,15 @@ class VpnNlri:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """Fill a slot that was left empty (reached for no other reason)."""
-            value = _FILL[name](self) if name in _FILL else object.__getattribute__(self, name)
-            object.__setattr__(self, name, value)
-            return value
+            """Fill the slots that were left empty (reached for no other reason)."""
+            if name == "key":
+                _set_key(self, vpn_key(self.distinguisher, self.prefix))
+            elif name in {"distinguisher", "prefix"}:
+                # Who asks for one asks for the other next.
+                key = self.key
+                _set_distinguisher(self, _distinguisher(key[1:9]))
+                _set_prefix(self, _prefix_of(key))
+            return object.__getattribute__(self, name)
 
 
 def vpn_key(distinguisher: RouteDistinguisher, prefix: IpNetwork) -> bytes:
@@ -71,21 +77,23 @@ def vpn_key(distinguisher: RouteDistinguisher, prefix: IpNetwork) -> bytes:
     return bytes((mark + prefix.prefixlen,)) + distinguisher.packed + prefix_bytes(prefix)
 
 
-def _prefix_of(nlri: VpnNlri) -> IpNetwork:
-    mark, chunk = nlri.key[0], nlri.key[9:]
+def _prefix_of(key: bytes) -> IpNetwork:
+    mark, chunk = key[0], key[9:]
     if mark >= VPN_KEY_IPV6:
         return network6(chunk, mark - VPN_KEY_IPV6)
     return network4(chunk, mark)
 
 
 VPN_KEY_IPV6 = 64
-_FILL: dict[str, Callable[[VpnNlri], object]] = {
-    "key": lambda nlri: vpn_key(nlri.distinguisher, nlri.prefix),
-    "distinguisher": lambda nlri: RouteDistinguisher(nlri.key[1:9]),
-    "prefix": _prefix_of,
-}
+_DISTINGUISHERS_MAX = 65_536
+# Routes by the hundred share a distinguisher: one object for all of them, found without making it.
+_distinguisher = lru_cache(_DISTINGUISHERS_MAX)(RouteDistinguisher)
 _new = object.__new__
 _set_key: Callable[[VpnNlri, bytes], None] = VpnNlri.__dict__["key"].__set__
+_set_distinguisher: Callable[[VpnNlri, RouteDistinguisher], None] = VpnNlri.__dict__[
+    "distinguisher"
+].__set__
+_set_prefix: Callable[[VpnNlri, IpNetwork], None] = VpnNlri.__dict__["prefix"].__set__
 _set_labels: Callable[[VpnNlri, tuple[int, ...]], None] = VpnNlri.__dict__["labels"].__set__
 
 
