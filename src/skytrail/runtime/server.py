@@ -175,7 +175,7 @@ class _Server(uvicorn.Server):
         for index, (listener, former) in enumerate(self._encrypted):
             self._encrypted[index] = listener, await self._listen(listener)
             self.servers.remove(former)
-            former.close()
+            await _retire(former)
         self._log.info("certificate_loaded", file=str(self._tls.certificate))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -185,6 +185,20 @@ class _Server(uvicorn.Server):
             if isinstance(connection, HttpProtocol) and connection.is_streaming:
                 connection.close()
         await super().shutdown(sockets)
+
+
+async def _retire(acceptor: asyncio.Server) -> None:
+    """Close an acceptor without dropping what it has just accepted.
+
+    A connection is attached to its acceptor one turn of the loop after it was accepted; asyncio
+    drops it when the acceptor is closed by then.
+    """
+    loop = asyncio.get_running_loop()
+    for listener in acceptor.sockets:
+        loop.remove_reader(listener.fileno())
+    for _ in range(2):
+        await asyncio.sleep(0)
+    acceptor.close()
 
 
 async def serve(

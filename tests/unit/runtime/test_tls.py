@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 import stat
 from collections.abc import AsyncIterator
@@ -31,10 +32,10 @@ async def about_the_connection(request: Request):
 
 
 @asynccontextmanager
-async def served(files: TlsFiles, socket: Path | None = None) -> AsyncIterator[int]:
+async def served(files: TlsFiles, place: Path | None = None) -> AsyncIterator[int]:
     listeners = [listen_tcp("127.0.0.1", 0)]
-    if socket is not None:
-        listeners.append(listen_unix(socket))
+    if place is not None:
+        listeners.append(listen_unix(place))
     port, ready = listeners[0].getsockname()[1], asyncio.Event()
     task = asyncio.ensure_future(
         serve(AsgiApp(about_the_connection), listeners, when_ready=ready.set, tls=files)
@@ -98,6 +99,25 @@ def test_a_changed_certificate_serves_new_connections_and_keeps_the_open_ones(
             writer.close()
 
     asyncio.run(scenario())
+
+
+def test_what_an_acceptor_has_just_accepted_outlives_it() -> None:
+    async def scenario() -> bytes:
+        async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"hello")
+            await writer.drain()
+            writer.close()
+
+        acceptor = await asyncio.start_server(greet, "127.0.0.1", 0)
+        with socket.create_connection(acceptor.sockets[0].getsockname()) as client:
+            client.setblocking(False)
+            await asyncio.sleep(0)  # The loop sees the client ...
+            await asyncio.sleep(0)  # ... and has accepted, but not attached it.
+            await server_module._retire(acceptor)
+            async with asyncio.timeout(10):
+                return await asyncio.get_running_loop().sock_recv(client, 5)
+
+    assert asyncio.run(scenario()) == b"hello"
 
 
 def test_unusable_files_leave_the_old_certificate_in_place(made, monkeypatch) -> None:
