@@ -2,7 +2,7 @@
 
 Underlay: each host, and each controller, has a /24 of its own behind the underlay router, so that
 two hosts are never neighbours. With the default range 198.18.0.0/15, host *i* (from 1) lives in
-198.18.*i*.0/24 and controller *j* in 198.19.*j*.0/24; the router has .1 and the node .2.
+198.18.*i*.0/24, controller *j* in 198.19.*j*.0/24 and gateway *k* in 198.18.*250+k*.0/24; the router has .1 and the node .2.
 Everything sits in network namespaces called ``<lab>-<name>``: labs never meet, even when they use
 the same addresses.
 """
@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import islice
 from pathlib import Path
 
-from skytrail.lab.topology import Topology
+from skytrail.lab.topology import NODES_COUNT_MAX, Topology
 
 UNDERLAY_IFNAME = "underlay0"
 WORKLOAD_IFNAME = "eth0"
@@ -26,6 +26,7 @@ IFNAME_LENGTH_MAX = 15
 class NodeKind(enum.Enum):
     CONTROLLER = "controller"
     HOST = "host"
+    GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Plan:
     router_namespace: str
     mtu_bytes: int
     nodes: tuple[Node, ...]
+    """Hosts and controllers, which run our daemons."""
+    gateways: tuple[Node, ...] = ()
 
     @property
     def controllers(self) -> tuple[Node, ...]:
@@ -85,6 +88,10 @@ def plan(topology: Topology, lab: str) -> Plan:
         router_namespace=f"{lab}-{ROUTER}",
         mtu_bytes=topology.underlay.mtu_bytes,
         nodes=tuple(nodes),
+        gateways=tuple(
+            _node(lab, gateway.name, NodeKind.GATEWAY, hosts_half, NODES_COUNT_MAX + number)
+            for number, gateway in enumerate(topology.gateways, start=1)
+        ),
     )
 
 
@@ -143,6 +150,9 @@ class Paths:
 
     def endpoint(self, name: str) -> Path:
         return self.root / "endpoints" / name
+
+    def gateway(self, name: str) -> Path:
+        return self.root / "gateways" / name
 
     def console_socket(self, guest: str) -> Path:
         return self.root / f"{guest}.console"

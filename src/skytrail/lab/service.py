@@ -21,23 +21,29 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from skytrail.client import ApiClient, ApiError
 from skytrail.client.messages import JsonObject
 from skytrail.lab import commands, state
+from skytrail.lab import gateway as gateway_config
 from skytrail.lab import ports as port_objects
 from skytrail.lab import topology as topology_file
+from skytrail.lab.gateway import Joined
+from skytrail.lab.io import gateway as gateway_io
 from skytrail.lab.io import guest, netns, plug, processes, underlay, workload
+from skytrail.lab.io.gateway import GatewayPlace
 from skytrail.lab.io.processes import ProcessError, ProcessTable, Specification
 from skytrail.lab.plan import Node, Paths, Plan, tap_ifname
 from skytrail.lab.ports import Port
 from skytrail.lab.state import LabError, LabState
-from skytrail.lab.topology import Guest, Topology, Workload
+from skytrail.lab.topology import Gateway, Guest, Topology, Workload
 from skytrail.net import Mac
 
 API_PORT_DEFAULT = 8082
@@ -48,6 +54,7 @@ LEASE_TIMEOUT_S = 60.0
 _PORT_ATTEMPTS = 5
 BPF_DIRECTORY = Path("/run/skytrail/bpf")
 
+T = TypeVar("T")
 Progress = Callable[[str], AbstractContextManager[object]]
 """Called with a sentence at the start of each step; the step runs inside the context."""
 
@@ -125,7 +132,8 @@ class Lab:
 
     def namespaces(self) -> list[str]:
         """Every namespace the topology asks for, and the scratch ones that exist."""
-        names = [self.plan.router_namespace, *(node.namespace for node in self.plan.nodes)]
+        nodes = (*self.plan.nodes, *self.plan.gateways)
+        names = [self.plan.router_namespace, *(node.namespace for node in nodes)]
         names += [self.plan.namespace_of(item.name) for item in self.topology.workloads]
         return names + netns.names(self.scratch_namespace(""))
 
@@ -152,6 +160,9 @@ class Lab:
             if self.topology.provision:
                 with progress(f"provisioning: {self.topology.provision}"):
                     self.provision()
+            if self.topology.gateways:
+                with progress("gateways: FRR joins virtual networks to the outside"):
+                    self.start_gateways()
             if self.topology.endpoints:
                 with progress("workloads and guests: plug, boot, DHCP"):
                     self.attach(self.topology.endpoints)
@@ -197,6 +208,82 @@ class Lab:
                     },
                 },
             )
+
+    def start_gateways(self) -> None:
+        """Join each gateway's virtual network, which provisioning made, to the outside."""
+        if not gateway_io.is_installed():
+            raise LabError("gateways need FRR: install it with packaging/setup.sh peers")
+        # FRR 8.4 forgets a router MAC when one of two copies of a route goes: it gets one.
+        controllers = [node.address for node in self.plan.controllers[:1]]
+        for node, gateway in zip(self.plan.gateways, self.topology.gateways, strict=True):
+            place, joined = self.gateway_place(gateway.name), self._joined(gateway)
+            self._create(
+                "bgp-router",
+                {
+                    "fq_name": [*BGP_ROUTERS, node.namespace],
+                    "parent_type": "routing-instance",
+                    "bgp_router_parameters": {
+                        "vendor": "frr",
+                        "router_type": "router",
+                        "autonomous_system": joined.asn,
+                        "address": str(node.address),
+                        "identifier": str(node.address),
+                    },
+                },
+            )
+            gateway_io.create(place, joined)
+            configs = {
+                "zebra": gateway_config.zebra_config(joined),
+                "bgpd": gateway_config.bgpd_config(node.address, controllers, joined),
+            }
+            for daemon, text in configs.items():
+                (place.folder / f"{daemon}.conf").write_text(text)
+                command = gateway_io.zebra(place) if daemon == "zebra" else gateway_io.bgpd(place)
+                self._start(f"{gateway.name}-{daemon}", command, node.namespace, ready=None)
+                self._wait_for(
+                    lambda daemon=daemon, place=place: gateway_io.serves(place, daemon),
+                    f"{daemon} of {gateway.name} does not come up",
+                )
+
+    def gateway_place(self, name: str) -> GatewayPlace:
+        """Return where a gateway lives; ``KeyError`` when there is none of that name."""
+        gateway = next((each for each in self.topology.gateways if each.name == name), None)
+        if gateway is None:
+            raise KeyError(f"no gateway {name!r} in this lab")
+        node = next(each for each in self.plan.gateways if each.name == name)
+        return GatewayPlace(
+            node=node,
+            vrf_namespace=self.scratch_namespace(f"{name}-vrf"),
+            outside_namespace=self.scratch_namespace(f"{name}-outside"),
+            folder=self.paths.gateway(name),
+            outside=gateway.outside,
+        )
+
+    def _joined(self, gateway: Gateway) -> Joined:
+        """Return number and route target of a gateway's network, once the compiler made them."""
+        with self.api() as api:
+
+            def look() -> Joined | None:
+                network = api.read(
+                    "virtual-network", api.name_to_id("virtual-network", gateway.network)
+                )
+                instance = api.read(
+                    "routing-instance",
+                    api.name_to_id("routing-instance", (*gateway.network, gateway.network[-1])),
+                )
+                return gateway_config.joined(network, instance)
+
+            return self._wait_for(look, f"{':'.join(gateway.network)} has no route target")
+
+    def _wait_for(self, look: Callable[[], T | None], complaint: str) -> T:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            found = look()
+            if found:
+                return found
+            if time.monotonic() > deadline:
+                raise LabError(complaint)
+            time.sleep(0.1)
 
     def register_hosts(self) -> None:
         """Create the virtual-router object of every host, as an installer does."""
@@ -401,10 +488,17 @@ class Lab:
                 if identity is not None and pid != os.getpid():
                     processes.end(identity, graceful_s=0.5)
 
-    def _start(self, name: str, command: Sequence[str], namespace: str | None = None) -> None:
+    def _start(
+        self,
+        name: str,
+        command: Sequence[str],
+        namespace: str | None = None,
+        *,
+        ready: str | None = "skytrail-",
+    ) -> None:
         line = netns.inside(namespace, command) if namespace else command
         specification = Specification(
-            name=name, command=tuple(line), ready="skytrail-", environment={"PYTHONUNBUFFERED": "1"}
+            name=name, command=tuple(line), ready=ready, environment={"PYTHONUNBUFFERED": "1"}
         )
         self.processes.start(specification)
 

@@ -18,6 +18,8 @@ import yaml
 NAME = re.compile(r"[a-z][a-z0-9-]{0,22}[a-z0-9]|[a-z]")
 NODES_COUNT_MAX = 250
 """Hosts, and separately controllers: each takes a /24 of its half of the underlay range."""
+GATEWAYS_COUNT_MAX = 4
+"""They take the /24s behind those of the hosts."""
 MTU_DEFAULT_BYTES = 1600
 UNDERLAY_DEFAULT = IPv4Network("198.18.0.0/15")
 """The range RFC 2544 sets aside for tests of interconnected devices."""
@@ -48,6 +50,17 @@ class Host:
     name: str
     controllers: tuple[str, ...] = ()
     """Those its agent connects to; none named: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A data-center gateway: FRR, which joins one virtual network to a network outside."""
+
+    name: str
+    network: tuple[str, ...]
+    """Fully qualified name of the virtual network."""
+    outside: IPv4Network
+    """The gateway has its first address, a host outside its tenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,7 @@ class Topology:
     hosts: tuple[Host, ...]
     workloads: tuple[Workload, ...] = ()
     guests: tuple[Guest, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
     underlay: Underlay = field(default_factory=Underlay)
     provision: str | None = None
     """A Python program, relative to the file, that fills the controller before ports are plugged."""
@@ -161,12 +175,12 @@ class _Reader:
         self.fault(place, f"{value!r} must be a whole number from {low} to {high}")
         return low
 
-    def port_name(self, place: str, value: object) -> tuple[str, ...]:
+    def fully_qualified(self, place: str, value: object, form: str) -> tuple[str, ...]:
         parts = value.split(":") if isinstance(value, str) else value
         if isinstance(parts, list) and len(parts) > 1 and all(map(_is_text, parts)):
             return tuple(str(part) for part in parts)
         what = "missing" if value is None else f"{value!r} is not a fully qualified name"
-        self.fault(place, f"{what}: write domain:project:port, as in default-domain:red:web1")
+        self.fault(place, f"{what}: write {form}, as in default-domain:red:web1")
         return ("",)
 
 
@@ -175,7 +189,8 @@ def _is_text(value: object) -> bool:
 
 
 _TOP_KEYS = (
-    "name", "underlay", "controllers", "hosts", "workloads", "guests", "provision", "expect",
+    "name", "underlay", "controllers", "hosts", "gateways", "workloads", "guests", "provision",
+    "expect",
 )  # fmt: skip
 
 
@@ -192,8 +207,14 @@ def _topology(reader: _Reader, document: object) -> Topology:
         _guest(reader, f"guests[{index}]", entry, host_names)
         for index, entry in enumerate(reader.sequence("guests", top.get("guests")))
     ]
+    gateways = [
+        _gateway(reader, f"gateways[{index}]", entry)
+        for index, entry in enumerate(reader.sequence("gateways", top.get("gateways")))
+    ]
+    if len(gateways) > GATEWAYS_COUNT_MAX:
+        reader.fault("gateways", f"{len(gateways)} entries; at most {GATEWAYS_COUNT_MAX} fit")
     endpoints = [*workloads, *guests]
-    _unique(reader, "name", [node.name for node in (*hosts, *controllers, *endpoints)])
+    _unique(reader, "name", [node.name for node in (*hosts, *controllers, *gateways, *endpoints)])
     _unique(reader, "port", [":".join(endpoint.port) for endpoint in endpoints])
     provision = top.get("provision")
     if provision is not None and not isinstance(provision, str):
@@ -205,6 +226,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
         hosts=hosts,
         workloads=tuple(workloads),
         guests=tuple(guests),
+        gateways=tuple(gateways),
         underlay=_underlay(reader, top.get("underlay")),
         provision=provision,
         expect=_expectations(reader, top.get("expect"), [e.name for e in endpoints]),
@@ -267,6 +289,24 @@ def _hosts(reader: _Reader, value: object, controllers: Sequence[str]) -> tuple[
     return tuple(Host(node.name, chosen.get(index, ())) for index, node in enumerate(nodes))
 
 
+def _gateway(reader: _Reader, place: str, value: object) -> Gateway:
+    entry = reader.mapping(place, value, ("name", "network", "outside"))
+    outside = IPv4Network(0)
+    try:
+        outside = IPv4Network(str(entry.get("outside")))
+    except ValueError as error:
+        reader.fault(f"{place}.outside", f"{error}; write a range such as 203.0.113.0/24")
+    if outside.prefixlen and outside.prefixlen > 28:
+        reader.fault(f"{place}.outside", f"{outside} is too small; /28 or larger is needed")
+    return Gateway(
+        name=reader.name(f"{place}.name", entry.get("name")),
+        network=reader.fully_qualified(
+            f"{place}.network", entry.get("network"), "domain:project:network"
+        ),
+        outside=outside,
+    )
+
+
 def _workload(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Workload:
     entry = reader.mapping(place, value, ("name", "host", "port"))
     name, host, port = _endpoint(reader, place, entry, hosts)
@@ -291,7 +331,11 @@ def _endpoint(
             f"{host!r} is not in hosts; known hosts: {', '.join(hosts) or 'none'}",
         )
         host = ""
-    return name, str(host), reader.port_name(f"{place}.port", entry.get("port"))
+    return (
+        name,
+        str(host),
+        reader.fully_qualified(f"{place}.port", entry.get("port"), "domain:project:port"),
+    )
 
 
 def _unique(reader: _Reader, what: str, values: Sequence[str]) -> None:

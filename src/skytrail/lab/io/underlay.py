@@ -10,7 +10,7 @@ def create(plan: Plan) -> None:
     """Create the router and the nodes with their links and routes."""
     netns.create(plan.router_namespace)
     netns.set_sysctls(plan.router_namespace, {"net/ipv4/ip_forward": 1})
-    for node in plan.nodes:
+    for node in (*plan.nodes, *plan.gateways):
         _attach(plan, node)
 
 
