@@ -284,6 +284,18 @@ def test_messages_out_of_place_are_state_machine_errors(make, message, subcode):
     assert notifications(actions)[0].subcode == subcode
 
 
+def test_a_peer_out_of_step_is_dialled_again_at_once():
+    """FRR loses its OPEN when both sides dial at once: its next attempt is good."""
+    session = BgpSession(LEFT)
+    session.step(Start(), 0.0)
+    session.step(Connected(1), 0.0)
+    session.step(Received(1, encode_keepalive()), 0.0)
+
+    actions = session.step(Tick(), LEFT.connect_retry_first_s)
+
+    assert [type(action) for action in actions] == [Connect]
+
+
 def test_an_update_before_the_open_is_a_state_machine_error():
     session = BgpSession(LEFT)
     session.step(Start(), 0.0)

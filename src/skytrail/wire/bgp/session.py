@@ -446,7 +446,10 @@ def _is_graceful(connection: Connection, ending: _Ending) -> bool:
 
 def _is_offence(ending: _Ending) -> bool:
     """Tell whether trying again at once would most likely end the same way."""
-    received = ending.received
+    sent, received = ending.sent, ending.received
+    if sent is not None and sent.code == ErrorCode.STATE_MACHINE:
+        # Out of step once, as FRR is when both sides dial at once and its OPEN gets lost.
+        return False
     return ending.reason is DownReason.PROTOCOL_ERROR or (
         received is not None and received.code in {ErrorCode.OPEN, ErrorCode.UPDATE}
     )
