@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,6 +120,13 @@ def token_of(url: str, own: Path, name: str) -> str:
         return json.loads(client.call(Call("POST", "/api/v1/login", body=body)))["token"]
 
 
+def compiled(client: ApiClient, network: str) -> bool:
+    """Whether the network has a routing instance with a route target."""
+    instances = client.list("routing-instance")
+    uuids = [each["uuid"] for each in instances if each["fq_name"][-1] == network]
+    return any(client.read("routing-instance", uuid).get("route_target_refs") for uuid in uuids)
+
+
 def test_a_secured_cluster_compiles_a_port_and_hands_it_to_a_control_node(secured, node) -> None:
     url, own = secured
     (own / "token").write_text(token_of(url, own, "component"))
@@ -142,14 +150,7 @@ def test_a_secured_cluster_compiles_a_port_and_hands_it_to_a_control_node(secure
             },
         )
 
-        def compiled() -> bool:
-            instances = client.list("routing-instance")
-            uuids = [each["uuid"] for each in instances if each["fq_name"][-1] == "red"]
-            return any(
-                client.read("routing-instance", uuid).get("route_target_refs") for uuid in uuids
-            )
-
-        wait_until(compiled, "the compiler to give the network its route target")
+        wait_until(lambda: compiled(client, "red"), "the compiler's route target")
         found = client.read("virtual-machine-interface", port)
         assert found["routing_instance_refs"][0]["to"] == [*network, "red"]
     vrf = ":".join([*network, "red"])
@@ -188,3 +189,46 @@ def test_no_secret_is_in_the_logs_of_the_processes(secured, node) -> None:
     secrets.append((own / "token").read_text())
     for unit in ("api", "compiler", "control"):
         assert [each for each in secrets if each in node.log(unit)] == []
+
+
+def test_skytrail_up_secured_on_a_secured_etcd_compiles_a_port(tmp_path) -> None:
+    """What an operator types: TLS and logins on both sides, nothing but options."""
+    files = EtcdFiles(tmp_path / "files")
+    for name in ("etcd", "data"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "password").write_text("etcd's own\n")
+    with EtcdCluster(tmp_path / "etcd", files=files, wants_certificate=False) as cluster:
+        cluster.enable_auth("skytrail", tmp_path / "password")
+        store = f"etcd://{cluster.members[0].endpoint}?ca={files.ca}"
+        store += f"&user=skytrail&password-file={tmp_path / 'password'}"
+        ports = [_free_port(), _free_port()]
+        command = [
+            sys.executable, "-m", "skytrail.daemons.up", "--data", str(tmp_path / "data"),
+            "--store", store, "--secure", "--api-port", str(ports[0]),
+            "--control-port", str(ports[1]),
+        ]  # fmt: skip
+        with (tmp_path / "up.log").open("a") as log:
+            running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            ready = running.stdout.readline()
+            assert " ready" in ready, (tmp_path / "up.log").read_text()
+            security = tmp_path / "data" / "security"
+            access = Access(
+                ca_file=security / "ca.pem",
+                user="admin",
+                password_file=security / "admin-password",
+            )
+            with ApiClient(f"https://127.0.0.1:{ports[0]}", access=access) as client:
+                network = [*PROJECT, "red"]
+                client.create("virtual-network", {"fq_name": network, "parent_type": "project"})
+                wait_until(lambda: compiled(client, "red"), "the compiler's route target")
+        finally:
+            running.terminate()
+            running.wait()
+            running.stdout.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
