@@ -39,6 +39,9 @@ from skytrail.runtime.asgi import JSON, Request, Response
 
 _NETWORK = "virtual-network"
 _Sight = Callable[[Record], bool] | None
+_WITHOUT_OTHERS = frozenset({"exclude_back_refs", "exclude_children"})
+_ALONE = Shape(back_references=False, children=False)
+"""What clients ask for most: the object without what refers to it or lies below it."""
 
 
 class CompatibleApi:
@@ -69,18 +72,8 @@ class CompatibleApi:
         etag = render.etag_of(record)
         if request.headers.get("if-none-match") == etag:
             return Response(304, b"", JSON, (("etag", etag),))
-        given = bodies.parameters(request)
-        fields = given.get("fields")
-        shape = Shape(
-            fields=frozenset(str(fields).split(",")) if fields else None,
-            back_references="exclude_back_refs" not in given,
-            children="exclude_children" not in given,
-            links="exclude_hrefs" not in given,
-            sees=self._sight(request),
-        )
-        body = render.render(
-            self._schema, self._service.graph, record, shape, bodies.base_of(request)
-        )
+        shape = _shape_of(request, self._sight(request))
+        body = render.render(self._schema, graph, record, shape, bodies.base_of(request))
         whole = b'{"%s":%s}' % (resource.name.encode(), body)
         return Response(200, whole, JSON, (("etag", etag),))
 
@@ -348,6 +341,21 @@ class CompatibleApi:
 
     def _network(self, uuid: str, caller: Caller) -> Record:
         return self._existing(self._schema.resources[_NETWORK], uuid, caller, readable=False)
+
+
+def _shape_of(request: Request, sees: _Sight) -> Shape:
+    """Return what the reader of one object wants to see."""
+    given = request.query_all
+    if sees is None and given.keys() == _WITHOUT_OTHERS:
+        return _ALONE
+    fields = bodies.parameters(request).get("fields") if "fields" in given else None
+    return Shape(
+        fields=frozenset(str(fields).split(",")) if fields else None,
+        back_references="exclude_back_refs" not in given,
+        children="exclude_children" not in given,
+        links="exclude_hrefs" not in given,
+        sees=sees,
+    )
 
 
 def _accepted(written: Record | None) -> int:
