@@ -33,6 +33,7 @@ from skytrail.wire.bgp import (
     communities,
 )
 from skytrail.wire.bgp.attributes import (
+    AS_TRANS,
     DEFAULT_LOCAL_PREFERENCE,
     NO_ADVERTISE,
     NO_EXPORT,
@@ -43,6 +44,7 @@ from skytrail.wire.xmpp import EnetKey, NextHop
 
 _CACHE_COUNT_MAX = 65_536
 _SEGMENT_NUMBERS_MAX = 255
+_U16_MAX = 0xFFFF
 _PRIVATE_AS = ((64512, 65534), (4200000000, 4294967294))
 
 
@@ -156,15 +158,15 @@ class Exporter:
             for number in ENCAPSULATION_TYPES.get(name, ()):
                 yield communities.Encapsulation(number).packed
         for group in attributes.security_groups:
-            yield communities.SecurityGroup(asn, group).packed
+            yield communities.SecurityGroup(_naming(asn, group), group).packed
         for tag in hop.tags:
-            yield communities.Tag(asn, tag).packed
+            yield communities.Tag(_naming(asn, tag), tag).packed
         if attributes.sequence_number or attributes.sticky:
             mobility = communities.MacMobility(attributes.sequence_number, attributes.sticky)
             yield mobility.packed
         network = self._networks.number(hop.virtual_network or path.virtual_network)
         if network:
-            yield communities.OriginVn(asn, network).packed
+            yield communities.OriginVn(_naming(asn, network), network).packed
 
 
 def router_mac(tunnel: IPv4Address) -> Mac:
@@ -173,6 +175,11 @@ def router_mac(tunnel: IPv4Address) -> Mac:
     It must tell vRouters apart: a bridge finds the tunnel by it.
     """
     return Mac(b"\x02\x5e" + tunnel.packed)
+
+
+def _naming(asn: int, number: int) -> int:
+    """Return the AS number to name beside a number: a long one leaves room for two bytes only."""
+    return AS_TRANS if asn > _U16_MAX and number > _U16_MAX else asn
 
 
 def family_of_entry(entry: VpnEntry) -> BgpFamily:

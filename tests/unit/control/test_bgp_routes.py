@@ -1,0 +1,225 @@
+"""Paths told to BGP peers and heard from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_network
+
+import pytest
+
+from skytrail.control.bgp_config import BgpPeerConfig, Speaker
+from skytrail.control.bgp_export import Exporter, ExportPolicy, withdrawals
+from skytrail.control.bgp_import import Importer, key_of
+from skytrail.control.bgp_values import NetworkIds
+from skytrail.control.path import VPN_INSTANCE, InstanceName, Learned, Path, PathSlot, PeerName
+from skytrail.control.vpn import VpnEntry
+from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget, Vni
+from skytrail.wire.bgp import (
+    AsSegment,
+    AsSegmentKind,
+    Attributes,
+    BgpFamily,
+    Negotiated,
+    decode_update,
+    encode_update,
+)
+from skytrail.wire.bgp.attributes import NO_ADVERTISE, NO_EXPORT
+from skytrail.wire.bgp.framing import HEADER_BYTES
+from skytrail.wire.xmpp import EnetKey, NextHop, RouteAttributes, RouteKey, family_of
+
+OWN = Speaker("control1", 64512, IPv4Address("10.0.0.1"))
+INTERNAL = ExportPolicy(is_external=False, local_asn=64512)
+EXTERNAL = ExportPolicy(is_external=True, local_asn=64512)
+TO_ROUTER = replace(INTERNAL, tells_prefix_routes=True)
+FAMILIES = frozenset((BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN))
+RED = "default-domain:p:red"
+TARGETS = frozenset({RouteTarget.parse("target:64512:7"), RouteTarget.parse("target:64512:8")})
+DISTINGUISHER = RouteDistinguisher.parse("172.16.0.7:5")
+HOP = NextHop(
+    IPv4Address("172.16.0.7"),
+    Label(34),
+    Vni(5001),
+    l3_label=Label(35),
+    encapsulations=("udp", "gre", "vxlan"),
+    tags=(0x20001,),
+)
+INET, INET6 = ip_network("10.1.1.3/32"), ip_network("fd00::3/128")
+ENET = EnetKey(Mac.parse("02:00:00:00:00:0a"), ip_network("10.1.1.3/32"))
+
+
+def networks() -> NetworkIds:
+    found = NetworkIds()
+    found.put(RED, 42)
+    return found
+
+
+def agents_path(key: RouteKey, hop: NextHop = HOP, **changes: object) -> Path:
+    attributes = {"local_preference": 200, "security_groups": (8000004,), "sequence_number": 3}
+    return Path(
+        slot=PathSlot(PeerName("compute7"), InstanceName(f"{RED}:red"), key),
+        distinguisher=DISTINGUISHER,
+        next_hops=(hop,),
+        attributes=replace(RouteAttributes(), **{**attributes, **changes}),  # type: ignore[arg-type]
+        targets=TARGETS,
+        virtual_network=RED,
+    )
+
+
+def learned_path(attributes: Attributes, *, is_external: bool = False) -> Path:
+    return replace(
+        agents_path(INET, replace(HOP, vni=Vni(0))),
+        slot=PathSlot(PeerName("peer"), VPN_INSTANCE, INET),
+        learned=Learned(attributes, is_external, IPv4Address("10.0.0.9")),
+    )
+
+
+def told(path: Path, policy: ExportPolicy, speaker: Speaker = OWN) -> list[Path]:
+    """What a node of ours that is told the path makes of it, over the wire."""
+    entry = VpnEntry(family_of(path.key), path.distinguisher, path.key)
+    negotiated = Negotiated(
+        FAMILIES, 64512, policy.local_asn if policy.is_external else 64512, IPv4Address("10.0.0.1")
+    )
+    receiver = Speaker("control2", 64512, IPv4Address("10.0.0.2"))
+    peer = BgpPeerConfig("control1", IPv4Address("10.0.0.1"), 64512, 64512, loop_count=9)
+    importer = Importer(receiver, peer, negotiated, networks())
+    heard: list[Path] = []
+    for offer in Exporter(speaker, networks()).offers(entry, path, policy):
+        (message,) = encode_update(
+            offer.family, offer.next_hop, offer.attributes, [offer.nlri], negotiated
+        )
+        update = decode_update(message[HEADER_BYTES:], negotiated)
+        assert update.problems == ()
+        (reach,) = update.reach
+        (nlri,) = reach.nlri
+        key = key_of(nlri)
+        assert key is not None
+        slot = PathSlot(PeerName("control1"), VPN_INSTANCE, key[1])
+        heard.append(importer.path(slot, reach.family, reach.next_hop, nlri, update.attributes))
+    return heard
+
+
+def attributes_told(path: Path, policy: ExportPolicy) -> Attributes:
+    entry = VpnEntry(family_of(path.key), path.distinguisher, path.key)
+    return next(iter(Exporter(OWN, networks()).offers(entry, path, policy))).attributes
+
+
+@pytest.mark.parametrize("key", [INET, INET6, ENET], ids=["inet", "inet6", "enet"])
+def test_another_control_node_hears_what_the_agent_said(key: RouteKey) -> None:
+    path = agents_path(key)
+
+    (heard,) = told(path, INTERNAL)
+
+    (hop,) = heard.next_hops
+    assert (heard.key, heard.distinguisher, heard.targets) == (key, DISTINGUISHER, TARGETS)
+    assert (hop.address, hop.label, hop.encapsulations) == (HOP.address, HOP.label, ("udp", "gre"))
+    assert hop.tags == HOP.tags
+    assert hop.l3_label == (HOP.l3_label if key is ENET else 0)
+    assert heard.virtual_network == RED
+    assert heard.attributes.local_preference == 200
+    assert heard.attributes.security_groups == (8000004,)
+    assert heard.attributes.sequence_number == 3
+
+
+@pytest.mark.parametrize("asn", [64512, 4_200_000_001])
+def test_numbers_that_are_long_are_told_whatever_the_as(asn: int) -> None:
+    (heard,) = told(agents_path(INET), INTERNAL, replace(OWN, asn=asn))
+
+    assert heard.attributes.security_groups == (8000004,)
+    assert heard.virtual_network == RED
+
+
+def test_router_is_told_a_vpn_route_and_a_prefix_route() -> None:
+    plain, routed = told(agents_path(INET), TO_ROUTER)
+
+    assert plain.next_hops[0].encapsulations == ("udp", "gre")
+    assert routed.next_hops == (
+        NextHop(
+            HOP.address,
+            vni=Vni(5001),
+            mac=Mac.parse("02:5e:ac:10:00:07"),
+            encapsulations=("vxlan",),
+            tags=HOP.tags,
+        ),
+    )
+    entry = VpnEntry(family_of(INET), DISTINGUISHER, INET)
+    forms = [family for family, _ in withdrawals(entry, TO_ROUTER)]
+    assert forms == [BgpFamily.INET_VPN, BgpFamily.EVPN]
+
+
+def test_hop_bgp_has_no_words_for_is_not_told() -> None:
+    hop = NextHop(HOP.address, vni=Vni(7), encapsulations=("vxlan",))
+
+    assert told(agents_path(INET, hop), INTERNAL) == []
+
+
+def test_external_peer_gets_our_as_and_none_of_our_preferences() -> None:
+    attributes = attributes_told(agents_path(INET), EXTERNAL)
+
+    assert attributes.as_path == (AsSegment(AsSegmentKind.SEQUENCE, (64512,)),)
+    assert attributes.local_preference is None
+    assert attributes.med == 100
+
+
+def test_our_as_joins_the_first_sequence_of_a_path() -> None:
+    heard = Attributes(as_path=(AsSegment(AsSegmentKind.SEQUENCE, (65001,)),), med=7)
+
+    attributes = attributes_told(learned_path(heard, is_external=True), EXTERNAL)
+
+    assert attributes.as_path == (AsSegment(AsSegmentKind.SEQUENCE, (64512, 65001)),)
+    assert attributes.med is None
+
+
+def test_as_override_and_private_numbers() -> None:
+    heard = Attributes(as_path=(AsSegment(AsSegmentKind.SEQUENCE, (65001, 174)),))
+    path = learned_path(heard, is_external=True)
+
+    def numbers(policy: ExportPolicy) -> tuple[int, ...]:
+        return attributes_told(path, policy).as_path[0].numbers
+
+    assert numbers(replace(EXTERNAL, overridden_asn=65001)) == (64512, 64512, 174)
+    assert numbers(replace(EXTERNAL, private_as_action="remove")) == (64512, 174)
+    assert numbers(replace(EXTERNAL, private_as_action="replace-all")) == (64512, 64512, 174)
+
+
+def test_internal_routes_go_to_internal_peers_through_a_reflector_only() -> None:
+    path = learned_path(Attributes(local_preference=100))
+    cluster = IPv4Address("10.0.0.1")
+    reflecting = replace(INTERNAL, cluster_id=cluster)
+
+    assert not INTERNAL.admits(path)
+    assert EXTERNAL.admits(path)
+    assert reflecting.admits(path)
+    reflected = attributes_told(path, reflecting)
+    assert reflected.originator == IPv4Address("10.0.0.9")
+    assert reflected.cluster_list == (cluster,)
+
+
+@pytest.mark.parametrize(
+    ("community", "internal", "external"), [(NO_ADVERTISE, False, False), (NO_EXPORT, True, False)]
+)
+def test_communities_hold_routes_back(community: int, internal: bool, external: bool) -> None:
+    path = learned_path(Attributes(communities=(community,)), is_external=True)
+
+    assert INTERNAL.admits(path) is internal
+    assert EXTERNAL.admits(path) is external
+
+
+def test_route_in_a_loop_is_kept_and_infeasible() -> None:
+    speaker = replace(OWN, cluster_id=IPv4Address("10.0.0.1"))
+    peer = BgpPeerConfig("peer", IPv4Address("10.0.0.9"), 65001, 64512)
+    negotiated = Negotiated(FAMILIES, 64512, 65001, IPv4Address("10.0.0.9"))
+    entry = VpnEntry(family_of(INET), DISTINGUISHER, INET)
+    (offer,) = Exporter(OWN, networks()).offers(entry, agents_path(INET), INTERNAL)
+    slot = PathSlot(PeerName("peer"), VPN_INSTANCE, INET)
+
+    def is_feasible(**changes: object) -> bool:
+        attributes = replace(offer.attributes, **changes)  # type: ignore[arg-type]
+        importer = Importer(speaker, peer, negotiated, networks())
+        path = importer.path(slot, offer.family, offer.next_hop, offer.nlri, attributes)
+        return path.is_feasible
+
+    sequence = AsSegmentKind.SEQUENCE
+    assert is_feasible(as_path=(AsSegment(sequence, (65001,)),))
+    assert not is_feasible(as_path=(AsSegment(sequence, (65001, 64512)),))
+    assert not is_feasible(originator=OWN.router_id)
+    assert not is_feasible(cluster_list=(IPv4Address("10.0.0.1"),))
