@@ -44,6 +44,9 @@ change = st.tuples(stored, st.integers(0, 3)).map(
     lambda pair: (*pair[0][:2], None) if pair[1] == 0 else pair[0]
 )
 
+# As in a transaction, an object changes once.
+CHANGES = st.lists(change, max_size=5, unique_by=lambda each: each[1])
+
 
 def loaded(objects: list) -> Preview:
     shadow = Preview()
@@ -58,7 +61,7 @@ def outputs(shadow: Preview) -> dict:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(stored, max_size=10), st.lists(change, max_size=5))
+@given(st.lists(stored, max_size=10), CHANGES)
 def test_a_preview_leaves_the_shadow_as_it_was(objects, changes) -> None:
     shadow = loaded(objects)
     before = outputs(shadow)
@@ -71,7 +74,7 @@ def test_a_preview_leaves_the_shadow_as_it_was(objects, changes) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(stored, max_size=10), st.lists(change, max_size=5))
+@given(st.lists(stored, max_size=10), CHANGES)
 def test_what_was_previewed_is_what_a_committed_change_derives(objects, changes) -> None:
     shadow = loaded(objects)
     names = {
