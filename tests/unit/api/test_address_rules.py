@@ -427,6 +427,24 @@ def test_security_group_ids_are_given_or_chosen(api) -> None:
     assert again.status == 400
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["target:064512:8000001", "target:64512:08000001", "target:0.64512:1", "target:1:99999999999"],
+)
+def test_route_targets_have_one_spelling(api, target) -> None:
+    """Another one of a generated target would lead into another tenant's network."""
+    network = {"fq_name": [*PROJECT, "n"], "route_target_list": {"route_target": [target]}}
+
+    replies = [
+        api.call("POST", "/virtual-networks", {"virtual-network": network}),
+        api.call("POST", "/route-targets", {"route-target": {"fq_name": [target]}}),
+    ]
+
+    for reply in replies:
+        assert reply.status == 400
+        assert "is not of the form target:<asn>:<n>" in reply.text
+
+
 def test_generated_route_target_numbers_cannot_be_configured(api) -> None:
     body = {"route_target_list": {"route_target": ["target:64512:8000001"]}}
 

@@ -78,7 +78,9 @@ def _refuse_configured_targets(change: Change, number: int | None) -> None:
                 targets = documents.texts(documents.section(record.body, name), "route_target")
                 for target in targets:
                     _, asn, value = target.split(":")
-                    if asn == str(number) and int(value) in generated_numbers(number or 0):
+                    if asn.lstrip("0") == str(number) and int(value) in generated_numbers(
+                        number or 0
+                    ):
                         raise bad_request(
                             f"ASN {number} cannot be used: {kind} {list(record.fq_name)} has the "
                             f"configured route target {target}"

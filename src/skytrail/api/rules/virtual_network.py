@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from skytrail.api import addressing, documents, texts
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
@@ -12,6 +10,7 @@ from skytrail.api.quota import check_subnets
 from skytrail.api.refusal import Refused, bad_request, conflict
 from skytrail.api.rules import flat
 from skytrail.model.validate import shown
+from skytrail.net import RouteTarget
 
 ID_POOL = "virtual-network-id"
 ID_RANGE = ((1, (1 << 24) - 1),)
@@ -28,7 +27,6 @@ ASN_TWO_BYTES_MAX = 65_535
 SNAT_ROUTING = "snat-routing"
 _EVERYTHING = 7
 _PROJECT = ("default-domain", "default-project")
-_ROUTE_TARGET = re.compile(r"target:([0-9.]{1,15}):([0-9]{1,10})")
 
 
 def _create(change: Change, body: Document) -> None:
@@ -109,17 +107,29 @@ def check_route_targets(change: Change, body: Document) -> None:
     generated = generated_numbers(asn)
     for name in ROUTE_TARGET_LISTS:
         for target in documents.texts(documents.section(body, name), "route_target"):
-            match = _ROUTE_TARGET.fullmatch(target)
-            if match is None:
-                raise bad_request(
-                    f"Bad Request, route target {target[:64]} is not of the form target:<asn>:<n>"
-                )
-            number = int(match[2])
-            if match[1] == str(asn) and number in generated:
+            _, own, number = _canonical(target).split(":")
+            if own == str(asn) and int(number) in generated:
                 raise bad_request(
                     "Configured route target must use ASN that is different from global ASN or "
                     f"route target value must be less than {generated.start}"
                 )
+
+
+def _canonical(target: str) -> str:
+    """Return the target; another spelling of a route target, as with leading zeros, is refused.
+
+    Whoever compares texts must not be led past a target by a name that means the same.
+    """
+    try:
+        meant = str(RouteTarget.parse(target))
+    except ValueError:
+        meant = ""
+    if meant == target:
+        return target
+    hint = f"; write {meant}" if meant else ""
+    raise bad_request(
+        f"Bad Request, route target {target[:64]} is not of the form target:<asn>:<n>{hint}"
+    )
 
 
 def generated_numbers(asn: int) -> range:
@@ -186,10 +196,12 @@ def _delete_instance(change: Change, record: Record) -> None:
 def _prepare_route_target(change: Change, body: Document) -> None:
     """Refuse names that no control node could read."""
     name = documents.texts(body, "fq_name")
-    if name and (len(name) != 1 or _ROUTE_TARGET.fullmatch(name[0]) is None):
+    if name and len(name) != 1:
         raise bad_request(
             f"Bad Request, route target {shown(name)} is not of the form target:<asn>:<n>"
         )
+    if name:
+        _canonical(name[0])
 
 
 def _check_bgpvpn(change: Change, body: Document) -> None:
