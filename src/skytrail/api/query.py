@@ -18,6 +18,7 @@ from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 
 PAGE_LIMIT_DEFAULT = 256
+FILTERS_COUNT_MAX = 100
 _PAGE_LIMIT_MAX = 100_000
 
 
@@ -28,12 +29,12 @@ class ListQuery:
     detail: bool = False
     count: bool = False
     fields: frozenset[str] = frozenset()
-    parent_uuids: tuple[str, ...] | None = None
+    parent_uuids: frozenset[str] | None = None
     parent_name: tuple[str, ...] | None = None
     parent_type: str | None = None
-    back_reference_uuids: tuple[str, ...] | None = None
-    uuids: tuple[str, ...] | None = None
-    names: tuple[tuple[str, ...], ...] | None = None
+    back_reference_uuids: frozenset[str] | None = None
+    uuids: frozenset[str] | None = None
+    names: frozenset[tuple[str, ...]] | None = None
     filters: Mapping[str, Sequence[object]] = field(default_factory=dict[str, Sequence[object]])
     marker: str | None = None
     """None when no paging is asked; empty for the first page."""
@@ -43,13 +44,13 @@ class ListQuery:
     """Whether objects shared with the caller join those below the asked parents."""
 
 
-def _split(value: object) -> tuple[str, ...] | None:
-    """Return the parts of a comma-joined list, None when it is not given."""
+def _split(value: object) -> frozenset[str] | None:
+    """Return the distinct parts of a comma-joined list, None when it is not given."""
     if value is None or value == "":
         return None
     if isinstance(value, list):
-        return tuple(str(part) for part in documents.as_list(cast("object", value)))
-    return tuple(part.strip() for part in str(value).split(",") if part.strip())
+        return frozenset(str(part) for part in documents.as_list(cast("object", value)))
+    return frozenset(part.strip() for part in str(value).split(",") if part.strip())
 
 
 def _is_true(value: object) -> bool:
@@ -65,13 +66,13 @@ def parse(given: Mapping[str, object]) -> ListQuery:
     return ListQuery(
         detail=_is_true(given.get("detail")),
         count=_is_true(given.get("count")),
-        fields=frozenset(_split(given.get("fields")) or ()),
+        fields=_split(given.get("fields")) or frozenset(),
         parent_uuids=_split(given.get("parent_id")),
         parent_name=tuple(str(parent_name).split(":")) if parent_name else None,
         parent_type=str(parent_type) if parent_type else None,
         back_reference_uuids=_split(given.get("back_ref_id")),
         uuids=_split(given.get("obj_uuids")),
-        names=None if names is None else tuple(tuple(name.split(":")) for name in names),
+        names=None if names is None else frozenset(tuple(name.split(":")) for name in names),
         filters=parse_filters(given.get("filters")),
         marker=_marker(given.get("page_marker")) if paging else None,
         limit=_limit(given.get("page_limit")) if paging else None,
@@ -107,6 +108,9 @@ def parse_filters(value: object) -> dict[str, list[object]]:
         return found
     if not isinstance(value, str):
         raise bad_request(f"Invalid filter {shown(value)}")
+    if value.count(",") >= FILTERS_COUNT_MAX:
+        # Each is tried on each object: their number is what a list may cost.
+        raise bad_request(f"filters: at most {FILTERS_COUNT_MAX} name==value pairs")
     for part in value.split(","):
         name, separator, wanted = part.partition("==")
         if not separator or not name.strip():
@@ -127,7 +131,7 @@ def select(
 ) -> list[Record]:
     """Return the matching objects: by age below a parent, by name otherwise."""
     anchored = query.parent_uuids is not None or query.parent_name is not None
-    found: Iterable[Record]
+    found: list[Record]
     if anchored:
         found = _below_parents(view, resource, query)
         if query.shared:
@@ -137,26 +141,25 @@ def select(
     elif query.uuids is not None:
         found = _by_uuid(view, resource, query.uuids)
     else:
-        found = view.of_type(resource.name)
+        found = list(view.of_type(resource.name))
     asked = {
         name: values
         for name, values in query.filters.items()
         if name in resource.properties or name in ("uuid", "fq_name", "parent_uuid")
     }
     parts = PartReader(asked)
-    chosen = {
-        record.uuid: record
-        for record in found
-        if _passes(record, query) and _fits(asked, parts, record)
-    }
+    distinct = {record.uuid: record for record in found}.values()
+    chosen = [
+        record for record in distinct if _passes(record, query) and _fits(asked, parts, record)
+    ]
     if anchored:
         # Children come oldest first, so those of one revision stay in order.
-        return sorted(chosen.values(), key=lambda record: record.create_revision)
-    return sorted(chosen.values(), key=lambda record: (record.fq_name, record.uuid))
+        return sorted(chosen, key=lambda record: record.create_revision)
+    return sorted(chosen, key=lambda record: (record.fq_name, record.uuid))
 
 
 def _below_parents(view: View, resource: ObjectType, query: ListQuery) -> list[Record]:
-    parents = list(query.parent_uuids or ())
+    parents = set(query.parent_uuids or ())
     if query.parent_name is not None:
         kinds = (
             (query.parent_type.replace("_", "-"),) if query.parent_type else resource.parent_types
@@ -164,8 +167,9 @@ def _below_parents(view: View, resource: ObjectType, query: ListQuery) -> list[R
         for kind in kinds:
             parent = find(view, kind, query.parent_name)
             if parent is not None:
-                parents.append(parent.uuid)
-    return [record for uuid in parents for record in children(view, uuid, resource.name)]
+                parents.add(parent.uuid)
+    # In one order whatever the order of asking: those of one revision stay in it between pages.
+    return [record for uuid in sorted(parents) for record in children(view, uuid, resource.name)]
 
 
 def _shared_with(view: View, resource: ObjectType, caller: Caller) -> list[Record]:
@@ -194,11 +198,11 @@ def _is_shared(permissions: Document, caller: Caller) -> bool:
     return False
 
 
-def _referring(view: View, resource: ObjectType, targets: Sequence[str]) -> list[Record]:
+def _referring(view: View, resource: ObjectType, targets: Iterable[str]) -> list[Record]:
     return [record for uuid in targets for record in referrers(view, uuid, resource.name)]
 
 
-def _by_uuid(view: View, resource: ObjectType, uuids: Sequence[str]) -> list[Record]:
+def _by_uuid(view: View, resource: ObjectType, uuids: Iterable[str]) -> list[Record]:
     found = (view.get(uuid) for uuid in uuids)
     return [r for r in found if r is not None and r.type_name == resource.name]
 

@@ -1,4 +1,4 @@
-"""Typed selection of objects: filters by field, tags, labels, parent; sorting. Pure.
+"""Typed selection of objects: filters by field, tags, labels, parents; sorting. Pure.
 
     filter=<field>:<operator>[:<value>]     mtu:gt:1400   display_name:prefix:web   mtu:absent
     filter=<field.member...>:...            virtual_network_properties.forwarding_mode:eq:l3
@@ -7,7 +7,8 @@
     labels=team=net                         annotations, key by key
 
 A field that the type does not have, an operator that its values do not know and a value of the
-wrong kind are refused with what would be right. Of a list any element may fit.
+wrong kind are refused with what would be right. Of a list any element may fit. Each test is tried
+on each object, so there are at most ``SELECTORS_COUNT_MAX`` of each kind.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from skytrail.api import documents
+from skytrail.api import authorize, documents
+from skytrail.api.caller import NOBODY_ASKED, Caller
 from skytrail.api.documents import is_document
 from skytrail.api.graph import Record, View, find
 from skytrail.api.identity import is_uuid
@@ -38,7 +40,7 @@ _OPERATORS = {
     "compound": _WITHOUT_VALUE,
     "reference": ("eq", "ne", "in", *_WITHOUT_VALUE),
 }
-FILTERS_COUNT_MAX = 20
+SELECTORS_COUNT_MAX = 20
 _MASKS = Masks(CATALOG)
 
 
@@ -52,19 +54,31 @@ class Selection:
         return all(test(record) for test in self.tests)
 
 
-def selection_of(view: View, resource: ObjectType, given: Mapping[str, Sequence[str]]) -> Selection:
+def selection_of(
+    view: View,
+    resource: ObjectType,
+    given: Mapping[str, Sequence[str]],
+    caller: Caller = NOBODY_ASKED,
+) -> Selection:
     """Return the selection that query parameters (each with all its values) ask for."""
-    texts = given.get("filter", ())
-    if len(texts) > FILTERS_COUNT_MAX:
-        raise bad_request(f"More than {FILTERS_COUNT_MAX} filters")
-    tests = [_filter(resource, text) for text in texts]
-    for text in given.get("tags", ()):
-        tests += [_tag(pair) for pair in text.split(",") if pair]
-    for text in given.get("labels", ()):
-        tests += [_label(pair) for pair in text.split(",") if pair]
-    for text in given.get("parent", ()):
-        tests.append(_parent(view, resource, text))
+    tests = [_filter(resource, text) for text in _bounded("filter", given.get("filter", ()))]
+    tests += map(_tag, _bounded("tags", _pairs(given, "tags")))
+    tests += map(_label, _bounded("labels", _pairs(given, "labels")))
+    for text in _bounded("parent", given.get("parent", ())):
+        tests.append(_parent(view, resource, text, caller))
     return Selection(tuple(tests))
+
+
+def _pairs(given: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
+    return [pair for text in given.get(name, ()) for pair in text.split(",") if pair]
+
+
+def _bounded(name: str, selectors: Sequence[str]) -> Iterable[str]:
+    """Return each selector once; refuse more of them than one list may cost."""
+    distinct = dict.fromkeys(selectors)
+    if len(distinct) > SELECTORS_COUNT_MAX:
+        raise bad_request(f"{name}: at most {SELECTORS_COUNT_MAX}, not {len(distinct)}")
+    return distinct
 
 
 def _filter(resource: ObjectType, text: str) -> Test:
@@ -125,8 +139,8 @@ def _comparison(base: str, operator: str, value: str, text: str) -> Callable[[ob
             return lambda present: not _refers(present, wanted)
         return lambda present: _refers(present, wanted)
     if operator == "in":
-        several = [_typed(base, each, text) for each in value.split(",")]
-        return lambda present: present in several
+        several = frozenset(_typed(base, each, text) for each in value.split(","))
+        return lambda present: isinstance(present, str | int) and present in several
     one = _typed(base, value, text)
     if operator == "eq":
         return lambda present: present == one
@@ -222,11 +236,15 @@ def _label(pair: str) -> Test:
     return test
 
 
-def _parent(view: View, resource: ObjectType, text: str) -> Test:
+def _parent(view: View, resource: ObjectType, text: str, caller: Caller) -> Test:
     if is_uuid(text):
         return lambda record: record.parent_uuid == text
     name = tuple(text.split(":"))
-    uuids = {r.uuid for kind in resource.parent_types if (r := find(view, kind, name)) is not None}
+    uuids = {
+        record.uuid
+        for kind in resource.parent_types
+        if (record := find(view, kind, name)) is not None and authorize.knows(view, caller, record)
+    }
     if not uuids:
         kinds = " or ".join(resource.parent_types) or "object (it has no parents)"
         raise not_found(f"parent: no {kinds} is named {shown(text)!r}")

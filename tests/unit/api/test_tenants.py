@@ -535,3 +535,15 @@ def test_native_lists_counts_and_conditions_tell_nothing_of_others(tenants) -> N
 def test_everybody_logged_in_may_read_how_the_api_is_described(tenants) -> None:
     for path in ("/api/v1/schemas", "/api/v1/schemas/virtual-network", "/api/v1/docs"):
         assert as_blue(tenants, "GET", path).status == 200
+
+
+def test_parent_selector_tells_nothing_of_unseen_parents(tenants) -> None:
+    for path in ("virtual-network?count=true&", "watch?types=virtual-network&"):
+        replies = [
+            as_blue(tenants, "GET", f"/api/v1/{path}parent=default-domain:{name}")
+            for name in ("red", "nope")
+        ]
+        assert [reply.status for reply in replies] == [404, 404], path
+        assert replies[0].text.replace("red", "nope") == replies[1].text
+    own = as_blue(tenants, "GET", "/api/v1/virtual-network?count=true&parent=default-domain:blue")
+    assert own.json["count"] == 0

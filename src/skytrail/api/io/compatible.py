@@ -219,12 +219,12 @@ class CompatibleApi:
                 for record in chosen
             ]
         graph = self._service.graph
+        kept = {"uuid", "fq_name", "href", *asked.fields}
         items: list[bytes] = []
         for record in chosen:
             whole = msgspec.json.decode(
                 render.render(self._schema, graph, record, shape, base), type=Document
             )
-            kept = {"uuid", "fq_name", "href", *asked.fields}
             items.append(msgspec.json.encode({n: v for n, v in whole.items() if n in kept}))
         return items
 

@@ -122,14 +122,15 @@ class ListApi:
             "count": len(records),
             "next": f"{revision}.{offset + limit}" if more else None,
         }
-        items = b",".join(_item(resource, record, request) for record in page)
+        fields = _fields(resource, request)
+        items = b",".join(_item(record, fields) for record in page)
         body = msgspec.json.encode(head)[:-1] + b',"items":[' + items + b"]}"
         return bodies.reply(body)
 
     async def _select(self, resource: ObjectType, revision: int, request: Request) -> list[Record]:
         """Return all that the caller sees and the query selects, in order."""
         graph, caller = self._service.graph, caller_of(request)
-        chosen = selection_of(graph, resource, dict(request.query_all))
+        chosen = selection_of(graph, resource, request.query_all, caller)
         key, downwards = sort_key_of(resource, request.query.get("sort", "fq_name"))
         seen = [
             record
@@ -187,21 +188,30 @@ def watch_filter(
     if not types:
         raise bad_request("A filtered watch needs the types it is about (types=)")
     resources = service.schema.resources
-    chosen = {name: selection_of(service.graph, resources[name], given) for name in types}
+    caller = caller_of(request)
+    chosen = {name: selection_of(service.graph, resources[name], given, caller) for name in types}
     return lambda record: record.type_name in chosen and chosen[record.type_name].fits(record)
 
 
-def _item(resource: ObjectType, record: Record, request: Request) -> bytes:
+def _fields(resource: ObjectType, request: Request) -> tuple[str, ...] | None:
+    """Return the asked fields, each once, None for all; refuse those the type does not have."""
     fields = request.query.get("fields")
     if fields is None:
-        return record.encode()
-    names = [name for name in fields.split(",") if name]
+        return None
     known = ("uuid", "fq_name", "name", "etag", *resource.properties, *resource.references)
-    item: Document = {"uuid": record.uuid, "fq_name": list(record.fq_name)}
+    names = tuple(name for name in dict.fromkeys(fields.split(",")) if name)
     for name in names:
         if name not in known:
             near = did_you_mean(name, known)
             raise bad_request(f"fields: {resource.name} has no field {shown(name)!r}.{near}")
+    return names
+
+
+def _item(record: Record, fields: tuple[str, ...] | None) -> bytes:
+    if fields is None:
+        return record.encode()
+    item: Document = {"uuid": record.uuid, "fq_name": list(record.fq_name)}
+    for name in fields:
         if name == "name":
             item["name"] = record.name
         elif name == "etag":
