@@ -18,6 +18,7 @@ from skytrail.api.graph import Record
 from skytrail.api.hosts import Need
 from skytrail.api.programmed import Agent, Placement
 from skytrail.api.refusal import bad_request
+from skytrail.api.unserved import why_unserved
 
 REPORTERS_COUNT_MAX = 1_024
 LEASE_S_MAX = 300.0
@@ -86,11 +87,17 @@ class StatusBoard:
         derived = self._derived(record, now)
         agents = programmed.latest(agent for each in controls.values() for agent in each.agents)
         is_derived = derived["reason"] != "pending"
+        unserved = why_unserved(record)
+        if unserved:
+            on_hosts = _condition("programmed", "false", "not_applied", unserved)
+        else:
+            told = agents if controls else None
+            on_hosts = programmed.condition(record, need, told, is_derived=is_derived)
         return [
             _condition("accepted", "true", "committed", f"at revision {record.mod_revision}"),
             derived,
             _distributed(record, controls),
-            programmed.condition(record, need, agents if controls else None, is_derived=is_derived),
+            on_hosts,
         ]
 
     def _derived(self, record: Record, now: float) -> Document:

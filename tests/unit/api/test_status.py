@@ -228,3 +228,32 @@ def test_bad_reports_are_refused(api) -> None:
     assert report(api, "c", revision=1).status == 400
     assert report(api, "x" * 200, **good).status == 400
     assert api.call("GET", "/api/v1/status").json["reports"] == []
+
+
+def test_objects_nobody_acts_on_yet_say_so(api) -> None:
+    def policy(name: str, **action: object) -> str:
+        rule = {
+            "direction": "<>",
+            "protocol": "any",
+            "src_addresses": [{"virtual_network": "any"}],
+            "dst_addresses": [{"virtual_network": "any"}],
+            "src_ports": [{"start_port": -1, "end_port": -1}],
+            "dst_ports": [{"start_port": -1, "end_port": -1}],
+            "action_list": action,
+        }
+        entries = {"policy_rule": [rule]}
+        return api.create(
+            "network-policy", fq_name=[*PROJECT, name], network_policy_entries=entries
+        )
+
+    def on_hosts(uuid: str, type_name: str) -> tuple[str, str]:
+        found = conditions(api, uuid, type_name)["programmed"]
+        return found["status"], found["reason"]
+
+    steering = policy("steers", apply_service=["default-domain:default-project:fw"])
+    plain = policy("passes", simple_action="pass")
+    routing = api.create("routing-policy", fq_name=[*PROJECT, "rp"], parent_type="project")
+
+    assert on_hosts(steering, "network-policy") == ("false", "not_applied")
+    assert on_hosts(plain, "network-policy") == ("true", "no_host_concerned")
+    assert on_hosts(routing, "routing-policy") == ("false", "not_applied")

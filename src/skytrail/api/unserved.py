@@ -1,0 +1,46 @@
+"""Objects that are stored and compiled although no control node or host acts on them yet.
+
+Their status says so; each entry goes when what it speaks of works. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from skytrail.api import documents
+from skytrail.api.graph import Record
+
+_IN_USE_BY: Final = "virtual_machine_interface_refs"
+_ADDRESSES: Mapping[str, str] = {
+    "floating-ip": "hosts do not translate floating addresses yet: nobody answers",
+    "alias-ip": "hosts do not serve alias addresses yet: nobody answers",
+    "bgp-as-a-service": "control nodes do not peer with workloads yet",
+}
+"""They count once they are bound to an interface."""
+_ALWAYS: Mapping[str, str] = {
+    "routing-policy": "control nodes do not apply routing policies yet",
+    "route-aggregate": "control nodes do not make aggregate routes yet",
+    "service-health-check": "hosts do not run health checks yet",
+}
+
+
+def why_unserved(record: Record) -> str:
+    """Return what does not happen with the object yet; empty when everything does."""
+    kind = record.type_name
+    if kind in _ADDRESSES:
+        return _ADDRESSES[kind] if record.body.get(_IN_USE_BY) else ""
+    if kind == "network-policy" and _steers(record):
+        return (
+            "control nodes do not lead routes through services yet: what its rules send there is"
+            " denied"
+        )
+    return _ALWAYS.get(kind, "")
+
+
+def _steers(record: Record) -> bool:
+    entries = documents.section(record.body, "network_policy_entries")
+    return any(
+        documents.texts(documents.section(rule, "action_list"), "apply_service")
+        for rule in documents.sections(entries, "policy_rule")
+    )
