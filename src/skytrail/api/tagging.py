@@ -75,7 +75,8 @@ def _with_type(
             raise bad_request(set_twice(kind))
         if value is None:
             raise bad_request(f"No valid value provided for tag type {shown(kind)}")
-        return [*others, reference_to(_tag(change, record, kind, value, is_global=is_global))]
+        name = _name(record, change, kind, value, is_global=is_global)
+        return [*others, reference_to(_tag(change, name, own))]
     if value is not None:
         add = [value, *add]
     if not add and not drop:
@@ -84,7 +85,7 @@ def _with_type(
     kept = [item for item in own if tuple(documents.texts(item, "to")) not in leaving]
     present = {documents.text(item, "uuid") for item in kept}
     for text in dict.fromkeys(add):
-        tag = _tag(change, record, kind, text, is_global=is_global)
+        tag = _tag(change, _name(record, change, kind, text, is_global=is_global), own)
         if tag.uuid not in present:
             kept.append(reference_to(tag))
     return [*others, *kept]
@@ -116,16 +117,21 @@ def _name(record: Record, change: Change, kind: str, value: str, *, is_global: b
     return (*project.fq_name, name)
 
 
-def _tag(change: Change, record: Record, kind: str, value: str, *, is_global: bool) -> Record:
-    name = _name(record, change, kind, value, is_global=is_global)
+def _tag(change: Change, name: FqName, held: list[Document]) -> Record:
+    """Return the tag if the caller may refer to it, or the object does already."""
     tag = find(change.view, "tag", name)
+    if tag is None or not any(documents.text(item, "uuid") == tag.uuid for item in held):
+        tag = rights.linkable(change, tag)
     if tag is None:
         raise not_found(f"Tag with FQName {shown(list(name))} not found")
     return tag
 
 
 def owning_project(change: Change, record: Record) -> Record | None:
-    """Return the project an object is in: the nearest above it, else the one that owns it."""
+    """Return the project an object is in: the nearest above it, else the one that owns it.
+
+    Owners may be any, so that one which the caller may not know of counts for nothing.
+    """
     here: Record | None = record
     while here is not None:
         if here.type_name == "project":
@@ -136,4 +142,6 @@ def owning_project(change: Change, record: Record) -> Record | None:
         project = change.view.get(str(UUID(hex=owner)))
     except ValueError:
         return None
-    return project if project is not None and project.type_name == "project" else None
+    if project is None or project.type_name != "project":
+        return None
+    return project if rights.shown_name(change, project) else None

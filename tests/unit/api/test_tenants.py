@@ -8,7 +8,7 @@ import json
 import pytest
 
 from skytrail.api.authorize import MODE_NOTE
-from skytrail.api.caller import Caller
+from skytrail.api.caller import NOBODY_ASKED, Caller
 from skytrail.api.io import watch
 from skytrail.api.sight import Sight
 
@@ -547,3 +547,87 @@ def test_parent_selector_tells_nothing_of_unseen_parents(tenants) -> None:
         assert replies[0].text.replace("red", "nope") == replies[1].text
     own = as_blue(tenants, "GET", "/api/v1/virtual-network?count=true&parent=default-domain:blue")
     assert own.json["count"] == 0
+
+
+def make_tag(tenants: Tenants, caller: Caller, *scope: str) -> str:
+    parent = {"parent_type": "project"} if scope else {}
+    with tenants.api.as_caller(caller):
+        return tenants.api.create(
+            "tag", fq_name=[*scope, "tier=web"], tag_type_name="tier", tag_value="web", **parent
+        )
+
+
+def set_tier(tenants: Tenants, type_name: str, uuid: str, value: str, *, is_global: bool = False):
+    tier = {"value": value, "is_global": is_global}
+    body = {"obj_type": type_name, "obj_uuid": uuid, "tier": tier}
+    return as_blue(tenants, "POST", "/set-tag", body)
+
+
+def test_tags_are_set_with_the_right_to_refer_to_them_only(tenants) -> None:
+    secret = make_tag(tenants, NOBODY_ASKED)
+    with tenants.api.as_caller(tenants.blue):
+        network = tenants.make("virtual-network", "blue", "net")
+
+    def setting(value: str):
+        return set_tier(tenants, "virtual-network", network, value, is_global=True)
+
+    hidden, missing = setting("web"), setting("nope")
+    tenants.api.call("POST", "/chmod", {"uuid": secret, "global_access": 5})
+    shared = setting("web")
+    tenants.api.call("POST", "/chmod", {"uuid": secret, "global_access": 0})
+    again = setting("web")
+
+    assert (hidden.status, missing.status) == (404, 404)
+    assert hidden.text.replace("=web", "=nope") == missing.text
+    assert shared.status == 200
+    assert again.status == 200, "what the object carries already needs no right"
+
+
+def test_an_owner_that_the_creator_named_gives_no_way_to_its_tags(tenants) -> None:
+    make_tag(tenants, tenants.red, "default-domain", "red")
+    replies = []
+    for name, owner in (("a", tenants.red.owner), ("b", NOWHERE.replace("-", ""))):
+        perms = {"owner": owner, "owner_access": 7, "share": [
+            {"tenant": tenants.blue.owner, "tenant_access": 7}]}  # fmt: skip
+        machine = tenants.api.create("virtual-machine", fq_name=[name], perms2=perms)
+        reply = set_tier(tenants, "virtual-machine", machine, "web")
+        replies.append((reply.status, reply.text.replace(machine, "")))
+
+    assert replies[0] == replies[1]
+    assert replies[0][0] == 400
+
+
+def test_endpoints_of_firewall_rules_name_nothing_of_others(tenants) -> None:
+    with tenants.api.as_caller(tenants.red):
+        tenants.make("address-group", "red", "secret-group")
+    make_tag(tenants, NOBODY_ASKED)
+
+    def naming(endpoint: dict[str, object]):
+        rule = {"fq_name": ["default-domain", "blue", "r"], "parent_type": "project",
+                "action_list": {"simple_action": "pass"}, "direction": "<>",
+                "service": {"protocol": "tcp"}, "endpoint_1": {"any": True},
+                "endpoint_2": endpoint}  # fmt: skip
+        return as_blue(tenants, "POST", "/firewall-rules", {"firewall-rule": rule})
+
+    for there, missing in (
+        ({"virtual_network": "default-domain:red:secret-net"}, "secret-net"),
+        ({"address_group": "default-domain:red:secret-group"}, "secret-group"),
+        ({"tags": ["global:tier=web"]}, "web"),
+    ):
+        known = naming(there)
+        unknown = naming(json.loads(json.dumps(there).replace(missing, "nope")))
+        assert (known.status, unknown.status) == (404, 404), there
+        assert known.text.replace(missing, "nope") == unknown.text
+
+
+def test_firewall_rule_keeps_what_somebody_else_may_refer_to(tenants) -> None:
+    make_tag(tenants, NOBODY_ASKED)
+    rule = tenants.make(
+        "firewall-rule", "blue", "r", action_list={"simple_action": "pass"}, direction="<>",
+        service={"protocol": "tcp"}, endpoint_1={"any": True},
+        endpoint_2={"tags": ["global:tier=web"]},
+        perms2={"owner": tenants.blue.owner},
+    )  # fmt: skip
+
+    body = {"firewall-rule": {"display_name": "mine"}}
+    assert as_blue(tenants, "PUT", f"/firewall-rule/{rule}", body).status == 200

@@ -1,8 +1,8 @@
 """Rules of tag-based firewall objects: what a rule matches, whom it may name, what the server adds.
 
 A firewall rule names tags, address groups and networks inside its endpoints; the references of the
-rule are computed from there, so that nothing a rule names can be deleted. Objects of a project may
-name global ones, never the other way round.
+rule are computed from there, so that nothing a rule names can be deleted; to name needs the right
+to refer, as to refer does. Objects of a project may name global ones, never the other way round.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from skytrail.api import documents, ipam
+from skytrail.api import documents, ipam, rights
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, find
@@ -65,7 +65,7 @@ def _targets(body: Document, field: str) -> set[str | None]:
 
 
 def _complete_rule(change: Change, body: Document, before: Document) -> None:
-    named = _Named({}, {}, {})
+    named = _Named({}, {}, {}, _held(before))
     for name in _ENDPOINTS:
         if documents.section(body, name):
             body[name] = _endpoint(change, body, documents.section(body, name), named)
@@ -83,6 +83,19 @@ class _Named(NamedTuple):
     tags: dict[str, Record]
     groups: dict[str, Record]
     networks: dict[str, Record]
+    held: frozenset[str | None]
+    """What the rule refers to already: that needs no right to do so again."""
+
+    def linkable(self, change: Change, record: Record | None) -> Record | None:
+        """Return what the rule may name, None where the caller may not know of it."""
+        if record is not None and record.uuid in self.held:
+            return record
+        return rights.linkable(change, record)
+
+
+def _held(before: Document) -> frozenset[str | None]:
+    fields = ("tag_refs", "address_group_refs", "virtual_network_refs")
+    return frozenset[str | None]().union(*(_targets(before, field) for field in fields))
 
 
 def _endpoint(change: Change, body: Document, given: Document, named: _Named) -> Document:
@@ -93,20 +106,25 @@ def _endpoint(change: Change, body: Document, given: Document, named: _Named) ->
         raise bad_request("Endpoint is limited to only one endpoint type at a time")
     numbers: list[object] = []
     for text in dict.fromkeys(documents.texts(endpoint, "tags")):
-        tag = _tag(change, body, text)
+        tag = _tag(change, body, text, named)
         named.tags[tag.uuid] = tag
         numbers.append(int(documents.text(tag.body, "tag_id") or "0", 16))
     if numbers:
         endpoint["tag_ids"] = numbers
-    _note(change, "address-group", documents.text(endpoint, "address_group"), named.groups)
-    _note(change, "virtual-network", documents.text(endpoint, "virtual_network"), named.networks)
+    for type_name, field, found in (
+        ("address-group", "address_group", named.groups),
+        ("virtual-network", "virtual_network", named.networks),
+    ):
+        record = _named_by(change, type_name, documents.text(endpoint, field), named)
+        if record is not None:
+            found[record.uuid] = record
     subnet = documents.section(endpoint, "subnet")
     if subnet:
         ipam.network_of({"subnet": subnet})
     return endpoint
 
 
-def _tag(change: Change, body: Document, text: str) -> Record:
+def _tag(change: Change, body: Document, text: str, named: _Named) -> Record:
     """Return the tag an endpoint names as ``global:type=value`` or ``type=value``."""
     project = project_above(change, body)
     if text.startswith(_GLOBAL):
@@ -117,19 +135,20 @@ def _tag(change: Change, body: Document, text: str) -> Record:
         )
     else:
         name = (*project.fq_name, text)
-    tag = find(change.view, "tag", name)
+    tag = named.linkable(change, find(change.view, "tag", name))
     if tag is None:
         raise not_found(f"Tag with FQName {shown(list(name))} not found")
     return tag
 
 
-def _note(change: Change, type_name: str, text: str | None, found: dict[str, Record]) -> None:
+def _named_by(change: Change, type_name: str, text: str | None, named: _Named) -> Record | None:
+    """Return what an endpoint names, None if it names nothing of that type."""
     if not text or text == "any":
-        return
-    record = find_or_draft(change, type_name, tuple(text.split(":")))
+        return None
+    record = named.linkable(change, find_or_draft(change, type_name, tuple(text.split(":"))))
     if record is None:
         raise not_found(f"{type_name} {shown(text)} of the endpoint not found")
-    found[record.uuid] = record
+    return record
 
 
 def _set_references(body: Document, field: str, targets: dict[str, Record]) -> None:
