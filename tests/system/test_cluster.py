@@ -415,7 +415,8 @@ def test_users_and_tokens_hold_on_every_server_and_end_on_every_server(guarded):
     one, two = guarded.ports
     with trusted(guarded, "a") as at_a, trusted(guarded, "b") as at_b:
         body = {"password": "correct horse", "roles": ["admin"]}
-        at_a.call(Call("PUT", "/api/v1/users/ann", body=body))
+        for name in ("ann", "boss"):
+            at_a.call(Call("PUT", f"/api/v1/users/{name}", body=body))
 
         reply = login(two, "ann", "correct horse")
         assert reply.status_code == 200, reply.text

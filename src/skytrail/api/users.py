@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -14,7 +15,7 @@ from skytrail.api import identity, notes
 from skytrail.api.caller import Account
 from skytrail.api.change import Change
 from skytrail.api.graph import Graph, View, find
-from skytrail.api.refusal import bad_request, not_found
+from skytrail.api.refusal import bad_request, conflict, not_found
 from skytrail.model.validate import shown
 
 PREFIX = notes.RESERVED + "user/"
@@ -80,6 +81,37 @@ def remove(change: Change, name: str) -> None:
     if get(change.view, name) is None:
         raise not_found(f"User {shown(name)} not found")
     change.view.remember(PREFIX + name, None)
+
+
+def refuse_new(view: View, name: str) -> None:
+    """Refuse to add a user of a name that is taken: it would set a password and roles anew."""
+    if get(view, name) is not None:
+        raise conflict(
+            f"User {shown(name)} exists already; PUT /api/v1/users/{name} changes it"
+            " (`skytrail user roles`, `skytrail user password`)"
+        )
+
+
+def keep_administrator(
+    view: View, others: Iterable[str], name: str, role: str, remaining: Iterable[str] = ()
+) -> None:
+    """Refuse what would leave no local user with the administrators' role.
+
+    ``others`` are the names known; who is planned to go counts no more. ``remaining`` are the
+    roles the user will have; none when it is to be removed.
+    """
+    found = (get(view, each) for each in {name, *others})
+    holders = {user.name for user in found if user is not None and holds(user.roles, role)}
+    if holders == {name} and not holds(remaining, role):
+        raise conflict(
+            f"User {shown(name)} is the last one with the role {role}, without which nobody could"
+            " administer this server; give the role to another user first"
+        )
+
+
+def holds(roles: Iterable[str], role: str) -> bool:
+    """Whether a role is among others; case does not count."""
+    return role.lower() in {each.lower() for each in roles}
 
 
 def check_name(name: str) -> str:

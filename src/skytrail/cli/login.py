@@ -9,6 +9,7 @@ import click
 
 from skytrail.cli.access import config_file, read_config, remember, resolved
 from skytrail.cli.help_text import examples
+from skytrail.cli.passwords import ask_password, read_password
 from skytrail.cli.session import api_options, given_access, reported
 from skytrail.client import ApiClient
 from skytrail.client.access import Access
@@ -38,11 +39,7 @@ def login(ctx: click.Context, user: str, password_file: Path | None) -> None:
     """
     with reported():
         url, socket, access = resolved(given_access(ctx))
-    password = (
-        click.prompt("Password", hide_input=True)
-        if password_file is None
-        else password_file.read_text(encoding="utf-8").strip()
-    )
+    password = ask_password() if password_file is None else read_password(password_file)
     anonymous = Access(ca_file=access.ca_file)
     with reported(), ApiClient(url or DEFAULT_URL, unix_socket=socket, access=anonymous) as client:
         body: dict[str, object] = {"user": user, "password": password}

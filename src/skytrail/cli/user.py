@@ -11,7 +11,8 @@ import click
 from rich.table import Table
 
 from skytrail.cli.help_text import examples
-from skytrail.cli.session import api_options, console, opened
+from skytrail.cli.passwords import ask_password, read_password
+from skytrail.cli.session import Refused, Session, api_options, console, opened
 from skytrail.client.messages import Call
 
 _PATH = "/api/v1/users"
@@ -24,9 +25,8 @@ def user() -> None:
 
 def _password(file: Path | None) -> str:
     if file is not None:
-        return file.read_text(encoding="utf-8").strip()
-    asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    return asked
+        return read_password(file)
+    return ask_password(confirm=True)
 
 
 _password_option = click.option(
@@ -46,16 +46,53 @@ _password_option = click.option(
 @click.argument("name")
 @click.option("--role", "roles", multiple=True, metavar="ROLE", help="May be given several times.")
 @click.option("--project", metavar="PROJECT", help="Uuid or DOMAIN:PROJECT the user works in.")
+@click.option("--force", is_flag=True, help="Set password and roles of an existing user anew.")
 @_password_option
 @api_options
-def add(name: str, roles: tuple[str, ...], project: str | None, password_file: Path | None) -> None:
-    """Add a user, or set an existing one anew."""
-    body: dict[str, object] = {"password": _password(password_file), "roles": list(roles)}
-    if project is not None:
-        body["project"] = project
+def add(
+    name: str,
+    roles: tuple[str, ...],
+    project: str | None,
+    password_file: Path | None,
+    *,
+    force: bool,
+) -> None:
+    """Add a user. One that exists is left alone, unless --force."""
     with opened() as session:
-        session.client.call(Call("PUT", f"{_PATH}/{quote(name, safe='')}", body=body))
+        if not force:
+            _refuse_existing(session, name)  # Before a password is asked for.
+        body: dict[str, object] = {"password": _password(password_file), "roles": list(roles)}
+        if project is not None:
+            body["project"] = project
+        if force:
+            session.client.call(Call("PUT", f"{_PATH}/{quote(name, safe='')}", body=body))
+        else:
+            session.client.call(Call("POST", _PATH, body={"name": name, **body}))
     click.echo(f"User {name} can log in")
+
+
+def _refuse_existing(session: Session, name: str) -> None:
+    found = json.loads(session.client.call(Call("GET", _PATH)))["users"]
+    if any(each["name"] == name for each in found):
+        raise Refused(
+            f"User {name} exists already. Change it with `skytrail user roles {name} ROLE...` or"
+            f" `skytrail user password {name}`, or set it anew with --force."
+        )
+
+
+@user.command(epilog=examples("skytrail user roles ann member", "skytrail user roles ann"))
+@click.argument("name")
+@click.argument("roles", metavar="[ROLE]...", nargs=-1)
+@api_options
+def roles(name: str, roles: tuple[str, ...]) -> None:
+    """Give a user these roles instead of those it has; none takes all away."""
+    with opened() as session:
+        found = json.loads(session.client.call(Call("GET", _PATH)))["users"]
+        if all(each["name"] != name for each in found):
+            raise Refused(f"There is no user {name}. `skytrail user list` shows all.")
+        body = {"roles": list(roles)}
+        session.client.call(Call("PUT", f"{_PATH}/{quote(name, safe='')}", body=body))
+    click.echo(f"User {name} has {'the roles ' + ', '.join(roles) if roles else 'no roles'}")
 
 
 @user.command(name="list", epilog=examples("skytrail user list"))
@@ -95,7 +132,7 @@ def remove(name: str) -> None:
 @api_options
 def password(name: str, old_password_file: Path | None, password_file: Path | None) -> None:
     """Change a password; all tokens of the user end."""
-    old = old_password_file.read_text(encoding="utf-8").strip() if old_password_file else ""
+    old = read_password(old_password_file) if old_password_file else ""
     body: dict[str, object] = {"password": _password(password_file), "old_password": old}
     with opened() as session:
         session.client.call(Call("POST", f"{_PATH}/{quote(name, safe='')}/password", body=body))

@@ -100,6 +100,7 @@ def test_a_token_ends_by_time_by_a_new_password_and_with_the_user(server) -> Non
     server.user("ann", "another password")
     assert server.call("GET", "/projects", x_auth_token=token).status == 401
 
+    server.user("boss", roles=["admin"])
     token = server.login("ann", "another password")
     assert server.as_root("DELETE", "/api/v1/users/ann").status == 200
     assert server.call("GET", "/projects", x_auth_token=token).status == 401
@@ -107,6 +108,7 @@ def test_a_token_ends_by_time_by_a_new_password_and_with_the_user(server) -> Non
 
 def test_roles_taken_away_count_at_once(server) -> None:
     server.user("ann", roles=["admin"])
+    server.user("boss", roles=["admin"])
     token = server.login("ann")
 
     server.as_root("PUT", "/api/v1/users/ann", {"roles": ["member"]})
@@ -240,6 +242,33 @@ def test_refusals_of_users_name_the_field_and_keep_the_secret(server, name, body
     assert (reply.status, said in reply.text) == (400, True), reply.text
     assert str(body.get("password", "?")) not in reply.text
     assert users.get(server.api.service.graph, "ann") is None
+
+
+def test_adding_a_user_who_is_there_changes_nothing(server) -> None:
+    body = {"name": "ann", "password": "correct horse", "roles": ["member"]}
+    assert server.as_root("POST", "/api/v1/users", body).status == 200
+
+    again = server.as_root("POST", "/api/v1/users", {**body, "password": "x" * 9, "roles": []})
+
+    assert (again.status, "exists already" in again.text) == (409, True)
+    assert users.get(server.api.service.graph, "ann").roles == ("member",)
+    server.login("ann")
+
+
+def test_the_last_administrator_stays_one(server) -> None:
+    server.user("ann", roles=["Admin"])
+    server.user("bob", roles=["admin"])
+    assert server.as_root("DELETE", "/api/v1/users/bob").status == 200
+
+    refused = [
+        server.as_root("DELETE", "/api/v1/users/ann"),
+        server.as_root("PUT", "/api/v1/users/ann", {"roles": ["member"]}),
+    ]
+
+    assert [reply.status for reply in refused] == [409, 409]
+    assert all("last one with the role admin" in reply.text for reply in refused)
+    assert users.get(server.api.service.graph, "ann").roles == ("Admin",)
+    assert server.as_root("PUT", "/api/v1/users/ann", {"roles": ["admin", "x"]}).status == 200
 
 
 def test_hashes_and_keys_are_nowhere_to_be_read(server) -> None:

@@ -2,11 +2,12 @@
 
 /aaa-mode GET, PUT     /obj-perms GET               of the compatible API
 /api/v1/login POST     /api/v1/whoami GET           /api/v1/explain-access GET
-/api/v1/users GET      /api/v1/users/{name} PUT, DELETE     /api/v1/users/{name}/password POST
+/api/v1/users GET, POST      /api/v1/users/{name} PUT, DELETE     /api/v1/users/{name}/password POST
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import msgspec
@@ -45,6 +46,10 @@ class _UserChange(msgspec.Struct, forbid_unknown_fields=True):
     project: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class _NewUser(_UserChange, forbid_unknown_fields=True, kw_only=True):
+    name: str
+
+
 class _PasswordChange(msgspec.Struct, forbid_unknown_fields=True):
     password: str
     old_password: str = ""
@@ -65,6 +70,7 @@ class SecurityEndpoints:
         router.add("GET", "/api/v1/whoami", self._whoami)
         router.add("GET", "/api/v1/explain-access", self._explain)
         router.add("GET", "/api/v1/users", self._users)
+        router.add("POST", "/api/v1/users", self._add_user)
         router.add("PUT", "/api/v1/users/{name}", self._put_user)
         router.add("DELETE", "/api/v1/users/{name}", self._delete_user)
         router.add("POST", "/api/v1/users/{name}/password", self._set_password)
@@ -155,23 +161,56 @@ class SecurityEndpoints:
         found = users.all_users(self._service.graph)
         return bodies.reply({"users": [user.shown() for user in found]})
 
+    async def _add_user(self, request: Request) -> Response:
+        """Add a user; one that is there stays as it is."""
+        local = self._local()
+        self._require_admin(request, "adding users")
+        given = bodies.read_json(request, _NewUser)
+        name = users.check_name(given.name)
+        users.refuse_new(self._service.graph, name)  # Before the slow hash; again in the plan.
+        hashed = None if given.password is None else await local.hash(given.password)
+
+        def plan(change: Change) -> users.User:
+            users.refuse_new(change.view, name)
+            return _put(change, name, given, hashed)
+
+        written = await write_for(request, self._service, plan)
+        return bodies.reply(written.value.shown())
+
     async def _put_user(self, request: Request) -> Response:
         local = self._local()
         self._require_admin(request, "changing users")
         name = users.check_name(request.params["name"])
         given = bodies.read_json(request, _UserChange)
         hashed = None if given.password is None else await local.hash(given.password)
-        written = await write_for(
-            request, self._service, lambda change: _put(change, name, given, hashed)
-        )
+
+        def plan(change: Change) -> users.User:
+            if given.roles is not None:
+                self._keep_administrator(change, name, given.roles)
+            return _put(change, name, given, hashed)
+
+        written = await write_for(request, self._service, plan)
         return bodies.reply(written.value.shown())
 
     async def _delete_user(self, request: Request) -> Response:
         self._local()
         name = request.params["name"]
         self._require_admin(request, "removing users")
-        await write_for(request, self._service, lambda change: users.remove(change, name))
+
+        def plan(change: Change) -> None:
+            self._keep_administrator(change, name)
+            users.remove(change, name)
+
+        await write_for(request, self._service, plan)
         return bodies.reply({"removed": name})
+
+    def _keep_administrator(self, change: Change, name: str, remaining: Sequence[str] = ()) -> None:
+        """Refuse to do away with the last administrator, where only local users can be one."""
+        settings = SecuritySettings() if self._gate is None else self._gate.settings
+        if set(settings.authentication) <= {"local"}:
+            known = [user.name for user in users.all_users(self._service.graph)]
+            role = settings.cloud_admin_role
+            users.keep_administrator(change.view, known, name, role, remaining)
 
     async def _set_password(self, request: Request) -> Response:
         """Change a password: one's own by the old one, anybody's as an administrator."""
