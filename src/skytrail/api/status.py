@@ -18,6 +18,7 @@ from skytrail.api.graph import Record
 from skytrail.api.hosts import Need
 from skytrail.api.programmed import Agent, Placement
 from skytrail.api.refusal import bad_request
+from skytrail.api.unseen_names import Eyes
 from skytrail.api.unserved import why_unserved
 
 REPORTERS_COUNT_MAX = 1_024
@@ -81,10 +82,12 @@ class StatusBoard:
             self._placed = reports, programmed.hosts_by_machine(told)
         return self._placed[1]
 
-    def conditions(self, record: Record, need: Need, now: float) -> list[Document]:
-        """Return the conditions of an object and of the hosts that need it."""
+    def conditions(
+        self, record: Record, need: Need, now: float, eyes: Eyes | None = None
+    ) -> list[Document]:
+        """Return the conditions of an object and of the hosts that need it, as ``eyes`` may see."""
         controls = self.reports("control", now)
-        derived = self._derived(record, now)
+        derived = self._derived(record, now, eyes)
         agents = programmed.latest(agent for each in controls.values() for agent in each.agents)
         is_derived = derived["reason"] != "pending"
         unserved = why_unserved(record)
@@ -100,7 +103,7 @@ class StatusBoard:
             on_hosts,
         ]
 
-    def _derived(self, record: Record, now: float) -> Document:
+    def _derived(self, record: Record, now: float, eyes: Eyes | None) -> Document:
         reports = self.reports("compiler", now)
         if not reports:
             detail = "no compiler reports to this server; is it running? `skytrail status` tells"
@@ -109,11 +112,17 @@ class StatusBoard:
         if latest < record.mod_revision:
             detail = f"the compiler is at revision {latest}"
             return _condition("derived", "false", "pending", detail)
+        unseen = [] if eyes is None else eyes.unseen(record)
+        if unseen:
+            # Trouble or its absence would tell which of them exist.
+            detail = f"it names {', '.join(unseen[:5])}: not there, or not for the caller to see"
+            return _condition("derived", "unknown", "names_unseen_objects", detail)
         troubles = [
             trouble
             for report in reports.values()
             for trouble in report.troubles
             if _concerns(trouble, record)
+            and (eyes is None or eyes.may_hear_of(trouble.type, trouble.fq_name))
         ]
         if troubles:
             detail = "; ".join(trouble.detail or trouble.reason for trouble in troubles[:5])

@@ -631,3 +631,60 @@ def test_firewall_rule_keeps_what_somebody_else_may_refer_to(tenants) -> None:
 
     body = {"firewall-rule": {"display_name": "mine"}}
     assert as_blue(tenants, "PUT", f"/firewall-rule/{rule}", body).status == 200
+
+
+def policy_naming(tenants: Tenants, network: str) -> str:
+    """Make blue's policy that names a network; its own name is the last part of that."""
+    rule = {
+        "direction": "<>", "protocol": "any", "action_list": {"simple_action": "pass"},
+        "src_addresses": [{"virtual_network": "any"}],
+        "dst_addresses": [{"virtual_network": network}],
+        "src_ports": [{"start_port": -1, "end_port": -1}],
+        "dst_ports": [{"start_port": -1, "end_port": -1}],
+    }  # fmt: skip
+    name = network.rpartition(":")[2]
+    with tenants.api.as_caller(tenants.blue):
+        return tenants.make(
+            "network-policy", "blue", name, network_policy_entries={"policy_rule": [rule]}
+        )
+
+
+def derived(tenants: Tenants, caller: Caller, place: str) -> dict:
+    with tenants.api.as_caller(caller):
+        reply = tenants.api.call("GET", f"/api/v1/{place}/status")
+    assert reply.status == 200, reply.text
+    return next(each for each in reply.json["conditions"] if each["type"] == "derived")
+
+
+def test_conditions_do_not_tell_which_of_the_named_objects_exist(tenants) -> None:
+    there = policy_naming(tenants, "default-domain:red:secret-net")
+    missing = policy_naming(tenants, "default-domain:red:nope")
+    detail = "network default-domain:red:nope does not exist"
+    trouble = {"type": "network-policy", "fq_name": ["default-domain", "blue", "nope"],
+               "reason": "unknown_network", "detail": detail}  # fmt: skip
+    report = {"kind": "compiler", "revision": tenants.api.service.revision, "troubles": [trouble]}
+    assert tenants.api.call("POST", "/api/v1/status/c", report).status == 200
+
+    to_blue = [
+        derived(tenants, tenants.blue, f"network-policy/{uuid}") for uuid in (there, missing)
+    ]
+    above = derived(tenants, tenants.blue, f"project/{tenants.blue.project}")
+    to_all = derived(tenants, NOBODY_ASKED, f"network-policy/{missing}")
+
+    assert to_blue[0]["reason"] == "names_unseen_objects"
+    assert json.loads(json.dumps(to_blue[0]).replace("secret-net", "nope")) == to_blue[1]
+    assert above["status"] == "true"
+    assert (to_all["reason"], to_all["detail"]) == ("unknown_network", detail)
+
+
+def test_conditions_tell_of_trouble_among_what_the_caller_sees(tenants) -> None:
+    with tenants.api.as_caller(tenants.blue):
+        tenants.make("virtual-network", "blue", "net")
+    policy = policy_naming(tenants, "default-domain:blue:net")
+    trouble = {"type": "network-policy", "fq_name": ["default-domain", "blue", "net"],
+               "reason": "too_many_rules", "detail": "2001 entries"}  # fmt: skip
+    report = {"kind": "compiler", "revision": tenants.api.service.revision, "troubles": [trouble]}
+    tenants.api.call("POST", "/api/v1/status/c", report)
+
+    for place in (f"network-policy/{policy}", f"project/{tenants.blue.project}"):
+        assert derived(tenants, tenants.blue, place)["reason"] == "too_many_rules", place

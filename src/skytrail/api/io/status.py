@@ -19,6 +19,7 @@ from skytrail.api.io.native import NativeApi, check_parameters
 from skytrail.api.refusal import bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.api.status import Report, StatusBoard
+from skytrail.api.unseen_names import eyes_of
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import Request, Response, Router
 
@@ -72,7 +73,8 @@ class StatusApi:
         authorize.require_access(graph, caller, record, authorize.READ)
         now = time.monotonic()
         need = need_of(graph, record, self._board.hosts_by_machine(now))
-        conditions = self._board.conditions(record, need, now)
+        eyes = eyes_of(graph, caller)
+        conditions = self._board.conditions(record, need, now, eyes)
         return bodies.reply(
             {
                 "type": record.type_name,
