@@ -41,6 +41,7 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     rule = rule_of(resource.name)
     rule.prepare(change, request)
     fq_name = identity.check_fq_name(resource.name, request)
+    rights.check_place(change, resource, fq_name)
     properties = _properties(resource, request, "create")
     taken = change.view.uuid_of(resource.name, fq_name)
     if taken is not None:

@@ -14,11 +14,13 @@ from skytrail.api.authorize import LINK, READ, WRITE
 from skytrail.api.caller import THE_SERVER
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record
+from skytrail.api.graph import FqName, Record
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.model.catalog_types import ObjectType
 
 _COMPILED = "compiled"
+_ROOT_OF_TENANTS = frozenset({"virtual-machine", "instance-ip"})
+"""What tenants make without a parent: clients of theirs know no other place for these."""
 
 
 @contextmanager
@@ -44,6 +46,18 @@ def check_create(change: Change, resource: ObjectType, request: Document) -> Non
     authorize.require_rule(change.view, change.caller, resource.name, "C", list(request))
     if documents.flag(documents.section(request, "id_perms"), "user_visible") is False:
         raise bad_request("id_perms.user_visible: only an administrator may hide an object")
+
+
+def check_place(change: Change, resource: ObjectType, fq_name: FqName) -> None:
+    """Refuse a new object without parent, which would be everybody's, but to administrators."""
+    at_root = resource.is_root and (len(fq_name) == 1 or not resource.parent_types)
+    if at_root and resource.name not in _ROOT_OF_TENANTS and is_restricted(change):
+        where = " below a project" if "project" in resource.parent_types else ""
+        raise Refused(
+            403,
+            f"Permission Denied: to create a {resource.name} without parent needs the cloud "
+            f"administrator's role{'; create it' * bool(where)}{where}",
+        )
 
 
 def check_parent(change: Change, parent: Record | None, missing: str) -> None:

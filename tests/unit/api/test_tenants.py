@@ -688,3 +688,63 @@ def test_conditions_tell_of_trouble_among_what_the_caller_sees(tenants) -> None:
 
     for place in (f"network-policy/{policy}", f"project/{tenants.blue.project}"):
         assert derived(tenants, tenants.blue, place)["reason"] == "too_many_rules", place
+
+
+@pytest.mark.parametrize(
+    ("type_name", "members"),
+    [
+        ("domain", {}),
+        ("global-system-config", {"autonomous_system": 64512}),
+        ("tag", {"tag_type_name": "tier", "tag_value": "mine"}),
+        ("policy-management", {}),
+        ("sub-cluster", {"sub_cluster_asn": 64512}),
+    ],
+)
+def test_only_administrators_create_what_belongs_to_everybody(tenants, type_name, members) -> None:
+    body = {type_name: {"fq_name": ["mine"], **members}}
+    by_member = as_blue(tenants, "POST", f"/{type_name}s", body)
+    native = as_blue(tenants, "POST", f"/api/v1/{type_name}", body[type_name])
+
+    assert (by_member.status, native.status) == (403, 403)
+    assert "administrator's role" in by_member.text
+    assert tenants.api.call("POST", f"/{type_name}s", body).status == 200
+
+
+def test_taken_name_at_the_root_is_not_told_to_members(tenants) -> None:
+    replies = [
+        as_blue(tenants, "POST", "/domains", {"domain": {"fq_name": [name]}})
+        for name in ("default-domain", "nope")
+    ]
+
+    assert [reply.status for reply in replies] == [403, 403]
+    assert replies[0].text == replies[1].text
+
+
+def test_members_create_machines_addresses_and_tags_of_their_own(tenants) -> None:
+    with tenants.api.as_caller(tenants.blue):
+        network = tenants.make("virtual-network", "blue", "net", network_ipam_refs=[
+            {"to": ["default-domain", "default-project", "default-network-ipam"],
+             "attr": {"ipam_subnets": [tenants.api.subnet("10.0.0.0/24")]}}])  # fmt: skip
+        tenants.api.create("virtual-machine", fq_name=["vm"])
+        address = tenants.api.address(network, "a")
+    make_tag(tenants, tenants.blue, "default-domain", "blue")
+    kind = {"fq_name": ["default-domain", "blue", "t"], "parent_type": "project",
+            "tag_type_name": "shape", "tag_value": "round"}  # fmt: skip
+
+    assert address.status == 200, address.text
+    assert as_blue(tenants, "POST", "/tags", {"tag": kind}).status == 200
+
+
+def test_settings_of_everybody_are_those_of_the_default_objects(api) -> None:
+    other = ["a-system"]
+    api.create("global-system-config", fq_name=other, autonomous_system=70000, enable_4byte_as=True)
+    api.create("global-vrouter-config", fq_name=[*other, "v"], forwarding_mode="l3",
+               parent_type="global-system-config")  # fmt: skip
+    cluster = {"fq_name": ["s"], "sub_cluster_asn": 70000}
+    flat = {"fq_name": ["default-domain", "default-project", "n"], "parent_type": "project",
+            "network_ipam_refs": [{"attr": {"ipam_subnets": []}, "to": [
+                "default-domain", "default-project", "service-chain-flat-ipam"]}]}  # fmt: skip
+
+    assert api.call("POST", "/sub-clusters", {"sub-cluster": cluster}).status == 400
+    reply = api.call("POST", "/virtual-networks", {"virtual-network": flat})
+    assert (reply.status, "only with l3 network" in reply.text) == (400, True)

@@ -11,6 +11,7 @@ from skytrail.api.graph import Record
 from skytrail.api.references import referred
 from skytrail.api.refusal import bad_request, conflict
 from skytrail.api.rules import draft
+from skytrail.api.rules.scope import system_settings
 from skytrail.api.rules.virtual_network import ROUTE_TARGET_LISTS, generated_numbers
 
 _ASN_2BYTE_MAX = 65_535
@@ -22,10 +23,7 @@ _ZONE = "bgpaas_control_node_zone_type"
 
 def _four_byte(change: Change) -> bool:
     """Whether the system uses autonomous system numbers of four bytes."""
-    return any(
-        documents.flag(system.body, "enable_4byte_as")
-        for system in change.view.of_type("global-system-config")
-    )
+    return documents.flag(system_settings(change), "enable_4byte_as") or False
 
 
 def _check_asn(number: int | None, *, four_byte: bool) -> None:

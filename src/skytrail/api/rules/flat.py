@@ -5,9 +5,10 @@ from __future__ import annotations
 from skytrail.api import addressing, documents, ipam
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record, children, referrers
+from skytrail.api.graph import Record, referrers
 from skytrail.api.references import referred
 from skytrail.api.refusal import bad_request, conflict
+from skytrail.api.rules.scope import router_settings
 
 _FIELD = "network_ipam_refs"
 _FLAT = "flat-subnet"
@@ -47,14 +48,7 @@ def _forwarding_mode(change: Change, body: Document) -> str | None:
     own = documents.text(documents.section(body, "virtual_network_properties"), "forwarding_mode")
     if own:
         return own
-    return next(
-        (
-            documents.text(config.body, "forwarding_mode")
-            for system in change.view.of_type("global-system-config")
-            for config in children(change.view, system.uuid, "global-vrouter-config")
-        ),
-        None,
-    )
+    return documents.text(router_settings(change), "forwarding_mode")
 
 
 def check_overlap(own: list[Document], managers: list[Record]) -> None:

@@ -9,6 +9,7 @@ from skytrail.api.graph import Record
 from skytrail.api.quota import check_subnets
 from skytrail.api.refusal import Refused, bad_request, conflict
 from skytrail.api.rules import flat
+from skytrail.api.rules.scope import system_settings
 from skytrail.model.validate import shown
 from skytrail.net import RouteTarget
 
@@ -139,11 +140,8 @@ def generated_numbers(asn: int) -> range:
 
 def global_asn(change: Change) -> int:
     """Return the system's autonomous system number."""
-    for system in change.view.of_type("global-system-config"):
-        number = documents.number(system.body, "autonomous_system")
-        if number is not None:
-            return number
-    return 64512
+    number = documents.number(system_settings(change), "autonomous_system")
+    return 64512 if number is None else number
 
 
 def _companions(change: Change, record: Record) -> list[Companion]:
