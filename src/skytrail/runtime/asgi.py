@@ -150,6 +150,8 @@ AtOnce = Callable[[Request], "Response | None"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _QUERY_KEPT_BYTES = 256
+QUERY_COUNT_MAX: Final = 1000
+"""Parameters of one query."""
 
 
 def encode_json(value: object) -> bytes:
@@ -278,7 +280,13 @@ class AsgiApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = _request_of(scope)
+        try:
+            request = _request_of(scope)
+        except HttpError as error:
+            refusal = text_reply(error.text, error.status)
+            await send(_start(f"req-{uuid4()}", refusal, len(refusal.body)))
+            await send({"type": "http.response.body", "body": refusal.body})
+            return
         with structlog.contextvars.bound_contextvars(request=request.id):
             reply = await self.reply_to(request, receive)
             if reply is None:
@@ -286,7 +294,7 @@ class AsgiApp:
             if isinstance(reply, StreamResponse):
                 await self.stream(request, reply, receive, send)
                 return
-            await send(_start(request, reply, len(reply.body)))
+            await send(_start(request.id, reply, len(reply.body)))
             body = b"" if request.method == "HEAD" else reply.body
             await send({"type": "http.response.body", "body": body})
 
@@ -353,7 +361,7 @@ class AsgiApp:
         self, request: Request, reply: StreamResponse, receive: Receive, send: Send
     ) -> None:
         """Send chunks until they end or the client leaves, whichever is first."""
-        await send(_start(request, reply, None))
+        await send(_start(request.id, reply, None))
         sender = asyncio.ensure_future(self._send_chunks(request, reply, send))
         leaver = asyncio.ensure_future(_wait_disconnect(receive))
         try:
@@ -397,10 +405,10 @@ async def _wait_disconnect(receive: Receive) -> None:
         pass
 
 
-def _start(request: Request, reply: Reply, length: int | None) -> Message:
+def _start(request_id: str, reply: Reply, length: int | None) -> Message:
     headers = [
         (b"content-type", reply.content_type.encode("latin-1")),
-        (b"x-request-id", request.id.encode("latin-1")),
+        (b"x-request-id", request_id.encode("latin-1")),
     ]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
@@ -441,6 +449,7 @@ def build_request(
     """Return a request as a server parsed it: the path still percent-encoded, no body yet.
 
     ``made_id`` is its id unless the client gave it one that can stand in a log.
+    HttpError(400) when the query has too many parameters.
     """
     given_id = headers.get("x-request-id", "")
     return Request(
@@ -462,8 +471,11 @@ def _query(text: bytes) -> Mapping[str, tuple[str, ...]]:
 
 
 def _parsed(text: bytes) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    count = text.count(b"&") + 1
+    if count > QUERY_COUNT_MAX:
+        raise HttpError(400, f"The query has {count} parameters, at most {QUERY_COUNT_MAX} may be")
+    found: dict[str, list[str]] = {}
     if text:
         for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True):
-            found[name] = (*found.get(name, ()), value)
-    return MappingProxyType(found)
+            found.setdefault(name, []).append(value)
+    return MappingProxyType({name: tuple(values) for name, values in found.items()})

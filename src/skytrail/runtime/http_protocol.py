@@ -7,8 +7,9 @@
 uvicorn's own protocol wraps each request in several objects of the ASGI interface and starts a task
 for it; that costs more than most of our replies. What it leaves open is bounded here, since each lets
 one client take the memory or the connections of all: the length of a head, the number of pipelined
-requests, the time a request takes to come. A connection that crosses a bound is ended, the others are
-not touched. It must not know any path or resource.
+requests, the time a request takes to come, the replies that nobody reads. No reply is computed while the
+one before it fills the client's socket. A connection that crosses a bound is ended, the others are not
+touched. It must not know any path or resource.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from uvicorn.server import ServerState
 
 from skytrail.runtime.asgi import (
     AsgiApp,
+    HttpError,
     Message,
     Peer,
     Request,
@@ -40,10 +42,18 @@ from skytrail.runtime.asgi import (
 from skytrail.runtime.http_head import fields_of, head_of
 
 HEAD_BYTES_MAX: Final = 64 * 1024
-"""Request line and headers, beyond what arrived in the read that brought the first byte."""
+"""Request line and headers, beyond the piece that brought the first byte; so many bytes of chunk
+extensions and trailers, too, may come without any of the body or its end."""
+DROPPED_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of a body whose request is answered already; then the connection is closed."""
 PIPELINE_COUNT_MAX: Final = 256
+"""When so many requests wait, no more are parsed, nor read, until they are answered."""
+FEED_BYTES: Final = 8 * 1024
+"""Parsed in one piece, so that a read full of short requests stops near the bound above."""
 REQUEST_TIME_S: Final = 60.0
 """From the first byte (the first request: from the connection) to the end of the body."""
+REPLY_TIME_S: Final = 60.0
+"""A client that takes nothing of what it is sent for so long is cut off."""
 NETWORK_CONNECTIONS_COUNT_MAX: Final = 3584
 """Over TCP. What is left to the server's own limit is for Unix sockets: control nodes and the
 compiler get in however many connections others hold."""
@@ -179,14 +189,24 @@ class HttpProtocol(asyncio.Protocol):
         self._is_feeding = False
         self._url = b""
         self._headers: dict[str, str] = {}
+        self._hosts_count = 0
         self._ids = f"req-{uuid4()}"
         self._requests_count = 0
         self._is_in_head = False
-        self._has_head_begun = False
+        self._has_progress = False
+        """Whether the last piece brought more of a request than names, values and extensions."""
         self._head_bytes = 0
+        self._dropped_bytes = 0
+        self._unparsed = b""
+        """What was read and waits until the pipelined requests before it are answered."""
+        self._is_deaf = False
+        """Something was refused: whatever follows it is not looked at."""
         self._late_at = math.inf
         """When what is being received, or should be, has taken too long."""
         self._deadline = math.inf
+        self._unread_bytes = 0
+        self._unread_until = math.inf
+        """When less than that must be left to send."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
 
@@ -212,6 +232,7 @@ class HttpProtocol(asyncio.Protocol):
             self._alarm = None
         exchanges = [self._current, self._incoming, *self._waiting]
         self._waiting.clear()
+        self._unparsed = b""
         for exchange in exchanges:
             if exchange is not None:
                 exchange.is_gone = True
@@ -219,50 +240,86 @@ class HttpProtocol(asyncio.Protocol):
         self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        self._has_head_begun = False
+        if self._is_deaf:
+            return
+        if self._unparsed:
+            self._unparsed += data
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self._at_once_count = 0
         if self._current is None and self._late_at == math.inf:
             # Also bytes that begin nothing, as empty lines, end the wait for the next request.
             self._late_at = self._loop.time() + REQUEST_TIME_S
+        place = 0
         self._is_feeding = True
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Answered like any other request: there is nothing to upgrade to.
-            pass
-        except httptools.HttpParserError:
-            self._refuse("Invalid HTTP request received.")
-            return
+            while place < len(data) and not self._is_deaf and not self._transport.is_closing():
+                if len(self._waiting) >= PIPELINE_COUNT_MAX:
+                    self._pause_reading()
+                    self._unparsed = data[place:]
+                    break
+                place += self._feed(data[place : place + FEED_BYTES])
         finally:
             self._is_feeding = False
-        if self._is_in_head and not self._has_head_begun:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._refuse(f"Request head exceeds {HEAD_BYTES_MAX} bytes.")
-                return
-        if len(self._waiting) > PIPELINE_COUNT_MAX:
-            self._waiting.clear()
-            self._transport.abort()
-            return
         if self._current is not None and not self._current.is_started:
             self._start(self._current)
         self._watch_time()
 
+    def _take_unparsed(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        if not data or self._transport.is_closing():
+            return
+        self._take(data)
+        if not self._waiting:
+            self.resume_reading()
+
+    def _feed(self, piece: bytes) -> int:
+        """Parse a piece and hold the bounds; return how many bytes of it are done with."""
+        fed = len(piece)
+        self._has_progress = False
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as pause:
+            # Answered like any other request: there is nothing to upgrade to, HTTP goes on.
+            fed = cast("int", pause.args[0])
+        except httptools.HttpParserError:
+            self._refuse("Invalid HTTP request received.")
+            return fed
+        incoming = self._incoming
+        is_in_body = not self._is_in_head and incoming is not None and not incoming.is_whole
+        if (self._is_in_head or is_in_body) and not self._has_progress:
+            self._head_bytes += fed
+            if self._head_bytes > HEAD_BYTES_MAX:
+                place = "head" if self._is_in_head else "trailer"
+                self._refuse(f"Request {place} exceeds {HEAD_BYTES_MAX} bytes.")
+        elif is_in_body and incoming is not None and incoming.is_answered:
+            self._dropped_bytes += fed
+            if self._dropped_bytes > DROPPED_BYTES_MAX:
+                self._end()
+        return fed
+
     def pause_writing(self) -> None:
         self._is_write_paused = True
+        self._watch_reader()
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
+        if not self._transport.is_closing():
+            self._unread_until = math.inf
         for waiter in self._drain_waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._drain_waiters.clear()
+        if self._current is not None and not self._current.is_started:
+            self._loop.call_soon(self._start_waiting, self._current)
 
     def shutdown(self) -> None:
         """End the connection, after the reply under way if there is one."""
         last = self._waiting[-1] if self._waiting else self._current
         if last is None:
-            self._transport.close()
+            self._end()
         else:
             last.keep_alive = False
 
@@ -272,13 +329,20 @@ class HttpProtocol(asyncio.Protocol):
         return self._current is not None and self._current.has_begun
 
     def close(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """Close; what is left to send still has its time."""
         self._transport.close()
+        self._deadline = math.inf
+        if self._transport.get_write_buffer_size():
+            self._watch_reader()
 
     # What the parser found.
 
     def on_message_begin(self) -> None:
-        self._is_in_head = self._has_head_begun = True
-        self._head_bytes = 0
+        self._is_in_head = self._has_progress = True
+        self._head_bytes = self._dropped_bytes = self._hosts_count = 0
         self._url = b""
         self._headers = {}
         if self._late_at == math.inf:
@@ -288,30 +352,34 @@ class HttpProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if not self._is_in_head:
+            # A trailer: nothing here needs one, and it must not pass for a header (RFC 9110 6.5.1).
+            return
+        field = name.decode("latin-1").lower()
+        self._hosts_count += field == "host"
+        self._headers[field] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
-        parsed = httptools.parse_url(self._url)
+        self._has_progress = True
+        self._head_bytes = 0
         self._requests_count += 1
-        request = build_request(
-            self._parser.get_method().decode("ascii"),
-            (parsed.path or b"").decode("ascii"),
-            parsed.query or b"",
-            self._headers,
-            client=self.client or "",
-            scheme=self._scheme,
-            peer=self._peer,
-            made_id=f"{self._ids}-{self._requests_count}",
-        )
+        parsed = httptools.parse_url(self._url)
+        path, query = (parsed.path or b"").decode("ascii"), parsed.query or b""
+        refusal = self._refusal()
+        try:
+            request = self._request(path, query)
+        except HttpError as error:
+            request = self._request(path, b"")
+            refusal = refusal or text_reply(error.text, error.status)
         exchange = self._incoming = Exchange(self, request)
         is_old = self._parser.get_http_version() == "1.0"
         exchange.keep_alive = not is_old and self._parser.should_keep_alive()
         exchange.is_chunked = not is_old and request.method != "HEAD"
-        exchange.expects_continue = self._headers.get("expect", "").lower() == "100-continue"
-        limit = self._concurrency_max
-        if limit and (len(self._connections) >= limit or len(self._tasks) >= limit):
-            exchange.refusal = text_reply("Service Unavailable", 503)
+        # A client of HTTP/1.0 cannot have meant it (RFC 9110 10.1.1).
+        exchange.expects_continue = not is_old and "expect" in self._headers
+        if refusal is not None:
+            exchange.refusal = refusal
             exchange.keep_alive = False
         if self._current is None:
             self._current = exchange
@@ -319,7 +387,37 @@ class HttpProtocol(asyncio.Protocol):
             self._pause_reading()
             self._waiting.append(exchange)
 
+    def _request(self, path: str, query: bytes) -> Request:
+        return build_request(
+            self._parser.get_method().decode("ascii"),
+            path,
+            query,
+            self._headers,
+            client=self.client or "",
+            scheme=self._scheme,
+            peer=self._peer,
+            made_id=f"{self._ids}-{self._requests_count}",
+        )
+
+    def _refusal(self) -> Response | None:
+        """Return why the request with this head is not for the application, None if it is."""
+        limit = self._concurrency_max
+        if limit and (len(self._connections) >= limit or len(self._tasks) >= limit):
+            return text_reply("Service Unavailable", 503)
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            return text_reply(f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
+        hosts = self._hosts_count
+        if hosts > 1 or (version == "1.1" and hosts == 0):
+            return text_reply(f"A request needs one Host header, this one has {hosts}", 400)
+        expected = self._headers.get("expect", "100-continue")
+        if version == "1.1" and expected.lower() != "100-continue":
+            return text_reply("Of Expect only 100-continue can be met", 417)
+        return None
+
     def on_body(self, body: bytes) -> None:
+        self._has_progress = True
+        self._head_bytes = 0
         exchange = self._incoming
         if exchange is None or exchange.is_answered:
             return
@@ -330,10 +428,18 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._late_at = math.inf
+        self._has_progress = True
         exchange = self._incoming
-        if exchange is None or exchange.is_answered:
+        if exchange is None:
             return
         exchange.is_whole = True
+        if exchange.keep_alive and not self._parser.should_keep_alive():
+            # Said in a trailer, which the parser heeds: it passes over what follows.
+            exchange.keep_alive = False
+            if exchange.is_answered:
+                self._end()
+        if exchange.is_answered:
+            return
         exchange.note()
         if exchange is self._current and not exchange.is_started:
             self._start(exchange)
@@ -341,7 +447,9 @@ class HttpProtocol(asyncio.Protocol):
     # Answering.
 
     def _start(self, exchange: Exchange) -> None:
-        """Answer the current exchange, at once or in a task."""
+        """Answer the current exchange, at once or in a task; later while the socket is full."""
+        if self._is_write_paused:
+            return
         exchange.is_started = True
         if self._transport.is_closing():
             return
@@ -356,12 +464,7 @@ class HttpProtocol(asyncio.Protocol):
         task.add_done_callback(self._tasks.discard)
 
     def _may_answer_now(self, exchange: Exchange) -> bool:
-        return (
-            exchange.is_whole
-            and not exchange.body
-            and not self._is_write_paused
-            and self._at_once_count < AT_ONCE_COUNT_MAX
-        )
+        return exchange.is_whole and not exchange.body and self._at_once_count < AT_ONCE_COUNT_MAX
 
     async def _serve(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -378,17 +481,15 @@ class HttpProtocol(asyncio.Protocol):
             if isinstance(reply, StreamResponse):
                 await self._app.stream(request, reply, exchange.receive, exchange.send)
             elif reply is not None:
-                if self._is_write_paused:
-                    await self.drained()
                 self._answer(exchange, reply)
         finally:
             if not exchange.is_answered:
                 # Without an end the client would wait for one.
-                self._transport.close()
+                self._end()
 
     def _answer(self, exchange: Exchange, reply: Response) -> None:
         """Write a whole reply; what the client has left behind is dropped."""
-        if exchange.is_gone:
+        if exchange.is_gone or exchange.is_answered or self._transport.is_closing():
             return
         standing = self._state.default_headers
         try:
@@ -431,11 +532,12 @@ class HttpProtocol(asyncio.Protocol):
         self._state.total_requests += 1
         self._current = None
         if not exchange.keep_alive:
-            self._transport.close()
+            self._end()
         if self._transport.is_closing():
             return
-        self.resume_reading()
-        if self._waiting:
+        if not self._waiting:
+            self.resume_reading()
+        else:
             self._current = self._waiting.popleft()
             # In a turn of the loop of its own: a long row must not recurse.
             self._loop.call_soon(self._start_waiting, self._current)
@@ -448,28 +550,49 @@ class HttpProtocol(asyncio.Protocol):
             self._start(exchange)
 
     def _refuse(self, text: str) -> None:
-        """Answer what cannot be read as a request, and end the connection."""
+        """Answer what cannot be read as a request, after those before it, and end the connection."""
         if self._transport.is_closing():
             return
-        headers = [
-            *self._state.default_headers,
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", str(len(text)).encode()),
-            (b"connection", b"close"),
-        ]
-        self._transport.write(fields_of(400, headers) + text.encode("ascii"))
-        self._transport.close()
+        self._is_deaf = True
+        self._late_at = math.inf
+        self._pause_reading()
+        exchange = self._incoming
+        if exchange is None or exchange.is_whole:
+            exchange = self._incoming = Exchange(self, self._unreadable())
+            exchange.is_whole = True
+            if self._current is None:
+                self._current = exchange
+            else:
+                self._waiting.append(exchange)
+        exchange.refusal = text_reply(text, 400)
+        exchange.keep_alive = False
+        if exchange.is_answered or exchange.has_begun:
+            self._end()
+        elif exchange.is_started:
+            # The application waits for a body that will not come, and is told so.
+            self._answer(exchange, exchange.refusal)
+
+    def _unreadable(self) -> Request:
+        """Return what stands for a request of which not even the head could be read."""
+        self._requests_count += 1
+        made_id = f"{self._ids}-{self._requests_count}"
+        client, scheme = self.client or "", self._scheme
+        return build_request("", "/", b"", {}, client=client, scheme=scheme, made_id=made_id)
 
     # Flow and time.
 
     def _pause_reading(self) -> None:
-        if not self._is_read_paused:
+        if not self._is_read_paused and not self._transport.is_closing():
             self._is_read_paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Take in more of what the client sends."""
-        if self._is_read_paused and not self._transport.is_closing():
+        if self._is_deaf or not self._is_read_paused or self._transport.is_closing():
+            return
+        if self._unparsed:
+            self._loop.call_soon(self._take_unparsed)
+        else:
             self._is_read_paused = False
             self._transport.resume_reading()
 
@@ -491,25 +614,35 @@ class HttpProtocol(asyncio.Protocol):
             self._deadline = self._loop.time() + self._keep_alive_s
         else:
             self._deadline = math.inf
-        if self._deadline < self._alarm_at:
-            self._set_alarm(self._deadline)
+        self._wake_at(self._deadline)
 
-    def _set_alarm(self, when: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = when
-        self._alarm = self._loop.call_at(when, self._ring)
+    def _watch_reader(self) -> None:
+        """Give the client its time to take something of what is to be sent."""
+        self._unread_bytes = self._transport.get_write_buffer_size()
+        self._unread_until = self._loop.time() + REPLY_TIME_S
+        self._wake_at(self._unread_until)
+
+    def _wake_at(self, when: float) -> None:
+        if when < self._alarm_at:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at = when
+            self._alarm = self._loop.call_at(when, self._ring)
 
     def _ring(self) -> None:
         self._alarm, self._alarm_at = None, math.inf
-        if self._transport.is_closing() or self._deadline == math.inf:
-            return
-        if self._loop.time() < self._deadline:
-            self._set_alarm(self._deadline)
-        elif self._late_at == math.inf:
-            self._transport.close()
-        else:
-            self._transport.abort()
+        now = self._loop.time()
+        if self._unread_until <= now:
+            if self._transport.get_write_buffer_size() >= self._unread_bytes:
+                self._transport.abort()
+                return
+            self._watch_reader()
+        if self._deadline <= now and not self._transport.is_closing():
+            if self._late_at != math.inf:
+                self._transport.abort()
+                return
+            self._end()
+        self._wake_at(min(self._deadline, self._unread_until))
 
     def _is_full(self) -> bool:
         network = sum(1 for each in self._connections if _is_network(each))

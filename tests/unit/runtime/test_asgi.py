@@ -13,6 +13,7 @@ from skytrail.runtime.asgi import (
     Request,
     Router,
     StreamResponse,
+    build_request,
     encode_json,
     json_reply,
     text_reply,
@@ -259,3 +260,18 @@ def test_rows_encode_addresses_and_odd_keys_as_text():
         "next_hops": ["10.0.0.2", "10.0.0.1"],
     }
     assert encode_json({IPv4Address("10.0.0.1"): 1}) == b'{"10.0.0.1":1}'
+
+
+def test_repeated_parameter_keeps_its_values_in_order():
+    query = b"&".join(b"a=%d" % number for number in range(1000))
+
+    request = build_request("GET", "/", query, {}, client="", scheme="http", made_id="1")
+
+    assert request.query_all == {"a": tuple(map(str, range(1000)))}
+
+
+def test_query_of_too_many_parameters_is_refused_with_the_bound():
+    status, _, body = run(AsgiApp(Router()), query=b"a=1&" * 1000)
+
+    assert status == 400
+    assert b"at most 1000" in body

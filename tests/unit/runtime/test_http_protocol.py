@@ -60,15 +60,24 @@ def answers(tmp_path, *chunks, between_s=0.0):
         )
         await ready.wait()
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        received = bytearray()
+
+        async def read():
+            with contextlib.suppress(ConnectionError):
+                while part := await reader.read(1 << 20):
+                    received.extend(part)
+
+        # Beside the writing: a connection that is cut off forgets what was not read by then.
+        reading = asyncio.create_task(read())
         for chunk in chunks:
             writer.write(chunk)
             await asyncio.sleep(between_s)
-        received = await reader.read()
+        await reading
         writer.close()
         server.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await server
-        return received
+        return bytes(received)
 
     async def limited():
         async with asyncio.timeout(TIME_LIMIT_S):
@@ -119,7 +128,7 @@ def test_request_in_single_bytes_is_one_request(tmp_path):
 
 
 def test_chunked_body_over_many_reads_arrives_whole(tmp_path):
-    head = b"POST /p HTTP/1.1\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = b"POST /p HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
     part = b"%x\r\n%b\r\n" % (50_000, b"a" * 50_000)
 
     received = answers(tmp_path, head, part, part, part, b"0\r\n\r\n", between_s=0.002)
@@ -138,7 +147,8 @@ def test_body_that_is_refused_early_does_not_disturb_the_next_request(tmp_path):
 
 
 def test_who_waits_for_continue_gets_it_once_and_only_if_admitted(tmp_path):
-    head = b"POST /p HTTP/1.1\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: 2\r\n"
+    head = LAST[:-2].replace(b"GET %b", b"POST /p")
+    head += b"expect: 100-continue\r\ncontent-length: 2\r\n"
 
     admitted = answers(tmp_path, head + b"\r\n", b"ab", between_s=0.05)
     turned_away = answers(tmp_path, head + b"x-foe: 1\r\n\r\n")
@@ -148,7 +158,7 @@ def test_who_waits_for_continue_gets_it_once_and_only_if_admitted(tmp_path):
 
 
 def test_head_reply_has_the_length_and_no_body(tmp_path):
-    received = answers(tmp_path, b"HEAD /now/h HTTP/1.1\r\nconnection: close\r\n\r\n")
+    received = answers(tmp_path, b"HEAD /now/h HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
 
     assert b"content-length: 10\r\n" in received
     assert received.endswith(b"\r\n\r\n")
@@ -201,7 +211,7 @@ def test_slow_request_behind_others_is_cut_off(tmp_path, monkeypatch):
 
 
 def test_ids_are_the_clients_or_unlike_each_other(tmp_path):
-    named = b"GET /now HTTP/1.1\r\nx-request-id: mine-1\r\n\r\n"
+    named = b"GET /now HTTP/1.1\r\nhost: x\r\nx-request-id: mine-1\r\n\r\n"
 
     received = answers(tmp_path, named, GET % b"/now", LAST % b"/now")
 
@@ -214,3 +224,152 @@ def test_ids_are_the_clients_or_unlike_each_other(tmp_path):
 def test_field_no_client_could_read_is_refused(field):
     with pytest.raises(ValueError, match=r".+"):
         http_head.head_of(Response(200, headers=(field,)), "id", (), keep_alive=True)
+
+
+CHUNKED = b"POST /p HTTP/1.1\r\nhost: x\r\n%btransfer-encoding: chunked\r\n\r\n"
+
+
+def test_trailer_never_passes_for_a_header(tmp_path):
+    trailer = b"2\r\nab\r\n0\r\nx-foe: 1\r\n\r\n"
+
+    received = answers(tmp_path, CHUNKED % b"" + trailer + LAST % b"/now/after")
+
+    assert b"slow POST /p 2" in received
+    assert received.endswith(b"now /now/after")
+
+
+@pytest.mark.parametrize("who", [b"", b"x-foe: 1\r\n"])
+def test_close_in_a_trailer_leaves_nobody_waiting(tmp_path, who):
+    trailer = b"0\r\nconnection: close\r\n\r\n"
+
+    received = answers(tmp_path, CHUNKED % who, trailer + GET % b"/now", between_s=0.02)
+
+    assert received.startswith(b"HTTP/1.1 401 " if who else b"HTTP/1.1 200 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("who", [b"", b"x-foe: 1\r\n"])
+@pytest.mark.parametrize("part", [b"x-%d: " + b"a" * 4000 + b"\r\n", b"x%d" * 2000])
+def test_trailers_without_end_end_the_connection(tmp_path, monkeypatch, who, part):
+    monkeypatch.setattr(http_protocol, "HEAD_BYTES_MAX", 10_000)
+    trailers = [part.replace(b"%d", b"%d" % number) for number in range(20)]
+
+    received = answers(tmp_path, CHUNKED % who, b"0\r\n", *trailers, between_s=0.002)
+
+    assert received.startswith(b"HTTP/1.1 401 " if who else b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_body_without_end_behind_its_refusal_ends_the_connection(tmp_path, monkeypatch):
+    monkeypatch.setattr(http_protocol, "DROPPED_BYTES_MAX", 300_000)
+    head = b"POST /p HTTP/1.1\r\nhost: x\r\nx-foe: 1\r\ncontent-length: 99999999\r\n\r\n"
+
+    received = answers(tmp_path, head, *[b"a" * 100_000] * 8, between_s=0.002)
+
+    assert received.startswith(b"HTTP/1.1 401 ")
+
+
+def test_requests_behind_an_upgrade_are_answered(tmp_path):
+    upgrade = b"GET /now/1 HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    post = b"POST /p HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nGET /"
+
+    received = answers(
+        tmp_path, upgrade + GET % b"/now/2" + upgrade + post, b"abcd", LAST % b"/now/3"
+    )
+
+    assert received.count(b"HTTP/1.1 200 OK") == 5
+    assert received.count(b"now /now/1") == 2
+    assert b"now /now/2" in received
+    assert b"slow POST /p 9" in received
+    assert received.endswith(b"now /now/3")
+
+
+def test_refusal_of_garbage_comes_after_the_replies_before_it(tmp_path):
+    received = answers(tmp_path, GET % b"/a" + b"\x00\r\n\r\n" + GET % b"/b")
+
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert received.endswith(b"Invalid HTTP request received.")
+    assert received.count(b"HTTP/1.1 ") == 2
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /now HTTP/2.0\r\nhost: x\r\n\r\n", b"505"),
+        (b"GET /now HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /now HTTP/1.1\r\nhost: x\r\nHost: y\r\n\r\n", b"400"),
+        (b"GET /now HTTP/1.1\r\nhost: x\r\nexpect: cake\r\n\r\n", b"417"),
+        (b"GET /now?" + b"a&" * 1000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", b"400"),
+    ],
+)
+def test_request_that_http_forbids_is_refused_by_its_status(tmp_path, request_bytes, status):
+    received = answers(tmp_path, request_bytes)
+
+    assert received.startswith(b"HTTP/1.1 %b " % status)
+    assert b"connection: close" in received
+
+
+def test_old_client_needs_no_host(tmp_path):
+    received = answers(tmp_path, b"GET /now/old HTTP/1.0\r\n\r\n")
+
+    assert received.endswith(b"now /now/old")
+
+
+@contextlib.asynccontextmanager
+async def large_replies(tmp_path, computed):
+    """Serve replies larger than a socket takes; yield a connection that has not read yet."""
+
+    async def large(request):
+        computed.put_nowait(request.path)
+        return Response(200, b"x" * 3_000_000)
+
+    ready = asyncio.Event()
+    app = AsgiApp(large)
+    server = asyncio.create_task(serve(app, [listen_unix(tmp_path / "s")], when_ready=ready.set))
+    await ready.wait()
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"), limit=1024)
+    async with asyncio.timeout(TIME_LIMIT_S):
+        yield reader, writer
+    writer.close()
+    server.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await server
+
+
+def test_no_reply_is_computed_while_the_one_before_it_is_unread(tmp_path):
+    async def scenario():
+        computed = asyncio.Queue()
+        async with large_replies(tmp_path, computed) as (reader, writer):
+            writer.write(GET % b"/1" * 20 + LAST % b"/2")
+            await computed.get()
+            await asyncio.sleep(0.05)
+            before = computed.qsize()
+            length = 0
+            while part := await reader.read(1 << 20):
+                length += part.count(b"x" * 1000) * 1000
+            return before, computed.qsize(), length
+
+    before, after, length = asyncio.run(scenario())
+
+    assert (before, after) == (0, 20)
+    assert length > 20 * 2_900_000
+
+
+@pytest.mark.parametrize("form", [GET, LAST])
+def test_client_that_takes_nothing_is_cut_off(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(http_protocol, "REPLY_TIME_S", 0.05)
+
+    async def scenario():
+        lost = asyncio.Event()
+        whole = http_protocol.HttpProtocol.connection_lost
+
+        def note(self, exc):
+            lost.set()
+            whole(self, exc)
+
+        monkeypatch.setattr(http_protocol.HttpProtocol, "connection_lost", note)
+        async with large_replies(tmp_path, asyncio.Queue()) as (_, writer):
+            writer.write(form % b"/1")
+            await lost.wait()
+
+    asyncio.run(scenario())

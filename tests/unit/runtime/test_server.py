@@ -135,21 +135,26 @@ def test_endless_request_head_is_refused(tmp_path):
     assert replied.startswith(b"HTTP/1.1 400 ") or not replied
 
 
-def test_flood_of_pipelined_requests_ends_its_connection(tmp_path):
+def test_flood_of_pipelined_requests_waits_and_is_answered_whole(tmp_path, monkeypatch):
     request = b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = request[:-2] + b"connection: close\r\n\r\n"
+    most = []
+    serve_one = http_protocol.HttpProtocol._serve
 
-    few = served(
-        tmp_path,
-        lambda path: answers(path, [request * 99, request[:-2] + b"connection: close\r\n\r\n"]),
-    )
-    many = served(tmp_path, lambda path: answers(path, [request * 5000] * 20))
+    async def serve_noted(self, exchange):
+        most.append(len(self._waiting))
+        await serve_one(self, exchange)
 
-    assert few.count(b"200 OK") == 100
-    assert many.count(b"200 OK") < 5000
+    monkeypatch.setattr(http_protocol.HttpProtocol, "_serve", serve_noted)
+
+    replied = served(tmp_path, lambda path: answers(path, [request * 1999, last]))
+
+    assert replied.count(b"200 OK") == 2000
+    assert max(most) < http_protocol.PIPELINE_COUNT_MAX + http_protocol.FEED_BYTES // len(request)
 
 
 def test_large_body_before_the_next_head_is_no_large_head(tmp_path):
-    first = b"GET /hello HTTP/1.1\r\ncontent-length: 100000\r\n\r\n" + b"x" * 100_000
+    first = b"GET /hello HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n" + b"x" * 100_000
     last = b"GET /hello HTTP/1.1\r\nconnection: close\r\n"
 
     replied = served(tmp_path, lambda path: answers(path, [first + last, b"host: x\r\n\r\n"]))
@@ -162,7 +167,7 @@ def test_large_body_before_the_next_head_is_no_large_head(tmp_path):
     [
         [],
         [b"GET /hel"],
-        [b"GET /hello HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc"],
+        [b"GET /hello HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc"],
     ],
 )
 def test_request_that_does_not_come_ends_its_connection(tmp_path, monkeypatch, chunks):
