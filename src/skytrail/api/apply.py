@@ -136,7 +136,7 @@ def _refuse_conflicts(stale: dict[str, object], others: dict[str, dict[str, str]
         for path, owner in conflicts
     ]
     text = (
-        f"{len(conflicts)} field{'s' * (len(conflicts) != 1)} belong to {', '.join(owners)}; "
+        f"{len(conflicts)} {'field belongs' if len(conflicts) == 1 else 'fields belong'} to {', '.join(owners)}; "
         "leave them out, or take them over with force=true"
     )
     raise Unacceptable(409, text, problems, {"owners": owners})

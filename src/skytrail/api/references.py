@@ -61,7 +61,8 @@ def _resolve(
     if not is_document(item):
         raise bad_request(
             f"Bad reference in {operation}: Error validating reference {reference.name} "
-            f"value {shown(change.schema.masks.reference(reference.attr_type, item))}"
+            f"value {shown(change.schema.masks.reference(reference.attr_type, item))}: expected "
+            '{"to": [NAME, ...]}'
         )
     try:
         attribute = stored_attribute(reference, item.get("attr"))

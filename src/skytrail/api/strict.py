@@ -97,6 +97,8 @@ def _problem(violation: Violation) -> Problem:
         violation.text,
         flags=re.DOTALL,
     )
+    if text.startswith("Error validating reference "):
+        text += ': expected {"to": [NAME, ...]} or {"uuid": UUID}'
     unknown = _NO_FIELD.fullmatch(text)
     if unknown is not None and unknown[1] in CATALOG.types:
         text += "." + did_you_mean(unknown[2], CATALOG.types[unknown[1]].fields)

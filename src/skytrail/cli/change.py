@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import click
+from rich.table import Table
+from rich.text import Text
 
 from skytrail.cli import output, plan
 from skytrail.cli.help_text import examples
-from skytrail.cli.session import Session, api_options, opened
-from skytrail.cli.values import Json, items, mapping, text
+from skytrail.cli.session import Session, api_options, console, opened
+from skytrail.cli.values import Json, counted, items, mapping, text
 from skytrail.client.messages import Call, decode_reply
 
 _PATH = "/api/v1/change-sets"
@@ -36,7 +38,7 @@ def new(paths: tuple[str, ...], title: str) -> None:
     with opened() as session:
         body = {"title": title, "operations": _operations(session, paths)}
         made = _call(session, "POST", "", body)
-    click.echo(f"{made['id']} drafted with {len(items(made['operations']))} operations")
+    click.echo(f"{made['id']} drafted with {counted(len(items(made['operations'])), 'operation')}")
 
 
 @change.command(epilog=examples("skytrail change add 3f9c policy.yaml"))
@@ -48,7 +50,7 @@ def add(identity: str, paths: tuple[str, ...]) -> None:
     with opened() as session:
         place = f"/{_full(session, identity)}/operations"
         made = _call(session, "POST", place, {"operations": _operations(session, paths)})
-    click.echo(f"{made['id']} has {len(items(made['operations']))} operations")
+    click.echo(f"{made['id']} has {counted(len(items(made['operations'])), 'operation')}")
 
 
 @change.command(name="list", epilog=examples("skytrail change list"))
@@ -61,9 +63,12 @@ def list_sets(*, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
+    table = Table("ID", "CREATED", "AUTHOR", "OPERATIONS", "TITLE", box=None, pad_edge=False)
     for each in map(mapping, found):
         cells = (each["id"], each["created"], each["author"], each["operations_count"])
-        click.echo("  ".join([*map(text, cells), text(each["title"])]))
+        table.add_row(*(Text(text(cell)) for cell in (*cells, each["title"])))
+    if found:
+        console().print(table)
 
 
 @change.command(epilog=examples("skytrail change review 3f9c"))

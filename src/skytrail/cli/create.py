@@ -20,7 +20,19 @@ from skytrail.model.catalog import CATALOG, ObjectType
 CONFLICT = 409
 
 
+class _Create(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "unexpected extra argument" in error.message:
+                text = f"{error.message}. Properties are given as --set FIELD=VALUE."
+                raise click.UsageError(text, ctx) from error
+            raise
+
+
 @click.command(
+    cls=_Create,
     epilog=examples(
         "skytrail create project default-domain:demo",
         "skytrail create vn demo:red --ref ipam=default-network-ipam='"
@@ -28,7 +40,7 @@ CONFLICT = 409
         "skytrail create vdns zone --set virtual_DNS_data.domain_name=demo.example",
         "skytrail create vmi default-domain:demo:port-1 --ref vn=demo:red --ref sg=demo:web",
         "skytrail create iip ip-1 --ref vn=demo:red --ref vmi=demo:port-1",
-    )
+    ),
 )
 @click.argument("type_name", metavar="TYPE", shell_complete=complete_type)
 @click.argument("name", metavar="NAME")

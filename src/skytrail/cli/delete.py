@@ -58,7 +58,8 @@ def delete(type_name: str | None, names: tuple[str, ...], paths: tuple[str, ...]
             return
         kind = resolve_type(type_name or "")
         uuids = [find_uuid(session, kind, name) for name in names]
-        for uuid, name in zip(uuids, names, strict=True):
+        for uuid in uuids:
+            _, name = name_of(session, uuid)
             delete_one(session, kind.name, uuid, name)
             click.echo(f"{kind.name} {name} deleted")
 

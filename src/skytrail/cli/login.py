@@ -10,8 +10,8 @@ import click
 from skytrail.cli.access import config_file, read_config, remember, resolved
 from skytrail.cli.help_text import examples
 from skytrail.cli.passwords import ask_password, read_password
-from skytrail.cli.session import api_options, given_access, reported
-from skytrail.client import ApiClient
+from skytrail.cli.session import Refused, api_options, given_access, reported
+from skytrail.client import ApiClient, Unauthenticated
 from skytrail.client.access import Access
 from skytrail.client.messages import Call, decode_reply
 from skytrail.client.transport import DEFAULT_URL
@@ -43,7 +43,10 @@ def login(ctx: click.Context, user: str, password_file: Path | None) -> None:
     anonymous = Access(ca_file=access.ca_file)
     with reported(), ApiClient(url or DEFAULT_URL, unix_socket=socket, access=anonymous) as client:
         body: dict[str, object] = {"user": user, "password": password}
-        content = client.call(Call("POST", "/api/v1/login", body=body))
+        try:
+            content = client.call(Call("POST", "/api/v1/login", body=body))
+        except Unauthenticated as error:
+            raise Refused(error.text) from error  # Without the advice to log in.
         token = str(decode_reply(content, dict[str, object])["token"])
         path = config_file(os.environ)
         kept = {n: v for n, v in read_config(path).items() if n in ("api", "api_socket", "ca_file")}

@@ -39,7 +39,7 @@ def type_names() -> list[str]:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean X or Y?" for close names, else nothing."""
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.63)
     if not close:
         ends = [lower for lower in by_lower if word and word.lower() in lower]
         close = sorted(ends, key=len)[:3]

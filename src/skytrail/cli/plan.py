@@ -15,7 +15,7 @@ from skytrail.cli import output
 from skytrail.cli.documents import Document, changes
 from skytrail.cli.help_text import examples
 from skytrail.cli.session import Refused, Session, api_options, console, opened
-from skytrail.cli.values import Json, items, mapping, text
+from skytrail.cli.values import Json, counted, items, mapping, text
 from skytrail.cli.write import NOT_FOUND
 from skytrail.client import ApiError, Denied
 from skytrail.client.messages import Call, decode_reply
@@ -195,7 +195,7 @@ def _are_alike(before: list[object], after: list[object]) -> bool:
 
 def _short(value: object) -> str:
     if "acl_rule" in mapping(value):
-        return f"{len(items(mapping(value)['acl_rule']))} rules"
+        return counted(len(items(mapping(value)["acl_rule"])), "rule")
     shown = ", ".join(map(_item_text, items(value))) if isinstance(value, list) else text(value)
     return shown if len(shown) <= _VALUE_LENGTH_MAX else f"{shown[:_VALUE_LENGTH_MAX]}..."
 
@@ -225,7 +225,7 @@ def _show_hosts(found: Json) -> None:
         f"{each['host']} ({each['interfaces']})" for each in map(mapping, items(found.get("hosts")))
     ]
     counts = [
-        f"{len(items(found.get('changes')))} objects",
+        counted(len(items(found.get("changes"))), "object"),
         f"{found.get('derived_count', 0)} derived",
         f"{found.get('reachability_count', 0)} pairs",
         f"{found.get('hosts_count', 0)} hosts with {found.get('interfaces_count', 0)} interfaces",

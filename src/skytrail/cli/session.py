@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE, resolved
+from skytrail.cli.hints import advice_for, scheme_problem
 from skytrail.cli.names import FqName, UnknownType, read_project
 from skytrail.client import AccessUnusable, ApiClient, ApiError, ApiUnavailable
 from skytrail.client.access import VARIABLES
@@ -84,6 +85,9 @@ def given_access(ctx: click.Context | None) -> dict[str, str | None]:
 def new_client(ctx: click.Context | None = None) -> ApiClient:
     """Return a client as the command line says, else the environment, else the user's file."""
     url, socket, access = resolved(given_access(ctx))
+    problem = scheme_problem(url)
+    if problem is not None and not socket:
+        raise click.UsageError(problem)
     return ApiClient(url or DEFAULT_URL, unix_socket=socket or None, access=access)
 
 
@@ -103,10 +107,7 @@ def reported() -> Generator[None]:
     except AccessUnusable as error:
         raise click.UsageError(str(error)) from error
     except ApiUnavailable as error:
-        raise Unreachable(
-            f"{error}\nStart a controller with `skytrail up --data DIR`, or say where it is with"
-            f" --api URL, --api-socket PATH, {API_VARIABLE} or {SOCKET_VARIABLE}."
-        ) from error
+        raise Unreachable(f"{error}\n{advice_for(str(error))}") from error
     except ApiError as error:
         raise Refused(explain(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,21 @@ import click
 import msgspec
 from rich.console import Console
 
+from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE, resolved
 from skytrail.cli.choices import complete_name, complete_type
 from skytrail.cli.conditions import conditions_of, lines
 from skytrail.cli.help_text import examples
 from skytrail.cli.lab import json_option, lab_option, opened, print_json, reports_failures
 from skytrail.cli.lookup import find_uuid
 from skytrail.cli.names import resolve_type
-from skytrail.cli.session import api_options
+from skytrail.cli.session import api_options, given_access
 from skytrail.cli.session import opened as api_opened
+from skytrail.cli.values import items, mapping
+from skytrail.client.messages import Call, decode_reply
 from skytrail.lab import commands, health, state
 from skytrail.lab.show import Table, table_of
+from skytrail.lab.state import LabError
+from skytrail.lab.topology import TopologyError
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
 
 _REVISION = re.compile(r"^\w*revision(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
@@ -82,7 +88,10 @@ def status(
             raise click.UsageError("--data and --lab tell of daemons; for an object use --api.")
         _show_objects(type_name, names, as_json=as_json)
         return
-    daemons = _of_controller(data) if data else _of_lab(lab_name)
+    daemons = _of_controller(data) if data else _of_chosen_lab(lab_name)
+    if daemons is None:
+        _show_api(as_json=as_json)
+        return
     shown = [_describe(daemon) for daemon in daemons]
     overview = table_of("daemons", shown)
     sessions = table_of("sessions", [row for daemon in daemons for row in _sessions(daemon)])
@@ -111,6 +120,74 @@ def _show_objects(type_name: str, names: tuple[str, ...], *, as_json: bool) -> N
             click.echo(f"{kind.name} {name}")
             click.echo("\n".join(f"  {line}" for line in lines(conditions)))
     if any(each["status"] == "false" for conditions in told for each in conditions):
+        raise SystemExit(1)
+
+
+def _of_chosen_lab(lab_name: str | None) -> list[Daemon] | None:
+    """Return the daemons of the lab that is meant; None when the API is to be asked instead."""
+    if lab_name is None and _names_an_api():
+        url, _, _ = resolved(given_access(click.get_current_context()))
+        lab_name = lab_at(url)
+        if lab_name is None:
+            return None
+    elif lab_name is None and not state.names():
+        return None
+    try:
+        return _of_lab(lab_name)
+    except (TopologyError, msgspec.DecodeError) as error:
+        name = lab_name or state.only_name()
+        click.echo(f"lab {name} cannot be read, so only its API is asked: {error}", err=True)
+        return None
+
+
+def lab_at(url: str | None) -> str | None:
+    """Return the lab whose API has this address; labs that cannot be read are named and passed."""
+    for name in state.names():
+        try:
+            port = state.read(name).api_port
+        except (OSError, LabError, msgspec.DecodeError) as error:
+            click.echo(f"lab {name} cannot be read: {error}", err=True)
+            continue
+        if url == f"http://127.0.0.1:{port}":
+            return name
+    return None
+
+
+def _names_an_api() -> bool:
+    """Whether the command line or the environment says which API is meant."""
+    given = given_access(click.get_current_context())
+    variables = (API_VARIABLE, SOCKET_VARIABLE)
+    return bool(given.get("api") or given.get("api_socket") or any(map(os.environ.get, variables)))
+
+
+def _show_api(*, as_json: bool) -> None:
+    """Tell how the API is, and what reports to it."""
+    with api_opened() as session:
+        content = session.client.call(Call("GET", "/api/v1/status"))
+    found = decode_reply(content, dict[str, object])
+    reports = [mapping(each) for each in items(found.get("reports"))]
+    if as_json:
+        print_json({"api": "healthy", **found})
+    else:
+        rows: list[dict[str, object]] = [
+            {"name": "api", "kind": "api", "revision": found.get("revision"), "agents": "",
+             "troubles": ""}
+        ]  # fmt: skip
+        rows += [
+            {
+                "name": each.get("reporter"),
+                "kind": each.get("kind"),
+                "revision": each.get("revision"),
+                "agents": len(items(each.get("agents"))) if each["kind"] == "control" else "",
+                "troubles": len(items(each.get("troubles"))),
+            }
+            for each in reports
+        ]
+        _print([table_of("reports to the API", rows)])
+    missing = {"compiler", "control"} - {str(each.get("kind")) for each in reports}
+    for kind in sorted(missing):
+        click.echo(f"no {'control node' if kind == 'control' else kind} reports to it", err=True)
+    if missing:
         raise SystemExit(1)
 
 

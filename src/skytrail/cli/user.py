@@ -85,7 +85,7 @@ def _refuse_existing(session: Session, name: str) -> None:
 @click.argument("roles", metavar="[ROLE]...", nargs=-1)
 @api_options
 def roles(name: str, roles: tuple[str, ...]) -> None:
-    """Give a user these roles instead of those it has; none takes all away."""
+    """Set the roles of a user; none takes all away."""
     with opened() as session:
         found = json.loads(session.client.call(Call("GET", _PATH)))["users"]
         if all(each["name"] != name for each in found):

@@ -22,6 +22,11 @@ def items(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
+def counted(count: int, word: str) -> str:
+    """Return "1 object" or "2 objects"."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def mapping(value: object) -> Json:
     return cast("Json", value) if isinstance(value, dict) else {}
 

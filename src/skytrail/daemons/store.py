@@ -13,6 +13,7 @@ import asyncio
 import gzip
 import os
 import sys
+import zlib
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -88,8 +89,11 @@ async def _backup(place: str, file: Path) -> None:
 
 
 async def _restore(place: str, file: Path, *, force: bool) -> None:
-    with gzip.open(file, "rb") as lines:
-        held = list(copy.read_lines(lines))
+    try:
+        with gzip.open(file, "rb") as lines:
+            held = list(copy.read_lines(lines))
+    except (CopyRefused, OSError, EOFError, zlib.error) as error:
+        raise CopyRefused(f"{file}: {error}") from error
     async with _opened(place) as store:
         with _progress("restore", len(held)) as advance:
             await copy.fill(store, held, advance, force=force)
@@ -135,9 +139,22 @@ def _progress(what: str, total: int) -> Generator[Advance]:
     columns = (
         TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda count: bar.advance(task, count)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(what, total=total)
+    begun = False
+
+    def advance(count: int) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            bar.start()  # Not before: what is refused shows no bar.
+        bar.advance(task, count)
+
+    try:
+        yield advance
+    finally:
+        if begun:
+            bar.stop()
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,33 @@
+"""What to do about an API that does not answer as it should; pure."""
+
+from __future__ import annotations
+
+from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE
+
+_START = (
+    "Start a controller with `skytrail up --data DIR`, or say where it is with"
+    f" --api URL, --api-socket PATH, {API_VARIABLE} or {SOCKET_VARIABLE}."
+)
+_OTHER = "Something that is not this API answers there; say where the API is with --api URL."
+
+
+def scheme_problem(url: str | None) -> str | None:
+    """Return what is wrong with an address that names no scheme, None when nothing is."""
+    if not url or url.startswith(("http://", "https://")):
+        return None
+    return f"{url!r} is not an address of the API; write http://{url.rpartition('//')[2]}"
+
+
+def advice_for(text: str) -> str:
+    """Return what to do about a failure to get an answer."""
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "Name who signed the server's certificate with --ca FILE."
+    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+        return "The server there speaks plain HTTP: write http:// instead of https://."
+    if "disconnected without sending" in text:
+        return "The server may speak TLS: write https:// instead of http://."
+    if "cannot serve now" in text:
+        return "The API is there but not ready; try again, and look at its log and its store."
+    if "the answer is not one of this API" in text or "the answer has no" in text:
+        return _OTHER
+    return _START

@@ -1,0 +1,63 @@
+"""What commands advise when the API does not answer as it should."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from skytrail.cli import main
+from skytrail.cli.hints import advice_for, scheme_problem
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] x", "--ca"),
+        ("[SSL: WRONG_VERSION_NUMBER] x", "write http://"),
+        ("Server disconnected without sending a response.", "write https://"),
+        ("the API cannot serve now: store not available (status 503)", "not ready"),
+        ("the answer is not one of this API: x", "not this API"),
+        ("Connection refused", "skytrail up"),
+    ],
+)
+def test_advice_fits_the_failure(failure: str, said: str) -> None:
+    assert said in advice_for(failure)
+
+
+def test_an_address_without_scheme_is_wrong_usage() -> None:
+    result = CliRunner().invoke(main, ["get", "vn", "--api", "127.0.0.1:8082"])
+
+    assert result.exit_code == 2
+    assert "write http://127.0.0.1:8082" in result.output
+    assert scheme_problem("https://a") is None
+
+
+def test_without_a_terminal_a_password_comes_from_a_file() -> None:
+    result = CliRunner().invoke(main, ["login", "ann"], env={"SKYTRAIL_API": "http://127.0.0.1:9"})
+
+    assert result.exit_code == 2
+    assert "--password-file" in result.output
+
+
+def test_a_property_without_set_is_explained() -> None:
+    result = CliRunner().invoke(main, ["create", "vn", "x", "mtu=abc"])
+
+    assert "--set FIELD=VALUE" in result.output
+
+
+def test_status_passes_labs_it_cannot_read(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SKYTRAIL_LAB_ROOT", str(tmp_path))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "lab.json").write_text("{")
+
+    result = CliRunner().invoke(main, ["status", "--api", "http://127.0.0.1:9"])
+
+    assert result.exit_code == 3
+    assert "lab broken cannot be read" in result.output
+
+
+def test_status_asks_the_api_that_is_named() -> None:
+    result = CliRunner().invoke(main, ["status", "--api", "http://127.0.0.1:9"])
+
+    assert result.exit_code == 3
+    assert "127.0.0.1:9" in result.output
