@@ -38,17 +38,26 @@ from skytrail.api.reads import Reads, RecordedGraph, fresh_uuid, require, touch
 from skytrail.api.refusal import Refused
 from skytrail.api.schema import Schema
 from skytrail.store.copy import CLOSED
-from skytrail.store.plugin import Compacted, ConfigStore, KeyValue, Put, StoreUnavailable
+from skytrail.store.plugin import (
+    Compacted,
+    ConfigStore,
+    KeyValue,
+    Put,
+    StoreClosed,
+    StoreUnavailable,
+)
 
 QUEUE_COUNT_MAX = 2048
 BATCH_WEIGHT_MAX = 256
 """A batch takes no further request once its operations add up to this."""
 LOAD_PAGE = 5_000
 COMPACT_EVERY_S = 600.0
+FENCE_CHECK_S = 1.0
 SPLIT_AFTER = 12
 """A batch that was planned in vain this often is halved each further time."""
 CONFLICTS_MAX = 100
 _STOPPING = Refused(503, "The server is stopping")
+_TAKEN = "another server, a restore or a move has taken the store"
 _TOO_BUSY = "other servers change the same objects all the time"
 
 T = TypeVar("T")
@@ -132,7 +141,7 @@ class ConfigService:
         """
         closed = await store.get(CLOSED)
         if closed is not None:
-            raise StoreUnavailable(f"this store is closed: {closed.value.decode()}")
+            raise StoreClosed(f"this store is closed: {closed.value.decode()}")
         if shared:
             return await cls._start_shared(schema, store)
         before = await store.revision()
@@ -214,6 +223,22 @@ class ConfigService:
                 group.create_task(self._write_shared(self.shared), name="api-write")
         finally:
             await self.shared.close()
+
+    async def keep_fence(self, every_s: float = FENCE_CHECK_S) -> None:
+        """Raise Fenced soon after the store was taken or closed, also when nobody writes.
+
+        Otherwise a server would answer reads from a store that was moved away. Servers that
+        share theirs follow every change of it, this one among them.
+        """
+        while self.shared is None:
+            await asyncio.sleep(every_s)
+            try:
+                held = await self._store.get(persistence.FENCE)
+            except StoreUnavailable as error:
+                self._log.warning("store_unavailable", error=str(error))
+                continue
+            if held is None or held.mod_revision != self._fence:
+                raise Fenced(_TAKEN)
 
     async def _write_shared(self, shared: SharedStore) -> None:
         while True:
@@ -478,7 +503,7 @@ class ConfigService:
         except ValueError as error:
             raise StoreUnavailable(f"the store cannot keep this: {error}") from error
         if not result.succeeded:
-            raise Fenced("another API server writes to this store")
+            raise Fenced(_TAKEN)
         self._audit_head, self._audit_trim = writing.head, None
         persistence.stamp(self.graph, overlay, result.revision)
         batch = feed.batch_of(self.graph, overlay, result.revision)

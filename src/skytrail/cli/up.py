@@ -15,6 +15,7 @@ from skytrail.cli.help_text import examples
     epilog=examples(
         "skytrail up --data /var/lib/skytrail",
         "skytrail up --data build/controller --api-port 9082 --control-port 9269",
+        "skytrail up --data /var/lib/skytrail --control-listen 192.0.2.10",
     )
 )
 @click.option(
@@ -25,10 +26,26 @@ from skytrail.cli.help_text import examples
     help="Folder of the embedded store; made when it is not there.",
 )
 @click.option(
-    "--api-port", default=8082, show_default=True, metavar="PORT", help="TCP port of the API."
+    "--api-port",
+    default=8082,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="TCP port of the API.",
 )
 @click.option(
-    "--control-port", default=5269, show_default=True, metavar="PORT", help="TCP port for agents."
+    "--control-port",
+    default=5269,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="TCP port for agents.",
+)
+@click.option(
+    "--control-listen",
+    metavar="ADDRESS",
+    help="Address for agents, as hosts reach it (default: loopback). Not encrypted, not "
+    "authenticated: the underlay must keep strangers away.",
 )
 @click.option(
     "--store",
@@ -41,6 +58,7 @@ def up(
     data: Path,
     api_port: int,
     control_port: int,
+    control_listen: str | None,
     store: str | None,
     listen: str | None,
     *,
@@ -52,6 +70,7 @@ def up(
     """
     arguments = ["--data", str(data), "--api-port", str(api_port)]
     arguments += ["--control-port", str(control_port)]
+    arguments += ["--control-listen", control_listen] if control_listen else []
     arguments += ["--secure"] if secure else []
     arguments += ["--listen", listen] if listen else []
     arguments += ["--store", store] if store else []

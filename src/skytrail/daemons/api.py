@@ -9,6 +9,7 @@ from pathlib import Path
 
 from skytrail.api.io.auth_none import UnsafeSettings
 from skytrail.api.io.http import HttpApi
+from skytrail.api.io.shared import Fenced
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
 from skytrail.compiler.preview import Preview
@@ -19,6 +20,7 @@ from skytrail.runtime import logs, processes, server, tasks
 from skytrail.runtime.settings import SettingsInvalid
 from skytrail.store.io.open import open_store
 from skytrail.store.location import EtcdLocation, Location, LocationInvalid, parse_location
+from skytrail.store.plugin import StoreClosed, StoreUnavailable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"skytrail-api: {error}", file=sys.stderr)
         return 2
     return tasks.run_until_signal(
-        lambda: _serve(location, settings.host, settings.port, settings.socket, security)
+        lambda: _serve(location, settings.host, settings.port, settings.socket, security),
+        expected=(StoreUnavailable, Fenced),
+        final=(StoreClosed,),
     )
 
 
@@ -73,6 +77,7 @@ async def _serve(
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run())
             group.create_task(service.keep_compact())
+            group.create_task(service.keep_fence())
             gate = api_security.build_gate(service, security, host)
             await api_security.prepare(service, security, gate)
             if gate is not None and gate.directory is not None:

@@ -103,15 +103,17 @@ async def _restore(place: str, file: Path, *, force: bool) -> None:
 async def _move(source: str, target: str, *, force: bool) -> None:
     if parse_location(source) == parse_location(target):
         raise CopyRefused("source and target are the same store")
-    async with _opened(source, existing=True) as old, _opened(target) as new:
-        revision = await copy.fence_servers(old)
+    async with (
+        _opened(source, existing=True) as old,
+        _opened(target) as new,
+        copy.closed_while_moved(old, target) as revision,
+    ):
         held = [
             Line(item.key, item.create_revision, item.value)
             async for item in copy.items_of(old, revision)
         ]
         with _progress("move", len(held)) as advance:
             await copy.fill(new, held, advance, force=force)
-        await copy.close_for_servers(old, f"its configuration was moved to {target}")
     print(f"{len(held)} keys moved from {source} to {target}; start the API with --store {target}")
 
 

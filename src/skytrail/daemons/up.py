@@ -1,7 +1,7 @@
-"""The controller alone: API, compiler and one control node on the loopback address.
+"""The controller alone: API, compiler and one control node, on loopback unless told otherwise.
 
     python -m skytrail.daemons.up --data DIR [--api-port 8082] [--control-port 5269]
-                                  [--secure [--listen ADDRESS]]
+                                  [--secure [--listen ADDRESS]] [--control-listen ADDRESS]
 
 ```
  main task --> keep_running(api) --ready--> keep_running(compiler)
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import fcntl
 import signal
 import socket
@@ -38,6 +39,11 @@ class CannotStart(Exception):
     """The controller cannot start here; the text says what to change."""
 
 
+def bracketed(host: str) -> str:
+    """Return an address as it stands before a colon and a port."""
+    return f"[{host}]" if ":" in host else host
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     data: Path
@@ -49,6 +55,8 @@ class Settings:
     """A cluster in place of the embedded store."""
     listen: str = LOOPBACK
     """Where the API serves; other addresses than loopback need ``secure``."""
+    control_listen: str = LOOPBACK
+    """Where agents connect. Nothing there is encrypted and nobody is asked who he is."""
     wants_secure: bool = False
     secure: SecureFiles | None = None
     """The files of a secure API, once they are there."""
@@ -57,8 +65,7 @@ class Settings:
     def api_url(self) -> str:
         """Where clients on this machine reach the API."""
         host = LOOPBACK if self.listen in WILDCARDS else self.listen
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self.secure else 'http'}://{shown}:{self.api_port}"
+        return f"{'https' if self.secure else 'http'}://{bracketed(host)}:{self.api_port}"
 
     def shown_files(self) -> dict[str, Path]:
         """Return the files a user needs to log in."""
@@ -91,7 +98,8 @@ def commands(settings: Settings) -> tuple[Command, Command, Command]:
     )
     control = _command(
         "control",
-        *("--api-socket", api_socket, "--name", settings.node_name, "--listen", LOOPBACK),
+        *("--api-socket", api_socket, "--name", settings.node_name),
+        *("--listen", settings.control_listen),
         *("--port", str(settings.control_port), "--socket", str(settings.socket_path("control"))),
     )
     return api, compiler, control
@@ -113,7 +121,7 @@ async def run(settings: Settings) -> None:
                 "controller",
                 api=settings.api_url,
                 **settings.shown_files(),
-                control=f"{LOOPBACK}:{settings.control_port}",
+                control=f"{bracketed(settings.control_listen)}:{settings.control_port}",
                 data=settings.data,
             )
 
@@ -126,9 +134,9 @@ async def run(settings: Settings) -> None:
 
 def check(settings: Settings) -> None:
     """Find out what would keep a child from starting; :class:`CannotStart`."""
-    for host, port, option in (
-        (settings.listen, settings.api_port, "--api-port"),
-        (LOOPBACK, settings.control_port, "--control-port"),
+    for host, port, name in (
+        (settings.listen, settings.api_port, ("--listen", "--api-port")),
+        (settings.control_listen, settings.control_port, ("--control-listen", "--control-port")),
     ):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -136,9 +144,14 @@ def check(settings: Settings) -> None:
             try:
                 probe.bind((host, port))
             except OSError as error:
+                if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                    raise CannotStart(
+                        f"port {port} on {host} is not free ({error.strerror}); "
+                        f"choose another with {name[1]}"
+                    ) from error
                 raise CannotStart(
-                    f"port {port} on {host} is not free ({error.strerror}); "
-                    f"choose another with {option}"
+                    f"{host} is no address of this machine ({error.strerror}); "
+                    f"choose another with {name[0]}"
                 ) from error
     longest = settings.socket_path("compiler")
     if len(str(longest).encode()) > SOCKET_PATH_BYTES_MAX:
@@ -208,14 +221,23 @@ def secured(settings: Settings) -> Settings:
     return replace(settings, secure=files)
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
+    return int(text)
+
+
 def _settings(arguments: Sequence[str] | None) -> Settings:
-    options = argparse.ArgumentParser(
-        prog="skytrail up", description="Run the controller alone on the loopback address."
-    )
+    options = argparse.ArgumentParser(prog="skytrail up", description="Run the controller alone.")
     options.add_argument("--data", type=Path, required=True, help="folder of the embedded store")
     options.add_argument("--store", help="etcd://HOST:PORT,... in place of the embedded store")
-    options.add_argument("--api-port", type=int, default=8082)
-    options.add_argument("--control-port", type=int, default=5269)
+    options.add_argument("--api-port", type=_port, default=8082)
+    options.add_argument("--control-port", type=_port, default=5269)
+    options.add_argument(
+        "--control-listen",
+        default=LOOPBACK,
+        help="address for agents; neither encrypted nor authenticated: the underlay's, not 0.0.0.0",
+    )
     options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
     options.add_argument(
         "--secure", action="store_true", help="serve TLS and have everybody log in"
@@ -225,6 +247,11 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     chosen = options.parse_args(arguments)
     if chosen.listen != LOOPBACK and not chosen.secure:
         options.error("--listen needs --secure: without it everybody would be the administrator")
+    if chosen.control_listen in WILDCARDS:
+        options.error(
+            "--control-listen needs the one address that hosts reach over the underlay: whoever "
+            "connects there is taken for a host, and nothing is encrypted"
+        )
     return Settings(
         data=chosen.data.resolve(),
         api_port=chosen.api_port,
@@ -232,6 +259,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         node_name=chosen.name,
         log_level=chosen.log_level,
         listen=chosen.listen,
+        control_listen=chosen.control_listen,
         wants_secure=chosen.secure,
         store=chosen.store,
     )

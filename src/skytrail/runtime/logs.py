@@ -1,7 +1,7 @@
 """Logging set-up: structlog to standard error, for people or as one JSON object per line.
 
 Standard output stays free for the ready line and for command output. Fields whose name speaks of
-a secret are masked whatever code logs them.
+a secret are masked whatever code logs them, and tracebacks never show variables.
 """
 
 from __future__ import annotations
@@ -63,4 +63,7 @@ def mask_secrets(
 
 
 def _console(output: TextIO) -> structlog.dev.ConsoleRenderer:
-    return structlog.dev.ConsoleRenderer(colors=output.isatty())
+    # The default shows the variables of every frame where rich is installed: passwords among them.
+    return structlog.dev.ConsoleRenderer(
+        colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )

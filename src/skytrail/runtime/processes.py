@@ -22,6 +22,7 @@ from typing import Final
 import structlog
 
 from skytrail.runtime.backoff import Backoff
+from skytrail.runtime.tasks import FINAL
 
 PR_SET_PDEATHSIG: Final = 1
 STOP_GRACE_S: Final = 5.0
@@ -33,6 +34,10 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 class ProcessFailed(Exception):
     """A child did not start, did not become ready, or ended; the text says which and how."""
+
+
+class ProcessEnded(ProcessFailed):
+    """A child ended at its start in a way that another start would not change (tasks.FINAL)."""
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
@@ -138,7 +143,7 @@ class Child:
                     if not line:
                         status = await self._process.wait()
                         message = f"{self.command.name} ended with status {status} at its start"
-                        raise ProcessFailed(message)
+                        raise (ProcessEnded if status == FINAL else ProcessFailed)(message)
                     self.ready_line = line.decode(errors="replace").rstrip("\n")
         except TimeoutError as error:
             limit = self.command.ready_timeout_s
@@ -154,7 +159,8 @@ async def keep_running(
 ) -> None:
     """Run the command for ever: start it again when it ends. Cancellation stops the child.
 
-    The first start must succeed, so that a wrong command line is an error and not a loop.
+    The first start must succeed, so that a wrong command line is an error and not a loop; so is
+    a later one that ends with ``tasks.FINAL``. Both raise ProcessFailed.
     """
     log = structlog.get_logger("skytrail.processes")
     delays = backoff if backoff is not None else Backoff()
@@ -178,6 +184,8 @@ async def _start_again(command: Command, delays: Backoff) -> Child:
         await asyncio.sleep(delays.next_delay_s())
         try:
             return await Child.start(command)
+        except ProcessEnded:
+            raise
         except ProcessFailed as error:
             log.warning("child_start_failed", child=command.name, error=str(error))
 

@@ -14,6 +14,9 @@ import uvloop
 from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock, SystemClock
 
+FINAL: Final = 78
+"""Exit status of a daemon that ends again if it is started again (EX_CONFIG): nobody restarts it."""
+
 STABLE_AFTER_S: Final = 30.0
 """A unit that ran this long before it failed starts again with the shortest delay."""
 
@@ -28,11 +31,13 @@ async def supervise(
 ) -> None:
     """Run ``factory()`` again after each failure, with growing delays; return when it returns.
 
-    Every failure is logged once, here. Cancellation is passed on at once.
+    Every failure is logged once, here: with its traceback unless the world refused something
+    (OSError) or the failure before was the same. Cancellation is passed on at once.
     """
     log = structlog.get_logger("skytrail.tasks")
     delays = backoff if backoff is not None else Backoff()
     time_source = clock if clock is not None else SystemClock()
+    told = ""
     while True:
         started = time_source.now()
         try:
@@ -41,28 +46,42 @@ async def supervise(
             if time_source.now() - started >= STABLE_AFTER_S:
                 delays.reset()
             delay_s = delays.next_delay_s()
+            text = f"{type(error).__name__}: {error}"
+            known = isinstance(error, OSError) or text == told
+            told = text
             log.warning(
                 "task_restarting",
                 task=name,
-                error=f"{type(error).__name__}: {error}",
+                error=text,
                 delay_s=round(delay_s, 2),
-                exc_info=error,
+                **({} if known else {"exc_info": error}),
             )
         else:
             return
         await sleep(delay_s)
 
 
-def run_until_signal(main: Callable[[], Coroutine[object, object, None]]) -> int:
+def run_until_signal(
+    main: Callable[[], Coroutine[object, object, None]],
+    *,
+    expected: tuple[type[Exception], ...] = (),
+    final: tuple[type[Exception], ...] = (),
+) -> int:
     """Run a daemon's root coroutine; return its exit status.
 
-    SIGTERM and SIGINT cancel it (status 0 after its clean-up); a failure is logged once and
-    gives status 1. The coroutine may also simply return.
+    SIGTERM and SIGINT cancel it (status 0 after its clean-up); a failure is told once and gives
+    status 1, or :data:`FINAL` if it is one of ``final``. What an operator can mend (OSError,
+    ``expected``, ``final``) is one line; its traceback is for the log level debug. The coroutine
+    may also simply return.
     """
-    return uvloop.run(_until_signal(main))
+    return uvloop.run(_until_signal(main, (OSError, *expected, *final), final))
 
 
-async def _until_signal(main: Callable[[], Coroutine[object, object, None]]) -> int:
+async def _until_signal(
+    main: Callable[[], Coroutine[object, object, None]],
+    plain: tuple[type[Exception], ...],
+    final: tuple[type[Exception], ...],
+) -> int:
     root = asyncio.ensure_future(main())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,15 +91,23 @@ async def _until_signal(main: Callable[[], Coroutine[object, object, None]]) -> 
     except asyncio.CancelledError:
         return 0
     except Exception as error:  # The outermost task boundary of the process.
-        structlog.get_logger("skytrail.tasks").error("daemon_failed", exc_info=error)
-        print(f"{sys.argv[0]}: {_first_cause(error)}", file=sys.stderr)
-        return 1
+        log = structlog.get_logger("skytrail.tasks")
+        causes = _causes(error)
+        unexpected = next((cause for cause in causes if not isinstance(cause, plain)), None)
+        shown = unexpected if unexpected is not None else causes[0]
+        if unexpected is None:
+            log.debug("daemon_failed", exc_info=error)
+        else:
+            log.exception("daemon_failed", exc_info=error)
+        kind = "" if isinstance(shown, plain) and str(shown) else f"{type(shown).__name__}: "
+        print(f"{sys.argv[0]}: {kind}{shown}", file=sys.stderr)
+        return FINAL if isinstance(shown, final) else 1
     return 0
 
 
-def _first_cause(error: BaseException) -> str:
-    """Return the text of the first plain exception inside nested groups."""
-    while isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = error
-        error = group.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return the plain exceptions inside nested groups."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    group: BaseExceptionGroup[BaseException] = error
+    return [cause for inner in group.exceptions for cause in _causes(inner)]

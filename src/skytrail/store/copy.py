@@ -10,7 +10,15 @@ A file is gzip of lines: a head, one line for each key, and a tail with count an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -123,14 +131,30 @@ def digest_of_lines(lines: Iterable[Line]) -> str:
     return digest.hexdigest()
 
 
-async def close_for_servers(store: ConfigStore, reason: str) -> None:
-    """End the servers of a store and let none start."""
-    await store.transact((), (Put(FENCE, b"closed"), Put(CLOSED, reason.encode())))
+async def close_for_servers(store: ConfigStore, reason: str) -> int:
+    """End the servers of a store and let none start; return the revision after their last write."""
+    closing = (Put(FENCE, b"closed"), Put(CLOSED, reason.encode()))
+    return (await store.transact((), closing)).revision
 
 
-async def fence_servers(store: ConfigStore) -> int:
-    """End the servers of a store; return the revision after their last write."""
-    return (await store.transact((), (Put(FENCE, b"copying"),))).revision
+@asynccontextmanager
+async def closed_while_moved(store: ConfigStore, target: str) -> AsyncGenerator[int]:
+    """Close a store for good; yield the revision after the last write. A failure opens it again.
+
+    Closed before it is read: a supervisor starts its server again at once, which would go on
+    acknowledging writes that the copy does not have.
+    """
+    before = await store.get(CLOSED)
+    revision = await close_for_servers(
+        store, f"it is being moved to {target}; if that broke off, repeat it"
+    )
+    try:
+        yield revision
+    except BaseException:
+        again = Delete(CLOSED) if before is None else Put(CLOSED, before.value)
+        await store.transact((), (again,))
+        raise
+    await close_for_servers(store, f"its configuration was moved to {target}")
 
 
 async def fill(

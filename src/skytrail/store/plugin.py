@@ -24,6 +24,10 @@ class StoreDamaged(StoreUnavailable):
     """The stored bytes cannot be trusted; restore a backup. Retrying does not help."""
 
 
+class StoreClosed(StoreUnavailable):
+    """No server may run on this store: it was moved, or a restore broke off. Retrying is no help."""
+
+
 class LeaseLost(Exception):
     """The lease ran out or was released; whatever it guarded may have another holder."""
 

@@ -119,7 +119,66 @@ def test_failed_daemon_has_status_one_and_says_the_first_cause(capsys):
         raise OSError("cannot listen")
 
     assert tasks.run_until_signal(main) == 1
-    assert "OSError: cannot listen" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines()[-1].endswith(": cannot listen")
+
+
+def test_mistake_of_an_operator_is_one_line_without_traceback(capsys, log_stream):
+    logs.configure(stream=log_stream)
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    async def fail():
+        raise LookupError("the store was moved")
+
+    assert tasks.run_until_signal(main, final=(LookupError,)) == tasks.FINAL
+    (line,) = (log_stream.getvalue() + capsys.readouterr().err).splitlines()
+    assert line.endswith(": the store was moved")
+
+
+def test_defect_beside_an_expected_failure_is_told_with_its_traceback(capsys, log_stream):
+    logs.configure(stream=log_stream)
+
+    async def main():
+        raise ExceptionGroup("both", [OSError("gone"), KeyError("defect")])
+
+    assert tasks.run_until_signal(main) == 1
+    assert "Traceback" in log_stream.getvalue()
+    assert "KeyError: 'defect'" in capsys.readouterr().err
+
+
+def test_same_failure_again_and_again_shows_one_traceback(log_stream):
+    logs.configure(stream=log_stream)
+    runs = []
+
+    async def unit():
+        runs.append(1)
+        if len(runs) < 6:
+            raise KeyError("defect")
+
+    async def sleep(seconds):
+        pass
+
+    asyncio.run(tasks.supervise("unit", unit, sleep=sleep, clock=FakeClock()))
+
+    assert log_stream.getvalue().count("task_restarting") == 5
+    assert log_stream.getvalue().count("Traceback") == 1
+
+
+def test_tracebacks_never_show_variables(log_stream):
+    logs.configure(stream=log_stream)
+
+    def fail(words):
+        raise ValueError("broken")
+
+    try:
+        fail("correct horse " + "battery staple")
+    except ValueError:
+        structlog.get_logger().exception("task_failed")
+
+    assert "ValueError: broken" in log_stream.getvalue()
+    assert "horse battery" not in log_stream.getvalue()
 
 
 def test_json_logs_are_one_object_per_line_without_secrets(log_stream):

@@ -14,7 +14,7 @@ from skytrail.store import copy
 from skytrail.store.copy import CopyRefused
 from skytrail.store.io.memory import MemoryStore
 from skytrail.store.io.sqlite import SqliteStore
-from skytrail.store.plugin import Put, StoreUnavailable
+from skytrail.store.plugin import Put, StoreClosed, StoreUnavailable
 
 
 async def filled(store, count=1500):
@@ -161,13 +161,43 @@ def test_move_ends_the_server_of_the_old_store():
     async def scenario():
         store = MemoryStore()
         service = await ConfigService.start(Schema(CATALOG), store)
-        await copy.fence_servers(store)
+        await copy.close_for_servers(store, "it was moved")
         running = asyncio.ensure_future(service.run())
         change = service.write(lambda c: c.view.remember("k", "v"))
         results = await asyncio.gather(running, change, return_exceptions=True)
         return results[0]
 
     assert isinstance(asyncio.run(scenario()), Fenced)
+
+
+def test_server_of_a_closed_store_ends_although_nobody_writes():
+    async def scenario():
+        store = MemoryStore()
+        service = await ConfigService.start(Schema(CATALOG), store)
+        await copy.close_for_servers(store, "it was moved")
+        with pytest.raises(Fenced, match="a move"):
+            await service.keep_fence(every_s=0.0)
+        with pytest.raises(StoreClosed, match="it was moved"):
+            await ConfigService.start(Schema(CATALOG), store)
+
+    asyncio.run(scenario())
+
+
+def test_store_is_closed_during_a_move_and_open_again_when_it_fails():
+    async def scenario():
+        store = MemoryStore()
+
+        async def move():
+            async with copy.closed_while_moved(store, "etcd://n1"):
+                with pytest.raises(StoreClosed, match="being moved to etcd://n1"):
+                    await ConfigService.start(Schema(CATALOG), store)
+                raise CopyRefused("full")
+
+        with pytest.raises(CopyRefused, match="full"):
+            await move()
+        await ConfigService.start(Schema(CATALOG), store)
+
+    asyncio.run(scenario())
 
 
 def test_missing_store_is_not_made_up(tmp_path):

@@ -176,7 +176,9 @@ class SharedStore:
 
     def _apply(self, batch: Batch) -> None:
         if any(change.key == persistence.FENCE for change in batch.changes):
-            raise Fenced("a server that shares with nobody has taken the store")
+            raise Fenced(
+                "a server that shares with nobody, a restore or a move has taken the store"
+            )
         for change in batch.changes:
             if change.key == _AUDIT_HEAD and change.value is not None:
                 revision = batch.revision
