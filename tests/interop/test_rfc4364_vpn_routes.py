@@ -57,23 +57,6 @@ protocol bgp ours {{
   vpn4 mpls {{ table v4; import all; export all; next hop self; }};
 }}
 """
-GOBGP_CONFIG = f"""
-[global.config]
-  as = 64512
-  router-id = "{GOBGP}"
-  local-address-list = ["{GOBGP}"]
-[[neighbors]]
-  [neighbors.config]
-    neighbor-address = "{OURS}"
-    peer-as = 64512
-  [neighbors.transport.config]
-    local-address = "{GOBGP}"
-  [neighbors.timers.config]
-    connect-retry = 1
-  [[neighbors.afi-safis]]
-    [neighbors.afi-safis.config]
-      afi-safi-name = "l3vpn-ipv4-unicast"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +65,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with bench(folder) as made:
         made.start_frr(FRR_CONFIG)
         made.start_bird(BIRD_CONFIG)
-        made.start_gobgp(GOBGP_CONFIG)
+        made.start_gobgp("l3vpn-ipv4-unicast")
         yield made
 
 

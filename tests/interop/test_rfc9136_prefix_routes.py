@@ -30,23 +30,6 @@ router bgp 64512
   neighbor {OURS} activate
  exit-address-family
 """
-GOBGP_CONFIG = f"""
-[global.config]
-  as = 64512
-  router-id = "{GOBGP}"
-  local-address-list = ["{GOBGP}"]
-[[neighbors]]
-  [neighbors.config]
-    neighbor-address = "{OURS}"
-    peer-as = 64512
-  [neighbors.transport.config]
-    local-address = "{GOBGP}"
-  [neighbors.timers.config]
-    connect-retry = 1
-  [[neighbors.afi-safis]]
-    [neighbors.afi-safis.config]
-      afi-safi-name = "l2vpn-evpn"
-"""
 
 
 def workload(prefix: str) -> Route:
@@ -60,7 +43,7 @@ def workload(prefix: str) -> Route:
 def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with bench(tmp_path_factory.mktemp("routers")) as made:
         made.start_frr(FRR_CONFIG)
-        made.start_gobgp(GOBGP_CONFIG)
+        made.start_gobgp("l2vpn-evpn")
         yield made
 
 

@@ -40,7 +40,7 @@ from skytrail.wire.bgp.attributes import (
     ORIGIN_IGP,
 )
 from skytrail.wire.bgp.nlri import NO_SEGMENT
-from skytrail.wire.xmpp import EnetKey, NextHop
+from skytrail.wire.xmpp import EnetKey, NextHop, RouteKey
 
 _CACHE_COUNT_MAX = 65_536
 _SEGMENT_NUMBERS_MAX = 255
@@ -107,18 +107,9 @@ class Exporter:
     def offers(self, entry: VpnEntry, path: Path, policy: ExportPolicy) -> Iterator[Offer]:
         """Yield how a feasible path is told; nothing where BGP has no words for its next hop."""
         hop = path.next_hops[0]
-        is_layer2 = isinstance(path.key, EnetKey)
-        by_vxlan = policy.tells_prefix_routes and bool(hop.vni) and "vxlan" in hop.encapsulations
-        form = _Form(told_encapsulations(hop, is_layer2=is_layer2))
-        if by_vxlan and is_layer2:
-            # A VXLAN router that takes part in the VRF routes by MAC/IP routes as well.
-            form = _ROUTED_VXLAN
-        if form.encapsulations:
-            family, nlri = _nlri(entry, hop, is_vxlan="vxlan" in form.encapsulations)
+        for family, form in _forms(path, policy):
+            nlri = _nlri(entry, hop, family, form)
             yield Offer(family, hop.address, self._attributes(path, hop, form, policy), nlri)
-        if by_vxlan and not is_layer2:
-            attributes = self._attributes(path, hop, _ROUTED_VXLAN, policy)
-            yield Offer(BgpFamily.EVPN, hop.address, attributes, prefix_route(entry, hop.vni))
 
     def _attributes(
         self, path: Path, hop: NextHop, form: _Form, policy: ExportPolicy
@@ -169,6 +160,11 @@ class Exporter:
             yield communities.OriginVn(_naming(asn, network), network).packed
 
 
+def is_told(path: Path, policy: ExportPolicy, families: frozenset[BgpFamily]) -> bool:
+    """Tell whether peers of these families hear of a feasible path."""
+    return any(family in families for family, _ in _forms(path, policy))
+
+
 def router_mac(tunnel: IPv4Address) -> Mac:
     """Return the MAC by which a vRouter is a router to others (ADR 0146).
 
@@ -182,9 +178,7 @@ def _naming(asn: int, number: int) -> int:
     return AS_TRANS if asn > _U16_MAX and number > _U16_MAX else asn
 
 
-def family_of_entry(entry: VpnEntry) -> BgpFamily:
-    """Return the family an entry of the VPN tables is told in."""
-    key = entry.key
+def _family(key: RouteKey) -> BgpFamily:
     if isinstance(key, EnetKey):
         return BgpFamily.EVPN
     return BgpFamily.INET_VPN if isinstance(key, IPv4Network) else BgpFamily.INET6_VPN
@@ -196,12 +190,12 @@ def withdrawals(entry: VpnEntry, policy: ExportPolicy) -> Iterator[tuple[BgpFami
     if isinstance(key, EnetKey):
         yield BgpFamily.EVPN, _mac_ip(entry, key)
         return
-    yield family_of_entry(entry), VpnNlri(entry.distinguisher, key)
+    yield _family(key), VpnNlri(entry.distinguisher, key)
     if policy.tells_prefix_routes:
-        yield BgpFamily.EVPN, prefix_route(entry, 0)
+        yield BgpFamily.EVPN, _prefix_route(entry, 0)
 
 
-def prefix_route(entry: VpnEntry, vni: int) -> IpPrefixRoute:
+def _prefix_route(entry: VpnEntry, vni: int) -> IpPrefixRoute:
     """Return the EVPN prefix route of an IP destination (RFC 9136 section 3.1)."""
     key = entry.key
     if isinstance(key, EnetKey):
@@ -210,13 +204,33 @@ def prefix_route(entry: VpnEntry, vni: int) -> IpPrefixRoute:
     return IpPrefixRoute(entry.distinguisher, NO_SEGMENT, 0, key, gateway, vni)
 
 
-def _nlri(entry: VpnEntry, hop: NextHop, *, is_vxlan: bool) -> tuple[BgpFamily, Nlri]:
+def _forms(path: Path, policy: ExportPolicy) -> list[tuple[BgpFamily, _Form]]:
+    """Return the families a feasible path is told in, each in its form."""
+    hop, key = path.next_hops[0], path.key
+    is_layer2 = isinstance(key, EnetKey)
+    by_vxlan = policy.tells_prefix_routes and bool(hop.vni) and "vxlan" in hop.encapsulations
+    if by_vxlan and is_layer2:
+        # A VXLAN router that takes part in the VRF routes by MAC/IP routes as well.
+        return [(BgpFamily.EVPN, _ROUTED_VXLAN)]
+    found: list[tuple[BgpFamily, _Form]] = []
+    encapsulations = told_encapsulations(hop, is_layer2=is_layer2)
+    if encapsulations:
+        found.append((_family(key), _Form(encapsulations)))
+    if by_vxlan:
+        found.append((BgpFamily.EVPN, _ROUTED_VXLAN))
+    return found
+
+
+def _nlri(entry: VpnEntry, hop: NextHop, family: BgpFamily, form: _Form) -> Nlri:
     key = entry.key
     if not isinstance(key, EnetKey):
-        return family_of_entry(entry), VpnNlri(entry.distinguisher, key, (hop.label,))
+        if family is BgpFamily.EVPN:
+            return _prefix_route(entry, hop.vni)
+        return VpnNlri(entry.distinguisher, key, (hop.label,))
+    is_vxlan = "vxlan" in form.encapsulations
     label = hop.vni if is_vxlan else raw_label(hop.label)
     label2 = raw_label(hop.l3_label) if hop.l3_label and not is_vxlan else None
-    return BgpFamily.EVPN, _mac_ip(entry, key, label, label2)
+    return _mac_ip(entry, key, label, label2)
 
 
 def _mac_ip(entry: VpnEntry, key: EnetKey, label: int = 0, label2: int | None = None) -> MacIp:

@@ -19,7 +19,7 @@ from skytrail.control.bgp_values import (
     label_of_raw,
 )
 from skytrail.control.path import Learned, Path, PathSlot
-from skytrail.net import IpAddress, Mac, RouteDistinguisher, RouteTarget, Vni
+from skytrail.net import IpAddress, Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
     Attributes,
     BgpFamily,
@@ -126,7 +126,7 @@ class Importer:
         hop = NextHop(next_hop, encapsulations=names, tags=meaning.tags)
         match nlri:
             case VpnNlri(labels=labels) if labels and labels[0] >= _LABEL_USABLE_MIN:
-                return replace(hop, label=label_of_raw(labels[0] << 4))
+                return replace(hop, label=Label(labels[0]))
             case IpPrefixRoute(label=raw) if raw and meaning.router_mac and "vxlan" in names:
                 return replace(hop, vni=Vni(raw), mac=meaning.router_mac, encapsulations=("vxlan",))
             case MacIp(label=raw) if "vxlan" in names and raw:
@@ -150,7 +150,6 @@ class Importer:
             attributes=attributes,
             is_external=not self._negotiated.is_internal,
             router_id=attributes.originator or self._negotiated.peer_router_id,
-            from_client=self._speaker.cluster_id is not None,
             as_path_length=attributes.as_path_length,
         )
         return _Meaning(

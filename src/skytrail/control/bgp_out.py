@@ -9,11 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from skytrail.control.bgp_export import (
-    Exporter,
-    ExportPolicy,
-    withdrawals,
-)
+from skytrail.control.bgp_export import Exporter, ExportPolicy, is_told, withdrawals
 from skytrail.control.change_log import ChangeLog
 from skytrail.control.path import Path, PeerName
 from skytrail.control.vpn import VpnEntry
@@ -191,8 +187,7 @@ class BgpGroup:
         best, policy = entry.best, self.key.policy
         if best is None or not policy.admits(best):
             return None
-        told = self._exporter.offers(entry, best, policy)
-        return best if any(offer.family in self._families for offer in told) else None
+        return best if is_told(best, policy, self._families) else None
 
     def _forget(self, read: list[_Advert]) -> None:
         """Everybody knows that these are gone."""

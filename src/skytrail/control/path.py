@@ -58,8 +58,6 @@ class Learned:
     """The peer is of another AS."""
     router_id: IPv4Address
     """The peer's, or the originator's when a route reflector passed the route on."""
-    from_client: bool = False
-    """The peer is a client of this node, which reflects its routes (RFC 4456)."""
     as_path_length: int = 0
     is_prefix_route: bool = False
     """From an EVPN prefix route (RFC 9136): reached by VXLAN through the router's MAC."""

@@ -18,6 +18,23 @@ from typing import TypeVar
 
 OURS, FRR, BIRD, GOBGP = (f"10.9.0.{number}" for number in range(1, 5))
 DEADLINE_S = 30.0
+_GOBGP_CONFIG = f"""
+[global.config]
+  as = 64512
+  router-id = "{GOBGP}"
+  local-address-list = ["{GOBGP}"]
+[[neighbors]]
+  [neighbors.config]
+    neighbor-address = "{OURS}"
+    peer-as = 64512
+  [neighbors.transport.config]
+    local-address = "{GOBGP}"
+  [neighbors.timers.config]
+    connect-retry = 1
+  [[neighbors.afi-safis]]
+    [neighbors.afi-safis.config]
+      afi-safi-name = "FAMILY"
+"""
 
 T = TypeVar("T")
 
@@ -114,10 +131,10 @@ class Bench:
 
     # GoBGP
 
-    def start_gobgp(self, config: str) -> None:
-        """Start gobgpd; ``config`` is TOML."""
+    def start_gobgp(self, family: str) -> None:
+        """Start gobgpd as our internal peer for one family, by GoBGP's name."""
         place = self.folder / "gobgp.toml"
-        place.write_text(config)
+        place.write_text(_GOBGP_CONFIG.replace("FAMILY", family))
         self.start(
             "gobgp",
             "gobgpd", "-t", "toml", "-f", str(place), "--api-hosts", f"{GOBGP}:50051",
