@@ -93,17 +93,18 @@ class Bench:
 
     # FRR
 
-    def start_frr(self, config: str) -> None:
+    def start_frr(self, config: str) -> subprocess.Popen[bytes]:
         """Start bgpd without zebra; ``config`` is the body of frr.conf."""
         place = self.folder / "frr.conf"
         place.write_text(config)
-        self.start(
+        process = self.start(
             "frr",
             "/usr/lib/frr/bgpd", "--no_zebra", "--skip_runas", "--vty_port", "0",
             "--vty_socket", str(self.folder), "--pid_file", str(self.folder / "bgpd.pid"),
             "--config_file", str(place), "--listenon", FRR, "--log", "stdout",
         )  # fmt: skip
         eventually((self.folder / "bgpd.vty").exists, "bgpd's vty")
+        return process
 
     def frr(self, command: str) -> dict[str, object]:
         """Return the JSON of a ``show`` command."""
@@ -119,12 +120,13 @@ class Bench:
 
     # BIRD
 
-    def start_bird(self, config: str) -> None:
+    def start_bird(self, config: str) -> subprocess.Popen[bytes]:
         place = self.folder / "bird.conf"
         place.write_text(config)
         socket = self.folder / "bird.ctl"
-        self.start("bird", "bird", "-f", "-c", str(place), "-s", str(socket))
+        process = self.start("bird", "bird", "-f", "-c", str(place), "-s", str(socket))
         eventually(socket.exists, "BIRD's control socket")
+        return process
 
     def bird(self, command: str) -> str:
         return self.output("birdc", "-s", str(self.folder / "bird.ctl"), *command.split())
