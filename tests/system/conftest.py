@@ -1,4 +1,4 @@
-"""One lab for each worker, brought up once: the two-tenants example with two control nodes.
+"""One lab for each worker, brought up once: the two-tenants example with two control nodes and TLS.
 
 Names start with ``stt`` and a random part, so several runs coexist; everything is taken down at the
 end, and a run that was killed leaves a lab that ``skytrail lab down --all`` removes.
@@ -44,6 +44,7 @@ def lab(lab_name, tmp_path_factory):
     text = (EXAMPLE / "topology.yaml").read_text()
     text = text.replace("  - control1\n", "  - control1\n  - control2\n")
     text = text.replace("provision.py", str(EXAMPLE / "provision.py"))
+    text += "\ntls: true\n"
     file = tmp_path_factory.mktemp("lab") / "topology.yaml"
     file.write_text(text)
     created = Lab.create(file, name=lab_name)

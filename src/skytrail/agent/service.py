@@ -61,6 +61,7 @@ from skytrail.agent.tables import (
 )
 from skytrail.agent.view import IncrementalView, View
 from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.mutual_tls import TlsFolder
 from skytrail.runtime.tasks import supervise
 from skytrail.wire.xmpp import Message, RevisionMark
 
@@ -91,6 +92,8 @@ class AgentSettings:
     state: Path
     plug_socket: Path
     dns_forwarder: IpAddress | None = None
+    tls: TlsFolder | None = None
+    """Say and believe nothing without TLS; None: none is used."""
 
 
 class AgentService:
@@ -108,8 +111,9 @@ class AgentService:
         self.plugged: dict[str, PluggedPort] = {}
         self.problem = ""
         """Why the last run did not reach the kernel; empty when it did."""
+        tls = None if settings.tls is None else settings.tls.client()
         self.connections = [
-            ControlConnection(settings.name, address, self) for address in settings.controls
+            ControlConnection(settings.name, address, self, tls) for address in settings.controls
         ]
         self.upstream = UpstreamDns(settings.dns_forwarder, self._reply_dns)
         self._by_source = {connection.source: connection for connection in self.connections}

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "status": ("status", "Tell what runs and whether it is well."),
     "login": ("login", "Log in to the API; keep the token for later commands."),
     "user": ("user", "Add, list, change and remove the API's local users."),
+    "host-certificate": ("hosts", "Issue what a host needs to reach a secure control node."),
     "up": ("up", "Run the controller alone: API, compiler and control node."),
     "backup": ("store", "Write the whole configuration to a file."),
     "restore": ("store", "Make a store hold what a backup holds."),

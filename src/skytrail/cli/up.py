@@ -44,15 +44,19 @@ from skytrail.cli.help_text import examples
 @click.option(
     "--control-listen",
     metavar="ADDRESS",
-    help="Address for agents, as hosts reach it (default: loopback). Not encrypted, not "
-    "authenticated: the underlay must keep strangers away.",
+    help="Address for agents, as hosts reach it (default: loopback). Without --secure neither "
+    "encrypted nor authenticated: the underlay must keep strangers away.",
 )
 @click.option(
     "--store",
     metavar="PLACE",
     help="etcd://HOST:PORT[,HOST:PORT...] in place of the embedded store.",
 )
-@click.option("--secure", is_flag=True, help="Serve TLS and have everybody log in.")
+@click.option(
+    "--secure",
+    is_flag=True,
+    help="Serve TLS, have everybody log in and hosts show certificates.",
+)
 @click.option("--listen", metavar="ADDRESS", help="Address of the API; needs --secure.")
 def up(
     data: Path,

@@ -33,6 +33,7 @@ from skytrail.control.show import tables
 from skytrail.runtime.clock import Clock, SystemClock
 from skytrail.runtime.introspection import Introspection, serve_unix
 from skytrail.runtime.metrics import Sample
+from skytrail.runtime.mutual_tls import TlsFolder
 from skytrail.runtime.tasks import supervise
 from skytrail.wire.xmpp.session import HOLD_TIME_S
 
@@ -55,18 +56,21 @@ class ControlSettings:
     report_to: tuple[str, ...] = ()
     """Further API servers to report to: one that is not told does not know."""
     introspect_socket: str = ""
+    tls: TlsFolder | None = None
+    """Agents must come with TLS and a certificate; None: everybody is who he says."""
     hold_time_s: float = HOLD_TIME_S
     limits: Limits = field(default_factory=Limits)
 
 
 class ControlService:
-    """A running control node."""
+    """A running control node. ``TlsUnusable`` when its certificate cannot be used."""
 
     def __init__(self, settings: ControlSettings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.plane = ControlPlane(settings.limits, settings.name)
-        self.server = XmppServer(self.plane, self.clock, settings.hold_time_s)
+        tls = None if settings.tls is None else settings.tls.server()
+        self.server = XmppServer(self.plane, self.clock, settings.hold_time_s, tls)
         self.bgp = BgpServer(
             self.plane.bgp,
             self.clock,

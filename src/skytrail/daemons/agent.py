@@ -15,7 +15,9 @@ from pathlib import Path
 from skytrail.agent.io.introspect import AgentPages
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.service import AgentService, AgentSettings
+from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs, processes, tasks
+from skytrail.runtime.tls import TlsUnusable
 
 XMPP_PORT = 5269
 
@@ -32,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="ADDR[:PORT]",
         help="control node; give it twice for two",
     )
+    parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument("--underlay", required=True, metavar="IFNAME")
     parser.add_argument("--address", required=True, type=IPv4Address, help="tunnel address")
     parser.add_argument("--state", required=True, type=Path, help="folder kept over restarts")
@@ -44,6 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if len(options.control) > 2:
         parser.error("at most two control nodes")
+    try:
+        tls = checked_folder(options.xmpp_tls, is_server=False)
+    except TlsUnusable as error:
+        parser.error(str(error))
     logs.configure(options.log_level, json=options.log_json)
     settings = AgentSettings(
         name=options.name,
@@ -53,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         state=options.state,
         plug_socket=options.plug_socket,
         dns_forwarder=options.dns_forwarder,
+        tls=tls,
     )
     return tasks.run_until_signal(lambda: _serve(settings, options.socket, options.datapath))
 

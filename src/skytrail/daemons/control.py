@@ -6,6 +6,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from skytrail.client import AccessUnusable
 from skytrail.control.plane import Limits
@@ -17,9 +18,11 @@ from skytrail.daemons.api_access import (
     add_access_options,
     checked,
 )
+from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs
 from skytrail.runtime.processes import print_ready
 from skytrail.runtime.tasks import run_until_signal
+from skytrail.runtime.tls import TlsUnusable
 from skytrail.wire.xmpp.session import HOLD_TIME_S
 
 GC_ALLOCATIONS = 200_000
@@ -30,10 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        tls = checked_folder(options.xmpp_tls, is_server=True)
         access = access_of_options(options)
         for url in options.report_to:
             checked(access, url)
-    except AccessUnusable as error:
+    except (AccessUnusable, TlsUnusable) as error:
         parser.error(str(error))
     logs.configure(level=options.log_level, json=options.log_json)
     settings = ControlSettings(
@@ -47,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         api_access=access,
         report_to=tuple(options.report_to),
         introspect_socket=options.socket,
+        tls=tls,
         hold_time_s=options.hold_time,
         limits=Limits(restart_time_s=options.restart_time, deferral_time_s=options.deferral_time),
     )
@@ -70,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(REPORT_TO, action="append", default=[], metavar="URL", help=REPORT_TO_HELP)
     parser.add_argument("--listen", default="0.0.0.0", help="address agents connect to")
     parser.add_argument("--port", type=int, default=5269)
+    parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument(
         "--bgp-listen", default="", help="our address of BGP sessions; without it no BGP is spoken"
     )

@@ -1,6 +1,10 @@
 """What ``skytrail up --secure`` makes on its first start: an authority, a certificate, a password.
 
     DATA/security/ca.pem ca.key  server.pem server.key  api.toml  admin-password
+    DATA/security/hosts/ca.pem ca.key  control/{ca,certificate,key}.pem
+
+Hosts have an authority of their own: their certificates open no door of the API, and those of the
+API's users none of the control nodes.
 
 Nothing that is there is made again, but the certificate when it does not name the address served.
 """
@@ -9,13 +13,16 @@ from __future__ import annotations
 
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from cryptography import x509
 
 from skytrail.runtime.certificates import Authority, write_secret
 
+LOOPBACK = "127.0.0.1"
 WILDCARDS = ("0.0.0.0", "::")
 _SETTINGS = b"""\
 # Security of this controller's API; docs/security.md tells of every setting.
@@ -50,6 +57,16 @@ class SecureFiles:
     def password(self) -> Path:
         return self.folder / "admin-password"
 
+    @property
+    def hosts(self) -> Path:
+        """The authority of agents and control nodes."""
+        return self.folder / "hosts"
+
+    @property
+    def control(self) -> Path:
+        """What the control node shows to agents."""
+        return self.hosts / "control"
+
     def api_arguments(self) -> tuple[str, ...]:
         """Return the options that have the API use the files."""
         return (
@@ -59,8 +76,11 @@ class SecureFiles:
         )
 
 
-def ensure(data: Path, listen: str) -> SecureFiles:
-    """Make what is missing; OSError when the folder cannot be used."""
+def ensure(data: Path, listen: str, control_names: Sequence[str] = ()) -> SecureFiles:
+    """Make what is missing; OSError when the folder cannot be used.
+
+    ``control_names`` are addresses and names under which agents call the control node.
+    """
     files = SecureFiles(data / "security")
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     files.folder.chmod(0o700)
@@ -72,6 +92,11 @@ def ensure(data: Path, listen: str) -> SecureFiles:
         write_secret(files.settings, _SETTINGS)
     if not files.password.exists():
         write_secret(files.password, f"{secrets.token_urlsafe(18)}\n".encode())
+    hosts_authority = Authority(files.hosts, "Skytrail hosts")
+    wanted = list(dict.fromkeys((LOOPBACK, *control_names)))
+    shown = files.control / "certificate.pem"
+    if not shown.exists() or not set(wanted) <= _named(shown):
+        hosts_authority.issue_folder(files.control, socket.gethostname(), hosts=wanted)
     return files
 
 
@@ -81,6 +106,31 @@ def _hosts(listen: str) -> list[str]:
     if listen not in WILDCARDS:
         found.append(listen)
     return list(dict.fromkeys(found))
+
+
+def local_addresses() -> list[str]:
+    """Return the addresses of this machine's interfaces, for who listens on all of them."""
+    found: list[str] = []
+    above = ""
+    for line in _lines("/proc/net/fib_trie"):
+        words = line.split()
+        if words[:1] == ["|--"]:
+            above = words[1]
+        elif words == ["/32", "host", "LOCAL"]:
+            found.append(above)
+    for line in _lines("/proc/net/if_inet6"):
+        address = IPv6Address(bytes.fromhex(line.split()[0]))
+        if not address.is_link_local:
+            found.append(str(address))
+    return list(dict.fromkeys(found))
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except FileNotFoundError:
+        # A kernel without that version of IP.
+        return []
 
 
 def _named(certificate: Path) -> set[str]:

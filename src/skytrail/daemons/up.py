@@ -26,7 +26,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure
+from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
 from skytrail.runtime import logs
 from skytrail.runtime.processes import Child, Command, ProcessFailed, keep_running, print_ready
 
@@ -56,7 +56,7 @@ class Settings:
     listen: str = LOOPBACK
     """Where the API serves; other addresses than loopback need ``secure``."""
     control_listen: str = LOOPBACK
-    """Where agents connect. Nothing there is encrypted and nobody is asked who he is."""
+    """Where agents connect. With ``secure`` they need a certificate; without, a trusted wire."""
     wants_secure: bool = False
     secure: SecureFiles | None = None
     """The files of a secure API, once they are there."""
@@ -100,6 +100,7 @@ def commands(settings: Settings) -> tuple[Command, Command, Command]:
         "control",
         *("--api-socket", api_socket, "--name", settings.node_name),
         *("--listen", settings.control_listen),
+        *(("--xmpp-tls", str(settings.secure.control)) if settings.secure else ()),
         *("--port", str(settings.control_port), "--socket", str(settings.socket_path("control"))),
     )
     return api, compiler, control
@@ -215,7 +216,10 @@ def _command(name: str, *arguments: str) -> Command:
 def secured(settings: Settings) -> Settings:
     """Return the settings with the files of a secure API, made where they are missing."""
     try:
-        files = ensure(settings.data, settings.listen)
+        called = (
+            local_addresses() if settings.control_listen in WILDCARDS else [settings.control_listen]
+        )
+        files = ensure(settings.data, settings.listen, called)
     except (OSError, ValueError, TypeError) as error:
         raise CannotStart(f"cannot use {settings.data / 'security'}: {error}") from error
     return replace(settings, secure=files)
@@ -236,21 +240,23 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     options.add_argument(
         "--control-listen",
         default=LOOPBACK,
-        help="address for agents; neither encrypted nor authenticated: the underlay's, not 0.0.0.0",
+        help="address for agents; without --secure the underlay's, not 0.0.0.0",
     )
     options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
     options.add_argument(
-        "--secure", action="store_true", help="serve TLS and have everybody log in"
+        "--secure",
+        action="store_true",
+        help="serve TLS, have everybody log in and hosts show certificates",
     )
     options.add_argument("--listen", default=LOOPBACK, help="address of the API; needs --secure")
     options.add_argument("--log-level", default="info", choices=logs.LEVELS)
     chosen = options.parse_args(arguments)
     if chosen.listen != LOOPBACK and not chosen.secure:
         options.error("--listen needs --secure: without it everybody would be the administrator")
-    if chosen.control_listen in WILDCARDS:
+    if chosen.control_listen in WILDCARDS and not chosen.secure:
         options.error(
-            "--control-listen needs the one address that hosts reach over the underlay: whoever "
-            "connects there is taken for a host, and nothing is encrypted"
+            "--control-listen needs --secure, or the one address that hosts reach over the "
+            "underlay: without --secure whoever connects there is taken for a host"
         )
     return Settings(
         data=chosen.data.resolve(),

@@ -33,13 +33,18 @@ def compiler(paths: Paths) -> list[str]:
     )
 
 
-def control(paths: Paths, node: Node) -> list[str]:
+def tls(paths: Paths, node: Node, *, is_on: bool) -> tuple[str, ...]:
+    """Return the one setting of a daemon whose sessions shall be encrypted."""
+    return ("--xmpp-tls", str(paths.certificate(node.name))) if is_on else ()
+
+
+def control(paths: Paths, node: Node, extra: Sequence[str] = ()) -> list[str]:
     return _daemon(
         "control",
         *("--api-socket", str(paths.api_socket), "--name", node.namespace),
         *("--listen", str(node.address), "--port", str(CONTROL_PORT)),
         *("--bgp-listen", str(node.address)),
-        *("--socket", str(paths.introspect_socket(node.name))),
+        *("--socket", str(paths.introspect_socket(node.name)), *extra),
     )
 
 

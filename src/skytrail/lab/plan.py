@@ -151,6 +151,13 @@ class Paths:
     def endpoint(self, name: str) -> Path:
         return self.root / "endpoints" / name
 
+    def hosts_authority(self) -> Path:
+        return self.root / "tls"
+
+    def certificate(self, node: str) -> Path:
+        """Folder of what an agent or control node shows to the other."""
+        return self.root / "tls" / node
+
     def gateway(self, name: str) -> Path:
         return self.root / "gateways" / name
 

@@ -45,6 +45,7 @@ from skytrail.lab.ports import Port
 from skytrail.lab.state import LabError, LabState
 from skytrail.lab.topology import Gateway, Guest, Topology, Workload
 from skytrail.net import Mac
+from skytrail.runtime.certificates import Authority
 
 API_PORT_DEFAULT = 8082
 BGP_ROUTERS = ("default-domain", "default-project", "ip-fabric", "__default__")
@@ -151,6 +152,9 @@ class Lab:
         with self._locked():
             with progress("underlay: router, hosts, controllers"):
                 underlay.create(self.plan)
+            if self.topology.tls:
+                with progress("certificates of hosts and control nodes"):
+                    self.issue_certificates()
             with progress("controller: API, compiler, control nodes"):
                 self.start_controller()
             with progress("vRouter agents"):
@@ -172,9 +176,25 @@ class Lab:
         self._start_api()
         self._start(commands.COMPILER, commands.compiler(self.paths))
         for node in self.plan.controllers:
-            self._start(node.name, commands.control(self.paths, node), node.namespace)
+            command = commands.control(self.paths, node, self._tls(node))
+            self._start(node.name, command, node.namespace)
         for name in (commands.COMPILER, *(node.name for node in self.plan.controllers)):
             self.processes.wait_ready(name, READY_TIMEOUT_S)
+
+    def issue_certificates(self) -> None:
+        """Make the lab's own authority, and a certificate for each host and control node."""
+        authority = Authority(self.paths.hosts_authority(), f"Lab {self.name} hosts")
+        for node in self.plan.controllers:
+            folder, address = self.paths.certificate(node.name), str(node.address)
+            authority.issue_folder(folder, node.namespace, hosts=[address])
+        for node in self.plan.hosts:
+            name = commands.agent_name(node)
+            authority.issue_folder(
+                self.paths.certificate(node.name), name, hosts=[name], is_client=True
+            )
+
+    def _tls(self, node: Node) -> tuple[str, ...]:
+        return commands.tls(self.paths, node, is_on=self.topology.tls)
 
     def _start_api(self) -> None:
         """Start the API; a port that was ours to choose and got taken meanwhile is replaced."""
@@ -309,7 +329,7 @@ class Lab:
     def start_agents(self) -> None:
         for node in self.plan.hosts:
             chosen = next(h.controllers for h in self.topology.hosts if h.name == node.name)
-            command = commands.agent(self.paths, self.plan, node, chosen)
+            command = commands.agent(self.paths, self.plan, node, chosen, self._tls(node))
             self._start(node.name, command, node.namespace)
         for node in self.plan.hosts:
             self.processes.wait_ready(node.name, READY_TIMEOUT_S)

@@ -105,6 +105,8 @@ class Topology:
     guests: tuple[Guest, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     underlay: Underlay = field(default_factory=Underlay)
+    tls: bool = False
+    """Agents and control nodes encrypt their sessions and show certificates."""
     provision: str | None = None
     """A Python program, relative to the file, that fills the controller before ports are plugged."""
     expect: tuple[Expectation, ...] = ()
@@ -175,6 +177,12 @@ class _Reader:
         self.fault(place, f"{value!r} must be a whole number from {low} to {high}")
         return low
 
+    def boolean(self, place: str, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        self.fault(place, f"{value!r} must be true or false")
+        return False
+
     def fully_qualified(self, place: str, value: object, form: str) -> tuple[str, ...]:
         parts = value.split(":") if isinstance(value, str) else value
         if isinstance(parts, list) and len(parts) > 1 and all(map(_is_text, parts)):
@@ -190,7 +198,7 @@ def _is_text(value: object) -> bool:
 
 _TOP_KEYS = (
     "name", "underlay", "controllers", "hosts", "gateways", "workloads", "guests", "provision",
-    "expect",
+    "expect", "tls",
 )  # fmt: skip
 
 
@@ -228,6 +236,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
         guests=tuple(guests),
         gateways=tuple(gateways),
         underlay=_underlay(reader, top.get("underlay")),
+        tls=reader.boolean("tls", top.get("tls", False)),
         provision=provision,
         expect=_expectations(reader, top.get("expect"), [e.name for e in endpoints]),
     )

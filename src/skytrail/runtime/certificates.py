@@ -57,11 +57,21 @@ class Authority:
         self.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(
-        self, certificate_file: Path, key_file: Path, name: str, *, hosts: Sequence[str] = ()
+        self,
+        certificate_file: Path,
+        key_file: Path,
+        name: str,
+        *,
+        hosts: Sequence[str] = (),
+        is_client: bool = False,
     ) -> None:
-        """Write a certificate and its key: for a server at these hosts, without any for a client."""
+        """Write a certificate and its key: for a server at these hosts, without any for a client.
+
+        A client may have a name of its own there too, which is not cut to 64 characters.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        purpose = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+        serves = bool(hosts) and not is_client
+        purpose = ExtendedKeyUsageOID.SERVER_AUTH if serves else ExtendedKeyUsageOID.CLIENT_AUTH
         now = datetime.now(UTC)
         authority_key = self._certificate.extensions.get_extension_for_class(
             x509.SubjectKeyIdentifier
@@ -90,6 +100,20 @@ class Authority:
         replacing_secret(
             certificate_file, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644
         )
+
+    def issue_folder(
+        self, folder: Path, name: str, *, hosts: Sequence[str] = (), is_client: bool = False
+    ) -> None:
+        """Write what one end of a mutually authenticated session needs: ``MutualTls`` reads it."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.issue(
+            folder / "certificate.pem",
+            folder / "key.pem",
+            name,
+            hosts=hosts,
+            is_client=is_client,
+        )
+        replacing_secret(folder / "ca.pem", self.certificate_file.read_bytes(), mode=0o644)
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -113,3 +113,11 @@ def test_interface_names_fit_the_kernel():
 
 def test_expectation_defaults_to_a_ping_that_is_answered():
     assert Expectation("a", "b") == Expectation("a", "b", "icmp", 0, True, None)
+
+
+def test_tls_is_off_unless_asked_for_and_takes_nothing_but_yes_or_no() -> None:
+    base = "name: a\nhosts: [h1]\n"
+    assert parse(base, "t").tls is False
+    assert parse(base + "tls: true\n", "t").tls is True
+    with pytest.raises(TopologyError, match="'on please' must be true or false"):
+        parse(base + "tls: on please\n", "t")

@@ -16,15 +16,21 @@ import structlog
 
 from skytrail.control.plane import ControlPlane, PeerRefused
 from skytrail.runtime.clock import Clock
+from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls, certified_names, failure_text
 from skytrail.wire.xmpp import (
     Close,
+    CloseReason,
     CloseRequested,
     Connected,
     Deliver,
     Disconnected,
     Established,
     Received,
+    Secured,
+    SecuringFailed,
     Session,
+    StartTls,
+    State,
     Tick,
     Write,
     server_settings,
@@ -44,8 +50,11 @@ SLOW_READER_TIME_S = 120.0
 class XmppServer:
     """Accepts agents and keeps plane and sockets in step. All on one event loop."""
 
-    def __init__(self, plane: ControlPlane, clock: Clock, hold_time_s: float) -> None:
+    def __init__(
+        self, plane: ControlPlane, clock: Clock, hold_time_s: float, tls: MutualTls | None = None
+    ) -> None:
         self.plane = plane
+        self.tls = tls
         self.clock = clock
         self.hold_time_s = hold_time_s
         self.log = structlog.get_logger("skytrail.control.xmpp")
@@ -100,7 +109,12 @@ class AgentConnection(asyncio.Protocol):
     def __init__(self, server: XmppServer) -> None:
         self.name = ""
         self._server = server
-        self._session = Session(server_settings(hold_time_s=server.hold_time_s))
+        self._session = Session(
+            server_settings(hold_time_s=server.hold_time_s, uses_tls=server.tls is not None)
+        )
+        self._securing: asyncio.Task[None] | None = None
+        self._early = bytearray()
+        """What arrived under TLS before this side knew that the handshake was over."""
         self._transport: asyncio.Transport | None = None
         self._address = ""
         self._paused_since = float("inf")
@@ -124,6 +138,12 @@ class AgentConnection(asyncio.Protocol):
         self.step(Connected())
 
     def data_received(self, data: bytes) -> None:
+        if self._session.state is State.SECURING:
+            self._early += data
+            return
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         try:
             self.step(Received(data))
         except Exception:  # A session's task boundary: one agent's input must not stop the others.
@@ -178,6 +198,11 @@ class AgentConnection(asyncio.Protocol):
             case Write(chunk):
                 if self._transport is not None and not self._transport.is_closing():
                     self._transport.write(chunk)
+            case StartTls():
+                if self._transport is not None and not self._transport.is_closing():
+                    # What comes from now on is for the handshake.
+                    self._transport.pause_reading()
+                    self._securing = asyncio.get_running_loop().create_task(self._secure())
             case Established(peer):
                 self._established(peer, now)
             case Deliver(message):
@@ -188,7 +213,44 @@ class AgentConnection(asyncio.Protocol):
                 except PeerRefused as refusal:
                     self.step(CloseRequested(str(refusal)))
             case Close(reason, text):
-                self._closed(f"{reason.value}: {text}" if text else reason.value, now)
+                shown = f"{reason.value}: {text}" if text else reason.value
+                if reason is CloseReason.REFUSED:
+                    self._server.refused_count += 1
+                    self._server.log.warning("session_refused", address=self._address, reason=text)
+                self._closed(shown, now)
+
+    async def _secure(self) -> None:
+        """Do the TLS handshake on this connection and tell the session how it went."""
+        transport, tls = self._transport, self._server.tls
+        if transport is None or tls is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            encrypted = await loop.start_tls(
+                transport,
+                self,
+                tls.context(),
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_S,
+            )
+        except OSError as error:
+            self._handshake_failed(failure_text(error))
+            return
+        if encrypted is None:
+            self._handshake_failed("the connection was lost during the TLS handshake")
+            return
+        encrypted.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._transport = encrypted
+        self.step(Secured(certified_names(encrypted.get_extra_info("peercert"))))
+        early, self._early = bytes(self._early), bytearray()
+        if early:
+            self._receive(early)
+
+    def _handshake_failed(self, text: str) -> None:
+        # A transport that fails at its handshake does not tell its protocol that it is gone.
+        self._server.connections.discard(self)
+        self.step(SecuringFailed(text))
+        self._abort()
 
     def _established(self, peer: str, now: float) -> None:
         earlier = self._server.by_name.get(peer)

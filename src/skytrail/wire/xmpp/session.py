@@ -3,6 +3,7 @@
 ```
  client:  Connected -> writes stream open -> OPENING --peer's stream open--> ESTABLISHED
  server:  Connected -> OPENING --peer's stream open--> writes stream open -> ESTABLISHED
+ with TLS both go OPENING -> NEGOTIATING -> SECURING -> OPENING again, now encrypted
  both:    hold timer, peer's stream end, DecodeError, CloseRequested, Disconnected -> CLOSED
 ```
 The machine neither knows the transport nor the clock: the caller turns what happened into events,
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from skytrail.wire.errors import DecodeError
+from skytrail.wire.xmpp import starttls
 from skytrail.wire.xmpp.codec import CONTROL_JID, StanzaDecoder, encode
 from skytrail.wire.xmpp.messages import Message
 from skytrail.wire.xmpp.stream import (
@@ -39,6 +41,10 @@ _STREAM_END = b"</stream:stream>"
 class State(enum.Enum):
     IDLE = "idle"
     OPENING = "opening"
+    NEGOTIATING = "negotiating"
+    """The plain stream is open; nothing but the request for TLS may follow."""
+    SECURING = "securing"
+    """The transport is at the TLS handshake."""
     ESTABLISHED = "established"
     CLOSED = "closed"
 
@@ -54,6 +60,8 @@ class CloseReason(enum.Enum):
     BAD_INPUT = "bad_input"
     """The peer sent something that is not this protocol."""
     REQUESTED = "requested"
+    REFUSED = "refused"
+    """The peer is not who it says, or the ends do not agree on TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,24 @@ class Connected:
 @dataclass(frozen=True, slots=True)
 class Received:
     chunk: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """TLS stands after :class:`StartTls`; ``names`` are those of the peer's certificate.
+
+    A server insists that a client is one of them. A client's transport has checked the server's
+    certificate against the address it called, and gives none.
+    """
+
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SecuringFailed:
+    """The TLS handshake failed."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +116,9 @@ class CloseRequested:
     text: str = ""
 
 
-Event: TypeAlias = Connected | Received | Send | Tick | Disconnected | CloseRequested
+Event: TypeAlias = (
+    Connected | Received | Secured | SecuringFailed | Send | Tick | Disconnected | CloseRequested
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +126,14 @@ class Write:
     """Give these bytes to the transport."""
 
     chunk: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Write what came before, then do the TLS handshake and answer with its outcome.
+
+    Nothing that arrives meanwhile belongs to the session.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +156,7 @@ class Close:
     text: str
 
 
-Action: TypeAlias = Write | Established | Deliver | Close
+Action: TypeAlias = Write | StartTls | Established | Deliver | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +169,24 @@ class SessionSettings:
     hold_time_s: float = HOLD_TIME_S
     """Silence of the peer beyond this ends the session; keep-alives go out at a third of it."""
     stanza_bytes_max: int = STANZA_BYTES_MAX
+    uses_tls: bool = False
+    """Nothing is said without TLS, in either role."""
 
 
-def client_settings(name: str, *, hold_time_s: float = HOLD_TIME_S) -> SessionSettings:
+def client_settings(
+    name: str, *, hold_time_s: float = HOLD_TIME_S, uses_tls: bool = False
+) -> SessionSettings:
     """Return an agent's settings. What control nodes send may be large (whole access lists)."""
     return SessionSettings(
-        name, is_server=False, hold_time_s=hold_time_s, stanza_bytes_max=16 * STANZA_BYTES_MAX
+        name,
+        is_server=False,
+        hold_time_s=hold_time_s,
+        stanza_bytes_max=16 * STANZA_BYTES_MAX,
+        uses_tls=uses_tls,
     )
 
 
-def server_settings(*, hold_time_s: float = HOLD_TIME_S) -> SessionSettings:
+def server_settings(*, hold_time_s: float = HOLD_TIME_S, uses_tls: bool = False) -> SessionSettings:
     """Return a control node's settings. An agent's largest stanza is one route with 64 next hops;
     as that is sent on, 32 to a message and escaped, it must stay far below what agents take.
     """
@@ -151,7 +195,12 @@ def server_settings(*, hold_time_s: float = HOLD_TIME_S) -> SessionSettings:
         is_server=True,
         hold_time_s=hold_time_s,
         stanza_bytes_max=STANZA_BYTES_MAX // 8,
+        uses_tls=uses_tls,
     )
+
+
+class _Refused(Exception):
+    """The other end may not have a session."""
 
 
 class Session:
@@ -169,6 +218,8 @@ class Session:
         self._hold_deadline = float("inf")
         self._keepalive_deadline = float("inf")
         self._identifier = 0
+        self._is_secured = False
+        self._certified: tuple[str, ...] = ()
 
     def step(self, event: Event, now: float) -> list[Action]:
         """Advance by one event at time ``now`` (seconds, monotonic); never raises."""
@@ -179,6 +230,10 @@ class Session:
                 return self._connected(now)
             case Received(chunk):
                 return self._received(chunk, now)
+            case Secured(names):
+                return self._secured(names)
+            case SecuringFailed(text):
+                return self._close(CloseReason.REFUSED, text, says_goodbye=False)
             case Send(message):
                 return self._send(message)
             case Tick():
@@ -208,7 +263,7 @@ class Session:
         ).encode()
 
     def _received(self, chunk: bytes, now: float) -> list[Action]:
-        if self.state is State.IDLE:
+        if self.state in {State.IDLE, State.SECURING}:
             return []
         actions: list[Action] = []
         if self.state is State.ESTABLISHED:
@@ -219,7 +274,10 @@ class Session:
                 match frame:
                     case StreamOpen():
                         actions += self._stream_opened(frame, now)
+                    case Stanza(content) if self.state is State.NEGOTIATING:
+                        actions += self._negotiated(content)
                     case Stanza(content):
+                        self._check_features(content)
                         messages = self._decoder.decode(content)
                         self.received_messages += len(messages)
                         actions += [Deliver(message) for message in messages]
@@ -227,6 +285,8 @@ class Session:
                         actions += self._close(CloseReason.PEER_CLOSED, "", says_goodbye=True)
         except DecodeError as error:
             actions += self._close(CloseReason.BAD_INPUT, str(error), says_goodbye=True)
+        except _Refused as refusal:
+            actions += self._close(CloseReason.REFUSED, str(refusal), says_goodbye=True)
         return actions
 
     def _stream_opened(self, frame: StreamOpen, now: float) -> list[Action]:
@@ -234,6 +294,15 @@ class Session:
         name = frame.sender.partition("/")[0]
         if not name or len(frame.sender) > NAME_LENGTH_MAX:
             raise DecodeError("stream open without a usable from", 0, "RFC 6120 section 4.7.1")
+        if self._settings.uses_tls and not self._is_secured:
+            # Who speaks is not asked before the certificate can tell.
+            self.state = State.NEGOTIATING
+            if not self._settings.is_server:
+                return []
+            return [Write(self._stream_open(frame.sender, "++1") + starttls.OFFER)]
+        if self._is_secured and self._settings.is_server and name not in self._certified:
+            shown = ", ".join(self._certified) or "nobody"
+            raise _Refused(f"{name[:80]!r} came with the certificate of {shown[:200]}")
         self.state = State.ESTABLISHED
         self.peer = name
         self._hold_deadline = now + self._settings.hold_time_s
@@ -242,6 +311,44 @@ class Session:
             [Write(self._stream_open(frame.sender, "++1"))] if self._settings.is_server else []
         )
         return [*answer, Established(self.peer)]
+
+    def _negotiated(self, stanza: bytes) -> list[Action]:
+        """Take one element between the plain stream's opening and the handshake."""
+        if not self._settings.is_server and starttls.is_features(stanza):
+            if not starttls.is_offer(stanza):
+                raise _Refused("the control node offers no TLS, which is required here")
+            return [Write(starttls.REQUEST)]
+        if self._settings.is_server:
+            starttls.check_request(stanza)
+        else:
+            starttls.check_proceed(stanza)
+        if self._framer.has_bytes:
+            # Said in the clear by anybody, it would be taken for something said under TLS.
+            raise DecodeError("bytes after the request for TLS", 0, starttls.RFC)
+        self.state = State.SECURING
+        proceed: list[Action] = [Write(starttls.PROCEED)] if self._settings.is_server else []
+        return [*proceed, StartTls()]
+
+    def _secured(self, names: tuple[str, ...]) -> list[Action]:
+        """Begin the stream anew: nothing of the plain one is kept."""
+        if self.state is not State.SECURING:
+            return []
+        self._is_secured = True
+        self._certified = names
+        self._framer = StreamFramer(self._settings.stanza_bytes_max)
+        self._decoder = StanzaDecoder()
+        self.state = State.OPENING
+        opening = Write(self._stream_open(self._settings.peer))
+        return [] if self._settings.is_server else [opening]
+
+    def _check_features(self, stanza: bytes) -> None:
+        if (
+            not self._settings.is_server
+            and not self._settings.uses_tls
+            and starttls.may_be_features(stanza)
+            and starttls.is_offer(stanza)
+        ):
+            raise _Refused("the control node requires TLS and no certificate is set here")
 
     def _send(self, message: Message) -> list[Action]:
         if self.state is not State.ESTABLISHED:
@@ -260,14 +367,17 @@ class Session:
         if now >= self._hold_deadline:
             is_open = self.state is State.ESTABLISHED
             reason = CloseReason.HOLD_TIMER if is_open else CloseReason.OPEN_TIMER
-            return self._close(reason, "nothing heard in time", says_goodbye=is_open)
+            text = "nothing heard in time"
+            if self.state is State.NEGOTIATING:
+                text = "the peer did not begin TLS in time"
+            return self._close(reason, text, says_goodbye=is_open)
         if now >= self._keepalive_deadline:
             self._keepalive_deadline = now + self._settings.hold_time_s / 3
             return [Write(KEEPALIVE)]
         return []
 
     def _close(self, reason: CloseReason, text: str, *, says_goodbye: bool) -> list[Action]:
-        spoke = self.state is State.ESTABLISHED or (
+        spoke = self.state in {State.ESTABLISHED, State.NEGOTIATING} or (
             self.state is State.OPENING and not self._settings.is_server
         )
         self.state = State.CLOSED

@@ -74,6 +74,11 @@ class StreamFramer:
         self._stanza_bytes_max = stanza_bytes_max
         self._parser = StanzaParser()
 
+    @property
+    def has_bytes(self) -> bool:
+        """Whether more was fed than the frames taken so far."""
+        return self._position < len(self._buffer)
+
     def feed(self, chunk: bytes) -> None:
         """Append received bytes; call :meth:`next_frame` until None before feeding more."""
         if self._position:
