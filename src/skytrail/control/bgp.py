@@ -20,17 +20,36 @@ from skytrail.control.bgp_export import Exporter, ExportPolicy
 from skytrail.control.bgp_import import Importer, NlriKey, key_of
 from skytrail.control.bgp_out import BgpGroup, GroupKey
 from skytrail.control.bgp_values import NetworkIds
-from skytrail.control.path import VPN_INSTANCE, Path, PathSlot, PeerName
+from skytrail.control.membership import (
+    EVERYTHING,
+    Interest,
+    Listener,
+    Memberships,
+    interest_of,
+)
+from skytrail.control.path import VPN_INSTANCE, InstanceName, Path, PathSlot, PeerName
 from skytrail.control.route_target import Replicator
 from skytrail.control.vpn import VpnEntry
-from skytrail.wire.bgp import BgpFamily, Negotiated, Update
-from skytrail.wire.bgp.update_encode import encode_end_of_rib
+from skytrail.net import RouteTarget
+from skytrail.wire.bgp import (
+    Attributes,
+    BgpFamily,
+    GracefulRestart,
+    Negotiated,
+    RouteTargetNlri,
+    Update,
+)
+from skytrail.wire.bgp.nlri import Nlri
+from skytrail.wire.bgp.update_encode import encode_end_of_rib, encode_update, encode_withdraw
 from skytrail.wire.xmpp import family_of as table_family
 
 WORK_COUNT = 500
 """Routes removed in one slice: a few milliseconds."""
 STALE_TIME_S_MAX = 4095
 """The longest restart time a peer can ask for (RFC 4724 section 3)."""
+MEMBERSHIP_WAIT_S = 60.0
+"""How long ends of RIB wait until a peer has said what it wants (RFC 4684 section 6)."""
+_VPN_FAMILIES = frozenset((BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN))
 
 
 class TooManyPrefixes(Exception):
@@ -80,6 +99,11 @@ class BgpPeer:
     counts: dict[BgpFamily, int] = field(default_factory=dict[BgpFamily, int])
     ends_received: set[BgpFamily] = field(default_factory=set[BgpFamily])
     ends_to_send: list[BgpFamily] = field(default_factory=list[BgpFamily])
+    members: dict[RouteTargetNlri, bool] = field(default_factory=dict[RouteTargetNlri, bool])
+    """Route target memberships the peer sent, and whether each is stale."""
+    has_memberships: bool = False
+    """The family was negotiated, so the peer gets only what it asks for."""
+    membership_deadline: float = float("-inf")
     stale_deadline: float = float("inf")
     counters: BgpCounters = field(default_factory=BgpCounters)
 
@@ -104,6 +128,9 @@ class Bgp:
         self._ready: dict[PeerName, None] = {}
         self._changes: dict[PeerName, None] = {}
         self._lagging: deque[_Heard] = deque()
+        self._other_interest: dict[PeerName, None] = {}
+        self.memberships: Memberships | None = None
+        self._wanted: dict[InstanceName, frozenset[RouteTarget]] = {}
         replicator.on_selection = self._selected
 
     # Configuration.
@@ -118,6 +145,11 @@ class Bgp:
         is_other = before.speaker != config.speaker
         if is_other:
             self._exporter = Exporter(config.speaker, self.networks)
+            self.memberships = Memberships(config.speaker.asn, config.speaker.router_id)
+            for instance, targets in self._wanted.items():
+                self.memberships.want(instance, targets)
+            for peer in self.peers.values():
+                peer.members.clear()
         wanted = {PeerName(peer.name): peer for peer in config.peers if not peer.is_down}
         for name in [name for name in self.peers if name not in wanted]:
             self._forget(name)
@@ -131,6 +163,17 @@ class Bgp:
                 continue
             self._changes[name] = None
 
+    def want(self, instance: InstanceName, targets: frozenset[RouteTarget]) -> None:
+        """An instance with readers imports these targets; none: nobody reads it any more."""
+        if self._wanted.get(instance, frozenset()) == targets:
+            return
+        if targets:
+            self._wanted[instance] = targets
+        else:
+            del self._wanted[instance]
+        if self.memberships is not None:
+            self.memberships.want(instance, targets)
+
     def take_changes(self) -> list[PeerName]:
         """Return peers whose sessions must be started, restarted or, if unknown now, ended."""
         changes, self._changes = self._changes, {}
@@ -138,7 +181,10 @@ class Bgp:
 
     def _forget(self, name: PeerName) -> None:
         self.session_down(name, "no longer configured", 0.0, graceful=False)
-        del self.peers[name]
+        peer = self.peers.pop(name)
+        # What it left behind in an earlier session, to be kept until it is back.
+        self._drop(list(peer.adj_in), peer)
+        self._forget_members(peer, list(peer.members))
         self._changes[name] = None
 
     # Sessions.
@@ -158,20 +204,12 @@ class Bgp:
         families = tuple(
             [family for family in peer.config.families if family in negotiated.families]
         )
-        peer.ends_to_send = list(families)
+        # Who restarts sweeps by these: what was asked for first, then what it brings.
+        peer.ends_to_send = sorted(families, key=lambda each: each is not BgpFamily.ROUTE_TARGET)
+        self._open_memberships(peer, families, now)
         kept = self._restart_families(peer)
         self._drop([key for key, heard in peer.adj_in.items() if heard.family not in kept], peer)
-        key = GroupKey(
-            self._policy(peer.config),
-            families,
-            negotiated.four_byte_as,
-            negotiated.message_bytes_max,
-        )
-        group = self.groups.get(key)
-        if group is None:
-            group = self.groups[key] = BgpGroup(
-                key, negotiated, self._entries(), self._exporter, self._group_changed
-            )
+        group = self._group(self._key(peer, families), negotiated)
         group.join(peer.name)
         peer.group, peer.has_work = group, True
         self._ready[peer.name] = None
@@ -183,15 +221,14 @@ class Bgp:
             return
         restart = peer.negotiated.graceful_restart if peer.negotiated is not None else None
         peer.is_up, peer.last_down_reason, peer.negotiated = False, reason, None
-        if peer.group is not None:
-            group, peer.group = peer.group, None
-            group.leave(peer.name)
-            if not group.log.has_members:
-                del self.groups[group.key]
-                self._changed_groups.pop(group, None)
+        if self.memberships is not None:
+            self.memberships.leave(peer.name)
+        self._leave_group(peer)
         if not graceful or restart is None:
             self._drop(list(peer.adj_in), peer)
+            self._forget_members(peer, list(peer.members))
             return
+        peer.members = dict.fromkeys(peer.members, True)
         kept = {family for family, _ in restart.families}
         self._drop([key for key, heard in peer.adj_in.items() if heard.family not in kept], peer)
         for heard in peer.adj_in.values():
@@ -211,6 +248,9 @@ class Bgp:
             peer.last_problem = "; ".join(update.problems)
         for unreach in update.withdrawn:
             for nlri in unreach.nlri:
+                if isinstance(nlri, RouteTargetNlri):
+                    self._forget_members(peer, [nlri])
+                    continue
                 key = key_of(nlri)
                 heard = peer.adj_in.pop(key, None) if key is not None else None
                 peer.counters.withdrawals_in += 1
@@ -219,6 +259,9 @@ class Bgp:
                     self._replicator.remove(heard.slot)
         for reach in update.reach:
             for nlri in reach.nlri:
+                if isinstance(nlri, RouteTargetNlri):
+                    self._hear_membership(peer, importer, nlri, update.attributes)
+                    continue
                 key = key_of(nlri)
                 if key is None:
                     peer.counters.routes_ignored += 1
@@ -233,6 +276,8 @@ class Bgp:
                 )
         if update.end_of_rib is not None:
             peer.ends_received.add(update.end_of_rib)
+            if update.end_of_rib is BgpFamily.ROUTE_TARGET:
+                peer.membership_deadline = float("-inf")
             self._sweep(peer, update.end_of_rib)
 
     def refresh(self, name: str) -> None:
@@ -250,6 +295,8 @@ class Bgp:
                 peer.stale_deadline = float("inf")
                 for family in BgpFamily:
                     self._sweep(peer, family)
+            if now >= peer.membership_deadline:
+                peer.membership_deadline = float("-inf")
             if peer.ends_to_send and peer.is_up:
                 self._ready[peer.name] = None
 
@@ -271,6 +318,7 @@ class Bgp:
 
     def take_ready(self) -> list[PeerName]:
         """Return peers with a session for whom :meth:`collect` may have something."""
+        self._follow_interest()
         for group in self._changed_groups:
             for member in group.log.take_woken():
                 self.peers[PeerName(member)].has_work = True
@@ -283,21 +331,174 @@ class Bgp:
         """Return the next messages for a peer, at least one if any, about ``bytes_max`` in all."""
         peer = self.peers[PeerName(name)]
         group = peer.group
-        messages: list[bytes] = []
-        size = 0
+        messages = self._tell_memberships(peer)
+        size = sum(map(len, messages))
         while group is not None and peer.has_work and size < bytes_max:
             chunk = group.pull(peer.name)
-            peer.has_work = group.log.has_work(peer.name)
+            peer.has_work = group.has_work(peer.name)
             messages += chunk
             size += sum(map(len, chunk))
         if not peer.has_work and self.may_end_rib and group is not None:
-            ends, peer.ends_to_send = peer.ends_to_send, []
-            messages += [encode_end_of_rib(family) for family in ends]
+            is_waiting = peer.membership_deadline != float("-inf")
+            for family in list(peer.ends_to_send):
+                if not is_waiting or family not in _VPN_FAMILIES:
+                    peer.ends_to_send.remove(family)
+                    messages.append(encode_end_of_rib(family))
         peer.counters.messages_out += len(messages)
         peer.counters.bytes_out += sum(map(len, messages))
         return messages
 
+    # Who wants what (RFC 4684).
+
+    def _open_memberships(self, peer: BgpPeer, families: tuple[BgpFamily, ...], now: float) -> None:
+        memberships = self.memberships
+        if memberships is None:
+            return
+        peer.has_memberships = BgpFamily.ROUTE_TARGET in families
+        if not peer.has_memberships:
+            self._forget_members(peer, [each for each in peer.members if each != EVERYTHING])
+            if not _VPN_FAMILIES.isdisjoint(families):
+                # Who cannot say what it wants wants everything.
+                self._add_member(peer, EVERYTHING, Attributes())
+            return
+        peer.membership_deadline = now + MEMBERSHIP_WAIT_S
+        if self._restart(peer) is None:
+            self._forget_members(peer, list(peer.members))
+        config = peer.config
+        memberships.join(
+            Listener(
+                peer.name,
+                config.asn,
+                config.local_asn,
+                None if self.config.speaker is None else self.config.speaker.cluster_id,
+                config.takes_default_membership,
+            )
+        )
+        self._ready[peer.name] = None
+
+    def _hear_membership(
+        self, peer: BgpPeer, importer: Importer, nlri: RouteTargetNlri, attributes: Attributes
+    ) -> None:
+        peer.counters.routes_in += 1
+        if importer.is_loop(attributes):
+            self._forget_members(peer, [nlri])
+            return
+        limit = dict(peer.config.prefix_limits).get(BgpFamily.ROUTE_TARGET)
+        if limit is not None and nlri not in peer.members and len(peer.members) >= limit:
+            raise TooManyPrefixes(f"more than {limit} routes of route_target")
+        self._add_member(peer, nlri, attributes)
+
+    def _add_member(self, peer: BgpPeer, nlri: RouteTargetNlri, attributes: Attributes) -> None:
+        if nlri not in peer.members:
+            self._other_interest[peer.name] = None
+        peer.members[nlri] = False
+        if self.memberships is not None:
+            self.memberships.put(peer.name, nlri, attributes, is_external=peer.config.is_external)
+
+    def _forget_members(self, peer: BgpPeer, gone: Iterable[RouteTargetNlri]) -> None:
+        for nlri in gone:
+            if peer.members.pop(nlri, None) is None:
+                continue
+            self._other_interest[peer.name] = None
+            if self.memberships is not None:
+                self.memberships.remove(peer.name, nlri)
+
+    def _follow_interest(self) -> None:
+        """Let groups follow what peers asked for since, and tell others."""
+        changed, self._other_interest = self._other_interest, {}
+        for name in changed:
+            peer = self.peers.get(name)
+            if peer is not None and peer.is_up and peer.has_memberships:
+                self._regroup(peer)
+        if self.memberships is not None:
+            self._ready.update(dict.fromkeys(self.memberships.has_news()))
+
+    def _regroup(self, peer: BgpPeer) -> None:
+        group, negotiated = peer.group, peer.negotiated
+        if group is None or negotiated is None:
+            return
+        key = self._key(peer, group.key.families)
+        if key == group.key:
+            return
+        if len(group.members) == 1 and key not in self.groups:
+            before, after = group.key.interest, key.interest
+            del self.groups[group.key]
+            self.groups[key] = group
+            group.change_interest(key, self._entries_between(before, after))
+        else:
+            known = group.known_by(peer.name)
+            self._leave_group(peer)
+            peer.group = self._group(key, negotiated)
+            peer.group.join_knowing(peer.name, known)
+        peer.has_work = True
+        self._ready[peer.name] = None
+
+    def _entries_between(
+        self, before: Interest | None, after: Interest | None
+    ) -> Iterable[VpnEntry]:
+        """Return the destinations for which it may matter which of two interests holds."""
+        plain = [
+            each.targets
+            for each in (before, after)
+            if each is not None and not each.is_everything and not each.beginnings
+        ]
+        if len(plain) != 2:
+            return list(self._entries())
+        by_target = self._replicator.by_target
+        found: dict[VpnEntry, None] = {}
+        for target in sorted(plain[0] ^ plain[1]):
+            found.update(dict.fromkeys(by_target.get(target, ())))
+        return found
+
+    def _tell_memberships(self, peer: BgpPeer) -> list[bytes]:
+        memberships, negotiated = self.memberships, peer.negotiated
+        if memberships is None or negotiated is None or self.config.speaker is None:
+            return []
+        reach, gone = memberships.take(peer.name)
+        messages: list[bytes] = []
+        family = BgpFamily.ROUTE_TARGET
+        if gone:
+            withdrawn: list[Nlri] = list(gone)
+            messages += encode_withdraw(family, withdrawn, negotiated)
+        for attributes, nlri in reach.items():
+            hop = self.config.speaker.router_id
+            messages += encode_update(family, hop, attributes, nlri, negotiated)
+        return messages
+
     # Inside.
+
+    def _key(self, peer: BgpPeer, families: tuple[BgpFamily, ...]) -> GroupKey:
+        negotiated = peer.negotiated
+        assert negotiated is not None
+        return GroupKey(
+            self._policy(peer.config),
+            families,
+            negotiated.four_byte_as,
+            negotiated.message_bytes_max,
+            interest_of(peer.members) if peer.has_memberships else None,
+        )
+
+    def _group(self, key: GroupKey, negotiated: Negotiated) -> BgpGroup:
+        group = self.groups.get(key)
+        if group is None:
+            assert self._exporter is not None
+            entries = self._entries_between(Interest(), key.interest)
+            group = self.groups[key] = BgpGroup(
+                key, negotiated, entries, self._exporter, self._group_changed
+            )
+        return group
+
+    def _leave_group(self, peer: BgpPeer) -> None:
+        if peer.group is None:
+            return
+        group, peer.group = peer.group, None
+        group.leave(peer.name)
+        if not group.log.has_members:
+            del self.groups[group.key]
+            self._changed_groups.pop(group, None)
+
+    def _restart(self, peer: BgpPeer) -> GracefulRestart | None:
+        return peer.negotiated.graceful_restart if peer.negotiated is not None else None
 
     def _policy(self, peer: BgpPeerConfig) -> ExportPolicy:
         speaker = self.config.speaker
@@ -334,7 +535,7 @@ class Bgp:
 
     def _restart_families(self, peer: BgpPeer) -> set[BgpFamily]:
         """Families whose stale routes survive into the new session (RFC 4724 section 4.2)."""
-        restart = peer.negotiated.graceful_restart if peer.negotiated is not None else None
+        restart = self._restart(peer)
         if restart is None:
             return set()
         return {family for family, is_preserved in restart.families if is_preserved}
@@ -353,6 +554,9 @@ class Bgp:
             key for key, heard in peer.adj_in.items() if heard.is_stale and heard.family is family
         ]
         self._drop(stale, peer)
+        if family is BgpFamily.ROUTE_TARGET:
+            gone = [nlri for nlri, is_stale in peer.members.items() if is_stale]
+            self._forget_members(peer, gone)
 
 
 def _is_same_offer(before: Path, after: Path) -> bool:

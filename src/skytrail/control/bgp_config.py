@@ -26,6 +26,8 @@ BGP_ROUTER = "bgp-router"
 PORT = 179
 HOLD_TIME_S = 90
 WORKLOAD_ROUTERS = frozenset({"bgpaas-client", "bgpaas-server"})
+DEFAULT_MEMBERSHIP_STOPS = frozenset({"gobgp"})
+"""Vendors of routers that end when they are sent the default membership (RFC 4684)."""
 
 FAMILY_NAMES = {
     "inet": BgpFamily.INET,
@@ -38,7 +40,7 @@ FAMILY_NAMES = {
     "route-target": BgpFamily.ROUTE_TARGET,
     "inet-mvpn": BgpFamily.MVPN,
 }
-CARRIED = (BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN)
+CARRIED = (BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN, BgpFamily.ROUTE_TARGET)
 """Families whose routes this node has tables for, in the order they are offered."""
 
 
@@ -67,6 +69,8 @@ class BgpPeerConfig:
     hold_time_s: int = HOLD_TIME_S
     families: tuple[BgpFamily, ...] = CARRIED
     is_passive: bool = False
+    takes_default_membership: bool = True
+    """May be told that somebody wants all VPN routes (RFC 4684)."""
     is_control_node: bool = False
     """One of ours, which has no use for a route in two forms."""
     is_down: bool = False
@@ -189,6 +193,7 @@ def _peer(
         hold_time_s=speaker.hold_time_s if session.hold_time is None else session.hold_time,
         families=_common(speaker.families, theirs.address_families, session.families),
         is_passive=session.is_passive,
+        takes_default_membership=(theirs.vendor or "").lower() not in DEFAULT_MEMBERSHIP_STOPS,
         is_control_node=theirs.router_type == "control-node",
         is_down=session.is_down or bool(mine.admin_down) or bool(theirs.admin_down),
         as_override=session.as_override,

@@ -243,7 +243,7 @@ def _for_peers(attributes: Attributes, path: Path, policy: ExportPolicy) -> Attr
     if policy.is_external:
         return replace(
             attributes,
-            as_path=_prepend(_cleaned(attributes.as_path, policy), policy.local_asn),
+            as_path=prepend(_cleaned(attributes.as_path, policy), policy.local_asn),
             # A neighbour's MED is for us only (RFC 4271 section 5.1.4).
             med=None if learned is not None and learned.is_external else attributes.med,
             local_preference=None,
@@ -289,7 +289,8 @@ def _is_private(number: int) -> bool:
     return any(first <= number <= last for first, last in _PRIVATE_AS)
 
 
-def _prepend(path: tuple[AsSegment, ...], number: int) -> tuple[AsSegment, ...]:
+def prepend(path: tuple[AsSegment, ...], number: int) -> tuple[AsSegment, ...]:
+    """Return the path with a number in front, in its first sequence where there is room."""
     first = path[0] if path else None
     if (
         first is not None

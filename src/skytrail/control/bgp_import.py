@@ -172,10 +172,11 @@ class Importer:
             virtual_network="" if origin is None else self._networks.name(origin.number),
             tags=tuple(each.number for each in communities.find(extended, communities.Tag)),
             router_mac=None if router is None else router.mac,
-            is_loop=self._is_loop(attributes),
+            is_loop=self.is_loop(attributes),
         )
 
-    def _is_loop(self, attributes: Attributes) -> bool:
+    def is_loop(self, attributes: Attributes) -> bool:
+        """Tell whether a route with these attributes has been here already."""
         own = {self._speaker.asn, self._peer.local_asn}
         times = sum(number in own for number in _numbers(attributes))
         return (

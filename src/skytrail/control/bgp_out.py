@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from skytrail.control.bgp_export import Exporter, ExportPolicy, is_told, withdrawals
 from skytrail.control.change_log import ChangeLog
+from skytrail.control.membership import Interest
 from skytrail.control.path import Path, PeerName
 from skytrail.control.vpn import VpnEntry
 from skytrail.net import IpAddress
@@ -29,6 +30,8 @@ class GroupKey:
     families: tuple[BgpFamily, ...]
     four_byte_as: bool
     message_bytes_max: int
+    interest: Interest | None = None
+    """What they want of VPN routes; None: they cannot say, and get everything."""
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +85,8 @@ class BgpGroup:
         self._notify = notify
         self._batches: dict[int, _Batch] = {}
         self._adverts: dict[VpnEntry, _Advert] = {}
+        self._goodbyes: dict[PeerName, list[VpnEntry]] = {}
+        """What members know from another group and are not told in this one."""
         for entry in entries:
             best = self._eligible(entry)
             if best is not None:
@@ -96,7 +101,47 @@ class BgpGroup:
         self.log.join(peer, list(self._adverts.values()))
 
     def leave(self, peer: PeerName) -> None:
+        self._goodbyes.pop(peer, None)
         self.log.leave(peer)
+
+    def has_work(self, peer: PeerName) -> bool:
+        """Tell whether a member must pull to be up to date."""
+        return peer in self._goodbyes or self.log.has_work(peer)
+
+    def known_by(self, peer: PeerName) -> dict[VpnEntry, bool]:
+        """Return what a member may have been told, and whether it is still true."""
+        unread = set(self.log.unread(peer))
+        known = {
+            entry: advert not in unread
+            for entry, advert in self._adverts.items()
+            if advert.hidden != peer
+        }
+        known.update((entry, False) for entry in self._goodbyes.get(peer, ()))
+        return known
+
+    def join_knowing(self, peer: PeerName, known: dict[VpnEntry, bool]) -> None:
+        """Add a receiver that comes from another group: it gets the difference."""
+        adverts = self._adverts
+        news = [
+            advert
+            for entry, advert in adverts.items()
+            if advert.best is not None and not known.get(entry, False)
+        ]
+        self.log.join(peer, news)
+        goodbyes: list[VpnEntry] = []
+        for entry, is_current in known.items():
+            advert = adverts.get(entry)
+            is_gone = advert is None or advert.best is None
+            if is_gone or (advert is not None and not is_current and advert.own == peer):
+                goodbyes.append(entry)
+        if goodbyes:
+            self._goodbyes[peer] = goodbyes
+
+    def change_interest(self, key: GroupKey, entries: Iterable[VpnEntry]) -> None:
+        """The members want other things now; ``entries`` are those it may matter for."""
+        self.key = key
+        for entry in entries:
+            self.changed(entry)
 
     def changed(self, entry: VpnEntry) -> None:
         """A destination's best path changed."""
@@ -125,11 +170,29 @@ class BgpGroup:
 
         The result may be empty although more follows, when nothing in the window concerns it.
         """
+        goodbyes = self._goodbyes.pop(peer, None)
+        if goodbyes:
+            if len(goodbyes) > WINDOW_COUNT:
+                self._goodbyes[peer] = goodbyes[WINDOW_COUNT:]
+            return self._farewells(goodbyes[:WINDOW_COUNT])
         log = self.log
         adverts = log.take_bulk(peer, WINDOW_COUNT)
         messages = self._messages(adverts, peer, is_first=True) if adverts else self._follow(peer)
         self.counters.messages_sent += len(messages)
         log.settle(peer)
+        return messages
+
+    def _farewells(self, entries: list[VpnEntry]) -> list[bytes]:
+        gone: dict[BgpFamily, list[Nlri]] = {}
+        for entry in entries:
+            for family, nlri in withdrawals(entry, self.key.policy):
+                if family in self._families:
+                    gone.setdefault(family, []).append(nlri)
+        messages: list[bytes] = []
+        for family, nlri in gone.items():
+            messages += encode_withdraw(family, nlri, self._negotiated)
+        self.counters.messages_encoded += len(messages)
+        self.counters.messages_sent += len(messages)
         return messages
 
     def _follow(self, peer: PeerName) -> list[bytes]:
@@ -186,6 +249,9 @@ class BgpGroup:
     def _eligible(self, entry: VpnEntry) -> Path | None:
         best, policy = entry.best, self.key.policy
         if best is None or not policy.admits(best):
+            return None
+        interest = self.key.interest
+        if interest is not None and not interest.covers(best.targets):
             return None
         return best if is_told(best, policy, self._families) else None
 

@@ -99,6 +99,14 @@ class ChangeLog(Generic[D]):
         if len(self._changed) > 2 * self._live_count + COMPACT_SLACK:
             self._compact()
 
+    def unread(self, member: str) -> list[D]:
+        """Return what the receiver has not looked at yet in its present form."""
+        cursor = self._cursors[member]
+        return [
+            *cursor.bulk[cursor.bulk_index :],
+            *self.window(cursor.position, self.end - cursor.position)[0],
+        ]
+
     def take_woken(self) -> list[str]:
         """Return the receivers that were up to date and now have something to read."""
         if not self._changed:

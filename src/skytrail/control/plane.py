@@ -386,6 +386,7 @@ class ControlPlane:
             raise PeerRefused(f"more than {self.limits.subscriptions_count_max} subscriptions")
         peer.subscriptions[instance] = Subscription(message.instance_id, message.no_ribout)
         self._subscribers.setdefault(instance, {})[peer.name] = None
+        self._want(instance)
         if before is not None and before.instance_id != message.instance_id:
             for adjacent in peer.adj_in.get(instance, {}).values():
                 self._put_path(peer, instance, adjacent)
@@ -406,6 +407,13 @@ class ControlPlane:
         del subscribers[peer.name]
         if not subscribers:
             del self._subscribers[instance]
+            self._want(instance)
+
+    def _want(self, instance: InstanceName) -> None:
+        """Ask BGP peers for what the instance imports while somebody reads it (RFC 4684)."""
+        vrf = self.replicator.vrfs.get(instance)
+        is_read = vrf is not None and instance in self._subscribers
+        self.bgp.want(instance, vrf.config.imports if vrf and is_read else frozenset())
 
     def _join_groups(self, peer: Peer, instance: InstanceName) -> None:
         vrf = self.replicator.vrfs.get(instance)
@@ -485,9 +493,11 @@ class ControlPlane:
         config = instance_config(self.config.graph, instance)
         if config.name in self.replicator.vrfs:
             self.replicator.configure(config)
+            self._want(config.name)
             return
         vrf = self.replicator.add_vrf(config)
         self._replay(vrf)
+        self._want(config.name)
 
     def _replay(self, vrf: Vrf) -> None:
         """Give a new instance what agents asked of it and published to it before it existed."""
@@ -501,6 +511,7 @@ class ControlPlane:
     def _remove_instance(self, name: InstanceName) -> None:
         # Groups live on in their members' lists until the retracts have been read.
         self.replicator.remove_vrf(name)
+        self._want(name)
         for family in Family:
             group = self.groups.pop((name, family), None)
             if group is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from skytrail.control.best_path import why_not_best, why_not_told
 from skytrail.control.bgp import BgpPeer
+from skytrail.control.membership import OWN, membership_text
 from skytrail.control.path import Path
 from skytrail.control.peer import Peer
 from skytrail.control.plane import ControlPlane
@@ -29,6 +30,7 @@ def tables(
         "tables": lambda: _tables(plane),
         "routes": lambda: _routes(plane),
         "vpn": lambda: _vpn(plane),
+        "memberships": lambda: _memberships(plane),
         "groups": lambda: _groups(plane),
         "config": lambda: _config(plane),
     }
@@ -100,6 +102,8 @@ def _bgp_peer(peer: BgpPeer, now: float) -> Row:
         "last_problem": peer.last_problem,
         "messages_out": counters.messages_out,
         "bytes_out": counters.bytes_out,
+        "memberships": len(peer.members) if peer.has_memberships else None,
+        "memberships_stale": sum(peer.members.values()),
         "ends_of_rib_received": sorted(family.name.lower() for family in peer.ends_received),
     }
 
@@ -200,6 +204,20 @@ def _vpn(plane: ControlPlane) -> Iterator[Row]:
                     "targets": sorted(map(str, path.targets)),
                     "as_path": _as_path(path),
                 }
+
+
+def _memberships(plane: ControlPlane) -> Iterator[Row]:
+    memberships = plane.bgp.memberships
+    if memberships is None:
+        return
+    told = {name: memberships.told(name) for name in plane.bgp.peers}
+    for nlri, sources in memberships.sources().items():
+        yield {
+            "membership": membership_text(nlri),
+            "wanted_here": OWN in sources,
+            "wanted_by": sorted(source for source in sources if source != OWN),
+            "told_to": sorted(name for name, each in told.items() if nlri in each),
+        }
 
 
 def _as_path(path: Path) -> list[int]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from skytrail.control.bgp import BgpPeer
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.xmpp import XmppServer
+from skytrail.control.path import PeerName
 from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.show import tables
 from skytrail.model.config_object import ConfigObject
 from skytrail.runtime.clock import SystemClock
 from skytrail.testing.bgp_routers import OURS, Bench
 from skytrail.testing.control_plane import BGP_PLACE
+from skytrail.testing.namespaces import enter_namespace
 from skytrail.wire.xmpp import PublishRoute, Route, Subscribe, WithdrawRoute
 from skytrail.wire.xmpp.messages import RouteKey
 
 NODE = "control1"
-_CLONE_NEWNET = 0x40000000
 
 T = TypeVar("T")
 
@@ -28,7 +29,14 @@ T = TypeVar("T")
 class Node:
     """Plane and servers of one control node on their own loop; ``do`` runs there."""
 
-    def __init__(self, bench: Bench, address: str = OURS, name: str = NODE) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        address: str = OURS,
+        name: str = NODE,
+        *,
+        restart_time_s: float = 30,
+    ) -> None:
         self._bench, self._address = bench, address
         self._ready = threading.Event()
         self._stop = asyncio.Event()
@@ -37,9 +45,11 @@ class Node:
         self._failure: BaseException | None = None
         clock = SystemClock()
         self._clock = clock
-        self.plane = ControlPlane(Limits(restart_time_s=30, deferral_time_s=0.5), name)
+        self.plane = ControlPlane(Limits(restart_time_s=restart_time_s, deferral_time_s=0.5), name)
         self.agents = XmppServer(self.plane, clock, 90)
-        self.bgp = BgpServer(self.plane.bgp, clock, self.agents.schedule_flush, restart_time_s=30)
+        self.bgp = BgpServer(
+            self.plane.bgp, clock, self.agents.schedule_flush, restart_time_s=restart_time_s
+        )
         self.agents.on_flush = self.bgp.flush
 
     def start(self) -> None:
@@ -87,6 +97,14 @@ class Node:
         now = self._clock.now()
         self.do(lambda plane: plane.receive(agent, WithdrawRoute(instance, key), now))
 
+    def peer(self, name: str) -> BgpPeer:
+        """Return what the plane holds of a peer, by its short name; to be read only."""
+        return self.plane.bgp.peers[PeerName(":".join((*BGP_PLACE, name)))]
+
+    def table(self, name: str) -> list[Mapping[str, object]]:
+        """Return a table of the introspection."""
+        return self.do(lambda plane: list(tables(plane, self._clock.now)[name]()))
+
     def state(self, peer: str) -> str:
         """Return the state of a session, by the peer's short name."""
         name = ":".join((*BGP_PLACE, peer))
@@ -99,7 +117,7 @@ class Node:
 
     def _run(self) -> None:
         try:
-            _enter(self._bench.namespace)
+            enter_namespace(self._bench.namespace)
             asyncio.set_event_loop(self._loop)
             self._loop.run_until_complete(self._serve())
         except BaseException as error:
@@ -121,14 +139,3 @@ class Node:
                 continue
         self.bgp.close()
         await asyncio.sleep(0.05)
-
-
-def _enter(namespace: str) -> None:
-    """Move this thread; sockets made here stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    place = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-    try:
-        if libc.setns(place, _CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
-    finally:
-        os.close(place)

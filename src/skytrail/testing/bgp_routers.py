@@ -11,29 +11,34 @@ import json
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-OURS, FRR, BIRD, GOBGP = (f"10.9.0.{number}" for number in range(1, 5))
+OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2 = (f"10.9.0.{number}" for number in range(1, 9))
 DEADLINE_S = 30.0
-_GOBGP_CONFIG = f"""
+_GOBGP_GLOBAL = """
 [global.config]
-  as = 64512
-  router-id = "{GOBGP}"
-  local-address-list = ["{GOBGP}"]
+  as = {asn}
+  router-id = "{address}"
+  local-address-list = ["{address}"]
+"""
+_GOBGP_NEIGHBOUR = """
 [[neighbors]]
   [neighbors.config]
-    neighbor-address = "{OURS}"
-    peer-as = 64512
+    neighbor-address = "{neighbour}"
+    peer-as = {asn}
+{settings}
   [neighbors.transport.config]
-    local-address = "{GOBGP}"
+    local-address = "{address}"
   [neighbors.timers.config]
     connect-retry = 1
+"""
+_GOBGP_FAMILY = """
   [[neighbors.afi-safis]]
     [neighbors.afi-safis.config]
-      afi-safi-name = "FAMILY"
+      afi-safi-name = "{family}"
 """
 
 T = TypeVar("T")
@@ -62,7 +67,7 @@ class Bench:
     def create(self) -> None:
         _run("ip", "netns", "add", self.namespace)
         _run("ip", "-n", self.namespace, "link", "set", "lo", "up")
-        for address in (OURS, FRR, BIRD, GOBGP):
+        for address in (OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2):
             _run("ip", "-n", self.namespace, "addr", "add", f"{address}/24", "dev", "lo")
 
     def close(self) -> None:
@@ -133,18 +138,30 @@ class Bench:
 
     # GoBGP
 
-    def start_gobgp(self, family: str) -> None:
-        """Start gobgpd as our internal peer for one family, by GoBGP's name."""
-        place = self.folder / "gobgp.toml"
-        place.write_text(_GOBGP_CONFIG.replace("FAMILY", family))
-        self.start(
-            "gobgp",
-            "gobgpd", "-t", "toml", "-f", str(place), "--api-hosts", f"{GOBGP}:50051",
-        )  # fmt: skip
-        eventually(lambda: self.gobgp("global"), "GoBGP's API")
+    def start_gobgp(self, family: str, *more: str) -> None:
+        """Start gobgpd as our internal peer for families, by GoBGP's names."""
+        self.start_gobgp_with(gobgp_neighbour(GOBGP, OURS, (family, *more)))
 
-    def gobgp(self, command: str) -> str:
-        return self.output("gobgp", "-u", GOBGP, *command.split())
+    def start_gobgp_with(self, *sections: str, address: str = GOBGP, asn: int = 64512) -> None:
+        """Start gobgpd at an address with sections of its configuration."""
+        place = self.folder / f"gobgp-{address}.toml"
+        place.write_text(_GOBGP_GLOBAL.format(address=address, asn=asn) + "".join(sections))
+        self.start(
+            f"gobgp-{address}",
+            "gobgpd", "-t", "toml", "-f", str(place), "--api-hosts", f"{address}:50051",
+        )  # fmt: skip
+        eventually(lambda: self.gobgp("global", address=address), "GoBGP's API")
+
+    def gobgp(self, command: str, *, address: str = GOBGP) -> str:
+        return self.output("gobgp", "-u", address, *command.split())
+
+
+def gobgp_neighbour(
+    address: str, neighbour: str, families: Iterable[str], *, asn: int = 64512, settings: str = ""
+) -> str:
+    """Return GoBGP's section for a neighbour; ``settings`` is further TOML of it."""
+    head = _GOBGP_NEIGHBOUR.format(address=address, neighbour=neighbour, asn=asn, settings=settings)
+    return head + "".join(_GOBGP_FAMILY.format(family=family) for family in families)
 
 
 @contextlib.contextmanager
