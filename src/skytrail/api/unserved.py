@@ -20,7 +20,6 @@ _ADDRESSES: Mapping[str, str] = {
 """They count once they are bound to an interface."""
 _ALWAYS: Mapping[str, str] = {
     "routing-policy": "control nodes do not apply routing policies yet",
-    "route-aggregate": "control nodes do not make aggregate routes yet",
     "service-health-check": "hosts do not run health checks yet",
 }
 

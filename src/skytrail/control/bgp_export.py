@@ -121,7 +121,8 @@ class Exporter:
         else:
             network = hop.virtual_network or path.virtual_network
             router = hop.address if form.has_router_mac else None
-            key = (path.attributes, path.targets, network, form, router, hop.tags, policy)
+            led = (path.made, path.as_path)
+            key = (path.attributes, path.targets, network, form, router, hop.tags, led, policy)
         found = self._cache.get(key)
         if found is None:
             made = self._own(path, hop, form) if learned is None else learned.attributes
@@ -134,11 +135,19 @@ class Exporter:
         attributes = path.attributes
         return Attributes(
             origin=ORIGIN_IGP,
+            as_path=path.as_path,
+            origin_vn_path=tuple(self._led_through(path)),
             med=effective_med(attributes),
             local_preference=attributes.local_preference,
             communities=tuple(sorted(map(community_number, attributes.communities))),
             extended_communities=tuple(self._extended(path, hop, form)),
         )
+
+    def _led_through(self, path: Path) -> Iterator[bytes]:
+        for name in path.made.networks if path.made is not None else ():
+            network = self._networks.number(name)
+            if network:
+                yield communities.OriginVn(_naming(self._speaker.asn, network), network).packed
 
     def _extended(self, path: Path, hop: NextHop, form: _Form) -> Iterator[bytes]:
         asn, attributes = self._speaker.asn, path.attributes

@@ -74,12 +74,12 @@ _NOWHERE = Step()
 
 WATCHED_TYPES: tuple[str, ...] = tuple(
     sorted(
-        {"bgp-router", *WALK}.union(
+        {"bgp-router", "route-aggregate", *WALK}.union(
             *(step.parent | step.children | step.refs | step.back_refs for step in WALK.values())
         )
     )
 )
-"""Object types a control node needs: BGP speakers, and everything a walk may reach."""
+"""Object types a control node needs: those it acts on itself, and everything a walk may reach."""
 
 
 def visible(graph: ObjectGraph, roots: Iterable[ConfigKey]) -> dict[str, ConfigObject]:

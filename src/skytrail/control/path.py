@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import NewType, TypeVar, cast
 
 from skytrail.net import RouteDistinguisher, RouteTarget
-from skytrail.wire.bgp import Attributes
+from skytrail.wire.bgp import AsSegment, Attributes
 from skytrail.wire.xmpp import NextHop, RouteAttributes, RouteKey
 
 PeerName = NewType("PeerName", str)
@@ -38,7 +38,7 @@ class PathSlot:
     """Where a source's path for one destination goes, for as long as it offers one.
 
     Compared and hashed by identity: there is one slot per (agent, instance, destination) or
-    (BGP peer, distinguisher, destination), and tables are indexed by it at the cost of a pointer, where hashing a prefix costs a microsecond.
+    (BGP peer, distinguisher, destination), or (maker, destination, next hop), and tables are indexed by it at the cost of a pointer, where hashing a prefix costs a microsecond.
     """
 
     __slots__ = ("instance", "key", "source")
@@ -64,6 +64,16 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What a path has that this node makes out of others: it is led on, not heard."""
+
+    kind: str
+    """``service-chain``, ``static`` or ``aggregate``."""
+    networks: tuple[str, ...] = ()
+    """Networks it was led through, nearest first, before it came into its own instance."""
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """``next_hops`` holds only usable ones; without any the path is kept but infeasible."""
 
@@ -78,7 +88,11 @@ class Path:
     is_stale: bool = False
     """Its source's session is gone or has not yet confirmed it."""
     learned: Learned | None = None
-    """None: from an agent."""
+    """From a BGP peer."""
+    made: Made | None = None
+    """By this node; neither this nor ``learned``: from an agent."""
+    as_path: tuple[AsSegment, ...] = ()
+    """Of a path that is not learned; those have theirs among their attributes."""
 
     @property
     def is_feasible(self) -> bool:

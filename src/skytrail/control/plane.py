@@ -23,6 +23,7 @@ from skytrail.control.bgp_config import bgp_config
 from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.config_graph import Change, ConfigGraph
 from skytrail.control.config_reach import Steps
+from skytrail.control.derived_routes import DerivedRoutes
 from skytrail.control.instances import (
     ROUTING_INSTANCE,
     connected,
@@ -45,7 +46,12 @@ from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
 from skytrail.control.vrf import Vrf
 from skytrail.model.config_object import ConfigObject
-from skytrail.model.generated.objects import BgpRouter, RoutingInstance, VirtualNetwork
+from skytrail.model.generated.objects import (
+    BgpRouter,
+    RouteAggregate,
+    RoutingInstance,
+    VirtualNetwork,
+)
 from skytrail.net import RouteDistinguisher
 from skytrail.wire.xmpp import (
     ConfigDelete,
@@ -112,6 +118,7 @@ class ControlPlane:
         self.replicator = Replicator()
         self.networks = NetworkIds()
         self.bgp = Bgp(self.replicator, self.networks)
+        self.derived = DerivedRoutes(self.replicator, self.networks)
         self.config = ConfigGraph()
         self.steps = Steps()
         self.placements = Placements()
@@ -229,6 +236,7 @@ class ControlPlane:
         self._apply_networks(changes)
         self._apply_bgp(changes)
         self._apply_instances(changes)
+        self._apply_derived(changes)
         self._apply_agents(changes)
         self._note_work(before, moves_routes=any(map(_moves_routes, changes)))
         if self.is_config_complete and self._deferral_deadline == float("inf"):
@@ -239,6 +247,7 @@ class ControlPlane:
 
     def take_ready(self) -> list[PeerName]:
         """Return peers with a session for whom :meth:`collect` may have something."""
+        self.derived.settle()
         for group in self._changed_groups:
             self._wake(group)
         self._changed_groups = {}
@@ -412,7 +421,7 @@ class ControlPlane:
     def _want(self, instance: InstanceName) -> None:
         """Ask BGP peers for what the instance imports while somebody reads it (RFC 4684)."""
         vrf = self.replicator.vrfs.get(instance)
-        is_read = vrf is not None and instance in self._subscribers
+        is_read = instance in self._subscribers or self.derived.is_watched(instance)
         self.bgp.want(instance, vrf.config.imports if vrf and is_read else frozenset())
 
     def _join_groups(self, peer: Peer, instance: InstanceName) -> None:
@@ -494,10 +503,18 @@ class ControlPlane:
         if config.name in self.replicator.vrfs:
             self.replicator.configure(config)
             self._want(config.name)
+            self.derived.instance_changed(config.name)
             return
         vrf = self.replicator.add_vrf(config)
+        self.derived.instance_changed(config.name)
         self._replay(vrf)
         self._want(config.name)
+
+    def _apply_derived(self, changes: list[Change]) -> None:
+        self.derived.follow(changes, self.config.graph)
+        for name in self.derived.take_watch_changes():
+            self._want(name)
+        self.derived.settle()
 
     def _replay(self, vrf: Vrf) -> None:
         """Give a new instance what agents asked of it and published to it before it existed."""
@@ -555,7 +572,7 @@ class ControlPlane:
 
 
 def _moves_routes(change: Change) -> bool:
-    return any(isinstance(version, RoutingInstance) for version in change.versions)
+    return any(isinstance(version, RoutingInstance | RouteAggregate) for version in change.versions)
 
 
 def _distinguisher(route: Route, instance_id: int) -> RouteDistinguisher:

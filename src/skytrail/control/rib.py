@@ -28,11 +28,17 @@ class Rib:
     receivers can see; an empty ``best`` means that it is gone.
     """
 
-    __slots__ = ("entries", "family", "instance", "on_change")
+    __slots__ = ("_on_table_change", "entries", "family", "instance", "on_change")
 
-    def __init__(self, instance: InstanceName, family: Family) -> None:
+    def __init__(
+        self,
+        instance: InstanceName,
+        family: Family,
+        on_table_change: Callable[[InstanceName, Family, RouteKey], None] | None = None,
+    ) -> None:
         self.instance = instance
         self.family = family
+        self._on_table_change = on_table_change
         self.entries: dict[RouteKey, RibEntry] = {}
         self.on_change: Callable[[RouteKey, tuple[Path, ...]], None] | None = None
 
@@ -63,8 +69,12 @@ class Rib:
     def _reselect(self, key: RouteKey, entry: RibEntry) -> None:
         before = entry.best
         entry.best = select(entry.paths.values(), self.family, self.instance)
-        if self.on_change is not None and not _same_offer(before, entry.best):
+        if _same_offer(before, entry.best):
+            return
+        if self.on_change is not None:
             self.on_change(key, entry.best)
+        if self._on_table_change is not None:
+            self._on_table_change(self.instance, self.family, key)
 
 
 def _same_offer(before: tuple[Path, ...], after: tuple[Path, ...]) -> bool:
@@ -77,6 +87,7 @@ def _same_offer(before: tuple[Path, ...], after: tuple[Path, ...]) -> bool:
             old.slot is path.slot
             and old.next_hops == path.next_hops
             and old.attributes == path.attributes
+            and old.made == path.made
         )
         for old, path in zip(before, after, strict=True)
     )

@@ -20,9 +20,9 @@ from dataclasses import replace
 
 from skytrail.control.path import InstanceName, Path, PathSlot
 from skytrail.control.vpn import OnSelection, VpnEntry, VpnTable
-from skytrail.control.vrf import InstanceConfig, Vrf
+from skytrail.control.vrf import InstanceConfig, OnTableChange, Vrf
 from skytrail.net import RouteTarget
-from skytrail.wire.xmpp import Family, family_of
+from skytrail.wire.xmpp import Family, RouteKey, family_of
 
 
 class Replicator:
@@ -37,11 +37,14 @@ class Replicator:
         """Destinations by the targets of their best path."""
         self.on_selection: OnSelection | None = None
         """Told every change of a VPN destination's best path, after VRFs have followed it."""
+        self.on_table_change: OnTableChange | None = None
+        """Told every destination of an instance whose selection changed."""
         self._importers: dict[RouteTarget, dict[InstanceName, Vrf]] = {}
 
     def add_vrf(self, config: InstanceConfig) -> Vrf:
         """Create the instance and import what others already export to it."""
-        vrf = self.vrfs[config.name] = Vrf(replace(config, imports=frozenset()))
+        vrf = Vrf(replace(config, imports=frozenset()), self._table_changed)
+        self.vrfs[config.name] = vrf
         self.configure(config)
         return vrf
 
@@ -69,17 +72,34 @@ class Replicator:
         slot = path.slot
         family = family_of(slot.key)
         if slot.instance:
-            self.vrfs[slot.instance].ribs[family].put(path)
+            vrf = self.vrfs[slot.instance]
+            vrf.ribs[family].put(path)
+            if slot.key in vrf.withheld:
+                self.vpn[family].remove(slot)
+                return
         self.vpn[family].put(path)
 
     def remove(self, slot: PathSlot) -> None:
         """Remove a path from everywhere; unknown ones are ignored."""
         family = family_of(slot.key)
-        if self.vpn[family].path(slot) is None:
-            return
         self.vpn[family].remove(slot)
-        if slot.instance:
-            self.vrfs[slot.instance].ribs[family].remove(slot)
+        vrf = self.vrfs.get(slot.instance)
+        if vrf is not None:
+            vrf.ribs[family].remove(slot)
+
+    def withhold(self, name: InstanceName, key: RouteKey, *, withheld: bool) -> None:
+        """Export an instance's own paths to a destination no longer, or again."""
+        vrf = self.vrfs.get(name)
+        if vrf is None or (key in vrf.withheld) == withheld:
+            return
+        if withheld:
+            vrf.withheld[key] = None
+        else:
+            del vrf.withheld[key]
+        entry = vrf.ribs[family_of(key)].entries.get(key)
+        for path in list(entry.paths.values()) if entry is not None else ():
+            if path.instance == name:
+                self.put(path)
 
     def own_paths(self, vrf: Vrf) -> Iterator[Path]:
         """Yield the paths agents published in this instance."""
@@ -88,6 +108,10 @@ class Replicator:
                 for path in entry.paths.values():
                     if path.instance == vrf.name:
                         yield path
+
+    def _table_changed(self, name: InstanceName, family: Family, key: RouteKey) -> None:
+        if self.on_table_change is not None:
+            self.on_table_change(name, family, key)
 
     def _importing(self, path: Path) -> list[Vrf]:
         """Return the instances that hold ``path`` as a secondary one while it is best."""

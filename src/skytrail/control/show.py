@@ -31,6 +31,7 @@ def tables(
         "routes": lambda: _routes(plane),
         "vpn": lambda: _vpn(plane),
         "memberships": lambda: _memberships(plane),
+        "made": plane.derived.rows,
         "groups": lambda: _groups(plane),
         "config": lambda: _config(plane),
     }
@@ -168,6 +169,9 @@ def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
         "best": path in entry.best,
         "why_not_best": why_not_best(path, entry.best, rib.instance),
         "stale": path.is_stale,
+        "made": path.made.kind if path.made else "",
+        "led_through": path.made.networks if path.made else (),
+        "communities": attributes.communities,
         "next_hops": [
             {
                 "address": str(hop.address),

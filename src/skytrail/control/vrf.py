@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skytrail.control.path import InstanceName
 from skytrail.control.rib import Rib
 from skytrail.net import RouteTarget
-from skytrail.wire.xmpp import Family
+from skytrail.wire.xmpp import Family, RouteKey
+
+OnTableChange = Callable[[InstanceName, Family, RouteKey], None]
+"""Told of a destination whose selection changed in a way that can be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,15 @@ class InstanceConfig:
 class Vrf:
     """Running state of one instance; :class:`~skytrail.control.route_target.Replicator` fills it."""
 
-    __slots__ = ("config", "ribs")
+    __slots__ = ("config", "ribs", "withheld")
 
-    def __init__(self, config: InstanceConfig) -> None:
+    def __init__(self, config: InstanceConfig, on_change: OnTableChange) -> None:
         self.config = config
-        self.ribs: Mapping[Family, Rib] = {family: Rib(config.name, family) for family in Family}
+        self.ribs: Mapping[Family, Rib] = {
+            family: Rib(config.name, family, on_change) for family in Family
+        }
+        self.withheld: dict[RouteKey, None] = {}
+        """Destinations an aggregate stands for: their own paths are not exported."""
 
     @property
     def name(self) -> InstanceName:

@@ -56,8 +56,14 @@ def routing_instance(
     imports: Sequence[int] = (),
     exports: Sequence[int] = (),
     connected: Sequence[str] = (),
+    name: str = "",
+    fields: dict[str, object] | None = None,
 ) -> ConfigObject:
-    """Return the default instance of ``default-domain:p:<network>`` with targets by number."""
+    """Return an instance of ``default-domain:p:<network>`` with targets by number.
+
+    It is the default one without ``name``; instances connected to are named ``network`` or
+    ``network:name``.
+    """
     targets = [
         *((number, None) for number in both),
         *((number, "import") for number in imports),
@@ -65,15 +71,16 @@ def routing_instance(
     ]
     return build(
         "routing-instance",
-        ["default-domain", "p", network, network],
+        instance_of(network, name).split(":"),
         parent="virtual-network",
+        fields=fields,
         refs=[
             *(
                 ("route-target", [f"target:64512:{number}"], {"import_export": direction})
                 for number, direction in targets
             ),
             *(
-                ("routing-instance", ["default-domain", "p", other, other], {})
+                ("routing-instance", instance_of(*other.split(":")).split(":"), {})
                 for other in connected
             ),
         ],
@@ -103,9 +110,9 @@ def bgp_router(
     )
 
 
-def instance_of(network: str) -> str:
+def instance_of(network: str, name: str = "") -> str:
     """Return the name agents subscribe with."""
-    return f"default-domain:p:{network}:{network}"
+    return f"default-domain:p:{network}:{name or network}"
 
 
 def virtual_router(name: str, machines: Sequence[str] = ()) -> ConfigObject:

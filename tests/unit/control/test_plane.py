@@ -499,7 +499,9 @@ def test_routes_outside_a_subscription_are_counted_and_ignored() -> None:
 
 
 def test_every_introspection_table_can_be_read() -> None:
-    bench = Bench(red(), virtual_router("a"))
+    static = {"prefix": "10.9.0.0/16", "next_hop": "10.1.1.3"}
+    fields: dict[str, object] = {"static_route_entries": {"route": [static]}}
+    bench = Bench(routing_instance("red", both=[1], fields=fields), virtual_router("a"))
     bench.up("a", "b")
     router = ConfigKey("virtual-router", f"{SYSTEM}:a")
     bench.say("a", ConfigSubscribe(router), Subscribe(RED, 1), publish("10.1.1.3/32"))
@@ -515,6 +517,7 @@ def test_every_introspection_table_can_be_read() -> None:
     assert {(row["source"], row["best"], row["why_not_best"]) for row in shown["routes"]} == {
         ("a", False, "lower local preference"),
         ("b", True, ""),
+        ("static via 172.16.0.1:1", True, ""),
     }
     assert [row["name"] for row in shown["peers"]] == ["a", "b"]
 

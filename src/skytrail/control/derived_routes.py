@@ -1,0 +1,79 @@
+"""What configuration has this node make: service chains, static and aggregate routes by object.
+
+``follow`` turns changed objects into makers; :mod:`~skytrail.control.origination` runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from skytrail.control.bgp_values import NetworkIds
+from skytrail.control.config_graph import Change
+from skytrail.control.origination import Maker, Origination
+from skytrail.control.path import InstanceName
+from skytrail.control.route_target import Replicator
+from skytrail.control.service_chain import ServiceChain, chain_specs
+from skytrail.control.static_route import aggregate_makers, static_makers
+from skytrail.model.config_object import ConfigObject
+from skytrail.model.generated.objects import RouteAggregate, RoutingInstance, VirtualNetwork
+from skytrail.model.graph import ObjectGraph
+
+
+class DerivedRoutes:
+    """All routes this node makes. Not safe for use from more than one thread."""
+
+    def __init__(self, replicator: Replicator, networks: NetworkIds) -> None:
+        self._origination = Origination(replicator)
+        self._networks = networks
+        self._chained: dict[str, None] = {}
+        """Instances with service chains, by uuid: their far networks' settings count too."""
+
+    def follow(self, changes: Iterable[Change], graph: ObjectGraph) -> None:
+        """Take over changed configuration; :meth:`settle` makes the routes."""
+        owners: dict[str, None] = {}
+        for change in changes:
+            for version in change.versions:
+                if isinstance(version, VirtualNetwork):
+                    owners.update(self._chained)
+                elif isinstance(version, RoutingInstance):
+                    owners[version.uuid] = None
+                    owners.update(_aggregates(graph, version))
+                elif isinstance(version, RouteAggregate):
+                    owners[version.uuid] = None
+        for uuid in owners:
+            self._origination.configure(uuid, self._makers(graph, graph.get(uuid), uuid))
+
+    def instance_changed(self, name: InstanceName) -> None:
+        """An instance appeared, or its targets changed."""
+        self._origination.instance_changed(name)
+
+    def is_watched(self, name: InstanceName) -> bool:
+        """Whether anything is made out of an instance's routes."""
+        return self._origination.is_watched(name)
+
+    def take_watch_changes(self) -> list[InstanceName]:
+        """Return the instances that may be watched, or not, only since the last call."""
+        return self._origination.take_watch_changes()
+
+    def settle(self) -> None:
+        """Make what follows from everything that happened; cheap when nothing did."""
+        self._origination.settle()
+
+    def rows(self) -> Iterator[Mapping[str, object]]:
+        """Yield what is made, for introspection."""
+        return self._origination.rows()
+
+    def _makers(self, graph: ObjectGraph, owner: ConfigObject | None, uuid: str) -> Iterator[Maker]:
+        self._chained.pop(uuid, None)
+        if isinstance(owner, RouteAggregate):
+            yield from aggregate_makers(graph, owner)
+        elif isinstance(owner, RoutingInstance):
+            yield from static_makers(owner)
+            for spec in chain_specs(graph, owner):
+                self._chained[uuid] = None
+                yield ServiceChain(spec, self._networks)
+
+
+def _aggregates(graph: ObjectGraph, instance: RoutingInstance) -> Iterator[tuple[str, None]]:
+    for aggregate in graph.back_refs(instance.uuid, RouteAggregate.type_name):
+        yield aggregate.uuid, None
