@@ -4,13 +4,22 @@ PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 .DEFAULT_GOAL := help
 
-.PHONY: help setup clients demo test check format lint types contracts fresh unit system nightly fuzz generate lock bench clean
+PREFIX ?= /opt/skytrail
+export PREFIX DESTDIR BASE
+
+.PHONY: help setup install uninstall clients demo test check format lint types contracts fresh unit system nightly fuzz generate lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: ## install what is missing: Debian packages, locked Python environment, eBPF, lab guest
 	@packaging/setup.sh
+
+install: ## install on this machine: PREFIX (/opt/skytrail), systemd units, /etc/skytrail (DESTDIR=FOLDER for a trial)
+	@packaging/install.sh install
+
+uninstall: ## take the installation away; settings and state stay
+	@packaging/install.sh uninstall
 
 clients: ## install what interop tests drive: old clients and BGP decoders in environments of their own, BGP routers
 	@packaging/setup.sh clients peers

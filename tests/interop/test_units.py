@@ -46,7 +46,7 @@ def command_of(unit: str, settings: dict[str, str], run: Path) -> list[str]:
             words += shlex.split(settings.get(word[1:], ""))
         else:
             words.append(re.sub(r"\$\{(\w+)\}", lambda found: settings[found[1]], word))
-    assert words[0] == "/usr/bin/python3"
+    assert words[0] == "/opt/skytrail/bin/python"
     return [sys.executable, *(word.replace("/run/", f"{run}/") for word in words[1:])]
 
 

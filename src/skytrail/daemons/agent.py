@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
@@ -29,10 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--control",
         required=True,
-        action="append",
-        type=_control_address,
-        metavar="ADDR[:PORT]",
-        help="control node; give it twice for two",
+        action="extend",
+        type=_control_addresses,
+        metavar="ADDR[:PORT][,ADDR[:PORT]]",
+        help="control nodes, one or two; may be given twice instead",
     )
     parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument("--underlay", required=True, metavar="IFNAME")
@@ -41,6 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--socket", required=True, type=Path, help="introspection Unix socket")
     parser.add_argument("--plug-socket", required=True, type=Path)
     parser.add_argument("--dns-forwarder", type=ip_address, help="upstream DNS server")
+    parser.add_argument(
+        "--bpf",
+        type=Path,
+        metavar="DIR",
+        help="where programs and tables are pinned; under the host's own /sys/fs/bpf they outlive "
+        "a private mount namespace (default: /run/skytrail/bpf)",
+    )
     parser.add_argument("--datapath", choices=("ebpf", "fake"), default="ebpf")
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
     parser.add_argument("--log-json", action="store_true")
@@ -62,11 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
         dns_forwarder=options.dns_forwarder,
         tls=tls,
     )
-    return tasks.run_until_signal(lambda: _serve(settings, options.socket, options.datapath))
+    return tasks.run_until_signal(lambda: _serve(settings, options.socket, _opener(options)))
 
 
-async def _serve(settings: AgentSettings, socket_path: Path, datapath: str) -> None:
-    service = AgentService(settings, _open_datapath(datapath, settings))
+async def _serve(
+    settings: AgentSettings, socket_path: Path, open_datapath: Callable[[], Datapath]
+) -> None:
+    service = AgentService(settings, open_datapath())
 
     def announce() -> None:
         processes.print_ready("agent", host=settings.name, plug=settings.plug_socket)
@@ -76,21 +86,26 @@ async def _serve(settings: AgentSettings, socket_path: Path, datapath: str) -> N
         group.create_task(service.run(when_ready=announce))
 
 
-def _open_datapath(kind: str, settings: AgentSettings) -> Datapath:
-    if kind == "fake":
+def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:
+    if options.datapath == "fake":
         from skytrail.testing.fake_datapath import FakeDatapath
 
-        return FakeDatapath()
-    from skytrail.agent.io.ebpf import EbpfDatapath
+        return FakeDatapath
+    from skytrail.agent.io.ebpf import ROOT, EbpfDatapath
 
-    return EbpfDatapath.open(settings.name)
+    return lambda: EbpfDatapath.open(options.name, root=options.bpf or ROOT)
+
+
+def _control_addresses(text: str) -> list[tuple[str, int]]:
+    """Read a list; an empty last place is none, so that settings may leave the second out."""
+    return [_control_address(each) for each in text.rstrip(",").split(",")]
 
 
 def _control_address(text: str) -> tuple[str, int]:
     host, separator, port = text.rpartition(":")
-    if not separator:
+    if text and not separator:
         return text, XMPP_PORT
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise argparse.ArgumentTypeError(f"{text!r} is not ADDR[:PORT]")
     return host, int(port)
 

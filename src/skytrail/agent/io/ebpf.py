@@ -18,6 +18,7 @@ import errno
 import mmap
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
@@ -44,7 +45,10 @@ from skytrail.agent.tables import (
 RowT = TypeVar("RowT", bound=Row)
 
 ROOT = Path("/run/skytrail/bpf")
-OBJECT = Path(__file__).resolve().parents[4] / "build/bpf/vrouter_tc.bpf.o"
+INSTALLED_OBJECT = Path(sys.prefix) / "lib/skytrail/vrouter_tc.bpf.o"
+"""Where `make install` puts it: its machine's own, beside the package and not in it."""
+CHECKOUT_OBJECT = Path(__file__).resolve().parents[4] / "build/bpf/vrouter_tc.bpf.o"
+OBJECT = INSTALLED_OBJECT if INSTALLED_OBJECT.exists() else CHECKOUT_OBJECT
 
 FLOW_PAIRS_MAX = 131072
 """Connections resident at once by default; each costs about 300 bytes of kernel memory."""
@@ -94,7 +98,9 @@ class EbpfDatapath:
         missing or the kernel refuses it.
         """
         if not object_path.exists():
-            raise OSError(errno.ENOENT, f"{object_path} is missing: run `make -C bpf`")
+            raise OSError(
+                errno.ENOENT, f"{object_path} is missing: run `make -C bpf`, or `make install`"
+            )
         mount_bpf_file_system(root)
         base = root / name / f"v{abi.ABI_VERSION}"
         base.mkdir(parents=True, exist_ok=True)
