@@ -35,6 +35,7 @@ STRUCTS = (
     "nexthop",
     "ecmp_member",
     "ecmp_members",
+    "flood",
     "route_key4",
     "route_key6",
     "route",

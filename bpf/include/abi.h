@@ -11,11 +11,12 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 3,
+	ABI_VERSION = 4,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
 	ECMP_MEMBERS_MAX = 16,
+	FLOOD_MEMBERS_MAX = 256,
 	CPU_COUNT_MAX = 256,
 	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
@@ -128,6 +129,14 @@ struct ecmp_members {
 	__u32 used;
 	__u32 pad;
 	struct ecmp_member member[ECMP_MEMBERS_MAX];
+};
+
+/* Who gets copies of what a workload of a VRF sends to everybody: local interfaces, then tunnels,
+ * those with smaller outer headers first. */
+struct flood {
+	__u32 used;
+	__u32 beyond; /* Members for whom there was no place. */
+	struct ecmp_member member[FLOOD_MEMBERS_MAX];
 };
 
 struct route_key4 {

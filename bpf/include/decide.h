@@ -15,6 +15,7 @@
 
 /* What decide() answers beside drop reasons. */
 #define DECIDED_RECEIVE 256
+#define DECIDED_FLOOD 257
 
 enum {
 	DECIDE_ROUTE = 1,
@@ -120,6 +121,8 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		break;
 	case NEXTHOP_RECEIVE:
 		return DECIDED_RECEIVE;
+	case NEXTHOP_BRIDGE:
+		return DECIDED_FLOOD;
 	case NEXTHOP_DISCARD:
 		return DROP_DISCARD;
 	default:

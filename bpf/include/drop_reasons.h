@@ -57,6 +57,7 @@ enum drop_reason {
 	DROP_PUNT_RATE = 38,
 	DROP_PUNT_FULL = 39,
 	DROP_NOT_IP = 40,	      /* A label for IP carries something else. */
+	DROP_FLOOD_LIMIT = 41,	      /* Some members of the network got no copy: there are too many. */
 	DROP_REASON_COUNT,
 };
 

@@ -26,6 +26,8 @@
 #define PASS TC_ACT_UNSPEC
 /* Not a TC action: the stage has no objection, the pipeline goes on. */
 #define PROCEED 1000
+/* Likewise: the packet is for everybody in the VRF. */
+#define FLOOD 1001
 
 enum {
 	FAMILY_V4 = 4,

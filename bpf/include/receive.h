@@ -6,40 +6,7 @@
 #ifndef SKYTRAIL_RECEIVE_H
 #define SKYTRAIL_RECEIVE_H
 
-#include "nexthop.h"
-#include "slow_path.h"
-
-/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6 of Linux 6.3, which Debian 12's headers do not know. */
-#define DECAP_L3_IPV6 (1ULL << 8)
-#define ECN_MASK 3
-#define ECN_CE 3
-
-/* RFC 6040 §4.2: congestion seen by the tunnel reaches the inner header. */
-static __always_inline int copy_congestion(struct __sk_buff *ctx, const struct packet *p,
-					   __u32 family)
-{
-	void *ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
-
-	if (likely((p->outer_tos & ECN_MASK) != ECN_CE || (p->tos & ECN_MASK) == ECN_CE))
-		return DROP_NONE;
-	if (!(p->tos & ECN_MASK))
-		return DROP_ECN;
-	if (ip + sizeof(struct iphdr) > packet_end(ctx))
-		return DROP_TRUNCATED;
-	if (family == FAMILY_V6) {
-		*(__u8 *)(ip + 1) |= ECN_CE << 4;
-	} else {
-		struct iphdr *ip4 = ip;
-		const __u8 marked = ip4->tos | ECN_CE;
-		__u32 sum = (__u16)~ip4->check + (__u16)~bpf_htons(ip4->tos) + bpf_htons(marked);
-
-		sum = (sum & 0xffff) + (sum >> 16);
-		sum = (sum & 0xffff) + (sum >> 16);
-		ip4->check = ~sum;
-		ip4->tos = marked;
-	}
-	return DROP_NONE;
-}
+#include "flood_receive.h"
 
 /* Removes everything between the outer Ethernet header and the inner packet, and writes the
  * Ethernet header the workload sees. */
@@ -167,8 +134,6 @@ static __noinline int bridge_destination(struct __sk_buff *ctx, struct packet *p
 	__be32 address[4] = {};
 
 	if (!(p->flags & PACKET_TO_GATEWAY)) {
-		if (mac_is_group(p->destination_mac))
-			return DROP_MULTICAST;
 		route = bridge_lookup(vrf, p->destination_mac);
 		if (!route)
 			return DROP_UNKNOWN_MAC;
@@ -206,6 +171,8 @@ static __always_inline int receive_frame(struct __sk_buff *ctx, struct packet *p
 	if (unlikely(reason))
 		return drop(ctx, reason);
 	if (!vif) {
+		if (mac_is_group(p->destination_mac))
+			return flood_received(ctx, p, vrf);
 		reason = bridge_destination(ctx, p, vrf, &vif);
 		if (unlikely(reason))
 			return drop(ctx, reason);

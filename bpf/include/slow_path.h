@@ -238,6 +238,8 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	}
 	if (reason == DECIDED_RECEIVE)
 		return punt_receive(ctx, &s->key);
+	if (reason == DECIDED_FLOOD)
+		return FLOOD;
 	if (reason == DROP_NONE)
 		return PROCEED;
 	/* Only workloads are told: a frame of a tunnel is not theirs. */

@@ -3,12 +3,20 @@
  * Entry points of the vRouter datapath. docs/packet-path.md walks through them table by table.
  */
 #include "arp_nd.h"
+#include "flood.h"
 #include "receive.h"
 #include "flow_scan.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Broadcast, multicast and unspecified sources: requests to the vRouter, or nothing we carry. */
+static __always_inline bool is_unspecified(const struct packet *p, __u32 family)
+{
+	if (family == FAMILY_V4)
+		return !p->key4.source;
+	return !(p->key6.source[0] | p->key6.source[1] | p->key6.source[2] | p->key6.source[3]);
+}
+
+/* Broadcast, multicast and unspecified sources: requests to the vRouter, or for the network. */
 VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u32 family)
 {
 	const __u32 vif_id = get_vif(ctx);
@@ -20,24 +28,26 @@ VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u3
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	protocol = family == FAMILY_V4 ? p->key4.protocol : p->key6.protocol;
 	port = bpf_ntohs(family == FAMILY_V4 ? p->key4.destination_port : p->key6.destination_port);
-	if (protocol != IP_PROTOCOL_UDP || (p->flags & PACKET_LATER_FRAGMENT))
-		return drop(ctx, DROP_MULTICAST);
 	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(p->source_mac, vif->mac))
 		return drop(ctx, DROP_SPOOFED_MAC);
-	if (family == FAMILY_V4 && port == PORT_DHCP_SERVER)
-		return punt(ctx, PUNT_DHCP);
-	if (family == FAMILY_V6 && port == PORT_DHCP6_SERVER)
-		return punt(ctx, PUNT_DHCP6);
-	return drop(ctx, DROP_MULTICAST);
+	if (protocol == IP_PROTOCOL_UDP && !(p->flags & PACKET_LATER_FRAGMENT)) {
+		if (family == FAMILY_V4 && port == PORT_DHCP_SERVER)
+			return punt(ctx, PUNT_DHCP);
+		if (family == FAMILY_V6 && port == PORT_DHCP6_SERVER)
+			return punt(ctx, PUNT_DHCP6);
+	}
+	if (is_unspecified(p, family))
+		return drop(ctx, DROP_MULTICAST);
+	return flood_from_workload(ctx, p, family);
 }
 
 static __always_inline bool is_special(const struct packet *p, __u32 family)
 {
+	if (is_unspecified(p, family))
+		return true;
 	if (family == FAMILY_V4)
-		return !p->key4.source ||
-		       (p->key4.destination & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000);
-	return (p->key6.destination[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000) ||
-	       !(p->key6.source[0] | p->key6.source[1] | p->key6.source[2] | p->key6.source[3]);
+		return (p->key4.destination & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000);
+	return (p->key6.destination[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
 }
 
 static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p,
@@ -66,6 +76,8 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 		const int action = flow_miss(ctx, p, family);
 		struct scratch *s = get_scratch();
 
+		if (action == FLOOD)
+			return flood_from_workload(ctx, p, family);
 		if (action != PROCEED || !s)
 			return action;
 		flow = &s->flow;
@@ -128,6 +140,8 @@ int workload_ingress(struct __sk_buff *ctx)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(packet.source_mac, vif->mac))
 		return drop(ctx, DROP_SPOOFED_MAC);
+	if (mac_is_group(packet.destination_mac))
+		return flood_from_workload(ctx, &packet, 0);
 	return bridge_frame(ctx, &packet, vif->vrf);
 }
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skytrail.agent.desired import Inputs, Planner
 from skytrail.agent.label import Numbers
-from skytrail.net import Label, Mac, Vni
+from skytrail.net import BROADCAST_MAC, Label, Mac, Vni
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet, uuid_of
 from skytrail.testing.fake_datapath import FakeDatapath
 from skytrail.wire.xmpp import (
@@ -65,6 +65,7 @@ MACS = [Mac(b"\2\0\0\0\0\7"), OWN_MAC]
 INET_KEYS = [ip_network(f"10.1.1.{last}") for last in (1, 3, 9)] + [ip_network("10.2.0.0/16")]
 INET6_KEYS = [ip_network("fd00:1::3"), ip_network("fd00:9::/64")]
 ENET_KEYS = [EnetKey(mac, key) for mac in MACS for key in (None, INET_KEYS[1], INET_KEYS[2])]
+ENET_KEYS += [EnetKey(BROADCAST_MAC, ip_network(f"192.0.2.{last}")) for last in (1, 2, 3)]
 HOPS = st.builds(
     NextHop,
     address=st.sampled_from(["192.0.2.1", "192.0.2.2", "192.0.2.3"]).map(IPv4Address),

@@ -10,11 +10,12 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
 ECMP_MEMBERS_MAX = 16
+FLOOD_MEMBERS_MAX = 256
 CPU_COUNT_MAX = 256
 LABEL_COUNT = 1048576
 FLOW_PAIRS_DEFAULT = 262144
@@ -65,6 +66,7 @@ class DropReason(enum.IntEnum):
     PUNT_RATE = 38
     PUNT_FULL = 39
     NOT_IP = 40
+    FLOOD_LIMIT = 41
 
 
 class PuntReason(enum.IntEnum):
@@ -247,6 +249,24 @@ class EcmpMembers(NamedTuple):
 
 
 ECMP_MEMBERS_LAYOUT = struct.Struct("=I4x128s")
+
+
+class Flood(NamedTuple):
+    """``struct flood``, 2056 bytes."""
+
+    used: int
+    beyond: int
+    member: bytes
+
+    def pack(self) -> bytes:
+        return FLOOD_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Flood:
+        return cls._make(FLOOD_LAYOUT.unpack(raw))
+
+
+FLOOD_LAYOUT = struct.Struct("=II2048s")
 
 
 class RouteKey4(NamedTuple):

@@ -21,23 +21,40 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
 from skytrail.agent.fib import LearntRoute, LearntRoutes
+from skytrail.agent.flood import (
+    OUTER_BYTES,
+    broadcast_addresses,
+    flooded_hops,
+    inclusive_key,
+    inclusive_route,
+    own_addresses,
+)
 from skytrail.agent.identity import Identity, IdentityTable
 from skytrail.agent.interface import (
     ActivePort,
     PluggedPort,
     PortState,
-    link_local,
     resolve_port,
-    source_rows,
 )
 from skytrail.agent.label import Numbers
 from skytrail.agent.ledger import Changes, Claims, PublishKey, RowClaims, Unit, Uses
 from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.policy import POLICY_DISABLED, Policy, PolicyCompiler, port_policies
+from skytrail.agent.port_rows import (
+    ENCAPSULATION_TEXTS,
+    LOCAL_PREFERENCE_ACTIVE,
+    PortNumbers,
+    PortPlan,
+    port_rows,
+    published_routes,
+    quarantine_row,
+)
 from skytrail.agent.tables import (
+    FLOOD_MEMBERS_COUNT_MAX,
     ROW_TYPES,
     BridgeRow,
     Encapsulation,
+    FloodRow,
     IdentityId,
     InetRouteRow,
     InterfaceKind,
@@ -52,22 +69,15 @@ from skytrail.agent.tables import (
     VrfId,
 )
 from skytrail.agent.view import Port, View, VirtualNetwork
-from skytrail.net import GATEWAY_MAC, Label, Mac, Vni
-from skytrail.wire.xmpp import EnetKey, Family, NextHop, Route, RouteAttributes, RouteKey
+from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
+from skytrail.wire.xmpp import EnetKey, Family, NextHop, Route, RouteKey
 
 K = TypeVar("K")
 L = TypeVar("L")
 V = TypeVar("V")
 UNDERLAY_VIF_NAME = "underlay"
-_NO_MAC = Mac(bytes(6))
 _MPLS_LABEL_FIRST = 16
 _MPLS_LABEL_LAST = (1 << 20) - 1
-LOCAL_PREFERENCE_ACTIVE = 200
-ENCAPSULATION_TEXTS = {
-    Encapsulation.MPLS_UDP: "udp",
-    Encapsulation.MPLS_GRE: "gre",
-    Encapsulation.VXLAN: "vxlan",
-}
 _ENCAPSULATIONS_UNSAID = ("gre",)
 """What a route without a list means on the wire."""
 TableRows = dict[type[Row], dict[object, Row]]
@@ -162,36 +172,7 @@ class _Rank(enum.IntEnum):
     MAC = 5
     NEXT_HOP = 6
     POLICIES = 7
-
-
-@dataclass(frozen=True, slots=True)
-class _PortNumbers:
-    vif_id: VifId
-    vrf_id: VrfId
-    identity: IdentityId
-    label: int
-    layer2_label: int
-    policy_egress: PolicyId
-    policy_ingress: PolicyId
-    layer3: NextHopId
-    """Next hop that delivers packets; ``layer2`` delivers whole frames."""
-    layer2: NextHopId
-
-
-@dataclass(frozen=True, slots=True)
-class _PortPlan:
-    """One active port as its own rows and the units around it see it."""
-
-    active: ActivePort
-    offer: tuple[IPv4Address, tuple[Encapsulation, ...]]
-    """Our tunnel address and encapsulations, which published routes carry."""
-    identity: Identity
-    prefixes: tuple[IpNetwork, ...]
-    numbers: _PortNumbers
-
-    @property
-    def vrf(self) -> str:
-        return self.active.port.network.vrf
+    FLOOD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +220,11 @@ class _World:
         self._vrfs: Claims[str, VrfId] = Claims()
         # What units look up of each other.
         self._port_inputs: dict[str, _PortInputs] = {}
-        self._plans: dict[str, _PortPlan] = {}
+        self._plans: dict[str, PortPlan] = {}
         self._members: dict[str, dict[str, VirtualNetwork]] = {}
         """VRF -> port uuid -> its network."""
-        self._offers: dict[Place, dict[str, _PortPlan]] = {}
-        self._own_labels: dict[int, _PortPlan] = {}
+        self._offers: dict[Place, dict[str, PortPlan]] = {}
+        self._own_labels: dict[int, PortPlan] = {}
         self._own_macs: dict[tuple[str, Mac], set[str]] = {}
         self._own_addresses: dict[str, set[IpNetwork]] = {}
         self._enet: dict[tuple[str, Mac], dict[EnetKey, LearntRoute]] = {}
@@ -252,6 +233,7 @@ class _World:
         # What must be computed again.
         self._learnt_version = inputs.learnt.version
         self._dirty_vrfs: set[str] = set()
+        self._dirty_floods: set[str] = set()
         self._macs_of: dict[Place, dict[Mac, None]] = {}
         """MACs that layer 2 routes give for an address."""
         self._dirty_places: set[Place] = set()
@@ -285,6 +267,9 @@ class _World:
             self._route(*place)
         for vrf, mac in sorted(self._dirty_macs):
             self._mac(vrf, mac)
+        for vrf in sorted(self._dirty_floods | self._dirty_vrfs):
+            self._flood(vrf)
+        self._dirty_floods = set()
         self._dirty_vrfs, self._dirty_places, self._dirty_macs = set(), set(), set()
         self._release_idle()
         for name, row in self._nexthops.take_made():
@@ -313,7 +298,9 @@ class _World:
     def _used_changed(self, kind: str, name: str) -> None:
         """Whatever uses this must be computed again."""
         for rank, vrf, key in self._uses.users(kind, name):
-            if rank == _Rank.MAC and isinstance(key, Mac):
+            if rank == _Rank.FLOOD:
+                self._dirty_floods.add(vrf)
+            elif rank == _Rank.MAC and isinstance(key, Mac):
                 self._dirty_macs.add((vrf, key))
             elif isinstance(key, IPv4Network | IPv6Network):
                 self._dirty_places.add((vrf, key))
@@ -390,23 +377,23 @@ class _World:
         vif_id = VifId(self._number("vif", uuid))
         self._states.claim(unit, uuid, state)
         self._vifs.claim(unit, vif_id, uuid)
-        plan: _PortPlan | None = None
+        plan: PortPlan | None = None
         rows: tuple[Row, ...] = ()
         if isinstance(state, ActivePort):
             plan = self._plan(state, vif_id)
-            rows = _port_rows(plan)
+            rows = port_rows(plan)
         elif plugged.ifindex:
             rows = (quarantine_row(plugged, vif_id),)
         self._offer(uuid, plan)
         self._rows.put(unit, rows)
         self._uses.keep(unit)
 
-    def _plan(self, active: ActivePort, vif_id: VifId) -> _PortPlan:
+    def _plan(self, active: ActivePort, vif_id: VifId) -> PortPlan:
         port = active.port
         groups = [group.group_id for group in port.groups if group.group_id and port.port_security]
         identity = Identity(frozenset((port.network.name,)), frozenset(groups))
         egress, ingress = port_policies(port)
-        numbers = _PortNumbers(
+        numbers = PortNumbers(
             vif_id=vif_id,
             vrf_id=VrfId(self._number("vrf", port.network.vrf)),
             identity=self._identities.intern(identity),
@@ -417,7 +404,7 @@ class _World:
             layer3=self._nexthops.interface(port.uuid, vif_id, layer2=False),
             layer2=self._nexthops.interface(port.uuid, vif_id, layer2=True),
         )
-        return _PortPlan(
+        return PortPlan(
             active=active,
             offer=(self._inputs.underlay.address, self._inputs.view.encapsulations),
             identity=identity,
@@ -432,11 +419,11 @@ class _World:
         self._uses.note("policy", digest)
         return self._policies.intern(policy, digest)
 
-    def _offer(self, uuid: str, plan: _PortPlan | None) -> None:
+    def _offer(self, uuid: str, plan: PortPlan | None) -> None:
         """Tell the units around a port what it is now (None: not active)."""
         unit, old = (_Rank.PORT, uuid, None), self._plans.pop(uuid, None)
         if old is not None:
-            for key in _published(old):
+            for key in published_routes(old):
                 self._published.release(unit, key)
             self._vrfs.release(unit, old.vrf)
             _leave(self._members, old.vrf, uuid)
@@ -446,7 +433,7 @@ class _World:
             del self._own_labels[old.numbers.label], self._own_labels[old.numbers.layer2_label]
         if plan is not None:
             self._plans[uuid] = plan
-            for key, route in _published(plan).items():
+            for key, route in published_routes(plan).items():
                 self._published.claim(unit, key, route)
             self._vrfs.claim(unit, plan.vrf, plan.numbers.vrf_id)
             self._members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
@@ -472,14 +459,26 @@ class _World:
         members = self._members.get(vrf)
         addresses: set[IpNetwork] = set()
         rows: list[Row] = []
+        key = (vrf, inclusive_key(self._inputs.underlay.address))
         if members:
             network = members[max(members)]
             vrf_id = VrfId(self._number("vrf", vrf))
-            receive = self._nexthops.receive()
-            addresses = _own_addresses(network)
+            receive, bridge = self._nexthops.receive(), self._nexthops.bridge(vrf, vrf_id)
+            addresses = own_addresses(network)
             rows = [InetRouteRow(vrf_id, a, receive, 0, IdentityId(0)) for a in addresses]
+            rows += [
+                InetRouteRow(vrf_id, a, bridge, 0, IdentityId(0))
+                for a in broadcast_addresses(network)
+                if (vrf, a) not in self._offers and a not in addresses
+            ]
             if network.vni:
-                rows.append(VniRow(network.vni, self._nexthops.bridge(vrf, vrf_id)))
+                rows.append(VniRow(network.vni, bridge))
+            label = self._number("label", f"bridge:{vrf}")
+            rows.append(LabelRow(label, bridge))
+            offer = (self._inputs.underlay.address, self._inputs.view.encapsulations)
+            self._published.claim(unit, key, inclusive_route(network, label, offer))
+        else:
+            self._published.release(unit, key)
         for prefix in addresses ^ self._own_addresses.pop(vrf, set()):
             self._dirty_places.add((vrf, prefix))
         if addresses:
@@ -490,6 +489,27 @@ class _World:
         self._uses.keep(unit)
         if bool(members) != (vrf in self._entered):
             self._enter(vrf) if members else self._leave_vrf(vrf)
+
+    def _flood(self, vrf: str) -> None:
+        """Who gets what a member sends to everybody: local ports, and vRouters with members."""
+        unit = (_Rank.FLOOD, vrf, None)
+        members = self._members.get(vrf)
+        rows: list[Row] = []
+        if members:
+            found = [(self._plans[uuid].numbers.layer2, 0) for uuid in sorted(members)]
+            tunnels: dict[tuple[NextHopId, int], tuple[int, IPv4Address]] = {}
+            offers = self._enet.get((vrf, BROADCAST_MAC), {}).values()
+            own = self._inputs.underlay.address
+            for hop, far in flooded_hops(offers, members[max(members)].name, own):
+                target = self._target(hop, layer2=True)
+                if target is not None:
+                    kind = self._nexthops.encapsulation(target[0])
+                    tunnels[target] = (OUTER_BYTES[kind], far)
+            found += sorted(tunnels, key=lambda target: tunnels[target])
+            kept = tuple(found[:FLOOD_MEMBERS_COUNT_MAX])
+            rows.append(FloodRow(VrfId(self._number("vrf", vrf)), kept, len(found) - len(kept)))
+        self._rows.put(unit, rows)
+        self._uses.keep(unit)
 
     def _enter(self, vrf: str) -> None:
         """The first port of a VRF is here: its learnt routes count now."""
@@ -502,6 +522,8 @@ class _World:
         self._entered.discard(vrf)
         for slot in [slot for slot in self._enet if slot[0] == vrf]:
             for key in self._enet.pop(slot):
+                if key.mac == BROADCAST_MAC:
+                    continue
                 self._stitch(vrf, key, present=False)
         for rank, name, key in list(self._explained.values):
             if name == vrf and rank == _Rank.ROUTE and isinstance(key, IPv4Network | IPv6Network):
@@ -553,6 +575,10 @@ class _World:
             _leave(self._enet, slot, key)
         else:
             self._enet.setdefault(slot, {})[key] = learnt
+        if key.mac == BROADCAST_MAC:
+            # Its address is the vRouter's that wants copies.
+            self._dirty_floods.add(vrf)
+            return
         self._stitch(vrf, key, present=learnt is not None)
         self._dirty_macs.add(slot)
 
@@ -689,104 +715,9 @@ def _leave(index: dict[K, dict[L, V]], key: K, member: L) -> None:
             del index[key]
 
 
-def _own_addresses(network: VirtualNetwork) -> set[IpNetwork]:
-    """Gateways and service addresses, as host prefixes."""
-    addresses = {
-        address
-        for subnet in network.subnets
-        for address in (subnet.gateway, subnet.service_address)
-        if address is not None
-    }
-    if any(subnet.prefix.version == 6 for subnet in network.subnets):
-        addresses.add(link_local(GATEWAY_MAC))
-    return {ip_network(address) for address in addresses}
-
-
 def _place_order(place: Place) -> tuple[str, int, int, int]:
     vrf, prefix = place
     return vrf, prefix.version, int(prefix.network_address), prefix.prefixlen
-
-
-def _port_rows(plan: _PortPlan) -> tuple[Row, ...]:
-    port, plugged, numbers = plan.active.port, plan.active.plugged, plan.numbers
-    interface = InterfaceRow(
-        ifindex=plugged.ifindex,
-        vif_id=numbers.vif_id,
-        kind=plugged.kind,
-        vrf_id=numbers.vrf_id,
-        mac=port.mac,
-        mtu_bytes=plan.active.mtu_bytes,
-        policy_egress=numbers.policy_egress,
-        policy_ingress=numbers.policy_ingress,
-        identity=numbers.identity,
-        antispoof=port.port_security,
-        flow_count_max=port.flow_count_max,
-    )
-    routes = (
-        InetRouteRow(numbers.vrf_id, prefix, numbers.layer3, 0, numbers.identity, port.mac)
-        for prefix in plan.prefixes
-    )
-    return (
-        interface,
-        *source_rows(plan.active, numbers.vif_id),
-        LabelRow(numbers.label, numbers.layer3),
-        LabelRow(numbers.layer2_label, numbers.layer2),
-        BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity),
-        *routes,
-    )
-
-
-def _published(plan: _PortPlan) -> dict[PublishKey, Route]:
-    """Each address as a host route and, with the MAC, as a layer 2 route; prefixes behind it."""
-    port, numbers = plan.active.port, plan.numbers
-    address, kinds = plan.offer
-    attributes = RouteAttributes(
-        local_preference=LOCAL_PREFERENCE_ACTIVE,
-        security_groups=tuple(sorted(plan.identity.groups)),
-        sub_protocol="interface",
-    )
-
-    def route(key: RouteKey, label: int, l3_label: int) -> Route:
-        next_hop = NextHop(
-            address=address,
-            label=Label(label),
-            l3_label=Label(l3_label),
-            vni=Vni(port.network.vni),
-            mac=port.mac,
-            encapsulations=tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds),
-            virtual_network=port.network.name,
-        )
-        return Route(key, (next_hop,), attributes)
-
-    found: dict[PublishKey, Route] = {}
-    own = {ip_network(address) for address in port.addresses}
-    for prefix in plan.prefixes:
-        found[port.network.vrf, prefix] = route(prefix, numbers.label, 0)
-        if prefix not in own:
-            continue
-        key = EnetKey(port.mac, prefix)
-        found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
-    return found
-
-
-def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:
-    """The row of an interface that must not forward: VRF 0 has no route and no MAC.
-
-    Anti-spoofing is off because the workload's MAC is not known yet: its first DHCP request must
-    reach the agent, which checks the MAC when it answers.
-    """
-    return InterfaceRow(
-        ifindex=plugged.ifindex,
-        vif_id=vif_id,
-        kind=plugged.kind,
-        vrf_id=VrfId(0),
-        mac=_NO_MAC,
-        mtu_bytes=plugged.link_mtu_bytes or 1500,
-        policy_egress=PolicyId(0),
-        policy_ingress=PolicyId(0),
-        identity=IdentityId(0),
-        antispoof=False,
-    )
 
 
 def _enet_order(learnt: LearntRoute) -> tuple[bool, int, int, bool, str]:

@@ -12,6 +12,7 @@ from skytrail.agent.lookup import Tables
 from skytrail.agent.policy import PolicyCompiler
 from skytrail.agent.tables import (
     BridgeRow,
+    FloodRow,
     InetRouteRow,
     InterfaceRow,
     LabelRow,
@@ -117,10 +118,13 @@ def vrf_rows(desired: Desired) -> Iterator[Row]:
             for state in desired.ports.values()
             if isinstance(state, ActivePort) and state.port.network.vrf == name
         ]
+        flood = desired.rows[FloodRow].get(vrf_id)
         yield {
             "vrf_id": vrf_id,
             "name": name,
             "interfaces": ports,
+            "flood_members": len(flood.members) if isinstance(flood, FloodRow) else 0,
+            "flood_beyond": flood.beyond_count if isinstance(flood, FloodRow) else 0,
             "routes": routes.get(vrf_id, 0),
             "macs": macs.get(vrf_id, 0),
         }

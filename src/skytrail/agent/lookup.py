@@ -15,6 +15,7 @@ from skytrail.agent.tables import (
     PROTOCOL_ANY,
     Action,
     BridgeRow,
+    FloodRow,
     IdentityId,
     InetRouteRow,
     InterfaceRow,
@@ -61,6 +62,7 @@ class Tables:
         self.nexthops: dict[NextHopId, NextHopRow] = {}
         self.labels: dict[int, LabelRow] = {}
         self.vnis: dict[int, VniRow] = {}
+        self.floods: dict[VrfId, FloodRow] = {}
         self.bridge: dict[tuple[VrfId, Mac], BridgeRow] = {}
         self._routes: defaultdict[VrfId, PrefixTrie[InetRouteRow]] = defaultdict(PrefixTrie)
         self._sources: defaultdict[VifId, PrefixTrie[SourceRow]] = defaultdict(PrefixTrie)
@@ -84,6 +86,8 @@ class Tables:
                 self._routes[row.vrf_id].insert(row.prefix, row)
             case BridgeRow():
                 self.bridge[row.key] = row
+            case FloodRow():
+                self.floods[row.vrf_id] = row
             case LabelRow():
                 self.labels[row.label] = row
             case VniRow():

@@ -143,6 +143,13 @@ class NextHopTable:
         )
         return self._add(name, row)
 
+    def encapsulation(self, nexthop_id: NextHopId) -> Encapsulation:
+        """Return how a tunnel carries packets; ``ValueError`` for what is none."""
+        found = self._rows[nexthop_id].encapsulation
+        if found is None:
+            raise ValueError(f"next hop {nexthop_id} is no tunnel")
+        return found
+
     def is_resolved(self, nexthop_id: NextHopId) -> bool:
         """False for a tunnel whose underlay neighbour is not known."""
         row = self._rows[nexthop_id]

@@ -33,6 +33,8 @@ PolicyId = NewType("PolicyId", int)
 """A compiled policy for one direction of one interface; interned, so equal policies share it."""
 IdentityId = NewType("IdentityId", int)
 """Interned (virtual network set, security group set, tag set); 0 means unknown."""
+FLOOD_MEMBERS_COUNT_MAX = 256
+"""As ``FLOOD_MEMBERS_MAX`` in ``bpf/include/abi.h``."""
 RuleId = NewType("RuleId", int)
 """Number of the deciding rule; the agent's rule table turns it into names."""
 
@@ -172,6 +174,25 @@ class BridgeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FloodRow:
+    """Who gets copies of what a workload of a VRF sends to everybody. Key: VRF.
+
+    Local members come first, then tunnels, those with smaller outer headers first: the datapath
+    makes the copies in this order and a frame only grows.
+    """
+
+    vrf_id: VrfId
+    members: tuple[tuple[NextHopId, int], ...]
+    """(next hop, label), at most ``FLOOD_MEMBERS_COUNT_MAX``."""
+    beyond_count: int = 0
+    """Members for whom there was no place; each flood then counts as FLOOD_LIMIT."""
+
+    @property
+    def key(self) -> VrfId:
+        return self.vrf_id
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """Incoming MPLS label, 16..1048575. Key: ``label``."""
 
@@ -293,6 +314,7 @@ Row = (
     | BridgeRow
     | LabelRow
     | VniRow
+    | FloodRow
     | PolicyIdentityRow
     | PolicyPrefixRow
     | VerdictRow
@@ -310,6 +332,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     InterfaceRow,
     InetRouteRow,
     BridgeRow,
+    FloodRow,
     LabelRow,
     VniRow,
 )

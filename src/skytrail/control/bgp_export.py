@@ -18,6 +18,7 @@ from skytrail.control.bgp_values import (
     raw_label,
     told_encapsulations,
 )
+from skytrail.control.inclusive import is_inclusive, nlri_of, tunnel_of
 from skytrail.control.path import Path, effective_med
 from skytrail.control.vpn import VpnEntry
 from skytrail.net import IpAddress, Mac
@@ -114,7 +115,7 @@ class Exporter:
     def _attributes(
         self, path: Path, hop: NextHop, form: _Form, policy: ExportPolicy
     ) -> Attributes:
-        learned = path.learned
+        learned, tunnel = path.learned, None
         key: object
         if learned is not None:
             key = (learned, policy)
@@ -122,10 +123,15 @@ class Exporter:
             network = hop.virtual_network or path.virtual_network
             router = hop.address if form.has_router_mac else None
             led = (path.made, path.as_path)
-            key = (path.attributes, path.targets, network, form, router, hop.tags, led, policy)
+            if is_inclusive(path.key):
+                tunnel = tunnel_of(hop, is_vxlan="vxlan" in form.encapsulations)
+            told = (path.attributes, path.targets, network, form, router, hop.tags)
+            key = (*told, led, tunnel, policy)
         found = self._cache.get(key)
         if found is None:
             made = self._own(path, hop, form) if learned is None else learned.attributes
+            if learned is None and tunnel is not None:
+                made = replace(made, pmsi=tunnel)
             if len(self._cache) >= _CACHE_COUNT_MAX:
                 self._cache.clear()
             found = self._cache[key] = _for_peers(made, path, policy)
@@ -197,7 +203,9 @@ def withdrawals(entry: VpnEntry, policy: ExportPolicy) -> Iterator[tuple[BgpFami
     """Yield what takes a destination back, in every form it may have been told."""
     key = entry.key
     if isinstance(key, EnetKey):
-        yield BgpFamily.EVPN, _mac_ip(entry, key)
+        inclusive = is_inclusive(key)
+        nlri = nlri_of(entry.distinguisher, key) if inclusive else _mac_ip(entry, key)
+        yield BgpFamily.EVPN, nlri
         return
     yield _family(key), VpnNlri(entry.distinguisher, key)
     if policy.tells_prefix_routes:
@@ -219,6 +227,8 @@ def _forms(path: Path, policy: ExportPolicy) -> list[tuple[BgpFamily, _Form]]:
     is_layer2 = isinstance(key, EnetKey)
     by_vxlan = policy.tells_prefix_routes and bool(hop.vni) and "vxlan" in hop.encapsulations
     if by_vxlan and is_layer2:
+        if is_inclusive(key):
+            return [(BgpFamily.EVPN, _Form(("vxlan",)))]
         # A VXLAN router that takes part in the VRF routes by MAC/IP routes as well.
         return [(BgpFamily.EVPN, _ROUTED_VXLAN)]
     found: list[tuple[BgpFamily, _Form]] = []
@@ -236,6 +246,8 @@ def _nlri(entry: VpnEntry, hop: NextHop, family: BgpFamily, form: _Form) -> Nlri
         if family is BgpFamily.EVPN:
             return _prefix_route(entry, hop.vni)
         return VpnNlri(entry.distinguisher, key, (hop.label,))
+    if is_inclusive(key):
+        return nlri_of(entry.distinguisher, key)
     is_vxlan = "vxlan" in form.encapsulations
     label = hop.vni if is_vxlan else raw_label(hop.label)
     label2 = raw_label(hop.l3_label) if hop.l3_label and not is_vxlan else None

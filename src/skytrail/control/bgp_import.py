@@ -18,11 +18,13 @@ from skytrail.control.bgp_values import (
     encapsulation_names,
     label_of_raw,
 )
+from skytrail.control.inclusive import hop_of, key_of_inclusive
 from skytrail.control.path import Learned, Path, PathSlot
 from skytrail.net import IpAddress, Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
     Attributes,
     BgpFamily,
+    InclusiveMulticast,
     IpPrefixRoute,
     MacIp,
     Negotiated,
@@ -51,6 +53,8 @@ def key_of(nlri: Nlri) -> NlriKey | None:
         case MacIp(distinguisher=distinguisher, ethernet_tag=tag, mac=mac, address=address):
             host = None if address is None else ip_network(address)
             return distinguisher, EnetKey(mac, host, tag), False
+        case InclusiveMulticast(distinguisher=distinguisher):
+            return distinguisher, key_of_inclusive(nlri), False
         case _:
             return None
 
@@ -104,7 +108,7 @@ class Importer:
         hop = None
         if next_hop is not None and not meaning.is_loop:
             hop = self._next_hop(family, next_hop, nlri, meaning)
-        if not isinstance(nlri, VpnNlri | MacIp | IpPrefixRoute):
+        if not isinstance(nlri, VpnNlri | MacIp | IpPrefixRoute | InclusiveMulticast):
             raise TypeError(f"{type(nlri).__name__} has no table")
         learned = meaning.learned
         if isinstance(nlri, IpPrefixRoute):
@@ -137,6 +141,9 @@ class Importer:
                     label=label_of_raw(raw),
                     l3_label=label_of_raw(raw2 or 0),
                 )
+            case InclusiveMulticast():
+                tunnel = meaning.learned.attributes.pmsi
+                return hop_of(tunnel, next_hop, names)
             case _:
                 return None
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from skytrail.control.inclusive import may_import
 from skytrail.control.path import InstanceName, Path, PathSlot
 from skytrail.control.vpn import OnSelection, VpnEntry, VpnTable
 from skytrail.control.vrf import InstanceConfig, OnTableChange, Vrf
@@ -139,7 +140,10 @@ class Replicator:
             for target in best.targets:
                 self.by_target.setdefault(target, {})[entry] = best
             for vrf in self._importing(best):
-                vrf.ribs[entry.family].put(best)
+                if may_import(best, vrf.config):
+                    vrf.ribs[entry.family].put(best)
+                else:
+                    vrf.ribs[entry.family].remove(best.slot)
         if self.on_selection is not None:
             self.on_selection(entry, before)
 
@@ -149,7 +153,7 @@ class Replicator:
         for target in sorted(after - before):
             self._importers.setdefault(target, {})[vrf.name] = vrf
             for path in list(self.by_target.get(target, {}).values()):
-                if path.instance != vrf.name:
+                if path.instance != vrf.name and may_import(path, vrf.config):
                     vrf.ribs[family_of(path.key)].put(path)
         for target in sorted(before - after):
             importers = self._importers[target]

@@ -3,13 +3,14 @@
 Pure and dependency-free. IP prefixes and addresses are the standard library's ``ipaddress`` types.
 """
 
-from skytrail.net.mac import GATEWAY_MAC, Mac
+from skytrail.net.mac import BROADCAST_MAC, GATEWAY_MAC, Mac
 from skytrail.net.numbers import Asn, Label, Vni
 from skytrail.net.prefix_trie import IpAddress, IpPrefix, PrefixTrie
 from skytrail.net.route_distinguisher import RouteDistinguisher
 from skytrail.net.route_target import RouteTarget
 
 __all__ = [
+    "BROADCAST_MAC",
     "GATEWAY_MAC",
     "Asn",
     "IpAddress",

@@ -38,3 +38,4 @@ class Mac:
 
 GATEWAY_MAC = Mac.parse("00:00:5e:00:01:00")
 """What every vRouter answers for the gateway of a subnet, so that workloads may move."""
+BROADCAST_MAC = Mac(b"\xff" * 6)

@@ -137,7 +137,7 @@ def subnet(prefix: str, **settings: Json) -> Mapping[str, Json]:
             "ip_prefix_len": network.prefixlen,
         },
         "default_gateway": str(network[1]),
-        "dns_server_address": str(network[2]),
+        "dns_server_address": str(network[min(2, network.num_addresses - 1)]),
         "enable_dhcp": True,
         **settings,
     }

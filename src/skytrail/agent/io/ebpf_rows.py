@@ -15,6 +15,7 @@ from skytrail.agent.tables import (
     Action,
     BridgeRow,
     Encapsulation,
+    FloodRow,
     IdentityId,
     InetRouteRow,
     InterfaceKind,
@@ -288,6 +289,26 @@ def bridge_row(key: bytes, raw: bytes) -> BridgeRow:
         label=value.label,
         identity=IdentityId(value.identity),
     )
+
+
+def flood_entry(row: FloodRow) -> Entry:
+    if len(row.members) > abi.FLOOD_MEMBERS_MAX:
+        raise ValueError(
+            f"VRF {row.vrf_id} has {len(row.members)} members, at most {abi.FLOOD_MEMBERS_MAX} fit"
+        )
+    packed = b"".join(abi.EcmpMember(nexthop, label).pack() for nexthop, label in row.members)
+    size = abi.FLOOD_MEMBERS_MAX * abi.ECMP_MEMBER_LAYOUT.size
+    value = abi.Flood(
+        used=len(row.members), beyond=row.beyond_count, member=packed.ljust(size, b"\x00")
+    )
+    return u32(row.vrf_id), value.pack()
+
+
+def flood_row(key: bytes, raw: bytes) -> FloodRow:
+    value = abi.Flood.unpack(raw)
+    members: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
+    found = tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.used]
+    return FloodRow(VrfId(from_u32(key)), found, value.beyond)
 
 
 def label_entry(row: LabelRow) -> Entry:

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a tunnel's outer header leaves behind in the packet it carried. */
+#ifndef SKYTRAIL_DECAP_H
+#define SKYTRAIL_DECAP_H
+
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include "encap.h"
+
+/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6 of Linux 6.3, which Debian 12's headers do not know. */
+#define DECAP_L3_IPV6 (1ULL << 8)
+#define ECN_MASK 3
+#define ECN_CE 3
+
+/* RFC 6040 §4.2: congestion seen by the tunnel reaches the inner header. */
+static __always_inline int copy_congestion(struct __sk_buff *ctx, const struct packet *p,
+					   __u32 family)
+{
+	void *ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
+
+	if (likely((p->outer_tos & ECN_MASK) != ECN_CE || (p->tos & ECN_MASK) == ECN_CE))
+		return DROP_NONE;
+	if (!(p->tos & ECN_MASK))
+		return DROP_ECN;
+	if (ip + sizeof(struct iphdr) > packet_end(ctx))
+		return DROP_TRUNCATED;
+	if (family == FAMILY_V6) {
+		*(__u8 *)(ip + 1) |= ECN_CE << 4;
+	} else {
+		struct iphdr *ip4 = ip;
+		const __u8 marked = ip4->tos | ECN_CE;
+		__u32 sum = (__u16)~ip4->check + (__u16)~bpf_htons(ip4->tos) + bpf_htons(marked);
+
+		sum = (sum & 0xffff) + (sum >> 16);
+		sum = (sum & 0xffff) + (sum >> 16);
+		ip4->check = ~sum;
+		ip4->tos = marked;
+	}
+	return DROP_NONE;
+}
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Broadcast and multicast: a copy for every member of the VRF's flood list. What a workload sends
+ * goes to the other local members and, once, to each vRouter that has some; what came out of a
+ * tunnel goes to local members alone, so nothing goes round.
+ *
+ * No flow is made. The sender's egress and each receiver's ingress policy are asked for each
+ * packet, as for its own network: a group address has no owner that policy could know.
+ */
+#ifndef SKYTRAIL_FLOOD_H
+#define SKYTRAIL_FLOOD_H
+
+#include "nexthop.h"
+#include "slow_path.h"
+
+#define ADD_ROOM_LAYER2 BPF_F_ADJ_ROOM_ENCAP_L2(18) /* Label and inner Ethernet. */
+
+struct flood_walk {
+	struct __sk_buff *ctx;
+	struct packet *p;
+	struct flood *list;
+	struct scratch *scratch;
+	__u64 asker;	/* Whom receivers' policies are asked about. */
+	__u32 family;	/* 0: not IP. */
+	__u32 sender;	/* Vif; 0: came out of a tunnel. */
+	__u32 room;	/* Bytes of outer header the frame has by now. */
+	__u32 sent;
+};
+
+static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
+{
+	const struct interface *to = interface_by_vif(vif);
+	struct __sk_buff *ctx = w->ctx;
+
+	if (vif == w->sender || !to || !to->kind)
+		return;
+	/* Local members come first; another order is the list's fault. */
+	if (w->room) {
+		drop(ctx, DROP_NEXTHOP);
+		return;
+	}
+	if (w->family && !ask_policy(w->scratch, w->family, to->policy_ingress, w->asker)) {
+		drop(ctx, DROP_POLICY);
+		return;
+	}
+	if (ctx->len - ETHERNET_BYTES > to->mtu) {
+		drop(ctx, DROP_TOO_BIG);
+		return;
+	}
+	if (!bpf_clone_redirect(ctx, to->ifindex, 0))
+		w->sent++;
+}
+
+/* Makes room for the first outer header of a frame, below its Ethernet header, which moves. */
+static __always_inline long flood_grow(struct flood_walk *w, __u32 encapsulation, __u32 room)
+{
+	struct __sk_buff *ctx = w->ctx;
+	__u64 flags;
+	long failure;
+
+	/* The kernel's tunnel helper knows only IP. */
+	if (!w->family)
+		return bpf_skb_change_head(ctx, room, 0);
+	if (encapsulation == ENCAP_MPLS_UDP)
+		flags = MPLSUDP_FLAGS | ADD_ROOM_LAYER2;
+	else if (encapsulation == ENCAP_MPLS_GRE)
+		flags = MPLSGRE_FLAGS | ADD_ROOM_LAYER2;
+	else
+		flags = VXLAN_FLAGS;
+	failure = grow(ctx, room, flags);
+	return failure ?: write_layer2_inner(ctx, w->p, w->p->destination_mac, room);
+}
+
+static __always_inline int flood_encapsulate(struct flood_walk *w, const struct nexthop *nh,
+					     __u32 label)
+{
+	/* No flow to hash: one port for all frames of an EtherType. */
+	const __be16 entropy = w->p->ethertype | bpf_htons(49152);
+	struct __sk_buff *ctx = w->ctx;
+	__u32 room = VXLAN_BYTES;
+
+	if (nh->encapsulation == ENCAP_MPLS_UDP)
+		room = MPLSUDP_BYTES;
+	else if (nh->encapsulation == ENCAP_MPLS_GRE)
+		room = MPLSGRE_BYTES;
+	/* The list has smaller headers first: a frame only grows. */
+	if (room < w->room)
+		return -1;
+	if (!w->room) {
+		if (flood_grow(w, nh->encapsulation, room))
+			return -1;
+	} else if (room > w->room && bpf_skb_change_head(ctx, room - w->room, 0)) {
+		return -1;
+	}
+	w->room = room;
+	if (nh->encapsulation == ENCAP_MPLS_UDP)
+		return encap_mplsudp(ctx, nh, label, entropy, w->p->tos);
+	if (nh->encapsulation == ENCAP_MPLS_GRE)
+		return encap_mplsgre(ctx, nh, label, w->p->tos);
+	return encap_vxlan(ctx, nh, label, entropy, w->p->tos);
+}
+
+static __always_inline void flood_remote(struct flood_walk *w, const struct nexthop *nh,
+					 __u32 label)
+{
+	const __u32 out_ifindex = nh->out_ifindex;
+	struct __sk_buff *ctx = w->ctx;
+
+	if (!(nh->flags & NEXTHOP_RESOLVED)) {
+		drop(ctx, DROP_UNDERLAY_UNRESOLVED);
+		return;
+	}
+	if (!(nh->flags & NEXTHOP_LAYER2) && nh->encapsulation != ENCAP_VXLAN) {
+		drop(ctx, DROP_NEXTHOP);
+		return;
+	}
+	if (ctx->len - w->room - ETHERNET_BYTES > nh->mtu) {
+		drop(ctx, DROP_TOO_BIG);
+		return;
+	}
+	if (flood_encapsulate(w, nh, label)) {
+		drop(ctx, DROP_ENCAPSULATION);
+		return;
+	}
+	if (!bpf_clone_redirect(ctx, out_ifindex, 0))
+		w->sent++;
+}
+
+static long flood_member(__u32 index, struct flood_walk *w)
+{
+	const struct ecmp_member *member;
+	struct nexthop *nh;
+
+	if (index >= FLOOD_MEMBERS_MAX || index >= w->list->used)
+		return 1;
+	member = &w->list->member[index];
+	nh = nexthop_lookup(member->nexthop);
+	if (!nh)
+		return 0;
+	if (nh->kind == NEXTHOP_INTERFACE)
+		flood_local(w, nh->vif);
+	else if (nh->kind == NEXTHOP_TUNNEL && w->sender)
+		flood_remote(w, nh, member->label);
+	return 0;
+}
+
+static __always_inline int flood_all(struct flood_walk *w)
+{
+	bpf_loop(FLOOD_MEMBERS_MAX, flood_member, w, 0);
+	if (w->list->beyond)
+		return drop(w->ctx, DROP_FLOOD_LIMIT);
+	return w->sent ? TC_ACT_SHOT : drop(w->ctx, DROP_MULTICAST);
+}
+
+static __always_inline int flood_source_check(const struct interface *vif, __u32 vif_id,
+					      const struct packet *p, const __be32 *source,
+					      __u32 family)
+{
+	if (!(vif->flags & INTERFACE_ANTISPOOF))
+		return DROP_NONE;
+	if (!family || (family == FAMILY_V6 && is_link_local(source)))
+		return mac_equal(p->source_mac, vif->mac) ? DROP_NONE : DROP_SPOOFED_MAC;
+	return source_check(vif_id, source, p->source_mac, family);
+}
+
+/* A frame of the workload to a group; `family` 0 means that it is not IP, else it is parsed. */
+VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, __u32 family)
+{
+	const __u32 vif_id = get_vif(ctx);
+	struct interface *vif = interface_by_vif(vif_id);
+	struct flood_walk w = { .ctx = ctx, .p = p, .family = family, .sender = vif_id };
+	struct scratch *s = get_scratch();
+	__u32 vrf;
+	int reason;
+
+	if (!p || !s || !vif || !vif->kind)
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (!mac_is_group(p->destination_mac))
+		return drop(ctx, DROP_MULTICAST);
+	vrf = vif->vrf;
+	w.list = bpf_map_lookup_elem(&floods, &vrf);
+	if (!w.list)
+		return drop(ctx, DROP_MULTICAST);
+	if (ctx->gso_size)
+		return drop(ctx, DROP_TOO_BIG);
+	w.scratch = s;
+	if (family)
+		scratch_begin(s, p, family);
+	reason = flood_source_check(vif, vif_id, p, s->key.source, family);
+	if (reason)
+		return drop(ctx, reason);
+	if (family && !ask_policy(s, family, vif->policy_egress, vif->identity))
+		return drop(ctx, DROP_POLICY);
+	w.asker = vif->identity | ASK_SOURCE;
+	return flood_all(&w);
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Broadcast and multicast out of a tunnel. */
+#ifndef SKYTRAIL_FLOOD_RECEIVE_H
+#define SKYTRAIL_FLOOD_RECEIVE_H
+
+#include "decap.h"
+#include "flood.h"
+
+/* A frame to a group out of a tunnel into `vrf`: to the local members, if it comes from afar. */
+VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 vrf)
+{
+	struct flood_walk w = { .ctx = ctx, .p = p };
+	struct scratch *s = get_scratch();
+	struct route *route;
+	struct nexthop *nh;
+	void *frame;
+	int reason;
+
+	w.list = bpf_map_lookup_elem(&floods, &vrf);
+	if (!p || !s || !w.list)
+		return drop(ctx, DROP_MULTICAST);
+	if (ctx->gso_size)
+		return drop(ctx, DROP_TOO_BIG);
+	w.scratch = s;
+	if (p->ethertype == bpf_htons(ETH_P_IP))
+		w.family = FAMILY_V4;
+	else if (p->ethertype == bpf_htons(ETH_P_IPV6))
+		w.family = FAMILY_V6;
+	if (w.family) {
+		/* One place for the ports of fragments, whoever receives them. */
+		if (w.family == FAMILY_V4) {
+			p->key4.vif = vrf;
+			p->key4.direction = DIRECTION_FROM_UNDERLAY;
+			reason = parse_ipv4(ctx, p);
+		} else {
+			p->key6.vif = vrf;
+			p->key6.direction = DIRECTION_FROM_UNDERLAY;
+			reason = parse_ipv6(ctx, p);
+		}
+		if (!reason)
+			reason = copy_congestion(ctx, p, w.family);
+		if (reason)
+			return drop(ctx, reason);
+		scratch_begin(s, p, w.family);
+		w.asker = ASK_SOURCE;
+		route = route_lookup(vrf, s->key.source, w.family);
+		if (route) {
+			w.asker |= route->identity;
+			nh = nexthop_lookup(route->nexthop);
+			if (nh && (nh->kind == NEXTHOP_INTERFACE || nh->kind == NEXTHOP_RECEIVE))
+				return drop(ctx, DROP_SOURCE_LOCAL);
+		}
+	}
+	if (bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_FIXED_GSO |
+					(w.family == FAMILY_V6 ? DECAP_L3_IPV6 : 0)))
+		return drop(ctx, DROP_ENCAPSULATION);
+	frame = packet_data(ctx);
+	if (frame + ETHERNET_BYTES > packet_end(ctx))
+		return drop(ctx, DROP_TRUNCATED);
+	mac_copy(frame, p->destination_mac);
+	mac_copy(frame + 6, p->source_mac);
+	*(__be16 *)(frame + 12) = p->ethertype;
+	return flood_all(&w);
+}
+
+#endif

@@ -1,0 +1,146 @@
+"""What one active port amounts to: its own rows, and the routes published for it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_network
+
+from skytrail.agent.identity import Identity
+from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
+from skytrail.agent.ledger import PublishKey
+from skytrail.agent.tables import (
+    BridgeRow,
+    Encapsulation,
+    IdentityId,
+    InetRouteRow,
+    InterfaceRow,
+    IpNetwork,
+    LabelRow,
+    NextHopId,
+    PolicyId,
+    Row,
+    VifId,
+    VrfId,
+)
+from skytrail.net import Label, Mac, Vni
+from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes, RouteKey
+
+_NO_MAC = Mac(bytes(6))
+LOCAL_PREFERENCE_ACTIVE = 200
+ENCAPSULATION_TEXTS = {
+    Encapsulation.MPLS_UDP: "udp",
+    Encapsulation.MPLS_GRE: "gre",
+    Encapsulation.VXLAN: "vxlan",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PortNumbers:
+    vif_id: VifId
+    vrf_id: VrfId
+    identity: IdentityId
+    label: int
+    layer2_label: int
+    policy_egress: PolicyId
+    policy_ingress: PolicyId
+    layer3: NextHopId
+    """Next hop that delivers packets; ``layer2`` delivers whole frames."""
+    layer2: NextHopId
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """One active port as its own rows and the units around it see it."""
+
+    active: ActivePort
+    offer: tuple[IPv4Address, tuple[Encapsulation, ...]]
+    """Our tunnel address and encapsulations, which published routes carry."""
+    identity: Identity
+    prefixes: tuple[IpNetwork, ...]
+    numbers: PortNumbers
+
+    @property
+    def vrf(self) -> str:
+        return self.active.port.network.vrf
+
+
+def port_rows(plan: PortPlan) -> tuple[Row, ...]:
+    port, plugged, numbers = plan.active.port, plan.active.plugged, plan.numbers
+    interface = InterfaceRow(
+        ifindex=plugged.ifindex,
+        vif_id=numbers.vif_id,
+        kind=plugged.kind,
+        vrf_id=numbers.vrf_id,
+        mac=port.mac,
+        mtu_bytes=plan.active.mtu_bytes,
+        policy_egress=numbers.policy_egress,
+        policy_ingress=numbers.policy_ingress,
+        identity=numbers.identity,
+        antispoof=port.port_security,
+        flow_count_max=port.flow_count_max,
+    )
+    routes = (
+        InetRouteRow(numbers.vrf_id, prefix, numbers.layer3, 0, numbers.identity, port.mac)
+        for prefix in plan.prefixes
+    )
+    return (
+        interface,
+        *source_rows(plan.active, numbers.vif_id),
+        LabelRow(numbers.label, numbers.layer3),
+        LabelRow(numbers.layer2_label, numbers.layer2),
+        BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity),
+        *routes,
+    )
+
+
+def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
+    """Each address as a host route and, with the MAC, as a layer 2 route; prefixes behind it."""
+    port, numbers = plan.active.port, plan.numbers
+    address, kinds = plan.offer
+    attributes = RouteAttributes(
+        local_preference=LOCAL_PREFERENCE_ACTIVE,
+        security_groups=tuple(sorted(plan.identity.groups)),
+        sub_protocol="interface",
+    )
+
+    def route(key: RouteKey, label: int, l3_label: int) -> Route:
+        next_hop = NextHop(
+            address=address,
+            label=Label(label),
+            l3_label=Label(l3_label),
+            vni=Vni(port.network.vni),
+            mac=port.mac,
+            encapsulations=tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds),
+            virtual_network=port.network.name,
+        )
+        return Route(key, (next_hop,), attributes)
+
+    found: dict[PublishKey, Route] = {}
+    own = {ip_network(address) for address in port.addresses}
+    for prefix in plan.prefixes:
+        found[port.network.vrf, prefix] = route(prefix, numbers.label, 0)
+        if prefix not in own:
+            continue
+        key = EnetKey(port.mac, prefix)
+        found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
+    return found
+
+
+def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:
+    """The row of an interface that must not forward: VRF 0 has no route and no MAC.
+
+    Anti-spoofing is off because the workload's MAC is not known yet: its first DHCP request must
+    reach the agent, which checks the MAC when it answers.
+    """
+    return InterfaceRow(
+        ifindex=plugged.ifindex,
+        vif_id=vif_id,
+        kind=plugged.kind,
+        vrf_id=VrfId(0),
+        mac=_NO_MAC,
+        mtu_bytes=plugged.link_mtu_bytes or 1500,
+        policy_egress=PolicyId(0),
+        policy_ingress=PolicyId(0),
+        identity=IdentityId(0),
+        antispoof=False,
+    )

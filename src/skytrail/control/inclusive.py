@@ -1,0 +1,71 @@
+"""Inclusive multicast: who gets copies of what members of a network send to everybody.
+
+To agents it is a layer 2 route of the broadcast MAC with the address of the vRouter that wants the
+copies; to BGP peers an EVPN route of type 3 with ingress replication (RFC 7432 sections 7.3, 11.2).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, ip_network
+
+from skytrail.control.bgp_values import UNNAMED_ENCAPSULATION, label_of_raw, raw_label
+from skytrail.control.path import Path
+from skytrail.control.vrf import InstanceConfig
+from skytrail.net import BROADCAST_MAC, IpAddress, RouteDistinguisher, Vni
+from skytrail.wire.bgp import InclusiveMulticast, PmsiTunnel
+from skytrail.wire.bgp.attributes import TunnelType
+from skytrail.wire.xmpp import EnetKey, NextHop, RouteKey
+
+_LABEL_USABLE_MIN = 16
+
+
+def is_inclusive(key: RouteKey) -> bool:
+    """Tell whether a route asks for copies of broadcasts."""
+    return isinstance(key, EnetKey) and key.mac == BROADCAST_MAC and key.address is not None
+
+
+def nlri_of(distinguisher: RouteDistinguisher, key: EnetKey) -> InclusiveMulticast:
+    """Return the EVPN route of type 3; ``ValueError`` for a key that is not inclusive."""
+    if key.address is None:
+        raise ValueError("an inclusive multicast route names who wants copies")
+    return InclusiveMulticast(distinguisher, key.ethernet_tag, key.address.network_address)
+
+
+def key_of_inclusive(nlri: InclusiveMulticast) -> EnetKey:
+    return EnetKey(BROADCAST_MAC, ip_network(nlri.originator), nlri.ethernet_tag)
+
+
+def tunnel_of(hop: NextHop, *, is_vxlan: bool) -> PmsiTunnel:
+    """Return the attribute that says how copies reach a vRouter."""
+    label = hop.vni if is_vxlan else raw_label(hop.label)
+    return PmsiTunnel(0, TunnelType.INGRESS_REPLICATION, label, hop.address.packed)
+
+
+def hop_of(
+    tunnel: PmsiTunnel | None, next_hop: IpAddress, encapsulations: tuple[str, ...]
+) -> NextHop | None:
+    """Return how to send copies; None when it is another way than ingress replication."""
+    if tunnel is None or tunnel.tunnel_type != TunnelType.INGRESS_REPLICATION:
+        return None
+    end = tunnel.address
+    address = end if isinstance(end, IPv4Address) and int(end) else next_hop
+    names = encapsulations or UNNAMED_ENCAPSULATION
+    if "vxlan" in names and tunnel.label:
+        return NextHop(address, vni=Vni(tunnel.label), encapsulations=("vxlan",))
+    label = label_of_raw(tunnel.label)
+    if label < _LABEL_USABLE_MIN:
+        return None
+    return NextHop(address, label=label, encapsulations=names)
+
+
+def may_import(path: Path, config: InstanceConfig) -> bool:
+    """Tell whether an instance may take a path that its route targets let in.
+
+    Networks that may talk to each other import each other's routes, but what one of them sends to
+    everybody stays its own. A route that names no network belongs to who exports its target.
+    """
+    if not is_inclusive(path.key):
+        return True
+    if path.virtual_network:
+        return path.virtual_network == config.virtual_network
+    return not config.exports.isdisjoint(path.targets)
