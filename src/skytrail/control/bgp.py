@@ -34,10 +34,13 @@ from skytrail.net import RouteTarget
 from skytrail.wire.bgp import (
     Attributes,
     BgpFamily,
+    Demarcation,
     GracefulRestart,
     Negotiated,
+    RouteRefresh,
     RouteTargetNlri,
     Update,
+    encode_route_refresh,
 )
 from skytrail.wire.bgp.nlri import Nlri
 from skytrail.wire.bgp.update_encode import encode_end_of_rib, encode_update, encode_withdraw
@@ -99,6 +102,9 @@ class BgpPeer:
     counts: dict[BgpFamily, int] = field(default_factory=dict[BgpFamily, int])
     ends_received: set[BgpFamily] = field(default_factory=set[BgpFamily])
     ends_to_send: list[BgpFamily] = field(default_factory=list[BgpFamily])
+    refreshes_to_begin: list[BgpFamily] = field(default_factory=list[BgpFamily])
+    refreshes_to_end: list[BgpFamily] = field(default_factory=list[BgpFamily])
+    """What the peer asked to hear again, for the marks around it (RFC 7313)."""
     members: dict[RouteTargetNlri, bool] = field(default_factory=dict[RouteTargetNlri, bool])
     """Route target memberships the peer sent, and whether each is stale."""
     has_memberships: bool = False
@@ -201,6 +207,7 @@ class Bgp:
         peer.counters.sessions += 1
         peer.importer = Importer(speaker, peer.config, negotiated, self.networks)
         peer.ends_received = set()
+        peer.refreshes_to_begin, peer.refreshes_to_end = [], []
         families = tuple(
             [family for family in peer.config.families if family in negotiated.families]
         )
@@ -280,13 +287,28 @@ class Bgp:
                 peer.membership_deadline = float("-inf")
             self._sweep(peer, update.end_of_rib)
 
-    def refresh(self, name: str) -> None:
-        """The peer wants everything again (RFC 2918)."""
+    def refresh(self, name: str, message: RouteRefresh) -> None:
+        """The peer wants a family again (RFC 2918), or says it all again itself (RFC 7313)."""
         peer = self.peers[PeerName(name)]
-        if peer.group is not None:
-            peer.group.join(peer.name)
-            peer.has_work = True
-            self._ready[peer.name] = None
+        if peer.group is None or peer.negotiated is None:
+            return
+        family = message.family
+        match message.demarcation:
+            case Demarcation.BEGIN:
+                for heard in peer.adj_in.values():
+                    heard.is_stale = heard.is_stale or heard.family is family
+                if family is BgpFamily.ROUTE_TARGET:
+                    peer.members = dict.fromkeys(peer.members, True)
+            case Demarcation.END:
+                self._sweep(peer, family)
+            case Demarcation.REQUEST:
+                if family is BgpFamily.ROUTE_TARGET and self.memberships is not None:
+                    self.memberships.repeat(peer.name)
+                peer.group.repeat(peer.name, family)
+                if peer.negotiated.enhanced_refresh:
+                    peer.refreshes_to_begin.append(family)
+                peer.has_work = True
+                self._ready[peer.name] = None
 
     def tick(self, now: float) -> None:
         """Let time pass: sweep what stayed stale. Call about twice a second."""
@@ -331,13 +353,25 @@ class Bgp:
         """Return the next messages for a peer, at least one if any, about ``bytes_max`` in all."""
         peer = self.peers[PeerName(name)]
         group = peer.group
-        messages = self._tell_memberships(peer)
+        messages = [
+            encode_route_refresh(RouteRefresh(family, Demarcation.BEGIN))
+            for family in peer.refreshes_to_begin
+        ]
+        peer.refreshes_to_end += peer.refreshes_to_begin
+        peer.refreshes_to_begin = []
+        messages += self._tell_memberships(peer)
         size = sum(map(len, messages))
         while group is not None and peer.has_work and size < bytes_max:
             chunk = group.pull(peer.name)
             peer.has_work = group.has_work(peer.name)
             messages += chunk
             size += sum(map(len, chunk))
+        if not peer.has_work:
+            messages += [
+                encode_route_refresh(RouteRefresh(family, Demarcation.END))
+                for family in peer.refreshes_to_end
+            ]
+            peer.refreshes_to_end = []
         if not peer.has_work and self.may_end_rib and group is not None:
             is_waiting = peer.membership_deadline != float("-inf")
             for family in list(peer.ends_to_send):

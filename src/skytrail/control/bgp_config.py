@@ -80,6 +80,8 @@ class BgpPeerConfig:
     loop_count: int = 0
     """How often our own AS may stand in a path."""
     prefix_limits: tuple[tuple[BgpFamily, int], ...] = ()
+    prefix_limit_pause_s: int = 0
+    """How long a peer over its limit is left alone; 0: the default."""
     default_encapsulations: tuple[tuple[BgpFamily, tuple[str, ...]], ...] = ()
     """What routes without an encapsulation are taken to have."""
     md5_key: str = ""
@@ -203,6 +205,14 @@ def _peer(
             (family, each.prefix_limit.maximum)
             for family, each in settings
             if each.prefix_limit is not None and each.prefix_limit.maximum
+        ),
+        prefix_limit_pause_s=max(
+            (
+                each.prefix_limit.idle_timeout or 0
+                for _, each in settings
+                if each.prefix_limit is not None
+            ),
+            default=0,
         ),
         default_encapsulations=tuple(
             (family, each.default_tunnel_encap)

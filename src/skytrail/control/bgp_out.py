@@ -100,6 +100,18 @@ class BgpGroup:
         """Add a receiver; it gets the whole table. Joining again starts anew."""
         self.log.join(peer, list(self._adverts.values()))
 
+    def repeat(self, peer: PeerName, family: BgpFamily) -> None:
+        """Tell a member again what it knows of a family."""
+        policy, families = self.key.policy, frozenset((family,))
+        self.log.append_bulk(
+            peer,
+            [
+                advert
+                for advert in self._adverts.values()
+                if advert.best is not None and is_told(advert.best, policy, families)
+            ],
+        )
+
     def leave(self, peer: PeerName) -> None:
         self._goodbyes.pop(peer, None)
         self.log.leave(peer)

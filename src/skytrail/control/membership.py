@@ -27,6 +27,7 @@ _ORIGIN_BITS = 32
 _TARGET_BITS = 64
 OWN = PeerName("")
 _OURS = Attributes(origin=ORIGIN_IGP)
+_UNTOLD = Attributes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,14 @@ class Memberships:
         """Tell a peer everything from now on; joining again starts anew."""
         listener.pending = dict.fromkeys(self._sources)
         self._listeners[listener.name] = listener
+
+    def repeat(self, name: PeerName) -> None:
+        """Tell a peer again what it has been told."""
+        listener = self._listeners.get(name)
+        if listener is not None:
+            # An entry that equals nothing: whatever is still true differs from it.
+            listener.told = dict.fromkeys(listener.told, _UNTOLD)
+            listener.pending.update(dict.fromkeys(listener.told))
 
     def leave(self, name: PeerName) -> None:
         self._listeners.pop(name, None)

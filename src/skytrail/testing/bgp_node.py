@@ -18,7 +18,7 @@ from skytrail.runtime.clock import SystemClock
 from skytrail.testing.bgp_routers import OURS, Bench
 from skytrail.testing.control_plane import BGP_PLACE
 from skytrail.testing.namespaces import enter_namespace
-from skytrail.wire.xmpp import PublishRoute, Route, Subscribe, WithdrawRoute
+from skytrail.wire.xmpp import EndOfRib, PublishRoute, Route, Subscribe, WithdrawRoute
 from skytrail.wire.xmpp.messages import RouteKey
 
 NODE = "control1"
@@ -36,6 +36,7 @@ class Node:
         name: str = NODE,
         *,
         restart_time_s: float = 30,
+        deferral_time_s: float = 0.5,
     ) -> None:
         self._bench, self._address = bench, address
         self._ready = threading.Event()
@@ -45,7 +46,8 @@ class Node:
         self._failure: BaseException | None = None
         clock = SystemClock()
         self._clock = clock
-        self.plane = ControlPlane(Limits(restart_time_s=restart_time_s, deferral_time_s=0.5), name)
+        limits = Limits(restart_time_s=restart_time_s, deferral_time_s=deferral_time_s)
+        self.plane = ControlPlane(limits, name)
         self.agents = XmppServer(self.plane, clock, 90)
         self.bgp = BgpServer(
             self.plane.bgp, clock, self.agents.schedule_flush, restart_time_s=restart_time_s
@@ -92,6 +94,11 @@ class Node:
                 plane.receive(agent, PublishRoute(instance, route), now)
 
         self.do(act)
+
+    def end_rib(self, agent: str) -> None:
+        """The agent has published everything."""
+        now = self._clock.now()
+        self.do(lambda plane: plane.receive(agent, EndOfRib(), now))
 
     def withdraw(self, agent: str, instance: str, key: RouteKey) -> None:
         now = self._clock.now()

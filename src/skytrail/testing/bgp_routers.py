@@ -11,7 +11,7 @@ import json
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -62,7 +62,9 @@ class Bench:
 
     folder: Path
     namespace: str = field(default_factory=lambda: f"stb{secrets.token_hex(3)}")
-    _running: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+    _running: dict[str, subprocess.Popen[bytes]] = field(
+        default_factory=dict[str, subprocess.Popen[bytes]]
+    )
 
     def create(self) -> None:
         _run("ip", "netns", "add", self.namespace)
@@ -71,9 +73,9 @@ class Bench:
             _run("ip", "-n", self.namespace, "addr", "add", f"{address}/24", "dev", "lo")
 
     def close(self) -> None:
-        for process in self._running:
+        for process in self._running.values():
             process.terminate()
-        for process in self._running:
+        for process in self._running.values():
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:
@@ -84,8 +86,16 @@ class Bench:
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(self._inside(*command), stdout=log, stderr=log)
-        self._running.append(process)
+        self._running[name] = process
         return process
+
+    def kill(self, name: str) -> None:
+        """End a daemon so suddenly that it can say nothing."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait(5)
+        for leftover in (*self.folder.glob("*.vty"), *self.folder.glob("bird.ctl")):
+            leftover.unlink()
 
     def output(self, *command: str) -> str:
         done = subprocess.run(
@@ -140,12 +150,15 @@ class Bench:
 
     def start_gobgp(self, family: str, *more: str) -> None:
         """Start gobgpd as our internal peer for families, by GoBGP's names."""
-        self.start_gobgp_with(gobgp_neighbour(GOBGP, OURS, (family, *more)))
+        self.start_gobgp_with(Neighbour(OURS, (family, *more)))
 
-    def start_gobgp_with(self, *sections: str, address: str = GOBGP, asn: int = 64512) -> None:
-        """Start gobgpd at an address with sections of its configuration."""
+    def start_gobgp_with(
+        self, *neighbours: Neighbour, address: str = GOBGP, asn: int = 64512
+    ) -> None:
+        """Start gobgpd at an address."""
         place = self.folder / f"gobgp-{address}.toml"
-        place.write_text(_GOBGP_GLOBAL.format(address=address, asn=asn) + "".join(sections))
+        sections = "".join(each.text(address) for each in neighbours)
+        place.write_text(_GOBGP_GLOBAL.format(address=address, asn=asn) + sections)
         self.start(
             f"gobgp-{address}",
             "gobgpd", "-t", "toml", "-f", str(place), "--api-hosts", f"{address}:50051",
@@ -156,12 +169,29 @@ class Bench:
         return self.output("gobgp", "-u", address, *command.split())
 
 
-def gobgp_neighbour(
-    address: str, neighbour: str, families: Iterable[str], *, asn: int = 64512, settings: str = ""
-) -> str:
-    """Return GoBGP's section for a neighbour; ``settings`` is further TOML of it."""
-    head = _GOBGP_NEIGHBOUR.format(address=address, neighbour=neighbour, asn=asn, settings=settings)
-    return head + "".join(_GOBGP_FAMILY.format(family=family) for family in families)
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A neighbour in GoBGP's configuration. ``settings`` and ``sections`` are further TOML."""
+
+    address: str
+    families: tuple[str, ...]
+    asn: int = 64512
+    settings: str = ""
+    sections: str = ""
+    family_sections: str = ""
+
+    def text(self, own_address: str) -> str:
+        head = _GOBGP_NEIGHBOUR.format(
+            address=own_address, neighbour=self.address, asn=self.asn, settings=self.settings
+        )
+        return (
+            head
+            + self.sections
+            + "".join(
+                _GOBGP_FAMILY.format(family=family) + self.family_sections
+                for family in self.families
+            )
+        )
 
 
 @contextlib.contextmanager

@@ -11,9 +11,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 from typing import Self
 
+from skytrail.net import RouteDistinguisher, RouteTarget
 from skytrail.testing.bgp_routers import OURS, Bench, eventually
 from skytrail.testing.namespaces import in_namespace
 from skytrail.wire.bgp import (
@@ -27,6 +28,7 @@ from skytrail.wire.bgp import (
     Notification,
     Open,
     Update,
+    VpnNlri,
     decode_notification,
     decode_open,
     decode_update,
@@ -40,6 +42,8 @@ from skytrail.wire.bgp import (
 )
 from skytrail.wire.bgp.framing import framed
 
+INTERNAL = Attributes(0, local_preference=100)
+"""What an internal peer sends with a route that has nothing special."""
 Message = tuple[MessageType, bytes]
 
 
@@ -73,12 +77,19 @@ class RawPeer:
 
     def connect(self) -> None:
         """Dial and say OPEN and KEEPALIVE; returns when the session stands."""
-        self.dial()
-        self.send(encode_open(self.open))
-        theirs = eventually(lambda: self.heard(MessageType.OPEN), "an OPEN")
+        theirs = eventually(self._open, "an OPEN")
         self.negotiated = negotiate(self.open, decode_open(theirs[-1]))
         self.send(encode_keepalive())
         eventually(lambda: self.heard(MessageType.KEEPALIVE), "a KEEPALIVE")
+
+    def _open(self) -> list[bytes]:
+        """Say OPEN; dial again while our node does not expect this peer yet."""
+        if self._socket is None or self.is_closed:
+            self.is_closed = False
+            self.dial()
+            with contextlib.suppress(OSError):
+                self.send(encode_open(self.open))
+        return self.heard(MessageType.OPEN)
 
     def dial(self) -> None:
         """Connect and say nothing."""
@@ -134,6 +145,9 @@ class RawPeer:
     def heard(self, kind: MessageType) -> list[bytes]:
         return [body for each, body in list(self.messages) if each is kind]
 
+    def heard_open(self) -> Open:
+        return decode_open(self.heard(MessageType.OPEN)[-1])
+
     def updates(self) -> Iterator[Update]:
         for body in self.heard(MessageType.UPDATE):
             yield decode_update(body, self.negotiated)
@@ -187,3 +201,16 @@ class RawPeer:
             framer.feed(chunk)
             while (message := framer.next_message()) is not None:
                 self.messages.append(message)
+
+
+def vpn_route(octet: int, target: int = 101, *, label: int = 77) -> VpnNlri:
+    """Return the VPNv4 route 20.<octet>.0.0/16, told apart by ``target``."""
+    return VpnNlri(
+        RouteDistinguisher.parse(f"64512:{target}"), ip_network(f"20.{octet}.0.0/16"), (label,)
+    )
+
+
+def with_target(target: int = 101, attributes: Attributes = INTERNAL) -> Attributes:
+    """Return attributes with one more route target."""
+    packed = RouteTarget.parse(f"target:64512:{target}").packed
+    return replace(attributes, extended_communities=(*attributes.extended_communities, packed))

@@ -12,6 +12,7 @@ import random
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import cast
 
@@ -21,7 +22,7 @@ from skytrail.control.bgp import Bgp, TooManyPrefixes
 from skytrail.control.bgp_config import BgpPeerConfig, Speaker
 from skytrail.control.path import PeerName
 from skytrail.runtime.clock import Clock
-from skytrail.wire.bgp import AttributeCache, Cease, GracefulRestart, Update
+from skytrail.wire.bgp import AttributeCache, Cease, GracefulRestart, RouteRefresh, Update
 from skytrail.wire.bgp.session import BgpSession
 from skytrail.wire.bgp.session_events import (
     Accepted,
@@ -87,6 +88,7 @@ class BgpServer:
         self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._is_working = False
+        self._is_restarting = True
 
     async def listen(self, address: str, port: int) -> int:
         """Start accepting; returns the port. Raises ``OSError``."""
@@ -109,8 +111,7 @@ class BgpServer:
             peer = self.plane.peers.get(name)
             link = self.links.pop(name, None)
             if link is not None:
-                cause = Cease.PEER_DECONFIGURED if peer is None else Cease.CONFIGURATION_CHANGE
-                link.step(Stop(cause))
+                link.step(Stop(self._cause(name)))
                 self._set_keys(link.config, "")
             if peer is None or speaker is None:
                 continue
@@ -121,6 +122,13 @@ class BgpServer:
                 self.log.warning("peer_refused", peer=name, error=str(error))
                 continue
             self.links[name].step(Start())
+
+    def _cause(self, name: PeerName) -> Cease:
+        """Return why the session of a peer whose configuration changed ends (RFC 4486)."""
+        if name in self.plane.peers:
+            return Cease.CONFIGURATION_CHANGE
+        is_known = any(peer.name == name for peer in self.plane.config.peers)
+        return Cease.ADMINISTRATIVE_SHUTDOWN if is_known else Cease.PEER_DECONFIGURED
 
     def flush(self) -> None:
         """Send what the plane has, and let tables follow lost sessions."""
@@ -136,6 +144,11 @@ class BgpServer:
     def tick(self) -> None:
         """Let time pass for every session; call about four times a second."""
         now = self.clock.now()
+        if self._is_restarting and self.plane.may_end_rib:
+            # From here on our routes are complete, so a peer may wait for our end of RIB.
+            self._is_restarting = False
+            for link in self.links.values():
+                link.restarted()
         for link in list(self.links.values()):
             link.tick(now)
 
@@ -198,6 +211,15 @@ class PeerLink:
             if connection is not None:
                 connection.abort()
 
+    def restarted(self) -> None:
+        """Have all routes again: the next OPEN is not that of a node that restarts."""
+        settings = self._session.settings
+        restart = settings.graceful_restart
+        if restart is not None:
+            self._session.settings = replace(
+                settings, graceful_restart=replace(restart, restarting=False)
+            )
+
     def step(self, event: Event) -> None:
         """Advance the session and do what it asks."""
         jitter = random.uniform(_JITTER_MIN, 1.0)
@@ -258,15 +280,8 @@ class PeerLink:
                 plane.session_up(self.name, negotiated, now)
                 self.server.log.info("bgp_session_established", peer=self.name)
                 self.server.schedule_flush()
-            case Deliver(Update() as update):
-                try:
-                    plane.receive(self.name, update)
-                except TooManyPrefixes as limit:
-                    self.server.log.warning("prefix_limit", peer=self.name, limit=str(limit))
-                    stop = Stop(Cease.MAX_PREFIXES, restart_after_s=PREFIX_LIMIT_PAUSE_S)
-                    self.step(stop)
-            case Deliver():
-                plane.refresh(self.name)
+            case Deliver(message):
+                self._deliver(message)
             case Down(reason, graceful, text):
                 self._established = 0
                 why = f"{reason.value}: {text}" if text else reason.value
@@ -277,6 +292,18 @@ class PeerLink:
             case AttemptFailed(_, reason, text):
                 self.last_attempt = f"{reason.value}: {text}" if text else reason.value
                 self.server.log.info("bgp_attempt_failed", peer=self.name, why=self.last_attempt)
+
+    def _deliver(self, message: Update | RouteRefresh) -> None:
+        plane = self.server.plane
+        if isinstance(message, RouteRefresh):
+            plane.refresh(self.name, message)
+            return
+        try:
+            plane.receive(self.name, message)
+        except TooManyPrefixes as limit:
+            self.server.log.warning("prefix_limit", peer=self.name, limit=str(limit))
+            pause = self.config.prefix_limit_pause_s or PREFIX_LIMIT_PAUSE_S
+            self.step(Stop(Cease.MAX_PREFIXES, restart_after_s=pause))
 
     def _close(self, number: int) -> None:
         dial = self._dials.pop(number, None)
@@ -390,6 +417,7 @@ def _settings(server: BgpServer, speaker: Speaker, peer: BgpPeerConfig) -> Sessi
         hold_time_s=peer.hold_time_s,
         graceful_restart=GracefulRestart(
             restart_time_s=int(server.restart_time_s),
+            restarting=not server.plane.may_end_rib,
             notification=True,
             families=tuple((family, True) for family in peer.families),
         ),

@@ -1,0 +1,240 @@
+"""Graceful restart (RFC 4724): routers restart and nobody loses a route; so may we."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+import pytest
+
+from skytrail.testing.bgp_node import Node
+from skytrail.testing.bgp_routers import (
+    BIRD,
+    FRR,
+    GOBGP,
+    OURS,
+    RAW,
+    Bench,
+    Neighbour,
+    bench,
+    eventually,
+)
+from skytrail.testing.control_plane import (
+    bgp_router,
+    inet_route,
+    instance_of,
+    routing_instance,
+    virtual_router,
+)
+from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.wire.bgp import BgpFamily, GracefulRestart
+
+VPN = BgpFamily.INET_VPN
+RED = instance_of("red")
+OUR_ROUTE = "10.1.1.3/32"
+FRR_CONFIG = f"""
+router bgp 64512
+ bgp router-id {FRR}
+ bgp graceful-restart
+ bgp graceful-restart preserve-fw-state
+ bgp graceful-restart restart-time 60
+ no bgp default ipv4-unicast
+ neighbor {OURS} remote-as 64512
+ neighbor {OURS} update-source {FRR}
+ neighbor {OURS} timers connect 1
+ address-family ipv4 vpn
+  neighbor {OURS} activate
+  neighbor {OURS} route-map targets out
+  network 20.1.1.0/24 rd 64512:7 label 700
+ exit-address-family
+route-map targets permit 10
+ set extcommunity rt 64512:101
+"""
+BIRD_CONFIG = f"""
+router id {BIRD};
+vpn4 table v4;
+protocol device {{}}
+protocol static given {{
+  vpn4 {{ table v4; }};
+  route 64512:8 20.2.2.0/24 via "lo" mpls 800 {{ bgp_ext_community.add((rt, 64512, 101)); }};
+}}
+protocol bgp ours {{
+  local {BIRD} as 64512;
+  neighbor {OURS} as 64512;
+  multihop;
+  strict bind yes;
+  graceful restart yes;
+  graceful restart time 60;
+  connect retry time 1;
+  vpn4 mpls {{ table v4; import all; export all; next hop keep; }};
+}}
+"""
+GOBGP_RESTART = """
+  [neighbors.graceful-restart.config]
+    enabled = true
+    restart-time = 60
+"""
+GOBGP_FAMILY_RESTART = """
+    [neighbors.afi-safis.mp-graceful-restart.config]
+      enabled = true
+"""
+PEERS = {"frr": FRR, "bird": BIRD, "gobgp": GOBGP, "watcher": RAW}
+
+
+@pytest.fixture
+def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder: FilePath = tmp_path_factory.mktemp("routers")
+    with bench(folder) as made:
+        yield made
+
+
+def started(routers: Bench, *peers: str, deferral_time_s: float = 0.5) -> Node:
+    node = Node(routers, restart_time_s=60, deferral_time_s=deferral_time_s)
+    node.start()
+    node.configure(
+        bgp_router(
+            "control1",
+            OURS,
+            cluster_id=0x0A090001,
+            peers=[(name, {"passive": name == "watcher"}) for name in peers],
+        ),
+        *(bgp_router(name, PEERS[name]) for name in peers),
+        virtual_router("compute1"),
+        routing_instance("red", both=[101]),
+    )
+    return node
+
+
+def start_gobgp(routers: Bench) -> None:
+    routers.start_gobgp_with(
+        Neighbour(
+            OURS,
+            ("l3vpn-ipv4-unicast",),
+            sections=GOBGP_RESTART,
+            family_sections=GOBGP_FAMILY_RESTART,
+        )
+    )
+
+
+@pytest.mark.parametrize("name", ["frr"])
+def test_a_router_that_is_back_in_time_costs_nobody_a_withdrawal(routers: Bench, name: str) -> None:
+    start = {
+        "frr": lambda: routers.start_frr(FRR_CONFIG),
+        "bird": lambda: routers.start_bird(BIRD_CONFIG),
+    }[name]
+    start()
+    node = started(routers, name, "watcher")
+    try:
+        with RawPeer(routers, RAW, VPN) as watcher:
+            watcher.connect()
+            eventually(lambda: len(watcher.routes(VPN)) == 1, f"the route of {name}")
+
+            routers.kill(name)
+            eventually(lambda: node.state(name) != "established", "the session is lost")
+            eventually(lambda: node.table("vpn")[0]["stale"], "its route is stale")
+            start()
+            eventually(lambda: node.state(name) == "established", f"{name} is back")
+            eventually(lambda: not node.table("vpn")[0]["stale"], "its route confirmed")
+
+            assert len(watcher.routes(VPN)) == 1
+            assert watcher.withdrawals() == 0
+    finally:
+        node.close()
+
+
+def test_what_a_restarted_router_does_not_repeat_goes_with_its_end_of_rib(routers: Bench) -> None:
+    routers.start_frr(FRR_CONFIG)
+    node = started(routers, "frr", "watcher")
+    try:
+        with RawPeer(routers, RAW, VPN) as watcher:
+            watcher.connect()
+            eventually(lambda: len(watcher.routes(VPN)) == 1, "the route of FRR")
+
+            routers.kill("frr")
+            eventually(lambda: node.state("frr") != "established", "the session is lost")
+            routers.start_frr(FRR_CONFIG.replace("20.1.1.0", "20.1.7.0"))
+
+            eventually(lambda: node.state("frr") == "established", "FRR is back")
+            eventually(
+                lambda: (
+                    [str(n.prefix) for n, _, _ in watcher.routes(VPN).values()]  # type: ignore[union-attr]
+                    == ["20.1.7.0/24"]
+                ),
+                "the old route gone, the new one there",
+            )
+    finally:
+        node.close()
+
+
+def test_routers_keep_our_routes_while_we_restart(routers: Bench) -> None:
+    routers.start_frr(FRR_CONFIG)
+    routers.start_bird(BIRD_CONFIG)
+    start_gobgp(routers)
+    probes = {
+        "frr": lambda: bool(routers.frr(f"show bgp ipv4 vpn {OUR_ROUTE} json")),
+        "bird": lambda: OUR_ROUTE in routers.bird("show route table v4"),
+        "gobgp": lambda: OUR_ROUTE in routers.gobgp("global rib -a vpnv4"),
+    }
+    node = started(routers, *probes, deferral_time_s=30)
+    node.publish("compute1", RED, inet_route(OUR_ROUTE, "172.16.0.7", 34))
+    node.end_rib("compute1")
+    for name, probe in probes.items():
+        eventually(probe, f"our route in {name}")
+
+    node.close()
+    for probe in probes.values():
+        assert probe()
+    node = started(routers, *probes, deferral_time_s=30)
+    try:
+        for name, probe in probes.items():
+            eventually(lambda name=name: node.state(name) == "established", f"{name} is back")
+            assert probe()
+        node.publish("compute1", RED, inet_route(OUR_ROUTE, "172.16.0.7", 34))
+        node.end_rib("compute1")
+        eventually(lambda: node.plane.is_settled, "the end of the deferral")
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            assert all(probe() for probe in probes.values())
+    finally:
+        node.close()
+
+
+def test_we_say_that_we_restarted_until_our_routes_are_complete(routers: Bench) -> None:
+    node = started(routers, "watcher")
+    try:
+        eventually(lambda: node.plane.is_settled, "the end of the deferral")
+        with RawPeer(routers, RAW, VPN) as watcher:
+            watcher.connect()
+            eventually(lambda: VPN in watcher.ends(), "the end of our RIB")
+            assert not watcher.heard_open().graceful_restart.restarting  # type: ignore[union-attr]
+    finally:
+        node.close()
+    node = Node(routers, deferral_time_s=60)
+    node.start()
+    try:
+        node.configure(
+            bgp_router("control1", OURS, peers=[("watcher", {"passive": True})]),
+            bgp_router("watcher", RAW),
+            virtual_router("compute9"),
+        )
+        with RawPeer(routers, RAW, VPN) as watcher:
+            watcher.connect()
+            assert watcher.heard_open().graceful_restart.restarting  # type: ignore[union-attr]
+            assert watcher.ends() == []
+    finally:
+        node.close()
+
+
+def test_a_peer_that_stays_away_loses_its_routes_when_its_time_is_over(routers: Bench) -> None:
+    node = started(routers, "watcher")
+    try:
+        with RawPeer(routers, RAW, VPN) as peer:
+            peer.offer(graceful_restart=GracefulRestart(1, families=((VPN, True),)))
+            peer.connect()
+            peer.announce(VPN, with_target(), vpn_route(1))
+            eventually(lambda: node.table("vpn"), "its route")
+        eventually(lambda: node.table("vpn")[0]["stale"], "its route is stale")
+        eventually(lambda: not node.table("vpn"), "its route is gone")
+    finally:
+        node.close()
