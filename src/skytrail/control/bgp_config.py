@@ -40,8 +40,21 @@ FAMILY_NAMES = {
     "route-target": BgpFamily.ROUTE_TARGET,
     "inet-mvpn": BgpFamily.MVPN,
 }
-CARRIED = (BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN, BgpFamily.ROUTE_TARGET)
-"""Families whose routes this node has tables for, in the order they are offered."""
+CARRIED = (
+    BgpFamily.INET_VPN,
+    BgpFamily.INET6_VPN,
+    BgpFamily.EVPN,
+    BgpFamily.ROUTE_TARGET,
+    BgpFamily.INET,
+    BgpFamily.INET6,
+    BgpFamily.INET_LABELLED,
+    BgpFamily.ERMVPN,
+    BgpFamily.MVPN,
+)
+"""Families a session may have, in the order they are offered."""
+DEFAULT_FAMILIES = CARRIED[:4]
+"""What is offered where nothing is listed: what instances are made of, and who wants what of it."""
+EXTENDED_NEXT_HOP = (BgpFamily.INET_VPN, BgpFamily.INET, BgpFamily.INET_LABELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class Speaker:
     cluster_id: IPv4Address | None = None
     """Set: a route reflector, whose internal peers are its clients."""
     hold_time_s: int = HOLD_TIME_S
-    families: tuple[BgpFamily, ...] = CARRIED
+    families: tuple[BgpFamily, ...] = DEFAULT_FAMILIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +80,7 @@ class BgpPeerConfig:
     local_asn: int
     port: int = PORT
     hold_time_s: int = HOLD_TIME_S
-    families: tuple[BgpFamily, ...] = CARRIED
+    families: tuple[BgpFamily, ...] = DEFAULT_FAMILIES
     is_passive: bool = False
     takes_default_membership: bool = True
     """May be told that somebody wants all VPN routes (RFC 4684)."""
@@ -151,7 +164,7 @@ def _speaker(own: BgpRouter) -> Speaker:
         router_id=IPv4Address(text),
         cluster_id=IPv4Address(cluster) if cluster else None,
         hold_time_s=HOLD_TIME_S if parameters.hold_time is None else parameters.hold_time,
-        families=_families(parameters.address_families) or CARRIED,
+        families=_families(parameters.address_families) or DEFAULT_FAMILIES,
     )
 
 

@@ -19,7 +19,8 @@ from skytrail.control.bgp_values import (
     told_encapsulations,
 )
 from skytrail.control.inclusive import is_inclusive, nlri_of, tunnel_of
-from skytrail.control.path import Path, effective_med
+from skytrail.control.path import Learned, Path, effective_med
+from skytrail.control.relay import RelayEntry, is_prefix_route, is_tellable
 from skytrail.control.vpn import VpnEntry
 from skytrail.net import IpAddress, Mac
 from skytrail.wire.bgp import (
@@ -65,7 +66,7 @@ class ExportPolicy:
 
     def admits(self, path: Path) -> bool:
         """Tell whether these peers may have the path."""
-        if not path.is_feasible:
+        if not path.is_tellable:
             return False
         learned = path.learned
         if learned is None:
@@ -105,8 +106,17 @@ class Exporter:
         self._networks = networks
         self._cache: dict[object, Attributes] = {}
 
-    def offers(self, entry: VpnEntry, path: Path, policy: ExportPolicy) -> Iterator[Offer]:
-        """Yield how a feasible path is told; nothing where BGP has no words for its next hop."""
+    def offers(
+        self, entry: VpnEntry | RelayEntry, path: Path, policy: ExportPolicy
+    ) -> Iterator[Offer]:
+        """Yield how a path is told; nothing where BGP has no words for its next hop."""
+        relay = path.relay
+        if relay is not None and path.learned is not None:
+            attributes = self._passed_on(path, path.learned, policy)
+            yield Offer(relay.family, relay.next_hop, attributes, relay.nlri)
+            return
+        if isinstance(entry, RelayEntry):
+            return
         hop = path.next_hops[0]
         for family, form in _forms(path, policy):
             nlri = _nlri(entry, hop, family, form)
@@ -115,27 +125,35 @@ class Exporter:
     def _attributes(
         self, path: Path, hop: NextHop, form: _Form, policy: ExportPolicy
     ) -> Attributes:
-        learned, tunnel = path.learned, None
-        key: object
-        if learned is not None:
-            key = (learned, policy)
-        else:
-            network = hop.virtual_network or path.virtual_network
-            router = hop.address if form.has_router_mac else None
-            led = (path.made, path.as_path)
-            if is_inclusive(path.key):
-                tunnel = tunnel_of(hop, is_vxlan="vxlan" in form.encapsulations)
-            told = (path.attributes, path.targets, network, form, router, hop.tags)
-            key = (*told, led, tunnel, policy)
+        if path.learned is not None:
+            return self._passed_on(path, path.learned, policy)
+        network = hop.virtual_network or path.virtual_network
+        router = hop.address if form.has_router_mac else None
+        led, tunnel = (path.made, path.as_path), None
+        if is_inclusive(path.key):
+            tunnel = tunnel_of(hop, is_vxlan="vxlan" in form.encapsulations)
+        told = (path.attributes, path.targets, network, form, router, hop.tags)
+        key = (*told, led, tunnel, policy)
         found = self._cache.get(key)
         if found is None:
-            made = self._own(path, hop, form) if learned is None else learned.attributes
-            if learned is None and tunnel is not None:
+            made = self._own(path, hop, form)
+            if tunnel is not None:
                 made = replace(made, pmsi=tunnel)
-            if len(self._cache) >= _CACHE_COUNT_MAX:
-                self._cache.clear()
-            found = self._cache[key] = _for_peers(made, path, policy)
+            found = self._remember(key, _for_peers(made, path, policy))
         return found
+
+    def _passed_on(self, path: Path, learned: Learned, policy: ExportPolicy) -> Attributes:
+        key = (learned, policy)
+        found = self._cache.get(key)
+        if found is None:
+            found = self._remember(key, _for_peers(learned.attributes, path, policy))
+        return found
+
+    def _remember(self, key: object, made: Attributes) -> Attributes:
+        if len(self._cache) >= _CACHE_COUNT_MAX:
+            self._cache.clear()
+        self._cache[key] = made
+        return made
 
     def _own(self, path: Path, hop: NextHop, form: _Form) -> Attributes:
         attributes = path.attributes
@@ -176,7 +194,12 @@ class Exporter:
 
 
 def is_told(path: Path, policy: ExportPolicy, families: frozenset[BgpFamily]) -> bool:
-    """Tell whether peers of these families hear of a feasible path."""
+    """Tell whether peers of these families hear of a path that may be told."""
+    relay = path.relay
+    if relay is not None:
+        # Control nodes get VPN routes, and are not told how to forget prefix routes.
+        is_known = policy.tells_prefix_routes or not is_prefix_route(relay.nlri)
+        return relay.family in families and is_known and is_tellable(relay.nlri)
     return any(family in families for family, _ in _forms(path, policy))
 
 
@@ -199,8 +222,13 @@ def _family(key: RouteKey) -> BgpFamily:
     return BgpFamily.INET_VPN if isinstance(key, IPv4Network) else BgpFamily.INET6_VPN
 
 
-def withdrawals(entry: VpnEntry, policy: ExportPolicy) -> Iterator[tuple[BgpFamily, Nlri]]:
+def withdrawals(
+    entry: VpnEntry | RelayEntry, policy: ExportPolicy
+) -> Iterator[tuple[BgpFamily, Nlri]]:
     """Yield what takes a destination back, in every form it may have been told."""
+    if isinstance(entry, RelayEntry):
+        yield entry.family, entry.nlri
+        return
     key = entry.key
     if isinstance(key, EnetKey):
         inclusive = is_inclusive(key)

@@ -19,7 +19,7 @@ from skytrail.control.bgp_values import (
     label_of_raw,
 )
 from skytrail.control.inclusive import hop_of, key_of_inclusive
-from skytrail.control.path import Learned, Path, PathSlot
+from skytrail.control.path import Learned, Path, PathSlot, Relay
 from skytrail.net import IpAddress, Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
     Attributes,
@@ -39,6 +39,8 @@ _CACHE_COUNT_MAX = 65_536
 _LABEL_USABLE_MIN = 16
 """Lower ones are reserved: an explicit null is nothing to send to a workload."""
 
+NO_DISTINGUISHER = RouteDistinguisher(bytes(8))
+
 NlriKey = tuple[RouteDistinguisher, RouteKey, bool]
 """The last part tells an EVPN prefix route (RFC 9136) from a VPN route of the same prefix."""
 
@@ -48,7 +50,7 @@ def key_of(nlri: Nlri) -> NlriKey | None:
     match nlri:
         case VpnNlri(distinguisher, prefix):
             return distinguisher, prefix, False
-        case IpPrefixRoute(distinguisher=distinguisher, prefix=prefix):
+        case IpPrefixRoute(distinguisher=distinguisher, prefix=prefix, ethernet_tag=0):
             return distinguisher, prefix, True
         case MacIp(distinguisher=distinguisher, ethernet_tag=tag, mac=mac, address=address):
             host = None if address is None else ip_network(address)
@@ -99,7 +101,10 @@ class Importer:
         nlri: Nlri,
         attributes: Attributes,
     ) -> Path:
-        """Return the path; without next hop or usable label, or in a loop, it is infeasible."""
+        """Return the path; without next hop or usable label, or in a loop, it is infeasible.
+
+        Not for those in a loop, it says how to pass on what a next hop does not hold.
+        """
         meaning = self._cache.get(attributes)
         if meaning is None:
             if len(self._cache) >= _CACHE_COUNT_MAX:
@@ -108,14 +113,18 @@ class Importer:
         hop = None
         if next_hop is not None and not meaning.is_loop:
             hop = self._next_hop(family, next_hop, nlri, meaning)
-        if not isinstance(nlri, VpnNlri | MacIp | IpPrefixRoute | InclusiveMulticast):
-            raise TypeError(f"{type(nlri).__name__} has no table")
         learned = meaning.learned
         if isinstance(nlri, IpPrefixRoute):
             learned = meaning.as_prefix_route
+        relay = None
+        is_whole = hop is not None and isinstance(nlri, VpnNlri) and len(nlri.labels) == 1
+        if next_hop is not None and not meaning.is_loop and not is_whole:
+            relay = Relay(family, next_hop, nlri)
+        is_vpn = isinstance(nlri, VpnNlri | MacIp | IpPrefixRoute | InclusiveMulticast)
         return Path(
             slot=slot,
-            distinguisher=nlri.distinguisher,
+            distinguisher=nlri.distinguisher if is_vpn else NO_DISTINGUISHER,
+            relay=relay,
             next_hops=(hop,) if hop is not None else (),
             attributes=meaning.attributes,
             targets=meaning.targets,
@@ -126,6 +135,9 @@ class Importer:
     def _next_hop(
         self, family: BgpFamily, next_hop: IpAddress, nlri: Nlri, meaning: _Meaning
     ) -> NextHop | None:
+        if next_hop.version != 4:
+            # Hosts have no tunnels over IPv6; other routers may.
+            return None
         names = meaning.encapsulations or self._defaults.get(family) or UNNAMED_ENCAPSULATION
         hop = NextHop(next_hop, encapsulations=names, tags=meaning.tags)
         match nlri:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from skytrail.control.bgp_export import Exporter, ExportPolicy, is_told, withdrawals
 from skytrail.control.change_log import ChangeLog
 from skytrail.control.membership import Interest
-from skytrail.control.path import Path, PeerName
+from skytrail.control.path import Path, PeerName, Relay
+from skytrail.control.relay import RelayEntry
 from skytrail.control.vpn import VpnEntry
 from skytrail.net import IpAddress
 from skytrail.wire.bgp import Attributes, BgpFamily, Negotiated, Nlri
+from skytrail.wire.bgp.families import AFI_IPV4
 from skytrail.wire.bgp.update_encode import AttributesTooLong, encode_update, encode_withdraw
 
+Entry = VpnEntry | RelayEntry
 WINDOW_COUNT = 1000
 """Destinations looked at in one turn; the more, the more routes share an UPDATE."""
 
@@ -30,6 +33,8 @@ class GroupKey:
     families: tuple[BgpFamily, ...]
     four_byte_as: bool
     message_bytes_max: int
+    extended_next_hop: frozenset[BgpFamily] = frozenset()
+    """IPv4 families whose routes may have an IPv6 next hop (RFC 8950)."""
     interest: Interest | None = None
     """What they want of VPN routes; None: they cannot say, and get everything."""
 
@@ -38,7 +43,7 @@ class GroupKey:
 class _Advert:
     """One destination as receivers know it."""
 
-    entry: VpnEntry
+    entry: Entry
     best: Path | None
     """The best path, if this group's peers may have it at all."""
     own: str
@@ -72,7 +77,7 @@ class BgpGroup:
         self,
         key: GroupKey,
         negotiated: Negotiated,
-        entries: Iterable[VpnEntry],
+        entries: Iterable[Entry],
         exporter: Exporter,
         notify: Callable[[BgpGroup], None],
     ) -> None:
@@ -84,8 +89,8 @@ class BgpGroup:
         self._exporter = exporter
         self._notify = notify
         self._batches: dict[int, _Batch] = {}
-        self._adverts: dict[VpnEntry, _Advert] = {}
-        self._goodbyes: dict[PeerName, list[VpnEntry]] = {}
+        self._adverts: dict[Entry, _Advert] = {}
+        self._goodbyes: dict[PeerName, list[Entry]] = {}
         """What members know from another group and are not told in this one."""
         for entry in entries:
             best = self._eligible(entry)
@@ -120,7 +125,7 @@ class BgpGroup:
         """Tell whether a member must pull to be up to date."""
         return peer in self._goodbyes or self.log.has_work(peer)
 
-    def known_by(self, peer: PeerName) -> dict[VpnEntry, bool]:
+    def known_by(self, peer: PeerName) -> dict[Entry, bool]:
         """Return what a member may have been told, and whether it is still true."""
         unread = set(self.log.unread(peer))
         known = {
@@ -131,7 +136,7 @@ class BgpGroup:
         known.update((entry, False) for entry in self._goodbyes.get(peer, ()))
         return known
 
-    def join_knowing(self, peer: PeerName, known: dict[VpnEntry, bool]) -> None:
+    def join_knowing(self, peer: PeerName, known: dict[Entry, bool]) -> None:
         """Add a receiver that comes from another group: it gets the difference."""
         adverts = self._adverts
         news = [
@@ -140,7 +145,7 @@ class BgpGroup:
             if advert.best is not None and not known.get(entry, False)
         ]
         self.log.join(peer, news)
-        goodbyes: list[VpnEntry] = []
+        goodbyes: list[Entry] = []
         for entry, is_current in known.items():
             advert = adverts.get(entry)
             is_gone = advert is None or advert.best is None
@@ -149,13 +154,13 @@ class BgpGroup:
         if goodbyes:
             self._goodbyes[peer] = goodbyes
 
-    def change_interest(self, key: GroupKey, entries: Iterable[VpnEntry]) -> None:
+    def change_interest(self, key: GroupKey, entries: Iterable[Entry]) -> None:
         """The members want other things now; ``entries`` are those it may matter for."""
         self.key = key
         for entry in entries:
             self.changed(entry)
 
-    def changed(self, entry: VpnEntry) -> None:
+    def changed(self, entry: Entry) -> None:
         """A destination's best path changed."""
         best = self._eligible(entry)
         advert = self._adverts.get(entry)
@@ -194,7 +199,7 @@ class BgpGroup:
         log.settle(peer)
         return messages
 
-    def _farewells(self, entries: list[VpnEntry]) -> list[bytes]:
+    def _farewells(self, entries: list[Entry]) -> list[bytes]:
         gone: dict[BgpFamily, list[Nlri]] = {}
         for entry in entries:
             for family, nlri in withdrawals(entry, self.key.policy):
@@ -258,14 +263,23 @@ class BgpGroup:
         self.counters.messages_encoded += len(messages)
         return messages
 
-    def _eligible(self, entry: VpnEntry) -> Path | None:
+    def _eligible(self, entry: Entry) -> Path | None:
         best, policy = entry.best, self.key.policy
         if best is None or not policy.admits(best):
             return None
         interest = self.key.interest
-        if interest is not None and not interest.covers(best.targets):
+        is_constrained = isinstance(entry, VpnEntry) or entry.is_constrained
+        if interest is not None and is_constrained and not interest.covers(best.targets):
+            return None
+        relay = best.relay
+        if relay is not None and not self._can_carry(relay):
             return None
         return best if is_told(best, policy, self._families) else None
+
+    def _can_carry(self, relay: Relay) -> bool:
+        """Tell whether the members can be told of the next hop (RFC 8950)."""
+        is_plain = relay.family.afi != AFI_IPV4 or relay.next_hop.version == 4
+        return is_plain or relay.family in self.key.extended_next_hop
 
     def _forget(self, read: list[_Advert]) -> None:
         """Everybody knows that these are gone."""

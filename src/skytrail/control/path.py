@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import NewType, TypeVar, cast
 
-from skytrail.net import RouteDistinguisher, RouteTarget
-from skytrail.wire.bgp import AsSegment, Attributes
+from skytrail.net import IpAddress, RouteDistinguisher, RouteTarget
+from skytrail.wire.bgp import AsSegment, Attributes, BgpFamily, Nlri
 from skytrail.wire.xmpp import NextHop, RouteAttributes, RouteKey
 
 PeerName = NewType("PeerName", str)
@@ -64,6 +64,15 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
+class Relay:
+    """How a BGP peer said a route, for passing it on in the same words."""
+
+    family: BgpFamily
+    next_hop: IpAddress
+    nlri: Nlri
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """What a path has that this node makes out of others: it is led on, not heard."""
 
@@ -89,6 +98,8 @@ class Path:
     """Its source's session is gone or has not yet confirmed it."""
     learned: Learned | None = None
     """From a BGP peer."""
+    relay: Relay | None = None
+    """Set where the next hop does not hold all that the peer said, or nobody here can use it."""
     made: Made | None = None
     """By this node; neither this nor ``learned``: from an agent."""
     as_path: tuple[AsSegment, ...] = ()
@@ -97,6 +108,11 @@ class Path:
     @property
     def is_feasible(self) -> bool:
         return bool(self.next_hops)
+
+    @property
+    def is_tellable(self) -> bool:
+        """Whether BGP peers may be told of it: routes we cannot use may be good for them."""
+        return bool(self.next_hops) or self.relay is not None
 
     @property
     def source(self) -> PeerName:

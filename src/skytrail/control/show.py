@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from skytrail.control.best_path import why_not_best, why_not_told
 from skytrail.control.bgp import BgpPeer
 from skytrail.control.membership import OWN, membership_text
+from skytrail.control.nlri_text import nlri_text
 from skytrail.control.path import Path
 from skytrail.control.peer import Peer
 from skytrail.control.plane import ControlPlane
@@ -31,6 +32,7 @@ def tables(
         "routes": lambda: _routes(plane),
         "vpn": lambda: _vpn(plane),
         "memberships": lambda: _memberships(plane),
+        "relayed": lambda: _relayed(plane),
         "made": plane.derived.rows,
         "groups": lambda: _groups(plane),
         "config": lambda: _config(plane),
@@ -96,7 +98,6 @@ def _bgp_peer(peer: BgpPeer, now: float) -> Row:
         "hold_time_s": negotiated.hold_time_s if negotiated else None,
         "routes": len(peer.adj_in),
         "routes_stale": sum(heard.is_stale for heard in peer.adj_in.values()),
-        "routes_ignored": counters.routes_ignored,
         "sessions": counters.sessions,
         "updates_in": counters.updates_in,
         "problems": counters.problems,
@@ -208,6 +209,25 @@ def _vpn(plane: ControlPlane) -> Iterator[Row]:
                     "targets": sorted(map(str, path.targets)),
                     "as_path": _as_path(path),
                 }
+
+
+def _relayed(plane: ControlPlane) -> Iterator[Row]:
+    """Yield routes of BGP peers that are in no instance: passed on as they came."""
+    for (family, _), entry in plane.bgp.relay.entries.items():
+        for path in entry.paths.values():
+            yield {
+                "family": family.name.lower(),
+                "route": nlri_text(entry.nlri if path.relay is None else path.relay.nlri),
+                "source": path.source,
+                "best": path is entry.best,
+                "why_not_best": "in a loop"
+                if path.relay is None
+                else why_not_told(path, entry.best),
+                "stale": path.is_stale,
+                "next_hop": None if path.relay is None else str(path.relay.next_hop),
+                "targets": sorted(map(str, path.targets)),
+                "as_path": _as_path(path),
+            }
 
 
 def _memberships(plane: ControlPlane) -> Iterator[Row]:

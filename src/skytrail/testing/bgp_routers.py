@@ -135,11 +135,11 @@ class Bench:
 
     # BIRD
 
-    def start_bird(self, config: str) -> subprocess.Popen[bytes]:
+    def start_bird(self, config: str, *options: str) -> subprocess.Popen[bytes]:
         place = self.folder / "bird.conf"
         place.write_text(config)
         socket = self.folder / "bird.ctl"
-        process = self.start("bird", "bird", "-f", "-c", str(place), "-s", str(socket))
+        process = self.start("bird", "bird", "-f", "-c", str(place), "-s", str(socket), *options)
         eventually(socket.exists, "BIRD's control socket")
         return process
 

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_DNS, uuid5
 
 import msgspec
 
-from skytrail.control.bgp_config import CARRIED, BgpConfig, Speaker, bgp_config
+from skytrail.control.bgp_config import DEFAULT_FAMILIES, BgpConfig, Speaker, bgp_config
 from skytrail.model.config_object import ConfigObject, Reference
 from skytrail.model.generated.objects import BgpRouter
 from skytrail.model.generated.types import (
@@ -65,7 +65,7 @@ def test_a_peering_counts_whichever_side_holds_it() -> None:
         (peer,) = config.peers
         assert config.speaker == Speaker(":".join(own.fq_name), 64512, IPv4Address("10.0.0.1"))
         assert (peer.address, peer.asn, peer.is_external) == (IPv4Address("10.0.0.9"), 65001, True)
-        assert peer.families == CARRIED
+        assert peer.families == DEFAULT_FAMILIES
 
 
 def test_settings_of_our_end_win_over_those_of_both_and_over_the_routers() -> None:

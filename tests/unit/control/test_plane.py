@@ -10,8 +10,9 @@ import pytest
 from skytrail.control.plane import Limits, PeerRefused
 from skytrail.control.show import tables
 from skytrail.model.config_object import ConfigObject
-from skytrail.net import Label, Mac
+from skytrail.net import Label, Mac, RouteDistinguisher
 from skytrail.testing.control_plane import (
+    BGP_PLACE,
     SYSTEM,
     Bench,
     bgp_router,
@@ -19,6 +20,14 @@ from skytrail.testing.control_plane import (
     instance_of,
     routing_instance,
     virtual_router,
+)
+from skytrail.wire.bgp import (
+    Attributes,
+    BgpFamily,
+    EthernetSegment,
+    Negotiated,
+    Reach,
+    Update,
 )
 from skytrail.wire.xmpp import (
     ConfigKey,
@@ -511,6 +520,7 @@ def test_every_introspection_table_can_be_read() -> None:
     bench.plane.node = "control1"
     other = bgp_router("control2", "10.0.0.2")
     bench.put(bgp_router("control1", "10.0.0.1", peers=[("control2", {})]), other)
+    hear_segment_route(bench)
     shown = {name: list(rows()) for name, rows in tables(bench.plane, lambda: bench.now).items()}
 
     assert all(shown[name] for name in shown)
@@ -559,3 +569,13 @@ def test_slow_receiver_gets_the_latest_state_once() -> None:
     assert [hop.label for hop in event.routes[0].next_hops] == [5015]
     assert bench.hear("a") == []
     assert len(group.log) == 0
+
+
+def hear_segment_route(bench: Bench) -> None:
+    """From the other control node: a route no instance has a table for."""
+    name = ":".join((*BGP_PLACE, "control2"))
+    peer = IPv4Address("10.0.0.2")
+    bgp = bench.plane.bgp
+    bgp.session_up(name, Negotiated(frozenset((BgpFamily.EVPN,)), 64512, 64512, peer), bench.now)
+    route = EthernetSegment(RouteDistinguisher.parse("10.0.0.2:1"), bytes(10), peer)
+    bgp.receive(name, Update(Attributes(), (Reach(BgpFamily.EVPN, peer, (route,)),)))

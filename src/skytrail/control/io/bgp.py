@@ -19,7 +19,7 @@ from typing import cast
 import structlog
 
 from skytrail.control.bgp import Bgp, TooManyPrefixes
-from skytrail.control.bgp_config import BgpPeerConfig, Speaker
+from skytrail.control.bgp_config import EXTENDED_NEXT_HOP, BgpPeerConfig, Speaker
 from skytrail.control.path import PeerName
 from skytrail.runtime.clock import Clock
 from skytrail.wire.bgp import AttributeCache, Cease, GracefulRestart, RouteRefresh, Update
@@ -420,6 +420,9 @@ def _settings(server: BgpServer, speaker: Speaker, peer: BgpPeerConfig) -> Sessi
             restarting=not server.plane.may_end_rib,
             notification=True,
             families=tuple((family, True) for family in peer.families),
+        ),
+        extended_next_hop=tuple(
+            [family for family in peer.families if family in EXTENDED_NEXT_HOP]
         ),
         host_name=speaker.name.rpartition(":")[2],
     )
