@@ -25,6 +25,8 @@ from skytrail.wire.bgp import BgpFamily
 BGP_ROUTER = "bgp-router"
 PORT = 179
 HOLD_TIME_S = 90
+CONTROL_NODES = frozenset({"control-node", "external-control-node"})
+"""Of this installation, and of another one."""
 WORKLOAD_ROUTERS = frozenset({"bgpaas-client", "bgpaas-server"})
 DEFAULT_MEMBERSHIP_STOPS = frozenset({"gobgp"})
 """Vendors of routers that end when they are sent the default membership (RFC 4684)."""
@@ -85,7 +87,7 @@ class BgpPeerConfig:
     takes_default_membership: bool = True
     """May be told that somebody wants all VPN routes (RFC 4684)."""
     is_control_node: bool = False
-    """One of ours, which has no use for a route in two forms."""
+    """A control node, ours or another installation's: it has no use for a route in two forms."""
     is_down: bool = False
     """Kept closed by its administrator."""
     as_override: bool = False
@@ -209,7 +211,7 @@ def _peer(
         families=_common(speaker.families, theirs.address_families, session.families),
         is_passive=session.is_passive,
         takes_default_membership=(theirs.vendor or "").lower() not in DEFAULT_MEMBERSHIP_STOPS,
-        is_control_node=theirs.router_type == "control-node",
+        is_control_node=theirs.router_type in CONTROL_NODES,
         is_down=session.is_down or bool(mine.admin_down) or bool(theirs.admin_down),
         as_override=session.as_override,
         private_as_action=session.private_as_action,

@@ -32,10 +32,11 @@ from skytrail.wire.bgp import (
     VpnNlri,
     communities,
 )
-from skytrail.wire.bgp.attributes import DEFAULT_LOCAL_PREFERENCE
+from skytrail.wire.bgp.attributes import AS_TRANS, DEFAULT_LOCAL_PREFERENCE
 from skytrail.wire.xmpp import EnetKey, NextHop, RouteAttributes, RouteKey
 
 _CACHE_COUNT_MAX = 65_536
+_U16_MAX = 0xFFFF
 _LABEL_USABLE_MIN = 16
 """Lower ones are reserved: an explicit null is nothing to send to a workload."""
 
@@ -182,17 +183,35 @@ class Importer:
                 security_groups=tuple(
                     group.number
                     for group in communities.find(extended, communities.SecurityGroup)
-                    if group.asn == self._speaker.asn or group.is_global
+                    if group.is_global or self._is_ours(group.asn, attributes)
                 ),
                 communities=tuple(map(community_text, attributes.communities)),
             ),
             targets=frozenset(communities.route_targets(extended)),
             encapsulations=encapsulation_names(communities.tunnel_kinds(extended)),
-            virtual_network="" if origin is None else self._networks.name(origin.number),
-            tags=tuple(each.number for each in communities.find(extended, communities.Tag)),
+            virtual_network=(
+                self._networks.name(origin.number)
+                if origin and self._is_ours(origin.asn, attributes)
+                else ""
+            ),
+            tags=tuple(
+                each.number
+                for each in communities.find(extended, communities.Tag)
+                if self._is_ours(each.asn, attributes)
+            ),
             router_mac=None if router is None else router.mac,
             is_loop=self.is_loop(attributes),
         )
+
+    def _is_ours(self, asn: int, attributes: Attributes) -> bool:
+        """Tell whether a number beside this AS number was given by our installation.
+
+        Others count their networks, groups and tags from the same start. Long AS numbers are
+        told as AS_TRANS, which names ours only inside our AS.
+        """
+        if asn == AS_TRANS and self._speaker.asn > _U16_MAX:
+            return not attributes.as_path
+        return asn == self._speaker.asn
 
     def is_loop(self, attributes: Attributes) -> bool:
         """Tell whether a route with these attributes has been here already."""

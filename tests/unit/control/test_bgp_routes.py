@@ -73,13 +73,15 @@ def learned_path(attributes: Attributes, *, is_external: bool = False) -> Path:
     )
 
 
-def told(path: Path, policy: ExportPolicy, speaker: Speaker = OWN) -> list[Path]:
-    """What a node of ours that is told the path makes of it, over the wire."""
+def told(
+    path: Path, policy: ExportPolicy, speaker: Speaker = OWN, receiver_asn: int = 0
+) -> list[Path]:
+    """What a control node, of another AS if one is given, makes of the path, over the wire."""
     entry = VpnEntry(family_of(path.key), path.distinguisher, path.key)
     negotiated = Negotiated(
         FAMILIES, 64512, policy.local_asn if policy.is_external else 64512, IPv4Address("10.0.0.1")
     )
-    receiver = Speaker("control2", 64512, IPv4Address("10.0.0.2"))
+    receiver = Speaker("control2", receiver_asn or speaker.asn, IPv4Address("10.0.0.2"))
     peer = BgpPeerConfig("control1", IPv4Address("10.0.0.1"), 64512, 64512, loop_count=9)
     importer = Importer(receiver, peer, negotiated, networks())
     heard: list[Path] = []
@@ -118,6 +120,18 @@ def test_another_control_node_hears_what_the_agent_said(key: RouteKey) -> None:
     assert heard.attributes.local_preference == 200
     assert heard.attributes.security_groups == (8000004,)
     assert heard.attributes.sequence_number == 3
+
+
+@pytest.mark.parametrize("asn", [64512, 4_200_000_001])
+def test_another_installations_networks_groups_and_tags_are_not_taken_for_ours(asn: int) -> None:
+    path = agents_path(INET, security_groups=(8000004, 1007))
+    receiver_asn = asn + 1
+
+    (heard,) = told(path, replace(EXTERNAL, local_asn=asn), replace(OWN, asn=asn), receiver_asn)
+
+    assert heard.virtual_network == ""
+    assert heard.next_hops[0].tags == ()
+    assert heard.attributes.security_groups == (1007,), "groups users number are the same for all"
 
 
 @pytest.mark.parametrize("asn", [64512, 4_200_000_001])

@@ -29,8 +29,11 @@ _PRIVATE_AS2 = 0x80
 _PRIVATE_AS4 = 0x82
 _TARGET = 0x02
 _ORIGIN = 0x03
-GLOBAL_SECURITY_GROUP_MIN = 8_000_000
-"""Security group numbers from here on mean the same in every AS."""
+GLOBAL_SECURITY_GROUP_MAX = 7_999_999
+"""Security group numbers up to here are given by users and mean the same in every AS.
+
+Installations count their own from here on.
+"""
 
 
 class Community(Protocol):
@@ -118,7 +121,7 @@ class SecurityGroup(_Numbered):
 
     @property
     def is_global(self) -> bool:
-        return self.number >= GLOBAL_SECURITY_GROUP_MIN
+        return 0 < self.number <= GLOBAL_SECURITY_GROUP_MAX
 
 
 class Tag(_Numbered):
