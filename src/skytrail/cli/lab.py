@@ -17,8 +17,8 @@ from rich.console import Console
 
 from skytrail.cli.help_text import examples
 from skytrail.client import ApiFailure
+from skytrail.lab import interconnect, state
 from skytrail.lab import show as lab_show
-from skytrail.lab import state
 from skytrail.lab.guest_image import GuestImageError
 from skytrail.lab.health import wait_healthy
 from skytrail.lab.io import capture as captures
@@ -227,6 +227,56 @@ def exec_(name: str, command: tuple[str, ...], lab_name: str | None) -> None:
         sys.exit(result.status)
     line = chosen.command_in(name, command)
     os.execvp(line[0], line)  # noqa: S606 - the user's own command, not through a shell
+
+
+@lab.command(
+    short_help="Plug a workload that is not plugged.",
+    epilog=examples("skytrail lab plug mover --lab west"),
+)
+@click.argument("name", shell_complete=complete_endpoint)
+@lab_option
+@reports_failures
+def plug(name: str, lab_name: str | None) -> None:
+    """Plug workload or guest NAME into its host and wait until it has its address."""
+    chosen = opened(lab_name)
+    endpoint = chosen.topology.endpoint(name)
+    if endpoint in chosen.plugged():
+        raise LabError(f"{name} is plugged already; take it away with: skytrail lab unplug {name}")
+    chosen.attach([endpoint])
+    click.echo(f"{name} is plugged on {endpoint.host}")
+
+
+@lab.command(
+    short_help="Take a workload away.", epilog=examples("skytrail lab unplug mover --lab east")
+)
+@click.argument("name", shell_complete=complete_endpoint)
+@lab_option
+@reports_failures
+def unplug(name: str, lab_name: str | None) -> None:
+    """Take workload or guest NAME from its host, as a hypervisor does when a machine ends."""
+    chosen = opened(lab_name)
+    endpoint = chosen.topology.endpoint(name)
+    if endpoint not in chosen.plugged():
+        raise LabError(f"{name} is not plugged; plug it with: skytrail lab plug {name}")
+    chosen.unplug(endpoint)
+    click.echo(f"{name} is gone from {endpoint.host}")
+
+
+@lab.command(
+    short_help="Join two labs as data centers that peer by BGP.",
+    epilog=examples("skytrail lab connect east west"),
+)
+@click.argument("one", metavar="LAB", shell_complete=complete_lab)
+@click.argument("other", metavar="LAB", shell_complete=complete_lab)
+@reports_failures
+def connect(one: str, other: str) -> None:
+    """Join the underlays of two labs and have their control nodes peer by eBGP.
+
+    Networks with a route target in common are one network then. The labs need different underlay
+    ranges and AS numbers.
+    """
+    interconnect.connect(Lab.load(one), Lab.load(other))
+    click.echo(f"{one} and {other} are joined; skytrail status --lab {one} shows the sessions")
 
 
 @lab.command(

@@ -35,7 +35,7 @@ def members(lab: Lab) -> dict[str, Member]:
             ),
             observed=not isinstance(item, Guest),
         )
-        for item in lab.topology.endpoints
+        for item in lab.plugged()
     }
 
 

@@ -158,6 +158,7 @@ class Lab:
             with progress("controller: API, compiler, control nodes"):
                 self.start_controller()
             with progress("vRouter agents"):
+                self.set_autonomous_system()
                 self.register_controllers()
                 self.register_hosts()
                 self.start_agents()
@@ -169,7 +170,11 @@ class Lab:
                     self.start_gateways()
             if self.topology.endpoints:
                 with progress("workloads and guests: plug, boot, DHCP"):
-                    self.attach(self.topology.endpoints)
+                    self.attach(
+                        each
+                        for each in self.topology.endpoints
+                        if not isinstance(each, Workload) or each.plugged
+                    )
 
     def start_controller(self) -> None:
         """Start API, compiler and control nodes and wait until all serve."""
@@ -210,6 +215,43 @@ class Lab:
                 state.write(self.state)
             else:
                 return
+
+    def set_autonomous_system(self) -> None:
+        """Tell the installation its AS number, which route targets are made with as well."""
+        kind, name = "global-system-config", ["default-global-system-config"]
+        with self.api() as api:
+            number = self.topology.autonomous_system
+            uuid = api.name_to_id(kind, name)
+            if api.read(kind, uuid).get("autonomous_system") != number:
+                api.update(kind, uuid, {"autonomous_system": number})
+
+    def add_external_peers(self, other: Lab) -> None:
+        """Have every control node peer with those of another lab; :mod:`.interconnect` joins."""
+        for node in other.plan.controllers:
+            self._create(
+                "bgp-router",
+                {
+                    "fq_name": [*BGP_ROUTERS, node.namespace],
+                    "parent_type": "routing-instance",
+                    "bgp_router_parameters": {
+                        "vendor": "contrail",
+                        "router_type": "external-control-node",
+                        "autonomous_system": other.topology.autonomous_system,
+                        "address": str(node.address),
+                        "identifier": str(node.address),
+                        "port": 179,
+                    },
+                },
+            )
+            with self.api() as api:
+                for own in self.plan.controllers:
+                    api.ref_update(
+                        "bgp-router",
+                        api.name_to_id("bgp-router", (*BGP_ROUTERS, own.namespace)),
+                        ref_type="bgp-router",
+                        ref_fq_name=(*BGP_ROUTERS, node.namespace),
+                        attr={"session": []},
+                    )
 
     def register_controllers(self) -> None:
         """Create the bgp-router object of every controller, as an installer does."""
@@ -414,6 +456,14 @@ class Lab:
     def api(self) -> ApiClient:
         """Return a client of this lab's API; close it after use."""
         return ApiClient(self.api_url)
+
+    def plugged(self) -> tuple[Workload | Guest, ...]:
+        """Return the endpoints that are plugged now."""
+        return tuple(
+            each
+            for each in self.topology.endpoints
+            if (self.paths.endpoint(each.name) / "port.json").exists()
+        )
 
     def attached(self, name: str) -> AttachedPort:
         """What was plugged for an endpoint; :class:`LabError` when nothing was."""

@@ -23,6 +23,8 @@ GATEWAYS_COUNT_MAX = 4
 MTU_DEFAULT_BYTES = 1600
 UNDERLAY_DEFAULT = IPv4Network("198.18.0.0/15")
 """The range RFC 2544 sets aside for tests of interconnected devices."""
+AUTONOMOUS_SYSTEM_DEFAULT = 64512
+AUTONOMOUS_SYSTEM_MAX = 4_294_967_294
 PROTOCOLS = ("icmp", "icmp6", "tcp", "udp")
 
 
@@ -71,6 +73,8 @@ class Workload:
     host: str
     port: tuple[str, ...]
     """Fully qualified name of its virtual-machine-interface."""
+    plugged: bool = True
+    """Whether it is plugged when the lab comes up, or later: ``skytrail lab plug``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class Topology:
     guests: tuple[Guest, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     underlay: Underlay = field(default_factory=Underlay)
+    autonomous_system: int = AUTONOMOUS_SYSTEM_DEFAULT
     tls: bool = False
     """Agents and control nodes encrypt their sessions and show certificates."""
     provision: str | None = None
@@ -198,7 +203,7 @@ def _is_text(value: object) -> bool:
 
 _TOP_KEYS = (
     "name", "underlay", "controllers", "hosts", "gateways", "workloads", "guests", "provision",
-    "expect", "tls",
+    "expect", "tls", "autonomous_system",
 )  # fmt: skip
 
 
@@ -236,6 +241,12 @@ def _topology(reader: _Reader, document: object) -> Topology:
         guests=tuple(guests),
         gateways=tuple(gateways),
         underlay=_underlay(reader, top.get("underlay")),
+        autonomous_system=reader.integer(
+            "autonomous_system",
+            top.get("autonomous_system", AUTONOMOUS_SYSTEM_DEFAULT),
+            1,
+            AUTONOMOUS_SYSTEM_MAX,
+        ),
         tls=reader.boolean("tls", top.get("tls", False)),
         provision=provision,
         expect=_expectations(reader, top.get("expect"), [e.name for e in endpoints]),
@@ -317,9 +328,10 @@ def _gateway(reader: _Reader, place: str, value: object) -> Gateway:
 
 
 def _workload(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Workload:
-    entry = reader.mapping(place, value, ("name", "host", "port"))
+    entry = reader.mapping(place, value, ("name", "host", "port", "plugged"))
     name, host, port = _endpoint(reader, place, entry, hosts)
-    return Workload(name=name, host=host, port=port)
+    plugged = reader.boolean(f"{place}.plugged", entry.get("plugged", True))
+    return Workload(name=name, host=host, port=port, plugged=plugged)
 
 
 def _guest(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Guest:

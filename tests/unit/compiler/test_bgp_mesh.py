@@ -48,6 +48,16 @@ def test_router_of_another_as_is_left_to_the_user():
     assert peers(engine, gateway) == set()
 
 
+def test_control_node_of_another_installation_keeps_its_as_and_is_left_to_the_user():
+    external = bgp_router("west", kind="external-control-node", asn=64999, vendor="contrail")
+    node = bgp_router("c1", external)
+    engine = compiled(node, external)
+
+    assert peers(engine, node) == {"west"}
+    assert peers(engine, external) == set()
+    assert not engine.wanted(DerivedKey("bgp-router", external.fq_name)).properties
+
+
 def test_gateway_of_the_same_as_takes_part():
     gateway = bgp_router("gw", kind="router", vendor="other")
 

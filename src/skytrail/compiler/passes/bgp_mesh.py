@@ -29,6 +29,8 @@ from skytrail.model.generated.types import (
 
 BGP_ROUTER: Final = BgpRouter.type_name
 CONTROL_NODE: Final = "control-node"
+EXTERNAL: Final = "external-control-node"
+"""A control node of another installation."""
 CLIENT: Final = "bgpaas-client"
 SERVER: Final = "bgpaas-server"
 OUR_VENDOR: Final = "contrail"
@@ -100,7 +102,9 @@ def _speakers(view: View) -> list[_Speaker]:
 
 
 def _is_ours(parameters: BgpRouterParams) -> bool:
-    """Whether the installation's AS number is the router's; a gateway must say its own."""
+    """Whether the installation's AS number is the router's; others must say their own."""
+    if parameters.router_type == EXTERNAL:
+        return False
     if parameters.vendor:
         return parameters.vendor.lower() == OUR_VENDOR
     return parameters.router_type == CONTROL_NODE

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+from typing import Final
+from zlib import crc32
+
 from skytrail.lab.io import netns
 from skytrail.lab.plan import UNDERLAY_IFNAME, Node, Plan
+
+JOINT_MTU_BYTES: Final = 9200
+"""Between data centers the smaller of the two underlays' MTU holds."""
 
 
 def create(plan: Plan) -> None:
@@ -39,3 +46,21 @@ def _attach(plan: Plan, node: Node) -> None:
             f"link set dev {node.router_ifname} up",
         ],
     )
+
+
+def join(one: tuple[str, IPv4Network], other: tuple[str, IPv4Network]) -> None:
+    """Link two underlay routers, each given with the range behind it, unless they are linked.
+
+    The link has no addresses, which could clash with those of a router's other links: each end
+    answers ARP for what is behind it.
+    """
+    routers = sorted((one[0], other[0]))
+    ifname = f"dc{crc32('/'.join(routers).encode()):08x}"
+    if netns.has_link(one[0], ifname):
+        return
+    netns.connect((one[0], ifname), (other[0], ifname), mtu_bytes=JOINT_MTU_BYTES)
+    for here, there in ((one, other), (other, one)):
+        netns.set_sysctls(here[0], {f"net/ipv4/conf/{ifname}/proxy_arp": 1})
+        netns.configure(
+            here[0], [f"link set dev {ifname} up", f"route add {there[1]} dev {ifname}"]
+        )
