@@ -426,3 +426,17 @@ def test_yaml_of_several_objects_is_a_stream_of_documents(run, applied):
 
     assert {each["type"] for each in documents} == {"security-group"}
     assert len(documents) >= 2
+
+
+def test_apply_gives_a_new_object_the_uuid_its_document_says_unless_it_is_a_copy(run, tmp_path):
+    uuid = "00000000-0000-4000-8000-0000000000aa"
+    first = f"type: virtual-machine\nfq_name: {uuid}\nuuid: {uuid}\n"
+    assert run("apply", "-f", "-", input=first).exit_code == 0
+    assert run("apply", "-f", "-", input=first).stderr == "0 created, 0 changed, 1 unchanged\n"
+    shown = run("get", "virtual-machine", uuid, "-o", "yaml").stdout
+    assert f"uuid: {uuid}" in shown
+
+    copy = run("apply", "-f", "-", input=f"type: virtual-machine\nfq_name: a-copy\nuuid: {uuid}\n")
+
+    assert copy.exit_code == 0
+    assert f"uuid: {uuid}" not in run("get", "virtual-machine", "a-copy", "-o", "yaml").stdout

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "edit": ("edit", "Edit an object in your editor."),
     "types": ("types", "List object types, or explain the fields of one."),
     "lab": ("lab", "Build and look into labs: hosts, underlay, workloads, guests."),
+    "host": ("host", "Look into the vRouter of this compute host, plug its ports."),
     "trace": ("trace", "Walk a packet from A to B through the actual tables."),
     "status": ("status", "Tell what runs and whether it is well."),
     "login": ("login", "Log in to the API; keep the token for later commands."),

@@ -45,6 +45,8 @@ class Document:
     """Properties and references to set, in wire form."""
     parent_type: str | None
     source: str
+    uuid: str | None = None
+    """What the document says; it counts where an object is made and nothing has this uuid yet."""
 
     @property
     def title(self) -> str:
@@ -241,7 +243,9 @@ def _read(value: object, source: str) -> Document:
                 _references(fields[name], CATALOG.objects[reference.target], source)
             )
     whole = {name: expand_subnets(each) for name, each in fields.items()}
-    return Document(kind, fq_name, whole, _parent_type(parent, kind, fq_name), source)
+    parent_type = _parent_type(parent, kind, fq_name)
+    uuid = content.get("uuid")
+    return Document(kind, fq_name, whole, parent_type, source, None if uuid is None else str(uuid))
 
 
 def _fq_name(content: Json, kind: ObjectType, source: str) -> FqName:

@@ -76,15 +76,16 @@ def trace(
     except TraceError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        print_json([_record(result) for result in results])
+        print_json([trace_record(result) for result in results])
     else:
         for result in results:
-            _show(Console(), result)
+            show_trace(Console(), result)
     if not all(result.delivered for result in results):
         raise SystemExit(1)
 
 
-def _record(result: TraceResult) -> dict[str, object]:
+def trace_record(result: TraceResult) -> dict[str, object]:
+    """Return what --json prints of one trace."""
     return {
         "source": asdict(result.source),
         "destination": asdict(result.destination),
@@ -96,7 +97,8 @@ def _record(result: TraceResult) -> dict[str, object]:
     }
 
 
-def _show(console: Console, result: TraceResult) -> None:
+def show_trace(console: Console, result: TraceResult) -> None:
+    """Print what each vRouter looked up, and what came of it."""
     port = f"/{result.packet.port}" if result.packet.port else ""
     title = f"{result.source.name} -> {result.destination.name} {result.packet.protocol}{port}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)

@@ -12,6 +12,7 @@ import click
 from skytrail.cli.documents import Document, DocumentInvalid, changes, read_documents
 from skytrail.cli.session import Refused, Session
 from skytrail.client import ApiError
+from skytrail.client.messages import Call
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 NOT_FOUND: Final = 404
@@ -27,13 +28,27 @@ def apply_one(session: Session, document: Document) -> tuple[Result, list[str]]:
     except ApiError as error:
         if error.status != NOT_FOUND:
             raise
-        client.create(kind, document.without_server_values().wire())
+        body = document.without_server_values().wire()
+        client.create(kind, {**body, **_uuid_of(session, document)})
         return "created", []
     differing = changes(document, client.read(kind, uuid))
     if not differing:
         return "unchanged", []
     client.update(kind, uuid, differing)
     return "changed", sorted(differing)
+
+
+def _uuid_of(session: Session, document: Document) -> dict[str, str]:
+    """Return the uuid a new object shall have; none when its document is a copy of another's."""
+    if document.uuid is None:
+        return {}
+    try:
+        session.client.call(Call("POST", "/id-to-fqname", {"uuid": document.uuid}))
+    except ApiError as error:
+        if error.status != NOT_FOUND:
+            raise
+        return {"uuid": document.uuid}
+    return {}
 
 
 def read_paths(paths: Sequence[str]) -> list[Document]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 from rich import box
@@ -115,15 +116,21 @@ def _introspected(lab: Lab, place: str, view: str, *, every_column: bool) -> Tab
     title = f"{place}: {view}"
     if lab.processes.identity(place) is None:
         return _state_only(title, f"dead; {restart_command(lab, place)}")
-    socket = lab.paths.introspect_socket(place)
     try:
-        listed = msgspec.json.decode(read_page(socket, "/introspect"), type=_Tables).tables
-        if view not in listed:
-            raise LabError(f"No table {view}; known tables: {', '.join(listed)}")
-        rows: Sequence[Mapping[str, object]] = read_table(socket, view, limit=ROWS_COUNT_MAX)
-        interfaces = read_table(socket, "interfaces") if "interfaces" in listed else []
+        return introspected(
+            lab.paths.introspect_socket(place), title, view, every_column=every_column
+        )
     except IntrospectionFailed as error:
         return _state_only(title, f"silent: {error}")
+
+
+def introspected(socket: Path, title: str, view: str, *, every_column: bool = False) -> Table:
+    """Return one table of the daemon on a socket; LabError when it has none of that name."""
+    listed = msgspec.json.decode(read_page(socket, "/introspect"), type=_Tables).tables
+    if view not in listed:
+        raise LabError(f"No table {view}; known tables: {', '.join(listed)}")
+    rows: Sequence[Mapping[str, object]] = read_table(socket, view, limit=ROWS_COUNT_MAX)
+    interfaces = read_table(socket, "interfaces") if "interfaces" in listed else []
     if view == DROPS and not every_column:
         rows = [_named_drop(row) for row in rows]
     table = table_of(title, rows, () if every_column else COLUMNS.get(view, ()))
@@ -142,7 +149,12 @@ def _named_drop(row: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _port_names(interfaces: Sequence[Mapping[str, object]]) -> dict[str, str]:
-    return {str(row["vmi_uuid"]): str(row["name"]).rpartition(":")[2] for row in interfaces}
+    # A port whose configuration has not arrived has no name yet.
+    return {
+        str(row["vmi_uuid"]): str(row["name"]).rpartition(":")[2]
+        for row in interfaces
+        if row.get("name")
+    }
 
 
 class _Tables(msgspec.Struct, frozen=True):

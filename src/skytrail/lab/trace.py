@@ -171,6 +171,16 @@ def trace(
     host_of: Mapping[str, str],
 ) -> TraceResult:
     """Follow the packet; ``host_of`` maps underlay addresses to host names."""
+    query = query_of(source, destination, packet)
+    first = ask(source.host, {**query, "vmi": source.uuid})
+    legs = [Leg(source.host, first)]
+    if first.outcome == FORWARDED:
+        legs += _arrival(first, query, ask=ask, host_of=host_of, destination=destination)
+    return TraceResult(source, destination, packet, tuple(legs))
+
+
+def query_of(source: Endpoint, destination: Endpoint, packet: Packet) -> dict[str, str]:
+    """Return what a vRouter is asked about the packet, but for where it comes in."""
     version = _version(source, destination, packet)
     protocol = "icmp6" if (version, packet.protocol) == (6, "icmp") else packet.protocol
     query = {
@@ -182,11 +192,7 @@ def trace(
         query["port"] = str(packet.port)
     if packet.source_port:
         query["sport"] = str(packet.source_port)
-    first = ask(source.host, {**query, "vmi": source.uuid})
-    legs = [Leg(source.host, first)]
-    if first.outcome == FORWARDED:
-        legs += _arrival(first, query, ask=ask, host_of=host_of, destination=destination)
-    return TraceResult(source, destination, packet, tuple(legs))
+    return query
 
 
 def _version(source: Endpoint, destination: Endpoint, packet: Packet) -> int:

@@ -1,0 +1,214 @@
+"""``skytrail host``: a compute host's own vRouter, asked on that host (needs root there)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from rich.console import Console
+
+from skytrail.cli.help_text import examples
+from skytrail.cli.lab import json_option, print_json, reports_failures
+from skytrail.cli.trace import show_trace, trace_record
+from skytrail.lab import show as lab_show
+from skytrail.lab import trace as tracing
+from skytrail.lab.io import plug as plugs
+from skytrail.lab.io.plug import PluggedPort
+from skytrail.lab.trace import (
+    DELIVERED,
+    FORWARDED,
+    PROTOCOLS,
+    Endpoint,
+    Explanation,
+    Leg,
+    Packet,
+    PortRow,
+    TraceResult,
+)
+from skytrail.runtime.introspection import read_table
+
+SOCKET: Final = Path("/run/skytrail-agent/agent.sock")
+PLUG_SOCKET: Final = Path("/run/skytrail-agent/plug.sock")
+"""Where the installed unit has them."""
+_OVERVIEW: Final = ("interfaces", "sessions")
+_HERE: Final = "here"
+
+socket_option = click.option(
+    "--socket", "path", metavar="PATH", type=click.Path(path_type=Path), default=SOCKET, show_default=True,
+    help="The agent's introspection socket.",
+)  # fmt: skip
+plug_socket_option = click.option(
+    "--socket", "path", metavar="PATH", type=click.Path(path_type=Path), default=PLUG_SOCKET, show_default=True,
+    help="The agent's plug socket.",
+)  # fmt: skip
+
+
+@click.group(
+    epilog=examples(
+        "skytrail host show",
+        "skytrail host show routes",
+        "skytrail host plug PORT-UUID tap0 --machine MACHINE-UUID",
+        "skytrail host trace port-1 10.9.0.12 tcp 22",
+    )
+)
+def host() -> None:
+    """Look into, and plug ports at, the vRouter of the compute host this runs on."""
+
+
+@host.command(
+    short_help="Show ports and sessions, or a table of the vRouter.",
+    epilog=examples("skytrail host show", "skytrail host show drops", "skytrail host show routes"),
+)
+@click.argument("view", required=False)
+@socket_option
+@json_option
+@reports_failures
+def show(view: str | None, path: Path, *, as_json: bool) -> None:
+    """Show the host's ports and control sessions, or one VIEW; a wrong name lists all."""
+    tables = [
+        lab_show.introspected(path, each, each, every_column=as_json)
+        for each in ((view,) if view else _OVERVIEW)
+    ]
+    if as_json:
+        print_json({table.title: table.records() for table in tables})
+        return
+    for table in tables:
+        Console().print(table.rendered())
+
+
+@host.command(
+    short_help="Hand a link of this host to the vRouter as a port.",
+    epilog=examples("skytrail host plug PORT-UUID tap0 --machine MACHINE-UUID"),
+)
+@click.argument("port", type=click.UUID)
+@click.argument("link")
+@click.option("--machine", metavar="UUID", type=click.UUID, help="The port's virtual machine.")
+@click.option(
+    "--kind", type=click.Choice(("veth", "tap")), default="veth", show_default=True,
+    help="What the link is: one end of a veth pair (containers, namespaces), or a hypervisor's tap.",
+)  # fmt: skip
+@plug_socket_option
+@reports_failures
+def plug(port: object, link: str, machine: object, kind: str, path: Path) -> None:
+    """Serve the virtual-machine-interface PORT on LINK; repeating it is harmless."""
+    vm_uuid = "" if machine is None else str(machine)
+    plugs.plug(path, PluggedPort(vmi_uuid=str(port), vm_uuid=vm_uuid, ifname=link, kind=kind))
+    click.echo(f"port {port} plugged at {link}; see how it gets on: skytrail host show")
+
+
+@host.command(
+    short_help="Take a port off the vRouter.", epilog=examples("skytrail host unplug PORT-UUID")
+)
+@click.argument("port", type=click.UUID)
+@plug_socket_option
+@reports_failures
+def unplug(port: object, path: Path) -> None:
+    """Serve PORT no more; the link itself stays."""
+    if str(port) not in {each.vmi_uuid for each in plugs.plugged(path)}:
+        raise click.ClickException(f"port {port} is not plugged here; `skytrail host show` lists")
+    plugs.unplug(path, str(port))
+    click.echo(f"port {port} unplugged")
+
+
+@host.command(
+    short_help="Walk a packet through this host's actual tables.",
+    epilog=examples(
+        "skytrail host trace port-1 10.9.0.12 tcp 22",
+        "skytrail host trace 10.9.0.11 10.9.0.12 tcp 22 --label 17",
+    ),
+)
+@click.argument("source")
+@click.argument("destination")
+@click.argument("protocol", default="icmp", type=click.Choice(PROTOCOLS))
+@click.argument("port", default=0, type=click.IntRange(0, 65535))
+@click.option(
+    "--label",
+    metavar="NUMBER",
+    type=click.IntRange(0, 2**20 - 1),
+    help="It arrives in a tunnel with it.",
+)
+@click.option(
+    "--vni", metavar="NUMBER", type=click.IntRange(1, 2**24 - 1), help="The same, of VXLAN."
+)
+@socket_option
+@json_option
+@reports_failures
+def trace(
+    source: str,
+    destination: str,
+    protocol: str,
+    port: int,
+    label: int | None,
+    vni: int | None,
+    path: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Walk the tables for the first packet of SOURCE to the address DESTINATION.
+
+    SOURCE is a port of this host: its uuid, name or address. With --label or --vni the packet
+    comes from another host, as the trace there said, and SOURCE is an address. Exits with status
+    1 when the packet is dropped here.
+    """
+    if label is not None and vni is not None:
+        raise click.UsageError("--label is of MPLS, --vni of VXLAN: one of them.")
+    arrives = {"label": label, "vni": vni}
+    incoming = {name: str(number) for name, number in arrives.items() if number is not None}
+    try:
+        result = _traced(source, destination, Packet(protocol, port), incoming, path)
+    except tracing.TraceError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json(trace_record(result))
+    else:
+        show_trace(Console(), result)
+        _show_next(result)
+    if result.last.outcome not in {FORWARDED, DELIVERED}:
+        raise SystemExit(1)
+
+
+def _traced(
+    source: str, destination: str, packet: Packet, incoming: dict[str, str], path: Path
+) -> TraceResult:
+    here = {_HERE: tracing.port_rows(read_table(path, "interfaces"))}
+    last = _end(destination, here)
+    if incoming:
+        first = _end(source, {})
+        mac = {"dmac": last.mac} if last.mac else {}
+        query = {**tracing.query_of(first, last, packet), **incoming, **mac}
+    else:
+        first = _end(source, here)
+        if not first.host:
+            raise tracing.TraceError(f"{source} is no port of this host: `skytrail host show`")
+        query = {**tracing.query_of(first, last, packet), "vmi": first.uuid}
+    rows = read_table(path, "explain", where=query)
+    found = msgspec.convert(rows[0], Explanation)
+    names = {row.vmi_uuid: row.name for row in here[_HERE]}
+    return TraceResult(first, last, packet, (Leg(_HERE, found),), names)
+
+
+def _end(text: str, ports: dict[str, list[PortRow]]) -> Endpoint:
+    """Find a port of this host, or take an address for one elsewhere."""
+    try:
+        return tracing.find(text, ports, known={})
+    except tracing.TraceError as error:
+        if "means several" in str(error):
+            raise
+        raise tracing.TraceError(
+            f"{text!r} is neither a port of this host (`skytrail host show`) nor an address"
+        ) from error
+
+
+def _show_next(result: TraceResult) -> None:
+    """Say where to go on, when the packet leaves in a tunnel."""
+    last = result.last
+    if last.outcome == FORWARDED and last.remote:
+        option = "--vni" if last.encapsulation == "VXLAN" else "--label"
+        query = tracing.query_of(result.source, result.destination, result.packet)
+        port = f" {result.packet.port}" if result.packet.port else ""
+        click.echo(
+            f"on the host with {last.remote}: skytrail host trace {query['src']} {query['dst']} "
+            f"{query['proto']}{port} {option} {last.label}"
+        )
