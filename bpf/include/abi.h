@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 4,
+	ABI_VERSION = 5,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
@@ -33,6 +33,7 @@ enum interface_kind {
 
 enum interface_flags {
 	INTERFACE_ANTISPOOF = 1,
+	INTERFACE_TRANSIT = 2, /* Sends for others: the source address says who it is. */
 };
 
 enum nexthop_kind {
@@ -195,7 +196,8 @@ _Static_assert(sizeof(struct verdict_key) == 16, "verdict_key");
 struct verdict {
 	__u32 rule;
 	__u32 source_cell;
-	__u32 action;
+	__u16 action;
+	__u16 vrf; /* Where the way on is looked up; 0: in the interface's own. */
 };
 
 struct source_port_key {

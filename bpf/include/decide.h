@@ -58,8 +58,10 @@ static __always_inline struct nexthop *nexthop_resolve(struct flow *flow, const 
 
 /* The far end is the source (ingress policy) instead of the destination (egress policy). */
 #define ASK_SOURCE (1ULL << 32)
+/* About an answer: its own destination port counts, not that of the packet that opened the flow. */
+#define ASK_ANSWER (1ULL << 33)
 
-/* Asks one policy about s->key; the rule goes to s->flow. */
+/* Asks one policy about s->key; the rule goes to s->flow, the VRF to s->vrf. */
 static __always_inline bool ask_policy(struct scratch *s, __u32 family, __u32 policy,
 				       __u64 identity)
 {
@@ -73,20 +75,39 @@ static __always_inline bool ask_policy(struct scratch *s, __u32 family, __u32 po
 		.family = family,
 		.protocol = s->key.protocol,
 		.source_port = icmp ? 0 : s->key.source_port,
-		.destination_port = s->flow.policy_port,
+		.destination_port =
+			identity & ASK_ANSWER ? s->key.destination_port : s->flow.policy_port,
 	};
 	const bool allowed = policy_allows(&q);
 
 	s->flow.rule = q.rule;
+	s->vrf = q.vrf;
 	return allowed;
 }
 
-/* Route and egress side of key; s->flow.mac holds the frame's destination MAC. */
+/* Whom the receiver at `peer` has to do with: who is behind a source address that is not the
+ * sender's own, or the sender. */
+static __always_inline __u64 sender_identity(struct scratch *s, const struct interface *vif,
+					     const struct interface *peer, __u32 family)
+{
+	struct route *from;
+
+	if (likely(!(vif->flags & INTERFACE_TRANSIT)))
+		return vif->identity | ASK_SOURCE;
+	from = route_lookup(peer->vrf, s->key.source, family);
+	return (from ? from->identity : vif->identity) | ASK_SOURCE;
+}
+
+/* Route and egress side of key; s->flow.mac holds the frame's destination MAC. A rule may lead to
+ * another VRF (a service chain's): answers follow the rule for their direction as well, or they
+ * would go round the service. */
 static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u32 what)
 {
 	struct interface *vif = interface_by_vif(s->key.vif), *peer;
+	const __u32 rule = s->flow.rule;
 	struct route *route;
 	struct nexthop *nh;
+	bool allowed;
 
 	if (!vif || !vif->kind)
 		return DROP_INTERFACE_UNKNOWN;
@@ -99,6 +120,19 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		if (!route)
 			return DROP_NO_ROUTE;
 		s->flow.flags |= FLOW_BRIDGED;
+	}
+	nh = nexthop_lookup(route->nexthop);
+	if (nh && nh->kind == NEXTHOP_RECEIVE)
+		return DECIDED_RECEIVE;
+	allowed = ask_policy(s, family, vif->policy_egress,
+			     route->identity | (what & DECIDE_POLICY ? 0 : ASK_ANSWER));
+	if (!(what & DECIDE_POLICY))
+		s->flow.rule = rule;
+	if (s->vrf) {
+		route = route_lookup(s->vrf, s->key.destination, family);
+		if (!route)
+			return DROP_NO_ROUTE;
+		s->flow.flags &= ~FLOW_BRIDGED;
 	}
 	nh = nexthop_resolve(&s->flow, route, flow_hash(&s->key));
 	if (!nh)
@@ -130,7 +164,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	}
 	if (!(what & DECIDE_POLICY))
 		return DROP_NONE;
-	if (!ask_policy(s, family, vif->policy_egress, route->identity))
+	if (!allowed)
 		return DROP_POLICY;
 	if (s->flow.peer_vif) {
 		const __u32 egress_rule = s->flow.rule;
@@ -138,7 +172,8 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		peer = interface_by_vif(s->flow.peer_vif);
 		if (!peer)
 			return DROP_INTERFACE_UNKNOWN;
-		if (!ask_policy(s, family, peer->policy_ingress, vif->identity | ASK_SOURCE))
+		if (!ask_policy(s, family, peer->policy_ingress,
+				sender_identity(s, vif, peer, family)))
 			return DROP_POLICY;
 		if (!s->flow.rule)
 			s->flow.rule = egress_rule;
@@ -153,20 +188,23 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 	struct route *route;
 	struct nexthop *nh;
 	__u64 identity = 0;
+	bool allowed;
 
 	if (!vif || !vif->kind)
 		return DROP_INTERFACE_UNKNOWN;
 	s->flow.flags &= ~FLOW_DENY;
 	s->flow.peer_vif = 0;
 	route = route_lookup(vif->vrf, s->key.source, family);
-	if (route) {
+	if (route)
 		identity = route->identity;
+	allowed = ask_policy(s, family, vif->policy_ingress, identity | ASK_SOURCE);
+	/* What a chain leads here has been elsewhere, even when it comes from this host. */
+	if (route && !s->vrf) {
 		nh = nexthop_lookup(route->nexthop);
 		if (nh && (nh->kind == NEXTHOP_INTERFACE || nh->kind == NEXTHOP_RECEIVE))
 			return DROP_SOURCE_LOCAL;
 	}
-	return ask_policy(s, family, vif->policy_ingress, identity | ASK_SOURCE) ? DROP_NONE :
-										   DROP_POLICY;
+	return allowed ? DROP_NONE : DROP_POLICY;
 }
 
 static __always_inline int decide(struct scratch *s, __u32 family, __u32 what)

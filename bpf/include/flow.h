@@ -19,6 +19,7 @@ struct scratch {
 	struct flow_key6 lone_key; /* Of an entry being removed. */
 	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
 	struct flow flow; /* The decision. */
+	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
 };
 
 /* Working space of the slow path: programs run with bottom halves off, so one per CPU is enough. */

@@ -20,7 +20,8 @@ struct policy_question {
 	__u32 protocol;
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 rule; /* Answer. */
+	__u32 rule; /* Answers. */
+	__u32 vrf;
 };
 
 static __always_inline __u32 prefix_class(const struct policy_question *q)
@@ -47,7 +48,7 @@ static __always_inline __u32 prefix_class(const struct policy_question *q)
 	return class ? *class : 0;
 }
 
-/* 1 = allowed. Sets the deciding rule, 0 when nothing matched. */
+/* 1 = allowed. Sets the deciding rule, 0 when nothing matched, and the VRF it leads to. */
 VERIFIED_ONCE int policy_allows(struct policy_question *q)
 {
 	struct policy_identity_key identity;
@@ -57,6 +58,7 @@ VERIFIED_ONCE int policy_allows(struct policy_question *q)
 	if (!q)
 		return 0;
 	q->rule = 0;
+	q->vrf = 0;
 	if (!q->policy)
 		return 1;
 	identity.policy = q->policy;
@@ -88,6 +90,7 @@ VERIFIED_ONCE int policy_allows(struct policy_question *q)
 	if (!verdict)
 		return 0;
 	q->rule = verdict->rule;
+	q->vrf = verdict->vrf;
 	return verdict->action == 1;
 }
 

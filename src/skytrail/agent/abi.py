@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 4
+ABI_VERSION = 5
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
@@ -89,6 +89,7 @@ class InterfaceKind(enum.IntEnum):
 
 class InterfaceFlags(enum.IntEnum):
     ANTISPOOF = 1
+    TRANSIT = 2
 
 
 class NexthopKind(enum.IntEnum):
@@ -402,6 +403,7 @@ class Verdict(NamedTuple):
     rule: int
     source_cell: int
     action: int
+    vrf: int
 
     def pack(self) -> bytes:
         return VERDICT_LAYOUT.pack(*self)
@@ -411,7 +413,7 @@ class Verdict(NamedTuple):
         return cls._make(VERDICT_LAYOUT.unpack(raw))
 
 
-VERDICT_LAYOUT = struct.Struct("=III")
+VERDICT_LAYOUT = struct.Struct("=IIHH")
 
 
 class SourcePortKey(NamedTuple):

@@ -42,12 +42,13 @@ from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.policy import POLICY_DISABLED, Policy, PolicyCompiler, port_policies
 from skytrail.agent.port_rows import (
     ENCAPSULATION_TEXTS,
-    LOCAL_PREFERENCE_ACTIVE,
     PortNumbers,
     PortPlan,
     port_rows,
+    preferred,
     published_routes,
     quarantine_row,
+    shared_route,
 )
 from skytrail.agent.tables import (
     FLOOD_MEMBERS_COUNT_MAX,
@@ -223,6 +224,8 @@ class _World:
         self._plans: dict[str, PortPlan] = {}
         self._members: dict[str, dict[str, VirtualNetwork]] = {}
         """VRF -> port uuid -> its network."""
+        self._guests: dict[str, dict[str, None]] = {}
+        """VRF -> ports elsewhere whose policies lead there."""
         self._offers: dict[Place, dict[str, PortPlan]] = {}
         self._own_labels: dict[int, PortPlan] = {}
         self._own_macs: dict[tuple[str, Mac], set[str]] = {}
@@ -393,6 +396,7 @@ class _World:
         groups = [group.group_id for group in port.groups if group.group_id and port.port_security]
         identity = Identity(frozenset((port.network.name,)), frozenset(groups))
         egress, ingress = port_policies(port)
+        ways = {*egress.instances, *ingress.instances} - {port.network.vrf}
         numbers = PortNumbers(
             vif_id=vif_id,
             vrf_id=VrfId(self._number("vrf", port.network.vrf)),
@@ -410,6 +414,7 @@ class _World:
             identity=identity,
             prefixes=tuple(dict.fromkeys((*map(ip_network, port.addresses), *port.routes))),
             numbers=numbers,
+            ways=tuple([(name, VrfId(self._number("vrf", name))) for name in sorted(ways)]),
         )
 
     def _policy(self, policy: Policy) -> PolicyId:
@@ -426,6 +431,9 @@ class _World:
             for key in published_routes(old):
                 self._published.release(unit, key)
             self._vrfs.release(unit, old.vrf)
+            for vrf, _ in old.ways:
+                self._vrfs.release(unit, vrf)
+                _leave(self._guests, vrf, uuid)
             _leave(self._members, old.vrf, uuid)
             for prefix in old.prefixes:
                 _leave(self._offers, (old.vrf, prefix), uuid)
@@ -436,6 +444,9 @@ class _World:
             for key, route in published_routes(plan).items():
                 self._published.claim(unit, key, route)
             self._vrfs.claim(unit, plan.vrf, plan.numbers.vrf_id)
+            for vrf, vrf_id in plan.ways:
+                self._vrfs.claim(unit, vrf, vrf_id)
+                self._guests.setdefault(vrf, {})[uuid] = None
             self._members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
             for prefix in plan.prefixes:
                 self._offers.setdefault((plan.vrf, prefix), {})[uuid] = plan
@@ -445,7 +456,7 @@ class _World:
             )
         for side in (old, plan):
             if side is not None:
-                self._dirty_vrfs.add(side.vrf)
+                self._dirty_vrfs.update((side.vrf, *(vrf for vrf, _ in side.ways)))
                 self._dirty_places.update((side.vrf, prefix) for prefix in side.prefixes)
                 self._dirty_macs.add((side.vrf, side.active.port.mac))
                 for label in (side.numbers.label, side.numbers.layer2_label):
@@ -487,8 +498,9 @@ class _World:
         ordered = sorted(addresses, key=lambda a: (a.version, int(a.network_address)))
         self._explain(unit, [RouteSource(vrf, a, "vrouter", ("receive",)) for a in ordered])
         self._uses.keep(unit)
-        if bool(members) != (vrf in self._entered):
-            self._enter(vrf) if members else self._leave_vrf(vrf)
+        is_read = bool(members or self._guests.get(vrf))
+        if is_read != (vrf in self._entered):
+            self._enter(vrf) if is_read else self._leave_vrf(vrf)
 
     def _flood(self, vrf: str) -> None:
         """Who gets what a member sends to everybody: local ports, and vRouters with members."""
@@ -512,7 +524,7 @@ class _World:
         self._uses.keep(unit)
 
     def _enter(self, vrf: str) -> None:
-        """The first port of a VRF is here: its learnt routes count now."""
+        """The first port of a VRF, or led to it, is here: its learnt routes count now."""
         self._entered.add(vrf)
         for family in Family:
             for learnt in self._inputs.learnt.best(vrf, family):
@@ -536,9 +548,13 @@ class _World:
         unit = (_Rank.SHARED, vrf, prefix)
         offers = [plan for _, plan in sorted(self._offers.get((vrf, prefix), {}).items())]
         rows: list[Row] = []
+        self._published.release(unit, (vrf, prefix))
         if len(offers) > 1 and not self._is_own_address(vrf, prefix):
-            nexthop = self._nexthops.ecmp((plan.numbers.layer3, 0) for plan in offers)
-            first = offers[0]
+            used = preferred(offers)
+            first, nexthop = used[0], used[0].numbers.layer3
+            if len(used) > 1:
+                nexthop = self._nexthops.ecmp((plan.numbers.layer3, 0) for plan in used)
+            self._published.claim(unit, (vrf, prefix), shared_route(prefix, used))
             rows.append(
                 InetRouteRow(
                     first.numbers.vrf_id,
@@ -607,10 +623,13 @@ class _World:
     def _learnt_inet(self, vrf: str, prefix: IpNetwork, learnt: LearntRoute) -> Row | None:
         if self._is_own_address(vrf, prefix):
             return None  # Nobody may take over an address of the vRouter.
-        local = [plan for _, plan in sorted(self._offers.get((vrf, prefix), {}).items())]
+        offers = self._offers.get((vrf, prefix), {})
+        local = preferred(plan for _, plan in sorted(offers.items()))
         rank = (learnt.local_preference, learnt.sequence_number)
-        if local and rank < (LOCAL_PREFERENCE_ACTIVE, 0):
+        if local and rank < (local[0].preference, 0):
             return None
+        if local and local[0].preference < learnt.local_preference:
+            local = []  # Ours stand by for somebody else's.
         targets = [(hop, self._target(hop, layer2=False)) for hop in learnt.next_hops]
         usable = [(hop, target) for hop, target in targets if target is not None]
         members = list(dict.fromkeys(target for _, target in usable))

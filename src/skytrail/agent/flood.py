@@ -11,9 +11,9 @@ from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import link_local
-from skytrail.agent.port_rows import ENCAPSULATION_TEXTS, LOCAL_PREFERENCE_ACTIVE
+from skytrail.agent.port_rows import ENCAPSULATION_TEXTS
 from skytrail.agent.tables import Encapsulation, IpNetwork
-from skytrail.agent.view import VirtualNetwork
+from skytrail.agent.view import LOCAL_PREFERENCE_ACTIVE, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Label, Vni
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes
 

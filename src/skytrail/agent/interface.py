@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from skytrail.agent.tables import InterfaceKind, SourceRow, VifId
 from skytrail.agent.view import Port, View
@@ -17,6 +17,7 @@ from skytrail.net import Mac
 from skytrail.wire.xmpp import PortTrouble
 
 LINK_LOCAL = IPv6Network("fe80::/10")
+_EVERYBODY = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 TUNNEL_OVERHEAD_BYTES = 50
 MTU_BYTES_MIN = 576
 
@@ -101,6 +102,9 @@ def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:
         rows[own] = SourceRow(vif_id, own, port.mac)
     for prefix in port.routes:
         rows.setdefault(prefix, SourceRow(vif_id, prefix, port.mac))
+    for everybody in _EVERYBODY if port.chains else ():
+        # A service passes on what others sent; policy says whose.
+        rows.setdefault(everybody, SourceRow(vif_id, everybody, port.mac))
     for pair in port.address_pairs:
         rows[pair.prefix] = SourceRow(vif_id, pair.prefix, pair.mac or port.mac)
     return list(rows.values())

@@ -37,6 +37,7 @@ from skytrail.agent.tables import (
 from skytrail.net import Mac, PrefixTrie
 
 IpAddress = IPv4Address | IPv6Address
+OWN_VRF = VrfId(0)
 _PORT_BITS = 16
 
 
@@ -51,6 +52,8 @@ class Verdict:
     row: VerdictRow | None
     """None = nothing matched, or policy is disabled."""
     source_row: SourcePortRow | None = None
+    vrf_id: VrfId = OWN_VRF
+    """Where the way on is looked up; 0 = in the interface's own VRF."""
 
 
 class Tables:
@@ -137,12 +140,14 @@ class Tables:
             return Verdict(False, RuleId(0), identity_class, prefix_class, None)
         if not row.source_cell:
             allow = row.action is Action.ALLOW
-            return Verdict(allow, row.rule_id, identity_class, prefix_class, row)
+            return Verdict(allow, row.rule_id, identity_class, prefix_class, row, vrf_id=row.vrf_id)
         source = self._longest_cell(row.source_cell, ports[0])
         if source is None:
             return Verdict(False, RuleId(0), identity_class, prefix_class, row)
         allow = source.action is Action.ALLOW
-        return Verdict(allow, source.rule_id, identity_class, prefix_class, row, source)
+        return Verdict(
+            allow, source.rule_id, identity_class, prefix_class, row, source, source.vrf_id
+        )
 
     def _longest_verdict(self, place: tuple[int, int, int, int], port: int) -> VerdictRow | None:
         for bits in range(_PORT_BITS, -1, -1):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ from skytrail.agent.tables import (
     RuleId,
     SourcePortRow,
     VerdictRow,
+    VrfId,
 )
 from skytrail.agent.view import (
     PORTS_ALL,
@@ -42,6 +43,7 @@ from skytrail.agent.view import (
     Port,
     PortRange,
     Selector,
+    chain_id_of,
 )
 
 T = TypeVar("T")
@@ -62,6 +64,8 @@ class RemoteRule:
     remote: Selector
     source_ports: PortRange
     destination_ports: PortRange
+    instance: str = ""
+    """Where the way on is looked up."""
 
     @property
     def text(self) -> str:
@@ -79,6 +83,7 @@ class RemoteRule:
             f"{f' IPv{self.version}' if self.version else ''} remote {far} "
             f"ports {self.source_ports[0]}-{self.source_ports[1]}"
             f"->{self.destination_ports[0]}-{self.destination_ports[1]}"
+            f"{f' by way of {self.instance}' if self.instance else ''}"
         )
 
 
@@ -103,6 +108,12 @@ class Policy:
         """Names the content: equal policies share their number and rows, also over restarts."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
 
+    @property
+    def instances(self) -> list[str]:
+        """Routing instances its rules lead to."""
+        found = {rule.instance for stage in self.stages for rule in stage.rules}
+        return sorted(found - {""})
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyPacket:
@@ -121,6 +132,8 @@ class Decision:
 
     allow: bool
     rules: tuple[str, ...]
+    instance: str = ""
+    """Where the way on is looked up; empty: where the port is."""
 
     @property
     def name(self) -> str:
@@ -171,6 +184,9 @@ def _group_stage(port: Port, *, egress: bool) -> Stage:
 def _turn(access_list: AccessList, rule: AclRule, port: Port, *, egress: bool) -> RemoteRule | None:
     """Settle the local side of a network rule; None when it cannot apply to this port."""
     local, remote = (rule.source, rule.destination) if egress else (rule.destination, rule.source)
+    onward = dict(port.chains).get(chain_id_of(rule.instance)) if rule.instance else None
+    if onward is not None and rule.allow:
+        return _transit_rule(access_list, rule, (remote, port.network.name), onward)
     if local.never or (local.network and local.network != port.network.name) or local.group:
         return None
     if local.prefixes:
@@ -182,6 +198,20 @@ def _turn(access_list: AccessList, rule: AclRule, port: Port, *, egress: bool) -
     return _remote_rule(access_list, rule, remote)
 
 
+def _transit_rule(
+    access_list: AccessList, rule: AclRule, far: tuple[Selector, str], onward: str
+) -> RemoteRule | None:
+    """Turn a chain's rule for a port of one of its services: both ends are others.
+
+    A service takes from the network it is in and gives to the network it is in; what it gives goes
+    on in its own instance of the chain.
+    """
+    remote, network = far
+    if remote.never or (remote.network and remote.network != network):
+        return None
+    return replace(_remote_rule(access_list, rule, remote), instance=onward)
+
+
 def _remote_rule(access_list: AccessList, rule: AclRule, remote: Selector) -> RemoteRule:
     return RemoteRule(
         name=f"{access_list.name}#{rule.uuid}",
@@ -191,6 +221,7 @@ def _remote_rule(access_list: AccessList, rule: AclRule, remote: Selector) -> Re
         remote=remote,
         source_ports=rule.source_ports,
         destination_ports=rule.destination_ports,
+        instance=rule.instance if rule.allow else "",
     )
 
 
@@ -227,18 +258,22 @@ def _stage_decision(stage: Stage, matching: Sequence[RemoteRule]) -> Decision:
     if not matching:
         return Decision(False, (f"{stage.name}#no rule allows",))
     if stage.first_match:
-        return Decision(matching[0].allow, (matching[0].name,))
+        return Decision(matching[0].allow, (matching[0].name,), matching[0].instance)
     for rule in matching:
         if not rule.allow:
             return Decision(False, (rule.name,))
-    return Decision(True, (matching[0].name,))
+    return Decision(True, (matching[0].name,), matching[0].instance)
 
 
 def _combine(decisions: Sequence[Decision]) -> Decision:
     for decision in decisions:
         if not decision.allow:
             return decision
-    return Decision(True, tuple(name for decision in decisions for name in decision.rules))
+    return Decision(
+        True,
+        tuple(name for decision in decisions for name in decision.rules),
+        next((decision.instance for decision in decisions if decision.instance), ""),
+    )
 
 
 _DEFAULTS: tuple[IpNetwork, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
@@ -548,6 +583,7 @@ class _Emitter:
                     action=Action.DENY if cell or not decision.allow else Action.ALLOW,
                     rule_id=RuleId(0) if cell else self._rule(decision),
                     source_cell=cell,
+                    vrf_id=VrfId(0) if cell else self._vrf(decision),
                 )
             )
 
@@ -555,13 +591,19 @@ class _Emitter:
         self._made.rule_names.add(decision.name)
         return RuleId(self._numbers.rule.number(decision.name))
 
+    def _vrf(self, decision: Decision) -> VrfId:
+        # Ports whose policy leads there keep the number in use.
+        instance = decision.instance
+        return VrfId(self._numbers.vrf.number(instance) if instance else 0)
+
     def _cell(self, outcome: Outcome) -> int:
         name = hashlib.sha256(repr(outcome).encode()).hexdigest()[:32]
         cell = self._numbers.source_cell.number(name)
         self._made.cell_names.add(name)
         for port, port_bits, decision in _blocks(outcome):
             action = Action.ALLOW if decision.allow else Action.DENY
-            row = SourcePortRow(cell, port, port_bits, action, self._rule(decision))
+            rule_id, vrf_id = self._rule(decision), self._vrf(decision)
+            row = SourcePortRow(cell, port, port_bits, action, rule_id, vrf_id)
             self._made.source_ports.append(row)
         return cell
 

@@ -1,7 +1,8 @@
-"""What one active port amounts to: its own rows, and the routes published for it. Pure."""
+"""What one active port contributes: its rows, and the routes that are published for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
 
@@ -25,13 +26,12 @@ from skytrail.agent.tables import (
 from skytrail.net import Label, Mac, Vni
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes, RouteKey
 
-_NO_MAC = Mac(bytes(6))
-LOCAL_PREFERENCE_ACTIVE = 200
 ENCAPSULATION_TEXTS = {
     Encapsulation.MPLS_UDP: "udp",
     Encapsulation.MPLS_GRE: "gre",
     Encapsulation.VXLAN: "vxlan",
 }
+_NO_MAC = Mac(bytes(6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,16 @@ class PortPlan:
     identity: Identity
     prefixes: tuple[IpNetwork, ...]
     numbers: PortNumbers
+    ways: tuple[tuple[str, VrfId], ...] = ()
+    """Other VRFs that rules of its policies lead to."""
 
     @property
     def vrf(self) -> str:
         return self.active.port.network.vrf
+
+    @property
+    def preference(self) -> int:
+        return self.active.port.local_preference
 
 
 def port_rows(plan: PortPlan) -> tuple[Row, ...]:
@@ -77,6 +83,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         policy_ingress=numbers.policy_ingress,
         identity=numbers.identity,
         antispoof=port.port_security,
+        transit=bool(port.chains),
         flow_count_max=port.flow_count_max,
     )
     routes = (
@@ -98,7 +105,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
     port, numbers = plan.active.port, plan.numbers
     address, kinds = plan.offer
     attributes = RouteAttributes(
-        local_preference=LOCAL_PREFERENCE_ACTIVE,
+        local_preference=plan.preference,
         security_groups=tuple(sorted(plan.identity.groups)),
         sub_protocol="interface",
     )
@@ -124,6 +131,20 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
         key = EnetKey(port.mac, prefix)
         found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
     return found
+
+
+def preferred(plans: Iterable[PortPlan]) -> list[PortPlan]:
+    """Return those of the ports with an address that are to be used: a stand-by one waits."""
+    listed = list(plans)
+    best = max((plan.preference for plan in listed), default=0)
+    return [plan for plan in listed if plan.preference == best]
+
+
+def shared_route(prefix: IpNetwork, plans: Iterable[PortPlan]) -> Route:
+    """Return the route of an address that several ports have: their next hops together."""
+    routes = [published_routes(plan)[plan.vrf, prefix] for plan in plans]
+    hops = dict.fromkeys(hop for route in routes for hop in route.next_hops)
+    return Route(prefix, tuple(hops), routes[0].attributes)
 
 
 def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:

@@ -74,6 +74,8 @@ class InterfaceRow:
     identity: IdentityId
     antispoof: bool
     """False when port security is off: SourceRow is then not consulted."""
+    transit: bool = False
+    """It forwards for others: who sends is known by the source address, not by the interface."""
     flow_count_max: int = 0
     """Flows this interface may own; 0 = the datapath's default share."""
     tunnel_address: IPv4Address | None = None
@@ -278,6 +280,8 @@ class VerdictRow:
     action: Action
     rule_id: RuleId
     source_cell: int = 0
+    vrf_id: VrfId = VrfId(0)
+    """ALLOW: where the way on is looked up; 0 = in the interface's own VRF."""
 
     @property
     def key(self) -> tuple[int, int, int, int, int, int]:
@@ -300,6 +304,7 @@ class SourcePortRow:
     port_bits: int
     action: Action
     rule_id: RuleId
+    vrf_id: VrfId = VrfId(0)
 
     @property
     def key(self) -> tuple[int, int, int]:

@@ -123,16 +123,36 @@ class _Walk:
         egress = self._policy("egress policy", row.policy_egress, found.identity, remote=None)
         if not egress.allow:
             return self._drop_last("POLICY")
+        if egress.vrf_id:
+            found = self._led_to(egress.vrf_id)
+            nexthop = self._nexthop(found.nexthop_id) if found is not None else None
+            if found is None or nexthop is None:
+                return self._drop_last("NEXTHOP" if found is not None else "NO_ROUTE")
         match nexthop.kind:
             case NextHopKind.INTERFACE:
                 source = self._packet.source
-                return self._deliver(nexthop.vif_id, row.identity, source)
+                return self._deliver(nexthop.vif_id, self._sender(row, nexthop), source)
             case NextHopKind.ECMP:
                 return self._ecmp(nexthop, row)
             case NextHopKind.TUNNEL:
                 return self._tunnel(nexthop, found.label)
             case _:
                 return self._drop_last("NEXTHOP")
+
+    def _led_to(self, vrf_id: VrfId) -> InetRouteRow | None:
+        """Look the destination up where the rule leads, a service chain's VRF."""
+        route = self._tables.route(vrf_id, self._packet.destination)
+        answer = "no route" if route is None else f"{route.prefix}: {_target_text(route)}"
+        self._step("route the rule leads to", f"vrf {vrf_id} {self._packet.destination}", answer)
+        return route
+
+    def _sender(self, row: InterfaceRow, nexthop: NextHopRow) -> IdentityId:
+        """Who the receiver has to do with: behind a service, whoever has the source address."""
+        target, source = self._tables.vifs.get(nexthop.vif_id), self._packet.source
+        if not row.transit or target is None or source is None:
+            return row.identity
+        route = self._tables.route(target.vrf_id, source)
+        return route.identity if route is not None else row.identity
 
     def from_underlay(self, kind: str, number: int) -> Trace:
         table = self._tables.vnis if kind == "vxlan" else self._tables.labels
@@ -229,7 +249,7 @@ class _Walk:
         if member is None:
             return self._drop_last("NEXTHOP")
         if member.kind is NextHopKind.INTERFACE:
-            return self._deliver(member.vif_id, row.identity, self._packet.source)
+            return self._deliver(member.vif_id, self._sender(row, member), self._packet.source)
         return self._tunnel(member, label)
 
     def _tunnel(self, nexthop: NextHopRow, label: int) -> Trace:

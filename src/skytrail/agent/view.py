@@ -6,6 +6,7 @@ guessed: a port without network or MAC is not there, a rule that cannot be read 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -20,6 +21,7 @@ from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 T = TypeVar("T")
 IpAddress = IPv4Address | IPv6Address
 PortRange = tuple[int, int]
+LOCAL_PREFERENCE_ACTIVE = 200
 PORTS_ALL: PortRange = (0, 65535)
 _VNI_MAX = (1 << 24) - 1
 _U32_MAX = (1 << 32) - 1
@@ -29,6 +31,7 @@ _ENCAPSULATION_NAMES = {
     "MPLSoGRE": Encapsulation.MPLS_GRE,
     "VXLAN": Encapsulation.VXLAN,
 }
+_CHAIN_INSTANCE = re.compile(r"service-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.*")
 _PROTOCOL_NAMES = {
     "icmp": 1,
     "tcp": 6,
@@ -69,6 +72,8 @@ class AclRule:
     destination: Selector
     source_ports: PortRange
     destination_ports: PortRange
+    instance: str = ""
+    """Routing instance in which the way on is looked up (a service chain's); empty: the port's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,10 @@ class Port:
     flow_count_max: int = 0
     routes: tuple[IpNetwork, ...] = ()
     """Prefixes behind the workload, which it may send from and is sent packets for."""
+    local_preference: int = LOCAL_PREFERENCE_ACTIVE
+    """Of its routes: the highest of those who share an address is used."""
+    chains: tuple[tuple[str, str], ...] = ()
+    """Service chains that lead through the workload: (id, instance where they go on)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,6 +527,9 @@ class _Builder:
             host_name=self._host_name(node),
             flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
             routes=self._routes(node.key),
+            local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
+            or LOCAL_PREFERENCE_ACTIVE,
+            chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
         )
 
     def _routes(self, port: ConfigKey) -> tuple[IpNetwork, ...]:
@@ -672,9 +684,6 @@ def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
     condition = mapping_of(entry.get("match_condition"))
     actions = mapping_of(entry.get("action_list"))
     action = text_of(actions.get("simple_action")) or "pass"
-    if text_of(actions.get("assign_routing_instance")):
-        # Such traffic must take another way, which this agent cannot lead it: it goes nowhere.
-        action = "deny"
     protocol, readable = _protocol(text_of(condition.get("protocol")))
     source = _selector(mapping_of(condition.get("src_address")))
     if not readable:
@@ -689,7 +698,24 @@ def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
         destination=_selector(mapping_of(condition.get("dst_address"))),
         source_ports=_ports(condition.get("src_port")),
         destination_ports=_ports(condition.get("dst_port")),
+        instance=text_of(actions.get("assign_routing_instance")),
     )
+
+
+def chain_id_of(instance: str) -> str:
+    """Return the service chain a routing instance belongs to, by its name; empty: none."""
+    found = _CHAIN_INSTANCE.fullmatch(instance.rpartition(":")[2])
+    return found[1] if found else ""
+
+
+def _chains(table: Mapping[str, ConfigValue]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for entry in list_of(table.get("vrf_assign_rule")):
+        instance = text_of(mapping_of(entry).get("routing_instance"))
+        chain_id = chain_id_of(instance)
+        if chain_id:
+            found[chain_id] = instance
+    return tuple(sorted(found.items()))
 
 
 def _protocol(text: str) -> tuple[int | None, bool]:

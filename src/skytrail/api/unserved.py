@@ -29,17 +29,13 @@ def why_unserved(record: Record) -> str:
     kind = record.type_name
     if kind in _ADDRESSES:
         return _ADDRESSES[kind] if record.body.get(_IN_USE_BY) else ""
-    if kind == "network-policy" and _steers(record):
+    if kind == "service-template" and _is_transparent(record):
         return (
-            "control nodes do not lead routes through services yet: what its rules send there is"
-            " denied"
+            "hosts do not hand frames to transparent services yet: chains through them lead nowhere"
         )
     return _ALWAYS.get(kind, "")
 
 
-def _steers(record: Record) -> bool:
-    entries = documents.section(record.body, "network_policy_entries")
-    return any(
-        documents.texts(documents.section(rule, "action_list"), "apply_service")
-        for rule in documents.sections(entries, "policy_rule")
-    )
+def _is_transparent(record: Record) -> bool:
+    properties = documents.section(record.body, "service_template_properties")
+    return properties.get("service_mode") == "transparent"

@@ -140,7 +140,7 @@ def test_rules_in_use_have_names_and_texts():
     assert "ports 0-65535->80-80" in texts[name]
 
 
-def test_traffic_that_must_take_another_routing_instance_is_denied():
+def test_traffic_led_to_a_routing_instance_that_has_no_way_is_dropped():
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24")])
     config.port("a", red, ["10.1.1.3"])
@@ -157,4 +157,4 @@ def test_traffic_that_must_take_another_routing_instance_is_denied():
 
     answer = explain(made, vmi=uuid_of("a"), dst="10.1.1.4", proto="tcp", port="80")
 
-    assert (answer["outcome"], answer["drop_reason"]) == ("dropped", "POLICY")
+    assert (answer["outcome"], answer["drop_reason"]) == ("dropped", "NO_ROUTE")

@@ -94,7 +94,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         flow_count_max=row.flow_count_max,
         mac=row.mac.packed,
         kind=row.kind,
-        flags=abi.InterfaceFlags.ANTISPOOF if row.antispoof else 0,
+        flags=(abi.InterfaceFlags.ANTISPOOF if row.antispoof else 0)
+        | (abi.InterfaceFlags.TRANSIT if row.transit else 0),
         tunnel_address=tunnel,
     )
     return u32(row.vif_id), value.pack()
@@ -113,6 +114,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         policy_ingress=PolicyId(value.policy_ingress),
         identity=IdentityId(value.identity),
         antispoof=bool(value.flags & abi.InterfaceFlags.ANTISPOOF),
+        transit=bool(value.flags & abi.InterfaceFlags.TRANSIT),
         flow_count_max=value.flow_count_max,
         tunnel_address=(
             IPv4Address(value.tunnel_address) if value.tunnel_address != _NO_ADDRESS else None
@@ -361,7 +363,9 @@ def verdict_entry(row: VerdictRow) -> Entry:
         protocol=row.protocol.to_bytes(2, "big"),
         port=row.port.to_bytes(2, "big"),
     )
-    value = abi.Verdict(rule=row.rule_id, source_cell=row.source_cell, action=row.action)
+    value = abi.Verdict(
+        rule=row.rule_id, source_cell=row.source_cell, action=row.action, vrf=row.vrf_id
+    )
     return key.pack(), value.pack()
 
 
@@ -378,6 +382,7 @@ def verdict_row(key: bytes, raw: bytes) -> VerdictRow:
         action=Action(value.action),
         rule_id=RuleId(value.rule),
         source_cell=value.source_cell,
+        vrf_id=VrfId(value.vrf),
     )
 
 
@@ -387,7 +392,7 @@ def source_port_entry(row: SourcePortRow) -> Entry:
         cell=row.cell.to_bytes(4, "big"),
         port=row.port.to_bytes(2, "big"),
     )
-    value = abi.Verdict(rule=row.rule_id, source_cell=0, action=row.action)
+    value = abi.Verdict(rule=row.rule_id, source_cell=0, action=row.action, vrf=row.vrf_id)
     return key.pack(), value.pack()
 
 
@@ -400,6 +405,7 @@ def source_port_row(key: bytes, raw: bytes) -> SourcePortRow:
         port_bits=where.prefixlen - _SOURCE_PORT_FIXED_BITS,
         action=Action(value.action),
         rule_id=RuleId(value.rule),
+        vrf_id=VrfId(value.vrf),
     )
 
 

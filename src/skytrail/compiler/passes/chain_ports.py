@@ -9,7 +9,7 @@ hash of its identity, so numbers depend on the configuration alone (docs/adr/011
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from skytrail.compiler.derived import Derived, DerivedKey, Link, Outcome, Violation
@@ -46,12 +46,12 @@ def chain_port(view: View, uuid: str) -> Outcome:
         return Outcome()
     held = [each for each in port.routing_instance_refs if chain_id_of(each.to) is not None]
     role = role_of(port)
-    found = _place(view, port) if role in {LEFT, RIGHT} else None
+    found = place_of(view, port, {TRANSPARENT}) if role in {LEFT, RIGHT} else None
     links: list[Link] = []
     violations: list[Violation] = []
     if found is not None and role is not None:
         service, member = found
-        passing = list(_passing(view, service))
+        passing = list(passing_chains(view, service))
         vlans = _vlans(view, member, [state.chain.id for state, _ in passing])
         for state, hop in passing:
             name = hop.left if role == LEFT else hop.right
@@ -75,11 +75,13 @@ def chain_port(view: View, uuid: str) -> Outcome:
     return Outcome(derived=(filled,), violations=tuple(violations))
 
 
-def _place(view: View, port: VirtualMachineInterface) -> tuple[Service, Member] | None:
-    """Return the transparent service and its member that a port belongs to."""
+def place_of(
+    view: View, port: VirtualMachineInterface, modes: Collection[str]
+) -> tuple[Service, Member] | None:
+    """Return the service of one of these modes, and its member, that a port belongs to."""
     for service_uuid in _service_uuids(view, port):
         service = view.row("service", service_uuid, Service)
-        if service is None or service.mode != TRANSPARENT:
+        if service is None or service.mode not in modes:
             continue
         for member in service.members:
             if any(known == port.uuid for _, known in member.interfaces):
@@ -98,7 +100,7 @@ def _service_uuids(view: View, port: VirtualMachineInterface) -> Iterator[str]:
             yield target.uuid
 
 
-def _passing(view: View, service: Service) -> Iterator[tuple[ChainState, Hop]]:
+def passing_chains(view: View, service: Service) -> Iterator[tuple[ChainState, Hop]]:
     """Yield the complete chains through a service; a chain may use it once."""
     for _, chains in view.rows("service_chains", Chains):
         for state in chains.states:

@@ -1,0 +1,195 @@
+"""Traffic between two networks passes through a service, its stand-by, or nowhere."""
+
+import contextlib
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from skytrail.lab import check
+from skytrail.lab.io import netns, plug
+from skytrail.lab.io.traffic import PingTraffic
+from skytrail.lab.service import Lab
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "service-chain"
+INNER = "inner0"
+MTU_BYTES = 1400
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """The example, with the two sides of each firewall joined."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces and eBPF")
+    created = Lab.create(EXAMPLE / "topology.yaml", name=f"stc{secrets.token_hex(3)}")
+    try:
+        created.up()
+        for copy in ("fw1", "fw2"):
+            join(created, copy)
+        yield created
+    finally:
+        created.down()
+
+
+def join(lab, copy):
+    """Make one router of the two workloads that are a copy's sides."""
+    sides = {side: lab.plan.namespace_of(f"{copy}-{side}") for side in ("left", "right")}
+    netns.connect((sides["left"], INNER), (sides["right"], INNER), mtu_bytes=MTU_BYTES)
+    ends = {"left": ("169.254.9.1", "fe80::9:1"), "right": ("169.254.9.2", "fe80::9:2")}
+    far = {"left": ("10.2.0.0/24", "fd10:2::/64"), "right": ("10.1.0.0/24", "fd10:1::/64")}
+    for side, namespace in sides.items():
+        netns.set_sysctls(
+            namespace,
+            {
+                "net/ipv4/ip_forward": 1,
+                "net/ipv4/conf/all/rp_filter": 0,
+                f"net/ipv4/conf/{INNER}/rp_filter": 0,
+                f"net/ipv6/conf/{INNER}/accept_dad": 0,
+                # A router keeps its own default route only if told so.
+                "net/ipv6/conf/eth0/accept_ra": 2,
+                "net/ipv6/conf/all/forwarding": 1,
+            },
+        )
+        netns.configure(
+            namespace,
+            [
+                f"address add {ends[side][0]}/30 dev {INNER}",
+                f"address add {ends[side][1]}/64 dev {INNER}",
+                f"link set {INNER} up",
+            ],
+        )
+    for side, other in (("left", "right"), ("right", "left")):
+        netns.configure(
+            sides[side],
+            [
+                f"route add {far[side][0]} via {ends[other][0]} dev {INNER}",
+                f"route add {far[side][1]} via {ends[other][1]} dev {INNER}",
+            ],
+        )
+
+
+def passed(lab, copy):
+    """Packets that went through a copy of the firewall, either way."""
+    command = ["cat", f"/sys/class/net/{INNER}/statistics/rx_packets"]
+    namespace = lab.plan.namespace_of(f"{copy}-left")
+    inside = subprocess.run(
+        ["ip", "netns", "exec", namespace, *command], capture_output=True, check=True, text=True
+    )
+    return int(inside.stdout)
+
+
+@pytest.fixture
+def ping(chain):
+    """Ping from left to right: ``with ping() as traffic``."""
+    members = check.members(chain)
+
+    def start(version=4):
+        return PingTraffic(
+            chain.plan.namespace_of("left"), members["right"].address(version=version)
+        )
+
+    return start
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("version", [4, 6])
+def test_traffic_between_the_networks_passes_through_the_active_copy(
+    chain, ping, eventually, version
+):
+    with ping(version) as traffic:
+        eventually(lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=20)
+        before = {copy: passed(chain, copy) for copy in ("fw1", "fw2")}
+        assert traffic.wait_replies(40, timeout_s=5)
+    grown = {copy: passed(chain, copy) - before[copy] for copy in before}
+
+    assert grown["fw1"] >= 40, "every answer came through the firewall"
+    # Its own neighbour discovery is all there may be.
+    assert grown["fw2"] < 10, "the stand-by waits"
+
+
+@pytest.mark.root
+def test_other_copy_takes_over_and_without_any_nothing_passes(chain, ping, eventually):
+    with ping() as traffic:
+        eventually(lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=20)
+        with unplugged(chain, "fw1"):
+            before = passed(chain, "fw2")
+            assert traffic.wait_replies(20, timeout_s=10), "the stand-by takes over"
+            assert passed(chain, "fw2") - before >= 15
+
+            with unplugged(chain, "fw2"):
+                eventually(
+                    lambda: not traffic.wait_replies(5, timeout_s=0.5), "no way past the service"
+                )
+            assert traffic.wait_replies(20, timeout_s=10), "a copy is back"
+
+
+@contextlib.contextmanager
+def unplugged(lab, copy):
+    """Take a copy's ports from their vRouter, as a hypervisor does when a machine dies."""
+    ports = []
+    for side in ("left", "right"):
+        name = f"{copy}-{side}"
+        host = lab.topology.endpoint(name).host
+        socket, attached = lab.paths.plug_socket(host), lab.attached(name)
+        plug.unplug(socket, attached.uuid)
+        ports.append((socket, attached))
+    yield
+    for socket, attached in ports:
+        port = plug.PluggedPort(
+            vmi_uuid=attached.uuid, vm_uuid=attached.vm_uuid, ifname=attached.ifname, kind="veth"
+        )
+        plug.plug(socket, port)
+
+
+@pytest.mark.root
+def test_rule_without_service_goes_straight_while_the_others_go_through(chain, ping):
+    """Direct routes exist for tcp 8000; they do not let anything else past the firewall."""
+    members = check.members(chain)
+    right = str(members["right"].address(version=4))
+    before = passed(chain, "fw1")
+    server = subprocess.Popen(
+        ["ip", "netns", "exec", chain.plan.namespace_of("right"), "python3", "-c", _SERVE]
+    )
+    try:
+        done = subprocess.run(
+            [
+                "ip",
+                "netns",
+                "exec",
+                chain.plan.namespace_of("left"),
+                "python3",
+                "-c",
+                _FETCH,
+                right,
+            ],
+            check=False,
+            timeout=20,
+        )
+    finally:
+        server.kill()
+        server.wait()
+    assert done.returncode == 0, "tcp 8000 goes straight"
+    assert passed(chain, "fw1") == before
+    with ping() as traffic:
+        assert traffic.wait_replies(10, timeout_s=5)
+    assert passed(chain, "fw1") - before >= 10, "ping still goes through the firewall"
+
+
+_SERVE = """
+import socket
+listener = socket.create_server(("", 8000))
+while True:
+    listener.accept()[0].sendall(b"here")
+"""
+_FETCH = """
+import socket, sys, time
+for _ in range(40):
+    try:
+        with socket.create_connection((sys.argv[1], 8000), timeout=2) as there:
+            sys.exit(there.recv(4) != b"here")
+    except OSError:
+        time.sleep(0.2)
+sys.exit(1)
+"""

@@ -1,0 +1,203 @@
+"""Service chains on a host: rules that lead elsewhere, ports that pass on, stand-by copies."""
+
+from ipaddress import ip_address, ip_network
+
+from skytrail.agent.tables import InetRouteRow, InterfaceRow, SourceRow
+from skytrail.agent.trace import DELIVERED, DROPPED, FORWARDED, TracePacket
+from skytrail.net import Label
+from skytrail.testing.agent_world import (
+    PROJECT,
+    AgentHost,
+    ConfigBuilder,
+    rule,
+    subnet,
+    uuid_of,
+)
+from skytrail.wire.xmpp import NextHop, Route, RouteAttributes
+
+LEFT, RIGHT = f"{PROJECT}:left", f"{PROJECT}:right"
+CHAIN = f"service-{uuid_of('chain')}-firewall"
+ENTRANCE, EXIT = f"{LEFT}:{CHAIN}", f"{RIGHT}:{CHAIN}"
+OTHER = "192.0.2.2"
+
+
+def led(source, destination, instance):
+    entry = dict(rule({"virtual_network": source}, {"virtual_network": destination}))
+    entry["action_list"] = {"simple_action": "pass", "assign_routing_instance": instance}
+    return entry
+
+
+def chained_networks():
+    config = ConfigBuilder()
+    left = config.network("left", 5, [subnet("10.1.0.0/24")])
+    right = config.network("right", 6, [subnet("10.2.0.0/24")])
+    rules = [led(LEFT, RIGHT, ENTRANCE), led(RIGHT, LEFT, EXIT)]
+    for network, name in ((left, "left"), (right, "right")):
+        own = {"virtual_network": network.name}
+        config.access_list(network, name, [*rules, rule(own, own)])
+    return config, left, right
+
+
+def service_port(config, name, network, addresses, instance, **properties):
+    key = config.port(name, network, addresses)
+    node = config.nodes[key]
+    table = {"vrf_assign_rule": [{"routing_instance": instance}]}
+    more = {"vrf_assign_table": table, "virtual_machine_interface_properties": properties}
+    config.node(key.type_name, key.name, **{**node.properties, **more})
+    return key
+
+
+def route(prefix, network, label, router=OTHER, preference=200):
+    hop = NextHop(
+        ip_address(router), Label(label), encapsulations=("udp",), virtual_network=network
+    )
+    return Route(ip_network(prefix), (hop,), RouteAttributes(local_preference=preference))
+
+
+def host(config, *names):
+    made = AgentHost("192.0.2.1")
+    for index, name in enumerate(names):
+        made.plug(name, 10 + index)
+    made.connect()
+    made.configure(config.update())
+    made.reconcile()
+    return made
+
+
+def sent(made, name, source, destination):
+    packet = TracePacket(ip_address(source), ip_address(destination), 6, 40000, 80)
+    return made.datapath.send(made.vif(name), packet)
+
+
+def interface(made, name):
+    rows = made.datapath.rows[InterfaceRow].values()
+    return next(row for row in rows if row.vif_id == made.vif(name))
+
+
+def test_instance_a_rule_leads_to_is_subscribed_and_its_route_used():
+    config, left, _ = chained_networks()
+    config.port("a", left, ["10.1.0.3"])
+    made = host(config, "a")
+    made.learn(f"{LEFT}:left", [route("10.2.0.3/32", RIGHT, 70)], end=False)
+    made.learn(ENTRANCE, [route("10.2.0.0/24", RIGHT, 90)], end=False)
+    made.resolve(OTHER)
+    made.reconcile()
+
+    trace = sent(made, "a", "10.1.0.3", "10.2.0.3")
+
+    assert ENTRANCE in made.compute().vrfs
+    assert (trace.outcome, trace.label) == (FORWARDED, 90), "not the direct way, label 70"
+
+
+def test_without_a_route_in_the_chain_nothing_passes_beside_it():
+    config, left, _ = chained_networks()
+    config.port("a", left, ["10.1.0.3"])
+    made = host(config, "a")
+    made.learn(f"{LEFT}:left", [route("10.2.0.3/32", RIGHT, 70)], end=False)
+    made.resolve(OTHER)
+    made.reconcile()
+
+    trace = sent(made, "a", "10.1.0.3", "10.2.0.3")
+
+    assert (trace.outcome, trace.drop_reason) == (DROPPED, "NO_ROUTE")
+
+
+def test_service_passes_on_in_its_own_instance_what_others_sent():
+    config, left, right = chained_networks()
+    service_port(config, "fw-left", left, ["10.1.0.9"], ENTRANCE)
+    service_port(config, "fw-right", right, ["10.2.0.9"], EXIT)
+    made = host(config, "fw-left", "fw-right")
+    made.learn(f"{RIGHT}:right", [route("10.2.0.3/32", RIGHT, 70)], end=False)
+    made.learn(EXIT, [route("10.2.0.3/32", RIGHT, 71)], end=False)
+    made.resolve(OTHER)
+    made.reconcile()
+
+    trace = sent(made, "fw-right", "10.1.0.3", "10.2.0.3")
+
+    assert (trace.outcome, trace.label) == (FORWARDED, 71)
+    assert interface(made, "fw-right").transit
+    sources = {row.prefix for row in made.datapath.rows[SourceRow].values()}
+    assert ip_network("0.0.0.0/0") in sources
+
+
+def test_workload_that_is_no_service_of_the_chain_passes_nothing_on():
+    config, _, right = chained_networks()
+    config.port("b", right, ["10.2.0.4"])
+    made = host(config, "b")
+    made.learn(f"{RIGHT}:right", [route("10.2.0.3/32", RIGHT, 70)], end=False)
+    made.resolve(OTHER)
+    made.reconcile()
+
+    assert sent(made, "b", "10.1.0.3", "10.2.0.3").drop_reason == "SPOOFED_ADDRESS"
+    assert not interface(made, "b").transit
+
+
+def test_whole_way_on_one_host_is_delivered_at_every_hop():
+    config, left, right = chained_networks()
+    config.port("a", left, ["10.1.0.3"])
+    config.port("b", right, ["10.2.0.3"])
+    service_port(config, "fw-left", left, ["10.1.0.9"], ENTRANCE)
+    service_port(config, "fw-right", right, ["10.2.0.9"], EXIT)
+    made = host(config, "a", "b", "fw-left", "fw-right")
+    labels = {
+        str(each.key): each.next_hops[0].label
+        for _, each in made.published()
+        if each.key in {ip_network("10.1.0.9"), ip_network("10.2.0.9"), ip_network("10.2.0.3")}
+    }
+    here = "192.0.2.1"
+    into = route("10.2.0.0/24", RIGHT, labels["10.1.0.9/32"], here)
+    for instance in (ENTRANCE, f"{LEFT}:left"):
+        made.learn(instance, [into], end=False)
+    made.learn(EXIT, [route("10.2.0.3/32", RIGHT, labels["10.2.0.3/32"], here)], end=False)
+    back = route("10.1.0.0/24", LEFT, labels["10.2.0.9/32"], here)
+    made.learn(f"{RIGHT}:right", [back], end=False)
+    made.reconcile()
+
+    first = sent(made, "a", "10.1.0.3", "10.2.0.3")
+    second = sent(made, "fw-right", "10.1.0.3", "10.2.0.3")
+
+    assert (first.outcome, first.vif_id) == (DELIVERED, made.vif("fw-left"))
+    assert (second.outcome, second.vif_id) == (DELIVERED, made.vif("b"))
+
+
+def test_instance_is_given_back_with_the_last_port_that_leads_there():
+    config, left, _ = chained_networks()
+    config.port("a", left, ["10.1.0.3"])
+    made = host(config, "a")
+    assert ENTRANCE in made.compute().vrfs
+
+    made.plugged.clear()
+
+    assert ENTRANCE not in made.compute().vrfs
+
+
+def test_shared_address_is_published_with_every_ports_label():
+    config, left, _ = chained_networks()
+    for name in ("one", "two"):
+        config.port(name, left, ["10.1.0.9"])
+    made = host(config, "one", "two")
+
+    (route_,) = [each for _, each in made.published() if each.key == ip_network("10.1.0.9")]
+
+    assert len({hop.label for hop in route_.next_hops}) == 2
+
+
+def test_standby_port_waits_for_the_active_one_here_and_elsewhere():
+    config, left, _ = chained_networks()
+    service_port(config, "active", left, ["10.1.0.9"], ENTRANCE)
+    service_port(config, "standby", left, ["10.1.0.9"], ENTRANCE, local_preference=100)
+    made = host(config, "active", "standby")
+
+    (shared,) = [each for _, each in made.published() if each.key == ip_network("10.1.0.9")]
+    assert (len(shared.next_hops), shared.attributes.local_preference) == (1, 200)
+
+    del made.plugged[uuid_of("active")]
+    made.reconcile()
+    (alone,) = [each for _, each in made.published() if each.key == ip_network("10.1.0.9")]
+    assert alone.attributes.local_preference == 100
+
+    made.learn(f"{LEFT}:left", [route("10.1.0.9/32", LEFT, 77)], end=False)
+    made.resolve(OTHER)
+    made.reconcile()
+    rows = made.datapath.rows[InetRouteRow].values()
+    assert [row.label for row in rows if row.prefix == ip_network("10.1.0.9")] == [77]
