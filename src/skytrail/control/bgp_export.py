@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from itertools import dropwhile
 
 from skytrail.control.bgp_config import Speaker
 from skytrail.control.bgp_values import (
@@ -317,13 +318,19 @@ def _cleaned(path: tuple[AsSegment, ...], policy: ExportPolicy) -> tuple[AsSegme
     if not policy.overridden_asn and not policy.private_as_action:
         return path
     cleaned: list[AsSegment] = []
+    is_leading = True
     for segment in path:
         numbers = [
             policy.local_asn if number == policy.overridden_asn else number
             for number in segment.numbers
         ]
         match policy.private_as_action:
-            case "remove" | "remove-all":
+            case "remove" if is_leading:
+                # Up to the first public number: what lies behind is not ours to hide.
+                kept = list(dropwhile(_is_private, numbers))
+                is_leading = not kept
+                numbers = kept
+            case "remove-all":
                 numbers = [number for number in numbers if not _is_private(number)]
             case "replace-all":
                 numbers = [policy.local_asn if _is_private(n) else n for n in numbers]

@@ -86,6 +86,7 @@ class RawPeer:
         """Say OPEN; dial again while our node does not expect this peer yet."""
         if self._socket is None or self.is_closed:
             self.is_closed = False
+            self.messages.clear()
             self.dial()
             with contextlib.suppress(OSError):
                 self.send(encode_open(self.open))
