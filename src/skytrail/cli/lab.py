@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -16,6 +16,7 @@ import msgspec
 from rich.console import Console
 
 from skytrail.cli.help_text import examples
+from skytrail.cli.session import console as session_console
 from skytrail.client import ApiFailure
 from skytrail.lab import interconnect, state
 from skytrail.lab import show as lab_show
@@ -31,6 +32,7 @@ from skytrail.lab.io.workload import WorkloadError
 from skytrail.lab.plan import UNDERLAY_IFNAME
 from skytrail.lab.ports import PortError
 from skytrail.lab.service import Lab
+from skytrail.lab.show import Table
 from skytrail.lab.state import LabError
 from skytrail.lab.topology import TopologyError
 from skytrail.lab.underlay_packet import decode_tunnel
@@ -100,6 +102,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 def opened(lab_name: str | None) -> Lab:
     """Return the lab of that name, or the only one."""
     return Lab.load(lab_name or state.only_name())
+
+
+def print_tables(tables: Iterable[Table]) -> None:
+    """Print tables as wide as the terminal is."""
+    console = session_console()
+    for table in tables:
+        console.print(table.rendered(console.width))
 
 
 def print_json(value: object) -> None:
@@ -200,9 +209,7 @@ def show(view: str | None, host: str | None, lab_name: str | None, *, as_json: b
     if as_json:
         print_json({table.title: table.records() for table in tables})
         return
-    console = Console()
-    for table in tables:
-        console.print(table.rendered())
+    print_tables(tables)
 
 
 @lab.command(

@@ -9,13 +9,19 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 
 from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE, resolved
 from skytrail.cli.choices import complete_name, complete_type
 from skytrail.cli.conditions import conditions_of, lines
 from skytrail.cli.help_text import examples
-from skytrail.cli.lab import json_option, lab_option, opened, print_json, reports_failures
+from skytrail.cli.lab import (
+    json_option,
+    lab_option,
+    opened,
+    print_json,
+    print_tables,
+    reports_failures,
+)
 from skytrail.cli.lookup import find_uuid
 from skytrail.cli.names import resolve_type
 from skytrail.cli.session import api_options, given_access
@@ -23,7 +29,7 @@ from skytrail.cli.session import opened as api_opened
 from skytrail.cli.values import items, mapping
 from skytrail.client.messages import Call, decode_reply
 from skytrail.lab import commands, health, state
-from skytrail.lab.show import Table, table_of
+from skytrail.lab.show import table_of
 from skytrail.lab.state import LabError
 from skytrail.lab.topology import TopologyError
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
@@ -95,10 +101,12 @@ def status(
     shown = [_describe(daemon) for daemon in daemons]
     overview = table_of("daemons", shown)
     sessions = table_of("sessions", [row for daemon in daemons for row in _sessions(daemon)])
+    routers = table_of("BGP peers", [row for daemon in daemons for row in _bgp_peers(daemon)])
     if as_json:
-        print_json({"daemons": overview.records(), "sessions": sessions.records()})
+        records = {"sessions": sessions.records(), "bgp": routers.records()}
+        print_json({"daemons": overview.records(), **records})
     else:
-        _print([overview, sessions])
+        print_tables([overview, sessions, *([routers] if routers.rows else [])])
     if any(row["state"] != "healthy" for row in shown):
         raise SystemExit(1)
 
@@ -183,18 +191,12 @@ def _show_api(*, as_json: bool) -> None:
             }
             for each in reports
         ]
-        _print([table_of("reports to the API", rows)])
+        print_tables([table_of("reports to the API", rows)])
     missing = {"compiler", "control"} - {str(each.get("kind")) for each in reports}
     for kind in sorted(missing):
         click.echo(f"no {'control node' if kind == 'control' else kind} reports to it", err=True)
     if missing:
         raise SystemExit(1)
-
-
-def _print(tables: list[Table]) -> None:
-    console = Console()
-    for table in tables:
-        console.print(table.rendered())
 
 
 def _of_controller(data: Path) -> list[Daemon]:
@@ -247,6 +249,24 @@ def _sessions(daemon: Daemon) -> list[dict[str, object]]:
     except IntrospectionFailed:
         return []
     return [_session(daemon.name, row) for row in rows]
+
+
+def _bgp_peers(daemon: Daemon) -> list[dict[str, object]]:
+    if daemon.kind != "control":
+        return []
+    try:
+        rows = read_table(daemon.socket, "bgp")
+    except IntrospectionFailed:
+        return []
+    columns = ("address", "as", "up", "up_s", "routes", "routes_stale", "last_down_reason")
+    return [
+        {
+            "of": daemon.name,
+            "with": str(row.get("name", "")).rpartition(":")[2],
+            **{column: row.get(column) for column in columns},
+        }
+        for row in rows
+    ]
 
 
 def _session(name: str, row: dict[str, object]) -> dict[str, object]:

@@ -237,7 +237,7 @@ def withdrawals(
         yield BgpFamily.EVPN, nlri
         return
     yield _family(key), VpnNlri(entry.distinguisher, key)
-    if policy.tells_prefix_routes:
+    if policy.tells_prefix_routes or entry.has_prefix_routes:
         yield BgpFamily.EVPN, _prefix_route(entry, 0)
 
 
@@ -254,7 +254,12 @@ def _forms(path: Path, policy: ExportPolicy) -> list[tuple[BgpFamily, _Form]]:
     """Return the families a feasible path is told in, each in its form."""
     hop, key = path.next_hops[0], path.key
     is_layer2 = isinstance(key, EnetKey)
-    by_vxlan = policy.tells_prefix_routes and bool(hop.vni) and "vxlan" in hop.encapsulations
+    is_prefix_route = path.learned is not None and path.learned.is_prefix_route
+    by_vxlan = (
+        (policy.tells_prefix_routes or is_prefix_route)
+        and bool(hop.vni)
+        and "vxlan" in hop.encapsulations
+    )
     if by_vxlan and is_layer2:
         if is_inclusive(key):
             return [(BgpFamily.EVPN, _Form(("vxlan",)))]

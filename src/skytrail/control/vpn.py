@@ -19,7 +19,7 @@ from skytrail.wire.xmpp import Family, RouteKey
 class VpnEntry:
     """A destination: every path, and the one that counts. Compared by identity."""
 
-    __slots__ = ("best", "distinguisher", "family", "key", "paths")
+    __slots__ = ("best", "distinguisher", "family", "has_prefix_routes", "key", "paths")
 
     def __init__(self, family: Family, distinguisher: RouteDistinguisher, key: RouteKey) -> None:
         self.family = family
@@ -27,6 +27,8 @@ class VpnEntry:
         self.key = key
         self.paths: dict[PathSlot, Path] = {}
         self.best: Path | None = None
+        self.has_prefix_routes = False
+        """Whether a path was ever heard as an EVPN prefix route, and may be told as one."""
 
 
 OnSelection = Callable[[VpnEntry, Path | None], None]
@@ -55,6 +57,8 @@ class VpnTable:
                 entry = self.entries[name] = VpnEntry(self.family, *name)
             self._entry_of[slot] = entry
         entry.paths[slot] = path
+        if path.learned is not None and path.learned.is_prefix_route:
+            entry.has_prefix_routes = True
         self._select(entry)
 
     def remove(self, slot: PathSlot) -> None:

@@ -24,6 +24,10 @@ from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_
 ROWS_COUNT_MAX = 5000
 NAME_COLUMNS = frozenset({"vrf", "networks", "network"})
 RULE_COLUMNS = frozenset({"text"})
+WIDTH_DEFAULT = 400
+FOLDED_CELL_LENGTH = 10
+"""Longer cells may be folded, but to no less than this."""
+GAP_LENGTH = 3
 PORT_COLUMN = "vmi_uuid"
 DROPS = "drops"
 _DEFAULT_INSTANCE = re.compile(r"^(.+:)?([^:]+):\2$")
@@ -33,7 +37,19 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "interfaces": (
         "vif_id", "ifname", "name", "addresses", "mac", "vrf_id", "mtu_bytes", "active", "reason",
     ),
-    "routes": ("vrf", "family", "prefix", "nexthop", "label", "networks", "mac"),
+    # Agents and control nodes both have routes; a column that rows lack is left out.
+    "routes": (
+        "vrf", "family", "instance", "prefix", "nexthop", "label", "networks", "mac", "source",
+        "best", "why_not_best",
+    ),
+    "bgp": (
+        "name", "address", "as", "up", "up_s", "routes", "routes_stale", "families",
+        "last_down_reason", "last_problem",
+    ),
+    "vpn": (
+        "distinguisher", "prefix", "source", "best", "why_not_best", "next_hops", "targets",
+        "as_path",
+    ),
     "nexthops": (
         "nexthop_id", "name", "kind", "vif_id", "encapsulation", "remote", "out_destination_mac",
     ),
@@ -66,17 +82,32 @@ class Table:
         """Rows as mappings, for JSON."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
-    def rendered(self) -> RichTable:
-        """The table for a terminal: nested values as JSON, long ones folded."""
+    def rendered(self, width: int = WIDTH_DEFAULT) -> RichTable:
+        """The table for a terminal of this width: nested values as JSON, long ones folded.
+
+        What would fold into towers of letters is written one column a line instead.
+        """
         table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for column in self.columns:
-            title = "port" if column == PORT_COLUMN else column
-            table.add_column(title, overflow="fold")
-        for row in self.rows:
-            # Text, not markup: a MAC or a name must never turn into a colour or a picture.
-            cells = zip(self.columns, row, strict=True)
-            table.add_row(*(Text(self._cell(column, value)) for column, value in cells))
-        if not self.rows:
+        titles = ["port" if column == PORT_COLUMN else column for column in self.columns]
+        # Text, not markup: a MAC or a name must never turn into a colour or a picture.
+        rows = [
+            [Text(self._cell(*cell)) for cell in zip(self.columns, row, strict=True)]
+            for row in self.rows
+        ]
+        if _fits(titles, rows, width):
+            for title in titles:
+                table.add_column(title, overflow="fold")
+            for row in rows:
+                table.add_row(*row)
+        else:
+            table.show_header = False
+            table.add_column(style="bold", no_wrap=True)
+            table.add_column(overflow="fold")
+            for row in rows:
+                for title, cell in zip(titles, row, strict=True):
+                    table.add_row(title, cell)
+                table.add_section()
+        if not rows:
             table.caption = "(empty)"
         return table
 
@@ -88,6 +119,15 @@ class Table:
         if column in RULE_COLUMNS:
             value = readable(_text(value))
         return _UUID.sub(lambda found: self.names.get(found[0], found[0]), _text(value))
+
+
+def _fits(titles: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> bool:
+    """Tell whether no column gets narrower than its title, or than a line of a long cell."""
+    longest = [
+        max([len(title), *(min(len(row[place]), FOLDED_CELL_LENGTH) for row in rows)])
+        for place, title in enumerate(titles)
+    ]
+    return sum(longest) + GAP_LENGTH * len(longest) <= width
 
 
 def table_of(
@@ -133,7 +173,9 @@ def introspected(socket: Path, title: str, view: str, *, every_column: bool = Fa
     interfaces = read_table(socket, "interfaces") if "interfaces" in listed else []
     if view == DROPS and not every_column:
         rows = [_named_drop(row) for row in rows]
-    table = table_of(title, rows, () if every_column else COLUMNS.get(view, ()))
+    columns = () if every_column else COLUMNS.get(view, ())
+    known = {column for row in rows[:1] for column in row}
+    table = table_of(title, rows, tuple(c for c in columns if not rows or c in known))
     return replace(table, names=_port_names(interfaces))
 
 

@@ -12,7 +12,7 @@ from skytrail.control.bgp_export import Exporter, ExportPolicy, withdrawals
 from skytrail.control.bgp_import import Importer, key_of
 from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.path import VPN_INSTANCE, InstanceName, Learned, Path, PathSlot, PeerName
-from skytrail.control.vpn import VpnEntry
+from skytrail.control.vpn import VpnEntry, VpnTable
 from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
     AsSegment,
@@ -20,6 +20,7 @@ from skytrail.wire.bgp import (
     Attributes,
     BgpFamily,
     Negotiated,
+    communities,
     decode_update,
     encode_update,
 )
@@ -140,6 +141,29 @@ def test_numbers_that_are_long_are_told_whatever_the_as(asn: int) -> None:
 
     assert heard.attributes.security_groups == (8000004,)
     assert heard.virtual_network == RED
+
+
+def test_gateways_prefix_route_is_told_on_to_control_nodes_with_vni_and_router_mac() -> None:
+    mac = Mac.parse("02:67:0a:00:00:09")
+    extended = (communities.RouterMac(mac).packed, communities.Encapsulation(8).packed)
+    path = learned_path(Attributes(extended_communities=extended), is_external=True)
+    assert path.learned is not None
+    gateways = replace(
+        path,
+        next_hops=(NextHop(IPv4Address("172.16.0.9"), vni=Vni(5001), encapsulations=("vxlan",)),),
+        learned=replace(path.learned, is_prefix_route=True),
+    )
+
+    (heard,) = told(gateways, INTERNAL)
+
+    (hop,) = heard.next_hops
+    assert (hop.address, hop.vni, hop.mac) == (IPv4Address("172.16.0.9"), Vni(5001), mac)
+    table = VpnTable(family_of(INET), lambda *_: None)
+    table.put(gateways)
+    (entry,) = table.entries.values()
+    table.remove(gateways.slot)
+    taken_back = [family for family, _ in withdrawals(entry, INTERNAL)]
+    assert taken_back == [BgpFamily.INET_VPN, BgpFamily.EVPN]
 
 
 def test_router_is_told_a_vpn_route_and_a_prefix_route() -> None:

@@ -175,3 +175,19 @@ def test_the_demo_wants_root_before_anything_else(monkeypatch, capsys):
 
     assert demo.main(["--topology", "/nonexistent"]) == 2
     assert "needs root" in capsys.readouterr().out
+
+
+def test_table_that_is_too_wide_is_written_one_column_a_line():
+    table = show.table_of("peers", [{f"column{n}": "x" * 30 for n in range(9)}])
+
+    narrow, wide = ("\n".join(_lines(table.rendered(width), width)) for width in (80, 400))
+
+    assert narrow.count("x" * 30) == wide.count("x" * 30) == 9, "no cell is folded"
+    assert sum("column" in line for line in narrow.splitlines()) == 9
+    assert sum("column" in line for line in wide.splitlines()) == 1
+
+
+def _lines(renderable, width):
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(renderable)
+    return console.export_text().splitlines()
