@@ -39,8 +39,8 @@ class VpnNlri:
     """RFC 4364 section 4.3.4. ``labels`` are 20-bit values, top first; empty when withdrawn.
 
     ``key`` names the route in a few bytes and is what tables should be indexed by. A decoded
-    route starts as key and labels; distinguisher and prefix are made when first asked for, which
-    a reflector of many routes never does.
+    route starts as key and ``wire``, or labels where it has not just one; distinguisher, prefix
+    and labels are made when first asked for, which a reflector of many routes never does.
     """
 
     distinguisher: RouteDistinguisher
@@ -48,6 +48,8 @@ class VpnNlri:
     labels: tuple[int, ...] = ()
     key: bytes = field(init=False, repr=False)
     """Prefix length (plus 64 for IPv6), distinguisher, the bytes of the prefix."""
+    wire: bytes = field(init=False, repr=False)
+    """The NLRI of a route with one label, as whoever passes it on sends it; empty for others."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VpnNlri):
@@ -66,8 +68,12 @@ class VpnNlri:
             elif name in {"distinguisher", "prefix"}:
                 # Who asks for one asks for the other next.
                 key = self.key
-                _set_distinguisher(self, _distinguisher(key[1:9]))
-                _set_prefix(self, _prefix_of(key))
+                _set_distinguisher(self, distinguisher_of_key(key))
+                _set_prefix(self, prefix_of_key(key))
+            elif name == "labels":
+                _set_labels(self, (label_of_wire(self.wire),))
+            elif name == "wire":
+                _set_wire(self, b"")
             return object.__getattribute__(self, name)
 
 
@@ -77,11 +83,22 @@ def vpn_key(distinguisher: RouteDistinguisher, prefix: IpNetwork) -> bytes:
     return bytes((mark + prefix.prefixlen,)) + distinguisher.packed + prefix_bytes(prefix)
 
 
-def _prefix_of(key: bytes) -> IpNetwork:
+def distinguisher_of_key(key: bytes) -> RouteDistinguisher:
+    """Return the distinguisher a key begins with."""
+    return _distinguisher(key[1:9])
+
+
+def prefix_of_key(key: bytes) -> IpNetwork:
+    """Return the prefix a key ends with."""
     mark, chunk = key[0], key[9:]
     if mark >= VPN_KEY_IPV6:
         return network6(chunk, mark - VPN_KEY_IPV6)
     return network4(chunk, mark)
+
+
+def label_of_wire(wire: bytes) -> int:
+    """Return the label of an NLRI with one label."""
+    return wire[1] << 12 | wire[2] << 4 | wire[3] >> 4
 
 
 VPN_KEY_IPV6 = 64
@@ -95,6 +112,7 @@ _set_distinguisher: Callable[[VpnNlri, RouteDistinguisher], None] = VpnNlri.__di
 ].__set__
 _set_prefix: Callable[[VpnNlri, IpNetwork], None] = VpnNlri.__dict__["prefix"].__set__
 _set_labels: Callable[[VpnNlri, tuple[int, ...]], None] = VpnNlri.__dict__["labels"].__set__
+_set_wire: Callable[[VpnNlri, bytes], None] = VpnNlri.__dict__["wire"].__set__
 
 
 def vpn_from_key(key: bytes, labels: tuple[int, ...] = ()) -> VpnNlri:
@@ -103,6 +121,14 @@ def vpn_from_key(key: bytes, labels: tuple[int, ...] = ()) -> VpnNlri:
     nlri = _new(VpnNlri)
     _set_key(nlri, key)
     _set_labels(nlri, labels)
+    return nlri
+
+
+def vpn_from_wire(key: bytes, wire: bytes) -> VpnNlri:
+    """Return the route of a valid key and the NLRI it was read from, in its usual form."""
+    nlri = _new(VpnNlri)
+    _set_key(nlri, key)
+    _set_wire(nlri, wire)
     return nlri
 
 

@@ -27,6 +27,7 @@ from skytrail.wire.bgp.nlri import (
     RouteTargetNlri,
     VpnNlri,
     vpn_from_key,
+    vpn_from_wire,
 )
 from skytrail.wire.bgp.nlri_reading import (
     NlriError,
@@ -43,6 +44,7 @@ _LABEL_MAX = 0xF_FFFF
 _BOTTOM = 1
 _LABEL_BITS = 24
 _DISTINGUISHER_BITS = 64
+_VPN_BITS_MIN = _LABEL_BITS + _DISTINGUISHER_BITS
 _KEY_LENGTHS = tuple(bytes((length,)) for length in range(VPN_KEY_IPV6 + 129))
 _ERMVPN_BYTES = 22
 _ERMVPN_KINDS = frozenset((0, 1, 2))
@@ -176,9 +178,11 @@ def _read_inet6_labelled(data: bytes, context: NlriContext, found: NlriList) -> 
 
 
 def _read_vpn(data: bytes, context: NlriContext, found: NlriList, limit: int) -> None:
-    routes = found.routes
     mark = 0 if limit == 32 else VPN_KEY_IPV6
     one_label = context.withdrawn or not context.label_stacks
+    if one_label and not context.withdrawn:
+        _read_vpn_usual(data, found, limit, mark)
+        return
     position, end = 0, len(data)
     while position < end:
         bits = data[position]
@@ -188,23 +192,46 @@ def _read_vpn(data: bytes, context: NlriContext, found: NlriList, limit: int) ->
         length = bits - _DISTINGUISHER_BITS - 8 * stack
         if not 0 <= length <= limit or following > end:
             raise NlriError(f"VPN prefix of {bits} bits", position)
-        if data[distinguisher_at] or data[distinguisher_at + 1] > 2:
-            kind = data[distinguisher_at : distinguisher_at + 2].hex()
-            found.skipped.append(f"route distinguisher of unknown type {kind}")
+        if _is_unknown_distinguisher(data, distinguisher_at, found):
             position = following
             continue
         key = _KEY_LENGTHS[mark + length] + data[distinguisher_at:following]
         if length & 7:
             key = masked(key, length)
-        if context.withdrawn:
-            labels = ()
-        elif stack == 3:
-            top = (data[position + 1] << 16) | (data[position + 2] << 8) | data[position + 3]
-            labels = (top >> 4,)
-        else:
-            labels = _labels(data[position + 1 : distinguisher_at])
-        routes.append(vpn_from_key(key, labels))
+        labels = () if context.withdrawn else _labels(data[position + 1 : distinguisher_at])
+        found.routes.append(vpn_from_key(key, labels))
         position = following
+
+
+def _read_vpn_usual(data: bytes, found: NlriList, limit: int, mark: int) -> None:
+    """Read routes with one label each: nearly all there are, so no step more than needed."""
+    add, lengths = found.routes.append, _KEY_LENGTHS
+    bits_max = _VPN_BITS_MIN + limit
+    position, end = 0, len(data)
+    while position < end:
+        bits = data[position]
+        following = position + (bits + 15 >> 3)
+        if not _VPN_BITS_MIN <= bits <= bits_max or following > end:
+            raise NlriError(f"VPN prefix of {bits} bits", position)
+        wire = data[position:following]
+        position = following
+        if (wire[4] or wire[5] > 2) and _is_unknown_distinguisher(wire, 4, found):
+            continue
+        key = lengths[mark + bits - _VPN_BITS_MIN] + wire[4:]
+        if bits & 7:
+            key = masked(key, bits)
+            wire = wire[:4] + key[1:]
+        if wire[3] & 0xF != _BOTTOM:
+            # What follows the label's 20 bits means nothing here; we write it as it should be.
+            wire = wire[:3] + bytes((wire[3] & 0xF0 | _BOTTOM,)) + wire[4:]
+        add(vpn_from_wire(key, wire))
+
+
+def _is_unknown_distinguisher(data: bytes, at: int, found: NlriList) -> bool:
+    if not data[at] and data[at + 1] <= 2:
+        return False
+    found.skipped.append(f"route distinguisher of unknown type {data[at : at + 2].hex()}")
+    return True
 
 
 def _read_inet_vpn(data: bytes, context: NlriContext, found: NlriList) -> None:
@@ -341,6 +368,8 @@ def encode_labels(labels: Iterable[int], *, withdrawn: bool) -> bytes:
 
 def _encode_vpn(family: BgpFamily, nlri: VpnNlri, withdrawn: bool) -> bytes:
     key = nlri.key
+    if nlri.wire and not withdrawn and (key[0] >= VPN_KEY_IPV6) == (family.afi != AFI_IPV4):
+        return nlri.wire
     length = key[0]
     if family is BgpFamily.INET6_VPN:
         length -= VPN_KEY_IPV6
