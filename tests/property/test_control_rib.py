@@ -21,7 +21,7 @@ from skytrail.control.path import (
 from skytrail.control.rib import offer, only_source
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
-from skytrail.control.vpn import VpnEntry
+from skytrail.control.vpn import Selection, VpnEntry
 from skytrail.control.vrf import InstanceConfig
 from skytrail.net import Label, RouteDistinguisher, RouteTarget
 from skytrail.wire.bgp import Attributes
@@ -88,12 +88,13 @@ class World:
         self.told: dict[VpnEntry, Path] = {}
         self.replicator.on_selection = self._selected
 
-    def _selected(self, entry: VpnEntry, before: Path | None) -> None:
-        assert self.told.get(entry) is before
-        if entry.best is None:
-            del self.told[entry]
-        else:
-            self.told[entry] = entry.best
+    def _selected(self, changes: list[Selection]) -> None:
+        for entry, before in changes:
+            assert self.told.get(entry) is before
+            if entry.best is None:
+                del self.told[entry]
+            else:
+                self.told[entry] = entry.best
 
     def act(self, step: tuple[object, ...]) -> None:
         replicator, configs = self.replicator, self.configs

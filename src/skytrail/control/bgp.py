@@ -11,13 +11,13 @@ is work of its own, done in slices, so that no agent waits for it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from skytrail.control.adj_in import AdjIn
 from skytrail.control.bgp_config import BgpConfig, BgpPeerConfig
 from skytrail.control.bgp_export import Exporter, ExportPolicy
-from skytrail.control.bgp_import import Importer, NlriKey, key_of
+from skytrail.control.bgp_import import Importer, name_of, usable_wire
 from skytrail.control.bgp_out import BgpGroup, Entry, GroupKey
 from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.membership import (
@@ -27,8 +27,8 @@ from skytrail.control.membership import (
     Memberships,
     interest_of,
 )
-from skytrail.control.path import VPN_INSTANCE, InstanceName, Path, PathSlot, PeerName
-from skytrail.control.relay import NO_DESTINATION, VPN_FAMILIES, RelayKey, RelayTable
+from skytrail.control.path import InstanceName, Path, PeerName, learned_path
+from skytrail.control.relay import VPN_FAMILIES, RelayTable
 from skytrail.control.route_target import Replicator
 from skytrail.net import RouteTarget
 from skytrail.wire.bgp import (
@@ -37,6 +37,7 @@ from skytrail.wire.bgp import (
     Demarcation,
     GracefulRestart,
     Negotiated,
+    Reach,
     RouteRefresh,
     RouteTargetNlri,
     Update,
@@ -44,14 +45,14 @@ from skytrail.wire.bgp import (
 )
 from skytrail.wire.bgp.nlri import Nlri, route_key
 from skytrail.wire.bgp.update_encode import encode_end_of_rib, encode_update, encode_withdraw
-from skytrail.wire.xmpp import family_of as table_family
 
-WORK_COUNT = 500
-"""Routes removed in one slice: a few milliseconds."""
+WORK_COUNT = 1000
+"""Routes that follow a lost session in one slice: a few milliseconds."""
 STALE_TIME_S_MAX = 4095
 """The longest restart time a peer can ask for (RFC 4724 section 3)."""
 MEMBERSHIP_WAIT_S = 60.0
 """How long ends of RIB wait until a peer has said what it wants (RFC 4684 section 6)."""
+_NO_LIMIT = float("inf")
 
 
 class TooManyPrefixes(Exception):
@@ -73,22 +74,11 @@ class BgpCounters:
 
 
 @dataclass(slots=True)
-class _Heard:
-    """A route as the peer said it; tables may lag behind what is said here."""
-
-    slot: PathSlot
-    family: BgpFamily
-    relay_key: RelayKey | None = None
-    """Where it is in the table of routes that are passed on only."""
-    is_stale: bool = False
-    is_gone: bool = False
-
-
-@dataclass(slots=True)
 class BgpPeer:
     """One configured peer, across its sessions."""
 
     config: BgpPeerConfig
+    adj_in: AdjIn
     is_up: bool = False
     up_since: float = 0.0
     last_down_reason: str = ""
@@ -97,10 +87,6 @@ class BgpPeer:
     importer: Importer | None = None
     group: BgpGroup | None = None
     has_work: bool = False
-    adj_in: dict[NlriKey | RelayKey, _Heard] = field(
-        default_factory=dict[NlriKey | RelayKey, _Heard]
-    )
-    counts: dict[BgpFamily, int] = field(default_factory=dict[BgpFamily, int])
     ends_received: set[BgpFamily] = field(default_factory=set[BgpFamily])
     ends_to_send: list[BgpFamily] = field(default_factory=list[BgpFamily])
     refreshes_to_begin: list[BgpFamily] = field(default_factory=list[BgpFamily])
@@ -135,7 +121,8 @@ class Bgp:
         self._changed_groups: dict[BgpGroup, None] = {}
         self._ready: dict[PeerName, None] = {}
         self._changes: dict[PeerName, None] = {}
-        self._lagging: deque[_Heard] = deque()
+        self._lagging: dict[AdjIn, None] = {}
+        """What peers said whose routes in the tables are yet to follow."""
         self._other_interest: dict[PeerName, None] = {}
         self.memberships: Memberships | None = None
         self._wanted: dict[InstanceName, frozenset[RouteTarget]] = {}
@@ -164,7 +151,7 @@ class Bgp:
         for name, peer_config in wanted.items():
             peer = self.peers.get(name)
             if peer is None:
-                self.peers[name] = BgpPeer(peer_config)
+                self.peers[name] = BgpPeer(peer_config, AdjIn(name, self._replicator, self.relay))
             elif is_other or peer.config != peer_config:
                 peer.config = peer_config
             else:
@@ -191,7 +178,7 @@ class Bgp:
         self.session_down(name, "no longer configured", 0.0, graceful=False)
         peer = self.peers.pop(name)
         # What it left behind in an earlier session, to be kept until it is back.
-        self._drop(list(peer.adj_in), peer)
+        self._drop(peer, BgpFamily)
         self._forget_members(peer, list(peer.members))
         self._changes[name] = None
 
@@ -207,7 +194,8 @@ class Bgp:
             return
         peer.is_up, peer.up_since, peer.negotiated = True, now, negotiated
         peer.counters.sessions += 1
-        peer.importer = Importer(speaker, peer.config, negotiated, self.networks)
+        if peer.importer is None or not peer.importer.serves(speaker, peer.config, negotiated):
+            peer.importer = Importer(speaker, peer.config, negotiated, self.networks)
         peer.ends_received = set()
         peer.refreshes_to_begin, peer.refreshes_to_end = [], []
         families = tuple(
@@ -217,7 +205,7 @@ class Bgp:
         peer.ends_to_send = sorted(families, key=lambda each: each is not BgpFamily.ROUTE_TARGET)
         self._open_memberships(peer, families, now)
         kept = self._restart_families(peer)
-        self._drop([key for key, heard in peer.adj_in.items() if heard.family not in kept], peer)
+        self._drop(peer, [family for family in BgpFamily if family not in kept])
         group = self._group(self._key(peer, families), negotiated)
         group.join(peer.name)
         peer.group, peer.has_work = group, True
@@ -234,20 +222,19 @@ class Bgp:
             self.memberships.leave(peer.name)
         self._leave_group(peer)
         if not graceful or restart is None:
-            self._drop(list(peer.adj_in), peer)
+            self._drop(peer, BgpFamily)
             self._forget_members(peer, list(peer.members))
             return
         peer.members = dict.fromkeys(peer.members, True)
         kept = {family for family, _ in restart.families}
-        self._drop([key for key, heard in peer.adj_in.items() if heard.family not in kept], peer)
-        for heard in peer.adj_in.values():
-            heard.is_stale = True
-            self._lagging.append(heard)
+        self._drop(peer, [family for family in BgpFamily if family not in kept])
+        peer.adj_in.age()
+        self._lagging[peer.adj_in] = None
         peer.stale_deadline = now + min(restart.restart_time_s, STALE_TIME_S_MAX)
 
-    def receive(self, name: str, update: Update) -> None:
+    def receive(self, peer_name: str, update: Update) -> None:
         """Act on an UPDATE; raises ``TooManyPrefixes``."""
-        peer = self.peers[PeerName(name)]
+        peer = self.peers[PeerName(peer_name)]
         importer = peer.importer
         if not peer.is_up or importer is None:
             return
@@ -260,30 +247,16 @@ class Bgp:
                 if isinstance(nlri, RouteTargetNlri):
                     self._forget_members(peer, [nlri])
                     continue
-                key = key_of(nlri) or (unreach.family, route_key(nlri))
-                heard = peer.adj_in.pop(key, None)
+                name = name_of(nlri) or (unreach.family, route_key(nlri))
                 peer.counters.withdrawals_in += 1
-                if heard is not None:
-                    peer.counts[heard.family] -= 1
-                    self._remove(heard)
+                peer.adj_in.forget(unreach.family, name)
         for reach in update.reach:
-            for nlri in reach.nlri:
-                if isinstance(nlri, RouteTargetNlri):
-                    self._hear_membership(peer, importer, nlri, update.attributes)
-                    continue
-                key = key_of(nlri) or (reach.family, route_key(nlri))
-                heard = peer.adj_in.get(key)
-                if heard is None:
-                    heard = self._admit(peer, key, reach.family)
-                heard.is_stale = False
-                peer.counters.routes_in += 1
-                path = importer.path(
-                    heard.slot, reach.family, reach.next_hop, nlri, update.attributes
-                )
-                if heard.relay_key is None:
-                    self._replicator.put(path)
-                else:
-                    self.relay.put(heard.relay_key, path)
+            if reach.family is BgpFamily.ROUTE_TARGET:
+                for nlri in reach.nlri:
+                    if isinstance(nlri, RouteTargetNlri):
+                        self._hear_membership(peer, importer, nlri, update.attributes)
+            else:
+                self._hear(peer, importer, reach, update.attributes)
         if update.end_of_rib is not None:
             peer.ends_received.add(update.end_of_rib)
             if update.end_of_rib is BgpFamily.ROUTE_TARGET:
@@ -298,8 +271,7 @@ class Bgp:
         family = message.family
         match message.demarcation:
             case Demarcation.BEGIN:
-                for heard in peer.adj_in.values():
-                    heard.is_stale = heard.is_stale or heard.family is family
+                peer.adj_in.doubt(family)
                 if family is BgpFamily.ROUTE_TARGET:
                     peer.members = dict.fromkeys(peer.members, True)
             case Demarcation.END:
@@ -327,21 +299,11 @@ class Bgp:
 
     def work(self, count: int = WORK_COUNT) -> bool:
         """Let tables follow the loss of sessions, some routes at a time; True while more lag."""
-        lagging = self._lagging
-        for _ in range(min(count, len(lagging))):
-            heard = lagging.popleft()
-            if heard.is_gone:
-                self._remove(heard)
-            elif heard.is_stale and heard.relay_key is not None:
-                path = self.relay.path(heard.relay_key, heard.slot.source)
-                if path is not None:
-                    self.relay.put(heard.relay_key, replace(path, is_stale=True))
-            elif heard.is_stale:
-                table = self._replicator.vpn[table_family(heard.slot.key)]
-                path = table.path(heard.slot)
-                if path is not None:
-                    self._replicator.put(replace(path, is_stale=True))
-        return bool(lagging)
+        for adj_in in list(self._lagging)[:1]:
+            adj_in.work(count)
+            if not adj_in.has_work:
+                del self._lagging[adj_in]
+        return bool(self._lagging)
 
     # Output.
 
@@ -559,34 +521,50 @@ class Bgp:
             yield from table.entries.values()
         yield from self.relay.entries.values()
 
-    def _selected(self, entry: Entry, before: Path | None) -> None:
-        if before is not None and entry.best is not None and _is_same_offer(before, entry.best):
-            return
+    def _selected(self, changes: Iterable[tuple[Entry, Path | None]]) -> None:
+        told = [
+            entry
+            for entry, before in changes
+            if before is None or entry.best is None or not _is_same_offer(before, entry.best)
+        ]
         for group in self.groups.values():
-            group.changed(entry)
+            group.changed(told)
 
     def _group_changed(self, group: BgpGroup) -> None:
         self._changed_groups[group] = None
 
-    def _remove(self, heard: _Heard) -> None:
-        if heard.relay_key is None:
-            self._replicator.remove(heard.slot)
-        else:
-            self.relay.remove(heard.relay_key, heard.slot.source)
-
-    def _admit(self, peer: BgpPeer, key: NlriKey | RelayKey, family: BgpFamily) -> _Heard:
-        count = peer.counts.get(family, 0) + 1
-        limit = dict(peer.config.prefix_limits).get(family)
-        if limit is not None and count > limit:
+    def _hear(
+        self, peer: BgpPeer, importer: Importer, reach: Reach, attributes: Attributes
+    ) -> None:
+        family, next_hop = reach.family, reach.next_hop
+        adj_in = peer.adj_in
+        known, generation = adj_in.table(family), adj_in.generation(family)
+        limit = dict(peer.config.prefix_limits).get(family, _NO_LIMIT)
+        shared = importer.shared(family, next_hop, attributes)
+        paths: list[Path] = []
+        is_over = False
+        for nlri in reach.nlri:
+            name = name_of(nlri) or (family, route_key(nlri))
+            heard = known.get(name)
+            if heard is None:
+                is_over = len(known) >= limit
+                if is_over:
+                    break
+                heard = adj_in.add(family, name)
+            heard.generation = generation
+            peer.counters.routes_in += 1
+            wire = usable_wire(nlri) if shared is not None else b""
+            if shared is not None and wire:
+                paths.append(learned_path(heard, shared, wire))
+                continue
+            path = importer.path(heard, family, next_hop, nlri, attributes)
+            if heard.relay_key is None:
+                paths.append(path)
+            else:
+                self.relay.put(heard.relay_key, path)
+        self._replicator.put_learned(paths)
+        if is_over:
             raise TooManyPrefixes(f"more than {limit} routes of {family.name.lower()}")
-        peer.counts[family] = count
-        if len(key) == 2:
-            slot = PathSlot(peer.name, VPN_INSTANCE, NO_DESTINATION)
-            heard = _Heard(slot, family, key)
-        else:
-            heard = _Heard(PathSlot(peer.name, VPN_INSTANCE, key[1]), family)
-        peer.adj_in[key] = heard
-        return heard
 
     def _restart_families(self, peer: BgpPeer) -> set[BgpFamily]:
         """Families whose stale routes survive into the new session (RFC 4724 section 4.2)."""
@@ -595,20 +573,17 @@ class Bgp:
             return set()
         return {family for family, is_preserved in restart.families if is_preserved}
 
-    def _drop(self, keys: Iterable[NlriKey | RelayKey], peer: BgpPeer) -> None:
-        """Forget routes of a peer now; tables follow in slices."""
-        for key in keys:
-            heard = peer.adj_in.pop(key)
-            peer.counts[heard.family] -= 1
-            heard.is_gone = True
-            self._lagging.append(heard)
+    def _drop(self, peer: BgpPeer, families: Iterable[BgpFamily]) -> None:
+        """Forget all routes of some families now; tables follow in slices."""
+        peer.adj_in.drop(families)
+        if peer.adj_in.has_work:
+            self._lagging[peer.adj_in] = None
 
     def _sweep(self, peer: BgpPeer, family: BgpFamily) -> None:
         """Drop what a peer did not repeat since its last session."""
-        stale = [
-            key for key, heard in peer.adj_in.items() if heard.is_stale and heard.family is family
-        ]
-        self._drop(stale, peer)
+        peer.adj_in.sweep(family)
+        if peer.adj_in.has_work:
+            self._lagging[peer.adj_in] = None
         if family is BgpFamily.ROUTE_TARGET:
             gone = [nlri for nlri, is_stale in peer.members.items() if is_stale]
             self._forget_members(peer, gone)
@@ -616,6 +591,8 @@ class Bgp:
 
 def _is_same_offer(before: Path, after: Path) -> bool:
     """Gone stale, or confirmed unchanged: nothing to tell."""
+    if before.shared is not None and before.shared is after.shared:
+        return before.slot is after.slot and before.wire == after.wire
     return (
         before.slot is after.slot
         and before.next_hops == after.next_hops

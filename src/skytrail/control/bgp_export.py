@@ -42,8 +42,8 @@ from skytrail.wire.bgp.attributes import (
     NO_EXPORT,
     ORIGIN_IGP,
 )
-from skytrail.wire.bgp.nlri import NO_SEGMENT
-from skytrail.wire.xmpp import EnetKey, NextHop, RouteKey
+from skytrail.wire.bgp.nlri import NO_SEGMENT, vpn_from_key
+from skytrail.wire.xmpp import EnetKey, Family, NextHop, RouteKey
 
 _CACHE_COUNT_MAX = 65_536
 _SEGMENT_NUMBERS_MAX = 255
@@ -224,20 +224,25 @@ def _family(key: RouteKey) -> BgpFamily:
 
 
 def withdrawals(
-    entry: VpnEntry | RelayEntry, policy: ExportPolicy
+    entry: VpnEntry | RelayEntry, policy: ExportPolicy, families: frozenset[BgpFamily]
 ) -> Iterator[tuple[BgpFamily, Nlri]]:
-    """Yield what takes a destination back, in every form it may have been told."""
+    """Yield what takes a destination back in these families, in every form of them it may have."""
     if isinstance(entry, RelayEntry):
-        yield entry.family, entry.nlri
+        if entry.family in families:
+            yield entry.family, entry.nlri
         return
-    key = entry.key
-    if isinstance(key, EnetKey):
-        inclusive = is_inclusive(key)
-        nlri = nlri_of(entry.distinguisher, key) if inclusive else _mac_ip(entry, key)
-        yield BgpFamily.EVPN, nlri
+    name = entry.name
+    if not isinstance(name, bytes):
+        distinguisher, key = name
+        if BgpFamily.EVPN in families:
+            inclusive = is_inclusive(key)
+            yield BgpFamily.EVPN, nlri_of(distinguisher, key) if inclusive else _mac_ip(entry, key)
         return
-    yield _family(key), VpnNlri(entry.distinguisher, key)
-    if policy.tells_prefix_routes or entry.has_prefix_routes:
+    family = BgpFamily.INET_VPN if entry.family is Family.INET else BgpFamily.INET6_VPN
+    if family in families:
+        yield family, vpn_from_key(name)
+    is_routed = policy.tells_prefix_routes or entry.has_prefix_routes
+    if is_routed and BgpFamily.EVPN in families:
         yield BgpFamily.EVPN, _prefix_route(entry, 0)
 
 

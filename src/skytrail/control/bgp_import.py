@@ -19,7 +19,8 @@ from skytrail.control.bgp_values import (
     label_of_raw,
 )
 from skytrail.control.inclusive import hop_of, key_of_inclusive
-from skytrail.control.path import Learned, Path, PathSlot, Relay
+from skytrail.control.path import Learned, Path, PathSlot, Relay, Shared
+from skytrail.control.vpn import VpnName
 from skytrail.net import IpAddress, Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
     Attributes,
@@ -33,7 +34,8 @@ from skytrail.wire.bgp import (
     communities,
 )
 from skytrail.wire.bgp.attributes import AS_TRANS, DEFAULT_LOCAL_PREFERENCE
-from skytrail.wire.xmpp import EnetKey, NextHop, RouteAttributes, RouteKey
+from skytrail.wire.bgp.nlri import vpn_key
+from skytrail.wire.xmpp import EnetKey, NextHop, RouteAttributes
 
 _CACHE_COUNT_MAX = 65_536
 _U16_MAX = 0xFFFF
@@ -42,24 +44,33 @@ _LABEL_USABLE_MIN = 16
 
 NO_DISTINGUISHER = RouteDistinguisher(bytes(8))
 
-NlriKey = tuple[RouteDistinguisher, RouteKey, bool]
-"""The last part tells an EVPN prefix route (RFC 9136) from a VPN route of the same prefix."""
 
+def name_of(nlri: Nlri) -> VpnName | None:
+    """Return the destination of an NLRI, ``None`` for kinds without a table here.
 
-def key_of(nlri: Nlri) -> NlriKey | None:
-    """Return the destination of an NLRI, ``None`` for kinds without a table here."""
+    An EVPN prefix route (RFC 9136) and a VPN route of one prefix have one destination.
+    """
+    if isinstance(nlri, VpnNlri):
+        return nlri.key
     match nlri:
-        case VpnNlri(distinguisher, prefix):
-            return distinguisher, prefix, False
         case IpPrefixRoute(distinguisher=distinguisher, prefix=prefix, ethernet_tag=0):
-            return distinguisher, prefix, True
+            return vpn_key(distinguisher, prefix)
         case MacIp(distinguisher=distinguisher, ethernet_tag=tag, mac=mac, address=address):
             host = None if address is None else ip_network(address)
-            return distinguisher, EnetKey(mac, host, tag), False
+            return distinguisher, EnetKey(mac, host, tag)
         case InclusiveMulticast(distinguisher=distinguisher):
-            return distinguisher, key_of_inclusive(nlri), False
+            return distinguisher, key_of_inclusive(nlri)
         case _:
             return None
+
+
+def usable_wire(nlri: Nlri) -> bytes:
+    """Return the bytes of a VPN route with one usable label; empty for any other."""
+    if not isinstance(nlri, VpnNlri):
+        return b""
+    wire = nlri.wire
+    # A label of 16 or more has a bit in the first two of its three bytes.
+    return wire if wire and wire[1] | wire[2] else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,48 @@ class Importer:
         self._negotiated = negotiated
         self._networks = networks
         self._cache: dict[Attributes, _Meaning] = {}
+        self._shared: dict[tuple[int, BgpFamily, IpAddress], Shared] = {}
+        self._kept: list[Attributes] = []
+        self._networks_seen = networks.changes_count
         self._defaults = dict(peer.default_encapsulations)
+
+    def serves(self, speaker: Speaker, peer: BgpPeerConfig, negotiated: Negotiated) -> bool:
+        """Tell whether another session of the peer would read routes in the same way."""
+        return (self._speaker, self._peer, self._negotiated) == (speaker, peer, negotiated)
+
+    def shared(
+        self, family: BgpFamily, next_hop: IpAddress | None, attributes: Attributes
+    ) -> Shared | None:
+        """Return what routes told like this have in common; ``None``: they cannot be used."""
+        if next_hop is None:
+            return None
+        if (
+            self._networks_seen != self._networks.changes_count
+            or len(self._kept) > _CACHE_COUNT_MAX
+        ):
+            self._networks_seen = self._networks.changes_count
+            self._cache.clear()
+            self._shared.clear()
+            self._kept.clear()
+        # Equal attributes are one object as long as the decoder remembers them, and hashing all
+        # of them would be most of the work of a short UPDATE. Kept, so that no other gets the id.
+        key = (id(attributes), family, next_hop)
+        found = self._shared.get(key)
+        if found is None:
+            meaning = self._meaning_of(attributes)
+            if meaning.is_loop:
+                return None
+            names = meaning.encapsulations or self._defaults.get(family) or UNNAMED_ENCAPSULATION
+            found = self._shared[key] = Shared(
+                family=family,
+                hop=NextHop(next_hop, encapsulations=names, tags=meaning.tags),
+                attributes=meaning.attributes,
+                targets=meaning.targets,
+                virtual_network=meaning.virtual_network,
+                learned=meaning.learned,
+            )
+            self._kept.append(attributes)
+        return found
 
     def path(
         self,
@@ -104,13 +156,10 @@ class Importer:
     ) -> Path:
         """Return the path; without next hop or usable label, or in a loop, it is infeasible.
 
-        Not for those in a loop, it says how to pass on what a next hop does not hold.
+        Not for those in a loop, it says how to pass on what a next hop does not hold. Routes with
+        :func:`usable_wire` need less.
         """
-        meaning = self._cache.get(attributes)
-        if meaning is None:
-            if len(self._cache) >= _CACHE_COUNT_MAX:
-                self._cache.clear()
-            meaning = self._cache[attributes] = self._meaning(attributes)
+        meaning = self._meaning_of(attributes)
         hop = None
         if next_hop is not None and not meaning.is_loop:
             hop = self._next_hop(family, next_hop, nlri, meaning)
@@ -132,6 +181,14 @@ class Importer:
             virtual_network=meaning.virtual_network,
             learned=learned,
         )
+
+    def _meaning_of(self, attributes: Attributes) -> _Meaning:
+        meaning = self._cache.get(attributes)
+        if meaning is None:
+            if len(self._cache) >= _CACHE_COUNT_MAX:
+                self._cache.clear()
+            meaning = self._cache[attributes] = self._meaning(attributes)
+        return meaning
 
     def _next_hop(
         self, family: BgpFamily, next_hop: IpAddress, nlri: Nlri, meaning: _Meaning

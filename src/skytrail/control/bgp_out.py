@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from skytrail.control.bgp_export import Exporter, ExportPolicy, is_told, withdrawals
 from skytrail.control.change_log import ChangeLog
 from skytrail.control.membership import Interest
-from skytrail.control.path import Path, PeerName, Relay
+from skytrail.control.path import Path, PeerName, Relay, Shared
 from skytrail.control.relay import RelayEntry
 from skytrail.control.vpn import VpnEntry
 from skytrail.net import IpAddress
-from skytrail.wire.bgp import Attributes, BgpFamily, Negotiated, Nlri
+from skytrail.wire.bgp import Attributes, BgpFamily, Negotiated
+from skytrail.wire.bgp.attribute_encode import encode_attributes
 from skytrail.wire.bgp.families import AFI_IPV4
-from skytrail.wire.bgp.update_encode import AttributesTooLong, encode_update, encode_withdraw
+from skytrail.wire.bgp.nlri_codec import encode_nlri, withdrawn_nlri
+from skytrail.wire.bgp.update_encode import AttributesTooLong, pack_update, pack_withdraw
 
 Entry = VpnEntry | RelayEntry
 WINDOW_COUNT = 1000
 """Destinations looked at in one turn; the more, the more routes share an UPDATE."""
+PLANS_COUNT_MAX = 65_536
+_NOTHING: frozenset[BgpFamily] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class _Advert:
     """The peer it was learned from, which is not sent it."""
     hidden: str
     """The peer that has never been sent it, because it always was its own."""
+    told: frozenset[BgpFamily] = _NOTHING
+    """Families in which some member may have been told it."""
     place: int = -1
 
 
@@ -58,6 +64,27 @@ class _Batch:
     end: int
     shared: list[bytes]
     sources: frozenset[str]
+    only: str
+    """The peer to which all of it is its own and always was: it is sent nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """How routes that share attributes and next hop are told here; empty ``told``: not at all."""
+
+    told: frozenset[BgpFamily]
+    family: BgpFamily
+    next_hop: IpAddress
+    attributes: bytes
+
+
+@dataclass(slots=True)
+class _Packing:
+    """Encoded routes of some adverts, sorted by what they can share a message with."""
+
+    reach: dict[tuple[BgpFamily, IpAddress, Attributes], list[bytes]]
+    planned: dict[_Plan, list[bytes]]
+    gone: dict[BgpFamily, list[bytes]]
 
 
 @dataclass(slots=True)
@@ -90,6 +117,7 @@ class BgpGroup:
         self._notify = notify
         self._batches: dict[int, _Batch] = {}
         self._adverts: dict[Entry, _Advert] = {}
+        self._plans: dict[Shared, _Plan] = {}
         self._goodbyes: dict[PeerName, list[Entry]] = {}
         """What members know from another group and are not told in this one."""
         for entry in entries:
@@ -144,6 +172,9 @@ class BgpGroup:
             for entry, advert in adverts.items()
             if advert.best is not None and not known.get(entry, False)
         ]
+        for entry in known:
+            if entry in adverts:
+                adverts[entry].told = self._families
         self.log.join(peer, news)
         goodbyes: list[Entry] = []
         for entry, is_current in known.items():
@@ -157,30 +188,39 @@ class BgpGroup:
     def change_interest(self, key: GroupKey, entries: Iterable[Entry]) -> None:
         """The members want other things now; ``entries`` are those it may matter for."""
         self.key = key
-        for entry in entries:
-            self.changed(entry)
+        self._plans.clear()
+        self.changed(entries)
 
-    def changed(self, entry: Entry) -> None:
-        """A destination's best path changed."""
-        best = self._eligible(entry)
-        advert = self._adverts.get(entry)
-        own = best.source if best is not None else ""
-        if advert is None:
-            if best is None:
-                return
-            advert = self._adverts[entry] = _Advert(entry, best, own, own)
-        else:
-            advert.best, advert.own = best, own
-            if best is not None and advert.hidden != own:
-                advert.hidden = ""
-        if not self.log.has_members:
-            advert.hidden = own
-            if best is None:
-                del self._adverts[entry]
-            return
-        self.log.record(advert)
-        self._batches.clear()
-        self._notify(self)
+    def changed(self, entries: Iterable[Entry]) -> None:
+        """The best paths of destinations changed."""
+        adverts, plans = self._adverts, self._plans
+        has_members = self.log.has_members
+        changed: list[_Advert] = []
+        for entry in entries:
+            best = entry.best
+            if best is not None:
+                plan = plans.get(best.shared) if best.shared is not None else None
+                best = self._eligible(entry) if plan is None else best if plan.told else None
+            advert = adverts.get(entry)
+            own = best.slot.source if best is not None else ""
+            if advert is None:
+                if best is None:
+                    continue
+                advert = adverts[entry] = _Advert(entry, best, own, own)
+            else:
+                advert.best, advert.own = best, own
+                if best is not None and advert.hidden != own:
+                    advert.hidden = ""
+            if has_members:
+                changed.append(advert)
+            else:
+                advert.hidden = own
+                if best is None:
+                    del adverts[entry]
+        if changed:
+            self.log.record(changed)
+            self._batches.clear()
+            self._notify(self)
 
     def pull(self, peer: PeerName) -> list[bytes]:
         """Return the next messages for a member and advance its cursor.
@@ -200,14 +240,12 @@ class BgpGroup:
         return messages
 
     def _farewells(self, entries: list[Entry]) -> list[bytes]:
-        gone: dict[BgpFamily, list[Nlri]] = {}
+        gone: dict[BgpFamily, list[bytes]] = {}
         for entry in entries:
-            for family, nlri in withdrawals(entry, self.key.policy):
-                if family in self._families:
-                    gone.setdefault(family, []).append(nlri)
+            self._take_back(entry, self._families, gone)
         messages: list[bytes] = []
         for family, nlri in gone.items():
-            messages += encode_withdraw(family, nlri, self._negotiated)
+            messages += pack_withdraw(family, nlri, self._negotiated)
         self.counters.messages_encoded += len(messages)
         self.counters.messages_sent += len(messages)
         return messages
@@ -220,66 +258,130 @@ class BgpGroup:
         batch = self._batches.get(start)
         if batch is None:
             adverts, end = log.window(start, WINDOW_COUNT)
-            sources = frozenset(
-                name for advert in adverts for name in (advert.own, advert.hidden) if name
-            )
-            batch = self._batches[start] = _Batch(end, self._messages(adverts, None), sources)
+            told_by = {(advert.own, advert.hidden) for advert in adverts}
+            sources = frozenset([name for pair in told_by for name in pair if name])
+            is_one = len(told_by) == 1 and len(sources) == 1 and ("", "") not in told_by
+            only = next(iter(sources)) if is_one and all(map(all, told_by)) else ""
+            messages = self._messages(adverts, None)
+            batch = self._batches[start] = _Batch(end, messages, sources, only)
         log.advance(peer, batch.end)
         if peer not in batch.sources:
             return batch.shared
+        if peer == batch.only:
+            return []
         return self._messages(log.window(start, WINDOW_COUNT)[0], peer)
 
     def _messages(
         self, adverts: list[_Advert], peer: PeerName | None, *, is_first: bool = False
     ) -> list[bytes]:
         """Pack the adverts as ``peer`` (None: anybody not among their sources) must see them."""
-        reach: dict[tuple[BgpFamily, IpAddress, Attributes], list[Nlri]] = {}
-        gone: dict[BgpFamily, list[Nlri]] = {}
-        policy = self.key.policy
+        packing = _Packing({}, {}, {})
+        planned, plans = packing.planned, self._plans
         for advert in adverts:
-            told: set[BgpFamily] = set()
-            if advert.best is not None and (not advert.own or advert.own != peer):
-                for offer in self._exporter.offers(advert.entry, advert.best, policy):
-                    if offer.family in self._families:
-                        told.add(offer.family)
-                        where = (offer.family, offer.next_hop, offer.attributes)
-                        reach.setdefault(where, []).append(offer.nlri)
-            if is_first or (peer is not None and advert.hidden == peer):
+            best = advert.best
+            told = _NOTHING
+            if best is not None and (not advert.own or advert.own != peer):
+                plan = plans.get(best.shared) if best.shared is not None else None
+                if plan is None:
+                    told = self._tell(advert, best, packing)
+                else:
+                    told = plan.told
+                    if plan in planned:
+                        planned[plan].append(best.wire)
+                    else:
+                        planned[plan] = [best.wire]
+            before = advert.told
+            if before is told:
                 continue
-            # A form in which it is told no more is taken back.
-            for family, nlri in withdrawals(advert.entry, policy):
-                if family in self._families and family not in told:
-                    gone.setdefault(family, []).append(nlri)
+            if not is_first and not before <= told and (peer is None or advert.hidden != peer):
+                # A form in which it is told no more is taken back.
+                self._take_back(advert.entry, before - told, packing.gone)
+            advert.told = before | told
+        return self._packed(packing)
+
+    def _tell(self, advert: _Advert, best: Path, packing: _Packing) -> frozenset[BgpFamily]:
+        """Add a route that is not just passed on as it came."""
+        told: set[BgpFamily] = set()
+        for offer in self._exporter.offers(advert.entry, best, self.key.policy):
+            if offer.family in self._families:
+                told.add(offer.family)
+                where = (offer.family, offer.next_hop, offer.attributes)
+                packing.reach.setdefault(where, []).append(encode_nlri(offer.family, offer.nlri))
+        return frozenset(told)
+
+    def _take_back(
+        self,
+        entry: Entry,
+        families: frozenset[BgpFamily],
+        gone: dict[BgpFamily, list[bytes]],
+    ) -> None:
+        for family, nlri in withdrawals(entry, self.key.policy, families):
+            gone.setdefault(family, []).append(encode_nlri(family, nlri, withdrawn=True))
+
+    def _packed(self, packing: _Packing) -> list[bytes]:
+        negotiated = self._negotiated
         messages: list[bytes] = []
-        for family, nlri in gone.items():
-            messages += encode_withdraw(family, nlri, self._negotiated)
-        for (family, next_hop, attributes), nlri in reach.items():
-            try:
-                messages += encode_update(family, next_hop, attributes, nlri, self._negotiated)
-            except AttributesTooLong:
-                # No message holds them, so what the peers had of these routes is gone.
-                self.counters.routes_too_long += len(nlri)
-                messages += encode_withdraw(family, nlri, self._negotiated)
+        for family, nlri in packing.gone.items():
+            messages += pack_withdraw(family, nlri, negotiated)
+        for (family, next_hop, attributes), nlri in packing.reach.items():
+            encoded = encode_attributes(attributes, negotiated)
+            messages += self._update(family, next_hop, encoded, nlri)
+        for plan, nlri in packing.planned.items():
+            messages += self._update(plan.family, plan.next_hop, plan.attributes, nlri)
         self.counters.messages_encoded += len(messages)
         return messages
 
+    def _update(
+        self, family: BgpFamily, next_hop: IpAddress, attributes: bytes, nlri: list[bytes]
+    ) -> list[bytes]:
+        try:
+            return pack_update(family, next_hop, attributes, nlri, self._negotiated)
+        except AttributesTooLong:
+            # No message holds them, so what the peers had of these routes is gone.
+            self.counters.routes_too_long += len(nlri)
+            gone = [withdrawn_nlri(family, each) for each in nlri]
+            return pack_withdraw(family, gone, self._negotiated)
+
     def _eligible(self, entry: Entry) -> Path | None:
-        best, policy = entry.best, self.key.policy
-        if best is None or not policy.admits(best):
+        best = entry.best
+        if best is None:
             return None
-        interest = self.key.interest
+        shared = best.shared
+        if shared is None:
+            return best if self._may_tell(entry, best) else None
+        plan = self._plans.get(shared)
+        if plan is None:
+            plan = self._plan(entry, best, shared)
+        return best if plan.told else None
+
+    def _may_tell(self, entry: Entry, best: Path) -> bool:
+        policy, interest = self.key.policy, self.key.interest
+        if not policy.admits(best):
+            return False
         is_constrained = isinstance(entry, VpnEntry) or entry.is_constrained
         if interest is not None and is_constrained and not interest.covers(best.targets):
-            return None
+            return False
         relay = best.relay
         if relay is not None and not self._can_carry(relay):
-            return None
-        return best if is_told(best, policy, self._families) else None
+            return False
+        return is_told(best, policy, self._families)
 
     def _can_carry(self, relay: Relay) -> bool:
         """Tell whether the members can be told of the next hop (RFC 8950)."""
         is_plain = relay.family.afi != AFI_IPV4 or relay.next_hop.version == 4
         return is_plain or relay.family in self.key.extended_next_hop
+
+    def _plan(self, entry: Entry, best: Path, shared: Shared) -> _Plan:
+        """Work out once how routes are told that are passed on as they came."""
+        plan = _Plan(_NOTHING, shared.family, shared.hop.address, b"")
+        if self._may_tell(entry, best):
+            (offer,) = self._exporter.offers(entry, best, self.key.policy)
+            encoded = encode_attributes(offer.attributes, self._negotiated)
+            plan = _Plan(frozenset((offer.family,)), offer.family, offer.next_hop, encoded)
+        if len(self._plans) >= PLANS_COUNT_MAX:
+            self._plans.clear()
+        self._plans[shared] = plan
+        return plan
 
     def _forget(self, read: list[_Advert]) -> None:
         """Everybody knows that these are gone."""

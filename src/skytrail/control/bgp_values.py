@@ -94,16 +94,22 @@ class NetworkIds:
     """Virtual networks by name and by the number that BGP carries for them."""
 
     def __init__(self) -> None:
+        self.changes_count = 0
+        """Grows with every change: what was worked out from names before may be outdated."""
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
     def put(self, name: str, number: int) -> None:
+        if self._numbers.get(name) == number and self._names.get(number) == name:
+            return
         self.remove(name)
+        self.changes_count += 1
         self._numbers[name] = number
         self._names[number] = name
 
     def remove(self, name: str) -> None:
         number = self._numbers.pop(name, None)
+        self.changes_count += number is not None
         if number is not None and self._names.get(number) == name:
             del self._names[number]
 

@@ -13,7 +13,7 @@ destinations. Nothing is queued per receiver beyond its cursor.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -88,15 +88,19 @@ class ChangeLog(Generic[D]):
             cursor.is_idle = False
             self._busy[member] = None
 
-    def record(self, destination: D) -> None:
-        """A destination changed; without receivers nothing is remembered."""
+    def record(self, destinations: Iterable[D]) -> None:
+        """Destinations changed; without receivers nothing is remembered."""
         if not self._cursors:
             return
-        if destination.place < self._base:
-            self._live_count += 1
-        destination.place = self.end
-        self._changed.append(destination)
-        if len(self._changed) > 2 * self._live_count + COMPACT_SLACK:
+        changed, base = self._changed, self._base
+        place = base + len(changed)
+        for destination in destinations:
+            if destination.place < base:
+                self._live_count += 1
+            destination.place = place
+            changed.append(destination)
+            place += 1
+        if len(changed) > 2 * self._live_count + COMPACT_SLACK:
             self._compact()
 
     def unread(self, member: str) -> list[D]:

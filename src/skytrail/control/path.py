@@ -6,13 +6,18 @@ replication never copies. Paths are immutable; any change is a fresh path in the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
-from typing import NewType, TypeVar, cast
+from typing import TYPE_CHECKING, NewType, TypeVar, cast
 
-from skytrail.net import IpAddress, RouteDistinguisher, RouteTarget
+from skytrail.net import IpAddress, Label, RouteDistinguisher, RouteTarget
 from skytrail.wire.bgp import AsSegment, Attributes, BgpFamily, Nlri
+from skytrail.wire.bgp.nlri import distinguisher_of_key, label_of_wire
 from skytrail.wire.xmpp import NextHop, RouteAttributes, RouteKey
+
+if TYPE_CHECKING:
+    from skytrail.control.vpn import VpnEntry
 
 PeerName = NewType("PeerName", str)
 """The name an agent gives itself when it opens its session."""
@@ -41,12 +46,23 @@ class PathSlot:
     (BGP peer, distinguisher, destination), or (maker, destination, next hop), and tables are indexed by it at the cost of a pointer, where hashing a prefix costs a microsecond.
     """
 
-    __slots__ = ("instance", "key", "source")
+    __slots__ = ("_key", "entry", "instance", "source")
 
-    def __init__(self, source: PeerName, instance: InstanceName, key: RouteKey) -> None:
+    def __init__(self, source: PeerName, instance: InstanceName, key: RouteKey | None) -> None:
         self.source = source
         self.instance = instance
-        self.key = key
+        self._key = key
+        self.entry: VpnEntry | None = None
+        """Where its path stands, or last stood, in the VPN tables."""
+
+    @property
+    def key(self) -> RouteKey:
+        key = self._key
+        if key is None:
+            # A BGP peer's route: read from its bytes when first asked for, often never.
+            assert self.entry is not None
+            key = self._key = self.entry.key
+        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,22 @@ class Learned:
     as_path_length: int = 0
     is_prefix_route: bool = False
     """From an EVPN prefix route (RFC 9136): reached by VXLAN through the router's MAC."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What VPN routes of one BGP peer with the same attributes and next hop have in common.
+
+    Compared by identity: what follows from it is worked out once and found by it again.
+    """
+
+    family: BgpFamily
+    hop: NextHop
+    """Without the label, which each route has for itself."""
+    attributes: RouteAttributes
+    targets: frozenset[RouteTarget]
+    virtual_network: str
+    learned: Learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +116,11 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """``next_hops`` holds only usable ones; without any the path is kept but infeasible."""
+    """``next_hops`` holds only usable ones; without any the path is kept but infeasible.
+
+    A full table of VPN routes is as fast as the making of these: :func:`learned_path` leaves out
+    what can be read from the route's bytes, and it is filled in when first asked for.
+    """
 
     slot: PathSlot
     distinguisher: RouteDistinguisher
@@ -104,15 +140,18 @@ class Path:
     """By this node; neither this nor ``learned``: from an agent."""
     as_path: tuple[AsSegment, ...] = ()
     """Of a path that is not learned; those have theirs among their attributes."""
+    shared: Shared | None = field(default=None, init=False, compare=False, repr=False)
+    """Set: the path is as its peer told it, and ``wire`` is how. A replaced path has neither."""
+    wire: bytes = field(default=b"", init=False, compare=False, repr=False)
 
     @property
     def is_feasible(self) -> bool:
-        return bool(self.next_hops)
+        return self.shared is not None or bool(self.next_hops)
 
     @property
     def is_tellable(self) -> bool:
         """Whether BGP peers may be told of it: routes we cannot use may be good for them."""
-        return bool(self.next_hops) or self.relay is not None
+        return self.is_feasible or self.relay is not None
 
     @property
     def source(self) -> PeerName:
@@ -126,6 +165,57 @@ class Path:
     @property
     def key(self) -> RouteKey:
         return self.slot.key
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Fill the slots that were left empty (reached for no other reason)."""
+            if name == "next_hops":
+                label = Label(label_of_wire(self.wire))
+                _set_next_hops(self, (replace(self.shared.hop, label=label),))
+            elif name == "distinguisher":
+                _set_distinguisher(self, distinguisher_of_key(self.slot.entry.name))
+            elif name in _LEFT_OUT:
+                object.__setattr__(self, name, _LEFT_OUT[name])
+            return object.__getattribute__(self, name)
+
+
+def learned_path(slot: PathSlot, shared: Shared, wire: bytes, *, is_stale: bool = False) -> Path:
+    """Return the feasible path of a VPN route with one usable label, read from ``wire``."""
+    path = _new(Path)
+    _set_slot(path, slot)
+    _set_shared(path, shared)
+    _set_wire(path, wire)
+    _set_is_stale(path, is_stale)
+    _set_attributes(path, shared.attributes)
+    _set_targets(path, shared.targets)
+    _set_virtual_network(path, shared.virtual_network)
+    _set_learned(path, shared.learned)
+    return path
+
+
+def stale_path(path: Path) -> Path:
+    """Return the path as one that its source no longer confirms."""
+    if path.shared is not None:
+        return learned_path(path.slot, path.shared, path.wire, is_stale=True)
+    return replace(path, is_stale=True)
+
+
+_LEFT_OUT: dict[str, object] = {"relay": None, "made": None, "as_path": ()}
+# Frozen classes set their fields by a slow detour; a full table makes a path for each route.
+_new = object.__new__
+_set_slot: Callable[[Path, PathSlot], None] = Path.__dict__["slot"].__set__
+_set_shared: Callable[[Path, Shared], None] = Path.__dict__["shared"].__set__
+_set_wire: Callable[[Path, bytes], None] = Path.__dict__["wire"].__set__
+_set_is_stale: Callable[[Path, bool], None] = Path.__dict__["is_stale"].__set__
+_set_attributes: Callable[[Path, RouteAttributes], None] = Path.__dict__["attributes"].__set__
+_set_targets: Callable[[Path, frozenset[RouteTarget]], None] = Path.__dict__["targets"].__set__
+_set_virtual_network: Callable[[Path, str], None] = Path.__dict__["virtual_network"].__set__
+_set_learned: Callable[[Path, Learned], None] = Path.__dict__["learned"].__set__
+_set_next_hops: Callable[[Path, tuple[NextHop, ...]], None] = Path.__dict__["next_hops"].__set__
+_set_distinguisher: Callable[[Path, RouteDistinguisher], None] = Path.__dict__[
+    "distinguisher"
+].__set__
 
 
 def usable_next_hops(next_hops: tuple[NextHop, ...], instance: str) -> tuple[NextHop, ...]:

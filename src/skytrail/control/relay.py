@@ -39,7 +39,7 @@ class RelayEntry:
         return self.family in VPN_FAMILIES and not isinstance(self.nlri, EthernetSegment)
 
 
-OnRelaySelection = Callable[[RelayEntry, Path | None], None]
+OnRelaySelection = Callable[[list[tuple[RelayEntry, Path | None]]], None]
 
 
 class RelayTable:
@@ -81,7 +81,7 @@ class RelayTable:
         candidates = [path for path in entry.paths.values() if path.relay is not None]
         entry.best = select_one(candidates)
         if entry.best is not before:
-            self._on_selection(entry, before)
+            self._on_selection([(entry, before)])
 
 
 def is_tellable(nlri: Nlri) -> bool:

@@ -178,7 +178,7 @@ class UpdateGroup:
             if not best:
                 del self._adverts[key]
             return
-        log.record(advert)
+        log.record((advert,))
         self._batches.clear()
         self._notify(self)
 

@@ -15,15 +15,22 @@ were added or dropped: never a whole table of somebody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeAlias, TypeVar
 
 from skytrail.control.inclusive import may_import
 from skytrail.control.path import InstanceName, Path, PathSlot
-from skytrail.control.vpn import OnSelection, VpnEntry, VpnTable
+from skytrail.control.vpn import Selection, VpnEntry, VpnTable
 from skytrail.control.vrf import InstanceConfig, OnTableChange, Vrf
 from skytrail.net import RouteTarget
 from skytrail.wire.xmpp import Family, RouteKey, family_of
+
+_CACHE_COUNT_MAX = 65_536
+
+T = TypeVar("T")
+
+OnSelection: TypeAlias = Callable[[list[Selection]], None]
 
 
 class Replicator:
@@ -31,16 +38,20 @@ class Replicator:
 
     def __init__(self) -> None:
         self.vrfs: dict[InstanceName, Vrf] = {}
-        self.vpn: dict[Family, VpnTable] = {
-            family: VpnTable(family, self._selected) for family in Family
-        }
+        self.vpn: dict[Family, VpnTable] = {family: VpnTable(family) for family in Family}
         self.by_target: dict[RouteTarget, dict[VpnEntry, Path]] = {}
         """Destinations by the targets of their best path."""
         self.on_selection: OnSelection | None = None
-        """Told every change of a VPN destination's best path, after VRFs have followed it."""
+        """Told what was selected anew in the VPN tables, after VRFs have followed it.
+
+        Some of it may have changed once more since; what counts is the entry's best path now.
+        """
         self.on_table_change: OnTableChange | None = None
         """Told every destination of an instance whose selection changed."""
         self._importers: dict[RouteTarget, dict[InstanceName, Vrf]] = {}
+        # Of sets of targets, which many routes share; worked out when first asked for.
+        self._importers_of: dict[frozenset[RouteTarget], tuple[Vrf, ...]] = {}
+        self._indexes_of: dict[frozenset[RouteTarget], tuple[dict[VpnEntry, Path], ...]] = {}
 
     def add_vrf(self, config: InstanceConfig) -> Vrf:
         """Create the instance and import what others already export to it."""
@@ -71,22 +82,43 @@ class Replicator:
     def put(self, path: Path) -> None:
         """Add or replace a path: an agent's, whose VRF must exist, or one of a BGP peer."""
         slot = path.slot
-        family = family_of(slot.key)
+        family = _family(slot)
         if slot.instance:
             vrf = self.vrfs[slot.instance]
             vrf.ribs[family].put(path)
             if slot.key in vrf.withheld:
-                self.vpn[family].remove(slot)
+                self._remove_from_vpn(slot)
                 return
-        self.vpn[family].put(path)
+        changes: list[Selection] = []
+        self.vpn[family].put(path, changes)
+        self._follow(changes)
+
+    def put_learned(self, paths: Iterable[Path]) -> None:
+        """Add or replace paths of BGP peers, all together."""
+        tables = self.vpn
+        changes: list[Selection] = []
+        for path in paths:
+            tables[_family(path.slot)].put(path, changes)
+        self._follow(changes)
 
     def remove(self, slot: PathSlot) -> None:
         """Remove a path from everywhere; unknown ones are ignored."""
-        family = family_of(slot.key)
-        self.vpn[family].remove(slot)
+        self._remove_from_vpn(slot)
         vrf = self.vrfs.get(slot.instance)
         if vrf is not None:
-            vrf.ribs[family].remove(slot)
+            vrf.ribs[_family(slot)].remove(slot)
+
+    def remove_learned(self, slots: Iterable[PathSlot]) -> None:
+        """Remove paths of BGP peers, all together."""
+        changes: list[Selection] = []
+        for slot in slots:
+            self.vpn[_family(slot)].remove(slot, changes)
+        self._follow(changes)
+
+    def _remove_from_vpn(self, slot: PathSlot) -> None:
+        changes: list[Selection] = []
+        self.vpn[_family(slot)].remove(slot, changes)
+        self._follow(changes)
 
     def withhold(self, name: InstanceName, key: RouteKey, *, withheld: bool) -> None:
         """Export an instance's own paths to a destination no longer, or again."""
@@ -114,42 +146,75 @@ class Replicator:
         if self.on_table_change is not None:
             self.on_table_change(name, family, key)
 
-    def _importing(self, path: Path) -> list[Vrf]:
+    def _importing(self, path: Path) -> tuple[Vrf, ...]:
         """Return the instances that hold ``path`` as a secondary one while it is best."""
-        found: dict[InstanceName, Vrf] = {}
-        for target in path.targets:
-            found.update(self._importers.get(target, {}))
-        found.pop(path.instance, None)
-        return list(found.values())
+        targets = path.targets
+        found = self._importers_of.get(targets)
+        if found is None:
+            vrfs: dict[InstanceName, Vrf] = {}
+            for target in sorted(targets):
+                vrfs.update(self._importers.get(target, {}))
+            found = tuple(vrfs.values())
+            _keep(self._importers_of, targets, found)
+        instance = path.slot.instance
+        if instance and found:
+            return tuple([vrf for vrf in found if vrf.config.name != instance])
+        return found
 
-    def _selected(self, entry: VpnEntry, before: Path | None) -> None:
-        """Let targets and importers follow a destination's best path."""
-        best = entry.best
-        if before is not None:
-            kept = best.targets if best is not None else frozenset()
-            for target in before.targets - kept:
-                destinations = self.by_target[target]
-                del destinations[entry]
-                if not destinations:
-                    del self.by_target[target]
-            stays = best is not None and best.slot is before.slot
-            for vrf in self._importing(before):
-                if not stays or kept.isdisjoint(vrf.config.imports):
-                    vrf.ribs[entry.family].remove(before.slot)
-        if best is not None:
-            for target in best.targets:
-                self.by_target.setdefault(target, {})[entry] = best
-            for vrf in self._importing(best):
-                if may_import(best, vrf.config):
-                    vrf.ribs[entry.family].put(best)
-                else:
-                    vrf.ribs[entry.family].remove(best.slot)
-        if self.on_selection is not None:
-            self.on_selection(entry, before)
+    def _indexes(self, targets: frozenset[RouteTarget]) -> tuple[dict[VpnEntry, Path], ...]:
+        """Return the parts of ``by_target`` for these targets."""
+        found = self._indexes_of.get(targets)
+        if found is None:
+            found = tuple([self.by_target.setdefault(each, {}) for each in sorted(targets)])
+            _keep(self._indexes_of, targets, found)
+        return found
+
+    def _follow(self, changes: list[Selection]) -> None:
+        """Let targets and importers follow what the VPN tables selected."""
+        targets: frozenset[RouteTarget] | None = None
+        indexes: tuple[dict[VpnEntry, Path], ...] = ()
+        for entry, before in changes:
+            best = entry.best
+            if before is not None:
+                if best is None or best.targets is not before.targets:
+                    self._unindex(entry, before, best)
+                    targets = None
+                self._leave(entry, before, best)
+            if best is not None:
+                # Neighbours in a list mostly share their targets.
+                if best.targets is not targets:
+                    targets = best.targets
+                    indexes = self._indexes(targets)
+                for index in indexes:
+                    index[entry] = best
+                for vrf in self._importing(best):
+                    if may_import(best, vrf.config):
+                        vrf.ribs[entry.family].put(best)
+                    else:
+                        vrf.ribs[entry.family].remove(best.slot)
+        if changes and self.on_selection is not None:
+            self.on_selection(changes)
+
+    def _leave(self, entry: VpnEntry, before: Path, best: Path | None) -> None:
+        """Remove the former best path from instances that do not import the present one."""
+        stays = best is not None and best.slot is before.slot
+        for vrf in self._importing(before):
+            if not stays or best is None or best.targets.isdisjoint(vrf.config.imports):
+                vrf.ribs[entry.family].remove(before.slot)
+
+    def _unindex(self, entry: VpnEntry, before: Path, best: Path | None) -> None:
+        kept = best.targets if best is not None else frozenset()
+        for target in before.targets - kept:
+            destinations = self.by_target[target]
+            destinations.pop(entry, None)
+            if not destinations:
+                del self.by_target[target]
+                self._indexes_of.clear()
 
     def _change_imports(
         self, vrf: Vrf, before: frozenset[RouteTarget], after: frozenset[RouteTarget]
     ) -> None:
+        self._importers_of.clear()
         for target in sorted(after - before):
             self._importers.setdefault(target, {})[vrf.name] = vrf
             for path in list(self.by_target.get(target, {}).values()):
@@ -163,3 +228,16 @@ class Replicator:
             for path in list(self.by_target.get(target, {}).values()):
                 if path.instance != vrf.name and after.isdisjoint(path.targets):
                     vrf.ribs[family_of(path.key)].remove(path.slot)
+
+
+def _family(slot: PathSlot) -> Family:
+    # The key of a BGP peer's route need not even be read for this.
+    return slot.entry.family if slot.entry is not None else family_of(slot.key)
+
+
+def _keep(
+    cache: dict[frozenset[RouteTarget], T], targets: frozenset[RouteTarget], value: T
+) -> None:
+    if len(cache) >= _CACHE_COUNT_MAX:
+        cache.clear()
+    cache[targets] = value

@@ -97,7 +97,7 @@ def _bgp_peer(peer: BgpPeer, now: float) -> Row:
         ],
         "hold_time_s": negotiated.hold_time_s if negotiated else None,
         "routes": len(peer.adj_in),
-        "routes_stale": sum(heard.is_stale for heard in peer.adj_in.values()),
+        "routes_stale": peer.adj_in.stale_count,
         "sessions": counters.sessions,
         "updates_in": counters.updates_in,
         "problems": counters.problems,
@@ -194,7 +194,7 @@ def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
 def _vpn(plane: ControlPlane) -> Iterator[Row]:
     for family, table in plane.replicator.vpn.items():
         for entry in table.entries.values():
-            for path in entry.paths.values():
+            for path in entry.paths:
                 yield {
                     "family": family.name.lower(),
                     "distinguisher": str(entry.distinguisher),

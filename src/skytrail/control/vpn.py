@@ -8,85 +8,158 @@ into VRFs and advertised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import TypeAlias
 
 from skytrail.control.best_path import select_one
 from skytrail.control.path import Path, PathSlot
 from skytrail.net import RouteDistinguisher
-from skytrail.wire.xmpp import Family, RouteKey
+from skytrail.wire.bgp.nlri import VPN_KEY_IPV6, distinguisher_of_key, prefix_of_key, vpn_key
+from skytrail.wire.xmpp import EnetKey, Family, RouteKey
+
+VpnName: TypeAlias = bytes | tuple[RouteDistinguisher, EnetKey]
+"""A destination: for prefixes the key of a VPN route, which names it in a few bytes."""
+
+
+def vpn_name(distinguisher: RouteDistinguisher, key: RouteKey) -> VpnName:
+    """Return the name of a destination."""
+    return (distinguisher, key) if isinstance(key, EnetKey) else vpn_key(distinguisher, key)
+
+
+def family_of_name(name: VpnName) -> Family:
+    """Return the family of the table a destination belongs to."""
+    if not isinstance(name, bytes):
+        return Family.ENET
+    return Family.INET if name[0] < VPN_KEY_IPV6 else Family.INET6
 
 
 class VpnEntry:
-    """A destination: every path, and the one that counts. Compared by identity."""
+    """A destination: every path, and the one that counts. Compared by identity.
 
-    __slots__ = ("best", "distinguisher", "family", "has_prefix_routes", "key", "paths")
+    Without a path (``best`` is None) it is in no table.
+    """
 
-    def __init__(self, family: Family, distinguisher: RouteDistinguisher, key: RouteKey) -> None:
+    __slots__ = ("best", "family", "has_prefix_routes", "name", "others")
+
+    def __init__(self, family: Family, name: VpnName) -> None:
         self.family = family
-        self.distinguisher = distinguisher
-        self.key = key
-        self.paths: dict[PathSlot, Path] = {}
+        self.name = name
         self.best: Path | None = None
         self.has_prefix_routes = False
         """Whether a path was ever heard as an EVPN prefix route, and may be told as one."""
+        self.others: tuple[Path, ...] = ()
+        """The paths beside the best."""
+
+    @classmethod
+    def of(cls, distinguisher: RouteDistinguisher, key: RouteKey) -> VpnEntry:
+        """Return a destination without paths."""
+        name = vpn_name(distinguisher, key)
+        return cls(family_of_name(name), name)
+
+    @property
+    def distinguisher(self) -> RouteDistinguisher:
+        name = self.name
+        return distinguisher_of_key(name) if isinstance(name, bytes) else name[0]
+
+    @property
+    def key(self) -> RouteKey:
+        name = self.name
+        return prefix_of_key(name) if isinstance(name, bytes) else name[1]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return () if self.best is None else (self.best, *self.others)
+
+    def path(self, slot: PathSlot) -> Path | None:
+        """Return the path of a slot, if it is here."""
+        best = self.best
+        if best is None or best.slot is slot:
+            return best
+        return next((path for path in self.others if path.slot is slot), None)
 
 
-OnSelection = Callable[[VpnEntry, Path | None], None]
-"""Called with an entry whose best path changed, and the best path before."""
+Selection: TypeAlias = tuple[VpnEntry, Path | None]
+"""A destination whose best path changed, and the best path before."""
 
 
 class VpnTable:
     """One family's destinations of all distinguishers."""
 
-    def __init__(self, family: Family, on_selection: OnSelection) -> None:
+    def __init__(self, family: Family) -> None:
         self.family = family
-        self.entries: dict[tuple[RouteDistinguisher, RouteKey], VpnEntry] = {}
-        self._entry_of: dict[PathSlot, VpnEntry] = {}
-        self._on_selection = on_selection
+        self.entries: dict[VpnName, VpnEntry] = {}
+        self._count = 0
 
-    def put(self, path: Path) -> None:
-        """Add a path, or replace the one of its slot, whose distinguisher may have changed."""
+    def entry(self, name: VpnName) -> VpnEntry:
+        """Return a destination, a new one if it has no path yet."""
+        return self.entries.get(name) or VpnEntry(self.family, name)
+
+    def put(self, path: Path, changes: list[Selection]) -> None:
+        """Add a path, or replace the one of its slot, whose distinguisher may have changed.
+
+        What that selects goes into ``changes``.
+        """
         slot = path.slot
-        entry = self._entry_of.get(slot)
-        if entry is None or entry.distinguisher != path.distinguisher:
-            if entry is not None:
-                self.remove(slot)
-            name = (path.distinguisher, slot.key)
-            entry = self.entries.get(name)
-            if entry is None:
-                entry = self.entries[name] = VpnEntry(self.family, *name)
-            self._entry_of[slot] = entry
-        entry.paths[slot] = path
-        if path.learned is not None and path.learned.is_prefix_route:
+        entry = slot.entry
+        if path.shared is None and (entry is None or entry.distinguisher != path.distinguisher):
+            self.remove(slot, changes)
+            entry = slot.entry = self.entry(vpn_name(path.distinguisher, slot.key))
+        assert entry is not None
+        best = entry.best
+        if best is None:
+            known = self.entries.setdefault(entry.name, entry)
+            if known is not entry:
+                slot.entry = entry = known
+                best = known.best
+        if best is None:
+            self._count += 1
+            entry.best = path
+        elif best.slot is slot:
+            if entry.others:
+                self._select(entry, (path, *entry.others))
+            else:
+                entry.best = path
+        else:
+            others = tuple([each for each in entry.others if each.slot is not slot])
+            self._count += len(others) == len(entry.others)
+            self._select(entry, (best, *others, path))
+        if path.shared is None and path.learned is not None and path.learned.is_prefix_route:
             entry.has_prefix_routes = True
-        self._select(entry)
+        if entry.best is not best:
+            changes.append((entry, best))
 
-    def remove(self, slot: PathSlot) -> None:
+    def remove(self, slot: PathSlot, changes: list[Selection]) -> None:
         """Remove a path; unknown ones are ignored."""
-        entry = self._entry_of.pop(slot, None)
-        if entry is None:
+        entry = slot.entry
+        best = entry.best if entry is not None else None
+        if entry is None or best is None:
             return
-        del entry.paths[slot]
-        if not entry.paths:
-            del self.entries[entry.distinguisher, entry.key]
-        self._select(entry)
+        if best.slot is slot:
+            if entry.others:
+                self._select(entry, entry.others)
+            else:
+                entry.best = None
+                del self.entries[entry.name]
+            self._count -= 1
+            changes.append((entry, best))
+        elif entry.others:
+            others = tuple([each for each in entry.others if each.slot is not slot])
+            self._count -= len(entry.others) - len(others)
+            entry.others = others
 
     def path(self, slot: PathSlot) -> Path | None:
         """Return what a slot holds now."""
-        entry = self._entry_of.get(slot)
-        return entry.paths[slot] if entry is not None else None
+        return slot.entry.path(slot) if slot.entry is not None else None
 
     def paths(self) -> Iterator[Path]:
         """Yield every path."""
         for entry in self.entries.values():
-            yield from entry.paths.values()
+            yield from entry.paths
 
     def __len__(self) -> int:
         """Return the number of paths."""
-        return len(self._entry_of)
+        return self._count
 
-    def _select(self, entry: VpnEntry) -> None:
-        before = entry.best
-        entry.best = select_one(entry.paths.values())
-        if before is not entry.best:
-            self._on_selection(entry, before)
+    def _select(self, entry: VpnEntry, paths: tuple[Path, ...]) -> None:
+        best = entry.best = select_one(paths)
+        entry.others = tuple([path for path in paths if path is not best])

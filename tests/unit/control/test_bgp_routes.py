@@ -7,12 +7,13 @@ from ipaddress import IPv4Address, ip_network
 
 import pytest
 
+from skytrail.control.adj_in import Heard
 from skytrail.control.bgp_config import BgpPeerConfig, Speaker
 from skytrail.control.bgp_export import Exporter, ExportPolicy, withdrawals
-from skytrail.control.bgp_import import Importer, key_of
+from skytrail.control.bgp_import import Importer, name_of
 from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.path import VPN_INSTANCE, InstanceName, Learned, Path, PathSlot, PeerName
-from skytrail.control.vpn import VpnEntry, VpnTable
+from skytrail.control.vpn import VpnEntry, VpnTable, family_of_name
 from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
     AsSegment,
@@ -26,7 +27,7 @@ from skytrail.wire.bgp import (
 )
 from skytrail.wire.bgp.attributes import NO_ADVERTISE, NO_EXPORT
 from skytrail.wire.bgp.framing import HEADER_BYTES
-from skytrail.wire.xmpp import EnetKey, NextHop, RouteAttributes, RouteKey, family_of
+from skytrail.wire.xmpp import EnetKey, Family, NextHop, RouteAttributes, RouteKey
 
 OWN = Speaker("control1", 64512, IPv4Address("10.0.0.1"))
 INTERNAL = ExportPolicy(is_external=False, local_asn=64512)
@@ -78,7 +79,7 @@ def told(
     path: Path, policy: ExportPolicy, speaker: Speaker = OWN, receiver_asn: int = 0
 ) -> list[Path]:
     """What a control node, of another AS if one is given, makes of the path, over the wire."""
-    entry = VpnEntry(family_of(path.key), path.distinguisher, path.key)
+    entry = VpnEntry.of(path.distinguisher, path.key)
     negotiated = Negotiated(
         FAMILIES, 64512, policy.local_asn if policy.is_external else 64512, IPv4Address("10.0.0.1")
     )
@@ -94,15 +95,15 @@ def told(
         assert update.problems == ()
         (reach,) = update.reach
         (nlri,) = reach.nlri
-        key = key_of(nlri)
-        assert key is not None
-        slot = PathSlot(PeerName("control1"), VPN_INSTANCE, key[1])
+        name = name_of(nlri)
+        assert name is not None
+        slot = Heard(PeerName("control1"), VpnEntry(family_of_name(name), name), None)
         heard.append(importer.path(slot, reach.family, reach.next_hop, nlri, update.attributes))
     return heard
 
 
 def attributes_told(path: Path, policy: ExportPolicy) -> Attributes:
-    entry = VpnEntry(family_of(path.key), path.distinguisher, path.key)
+    entry = VpnEntry.of(path.distinguisher, path.key)
     return next(iter(Exporter(OWN, networks()).offers(entry, path, policy))).attributes
 
 
@@ -158,11 +159,11 @@ def test_gateways_prefix_route_is_told_on_to_control_nodes_with_vni_and_router_m
 
     (hop,) = heard.next_hops
     assert (hop.address, hop.vni, hop.mac) == (IPv4Address("172.16.0.9"), Vni(5001), mac)
-    table = VpnTable(family_of(INET), lambda *_: None)
-    table.put(gateways)
+    table = VpnTable(Family.INET)
+    table.put(gateways, [])
     (entry,) = table.entries.values()
-    table.remove(gateways.slot)
-    taken_back = [family for family, _ in withdrawals(entry, INTERNAL)]
+    table.remove(gateways.slot, [])
+    taken_back = [family for family, _ in withdrawals(entry, INTERNAL, FAMILIES)]
     assert taken_back == [BgpFamily.INET_VPN, BgpFamily.EVPN]
 
 
@@ -179,8 +180,8 @@ def test_router_is_told_a_vpn_route_and_a_prefix_route() -> None:
             tags=HOP.tags,
         ),
     )
-    entry = VpnEntry(family_of(INET), DISTINGUISHER, INET)
-    forms = [family for family, _ in withdrawals(entry, TO_ROUTER)]
+    entry = VpnEntry.of(DISTINGUISHER, INET)
+    forms = [family for family, _ in withdrawals(entry, TO_ROUTER, FAMILIES)]
     assert forms == [BgpFamily.INET_VPN, BgpFamily.EVPN]
 
 
@@ -246,7 +247,7 @@ def test_route_in_a_loop_is_kept_and_infeasible() -> None:
     speaker = replace(OWN, cluster_id=IPv4Address("10.0.0.1"))
     peer = BgpPeerConfig("peer", IPv4Address("10.0.0.9"), 65001, 64512)
     negotiated = Negotiated(FAMILIES, 64512, 65001, IPv4Address("10.0.0.9"))
-    entry = VpnEntry(family_of(INET), DISTINGUISHER, INET)
+    entry = VpnEntry.of(DISTINGUISHER, INET)
     (offer,) = Exporter(OWN, networks()).offers(entry, agents_path(INET), INTERNAL)
     slot = PathSlot(PeerName("peer"), VPN_INSTANCE, INET)
 

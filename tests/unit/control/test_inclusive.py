@@ -9,7 +9,7 @@ import pytest
 
 from skytrail.control.bgp_config import BgpPeerConfig, Speaker
 from skytrail.control.bgp_export import Exporter, ExportPolicy, withdrawals
-from skytrail.control.bgp_import import Importer, key_of
+from skytrail.control.bgp_import import Importer, name_of
 from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.inclusive import hop_of, key_of_inclusive
 from skytrail.control.path import VPN_INSTANCE, InstanceName, Path, PathSlot, PeerName
@@ -64,7 +64,7 @@ def told(hop: NextHop, policy: ExportPolicy) -> tuple[InclusiveMulticast, Path]:
     networks = NetworkIds()
     networks.put(RED, 42)
     path = path_of(hop)
-    entry = VpnEntry(Family.ENET, DISTINGUISHER, KEY)
+    entry = VpnEntry.of(DISTINGUISHER, KEY)
     speaker = Speaker("control1", 64512, IPv4Address("10.0.0.1"))
     (offer,) = Exporter(speaker, networks).offers(entry, path, policy)
     (message,) = encode_update(
@@ -74,10 +74,12 @@ def told(hop: NextHop, policy: ExportPolicy) -> tuple[InclusiveMulticast, Path]:
     assert update.problems == ()
     (nlri,) = update.reach[0].nlri
     assert isinstance(nlri, InclusiveMulticast)
-    assert list(withdrawals(entry, policy)) == [(BgpFamily.EVPN, nlri)]
+    assert list(withdrawals(entry, policy, frozenset((BgpFamily.EVPN,)))) == [
+        (BgpFamily.EVPN, nlri)
+    ]
     peer = BgpPeerConfig("control1", IPv4Address("10.0.0.1"), 64512, 64512)
     receiver = Speaker("control2", 64512, IPv4Address("10.0.0.2"))
-    key = key_of(nlri)
+    key = name_of(nlri)
     assert key is not None
     slot = PathSlot(PeerName("control1"), VPN_INSTANCE, key[1])
     importer = Importer(receiver, peer, NEGOTIATED, networks)

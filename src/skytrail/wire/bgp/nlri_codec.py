@@ -40,12 +40,13 @@ from skytrail.wire.bgp.prefixes import masked, network4, network6, prefix_bytes
 
 WITHDRAWN_LABEL = 0x80_0000
 """What RFC 8277 section 2.4 puts where a withdrawn route has no label to give."""
+_WITHDRAWN_STACK = WITHDRAWN_LABEL.to_bytes(3)
 _LABEL_MAX = 0xF_FFFF
 _BOTTOM = 1
 _LABEL_BITS = 24
 _DISTINGUISHER_BITS = 64
 _VPN_BITS_MIN = _LABEL_BITS + _DISTINGUISHER_BITS
-_KEY_LENGTHS = tuple(bytes((length,)) for length in range(VPN_KEY_IPV6 + 129))
+_LENGTHS = tuple(bytes((length,)) for length in range(256))
 _ERMVPN_BYTES = 22
 _ERMVPN_KINDS = frozenset((0, 1, 2))
 _TARGET_BITS_MAX = 96
@@ -195,7 +196,7 @@ def _read_vpn(data: bytes, context: NlriContext, found: NlriList, limit: int) ->
         if _is_unknown_distinguisher(data, distinguisher_at, found):
             position = following
             continue
-        key = _KEY_LENGTHS[mark + length] + data[distinguisher_at:following]
+        key = _LENGTHS[mark + length] + data[distinguisher_at:following]
         if length & 7:
             key = masked(key, length)
         labels = () if context.withdrawn else _labels(data[position + 1 : distinguisher_at])
@@ -205,7 +206,7 @@ def _read_vpn(data: bytes, context: NlriContext, found: NlriList, limit: int) ->
 
 def _read_vpn_usual(data: bytes, found: NlriList, limit: int, mark: int) -> None:
     """Read routes with one label each: nearly all there are, so no step more than needed."""
-    add, lengths = found.routes.append, _KEY_LENGTHS
+    add, lengths = found.routes.append, _LENGTHS
     bits_max = _VPN_BITS_MIN + limit
     position, end = 0, len(data)
     while position < end:
@@ -366,8 +367,17 @@ def encode_labels(labels: Iterable[int], *, withdrawn: bool) -> bytes:
     return b"".join(chunks)
 
 
+def withdrawn_nlri(family: BgpFamily, encoded: bytes) -> bytes:
+    """Return the NLRI that withdraws a route which :func:`encode_nlri` wrote with one label."""
+    if family in _VPN_FAMILIES or family in _LABELLED_FAMILIES:
+        return encoded[:1] + _WITHDRAWN_STACK + encoded[4:]
+    return encoded
+
+
 def _encode_vpn(family: BgpFamily, nlri: VpnNlri, withdrawn: bool) -> bytes:
     key = nlri.key
+    if withdrawn and family is BgpFamily.INET_VPN and key[0] <= 32:
+        return _LENGTHS[_VPN_BITS_MIN + key[0]] + _WITHDRAWN_STACK + key[1:]
     if nlri.wire and not withdrawn and (key[0] >= VPN_KEY_IPV6) == (family.afi != AFI_IPV4):
         return nlri.wire
     length = key[0]

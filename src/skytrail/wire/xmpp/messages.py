@@ -25,6 +25,9 @@ class Family(enum.Enum):
     INET6 = "2/1"
     ENET = "25/242"
 
+    # Members are singletons, so identity will do; Enum's own hash is a Python call on hot paths.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class EnetKey:

@@ -1,0 +1,218 @@
+"""Adj-RIB-in: what a BGP peer said, across its sessions, and how tables follow when it goes.
+
+```
+ heard, forget          one route, at once
+ drop, age, sweep       all routes of a family: noted at once, done by ``work`` in slices
+```
+Losing a session with a million routes must not hold up anybody, so nothing here walks a family
+but :meth:`AdjIn.work`. A route heard again while it waits to be removed keeps its place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+from skytrail.control.path import VPN_INSTANCE, Path, PathSlot, PeerName, stale_path
+from skytrail.control.relay import NO_DESTINATION, RelayKey, RelayTable
+from skytrail.control.route_target import Replicator
+from skytrail.control.vpn import VpnEntry, VpnName, family_of_name
+from skytrail.wire.bgp import BgpFamily
+from skytrail.wire.xmpp import EnetKey, Family
+
+HeardName: TypeAlias = VpnName | RelayKey
+"""A destination within a family: of the VPN tables, or of the table that is passed on only."""
+
+
+class Heard(PathSlot):
+    """A route as its peer said it; its path is in the tables as long as this is known here."""
+
+    __slots__ = ("generation", "relay_key")
+
+    def __init__(
+        self, source: PeerName, entry: VpnEntry | None, relay_key: RelayKey | None
+    ) -> None:
+        # Not by the parent's, which costs a second call for each route of a full table.
+        self.source = source
+        self.instance = VPN_INSTANCE
+        self._key = None if relay_key is None else NO_DESTINATION
+        self.entry = entry
+        self.relay_key = relay_key
+        """Where it is in the table of routes that are passed on only."""
+        self.generation = 0
+        """When it was last said; grows when all routes of its family are in doubt."""
+
+    @property
+    def name(self) -> HeardName:
+        if self.relay_key is not None:
+            return self.relay_key
+        assert self.entry is not None
+        return self.entry.name
+
+
+class AdjIn:
+    """The routes of one peer, by family and destination."""
+
+    def __init__(self, source: PeerName, replicator: Replicator, relay: RelayTable) -> None:
+        self.tables: dict[BgpFamily, dict[HeardName, Heard]] = {}
+        self._generations: dict[BgpFamily, int] = {}
+        self._source = source
+        self._replicator = replicator
+        self._relay = relay
+        self._aged: set[BgpFamily] = set()
+        """Families that may hold routes of an earlier generation."""
+        self._gone: deque[tuple[BgpFamily, dict[HeardName, Heard]]] = deque()
+        self._walks: deque[_Walk] = deque()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.tables.values()))
+
+    @property
+    def stale_count(self) -> int:
+        return sum(
+            heard.generation != self.generation(family)
+            for family in self._aged
+            for heard in self.tables.get(family, {}).values()
+        )
+
+    def generation(self, family: BgpFamily) -> int:
+        """Return what routes that are said now get."""
+        return self._generations.get(family, 0)
+
+    def table(self, family: BgpFamily) -> dict[HeardName, Heard]:
+        """Return a family's routes, to be looked up in."""
+        return self.tables.setdefault(family, {})
+
+    def add(self, family: BgpFamily, name: HeardName) -> Heard:
+        """Note a route that is not in its :meth:`table`; its path has to be put next."""
+        heard = self._found_again(family, name) if self._gone else None
+        if heard is None:
+            heard = self._new(name)
+        self.tables[family][name] = heard
+        return heard
+
+    def _new(self, name: HeardName) -> Heard:
+        if isinstance(name, bytes):
+            entry = self._replicator.vpn[family_of_name(name)].entry(name)
+            return Heard(self._source, entry, None)
+        kind, key = name
+        if isinstance(kind, BgpFamily):
+            return Heard(self._source, None, (kind, key))
+        assert isinstance(key, EnetKey)
+        return Heard(self._source, self._replicator.vpn[Family.ENET].entry((kind, key)), None)
+
+    def _found_again(self, family: BgpFamily, name: HeardName) -> Heard | None:
+        for lost_family, lost in self._gone:
+            if lost_family is family and name in lost:
+                return lost.pop(name)
+        return None
+
+    def forget(self, family: BgpFamily, name: HeardName) -> bool:
+        """Remove a route everywhere; False if it was not known."""
+        heard = self.tables.get(family, {}).pop(name, None)
+        if heard is None:
+            return False
+        self._remove([heard])
+        return True
+
+    def drop(self, families: Iterable[BgpFamily]) -> None:
+        """Forget all routes of some families."""
+        for family in families:
+            lost = self.tables.pop(family, None)
+            self._aged.discard(family)
+            if lost:
+                self._gone.append((family, lost))
+
+    def age(self) -> None:
+        """The session is over, its routes stay: each is stale until it is said again."""
+        for family, table in self.tables.items():
+            self.doubt(family)
+            self._walks.append(_Walk(family, table, self.generation(family), is_sweep=False))
+
+    def doubt(self, family: BgpFamily) -> None:
+        """The peer will say all routes of a family again: what it leaves out is to be swept."""
+        self._generations[family] = self.generation(family) + 1
+        self._aged.add(family)
+
+    def sweep(self, family: BgpFamily) -> None:
+        """Forget what is stale."""
+        if family in self._aged:
+            self._aged.discard(family)
+            table = self.tables.get(family, {})
+            self._walks.append(_Walk(family, table, self.generation(family), is_sweep=True))
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._gone or self._walks)
+
+    def work(self, count: int) -> None:
+        """Let tables follow, about ``count`` routes."""
+        while count > 0 and self._gone:
+            lost = self._gone[0][1]
+            if not lost:
+                self._gone.popleft()
+                continue
+            removed = [lost.popitem()[1] for _ in range(min(count, len(lost)))]
+            self._remove(removed)
+            count -= len(removed)
+        while count > 0 and self._walks:
+            walk = self._walks[0]
+            for heard in walk.rest:
+                count -= 1
+                self._visit(walk, heard)
+                if count <= 0:
+                    break
+            else:
+                self._walks.popleft()
+
+    def _visit(self, walk: _Walk, heard: Heard) -> None:
+        name = heard.name
+        if heard.generation >= walk.generation or walk.table.get(name) is not heard:
+            return
+        if self.tables.get(walk.family) is not walk.table:
+            # Dropped since: on its way out already.
+            return
+        if walk.is_sweep:
+            self.forget(walk.family, name)
+            return
+        path = self._path(heard)
+        if path is None or path.is_stale:
+            return
+        if heard.relay_key is not None:
+            self._relay.put(heard.relay_key, stale_path(path))
+        else:
+            self._replicator.put(stale_path(path))
+
+    def _path(self, heard: Heard) -> Path | None:
+        if heard.relay_key is not None:
+            return self._relay.path(heard.relay_key, heard.source)
+        return heard.entry.path(heard) if heard.entry is not None else None
+
+    def _remove(self, gone: list[Heard]) -> None:
+        for heard in gone:
+            if heard.relay_key is not None:
+                self._relay.remove(heard.relay_key, heard.source)
+        self._replicator.remove_learned([each for each in gone if each.relay_key is None])
+
+
+class _Walk:
+    """Looks at every route of a family that was there when it began."""
+
+    __slots__ = ("family", "generation", "is_sweep", "rest", "table")
+
+    def __init__(
+        self,
+        family: BgpFamily,
+        table: dict[HeardName, Heard],
+        generation: int,
+        *,
+        is_sweep: bool,
+    ) -> None:
+        self.family = family
+        self.table = table
+        self.generation = generation
+        """Routes of an earlier one are concerned."""
+        self.is_sweep = is_sweep
+        # A copy of pointers: a few milliseconds for a million.
+        self.rest: Iterator[Heard] = iter(list(table.values()))
