@@ -49,6 +49,31 @@ OBJECTS = {
     "fw-right": side("right", "left", "10.1.0.0/24", "10.2.0.9", 4),
     "transit-left": network("left"),
     "transit-right": network("right"),
+    "policy": build(
+        "routing-policy",
+        ["default-domain", "p", "picky"],
+        refs=[
+            ("routing-instance", instance_of("right").split(":"), {"sequence": "1.0"}),
+            ("routing-instance", instance_of("left").split(":"), {"sequence": "1.0"}),
+        ],
+        fields={
+            "routing_policy_entries": {
+                "term": [
+                    {
+                        "term_match_condition": {
+                            "prefix": [{"prefix": "10.0.0.0/8", "prefix_type": "longer"}],
+                            "local_pref": 100,
+                        },
+                        "term_action_list": {"update": {"local_pref": 250, "med": 7}},
+                    },
+                    {
+                        "term_match_condition": {"prefix": [{"prefix": "172.20.5.0/24"}]},
+                        "term_action_list": {"action": "reject"},
+                    },
+                ]
+            }
+        },
+    ),
     "aggregate": build(
         "route-aggregate",
         ["default-domain", "p", "whole"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_network
 
 from skytrail.agent.identity import Identity
@@ -107,7 +107,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
     attributes = RouteAttributes(
         local_preference=plan.preference,
         security_groups=tuple(sorted(plan.identity.groups)),
-        sub_protocol="interface",
+        sub_protocol="service-interface" if port.chains else "interface",
     )
 
     def route(key: RouteKey, label: int, l3_label: int) -> Route:
@@ -125,8 +125,10 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
     found: dict[PublishKey, Route] = {}
     own = {ip_network(address) for address in port.addresses}
     for prefix in plan.prefixes:
-        found[port.network.vrf, prefix] = route(prefix, numbers.label, 0)
+        found[port.network.vrf, prefix] = made = route(prefix, numbers.label, 0)
         if prefix not in own:
+            behind = replace(attributes, sub_protocol="interface-static")
+            found[port.network.vrf, prefix] = replace(made, attributes=behind)
             continue
         key = EnetKey(port.mac, prefix)
         found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)

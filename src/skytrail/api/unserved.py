@@ -19,7 +19,6 @@ _ADDRESSES: Mapping[str, str] = {
 }
 """They count once they are bound to an interface."""
 _ALWAYS: Mapping[str, str] = {
-    "routing-policy": "control nodes do not apply routing policies yet",
     "service-health-check": "hosts do not run health checks yet",
 }
 

@@ -89,6 +89,8 @@ def why_not_best(path: Path, best: tuple[Path, ...], own: InstanceName) -> str:
     """Name the first step at which ``path`` loses; empty text when it is used."""
     if path in best:
         return ""
+    if path.rejected_by:
+        return f"rejected by routing policy {path.rejected_by}"
     if not best or not path.is_feasible:
         return "not feasible"
     winner = best[0]

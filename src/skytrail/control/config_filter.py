@@ -74,7 +74,7 @@ _NOWHERE = Step()
 
 WATCHED_TYPES: tuple[str, ...] = tuple(
     sorted(
-        {"bgp-router", "route-aggregate", *WALK}.union(
+        {"bgp-router", "route-aggregate", "routing-policy", *WALK}.union(
             *(step.parent | step.children | step.refs | step.back_refs for step in WALK.values())
         )
     )

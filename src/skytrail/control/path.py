@@ -140,13 +140,17 @@ class Path:
     """By this node; neither this nor ``learned``: from an agent."""
     as_path: tuple[AsSegment, ...] = ()
     """Of a path that is not learned; those have theirs among their attributes."""
+    rejected_by: str = ""
+    """The routing policy that keeps it from being used in this table."""
+    original: Path | None = None
+    """As it was before this table's routing policies changed or rejected it; None: untouched."""
     shared: Shared | None = field(default=None, init=False, compare=False, repr=False)
     """Set: the path is as its peer told it, and ``wire`` is how. A replaced path has neither."""
     wire: bytes = field(default=b"", init=False, compare=False, repr=False)
 
     @property
     def is_feasible(self) -> bool:
-        return self.shared is not None or bool(self.next_hops)
+        return self.shared is not None or (bool(self.next_hops) and not self.rejected_by)
 
     @property
     def is_tellable(self) -> bool:
@@ -201,7 +205,13 @@ def stale_path(path: Path) -> Path:
     return replace(path, is_stale=True)
 
 
-_LEFT_OUT: dict[str, object] = {"relay": None, "made": None, "as_path": ()}
+_LEFT_OUT: dict[str, object] = {
+    "relay": None,
+    "made": None,
+    "as_path": (),
+    "rejected_by": "",
+    "original": None,
+}
 # Frozen classes set their fields by a slow detour; a full table makes a path for each route.
 _new = object.__new__
 _set_slot: Callable[[Path, PathSlot], None] = Path.__dict__["slot"].__set__

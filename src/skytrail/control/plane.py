@@ -41,6 +41,7 @@ from skytrail.control.path import (
 )
 from skytrail.control.peer import AdjRoute, Peer, Subscription
 from skytrail.control.placement import VIRTUAL_MACHINE, VIRTUAL_ROUTER, Placements
+from skytrail.control.policy_config import InstancePolicies
 from skytrail.control.progress import Progress
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
@@ -50,6 +51,7 @@ from skytrail.model.generated.objects import (
     BgpRouter,
     RouteAggregate,
     RoutingInstance,
+    RoutingPolicy,
     VirtualNetwork,
 )
 from skytrail.net import RouteDistinguisher
@@ -118,6 +120,7 @@ class ControlPlane:
         self.replicator = Replicator()
         self.networks = NetworkIds()
         self.bgp = Bgp(self.replicator, self.networks)
+        self.policies = InstancePolicies(self.replicator)
         self.derived = DerivedRoutes(self.replicator, self.networks)
         self.config = ConfigGraph()
         self.steps = Steps()
@@ -511,6 +514,7 @@ class ControlPlane:
         self._want(config.name)
 
     def _apply_derived(self, changes: list[Change]) -> None:
+        self.policies.follow(changes, self.config.graph)
         self.derived.follow(changes, self.config.graph)
         for name in self.derived.take_watch_changes():
             self._want(name)
@@ -572,7 +576,8 @@ class ControlPlane:
 
 
 def _moves_routes(change: Change) -> bool:
-    return any(isinstance(version, RoutingInstance | RouteAggregate) for version in change.versions)
+    kinds = RoutingInstance | RouteAggregate | RoutingPolicy
+    return any(isinstance(version, kinds) for version in change.versions)
 
 
 def _distinguisher(route: Route, instance_id: int) -> RouteDistinguisher:

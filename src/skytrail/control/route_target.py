@@ -21,6 +21,7 @@ from typing import TypeAlias, TypeVar
 
 from skytrail.control.inclusive import may_import
 from skytrail.control.path import InstanceName, Path, PathSlot
+from skytrail.control.routing_policy import Policies
 from skytrail.control.vpn import Selection, VpnEntry, VpnTable
 from skytrail.control.vrf import InstanceConfig, OnTableChange, Vrf
 from skytrail.net import RouteTarget
@@ -85,7 +86,7 @@ class Replicator:
         family = _family(slot)
         if slot.instance:
             vrf = self.vrfs[slot.instance]
-            vrf.ribs[family].put(path)
+            path = vrf.put(path)
             if slot.key in vrf.withheld:
                 self._remove_from_vpn(slot)
                 return
@@ -132,15 +133,30 @@ class Replicator:
         entry = vrf.ribs[family_of(key)].entries.get(key)
         for path in list(entry.paths.values()) if entry is not None else ():
             if path.instance == name:
-                self.put(path)
+                self.put(path.original or path)
+
+    def set_policies(self, name: InstanceName, policies: Policies) -> None:
+        """Give an instance other routing policies; all its paths are judged again."""
+        vrf = self.vrfs.get(name)
+        if vrf is None or vrf.policies == policies:
+            return
+        vrf.policies = policies
+        for rib in vrf.ribs.values():
+            for entry in list(rib.entries.values()):
+                for path in list(entry.paths.values()):
+                    if path.instance == name:
+                        self.put(path.original or path)
+                    else:
+                        # As it was exported; its own instance's policies are part of that.
+                        vrf.put(self.vpn[rib.family].path(path.slot) or path)
 
     def own_paths(self, vrf: Vrf) -> Iterator[Path]:
-        """Yield the paths agents published in this instance."""
+        """Yield the paths of this instance itself, as they were before its policies."""
         for rib in vrf.ribs.values():
             for entry in rib.entries.values():
                 for path in entry.paths.values():
                     if path.instance == vrf.name:
-                        yield path
+                        yield path.original or path
 
     def _table_changed(self, name: InstanceName, family: Family, key: RouteKey) -> None:
         if self.on_table_change is not None:
@@ -189,7 +205,7 @@ class Replicator:
                     index[entry] = best
                 for vrf in self._importing(best):
                     if may_import(best, vrf.config):
-                        vrf.ribs[entry.family].put(best)
+                        vrf.put(best)
                     else:
                         vrf.ribs[entry.family].remove(best.slot)
         if changes and self.on_selection is not None:
@@ -219,7 +235,7 @@ class Replicator:
             self._importers.setdefault(target, {})[vrf.name] = vrf
             for path in list(self.by_target.get(target, {}).values()):
                 if path.instance != vrf.name and may_import(path, vrf.config):
-                    vrf.ribs[family_of(path.key)].put(path)
+                    vrf.put(path)
         for target in sorted(before - after):
             importers = self._importers[target]
             del importers[vrf.name]

@@ -171,6 +171,7 @@ def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
         "why_not_best": why_not_best(path, entry.best, rib.instance),
         "stale": path.is_stale,
         "made": path.made.kind if path.made else "",
+        "changed_by_policy": path.original is not None and not path.rejected_by,
         "led_through": path.made.networks if path.made else (),
         "communities": attributes.communities,
         "next_hops": [

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from skytrail.control.path import InstanceName
+from skytrail.control.path import InstanceName, Path
 from skytrail.control.rib import Rib
+from skytrail.control.routing_policy import Policies, admit
 from skytrail.net import RouteTarget
-from skytrail.wire.xmpp import Family, RouteKey
+from skytrail.wire.xmpp import Family, RouteKey, family_of
 
 OnTableChange = Callable[[InstanceName, Family, RouteKey], None]
 """Told of a destination whose selection changed in a way that can be seen."""
@@ -27,16 +28,23 @@ class InstanceConfig:
 class Vrf:
     """Running state of one instance; :class:`~skytrail.control.route_target.Replicator` fills it."""
 
-    __slots__ = ("config", "ribs", "withheld")
+    __slots__ = ("config", "policies", "ribs", "withheld")
 
     def __init__(self, config: InstanceConfig, on_change: OnTableChange) -> None:
         self.config = config
         self.ribs: Mapping[Family, Rib] = {
             family: Rib(config.name, family, on_change) for family in Family
         }
+        self.policies: Policies = ()
         self.withheld: dict[RouteKey, None] = {}
         """Destinations an aggregate stands for: their own paths are not exported."""
 
     @property
     def name(self) -> InstanceName:
         return self.config.name
+
+    def put(self, path: Path) -> Path:
+        """Take a path in; return it as routing policies let it be here."""
+        admitted = admit(self.policies, path) if self.policies else path
+        self.ribs[family_of(path.key)].put(admitted)
+        return admitted

@@ -256,9 +256,7 @@ def test_objects_nobody_acts_on_yet_say_so(api) -> None:
         "service-template", fq_name=["default-domain", "bump"], service_template_properties=mode
     )
     plain = policy("passes", simple_action="pass")
-    routing = api.create("routing-policy", fq_name=[*PROJECT, "rp"], parent_type="project")
 
     assert on_hosts(steering, "network-policy") == ("true", "no_host_concerned")
     assert on_hosts(template, "service-template") == ("false", "not_applied")
     assert on_hosts(plain, "network-policy") == ("true", "no_host_concerned")
-    assert on_hosts(routing, "routing-policy") == ("false", "not_applied")
