@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from skytrail.cli import main
+from skytrail.client import ApiClient
 from skytrail.testing.controller import running_controller, wait_until
 
 DOCUMENTS = """
@@ -143,7 +144,7 @@ def test_tour_of_the_readme_says_what_it_shows(run, tmp_path):
     planned = run("apply", "-f", str(edited), "--dry-run")
     run("apply", "-f", str(edited))
     history = run("history", "np", "web-to-app")
-    change = history.output.split()[0]
+    change = history.stdout.splitlines()[1].split()[0]
     reverted = run("revert", change)
     described = run("describe", "vn", "web")
     run("delete", "-f", str(shop))
@@ -348,7 +349,7 @@ def test_edit_changes_the_object(run, applied, tmp_path):
 
     result = run("edit", "vn", "demo:red", env=env)
 
-    assert result.output == "virtual-network demo:red changed (mtu)\n"
+    assert result.stdout == "virtual-network demo:red changed (mtu)\n"
     assert json.loads(run("get", "vn", "demo:red", "--json").stdout)["mtu"] == 1400
 
 
@@ -387,7 +388,7 @@ def test_edit_sees_a_change_somebody_made_meanwhile(run, applied, tmp_path, cont
 def test_edit_without_a_change_does_nothing(run, applied, tmp_path):
     result = run("edit", "vn", "demo:red", env=editor(tmp_path, "true"))
 
-    assert result.output == "Nothing changed.\n"
+    assert result.stdout == "Nothing changed.\n"
 
 
 def test_completion_offers_live_names(controller, run, applied):
@@ -432,7 +433,7 @@ def test_apply_gives_a_new_object_the_uuid_its_document_says_unless_it_is_a_copy
     uuid = "00000000-0000-4000-8000-0000000000aa"
     first = f"type: virtual-machine\nfq_name: {uuid}\nuuid: {uuid}\n"
     assert run("apply", "-f", "-", input=first).exit_code == 0
-    assert run("apply", "-f", "-", input=first).stderr == "0 created, 0 changed, 1 unchanged\n"
+    assert "0 created, 0 changed, 1 unchanged\n" in run("apply", "-f", "-", input=first).stderr
     shown = run("get", "virtual-machine", uuid, "-o", "yaml").stdout
     assert f"uuid: {uuid}" in shown
 
@@ -440,3 +441,89 @@ def test_apply_gives_a_new_object_the_uuid_its_document_says_unless_it_is_a_copy
 
     assert copy.exit_code == 0
     assert f"uuid: {uuid}" not in run("get", "virtual-machine", "a-copy", "-o", "yaml").stdout
+
+
+def test_commands_that_write_say_where_to_unless_their_own_options_do(run, controller):
+    network = "{type: vn, fq_name: told-where}"
+    socket = str(controller.api_socket)
+
+    by_variable = run("apply", "-f", "-", input=network)
+    by_option = run("apply", "-f", "-", "--api-socket", socket, input=network)
+
+    assert by_variable.stderr.startswith(f"server: {socket} (by $SKYTRAIL_API_SOCKET)\n")
+    assert "server: " not in by_option.stderr
+    assert "server: " not in run("get", "vn", "told-where").stderr
+    assert run("delete", "vn", "told-where").stderr.startswith(f"server: {socket}")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place", "meant"),
+    [
+        ("{ipam_subnets: [{subnt: 10.1.0.0/24}]}", "network_ipam_refs/0/attr/ipam_subnets/0", "subnet"),
+        ("{ipam_subnets: [{subnet: 10.1.0.0/24, enable_dhpc: true}]}",
+         "network_ipam_refs/0/attr/ipam_subnets/0", "enable_dhcp"),
+    ],
+)  # fmt: skip
+def test_a_typing_error_deep_inside_is_told_by_its_place_and_what_was_meant(
+    run, wrong, place, meant
+):
+    document = f"{{type: vn, fq_name: red, network_ipam_refs: [{{to: default-network-ipam, attr: {wrong}}}]}}"
+
+    refused = run("apply", "-f", "-", input=document)
+
+    assert refused.exit_code == 1
+    assert place in refused.stderr
+    assert f"Did you mean {meant}?" in refused.stderr
+    assert "{'" not in refused.stderr
+
+
+def rule(port):
+    ports = f"[{{start_port: {port}, end_port: {port}}}]"
+    anyone = "[{virtual_network: any}]"
+    return (
+        "{direction: '<>', protocol: tcp, action_list: {simple_action: pass}, "
+        f"src_addresses: {anyone}, src_ports: [{{start_port: -1, end_port: -1}}], "
+        f"dst_addresses: {anyone}, dst_ports: {ports}}}"
+    )
+
+
+def policy(*ports):
+    rules = ", ".join(map(rule, ports))
+    return f"{{type: np, fq_name: kept, network_policy_entries: {{policy_rule: [{rules}]}}}}"
+
+
+def test_unchanged_rules_of_a_policy_keep_their_uuids(run, controller):
+    def uuids():
+        shown = yaml.safe_load(run("get", "np", "kept", "-o", "yaml").stdout)
+        rules = shown["network_policy_entries"]["policy_rule"]
+        return {each["dst_ports"][0]["start_port"]: each["rule_uuid"] for each in rules}
+
+    run("apply", "-f", "-", input=policy(80, 443))
+    before = uuids()
+    assert "unchanged" in run("apply", "-f", "-", input=policy(80, 443)).stdout
+    assert uuids() == before
+
+    run("apply", "-f", "-", input=policy(22, 443, 80))
+    assert {port: uuids()[port] for port in before} == before
+
+    # Any other client that leaves them out, as old scripts do.
+    body = yaml.safe_load(policy(443, 8080, 80))
+    with ApiClient(unix_socket=str(controller.api_socket)) as client:
+        uuid = client.name_to_id("network-policy", ["default-domain", "default-project", "kept"])
+        client.update("network-policy", uuid, {n: body[n] for n in body if n.endswith("entries")})
+    assert {port: uuids()[port] for port in before} == before
+
+
+def test_history_has_headings_and_a_revert_that_clashes_is_told_once_in_the_commands_words(run):
+    run("apply", "-f", "-", input="{type: vn, fq_name: past, mtu: 1400}")
+    run("apply", "-f", "-", input="{type: vn, fq_name: past, mtu: 1410}")
+    run("apply", "-f", "-", input="{type: vn, fq_name: past, mtu: 1420}")
+    lines = run("history", "vn", "past").stdout.splitlines()
+    assert lines[0].split() == ["CHANGE", "AT", "(UTC)", "BY", "REQUEST"]
+    second = json.loads(run("history", "vn", "past", "--json").stdout)[1]["change"]
+
+    clash = run("revert", second)
+
+    assert clash.exit_code == 1
+    assert clash.stderr.count("has changed since, to 1420") == 1
+    assert "--force reverts it all the same" in clash.stderr

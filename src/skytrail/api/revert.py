@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from skytrail.api import admission
 from skytrail.api.audit import Alteration, Entry
 from skytrail.api.change import Change
@@ -14,6 +16,7 @@ from skytrail.api.refusal import Refused
 from skytrail.model.secret_values import MASK, holds_mask
 
 _SERVERS = frozenset({"id_perms", "uuid", "fq_name", "parent_type", "parent_uuid"})
+_SHOWN_MAX = 80
 
 
 def carry_out(change: Change, entry: Entry, ground: Ground, *, force: bool) -> list[Done]:
@@ -113,7 +116,7 @@ def _former(change: Change, body: Document, alteration: Alteration, *, force: bo
     except NotAsExpected as clash:
         place = pointer(*clash.difference.path)
         now = value_at(body, clash.difference.path)
-        detail = f"has changed since, to {now!r}"[:200]
+        detail = f"has changed since, to {_short(now)}"
         raise Unacceptable(
             409,
             f"{alteration.type} {':'.join(alteration.name)} {place} {detail}; "
@@ -122,3 +125,9 @@ def _former(change: Change, body: Document, alteration: Alteration, *, force: bo
         ) from None
     names = {each.path[0] for each in changes}
     return {name: former.get(name) for name in sorted(names)}
+
+
+def _short(value: object) -> str:
+    """Return a value as JSON, cut where it would bury the sentence it stands in."""
+    found = msgspec.json.encode(value).decode()
+    return found if len(found) <= _SHOWN_MAX else f"{found[:_SHOWN_MAX]}..."

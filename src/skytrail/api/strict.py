@@ -6,20 +6,17 @@ so is what the server computes. What makes sense beside other objects is for adm
 
 from __future__ import annotations
 
-import re
-
 from skytrail.api import documents, identity
 from skytrail.api.change import Change
 from skytrail.api.documents import Document, is_document
 from skytrail.api.graph import Record
 from skytrail.api.problem import Problem, did_you_mean, invalid, pointer
 from skytrail.api.references import target_of
-from skytrail.model.catalog import CATALOG
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import Violation, check_properties, check_references, shown
+from skytrail.model.violation_text import plain
 
 ENVELOPE = ("uuid", "fq_name", "parent_type", "parent_uuid", "name")
-_NO_FIELD = re.compile(r"class (\S+) does not have field (.*)", re.DOTALL)
 
 
 def check(change: Change, resource: ObjectType, body: Document, record: Record | None) -> None:
@@ -90,19 +87,9 @@ def _kept_identity(record: Record, body: Document) -> list[Problem]:
 
 def _problem(violation: Violation) -> Problem:
     """Return a violation as the native API says it: the place apart, without the whole value."""
-    keys = violation.path.split(".")
-    text = re.sub(
-        r"\AError validating (property|reference) (?:\S+ value .* (?=class |[\w-]+: |Field ))?",
-        "",
-        violation.text,
-        flags=re.DOTALL,
-    )
-    if text.startswith("Error validating reference "):
-        text += ': expected {"to": [NAME, ...]} or {"uuid": UUID}'
-    unknown = _NO_FIELD.fullmatch(text)
-    if unknown is not None and unknown[1] in CATALOG.types:
-        text += "." + did_you_mean(unknown[2], CATALOG.types[unknown[1]].fields)
-    return Problem(pointer(*keys), text.removeprefix(f"{keys[-1]}: "))
+    found = plain(violation)
+    near = "" if found.unknown is None else "." + did_you_mean(found.unknown, found.known)
+    return Problem(pointer(*found.keys), found.text + near)
 
 
 def _missing_targets(change: Change, resource: ObjectType, body: Document) -> list[Problem]:

@@ -61,7 +61,7 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, wait: str | None, as_json: b
     """
     documents = read_checked(paths)
     results: list[Json] = []
-    with opened() as session:
+    with opened(writes=not dry_run) as session:
         documents = complete_documents(session, documents)
         if dry_run:
             plan.show(plan.planned(session, documents), as_json=as_json)

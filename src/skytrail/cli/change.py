@@ -35,7 +35,7 @@ def change() -> None:
 @api_options
 def new(paths: tuple[str, ...], title: str) -> None:
     """Draft a change set, with what documents would change."""
-    with opened() as session:
+    with opened(writes=True) as session:
         body = {"title": title, "operations": _operations(session, paths)}
         made = _call(session, "POST", "", body)
     click.echo(f"{made['id']} drafted with {counted(len(items(made['operations'])), 'operation')}")
@@ -47,7 +47,7 @@ def new(paths: tuple[str, ...], title: str) -> None:
 @api_options
 def add(identity: str, paths: tuple[str, ...]) -> None:
     """Add what documents would create or change to a set."""
-    with opened() as session:
+    with opened(writes=True) as session:
         place = f"/{_full(session, identity)}/operations"
         made = _call(session, "POST", place, {"operations": _operations(session, paths)})
     click.echo(f"{made['id']} has {counted(len(items(made['operations'])), 'operation')}")
@@ -90,7 +90,7 @@ def review(identity: str, *, as_json: bool) -> None:
 @api_options
 def commit(identity: str) -> None:
     """Carry out a set, unless its objects changed meanwhile."""
-    with opened() as session:
+    with opened(writes=True) as session:
         done = _call(session, "POST", f"/{_full(session, identity)}/commit")
     click.echo(f"committed as change {done['change']} at revision {done['revision']}")
 
@@ -100,7 +100,7 @@ def commit(identity: str) -> None:
 @api_options
 def rebase(identity: str) -> None:
     """Take the objects of a set as they are now."""
-    with opened() as session:
+    with opened(writes=True) as session:
         made = _call(session, "POST", f"/{_full(session, identity)}/rebase")
     click.echo(f"{made['id']} rebased")
 
@@ -110,7 +110,7 @@ def rebase(identity: str) -> None:
 @api_options
 def discard(identity: str) -> None:
     """Drop a set."""
-    with opened() as session:
+    with opened(writes=True) as session:
         gone = _call(session, "DELETE", f"/{_full(session, identity)}")
     click.echo(f"{gone['discarded']} discarded")
 

@@ -79,7 +79,7 @@ def create(
     A NAME shorter than the type's full names gets the default project in front (SKYTRAIL_PROJECT).
     For more than a few fields write a file and use `skytrail apply`.
     """
-    with opened() as session:
+    with opened(writes=not dry_run) as session:
         kind = resolve_type(type_name)
         content: Json = {}
         for setting in settings:

@@ -52,7 +52,7 @@ def delete(type_name: str | None, names: tuple[str, ...], paths: tuple[str, ...]
     """
     if bool(paths) == bool(type_name and names):
         raise click.UsageError("Give TYPE and NAME, or -f FILE")
-    with opened() as session:
+    with opened(writes=True) as session:
         if paths:
             _delete_documents(session, paths)
             return

@@ -25,6 +25,7 @@ from skytrail.cli.names import FqName, UnknownType, did_you_mean, resolve_type, 
 from skytrail.cli.values import Json, items, mapping, prune
 from skytrail.model.catalog import CATALOG, ObjectType
 from skytrail.model.validate import check_properties, check_references, unknown_keys
+from skytrail.model.violation_text import Plain, plain
 
 SERVER_FIELDS: Final = frozenset(
     {"uuid", "href", "parent_href", "parent_uuid", "id_perms", "perms2", "name"}
@@ -119,10 +120,19 @@ def check(document: Document) -> None:
         *check_properties(kind.name, document.fields),
         *check_references(kind.name, document.fields),
     ]
-    problems += [each.text.removeprefix("Error validating property ") for each in found]
+    problems += [_problem(plain(each)) for each in found]
     if problems:
         listed = "\n  ".join(problems)
         raise DocumentInvalid(f"{document.source}: {document.title}:\n  {listed}")
+
+
+def _problem(found: Plain) -> str:
+    place = "/".join(found.keys)
+    if found.unknown is None:
+        return f"{place}: {found.text}"
+    # The last key is the wrong name itself where the model's walk got as far.
+    inside = "/".join(found.keys[:-1] if found.keys[-1] == found.unknown else found.keys)
+    return f"{inside}: no field {found.unknown!r}.{did_you_mean(found.unknown, found.known)}"
 
 
 def in_order(documents: Iterable[Document]) -> list[Document]:

@@ -38,7 +38,7 @@ def edit(type_name: str, name: str) -> None:
     The result is checked before it is sent. A mistake, a refusal, or a change somebody else made to
     the same fields opens the editor again with the reason on top. A removed field is removed.
     """
-    with opened() as session:
+    with opened(writes=True) as session:
         kind = resolve_type(type_name)
         uuid = find_uuid(session, kind, name)
         changed = edit_object(session, kind, uuid)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from textwrap import indent
+from typing import Final
 
 import click
 
@@ -11,10 +13,12 @@ from skytrail.cli.choices import complete_name, complete_type
 from skytrail.cli.help_text import examples
 from skytrail.cli.lookup import find_uuid
 from skytrail.cli.names import resolve_type
-from skytrail.cli.session import Refused, api_options, opened
+from skytrail.cli.session import Refused, api_options, explain, opened
 from skytrail.cli.values import Json, items, mapping, text
+from skytrail.client import ApiError
 from skytrail.client.messages import Call, decode_reply
 
+HEADINGS: Final = ("CHANGE", "AT (UTC)", "BY", "REQUEST")
 _LIMIT_DEFAULT = 20
 
 
@@ -67,14 +71,27 @@ def history(
     if as_json:
         output.print_json(entries)
         return
+    if not entries:
+        output.note("No changes.")
+        return
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *map(_head, entries), strict=True)]
+    click.secho(_line(HEADINGS, widths), underline=True)
     for entry in entries:
-        _show(entry)
+        _show(entry, widths)
 
 
-def _show(entry: Json) -> None:
-    head = f"{text(entry.get('change'))}  {text(entry.get('at'))[:19]}  {text(entry.get('by'))}"
-    request = entry.get("request_id")
-    click.secho(head + (f"  ({request})" if request else ""), bold=True)
+def _head(entry: Json) -> tuple[str, ...]:
+    texts = (text(entry.get(name)) for name in ("change", "at", "by", "request_id"))
+    change, at, by, request = texts
+    return change, at[:19], by, request
+
+
+def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+    return "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _show(entry: Json, widths: Iterable[int]) -> None:
+    click.secho(_line(_head(entry), widths), bold=True)
     for operation in map(mapping, items(entry.get("operations"))):
         verb = str(operation.get("op"))
         name = ":".join(text(part) for part in items(operation.get("fq_name")))
@@ -106,9 +123,12 @@ def revert(change: str, *, dry_run: bool, force: bool, as_json: bool) -> None:
     """Take back a change that `skytrail history` shows, as a new change."""
     query = {"force": "true"} if force else {}
     query |= {"dry_run": "true"} if dry_run else {}
-    with opened() as session:
+    with opened(writes=not dry_run) as session:
         path = f"/api/v1/history/{change}/revert"
-        reply = session.client.call(Call("POST", path, query=query))
+        try:
+            reply = session.client.call(Call("POST", path, query=query))
+        except ApiError as error:
+            raise Refused(explain(error).replace("force=true", "--force")) from error
     found = decode_reply(reply, dict[str, object])
     if as_json:
         output.print_json(found)

@@ -92,10 +92,27 @@ def new_client(ctx: click.Context | None = None) -> ApiClient:
 
 
 @contextmanager
-def opened() -> Generator[Session]:
-    """Give a session; what the API refuses inside ends the command with a message."""
-    with reported(), new_client(click.get_current_context()) as client:
+def opened(*, writes: bool = False) -> Generator[Session]:
+    """Give a session; what the API refuses inside ends the command with a message.
+
+    A command that writes says to which server, where neither its own options nor the default tell:
+    a variable set in another hour, or a login, must not surprise.
+    """
+    ctx = click.get_current_context()
+    with reported(), new_client(ctx) as client:
+        if writes:
+            _tell_server(ctx)
         yield Session(client, read_project(os.environ.get(PROJECT_VARIABLE)))
+
+
+def _tell_server(ctx: click.Context) -> None:
+    given = given_access(ctx)
+    url, socket, _ = resolved(given)
+    if given.get("api") or given.get("api_socket") or (socket or url or DEFAULT_URL) == DEFAULT_URL:
+        return
+    variable = SOCKET_VARIABLE if socket else API_VARIABLE
+    source = f"${variable}" if os.environ.get(variable) else "skytrail login"
+    click.echo(f"server: {socket or url} (by {source})", err=True)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def add(
     force: bool,
 ) -> None:
     """Add a user. One that exists is left alone, unless --force."""
-    with opened() as session:
+    with opened(writes=True) as session:
         if not force:
             _refuse_existing(session, name)  # Before a password is asked for.
         body: dict[str, object] = {"password": _password(password_file), "roles": list(roles)}
@@ -86,7 +86,7 @@ def _refuse_existing(session: Session, name: str) -> None:
 @api_options
 def roles(name: str, roles: tuple[str, ...]) -> None:
     """Set the roles of a user; none takes all away."""
-    with opened() as session:
+    with opened(writes=True) as session:
         found = json.loads(session.client.call(Call("GET", _PATH)))["users"]
         if all(each["name"] != name for each in found):
             raise Refused(f"There is no user {name}. `skytrail user list` shows all.")
@@ -118,7 +118,7 @@ def list_users(*, as_json: bool) -> None:
 @api_options
 def remove(name: str) -> None:
     """Remove a user; its tokens end at once."""
-    with opened() as session:
+    with opened(writes=True) as session:
         session.client.call(Call("DELETE", f"{_PATH}/{quote(name, safe='')}"))
     click.echo(f"User {name} is gone")
 
@@ -134,6 +134,6 @@ def password(name: str, old_password_file: Path | None, password_file: Path | No
     """Change a password; all tokens of the user end."""
     old = read_password(old_password_file) if old_password_file else ""
     body: dict[str, object] = {"password": _password(password_file), "old_password": old}
-    with opened() as session:
+    with opened(writes=True) as session:
         session.client.call(Call("POST", f"{_PATH}/{quote(name, safe='')}/password", body=body))
     click.echo(f"The password of {name} is changed")

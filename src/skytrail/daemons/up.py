@@ -26,6 +26,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skytrail.daemons.port_holder import holder_of
 from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
 from skytrail.runtime import logs
 from skytrail.runtime.processes import Child, Command, ProcessFailed, keep_running, print_ready
@@ -146,8 +147,9 @@ def check(settings: Settings) -> None:
                 probe.bind((host, port))
             except OSError as error:
                 if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                    holder = holder_of(port) if error.errno == errno.EADDRINUSE else ""
                     raise CannotStart(
-                        f"port {port} on {host} is not free ({error.strerror}); "
+                        f"port {port} on {host} is not free ({error.strerror}){holder}; "
                         f"choose another with {name[1]}"
                     ) from error
                 raise CannotStart(

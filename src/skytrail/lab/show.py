@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -191,11 +192,14 @@ def _named_drop(row: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _port_names(interfaces: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    """Return uuid to name: the last part where that tells ports apart, else all of it."""
     # A port whose configuration has not arrived has no name yet.
+    full = {str(row["vmi_uuid"]): str(row["name"]) for row in interfaces if row.get("name")}
+    short = {uuid: name.rpartition(":")[2] for uuid, name in full.items()}
+    counts = Counter(short.values())
     return {
-        str(row["vmi_uuid"]): str(row["name"]).rpartition(":")[2]
-        for row in interfaces
-        if row.get("name")
+        uuid: name if counts[name] == 1 else full[uuid].removeprefix("default-domain:")
+        for uuid, name in short.items()
     }
 
 

@@ -75,5 +75,7 @@ def only_name() -> str:
     if len(known) == 1:
         return known[0]
     if known:
-        raise LabError(f"several labs are up: {', '.join(known)}; choose one: --lab NAME")
+        raise LabError(
+            f"several labs are up: {', '.join(known)}; choose one: --lab NAME (`lab down NAME`)"
+        )
     raise LabError("no lab is up; start one: skytrail lab up FILE, or make demo KEEP=1")

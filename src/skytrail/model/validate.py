@@ -246,7 +246,7 @@ def _references(reference: ReferenceField, value: object) -> list[Violation]:
     for index, item in enumerate(cast("list[object]", value)):
         place = ((None, name), index)
         if _is_reference(item):
-            found += _attribute_violations(reference, item.get("attr"), place)
+            found += _attribute_violations(reference, item.get("attr"), (place, "attr"))
         else:
             masked = shown(_MASKS.reference(reference.attr_type, item))
             text = f"Error validating reference {name} value {masked}"

@@ -85,3 +85,14 @@ def test_hosts_that_the_sentence_names_are_not_repeated_below_it() -> None:
         "programmed: false (1 of 3 hosts; one: later)",
         "  two: not connected, away",
     ]
+
+
+def test_what_nobody_is_there_to_do_is_given_up_soon(monkeypatch) -> None:
+    times = iter(float(second) for second in range(100))
+    monkeypatch.setattr(conditions.time, "monotonic", lambda: next(times))
+    client = Client([{**DONE, "distributed": "unknown"}], {"distributed": "no_control_node"})
+
+    with pytest.raises(Refused, match=r"not distributed after 3 s: distributed detail"):
+        wait(client, conditions.DISTRIBUTED)
+
+    assert client.asked <= 5

@@ -18,14 +18,24 @@ _PROTOCOLS = frozenset({"any", "icmp", "tcp", "udp", "icmp6", "ipv6-icmp", "sctp
 _IDENTITY_FREE = ("rule_uuid", "created", "last_modified")
 
 
-def _complete_rules(change: Change, body: Document, field: str, *, is_group: bool) -> None:
+def _complete_rules(
+    change: Change, body: Document, field: str, *, is_group: bool, old: Document | None = None
+) -> None:
+    """Check rules and give each its uuid: an unchanged one given without keeps what it had."""
     entries = documents.section(body, field)
     if not entries:
         return
     complete: list[Document] = []
+    listed = documents.sections(entries, "policy_rule")
+    claimed = {documents.text(rule, "rule_uuid") for rule in listed}
+    former = {
+        _identity_of(rule): documents.text(rule, "rule_uuid")
+        for rule in documents.sections(documents.section(old or {}, field) or {}, "policy_rule")
+        if documents.text(rule, "rule_uuid") not in claimed
+    }
     seen: dict[str, str] = {}
     uuids: set[str] = set()
-    for given in documents.sections(entries, "policy_rule"):
+    for given in listed:
         rule = dict(given)
         _check_protocol(rule)
         _check_ports(rule)
@@ -33,8 +43,8 @@ def _complete_rules(change: Change, body: Document, field: str, *, is_group: boo
             _check_group_rule(rule)
         else:
             _check_policy_rule(rule)
-        identity = str(sorted((k, str(v)) for k, v in rule.items() if k not in _IDENTITY_FREE))
-        uuid = documents.text(rule, "rule_uuid") or change.new_uuid()
+        identity = _identity_of(rule)
+        uuid = documents.text(rule, "rule_uuid") or former.get(identity) or change.new_uuid()
         if identity in seen:
             raise conflict(f"Rule already exists : {seen[identity]}")
         if uuid in uuids:
@@ -44,6 +54,10 @@ def _complete_rules(change: Change, body: Document, field: str, *, is_group: boo
         rule["rule_uuid"] = uuid
         complete.append(rule)
     body[field] = {**entries, "policy_rule": complete}
+
+
+def _identity_of(rule: Document) -> str:
+    return str(sorted((k, str(v)) for k, v in rule.items() if k not in _IDENTITY_FREE))
 
 
 def _check_protocol(rule: Document) -> None:
@@ -96,13 +110,13 @@ def _check_prefixes(rule: Document, address: Document, ethertype: str | None) ->
             raise bad_request("Rule subnet doesn't match ethertype")
 
 
-def _check_policy(change: Change, body: Document) -> None:
-    _complete_rules(change, body, "network_policy_entries", is_group=False)
+def _check_policy(change: Change, body: Document, old: Document | None = None) -> None:
+    _complete_rules(change, body, "network_policy_entries", is_group=False, old=old)
 
 
 def _update_policy(change: Change, old: Record, body: Document) -> None:
     if body.get("network_policy_entries") is not old.body.get("network_policy_entries"):
-        _check_policy(change, body)
+        _check_policy(change, body, old.body)
 
 
 def _create_group(change: Change, body: Document) -> None:
@@ -144,7 +158,7 @@ def _update_group(change: Change, old: Record, body: Document) -> None:
         body["security_group_id"] = _group_id(change, body)
     if body.get("security_group_entries") is not old.body.get("security_group_entries"):
         check_rules(change, body, old)
-        _complete_rules(change, body, "security_group_entries", is_group=True)
+        _complete_rules(change, body, "security_group_entries", is_group=True, old=old.body)
 
 
 NETWORK_POLICY = Rule(create=_check_policy, update=_update_policy)
