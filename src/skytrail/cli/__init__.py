@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "lab": ("lab", "Build and look into labs: hosts, underlay, workloads, guests."),
     "host": ("host", "Look into the vRouter of this compute host, plug its ports."),
     "trace": ("trace", "Walk a packet from A to B through the actual tables."),
+    "replay": ("replay", "Show what was said in a recorded session, or say it again."),
     "status": ("status", "Tell what runs and whether it is well."),
     "login": ("login", "Log in to the API; keep the token for later commands."),
     "user": ("user", "Add, list, change and remove the API's local users."),

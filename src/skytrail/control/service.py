@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
@@ -34,6 +35,7 @@ from skytrail.runtime.clock import Clock, SystemClock
 from skytrail.runtime.introspection import Introspection, serve_unix
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import TlsFolder
+from skytrail.runtime.recording import Recorder
 from skytrail.runtime.tasks import supervise
 from skytrail.wire.xmpp.session import HOLD_TIME_S
 
@@ -59,6 +61,8 @@ class ControlSettings:
     tls: TlsFolder | None = None
     """Agents must come with TLS and a certificate; None: everybody is who he says."""
     hold_time_s: float = HOLD_TIME_S
+    record: Path | None = None
+    """Folder that every session is recorded in; None: nothing is."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -78,6 +82,10 @@ class ControlService:
             restart_time_s=settings.limits.restart_time_s,
         )
         self.server.on_flush = self.bgp.flush
+        self.recorder = (
+            None if settings.record is None else Recorder(settings.record, settings.name)
+        )
+        self.server.recorder = self.bgp.recorder = self.recorder
         self.watch = ConfigWatch(self.plane, self.clock, self.server.schedule_flush)
         self._client: AsyncApiClient | None = None
 
@@ -159,6 +167,8 @@ class ControlService:
             await asyncio.sleep(TICK_S)
             self.server.tick()
             self.bgp.tick()
+            if self.recorder is not None:
+                self.recorder.flush()
 
 
 def report_of(plane: ControlPlane) -> JsonObject | None:

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         introspect_socket=options.socket,
         tls=tls,
         hold_time_s=options.hold_time,
+        record=options.record,
         limits=Limits(restart_time_s=options.restart_time, deferral_time_s=options.deferral_time),
     )
 
@@ -95,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=limits.deferral_time_s,
         help="seconds to wait for known agents before the first end of RIB",
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FOLDER",
+        help="record every session there, for `skytrail replay`; holds what the sessions hold",
     )
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-json", action="store_true")

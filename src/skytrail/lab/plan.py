@@ -158,6 +158,10 @@ class Paths:
         """Folder of what an agent or control node shows to the other."""
         return self.root / "tls" / node
 
+    @property
+    def recordings(self) -> Path:
+        return self.root / "recordings"
+
     def gateway(self, name: str) -> Path:
         return self.root / "gateways" / name
 

@@ -181,7 +181,8 @@ class Lab:
         self._start_api()
         self._start(commands.COMPILER, commands.compiler(self.paths))
         for node in self.plan.controllers:
-            command = commands.control(self.paths, node, self._tls(node))
+            record = ("--record", str(self.paths.recordings)) if self.topology.record else ()
+            command = commands.control(self.paths, node, (*self._tls(node), *record))
             self._start(node.name, command, node.namespace)
         for name in (commands.COMPILER, *(node.name for node in self.plan.controllers)):
             self.processes.wait_ready(name, READY_TIMEOUT_S)

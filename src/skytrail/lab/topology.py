@@ -110,6 +110,8 @@ class Topology:
     gateways: tuple[Gateway, ...] = ()
     underlay: Underlay = field(default_factory=Underlay)
     autonomous_system: int = AUTONOMOUS_SYSTEM_DEFAULT
+    record: bool = False
+    """Control nodes record their sessions."""
     tls: bool = False
     """Agents and control nodes encrypt their sessions and show certificates."""
     provision: str | None = None
@@ -203,7 +205,7 @@ def _is_text(value: object) -> bool:
 
 _TOP_KEYS = (
     "name", "underlay", "controllers", "hosts", "gateways", "workloads", "guests", "provision",
-    "expect", "tls", "autonomous_system",
+    "expect", "tls", "autonomous_system", "record",
 )  # fmt: skip
 
 
@@ -247,6 +249,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
             1,
             AUTONOMOUS_SYSTEM_MAX,
         ),
+        record=reader.boolean("record", top.get("record", False)),
         tls=reader.boolean("tls", top.get("tls", False)),
         provision=provision,
         expect=_expectations(reader, top.get("expect"), [e.name for e in endpoints]),

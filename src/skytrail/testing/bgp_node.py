@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from skytrail.control.bgp import BgpPeer
@@ -15,6 +16,7 @@ from skytrail.control.plane import ControlPlane, Limits
 from skytrail.control.show import tables
 from skytrail.model.config_object import ConfigObject
 from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.recording import Recorder
 from skytrail.testing.bgp_routers import OURS, Bench
 from skytrail.testing.control_plane import BGP_PLACE
 from skytrail.testing.namespaces import enter_namespace
@@ -37,6 +39,7 @@ class Node:
         *,
         restart_time_s: float = 30,
         deferral_time_s: float = 0.5,
+        record: Path | None = None,
     ) -> None:
         self._bench, self._address = bench, address
         self._ready = threading.Event()
@@ -53,6 +56,7 @@ class Node:
             self.plane.bgp, clock, self.agents.schedule_flush, restart_time_s=restart_time_s
         )
         self.agents.on_flush = self.bgp.flush
+        self.bgp.recorder = None if record is None else Recorder(record, name)
 
     def start(self) -> None:
         self._thread.start()

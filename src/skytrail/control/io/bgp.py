@@ -22,6 +22,7 @@ from skytrail.control.bgp import Bgp, TooManyPrefixes
 from skytrail.control.bgp_config import EXTENDED_NEXT_HOP, BgpPeerConfig, Speaker
 from skytrail.control.path import PeerName
 from skytrail.runtime.clock import Clock
+from skytrail.runtime.recording import Recorder, Recording
 from skytrail.wire.bgp import AttributeCache, Cease, GracefulRestart, RouteRefresh, Update
 from skytrail.wire.bgp.session import BgpSession
 from skytrail.wire.bgp.session_events import (
@@ -81,6 +82,8 @@ class BgpServer:
         self.log = structlog.get_logger("skytrail.control.bgp")
         self.links: dict[PeerName, PeerLink] = {}
         self.cache = AttributeCache()
+        self.recorder: Recorder | None = None
+        """Records every session, when set before :meth:`listen`."""
         self.address: Address | None = None
         """Where we listen, and what we dial from."""
         self.connections_count = 0
@@ -349,6 +352,7 @@ class BgpConnection(asyncio.Protocol):
         self.number = 0
         self._server = server
         self._transport: asyncio.Transport | None = None
+        self._recording: Recording | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The loop's own class need not derive from asyncio's.
@@ -360,6 +364,7 @@ class BgpConnection(asyncio.Protocol):
         if set_option is not None:
             set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.link is not None:
+            self._record(self.link)
             return
         peer_name: object = stream.get_extra_info("peername")
         address = ip_address(str(peer_name[0])) if isinstance(peer_name, tuple) else None
@@ -370,11 +375,18 @@ class BgpConnection(asyncio.Protocol):
             stream.abort()
             return
         self.link = link
+        self._record(link)
         self.number = link.accepted(self)
+
+    def _record(self, link: PeerLink) -> None:
+        recorder = self._server.recorder
+        self._recording = None if recorder is None else recorder.start("bgp", link.name)
 
     def data_received(self, data: bytes) -> None:
         if self.link is None:
             return
+        if self._recording is not None:
+            self._recording.note("in", data)
         try:
             self.link.received(self.number, data)
         except Exception:  # A session's task boundary: one peer's input must not stop the others.
@@ -383,6 +395,8 @@ class BgpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections_count -= 1
+        if self._recording is not None:
+            self._recording.close()
         if self.link is not None:
             self.link.lost(self.number, "" if exc is None else str(exc))
 
@@ -396,6 +410,8 @@ class BgpConnection(asyncio.Protocol):
 
     def write(self, chunks: list[bytes]) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            if self._recording is not None:
+                self._recording.note("out", *chunks)
             self._transport.writelines(chunks)
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import structlog
 from skytrail.control.plane import ControlPlane, PeerRefused
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls, certified_names, failure_text
+from skytrail.runtime.recording import Recorder, Recording
 from skytrail.wire.xmpp import (
     Close,
     CloseReason,
@@ -61,6 +62,8 @@ class XmppServer:
         self.connections: set[AgentConnection] = set()
         self.by_name: dict[str, AgentConnection] = {}
         self.refused_count = 0
+        self.recorder: Recorder | None = None
+        """Records every session, when set before :meth:`listen`."""
         self.on_flush: Callable[[], None] | None = None
         """Called with every flush: what changed may concern others than agents."""
         self._flush_handle: asyncio.TimerHandle | None = None
@@ -118,6 +121,7 @@ class AgentConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._address = ""
         self._paused_since = float("inf")
+        self._recording: Recording | None = None
 
     @property
     def session(self) -> Session:
@@ -135,7 +139,14 @@ class AgentConnection(asyncio.Protocol):
         stream.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._set_timeouts(stream.get_extra_info("socket"))
         self._server.connections.add(self)
+        if self._server.tls is None:
+            self._record()
         self.step(Connected())
+
+    def _record(self) -> None:
+        """Record from here on: what is before a TLS handshake belongs to another stream."""
+        recorder = self._server.recorder
+        self._recording = None if recorder is None else recorder.start("xmpp", self._address)
 
     def data_received(self, data: bytes) -> None:
         if self._session.state is State.SECURING:
@@ -144,6 +155,8 @@ class AgentConnection(asyncio.Protocol):
         self._receive(data)
 
     def _receive(self, data: bytes) -> None:
+        if self._recording is not None:
+            self._recording.note("in", data)
         try:
             self.step(Received(data))
         except Exception:  # A session's task boundary: one agent's input must not stop the others.
@@ -153,6 +166,8 @@ class AgentConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
+        if self._recording is not None:
+            self._recording.close()
         self.step(Disconnected())
         self._server.schedule_flush()
 
@@ -181,6 +196,8 @@ class AgentConnection(asyncio.Protocol):
             stanzas = server.plane.collect(self.name, server.clock.now(), BATCH_BYTES)
             if not stanzas:
                 return
+            if self._recording is not None:
+                self._recording.note("out", *stanzas)
             transport.writelines(stanzas)
             given += sum(map(len, stanzas))
             if given >= TURN_BYTES_MAX:
@@ -197,6 +214,8 @@ class AgentConnection(asyncio.Protocol):
         match action:
             case Write(chunk):
                 if self._transport is not None and not self._transport.is_closing():
+                    if self._recording is not None:
+                        self._recording.note("out", chunk)
                     self._transport.write(chunk)
             case StartTls():
                 if self._transport is not None and not self._transport.is_closing():
@@ -241,6 +260,7 @@ class AgentConnection(asyncio.Protocol):
             return
         encrypted.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._transport = encrypted
+        self._record()
         self.step(Secured(certified_names(encrypted.get_extra_info("peercert"))))
         early, self._early = bytes(self._early), bytearray()
         if early:
