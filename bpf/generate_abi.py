@@ -36,6 +36,8 @@ STRUCTS = (
     "ecmp_member",
     "ecmp_members",
     "flood",
+    "bgp_service_key",
+    "bgp_service",
     "route_key4",
     "route_key6",
     "route",

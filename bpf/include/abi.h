@@ -178,6 +178,38 @@ struct source {
 	__u8 pad[2];
 };
 
+/* An address of the vRouter at which a workload may speak BGP. */
+struct bgp_service_key {
+	__u32 vif;
+	__be32 address;
+};
+
+/* Where such a connection really goes, and the port it comes from there. */
+struct bgp_service {
+	__be32 control;
+	__u32 out_ifindex;
+	__be16 source_port;
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct bgp_service) == 12, "bgp_service");
+
+struct bgp_client_key {
+	__be32 control;
+	__be16 source_port;
+	__u8 pad[2];
+};
+
+/* The workload's end of the connection that uses a source port now. */
+struct bgp_client {
+	__be32 client;
+	__be32 service;
+	__be16 client_port;
+	__u16 vif;
+	__u8 mac[6];
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct bgp_client) == 20, "bgp_client");
+
 struct policy_identity_key {
 	__u32 policy;
 	__u32 identity;

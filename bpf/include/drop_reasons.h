@@ -58,6 +58,7 @@ enum drop_reason {
 	DROP_PUNT_FULL = 39,
 	DROP_NOT_IP = 40,	      /* A label for IP carries something else. */
 	DROP_FLOOD_LIMIT = 41,	      /* Some members of the network got no copy: there are too many. */
+	DROP_FLOOD_POLICY = 42,	      /* A member's policy refuses its copy of a broadcast. */
 	DROP_REASON_COUNT,
 };
 

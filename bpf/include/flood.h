@@ -40,7 +40,7 @@ static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 		return;
 	}
 	if (w->family && !ask_policy(w->scratch, w->family, to->policy_ingress, w->asker)) {
-		drop(ctx, DROP_POLICY);
+		drop(ctx, DROP_FLOOD_POLICY);
 		return;
 	}
 	if (ctx->len - ETHERNET_BYTES > to->mtu) {
@@ -190,7 +190,7 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 	if (reason)
 		return drop(ctx, reason);
 	if (family && !ask_policy(s, family, vif->policy_egress, vif->identity))
-		return drop(ctx, DROP_POLICY);
+		return drop(ctx, DROP_FLOOD_POLICY);
 	w.asker = vif->identity | ASK_SOURCE;
 	return flood_all(&w);
 }

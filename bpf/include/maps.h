@@ -96,6 +96,16 @@ MAP_ARRAY(labels, __u32, LABEL_COUNT);
 /* VNI -> next-hop id. Agent writes. Full: the agent's update fails. */
 MAP_HASH(vnis, __u32, __u32, 65536);
 
+/* (vif, own address) -> control node. Agent writes. Full: the agent's update fails. */
+MAP_HASH(bgp_services, struct bgp_service_key, struct bgp_service, 16384);
+/* (control node, source port) -> connection. Datapath writes. Full: the oldest is forgotten. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct bgp_client_key);
+	__type(value, struct bgp_client);
+} bgp_clients SEC(".maps");
+
 /* (vif, prefix) -> MAC a workload may send from. Agent writes. Keys are shaped as routes'. */
 MAP_LPM(sources4, struct route_key4, struct source, 262144);
 MAP_LPM(sources6, struct route_key6, struct source, 262144);

@@ -6,6 +6,7 @@
 #ifndef SKYTRAIL_SLOW_PATH_H
 #define SKYTRAIL_SLOW_PATH_H
 
+#include "bgp_service.h"
 #include "flow_write.h"
 #include "parse6.h"
 
@@ -236,8 +237,12 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 		s->flow.generation = now->generation;
 		reason = flow_first(ctx, p, s, family);
 	}
-	if (reason == DECIDED_RECEIVE)
+	if (reason == DECIDED_RECEIVE) {
+		if (family == FAMILY_V4 && s->key.protocol == IP_PROTOCOL_TCP &&
+		    s->key.destination_port == bpf_htons(PORT_BGP))
+			return bgp_to_control(ctx, p);
 		return punt_receive(ctx, &s->key);
+	}
 	if (reason == DECIDED_FLOOD)
 		return FLOOD;
 	if (reason == DROP_NONE)

@@ -188,6 +188,8 @@ int underlay_ingress(struct __sk_buff *ctx)
 		if (port == bpf_htons(MPLSUDP_PORT))
 			return receive_label(ctx, &packet, MPLSUDP_LABEL_OFFSET);
 		return receive_vxlan(ctx, &packet, MPLSUDP_LABEL_OFFSET);
+	case IP_PROTOCOL_TCP:
+		return bgp_from_control(ctx);
 	case IP_PROTOCOL_GRE:
 		if (port != bpf_htons(MPLSGRE_PROTOCOL))
 			return PASS;

@@ -67,6 +67,7 @@ class DropReason(enum.IntEnum):
     PUNT_FULL = 39
     NOT_IP = 40
     FLOOD_LIMIT = 41
+    FLOOD_POLICY = 42
 
 
 class PuntReason(enum.IntEnum):
@@ -268,6 +269,41 @@ class Flood(NamedTuple):
 
 
 FLOOD_LAYOUT = struct.Struct("=II2048s")
+
+
+class BgpServiceKey(NamedTuple):
+    """``struct bgp_service_key``, 8 bytes."""
+
+    vif: int
+    address: bytes
+
+    def pack(self) -> bytes:
+        return BGP_SERVICE_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> BgpServiceKey:
+        return cls._make(BGP_SERVICE_KEY_LAYOUT.unpack(raw))
+
+
+BGP_SERVICE_KEY_LAYOUT = struct.Struct("=I4s")
+
+
+class BgpService(NamedTuple):
+    """``struct bgp_service``, 12 bytes."""
+
+    control: bytes
+    out_ifindex: int
+    source_port: bytes
+
+    def pack(self) -> bytes:
+        return BGP_SERVICE_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> BgpService:
+        return cls._make(BGP_SERVICE_LAYOUT.unpack(raw))
+
+
+BGP_SERVICE_LAYOUT = struct.Struct("=4sI2s2x")
 
 
 class RouteKey4(NamedTuple):

@@ -15,7 +15,7 @@ together. The result equals a computation from nothing (``tests/property``).
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
@@ -65,6 +65,7 @@ from skytrail.agent.tables import (
     NextHopId,
     PolicyId,
     Row,
+    SourceRow,
     VifId,
     VniRow,
     VrfId,
@@ -415,6 +416,8 @@ class _World:
             prefixes=tuple(dict.fromkeys((*map(ip_network, port.addresses), *port.routes))),
             numbers=numbers,
             ways=tuple([(name, VrfId(self._number("vrf", name))) for name in sorted(ways)]),
+            controls=self._inputs.underlay.controls,
+            underlay_ifindex=self._inputs.underlay.ifindex,
         )
 
     def _policy(self, policy: Policy) -> PolicyId:
@@ -616,9 +619,20 @@ class _World:
         if vrf in self._entered:
             learnt = self._inputs.learnt.winner(vrf, family, prefix)
         row = self._learnt_inet(vrf, prefix, learnt) if learnt is not None else None
-        self._rows.put(unit, () if row is None else (row,))
+        sources = self._led_back(vrf, prefix, learnt) if learnt is not None and row else ()
+        self._rows.put(unit, () if row is None else (row, *sources))
         self._explain(unit, [RouteSource(vrf, prefix, learnt, ())] if learnt and row else ())
         self._uses.keep(unit)
+
+    def _led_back(self, vrf: str, prefix: IpNetwork, learnt: LearntRoute) -> Iterator[Row]:
+        """Yield what ports of this very VRF may send from because a route leads to them."""
+        for hop in learnt.next_hops:
+            own = self._own_labels.get(hop.label)
+            if hop.address == self._inputs.underlay.address and own is not None and own.vrf == vrf:
+                port = own.active.port
+                allowed = {*own.prefixes, *(pair.prefix for pair in port.address_pairs)}
+                if port.port_security and prefix not in allowed:
+                    yield SourceRow(own.numbers.vif_id, prefix, port.mac)
 
     def _learnt_inet(self, vrf: str, prefix: IpNetwork, learnt: LearntRoute) -> Row | None:
         if self._is_own_address(vrf, prefix):

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from skytrail.agent.tables import (
     PROTOCOL_ANY,
     Action,
+    BgpServiceRow,
     BridgeRow,
     FloodRow,
     IdentityId,
@@ -65,6 +66,7 @@ class Tables:
         self.nexthops: dict[NextHopId, NextHopRow] = {}
         self.labels: dict[int, LabelRow] = {}
         self.vnis: dict[int, VniRow] = {}
+        self.bgp_services: dict[tuple[VifId, IPv4Address], BgpServiceRow] = {}
         self.floods: dict[VrfId, FloodRow] = {}
         self.bridge: dict[tuple[VrfId, Mac], BridgeRow] = {}
         self._routes: defaultdict[VrfId, PrefixTrie[InetRouteRow]] = defaultdict(PrefixTrie)
@@ -89,6 +91,8 @@ class Tables:
                 self._routes[row.vrf_id].insert(row.prefix, row)
             case BridgeRow():
                 self.bridge[row.key] = row
+            case BgpServiceRow():
+                self.bgp_services[row.key] = row
             case FloodRow():
                 self.floods[row.vrf_id] = row
             case LabelRow():

@@ -40,6 +40,8 @@ class Underlay:
     address: IPv4Address
     mac: Mac
     mtu_bytes: int
+    controls: tuple[IPv4Address, ...] = ()
+    """The control nodes, to which workloads' BGP goes."""
     paths: Mapping[IPv4Address, UnderlayPath] = field(
         default_factory=dict[IPv4Address, UnderlayPath]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_network
 
@@ -10,6 +10,7 @@ from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
 from skytrail.agent.tables import (
+    BgpServiceRow,
     BridgeRow,
     Encapsulation,
     IdentityId,
@@ -60,6 +61,8 @@ class PortPlan:
     numbers: PortNumbers
     ways: tuple[tuple[str, VrfId], ...] = ()
     """Other VRFs that rules of its policies lead to."""
+    controls: tuple[IPv4Address, ...] = ()
+    underlay_ifindex: int = 0
 
     @property
     def vrf(self) -> str:
@@ -93,11 +96,29 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
     return (
         interface,
         *source_rows(plan.active, numbers.vif_id),
+        *_bgp_rows(plan),
         LabelRow(numbers.label, numbers.layer3),
         LabelRow(numbers.layer2_label, numbers.layer2),
         BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity),
         *routes,
     )
+
+
+def _bgp_rows(plan: PortPlan) -> Iterator[BgpServiceRow]:
+    """Yield where the workload may speak BGP: the gateway for the first control node, the service
+    address for the second.
+    """
+    port = plan.active.port
+    for address in port.addresses if port.bgp_port else ():
+        subnet = port.network.subnet_of(address)
+        if subnet is None:
+            continue
+        own = (subnet.gateway, subnet.service_address)
+        for place, control in zip(own, plan.controls, strict=False):
+            if isinstance(place, IPv4Address):
+                yield BgpServiceRow(
+                    plan.numbers.vif_id, place, control, port.bgp_port, plan.underlay_ifindex
+                )
 
 
 def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:

@@ -79,6 +79,15 @@ _KINDS = {"veth": InterfaceKind.WORKLOAD_VETH, "tap": InterfaceKind.WORKLOAD_TAP
 T = TypeVar("T")
 
 
+def _addresses(hosts: Iterable[str]) -> Iterable[IPv4Address]:
+    """Yield the hosts that are given by address: others are no place to translate to."""
+    for host in hosts:
+        try:
+            yield IPv4Address(host)
+        except ValueError:
+            continue
+
+
 class UnderlayMissing(Exception):
     """The underlay interface does not exist in this network namespace."""
 
@@ -449,6 +458,7 @@ class AgentService:
             address=self.settings.address,
             mac=link.mac,
             mtu_bytes=link.mtu_bytes,
+            controls=tuple(_addresses(host for host, _ in self.settings.controls)),
             paths=paths,
         )
 

@@ -195,6 +195,24 @@ class FloodRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BgpServiceRow:
+    """An address of the vRouter at which a port speaks BGP to a control node. Key: (vif, address).
+
+    The connection is translated; the control node knows the workload by ``source_port``.
+    """
+
+    vif_id: VifId
+    address: IPv4Address
+    control: IPv4Address
+    source_port: int
+    out_ifindex: int
+
+    @property
+    def key(self) -> tuple[VifId, IPv4Address]:
+        return (self.vif_id, self.address)
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """Incoming MPLS label, 16..1048575. Key: ``label``."""
 
@@ -320,6 +338,7 @@ Row = (
     | LabelRow
     | VniRow
     | FloodRow
+    | BgpServiceRow
     | PolicyIdentityRow
     | PolicyPrefixRow
     | VerdictRow
@@ -335,6 +354,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     PolicyIdentityRow,
     SourceRow,
     InterfaceRow,
+    BgpServiceRow,
     InetRouteRow,
     BridgeRow,
     FloodRow,

@@ -24,6 +24,7 @@ PortRange = tuple[int, int]
 LOCAL_PREFERENCE_ACTIVE = 200
 PORTS_ALL: PortRange = (0, 65535)
 _VNI_MAX = (1 << 24) - 1
+_U16_MAX = (1 << 16) - 1
 _U32_MAX = (1 << 32) - 1
 DEFAULT_ENCAPSULATIONS = (Encapsulation.MPLS_UDP, Encapsulation.MPLS_GRE, Encapsulation.VXLAN)
 _ENCAPSULATION_NAMES = {
@@ -166,6 +167,8 @@ class Port:
     address_pairs: tuple[AddressPair, ...]
     host_name: str
     flow_count_max: int = 0
+    bgp_port: int = 0
+    """By which control nodes know the workload's BGP sessions; 0: it has none."""
     routes: tuple[IpNetwork, ...] = ()
     """Prefixes behind the workload, which it may send from and is sent packets for."""
     local_preference: int = LOCAL_PREFERENCE_ACTIVE
@@ -206,7 +209,7 @@ class View:
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
 
 
-_BESIDE_PORTS = frozenset({"instance-ip", "virtual-machine", "interface-route-table"})
+_BESIDE_PORTS = frozenset({"instance-ip", "virtual-machine", "interface-route-table", "bgp-router"})
 _PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
 """Objects that only ports are read from."""
 _DNS_PARTS = frozenset({"virtual-DNS", "virtual-DNS-record"})
@@ -526,11 +529,21 @@ class _Builder:
             address_pairs=tuple(_address_pairs(list_of(pairs.get("allowed_address_pair")))),
             host_name=self._host_name(node),
             flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
+            bgp_port=self._bgp_port(node.key),
             routes=self._routes(node.key),
             local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
             or LOCAL_PREFERENCE_ACTIVE,
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
         )
+
+    def _bgp_port(self, port: ConfigKey) -> int:
+        """Return the source port of the client router that stands for the workload."""
+        found: set[int] = set()
+        for node in self._graph.linked_nodes(port, "bgp-router"):
+            parameters = mapping_of(node.properties.get("bgp_router_parameters"))
+            if text_of(parameters.get("router_type")) == "bgpaas-client":
+                found.add(bounded_of(parameters.get("source_port"), _U16_MAX))
+        return min(found - {0}, default=0)
 
     def _routes(self, port: ConfigKey) -> tuple[IpNetwork, ...]:
         found: set[IpNetwork] = set()

@@ -15,7 +15,6 @@ _IN_USE_BY: Final = "virtual_machine_interface_refs"
 _ADDRESSES: Mapping[str, str] = {
     "floating-ip": "hosts do not translate floating addresses yet: nobody answers",
     "alias-ip": "hosts do not serve alias addresses yet: nobody answers",
-    "bgp-as-a-service": "control nodes do not peer with workloads yet",
 }
 """They count once they are bound to an interface."""
 _ALWAYS: Mapping[str, str] = {
@@ -32,9 +31,16 @@ def why_unserved(record: Record) -> str:
         return (
             "hosts do not hand frames to transparent services yet: chains through them lead nowhere"
         )
+    if kind == "bgp-as-a-service" and record.body.get(_IN_USE_BY) and _is_signed(record):
+        return "sessions with workloads cannot have an MD5 key: there is none until it is removed"
     return _ALWAYS.get(kind, "")
 
 
 def _is_transparent(record: Record) -> bool:
     properties = documents.section(record.body, "service_template_properties")
     return properties.get("service_mode") == "transparent"
+
+
+def _is_signed(record: Record) -> bool:
+    session = documents.section(record.body, "bgpaas_session_attributes")
+    return bool(documents.sections(documents.section(session, "auth_data"), "key_items"))

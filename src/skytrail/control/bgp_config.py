@@ -199,7 +199,7 @@ def _peer(
     asn = theirs.local_autonomous_system or theirs.autonomous_system
     if asn is None:
         raise ValueError("bgp_router_parameters.autonomous_system is missing")
-    session = _End(_applicable(sessions, own))
+    session = SessionEnd(applicable(sessions, own))
     settings = session.families_settings()
     return BgpPeerConfig(
         name=":".join(other.fq_name),
@@ -234,18 +234,18 @@ def _peer(
             for family, each in settings
             if each.default_tunnel_encap
         ),
-        md5_key=_md5_key(session.auth, mine.auth_data, theirs.auth_data),
+        md5_key=md5_key(session.auth, mine.auth_data, theirs.auth_data),
     )
 
 
-def _applicable(sessions: list[BgpSessionAttributes], own: BgpRouter) -> list[BgpSessionAttributes]:
+def applicable(sessions: list[BgpSessionAttributes], own: BgpRouter) -> list[BgpSessionAttributes]:
     """Attributes of the session for our end, the specific ones first."""
     names = {own.fq_name[-1], ":".join(own.fq_name), own.uuid}
     specific = [each for each in sessions if each.bgp_router in names]
     return specific + [each for each in sessions if not each.bgp_router]
 
 
-class _End:
+class SessionEnd:
     """Our end of a session: the first attributes that say something count."""
 
     def __init__(self, attributes: list[BgpSessionAttributes]) -> None:
@@ -294,7 +294,8 @@ def _common(own: Iterable[BgpFamily], *lists: AddressFamilies | None) -> tuple[B
     return families
 
 
-def _md5_key(*sources: AuthenticationData | None) -> str:
+def md5_key(*sources: AuthenticationData | None) -> str:
+    """Return the first key there is; empty: the session is not signed."""
     for source in sources:
         if source is not None and source.key_type == "md5" and source.key_items:
             return source.key_items[0].key or ""

@@ -140,14 +140,14 @@ class Exporter:
             made = self._own(path, hop, form)
             if tunnel is not None:
                 made = replace(made, pmsi=tunnel)
-            found = self._remember(key, _for_peers(made, path, policy))
+            found = self._remember(key, for_peers(made, path, policy))
         return found
 
     def _passed_on(self, path: Path, learned: Learned, policy: ExportPolicy) -> Attributes:
         key = (learned, policy)
         found = self._cache.get(key)
         if found is None:
-            found = self._remember(key, _for_peers(learned.attributes, path, policy))
+            found = self._remember(key, for_peers(learned.attributes, path, policy))
         return found
 
     def _remember(self, key: object, made: Attributes) -> Attributes:
@@ -298,7 +298,8 @@ def _mac_ip(entry: VpnEntry, key: EnetKey, label: int = 0, label2: int | None = 
     return MacIp(entry.distinguisher, NO_SEGMENT, key.ethernet_tag, key.mac, address, label, label2)
 
 
-def _for_peers(attributes: Attributes, path: Path, policy: ExportPolicy) -> Attributes:
+def for_peers(attributes: Attributes, path: Path, policy: ExportPolicy) -> Attributes:
+    """Return attributes as these peers are told them (RFC 4271 section 5.1)."""
     learned = path.learned
     if policy.is_external:
         return replace(

@@ -48,6 +48,7 @@ WALK: Mapping[str, Step] = {
                 "security-group",
                 "routing-instance",
                 "interface-route-table",
+                "bgp-router",
                 "tag",
             }
         ),
@@ -74,7 +75,7 @@ _NOWHERE = Step()
 
 WATCHED_TYPES: tuple[str, ...] = tuple(
     sorted(
-        {"bgp-router", "route-aggregate", "routing-policy", *WALK}.union(
+        {"bgp-as-a-service", "bgp-router", "route-aggregate", "routing-policy", *WALK}.union(
             *(step.parent | step.children | step.refs | step.back_refs for step in WALK.values())
         )
     )

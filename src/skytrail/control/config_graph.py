@@ -17,12 +17,15 @@ from skytrail.model.catalog import CATALOG
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.graph import ObjectGraph, edges_of
 from skytrail.model.objects import encode_object
+from skytrail.model.secret_values import Masks
 from skytrail.wire.xmpp import ConfigKey, ConfigLink, ConfigNode, ConfigValue
 from skytrail.wire.xmpp.config_codec import encode_link, encode_node
 from skytrail.wire.xmpp.values import Json, normal_form
 
 # Rights and notes are the API's business; tag references travel as links.
 _PROPERTIES_KEPT_BACK = frozenset({"perms2", "annotations"})
+_MASKS = Masks(CATALOG)
+"""Keys and passwords are no business of a host."""
 _LOW_64_BITS = (1 << 64) - 1
 
 LinkKey: TypeAlias = tuple[ConfigKey, str, ConfigKey]
@@ -134,9 +137,10 @@ class ConfigGraph:
         for edge in edges_of(config_object):
             target = self.graph.get(edge.target)
             if target is not None:
-                kind = object_type.references[edge.field].link
+                reference = object_type.references[edge.field]
+                kind = reference.link
                 attribute = msgspec.json.decode(msgspec.json.encode(edge.attr))
-                value = normal_form(cast("Json", attribute))
+                value = normal_form(cast("Json", _MASKS.typed(reference.attr_type, attribute)))
                 link = ConfigLink(key, config_key(target), kind, value)
                 link_key = (key, kind, link.right)
                 links.append(EncodedLink(link_key, target.uuid, encode_link(link)))
@@ -154,7 +158,7 @@ def _properties(config_object: ConfigObject) -> dict[str, ConfigValue]:
     properties: dict[str, ConfigValue] = {}
     for name, value in encode_object(config_object).items():
         if name in known and name not in _PROPERTIES_KEPT_BACK:
-            normal = normal_form(cast("Json", value))
+            normal = normal_form(cast("Json", _MASKS.field(known[name], value)))
             if normal is not None:
                 properties[name] = normal
     return _with_uuid(properties, config_object.uuid)

@@ -17,6 +17,7 @@ from skytrail.control.static_route import aggregate_makers, static_makers
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import RouteAggregate, RoutingInstance, VirtualNetwork
 from skytrail.model.graph import ObjectGraph
+from skytrail.wire.xmpp import RouteKey
 
 
 class DerivedRoutes:
@@ -42,6 +43,14 @@ class DerivedRoutes:
                     owners[version.uuid] = None
         for uuid in owners:
             self._origination.configure(uuid, self._makers(graph, graph.get(uuid), uuid))
+
+    def configure(self, owner: str, makers: Iterable[Maker]) -> None:
+        """Let an owner that is no object here have exactly these makers."""
+        self._origination.configure(owner, makers)
+
+    def remake(self, owner: str, spec: object, keys: Iterable[RouteKey]) -> None:
+        """A maker means other routes than before, without a change of configuration."""
+        self._origination.remake(owner, spec, keys)
 
     def instance_changed(self, name: InstanceName) -> None:
         """An instance appeared, or its targets changed."""

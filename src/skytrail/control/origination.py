@@ -120,6 +120,10 @@ class Origination:
         if wanted:
             self._owned[owner] = dict.fromkeys(wanted)
 
+    def remake(self, owner: str, spec: object, keys: Iterable[RouteKey]) -> None:
+        """Make destinations again, because their maker means something else by now."""
+        self._dirty.update((((owner, spec), key), None) for key in keys)
+
     def instance_changed(self, name: InstanceName) -> None:
         """The instance appeared, or exports other targets: make its destinations again."""
         for running_name, running in self._running.items():

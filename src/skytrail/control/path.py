@@ -109,7 +109,7 @@ class Made:
     """What a path has that this node makes out of others: it is led on, not heard."""
 
     kind: str
-    """``service-chain``, ``static`` or ``aggregate``."""
+    """``service-chain``, ``static``, ``aggregate`` or ``bgpaas``."""
     networks: tuple[str, ...] = ()
     """Networks it was led through, nearest first, before it came into its own instance."""
 

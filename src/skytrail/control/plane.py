@@ -46,6 +46,7 @@ from skytrail.control.progress import Progress
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
 from skytrail.control.vrf import Vrf
+from skytrail.control.workload_peers import WorkloadPeers
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import (
     BgpRouter,
@@ -122,6 +123,7 @@ class ControlPlane:
         self.bgp = Bgp(self.replicator, self.networks)
         self.policies = InstancePolicies(self.replicator)
         self.derived = DerivedRoutes(self.replicator, self.networks)
+        self.workloads = WorkloadPeers(self.replicator, self.derived)
         self.config = ConfigGraph()
         self.steps = Steps()
         self.placements = Placements()
@@ -516,6 +518,7 @@ class ControlPlane:
     def _apply_derived(self, changes: list[Change]) -> None:
         self.policies.follow(changes, self.config.graph)
         self.derived.follow(changes, self.config.graph)
+        self.workloads.follow(changes, self.config.graph, self.bgp.config)
         for name in self.derived.take_watch_changes():
             self._want(name)
         self.derived.settle()

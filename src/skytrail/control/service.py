@@ -80,6 +80,7 @@ class ControlService:
             self.clock,
             self.server.schedule_flush,
             restart_time_s=settings.limits.restart_time_s,
+            workloads=self.plane.workloads,
         )
         self.server.on_flush = self.bgp.flush
         self.recorder = (

@@ -31,6 +31,7 @@ def tables(
         "tables": lambda: _tables(plane),
         "routes": lambda: _routes(plane),
         "vpn": lambda: _vpn(plane),
+        "workloads": plane.workloads.rows,
         "memberships": lambda: _memberships(plane),
         "relayed": lambda: _relayed(plane),
         "made": plane.derived.rows,

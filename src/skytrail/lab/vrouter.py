@@ -15,7 +15,7 @@ from skytrail.lab.service import Lab
 from skytrail.lab.trace import Endpoint, Explanation, Packet, PortRow, Query, TraceResult
 from skytrail.runtime.introspection import read_table
 
-NOISE = frozenset({"MULTICAST", "ARP_IGNORED", "ND_IGNORED", "LINK_LOCAL", "NONE"})
+NOISE = frozenset({"MULTICAST", "ARP_IGNORED", "ND_IGNORED", "LINK_LOCAL", "NONE", "FLOOD_POLICY"})
 """Drops that an idle workload causes by itself; never the answer to a probe."""
 
 

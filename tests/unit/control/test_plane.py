@@ -16,6 +16,7 @@ from skytrail.testing.control_plane import (
     SYSTEM,
     Bench,
     bgp_router,
+    build,
     inet_route,
     instance_of,
     routing_instance,
@@ -519,6 +520,18 @@ def test_every_introspection_table_can_be_read() -> None:
     bench.hear("a")
     bench.plane.node = "control1"
     other = bgp_router("control2", "10.0.0.2")
+    workload = {
+        "router_type": "bgpaas-client", "autonomous_system": 65001, "address": "10.1.1.3",
+        "source_port": 50000,
+    }  # fmt: skip
+    place = ("default-domain", "p", "red", "red", "web")
+    client = build(
+        "bgp-router",
+        place,
+        parent="routing-instance",
+        fields={"bgp_router_parameters": workload},
+    )
+    bench.put(client)
     bench.put(bgp_router("control1", "10.0.0.1", peers=[("control2", {})]), other)
     hear_segment_route(bench)
     shown = {name: list(rows()) for name, rows in tables(bench.plane, lambda: bench.now).items()}

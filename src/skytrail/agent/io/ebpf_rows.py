@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from skytrail.agent import abi
 from skytrail.agent.tables import (
     Action,
+    BgpServiceRow,
     BridgeRow,
     Encapsulation,
     FloodRow,
@@ -290,6 +291,27 @@ def bridge_row(key: bytes, raw: bytes) -> BridgeRow:
         nexthop_id=NextHopId(value.nexthop),
         label=value.label,
         identity=IdentityId(value.identity),
+    )
+
+
+def bgp_service_entry(row: BgpServiceRow) -> Entry:
+    key = abi.BgpServiceKey(vif=row.vif_id, address=row.address.packed)
+    value = abi.BgpService(
+        control=row.control.packed,
+        out_ifindex=row.out_ifindex,
+        source_port=row.source_port.to_bytes(2, "big"),
+    )
+    return key.pack(), value.pack()
+
+
+def bgp_service_row(key: bytes, raw: bytes) -> BgpServiceRow:
+    where, value = abi.BgpServiceKey.unpack(key), abi.BgpService.unpack(raw)
+    return BgpServiceRow(
+        vif_id=VifId(where.vif),
+        address=IPv4Address(where.address),
+        control=IPv4Address(value.control),
+        source_port=int.from_bytes(value.source_port, "big"),
+        out_ifindex=value.out_ifindex,
     )
 
 

@@ -12,6 +12,7 @@ from skytrail.agent.io import ebpf_rows as rows_codec
 from skytrail.agent.io.bpf_syscall import BpfMap
 from skytrail.agent.io.ebpf_rows import U32, Entry, from_u32, is_v4, u32
 from skytrail.agent.tables import (
+    BgpServiceRow,
     BridgeRow,
     FloodRow,
     InetRouteRow,
@@ -39,7 +40,7 @@ _STRETCH_ELEMENTS = 64
 
 def depends_flows(row: Row) -> bool:
     """True when live flows may have remembered something this row changes."""
-    return not isinstance(row, LabelRow | VniRow | FloodRow)
+    return not isinstance(row, LabelRow | VniRow | FloodRow | BgpServiceRow)
 
 
 class RowTables:
@@ -222,6 +223,8 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return ("routes4" if is_v4(row.prefix) else "routes6"), rows_codec.route_entry(row)
         case BridgeRow():
             return "bridges", rows_codec.bridge_entry(row)
+        case BgpServiceRow():
+            return "bgp_services", rows_codec.bgp_service_entry(row)
         case FloodRow():
             return "floods", rows_codec.flood_entry(row)
         case LabelRow():
@@ -245,6 +248,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     SourceRow: (("sources4", "sources6"), rows_codec.source_row),
     InetRouteRow: (("routes4", "routes6"), rows_codec.route_row),
     BridgeRow: (("bridges",), rows_codec.bridge_row),
+    BgpServiceRow: (("bgp_services",), rows_codec.bgp_service_row),
     FloodRow: (("floods",), rows_codec.flood_row),
     VniRow: (("vnis",), rows_codec.vni_row),
     PolicyIdentityRow: (("policy_identities",), rows_codec.policy_identity_row),

@@ -11,19 +11,27 @@ import asyncio
 import random
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 
 from skytrail.control.bgp import Bgp, TooManyPrefixes
 from skytrail.control.bgp_config import EXTENDED_NEXT_HOP, BgpPeerConfig, Speaker
 from skytrail.control.path import PeerName
+from skytrail.control.workload_peers import WorkloadPeers
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.recording import Recorder, Recording
-from skytrail.wire.bgp import AttributeCache, Cease, GracefulRestart, RouteRefresh, Update
+from skytrail.wire.bgp import (
+    AttributeCache,
+    Cease,
+    GracefulRestart,
+    Negotiated,
+    RouteRefresh,
+    Update,
+)
 from skytrail.wire.bgp.session import BgpSession
 from skytrail.wire.bgp.session_events import (
     Accepted,
@@ -64,6 +72,18 @@ _JITTER_MIN = 0.75
 Address = IPv4Address | IPv6Address
 
 
+class Plane(Protocol):
+    """Whom a link serves: routers and control nodes, or workloads."""
+
+    @property
+    def peers(self) -> Mapping[PeerName, object]: ...
+    def session_up(self, name: str, negotiated: Negotiated, now: float) -> None: ...
+    def session_down(self, name: str, reason: str, now: float, *, graceful: bool) -> None: ...
+    def receive(self, name: str, update: Update, /) -> None: ...
+    def refresh(self, name: str, message: RouteRefresh) -> None: ...
+    def collect(self, name: str, bytes_max: int) -> list[bytes]: ...
+
+
 class BgpServer:
     """Listens, dials and keeps plane and sockets in step. All on one event loop."""
 
@@ -74,13 +94,17 @@ class BgpServer:
         schedule_flush: Callable[[], None],
         *,
         restart_time_s: float,
+        workloads: WorkloadPeers | None = None,
     ) -> None:
         self.plane = plane
+        self.workloads = workloads
+        """Workloads that may peer, by the port their vRouter gives their connection."""
         self.clock = clock
         self.schedule_flush = schedule_flush
         self.restart_time_s = restart_time_s
         self.log = structlog.get_logger("skytrail.control.bgp")
         self.links: dict[PeerName, PeerLink] = {}
+        self.workload_links: dict[PeerName, PeerLink] = {}
         self.cache = AttributeCache()
         self.recorder: Recorder | None = None
         """Records every session, when set before :meth:`listen`."""
@@ -119,12 +143,29 @@ class BgpServer:
             if peer is None or speaker is None:
                 continue
             self._set_keys(peer.config, peer.config.md5_key)
-            try:
-                self.links[name] = PeerLink(self, speaker, peer.config)
-            except ValueError as error:
-                self.log.warning("peer_refused", peer=name, error=str(error))
-                continue
-            self.links[name].step(Start())
+            self._start_link(name, speaker, peer.config, self.plane)
+        self._apply_workloads(speaker)
+
+    def _apply_workloads(self, speaker: Speaker | None) -> None:
+        workloads = self.workloads
+        for name in () if workloads is None else workloads.take_changes():
+            link = self.workload_links.pop(name, None)
+            if link is not None:
+                link.step(Stop(Cease.PEER_DECONFIGURED))
+            peer = None if workloads is None else workloads.peers.get(name)
+            if workloads is not None and peer is not None and speaker is not None:
+                self._start_link(name, speaker, peer.config.peer, workloads)
+
+    def _start_link(
+        self, name: PeerName, speaker: Speaker, config: BgpPeerConfig, plane: Plane
+    ) -> None:
+        links = self.links if plane is self.plane else self.workload_links
+        try:
+            links[name] = PeerLink(self, speaker, config, plane)
+        except ValueError as error:
+            self.log.warning("peer_refused", peer=name, error=str(error))
+            return
+        links[name].step(Start())
 
     def _cause(self, name: PeerName) -> Cease:
         """Return why the session of a peer whose configuration changed ends (RFC 4486)."""
@@ -140,6 +181,10 @@ class BgpServer:
             link = self.links.get(name)
             if link is not None:
                 link.pump()
+        for name in () if self.workloads is None else self.workloads.take_ready():
+            link = self.workload_links.get(name)
+            if link is not None:
+                link.pump()
         if not self._is_working and self.plane.work(0):
             self._is_working = True
             asyncio.get_running_loop().call_soon(self._work)
@@ -152,19 +197,23 @@ class BgpServer:
             self._is_restarting = False
             for link in self.links.values():
                 link.restarted()
-        for link in list(self.links.values()):
+        for link in (*self.links.values(), *self.workload_links.values()):
             link.tick(now)
 
     def close(self) -> None:
         """End every session so that peers keep our routes if they can: we may be back."""
-        for link in list(self.links.values()):
+        for link in (*self.links.values(), *self.workload_links.values()):
             link.step(Stop(Cease.ADMINISTRATIVE_RESET, graceful=True))
         if self._server is not None:
             self._server.close()
 
-    def link_of(self, address: Address) -> PeerLink | None:
-        """Return the configured peer at an address."""
-        return next((each for each in self.links.values() if each.config.address == address), None)
+    def link_of(self, address: Address, port: int) -> PeerLink | None:
+        """Return the configured peer at an address, or the workload a vRouter sends from a port."""
+        for link in self.links.values():
+            if link.config.address == address:
+                return link
+        name = None if self.workloads is None else self.workloads.expected(address, port)
+        return None if name is None else self.workload_links.get(name)
 
     def _work(self) -> None:
         if self.plane.work():
@@ -187,11 +236,15 @@ class BgpServer:
 class PeerLink:
     """The session of one configured peer and its transports."""
 
-    def __init__(self, server: BgpServer, speaker: Speaker, config: BgpPeerConfig) -> None:
+    def __init__(
+        self, server: BgpServer, speaker: Speaker, config: BgpPeerConfig, plane: Plane
+    ) -> None:
         self.server = server
+        self._plane = plane
         self.config = config
         self.name = PeerName(config.name)
-        self._session = BgpSession(_settings(server, speaker, config), server.cache)
+        settings = _settings(server, speaker, config, is_workload=plane is not server.plane)
+        self._session = BgpSession(settings, server.cache)
         self._transports: dict[int, BgpConnection] = {}
         self._dials: dict[int, asyncio.Task[None]] = {}
         self._established = 0
@@ -236,7 +289,7 @@ class PeerLink:
             return
         given = 0
         while self._paused_since == float("inf"):
-            messages = self.server.plane.collect(self.name, BATCH_BYTES)
+            messages = self._plane.collect(self.name, BATCH_BYTES)
             if not messages:
                 return
             connection.write(messages)
@@ -268,7 +321,7 @@ class PeerLink:
                 self.pump()
 
     def _perform(self, action: Action) -> None:
-        plane, now = self.server.plane, self.server.clock.now()
+        plane, now = self._plane, self.server.clock.now()
         match action:
             case Write(number, chunk):
                 connection = self._transports.get(number)
@@ -297,7 +350,7 @@ class PeerLink:
                 self.server.log.info("bgp_attempt_failed", peer=self.name, why=self.last_attempt)
 
     def _deliver(self, message: Update | RouteRefresh) -> None:
-        plane = self.server.plane
+        plane = self._plane
         if isinstance(message, RouteRefresh):
             plane.refresh(self.name, message)
             return
@@ -367,8 +420,9 @@ class BgpConnection(asyncio.Protocol):
             self._record(self.link)
             return
         peer_name: object = stream.get_extra_info("peername")
-        address = ip_address(str(peer_name[0])) if isinstance(peer_name, tuple) else None
-        link = self._server.link_of(address) if address is not None else None
+        link = None
+        if isinstance(peer_name, tuple):
+            link = self._server.link_of(ip_address(str(peer_name[0])), int(str(peer_name[1])))
         if link is None or self._server.connections_count > CONNECTIONS_COUNT_MAX:
             # Strangers are told nothing, not even our AS number.
             self._server.refused_count += 1
@@ -423,7 +477,9 @@ class BgpConnection(asyncio.Protocol):
             self._transport.abort()
 
 
-def _settings(server: BgpServer, speaker: Speaker, peer: BgpPeerConfig) -> SessionSettings:
+def _settings(
+    server: BgpServer, speaker: Speaker, peer: BgpPeerConfig, *, is_workload: bool
+) -> SessionSettings:
     return SessionSettings(
         local_as=peer.local_asn,
         router_id=speaker.router_id,
@@ -431,15 +487,19 @@ def _settings(server: BgpServer, speaker: Speaker, peer: BgpPeerConfig) -> Sessi
         families=peer.families,
         is_passive=peer.is_passive,
         hold_time_s=peer.hold_time_s,
-        graceful_restart=GracefulRestart(
+        # What a workload announces goes with its session.
+        graceful_restart=None
+        if is_workload
+        else GracefulRestart(
             restart_time_s=int(server.restart_time_s),
             restarting=not server.plane.may_end_rib,
             notification=True,
             families=tuple((family, True) for family in peer.families),
         ),
-        extended_next_hop=tuple(
-            [family for family in peer.families if family in EXTENDED_NEXT_HOP]
-        ),
+        enhanced_refresh=not is_workload,
+        extended_next_hop=()
+        if is_workload
+        else tuple([family for family in peer.families if family in EXTENDED_NEXT_HOP]),
         host_name=speaker.name.rpartition(":")[2],
     )
 
