@@ -116,7 +116,8 @@ class Importer:
         self, family: BgpFamily, next_hop: IpAddress | None, attributes: Attributes
     ) -> Shared | None:
         """Return what routes told like this have in common; ``None``: they cannot be used."""
-        if next_hop is None:
+        if next_hop is None or next_hop.version != 4:
+            # Hosts have no tunnels over IPv6.
             return None
         if (
             self._networks_seen != self._networks.changes_count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
@@ -262,3 +262,15 @@ def test_route_in_a_loop_is_kept_and_infeasible() -> None:
     assert not is_feasible(as_path=(AsSegment(sequence, (65001, 64512)),))
     assert not is_feasible(originator=OWN.router_id)
     assert not is_feasible(cluster_list=(IPv4Address("10.0.0.1"),))
+
+
+def test_routes_over_ipv6_or_in_a_loop_share_nothing_that_hosts_could_use() -> None:
+    peer = BgpPeerConfig("peer", IPv4Address("10.0.0.9"), 64512, 64512)
+    negotiated = Negotiated(FAMILIES, 64512, 64512, IPv4Address("10.0.0.9"))
+    importer = Importer(OWN, peer, negotiated, networks())
+    looped = Attributes(originator=OWN.router_id)
+
+    hop = IPv4Address("172.16.0.7")
+    assert importer.shared(BgpFamily.INET_VPN, hop, Attributes()) is not None
+    assert importer.shared(BgpFamily.INET_VPN, IPv6Address("fd00::9"), Attributes()) is None
+    assert importer.shared(BgpFamily.INET_VPN, hop, looped) is None

@@ -11,6 +11,7 @@ import asyncio
 import random
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -57,8 +58,10 @@ from skytrail.wire.bgp.session_events import (
 
 WRITE_BUFFER_BYTES = 256 * 1024
 BATCH_BYTES = 64 * 1024
-TURN_BYTES_MAX = 1024 * 1024
+TURN_BYTES_MAX = 128 * 1024
 """How much one peer may be given before others have their turn."""
+SLICE_BYTES = 32 * 1024
+"""How much of what a peer said is acted on in one turn of the loop: some thousand routes."""
 SLOW_READER_TIME_S = 120.0
 """A peer whose socket stayed full this long is disconnected."""
 PREFIX_LIMIT_PAUSE_S = 300.0
@@ -406,6 +409,9 @@ class BgpConnection(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._recording: Recording | None = None
+        self._unread: deque[bytes] = deque()
+        """Received and not acted on yet; while there is some, nothing more is read."""
+        self._had_turn = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The loop's own class need not derive from asyncio's.
@@ -437,6 +443,35 @@ class BgpConnection(asyncio.Protocol):
         self._recording = None if recorder is None else recorder.start("bgp", link.name)
 
     def data_received(self, data: bytes) -> None:
+        """Act on a slice in each turn of the loop: a full table must not hold up anybody else."""
+        if self.link is None:
+            return
+        self._unread.append(data)
+        if not self._had_turn:
+            self._take_turn()
+        if self._unread and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _take_turn(self) -> None:
+        self._had_turn = True
+        asyncio.get_running_loop().call_soon(self._next_turn)
+        room = SLICE_BYTES
+        while self._unread and room > 0:
+            data = self._unread.popleft()
+            if len(data) > room:
+                self._unread.appendleft(data[room:])
+                data = data[:room]
+            room -= len(data)
+            self._act(data)
+
+    def _next_turn(self) -> None:
+        self._had_turn = False
+        if self._unread:
+            self._take_turn()
+        elif self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _act(self, data: bytes) -> None:
         if self.link is None:
             return
         if self._recording is not None:
@@ -451,6 +486,7 @@ class BgpConnection(asyncio.Protocol):
         self._server.connections_count -= 1
         if self._recording is not None:
             self._recording.close()
+        self._unread.clear()
         if self.link is not None:
             self.link.lost(self.number, "" if exc is None else str(exc))
 
