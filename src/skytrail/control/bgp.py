@@ -81,6 +81,8 @@ class BgpPeer:
     adj_in: AdjIn
     is_up: bool = False
     up_since: float = 0.0
+    bfd_state: str = ""
+    """Of the session that watches the path to it; empty without one."""
     last_down_reason: str = ""
     last_problem: str = ""
     negotiated: Negotiated | None = None

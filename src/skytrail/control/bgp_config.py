@@ -30,6 +30,11 @@ CONTROL_NODES = frozenset({"control-node", "external-control-node"})
 WORKLOAD_ROUTERS = frozenset({"bgpaas-client", "bgpaas-server"})
 DEFAULT_MEMBERSHIP_STOPS = frozenset({"gobgp"})
 """Vendors of routers that end when they are sent the default membership (RFC 4684)."""
+TTL_ANNOTATION = "bgp-ttl-security"
+BFD_ANNOTATION = "bfd"
+BFD_INTERVAL_ANNOTATION = "bfd-interval-ms"
+BFD_MULTIPLIER_ANNOTATION = "bfd-multiplier"
+BFD_KINDS = ("single-hop", "multihop")
 
 FAMILY_NAMES = {
     "inet": BgpFamily.INET,
@@ -73,6 +78,15 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True)
+class BfdConfig:
+    """How a peer's life is watched (RFC 5880): sent and expected so often, given up after so many."""
+
+    is_multihop: bool = False
+    interval_ms: int = 300
+    multiplier: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class BgpPeerConfig:
     """One peer, everything resolved."""
 
@@ -100,6 +114,9 @@ class BgpPeerConfig:
     default_encapsulations: tuple[tuple[BgpFamily, tuple[str, ...]], ...] = ()
     """What routes without an encapsulation are taken to have."""
     md5_key: str = ""
+    ttl_hops: int = 0
+    """The peer is at most so many hops away (RFC 5082); 0: it may be anywhere."""
+    bfd: BfdConfig | None = None
 
     @property
     def is_external(self) -> bool:
@@ -235,6 +252,42 @@ def _peer(
             if each.default_tunnel_encap
         ),
         md5_key=md5_key(session.auth, mine.auth_data, theirs.auth_data),
+        ttl_hops=_annotated_number(other, TTL_ANNOTATION, range(1, 255)) or 0,
+        bfd=_bfd(other),
+    )
+
+
+def _annotation(router: BgpRouter, key: str) -> str:
+    pairs = router.annotations.key_value_pair if router.annotations is not None else ()
+    return next((each.value or "" for each in pairs if each.key == key), "")
+
+
+def _annotated_number(router: BgpRouter, key: str, allowed: range) -> int | None:
+    text = _annotation(router, key)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) in allowed):
+        raise ValueError(
+            f"annotation {key} is {text!r}: a number from {allowed[0]} to {allowed[-1]} is needed"
+        )
+    return int(text)
+
+
+def _bfd(router: BgpRouter) -> BfdConfig | None:
+    kind = _annotation(router, BFD_ANNOTATION)
+    if not kind:
+        return None
+    if kind not in BFD_KINDS:
+        raise ValueError(
+            f"annotation {BFD_ANNOTATION} is {kind!r}: {' or '.join(BFD_KINDS)} is needed"
+        )
+    interval = _annotated_number(router, BFD_INTERVAL_ANNOTATION, range(10, 60_001))
+    multiplier = _annotated_number(router, BFD_MULTIPLIER_ANNOTATION, range(1, 256))
+    default = BfdConfig()
+    return BfdConfig(
+        is_multihop=kind == BFD_KINDS[1],
+        interval_ms=interval or default.interval_ms,
+        multiplier=multiplier or default.multiplier,
     )
 
 

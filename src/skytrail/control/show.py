@@ -49,6 +49,7 @@ def _control(plane: ControlPlane) -> Row:
         "instances": len(plane.replicator.vrfs),
         "peers": len(plane.peers),
         "peers_up": sum(peer.is_up for peer in plane.peers.values()),
+        "bgp_problems": list(plane.bgp.config.problems),
     }
 
 
@@ -89,6 +90,7 @@ def _bgp_peer(peer: BgpPeer, now: float) -> Row:
         "local_as": config.local_asn,
         "up": peer.is_up,
         "up_s": round(now - peer.up_since, 1) if peer.is_up else None,
+        "bfd": peer.bfd_state,
         "last_down_reason": peer.last_down_reason,
         "router_id": str(negotiated.peer_router_id) if negotiated else None,
         "families": [

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2 = (f"10.9.0.{number}" for number in range(1, 9))
+FAR_SIDE, FAR = "10.9.1.1", "10.9.1.2"
 DEADLINE_S = 30.0
 _GOBGP_GLOBAL = """
 [global.config]
@@ -61,7 +64,10 @@ class Bench:
     """The namespace and the processes in it."""
 
     folder: Path
+    address: str = FRR
+    """FRR's."""
     namespace: str = field(default_factory=lambda: f"stb{secrets.token_hex(3)}")
+    _open_folders: list[Path] = field(default_factory=list[Path])
     _running: dict[str, subprocess.Popen[bytes]] = field(
         default_factory=dict[str, subprocess.Popen[bytes]]
     )
@@ -72,6 +78,25 @@ class Bench:
         for address in (OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2):
             _run("ip", "-n", self.namespace, "addr", "add", f"{address}/24", "dev", "lo")
 
+    def create_far(self) -> Bench:
+        """Return another namespace, one hop away, where a daemon may take any address's ports."""
+        far = Bench(self.folder / "far", address=FAR)
+        far.folder.mkdir()
+        _run("ip", "netns", "add", far.namespace)
+        _run(
+            "ip", "-n", self.namespace, "link", "add", "far", "type", "veth",
+            "peer", "name", "near", "netns", far.namespace,
+        )  # fmt: skip
+        for name, device, address in (
+            (self.namespace, "far", FAR_SIDE),
+            (far.namespace, "near", FAR),
+        ):
+            _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
+            _run("ip", "-n", name, "link", "set", device, "up")
+        _run("ip", "-n", far.namespace, "link", "set", "lo", "up")
+        _run("ip", "-n", far.namespace, "route", "add", "10.9.0.0/24", "via", FAR_SIDE)
+        return far
+
     def close(self) -> None:
         for process in self._running.values():
             process.terminate()
@@ -81,6 +106,8 @@ class Bench:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for place in self._open_folders:
+            shutil.rmtree(place, ignore_errors=True)
         _run("ip", "netns", "del", self.namespace)
 
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
@@ -116,10 +143,29 @@ class Bench:
             "frr",
             "/usr/lib/frr/bgpd", "--no_zebra", "--skip_runas", "--vty_port", "0",
             "--vty_socket", str(self.folder), "--pid_file", str(self.folder / "bgpd.pid"),
-            "--config_file", str(place), "--listenon", FRR, "--log", "stdout",
+            "--config_file", str(place), "--listenon", self.address, "--log", "stdout",
         )  # fmt: skip
         eventually((self.folder / "bgpd.vty").exists, "bgpd's vty")
         return process
+
+    def start_bfdd(self, config: str) -> None:
+        """Start FRR's bfdd, which gives up being root: its folder must be open to it."""
+        place = Path(tempfile.mkdtemp(prefix="bfdd-"))
+        self._open_folders.append(place)
+        (place / "bfdd.conf").write_text(config)
+        shutil.chown(place, "frr", "frr")
+        self.start(
+            "bfdd",
+            "/usr/lib/frr/bfdd", "--vty_port", "0", "--vty_socket", str(place),
+            "--pid_file", str(place / "bfdd.pid"), "--config_file", str(place / "bfdd.conf"),
+            "--bfdctl", str(place / "bfdd.sock"), "--log", "stdout",
+        )  # fmt: skip
+        eventually((place / "bfdd.vty").exists, "bfdd's vty")
+
+    def bfdd(self, *commands: str) -> str:
+        place = self._open_folders[-1]
+        arguments = [word for command in commands for word in ("-c", command)]
+        return self.output("vtysh", "--vty_socket", str(place), "-d", "bfdd", *arguments)
 
     def frr(self, command: str) -> dict[str, object]:
         """Return the JSON of a ``show`` command."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, ip_network
 from uuid import NAMESPACE_OID, uuid5
 
@@ -93,9 +93,12 @@ def bgp_router(
     *,
     asn: int = 64512,
     peers: Iterable[tuple[str, object]] = (),
+    notes: Mapping[str, str] | None = None,
     **parameters: object,
 ) -> ConfigObject:
-    """Return a speaker; ``peers`` are (name, attributes of the session for both ends)."""
+    """Return a speaker; ``peers`` are (name, attributes of the session for both ends),
+    ``notes`` its annotations.
+    """
     refs = [
         (
             "bgp-router",
@@ -105,9 +108,11 @@ def bgp_router(
         for peer, attributes in peers
     ]
     settings = {"autonomous_system": asn, "address": address, **parameters}
-    return build(
-        "bgp-router", (*BGP_PLACE, name), refs=refs, fields={"bgp_router_parameters": settings}
-    )
+    fields: dict[str, object] = {"bgp_router_parameters": settings}
+    if notes is not None:
+        pairs = [{"key": key, "value": value} for key, value in notes.items()]
+        fields["annotations"] = {"key_value_pair": pairs}
+    return build("bgp-router", (*BGP_PLACE, name), refs=refs, fields=fields)
 
 
 def instance_of(network: str, name: str = "") -> str:

@@ -21,10 +21,12 @@ import structlog
 
 from skytrail.control.bgp import Bgp, TooManyPrefixes
 from skytrail.control.bgp_config import EXTENDED_NEXT_HOP, BgpPeerConfig, Speaker
+from skytrail.control.io.bfd import BfdServer
 from skytrail.control.path import PeerName
 from skytrail.control.workload_peers import WorkloadPeers
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.recording import Recorder, Recording
+from skytrail.wire.bfd import BfdChange
 from skytrail.wire.bgp import (
     AttributeCache,
     Cease,
@@ -67,7 +69,10 @@ SLOW_READER_TIME_S = 120.0
 PREFIX_LIMIT_PAUSE_S = 300.0
 CONNECTIONS_COUNT_MAX = 1024
 
+TTL_MAX = 255
+
 _TCP_MD5SIG = 14
+_IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
 _MD5_KEY_BYTES_MAX = 80
 _SOCKADDR_BYTES = 128
 _JITTER_MIN = 0.75
@@ -108,6 +113,7 @@ class BgpServer:
         self.log = structlog.get_logger("skytrail.control.bgp")
         self.links: dict[PeerName, PeerLink] = {}
         self.workload_links: dict[PeerName, PeerLink] = {}
+        self.bfd = BfdServer(clock)
         self.cache = AttributeCache()
         self.recorder: Recorder | None = None
         """Records every session, when set before :meth:`listen`."""
@@ -126,7 +132,10 @@ class BgpServer:
         # Made here, because the keys of expected peers belong to the listening socket.
         self._listener = listener = socket.socket(_family(self.address), socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # So that peers who accept near neighbours only get our answers; harmless for others.
+        set_ttl(listener, TTL_MAX)
         listener.bind((address, port))
+        self.bfd.own = None if self.address.is_unspecified else self.address
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: BgpConnection(self), sock=listener, backlog=64
@@ -143,10 +152,14 @@ class BgpServer:
             if link is not None:
                 link.step(Stop(self._cause(name)))
                 self._set_keys(link.config, "")
+                link.unwatch()
             if peer is None or speaker is None:
                 continue
             self._set_keys(peer.config, peer.config.md5_key)
+            peer.bfd_state = ""
             self._start_link(name, speaker, peer.config, self.plane)
+            if name in self.links:
+                self.links[name].watch()
         self._apply_workloads(speaker)
 
     def _apply_workloads(self, speaker: Speaker | None) -> None:
@@ -207,6 +220,7 @@ class BgpServer:
         """End every session so that peers keep our routes if they can: we may be back."""
         for link in (*self.links.values(), *self.workload_links.values()):
             link.step(Stop(Cease.ADMINISTRATIVE_RESET, graceful=True))
+        self.bfd.close()
         if self._server is not None:
             self._server.close()
 
@@ -252,12 +266,48 @@ class PeerLink:
         self._dials: dict[int, asyncio.Task[None]] = {}
         self._established = 0
         self._paused_since = float("inf")
+        self.bfd_number = 0
         self.last_attempt = ""
         """Why the latest attempt to establish a session failed."""
 
     @property
     def session(self) -> BgpSession:
         return self._session
+
+    def watch(self) -> None:
+        """Let BFD watch the peer, if configuration wants it."""
+        if self.config.bfd is None:
+            return
+        try:
+            self.bfd_number = self.server.bfd.add(
+                self.config.address, self.config.bfd, self._watched
+            )
+        except OSError as error:
+            self._show_bfd(f"not possible: {error}")
+            self.server.log.warning("bfd_refused", peer=self.name, error=str(error))
+            return
+        self._show_bfd("down")
+
+    def _show_bfd(self, state: str) -> None:
+        peer = self.server.plane.peers.get(self.name)
+        if peer is not None:
+            peer.bfd_state = state
+
+    def unwatch(self) -> None:
+        self.server.bfd.remove(self.bfd_number)
+        self.bfd_number = 0
+
+    def _watched(self, change: BfdChange) -> None:
+        """Follow the path to the peer: what does not answer cannot forward (RFC 5882 section 3)."""
+        self._show_bfd("up" if change.is_up else "down")
+        if change.is_up or change.is_administrative:
+            return
+        # A peer whose BFD lives in its routing daemon may only be restarting (section 4.3).
+        stop = Stop(
+            Cease.BFD_DOWN, "BFD is down", restart_after_s=0, graceful=not change.is_independent
+        )
+        self.step(stop)
+        self.server.schedule_flush()
 
     def tick(self, now: float) -> None:
         """Run the session's timers and drop a peer that does not read."""
@@ -380,6 +430,7 @@ class PeerLink:
         try:
             if self.config.md5_key:
                 set_md5_key(channel, peer, self.config.md5_key)
+            self.protect(channel)
             if own is not None and own.version == peer.version and not own.is_unspecified:
                 channel.bind((str(own), 0))
             await loop.sock_connect(channel, (str(peer), self.config.port))
@@ -398,6 +449,12 @@ class PeerLink:
             raise
         self._dials.pop(number, None)
         self.step(Connected(number))
+
+    def protect(self, channel: socket.socket) -> None:
+        """Take segments from near neighbours only (RFC 5082 section 3)."""
+        if self.config.ttl_hops:
+            set_ttl(channel, TTL_MAX)
+            set_ttl_min(channel, TTL_MAX + 1 - self.config.ttl_hops)
 
 
 class BgpConnection(asyncio.Protocol):
@@ -434,6 +491,9 @@ class BgpConnection(asyncio.Protocol):
             self._server.refused_count += 1
             stream.abort()
             return
+        if set_option is not None:
+            # Asyncio's view of a socket, with the two members that are needed.
+            link.protect(cast("socket.socket", channel))
         self.link = link
         self._record(link)
         self.number = link.accepted(self)
@@ -553,6 +613,21 @@ def set_md5_key(channel: socket.socket, peer: Address, key: str) -> None:
         f"=BBHi{_MD5_KEY_BYTES_MAX}s", 0, 0, len(packed), 0, packed
     )
     channel.setsockopt(socket.IPPROTO_TCP, _TCP_MD5SIG, value)
+
+
+def set_ttl(channel: socket.socket, ttl: int) -> None:
+    if channel.family == socket.AF_INET:
+        channel.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+    else:
+        channel.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+
+
+def set_ttl_min(channel: socket.socket, ttl: int) -> None:
+    """Let the kernel drop segments that came from further away."""
+    if channel.family == socket.AF_INET:
+        channel.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, ttl)
+    else:
+        channel.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, ttl)
 
 
 def _family(address: Address) -> socket.AddressFamily:

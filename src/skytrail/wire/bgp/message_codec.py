@@ -37,9 +37,12 @@ def decode_notification(body: bytes) -> Notification:
     return Notification(padded[0], padded[1], padded[2:])
 
 
+_WORDED = frozenset((Cease.ADMINISTRATIVE_SHUTDOWN, Cease.ADMINISTRATIVE_RESET))
+
+
 def shutdown_notification(subcode: Cease, text: str = "") -> Notification:
     """Return a Cease with the operator's words (RFC 9003), cut at a whole character."""
-    if not text:
+    if not text or subcode not in _WORDED:
         return Notification(ErrorCode.CEASE, subcode)
     words = text.encode()[:_SHUTDOWN_TEXT_BYTES_MAX].decode(errors="ignore").encode()
     return Notification(ErrorCode.CEASE, subcode, len(words).to_bytes(1) + words)

@@ -67,7 +67,14 @@ _STATES = {
     ConnectionState.ESTABLISHED: State.ESTABLISHED,
 }
 # Ends for good in the eyes of the operator, so the peer must not keep routes (RFC 8538 section 3.1).
-_HARD = frozenset((Cease.MAX_PREFIXES, Cease.ADMINISTRATIVE_SHUTDOWN, Cease.PEER_DECONFIGURED))
+_HARD = frozenset(
+    (
+        Cease.MAX_PREFIXES,
+        Cease.ADMINISTRATIVE_SHUTDOWN,
+        Cease.PEER_DECONFIGURED,
+        Cease.BFD_DOWN,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,134 @@
+"""TTL security (RFC 5082) with FRR, BIRD and GoBGP: near neighbours only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from skytrail.testing.bgp_node import Node
+from skytrail.testing.bgp_routers import (
+    BIRD,
+    FRR,
+    GOBGP,
+    OURS,
+    Bench,
+    Neighbour,
+    bench,
+    eventually,
+)
+from skytrail.testing.control_plane import bgp_router
+
+FRR_CONFIG = f"""
+router bgp 65001
+ bgp router-id {FRR}
+ no bgp default ipv4-unicast
+ no bgp ebgp-requires-policy
+ neighbor {OURS} remote-as 64512
+ neighbor {OURS} update-source {FRR}
+ neighbor {OURS} ttl-security hops 1
+ neighbor {OURS} timers connect 1
+ address-family ipv4 vpn
+  neighbor {OURS} activate
+ exit-address-family
+"""
+BIRD_CONFIG = f"""
+router id {BIRD};
+vpn4 table v4;
+protocol device {{}}
+protocol bgp ours {{
+  local {BIRD} as 64512;
+  neighbor {OURS} as 64512;
+  multihop 2;
+  ttl security SECURITY;
+  strict bind yes;
+  connect retry time 1;
+  vpn4 mpls {{ table v4; import all; export all; }};
+}}
+"""
+GOBGP_SECURITY = """
+  [neighbors.ttl-security.config]
+    enabled = true
+    ttl-min = 255
+"""
+PEERS = {"frr": (FRR, 65001), "bird": (BIRD, 64512), "gobgp": (GOBGP, 65002)}
+
+
+@pytest.fixture
+def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with bench(tmp_path_factory.mktemp("routers")) as made:
+        yield made
+
+
+@pytest.fixture
+def node(routers: Bench) -> Iterator[Node]:
+    made = Node(routers)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def configure(node: Node, name: str, hops: int, *, passive: bool = False) -> None:
+    address, asn = PEERS[name]
+    node.configure(
+        bgp_router("control1", OURS, peers=[(name, {"passive": passive})]),
+        bgp_router(name, address, asn=asn, notes={"bgp-ttl-security": str(hops)}),
+    )
+
+
+def start(routers: Bench, name: str) -> None:
+    match name:
+        case "frr":
+            routers.start_frr(FRR_CONFIG)
+        case "bird":
+            routers.start_bird(BIRD_CONFIG.replace("SECURITY", "on"))
+        case _:
+            neighbour = Neighbour(OURS, ("l3vpn-ipv4-unicast",), sections=GOBGP_SECURITY)
+            routers.start_gobgp_with(neighbour, asn=65002)
+
+
+@pytest.mark.parametrize("passive", [False, True], ids=["either dials", "it dials"])
+@pytest.mark.parametrize("name", PEERS)
+def test_peers_that_both_want_near_neighbours_establish_a_session(
+    routers: Bench, node: Node, name: str, passive: bool
+) -> None:
+    start(routers, name)
+    configure(node, name, 1, passive=passive)
+
+    eventually(lambda: node.state(name) == "established", f"a session with {name}")
+
+
+@pytest.mark.parametrize("passive", [False, True], ids=["either dials", "it dials"])
+def test_a_peer_that_may_be_far_away_gets_no_session(
+    routers: Bench, node: Node, passive: bool
+) -> None:
+    """BIRD's segments start with a TTL of two: they say that it is near, and cannot prove it."""
+    routers.start_bird(BIRD_CONFIG.replace("SECURITY", "off"))
+    configure(node, "bird", 1, passive=passive)
+    eventually(
+        lambda: (
+            any(link.last_attempt for link in node.bgp.links.values())
+            or "Connect" in routers.bird("show protocols all ours")
+            or "OpenSent" in routers.bird("show protocols all ours")
+        ),
+        "attempts",
+    )
+
+    assert node.state("bird") != "established"
+    assert node.peer("bird").counters.sessions == 0
+    configure(node, "bird", 254, passive=passive)
+    eventually(lambda: node.state("bird") == "established", "a session once it is allowed")
+
+
+@pytest.mark.parametrize("text", ["0", "255", "near"])
+def test_hops_that_make_no_sense_leave_the_peer_out_and_say_so(node: Node, text: str) -> None:
+    node.configure(
+        bgp_router("control1", OURS, peers=[("frr", {})]),
+        bgp_router("frr", FRR, notes={"bgp-ttl-security": text}),
+    )
+
+    assert node.state("frr") == "absent"
+    (row,) = node.table("control")
+    assert "a number from 1 to 254 is needed" in str(row["bgp_problems"])
