@@ -527,3 +527,12 @@ def test_history_has_headings_and_a_revert_that_clashes_is_told_once_in_the_comm
     assert clash.exit_code == 1
     assert clash.stderr.count("has changed since, to 1420") == 1
     assert "--force reverts it all the same" in clash.stderr
+
+
+def test_db_check_counts_what_it_read_and_finds_nothing(run):
+    told = run("db-check")
+
+    assert told.exit_code == 0, told.output
+    assert "0 findings" in told.stdout
+    assert " objects, " in told.stdout
+    assert json.loads(run("db-check", "--json").stdout)["results"] == []

@@ -10,20 +10,25 @@ A page's revision is the store's for its key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
 from msgspec import UNSET
 
+from skytrail.api import users
+from skytrail.api.authorize import MODE_NOTE
 from skytrail.api.caller import Caller
 from skytrail.api.differences import Difference, differences
 from skytrail.api.documents import Document
 from skytrail.api.graph import Overlay, Record
 from skytrail.api.schema import Schema
 from skytrail.api.secret_fields import masked
+from skytrail.model.secret_values import MASK
 
+USER, MODE = "user", "aaa-mode"
+"""Types of alterations that are about no object, and so have no uuid."""
 PAGES = "/h/"
 HEADS = "/e/audit/"
 CHAIN = "main"
@@ -133,6 +138,7 @@ def entry_of(schema: Schema, plan: Overlay, origin: Origin) -> Entry | None:
             alteration = _update(schema, before, record, compact=compact)
             if alteration is not None:
                 found.append(alteration)
+    found += _of_notes(plan)
     if not found:
         return None
     return Entry(
@@ -142,6 +148,36 @@ def entry_of(schema: Schema, plan: Overlay, origin: Origin) -> Entry | None:
         derived_from=origin.derived_from,
         alterations=tuple(found),
     )
+
+
+def _of_notes(plan: Overlay) -> Iterator[Alteration]:
+    """Yield what happens to users and to the mode, which are no objects: never a password."""
+    for key, value in plan.memory.items():
+        before = plan.base.remembered(key)
+        if value == before:
+            continue
+        if key == MODE_NOTE:
+            change = Difference(
+                ("mode",),
+                before=UNSET if before is None else before,
+                after=UNSET if value is None else value,
+            )
+            yield Alteration(op="update", type=MODE, uuid="", name=(), fields=(change,))
+        elif key.startswith(users.PREFIX):
+            yield _of_user(key.removeprefix(users.PREFIX), before, value)
+
+
+def _of_user(name: str, before: str | None, after: str | None) -> Alteration:
+    old, new = (None if each is None else users.decoded(each) for each in (before, after))
+    if new is None:
+        shown = None if old is None else old.shown()
+        return Alteration(op="delete", type=USER, uuid="", name=(name,), object=shown)
+    former: Document = {} if old is None else old.shown()
+    changed = [*differences(former, new.shown())]
+    if old is not None and old.password_hash != new.password_hash:
+        changed.append(Difference(("password",), before=MASK, after=MASK))
+    verb = "create" if old is None else "update"
+    return Alteration(op=verb, type=USER, uuid="", name=(name,), fields=tuple(changed))
 
 
 def _named(verb: str, record: Record, *, digest: str = "", before: str = "") -> Alteration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skytrail.api import admission
-from skytrail.api.audit import Alteration, Entry
+from skytrail.api.audit import MODE, USER, Alteration, Entry
 from skytrail.api.change import Change
 from skytrail.api.differences import NotAsExpected, undone, value_at
 from skytrail.api.documents import Document
@@ -25,6 +25,8 @@ def carry_out(change: Change, entry: Entry, ground: Ground, *, force: bool) -> l
         raise Refused(409, "The compiler wrote this; revert the change it follows from")
     if entry.cut:
         raise Refused(409, "The entry was too large to keep its details: it cannot be reverted")
+    if any(each.type in {USER, MODE} for each in entry.alterations):
+        raise Refused(409, "Users and aaa-mode are not reverted: set them anew")
     done: list[Done] = []
     made = {each.uuid for each in entry.alterations if each.op == "create"}
     for alteration in reversed(entry.alterations):

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 from skytrail.api import access_rules, authorize, documents, texts
-from skytrail.api.authorize import LINK, READ, WRITE
+from skytrail.api.authorize import LINK, READ, WRITE, Step, Verdict
 from skytrail.api.caller import THE_SERVER
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
@@ -51,13 +51,40 @@ def check_create(change: Change, resource: ObjectType, request: Document) -> Non
 def check_place(change: Change, resource: ObjectType, fq_name: FqName) -> None:
     """Refuse a new object without parent, which would be everybody's, but to administrators."""
     at_root = resource.is_root and (len(fq_name) == 1 or not resource.parent_types)
-    if at_root and resource.name not in _ROOT_OF_TENANTS and is_restricted(change):
-        where = " below a project" if "project" in resource.parent_types else ""
-        raise Refused(
-            403,
-            f"Permission Denied: to create a {resource.name} without parent needs the cloud "
-            f"administrator's role{'; create it' * bool(where)}{where}",
-        )
+    if at_root and is_restricted(change) and not may_be_without_parent(resource):
+        raise Refused(403, without_parent(resource))
+
+
+def may_be_without_parent(resource: ObjectType) -> bool:
+    """Whether others than administrators make such objects without parent."""
+    return resource.name in _ROOT_OF_TENANTS
+
+
+def without_parent(resource: ObjectType) -> str:
+    """Return why one without parent is refused, and where to make it instead."""
+    where = " below a project" if "project" in resource.parent_types else ""
+    return (
+        f"Permission Denied: to create a {resource.name} without parent needs the cloud "
+        f"administrator's role{'; create it' * bool(where)}{where}"
+    )
+
+
+def explained_create(verdict: Verdict, resource: ObjectType | None, *, has_parent: bool) -> Verdict:
+    """Add to what rules and permissions say what else a create is judged by.
+
+    When nobody said where it is to be, the rule about places is told, and decides only where the
+    type knows no parent at all.
+    """
+    if resource is None or not verdict.allowed:
+        return verdict
+    if resource.origin == _COMPILED:
+        return Verdict((*verdict.steps, Step("origin", "deny", _of_compiler(resource))))
+    if has_parent or not resource.is_root or may_be_without_parent(resource):
+        return verdict
+    if resource.parent_types:
+        told = Step("place", "pass", f"below a parent; {without_parent(resource)}")
+        return Verdict((*verdict.steps[:-1], told, verdict.steps[-1]), verdict.status)
+    return Verdict((*verdict.steps, Step("place", "deny", without_parent(resource))))
 
 
 def check_parent(change: Change, parent: Record | None, missing: str) -> None:
@@ -140,6 +167,8 @@ def shown_name(change: Change, record: Record) -> bool:
 
 def _check_origin(resource: ObjectType) -> None:
     if resource.origin == _COMPILED:
-        raise Refused(
-            403, f"Permission Denied: {resource.name} is written by the compiler and administrators"
-        )
+        raise Refused(403, _of_compiler(resource))
+
+
+def _of_compiler(resource: ObjectType) -> str:
+    return f"Permission Denied: {resource.name} is written by the compiler and administrators"

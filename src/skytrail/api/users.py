@@ -55,7 +55,12 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 def get(view: View, name: str) -> User | None:
     """Return a user by exact name."""
     kept = view.remembered(PREFIX + name)
-    return None if kept is None else msgspec.json.decode(kept, type=User)
+    return None if kept is None else decoded(kept)
+
+
+def decoded(note: str) -> User:
+    """Return the user that a note keeps."""
+    return msgspec.json.decode(note, type=User)
 
 
 def is_current(view: View, account: Account) -> bool:

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "up": ("up", "Run the controller alone: API, compiler and control node."),
     "backup": ("store", "Write the whole configuration to a file."),
     "restore": ("store", "Make a store hold what a backup holds."),
+    "db-check": ("db_check", "Check that what the API's store holds is consistent."),
     "move-store": ("store", "Move the configuration to another store, also to a cluster."),
     "completion": ("completion", "Print the shell completion script."),
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import click
+import httpx
 from rich.console import Console
 
 from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE, resolved
@@ -16,7 +17,7 @@ from skytrail.cli.hints import advice_for, scheme_problem
 from skytrail.cli.names import FqName, UnknownType, read_project
 from skytrail.client import AccessUnusable, ApiClient, ApiError, ApiUnavailable
 from skytrail.client.access import VARIABLES
-from skytrail.client.transport import DEFAULT_URL
+from skytrail.client.transport import DEFAULT_URL, TIMEOUT
 
 PROJECT_VARIABLE: Final = "SKYTRAIL_PROJECT"
 
@@ -82,24 +83,24 @@ def given_access(ctx: click.Context | None) -> dict[str, str | None]:
     return found
 
 
-def new_client(ctx: click.Context | None = None) -> ApiClient:
+def new_client(ctx: click.Context | None = None, timeout: httpx.Timeout = TIMEOUT) -> ApiClient:
     """Return a client as the command line says, else the environment, else the user's file."""
     url, socket, access = resolved(given_access(ctx))
     problem = scheme_problem(url)
     if problem is not None and not socket:
         raise click.UsageError(problem)
-    return ApiClient(url or DEFAULT_URL, unix_socket=socket or None, access=access)
+    return ApiClient(url or DEFAULT_URL, unix_socket=socket or None, access=access, timeout=timeout)
 
 
 @contextmanager
-def opened(*, writes: bool = False) -> Generator[Session]:
+def opened(*, writes: bool = False, timeout: httpx.Timeout = TIMEOUT) -> Generator[Session]:
     """Give a session; what the API refuses inside ends the command with a message.
 
     A command that writes says to which server, where neither its own options nor the default tell:
     a variable set in another hour, or a login, must not surprise.
     """
     ctx = click.get_current_context()
-    with reported(), new_client(ctx) as client:
+    with reported(), new_client(ctx, timeout) as client:
         if writes:
             _tell_server(ctx)
         yield Session(client, read_project(os.environ.get(PROJECT_VARIABLE)))

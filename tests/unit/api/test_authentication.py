@@ -407,6 +407,69 @@ def test_why_access_was_denied_is_told_step_by_step(server) -> None:
     assert (lookup["allowed"], lookup["steps"][-1]["text"]) == (True, "rule fqname-to-id *:CRUD")
 
 
+def test_explaining_a_create_tells_that_only_administrators_make_what_has_no_parent(server) -> None:
+    system = ["default-global-system-config"]
+    server.api.create(
+        "api-access-list", fq_name=[*system, "open"], parent_type="global-system-config",
+        api_access_list_entries={
+            "rbac_rule": [
+                {"rule_object": "*", "rule_perms": [{"role_name": "*", "role_crud": "CRUD"}]}
+            ]
+        },
+    )  # fmt: skip
+    server.user("ann", roles=["member"], project="default-domain:default-project")
+    token = server.login("ann")
+
+    def explained(type_name, more=""):
+        target = f"/api/v1/explain-access?type={type_name}&operation=create{more}"
+        return server.call("GET", target, x_auth_token=token).json
+
+    steps = {name: explained(name)["steps"][-1] for name in ("domain", "routing-instance")}
+    assert (steps["domain"]["check"], steps["domain"]["outcome"]) == ("place", "deny")
+    assert "without parent needs the cloud administrator's role" in steps["domain"]["text"]
+    assert steps["routing-instance"]["check"] == "origin"
+
+    somewhere = explained("tag")
+    assert somewhere["allowed"] is True
+    (place,) = [each["text"] for each in somewhere["steps"] if each["check"] == "place"]
+    assert place == (
+        "below a parent; Permission Denied: to create a tag without parent needs the cloud "
+        "administrator's role; create it below a project"
+    )
+    assert explained("virtual-machine")["allowed"] is True
+    assert "place" not in [each["check"] for each in explained("virtual-machine")["steps"]]
+
+
+def test_changes_of_users_and_of_the_mode_are_in_the_log_without_passwords(server) -> None:
+    server.user("ann", roles=["member"])
+    server.as_root("PUT", "/api/v1/users/ann", {"roles": ["member", "auditor"]})
+    server.as_root("POST", "/api/v1/users/ann/password", {"password": "another secret"})
+    server.as_root("PUT", "/aaa-mode", {"aaa-mode": "cloud-admin"})
+    server.as_root("DELETE", "/api/v1/users/ann")
+
+    reply = server.as_root("GET", "/api/v1/history?limit=5")
+
+    told = [each["operations"][0] for each in reply.json["entries"]]
+    assert [(each["op"], each["type"], each["fq_name"]) for each in told] == [
+        ("delete", "user", ["ann"]),
+        ("update", "aaa-mode", []),
+        ("update", "user", ["ann"]),
+        ("update", "user", ["ann"]),
+        ("create", "user", ["ann"]),
+    ]
+    assert told[1]["fields"] == [{"path": "/mode", "from": "rbac", "to": "cloud-admin"}]
+    assert [each["path"] for each in told[2]["fields"]] == ["/password"]
+    assert told[3]["fields"][0]["path"].startswith("/roles")
+    for secret in ("another secret", "argon2", "password_hash"):
+        assert secret not in reply.text
+    assert server.as_root("GET", "/api/v1/history?type=user").json["entries"][0]["by"]
+    assert server.as_root("GET", "/api/v1/history/verify").json["valid"] is True
+    for entry in reply.json["entries"]:
+        refused = server.as_root("POST", f"/api/v1/history/{entry['change']}/revert")
+        assert refused.status == 409
+        assert "set them anew" in refused.text
+
+
 def test_explaining_does_not_tell_of_objects_of_others(server) -> None:
     hidden = server.api.create("project", fq_name=["default-domain", "red"])
     server.user("bob", roles=["member"], project="default-domain:default-project")

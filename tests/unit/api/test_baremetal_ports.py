@@ -189,3 +189,52 @@ def test_a_tenant_cannot_take_a_switch_port_it_may_not_refer_to(api, fabric) -> 
     assert plain.status == 200, plain.text
     assert refused.status in {403, 404}
     assert groups(api) == []
+
+
+def open_to(api, tenant):
+    """Let members do everything their objects' permissions allow; return the tenant."""
+    api.create(
+        "api-access-list", fq_name=[*SYSTEM, "open"], parent_type="global-system-config",
+        api_access_list_entries={
+            "rbac_rule": [
+                {"rule_object": "*", "rule_perms": [{"role_name": "*", "role_crud": "CRUD"}]}
+            ]
+        },
+    )  # fmt: skip
+    owned = [
+        api.service.graph.uuid_of("project", tuple(PROJECT)),
+        api.service.graph.uuid_of("virtual-network", (*PROJECT, "red")),
+        api.service.graph.uuid_of("physical-interface", (*SYSTEM, "leaf1", "xe-0/0/1")),
+    ]
+    for uuid in owned:
+        assert api.call("POST", "/chown", {"uuid": uuid, "owner": tenant}).status == 200
+    api.call("PUT", "/aaa-mode", {"aaa-mode": "rbac"})
+    return Caller(user="t", project=tenant, roles=frozenset({"member"}))
+
+
+def test_fabrics_and_groups_of_others_are_to_a_tenant_as_if_there_were_none(api, fabric) -> None:
+    """What a tenant may not know of is answered like a name nobody has, whatever it names."""
+    made = api.create(
+        "virtual-port-group", fq_name=[*SYSTEM, "f", "mine"], parent_type="fabric",
+    )  # fmt: skip
+    other = api.create("fabric", fq_name=[*SYSTEM, "secret"], parent_type="global-system-config")
+    private = {"owner_access": 7, "global_access": 0, "share": [], "owner": "cloud-admin"}
+    for uuid in (made, other):
+        assert api.call("POST", "/chmod", {"uuid": uuid, **private}).status == 200
+    caller = open_to(api, "2b2ee9a5-6a4c-4f0d-9a1f-0d6c7a4c2f11")
+
+    def answers(*names, profile):
+        with api.as_caller(caller):
+            replies = [plug(api, "a", profile(name)) for name in names]
+        return [(each.status, each.text.replace(name, "NAME"))
+                for each, name in zip(replies, names, strict=True)]  # fmt: skip
+
+    by_group = answers("mine", "none", profile=lambda n: bindings(link("leaf1"), vpg=n))
+    by_fabric = answers(
+        "secret", "none", profile=lambda n: bindings({**link("leaf1"), "fabric": n})
+    )
+
+    assert by_group[0] == by_group[1]
+    assert by_fabric[0] == by_fabric[1]
+    assert {by_group[0][0], by_fabric[0][0]} == {404}
+    assert members(groups(api)[0]) == []

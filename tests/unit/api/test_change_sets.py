@@ -104,10 +104,10 @@ def test_sets_are_not_among_the_notes_of_clients(api) -> None:
     assert reply.json["value"] == []
 
 
-def test_the_log_says_which_set_a_change_came_from(api) -> None:
+def test_the_log_says_which_set_a_change_came_from_and_by_which_request(api) -> None:
     place = drafted(api, create("red"))
-    change = api.call("POST", place + "/commit").json["change"]
+    change = api.call("POST", place + "/commit", x_request_id="ticket-8").json["change"]
 
     entry = api.call("GET", f"/api/v1/history/{change}").json
 
-    assert entry["request_id"] == f"change-set {place.rsplit('/', 1)[-1]} t"
+    assert entry["request_id"] == f"ticket-8 change-set {place.rsplit('/', 1)[-1]} t"

@@ -120,7 +120,7 @@ class ChangeSetApi:
             self._service,
             lambda change: change_sets.commit(change, existing.id, ground),
             weight=len(existing.operations),
-            request_id=f"change-set {existing.id} {existing.title}".strip()[:128],
+            request_id=f"{request.id} change-set {existing.id} {existing.title}".strip()[:256],
         )
         results = [{"uuid": d.record.uuid, "result": d.verb} for d in written.value]
         return bodies.reply(

@@ -258,6 +258,8 @@ class SecurityEndpoints:
             graph, subject, operation, resource.name if resource else name,
             record=record, fields=fields,
         )  # fmt: skip
+        if operation == "C" and authorize.is_restricted(graph, subject):
+            verdict = rights.explained_create(verdict, resource, has_parent=record is not None)
         rules = access_rules.rules_for(graph, subject)
         wanted = {(resource.name if resource else name).lower(), access_rules.ANY}
         return bodies.reply(

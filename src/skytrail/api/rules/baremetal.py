@@ -10,6 +10,7 @@ tor_port_vlan_id    the native VLAN of an untagged interface
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -64,9 +65,12 @@ def attachment_of(change: Change, body: Document) -> Attachment | None:
     ports = {port.uuid: port for port in (_port_of(change, link) for link in links)}
     fabrics = {fabric.uuid: fabric for fabric in (_fabric_of(change, link) for link in links)}
     if len(fabrics) != 1:
-        names = [list(fabric.fq_name) for fabric in fabrics.values()]
-        raise bad_request(f"Invalid binding profile: its ports are in several fabrics: {names}")
-    return Attachment(list(ports.values()), next(iter(fabrics.values())))
+        raise bad_request(
+            f"Invalid binding profile: its ports are in several fabrics{_told(change, fabrics)}"
+        )
+    attachment = Attachment(list(ports.values()), next(iter(fabrics.values())))
+    _group_named(change, body, attachment)  # Asked for the caller; used later on our own behalf.
+    return attachment
 
 
 def _links(profile: str) -> list[Link]:
@@ -96,7 +100,7 @@ def _port_of(change: Change, link: Link) -> Record:
 def _fabric_of(change: Change, link: Link) -> Record:
     """Return the fabric a link names, else the one of its switch."""
     if link.fabric is not None:
-        fabric = find(change.view, "fabric", (_SYSTEM, link.fabric))
+        fabric = rights.linkable(change, find(change.view, "fabric", (_SYSTEM, link.fabric)))
         if fabric is None:
             raise not_found(f"Fabric {shown(link.fabric)} of local_link_information not found")
         return fabric
@@ -106,6 +110,12 @@ def _fabric_of(change: Change, link: Link) -> Record:
     raise bad_request(
         f"local_link_information names no fabric, and {shown(link.switch_info)} belongs to none"
     )
+
+
+def _told(change: Change, records: Mapping[str, Record]) -> str:
+    """Return the names of those the caller may know of, for the end of a sentence."""
+    names = [list(each.fq_name) for each in records.values() if rights.shown_name(change, each)]
+    return f": {names}" if names else ""
 
 
 def binding_changed(old: Document, new: Document) -> bool:
@@ -131,7 +141,7 @@ def attach(change: Change, interface: Record, attachment: Attachment) -> None:
         missing.pop(documents.text(reference, "uuid") or "", None)
     if missing and documents.flag(body, "virtual_port_group_user_created") is not False:
         names = [list(port.fq_name) for port in missing.values()]
-        raise bad_request(f"virtual-port-group {list(group.fq_name)} has no ports {names}")
+        raise bad_request(f"The virtual-port-group of these bindings has no ports {names}")
     if missing:
         more = [reference_to(port) for port in missing.values()]
         body[PORTS] = [*documents.sections(body, PORTS), *more]
@@ -141,22 +151,32 @@ def attach(change: Change, interface: Record, attachment: Attachment) -> None:
     _replace(change, group, body)
 
 
-def _group_for(change: Change, body: Document, attachment: Attachment) -> Record | None:
+def _group_named(change: Change, body: Document, attachment: Attachment) -> Record | None:
+    """Return the group that bindings name, None when they name none."""
     name = bindings_of(body).get("vpg")
-    if name:
-        fq_name = (*attachment.fabric.fq_name, name)
-        group = find(change.view, _GROUP, fq_name)
-        if group is None:
-            raise not_found(f"Vpg object {shown(name)} is not found")
-        return group
+    if not name:
+        return None
+    fq_name = (*attachment.fabric.fq_name, name)
+    # Whoever may not know of it is told the same as when there is none.
+    group = rights.linkable(change, find(change.view, _GROUP, fq_name))
+    if group is None:
+        raise not_found(f"Vpg object {shown(name)} is not found")
+    return group
+
+
+def _group_for(change: Change, body: Document, attachment: Attachment) -> Record | None:
+    named = _group_named(change, body, attachment)
+    if named is not None:
+        return named
     groups = {
         group.uuid: group
         for port in attachment.ports
         for group in referrers(change.view, port.uuid, _GROUP)
     }
     if len(groups) > 1:
-        names = [list(group.fq_name) for group in groups.values()]
-        raise bad_request(f"Invalid binding profile: its ports are in several groups: {names}")
+        raise bad_request(
+            "Invalid binding profile: its ports are in several groups; name one of them as vpg"
+        )
     return next(iter(groups.values()), None)
 
 
