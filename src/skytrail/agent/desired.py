@@ -640,18 +640,19 @@ class _World:
         offers = self._offers.get((vrf, prefix), {})
         local = preferred(plan for _, plan in sorted(offers.items()))
         rank = (learnt.local_preference, learnt.sequence_number)
-        if local and rank < (local[0].preference, 0):
+        own = max(((plan.preference, plan.sequence_of(prefix)) for plan in local), default=rank)
+        if rank < own:
             return None
-        if local and local[0].preference < learnt.local_preference:
-            local = []  # Ours stand by for somebody else's.
+        if rank > own:
+            local = []  # Ours stand by for somebody else's, or have moved there.
         targets = [(hop, self._target(hop, layer2=False)) for hop in learnt.next_hops]
         usable = [(hop, target) for hop, target in targets if target is not None]
         members = list(dict.fromkeys(target for _, target in usable))
         if not members:
             return None
-        if local and not learnt.sequence_number:
-            own = ((plan.numbers.layer3, 0) for plan in local)
-            members = list(dict.fromkeys([*own, *members]))
+        if local:
+            here = ((plan.numbers.layer3, 0) for plan in local)
+            members = list(dict.fromkeys([*here, *members]))
         # Do not share load with a tunnel that leads nowhere yet, unless there is nothing better.
         members = [m for m in members if self._nexthops.is_resolved(m[0])] or members
         identity = self._identities.of(
@@ -679,7 +680,8 @@ class _World:
         self._uses.keep(unit)
 
     def _learnt_bridge(self, vrf: str, mac: Mac, learnt: LearntRoute) -> Row | None:
-        if self._own_macs.get((vrf, mac)) and not learnt.sequence_number:
+        here = self._own_macs.get((vrf, mac))
+        if here and learnt.sequence_number <= max(self._plans[uuid].sequence for uuid in here):
             return None
         for hop in learnt.next_hops:
             target = self._target(hop, layer2=True)

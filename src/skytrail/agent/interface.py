@@ -33,6 +33,8 @@ class PluggedPort:
     ifindex: int = 0
     """0 = the link does not exist (any more)."""
     link_mtu_bytes: int = 0
+    sequences: tuple[tuple[str, int], ...] = ()
+    """Mobility sequence numbers by address, of a workload that moved here (``mobility``)."""
 
 
 @dataclass(frozen=True, slots=True)

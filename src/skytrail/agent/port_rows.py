@@ -72,6 +72,15 @@ class PortPlan:
     def preference(self) -> int:
         return self.active.port.local_preference
 
+    @property
+    def sequence(self) -> int:
+        """Of its MAC: the highest of its addresses."""
+        return max((number for _, number in self.active.plugged.sequences), default=0)
+
+    def sequence_of(self, prefix: IpNetwork) -> int:
+        """Return the mobility sequence number of one of its addresses; 0: it never moved."""
+        return dict(self.active.plugged.sequences).get(str(prefix.network_address), 0)
+
 
 def port_rows(plan: PortPlan) -> tuple[Row, ...]:
     port, plugged, numbers = plan.active.port, plan.active.plugged, plan.numbers
@@ -141,7 +150,9 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
             encapsulations=tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds),
             virtual_network=port.network.name,
         )
-        return Route(key, (next_hop,), attributes)
+        number = plan.sequence if isinstance(key, EnetKey) else plan.sequence_of(key)
+        moved = replace(attributes, sequence_number=number) if number else attributes
+        return Route(key, (next_hop,), moved)
 
     found: dict[PublishKey, Route] = {}
     own = {ip_network(address) for address in port.addresses}

@@ -45,6 +45,7 @@ from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
+from skytrail.agent.mobility import CLAIM_TIME_S, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.plugin import Datapath, Punt
 from skytrail.agent.reconcile import Plan, Reconciler
@@ -118,6 +119,8 @@ class AgentService:
         self.dispatcher = Dispatcher()
         self.desired = Desired()
         self.plugged: dict[str, PluggedPort] = {}
+        self._claiming: dict[str, float] = {}
+        """Freshly plugged ports, until when they claim their addresses from other hosts."""
         self.problem = ""
         """Why the last run did not reach the kernel; empty when it did."""
         tls = None if settings.tls is None else settings.tls.client()
@@ -328,10 +331,25 @@ class AgentService:
         found = troubles(self.desired.ports, self.view)
         self._send(self.sessions.report(reached, problem, found))
 
+    def _claim(self, view: View) -> None:
+        """Let workloads that just came here win over where they were before."""
+        now = self._clock.now()
+        self._claiming = {uuid: end for uuid, end in self._claiming.items() if end > now}
+        heard = (self.sessions.learnt, self._underlay.address)
+        changed = list(claim(self._claiming, self.plugged, view, heard))
+        for port in changed:
+            self.plugged[port.vmi_uuid] = port
+            self._log.info("port_moved_here", port=port.vmi_uuid, sequences=dict(port.sequences))
+        if changed:
+            # Before anybody hears of a number, it is on disk.
+            self._state.save_ports(list(self.plugged.values()))
+
     def _compute(self) -> Desired:
+        view = self._incremental.update(self.sessions.graph)
+        self._claim(view)
         inputs = Inputs(
             plugged=self.plugged,
-            view=self._incremental.update(self.sessions.graph),
+            view=view,
             learnt=self.sessions.learnt,
             underlay=self._underlay,
         )
@@ -366,6 +384,8 @@ class AgentService:
             if isinstance(state, ActivePort):
                 if not was_active:
                     self._log.info("port_active", port=uuid, ifname=state.plugged.ifname)
+                    if uuid in self._claiming:
+                        self._claiming[uuid] = self._clock.now() + CLAIM_TIME_S
                     self._activated(VifId(vif_id), state)
             elif was_active or old is None:
                 self._log.info("port_inactive", port=uuid, reason=state.reason)
@@ -425,7 +445,16 @@ class AgentService:
         if link is None:
             raise PlugRefused(f"there is no link {request.ifname} in this network namespace")
         vm_uuid = _uuid(request.vm_uuid) if request.vm_uuid else ""
-        port = PluggedPort(uuid, vm_uuid, request.ifname, _KINDS[request.kind])
+        known = self.plugged.get(uuid)
+        if known is None:
+            self._claiming[uuid] = float("inf")
+        port = PluggedPort(
+            uuid,
+            vm_uuid,
+            request.ifname,
+            _KINDS[request.kind],
+            sequences=known.sequences if known is not None else (),
+        )
         self.plugged[uuid] = _with_link(port, link)
 
     # Links and the underlay.

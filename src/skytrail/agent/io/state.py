@@ -29,6 +29,7 @@ class _PortRecord(msgspec.Struct, frozen=True, kw_only=True):
     vm_uuid: str
     ifname: str
     kind: str
+    sequences: dict[str, int] = {}
 
 
 class _PortsFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,13 @@ class StateFolder:
         if saved is None:
             return []
         return [
-            PluggedPort(record.vmi_uuid, record.vm_uuid, record.ifname, _KINDS[record.kind])
+            PluggedPort(
+                record.vmi_uuid,
+                record.vm_uuid,
+                record.ifname,
+                _KINDS[record.kind],
+                sequences=tuple(sorted(record.sequences.items())),
+            )
             for record in saved.ports
             if record.kind in _KINDS
         ]
@@ -72,6 +79,7 @@ class StateFolder:
                 vm_uuid=port.vm_uuid,
                 ifname=port.ifname,
                 kind=_KIND_TEXTS[port.kind],
+                sequences=dict(port.sequences),
             )
             for port in ports
         ]

@@ -1,0 +1,69 @@
+"""Moved workloads (RFC 7432 section 7.7): the host that a port was plugged on last wins.
+
+A port that is plugged claims its MAC and addresses over whoever announces them elsewhere: with a
+mobility sequence number one above. It does so once, soon after the plug; afterwards its numbers
+stay, also over restarts, and a later plug on yet another host claims over them in turn. So two hosts
+never outbid each other for one port, whatever they hear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_network
+
+from skytrail.agent.fib import LearntRoute, LearntRoutes
+from skytrail.agent.interface import PluggedPort
+from skytrail.agent.view import Port, View
+from skytrail.wire.xmpp import EnetKey, Family
+
+CLAIM_TIME_S = 10.0
+"""How long after its activation a port claims: routes of a VRF that was not here before come late."""
+SEQUENCE_MAX = (1 << 32) - 1
+
+
+def claim(
+    claiming: Iterable[str],
+    plugged: Mapping[str, PluggedPort],
+    view: View,
+    heard: tuple[LearntRoutes, IPv4Address],
+) -> Iterator[PluggedPort]:
+    """Yield ports that must announce higher numbers than they do; ``heard`` ends with our address."""
+    for uuid in claiming:
+        port, known = view.ports.get(uuid), plugged.get(uuid)
+        if port is None or known is None:
+            continue
+        numbers = dict(known.sequences)
+        for address, number in _heard(port, *heard):
+            # Once: two hosts with the same port plugged at the same time must not race.
+            numbers.setdefault(address, min(number + 1, SEQUENCE_MAX))
+        sequences = tuple(sorted(numbers.items()))
+        if sequences != known.sequences:
+            yield replace(known, sequences=sequences)
+
+
+def _heard(port: Port, learnt: LearntRoutes, own: IPv4Address) -> Iterator[tuple[str, int]]:
+    """Yield (address, number) of what is announced elsewhere with the port's own MAC."""
+    vrf = port.network.vrf
+    for address in port.addresses:
+        prefix = ip_network(address)
+        family = Family.INET if address.version == 4 else Family.INET6
+        routes = (
+            learnt.winner(vrf, family, prefix),
+            learnt.winner(vrf, Family.ENET, EnetKey(port.mac, prefix)),
+        )
+        inet, layer2 = routes
+        # An address that others have as well (another MAC) is shared, not moved.
+        if inet is not None and _is_ours_elsewhere(inet, port, own):
+            yield str(address), inet.sequence_number
+        elif inet is None and layer2 is not None and _is_elsewhere(layer2, own):
+            yield str(address), layer2.sequence_number
+
+
+def _is_elsewhere(learnt: LearntRoute, own: IPv4Address) -> bool:
+    return any(hop.address != own for hop in learnt.next_hops)
+
+
+def _is_ours_elsewhere(learnt: LearntRoute, port: Port, own: IPv4Address) -> bool:
+    others = [hop for hop in learnt.next_hops if hop.address != own]
+    return bool(others) and all(hop.mac == port.mac for hop in others)

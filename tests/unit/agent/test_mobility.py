@@ -1,0 +1,178 @@
+"""A workload that moved: who announces which number, and whom others believe."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_address, ip_network
+from itertools import pairwise
+
+from skytrail.agent.io.state import StateFolder
+from skytrail.agent.mobility import claim
+from skytrail.agent.tables import BridgeRow, InetRouteRow
+from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of
+from skytrail.wire.xmpp import EnetKey, NextHop
+
+VRF = f"{PROJECT}:red:red"
+ADDRESS = "10.1.1.3"
+FIRST, SECOND = "192.0.2.1", "192.0.2.2"
+
+
+def config():
+    made = ConfigBuilder()
+    red = made.network("red", 5, [subnet("10.1.1.0/24")])
+    made.port("a", red, [ADDRESS])
+    made.port("b", red, ["10.1.1.4"])
+    return made
+
+
+def host(address, *names):
+    made = AgentHost(address)
+    for index, name in enumerate(names):
+        made.plug(name, 10 + index)
+    made.connect()
+    made.configure(config().update())
+    made.reconcile()
+    return made
+
+
+def tell(source, *hearers):
+    """Others learn what a host publishes."""
+    for hearer in hearers:
+        for instance, route in source.published():
+            hearer.learn(instance, [route], end=False)
+        hearer.resolve(str(source.address))
+        hearer.reconcile()
+
+
+def claims(made, name="a"):
+    heard = (made.sessions.learnt, IPv4Address(made.address))
+    found = list(claim([uuid_of(name)], made.plugged, made.view, heard))
+    for port in found:
+        made.plugged[port.vmi_uuid] = port
+    made.reconcile()
+    return [dict(port.sequences) for port in found]
+
+
+def numbers(made):
+    """The sequence numbers a host announces for the workload's address, by family."""
+    return {
+        type(route.key).__name__: route.attributes.sequence_number
+        for _, route in made.published()
+        if ADDRESS in str(getattr(route.key, "address", route.key))
+    }
+
+
+def test_workload_that_never_moved_has_no_number():
+    made = host(FIRST, "a", "b")
+
+    assert claims(made) == []
+    assert numbers(made) == {"IPv4Network": 0, "EnetKey": 0}
+
+
+def test_host_a_port_is_plugged_on_last_claims_one_above_the_former():
+    old, new = host(FIRST, "a", "b"), host(SECOND, "a")
+    tell(old, new)
+
+    assert claims(new) == [{ADDRESS: 1}]
+    assert numbers(new) == {"IPv4Network": 1, "EnetKey": 1}
+
+
+def test_former_host_sends_to_the_new_one_although_the_port_is_still_plugged():
+    old, new = host(FIRST, "a", "b"), host(SECOND, "a")
+    tell(old, new)
+    claims(new)
+    tell(new, old)
+
+    routes = [row for row in old.datapath.dump(InetRouteRow) if row.prefix == ip_network(ADDRESS)]
+    macs = [row for row in old.datapath.dump(BridgeRow) if row.mac == old.active("a").port.mac]
+    assert [row.label for row in routes] == [row_label(new, ADDRESS)]
+    assert [row.label != 0 for row in macs] == [True]
+
+
+def row_label(made, address):
+    (label,) = [
+        route.next_hops[0].label
+        for _, route in made.published()
+        if route.key == ip_network(address)
+    ]
+    return label
+
+
+def test_new_host_keeps_the_workload_to_itself_although_the_former_still_announces_it():
+    old, new = host(FIRST, "a", "b"), host(SECOND, "a")
+    tell(old, new)
+    claims(new)
+
+    (route,) = [row for row in new.datapath.dump(InetRouteRow) if row.prefix == ip_network(ADDRESS)]
+
+    assert route.label == 0, "delivered here, not shared with the former host"
+
+
+def test_number_is_claimed_once_so_that_two_hosts_do_not_race():
+    one, other = host(FIRST, "a"), host(SECOND, "a")
+    tell(one, other)
+    assert claims(other) == [{ADDRESS: 1}]
+    tell(other, one)
+    assert claims(one) == [{ADDRESS: 2}]
+    tell(one, other)
+
+    assert claims(other) == []
+
+
+def test_move_back_and_on_counts_up():
+    hosts = [host(FIRST, "a", "b"), host(SECOND, "a"), host("192.0.2.3", "a")]
+    for before, after in pairwise(hosts):
+        tell(before, after)
+        claims(after)
+
+    assert numbers(hosts[2])["EnetKey"] == 2
+
+
+def test_address_that_others_share_is_not_claimed():
+    made = host(SECOND, "a")
+    other = host(FIRST, "b")
+    (theirs,) = [route for _, route in other.published() if route.key == ip_network("10.1.1.4")]
+    shared = replace(theirs, key=ip_network(ADDRESS))
+    made.learn(VRF, [shared], end=False)
+    made.resolve(FIRST)
+    made.reconcile()
+
+    assert claims(made) == []
+
+
+def test_layer_2_route_alone_is_enough_to_know_that_it_moved():
+    made = host(SECOND, "a")
+    old = host(FIRST, "a")
+    mac = old.active("a").port.mac
+    (theirs,) = [
+        route
+        for _, route in old.published()
+        if isinstance(route.key, EnetKey) and route.key.mac == mac
+    ]
+    made.learn(VRF, [theirs], end=False)
+    made.resolve(FIRST)
+    made.reconcile()
+
+    assert claims(made) == [{ADDRESS: 1}]
+
+
+def test_own_copy_heard_from_a_control_node_is_no_move():
+    made = host(FIRST, "a")
+    (own,) = [route for _, route in made.published() if route.key == ip_network(ADDRESS)]
+    hop = own.next_hops[0]
+    assert isinstance(hop, NextHop)
+    assert hop.address == ip_address(FIRST)
+    made.learn(VRF, [own], end=False)
+    made.reconcile()
+
+    assert claims(made) == []
+
+
+def test_numbers_survive_a_restart(tmp_path):
+    old, new = host(FIRST, "a", "b"), host(SECOND, "a")
+    tell(old, new)
+    claims(new)
+    state = StateFolder(tmp_path)
+    state.save_ports(list(new.plugged.values()))
+
+    (restored,) = StateFolder(tmp_path).load_ports()
+
+    assert dict(restored.sequences) == {ADDRESS: 1}
