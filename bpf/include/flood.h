@@ -27,6 +27,13 @@ struct flood_walk {
 	__u32 sent;
 };
 
+/* A rule that leads through a service cannot be followed by copies: it counts as a refusal. */
+static __always_inline bool flood_allowed(struct scratch *s, __u32 family, __u32 policy,
+					  __u64 identity)
+{
+	return ask_policy(s, family, policy, identity) && !s->vrf;
+}
+
 static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 {
 	const struct interface *to = interface_by_vif(vif);
@@ -39,7 +46,7 @@ static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 		drop(ctx, DROP_NEXTHOP);
 		return;
 	}
-	if (w->family && !ask_policy(w->scratch, w->family, to->policy_ingress, w->asker)) {
+	if (w->family && !flood_allowed(w->scratch, w->family, to->policy_ingress, w->asker)) {
 		drop(ctx, DROP_FLOOD_POLICY);
 		return;
 	}
@@ -189,7 +196,7 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 	reason = flood_source_check(vif, vif_id, p, s->key.source, family);
 	if (reason)
 		return drop(ctx, reason);
-	if (family && !ask_policy(s, family, vif->policy_egress, vif->identity))
+	if (family && !flood_allowed(s, family, vif->policy_egress, vif->identity))
 		return drop(ctx, DROP_FLOOD_POLICY);
 	w.asker = vif->identity | ASK_SOURCE;
 	return flood_all(&w);

@@ -38,6 +38,7 @@ from skytrail.agent.tables import (
     Row,
     RuleId,
     VerdictRow,
+    VrfId,
 )
 from skytrail.net import BROADCAST_MAC
 
@@ -270,6 +271,24 @@ def test_a_receiver_s_policy_holds_for_what_was_sent_to_all(rig: Rig) -> None:
             sender,
             frames.ethernet(bytes.fromhex("01005e010101"), sender.mac.packed, 0x0800, denied),
         )
+        assert ears.heard(token) == {}
+    for host in rig.hosts:
+        host.datapath.apply([], rules)
+
+
+def test_a_rule_that_leads_through_a_service_admits_no_copies(rig: Rig) -> None:
+    program(rig, *(Encapsulation.MPLS_UDP,) * 3, policy=7)
+    policy = PolicyId(7)
+    rules: list[Row] = [
+        PolicyIdentityRow(policy, IdentityId(1), 1),
+        PolicyPrefixRow(policy, ip_network("0.0.0.0/0"), 1),
+        VerdictRow(policy, 1, 1, 17, 4001, 16, Action.ALLOW, RuleId(9), vrf_id=VrfId(2)),
+    ]
+    for host in rig.hosts:
+        host.datapath.apply(rules, [])
+    token, sender = os.urandom(12), rig.workloads[0]
+    with Ears(rig.workloads) as ears:
+        say(sender, udp_to(sender, "239.1.1.1", token, bytes.fromhex("01005e010101")))
         assert ears.heard(token) == {}
     for host in rig.hosts:
         host.datapath.apply([], rules)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from skytrail.agent.lookup import IpAddress, Tables, Verdict
 from skytrail.agent.tables import (
@@ -28,6 +29,9 @@ from skytrail.net import GATEWAY_MAC, Mac
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
 RECEIVED = "received by the vRouter"
+COPIED = "copied to the members of the network"
+"""Each of them may still refuse its copy by policy."""
+_EVERYBODY = ip_address("255.255.255.255")
 DROPPED = "dropped"
 NO_VIF = VifId(0)
 
@@ -110,6 +114,8 @@ class _Walk:
         self._step("interface", f"vif {vif_id}", text)
         if not self._source_allowed(row):
             return self._drop_last("SPOOFED_ADDRESS")
+        if self._packet.destination.is_multicast or self._packet.destination == _EVERYBODY:
+            return self._flood(row)
         found = self._destination(row.vrf_id)
         if found is None:
             return self._drop_last("NO_ROUTE")
@@ -120,6 +126,8 @@ class _Walk:
             return self._end(RECEIVED)
         if nexthop.kind is NextHopKind.DISCARD:
             return self._drop_last("DISCARD")
+        if nexthop.kind is NextHopKind.BRIDGE:
+            return self._flood(row)
         egress = self._policy("egress policy", row.policy_egress, found.identity, remote=None)
         if not egress.allow:
             return self._drop_last("POLICY")
@@ -138,6 +146,25 @@ class _Walk:
                 return self._tunnel(nexthop, found.label)
             case _:
                 return self._drop_last("NEXTHOP")
+
+    def _flood(self, row: InterfaceRow) -> Trace:
+        """Tell who gets copies of what is for everybody; the sender's egress policy first."""
+        egress = self._policy("egress policy", row.policy_egress, row.identity, remote=None)
+        if not egress.allow or egress.vrf_id:
+            return self._drop_last("FLOOD_POLICY")
+        flood = self._tables.floods.get(row.vrf_id)
+        hops = (
+            [self._tables.nexthops.get(nexthop_id) for nexthop_id, _ in flood.members]
+            if flood
+            else []
+        )
+        texts = [
+            f"vif {hop.vif_id}" if hop.remote is None else str(hop.remote)
+            for hop in hops
+            if hop is not None and hop.vif_id != row.vif_id
+        ]
+        self._step("flood", f"vrf {row.vrf_id}", ", ".join(texts) or "nobody else")
+        return self._end(COPIED) if texts else self._drop_last("MULTICAST")
 
     def _led_to(self, vrf_id: VrfId) -> InetRouteRow | None:
         """Look the destination up where the rule leads, a service chain's VRF."""

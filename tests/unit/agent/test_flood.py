@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
 from skytrail.agent.io.ebpf_rows import flood_entry, flood_row
+from skytrail.agent.lookup import Tables
 from skytrail.agent.tables import (
     FLOOD_MEMBERS_COUNT_MAX,
     FloodRow,
@@ -17,6 +18,7 @@ from skytrail.agent.tables import (
     NextHopRow,
     VrfId,
 )
+from skytrail.agent.trace import COPIED, TracePacket, explain
 from skytrail.net import BROADCAST_MAC, Label, Vni
 from skytrail.testing.agent_world import PROJECT, SOURCE, AgentHost, ConfigBuilder, subnet
 from skytrail.wire.xmpp import EnetKey, Family, ItemsEvent, NextHop, Route, RouteAttributes
@@ -160,6 +162,28 @@ def test_the_subnet_s_broadcast_address_is_everybody_but_not_on_point_to_point_l
     assert isinstance(broadcast, NextHopRow)
     assert broadcast.kind is NextHopKind.BRIDGE
     assert "10.1.2.1/32" not in targets
+
+
+@pytest.mark.parametrize("group", ["255.255.255.255", "239.1.2.3", "10.1.1.255"])
+def test_a_trace_tells_who_gets_copies(group: str) -> None:
+    made = host("a", "b")
+    made.learn(RED_VRF, [inclusive("192.0.2.2")])
+    made.reconcile()
+    tables = Tables(row for rows in made.desired.rows.values() for row in rows.values())
+    packet = TracePacket(ip_address("10.1.1.3"), ip_address(group), 17, 4000, 4001)
+
+    trace = explain(tables, made.vif("a"), packet)
+
+    assert trace.outcome == COPIED
+    assert trace.steps[-1].answer == f"vif {made.vif('b')}, 192.0.2.2"
+
+
+def test_a_trace_of_the_only_member_s_broadcast_ends_where_the_packet_does() -> None:
+    made = host("c")
+    tables = Tables(row for rows in made.desired.rows.values() for row in rows.values())
+    packet = TracePacket(ip_address("10.1.1.3"), ip_address("255.255.255.255"), 17)
+
+    assert explain(tables, made.vif("c"), packet).drop_reason == "MULTICAST"
 
 
 @pytest.mark.parametrize("count", [0, 1, FLOOD_MEMBERS_COUNT_MAX])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import pytest
 
@@ -31,7 +31,7 @@ from skytrail.wire.bgp import (
 )
 from skytrail.wire.bgp.framing import HEADER_BYTES
 from skytrail.wire.bgp.messages import Reach, Unreach
-from skytrail.wire.xmpp import Family, PublishRoute, RouteAttributes, Subscribe
+from skytrail.wire.xmpp import Family, NextHop, PublishRoute, Route, RouteAttributes, Subscribe
 
 RED = instance_of("red")
 PLACE = ("default-domain", "p", "red", "red")
@@ -298,3 +298,37 @@ def test_nobody_peers_with_a_node_that_speaks_no_bgp() -> None:
     bench.delete(bgp_router("control1", "192.0.2.250"))
 
     assert bench.plane.workloads.peers == {}
+
+
+def test_ipv6_is_announced_and_heard_over_the_same_session() -> None:
+    bench = made(client(ipv6_gateway_address="fd00:1::1"))
+    hop = NextHop(IPv4Address("172.16.0.1"), Label(31), encapsulations=("udp",))
+    for last in (3, 4):
+        own = Route(ip_network(f"fd00:1::{last}"), (hop,), RouteAttributes(local_preference=200))
+        bench.say("c1", PublishRoute(RED, own))
+    up(bench)
+    prefix = ip_network("fd00:30::/64")
+    told = Attributes(as_path=(AsSegment(AsSegmentKind.SEQUENCE, (65001,)),))
+    reach = Reach(BgpFamily.INET6, IPv6Address("fd00:1::3"), (prefix,))
+    bench.plane.workloads.receive(NAME, Update(told, reach=(reach,)))
+    bench.plane.take_ready()
+
+    (path,) = bench.plane.replicator.vrfs[InstanceName(RED)].ribs[Family.INET6].best(prefix)
+    assert path.next_hops[0].label == Label(31)
+    parts = [
+        part
+        for message in bench.plane.workloads.collect(NAME, 1 << 20)
+        for part in decode_update(message[HEADER_BYTES:], NEGOTIATED).reach
+        if part.family is BgpFamily.INET6
+    ]
+    assert {part.next_hop for part in parts} == {IPv6Address("fd00:1::1")}
+    assert {str(nlri) for part in parts for nlri in part.nlri} == {"fd00:1::3/128", "fd00:1::4/128"}
+
+
+def test_a_next_hop_of_the_other_family_is_refused() -> None:
+    bench = made()
+    peer = up(bench)
+    reach = Reach(BgpFamily.INET6, IPv4Address("10.1.1.3"), (ip_network("fd00:30::/64"),))
+    bench.plane.workloads.receive(NAME, Update(Attributes(), reach=(reach,)))
+
+    assert peer.routes_refused == 1
