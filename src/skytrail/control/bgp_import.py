@@ -229,6 +229,7 @@ class Importer:
             is_external=not self._negotiated.is_internal,
             router_id=attributes.originator or self._negotiated.peer_router_id,
             as_path_length=attributes.as_path_length,
+            networks=tuple(self._led_through(attributes)),
         )
         return _Meaning(
             learned=learned,
@@ -260,6 +261,13 @@ class Importer:
             router_mac=None if router is None else router.mac,
             is_loop=self.is_loop(attributes),
         )
+
+    def _led_through(self, attributes: Attributes) -> Iterator[str]:
+        """Yield the networks of ours in the route's origin path: it is not led back into them."""
+        for each in communities.find(attributes.origin_vn_path, communities.OriginVn):
+            name = self._networks.name(each.number)
+            if name and self._is_ours(each.asn, attributes):
+                yield name
 
     def _is_ours(self, asn: int, attributes: Attributes) -> bool:
         """Tell whether a number beside this AS number was given by our installation.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.config_graph import Change
 from skytrail.control.origination import Maker, Origination
 from skytrail.control.path import InstanceName
@@ -23,9 +22,8 @@ from skytrail.wire.xmpp import RouteKey
 class DerivedRoutes:
     """All routes this node makes. Not safe for use from more than one thread."""
 
-    def __init__(self, replicator: Replicator, networks: NetworkIds) -> None:
+    def __init__(self, replicator: Replicator) -> None:
         self._origination = Origination(replicator)
-        self._networks = networks
         self._chained: dict[str, None] = {}
         """Instances with service chains, by uuid: their far networks' settings count too."""
 
@@ -80,7 +78,7 @@ class DerivedRoutes:
             yield from static_makers(owner)
             for spec in chain_specs(graph, owner):
                 self._chained[uuid] = None
-                yield ServiceChain(spec, self._networks)
+                yield ServiceChain(spec)
 
 
 def _aggregates(graph: ObjectGraph, instance: RoutingInstance) -> Iterator[tuple[str, None]]:

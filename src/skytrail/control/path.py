@@ -77,6 +77,8 @@ class Learned:
     as_path_length: int = 0
     is_prefix_route: bool = False
     """From an EVPN prefix route (RFC 9136): reached by VXLAN through the router's MAC."""
+    networks: tuple[str, ...] = ()
+    """Of our own installation, those that service chains led it through, nearest first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -122,7 +122,7 @@ class ControlPlane:
         self.networks = NetworkIds()
         self.bgp = Bgp(self.replicator, self.networks)
         self.policies = InstancePolicies(self.replicator)
-        self.derived = DerivedRoutes(self.replicator, self.networks)
+        self.derived = DerivedRoutes(self.replicator)
         self.workloads = WorkloadPeers(self.replicator, self.derived)
         self.config = ConfigGraph()
         self.steps = Steps()

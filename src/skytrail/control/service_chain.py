@@ -15,13 +15,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
-from skytrail.control.bgp_values import NetworkIds, community_text
+from skytrail.control.bgp_values import community_text
 from skytrail.control.origination import Best, Draft, IpPrefix, Table
 from skytrail.control.path import InstanceName, Made, Path
 from skytrail.model.generated.objects import RoutingInstance, VirtualNetwork
 from skytrail.model.generated.types import ServiceChainInfo
 from skytrail.model.graph import ObjectGraph
-from skytrail.wire.bgp import AsSegment, communities
+from skytrail.wire.bgp import AsSegment
 from skytrail.wire.xmpp import EnetKey, Family, NextHop, RouteKey
 
 KIND = "service-chain"
@@ -55,9 +55,8 @@ class ChainSpec:
 class ServiceChain:
     """Makes the far network's routes again."""
 
-    def __init__(self, spec: ChainSpec, networks: NetworkIds) -> None:
+    def __init__(self, spec: ChainSpec) -> None:
         self._spec = spec
-        self._networks = networks
         self._inside: dict[IpPrefix, dict[RouteKey, None]] = {each: {} for each in spec.prefixes}
         """Routes of the far network inside each of its subnets."""
         self._outside: dict[RouteKey, None] = {}
@@ -106,7 +105,7 @@ class ServiceChain:
         elif told is None:
             return
         origin = spec.far_network if told is None else self._origin(told)
-        through = (origin, *(() if told is None else led_through(told, self._networks)))
+        through = (origin, *(() if told is None else led_through(told)))
         for anchor in anchors(best(spec.connected, spec.address)):
             attributes = anchor.attributes
             if told is not None:
@@ -133,19 +132,15 @@ class ServiceChain:
         return (
             spec.far_is_transit
             and origin != spec.near_network
-            and spec.near_network not in led_through(path, self._networks)
+            and spec.near_network not in led_through(path)
         )
 
 
-def led_through(path: Path, networks: NetworkIds) -> tuple[str, ...]:
+def led_through(path: Path) -> tuple[str, ...]:
     """Return the networks that service chains led a path through, nearest first."""
     if path.made is not None:
         return path.made.networks
-    if path.learned is None:
-        return ()
-    found = communities.find(path.learned.attributes.origin_vn_path, communities.OriginVn)
-    names = [networks.name(each.number) for each in found]
-    return tuple([name for name in names if name])
+    return path.learned.networks if path.learned is not None else ()
 
 
 def anchors(selected: Iterable[Path]) -> list[Path]:

@@ -12,7 +12,15 @@ from skytrail.control.bgp_config import BgpPeerConfig, Speaker
 from skytrail.control.bgp_export import Exporter, ExportPolicy, withdrawals
 from skytrail.control.bgp_import import Importer, name_of
 from skytrail.control.bgp_values import NetworkIds
-from skytrail.control.path import VPN_INSTANCE, InstanceName, Learned, Path, PathSlot, PeerName
+from skytrail.control.path import (
+    VPN_INSTANCE,
+    InstanceName,
+    Learned,
+    Made,
+    Path,
+    PathSlot,
+    PeerName,
+)
 from skytrail.control.vpn import VpnEntry, VpnTable, family_of_name
 from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
@@ -142,6 +150,26 @@ def test_numbers_that_are_long_are_told_whatever_the_as(asn: int) -> None:
 
     assert heard.attributes.security_groups == (8000004,)
     assert heard.virtual_network == RED
+
+
+def test_networks_a_chain_led_a_route_through_are_told_and_only_ours_are_believed() -> None:
+    path = replace(agents_path(INET), made=Made("service-chain", (RED, "unnumbered")))
+
+    (ours,) = told(path, INTERNAL)
+    (theirs,) = told(path, EXTERNAL, OWN, receiver_asn=64513)
+
+    assert ours.learned is not None
+    assert ours.learned.networks == (RED,)
+    assert theirs.learned is not None
+    assert theirs.learned.networks == ()
+
+
+def test_as_path_a_chain_retained_is_told() -> None:
+    path = replace(agents_path(INET), as_path=(AsSegment(AsSegmentKind.SEQUENCE, (64600,)),))
+
+    assert attributes_told(path, INTERNAL).as_path == path.as_path
+    numbers = [segment.numbers for segment in attributes_told(path, EXTERNAL).as_path]
+    assert numbers == [(64512, 64600)]
 
 
 def test_gateways_prefix_route_is_told_on_to_control_nodes_with_vni_and_router_mac() -> None:

@@ -10,6 +10,7 @@ from skytrail.control.show import tables
 from skytrail.model.config_object import ConfigObject
 from skytrail.testing.control_plane import (
     Bench,
+    bgp_router,
     build,
     inet_route,
     instance_of,
@@ -312,3 +313,15 @@ def test_chain_that_arrives_before_its_networks_works_when_they_are_there() -> N
 
     bench.hear("a")
     assert ways(bench, LEFT, "10.2.0.0/24") == [("172.16.0.2", 90)]
+
+
+def test_routes_a_chain_needs_are_asked_of_bgp_peers_although_no_agent_reads_them() -> None:
+    bench = Bench(*in_network_chain(), bgp_router("control1", "10.0.0.1"))
+    wanted: dict[str, set[str]] = {}
+    bench.plane.bgp.want = (  # type: ignore[method-assign]
+        lambda name, targets: wanted.__setitem__(name, set(map(str, targets)))
+    )
+
+    bench.put(chain_side("left", "right", ["10.2.0.0/24"], "10.1.0.9", 3, service="second"))
+
+    assert wanted[instance_of("right")] >= {"target:64512:2"}
