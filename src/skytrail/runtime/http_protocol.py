@@ -54,6 +54,11 @@ REQUEST_TIME_S: Final = 60.0
 """From the first byte (the first request: from the connection) to the end of the body."""
 REPLY_TIME_S: Final = 60.0
 """A client that takes nothing of what it is sent for so long is cut off."""
+UNREAD_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Of all replies over TCP together; beyond, those are cut off that take the least of theirs. Unix
+sockets are of our own daemons: theirs count, and have their time alone."""
+_YOUNG_S: Final = 1.0
+"""So long after a reply's beginning nothing is said about how fast its reader is."""
 NETWORK_CONNECTIONS_COUNT_MAX: Final = 3584
 """Over TCP. What is left to the server's own limit is for Unix sockets: control nodes and the
 compiler get in however many connections others hold."""
@@ -205,6 +210,7 @@ class HttpProtocol(asyncio.Protocol):
         """When what is being received, or should be, has taken too long."""
         self._deadline = math.inf
         self._unread_bytes = 0
+        self._unread_since = -math.inf
         self._unread_until = math.inf
         """When less than that must be left to send."""
         self._alarm: asyncio.TimerHandle | None = None
@@ -303,6 +309,7 @@ class HttpProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._is_write_paused = True
         self._watch_reader()
+        self._bound_unread()
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
@@ -619,8 +626,34 @@ class HttpProtocol(asyncio.Protocol):
     def _watch_reader(self) -> None:
         """Give the client its time to take something of what is to be sent."""
         self._unread_bytes = self._transport.get_write_buffer_size()
-        self._unread_until = self._loop.time() + REPLY_TIME_S
+        self._unread_since = self._loop.time()
+        self._unread_until = self._unread_since + REPLY_TIME_S
         self._wake_at(self._unread_until)
+
+    def _bound_unread(self) -> None:
+        """Hold what all clients together leave unread under its bound, the slowest readers first."""
+        held = {
+            each: each._transport.get_write_buffer_size()
+            for each in self._connections
+            if isinstance(each, HttpProtocol) and each._is_write_paused
+        }
+        total = sum(held.values())
+        if total <= UNREAD_BYTES_MAX:
+            return
+        now = self._loop.time()
+        for each in sorted(filter(_is_network, held), key=lambda each: each._haste(now)):
+            if total <= UNREAD_BYTES_MAX:
+                break
+            total -= held[each]
+            self._log.warning("unread_reply_cut_off", client=each.client, bytes=held[each])
+            each._transport.abort()
+
+    def _haste(self, now: float) -> tuple[bool, float]:
+        """Order connections by the bytes they take in a second; new ones last, the fullest first."""
+        size, time_s = self._transport.get_write_buffer_size(), now - self._unread_since
+        if time_s < _YOUNG_S:
+            return True, -float(size)
+        return False, (self._unread_bytes - size) / time_s
 
     def _wake_at(self, when: float) -> None:
         if when < self._alarm_at:

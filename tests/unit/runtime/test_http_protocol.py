@@ -7,7 +7,7 @@ import pytest
 
 from skytrail.runtime import http_head, http_protocol
 from skytrail.runtime.asgi import AsgiApp, HttpError, Response, StreamResponse, text_reply
-from skytrail.runtime.server import listen_unix, serve
+from skytrail.runtime.server import listen_tcp, listen_unix, serve
 
 TIME_LIMIT_S = 20
 GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -373,3 +373,90 @@ def test_client_that_takes_nothing_is_cut_off(tmp_path, monkeypatch, form):
             await lost.wait()
 
     asyncio.run(scenario())
+
+
+def test_readers_that_take_least_are_cut_off_when_all_together_leave_too_much(
+    tmp_path, monkeypatch
+):
+    """Two clients ask for large replies, the bound holds one: the idle one goes, not the reader."""
+    monkeypatch.setattr(http_protocol, "UNREAD_BYTES_MAX", 100_000_000)
+    monkeypatch.setattr(http_protocol, "_YOUNG_S", 0.1)
+    size = 60_000_000
+
+    async def scenario():
+        async def large(request):
+            return Response(200, b"x" * size)
+
+        ready = asyncio.Event()
+        listener = listen_tcp("127.0.0.1", 0)
+        port = listener.getsockname()[1]
+        server = asyncio.create_task(serve(AsgiApp(large), [listener], when_ready=ready.set))
+        await ready.wait()
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        busy, busy_writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+        idle_writer.write(LAST % b"/idle")
+        await idle.readexactly(100)
+        await asyncio.sleep(0.2)
+        busy_writer.write(LAST % b"/busy")
+        length = 0
+        while part := await busy.read(1 << 20):
+            length += len(part)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await idle.readexactly(size)
+        for writer in (idle_writer, busy_writer):
+            writer.close()
+        server.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await server
+        return length
+
+    async def limited():
+        async with asyncio.timeout(TIME_LIMIT_S):
+            return await scenario()
+
+    assert asyncio.run(limited()) > size
+
+
+def test_a_client_that_asks_for_too_much_at_once_loses_its_newest_and_fullest(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(http_protocol, "UNREAD_BYTES_MAX", 20_000_000)
+
+    async def scenario():
+        lost = []
+        whole = http_protocol.HttpProtocol.connection_lost
+
+        def note(self, exc):
+            lost.append(self)
+            whole(self, exc)
+
+        monkeypatch.setattr(http_protocol.HttpProtocol, "connection_lost", note)
+
+        async def large(request):
+            return Response(200, b"x" * (30_000_000 if request.path == "/30" else 9_000_000))
+
+        ready = asyncio.Event()
+        listener = listen_tcp("127.0.0.1", 0)
+        server = asyncio.create_task(serve(AsgiApp(large), [listener], when_ready=ready.set))
+        await ready.wait()
+        port = listener.getsockname()[1]
+        clients = [await asyncio.open_connection("127.0.0.1", port, limit=1024) for _ in range(2)]
+        clients[0][1].write(GET % b"/9")
+        await clients[0][0].readexactly(100)
+        clients[1][1].write(GET % b"/30")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await clients[1][0].readexactly(30_000_000)
+        count = len(lost)
+        await clients[0][0].readuntil(b"x" * 1000)
+        for _, writer in clients:
+            writer.close()
+        server.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await server
+        return count
+
+    async def limited():
+        async with asyncio.timeout(TIME_LIMIT_S):
+            return await scenario()
+
+    assert asyncio.run(limited()) == 1
