@@ -31,10 +31,10 @@ class DerivedRoutes:
         """Take over changed configuration; :meth:`settle` makes the routes."""
         owners: dict[str, None] = {}
         for change in changes:
+            if _is_transit(change.before) != _is_transit(change.after):
+                owners.update(self._chained)
             for version in change.versions:
-                if isinstance(version, VirtualNetwork):
-                    owners.update(self._chained)
-                elif isinstance(version, RoutingInstance):
+                if isinstance(version, RoutingInstance):
                     owners[version.uuid] = None
                     owners.update(_aggregates(graph, version))
                 elif isinstance(version, RouteAggregate):
@@ -79,6 +79,11 @@ class DerivedRoutes:
             for spec in chain_specs(graph, owner):
                 self._chained[uuid] = None
                 yield ServiceChain(spec)
+
+
+def _is_transit(version: ConfigObject | None) -> bool:
+    settings = version.virtual_network_properties if isinstance(version, VirtualNetwork) else None
+    return settings is not None and bool(settings.allow_transit)
 
 
 def _aggregates(graph: ObjectGraph, instance: RoutingInstance) -> Iterator[tuple[str, None]]:

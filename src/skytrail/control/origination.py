@@ -102,6 +102,8 @@ class Origination:
         self._owned: dict[str, dict[object, None]] = {}
         """Specs by what they were configured by."""
         self._watchers: dict[Table, dict[_Name, _Running]] = {}
+        self._concerned: dict[InstanceName, dict[_Name, _Running]] = {}
+        """Makers by the instances they make routes of or look at."""
         self._watch_changes: dict[InstanceName, None] = {}
         self._touched: dict[tuple[Table, RouteKey], None] = {}
         self._dirty: dict[tuple[_Name, RouteKey], None] = {}
@@ -126,12 +128,10 @@ class Origination:
 
     def instance_changed(self, name: InstanceName) -> None:
         """The instance appeared, or exports other targets: make its destinations again."""
-        for running_name, running in self._running.items():
-            maker = running.maker
-            if maker.table[0] == name:
+        for running_name, running in self._concerned.get(name, {}).items():
+            if running.maker.table[0] == name:
                 self._dirty.update(((running_name, key), None) for key in running.made)
-            if name in {maker.table[0], *(watched for watched, _ in maker.watched)}:
-                self._look_at_everything(running)
+            self._look_at_everything(running)
 
     def is_watched(self, name: InstanceName) -> bool:
         """Whether anything is made out of an instance's routes."""
@@ -175,6 +175,8 @@ class Origination:
 
     def _start(self, name: _Name, maker: Maker) -> None:
         running = self._running[name] = _Running(maker)
+        for instance in _instances(maker):
+            self._concerned.setdefault(instance, {})[name] = running
         for table in maker.watched:
             self._watchers.setdefault(table, {})[name] = running
             self._watch_changes[table[0]] = None
@@ -182,6 +184,11 @@ class Origination:
 
     def _stop(self, name: _Name) -> None:
         running = self._running.pop(name)
+        for instance in _instances(running.maker):
+            concerned = self._concerned[instance]
+            del concerned[name]
+            if not concerned:
+                del self._concerned[instance]
         for table in dict.fromkeys(running.maker.watched):
             watchers = self._watchers[table]
             del watchers[name]
@@ -246,7 +253,7 @@ class Origination:
             return
         wanted = {
             key: None
-            for running in self._running.values()
+            for running in self._concerned.get(name, {}).values()
             if running.maker.table == changed.table and running.made
             for key in running.maker.stands_for
         }
@@ -254,6 +261,10 @@ class Origination:
             self._replicator.withhold(name, key, withheld=False)
         for key in wanted:
             self._replicator.withhold(name, key, withheld=True)
+
+
+def _instances(maker: Maker) -> dict[InstanceName, None]:
+    return dict.fromkeys(name for name, _ in (maker.table, *maker.watched))
 
 
 def made_distinguisher(name: InstanceName, anchor: RouteDistinguisher) -> RouteDistinguisher:
