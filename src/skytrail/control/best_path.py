@@ -45,7 +45,7 @@ _SOURCE: tuple[_Step, ...] = (
 
 def preference(path: Path, own: InstanceName) -> tuple[int, ...]:
     """Return what decides between paths in the table of instance ``own``; smaller is better."""
-    return (*_preference(path), int(path.instance != own))
+    return (*_preference(path), int(not _is_own(path, own)))
 
 
 def tie_break(path: Path) -> tuple[tuple[int, ...], str, str]:
@@ -81,6 +81,17 @@ def why_not_told(path: Path, best: Path | None) -> str:
     return next((name for name, step in steps if step(path) > step(best)), "later name")
 
 
+def _is_own(path: Path, own: InstanceName) -> bool:
+    """Tell whether a path was born in the network of an instance, wherever its host is.
+
+    What another control node says of the same network counts as what agents say here: tables must
+    not depend on which control node a host talks to.
+    """
+    return path.instance == own or (
+        path.learned is not None and path.virtual_network == own.rpartition(":")[0]
+    )
+
+
 def _preference(path: Path) -> tuple[int, ...]:
     return tuple([int(step(path)) for _, step in _PREFERENCE])
 
@@ -97,7 +108,7 @@ def why_not_best(path: Path, best: tuple[Path, ...], own: InstanceName) -> str:
     for name, step in _PREFERENCE:
         if step(path) > step(winner):
             return name
-    if path.instance != own and winner.instance == own:
+    if _is_own(winner, own) and not _is_own(path, own):
         return "imported from another network"
     if len(best) >= ECMP_COUNT_MAX:
         return "beyond the ECMP bound"

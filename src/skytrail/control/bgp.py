@@ -184,6 +184,18 @@ class Bgp:
         self._forget_members(peer, list(peer.members))
         self._changes[name] = None
 
+    def has_heard_all(self) -> bool:
+        """Tell whether every peer that ends its RIB has done so since this node started."""
+        return all(
+            peer.is_up
+            and peer.negotiated is not None
+            and (
+                peer.negotiated.graceful_restart is None
+                or peer.ends_received >= peer.negotiated.families.intersection(peer.config.families)
+            )
+            for peer in self.peers.values()
+        )
+
     # Sessions.
 
     def session_up(self, name: str, negotiated: Negotiated, now: float) -> None:

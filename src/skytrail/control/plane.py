@@ -567,10 +567,15 @@ class ControlPlane:
     def _check_settled(self, now: float) -> None:
         if self.is_settled or not self.is_config_complete:
             return
-        if now >= self._deferral_deadline or all(
+        is_late = now >= self._deferral_deadline
+        if is_late or all(
             self._has_ended(agent.name) for agent in self.config.graph.of_type(VIRTUAL_ROUTER)
         ):
-            self.is_settled = self.bgp.may_end_rib = True
+            # BGP peers are told now, for they may be waiting for us as well; agents, who sweep
+            # what was not said again, once the peers have said theirs.
+            self.bgp.may_end_rib = True
+            self.is_settled = is_late or self.bgp.has_heard_all()
+        if self.is_settled:
             self._ready.update((name, None) for name, peer in self.peers.items() if peer.is_up)
 
     def _has_ended(self, name: str) -> bool:

@@ -145,8 +145,10 @@ def inet_route(
 class Bench:
     """A plane with sessions, and what each agent has received."""
 
-    def __init__(self, *objects: ConfigObject, limits: Limits | None = None) -> None:
-        self.plane = ControlPlane(limits)
+    def __init__(
+        self, *objects: ConfigObject, limits: Limits | None = None, node: str = ""
+    ) -> None:
+        self.plane = ControlPlane(limits, node)
         self.now = 100.0
         self.revision = 0
         if objects:

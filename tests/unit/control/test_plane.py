@@ -26,6 +26,7 @@ from skytrail.wire.bgp import (
     Attributes,
     BgpFamily,
     EthernetSegment,
+    GracefulRestart,
     Negotiated,
     Reach,
     Update,
@@ -447,6 +448,36 @@ def test_end_of_rib_waits_no_longer_than_the_deferral_time() -> None:
 
     bench.wait(1)
 
+    assert bench.hear("a") == [EndOfRib()]
+
+
+def test_agents_end_of_rib_waits_for_bgp_peers_who_may_wait_for_ours() -> None:
+    """An agent sweeps what is not said again: also what only a peer can say."""
+    peer = ":".join((*BGP_PLACE, "gateway"))
+    bench = Bench(
+        red(),
+        virtual_router("a"),
+        bgp_router("control1", "10.0.0.1", peers=[("gateway", {})]),
+        bgp_router("gateway", "10.0.0.2"),
+        node="control1",
+    )
+    bench.up("a")
+    bench.say("a", Subscribe(RED, 1), EndOfRib())
+    bench.wait(1)
+    assert EndOfRib() not in bench.hear("a")
+    assert bench.plane.bgp.may_end_rib
+
+    families = frozenset((BgpFamily.INET_VPN,))
+    restart = GracefulRestart(families=((BgpFamily.INET_VPN, True),))
+    negotiated = Negotiated(
+        families, 64512, 64512, IPv4Address("10.0.0.2"), graceful_restart=restart
+    )
+    bench.plane.bgp.session_up(peer, negotiated, bench.now)
+    bench.wait(1)
+    assert EndOfRib() not in bench.hear("a")
+
+    bench.plane.bgp.receive(peer, Update(Attributes(), end_of_rib=BgpFamily.INET_VPN))
+    bench.wait(1)
     assert bench.hear("a") == [EndOfRib()]
 
 

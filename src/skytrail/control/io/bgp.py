@@ -177,7 +177,7 @@ class BgpServer:
     ) -> None:
         links = self.links if plane is self.plane else self.workload_links
         try:
-            links[name] = PeerLink(self, speaker, config, plane)
+            links[name] = self.make_link(speaker, config, plane)
         except ValueError as error:
             self.log.warning("peer_refused", peer=name, error=str(error))
             return
@@ -203,7 +203,15 @@ class BgpServer:
                 link.pump()
         if not self._is_working and self.plane.work(0):
             self._is_working = True
-            asyncio.get_running_loop().call_soon(self._work)
+            self.call_soon(self._work)
+
+    def call_soon(self, action: Callable[[], None]) -> None:
+        """Do something in the loop's next turn."""
+        asyncio.get_running_loop().call_soon(action)
+
+    def make_link(self, speaker: Speaker, config: BgpPeerConfig, plane: Plane) -> PeerLink:
+        """Make the session of a configured peer; ``ValueError`` when its settings cannot be."""
+        return PeerLink(self, speaker, config, plane)
 
     def tick(self) -> None:
         """Let time pass for every session; call about four times a second."""
@@ -234,7 +242,7 @@ class BgpServer:
 
     def _work(self) -> None:
         if self.plane.work():
-            asyncio.get_running_loop().call_soon(self._work)
+            self.call_soon(self._work)
         else:
             self._is_working = False
         self.schedule_flush()
@@ -348,7 +356,7 @@ class PeerLink:
             connection.write(messages)
             given += sum(map(len, messages))
             if given >= TURN_BYTES_MAX:
-                asyncio.get_running_loop().call_soon(self.pump)
+                self.server.call_soon(self.pump)
                 return
 
     def accepted(self, connection: BgpConnection) -> int:
@@ -381,7 +389,7 @@ class PeerLink:
                 if connection is not None:
                     connection.write([chunk])
             case Connect(number):
-                self._dials[number] = asyncio.get_running_loop().create_task(self._dial(number))
+                self.dial(number)
             case CloseConnection(number):
                 self._close(number)
             case Established(number, _, negotiated):
@@ -401,6 +409,15 @@ class PeerLink:
             case AttemptFailed(_, reason, text):
                 self.last_attempt = f"{reason.value}: {text}" if text else reason.value
                 self.server.log.info("bgp_attempt_failed", peer=self.name, why=self.last_attempt)
+
+    def dial(self, number: int) -> None:
+        """Begin to connect; the session is told how it went."""
+        self._dials[number] = asyncio.get_running_loop().create_task(self._dial(number))
+
+    def connected(self, number: int, connection: BgpConnection) -> None:
+        """Take over a connection we made."""
+        connection.link, connection.number = self, number
+        self._transports[number] = connection
 
     def _deliver(self, message: Update | RouteRefresh) -> None:
         plane = self._plane
@@ -435,8 +452,7 @@ class PeerLink:
                 channel.bind((str(own), 0))
             await loop.sock_connect(channel, (str(peer), self.config.port))
             connection = BgpConnection(self.server)
-            connection.link, connection.number = self, number
-            self._transports[number] = connection
+            self.connected(number, connection)
             await loop.create_connection(lambda: connection, sock=channel)
         except OSError as error:
             channel.close()
@@ -514,7 +530,7 @@ class BgpConnection(asyncio.Protocol):
 
     def _take_turn(self) -> None:
         self._had_turn = True
-        asyncio.get_running_loop().call_soon(self._next_turn)
+        self._server.call_soon(self._next_turn)
         room = SLICE_BYTES
         while self._unread and room > 0:
             data = self._unread.popleft()
