@@ -13,6 +13,7 @@ from skytrail.agent.ledger import Changes
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.tables import (
     ROW_TYPES,
+    FloodRow,
     InterfaceRow,
     Row,
 )
@@ -41,7 +42,8 @@ def plan(
     ``keys``: where alone the two may differ; None: anywhere.
 
     Until the desired state is ``complete`` (after a restart) nothing is deleted, and an
-    interface that forwards is not put into quarantine: its configuration may still be coming.
+    interface that forwards is not put into quarantine, nor does a member of a network lose its
+    copies of broadcasts: their configuration and routes may still be coming.
     """
     puts: list[Row] = []
     held = 0
@@ -68,6 +70,9 @@ def plan(
 
 
 def _demotes(row: Row, present: Row | None) -> bool:
+    if isinstance(row, FloodRow) and isinstance(present, FloodRow):
+        # Members elsewhere are only missing until their routes are heard again.
+        return set(row.members) <= set(present.members)
     return (
         isinstance(row, InterfaceRow)
         and isinstance(present, InterfaceRow)

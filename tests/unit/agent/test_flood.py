@@ -191,3 +191,17 @@ def test_rows_survive_the_kernel(count: int) -> None:
     row = FloodRow(VrfId(7), tuple((NextHopId(n + 1), n) for n in range(count)), beyond_count=3)
 
     assert flood_row(*flood_entry(row)) == row
+
+
+def test_members_elsewhere_keep_their_copies_while_an_agent_that_restarted_hears_of_them() -> None:
+    made = host("a", "b")
+    made.learn(RED_VRF, [inclusive("192.0.2.2")])
+    made.reconcile()
+    before = members(made)
+    gone = (EnetKey(BROADCAST_MAC, ip_network("192.0.2.2")),)
+    made.sessions.received(SOURCE, ItemsEvent(Family.ENET, RED_VRF, (), gone), made.now)
+
+    made.reconcile(complete=False)
+    assert members(made) == before
+    made.reconcile(complete=True)
+    assert members(made) == before[:2]
