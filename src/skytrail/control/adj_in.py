@@ -14,7 +14,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from skytrail.control.path import VPN_INSTANCE, Path, PathSlot, PeerName, stale_path
+from skytrail.control.path import (
+    VPN_INSTANCE,
+    Path,
+    PathSlot,
+    PeerName,
+    Shared,
+    long_lived_path,
+    stale_path,
+)
 from skytrail.control.relay import NO_DESTINATION, RelayKey, RelayTable
 from skytrail.control.route_target import Replicator
 from skytrail.control.vpn import VpnEntry, VpnName, family_of_name
@@ -130,6 +138,13 @@ class AdjIn:
             self.doubt(family)
             self._walks.append(_Walk(family, table, self.generation(family), is_sweep=False))
 
+    def outlive(self, family: BgpFamily) -> None:
+        """Keep what is stale for longer, as what it is (RFC 9494)."""
+        table = self.tables.get(family, {})
+        walk = _Walk(family, table, self.generation(family), is_sweep=False)
+        walk.long_lived = {}
+        self._walks.append(walk)
+
     def doubt(self, family: BgpFamily) -> None:
         """The peer will say all routes of a family again: what it leaves out is to be swept."""
         self._generations[family] = self.generation(family) + 1
@@ -177,12 +192,20 @@ class AdjIn:
             self.forget(walk.family, name)
             return
         path = self._path(heard)
-        if path is None or path.is_stale:
+        if path is None:
+            return
+        if walk.long_lived is None:
+            after = None if path.is_stale else stale_path(path)
+        else:
+            after = long_lived_path(path, walk.long_lived)
+            if after is None:
+                self.forget(walk.family, name)
+        if after is None:
             return
         if heard.relay_key is not None:
-            self._relay.put(heard.relay_key, stale_path(path))
+            self._relay.put(heard.relay_key, after)
         else:
-            self._replicator.put(stale_path(path))
+            self._replicator.put(after)
 
     def _path(self, heard: Heard) -> Path | None:
         if heard.relay_key is not None:
@@ -199,7 +222,7 @@ class AdjIn:
 class _Walk:
     """Looks at every route of a family that was there when it began."""
 
-    __slots__ = ("family", "generation", "is_sweep", "rest", "table")
+    __slots__ = ("family", "generation", "is_sweep", "long_lived", "rest", "table")
 
     def __init__(
         self,
@@ -214,5 +237,7 @@ class _Walk:
         self.generation = generation
         """Routes of an earlier one are concerned."""
         self.is_sweep = is_sweep
+        self.long_lived: dict[Shared, Shared] | None = None
+        """Set: routes become long-lived stale ones; what they had in common, and have now."""
         # A copy of pointers: a few milliseconds for a million.
         self.rest: Iterator[Heard] = iter(list(table.values()))

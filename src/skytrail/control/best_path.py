@@ -19,6 +19,7 @@ ECMP_COUNT_MAX = 16
 _Step = tuple[str, Callable[[Path], int]]
 _PREFERENCE: tuple[_Step, ...] = (
     ("not feasible", lambda path: not path.is_feasible),
+    ("long-lived stale", lambda path: bool(path.learned and path.learned.is_long_lived)),
     ("lower local preference", lambda path: -path.attributes.local_preference),
     ("etree leaf", lambda path: path.attributes.etree_leaf),
     ("not sticky", lambda path: not path.attributes.sticky),

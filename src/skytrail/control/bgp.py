@@ -100,6 +100,10 @@ class BgpPeer:
     """The family was negotiated, so the peer gets only what it asks for."""
     membership_deadline: float = float("-inf")
     stale_deadline: float = float("inf")
+    long_lived: dict[BgpFamily, float] = field(default_factory=dict[BgpFamily, float])
+    """For how long it wants its routes kept beyond its restart time (RFC 9494)."""
+    long_lived_deadlines: dict[BgpFamily, float] = field(default_factory=dict[BgpFamily, float])
+    """When families that are kept so go."""
     counters: BgpCounters = field(default_factory=BgpCounters)
 
     @property
@@ -230,7 +234,9 @@ class Bgp:
         peer = self.peers[PeerName(name)]
         if not peer.is_up:
             return
-        restart = peer.negotiated.graceful_restart if peer.negotiated is not None else None
+        restart = self._restart(peer)
+        offered = peer.negotiated.long_lived if peer.negotiated is not None else ()
+        peer.long_lived = {each.family: each.stale_time_s for each in offered if each.stale_time_s}
         peer.is_up, peer.last_down_reason, peer.negotiated = False, reason, None
         if self.memberships is not None:
             self.memberships.leave(peer.name)
@@ -303,13 +309,24 @@ class Bgp:
         """Let time pass: sweep what stayed stale. Call about twice a second."""
         for peer in self.peers.values():
             if now >= peer.stale_deadline:
-                peer.stale_deadline = float("inf")
-                for family in BgpFamily:
-                    self._sweep(peer, family)
+                self._end_restart_time(peer, now)
+            for family in [each for each, at in peer.long_lived_deadlines.items() if now >= at]:
+                self._sweep(peer, family)
             if now >= peer.membership_deadline:
                 peer.membership_deadline = float("-inf")
             if peer.ends_to_send and peer.is_up:
                 self._ready[peer.name] = None
+
+    def _end_restart_time(self, peer: BgpPeer, now: float) -> None:
+        peer.stale_deadline = float("inf")
+        for family in BgpFamily:
+            stays_s = 0.0 if peer.is_up else peer.long_lived.get(family, 0.0)
+            if not stays_s:
+                self._sweep(peer, family)
+                continue
+            peer.long_lived_deadlines[family] = now + stays_s
+            peer.adj_in.outlive(family)
+            self._lagging[peer.adj_in] = None
 
     def work(self, count: int = WORK_COUNT) -> bool:
         """Let tables follow the loss of sessions, some routes at a time; True while more lag."""
@@ -486,7 +503,7 @@ class Bgp:
         negotiated = peer.negotiated
         assert negotiated is not None
         return GroupKey(
-            self._policy(peer.config),
+            self._policy(peer.config, takes_long_lived=bool(negotiated.long_lived)),
             families,
             negotiated.four_byte_as,
             negotiated.message_bytes_max,
@@ -519,9 +536,10 @@ class Bgp:
     def _restart(self, peer: BgpPeer) -> GracefulRestart | None:
         return peer.negotiated.graceful_restart if peer.negotiated is not None else None
 
-    def _policy(self, peer: BgpPeerConfig) -> ExportPolicy:
+    def _policy(self, peer: BgpPeerConfig, *, takes_long_lived: bool) -> ExportPolicy:
         speaker = self.config.speaker
         return ExportPolicy(
+            takes_long_lived=takes_long_lived,
             is_external=peer.is_external,
             local_asn=peer.local_asn,
             cluster_id=None if speaker is None else speaker.cluster_id,
@@ -585,16 +603,26 @@ class Bgp:
         restart = self._restart(peer)
         if restart is None:
             return set()
-        return {family for family, is_preserved in restart.families if is_preserved}
+        kept = {family for family, is_preserved in restart.families if is_preserved}
+        offered = peer.negotiated.long_lived if peer.negotiated is not None else ()
+        preserved = {each.family for each in offered if each.preserved}
+        # Of families that are kept for long the other capability speaks (RFC 9494 section 4.2).
+        return (kept - peer.long_lived_deadlines.keys()) | (
+            preserved & peer.long_lived_deadlines.keys()
+        )
 
     def _drop(self, peer: BgpPeer, families: Iterable[BgpFamily]) -> None:
         """Forget all routes of some families now; tables follow in slices."""
+        families = list(families)
+        for family in families:
+            peer.long_lived_deadlines.pop(family, None)
         peer.adj_in.drop(families)
         if peer.adj_in.has_work:
             self._lagging[peer.adj_in] = None
 
     def _sweep(self, peer: BgpPeer, family: BgpFamily) -> None:
         """Drop what a peer did not repeat since its last session."""
+        peer.long_lived_deadlines.pop(family, None)
         peer.adj_in.sweep(family)
         if peer.adj_in.has_work:
             self._lagging[peer.adj_in] = None

@@ -8,10 +8,10 @@ an end does not say comes from its ``bgp-router``, then from the defaults here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from skytrail.model.generated.objects import BgpRouter
+from skytrail.model.generated.objects import BgpRouter, GlobalSystemConfig
 from skytrail.model.generated.types import (
     AddressFamilies,
     AuthenticationData,
@@ -23,6 +23,7 @@ from skytrail.model.graph import ObjectGraph
 from skytrail.wire.bgp import BgpFamily
 
 BGP_ROUTER = "bgp-router"
+GLOBAL_SYSTEM_CONFIG = "global-system-config"
 PORT = 179
 HOLD_TIME_S = 90
 CONTROL_NODES = frozenset({"control-node", "external-control-node"})
@@ -75,6 +76,8 @@ class Speaker:
     """Set: a route reflector, whose internal peers are its clients."""
     hold_time_s: int = HOLD_TIME_S
     families: tuple[BgpFamily, ...] = DEFAULT_FAMILIES
+    long_lived_s: int = 0
+    """For how long peers are asked to keep our routes beyond the restart time (RFC 9494)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def bgp_config(graph: ObjectGraph, node: str) -> BgpConfig:
         return BgpConfig()
     name = ":".join(own.fq_name)
     try:
-        speaker = _speaker(own)
+        speaker = replace(_speaker(own), long_lived_s=_long_lived_s(graph))
     except ValueError as error:
         return BgpConfig(problems=(f"{name}: {error}",))
     peers: list[BgpPeerConfig] = []
@@ -185,6 +188,15 @@ def _speaker(own: BgpRouter) -> Speaker:
         hold_time_s=HOLD_TIME_S if parameters.hold_time is None else parameters.hold_time,
         families=_families(parameters.address_families) or DEFAULT_FAMILIES,
     )
+
+
+def _long_lived_s(graph: ObjectGraph) -> int:
+    for system in graph.of_type(GLOBAL_SYSTEM_CONFIG):
+        if isinstance(system, GlobalSystemConfig):
+            settings = system.graceful_restart_parameters
+            if settings is not None and settings.enable:
+                return settings.long_lived_restart_time or 0
+    return 0
 
 
 def _peerings(

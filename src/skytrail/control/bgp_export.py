@@ -62,6 +62,8 @@ class ExportPolicy:
     overridden_asn: int = 0
     """AS number of the peer, replaced by ours in paths; 0: none."""
     private_as_action: str = ""
+    takes_long_lived: bool = True
+    """May be told routes whose source is long gone, which are marked so (RFC 9494)."""
     tells_prefix_routes: bool = False
     """Routes with a VNI are told as EVPN prefix routes too, as routers that speak VXLAN need."""
 
@@ -75,6 +77,8 @@ class ExportPolicy:
         else:
             if not (self.is_external or learned.is_external or self.cluster_id):
                 # RFC 4271 section 9.2: what one internal peer says is not told to another.
+                return False
+            if learned.is_long_lived and not self.takes_long_lived:
                 return False
             named = set(learned.attributes.communities)
         return NO_ADVERTISE not in named and not (self.is_external and NO_EXPORT in named)

@@ -33,7 +33,7 @@ from skytrail.wire.bgp import (
     VpnNlri,
     communities,
 )
-from skytrail.wire.bgp.attributes import AS_TRANS, DEFAULT_LOCAL_PREFERENCE
+from skytrail.wire.bgp.attributes import AS_TRANS, DEFAULT_LOCAL_PREFERENCE, LLGR_STALE
 from skytrail.wire.bgp.nlri import vpn_key
 from skytrail.wire.xmpp import EnetKey, NextHop, RouteAttributes
 
@@ -230,6 +230,7 @@ class Importer:
             router_id=attributes.originator or self._negotiated.peer_router_id,
             as_path_length=attributes.as_path_length,
             networks=tuple(self._led_through(attributes)),
+            is_long_lived=LLGR_STALE in attributes.communities,
         )
         return _Meaning(
             learned=learned,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NewType, TypeVar, cast
 
 from skytrail.net import IpAddress, Label, RouteDistinguisher, RouteTarget
 from skytrail.wire.bgp import AsSegment, Attributes, BgpFamily, Nlri
+from skytrail.wire.bgp.attributes import LLGR_STALE, NO_LLGR
 from skytrail.wire.bgp.nlri import distinguisher_of_key, label_of_wire
 from skytrail.wire.xmpp import NextHop, RouteAttributes, RouteKey
 
@@ -79,6 +80,8 @@ class Learned:
     """From an EVPN prefix route (RFC 9136): reached by VXLAN through the router's MAC."""
     networks: tuple[str, ...] = ()
     """Of our own installation, those that service chains led it through, nearest first."""
+    is_long_lived: bool = False
+    """Its source has been away longer than a restart takes (RFC 9494): better than nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,6 +210,33 @@ def stale_path(path: Path) -> Path:
     return replace(path, is_stale=True)
 
 
+def long_lived_path(path: Path, made: dict[Shared, Shared]) -> Path | None:
+    """Return a stale path that stays beyond the restart time (RFC 9494 section 4.2).
+
+    ``None`` where its source does not want that. ``made`` remembers what routes have in common.
+    """
+    learned = path.learned
+    if learned is None or NO_LLGR in learned.attributes.communities:
+        return None
+    shared = path.shared
+    known = made.get(shared) if shared is not None else None
+    if known is not None:
+        return learned_path(path.slot, known, path.wire, is_stale=True)
+    said = learned.attributes
+    if LLGR_STALE not in said.communities:
+        said = replace(said, communities=(*said.communities, LLGR_STALE))
+    learned = replace(learned, attributes=said, is_long_lived=True)
+    names = path.attributes.communities
+    attributes = replace(path.attributes, communities=(*names, _LLGR_STALE_NAME))
+    if shared is None:
+        return replace(path, learned=learned, attributes=attributes, is_stale=True)
+    made[shared] = known = Shared(
+        shared.family, shared.hop, attributes, shared.targets, shared.virtual_network, learned
+    )
+    return learned_path(path.slot, known, path.wire, is_stale=True)
+
+
+_LLGR_STALE_NAME = "llgr-stale"
 _LEFT_OUT: dict[str, object] = {
     "relay": None,
     "made": None,

@@ -50,6 +50,7 @@ from skytrail.control.workload_peers import WorkloadPeers
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import (
     BgpRouter,
+    GlobalSystemConfig,
     RouteAggregate,
     RoutingInstance,
     RoutingPolicy,
@@ -476,7 +477,8 @@ class ControlPlane:
                     self.networks.put(":".join(change.after.fq_name), number)
 
     def _apply_bgp(self, changes: list[Change]) -> None:
-        if any(isinstance(version, BgpRouter) for each in changes for version in each.versions):
+        kinds = BgpRouter | GlobalSystemConfig
+        if any(isinstance(version, kinds) for each in changes for version in each.versions):
             self.bgp.configure(bgp_config(self.config.graph, self.node))
 
     def _apply_instances(self, changes: list[Change]) -> None:

@@ -64,6 +64,8 @@ class RawPeer:
         """What it will say; replace before :meth:`connect`."""
         self.messages: list[Message] = []
         self.is_closed = False
+        self.receive_buffer_bytes = 0
+        """What the kernel takes for it when it does not read; 0: as much as it likes."""
         self.negotiated = Negotiated()
         self._bench, self._to, self._port = bench, to, port
         self._socket: socket.socket | None = None
@@ -180,6 +182,10 @@ class RawPeer:
     def _dial(self) -> socket.socket:
         channel = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.receive_buffer_bytes:
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
+            # The sender's kernel keeps many segments, so they must be small as well.
+            channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         channel.bind((str(self.address), 0))
         channel.settimeout(10)
         channel.connect((self._to, self._port))

@@ -31,6 +31,7 @@ from skytrail.wire.bgp import (
     AttributeCache,
     Cease,
     GracefulRestart,
+    LongLivedFamily,
     Negotiated,
     RouteRefresh,
     Update,
@@ -64,8 +65,8 @@ TURN_BYTES_MAX = 128 * 1024
 """How much one peer may be given before others have their turn."""
 SLICE_BYTES = 32 * 1024
 """How much of what a peer said is acted on in one turn of the loop: some thousand routes."""
-SLOW_READER_TIME_S = 120.0
-"""A peer whose socket stayed full this long is disconnected."""
+SEND_HOLD_TIME_S_MIN = 480.0
+"""A peer whose socket stayed full this long, or twice its hold time, is cut off (RFC 9687)."""
 PREFIX_LIMIT_PAUSE_S = 300.0
 CONNECTIONS_COUNT_MAX = 1024
 
@@ -115,6 +116,7 @@ class BgpServer:
         self.workload_links: dict[PeerName, PeerLink] = {}
         self.bfd = BfdServer(clock)
         self.cache = AttributeCache()
+        self.send_hold_time_s = SEND_HOLD_TIME_S_MIN
         self.recorder: Recorder | None = None
         """Records every session, when set before :meth:`listen`."""
         self.address: Address | None = None
@@ -321,8 +323,12 @@ class PeerLink:
         """Run the session's timers and drop a peer that does not read."""
         if now >= self._session.next_deadline():
             self.step(Tick())
-        if now >= self._paused_since + SLOW_READER_TIME_S:
-            self.server.log.warning("peer_reads_too_slowly", peer=self.name)
+        negotiated = self._session.negotiated
+        hold_time_s = 0 if negotiated is None else negotiated.hold_time_s
+        send_hold_time_s = max(self.server.send_hold_time_s, 2 * hold_time_s)
+        if now >= self._paused_since + send_hold_time_s:
+            # There is no room for a NOTIFICATION, so the log tells alone (section 3.2).
+            self.server.log.warning("send_hold_timer_expired", peer=self.name)
             self._paused_since = float("inf")
             connection = self._transports.get(self._established)
             if connection is not None:
@@ -607,6 +613,13 @@ def _settings(
             restarting=not server.plane.may_end_rib,
             notification=True,
             families=tuple((family, True) for family in peer.families),
+        ),
+        # Asking for no time of our own still says that we keep others' routes so.
+        long_lived=()
+        if is_workload
+        else tuple(
+            LongLivedFamily(family, preserved=True, stale_time_s=speaker.long_lived_s)
+            for family in peer.families
         ),
         enhanced_refresh=not is_workload,
         extended_next_hop=()
