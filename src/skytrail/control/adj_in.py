@@ -92,17 +92,30 @@ class AdjIn:
         """Return a family's routes, to be looked up in."""
         return self.tables.setdefault(family, {})
 
-    def add(self, family: BgpFamily, name: HeardName) -> Heard:
-        """Note a route that is not in its :meth:`table`; its path has to be put next."""
-        heard = self._found_again(family, name) if self._gone else None
-        if heard is None:
-            heard = self._new(name)
-        self.tables[family][name] = heard
-        return heard
+    def note(self, family: BgpFamily, names: Iterable[HeardName], limit: float) -> list[Heard]:
+        """Note routes the peer says, up to a limit of the family; return those noted, in order.
+
+        The path of a new one has to be put into the tables next.
+        """
+        table, generation = self.table(family), self.generation(family)
+        noted: list[Heard] = []
+        for name in names:
+            heard = table.get(name)
+            if heard is None:
+                if len(table) >= limit:
+                    break
+                heard = self._found_again(family, name) if self._gone else None
+                if heard is None:
+                    heard = self._new(name)
+                table[name] = heard
+            heard.generation = generation
+            noted.append(heard)
+        return noted
 
     def _new(self, name: HeardName) -> Heard:
         if isinstance(name, bytes):
-            entry = self._replicator.vpn[family_of_name(name)].entry(name)
+            table = self._replicator.vpn[family_of_name(name)]
+            entry = table.entries.get(name) or VpnEntry(table.family, name)
             return Heard(self._source, entry, None)
         kind, key = name
         if isinstance(kind, BgpFamily):

@@ -568,34 +568,25 @@ class Bgp:
     def _hear(
         self, peer: BgpPeer, importer: Importer, reach: Reach, attributes: Attributes
     ) -> None:
-        family, next_hop = reach.family, reach.next_hop
-        adj_in = peer.adj_in
-        known, generation = adj_in.table(family), adj_in.generation(family)
+        family, next_hop, nlri = reach.family, reach.next_hop, reach.nlri
         limit = dict(peer.config.prefix_limits).get(family, _NO_LIMIT)
+        names = [name_of(each) or (family, route_key(each)) for each in nlri]
+        noted = peer.adj_in.note(family, names, limit)
+        peer.counters.routes_in += len(noted)
         shared = importer.shared(family, next_hop, attributes)
         paths: list[Path] = []
-        is_over = False
-        for nlri in reach.nlri:
-            name = name_of(nlri) or (family, route_key(nlri))
-            heard = known.get(name)
-            if heard is None:
-                is_over = len(known) >= limit
-                if is_over:
-                    break
-                heard = adj_in.add(family, name)
-            heard.generation = generation
-            peer.counters.routes_in += 1
-            wire = usable_wire(nlri) if shared is not None else b""
+        for heard, each in zip(noted, nlri, strict=False):
+            wire = usable_wire(each) if shared is not None else b""
             if shared is not None and wire:
                 paths.append(learned_path(heard, shared, wire))
                 continue
-            path = importer.path(heard, family, next_hop, nlri, attributes)
+            path = importer.path(heard, family, next_hop, each, attributes)
             if heard.relay_key is None:
                 paths.append(path)
             else:
                 self.relay.put(heard.relay_key, path)
         self._replicator.put_learned(paths)
-        if is_over:
+        if len(noted) < len(nlri):
             raise TooManyPrefixes(f"more than {limit} routes of {family.name.lower()}")
 
     def _restart_families(self, peer: BgpPeer) -> set[BgpFamily]:

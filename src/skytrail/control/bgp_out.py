@@ -19,14 +19,16 @@ from skytrail.net import IpAddress
 from skytrail.wire.bgp import Attributes, BgpFamily, Negotiated
 from skytrail.wire.bgp.attribute_encode import encode_attributes
 from skytrail.wire.bgp.families import AFI_IPV4
-from skytrail.wire.bgp.nlri_codec import encode_nlri, withdrawn_nlri
+from skytrail.wire.bgp.nlri_codec import encode_nlri, withdrawn_nlri, withdrawn_vpn
 from skytrail.wire.bgp.update_encode import AttributesTooLong, pack_update, pack_withdraw
+from skytrail.wire.xmpp import Family
 
 Entry = VpnEntry | RelayEntry
 WINDOW_COUNT = 1000
 """Destinations looked at in one turn; the more, the more routes share an UPDATE."""
 PLANS_COUNT_MAX = 65_536
 _NOTHING: frozenset[BgpFamily] = frozenset()
+_VPN_FAMILY = {Family.INET: BgpFamily.INET_VPN, Family.INET6: BgpFamily.INET6_VPN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +317,13 @@ class BgpGroup:
         families: frozenset[BgpFamily],
         gone: dict[BgpFamily, list[bytes]],
     ) -> None:
+        if isinstance(entry, VpnEntry) and isinstance(entry.name, bytes):
+            family = _VPN_FAMILY[entry.family]
+            if family in families:
+                gone.setdefault(family, []).append(withdrawn_vpn(entry.name))
+                if len(families) == 1:
+                    return
+                families -= {family}
         for family, nlri in withdrawals(entry, self.key.policy, families):
             gone.setdefault(family, []).append(encode_nlri(family, nlri, withdrawn=True))
 

@@ -7,14 +7,15 @@ replication never copies. Paths are immutable; any change is a fresh path in the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, NewType, TypeVar, cast
 
 from skytrail.net import IpAddress, Label, RouteDistinguisher, RouteTarget
+from skytrail.net.late_slots import fill_late
 from skytrail.wire.bgp import AsSegment, Attributes, BgpFamily, Nlri
 from skytrail.wire.bgp.attributes import LLGR_STALE, NO_LLGR
-from skytrail.wire.bgp.nlri import distinguisher_of_key, label_of_wire
+from skytrail.wire.bgp.nlri import label_of_wire
 from skytrail.wire.xmpp import NextHop, RouteAttributes, RouteKey
 
 if TYPE_CHECKING:
@@ -175,18 +176,16 @@ class Path:
     def key(self) -> RouteKey:
         return self.slot.key
 
-    if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> object:
-            """Fill the slots that were left empty (reached for no other reason)."""
-            if name == "next_hops":
-                label = Label(label_of_wire(self.wire))
-                _set_next_hops(self, (replace(self.shared.hop, label=label),))
-            elif name == "distinguisher":
-                _set_distinguisher(self, distinguisher_of_key(self.slot.entry.name))
-            elif name in _LEFT_OUT:
-                object.__setattr__(self, name, _LEFT_OUT[name])
-            return object.__getattribute__(self, name)
+def _hops_of_wire(path: Path) -> tuple[NextHop, ...]:
+    assert path.shared is not None
+    return (replace(path.shared.hop, label=Label(label_of_wire(path.wire))),)
+
+
+def _distinguisher_of_name(path: Path) -> RouteDistinguisher:
+    entry = path.slot.entry
+    assert entry is not None
+    return entry.distinguisher
 
 
 def learned_path(slot: PathSlot, shared: Shared, wire: bytes, *, is_stale: bool = False) -> Path:
@@ -237,14 +236,8 @@ def long_lived_path(path: Path, made: dict[Shared, Shared]) -> Path | None:
 
 
 _LLGR_STALE_NAME = "llgr-stale"
-_LEFT_OUT: dict[str, object] = {
-    "relay": None,
-    "made": None,
-    "as_path": (),
-    "rejected_by": "",
-    "original": None,
-}
 # Frozen classes set their fields by a slow detour; a full table makes a path for each route.
+_SET_EARLY = {"shared", "wire", "is_stale", "virtual_network", "learned"}
 _new = object.__new__
 _set_slot: Callable[[Path, PathSlot], None] = Path.__dict__["slot"].__set__
 _set_shared: Callable[[Path, Shared], None] = Path.__dict__["shared"].__set__
@@ -254,10 +247,12 @@ _set_attributes: Callable[[Path, RouteAttributes], None] = Path.__dict__["attrib
 _set_targets: Callable[[Path, frozenset[RouteTarget]], None] = Path.__dict__["targets"].__set__
 _set_virtual_network: Callable[[Path, str], None] = Path.__dict__["virtual_network"].__set__
 _set_learned: Callable[[Path, Learned], None] = Path.__dict__["learned"].__set__
-_set_next_hops: Callable[[Path, tuple[NextHop, ...]], None] = Path.__dict__["next_hops"].__set__
-_set_distinguisher: Callable[[Path, RouteDistinguisher], None] = Path.__dict__[
-    "distinguisher"
-].__set__
+fill_late(Path, "next_hops", _hops_of_wire)
+fill_late(Path, "distinguisher", _distinguisher_of_name)
+for _field in fields(Path):
+    # What learned paths do not have has its default; a new field needs no thought here.
+    if _field.name not in _SET_EARLY and _field.default is not MISSING:
+        fill_late(Path, _field.name, lambda _, default=_field.default: default)
 
 
 def usable_next_hops(next_hops: tuple[NextHop, ...], instance: str) -> tuple[NextHop, ...]:

@@ -42,8 +42,7 @@ class Said:
     def hear(self, numbers: range) -> None:
         for number in numbers:
             name = vpn_name(DISTINGUISHER, IPv4Network(((10 << 24) + number, 32)))
-            heard = self.adj_in.table(VPN).get(name) or self.adj_in.add(VPN, name)
-            heard.generation = self.adj_in.generation(VPN)
+            (heard,) = self.adj_in.note(VPN, [name], 1_000)
             assert isinstance(name, bytes)
             wire = bytes((120,)) + b"\x00\x20\x01" + name[1:]
             self.replicator.put_learned([learned_path(heard, SHARED, wire)])
@@ -118,3 +117,12 @@ def test_path_read_from_its_bytes_equals_one_made_whole() -> None:
     assert (path.distinguisher, path.key) == (DISTINGUISHER, IPv4Network("10.0.0.0/32"))
     (hop,) = path.next_hops
     assert (hop.address, hop.label) == (SHARED.hop.address, 0x200)
+
+
+def test_routes_beyond_the_limit_are_not_noted() -> None:
+    said = Said(2)
+    names = [vpn_name(DISTINGUISHER, IPv4Network(f"10.9.0.{number}/32")) for number in range(3)]
+
+    noted = said.adj_in.note(VPN, names, 3)
+
+    assert [heard.name for heard in noted] == names[:1]

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from skytrail.net import Mac, RouteDistinguisher
+from skytrail.net.late_slots import fill_late
 from skytrail.wire.bgp.prefixes import network4, network6, prefix_bytes
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
@@ -59,22 +60,9 @@ class VpnNlri:
     def __hash__(self) -> int:
         return hash(self.key)
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> object:
-            """Fill the slots that were left empty (reached for no other reason)."""
-            if name == "key":
-                _set_key(self, vpn_key(self.distinguisher, self.prefix))
-            elif name in {"distinguisher", "prefix"}:
-                # Who asks for one asks for the other next.
-                key = self.key
-                _set_distinguisher(self, distinguisher_of_key(key))
-                _set_prefix(self, prefix_of_key(key))
-            elif name == "labels":
-                _set_labels(self, (label_of_wire(self.wire),))
-            elif name == "wire":
-                _set_wire(self, b"")
-            return object.__getattribute__(self, name)
+    def __post_init__(self) -> None:
+        _set_key(self, vpn_key(self.distinguisher, self.prefix))
+        _set_wire(self, b"")
 
 
 def vpn_key(distinguisher: RouteDistinguisher, prefix: IpNetwork) -> bytes:
@@ -107,12 +95,11 @@ _DISTINGUISHERS_MAX = 65_536
 _distinguisher = lru_cache(_DISTINGUISHERS_MAX)(RouteDistinguisher)
 _new = object.__new__
 _set_key: Callable[[VpnNlri, bytes], None] = VpnNlri.__dict__["key"].__set__
-_set_distinguisher: Callable[[VpnNlri, RouteDistinguisher], None] = VpnNlri.__dict__[
-    "distinguisher"
-].__set__
-_set_prefix: Callable[[VpnNlri, IpNetwork], None] = VpnNlri.__dict__["prefix"].__set__
 _set_labels: Callable[[VpnNlri, tuple[int, ...]], None] = VpnNlri.__dict__["labels"].__set__
 _set_wire: Callable[[VpnNlri, bytes], None] = VpnNlri.__dict__["wire"].__set__
+fill_late(VpnNlri, "distinguisher", lambda nlri: distinguisher_of_key(nlri.key))
+fill_late(VpnNlri, "prefix", lambda nlri: prefix_of_key(nlri.key))
+fill_late(VpnNlri, "labels", lambda nlri: (label_of_wire(nlri.wire),))
 
 
 def vpn_from_key(key: bytes, labels: tuple[int, ...] = ()) -> VpnNlri:
@@ -121,6 +108,7 @@ def vpn_from_key(key: bytes, labels: tuple[int, ...] = ()) -> VpnNlri:
     nlri = _new(VpnNlri)
     _set_key(nlri, key)
     _set_labels(nlri, labels)
+    _set_wire(nlri, b"")
     return nlri
 
 

@@ -374,10 +374,14 @@ def withdrawn_nlri(family: BgpFamily, encoded: bytes) -> bytes:
     return encoded
 
 
+def withdrawn_vpn(key: bytes) -> bytes:
+    """Return the NLRI that withdraws the VPN route of a key."""
+    length = key[0] if key[0] < VPN_KEY_IPV6 else key[0] - VPN_KEY_IPV6
+    return _LENGTHS[_VPN_BITS_MIN + length] + _WITHDRAWN_STACK + key[1:]
+
+
 def _encode_vpn(family: BgpFamily, nlri: VpnNlri, withdrawn: bool) -> bytes:
     key = nlri.key
-    if withdrawn and family is BgpFamily.INET_VPN and key[0] <= 32:
-        return _LENGTHS[_VPN_BITS_MIN + key[0]] + _WITHDRAWN_STACK + key[1:]
     if nlri.wire and not withdrawn and (key[0] >= VPN_KEY_IPV6) == (family.afi != AFI_IPV4):
         return nlri.wire
     length = key[0]
