@@ -24,6 +24,7 @@ check_places() {
         *) stop "$place is not an absolute path" ;;
         esac
         case $place in
+        /tmp/* | /var/tmp/* | /home/* | /root/*) [ "$place" = "$root" ] || stop "units cannot read $place: choose a place such as /opt" ;;
         *[!A-Za-z0-9/._-]* | */../* | */..) stop "$place: letters, digits and ._- only" ;;
         esac
     done

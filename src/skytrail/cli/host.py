@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from skytrail.cli.help_text import examples
-from skytrail.cli.lab import json_option, print_json, reports_failures
+from skytrail.cli.lab import json_option, print_json, print_tables, reports_failures
 from skytrail.cli.trace import show_trace, trace_record
 from skytrail.lab import show as lab_show
 from skytrail.lab import trace as tracing
@@ -74,8 +74,7 @@ def show(view: str | None, path: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({table.title: table.records() for table in tables})
         return
-    for table in tables:
-        Console().print(table.rendered())
+    print_tables(tables)
 
 
 @host.command(

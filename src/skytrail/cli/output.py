@@ -15,6 +15,7 @@ from rich.text import Text
 from skytrail.cli.columns import Column
 from skytrail.cli.session import console
 from skytrail.cli.values import Json, items, text
+from skytrail.lab.show import printable
 
 FORMATS: Final = ("table", "json", "yaml", "name")
 _SERVER_LINKS: Final = frozenset({"href", "parent_href"})
@@ -44,7 +45,7 @@ def print_table(columns: Sequence[Column], found: Sequence[Json]) -> None:
         table.add_column(column.title, overflow="fold")
     for item in found:
         # Cells are data: Text, because a string like red:back:web would become markup or a picture.
-        table.add_row(*(Text(column.cell(item)) for column in columns))
+        table.add_row(*(Text(printable(column.cell(item))) for column in columns))
     console().print(table)
 
 

@@ -50,6 +50,8 @@ WORK_COUNT = 1000
 """Routes that follow a lost session in one slice: a few milliseconds."""
 STALE_TIME_S_MAX = 4095
 """The longest restart time a peer can ask for (RFC 4724 section 3)."""
+MEMBERSHIPS_COUNT_MAX = 100_000
+"""Of a peer without a limit of its own: each is looked at whenever one changes."""
 MEMBERSHIP_WAIT_S = 60.0
 """How long ends of RIB wait until a peer has said what it wants (RFC 4684 section 6)."""
 _NO_LIMIT = float("inf")
@@ -417,8 +419,9 @@ class Bgp:
         if importer.is_loop(attributes):
             self._forget_members(peer, [nlri])
             return
-        limit = dict(peer.config.prefix_limits).get(BgpFamily.ROUTE_TARGET)
-        if limit is not None and nlri not in peer.members and len(peer.members) >= limit:
+        limits = dict(peer.config.prefix_limits)
+        limit = limits.get(BgpFamily.ROUTE_TARGET, MEMBERSHIPS_COUNT_MAX)
+        if nlri not in peer.members and len(peer.members) >= limit:
             raise TooManyPrefixes(f"more than {limit} routes of route_target")
         self._add_member(peer, nlri, attributes)
 

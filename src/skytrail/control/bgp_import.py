@@ -88,6 +88,16 @@ class _Meaning:
     is_loop: bool
 
 
+def is_martian(next_hop: IpAddress) -> bool:
+    """Tell whether no host can have the address: the route is not to be used (RFC 4271 6.3)."""
+    return (
+        next_hop.is_loopback
+        or next_hop.is_unspecified
+        or next_hop.is_multicast
+        or (next_hop.version == 4 and (next_hop.is_reserved or next_hop.packed[0] == 0))
+    )
+
+
 class Importer:
     """Reads the routes of one session."""
 
@@ -133,7 +143,7 @@ class Importer:
         found = self._shared.get(key)
         if found is None:
             meaning = self._meaning_of(attributes)
-            if meaning.is_loop:
+            if meaning.is_loop or is_martian(next_hop):
                 return None
             names = meaning.encapsulations or self._defaults.get(family) or UNNAMED_ENCAPSULATION
             found = self._shared[key] = Shared(
@@ -161,6 +171,8 @@ class Importer:
         :func:`usable_wire` need less.
         """
         meaning = self._meaning_of(attributes)
+        if next_hop is not None and is_martian(next_hop):
+            next_hop = None
         hop = None
         if next_hop is not None and not meaning.is_loop:
             hop = self._next_hop(family, next_hop, nlri, meaning)
@@ -273,9 +285,11 @@ class Importer:
     def _is_ours(self, asn: int, attributes: Attributes) -> bool:
         """Tell whether a number beside this AS number was given by our installation.
 
-        Others count their networks, groups and tags from the same start. Long AS numbers are
+        Only our own AS can say so: a neighbour could name any of our networks and groups. Others count their networks, groups and tags from the same start. Long AS numbers are
         told as AS_TRANS, which names ours only inside our AS.
         """
+        if not self._negotiated.is_internal:
+            return False
         if asn == AS_TRANS and self._speaker.asn > _U16_MAX:
             return not attributes.as_path
         return asn == self._speaker.asn

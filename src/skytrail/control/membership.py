@@ -23,6 +23,8 @@ from skytrail.wire.bgp.attributes import DEFAULT_LOCAL_PREFERENCE, ORIGIN_IGP
 
 EVERYTHING = RouteTargetNlri(bits=0)
 """The default membership: routes with whatever targets, and those with none."""
+BEGINNINGS_COUNT_MAX = 64
+"""Who names more ranges of targets than this gets everything: each is compared with each route."""
 _ORIGIN_BITS = 32
 _TARGET_BITS = 64
 OWN = PeerName("")
@@ -62,6 +64,8 @@ def interest_of(memberships: Iterable[RouteTargetNlri]) -> Interest:
         if bits <= 0:
             return Interest(is_everything=True)
         if bits < _TARGET_BITS:
+            if len(beginnings) == BEGINNINGS_COUNT_MAX:
+                return Interest(is_everything=True)
             beginnings.add((bits, int.from_bytes(each.target) >> (_TARGET_BITS - bits)))
             continue
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_
 ROWS_COUNT_MAX = 5000
 NAME_COLUMNS = frozenset({"vrf", "networks", "network"})
 RULE_COLUMNS = frozenset({"text"})
+_STEERING = frozenset({"Cc", "Cf"})
 WIDTH_DEFAULT = 400
 FOLDED_CELL_LENGTH = 10
 """Longer cells may be folded, but to no less than this."""
@@ -88,7 +90,9 @@ class Table:
 
         What would fold into towers of letters is written one column a line instead.
         """
-        table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        table = RichTable(
+            title=Text(printable(self.title)), title_justify="left", box=box.SIMPLE_HEAD
+        )
         titles = ["port" if column == PORT_COLUMN else column for column in self.columns]
         # Text, not markup: a MAC or a name must never turn into a colour or a picture.
         rows = [
@@ -116,10 +120,11 @@ class Table:
         if column in NAME_COLUMNS:
             parts: object = [value] if isinstance(value, str) else value
             if isinstance(parts, Sequence):
-                return ", ".join(_short_name(str(part)) for part in parts)
+                return printable(", ".join(_short_name(str(part)) for part in parts))
         if column in RULE_COLUMNS:
             value = readable(_text(value))
-        return _UUID.sub(lambda found: self.names.get(found[0], found[0]), _text(value))
+        named = _UUID.sub(lambda found: self.names.get(found[0], found[0]), _text(value))
+        return printable(named)
 
 
 def _fits(titles: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> bool:
@@ -255,6 +260,17 @@ def endpoint_addresses(lab: Lab, name: str) -> list[str]:
         lease = guest.current_lease(lab.guest_place(name))
         return [lease.address] if lease else []
     return [str(item) for item in workload.addresses(lab.paths.endpoint(name)) if item]
+
+
+def printable(text: str) -> str:
+    """Return a text with its control and format characters spelt out.
+
+    Names and reasons come from tenants and from routers: they must not steer a terminal.
+    """
+    return "".join(
+        each if each == "\n" or unicodedata.category(each) not in _STEERING else ascii(each)[1:-1]
+        for each in text
+    )
 
 
 def _text(value: object) -> str:

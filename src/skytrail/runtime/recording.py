@@ -28,6 +28,9 @@ BYTES_MAX: Final = 256 * 1024 * 1024
 """A recording ends when it has become this long."""
 FILES_COUNT_MAX: Final = 1000
 """A process makes no more recordings than this: a flapping peer must not fill the folder."""
+_BEGAN_MAX: Final = 253_402_300_799.0
+"""The last second of the year 9999."""
+_ELAPSED_MAX_S: Final = 1e9
 _LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 Direction = Literal["in", "out"]
@@ -163,6 +166,9 @@ def read(path: Path) -> tuple[Header, Iterator[Chunk]]:
     except msgspec.DecodeError as error:
         file.close()
         raise RecordingInvalid(f"{path} is not a recording of a session: {error}") from error
+    if not 0 <= header.began <= _BEGAN_MAX:
+        file.close()
+        raise RecordingInvalid(f"{path} began at {header.began}, which is no time")
     if header.format != FORMAT:
         file.close()
         raise RecordingInvalid(
@@ -178,8 +184,13 @@ def _chunks(path: Path, file: IO[bytes]) -> Iterator[Chunk]:
         while line := file.readline(_LINE_BYTES_MAX):
             number += 1
             if not line.endswith(b"\n"):
+                if len(line) == _LINE_BYTES_MAX:
+                    raise RecordingInvalid(f"{path} line {number} is too long")
                 return
             try:
-                yield decoder.decode(line)
+                chunk = decoder.decode(line)
             except msgspec.DecodeError as error:
                 raise RecordingInvalid(f"{path} line {number}: {error}") from error
+            if not 0 <= chunk.time_s <= _ELAPSED_MAX_S:
+                raise RecordingInvalid(f"{path} line {number}: {chunk.time_s} is no time")
+            yield chunk

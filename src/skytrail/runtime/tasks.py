@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,6 +15,7 @@ import uvloop
 from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock, SystemClock
 
+DESCRIPTORS_WANTED = 65_536
 FINAL: Final = 78
 """Exit status of a daemon that ends again if it is started again (EX_CONFIG): nobody restarts it."""
 
@@ -74,7 +76,16 @@ def run_until_signal(
     ``expected``, ``final``) is one line; its traceback is for the log level debug. The coroutine
     may also simply return.
     """
+    _allow_descriptors()
     return uvloop.run(_until_signal(main, (OSError, *expected, *final), final))
+
+
+def _allow_descriptors() -> None:
+    """Take as many descriptors as the system gives: the usual soft limit of 1,024 is for select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _until_signal(

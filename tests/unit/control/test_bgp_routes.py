@@ -195,6 +195,28 @@ def test_gateways_prefix_route_is_told_on_to_control_nodes_with_vni_and_router_m
     assert taken_back == [BgpFamily.INET_VPN, BgpFamily.EVPN]
 
 
+def test_external_neighbour_cannot_name_our_networks_groups_and_tags() -> None:
+    # A neighbour of AS 65001 that writes our AS number into communities.
+    (heard,) = told(agents_path(INET), replace(EXTERNAL, local_asn=65001))
+
+    assert heard.virtual_network == ""
+    assert heard.next_hops[0].tags == ()
+    assert heard.attributes.security_groups == ()
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.5", "240.0.0.1", "255.255.255.255"]
+)
+@pytest.mark.parametrize("key", [INET, ENET], ids=["inet", "enet"])
+def test_next_hop_no_host_can_have_makes_a_route_unusable(key: RouteKey, address: str) -> None:
+    path = agents_path(key, replace(HOP, address=IPv4Address(address)))
+
+    (heard,) = told(path, INTERNAL)
+
+    assert not heard.is_feasible
+    assert not heard.is_tellable
+
+
 def test_router_is_told_a_vpn_route_and_a_prefix_route() -> None:
     plain, routed = told(agents_path(INET), TO_ROUTER)
 

@@ -66,6 +66,16 @@ def test_a_membership_of_part_of_a_target_wants_what_begins_so(bits: int) -> Non
     assert not interest.covers(frozenset((RouteTarget.parse("target:10.0.0.1:1"),)))
 
 
+def test_many_ranges_are_everything_for_each_would_be_compared_with_each_route() -> None:
+    ranges = [
+        RouteTargetNlri(64512, RouteTarget.parse(f"target:64512:{2 * n}").packed, 95)
+        for n in range(65)
+    ]
+
+    assert not interest_of(ranges[:64]).is_everything
+    assert interest_of(ranges).is_everything
+
+
 def test_what_is_no_route_target_wants_nothing() -> None:
     assert interest_of([RouteTargetNlri(64512, b"\x03\x0c" + bytes(6))]) == NOTHING
 

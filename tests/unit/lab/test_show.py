@@ -191,3 +191,21 @@ def _lines(renderable, width):
     console = Console(width=width, record=True, file=StringIO())
     console.print(renderable)
     return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("web\x1b[2J", "web\\x1b[2J"),
+        ("a\u009bb", "a\\x9bb"),
+        ("a\u202eb", "a\\u202eb"),
+        ("Müller", "Müller"),
+    ],
+)
+def test_no_name_steers_the_terminal(given, shown):
+    table = show.table_of(f"peer {given} [/x]", [{"name": given}])
+
+    text = "\n".join(_lines(table.rendered(80), 80))
+
+    assert text.count(shown) == 2
+    assert "[/x]" in text

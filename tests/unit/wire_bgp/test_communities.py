@@ -83,7 +83,7 @@ def test_values_of_one_kind_are_found_in_order_and_taken_out():
     assert list(find(communities, SecurityGroup)) == groups
     assert first(communities, SecurityGroup) == groups[0]
     assert without(communities, SecurityGroup) == (Tag(64512, 1).packed,)
-    assert [group.is_global for group in groups] == [True, False]
+    assert [group.is_global for group in groups] == [False, True]
 
 
 def test_route_targets_of_all_types_are_found():

@@ -17,7 +17,7 @@ import structlog
 from skytrail.control.plane import ControlPlane, PeerRefused
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls, certified_names, failure_text
-from skytrail.runtime.recording import Recorder, Recording
+from skytrail.runtime.recording import Direction, Recorder, Recording
 from skytrail.wire.xmpp import (
     Close,
     CloseReason,
@@ -44,6 +44,7 @@ BATCH_BYTES = 64 * 1024
 TURN_BYTES_MAX = 1024 * 1024
 """How much one peer may be given before others have their turn."""
 CONNECTIONS_COUNT_MAX = 16_384
+UNRECORDED_COUNT_MAX = 64
 SLOW_READER_TIME_S = 120.0
 """A peer whose socket stayed full this long is disconnected."""
 
@@ -122,6 +123,8 @@ class AgentConnection(asyncio.Protocol):
         self._address = ""
         self._paused_since = float("inf")
         self._recording: Recording | None = None
+        self._unrecorded: list[tuple[Direction, bytes]] = []
+        """What was said before the session stood: strangers get no file."""
 
     @property
     def session(self) -> Session:
@@ -139,14 +142,19 @@ class AgentConnection(asyncio.Protocol):
         stream.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._set_timeouts(stream.get_extra_info("socket"))
         self._server.connections.add(self)
-        if self._server.tls is None:
-            self._record()
         self.step(Connected())
 
-    def _record(self) -> None:
-        """Record from here on: what is before a TLS handshake belongs to another stream."""
-        recorder = self._server.recorder
-        self._recording = None if recorder is None else recorder.start("xmpp", self._address)
+    def _note(self, direction: Direction, *chunks: bytes) -> None:
+        if self._recording is not None:
+            self._recording.note(direction, *chunks)
+        elif self._server.recorder is not None and len(self._unrecorded) < UNRECORDED_COUNT_MAX:
+            self._unrecorded.extend((direction, chunk) for chunk in chunks)
+
+    def _record(self, recorder: Recorder, peer: str) -> None:
+        self._recording = recorder.start("xmpp", peer)
+        early, self._unrecorded = self._unrecorded, []
+        for direction, chunk in early:
+            self._note(direction, chunk)
 
     def data_received(self, data: bytes) -> None:
         if self._session.state is State.SECURING:
@@ -155,8 +163,7 @@ class AgentConnection(asyncio.Protocol):
         self._receive(data)
 
     def _receive(self, data: bytes) -> None:
-        if self._recording is not None:
-            self._recording.note("in", data)
+        self._note("in", data)
         try:
             self.step(Received(data))
         except Exception:  # A session's task boundary: one agent's input must not stop the others.
@@ -196,8 +203,7 @@ class AgentConnection(asyncio.Protocol):
             stanzas = server.plane.collect(self.name, server.clock.now(), BATCH_BYTES)
             if not stanzas:
                 return
-            if self._recording is not None:
-                self._recording.note("out", *stanzas)
+            self._note("out", *stanzas)
             transport.writelines(stanzas)
             given += sum(map(len, stanzas))
             if given >= TURN_BYTES_MAX:
@@ -214,8 +220,7 @@ class AgentConnection(asyncio.Protocol):
         match action:
             case Write(chunk):
                 if self._transport is not None and not self._transport.is_closing():
-                    if self._recording is not None:
-                        self._recording.note("out", chunk)
+                    self._note("out", chunk)
                     self._transport.write(chunk)
             case StartTls():
                 if self._transport is not None and not self._transport.is_closing():
@@ -260,7 +265,8 @@ class AgentConnection(asyncio.Protocol):
             return
         encrypted.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._transport = encrypted
-        self._record()
+        # What was before the handshake belongs to another stream.
+        self._unrecorded.clear()
         self.step(Secured(certified_names(encrypted.get_extra_info("peercert"))))
         early, self._early = bytes(self._early), bytearray()
         if early:
@@ -279,6 +285,8 @@ class AgentConnection(asyncio.Protocol):
             earlier.step(CloseRequested("replaced by a newer session"))
         self.name = peer
         self._server.by_name[peer] = self
+        if self._server.recorder is not None:
+            self._record(self._server.recorder, peer)
         self._server.plane.session_up(peer, self._address, now)
         self._server.log.info("session_established", peer=peer, address=self._address)
 
