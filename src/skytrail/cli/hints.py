@@ -20,6 +20,11 @@ def scheme_problem(url: str | None) -> str | None:
 
 def advice_for(text: str) -> str:
     """Return what to do about a failure to get an answer."""
+    if "CERTIFICATE_VERIFY_FAILED" in text and "mismatch" in text:
+        return (
+            "Call the server by a name or address of its certificate, such as its host name; "
+            "`openssl x509 -noout -ext subjectAltName -in FILE` lists them."
+        )
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return "Name who signed the server's certificate with --ca FILE."
     if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:

@@ -103,8 +103,7 @@ def ensure(data: Path, listen: str, control_names: Sequence[str] = ()) -> Secure
 def _hosts(listen: str) -> list[str]:
     """Return the names and addresses under which clients may reach the API."""
     found = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
-    if listen not in WILDCARDS:
-        found.append(listen)
+    found += local_addresses() if listen in WILDCARDS else [listen]
     return list(dict.fromkeys(found))
 
 
