@@ -162,12 +162,6 @@ CASES = {
         lambda f: f.ethernet(bytes(50), ether_type=0x9999, destination=OTHER_MAC),
         {"UNKNOWN_MAC"},
     ),
-    "broadcast that nobody answers": (
-        lambda f: f.ethernet(
-            f.udp(destination=IPv4Address("255.255.255.255")), destination=Mac(b"\xff" * 6)
-        ),
-        {"MULTICAST"},
-    ),
     "hop limit used up": (
         lambda f: f.ethernet(f.udp(hop_limit=0)),
         {"TTL", "MALFORMED"},
