@@ -19,11 +19,12 @@ from skytrail.control.replay import Said, reader_of, said_in
 from skytrail.lab.show import table_of
 from skytrail.runtime import recording
 from skytrail.runtime.recording import Chunk, Header, RecordingInvalid
+from skytrail.wire.bgp import encode_keepalive
 
 PORTS: Final = {"bgp": 179, "xmpp": 5269}
 _READ_BYTES: Final = 65536
 _FOREVER_S: Final = float("inf")
-_KEEPALIVES: Final = {"bgp": b"\xff" * 16 + b"\x00\x13\x04", "xmpp": b" "}
+_KEEPALIVES: Final = {"bgp": encode_keepalive(), "xmpp": b" "}
 _KEEPALIVE_S: Final = 5.0
 
 
