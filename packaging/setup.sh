@@ -29,6 +29,18 @@ missing_packages() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 }
 
+install_missing() {
+    export DEBIAN_FRONTEND=noninteractive
+    # Services (FRR, etcd) must not come up by themselves: labs and tests start their own, in namespaces.
+    guard=/usr/sbin/policy-rc.d; own=
+    [ -e "$guard" ] || { printf '#!/bin/sh\nexit 101\n' >"$guard"; chmod +x "$guard"; own=yes; }
+    trap '[ -z "$own" ] || rm -f "$guard"' EXIT
+    quietly apt-get update
+    # shellcheck disable=SC2086 # one word per package is meant
+    quietly apt-get install -y --no-install-recommends $missing
+    [ -z "$own" ] || rm -f "$guard"; own=
+}
+
 require_root() {
     # Before anything is begun: what can only fail later is told now.
     [ "$(id -u)" != 0 ] || return 0
@@ -46,10 +58,7 @@ packages() {
     missing_packages
     [ -n "$missing" ] || { finish 'already installed'; return; }
     printf 'installing%s ... ' "$missing"
-    export DEBIAN_FRONTEND=noninteractive
-    quietly apt-get update
-    # shellcheck disable=SC2086 # one word per package is meant
-    quietly apt-get install -y --no-install-recommends $missing
+    install_missing
     finish installed
 }
 
@@ -105,15 +114,7 @@ peers() {
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
     done
     [ -n "$missing" ] || { finish 'already installed'; return; }
-    export DEBIAN_FRONTEND=noninteractive
-    # Their services must not come up by themselves: tests start their own, in namespaces.
-    guard=/usr/sbin/policy-rc.d; own=
-    [ -e "$guard" ] || { printf '#!/bin/sh\nexit 101\n' >"$guard"; chmod +x "$guard"; own=yes; }
-    quietly apt-get update
-    # shellcheck disable=SC2086 # one word per package is meant
-    apt-get install -y --no-install-recommends $missing >>"$log" 2>&1 && failed= || failed=yes
-    [ -z "$own" ] || rm -f "$guard"
-    [ -z "$failed" ] || { printf 'FAILED\n\n'; tail -n 25 "$log"; exit 1; }
+    install_missing
     finish installed
 }
 

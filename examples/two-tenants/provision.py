@@ -28,7 +28,9 @@ def main() -> None:
 
 
 def provision_red(api: vnc_api.VncApi) -> None:
-    """Three networks; a policy joins front and back; a security group guards app."""
+    """Four networks; a policy joins front and back; a security group guards app; public is routed
+    to the gateway.
+    """
     red = ensure(api, "project", vnc_api.Project("red"))
     dns = ensure(
         api,
@@ -64,6 +66,7 @@ def provision_red(api: vnc_api.VncApi) -> None:
     )
     back = ensure(api, "virtual_network", network(red, "back", ipam, ["10.1.2.0/24"], policy))
     store = ensure(api, "virtual_network", network(red, "store", ipam, ["10.1.3.0/24"], None))
+    public = ensure(api, "virtual_network", network(red, "public", ipam, ["203.0.113.0/24"], None))
 
     everything = ensure(api, "security_group", open_group(red))
     web_only = ensure(api, "security_group", web_only_group(red))
@@ -72,6 +75,7 @@ def provision_red(api: vnc_api.VncApi) -> None:
     port(api, red, "vm", front, everything)
     port(api, red, "app", back, web_only)
     port(api, red, "store", store, everything)
+    port(api, red, "edge", public, everything)
 
 
 def provision_blue(api: vnc_api.VncApi) -> None:

@@ -1,29 +1,19 @@
 """FRR as a data-center gateway: workloads reach an outside network and are reached from it."""
 
+import asyncio
 import os
 import secrets
 from pathlib import Path
 
 import pytest
 
-from skytrail.lab import check
-from skytrail.lab.io import gateway
+from skytrail.lab import check, vrouter
+from skytrail.lab.io import gateway, netns
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.service import Lab
+from skytrail.lab.trace import Packet, TraceError
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "two-tenants"
-TOPOLOGY = f"""
-name: gatewayed
-controllers: [control1, control2]
-hosts: [compute1, compute2]
-gateways:
-  - {{name: gw1, network: "default-domain:blue:front", outside: 203.0.113.0/24}}
-provision: {EXAMPLE / "provision.py"}
-workloads:
-  - {{name: blue-web1, host: compute1, port: "default-domain:blue:web1"}}
-  - {{name: blue-web2, host: compute2, port: "default-domain:blue:web2"}}
-  - {{name: red-web1, host: compute1, port: "default-domain:red:web1"}}
-"""
+EXAMPLE = Path(__file__).parents[2] / "examples" / "internet-gateway"
 
 pytestmark = pytest.mark.root
 
@@ -33,9 +23,12 @@ def gatewayed(tmp_path_factory):
     if os.geteuid() != 0:
         pytest.skip("needs root: network namespaces and eBPF")
     if not gateway.is_installed():
-        pytest.fail("FRR is missing: packaging/setup.sh peers")
+        pytest.fail("FRR is missing: packaging/setup.sh packages")
+    text = (EXAMPLE / "topology.yaml").read_text()
+    text = text.replace("  - control1\n", "  - control1\n  - control2\n")
+    text = text.replace("provision.py", str(EXAMPLE / "provision.py"))
     file = tmp_path_factory.mktemp("gatewayed") / "topology.yaml"
-    file.write_text(TOPOLOGY)
+    file.write_text(text)
     created = Lab.create(file, name=f"stg{secrets.token_hex(3)}")
     try:
         created.up()
@@ -47,19 +40,12 @@ def gatewayed(tmp_path_factory):
 @pytest.fixture
 def ping(gatewayed):
     running = []
-    place = gatewayed.gateway_place("gw1")
+    members = check.members(gatewayed)
 
     def start(source, destination):
-        """From and to a workload, or ``outside``."""
-        outside = source == "outside"
-        namespace = place.outside_namespace if outside else gatewayed.plan.namespace_of(source)
-        members = check.members(gatewayed)
-        address = (
-            place.outside[10]
-            if destination == "outside"
-            else members[destination].address(version=4)
+        traffic = PingTraffic(
+            gatewayed.plan.namespace_of(source), members[destination].address(version=4)
         )
-        traffic = PingTraffic(namespace, address)
         running.append(traffic)
         traffic.__enter__()
         return traffic
@@ -69,24 +55,39 @@ def ping(gatewayed):
         traffic.stop()
 
 
-@pytest.mark.parametrize("workload", ["blue-web1", "blue-web2"])
-def test_workloads_of_every_host_reach_the_outside(ping, workload):
-    assert ping(workload, "outside").wait_replies(5, timeout_s=20)
+def test_packets_show_what_the_example_expects(gatewayed):
+    cells = asyncio.run(check.check(gatewayed))
+
+    wrong = [(cell.expectation, cell.seen) for cell in cells if not cell.ok]
+    assert not wrong
+    assert len(cells) == len(gatewayed.topology.expect)
 
 
-@pytest.mark.parametrize("workload", ["blue-web1", "blue-web2"])
-def test_the_outside_reaches_workloads_of_every_host(ping, workload):
-    assert ping("outside", workload).wait_replies(5, timeout_s=20)
+def test_trace_follows_a_packet_as_far_as_the_gateway(gatewayed):
+    traced = vrouter.trace(gatewayed, "web1", "internet", Packet("tcp", 443))
+
+    assert traced.delivered
+    assert traced.gateway == "gw1"
+    assert "leaves by gw1, VXLAN" in traced.summary()
 
 
-def test_another_tenant_has_no_part_in_it(ping):
-    assert ping("blue-web1", "outside").wait_replies(5, timeout_s=20)
-    assert not ping("red-web1", "outside").wait_replies(1, timeout_s=1)
+def test_trace_from_outside_says_where_to_look_instead(gatewayed):
+    with pytest.raises(TraceError, match="skytrail lab exec gw1-vrf -- ip route"):
+        vrouter.trace(gatewayed, "internet", "web1", Packet())
+
+
+def test_commands_run_in_the_host_outside_and_in_the_gateways_vrf(gatewayed):
+    address = netns.run(gatewayed.command_in("internet", ["ip", "-4", "-brief", "address"]))
+    routes = netns.run(gatewayed.command_in("gw1-vrf", ["ip", "route"]))
+
+    assert "198.51.100.10/24" in address
+    assert "203.0.113.3" in routes
+    assert "10.20.0" not in routes
 
 
 def test_the_gateways_control_node_may_come_back(gatewayed, ping):
     """FRR has no graceful restart for EVPN: meanwhile it drops what that node told it."""
-    out, back = ping("blue-web1", "outside"), ping("outside", "blue-web2")
+    out, back = ping("web1", "internet"), ping("internet", "web2")
     assert out.wait_replies(5, timeout_s=20)
     assert back.wait_replies(5, timeout_s=20)
 
@@ -98,7 +99,7 @@ def test_the_gateways_control_node_may_come_back(gatewayed, ping):
 
 
 def test_another_control_node_killed_loses_nothing(gatewayed, ping):
-    out, back = ping("blue-web1", "outside"), ping("outside", "blue-web2")
+    out, back = ping("web1", "internet"), ping("internet", "web2")
     assert out.wait_replies(5, timeout_s=20)
     assert back.wait_replies(5, timeout_s=20)
 

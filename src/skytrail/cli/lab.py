@@ -74,7 +74,9 @@ def complete_endpoint(context: click.Context, __: click.Parameter, incomplete: s
         chosen = opened(name if isinstance(name, str) else None)
     except LabError:
         return []
-    names = [item.name for item in (*chosen.topology.endpoints, *chosen.plan.nodes)]
+    nodes = (*chosen.plan.nodes, *chosen.plan.gateways)
+    names = [item.name for item in (*chosen.topology.endpoints, *nodes)]
+    names += chosen.topology.outside_hosts
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -226,7 +228,10 @@ def show(view: str | None, host: str | None, lab_name: str | None, *, as_json: b
 @lab_option
 @reports_failures
 def exec_(name: str, command: tuple[str, ...], lab_name: str | None) -> None:
-    """Run COMMAND in workload, guest, host or controller NAME, or in the router "underlay"."""
+    """Run COMMAND in workload, guest, host, controller or gateway NAME, or in router "underlay".
+
+    Also in a host outside, and in a gateway's VRF, called <gateway>-vrf.
+    """
     chosen = opened(lab_name)
     if name in {item.name for item in chosen.topology.guests}:
         result = guest.run(chosen.guest_place(name), " ".join(command), timeout_s=600)
@@ -335,9 +340,13 @@ def capture(
     *,
     as_json: bool,
 ) -> None:
-    """Show tunnel packets of HOST opened layer by layer, or write every frame to a pcap file."""
+    """Show tunnel packets of HOST opened layer by layer, or write every frame to a pcap file.
+
+    HOST may be a gateway as well.
+    """
     chosen = opened(lab_name)
-    namespace = chosen.plan.node(host).namespace
+    gateways = {node.name: node for node in chosen.plan.gateways}
+    namespace = (gateways.get(host) or chosen.plan.node(host)).namespace
     ifname = interface or UNDERLAY_IFNAME
     limit = count or sys.maxsize
     with (

@@ -9,8 +9,17 @@ from ipaddress import ip_interface
 
 from skytrail.lab import show, vrouter
 from skytrail.lab.io import guest
+from skytrail.lab.io.gateway import has_route
 from skytrail.lab.io.probe import Probe, Prober
-from skytrail.lab.reachability import Cell, Denial, Evidence, IpAddress, Member, judge
+from skytrail.lab.reachability import (
+    Cell,
+    Denial,
+    Evidence,
+    IpAddress,
+    Member,
+    judge,
+    rounds,
+)
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
 from skytrail.lab.topology import Expectation, Guest
@@ -25,8 +34,8 @@ _PROTOCOL_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmp6": 58}
 
 
 def members(lab: Lab) -> dict[str, Member]:
-    """Every endpoint with the addresses its own DHCP client got."""
-    return {
+    """Every endpoint with the addresses its own DHCP client got, and every host outside."""
+    known = {
         item.name: Member(
             name=item.name,
             network=lab.attached(item.name).network,
@@ -37,6 +46,10 @@ def members(lab: Lab) -> dict[str, Member]:
         )
         for item in lab.plugged()
     }
+    for name, gateway in lab.topology.outside_hosts.items():
+        address = lab.gateway_place(gateway.name).host_address
+        known[name] = Member(name, (gateway.name, name), (address,), observed=True)
+    return known
 
 
 async def check(
@@ -49,7 +62,8 @@ async def check(
     wanted = list(lab.topology.expect if expectations is None else expectations)
     known = members(lab)
     guests = {item.name for item in lab.topology.guests}
-    namespaces = {item.name: lab.plan.namespace_of(item.name) for item in lab.topology.workloads}
+    names = [*(item.name for item in lab.topology.workloads), *lab.topology.outside_hosts]
+    namespaces = {name: lab.plan.namespace_of(name) for name in names}
     stated = (*lab.topology.expect, *wanted)
     allowed = {(item.source, item.destination) for item in stated if item.reply}
     judged: dict[int, Cell] = {}
@@ -68,8 +82,11 @@ async def check(
         for expectation in wanted:
             if expectation.source in guests:
                 conclude(expectation, await checker.from_guest(expectation))
-            elif not expectation.reply:
-                conclude(expectation, await checker.denial(expectation))
+        refused = [item for item in wanted if not item.reply and item.source not in guests]
+        for batch in rounds(refused, known):
+            found = await asyncio.gather(*(checker.denial(item) for item in batch))
+            for expectation, evidence in zip(batch, found, strict=True):
+                conclude(expectation, evidence)
     return [judged[number] for number in sorted(judged)]
 
 
@@ -96,8 +113,8 @@ class _Checker:
         ]
 
     async def denial(self, expectation: Expectation) -> Evidence:
-        """A probe that should be refused: alone, so that counters tell why."""
-        before = self._counters(expectation)
+        """A probe that should be refused: nothing else on its ports, so that counters tell why."""
+        before = await asyncio.to_thread(self._counters, expectation)
         seen = await self._prober.send(self._probe(expectation), timeout_s=DENIAL_TIMEOUT_S)
         denial = None if seen.replied else await self._denial(expectation, before)
         return Evidence(replied=seen.replied, arrived=frozenset(seen.arrived), denial=denial)
@@ -138,12 +155,16 @@ class _Checker:
         return address
 
     def _counters(self, expectation: Expectation) -> dict[str, dict[str, int]]:
-        """Drops of both ends' ports, by host."""
-        ends = (expectation.source, expectation.destination)
+        """Drops of the ends' ports, by end; hosts outside have none."""
         return {
             name: vrouter.port_drops(self._lab, self._host(name), self._lab.attached(name).uuid)
-            for name in ends
+            for name in self._plugged_ends(expectation)
         }
+
+    def _plugged_ends(self, expectation: Expectation) -> list[str]:
+        outside = self._lab.topology.outside_hosts
+        ends = (expectation.source, expectation.destination)
+        return [name for name in ends if name not in outside]
 
     async def _denial(
         self, expectation: Expectation, before: Mapping[str, Mapping[str, int]]
@@ -160,19 +181,25 @@ class _Checker:
         self, expectation: Expectation, before: Mapping[str, Mapping[str, int]]
     ) -> Denial | None:
         source, destination = expectation.source, expectation.destination
-        hosts = (self._host(source), self._host(destination))
+        gateway = self._lab.topology.outside_hosts.get(source)
+        if gateway:
+            place = self._lab.gateway_place(gateway.name)
+            if not has_route(place, self._address(destination, expectation.protocol)):
+                return Denial("NO_ROUTE", gateway.name)
+        plugged = self._plugged_ends(expectation)
+        hosts = [self._host(name) for name in plugged]
         five_tuple = FiveTuple(
             source=self._address(source, expectation.protocol),
             destination=self._address(destination, expectation.protocol),
             protocol=_PROTOCOL_NUMBERS[expectation.protocol],
             destination_port=expectation.port,
         )
-        ends = (self._lab.attached(source).uuid, self._lab.attached(destination).uuid)
+        ends = [self._lab.attached(name).uuid for name in plugged]
         found = vrouter.flow_denial(self._lab, hosts, ends, five_tuple)
         if found:
             return found
         after = self._counters(expectation)
-        for name in (source, destination):
+        for name in plugged:
             moved = vrouter.growth(before.get(name, {}), after[name])
             if moved:
                 return Denial(max(moved, key=lambda reason: moved[reason]), self._host(name))

@@ -41,14 +41,14 @@ from skytrail.lab.io.processes import ProcessError
 from skytrail.lab.io.workload import WorkloadError
 from skytrail.lab.port_timing import PortTimer, Site, percentiles
 from skytrail.lab.ports import PortError
-from skytrail.lab.reachability import Cell
+from skytrail.lab.reachability import Cell, Denial
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
 from skytrail.lab.throughput import ThroughputError
 from skytrail.lab.topology import TopologyError
 from skytrail.lab.trace import Packet, TraceError
 from skytrail.lab.underlay_packet import TunnelPacket, decode_tunnel
-from skytrail.lab.wording import explained
+from skytrail.lab.wording import explained, readable
 from skytrail.net import Mac
 from skytrail.runtime.introspection import IntrospectionFailed
 from skytrail.wire.errors import DecodeError
@@ -88,6 +88,7 @@ class Demo:
         for part in (
             self.show_reachability,
             self.show_packet,
+            self.show_packet_outside,
             self.show_guest,
             self.show_throughput,
             self.show_port_timing,
@@ -107,6 +108,7 @@ class Demo:
         with _bar(self.console, "probing", len(expected)) as advance:
             cells = asyncio.run(check.check(self.lab, when_judged=lambda _: advance()))
         names = [endpoint.name for endpoint in self.lab.topology.endpoints]
+        names += self.lab.topology.outside_hosts
         self.console.print(reachability.matrix(cells, names))
         self.console.print(reachability.probe_list(cells))
         self.console.print(self._refusals(cells))
@@ -121,30 +123,42 @@ class Demo:
         self.console.print(f"[{style}]{right} of {len(cells)} probes as expected[/]")
 
     def _refusals(self, cells: Sequence[Cell]) -> Table:
-        """One row per denied pair: the counted reason, and what the vRouters' tables say."""
+        """What is refused for the same counted reason, and what the tables say of the first."""
         table = Table(
-            title="Why the others do not (counted by the datapath | explained from its tables)",
+            title="Why the others do not (counted by the datapath | the first, explained from its tables)",
             title_justify="left",
             box=box.ROUNDED,
         )
         for column in ("from", "to", "probe", "drop reason", "on", "explanation"):
             table.add_column(column)
+        alike: dict[tuple[str, str, str, str], list[tuple[Cell, Denial]]] = {}
         for cell in cells:
             expectation, denial = cell.expectation, cell.evidence.denial
             if expectation.reply or denial is None:
                 continue
             port = f"/{expectation.port}" if expectation.port else ""
-            packet = Packet(expectation.protocol, expectation.port)
-            traced = vrouter.trace(self.lab, expectation.source, expectation.destination, packet)
+            probe = f"{expectation.protocol}{port}"
+            key = (expectation.source, probe, denial.reason, denial.host)
+            alike.setdefault(key, []).append((cell, denial))
+        for (source, probe, reason, host), refused in alike.items():
             table.add_row(
-                expectation.source,
-                expectation.destination,
-                f"{expectation.protocol}{port}",
-                f"[yellow]{denial.reason}[/]",
-                denial.host,
-                Text(explained(traced, denial.reason)),
+                source,
+                ", ".join(cell.expectation.destination for cell, _ in refused),
+                probe,
+                f"[yellow]{reason}[/]",
+                host,
+                Text(self._explanation(*refused[0])),
             )
         return table
+
+    def _explanation(self, cell: Cell, denial: Denial) -> str:
+        expectation = cell.expectation
+        if expectation.source in self.lab.topology.outside_hosts:
+            at_gateway = f"no route in the VRF of {denial.host} to {expectation.destination}"
+            return readable(denial.rule) or at_gateway
+        packet = Packet(expectation.protocol, expectation.port)
+        traced = vrouter.trace(self.lab, expectation.source, expectation.destination, packet)
+        return explained(traced, denial.reason)
 
     def show_packet(self) -> None:
         """Capture one packet between the hosts and compare its label with the receiver's table."""
@@ -169,8 +183,35 @@ class Demo:
         )
         self.report.require(right, f"label {packet.label} is not that of {pair[1]}")
 
+    def show_packet_outside(self) -> None:
+        """Capture one packet on its way to each gateway, in the encapsulation routers speak."""
+        for gateway in self.lab.topology.gateways:
+            self.console.print(
+                Rule(f"One packet to {gateway.host} by {gateway.name}", align="left")
+            )
+            sources = [
+                expectation.source
+                for expectation in self.lab.topology.expect
+                if expectation.destination == gateway.host and expectation.reply
+            ]
+            if not sources:
+                raise LabError(f"the topology expects nobody to reach {gateway.host}")
+            packet = asyncio.run(self._capture(sources[0], gateway.host))
+            if packet is None:
+                self.report.faults.append(f"no tunnel packet to {gateway.name} was seen")
+                continue
+            title = f"{sources[0]} > {gateway.host}"
+            self.console.print(Panel("\n".join(packet.lines()), title=title, expand=False))
+            self.report.require(
+                packet.encapsulation == "VXLAN", f"the tunnel was {packet.encapsulation}"
+            )
+
     async def _capture(self, source: str, destination: str) -> TunnelPacket | None:
-        receiver = self.lab.plan.node(self.lab.topology.endpoint(destination).host)
+        outside = self.lab.topology.outside_hosts.get(destination)
+        if outside:
+            receiver = self.lab.gateway_place(outside.name).node
+        else:
+            receiver = self.lab.plan.node(self.lab.topology.endpoint(destination).host)
         address = check.members(self.lab)[destination].address(version=4)
         if address is None:
             return None

@@ -2,7 +2,8 @@
 
 Underlay: each host, and each controller, has a /24 of its own behind the underlay router, so that
 two hosts are never neighbours. With the default range 198.18.0.0/15, host *i* (from 1) lives in
-198.18.*i*.0/24, controller *j* in 198.19.*j*.0/24 and gateway *k* in 198.18.*250+k*.0/24; the router has .1 and the node .2.
+198.18.*i*.0/24, controller *j* in 198.19.*j*.0/24 and gateway *k* in 198.18.*250+k*.0/24; the
+router has .1 and the node .2.
 Everything sits in network namespaces called ``<lab>-<name>``: labs never meet, even when they use
 the same addresses.
 """

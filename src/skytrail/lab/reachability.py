@@ -114,6 +114,35 @@ def judge(
     )
 
 
+def rounds(
+    expectations: Sequence[Expectation], members: Mapping[str, Member]
+) -> list[list[Expectation]]:
+    """Split probes into rounds that may be sent together.
+
+    No member has a part in two probes of a round, nor has one with the address of another's end:
+    what a port counts meanwhile is about one probe.
+    """
+    found: list[tuple[set[str], list[Expectation]]] = []
+    for expectation in expectations:
+        touched = _touched(expectation, members)
+        for busy, batch in found:
+            if busy.isdisjoint(touched):
+                busy |= touched
+                batch.append(expectation)
+                break
+        else:
+            found.append((touched, [expectation]))
+    return [batch for _, batch in found]
+
+
+def _touched(expectation: Expectation, members: Mapping[str, Member]) -> set[str]:
+    """Return the ends of a probe, and everyone who has an address of theirs."""
+    ends = (members[expectation.source], members[expectation.destination])
+    addresses = {address for end in ends for address in end.addresses}
+    twins = {each.name for each in members.values() if not addresses.isdisjoint(each.addresses)}
+    return twins | {end.name for end in ends}
+
+
 def _twin(
     expectation: Expectation,
     members: Mapping[str, Member],

@@ -2,7 +2,7 @@
 
 ```
  up:   state file -> underlay namespaces -> api -> compiler, control nodes -> virtual-router objects
-       -> agents -> provisioning program -> workloads and guests -> leases
+       -> agents -> provisioning program -> gateways -> workloads and guests -> leases -> routes out
  down: processes (recorded, then any left in our namespaces) -> guests' taps, namespaces -> eBPF pins
        -> folder
 ```
@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,6 +47,7 @@ from skytrail.lab.state import LabError, LabState
 from skytrail.lab.topology import Gateway, Guest, Topology, Workload
 from skytrail.net import Mac
 from skytrail.runtime.certificates import Authority
+from skytrail.runtime.introspection import read_table
 
 API_PORT_DEFAULT = 8082
 BGP_ROUTERS = ("default-domain", "default-project", "ip-fabric", "__default__")
@@ -99,6 +101,11 @@ class Lab:
             raise LabError("a lab needs root: network namespaces and eBPF")
         text = _read(file)
         topology = topology_file.parse(text, str(file))
+        if topology.gateways and not gateway_io.is_installed():
+            raise LabError(
+                f"{file} has gateways, which need FRR: install it with packaging/setup.sh packages"
+                f" (missing: {gateway_io.FRR}/bgpd), or take `gateways` out of the file"
+            )
         name = name or topology.name
         if not topology_file.NAME.fullmatch(name):
             raise LabError(f"{name!r} is not a lab name: 1-24 of a-z, 0-9 and -")
@@ -136,6 +143,7 @@ class Lab:
         nodes = (*self.plan.nodes, *self.plan.gateways)
         names = [self.plan.router_namespace, *(node.namespace for node in nodes)]
         names += [self.plan.namespace_of(item.name) for item in self.topology.workloads]
+        names += [self.plan.namespace_of(name) for name in self.topology.outside_hosts]
         return names + netns.names(self.scratch_namespace(""))
 
     def scratch_namespace(self, purpose: str) -> str:
@@ -175,6 +183,9 @@ class Lab:
                         for each in self.topology.endpoints
                         if not isinstance(each, Workload) or each.plugged
                     )
+            if self.topology.gateways:
+                with progress("routes to and from the outside"):
+                    self.wait_gateways()
 
     def start_controller(self) -> None:
         """Start API, compiler and control nodes and wait until all serve."""
@@ -274,8 +285,6 @@ class Lab:
 
     def start_gateways(self) -> None:
         """Join each gateway's virtual network, which provisioning made, to the outside."""
-        if not gateway_io.is_installed():
-            raise LabError("gateways need FRR: install it with packaging/setup.sh peers")
         # FRR 8.4 forgets a router MAC when one of two copies of a route goes: it gets one.
         controllers = [node.address for node in self.plan.controllers[:1]]
         for node, gateway in zip(self.plan.gateways, self.topology.gateways, strict=True):
@@ -317,10 +326,37 @@ class Lab:
         return GatewayPlace(
             node=node,
             vrf_namespace=self.scratch_namespace(f"{name}-vrf"),
-            outside_namespace=self.scratch_namespace(f"{name}-outside"),
+            outside_namespace=self.plan.namespace_of(gateway.host),
             folder=self.paths.gateway(name),
             outside=gateway.outside,
         )
+
+    def wait_gateways(self) -> None:
+        """Wait until each gateway and the plugged endpoints of its network know of each other."""
+        ends = [(each, self.attached(each.name)) for each in self.plugged()]
+        for gateway in self.topology.gateways:
+            place = self.gateway_place(gateway.name)
+            vrf = ":".join((*gateway.network, gateway.network[-1]))
+            behind = [end for end, attached in ends if attached.network == gateway.network]
+            for end in behind:
+                lease = ip_interface(self.leased_address(end))
+                self._wait_for(
+                    lambda place=place, lease=lease: gateway_io.has_route(place, lease.ip),
+                    f"{gateway.name} hears of no route to {end.name}; look: skytrail lab show bgp",
+                )
+                socket = self.paths.introspect_socket(end.host)
+                where = {"vrf": vrf, "prefix": str(gateway.outside)}
+                self._wait_for(
+                    lambda socket=socket, where=where: read_table(socket, "routes", where=where),
+                    f"{end.host} hears of no route to {gateway.outside} of {gateway.name}; "
+                    "look: skytrail lab show bgp",
+                )
+
+    def leased_address(self, endpoint: Workload | Guest) -> str:
+        """Return the IPv4 address, with prefix length, that an endpoint's DHCP client got."""
+        if isinstance(endpoint, Guest):
+            return guest.wait_lease(self.guest_place(endpoint.name), LEASE_TIMEOUT_S).address
+        return workload.wait_lease(self.paths.endpoint(endpoint.name), LEASE_TIMEOUT_S).address
 
     def _joined(self, gateway: Gateway) -> Joined:
         """Return number and route target of a gateway's network, once the compiler made them."""
@@ -508,11 +544,15 @@ class Lab:
             return workload.inside(name, self.plan.namespace_of(name), folder, command)
         if name == "underlay":
             return netns.inside(self.plan.router_namespace, command)
-        nodes = {node.name: node for node in self.plan.nodes}
-        if name not in nodes:
-            known = ", ".join([*(item.name for item in self.topology.endpoints), *nodes])
+        places = {node.name: node.namespace for node in (*self.plan.nodes, *self.plan.gateways)}
+        for gateway in self.topology.gateways:
+            place = self.gateway_place(gateway.name)
+            places |= {gateway.host: place.outside_namespace}
+            places |= {f"{gateway.name}-vrf": place.vrf_namespace}
+        if name not in places:
+            known = ", ".join([*(item.name for item in self.topology.endpoints), *places])
             raise LabError(f"nothing is called {name!r} in lab {self.name}; known: {known}")
-        return netns.inside(nodes[name].namespace, command)
+        return netns.inside(places[name], command)
 
     # Breaking and repairing it
 

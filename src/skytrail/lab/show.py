@@ -16,6 +16,7 @@ from rich.text import Text
 
 from skytrail.lab import commands
 from skytrail.lab.health import daemon_names, process_health, restart_command
+from skytrail.lab.io import gateway as gateway_io
 from skytrail.lab.io import guest, workload
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
@@ -150,7 +151,8 @@ def tables(
 ) -> list[Table]:
     """Return the overview, or one introspection table of every host (or of one process)."""
     if view is None:
-        return [_nodes(lab), _endpoints(lab)]
+        gateways = [_gateways(lab)] if lab.topology.gateways else []
+        return [_nodes(lab), _endpoints(lab), *gateways]
     places = [place] if place else [node.name for node in lab.plan.hosts]
     return [_introspected(lab, each, view, every_column=every_column) for each in places]
 
@@ -252,6 +254,30 @@ def _endpoints(lab: Lab) -> Table:
         )
     columns = ("name", "kind", "host", "network", "mac", "interface", "addresses")
     return Table("workloads and guests", columns, tuple(rows))
+
+
+def _gateways(lab: Lab) -> Table:
+    rows: list[tuple[object, ...]] = []
+    for gateway in lab.topology.gateways:
+        place = lab.gateway_place(gateway.name)
+        dead = [
+            daemon
+            for daemon in gateway_io.DAEMONS
+            if lab.processes.identity(f"{gateway.name}-{daemon}") is None
+        ]
+        rows.append(
+            (
+                gateway.name,
+                str(place.node.address),
+                ":".join(gateway.network),
+                place.vrf_namespace,
+                f"{', '.join(dead)} dead" if dead else "runs",
+                gateway.host,
+                str(place.host_address),
+            )
+        )
+    columns = ("name", "address", "network", "vrf", "state", "host outside", "its address")
+    return Table("gateways (FRR)", columns, tuple(rows))
 
 
 def endpoint_addresses(lab: Lab, name: str) -> list[str]:

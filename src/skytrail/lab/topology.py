@@ -63,6 +63,8 @@ class Gateway:
     """Fully qualified name of the virtual network."""
     outside: IPv4Network
     """The gateway has its first address, a host outside its tenth."""
+    host: str
+    """Name of the host outside, as probes and ``lab exec`` call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,11 @@ class Topology:
     @property
     def endpoints(self) -> tuple[Workload | Guest, ...]:
         return (*self.workloads, *self.guests)
+
+    @property
+    def outside_hosts(self) -> Mapping[str, Gateway]:
+        """Hosts behind gateways, by name: they can be probed, but are plugged nowhere."""
+        return {gateway.host: gateway for gateway in self.gateways}
 
     def endpoint(self, name: str) -> Workload | Guest:
         """Return the workload or guest; ``KeyError`` listing the known ones."""
@@ -229,7 +236,9 @@ def _topology(reader: _Reader, document: object) -> Topology:
     if len(gateways) > GATEWAYS_COUNT_MAX:
         reader.fault("gateways", f"{len(gateways)} entries; at most {GATEWAYS_COUNT_MAX} fit")
     endpoints = [*workloads, *guests]
-    _unique(reader, "name", [node.name for node in (*hosts, *controllers, *gateways, *endpoints)])
+    outside = [gateway.host for gateway in gateways]
+    nodes = [node.name for node in (*hosts, *controllers, *gateways, *endpoints)]
+    _unique(reader, "name", [*nodes, *outside])
     _unique(reader, "port", [":".join(endpoint.port) for endpoint in endpoints])
     provision = top.get("provision")
     if provision is not None and not isinstance(provision, str):
@@ -252,7 +261,9 @@ def _topology(reader: _Reader, document: object) -> Topology:
         record=reader.boolean("record", top.get("record", False)),
         tls=reader.boolean("tls", top.get("tls", False)),
         provision=provision,
-        expect=_expectations(reader, top.get("expect"), [e.name for e in endpoints]),
+        expect=_expectations(
+            reader, top.get("expect"), [*(each.name for each in endpoints), *outside]
+        ),
     )
 
 
@@ -313,16 +324,20 @@ def _hosts(reader: _Reader, value: object, controllers: Sequence[str]) -> tuple[
 
 
 def _gateway(reader: _Reader, place: str, value: object) -> Gateway:
-    entry = reader.mapping(place, value, ("name", "network", "outside"))
+    entry = reader.mapping(place, value, ("name", "network", "outside", "host"))
     outside = IPv4Network(0)
     try:
         outside = IPv4Network(str(entry.get("outside")))
     except ValueError as error:
-        reader.fault(f"{place}.outside", f"{error}; write a range such as 203.0.113.0/24")
-    if outside.prefixlen and outside.prefixlen > 28:
-        reader.fault(f"{place}.outside", f"{outside} is too small; /28 or larger is needed")
+        reader.fault(f"{place}.outside", f"{error}; write a range such as 198.51.100.0/24")
+    else:
+        if not 8 <= outside.prefixlen <= 28:
+            reader.fault(f"{place}.outside", f"{outside} must be a range from /8 to /28")
+    name = reader.name(f"{place}.name", entry.get("name"))
+    host = reader.name(f"{place}.host", entry["host"]) if "host" in entry else f"{name}-outside"
     return Gateway(
-        name=reader.name(f"{place}.name", entry.get("name")),
+        name=name,
+        host=host,
         network=reader.fully_qualified(
             f"{place}.network", entry.get("network"), "domain:project:network"
         ),
@@ -421,7 +436,7 @@ def _names(
     place: str,
     value: object,
     endpoints: Sequence[str],
-    what: str = "workload or guest",
+    what: str = "workload, guest or host outside",
 ) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not values:

@@ -115,6 +115,8 @@ class TraceResult:
     legs: tuple[Leg, ...]
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     """Port uuid to the name people know it by."""
+    gateway: str = ""
+    """The router the packet leaves by, if it does."""
 
     @property
     def asked_address(self) -> IpAddress:
@@ -127,7 +129,9 @@ class TraceResult:
 
     @property
     def delivered(self) -> bool:
-        """True when the packet ends in the destination itself."""
+        """True when the packet ends in the destination itself, or leaves for a host outside."""
+        if self.gateway and not self.destination.host:
+            return self.last.outcome == FORWARDED
         return self.last.outcome == DELIVERED and self.last.vmi_uuid == self.destination.uuid
 
     @property
@@ -153,6 +157,9 @@ class TraceResult:
             where = self.legs[-1].host
             decided = because if self.last.drop_reason == POLICY else ""
             return f"dropped on {where}: {self.last.drop_reason}{decided}"
+        if self.gateway:
+            last = self.last
+            return f"leaves by {self.gateway}, {last.encapsulation} {last.label}{because}"
         return self.last.outcome
 
 
@@ -169,14 +176,16 @@ def trace(
     *,
     ask: Ask,
     host_of: Mapping[str, str],
+    gateway_of: Mapping[str, str] = {},
 ) -> TraceResult:
-    """Follow the packet; ``host_of`` maps underlay addresses to host names."""
+    """Follow the packet; ``host_of`` and ``gateway_of`` map underlay addresses to names."""
     query = query_of(source, destination, packet)
     first = ask(source.host, {**query, "vmi": source.uuid})
     legs = [Leg(source.host, first)]
     if first.outcome == FORWARDED:
         legs += _arrival(first, query, ask=ask, host_of=host_of, destination=destination)
-    return TraceResult(source, destination, packet, tuple(legs))
+    gateway = gateway_of.get(legs[-1].explanation.remote, "")
+    return TraceResult(source, destination, packet, tuple(legs), gateway=gateway)
 
 
 def query_of(source: Endpoint, destination: Endpoint, packet: Packet) -> dict[str, str]:

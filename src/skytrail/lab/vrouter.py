@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -92,7 +92,18 @@ def trace(
         if (lab.paths.endpoint(item.name) / "port.json").exists()
     }
 
+    outside = lab.topology.outside_hosts
+    if source in outside:
+        gateway = outside[source].name
+        raise tracing.TraceError(
+            f"{source} is behind {gateway}, which is no vRouter; trace the way towards it, and see"
+            f" what {gateway} knows: skytrail lab exec {gateway}-vrf -- ip route"
+        )
+
     def end(text: str) -> Endpoint:
+        if text in outside:
+            address = lab.gateway_place(outside[text].name).host_address
+            return Endpoint(text, "", "", "", "", (address,))
         try:
             return tracing.find(text, found, known=known, network=network)
         except tracing.TraceError as error:
@@ -110,6 +121,7 @@ def trace(
         packet,
         ask=ask,
         host_of={str(node.address): node.name for node in lab.plan.hosts},
+        gateway_of={str(node.address): node.name for node in lab.plan.gateways},
     )
     names = {row.vmi_uuid: row.name for rows in found.values() for row in rows}
     return replace(result, names=names | {uuid: name for name, uuid in known.items()})
@@ -126,9 +138,9 @@ def explain(lab: Lab, host: str, query: Query) -> Explanation:
 
 
 def flow_denial(
-    lab: Lab, hosts: tuple[str, ...], ends: tuple[str, str], five_tuple: FiveTuple
+    lab: Lab, hosts: Iterable[str], ends: Collection[str], five_tuple: FiveTuple
 ) -> Denial | None:
-    """Find the deny flow of a probe on one of the hosts; ``ends`` are the two ports' uuids."""
+    """Find the deny flow of a probe on one of the hosts; ``ends`` are the ports' uuids."""
     for host in dict.fromkeys(hosts):
         for flow in flows(lab, host):
             if (

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from skytrail.lab.reachability import Denial, Evidence, Member, judge, probe_list
+from skytrail.lab.reachability import Denial, Evidence, Member, judge, probe_list, rounds
 from skytrail.lab.topology import Expectation
 
 RED, BLUE = ("d", "red", "front"), ("d", "blue", "front")
@@ -110,3 +110,13 @@ def test_other_probes_name_the_deciding_rule_as_people_read_it():
     table = probe_list([judge(expectation, evidence, MEMBERS)])
 
     assert [str(each) for each in table.columns[-1].cells] == ["red:a:a"]
+
+
+def test_probes_share_a_round_only_when_no_port_is_in_two_of_them():
+    pairs = [("red1", "vm"), ("red2", "blue3"), ("vm", "red1"), ("blue1", "blue3")]
+    probes = [Expectation(*pair, reply=False) for pair in pairs]
+
+    batches = rounds(probes, MEMBERS)
+
+    assert batches == [probes[:2], [probes[2]], [probes[3]]], "blue1 has the address of red1"
+    assert rounds([], MEMBERS) == []

@@ -30,6 +30,7 @@ class FakeLab:
     def __init__(self, alive=("api", "compiler", "h1", "h2")):
         self.alive = set(alive)
         self.plan = SimpleNamespace(
+            gateways=[],
             nodes=[
                 SimpleNamespace(name="h1", address="198.18.1.2"),
                 SimpleNamespace(name="h2", address="198.18.2.2"),
@@ -163,7 +164,7 @@ def test_status_says_how_to_restart_a_dead_daemon_without_asking_it(monkeypatch)
 
 def test_a_trace_that_needs_a_dead_agent_says_how_to_restart_it(monkeypatch):
     lab = FakeLab(alive=["h2"])
-    lab.topology = SimpleNamespace(endpoints=[])
+    lab.topology = SimpleNamespace(endpoints=[], outside_hosts={})
     monkeypatch.setattr(vrouter, "ports", lambda *_: [])
 
     with pytest.raises(TraceError, match="h1 is dead; skytrail lab restart h1"):

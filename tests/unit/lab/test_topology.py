@@ -59,7 +59,7 @@ def test_a_small_underlay_range_is_refused():
 def test_expectations_expand_to_every_ordered_pair_but_never_to_oneself():
     topology = parse(EXAMPLE.read_text(), "example")
 
-    names = {endpoint.name for endpoint in topology.endpoints}
+    names = {endpoint.name for endpoint in topology.endpoints} | set(topology.outside_hosts)
     pairs = {(e.source, e.destination) for e in topology.expect if e.protocol == "icmp"}
     assert pairs == {(a, b) for a in names for b in names if a != b}
 
@@ -121,3 +121,48 @@ def test_tls_is_off_unless_asked_for_and_takes_nothing_but_yes_or_no() -> None:
     assert parse(base + "tls: true\n", "t").tls is True
     with pytest.raises(TopologyError, match="'on please' must be true or false"):
         parse(base + "tls: on please\n", "t")
+
+
+GATEWAY = SMALLEST + "gateways: [{name: gw1, network: 'd:p:n', outside: 198.51.100.0/24%s}]\n"
+
+
+def test_a_gateways_host_outside_is_named_after_it_unless_it_has_a_name():
+    assert list(parse(GATEWAY % "", "t").outside_hosts) == ["gw1-outside"]
+    assert list(parse(GATEWAY % ", host: internet", "t").outside_hosts) == ["internet"]
+
+
+def test_hosts_outside_may_be_probed_and_share_the_space_of_names():
+    text = GATEWAY % ", host: internet" + (
+        "workloads: [{name: web, host: compute1, port: 'd:p:web'}]\n"
+        "expect: [{from: web, to: internet}, {from: internet, to: web}]\n"
+    )
+
+    assert len(parse(text, "t").expect) == 2
+    assert faults_of(text.replace("host: internet", "host: web"))[0].startswith(
+        "lab.yaml: name: 'web' is used 2 times"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("{network: 'd:p:n', outside: 198.51.100.0/24}", "gateways[0].name: missing"),
+        ("{name: g, outside: 198.51.100.0/24}", "gateways[0].network: missing"),
+        ("{name: g, network: 'd:p:n'}", "gateways[0].outside: Expected 4 octets"),
+        ("{name: g, network: 'd:p:n', outside: 198.51.100.0/30}", "must be a range from /8 to /28"),
+        ("{name: g, network: 'd:p:n', outside: 198.51.100.1/24}", "has host bits set"),
+        ("{name: g, network: 'd:p:n', outside: 10.0.0.0/8, host: 7}", "gateways[0].host: 7 is not"),
+        ("{name: g, network: 'd:p:n', outside: 10.0.0.0/8, vrf: x}", "unknown key 'vrf'"),
+        ("gw1", "gateways[0]: expected a mapping"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_gateway_name_the_entry_and_the_field(entry, fault):
+    assert any(fault in each for each in faults_of(f"{SMALLEST}gateways: [{entry}]\n"))
+
+
+def test_more_gateways_than_the_underlay_has_room_for_are_refused():
+    entries = ", ".join(
+        f"{{name: g{n}, network: 'd:p:n{n}', outside: 10.{n}.0.0/16}}" for n in range(5)
+    )
+
+    assert "at most 4 fit" in faults_of(f"{SMALLEST}gateways: [{entries}]\n")[0]

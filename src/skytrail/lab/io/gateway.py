@@ -2,7 +2,7 @@
 
 ```
  [node: zebra, bgpd] -- underlay          vxlan device made here, then moved: its socket stays
- [<lab>.<name>-vrf: vxlan + bridge] -- [<lab>.<name>-outside: a host with the tenth address]
+ [<lab>.<name>-vrf: vxlan + bridge] -- [<lab>-<host>: a host with the tenth address]
 ```
 zebra opens every named namespace it sees and changes their routes: it gets a mount namespace whose
 ``/run/netns`` holds its VRF alone.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 
 from skytrail.lab.gateway import VRF, Joined, router_mac
@@ -20,6 +20,7 @@ from skytrail.lab.io import netns
 from skytrail.lab.plan import Node
 
 FRR = Path("/usr/lib/frr")
+DAEMONS = ("zebra", "bgpd")
 _ZEBRA = """
 set -e
 mount --make-rprivate /
@@ -38,6 +39,11 @@ class GatewayPlace:
     outside_namespace: str
     folder: Path
     outside: IPv4Network
+
+    @property
+    def host_address(self) -> IPv4Address:
+        """Of the host outside."""
+        return self.outside[10]
 
 
 def is_installed() -> bool:
@@ -67,12 +73,12 @@ def create(place: GatewayPlace, joined: Joined) -> None:
         ],
     )
     netns.connect((vrf, "out0"), (outside, "eth0"), mtu_bytes=1500)
-    length, first, tenth = place.outside.prefixlen, place.outside[1], place.outside[10]
+    length, first = place.outside.prefixlen, place.outside[1]
     netns.configure(vrf, [f"address add {first}/{length} dev out0", "link set out0 up"])
     netns.configure(
         outside,
         [
-            f"address add {tenth}/{length} dev eth0",
+            f"address add {place.host_address}/{length} dev eth0",
             "link set eth0 up",
             f"route add default via {first}",
         ],
@@ -106,6 +112,13 @@ def zebra(place: GatewayPlace) -> list[str]:
 def bgpd(place: GatewayPlace) -> list[str]:
     """Return bgpd's command, to be run in the node's namespace once zebra serves."""
     return _daemon(place, "bgpd")
+
+
+def has_route(place: GatewayPlace, address: IPv4Address | IPv6Address) -> bool:
+    """Tell whether the gateway's VRF leads anywhere for an address."""
+    family = f"-{address.version}"
+    command = ["ip", family, "-n", place.vrf_namespace, "route", "show", "match", str(address)]
+    return bool(netns.run(command).strip())
 
 
 def serves(place: GatewayPlace, daemon: str) -> bool:
