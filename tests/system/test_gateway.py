@@ -3,11 +3,13 @@
 import asyncio
 import os
 import secrets
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from skytrail.lab import check, vrouter
+from skytrail.lab.gateway import VRF
 from skytrail.lab.io import gateway, netns
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.service import Lab
@@ -83,6 +85,16 @@ def test_commands_run_in_the_host_outside_and_in_the_gateways_vrf(gatewayed):
     assert "198.51.100.10/24" in address
     assert "203.0.113.3" in routes
     assert "10.20.0" not in routes
+
+
+def test_trap_14_zebra_of_a_gateway_sees_the_namespace_of_its_vrf_only(gatewayed):
+    """``zebra -n`` opens every named namespace it finds and changes the routes in it."""
+    pid = (gatewayed.gateway_place("gw1").folder / "zebra.pid").read_text().strip()
+    command = ["nsenter", f"--target={pid}", "--mount", "ls", "/run/netns"]
+
+    seen = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    assert seen == [VRF]
 
 
 def test_the_gateways_control_node_may_come_back(gatewayed, ping):

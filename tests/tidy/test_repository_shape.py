@@ -111,6 +111,18 @@ def test_every_path_named_in_the_architecture_exists():
     assert missing == []
 
 
+def test_every_test_named_for_a_trap_of_bgp_peers_exists():
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs/bgp-traps.md").read_text()))
+    defined = {
+        name
+        for path in tracked_files("tests/**/test_*.py")
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    }
+
+    assert named
+    assert named - defined == set()
+
+
 @pytest.mark.parametrize(
     "component",
     ["model", "wire", "runtime", "store", "client", "api", "compiler", "control", "agent", "lab"],

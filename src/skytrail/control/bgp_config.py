@@ -28,6 +28,7 @@ PORT = 179
 HOLD_TIME_S = 90
 CONTROL_NODES = frozenset({"control-node", "external-control-node"})
 """Of this installation, and of another one."""
+ROUTER = "router"
 WORKLOAD_ROUTERS = frozenset({"bgpaas-client", "bgpaas-server"})
 DEFAULT_MEMBERSHIP_STOPS = frozenset({"gobgp"})
 """Vendors of routers that end when they are sent the default membership (RFC 4684)."""
@@ -105,6 +106,8 @@ class BgpPeerConfig:
     """May be told that somebody wants all VPN routes (RFC 4684)."""
     is_control_node: bool = False
     """A control node, ours or another installation's: it has no use for a route in two forms."""
+    is_router: bool = False
+    """Nothing but a router: what it says of itself belongs to none of our networks."""
     is_down: bool = False
     """Kept closed by its administrator."""
     as_override: bool = False
@@ -241,6 +244,7 @@ def _peer(
         is_passive=session.is_passive,
         takes_default_membership=(theirs.vendor or "").lower() not in DEFAULT_MEMBERSHIP_STOPS,
         is_control_node=theirs.router_type in CONTROL_NODES,
+        is_router=theirs.router_type == ROUTER,
         is_down=session.is_down or bool(mine.admin_down) or bool(theirs.admin_down),
         as_override=session.as_override,
         private_as_action=session.private_as_action,

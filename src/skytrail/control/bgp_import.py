@@ -272,7 +272,20 @@ class Importer:
                 if self._is_ours(each.asn, attributes)
             ),
             router_mac=None if router is None else router.mac,
-            is_loop=self.is_loop(attributes),
+            is_loop=self.is_loop(attributes) or self._is_led_back(origin, attributes),
+        )
+
+    def _is_led_back(self, origin: communities.OriginVn | None, attributes: Attributes) -> bool:
+        """Tell whether a router offers a way through itself to what it learned from us.
+
+        FRR exports from a VRF into VPN what EVPN brought there, our communities included. Traffic
+        would take turns between workload and router. Who only reflects a route says so.
+        """
+        return (
+            self._peer.is_router
+            and attributes.originator is None
+            and origin is not None
+            and self._is_ours(origin.asn, attributes)
         )
 
     def _led_through(self, attributes: Attributes) -> Iterator[str]:

@@ -135,25 +135,47 @@ class Bench:
 
     # FRR
 
-    def start_frr(self, config: str) -> subprocess.Popen[bytes]:
-        """Start bgpd without zebra; ``config`` is the body of frr.conf."""
+    def start_frr(self, config: str, *, with_zebra: bool = False) -> subprocess.Popen[bytes]:
+        """Start bgpd; ``config`` is the body of frr.conf.
+
+        With zebra it knows which routes the kernel has, and believes in no others.
+        """
         place = self.folder / "frr.conf"
         place.write_text(config)
+        kernel = ("--socket", str(self._start_zebra())) if with_zebra else ("--no_zebra",)
         process = self.start(
             "frr",
-            "/usr/lib/frr/bgpd", "--no_zebra", "--skip_runas", "--vty_port", "0",
+            "/usr/lib/frr/bgpd", *kernel, "--skip_runas", "--vty_port", "0",
             "--vty_socket", str(self.folder), "--pid_file", str(self.folder / "bgpd.pid"),
             "--config_file", str(place), "--listenon", self.address, "--log", "stdout",
         )  # fmt: skip
         eventually((self.folder / "bgpd.vty").exists, "bgpd's vty")
         return process
 
-    def start_bfdd(self, config: str) -> None:
-        """Start FRR's bfdd, which gives up being root: its folder must be open to it."""
-        place = Path(tempfile.mkdtemp(prefix="bfdd-"))
+    def _start_zebra(self) -> Path:
+        """Start zebra, which sees this namespace only; returns where bgpd finds it."""
+        place = self._open_folder("zebra")
+        (place / "zebra.conf").write_text("")
+        self.start(
+            "zebra",
+            "/usr/lib/frr/zebra", "--vty_port", "0", "--vty_socket", str(place),
+            "--pid_file", str(place / "zebra.pid"), "--config_file", str(place / "zebra.conf"),
+            "--socket", str(place / "zserv.api"), "--log", "stdout",
+        )  # fmt: skip
+        eventually((place / "zserv.api").exists, "zebra's socket")
+        return place / "zserv.api"
+
+    def _open_folder(self, daemon: str) -> Path:
+        """Return a new folder for a daemon that gives up being root."""
+        place = Path(tempfile.mkdtemp(prefix=f"{daemon}-"))
         self._open_folders.append(place)
-        (place / "bfdd.conf").write_text(config)
         shutil.chown(place, "frr", "frr")
+        return place
+
+    def start_bfdd(self, config: str) -> None:
+        """Start FRR's bfdd."""
+        place = self._open_folder("bfdd")
+        (place / "bfdd.conf").write_text(config)
         self.start(
             "bfdd",
             "/usr/lib/frr/bfdd", "--vty_port", "0", "--vty_socket", str(place),

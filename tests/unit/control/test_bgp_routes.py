@@ -28,6 +28,7 @@ from skytrail.wire.bgp import (
     AsSegmentKind,
     Attributes,
     BgpFamily,
+    MacIp,
     Negotiated,
     communities,
     decode_update,
@@ -35,6 +36,7 @@ from skytrail.wire.bgp import (
 )
 from skytrail.wire.bgp.attributes import NO_ADVERTISE, NO_EXPORT
 from skytrail.wire.bgp.framing import HEADER_BYTES
+from skytrail.wire.bgp.nlri import NO_SEGMENT
 from skytrail.wire.xmpp import EnetKey, Family, NextHop, RouteAttributes, RouteKey
 
 OWN = Speaker("control1", 64512, IPv4Address("10.0.0.1"))
@@ -324,3 +326,45 @@ def test_routes_over_ipv6_or_in_a_loop_share_nothing_that_hosts_could_use() -> N
     assert importer.shared(BgpFamily.INET_VPN, hop, Attributes()) is not None
     assert importer.shared(BgpFamily.INET_VPN, IPv6Address("fd00::9"), Attributes()) is None
     assert importer.shared(BgpFamily.INET_VPN, hop, looped) is None
+
+
+@pytest.mark.parametrize(("default", "vni", "label"), [(("vxlan",), 5001, 0), ((), 0, 5001 >> 4)])
+def test_a_label_is_a_vni_where_the_peer_s_default_says_vxlan(
+    default: tuple[str, ...], vni: int, label: int
+) -> None:
+    """Some routers that know VXLAN alone do not say so in their EVPN routes."""
+    peer = BgpPeerConfig(
+        "tor", IPv4Address("10.0.0.9"), 64512, 64512,
+        default_encapsulations=((BgpFamily.EVPN, default),) if default else (),
+    )  # fmt: skip
+    negotiated = Negotiated(FAMILIES, 64512, 64512, IPv4Address("10.0.0.9"))
+    importer = Importer(OWN, peer, negotiated, networks())
+    nlri = MacIp(DISTINGUISHER, NO_SEGMENT, 0, ENET.mac, None, 5001)
+    name = name_of(nlri)
+    assert name is not None
+    slot = Heard(PeerName("tor"), VpnEntry(Family.ENET, name), None)
+
+    path = importer.path(slot, BgpFamily.EVPN, IPv4Address("10.0.0.9"), nlri, Attributes())
+
+    (hop,) = path.next_hops
+    assert (hop.vni, hop.label) == (vni, label)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_used"),
+    [({}, False), ({"originator": IPv4Address("10.0.0.3")}, True)],
+    ids=["said by the router itself", "reflected"],
+)
+def test_a_router_has_no_routes_of_our_networks_of_its_own(
+    changes: dict[str, object], is_used: bool
+) -> None:
+    peer = BgpPeerConfig("mx", IPv4Address("10.0.0.9"), 64512, 64512, is_router=True)
+    importer = Importer(
+        OWN, peer, Negotiated(FAMILIES, 64512, 64512, IPv4Address("10.0.0.9")), networks()
+    )
+    ours = (communities.OriginVn(64512, 42).packed,)
+    attributes = replace(Attributes(extended_communities=ours), **changes)  # type: ignore[arg-type]
+
+    shared = importer.shared(BgpFamily.INET_VPN, IPv4Address("10.0.0.9"), attributes)
+
+    assert (shared is not None) == is_used
