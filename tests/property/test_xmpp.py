@@ -27,6 +27,8 @@ from skytrail.wire.xmpp import (
     EnetKey,
     Family,
     ItemsEvent,
+    JoinTree,
+    LeaveTree,
     Message,
     NextHop,
     PortTrouble,
@@ -38,6 +40,10 @@ from skytrail.wire.xmpp import (
     RouteAttributes,
     Session,
     Subscribe,
+    TreeBranch,
+    TreeEdge,
+    TreeItems,
+    TreeKey,
     Unsubscribe,
     WithdrawRoute,
     server_settings,
@@ -62,6 +68,9 @@ HOSTS = st.one_of(V4.map(IPv4Network), V6.map(IPv6Network)).filter(
     lambda host: int(host.network_address) != 0
 )
 ENET_KEYS = st.builds(EnetKey, MACS, st.none() | HOSTS, U32)
+U20 = st.integers(0, (1 << 20) - 1).map(Label)
+TREE_KEYS = st.builds(TreeKey, V4, V4)
+TREE_EDGES = st.builds(TreeEdge, V4, U20, WORDS)
 KEYS = st.one_of(INET_KEYS, INET6_KEYS, ENET_KEYS)
 NEXT_HOPS = st.builds(
     NextHop,
@@ -131,6 +140,17 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     items(Family.INET, INET_KEYS),
     items(Family.INET6, INET6_KEYS),
     items(Family.ENET, ENET_KEYS),
+    st.builds(JoinTree, NAME, TREE_KEYS, V4, U20, U20, WORDS),
+    st.builds(LeaveTree, NAME, TREE_KEYS),
+    st.builds(
+        TreeItems,
+        TEXT,
+        st.lists(
+            st.builds(TreeBranch, TREE_KEYS, U20, st.lists(TREE_EDGES, max_size=3).map(tuple)),
+            max_size=3,
+        ).map(tuple),
+        st.lists(TREE_KEYS, max_size=3).map(tuple),
+    ),
     st.just(EndOfRib()),
     st.builds(ConfigSubscribe, CONFIG_KEYS, st.booleans()),
     st.builds(ConfigUnsubscribe, CONFIG_KEYS),

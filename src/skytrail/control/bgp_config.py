@@ -63,6 +63,8 @@ CARRIED = (
 """Families a session may have, in the order they are offered."""
 DEFAULT_FAMILIES = CARRIED[:4]
 """What is offered where nothing is listed: what instances are made of, and who wants what of it."""
+CONTROL_NODE_FAMILIES = (*DEFAULT_FAMILIES, BgpFamily.ERMVPN)
+"""The same for a control node, which knows overlay trees as well."""
 EXTENDED_NEXT_HOP = (BgpFamily.INET_VPN, BgpFamily.INET, BgpFamily.INET_LABELLED)
 
 
@@ -232,6 +234,10 @@ def _peer(
     if asn is None:
         raise ValueError("bgp_router_parameters.autonomous_system is missing")
     session = SessionEnd(applicable(sessions, own))
+    is_control_node = theirs.router_type in CONTROL_NODES
+    families = speaker.families
+    if is_control_node and not _families(mine.address_families):
+        families = CONTROL_NODE_FAMILIES
     settings = session.families_settings()
     return BgpPeerConfig(
         name=":".join(other.fq_name),
@@ -240,10 +246,10 @@ def _peer(
         local_asn=session.local_asn or mine.local_autonomous_system or speaker.asn,
         port=theirs.port or PORT,
         hold_time_s=speaker.hold_time_s if session.hold_time is None else session.hold_time,
-        families=_common(speaker.families, theirs.address_families, session.families),
+        families=_common(families, theirs.address_families, session.families),
         is_passive=session.is_passive,
         takes_default_membership=(theirs.vendor or "").lower() not in DEFAULT_MEMBERSHIP_STOPS,
-        is_control_node=theirs.router_type in CONTROL_NODES,
+        is_control_node=is_control_node,
         is_router=theirs.router_type == ROUTER,
         is_down=session.is_down or bool(mine.admin_down) or bool(theirs.admin_down),
         as_override=session.as_override,

@@ -176,7 +176,7 @@ class Exporter:
         for name in path.made.networks if path.made is not None else ():
             network = self._networks.number(name)
             if network:
-                yield communities.OriginVn(_naming(self._speaker.asn, network), network).packed
+                yield communities.OriginVn(naming(self._speaker.asn, network), network).packed
 
     def _extended(self, path: Path, hop: NextHop, form: _Form) -> Iterator[bytes]:
         asn, attributes = self._speaker.asn, path.attributes
@@ -187,15 +187,15 @@ class Exporter:
             for number in ENCAPSULATION_TYPES.get(name, ()):
                 yield communities.Encapsulation(number).packed
         for group in attributes.security_groups:
-            yield communities.SecurityGroup(_naming(asn, group), group).packed
+            yield communities.SecurityGroup(naming(asn, group), group).packed
         for tag in hop.tags:
-            yield communities.Tag(_naming(asn, tag), tag).packed
+            yield communities.Tag(naming(asn, tag), tag).packed
         if attributes.sequence_number or attributes.sticky:
             mobility = communities.MacMobility(attributes.sequence_number, attributes.sticky)
             yield mobility.packed
         network = self._networks.number(hop.virtual_network or path.virtual_network)
         if network:
-            yield communities.OriginVn(_naming(asn, network), network).packed
+            yield communities.OriginVn(naming(asn, network), network).packed
 
 
 def is_told(path: Path, policy: ExportPolicy, families: frozenset[BgpFamily]) -> bool:
@@ -216,7 +216,7 @@ def router_mac(tunnel: IPv4Address) -> Mac:
     return Mac(b"\x02\x5e" + tunnel.packed)
 
 
-def _naming(asn: int, number: int) -> int:
+def naming(asn: int, number: int) -> int:
     """Return the AS number to name beside a number: a long one leaves room for two bytes only."""
     return AS_TRANS if asn > _U16_MAX and number > _U16_MAX else asn
 

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, ip_network
 from skytrail.control.bgp_values import UNNAMED_ENCAPSULATION, label_of_raw, raw_label
 from skytrail.control.path import Path
 from skytrail.control.vrf import InstanceConfig
-from skytrail.net import BROADCAST_MAC, IpAddress, RouteDistinguisher, Vni
+from skytrail.net import BROADCAST_MAC, IpAddress, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import InclusiveMulticast, PmsiTunnel
 from skytrail.wire.bgp.attributes import TunnelType
 from skytrail.wire.xmpp import EnetKey, NextHop, RouteKey
@@ -64,8 +64,11 @@ def may_import(path: Path, config: InstanceConfig) -> bool:
     Networks that may talk to each other import each other's routes, but what one of them sends to
     everybody stays its own. A route that names no network belongs to who exports its target.
     """
-    if not is_inclusive(path.key):
-        return True
-    if path.virtual_network:
-        return path.virtual_network == config.virtual_network
-    return not config.exports.isdisjoint(path.targets)
+    return not is_inclusive(path.key) or stays_in(path.virtual_network, path.targets, config)
+
+
+def stays_in(virtual_network: str, targets: frozenset[RouteTarget], config: InstanceConfig) -> bool:
+    """Tell whether what is sent to everybody in a network may be heard in an instance."""
+    if virtual_network:
+        return virtual_network == config.virtual_network
+    return not config.exports.isdisjoint(targets)

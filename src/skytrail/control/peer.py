@@ -8,6 +8,7 @@ from skytrail.control.agent_config import AgentConfig
 from skytrail.control.path import InstanceName, PathSlot, PeerName
 from skytrail.control.progress import Progress
 from skytrail.control.rib_out import UpdateGroup
+from skytrail.control.tree_out import TreeOut
 from skytrail.wire.xmpp import Route, RouteKey
 from skytrail.wire.xmpp.codec import CONTROL_JID, config_head, message_head
 
@@ -70,6 +71,7 @@ class Peer:
     progress: Progress = field(default_factory=Progress)
     groups: dict[UpdateGroup, None] = field(default_factory=dict[UpdateGroup, None])
     """Update groups with something to send, in turn."""
+    tree_out: TreeOut = field(default_factory=TreeOut)
     counters: PeerCounters = field(default_factory=PeerCounters)
     message_head: bytes = b""
     config_head: bytes = b""

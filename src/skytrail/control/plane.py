@@ -45,6 +45,8 @@ from skytrail.control.policy_config import InstancePolicies
 from skytrail.control.progress import Progress
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
+from skytrail.control.tree import TreeName
+from skytrail.control.trees import Trees
 from skytrail.control.vrf import Vrf
 from skytrail.control.workload_peers import WorkloadPeers
 from skytrail.model.config_object import ConfigObject
@@ -68,6 +70,8 @@ from skytrail.wire.xmpp import (
     Family,
     IgnoredRoute,
     ItemsEvent,
+    JoinTree,
+    LeaveTree,
     Message,
     Programmed,
     PublishRoute,
@@ -75,6 +79,8 @@ from skytrail.wire.xmpp import (
     Route,
     RouteKey,
     Subscribe,
+    TreeBranch,
+    TreeItems,
     Unsubscribe,
     WithdrawRoute,
 )
@@ -103,6 +109,7 @@ class Limits:
     end_of_rib_wait_s: float = 15.0
     """How long an agent that never ends its own RIB is given before it gets ours."""
     routes_count_max: int = 100_000
+    trees_count_max: int = 16_384
     subscriptions_count_max: int = 16_384
     config_roots_count_max: int = 16_384
 
@@ -122,6 +129,7 @@ class ControlPlane:
         self.replicator = Replicator()
         self.networks = NetworkIds()
         self.bgp = Bgp(self.replicator, self.networks)
+        self.trees = Trees(self.replicator, self.bgp.relay, self.networks)
         self.policies = InstancePolicies(self.replicator)
         self.derived = DerivedRoutes(self.replicator)
         self.workloads = WorkloadPeers(self.replicator, self.derived)
@@ -170,6 +178,8 @@ class ControlPlane:
         for group in peer.groups:
             group.leave(peer.name)
         peer.groups.clear()
+        peer.tree_out.clear()
+        self.trees.age(peer.name)
         for instance, routes in peer.adj_in.items():
             for adjacent in routes.values():
                 adjacent.is_stale = True
@@ -204,9 +214,15 @@ class ControlPlane:
                 peer.config.remove_root(key, self.config, self.steps)
                 self.placements.changed(peer.name)
                 self._ready[peer.name] = None
+            case JoinTree():
+                self._join_tree(peer, message)
+            case LeaveTree(instance, key):
+                self.trees.leave(peer.name, InstanceName(instance), key)
             case IgnoredRoute():
                 peer.counters.routes_ignored += 1
-            case ItemsEvent() | ConfigUpdate() | ConfigDelete() | EndOfConfig() | RevisionMark():
+            case ItemsEvent() | TreeItems():
+                raise PeerRefused(f"an agent must not send {type(message).__name__}")
+            case ConfigUpdate() | ConfigDelete() | EndOfConfig() | RevisionMark():
                 raise PeerRefused(f"an agent must not send {type(message).__name__}")
 
     def tick(self, now: float) -> None:
@@ -254,6 +270,7 @@ class ControlPlane:
     def take_ready(self) -> list[PeerName]:
         """Return peers with a session for whom :meth:`collect` may have something."""
         self.derived.settle()
+        self._settle_trees()
         for group in self._changed_groups:
             self._wake(group)
         self._changed_groups = {}
@@ -269,6 +286,7 @@ class ControlPlane:
             chunk = (
                 self._next_config(peer, now)
                 or self._next_routes(peer)
+                or self._next_branches(peer)
                 or self._ends(peer, now)
                 or self._mark(peer, now)
             )
@@ -308,6 +326,16 @@ class ControlPlane:
                 return [peer.message_head + body + MESSAGE_TAIL for body in bodies]
         return []
 
+    def _next_branches(self, peer: Peer) -> list[bytes]:
+        events = peer.tree_out.pull(lambda name: self._branch(peer, name))
+        return [peer.message_head + encode_event(each) + MESSAGE_TAIL for each in events]
+
+    def _branch(self, peer: Peer, name: TreeName) -> TreeBranch | None:
+        subscription = peer.subscriptions.get(name[0])
+        if subscription is None or subscription.no_ribout:
+            return None
+        return self.trees.branch(peer.name, name)
+
     def _ends(self, peer: Peer, now: float) -> list[bytes]:
         heard = peer.end_of_rib_received or now >= peer.up_since + self.limits.end_of_rib_wait_s
         if peer.end_of_rib_sent or not self.is_settled or not heard:
@@ -322,6 +350,27 @@ class ControlPlane:
             return []
         peer.progress.marked(self.revision, now)
         return [peer.config_head + encode_config(RevisionMark(self.revision)) + CONFIG_TAIL]
+
+    # Trees of agents.
+
+    def _join_tree(self, peer: Peer, message: JoinTree) -> None:
+        subscription = peer.subscriptions.get(InstanceName(message.instance))
+        if subscription is None:
+            peer.counters.routes_ignored += 1
+            return
+        claims = self.trees.claims.get(peer.name, {})
+        is_new = (message.instance, message.key) not in claims
+        if is_new and len(claims) >= self.limits.trees_count_max:
+            raise PeerRefused(f"more than {self.limits.trees_count_max} trees")
+        self.trees.join(peer.name, message, subscription.instance_id)
+
+    def _settle_trees(self) -> None:
+        self.trees.settle()
+        for name, tree in self.trees.take_news():
+            peer = self.peers.get(name)
+            if peer is not None and peer.is_up:
+                peer.tree_out.to_tell[tree] = None
+                self._ready[name] = None
 
     # Routes of agents.
 
@@ -384,12 +433,13 @@ class ControlPlane:
         for instance, routes in list(peer.adj_in.items()):
             for key in [key for key, adjacent in routes.items() if adjacent.is_stale]:
                 self._withdraw(peer, instance, key)
+        self.trees.sweep(peer.name)
         for instance, subscription in list(peer.subscriptions.items()):
             if subscription.is_stale:
                 self._unsubscribe(peer, instance)
 
     def _forget_if_empty(self, peer: Peer) -> None:
-        if peer.is_forgettable:
+        if peer.is_forgettable and peer.name not in self.trees.claims:
             self.peers.pop(peer.name, None)
 
     # Subscriptions.
@@ -416,6 +466,8 @@ class ControlPlane:
         if peer.subscriptions.pop(instance, None) is None:
             return
         self._leave_groups(peer, instance)
+        self.trees.leave_instance(peer.name, instance)
+        peer.tree_out.forget(instance)
         for key in list(peer.adj_in.get(instance, {})):
             self._withdraw(peer, instance, key)
         subscribers = self._subscribers[instance]
@@ -480,6 +532,7 @@ class ControlPlane:
         kinds = BgpRouter | GlobalSystemConfig
         if any(isinstance(version, kinds) for each in changes for version in each.versions):
             self.bgp.configure(bgp_config(self.config.graph, self.node))
+            self.trees.speaker_changed(self.bgp.config.speaker)
 
     def _apply_instances(self, changes: list[Change]) -> None:
         uuids: set[str] = set()
@@ -511,9 +564,11 @@ class ControlPlane:
             self.replicator.configure(config)
             self._want(config.name)
             self.derived.instance_changed(config.name)
+            self.trees.instance_changed(config.name)
             return
         vrf = self.replicator.add_vrf(config)
         self.derived.instance_changed(config.name)
+        self.trees.instance_changed(config.name)
         self._replay(vrf)
         self._want(config.name)
 
@@ -537,6 +592,7 @@ class ControlPlane:
     def _remove_instance(self, name: InstanceName) -> None:
         # Groups live on in their members' lists until the retracts have been read.
         self.replicator.remove_vrf(name)
+        self.trees.instance_changed(name)
         self._want(name)
         for family in Family:
             group = self.groups.pop((name, family), None)
@@ -578,6 +634,7 @@ class ControlPlane:
             self.bgp.may_end_rib = True
             self.is_settled = is_late or self.bgp.has_heard_all()
         if self.is_settled:
+            self.trees.may_build()
             self._ready.update((name, None) for name, peer in self.peers.items() if peer.is_up)
 
     def _has_ended(self, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Routes of BGP peers that no instance here has a use for: held, told on, shown.
 
-Plain and labelled prefixes, EVPN types 1, 4 and 6, multicast and overlay trees pass through a
-node as its peers said them. A destination is (family, key of the NLRI); the best path among the
+Plain and labelled prefixes, EVPN types 1, 4 and 6 and multicast pass through a node as its peers
+said them; so do routes of overlay trees, which ``trees`` reads as well, and adds its own to. A destination is (family, key of the NLRI); the best path among the
 peers that offer it is told to the others, by the same groups and rules as VPN routes.
 """
 
@@ -13,11 +13,14 @@ from ipaddress import IPv4Network
 from skytrail.control.best_path import select_one
 from skytrail.control.path import Path, PeerName
 from skytrail.wire.bgp import BgpFamily, EthernetSegment, IpPrefixRoute, LabelledNlri, Nlri, VpnNlri
+from skytrail.wire.bgp.nlri import route_key
 
 RelayKey = tuple[BgpFamily, object]
 NO_DESTINATION = IPv4Network("0.0.0.0/32")
 """What stands in the slots of these paths, which are in no table of an instance."""
-VPN_FAMILIES = frozenset((BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN))
+VPN_FAMILIES = frozenset(
+    (BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN, BgpFamily.ERMVPN)
+)
 """Families in which route target constraint decides who gets what."""
 
 
@@ -39,6 +42,8 @@ class RelayEntry:
         return self.family in VPN_FAMILIES and not isinstance(self.nlri, EthernetSegment)
 
 
+OnTree = Callable[[object, RelayEntry | None], None]
+"""Of a route's key and what there is of it now."""
 OnRelaySelection = Callable[[list[tuple[RelayEntry, Path | None]]], None]
 
 
@@ -47,6 +52,8 @@ class RelayTable:
 
     def __init__(self, on_selection: OnRelaySelection) -> None:
         self.entries: dict[RelayKey, RelayEntry] = {}
+        self.on_tree: OnTree | None = None
+        """Told of routes of overlay trees, whoever says them and whether or not they are best."""
         self._on_selection = on_selection
 
     def put(self, key: RelayKey, path: Path) -> None:
@@ -82,6 +89,8 @@ class RelayTable:
         entry.best = select_one(candidates)
         if entry.best is not before:
             self._on_selection([(entry, before)])
+        if entry.family is BgpFamily.ERMVPN and self.on_tree is not None:
+            self.on_tree(route_key(entry.nlri), entry if entry.paths else None)
 
 
 def is_tellable(nlri: Nlri) -> bool:

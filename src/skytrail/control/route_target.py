@@ -162,9 +162,8 @@ class Replicator:
         if self.on_table_change is not None:
             self.on_table_change(name, family, key)
 
-    def _importing(self, path: Path) -> tuple[Vrf, ...]:
-        """Return the instances that hold ``path`` as a secondary one while it is best."""
-        targets = path.targets
+    def importers(self, targets: frozenset[RouteTarget]) -> tuple[Vrf, ...]:
+        """Return the instances that import any of these targets."""
         found = self._importers_of.get(targets)
         if found is None:
             vrfs: dict[InstanceName, Vrf] = {}
@@ -172,6 +171,11 @@ class Replicator:
                 vrfs.update(self._importers.get(target, {}))
             found = tuple(vrfs.values())
             _keep(self._importers_of, targets, found)
+        return found
+
+    def _importing(self, path: Path) -> tuple[Vrf, ...]:
+        """Return the instances that hold ``path`` as a secondary one while it is best."""
+        found = self.importers(path.targets)
         instance = path.slot.instance
         if instance and found:
             return tuple([vrf for vrf in found if vrf.config.name != instance])

@@ -35,6 +35,8 @@ def tables(
         "memberships": lambda: _memberships(plane),
         "relayed": lambda: _relayed(plane),
         "made": plane.derived.rows,
+        "trees": plane.trees.tree_rows,
+        "tree_members": plane.trees.member_rows,
         "groups": lambda: _groups(plane),
         "config": lambda: _config(plane),
     }

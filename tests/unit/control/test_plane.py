@@ -32,6 +32,7 @@ from skytrail.wire.bgp import (
     Update,
 )
 from skytrail.wire.xmpp import (
+    BROADCAST_TREE,
     ConfigKey,
     ConfigSubscribe,
     EndOfRib,
@@ -39,6 +40,7 @@ from skytrail.wire.xmpp import (
     Family,
     IgnoredRoute,
     ItemsEvent,
+    JoinTree,
     Message,
     NextHop,
     PublishRoute,
@@ -533,7 +535,7 @@ def test_agent_may_not_speak_as_a_control_node_or_for_another_host() -> None:
 def test_routes_outside_a_subscription_are_counted_and_ignored() -> None:
     bench = Bench(red())
     bench.up("a")
-    bench.say("a", publish("10.1.1.3/32"), IgnoredRoute(RED, "1/241/x"))
+    bench.say("a", publish("10.1.1.3/32"), IgnoredRoute(RED, "1/5/x"))
 
     assert bench.plane.peers["a"].counters.routes_ignored == 2  # type: ignore[index]
     assert bench.plane.peers["a"].routes_count == 0  # type: ignore[index]
@@ -565,6 +567,8 @@ def test_every_introspection_table_can_be_read() -> None:
     bench.put(client)
     bench.put(bgp_router("control1", "10.0.0.1", peers=[("control2", {})]), other)
     hear_segment_route(bench)
+    tree_end = JoinTree(RED, BROADCAST_TREE, IPv4Address("172.16.0.1"), Label(99), Label(99))
+    bench.say("a", tree_end)
     shown = {name: list(rows()) for name, rows in tables(bench.plane, lambda: bench.now).items()}
 
     assert all(shown[name] for name in shown)

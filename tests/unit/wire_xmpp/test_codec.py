@@ -9,6 +9,7 @@ import pytest
 from skytrail.net import Label, Mac, Vni
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.xmpp import (
+    BROADCAST_TREE,
     ConfigDelete,
     ConfigKey,
     ConfigLink,
@@ -21,6 +22,8 @@ from skytrail.wire.xmpp import (
     Family,
     IgnoredRoute,
     ItemsEvent,
+    JoinTree,
+    LeaveTree,
     Message,
     NextHop,
     PortTrouble,
@@ -30,6 +33,9 @@ from skytrail.wire.xmpp import (
     Route,
     RouteAttributes,
     Subscribe,
+    TreeBranch,
+    TreeEdge,
+    TreeItems,
     Unsubscribe,
     WithdrawRoute,
 )
@@ -140,12 +146,68 @@ def test_collection_must_follow_its_publish(stanzas: tuple[bytes, ...]) -> None:
         decode(*stanzas)
 
 
-def test_multicast_publish_is_ignored_not_refused() -> None:
-    node = "1/241/default-domain:demo:red:red/255.255.255.255"
+def test_multicast_vpn_publish_is_ignored_not_refused() -> None:
+    node = "1/5/default-domain:demo:red:red/255.255.255.255"
 
     assert decode(publish(node, "<entry/>"), collection(node=node)) == [
         IgnoredRoute("default-domain:demo:red:red", node)
     ]
+
+
+TREE_NODE = "1/241/default-domain:demo:red:red/255.255.255.255"
+MEMBER = """<entry><nlri><af>1</af><safi>241</safi><group>255.255.255.255</group>
+  <source>0.0.0.0</source></nlri><next-hops><next-hop><af>1</af><address>172.16.0.7</address>
+  <label>5000-5999</label><tunnel-encapsulation-list>
+  <tunnel-encapsulation>gre</tunnel-encapsulation><tunnel-encapsulation>udp</tunnel-encapsulation>
+  </tunnel-encapsulation-list></next-hop></next-hops></entry>"""
+
+
+def test_a_member_of_a_tree_offers_a_block_of_labels() -> None:
+    assert decode(publish(TREE_NODE, MEMBER), collection(node=TREE_NODE)) == [
+        JoinTree(
+            "default-domain:demo:red:red",
+            BROADCAST_TREE,
+            IPv4Address("172.16.0.7"),
+            Label(5000),
+            Label(5999),
+            ("gre", "udp"),
+        )
+    ]
+
+
+def test_a_member_that_goes_names_the_tree_only() -> None:
+    assert decode(publish(TREE_NODE, MEMBER), collection("dissociate", TREE_NODE)) == [
+        LeaveTree("default-domain:demo:red:red", BROADCAST_TREE)
+    ]
+
+
+def test_a_branch_names_the_label_and_the_neighbours() -> None:
+    stanza = b"""<message from="c" to="a/bgp-peer"><event xmlns="http://jabber.org/protocol/pubsub">
+      <items node="1/241/red"><item id="255.255.255.255,0.0.0.0"><entry><nlri><af>1</af>
+      <safi>241</safi><group>255.255.255.255</group><source>0.0.0.0</source>
+      <source-label>5001</source-label></nlri><olist><next-hop><af>1</af>
+      <address>172.16.0.8</address><label>6000</label><tunnel-encapsulation-list>
+      <tunnel-encapsulation>udp</tunnel-encapsulation></tunnel-encapsulation-list></next-hop></olist>
+      </entry></item></items></event></message>"""
+
+    edge = TreeEdge(IPv4Address("172.16.0.8"), Label(6000), ("udp",))
+    assert decode(stanza) == [TreeItems("red", (TreeBranch(BROADCAST_TREE, Label(5001), (edge,)),))]
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        ("<address>172.16.0.7</address>", "<address>fd00::7</address>"),
+        ("5000-5999", "5000-99999999"),
+        ("5000-5999", "-1-5"),
+        ("<safi>241</safi>", "<safi>1</safi>"),
+        ("<group>255.255.255.255</group>", "<group>all</group>"),
+        ("<next-hops>", "<next-hops><next-hop><address>172.16.0.9</address></next-hop>"),
+    ],
+)
+def test_a_member_that_makes_no_sense_is_refused(part: str, other: str) -> None:
+    with pytest.raises(DecodeError):
+        decode(publish(TREE_NODE, MEMBER.replace(part, other)), collection(node=TREE_NODE))
 
 
 def test_enet_publish_names_mac_and_address() -> None:

@@ -5,6 +5,7 @@ the pieces a sender needs that encodes once for many receivers.
 """
 
 from skytrail.wire.xmpp.messages import (
+    BROADCAST_TREE,
     ConfigDelete,
     ConfigKey,
     ConfigLink,
@@ -20,6 +21,8 @@ from skytrail.wire.xmpp.messages import (
     Family,
     IgnoredRoute,
     ItemsEvent,
+    JoinTree,
+    LeaveTree,
     Message,
     NextHop,
     PortTrouble,
@@ -31,6 +34,10 @@ from skytrail.wire.xmpp.messages import (
     RouteKey,
     RouteMessage,
     Subscribe,
+    TreeBranch,
+    TreeEdge,
+    TreeItems,
+    TreeKey,
     Unsubscribe,
     WithdrawRoute,
     family_of,
@@ -58,6 +65,7 @@ from skytrail.wire.xmpp.session import (
 )
 
 __all__ = [
+    "BROADCAST_TREE",
     "Close",
     "CloseReason",
     "CloseRequested",
@@ -80,6 +88,8 @@ __all__ = [
     "Family",
     "IgnoredRoute",
     "ItemsEvent",
+    "JoinTree",
+    "LeaveTree",
     "Message",
     "NextHop",
     "PortTrouble",
@@ -100,6 +110,10 @@ __all__ = [
     "State",
     "Subscribe",
     "Tick",
+    "TreeBranch",
+    "TreeEdge",
+    "TreeItems",
+    "TreeKey",
     "Unsubscribe",
     "WithdrawRoute",
     "Write",

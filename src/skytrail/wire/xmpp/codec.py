@@ -28,6 +28,8 @@ from skytrail.wire.xmpp.messages import (
     Family,
     IgnoredRoute,
     ItemsEvent,
+    JoinTree,
+    LeaveTree,
     Message,
     Programmed,
     PublishRoute,
@@ -35,6 +37,9 @@ from skytrail.wire.xmpp.messages import (
     Route,
     RouteKey,
     Subscribe,
+    TreeBranch,
+    TreeItems,
+    TreeKey,
     Unsubscribe,
     WithdrawRoute,
     family_of,
@@ -48,6 +53,17 @@ from skytrail.wire.xmpp.route_codec import (
     encode_item,
     key_text,
     parse_key,
+)
+from skytrail.wire.xmpp.tree_codec import (
+    TREE_FAMILY,
+    decode_branch,
+    decode_join,
+    decode_tree_key,
+    encode_branch,
+    encode_join,
+    encode_left,
+    parse_tree_key,
+    tree_key_text,
 )
 from skytrail.wire.xmpp.xml import StanzaParser, XmlElement, escape, local_name
 
@@ -183,18 +199,18 @@ def _config_subscribe(node: str, pubsub: XmlElement) -> ConfigSubscribe:
     return ConfigSubscribe(_config_key(node), answers)
 
 
-def _split_node(node: str) -> tuple[Family | None, str]:
-    """Return (family or None when we do not carry it, the text after ``af/safi/``)."""
+def _split_node(node: str) -> tuple[str, str]:
+    """Return (the text before the second slash, the text after it)."""
     af, _, rest = node.partition("/")
     safi, separator, rest = rest.partition("/")
     if not separator or not af.isdigit() or not safi.isdigit():
         raise DecodeError(f"{node[:80]!r} is not af/safi/...")
-    return _FAMILIES.get(f"{af}/{safi}"), rest
+    return f"{af}/{safi}", rest
 
 
 def _decode_collection(
     collection: XmlElement, instance: str, pending: _PendingPublish | None
-) -> PublishRoute | WithdrawRoute | IgnoredRoute:
+) -> PublishRoute | WithdrawRoute | JoinTree | LeaveTree | IgnoredRoute:
     actions = list(collection)
     if len(actions) != 1:
         raise DecodeError("collection needs exactly one associate or dissociate")
@@ -203,11 +219,16 @@ def _decode_collection(
         raise DecodeError(f"unexpected {verb[:40]!r} in a collection")
     if pending is None or pending.node != node:
         raise DecodeError("collection does not follow its publish")
-    family, _ = _split_node(node)
-    if family is None:
+    family_text, _ = _split_node(node)
+    family = _FAMILIES.get(family_text)
+    if family is None and family_text != TREE_FAMILY:
         return IgnoredRoute(instance, node)
     if pending.entry is None:
         raise DecodeError("publish without entry")
+    if family is None:
+        if verb == "associate":
+            return decode_join(pending.entry, instance)
+        return LeaveTree(instance, decode_tree_key(pending.entry))
     if verb == "associate":
         return PublishRoute(instance, decode_entry(pending.entry, family))
     return WithdrawRoute(instance, decode_nlri_of(pending.entry, family))
@@ -219,7 +240,10 @@ def _decode_items(items: XmlElement) -> list[Message]:
     node = items.get("node", "")
     if node == END_OF_RIB_NODE:
         return [EndOfRib()]
-    family, instance = _split_node(node)
+    family_text, instance = _split_node(node)
+    if family_text == TREE_FAMILY:
+        return [_decode_tree_items(items, instance)]
+    family = _FAMILIES.get(family_text)
     if family is None:
         return [IgnoredRoute(instance, node)]
     routes: list[Route] = []
@@ -237,6 +261,22 @@ def _decode_items(items: XmlElement) -> list[Message]:
     return [ItemsEvent(family, instance, tuple(routes), tuple(retracts))]
 
 
+def _decode_tree_items(items: XmlElement, instance: str) -> TreeItems:
+    branches: list[TreeBranch] = []
+    retracts: list[TreeKey] = []
+    for element in items:
+        match local_name(element):
+            case "item":
+                if len(element) != 1:
+                    raise DecodeError("item needs exactly one entry")
+                branches.append(decode_branch(next(iter(element))))
+            case "retract":
+                retracts.append(parse_tree_key(element.get("id", "")))
+            case name:
+                raise DecodeError(f"unexpected {name[:40]!r} in items")
+    return TreeItems(instance, tuple(branches), tuple(retracts))
+
+
 def encode(message: Message, *, sender: str, receiver: str, identifier: int = 0) -> bytes:
     """Return the stanza (two for publish and withdraw) of a message.
 
@@ -244,15 +284,23 @@ def encode(message: Message, *, sender: str, receiver: str, identifier: int = 0)
     ``IgnoredRoute`` only exists for what was received and raises ``ValueError``.
     """
     match message:
-        case ItemsEvent() | EndOfRib():
+        case ItemsEvent() | TreeItems() | EndOfRib():
             head = message_head(sender, receiver)
             return head + encode_event(message) + MESSAGE_TAIL
         case PublishRoute(instance, route):
             iq = _iq_head(sender, receiver + ROUTES_CHANNEL, identifier)
-            return _encode_pair(iq, instance, route.key, encode_entry(route), "associate")
+            return _encode_pair(iq, instance, _node(instance, route.key), encode_entry(route))
         case WithdrawRoute(instance, key):
             iq = _iq_head(sender, receiver + ROUTES_CHANNEL, identifier)
-            return _encode_pair(iq, instance, key, _withdrawn_entry(key), "dissociate")
+            node = _node(instance, key)
+            return _encode_pair(iq, instance, node, _withdrawn_entry(key), withdrawn=True)
+        case JoinTree(instance, key):
+            iq = _iq_head(sender, receiver + ROUTES_CHANNEL, identifier)
+            return _encode_pair(iq, instance, _tree_node(instance, key), encode_join(message))
+        case LeaveTree(instance, key):
+            iq = _iq_head(sender, receiver + ROUTES_CHANNEL, identifier)
+            node = _tree_node(instance, key)
+            return _encode_pair(iq, instance, node, encode_left(key), withdrawn=True)
         case IgnoredRoute():
             raise ValueError("an ignored route cannot be encoded")
         case Subscribe() | Unsubscribe() | ConfigSubscribe() | ConfigUnsubscribe():
@@ -287,11 +335,21 @@ def _encode_subscription(
             return f'<unsubscribe node="{escape(f"{key.type_name}:{key.name}")}"/>'
 
 
-def _encode_pair(iq: str, instance: str, key: RouteKey, entry: str, verb: str) -> bytes:
+def _node(instance: str, key: RouteKey) -> str:
     family = family_of(key)
     # An enet node carries no instance: its readers take everything after af/safi as the key.
     middle = "" if family is Family.ENET else f"{escape(instance)}/"
-    node = f"{family.value}/{middle}{key_text(key)}"
+    return f"{family.value}/{middle}{key_text(key)}"
+
+
+def _tree_node(instance: str, key: TreeKey) -> str:
+    return f"{TREE_FAMILY}/{escape(instance)}/{tree_key_text(key)}"
+
+
+def _encode_pair(
+    iq: str, instance: str, node: str, entry: str, *, withdrawn: bool = False
+) -> bytes:
+    verb = "dissociate" if withdrawn else "associate"
     return (
         f'{iq}{_PUBSUB}<publish node="{node}"><item>{entry}</item></publish></pubsub></iq>'
         f'{iq}{_PUBSUB}<collection node="{escape(instance)}"><{verb} node="{node}"/>'
@@ -321,7 +379,7 @@ def message_head(sender: str, receiver: str) -> bytes:
     return f'<message from="{escape(sender)}" to="{escape(receiver)}{ROUTES_CHANNEL}">'.encode()
 
 
-def encode_event(message: ItemsEvent | EndOfRib) -> bytes:
+def encode_event(message: ItemsEvent | TreeItems | EndOfRib) -> bytes:
     """Return the body of a route event, the same for every receiver."""
     match message:
         case EndOfRib():
@@ -330,6 +388,11 @@ def encode_event(message: ItemsEvent | EndOfRib) -> bytes:
             items = [encode_item(route).encode() for route in routes]
             items += [encode_retract(key) for key in retracts]
             return encode_items(family, instance, items)
+        case TreeItems(instance, branches, retracts):
+            parts = [encode_branch(branch) for branch in branches]
+            parts += [f'<retract id="{tree_key_text(key)}"/>' for key in retracts]
+            node = f"{TREE_FAMILY}/{escape(instance)}"
+            return f'{_EVENT}<items node="{node}">{"".join(parts)}</items></event>'.encode()
 
 
 def encode_retract(key: RouteKey) -> bytes:

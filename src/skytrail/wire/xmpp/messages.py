@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TypeAlias
 
 from skytrail.net import IpAddress, IpPrefix, Label, Mac, Vni
@@ -119,9 +119,69 @@ class WithdrawRoute:
     key: RouteKey
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class TreeKey:
+    """Names an overlay tree within an instance: what it carries, from whom."""
+
+    group: IPv4Address
+    """All ones: whatever members of the network send to everybody."""
+    source: IPv4Address
+    """Zero: anybody."""
+
+
+BROADCAST_TREE = TreeKey(IPv4Address("255.255.255.255"), IPv4Address(0))
+
+
+@dataclass(frozen=True, slots=True)
+class JoinTree:
+    """Agent to control: a member of a tree, replacing what it said of that tree before."""
+
+    instance: str
+    key: TreeKey
+    address: IPv4Address
+    """Its tunnel end."""
+    first_label: Label
+    last_label: Label
+    """The block it receives by: control takes a label of it for this tree."""
+    encapsulations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveTree:
+    instance: str
+    key: TreeKey
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEdge:
+    """A neighbour in a tree: where copies go, and from where alone they may come."""
+
+    address: IPv4Address
+    label: Label
+    encapsulations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TreeBranch:
+    """One member's part of a tree: the label it receives by, and its neighbours."""
+
+    key: TreeKey
+    label: Label
+    edges: tuple[TreeEdge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeItems:
+    """Control to agent: its own parts of an instance's trees. Never both kinds when we send."""
+
+    instance: str
+    branches: tuple[TreeBranch, ...] = ()
+    retracts: tuple[TreeKey, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class IgnoredRoute:
-    """A publish or withdraw of a family this version does not carry (multicast trees)."""
+    """A publish or withdraw of a family this version does not carry (multicast VPN)."""
 
     instance: str
     node: str
@@ -238,8 +298,16 @@ class Programmed:
     troubles: tuple[PortTrouble, ...] = ()
 
 
+TreeMessage = JoinTree | LeaveTree | TreeItems
 RouteMessage = (
-    Subscribe | Unsubscribe | PublishRoute | WithdrawRoute | IgnoredRoute | ItemsEvent | EndOfRib
+    Subscribe
+    | Unsubscribe
+    | PublishRoute
+    | WithdrawRoute
+    | TreeMessage
+    | IgnoredRoute
+    | ItemsEvent
+    | EndOfRib
 )
 ConfigMessage = (
     ConfigSubscribe

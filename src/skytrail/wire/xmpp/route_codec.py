@@ -1,7 +1,7 @@
 """Routes as the XML ``entry`` both directions share.
 
 The item's ``id`` and the publish ``node`` name a route in text form; inside stands the ``nlri``,
-which is what counts. Fields of multicast forms are not read.
+which is what counts.
 """
 
 from __future__ import annotations
@@ -119,10 +119,7 @@ def _encode_nlri(key: RouteKey) -> str:
 def _encode_next_hop(next_hop: NextHop) -> str:
     mac = f"<mac>{next_hop.mac}</mac>" if next_hop.mac else ""
     l3_label = f"<l3-label>{next_hop.l3_label}</l3-label>" if next_hop.l3_label else ""
-    # Old readers take the element as always present.
-    encapsulations = _encode_list("tunnel-encapsulation", next_hop.encapsulations) or (
-        "<tunnel-encapsulation-list/>"
-    )
+    encapsulations = encode_encapsulations(next_hop.encapsulations)
     return (
         f"<next-hop><af>{1 if next_hop.address.version == 4 else 2}</af>"
         f"<address>{next_hop.address}</address>{mac}<label>{next_hop.label}</label>{l3_label}"
@@ -130,6 +127,16 @@ def _encode_next_hop(next_hop: NextHop) -> str:
         f"<virtual-network>{escape(next_hop.virtual_network)}</virtual-network>"
         f"{_encode_list('tag', next_hop.tags)}</next-hop>"
     )
+
+
+def encode_encapsulations(names: tuple[str, ...]) -> str:
+    """Return the list of a next hop; old readers take the element as always present."""
+    return _encode_list("tunnel-encapsulation", names) or "<tunnel-encapsulation-list/>"
+
+
+def decode_encapsulations(element: XmlElement) -> tuple[str, ...]:
+    """Inverse of :func:`encode_encapsulations`; raises ``DecodeError``."""
+    return _decode_list(element, _encapsulation, _WORDS_MAX)
 
 
 def _encode_list(name: str, values: tuple[str, ...] | tuple[int, ...]) -> str:
@@ -218,7 +225,7 @@ def _decode_next_hop(element: XmlElement) -> NextHop:
     for child in element:
         name = local_name(child)
         if name == "tunnel-encapsulation-list":
-            encapsulations = _decode_list(child, _encapsulation, _WORDS_MAX)
+            encapsulations = decode_encapsulations(child)
         elif name == "tag-list":
             tags = _decode_list(child, _u32)
         else:

@@ -1,0 +1,111 @@
+"""One overlay tree as a control node sees it: its members, who may build, and what was built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import TypeAlias
+
+from skytrail.control.path import InstanceName
+from skytrail.control.tree_routes import Local
+from skytrail.control.tree_shape import Shape
+from skytrail.wire.bgp import ErmvpnNlri, ForwardingEdge
+from skytrail.wire.xmpp import TreeKey
+
+TreeName: TypeAlias = tuple[InstanceName, TreeKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    local: Local
+    edges: tuple[ForwardingEdge, ...]
+
+
+@dataclass(slots=True)
+class Tree:
+    """One tree of an instance, as this node sees it."""
+
+    name: TreeName
+    locals: dict[ErmvpnNlri, Local] = field(default_factory=dict[ErmvpnNlri, Local])
+    members: dict[IPv4Address, dict[ErmvpnNlri, None]] = field(
+        default_factory=dict[IPv4Address, dict[ErmvpnNlri, None]]
+    )
+    """By tunnel address; a member of several control nodes has several routes."""
+    routers: dict[IPv4Address, int] = field(default_factory=dict[IPv4Address, int])
+    """Control nodes in contact, and how many members each tells of."""
+    shape: Shape | None = None
+    """While this node builds."""
+    built: dict[ErmvpnNlri, Built] = field(default_factory=dict[ErmvpnNlri, Built])
+    touched: dict[IPv4Address, None] = field(default_factory=dict[IPv4Address, None])
+    gone: dict[ErmvpnNlri, None] = field(default_factory=dict[ErmvpnNlri, None])
+
+    @property
+    def builder(self) -> IPv4Address | None:
+        """The elected control node."""
+        return min(self.routers, default=None)
+
+    def chosen(self, address: IPv4Address) -> Local:
+        """Return the route that counts for a member."""
+        routes = [self.locals[nlri] for nlri in self.members[address]]
+        return min(routes, key=lambda local: (local.is_stale, local.nlri.router_id))
+
+    def put(self, local: Local) -> None:
+        """Add a member's route or replace it."""
+        self.remove(local.nlri)
+        self.gone.pop(local.nlri, None)
+        self.locals[local.nlri] = local
+        self.members.setdefault(local.address, {})[local.nlri] = None
+        self.touched[local.address] = None
+        if not local.is_stale:
+            router = local.nlri.router_id
+            self.routers[router] = self.routers.get(router, 0) + 1
+
+    def remove(self, nlri: ErmvpnNlri) -> None:
+        """Remove a member's route; unknown ones are ignored."""
+        local = self.locals.pop(nlri, None)
+        if local is None:
+            return
+        self.gone[nlri] = None
+        self.touched[local.address] = None
+        routes = self.members[local.address]
+        del routes[nlri]
+        if not routes:
+            del self.members[local.address]
+        if not local.is_stale:
+            router = nlri.router_id
+            self.routers[router] -= 1
+            if not self.routers[router]:
+                del self.routers[router]
+
+    def start(self) -> None:
+        """Begin to build."""
+        name, key = self.name
+        self.shape = Shape(f"{name} {key.group} {key.source}".encode())
+        self.touched.update(dict.fromkeys(self.members))
+
+    def changed(self) -> list[IPv4Address]:
+        """Return members whose edges may be others, once the shape has followed what happened."""
+        shape = self.shape
+        if shape is None:
+            self.touched = {}
+            return []
+        changed = dict(self.touched)
+        for address in self.touched:
+            if address in self.members:
+                shape.add(address)
+                # It may have another label, which is part of its neighbours' edges.
+                changed.update(dict.fromkeys(shape.neighbours(address)))
+            else:
+                shape.remove(address)
+        changed.update(dict.fromkeys(shape.take_changed()))
+        self.touched = {}
+        return [address for address in changed if address in self.members]
+
+    def edges(self, address: IPv4Address) -> tuple[ForwardingEdge, ...]:
+        """Return a member's edges as built."""
+        assert self.shape is not None
+        label = self.chosen(address).label
+        return tuple(
+            ForwardingEdge(address, label, other, self.chosen(other).label)
+            for other in self.shape.neighbours(address)
+        )
