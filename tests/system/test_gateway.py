@@ -10,7 +10,7 @@ import pytest
 
 from skytrail.lab import check, vrouter
 from skytrail.lab.gateway import VRF
-from skytrail.lab.io import gateway, netns
+from skytrail.lab.io import frr, netns
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.service import Lab
 from skytrail.lab.trace import Packet, TraceError
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.root
 def gatewayed(tmp_path_factory):
     if os.geteuid() != 0:
         pytest.skip("needs root: network namespaces and eBPF")
-    if not gateway.is_installed():
+    if not frr.is_installed():
         pytest.fail("FRR is missing: packaging/setup.sh packages")
     text = (EXAMPLE / "topology.yaml").read_text()
     text = text.replace("  - control1\n", "  - control1\n  - control2\n")

@@ -31,6 +31,7 @@ from skytrail.lab.io.processes import ProcessError
 from skytrail.lab.io.workload import WorkloadError
 from skytrail.lab.plan import UNDERLAY_IFNAME
 from skytrail.lab.ports import PortError
+from skytrail.lab.router import RouterError
 from skytrail.lab.service import Lab
 from skytrail.lab.show import Table
 from skytrail.lab.state import LabError
@@ -41,7 +42,7 @@ from skytrail.wire.errors import DecodeError
 
 FAILURES = (
     ApiFailure, GuestError, GuestImageError, IntrospectionFailed, LabError, NetworkError, PlugError,
-    PortError, ProcessError, TopologyError, WorkloadError,
+    PortError, ProcessError, RouterError, TopologyError, WorkloadError,
 )  # fmt: skip
 ResultT = TypeVar("ResultT")
 ParametersT = ParamSpec("ParametersT")
@@ -76,7 +77,7 @@ def complete_endpoint(context: click.Context, __: click.Parameter, incomplete: s
         return []
     nodes = (*chosen.plan.nodes, *chosen.plan.gateways)
     names = [item.name for item in (*chosen.topology.endpoints, *nodes)]
-    names += chosen.topology.outside_hosts
+    names += [*chosen.topology.outside_hosts, *(each.name for each in chosen.topology.routers)]
     return [name for name in names if name.startswith(incomplete)]
 
 

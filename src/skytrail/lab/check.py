@@ -9,8 +9,8 @@ from ipaddress import ip_interface
 
 from skytrail.lab import show, vrouter
 from skytrail.lab.io import guest
-from skytrail.lab.io.gateway import has_route
 from skytrail.lab.io.probe import Probe, Prober
+from skytrail.lab.io.router import has_route
 from skytrail.lab.reachability import (
     Cell,
     Denial,
@@ -22,7 +22,7 @@ from skytrail.lab.reachability import (
 )
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
-from skytrail.lab.topology import Expectation, Guest
+from skytrail.lab.topology import Expectation, Gateway, Guest
 from skytrail.lab.vrouter import FiveTuple
 
 REPLY_TIMEOUT_S = 3.0
@@ -46,9 +46,9 @@ def members(lab: Lab) -> dict[str, Member]:
         )
         for item in lab.plugged()
     }
-    for name, gateway in lab.topology.outside_hosts.items():
-        address = lab.gateway_place(gateway.name).host_address
-        known[name] = Member(name, (gateway.name, name), (address,), observed=True)
+    for name in lab.topology.outside_hosts:
+        place = lab.outside_place(name)
+        known[name] = Member(name, (place.router, name), (place.address,), observed=True)
     return known
 
 
@@ -155,16 +155,20 @@ class _Checker:
         return address
 
     def _counters(self, expectation: Expectation) -> dict[str, dict[str, int]]:
-        """Drops of the ends' ports, by end; hosts outside have none."""
+        """Drops of the ends' ports, by port; hosts outside have none, or their router's."""
         return {
-            name: vrouter.port_drops(self._lab, self._host(name), self._lab.attached(name).uuid)
-            for name in self._plugged_ends(expectation)
+            uuid: vrouter.port_drops(self._lab, host, uuid)
+            for uuid, host in self._ports(expectation).items()
         }
 
-    def _plugged_ends(self, expectation: Expectation) -> list[str]:
-        outside = self._lab.topology.outside_hosts
-        ends = (expectation.source, expectation.destination)
-        return [name for name in ends if name not in outside]
+    def _ports(self, expectation: Expectation) -> dict[str, str]:
+        """Return the ends' ports, uuid to host."""
+        found: dict[str, str] = {}
+        for name in (expectation.source, expectation.destination):
+            end = self._lab.topology.outside_hosts.get(name) or self._lab.topology.endpoint(name)
+            if not isinstance(end, Gateway):
+                found[self._lab.attached(end.name).uuid] = end.host
+        return found
 
     async def _denial(
         self, expectation: Expectation, before: Mapping[str, Mapping[str, int]]
@@ -181,29 +185,24 @@ class _Checker:
         self, expectation: Expectation, before: Mapping[str, Mapping[str, int]]
     ) -> Denial | None:
         source, destination = expectation.source, expectation.destination
-        gateway = self._lab.topology.outside_hosts.get(source)
-        if gateway:
-            place = self._lab.gateway_place(gateway.name)
-            if not has_route(place, self._address(destination, expectation.protocol)):
-                return Denial("NO_ROUTE", gateway.name)
-        plugged = self._plugged_ends(expectation)
-        hosts = [self._host(name) for name in plugged]
+        if source in self._lab.topology.outside_hosts:
+            place = self._lab.outside_place(source)
+            address = self._address(destination, expectation.protocol)
+            if not has_route(place.router_namespace, address):
+                return Denial("NO_ROUTE", place.router)
+        ports = self._ports(expectation)
         five_tuple = FiveTuple(
             source=self._address(source, expectation.protocol),
             destination=self._address(destination, expectation.protocol),
             protocol=_PROTOCOL_NUMBERS[expectation.protocol],
             destination_port=expectation.port,
         )
-        ends = [self._lab.attached(name).uuid for name in plugged]
-        found = vrouter.flow_denial(self._lab, hosts, ends, five_tuple)
+        found = vrouter.flow_denial(self._lab, ports.values(), ports, five_tuple)
         if found:
             return found
         after = self._counters(expectation)
-        for name in plugged:
-            moved = vrouter.growth(before.get(name, {}), after[name])
+        for uuid, host in ports.items():
+            moved = vrouter.growth(before.get(uuid, {}), after[uuid])
             if moved:
-                return Denial(max(moved, key=lambda reason: moved[reason]), self._host(name))
+                return Denial(max(moved, key=lambda reason: moved[reason]), host)
         return None
-
-    def _host(self, name: str) -> str:
-        return self._lab.topology.endpoint(name).host

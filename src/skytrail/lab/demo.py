@@ -42,10 +42,11 @@ from skytrail.lab.io.workload import WorkloadError
 from skytrail.lab.port_timing import PortTimer, Site, percentiles
 from skytrail.lab.ports import PortError
 from skytrail.lab.reachability import Cell, Denial
+from skytrail.lab.router import RouterError
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
 from skytrail.lab.throughput import ThroughputError
-from skytrail.lab.topology import TopologyError
+from skytrail.lab.topology import Gateway, TopologyError
 from skytrail.lab.trace import Packet, TraceError
 from skytrail.lab.underlay_packet import TunnelPacket, decode_tunnel
 from skytrail.lab.wording import explained, readable
@@ -60,7 +61,7 @@ TIMED_PORTS_COUNT = 20
 CAPTURE_TIMEOUT_S = 5.0
 FAILURES = (
     ApiFailure, GuestError, GuestImageError, IntrospectionFailed, LabError, NetworkError, OSError,
-    PlugError, PortError, ProcessError, ThroughputError, TopologyError, TraceError, WorkloadError,
+    PlugError, PortError, ProcessError, RouterError, ThroughputError, TopologyError, TraceError, WorkloadError,
 )  # fmt: skip
 
 
@@ -208,10 +209,11 @@ class Demo:
 
     async def _capture(self, source: str, destination: str) -> TunnelPacket | None:
         outside = self.lab.topology.outside_hosts.get(destination)
-        if outside:
+        if isinstance(outside, Gateway):
             receiver = self.lab.gateway_place(outside.name).node
         else:
-            receiver = self.lab.plan.node(self.lab.topology.endpoint(destination).host)
+            end = outside or self.lab.topology.endpoint(destination)
+            receiver = self.lab.plan.node(end.host)
         address = check.members(self.lab)[destination].address(version=4)
         if address is None:
             return None

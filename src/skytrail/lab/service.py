@@ -2,7 +2,8 @@
 
 ```
  up:   state file -> underlay namespaces -> api -> compiler, control nodes -> virtual-router objects
-       -> agents -> provisioning program -> gateways -> workloads and guests -> leases -> routes out
+       -> agents -> provisioning program -> gateways, routers -> workloads and guests -> leases
+       -> routes to and from the outside
  down: processes (recorded, then any left in our namespaces) -> guests' taps, namespaces -> eBPF pins
        -> folder
 ```
@@ -24,7 +25,8 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from ipaddress import ip_interface
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, ip_interface
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,12 +37,15 @@ from skytrail.client.messages import JsonObject
 from skytrail.lab import commands, state
 from skytrail.lab import gateway as gateway_config
 from skytrail.lab import ports as port_objects
+from skytrail.lab import router as router_config
 from skytrail.lab import topology as topology_file
 from skytrail.lab.gateway import Joined
+from skytrail.lab.io import frr, guest, netns, plug, processes, underlay, workload
 from skytrail.lab.io import gateway as gateway_io
-from skytrail.lab.io import guest, netns, plug, processes, underlay, workload
+from skytrail.lab.io import router as router_io
 from skytrail.lab.io.gateway import GatewayPlace
 from skytrail.lab.io.processes import ProcessError, ProcessTable, Specification
+from skytrail.lab.io.router import RouterPlace
 from skytrail.lab.plan import Node, Paths, Plan, tap_ifname
 from skytrail.lab.ports import Port
 from skytrail.lab.state import LabError, LabState
@@ -78,6 +83,18 @@ class AttachedPort(msgspec.Struct, frozen=True, kw_only=True):
     ipv6: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OutsidePlace:
+    """A host behind a gateway or router."""
+
+    address: IPv4Address
+    router: str
+    """Name of the gateway or router in front of it."""
+    router_exec: str
+    """What ``lab exec`` calls the place of that one's routes."""
+    router_namespace: str
+
+
 class Lab:
     """One lab. Not for use by several threads at once."""
 
@@ -101,10 +118,12 @@ class Lab:
             raise LabError("a lab needs root: network namespaces and eBPF")
         text = _read(file)
         topology = topology_file.parse(text, str(file))
-        if topology.gateways and not gateway_io.is_installed():
+        speakers = [*topology.gateways, *(r for r in topology.routers if r.autonomous_system)]
+        if speakers and not frr.is_installed():
+            names = ", ".join(each.name for each in speakers)
             raise LabError(
-                f"{file} has gateways, which need FRR: install it with packaging/setup.sh packages"
-                f" (missing: {gateway_io.FRR}/bgpd), or take `gateways` out of the file"
+                f"{names} of {file} need FRR: install it with packaging/setup.sh packages"
+                f" (missing: {frr.PROGRAMS}/bgpd), or take them out of the file"
             )
         name = name or topology.name
         if not topology_file.NAME.fullmatch(name):
@@ -143,6 +162,7 @@ class Lab:
         nodes = (*self.plan.nodes, *self.plan.gateways)
         names = [self.plan.router_namespace, *(node.namespace for node in nodes)]
         names += [self.plan.namespace_of(item.name) for item in self.topology.workloads]
+        names += [self.plan.namespace_of(router.name) for router in self.topology.routers]
         names += [self.plan.namespace_of(name) for name in self.topology.outside_hosts]
         return names + netns.names(self.scratch_namespace(""))
 
@@ -176,6 +196,9 @@ class Lab:
             if self.topology.gateways:
                 with progress("gateways: FRR joins virtual networks to the outside"):
                     self.start_gateways()
+            if self.topology.routers:
+                with progress("physical routers: link, addresses, BGP"):
+                    self.start_routers()
             if self.topology.endpoints:
                 with progress("workloads and guests: plug, boot, DHCP"):
                     self.attach(
@@ -183,9 +206,9 @@ class Lab:
                         for each in self.topology.endpoints
                         if not isinstance(each, Workload) or each.plugged
                     )
-            if self.topology.gateways:
+            if self.topology.outside_hosts:
                 with progress("routes to and from the outside"):
-                    self.wait_gateways()
+                    self.wait_outside()
 
     def start_controller(self) -> None:
         """Start API, compiler and control nodes and wait until all serve."""
@@ -304,18 +327,76 @@ class Lab:
                 },
             )
             gateway_io.create(place, joined)
-            configs = {
-                "zebra": gateway_config.zebra_config(joined),
-                "bgpd": gateway_config.bgpd_config(node.address, controllers, joined),
-            }
-            for daemon, text in configs.items():
-                (place.folder / f"{daemon}.conf").write_text(text)
-                command = gateway_io.zebra(place) if daemon == "zebra" else gateway_io.bgpd(place)
-                self._start(f"{gateway.name}-{daemon}", command, node.namespace, ready=None)
-                self._wait_for(
-                    lambda daemon=daemon, place=place: gateway_io.serves(place, daemon),
-                    f"{daemon} of {gateway.name} does not come up",
+            zebra = gateway_io.zebra(place)
+            frr.configure(place.folder, "zebra", gateway_config.zebra_config(joined))
+            bgpd = gateway_config.bgpd_config(node.address, controllers, joined)
+            frr.configure(place.folder, "bgpd", bgpd)
+            self._start_frr(gateway.name, node.namespace, place.folder, zebra)
+
+    def _start_frr(self, name: str, namespace: str, folder: Path, zebra: Sequence[str]) -> None:
+        for daemon in frr.DAEMONS:
+            command = zebra if daemon == "zebra" else frr.command(folder, daemon)
+            self._start(f"{name}-{daemon}", command, namespace, ready=None)
+            self._wait_for(
+                lambda daemon=daemon: frr.serves(folder, daemon),
+                f"{daemon} of {name} does not come up",
+            )
+
+    def start_routers(self) -> None:
+        """Attach each physical router to its port, which provisioning made."""
+        known = self.read_ports() if self.topology.routers else {}
+        for router in self.topology.routers:
+            port = port_objects.require(known, router.port)
+            attached = self._remember(router.name, port)
+            own = next((each for each in port.addresses if isinstance(each, IPv4Address)), None)
+            if own is None:
+                raise LabError(f"port {':'.join(router.port)} of {router.name} has no IPv4 address")
+            with self.api() as api:
+                network = api.read(
+                    "virtual-network", api.name_to_id("virtual-network", port.network)
                 )
+            link, place = router_config.link(network, own), self.router_place(router.name)
+            router_io.create(place, link, is_static=router.autonomous_system is None)
+            # A network card: unlike a veth to a workload, its other end is out of our reach.
+            self._tell_agent(router.host, attached, "tap")
+            if router.autonomous_system is not None:
+                frr.configure(place.folder, "zebra", "")
+                bgpd = router_config.bgpd_config(
+                    link,
+                    router.behind,
+                    own_asn=router.autonomous_system,
+                    asn=self.topology.autonomous_system,
+                )
+                frr.configure(place.folder, "bgpd", bgpd)
+                zebra = frr.command(place.folder, "zebra")
+                self._start_frr(router.name, place.namespace, place.folder, zebra)
+
+    def router_place(self, name: str) -> RouterPlace:
+        """Return where a physical router lives; ``KeyError`` when there is none of that name."""
+        router = next((each for each in self.topology.routers if each.name == name), None)
+        if router is None:
+            raise KeyError(f"no router {name!r} in this lab")
+        attached = self.attached(name)
+        return RouterPlace(
+            namespace=self.plan.namespace_of(name),
+            site_namespace=self.plan.namespace_of(router.site),
+            host_namespace=self.plan.node(router.host).namespace,
+            host_ifname=attached.ifname,
+            host_mtu_bytes=self.plan.mtu_bytes,
+            mac=Mac.parse(attached.mac),
+            folder=self.paths.gateway(name),
+            behind=router.behind,
+        )
+
+    def outside_place(self, name: str) -> OutsidePlace:
+        """Return where a host behind a gateway or router is, by its name."""
+        found = self.topology.outside_hosts[name]
+        if isinstance(found, Gateway):
+            place = self.gateway_place(found.name)
+            vrf = f"{found.name}-vrf"
+            return OutsidePlace(place.host_address, found.name, vrf, place.vrf_namespace)
+        namespace = self.plan.namespace_of(found.name)
+        return OutsidePlace(found.behind[10], found.name, found.name, namespace)
 
     def gateway_place(self, name: str) -> GatewayPlace:
         """Return where a gateway lives; ``KeyError`` when there is none of that name."""
@@ -331,26 +412,32 @@ class Lab:
             outside=gateway.outside,
         )
 
-    def wait_gateways(self) -> None:
-        """Wait until each gateway and the plugged endpoints of its network know of each other."""
-        ends = [(each, self.attached(each.name)) for each in self.plugged()]
+    def wait_outside(self) -> None:
+        """Wait until gateways, routers and the plugged endpoints of their networks know the way."""
         for gateway in self.topology.gateways:
-            place = self.gateway_place(gateway.name)
-            vrf = ":".join((*gateway.network, gateway.network[-1]))
-            behind = [end for end, attached in ends if attached.network == gateway.network]
-            for end in behind:
-                lease = ip_interface(self.leased_address(end))
-                self._wait_for(
-                    lambda place=place, lease=lease: gateway_io.has_route(place, lease.ip),
-                    f"{gateway.name} hears of no route to {end.name}; look: skytrail lab show bgp",
-                )
-                socket = self.paths.introspect_socket(end.host)
-                where = {"vrf": vrf, "prefix": str(gateway.outside)}
-                self._wait_for(
-                    lambda socket=socket, where=where: read_table(socket, "routes", where=where),
-                    f"{end.host} hears of no route to {gateway.outside} of {gateway.name}; "
-                    "look: skytrail lab show bgp",
-                )
+            self._wait_routes(gateway.host, gateway.network, gateway.outside)
+        for router in self.topology.routers:
+            self._wait_routes(router.site, self.attached(router.name).network, router.behind)
+
+    def _wait_routes(self, outside: str, network: tuple[str, ...], prefix: IPv4Network) -> None:
+        place = self.outside_place(outside)
+        vrf = ":".join((*network, network[-1]))
+        for end in self.plugged():
+            if self.attached(end.name).network != network:
+                continue
+            lease = ip_interface(self.leased_address(end))
+            socket = self.paths.introspect_socket(end.host)
+            look = "look: skytrail lab show bgp, skytrail lab show routes"
+            self._wait_for(
+                lambda lease=lease: router_io.has_route(place.router_namespace, lease.ip),
+                f"{place.router} hears of no route to {end.name}; {look}",
+            )
+            self._wait_for(
+                lambda socket=socket: read_table(
+                    socket, "routes", where={"vrf": vrf, "prefix": str(prefix)}
+                ),
+                f"{end.host} hears of no route to {prefix} behind {place.router}; {look}",
+            )
 
     def leased_address(self, endpoint: Workload | Guest) -> str:
         """Return the IPv4 address, with prefix length, that an endpoint's DHCP client got."""
@@ -444,17 +531,7 @@ class Lab:
 
     def plug(self, endpoint: Workload | Guest, port: Port) -> None:
         """Attach one endpoint and let it boot; returns before it has an address."""
-        folder = self.paths.endpoint(endpoint.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        attached = AttachedPort(
-            uuid=port.uuid,
-            vm_uuid=port.vm_uuid,
-            ifname=tap_ifname(port.uuid),
-            mac=str(port.mac),
-            network=port.network,
-            ipv6=port.has_ipv6,
-        )
-        (folder / "port.json").write_bytes(msgspec.json.encode(attached))
+        attached = self._remember(endpoint.name, port)
         if isinstance(endpoint, Guest):
             place = self.guest_place(endpoint.name)
             guest.create_tap(place)
@@ -465,6 +542,20 @@ class Lab:
             workload.create(attachment)
             self._tell_agent(endpoint.host, attached, "veth")
             workload.start_clients(attachment, self.processes, ipv6=port.has_ipv6)
+
+    def _remember(self, name: str, port: Port) -> AttachedPort:
+        folder = self.paths.endpoint(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        attached = AttachedPort(
+            uuid=port.uuid,
+            vm_uuid=port.vm_uuid,
+            ifname=tap_ifname(port.uuid),
+            mac=str(port.mac),
+            network=port.network,
+            ipv6=port.has_ipv6,
+        )
+        (folder / "port.json").write_bytes(msgspec.json.encode(attached))
+        return attached
 
     def unplug(self, endpoint: Workload | Guest) -> None:
         """Take one endpoint away again, as a hypervisor does when a machine is deleted."""
@@ -545,10 +636,10 @@ class Lab:
         if name == "underlay":
             return netns.inside(self.plan.router_namespace, command)
         places = {node.name: node.namespace for node in (*self.plan.nodes, *self.plan.gateways)}
-        for gateway in self.topology.gateways:
-            place = self.gateway_place(gateway.name)
-            places |= {gateway.host: place.outside_namespace}
-            places |= {f"{gateway.name}-vrf": place.vrf_namespace}
+        for host in self.topology.outside_hosts:
+            place = self.outside_place(host)
+            places |= {host: self.plan.namespace_of(host)}
+            places |= {place.router_exec: place.router_namespace}
         if name not in places:
             known = ", ".join([*(item.name for item in self.topology.endpoints), *places])
             raise LabError(f"nothing is called {name!r} in lab {self.name}; known: {known}")

@@ -16,8 +16,7 @@ from rich.text import Text
 
 from skytrail.lab import commands
 from skytrail.lab.health import daemon_names, process_health, restart_command
-from skytrail.lab.io import gateway as gateway_io
-from skytrail.lab.io import guest, workload
+from skytrail.lab.io import frr, guest, workload
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
 from skytrail.lab.topology import Guest
@@ -152,7 +151,8 @@ def tables(
     """Return the overview, or one introspection table of every host (or of one process)."""
     if view is None:
         gateways = [_gateways(lab)] if lab.topology.gateways else []
-        return [_nodes(lab), _endpoints(lab), *gateways]
+        routers = [_routers(lab)] if lab.topology.routers else []
+        return [_nodes(lab), _endpoints(lab), *gateways, *routers]
     places = [place] if place else [node.name for node in lab.plan.hosts]
     return [_introspected(lab, each, view, every_column=every_column) for each in places]
 
@@ -260,24 +260,48 @@ def _gateways(lab: Lab) -> Table:
     rows: list[tuple[object, ...]] = []
     for gateway in lab.topology.gateways:
         place = lab.gateway_place(gateway.name)
-        dead = [
-            daemon
-            for daemon in gateway_io.DAEMONS
-            if lab.processes.identity(f"{gateway.name}-{daemon}") is None
-        ]
         rows.append(
             (
                 gateway.name,
                 str(place.node.address),
                 ":".join(gateway.network),
                 place.vrf_namespace,
-                f"{', '.join(dead)} dead" if dead else "runs",
+                _frr_state(lab, gateway.name),
                 gateway.host,
                 str(place.host_address),
             )
         )
     columns = ("name", "address", "network", "vrf", "state", "host outside", "its address")
     return Table("gateways (FRR)", columns, tuple(rows))
+
+
+def _routers(lab: Lab) -> Table:
+    rows: list[tuple[object, ...]] = []
+    for router in lab.topology.routers:
+        attached = lab.paths.endpoint(router.name) / "port.json"
+        port = lab.attached(router.name) if attached.exists() else None
+        is_static = router.autonomous_system is None
+        rows.append(
+            (
+                router.name,
+                router.host,
+                ":".join(port.network) if port else "not plugged",
+                port.ifname if port else "",
+                "static" if is_static else f"BGP, AS {router.autonomous_system}",
+                "" if is_static else _frr_state(lab, router.name),
+                router.site,
+                str(router.behind[10]),
+            )
+        )
+    columns = (
+        "name", "host", "network", "interface", "routes", "state", "host behind", "its address",
+    )  # fmt: skip
+    return Table("physical routers", columns, tuple(rows))
+
+
+def _frr_state(lab: Lab, name: str) -> str:
+    dead = [each for each in frr.DAEMONS if lab.processes.identity(f"{name}-{each}") is None]
+    return f"{', '.join(dead)} dead" if dead else "runs"
 
 
 def endpoint_addresses(lab: Lab, name: str) -> list[str]:

@@ -68,6 +68,22 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Router:
+    """A physical router on a port of a host's vRouter, which is the gateway to what lies behind."""
+
+    name: str
+    host: str
+    port: tuple[str, ...]
+    """Fully qualified name of its virtual-machine-interface."""
+    behind: IPv4Network
+    """The router has its first address, a host there its tenth."""
+    site: str
+    """Name of the host behind, as probes and ``lab exec`` call it."""
+    autonomous_system: int | None = None
+    """Of its BGP sessions with the vRouter; None: it has static routes only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A network namespace with one veth, plugged as the port ``port``."""
 
@@ -110,6 +126,7 @@ class Topology:
     workloads: tuple[Workload, ...] = ()
     guests: tuple[Guest, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    routers: tuple[Router, ...] = ()
     underlay: Underlay = field(default_factory=Underlay)
     autonomous_system: int = AUTONOMOUS_SYSTEM_DEFAULT
     record: bool = False
@@ -125,9 +142,10 @@ class Topology:
         return (*self.workloads, *self.guests)
 
     @property
-    def outside_hosts(self) -> Mapping[str, Gateway]:
-        """Hosts behind gateways, by name: they can be probed, but are plugged nowhere."""
-        return {gateway.host: gateway for gateway in self.gateways}
+    def outside_hosts(self) -> Mapping[str, Gateway | Router]:
+        """Hosts behind gateways and routers, by name: they can be probed, but have no port."""
+        behind_gateways = {gateway.host: gateway for gateway in self.gateways}
+        return {**behind_gateways, **{router.site: router for router in self.routers}}
 
     def endpoint(self, name: str) -> Workload | Guest:
         """Return the workload or guest; ``KeyError`` listing the known ones."""
@@ -211,8 +229,8 @@ def _is_text(value: object) -> bool:
 
 
 _TOP_KEYS = (
-    "name", "underlay", "controllers", "hosts", "gateways", "workloads", "guests", "provision",
-    "expect", "tls", "autonomous_system", "record",
+    "name", "underlay", "controllers", "hosts", "gateways", "routers", "workloads", "guests",
+    "provision", "expect", "tls", "autonomous_system", "record",
 )  # fmt: skip
 
 
@@ -235,11 +253,15 @@ def _topology(reader: _Reader, document: object) -> Topology:
     ]
     if len(gateways) > GATEWAYS_COUNT_MAX:
         reader.fault("gateways", f"{len(gateways)} entries; at most {GATEWAYS_COUNT_MAX} fit")
+    routers = [
+        _router(reader, f"routers[{index}]", entry, host_names)
+        for index, entry in enumerate(reader.sequence("routers", top.get("routers")))
+    ]
     endpoints = [*workloads, *guests]
-    outside = [gateway.host for gateway in gateways]
-    nodes = [node.name for node in (*hosts, *controllers, *gateways, *endpoints)]
+    outside = [*(gateway.host for gateway in gateways), *(router.site for router in routers)]
+    nodes = [node.name for node in (*hosts, *controllers, *gateways, *routers, *endpoints)]
     _unique(reader, "name", [*nodes, *outside])
-    _unique(reader, "port", [":".join(endpoint.port) for endpoint in endpoints])
+    _unique(reader, "port", [":".join(each.port) for each in (*endpoints, *routers)])
     provision = top.get("provision")
     if provision is not None and not isinstance(provision, str):
         reader.fault("provision", "expected the path of a Python program")
@@ -251,6 +273,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
         workloads=tuple(workloads),
         guests=tuple(guests),
         gateways=tuple(gateways),
+        routers=tuple(routers),
         underlay=_underlay(reader, top.get("underlay")),
         autonomous_system=reader.integer(
             "autonomous_system",
@@ -325,14 +348,6 @@ def _hosts(reader: _Reader, value: object, controllers: Sequence[str]) -> tuple[
 
 def _gateway(reader: _Reader, place: str, value: object) -> Gateway:
     entry = reader.mapping(place, value, ("name", "network", "outside", "host"))
-    outside = IPv4Network(0)
-    try:
-        outside = IPv4Network(str(entry.get("outside")))
-    except ValueError as error:
-        reader.fault(f"{place}.outside", f"{error}; write a range such as 198.51.100.0/24")
-    else:
-        if not 8 <= outside.prefixlen <= 28:
-            reader.fault(f"{place}.outside", f"{outside} must be a range from /8 to /28")
     name = reader.name(f"{place}.name", entry.get("name"))
     host = reader.name(f"{place}.host", entry["host"]) if "host" in entry else f"{name}-outside"
     return Gateway(
@@ -341,8 +356,32 @@ def _gateway(reader: _Reader, place: str, value: object) -> Gateway:
         network=reader.fully_qualified(
             f"{place}.network", entry.get("network"), "domain:project:network"
         ),
-        outside=outside,
+        outside=_range(reader, f"{place}.outside", entry.get("outside")),
     )
+
+
+def _router(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Router:
+    known = ("name", "host", "port", "behind", "site", "autonomous_system")
+    entry = reader.mapping(place, value, known)
+    name, host, port = _endpoint(reader, place, entry, hosts)
+    site = reader.name(f"{place}.site", entry["site"]) if "site" in entry else f"{name}-site"
+    number = entry.get("autonomous_system")
+    if number is not None:
+        where = f"{place}.autonomous_system"
+        number = reader.integer(where, number, 1, AUTONOMOUS_SYSTEM_MAX)
+    behind = _range(reader, f"{place}.behind", entry.get("behind"))
+    return Router(name, host, port, behind, site, number)
+
+
+def _range(reader: _Reader, place: str, value: object) -> IPv4Network:
+    try:
+        found = IPv4Network(str(value))
+    except ValueError as error:
+        reader.fault(place, f"{error}; write a range such as 198.51.100.0/24")
+        return IPv4Network(0)
+    if not 8 <= found.prefixlen <= 28:
+        reader.fault(place, f"{found} must be a range from /8 to /28")
+    return found
 
 
 def _workload(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Workload:

@@ -12,6 +12,7 @@ from skytrail.lab import health
 from skytrail.lab import trace as tracing
 from skytrail.lab.reachability import Denial, IpAddress
 from skytrail.lab.service import Lab
+from skytrail.lab.topology import Gateway
 from skytrail.lab.trace import Endpoint, Explanation, Packet, PortRow, Query, TraceResult
 from skytrail.runtime.introspection import read_table
 
@@ -94,16 +95,19 @@ def trace(
 
     outside = lab.topology.outside_hosts
     if source in outside:
-        gateway = outside[source].name
+        place = lab.outside_place(source)
         raise tracing.TraceError(
-            f"{source} is behind {gateway}, which is no vRouter; trace the way towards it, and see"
-            f" what {gateway} knows: skytrail lab exec {gateway}-vrf -- ip route"
+            f"{source} is behind {place.router}, which is no vRouter; trace the way towards it, and"
+            f" see what {place.router} knows: skytrail lab exec {place.router_exec} -- ip route"
         )
 
     def end(text: str) -> Endpoint:
         if text in outside:
-            address = lab.gateway_place(outside[text].name).host_address
-            return Endpoint(text, "", "", "", "", (address,))
+            place = lab.outside_place(text)
+            # What is behind a router on a port is delivered when that port has it.
+            router = outside[text]
+            port = "" if isinstance(router, Gateway) else lab.attached(router.name).uuid
+            return Endpoint(text, "", port, "", "", (place.address,))
         try:
             return tracing.find(text, found, known=known, network=network)
         except tracing.TraceError as error:

@@ -166,3 +166,34 @@ def test_more_gateways_than_the_underlay_has_room_for_are_refused():
     )
 
     assert "at most 4 fit" in faults_of(f"{SMALLEST}gateways: [{entries}]\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("{name: r, port: 'd:p:r', behind: 10.0.0.0/8}", "routers[0].host: None is not in hosts"),
+        ("{name: r, host: compute1, behind: 10.0.0.0/8}", "routers[0].port: missing"),
+        ("{name: r, host: compute1, port: 'd:p:r'}", "routers[0].behind: Expected 4 octets"),
+        (
+            "{name: r, host: compute1, port: 'd:p:r', behind: 10.0.0.0/8, autonomous_system: x}",
+            "routers[0].autonomous_system: 'x' must be a whole number from 1",
+        ),
+        (
+            "{name: r, host: compute1, port: 'd:p:r', behind: 10.0.0.0/8, site: compute1}",
+            "name: 'compute1' is used 2 times",
+        ),
+    ],
+)
+def test_faults_of_a_router_name_the_entry_and_the_field(entry, fault):
+    assert any(fault in each for each in faults_of(f"{SMALLEST}routers: [{entry}]\n"))
+
+
+def test_what_lies_behind_a_router_may_be_probed():
+    router = "{name: r, host: compute1, port: 'd:p:r', behind: 10.0.0.0/8}"
+    workload = "workloads: [{name: w, host: compute1, port: 'd:p:w'}]"
+    text = f"{SMALLEST}routers: [{router}]\n{workload}\nexpect: [{{from: w, to: r-site}}]\n"
+
+    topology = parse(text, "t")
+
+    assert topology.routers[0].autonomous_system is None
+    assert topology.expect[0].destination == "r-site"

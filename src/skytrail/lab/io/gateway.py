@@ -10,17 +10,14 @@ zebra opens every named namespace it sees and changes their routes: it gets a mo
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from skytrail.lab.gateway import VRF, Joined, router_mac
-from skytrail.lab.io import netns
+from skytrail.lab.io import frr, netns
 from skytrail.lab.plan import Node
 
-FRR = Path("/usr/lib/frr")
-DAEMONS = ("zebra", "bgpd")
 _ZEBRA = """
 set -e
 mount --make-rprivate /
@@ -44,10 +41,6 @@ class GatewayPlace:
     def host_address(self) -> IPv4Address:
         """Of the host outside."""
         return self.outside[10]
-
-
-def is_installed() -> bool:
-    return (FRR / "bgpd").exists()
 
 
 def create(place: GatewayPlace, joined: Joined) -> None:
@@ -83,12 +76,10 @@ def create(place: GatewayPlace, joined: Joined) -> None:
             f"route add default via {first}",
         ],
     )
-    place.folder.mkdir(parents=True, exist_ok=True)
+    frr.prepare(place.folder)
     seen = place.folder / "netns"
     seen.mkdir(exist_ok=True)
     (seen / VRF).touch()
-    # FRR gives up root and must still write its sockets and process numbers.
-    shutil.chown(place.folder, "frr", "frr")
 
 
 def zebra(place: GatewayPlace) -> list[str]:
@@ -104,32 +95,6 @@ def zebra(place: GatewayPlace) -> list[str]:
         script,
         "zebra",
         str(seen),
-        *_daemon(place, "zebra"),
+        *frr.command(place.folder, "zebra"),
         "-n",
-    ]
-
-
-def bgpd(place: GatewayPlace) -> list[str]:
-    """Return bgpd's command, to be run in the node's namespace once zebra serves."""
-    return _daemon(place, "bgpd")
-
-
-def has_route(place: GatewayPlace, address: IPv4Address | IPv6Address) -> bool:
-    """Tell whether the gateway's VRF leads anywhere for an address."""
-    family = f"-{address.version}"
-    command = ["ip", family, "-n", place.vrf_namespace, "route", "show", "match", str(address)]
-    return bool(netns.run(command).strip())
-
-
-def serves(place: GatewayPlace, daemon: str) -> bool:
-    return (place.folder / f"{daemon}.vty").exists()
-
-
-def _daemon(place: GatewayPlace, name: str) -> list[str]:
-    folder = place.folder
-    return [
-        str(FRR / name),
-        *("-u", "frr", "-g", "frr", "-P", "0", "--log", "stdout"),
-        *("--vty_socket", str(folder), "-z", str(folder / "zserv.api")),
-        *("-i", str(folder / f"{name}.pid"), "-f", str(folder / f"{name}.conf")),
     ]
