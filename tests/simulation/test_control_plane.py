@@ -1,7 +1,8 @@
 """The whole control plane in one process: two control nodes, several agents, virtual time.
 
 After the faults end everything must converge to what a slow, obvious oracle says from the intent
-alone; at every moment no table may hold a route its network was never allowed to import.
+alone; at every moment no table may hold a route its network was never allowed to import, and no copy
+of a broadcast may arrive twice.
 
 A failing seed is in the test's name: ``pytest tests/simulation -k "seed-17"``. More seeds:
 ``SKYTRAIL_SIM_SEEDS=200 pytest tests/simulation``.
@@ -148,6 +149,7 @@ def test_control_plane_converges_to_the_oracle_after_faults(
     while world.network.now() < end:
         world.run(world.network.rng.expovariate(1 / 4.0))
         world.network.rng.choice(FAULTS)(world)
+        world.check_no_copy_arrives_twice()
     for name in sorted(set(NETWORKS) - world.present):
         world.toggle_network(name)
     world.run(CALM_S)
@@ -188,6 +190,36 @@ def test_restart_of_control_nodes_loses_no_route_at_any_moment(victims: tuple[st
     for _ in range(600):
         world.run(0.2)
         assert all_views(world) == before
+
+
+@pytest.mark.parametrize("homes", [BOTH, APART], ids=["two-control-nodes", "trees-by-bgp"])
+def test_no_copy_arrives_twice_at_any_moment_of_faults(
+    homes: Mapping[str, tuple[str, ...]],
+) -> None:
+    world = populated(7, homes=homes)
+    for _ in range(40):
+        world.network.rng.choice(FAULTS)(world)
+        for _ in range(25):
+            world.run(0.1)
+            world.check_no_copy_arrives_twice()
+
+
+@pytest.mark.parametrize("victims", [("c0",), ("c1",), ("c0", "c1")])
+def test_restart_of_control_nodes_takes_no_host_out_of_a_tree_at_any_moment(
+    victims: tuple[str, ...],
+) -> None:
+    world = populated(8)
+    world.run(30)
+    world.check_trees_converged()
+    for name in victims:
+        world.controls[name].stop()
+    world.run(20)
+    for name in victims:
+        world.controls[name].start()
+
+    for _ in range(600):
+        world.run(0.2)
+        world.check_trees_converged()
 
 
 def test_agent_back_within_the_restart_time_changes_nothing_for_others() -> None:

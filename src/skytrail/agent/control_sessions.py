@@ -18,7 +18,7 @@ from itertools import islice
 
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.fib import LearntRoutes
-from skytrail.agent.ledger import Changes, PublishKey
+from skytrail.agent.ledger import Changes, Published, PublishKey
 from skytrail.agent.tables import VrfId
 from skytrail.wire.xmpp import (
     ConfigDelete,
@@ -29,13 +29,17 @@ from skytrail.wire.xmpp import (
     EndOfConfig,
     EndOfRib,
     ItemsEvent,
+    JoinTree,
+    LeaveTree,
     Message,
     PortTrouble,
     Programmed,
     PublishRoute,
     RevisionMark,
-    Route,
+    RouteKey,
     Subscribe,
+    TreeItems,
+    TreeKey,
     Unsubscribe,
     WithdrawRoute,
 )
@@ -56,7 +60,7 @@ Outgoing = tuple[str, Message]
 class _Session:
     established_at: float
     subscribed: dict[str, VrfId] = field(default_factory=dict[str, VrfId])
-    published: dict[PublishKey, Route] = field(default_factory=dict[PublishKey, Route])
+    published: dict[PublishKey, Published] = field(default_factory=dict[PublishKey, Published])
     version: int | None = None
     """Of the desired state that was said last."""
     end_of_rib_sent: bool = False
@@ -113,6 +117,9 @@ class ControlSessions:
             case ItemsEvent():
                 if message.instance in session.subscribed:
                     self.learnt.apply(source, message)
+            case TreeItems():
+                if message.instance in session.subscribed:
+                    self.learnt.branches.apply(source, message)
             case EndOfRib():
                 self._rib_ended(source, session, now)
             case ConfigUpdate() | ConfigDelete() | EndOfConfig():
@@ -163,7 +170,7 @@ class ControlSessions:
     def synchronise(
         self,
         vrfs: Mapping[str, VrfId],
-        published: Mapping[PublishKey, Route],
+        published: Mapping[PublishKey, Published],
         changes: Changes | None = None,
     ) -> list[Outgoing]:
         """Return what brings every control node to these subscriptions and routes.
@@ -268,7 +275,7 @@ class ControlSessions:
 def _difference(
     session: _Session,
     vrfs: Mapping[str, VrfId],
-    published: Mapping[PublishKey, Route],
+    published: Mapping[PublishKey, Published],
     keys: Sequence[PublishKey] | None,
 ) -> list[Message]:
     """``keys``: where alone the routes may differ; None: anywhere."""
@@ -276,7 +283,7 @@ def _difference(
     said = session.published if keys is None else [k for k in keys if k in session.published]
     for key in [key for key in said if key not in published]:
         del session.published[key]
-        messages.append(WithdrawRoute(*key))
+        messages.append(_taken_back(*key))
     for instance in [name for name in session.subscribed if vrfs.get(name) is None]:
         del session.subscribed[instance]
         messages.append(Unsubscribe(instance))
@@ -285,11 +292,18 @@ def _difference(
             session.subscribed[instance] = vrf_id
             messages.append(Subscribe(instance, vrf_id))
     for key in published if keys is None else keys:
-        route = published.get(key)
-        if route is not None and session.published.get(key) != route:
-            session.published[key] = route
-            messages.append(PublishRoute(key[0], route))
+        item = published.get(key)
+        if item is not None and session.published.get(key) != item:
+            session.published[key] = item
+            is_tree = isinstance(item, JoinTree)
+            messages.append(item if is_tree else PublishRoute(key[0], item))
     return messages
+
+
+def _taken_back(instance: str, key: RouteKey | TreeKey) -> Message:
+    if isinstance(key, TreeKey):
+        return LeaveTree(instance, key)
+    return WithdrawRoute(instance, key)
 
 
 def _machine(uuid: str) -> ConfigKey:

@@ -37,7 +37,15 @@ from skytrail.agent.interface import (
     resolve_port,
 )
 from skytrail.agent.label import Numbers
-from skytrail.agent.ledger import Changes, Claims, PublishKey, RowClaims, Unit, Uses
+from skytrail.agent.ledger import (
+    Changes,
+    Claims,
+    Published,
+    PublishKey,
+    RowClaims,
+    Unit,
+    Uses,
+)
 from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.policy import POLICY_DISABLED, Policy, PolicyCompiler, port_policies
 from skytrail.agent.port_rows import (
@@ -72,7 +80,7 @@ from skytrail.agent.tables import (
 )
 from skytrail.agent.view import Port, View, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
-from skytrail.wire.xmpp import EnetKey, Family, NextHop, Route, RouteKey
+from skytrail.wire.xmpp import EnetKey, Family, NextHop, RouteKey
 
 K = TypeVar("K")
 L = TypeVar("L")
@@ -116,7 +124,7 @@ class Desired:
     """Number -> port uuid."""
     vrfs: Mapping[str, VrfId] = field(default_factory=dict[str, VrfId])
     """Instances to subscribe to, with their numbers."""
-    published: Mapping[PublishKey, Route] = field(default_factory=dict[PublishKey, Route])
+    published: Mapping[PublishKey, Published] = field(default_factory=dict[PublishKey, Published])
     remotes: frozenset[IPv4Address] = frozenset()
     identities: Mapping[IdentityId, Identity] = field(default_factory=dict[IdentityId, Identity])
     policies: Mapping[PolicyId, Policy] = field(default_factory=dict[PolicyId, Policy])
@@ -215,7 +223,7 @@ class _World:
         ]
         # Results.
         self._rows = RowClaims()
-        self._published: Claims[PublishKey, Route] = Claims()
+        self._published: Claims[PublishKey, Published] = Claims()
         self._explained: Claims[Unit, tuple[RouteSource, ...]] = Claims()
         self._states: Claims[str, PortState] = Claims()
         self._vifs: Claims[VifId, str] = Claims()

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from skytrail.agent.branches import LearntBranches
 from skytrail.wire.xmpp import Family, ItemsEvent, NextHop, Route, RouteKey
 
 InstanceFamily = tuple[str, Family]
@@ -52,6 +53,7 @@ class LearntRoutes:
 
     def __init__(self) -> None:
         self.version = 0
+        self.branches = LearntBranches()
         self._sources: dict[str, _Source] = {}
         self._best: dict[InstanceFamily, dict[RouteKey, LearntRoute]] = {}
         self._dirty: dict[InstanceFamily, set[RouteKey]] = {}
@@ -64,11 +66,13 @@ class LearntRoutes:
         source = self._sources.setdefault(name, _Source())
         source.live, source.end_of_rib = True, False
         self._mark_stale(source)
+        self.branches.mark_stale(name)
 
     def session_down(self, name: str) -> None:
         source = self._sources.setdefault(name, _Source())
         source.live = source.end_of_rib = False
         self._mark_stale(source)
+        self.branches.mark_stale(name)
 
     def end_of_rib(self, name: str) -> None:
         self._sources.setdefault(name, _Source()).end_of_rib = True
@@ -96,6 +100,7 @@ class LearntRoutes:
     def sweep_stale(self) -> int:
         """Delete every stale route; for the caller to do when a live source is in sync."""
         count = 0
+        self.branches.sweep_stale()
         for source in self._sources.values():
             for slot in list(source.tables):
                 table = source.tables[slot]
@@ -111,12 +116,14 @@ class LearntRoutes:
 
     def forget_instance(self, instance: str) -> None:
         """Drop the tables of an instance this agent is no longer subscribed to."""
+        self.branches.forget_instance(instance)
         for source in self._sources.values():
             for slot in [slot for slot in source.tables if slot[0] == instance]:
                 self._keys_changed(slot, source.tables.pop(slot))
 
     def instances(self) -> set[str]:
-        return {slot[0] for source in self._sources.values() for slot in source.tables}
+        named = {slot[0] for source in self._sources.values() for slot in source.tables}
+        return named | self.branches.instances()
 
     def best(self, instance: str, family: Family) -> Collection[LearntRoute]:
         """Return the winner of every key of a table, in no particular order.

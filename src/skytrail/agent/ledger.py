@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from skytrail.agent.tables import ROW_TYPES, Row
-from skytrail.wire.xmpp import RouteKey
+from skytrail.wire.xmpp import JoinTree, Route, RouteKey, TreeKey
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-PublishKey = tuple[str, RouteKey]
-"""Instance and route key."""
+PublishKey = tuple[str, RouteKey | TreeKey]
+"""Instance, and the key of a route or tree."""
+Published = Route | JoinTree
+"""What control nodes are told under such a key."""
 Unit = tuple[int, str, object]
 """Rank, name and further names. The rank decides first who wins a key."""
 Thing = tuple[str, str]

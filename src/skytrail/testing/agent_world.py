@@ -258,7 +258,11 @@ class AgentHost:
         return plan
 
     def published(self) -> list[tuple[str, Route]]:
-        return [(instance, route) for (instance, _), route in self.desired.published.items()]
+        return [
+            (instance, item)
+            for (instance, _), item in self.desired.published.items()
+            if isinstance(item, Route)
+        ]
 
     def vif(self, name: str) -> VifId:
         uuid = uuid_of(name)

@@ -10,7 +10,7 @@ must know in the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_network
 
@@ -21,6 +21,7 @@ from skytrail.control.io.bgp import BgpConnection, BgpServer, PeerLink, Plane
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import AgentConnection, XmppServer
 from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.tree_shape import parents_of
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.objects import encode_object
 from skytrail.net import Label
@@ -35,12 +36,14 @@ from skytrail.testing.control_plane import (
 from skytrail.testing.sim_network import Pipe, SimNetwork
 from skytrail.wire.bgp import session_events as bgp_events
 from skytrail.wire.xmpp import (
+    BROADCAST_TREE,
     Connected,
     Deliver,
     Disconnected,
     Established,
     Family,
     ItemsEvent,
+    JoinTree,
     Message,
     NextHop,
     Received,
@@ -50,6 +53,8 @@ from skytrail.wire.xmpp import (
     Send,
     Session,
     Tick,
+    TreeBranch,
+    TreeKey,
     Write,
     client_settings,
 )
@@ -405,7 +410,24 @@ class Agent:
             self._send(self.core.lost(link.control.name, self.world.network.now()))
 
     def synchronise(self) -> None:
-        self._send(self.core.synchronise(self.vrfs, self.intent))  # type: ignore[arg-type]
+        published = {**self.intent, **dict(self._joins())}
+        self._send(self.core.synchronise(self.vrfs, published))  # type: ignore[arg-type]
+
+    def _joins(self) -> Iterator[tuple[tuple[str, TreeKey], JoinTree]]:
+        """Yield what makes the host a member of the tree of each of its networks."""
+        for instance, number in self.vrfs.items():
+            label = Label(100_000 + number)
+            yield (
+                (instance, BROADCAST_TREE),
+                JoinTree(instance, BROADCAST_TREE, self.address, label, label, ("udp",)),
+            )
+
+    def branch(self, instance: str) -> TreeBranch | None:
+        """Return the host's part of a network's tree, as it would forward by now."""
+        branch = self.core.learnt.branches.best(instance, BROADCAST_TREE)
+        if branch is None or branch.label != 100_000 + self.vrfs.get(instance, 0):
+            return None
+        return branch
 
     def view(self, instance: str) -> View:
         return {
@@ -469,8 +491,11 @@ class World:
             *(virtual_network(name) for name in NETWORKS),
             *(self._instance(name) for name in NETWORKS),
             *(virtual_router(host) for host in HOSTS),
-            bgp_router("c0", BGP_ADDRESSES["c0"], peers=[("c1", {"hold_time": int(HOLD_TIME_S)})]),
-            bgp_router("c1", BGP_ADDRESSES["c1"]),
+            bgp_router(
+                "c0", BGP_ADDRESSES["c0"], peers=[("c1", {"hold_time": int(HOLD_TIME_S)})],
+                router_type="control-node",
+            ),
+            bgp_router("c1", BGP_ADDRESSES["c1"], router_type="control-node"),
         )  # fmt: skip
         self.controls: dict[str, Control] = {}
         for name in CONTROLS:
@@ -636,7 +661,54 @@ class World:
         # A connection counts while the instance that holds the reference exists.
         return (one, other) in self.connections or (other, one) in self.connections
 
+    def flooded(self, sender: Agent, instance: str) -> list[IPv4Address]:
+        """Send one copy by the tree as hosts know it now; return who gets it, once for each copy.
+
+        A copy is forwarded by the label it comes with, if it comes from a neighbour.
+        """
+        by_address = {agent.address: agent for agent in self.agents.values()}
+        got: list[IPv4Address] = []
+        waiting: list[tuple[IPv4Address | None, Agent]] = [(None, sender)]
+        while waiting and len(got) < 4 * len(HOSTS):
+            source, agent = waiting.pop()
+            got.append(agent.address)
+            branch = agent.branch(instance)
+            for edge in branch.edges if branch is not None else ():
+                other = by_address[edge.address]
+                theirs = other.branch(instance)
+                if edge.address == source or theirs is None or theirs.label != edge.label:
+                    continue
+                if any(back.address == agent.address for back in theirs.edges):
+                    waiting.append((agent.address, other))
+        return got
+
+    def check_no_copy_arrives_twice(self) -> None:
+        """Hold at every moment, whatever hosts were told and when."""
+        for agent in self.agents.values():
+            for instance in agent.vrfs:
+                got = self.flooded(agent, instance)
+                assert len(got) == len(set(got)), (agent.name, instance)
+
+    def check_trees_converged(self) -> None:
+        for name in NETWORKS:
+            instance = instance_of(name)
+            members = [agent for agent in self.agents.values() if instance in agent.vrfs]
+            addresses = {agent.address for agent in members}
+            for agent in members if name in self.present else ():
+                assert set(self.flooded(agent, instance)) == addresses, (agent.name, name)
+            salt = f"{instance} {BROADCAST_TREE.group} {BROADCAST_TREE.source}".encode()
+            parents = parents_of(salt, addresses)
+            edges = {*parents.items(), *((parent, child) for child, parent in parents.items())}
+            told = {
+                (agent.address, edge.address)
+                for agent in members
+                if (branch := agent.branch(instance)) is not None
+                for edge in branch.edges
+            }
+            assert told == (edges if name in self.present else set()), name
+
     def check_converged(self) -> None:
+        self.check_trees_converged()
         for host, agent in self.agents.items():
             for instance in agent.vrfs:
                 name = instance.split(":")[2]
