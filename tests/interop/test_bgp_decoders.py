@@ -38,12 +38,24 @@ from skytrail.wire.bgp import (
     encode_update,
     encode_withdraw,
 )
+from skytrail.wire.bgp.attributes import DiscoveryEdge, ForwardingEdge, RawAttribute
 from skytrail.wire.bgp.communities import (
     Encapsulation,
+    Etree,
+    HashField,
+    LoadBalance,
+    LocalSequenceNumber,
     MacMobility,
+    MulticastFlags,
     OriginVn,
+    RouteImport,
     RouterMac,
     SecurityGroup,
+    SegmentImport,
+    SegmentLabel,
+    SiteOfOrigin,
+    SourceAs,
+    SubCluster,
     Tag,
 )
 
@@ -175,6 +187,16 @@ class Draw:
             Encapsulation(13).packed,
             MacMobility(number, bool(number & 1)).packed,
             RouterMac(self.mac()).packed,
+            LoadBalance(HashField(number & 0xF8), bool(number & 1)).packed,
+            SubCluster(64512, number).packed,
+            LocalSequenceNumber(number).packed,
+            SegmentImport(self.mac()).packed,
+            SegmentLabel(number & 0xFFFFF, bool(number & 1)).packed,
+            Etree(bool(number & 1), number & 0xFFFFF).packed,
+            MulticastFlags(number & 0xFFFF).packed,
+            SiteOfOrigin(bytes((0, 3)) + self.random.randbytes(6)).packed,
+            RouteImport(self.v4(), number & 0xFFFF).packed,
+            SourceAs(number & 0xFFFF).packed,
         ]
         end = self.v4()
         return Attributes(
@@ -188,10 +210,21 @@ class Draw:
             large_communities=tuple(
                 LargeCommunity(self.bits(32), each, each) for each in range(number & 3)
             ),
-            extended_communities=tuple(self.random.sample(communities, number % 9)),
+            extended_communities=tuple(self.random.sample(communities, number % 12)),
             originator=self.maybe(self.v4()),
             cluster_list=tuple(self.v4() for _ in range(number & 1)),
             pmsi=self.maybe(PmsiTunnel(0, 6, self.bits(24), end.packed)),
+            edge_discovery=tuple(
+                DiscoveryEdge(self.v4(), ((each, each + number % 99),))
+                for each in range(number % 4)
+            ),
+            edge_forwarding=tuple(
+                ForwardingEdge(self.v4(), each, self.v4(), number & 0xFFFFF)
+                for each in range(number % 3)
+            ),
+            unknown=tuple(
+                RawAttribute(0xE0, 200 + each, b"?" * each) for each in range(number % 3)
+            ),
             origin_vn_path=tuple(OriginVn(64512, each).packed for each in range(number % 3)),
         )
 
@@ -245,9 +278,26 @@ def attribute_texts(attributes: Attributes) -> dict:
             for each in attributes.large_communities
         )
         or None,
+        241: edges(attributes.edge_discovery),
+        242: edges(attributes.edge_forwarding),
         243: b"".join(attributes.origin_vn_path).hex() or None,
+        **{each.code: each.value.hex() for each in attributes.unknown},
     }
     return {str(code): value for code, value in values.items() if value is not None}
+
+
+def edges(found: tuple[DiscoveryEdge | ForwardingEdge, ...]) -> str | None:
+    """Attributes 241 and 242 in hexadecimal, laid out anew: to others they are bytes."""
+    return "".join(map(edge, found)) or None
+
+
+def edge(one: DiscoveryEdge | ForwardingEdge) -> str:
+    match one:
+        case DiscoveryEdge(address, labels):
+            ranges = "".join(f"{first:08x}{last:08x}" for first, last in labels)
+            return f"04{address.packed.hex()}{8 * len(labels):02x}{ranges}"
+        case ForwardingEdge(inbound, label, outbound, out_label):
+            return f"04{inbound.packed.hex()}{label:08x}{outbound.packed.hex()}{out_label:08x}"
 
 
 def plain(address: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from skytrail.wire.bgp import (
+    ErmvpnNlri,
     EthernetAutoDiscovery,
     EthernetSegment,
     InclusiveMulticast,
     IpPrefixRoute,
     LabelledNlri,
     MacIp,
+    MvpnNlri,
     Nlri,
     SelectiveMulticast,
     VpnNlri,
@@ -34,5 +36,11 @@ def nlri_text(nlri: Nlri) -> str:
             return f"5:{distinguisher}:{tag}:{prefix}"
         case SelectiveMulticast(distinguisher, tag, source, group, originator):
             return f"6:{distinguisher}:{tag}:{source or '*'}:{group or '*'}:{originator}"
+        case ErmvpnNlri(kind, distinguisher, router_id, source, group):
+            return f"{kind}:{distinguisher}:{router_id}:{source}:{group}"
+        case MvpnNlri(kind=kind, route_key=route_key):
+            parts = (nlri.distinguisher, nlri.source_as, nlri.source, nlri.group, nlri.originator)
+            named = (str(part) for part in parts if part is not None)
+            return ":".join((str(kind), *named, *((route_key.hex(),) if route_key else ())))
         case _:
             return str(nlri)

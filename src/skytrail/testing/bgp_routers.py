@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2 = (f"10.9.0.{number}" for number in range(1, 9))
+OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2, EXABGP = (
+    f"10.9.0.{number}" for number in range(1, 10)
+)
 FAR_SIDE, FAR = "10.9.1.1", "10.9.1.2"
 DEADLINE_S = 30.0
 _GOBGP_GLOBAL = """
@@ -75,7 +77,7 @@ class Bench:
     def create(self) -> None:
         _run("ip", "netns", "add", self.namespace)
         _run("ip", "-n", self.namespace, "link", "set", "lo", "up")
-        for address in (OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2):
+        for address in (OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2, EXABGP):
             _run("ip", "-n", self.namespace, "addr", "add", f"{address}/24", "dev", "lo")
 
     def create_far(self) -> Bench:
