@@ -48,7 +48,7 @@ async def serve(address: str, asn: int, clients: list[str]) -> None:
         ]
     )
     plane.commit(1, clock.now())
-    await bgp.listen(address, 179)
+    await bgp.listen([address], 179)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)

@@ -188,11 +188,20 @@ def _speaker(own: BgpRouter) -> Speaker:
     return Speaker(
         name=":".join(own.fq_name),
         asn=parameters.autonomous_system,
-        router_id=IPv4Address(text),
+        router_id=_router_id(text),
         cluster_id=IPv4Address(cluster) if cluster else None,
         hold_time_s=HOLD_TIME_S if parameters.hold_time is None else parameters.hold_time,
         families=_families(parameters.address_families) or DEFAULT_FAMILIES,
     )
+
+
+def _router_id(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        raise ValueError(
+            f"bgp_router_parameters.identifier must be an IPv4 address, which {text} is not"
+        ) from None
 
 
 def _long_lived_s(graph: ObjectGraph) -> int:

@@ -49,8 +49,8 @@ class ControlSettings:
     name: str
     listen: str = "0.0.0.0"
     port: int = 5269
-    bgp_listen: str = ""
-    """Address of our end of BGP sessions; empty: no BGP."""
+    bgp_listen: tuple[str, ...] = ()
+    """Addresses of our end of BGP sessions, one of an IP version; none: no BGP."""
     bgp_port: int = 179
     api_url: str = "http://127.0.0.1:8082"
     api_socket: str | None = None

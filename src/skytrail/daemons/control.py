@@ -6,6 +6,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 from skytrail.client import AccessUnusable
@@ -39,12 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             checked(access, url)
     except (AccessUnusable, TlsUnusable) as error:
         parser.error(str(error))
+    _check_bgp_listen(parser, options.bgp_listen)
     logs.configure(level=options.log_level, json=options.log_json)
     settings = ControlSettings(
         name=options.name,
         listen=options.listen,
         port=options.port,
-        bgp_listen=options.bgp_listen,
+        bgp_listen=tuple(options.bgp_listen),
         bgp_port=options.bgp_port,
         api_url=options.api_url,
         api_socket=options.api_socket,
@@ -66,6 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_until_signal(lambda: ControlService(settings).run(ready))
 
 
+def _check_bgp_listen(parser: argparse.ArgumentParser, texts: Sequence[str]) -> None:
+    versions: set[int] = set()
+    for text in texts:
+        try:
+            version = ip_address(text).version
+        except ValueError as error:
+            parser.error(f"argument --bgp-listen: {error}")
+        if version in versions:
+            parser.error(
+                f"argument --bgp-listen: {text} is another IPv{version} address, one is possible"
+            )
+        versions.add(version)
+
+
 def _parser() -> argparse.ArgumentParser:
     limits = Limits()
     parser = argparse.ArgumentParser(prog="skytrail-control", description=__doc__)
@@ -78,7 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=5269)
     parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument(
-        "--bgp-listen", default="", help="our address of BGP sessions; without it no BGP is spoken"
+        "--bgp-listen",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="our address of BGP sessions; again for the other IP version; without, no BGP is spoken",
     )
     parser.add_argument("--bgp-port", type=int, default=179)
     parser.add_argument("--socket", default="", help="Unix socket for introspection")

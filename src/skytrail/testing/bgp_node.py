@@ -139,7 +139,7 @@ class Node:
             self._loop.close()
 
     async def _serve(self) -> None:
-        await self.bgp.listen(self._address, 179)
+        await self.bgp.listen(self._address.split(), 179)
         self._ready.set()
         while not self._stop.is_set():
             self.agents.tick()

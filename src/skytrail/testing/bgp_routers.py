@@ -21,7 +21,9 @@ from typing import TypeVar
 OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2, EXABGP = (
     f"10.9.0.{number}" for number in range(1, 10)
 )
+OURS6, FRR6, BIRD6, GOBGP6 = (f"fd09::{number}" for number in range(1, 5))
 FAR_SIDE, FAR = "10.9.1.1", "10.9.1.2"
+FAR_SIDE6, FAR6 = "fd09:1::1", "fd09:1::2"
 DEADLINE_S = 30.0
 _GOBGP_GLOBAL = """
 [global.config]
@@ -68,6 +70,8 @@ class Bench:
     folder: Path
     address: str = FRR
     """FRR's."""
+    ipv6_address: str = FRR6
+    """FRR's as well."""
     namespace: str = field(default_factory=lambda: f"stb{secrets.token_hex(3)}")
     _open_folders: list[Path] = field(default_factory=list[Path])
     _running: dict[str, subprocess.Popen[bytes]] = field(
@@ -79,10 +83,12 @@ class Bench:
         _run("ip", "-n", self.namespace, "link", "set", "lo", "up")
         for address in (OURS, FRR, BIRD, GOBGP, OURS2, GOBGP2, RAW, RAW2, EXABGP):
             _run("ip", "-n", self.namespace, "addr", "add", f"{address}/24", "dev", "lo")
+        for address in (OURS6, FRR6, BIRD6, GOBGP6):
+            _run("ip", "-n", self.namespace, "addr", "add", f"{address}/64", "dev", "lo")
 
     def create_far(self) -> Bench:
         """Return another namespace, one hop away, where a daemon may take any address's ports."""
-        far = Bench(self.folder / "far", address=FAR)
+        far = Bench(self.folder / "far", address=FAR, ipv6_address=FAR6)
         far.folder.mkdir()
         _run("ip", "netns", "add", far.namespace)
         _run(
@@ -95,8 +101,14 @@ class Bench:
         ):
             _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
             _run("ip", "-n", name, "link", "set", device, "up")
+        for name, device, address in (
+            (self.namespace, "far", FAR_SIDE6),
+            (far.namespace, "near", FAR6),
+        ):
+            _run("ip", "-n", name, "addr", "add", f"{address}/64", "dev", device, "nodad")
         _run("ip", "-n", far.namespace, "link", "set", "lo", "up")
         _run("ip", "-n", far.namespace, "route", "add", "10.9.0.0/24", "via", FAR_SIDE)
+        _run("ip", "-n", far.namespace, "route", "add", "fd09::/64", "via", FAR_SIDE6)
         return far
 
     def close(self) -> None:
@@ -149,7 +161,8 @@ class Bench:
             "frr",
             "/usr/lib/frr/bgpd", *kernel, "--skip_runas", "--vty_port", "0",
             "--vty_socket", str(self.folder), "--pid_file", str(self.folder / "bgpd.pid"),
-            "--config_file", str(place), "--listenon", self.address, "--log", "stdout",
+            "--config_file", str(place), "--listenon", self.address,
+            "--listenon", self.ipv6_address, "--log", "stdout",
         )  # fmt: skip
         eventually((self.folder / "bgpd.vty").exists, "bgpd's vty")
         return process

@@ -55,6 +55,25 @@ def test_bad_routers_are_refused(api, parameters) -> None:
     assert router(api, "r", **parameters).status == 400
 
 
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        ({"address": "fd09::2", "router_type": "router"}, 200),
+        ({"address": "fd09::1", "identifier": "10.9.0.1", "router_type": "control-node"}, 200),
+        ({"address": "fd09::1", "router_type": "control-node"}, 400),
+        ({"address": "fd09::1", "identifier": "fd09::1", "router_type": "router"}, 400),
+    ],
+    ids=["a router", "ours with identifier", "ours without", "an identifier that is none"],
+)
+def test_sessions_may_run_over_ipv6_and_identifiers_are_ipv4(api, parameters, status) -> None:
+    answer = router(api, "r", autonomous_system=64512, **parameters)
+
+    assert answer.status == status
+    if status == 400:
+        assert "identifier" in answer.text
+        assert "IPv4 address" in answer.text
+
+
 def test_sub_clusters_get_numbers_and_keep_them(api) -> None:
     first = post(api, "sub-cluster", "a", sub_cluster_asn=65_010).json["sub-cluster"]["uuid"]
     given = post(api, "sub-cluster", "b", sub_cluster_id=7).json["sub-cluster"]["uuid"]

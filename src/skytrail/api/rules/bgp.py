@@ -94,6 +94,7 @@ def _check_router(change: Change, body: Document) -> None:
     )
     for name in ("address", "identifier", "gateway_address", "ipv6_gateway_address"):
         _check_address(parameters, name)
+    _check_identifier(parameters)
     port = documents.number(parameters, "port")
     if port is not None and not 0 <= port <= _PORT_MAX:
         raise bad_request(f"Invalid BGP port {port}")
@@ -106,6 +107,21 @@ def _check_router(change: Change, body: Document) -> None:
             raise bad_request(
                 f"Subcluster asn and bgp asn should be same: {own} of {cluster.name}, {number}"
             )
+
+
+def _check_identifier(parameters: Document) -> None:
+    """A BGP identifier has four bytes (RFC 4271 section 4.2), whatever the sessions run over."""
+    given = documents.text(parameters, "identifier")
+    if given and ipam.parse_address(given, "identifier").version != 4:
+        raise bad_request(
+            f"bgp_router_parameters identifier must be an IPv4 address, which {given} is not"
+        )
+    address = documents.text(parameters, "address")
+    is_ours = documents.text(parameters, "router_type") == "control-node"
+    if is_ours and not given and address and ipam.parse_address(address, "address").version != 4:
+        raise bad_request(
+            "bgp_router_parameters identifier is needed: an IPv4 address, as address is none"
+        )
 
 
 def _update_router(change: Change, old: Record, body: Document) -> None:

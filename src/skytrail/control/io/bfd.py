@@ -13,11 +13,12 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
 import structlog
 
 from skytrail.control.bgp_config import BfdConfig
+from skytrail.control.io.tcp_protection import Address, socket_family
 from skytrail.runtime.clock import Clock
 from skytrail.wire.bfd import (
     BfdChange,
@@ -37,8 +38,6 @@ _IP_RECVTTL, _IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 12, 51, 52
 _PACKET_BYTES_MAX = 512
 _BURST_COUNT_MAX = 64
 _ATTEMPTS_COUNT = 64
-
-Address = IPv4Address | IPv6Address
 
 
 @dataclass(slots=True)
@@ -64,10 +63,10 @@ class BfdServer:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.own: Address | None = None
-        """Where packets come to and are sent from."""
+        self.own: dict[int, Address] = {}
+        """Where packets come to and are sent from, by IP version."""
         self._members: dict[int, _Member] = {}
-        self._listeners: list[socket.socket] = []
+        self._listeners: dict[int, list[socket.socket]] = {}
         self.discarded_count = 0
         """Packets of nobody, malformed ones, and those that came from too far."""
         self._log = structlog.get_logger("skytrail.control.bfd")
@@ -75,8 +74,10 @@ class BfdServer:
     def _listen(self, address: Address) -> None:
         """Hear packets to this address. Raises ``OSError`` when a port is taken."""
         for port in (PORT_SINGLE_HOP, PORT_MULTIHOP):
-            channel = socket.socket(_family(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            self._listeners.append(channel)
+            channel = socket.socket(
+                socket_family(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+            )
+            self._listeners.setdefault(address.version, []).append(channel)
             if address.version == 4:
                 channel.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
             else:
@@ -89,25 +90,25 @@ class BfdServer:
     def close(self) -> None:
         for discriminator in list(self._members):
             self.remove(discriminator)
-        self._hang_up()
+        for version in list(self._listeners):
+            self._hang_up(version)
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, version: int) -> None:
         loop = asyncio.get_running_loop()
-        for channel in self._listeners:
+        for channel in self._listeners.pop(version, ()):
             loop.remove_reader(channel)
             channel.close()
-        self._listeners = []
 
     def add(self, peer: Address, config: BfdConfig, told: Callable[[BfdChange], None]) -> int:
         """Start a session; returns its number. Raises ``OSError``."""
-        own = self.own
-        if own is None or own.version != peer.version:
+        own = self.own.get(peer.version)
+        if own is None:
             raise OSError(f"no own address to send to {peer} from")
-        if not self._listeners:
+        if own.version not in self._listeners:
             try:
                 self._listen(own)
             except OSError:
-                self._hang_up()
+                self._hang_up(own.version)
                 raise
         number = random.randrange(1, 1 << 32)
         while number in self._members:
@@ -224,7 +225,7 @@ class BfdServer:
 
 def _sender(own: Address, peer: Address, port: int) -> socket.socket:
     """Return a socket from a port of its own in the range RFC 5881 section 4 wants."""
-    channel = socket.socket(_family(own), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    channel = socket.socket(socket_family(own), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         if own.version == 4:
             channel.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, _TTL)
@@ -250,7 +251,3 @@ def _ttl(ancillary: list[tuple[int, int, bytes]]) -> int:
         if is_ipv4 or (level, kind) == (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT):
             return int(struct.unpack("=i", value[:4])[0])
     return 0
-
-
-def _family(address: Address) -> socket.AddressFamily:
-    return socket.AF_INET if address.version == 4 else socket.AF_INET6

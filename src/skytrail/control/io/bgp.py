@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import struct
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Protocol, cast
 
 import structlog
@@ -22,6 +21,14 @@ import structlog
 from skytrail.control.bgp import Bgp, TooManyPrefixes
 from skytrail.control.bgp_config import EXTENDED_NEXT_HOP, BgpPeerConfig, Speaker
 from skytrail.control.io.bfd import BfdServer
+from skytrail.control.io.tcp_protection import (
+    TTL_MAX,
+    Address,
+    set_md5_key,
+    set_ttl,
+    set_ttl_min,
+    socket_family,
+)
 from skytrail.control.path import PeerName
 from skytrail.control.workload_peers import WorkloadPeers
 from skytrail.runtime.clock import Clock
@@ -70,15 +77,7 @@ SEND_HOLD_TIME_S_MIN = 480.0
 PREFIX_LIMIT_PAUSE_S = 300.0
 CONNECTIONS_COUNT_MAX = 1024
 
-TTL_MAX = 255
-
-_TCP_MD5SIG = 14
-_IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
-_MD5_KEY_BYTES_MAX = 80
-_SOCKADDR_BYTES = 128
 _JITTER_MIN = 0.75
-
-Address = IPv4Address | IPv6Address
 
 
 class Plane(Protocol):
@@ -119,30 +118,48 @@ class BgpServer:
         self.send_hold_time_s = SEND_HOLD_TIME_S_MIN
         self.recorder: Recorder | None = None
         """Records every session, when set before :meth:`listen`."""
-        self.address: Address | None = None
-        """Where we listen, and what we dial from."""
+        self.addresses: dict[int, Address] = {}
+        """Where we listen and what we dial from, by IP version."""
         self.connections_count = 0
         self.refused_count = 0
-        self._listener: socket.socket | None = None
-        self._server: asyncio.Server | None = None
+        self._listeners: dict[int, socket.socket] = {}
+        self._servers: list[asyncio.Server] = []
         self._is_working = False
         self._is_restarting = True
 
-    async def listen(self, address: str, port: int) -> int:
-        """Start accepting; returns the port. Raises ``OSError``."""
-        self.address = ip_address(address)
+    async def listen(self, addresses: Iterable[str], port: int) -> int:
+        """Start accepting, at one address of an IP version; returns the first one's port.
+
+        Raises ``OSError``, and ``ValueError`` for what cannot be listened to.
+        """
+        ports: list[int] = []
+        for text in addresses:
+            address = ip_address(text)
+            if address.version in self.addresses:
+                known = self.addresses[address.version]
+                raise ValueError(f"{address} beside {known}: one address of a version is possible")
+            self.addresses[address.version] = address
+            ports.append(await self._listen(address, port))
+            if not address.is_unspecified:
+                self.bfd.own[address.version] = address
+        self.apply_changes()
+        return ports[0]
+
+    async def _listen(self, address: Address, port: int) -> int:
         # Made here, because the keys of expected peers belong to the listening socket.
-        self._listener = listener = socket.socket(_family(self.address), socket.SOCK_STREAM)
+        listener = socket.socket(socket_family(address), socket.SOCK_STREAM)
+        self._listeners[address.version] = listener
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.version == 6:
+            # Peers of the other version have their own listener, and their own keys there.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         # So that peers who accept near neighbours only get our answers; harmless for others.
         set_ttl(listener, TTL_MAX)
-        listener.bind((address, port))
-        self.bfd.own = None if self.address.is_unspecified else self.address
+        listener.bind((str(address), port))
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: BgpConnection(self), sock=listener, backlog=64
+        self._servers.append(
+            await loop.create_server(lambda: BgpConnection(self), sock=listener, backlog=64)
         )
-        self.apply_changes()
         return int(listener.getsockname()[1])
 
     def apply_changes(self) -> None:
@@ -231,8 +248,8 @@ class BgpServer:
         for link in (*self.links.values(), *self.workload_links.values()):
             link.step(Stop(Cease.ADMINISTRATIVE_RESET, graceful=True))
         self.bfd.close()
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
 
     def link_of(self, address: Address, port: int) -> PeerLink | None:
         """Return the configured peer at an address, or the workload a vRouter sends from a port."""
@@ -250,10 +267,11 @@ class BgpServer:
         self.schedule_flush()
 
     def _set_keys(self, peer: BgpPeerConfig, key: str) -> None:
-        if self._listener is None or self._listener.family != _family(peer.address):
+        listener = self._listeners.get(peer.address.version)
+        if listener is None:
             return
         try:
-            set_md5_key(self._listener, peer.address, key)
+            set_md5_key(listener, peer.address, key)
         except OSError as error:
             # A key that is to be removed may not be there; one that is to be set must be.
             if key:
@@ -448,13 +466,14 @@ class PeerLink:
     async def _dial(self, number: int) -> None:
         """Connect from our own address, with the peer's key."""
         loop = asyncio.get_running_loop()
-        peer, own = self.config.address, self.server.address
-        channel = socket.socket(_family(peer), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        peer = self.config.address
+        own = self.server.addresses.get(peer.version)
+        channel = socket.socket(socket_family(peer), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             if self.config.md5_key:
                 set_md5_key(channel, peer, self.config.md5_key)
             self.protect(channel)
-            if own is not None and own.version == peer.version and not own.is_unspecified:
+            if own is not None and not own.is_unspecified:
                 channel.bind((str(own), 0))
             await loop.sock_connect(channel, (str(peer), self.config.port))
             connection = BgpConnection(self.server)
@@ -627,37 +646,3 @@ def _settings(
         else tuple([family for family in peer.families if family in EXTENDED_NEXT_HOP]),
         host_name=speaker.name.rpartition(":")[2],
     )
-
-
-def set_md5_key(channel: socket.socket, peer: Address, key: str) -> None:
-    """Protect segments from and to a peer (RFC 2385); an empty key ends it. ``OSError``."""
-    packed = key.encode()
-    if len(packed) > _MD5_KEY_BYTES_MAX:
-        raise OSError(f"the key has {len(packed)} bytes, at most {_MD5_KEY_BYTES_MAX} are possible")
-    if peer.version == 4:
-        place = struct.pack("=HH4s", socket.AF_INET, 0, peer.packed)
-    else:
-        place = struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, peer.packed, 0)
-    value = place.ljust(_SOCKADDR_BYTES, b"\0") + struct.pack(
-        f"=BBHi{_MD5_KEY_BYTES_MAX}s", 0, 0, len(packed), 0, packed
-    )
-    channel.setsockopt(socket.IPPROTO_TCP, _TCP_MD5SIG, value)
-
-
-def set_ttl(channel: socket.socket, ttl: int) -> None:
-    if channel.family == socket.AF_INET:
-        channel.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-    else:
-        channel.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
-
-
-def set_ttl_min(channel: socket.socket, ttl: int) -> None:
-    """Let the kernel drop segments that came from further away."""
-    if channel.family == socket.AF_INET:
-        channel.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, ttl)
-    else:
-        channel.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, ttl)
-
-
-def _family(address: Address) -> socket.AddressFamily:
-    return socket.AF_INET if address.version == 4 else socket.AF_INET6
