@@ -22,6 +22,7 @@ from skytrail.testing.bgp_routers import (
 )
 from skytrail.testing.control_plane import (
     bgp_router,
+    build,
     inet_route,
     instance_of,
     routing_instance,
@@ -233,5 +234,67 @@ def test_a_peer_that_stays_away_loses_its_routes_when_its_time_is_over(routers: 
             eventually(lambda: node.table("vpn"), "its route")
         eventually(lambda: node.table("vpn")[0]["stale"], "its route is stale")
         eventually(lambda: not node.table("vpn"), "its route is gone")
+    finally:
+        node.close()
+
+
+def configure_times(node: Node, **parameters: object) -> None:
+    node.configure(
+        bgp_router("control1", OURS, peers=[("watcher", {"passive": True}), ("frr", {})]),
+        bgp_router("watcher", RAW),
+        bgp_router("frr", FRR),
+        virtual_router("compute1"),
+        routing_instance("red", both=[101]),
+        build(
+            "global-system-config",
+            ["default-global-system-config"],
+            fields={"graceful_restart_parameters": parameters},
+        ),
+    )
+
+
+def test_the_restart_time_we_ask_for_is_that_of_the_configuration(routers: Bench) -> None:
+    routers.start_frr(FRR_CONFIG)
+    node = started(routers, "watcher", "frr")
+    try:
+        configure_times(node, enable=True, restart_time=77)
+        with RawPeer(routers, RAW, VPN) as watcher:
+            watcher.connect()
+            restart = watcher.heard_open().graceful_restart
+            assert restart is not None
+            assert restart.restart_time_s == 77
+        eventually(lambda: "77" in str(restart_times(routers)), "FRR shows the time we ask for")
+
+        configure_times(node, enable=False)
+        links = node.bgp.links
+        eventually(
+            lambda: all(each.session.settings.graceful_restart is None for each in links.values()),
+            "sessions that do not offer it",
+        )
+        with RawPeer(routers, RAW, VPN) as watcher:
+            watcher.connect()
+            assert watcher.heard_open().graceful_restart is None
+            assert watcher.heard_open().long_lived == ()
+    finally:
+        node.close()
+
+
+def restart_times(routers: Bench) -> object:
+    shown = routers.frr(f"show bgp neighbors {OURS} json").get(OURS, {})
+    assert isinstance(shown, dict)
+    return shown.get("gracefulRestartInfo", {})
+
+
+def test_a_node_that_is_no_helper_drops_the_routes_of_a_router_that_goes(routers: Bench) -> None:
+    routers.start_frr(FRR_CONFIG)
+    node = started(routers, "watcher", "frr")
+    try:
+        configure_times(node, enable=True, restart_time=60, bgp_helper_enable=False)
+        eventually(lambda: node.table("vpn"), "FRR's route")
+
+        routers.kill("frr")
+
+        eventually(lambda: not node.table("vpn"), "its route gone")
+        assert node.peer("frr").negotiated is None
     finally:
         node.close()

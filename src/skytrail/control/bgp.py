@@ -226,6 +226,10 @@ class Bgp:
         self._open_memberships(peer, families, now)
         kept = self._restart_families(peer)
         self._drop(peer, [family for family in BgpFamily if family not in kept])
+        wait_s = speaker.timers.end_of_rib_s
+        if wait_s is not None and peer.stale_deadline != float("inf"):
+            # It is back: from here it has this long to say everything again.
+            peer.stale_deadline = now + wait_s
         group = self._group(self._key(peer, families), negotiated)
         group.join(peer.name)
         peer.group, peer.has_work = group, True
@@ -243,7 +247,9 @@ class Bgp:
         if self.memberships is not None:
             self.memberships.leave(peer.name)
         self._leave_group(peer)
-        if not graceful or restart is None:
+        speaker = self.config.speaker
+        helps = speaker is not None and speaker.timers.keeps_peers_routes
+        if not graceful or restart is None or not helps:
             self._drop(peer, BgpFamily)
             self._forget_members(peer, list(peer.members))
             return

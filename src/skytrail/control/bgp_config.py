@@ -8,10 +8,11 @@ an end does not say comes from its ``bgp-router``, then from the defaults here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from skytrail.model.generated.objects import BgpRouter, GlobalSystemConfig
+from skytrail.control.restart_timers import RestartTimers, restart_timers
+from skytrail.model.generated.objects import BgpRouter
 from skytrail.model.generated.types import (
     AddressFamilies,
     AuthenticationData,
@@ -23,7 +24,6 @@ from skytrail.model.graph import ObjectGraph
 from skytrail.wire.bgp import BgpFamily
 
 BGP_ROUTER = "bgp-router"
-GLOBAL_SYSTEM_CONFIG = "global-system-config"
 PORT = 179
 HOLD_TIME_S = 90
 CONTROL_NODES = frozenset({"control-node", "external-control-node"})
@@ -79,8 +79,7 @@ class Speaker:
     """Set: a route reflector, whose internal peers are its clients."""
     hold_time_s: int = HOLD_TIME_S
     families: tuple[BgpFamily, ...] = DEFAULT_FAMILIES
-    long_lived_s: int = 0
-    """For how long peers are asked to keep our routes beyond the restart time (RFC 9494)."""
+    timers: RestartTimers = field(default_factory=RestartTimers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def bgp_config(graph: ObjectGraph, node: str) -> BgpConfig:
         return BgpConfig()
     name = ":".join(own.fq_name)
     try:
-        speaker = replace(_speaker(own), long_lived_s=_long_lived_s(graph))
+        speaker = replace(_speaker(own), timers=restart_timers(graph))
     except ValueError as error:
         return BgpConfig(problems=(f"{name}: {error}",))
     peers: list[BgpPeerConfig] = []
@@ -202,15 +201,6 @@ def _router_id(text: str) -> IPv4Address:
         raise ValueError(
             f"bgp_router_parameters.identifier must be an IPv4 address, which {text} is not"
         ) from None
-
-
-def _long_lived_s(graph: ObjectGraph) -> int:
-    for system in graph.of_type(GLOBAL_SYSTEM_CONFIG):
-        if isinstance(system, GlobalSystemConfig):
-            settings = system.graceful_restart_parameters
-            if settings is not None and settings.enable:
-                return settings.long_lived_restart_time or 0
-    return 0
 
 
 def _peerings(

@@ -14,7 +14,7 @@ call, ``take_ready`` names the peers for whom ``collect`` may have something.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from skytrail.control.agent_config import AgentConfig
@@ -43,6 +43,7 @@ from skytrail.control.peer import AdjRoute, Peer, Subscription
 from skytrail.control.placement import VIRTUAL_MACHINE, VIRTUAL_ROUTER, Placements
 from skytrail.control.policy_config import InstancePolicies
 from skytrail.control.progress import Progress
+from skytrail.control.restart_timers import RestartTimers, restart_timers
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
 from skytrail.control.tree import TreeName
@@ -122,7 +123,7 @@ class ControlPlane:
     """All state of a control node. Not safe for use from more than one thread."""
 
     def __init__(self, limits: Limits | None = None, node: str = "") -> None:
-        self.limits = limits or Limits()
+        self.limits = self._own_limits = limits or Limits()
         self.node = node
         """Name of this control node: which ``bgp-router`` object is ours."""
         self.peers: dict[PeerName, Peer] = {}
@@ -530,6 +531,8 @@ class ControlPlane:
 
     def _apply_bgp(self, changes: list[Change]) -> None:
         kinds = BgpRouter | GlobalSystemConfig
+        if any(isinstance(version, GlobalSystemConfig) for c in changes for version in c.versions):
+            self.limits = _timed(self._own_limits, restart_timers(self.config.graph))
         if any(isinstance(version, kinds) for each in changes for version in each.versions):
             self.bgp.configure(bgp_config(self.config.graph, self.node))
             self.trees.speaker_changed(self.bgp.config.speaker)
@@ -640,6 +643,19 @@ class ControlPlane:
     def _has_ended(self, name: str) -> bool:
         peer = self.peers.get(PeerName(name))
         return peer is not None and peer.is_up and peer.end_of_rib_received
+
+
+def _timed(limits: Limits, timers: RestartTimers) -> Limits:
+    """Return a node's limits with the times that configuration gives."""
+    restart_time_s = limits.restart_time_s
+    if timers.restart_time_s is not None:
+        restart_time_s = timers.restart_time_s
+    end_of_rib_s = timers.end_of_rib_s
+    return replace(
+        limits,
+        restart_time_s=restart_time_s if timers.keeps_agents_routes else 0.0,
+        end_of_rib_wait_s=limits.end_of_rib_wait_s if end_of_rib_s is None else end_of_rib_s,
+    )
 
 
 def _moves_routes(change: Change) -> bool:

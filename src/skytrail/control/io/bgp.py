@@ -617,6 +617,12 @@ class BgpConnection(asyncio.Protocol):
 def _settings(
     server: BgpServer, speaker: Speaker, peer: BgpPeerConfig, *, is_workload: bool
 ) -> SessionSettings:
+    timers = speaker.timers
+    # What a workload announces goes with its session.
+    is_graceful = timers.is_offered and not is_workload
+    restart_time_s = timers.restart_time_s
+    if restart_time_s is None:
+        restart_time_s = int(server.restart_time_s)
     return SessionSettings(
         local_as=peer.local_asn,
         router_id=speaker.router_id,
@@ -624,22 +630,21 @@ def _settings(
         families=peer.families,
         is_passive=peer.is_passive,
         hold_time_s=peer.hold_time_s,
-        # What a workload announces goes with its session.
-        graceful_restart=None
-        if is_workload
-        else GracefulRestart(
-            restart_time_s=int(server.restart_time_s),
+        graceful_restart=GracefulRestart(
+            restart_time_s=restart_time_s,
             restarting=not server.plane.may_end_rib,
             notification=True,
             families=tuple((family, True) for family in peer.families),
-        ),
+        )
+        if is_graceful
+        else None,
         # Asking for no time of our own still says that we keep others' routes so.
-        long_lived=()
-        if is_workload
-        else tuple(
-            LongLivedFamily(family, preserved=True, stale_time_s=speaker.long_lived_s)
+        long_lived=tuple(
+            LongLivedFamily(family, preserved=True, stale_time_s=timers.long_lived_s)
             for family in peer.families
-        ),
+        )
+        if is_graceful
+        else (),
         enhanced_refresh=not is_workload,
         extended_next_hop=()
         if is_workload
