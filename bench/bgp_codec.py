@@ -84,11 +84,11 @@ def run() -> None:
 class Table:
     """Routes in sets that share attributes."""
 
-    def __init__(self) -> None:
-        self.sets = [attributes_of(number) for number in range(SETS_COUNT)]
+    def __init__(self, sets_count: int = SETS_COUNT) -> None:
+        self.sets = [attributes_of(number) for number in range(sets_count)]
         self.routes = [
             [route(number * ROUTES_PER_SET + each) for each in range(ROUTES_PER_SET)]
-            for number in range(SETS_COUNT)
+            for number in range(sets_count)
         ]
 
     def packed(self) -> list[bytes]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import multiprocessing
 import os
 import resource
@@ -27,9 +26,9 @@ from lxml import etree
 
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.plane import ControlPlane
-from skytrail.daemons.control import GC_ALLOCATIONS
 from skytrail.net import Label
 from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.garbage import ShortCollections
 from skytrail.testing.control_plane import inet_route, instance_of, routing_instance
 from skytrail.wire.xmpp import (
     Connected,
@@ -62,7 +61,7 @@ ITEM_MARK = b"<item id="
 def run() -> None:
     """Print every figure and write them to build/bench/control.json."""
     figures = Figures("control")
-    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
+    ShortCollections()
     bench_core(figures)
     bench_config(figures)
     bench_fan_out(figures)

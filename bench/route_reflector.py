@@ -106,16 +106,16 @@ def measure(place: Bench, router: Router, stream: Path) -> Sample:
     fan = subprocess.Popen(
         [
             "nsenter", f"--net=/run/netns/{place.namespace}", str(FAN), router.address, "179",
-            str(AS), str(stream), str(ROUTES_COUNT), *CLIENTS,
+            str(AS), str(stream), str(ROUTES_COUNT), "1", *CLIENTS,
         ],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert answer(fan) == ["up"]
         before = cpu_s(process.pid)
-        wall, updates, _ = map(float, ask(fan, "send"))
+        wall, updates, _ = map(float, ask(fan, "send 0"))
         reflected = cpu_s(process.pid)
-        withdraw, *_ = map(float, ask(fan, "lose"))
+        withdraw, *_ = map(float, ask(fan, "lose 0"))
         withdrawn = cpu_s(process.pid)
         rss = peak_rss_mb(process.pid)
     finally:
@@ -158,8 +158,13 @@ def peak_rss_mb(pid: int) -> float:
 
 
 def start_ours(place: Bench) -> subprocess.Popen[bytes]:
+    return start_node(place, CLIENTS)
+
+
+def start_node(place: Bench, clients: list[str]) -> subprocess.Popen[bytes]:
+    """Start our control node as a route reflector."""
     script = str(FOLDER / "tools/reflector.py")
-    return place.start("ours", sys.executable, script, OURS, str(AS), *CLIENTS)
+    return place.start("ours", sys.executable, script, OURS, str(AS), *clients)
 
 
 def start_frr(place: Bench) -> subprocess.Popen[bytes]:

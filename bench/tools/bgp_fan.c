@@ -2,16 +2,17 @@
  * BGP peers for the route reflector's bench, light enough to share two cores with what is measured:
  * one thread, ready-made UPDATEs out, NLRI counted by length arithmetic and summed by a hash.
  *
- *   bgp_fan ROUTER PORT AS FILE COUNT SENDER RECEIVER...
+ *   bgp_fan ROUTER PORT AS FILE COUNT SENDERS PEER...
  *
- * SENDER and each RECEIVER are local addresses; one VPNv4 session each is opened from them to
- * ROUTER. FILE holds the UPDATEs of COUNT different routes. Prints "up" when all sessions stand,
- * then obeys lines on its standard input, each answered by one line:
+ * Each PEER is a local address; one VPNv4 session each is opened from them to ROUTER. The first
+ * SENDERS of them send, in descending order of preference (their addresses are their router ids),
+ * the others receive. FILE holds the UPDATEs of COUNT different routes. Prints "up" when all
+ * sessions stand, then obeys lines on its standard input, each answered by one line:
  *
- *   send   the sender sends FILE; answer: seconds until every receiver has COUNT routes, UPDATEs
- *          that the busiest receiver got, and this program's own CPU seconds
- *   lose   the sender's session ends with a CEASE; answer: seconds until COUNT withdrawals came
- *          to every receiver
+ *   send N  sender N sends FILE; answer: seconds until every receiver was told COUNT routes,
+ *           UPDATEs that the busiest receiver got so far, and this program's own CPU seconds
+ *   lose N  sender N's session ends with a CEASE; answer: seconds until every receiver was told
+ *           COUNT routes once more, or COUNT withdrawals when no other sender has sent
  *   quit
  *
  * A receiver whose routes are not exactly those of FILE ends the program with a line on stderr.
@@ -43,7 +44,8 @@ enum { MP_REACH = 14, MP_UNREACH = 15 };
 
 struct peer {
 	int fd;
-	int is_up;
+	int is_up, is_sending;
+	size_t sent;
 	long reached, withdrawn, updates;
 	uint64_t sum; /* of the hashes of routes reached */
 	uint8_t *buffer;
@@ -53,8 +55,10 @@ struct peer {
 static struct peer peers[PEERS_MAX];
 static int peers_count;
 static uint8_t *stream;
-static size_t stream_bytes, stream_sent;
-static uint64_t stream_sum;
+static size_t stream_bytes;
+static int senders_count;
+static long reached_goal, withdrawn_goal;
+static uint64_t stream_sum, sum_goal;
 static long routes_count;
 
 static void fail(const char *what)
@@ -207,31 +211,36 @@ static void keep_alive(void)
 	for (int i = 0; i < peers_count; i++)
 		/* Never into the middle of an UPDATE that is only half written. */
 		if (peers[i].fd >= 0 && peers[i].is_up &&
-		    (i || !stream_sent || stream_sent == stream_bytes))
+		    (!peers[i].is_sending || peers[i].sent == stream_bytes))
 			send_short(peers[i].fd, KEEPALIVE, NULL, 0);
 }
 
-/* Moves bytes for a while; the sender's stream goes out as the router takes it. */
-static void turn(int is_sending)
+static void send_some(struct peer *peer)
+{
+	ssize_t put = send(peer->fd, stream + peer->sent, stream_bytes - peer->sent, MSG_NOSIGNAL);
+
+	if (put < 0 && errno != EAGAIN)
+		fail("the router closed a sender's session");
+	peer->sent += put > 0 ? put : 0;
+}
+
+/* Moves bytes for a while; a sender's stream goes out as the router takes it. */
+static void turn(void)
 {
 	struct pollfd polled[PEERS_MAX];
 
 	keep_alive();
-	for (int i = 0; i < peers_count; i++)
+	for (int i = 0; i < peers_count; i++) {
 		polled[i] = (struct pollfd){ .fd = peers[i].fd, .events = POLLIN };
-	if (is_sending && stream_sent < stream_bytes)
-		polled[0].events |= POLLOUT;
+		if (peers[i].is_sending && peers[i].sent < stream_bytes)
+			polled[i].events |= POLLOUT;
+	}
 	poll(polled, peers_count, 1000);
-	for (int i = 0; i < peers_count; i++)
+	for (int i = 0; i < peers_count; i++) {
 		if (polled[i].revents & (POLLIN | POLLHUP | POLLERR))
 			receive(&peers[i]);
-	if (polled[0].revents & POLLOUT) {
-		ssize_t put = send(peers[0].fd, stream + stream_sent, stream_bytes - stream_sent,
-				   MSG_NOSIGNAL);
-
-		if (put < 0 && errno != EAGAIN)
-			fail("the router closed the sender's session");
-		stream_sent += put > 0 ? put : 0;
+		if (polled[i].revents & POLLOUT)
+			send_some(&peers[i]);
 	}
 }
 
@@ -281,65 +290,83 @@ static void load(const char *name)
 	stream_sum = counted.sum;
 }
 
-static int all_have(int withdrawn)
+static int all_have(void)
 {
-	for (int i = 1; i < peers_count; i++)
-		if ((withdrawn ? peers[i].withdrawn : peers[i].reached) < routes_count)
+	for (int i = senders_count; i < peers_count; i++)
+		if (peers[i].reached < reached_goal || peers[i].withdrawn < withdrawn_goal)
 			return 0;
 	return 1;
 }
 
-static double wait_for(int withdrawn)
+/* Waits until every receiver has what it should have, and checks that it was nothing else. */
+static double wait_for_all(void)
 {
-	double begun = now(CLOCK_MONOTONIC);
+	double begun = now(CLOCK_MONOTONIC), seconds;
 
-	while (!all_have(withdrawn)) {
-		turn(!withdrawn);
+	while (!all_have()) {
+		turn();
 		if (now(CLOCK_MONOTONIC) > begun + DEADLINE_S)
-			fail(withdrawn ? "withdrawals missing" : "routes missing");
+			fail("routes or withdrawals missing");
 	}
-	return now(CLOCK_MONOTONIC) - begun;
-}
-
-static void send_routes(void)
-{
-	double seconds = wait_for(0);
-	long updates = 0;
-
-	for (int i = 1; i < peers_count; i++) {
-		if (peers[i].reached != routes_count || peers[i].sum != stream_sum) {
-			fprintf(stderr, "bgp_fan: receiver %d has %ld routes, not just what was sent\n",
+	seconds = now(CLOCK_MONOTONIC) - begun;
+	for (int i = senders_count; i < peers_count; i++)
+		if (peers[i].reached != reached_goal || peers[i].sum != sum_goal) {
+			fprintf(stderr, "bgp_fan: peer %d has %ld routes, not just what was sent\n",
 				i, peers[i].reached);
 			exit(1);
 		}
+	return seconds;
+}
+
+static void send_routes(struct peer *sender)
+{
+	double seconds;
+	long updates = 0;
+
+	sender->is_sending = 1;
+	reached_goal += routes_count;
+	sum_goal += stream_sum;
+	seconds = wait_for_all();
+	for (int i = senders_count; i < peers_count; i++)
 		updates = peers[i].updates > updates ? peers[i].updates : updates;
-	}
 	printf("%f %ld %f\n", seconds, updates, now(CLOCK_PROCESS_CPUTIME_ID));
 }
 
-static void lose_sender(void)
+static void lose(struct peer *sender)
 {
 	uint8_t shutdown[] = { 6, 2 };
+	int others = 0;
 
-	send_short(peers[0].fd, NOTIFICATION, shutdown, sizeof(shutdown));
-	close(peers[0].fd);
-	peers[0].fd = -1;
-	printf("%f\n", wait_for(1));
+	send_short(sender->fd, NOTIFICATION, shutdown, sizeof(shutdown));
+	close(sender->fd);
+	sender->fd = -1;
+	sender->is_sending = 0;
+	for (int i = 0; i < senders_count; i++)
+		others += peers[i].is_sending;
+	if (others) {
+		reached_goal += routes_count;
+		sum_goal += stream_sum;
+	} else {
+		withdrawn_goal += routes_count;
+	}
+	printf("%f\n", wait_for_all());
 }
 
 int main(int argc, char **argv)
 {
-	char line[64];
+	char line[64], word[8];
 	struct in_addr router, own;
+	int number;
 
-	if (argc < 8 || argc - 6 > PEERS_MAX)
-		fail("usage: bgp_fan ROUTER PORT AS FILE COUNT SENDER RECEIVER...");
+	if (argc < 9 || argc - 7 > PEERS_MAX)
+		fail("usage: bgp_fan ROUTER PORT AS FILE COUNT SENDERS PEER...");
 	routes_count = atol(argv[5]);
+	senders_count = atoi(argv[6]);
 	load(argv[4]);
 	inet_aton(argv[1], &router);
-	peers_count = argc - 6;
+	peers_count = argc - 7;
 	for (int i = 0; i < peers_count; i++) {
-		inet_aton(argv[6 + i], &own);
+		inet_aton(argv[7 + i], &own);
 		peers[i].fd = dial(router, atoi(argv[2]), own);
 		peers[i].buffer = malloc(BUFFER_BYTES);
 		send_open(peers[i].fd, atol(argv[3]), own);
@@ -349,13 +376,13 @@ int main(int argc, char **argv)
 	}
 	setlinebuf(stdout);
 	puts("up");
-	while (fgets(line, sizeof(line), stdin)) {
-		if (!strcmp(line, "send\n"))
-			send_routes();
-		else if (!strcmp(line, "lose\n"))
-			lose_sender();
+	while (fgets(line, sizeof(line), stdin) && sscanf(line, "%7s %d", word, &number) == 2) {
+		if (number < 0 || number >= senders_count)
+			fail("no such sender");
+		if (!strcmp(word, "send"))
+			send_routes(&peers[number]);
 		else
-			break;
+			lose(&peers[number]);
 	}
 	return 0;
 }

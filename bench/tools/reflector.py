@@ -2,14 +2,14 @@
 
     reflector.py ADDRESS AS CLIENT...
 
-It prints, when it is ended, the longest its event loop was busy without a pause, in milliseconds
-of CPU: a heart beats every few milliseconds, and what was used between two beats was one block.
+On SIGUSR1, and when it is ended, it prints the longest its event loop was busy without a pause
+since the last time, in milliseconds of CPU: a heart beats every few milliseconds, and what was used
+between two beats was one block.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
 import time
@@ -21,9 +21,9 @@ import uvloop
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.plane import ControlPlane, Limits
-from skytrail.daemons.control import GC_ALLOCATIONS
 from skytrail.runtime import logs
 from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.garbage import ShortCollections
 from skytrail.testing.control_plane import bgp_router
 
 NODE = "control1"
@@ -52,30 +52,42 @@ async def serve(address: str, asn: int, clients: list[str]) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    longest = asyncio.create_task(beat(ended))
+    heart = Heart()
+    loop.add_signal_handler(signal.SIGUSR1, heart.tell)
+    collections = ShortCollections()
+    beating = asyncio.create_task(heart.beat(ended))
     while not ended.is_set():
         agents.tick()
         bgp.tick()
+        collections.tidy()
         await asyncio.wait({loop.create_task(ended.wait())}, timeout=TICK_S)
-    print(f"{1000 * await longest:.1f}", flush=True)
+    await beating
+    heart.tell()
     bgp.close()
 
 
-async def beat(ended: asyncio.Event) -> float:
-    """Return the most CPU time that passed between two turns of the loop."""
-    longest, before = 0.0, time.thread_time()
-    while not ended.is_set():
-        await asyncio.sleep(BEAT_S)
-        now = time.thread_time()
-        longest, before = max(longest, now - before), now
-    return longest
+class Heart:
+    """Measures the most CPU time that passes between two turns of the loop."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+
+    async def beat(self, ended: asyncio.Event) -> None:
+        before = time.thread_time()
+        while not ended.is_set():
+            await asyncio.sleep(BEAT_S)
+            now = time.thread_time()
+            self.longest_s, before = max(self.longest_s, now - before), now
+
+    def tell(self) -> None:
+        print(f"{1000 * self.longest_s:.1f}", flush=True)
+        self.longest_s = 0.0
 
 
 def main() -> None:
     address, asn, *clients = sys.argv[1:]
     logs.configure(level="warning", json=False)
     structlog.get_logger("reflector")
-    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
     uvloop.run(serve(address, int(asn), clients))
 
 

@@ -54,13 +54,16 @@ CONFIGURE = st.tuples(
     TARGET_SETS | st.just(frozenset()),
 )  # fmt: skip
 DROP = st.tuples(st.just("drop"), st.sampled_from(INSTANCES))
+WORK = st.tuples(st.just("work"), st.integers(1, 3))
 FIRST = st.tuples(
     *[
         st.tuples(st.just("configure"), st.just(name), TARGET_SETS, TARGET_SETS)
         for name in INSTANCES
     ]
 )
-STEPS = st.lists(st.one_of(PUT, PUT, HEAR, HEAR, REMOVE, UNHEAR, CONFIGURE, DROP), max_size=40)
+STEPS = st.lists(
+    st.one_of(PUT, PUT, HEAR, HEAR, REMOVE, UNHEAR, CONFIGURE, DROP, WORK), max_size=40
+)
 
 
 def path(slot: PathSlot, number: int, targets: frozenset[RouteTarget], peer: str = "a") -> Path:
@@ -80,8 +83,9 @@ def path(slot: PathSlot, number: int, targets: frozenset[RouteTarget], peer: str
 class World:
     """A replicator, and what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int) -> None:
         self.replicator = Replicator()
+        self.replicator.chores.at_once = at_once
         self.configs: dict[str, InstanceConfig] = {}
         self.offers: dict[tuple[str, str, RouteKey], tuple[PathSlot, int]] = {}
         self.heard: dict[tuple[str, RouteKey], Path] = {}
@@ -133,6 +137,8 @@ class World:
                 self.offers = {
                     slot: offered for slot, offered in self.offers.items() if slot[1] != instance
                 }
+            case ("work", int(count)):
+                replicator.chores.work(count)
             case _:
                 pass
 
@@ -150,13 +156,14 @@ class World:
 
 
 @settings(max_examples=400)
-@given(FIRST, STEPS)
+@given(FIRST, STEPS, st.sampled_from((1, 2, 1000)))
 def test_replication_equals_looking_at_everything(
-    first: tuple[tuple[object, ...], ...], steps: list[tuple[object, ...]]
+    first: tuple[tuple[object, ...], ...], steps: list[tuple[object, ...]], at_once: int
 ) -> None:
-    world = World()
+    world = World(at_once)
     for step in (*first, *steps):
         world.act(step)
+    world.replicator.chores.finish()
 
     best = world.best_in_vpn()
     for name, config in world.configs.items():
@@ -189,8 +196,11 @@ WITHDRAW = st.tuples(st.just("remove"), st.sampled_from(PEERS), st.sampled_from(
 PULL = st.tuples(st.just("pull"), st.sampled_from(PEERS))
 JOIN = st.tuples(st.just("join"), st.sampled_from(PEERS))
 LEAVE = st.tuples(st.just("leave"), st.sampled_from(PEERS))
+FILL = st.tuples(st.just("fill"))
 GROUP_STEPS = st.lists(
-    st.one_of(CHANGE, CHANGE, CHANGE, WITHDRAW, PULL, PULL, JOIN, LEAVE), min_size=20, max_size=80
+    st.one_of(CHANGE, CHANGE, CHANGE, WITHDRAW, PULL, PULL, JOIN, LEAVE, FILL),
+    min_size=20,
+    max_size=80,
 )
 
 
@@ -210,16 +220,18 @@ class Member:
                 self.routes.pop(key, None)
 
 
-@pytest.mark.parametrize(("items_max", "slack"), [(32, 1024), (2, 3)])
+@pytest.mark.parametrize(("items_max", "segment_bits"), [(32, 10), (2, 2)])
 @settings(max_examples=300)
 @given(steps=GROUP_STEPS)
 def test_every_member_ends_with_the_table_whatever_the_order(
-    items_max: int, slack: int, steps: list[tuple[object, ...]]
+    items_max: int, segment_bits: int, steps: list[tuple[object, ...]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # Small bounds make short histories reach compaction and many batches.
         patch.setattr(rib_out, "ITEMS_COUNT_MAX", items_max)
-        patch.setattr(change_log, "COMPACT_SLACK", slack)
+        patch.setattr(change_log, "SEGMENT_BITS", segment_bits)
+        patch.setattr(change_log, "SEGMENT_COUNT", 1 << segment_bits)
+        patch.setattr(change_log, "_INDEX_MASK", (1 << segment_bits) - 1)
         run_group(steps)
 
 
@@ -227,15 +239,19 @@ def run_group(steps: list[tuple[object, ...]]) -> None:
     replicator = Replicator()
     vrf = replicator.add_vrf(InstanceConfig(InstanceName("red")))
     rib = vrf.ribs[Family.INET]
-    group = UpdateGroup(rib, lambda _: None)
     slots = {
         (peer, key): PathSlot(PeerName(peer), InstanceName("red"), key)
         for peer in PEERS
         for key in KEYS
     }
+    for number, slot in enumerate(slots.values()):
+        if number % 2:
+            replicator.put(path(slot, number % 4, frozenset()))
+    group = UpdateGroup(rib, lambda _: None)
     members = {peer: Member() for peer in PEERS}
     for peer in PEERS:
         group.join(PeerName(peer))
+    filling = group.fill()
     for step in steps:
         match step:
             case ("put", str(peer), IPv4Network() as key, int(number)):
@@ -251,9 +267,13 @@ def run_group(steps: list[tuple[object, ...]]) -> None:
             case ("leave", str(peer)):
                 members.pop(peer, None)
                 group.leave(PeerName(peer))
+            case ("fill",):
+                next(filling, None)
             case _:
                 pass
 
+    for _ in filling:
+        pass
     group.take_woken()
     for peer, member in members.items():
         while group.has_work(PeerName(peer)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from skytrail.control.path import InstanceName, Path, effective_med
+from skytrail.control.path import InstanceName, Path, Rank, effective_med
 from skytrail.wire.xmpp import Family
 
 ECMP_COUNT_MAX = 16
@@ -71,7 +71,18 @@ def select_one(paths: Iterable[Path]) -> Path | None:
     candidates = list(paths)
     if len(candidates) <= 1:
         return candidates[0] if candidates else None
-    return min(candidates, key=lambda path: (_preference(path), tie_break(path)))
+    return min(candidates, key=_rank)
+
+
+def _rank(path: Path) -> Rank:
+    """Return what decides between copies; worked out once for paths that have most in common."""
+    shared = path.shared
+    if shared is None:
+        return _preference(path), tie_break(path)
+    rank = shared.ranks.get(path.is_stale)
+    if rank is None:
+        rank = shared.ranks[path.is_stale] = _preference(path), tie_break(path)
+    return rank
 
 
 def why_not_told(path: Path, best: Path | None) -> str:

@@ -11,25 +11,22 @@ is work of its own, done in slices, so that no agent waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from skytrail.control.adj_in import AdjIn
 from skytrail.control.bgp_config import BgpConfig, BgpPeerConfig
 from skytrail.control.bgp_export import Exporter, ExportPolicy
 from skytrail.control.bgp_import import Importer, name_of, usable_wire
-from skytrail.control.bgp_out import BgpGroup, Entry, GroupKey
+from skytrail.control.bgp_out import WINDOW_COUNT, BgpGroup, Entry, GroupKey
 from skytrail.control.bgp_values import NetworkIds
-from skytrail.control.membership import (
-    EVERYTHING,
-    Interest,
-    Listener,
-    Memberships,
-    interest_of,
-)
+from skytrail.control.membership import EVERYTHING, Asked, Interest, Listener, Memberships
 from skytrail.control.path import InstanceName, Path, PeerName, learned_path
 from skytrail.control.relay import VPN_FAMILIES, RelayTable
 from skytrail.control.route_target import Replicator
+from skytrail.control.vpn import VpnEntry
 from skytrail.net import RouteTarget
 from skytrail.wire.bgp import (
     Attributes,
@@ -91,13 +88,17 @@ class BgpPeer:
     importer: Importer | None = None
     group: BgpGroup | None = None
     has_work: bool = False
+    to_tell: deque[Entry] = field(default_factory=deque[Entry])
+    """Destinations it must be told of whether or not they changed."""
+    looking_count: int = 0
+    """How many chores look for more of them."""
     ends_received: set[BgpFamily] = field(default_factory=set[BgpFamily])
     ends_to_send: list[BgpFamily] = field(default_factory=list[BgpFamily])
     refreshes_to_begin: list[BgpFamily] = field(default_factory=list[BgpFamily])
     refreshes_to_end: list[BgpFamily] = field(default_factory=list[BgpFamily])
     """What the peer asked to hear again, for the marks around it (RFC 7313)."""
-    members: dict[RouteTargetNlri, bool] = field(default_factory=dict[RouteTargetNlri, bool])
-    """Route target memberships the peer sent, and whether each is stale."""
+    asked: Asked = field(default_factory=Asked)
+    """Route target memberships the peer sent."""
     has_memberships: bool = False
     """The family was negotiated, so the peer gets only what it asks for."""
     membership_deadline: float = float("-inf")
@@ -152,7 +153,7 @@ class Bgp:
             for instance, targets in self._wanted.items():
                 self.memberships.want(instance, targets)
             for peer in self.peers.values():
-                peer.members.clear()
+                peer.asked = Asked()
         wanted = {PeerName(peer.name): peer for peer in config.peers if not peer.is_down}
         for name in [name for name in self.peers if name not in wanted]:
             self._forget(name)
@@ -187,7 +188,7 @@ class Bgp:
         peer = self.peers.pop(name)
         # What it left behind in an earlier session, to be kept until it is back.
         self._drop(peer, BgpFamily)
-        self._forget_members(peer, list(peer.members))
+        self._forget_all_members(peer)
         self._changes[name] = None
 
     def has_heard_all(self) -> bool:
@@ -230,10 +231,11 @@ class Bgp:
         if wait_s is not None and peer.stale_deadline != float("inf"):
             # It is back: from here it has this long to say everything again.
             peer.stale_deadline = now + wait_s
-        group = self._group(self._key(peer, families), negotiated)
+        group, fill = self._group(self._key(peer, families), negotiated)
         group.join(peer.name)
         peer.group, peer.has_work = group, True
         self._ready[peer.name] = None
+        self._replicator.chores.add(fill)
 
     def session_down(self, name: str, reason: str, now: float, *, graceful: bool) -> None:
         """A session is over. ``graceful``: its routes stay until the peer is back (RFC 4724)."""
@@ -247,13 +249,15 @@ class Bgp:
         if self.memberships is not None:
             self.memberships.leave(peer.name)
         self._leave_group(peer)
+        peer.to_tell.clear()
+        peer.looking_count = 0
         speaker = self.config.speaker
         helps = speaker is not None and speaker.timers.keeps_peers_routes
         if not graceful or restart is None or not helps:
             self._drop(peer, BgpFamily)
-            self._forget_members(peer, list(peer.members))
+            self._forget_all_members(peer)
             return
-        peer.members = dict.fromkeys(peer.members, True)
+        peer.asked.doubt()
         kept = {family for family, _ in restart.families}
         self._drop(peer, [family for family in BgpFamily if family not in kept])
         peer.adj_in.age()
@@ -301,17 +305,15 @@ class Bgp:
             case Demarcation.BEGIN:
                 peer.adj_in.doubt(family)
                 if family is BgpFamily.ROUTE_TARGET:
-                    peer.members = dict.fromkeys(peer.members, True)
+                    peer.asked.doubt()
             case Demarcation.END:
                 self._sweep(peer, family)
             case Demarcation.REQUEST:
                 if family is BgpFamily.ROUTE_TARGET and self.memberships is not None:
                     self.memberships.repeat(peer.name)
-                peer.group.repeat(peer.name, family)
                 if peer.negotiated.enhanced_refresh:
                     peer.refreshes_to_begin.append(family)
-                peer.has_work = True
-                self._ready[peer.name] = None
+                self._look_for(peer, peer.group.known(peer.name, family))
 
     def tick(self, now: float) -> None:
         """Let time pass: sweep what stayed stale. Call about twice a second."""
@@ -337,12 +339,14 @@ class Bgp:
             self._lagging[peer.adj_in] = None
 
     def work(self, count: int = WORK_COUNT) -> bool:
-        """Let tables follow the loss of sessions, some routes at a time; True while more lag."""
+        """Do what looks at many routes, some at a time; True while there is more of it."""
         for adj_in in list(self._lagging)[:1]:
             adj_in.work(count)
             if not adj_in.has_work:
                 del self._lagging[adj_in]
-        return bool(self._lagging)
+        # In turn: neither a lost session nor a new peer waits for the other.
+        has_chores = self._replicator.chores.work(count)
+        return bool(self._lagging) or has_chores
 
     # Output.
 
@@ -370,17 +374,26 @@ class Bgp:
         messages += self._tell_memberships(peer)
         size = sum(map(len, messages))
         while group is not None and peer.has_work and size < bytes_max:
-            chunk = group.pull(peer.name)
-            peer.has_work = group.has_work(peer.name)
+            if peer.to_tell:
+                count = min(WINDOW_COUNT, len(peer.to_tell))
+                entries = [self._present(peer.to_tell.popleft()) for _ in range(count)]
+                chunk = group.tell(peer.name, entries)
+            else:
+                chunk = group.pull(peer.name)
+                peer.has_work = group.has_work(peer.name)
             messages += chunk
             size += sum(map(len, chunk))
-        if not peer.has_work:
+        if not peer.has_work and not peer.looking_count:
             messages += [
                 encode_route_refresh(RouteRefresh(family, Demarcation.END))
                 for family in peer.refreshes_to_end
             ]
             peer.refreshes_to_end = []
-        if not peer.has_work and self.may_end_rib and group is not None:
+        # While there are chores, something may be missing in tables or in groups.
+        is_whole = not peer.has_work and self._replicator.chores.is_idle
+        if self.memberships is not None and self.memberships.has_news_for(peer.name):
+            is_whole = False
+        if is_whole and self.may_end_rib and group is not None:
             is_waiting = peer.membership_deadline != float("-inf")
             for family in list(peer.ends_to_send):
                 if not is_waiting or family not in VPN_FAMILIES:
@@ -398,14 +411,14 @@ class Bgp:
             return
         peer.has_memberships = BgpFamily.ROUTE_TARGET in families
         if not peer.has_memberships:
-            self._forget_members(peer, [each for each in peer.members if each != EVERYTHING])
+            self._forget_all_members(peer)
             if not VPN_FAMILIES.isdisjoint(families):
                 # Who cannot say what it wants wants everything.
                 self._add_member(peer, EVERYTHING, Attributes())
             return
         peer.membership_deadline = now + MEMBERSHIP_WAIT_S
         if self._restart(peer) is None:
-            self._forget_members(peer, list(peer.members))
+            self._forget_all_members(peer)
         config = peer.config
         memberships.join(
             Listener(
@@ -427,24 +440,40 @@ class Bgp:
             return
         limits = dict(peer.config.prefix_limits)
         limit = limits.get(BgpFamily.ROUTE_TARGET, MEMBERSHIPS_COUNT_MAX)
-        if nlri not in peer.members and len(peer.members) >= limit:
+        if nlri not in peer.asked and len(peer.asked) >= limit:
             raise TooManyPrefixes(f"more than {limit} routes of route_target")
         self._add_member(peer, nlri, attributes)
 
     def _add_member(self, peer: BgpPeer, nlri: RouteTargetNlri, attributes: Attributes) -> None:
-        if nlri not in peer.members:
+        if peer.asked.add(nlri):
             self._other_interest[peer.name] = None
-        peer.members[nlri] = False
         if self.memberships is not None:
             self.memberships.put(peer.name, nlri, attributes, is_external=peer.config.is_external)
 
     def _forget_members(self, peer: BgpPeer, gone: Iterable[RouteTargetNlri]) -> None:
         for nlri in gone:
-            if peer.members.pop(nlri, None) is None:
+            if not peer.asked.discard(nlri):
                 continue
             self._other_interest[peer.name] = None
             if self.memberships is not None:
                 self.memberships.remove(peer.name, nlri)
+
+    def _forget_all_members(self, peer: BgpPeer) -> None:
+        """Forget at once what the peer asked for; what others are told follows."""
+        lost, peer.asked = peer.asked, Asked()
+        if lost and self.memberships is not None:
+            self._other_interest[peer.name] = None
+            self._replicator.chores.add(self._taken_back(self.memberships, peer, lost))
+
+    def _taken_back(
+        self, memberships: Memberships, peer: BgpPeer, lost: Iterable[RouteTargetNlri]
+    ) -> Iterator[None]:
+        for nlri in lost:
+            yield
+            # Unless it was asked for again meanwhile, by the peer or by one of its name.
+            now = self.peers.get(peer.name)
+            if now is None or nlri not in now.asked:
+                memberships.remove(peer.name, nlri)
 
     def _follow_interest(self) -> None:
         """Let groups follow what peers asked for since, and tell others."""
@@ -463,33 +492,67 @@ class Bgp:
         key = self._key(peer, group.key.families)
         if key == group.key:
             return
+        change = (group.key.interest, key.interest)
         if len(group.members) == 1 and key not in self.groups:
-            before, after = group.key.interest, key.interest
             del self.groups[group.key]
             self.groups[key] = group
-            group.change_interest(key, self._entries_between(before, after))
+            group.change_interest(key)
+            again = group.look_again(change, self._entries_between(*change))
+            self._replicator.chores.add(again)
         else:
-            known = group.known_by(peer.name)
+            is_aware, rest = not group.is_telling_all, group.unread(peer.name)
+            differing = [self._entries_between(*each) for each in (*group.judging, change)]
             self._leave_group(peer)
-            peer.group = self._group(key, negotiated)
-            peer.group.join_knowing(peer.name, known)
+            peer.group, fill = self._group(key, negotiated)
+            if is_aware:
+                peer.group.join_knowing(peer.name)
+            else:
+                peer.group.join(peer.name)
+            self._replicator.chores.add(fill)
+            peer.group.late[peer.name] = None
+            self._look_for(peer, chain(rest, *differing))
         peer.has_work = True
         self._ready[peer.name] = None
 
-    def _entries_between(self, before: Interest | None, after: Interest | None) -> Iterable[Entry]:
-        """Return the destinations for which it may matter which of two interests holds."""
+    def _look_for(self, peer: BgpPeer, entries: Iterable[Entry | None]) -> None:
+        """Let a peer be told of destinations, whatever group it is in by then."""
+        peer.looking_count += 1
+        self._replicator.chores.add(self._found(peer, peer.counters.sessions, entries))
+
+    def _found(
+        self, peer: BgpPeer, session: int, entries: Iterable[Entry | None]
+    ) -> Iterator[None]:
+        for entry in entries:
+            if peer.counters.sessions != session or not peer.is_up:
+                return
+            if entry is not None:
+                peer.to_tell.append(entry)
+                peer.has_work = True
+                self._ready[peer.name] = None
+            yield
+        if peer.counters.sessions == session and peer.is_up:
+            peer.looking_count -= 1
+            self._ready[peer.name] = None
+            if not peer.looking_count and peer.group is not None:
+                peer.group.late.pop(peer.name, None)
+
+    def _entries_between(self, before: Interest | None, after: Interest | None) -> Iterator[Entry]:
+        """Yield the destinations for which it may matter which of two interests holds."""
         plain = [
             each.targets
             for each in (before, after)
             if each is not None and not each.is_everything and not each.beginnings
         ]
         if len(plain) != 2:
-            return list(self._entries())
-        found: dict[Entry, None] = dict.fromkeys(self.relay.constrained())
+            yield from self._entries()
+            return
         by_target = self._replicator.by_target
         for target in sorted(plain[0] ^ plain[1]):
-            found.update(dict.fromkeys(by_target.get(target, ())))
-        return found
+            # Those that come while we look are told to groups as changes.
+            yield from list(by_target.get(target, ()))
+        for entry in list(self.relay.entries.values()):
+            if entry.is_constrained:
+                yield entry
 
     def _tell_memberships(self, peer: BgpPeer) -> list[bytes]:
         memberships, negotiated = self.memberships, peer.negotiated
@@ -517,21 +580,24 @@ class Bgp:
             negotiated.four_byte_as,
             negotiated.message_bytes_max,
             negotiated.extended_next_hop,
-            interest_of(peer.members) if peer.has_memberships else None,
+            peer.asked.interest if peer.has_memberships else None,
         )
 
-    def _group(self, key: GroupKey, negotiated: Negotiated) -> BgpGroup:
+    def _group(self, key: GroupKey, negotiated: Negotiated) -> tuple[BgpGroup, Iterator[None]]:
+        """Return the group and how it is to be filled once it has a member."""
         group = self.groups.get(key)
-        if group is None:
-            assert self._exporter is not None
-            entries = [
-                *self._entries_between(Interest(), key.interest),
-                *(each for each in self.relay.entries.values() if not each.is_constrained),
-            ]
-            group = self.groups[key] = BgpGroup(
-                key, negotiated, entries, self._exporter, self._group_changed
-            )
-        return group
+        if group is not None:
+            return group, iter(())
+        assert self._exporter is not None
+        group = self.groups[key] = BgpGroup(key, negotiated, self._exporter, self._group_changed)
+        return group, group.fill(self._entries_for(key))
+
+    def _entries_for(self, key: GroupKey) -> Iterator[Entry]:
+        """Yield all destinations that a group may have to tell of."""
+        yield from self._entries_between(Interest(), key.interest)
+        for entry in list(self.relay.entries.values()):
+            if not entry.is_constrained:
+                yield entry
 
     def _leave_group(self, peer: BgpPeer) -> None:
         if peer.group is None:
@@ -557,10 +623,10 @@ class Bgp:
             tells_prefix_routes=not peer.is_control_node,
         )
 
-    def _entries(self) -> Iterable[Entry]:
+    def _entries(self) -> Iterator[Entry]:
         for table in self._replicator.vpn.values():
-            yield from table.entries.values()
-        yield from self.relay.entries.values()
+            yield from list(table.entries.values())
+        yield from list(self.relay.entries.values())
 
     def _selected(self, changes: Iterable[tuple[Entry, Path | None]]) -> None:
         told = [
@@ -627,8 +693,22 @@ class Bgp:
         if peer.adj_in.has_work:
             self._lagging[peer.adj_in] = None
         if family is BgpFamily.ROUTE_TARGET:
-            gone = [nlri for nlri, is_stale in peer.members.items() if is_stale]
-            self._forget_members(peer, gone)
+            self._replicator.chores.add(self._swept(peer, peer.asked, peer.asked.generation))
+
+    def _present(self, entry: Entry) -> Entry:
+        """Return the entry its destination has now, if it is in a table at all."""
+        if entry.best is not None:
+            return entry
+        if isinstance(entry, VpnEntry):
+            return self._replicator.vpn[entry.family].entries.get(entry.name, entry)
+        return self.relay.entries.get((entry.family, route_key(entry.nlri)), entry)
+
+    def _swept(self, peer: BgpPeer, asked: Asked, generation: int) -> Iterator[None]:
+        """Forget what the peer has not asked for again since a generation began: a chore."""
+        for nlri in list(asked):
+            yield
+            if peer.asked is asked and asked.is_before(nlri, generation):
+                self._forget_members(peer, (nlri,))
 
 
 def _is_same_offer(before: Path, after: Path) -> bool:

@@ -6,8 +6,9 @@ once. What a peer sent itself is not sent back to it (split horizon), nor withdr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from skytrail.control.bgp_export import Exporter, ExportPolicy, is_told, withdrawals
 from skytrail.control.change_log import ChangeLog
@@ -24,9 +25,13 @@ from skytrail.wire.bgp.update_encode import AttributesTooLong, pack_update, pack
 from skytrail.wire.xmpp import Family
 
 Entry = VpnEntry | RelayEntry
+InterestChange: TypeAlias = tuple[Interest | None, Interest | None]
+"""What somebody wanted before, and now."""
 WINDOW_COUNT = 1000
 """Destinations looked at in one turn; the more, the more routes share an UPDATE."""
 PLANS_COUNT_MAX = 65_536
+_FILL_COUNT = 256
+"""Destinations that are taken in together."""
 _NOTHING: frozenset[BgpFamily] = frozenset()
 _VPN_FAMILY = {Family.INET: BgpFamily.INET_VPN, Family.INET6: BgpFamily.INET6_VPN}
 
@@ -106,7 +111,6 @@ class BgpGroup:
         self,
         key: GroupKey,
         negotiated: Negotiated,
-        entries: Iterable[Entry],
         exporter: Exporter,
         notify: Callable[[BgpGroup], None],
     ) -> None:
@@ -120,83 +124,117 @@ class BgpGroup:
         self._batches: dict[int, _Batch] = {}
         self._adverts: dict[Entry, _Advert] = {}
         self._plans: dict[Shared, _Plan] = {}
-        self._goodbyes: dict[PeerName, list[Entry]] = {}
-        """What members know from another group and are not told in this one."""
-        for entry in entries:
-            best = self._eligible(entry)
-            if best is not None:
-                self._adverts[entry] = _Advert(entry, best, best.source, best.source)
+        self.late: dict[PeerName, None] = {}
+        """Members of which is not known yet what they know, from other groups, and should not."""
+        self.judging: list[InterestChange] = []
+        """Changes of interest that members may not have been told all of."""
+        self._fills_count = 0
+        self._is_quiet = False
+        """What is filled in is known to all members already."""
+        self._assumed: frozenset[BgpFamily] = _NOTHING
+        """Families in which members may have been told what nobody was told here: some came from
+        another group (:meth:`join_knowing`)."""
 
     @property
     def members(self) -> list[PeerName]:
         return [PeerName(member) for member in self.log.members]
 
+    @property
+    def is_telling_all(self) -> bool:
+        """Members may not even have heard of destinations that have been there for long."""
+        return self._fills_count > 0 and not self._is_quiet
+
     def join(self, peer: PeerName) -> None:
         """Add a receiver; it gets the whole table. Joining again starts anew."""
+        self._is_quiet = False
         self.log.join(peer, list(self._adverts.values()))
 
-    def repeat(self, peer: PeerName, family: BgpFamily) -> None:
-        """Tell a member again what it knows of a family."""
-        policy, families = self.key.policy, frozenset((family,))
-        self.log.append_bulk(
-            peer,
-            [
-                advert
-                for advert in self._adverts.values()
-                if advert.best is not None and is_told(advert.best, policy, families)
-            ],
-        )
+    def join_knowing(self, peer: PeerName) -> None:
+        """Add a receiver that knows all that another group's members do.
+
+        It has to :meth:`tell` it what it had not read there, and what is told in one of both only.
+        """
+        self._is_quiet = self._is_quiet or not self.log.has_members
+        self._assumed = self._families
+        self.log.join(peer, [])
 
     def leave(self, peer: PeerName) -> None:
-        self._goodbyes.pop(peer, None)
+        self.late.pop(peer, None)
         self.log.leave(peer)
 
     def has_work(self, peer: PeerName) -> bool:
         """Tell whether a member must pull to be up to date."""
-        return peer in self._goodbyes or self.log.has_work(peer)
+        return self.log.has_work(peer)
 
-    def known_by(self, peer: PeerName) -> dict[Entry, bool]:
-        """Return what a member may have been told, and whether it is still true."""
-        unread = set(self.log.unread(peer))
-        known = {
-            entry: advert not in unread
-            for entry, advert in self._adverts.items()
-            if advert.hidden != peer
-        }
-        known.update((entry, False) for entry in self._goodbyes.get(peer, ()))
-        return known
+    def unread(self, peer: PeerName) -> list[Entry]:
+        """Return destinations of which a member may not know the present state, and some more."""
+        return [advert.entry for advert in self.log.unread(peer)]
 
-    def join_knowing(self, peer: PeerName, known: dict[Entry, bool]) -> None:
-        """Add a receiver that comes from another group: it gets the difference."""
-        adverts = self._adverts
-        news = [
-            advert
-            for entry, advert in adverts.items()
-            if advert.best is not None and not known.get(entry, False)
-        ]
-        for entry in known:
-            if entry in adverts:
-                adverts[entry].told = self._families
-        self.log.join(peer, news)
-        goodbyes: list[Entry] = []
-        for entry, is_current in known.items():
-            advert = adverts.get(entry)
-            is_gone = advert is None or advert.best is None
-            if is_gone or (advert is not None and not is_current and advert.own == peer):
-                goodbyes.append(entry)
-        if goodbyes:
-            self._goodbyes[peer] = goodbyes
+    def known(self, peer: PeerName, family: BgpFamily) -> Iterator[Entry | None]:
+        """Yield what a member was told in a family, None for everything else that is looked at."""
+        policy, families = self.key.policy, frozenset((family,))
+        for advert in list(self._adverts.values()):
+            best = advert.best
+            is_known = best is not None and advert.own != peer and is_told(best, policy, families)
+            yield advert.entry if is_known else None
 
-    def change_interest(self, key: GroupKey, entries: Iterable[Entry]) -> None:
-        """The members want other things now; ``entries`` are those it may matter for."""
+    def fill(self, entries: Iterable[Entry]) -> Iterator[None]:
+        """Take in destinations that have been there longer than the group: a chore.
+
+        To be begun when the first member has joined; it ends when the last one has left.
+        """
+        self._fills_count += 1
+        fresh: list[Entry] = []
+        for entry in entries:
+            yield
+            if not self.log.has_members:
+                return
+            if entry.best is None or entry in self._adverts:
+                continue
+            if not self._is_quiet:
+                fresh.append(entry)
+                if len(fresh) == _FILL_COUNT:
+                    self._judge(fresh)
+                    fresh = []
+                continue
+            best = self._eligible(entry)
+            if best is not None:
+                self._adverts[entry] = _Advert(entry, best, best.source, best.source)
+        self._judge(fresh)
+        self._fills_count -= 1
+        if not self._fills_count:
+            self._is_quiet = False
+
+    def look_again(self, change: InterestChange, entries: Iterable[Entry]) -> Iterator[None]:
+        """Judge destinations anew for which a change of interest may matter: a chore."""
+        self.judging.append(change)
+        pending: list[Entry] = []
+        for entry in entries:
+            yield
+            if not self.log.has_members:
+                return
+            pending.append(entry)
+            if len(pending) == _FILL_COUNT:
+                self._judge(pending)
+                pending = []
+        self._judge(pending)
+        self.judging.remove(change)
+
+    def _judge(self, entries: Iterable[Entry]) -> None:
+        # What has gone was told when it went, and may have come back as another entry.
+        self.changed([entry for entry in entries if entry.best is not None])
+
+    def change_interest(self, key: GroupKey) -> None:
+        """The members want other things now; :meth:`look_again` where it may matter."""
         self.key = key
         self._plans.clear()
-        self.changed(entries)
 
     def changed(self, entries: Iterable[Entry]) -> None:
         """The best paths of destinations changed."""
         adverts, plans = self._adverts, self._plans
         has_members = self.log.has_members
+        is_unsettled = self._fills_count > 0 or bool(self.judging)
+        is_assuming = bool(self.late) or (is_unsettled and bool(self._assumed))
         changed: list[_Advert] = []
         for entry in entries:
             best = entry.best
@@ -206,9 +244,11 @@ class BgpGroup:
             advert = adverts.get(entry)
             own = best.slot.source if best is not None else ""
             if advert is None:
-                if best is None:
+                if best is None and not is_assuming:
                     continue
-                advert = adverts[entry] = _Advert(entry, best, own, own)
+                # Who came from another group may know it from there, whoever it came from since.
+                hidden = "" if is_assuming else own
+                advert = adverts[entry] = _Advert(entry, best, own, hidden)
             else:
                 advert.best, advert.own = best, own
                 if best is not None and advert.hidden != own:
@@ -229,11 +269,6 @@ class BgpGroup:
 
         The result may be empty although more follows, when nothing in the window concerns it.
         """
-        goodbyes = self._goodbyes.pop(peer, None)
-        if goodbyes:
-            if len(goodbyes) > WINDOW_COUNT:
-                self._goodbyes[peer] = goodbyes[WINDOW_COUNT:]
-            return self._farewells(goodbyes[:WINDOW_COUNT])
         log = self.log
         adverts = log.take_bulk(peer, WINDOW_COUNT)
         messages = self._messages(adverts, peer, is_first=True) if adverts else self._follow(peer)
@@ -241,14 +276,23 @@ class BgpGroup:
         log.settle(peer)
         return messages
 
-    def _farewells(self, entries: list[Entry]) -> list[bytes]:
-        gone: dict[BgpFamily, list[bytes]] = {}
-        for entry in entries:
-            self._take_back(entry, self._families, gone)
-        messages: list[bytes] = []
-        for family, nlri in gone.items():
-            messages += pack_withdraw(family, nlri, self._negotiated)
-        self.counters.messages_encoded += len(messages)
+    def tell(self, peer: PeerName, entries: Iterable[Entry]) -> list[bytes]:
+        """Return the messages that tell a member what is true of some destinations now.
+
+        It takes back what is not for it, whether or not it was ever told.
+        """
+        packing = _Packing({}, {}, {})
+        adverts: list[_Advert] = []
+        for entry in dict.fromkeys(entries):
+            best = self._eligible(entry)
+            if best is None or best.source == peer:
+                self._take_back(entry, self._families, packing.gone)
+                continue
+            advert = self._adverts.get(entry)
+            if advert is None:
+                advert = self._adverts[entry] = _Advert(entry, best, best.source, best.source)
+            adverts.append(advert)
+        messages = self._packed(packing) + self._messages(adverts, peer, is_first=True)
         self.counters.messages_sent += len(messages)
         return messages
 
@@ -278,7 +322,7 @@ class BgpGroup:
     ) -> list[bytes]:
         """Pack the adverts as ``peer`` (None: anybody not among their sources) must see them."""
         packing = _Packing({}, {}, {})
-        planned, plans = packing.planned, self._plans
+        planned, plans, assumed = packing.planned, self._plans, self._assumed
         for advert in adverts:
             best = advert.best
             told = _NOTHING
@@ -292,7 +336,7 @@ class BgpGroup:
                         planned[plan].append(best.wire)
                     else:
                         planned[plan] = [best.wire]
-            before = advert.told
+            before = advert.told or assumed
             if before is told:
                 continue
             if not is_first and not before <= told and (peer is None or advert.hidden != peer):

@@ -7,17 +7,23 @@
 ```
 The log holds destinations, not routes: whoever reads it sends the route as it is *now*, so a slow
 receiver gets one message for many changes and the log never exceeds about twice the number of
-destinations. Nothing is queued per receiver beyond its cursor.
+destinations. Nothing is queued per receiver beyond its cursor. Places are numbers that only grow;
+the log is kept in segments of ``SEGMENT_COUNT`` places, each of which forgets superseded entries by
+itself, so that no call takes longer the longer the log is.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-COMPACT_SLACK = 1024
+SEGMENT_BITS = 10
+SEGMENT_COUNT = 1 << SEGMENT_BITS
+_INDEX_MASK = SEGMENT_COUNT - 1
+_READ_AT_ONCE = 4
+"""Segments that everybody has read and that are forgotten in one go; the others one by one."""
 
 
 class Destination(Protocol):
@@ -37,10 +43,30 @@ class _Cursor(Generic[D]):
     is_idle: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class _Segment(Generic[D]):
+    """Destinations with places in one range, in order; superseded ones may still be among them."""
+
+    entries: list[D] = field(default_factory=list[D])
+    live_count: int = 0
+    is_dense: bool = True
+    """Nothing was taken out, so that a destination's index tells its place here."""
+
+    def live(self, start: int, end: int) -> list[D]:
+        """Return those that count and have places between two of this segment's."""
+        if not self.is_dense:
+            # Each is here once; those that count elsewhere do so in later segments.
+            return [each for each in self.entries if start <= each.place < end]
+        index = start & _INDEX_MASK
+        part = self.entries[index : index + end - start]
+        return [each for place, each in enumerate(part, start) if each.place == place]
+
+
 class ChangeLog(Generic[D]):
     """Cursors of receivers over changed destinations.
 
-    ``on_read(destinations)`` is called with what the log held when everybody has read all of it.
+    ``on_read(destinations)`` is called with parts of what the log held, some time after everybody
+    has read it; what changed again since is not among them.
     """
 
     def __init__(self, on_read: Callable[[list[D]], None]) -> None:
@@ -48,10 +74,13 @@ class ChangeLog(Generic[D]):
         self._on_read = on_read
         self._cursors: dict[str, _Cursor[D]] = {}
         self._busy: dict[str, None] = {}
-        self._base = 0
-        self._changed: list[D] = []
-        self._live_count = 0
-        """Entries that are not superseded."""
+        self._begin = 0
+        """Everybody has read what is before."""
+        self._end = 0
+        self._segments: dict[int, _Segment[D]] = {}
+        """By the places' upper bits, in ascending order; empty ones are not there."""
+        self._read: deque[_Segment[D]] = deque()
+        """Read by everybody, and ``on_read`` not called yet."""
 
     @property
     def members(self) -> list[str]:
@@ -62,16 +91,16 @@ class ChangeLog(Generic[D]):
         return bool(self._cursors)
 
     def __len__(self) -> int:
-        return len(self._changed)
+        return sum(len(segment.entries) for segment in self._segments.values())
 
     @property
     def end(self) -> int:
-        return self._base + len(self._changed)
+        return self._end
 
     def join(self, member: str, everything: list[D]) -> None:
         """Add a receiver that begins with ``everything``. Joining again starts anew."""
         self.leave(member)
-        self._cursors[member] = _Cursor(self.end, everything)
+        self._cursors[member] = _Cursor(self._end, everything)
         self._busy[member] = None
 
     def leave(self, member: str) -> None:
@@ -79,41 +108,57 @@ class ChangeLog(Generic[D]):
         self._busy.pop(member, None)
         self._trim()
 
-    def append_bulk(self, member: str, more: list[D]) -> None:
-        """Let one receiver look at these destinations again, whether or not they changed."""
-        cursor = self._cursors.get(member)
-        if cursor is not None and more:
-            cursor.bulk = cursor.bulk[cursor.bulk_index :] + more
-            cursor.bulk_index = 0
-            cursor.is_idle = False
-            self._busy[member] = None
-
     def record(self, destinations: Iterable[D]) -> None:
         """Destinations changed; without receivers nothing is remembered."""
         if not self._cursors:
             return
-        changed, base = self._changed, self._base
-        place = base + len(changed)
+        place, begin, segments = self._end, self._begin, self._segments
+        number = place >> SEGMENT_BITS
+        segment = segments.get(number)
         for destination in destinations:
-            if destination.place < base:
-                self._live_count += 1
+            before = destination.place
+            if before >= begin:
+                self._supersede(before >> SEGMENT_BITS, number)
+            if segment is None or place >> SEGMENT_BITS != number:
+                number = place >> SEGMENT_BITS
+                segment = segments[number] = _Segment[D]()
             destination.place = place
-            changed.append(destination)
+            segment.entries.append(destination)
+            segment.live_count += 1
             place += 1
-        if len(changed) > 2 * self._live_count + COMPACT_SLACK:
-            self._compact()
+        self._end = place
+        self._forget_some()
+
+    def _supersede(self, number: int, last: int) -> None:
+        """An entry of a segment counts no more, because its destination gets a later place."""
+        segment = self._segments[number]
+        segment.live_count -= 1
+        if number == last or 2 * segment.live_count > len(segment.entries):
+            # The last one is being written to.
+            return
+        self.compactions += 1
+        if not segment.live_count:
+            del self._segments[number]
+            return
+        first = number << SEGMENT_BITS
+        segment.entries = segment.live(first, first + SEGMENT_COUNT)
+        segment.is_dense = False
 
     def unread(self, member: str) -> list[D]:
-        """Return what the receiver has not looked at yet in its present form."""
+        """Return what the receiver has not looked at yet in its present form, and some more.
+
+        Only pointers are copied, a few milliseconds for a million.
+        """
         cursor = self._cursors[member]
-        return [
-            *cursor.bulk[cursor.bulk_index :],
-            *self.window(cursor.position, self.end - cursor.position)[0],
-        ]
+        rest = cursor.bulk[cursor.bulk_index :]
+        for number, segment in self._segments.items():
+            if number >= cursor.position >> SEGMENT_BITS:
+                rest += segment.entries
+        return rest
 
     def take_woken(self) -> list[str]:
         """Return the receivers that were up to date and now have something to read."""
-        if not self._changed:
+        if self._begin == self._end:
             return []
         woken = [member for member, cursor in self._cursors.items() if cursor.is_idle]
         for member in woken:
@@ -125,7 +170,7 @@ class ChangeLog(Generic[D]):
         """Tell whether the receiver must read on to be up to date."""
         cursor = self._cursors.get(member)
         return cursor is not None and (
-            cursor.bulk_index < len(cursor.bulk) or cursor.position < self.end
+            cursor.bulk_index < len(cursor.bulk) or cursor.position < self._end
         )
 
     def take_bulk(self, member: str, count: int) -> list[D]:
@@ -144,13 +189,19 @@ class ChangeLog(Generic[D]):
     def window(self, start: int, count: int) -> tuple[list[D], int]:
         """Return up to ``count`` changed destinations from a position, and where they end."""
         changed: list[D] = []
-        place, end = start, self.end
-        while place < end and len(changed) < count:
-            destination = self._changed[place - self._base]
-            if destination.place == place:
-                changed.append(destination)
-            place += 1
-        return changed, place
+        while start < self._end and len(changed) < count:
+            number = start >> SEGMENT_BITS
+            stop = (number + 1) << SEGMENT_BITS
+            segment = self._segments.get(number)
+            if segment is not None:
+                if segment.is_dense:
+                    stop = min(stop, start + count)
+                changed += segment.live(start, stop)
+            start = stop
+        if len(changed) > count:
+            del changed[count:]
+            start = changed[-1].place + 1
+        return changed, min(start, self._end)
 
     def advance(self, member: str, position: int) -> None:
         self._cursors[member].position = position
@@ -164,27 +215,21 @@ class ChangeLog(Generic[D]):
 
     def _trim(self) -> None:
         """Forget the log once everybody has read it."""
-        end = self.end
-        if not self._changed or self._busy:
+        if self._busy or any(cursor.position < self._end for cursor in self._cursors.values()):
+            self._forget_some()
             return
-        if any(cursor.position < end for cursor in self._cursors.values()):
-            return
-        read, self._changed = self._changed, []
-        self._base, self._live_count = end, 0
-        self._on_read(read)
-
-    def _compact(self) -> None:
-        """Drop superseded entries, keeping every cursor before the same destinations."""
-        old, base = self._changed, self._base
-        kept = [
-            base + index
-            for index, destination in enumerate(old)
-            if destination.place == base + index
-        ]
+        self._read.extend(self._segments.values())
+        self._segments = {}
+        # A segment of its own for what comes: the last one may be half written.
+        self._begin = self._end = (self._end + _INDEX_MASK) & -SEGMENT_COUNT
         for cursor in self._cursors.values():
-            cursor.position = base + bisect_left(kept, cursor.position)
-        self._changed = [old[place - base] for place in kept]
-        self._live_count = len(kept)
-        for index, destination in enumerate(self._changed):
-            destination.place = base + index
-        self.compactions += 1
+            cursor.position = self._end
+        for _ in range(_READ_AT_ONCE):
+            self._forget_some()
+
+    def _forget_some(self) -> None:
+        """Tell of one segment that was read."""
+        if self._read:
+            begin = self._begin
+            read = self._read.popleft().entries
+            self._on_read([each for each in read if each.place < begin])

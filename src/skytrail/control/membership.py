@@ -11,9 +11,11 @@ AS name the same membership alike, and a best path would hide one of them behind
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
+from itertools import islice
+from typing import TypeVar
 
 from skytrail.control.bgp_export import prepend
 from skytrail.control.path import InstanceName, PeerName
@@ -30,6 +32,10 @@ _TARGET_BITS = 64
 OWN = PeerName("")
 _OURS = Attributes(origin=ORIGIN_IGP)
 _UNTOLD = Attributes()
+TAKEN_COUNT = 1000
+"""Memberships that are told in one go: a few milliseconds."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +61,94 @@ class Interest:
 NOTHING = Interest()
 
 
-def interest_of(memberships: Iterable[RouteTargetNlri]) -> Interest:
-    """Return what the memberships ask for together; the origin AS does not matter (section 3)."""
-    targets: set[RouteTarget] = set()
-    beginnings: set[tuple[int, int]] = set()
-    for each in memberships:
-        bits = each.bits - _ORIGIN_BITS
+class Asked:
+    """What one peer asks for: its memberships, and the interest they are together.
+
+    The origin AS does not matter for that (RFC 4684 section 3). What was said before a
+    :meth:`doubt` is stale until it is said again.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._members: dict[RouteTargetNlri, int] = {}
+        self._targets: dict[RouteTarget, int] = {}
+        """How many memberships name each."""
+        self._beginnings: dict[tuple[int, int], int] = {}
+        self._defaults_count = 0
+        self._interest: Interest | None = NOTHING
+        """None: to be worked out."""
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[RouteTargetNlri]:
+        return iter(self._members)
+
+    def __contains__(self, nlri: RouteTargetNlri) -> bool:
+        return nlri in self._members
+
+    @property
+    def stale_count(self) -> int:
+        return sum(each != self.generation for each in self._members.values())
+
+    def is_before(self, nlri: RouteTargetNlri, generation: int) -> bool:
+        """Tell whether a membership was last said before a generation began."""
+        return self._members.get(nlri, generation) < generation
+
+    def doubt(self) -> None:
+        """All of it is to be said again."""
+        self.generation += 1
+
+    def add(self, nlri: RouteTargetNlri) -> bool:
+        """Note a membership; True if it is a new one."""
+        is_new = nlri not in self._members
+        self._members[nlri] = self.generation
+        if is_new:
+            self._count(nlri, 1)
+        return is_new
+
+    def discard(self, nlri: RouteTargetNlri) -> bool:
+        """Forget a membership; False if there was none."""
+        if self._members.pop(nlri, None) is None:
+            return False
+        self._count(nlri, -1)
+        return True
+
+    @property
+    def interest(self) -> Interest:
+        """Which routes are asked for; a few milliseconds for 100,000 targets, if they changed."""
+        if self._interest is None:
+            if self._defaults_count or len(self._beginnings) > BEGINNINGS_COUNT_MAX:
+                self._interest = Interest(is_everything=True)
+            else:
+                self._interest = Interest(
+                    targets=frozenset(self._targets), beginnings=frozenset(self._beginnings)
+                )
+        return self._interest
+
+    def _count(self, nlri: RouteTargetNlri, by: int) -> None:
+        self._interest = None
+        bits = nlri.bits - _ORIGIN_BITS
         if bits <= 0:
-            return Interest(is_everything=True)
-        if bits < _TARGET_BITS:
-            if len(beginnings) == BEGINNINGS_COUNT_MAX:
-                return Interest(is_everything=True)
-            beginnings.add((bits, int.from_bytes(each.target) >> (_TARGET_BITS - bits)))
-            continue
-        try:
-            targets.add(RouteTarget(each.target))
-        except ValueError:
-            # Some other extended community; no route is imported by it.
-            continue
-    return Interest(targets=frozenset(targets), beginnings=frozenset(beginnings))
+            self._defaults_count += by
+        elif bits < _TARGET_BITS:
+            beginning = (bits, int.from_bytes(nlri.target) >> (_TARGET_BITS - bits))
+            _add(self._beginnings, beginning, by)
+        else:
+            try:
+                target = RouteTarget(nlri.target)
+            except ValueError:
+                # Some other extended community; no route is imported by it.
+                return
+            _add(self._targets, target, by)
+
+
+def _add(counts: dict[T, int], key: T, by: int) -> None:
+    count = counts.get(key, 0) + by
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]
 
 
 @dataclass(slots=True)
@@ -184,16 +259,24 @@ class Memberships:
         """Return the peers for whom :meth:`take` may have something."""
         return [name for name, listener in self._listeners.items() if listener.pending]
 
+    def has_news_for(self, name: PeerName) -> bool:
+        listener = self._listeners.get(name)
+        return listener is not None and bool(listener.pending)
+
     def take(
         self, name: PeerName
     ) -> tuple[dict[Attributes, list[RouteTargetNlri]], list[RouteTargetNlri]]:
-        """Return what to tell a peer: memberships by their attributes, and those to take back."""
+        """Return what to tell a peer: memberships by their attributes, and those to take back.
+
+        That is up to ``TAKEN_COUNT`` of them; there may be more.
+        """
         listener = self._listeners.get(name)
         reach: dict[Attributes, list[RouteTargetNlri]] = {}
         gone: list[RouteTargetNlri] = []
         if listener is None:
             return reach, gone
-        for nlri in listener.pending:
+        for nlri in list(islice(listener.pending, TAKEN_COUNT)):
+            del listener.pending[nlri]
             attributes = self._attributes(nlri, listener)
             before = listener.told.get(nlri)
             if attributes is None:
@@ -203,7 +286,6 @@ class Memberships:
             elif attributes != before:
                 listener.told[nlri] = attributes
                 reach.setdefault(attributes, []).append(nlri)
-        listener.pending = {}
         return reach, gone
 
     def sources(self) -> dict[RouteTargetNlri, list[PeerName]]:

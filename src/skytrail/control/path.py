@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, replace
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, NewType, TypeVar, cast
+from typing import TYPE_CHECKING, NewType, TypeAlias, TypeVar, cast
 
 from skytrail.net import IpAddress, Label, RouteDistinguisher, RouteTarget
 from skytrail.net.late_slots import fill_late
@@ -99,6 +99,11 @@ class Shared:
     targets: frozenset[RouteTarget]
     virtual_network: str
     learned: Learned
+    ranks: dict[bool, Rank] = field(default_factory=dict[bool, "Rank"], repr=False)
+    """How its paths rank among copies, stale or not, where that was asked before."""
+
+
+Rank: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, ...], str, str]]
 
 
 @dataclass(frozen=True, slots=True)

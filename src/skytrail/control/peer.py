@@ -28,7 +28,8 @@ class AdjRoute:
 
     route: Route
     slot: PathSlot
-    is_stale: bool = False
+    generation: int = 0
+    """In which of its agent's sessions it was last published: stale unless that is the present one."""
 
 
 @dataclass(slots=True)
@@ -53,6 +54,8 @@ class Peer:
     is_up: bool = False
     up_since: float = 0.0
     last_down_reason: str = ""
+    generation: int = 0
+    """Grows whenever a session is lost: what was published before is in doubt then."""
     stale_deadline: float = float("inf")
     """When unconfirmed routes are dropped; infinity while nothing is stale."""
     end_of_rib_received: bool = False
@@ -83,7 +86,9 @@ class Peer:
     @property
     def stale_count(self) -> int:
         return sum(
-            adjacent.is_stale for routes in self.adj_in.values() for adjacent in routes.values()
+            adjacent.generation != self.generation
+            for routes in self.adj_in.values()
+            for adjacent in routes.values()
         )
 
     @property

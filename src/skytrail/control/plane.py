@@ -13,7 +13,7 @@ call, ``take_ready`` names the peers for whom ``collect`` may have something.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
@@ -181,10 +181,8 @@ class ControlPlane:
         peer.groups.clear()
         peer.tree_out.clear()
         self.trees.age(peer.name)
-        for instance, routes in peer.adj_in.items():
-            for adjacent in routes.values():
-                adjacent.is_stale = True
-                self._put_path(peer, instance, adjacent)
+        peer.generation += 1
+        self.replicator.chores.add(self._aging(peer, peer.generation))
         peer.stale_deadline = now + self.limits.restart_time_s
         self._forget_if_empty(peer)
 
@@ -231,7 +229,6 @@ class ControlPlane:
         for peer in list(self.peers.values()):
             if now >= peer.stale_deadline:
                 self._sweep(peer)
-                self._forget_if_empty(peer)
             has_ended = peer.end_of_rib_sent and peer.end_of_config_sent
             if peer.is_up and (not has_ended or peer.progress.wants_mark(now)):
                 self._ready[peer.name] = None
@@ -272,9 +269,7 @@ class ControlPlane:
         """Return peers with a session for whom :meth:`collect` may have something."""
         self.derived.settle()
         self._settle_trees()
-        for group in self._changed_groups:
-            self._wake(group)
-        self._changed_groups = {}
+        self._wake_changed()
         ready, self._ready = self._ready, {}
         return [name for name in ready if name in self.peers and self.peers[name].is_up]
 
@@ -319,9 +314,13 @@ class ControlPlane:
         while peer.groups:
             # One batch per group in turn, so that a large table does not hold up small ones.
             group = next(iter(peer.groups))
-            del peer.groups[group]
             bodies = group.pull(peer.name)
-            if group.has_work(peer.name):
+            is_live = self.groups.get((group.rib.instance, group.rib.family)) is group
+            has_work = group.has_work(peer.name)
+            if is_live or not has_work:
+                # What a removed instance takes back goes out at once: another may have its name.
+                del peer.groups[group]
+            if is_live and has_work:
                 peer.groups[group] = None
             if bodies:
                 return [peer.message_head + body + MESSAGE_TAIL for body in bodies]
@@ -339,14 +338,16 @@ class ControlPlane:
 
     def _ends(self, peer: Peer, now: float) -> list[bytes]:
         heard = peer.end_of_rib_received or now >= peer.up_since + self.limits.end_of_rib_wait_s
-        if peer.end_of_rib_sent or not self.is_settled or not heard:
+        is_whole = self.is_settled and self.replicator.chores.is_idle
+        if peer.end_of_rib_sent or not is_whole or not heard:
             return []
         peer.end_of_rib_sent = True
         return [peer.message_head + encode_event(EndOfRib()) + MESSAGE_TAIL]
 
     def _mark(self, peer: Peer, now: float) -> list[bytes]:
         """Nothing is left to send: say up to which revision that is."""
-        is_behind = not peer.end_of_config_sent or self._changed_groups
+        is_whole = self.replicator.chores.is_idle and not self._changed_groups
+        is_behind = not peer.end_of_config_sent or not is_whole
         if is_behind or not peer.progress.wants_mark(now):
             return []
         peer.progress.marked(self.revision, now)
@@ -388,13 +389,13 @@ class ControlPlane:
         peer.counters.routes_published += 1
         intern = self._interner.intern
         shared = Route(route.key, intern(route.next_hops), intern(route.attributes))
-        if before is not None and not before.is_stale and before.route == shared:
-            return
         if before is None:
             slot = PathSlot(peer.name, instance, route.key)
-            before = routes[route.key] = AdjRoute(shared, slot)
+            before = routes[route.key] = AdjRoute(shared, slot, peer.generation)
+        elif before.generation == peer.generation and before.route == shared:
+            return
         else:
-            before.route, before.is_stale = shared, False
+            before.route, before.generation = shared, peer.generation
         self._put_path(peer, instance, before)
 
     def _withdraw(self, peer: Peer, instance: InstanceName, key: RouteKey) -> None:
@@ -424,24 +425,43 @@ class ControlPlane:
                 attributes=route.attributes,
                 targets=vrf.config.exports,
                 virtual_network=vrf.config.virtual_network,
-                is_stale=adjacent.is_stale,
+                is_stale=adjacent.generation != peer.generation,
             )
         )
+
+    def _aging(self, peer: Peer, generation: int) -> Iterator[None]:
+        """Let tables know that an agent's routes are stale, unless they are published again."""
+        for instance, routes in list(peer.adj_in.items()):
+            for adjacent in list(routes.values()):
+                yield
+                if adjacent.generation < generation and routes.get(adjacent.route.key) is adjacent:
+                    self._put_path(peer, instance, adjacent)
 
     def _sweep(self, peer: Peer) -> None:
         """Drop everything of the peer that was not confirmed since its last session."""
         peer.stale_deadline = float("inf")
-        for instance, routes in list(peer.adj_in.items()):
-            for key in [key for key, adjacent in routes.items() if adjacent.is_stale]:
-                self._withdraw(peer, instance, key)
         self.trees.sweep(peer.name)
+        self.replicator.chores.add(self._sweeping(peer, peer.generation))
+
+    def _sweeping(self, peer: Peer, generation: int) -> Iterator[None]:
+        for instance, routes in list(peer.adj_in.items()):
+            for key, adjacent in list(routes.items()):
+                yield
+                if adjacent.generation < generation and routes.get(key) is adjacent:
+                    self._withdraw(peer, instance, key)
         for instance, subscription in list(peer.subscriptions.items()):
-            if subscription.is_stale:
+            yield
+            if peer.generation != generation:
+                # Lost again: what it subscribed to in between has as long as ever.
+                return
+            if subscription.is_stale and peer.subscriptions.get(instance) is subscription:
                 self._unsubscribe(peer, instance)
+        self._forget_if_empty(peer)
 
     def _forget_if_empty(self, peer: Peer) -> None:
-        if peer.is_forgettable and peer.name not in self.trees.claims:
-            self.peers.pop(peer.name, None)
+        is_claiming = peer.name in self.trees.claims
+        if peer.is_forgettable and not is_claiming and self.peers.get(peer.name) is peer:
+            del self.peers[peer.name]
 
     # Subscriptions.
 
@@ -492,7 +512,10 @@ class ControlPlane:
             if group is None:
                 group = UpdateGroup(vrf.ribs[family], self._group_changed)
                 self.groups[instance, family] = group
-            group.join(peer.name)
+                group.join(peer.name)
+                self.replicator.chores.add(group.fill())
+            else:
+                group.join(peer.name)
             peer.groups[group] = None
         self._ready[peer.name] = None
 
@@ -570,6 +593,8 @@ class ControlPlane:
             self.trees.instance_changed(config.name)
             return
         vrf = self.replicator.add_vrf(config)
+        # What an earlier instance of this name took back comes first.
+        self._wake_changed()
         self.derived.instance_changed(config.name)
         self.trees.instance_changed(config.name)
         self._replay(vrf)
@@ -602,6 +627,11 @@ class ControlPlane:
             if group is not None:
                 self._wake(group)
 
+    def _wake_changed(self) -> None:
+        for group in self._changed_groups:
+            self._wake(group)
+        self._changed_groups = {}
+
     def _wake(self, group: UpdateGroup) -> None:
         for member in group.take_woken():
             self.peers[member].groups[group] = None
@@ -618,11 +648,12 @@ class ControlPlane:
     def _note_work(self, before: int, *, moves_routes: bool) -> None:
         """Remember for whom the commit has something. What agents publish later does not count."""
         if moves_routes:
-            for group in self._changed_groups:
-                self._wake(group)
-            self._changed_groups = {}
+            self._wake_changed()
+        # A chore may bring something to anybody who reads tables.
+        is_whole = self.replicator.chores.is_idle
         for peer in self.peers.values():
-            if peer.is_up and (peer.config.has_work or (moves_routes and peer.groups)):
+            has_routes = peer.groups if is_whole else peer.subscriptions
+            if peer.is_up and (peer.config.has_work or (moves_routes and has_routes)):
                 peer.progress.committed(before)
 
     def _check_settled(self, now: float) -> None:

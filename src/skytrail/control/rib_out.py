@@ -6,7 +6,7 @@ place of the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from skytrail.control.change_log import ChangeLog
@@ -70,12 +70,8 @@ class UpdateGroup:
         self._notify = notify
         self._log = ChangeLog[_Advert](self._forget)
         self._batches: dict[int, _Batch] = {}
-        self._cached_count = 0
+        self._cached: list[_Advert] = []
         self._adverts: dict[RouteKey, _Advert] = {}
-        for key, entry in rib.entries.items():
-            if entry.best:
-                own = only_source(entry.best, rib.instance)
-                self._adverts[key] = _Advert(key, entry.best, own, own)
         rib.on_change = self._changed
 
     @property
@@ -89,6 +85,15 @@ class UpdateGroup:
     def join(self, peer: PeerName) -> None:
         """Add a receiver; it gets the whole table. Joining again starts anew."""
         self._log.join(peer, list(self._adverts.values()))
+
+    def fill(self) -> Iterator[None]:
+        """Take in what was in the table before the group: a chore, to be begun at once."""
+        for key in list(self.rib.entries):
+            if key not in self._adverts:
+                best = self.rib.best(key)
+                if best:
+                    self._changed(key, best)
+            yield
 
     def leave(self, peer: PeerName) -> None:
         self._log.leave(peer)
@@ -150,12 +155,12 @@ class UpdateGroup:
 
     def _item(self, advert: _Advert) -> bytes:
         if not advert.item:
-            if self._cached_count >= ITEM_CACHE_COUNT_MAX:
-                for cached in self._adverts.values():
+            if len(self._cached) >= ITEM_CACHE_COUNT_MAX:
+                for cached in self._cached:
                     cached.item = b""
-                self._cached_count = 0
+                self._cached = []
             advert.item = encode_item(offer(advert.best, self._network)).encode()
-            self._cached_count += 1
+            self._cached.append(advert)
             self.counters.items_encoded += 1
         return advert.item
 
@@ -167,6 +172,9 @@ class UpdateGroup:
         own = only_source(best, self.rib.instance)
         advert = self._adverts.get(key)
         if advert is None:
+            if not best:
+                # It went before the group had taken it in.
+                return
             advert = self._adverts[key] = _Advert(key, best, own, own)
         else:
             advert.best, advert.own, advert.item = best, own, b""
@@ -185,8 +193,8 @@ class UpdateGroup:
     def _forget(self, read: list[_Advert]) -> None:
         """Everybody knows that these are gone."""
         for advert in read:
-            if not advert.best:
-                self._adverts.pop(advert.key, None)
+            if not advert.best and self._adverts.get(advert.key) is advert:
+                del self._adverts[advert.key]
         self._batches.clear()
 
 

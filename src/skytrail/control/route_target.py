@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
+from skytrail.control.chores import Chores
 from skytrail.control.inclusive import may_import
 from skytrail.control.path import InstanceName, Path, PathSlot
 from skytrail.control.routing_policy import Policies
@@ -38,6 +39,8 @@ class Replicator:
     """Owns the VRFs and the VPN tables; every path enters and leaves through here."""
 
     def __init__(self) -> None:
+        self.chores = Chores()
+        """What looks at many routes; part of it may not be done yet."""
         self.vrfs: dict[InstanceName, Vrf] = {}
         self.vpn: dict[Family, VpnTable] = {family: VpnTable(family) for family in Family}
         self.by_target: dict[RouteTarget, dict[VpnEntry, Path]] = {}
@@ -49,6 +52,8 @@ class Replicator:
         """
         self.on_table_change: OnTableChange | None = None
         """Told every destination of an instance whose selection changed."""
+        self._leaving: set[InstanceName] = set()
+        """Removed instances whose tables may not be empty yet."""
         self._importers: dict[RouteTarget, dict[InstanceName, Vrf]] = {}
         # Of sets of targets, which many routes share; worked out when first asked for.
         self._importers_of: dict[frozenset[RouteTarget], tuple[Vrf, ...]] = {}
@@ -56,6 +61,9 @@ class Replicator:
 
     def add_vrf(self, config: InstanceConfig) -> Vrf:
         """Create the instance and import what others already export to it."""
+        if config.name in self._leaving:
+            # What the earlier one of the name takes back must come before what this one has.
+            self.chores.finish()
         vrf = Vrf(replace(config, imports=frozenset()), self._table_changed)
         self.vrfs[config.name] = vrf
         self.configure(config)
@@ -68,6 +76,10 @@ class Replicator:
             self.remove(path.slot)
         self.configure(replace(vrf.config, imports=frozenset(), exports=frozenset()))
         del self.vrfs[name]
+        if self.chores.is_idle:
+            self._leaving.clear()
+        else:
+            self._leaving.add(name)
 
     def configure(self, config: InstanceConfig) -> None:
         """Apply changed targets of an existing instance."""
@@ -235,19 +247,52 @@ class Replicator:
         self, vrf: Vrf, before: frozenset[RouteTarget], after: frozenset[RouteTarget]
     ) -> None:
         self._importers_of.clear()
-        for target in sorted(after - before):
+        added, dropped = sorted(after - before), sorted(before - after)
+        for target in added:
             self._importers.setdefault(target, {})[vrf.name] = vrf
-            for path in list(self.by_target.get(target, {}).values()):
-                if path.instance != vrf.name and may_import(path, vrf.config):
-                    vrf.put(path)
-        for target in sorted(before - after):
+        for target in dropped:
             importers = self._importers[target]
             del importers[vrf.name]
             if not importers:
                 del self._importers[target]
-            for path in list(self.by_target.get(target, {}).values()):
-                if path.instance != vrf.name and after.isdisjoint(path.targets):
-                    vrf.ribs[family_of(path.key)].remove(path.slot)
+        if dropped:
+            self.chores.add(self._dropping(vrf, dropped))
+        if added:
+            self.chores.add(self._importing_more(vrf, added))
+
+    def _importing_more(self, vrf: Vrf, targets: list[RouteTarget]) -> Iterator[None]:
+        """Import what is exported with these targets: a chore.
+
+        What is selected from now on reaches the instance by itself.
+        """
+        for target in targets:
+            for entry in list(self.by_target.get(target, ())):
+                yield
+                best = entry.best
+                if best is not None and self._is_imported(best, vrf):
+                    vrf.put(best)
+
+    def _dropping(self, vrf: Vrf, targets: list[RouteTarget]) -> Iterator[None]:
+        """Remove what an instance imported by these targets only: a chore.
+
+        What stands in its tables by then is looked at, for changes no longer reach them.
+        """
+        lost = [path for each in targets for path in self.by_target.get(each, {}).values()]
+        for path in lost:
+            yield
+            best = path.slot.entry.best if path.slot.entry is not None else None
+            is_same = best is not None and best.slot is path.slot
+            if path.instance != vrf.name and not (is_same and self._is_imported(best, vrf)):
+                vrf.ribs[family_of(path.key)].remove(path.slot)
+
+    def _is_imported(self, best: Path | None, vrf: Vrf) -> bool:
+        """Tell whether the best path of a destination belongs into another's tables now."""
+        return (
+            best is not None
+            and best.instance != vrf.name
+            and not vrf.config.imports.isdisjoint(best.targets)
+            and may_import(best, vrf.config)
+        )
 
 
 def _family(slot: PathSlot) -> Family:

@@ -32,6 +32,7 @@ from skytrail.control.peer import Peer
 from skytrail.control.plane import ControlPlane, Limits
 from skytrail.control.show import tables
 from skytrail.runtime.clock import Clock, SystemClock
+from skytrail.runtime.garbage import ShortCollections
 from skytrail.runtime.introspection import Introspection, serve_unix
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import TlsFolder
@@ -164,10 +165,13 @@ class ControlService:
                 await other.close()
 
     async def _tick(self) -> None:
+        # Paths live long and are in no cycle: to look for one among millions would be in vain.
+        collections = ShortCollections()
         while True:
             await asyncio.sleep(TICK_S)
             self.server.tick()
             self.bgp.tick()
+            collections.tidy()
             if self.recorder is not None:
                 self.recorder.flush()
 

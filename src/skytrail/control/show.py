@@ -109,8 +109,8 @@ def _bgp_peer(peer: BgpPeer, now: float) -> Row:
         "last_problem": peer.last_problem,
         "messages_out": counters.messages_out,
         "bytes_out": counters.bytes_out,
-        "memberships": len(peer.members) if peer.has_memberships else None,
-        "memberships_stale": sum(peer.members.values()),
+        "memberships": len(peer.asked) if peer.has_memberships else None,
+        "memberships_stale": peer.asked.stale_count,
         "ends_of_rib_received": sorted(family.name.lower() for family in peer.ends_received),
     }
 

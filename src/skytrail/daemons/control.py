@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -25,8 +24,6 @@ from skytrail.runtime.processes import print_ready
 from skytrail.runtime.tasks import run_until_signal
 from skytrail.runtime.tls import TlsUnusable
 from skytrail.wire.xmpp.session import HOLD_TIME_S
-
-GC_ALLOCATIONS = 200_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,9 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record=options.record,
         limits=Limits(restart_time_s=options.restart_time, deferral_time_s=options.deferral_time),
     )
-
-    # Paths live long and hold no cycles: the default thresholds would walk all of them in vain.
-    gc.set_threshold(GC_ALLOCATIONS, 50, 100)
 
     def ready(port: int) -> None:
         print_ready("control", node=settings.name, listen=settings.listen, port=port)

@@ -70,6 +70,8 @@ APART: Mapping[str, tuple[str, ...]] = {"h0": ("c0",), "h1": ("c0",), "h2": ("c1
 BGP_ADDRESSES = {"c0": "10.0.0.1", "c1": "10.0.0.2"}
 NETWORKS = ("red", "blue", "green")
 LIMITS = Limits(restart_time_s=60.0, deferral_time_s=20.0)
+LARGE_SHARE = 0.5
+"""Of control nodes that put off nearly all of what looks at many routes."""
 
 View = dict[str, frozenset[tuple[str, int]]]
 """Prefix text to the (next-hop address, label) pairs in use."""
@@ -259,6 +261,9 @@ class Control:
         self.watch = ConfigWatch(self.server.plane, network, self.server.schedule_flush)
         self.is_up = True
         self.server.log = SilentLog()
+        if network.rng.random() < LARGE_SHARE:
+            # As if tables were so large that next to nothing of them is looked at in one go.
+            self.plane.replicator.chores.at_once = 1
 
         def tick() -> None:
             if self.is_up and self._life == life:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 import pytest
@@ -9,10 +10,10 @@ import pytest
 from skytrail.control.membership import (
     EVERYTHING,
     NOTHING,
+    Asked,
     Interest,
     Listener,
     Memberships,
-    interest_of,
     membership_text,
 )
 from skytrail.control.path import InstanceName, PeerName
@@ -22,6 +23,21 @@ from skytrail.wire.bgp import AsSegment, AsSegmentKind, Attributes, RouteTargetN
 RED, BLUE = RouteTarget.parse("target:64512:1"), RouteTarget.parse("target:64512:2")
 A, B = PeerName("a"), PeerName("b")
 CLUSTER = IPv4Address("10.0.0.1")
+
+
+def interest_of(memberships: Iterable[RouteTargetNlri]) -> Interest:
+    """Return what memberships are together, whatever else was asked for meanwhile."""
+    asked = Asked()
+    for each in memberships:
+        assert asked.add(each)
+        assert not asked.add(each)
+    interest = asked.interest
+    others = [RouteTargetNlri(64999, target.packed) for target in (RED, BLUE)]
+    others += [RouteTargetNlri(64999, b"\0\2", 48), EVERYTHING]
+    added = [each for each in others if asked.add(each)]
+    assert all(map(asked.discard, added))
+    assert asked.interest == interest
+    return interest
 
 
 def membership(target: RouteTarget, asn: int = 64512) -> RouteTargetNlri:
@@ -129,3 +145,17 @@ def test_memberships_are_shown_in_words() -> None:
     assert membership_text(EVERYTHING) == "everything"
     assert membership_text(membership(RED)) == "64512:target:64512:1"
     assert membership_text(RouteTargetNlri(64512, bits=32)).endswith("/32")
+
+
+def test_what_is_not_asked_for_again_is_stale_and_keeps_counting_until_it_goes() -> None:
+    asked = Asked()
+    asked.add(membership(RED))
+    asked.add(membership(BLUE))
+
+    asked.doubt()
+    asked.add(membership(RED))
+
+    assert asked.stale_count == 1
+    assert asked.interest.targets == {RED, BLUE}
+    assert not asked.is_before(membership(RED), asked.generation)
+    assert asked.is_before(membership(BLUE), asked.generation)

@@ -70,8 +70,8 @@ WRITE_BUFFER_BYTES = 256 * 1024
 BATCH_BYTES = 64 * 1024
 TURN_BYTES_MAX = 128 * 1024
 """How much one peer may be given before others have their turn."""
-SLICE_BYTES = 32 * 1024
-"""How much of what a peer said is acted on in one turn of the loop: some thousand routes."""
+SLICE_BYTES = 8 * 1024
+"""How much of what a peer said is acted on in one turn of the loop: some four hundred routes."""
 SEND_HOLD_TIME_S_MIN = 480.0
 """A peer whose socket stayed full this long, or twice its hold time, is cut off (RFC 9687)."""
 PREFIX_LIMIT_PAUSE_S = 300.0
@@ -585,6 +585,8 @@ class BgpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections_count -= 1
+        # Transport and protocol hold each other: nobody may be looking for such rings.
+        self._transport = None
         if self._recording is not None:
             self._recording.close()
         self._unread.clear()

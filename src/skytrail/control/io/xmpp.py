@@ -176,6 +176,8 @@ class AgentConnection(asyncio.Protocol):
         if self._recording is not None:
             self._recording.close()
         self.step(Disconnected())
+        # Transport and protocol hold each other: nobody may be looking for such rings.
+        self._transport = None
         self._server.schedule_flush()
 
     def pause_writing(self) -> None:

@@ -1,0 +1,141 @@
+"""Chores: a first slice at once, the rest in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skytrail.control.chores import Chores
+from skytrail.control.path import InstanceName
+from skytrail.net import RouteTarget
+from skytrail.testing.control_plane import (
+    Bench,
+    inet_route,
+    instance_of,
+    routing_instance,
+    virtual_router,
+)
+from skytrail.wire.xmpp import EndOfRib, ItemsEvent, PublishRoute, Subscribe
+
+ROUTES_COUNT = 5
+
+
+def steps(count: int, done: list[str], name: str) -> Iterator[None]:
+    for number in range(count):
+        done.append(f"{name}{number}")
+        yield
+
+
+def test_a_small_chore_is_over_at_once_and_a_large_one_begun() -> None:
+    chores, done = Chores(at_once=2), list[str]()
+
+    chores.add(steps(1, done, "a"))
+    assert chores.is_idle
+    chores.add(steps(5, done, "b"))
+
+    assert done == ["a0", "b0", "b1"]
+    assert not chores.is_idle
+
+
+def test_the_rest_is_done_in_slices_oldest_chore_first() -> None:
+    chores, done = Chores(at_once=1), list[str]()
+    chores.add(steps(3, done, "a"))
+    chores.add(steps(2, done, "b"))
+
+    assert chores.work(10)
+    assert done == ["a0", "b0", "a1", "a2"]
+    assert not chores.work(10)
+
+    assert done[-1] == "b1"
+    assert chores.is_idle
+
+
+def large(*instances: str) -> Bench:
+    """A node to which tables of five routes are large."""
+    names = (*instances, "red")
+    bench = Bench(*(routing_instance(name, both=[1]) for name in names), virtual_router("a"))
+    bench.plane.replicator.chores.at_once = 1
+    bench.up("a")
+    bench.say("a", Subscribe(instance_of("red"), 1))
+    for number in range(ROUTES_COUNT):
+        bench.say("a", PublishRoute(instance_of("red"), inet_route(f"10.1.1.{number}/32")))
+    return bench
+
+
+def test_no_end_of_rib_is_sent_while_tables_may_lack_something() -> None:
+    bench = large()
+    bench.say("a", EndOfRib())
+    bench.up("b")
+    bench.put(routing_instance("blue", both=[2], imports=[1]))
+    bench.say("b", Subscribe(instance_of("blue"), 2), EndOfRib())
+
+    early = bench.hear("b")
+    bench.plane.replicator.chores.finish()
+    bench.wait(0.5)
+    late = bench.hear("b")
+
+    assert EndOfRib() not in early
+    assert late[-1] == EndOfRib()
+    told = [each for each in (*early, *late) if isinstance(each, ItemsEvent)]
+    assert sum(len(each.routes) for each in told) == ROUTES_COUNT
+
+
+def test_an_instance_made_again_at_once_ends_with_its_routes() -> None:
+    bench = large("blue")
+    bench.up("b")
+    bench.say("b", Subscribe(instance_of("blue"), 2))
+    bench.plane.replicator.chores.finish()
+    assert len(routes_of(bench, "b")) == ROUTES_COUNT
+    blue = routing_instance("blue", both=[1])
+
+    bench.delete(blue)
+    bench.put(blue)
+    bench.plane.replicator.chores.finish()
+
+    held: set[str] = set()
+    for event in bench.hear("b"):
+        assert isinstance(event, ItemsEvent)
+        held -= set(map(str, event.retracts))
+        held |= {str(route.key) for route in event.routes}
+    assert len(held) == ROUTES_COUNT
+
+
+def test_a_target_taken_away_and_given_back_before_anybody_looked_changes_nothing() -> None:
+    bench = large("blue")
+    bench.plane.replicator.chores.finish()
+    name = InstanceName(instance_of("blue"))
+    table = bench.plane.replicator.vrfs[name].ribs
+    before = {family: dict(rib.entries) for family, rib in table.items()}
+
+    bench.put(routing_instance("blue", both=[2]))
+    bench.put(routing_instance("blue", both=[1]))
+    bench.plane.replicator.chores.finish()
+
+    after = {family: dict(rib.entries) for family, rib in table.items()}
+    assert {f: set(r) for f, r in after.items()} == {f: set(r) for f, r in before.items()}
+    assert bench.plane.replicator.vrfs[name].config.imports == {RouteTarget.parse("target:64512:1")}
+
+
+def routes_of(bench: Bench, name: str) -> set[str]:
+    events = [each for each in bench.hear(name) if isinstance(each, ItemsEvent)]
+    return {str(route.key) for event in events for route in event.routes}
+
+
+def test_routes_of_an_agent_back_in_time_are_not_marked_stale_by_a_chore_that_comes_late() -> None:
+    bench = large()
+    bench.up("b")
+    bench.say("b", Subscribe(instance_of("red"), 1))
+    bench.plane.replicator.chores.finish()
+    assert len(routes_of(bench, "b")) == ROUTES_COUNT
+
+    bench.down("a")
+    bench.up("a")
+    bench.say("a", Subscribe(instance_of("red"), 1))
+    for number in range(ROUTES_COUNT):
+        bench.say("a", PublishRoute(instance_of("red"), inet_route(f"10.1.1.{number}/32")))
+    bench.say("a", EndOfRib())
+    bench.plane.replicator.chores.finish()
+
+    assert bench.hear("b") == []
+    assert bench.plane.peers["a"].stale_count == 0  # type: ignore[index]
+    paths = bench.plane.replicator.vrfs[InstanceName(instance_of("red"))].ribs.values()
+    assert not any(p.is_stale for rib in paths for e in rib.entries.values() for p in e.best)
