@@ -138,6 +138,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
         local_preference=plan.preference,
         security_groups=tuple(sorted(plan.identity.groups)),
         sub_protocol="service-interface" if port.chains else "interface",
+        sticky=port.has_sticky_mac,
     )
 
     def route(key: RouteKey, label: int, l3_label: int) -> Route:
@@ -159,7 +160,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
     for prefix in plan.prefixes:
         found[port.network.vrf, prefix] = made = route(prefix, numbers.label, 0)
         if prefix not in own:
-            behind = replace(attributes, sub_protocol="interface-static")
+            behind = replace(attributes, sub_protocol="interface-static", sticky=False)
             found[port.network.vrf, prefix] = replace(made, attributes=behind)
             continue
         key = EnetKey(port.mac, prefix)

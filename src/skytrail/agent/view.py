@@ -169,6 +169,8 @@ class Port:
     flow_count_max: int = 0
     bgp_port: int = 0
     """By which control nodes know the workload's BGP sessions; 0: it has none."""
+    has_sticky_mac: bool = False
+    """Nobody else may claim its MAC (RFC 7432 section 15.2)."""
     routes: tuple[IpNetwork, ...] = ()
     """Prefixes behind the workload, which it may send from and is sent packets for."""
     local_preference: int = LOCAL_PREFERENCE_ACTIVE
@@ -209,6 +211,8 @@ class View:
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
 
 
+STICKY_MAC_ANNOTATION = "sticky-mac"
+"""Of a port; the model has no field for it (ADR 0172)."""
 _BESIDE_PORTS = frozenset({"instance-ip", "virtual-machine", "interface-route-table", "bgp-router"})
 _PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
 """Objects that only ports are read from."""
@@ -530,6 +534,7 @@ class _Builder:
             host_name=self._host_name(node),
             flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
             bgp_port=self._bgp_port(node.key),
+            has_sticky_mac=_annotation(properties, STICKY_MAC_ANNOTATION) == "true",
             routes=self._routes(node.key),
             local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
             or LOCAL_PREFERENCE_ACTIVE,
@@ -719,6 +724,14 @@ def chain_id_of(instance: str) -> str:
     """Return the service chain a routing instance belongs to, by its name; empty: none."""
     found = _CHAIN_INSTANCE.fullmatch(instance.rpartition(":")[2])
     return found[1] if found else ""
+
+
+def _annotation(properties: Mapping[str, ConfigValue], key: str) -> str:
+    pairs = mapping_of(properties.get("annotations")).get("key_value_pair")
+    read = [mapping_of(each) for each in list_of(pairs)]
+    return next(
+        (text_of(each.get("value")) for each in read if text_of(each.get("key")) == key), ""
+    )
 
 
 def _chains(table: Mapping[str, ConfigValue]) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from skytrail.control.path import InstanceName, Path, Rank, effective_med
+from skytrail.control.path import DUPLICATE_MAC, InstanceName, Path, Rank, effective_med
 from skytrail.wire.xmpp import Family
 
 ECMP_COUNT_MAX = 16
@@ -112,6 +112,8 @@ def why_not_best(path: Path, best: tuple[Path, ...], own: InstanceName) -> str:
     """Name the first step at which ``path`` loses; empty text when it is used."""
     if path in best:
         return ""
+    if path.rejected_by == DUPLICATE_MAC:
+        return "its MAC moved too often and is held elsewhere"
     if path.rejected_by:
         return f"rejected by routing policy {path.rejected_by}"
     if not best or not path.is_feasible:

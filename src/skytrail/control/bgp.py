@@ -722,6 +722,7 @@ def _is_same_offer(before: Path, after: Path) -> bool:
         and before.targets == after.targets
         and before.virtual_network == after.virtual_network
         and before.learned == after.learned
+        and before.rejected_by == after.rejected_by
         and before.made == after.made
         and before.as_path == after.as_path
         and before.relay == after.relay

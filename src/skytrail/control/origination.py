@@ -107,7 +107,7 @@ class Origination:
         self._watch_changes: dict[InstanceName, None] = {}
         self._touched: dict[tuple[Table, RouteKey], None] = {}
         self._dirty: dict[tuple[_Name, RouteKey], None] = {}
-        replicator.on_table_change = self._table_changed
+        replicator.on_table_change.append(self._table_changed)
 
     def configure(self, owner: str, makers: Iterable[Maker]) -> None:
         """Let ``owner``, a uuid, have exactly these makers."""

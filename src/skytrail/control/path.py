@@ -33,6 +33,9 @@ VPN_INSTANCE = InstanceName("")
 
 FABRIC_INSTANCE = InstanceName("default-domain:default-project:ip-fabric:__default__")
 
+DUPLICATE_MAC = " duplicate MAC"
+"""Stands where a policy's name would; no such name begins with a space."""
+
 KNOWN_ENCAPSULATIONS = frozenset({"gre", "udp", "vxlan", "mpls", "native"})
 _MED_OF_STANDBY = 200
 _MED_OF_ACTIVE = 100
@@ -152,9 +155,9 @@ class Path:
     as_path: tuple[AsSegment, ...] = ()
     """Of a path that is not learned; those have theirs among their attributes."""
     rejected_by: str = ""
-    """The routing policy that keeps it from being used in this table."""
+    """What keeps it from being used in this table: a routing policy, or ``DUPLICATE_MAC``."""
     original: Path | None = None
-    """As it was before this table's routing policies changed or rejected it; None: untouched."""
+    """As it was before this table changed or rejected it; None: untouched."""
     shared: Shared | None = field(default=None, init=False, compare=False, repr=False)
     """Set: the path is as its peer told it, and ``wire`` is how. A replaced path has neither."""
     wire: bytes = field(default=b"", init=False, compare=False, repr=False)

@@ -31,6 +31,7 @@ from skytrail.control.instances import (
     instance_name,
     neighbours,
 )
+from skytrail.control.mac_moves import MacMoves
 from skytrail.control.path import (
     InstanceName,
     Interner,
@@ -134,6 +135,7 @@ class ControlPlane:
         self.policies = InstancePolicies(self.replicator)
         self.derived = DerivedRoutes(self.replicator)
         self.workloads = WorkloadPeers(self.replicator, self.derived)
+        self.mac_moves = MacMoves(self.replicator)
         self.config = ConfigGraph()
         self.steps = Steps()
         self.placements = Placements()
@@ -233,6 +235,7 @@ class ControlPlane:
             if peer.is_up and (not has_ended or peer.progress.wants_mark(now)):
                 self._ready[peer.name] = None
         self.bgp.tick(now)
+        self.mac_moves.tick(now)
         self._check_settled(now)
 
     # Configuration.
@@ -602,6 +605,7 @@ class ControlPlane:
 
     def _apply_derived(self, changes: list[Change]) -> None:
         self.policies.follow(changes, self.config.graph)
+        self.mac_moves.follow(changes, self.config.graph)
         self.derived.follow(changes, self.config.graph)
         self.workloads.follow(changes, self.config.graph, self.bgp.config)
         for name in self.derived.take_watch_changes():

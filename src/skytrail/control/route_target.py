@@ -22,11 +22,12 @@ from typing import TypeAlias, TypeVar
 from skytrail.control.chores import Chores
 from skytrail.control.inclusive import may_import
 from skytrail.control.path import InstanceName, Path, PathSlot
+from skytrail.control.rib import Rib
 from skytrail.control.routing_policy import Policies
 from skytrail.control.vpn import Selection, VpnEntry, VpnTable
 from skytrail.control.vrf import InstanceConfig, OnTableChange, Vrf
-from skytrail.net import RouteTarget
-from skytrail.wire.xmpp import Family, RouteKey, family_of
+from skytrail.net import IpAddress, Mac, RouteTarget
+from skytrail.wire.xmpp import EnetKey, Family, RouteKey, family_of
 
 _CACHE_COUNT_MAX = 65_536
 
@@ -50,8 +51,8 @@ class Replicator:
 
         Some of it may have changed once more since; what counts is the entry's best path now.
         """
-        self.on_table_change: OnTableChange | None = None
-        """Told every destination of an instance whose selection changed."""
+        self.on_table_change: list[OnTableChange] = []
+        """Each is told every destination of an instance whose selection changed."""
         self._leaving: set[InstanceName] = set()
         """Removed instances whose tables may not be empty yet."""
         self._importers: dict[RouteTarget, dict[InstanceName, Vrf]] = {}
@@ -154,13 +155,29 @@ class Replicator:
             return
         vrf.policies = policies
         for rib in vrf.ribs.values():
-            for entry in list(rib.entries.values()):
-                for path in list(entry.paths.values()):
-                    if path.instance == name:
-                        self.put(path.original or path)
-                    else:
-                        # As it was exported; its own instance's policies are part of that.
-                        vrf.put(self.vpn[rib.family].path(path.slot) or path)
+            self._judge_again(vrf, rib, list(rib.entries))
+
+    def hold(self, name: InstanceName, mac: Mac, hosts: frozenset[IpAddress] | None) -> None:
+        """Use a MAC's routes from these tunnel ends only, or from everywhere again."""
+        vrf = self.vrfs.get(name)
+        if vrf is None:
+            return
+        if hosts is None:
+            vrf.held.pop(mac, None)
+        else:
+            vrf.held[mac] = hosts
+        rib = vrf.ribs[Family.ENET]
+        keys = [key for key in rib.entries if isinstance(key, EnetKey) and key.mac == mac]
+        self._judge_again(vrf, rib, keys)
+
+    def _judge_again(self, vrf: Vrf, rib: Rib, keys: Iterable[RouteKey]) -> None:
+        for key in keys:
+            for path in list(rib.entries[key].paths.values()):
+                if path.instance == vrf.name:
+                    self.put(path.original or path)
+                else:
+                    # As it was exported; its own instance's policies are part of that.
+                    vrf.put(self.vpn[rib.family].path(path.slot) or path)
 
     def own_paths(self, vrf: Vrf) -> Iterator[Path]:
         """Yield the paths of this instance itself, as they were before its policies."""
@@ -171,8 +188,8 @@ class Replicator:
                         yield path.original or path
 
     def _table_changed(self, name: InstanceName, family: Family, key: RouteKey) -> None:
-        if self.on_table_change is not None:
-            self.on_table_change(name, family, key)
+        for listener in self.on_table_change:
+            listener(name, family, key)
 
     def importers(self, targets: frozenset[RouteTarget]) -> tuple[Vrf, ...]:
         """Return the instances that import any of these targets."""

@@ -146,6 +146,8 @@ class ControlService:
         yield Sample("control_destinations", sum(len(rib.entries) for rib in ribs))
         yield Sample("control_vpn_paths", sum(map(len, plane.replicator.vpn.values())))
         yield Sample("control_revision", plane.revision)
+        yield Sample("control_duplicate_macs", len(plane.mac_moves.duplicates))
+        yield Sample("control_duplicate_macs_found_total", plane.mac_moves.found_count)
         counters = [group.counters for group in plane.groups.values()]
         yield Sample("control_items_encoded", sum(count.items_encoded for count in counters))
         yield Sample("control_messages_sent", sum(count.messages_sent for count in counters))
@@ -172,8 +174,19 @@ class ControlService:
             self.server.tick()
             self.bgp.tick()
             collections.tidy()
+            self._log_duplicates()
             if self.recorder is not None:
                 self.recorder.flush()
+
+    def _log_duplicates(self) -> None:
+        for each in self.plane.mac_moves.take_news():
+            structlog.get_logger("skytrail.control").warning(
+                "duplicate_mac",
+                instance=each.instance,
+                mac=str(each.mac),
+                moves=each.moves_count,
+                held=each.is_held,
+            )
 
 
 def report_of(plane: ControlPlane) -> JsonObject | None:

@@ -34,6 +34,7 @@ def tables(
         "workloads": plane.workloads.rows,
         "memberships": lambda: _memberships(plane),
         "relayed": lambda: _relayed(plane),
+        "duplicate_macs": lambda: plane.mac_moves.rows(now()),
         "made": plane.derived.rows,
         "trees": plane.trees.tree_rows,
         "tree_members": plane.trees.member_rows,

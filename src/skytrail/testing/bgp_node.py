@@ -48,7 +48,7 @@ class Node:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._failure: BaseException | None = None
         clock = SystemClock()
-        self._clock = clock
+        self.clock = clock
         limits = Limits(restart_time_s=restart_time_s, deferral_time_s=deferral_time_s)
         self.plane = ControlPlane(limits, name)
         self.agents = XmppServer(self.plane, clock, 90)
@@ -82,7 +82,7 @@ class Node:
     def configure(self, *objects: ConfigObject) -> None:
         def act(plane: ControlPlane) -> None:
             plane.config_replace(objects)
-            plane.commit(plane.revision + 1, self._clock.now())
+            plane.commit(plane.revision + 1, self.clock.now())
 
         self.do(act)
 
@@ -90,7 +90,7 @@ class Node:
         """As an agent whose session stands."""
 
         def act(plane: ControlPlane) -> None:
-            now = self._clock.now()
+            now = self.clock.now()
             if agent not in plane.peers or not plane.peers[agent].is_up:  # type: ignore[index]
                 plane.session_up(agent, "127.0.0.1", now)
             plane.receive(agent, Subscribe(instance, number), now)
@@ -101,11 +101,11 @@ class Node:
 
     def end_rib(self, agent: str) -> None:
         """The agent has published everything."""
-        now = self._clock.now()
+        now = self.clock.now()
         self.do(lambda plane: plane.receive(agent, EndOfRib(), now))
 
     def withdraw(self, agent: str, instance: str, key: RouteKey) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         self.do(lambda plane: plane.receive(agent, WithdrawRoute(instance, key), now))
 
     def peer(self, name: str) -> BgpPeer:
@@ -114,7 +114,7 @@ class Node:
 
     def table(self, name: str) -> list[Mapping[str, object]]:
         """Return a table of the introspection."""
-        return self.do(lambda plane: list(tables(plane, self._clock.now)[name]()))
+        return self.do(lambda plane: list(tables(plane, self.clock.now)[name]()))
 
     def state(self, peer: str) -> str:
         """Return the state of a session, by the peer's short name."""

@@ -571,7 +571,8 @@ def test_every_introspection_table_can_be_read() -> None:
     bench.say("a", tree_end)
     shown = {name: list(rows()) for name, rows in tables(bench.plane, lambda: bench.now).items()}
 
-    assert all(shown[name] for name in shown)
+    # Nothing here moves.
+    assert [name for name in shown if not shown[name]] == ["duplicate_macs"]
     assert {(row["source"], row["best"], row["why_not_best"]) for row in shown["routes"]} == {
         ("a", False, "lower local preference"),
         ("b", True, ""),
