@@ -11,6 +11,7 @@ from skytrail.control.route_target import Replicator
 from skytrail.control.routing_policy import (
     Changes,
     CommunityPattern,
+    ExtendedPattern,
     Match,
     Policies,
     PrefixRange,
@@ -123,23 +124,18 @@ def _match(graph: ObjectGraph, condition: TermMatchConditionType) -> Match:
     ranges = list(_ranges(graph, condition))
     is_about_prefixes = bool(condition.prefix or condition.prefix_list or condition.route_filter)
     texts = (*((condition.community,) if condition.community else ()), *condition.community_list)
-    extended = condition.extcommunity_list
-    read = [extended_community(text) for text in extended]
-    known = tuple([each for each in read if each is not None])
-    # "All" of what cannot be read is something no path has.
-    is_readable = len(known) == len(read) or not condition.extcommunity_match_all
     return Match(
         protocols=frozenset(condition.protocol),
         prefixes=tuple([each for each in ranges if each]) if is_about_prefixes else None,
         communities=tuple(map(CommunityPattern, texts)),
         communities_all=bool(condition.community_match_all),
-        extended=known if extended else None,
+        extended=tuple(map(ExtendedPattern, condition.extcommunity_list)),
         extended_all=bool(condition.extcommunity_match_all),
         local_preference=condition.local_pref,
         as_numbers=condition.as_path,
         route_types=frozenset(condition.nlri_route_type),
         family=condition.family or "",
-        never=condition.external is not None or not is_readable,
+        never=condition.external is not None,
     )
 
 

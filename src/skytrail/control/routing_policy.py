@@ -18,12 +18,16 @@ from skytrail.control.bgp_values import community_number, community_text
 from skytrail.control.path import Path
 from skytrail.net import RouteTarget
 from skytrail.wire.bgp import AsSegment, AsSegmentKind
+from skytrail.wire.bgp.communities import text_of as extended_text
 from skytrail.wire.xmpp import EnetKey
 
 IpPrefix = IPv4Network | IPv6Network
 _EVPN_MAC_IP = 2
 _EVPN_PREFIX = 5
 _EXTENDED_HEX_DIGITS = 16
+_TARGET_NAMES = frozenset({"target", "rt"})
+_ORIGIN_NAMES = frozenset({"origin", "soo"})
+_ORIGIN_SUBTYPE = b"\3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class PrefixRange:
     prefix: IpPrefix
     length_min: int
     length_max: int
+    through: IpPrefix | None = None
+    """Set: only those on the way from ``prefix`` to this one."""
 
     def covers(self, other: IpPrefix) -> bool:
         return (
@@ -40,6 +46,7 @@ class PrefixRange:
             and self.length_min <= other.prefixlen <= self.length_max
             and other.prefixlen >= self.prefix.prefixlen
             and other.network_address in self.prefix
+            and (self.through is None or self.through.network_address in other)
         )
 
 
@@ -62,6 +69,23 @@ class CommunityPattern:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendedPattern:
+    """An extended community, or a regular expression that the whole of its text must match."""
+
+    text: str
+
+    def matches(self, found: Iterable[bytes]) -> bool:
+        exact = extended_community(self.text)
+        if exact is not None:
+            return exact in found
+        try:
+            expression = re.compile(self.text)
+        except re.error:
+            return False
+        return any(expression.fullmatch(extended_text(each)) for each in found)
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """What a term is about; what is empty does not matter, everything else must hold."""
 
@@ -70,7 +94,7 @@ class Match:
     """None: any; empty: what was named could not be read, so nothing."""
     communities: tuple[CommunityPattern, ...] = ()
     communities_all: bool = False
-    extended: tuple[bytes, ...] | None = None
+    extended: tuple[ExtendedPattern, ...] = ()
     extended_all: bool = False
     local_preference: int | None = None
     as_numbers: tuple[int, ...] = ()
@@ -92,10 +116,10 @@ class Match:
             found = communities_of(path)
             some = all if self.communities_all else any
             yield some(pattern.matches(found) for pattern in self.communities)
-        if self.extended is not None:
+        if self.extended:
             carried = extended_of(path)
             some = all if self.extended_all else any
-            yield bool(self.extended) and some(each in carried for each in self.extended)
+            yield some(pattern.matches(carried) for pattern in self.extended)
         if self.local_preference is not None:
             yield path.attributes.local_preference == self.local_preference
         if self.as_numbers:
@@ -224,12 +248,18 @@ def as_path_of(path: Path) -> tuple[AsSegment, ...]:
 
 
 def extended_community(text: str) -> bytes | None:
-    """Read ``target:<AS or address>:<number>`` or sixteen hexadecimal digits."""
-    if text.startswith("target:"):
+    """Read ``target:<AS or address>:<number>`` (``rt:`` as well), the same with ``origin:`` or
+    ``soo:`` for a site of origin, or sixteen hexadecimal digits.
+    """
+    kind, _, rest = text.partition(":")
+    if kind in _TARGET_NAMES or kind in _ORIGIN_NAMES:
         try:
-            return RouteTarget.parse(text).packed
+            target = RouteTarget.parse(f"target:{rest}").packed
         except ValueError:
             return None
+        if kind in _TARGET_NAMES:
+            return target
+        return target[:1] + _ORIGIN_SUBTYPE + target[2:]
     digits = text.removeprefix("0x")
     try:
         return bytes.fromhex(digits) if len(digits) == _EXTENDED_HEX_DIGITS else None
@@ -254,6 +284,10 @@ def prefix_range(text: str, kind: str, value: str = "") -> PrefixRange | None:
             case "prefix-length-range":
                 first, _, last = value.partition("-")
                 return PrefixRange(prefix, int(first.strip("/ ")), int(last.strip("/ ")))
+            case "through":
+                last = ip_network(value.strip(), strict=False)
+                inside = last.version == prefix.version and last.network_address in prefix
+                return PrefixRange(prefix, own, last.prefixlen, last) if inside else None
             case _:
                 return None
     except ValueError:

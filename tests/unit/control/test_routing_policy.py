@@ -9,14 +9,31 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 
 from skytrail.control.path import VPN_INSTANCE, Learned, Path, PathSlot, PeerName
-from skytrail.control.routing_policy import Changes, Match, RoutePolicy, admit
+from skytrail.control.routing_policy import Changes, ExtendedPattern, Match, RoutePolicy, admit
 from skytrail.control.routing_policy import Term as RunningTerm
 from skytrail.control.show import tables
 from skytrail.model.config_object import ConfigObject
 from skytrail.net import RouteDistinguisher
-from skytrail.testing.control_plane import Bench, build, inet_route, instance_of, routing_instance
-from skytrail.wire.bgp import AsSegment, AsSegmentKind, Attributes
+from skytrail.testing.control_plane import (
+    BGP_PLACE,
+    Bench,
+    bgp_router,
+    build,
+    inet_route,
+    instance_of,
+    routing_instance,
+)
+from skytrail.wire.bgp import (
+    AsSegment,
+    AsSegmentKind,
+    Attributes,
+    BgpFamily,
+    Negotiated,
+    VpnNlri,
+    decode_update,
+)
 from skytrail.wire.bgp.attributes import NO_EXPORT
+from skytrail.wire.bgp.framing import HEADER_BYTES
 from skytrail.wire.xmpp import ItemsEvent, PublishRoute, Route, RouteAttributes, Subscribe
 
 RED, BLUE = instance_of("red"), instance_of("blue")
@@ -46,7 +63,7 @@ def policy(
 def started(*objects: ConfigObject) -> Bench:
     red = routing_instance("red", both=[1])
     blue = routing_instance("blue", both=[2], imports=[1])
-    bench = Bench(red, blue, *objects)
+    bench = Bench(red, blue, *objects, node="control1")
     bench.up("a", "b")
     for agent in ("a", "b"):
         bench.say(agent, Subscribe(RED, 1), Subscribe(BLUE, 2))
@@ -113,6 +130,13 @@ def test_prefix_is_compared_as_its_type_says(kind: str, rejected: set[str]) -> N
         ({"extcommunity_list": ["target:64512:1"]}, True),
         ({"extcommunity_list": ["target:64512:2"]}, False),
         ({"extcommunity_list": ["rubbish"]}, False),
+        ({"extcommunity_list": ["rt:64512:1"]}, True),
+        ({"extcommunity_list": ["0x0002fc0000000001"]}, True),
+        ({"extcommunity_list": ["target:6451[0-9]:.*"]}, True),
+        ({"extcommunity_list": ["target:6451[0-9]"]}, False),
+        ({"extcommunity_list": ["["]}, False),
+        ({"extcommunity_list": ["soo:64512:1"]}, False),
+        ({"extcommunity_list": ["soo:64512:1", "target:64512:1"]}, True),
         (
             {
                 "extcommunity_list": ["target:64512:1", "rubbish"],
@@ -132,6 +156,18 @@ def test_prefix_is_compared_as_its_type_says(kind: str, rejected: set[str]) -> N
         ({"route_filter": {"route_filter_properties": [
             {"route": "10.0.0.0/8", "route_type": "prefix-length-range",
              "route_type_value": "/16-/24"}]}}, False),
+        ({"route_filter": {"route_filter_properties": [
+            {"route": "10.0.0.0/8", "route_type": "through",
+             "route_type_value": "10.1.1.3/32"}]}}, True),
+        ({"route_filter": {"route_filter_properties": [
+            {"route": "10.0.0.0/8", "route_type": "through",
+             "route_type_value": "10.1.1.4/32"}]}}, False),
+        ({"route_filter": {"route_filter_properties": [
+            {"route": "10.0.0.0/8", "route_type": "through", "route_type_value": "rubbish"}]}}, False),
+        ({"route_filter": {"route_filter_properties": [
+            {"route": "10.1.1.0/24", "route_type": "exact"}]}}, False),
+        ({"route_filter": {"route_filter_properties": [
+            {"route": "10.1.1.0/24", "route_type": "longer"}]}}, True),
         ({"protocol": ["xmpp"], "local_pref": 100}, False),
         ({}, True),
     ],
@@ -335,3 +371,71 @@ def test_route_of_a_bgp_peer_is_changed_in_its_bgp_attributes_too() -> None:
     assert (changed.learned.as_path_length, attributes.local_preference) == (3, 120)
     assert attributes.communities == (64512 << 16 | 3, NO_EXPORT)
     assert changed.original is path
+
+
+def test_site_of_origin_of_a_bgp_route_is_matched_set_and_removed() -> None:
+    origin = bytes.fromhex("0003fc0000000009")
+    path = replace(
+        Path(
+            slot=PathSlot(PeerName("gateway"), VPN_INSTANCE, ip_network("10.1.0.0/16")),
+            distinguisher=RouteDistinguisher.parse("1:1"),
+            next_hops=inet_route("10.1.0.0/16").next_hops,
+            attributes=RouteAttributes(),
+            targets=frozenset(),
+        ),
+        learned=Learned(
+            Attributes(extended_communities=(origin,)), is_external=True, router_id=IPv4Address(1)
+        ),
+    )
+    matching = Match(extended=(ExtendedPattern("origin:64512:9"),))
+    by_text = Match(extended=(ExtendedPattern("origin:64512:[0-9]+"),))
+    other = Match(extended=(ExtendedPattern("soo:64512:8"),))
+    assert (matching.covers(path), by_text.covers(path), other.covers(path)) == (True, True, False)
+
+    changes = Changes(
+        extended_removed=(origin,), extended_added=(bytes.fromhex("0002fc0000000007"),)
+    )
+    changed = admit((RoutePolicy("p", (RunningTerm(matching, changes, "accept"),)),), path)
+
+    assert changed.learned is not None
+    assert changed.learned.attributes.extended_communities == changes.extended_added
+    assert [str(target) for target in changed.targets] == ["target:64512:7"]
+
+
+def test_rejection_and_its_end_reach_bgp_peers() -> None:
+    """A path that is rejected later stays in its slot with the same next hop and attributes."""
+    reject = policy(term({"protocol": ["xmpp"]}, action="reject"))
+    bench = started(
+        bgp_router("control1", "10.0.0.1", peers=[("mx", {})]), bgp_router("mx", "10.0.0.9")
+    )
+    publish(bench, "10.1.1.3/32")
+    told = told_to_mx(bench)
+    assert told == {"10.1.1.3/32": True}
+
+    bench.put(reject)
+    assert told_to_mx(bench, told) == {"10.1.1.3/32": False}
+    bench.delete(reject)
+    assert told_to_mx(bench, told) == {"10.1.1.3/32": True}
+
+
+def told_to_mx(bench: Bench, known: dict[str, bool] | None = None) -> dict[str, bool]:
+    """Return the prefixes a BGP peer has heard of, and whether each still is."""
+    bgp = bench.plane.bgp
+    families = frozenset((BgpFamily.INET_VPN,))
+    negotiated = Negotiated(families, 64512, 64512, IPv4Address("10.0.0.9"))
+    name = ":".join((*BGP_PLACE, "mx"))
+    if not bgp.peers[PeerName(name)].is_up:
+        bgp.session_up(name, negotiated, bench.now)
+    found = {} if known is None else known
+    bgp.take_ready()
+    for message in bgp.collect(name, 1 << 20):
+        update = decode_update(message[HEADER_BYTES:], negotiated)
+        for reach in update.reach:
+            found.update(
+                (str(each.prefix), True) for each in reach.nlri if isinstance(each, VpnNlri)
+            )
+        for gone in update.withdrawn:
+            found.update(
+                (str(each.prefix), False) for each in gone.nlri if isinstance(each, VpnNlri)
+            )
+    return found
