@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_network
+from itertools import zip_longest
 
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
@@ -115,16 +116,19 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
 
 def _bgp_rows(plan: PortPlan) -> Iterator[BgpServiceRow]:
     """Yield where the workload may speak BGP: the gateway for the first control node, the service
-    address for the second.
+    address for the second. Control nodes of the service's zones come before the agent's own.
     """
     port = plan.active.port
+    controls = [
+        zoned or own
+        for zoned, own in zip_longest(port.bgp_controls, plan.controls[: len(port.bgp_controls)])
+    ]
     for address in port.addresses if port.bgp_port else ():
         subnet = port.network.subnet_of(address)
         if subnet is None:
             continue
-        own = (subnet.gateway, subnet.service_address)
-        for place, control in zip(own, plan.controls, strict=False):
-            if isinstance(place, IPv4Address):
+        for place, control in zip((subnet.gateway, subnet.service_address), controls, strict=False):
+            if isinstance(place, IPv4Address) and control is not None:
                 yield BgpServiceRow(
                     plan.numbers.vif_id, place, control, port.bgp_port, plan.underlay_ifindex
                 )

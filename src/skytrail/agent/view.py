@@ -9,12 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TypeVar
-from uuid import UUID
 
 from skytrail.agent.config import ConfigGraph
+from skytrail.agent.config_values import (
+    annotation_of,
+    bounded_of,
+    flag_of,
+    list_of,
+    mapping_of,
+    number_of,
+    object_uuid,
+    prefix_of,
+    text_of,
+    unscoped,
+    usable_address_of,
+)
 from skytrail.agent.tables import Encapsulation, IpNetwork
+from skytrail.model.annotation_names import BGPAAS_CONTROL_NODES, STICKY_MAC
 from skytrail.net import Mac
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
@@ -169,6 +182,8 @@ class Port:
     flow_count_max: int = 0
     bgp_port: int = 0
     """By which control nodes know the workload's BGP sessions; 0: it has none."""
+    bgp_controls: tuple[IPv4Address | None, IPv4Address | None] = (None, None)
+    """The control nodes of its first and second session, where a zone is configured."""
     has_sticky_mac: bool = False
     """Nobody else may claim its MAC (RFC 7432 section 15.2)."""
     routes: tuple[IpNetwork, ...] = ()
@@ -211,8 +226,6 @@ class View:
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
 
 
-STICKY_MAC_ANNOTATION = "sticky-mac"
-"""Of a port; the model has no field for it (ADR 0172)."""
 _BESIDE_PORTS = frozenset({"instance-ip", "virtual-machine", "interface-route-table", "bgp-router"})
 _PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
 """Objects that only ports are read from."""
@@ -309,87 +322,6 @@ class IncrementalView:
                 builder.put_port(node, self.view.networks, (ports, problems))
         virtual_dns = builder.all_virtual_dns() if types & _DNS_PARTS else self.view.virtual_dns
         return replace(self.view, ports=ports, problems=problems, virtual_dns=virtual_dns)
-
-
-def object_uuid(node: ConfigNode) -> str:
-    """The object's uuid: its own property, from ``id_perms``, else the name's last part."""
-    plain = node.properties.get("uuid")
-    if isinstance(plain, str) and plain:
-        return plain.lower()
-    parts = mapping_of(mapping_of(node.properties.get("id_perms")).get("uuid"))
-    high, low = number_of(parts.get("uuid_mslong")), number_of(parts.get("uuid_lslong"))
-    if high is not None and low is not None:
-        # Clients write the halves as signed or unsigned numbers.
-        mask = (1 << 64) - 1
-        return str(UUID(int=(high & mask) << 64 | (low & mask)))
-    return node.key.name.rpartition(":")[2].lower()
-
-
-def text_of(value: ConfigValue | None) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def number_of(value: ConfigValue | None) -> int | None:
-    text = text_of(value).strip()
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
-
-
-def bounded_of(value: ConfigValue | None, maximum: int) -> int:
-    """A number in 1..maximum, else 0: what does not fit a wire field is as good as absent."""
-    number = number_of(value)
-    return number if number is not None and 0 < number <= maximum else 0
-
-
-def flag_of(value: ConfigValue | None, *, default: bool = False) -> bool:
-    text = text_of(value).strip().lower()
-    return text in {"true", "1"} if text else default
-
-
-def mapping_of(value: ConfigValue | None) -> Mapping[str, ConfigValue]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def list_of(value: ConfigValue | None) -> Sequence[ConfigValue]:
-    """A list, also when XML reduced one of a single element to the element."""
-    if value is None or value == "":
-        return ()
-    return (value,) if isinstance(value, str | Mapping) else value
-
-
-def _unscoped(text: str) -> str:
-    """Raises ``ValueError`` for an IPv6 zone: it means nothing beyond one host, and any text passes
-    for one, which control nodes refuse together with the session that brought it.
-    """
-    if "%" in text:
-        raise ValueError("an address with a zone cannot be routed")
-    return text
-
-
-def address_of(value: ConfigValue | None) -> IpAddress | None:
-    try:
-        return ip_address(_unscoped(text_of(value).strip().partition("/")[0]))
-    except ValueError:
-        return None
-
-
-def usable_address_of(value: ConfigValue | None) -> IpAddress | None:
-    """An address; the unspecified one means none."""
-    address = address_of(value)
-    return None if address is None or address.is_unspecified else address
-
-
-def prefix_of(value: ConfigValue | None) -> IpNetwork | None:
-    """A ``SubnetType``."""
-    parts = mapping_of(value)
-    length = text_of(parts.get("ip_prefix_len")).strip()
-    text = text_of(parts.get("ip_prefix")).strip()
-    if not text:
-        return None
-    try:
-        return ip_network(_unscoped(f"{text}/{length}" if length else text), strict=False)
-    except ValueError:
-        return None
 
 
 def _encapsulations(graph: ConfigGraph) -> tuple[Encapsulation, ...]:
@@ -520,6 +452,7 @@ class _Builder:
         secure = flag_of(properties.get("port_security_enabled"), default=True)
         pairs = mapping_of(properties.get("virtual_machine_interface_allowed_address_pairs"))
         limits = mapping_of(properties.get("virtual_machine_interface_properties"))
+        client = self._bgp_client(node.key)
         return Port(
             uuid=uuid,
             name=node.key.name,
@@ -533,22 +466,30 @@ class _Builder:
             address_pairs=tuple(_address_pairs(list_of(pairs.get("allowed_address_pair")))),
             host_name=self._host_name(node),
             flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
-            bgp_port=self._bgp_port(node.key),
-            has_sticky_mac=_annotation(properties, STICKY_MAC_ANNOTATION) == "true",
+            bgp_port=client[0],
+            bgp_controls=client[1:],
+            has_sticky_mac=annotation_of(properties, STICKY_MAC) == "true",
             routes=self._routes(node.key),
             local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
             or LOCAL_PREFERENCE_ACTIVE,
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
         )
 
-    def _bgp_port(self, port: ConfigKey) -> int:
-        """Return the source port of the client router that stands for the workload."""
-        found: set[int] = set()
+    def _bgp_client(self, port: ConfigKey) -> tuple[int, IPv4Address | None, IPv4Address | None]:
+        """Return the source port of the client router that stands for the workload, and the
+        control nodes of its two sessions where it names some.
+        """
+        found: dict[int, ConfigNode] = {}
         for node in self._graph.linked_nodes(port, "bgp-router"):
             parameters = mapping_of(node.properties.get("bgp_router_parameters"))
             if text_of(parameters.get("router_type")) == "bgpaas-client":
-                found.add(bounded_of(parameters.get("source_port"), _U16_MAX))
-        return min(found - {0}, default=0)
+                found[bounded_of(parameters.get("source_port"), _U16_MAX)] = node
+        number = min(found.keys() - {0}, default=0)
+        if not number:
+            return 0, None, None
+        texts = [annotation_of(found[number].properties, key) for key in BGPAAS_CONTROL_NODES]
+        first, second = (_first_address(text) for text in texts)
+        return number, first, second
 
     def _routes(self, port: ConfigKey) -> tuple[IpNetwork, ...]:
         found: set[IpNetwork] = set()
@@ -557,7 +498,7 @@ class _Builder:
             for entry in list_of(table.get("route")):
                 try:
                     prefix = text_of(mapping_of(entry).get("prefix"))
-                    found.add(ip_network(_unscoped(prefix), strict=False))
+                    found.add(ip_network(unscoped(prefix), strict=False))
                 except ValueError:
                     # The API takes any text; what is no prefix leads nowhere.
                     continue
@@ -664,7 +605,7 @@ def _host_routes(value: ConfigValue | None) -> tuple[HostRoute, ...]:
         parts = mapping_of(entry)
         gateway = usable_address_of(parts.get("next_hop"))
         try:
-            prefix = ip_network(_unscoped(text_of(parts.get("prefix"))), strict=False)
+            prefix = ip_network(unscoped(text_of(parts.get("prefix"))), strict=False)
         except ValueError:
             continue
         if gateway is not None and gateway.version == prefix.version:
@@ -726,12 +667,12 @@ def chain_id_of(instance: str) -> str:
     return found[1] if found else ""
 
 
-def _annotation(properties: Mapping[str, ConfigValue], key: str) -> str:
-    pairs = mapping_of(properties.get("annotations")).get("key_value_pair")
-    read = [mapping_of(each) for each in list_of(pairs)]
-    return next(
-        (text_of(each.get("value")) for each in read if text_of(each.get("key")) == key), ""
-    )
+def _first_address(text: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(text.partition(",")[0])
+    except ValueError:
+        # No zone, or one without a control node: the agent's own serves.
+        return None
 
 
 def _chains(table: Mapping[str, ConfigValue]) -> tuple[tuple[str, str], ...]:

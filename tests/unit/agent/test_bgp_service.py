@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, ip_network
 
+import pytest
+
 from skytrail.agent.io.ebpf_rows import bgp_service_entry, bgp_service_row
 from skytrail.agent.nexthop import Underlay
 from skytrail.agent.tables import BgpServiceRow, InetRouteRow, SourceRow, VifId
+from skytrail.model.annotation_names import BGPAAS_CONTROL_NODES
 from skytrail.net import Label
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet
 from skytrail.wire.xmpp import NextHop, Route
@@ -25,7 +28,7 @@ class Host(AgentHost):
         )
 
 
-def host(kind: str = "bgpaas-client") -> Host:
+def host(kind: str = "bgpaas-client", notes: dict[str, str] | None = None) -> Host:
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24")])
     blue = config.network("blue", 6, [subnet("10.1.2.0/24")])
@@ -36,6 +39,9 @@ def host(kind: str = "bgpaas-client") -> Host:
         "bgp-router",
         f"{RED_VRF}:web",
         bgp_router_parameters={"router_type": kind, "source_port": "50010"},
+        annotations={
+            "key_value_pair": [{"key": key, "value": value} for key, value in (notes or {}).items()]
+        },
     )
     config.link(port, client)
     made = Host("192.0.2.1")
@@ -57,6 +63,31 @@ def test_a_port_speaks_bgp_to_each_control_node_at_an_address_of_its_own() -> No
     assert found == {
         (made.vif("a"), "10.1.1.1", CONTROLS[0], 50010),
         (made.vif("a"), "10.1.1.2", CONTROLS[1], 50010),
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("203.0.113.7,203.0.113.8", "203.0.113.9", ("203.0.113.7", "203.0.113.9")),
+        (None, "203.0.113.9", ("198.51.100.1", "203.0.113.9")),
+        ("203.0.113.7", None, ("203.0.113.7", "198.51.100.2")),
+        ("", "", ("198.51.100.1", "198.51.100.2")),
+    ],
+    ids=["both zones", "second only", "first only", "empty zones"],
+)
+def test_sessions_lead_to_control_nodes_of_their_zones(
+    first: str | None, second: str | None, expected: tuple[str, str]
+) -> None:
+    notes = dict(zip(BGPAAS_CONTROL_NODES, (first, second), strict=True))
+    made = host(notes={key: value for key, value in notes.items() if value is not None})
+
+    rows = [
+        row for row in made.datapath.rows[BgpServiceRow].values() if isinstance(row, BgpServiceRow)
+    ]
+    assert {str(row.address): str(row.control) for row in rows} == {
+        "10.1.1.1": expected[0],
+        "10.1.1.2": expected[1],
     }
 
 

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from skytrail.agent.config import ConfigGraph
+from skytrail.agent.config_values import object_uuid
 from skytrail.agent.tables import Encapsulation
-from skytrail.agent.view import build_view, object_uuid
+from skytrail.agent.view import build_view
 from skytrail.testing.agent_world import PROJECT, ConfigBuilder, rule, subnet, uuid_of
 from skytrail.wire.xmpp import ConfigDelete, ConfigKey, ConfigLink, ConfigNode, ConfigUpdate
 

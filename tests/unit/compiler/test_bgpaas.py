@@ -5,9 +5,11 @@ from skytrail.compiler.emit import Create, Delete, Update, all_keys, plan
 from skytrail.compiler.engine import Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
 from skytrail.compiler.transactions import groups
-from skytrail.model.generated.objects import ControlNodeZone
+from skytrail.model.annotation_names import BGPAAS_CONTROL_NODES
+from skytrail.model.generated.objects import BgpRouter, ControlNodeZone
 from skytrail.model.generated.types import (
     BGPaaSControlNodeZoneAttributes,
+    BgpRouterParams,
     BgpSessionAttributes,
     IpamSubnetType,
 )
@@ -20,6 +22,7 @@ from skytrail.testing.configuration import (
     routing_instance,
     virtual_network,
 )
+from skytrail.testing.control_plane import BGP_PLACE
 from skytrail.testing.routing import bgp_service, system_config
 
 IPAM = network_ipam("ipam")
@@ -38,7 +41,8 @@ def compiled(*items):
 def routers(engine, kind):
     found = [engine.wanted(key) for key in engine.wanted_keys() if key.type_name == "bgp-router"]
     parameters = "bgp_router_parameters"
-    return [each for each in found if each.properties[parameters].router_type == kind]
+    written = [each for each in found if parameters in each.properties]
+    return [each for each in written if each.properties[parameters].router_type == kind]
 
 
 def parameters(derived):
@@ -107,6 +111,49 @@ def test_client_knows_the_session_settings_zones_and_gateway_of_its_service():
     (peering,) = client.links["bgp_router_refs"]
     assert peering.to[-1] == "bgpaas-server"
     assert peering.attr.session[0].attributes[0].hold_time == 30
+
+
+def control_node(name, address, zone, kind="control-node"):
+    return BgpRouter(
+        uuid=f"router-{name}",
+        fq_name=(*BGP_PLACE, name),
+        bgp_router_parameters=BgpRouterParams(router_type=kind, address=address),
+        control_node_zone_refs=(link_with(zone, None),),
+    )
+
+
+def zone_of(name):
+    return ControlNodeZone(uuid=f"zone-{name}", fq_name=("default-global-system-config", name))
+
+
+def test_client_names_the_control_nodes_of_its_zones():
+    east, west = zone_of("east"), zone_of("west")
+    service = msgspec.structs.replace(
+        bgp_service("bgp", ONE),
+        control_node_zone_refs=tuple(
+            link_with(zone, BGPaaSControlNodeZoneAttributes(bgpaas_control_node_zone_type=kind))
+            for zone, kind in ((east, "primary"), (west, "secondary"))
+        ),
+    )
+    nodes = (
+        control_node("c1", "10.0.0.1", east),
+        control_node("c2", "10.0.0.2", east),
+        control_node("c3", "10.0.0.3", west),
+        control_node("mx", "10.0.0.9", west, kind="router"),
+    )
+    engine = compiled(service, east, west, *nodes)
+
+    def notes():
+        (client,) = routers(engine, "bgpaas-client")
+        return {pair.key: pair.value for pair in client.properties["annotations"].key_value_pair}
+
+    first, second = BGPAAS_CONTROL_NODES
+    assert sorted(notes()[first].split(",")) == ["10.0.0.1", "10.0.0.2"]
+    assert notes()[second] == "10.0.0.3"
+
+    engine.apply([Remove("bgp-router", "router-c3"), Remove("bgp-router", "router-c1")])
+
+    assert notes() == {first: "10.0.0.2", second: ""}
 
 
 def test_everything_of_a_service_is_written_at_once_the_server_first():

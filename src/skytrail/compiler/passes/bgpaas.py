@@ -4,6 +4,7 @@
  bgp-as-a-service --refs--> virtual-machine-interface --> network, addresses
        | bgpaas_clients     one client per port, or per network when it is shared
        +--> bgpaas_ports    source port of each client: kept, else found from a hash
+ control-node-zone --> control_node_zones   addresses of the control nodes in each
                +--> bgpaas             client and server routers below the network's instance
                +--> port_bgp_routers   references of the ports to their clients
 ```
@@ -32,9 +33,11 @@ from skytrail.compiler.engine import TablePass, UnitPass, View
 from skytrail.compiler.passes.bgp_mesh import BGP_ROUTER, CLIENT, SERVER, global_asn
 from skytrail.compiler.passes.route_targets import SYSTEM_CONFIG_NAME
 from skytrail.compiler.passes.virtual_network import INSTANCE, default_instance_name
+from skytrail.model.annotation_names import BGPAAS_CONTROL_NODES
 from skytrail.model.generated.objects import (
     BgpAsAService,
     BgpRouter,
+    ControlNodeZone,
     GlobalSystemConfig,
     InstanceIp,
     RoutingInstance,
@@ -46,6 +49,8 @@ from skytrail.model.generated.types import (
     BgpRouterParams,
     BgpSession,
     BgpSessionAttributes,
+    KeyValuePair,
+    KeyValuePairs,
 )
 
 SERVICE: Final = BgpAsAService.type_name
@@ -53,6 +58,8 @@ PORT: Final = VirtualMachineInterface.type_name
 PORTS_DEFAULT: Final = range(50_000, 50_513)
 SERVER_NAME: Final = "bgpaas-server"
 ROUTERS_FIELD: Final = "bgp_router_refs"
+CONTROL_NODE: Final = "control-node"
+_ZONE_KINDS: Final = ("primary", "secondary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +148,33 @@ def bgpaas(view: View, uuid: str) -> Outcome:
     clients = _ready_clients(view, uuid)
     derived: dict[DerivedKey, Derived] = {}
     for client, source_port in clients:
-        for each in (_server(view, client), _router(service, client, source_port)):
+        notes = _zone_notes(view, service, client)
+        for each in (_server(view, client), _router(service, client, source_port, notes)):
             derived[each.key] = each
     links = tuple(Link(client.name) for client, _ in clients)
     filled = Derived(
         DerivedKey(SERVICE, service.fq_name), links={ROUTERS_FIELD: links}, update_only=True
     )
     return Outcome(derived=(*derived.values(), filled))
+
+
+def control_node_zones(view: View) -> dict[str, Outcome]:
+    """Return the IPv4 addresses of the control nodes in each zone, in order."""
+    outcomes: dict[str, Outcome] = {}
+    for zone in view.every(ControlNodeZone):
+        found = [
+            router.bgp_router_parameters
+            for router in view.referrers(BgpRouter, zone.uuid)
+            if router.bgp_router_parameters is not None
+        ]
+        addresses = sorted(
+            ip_address(each.address)
+            for each in found
+            # vRouters reach control nodes by IPv4.
+            if each.router_type == CONTROL_NODE and each.address and _is_ipv4(each.address)
+        )
+        outcomes[":".join(zone.fq_name)] = Outcome(tuple(map(str, addresses)))
+    return outcomes
 
 
 def port_bgp_routers(view: View) -> dict[str, Outcome]:
@@ -239,6 +266,10 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def _is_ipv4(text: str) -> bool:
+    return _is_address(text) and ip_address(text).version == 4
+
+
 def _gateway(network: VirtualNetwork, addresses: list[str], version: int) -> str | None:
     """Return the gateway of the subnet that holds an address of this version."""
     own = [ip_address(each) for each in addresses if ip_address(each).version == version]
@@ -283,13 +314,16 @@ def _pool(view: View) -> range:
 def _free_port(pool: range, text: str, claimed: dict[int, FqName]) -> int | None:
     if not pool:
         return None
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    start = int.from_bytes(digest) % len(pool)
+    start = _hash(text) % len(pool)
     for step in range(len(pool)):
         number = pool[(start + step) % len(pool)]
         if number not in claimed:
             return number
     return None
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def _server(view: View, client: Client) -> Derived:
@@ -304,7 +338,26 @@ def _server(view: View, client: Client) -> Derived:
     )
 
 
-def _router(service: BgpAsAService, client: Client, source_port: int) -> Derived:
+def _zone_notes(view: View, service: BgpAsAService, client: Client) -> KeyValuePairs:
+    """Say to which control nodes the sessions lead; without zones the agent's own serve."""
+    pairs: list[KeyValuePair] = []
+    for kind, key in zip(_ZONE_KINDS, BGPAAS_CONTROL_NODES, strict=True):
+        for reference in service.control_node_zone_refs:
+            given = None if reference.attr is None else reference.attr.bgpaas_control_node_zone_type
+            if (given or _ZONE_KINDS[0]) != kind:
+                continue
+            addresses = view.row("control_node_zones", ":".join(reference.to), tuple) or ()
+            # Clients begin with different ones, so that those of a zone share the load.
+            start = _hash(":".join(client.name)) % max(len(addresses), 1)
+            pairs.append(
+                KeyValuePair(key=key, value=",".join((*addresses[start:], *addresses[:start])))
+            )
+    return KeyValuePairs(key_value_pair=tuple(pairs))
+
+
+def _router(
+    service: BgpAsAService, client: Client, source_port: int, notes: KeyValuePairs
+) -> Derived:
     attributes = service.bgpaas_session_attributes or BgpSessionAttributes()
     session = BgpPeeringAttributes(session=(BgpSession(attributes=(attributes,)),))
     zones = sorted({each.to for each in service.control_node_zone_refs})
@@ -319,7 +372,8 @@ def _router(service: BgpAsAService, client: Client, source_port: int) -> Derived
                 source_port=source_port,
                 gateway_address=client.gateway,
                 ipv6_gateway_address=client.ipv6_gateway,
-            )
+            ),
+            "annotations": notes,
         },
         links={
             ROUTERS_FIELD: (Link((*client.instance, SERVER_NAME), session),),
@@ -346,12 +400,17 @@ PASSES: Final = (
         bgpaas_ports,
         upstream=("bgpaas_clients",),
     ),
+    TablePass(
+        "control_node_zones",
+        frozenset({ControlNodeZone.type_name, BGP_ROUTER}),
+        control_node_zones,
+    ),
     UnitPass(
         "bgpaas",
         SERVICE,
         frozenset({SERVICE, GlobalSystemConfig.type_name}),
         bgpaas,
-        ("bgpaas_clients", "bgpaas_ports"),
+        ("bgpaas_clients", "bgpaas_ports", "control_node_zones"),
     ),
     TablePass(
         "port_bgp_routers",

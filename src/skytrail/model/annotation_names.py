@@ -1,0 +1,7 @@
+"""Annotations by which components tell each other what the model has no field for."""
+
+BGPAAS_CONTROL_NODES = ("bgpaas-primary-control-nodes", "bgpaas-secondary-control-nodes")
+"""Of a client router: addresses of the control nodes that its two sessions lead to, by comma."""
+
+STICKY_MAC = "sticky-mac"
+"""Of a port: ``true`` keeps others from claiming its MAC (ADR 0172)."""
