@@ -215,6 +215,9 @@ class ChangeLog(Generic[D]):
 
     def _trim(self) -> None:
         """Forget the log once everybody has read it."""
+        if self._begin == self._end:
+            self._forget_some()
+            return
         if self._busy or any(cursor.position < self._end for cursor in self._cursors.values()):
             self._forget_some()
             return

@@ -145,6 +145,8 @@ class ControlPlane:
         self.is_settled = False
         """Known agents had their chance to republish: ends of RIB may be sent."""
         self._deferral_deadline = float("inf")
+        self._awaited: list[str] = []
+        """Agents that had not ended their RIB when that was last looked at."""
         self._interner = Interner()
         self._changed_groups: dict[UpdateGroup, None] = {}
         self._ready: dict[PeerName, None] = {}
@@ -231,8 +233,7 @@ class ControlPlane:
         for peer in list(self.peers.values()):
             if now >= peer.stale_deadline:
                 self._sweep(peer)
-            has_ended = peer.end_of_rib_sent and peer.end_of_config_sent
-            if peer.is_up and (not has_ended or peer.progress.wants_mark(now)):
+            if peer.is_up and (self._may_end(peer) or peer.progress.wants_mark(now)):
                 self._ready[peer.name] = None
         self.bgp.tick(now)
         self.mac_moves.tick(now)
@@ -262,6 +263,7 @@ class ControlPlane:
         self._apply_derived(changes)
         self._apply_agents(changes)
         self._note_work(before, moves_routes=any(map(_moves_routes, changes)))
+        self._awaited = []
         if self.is_config_complete and self._deferral_deadline == float("inf"):
             self._deferral_deadline = now + self.limits.deferral_time_s
         self._check_settled(now)
@@ -346,6 +348,13 @@ class ControlPlane:
             return []
         peer.end_of_rib_sent = True
         return [peer.message_head + encode_event(EndOfRib()) + MESSAGE_TAIL]
+
+    def _may_end(self, peer: Peer) -> bool:
+        """Tell whether nothing but time may be missing until an end can be sent."""
+        may_end_config = self.is_config_complete and bool(peer.config.reach.roots)
+        return (self.is_settled and not peer.end_of_rib_sent) or (
+            may_end_config and not peer.end_of_config_sent
+        )
 
     def _mark(self, peer: Peer, now: float) -> list[bytes]:
         """Nothing is left to send: say up to which revision that is."""
@@ -664,9 +673,7 @@ class ControlPlane:
         if self.is_settled or not self.is_config_complete:
             return
         is_late = now >= self._deferral_deadline
-        if is_late or all(
-            self._has_ended(agent.name) for agent in self.config.graph.of_type(VIRTUAL_ROUTER)
-        ):
+        if is_late or self._have_all_ended():
             # BGP peers are told now, for they may be waiting for us as well; agents, who sweep
             # what was not said again, once the peers have said theirs.
             self.bgp.may_end_rib = True
@@ -674,6 +681,19 @@ class ControlPlane:
         if self.is_settled:
             self.trees.may_build()
             self._ready.update((name, None) for name, peer in self.peers.items() if peer.is_up)
+
+    def _have_all_ended(self) -> bool:
+        """Tell whether every virtual-router of the configuration has ended its RIB.
+
+        Asked for each that does, so those that have are not looked at again until the last.
+        """
+        while self._awaited and self._has_ended(self._awaited[-1]):
+            self._awaited.pop()
+        if self._awaited:
+            return False
+        routers = self.config.graph.of_type(VIRTUAL_ROUTER)
+        self._awaited = [each.name for each in routers if not self._has_ended(each.name)]
+        return not self._awaited
 
     def _has_ended(self, name: str) -> bool:
         peer = self.peers.get(PeerName(name))

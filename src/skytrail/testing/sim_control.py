@@ -119,6 +119,9 @@ class SimServer(XmppServer):
             self._is_flush_due = True
             self._network.after(0.002, self._flush_now)
 
+    def call_soon(self, action: Callable[[], None]) -> None:
+        self._network.after(0.0, action)
+
     def _flush_now(self) -> None:
         self._is_flush_due = False
         self._flush()

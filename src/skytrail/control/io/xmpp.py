@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import cast
 
 import structlog
@@ -41,8 +43,14 @@ from skytrail.wire.xmpp.session import Action, Event
 FLUSH_DELAY_S = 0.002
 WRITE_BUFFER_BYTES = 256 * 1024
 BATCH_BYTES = 64 * 1024
+INPUT_BYTES = 16 * 1024
+"""How much of what agents say is acted on in one turn of the loop: some ten milliseconds."""
+LOST_COUNT_MAX = 32
+"""How many lost connections are followed in one turn of the loop."""
 TURN_BYTES_MAX = 1024 * 1024
 """How much one peer may be given before others have their turn."""
+PUMPS_COUNT_MAX = 128
+"""How many peers are given something in one turn of the loop: a few milliseconds."""
 CONNECTIONS_COUNT_MAX = 16_384
 UNRECORDED_COUNT_MAX = 64
 SLOW_READER_TIME_S = 120.0
@@ -68,6 +76,14 @@ class XmppServer:
         self.on_flush: Callable[[], None] | None = None
         """Called with every flush: what changed may concern others than agents."""
         self._flush_handle: asyncio.TimerHandle | None = None
+        self._room = INPUT_BYTES
+        """How much may still be acted on in this turn of the loop."""
+        self._is_turn_due = False
+        self._unread: dict[AgentConnection, None] = {}
+        """Connections with input that waits for the next turns, in order."""
+        self._lost: deque[AgentConnection] = deque()
+        self._to_pump: dict[str, None] = {}
+        """Who is to be given something, in turn."""
 
     async def listen(self, address: str, port: int) -> asyncio.Server:
         """Start accepting; raises ``OSError``."""
@@ -99,12 +115,68 @@ class XmppServer:
 
     def _flush(self) -> None:
         self._flush_handle = None
-        for name in self.plane.take_ready():
+        is_pumping = bool(self._to_pump)
+        self._to_pump.update(dict.fromkeys(self.plane.take_ready()))
+        if not is_pumping:
+            self._pump_some()
+        if self.on_flush is not None:
+            self.on_flush()
+
+    def call_soon(self, action: Callable[[], None]) -> None:
+        """Do something in the loop's next turn."""
+        asyncio.get_running_loop().call_soon(action)
+
+    def room(self) -> int:
+        """Return how many bytes of input a connection may act on now; 0: it is to wait."""
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self.call_soon(self._next_turn)
+        return 0 if self._unread else self._room
+
+    def took(self, size: int) -> None:
+        """Note that input was acted on."""
+        self._room -= size
+
+    def wait(self, connection: AgentConnection) -> None:
+        """Let a connection go on reading in one of the next turns."""
+        self._unread[connection] = None
+
+    def _next_turn(self) -> None:
+        self._room = INPUT_BYTES
+        self._is_turn_due = False
+        while self._unread and self._room > 0:
+            connection = next(iter(self._unread))
+            del self._unread[connection]
+            if not connection.read_on(self._room):
+                # At the end: everybody else has a turn before.
+                self._unread[connection] = None
+        if self._unread:
+            self._is_turn_due = True
+            self.call_soon(self._next_turn)
+
+    def lost(self, connection: AgentConnection) -> None:
+        """Follow the loss of a connection, soon: a thousand may be lost at once."""
+        self._unread.pop(connection, None)
+        self._lost.append(connection)
+        if len(self._lost) == 1:
+            self.call_soon(self._lose_some)
+
+    def _lose_some(self) -> None:
+        for _ in range(min(LOST_COUNT_MAX, len(self._lost))):
+            self._lost.popleft().end()
+        if self._lost:
+            self.call_soon(self._lose_some)
+        self.schedule_flush()
+
+    def _pump_some(self) -> None:
+        """Give some peers what there is for them; the others have their turn in the next ones."""
+        for name in list(islice(self._to_pump, PUMPS_COUNT_MAX)):
+            del self._to_pump[name]
             connection = self.by_name.get(name)
             if connection is not None:
                 connection.pump()
-        if self.on_flush is not None:
-            self.on_flush()
+        if self._to_pump:
+            self.call_soon(self._pump_some)
 
 
 class AgentConnection(asyncio.Protocol):
@@ -117,6 +189,8 @@ class AgentConnection(asyncio.Protocol):
             server_settings(hold_time_s=server.hold_time_s, uses_tls=server.tls is not None)
         )
         self._securing: asyncio.Task[None] | None = None
+        self._unread: deque[bytes] = deque()
+        """Received and not acted on yet; while there is some, nothing more is read."""
         self._early = bytearray()
         """What arrived under TLS before this side knew that the handshake was over."""
         self._transport: asyncio.Transport | None = None
@@ -160,7 +234,33 @@ class AgentConnection(asyncio.Protocol):
         if self._session.state is State.SECURING:
             self._early += data
             return
-        self._receive(data)
+        room = self._server.room()
+        if room > 0:
+            self._server.took(min(room, len(data)))
+            self._receive(data[:room])
+            data = data[room:]
+        if data:
+            self._unread.append(data)
+            self._server.wait(self)
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.pause_reading()
+
+    def read_on(self, room: int) -> bool:
+        """Act on input that had to wait, up to so many bytes; True when none is left."""
+        while self._unread and room > 0:
+            data = self._unread.popleft()
+            if len(data) > room:
+                self._unread.appendleft(data[room:])
+                data = data[:room]
+            room -= len(data)
+            self._server.took(len(data))
+            self._receive(data)
+        if self._unread:
+            return False
+        is_securing = self._session.state is State.SECURING
+        if self._transport is not None and not self._transport.is_closing() and not is_securing:
+            self._transport.resume_reading()
+        return True
 
     def _receive(self, data: bytes) -> None:
         self._note("in", data)
@@ -175,10 +275,14 @@ class AgentConnection(asyncio.Protocol):
         self._server.connections.discard(self)
         if self._recording is not None:
             self._recording.close()
-        self.step(Disconnected())
         # Transport and protocol hold each other: nobody may be looking for such rings.
         self._transport = None
-        self._server.schedule_flush()
+        self._unread.clear()
+        self._server.lost(self)
+
+    def end(self) -> None:
+        """Let the session know that its connection is lost."""
+        self.step(Disconnected())
 
     def pause_writing(self) -> None:
         self._paused_since = self._server.clock.now()
