@@ -59,6 +59,7 @@ enum encapsulation {
 	ENCAP_MPLS_UDP = 1,
 	ENCAP_MPLS_GRE = 2,
 	ENCAP_VXLAN = 3,
+	ENCAP_NATIVE = 4, /* None: the underlay routes the packet itself. */
 };
 
 enum punt_reason {

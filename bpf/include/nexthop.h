@@ -47,6 +47,18 @@ static __always_inline int write_layer2_inner(struct __sk_buff *ctx, const struc
 	return 0;
 }
 
+/* Without a tunnel the packet only changes its Ethernet header: the underlay's next router. */
+static __always_inline int write_outer_macs(struct __sk_buff *ctx, const struct nexthop *nh)
+{
+	void *frame = packet_data(ctx);
+
+	if (frame + ETHERNET_BYTES > packet_end(ctx))
+		return -1;
+	mac_copy(frame, nh->header);
+	mac_copy(frame + 6, nh->header + 6);
+	return 0;
+}
+
 /* Encapsulates an IP packet. `mac` is the inner destination when the encapsulation carries
  * Ethernet. Zero, or the kernel's refusal. */
 static __always_inline long encapsulate(struct __sk_buff *ctx, const struct packet *p,
@@ -81,6 +93,8 @@ static __always_inline long encapsulate(struct __sk_buff *ctx, const struct pack
 		failure = grow(ctx, VXLAN_ROOM, VXLAN_FLAGS);
 		failure = failure ?: encap_vxlan(ctx, nh, label, entropy, p->tos);
 		return failure ?: write_layer2_inner(ctx, p, mac, VXLAN_BYTES);
+	case ENCAP_NATIVE:
+		return write_outer_macs(ctx, nh);
 	}
 	return -1;
 }

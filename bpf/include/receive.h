@@ -15,7 +15,8 @@ static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struc
 {
 	void *frame;
 
-	if (bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
+	if (likely(p->l3 != ETHERNET_BYTES) &&
+	    bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO | flags))
 		return drop(ctx, DROP_ENCAPSULATION);
 	frame = packet_data(ctx);
@@ -68,7 +69,9 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 	}
 	if (unlikely(exceeds_mtu(ctx, p, to->mtu)))
 		return drop(ctx, DROP_TOO_BIG);
-	reason = copy_congestion(ctx, p, family);
+	/* Without a tunnel nobody has routed it for the workload yet. */
+	reason = likely(p->l3 != ETHERNET_BYTES) ? copy_congestion(ctx, p, family) :
+						   decrement_ttl(ctx, p, family);
 	if (unlikely(reason))
 		return drop(ctx, reason);
 	return shrink_and_deliver(ctx, p, to, true,
@@ -92,6 +95,24 @@ VERIFIED_ONCE int receive_ipv6(struct __sk_buff *ctx, struct packet *p, __u32 vi
 	p->key6.vif = vif;
 	p->key6.direction = DIRECTION_FROM_UNDERLAY;
 	return receive_inet(ctx, p, vif, FAMILY_V6);
+}
+
+/* Which workload a packet without tunnel is for that is not for the host: 0 unless the underlay
+ * routes its network. The underlay interface is in the VRF that holds these workloads. */
+static __noinline __u32 native_vif(struct __sk_buff *ctx, __be32 address)
+{
+	const struct interface *underlay = interface_by_vif(vif_by_ifindex(ctx->ifindex));
+	const __be32 key[4] = { address };
+	struct route *route;
+	struct nexthop *nh;
+
+	if (!underlay || underlay->kind != INTERFACE_UNDERLAY || !underlay->vrf)
+		return 0;
+	route = route_lookup(underlay->vrf, key, FAMILY_V4);
+	if (!route)
+		return 0;
+	nh = nexthop_lookup(route->nexthop);
+	return nh && nh->kind == NEXTHOP_INTERFACE ? nh->vif : 0;
 }
 
 /* What we are called as a router of EVPN (RFC 9135 section 4.1): 02:5e and the tunnel address, so

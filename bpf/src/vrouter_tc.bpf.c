@@ -171,11 +171,19 @@ int underlay_ingress(struct __sk_buff *ctx)
 	ip = (void *)(ethernet + 1);
 	if ((void *)(ip + 1) + 8 > packet_end(ctx) || !now)
 		return PASS;
-	if (*(__be16 *)((void *)ethernet + 12) != bpf_htons(ETH_P_IP) || ctx->vlan_present ||
-	    ip->daddr != now->tunnel_address || ip->frag_off & bpf_htons(IP4_FRAGMENT_OFFSET))
+	if (*(__be16 *)((void *)ethernet + 12) != bpf_htons(ETH_P_IP) || ctx->vlan_present)
 		return PASS;
 	set_vif(ctx, 0);
 	packet.flags = 0;
+	if (ip->daddr != now->tunnel_address) {
+		const __u32 vif_id = native_vif(ctx, ip->daddr);
+
+		packet.l3 = ETHERNET_BYTES;
+		packet.ethertype = bpf_htons(ETH_P_IP);
+		return vif_id ? receive_ipv4(ctx, &packet, vif_id) : PASS;
+	}
+	if (ip->frag_off & bpf_htons(IP4_FRAGMENT_OFFSET))
+		return PASS;
 	packet.outer_tos = ip->tos;
 	port = *(__be16 *)((void *)(ip + 1) + 2);
 	switch (ip->protocol) {

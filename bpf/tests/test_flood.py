@@ -43,7 +43,8 @@ from skytrail.agent.tables import (
 from skytrail.net import BROADCAST_MAC
 
 pytestmark = pytest.mark.root
-every_tunnel = pytest.mark.parametrize("encapsulation", list(Encapsulation))
+TUNNELS = [each for each in Encapsulation if each is not Encapsulation.NATIVE]
+every_tunnel = pytest.mark.parametrize("encapsulation", TUNNELS)
 LAYER2_NEXTHOP_BASE, LAYER2_TUNNEL_BASE = 400, 500
 FLOOD_LABEL = 3000
 QUIET_S = 0.3

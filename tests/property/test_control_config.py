@@ -46,7 +46,7 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "bgp-router": (("routing-instance",), ("bgp-router",)),
     "instance-ip": ((), ("virtual-machine-interface", "virtual-network")),
     "project": ((), ("tag", "application-policy-set")),
-    "virtual-network": (("project",), ("network-ipam", "tag")),
+    "virtual-network": (("project",), ("network-ipam", "tag", "virtual-network")),
     "tag": (("project",), ()),
     "application-policy-set": (("project",), ("tag", "global-vrouter-config", "firewall-policy")),
     "firewall-policy": (("project",), ("firewall-rule",)),
@@ -100,6 +100,11 @@ def draw_object(random: Random, type_name: str, slot: int, life: int = 0) -> Dra
         parent = random.choice(parents)
         wire |= {"parent_type": parent, "parent_uuid": far_end(parent)}
     for target in references:
+        if (type_name, target) == ("virtual-network", "virtual-network"):
+            # Only to provider networks, which refer to none: here those of slot 0.
+            ends = [uuid_of(target, 0, 0)] if slot and random.random() < 0.5 else []
+            wire["virtual_network_refs"] = [{"to": ["x"], "uuid": end} for end in ends]
+            continue
         wire[f"{target.replace('-', '_')}_refs"] = [
             {"to": ["x"], "uuid": far_end(target), "attr": None} for _ in range(random.randrange(3))
         ]
@@ -270,6 +275,8 @@ def test_walk_has_no_cycle_or_counting_would_keep_what_is_unreachable() -> None:
         type_name: step.parent | step.children | step.refs | step.back_refs
         for type_name, step in WALK.items()
     }
+    # A network leads to its provider network, which the API lets refer to none.
+    onward["virtual-network"] -= {"virtual-network"}
 
     assert set(TopologicalSorter(onward).static_order()) >= set(WALK)
 

@@ -116,6 +116,7 @@ class Encapsulation(enum.IntEnum):
     MPLS_UDP = 1
     MPLS_GRE = 2
     VXLAN = 3
+    NATIVE = 4
 
 
 class FlowFlags(enum.IntEnum):

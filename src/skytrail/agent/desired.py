@@ -50,6 +50,8 @@ from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.policy import POLICY_DISABLED, Policy, PolicyCompiler, port_policies
 from skytrail.agent.port_rows import (
     ENCAPSULATION_TEXTS,
+    FABRIC_INSTANCE,
+    NATIVE,
     PortNumbers,
     PortPlan,
     port_rows,
@@ -58,6 +60,7 @@ from skytrail.agent.port_rows import (
     quarantine_row,
     shared_route,
 )
+from skytrail.agent.route_order import Place, enet_order, place_order
 from skytrail.agent.tables import (
     FLOOD_MEMBERS_COUNT_MAX,
     ROW_TYPES,
@@ -197,10 +200,6 @@ class _PortInputs:
         return self.plugged is plugged and self.port is port and self.problem == problem
 
 
-Place = tuple[str, IpNetwork]
-"""VRF and prefix."""
-
-
 class _World:
     """All units of a desired state, and what must be computed again."""
 
@@ -242,6 +241,9 @@ class _World:
         self._enet: dict[tuple[str, Mac], dict[EnetKey, LearntRoute]] = {}
         self._entered: set[str] = set()
         """VRFs whose learnt routes are taken in."""
+        self._underlay_vrfs: set[str] = set()
+        """VRFs of networks that the underlay routes: its routes are theirs as well."""
+        self._underlay_offers: dict[IpNetwork, dict[str, PortPlan]] = {}
         # What must be computed again.
         self._learnt_version = inputs.learnt.version
         self._dirty_vrfs: set[str] = set()
@@ -274,7 +276,7 @@ class _World:
         for vrf in sorted(self._dirty_vrfs):
             self._vrf(vrf)
         self._take_learnt_changes()
-        for place in sorted(self._dirty_places, key=_place_order):
+        for place in sorted(self._dirty_places, key=place_order):
             self._shared_address(*place)
             self._route(*place)
         for vrf, mac in sorted(self._dirty_macs):
@@ -339,11 +341,12 @@ class _World:
 
     def _underlay_interface(self) -> None:
         underlay, unit = self._inputs.underlay, (_Rank.UNDERLAY, "", None)
+        is_routed = bool(self._guests.get(FABRIC_INSTANCE))
         row = InterfaceRow(
             ifindex=underlay.ifindex,
             vif_id=VifId(self._number("vif", UNDERLAY_VIF_NAME)),
             kind=InterfaceKind.UNDERLAY,
-            vrf_id=VrfId(0),
+            vrf_id=VrfId(self._number("vrf", FABRIC_INSTANCE) if is_routed else 0),
             mac=underlay.mac,
             mtu_bytes=underlay.mtu_bytes,
             policy_egress=PolicyId(0),
@@ -406,6 +409,8 @@ class _World:
         identity = Identity(frozenset((port.network.name,)), frozenset(groups))
         egress, ingress = port_policies(port)
         ways = {*egress.instances, *ingress.instances} - {port.network.vrf}
+        if port.network.is_underlay:
+            ways.add(FABRIC_INSTANCE)
         numbers = PortNumbers(
             vif_id=vif_id,
             vrf_id=VrfId(self._number("vrf", port.network.vrf)),
@@ -448,6 +453,8 @@ class _World:
             _leave(self._members, old.vrf, uuid)
             for prefix in old.prefixes:
                 _leave(self._offers, (old.vrf, prefix), uuid)
+            for prefix in old.underlay_prefixes:
+                _leave(self._underlay_offers, prefix, uuid)
             self._own_macs[old.vrf, old.active.port.mac].discard(uuid)
             del self._own_labels[old.numbers.label], self._own_labels[old.numbers.layer2_label]
         if plan is not None:
@@ -461,6 +468,8 @@ class _World:
             self._members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
             for prefix in plan.prefixes:
                 self._offers.setdefault((plan.vrf, prefix), {})[uuid] = plan
+            for prefix in plan.underlay_prefixes:
+                self._underlay_offers.setdefault(prefix, {})[uuid] = plan
             self._own_macs.setdefault((plan.vrf, plan.active.port.mac), set()).add(uuid)
             self._own_labels[plan.numbers.label] = self._own_labels[plan.numbers.layer2_label] = (
                 plan
@@ -469,6 +478,7 @@ class _World:
             if side is not None:
                 self._dirty_vrfs.update((side.vrf, *(vrf for vrf, _ in side.ways)))
                 self._dirty_places.update((side.vrf, prefix) for prefix in side.prefixes)
+                self._dirty_places.update((FABRIC_INSTANCE, p) for p in side.underlay_prefixes)
                 self._dirty_macs.add((side.vrf, side.active.port.mac))
                 for label in (side.numbers.label, side.numbers.layer2_label):
                     self._used_changed("own label", str(label))
@@ -512,6 +522,15 @@ class _World:
         is_read = bool(members or self._guests.get(vrf))
         if is_read != (vrf in self._entered):
             self._enter(vrf) if is_read else self._leave_vrf(vrf)
+        if vrf == FABRIC_INSTANCE:
+            self._underlay_interface()
+        is_underlay = any(network.is_underlay for network in (members or {}).values())
+        if is_underlay != (vrf in self._underlay_vrfs):
+            self._underlay_vrfs ^= {vrf}
+            for instance in (vrf, FABRIC_INSTANCE):
+                learnt = self._inputs.learnt.best(instance, Family.INET)
+                keys = [each.key for each in learnt if isinstance(each.key, IPv4Network)]
+                self._dirty_places.update((vrf, key) for key in keys)
 
     def _flood(self, vrf: str) -> None:
         """Who gets what a member sends to everybody: local ports, and vRouters with members."""
@@ -591,6 +610,8 @@ class _World:
         for (vrf, family), key in learnt.changes_since(self._learnt_version) or ():
             if vrf in self._entered:
                 self._learnt_changed(vrf, family, key)
+            if vrf == FABRIC_INSTANCE and isinstance(key, IPv4Network):
+                self._dirty_places.update((each, key) for each in self._underlay_vrfs)
         self._learnt_version = learnt.version
 
     def _learnt_changed(self, vrf: str, family: Family, key: RouteKey) -> None:
@@ -626,6 +647,10 @@ class _World:
         learnt = None
         if vrf in self._entered:
             learnt = self._inputs.learnt.winner(vrf, family, prefix)
+        if vrf == FABRIC_INSTANCE and prefix in self._underlay_offers:
+            learnt = None
+        elif learnt is None and vrf in self._underlay_vrfs and (vrf, prefix) not in self._offers:
+            learnt = self._inputs.learnt.winner(FABRIC_INSTANCE, family, prefix)
         row = self._learnt_inet(vrf, prefix, learnt) if learnt is not None else None
         sources = self._led_back(vrf, prefix, learnt) if learnt is not None and row else ()
         self._rows.put(unit, () if row is None else (row, *sources))
@@ -653,7 +678,8 @@ class _World:
             return None
         if rank > own:
             local = []  # Ours stand by for somebody else's, or have moved there.
-        targets = [(hop, self._target(hop, layer2=False)) for hop in learnt.next_hops]
+        native = vrf == FABRIC_INSTANCE or vrf in self._underlay_vrfs
+        targets = [(hop, self._target(hop, native=native)) for hop in learnt.next_hops]
         usable = [(hop, target) for hop, target in targets if target is not None]
         members = list(dict.fromkeys(target for _, target in usable))
         if not members:
@@ -681,7 +707,7 @@ class _World:
     def _mac(self, vrf: str, mac: Mac) -> None:
         unit = (_Rank.MAC, vrf, mac)
         offers = self._enet.get((vrf, mac), {}).values()
-        learnt = max(offers, key=_enet_order, default=None)
+        learnt = max(offers, key=enet_order, default=None)
         row = self._learnt_bridge(vrf, mac, learnt) if learnt is not None else None
         self._rows.put(unit, () if row is None else (row,))
         self._explain(unit, [RouteSource(vrf, learnt.key, learnt, ())] if learnt and row else ())
@@ -700,8 +726,13 @@ class _World:
                 return BridgeRow(vrf_id, mac, target[0], target[1], identity)
         return None
 
-    def _target(self, hop: NextHop, *, layer2: bool) -> tuple[NextHopId, int] | None:
-        """Return (next hop, label) for an offer, or None when it cannot be used."""
+    def _target(
+        self, hop: NextHop, *, layer2: bool = False, native: bool = False
+    ) -> tuple[NextHopId, int] | None:
+        """Return (next hop, label) for an offer, or None when it cannot be used.
+
+        ``native``: no tunnel is needed where the offer says so.
+        """
         address = hop.address
         if not isinstance(address, IPv4Address):
             return None
@@ -713,6 +744,8 @@ class _World:
                 return None
             return (own.numbers.layer2 if layer2 else own.numbers.layer3), 0
         offered = hop.encapsulations or _ENCAPSULATIONS_UNSAID
+        if native and NATIVE in offered:
+            return self._nexthops.tunnel(address, Encapsulation.NATIVE, layer2=False), 0
         for kind, text in self._encapsulations:
             if text not in offered:
                 continue
@@ -756,15 +789,3 @@ def _leave(index: dict[K, dict[L, V]], key: K, member: L) -> None:
         members.pop(member, None)
         if not members:
             del index[key]
-
-
-def _place_order(place: Place) -> tuple[str, int, int, int]:
-    vrf, prefix = place
-    return vrf, prefix.version, int(prefix.network_address), prefix.prefixlen
-
-
-def _enet_order(learnt: LearntRoute) -> tuple[bool, int, int, bool, str]:
-    """Which of the routes to a MAC is used; the last part makes it certain between equal ones."""
-    has_address = isinstance(learnt.key, EnetKey) and learnt.key.address is not None
-    rank = learnt.local_preference, learnt.sequence_number
-    return not learnt.stale, *rank, has_address, str(learnt.key)

@@ -22,7 +22,7 @@ from skytrail.agent.tables import (
     VifId,
     VniRow,
 )
-from skytrail.agent.trace import Trace, TracePacket, explain, explain_arrival
+from skytrail.agent.trace import NATIVE, Trace, TracePacket, explain, explain_arrival
 from skytrail.net import GATEWAY_MAC, Mac
 
 Row = Mapping[str, object]
@@ -257,8 +257,13 @@ class ExplainRefused(Exception):
 def explain_query(
     tables: Tables, desired: Desired, book: RuleBook, query: Mapping[str, str]
 ) -> Row:
-    """Answer ``vif|vmi|label|vni, dst, [src, proto, port, sport, dmac]``; ``ExplainRefused``."""
+    """Answer ``vif|vmi|label|vni|native, dst, [src, proto, port, sport, dmac]``.
+
+    ``native``: it comes from the underlay without tunnel. Raises ``ExplainRefused``.
+    """
     packet = _packet(query)
+    if "native" in query:
+        return _trace_row(explain_arrival(tables, (NATIVE, 0), packet, book.name), desired, book)
     if "label" in query or "vni" in query:
         kind = "mpls" if "label" in query else "vxlan"
         number = _number(query.get("label") or query.get("vni", ""), "label")
@@ -278,7 +283,7 @@ def _vif(desired: Desired, query: Mapping[str, str]) -> VifId:
                 return vif_id
         raise ExplainRefused(f"port {query['vmi']} is not plugged here")
     if "vif" not in query:
-        raise ExplainRefused("one of vif, vmi, label, vni is needed")
+        raise ExplainRefused("one of vif, vmi, label, vni, native is needed")
     return VifId(_number(query["vif"], "vif"))
 
 

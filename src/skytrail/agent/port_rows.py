@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from itertools import zip_longest
 
 from skytrail.agent.identity import Identity
@@ -33,6 +33,9 @@ ENCAPSULATION_TEXTS = {
     Encapsulation.MPLS_GRE: "gre",
     Encapsulation.VXLAN: "vxlan",
 }
+NATIVE = "native"
+FABRIC_INSTANCE = "default-domain:default-project:ip-fabric:__default__"
+"""Where workloads are known that the underlay routes to."""
 _NO_MAC = Mac(bytes(6))
 
 
@@ -70,6 +73,13 @@ class PortPlan:
         return self.active.port.network.vrf
 
     @property
+    def underlay_prefixes(self) -> tuple[IPv4Network, ...]:
+        """What of it the underlay routes to."""
+        if not self.active.port.network.is_underlay:
+            return ()
+        return tuple([prefix for prefix in self.prefixes if isinstance(prefix, IPv4Network)])
+
+    @property
     def preference(self) -> int:
         return self.active.port.local_preference
 
@@ -103,6 +113,11 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         InetRouteRow(numbers.vrf_id, prefix, numbers.layer3, 0, numbers.identity, port.mac)
         for prefix in plan.prefixes
     )
+    fabric = dict(plan.ways).get(FABRIC_INSTANCE, VrfId(0))
+    underlay = (
+        InetRouteRow(fabric, prefix, numbers.layer3, 0, numbers.identity, port.mac)
+        for prefix in plan.underlay_prefixes
+    )
     return (
         interface,
         *source_rows(plan.active, numbers.vif_id),
@@ -111,6 +126,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         LabelRow(numbers.layer2_label, numbers.layer2),
         BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity),
         *routes,
+        *underlay,
     )
 
 
@@ -145,14 +161,17 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
         sticky=port.has_sticky_mac,
     )
 
+    native = (NATIVE,) if plan.underlay_prefixes else ()
+
     def route(key: RouteKey, label: int, l3_label: int) -> Route:
+        without = native if isinstance(key, IPv4Network) else ()
         next_hop = NextHop(
             address=address,
             label=Label(label),
             l3_label=Label(l3_label),
             vni=Vni(port.network.vni),
             mac=port.mac,
-            encapsulations=tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds),
+            encapsulations=(*without, *(ENCAPSULATION_TEXTS[kind] for kind in kinds)),
             virtual_network=port.network.name,
         )
         number = plan.sequence if isinstance(key, EnetKey) else plan.sequence_of(key)
@@ -169,6 +188,10 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
             continue
         key = EnetKey(port.mac, prefix)
         found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
+    for prefix in plan.underlay_prefixes:
+        hop = NextHop(address, encapsulations=native, virtual_network=port.network.name)
+        own_route = found[port.network.vrf, prefix]
+        found[FABRIC_INSTANCE, prefix] = replace(own_route, next_hops=(hop,))
     return found
 
 

@@ -45,6 +45,8 @@ class Encapsulation(enum.IntEnum):
     MPLS_UDP = 1
     MPLS_GRE = 2
     VXLAN = 3
+    NATIVE = 4
+    """None: the underlay routes the packet itself."""
 
 
 class InterfaceKind(enum.IntEnum):
@@ -63,7 +65,7 @@ class InterfaceRow:
     vif_id: VifId
     kind: InterfaceKind
     vrf_id: VrfId
-    """0 for underlay interfaces."""
+    """Underlay: that of workloads whose networks the underlay routes; 0: there are none."""
     mac: Mac
     """The workload's own MAC; for an underlay interface the interface's MAC."""
     mtu_bytes: int
@@ -79,8 +81,8 @@ class InterfaceRow:
     flow_count_max: int = 0
     """Flows this interface may own; 0 = the datapath's default share."""
     tunnel_address: IPv4Address | None = None
-    """Underlay only: our tunnel endpoint. Tunnelled packets to it are decapsulated; everything
-    else is left to the host's own stack."""
+    """Underlay only: our tunnel endpoint. Tunnelled packets to it are decapsulated, those to
+    workloads in ``vrf_id`` delivered; everything else is left to the host's own stack."""
 
     @property
     def key(self) -> int:

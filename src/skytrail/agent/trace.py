@@ -15,6 +15,7 @@ from skytrail.agent.tables import (
     BridgeRow,
     IdentityId,
     InetRouteRow,
+    InterfaceKind,
     InterfaceRow,
     NextHopId,
     NextHopKind,
@@ -26,6 +27,8 @@ from skytrail.agent.tables import (
 )
 from skytrail.net import GATEWAY_MAC, Mac
 
+NATIVE = "native"
+"""How a packet comes in that has no tunnel."""
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
 RECEIVED = "received by the vRouter"
@@ -95,7 +98,7 @@ def explain_arrival(
     packet: TracePacket,
     rule_name: RuleNames = no_rule_names,
 ) -> Trace:
-    """Follow the first packet of a flow that came in with ("mpls" | "vxlan", label or VNI)."""
+    """Follow the first packet of a flow that came in with ("mpls" | "vxlan" | NATIVE, label or VNI)."""
     return _Walk(tables, packet, rule_name).from_underlay(*incoming)
 
 
@@ -181,7 +184,19 @@ class _Walk:
         route = self._tables.route(target.vrf_id, source)
         return route.identity if route is not None else row.identity
 
+    def _native(self) -> NextHopRow | None:
+        """Find the workload of a packet without tunnel, in the VRF the underlay interface is in."""
+        rows = self._tables.vifs.values()
+        underlay = next((row for row in rows if row.kind is InterfaceKind.UNDERLAY), None)
+        vrf_id = underlay.vrf_id if underlay else VrfId(0)
+        route = self._tables.route(vrf_id, self._packet.destination) if vrf_id else None
+        answer = "no route" if route is None else f"{route.prefix}: {_target_text(route)}"
+        self._step(NATIVE, f"vrf {vrf_id} {self._packet.destination}", answer)
+        return self._nexthop(route.nexthop_id) if route else None
+
     def from_underlay(self, kind: str, number: int) -> Trace:
+        if kind == NATIVE:
+            return self._arrived(self._native())
         table = self._tables.vnis if kind == "vxlan" else self._tables.labels
         row = table.get(number)
         if row is None:
@@ -194,6 +209,9 @@ class _Walk:
             entry = self._tables.bridge.get((nexthop.vrf_id, mac))
             self._step("bridge", f"vrf {nexthop.vrf_id} {mac}", _target_text(entry))
             nexthop = self._nexthop(entry.nexthop_id) if entry else None
+        return self._arrived(nexthop)
+
+    def _arrived(self, nexthop: NextHopRow | None) -> Trace:
         if nexthop is None or nexthop.kind is not NextHopKind.INTERFACE:
             return self._drop_last("NEXTHOP")
         source = self._packet.source

@@ -147,6 +147,8 @@ class VirtualNetwork:
     subnets: tuple[Subnet, ...]
     access_list: AccessList | None
     """None = no network policy: everything is allowed by this stage."""
+    is_underlay: bool = False
+    """Its IPv4 packets go without tunnel: the underlay routes to its workloads."""
 
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
@@ -383,7 +385,15 @@ class _Builder:
             vrf=self._default_instance(node.key),
             subnets=tuple(self._subnets(node.key)),
             access_list=_joined(node.key.name, access_lists),
+            is_underlay=self._is_underlay(node),
         )
+
+    def _is_underlay(self, network: ConfigNode) -> bool:
+        """Tell whether a network refers to the provider network, which stands for the underlay."""
+        if flag_of(network.properties.get("is_provider_network")):
+            return False
+        others = self._graph.linked_nodes(network.key, "virtual-network")
+        return any(flag_of(other.properties.get("is_provider_network")) for other in others)
 
     def _default_instance(self, network: ConfigKey) -> str:
         name = f"{network.name}:{network.name.rpartition(':')[2]}"

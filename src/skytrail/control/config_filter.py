@@ -6,7 +6,7 @@ objects. The walk goes from the specific to the general only (a port leads to it
 network never leads to its ports), so an agent learns nothing of other hosts' workloads.
 
 :func:`visible` is the definition. ``config_reach`` arrives at the same without walking everything
-for every change; the types of ``WALK`` must form no cycle for that.
+for every change; what ``WALK`` leads along must form no cycle for that.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ WALK: Mapping[str, Step] = {
     "virtual-network": Step(
         parent=frozenset({"project"}),
         children=frozenset({"access-control-list", "routing-instance"}),
-        refs=frozenset({"network-ipam", "tag"}),
+        # Of other networks only the provider's, which refers to none (api/rules/virtual_network).
+        refs=frozenset({"network-ipam", "tag", "virtual-network"}),
     ),
     "project": Step(refs=frozenset({"tag", "application-policy-set"})),
     "tag": Step(back_refs=frozenset({"application-policy-set"})),

@@ -6,8 +6,8 @@ counts the steps of the walk that lead to it, so that one change costs what it t
 ```
  commit --> Steps.apply --> Delta (steps and objects that came or went) --> Reach.follow, per agent
 ```
-Counting is exact because the types of ``WALK`` form no cycle: a count is zero if and only if no
-walk arrives. Counts also include objects that are absent; these are not seen and lead nowhere.
+Counting is exact because what ``WALK`` leads along forms no cycle (its types form none, but for a
+network's provider network, which refers to none): a count is zero if and only if no walk arrives. Counts also include objects that are absent; these are not seen and lead nowhere.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from skytrail.control.instances import (
 )
 from skytrail.control.mac_moves import MacMoves
 from skytrail.control.path import (
+    FABRIC_INSTANCE,
     InstanceName,
     Interner,
     Path,
@@ -49,6 +50,7 @@ from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
 from skytrail.control.tree import TreeName
 from skytrail.control.trees import Trees
+from skytrail.control.underlay import UnderlayRoutes
 from skytrail.control.vrf import Vrf
 from skytrail.control.workload_peers import WorkloadPeers
 from skytrail.model.config_object import ConfigObject
@@ -136,6 +138,7 @@ class ControlPlane:
         self.derived = DerivedRoutes(self.replicator)
         self.workloads = WorkloadPeers(self.replicator, self.derived)
         self.mac_moves = MacMoves(self.replicator)
+        self.underlay = UnderlayRoutes(self.replicator, self.bgp.relay)
         self.config = ConfigGraph()
         self.steps = Steps()
         self.placements = Placements()
@@ -571,6 +574,7 @@ class ControlPlane:
         if any(isinstance(version, kinds) for each in changes for version in each.versions):
             self.bgp.configure(bgp_config(self.config.graph, self.node))
             self.trees.speaker_changed(self.bgp.config.speaker)
+            self.underlay.speaker_changed(self.bgp.config.speaker)
 
     def _apply_instances(self, changes: list[Change]) -> None:
         uuids: set[str] = set()
@@ -603,14 +607,22 @@ class ControlPlane:
             self._want(config.name)
             self.derived.instance_changed(config.name)
             self.trees.instance_changed(config.name)
+            self._underlay_changed(config.name)
             return
         vrf = self.replicator.add_vrf(config)
         # What an earlier instance of this name took back comes first.
         self._wake_changed()
         self.derived.instance_changed(config.name)
         self.trees.instance_changed(config.name)
+        self._underlay_changed(config.name)
         self._replay(vrf)
         self._want(config.name)
+
+    def _underlay_changed(self, name: InstanceName) -> None:
+        if name == FABRIC_INSTANCE:
+            self.underlay.instance_changed()
+            is_here = name in self.replicator.vrfs
+            self.derived.configure("underlay", [self.underlay] if is_here else [])
 
     def _apply_derived(self, changes: list[Change]) -> None:
         self.policies.follow(changes, self.config.graph)
@@ -634,6 +646,7 @@ class ControlPlane:
         # Groups live on in their members' lists until the retracts have been read.
         self.replicator.remove_vrf(name)
         self.trees.instance_changed(name)
+        self._underlay_changed(name)
         self._want(name)
         for family in Family:
             group = self.groups.pop((name, family), None)

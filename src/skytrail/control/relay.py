@@ -1,8 +1,9 @@
 """Routes of BGP peers that no instance here has a use for: held, told on, shown.
 
 Plain and labelled prefixes, EVPN types 1, 4 and 6 and multicast pass through a node as its peers
-said them; so do routes of overlay trees, which ``trees`` reads as well, and adds its own to. A destination is (family, key of the NLRI); the best path among the
-peers that offer it is told to the others, by the same groups and rules as VPN routes.
+said them; so do routes of overlay trees and plain IPv4 routes, which ``trees`` and ``underlay``
+read as well, and add their own to. A destination is (family, key of the NLRI); the best path among
+the peers that offer it is told to the others, by the same groups and rules as VPN routes.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class RelayTable:
         self.entries: dict[RelayKey, RelayEntry] = {}
         self.on_tree: OnTree | None = None
         """Told of routes of overlay trees, whoever says them and whether or not they are best."""
+        self.on_inet: Callable[[RelayEntry], None] | None = None
+        """Told likewise of plain IPv4 routes; of one that is gone, without paths."""
         self._on_selection = on_selection
 
     def put(self, key: RelayKey, path: Path) -> None:
@@ -91,6 +94,8 @@ class RelayTable:
             self._on_selection([(entry, before)])
         if entry.family is BgpFamily.ERMVPN and self.on_tree is not None:
             self.on_tree(route_key(entry.nlri), entry if entry.paths else None)
+        elif entry.family is BgpFamily.INET and self.on_inet is not None:
+            self.on_inet(entry)
 
 
 def is_tellable(nlri: Nlri) -> bool:

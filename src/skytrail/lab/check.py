@@ -22,7 +22,7 @@ from skytrail.lab.reachability import (
 )
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
-from skytrail.lab.topology import Expectation, Gateway, Guest
+from skytrail.lab.topology import Expectation, Gateway, Guest, Switch
 from skytrail.lab.vrouter import FiveTuple
 
 REPLY_TIMEOUT_S = 3.0
@@ -166,7 +166,7 @@ class _Checker:
         found: dict[str, str] = {}
         for name in (expectation.source, expectation.destination):
             end = self._lab.topology.outside_hosts.get(name) or self._lab.topology.endpoint(name)
-            if not isinstance(end, Gateway):
+            if not isinstance(end, Gateway | Switch):
                 found[self._lab.attached(end.name).uuid] = end.host
         return found
 

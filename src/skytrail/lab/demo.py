@@ -46,7 +46,7 @@ from skytrail.lab.router import RouterError
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
 from skytrail.lab.throughput import ThroughputError
-from skytrail.lab.topology import Gateway, TopologyError
+from skytrail.lab.topology import Gateway, Switch, TopologyError
 from skytrail.lab.trace import Packet, TraceError
 from skytrail.lab.underlay_packet import TunnelPacket, decode_tunnel
 from skytrail.lab.wording import explained, readable
@@ -211,6 +211,8 @@ class Demo:
         outside = self.lab.topology.outside_hosts.get(destination)
         if isinstance(outside, Gateway):
             receiver = self.lab.gateway_place(outside.name).node
+        elif isinstance(outside, Switch):
+            raise LabError(f"{destination} is behind the underlay: no tunnel leads there")
         else:
             end = outside or self.lab.topology.endpoint(destination)
             receiver = self.lab.plan.node(end.host)

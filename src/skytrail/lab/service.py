@@ -38,6 +38,7 @@ from skytrail.lab import commands, state
 from skytrail.lab import gateway as gateway_config
 from skytrail.lab import ports as port_objects
 from skytrail.lab import router as router_config
+from skytrail.lab import switch as switch_config
 from skytrail.lab import topology as topology_file
 from skytrail.lab.gateway import Joined
 from skytrail.lab.io import frr, guest, netns, plug, processes, underlay, workload
@@ -49,7 +50,7 @@ from skytrail.lab.io.router import RouterPlace
 from skytrail.lab.plan import Node, Paths, Plan, tap_ifname
 from skytrail.lab.ports import Port
 from skytrail.lab.state import LabError, LabState
-from skytrail.lab.topology import Gateway, Guest, Topology, Workload
+from skytrail.lab.topology import Gateway, Guest, Switch, Topology, Workload
 from skytrail.net import Mac
 from skytrail.runtime.certificates import Authority
 from skytrail.runtime.introspection import read_table
@@ -119,6 +120,7 @@ class Lab:
         text = _read(file)
         topology = topology_file.parse(text, str(file))
         speakers = [*topology.gateways, *(r for r in topology.routers if r.autonomous_system)]
+        speakers += [topology.underlay.switch] if topology.underlay.switch else []
         if speakers and not frr.is_installed():
             names = ", ".join(each.name for each in speakers)
             raise LabError(
@@ -196,6 +198,9 @@ class Lab:
             if self.topology.gateways:
                 with progress("gateways: FRR joins virtual networks to the outside"):
                     self.start_gateways()
+            if self.topology.underlay.switch:
+                with progress("underlay switch: BGP with the control nodes"):
+                    self.start_switch(self.topology.underlay.switch)
             if self.topology.routers:
                 with progress("physical routers: link, addresses, BGP"):
                     self.start_routers()
@@ -263,20 +268,13 @@ class Lab:
     def add_external_peers(self, other: Lab) -> None:
         """Have every control node peer with those of another lab; :mod:`.interconnect` joins."""
         for node in other.plan.controllers:
-            self._create(
-                "bgp-router",
-                {
-                    "fq_name": [*BGP_ROUTERS, node.namespace],
-                    "parent_type": "routing-instance",
-                    "bgp_router_parameters": {
-                        "vendor": "contrail",
-                        "router_type": "external-control-node",
-                        "autonomous_system": other.topology.autonomous_system,
-                        "address": str(node.address),
-                        "identifier": str(node.address),
-                        "port": 179,
-                    },
-                },
+            self._create_bgp_router(
+                node.namespace,
+                node.address,
+                vendor="contrail",
+                router_type="external-control-node",
+                autonomous_system=other.topology.autonomous_system,
+                port=179,
             )
             with self.api() as api:
                 for own in self.plan.controllers:
@@ -290,20 +288,15 @@ class Lab:
 
     def register_controllers(self) -> None:
         """Create the bgp-router object of every controller, as an installer does."""
+        families: JsonObject = {"address_families": {"family": switch_config.FAMILIES}}
         for node in self.plan.controllers:
-            self._create(
-                "bgp-router",
-                {
-                    "fq_name": [*BGP_ROUTERS, node.namespace],
-                    "parent_type": "routing-instance",
-                    "bgp_router_parameters": {
-                        "vendor": "contrail",
-                        "router_type": "control-node",
-                        "address": str(node.address),
-                        "identifier": str(node.address),
-                        "port": 179,
-                    },
-                },
+            self._create_bgp_router(
+                node.namespace,
+                node.address,
+                vendor="contrail",
+                router_type="control-node",
+                port=179,
+                **(families if self.topology.underlay.switch else {}),
             )
 
     def start_gateways(self) -> None:
@@ -312,19 +305,12 @@ class Lab:
         controllers = [node.address for node in self.plan.controllers[:1]]
         for node, gateway in zip(self.plan.gateways, self.topology.gateways, strict=True):
             place, joined = self.gateway_place(gateway.name), self._joined(gateway)
-            self._create(
-                "bgp-router",
-                {
-                    "fq_name": [*BGP_ROUTERS, node.namespace],
-                    "parent_type": "routing-instance",
-                    "bgp_router_parameters": {
-                        "vendor": "frr",
-                        "router_type": "router",
-                        "autonomous_system": joined.asn,
-                        "address": str(node.address),
-                        "identifier": str(node.address),
-                    },
-                },
+            self._create_bgp_router(
+                node.namespace,
+                node.address,
+                vendor="frr",
+                router_type="router",
+                autonomous_system=joined.asn,
             )
             gateway_io.create(place, joined)
             zebra = gateway_io.zebra(place)
@@ -341,6 +327,38 @@ class Lab:
                 lambda daemon=daemon: frr.serves(folder, daemon),
                 f"{daemon} of {name} does not come up",
             )
+
+    def start_switch(self, switch: Switch) -> None:
+        """Let the underlay's router exchange routes with every control node."""
+        underlay.add_outside(self.plan, self.plan.namespace_of(switch.host), switch.outside)
+        controllers = self.plan.controllers
+        for node in controllers:
+            name = f"{self.plan.router_namespace}-{node.name}"
+            self._create_bgp_router(
+                name,
+                node.gateway,
+                vendor="frr",
+                router_type="router",
+                autonomous_system=switch.autonomous_system,
+                address_families={"family": ["inet"]},
+            )
+            with self.api() as api:
+                api.ref_update(
+                    "bgp-router",
+                    api.name_to_id("bgp-router", (*BGP_ROUTERS, node.namespace)),
+                    ref_type="bgp-router",
+                    ref_fq_name=(*BGP_ROUTERS, name),
+                    attr={"session": []},
+                )
+        folder = self.paths.gateway(switch.name)
+        frr.prepare(folder)
+        frr.configure(folder, "zebra", "")
+        peers = [node.address for node in controllers]
+        asn = self.topology.autonomous_system
+        text = switch_config.bgpd_config(switch, controllers[0].gateway, peers, asn)
+        frr.configure(folder, "bgpd", text)
+        zebra = frr.command(folder, "zebra")
+        self._start_frr(switch.name, self.plan.router_namespace, folder, zebra)
 
     def start_routers(self) -> None:
         """Attach each physical router to its port, which provisioning made."""
@@ -395,6 +413,9 @@ class Lab:
             place = self.gateway_place(found.name)
             vrf = f"{found.name}-vrf"
             return OutsidePlace(place.host_address, found.name, vrf, place.vrf_namespace)
+        if isinstance(found, Switch):
+            router = self.plan.router_namespace
+            return OutsidePlace(found.outside[10], found.name, found.name, router)
         namespace = self.plan.namespace_of(found.name)
         return OutsidePlace(found.behind[10], found.name, found.name, namespace)
 
@@ -418,6 +439,15 @@ class Lab:
             self._wait_routes(gateway.host, gateway.network, gateway.outside)
         for router in self.topology.routers:
             self._wait_routes(router.site, self.attached(router.name).network, router.behind)
+        switch = self.topology.underlay.switch
+        for network in {self.attached(end.name).network for end in self.plugged()}:
+            if switch and self._is_underlay(network):
+                self._wait_routes(switch.host, network, switch.outside)
+
+    def _is_underlay(self, network: tuple[str, ...]) -> bool:
+        with self.api() as api:
+            uuid = api.name_to_id("virtual-network", network)
+            return switch_config.is_underlay(api.read("virtual-network", uuid))
 
     def _wait_routes(self, outside: str, network: tuple[str, ...], prefix: IPv4Network) -> None:
         place = self.outside_place(outside)
@@ -491,6 +521,15 @@ class Lab:
             except ApiError as error:
                 if error.status != 409:
                     raise
+
+    def _create_bgp_router(self, name: str, address: IPv4Address, **parameters: object) -> None:
+        own = {"address": str(address), "identifier": str(address)}
+        content: JsonObject = {
+            "fq_name": [*BGP_ROUTERS, name],
+            "parent_type": "routing-instance",
+            "bgp_router_parameters": {**own, **parameters},
+        }
+        self._create("bgp-router", content)
 
     def start_agents(self) -> None:
         for node in self.plan.hosts:

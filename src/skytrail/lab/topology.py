@@ -37,9 +37,23 @@ class TopologyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """The underlay's router as a switch that speaks BGP (FRR) with the control nodes."""
+
+    autonomous_system: int
+    outside: IPv4Network
+    """A range behind it: it has the first address, a host the tenth."""
+    host: str
+    """Name of the host behind, as probes and ``lab exec`` call it."""
+    name: str = "underlay"
+
+
+@dataclass(frozen=True, slots=True)
 class Underlay:
     network: IPv4Network = UNDERLAY_DEFAULT
     mtu_bytes: int = MTU_DEFAULT_BYTES
+    switch: Switch | None = None
+    """None: it routes by static routes alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +156,12 @@ class Topology:
         return (*self.workloads, *self.guests)
 
     @property
-    def outside_hosts(self) -> Mapping[str, Gateway | Router]:
-        """Hosts behind gateways and routers, by name: they can be probed, but have no port."""
-        behind_gateways = {gateway.host: gateway for gateway in self.gateways}
-        return {**behind_gateways, **{router.site: router for router in self.routers}}
+    def outside_hosts(self) -> Mapping[str, Gateway | Router | Switch]:
+        """Hosts behind gateways, routers and the underlay: they can be probed, but have no port."""
+        found: dict[str, Gateway | Router | Switch] = {each.host: each for each in self.gateways}
+        found |= {router.site: router for router in self.routers}
+        switch = self.underlay.switch
+        return found | ({switch.host: switch} if switch else {})
 
     def endpoint(self, name: str) -> Workload | Guest:
         """Return the workload or guest; ``KeyError`` listing the known ones."""
@@ -258,7 +274,10 @@ def _topology(reader: _Reader, document: object) -> Topology:
         for index, entry in enumerate(reader.sequence("routers", top.get("routers")))
     ]
     endpoints = [*workloads, *guests]
-    outside = [*(gateway.host for gateway in gateways), *(router.site for router in routers)]
+    underlay = _underlay(reader, top.get("underlay"))
+    switches = [underlay.switch] if underlay.switch else []
+    outside = [each.host for each in (*gateways, *switches)]
+    outside += [router.site for router in routers]
     nodes = [node.name for node in (*hosts, *controllers, *gateways, *routers, *endpoints)]
     _unique(reader, "name", [*nodes, *outside])
     _unique(reader, "port", [":".join(each.port) for each in (*endpoints, *routers)])
@@ -274,7 +293,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
         guests=tuple(guests),
         gateways=tuple(gateways),
         routers=tuple(routers),
-        underlay=_underlay(reader, top.get("underlay")),
+        underlay=underlay,
         autonomous_system=reader.integer(
             "autonomous_system",
             top.get("autonomous_system", AUTONOMOUS_SYSTEM_DEFAULT),
@@ -293,7 +312,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
 def _underlay(reader: _Reader, value: object) -> Underlay:
     if value is None:
         return Underlay()
-    entry = reader.mapping("underlay", value, ("network", "mtu"))
+    entry = reader.mapping("underlay", value, ("network", "mtu", "switch"))
     network = UNDERLAY_DEFAULT
     if "network" in entry:
         try:
@@ -303,7 +322,20 @@ def _underlay(reader: _Reader, value: object) -> Underlay:
         if network.prefixlen > 15:
             reader.fault("underlay.network", f"{network} is too small; /15 or larger is needed")
     mtu = reader.integer("underlay.mtu", entry.get("mtu", MTU_DEFAULT_BYTES), 1280, 9200)
-    return Underlay(network=network, mtu_bytes=mtu)
+    switch = _switch(reader, entry["switch"]) if "switch" in entry else None
+    return Underlay(network=network, mtu_bytes=mtu, switch=switch)
+
+
+def _switch(reader: _Reader, value: object) -> Switch:
+    place = "underlay.switch"
+    entry = reader.mapping(place, value, ("autonomous_system", "outside", "host"))
+    number = entry.get("autonomous_system")
+    host = reader.name(f"{place}.host", entry["host"]) if "host" in entry else "underlay-outside"
+    return Switch(
+        reader.integer(f"{place}.autonomous_system", number, 1, AUTONOMOUS_SYSTEM_MAX),
+        _range(reader, f"{place}.outside", entry.get("outside")),
+        host,
+    )
 
 
 NodeT = TypeVar("NodeT", Host, Controller)

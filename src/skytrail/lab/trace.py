@@ -19,6 +19,8 @@ Query = Mapping[str, str]
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
 POLICY = "POLICY"
+NATIVE = "NATIVE"
+"""No tunnel: the underlay routes the packet itself."""
 PROTOCOLS = ("icmp", "icmp6", "tcp", "udp", "sctp")
 _ENTRY_UUID = re.compile("#[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -159,6 +161,8 @@ class TraceResult:
             return f"dropped on {where}: {self.last.drop_reason}{decided}"
         if self.gateway:
             last = self.last
+            if last.encapsulation == NATIVE:
+                return f"leaves by {self.gateway}, without tunnel{because}"
             return f"leaves by {self.gateway}, {last.encapsulation} {last.label}{because}"
         return self.last.outcome
 
@@ -225,6 +229,8 @@ def _arrival(
     if host is None:
         return []  # A gateway: nobody to ask.
     incoming = {"vni" if first.encapsulation == "VXLAN" else "label": str(first.label)}
+    if first.encapsulation == NATIVE:
+        incoming = {"native": "1"}
     mac = {"dmac": destination.mac} if destination.mac else {}
     return [Leg(host, ask(host, {**query, **incoming, **mac}))]
 

@@ -10,9 +10,10 @@ import msgspec
 
 from skytrail.lab import health
 from skytrail.lab import trace as tracing
+from skytrail.lab.plan import ROUTER
 from skytrail.lab.reachability import Denial, IpAddress
 from skytrail.lab.service import Lab
-from skytrail.lab.topology import Gateway
+from skytrail.lab.topology import Router
 from skytrail.lab.trace import Endpoint, Explanation, Packet, PortRow, Query, TraceResult
 from skytrail.runtime.introspection import read_table
 
@@ -106,7 +107,7 @@ def trace(
             place = lab.outside_place(text)
             # What is behind a router on a port is delivered when that port has it.
             router = outside[text]
-            port = "" if isinstance(router, Gateway) else lab.attached(router.name).uuid
+            port = lab.attached(router.name).uuid if isinstance(router, Router) else ""
             return Endpoint(text, "", port, "", "", (place.address,))
         try:
             return tracing.find(text, found, known=known, network=network)
@@ -125,7 +126,8 @@ def trace(
         packet,
         ask=ask,
         host_of={str(node.address): node.name for node in lab.plan.hosts},
-        gateway_of={str(node.address): node.name for node in lab.plan.gateways},
+        gateway_of={str(node.address): node.name for node in lab.plan.gateways}
+        | {str(node.gateway): ROUTER for node in lab.plan.nodes},
     )
     names = {row.vmi_uuid: row.name for rows in found.values() for row in rows}
     return replace(result, names=names | {uuid: name for name, uuid in known.items()})

@@ -9,7 +9,15 @@ from ipaddress import IPv4Address
 from skytrail.agent.lookup import Tables
 from skytrail.agent.plugin import FlowRecord, Punt, RowT
 from skytrail.agent.tables import ROW_TYPES, Row, VifId
-from skytrail.agent.trace import DROPPED, FORWARDED, Trace, TracePacket, explain, explain_arrival
+from skytrail.agent.trace import (
+    DROPPED,
+    FORWARDED,
+    NATIVE,
+    Trace,
+    TracePacket,
+    explain,
+    explain_arrival,
+)
 from skytrail.net import Mac
 
 
@@ -117,7 +125,7 @@ class FakeFabric:
         target = self._hosts.get(remote)
         if target is None:
             return remote, Trace(trace.steps, DROPPED, drop_reason="UNDERLAY_UNRESOLVED")
-        kind = "vxlan" if trace.encapsulation == "VXLAN" else "mpls"
+        kind = {"VXLAN": "vxlan", "NATIVE": NATIVE}.get(trace.encapsulation, "mpls")
         arriving = TracePacket(
             source=packet.source,
             destination=packet.destination,

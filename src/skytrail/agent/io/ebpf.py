@@ -37,6 +37,7 @@ from skytrail.agent.tables import (
     InterfaceKind,
     InterfaceRow,
     NextHopId,
+    NextHopRow,
     Row,
     RuleId,
     VifId,
@@ -150,8 +151,12 @@ class EbpfDatapath:
         """Install and remove rows, then let live flows see it. Puts are idempotent."""
         gone = [row for row in deletes if isinstance(row, InterfaceRow)]
         try:
-            self._write(puts, deletes)
+            self._put(puts)
             self._set_tunnel_address([row for row in puts if isinstance(row, InterfaceRow)])
+            if puts and any(isinstance(row, NextHopRow) for row in deletes):
+                # Flows that were led elsewhere leave a next hop before it goes.
+                self.invalidate_flows()
+            self._remove(deletes)
         finally:
             # Also when a row was refused: those before it are in the tables, and no later call
             # would write them again.
@@ -160,11 +165,13 @@ class EbpfDatapath:
             for row in gone:
                 self._scan(purge_vif=row.vif_id)
 
-    def _write(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
+    def _put(self, puts: Sequence[Row]) -> None:
         for row_type in ROW_TYPES:
             rows = [row for row in puts if type(row) is row_type]
             if rows:
                 self._tables.put(rows)
+
+    def _remove(self, deletes: Sequence[Row]) -> None:
         for row_type in reversed(ROW_TYPES):
             rows = [row for row in deletes if type(row) is row_type]
             if rows:

@@ -164,7 +164,8 @@ def outer_header(row: NextHopRow) -> bytes:
             tunnel = struct.pack("!HHHH", 0, _UDP_PORT[encapsulation], 0, 0)
         case Encapsulation.MPLS_GRE:
             tunnel = bytes(2) + _GRE_PROTOCOL_MPLS
-        case None:
+        case Encapsulation.NATIVE | None:
+            # The addresses are only remembered: no header but Ethernet's is written.
             tunnel = b""
     header = destination + source + _IPV4_ETHERTYPE + ip + tunnel
     return header.ljust(abi.OUTER_HEADER_BYTES_MAX, b"\x00")
@@ -172,7 +173,7 @@ def outer_header(row: NextHopRow) -> bytes:
 
 def tunnel_mtu_bytes(row: NextHopRow, link_mtu_bytes: int) -> int:
     """Largest IP packet that fits through the tunnel over a link of this MTU."""
-    if row.encapsulation is None:
+    if row.encapsulation in (None, Encapsulation.NATIVE):
         return link_mtu_bytes
     overhead = _OUTER_IP_BYTES + _TUNNEL_BYTES[row.encapsulation]
     if row.layer2 or row.encapsulation is Encapsulation.VXLAN:

@@ -9,6 +9,7 @@ from skytrail.api.graph import Record
 from skytrail.api.quota import check_subnets
 from skytrail.api.refusal import Refused, bad_request, conflict
 from skytrail.api.rules import flat
+from skytrail.api.rules.provider_network import check_provider
 from skytrail.api.rules.scope import system_settings
 from skytrail.model.validate import shown
 from skytrail.net import RouteTarget
@@ -48,6 +49,7 @@ def _create(change: Change, body: Document) -> None:
         raise conflict("No virtual network ID is left")
     body["virtual_network_network_id"] = given
     check_route_targets(change, body)
+    check_provider(change, body, None)
     _complete_subnets(change, body, None)
     _tie_sharing(body, None)
 
@@ -174,6 +176,7 @@ def _update(change: Change, old: Record, body: Document) -> None:
         if after is not None and not change.view.numbers.take(ID_POOL, after, old.uuid):
             raise bad_request(_vni_clash(after))
     check_route_targets(change, body)
+    check_provider(change, body, old)
     _complete_subnets(change, body, old)
     _tie_sharing(body, old)
 

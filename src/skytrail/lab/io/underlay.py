@@ -48,6 +48,24 @@ def _attach(plan: Plan, node: Node) -> None:
     )
 
 
+def add_outside(plan: Plan, namespace: str, outside: IPv4Network) -> None:
+    """Put a host behind the router, in a range of its own."""
+    netns.create(namespace)
+    netns.connect((plan.router_namespace, "out0"), (namespace, "eth0"), mtu_bytes=1500)
+    length, first, tenth = outside.prefixlen, outside[1], outside[10]
+    netns.configure(
+        plan.router_namespace, [f"address add {first}/{length} dev out0", "link set out0 up"]
+    )
+    netns.configure(
+        namespace,
+        [
+            f"address add {tenth}/{length} dev eth0",
+            "link set eth0 up",
+            f"route add default via {first}",
+        ],
+    )
+
+
 def join(one: tuple[str, IPv4Network], other: tuple[str, IPv4Network]) -> None:
     """Link two underlay routers, each given with the range behind it, unless they are linked.
 
