@@ -24,6 +24,7 @@ router bgp 65001
  neighbor {gateway} timers 3 9
  neighbor {gateway} timers connect 1
  neighbor {service} remote-as 64512
+ neighbor {service} timers 3 9
  neighbor {service} timers connect 1
  address-family ipv4 unicast
   network 172.30.1.0/24
@@ -64,39 +65,55 @@ class Frr:
     def knows(self, prefix):
         return self.show(f"show bgp ipv4 unicast {prefix} json").get("paths", [])
 
+    def router_ids(self):
+        """Who answers at each address."""
+        shown = self.show("show bgp neighbors json")
+        return {address: peer.get("remoteRouterId") for address, peer in shown.items()}
+
     def close(self):
         self.process.terminate()
         self.process.wait(10)
 
 
-@pytest.fixture
-def service(api, lab):
-    port = lab.attached("red-web2").uuid
-    content = {
+def content_of(api, lab, *workloads, **changes):
+    ports = [lab.attached(each).uuid for each in workloads]
+    return {
         "fq_name": [*PROJECT, "web2-bgp"],
         "parent_type": "project",
         "autonomous_system": ASN,
         "bgpaas_shared": False,
         "virtual_machine_interface_refs": [
             {"to": api.read("virtual-machine-interface", port)["fq_name"], "uuid": port}
+            for port in ports
         ],
+        **changes,
     }
-    uuid = api.create("bgp-as-a-service", content)
+
+
+@pytest.fixture
+def service(api, lab):
+    uuid = api.create("bgp-as-a-service", content_of(api, lab, "red-web2"))
     yield uuid
     if any(each["uuid"] == uuid for each in api.list("bgp-as-a-service")):
         api.delete("bgp-as-a-service", uuid)
+
+
+def start_frr(lab, members, folder, workload, prefix=PREFIX):
+    """FRR in a workload that announces a prefix."""
+    address = str(members[workload].address(version=4))
+    network = address.rpartition(".")[0]
+    config = CONFIG.format(address=address, gateway=f"{network}.1", service=f"{network}.2")
+    made = Frr(folder, lab.plan.namespace_of(workload), config.replace(PREFIX, prefix))
+    made.gateway, made.service = f"{network}.1", f"{network}.2"
+    return made
 
 
 @pytest.fixture
 def speaker(lab, members, tmp_path):
     """FRR in red-web2, which also has an address of what it announces."""
     namespace = lab.plan.namespace_of("red-web2")
-    address = str(members["red-web2"].address(version=4))
-    network = address.rpartition(".")[0]
     netns.configure(namespace, [f"address add {BEHIND}/32 dev lo", "link set lo up"])
-    config = CONFIG.format(address=address, gateway=f"{network}.1", service=f"{network}.2")
-    made = Frr(tmp_path, namespace, config)
-    made.gateway, made.service = f"{network}.1", f"{network}.2"
+    made = start_frr(lab, members, tmp_path, "red-web2")
     yield made
     made.close()
     netns.configure(namespace, [f"address del {BEHIND}/32 dev lo"])
@@ -144,3 +161,111 @@ def test_routes_go_with_the_speaker_and_come_back_with_it(
         speaker.process = again.process
         assert traffic.wait_replies(5, timeout_s=30), "and back"
         time.sleep(0)
+
+
+def control_routers(api):
+    """The bgp-router objects of the control nodes, by their addresses."""
+    found = {}
+    for each in api.list("bgp-router"):
+        router = api.read("bgp-router", each["uuid"])
+        parameters = router["bgp_router_parameters"]
+        if parameters.get("router_type") == "control-node":
+            found[parameters["address"]] = router
+    return found
+
+
+@pytest.fixture
+def zones(api):
+    """Two zones with one control node each, the primary one holding the node with the higher address."""
+    made = {}
+    routers = control_routers(api)
+    for name, address in zip(("secondary", "primary"), sorted(routers), strict=True):
+        fq_name = ["default-global-system-config", name]
+        content = {"fq_name": fq_name, "parent_type": "global-system-config"}
+        uuid = api.create("control-node-zone", content)
+        reference = {"to": fq_name, "uuid": uuid}
+        api.update("bgp-router", routers[address]["uuid"], {"control_node_zone_refs": [reference]})
+        made[name] = (reference, address)
+    yield made
+    for router in routers.values():
+        api.update("bgp-router", router["uuid"], {"control_node_zone_refs": []})
+    for reference, _ in made.values():
+        api.delete("control-node-zone", reference["uuid"])
+
+
+def test_sessions_lead_to_the_control_nodes_of_the_zones(
+    api, lab, members, speaker, zones, eventually
+):
+    references = [
+        {**reference, "attr": {"bgpaas_control_node_zone_type": kind}}
+        for kind, (reference, _) in zones.items()
+    ]
+    content = content_of(api, lab, "red-web2", control_node_zone_refs=references)
+    uuid = api.create("bgp-as-a-service", content)
+    try:
+        expected = {
+            speaker.gateway: zones["primary"][1],
+            speaker.service: zones["secondary"][1],
+        }
+        eventually(
+            lambda: speaker.router_ids() == expected, "each node at its address", timeout_s=30
+        )
+        # The other way round, while the sessions stand.
+        for reference, other in zip(references, ("primary", "secondary"), strict=True):
+            reference["attr"] = {"bgpaas_control_node_zone_type": other}
+        api.update("bgp-as-a-service", uuid, {"control_node_zone_refs": references})
+        swapped = {
+            speaker.gateway: zones["secondary"][1],
+            speaker.service: zones["primary"][1],
+        }
+        eventually(
+            lambda: speaker.router_ids() == swapped, "the nodes changed places", timeout_s=60
+        )
+    finally:
+        api.delete("bgp-as-a-service", uuid)
+
+
+def test_a_service_that_suppresses_routes_announces_and_is_told_nothing(
+    api, lab, members, speaker, eventually
+):
+    content = content_of(api, lab, "red-web2", bgpaas_suppress_route_advertisement=True)
+    uuid = api.create("bgp-as-a-service", content)
+    try:
+        eventually(
+            lambda: set(speaker.states().values()) == {"Established"}, "both sessions", timeout_s=30
+        )
+        with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND)) as traffic:
+            assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
+        shown = speaker.show("show bgp ipv4 unicast json").get("routes", {})
+        assert set(shown) == {PREFIX}
+    finally:
+        api.delete("bgp-as-a-service", uuid)
+
+
+@pytest.mark.parametrize("as_override", [False, True])
+def test_two_workloads_of_one_as_hear_each_other_only_with_as_override(
+    api, lab, members, speaker, eventually, tmp_path, as_override
+):
+    (tmp_path / "other").mkdir()
+    other = start_frr(lab, members, tmp_path / "other", "red-web1", "172.30.2.0/24")
+    session = {"as_override": as_override}
+    content = content_of(api, lab, "red-web2", "red-web1", bgpaas_session_attributes=session)
+    uuid = api.create("bgp-as-a-service", content)
+    try:
+        for each in (speaker, other):
+            eventually(
+                lambda each=each: set(each.states().values()) == {"Established"},
+                "both sessions of each",
+                timeout_s=30,
+            )
+        if as_override:
+            (path, *_) = eventually(lambda: other.knows(PREFIX), "the other one's prefix")
+            assert path["aspath"]["string"] == "64512 64512"
+        else:
+            eventually(
+                lambda: other.show("show bgp ipv4 unicast json").get("routes"), "other routes"
+            )
+            assert not other.knows(PREFIX)
+    finally:
+        api.delete("bgp-as-a-service", uuid)
+        other.close()

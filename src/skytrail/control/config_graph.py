@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from skytrail.model.annotation_names import READ_BY_AGENTS
 from skytrail.model.catalog import CATALOG
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.graph import ObjectGraph, edges_of
@@ -22,7 +23,8 @@ from skytrail.wire.xmpp import ConfigKey, ConfigLink, ConfigNode, ConfigValue
 from skytrail.wire.xmpp.config_codec import encode_link, encode_node
 from skytrail.wire.xmpp.values import Json, normal_form
 
-# Rights and notes are the API's business; tag references travel as links.
+# Rights and notes are the API's business, but for the notes agents read; tag references travel as
+# links.
 _PROPERTIES_KEPT_BACK = frozenset({"perms2", "annotations"})
 _MASKS = Masks(CATALOG)
 """Keys and passwords are no business of a host."""
@@ -161,7 +163,18 @@ def _properties(config_object: ConfigObject) -> dict[str, ConfigValue]:
             normal = normal_form(cast("Json", _MASKS.field(known[name], value)))
             if normal is not None:
                 properties[name] = normal
+    notes = _annotations(config_object)
+    if notes:
+        properties["annotations"] = {"key_value_pair": notes}
     return _with_uuid(properties, config_object.uuid)
+
+
+def _annotations(config_object: ConfigObject) -> list[ConfigValue]:
+    given = config_object.annotations
+    pairs = () if given is None else given.key_value_pair
+    return [
+        {"key": each.key, "value": each.value or ""} for each in pairs if each.key in READ_BY_AGENTS
+    ]
 
 
 def _with_uuid(properties: dict[str, ConfigValue], uuid: str) -> dict[str, ConfigValue]:

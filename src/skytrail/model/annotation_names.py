@@ -5,3 +5,6 @@ BGPAAS_CONTROL_NODES = ("bgpaas-primary-control-nodes", "bgpaas-secondary-contro
 
 STICKY_MAC = "sticky-mac"
 """Of a port: ``true`` keeps others from claiming its MAC (ADR 0172)."""
+
+READ_BY_AGENTS = frozenset((*BGPAAS_CONTROL_NODES, STICKY_MAC))
+"""All that hosts are told of; what else users note is no business of theirs."""

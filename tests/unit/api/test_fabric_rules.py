@@ -55,6 +55,19 @@ def test_bad_routers_are_refused(api, parameters) -> None:
     assert router(api, "r", **parameters).status == 400
 
 
+@pytest.mark.parametrize(("kind", "status"), [("control-node", 400), ("bgpaas-client", 200)])
+def test_only_the_end_of_a_service_s_session_is_in_two_zones(api, kind, status) -> None:
+    zones = []
+    for name in ("east", "west"):
+        fq_name = [*SYSTEM, name]
+        post(api, "control-node-zone", *fq_name, parent_type="global-system-config")
+        zones.append({"to": fq_name})
+
+    answer = router(api, "r", router_type=kind, control_node_zone_refs=zones)
+
+    assert answer.status == status
+
+
 @pytest.mark.parametrize(
     ("parameters", "status"),
     [

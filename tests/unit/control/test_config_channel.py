@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skytrail.model.config_object import ConfigObject
+from skytrail.model.generated.types import KeyValuePair, KeyValuePairs
 from skytrail.testing.control_plane import (
     SYSTEM,
     Bench,
@@ -353,3 +354,28 @@ def test_renamed_object_takes_its_links_along() -> None:
     messages = bench.hear("a")
     assert nodes(messages) == ["renamed"]
     assert "virtual-machine-interface-security-group" in links(messages)
+
+
+def test_of_annotations_agents_get_those_they_read() -> None:
+    notes = [
+        {"key": "sticky-mac", "value": "true"},
+        {"key": "owner", "value": "somebody's name"},
+    ]
+    machine = msgspec.structs.replace(
+        vm("m1"),
+        annotations=KeyValuePairs(key_value_pair=tuple(KeyValuePair(**note) for note in notes)),
+    )
+    bench = Bench(PROJECT, virtual_router("a", ["m1"]), machine)
+    bench.up("a")
+    bench.say("a", ConfigSubscribe(ROUTER_A))
+
+    (told,) = (
+        node.properties.get("annotations")
+        for message in bench.hear("a")
+        if isinstance(message, ConfigUpdate)
+        for node in message.nodes
+        if node.key.type_name == "virtual-machine"
+    )
+
+    # A list of one is the one.
+    assert told == {"key_value_pair": {"key": "sticky-mac", "value": "true"}}

@@ -98,7 +98,9 @@ def _check_router(change: Change, body: Document) -> None:
     port = documents.number(parameters, "port")
     if port is not None and not 0 <= port <= _PORT_MAX:
         raise bad_request(f"Invalid BGP port {port}")
-    for name in ("sub_cluster_refs", "control_node_zone_refs"):
+    # The end of a service's session has the zones of both of its sessions.
+    is_client = documents.text(parameters, "router_type") == "bgpaas-client"
+    for name in ("sub_cluster_refs", *(() if is_client else ("control_node_zone_refs",))):
         if len(documents.sections(body, name)) > 1:
             raise bad_request(f"A bgp-router can have one of {name} only")
     for cluster in referred(change, body, "sub_cluster_refs"):
