@@ -17,6 +17,7 @@ enum abi {
 	NEXTHOP_COUNT_MAX = 65536,
 	ECMP_MEMBERS_MAX = 16,
 	FLOOD_MEMBERS_MAX = 256,
+	FLOOD_RELAYED = 1 << 30, /* In a member's label: gets what came by a relay's label, too. */
 	CPU_COUNT_MAX = 256,
 	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
@@ -52,6 +53,7 @@ enum nexthop_flags {
 	NEXTHOP_HAS_SOURCE = 4,	 /* Source MAC was given. */
 	NEXTHOP_HAS_LOCAL = 8,	 /* Local address was given. */
 	NEXTHOP_HAS_REMOTE = 16, /* Remote address was given. */
+	NEXTHOP_RELAYS = 32,	 /* Bridge: frames to everybody go on to relayed members. */
 };
 
 enum encapsulation {
@@ -134,7 +136,7 @@ struct ecmp_members {
 };
 
 /* Who gets copies of what a workload of a VRF sends to everybody: local interfaces, then tunnels,
- * those with smaller outer headers first. */
+ * those with smaller outer headers first. Labels may carry FLOOD_RELAYED. */
 struct flood {
 	__u32 used;
 	__u32 beyond; /* Members for whom there was no place. */

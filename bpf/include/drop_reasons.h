@@ -59,6 +59,7 @@ enum drop_reason {
 	DROP_NOT_IP = 40,	      /* A label for IP carries something else. */
 	DROP_FLOOD_LIMIT = 41,	      /* Some members of the network got no copy: there are too many. */
 	DROP_FLOOD_POLICY = 42,	      /* A member's policy refuses its copy of a broadcast. */
+	DROP_FLOOD_SOURCE = 43,	      /* A copy to be relayed that comes from no neighbour. */
 	DROP_REASON_COUNT,
 };
 

@@ -2,7 +2,8 @@
 /*
  * Broadcast and multicast: a copy for every member of the VRF's flood list. What a workload sends
  * goes to the other local members and, once, to each vRouter that has some; what came out of a
- * tunnel goes to local members alone, so nothing goes round.
+ * tunnel goes to local members alone, so nothing goes round. But what came by a relay's label, from
+ * a neighbour in a tree, goes on to the other neighbours: these form no circle (ADR 0152).
  *
  * No flow is made. The sender's egress and each receiver's ingress policy are asked for each
  * packet, as for its own network: a group address has no owner that policy could know.
@@ -23,9 +24,18 @@ struct flood_walk {
 	__u64 asker;	/* Whom receivers' policies are asked about. */
 	__u32 family;	/* 0: not IP. */
 	__u32 sender;	/* Vif; 0: came out of a tunnel. */
+	__be32 from;	/* The neighbour whose copy is relayed; 0: it is not. */
 	__u32 room;	/* Bytes of outer header the frame has by now. */
 	__u32 sent;
+	__u32 known;	/* Neighbours that are `from`. */
 };
+
+static __always_inline __be32 tunnel_end(const struct nexthop *nh)
+{
+	const __u16 *at = (const void *)(nh->header + OUTER_DESTINATION_OFFSET);
+
+	return at[0] | (__u32)at[1] << 16;
+}
 
 /* A rule that leads through a service cannot be followed by copies: it counts as a refusal. */
 static __always_inline bool flood_allowed(struct scratch *s, __u32 family, __u32 policy,
@@ -146,17 +156,58 @@ static long flood_member(__u32 index, struct flood_walk *w)
 		return 0;
 	if (nh->kind == NEXTHOP_INTERFACE)
 		flood_local(w, nh->vif);
-	else if (nh->kind == NEXTHOP_TUNNEL && w->sender)
-		flood_remote(w, nh, member->label);
+	else if (nh->kind == NEXTHOP_TUNNEL &&
+		 (w->sender || (w->from && member->label & FLOOD_RELAYED &&
+				tunnel_end(nh) != w->from)))
+		flood_remote(w, nh, member->label & ~FLOOD_RELAYED);
 	return 0;
 }
 
-static __always_inline int flood_all(struct flood_walk *w)
+/* Stops at the neighbour that `from` is. */
+static long flood_neighbour(__u32 index, struct flood_walk *w)
 {
-	bpf_loop(FLOOD_MEMBERS_MAX, flood_member, w, 0);
-	if (w->list->beyond)
-		return drop(w->ctx, DROP_FLOOD_LIMIT);
-	return w->sent ? TC_ACT_SHOT : drop(w->ctx, DROP_MULTICAST);
+	const struct ecmp_member *member;
+	struct nexthop *nh;
+
+	if (index >= FLOOD_MEMBERS_MAX || index >= w->list->used)
+		return 1;
+	member = &w->list->member[index];
+	if (!(member->label & FLOOD_RELAYED))
+		return 0;
+	nh = nexthop_lookup(member->nexthop);
+	if (!nh || nh->kind != NEXTHOP_TUNNEL || tunnel_end(nh) != w->from)
+		return 0;
+	w->known = 1;
+	return 1;
+}
+
+/* Copies for all members of a VRF that are to have one. Taking what is relayed from neighbours alone
+ * is what keeps copies single. Who sends is in the control block. */
+VERIFIED_ONCE int flood_copies(struct __sk_buff *ctx, struct packet *p, __u32 vrf, __u32 family,
+			       __u64 asker)
+{
+	struct flood_walk w = {
+		.ctx = ctx,
+		.p = p,
+		.family = family,
+		.asker = asker,
+		.sender = get_vif(ctx),
+		.from = get_relayed_from(ctx),
+	};
+
+	w.scratch = get_scratch();
+	w.list = bpf_map_lookup_elem(&floods, &vrf);
+	if (!p || !w.scratch || !w.list)
+		return drop(ctx, DROP_MULTICAST);
+	if (w.from) {
+		bpf_loop(FLOOD_MEMBERS_MAX, flood_neighbour, &w, 0);
+		if (!w.known)
+			return drop(ctx, DROP_FLOOD_SOURCE);
+	}
+	bpf_loop(FLOOD_MEMBERS_MAX, flood_member, &w, 0);
+	if (w.list->beyond)
+		return drop(ctx, DROP_FLOOD_LIMIT);
+	return w.sent ? TC_ACT_SHOT : drop(ctx, DROP_MULTICAST);
 }
 
 static __always_inline int flood_source_check(const struct interface *vif, __u32 vif_id,
@@ -175,7 +226,6 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 {
 	const __u32 vif_id = get_vif(ctx);
 	struct interface *vif = interface_by_vif(vif_id);
-	struct flood_walk w = { .ctx = ctx, .p = p, .family = family, .sender = vif_id };
 	struct scratch *s = get_scratch();
 	__u32 vrf;
 	int reason;
@@ -185,12 +235,10 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 	if (!mac_is_group(p->destination_mac))
 		return drop(ctx, DROP_MULTICAST);
 	vrf = vif->vrf;
-	w.list = bpf_map_lookup_elem(&floods, &vrf);
-	if (!w.list)
+	if (!bpf_map_lookup_elem(&floods, &vrf))
 		return drop(ctx, DROP_MULTICAST);
 	if (ctx->gso_size)
 		return drop(ctx, DROP_TOO_BIG);
-	w.scratch = s;
 	if (family)
 		scratch_begin(s, p, family);
 	reason = flood_source_check(vif, vif_id, p, s->key.source, family);
@@ -198,8 +246,8 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 		return drop(ctx, reason);
 	if (family && !flood_allowed(s, family, vif->policy_egress, vif->identity))
 		return drop(ctx, DROP_FLOOD_POLICY);
-	w.asker = vif->identity | ASK_SOURCE;
-	return flood_all(&w);
+	set_relayed_from(ctx, 0);
+	return flood_copies(ctx, p, vrf, family, vif->identity | ASK_SOURCE);
 }
 
 #endif

@@ -6,29 +6,29 @@
 #include "decap.h"
 #include "flood.h"
 
-/* A frame to a group out of a tunnel into `vrf`: to the local members, if it comes from afar. */
+/* A frame to a group out of a tunnel into `vrf`: to the local members, if it comes from afar, and
+ * by a relay's label to neighbours. */
 VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 vrf)
 {
-	struct flood_walk w = { .ctx = ctx, .p = p };
 	struct scratch *s = get_scratch();
+	__u64 asker = 0;
+	__u32 family = 0;
 	struct route *route;
 	struct nexthop *nh;
 	void *frame;
 	int reason;
 
-	w.list = bpf_map_lookup_elem(&floods, &vrf);
-	if (!p || !s || !w.list)
+	if (!p || !s || !bpf_map_lookup_elem(&floods, &vrf))
 		return drop(ctx, DROP_MULTICAST);
 	if (ctx->gso_size)
 		return drop(ctx, DROP_TOO_BIG);
-	w.scratch = s;
 	if (p->ethertype == bpf_htons(ETH_P_IP))
-		w.family = FAMILY_V4;
+		family = FAMILY_V4;
 	else if (p->ethertype == bpf_htons(ETH_P_IPV6))
-		w.family = FAMILY_V6;
-	if (w.family) {
+		family = FAMILY_V6;
+	if (family) {
 		/* One place for the ports of fragments, whoever receives them. */
-		if (w.family == FAMILY_V4) {
+		if (family == FAMILY_V4) {
 			p->key4.vif = vrf;
 			p->key4.direction = DIRECTION_FROM_UNDERLAY;
 			reason = parse_ipv4(ctx, p);
@@ -38,14 +38,14 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 			reason = parse_ipv6(ctx, p);
 		}
 		if (!reason)
-			reason = copy_congestion(ctx, p, w.family);
+			reason = copy_congestion(ctx, p, family);
 		if (reason)
 			return drop(ctx, reason);
-		scratch_begin(s, p, w.family);
-		w.asker = ASK_SOURCE;
-		route = route_lookup(vrf, s->key.source, w.family);
+		scratch_begin(s, p, family);
+		asker = ASK_SOURCE;
+		route = route_lookup(vrf, s->key.source, family);
 		if (route) {
-			w.asker |= route->identity;
+			asker |= route->identity;
 			nh = nexthop_lookup(route->nexthop);
 			if (nh && (nh->kind == NEXTHOP_INTERFACE || nh->kind == NEXTHOP_RECEIVE))
 				return drop(ctx, DROP_SOURCE_LOCAL);
@@ -53,7 +53,7 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 	}
 	if (bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO |
-					(w.family == FAMILY_V6 ? DECAP_L3_IPV6 : 0)))
+					(family == FAMILY_V6 ? DECAP_L3_IPV6 : 0)))
 		return drop(ctx, DROP_ENCAPSULATION);
 	frame = packet_data(ctx);
 	if (frame + ETHERNET_BYTES > packet_end(ctx))
@@ -61,7 +61,7 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 	mac_copy(frame, p->destination_mac);
 	mac_copy(frame + 6, p->source_mac);
 	*(__be16 *)(frame + 12) = p->ethertype;
-	return flood_all(&w);
+	return flood_copies(ctx, p, vrf, family, asker);
 }
 
 #endif

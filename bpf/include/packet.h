@@ -112,6 +112,17 @@ static __always_inline __u32 get_vif(const struct __sk_buff *ctx)
 	return ctx->cb[0];
 }
 
+/* Whose copy a relay has at hand: the outer source address. 0: nothing is relayed. */
+static __always_inline void set_relayed_from(struct __sk_buff *ctx, __be32 address)
+{
+	ctx->cb[1] = address;
+}
+
+static __always_inline __be32 get_relayed_from(const struct __sk_buff *ctx)
+{
+	return ctx->cb[1];
+}
+
 /* Out of line: one call with either map would be a call the kernel cannot inline. */
 static __noinline __u32 vif_by_high_ifindex(__u32 ifindex)
 {

@@ -227,6 +227,14 @@ static __always_inline int receive_labelled_ip(struct __sk_buff *ctx, struct pac
 	return drop(ctx, DROP_NOT_IP);
 }
 
+/* From what lies at `offset` of the frame, which the caller has checked. */
+static __always_inline __be32 outer_source(const void *at, __u32 offset)
+{
+	const __u16 *address = at - offset + OUTER_SOURCE_OFFSET;
+
+	return address[0] | (__u32)address[1] << 16;
+}
+
 /* MPLS label at `offset`, payload after it. */
 static __always_inline int receive_label(struct __sk_buff *ctx, struct packet *p, __u32 offset)
 {
@@ -253,6 +261,7 @@ static __always_inline int receive_label(struct __sk_buff *ctx, struct packet *p
 		p->l3 = offset + 4;
 		return receive_labelled_ip(ctx, p, nh->vif);
 	case NEXTHOP_BRIDGE:
+		set_relayed_from(ctx, nh->flags & NEXTHOP_RELAYS ? outer_source(at, offset) : 0);
 		return receive_frame(ctx, p, offset + 4, 0, nh->vrf);
 	case NEXTHOP_TUNNEL:
 	case NEXTHOP_ECMP:
@@ -279,6 +288,7 @@ static __always_inline int receive_vxlan(struct __sk_buff *ctx, struct packet *p
 	nh = nexthop_lookup(*id);
 	if (unlikely(!nh || nh->kind != NEXTHOP_BRIDGE))
 		return drop(ctx, DROP_NEXTHOP);
+	set_relayed_from(ctx, 0);
 	return receive_frame(ctx, p, offset + 8, 0, nh->vrf);
 }
 

@@ -12,7 +12,7 @@ from skytrail.model.config_object import ConfigObject
 from skytrail.net import Label
 from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import OURS, OURS2, Bench, bench, eventually
-from skytrail.testing.control_plane import bgp_router, instance_of, routing_instance
+from skytrail.testing.control_plane import bgp_router, instance_of, routing_instance, virtual_router
 from skytrail.wire.xmpp import BROADCAST_TREE, JoinTree, LeaveTree, Subscribe
 
 RED = instance_of("red")
@@ -165,6 +165,30 @@ def test_a_builder_that_comes_back_takes_over_without_a_gap(
     eventually(is_taken_over, "the edges of the node with the lower router id")
     assert all(each == before for each in seen)
     eventually(lambda: not two.table("trees")[0]["built_here"], "the other's rest")
+
+
+def test_a_node_that_just_started_leaves_building_to_the_other_until_it_knows_enough(
+    nodes: tuple[Node, Node], routers: Bench
+) -> None:
+    one, two = nodes
+    one.close()
+    eventually(lambda: two.state("control1") != "established", "the end of the session")
+    again = Node(routers, deferral_time_s=4)
+    again.start()
+    try:
+        # A host that never comes keeps it waiting.
+        again.configure(*configuration(), virtual_router("late"))
+        join(again, *AGENTS[:3])
+        join(two, *AGENTS[3:6])
+
+        eventually(lambda: is_whole(edges(again, two), *AGENTS[:6]), "one tree")
+        first = builders(two)
+        eventually(lambda: builders(again) == builders(two) == {OURS}, "the other's work")
+
+        assert first == {OURS2}
+        assert is_whole(edges(again, two), *AGENTS[:6])
+    finally:
+        again.close()
 
 
 def test_trees_cross_only_where_the_family_was_negotiated(routers: Bench) -> None:

@@ -129,7 +129,7 @@ def test_agents_know_exactly_the_tree_of_who_is_a_member(
                     for branch in message.branches:
                         branches[message.instance] = branch
                     for _ in message.retracts:
-                        del branches[message.instance]
+                        branches.pop(message.instance, None)
 
     for verb, number, instance in steps:
         match verb:

@@ -16,6 +16,7 @@ IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
 ECMP_MEMBERS_MAX = 16
 FLOOD_MEMBERS_MAX = 256
+FLOOD_RELAYED = 1073741824
 CPU_COUNT_MAX = 256
 LABEL_COUNT = 1048576
 FLOW_PAIRS_DEFAULT = 262144
@@ -68,6 +69,7 @@ class DropReason(enum.IntEnum):
     NOT_IP = 40
     FLOOD_LIMIT = 41
     FLOOD_POLICY = 42
+    FLOOD_SOURCE = 43
 
 
 class PuntReason(enum.IntEnum):
@@ -109,6 +111,7 @@ class NexthopFlags(enum.IntEnum):
     HAS_SOURCE = 4
     HAS_LOCAL = 8
     HAS_REMOTE = 16
+    RELAYS = 32
 
 
 class Encapsulation(enum.IntEnum):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
@@ -28,6 +28,8 @@ from skytrail.agent.flood import (
     inclusive_key,
     inclusive_route,
     own_addresses,
+    tree_hops,
+    tree_join,
 )
 from skytrail.agent.identity import Identity, IdentityTable
 from skytrail.agent.interface import (
@@ -47,6 +49,7 @@ from skytrail.agent.ledger import (
     Uses,
 )
 from skytrail.agent.nexthop import NextHopTable, Underlay
+from skytrail.agent.outcome import Desired, RouteSource
 from skytrail.agent.policy import POLICY_DISABLED, Policy, PolicyCompiler, port_policies
 from skytrail.agent.port_rows import (
     ENCAPSULATION_TEXTS,
@@ -63,7 +66,7 @@ from skytrail.agent.port_rows import (
 from skytrail.agent.route_order import Place, enet_order, place_order
 from skytrail.agent.tables import (
     FLOOD_MEMBERS_COUNT_MAX,
-    ROW_TYPES,
+    FLOOD_RELAYED,
     BridgeRow,
     Encapsulation,
     FloodRow,
@@ -83,7 +86,14 @@ from skytrail.agent.tables import (
 )
 from skytrail.agent.view import Port, View, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
-from skytrail.wire.xmpp import EnetKey, Family, NextHop, RouteKey
+from skytrail.wire.xmpp import (
+    BROADCAST_TREE,
+    EnetKey,
+    Family,
+    NextHop,
+    RouteKey,
+    TreeBranch,
+)
 
 K = TypeVar("K")
 L = TypeVar("L")
@@ -93,7 +103,6 @@ _MPLS_LABEL_FIRST = 16
 _MPLS_LABEL_LAST = (1 << 20) - 1
 _ENCAPSULATIONS_UNSAID = ("gre",)
 """What a route without a list means on the wire."""
-TableRows = dict[type[Row], dict[object, Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,44 +113,6 @@ class Inputs:
     view: View
     learnt: LearntRoutes
     underlay: Underlay
-
-
-@dataclass(frozen=True, slots=True)
-class RouteSource:
-    """Why a route is in the table, for people."""
-
-    vrf: str
-    key: RouteKey
-    origin: str | LearntRoute
-    """``local``, ``vrouter``, or the route learnt from control nodes."""
-    ifnames: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Desired:
-    """One recompute's result; later recomputes replace its tables and never change them."""
-
-    rows: TableRows = field(default_factory=lambda: {kind: {} for kind in ROW_TYPES})
-    ports: Mapping[str, PortState] = field(default_factory=dict[str, PortState])
-    vifs: Mapping[VifId, str] = field(default_factory=dict[VifId, str])
-    """Number -> port uuid."""
-    vrfs: Mapping[str, VrfId] = field(default_factory=dict[str, VrfId])
-    """Instances to subscribe to, with their numbers."""
-    published: Mapping[PublishKey, Published] = field(default_factory=dict[PublishKey, Published])
-    remotes: frozenset[IPv4Address] = frozenset()
-    identities: Mapping[IdentityId, Identity] = field(default_factory=dict[IdentityId, Identity])
-    policies: Mapping[PolicyId, Policy] = field(default_factory=dict[PolicyId, Policy])
-    explained: Mapping[Unit, tuple[RouteSource, ...]] = field(
-        default_factory=dict[Unit, tuple[RouteSource, ...]]
-    )
-    changes: Changes = field(default_factory=Changes)
-    """Against the planner's last result."""
-
-    @property
-    def sources(self) -> list[RouteSource]:
-        """Why each route is there, what overrides behind what is overridden. O(routes)."""
-        units = sorted(self.explained, key=lambda unit: unit[:2])
-        return [source for unit in units for source in self.explained[unit]]
 
 
 class Planner:
@@ -246,6 +217,7 @@ class _World:
         self._underlay_offers: dict[IpNetwork, dict[str, PortPlan]] = {}
         # What must be computed again.
         self._learnt_version = inputs.learnt.version
+        self._branches_version = inputs.learnt.branches.version
         self._dirty_vrfs: set[str] = set()
         self._dirty_floods: set[str] = set()
         self._macs_of: dict[Place, dict[Mac, None]] = {}
@@ -273,6 +245,10 @@ class _World:
         for name in self._nexthops.move(inputs.underlay):
             self._used_changed("nexthop", name)
         self._ports()
+        branches = inputs.learnt.branches
+        changed = branches.changes_since(self._branches_version)
+        self._dirty_vrfs.update(vrf for vrf in changed if vrf in self._members)
+        self._branches_version = branches.version
         for vrf in sorted(self._dirty_vrfs):
             self._vrf(vrf)
         self._take_learnt_changes()
@@ -508,9 +484,13 @@ class _World:
             label = self._number("label", f"bridge:{vrf}")
             rows.append(LabelRow(label, bridge))
             offer = (self._inputs.underlay.address, self._inputs.view.encapsulations)
-            self._published.claim(unit, key, inclusive_route(network, label, offer))
+            is_on_tree = self._branch(vrf) is not None
+            route = inclusive_route(network, label, offer, is_on_tree=is_on_tree)
+            self._published.claim(unit, key, route)
+            rows += self._relay(vrf, network, unit)
         else:
             self._published.release(unit, key)
+            self._published.release(unit, (vrf, BROADCAST_TREE))
         for prefix in addresses ^ self._own_addresses.pop(vrf, set()):
             self._dirty_places.add((vrf, prefix))
         if addresses:
@@ -532,6 +512,29 @@ class _World:
                 keys = [each.key for each in learnt if isinstance(each.key, IPv4Network)]
                 self._dirty_places.update((vrf, key) for key in keys)
 
+    def _relay(self, vrf: str, network: VirtualNetwork, unit: Unit) -> Iterator[Row]:
+        """Be a member of the network's tree, if it has one: yield what its copies come by."""
+        offer = (self._inputs.underlay.address, self._inputs.view.encapsulations)
+        join = None
+        if network.floods_by_tree:
+            label = self._number("label", f"tree:{vrf}")
+            join = tree_join(vrf, label, offer)
+        if join is None:
+            self._published.release(unit, (vrf, BROADCAST_TREE))
+            return
+        self._published.claim(unit, (vrf, BROADCAST_TREE), join)
+        vrf_id = VrfId(self._number("vrf", vrf))
+        yield LabelRow(join.first_label, self._nexthops.relay(vrf, vrf_id))
+
+    def _branch(self, vrf: str) -> TreeBranch | None:
+        """Return our part of a VRF's tree, once there is somebody else on it."""
+        members = self._members.get(vrf, {})
+        if not members or not members[max(members)].floods_by_tree:
+            return None
+        branch = self._inputs.learnt.branches.best(vrf, BROADCAST_TREE)
+        label = self._numbers.label.find(f"tree:{vrf}")
+        return branch if branch is not None and branch.edges and branch.label == label else None
+
     def _flood(self, vrf: str) -> None:
         """Who gets what a member sends to everybody: local ports, and vRouters with members."""
         unit = (_Rank.FLOOD, vrf, None)
@@ -541,12 +544,17 @@ class _World:
             found = [(self._plans[uuid].numbers.layer2, 0) for uuid in sorted(members)]
             tunnels: dict[tuple[NextHopId, int], tuple[int, IPv4Address]] = {}
             offers = self._enet.get((vrf, BROADCAST_MAC), {}).values()
-            own = self._inputs.underlay.address
-            for hop, far in flooded_hops(offers, members[max(members)].name, own):
+            own, branch = self._inputs.underlay.address, self._branch(vrf)
+            name = members[max(members)].name
+            others = flooded_hops(offers, name, own, by_tree=branch is not None)
+            ways = [(hop, far, 0) for hop, far in others]
+            if branch is not None:
+                ways += [(hop, far, FLOOD_RELAYED) for hop, far in tree_hops(branch)]
+            for hop, far, mark in ways:
                 target = self._target(hop, layer2=True)
                 if target is not None:
                     kind = self._nexthops.encapsulation(target[0])
-                    tunnels[target] = (OUTER_BYTES[kind], far)
+                    tunnels[target[0], target[1] | mark] = (OUTER_BYTES[kind], far)
             found += sorted(tunnels, key=lambda target: tunnels[target])
             kept = tuple(found[:FLOOD_MEMBERS_COUNT_MAX])
             rows.append(FloodRow(VrfId(self._number("vrf", vrf)), kept, len(found) - len(kept)))

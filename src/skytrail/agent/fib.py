@@ -46,6 +46,7 @@ class LearntRoute:
     sequence_number: int
     sources: tuple[str, ...]
     stale: bool
+    communities: tuple[str, ...] = ()
 
 
 class LearntRoutes:
@@ -206,6 +207,7 @@ def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
         sequence_number=top[1],
         sources=tuple(name for name, _ in best),
         stale=not fresh,
+        communities=best[0][1].route.attributes.communities,
     )
 
 

@@ -15,10 +15,20 @@ from skytrail.agent.port_rows import ENCAPSULATION_TEXTS
 from skytrail.agent.tables import Encapsulation, IpNetwork
 from skytrail.agent.view import LOCAL_PREFERENCE_ACTIVE, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Label, Vni
-from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes
+from skytrail.wire.xmpp import (
+    BROADCAST_TREE,
+    EnetKey,
+    JoinTree,
+    NextHop,
+    Route,
+    RouteAttributes,
+    TreeBranch,
+)
 
 OUTER_BYTES = {Encapsulation.MPLS_GRE: 42, Encapsulation.MPLS_UDP: 46, Encapsulation.VXLAN: 50}
 """Outer header with its Ethernet header."""
+ON_TREE = "overlay-tree"
+"""Community of an inclusive multicast route whose vRouter gets copies by the network's tree too."""
 _BROADCAST_BITS_MAX = 30
 
 
@@ -27,10 +37,17 @@ def inclusive_key(address: IPv4Address) -> EnetKey:
     return EnetKey(BROADCAST_MAC, ip_network(address))
 
 
+Offer = tuple[IPv4Address, tuple[Encapsulation, ...]]
+"""Our tunnel address and encapsulations."""
+
+
 def inclusive_route(
-    network: VirtualNetwork, label: int, offer: tuple[IPv4Address, tuple[Encapsulation, ...]]
+    network: VirtualNetwork, label: int, offer: Offer, *, is_on_tree: bool = False
 ) -> Route:
-    """Return the route that asks for copies; ``offer``: our tunnel address and encapsulations."""
+    """Return the route that asks for copies; ``offer``: our tunnel address and encapsulations.
+
+    Who is on the network's tree says so, for others on it send it nothing else.
+    """
     address, kinds = offer
     next_hop = NextHop(
         address=address,
@@ -39,18 +56,38 @@ def inclusive_route(
         encapsulations=tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds),
         virtual_network=network.name,
     )
-    attributes = RouteAttributes(local_preference=LOCAL_PREFERENCE_ACTIVE)
+    attributes = RouteAttributes(
+        local_preference=LOCAL_PREFERENCE_ACTIVE, communities=(ON_TREE,) if is_on_tree else ()
+    )
     return Route(inclusive_key(address), (next_hop,), attributes)
 
 
+def tree_join(instance: str, label: int, offer: Offer) -> JoinTree | None:
+    """Return our membership of a network's tree; None: there is no MPLS to be a member by."""
+    address, kinds = offer
+    names = tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds if kind is not Encapsulation.VXLAN)
+    if not names:
+        return None
+    return JoinTree(instance, BROADCAST_TREE, address, Label(label), Label(label), names)
+
+
+def tree_hops(branch: TreeBranch) -> Iterator[tuple[NextHop, IPv4Address]]:
+    """Yield the way to each neighbour in a tree."""
+    for edge in branch.edges:
+        yield NextHop(edge.address, edge.label, encapsulations=edge.encapsulations), edge.address
+
+
 def flooded_hops(
-    offers: Iterable[LearntRoute], network: str, own: IPv4Address
+    offers: Iterable[LearntRoute], network: str, own: IPv4Address, *, by_tree: bool = False
 ) -> Iterator[tuple[NextHop, IPv4Address]]:
     """Yield the way to each vRouter or router that has members of this very network.
 
     Networks that may talk to each other import each other's routes; none floods the other.
+    ``by_tree``: those on the tree get their copies by it.
     """
     for learnt in offers:
+        if by_tree and ON_TREE in learnt.communities:
+            continue
         for hop in learnt.next_hops:
             address = hop.address
             if hop.virtual_network == network and isinstance(address, IPv4Address):

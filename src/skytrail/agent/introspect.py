@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
-from skytrail.agent.desired import Desired, RouteSource, TableRows
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.label import Numbers
 from skytrail.agent.lookup import Tables
+from skytrail.agent.outcome import Desired, RouteSource, TableRows
 from skytrail.agent.policy import PolicyCompiler
 from skytrail.agent.tables import (
+    FLOOD_RELAYED,
     BridgeRow,
     FloodRow,
     InetRouteRow,
@@ -124,6 +125,8 @@ def vrf_rows(desired: Desired) -> Iterator[Row]:
             "name": name,
             "interfaces": ports,
             "flood_members": len(flood.members) if isinstance(flood, FloodRow) else 0,
+            "on_tree": isinstance(flood, FloodRow)
+            and any(label & FLOOD_RELAYED for _, label in flood.members),
             "flood_beyond": flood.beyond_count if isinstance(flood, FloodRow) else 0,
             "routes": routes.get(vrf_id, 0),
             "macs": macs.get(vrf_id, 0),

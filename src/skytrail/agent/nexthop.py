@@ -120,6 +120,12 @@ class NextHopTable:
         name = f"bridge:{vrf}"
         return self._add(name, NextHopRow(self._id(name), NextHopKind.BRIDGE, vrf_id=vrf_id))
 
+    def relay(self, vrf: str, vrf_id: VrfId) -> NextHopId:
+        """The same; what is for everybody goes on to other hosts as well."""
+        name = f"relay:{vrf}"
+        kind = NextHopKind.BRIDGE
+        return self._add(name, NextHopRow(self._id(name), kind, vrf_id=vrf_id, relays=True))
+
     def tunnel(
         self, remote: IPv4Address, encapsulation: Encapsulation, *, layer2: bool
     ) -> NextHopId:

@@ -29,7 +29,7 @@ from uuid import UUID
 import structlog
 
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
-from skytrail.agent.desired import Desired, Inputs, Planner
+from skytrail.agent.desired import Inputs, Planner
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
 from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
 from skytrail.agent.io.plug_socket import (
@@ -47,6 +47,7 @@ from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
 from skytrail.agent.mobility import CLAIM_TIME_S, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
+from skytrail.agent.outcome import Desired
 from skytrail.agent.plugin import Datapath, Punt
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S, advertise_router

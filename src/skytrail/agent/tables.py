@@ -35,6 +35,8 @@ IdentityId = NewType("IdentityId", int)
 """Interned (virtual network set, security group set, tag set); 0 means unknown."""
 FLOOD_MEMBERS_COUNT_MAX = 256
 """As ``FLOOD_MEMBERS_MAX`` in ``bpf/include/abi.h``."""
+FLOOD_RELAYED = 1 << 30
+"""In a member's label, as in ``bpf/include/abi.h``."""
 RuleId = NewType("RuleId", int)
 """Number of the deciding rule; the agent's rule table turns it into names."""
 
@@ -136,6 +138,8 @@ class NextHopRow:
     """Underlay neighbour; None while unresolved (the datapath then drops UNDERLAY_UNRESOLVED)."""
     members: tuple[tuple[NextHopId, int], ...] = ()
     """ECMP: (next hop, label) pairs, at most 16."""
+    relays: bool = False
+    """BRIDGE: what is for everybody goes on to the relayed members of the VRF's flood row."""
 
     @property
     def key(self) -> NextHopId:
@@ -187,7 +191,8 @@ class FloodRow:
 
     vrf_id: VrfId
     members: tuple[tuple[NextHopId, int], ...]
-    """(next hop, label), at most ``FLOOD_MEMBERS_COUNT_MAX``."""
+    """(next hop, label), at most ``FLOOD_MEMBERS_COUNT_MAX``. With ``FLOOD_RELAYED`` in its label a
+    member also gets what came by a relay's label from another such member."""
     beyond_count: int = 0
     """Members for whom there was no place; each flood then counts as FLOOD_LIMIT."""
 

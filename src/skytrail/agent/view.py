@@ -27,7 +27,12 @@ from skytrail.agent.config_values import (
     usable_address_of,
 )
 from skytrail.agent.tables import Encapsulation, IpNetwork
-from skytrail.model.annotation_names import BGPAAS_CONTROL_NODES, STICKY_MAC
+from skytrail.model.annotation_names import (
+    BGPAAS_CONTROL_NODES,
+    BROADCAST_REPLICATION,
+    BY_TREE,
+    STICKY_MAC,
+)
 from skytrail.net import Mac
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
@@ -149,6 +154,8 @@ class VirtualNetwork:
     """None = no network policy: everything is allowed by this stage."""
     is_underlay: bool = False
     """Its IPv4 packets go without tunnel: the underlay routes to its workloads."""
+    floods_by_tree: bool = False
+    """What members send to everybody travels along an overlay tree."""
 
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
@@ -386,6 +393,7 @@ class _Builder:
             subnets=tuple(self._subnets(node.key)),
             access_list=_joined(node.key.name, access_lists),
             is_underlay=self._is_underlay(node),
+            floods_by_tree=annotation_of(node.properties, BROADCAST_REPLICATION) == BY_TREE,
         )
 
     def _is_underlay(self, network: ConfigNode) -> bool:

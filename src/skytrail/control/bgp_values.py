@@ -13,6 +13,7 @@ from skytrail.wire.bgp.attributes import (
     NO_EXPORT_SUBCONFED,
     NO_LLGR,
     NO_REORIGINATE,
+    ON_OVERLAY_TREE,
 )
 from skytrail.wire.bgp.communities import TunnelKind
 from skytrail.wire.xmpp import NextHop
@@ -36,6 +37,7 @@ _COMMUNITIES = {
     "llgr-stale": LLGR_STALE,
     "no-llgr": NO_LLGR,
     "no-reoriginate": NO_REORIGINATE,
+    "overlay-tree": ON_OVERLAY_TREE,
     "no-export": NO_EXPORT,
     "no-advertise": NO_ADVERTISE,
     "no-export-subconfed": NO_EXPORT_SUBCONFED,

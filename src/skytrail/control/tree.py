@@ -32,7 +32,7 @@ class Tree:
     )
     """By tunnel address; a member of several control nodes has several routes."""
     routers: dict[IPv4Address, int] = field(default_factory=dict[IPv4Address, int])
-    """Control nodes in contact, and how many members each tells of."""
+    """Control nodes that can build, and how many members each tells of."""
     shape: Shape | None = None
     """While this node builds."""
     built: dict[ErmvpnNlri, Built] = field(default_factory=dict[ErmvpnNlri, Built])
@@ -56,7 +56,7 @@ class Tree:
         self.locals[local.nlri] = local
         self.members.setdefault(local.address, {})[local.nlri] = None
         self.touched[local.address] = None
-        if not local.is_stale:
+        if local.may_build and not local.is_stale:
             router = local.nlri.router_id
             self.routers[router] = self.routers.get(router, 0) + 1
 
@@ -71,7 +71,7 @@ class Tree:
         del routes[nlri]
         if not routes:
             del self.members[local.address]
-        if not local.is_stale:
+        if local.may_build and not local.is_stale:
             router = nlri.router_id
             self.routers[router] -= 1
             if not self.routers[router]:

@@ -30,7 +30,7 @@ from skytrail.wire.bgp import (
     ForwardingEdge,
     communities,
 )
-from skytrail.wire.bgp.attributes import ORIGIN_IGP
+from skytrail.wire.bgp.attributes import BUILDS_NO_TREES, ORIGIN_IGP
 from skytrail.wire.xmpp import RouteAttributes, TreeKey
 
 OWN = PeerName("overlay trees")
@@ -50,6 +50,8 @@ class Local:
     virtual_network: str = ""
     is_stale: bool = False
     """The control node that says it is not connected to us."""
+    may_build: bool = True
+    """That node can be the builder: it knows what there is to know."""
 
     @property
     def key(self) -> TreeKey:
@@ -92,6 +94,7 @@ def local_of(path: Path) -> Local | None:
         targets=path.targets,
         virtual_network=path.virtual_network,
         is_stale=path.is_stale,
+        may_build=BUILDS_NO_TREES not in learned.attributes.communities,
     )
 
 
@@ -106,7 +109,11 @@ def global_of(path: Path) -> Global | None:
 def local_path(local: Local, speaker: Speaker, networks: NetworkIds) -> Path:
     """Return what peers are told of a member of ours."""
     edge = DiscoveryEdge(local.address, ((local.label, local.label),))
-    made = replace(_attributes(local, speaker, networks), edge_discovery=(edge,))
+    made = replace(
+        _attributes(local, speaker, networks),
+        edge_discovery=(edge,),
+        communities=() if local.may_build else (BUILDS_NO_TREES,),
+    )
     return _path(local.nlri, local, made, speaker)
 
 

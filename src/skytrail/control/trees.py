@@ -5,8 +5,8 @@
                                                                         | if that is us
  agents <-- branch(agent) <-- Global routes, ours and those heard <-- edges of a Shape
 ```
-One control node builds a tree: of those that have members in it and are in contact, the one with the
-lowest router id. Whoever is elected no more goes on until it has heard of the new one's work, so that
+One control node builds a tree: of those that have members in it, are in contact and say that they
+know enough, the one with the lowest router id. Whoever is elected no more goes on until it has heard of the new one's work, so that
 there is a tree at any moment. That two may build at once does no harm: the same members always
 make the same tree, and parts of different ones form no circle (``tree_shape``).
 
@@ -205,7 +205,8 @@ class Trees:
         """From now on this node knows enough to build: what it lacks is not there."""
         if not self._may_build:
             self._may_build = True
-            self._dirty.update(dict.fromkeys(self.trees))
+            for nlri in list(self._claimants):
+                self._hold(nlri)
 
     def settle(self) -> None:
         """Build what is to be built; cheap when nothing happened."""
@@ -265,6 +266,7 @@ class Trees:
             claim.join.encapsulations,
             config.exports,
             config.virtual_network,
+            may_build=self._may_build,
         )
         self._put(name, local)
         if self._speaker is not None:
@@ -347,7 +349,7 @@ class Trees:
     # Building.
 
     def _settle_tree(self, tree: Tree) -> None:
-        is_elected = self._may_build and tree.builder == self.router_id
+        is_elected = tree.builder == self.router_id
         if tree.shape is None and is_elected:
             tree.start()
         elif tree.shape is not None and not is_elected and self._is_built_elsewhere(tree):
@@ -363,12 +365,15 @@ class Trees:
             del self.trees[tree.name]
 
     def _is_built_elsewhere(self, tree: Tree) -> bool:
-        """Whether there is work of the control node that builds from now on."""
+        """Whether the control node that builds from now on has done all that we did."""
         own = self.router_id
-        return not tree.routers or any(
-            not each.is_stale and (each.builder < own or own not in tree.routers)
-            for nlri in tree.locals
-            for each in self._globals.get(nlri, ())
+        # Routes of one tree come one by one: what is left of ours must not go before the last.
+        return not tree.routers or all(
+            any(
+                not each.is_stale and (each.builder < own or own not in tree.routers)
+                for each in self._globals.get(nlri, ())
+            )
+            for nlri in tree.built
         )
 
     def _stop(self, tree: Tree) -> None:

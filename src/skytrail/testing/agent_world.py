@@ -13,10 +13,11 @@ from ipaddress import IPv4Address, ip_network
 from uuid import UUID
 
 from skytrail.agent.control_sessions import ControlSessions
-from skytrail.agent.desired import Desired, Inputs, Planner
+from skytrail.agent.desired import Inputs, Planner
 from skytrail.agent.interface import ActivePort, PluggedPort
 from skytrail.agent.label import Numbers
 from skytrail.agent.nexthop import Underlay, UnderlayPath
+from skytrail.agent.outcome import Desired
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.tables import InterfaceKind, VifId
 from skytrail.agent.view import IncrementalView, View
@@ -68,7 +69,12 @@ class ConfigBuilder:
         return ConfigUpdate(tuple(self.nodes.values()), tuple(self.links.values()))
 
     def network(
-        self, name: str, network_id: int, subnets: Sequence[Mapping[str, Json]], mtu: int = 0
+        self,
+        name: str,
+        network_id: int,
+        subnets: Sequence[Mapping[str, Json]],
+        mtu: int = 0,
+        **properties: Json,
     ) -> ConfigKey:
         """A network with its default routing instance; subnets as ``subnet`` makes them."""
         full = f"{PROJECT}:{name}"
@@ -77,6 +83,7 @@ class ConfigBuilder:
             full,
             virtual_network_network_id=network_id,
             mtu=mtu or None,
+            **properties,
         )
         instance = self.node("routing-instance", f"{full}:{name}", routing_instance_is_default=True)
         self.link(key, instance)

@@ -141,6 +141,9 @@ class SimBgpServer(BgpServer):
     def call_soon(self, action: Callable[[], None]) -> None:
         self.owner.world.network.after(0.0, action)
 
+    def jitter(self) -> float:
+        return self.owner.world.network.rng.uniform(0.75, 1.0)
+
     def make_link(self, speaker: Speaker, config: BgpPeerConfig, plane: Plane) -> PeerLink:
         return SimPeerLink(self, speaker, config, plane)
 
@@ -198,7 +201,7 @@ class BgpWire:
         def tell() -> None:
             if self._knows[place]:
                 self._knows[place] = False
-                self.controls[place].wires.discard(self)
+                self.controls[place].wires.pop(self, None)
                 self.ends[place].connection_lost(None)
 
         self.network.after(delay_s, tell)
@@ -244,9 +247,9 @@ class Control:
         self.is_up = False
         self.server: SimServer
         self.watch: ConfigWatch
-        self.links: set[Link] = set()
+        self.links: dict[Link, None] = {}
         self.bgp: SimBgpServer
-        self.wires: set[BgpWire] = set()
+        self.wires: dict[BgpWire, None] = {}
         self._life = 0
         self.start()
 
@@ -332,7 +335,7 @@ class Link:
         self.connection = AgentConnection(control.server)
         self._server_knows = True
         self._agent_knows = True
-        control.links.add(self)
+        control.links[self] = None
         self.connection.connection_made(FakeTransport(self))  # type: ignore[arg-type]
         self.step(Connected())
 
@@ -375,7 +378,7 @@ class Link:
         def tell() -> None:
             if self._server_knows:
                 self._server_knows = False
-                self.control.links.discard(self)
+                self.control.links.pop(self, None)
                 self.connection.connection_lost(None)
 
         self.network.after(delay_s, tell)
@@ -522,8 +525,8 @@ class World:
                 link.step(bgp_events.ConnectFailed(number, "unreachable"))
                 return
             wire = BgpWire(dialler, link, number, other)
-            dialler.wires.add(wire)
-            other.wires.add(wire)
+            dialler.wires[wire] = None
+            other.wires[wire] = None
 
         self.network.after(LATENCY_S, arrive)
 

@@ -6,10 +6,11 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
-from skytrail.agent.io.ebpf_rows import flood_entry, flood_row
+from skytrail.agent.io.ebpf_rows import flood_entry, flood_row, nexthop_entry, nexthop_row
 from skytrail.agent.lookup import Tables
 from skytrail.agent.tables import (
     FLOOD_MEMBERS_COUNT_MAX,
+    FLOOD_RELAYED,
     FloodRow,
     InetRouteRow,
     LabelRow,
@@ -21,13 +22,29 @@ from skytrail.agent.tables import (
 from skytrail.agent.trace import COPIED, TracePacket, explain
 from skytrail.net import BROADCAST_MAC, Label, Vni
 from skytrail.testing.agent_world import PROJECT, SOURCE, AgentHost, ConfigBuilder, subnet
-from skytrail.wire.xmpp import EnetKey, Family, ItemsEvent, NextHop, Route, RouteAttributes
+from skytrail.wire.xmpp import (
+    BROADCAST_TREE,
+    EnetKey,
+    Family,
+    ItemsEvent,
+    JoinTree,
+    NextHop,
+    Route,
+    RouteAttributes,
+    TreeBranch,
+    TreeEdge,
+    TreeItems,
+)
+from skytrail.wire.xmpp.values import Json
 
 RED, BLUE = f"{PROJECT}:red", f"{PROJECT}:blue"
 RED_VRF = f"{RED}:red"
 
 
-def host(*names: str) -> AgentHost:
+BY_TREE = {"key_value_pair": [{"key": "broadcast-replication", "value": "tree"}]}
+
+
+def host(*names: str, annotations: Json = None) -> AgentHost:
     config = ConfigBuilder()
     red = config.network(
         "red",
@@ -36,6 +53,7 @@ def host(*names: str) -> AgentHost:
             subnet("10.1.1.0/24"),
             subnet("10.1.2.0/31", default_gateway="10.1.2.0", dns_server_address="10.1.2.0"),
         ],
+        annotations=annotations,
     )
     blue = config.network("blue", 6, [subnet("10.1.1.0/24")])
     for name, network, address in (
@@ -205,3 +223,108 @@ def test_members_elsewhere_keep_their_copies_while_an_agent_that_restarted_hears
     assert members(made) == before
     made.reconcile(complete=True)
     assert members(made) == before[:2]
+
+
+def joined(made: AgentHost) -> JoinTree | None:
+    found = made.desired.published.get((RED_VRF, BROADCAST_TREE))
+    return found if isinstance(found, JoinTree) else None
+
+
+def grow(made: AgentHost, *neighbours: str, label: int | None = None) -> None:
+    """Let the control node tell the host its neighbours in red's tree."""
+    join = joined(made)
+    assert join is not None
+    edges = tuple(TreeEdge(IPv4Address(each), Label(900), ("udp",)) for each in neighbours)
+    own = join.first_label if label is None else Label(label)
+    event = TreeItems(RED_VRF, (TreeBranch(BROADCAST_TREE, own, edges),))
+    made.sessions.received(SOURCE, event, made.now)
+    made.resolve(*neighbours)
+    made.reconcile()
+
+
+def on_tree(route: Route) -> Route:
+    return Route(route.key, route.next_hops, RouteAttributes(communities=("overlay-tree",)))
+
+
+def own_inclusive(made: AgentHost) -> Route:
+    (route,) = [r for vrf, r in made.published() if getattr(r.key, "mac", None) == BROADCAST_MAC]
+    return route
+
+
+def test_a_network_that_does_not_ask_for_a_tree_has_none() -> None:
+    assert joined(host("a")) is None
+
+
+def test_a_network_that_asks_for_a_tree_is_joined_by_a_label_that_relays() -> None:
+    made = host("a", "b", annotations=BY_TREE)
+
+    join = joined(made)
+    assert join is not None
+    assert (str(join.address), join.encapsulations) == ("192.0.2.1", ("udp", "gre"))
+    row = made.datapath.rows[LabelRow][join.first_label]
+    assert isinstance(row, LabelRow)
+    nexthop = made.datapath.rows[NextHopRow][row.nexthop_id]
+    assert isinstance(nexthop, NextHopRow)
+    assert (nexthop.kind, nexthop.relays) == (NextHopKind.BRIDGE, True)
+    assert nexthop.vrf_id == made.desired.vrfs[RED_VRF]
+
+
+def test_neighbours_in_the_tree_stand_for_all_who_are_on_it() -> None:
+    made = host("a", annotations=BY_TREE)
+    grow(made, "192.0.2.2")
+    # One on the tree beyond the neighbour, and a router that is not on it.
+    made.learn(RED_VRF, [on_tree(inclusive("192.0.2.2")), on_tree(inclusive("192.0.2.3"))])
+    made.learn(RED_VRF, [inclusive("192.0.2.9", 39)])
+    made.resolve("192.0.2.9")
+    made.reconcile()
+
+    assert members(made)[1:] == [("192.0.2.2", 900 | FLOOD_RELAYED), ("192.0.2.9", 39)]
+
+
+def test_who_has_no_neighbours_yet_copies_to_everybody_itself() -> None:
+    made = host("a", annotations=BY_TREE)
+    made.learn(RED_VRF, [on_tree(inclusive("192.0.2.2", 31))])
+    made.reconcile()
+
+    assert members(made)[1:] == [("192.0.2.2", 31)]
+    assert own_inclusive(made).attributes.communities == ()
+
+
+def test_who_is_on_the_tree_says_so_and_takes_it_back() -> None:
+    made = host("a", annotations=BY_TREE)
+    grow(made, "192.0.2.2")
+    assert own_inclusive(made).attributes.communities == ("overlay-tree",)
+
+    event = TreeItems(RED_VRF, (), (BROADCAST_TREE,))
+    made.sessions.received(SOURCE, event, made.now)
+    made.reconcile()
+
+    assert own_inclusive(made).attributes.communities == ()
+
+
+def test_a_branch_of_another_label_is_not_used() -> None:
+    made = host("a", annotations=BY_TREE)
+
+    grow(made, "192.0.2.2", label=4711)
+
+    assert members(made)[1:] == []
+
+
+def test_the_last_port_that_leaves_takes_the_membership_along() -> None:
+    made = host("a", annotations=BY_TREE)
+    label = joined(made)
+    assert label is not None
+
+    made.plugged.clear()
+    made.reconcile()
+
+    assert joined(made) is None
+    assert label.first_label not in made.datapath.rows[LabelRow]
+
+
+def test_relays_and_relayed_members_read_back_as_written() -> None:
+    row = NextHopRow(NextHopId(7), NextHopKind.BRIDGE, vrf_id=VrfId(5), relays=True)
+    key, raw = nexthop_entry(row, 1500)
+    assert nexthop_row(int.from_bytes(key, "little"), raw) == row
+    flood = FloodRow(VrfId(5), ((NextHopId(7), 900 | FLOOD_RELAYED),))
+    assert flood_row(*flood_entry(flood)) == flood

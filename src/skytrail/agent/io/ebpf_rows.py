@@ -193,6 +193,8 @@ def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
         flags |= abi.NexthopFlags.HAS_LOCAL
     if row.remote is not None:
         flags |= abi.NexthopFlags.HAS_REMOTE
+    if row.relays:
+        flags |= abi.NexthopFlags.RELAYS
     header = bytes(abi.OUTER_HEADER_BYTES_MAX)
     if row.kind is NextHopKind.TUNNEL:
         header = outer_header(row)
@@ -229,6 +231,7 @@ def nexthop_row(
         out_source_mac=Mac(header[6:12]) if flags & abi.NexthopFlags.HAS_SOURCE else None,
         out_destination_mac=Mac(header[:6]) if flags & abi.NexthopFlags.RESOLVED else None,
         members=members,
+        relays=bool(flags & abi.NexthopFlags.RELAYS),
     )
 
 

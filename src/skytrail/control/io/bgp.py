@@ -228,6 +228,10 @@ class BgpServer:
         """Do something in the loop's next turn."""
         asyncio.get_running_loop().call_soon(action)
 
+    def jitter(self) -> float:
+        """Return the part of a timer's time that counts (RFC 4271 section 10)."""
+        return random.uniform(_JITTER_MIN, 1.0)
+
     def make_link(self, speaker: Speaker, config: BgpPeerConfig, plane: Plane) -> PeerLink:
         """Make the session of a configured peer; ``ValueError`` when its settings cannot be."""
         return PeerLink(self, speaker, config, plane)
@@ -363,7 +367,7 @@ class PeerLink:
 
     def step(self, event: Event) -> None:
         """Advance the session and do what it asks."""
-        jitter = random.uniform(_JITTER_MIN, 1.0)
+        jitter = self.server.jitter()
         for action in self._session.step(event, self.server.clock.now(), jitter=jitter):
             self._perform(action)
 

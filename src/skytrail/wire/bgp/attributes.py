@@ -21,6 +21,10 @@ LLGR_STALE = 0xFFFF_0006
 NO_LLGR = 0xFFFF_0007
 NO_REORIGINATE = 0xFFFF_F000
 """Private to Contrail: service chains pass over a route that carries it."""
+ON_OVERLAY_TREE = 0xFFFF_F001
+"""Private to us: who wants copies of broadcasts gets them by an overlay tree from others on it."""
+BUILDS_NO_TREES = 0xFFFF_F002
+"""Private to us: the control node that says this route of a tree does not know enough to build."""
 NO_EXPORT = 0xFFFF_FF01
 NO_ADVERTISE = 0xFFFF_FF02
 NO_EXPORT_SUBCONFED = 0xFFFF_FF03
