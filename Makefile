@@ -21,8 +21,8 @@ install: ## install on this machine: PREFIX (/opt/skytrail), systemd units, /etc
 uninstall: ## take the installation away; settings and state stay
 	@packaging/install.sh uninstall
 
-clients: ## install what interop tests drive: old clients and BGP decoders in environments of their own, BGP routers
-	@packaging/setup.sh clients peers
+clients: ## install what interop tests drive: old clients and BGP decoders in environments of their own, BGP routers (after setup)
+	@packaging/setup.sh clients peers router
 
 demo: setup ## set everything up and show isolated virtual networks carrying traffic (KEEP=1 leaves it running)
 	@$(PYTHON) -m skytrail.lab.demo $(if $(KEEP),--keep)

@@ -2,8 +2,8 @@
 # Prepares a Debian 12 machine and this checkout: Debian packages, the locked Python environment,
 # the compiled eBPF programs and the lab guest's kernel. Each step is skipped when its result is
 # already there, so a second run takes about a second. Usage: packaging/setup.sh [STEP...]
-# Steps: packages python bpf guest (default: these, in this order), and clients and peers, which only
-# tests need.
+# Steps: packages python bpf guest (default: these, in this order), and clients, peers and router, which
+# only tests need.
 set -eu
 cd "$(dirname "$0")/.."
 log=build/setup.log
@@ -118,12 +118,18 @@ peers() {
     finish installed
 }
 
+router() {
+    begin 'Router guest for interop tests (kernel with MPLS, FRR)'
+    quietly .venv/bin/python -m skytrail.lab.router_image
+    finish ready
+}
+
 mkdir -p build 2>/dev/null || :
 require_root "${*:-packages python bpf guest}"
 : >"$log"
 for step in ${*:-packages python bpf guest}; do
     case "$step" in
-    packages | python | bpf | guest | clients | peers) "$step" ;;
-    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest clients peers\n' "$step" >&2; exit 2 ;;
+    packages | python | bpf | guest | clients | peers | router) "$step" ;;
+    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest clients peers router\n' "$step" >&2; exit 2 ;;
     esac
 done

@@ -54,16 +54,19 @@ stty -F /dev/ttyS0 -echo -icrnl -opost
 echo 1 >/proc/sys/kernel/printk
 echo "@skytrail boot $(uptime_s)"
 while read -r module; do insmod "/modules/$module"; done </modules/order
-name=guest
+name=guest dhcp=
 for word in $(cat /proc/cmdline); do
-    case "$word" in skytrail.hostname=*) name=${word#*=} ;; esac
+    case "$word" in
+    skytrail.hostname=*) name=${word#*=} ;;
+    skytrail.dhcp=no) dhcp=no ;;
+    esac
 done
 hostname "$name"
 ip link set dev lo up
 tries=0
 while [ ! -e /sys/class/net/eth0 ] && [ $tries -lt 100 ]; do tries=$((tries + 1)); sleep 0.05; done
 ip link set dev eth0 up
-udhcpc -i eth0 -f -t 30 -T 1 -A 1 -s /etc/udhcpc.script -x "hostname:$name" \
+[ "$dhcp" = no ] || udhcpc -i eth0 -f -t 30 -T 1 -A 1 -s /etc/udhcpc.script -x "hostname:$name" \
     -O mtu -O staticroutes </dev/null >/dev/null 2>&1 &
 echo "@skytrail ready $(uptime_s)"
 while read -r id command; do
@@ -127,8 +130,11 @@ def find(directory: Path | None = None) -> GuestImage:
     return GuestImage(image.kernel, image.initramfs, version.read_text().strip())
 
 
-def build(directory: Path | None = None, *, force: bool = False) -> GuestImage:
+def build(
+    directory: Path | None = None, *, force: bool = False, extra: Extra | None = None
+) -> GuestImage:
     """Build the image if it is missing (or ``force``) and return it."""
+    extra = extra or NOTHING_MORE
     directory = directory or default_directory()
     if not force:
         try:
@@ -146,15 +152,32 @@ def build(directory: Path | None = None, *, force: bool = False) -> GuestImage:
             raise GuestImageError(f"package {package} holds {len(kernels)} kernels, expected one")
         version = kernels[0].name.removeprefix("vmlinuz-")
         modules = unpacked / "lib" / "modules" / version / "kernel"
-        _replace(directory / "initramfs.cpio", initramfs(BUSYBOX.read_bytes(), modules))
+        archive = initramfs(BUSYBOX.read_bytes(), modules, extra)
+        _replace(directory / "initramfs.cpio", archive)
         _replace(directory / "vmlinuz", kernels[0].read_bytes())
     _replace(directory / "version", f"{version}\n".encode())
     return find(directory)
 
 
-def initramfs(busybox: bytes, modules: Path) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What a guest has beyond the common one."""
+
+    modules: tuple[str, ...] = ()
+    """Kernel modules in load order, after the common ones."""
+    folders: tuple[str, ...] = ()
+    """Parents before children."""
+    files: tuple[tuple[str, Path], ...] = ()
+    """Name in the guest, and the file of this machine that it is."""
+
+
+NOTHING_MORE = Extra()
+
+
+def initramfs(busybox: bytes, modules: Path, extra: Extra = NOTHING_MORE) -> bytes:
     """Return the cpio archive; modules the kernel has built in are left out."""
-    present = [name for name in MODULES if (modules / name).exists()]
+    wanted = (*MODULES, *extra.modules)
+    present = [name for name in wanted if (modules / name).exists()]
     archive = CpioArchive()
     for folder in ("bin", "dev", "etc", "modules", "proc", "sys", "tmp"):
         archive.add_directory(folder)
@@ -170,6 +193,10 @@ def initramfs(busybox: bytes, modules: Path) -> bytes:
     archive.add_file("modules/order", order.encode())
     archive.add_file("etc/udhcpc.script", _UDHCPC_SCRIPT.encode(), executable=True)
     archive.add_file("init", _INIT.encode(), executable=True)
+    for folder in extra.folders:
+        archive.add_directory(folder)
+    for name, source in extra.files:
+        archive.add_file(name, source.read_bytes(), executable=True)
     return archive.finish()
 
 

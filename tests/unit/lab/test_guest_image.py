@@ -1,6 +1,9 @@
 """The archive a guest boots from."""
 
-from skytrail.lab.guest_image import APPLETS, CpioArchive, initramfs
+from pathlib import Path
+
+from skytrail.lab.guest_image import APPLETS, CpioArchive, Extra, initramfs
+from skytrail.lab.router_image import folders_of
 
 
 def entries(archive):
@@ -46,3 +49,25 @@ def test_initramfs_loads_modules_in_dependency_order_and_skips_built_in_ones(tmp
 
 def test_equal_inputs_give_equal_archives(tmp_path):
     assert initramfs(b"busybox", tmp_path) == initramfs(b"busybox", tmp_path)
+
+
+def test_a_guest_may_have_more_modules_and_files(tmp_path):
+    for name in ("drivers/net/virtio_net.ko", "drivers/net/vrf.ko"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "program").write_bytes(b"program")
+    extra = Extra(("drivers/net/vrf.ko",), ("usr",), (("usr/program", tmp_path / "program"),))
+
+    found = entries(initramfs(b"busybox", tmp_path, extra))
+
+    assert found["modules/order"][1] == b"virtio_net.ko\nvrf.ko\n"
+    assert found["usr/program"] == (0o100755, b"program")
+
+
+def test_folders_come_before_what_is_in_them():
+    assert folders_of([Path("usr/lib/frr/zebra"), Path("lib/x.so")]) == (
+        "usr",
+        "usr/lib",
+        "usr/lib/frr",
+        "lib",
+    )
