@@ -11,22 +11,19 @@ is work of its own, done in slices, so that no agent waits for it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import chain
 
 from skytrail.control.adj_in import AdjIn
-from skytrail.control.bgp_config import BgpConfig, BgpPeerConfig
-from skytrail.control.bgp_export import Exporter, ExportPolicy
+from skytrail.control.bgp_config import BgpConfig
+from skytrail.control.bgp_groups import BgpGroups
 from skytrail.control.bgp_import import Importer, name_of, usable_wire
-from skytrail.control.bgp_out import WINDOW_COUNT, BgpGroup, Entry, GroupKey
+from skytrail.control.bgp_out import WINDOW_COUNT
+from skytrail.control.bgp_peer import BgpPeer, TooManyPrefixes
 from skytrail.control.bgp_values import NetworkIds
-from skytrail.control.membership import EVERYTHING, Asked, Interest, Listener, Memberships
+from skytrail.control.membership import EVERYTHING, Asked, Listener, Memberships
 from skytrail.control.path import InstanceName, Path, PeerName, learned_path
 from skytrail.control.relay import VPN_FAMILIES, RelayTable
 from skytrail.control.route_target import Replicator
-from skytrail.control.vpn import VpnEntry
 from skytrail.net import RouteTarget
 from skytrail.wire.bgp import (
     Attributes,
@@ -54,80 +51,17 @@ MEMBERSHIP_WAIT_S = 60.0
 _NO_LIMIT = float("inf")
 
 
-class TooManyPrefixes(Exception):
-    """A peer exceeded its limit; its session must be ceased (RFC 4486 subcode 1)."""
-
-
-@dataclass(slots=True)
-class BgpCounters:
-    """Since the peer was configured."""
-
-    sessions: int = 0
-    updates_in: int = 0
-    routes_in: int = 0
-    withdrawals_in: int = 0
-    problems: int = 0
-    """UPDATEs with errors that cost routes or attributes, not the session (RFC 7606)."""
-    messages_out: int = 0
-    bytes_out: int = 0
-
-
-@dataclass(slots=True)
-class BgpPeer:
-    """One configured peer, across its sessions."""
-
-    config: BgpPeerConfig
-    adj_in: AdjIn
-    is_up: bool = False
-    up_since: float = 0.0
-    bfd_state: str = ""
-    """Of the session that watches the path to it; empty without one."""
-    last_down_reason: str = ""
-    last_problem: str = ""
-    negotiated: Negotiated | None = None
-    importer: Importer | None = None
-    group: BgpGroup | None = None
-    has_work: bool = False
-    to_tell: deque[Entry] = field(default_factory=deque[Entry])
-    """Destinations it must be told of whether or not they changed."""
-    looking_count: int = 0
-    """How many chores look for more of them."""
-    ends_received: set[BgpFamily] = field(default_factory=set[BgpFamily])
-    ends_to_send: list[BgpFamily] = field(default_factory=list[BgpFamily])
-    refreshes_to_begin: list[BgpFamily] = field(default_factory=list[BgpFamily])
-    refreshes_to_end: list[BgpFamily] = field(default_factory=list[BgpFamily])
-    """What the peer asked to hear again, for the marks around it (RFC 7313)."""
-    asked: Asked = field(default_factory=Asked)
-    """Route target memberships the peer sent."""
-    has_memberships: bool = False
-    """The family was negotiated, so the peer gets only what it asks for."""
-    membership_deadline: float = float("-inf")
-    stale_deadline: float = float("inf")
-    long_lived: dict[BgpFamily, float] = field(default_factory=dict[BgpFamily, float])
-    """For how long it wants its routes kept beyond its restart time (RFC 9494)."""
-    long_lived_deadlines: dict[BgpFamily, float] = field(default_factory=dict[BgpFamily, float])
-    """When families that are kept so go."""
-    counters: BgpCounters = field(default_factory=BgpCounters)
-
-    @property
-    def name(self) -> PeerName:
-        return PeerName(self.config.name)
-
-
 class Bgp:
     """All BGP state of a control node. Not safe for use from more than one thread."""
 
     def __init__(self, replicator: Replicator, networks: NetworkIds) -> None:
         self.config = BgpConfig()
         self.peers: dict[PeerName, BgpPeer] = {}
-        self.groups: dict[GroupKey, BgpGroup] = {}
         self.networks = networks
         self.may_end_rib = False
         """Agents had their chance to publish again: ends of RIB may be sent (RFC 4724 4.1)."""
-        self.relay = RelayTable(self._selected)
+        self.groups = BgpGroups(replicator)
         self._replicator = replicator
-        self._exporter: Exporter | None = None
-        self._changed_groups: dict[BgpGroup, None] = {}
         self._ready: dict[PeerName, None] = {}
         self._changes: dict[PeerName, None] = {}
         self._lagging: dict[AdjIn, None] = {}
@@ -135,7 +69,11 @@ class Bgp:
         self._other_interest: dict[PeerName, None] = {}
         self.memberships: Memberships | None = None
         self._wanted: dict[InstanceName, frozenset[RouteTarget]] = {}
-        replicator.on_selection = self._selected
+
+    @property
+    def relay(self) -> RelayTable:
+        """Routes that no instance uses, told on as they came."""
+        return self.groups.relay
 
     # Configuration.
 
@@ -148,7 +86,7 @@ class Bgp:
             return
         is_other = before.speaker != config.speaker
         if is_other:
-            self._exporter = Exporter(config.speaker, self.networks)
+            self.groups.configure(config.speaker, self.networks)
             self.memberships = Memberships(config.speaker.asn, config.speaker.router_id)
             for instance, targets in self._wanted.items():
                 self.memberships.want(instance, targets)
@@ -211,7 +149,7 @@ class Bgp:
         speaker = self.config.speaker
         if peer.is_up or speaker is None:
             self.session_down(name, "replaced", now, graceful=False)
-        if speaker is None or self._exporter is None:
+        if speaker is None:
             return
         peer.is_up, peer.up_since, peer.negotiated = True, now, negotiated
         peer.counters.sessions += 1
@@ -231,11 +169,7 @@ class Bgp:
         if wait_s is not None and peer.stale_deadline != float("inf"):
             # It is back: from here it has this long to say everything again.
             peer.stale_deadline = now + wait_s
-        group, fill = self._group(self._key(peer, families), negotiated)
-        group.join(peer.name)
-        peer.group, peer.has_work = group, True
-        self._ready[peer.name] = None
-        self._replicator.chores.add(fill)
+        self.groups.join(peer, families, negotiated)
 
     def session_down(self, name: str, reason: str, now: float, *, graceful: bool) -> None:
         """A session is over. ``graceful``: its routes stay until the peer is back (RFC 4724)."""
@@ -248,7 +182,7 @@ class Bgp:
         peer.is_up, peer.last_down_reason, peer.negotiated = False, reason, None
         if self.memberships is not None:
             self.memberships.leave(peer.name)
-        self._leave_group(peer)
+        self.groups.leave(peer)
         peer.to_tell.clear()
         peer.looking_count = 0
         speaker = self.config.speaker
@@ -313,7 +247,7 @@ class Bgp:
                     self.memberships.repeat(peer.name)
                 if peer.negotiated.enhanced_refresh:
                     peer.refreshes_to_begin.append(family)
-                self._look_for(peer, peer.group.known(peer.name, family))
+                self.groups.look_for(peer, peer.group.known(peer.name, family))
 
     def tick(self, now: float) -> None:
         """Let time pass: sweep what stayed stale. Call about twice a second."""
@@ -353,11 +287,10 @@ class Bgp:
     def take_ready(self) -> list[PeerName]:
         """Return peers with a session for whom :meth:`collect` may have something."""
         self._follow_interest()
-        for group in self._changed_groups:
-            for member in group.log.take_woken():
-                self.peers[PeerName(member)].has_work = True
-                self._ready[PeerName(member)] = None
-        self._changed_groups = {}
+        for woken in self.groups.take_woken():
+            if woken in self.peers:
+                self.peers[woken].has_work = True
+                self._ready[woken] = None
         ready, self._ready = self._ready, {}
         return [name for name in ready if name in self.peers and self.peers[name].is_up]
 
@@ -376,7 +309,7 @@ class Bgp:
         while group is not None and peer.has_work and size < bytes_max:
             if peer.to_tell:
                 count = min(WINDOW_COUNT, len(peer.to_tell))
-                entries = [self._present(peer.to_tell.popleft()) for _ in range(count)]
+                entries = [self.groups.present(peer.to_tell.popleft()) for _ in range(count)]
                 chunk = group.tell(peer.name, entries)
             else:
                 chunk = group.pull(peer.name)
@@ -481,78 +414,9 @@ class Bgp:
         for name in changed:
             peer = self.peers.get(name)
             if peer is not None and peer.is_up and peer.has_memberships:
-                self._regroup(peer)
+                self.groups.regroup(peer)
         if self.memberships is not None:
             self._ready.update(dict.fromkeys(self.memberships.has_news()))
-
-    def _regroup(self, peer: BgpPeer) -> None:
-        group, negotiated = peer.group, peer.negotiated
-        if group is None or negotiated is None:
-            return
-        key = self._key(peer, group.key.families)
-        if key == group.key:
-            return
-        change = (group.key.interest, key.interest)
-        if len(group.members) == 1 and key not in self.groups:
-            del self.groups[group.key]
-            self.groups[key] = group
-            group.change_interest(key)
-            again = group.look_again(change, self._entries_between(*change))
-            self._replicator.chores.add(again)
-        else:
-            is_aware, rest = not group.is_telling_all, group.unread(peer.name)
-            differing = [self._entries_between(*each) for each in (*group.judging, change)]
-            self._leave_group(peer)
-            peer.group, fill = self._group(key, negotiated)
-            if is_aware:
-                peer.group.join_knowing(peer.name)
-            else:
-                peer.group.join(peer.name)
-            self._replicator.chores.add(fill)
-            peer.group.late[peer.name] = None
-            self._look_for(peer, chain(rest, *differing))
-        peer.has_work = True
-        self._ready[peer.name] = None
-
-    def _look_for(self, peer: BgpPeer, entries: Iterable[Entry | None]) -> None:
-        """Let a peer be told of destinations, whatever group it is in by then."""
-        peer.looking_count += 1
-        self._replicator.chores.add(self._found(peer, peer.counters.sessions, entries))
-
-    def _found(
-        self, peer: BgpPeer, session: int, entries: Iterable[Entry | None]
-    ) -> Iterator[None]:
-        for entry in entries:
-            if peer.counters.sessions != session or not peer.is_up:
-                return
-            if entry is not None:
-                peer.to_tell.append(entry)
-                peer.has_work = True
-                self._ready[peer.name] = None
-            yield
-        if peer.counters.sessions == session and peer.is_up:
-            peer.looking_count -= 1
-            self._ready[peer.name] = None
-            if not peer.looking_count and peer.group is not None:
-                peer.group.late.pop(peer.name, None)
-
-    def _entries_between(self, before: Interest | None, after: Interest | None) -> Iterator[Entry]:
-        """Yield the destinations for which it may matter which of two interests holds."""
-        plain = [
-            each.targets
-            for each in (before, after)
-            if each is not None and not each.is_everything and not each.beginnings
-        ]
-        if len(plain) != 2:
-            yield from self._entries()
-            return
-        by_target = self._replicator.by_target
-        for target in sorted(plain[0] ^ plain[1]):
-            # Those that come while we look are told to groups as changes.
-            yield from list(by_target.get(target, ()))
-        for entry in list(self.relay.entries.values()):
-            if entry.is_constrained:
-                yield entry
 
     def _tell_memberships(self, peer: BgpPeer) -> list[bytes]:
         memberships, negotiated = self.memberships, peer.negotiated
@@ -571,74 +435,8 @@ class Bgp:
 
     # Inside.
 
-    def _key(self, peer: BgpPeer, families: tuple[BgpFamily, ...]) -> GroupKey:
-        negotiated = peer.negotiated
-        assert negotiated is not None
-        return GroupKey(
-            self._policy(peer.config, takes_long_lived=bool(negotiated.long_lived)),
-            families,
-            negotiated.four_byte_as,
-            negotiated.message_bytes_max,
-            negotiated.extended_next_hop,
-            peer.asked.interest if peer.has_memberships else None,
-        )
-
-    def _group(self, key: GroupKey, negotiated: Negotiated) -> tuple[BgpGroup, Iterator[None]]:
-        """Return the group and how it is to be filled once it has a member."""
-        group = self.groups.get(key)
-        if group is not None:
-            return group, iter(())
-        assert self._exporter is not None
-        group = self.groups[key] = BgpGroup(key, negotiated, self._exporter, self._group_changed)
-        return group, group.fill(self._entries_for(key))
-
-    def _entries_for(self, key: GroupKey) -> Iterator[Entry]:
-        """Yield all destinations that a group may have to tell of."""
-        yield from self._entries_between(Interest(), key.interest)
-        for entry in list(self.relay.entries.values()):
-            if not entry.is_constrained:
-                yield entry
-
-    def _leave_group(self, peer: BgpPeer) -> None:
-        if peer.group is None:
-            return
-        group, peer.group = peer.group, None
-        group.leave(peer.name)
-        if not group.log.has_members:
-            del self.groups[group.key]
-            self._changed_groups.pop(group, None)
-
     def _restart(self, peer: BgpPeer) -> GracefulRestart | None:
         return peer.negotiated.graceful_restart if peer.negotiated is not None else None
-
-    def _policy(self, peer: BgpPeerConfig, *, takes_long_lived: bool) -> ExportPolicy:
-        speaker = self.config.speaker
-        return ExportPolicy(
-            takes_long_lived=takes_long_lived,
-            is_external=peer.is_external,
-            local_asn=peer.local_asn,
-            cluster_id=None if speaker is None else speaker.cluster_id,
-            overridden_asn=peer.asn if peer.as_override else 0,
-            private_as_action=peer.private_as_action if peer.is_external else "",
-            tells_prefix_routes=not peer.is_control_node,
-        )
-
-    def _entries(self) -> Iterator[Entry]:
-        for table in self._replicator.vpn.values():
-            yield from list(table.entries.values())
-        yield from list(self.relay.entries.values())
-
-    def _selected(self, changes: Iterable[tuple[Entry, Path | None]]) -> None:
-        told = [
-            entry
-            for entry, before in changes
-            if before is None or entry.best is None or not _is_same_offer(before, entry.best)
-        ]
-        for group in self.groups.values():
-            group.changed(told)
-
-    def _group_changed(self, group: BgpGroup) -> None:
-        self._changed_groups[group] = None
 
     def _hear(
         self, peer: BgpPeer, importer: Importer, reach: Reach, attributes: Attributes
@@ -695,35 +493,9 @@ class Bgp:
         if family is BgpFamily.ROUTE_TARGET:
             self._replicator.chores.add(self._swept(peer, peer.asked, peer.asked.generation))
 
-    def _present(self, entry: Entry) -> Entry:
-        """Return the entry its destination has now, if it is in a table at all."""
-        if entry.best is not None:
-            return entry
-        if isinstance(entry, VpnEntry):
-            return self._replicator.vpn[entry.family].entries.get(entry.name, entry)
-        return self.relay.entries.get((entry.family, route_key(entry.nlri)), entry)
-
     def _swept(self, peer: BgpPeer, asked: Asked, generation: int) -> Iterator[None]:
         """Forget what the peer has not asked for again since a generation began: a chore."""
         for nlri in list(asked):
             yield
             if peer.asked is asked and asked.is_before(nlri, generation):
                 self._forget_members(peer, (nlri,))
-
-
-def _is_same_offer(before: Path, after: Path) -> bool:
-    """Gone stale, or confirmed unchanged: nothing to tell."""
-    if before.shared is not None and before.shared is after.shared:
-        return before.slot is after.slot and before.wire == after.wire
-    return (
-        before.slot is after.slot
-        and before.next_hops == after.next_hops
-        and before.attributes == after.attributes
-        and before.targets == after.targets
-        and before.virtual_network == after.virtual_network
-        and before.learned == after.learned
-        and before.rejected_by == after.rejected_by
-        and before.made == after.made
-        and before.as_path == after.as_path
-        and before.relay == after.relay
-    )

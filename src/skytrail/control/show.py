@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from skytrail.control.best_path import why_not_best, why_not_told
-from skytrail.control.bgp import BgpPeer
+from skytrail.control.bgp_peer import BgpPeer
 from skytrail.control.membership import OWN, membership_text
 from skytrail.control.nlri_text import nlri_text
 from skytrail.control.path import Path

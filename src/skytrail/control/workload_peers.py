@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from skytrail.control.bgp import TooManyPrefixes
 from skytrail.control.bgp_config import BgpConfig
 from skytrail.control.bgp_export import ExportPolicy, for_peers
+from skytrail.control.bgp_peer import TooManyPrefixes
 from skytrail.control.bgp_values import community_number, community_text
 from skytrail.control.config_graph import Change
 from skytrail.control.derived_routes import DerivedRoutes

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from skytrail.control.bgp import BgpPeer
+from skytrail.control.bgp_peer import BgpPeer
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.path import PeerName

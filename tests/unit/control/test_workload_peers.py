@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 
 import pytest
 
-from skytrail.control.bgp import TooManyPrefixes
+from skytrail.control.bgp_peer import TooManyPrefixes
 from skytrail.control.path import InstanceName, PeerName
 from skytrail.control.workload_peers import WorkloadPeer
 from skytrail.model.config_object import ConfigObject

@@ -18,8 +18,9 @@ from typing import Protocol, cast
 
 import structlog
 
-from skytrail.control.bgp import Bgp, TooManyPrefixes
+from skytrail.control.bgp import Bgp
 from skytrail.control.bgp_config import EXTENDED_NEXT_HOP, BgpPeerConfig, Speaker
+from skytrail.control.bgp_peer import TooManyPrefixes
 from skytrail.control.io.bfd import BfdServer
 from skytrail.control.io.tcp_protection import (
     TTL_MAX,
