@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from skytrail.agent.desired import Inputs, Planner
 from skytrail.agent.label import Numbers
+from skytrail.agent.port_rows import FABRIC_INSTANCE
 from skytrail.net import BROADCAST_MAC, Label, Mac, Vni
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet, uuid_of
 from skytrail.testing.fake_datapath import FakeDatapath
@@ -31,14 +32,25 @@ from skytrail.wire.xmpp import (
 )
 
 NAMES = ("a", "b", "c", "d")
-VRFS = {"red": "default-domain:demo:red:red", "blue": "default-domain:demo:blue:blue"}
+PROVIDER = "default-domain:default-project:ip-fabric"
+VRFS = {
+    "red": "default-domain:demo:red:red",
+    "blue": "default-domain:demo:blue:blue",
+    "fabric": FABRIC_INSTANCE,
+}
 
 
 def whole_world():
-    """Two networks; b shares an address with a, d can replace c; groups name each other."""
+    """Two networks; b shares an address with a, d can replace c; groups name each other.
+
+    Both may be routed by the underlay, where their addresses meet.
+    """
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24"), subnet("fd00:1::/64")])
     blue = config.network("blue", 6, [subnet("10.2.2.0/24")])
+    provider = config.node("virtual-network", PROVIDER, is_provider_network=True)
+    config.link(red, provider)
+    config.link(blue, provider)
     a = config.port("a", red, ["10.1.1.3", "fd00:1::3"])
     config.port("b", red, ["10.1.1.3", "10.1.1.4"])
     c = config.port("c", blue, ["10.2.2.3"])
@@ -72,7 +84,7 @@ HOPS = st.builds(
     label=st.integers(14, 24).map(Label),
     vni=st.sampled_from([0, 7]).map(Vni),
     mac=st.sampled_from([None, MACS[0]]),
-    encapsulations=st.sampled_from([(), ("udp",), ("vxlan",)]),
+    encapsulations=st.sampled_from([(), ("udp",), ("vxlan",), ("native",), ("native", "udp")]),
     virtual_network=st.sampled_from(["", "default-domain:demo:red"]),
 )
 ATTRIBUTES = st.builds(
