@@ -16,6 +16,7 @@ from skytrail.lab.io import frr, netns
 from skytrail.lab.io.capture import Capture
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.service import Lab
+from skytrail.lab.switch import UNDERLAY
 from skytrail.lab.trace import NATIVE, Packet
 from skytrail.lab.underlay_packet import decode_tunnel
 from skytrail.runtime.introspection import read_table
@@ -183,3 +184,24 @@ def test_a_control_node_killed_loses_nothing(routed):
         assert out.wait_replies(300, timeout_s=10)
 
         assert out.stop().lost == back.stop().lost == 0
+
+
+def test_a_network_changes_to_tunnels_and_back_under_traffic(routed):
+    network = ["default-domain", "plain", "routed"]
+    underlay = {"ref_type": "virtual-network", "ref_fq_name": UNDERLAY}
+    address = address_of(routed, "web2")
+    with routed.api() as api, PingTraffic(routed.plan.namespace_of("web1"), address) as traffic:
+        uuid = api.name_to_id("virtual-network", network)
+        assert traffic.wait_replies(5, timeout_s=10)
+
+        api.ref_update("virtual-network", uuid, operation="DELETE", **underlay)
+        eventually(lambda: "10.50.0" not in underlay_routes(routed), "the switch forgets")
+        assert traffic.wait_replies(20, timeout_s=10)
+        leaving = vrouter.trace(routed, "web1", "web2", Packet()).legs[0].explanation
+        assert leaving.encapsulation == "MPLS_UDP"
+
+        api.ref_update("virtual-network", uuid, operation="ADD", **underlay)
+        eventually(lambda: str(address) in underlay_routes(routed), "the switch learns again")
+        assert traffic.wait_replies(20, timeout_s=10)
+        leaving = vrouter.trace(routed, "web1", "web2", Packet()).legs[0].explanation
+        assert leaving.encapsulation == NATIVE

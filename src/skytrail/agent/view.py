@@ -41,6 +41,7 @@ IpAddress = IPv4Address | IPv6Address
 PortRange = tuple[int, int]
 LOCAL_PREFERENCE_ACTIVE = 200
 PORTS_ALL: PortRange = (0, 65535)
+UNDERLAY_NETWORK = "default-domain:default-project:ip-fabric"
 _VNI_MAX = (1 << 24) - 1
 _U16_MAX = (1 << 16) - 1
 _U32_MAX = (1 << 32) - 1
@@ -397,11 +398,12 @@ class _Builder:
         )
 
     def _is_underlay(self, network: ConfigNode) -> bool:
-        """Tell whether a network refers to the provider network, which stands for the underlay."""
-        if flag_of(network.properties.get("is_provider_network")):
-            return False
+        """Tell whether a network refers to the one that stands for the underlay.
+
+        Other provider networks are a provider's VLANs.
+        """
         others = self._graph.linked_nodes(network.key, "virtual-network")
-        return any(flag_of(other.properties.get("is_provider_network")) for other in others)
+        return any(other.key.name == UNDERLAY_NETWORK for other in others)
 
     def _default_instance(self, network: ConfigKey) -> str:
         name = f"{network.name}:{network.name.rpartition(':')[2]}"

@@ -15,6 +15,9 @@ from skytrail.lab.topology import Switch
 FAMILIES = ["inet", "inet-vpn", "inet6-vpn", "e-vpn", "erm-vpn", "route-target"]
 """Of control nodes that exchange plain routes: what they speak anyway, and ``inet``."""
 
+UNDERLAY = ["default-domain", "default-project", "ip-fabric"]
+"""The network that stands for the underlay."""
+
 
 def bgpd_config(
     switch: Switch, address: IPv4Address, peers: Iterable[IPv4Address], asn: int
@@ -37,5 +40,8 @@ def bgpd_config(
 
 
 def is_underlay(network: JsonObject) -> bool:
-    """Tell whether the underlay routes a virtual network: it refers to the provider network."""
-    return bool(network.get("virtual_network_refs"))
+    """Tell whether the underlay routes a virtual network: it refers to ip-fabric."""
+    references = network.get("virtual_network_refs")
+    if not isinstance(references, list):
+        return False
+    return any(isinstance(each, dict) and each.get("to") == UNDERLAY for each in references)

@@ -104,6 +104,22 @@ def test_a_network_with_tunnels_has_no_part_in_what_the_underlay_routes():
     assert underlay_vrf(made) == 0
 
 
+def test_another_provider_network_is_no_underlay():
+    config = ConfigBuilder()
+    plain = config.network("plain", 5, [subnet("10.1.1.0/24")])
+    vlan = config.node("virtual-network", f"{PROJECT}:vlan", is_provider_network=True)
+    config.link(plain, vlan)
+    config.port("a", plain, ["10.1.1.3"])
+    made = AgentHost("192.0.2.1")
+    made.plug("a", 10)
+    made.connect()
+    made.configure(config.update())
+    made.reconcile()
+
+    assert {instance for instance, _ in made.published()} == {PLAIN_VRF}
+    assert underlay_vrf(made) == 0
+
+
 @pytest.mark.parametrize("first", ["port", "route"])
 def test_what_a_switch_announces_is_reached_whatever_comes_first(first):
     made = AgentHost("192.0.2.1")

@@ -1,4 +1,4 @@
-"""Networks that the underlay routes refer to the provider network, which stands for the underlay.
+"""Networks refer to provider networks: to ip-fabric, and the underlay routes them.
 
 Provider networks refer to none: what hosts are told of the configuration follows these references.
 """
