@@ -95,6 +95,8 @@ ATTRIBUTES = st.builds(
     load_balance_decision=TEXT,
     sub_protocol=TEXT,
     etree_leaf=st.booleans(),
+    replicates=st.booleans(),
+    replication_leaf=st.booleans(),
 )
 
 

@@ -24,12 +24,12 @@ from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.flood import (
     OUTER_BYTES,
     broadcast_addresses,
-    flooded_hops,
     inclusive_key,
     inclusive_route,
     own_addresses,
-    tree_hops,
+    replicators,
     tree_join,
+    ways_out,
 )
 from skytrail.agent.identity import Identity, IdentityTable
 from skytrail.agent.interface import (
@@ -66,7 +66,6 @@ from skytrail.agent.port_rows import (
 from skytrail.agent.route_order import Place, enet_order, place_order
 from skytrail.agent.tables import (
     FLOOD_MEMBERS_COUNT_MAX,
-    FLOOD_RELAYED,
     BridgeRow,
     Encapsulation,
     FloodRow,
@@ -544,12 +543,13 @@ class _World:
             found = [(self._plans[uuid].numbers.layer2, 0) for uuid in sorted(members)]
             tunnels: dict[tuple[NextHopId, int], tuple[int, IPv4Address]] = {}
             offers = self._enet.get((vrf, BROADCAST_MAC), {}).values()
-            own, branch = self._inputs.underlay.address, self._branch(vrf)
-            name = members[max(members)].name
-            others = flooded_hops(offers, name, own, by_tree=branch is not None)
-            ways = [(hop, far, 0) for hop, far in others]
-            if branch is not None:
-                ways += [(hop, far, FLOOD_RELAYED) for hop, far in tree_hops(branch)]
+            network, own = members[max(members)], self._inputs.underlay.address
+            ways = ways_out(offers, network, own, self._branch(vrf))
+            for way in replicators(offers, network, own):
+                target = self._target(way[0], layer2=True)
+                if target is not None and self._nexthops.is_resolved(target[0]):
+                    ways = [way]
+                    break
             for hop, far, mark in ways:
                 target = self._target(hop, layer2=True)
                 if target is not None:

@@ -47,6 +47,8 @@ class LearntRoute:
     sources: tuple[str, ...]
     stale: bool
     communities: tuple[str, ...] = ()
+    replicates: bool = False
+    """Of an inclusive multicast route: who is sent a copy there makes those for all others."""
 
 
 class LearntRoutes:
@@ -208,6 +210,7 @@ def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
         sources=tuple(name for name, _ in best),
         stale=not fresh,
         communities=best[0][1].route.attributes.communities,
+        replicates=best[0][1].route.attributes.replicates,
     )
 
 

@@ -6,13 +6,14 @@ route of the broadcast MAC with its own tunnel address, whose label leads into t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import link_local
 from skytrail.agent.port_rows import ENCAPSULATION_TEXTS
-from skytrail.agent.tables import Encapsulation, IpNetwork
+from skytrail.agent.tables import FLOOD_RELAYED, Encapsulation, IpNetwork
 from skytrail.agent.view import LOCAL_PREFERENCE_ACTIVE, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Label, Vni
 from skytrail.wire.xmpp import (
@@ -57,7 +58,9 @@ def inclusive_route(
         virtual_network=network.name,
     )
     attributes = RouteAttributes(
-        local_preference=LOCAL_PREFERENCE_ACTIVE, communities=(ON_TREE,) if is_on_tree else ()
+        local_preference=LOCAL_PREFERENCE_ACTIVE,
+        communities=(ON_TREE,) if is_on_tree else (),
+        replication_leaf=network.floods_assisted,
     )
     return Route(inclusive_key(address), (next_hop,), attributes)
 
@@ -71,28 +74,56 @@ def tree_join(instance: str, label: int, offer: Offer) -> JoinTree | None:
     return JoinTree(instance, BROADCAST_TREE, address, Label(label), Label(label), names)
 
 
-def tree_hops(branch: TreeBranch) -> Iterator[tuple[NextHop, IPv4Address]]:
-    """Yield the way to each neighbour in a tree."""
-    for edge in branch.edges:
-        yield NextHop(edge.address, edge.label, encapsulations=edge.encapsulations), edge.address
+Way = tuple[NextHop, IPv4Address, int]
+"""How a copy goes to another host or router, to which address, and a mark for the label."""
 
 
-def flooded_hops(
-    offers: Iterable[LearntRoute], network: str, own: IPv4Address, *, by_tree: bool = False
-) -> Iterator[tuple[NextHop, IPv4Address]]:
+def ways_out(
+    offers: Iterable[LearntRoute],
+    network: VirtualNetwork,
+    own: IPv4Address,
+    branch: TreeBranch | None,
+) -> list[Way]:
+    """Return the way of each copy: to neighbours in a tree, and to all whom that does not reach."""
+    ways = [
+        (hop, far, 0)
+        for learnt, hop, far in _members(offers, network, own)
+        if not learnt.replicates and (branch is None or ON_TREE not in learnt.communities)
+    ]
+    for edge in branch.edges if branch is not None else ():
+        hop = NextHop(edge.address, edge.label, encapsulations=edge.encapsulations)
+        ways.append((hop, edge.address, FLOOD_RELAYED))
+    return ways
+
+
+def replicators(
+    offers: Iterable[LearntRoute], network: VirtualNetwork, own: IPv4Address
+) -> list[Way]:
+    """Return who copies for others (RFC 9574), in the order in which this host prefers them.
+
+    Each host has an order of its own, so that they share the work.
+    """
+    if not network.floods_assisted:
+        return []
+    found = [
+        (hop, far, 0) for learnt, hop, far in _members(offers, network, own) if learnt.replicates
+    ]
+    return sorted(found, key=lambda way: hashlib.blake2b(own.packed + way[1].packed).digest())
+
+
+def _members(
+    offers: Iterable[LearntRoute], network: VirtualNetwork, own: IPv4Address
+) -> Iterator[tuple[LearntRoute, NextHop, IPv4Address]]:
     """Yield the way to each vRouter or router that has members of this very network.
 
     Networks that may talk to each other import each other's routes; none floods the other.
-    ``by_tree``: those on the tree get their copies by it.
     """
     for learnt in offers:
-        if by_tree and ON_TREE in learnt.communities:
-            continue
         for hop in learnt.next_hops:
             address = hop.address
-            if hop.virtual_network == network and isinstance(address, IPv4Address):
+            if hop.virtual_network == network.name and isinstance(address, IPv4Address):
                 if address != own:
-                    yield hop, address
+                    yield learnt, hop, address
                 break
 
 

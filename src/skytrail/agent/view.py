@@ -28,6 +28,7 @@ from skytrail.agent.config_values import (
 )
 from skytrail.agent.tables import Encapsulation, IpNetwork
 from skytrail.model.annotation_names import (
+    ASSISTED,
     BGPAAS_CONTROL_NODES,
     BROADCAST_REPLICATION,
     BY_TREE,
@@ -157,6 +158,8 @@ class VirtualNetwork:
     """Its IPv4 packets go without tunnel: the underlay routes to its workloads."""
     floods_by_tree: bool = False
     """What members send to everybody travels along an overlay tree."""
+    floods_assisted: bool = False
+    """It goes to a replicator, if there is one."""
 
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
@@ -385,6 +388,7 @@ class _Builder:
         ) or bounded_of(properties.get("network_id"), _VNI_MAX)
         lists = self._graph.linked_nodes(node.key, "access-control-list")
         access_lists = [_access_list(entry) for entry in lists]
+        replication = annotation_of(node.properties, BROADCAST_REPLICATION)
         return VirtualNetwork(
             name=node.key.name,
             network_id=network_id,
@@ -394,7 +398,8 @@ class _Builder:
             subnets=tuple(self._subnets(node.key)),
             access_list=_joined(node.key.name, access_lists),
             is_underlay=self._is_underlay(node),
-            floods_by_tree=annotation_of(node.properties, BROADCAST_REPLICATION) == BY_TREE,
+            floods_by_tree=replication == BY_TREE,
+            floods_assisted=replication == ASSISTED,
         )
 
     def _is_underlay(self, network: ConfigNode) -> bool:

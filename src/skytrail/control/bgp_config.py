@@ -36,6 +36,7 @@ TTL_ANNOTATION = "bgp-ttl-security"
 BFD_ANNOTATION = "bfd"
 BFD_INTERVAL_ANNOTATION = "bfd-interval-ms"
 BFD_MULTIPLIER_ANNOTATION = "bfd-multiplier"
+ASSISTED_REPLICATION_ANNOTATION = "bgp-assisted-replication"
 BFD_KINDS = ("single-hop", "multihop")
 
 FAMILY_NAMES = {
@@ -121,6 +122,8 @@ class BgpPeerConfig:
     default_encapsulations: tuple[tuple[BgpFamily, tuple[str, ...]], ...] = ()
     """What routes without an encapsulation are taken to have."""
     md5_key: str = ""
+    takes_new_tunnels: bool = False
+    """May be told of multicast tunnels of later types than RFC 6514 has: others end their session."""
     ttl_hops: int = 0
     """The peer is at most so many hops away (RFC 5082); 0: it may be anywhere."""
     bfd: BfdConfig | None = None
@@ -273,6 +276,8 @@ def _peer(
             if each.default_tunnel_encap
         ),
         md5_key=md5_key(session.auth, mine.auth_data, theirs.auth_data),
+        takes_new_tunnels=is_control_node
+        or _annotated_number(other, ASSISTED_REPLICATION_ANNOTATION, range(2)) == 1,
         ttl_hops=_annotated_number(other, TTL_ANNOTATION, range(1, 255)) or 0,
         bfd=_bfd(other),
     )

@@ -48,6 +48,7 @@ from skytrail.wire.xmpp import EnetKey, Family, NextHop, RouteKey
 _CACHE_COUNT_MAX = 65_536
 _SEGMENT_NUMBERS_MAX = 255
 _U16_MAX = 0xFFFF
+_RFC6514_TUNNEL_TYPE_MAX = 7
 _PRIVATE_AS = ((64512, 65534), (4200000000, 4294967294))
 
 
@@ -67,9 +68,12 @@ class ExportPolicy:
     tells_prefix_routes: bool = False
     """Routes with a VNI are told as EVPN prefix routes too, as routers that speak VXLAN need."""
 
+    takes_new_tunnels: bool = True
+    """May be told of multicast tunnels of later types than RFC 6514 has (ADR 0154)."""
+
     def admits(self, path: Path) -> bool:
         """Tell whether these peers may have the path."""
-        if not path.is_tellable:
+        if not path.is_tellable or (_has_new_tunnel(path) and not self.takes_new_tunnels):
             return False
         learned = path.learned
         if learned is None:
@@ -82,6 +86,13 @@ class ExportPolicy:
                 return False
             named = set(learned.attributes.communities)
         return NO_ADVERTISE not in named and not (self.is_external and NO_EXPORT in named)
+
+
+def _has_new_tunnel(path: Path) -> bool:
+    pmsi = path.learned.attributes.pmsi if path.learned is not None else None
+    return path.attributes.replicates or (
+        pmsi is not None and pmsi.tunnel_type > _RFC6514_TUNNEL_TYPE_MAX
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +147,8 @@ class Exporter:
         router = hop.address if form.has_router_mac else None
         led, tunnel = (path.made, path.as_path), None
         if is_inclusive(path.key):
-            tunnel = tunnel_of(hop, is_vxlan="vxlan" in form.encapsulations)
+            is_vxlan = "vxlan" in form.encapsulations
+            tunnel = tunnel_of(hop, path.attributes, is_vxlan=is_vxlan)
         told = (path.attributes, path.targets, network, form, router, hop.tags)
         key = (*told, led, tunnel, policy)
         found = self._cache.get(key)

@@ -179,6 +179,7 @@ class BgpGroups:
             overridden_asn=peer.asn if peer.as_override else 0,
             private_as_action=peer.private_as_action if peer.is_external else "",
             tells_prefix_routes=not peer.is_control_node,
+            takes_new_tunnels=peer.takes_new_tunnels,
         )
 
     def _entries(self) -> Iterator[Entry]:

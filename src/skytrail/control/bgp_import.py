@@ -18,7 +18,7 @@ from skytrail.control.bgp_values import (
     encapsulation_names,
     label_of_raw,
 )
-from skytrail.control.inclusive import hop_of, key_of_inclusive
+from skytrail.control.inclusive import hop_of, is_leaf, key_of_inclusive, replicates
 from skytrail.control.path import Learned, Path, PathSlot, Relay, Shared
 from skytrail.control.vpn import VpnName
 from skytrail.net import IpAddress, Label, Mac, RouteDistinguisher, RouteTarget, Vni
@@ -258,6 +258,8 @@ class Importer:
                     if group.is_global or self._is_ours(group.asn, attributes)
                 ),
                 communities=tuple(map(community_text, attributes.communities)),
+                replicates=replicates(attributes.pmsi),
+                replication_leaf=is_leaf(attributes.pmsi),
             ),
             targets=frozenset(communities.route_targets(extended)),
             encapsulations=encapsulation_names(communities.tunnel_kinds(extended)),

@@ -1,7 +1,8 @@
 """Inclusive multicast: who gets copies of what members of a network send to everybody.
 
 To agents it is a layer 2 route of the broadcast MAC with the address of the vRouter that wants the
-copies; to BGP peers an EVPN route of type 3 with ingress replication (RFC 7432 sections 7.3, 11.2).
+copies; to BGP peers an EVPN route of type 3 with ingress replication (RFC 7432 sections 7.3, 11.2),
+or with assisted replication where it leads to somebody who copies for others (RFC 9574).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from skytrail.control.path import Path
 from skytrail.control.vrf import InstanceConfig
 from skytrail.net import BROADCAST_MAC, IpAddress, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import InclusiveMulticast, PmsiTunnel
-from skytrail.wire.bgp.attributes import TunnelType
-from skytrail.wire.xmpp import EnetKey, NextHop, RouteKey
+from skytrail.wire.bgp.attributes import PmsiFlag, TunnelType
+from skytrail.wire.xmpp import EnetKey, NextHop, RouteAttributes, RouteKey
 
 _LABEL_USABLE_MIN = 16
+_ROLE = PmsiFlag.REPLICATOR | PmsiFlag.LEAF
+_SELECTIVE = _ROLE | PmsiFlag.LEAF_INFORMATION_REQUIRED
 
 
 def is_inclusive(key: RouteKey) -> bool:
@@ -35,17 +38,43 @@ def key_of_inclusive(nlri: InclusiveMulticast) -> EnetKey:
     return EnetKey(BROADCAST_MAC, ip_network(nlri.originator), nlri.ethernet_tag)
 
 
-def tunnel_of(hop: NextHop, *, is_vxlan: bool) -> PmsiTunnel:
-    """Return the attribute that says how copies reach a vRouter."""
+def tunnel_of(hop: NextHop, attributes: RouteAttributes, *, is_vxlan: bool) -> PmsiTunnel:
+    """Return the attribute that says how copies reach a vRouter, and its part in making them."""
     label = hop.vni if is_vxlan else raw_label(hop.label)
-    return PmsiTunnel(0, TunnelType.INGRESS_REPLICATION, label, hop.address.packed)
+    kind, role = TunnelType.INGRESS_REPLICATION, 0
+    if attributes.replicates:
+        kind, role = TunnelType.ASSISTED_REPLICATION, PmsiFlag.REPLICATOR
+    elif attributes.replication_leaf:
+        role = PmsiFlag.LEAF
+    return PmsiTunnel(int(role), kind, label, hop.address.packed)
+
+
+def replicates(tunnel: PmsiTunnel | None) -> bool:
+    """Tell whether what is sent to the tunnel's end is copied to everybody else (RFC 9574)."""
+    return tunnel is not None and tunnel.tunnel_type == TunnelType.ASSISTED_REPLICATION
+
+
+def is_leaf(tunnel: PmsiTunnel | None) -> bool:
+    """Tell whether who wants copies has its own made by a replicator."""
+    if tunnel is None or tunnel.tunnel_type != TunnelType.INGRESS_REPLICATION:
+        return False
+    return tunnel.flags & _ROLE == PmsiFlag.LEAF
 
 
 def hop_of(
     tunnel: PmsiTunnel | None, next_hop: IpAddress, encapsulations: tuple[str, ...]
 ) -> NextHop | None:
-    """Return how to send copies; None when it is another way than ingress replication."""
-    if tunnel is None or tunnel.tunnel_type != TunnelType.INGRESS_REPLICATION:
+    """Return how to send copies; None when they are not wanted, or in a way that is not known.
+
+    A replicator that copies only to leaves that told it so (selective replication) is one too.
+    """
+    if tunnel is None:
+        return None
+    if tunnel.tunnel_type == TunnelType.INGRESS_REPLICATION:
+        is_usable = not tunnel.flags & PmsiFlag.PRUNE_BROADCAST
+    else:
+        is_usable = replicates(tunnel) and tunnel.flags & _SELECTIVE == PmsiFlag.REPLICATOR
+    if not is_usable:
         return None
     end = tunnel.address
     address = end if isinstance(end, IPv4Address) and int(end) else next_hop

@@ -6,8 +6,9 @@ BGPAAS_CONTROL_NODES = ("bgpaas-primary-control-nodes", "bgpaas-secondary-contro
 STICKY_MAC = "sticky-mac"
 """Of a port: ``true`` keeps others from claiming its MAC (ADR 0172)."""
 
-BROADCAST_REPLICATION, BY_TREE = "broadcast-replication", "tree"
-"""Of a virtual network: ``tree`` has broadcasts travel along an overlay tree (ADR 0153)."""
+BROADCAST_REPLICATION, BY_TREE, ASSISTED = "broadcast-replication", "tree", "assisted"
+"""Of a virtual network: ``tree`` has broadcasts travel along an overlay tree (ADR 0153),
+``assisted`` has a replicator copy them, where one offers to (ADR 0154)."""
 
 READ_BY_AGENTS = frozenset((*BGPAAS_CONTROL_NODES, STICKY_MAC, BROADCAST_REPLICATION))
 """All that hosts are told of; what else users note is no business of theirs."""

@@ -140,7 +140,13 @@ class Bench:
 
     def output(self, *command: str) -> str:
         done = subprocess.run(
-            self._inside(*command), capture_output=True, text=True, check=False, timeout=20
+            self._inside(*command),
+            capture_output=True,
+            # GoBGP prints attributes that it does not know as they came.
+            encoding="utf-8",
+            errors="backslashreplace",
+            check=False,
+            timeout=20,
         )
         return done.stdout
 

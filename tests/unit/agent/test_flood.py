@@ -328,3 +328,64 @@ def test_relays_and_relayed_members_read_back_as_written() -> None:
     assert nexthop_row(int.from_bytes(key, "little"), raw) == row
     flood = FloodRow(VrfId(5), ((NextHopId(7), 900 | FLOOD_RELAYED),))
     assert flood_row(*flood_entry(flood)) == flood
+
+
+ASSISTED = {"key_value_pair": [{"key": "broadcast-replication", "value": "assisted"}]}
+
+
+def replicator(address: str, label: int = 50) -> Route:
+    route = inclusive(address, label)
+    return Route(route.key, route.next_hops, RouteAttributes(replicates=True))
+
+
+def test_a_leaf_sends_one_copy_to_a_replicator_and_says_that_it_is_a_leaf() -> None:
+    made = host("a", annotations=ASSISTED)
+    made.learn(RED_VRF, [inclusive("192.0.2.2", 31), inclusive("192.0.2.8", 38)])
+    made.learn(RED_VRF, [replicator("192.0.2.9")])
+    made.resolve("192.0.2.2", "192.0.2.8", "192.0.2.9")
+    made.reconcile()
+
+    assert members(made)[1:] == [("192.0.2.9", 50)]
+    assert own_inclusive(made).attributes.replication_leaf
+
+
+def test_a_leaf_copies_itself_once_the_last_replicator_is_gone_or_out_of_reach() -> None:
+    made = host("a", annotations=ASSISTED)
+    made.learn(RED_VRF, [inclusive("192.0.2.2", 31), replicator("192.0.2.9")])
+    made.resolve("192.0.2.2")
+    made.reconcile()
+    assert members(made)[1:] == [("192.0.2.2", 31)]
+
+    made.resolve("192.0.2.9")
+    made.reconcile()
+    assert members(made)[1:] == [("192.0.2.9", 50)]
+
+    gone = (EnetKey(BROADCAST_MAC, ip_network("192.0.2.9/32")),)
+    made.sessions.received(SOURCE, ItemsEvent(Family.ENET, RED_VRF, (), gone), made.now)
+    made.reconcile()
+    assert members(made)[1:] == [("192.0.2.2", 31)]
+
+
+def test_another_replicator_takes_over_from_the_one_that_goes() -> None:
+    made = host("a", annotations=ASSISTED)
+    made.learn(RED_VRF, [replicator("192.0.2.8", 48), replicator("192.0.2.9", 49)])
+    made.resolve("192.0.2.8", "192.0.2.9")
+    made.reconcile()
+    (first,) = members(made)[1:]
+
+    gone = (EnetKey(BROADCAST_MAC, ip_network(first[0])),)
+    made.sessions.received(SOURCE, ItemsEvent(Family.ENET, RED_VRF, (), gone), made.now)
+    made.reconcile()
+
+    (second,) = members(made)[1:]
+    assert {first, second} == {("192.0.2.8", 48), ("192.0.2.9", 49)}
+
+
+def test_a_network_that_does_not_ask_sends_nothing_to_replicators() -> None:
+    made = host("a")
+    made.learn(RED_VRF, [inclusive("192.0.2.2", 31), replicator("192.0.2.9")])
+    made.resolve("192.0.2.2", "192.0.2.9")
+    made.reconcile()
+
+    assert members(made)[1:] == [("192.0.2.2", 31)]
+    assert not own_inclusive(made).attributes.replication_leaf

@@ -48,22 +48,22 @@ TO_ROUTER = replace(TO_NODE, tells_prefix_routes=True)
 NEGOTIATED = Negotiated(frozenset({BgpFamily.EVPN}), 64512, 64512, IPv4Address("10.0.0.1"))
 
 
-def path_of(hop: NextHop) -> Path:
+def path_of(hop: NextHop, **roles: bool) -> Path:
     return Path(
         slot=PathSlot(PeerName("compute7"), InstanceName(f"{RED}:red"), KEY),
         distinguisher=DISTINGUISHER,
         next_hops=(hop,),
-        attributes=RouteAttributes(local_preference=200),
+        attributes=replace(RouteAttributes(local_preference=200), **roles),
         targets=frozenset({RouteTarget.parse("target:64512:7")}),
         virtual_network=RED,
     )
 
 
-def told(hop: NextHop, policy: ExportPolicy) -> tuple[InclusiveMulticast, Path]:
+def told(hop: NextHop, policy: ExportPolicy, **roles: bool) -> tuple[InclusiveMulticast, Path]:
     """The NLRI a peer gets, and what a node of ours makes of it."""
     networks = NetworkIds()
     networks.put(RED, 42)
-    path = path_of(hop)
+    path = path_of(hop, **roles)
     entry = VpnEntry.of(DISTINGUISHER, KEY)
     speaker = Speaker("control1", 64512, IPv4Address("10.0.0.1"))
     (offer,) = Exporter(speaker, networks).offers(entry, path, policy)
@@ -116,6 +116,59 @@ def test_a_vxlan_router_is_told_the_vni() -> None:
 )
 def test_ways_to_copy_we_do_not_know_are_kept_without_next_hop(tunnel: PmsiTunnel | None) -> None:
     assert hop_of(tunnel, IPv4Address("172.16.0.7"), ("udp",)) is None
+
+
+@pytest.mark.parametrize("policy", [TO_NODE, TO_ROUTER], ids=["MPLS", "VXLAN"])
+@pytest.mark.parametrize(
+    ("roles", "kind", "flags"),
+    [
+        ({}, 6, 0x00),
+        ({"replicates": True}, 10, 0x08),
+        ({"replication_leaf": True}, 6, 0x10),
+    ],
+    ids=["neither", "replicator", "leaf"],
+)
+def test_parts_in_assisted_replication_cross_bgp_in_the_tunnel_attribute(
+    policy: ExportPolicy, roles: dict[str, bool], kind: int, flags: int
+) -> None:
+    _, heard = told(HOP, policy, **roles)
+
+    assert heard.learned is not None
+    pmsi = heard.learned.attributes.pmsi
+    assert pmsi is not None
+    assert (pmsi.tunnel_type, pmsi.flags, pmsi.address) == (kind, flags, HOP.address)
+    assert heard.is_feasible
+    attributes = heard.attributes
+    assert {
+        "replicates": attributes.replicates,
+        "replication_leaf": attributes.replication_leaf,
+    } == {"replicates": False, "replication_leaf": False, **roles}
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind", "is_used"),
+    [
+        (0x08, 10, True),
+        (0x09, 10, False),
+        (0x00, 10, False),
+        (0x18, 10, False),
+        (0x08, 6, True),
+        (0x02, 6, True),
+        (0x04, 6, False),
+        (0x14, 6, False),
+    ],
+    ids=[
+        "replicator", "selective replicator", "without a role", "reserved role",
+        "a replicator's own copies", "no unknown unicast", "no broadcasts", "leaf without broadcasts",
+    ],
+)  # fmt: skip
+def test_copies_go_where_they_are_wanted_and_understood(
+    flags: int, kind: int, is_used: bool
+) -> None:
+    address = IPv4Address("172.16.0.7")
+    tunnel = PmsiTunnel(flags, kind, 34 << 4, address.packed)
+
+    assert (hop_of(tunnel, address, ("udp",)) is not None) == is_used
 
 
 def inclusive(router: str, label: int) -> Route:

@@ -37,6 +37,7 @@ _OPTIONAL = int(AttributeFlag.OPTIONAL)
 _TRANSITIVE = int(AttributeFlag.TRANSITIVE)
 _PARTIAL = int(AttributeFlag.PARTIAL)
 _EXTENDED = int(AttributeFlag.EXTENDED_LENGTH)
+_REPLICATION = frozenset((TunnelType.INGRESS_REPLICATION, TunnelType.ASSISTED_REPLICATION))
 _KIND_FLAGS = _OPTIONAL | _TRANSITIVE
 
 
@@ -306,9 +307,9 @@ def _pmsi(value: bytes, peer: PeerKind) -> PmsiTunnel:
     if len(value) < 5:
         raise MalformedAttribute(f"{len(value)} bytes", UpdateError.OPTIONAL_ATTRIBUTE)
     identifier = value[5:]
-    if value[1] == TunnelType.INGRESS_REPLICATION and len(identifier) not in {4, 16}:
+    if value[1] in _REPLICATION and len(identifier) not in {4, 16}:
         raise MalformedAttribute(
-            f"ingress replication to {len(identifier)} bytes of address",
+            f"replication by {len(identifier)} bytes of address",
             UpdateError.OPTIONAL_ATTRIBUTE,
         )
     return PmsiTunnel(value[0], value[1], int.from_bytes(value[2:5]), identifier)

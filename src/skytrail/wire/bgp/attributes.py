@@ -78,8 +78,22 @@ class TunnelType(enum.IntEnum):
 
     NONE = 0
     INGRESS_REPLICATION = 6
-    ASSISTED_REPLICATION = 252
+    ASSISTED_REPLICATION = 10
+    """RFC 9574: to a replicator, which copies to everybody else."""
+    CONTRAIL_ASSISTED_REPLICATION = 252
     """Private to Contrail."""
+
+
+class PmsiFlag(enum.IntFlag):
+    """Flags of tunnels in EVPN (RFC 9574 section 4)."""
+
+    LEAF_INFORMATION_REQUIRED = 0x01
+    PRUNE_UNKNOWN = 0x02
+    PRUNE_BROADCAST = 0x04
+    """Who sets it wants no copies of broadcast and multicast."""
+    REPLICATOR = 0x08
+    """Both bits of the role set are reserved."""
+    LEAF = 0x10
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,10 @@ class RouteAttributes:
     load_balance_decision: str = ""
     sub_protocol: str = ""
     etree_leaf: bool = False
+    replicates: bool = False
+    """enet, broadcast MAC: copies for others are made of what is sent here (RFC 9574)."""
+    replication_leaf: bool = False
+    """enet, broadcast MAC: has its copies made by a replicator, while there is one."""
 
 
 @dataclass(frozen=True, slots=True)

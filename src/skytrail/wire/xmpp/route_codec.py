@@ -35,6 +35,8 @@ NAME_LENGTH_MAX = 4096
 What one agent publishes is sent to many: without these bounds one could outgrow their stanzas."""
 _LABEL_MAX = (1 << 24) - 1  # 20 bits for MPLS, 24 when the field carries a VNI
 _U32_MAX = (1 << 32) - 1
+_REPLICATES = "<assisted-replication-supported>true</assisted-replication-supported>"
+_REPLICATION_LEAF = "<edge-replication-not-supported>true</edge-replication-not-supported>"
 _NO_ADDRESS = IPv4Network("0.0.0.0/32")
 _NLRI_HEAD = {
     Family.INET: "<nlri><af>1</af><safi>1</safi>",
@@ -102,6 +104,8 @@ def encode_entry(route: Route) -> str:
             else ""
         )
         + ("<etree-leaf>true</etree-leaf>" if attributes.etree_leaf else "")
+        + (_REPLICATES if attributes.replicates else "")
+        + (_REPLICATION_LEAF if attributes.replication_leaf else "")
         + "</entry>"
     )
 
@@ -320,4 +324,6 @@ def _decode_attributes(parts: dict[str, XmlElement]) -> RouteAttributes:
         load_balance_decision="" if decision is None else _word(decision.text),
         sub_protocol=_word(text("sub-protocol")),
         etree_leaf=text("etree-leaf") == "true",
+        replicates=text("assisted-replication-supported") == "true",
+        replication_leaf=text("edge-replication-not-supported") == "true",
     )
