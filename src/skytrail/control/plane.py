@@ -626,6 +626,7 @@ class ControlPlane:
 
     def _apply_derived(self, changes: list[Change]) -> None:
         self.policies.follow(changes, self.config.graph)
+        self.underlay.follow(changes, self.config.graph)
         self.mac_moves.follow(changes, self.config.graph)
         self.derived.follow(changes, self.config.graph)
         self.workloads.follow(changes, self.config.graph, self.bgp.config)

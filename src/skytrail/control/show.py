@@ -53,6 +53,7 @@ def _control(plane: ControlPlane) -> Row:
         "peers": len(plane.peers),
         "peers_up": sum(peer.is_up for peer in plane.peers.values()),
         "bgp_problems": list(plane.bgp.config.problems),
+        "underlay_refused": plane.underlay.refused,
     }
 
 

@@ -5,7 +5,7 @@
  inet routes of BGP peers (relay table) --> fabric instance: told to agents, without tunnel
 ```
 The next hop of a workload's /32 is its host's own address, as the agent said; of a switch's route
-what the switch said. What one peer says is passed on to the others by the relay table alone.
+what the switch said. Of agents' routes only those in networks that the underlay routes are told. What one peer says is passed on to the others by the relay table alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from skytrail.control.best_path import select_one
 from skytrail.control.bgp_config import Speaker
 from skytrail.control.bgp_import import NO_DISTINGUISHER
 from skytrail.control.bgp_values import community_number
+from skytrail.control.config_graph import Change
 from skytrail.control.origination import Best, Draft, Table
 from skytrail.control.path import (
     FABRIC_INSTANCE,
@@ -29,6 +30,8 @@ from skytrail.control.path import (
 )
 from skytrail.control.relay import RelayEntry, RelayTable
 from skytrail.control.route_target import Replicator
+from skytrail.control.underlay_ranges import Ranges, matters, ranges
+from skytrail.model.graph import ObjectGraph
 from skytrail.wire.bgp import Attributes, BgpFamily
 from skytrail.wire.bgp.attributes import ORIGIN_IGP
 from skytrail.wire.xmpp import Family, NextHop, RouteKey
@@ -46,8 +49,9 @@ class UnderlayRoutes:
         self._replicator = replicator
         self._relay = relay
         self._speaker: Speaker | None = None
+        self._ranges = Ranges()
         self._told: dict[IPv4Network, Path] = {}
-        """What agents offer, whether or not there is anybody to tell."""
+        """What agents offer, whether or not it is told to anybody."""
         self._heard: dict[IPv4Network, PathSlot] = {}
         """Where peers' routes stand in the fabric instance."""
         relay.on_inet = self._hear
@@ -58,6 +62,21 @@ class UnderlayRoutes:
             self._speaker = speaker
             for key, path in self._told.items():
                 self._tell(key, path)
+
+    def follow(self, changes: Iterable[Change], graph: ObjectGraph) -> None:
+        """Take over changed configuration: other addresses may be told to switches."""
+        if not matters(changes):
+            return
+        found = ranges(graph)
+        if found != self._ranges:
+            self._ranges = found
+            for key, path in self._told.items():
+                self._tell(key, path)
+
+    @property
+    def refused(self) -> list[str]:
+        """What hosts published that is not in a network the underlay routes, in order."""
+        return [str(key) for key in sorted(self._told) if not self._ranges.covers(key)]
 
     def instance_changed(self) -> None:
         """The fabric instance appeared, changed or is gone."""
@@ -108,7 +127,8 @@ class UnderlayRoutes:
 
     def _tell(self, key: IPv4Network, path: Path) -> None:
         speaker, next_hop = self._speaker, path.next_hops[0].address
-        if speaker is None or not isinstance(next_hop, IPv4Address):
+        is_told = speaker is not None and self._ranges.covers(key)
+        if not is_told or speaker is None or not isinstance(next_hop, IPv4Address):
             self._relay.remove((BgpFamily.INET, key), OWN)
             return
         attributes = Attributes(

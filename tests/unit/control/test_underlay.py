@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from skytrail.control.bgp_import import NO_DISTINGUISHER
 from skytrail.control.path import FABRIC_INSTANCE, VPN_INSTANCE, Learned, Path, PathSlot, PeerName
 from skytrail.control.path import Relay as PeerRelay
+from skytrail.control.show import tables
 from skytrail.control.underlay import OWN
+from skytrail.model.config_object import ConfigObject
 from skytrail.net import IpAddress, Label
 from skytrail.testing.control_plane import BGP_PLACE, Bench, bgp_router, build
 from skytrail.wire.bgp import AsSegment, AsSegmentKind, Attributes, BgpFamily
@@ -27,13 +28,26 @@ WORKLOAD, OUTSIDE = IPv4Network("10.50.0.3/32"), IPv4Network("192.0.2.0/24")
 NODE = bgp_router("control1", "198.19.1.2", router_type="control-node", identifier="198.19.1.2")
 FABRIC = build("routing-instance", BGP_PLACE, parent="virtual-network")
 NETWORK = "default-domain:p:plain"
+PROVIDER = build("virtual-network", BGP_PLACE[:-1], fields={"is_provider_network": True})
 
 
-def bench(*more: object) -> Bench:
-    made = Bench(NODE, FABRIC, node="control1")
+def network(prefix: str = "10.50.0.0", name: str = "plain") -> ConfigObject:
+    """A network the underlay routes, with one subnet."""
+    subnet = {"subnet": {"ip_prefix": prefix, "ip_prefix_len": 24}}
+    return build(
+        "virtual-network",
+        ("default-domain", "p", name),
+        refs=[
+            ("virtual-network", BGP_PLACE[:-1], None),
+            ("network-ipam", ("default-domain", "p", "ipam"), {"ipam_subnets": [subnet]}),
+        ],
+    )
+
+
+def bench() -> Bench:
+    made = Bench(NODE, FABRIC, PROVIDER, network(), node="control1")
     made.up("compute1")
     made.say("compute1", Subscribe(FABRIC_INSTANCE, 2))
-    del more
     return made
 
 
@@ -157,7 +171,7 @@ def test_without_the_fabric_instance_nothing_is_told() -> None:
 
 
 def test_a_node_without_name_among_peers_tells_nothing_until_it_has_one() -> None:
-    made = Bench(FABRIC, node="control1")
+    made = Bench(FABRIC, PROVIDER, network(), node="control1")
     made.up("compute1")
     made.say("compute1", Subscribe(FABRIC_INSTANCE, 2), published())
     assert told(made) is None
@@ -165,6 +179,57 @@ def test_a_node_without_name_among_peers_tells_nothing_until_it_has_one() -> Non
     made.plane.config_put(NODE)
     made.plane.commit(2, made.now)
 
-    path = told(made)
-    assert path is not None
-    assert replace(path, slot=path.slot).learned is not None
+    assert told(made) is not None
+
+
+STRANGE = IPv4Network("198.18.2.2/32")
+
+
+def refused(made: Bench) -> object:
+    made.plane.take_ready()
+    (row,) = tables(made.plane, lambda: made.now)["control"]()
+    return row["underlay_refused"]
+
+
+def test_a_host_cannot_have_other_addresses_told_to_switches() -> None:
+    made = bench()
+    made.say("compute1", published(STRANGE), published())
+
+    assert told(made, STRANGE) is None
+    assert told(made) is not None
+    assert refused(made) == ["198.18.2.2/32"]
+
+
+def test_what_a_network_gains_is_told_then_and_what_it_loses_no_more() -> None:
+    made = bench()
+    made.say("compute1", published(STRANGE))
+    assert told(made, STRANGE) is None
+
+    made.put(network("198.18.2.0"))
+    assert told(made, STRANGE) is not None
+    assert refused(made) == []
+
+    made.put(network())
+    assert told(made, STRANGE) is None
+
+
+def test_a_prefix_behind_a_port_is_told_as_its_route_table_says() -> None:
+    made = bench()
+    behind = IPv4Network("172.16.0.0/16")
+    made.say("compute1", published(behind))
+    assert told(made, behind) is None
+
+    routes = {"interface_route_table_routes": {"route": [{"prefix": "172.16.0.0/16"}]}}
+    made.put(build("interface-route-table", ("default-domain", "p", "t"), fields=routes))
+
+    assert told(made, behind) is not None
+
+
+def test_subnets_of_a_flat_ipam_count() -> None:
+    made = bench()
+    made.say("compute1", published(STRANGE))
+    subnets = [{"subnet": {"ip_prefix": "198.18.2.0", "ip_prefix_len": 24}}]
+    fields = {"ipam_subnets": {"subnets": subnets}}
+    made.put(build("network-ipam", ("default-domain", "p", "ipam"), fields=fields))
+
+    assert told(made, STRANGE) is not None
