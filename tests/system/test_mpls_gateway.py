@@ -61,7 +61,8 @@ route-map GRE permit 10
  set l3vpn next-hop encapsulation gre
 """
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+# An emulated machine boots slowly where others work as well.
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Router:
