@@ -98,9 +98,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router("control1", OURS, peers=[(name, {}) for name in REFLECTORS]),
             *(bgp_router(name, at, router_type="router") for name, (at, _) in REFLECTORS.items()),
@@ -110,8 +108,6 @@ def node(routers: Bench) -> Iterator[Node]:
             }),
         )  # fmt: skip
         yield made
-    finally:
-        made.close()
 
 
 def tunnel_ends(node: Node, prefix: str) -> list[str]:

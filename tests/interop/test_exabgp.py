@@ -97,9 +97,7 @@ def exabgp(routers: Bench) -> Iterator[ExaBgp]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench, exabgp: ExaBgp) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router(
                 "control1",
@@ -114,8 +112,6 @@ def node(routers: Bench, exabgp: ExaBgp) -> Iterator[Node]:
         )
         eventually(lambda: made.state("exabgp") == "established", "a session with ExaBGP")
         yield made
-    finally:
-        made.close()
 
 
 def test_every_family_both_sides_have_is_negotiated(node: Node) -> None:

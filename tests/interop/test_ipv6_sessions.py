@@ -19,7 +19,6 @@ from skytrail.testing.bgp_routers import (
     OURS,
     OURS6,
     Bench,
-    bench,
     eventually,
 )
 from skytrail.testing.control_plane import bgp_router, inet_route, instance_of, routing_instance
@@ -81,19 +80,9 @@ def bird_config(extra: str = "", *, at: str = BIRD6) -> str:
 
 
 @pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
-
-
-@pytest.fixture
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers, f"{OURS} {OURS6}")
-    made.start()
-    try:
+    with Node(routers, f"{OURS} {OURS6}") as made:
         yield made
-    finally:
-        made.close()
 
 
 def configure(

@@ -10,23 +10,10 @@ import pytest
 from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import FRR, OURS, bench, eventually
 from skytrail.testing.control_plane import bgp_router, routing_instance
+from skytrail.testing.router_configs import FRR_NETWORK, frr_config
 
 TARGET = 101
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
-  neighbor {OURS} route-map targets out
-  network 20.1.1.0/24 rd 64512:7 label 700
- exit-address-family
-route-map targets permit 10
- set extcommunity rt 64512:{TARGET}
-"""
+FRR_CONFIG = frr_config(network=FRR_NETWORK)
 PREFIX = ip_network("20.1.1.0/24")
 
 

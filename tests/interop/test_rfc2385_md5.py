@@ -19,35 +19,12 @@ from skytrail.testing.bgp_routers import (
     eventually,
 )
 from skytrail.testing.control_plane import bgp_router
+from skytrail.testing.router_configs import bird_config, frr_config
 
 KEY, OTHER = "correct-horse", "battery-staple"
 PEERS = {"frr": FRR, "bird": BIRD, "gobgp": GOBGP}
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} password {KEY}
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
- exit-address-family
-"""
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  password "{KEY}";
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; }};
-}}
-"""
+FRR_CONFIG = frr_config(neighbour=[f"password {KEY}"])
+BIRD_CONFIG = bird_config(f'password "{KEY}"')
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +37,6 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             Neighbour(OURS, ("l3vpn-ipv4-unicast",), settings=f'    auth-password = "{KEY}"')
         )
         yield made
-
-
-@pytest.fixture
-def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def configure(node: Node, key: str, *, passive: bool) -> None:

@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from skytrail.testing.bgp_node import Node
-from skytrail.testing.bgp_routers import BIRD, FRR, OURS, RAW, Bench, bench, eventually
+from skytrail.testing.bgp_routers import BIRD, FRR, OURS, RAW, Bench, eventually
 from skytrail.testing.control_plane import bgp_router, inet_route, instance_of, routing_instance
 from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.testing.router_configs import bird_config, frr_config
 from skytrail.wire.bgp import AsSegment, AsSegmentKind, Attributes, BgpFamily
 
 VPN = BgpFamily.INET_VPN
 RED = instance_of("red")
 OUR_ROUTE = "10.1.1.3/32"
 FRR_AS, BIRD_AS, RAW_AS = 65001, 4_200_000_001, 65001
-FRR_CONFIG = f"""
-router bgp {FRR_AS}
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- no bgp ebgp-requires-policy
- neighbor {OURS} remote-as OUR_AS
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} ebgp-multihop
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
-  neighbor {OURS} route-map targets out
-  network 20.1.1.0/24 rd 65001:7 label 700
- exit-address-family
-route-map targets permit 10
- set extcommunity rt 64512:101
-"""
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol bgp ours {{
-  local {BIRD} as {BIRD_AS};
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; }};
-}}
-"""
-
-
-@pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
-
-
-@pytest.fixture
-def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.close()
+FRR_CONFIG = frr_config(
+    process=["no bgp ebgp-requires-policy"],
+    neighbour=["ebgp-multihop"],
+    network="20.1.1.0/24 rd 65001:7 label 700",
+    asn=FRR_AS,
+    our_asn="OUR_AS",
+)
+BIRD_CONFIG = bird_config(asn=BIRD_AS)
 
 
 def configure(node: Node, **frr_session: object) -> None:

@@ -19,44 +19,15 @@ from skytrail.testing.control_plane import (
     instance_of,
     routing_instance,
 )
+from skytrail.testing.router_configs import BIRD_ROUTE, FRR_NETWORK, bird_config, frr_config
 from skytrail.wire.xmpp import Family, Route
 
 RED = instance_of("red")
 TARGET = 101
 PEERS = {"frr": FRR, "bird": BIRD, "gobgp": GOBGP}
 
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
-  neighbor {OURS} route-map targets out
-  network 20.1.1.0/24 rd 64512:7 label 700
- exit-address-family
-route-map targets permit 10
- set extcommunity rt 64512:{TARGET}
-"""
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol static given {{
-  vpn4 {{ table v4; }};
-  route 64512:8 20.2.2.0/24 via "lo" mpls 800 {{ bgp_ext_community.add((rt, 64512, {TARGET})); }};
-}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; next hop self; }};
-}}
-"""
+FRR_CONFIG = frr_config(network=FRR_NETWORK)
+BIRD_CONFIG = bird_config(channel="next hop self; ", routes=[BIRD_ROUTE])
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +42,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router("control1", OURS, peers=[(name, {}) for name in PEERS]),
             *(bgp_router(name, address) for name, address in PEERS.items()),
@@ -84,8 +53,6 @@ def node(routers: Bench) -> Iterator[Node]:
         )  # fmt: skip
         made.publish("compute1", RED, inet_route("10.1.1.3/32", "172.16.0.7", 34))
         yield made
-    finally:
-        made.close()
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -22,43 +22,14 @@ from skytrail.testing.bgp_routers import (
 )
 from skytrail.testing.control_plane import bgp_router, routing_instance
 from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.testing.router_configs import BIRD_ROUTE, FRR_NETWORK, bird_config, frr_config
 from skytrail.wire.bgp import BgpFamily
 
 VPN = BgpFamily.INET_VPN
 CLUSTER = IPv4Address("10.255.0.1")
 PEERS = {"frr": FRR, "bird": BIRD, "gobgp": GOBGP, "one": RAW, "two": RAW2}
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
-  neighbor {OURS} route-map targets out
-  network 20.1.1.0/24 rd 64512:7 label 700
- exit-address-family
-route-map targets permit 10
- set extcommunity rt 64512:101
-"""
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol static given {{
-  vpn4 {{ table v4; }};
-  route 64512:8 20.2.2.0/24 via "lo" mpls 800 {{ bgp_ext_community.add((rt, 64512, 101)); }};
-}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; next hop self; }};
-}}
-"""
+FRR_CONFIG = frr_config(network=FRR_NETWORK)
+BIRD_CONFIG = bird_config(channel="next hop self; ", routes=[BIRD_ROUTE])
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +39,6 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         made.start_bird(BIRD_CONFIG)
         made.start_gobgp("l3vpn-ipv4-unicast")
         yield made
-
-
-@pytest.fixture
-def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def configure(node: Node, **settings: object) -> None:

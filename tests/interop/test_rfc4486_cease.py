@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from skytrail.testing.bgp_node import Node
-from skytrail.testing.bgp_routers import BIRD, FRR, OURS, RAW, Bench, bench, eventually
+from skytrail.testing.bgp_routers import BIRD, FRR, OURS, RAW, Bench, eventually
 from skytrail.testing.control_plane import bgp_router, routing_instance
 from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.testing.router_configs import bird_config, frr_config
 from skytrail.wire.bgp import BgpFamily, Cease, MessageType
 
 VPN = BgpFamily.INET_VPN
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol static given {{
-  vpn4 {{ table v4; }};
-  route 64512:8 20.2.1.0/24 via "lo" mpls 801 {{ bgp_ext_community.add((rt, 64512, 101)); }};
-  route 64512:8 20.2.2.0/24 via "lo" mpls 802 {{ bgp_ext_community.add((rt, 64512, 101)); }};
-  route 64512:8 20.2.3.0/24 via "lo" mpls 803 {{ bgp_ext_community.add((rt, 64512, 101)); }};
-}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  connect retry time 1;
-  error wait time 1, 2;
-  vpn4 mpls {{ table v4; import all; export all; next hop self; }};
-}}
-"""
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
- exit-address-family
-"""
-
-
-@pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
-
-
-@pytest.fixture
-def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.close()
+BIRD_CONFIG = bird_config(
+    "error wait time 1, 2",
+    channel="next hop self; ",
+    routes=[f'64512:8 20.2.{each}.0/24 via "lo" mpls {800 + each}' for each in (1, 2, 3)],
+)
+FRR_CONFIG = frr_config()
 
 
 def configure(node: Node, name: str, address: str, session: dict[str, object]) -> None:

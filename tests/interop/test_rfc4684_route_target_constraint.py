@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from skytrail.control.membership import EVERYTHING
 from skytrail.net import RouteDistinguisher, RouteTarget
 from skytrail.testing.bgp_node import Node
-from skytrail.testing.bgp_routers import GOBGP, OURS, RAW, RAW2, Bench, bench, eventually
+from skytrail.testing.bgp_routers import GOBGP, OURS, RAW, RAW2, Bench, eventually
 from skytrail.testing.control_plane import bgp_router, inet_route, instance_of, routing_instance
 from skytrail.testing.raw_peer import RawPeer
 from skytrail.wire.bgp import (
@@ -43,22 +41,6 @@ def vpn_route(octet: int, number: int) -> tuple[Attributes, VpnNlri]:
     )
     attributes = Attributes(0, local_preference=100, extended_communities=(target(number).packed,))
     return attributes, route
-
-
-@pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
-
-
-@pytest.fixture
-def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def configure(node: Node, *peers: str, **settings: object) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path as FilePath
 
-import pytest
-
+from skytrail.control.io.bgp import PeerLink
 from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import (
     BIRD,
@@ -17,7 +14,6 @@ from skytrail.testing.bgp_routers import (
     RAW,
     Bench,
     Neighbour,
-    bench,
     eventually,
 )
 from skytrail.testing.control_plane import (
@@ -29,48 +25,26 @@ from skytrail.testing.control_plane import (
     virtual_router,
 )
 from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.testing.router_configs import BIRD_ROUTE, FRR_NETWORK, bird_config, frr_config
 from skytrail.wire.bgp import BgpFamily, GracefulRestart
 
 VPN = BgpFamily.INET_VPN
 RED = instance_of("red")
 OUR_ROUTE = "10.1.1.3/32"
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- bgp graceful-restart
- bgp graceful-restart preserve-fw-state
- bgp graceful-restart restart-time 60
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
-  neighbor {OURS} route-map targets out
-  network 20.1.1.0/24 rd 64512:7 label 700
- exit-address-family
-route-map targets permit 10
- set extcommunity rt 64512:101
-"""
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol static given {{
-  vpn4 {{ table v4; }};
-  route 64512:8 20.2.2.0/24 via "lo" mpls 800 {{ bgp_ext_community.add((rt, 64512, 101)); }};
-}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  graceful restart yes;
-  graceful restart time 60;
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; next hop keep; }};
-}}
-"""
+FRR_CONFIG = frr_config(
+    process=[
+        "bgp graceful-restart",
+        "bgp graceful-restart preserve-fw-state",
+        "bgp graceful-restart restart-time 60",
+    ],
+    network=FRR_NETWORK,
+)
+BIRD_CONFIG = bird_config(
+    "graceful restart yes",
+    "graceful restart time 60",
+    channel="next hop keep; ",
+    routes=[BIRD_ROUTE],
+)
 GOBGP_RESTART = """
   [neighbors.graceful-restart.config]
     enabled = true
@@ -81,13 +55,6 @@ GOBGP_FAMILY_RESTART = """
       enabled = true
 """
 PEERS = {"frr": FRR, "bird": BIRD, "gobgp": GOBGP, "watcher": RAW}
-
-
-@pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    folder: FilePath = tmp_path_factory.mktemp("routers")
-    with bench(folder) as made:
-        yield made
 
 
 def started(routers: Bench, *peers: str, deferral_time_s: float = 0.5) -> Node:
@@ -257,7 +224,11 @@ def test_the_restart_time_we_ask_for_is_that_of_the_configuration(routers: Bench
     routers.start_frr(FRR_CONFIG)
     node = started(routers, "watcher", "frr")
     try:
+        links = node.bgp.links
         configure_times(node, enable=True, restart_time=77)
+        eventually(
+            lambda: {offered(each) for each in links.values()} == {77}, "sessions with that time"
+        )
         with RawPeer(routers, RAW, VPN) as watcher:
             watcher.connect()
             restart = watcher.heard_open().graceful_restart
@@ -266,17 +237,19 @@ def test_the_restart_time_we_ask_for_is_that_of_the_configuration(routers: Bench
         eventually(lambda: "77" in str(restart_times(routers)), "FRR shows the time we ask for")
 
         configure_times(node, enable=False)
-        links = node.bgp.links
-        eventually(
-            lambda: all(each.session.settings.graceful_restart is None for each in links.values()),
-            "sessions that do not offer it",
-        )
+        eventually(lambda: {offered(each) for each in links.values()} == {None}, "sessions without")
+
         with RawPeer(routers, RAW, VPN) as watcher:
             watcher.connect()
             assert watcher.heard_open().graceful_restart is None
             assert watcher.heard_open().long_lived == ()
     finally:
         node.close()
+
+
+def offered(link: PeerLink) -> int | None:
+    restart = link.session.settings.graceful_restart
+    return None if restart is None else restart.restart_time_s
 
 
 def restart_times(routers: Bench) -> object:

@@ -105,10 +105,8 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
     peers = {"frr": FRR, "bird": BIRD, "gobgp": GOBGP}
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router(
                 "control1",
@@ -122,8 +120,6 @@ def node(routers: Bench) -> Iterator[Node]:
         for name in peers:
             eventually(lambda name=name: made.state(name) == "established", f"{name} is up")
         yield made
-    finally:
-        made.close()
 
 
 @pytest.mark.parametrize("name", CASES)

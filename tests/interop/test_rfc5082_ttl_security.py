@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from skytrail.testing.bgp_node import Node
@@ -14,60 +12,26 @@ from skytrail.testing.bgp_routers import (
     OURS,
     Bench,
     Neighbour,
-    bench,
     eventually,
 )
 from skytrail.testing.control_plane import bgp_router
+from skytrail.testing.router_configs import bird_config, frr_config
 
-FRR_CONFIG = f"""
-router bgp 65001
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- no bgp ebgp-requires-policy
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} ttl-security hops 1
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
- exit-address-family
-"""
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop 2;
-  ttl security SECURITY;
-  strict bind yes;
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; }};
-}}
-"""
+FRR_CONFIG = frr_config(
+    process=["no bgp ebgp-requires-policy"], neighbour=["ttl-security hops 1"], asn=65001
+)
+BIRD_CONFIG = bird_config(
+    # By default it answers nobody for a minute after an attempt that failed.
+    "error wait time 1, 2",
+    "ttl security SECURITY",
+    multihop="multihop 2",
+)
 GOBGP_SECURITY = """
   [neighbors.ttl-security.config]
     enabled = true
     ttl-min = 255
 """
 PEERS = {"frr": (FRR, 65001), "bird": (BIRD, 64512), "gobgp": (GOBGP, 65002)}
-
-
-@pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
-
-
-@pytest.fixture
-def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def configure(node: Node, name: str, hops: int, *, passive: bool = False) -> None:

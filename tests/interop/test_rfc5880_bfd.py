@@ -9,18 +9,9 @@ import pytest
 from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import FAR, OURS, Bench, bench, eventually
 from skytrail.testing.control_plane import bgp_router
+from skytrail.testing.router_configs import frr_config
 
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FAR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FAR}
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
- exit-address-family
-"""
+FRR_CONFIG = frr_config(address=FAR)
 BFDD_CONFIG = f"""
 bfd
  peer {OURS} KIND local-address {FAR}
@@ -49,12 +40,8 @@ def far(near: Bench) -> Iterator[Bench]:
 
 @pytest.fixture
 def node(near: Bench) -> Iterator[Node]:
-    made = Node(near)
-    made.start()
-    try:
+    with Node(near) as made:
         yield made
-    finally:
-        made.close()
 
 
 def configure(node: Node, **notes: str) -> None:

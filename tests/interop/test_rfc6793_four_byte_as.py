@@ -10,41 +10,20 @@ from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import BIRD, FRR, OURS, RAW, Bench, bench, eventually
 from skytrail.testing.control_plane import bgp_router, inet_route, instance_of, routing_instance
 from skytrail.testing.raw_peer import RawPeer
+from skytrail.testing.router_configs import bird_config, frr_config
 from skytrail.wire.bgp import AS_TRANS, BgpFamily, MessageType
 from skytrail.wire.bgp.attributes import AttributeCode
 
 OUR_AS, FRR_AS, BIRD_AS, OLD_AS = 4_200_000_007, 4_200_000_001, 4_200_000_002, 65001
 VPN = BgpFamily.INET_VPN
-FRR_CONFIG = f"""
-router bgp {FRR_AS}
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- no bgp ebgp-requires-policy
- neighbor {OURS} remote-as {OUR_AS}
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} ebgp-multihop
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
-  neighbor {OURS} route-map targets out
-  network 20.1.1.0/24 rd 65001:7 label 700
- exit-address-family
-route-map targets permit 10
- set extcommunity rt 64512:101
-"""
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol bgp ours {{
-  local {BIRD} as {BIRD_AS};
-  neighbor {OURS} as {OUR_AS};
-  multihop;
-  strict bind yes;
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; }};
-}}
-"""
+FRR_CONFIG = frr_config(
+    process=["no bgp ebgp-requires-policy"],
+    neighbour=["ebgp-multihop"],
+    network="20.1.1.0/24 rd 65001:7 label 700",
+    asn=FRR_AS,
+    our_asn=OUR_AS,
+)
+BIRD_CONFIG = bird_config(asn=BIRD_AS, our_asn=OUR_AS)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +36,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router(
                 "control1",
@@ -74,8 +51,6 @@ def node(routers: Bench) -> Iterator[Node]:
         )
         made.publish("compute1", instance_of("red"), inet_route("10.1.1.3/32", "172.16.0.7", 34))
         yield made
-    finally:
-        made.close()
 
 
 def test_long_numbers_pass_between_routers_that_have_them(routers: Bench, node: Node) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from skytrail.testing.bgp_node import Node
-from skytrail.testing.bgp_routers import FRR, OURS, RAW, Bench, bench, eventually
+from skytrail.testing.bgp_routers import FRR, OURS, RAW, Bench, eventually
 from skytrail.testing.control_plane import bgp_router, inet_route, instance_of, routing_instance
 from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.testing.router_configs import frr_config
 from skytrail.wire.bgp import (
     BgpFamily,
     Demarcation,
@@ -21,31 +22,12 @@ from skytrail.wire.bgp.update_encode import encode_end_of_rib
 
 VPN, EVPN, MEMBERSHIP = BgpFamily.INET_VPN, BgpFamily.EVPN, BgpFamily.ROUTE_TARGET
 RED = instance_of("red")
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family ipv4 vpn
-  neighbor {OURS} activate
- exit-address-family
-route-map none deny 10
-"""
-
-
-@pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
+FRR_CONFIG = frr_config(end=["route-map none deny 10"])
 
 
 @pytest.fixture
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router("control1", OURS, peers=[("frr", {}), ("raw", {"passive": True})]),
             bgp_router("frr", FRR),
@@ -54,8 +36,6 @@ def node(routers: Bench) -> Iterator[Node]:
         )
         made.publish("compute1", RED, inet_route("10.1.1.3/32"), inet_route("10.1.1.4/32"))
         yield made
-    finally:
-        made.close()
 
 
 def refresh(family: BgpFamily, mark: Demarcation = Demarcation.REQUEST) -> bytes:

@@ -11,22 +11,14 @@ from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import FRR, GOBGP, OURS, RAW, RAW2, Bench, bench, eventually
 from skytrail.testing.control_plane import bgp_router
 from skytrail.testing.raw_peer import RawPeer, with_target
+from skytrail.testing.router_configs import EVPN as FRR_EVPN
+from skytrail.testing.router_configs import frr_config
 from skytrail.wire.bgp import BgpFamily, IpAddress, SelectiveMulticast
 
 EVPN = BgpFamily.EVPN
 SEGMENT = "01:aa:bb:cc:dd:ee:ff:00:64:00"
 NAMES = "rd 64512:9 rt 64512:101 encap vxlan"
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family l2vpn evpn
-  neighbor {OURS} activate
- exit-address-family
-"""
+FRR_CONFIG = frr_config(FRR_EVPN)
 ROUTES = {
     "type 1": (
         f"a-d esi LACP aa:bb:cc:dd:ee:ff 100 etag 20 label 30 {NAMES}",
@@ -61,9 +53,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router(
                 "control1",
@@ -84,8 +74,6 @@ def node(routers: Bench) -> Iterator[Node]:
         for name in ("frr", "gobgp"):
             eventually(lambda name=name: made.state(name) == "established", f"{name} is up")
         yield made
-    finally:
-        made.close()
 
 
 def shown(node: Node) -> set[str]:

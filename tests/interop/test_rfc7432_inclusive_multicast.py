@@ -13,21 +13,13 @@ from skytrail.net import BROADCAST_MAC, Label, Vni
 from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import FRR, GOBGP, OURS, Bench, bench, eventually
 from skytrail.testing.control_plane import bgp_router, instance_of, routing_instance
+from skytrail.testing.router_configs import EVPN as FRR_EVPN
+from skytrail.testing.router_configs import frr_config
 from skytrail.wire.xmpp import EnetKey, Family, NextHop, Route, RouteAttributes
 
 RED = instance_of("red")
 TARGET = 106
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family l2vpn evpn
-  neighbor {OURS} activate
- exit-address-family
-"""
+FRR_CONFIG = frr_config(FRR_EVPN)
 
 
 def key_of(router: str) -> EnetKey:
@@ -44,9 +36,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router("control1", OURS, peers=[("frr", {}), ("gobgp", {})]),
             bgp_router("frr", FRR),
@@ -54,8 +44,6 @@ def node(routers: Bench) -> Iterator[Node]:
             routing_instance("red", both=[TARGET]),
         )
         yield made
-    finally:
-        made.close()
 
 
 def wants_copies(router: str) -> Route:

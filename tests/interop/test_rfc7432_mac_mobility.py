@@ -12,6 +12,8 @@ from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import FRR, OURS, RAW, Bench, bench, eventually
 from skytrail.testing.control_plane import bgp_router, instance_of, routing_instance
 from skytrail.testing.raw_peer import RawPeer
+from skytrail.testing.router_configs import EVPN as FRR_EVPN
+from skytrail.testing.router_configs import frr_config
 from skytrail.wire.bgp import NO_SEGMENT, Attributes, BgpFamily, MacIp
 from skytrail.wire.bgp.communities import Encapsulation, MacMobility, TunnelKind
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes
@@ -21,17 +23,7 @@ RED = instance_of("red")
 HOST = IPv4Address("10.1.1.3")
 MAC = Mac.parse("02:00:00:00:00:0a")
 KEY = EnetKey(MAC, ip_network(f"{HOST}/32"))
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family l2vpn evpn
-  neighbor {OURS} activate
- exit-address-family
-"""
+FRR_CONFIG = frr_config(FRR_EVPN)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +35,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router("control1", OURS, peers=[("frr", {}), ("other", {"passive": True})]),
             bgp_router("frr", FRR),
@@ -54,8 +44,6 @@ def node(routers: Bench) -> Iterator[Node]:
         )
         eventually(lambda: made.state("frr") == "established", "FRR is up")
         yield made
-    finally:
-        made.close()
 
 
 def publish(node: Node, sequence: int, *, sticky: bool = False) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from skytrail.testing.bgp import AS_PATH, LOCAL_PREF, ORIGIN, attribute, mp_reach, update_body
 from skytrail.testing.bgp_node import Node
-from skytrail.testing.bgp_routers import OURS, RAW, RAW2, Bench, bench, eventually
+from skytrail.testing.bgp_routers import OURS, RAW, RAW2, Bench, eventually
 from skytrail.testing.control_plane import bgp_router, inet_route, instance_of, routing_instance
 from skytrail.testing.raw_peer import INTERNAL, RawPeer, vpn_route, with_target
 from skytrail.wire.bgp import BgpFamily, MessageType, encode_nlri, encode_open
@@ -24,16 +24,8 @@ GOOD = ORIGIN + AS_PATH + LOCAL_PREF + TARGET
 
 
 @pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
-
-
-@pytest.fixture
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router(
                 "control1",
@@ -47,8 +39,6 @@ def node(routers: Bench) -> Iterator[Node]:
         )
         made.publish("compute1", RED, inet_route("10.1.1.3/32"))
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

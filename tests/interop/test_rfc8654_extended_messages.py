@@ -8,42 +8,22 @@ from dataclasses import replace
 import pytest
 
 from skytrail.testing.bgp_node import Node
-from skytrail.testing.bgp_routers import BIRD, OURS, RAW, RAW2, Bench, bench, eventually
+from skytrail.testing.bgp_routers import BIRD, OURS, RAW, RAW2, Bench, eventually
 from skytrail.testing.control_plane import bgp_router, routing_instance
 from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.testing.router_configs import bird_config
 from skytrail.wire.bgp import BgpFamily
 
 VPN = BgpFamily.INET_VPN
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  connect retry time 1;
-  enable extended messages yes;
-  vpn4 mpls {{ table v4; import all; export all; }};
-}}
-"""
+BIRD_CONFIG = bird_config("enable extended messages yes")
 LONG = replace(with_target(), communities=tuple(64512 << 16 | number for number in range(1500)))
 """6,000 bytes of communities."""
 
 
 @pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
-
-
-@pytest.fixture
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
     peers = {"bird": BIRD, "one": RAW, "two": RAW2}
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router(
                 "control1",
@@ -55,8 +35,6 @@ def node(routers: Bench) -> Iterator[Node]:
             routing_instance("red", both=[101]),
         )
         yield made
-    finally:
-        made.close()
 
 
 def test_long_attributes_reach_bird_and_a_peer_with_short_messages_is_spared(

@@ -8,40 +8,21 @@ from ipaddress import IPv6Address
 import pytest
 
 from skytrail.testing.bgp_node import Node
-from skytrail.testing.bgp_routers import BIRD, OURS, RAW, RAW2, Bench, bench, eventually
+from skytrail.testing.bgp_routers import BIRD, OURS, RAW, RAW2, Bench, eventually
 from skytrail.testing.control_plane import bgp_router, routing_instance
 from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.testing.router_configs import bird_config
 from skytrail.wire.bgp import BgpFamily
 
 VPN = BgpFamily.INET_VPN
 HOP = IPv6Address("fd00::9")
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; extended next hop yes; }};
-}}
-"""
-
-
-@pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
+BIRD_CONFIG = bird_config(channel="extended next hop yes; ")
 
 
 @pytest.fixture
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
     peers = {"bird": BIRD, "one": RAW, "two": RAW2}
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router(
                 "control1",
@@ -53,8 +34,6 @@ def node(routers: Bench) -> Iterator[Node]:
             routing_instance("red", both=[101]),
         )
         yield made
-    finally:
-        made.close()
 
 
 def test_a_route_over_ipv6_reaches_bird_and_not_a_peer_without_the_capability(

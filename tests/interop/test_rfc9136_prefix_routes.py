@@ -13,23 +13,15 @@ from skytrail.net import Label, Mac, Vni
 from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import FRR, GOBGP, OURS, Bench, bench, eventually
 from skytrail.testing.control_plane import bgp_router, instance_of, routing_instance
+from skytrail.testing.router_configs import EVPN as FRR_EVPN
+from skytrail.testing.router_configs import frr_config
 from skytrail.wire.xmpp import Family, NextHop, Route, RouteAttributes
 
 RED = instance_of("red")
 TARGET = 105
 ROUTER_MAC = "02:00:5e:10:00:01"
 
-FRR_CONFIG = f"""
-router bgp 64512
- bgp router-id {FRR}
- no bgp default ipv4-unicast
- neighbor {OURS} remote-as 64512
- neighbor {OURS} update-source {FRR}
- neighbor {OURS} timers connect 1
- address-family l2vpn evpn
-  neighbor {OURS} activate
- exit-address-family
-"""
+FRR_CONFIG = frr_config(FRR_EVPN)
 
 
 def workload(prefix: str) -> Route:
@@ -49,9 +41,7 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         made.configure(
             bgp_router("control1", OURS, peers=[("frr", {}), ("gobgp", {})]),
             bgp_router("frr", FRR),
@@ -60,8 +50,6 @@ def node(routers: Bench) -> Iterator[Node]:
         )
         made.publish("compute1", RED, workload("10.1.1.3/32"))
         yield made
-    finally:
-        made.close()
 
 
 def test_frr_learns_a_workload_as_prefix_route_with_vni_and_router_mac(

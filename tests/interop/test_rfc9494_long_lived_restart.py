@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from skytrail.testing.bgp_node import Node
-from skytrail.testing.bgp_routers import BIRD, OURS, RAW, RAW2, Bench, bench, eventually
+from skytrail.testing.bgp_routers import BIRD, OURS, RAW, RAW2, Bench, eventually
 from skytrail.testing.control_plane import (
     bgp_router,
     build,
@@ -18,6 +18,7 @@ from skytrail.testing.control_plane import (
     virtual_router,
 )
 from skytrail.testing.raw_peer import RawPeer, vpn_route, with_target
+from skytrail.testing.router_configs import BIRD_ROUTE, bird_config
 from skytrail.wire.bgp import LLGR_STALE, NO_LLGR, BgpFamily, GracefulRestart, LongLivedFamily
 from skytrail.wire.xmpp import RouteAttributes
 
@@ -25,33 +26,14 @@ VPN = BgpFamily.INET_VPN
 RED = instance_of("red")
 OUR_ROUTE = "10.1.1.3/32"
 PEERS = {"bird": BIRD, "one": RAW, "two": RAW2}
-BIRD_CONFIG = f"""
-router id {BIRD};
-vpn4 table v4;
-protocol device {{}}
-protocol static given {{
-  vpn4 {{ table v4; }};
-  route 64512:8 20.2.2.0/24 via "lo" mpls 800 {{ bgp_ext_community.add((rt, 64512, 101)); }};
-}}
-protocol bgp ours {{
-  local {BIRD} as 64512;
-  neighbor {OURS} as 64512;
-  multihop;
-  strict bind yes;
-  graceful restart yes;
-  graceful restart time 1;
-  long lived graceful restart yes;
-  long lived stale time 120;
-  connect retry time 1;
-  vpn4 mpls {{ table v4; import all; export all; next hop keep; }};
-}}
-"""
-
-
-@pytest.fixture
-def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("routers")) as made:
-        yield made
+BIRD_CONFIG = bird_config(
+    "graceful restart yes",
+    "graceful restart time 1",
+    "long lived graceful restart yes",
+    "long lived stale time 120",
+    channel="next hop keep; ",
+    routes=[BIRD_ROUTE],
+)
 
 
 def started(routers: Bench, *peers: str, restart_time_s: float = 30) -> Node:

@@ -51,16 +51,12 @@ def routers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def node(routers: Bench) -> Iterator[Node]:
-    made = Node(routers)
-    made.start()
-    try:
+    with Node(routers) as made:
         configure(made, [])
         attributes = RouteAttributes(local_preference=200, communities=("64512:1", "64512:2"))
         made.publish("compute1", RED, inet_route(PREFIX, "172.16.0.7", 34, attributes=attributes))
         eventually(lambda: made.state("frr") == "established", "FRR is up")
         yield made
-    finally:
-        made.close()
 
 
 def configure(node: Node, terms: Sequence[Mapping[str, object]]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from skytrail.control.bgp_peer import BgpPeer
 from skytrail.control.io.bgp import BgpServer
@@ -29,7 +29,10 @@ T = TypeVar("T")
 
 
 class Node:
-    """Plane and servers of one control node on their own loop; ``do`` runs there."""
+    """Plane and servers of one control node on their own loop; ``do`` runs there.
+
+    A context that starts it and closes it.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,13 @@ class Node:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(10)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def do(self, action: Callable[[ControlPlane], T]) -> T:
         """Run ``action`` with the plane on its loop; then everybody is told."""
