@@ -269,3 +269,24 @@ def test_two_workloads_of_one_as_hear_each_other_only_with_as_override(
     finally:
         api.delete("bgp-as-a-service", uuid)
         other.close()
+
+
+def test_a_shared_service_has_one_session_that_goes_to_whoever_has_the_address(
+    api, lab, members, speaker, eventually
+):
+    """One client stands for all ports; who speaks is where its address is."""
+    address = str(members["red-web2"].address(version=4))
+    content = content_of(
+        api, lab, "red-web2", "red-web1", bgpaas_shared=True, bgpaas_ip_address=address
+    )
+    uuid = api.create("bgp-as-a-service", content)
+    try:
+        eventually(
+            lambda: set(speaker.states().values()) == {"Established"}, "both sessions", timeout_s=30
+        )
+        (row,) = read_table(lab.paths.introspect_socket("control1"), "workloads")
+        assert (row["address"], row["state"]) == (address, "established")
+        with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND)) as traffic:
+            assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
+    finally:
+        api.delete("bgp-as-a-service", uuid)

@@ -26,6 +26,8 @@ from skytrail.wire.xmpp import EnetKey, Family, RouteKey
 
 HELD_S = 180.0
 """How long a MAC is held; if it still moves then, it is held again."""
+TRACKS_COUNT_MAX = 65_536
+"""MACs that moved of late and are watched; while there are as many, further ones are not."""
 _HOLDING = frozenset({"drop", "shutdown"})
 
 
@@ -38,6 +40,10 @@ class MoveLimit:
     """By default the fifth move in three minutes is one too many (RFC 7432 section 15.1)."""
     holds: bool = True
     """False: such a MAC is shown only."""
+
+
+_WINDOW_S_MAX = MoveLimit().window_s
+"""The model's windows are shorter."""
 
 
 @dataclass(slots=True)
@@ -67,12 +73,15 @@ class MacMoves:
     def __init__(self, replicator: Replicator) -> None:
         self.duplicates: dict[tuple[InstanceName, Mac], Duplicate] = {}
         self.found_count = 0
+        self.unwatched_count = 0
+        """Moves that were not looked at because too many MACs moved."""
         self._replicator = replicator
         self._default = MoveLimit()
         self._limits: dict[InstanceName, MoveLimit] = {}
         self._tracks: dict[tuple[InstanceName, EnetKey], _Track] = {}
         self._noted: dict[tuple[InstanceName, EnetKey], None] = {}
         self._news: list[Duplicate] = []
+        self._forget_at = float("-inf")
         replicator.on_table_change.append(self._note)
 
     # Configuration.
@@ -115,9 +124,19 @@ class MacMoves:
         noted, self._noted = self._noted, {}
         for name, key in noted:
             self._look(name, key, now)
+        self._forget_still(now)
         for duplicate in list(self.duplicates.values()):
             if now >= duplicate.found_at + HELD_S:
                 self._let_go(duplicate)
+
+    def _forget_still(self, now: float) -> None:
+        """Forget MACs that have not moved for as long as a move may count."""
+        if now < self._forget_at:
+            return
+        self._forget_at = now + _WINDOW_S_MAX / 2
+        for place, track in list(self._tracks.items()):
+            if not track.moves or track.moves[-1][0] <= now - _WINDOW_S_MAX:
+                del self._tracks[place]
 
     def _look(self, name: InstanceName, key: EnetKey, now: float) -> None:
         vrf = self._replicator.vrfs.get(name)
@@ -136,6 +155,9 @@ class MacMoves:
             return
         hosts, sequence = _hosts(best[0]), best[0].attributes.sequence_number
         track = self._tracks.get((name, key))
+        if track is None and len(self._tracks) >= TRACKS_COUNT_MAX:
+            self.unwatched_count += 1
+            return
         if track is None:
             # Its earlier moves are of unknown age.
             self._tracks[name, key] = _Track(hosts, sequence, deque([(now, 1)]))

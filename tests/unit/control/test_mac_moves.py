@@ -192,3 +192,28 @@ def test_a_workload_with_a_sticky_mac_may_be_moved_to_another_host() -> None:
     announce(made, "compute2", 1, sticky=True)
 
     assert used(made) == "172.16.0.2"
+
+
+def test_macs_that_no_longer_move_are_forgotten() -> None:
+    made = bench()
+    move(made, 4, pause_s=1)
+    assert watched(made) == 1
+
+    made.wait(181)
+
+    assert watched(made) == 0
+    assert used(made) == "172.16.0.1"
+
+
+def watched(made: Bench) -> int:
+    return len(made.plane.mac_moves._tracks)  # What must not grow is not shown.
+
+
+def test_more_macs_than_can_be_watched_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skytrail.control.mac_moves.TRACKS_COUNT_MAX", 0)
+    made = bench()
+
+    move(made, 3)
+
+    assert (watched(made), made.plane.mac_moves.unwatched_count) == (0, 3)
+    assert shown(made) == []
