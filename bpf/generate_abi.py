@@ -25,6 +25,7 @@ ENUM_PREFIXES = {
     "nexthop_kind": "NEXTHOP_",
     "nexthop_flags": "NEXTHOP_",
     "encapsulation": "ENCAP_",
+    "flood_flags": "FLOOD_",
     "flow_flags": "FLOW_",
     "flow_direction": "DIRECTION_",
 }

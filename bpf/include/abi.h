@@ -56,6 +56,10 @@ enum nexthop_flags {
 	NEXTHOP_RELAYS = 32,	 /* Bridge: frames to everybody go on to relayed members. */
 };
 
+enum flood_flags {
+	FLOOD_UNKNOWN = 1, /* Frames for MACs that nobody is known to have go to everybody, too. */
+};
+
 enum encapsulation {
 	ENCAP_NONE = 0,
 	ENCAP_MPLS_UDP = 1,
@@ -138,7 +142,8 @@ struct ecmp_members {
 /* Who gets copies of what a workload of a VRF sends to everybody: local interfaces, then tunnels,
  * those with smaller outer headers first. Labels may carry FLOOD_RELAYED. */
 struct flood {
-	__u32 used;
+	__u16 used;
+	__u16 flags;
 	__u32 beyond; /* Members for whom there was no place. */
 	struct ecmp_member member[FLOOD_MEMBERS_MAX];
 };

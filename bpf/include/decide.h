@@ -118,7 +118,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 			return DROP_NO_ROUTE;
 		route = bridge_lookup(vif->vrf, s->flow.mac);
 		if (!route)
-			return DROP_NO_ROUTE;
+			return floods_unknown(vif->vrf) ? DECIDED_FLOOD : DROP_NO_ROUTE;
 		s->flow.flags |= FLOW_BRIDGED;
 	}
 	nh = nexthop_lookup(route->nexthop);

@@ -25,7 +25,7 @@ enum drop_reason {
 	DROP_SOURCE_LOCAL = 11,	      /* From the underlay with a source that lives here. */
 	/* Forwarding. */
 	DROP_NO_ROUTE = 12,
-	DROP_UNKNOWN_MAC = 13,	      /* Unknown unicast is never flooded. */
+	DROP_UNKNOWN_MAC = 13,	      /* Flooded only where the network asks for it. */
 	DROP_MULTICAST = 14,	      /* Broadcast and multicast nobody answers. */
 	DROP_DISCARD = 15,	      /* Next hop says so. */
 	DROP_NEXTHOP = 16,	      /* Next hop is missing or of the wrong kind. */

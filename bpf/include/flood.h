@@ -221,7 +221,7 @@ static __always_inline int flood_source_check(const struct interface *vif, __u32
 	return source_check(vif_id, source, p->source_mac, family);
 }
 
-/* A frame of the workload to a group; `family` 0 means that it is not IP, else it is parsed. */
+/* A frame of the workload to a group, or to a MAC that nobody is known to have; `family` 0 means that it is not IP, else it is parsed. */
 VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, __u32 family)
 {
 	const __u32 vif_id = get_vif(ctx);
@@ -232,9 +232,10 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 
 	if (!p || !s || !vif || !vif->kind)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	if (!mac_is_group(p->destination_mac))
-		return drop(ctx, DROP_MULTICAST);
 	vrf = vif->vrf;
+	if (!mac_is_group(p->destination_mac) &&
+	    (mac_is_gateway(p->destination_mac) || !floods_unknown(vrf)))
+		return drop(ctx, DROP_MULTICAST);
 	if (!bpf_map_lookup_elem(&floods, &vrf))
 		return drop(ctx, DROP_MULTICAST);
 	if (ctx->gso_size)

@@ -27,6 +27,7 @@ const volatile struct {
 	enum nexthop_kind nexthop_kind;
 	enum nexthop_flags nexthop_flags;
 	enum encapsulation encapsulation;
+	enum flood_flags flood_flags;
 	enum punt_reason punt_reason;
 	enum flow_flags flow_flags;
 	enum flow_direction flow_direction;

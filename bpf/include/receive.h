@@ -195,6 +195,9 @@ static __always_inline int receive_frame(struct __sk_buff *ctx, struct packet *p
 		if (mac_is_group(p->destination_mac))
 			return flood_received(ctx, p, vrf);
 		reason = bridge_destination(ctx, p, vrf, &vif);
+		if (unlikely(reason == DROP_UNKNOWN_MAC && !(p->flags & PACKET_TO_GATEWAY) &&
+			     floods_unknown(vrf)))
+			return flood_received(ctx, p, vrf);
 		if (unlikely(reason))
 			return drop(ctx, reason);
 	}

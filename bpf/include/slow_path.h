@@ -244,7 +244,8 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 		return punt_receive(ctx, &s->key);
 	}
 	if (reason == DECIDED_FLOOD)
-		return FLOOD;
+		return s->key.direction == DIRECTION_FROM_WORKLOAD ? FLOOD :
+								     drop(ctx, DROP_NO_ROUTE);
 	if (reason == DROP_NONE)
 		return PROCEED;
 	/* Only workloads are told: a frame of a tunnel is not theirs. */

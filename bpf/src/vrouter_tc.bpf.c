@@ -140,7 +140,8 @@ int workload_ingress(struct __sk_buff *ctx)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(packet.source_mac, vif->mac))
 		return drop(ctx, DROP_SPOOFED_MAC);
-	if (mac_is_group(packet.destination_mac))
+	if (mac_is_group(packet.destination_mac) ||
+	    (!bridge_lookup(vif->vrf, packet.destination_mac) && floods_unknown(vif->vrf)))
 		return flood_from_workload(ctx, &packet, 0);
 	return bridge_frame(ctx, &packet, vif->vrf);
 }

@@ -122,6 +122,10 @@ class Encapsulation(enum.IntEnum):
     NATIVE = 4
 
 
+class FloodFlags(enum.IntEnum):
+    UNKNOWN = 1
+
+
 class FlowFlags(enum.IntEnum):
     DENY = 1
     REVERSE = 2
@@ -261,6 +265,7 @@ class Flood(NamedTuple):
     """``struct flood``, 2056 bytes."""
 
     used: int
+    flags: int
     beyond: int
     member: bytes
 
@@ -272,7 +277,7 @@ class Flood(NamedTuple):
         return cls._make(FLOOD_LAYOUT.unpack(raw))
 
 
-FLOOD_LAYOUT = struct.Struct("=II2048s")
+FLOOD_LAYOUT = struct.Struct("=HHI2048s")
 
 
 class BgpServiceKey(NamedTuple):

@@ -24,6 +24,7 @@ from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.flood import (
     OUTER_BYTES,
     broadcast_addresses,
+    flood_row,
     inclusive_key,
     inclusive_route,
     own_addresses,
@@ -65,10 +66,8 @@ from skytrail.agent.port_rows import (
 )
 from skytrail.agent.route_order import Place, enet_order, place_order
 from skytrail.agent.tables import (
-    FLOOD_MEMBERS_COUNT_MAX,
     BridgeRow,
     Encapsulation,
-    FloodRow,
     IdentityId,
     InetRouteRow,
     InterfaceKind,
@@ -556,8 +555,7 @@ class _World:
                     kind = self._nexthops.encapsulation(target[0])
                     tunnels[target[0], target[1] | mark] = (OUTER_BYTES[kind], far)
             found += sorted(tunnels, key=lambda target: tunnels[target])
-            kept = tuple(found[:FLOOD_MEMBERS_COUNT_MAX])
-            rows.append(FloodRow(VrfId(self._number("vrf", vrf)), kept, len(found) - len(kept)))
+            rows.append(flood_row(VrfId(self._number("vrf", vrf)), found, network))
         self._rows.put(unit, rows)
         self._uses.keep(unit)
 

@@ -7,13 +7,21 @@ route of the broadcast MAC with its own tunnel address, whose label leads into t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import link_local
 from skytrail.agent.port_rows import ENCAPSULATION_TEXTS
-from skytrail.agent.tables import FLOOD_RELAYED, Encapsulation, IpNetwork
+from skytrail.agent.tables import (
+    FLOOD_MEMBERS_COUNT_MAX,
+    FLOOD_RELAYED,
+    Encapsulation,
+    FloodRow,
+    IpNetwork,
+    NextHopId,
+    VrfId,
+)
 from skytrail.agent.view import LOCAL_PREFERENCE_ACTIVE, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Label, Vni
 from skytrail.wire.xmpp import (
@@ -60,7 +68,7 @@ def inclusive_route(
     attributes = RouteAttributes(
         local_preference=LOCAL_PREFERENCE_ACTIVE,
         communities=(ON_TREE,) if is_on_tree else (),
-        replication_leaf=network.floods_assisted,
+        replication_leaf=network.floods_assisted and not network.floods_unknown,
     )
     return Route(inclusive_key(address), (next_hop,), attributes)
 
@@ -96,6 +104,15 @@ def ways_out(
     return ways
 
 
+def flood_row(
+    vrf_id: VrfId, members: Sequence[tuple[NextHopId, int]], network: VirtualNetwork
+) -> FloodRow:
+    """Return the row for members in order; those beyond the bound are left out, and counted."""
+    kept = tuple(members[:FLOOD_MEMBERS_COUNT_MAX])
+    beyond = len(members) - len(kept)
+    return FloodRow(vrf_id, kept, beyond, network.floods_unknown)
+
+
 def replicators(
     offers: Iterable[LearntRoute], network: VirtualNetwork, own: IPv4Address
 ) -> list[Way]:
@@ -103,7 +120,8 @@ def replicators(
 
     Each host has an order of its own, so that they share the work.
     """
-    if not network.floods_assisted:
+    # Of what is for an unknown MAC a replicator makes no copies (RFC 9574 section 5.2).
+    if not network.floods_assisted or network.floods_unknown:
         return []
     found = [
         (hop, far, 0) for learnt, hop, far in _members(offers, network, own) if learnt.replicates

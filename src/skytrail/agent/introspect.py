@@ -127,6 +127,7 @@ def vrf_rows(desired: Desired) -> Iterator[Row]:
             "flood_members": len(flood.members) if isinstance(flood, FloodRow) else 0,
             "on_tree": isinstance(flood, FloodRow)
             and any(label & FLOOD_RELAYED for _, label in flood.members),
+            "floods_unknown": isinstance(flood, FloodRow) and flood.floods_unknown,
             "flood_beyond": flood.beyond_count if isinstance(flood, FloodRow) else 0,
             "routes": routes.get(vrf_id, 0),
             "macs": macs.get(vrf_id, 0),

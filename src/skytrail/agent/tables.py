@@ -195,6 +195,8 @@ class FloodRow:
     member also gets what came by a relay's label from another such member."""
     beyond_count: int = 0
     """Members for whom there was no place; each flood then counts as FLOOD_LIMIT."""
+    floods_unknown: bool = False
+    """What is for a MAC that nobody is known to have goes to everybody, too."""
 
     @property
     def key(self) -> VrfId:

@@ -160,6 +160,8 @@ class VirtualNetwork:
     """What members send to everybody travels along an overlay tree."""
     floods_assisted: bool = False
     """It goes to a replicator, if there is one."""
+    floods_unknown: bool = False
+    """What is for a MAC that nobody is known to have goes to everybody as well."""
 
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
@@ -400,6 +402,7 @@ class _Builder:
             is_underlay=self._is_underlay(node),
             floods_by_tree=replication == BY_TREE,
             floods_assisted=replication == ASSISTED,
+            floods_unknown=flag_of(node.properties.get("flood_unknown_unicast")),
         )
 
     def _is_underlay(self, network: ConfigNode) -> bool:

@@ -44,7 +44,7 @@ RED_VRF = f"{RED}:red"
 BY_TREE = {"key_value_pair": [{"key": "broadcast-replication", "value": "tree"}]}
 
 
-def host(*names: str, annotations: Json = None) -> AgentHost:
+def host(*names: str, annotations: Json = None, unknown: Json = None) -> AgentHost:
     config = ConfigBuilder()
     red = config.network(
         "red",
@@ -54,6 +54,7 @@ def host(*names: str, annotations: Json = None) -> AgentHost:
             subnet("10.1.2.0/31", default_gateway="10.1.2.0", dns_server_address="10.1.2.0"),
         ],
         annotations=annotations,
+        flood_unknown_unicast=unknown,
     )
     blue = config.network("blue", 6, [subnet("10.1.1.0/24")])
     for name, network, address in (
@@ -326,7 +327,7 @@ def test_relays_and_relayed_members_read_back_as_written() -> None:
     row = NextHopRow(NextHopId(7), NextHopKind.BRIDGE, vrf_id=VrfId(5), relays=True)
     key, raw = nexthop_entry(row, 1500)
     assert nexthop_row(int.from_bytes(key, "little"), raw) == row
-    flood = FloodRow(VrfId(5), ((NextHopId(7), 900 | FLOOD_RELAYED),))
+    flood = FloodRow(VrfId(5), ((NextHopId(7), 900 | FLOOD_RELAYED),), floods_unknown=True)
     assert flood_row(*flood_entry(flood)) == flood
 
 
@@ -389,3 +390,23 @@ def test_a_network_that_does_not_ask_sends_nothing_to_replicators() -> None:
 
     assert members(made)[1:] == [("192.0.2.2", 31)]
     assert not own_inclusive(made).attributes.replication_leaf
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, False), (False, False), (True, True)])
+def test_unknown_unicast_is_flooded_only_where_the_network_asks(
+    asked: Json, expected: bool
+) -> None:
+    made = host("a", unknown=asked)
+
+    (row,) = made.datapath.rows[FloodRow].values()
+    assert isinstance(row, FloodRow)
+    assert row.floods_unknown == expected
+
+
+def test_no_replicator_is_asked_to_copy_what_is_for_unknown_macs() -> None:
+    made = host("a", annotations=ASSISTED, unknown=True)
+    made.learn(RED_VRF, [inclusive("192.0.2.2", 31), replicator("192.0.2.9")])
+    made.resolve("192.0.2.2", "192.0.2.9")
+    made.reconcile()
+
+    assert members(made)[1:] == [("192.0.2.2", 31)]

@@ -327,7 +327,10 @@ def flood_entry(row: FloodRow) -> Entry:
     packed = b"".join(abi.EcmpMember(nexthop, label).pack() for nexthop, label in row.members)
     size = abi.FLOOD_MEMBERS_MAX * abi.ECMP_MEMBER_LAYOUT.size
     value = abi.Flood(
-        used=len(row.members), beyond=row.beyond_count, member=packed.ljust(size, b"\x00")
+        used=len(row.members),
+        flags=abi.FloodFlags.UNKNOWN if row.floods_unknown else 0,
+        beyond=row.beyond_count,
+        member=packed.ljust(size, b"\x00"),
     )
     return u32(row.vrf_id), value.pack()
 
@@ -336,7 +339,8 @@ def flood_row(key: bytes, raw: bytes) -> FloodRow:
     value = abi.Flood.unpack(raw)
     members: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
     found = tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.used]
-    return FloodRow(VrfId(from_u32(key)), found, value.beyond)
+    unknown = bool(value.flags & abi.FloodFlags.UNKNOWN)
+    return FloodRow(VrfId(from_u32(key)), found, value.beyond, unknown)
 
 
 def label_entry(row: LabelRow) -> Entry:
