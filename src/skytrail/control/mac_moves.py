@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from skytrail.control.config_graph import Change
 from skytrail.control.instances import instance_name
@@ -28,6 +29,8 @@ HELD_S = 180.0
 """How long a MAC is held; if it still moves then, it is held again."""
 TRACKS_COUNT_MAX = 65_536
 """MACs that moved of late and are watched; while there are as many, further ones are not."""
+LOOKS_COUNT = 5000
+"""Changed destinations looked at by one tick, some milliseconds; the rest waits for the next ones."""
 _HOLDING = frozenset({"drop", "shutdown"})
 
 
@@ -121,8 +124,8 @@ class MacMoves:
 
     def tick(self, now: float) -> None:
         """Count the moves since the last call, hold what moved too often, let go what was held."""
-        noted, self._noted = self._noted, {}
-        for name, key in noted:
+        for name, key in list(islice(self._noted, LOOKS_COUNT)):
+            del self._noted[name, key]
             self._look(name, key, now)
         self._forget_still(now)
         for duplicate in list(self.duplicates.values()):

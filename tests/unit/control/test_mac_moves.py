@@ -217,3 +217,22 @@ def test_more_macs_than_can_be_watched_are_counted(monkeypatch: pytest.MonkeyPat
 
     assert (watched(made), made.plane.mac_moves.unwatched_count) == (0, 3)
     assert shown(made) == []
+
+
+def test_many_changes_are_looked_at_over_several_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skytrail.control.mac_moves.LOOKS_COUNT", 1)
+    made = bench()
+    hop = NextHop(IPv4Address(HOSTS["compute1"]), Label(16), encapsulations=("udp",))
+    for last in range(1, 4):
+        key = EnetKey(Mac(bytes((2, 0, 0, 0, 0, last))), None)
+        made.say(
+            "compute1",
+            PublishRoute(RED, Route(key, (hop,), RouteAttributes(sequence_number=1))),
+        )
+
+    counts: list[int] = []
+    for _ in range(4):
+        made.wait(0.25)
+        counts.append(watched(made))
+
+    assert counts == [1, 2, 3, 3]
