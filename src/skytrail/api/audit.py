@@ -94,8 +94,7 @@ class Head(msgspec.Struct, frozen=True):
     base_hash: str = _FIRST_HASH
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where a request comes from."""
 
     caller: Caller
@@ -104,8 +103,7 @@ class Origin:
     derived_from: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
+class Writing(msgspec.Struct, frozen=True):
     """What a transaction has to carry, and the head it leads to."""
 
     puts: tuple[tuple[str, bytes], ...]

@@ -22,8 +22,7 @@ QUEUE_BATCHES_MAX = 5_000
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One object's change; ``record`` is the last version in case of a removal."""
 
     kind: str
@@ -37,8 +36,7 @@ class Event:
         return self.record.type_name
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     revision: int
     events: tuple[Event, ...]
     size: int

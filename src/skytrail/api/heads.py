@@ -7,6 +7,7 @@ is the identity and the references; strings and attributes that many objects sha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from sys import intern
 from typing import NamedTuple, Protocol, cast
@@ -108,6 +109,12 @@ class PartReader:
             values = (getattr(decoded, f"p{place}") for place in range(len(self._names)))
             found = list(zip(self._names, values, strict=True))
         return {name: value for name, value in found if value is not None}
+
+
+@lru_cache(maxsize=256)
+def part_reader(names: frozenset[str]) -> PartReader:
+    """Return a reader of these members; making one costs more than many reads."""
+    return PartReader(names)
 
 
 _References = Sequence[_Reference] | None

@@ -12,7 +12,7 @@ from skytrail.api import documents, identity
 from skytrail.api.caller import NOBODY_ASKED, Caller
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, View, children, find, referrers
-from skytrail.api.heads import PartReader
+from skytrail.api.heads import PartReader, part_reader
 from skytrail.api.refusal import bad_request
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
@@ -147,7 +147,7 @@ def select(
         for name, values in query.filters.items()
         if name in resource.properties or name in ("uuid", "fq_name", "parent_uuid")
     }
-    parts = PartReader(asked)
+    parts = part_reader(frozenset(asked))
     distinct = {record.uuid: record for record in found}.values()
     chosen = [
         record for record in distinct if _passes(record, query) and _fits(asked, parts, record)
@@ -173,7 +173,7 @@ def _below_parents(view: View, resource: ObjectType, query: ListQuery) -> list[R
 
 
 def _shared_with(view: View, resource: ObjectType, caller: Caller) -> list[Record]:
-    parts = PartReader(("perms2",))
+    parts = part_reader(frozenset({"perms2"}))
     return [
         record
         for record in view.of_type(resource.name)

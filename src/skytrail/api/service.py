@@ -16,9 +16,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Generic, TypeVar
 from uuid import uuid4
 
@@ -50,6 +52,8 @@ from skytrail.store.plugin import (
 QUEUE_COUNT_MAX = 2048
 BATCH_WEIGHT_MAX = 256
 """A batch takes no further request once its operations add up to this."""
+SLICE_WEIGHT = 4
+"""So much is planned before the loop has its turn, and a commit may begin or be heard of."""
 LOAD_PAGE = 5_000
 COMPACT_EVERY_S = 600.0
 FENCE_CHECK_S = 1.0
@@ -63,8 +67,7 @@ _TOO_BUSY = "other servers change the same objects all the time"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Written(Generic[T]):
+class Written(msgspec.Struct, Generic[T], frozen=True):
     """The outcome of an accepted request."""
 
     value: T
@@ -101,9 +104,15 @@ class _Planned:
     weight: int = 0
 
 
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
 def timestamp() -> str:
     """Return the present time as id_perms print it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+    seconds, rest = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{_second(seconds)}.{rest:06d}"
 
 
 class ConfigService:
@@ -203,7 +212,11 @@ class ConfigService:
         reply: asyncio.Future[Written[object]] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Request(plan, reply, derived_from, weight, caller, request_id))
         self._news.set()
-        return await reply  # type: ignore[return-value] # the future of this very plan
+        try:
+            return await reply  # type: ignore[return-value] # the future of this very plan
+        finally:
+            # A refusal knows this frame by its traceback, and would be in a cycle with it.
+            del reply
 
     def rehearse(
         self, plan: Callable[[Change], T], *, caller: Caller = NOBODY_ASKED
@@ -271,8 +284,9 @@ class ConfigService:
             try:
                 while under_way is not None or not batch:
                     self._news.clear()
-                    self._plan_waiting(planned, batch)
-                    if under_way is not None or not batch:
+                    if self._plan_waiting(planned, batch):
+                        await asyncio.sleep(0)
+                    elif under_way is not None or not batch:
                         await self._news.wait()
                     if under_way is not None and under_way.done():
                         if under_way.result():
@@ -280,17 +294,18 @@ class ConfigService:
                         else:
                             planned = self._plan(batch, self.graph)
                         under_way = None
-                        self._plan_waiting(planned, batch)
             except BaseException:
                 _fail_all(batch, _STOPPING)
                 raise
             under_way = group.create_task(self._carry_out(planned, batch))
 
-    def _plan_waiting(self, planned: _Planned, batch: list[_Request]) -> None:
-        """Add what waits in the queue to a batch."""
-        while not self._queue.empty() and planned.weight < BATCH_WEIGHT_MAX:
+    def _plan_waiting(self, planned: _Planned, batch: list[_Request]) -> bool:
+        """Add some of what waits in the queue to a batch; tell whether more may be added."""
+        limit = min(planned.weight + SLICE_WEIGHT, BATCH_WEIGHT_MAX)
+        while not self._queue.empty() and planned.weight < limit:
             batch.append(self._queue.get_nowait())
             self._plan_request(planned, batch[-1])
+        return not self._queue.empty() and planned.weight < BATCH_WEIGHT_MAX
 
     async def keep_compact(self) -> None:
         """Have the store forget old history from time to time, until cancelled."""
@@ -402,7 +417,8 @@ class ConfigService:
         try:
             value = request.plan(change)
         except Refused as refusal:
-            planned.refused.append((request, refusal))
+            # Its traceback knows this frame, which knows the reply it goes to: a cycle otherwise.
+            planned.refused.append((request, refusal.with_traceback(None)))
             return
         except Exception as error:  # The task boundary of one request inside the batch.
             self._log.exception("plan_failed", error=str(error))

@@ -6,7 +6,7 @@ sees everything gets the batches as they are.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from skytrail.api import authorize, secret_fields, users
 from skytrail.api.authorize import READ

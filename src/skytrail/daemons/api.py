@@ -16,7 +16,7 @@ from skytrail.compiler.preview import Preview
 from skytrail.daemons import api_security
 from skytrail.daemons.api_security import ServerSecurity
 from skytrail.model.catalog import CATALOG
-from skytrail.runtime import logs, processes, server, tasks
+from skytrail.runtime import garbage, logs, processes, server, tasks
 from skytrail.runtime.settings import SettingsInvalid
 from skytrail.store.io.open import open_store
 from skytrail.store.location import EtcdLocation, Location, LocationInvalid, parse_location
@@ -63,7 +63,7 @@ async def _serve(
     if socket_path is not None:
         listeners.append(server.listen_unix(socket_path))
     actual_port = listeners[0].getsockname()[1]
-    store = await open_store(location)
+    store = await open_store(location, writes_apart=True)
     try:
         shared = isinstance(location, EtcdLocation)
         service = await ConfigService.start(Schema(CATALOG), store, shared=shared)
@@ -77,6 +77,7 @@ async def _serve(
         async with asyncio.TaskGroup() as group:
             group.create_task(service.run())
             group.create_task(service.keep_compact())
+            group.create_task(garbage.keep_short())
             group.create_task(service.keep_fence())
             gate = api_security.build_gate(service, security, host)
             await api_security.prepare(service, security, gate)

@@ -75,8 +75,7 @@ class HttpError(Exception):
         self.status, self.text, self.headers = status, text, headers
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     content_type: str = TEXT

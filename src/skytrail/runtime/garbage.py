@@ -9,6 +9,7 @@ as ever. While there are few they are looked at now and then as well, for what c
 
 from __future__ import annotations
 
+import asyncio
 import gc
 
 YOUNG_COUNT = 50_000
@@ -16,6 +17,7 @@ YOUNG_COUNT = 50_000
 FEW_COUNT = 200_000
 """Up to so many old objects are walked, at most once in ``WALKS_TICKS`` calls of ``tidy``."""
 WALKS_TICKS = 240
+TIDY_EVERY_S = 0.25
 _NEVER = 1 << 30
 
 
@@ -35,3 +37,11 @@ class ShortCollections:
             gc.collect()
         if gc.get_count()[1]:
             gc.freeze()
+
+
+async def keep_short() -> None:
+    """Take the collector over and keep its work short, for ever."""
+    collections = ShortCollections()
+    while True:
+        await asyncio.sleep(TIDY_EVERY_S)
+        collections.tidy()

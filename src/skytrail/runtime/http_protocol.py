@@ -238,6 +238,9 @@ class HttpProtocol(asyncio.Protocol):
             self._alarm = None
         exchanges = [self._current, self._incoming, *self._waiting]
         self._waiting.clear()
+        # Each knows its connection: without this they would be a cycle for the collector to find.
+        self._current = self._incoming = None
+        self._parser = cast("httptools.HttpRequestParser", None)
         self._unparsed = b""
         for exchange in exchanges:
             if exchange is not None:

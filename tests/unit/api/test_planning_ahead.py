@@ -7,7 +7,7 @@ import pytest
 from skytrail.api import admission
 from skytrail.api.refusal import Refused
 from skytrail.api.schema import Schema
-from skytrail.api.service import ConfigService
+from skytrail.api.service import SLICE_WEIGHT, ConfigService
 from skytrail.model.catalog import CATALOG
 from skytrail.store.io.memory import MemoryStore
 from skytrail.store.plugin import StoreUnavailable
@@ -120,6 +120,21 @@ def test_what_comes_during_a_commit_becomes_one_batch():
         return server.service.batches_count - before, len(server.store.waiting)
 
     assert run(scenario) == (2, 2)
+
+
+def test_a_commit_begins_before_all_that_waits_is_planned():
+    async def scenario(server):
+        before = server.service.writes_count
+        tasks = [server.create(f"t{number}") for number in range(3 * SLICE_WEIGHT)]
+        await server.begun(1)
+        server.let_through()
+        await server.begun(2)
+        first = server.service.writes_count - before
+        server.let_through()
+        await asyncio.gather(*tasks)
+        return first, server.service.writes_count - before
+
+    assert run(scenario) == (SLICE_WEIGHT, 3 * SLICE_WEIGHT)
 
 
 def test_a_batch_that_stood_on_a_failed_one_is_planned_again():

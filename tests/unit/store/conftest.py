@@ -7,16 +7,20 @@ and its revisions are counted from there.
 import asyncio
 import inspect
 import tempfile
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 from aetcd import rpc
 
 from skytrail.runtime.clock import SystemClock
+from skytrail.store.io import sqlite_process
 from skytrail.store.io.etcd import EtcdStore
 from skytrail.store.io.etcd_members import Members
 from skytrail.store.io.memory import MemoryStore
 from skytrail.store.io.sqlite import SqliteStore
+from skytrail.store.io.sqlite_writer import ThreadWriter
 from skytrail.testing.etcd import PROGRAM, EtcdCluster
 
 TIME_LIMIT_S = 30
@@ -72,7 +76,26 @@ def grpc_loop():
         yield runner
 
 
-@pytest.fixture(params=["memory", "sqlite", "etcd"])
+class InThread:
+    """The writer process's own loop on the other end of the socket, without the process's start."""
+
+    pid = 0
+
+    def __init__(self, end, path, boot):
+        self._end = end.dup()
+        self._thread = threading.Thread(target=self._run, args=(path, boot), daemon=True)
+        self._thread.start()
+
+    def _run(self, path, boot):
+        with self._end:
+            sqlite_process.serve(self._end, path, boot)
+
+    def wait(self):
+        self._thread.join()
+        return 0
+
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite written apart", "etcd"])
 def on_store(request, tmp_path, clock):
     """Run a coroutine function on a fresh store of each kind; return its result."""
     asked = inspect.signature(request.function).parameters
@@ -85,8 +108,11 @@ def on_store(request, tmp_path, clock):
     async def opened():
         if request.param == "memory":
             return MemoryStore(clock, poll_s=0.001)
-        if request.param == "sqlite":
-            return await SqliteStore.open(tmp_path / "store.db", clock=clock, poll_s=0.001)
+        if request.param.startswith("sqlite"):
+            apart = partial(sqlite_process.ProcessWriter.start, spawn=InThread)
+            start = ThreadWriter.start if request.param == "sqlite" else apart
+            place = tmp_path / "store.db"
+            return await SqliteStore.open(place, clock=clock, poll_s=0.001, start_writer=start)
         origin = await emptied(cluster)
         return await EtcdStore.open(
             cluster.location,

@@ -25,7 +25,7 @@ from skytrail.api.caller import Caller
 from skytrail.api.documents import Document
 from skytrail.api.elements import collection_of, positions_of
 from skytrail.api.graph import Record, find
-from skytrail.api.heads import PartReader
+from skytrail.api.heads import part_reader
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of, write_for
 from skytrail.api.refusal import bad_request, not_found
@@ -211,7 +211,7 @@ class CompatibleApi:
         plain = asked.fields - {"name"}
         own = all(name in resource.properties for name in plain)
         if own:
-            reader = PartReader(plain)
+            reader = part_reader(frozenset(plain))
             return [
                 msgspec.json.encode(
                     render.summary(record, asked.fields, shape, base, parts=reader.read(record))

@@ -7,8 +7,9 @@ go on and say ``X-Stale: <seconds>``, the age of the copy; writes are refused by
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from skytrail.api.service import ConfigService
 from skytrail.runtime.asgi import Handler, Reply, Request, Response

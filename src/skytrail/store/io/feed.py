@@ -27,11 +27,17 @@ class Feed:
     def __init__(self, latest: int) -> None:
         self.latest = latest
         self.waiting_count = 0
+        self._followers_count = 0
         self._compacted = 0
         self._recent: deque[tuple[Batch, int]] = deque()
         self._recent_bytes = 0
         self._changed = asyncio.Event()
         self._closed = False
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether anybody would take batches from memory; otherwise a jump will do."""
+        return self._followers_count > 0
 
     def publish(self, batches: Sequence[Batch]) -> None:
         """Add committed batches, in order; wakes the watchers."""
@@ -70,7 +76,16 @@ class Feed:
         self, prefix: str, from_revision: int, read_log: ReadLog
     ) -> AsyncIterator[Batch]:
         """Yield batches from a revision on, cut to the prefix; raises Compacted."""
-        position = max(1, from_revision)
+        self._followers_count += 1
+        try:
+            async for batch in self._batches_from(max(1, from_revision), read_log):
+                cut = _cut(batch, prefix)
+                if cut is not None:
+                    yield cut
+        finally:
+            self._followers_count -= 1
+
+    async def _batches_from(self, position: int, read_log: ReadLog) -> AsyncIterator[Batch]:
         while True:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
@@ -83,9 +98,7 @@ class Feed:
                 await self._wait_beyond(position - 1)
             for batch in batches:
                 position = batch.revision + 1
-                cut = _cut(batch, prefix)
-                if cut is not None:
-                    yield cut
+                yield batch
 
     def _recent_from(self, position: int) -> Sequence[Batch] | None:
         """Return batches from memory, empty when level, None when the log must be read."""

@@ -1,7 +1,7 @@
 """The store in one SQLite file: the embedded default.
 
-One writer thread commits groups durably (see sqlite_writer), reader threads see snapshots, and
-watchers follow the log. Several processes may open the same file: every transaction reads the
+One writer commits groups durably (see sqlite_writer), reader threads see snapshots, and watchers
+follow the log. Several processes may open the same file: every transaction reads the
 present revision under SQLite's write lock, and a slow poll notices what other processes wrote.
 """
 
@@ -21,7 +21,18 @@ from skytrail.runtime.clock import Clock, SystemClock
 from skytrail.store.io import sqlite_file, sqlite_reader
 from skytrail.store.io.election import POLL_S, StoreLease, elected
 from skytrail.store.io.feed import Feed
-from skytrail.store.io.sqlite_writer import Writer
+from skytrail.store.io.sqlite_jobs import (
+    Allocate,
+    Campaign,
+    DiscardLog,
+    DropLease,
+    Free,
+    Resign,
+    SetCompacted,
+    WriteLease,
+    transaction,
+)
+from skytrail.store.io.sqlite_writer import StartWriter, ThreadWriter, Writer
 from skytrail.store.key_space import allocation_key
 from skytrail.store.plugin import (
     Batch,
@@ -45,15 +56,12 @@ T = TypeVar("T")
 class SqliteStore:
     """A ConfigStore; make it with ``await SqliteStore.open(path)`` on the loop that uses it."""
 
-    def __init__(
-        self, path: Path, present: sqlite_file.Horizon, clock: Clock, poll_s: float
-    ) -> None:
+    def __init__(self, path: Path, feed: Feed, writer: Writer, clock: Clock, poll_s: float) -> None:
         self._path = path
         self._clock = clock
         self._poll_s = poll_s
-        self._feed = Feed(present.revision)
-        self._feed.compact(present.compacted)
-        self._writer = Writer(path, _boot_id(), self._feed.publish)
+        self._feed = feed
+        self._writer = writer
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="store-reader")
         self._per_thread = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -62,12 +70,20 @@ class SqliteStore:
 
     @classmethod
     async def open(
-        cls, path: str | Path, *, clock: Clock | None = None, poll_s: float = POLL_S
+        cls,
+        path: str | Path,
+        *,
+        clock: Clock | None = None,
+        poll_s: float = POLL_S,
+        start_writer: StartWriter = ThreadWriter.start,
     ) -> SqliteStore:
         """Open or create the file; raises StoreUnavailable or StoreDamaged, saying what to do."""
         place = Path(path)
         present = await asyncio.to_thread(sqlite_file.prepare, place)
-        return cls(place, present, clock if clock is not None else SystemClock(), poll_s)
+        feed = Feed(present.revision)
+        feed.compact(present.compacted)
+        writer = await start_writer(place, _boot_id(), feed)
+        return cls(place, feed, writer, clock if clock is not None else SystemClock(), poll_s)
 
     async def get(self, key: str, revision: int | None = None) -> KeyValue | None:
         check_key(key)
@@ -96,9 +112,8 @@ class SqliteStore:
         otherwise: Sequence[Operation] = (),
     ) -> TransactionResult:
         check_transaction(compares, then, otherwise)
-        return await self._writer.submit(
-            lambda session: session.transact(compares, then, otherwise)
-        )
+        done = await self._writer.submit(transaction(compares, then, otherwise))
+        return TransactionResult(bool(done.value), done.revision)
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Batch]:
         return self._feed.follow(prefix, from_revision, self._read_log)
@@ -108,16 +123,12 @@ class SqliteStore:
     ) -> int:
         allocation_key(pool, low)
         allocation_key(pool, high)
-        if want is None:
-            return await self._writer.submit(
-                lambda session: session.allocate(pool, low, high, owner)
-            )
-        if not low <= want <= high:
+        if want is not None and not low <= want <= high:
             raise ValueError(f"{want} is outside {low}..{high} of {pool}")
-        return await self._writer.submit(lambda session: session.allocate_wanted(pool, want, owner))
+        return (await self._writer.submit(Allocate(pool, low, high, owner, want))).value
 
     async def free(self, pool: str, value: int, owner: str) -> None:
-        await self._writer.submit(lambda session: session.free(pool, value, owner))
+        await self._writer.submit(Free(pool, value, owner))
 
     async def lease(self, ttl_s: float) -> Lease:
         granted = StoreLease(self, uuid.uuid4().hex, ttl_s, self._clock)
@@ -133,9 +144,9 @@ class SqliteStore:
         return (await self._read(sqlite_file.horizon)).revision
 
     async def compact(self, revision: int) -> None:
-        await self._writer.submit(lambda session: session.set_compacted(revision))
+        await self._writer.submit(SetCompacted(revision))
         self._feed.compact(revision)
-        while await self._writer.submit(lambda session: session.discard_log(revision)):
+        while (await self._writer.submit(DiscardLog(revision))).value:
             pass
 
     async def close(self) -> None:
@@ -151,18 +162,17 @@ class SqliteStore:
             connection.close()
 
     async def write_lease(self, lease_id: str, expires: float, now: float, *, renew: bool) -> bool:
-        return await self._writer.submit(
-            lambda session: session.write_lease(lease_id, expires, now, renew=renew)
-        )
+        done = await self._writer.submit(WriteLease(lease_id, expires, now, renew))
+        return bool(done.value)
 
     async def drop_lease(self, lease_id: str) -> None:
-        await self._writer.submit(lambda session: session.drop_lease(lease_id))
+        await self._writer.submit(DropLease(lease_id))
 
     async def campaign(self, name: str, lease_id: str, now: float) -> bool:
-        return await self._writer.submit(lambda session: session.campaign(name, lease_id, now))
+        return bool((await self._writer.submit(Campaign(name, lease_id, now))).value)
 
     async def resign(self, name: str, lease_id: str) -> None:
-        await self._writer.submit(lambda session: session.resign(name, lease_id))
+        await self._writer.submit(Resign(name, lease_id))
 
     async def _read_log(self, position: int) -> Sequence[Batch]:
         return await self._read(lambda connection: sqlite_reader.get_log(connection, position))
