@@ -68,6 +68,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "name", "address", "up", "up_s", "routes", "routes_stale", "subscriptions",
         "messages_out", "bytes_out", "last_down_reason",
     ),
+    "tree_members": (
+        "instance", "member", "label", "edges", "builder", "control_node", "agents", "stale",
+        "problem",
+    ),
     "policy": ("policy_id", "direction", "stage", "text"),
     "rules": ("rule_id", "name", "text"),
 }  # fmt: skip
