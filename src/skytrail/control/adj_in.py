@@ -25,8 +25,9 @@ from skytrail.control.path import (
 )
 from skytrail.control.relay import NO_DESTINATION, RelayKey, RelayTable
 from skytrail.control.route_target import Replicator
-from skytrail.control.vpn import VpnEntry, VpnName, family_of_name
+from skytrail.control.vpn import VpnEntry, VpnName
 from skytrail.wire.bgp import BgpFamily
+from skytrail.wire.bgp.nlri import VPN_KEY_IPV6
 from skytrail.wire.xmpp import EnetKey, Family
 
 HeardName: TypeAlias = VpnName | RelayKey
@@ -67,6 +68,7 @@ class AdjIn:
         self._generations: dict[BgpFamily, int] = {}
         self._source = source
         self._replicator = replicator
+        self._inet, self._inet6 = replicator.vpn[Family.INET], replicator.vpn[Family.INET6]
         self._relay = relay
         self._aged: set[BgpFamily] = set()
         """Families that may hold routes of an earlier generation."""
@@ -114,8 +116,10 @@ class AdjIn:
 
     def _new(self, name: HeardName) -> Heard:
         if isinstance(name, bytes):
-            table = self._replicator.vpn[family_of_name(name)]
-            entry = table.entries.get(name) or VpnEntry(table.family, name)
+            table = self._inet if name[0] < VPN_KEY_IPV6 else self._inet6
+            entry = table.entries.get(name)
+            if entry is None:
+                entry = VpnEntry(table.family, name)
             return Heard(self._source, entry, None)
         kind, key = name
         if isinstance(kind, BgpFamily):

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from skytrail.control.adj_in import AdjIn
+from skytrail.control.adj_in import AdjIn, HeardName
 from skytrail.control.bgp_config import BgpConfig
 from skytrail.control.bgp_groups import BgpGroups
-from skytrail.control.bgp_import import Importer, name_of, usable_wire
+from skytrail.control.bgp_import import Importer, name_of
 from skytrail.control.bgp_out import WINDOW_COUNT
 from skytrail.control.bgp_peer import BgpPeer, TooManyPrefixes
 from skytrail.control.bgp_values import NetworkIds
@@ -35,6 +35,7 @@ from skytrail.wire.bgp import (
     RouteRefresh,
     RouteTargetNlri,
     Update,
+    VpnNlri,
     encode_route_refresh,
 )
 from skytrail.wire.bgp.nlri import Nlri, route_key
@@ -443,16 +444,22 @@ class Bgp:
     ) -> None:
         family, next_hop, nlri = reach.family, reach.next_hop, reach.nlri
         limit = dict(peer.config.prefix_limits).get(family, _NO_LIMIT)
-        names = [name_of(each) or (family, route_key(each)) for each in nlri]
+        shared = importer.shared(family, next_hop, attributes)
+        # Of a full table nearly all are VPN routes with a label: two lists without a call for each.
+        names: list[HeardName] = [
+            each.key if isinstance(each, VpnNlri) else name_of(each) or (family, route_key(each))
+            for each in nlri
+        ]
         noted = peer.adj_in.note(family, names, limit)
         peer.counters.routes_in += len(noted)
-        shared = importer.shared(family, next_hop, attributes)
         paths: list[Path] = []
         for heard, each in zip(noted, nlri, strict=False):
-            wire = usable_wire(each) if shared is not None else b""
-            if shared is not None and wire:
-                paths.append(learned_path(heard, shared, wire))
-                continue
+            if shared is not None and isinstance(each, VpnNlri):
+                wire = each.wire
+                if wire and wire[1] | wire[2]:
+                    # A label of 16 or more has a bit in the first two of its three bytes.
+                    paths.append(learned_path(heard, shared, wire))
+                    continue
             path = importer.path(heard, family, next_hop, each, attributes)
             if heard.relay_key is None:
                 paths.append(path)

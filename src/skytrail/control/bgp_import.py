@@ -64,15 +64,6 @@ def name_of(nlri: Nlri) -> VpnName | None:
             return None
 
 
-def usable_wire(nlri: Nlri) -> bytes:
-    """Return the bytes of a VPN route with one usable label; empty for any other."""
-    if not isinstance(nlri, VpnNlri):
-        return b""
-    wire = nlri.wire
-    # A label of 16 or more has a bit in the first two of its three bytes.
-    return wire if wire and wire[1] | wire[2] else b""
-
-
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     """What a set of attributes says of every route that has it."""
@@ -167,8 +158,8 @@ class Importer:
     ) -> Path:
         """Return the path; without next hop or usable label, or in a loop, it is infeasible.
 
-        Not for those in a loop, it says how to pass on what a next hop does not hold. Routes with
-        :func:`usable_wire` need less.
+        Not for those in a loop, it says how to pass on what a next hop does not hold. VPN routes with
+        one usable label need less (``learned_path``).
         """
         meaning = self._meaning_of(attributes)
         if next_hop is not None and is_martian(next_hop):

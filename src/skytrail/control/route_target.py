@@ -112,7 +112,9 @@ class Replicator:
         tables = self.vpn
         changes: list[Selection] = []
         for path in paths:
-            tables[_family(path.slot)].put(path, changes)
+            entry = path.slot.entry
+            family = entry.family if entry is not None else family_of(path.slot.key)
+            tables[family].put(path, changes)
         self._follow(changes)
 
     def remove(self, slot: PathSlot) -> None:
@@ -222,6 +224,7 @@ class Replicator:
         """Let targets and importers follow what the VPN tables selected."""
         targets: frozenset[RouteTarget] | None = None
         indexes: tuple[dict[VpnEntry, Path], ...] = ()
+        importers: tuple[Vrf, ...] = ()
         for entry, before in changes:
             best = entry.best
             if before is not None:
@@ -234,9 +237,10 @@ class Replicator:
                 if best.targets is not targets:
                     targets = best.targets
                     indexes = self._indexes(targets)
+                    importers = self.importers(targets)
                 for index in indexes:
                     index[entry] = best
-                for vrf in self._importing(best):
+                for vrf in self._importing(best) if best.slot.instance else importers:
                     if may_import(best, vrf.config):
                         vrf.put(best)
                     else:
