@@ -21,18 +21,18 @@ from skytrail.client import ApiError
 
 @click.command(
     epilog=examples(
-        "skytrail apply -f network.yaml",
-        "skytrail apply -f tenants/ --dry-run",
+        "skytrail apply network.yaml",
+        "skytrail apply tenants/ --dry-run",
         "skytrail get vn red -o yaml | sed s/red/green/ | skytrail apply -f -",
     )
 )
+@click.argument("paths", metavar="[FILE|DIR|-]...", nargs=-1, type=click.Path(allow_dash=True))
 @click.option(
     "-f",
     "--file",
-    "paths",
+    "files",
     metavar="FILE|DIR|-",
     multiple=True,
-    required=True,
     type=click.Path(allow_dash=True),
     help="YAML or JSON documents; repeatable.",
 )
@@ -46,7 +46,14 @@ from skytrail.client import ApiError
 @wait_options
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @api_options
-def apply(paths: tuple[str, ...], *, dry_run: bool, wait: str | None, as_json: bool) -> None:
+def apply(
+    paths: tuple[str, ...],
+    files: tuple[str, ...],
+    *,
+    dry_run: bool,
+    wait: str | None,
+    as_json: bool,
+) -> None:
     """Create or change objects so that they match documents; running it again changes nothing.
 
     Objects are found by their full name. Only the fields a document names are touched. All
@@ -59,7 +66,9 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, wait: str | None, as_json: b
     in front (SKYTRAIL_PROJECT), or for a reference the only object whose name ends so.
     `skytrail get ... -o yaml` prints documents.
     """
-    documents = read_checked(paths)
+    if not (paths or files):
+        raise click.UsageError("Which documents? Name files or folders, or - for standard input.")
+    documents = read_checked((*paths, *files))
     results: list[Json] = []
     with opened(writes=not dry_run) as session:
         documents = complete_documents(session, documents)
@@ -91,13 +100,16 @@ def apply(paths: tuple[str, ...], *, dry_run: bool, wait: str | None, as_json: b
 
 
 def read_checked(paths: tuple[str, ...]) -> list[Document]:
-    """Return the documents of files; Refused names what is wrong in them."""
+    """Return the documents of files; Refused names what is wrong in each of them."""
     documents = read_paths(paths)
-    try:
-        for document in documents:
+    wrong: list[str] = []
+    for document in documents:
+        try:
             check(document)
-    except DocumentInvalid as error:
-        raise Refused(str(error)) from error
+        except DocumentInvalid as error:
+            wrong.append(str(error))
+    if wrong:
+        raise Refused("\n".join(wrong))
     return documents
 
 
@@ -106,11 +118,14 @@ def complete_documents(session: Session, documents: list[Document]) -> list[Docu
     documents = with_own_names(documents, session.project)
     names = Names(documents, partial(find_full_name, session))
     found: list[Document] = []
+    wrong: list[str] = []
     for document in documents:
         try:
             found.append(names.complete(document))
         except (DocumentInvalid, Refused) as error:
-            raise Refused(f"{document.source}: {document.title}: {error}") from error
+            wrong.append(f"{document.source}: {document.title}: {error}")
+    if wrong:
+        raise Refused("\n".join(wrong))
     try:
         return in_order(found)
     except DocumentInvalid as error:

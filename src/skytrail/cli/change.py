@@ -36,7 +36,11 @@ def change() -> None:
 def new(paths: tuple[str, ...], title: str) -> None:
     """Draft a change set, with what documents would change."""
     with opened(writes=True) as session:
-        body = {"title": title, "operations": _operations(session, paths)}
+        operations = _operations(session, paths)
+        if paths and not operations:
+            click.echo("Everything is as the documents say; no set is needed.")
+            return
+        body = {"title": title, "operations": operations}
         made = _call(session, "POST", "", body)
     click.echo(f"{made['id']} drafted with {counted(len(items(made['operations'])), 'operation')}")
 

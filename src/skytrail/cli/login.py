@@ -49,10 +49,13 @@ def login(ctx: click.Context, user: str, password_file: Path | None) -> None:
             raise Refused(error.text) from error  # Without the advice to log in.
         token = str(decode_reply(content, dict[str, object])["token"])
         path = config_file(os.environ)
-        kept = {n: v for n, v in read_config(path).items() if n in ("api", "api_socket", "ca_file")}
+        before = read_config(path)
+        kept = {n: v for n, v in before.items() if n in ("api", "api_socket", "ca_file")}
         if url:
             kept["api"] = url
         if access.ca_file is not None:
             kept["ca_file"] = str(access.ca_file.resolve())
         remember(path, {**kept, "token": token})
     click.echo(f"Logged in as {user}; the token is in {path}")
+    if before.get("token") not in (None, token):
+        click.echo("It replaces the one that was there.", err=True)
