@@ -136,6 +136,7 @@ class ConfigService:
         self._audit_head = Head()
         self._audit_trim: Head | None = None
         self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE_COUNT_MAX)
+        self._has_ended = False
         self._news = asyncio.Event()
         """Set when a request was queued or a commit has ended."""
         self._log = structlog.get_logger("skytrail.api")
@@ -209,6 +210,8 @@ class ConfigService:
         request_id: str = "",
     ) -> Written[T]:
         """Carry out a plan of ``weight`` operations; return when it is durable; raise Refused."""
+        if self._has_ended:
+            raise Refused(_STOPPING.status, _STOPPING.text)
         reply: asyncio.Future[Written[object]] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Request(plan, reply, derived_from, weight, caller, request_id))
         self._news.set()
@@ -227,6 +230,14 @@ class ConfigService:
 
     async def run(self) -> None:
         """Write until cancelled; raise Fenced when another server took over."""
+        try:
+            await self._run()
+        finally:
+            self._has_ended = True
+            while not self._queue.empty():
+                _fail(self._queue.get_nowait(), _STOPPING)
+
+    async def _run(self) -> None:
         if self.shared is None:
             await self._write_alone()
             return

@@ -79,5 +79,5 @@ def up(
     arguments += ["--listen", listen] if listen else []
     arguments += ["--store", store] if store else []
     # Replaced rather than started: signals and the exit status then need no forwarding.
-    command = [sys.executable, "-m", "skytrail.daemons.up", *arguments]
+    command = [sys.executable, "-P", "-m", "skytrail.daemons.up", *arguments]
     os.execv(sys.executable, command)  # noqa: S606 - a fixed program, not through a shell

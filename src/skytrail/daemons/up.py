@@ -212,7 +212,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 def _command(name: str, *arguments: str) -> Command:
-    return Command(name, (sys.executable, "-m", f"skytrail.daemons.{name}", *arguments))
+    return Command(name, (sys.executable, "-P", "-m", f"skytrail.daemons.{name}", *arguments))
 
 
 def secured(settings: Settings) -> Settings:

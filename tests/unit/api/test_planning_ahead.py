@@ -185,6 +185,20 @@ def test_stopping_answers_what_is_under_way_and_what_is_planned():
     assert "stopping" in str(ahead.exception().text)
 
 
+def test_what_comes_after_the_stop_is_answered():
+    async def scenario(server):
+        await asyncio.sleep(0)
+        return server
+
+    server = run(scenario)
+
+    async def late():
+        await server.service.write(lambda _change: None)
+
+    with pytest.raises(Refused, match="stopping"):
+        asyncio.run(late())
+
+
 def test_a_long_row_of_batches_rests_on_the_committed_objects():
     async def scenario(server):
         server.store.is_holding = False

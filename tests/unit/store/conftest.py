@@ -90,9 +90,12 @@ class InThread:
         with self._end:
             sqlite_process.serve(self._end, path, boot)
 
-    def wait(self):
-        self._thread.join()
+    def wait(self, timeout=None):
+        self._thread.join(timeout)
         return 0
+
+    def kill(self):
+        """Threads cannot be; nothing here hangs."""
 
 
 @pytest.fixture(params=["memory", "sqlite", "sqlite written apart", "etcd"])

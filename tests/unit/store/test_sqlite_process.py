@@ -181,6 +181,69 @@ def test_killed_server_leaves_no_writer_and_loses_no_acknowledged_write(tmp_path
     assert held == {key: int(revision) for key, revision in complete}
 
 
+def test_writer_that_hangs_is_killed_and_another_carries_on(tmp_path, monkeypatch):
+    children = Children()
+
+    async def scenario():
+        store = await children.open(tmp_path / "store.db")
+        monkeypatch.setattr(sqlite_process, "SILENCE_S", 0.1)
+        os.kill(children.started[0].pid, signal.SIGSTOP)
+        with pytest.raises(StoreUnavailable, match="not known"):
+            await store.transact((), (Put("/lost", b"1"),))
+        monkeypatch.setattr(sqlite_process, "SILENCE_S", 30.0)
+        result = await patiently(store, "/a")
+        await store.close()
+        return result.revision
+
+    assert run(scenario) == 1
+    assert children.started[0].returncode == -signal.SIGKILL
+
+
+def test_closing_does_not_wait_for_a_writer_that_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite_process, "END_S", 0.1)
+    children = Children()
+
+    async def scenario():
+        store = await children.open(tmp_path / "store.db")
+        os.kill(children.started[0].pid, signal.SIGSTOP)
+        write = asyncio.ensure_future(store.transact((), (Put("/lost", b"1"),)))
+        await asyncio.sleep(0)
+        await store.close()
+        with pytest.raises(StoreUnavailable, match="not known"):
+            await write
+
+    run(scenario)
+    assert children.started[0].wait() == -signal.SIGKILL
+
+
+def test_job_that_cannot_be_told_is_refused_and_leaves_the_others_alone(tmp_path):
+    children = Children()
+
+    async def scenario():
+        store = await children.open(tmp_path / "store.db")
+        with pytest.raises(ValueError, match="cannot keep"):
+            await store.allocate("vni", 1, 10, "half a pair \ud800")
+        number = await store.allocate("vni", 1, 10, "owner")
+        await store.close()
+        return number
+
+    assert run(scenario) == 1
+
+
+def test_writer_takes_no_modules_from_the_folder_it_is_started_in(tmp_path, monkeypatch):
+    (tmp_path / "msgspec.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    children = Children()
+
+    async def scenario():
+        store = await children.open(tmp_path / "store.db")
+        result = await store.transact((), (Put("/a", b"1"),))
+        await store.close()
+        return result.revision
+
+    assert run(scenario) == 1
+
+
 def test_defect_of_a_job_fails_its_group_and_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sqlite_process.Session, "_transact", lambda *_: 1 / 0)
 

@@ -25,12 +25,18 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from skytrail.runtime.backoff import Backoff
+from skytrail.runtime.processes import die_with_parent
 from skytrail.store.io.feed import Feed
 from skytrail.store.io.sqlite_jobs import Done, Failed, Job, Outcome
 from skytrail.store.io.sqlite_session import GROUP_JOBS_MAX, Session
 from skytrail.store.io.sqlite_writer import Pending
 from skytrail.store.plugin import StoreUnavailable
 
+SILENCE_S: Final = 30.0
+"""A child that was given jobs and says nothing for so long is killed; another one carries on."""
+END_S: Final = 5.0
+"""So long a child may take to finish when the store is closed, and again to be gone."""
+_MODULE: Final = "skytrail.store.io.sqlite_process"
 _LENGTH: Final = struct.Struct("!I")
 _READ_BYTES: Final = 1 << 20
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -71,7 +77,9 @@ class Process(Protocol):
 
     pid: int
 
-    def wait(self) -> int: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def kill(self) -> None: ...
 
 
 Spawn = Callable[[socket.socket, Path, str], Process]
@@ -82,7 +90,7 @@ def spawn(end: socket.socket, path: Path, boot: str) -> Process:
     """Start a child process; OSError when the system will not."""
     # In a session of its own: what a terminal sends to the server ends the server, then this.
     return subprocess.Popen(
-        [sys.executable, "-m", "skytrail.store.io.sqlite_process", str(end.fileno()), path, boot],
+        [sys.executable, "-P", "-m", _MODULE, str(end.fileno()), str(path), boot],
         pass_fds=(end.fileno(),),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -173,26 +181,46 @@ class _Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._alarm: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
     def send(self, job: Job, future: asyncio.Future[Done]) -> None:
+        try:
+            encoded = frame(job)
+        except (ValueError, OverflowError, struct.error) as error:
+            raise ValueError(f"the store cannot keep this: {error}") from error
         self._waiting.append((job, future))
         self._idle.clear()
+        if self._alarm is None:
+            self._watch()
         if self._transport is not None:
-            self._transport.write(frame(job))
+            self._transport.write(encoded)
 
     def data_received(self, data: bytes) -> None:
         for each in self._frames.feed(data):
             outcomes = _OUTCOMES.decode(each)
             group = [self._waiting.popleft() for _ in outcomes]
-            if not self._waiting:
-                self._idle.set()
             self._pending.deliver(group, outcomes)
+        self._watch()
+        if not self._waiting:
+            self._idle.set()
+
+    def _watch(self) -> None:
+        """Give the child its time from now, while anything is expected of it."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._waiting:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(SILENCE_S, self._process.kill)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         group = list(self._waiting)
         self._waiting.clear()
         self._idle.set()
@@ -200,11 +228,19 @@ class _Channel(asyncio.Protocol):
         self._pending.deliver(group, [failure] * len(group))
 
     async def end(self) -> None:
-        """Let the child finish what it was given and end."""
-        await self._idle.wait()
+        """Let the child finish what it was given and end; kill it when it takes too long."""
+        try:
+            async with asyncio.timeout(END_S):
+                await self._idle.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._idle.wait()
         if self._transport is not None:
             self._transport.close()
-        await asyncio.to_thread(self._process.wait)
+        try:
+            await asyncio.to_thread(self._process.wait, END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
 
 def serve(connection: socket.socket, path: Path, boot: str) -> None:
@@ -225,6 +261,8 @@ def serve(connection: socket.socket, path: Path, boot: str) -> None:
 def main(arguments: list[str]) -> int:
     """Serve the socket with this descriptor number for this file."""
     descriptor, path, boot = arguments
+    # Its socket tells it as well, but not while it hangs.
+    die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         # A service manager signals a whole group; the server ends first, then this.
         signal.signal(number, signal.SIG_IGN)
