@@ -17,6 +17,7 @@ NOT_ANY_TARGET = {
     ("instance-ip", "virtual_router_refs"),
     ("firewall-rule", "address_group_refs"),
     ("virtual-router", "network_ipam_refs"),
+    ("virtual-network", "virtual_network_refs"),
 }
 SINGLETONS = {"global-system-config": ["default-global-system-config"]}
 

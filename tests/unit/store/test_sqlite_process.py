@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from skytrail.store.io import sqlite_process
 from skytrail.store.io.sqlite import SqliteStore
@@ -244,7 +245,7 @@ def test_writer_takes_no_modules_from_the_folder_it_is_started_in(tmp_path, monk
     assert run(scenario) == 1
 
 
-def test_defect_of_a_job_fails_its_group_and_is_told(tmp_path, monkeypatch, capsys):
+def test_defect_of_a_job_fails_its_group_and_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_process.Session, "_transact", lambda *_: 1 / 0)
 
     async def scenario():
@@ -255,8 +256,10 @@ def test_defect_of_a_job_fails_its_group_and_is_told(tmp_path, monkeypatch, caps
         await store.close()
         return number
 
-    assert run(scenario) == 1
-    assert "ZeroDivisionError" in "".join(capsys.readouterr())
+    with capture_logs() as logs:
+        assert run(scenario) == 1
+    assert [each["event"] for each in logs] == ["store_write_failed"]
+    assert "1 / 0" in logs[0]["exception"]
 
 
 @given(st.lists(st.binary(max_size=64)), st.lists(st.integers(1, 40)))
