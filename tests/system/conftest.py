@@ -4,6 +4,7 @@ Names start with ``stt`` and a random part, so several runs coexist; everything 
 end, and a run that was killed leaves a lab that ``skytrail lab down --all`` removes.
 """
 
+import contextlib
 import os
 import secrets
 import time
@@ -33,26 +34,32 @@ def pytest_sessionfinish():
 
 
 @pytest.fixture(scope="session")
-def lab_name():
-    return f"stt{secrets.token_hex(3)}"
+def lab_of(tmp_path_factory):
+    """Bring up the lab of an example, with a second control node; down at the block's end."""
+
+    @contextlib.contextmanager
+    def running(example, prefix, more=""):
+        if os.geteuid() != 0:
+            pytest.skip("needs root: network namespaces and eBPF")
+        text = (example / "topology.yaml").read_text()
+        text = text.replace("  - control1\n", "  - control1\n  - control2\n")
+        text = text.replace("provision.py", str(example / "provision.py"))
+        file = tmp_path_factory.mktemp(example.name) / "topology.yaml"
+        file.write_text(text + more)
+        created = Lab.create(file, name=f"{prefix}{secrets.token_hex(3)}")
+        try:
+            created.up()
+            yield created
+        finally:
+            created.down()
+
+    return running
 
 
 @pytest.fixture(scope="session")
-def lab(lab_name, tmp_path_factory):
-    if os.geteuid() != 0:
-        pytest.skip("needs root: network namespaces and eBPF")
-    text = (EXAMPLE / "topology.yaml").read_text()
-    text = text.replace("  - control1\n", "  - control1\n  - control2\n")
-    text = text.replace("provision.py", str(EXAMPLE / "provision.py"))
-    text += "\ntls: true\n"
-    file = tmp_path_factory.mktemp("lab") / "topology.yaml"
-    file.write_text(text)
-    created = Lab.create(file, name=lab_name)
-    try:
-        created.up()
+def lab(lab_of):
+    with lab_of(EXAMPLE, "stt", "\ntls: true\n") as created:
         yield created
-    finally:
-        created.down()
 
 
 @pytest.fixture(scope="session")

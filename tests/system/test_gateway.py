@@ -1,8 +1,6 @@
 """FRR as a data-center gateway: workloads reach an outside network and are reached from it."""
 
 import asyncio
-import os
-import secrets
 import subprocess
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from skytrail.lab import check, vrouter
 from skytrail.lab.gateway import VRF
 from skytrail.lab.io import frr, netns
 from skytrail.lab.io.traffic import PingTraffic
-from skytrail.lab.service import Lab
 from skytrail.lab.trace import Packet, TraceError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "internet-gateway"
@@ -21,22 +18,11 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def gatewayed(tmp_path_factory):
-    if os.geteuid() != 0:
-        pytest.skip("needs root: network namespaces and eBPF")
+def gatewayed(lab_of):
     if not frr.is_installed():
         pytest.fail("FRR is missing: packaging/setup.sh packages")
-    text = (EXAMPLE / "topology.yaml").read_text()
-    text = text.replace("  - control1\n", "  - control1\n  - control2\n")
-    text = text.replace("provision.py", str(EXAMPLE / "provision.py"))
-    file = tmp_path_factory.mktemp("gatewayed") / "topology.yaml"
-    file.write_text(text)
-    created = Lab.create(file, name=f"stg{secrets.token_hex(3)}")
-    try:
-        created.up()
+    with lab_of(EXAMPLE, "stg") as created:
         yield created
-    finally:
-        created.down()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import secrets
 import time
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,7 +12,6 @@ from skytrail.lab import check, vrouter
 from skytrail.lab.io import frr
 from skytrail.lab.io.capture import Capture
 from skytrail.lab.io.traffic import PingTraffic
-from skytrail.lab.service import Lab
 from skytrail.lab.trace import Packet
 from skytrail.lab.underlay_packet import decode_tunnel
 from skytrail.runtime.introspection import read_table
@@ -27,22 +24,11 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def l3vpn(tmp_path_factory):
-    if os.geteuid() != 0:
-        pytest.skip("needs root: network namespaces and eBPF")
+def l3vpn(lab_of):
     if not frr.is_installed():
         pytest.fail("FRR is missing: packaging/setup.sh packages")
-    text = (EXAMPLE / "topology.yaml").read_text()
-    text = text.replace("  - control1\n", "  - control1\n  - control2\n")
-    text = text.replace("provision.py", str(EXAMPLE / "provision.py"))
-    file = tmp_path_factory.mktemp("l3vpn") / "topology.yaml"
-    file.write_text(text)
-    created = Lab.create(file, name=f"stl{secrets.token_hex(3)}")
-    try:
-        created.up()
+    with lab_of(EXAMPLE, "stl") as created:
         yield created
-    finally:
-        created.down()
 
 
 @pytest.fixture

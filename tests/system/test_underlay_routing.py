@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import secrets
 import subprocess
 import time
 from ipaddress import ip_address
@@ -15,7 +13,6 @@ from skytrail.lab import check, vrouter
 from skytrail.lab.io import frr, netns
 from skytrail.lab.io.capture import Capture
 from skytrail.lab.io.traffic import PingTraffic
-from skytrail.lab.service import Lab
 from skytrail.lab.switch import UNDERLAY
 from skytrail.lab.trace import NATIVE, Packet
 from skytrail.lab.underlay_packet import decode_tunnel
@@ -30,22 +27,11 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def routed(tmp_path_factory):
-    if os.geteuid() != 0:
-        pytest.skip("needs root: network namespaces and eBPF")
+def routed(lab_of):
     if not frr.is_installed():
         pytest.fail("FRR is missing: packaging/setup.sh packages")
-    text = (EXAMPLE / "topology.yaml").read_text()
-    text = text.replace("  - control1\n", "  - control1\n  - control2\n")
-    text = text.replace("provision.py", str(EXAMPLE / "provision.py"))
-    file = tmp_path_factory.mktemp("routed") / "topology.yaml"
-    file.write_text(text)
-    created = Lab.create(file, name=f"stu{secrets.token_hex(3)}")
-    try:
-        created.up()
+    with lab_of(EXAMPLE, "stu") as created:
         yield created
-    finally:
-        created.down()
 
 
 def underlay_routes(lab):
