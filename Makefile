@@ -50,12 +50,12 @@ fresh: ## fail when generated files are stale
 unit: ## unit, property, golden, simulation and tidy tests
 	@$(PYTEST) -n 2 tests/unit tests/property tests/golden tests/simulation tests/tidy
 
-system: ## everything that needs root, the kernel or a real peer
-	@$(PYTEST) bpf/tests tests/interop tests/system
+system: ## everything that needs root, the kernel or a real peer; two files at a time, because tests wait most of the time
+	@$(PYTEST) -n 2 --dist loadfile bpf/tests tests/interop tests/system
 
 nightly: setup clients ## the long versions: more seeds, larger examples
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 tests/property tests/simulation
-	@SKYTRAIL_NIGHTLY=1 $(PYTEST) bpf/tests tests/interop tests/system
+	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 --dist loadfile bpf/tests tests/interop tests/system
 
 fuzz: ## Schemathesis against every type of the API, about half an hour (part of nightly)
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) tests/interop/test_native_schemathesis.py

@@ -166,8 +166,7 @@ def test_routes_go_with_the_speaker_and_come_back_with_it(
 def control_routers(api):
     """The bgp-router objects of the control nodes, by their addresses."""
     found = {}
-    for each in api.list("bgp-router"):
-        router = api.read("bgp-router", each["uuid"])
+    for router in api.list("bgp-router", detail=True):
         parameters = router["bgp_router_parameters"]
         if parameters.get("router_type") == "control-node":
             found[parameters["address"]] = router
