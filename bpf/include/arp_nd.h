@@ -18,6 +18,7 @@
 #define ND_HOP_LIMIT 255
 #define ND_FLAGS_SOLICITED_OVERRIDE 0x60000000
 #define ND_FLAGS_OVERRIDE 0x20000000
+#define ND_FLAG_ROUTER 0x80000000
 #define ND_OPTION_TARGET 2
 #define ND_ANSWER_BYTES (14 + 40 + 32)
 #define ETHERTYPE_IP 0x0800
@@ -194,6 +195,9 @@ static __always_inline int nd_answer(struct __sk_buff *ctx, struct packet *p, co
 	__u8 macs[12] __attribute__((aligned(4)));
 	__s64 sum;
 
+	/* RFC 4861 section 7.3.3: whose router says it is none takes its default route away. */
+	if (mac_is_gateway(mac))
+		nd.flags |= bpf_htonl(ND_FLAG_ROUTER);
 	__builtin_memcpy(nd.target, target, 16);
 	mac_copy(nd.option_mac, mac);
 	__builtin_memcpy(pseudo.source, target, 16);

@@ -93,7 +93,9 @@ def solicitation(
 
 
 def advertisement(target: str, mac: Mac, to: str, *, solicited: bool) -> bytes:
-    message = struct.pack("!BBHI", 136, 0, 0, 0x60000000 if solicited else 0x20000000)
+    # Routers must say that they are, or their neighbours drop their default route.
+    flags = (0x60000000 if solicited else 0x20000000) | (0x80000000 if mac == GATEWAY_MAC else 0)
+    message = struct.pack("!BBHI", 136, 0, 0, flags)
     message += IPv6Address(target).packed + b"\x02\x01" + mac.packed
     message = frames.icmp6_checked(target, to, message)
     return as_frame(frames.ipv6(target, to, frames.ICMP6, message, hop_limit=255), MAC, mac)

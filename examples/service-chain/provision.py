@@ -1,34 +1,81 @@
-"""Fills a controller with a service chain by the unmodified PyPI client ``contrail-api-client``.
+"""Fills a controller with service chains by the unmodified PyPI client ``contrail-api-client``.
 
     python provision.py [--host 127.0.0.1] [--port 8082]
 
-Networks left and right; a firewall service with a left and a right interface in them, in two copies
-(the second stands by); a policy that leads everything between the networks through it, and tcp port
-8000 past it. Running it again changes nothing.
+Each tenant of ``TENANTS`` has networks left and right, services between them, and a policy that
+says what goes through which services in which order. Running it again changes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import uuid
+from dataclasses import dataclass
 
 from vnc_api import vnc_api
 
 STANDBY_PREFERENCE = 100
 
 
+@dataclass(frozen=True)
+class Service:
+    name: str
+    mode: str = "in-network"
+    copies: tuple[str, ...] = ()
+    """Names of the copies; none given: one, called like the service."""
+    has_standby: bool = False
+    """The copies behind the first stand by."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``protocol`` to ``ports`` goes through ``services`` in this order."""
+
+    services: tuple[str, ...]
+    protocol: str = "any"
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tenant:
+    name: str
+    services: tuple[Service, ...]
+    rules: tuple[Rule, ...]
+
+
+TENANTS = (
+    # A firewall with a stand-by; tcp port 8000 goes past it. topology.yaml
+    Tenant(
+        "chain",
+        (Service("firewall", copies=("fw1", "fw2"), has_standby=True),),
+        (Rule((), "tcp", (8000,)), Rule(("firewall",))),
+    ),
+    # Two services in a row for udp, three for everything else. row.yaml
+    Tenant(
+        "row",
+        (Service("alpha"), Service("beta"), Service("gamma")),
+        (Rule(("alpha", "beta"), "udp"), Rule(("alpha", "beta", "gamma"))),
+    ),
+)
+
+
 def main() -> None:
-    options = argparse.ArgumentParser(description="provision a service chain")
+    options = argparse.ArgumentParser(description="provision service chains")
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", default="8082")
     chosen = options.parse_args()
     api = vnc_api.VncApi(
         api_server_host=chosen.host, api_server_port=chosen.port, auth_type="noauth"
     )
-    project = ensure(api, "project", vnc_api.Project("chain"))
-    ipam = ensure(api, "network_ipam", vnc_api.NetworkIpam("chain-ipam", project))
-    service = firewall(api, project)
-    policy = ensure(api, "network_policy", through(project, service))
+    for tenant in TENANTS:
+        provision(api, tenant)
+
+
+def provision(api, tenant) -> None:
+    project = ensure(api, "project", vnc_api.Project(tenant.name))
+    ipam = ensure(api, "network_ipam", vnc_api.NetworkIpam(f"{tenant.name}-ipam", project))
+    services = {each.name: service_instance(api, project, each) for each in tenant.services}
+    policy = ensure(api, "network_policy", network_policy(project, tenant, services))
     networks = {
         "left": network(api, project, "left", ipam, policy, ["10.1.0.0/24", "fd10:1::/64"]),
         "right": network(api, project, "right", ipam, policy, ["10.2.0.0/24", "fd10:2::/64"]),
@@ -36,70 +83,69 @@ def main() -> None:
     everything = ensure(api, "security_group", open_group(project))
     for side, side_network in networks.items():
         port(api, project, side, (side_network, everything))
-    for number in (1, 2):
-        copy = vnc_api.PortTuple(f"fw{number}", service)
-        copy = ensure(api, "port_tuple", copy)
-        for side, side_network in networks.items():
-            properties = vnc_api.VirtualMachineInterfacePropertiesType(
-                service_interface_type=side,
-                local_preference=STANDBY_PREFERENCE if number > 1 else None,
-            )
-            place = (side_network, everything)
-            port(api, project, f"fw{number}-{side}", place, properties=properties, copy=copy)
+    for each in tenant.services:
+        for number, name in enumerate(each.copies or (each.name,)):
+            copy = ensure(api, "port_tuple", vnc_api.PortTuple(name, services[each.name]))
+            for side, side_network in networks.items():
+                properties = vnc_api.VirtualMachineInterfacePropertiesType(
+                    service_interface_type=side,
+                    local_preference=STANDBY_PREFERENCE if number and each.has_standby else None,
+                )
+                place = (side_network, everything)
+                port(api, project, f"{name}-{side}", place, properties=properties, copy=copy)
 
 
-def firewall(api, project):
-    """A service that routes between its left and right interface."""
+def service_instance(api, project, service):
+    """A service with a left and a right interface, and its template."""
+    sides = ("left", "right")
     template = vnc_api.ServiceTemplate(
-        "firewall-template",
+        f"{project.name}-{service.name}-template",
         service_template_properties=vnc_api.ServiceTemplateType(
             version=2,
-            service_mode="in-network",
+            service_mode=service.mode,
             service_type="firewall",
             service_virtualization_type="virtual-machine",
             interface_type=[
-                vnc_api.ServiceTemplateInterfaceType(service_interface_type=side)
-                for side in ("left", "right")
+                vnc_api.ServiceTemplateInterfaceType(service_interface_type=side) for side in sides
             ],
         ),
     )
     template = ensure(api, "service_template", template)
-    service = vnc_api.ServiceInstance(
-        "firewall",
+    created = vnc_api.ServiceInstance(
+        service.name,
         project,
         service_instance_properties=vnc_api.ServiceInstanceType(
             interface_list=[
                 vnc_api.ServiceInstanceInterfaceType(
                     virtual_network=f"default-domain:{project.name}:{side}"
                 )
-                for side in ("left", "right")
+                for side in sides
             ]
         ),
     )
-    service.add_service_template(template)
-    return ensure(api, "service_instance", service)
+    created.add_service_template(template)
+    return ensure(api, "service_instance", created)
 
 
-def through(project, service):
-    """Tcp port 8000 goes straight, everything else through the service."""
+def network_policy(project, tenant, services):
+    """The tenant's rules, in their order."""
     left, right = f"default-domain:{project.name}:left", f"default-domain:{project.name}:right"
 
-    def rule(protocol, first_port, last_port, services):
+    def rule(wanted):
+        chained = [services[name].get_fq_name_str() for name in wanted.services]
+        ports = [vnc_api.PortType(each, each) for each in wanted.ports]
         return vnc_api.PolicyRuleType(
             direction="<>",
-            protocol=protocol,
+            protocol=wanted.protocol,
             src_addresses=[vnc_api.AddressType(virtual_network=left)],
             src_ports=[vnc_api.PortType(-1, -1)],
             dst_addresses=[vnc_api.AddressType(virtual_network=right)],
-            dst_ports=[vnc_api.PortType(first_port, last_port)],
-            action_list=vnc_api.ActionListType(simple_action="pass", apply_service=services),
+            dst_ports=ports or [vnc_api.PortType(-1, -1)],
+            action_list=vnc_api.ActionListType(simple_action="pass", apply_service=chained),
         )
 
-    chained = [service.get_fq_name_str()]
-    entries = vnc_api.PolicyEntriesType(
-        policy_rule=[rule("tcp", 8000, 8000, []), rule("any", -1, -1, chained)]
-    )
-    return vnc_api.NetworkPolicy("through-firewall", project, network_policy_entries=entries)
+    entries = vnc_api.PolicyEntriesType(policy_rule=[rule(each) for each in tenant.rules])
+    return vnc_api.NetworkPolicy("services", project, network_policy_entries=entries)
 
 
 def network(api, project, name, ipam, policy, prefixes):
@@ -141,7 +187,9 @@ def open_group(project):
 def port(api, project, name, place, *, properties=None, copy=None):
     """A virtual machine, its interface in a network, and an address of each family."""
     network_object, security_group = place
-    machine_uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.service-chain.example"))
+    machine_uuid = str(
+        uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{project.name}.service-chain.example")
+    )
     machine = vnc_api.VirtualMachine(machine_uuid)
     machine.set_uuid(machine_uuid)
     machine.set_display_name(name)
@@ -156,7 +204,7 @@ def port(api, project, name, place, *, properties=None, copy=None):
         interface.add_port_tuple(copy)
     interface = ensure(api, "virtual_machine_interface", interface)
     for family in ("v4", "v6"):
-        address = vnc_api.InstanceIp(f"chain-{name}-{family}", instance_ip_family=family)
+        address = vnc_api.InstanceIp(f"{project.name}-{name}-{family}", instance_ip_family=family)
         address.add_virtual_network(network_object)
         address.add_virtual_machine_interface(interface)
         ensure(api, "instance_ip", address)

@@ -38,10 +38,10 @@ def lab_of(tmp_path_factory):
     """Bring up the lab of an example, with a second control node; down at the block's end."""
 
     @contextlib.contextmanager
-    def running(example, prefix, more=""):
+    def running(example, prefix, more="", *, topology="topology.yaml"):
         if os.geteuid() != 0:
             pytest.skip("needs root: network namespaces and eBPF")
-        text = (example / "topology.yaml").read_text()
+        text = (example / topology).read_text()
         text = text.replace("  - control1\n", "  - control1\n  - control2\n")
         text = text.replace("provision.py", str(example / "provision.py"))
         file = tmp_path_factory.mktemp(example.name) / "topology.yaml"

@@ -1,83 +1,29 @@
 """Traffic between two networks passes through a service, its stand-by, or nowhere."""
 
 import contextlib
-import os
-import secrets
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from skytrail.lab import check
-from skytrail.lab.io import netns, plug
+from skytrail.lab.io import plug
 from skytrail.lab.io.traffic import PingTraffic
-from skytrail.lab.service import Lab
+from skytrail.testing import appliances
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "service-chain"
-INNER = "inner0"
-MTU_BYTES = 1400
 
 
 @pytest.fixture(scope="module")
-def chain():
-    """The example, with the two sides of each firewall joined."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: network namespaces and eBPF")
-    created = Lab.create(EXAMPLE / "topology.yaml", name=f"stc{secrets.token_hex(3)}")
-    try:
-        created.up()
-        for copy in ("fw1", "fw2"):
-            join(created, copy)
+def chain(lab_of):
+    with lab_of(EXAMPLE, "stc") as created:
         yield created
-    finally:
-        created.down()
-
-
-def join(lab, copy):
-    """Make one router of the two workloads that are a copy's sides."""
-    sides = {side: lab.plan.namespace_of(f"{copy}-{side}") for side in ("left", "right")}
-    netns.connect((sides["left"], INNER), (sides["right"], INNER), mtu_bytes=MTU_BYTES)
-    ends = {"left": ("169.254.9.1", "fe80::9:1"), "right": ("169.254.9.2", "fe80::9:2")}
-    far = {"left": ("10.2.0.0/24", "fd10:2::/64"), "right": ("10.1.0.0/24", "fd10:1::/64")}
-    for side, namespace in sides.items():
-        netns.set_sysctls(
-            namespace,
-            {
-                "net/ipv4/ip_forward": 1,
-                "net/ipv4/conf/all/rp_filter": 0,
-                f"net/ipv4/conf/{INNER}/rp_filter": 0,
-                f"net/ipv6/conf/{INNER}/accept_dad": 0,
-                # A router keeps its own default route only if told so.
-                "net/ipv6/conf/eth0/accept_ra": 2,
-                "net/ipv6/conf/all/forwarding": 1,
-            },
-        )
-        netns.configure(
-            namespace,
-            [
-                f"address add {ends[side][0]}/30 dev {INNER}",
-                f"address add {ends[side][1]}/64 dev {INNER}",
-                f"link set {INNER} up",
-            ],
-        )
-    for side, other in (("left", "right"), ("right", "left")):
-        netns.configure(
-            sides[side],
-            [
-                f"route add {far[side][0]} via {ends[other][0]} dev {INNER}",
-                f"route add {far[side][1]} via {ends[other][1]} dev {INNER}",
-            ],
-        )
 
 
 def passed(lab, copy):
     """Packets that went through a copy of the firewall, either way."""
-    command = ["cat", f"/sys/class/net/{INNER}/statistics/rx_packets"]
-    namespace = lab.plan.namespace_of(f"{copy}-left")
-    inside = subprocess.run(
-        ["ip", "netns", "exec", namespace, *command], capture_output=True, check=True, text=True
-    )
-    return int(inside.stdout)
+    counts = appliances.passed(lab)[copy]
+    return counts.onward + counts.back
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from skytrail.lab.topology import NODES_COUNT_MAX, Topology
 
 UNDERLAY_IFNAME = "underlay0"
 WORKLOAD_IFNAME = "eth0"
+INNER_IFNAME = "inner0"
+"""Between the two workloads of an appliance."""
 ROUTER = "underlay"
 IFNAME_LENGTH_MAX = 15
 

@@ -41,7 +41,7 @@ from skytrail.lab import router as router_config
 from skytrail.lab import switch as switch_config
 from skytrail.lab import topology as topology_file
 from skytrail.lab.gateway import Joined
-from skytrail.lab.io import frr, guest, netns, plug, processes, underlay, workload
+from skytrail.lab.io import appliance, frr, guest, netns, plug, processes, underlay, workload
 from skytrail.lab.io import gateway as gateway_io
 from skytrail.lab.io import router as router_io
 from skytrail.lab.io.gateway import GatewayPlace
@@ -560,6 +560,7 @@ class Lab:
             self.plug(endpoint, port_objects.require(known, endpoint.port))
         for endpoint in endpoints:
             self.wait_lease(endpoint)
+        appliance.join_plugged(self.topology, self.plan, self.plugged())
 
     def read_ports(self) -> dict[tuple[str, ...], Port]:
         """Every complete port the API holds."""

@@ -7,6 +7,7 @@ underlay follow from the order of the entries (see ``plan``), never from the fil
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,6 +110,25 @@ class Workload:
     """Whether it is plugged when the lab comes up, or later: ``skytrail lab plug``."""
 
 
+class ApplianceKind(enum.Enum):
+    """What two joined workloads are."""
+
+    ROUTER = "router"
+    NAT = "nat"
+    """A router that sends everything to its right with its own address."""
+    BRIDGE = "bridge"
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """A network function with two ports: two workloads of one host, joined by a cable."""
+
+    name: str
+    left: str
+    right: str
+    kind: ApplianceKind = ApplianceKind.ROUTER
+
+
 @dataclass(frozen=True, slots=True)
 class Guest:
     """A virtual machine in software emulation on a tap, plugged as the port ``port``."""
@@ -139,6 +159,7 @@ class Topology:
     hosts: tuple[Host, ...]
     workloads: tuple[Workload, ...] = ()
     guests: tuple[Guest, ...] = ()
+    appliances: tuple[Appliance, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     routers: tuple[Router, ...] = ()
     underlay: Underlay = field(default_factory=Underlay)
@@ -246,7 +267,7 @@ def _is_text(value: object) -> bool:
 
 _TOP_KEYS = (
     "name", "underlay", "controllers", "hosts", "gateways", "routers", "workloads", "guests",
-    "provision", "expect", "tls", "autonomous_system", "record",
+    "appliances",    "provision", "expect", "tls", "autonomous_system", "record",
 )  # fmt: skip
 
 
@@ -263,6 +284,12 @@ def _topology(reader: _Reader, document: object) -> Topology:
         _guest(reader, f"guests[{index}]", entry, host_names)
         for index, entry in enumerate(reader.sequence("guests", top.get("guests")))
     ]
+    appliances = [
+        _appliance(reader, f"appliances[{index}]", entry, workloads)
+        for index, entry in enumerate(reader.sequence("appliances", top.get("appliances")))
+    ]
+    sides = [side for each in appliances for side in (each.left, each.right)]
+    _unique(reader, "appliances: workload", sides)
     gateways = [
         _gateway(reader, f"gateways[{index}]", entry)
         for index, entry in enumerate(reader.sequence("gateways", top.get("gateways")))
@@ -279,6 +306,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
     outside = [each.host for each in (*gateways, *switches)]
     outside += [router.site for router in routers]
     nodes = [node.name for node in (*hosts, *controllers, *gateways, *routers, *endpoints)]
+    nodes += [appliance.name for appliance in appliances]
     _unique(reader, "name", [*nodes, *outside])
     _unique(reader, "port", [":".join(each.port) for each in (*endpoints, *routers)])
     provision = top.get("provision")
@@ -291,6 +319,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
         hosts=hosts,
         workloads=tuple(workloads),
         guests=tuple(guests),
+        appliances=tuple(appliances),
         gateways=tuple(gateways),
         routers=tuple(routers),
         underlay=underlay,
@@ -421,6 +450,28 @@ def _workload(reader: _Reader, place: str, value: object, hosts: Sequence[str]) 
     name, host, port = _endpoint(reader, place, entry, hosts)
     plugged = reader.boolean(f"{place}.plugged", entry.get("plugged", True))
     return Workload(name=name, host=host, port=port, plugged=plugged)
+
+
+def _appliance(
+    reader: _Reader, place: str, value: object, workloads: Sequence[Workload]
+) -> Appliance:
+    entry = reader.mapping(place, value, ("name", "left", "right", "kind"))
+    hosts = {workload.name: workload.host for workload in workloads}
+    sides: list[str] = []
+    for side in ("left", "right"):
+        name = entry.get(side)
+        if not isinstance(name, str) or name not in hosts:
+            reader.fault(f"{place}.{side}", f"{name!r} is not in workloads")
+        sides.append(str(name))
+    if len({hosts.get(side) for side in sides}) > 1:
+        reader.fault(place, "left and right are on different hosts; a network function is on one")
+    kinds = {kind.value: kind for kind in ApplianceKind}
+    kind = entry.get("kind", ApplianceKind.ROUTER.value)
+    if kind not in kinds:
+        reader.fault(f"{place}.kind", f"{kind!r} is not one of {', '.join(kinds)}")
+    name = reader.name(f"{place}.name", entry.get("name"))
+    left, right = sides
+    return Appliance(name, left, right, kinds.get(str(kind), ApplianceKind.ROUTER))
 
 
 def _guest(reader: _Reader, place: str, value: object, hosts: Sequence[str]) -> Guest:

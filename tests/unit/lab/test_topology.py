@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from skytrail.lab.plan import plan, tap_ifname
-from skytrail.lab.topology import Expectation, TopologyError, parse
+from skytrail.lab.topology import (
+    Appliance,
+    ApplianceKind,
+    Expectation,
+    TopologyError,
+    parse,
+)
 
 SMALLEST = "name: small\nhosts: [compute1]\n"
 EXAMPLE = Path(__file__).parents[3] / "examples" / "two-tenants" / "topology.yaml"
@@ -197,3 +203,30 @@ def test_what_lies_behind_a_router_may_be_probed():
 
     assert topology.routers[0].autonomous_system is None
     assert topology.expect[0].destination == "r-site"
+
+
+SIDES = (
+    "name: small\nhosts: [a, b]\nworkloads:\n"
+    "- {name: l, host: a, port: 'd:p:l'}\n- {name: r, host: a, port: 'd:p:r'}\n"
+    "- {name: far, host: b, port: 'd:p:f'}\n"
+)
+
+
+def test_two_workloads_of_a_host_make_an_appliance():
+    topology = parse(f"{SIDES}appliances: [{{name: fw, left: l, right: r, kind: nat}}]\n", "t")
+
+    assert topology.appliances == (Appliance("fw", "l", "r", ApplianceKind.NAT),)
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("{name: fw, left: l}", "appliances[0].right: None is not in workloads"),
+        ("{name: fw, left: l, right: far}", "appliances[0]: left and right are on different hosts"),
+        ("{name: fw, left: l, right: r, kind: x}", "appliances[0].kind: 'x' is not one of router"),
+        ("{name: fw, left: l, right: l}", "appliances: workload: 'l' is used 2 times"),
+        ("{name: l, left: l, right: r}", "name: 'l' is used 2 times"),
+    ],
+)
+def test_faults_of_an_appliance_name_the_entry_and_the_field(entry, fault):
+    assert any(fault in each for each in faults_of(f"{SIDES}appliances: [{entry}]\n"))
