@@ -1,6 +1,7 @@
 """What only the SQLite back end can show: durability, damage, several processes."""
 
 import asyncio
+import random
 import re
 import sqlite3
 import subprocess
@@ -176,6 +177,103 @@ def test_overwritten_pages_are_reported_as_damage(tmp_path):
 
     with pytest.raises(StoreDamaged, match="restore a backup"):
         run(read_everything)
+
+
+FORMAT_1 = """
+CREATE TABLE kv (
+    key TEXT PRIMARY KEY, value BLOB NOT NULL, create_rev INTEGER NOT NULL,
+    mod_rev INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE log (
+    rev INTEGER NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL, value BLOB,
+    old_value BLOB, old_create_rev INTEGER NOT NULL, old_mod_rev INTEGER NOT NULL,
+    PRIMARY KEY (rev, position)) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE lease (id TEXT PRIMARY KEY, boot TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE leader (name TEXT PRIMARY KEY, lease TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def write_format_1(path, history, compacted):
+    """Write what the first format kept of a history: per revision, values by key."""
+    connection = sqlite3.connect(path)
+    connection.executescript(FORMAT_1)
+    present = {}
+    for revision, changes in enumerate(history, 1):
+        for position, (key, value) in enumerate(changes.items()):
+            old = present.get(key, (None, 0, 0))
+            present.pop(key, None)
+            if value is not None:
+                present[key] = (value, old[1] or revision, revision)
+            if revision > compacted:
+                row = (revision, position, key, value, *old)
+                connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    rows = [(key, *held) for key, held in present.items()]
+    connection.executemany("INSERT INTO kv VALUES (?, ?, ?, ?)", rows)
+    meta = [("revision", len(history)), ("compacted", compacted)]
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+    connection.commit()
+    connection.close()
+
+
+def test_file_of_the_first_format_keeps_present_and_past(tmp_path):
+    path = tmp_path / "store.db"
+    rng = random.Random(3)
+    sizes = (0, 36, 256, 257, 5000)
+    keys = [f"/k/{number}" for number in range(9)]
+    history, states = [], [{}]
+    for number in range(60):
+        chosen = rng.sample(keys, 3)
+        changes = {key: b"%02d" % number * (rng.choice(sizes) // 2) for key in chosen}
+        if states[-1].get(chosen[0]) is not None:
+            changes[chosen[0]] = None
+        history.append(changes)
+        merged = states[-1] | changes
+        states.append({key: value for key, value in merged.items() if value is not None})
+    write_format_1(path, history, compacted=20)
+
+    async def scenario():
+        store = await SqliteStore.open(path)
+        kept = {
+            revision: {item.key: item.value for item in page.items}
+            for revision in range(20, 61)
+            for page in [await store.range("/", revision=revision)]
+        }
+        watch = store.watch("/", 21)
+        told = [{c.key: c.value for c in (await anext(watch)).changes} for _ in range(40)]
+        await store.compact(60)
+        await store.transact((), (Put(keys[0], b"n" * 1000),))
+        present = {item.key: item.value for item in (await store.range("/")).items}
+        await store.close()
+        return kept, told, present
+
+    kept, told, present = run(scenario)
+
+    assert kept == {revision: states[revision] for revision in range(20, 61)}
+    assert told == history[20:]
+    assert present == states[-1] | {keys[0]: b"n" * 1000}
+
+
+def test_values_that_nobody_can_read_any_more_leave_the_file(tmp_path):
+    path = tmp_path / "store.db"
+
+    async def scenario():
+        store = await SqliteStore.open(path)
+        for number in range(1, 31):
+            put = Put(f"/x/{number % 4}", b"%d" % number * 1000)
+            await store.transact((), (put if number % 7 else Delete(put.key),))
+        await store.compact(30)
+        await store.close()
+
+    run(scenario)
+    connection = sqlite3.connect(path)
+    counts = [
+        connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for table in ("kv", "body", "log")
+    ]
+    connection.close()
+
+    assert counts == [3, 3, 0]
 
 
 def test_newer_format_is_refused_with_what_to_do(tmp_path):

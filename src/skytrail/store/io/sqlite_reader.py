@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Final, TypeVar
 
-from skytrail.store.io.sqlite_file import horizon
+from skytrail.store.io.sqlite_file import change_id, horizon, revision_of
 from skytrail.store.key_space import prefix_end
 from skytrail.store.plugin import Batch, Change, Compacted, KeyValue, Page
 
@@ -17,27 +17,36 @@ T = TypeVar("T")
 
 _Row = tuple[str, bytes, int, int]
 
+_GET: Final = """
+SELECT key, ifnull(kv.value, body.value), create_rev, mod_rev
+FROM kv LEFT JOIN body ON body.change = kv.body WHERE key = ?
+"""
+
 _PRESENT: Final = """
-SELECT key, value, create_rev, mod_rev FROM kv WHERE key >= ? AND key < ?
+SELECT key, ifnull(kv.value, body.value), create_rev, mod_rev
+FROM kv LEFT JOIN body ON body.change = kv.body WHERE key >= ? AND key < ?
 ORDER BY key LIMIT ?
 """
 
 # The first change of a key after the revision tells what the key was at the revision; SQLite
 # takes the bare columns of a group from the row that has the minimum.
 _PAST: Final = """
-SELECT key, value, create_rev, mod_rev FROM (
-  SELECT key, value, create_rev, mod_rev FROM kv WHERE key >= :first AND key < :end
+SELECT key, ifnull(held.value, body.value), create_rev, mod_rev FROM (
+  SELECT key, value, body, create_rev, mod_rev FROM kv WHERE key >= :first AND key < :end
     AND mod_rev <= :at
   UNION ALL
-  SELECT key, old_value, old_create_rev, old_mod_rev FROM (
-    SELECT key, old_value, old_create_rev, old_mod_rev, min(rev) FROM log
-    WHERE rev > :at AND key >= :first AND key < :end GROUP BY key)
-  WHERE old_mod_rev > 0)
-ORDER BY key LIMIT :count
+  SELECT key, old_value, old_body, old_create_rev, old_mod_rev FROM (
+    SELECT key, old_value, old_body, old_create_rev, old_mod_rev, min(change) FROM log
+    WHERE change >= :after AND key >= :first AND key < :end GROUP BY key)
+  WHERE old_mod_rev > 0
+  ORDER BY key LIMIT :count) AS held LEFT JOIN body ON body.change = held.body
+ORDER BY key
 """
 
 _LOG: Final = """
-SELECT rev, key, value FROM log WHERE rev >= ? AND rev < ? ORDER BY rev, position
+SELECT log.change, key, ifnull(log.value, body.value)
+FROM log LEFT JOIN body ON body.change = log.change
+WHERE log.change >= ? AND log.change < ? ORDER BY log.change
 """
 
 
@@ -53,9 +62,7 @@ def in_snapshot(connection: sqlite3.Connection, read: Callable[[sqlite3.Connecti
 def get(connection: sqlite3.Connection, key: str, revision: int | None) -> KeyValue | None:
     """Return one key as it was at a revision (None: now)."""
     if revision is None:
-        row: _Row | None = connection.execute(
-            "SELECT key, value, create_rev, mod_rev FROM kv WHERE key = ?", (key,)
-        ).fetchone()
+        row: _Row | None = connection.execute(_GET, (key,)).fetchone()
         return None if row is None else KeyValue(*row)
     check_revision(connection, revision)
     rows = _read(connection, revision, first=key, end=key + "\0", count=1)
@@ -89,11 +96,11 @@ def get_log(connection: sqlite3.Connection, position: int) -> Sequence[Batch]:
     if position <= horizon(connection).compacted:
         raise Compacted(f"revision {position} is discarded")
     rows: Iterable[tuple[int, str, bytes | None]] = connection.execute(
-        _LOG, (position, position + LOG_REVISIONS_PER_READ)
+        _LOG, (change_id(position), change_id(position + LOG_REVISIONS_PER_READ))
     )
     return [
-        Batch(revision, tuple(Change(key, value) for _revision, key, value in group))
-        for revision, group in groupby(rows, key=lambda row: row[0])
+        Batch(revision, tuple(Change(key, value) for _change, key, value in group))
+        for revision, group in groupby(rows, key=lambda row: revision_of(row[0]))
     ]
 
 
@@ -109,6 +116,7 @@ def check_revision(connection: sqlite3.Connection, revision: int) -> None:
 def _read(
     connection: sqlite3.Connection, at: int, *, first: str, end: str, count: int
 ) -> list[KeyValue]:
-    bounds = {"first": first, "end": end, "at": at, "count": count}
+    after = change_id(at + 1)
+    bounds = {"first": first, "end": end, "at": at, "after": after, "count": count}
     found: list[_Row] = connection.execute(_PAST, bounds).fetchall()
     return [KeyValue(*row) for row in found]

@@ -37,8 +37,9 @@ from skytrail.store.plugin import StoreDamaged
 GROUP_JOBS_MAX: Final = 256
 COMPACT_ROWS_PER_JOB: Final = 5000
 
-_Held = tuple[bytes, int, int]
-"""Value, revision of creation, revision of last change."""
+_Held = tuple[bytes | None, int | None, int, int]
+"""Value if it is small, else its body; revision of creation, revision of last change."""
+_LAST_CHANGE: Final = 3
 
 
 class Session:
@@ -54,14 +55,21 @@ class Session:
         self._hints = LowestFree()
         self._seen: dict[str, _Held | None] = {}
         self._changed: set[str] = set()
+        self._supposed: set[str] = set()
+        """Keys that are to be put and were not looked for; the file has none of them, or refuses."""
         self._log_rows: list[tuple[object, ...]] = []
+        self._bodies: list[tuple[int, bytes]] = []
         self._revision = 0
         self._begun_at = 0
 
     def run_group(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Carry out the jobs and make them durable; return what came of each."""
         try:
-            return self._run_group(jobs)
+            try:
+                # Nothing but its own compares lets a lone job suppose something of a key.
+                return self._run_group(jobs, supposing=len(jobs) == 1)
+            except sqlite3.IntegrityError:
+                return self._run_group(jobs, supposing=False)
         except sqlite3.Error as error:
             told = sqlite_file.translate(error, self._path)
             failure = Failed(str(told), is_damage=isinstance(told, StoreDamaged))
@@ -80,10 +88,12 @@ class Session:
             self._opened = sqlite_file.connect(self._path)
         return self._opened
 
-    def _run_group(self, jobs: Sequence[Job]) -> list[Outcome]:
+    def _run_group(self, jobs: Sequence[Job], *, supposing: bool) -> list[Outcome]:
         outcomes: list[Outcome] = []
         try:
             self._begin()
+            if supposing:
+                self._suppose(jobs[0])
             outcomes = [self._run(job) for job in jobs]
             self._commit()
         except BaseException:
@@ -95,6 +105,21 @@ class Session:
         self._connection.execute("BEGIN IMMEDIATE")
         self._revision = self._begun_at = sqlite_file.horizon(self._connection).revision
         self._seen.clear()
+        self._supposed.clear()
+
+    def _suppose(self, job: Job) -> None:
+        """Take keys for absent that a job expects to be and puts: inserting them will tell."""
+        if isinstance(job, Transact):
+            puts = {key for key, value in job.then if value is not None}
+            self._supposed.update(
+                key for key, expected in job.compares if not expected and key in puts
+            )
+            self._seen.update(dict.fromkeys(self._supposed))
+
+    def _stop_supposing(self) -> None:
+        for key in self._supposed:
+            del self._seen[key]
+        self._supposed.clear()
 
     def _commit(self) -> None:
         self._flush()
@@ -106,8 +131,7 @@ class Session:
 
     def _roll_back(self) -> None:
         self._hints.forget()
-        self._changed.clear()
-        self._log_rows.clear()
+        self._forget_changes()
         if self._opened is not None and self._opened.in_transaction:
             self._opened.execute("ROLLBACK")
 
@@ -141,7 +165,8 @@ class Session:
         seen = self._seen
         for key, expected in job.compares:
             held = seen[key] if key in seen else self._current(key)
-            if (0 if held is None else held[2]) != expected:
+            if (0 if held is None else held[_LAST_CHANGE]) != expected:
+                self._stop_supposing()
                 return self._applied(job.otherwise, 0)
         return self._applied(job.then, 1)
 
@@ -164,8 +189,9 @@ class Session:
         held = self._current(key)
         if held is None:
             return self._applied(((key, job.owner.encode()),), want)
-        if held[0] != job.owner.encode():
-            return Refused("taken", pool=job.pool, number=want, owner=held[0].decode())
+        owner = self._value_of(held).decode()
+        if owner != job.owner:
+            return Refused("taken", pool=job.pool, number=want, owner=owner)
         return Done(self._revision, value=want)
 
     def _free(self, job: Free) -> Outcome:
@@ -173,8 +199,9 @@ class Session:
         held = self._current(key)
         if held is None:
             return Done(self._revision)
-        if held[0] != job.owner.encode():
-            return Refused("taken", pool=job.pool, number=job.number, owner=held[0].decode())
+        owner = self._value_of(held).decode()
+        if owner != job.owner:
+            return Refused("taken", pool=job.pool, number=job.number, owner=owner)
         return self._applied(((key, None),), 1)
 
     def _set_compacted(self, job: SetCompacted) -> Outcome:
@@ -188,10 +215,16 @@ class Session:
 
     def _discard_log(self, job: DiscardLog) -> Outcome:
         self._flush()
+        oldest = (sqlite_file.change_id(job.revision + 1), COMPACT_ROWS_PER_JOB)
+        self._connection.execute(
+            "DELETE FROM body WHERE change IN"
+            " (SELECT old_body FROM log WHERE change < ? ORDER BY change LIMIT ?)",
+            oldest,
+        )
         count = self._connection.execute(
-            "DELETE FROM log WHERE (rev, position) IN"
-            " (SELECT rev, position FROM log WHERE rev <= ? LIMIT ?)",
-            (job.revision, COMPACT_ROWS_PER_JOB),
+            "DELETE FROM log WHERE change IN"
+            " (SELECT change FROM log WHERE change < ? ORDER BY change LIMIT ?)",
+            oldest,
         ).rowcount
         return Done(self._revision, value=count)
 
@@ -227,10 +260,20 @@ class Session:
         if key in self._seen:
             return self._seen[key]
         held: _Held | None = self._connection.execute(
-            "SELECT value, create_rev, mod_rev FROM kv WHERE key = ?", (key,)
+            "SELECT value, body, create_rev, mod_rev FROM kv WHERE key = ?", (key,)
         ).fetchone()
         self._seen[key] = held
         return held
+
+    def _value_of(self, held: _Held) -> bytes:
+        value, body, *_ = held
+        if value is None:
+            self._flush()
+            row: tuple[bytes] = self._connection.execute(
+                "SELECT value FROM body WHERE change = ?", (body,)
+            ).fetchone()
+            value = row[0]
+        return value
 
     def _applied(self, operations: Operations, value: int) -> Done:
         """Note the changes as the next revision; return that, with the job's value."""
@@ -238,17 +281,23 @@ class Session:
         idle: list[int] = []
         for place, (key, new) in enumerate(operations):
             held = seen[key] if key in seen else self._current(key)
+            if held is None and new is None:
+                idle.append(place)
+                continue
+            change = sqlite_file.change_id(revision, place)
+            small, body = new, None
+            if new is not None and len(new) > sqlite_file.SMALL_BYTES_MAX:
+                small, body = None, change
+                self._bodies.append((change, new))
+            created = revision
             if held is None:
-                if new is None:
-                    idle.append(place)
-                    continue
-                log.append((revision, place, key, new, None, 0, 0))
-                seen[key] = (new, revision, revision)
+                log.append((change, key, small, None, None, 0, 0))
             else:
-                log.append((revision, place, key, new, *held))
-                seen[key] = None if new is None else (new, held[1], revision)
+                log.append((change, key, small, *held))
+                created = held[2]
                 if new is None and key.startswith(ALLOCATIONS):
                     self._hints.freed(*split_allocation_key(key))
+            seen[key] = None if new is None else (small, body, created, revision)
             self._changed.add(key)
         if len(idle) == len(operations):
             return Done(self._revision, value=value)
@@ -259,20 +308,28 @@ class Session:
         """Write what gathered to the transaction, so that SQL sees it."""
         if not self._changed:
             return
-        puts: list[tuple[str, bytes, int, int]] = []
+        fresh: list[tuple[object, ...]] = []
+        puts: list[tuple[object, ...]] = []
         deletes: list[tuple[str]] = []
         for key in sorted(self._changed):
             held = self._seen[key]
             if held is None:
                 deletes.append((key,))
             else:
-                puts.append((key, *held))
+                (fresh if key in self._supposed else puts).append((key, *held))
         execute_many = self._connection.executemany
-        execute_many("INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?)", puts)
+        execute_many("INSERT INTO kv VALUES (?, ?, ?, ?, ?)", fresh)
+        execute_many("INSERT OR REPLACE INTO kv VALUES (?, ?, ?, ?, ?)", puts)
         execute_many("DELETE FROM kv WHERE key = ?", deletes)
+        execute_many("INSERT INTO body VALUES (?, ?)", self._bodies)
         execute_many("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)", self._log_rows)
+        self._forget_changes()
+
+    def _forget_changes(self) -> None:
         self._changed.clear()
+        self._supposed.clear()
         self._log_rows.clear()
+        self._bodies.clear()
 
     def _first_free(self, pool: str, low: int, high: int) -> int | None:
         if low > high:
