@@ -26,6 +26,7 @@ ENUM_PREFIXES = {
     "nexthop_flags": "NEXTHOP_",
     "encapsulation": "ENCAP_",
     "flood_flags": "FLOOD_",
+    "floating_flags": "FLOATING_",
     "flow_flags": "FLOW_",
     "flow_direction": "DIRECTION_",
 }
@@ -39,6 +40,9 @@ STRUCTS = (
     "flood",
     "bgp_service_key",
     "bgp_service",
+    "floating_key",
+    "floating",
+    "floating_port_key",
     "route_key4",
     "route_key6",
     "route",
@@ -50,6 +54,7 @@ STRUCTS = (
     "source_port_key",
     "flow_key4",
     "flow_key6",
+    "translation",
     "flow",
     "flow_counters",
     "punt_event",
@@ -89,7 +94,7 @@ class Btf:
 
     def member_code(self, type_id: int) -> tuple[str, bool]:
         """Struct code of a member and whether it is bytes. Arrays of integers become bytes,
-        except 64-bit ones, which repeat.
+        except 64-bit ones, which repeat; so do structures.
         """
         entry = self.types[type_id]
         if entry["kind"] == "TYPEDEF":
@@ -103,6 +108,8 @@ class Btf:
             if size == 8 and self.resolve(entry["type_id"])["kind"] == "INT":
                 return f"{entry['nr_elems']}Q", False
             return f"{size * entry['nr_elems']}s", True
+        if entry["kind"] == "STRUCT":
+            return f"{entry['size']}s", True
         raise SystemExit(f"cannot describe {entry}")
 
     def resolve(self, type_id: int) -> dict:

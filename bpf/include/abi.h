@@ -11,13 +11,14 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 5,
+	ABI_VERSION = 6,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
 	ECMP_MEMBERS_MAX = 16,
 	FLOOD_MEMBERS_MAX = 256,
 	FLOOD_RELAYED = 1 << 30, /* In a member's label: gets what came by a relay's label, too. */
+	FLOATING_PLACES_MAX = 16, /* Floating addresses of one interface. */
 	CPU_COUNT_MAX = 256,
 	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
@@ -35,6 +36,7 @@ enum interface_kind {
 enum interface_flags {
 	INTERFACE_ANTISPOOF = 1,
 	INTERFACE_TRANSIT = 2, /* Sends for others: the source address says who it is. */
+	INTERFACE_FLOATING = 4, /* Has floating addresses. */
 };
 
 enum nexthop_kind {
@@ -168,7 +170,7 @@ struct route {
 	__u32 identity;
 	__u16 nexthop;
 	__u8 has_mac;
-	__u8 pad;
+	__u8 bits; /* Length of the prefix. */
 	__u8 mac[6];
 	__u8 pad2[2];
 };
@@ -269,5 +271,6 @@ struct drop_key {
 };
 
 #include "abi_flow.h"
+#include "abi_nat.h"
 
 #endif

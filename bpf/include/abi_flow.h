@@ -11,6 +11,7 @@ enum flow_flags {
 	FLOW_DENY = 1,
 	FLOW_REVERSE = 2,
 	FLOW_BRIDGED = 4,	/* Forwarded by destination MAC, checked at every packet. */
+	FLOW_TRANSLATED = 8,	/* Leaves with other addresses or ports than it came with. */
 	FLOW_CLOSED = 16,	/* RST was seen, or FIN of both sides. */
 	FLOW_HAS_PAIR = 32,	/* A reverse entry was created. */
 	FLOW_FINISHED = 64,	/* FIN was seen in this entry's direction. */
@@ -43,6 +44,14 @@ struct flow_key6 {
 };
 _Static_assert(sizeof(struct flow_key6) == 40, "flow_key6");
 
+/* What an IPv4 packet leaves with. */
+struct translation {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+};
+
 struct flow {
 	__u32 generation;
 	__u32 pair;	    /* Index into pairs and counters, shared by both directions. */
@@ -61,7 +70,9 @@ struct flow {
 	__be16 policy_port; /* Destination port as policy sees it: ICMP type for ICMP. */
 	__u8 pad[2];
 	__u64 created_ns;
-	__u8 line[16];	    /* With the kernel's 48 bytes and an IPv4 key: two cache lines. */
+	/* With the kernel's 48 bytes and an IPv4 key: two cache lines, the value in the second. */
+	struct translation to; /* FLOW_TRANSLATED. */
+	__u8 pad2[4];
 };
 _Static_assert(sizeof(struct flow) == 64, "flow");
 _Static_assert(__builtin_offsetof(struct flow, label) == 8, "flow");

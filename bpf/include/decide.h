@@ -6,7 +6,7 @@
 #ifndef SKYTRAIL_DECIDE_H
 #define SKYTRAIL_DECIDE_H
 
-#include "flow.h"
+#include "floating.h"
 #include "policy.h"
 #include "punt.h"
 
@@ -93,9 +93,9 @@ static __always_inline __u64 sender_identity(struct scratch *s, const struct int
 	struct route *from;
 
 	if (likely(!(vif->flags & INTERFACE_TRANSIT)))
-		return vif->identity | ASK_SOURCE;
+		return s->sender_identity | ASK_SOURCE;
 	from = route_lookup(peer->vrf, s->key.source, family);
-	return (from ? from->identity : vif->identity) | ASK_SOURCE;
+	return (from ? from->identity : s->sender_identity) | ASK_SOURCE;
 }
 
 /* Route and egress side of key; s->flow.mac holds the frame's destination MAC. A rule may lead to
@@ -104,6 +104,7 @@ static __always_inline __u64 sender_identity(struct scratch *s, const struct int
 static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u32 what)
 {
 	struct interface *vif = interface_by_vif(s->key.vif), *peer;
+	const struct floating *floating = NULL;
 	const __u32 rule = s->flow.rule;
 	struct route *route;
 	struct nexthop *nh;
@@ -112,7 +113,18 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	if (!vif || !vif->kind)
 		return DROP_INTERFACE_UNKNOWN;
 	s->flow.flags &= ~(FLOW_BRIDGED | FLOW_DENY);
-	route = route_lookup(vif->vrf, s->key.destination, family);
+	s->sender_vrf = vif->vrf;
+	s->sender_policy = vif->policy_egress;
+	s->sender_identity = vif->identity;
+	if (what & DECIDE_POLICY)
+		translate_nothing(s);
+	else if (unlikely(vif->flags & INTERFACE_FLOATING) && family == FAMILY_V4 &&
+		 !answer_sender(s))
+		return DROP_FLOATING_GONE;
+	route = route_lookup(s->sender_vrf, s->key.destination, family);
+	if (unlikely(vif->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY &&
+	    family == FAMILY_V4)
+		route = floating_outward(s, route);
 	if (!route) {
 		if (mac_is_gateway(s->flow.mac))
 			return DROP_NO_ROUTE;
@@ -124,7 +136,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	nh = nexthop_lookup(route->nexthop);
 	if (nh && nh->kind == NEXTHOP_RECEIVE)
 		return DECIDED_RECEIVE;
-	allowed = ask_policy(s, family, vif->policy_egress,
+	allowed = ask_policy(s, family, s->sender_policy,
 			     route->identity | (what & DECIDE_POLICY ? 0 : ASK_ANSWER));
 	if (!(what & DECIDE_POLICY))
 		s->flow.rule = rule;
@@ -152,6 +164,9 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		s->flow.peer_vif = nh->vif;
 		if (!(s->flow.flags & FLOW_BRIDGED))
 			mac_copy(s->flow.mac, peer->mac);
+		if (unlikely(peer->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY &&
+		    family == FAMILY_V4)
+			floating = floating_find(nh->vif, s->key.destination[0]);
 		break;
 	case NEXTHOP_RECEIVE:
 		return DECIDED_RECEIVE;
@@ -172,7 +187,14 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		peer = interface_by_vif(s->flow.peer_vif);
 		if (!peer)
 			return DROP_INTERFACE_UNKNOWN;
-		if (!ask_policy(s, family, peer->policy_ingress,
+		if (unlikely(floating)) {
+			const int reason = floating_inward(s, s->flow.peer_vif, floating);
+
+			if (reason)
+				return reason;
+		}
+		if (!ask_policy(s, family,
+				floating ? floating->policy_ingress : peer->policy_ingress,
 				sender_identity(s, vif, peer, family)))
 			return DROP_POLICY;
 		if (!s->flow.rule)
@@ -185,19 +207,30 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 {
 	struct interface *vif = interface_by_vif(s->key.vif);
+	const struct floating *floating = NULL;
 	struct route *route;
 	struct nexthop *nh;
 	__u64 identity = 0;
 	bool allowed;
+	int reason;
 
 	if (!vif || !vif->kind)
 		return DROP_INTERFACE_UNKNOWN;
 	s->flow.flags &= ~FLOW_DENY;
 	s->flow.peer_vif = 0;
-	route = route_lookup(vif->vrf, s->key.source, family);
+	translate_nothing(s);
+	if (unlikely(vif->flags & INTERFACE_FLOATING) && family == FAMILY_V4)
+		floating = floating_find(s->key.vif, s->key.destination[0]);
+	if (unlikely(floating)) {
+		reason = floating_inward(s, s->key.vif, floating);
+		if (reason)
+			return reason;
+	}
+	route = route_lookup(floating ? floating->vrf : vif->vrf, s->key.source, family);
 	if (route)
 		identity = route->identity;
-	allowed = ask_policy(s, family, vif->policy_ingress, identity | ASK_SOURCE);
+	allowed = ask_policy(s, family, floating ? floating->policy_ingress : vif->policy_ingress,
+			     identity | ASK_SOURCE);
 	/* What a chain leads here has been elsewhere, even when it comes from this host. */
 	if (route && !s->vrf) {
 		nh = nexthop_lookup(route->nexthop);

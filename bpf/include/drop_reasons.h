@@ -60,6 +60,10 @@ enum drop_reason {
 	DROP_FLOOD_LIMIT = 41,	      /* Some members of the network got no copy: there are too many. */
 	DROP_FLOOD_POLICY = 42,	      /* A member's policy refuses its copy of a broadcast. */
 	DROP_FLOOD_SOURCE = 43,	      /* A copy to be relayed that comes from no neighbour. */
+	/* Translation. */
+	DROP_FLOATING_PORT = 44,      /* A floating address with mapped ports has none such. */
+	DROP_FLOATING_GONE = 45,      /* An answer's floating address is not the workload's any more. */
+	DROP_TRANSLATION = 46,	      /* The kernel could not rewrite the packet. */
 	DROP_REASON_COUNT,
 };
 

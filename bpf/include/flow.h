@@ -20,6 +20,10 @@ struct scratch {
 	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
 	struct flow flow; /* The decision. */
 	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
+	/* Who the sender is: its interface's, or its floating address's. */
+	__u32 sender_vrf, sender_policy, sender_identity;
+	__u32 quotes; /* The packet is an ICMP error about a translated flow. */
+	struct translation quoted; /* What the packet it quotes becomes. */
 };
 
 /* Working space of the slow path: programs run with bottom halves off, so one per CPU is enough. */
@@ -70,6 +74,19 @@ static __always_inline void mirror_key(struct flow_key6 *to, const struct flow_k
 	to->protocol = from->protocol;
 	to->vif = peer_vif ?: from->vif;
 	to->direction = peer_vif ? from->direction : !from->direction;
+}
+
+/* The key of the other entry of a pair: the mirror image of what a packet leaves as. */
+static __always_inline void mirror_flow(struct flow_key6 *to, const struct flow_key6 *from,
+					const struct flow *flow)
+{
+	mirror_key(to, from, flow->peer_vif);
+	if (likely(!(flow->flags & FLOW_TRANSLATED)))
+		return;
+	to->source[0] = flow->to.destination;
+	to->destination[0] = flow->to.source;
+	to->source_port = flow->to.destination_port;
+	to->destination_port = flow->to.source_port;
 }
 
 static __noinline struct flow *flow_find(const struct flow_key6 *key, __u32 family)
@@ -169,7 +186,7 @@ VERIFIED_ONCE int flow_remove(const struct flow_key6 *key, const struct flow *fl
 		return 0;
 	index = flow->pair;
 	flags = flow->flags;
-	mirror_key(pair_key, key, flow->peer_vif);
+	mirror_flow(pair_key, key, flow);
 	if (flow_erase(key, family))
 		return 0;
 	if (flags & FLOW_HAS_PAIR) {

@@ -68,7 +68,7 @@ static __noinline int scan_entry(struct flow_scan *scan, const struct flow_key6 
 	if (flow->flags & FLOW_REVERSE) {
 		struct flow *forward;
 
-		mirror_key(&pair_key, key, flow->peer_vif);
+		mirror_flow(&pair_key, key, flow);
 		forward = flow_find(&pair_key, family);
 		if (!forward || forward->pair != flow->pair)
 			flow_erase(key, family);

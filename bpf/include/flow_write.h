@@ -25,7 +25,7 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 	struct flow *present;
 	long failure;
 
-	mirror_key(&s->pair_key, &s->key, peer_vif);
+	mirror_flow(&s->pair_key, &s->key, &s->flow);
 	present = flow_find(&s->pair_key, family);
 	if (present) {
 		if (present->flags & FLOW_REVERSE) {
@@ -38,7 +38,8 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 			s->pair_key = s->lone_key;
 		}
 	}
-	s->flow.flags = FLOW_REVERSE;
+	s->flow.flags = FLOW_REVERSE | (flags & FLOW_TRANSLATED);
+	translate_mirrored(&s->flow.to, &s->key);
 	s->flow.peer_vif = peer_vif ? s->key.vif : 0;
 	/* Its own way out is looked up when it is first used; delivery needs none. */
 	if (s->pair_key.direction == DIRECTION_FROM_WORKLOAD)
@@ -51,6 +52,7 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 	s->flow.generation = generation;
 	s->flow.nexthop = nexthop;
 	s->flow.label = label;
+	translate_mirrored(&s->flow.to, &s->pair_key);
 	return failure;
 }
 
@@ -123,11 +125,11 @@ static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 f
 	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
 	if (reason && reason != DROP_POLICY)
 		return reason;
-	if (had_pair && s->flow.peer_vif != peer_vif) {
+	if (had_pair && (s->flow.peer_vif != peer_vif || translates_anew(&s->flow, flow))) {
 		/* The far end moved: the old mirror image is nobody's any more. */
 		struct flow *reverse;
 
-		mirror_key(&s->pair_key, &s->key, peer_vif);
+		mirror_flow(&s->pair_key, &s->key, flow);
 		reverse = flow_find(&s->pair_key, family);
 		if (reverse && (reverse->flags & FLOW_REVERSE) && reverse->pair == flow->pair)
 			flow_erase(&s->pair_key, family);
@@ -168,7 +170,7 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	mac_copy(s->own_mac, s->flow.mac);
 	mac_copy(s->own_source_mac, s->flow.source_mac);
 	s->own_key = s->key;
-	mirror_key(&s->pair_key, &s->key, entry->peer_vif);
+	mirror_flow(&s->pair_key, &s->key, entry);
 	forward = flow_find(&s->pair_key, family);
 	if (!forward || (forward->flags & FLOW_REVERSE) || forward->pair != entry->pair)
 		return -1;

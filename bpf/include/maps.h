@@ -28,6 +28,8 @@ const volatile struct {
 	enum nexthop_flags nexthop_flags;
 	enum encapsulation encapsulation;
 	enum flood_flags flood_flags;
+	enum floating_flags floating_flags;
+	struct translation translation;
 	enum punt_reason punt_reason;
 	enum flow_flags flow_flags;
 	enum flow_direction flow_direction;
@@ -96,6 +98,13 @@ MAP_HASH(floods, __u32, struct flood, 65536);
 MAP_ARRAY(labels, __u32, LABEL_COUNT);
 /* VNI -> next-hop id. Agent writes. Full: the agent's update fails. */
 MAP_HASH(vnis, __u32, __u32, 65536);
+
+/* (vif, place) -> floating address. Agent writes; read at the first packet of a flow of an interface
+ * that has INTERFACE_FLOATING. Full: the agent's update fails. */
+MAP_HASH(floatings, struct floating_key, struct floating, 131072);
+/* (vif, floating address, port seen from one side) -> port of the other side. Agent writes.
+ * Full: the agent's update fails. */
+MAP_HASH(floating_ports, struct floating_port_key, __be16, 262144);
 
 /* (vif, own address) -> control node. Agent writes. Full: the agent's update fails. */
 MAP_HASH(bgp_services, struct bgp_service_key, struct bgp_service, 16384);

@@ -13,6 +13,7 @@
 #include "fib.h"
 #include "mtu.h"
 #include "punt.h"
+#include "translate.h"
 
 /* Only routed packets (sent to the gateway's MAC) live shorter. From a workload, so no tunnel. */
 static __always_inline int decrement_ttl(struct __sk_buff *ctx, const struct packet *p,
@@ -119,6 +120,8 @@ static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct pa
 		if (unlikely(reason))
 			return drop(ctx, reason);
 	}
+	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate(ctx, p, flow))
+		return drop(ctx, DROP_TRANSLATION);
 	if (unlikely(encapsulate(ctx, p, nh, label, flow->entropy, flow->mac)))
 		return drop(ctx, DROP_ENCAPSULATION);
 	return bpf_redirect(out_ifindex, 0);
@@ -152,6 +155,8 @@ static __always_inline int send_to_local(struct __sk_buff *ctx, const struct pac
 		if (unlikely(reason))
 			return drop(ctx, reason);
 	}
+	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate(ctx, p, flow))
+		return drop(ctx, DROP_TRANSLATION);
 	frame = packet_data(ctx);
 	if (frame + ETHERNET_BYTES > packet_end(ctx))
 		return drop(ctx, DROP_TRUNCATED);

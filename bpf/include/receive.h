@@ -74,6 +74,8 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 						   decrement_ttl(ctx, p, family);
 	if (unlikely(reason))
 		return drop(ctx, reason);
+	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate(ctx, p, flow))
+		return drop(ctx, DROP_TRANSLATION);
 	return shrink_and_deliver(ctx, p, to, true,
 				  family == FAMILY_V6 ? DECAP_L3_IPV6 : 0);
 }

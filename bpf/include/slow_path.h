@@ -98,11 +98,16 @@ static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *
 	quoted->vif = s->key.vif;
 	quoted->direction = !s->key.direction;
 	flow = flow_find(quoted, family);
-	if (!flow) {
+	if (!flow || flow->flags & FLOW_TRANSLATED) {
+		/* What was translated is known here by the tuple of its answers alone. */
 		mirror_key(&s->lone_key, quoted, 0);
 		flow = flow_find(&s->lone_key, family);
 	}
-	return flow && !(flow->flags & FLOW_DENY);
+	if (!flow || flow->flags & FLOW_DENY)
+		return false;
+	if (flow->flags & FLOW_TRANSLATED)
+		translate_as(s, flow);
+	return true;
 }
 
 static __always_inline void scratch_begin(struct scratch *s, const struct packet *p, __u32 family)
@@ -112,6 +117,7 @@ static __always_inline void scratch_begin(struct scratch *s, const struct packet
 	else
 		s->key = p->key6;
 	__builtin_memset(&s->flow, 0, sizeof(s->flow));
+	s->quotes = 0;
 	mac_copy(s->flow.mac, p->destination_mac);
 	mac_copy(s->flow.source_mac, p->source_mac);
 	s->flow.policy_port = p->policy_port;
@@ -125,7 +131,7 @@ static __always_inline void flow_forget(struct scratch *s, struct flow *flow, __
 	if (flow->flags & FLOW_REVERSE) {
 		struct flow *forward;
 
-		mirror_key(&s->pair_key, &s->key, flow->peer_vif);
+		mirror_flow(&s->pair_key, &s->key, flow);
 		forward = flow_find(&s->pair_key, family);
 		if (forward && !(forward->flags & FLOW_REVERSE) && forward->pair == flow->pair) {
 			s->lone_key = s->pair_key;
@@ -275,7 +281,7 @@ VERIFIED_ONCE int flow_close(struct __sk_buff *ctx, struct packet *p, __u32 fami
 	flow = flow_find(&s->key, family);
 	if (!flow || (flow->flags & FLOW_CLOSED))
 		return 0;
-	mirror_key(&s->pair_key, &s->key, flow->peer_vif);
+	mirror_flow(&s->pair_key, &s->key, flow);
 	pair = flow_find(&s->pair_key, family);
 	bpf_skb_load_bytes(ctx, p->l4 + TCP_FLAGS_OFFSET, &tcp_flags, 1);
 	if (!(tcp_flags & TCP_RST)) {

@@ -10,13 +10,14 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 5
+ABI_VERSION = 6
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
 ECMP_MEMBERS_MAX = 16
 FLOOD_MEMBERS_MAX = 256
 FLOOD_RELAYED = 1073741824
+FLOATING_PLACES_MAX = 16
 CPU_COUNT_MAX = 256
 LABEL_COUNT = 1048576
 FLOW_PAIRS_DEFAULT = 262144
@@ -70,6 +71,9 @@ class DropReason(enum.IntEnum):
     FLOOD_LIMIT = 41
     FLOOD_POLICY = 42
     FLOOD_SOURCE = 43
+    FLOATING_PORT = 44
+    FLOATING_GONE = 45
+    TRANSLATION = 46
 
 
 class PuntReason(enum.IntEnum):
@@ -93,6 +97,7 @@ class InterfaceKind(enum.IntEnum):
 class InterfaceFlags(enum.IntEnum):
     ANTISPOOF = 1
     TRANSIT = 2
+    FLOATING = 4
 
 
 class NexthopKind(enum.IntEnum):
@@ -126,10 +131,17 @@ class FloodFlags(enum.IntEnum):
     UNKNOWN = 1
 
 
+class FloatingFlags(enum.IntEnum):
+    INWARD = 1
+    OUTWARD = 2
+    PORTS = 4
+
+
 class FlowFlags(enum.IntEnum):
     DENY = 1
     REVERSE = 2
     BRIDGED = 4
+    TRANSLATED = 8
     CLOSED = 16
     HAS_PAIR = 32
     FINISHED = 64
@@ -315,6 +327,65 @@ class BgpService(NamedTuple):
 BGP_SERVICE_LAYOUT = struct.Struct("=4sI2s2x")
 
 
+class FloatingKey(NamedTuple):
+    """``struct floating_key``, 8 bytes."""
+
+    vif: int
+    place: int
+
+    def pack(self) -> bytes:
+        return FLOATING_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FloatingKey:
+        return cls._make(FLOATING_KEY_LAYOUT.unpack(raw))
+
+
+FLOATING_KEY_LAYOUT = struct.Struct("=II")
+
+
+class Floating(NamedTuple):
+    """``struct floating``, 32 bytes."""
+
+    outside: bytes
+    inside: bytes
+    vrf: int
+    identity: int
+    policy_egress: int
+    policy_ingress: int
+    flags: int
+
+    def pack(self) -> bytes:
+        return FLOATING_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Floating:
+        return cls._make(FLOATING_LAYOUT.unpack(raw))
+
+
+FLOATING_LAYOUT = struct.Struct("=4s4sIIIII4x")
+
+
+class FloatingPortKey(NamedTuple):
+    """``struct floating_port_key``, 12 bytes."""
+
+    vif: int
+    outside: bytes
+    port: bytes
+    protocol: int
+    side: int
+
+    def pack(self) -> bytes:
+        return FLOATING_PORT_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FloatingPortKey:
+        return cls._make(FLOATING_PORT_KEY_LAYOUT.unpack(raw))
+
+
+FLOATING_PORT_KEY_LAYOUT = struct.Struct("=I4s2sBB")
+
+
 class RouteKey4(NamedTuple):
     """``struct route_key4``, 12 bytes."""
 
@@ -358,6 +429,7 @@ class Route(NamedTuple):
     identity: int
     nexthop: int
     has_mac: int
+    bits: int
     mac: bytes
 
     def pack(self) -> bytes:
@@ -368,7 +440,7 @@ class Route(NamedTuple):
         return cls._make(ROUTE_LAYOUT.unpack(raw))
 
 
-ROUTE_LAYOUT = struct.Struct("=IIHB1x6s2x")
+ROUTE_LAYOUT = struct.Struct("=IIHBB6s2x")
 
 
 class BridgeKey(NamedTuple):
@@ -523,6 +595,25 @@ class FlowKey6(NamedTuple):
 FLOW_KEY6_LAYOUT = struct.Struct("=16s16s2s2sHBB")
 
 
+class Translation(NamedTuple):
+    """``struct translation``, 12 bytes."""
+
+    source: bytes
+    destination: bytes
+    source_port: bytes
+    destination_port: bytes
+
+    def pack(self) -> bytes:
+        return TRANSLATION_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Translation:
+        return cls._make(TRANSLATION_LAYOUT.unpack(raw))
+
+
+TRANSLATION_LAYOUT = struct.Struct("=4s4s2s2s")
+
+
 class Flow(NamedTuple):
     """``struct flow``, 64 bytes."""
 
@@ -539,7 +630,7 @@ class Flow(NamedTuple):
     rule: int
     policy_port: bytes
     created_ns: int
-    line: bytes
+    to: bytes
 
     def pack(self) -> bytes:
         return FLOW_LAYOUT.pack(*self)
@@ -549,7 +640,7 @@ class Flow(NamedTuple):
         return cls._make(FLOW_LAYOUT.unpack(raw))
 
 
-FLOW_LAYOUT = struct.Struct("=IIIHHBB2s6s6sI2s2xQ16s")
+FLOW_LAYOUT = struct.Struct("=IIIHHBB2s6s6sI2s2xQ12s4x")
 
 
 class FlowCounters(NamedTuple):

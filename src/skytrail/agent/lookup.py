@@ -16,6 +16,8 @@ from skytrail.agent.tables import (
     Action,
     BgpServiceRow,
     BridgeRow,
+    FloatingPortRow,
+    FloatingRow,
     FloodRow,
     IdentityId,
     InetRouteRow,
@@ -67,6 +69,9 @@ class Tables:
         self.labels: dict[int, LabelRow] = {}
         self.vnis: dict[int, VniRow] = {}
         self.bgp_services: dict[tuple[VifId, IPv4Address], BgpServiceRow] = {}
+        self.floatings: defaultdict[VifId, dict[int, FloatingRow]] = defaultdict(dict)
+        """Floating addresses of a port by place."""
+        self.floating_ports: dict[tuple[VifId, IPv4Address, int, int, bool], int] = {}
         self.floods: dict[VrfId, FloodRow] = {}
         self.bridge: dict[tuple[VrfId, Mac], BridgeRow] = {}
         self._routes: defaultdict[VrfId, PrefixTrie[InetRouteRow]] = defaultdict(PrefixTrie)
@@ -93,6 +98,10 @@ class Tables:
                 self.bridge[row.key] = row
             case BgpServiceRow():
                 self.bgp_services[row.key] = row
+            case FloatingRow():
+                self.floatings[row.vif_id][row.place] = row
+            case FloatingPortRow():
+                self.floating_ports[row.key] = row.to_port
             case FloodRow():
                 self.floods[row.vrf_id] = row
             case LabelRow():

@@ -46,6 +46,16 @@ class Punt:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowEnds:
+    """Addresses and ports of a packet."""
+
+    source: IPv4Address | IPv6Address
+    destination: IPv4Address | IPv6Address
+    source_port: int
+    destination_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class FlowRecord:
     """One direction of a flow as the kernel holds it."""
 
@@ -66,6 +76,8 @@ class FlowRecord:
     bytes: int
     age_s: float
     """Since creation."""
+    leaves_as: FlowEnds | None = None
+    """What its packets leave with when they are translated."""
 
 
 class Datapath(Protocol):

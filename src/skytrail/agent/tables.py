@@ -35,6 +35,8 @@ IdentityId = NewType("IdentityId", int)
 """Interned (virtual network set, security group set, tag set); 0 means unknown."""
 FLOOD_MEMBERS_COUNT_MAX = 256
 """As ``FLOOD_MEMBERS_MAX`` in ``bpf/include/abi.h``."""
+FLOATING_PLACES_COUNT_MAX = 16
+"""Floating addresses of one port, as ``FLOATING_PLACES_MAX`` in ``bpf/include/abi_nat.h``."""
 FLOOD_RELAYED = 1 << 30
 """In a member's label, as in ``bpf/include/abi.h``."""
 RuleId = NewType("RuleId", int)
@@ -80,6 +82,8 @@ class InterfaceRow:
     """False when port security is off: SourceRow is then not consulted."""
     transit: bool = False
     """It forwards for others: who sends is known by the source address, not by the interface."""
+    has_floating: bool = False
+    """It has floating addresses: :class:`FloatingRow`."""
     flow_count_max: int = 0
     """Flows this interface may own; 0 = the datapath's default share."""
     tunnel_address: IPv4Address | None = None
@@ -222,6 +226,54 @@ class BgpServiceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FloatingRow:
+    """An address of another network that stands for one of a port's own. Key: (vif, place).
+
+    Places of a port are used from 0 on without gaps, ``FLOATING_PLACES_COUNT_MAX`` at most.
+    """
+
+    vif_id: VifId
+    place: int
+    outside: IPv4Address
+    inside: IPv4Address
+    vrf_id: VrfId
+    """Where ``outside`` is known, and the port goes out by it."""
+    identity: IdentityId
+    """Who the port is under this address."""
+    policy_egress: PolicyId
+    policy_ingress: PolicyId
+    is_inward: bool = True
+    """Others may open connections to it."""
+    is_outward: bool = True
+    """The port opens connections by it."""
+    has_ports: bool = False
+    """It stands for the ports of :class:`FloatingPortRow` alone."""
+
+    @property
+    def key(self) -> tuple[VifId, int]:
+        return (self.vif_id, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingPortRow:
+    """A port of a floating address that stands for another, or the other way round.
+    Key: all but ``to_port``.
+    """
+
+    vif_id: VifId
+    outside: IPv4Address
+    protocol: int
+    port: int
+    is_inside: bool
+    """``port`` is the workload's, ``to_port`` the floating address's."""
+    to_port: int
+
+    @property
+    def key(self) -> tuple[VifId, IPv4Address, int, int, bool]:
+        return (self.vif_id, self.outside, self.protocol, self.port, self.is_inside)
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """Incoming MPLS label, 16..1048575. Key: ``label``."""
 
@@ -348,6 +400,8 @@ Row = (
     | VniRow
     | FloodRow
     | BgpServiceRow
+    | FloatingRow
+    | FloatingPortRow
     | PolicyIdentityRow
     | PolicyPrefixRow
     | VerdictRow
@@ -362,6 +416,8 @@ ROW_TYPES: tuple[type[Row], ...] = (
     PolicyPrefixRow,
     PolicyIdentityRow,
     SourceRow,
+    FloatingPortRow,
+    FloatingRow,
     InterfaceRow,
     BgpServiceRow,
     InetRouteRow,

@@ -58,7 +58,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "flows": (
         "vif_id", "source", "destination", "protocol", "source_port", "destination_port",
-        "allowed", "drop_reason", "packets", "bytes", "age_s",
+        "leaves_as", "allowed", "drop_reason", "packets", "bytes", "age_s",
     ),
     "sessions": (
         "source", "state", "established_for_s", "subscribed", "published", "received_messages",

@@ -31,7 +31,7 @@ from skytrail.agent.io.bpf_links import LinkTable
 from skytrail.agent.io.ebpf_rows import from_u32, u32
 from skytrail.agent.io.ebpf_tables import RowTables, depends_flows
 from skytrail.agent.io.punt_ring import PuntRing
-from skytrail.agent.plugin import FlowRecord, Punt
+from skytrail.agent.plugin import FlowEnds, FlowRecord, Punt
 from skytrail.agent.tables import (
     ROW_TYPES,
     InterfaceKind,
@@ -341,6 +341,19 @@ def _flow_record(
         packets=packets,
         bytes=size,
         age_s=max(now_ns - flow.created_ns, 0) / _NANOSECONDS,
+        leaves_as=_translated(flow),
+    )
+
+
+def _translated(flow: abi.Flow) -> FlowEnds | None:
+    if not flow.flags & abi.FlowFlags.TRANSLATED:
+        return None
+    to = abi.Translation.unpack(flow.to)
+    return FlowEnds(
+        source=IPv4Address(to.source),
+        destination=IPv4Address(to.destination),
+        source_port=int.from_bytes(to.source_port, "big"),
+        destination_port=int.from_bytes(to.destination_port, "big"),
     )
 
 

@@ -96,7 +96,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         mac=row.mac.packed,
         kind=row.kind,
         flags=(abi.InterfaceFlags.ANTISPOOF if row.antispoof else 0)
-        | (abi.InterfaceFlags.TRANSIT if row.transit else 0),
+        | (abi.InterfaceFlags.TRANSIT if row.transit else 0)
+        | (abi.InterfaceFlags.FLOATING if row.has_floating else 0),
         tunnel_address=tunnel,
     )
     return u32(row.vif_id), value.pack()
@@ -116,6 +117,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         identity=IdentityId(value.identity),
         antispoof=bool(value.flags & abi.InterfaceFlags.ANTISPOOF),
         transit=bool(value.flags & abi.InterfaceFlags.TRANSIT),
+        has_floating=bool(value.flags & abi.InterfaceFlags.FLOATING),
         flow_count_max=value.flow_count_max,
         tunnel_address=(
             IPv4Address(value.tunnel_address) if value.tunnel_address != _NO_ADDRESS else None
@@ -253,18 +255,22 @@ def ecmp_of(raw: bytes) -> tuple[tuple[NextHopId, int], ...]:
     return tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.used]
 
 
-def _route_value(nexthop_id: int, label: int, identity: int, mac: Mac | None) -> bytes:
+def _route_value(
+    nexthop_id: int, label: int, identity: int, mac: Mac | None, bits: int = 0
+) -> bytes:
     return abi.Route(
         label=label,
         identity=identity,
         nexthop=nexthop_id,
         has_mac=mac is not None,
+        bits=bits,
         mac=mac.packed if mac else _NO_MAC,
     ).pack()
 
 
 def route_entry(row: InetRouteRow) -> Entry:
-    value = _route_value(row.nexthop_id, row.label, row.identity, row.mac)
+    bits = row.prefix.prefixlen
+    value = _route_value(row.nexthop_id, row.label, row.identity, row.mac, bits)
     return prefix_key(row.vrf_id, row.prefix), value
 
 

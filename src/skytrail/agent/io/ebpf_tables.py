@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from skytrail.agent import abi
+from skytrail.agent.io import ebpf_nat_rows as nat_codec
 from skytrail.agent.io import ebpf_rows as rows_codec
 from skytrail.agent.io.bpf_syscall import BpfMap
 from skytrail.agent.io.ebpf_rows import U32, Entry, from_u32, is_v4, u32
 from skytrail.agent.tables import (
     BgpServiceRow,
     BridgeRow,
+    FloatingPortRow,
+    FloatingRow,
     FloodRow,
     InetRouteRow,
     InterfaceKind,
@@ -225,6 +228,10 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "bridges", rows_codec.bridge_entry(row)
         case BgpServiceRow():
             return "bgp_services", rows_codec.bgp_service_entry(row)
+        case FloatingRow():
+            return "floatings", nat_codec.floating_entry(row)
+        case FloatingPortRow():
+            return "floating_ports", nat_codec.floating_port_entry(row)
         case FloodRow():
             return "floods", rows_codec.flood_entry(row)
         case LabelRow():
@@ -249,6 +256,8 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     InetRouteRow: (("routes4", "routes6"), rows_codec.route_row),
     BridgeRow: (("bridges",), rows_codec.bridge_row),
     BgpServiceRow: (("bgp_services",), rows_codec.bgp_service_row),
+    FloatingRow: (("floatings",), nat_codec.floating_row),
+    FloatingPortRow: (("floating_ports",), nat_codec.floating_port_row),
     FloodRow: (("floods",), rows_codec.flood_row),
     VniRow: (("vnis",), rows_codec.vni_row),
     PolicyIdentityRow: (("policy_identities",), rows_codec.policy_identity_row),

@@ -12,7 +12,7 @@ from pathlib import Path
 from skytrail.agent import introspect as tables
 from skytrail.agent.introspect import ExplainRefused, RuleBook
 from skytrail.agent.lookup import Tables
-from skytrail.agent.plugin import FlowRecord
+from skytrail.agent.plugin import FlowEnds, FlowRecord
 from skytrail.agent.service import AgentService
 from skytrail.agent.tables import ROW_TYPES, VifId
 from skytrail.runtime.asgi import AsgiApp, HttpError, Request, Response, Router, json_reply
@@ -123,6 +123,7 @@ class AgentPages:
             "packets": flow.packets,
             "bytes": flow.bytes,
             "age_s": round(flow.age_s, 3),
+            "leaves_as": _ends_text(flow.leaves_as),
         }
 
     def _drops(self) -> list[Row]:
@@ -215,3 +216,10 @@ def _limit(text: str | None) -> int:
     if not text.isascii() or not text.isdigit():
         raise HttpError(400, f"limit={text} is not a number")
     return int(text)
+
+
+def _ends_text(ends: FlowEnds | None) -> str:
+    """What translated packets leave with; empty when nothing is translated."""
+    if ends is None:
+        return ""
+    return f"{ends.source}:{ends.source_port} > {ends.destination}:{ends.destination_port}"

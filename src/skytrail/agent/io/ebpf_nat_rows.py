@@ -1,0 +1,81 @@
+"""Rows of translations to kernel map entries and back; as ``ebpf_rows`` in everything."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from skytrail.agent import abi
+from skytrail.agent.io.ebpf_rows import Entry
+from skytrail.agent.tables import (
+    FloatingPortRow,
+    FloatingRow,
+    IdentityId,
+    PolicyId,
+    VifId,
+    VrfId,
+)
+
+_OUTSIDE, _INSIDE = 0, 1
+
+
+def floating_entry(row: FloatingRow) -> Entry:
+    if row.place >= abi.FLOATING_PLACES_MAX:
+        raise ValueError(
+            f"vif {row.vif_id} has a floating address at place {row.place}, at most "
+            f"{abi.FLOATING_PLACES_MAX} fit"
+        )
+    flags = (
+        (abi.FloatingFlags.INWARD if row.is_inward else 0)
+        | (abi.FloatingFlags.OUTWARD if row.is_outward else 0)
+        | (abi.FloatingFlags.PORTS if row.has_ports else 0)
+    )
+    value = abi.Floating(
+        outside=row.outside.packed,
+        inside=row.inside.packed,
+        vrf=row.vrf_id,
+        identity=row.identity,
+        policy_egress=row.policy_egress,
+        policy_ingress=row.policy_ingress,
+        flags=flags,
+    )
+    return abi.FloatingKey(vif=row.vif_id, place=row.place).pack(), value.pack()
+
+
+def floating_row(key: bytes, raw: bytes) -> FloatingRow:
+    where, value = abi.FloatingKey.unpack(key), abi.Floating.unpack(raw)
+    return FloatingRow(
+        vif_id=VifId(where.vif),
+        place=where.place,
+        outside=IPv4Address(value.outside),
+        inside=IPv4Address(value.inside),
+        vrf_id=VrfId(value.vrf),
+        identity=IdentityId(value.identity),
+        policy_egress=PolicyId(value.policy_egress),
+        policy_ingress=PolicyId(value.policy_ingress),
+        is_inward=bool(value.flags & abi.FloatingFlags.INWARD),
+        is_outward=bool(value.flags & abi.FloatingFlags.OUTWARD),
+        has_ports=bool(value.flags & abi.FloatingFlags.PORTS),
+    )
+
+
+def floating_port_entry(row: FloatingPortRow) -> Entry:
+    key = abi.FloatingPortKey(
+        vif=row.vif_id,
+        outside=row.outside.packed,
+        port=row.port.to_bytes(2, "big"),
+        protocol=row.protocol,
+        side=_INSIDE if row.is_inside else _OUTSIDE,
+    )
+    return key.pack(), row.to_port.to_bytes(2, "big")
+
+
+def floating_port_row(key: bytes, raw: bytes) -> FloatingPortRow:
+    where = abi.FloatingPortKey.unpack(key)
+    return FloatingPortRow(
+        vif_id=VifId(where.vif),
+        outside=IPv4Address(where.outside),
+        protocol=where.protocol,
+        port=int.from_bytes(where.port, "big"),
+        is_inside=where.side == _INSIDE,
+        to_port=int.from_bytes(raw[:2], "big"),
+    )
