@@ -106,6 +106,7 @@ HOPS_OF_ROUTE = st.lists(HOPS, min_size=1, max_size=2)
 STEPS = st.one_of(
     st.tuples(st.just("plug"), st.sampled_from(NAMES), st.integers(0, 12)),
     st.tuples(st.just("unplug"), st.sampled_from(NAMES)),
+    st.tuples(st.just("health"), st.sampled_from(NAMES), st.sampled_from([(), ("ping",)])),
     st.tuples(st.just("route"), SOURCES, INSTANCES, KEYS, HOPS_OF_ROUTE, ATTRIBUTES),
     st.tuples(st.just("route"), SOURCES, INSTANCES, KEYS, HOPS_OF_ROUTE, ATTRIBUTES),
     st.tuples(st.just("retract"), SOURCES, INSTANCES, KEYS),
@@ -130,6 +131,8 @@ def play(host, step):
             owner = [uuid for uuid, port in host.plugged.items() if port.ifname == f"tap-{name}"]
             for uuid in owner:
                 del host.plugged[uuid]
+        case ("health", name, reasons):
+            host.failing[uuid_of(name)] = reasons
         case ("route", source, instance, (family, key), hops, attributes):
             route = Route(key, tuple(hops), attributes)
             sessions.received(source, ItemsEvent(family, instance, (route,)), host.now)
@@ -189,7 +192,8 @@ def reconcile(host, *, is_complete):
 def from_nothing(host):
     planner = Planner(Numbers())
     planner.numbers.load(host.numbers.save())
-    return planner.compute(Inputs(host.plugged, host.view, host.sessions.learnt, host.underlay()))
+    learnt, underlay = host.sessions.learnt, host.underlay()
+    return planner.compute(Inputs(host.plugged, host.view, learnt, underlay, host.failing))
 
 
 def told(sent, source):

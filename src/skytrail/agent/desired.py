@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
@@ -36,6 +36,7 @@ from skytrail.agent.identity import Identity, IdentityTable
 from skytrail.agent.interface import (
     ActivePort,
     PluggedPort,
+    PortInputs,
     PortState,
     resolve_port,
 )
@@ -82,7 +83,7 @@ from skytrail.agent.tables import (
     VniRow,
     VrfId,
 )
-from skytrail.agent.view import Port, View, VirtualNetwork
+from skytrail.agent.view import View, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,
@@ -111,6 +112,8 @@ class Inputs:
     view: View
     learnt: LearntRoutes
     underlay: Underlay
+    failing: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Ports of which health checks fail, and which."""
 
 
 class Planner:
@@ -157,18 +160,6 @@ class _Rank(enum.IntEnum):
     FLOOD = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _PortInputs:
-    """What a port's unit was computed from."""
-
-    plugged: PluggedPort
-    port: Port | None
-    problem: str | None
-
-    def same(self, plugged: PluggedPort, port: Port | None, problem: str | None) -> bool:
-        return self.plugged is plugged and self.port is port and self.problem == problem
-
-
 class _World:
     """All units of a desired state, and what must be computed again."""
 
@@ -197,7 +188,7 @@ class _World:
         self._vifs: Claims[VifId, str] = Claims()
         self._vrfs: Claims[str, VrfId] = Claims()
         # What units look up of each other.
-        self._port_inputs: dict[str, _PortInputs] = {}
+        self._port_inputs: dict[str, PortInputs] = {}
         self._plans: dict[str, PortPlan] = {}
         self._members: dict[str, dict[str, VirtualNetwork]] = {}
         """VRF -> port uuid -> its network."""
@@ -338,15 +329,16 @@ class _World:
         plugged, view = self._inputs.plugged, self._inputs.view
         for uuid in sorted(self._port_inputs.keys() - plugged.keys()):
             self._unplugged(uuid)
-        changed: list[tuple[str, _PortInputs]] = []
+        changed: list[tuple[str, PortInputs]] = []
         for uuid, port in plugged.items():
             known = self._port_inputs.get(uuid)
-            found, problem = view.ports.get(uuid), view.problems.get(uuid)
-            if known is None or not known.same(port, found, problem):
-                changed.append((uuid, _PortInputs(port, found, problem)))
+            failing = self._inputs.failing.get(uuid, ())
+            now = PortInputs(port, view.ports.get(uuid), view.problems.get(uuid), failing)
+            if known is None or not known.same(now):
+                changed.append((uuid, now))
         for uuid, port_inputs in sorted(changed, key=lambda entry: entry[0]):
             self._port_inputs[uuid] = port_inputs
-            self._port(uuid, port_inputs.plugged)
+            self._port(uuid, port_inputs)
 
     def _unplugged(self, uuid: str) -> None:
         unit = (_Rank.PORT, uuid, None)
@@ -359,10 +351,10 @@ class _World:
         self._rows.put(unit, ())
         self._uses.keep(unit)
 
-    def _port(self, uuid: str, plugged: PluggedPort) -> None:
-        unit = (_Rank.PORT, uuid, None)
+    def _port(self, uuid: str, inputs: PortInputs) -> None:
+        unit, plugged = (_Rank.PORT, uuid, None), inputs.plugged
         mtu_bytes = self._inputs.underlay.mtu_bytes
-        state = resolve_port(plugged, self._inputs.view, underlay_mtu_bytes=mtu_bytes)
+        state = resolve_port(inputs, underlay_mtu_bytes=mtu_bytes)
         vif_id = VifId(self._number("vif", uuid))
         self._states.claim(unit, uuid, state)
         self._vifs.claim(unit, vif_id, uuid)
@@ -425,11 +417,11 @@ class _World:
                 self._vrfs.release(unit, vrf)
                 _leave(self._guests, vrf, uuid)
             _leave(self._members, old.vrf, uuid)
-            for prefix in old.prefixes:
+            for prefix in old.offered:
                 _leave(self._offers, (old.vrf, prefix), uuid)
             for prefix in old.underlay_prefixes:
                 _leave(self._underlay_offers, prefix, uuid)
-            self._own_macs[old.vrf, old.active.port.mac].discard(uuid)
+            self._own_macs.get((old.vrf, old.active.port.mac), set()).discard(uuid)
             del self._own_labels[old.numbers.label], self._own_labels[old.numbers.layer2_label]
         if plan is not None:
             self._plans[uuid] = plan
@@ -440,11 +432,12 @@ class _World:
                 self._vrfs.claim(unit, vrf, vrf_id)
                 self._guests.setdefault(vrf, {})[uuid] = None
             self._members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
-            for prefix in plan.prefixes:
+            for prefix in plan.offered:
                 self._offers.setdefault((plan.vrf, prefix), {})[uuid] = plan
             for prefix in plan.underlay_prefixes:
                 self._underlay_offers.setdefault(prefix, {})[uuid] = plan
-            self._own_macs.setdefault((plan.vrf, plan.active.port.mac), set()).add(uuid)
+            if not plan.active.failing:
+                self._own_macs.setdefault((plan.vrf, plan.active.port.mac), set()).add(uuid)
             self._own_labels[plan.numbers.label] = self._own_labels[plan.numbers.layer2_label] = (
                 plan
             )

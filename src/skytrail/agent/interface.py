@@ -38,12 +38,33 @@ class PluggedPort:
 
 
 @dataclass(frozen=True, slots=True)
+class PortInputs:
+    """What the running form of a port is a function of."""
+
+    plugged: PluggedPort
+    port: Port | None
+    problem: str | None
+    """Why it cannot be active, of a port without."""
+    failing: tuple[str, ...] = ()
+
+    def same(self, other: PortInputs) -> bool:
+        """Tell cheaply that nothing changed: ports are kept as objects."""
+        return (
+            self.plugged is other.plugged
+            and self.port is other.port
+            and (self.problem, self.failing) == (other.problem, other.failing)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ActivePort:
     """A plugged port that forwards."""
 
     plugged: PluggedPort
     port: Port
     mtu_bytes: int
+    failing: tuple[str, ...] = ()
+    """Why nobody is to be led to it, though it may send: the health checks that fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +78,17 @@ class InactivePort:
 PortState = ActivePort | InactivePort
 
 
-def resolve_port(plugged: PluggedPort, view: View, *, underlay_mtu_bytes: int) -> PortState:
+def resolve_port(inputs: PortInputs, *, underlay_mtu_bytes: int) -> PortState:
     """Join a plugged interface with its configuration."""
-    port = view.ports.get(plugged.vmi_uuid)
+    plugged, port = inputs.plugged, inputs.port
     if port is None:
-        reason = view.problems.get(plugged.vmi_uuid, "configuration has not arrived")
-        return InactivePort(plugged, reason)
+        return InactivePort(plugged, inputs.problem or "configuration has not arrived")
     if not plugged.ifindex:
         return InactivePort(plugged, f"link {plugged.ifname} does not exist")
     if not port.addresses:
         return InactivePort(plugged, "no instance-ip has arrived")
-    return ActivePort(plugged, port, workload_mtu(port, underlay_mtu_bytes))
+    mtu_bytes = workload_mtu(port, underlay_mtu_bytes)
+    return ActivePort(plugged, port, mtu_bytes, inputs.failing)
 
 
 def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble]:
@@ -78,6 +99,8 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
             yield PortTrouble(uuid, view.problems.get(uuid, "not plugged on this host"))
         elif isinstance(state, InactivePort):
             yield PortTrouble(uuid, state.reason)
+        elif state.failing:
+            yield PortTrouble(uuid, f"routes are withdrawn: {'; '.join(state.failing)}")
         elif state.port.missing_groups:
             names = ", ".join(state.port.missing_groups)
             yield PortTrouble(uuid, f"security groups have not arrived: {names}")

@@ -90,7 +90,7 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
                 "missing_security_groups": list(port.missing_groups),
                 "port_security": port.port_security,
                 "policy_disabled": port.policy_disabled,
-                "reason": "",
+                "reason": "; ".join(state.failing),
             }
         else:
             shown["reason"] = state.reason

@@ -73,11 +73,16 @@ class PortPlan:
         return self.active.port.network.vrf
 
     @property
+    def offered(self) -> tuple[IpNetwork, ...]:
+        """What others may be led to it for: nothing, while a health check fails."""
+        return () if self.active.failing else self.prefixes
+
+    @property
     def underlay_prefixes(self) -> tuple[IPv4Network, ...]:
         """What of it the underlay routes to."""
         if not self.active.port.network.is_underlay:
             return ()
-        return tuple([prefix for prefix in self.prefixes if isinstance(prefix, IPv4Network)])
+        return tuple([prefix for prefix in self.offered if isinstance(prefix, IPv4Network)])
 
     @property
     def preference(self) -> int:
@@ -111,8 +116,9 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
     )
     routes = (
         InetRouteRow(numbers.vrf_id, prefix, numbers.layer3, 0, numbers.identity, port.mac)
-        for prefix in plan.prefixes
+        for prefix in plan.offered
     )
+    bridge = BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity)
     fabric = dict(plan.ways).get(FABRIC_INSTANCE, VrfId(0))
     underlay = (
         InetRouteRow(fabric, prefix, numbers.layer3, 0, numbers.identity, port.mac)
@@ -124,7 +130,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         *_bgp_rows(plan),
         LabelRow(numbers.label, numbers.layer3),
         LabelRow(numbers.layer2_label, numbers.layer2),
-        BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity),
+        *(() if plan.active.failing else (bridge,)),
         *routes,
         *underlay,
     )
@@ -180,7 +186,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
 
     found: dict[PublishKey, Route] = {}
     own = {ip_network(address) for address in port.addresses}
-    for prefix in plan.prefixes:
+    for prefix in plan.offered:
         found[port.network.vrf, prefix] = made = route(prefix, numbers.label, 0)
         if prefix not in own:
             behind = replace(attributes, sub_protocol="interface-static", sticky=False)

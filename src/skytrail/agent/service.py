@@ -7,6 +7,7 @@
  1x introspect    Unix socket, HTTP
  1x underlay      <- remotes, link and neighbour changes      -> netlink worker -> wake
  1x upstream DNS  two UDP sockets
+ 1x health checks <- due, frames of workloads                  -> frames to workloads, wake
  1x housekeeping  stale sweeps, saving, router advertisements, flow ageing, resync
  callbacks on the loop: punt ring readable, netlink changed
 ```
@@ -31,6 +32,7 @@ import structlog
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
 from skytrail.agent.desired import Inputs, Planner
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
+from skytrail.agent.io.health import HealthChecks
 from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
 from skytrail.agent.io.plug_socket import (
     ListRequest,
@@ -48,7 +50,7 @@ from skytrail.agent.label import Numbers, NumbersExhausted
 from skytrail.agent.mobility import CLAIM_TIME_S, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
-from skytrail.agent.plugin import Datapath, Punt
+from skytrail.agent.plugin import Datapath, Punt, PuntReason
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S, advertise_router
 from skytrail.agent.responders.dispatch import Dispatcher
@@ -135,6 +137,7 @@ class AgentService:
         self._underlay = self._look_at_underlay({})
         self._punts = PuntChannel(datapath, self._punted)
         self._clock = SystemClock()
+        self.health = HealthChecks(self._clock, self._state, self._punts.reply, self._changed)
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self._wake = asyncio.Event()
@@ -166,6 +169,7 @@ class AgentService:
                 group.create_task(self._resolve_forever())
                 group.create_task(self._keep_house())
                 group.create_task(supervise("upstream_dns", self.upstream.run))
+                group.create_task(supervise("health_checks", self.health.run))
                 for connection in self.connections:
                     group.create_task(supervise(f"control {connection.source}", connection.run))
                 plug = PlugServer(self.settings.plug_socket, self._plug_requested)
@@ -235,6 +239,7 @@ class AgentService:
         known = self._state.load_numbers(self.numbers)
         for port in self._state.load_ports():
             self.plugged[port.vmi_uuid] = _with_link(port, read_link(port.ifname))
+        self.health.restore(self.plugged)
         config = self._state.load_config()
         if config is not None:
             self.sessions.graph.update(config)
@@ -348,11 +353,13 @@ class AgentService:
     def _compute(self) -> Desired:
         view = self._incremental.update(self.sessions.graph)
         self._claim(view)
+        self.health.follow(self.plugged, view)
         inputs = Inputs(
             plugged=self.plugged,
             view=view,
             learnt=self.sessions.learnt,
             underlay=self._underlay,
+            failing=self.health.failing,
         )
         desired = self.planner.compute(inputs)
         if self._check_due:
@@ -401,6 +408,8 @@ class AgentService:
 
     def _punted(self, punt: Punt) -> None:
         state = self.desired.ports.get(self.desired.vifs.get(punt.vif_id, ""))
+        if punt.reason is PuntReason.RECEIVE and isinstance(state, ActivePort):
+            self.health.receive(state.port.uuid, punt.frame)
         answers = self.dispatcher.receive(punt, state, self.view.virtual_dns, self._clock.now())
         if state is not None:
             for frame in answers.frames:

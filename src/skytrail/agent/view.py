@@ -26,6 +26,7 @@ from skytrail.agent.config_values import (
     unscoped,
     usable_address_of,
 )
+from skytrail.agent.health.check import HealthCheck, health_check_of
 from skytrail.agent.tables import Encapsulation, IpNetwork
 from skytrail.model.annotation_names import (
     ASSISTED,
@@ -207,6 +208,8 @@ class Port:
     """Of its routes: the highest of those who share an address is used."""
     chains: tuple[tuple[str, str], ...] = ()
     """Service chains that lead through the workload: (id, instance where they go on)."""
+    health_checks: tuple[HealthCheck, ...] = ()
+    """What is asked of the workload; while one fails, its routes are withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,16 @@ class View:
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
 
 
-_BESIDE_PORTS = frozenset({"instance-ip", "virtual-machine", "interface-route-table", "bgp-router"})
+_BESIDE_PORTS = frozenset(
+    {
+        "instance-ip",
+        "virtual-machine",
+        "interface-route-table",
+        "bgp-router",
+        "bgp-as-a-service",
+        "service-health-check",
+    }
+)
 _PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
 """Objects that only ports are read from."""
 _DNS_PARTS = frozenset({"virtual-DNS", "virtual-DNS-record"})
@@ -325,6 +337,8 @@ class IncrementalView:
         for key in changed:
             if key.type_name in _BESIDE_PORTS:
                 keys.update(graph.neighbours(key, "virtual-machine-interface"))
+                for service in graph.neighbours(key, "bgp-as-a-service"):
+                    keys.update(graph.neighbours(service, "virtual-machine-interface"))
         ports, problems = dict(self.view.ports), dict(self.view.problems)
         for key in sorted(keys):
             old = self._uuids.pop(key, "")
@@ -501,7 +515,19 @@ class _Builder:
             local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
             or LOCAL_PREFERENCE_ACTIVE,
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
+            health_checks=self._health_checks(node.key),
         )
+
+    def _health_checks(self, port: ConfigKey) -> tuple[HealthCheck, ...]:
+        """Return the checks of the port, and of the BGP services it is a client of."""
+        services = self._graph.neighbours(port, "bgp-as-a-service")
+        found: dict[str, HealthCheck] = {}
+        for owner in (*services, port):
+            for node in self._graph.linked_nodes(owner, "service-health-check"):
+                check = health_check_of(node, of_bgp_service=owner is not port)
+                if check is not None:
+                    found[check.name] = check
+        return tuple(found[name] for name in sorted(found))
 
     def _bgp_client(self, port: ConfigKey) -> tuple[int, IPv4Address | None, IPv4Address | None]:
         """Return the source port of the client router that stands for the workload, and the

@@ -21,8 +21,8 @@ from skytrail.api.hosts import PORT, Need
 HOSTS_SHOWN_MAX: Final = 100
 _TOLD_COUNT: Final = 3
 """Hosts that the sentence names; the list has more."""
-_OWN_PORTS: Final = (PORT, "instance-ip", "virtual-machine")
-"""Objects that are not programmed while an interface of theirs does not forward."""
+_OWN_PORTS: Final = (PORT, "instance-ip", "virtual-machine", "service-health-check")
+"""Objects that are not programmed while an interface of theirs is not reached."""
 
 
 class PortTrouble(msgspec.Struct, frozen=True):

@@ -17,9 +17,6 @@ _ADDRESSES: Mapping[str, str] = {
     "alias-ip": "hosts do not serve alias addresses yet: nobody answers",
 }
 """They count once they are bound to an interface."""
-_ALWAYS: Mapping[str, str] = {
-    "service-health-check": "hosts do not run health checks yet",
-}
 
 
 def why_unserved(record: Record) -> str:
@@ -33,7 +30,17 @@ def why_unserved(record: Record) -> str:
         )
     if kind == "bgp-as-a-service" and record.body.get(_IN_USE_BY) and _is_signed(record):
         return "sessions with workloads cannot have an MD5 key: there is none until it is removed"
-    return _ALWAYS.get(kind, "")
+    if kind == "service-health-check":
+        return _why_not_checked(record)
+    return ""
+
+
+def _why_not_checked(record: Record) -> str:
+    properties = documents.section(record.body, "service_health_check_properties")
+    scope = documents.text(properties, "health_check_type")
+    if scope == "link-local":
+        return ""
+    return f"hosts do not run checks of type {scope} yet: the type link-local is run"
 
 
 def _is_transparent(record: Record) -> bool:

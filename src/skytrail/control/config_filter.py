@@ -49,10 +49,11 @@ WALK: Mapping[str, Step] = {
                 "routing-instance",
                 "interface-route-table",
                 "bgp-router",
+                "service-health-check",
                 "tag",
             }
         ),
-        back_refs=frozenset({"instance-ip"}),
+        back_refs=frozenset({"instance-ip", "bgp-as-a-service"}),
     ),
     "virtual-network": Step(
         parent=frozenset({"project"}),
@@ -60,6 +61,7 @@ WALK: Mapping[str, Step] = {
         # Of other networks only the provider's, which refers to none (api/rules/virtual_network).
         refs=frozenset({"network-ipam", "tag", "virtual-network"}),
     ),
+    "bgp-as-a-service": Step(refs=frozenset({"service-health-check"})),
     "project": Step(refs=frozenset({"tag", "application-policy-set"})),
     "tag": Step(back_refs=frozenset({"application-policy-set"})),
     "application-policy-set": Step(refs=frozenset({"firewall-policy"})),

@@ -72,6 +72,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "instance", "member", "label", "edges", "builder", "control_node", "agents", "stale",
         "problem",
     ),
+    "health": (
+        "vmi_uuid", "check", "monitor", "source", "target", "state", "since_s", "detail",
+    ),
     "policy": ("policy_id", "direction", "stage", "text"),
     "rules": ("rule_id", "name", "text"),
 }  # fmt: skip

@@ -198,6 +198,8 @@ class AgentHost:
         self.desired = Desired()
         self.now = 0.0
         self.sent: list[tuple[str, object]] = []
+        self.failing: dict[str, tuple[str, ...]] = {}
+        """Ports of which health checks fail."""
 
     def plug(self, name: str, ifindex: int) -> str:
         uuid = uuid_of(name)
@@ -252,7 +254,9 @@ class AgentHost:
 
     def compute(self) -> Desired:
         self.view = self.incremental.update(self.sessions.graph)
-        inputs = Inputs(self.plugged, self.view, self.sessions.learnt, self.underlay())
+        inputs = Inputs(
+            self.plugged, self.view, self.sessions.learnt, self.underlay(), dict(self.failing)
+        )
         self.desired = self.planner.compute(inputs)
         return self.desired
 

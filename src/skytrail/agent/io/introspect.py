@@ -69,6 +69,7 @@ class AgentPages:
             "config-links": agent.sessions.graph.links,
             "dns": self._dns,
             "punts": self._punts,
+            "health": agent.health.rows,
             "underlay": self._underlay,
             "status": self._status,
             # Listed here, served by the routes above, which go first.
@@ -208,6 +209,7 @@ class AgentPages:
         yield Sample("agent_rows_drifted_total", float(statistics.drift))
         sessions = sum(connection.is_established for connection in agent.connections)
         yield Sample("agent_control_sessions", float(sessions))
+        yield from agent.health.samples()
 
 
 def _limit(text: str | None) -> int:

@@ -1,4 +1,4 @@
-"""What an agent keeps on disk: plugged ports, numbers, the last configuration.
+"""What an agent keeps on disk: plugged ports, numbers, the last configuration, failed checks.
 
 Each file is replaced in one step, so a kill at any moment leaves the old or the new one. They are
 not flushed to the medium: they matter after a process's death; after a host's, the kernel's rows
@@ -46,6 +46,11 @@ class _ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     nodes: list[tuple[str, str, dict[str, object]]]
     links: list[tuple[str, str, str, str, str, object]]
+
+
+class _ChecksFile(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    failed: list[tuple[str, str]]
 
 
 class StateFolder:
@@ -131,6 +136,14 @@ class StateFolder:
                 ],
             ),
         )
+
+    def load_failed_checks(self) -> list[tuple[str, str]]:
+        """Return (port, name of the check) of every health check that had failed."""
+        saved = self._read("checks.json", _ChecksFile)
+        return [] if saved is None else saved.failed
+
+    def save_failed_checks(self, failed: Sequence[tuple[str, str]]) -> None:
+        self._write("checks.json", _ChecksFile(version=STATE_VERSION, failed=list(failed)))
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         try:

@@ -18,6 +18,7 @@ from skytrail.api.rules.firewall import (
     FIREWALL_RULE,
     SERVICE_GROUP,
 )
+from skytrail.api.rules.health_check import SERVICE_HEALTH_CHECK
 from skytrail.api.rules.policy import NETWORK_POLICY, SECURITY_GROUP
 from skytrail.api.rules.tags import TAG, TAG_TYPE
 from skytrail.api.rules.tenancy import APPLICATION_POLICY_SET, NETWORK_IPAM, PROJECT
@@ -55,6 +56,7 @@ RULES: dict[str, Rule] = {
     "routing-instance": ROUTING_INSTANCE,
     "security-group": SECURITY_GROUP,
     "service-group": SERVICE_GROUP,
+    "service-health-check": SERVICE_HEALTH_CHECK,
     "sub-cluster": SUB_CLUSTER,
     "tag": TAG,
     "tag-type": TAG_TYPE,

@@ -28,7 +28,14 @@ class BfdSettings:
 
     discriminator: int
     interval_us: int = 300_000
+    """How often we send at most."""
     multiplier: int = 3
+    receive_interval_us: int = 0
+    """How often the peer may send at most; 0: as often as we do."""
+
+    @property
+    def required_min_rx_us(self) -> int:
+        return self.receive_interval_us or self.interval_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class BfdSession:
         remote = self._remote
         if remote is None:
             return NEVER
-        agreed = max(self.settings.interval_us, remote.desired_min_tx_us)
+        agreed = max(self.settings.required_min_rx_us, remote.desired_min_tx_us)
         return remote.multiplier * agreed / _US
 
     def next_deadline(self) -> float:
@@ -158,7 +165,7 @@ class BfdSession:
             your_discriminator=0 if remote is None else remote.my_discriminator,
             multiplier=self.settings.multiplier,
             desired_min_tx_us=self._desired_min_tx_us,
-            required_min_rx_us=self.settings.interval_us,
+            required_min_rx_us=self.settings.required_min_rx_us,
             diagnostic=self.diagnostic,
             poll=poll and not final,
             final=final,

@@ -1,4 +1,4 @@
-"""Frames the agent reads and writes itself: Ethernet, IP, UDP and their checksums."""
+"""Frames the agent reads and writes itself: Ethernet, IP, UDP, TCP and their checksums."""
 
 from skytrail.wire.frame.checksum import IpAddress, internet_checksum, pseudo_header
 from skytrail.wire.frame.ethernet import (
@@ -18,6 +18,7 @@ from skytrail.wire.frame.inet import (
     IpPacket,
     decode_ip,
 )
+from skytrail.wire.frame.tcp import TcpFlag, TcpSegment, decode_tcp
 from skytrail.wire.frame.udp import UdpDatagram, decode_udp
 
 __all__ = [
@@ -33,9 +34,12 @@ __all__ = [
     "EthernetFrame",
     "IpAddress",
     "IpPacket",
+    "TcpFlag",
+    "TcpSegment",
     "UdpDatagram",
     "decode_ethernet",
     "decode_ip",
+    "decode_tcp",
     "decode_udp",
     "internet_checksum",
     "pseudo_header",

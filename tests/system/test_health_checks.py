@@ -1,0 +1,202 @@
+"""Workloads that stop answering lose their routes by packet, and get them back."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from skytrail.lab import check
+from skytrail.lab.io import netns
+from skytrail.lab.io.traffic import PingTraffic
+from skytrail.runtime.introspection import read_table
+
+from .test_service_chain import passed
+
+PROJECT = ["default-domain", "red"]
+FRONT = "default-domain:red:front:front"
+CHAIN = Path(__file__).parents[2] / "examples" / "service-chain"
+FAST = {
+    "enabled": True,
+    "health_check_type": "link-local",
+    "delay": 0,
+    "delayUsecs": 200_000,
+    "timeout": 0,
+    "timeoutUsecs": 500_000,
+    "max_retries": 2,
+}
+"""A dead workload is noticed within about a second."""
+
+
+def create(api, name, **properties):
+    body = {
+        "fq_name": [*PROJECT, name],
+        "parent_type": "project",
+        "service_health_check_properties": {**FAST, **properties},
+    }
+    return api.create("service-health-check", body)
+
+
+@contextlib.contextmanager
+def attached(api, port, name, **properties):
+    """A health check of a port, for the time of the block."""
+    uuid = create(api, name, **properties)
+    reference = {"to": [*PROJECT, name], "uuid": uuid}
+    api.update("virtual-machine-interface", port, {"service_health_check_refs": [reference]})
+    try:
+        yield uuid
+    finally:
+        api.update("virtual-machine-interface", port, {"service_health_check_refs": []})
+        api.delete("service-health-check", uuid)
+
+
+def pings_answered(namespace, *, are):
+    netns.set_sysctls(
+        namespace,
+        {
+            "net/ipv4/icmp_echo_ignore_all": int(not are),
+            "net/ipv6/icmp/echo_ignore_all": int(not are),
+        },
+    )
+
+
+def states(lab, name):
+    host, port = lab.topology.endpoint(name).host, lab.attached(name).uuid
+    rows = read_table(lab.paths.introspect_socket(host), "health")
+    return {row["check"].split(":")[-1]: row for row in rows if row["vmi_uuid"] == port}
+
+
+def trouble_of(lab, port):
+    """What the API's status of a port says that is not as it should be."""
+    url = f"{lab.api_url}/api/v1/virtual-machine-interface/{port}/status"
+    conditions = json.loads(urllib.request.urlopen(url, timeout=10).read())["conditions"]
+    return " ".join(each["detail"] for each in conditions if each["status"] == "false")
+
+
+def is_known(lab, host, address):
+    """Whether a host has a route to exactly this address of red's front network."""
+    prefix = str(ip_network(address))
+    rows = read_table(lab.paths.introspect_socket(host), "routes")
+    return any(row["prefix"] == prefix and row["vrf"] == FRONT for row in rows)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_workload_that_does_not_answer_ping_is_not_led_to_until_it_does(
+    lab, api, members, eventually, version
+):
+    port = lab.attached("red-web2").uuid
+    address = members["red-web2"].address(version=version)
+    own, other = lab.topology.endpoint("red-web2").host, lab.topology.endpoint("red-web1").host
+    namespace = lab.plan.namespace_of("red-web2")
+    with attached(api, port, f"ping{version}", monitor_type="PING", url_path=str(address)):
+        eventually(
+            lambda: states(lab, "red-web2").get(f"ping{version}", {}).get("passed"), "it answers"
+        )
+        assert is_known(lab, other, address), "a check attached to what works takes nothing away"
+        try:
+            pings_answered(namespace, are=False)
+            for host in (own, other):
+                eventually(lambda host=host: not is_known(lab, host, address), "no way there")
+            eventually(
+                lambda: "health check" in trouble_of(lab, port), "its status says why", timeout_s=20
+            )
+            assert "no answer to ping" in states(lab, "red-web2")[f"ping{version}"]["detail"]
+        finally:
+            pings_answered(namespace, are=True)
+        eventually(lambda: is_known(lab, other, address), "it is led to again")
+        with PingTraffic(lab.plan.namespace_of("red-web1"), address) as traffic:
+            assert traffic.wait_replies(5, timeout_s=5)
+
+
+_SERVE = """
+import http.server, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(int(open(sys.argv[1]).read()) if self.path == "/ready" else 404)
+        self.end_headers()
+        self.wfile.write(b"ready")
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("", 8080), Answer).serve_forever()
+"""
+
+
+def test_http_status_decides_and_a_closed_port_is_told(lab, api, members, eventually, tmp_path):
+    port = lab.attached("red-web2").uuid
+    address = members["red-web2"].address(version=4)
+    other = lab.topology.endpoint("red-web1").host
+    code = tmp_path / "code"
+    code.write_text("200")
+    asked = {"monitor_type": "HTTP", "url_path": "http://local-ip:8080/ready"}
+    command = ["python3", "-c", _SERVE, str(code)]
+    with attached(api, port, "http", **asked, expected_codes="200,204"):
+        eventually(
+            lambda: "refuses" in states(lab, "red-web2").get("http", {}).get("detail", ""),
+            "nobody listens",
+        )
+        eventually(lambda: not is_known(lab, other, address), "no way there")
+        server = subprocess.Popen(netns.inside(lab.plan.namespace_of("red-web2"), command))
+        try:
+            eventually(lambda: is_known(lab, other, address), "it is led to", timeout_s=20)
+            code.write_text("503")
+            eventually(lambda: not is_known(lab, other, address), "no way there")
+            assert states(lab, "red-web2")["http"]["detail"] == "HTTP status 503"
+        finally:
+            server.kill()
+            server.wait()
+    eventually(lambda: is_known(lab, other, address), "without a check it is led to")
+
+
+@pytest.mark.root
+def test_standby_takes_over_when_the_active_copy_stops_answering(lab_of, eventually):
+    """The checks of the example are the service's: its ports get them by its sides."""
+    with lab_of(CHAIN, "sth") as lab:
+        command = [sys.executable, "-m", "skytrail.cli", "apply", "-f", str(CHAIN / "health.yaml")]
+        environment = {**os.environ, "SKYTRAIL_API": lab.api_url}
+        subprocess.run(command, check=True, env=environment, timeout=60)
+        sides = [f"{copy}-{side}" for copy in ("fw1", "fw2") for side in ("left", "right")]
+        eventually(
+            lambda: all(any(row["proven"] for row in states(lab, side).values()) for side in sides),
+            "all sides of both copies are asked and answer",
+            timeout_s=20,
+        )
+        right = check.members(lab)["right"].address(version=4)
+        with PingTraffic(lab.plan.namespace_of("left"), right) as traffic:
+            eventually(
+                lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=20
+            )
+            before = passed(lab, "fw2")
+            began = time.monotonic()
+            dead(lab, "fw1", are=True)
+            assert traffic.wait_replies(20, timeout_s=20), "the stand-by takes over"
+            print(
+                f"fail-over: traffic is back {time.monotonic() - began - 0.2:.2f} s after, "
+                "asked every second, three failures"
+            )
+            assert passed(lab, "fw2") - before >= 15
+
+            dead(lab, "fw1", are=False)
+            eventually(
+                lambda: all(
+                    row["state"] == "up" for side in sides for row in states(lab, side).values()
+                ),
+                "it is well again",
+                timeout_s=20,
+            )
+            before = passed(lab, "fw1")
+            assert traffic.wait_replies(40, timeout_s=10)
+            eventually(lambda: passed(lab, "fw1") - before >= 20, "the active copy is used again")
+
+
+def dead(lab, copy, *, are):
+    """Let a copy pass and answer nothing, though its links stay up; or end that."""
+    for side in ("left", "right"):
+        namespace = lab.plan.namespace_of(f"{copy}-{side}")
+        netns.set_sysctls(namespace, {"net/ipv4/ip_forward": int(not are)})
+        pings_answered(namespace, are=not are)
