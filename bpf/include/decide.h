@@ -140,7 +140,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 			     route->identity | (what & DECIDE_POLICY ? 0 : ASK_ANSWER));
 	if (!(what & DECIDE_POLICY))
 		s->flow.rule = rule;
-	if (s->vrf) {
+	if (s->vrf && (allowed || !(what & DECIDE_POLICY))) {
 		route = route_lookup(s->vrf, s->key.destination, family);
 		if (!route)
 			return DROP_NO_ROUTE;

@@ -123,6 +123,20 @@ def test_answer_to_a_flow_no_rule_leads_anywhere_goes_straight(box: Box, family:
 
 
 @every_family
+def test_answer_is_led_by_a_rule_that_denies_and_nothing_else_is(box: Box, family: int) -> None:
+    """A service that hides its left: nobody may begin there, what it answers goes on in front."""
+    denies = replace(led(allow=False), vrf_id=CHAIN)
+    box.apply(denies, through_service(family), interface_row(egress=POLICY))
+    ask = frames.ip(REMOTE[family], OWN[family], frames.UDP, frames.udp(1, 2))
+    assert box.receive(ask).forwarded
+
+    answer = box.send(frames.udp(2, 1), frames.UDP, family=family)
+
+    assert label_of(answer.frame) == SERVICE_LABEL
+    assert box.send(frames.udp(5, 6), frames.UDP, family=family).drops == {"POLICY": 1}
+
+
+@every_family
 def test_source_of_this_host_comes_in_from_a_tunnel_only_by_a_chain(box: Box, family: int) -> None:
     bits = {4: 32, 6: 128}[family]
     local = route_row(f"{REMOTE[family]}/{bits}", OWN_NEXTHOP, identity=1, mac=MAC)

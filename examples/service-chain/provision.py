@@ -56,6 +56,12 @@ TENANTS = (
         (Service("alpha"), Service("beta"), Service("gamma")),
         (Rule(("alpha", "beta"), "udp"), Rule(("alpha", "beta", "gamma"))),
     ),
+    # What leaves left has the address of the service's right port; udp is inspected before. nat.yaml
+    Tenant(
+        "hidden",
+        (Service("inspect"), Service("hide", "in-network-nat")),
+        (Rule(("inspect", "hide"), "udp"), Rule(("hide",))),
+    ),
 )
 
 

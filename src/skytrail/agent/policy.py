@@ -185,7 +185,7 @@ def _turn(access_list: AccessList, rule: AclRule, port: Port, *, egress: bool) -
     """Settle the local side of a network rule; None when it cannot apply to this port."""
     local, remote = (rule.source, rule.destination) if egress else (rule.destination, rule.source)
     onward = dict(port.chains).get(chain_id_of(rule.instance)) if rule.instance else None
-    if onward is not None and rule.allow:
+    if onward is not None:
         return _transit_rule(access_list, rule, (remote, port.network.name), onward)
     if local.never or (local.network and local.network != port.network.name) or local.group:
         return None
@@ -204,7 +204,8 @@ def _transit_rule(
     """Turn a chain's rule for a port of one of its services: both ends are others.
 
     A service takes from the network it is in and gives to the network it is in; what it gives goes
-    on in its own instance of the chain.
+    on in its own instance of the chain. So do answers of a service that hides its left, where rules
+    deny.
     """
     remote, network = far
     if remote.never or (remote.network and remote.network != network):
@@ -266,14 +267,13 @@ def _stage_decision(stage: Stage, matching: Sequence[RemoteRule]) -> Decision:
 
 
 def _combine(decisions: Sequence[Decision]) -> Decision:
+    # Also of what is denied: answers are admitted by their flow, and go where the rule leads.
+    instance = next((decision.instance for decision in decisions if decision.instance), "")
     for decision in decisions:
         if not decision.allow:
-            return decision
-    return Decision(
-        True,
-        tuple(name for decision in decisions for name in decision.rules),
-        next((decision.instance for decision in decisions if decision.instance), ""),
-    )
+            return replace(decision, instance=instance)
+    names = tuple(name for decision in decisions for name in decision.rules)
+    return Decision(True, names, instance)
 
 
 _DEFAULTS: tuple[IpNetwork, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))

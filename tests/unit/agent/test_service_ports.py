@@ -2,6 +2,8 @@
 
 from ipaddress import ip_address, ip_network
 
+from skytrail.agent.identity import Identity
+from skytrail.agent.policy import PolicyPacket, evaluate, port_policies
 from skytrail.agent.tables import InetRouteRow, InterfaceRow, SourceRow
 from skytrail.agent.trace import DELIVERED, DROPPED, FORWARDED, TracePacket
 from skytrail.net import Label
@@ -201,3 +203,21 @@ def test_standby_port_waits_for_the_active_one_here_and_elsewhere():
     made.reconcile()
     rows = made.datapath.rows[InetRouteRow].values()
     assert [row.label for row in rows if row.prefix == ip_network("10.1.0.9")] == [77]
+
+
+def test_answers_of_a_service_that_hides_its_left_go_on_where_the_denying_rule_says():
+    config, left, right = chained_networks()
+    denied = dict(led(RIGHT, LEFT, ENTRANCE))
+    denied["action_list"] = {**denied["action_list"], "simple_action": "deny"}
+    for network, name in ((left, "left"), (right, "right")):
+        config.access_list(network, name, [led(LEFT, RIGHT, ENTRANCE), denied])
+    service_port(config, "nat", left, ["10.1.0.4"], ENTRANCE)
+    made = host(config, "nat")
+
+    egress, _ = port_policies(made.active("nat").port)
+    left_host = Identity(frozenset({LEFT}), frozenset())
+    answer = PolicyPacket(left_host, ip_address("10.1.0.3"), 6, 80, 40000)
+
+    assert not evaluate(egress, answer).allow
+    assert evaluate(egress, answer).instance == ENTRANCE
+    assert ENTRANCE in made.compute().vrfs

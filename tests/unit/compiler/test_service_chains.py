@@ -164,17 +164,23 @@ def test_service_that_hides_the_left_has_no_way_back():
     assert back.simple_action == "deny"
 
 
-def test_service_behind_one_that_hides_the_left_imports_the_left_networks_routes():
+def test_answers_of_a_service_that_hides_the_left_go_on_in_front_of_it():
+    back = acl(chained(FW, mode="in-network-nat"), "red")[1].action_list
+
+    assert back.simple_action == "deny"
+    assert back.assign_routing_instance.rpartition("-")[2].endswith("fw")
+    assert back.assign_routing_instance.startswith(RED)
+
+
+def test_chain_with_a_service_behind_one_that_hides_the_left_leads_nowhere():
+    """What leaves such a service has its own address: it would go past those behind."""
     ids = service_instance("ids", service_template("two", "in-network"))
     two = service_template("two", "in-network")
     engine = chained(FW, ids, mode="in-network-nat", more=[two])
 
-    item = instances(engine)["red", "ids"]
-
-    red = engine.intent.find("routing-instance", (*RED.split(":"), "red"))
-    directions = {each.to[0]: each.attr.import_export for each in item.route_target_refs}
-    assert directions[red.route_target_refs[0].to[0]] == "import"
-    assert connected(item) == []
+    assert instances(engine) == {}
+    assert {each.action_list.simple_action for each in acl(engine, "red")[:2]} == {"deny"}
+    assert "service_behind_nat" in reasons(engine)
 
 
 def test_one_way_rule_announces_in_one_direction():

@@ -121,7 +121,6 @@ def _hop_objects(
     elif before is not None:
         peers.append(before)
     elif left.own_target is not None:
-        # Behind a service that hides the left there is no instance to connect to.
         targets |= Targets(imports=frozenset({left.own_target}))
     if is_first:
         targets |= left.exported()

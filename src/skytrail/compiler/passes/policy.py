@@ -131,8 +131,15 @@ def _resolved(entry: Entry, states: Mapping[str, ChainState]) -> AclRuleType:
         return entry.rule
     entrance = states[entry.chain.id].entrance(backwards=entry.backwards)
     action = entry.rule.action_list
-    if entrance is None or action is None:
+    if action is None:
         return msgspec.structs.replace(entry.rule, action_list=DENY)
+    if entrance is None:
+        # Nobody may begin there, but what is answered there goes on through the chain.
+        answers = states[entry.chain.id].answers(backwards=entry.backwards)
+        denied = msgspec.structs.replace(
+            DENY, assign_routing_instance=":".join(answers) if answers else None
+        )
+        return msgspec.structs.replace(entry.rule, action_list=denied)
     assigned = msgspec.structs.replace(action, assign_routing_instance=":".join(entrance))
     return msgspec.structs.replace(entry.rule, action_list=assigned)
 

@@ -98,6 +98,11 @@ class ChainState:
             return None
         return self.hops[-1].right if backwards else self.hops[0].left
 
+    def answers(self, *, backwards: bool) -> FqName | None:
+        """Return where a service that hides the left sends answers, if the chain ends with one."""
+        hides = self.is_ready and backwards and self.hops[-1].right is None
+        return self.hops[-1].left if hides else None
+
 
 @dataclass(frozen=True, slots=True)
 class Chains:
@@ -160,6 +165,8 @@ def _state(view: View, chain: Chain) -> ChainState:
     pending: _Gap | None = None
     for name in chain.services:
         try:
+            if hops and hops[-1].right is None:
+                raise _hidden(hops[-1].service.name, name)
             hop = _hop(view, chain, _service(view, name))
         except _Gap as gap:
             return ChainState(chain, (), gap.reason, str(gap))
@@ -177,6 +184,15 @@ def _state(view: View, chain: Chain) -> ChainState:
     if pending is not None:
         return ChainState(chain, tuple(hops), pending.reason, str(pending))
     return ChainState(chain, tuple(hops))
+
+
+def _hidden(nat: str, behind: str) -> _Gap:
+    """What leaves a translating service is the service's own, in the right network."""
+    return _Gap(
+        "service_behind_nat",
+        f"{behind} is behind {nat}, which sends with its own address straight to the right"
+        " network; name the translating service last",
+    )
 
 
 def _one_sided(chain: Chain) -> ChainState:
