@@ -56,6 +56,7 @@ from skytrail.wire.bgp import (
 )
 from skytrail.wire.bgp.attributes import TunnelType
 from skytrail.wire.bgp.messages import MESSAGE_BYTES_MAX
+from skytrail.wire.bgp.vpn_block import read_vpn_block
 
 U8 = st.integers(0, 0xFF)
 U16 = st.integers(0, 0xFFFF)
@@ -247,6 +248,34 @@ def test_every_withdrawal_decodes_to_the_routes_without_labels(family_and_routes
     assert [(each.family, each.nlri) for each in update.withdrawn] == [
         (family, tuple(map(without_labels, routes)))
     ]
+
+
+ALIKE = st.integers(0, 32).flatmap(
+    lambda length: st.lists(
+        st.builds(
+            lambda label, kind, rest: bytes((88 + length,)) + label + kind + rest,
+            st.binary(min_size=3, max_size=3) | st.integers(0, 99).map(lambda n: bytes((0, n, 1))),
+            st.integers(0, 2).map(lambda kind: bytes((0, kind)))
+            | st.binary(min_size=2, max_size=2),
+            st.binary(min_size=6 + (length + 7) // 8, max_size=6 + (length + 7) // 8),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+ODD_ROUTE = bytes((88 + 17,)) + b"\1\1\1" + bytes(8) + b"\1\1\x80"
+
+
+@given(ALIKE)
+def test_vpn_routes_of_one_length_are_read_as_beside_one_of_another_length(routes):
+    field, passed_over, passed_over_too = b"".join(routes), [], []
+
+    alike = read_vpn_block(field, 32, passed_over)
+    mixed = read_vpn_block(field + ODD_ROUTE, 32, passed_over_too)
+
+    assert (alike.keys, alike.wires) == (mixed.keys[:-1], mixed.wires[:-1])
+    assert alike.has_reserved_labels == mixed.has_reserved_labels
+    assert passed_over == passed_over_too
 
 
 @given(ATTRIBUTES)

@@ -46,6 +46,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("announce"), peers, kinds, keys, numbers),
         st.tuples(st.just("announce"), peers, kinds, keys, numbers),
+        st.tuples(st.just("announce"), peers, kinds, st.lists(keys, min_size=2), numbers),
         st.tuples(st.just("withdraw"), peers, kinds, keys),
         st.tuples(st.just("down"), peers, st.booleans()),
         st.tuples(st.just("up"), peers),
@@ -104,9 +105,9 @@ class World:
         is_up = step[0] != "work" and bgp.peers[PeerName(name)].is_up
         match step:
             case ("announce", _, BgpFamily() as family, int(key), int(number)) if is_up:
-                bgp.receive(name, announcement(family, key, number))
-                said[name, family, key] = number
-                self.stale.discard((name, family, key))
+                self.announce(name, family, [key], number)
+            case ("announce", _, BgpFamily() as family, list(several), int(number)) if is_up:
+                self.announce(name, family, several, number)
             case ("withdraw", _, BgpFamily() as family, int(key)) if is_up:
                 bgp.receive(name, withdrawal(family, key))
                 said.pop((name, family, key), None)
@@ -133,6 +134,12 @@ class World:
                     bgp.refresh(name, RouteRefresh(family))
             case _:
                 pass
+
+    def announce(self, name: str, family: BgpFamily, several: list[int], number: int) -> None:
+        self.bgp.receive(name, announcement(family, several, number))
+        for key in several:
+            self.said[name, family, key] = number
+            self.stale.discard((name, family, key))
 
     def _forget(self, gone: set[tuple[str, BgpFamily, int]]) -> None:
         self.stale -= gone
@@ -169,7 +176,7 @@ def nlri_of(family: BgpFamily, key: int, number: int) -> Nlri:
     return IpPrefixRoute(distinguisher, NO_SEGMENT, 0, prefix, IPv4Address(0), 200 + number)
 
 
-def announcement(family: BgpFamily, key: int, number: int) -> Update:
+def announcement(family: BgpFamily, several: list[int], number: int) -> Update:
     communities = (
         RouteTarget.parse(f"target:{ASN}:{number}").packed,
         Encapsulation(13 if family is VPN else 8).packed,
@@ -182,7 +189,7 @@ def announcement(family: BgpFamily, key: int, number: int) -> Update:
         family,
         IPv4Address("172.16.0.1"),
         attributes,
-        [nlri_of(family, key, number)],
+        [nlri_of(family, key, number) for key in several],
         negotiated_of(PEERS[0]),
     )
     return decode_update(message[HEADER_BYTES:], negotiated_of(PEERS[0]))

@@ -11,7 +11,8 @@ but :meth:`AdjIn.work`. A route heard again while it waits to be removed keeps i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from typing import TypeAlias
 
 from skytrail.control.path import (
@@ -20,37 +21,29 @@ from skytrail.control.path import (
     PathSlot,
     PeerName,
     Shared,
+    learned_paths,
     long_lived_path,
     stale_path,
 )
 from skytrail.control.relay import NO_DESTINATION, RelayKey, RelayTable
 from skytrail.control.route_target import Replicator
-from skytrail.control.vpn import VpnEntry, VpnName
+from skytrail.control.vpn import Fresh, VpnEntry, VpnName
 from skytrail.wire.bgp import BgpFamily
 from skytrail.wire.bgp.nlri import VPN_KEY_IPV6
+from skytrail.wire.bgp.vpn_block import VpnBlock
 from skytrail.wire.xmpp import EnetKey, Family
 
 HeardName: TypeAlias = VpnName | RelayKey
 """A destination within a family: of the VPN tables, or of the table that is passed on only."""
 
 
-class Heard(PathSlot):
+class Heard(PathSlot, eq=False):
     """A route as its peer said it; its path is in the tables as long as this is known here."""
 
-    __slots__ = ("generation", "relay_key")
-
-    def __init__(
-        self, source: PeerName, entry: VpnEntry | None, relay_key: RelayKey | None
-    ) -> None:
-        # Not by the parent's, which costs a second call for each route of a full table.
-        self.source = source
-        self.instance = VPN_INSTANCE
-        self._key = None if relay_key is None else NO_DESTINATION
-        self.entry = entry
-        self.relay_key = relay_key
-        """Where it is in the table of routes that are passed on only."""
-        self.generation = 0
-        """When it was last said; grows when all routes of its family are in doubt."""
+    generation: int = 0
+    """When it was last said; grows when all routes of its family are in doubt."""
+    relay_key: RelayKey | None = None
+    """Where it is in the table of routes that are passed on only."""
 
     @property
     def name(self) -> HeardName:
@@ -114,18 +107,51 @@ class AdjIn:
             noted.append(heard)
         return noted
 
+    def learn(self, family: BgpFamily, block: VpnBlock, shared: Shared, limit: float) -> bool:
+        """Note VPN routes with usable labels that nobody said before, and put them into the tables.
+
+        False, and nothing done, if that is not what they are. No step is taken for each that can
+        be one for all: a full table is as fast as this.
+        """
+        table = self.table(family)
+        vpn = self._inet if family is BgpFamily.INET_VPN else self._inet6
+        keys = block.keys
+        if (
+            self._gone
+            or len(table) + len(keys) > limit
+            or not table.keys().isdisjoint(keys)
+            or not vpn.entries.keys().isdisjoint(keys)
+        ):
+            return False
+        entries = list(map(VpnEntry, repeat(vpn.family), keys))
+        new: Callable[..., Heard] = Heard
+        generation = repeat(self.generation(family))
+        noted = list(
+            map(new, repeat(self._source), repeat(VPN_INSTANCE), repeat(None), entries, generation)
+        )
+        by_name: dict[HeardName, Heard] = dict(zip(keys, noted, strict=True))
+        if len(by_name) != len(keys):
+            # Said twice: the last one counts.
+            return False
+        table.update(by_name)
+        paths = learned_paths(noted, shared, block.wires)
+        vpn.put_fresh(keys, entries, paths)
+        self._replicator.follow_fresh(Fresh(self._source, shared, entries, paths))
+        return True
+
     def _new(self, name: HeardName) -> Heard:
         if isinstance(name, bytes):
             table = self._inet if name[0] < VPN_KEY_IPV6 else self._inet6
             entry = table.entries.get(name)
             if entry is None:
                 entry = VpnEntry(table.family, name)
-            return Heard(self._source, entry, None)
+            return Heard(self._source, VPN_INSTANCE, None, entry)
         kind, key = name
         if isinstance(kind, BgpFamily):
-            return Heard(self._source, None, (kind, key))
+            return Heard(self._source, VPN_INSTANCE, NO_DESTINATION, relay_key=(kind, key))
         assert isinstance(key, EnetKey)
-        return Heard(self._source, self._replicator.vpn[Family.ENET].entry((kind, key)), None)
+        entry = self._replicator.vpn[Family.ENET].entry((kind, key))
+        return Heard(self._source, VPN_INSTANCE, None, entry)
 
     def _found_again(self, family: BgpFamily, name: HeardName) -> Heard | None:
         for lost_family, lost in self._gone:

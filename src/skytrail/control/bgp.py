@@ -442,9 +442,19 @@ class Bgp:
     def _hear(
         self, peer: BgpPeer, importer: Importer, reach: Reach, attributes: Attributes
     ) -> None:
-        family, next_hop, nlri = reach.family, reach.next_hop, reach.nlri
+        family, next_hop = reach.family, reach.next_hop
         limit = dict(peer.config.prefix_limits).get(family, _NO_LIMIT)
         shared = importer.shared(family, next_hop, attributes)
+        block = reach.block
+        if (
+            block is not None
+            and shared is not None
+            and not block.has_reserved_labels
+            and peer.adj_in.learn(family, block, shared, limit)
+        ):
+            peer.counters.routes_in += len(block.keys)
+            return
+        nlri = reach.nlri
         # Of a full table nearly all are VPN routes with a label: two lists without a call for each.
         names: list[HeardName] = [
             each.key if isinstance(each, VpnNlri) else name_of(each) or (family, route_key(each))

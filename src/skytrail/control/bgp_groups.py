@@ -23,7 +23,7 @@ from skytrail.control.membership import Interest
 from skytrail.control.path import Path, PeerName
 from skytrail.control.relay import RelayTable
 from skytrail.control.route_target import Replicator
-from skytrail.control.vpn import VpnEntry
+from skytrail.control.vpn import Fresh, VpnEntry
 from skytrail.wire.bgp import BgpFamily, Negotiated
 from skytrail.wire.bgp.nlri import route_key
 
@@ -40,6 +40,7 @@ class BgpGroups:
         self._changed: dict[BgpGroup, None] = {}
         self._ready: dict[PeerName, None] = {}
         replicator.on_selection = self.selected
+        replicator.on_fresh = self.learned
 
     def configure(self, speaker: Speaker, networks: NetworkIds) -> None:
         """Tell routes as this speaker does."""
@@ -196,6 +197,11 @@ class BgpGroups:
         ]
         for group in self.groups.values():
             group.changed(told)
+
+    def learned(self, fresh: Fresh) -> None:
+        """Have groups tell of destinations that nobody knew."""
+        for group in self.groups.values():
+            group.learned(fresh)
 
     def _group_changed(self, group: BgpGroup) -> None:
         self._changed[group] = None

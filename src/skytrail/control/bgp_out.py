@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TypeAlias
 
-from skytrail.control.bgp_export import Exporter, ExportPolicy, is_told, withdrawals
+import msgspec
+
+from skytrail.control.bgp_export import (
+    Exporter,
+    ExportPolicy,
+    for_peers,
+    is_told,
+    withdrawals,
+)
+from skytrail.control.bgp_values import label_encapsulations
 from skytrail.control.change_log import ChangeLog
 from skytrail.control.membership import Interest
 from skytrail.control.path import Path, PeerName, Relay, Shared
 from skytrail.control.relay import RelayEntry
-from skytrail.control.vpn import VpnEntry
+from skytrail.control.vpn import Fresh, VpnEntry
 from skytrail.net import IpAddress
 from skytrail.wire.bgp import Attributes, BgpFamily, Negotiated
 from skytrail.wire.bgp.attribute_encode import encode_attributes
@@ -50,8 +60,7 @@ class GroupKey:
     """What they want of VPN routes; None: they cannot say, and get everything."""
 
 
-@dataclass(slots=True, eq=False)
-class _Advert:
+class _Advert(msgspec.Struct, eq=False, gc=False):
     """One destination as receivers know it."""
 
     entry: Entry
@@ -264,6 +273,23 @@ class BgpGroup:
             self._batches.clear()
             self._notify(self)
 
+    def learned(self, fresh: Fresh) -> None:
+        """As :meth:`changed`, of destinations that nobody can have been told of."""
+        entries, paths = fresh.entries, fresh.paths
+        if self.late or ((self._fills_count > 0 or self.judging) and self._assumed):
+            self.changed(entries)
+            return
+        plan = self._plans.get(fresh.shared) or self._plan(paths[0], fresh.shared)
+        if not plan.told:
+            return
+        source = repeat(str(fresh.source))
+        adverts = list(map(_Advert, entries, paths, source, source))
+        self._adverts.update(zip(entries, adverts, strict=True))
+        if self.log.has_members:
+            self.log.record_fresh(adverts)
+            self._batches.clear()
+            self._notify(self)
+
     def pull(self, peer: PeerName) -> list[bytes]:
         """Return the next messages for a member and advance its cursor.
 
@@ -322,20 +348,26 @@ class BgpGroup:
     ) -> list[bytes]:
         """Pack the adverts as ``peer`` (None: anybody not among their sources) must see them."""
         packing = _Packing({}, {}, {})
-        planned, plans, assumed = packing.planned, self._plans, self._assumed
+        assumed = self._assumed
+        shared: Shared | None = None
+        plan: _Plan | None = None
+        wires: list[bytes] = []
+        silent: list[_Advert] = []
         for advert in adverts:
             best = advert.best
-            told = _NOTHING
-            if best is not None and (not advert.own or advert.own != peer):
-                plan = plans.get(best.shared) if best.shared is not None else None
-                if plan is None:
-                    told = self._tell(advert, best, packing)
-                else:
-                    told = plan.told
-                    if plan in planned:
-                        planned[plan].append(best.wire)
-                    else:
-                        planned[plan] = [best.wire]
+            if best is None or (advert.own and advert.own == peer):
+                silent.append(advert)
+                continue
+            # Neighbours mostly share their attributes.
+            if best.shared is not shared or shared is None:
+                shared = best.shared
+                plan = self._plans.get(shared) if shared is not None else None
+                wires = [] if plan is None else packing.planned.setdefault(plan, [])
+            if plan is None:
+                told = self._tell(advert, best, packing)
+            else:
+                told = plan.told
+                wires.append(best.wire)
             before = advert.told or assumed
             if before is told:
                 continue
@@ -343,7 +375,27 @@ class BgpGroup:
                 # A form in which it is told no more is taken back.
                 self._take_back(advert.entry, before - told, packing.gone)
             advert.told = before | told
+        if silent:
+            self._take_all_back(silent, peer, packing.gone, is_first=is_first)
         return self._packed(packing)
+
+    def _take_all_back(
+        self,
+        adverts: list[_Advert],
+        peer: PeerName | None,
+        gone: dict[BgpFamily, list[bytes]],
+        *,
+        is_first: bool,
+    ) -> None:
+        """Take back what ``peer`` is told in no form any more, unless it never was."""
+        assumed = self._assumed
+        for advert in adverts:
+            before = advert.told
+            if not before:
+                before = advert.told = assumed
+            if not before or is_first or (peer is not None and advert.hidden == peer):
+                continue
+            self._take_back(advert.entry, before, gone)
 
     def _tell(self, advert: _Advert, best: Path, packing: _Packing) -> frozenset[BgpFamily]:
         """Add a route that is not just passed on as it came."""
@@ -361,10 +413,13 @@ class BgpGroup:
         families: frozenset[BgpFamily],
         gone: dict[BgpFamily, list[bytes]],
     ) -> None:
-        if isinstance(entry, VpnEntry) and isinstance(entry.name, bytes):
-            family = _VPN_FAMILY[entry.family]
-            if family in families:
-                gone.setdefault(family, []).append(withdrawn_vpn(entry.name))
+        if isinstance(entry, VpnEntry):
+            name, family = entry.name, _VPN_FAMILY.get(entry.family)
+            if family in families and isinstance(name, bytes):
+                if family in gone:
+                    gone[family].append(withdrawn_vpn(name))
+                else:
+                    gone[family] = [withdrawn_vpn(name)]
                 if len(families) == 1:
                     return
                 families -= {family}
@@ -404,7 +459,7 @@ class BgpGroup:
             return best if self._may_tell(entry, best) else None
         plan = self._plans.get(shared)
         if plan is None:
-            plan = self._plan(entry, best, shared)
+            plan = self._plan(best, shared)
         return best if plan.told else None
 
     def _may_tell(self, entry: Entry, best: Path) -> bool:
@@ -424,13 +479,20 @@ class BgpGroup:
         is_plain = relay.family.afi != AFI_IPV4 or relay.next_hop.version == 4
         return is_plain or relay.family in self.key.extended_next_hop
 
-    def _plan(self, entry: Entry, best: Path, shared: Shared) -> _Plan:
+    def _plan(self, best: Path, shared: Shared) -> _Plan:
         """Work out once how routes are told that are passed on as they came."""
-        plan = _Plan(_NOTHING, shared.family, shared.hop.address, b"")
-        if self._may_tell(entry, best):
-            (offer,) = self._exporter.offers(entry, best, self.key.policy)
-            encoded = encode_attributes(offer.attributes, self._negotiated)
-            plan = _Plan(frozenset((offer.family,)), offer.family, offer.next_hop, encoded)
+        policy, interest = self.key.policy, self.key.interest
+        told, encoded = _NOTHING, b""
+        if (
+            shared.family in self._families
+            and policy.admits(best)
+            and (interest is None or interest.covers(shared.targets))
+            and label_encapsulations(shared.hop)
+        ):
+            told = frozenset((shared.family,))
+            attributes = for_peers(shared.learned.attributes, best, policy)
+            encoded = encode_attributes(attributes, self._negotiated)
+        plan = _Plan(told, shared.family, shared.hop.address, encoded)
         if len(self._plans) >= PLANS_COUNT_MAX:
             self._plans.clear()
         self._plans[shared] = plan

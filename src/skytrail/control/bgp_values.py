@@ -79,7 +79,13 @@ def told_encapsulations(hop: NextHop, *, is_layer2: bool) -> tuple[str, ...]:
     names = hop.encapsulations or UNNAMED_ENCAPSULATION
     if is_layer2 and names[0] == "vxlan" and hop.vni:
         return ("vxlan",)
-    return tuple([name for name in names if name != "vxlan"]) if hop.label else ()
+    return label_encapsulations(hop) if hop.label else ()
+
+
+def label_encapsulations(hop: NextHop) -> tuple[str, ...]:
+    """Return the encapsulations of a hop that an MPLS label goes with."""
+    names = hop.encapsulations or UNNAMED_ENCAPSULATION
+    return tuple([name for name in names if name != "vxlan"])
 
 
 def raw_label(label: int) -> int:

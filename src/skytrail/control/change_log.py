@@ -129,6 +129,26 @@ class ChangeLog(Generic[D]):
         self._end = place
         self._forget_some()
 
+    def record_fresh(self, destinations: list[D]) -> None:
+        """As :meth:`record`, of destinations that were never recorded: there is less to look at."""
+        if not self._cursors:
+            return
+        place, done, segments = self._end, 0, self._segments
+        while done < len(destinations):
+            number = place >> SEGMENT_BITS
+            segment = segments.get(number)
+            if segment is None:
+                segment = segments[number] = _Segment[D]()
+            part = destinations[done : done + SEGMENT_COUNT - (place & _INDEX_MASK)]
+            for destination in part:
+                destination.place = place
+                place += 1
+            segment.entries += part
+            segment.live_count += len(part)
+            done += len(part)
+        self._end = place
+        self._forget_some()
+
     def _supersede(self, number: int, last: int) -> None:
         """An entry of a segment counts no more, because its destination gets a later place."""
         segment = self._segments[number]

@@ -6,10 +6,12 @@ replication never copies. Paths are immutable; any change is a fresh path in the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, NewType, TypeAlias, TypeVar, cast
+
+import msgspec
 
 from skytrail.net import IpAddress, Label, RouteDistinguisher, RouteTarget
 from skytrail.net.late_slots import fill_late
@@ -44,29 +46,27 @@ _STANDBY = 100
 _U32_MAX = 0xFFFF_FFFF
 
 
-class PathSlot:
+class PathSlot(msgspec.Struct, eq=False):
     """Where a source's path for one destination goes, for as long as it offers one.
 
     Compared and hashed by identity: there is one slot per (agent, instance, destination) or
     (BGP peer, distinguisher, destination), or (maker, destination, next hop), and tables are indexed by it at the cost of a pointer, where hashing a prefix costs a microsecond.
     """
 
-    __slots__ = ("_key", "entry", "instance", "source")
-
-    def __init__(self, source: PeerName, instance: InstanceName, key: RouteKey | None) -> None:
-        self.source = source
-        self.instance = instance
-        self._key = key
-        self.entry: VpnEntry | None = None
-        """Where its path stands, or last stood, in the VPN tables."""
+    source: PeerName
+    instance: InstanceName
+    known_key: RouteKey | None
+    """None: the route of a BGP peer, whose key nobody has asked for."""
+    entry: VpnEntry | None = None
+    """Where its path stands, or last stood, in the VPN tables."""
 
     @property
     def key(self) -> RouteKey:
-        key = self._key
+        key = self.known_key
         if key is None:
             # A BGP peer's route: read from its bytes when first asked for, often never.
             assert self.entry is not None
-            key = self._key = self.entry.key
+            key = self.known_key = self.entry.key
         return key
 
 
@@ -202,12 +202,22 @@ def learned_path(slot: PathSlot, shared: Shared, wire: bytes, *, is_stale: bool 
     _set_slot(path, slot)
     _set_shared(path, shared)
     _set_wire(path, wire)
-    _set_is_stale(path, is_stale)
-    _set_attributes(path, shared.attributes)
-    _set_targets(path, shared.targets)
-    _set_virtual_network(path, shared.virtual_network)
-    _set_learned(path, shared.learned)
+    if is_stale:
+        _set_is_stale(path, True)
     return path
+
+
+def learned_paths(slots: Iterable[PathSlot], shared: Shared, wires: Iterable[bytes]) -> list[Path]:
+    """Return the path of each slot, as :func:`learned_path` does."""
+    paths: list[Path] = []
+    add = paths.append
+    for slot, wire in zip(slots, wires, strict=True):
+        path = _new(Path)
+        _set_slot(path, slot)
+        _set_shared(path, shared)
+        _set_wire(path, wire)
+        add(path)
+    return paths
 
 
 def stale_path(path: Path) -> Path:
@@ -245,21 +255,20 @@ def long_lived_path(path: Path, made: dict[Shared, Shared]) -> Path | None:
 
 _LLGR_STALE_NAME = "llgr-stale"
 # Frozen classes set their fields by a slow detour; a full table makes a path for each route.
-_SET_EARLY = {"shared", "wire", "is_stale", "virtual_network", "learned"}
+_SET_EARLY = {"shared", "wire"}
+_SHARED = ("attributes", "targets", "virtual_network", "learned")
 _new = object.__new__
 _set_slot: Callable[[Path, PathSlot], None] = Path.__dict__["slot"].__set__
 _set_shared: Callable[[Path, Shared], None] = Path.__dict__["shared"].__set__
 _set_wire: Callable[[Path, bytes], None] = Path.__dict__["wire"].__set__
 _set_is_stale: Callable[[Path, bool], None] = Path.__dict__["is_stale"].__set__
-_set_attributes: Callable[[Path, RouteAttributes], None] = Path.__dict__["attributes"].__set__
-_set_targets: Callable[[Path, frozenset[RouteTarget]], None] = Path.__dict__["targets"].__set__
-_set_virtual_network: Callable[[Path, str], None] = Path.__dict__["virtual_network"].__set__
-_set_learned: Callable[[Path, Learned], None] = Path.__dict__["learned"].__set__
 fill_late(Path, "next_hops", _hops_of_wire)
 fill_late(Path, "distinguisher", _distinguisher_of_name)
 for _field in fields(Path):
+    if _field.name in _SHARED:
+        fill_late(Path, _field.name, lambda path, name=_field.name: getattr(path.shared, name))
     # What learned paths do not have has its default; a new field needs no thought here.
-    if _field.name not in _SET_EARLY and _field.default is not MISSING:
+    elif _field.name not in _SET_EARLY and _field.default is not MISSING:
         fill_late(Path, _field.name, lambda _, default=_field.default: default)
 
 

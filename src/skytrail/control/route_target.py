@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import TypeAlias, TypeVar
 
 from skytrail.control.chores import Chores
 from skytrail.control.inclusive import may_import
-from skytrail.control.path import InstanceName, Path, PathSlot
+from skytrail.control.path import InstanceName, Path, PathSlot, Shared
 from skytrail.control.rib import Rib
 from skytrail.control.routing_policy import Policies
-from skytrail.control.vpn import Selection, VpnEntry, VpnTable
+from skytrail.control.vpn import Fresh, Selection, VpnEntry, VpnTable
 from skytrail.control.vrf import InstanceConfig, OnTableChange, Vrf
 from skytrail.net import IpAddress, Mac, RouteTarget
 from skytrail.wire.xmpp import EnetKey, Family, RouteKey, family_of
@@ -34,6 +35,7 @@ _CACHE_COUNT_MAX = 65_536
 T = TypeVar("T")
 
 OnSelection: TypeAlias = Callable[[list[Selection]], None]
+OnFresh: TypeAlias = Callable[[Fresh], None]
 
 
 class Replicator:
@@ -51,6 +53,8 @@ class Replicator:
 
         Some of it may have changed once more since; what counts is the entry's best path now.
         """
+        self.on_fresh: OnFresh | None = None
+        """Told likewise of destinations that were in no table before, and not told so as well."""
         self.on_table_change: list[OnTableChange] = []
         """Each is told every destination of an instance whose selection changed."""
         self._leaving: set[InstanceName] = set()
@@ -127,8 +131,8 @@ class Replicator:
     def remove_learned(self, slots: Iterable[PathSlot]) -> None:
         """Remove paths of BGP peers, all together."""
         changes: list[Selection] = []
-        for slot in slots:
-            self.vpn[_family(slot)].remove(slot, changes)
+        for family, some in groupby(slots, _family):
+            self.vpn[family].remove_all(some, changes)
         self._follow(changes)
 
     def _remove_from_vpn(self, slot: PathSlot) -> None:
@@ -220,44 +224,86 @@ class Replicator:
             _keep(self._indexes_of, targets, found)
         return found
 
+    def follow_fresh(self, fresh: Fresh) -> None:
+        """As after a change, for destinations that are in the VPN tables since."""
+        targets = fresh.shared.targets
+        for index in self._indexes(targets):
+            index.update(zip(fresh.entries, fresh.paths, strict=True))
+        importers = self.importers(targets)
+        if importers:
+            for path in fresh.paths:
+                for vrf in importers:
+                    if may_import(path, vrf.config):
+                        vrf.put(path)
+        if self.on_fresh is not None:
+            self.on_fresh(fresh)
+
     def _follow(self, changes: list[Selection]) -> None:
         """Let targets and importers follow what the VPN tables selected."""
+        gone = [(entry, path) for entry, path in changes if path and entry.best is None]
+        if gone:
+            self._follow_gone(gone)
+        if len(gone) < len(changes):
+            self._follow_selected(changes)
+        if changes and self.on_selection is not None:
+            self.on_selection(changes)
+
+    def _follow_gone(self, gone: list[tuple[VpnEntry, Path]]) -> None:
+        """Remove destinations that have no path left, and what these paths had been."""
+        dropped: dict[frozenset[RouteTarget], None] = {}
+        shared: Shared | None = None
+        indexes: tuple[dict[VpnEntry, Path], ...] = ()
+        importing: tuple[Vrf, ...] = ()
+        for entry, before in gone:
+            # Neighbours in a list mostly share all that is the same for many routes.
+            if shared is None or before.shared is not shared:
+                shared, targets = before.shared, before.targets
+                dropped[targets] = None
+                indexes, importing = self._indexes(targets), self._importing(before)
+            for index in indexes:
+                index.pop(entry, None)
+            for vrf in importing:
+                vrf.ribs[entry.family].remove(before.slot)
+        for target in sorted({target for targets in dropped for target in targets}):
+            if not self.by_target.get(target, True):
+                del self.by_target[target]
+                self._indexes_of.clear()
+
+    def _follow_selected(self, changes: list[Selection]) -> None:
         targets: frozenset[RouteTarget] | None = None
         indexes: tuple[dict[VpnEntry, Path], ...] = ()
         importers: tuple[Vrf, ...] = ()
         for entry, before in changes:
             best = entry.best
+            if best is None:
+                continue
             if before is not None:
-                if best is None or best.targets is not before.targets:
+                if best.targets is not before.targets:
                     self._unindex(entry, before, best)
                     targets = None
                 self._leave(entry, before, best)
-            if best is not None:
-                # Neighbours in a list mostly share their targets.
-                if best.targets is not targets:
-                    targets = best.targets
-                    indexes = self._indexes(targets)
-                    importers = self.importers(targets)
-                for index in indexes:
-                    index[entry] = best
-                for vrf in self._importing(best) if best.slot.instance else importers:
-                    if may_import(best, vrf.config):
-                        vrf.put(best)
-                    else:
-                        vrf.ribs[entry.family].remove(best.slot)
-        if changes and self.on_selection is not None:
-            self.on_selection(changes)
+            # Neighbours in a list mostly share their targets.
+            if best.targets is not targets:
+                targets = best.targets
+                indexes = self._indexes(targets)
+                importers = self.importers(targets)
+            for index in indexes:
+                index[entry] = best
+            for vrf in self._importing(best) if best.slot.instance else importers:
+                if may_import(best, vrf.config):
+                    vrf.put(best)
+                else:
+                    vrf.ribs[entry.family].remove(best.slot)
 
-    def _leave(self, entry: VpnEntry, before: Path, best: Path | None) -> None:
+    def _leave(self, entry: VpnEntry, before: Path, best: Path) -> None:
         """Remove the former best path from instances that do not import the present one."""
-        stays = best is not None and best.slot is before.slot
+        stays = best.slot is before.slot
         for vrf in self._importing(before):
-            if not stays or best is None or best.targets.isdisjoint(vrf.config.imports):
+            if not stays or best.targets.isdisjoint(vrf.config.imports):
                 vrf.ribs[entry.family].remove(before.slot)
 
-    def _unindex(self, entry: VpnEntry, before: Path, best: Path | None) -> None:
-        kept = best.targets if best is not None else frozenset()
-        for target in before.targets - kept:
+    def _unindex(self, entry: VpnEntry, before: Path, best: Path) -> None:
+        for target in before.targets - best.targets:
             destinations = self.by_target[target]
             destinations.pop(entry, None)
             if not destinations:

@@ -8,11 +8,14 @@ into VRFs and advertised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from skytrail.control.best_path import select_one
-from skytrail.control.path import Path, PathSlot
+from skytrail.control.path import Path, PathSlot, PeerName, Shared
 from skytrail.net import RouteDistinguisher
 from skytrail.wire.bgp.nlri import VPN_KEY_IPV6, distinguisher_of_key, prefix_of_key, vpn_key
 from skytrail.wire.xmpp import EnetKey, Family, RouteKey
@@ -33,22 +36,19 @@ def family_of_name(name: VpnName) -> Family:
     return Family.INET if name[0] < VPN_KEY_IPV6 else Family.INET6
 
 
-class VpnEntry:
+class VpnEntry(msgspec.Struct, eq=False):
     """A destination: every path, and the one that counts. Compared by identity.
 
     Without a path (``best`` is None) it is in no table.
     """
 
-    __slots__ = ("best", "family", "has_prefix_routes", "name", "others")
-
-    def __init__(self, family: Family, name: VpnName) -> None:
-        self.family = family
-        self.name = name
-        self.best: Path | None = None
-        self.has_prefix_routes = False
-        """Whether a path was ever heard as an EVPN prefix route, and may be told as one."""
-        self.others: tuple[Path, ...] = ()
-        """The paths beside the best."""
+    family: Family
+    name: VpnName
+    best: Path | None = None
+    others: tuple[Path, ...] = ()
+    """The paths beside the best."""
+    has_prefix_routes: bool = False
+    """Whether a path was ever heard as an EVPN prefix route, and may be told as one."""
 
     @classmethod
     def of(cls, distinguisher: RouteDistinguisher, key: RouteKey) -> VpnEntry:
@@ -80,6 +80,16 @@ class VpnEntry:
 
 Selection: TypeAlias = tuple[VpnEntry, Path | None]
 """A destination whose best path changed, and the best path before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Destinations that a BGP peer was the first to name, all told alike."""
+
+    source: PeerName
+    shared: Shared
+    entries: list[VpnEntry]
+    paths: list[Path]
 
 
 class VpnTable:
@@ -128,6 +138,13 @@ class VpnTable:
         if entry.best is not best:
             changes.append((entry, best))
 
+    def put_fresh(self, names: list[bytes], entries: list[VpnEntry], paths: list[Path]) -> None:
+        """Add the first paths of destinations that are in no table."""
+        for entry, path in zip(entries, paths, strict=True):
+            entry.best = path
+        self.entries.update(zip(names, entries, strict=True))
+        self._count += len(paths)
+
     def remove(self, slot: PathSlot, changes: list[Selection]) -> None:
         """Remove a path; unknown ones are ignored."""
         entry = slot.entry
@@ -146,6 +163,23 @@ class VpnTable:
             others = tuple([each for each in entry.others if each.slot is not slot])
             self._count -= len(entry.others) - len(others)
             entry.others = others
+
+    def remove_all(self, slots: Iterable[PathSlot], changes: list[Selection]) -> None:
+        """Remove paths that are here, most of which are the only ones of their destinations."""
+        entries, count = self.entries, 0
+        for slot in slots:
+            entry = slot.entry
+            best = entry.best if entry is not None else None
+            if entry is None or best is None:
+                continue
+            if entry.others or best.slot is not slot:
+                self.remove(slot, changes)
+                continue
+            entry.best = None
+            del entries[entry.name]
+            count += 1
+            changes.append((entry, best))
+        self._count -= count
 
     def path(self, slot: PathSlot) -> Path | None:
         """Return what a slot holds now."""

@@ -107,7 +107,8 @@ def told(
         (nlri,) = reach.nlri
         name = name_of(nlri)
         assert name is not None
-        slot = Heard(PeerName("control1"), VpnEntry(family_of_name(name), name), None)
+        entry = VpnEntry(family_of_name(name), name)
+        slot = Heard(PeerName("control1"), VPN_INSTANCE, None, entry)
         heard.append(importer.path(slot, reach.family, reach.next_hop, nlri, update.attributes))
     return heard
 
@@ -342,7 +343,7 @@ def test_a_label_is_a_vni_where_the_peer_s_default_says_vxlan(
     nlri = MacIp(DISTINGUISHER, NO_SEGMENT, 0, ENET.mac, None, 5001)
     name = name_of(nlri)
     assert name is not None
-    slot = Heard(PeerName("tor"), VpnEntry(Family.ENET, name), None)
+    slot = Heard(PeerName("tor"), VPN_INSTANCE, None, VpnEntry(Family.ENET, name))
 
     path = importer.path(slot, BgpFamily.EVPN, IPv4Address("10.0.0.9"), nlri, Attributes())
 

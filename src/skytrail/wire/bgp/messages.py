@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeAlias
 
+from skytrail.net.late_slots import fill_late
 from skytrail.wire.bgp.attributes import Attributes
 from skytrail.wire.bgp.families import BgpFamily
 from skytrail.wire.bgp.nlri import Nlri
+from skytrail.wire.bgp.vpn_block import VpnBlock
 
 MESSAGE_BYTES_MAX = 4096
 EXTENDED_MESSAGE_BYTES_MAX = 65535
@@ -125,6 +128,33 @@ class Reach:
     family: BgpFamily
     next_hop: IPv4Address | IPv6Address
     nlri: tuple[Nlri, ...]
+    block: VpnBlock | None = field(default=None, init=False, compare=False, repr=False)
+    """The same routes as bytes, where they were read; ``nlri`` is made when first asked for."""
+
+
+_new = object.__new__
+_set_family: Callable[[Reach, BgpFamily], None] = Reach.__dict__["family"].__set__
+_set_hop: Callable[[Reach, IPv4Address | IPv6Address], None] = Reach.__dict__["next_hop"].__set__
+_set_block: Callable[[Reach, VpnBlock], None] = Reach.__dict__["block"].__set__
+
+
+def _routes_of_block(reach: Reach) -> tuple[Nlri, ...]:
+    assert reach.block is not None
+    return reach.block.routes()
+
+
+fill_late(Reach, "nlri", _routes_of_block)
+
+
+def reach_of_block(
+    family: BgpFamily, next_hop: IPv4Address | IPv6Address, block: VpnBlock
+) -> Reach:
+    """Return VPN routes with one label each, of which no object is made yet."""
+    reach = _new(Reach)
+    _set_family(reach, family)
+    _set_hop(reach, next_hop)
+    _set_block(reach, block)
+    return reach
 
 
 @dataclass(frozen=True, slots=True)

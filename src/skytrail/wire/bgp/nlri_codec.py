@@ -27,7 +27,6 @@ from skytrail.wire.bgp.nlri import (
     RouteTargetNlri,
     VpnNlri,
     vpn_from_key,
-    vpn_from_wire,
 )
 from skytrail.wire.bgp.nlri_reading import (
     NlriError,
@@ -35,8 +34,10 @@ from skytrail.wire.bgp.nlri_reading import (
     decode_distinguisher,
     encode_sized_address,
     sized_address,
+    unknown_distinguisher,
 )
 from skytrail.wire.bgp.prefixes import masked, network4, network6, prefix_bytes
+from skytrail.wire.bgp.vpn_block import read_vpn_block
 
 WITHDRAWN_LABEL = 0x80_0000
 """What RFC 8277 section 2.4 puts where a withdrawn route has no label to give."""
@@ -182,7 +183,7 @@ def _read_vpn(data: bytes, context: NlriContext, found: NlriList, limit: int) ->
     mark = 0 if limit == 32 else VPN_KEY_IPV6
     one_label = context.withdrawn or not context.label_stacks
     if one_label and not context.withdrawn:
-        _read_vpn_usual(data, found, limit, mark)
+        found.routes += read_vpn_block(data, limit, found.skipped).routes()
         return
     position, end = 0, len(data)
     while position < end:
@@ -193,7 +194,9 @@ def _read_vpn(data: bytes, context: NlriContext, found: NlriList, limit: int) ->
         length = bits - _DISTINGUISHER_BITS - 8 * stack
         if not 0 <= length <= limit or following > end:
             raise NlriError(f"VPN prefix of {bits} bits", position)
-        if _is_unknown_distinguisher(data, distinguisher_at, found):
+        reason = unknown_distinguisher(data[distinguisher_at : distinguisher_at + 2])
+        if reason:
+            found.skipped.append(reason)
             position = following
             continue
         key = _LENGTHS[mark + length] + data[distinguisher_at:following]
@@ -202,37 +205,6 @@ def _read_vpn(data: bytes, context: NlriContext, found: NlriList, limit: int) ->
         labels = () if context.withdrawn else _labels(data[position + 1 : distinguisher_at])
         found.routes.append(vpn_from_key(key, labels))
         position = following
-
-
-def _read_vpn_usual(data: bytes, found: NlriList, limit: int, mark: int) -> None:
-    """Read routes with one label each: nearly all there are, so no step more than needed."""
-    add, lengths = found.routes.append, _LENGTHS
-    bits_max = _VPN_BITS_MIN + limit
-    position, end = 0, len(data)
-    while position < end:
-        bits = data[position]
-        following = position + (bits + 15 >> 3)
-        if not _VPN_BITS_MIN <= bits <= bits_max or following > end:
-            raise NlriError(f"VPN prefix of {bits} bits", position)
-        wire = data[position:following]
-        position = following
-        if (wire[4] or wire[5] > 2) and _is_unknown_distinguisher(wire, 4, found):
-            continue
-        key = lengths[mark + bits - _VPN_BITS_MIN] + wire[4:]
-        if bits & 7:
-            key = masked(key, bits)
-            wire = wire[:4] + key[1:]
-        if wire[3] & 0xF != _BOTTOM:
-            # What follows the label's 20 bits means nothing here; we write it as it should be.
-            wire = wire[:3] + bytes((wire[3] & 0xF0 | _BOTTOM,)) + wire[4:]
-        add(vpn_from_wire(key, wire))
-
-
-def _is_unknown_distinguisher(data: bytes, at: int, found: NlriList) -> bool:
-    if not data[at] and data[at + 1] <= 2:
-        return False
-    found.skipped.append(f"route distinguisher of unknown type {data[at : at + 2].hex()}")
-    return True
 
 
 def _read_inet_vpn(data: bytes, context: NlriContext, found: NlriList) -> None:
@@ -376,8 +348,15 @@ def withdrawn_nlri(family: BgpFamily, encoded: bytes) -> bytes:
 
 def withdrawn_vpn(key: bytes) -> bytes:
     """Return the NLRI that withdraws the VPN route of a key."""
-    length = key[0] if key[0] < VPN_KEY_IPV6 else key[0] - VPN_KEY_IPV6
-    return _LENGTHS[_VPN_BITS_MIN + length] + _WITHDRAWN_STACK + key[1:]
+    return _WITHDRAWN_HEADS[key[0]] + key[1:]
+
+
+_WITHDRAWN_HEADS = [
+    _LENGTHS[_VPN_BITS_MIN + (mark if mark < VPN_KEY_IPV6 else mark - VPN_KEY_IPV6)]
+    + _WITHDRAWN_STACK
+    for mark in range(VPN_KEY_IPV6 + 129)
+]
+"""By the first byte of a key: length and label, as withdrawals have them."""
 
 
 def _encode_vpn(family: BgpFamily, nlri: VpnNlri, withdrawn: bool) -> bytes:

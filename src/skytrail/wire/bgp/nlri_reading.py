@@ -25,9 +25,17 @@ def decode_distinguisher(chunk: bytes) -> RouteDistinguisher:
     """Read eight bytes; :class:`Skipped` for a type RFC 4364 does not know."""
     if len(chunk) != 8:
         raise NlriError("cut off in its route distinguisher")
-    if chunk[0] or chunk[1] > 2:
-        raise Skipped(f"route distinguisher of unknown type {chunk[:2].hex()}")
+    reason = unknown_distinguisher(chunk)
+    if reason:
+        raise Skipped(reason)
     return RouteDistinguisher(chunk)
+
+
+def unknown_distinguisher(chunk: bytes) -> str:
+    """Say what is wrong with the type in the first two bytes; nothing for those of RFC 4364."""
+    if not chunk[0] and chunk[1] <= 2:
+        return ""
+    return f"route distinguisher of unknown type {chunk[:2].hex()}"
 
 
 def sized_address(chunk: bytes) -> tuple[IpAddress | None, bytes]:

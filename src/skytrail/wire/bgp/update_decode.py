@@ -19,11 +19,12 @@ from skytrail.wire.bgp.attribute_decode import AttributeReading, PeerKind, read_
 from skytrail.wire.bgp.attributes import AttributeCode, AttributeFlag, Attributes
 from skytrail.wire.bgp.errors import BgpError, ErrorCode, UpdateError
 from skytrail.wire.bgp.families import BgpFamily, family_of
-from skytrail.wire.bgp.messages import Negotiated, Reach, Unreach, Update
+from skytrail.wire.bgp.messages import Negotiated, Reach, Unreach, Update, reach_of_block
 from skytrail.wire.bgp.next_hop import NextHopError, decode_next_hop
-from skytrail.wire.bgp.nlri import Nlri, without_labels
+from skytrail.wire.bgp.nlri import IpAddress, Nlri, without_labels
 from skytrail.wire.bgp.nlri_codec import NlriContext, decode_nlri
 from skytrail.wire.bgp.nlri_reading import NlriError
+from skytrail.wire.bgp.vpn_block import read_vpn_block
 
 _MP_REACH = int(AttributeCode.MP_REACH_NLRI)
 _MP_UNREACH = int(AttributeCode.MP_UNREACH_NLRI)
@@ -35,6 +36,7 @@ _MANDATORY = (AttributeCode.ORIGIN, AttributeCode.AS_PATH)
 _WITHDRAWN = NlriContext(withdrawn=True)
 _STACKS = NlriContext(label_stacks=True)
 _ONE_LABEL = NlriContext()
+_VPN_BITS = {BgpFamily.INET_VPN: 32, BgpFamily.INET6_VPN: 128}
 _PEER_KINDS = tuple(
     tuple(PeerKind(four_byte_as, is_internal) for is_internal in (False, True))
     for four_byte_as in (False, True)
@@ -107,15 +109,29 @@ def _decode_usual(body: bytes, negotiated: Negotiated, cache: AttributeCache) ->
         is_extended and family not in negotiated.extended_next_hop
     ):
         return None
-    context = _STACKS if family in negotiated.label_stacks else _ONE_LABEL
+    skipped: list[str] = []
     try:
-        found = decode_nlri(family, body[nlri_at:value_end], context)
+        reach = _read_reach(family, next_hop, body[nlri_at:value_end], negotiated, skipped)
     except NlriError:
         return None
-    if found.skipped:
-        return None
-    reach = (Reach(family, next_hop, tuple(found.routes)),)
-    return Update(reading.attributes, reach)
+    return None if skipped or reach is None else Update(reading.attributes, (reach,))
+
+
+def _read_reach(
+    family: BgpFamily,
+    next_hop: IpAddress,
+    data: bytes,
+    negotiated: Negotiated,
+    skipped: list[str],
+) -> Reach | None:
+    """Read the routes of MP_REACH_NLRI, ``None`` when there is none; as :func:`decode_nlri`."""
+    has_stacks = family in negotiated.label_stacks
+    if family in _VPN_BITS and not has_stacks:
+        block = read_vpn_block(data, _VPN_BITS[family], skipped)
+        return reach_of_block(family, next_hop, block) if block.keys else None
+    found = decode_nlri(family, data, _STACKS if has_stacks else _ONE_LABEL)
+    skipped += found.skipped
+    return Reach(family, next_hop, tuple(found.routes)) if found.routes else None
 
 
 def _peer_kind(negotiated: Negotiated) -> PeerKind:
@@ -232,12 +248,15 @@ class _Decoding:
             )
         except NextHopError as error:
             raise _optional(str(error), value) from error
-        context = _STACKS if family in negotiated.label_stacks else _ONE_LABEL
-        nlri = self._nlri(family, value[nlri_at:], context)
+        data = value[nlri_at:]
+        skipped: list[str] = []
+        try:
+            self._reach = _read_reach(family, next_hop, data, negotiated, skipped)
+        except NlriError as error:
+            raise _bad_nlri(family, data, error) from error
+        self._note_skipped(skipped)
         is_extended = family in negotiated.extended_next_hop
         self.head = (value[:nlri_at], (family, next_hop, is_extended))
-        if nlri:
-            self._reach = Reach(family, next_hop, nlri)
         self._saw_nlri = self._saw_nlri or nlri_at < len(value)
 
     def _usable_family(self, value: bytes) -> BgpFamily | None:
@@ -257,16 +276,12 @@ class _Decoding:
         try:
             found = decode_nlri(family, data, context)
         except NlriError as error:
-            classic = family is BgpFamily.INET
-            raise BgpError(
-                ErrorCode.UPDATE,
-                UpdateError.INVALID_NETWORK if classic else UpdateError.OPTIONAL_ATTRIBUTE,
-                data[error.offset : error.offset + 32],
-                f"{family.name} {error.reason}",
-            ) from error
-        if found.skipped:
-            self._problems += [f"{reason}: route skipped" for reason in found.skipped]
+            raise _bad_nlri(family, data, error) from error
+        self._note_skipped(found.skipped)
         return tuple(found.routes)
+
+    def _note_skipped(self, skipped: list[str]) -> None:
+        self._problems += [f"{reason}: route skipped" for reason in skipped]
 
     def without_routes(self, is_bare: bool) -> Update:
         """Return the outcome of an UPDATE without attributes but MP_UNREACH_NLRI, without NLRI."""
@@ -319,6 +334,16 @@ class _Decoding:
         # Without a usable next hop the routes are withdrawn in a moment; the address is unused.
         next_hop = reading.next_hop or IPv4Address(0)
         return [Reach(BgpFamily.INET, next_hop, nlri)]
+
+
+def _bad_nlri(family: BgpFamily, data: bytes, error: NlriError) -> BgpError:
+    classic = family is BgpFamily.INET
+    return BgpError(
+        ErrorCode.UPDATE,
+        UpdateError.INVALID_NETWORK if classic else UpdateError.OPTIONAL_ATTRIBUTE,
+        data[error.offset : error.offset + 32],
+        f"{family.name} {error.reason}",
+    )
 
 
 def _malformed(text: str) -> BgpError:
