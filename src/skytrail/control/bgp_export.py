@@ -14,6 +14,7 @@ from itertools import dropwhile
 from skytrail.control.bgp_config import Speaker
 from skytrail.control.bgp_values import (
     ENCAPSULATION_TYPES,
+    MPLS_LABEL_MAX,
     NetworkIds,
     community_number,
     raw_label,
@@ -305,7 +306,8 @@ def _nlri(entry: VpnEntry, hop: NextHop, family: BgpFamily, form: _Form) -> Nlri
         return nlri_of(entry.distinguisher, key)
     is_vxlan = "vxlan" in form.encapsulations
     label = hop.vni if is_vxlan else raw_label(hop.label)
-    label2 = raw_label(hop.l3_label) if hop.l3_label and not is_vxlan else None
+    is_second = 0 < hop.l3_label <= MPLS_LABEL_MAX and not is_vxlan
+    label2 = raw_label(hop.l3_label) if is_second else None
     return _mac_ip(entry, key, label, label2)
 
 

@@ -19,7 +19,7 @@ from skytrail.control.bgp_values import (
     label_of_raw,
 )
 from skytrail.control.inclusive import hop_of, is_leaf, key_of_inclusive, replicates
-from skytrail.control.path import Learned, Path, PathSlot, Relay, Shared
+from skytrail.control.path import Learned, Path, PathSlot, Relay, Shared, is_martian
 from skytrail.control.vpn import VpnName
 from skytrail.net import IpAddress, Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
@@ -77,16 +77,6 @@ class _Meaning:
     tags: tuple[int, ...]
     router_mac: Mac | None
     is_loop: bool
-
-
-def is_martian(next_hop: IpAddress) -> bool:
-    """Tell whether no host can have the address: the route is not to be used (RFC 4271 6.3)."""
-    return (
-        next_hop.is_loopback
-        or next_hop.is_unspecified
-        or next_hop.is_multicast
-        or (next_hop.version == 4 and (next_hop.is_reserved or next_hop.packed[0] == 0))
-    )
 
 
 class Importer:

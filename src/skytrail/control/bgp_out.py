@@ -23,7 +23,7 @@ from skytrail.control.bgp_export import (
 from skytrail.control.bgp_values import label_encapsulations
 from skytrail.control.change_log import ChangeLog
 from skytrail.control.membership import Interest
-from skytrail.control.path import Path, PeerName, Relay, Shared
+from skytrail.control.path import Path, PeerName, Shared
 from skytrail.control.relay import RelayEntry
 from skytrail.control.vpn import Fresh, VpnEntry
 from skytrail.net import IpAddress
@@ -111,6 +111,8 @@ class BgpGroupCounters:
     messages_sent: int = 0
     routes_too_long: int = 0
     """Told as withdrawn, because their attributes fit into no message."""
+    routes_unsayable: int = 0
+    """Not told, because a number or next hop in them is none that BGP can carry."""
 
 
 class BgpGroup:
@@ -401,10 +403,17 @@ class BgpGroup:
         """Add a route that is not just passed on as it came."""
         told: set[BgpFamily] = set()
         for offer in self._exporter.offers(advert.entry, best, self.key.policy):
-            if offer.family in self._families:
-                told.add(offer.family)
-                where = (offer.family, offer.next_hop, offer.attributes)
-                packing.reach.setdefault(where, []).append(encode_nlri(offer.family, offer.nlri))
+            if offer.family not in self._families:
+                continue
+            try:
+                encoded = encode_nlri(offer.family, offer.nlri)
+            except ValueError:
+                # What an agent said and BGP has no words for must not keep back all the rest.
+                self.counters.routes_unsayable += 1
+                continue
+            told.add(offer.family)
+            where = (offer.family, offer.next_hop, offer.attributes)
+            packing.reach.setdefault(where, []).append(encoded)
         return frozenset(told)
 
     def _take_back(
@@ -432,23 +441,31 @@ class BgpGroup:
         for family, nlri in packing.gone.items():
             messages += pack_withdraw(family, nlri, negotiated)
         for (family, next_hop, attributes), nlri in packing.reach.items():
-            encoded = encode_attributes(attributes, negotiated)
-            messages += self._update(family, next_hop, encoded, nlri)
+            messages += self._update(family, next_hop, attributes, nlri)
         for plan, nlri in packing.planned.items():
             messages += self._update(plan.family, plan.next_hop, plan.attributes, nlri)
         self.counters.messages_encoded += len(messages)
         return messages
 
     def _update(
-        self, family: BgpFamily, next_hop: IpAddress, attributes: bytes, nlri: list[bytes]
+        self,
+        family: BgpFamily,
+        next_hop: IpAddress,
+        attributes: Attributes | bytes,
+        nlri: list[bytes],
     ) -> list[bytes]:
+        negotiated = self._negotiated
         try:
-            return pack_update(family, next_hop, attributes, nlri, self._negotiated)
+            encoded = attributes
+            if isinstance(encoded, Attributes):
+                encoded = encode_attributes(encoded, negotiated)
+            return pack_update(family, next_hop, encoded, nlri, negotiated)
         except AttributesTooLong:
             # No message holds them, so what the peers had of these routes is gone.
             self.counters.routes_too_long += len(nlri)
-            gone = [withdrawn_nlri(family, each) for each in nlri]
-            return pack_withdraw(family, gone, self._negotiated)
+        except ValueError:
+            self.counters.routes_unsayable += len(nlri)
+        return pack_withdraw(family, [withdrawn_nlri(family, each) for each in nlri], negotiated)
 
     def _eligible(self, entry: Entry) -> Path | None:
         best = entry.best
@@ -469,15 +486,20 @@ class BgpGroup:
         is_constrained = isinstance(entry, VpnEntry) or entry.is_constrained
         if interest is not None and is_constrained and not interest.covers(best.targets):
             return False
-        relay = best.relay
-        if relay is not None and not self._can_carry(relay):
-            return False
-        return is_told(best, policy, self._families)
+        return self._can_carry(entry, best) and is_told(best, policy, self._families)
 
-    def _can_carry(self, relay: Relay) -> bool:
+    def _can_carry(self, entry: Entry, best: Path) -> bool:
         """Tell whether the members can be told of the next hop (RFC 8950)."""
-        is_plain = relay.family.afi != AFI_IPV4 or relay.next_hop.version == 4
-        return is_plain or relay.family in self.key.extended_next_hop
+        relay = best.relay
+        if relay is not None:
+            family, next_hop = relay.family, relay.next_hop
+        elif isinstance(entry, RelayEntry):
+            return True
+        else:
+            family = _VPN_FAMILY.get(entry.family, BgpFamily.EVPN)
+            next_hop = best.next_hops[0].address
+        is_plain = family.afi != AFI_IPV4 or next_hop.version == 4
+        return is_plain or family in self.key.extended_next_hop
 
     def _plan(self, best: Path, shared: Shared) -> _Plan:
         """Work out once how routes are told that are passed on as they came."""

@@ -44,6 +44,7 @@ _COMMUNITIES = {
 }
 _COMMUNITY_NAMES = {number: name for name, number in _COMMUNITIES.items()}
 _LABEL_SHIFT = 4
+MPLS_LABEL_MAX = 0xF_FFFF
 _U16 = 0xFFFF
 
 
@@ -79,7 +80,8 @@ def told_encapsulations(hop: NextHop, *, is_layer2: bool) -> tuple[str, ...]:
     names = hop.encapsulations or UNNAMED_ENCAPSULATION
     if is_layer2 and names[0] == "vxlan" and hop.vni:
         return ("vxlan",)
-    return label_encapsulations(hop) if hop.label else ()
+    # Agents' labels may be VNIs, which are longer.
+    return label_encapsulations(hop) if 0 < hop.label <= MPLS_LABEL_MAX else ()
 
 
 def label_encapsulations(hop: NextHop) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, ip_network
 
 from skytrail.control.bgp_values import UNNAMED_ENCAPSULATION, label_of_raw, raw_label
-from skytrail.control.path import Path
+from skytrail.control.path import Path, is_martian
 from skytrail.control.vrf import InstanceConfig
 from skytrail.net import BROADCAST_MAC, IpAddress, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import InclusiveMulticast, PmsiTunnel
@@ -78,6 +78,9 @@ def hop_of(
         return None
     end = tunnel.address
     address = end if isinstance(end, IPv4Address) and int(end) else next_hop
+    if is_martian(address):
+        # Copies to a broadcast of the underlay would come back from everybody.
+        return None
     names = encapsulations or UNNAMED_ENCAPSULATION
     if "vxlan" in names and tunnel.label:
         return NextHop(address, vni=Vni(tunnel.label), encapsulations=("vxlan",))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, NewType, TypeAlias, TypeVar, cast
 
@@ -272,14 +273,29 @@ for _field in fields(Path):
         fill_late(Path, _field.name, lambda _, default=_field.default: default)
 
 
+@lru_cache(maxsize=4096)
+def is_martian(next_hop: IpAddress) -> bool:
+    """Tell whether no host can have the address: the route is not to be used (RFC 4271 6.3)."""
+    return (
+        next_hop.is_loopback
+        or next_hop.is_unspecified
+        or next_hop.is_multicast
+        or (next_hop.version == 4 and (next_hop.is_reserved or next_hop.packed[0] == 0))
+    )
+
+
 def usable_next_hops(next_hops: tuple[NextHop, ...], instance: str) -> tuple[NextHop, ...]:
-    """Drop next hops nobody could send to: no known encapsulation, or neither label nor VNI."""
+    """Drop next hops nobody could send to, or no host has: a host's tunnels must not end in a
+    broadcast of the underlay because another host said so.
+    """
     return tuple([hop for hop in next_hops if _is_usable(hop, instance)])
 
 
 def _is_usable(hop: NextHop, instance: str) -> bool:
     kinds = hop.encapsulations
     if kinds and KNOWN_ENCAPSULATIONS.isdisjoint(kinds):
+        return False
+    if is_martian(hop.address):
         return False
     return bool(hop.label or hop.vni) or "native" in kinds or instance == FABRIC_INSTANCE
 

@@ -188,7 +188,7 @@ def test_merged_offer_has_no_more_next_hops_than_receivers_take() -> None:
     bench.up("a", "b", "c")
     for name, first in (("a", 0), ("b", 64), ("c", 0)):
         bench.say(name, Subscribe(RED, 1))
-        hops = [NextHop(IPv4Address(first + n), Label(16)) for n in range(64)]
+        hops = [NextHop(IPv4Address(0xAC100000 + first + n), Label(16)) for n in range(64)]
         if name != "c":
             bench.say(name, PublishRoute(RED, Route(P3, tuple(hops))))
 
@@ -202,7 +202,7 @@ def test_large_routes_are_spread_over_messages() -> None:
         bench.say(name, Subscribe(RED, 1))
     network = "&" * 4096  # Five bytes each once escaped.
     hops = tuple(
-        NextHop(IPv4Address(n), Label(16), virtual_network=f"{network[:-2]}{n:02}")
+        NextHop(IPv4Address(0xAC100000 + n), Label(16), virtual_network=f"{network[:-2]}{n:02}")
         for n in range(32)
     )
     prefixes = [IPv4Network((n, 32)) for n in range(8)]

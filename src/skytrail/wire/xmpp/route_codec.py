@@ -94,7 +94,7 @@ def encode_entry(route: Route) -> str:
         + f"</next-hops><version>1</version><sequence-number>{attributes.sequence_number}"
         f"</sequence-number>{mobility}"
         + _encode_list("security-group", attributes.security_groups)
-        + _encode_list("community-tag", attributes.communities)
+        + _encode_list("community-tag", attributes.communities, _WORDS_MAX)
         + f"<local-preference>{attributes.local_preference}</local-preference>"
         f"<med>{attributes.med}</med>"
         + _encode_load_balance(attributes)
@@ -135,7 +135,7 @@ def _encode_next_hop(next_hop: NextHop) -> str:
 
 def encode_encapsulations(names: tuple[str, ...]) -> str:
     """Return the list of a next hop; old readers take the element as always present."""
-    return _encode_list("tunnel-encapsulation", names) or "<tunnel-encapsulation-list/>"
+    return _encode_list("tunnel-encapsulation", names, _WORDS_MAX) or "<tunnel-encapsulation-list/>"
 
 
 def decode_encapsulations(element: XmlElement) -> tuple[str, ...]:
@@ -143,10 +143,16 @@ def decode_encapsulations(element: XmlElement) -> tuple[str, ...]:
     return _decode_list(element, _encapsulation, _WORDS_MAX)
 
 
-def _encode_list(name: str, values: tuple[str, ...] | tuple[int, ...]) -> str:
+def _encode_list(
+    name: str, values: tuple[str, ...] | tuple[int, ...], count_max: int = _LIST_MAX
+) -> str:
+    """What a reader would refuse is left out: one route must not cost it its session.
+
+    Routes of BGP peers may have any number of communities, groups and tags.
+    """
     if not values:
         return ""
-    elements = "".join([f"<{name}>{escape(str(value))}</{name}>" for value in values])
+    elements = "".join([f"<{name}>{escape(str(value))}</{name}>" for value in values[:count_max]])
     return f"<{name}-list>{elements}</{name}-list>"
 
 

@@ -1,0 +1,140 @@
+"""Routes that no sound agent or router would say: whoever said them, others go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import pytest
+
+from skytrail.control.inclusive import hop_of
+from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget
+from skytrail.testing.control_plane import (
+    BGP_PLACE,
+    Bench,
+    bgp_router,
+    inet_route,
+    instance_of,
+    routing_instance,
+)
+from skytrail.wire.bgp import (
+    Attributes,
+    BgpFamily,
+    Negotiated,
+    PmsiTunnel,
+    Reach,
+    Update,
+    VpnNlri,
+    communities,
+    decode_update,
+)
+from skytrail.wire.bgp.attributes import TunnelType
+from skytrail.wire.bgp.framing import HEADER_BYTES
+from skytrail.wire.xmpp import (
+    EnetKey,
+    ItemsEvent,
+    NextHop,
+    PublishRoute,
+    Route,
+    RouteAttributes,
+    RouteKey,
+    Subscribe,
+)
+
+RED = instance_of("red")
+PEER = ":".join((*BGP_PLACE, "gateway"))
+FAMILIES = frozenset((BgpFamily.INET_VPN, BgpFamily.INET6_VPN, BgpFamily.EVPN))
+NEGOTIATED = Negotiated(FAMILIES, 64512, 64512, IPv4Address("10.0.0.2"))
+INET = ip_network("10.1.1.3/32")
+ENET = EnetKey(Mac.parse("02:00:00:00:00:0a"), None)
+BROADCAST = EnetKey(Mac.parse("ff:ff:ff:ff:ff:ff"), ip_network("172.16.0.1/32"))
+HOP = NextHop(IPv4Address("172.16.0.1"), Label(20), encapsulations=("udp",))
+TOO_LONG = Label(0x10_0000)
+
+
+def bench() -> Bench:
+    made = Bench(
+        bgp_router("control1", "10.0.0.1", peers=[("gateway", {})]),
+        bgp_router("gateway", "10.0.0.2"),
+        routing_instance("red", both=[1]),
+        node="control1",
+    )
+    made.plane.bgp.session_up(PEER, NEGOTIATED, made.now)
+    made.up("compute1", "compute2")
+    for name in ("compute1", "compute2"):
+        made.say(name, Subscribe(RED, 1))
+    return made
+
+
+def told(made: Bench) -> list[str]:
+    """Return the routes the gateway is told now."""
+    made.plane.bgp.take_ready()
+    messages = made.plane.bgp.collect(PEER, 1 << 20)
+    updates = [decode_update(message[HEADER_BYTES:], NEGOTIATED) for message in messages]
+    return [str(nlri) for each in updates for reach in each.reach for nlri in reach.nlri]
+
+
+def heard(made: Bench, name: str) -> list[Route]:
+    return [
+        route
+        for event in made.hear(name)
+        if isinstance(event, ItemsEvent)
+        for route in event.routes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "hop"),
+    [
+        (INET, replace(HOP, label=TOO_LONG)),
+        (ENET, replace(HOP, label=TOO_LONG)),
+        (ENET, replace(HOP, l3_label=TOO_LONG)),
+        (BROADCAST, replace(HOP, label=TOO_LONG)),
+        (INET, replace(HOP, address=IPv6Address("fd00::1"))),
+    ],
+    ids=["label", "MAC's label", "second label", "broadcast's label", "next hop"],
+)
+def test_what_an_agent_says_beyond_bgp_does_not_keep_others_routes_from_peers(
+    key: RouteKey, hop: NextHop
+) -> None:
+    made = bench()
+
+    made.say("compute1", PublishRoute(RED, Route(key, (hop,), RouteAttributes())))
+    made.say("compute2", PublishRoute(RED, inet_route("10.1.1.9/32", "172.16.0.2")))
+
+    assert any("10.1.1.9/32" in each for each in told(made))
+
+
+def test_more_communities_groups_and_tags_than_agents_read_end_no_agents_session() -> None:
+    made = bench()
+    groups = tuple(communities.SecurityGroup(64512, each).packed for each in range(1, 400))
+    tags = tuple(communities.Tag(64512, each).packed for each in range(1, 400))
+    attributes = Attributes(
+        0,
+        local_preference=100,
+        communities=tuple(range(0x10001, 0x10001 + 400)),
+        extended_communities=(RouteTarget.parse("target:64512:1").packed, *groups, *tags),
+    )
+    nlri = VpnNlri(RouteDistinguisher.parse("10.0.0.9:1"), INET, (20,))
+    reach = Reach(BgpFamily.INET_VPN, IPv4Address("172.16.0.9"), (nlri,))
+
+    made.plane.bgp.receive(PEER, Update(attributes, (reach,)))
+
+    (route,) = heard(made, "compute1")
+    assert (len(route.attributes.communities), len(route.attributes.security_groups)) == (32, 256)
+
+
+@pytest.mark.parametrize("address", ["255.255.255.255", "224.0.0.1", "127.0.0.1", "0.0.0.0", "::1"])
+def test_no_host_is_told_to_send_into_a_tunnel_that_ends_nowhere(address: str) -> None:
+    made = bench()
+    hop = replace(HOP, address=ip_address(address))
+
+    made.say("compute1", PublishRoute(RED, Route(INET, (hop,), RouteAttributes())))
+
+    assert heard(made, "compute2") == []
+
+
+def test_copies_of_broadcasts_are_not_sent_to_a_broadcast_of_the_underlay() -> None:
+    tunnel = PmsiTunnel(0, TunnelType.INGRESS_REPLICATION, 20 << 4, b"\xff\xff\xff\xff")
+
+    assert hop_of(tunnel, IPv4Address("172.16.0.9"), ()) is None
