@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
 from skytrail.control.bgp_config import BgpConfig
 from skytrail.control.bgp_export import ExportPolicy, for_peers
@@ -28,7 +28,7 @@ from skytrail.control.service_chain import anchors, born_in
 from skytrail.control.workload_config import CARRIED, WorkloadConfig, workload_configs
 from skytrail.model.generated.objects import BgpAsAService, BgpRouter, RoutingInstance
 from skytrail.model.graph import ObjectGraph
-from skytrail.net import IpAddress
+from skytrail.net import BROADCAST_MAC, IpAddress
 from skytrail.wire.bgp import Attributes, BgpFamily, Demarcation, Negotiated, RouteRefresh, Update
 from skytrail.wire.bgp.attributes import DEFAULT_LOCAL_PREFERENCE, ORIGIN_IGP
 from skytrail.wire.bgp.nlri import Nlri
@@ -38,7 +38,7 @@ from skytrail.wire.bgp.update_encode import (
     encode_update,
     encode_withdraw,
 )
-from skytrail.wire.xmpp import Family, RouteKey
+from skytrail.wire.xmpp import EnetKey, Family, RouteKey
 
 KIND = "bgpaas"
 WINDOW_COUNT = 1000
@@ -213,7 +213,8 @@ class WorkloadPeers:
         """Return whose connection comes from there: a port that is some workload's, on its host.
 
         Whoever can send from another host's address may be anybody, but a host that the workload
-        does not run on is nobody.
+        does not run on is nobody. A workload whose routes are withdrawn, because its host finds it
+        not well, may run on any host with members of its network: it is to peer before it is well.
         """
         name = self._by_port.get(port)
         if name is None:
@@ -227,6 +228,10 @@ class WorkloadPeers:
         hosts = {
             hop.address for path in anchors(vrf.ribs[family].best(place)) for hop in path.next_hops
         }
+        if not hosts and isinstance(address, IPv4Address):
+            member = EnetKey(BROADCAST_MAC, ip_network(address))
+            ways = anchors(vrf.ribs[Family.ENET].best(member))
+            hosts = {hop.address for path in ways for hop in path.next_hops}
         return name if address in hosts else None
 
     def _stop(self, name: PeerName) -> None:

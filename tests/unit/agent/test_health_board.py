@@ -573,6 +573,27 @@ def test_bfd_session_that_ends_tells_the_workload():
     assert world.is_up
 
 
+def test_bgp_services_checks_are_asked_from_the_gateway_and_wait_for_nobody():
+    world = World()
+    service = world.config.node("bgp-as-a-service", f"{PROJECT}:web")
+    check = world.config.node(
+        "service-health-check", CHECK, service_health_check_properties={**PING, **BFD}
+    )
+    world.config.link(service, world.ports["a"])
+    world.config.link(service, check)
+    peer = BfdPeer(world)
+    world.send = peer
+
+    world.plug()
+
+    assert world.is_up, "BGP may have to come first"
+    world.run(3)
+    assert str(peer.seen[-1][0].source) == "10.1.1.1"
+    peer.silent = True
+    world.run(2)
+    assert not world.is_up
+
+
 @pytest.mark.parametrize(
     "frame", [b"", b"\0" * 14, b"\0" * 14 + b"\x45" * 60, b"\0" * 14 + b"\x60" * 20]
 )

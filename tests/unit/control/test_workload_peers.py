@@ -11,7 +11,7 @@ from skytrail.control.bgp_peer import TooManyPrefixes
 from skytrail.control.path import InstanceName, PeerName
 from skytrail.control.workload_peers import WorkloadPeer
 from skytrail.model.config_object import ConfigObject
-from skytrail.net import Label
+from skytrail.net import BROADCAST_MAC, Label
 from skytrail.testing.control_plane import (
     Bench,
     bgp_router,
@@ -31,7 +31,16 @@ from skytrail.wire.bgp import (
 )
 from skytrail.wire.bgp.framing import HEADER_BYTES
 from skytrail.wire.bgp.messages import Reach, Unreach
-from skytrail.wire.xmpp import Family, NextHop, PublishRoute, Route, RouteAttributes, Subscribe
+from skytrail.wire.xmpp import (
+    EnetKey,
+    Family,
+    NextHop,
+    PublishRoute,
+    Route,
+    RouteAttributes,
+    Subscribe,
+    WithdrawRoute,
+)
 
 RED = instance_of("red")
 PLACE = ("default-domain", "p", "red", "red")
@@ -258,6 +267,22 @@ def test_only_the_host_the_workload_runs_on_may_speak_for_it() -> None:
     assert expected(IPv4Address("172.16.0.1"), PORT) == NAME
     assert expected(IPv4Address("172.16.0.2"), PORT) is None
     assert expected(IPv4Address("172.16.0.1"), PORT + 1) is None
+
+
+def test_a_workload_without_routes_may_peer_from_any_host_with_members_of_its_network() -> None:
+    bench = made()
+    expected = bench.plane.workloads.expected
+    for name, host in (("c1", "172.16.0.1"), ("c2", "172.16.0.2")):
+        member = EnetKey(BROADCAST_MAC, ip_network(host))
+        hop = NextHop(IPv4Address(host), Label(40), encapsulations=("udp",))
+        bench.say(name, PublishRoute(RED, Route(member, (hop,))))
+    assert expected(IPv4Address("172.16.0.2"), PORT) is None, "c1 has the workload's route"
+
+    bench.say("c1", WithdrawRoute(RED, ip_network("10.1.1.3/32")))
+
+    assert expected(IPv4Address("172.16.0.1"), PORT) == NAME
+    assert expected(IPv4Address("172.16.0.2"), PORT) == NAME
+    assert expected(IPv4Address("172.16.0.3"), PORT) is None
 
 
 def test_a_deleted_client_ends_its_session_and_its_routes() -> None:

@@ -1,8 +1,8 @@
 """All checks of a host: which run, when each is due, and whose routes are withdrawn. Pure.
 
 How a check starts (docs/adr/0189): as it was before the agent restarted, if that is known; as well,
-at a port that forwarded before the check was attached; as failed, at a port that is plugged with it,
-until the workload has answered once.
+at a port that forwarded before the check was attached, or of a BGP service; as failed, at a port
+that is plugged with it, until the workload has answered once.
 """
 
 from __future__ import annotations
@@ -172,17 +172,19 @@ class HealthBoard:
                 standing, old.due = old.standing, NEVER
                 frames += [(old.subject.ifname, each) for each in old.close()]
             else:
-                standing = self._start((uuid, name), now, was_forwarding=was_forwarding)
+                # A router that asks for BFD only when BGP is up would wait for us as we for it.
+                is_up = was_forwarding or check.of_bgp_service
+                standing = self._start((uuid, name), now, is_up=is_up)
             runs[name] = run = Run(check, subject, standing, self._random, now)
             self._push(run)
         self._settle(uuid)
         return frames
 
-    def _start(self, key: CheckKey, now: float, *, was_forwarding: bool) -> Standing:
+    def _start(self, key: CheckKey, now: float, *, is_up: bool) -> Standing:
         if key in self._failed_before:
             self._failed_before -= {key}
             return Standing(is_up=False, since=now, reason="it had failed before the restart")
-        return Standing(is_up=was_forwarding, since=now, reason="" if was_forwarding else UNPROVEN)
+        return Standing(is_up=is_up, since=now, reason="" if is_up else UNPROVEN)
 
     def _end(self, uuid: str, names: Iterable[str]) -> list[Frame]:
         runs = self._runs.get(uuid, {})
