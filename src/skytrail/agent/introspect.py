@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 
 from skytrail.agent.interface import ActivePort
@@ -23,7 +24,7 @@ from skytrail.agent.tables import (
     VifId,
     VniRow,
 )
-from skytrail.agent.trace import NATIVE, Trace, TracePacket, explain, explain_arrival
+from skytrail.agent.trace import NATIVE, NOBODYS_MAC, Trace, TracePacket, explain, explain_arrival
 from skytrail.net import GATEWAY_MAC, Mac
 
 Row = Mapping[str, object]
@@ -277,6 +278,8 @@ def explain_query(
     if packet.source is None:
         row = tables.vifs.get(vif_id)
         packet = _with_own_source(desired, vif_id, packet) if row else packet
+    if "dmac" not in query and _is_on_link(desired, vif_id, packet):
+        packet = replace(packet, destination_mac=NOBODYS_MAC)
     return _trace_row(explain(tables, vif_id, packet, book.name), desired, book)
 
 
@@ -323,15 +326,16 @@ def _with_own_source(desired: Desired, vif_id: VifId, packet: TracePacket) -> Tr
         return packet
     for address in state.port.addresses:
         if address.version == packet.destination.version:
-            return TracePacket(
-                source=address,
-                destination=packet.destination,
-                protocol=packet.protocol,
-                source_port=packet.source_port,
-                destination_port=packet.destination_port,
-                destination_mac=packet.destination_mac,
-            )
+            return replace(packet, source=address)
     return packet
+
+
+def _is_on_link(desired: Desired, vif_id: VifId, packet: TracePacket) -> bool:
+    """Whether the workload takes the destination for a neighbour, and asks for its MAC."""
+    state = desired.ports.get(desired.vifs.get(vif_id, ""))
+    if not isinstance(state, ActivePort):
+        return False
+    return state.port.network.subnet_of(packet.destination) is not None
 
 
 def _number(text: str, name: str) -> int:

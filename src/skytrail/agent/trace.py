@@ -37,6 +37,8 @@ COPIED = "copied to the members of the network"
 _EVERYBODY = ip_address("255.255.255.255")
 DROPPED = "dropped"
 NO_VIF = VifId(0)
+NOBODYS_MAC = Mac(bytes(6))
+"""Stands for the MAC a workload uses for an address of its subnet that nobody is known to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class _Walk:
             return self._flood(row)
         found = self._destination(row.vrf_id)
         if found is None:
-            return self._drop_last("NO_ROUTE")
+            return self._flood(row) if self._is_flooded(row.vrf_id) else self._drop_last("NO_ROUTE")
         nexthop = self._nexthop(found.nexthop_id)
         if nexthop is None:
             return self._drop_last("NEXTHOP")
@@ -149,6 +151,13 @@ class _Walk:
                 return self._tunnel(nexthop, found.label)
             case _:
                 return self._drop_last("NEXTHOP")
+
+    def _is_flooded(self, vrf_id: VrfId) -> bool:
+        """Whether what is for a MAC that nobody is known to have goes to everybody."""
+        flood = self._tables.floods.get(vrf_id)
+        if self._packet.destination_mac == GATEWAY_MAC or flood is None:
+            return False
+        return flood.floods_unknown
 
     def _flood(self, row: InterfaceRow) -> Trace:
         """Tell who gets copies of what is for everybody; the sender's egress policy first."""
@@ -208,8 +217,20 @@ class _Walk:
             mac = self._packet.destination_mac
             entry = self._tables.bridge.get((nexthop.vrf_id, mac))
             self._step("bridge", f"vrf {nexthop.vrf_id} {mac}", _target_text(entry))
-            nexthop = self._nexthop(entry.nexthop_id) if entry else None
+            if entry is None:
+                return self._flooded_here(nexthop.vrf_id)
+            nexthop = self._nexthop(entry.nexthop_id)
         return self._arrived(nexthop)
+
+    def _flooded_here(self, vrf_id: VrfId) -> Trace:
+        """A frame for a MAC nobody has: copies for this host's members, if the network floods."""
+        if not self._is_flooded(vrf_id):
+            return self._drop_last("UNKNOWN_MAC")
+        members = self._tables.floods[vrf_id].members
+        hops = [self._tables.nexthops.get(nexthop_id) for nexthop_id, _ in members]
+        texts = [f"vif {hop.vif_id}" for hop in hops if hop is not None and hop.remote is None]
+        self._step("flood", f"vrf {vrf_id}", ", ".join(texts) or "nobody")
+        return self._end(COPIED) if texts else self._drop_last("UNKNOWN_MAC")
 
     def _arrived(self, nexthop: NextHopRow | None) -> Trace:
         if nexthop is None or nexthop.kind is not NextHopKind.INTERFACE:

@@ -16,6 +16,7 @@ from skytrail.agent.introspect import (
     rule_rows,
     vrf_rows,
 )
+from skytrail.agent.trace import COPIED
 from skytrail.runtime.asgi import encode_json
 from skytrail.testing.agent_world import (
     PROJECT,
@@ -29,9 +30,9 @@ from skytrail.testing.agent_world import (
 WEB_RULE = rule({}, {}, protocol="6", ports=(80, 80), ethertype="IPv4")
 
 
-def host():
+def host(**properties):
     config = ConfigBuilder()
-    red = config.network("red", 5, [subnet("10.1.1.0/24")])
+    red = config.network("red", 5, [subnet("10.1.1.0/24")], **properties)
     config.port("a", red, ["10.1.1.3"])
     b = config.port("b", red, ["10.1.1.4"])
     everything = rule({}, {"subnet": {"ip_prefix": "0.0.0.0", "ip_prefix_len": 0}})
@@ -100,6 +101,31 @@ def test_explanation_of_an_arrival_by_label():
 def test_question_that_makes_no_sense_is_refused(query):
     with pytest.raises(ExplainRefused):
         explain(host(), **query)
+
+
+def test_neighbour_nobody_has_is_told_to_be_flooded_where_the_network_floods():
+    asked = {"vmi": uuid_of("a"), "dst": "10.1.1.250"}
+
+    flooded, dropped = explain(host(flood_unknown_unicast=True), **asked), explain(host(), **asked)
+
+    assert (flooded["outcome"], flooded["drop_reason"]) == (COPIED, "")
+    assert flooded["steps"][-1].answer.startswith("vif ")
+    assert (dropped["outcome"], dropped["drop_reason"]) == ("dropped", "NO_ROUTE")
+
+
+def test_address_elsewhere_goes_to_the_gateway_and_is_not_flooded():
+    made = host(flood_unknown_unicast=True)
+
+    assert explain(made, vmi=uuid_of("a"), dst="10.9.9.9")["drop_reason"] == "NO_ROUTE"
+
+
+def test_frame_that_arrives_for_a_mac_nobody_has_is_told_to_be_flooded():
+    frame = {"vni": "5", "dst": "10.1.1.250", "src": "10.1.1.9", "dmac": "02:00:00:00:be:ef"}
+
+    answer = explain(host(flood_unknown_unicast=True), **frame)
+
+    assert answer["outcome"] == COPIED
+    assert explain(host(), **frame)["drop_reason"] == "UNKNOWN_MAC"
 
 
 def test_interface_that_is_not_plugged_is_a_drop():
