@@ -8,13 +8,13 @@ A condition that cannot be read matches nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
 from skytrail.control.bgp_values import community_number, community_text
+from skytrail.control.community_expression import expression_of
 from skytrail.control.path import Path
 from skytrail.net import RouteTarget
 from skytrail.wire.bgp import AsSegment, AsSegmentKind
@@ -60,12 +60,8 @@ class CommunityPattern:
         number = community_number(self.text)
         if number:
             return community_text(number) in found
-        try:
-            expression = re.compile(self.text)
-        except re.error:
-            return False
-        # Texts are a dozen characters long, which bounds what any expression can cost.
-        return any(expression.fullmatch(each) for each in found)
+        expression = expression_of(self.text)
+        return expression is not None and any(map(expression.matches, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +74,8 @@ class ExtendedPattern:
         exact = extended_community(self.text)
         if exact is not None:
             return exact in found
-        try:
-            expression = re.compile(self.text)
-        except re.error:
-            return False
-        return any(expression.fullmatch(extended_text(each)) for each in found)
+        expression = expression_of(self.text)
+        return expression is not None and any(map(expression.matches, map(extended_text, found)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,14 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 
 from skytrail.control.path import VPN_INSTANCE, Learned, Path, PathSlot, PeerName
-from skytrail.control.routing_policy import Changes, ExtendedPattern, Match, RoutePolicy, admit
+from skytrail.control.routing_policy import (
+    Changes,
+    CommunityPattern,
+    ExtendedPattern,
+    Match,
+    RoutePolicy,
+    admit,
+)
 from skytrail.control.routing_policy import Term as RunningTerm
 from skytrail.control.show import tables
 from skytrail.model.config_object import ConfigObject
@@ -439,3 +446,26 @@ def told_to_mx(bench: Bench, known: dict[str, bool] | None = None) -> dict[str, 
                 (str(each.prefix), False) for each in gone.nlri if isinstance(each, VpnNlri)
             )
     return found
+
+
+@pytest.mark.parametrize(
+    "text", ["((.+)+)+x", "(((.*)*)*)*x", ".*.*.*.*.*.*.*.*.*.*.*.*x", "(.{1,9}){1,7}x"]
+)
+def test_an_expression_that_would_go_through_every_way_is_judged_at_once(text: str) -> None:
+    """A matcher that tries one way after the other is at it for hours."""
+    found = "target:4294967295:65535" * 2
+
+    assert not CommunityPattern(text).matches([found])
+    assert CommunityPattern(text).matches([found + "x"])
+
+
+@pytest.mark.parametrize(
+    "text", ["(a", "a)", "[", "*", "a**", r"(a)\1", "(?=a)", "a{9,1}", "(" * 200]
+)
+def test_what_is_no_expression_matches_nothing(text: str) -> None:
+    assert not CommunityPattern(text).matches(["a", "aa", ""])
+
+
+@pytest.mark.parametrize("text", ["(.{200}){200}", "a" * 300])
+def test_an_expression_too_large_to_follow_matches_nothing(text: str) -> None:
+    assert not CommunityPattern(text).matches(["a" * 300])
