@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 
 from skytrail.control.agent_config import AgentConfig
 from skytrail.control.bgp import Bgp
@@ -24,6 +23,7 @@ from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.config_graph import Change, ConfigGraph
 from skytrail.control.config_reach import Steps
 from skytrail.control.derived_routes import DerivedRoutes
+from skytrail.control.hosts import Hosts
 from skytrail.control.instances import (
     ROUTING_INSTANCE,
     connected,
@@ -39,7 +39,6 @@ from skytrail.control.path import (
     Path,
     PathSlot,
     PeerName,
-    usable_next_hops,
 )
 from skytrail.control.peer import AdjRoute, Peer, Subscription
 from skytrail.control.placement import VIRTUAL_MACHINE, VIRTUAL_ROUTER, Placements
@@ -62,7 +61,6 @@ from skytrail.model.generated.objects import (
     RoutingPolicy,
     VirtualNetwork,
 )
-from skytrail.net import RouteDistinguisher
 from skytrail.wire.xmpp import (
     ConfigDelete,
     ConfigKey,
@@ -95,8 +93,6 @@ from skytrail.wire.xmpp.codec import (
     encode_config,
     encode_event,
 )
-
-_INSTANCE_ID_MASK = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +135,7 @@ class ControlPlane:
         self.workloads = WorkloadPeers(self.replicator, self.derived)
         self.mac_moves = MacMoves(self.replicator)
         self.underlay = UnderlayRoutes(self.replicator, self.bgp.relay)
+        self.hosts = Hosts()
         self.config = ConfigGraph()
         self.steps = Steps()
         self.placements = Placements()
@@ -261,6 +258,8 @@ class ControlPlane:
         changes = self.config.take_changes()
         self.placements.committed(version for change in changes for version in change.versions)
         self._apply_networks(changes)
+        if self.hosts.follow(changes):
+            self.replicator.chores.add(self._judge_again())
         self._apply_bgp(changes)
         self._apply_instances(changes)
         self._apply_derived(changes)
@@ -430,13 +429,13 @@ class ControlPlane:
         if vrf is None:
             return
         route = adjacent.route
-        usable = usable_next_hops(route.next_hops, instance)
+        hops = self.hosts.next_hops(peer.name, route.next_hops, instance)
+        number = peer.subscriptions[instance].instance_id
         self.replicator.put(
             Path(
                 slot=adjacent.slot,
-                distinguisher=_distinguisher(route, peer.subscriptions[instance].instance_id),
-                # The common case keeps the interned tuple.
-                next_hops=route.next_hops if len(usable) == len(route.next_hops) else usable,
+                distinguisher=self.hosts.distinguisher(peer.name, hops, number),
+                next_hops=hops,
                 attributes=route.attributes,
                 targets=vrf.config.exports,
                 virtual_network=vrf.config.virtual_network,
@@ -451,6 +450,15 @@ class ControlPlane:
                 yield
                 if adjacent.generation < generation and routes.get(adjacent.route.key) is adjacent:
                     self._put_path(peer, instance, adjacent)
+
+    def _judge_again(self) -> Iterator[None]:
+        """Let tables know whose addresses agents' next hops are now."""
+        for peer in list(self.peers.values()):
+            for instance, routes in list(peer.adj_in.items()):
+                for key, adjacent in list(routes.items()):
+                    yield
+                    if routes.get(key) is adjacent and instance in peer.subscriptions:
+                        self._put_path(peer, instance, adjacent)
 
     def _sweep(self, peer: Peer) -> None:
         """Drop everything of the peer that was not confirmed since its last session."""
@@ -730,9 +738,3 @@ def _timed(limits: Limits, timers: RestartTimers) -> Limits:
 def _moves_routes(change: Change) -> bool:
     kinds = RoutingInstance | RouteAggregate | RoutingPolicy
     return any(isinstance(version, kinds) for version in change.versions)
-
-
-def _distinguisher(route: Route, instance_id: int) -> RouteDistinguisher:
-    address = route.next_hops[0].address
-    router = address if isinstance(address, IPv4Address) else IPv4Address(0)
-    return RouteDistinguisher.of_address(router, instance_id & _INSTANCE_ID_MASK)

@@ -120,12 +120,13 @@ def instance_of(network: str, name: str = "") -> str:
     return f"default-domain:p:{network}:{name or network}"
 
 
-def virtual_router(name: str, machines: Sequence[str] = ()) -> ConfigObject:
+def virtual_router(name: str, machines: Sequence[str] = (), *, address: str = "") -> ConfigObject:
     """Return a host's virtual-router, its machines referred to by name."""
     return build(
         "virtual-router",
         [SYSTEM, name],
         parent="global-system-config",
+        fields={"virtual_router_ip_address": address} if address else None,
         refs=[("virtual-machine", [machine], None) for machine in machines],
     )
 

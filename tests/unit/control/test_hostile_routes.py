@@ -16,6 +16,7 @@ from skytrail.testing.control_plane import (
     inet_route,
     instance_of,
     routing_instance,
+    virtual_router,
 )
 from skytrail.wire.bgp import (
     Attributes,
@@ -138,3 +139,73 @@ def test_copies_of_broadcasts_are_not_sent_to_a_broadcast_of_the_underlay() -> N
     tunnel = PmsiTunnel(0, TunnelType.INGRESS_REPLICATION, 20 << 4, b"\xff\xff\xff\xff")
 
     assert hop_of(tunnel, IPv4Address("172.16.0.9"), ()) is None
+
+
+BLUE = instance_of("blue")
+GREEN = instance_of("green")
+
+
+def two_tenants() -> Bench:
+    """Green imports what blue exports; red is somebody else's, on ``thief`` only."""
+    made = Bench(
+        routing_instance("red", both=[1]),
+        routing_instance("blue", both=[2]),
+        routing_instance("green", both=[3], imports=[2]),
+        virtual_router("thief", address="172.16.0.1"),
+        virtual_router("victim", address="172.16.0.2"),
+    )
+    made.up("thief", "victim", "reader")
+    made.say("thief", Subscribe(RED, 7))
+    made.say("victim", Subscribe(BLUE, 7))
+    made.say("reader", Subscribe(GREEN, 1))
+    return made
+
+
+def forged() -> PublishRoute:
+    preferred = RouteAttributes(local_preference=300, sequence_number=9)
+    return PublishRoute(RED, inet_route(str(INET), "172.16.0.2", 30, attributes=preferred))
+
+
+def test_a_host_that_names_anothers_tunnel_hides_none_of_its_routes() -> None:
+    made = two_tenants()
+
+    made.say("thief", forged())
+    made.say("victim", PublishRoute(BLUE, inet_route(str(INET), "172.16.0.2", 40)))
+
+    (route,) = heard(made, "reader")
+    assert [hop.label for hop in route.next_hops] == [40]
+
+
+def test_a_route_that_leads_to_another_host_is_used_by_nobody() -> None:
+    made = two_tenants()
+    made.up("other")
+    made.say("other", Subscribe(RED, 1))
+
+    made.say("thief", forged())
+
+    assert heard(made, "other") == []
+
+
+def test_a_host_that_becomes_known_later_is_protected_from_then_on() -> None:
+    made = two_tenants()
+    made.delete(virtual_router("victim"))
+    made.up("other")
+    made.say("other", Subscribe(RED, 1))
+    made.say("thief", forged())
+    assert len(heard(made, "other")) == 1
+
+    made.put(virtual_router("victim", address="172.16.0.2"))
+
+    (event,) = [each for each in made.hear("other") if isinstance(each, ItemsEvent)]
+    assert event.retracts == (INET,)
+
+
+def test_hosts_that_share_an_address_both_lead_there() -> None:
+    made = two_tenants()
+    made.put(virtual_router("thief", address="172.16.0.2"))
+    made.up("other")
+    made.say("other", Subscribe(RED, 1))
+
+    made.say("thief", forged())
+
+    assert len(heard(made, "other")) == 1
