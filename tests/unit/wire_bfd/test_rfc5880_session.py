@@ -159,3 +159,28 @@ def test_a_peer_that_wants_nothing_is_sent_nothing(pair: Pair) -> None:
     pair.ends[0].receive(replace(PACKET, required_min_rx_us=0, poll=False), pair.now)
 
     assert pair.ends[0].transmit_interval_s == float("inf")
+
+
+@pytest.mark.parametrize(("is_guarded", "survives"), [(True, True), (False, False)])
+def test_nobody_who_does_not_know_our_number_ends_a_guarded_session(
+    *, is_guarded: bool, survives: bool
+) -> None:
+    """RFC 5883 section 5: from far away anybody may send in the peer's name."""
+    pair = Pair(BfdSettings(1, is_guarded=is_guarded), BfdSettings(2))
+    pair.advance(5)
+    forged = BfdPacket(BfdState.DOWN, 99, 0, 3, 300_000, 300_000)
+
+    answer, change = pair.ends[0].receive(forged, pair.now)
+
+    assert (answer is None and change is None) == survives
+    assert (pair.ends[0].state is BfdState.UP) == survives
+
+
+def test_a_guarded_session_comes_up_again_with_a_peer_that_restarted() -> None:
+    pair = Pair(BfdSettings(1, is_guarded=True), BfdSettings(2))
+    pair.advance(5)
+
+    pair.ends[1] = BfdSession(BfdSettings(3))
+    pair.advance(5)
+
+    assert [change.is_up for _, end, change in pair.changes if end == 0] == [True, False, True]

@@ -113,7 +113,9 @@ class BfdServer:
         number = random.randrange(1, 1 << 32)
         while number in self._members:
             number = random.randrange(1, 1 << 32)
-        settings = BfdSettings(number, config.interval_ms * 1000, config.multiplier)
+        settings = BfdSettings(
+            number, config.interval_ms * 1000, config.multiplier, is_guarded=config.is_multihop
+        )
         channel = _sender(own, peer, PORT_MULTIHOP if config.is_multihop else PORT_SINGLE_HOP)
         member = _Member(peer, BfdSession(settings), config.is_multihop, channel, told)
         self._members[number] = member

@@ -32,6 +32,10 @@ class BfdSettings:
     multiplier: int = 3
     receive_interval_us: int = 0
     """How often the peer may send at most; 0: as often as we do."""
+    is_guarded: bool = False
+    """While up, only packets that name our discriminator count: where packets may come from any
+    distance, anybody can send one in the peer's name, and that number is what he cannot know. A
+    peer that restarted names none; it is noticed when the detection time is over."""
 
     @property
     def required_min_rx_us(self) -> int:
@@ -102,6 +106,9 @@ class BfdSession:
 
     def receive(self, packet: BfdPacket, now: float) -> tuple[BfdPacket | None, BfdChange | None]:
         """Act on a packet of this session's peer; the answer, if any, is to be sent at once."""
+        is_up = self.state is BfdState.UP
+        if self.settings.is_guarded and is_up and not packet.your_discriminator:
+            return None, None
         had_interval = self.transmit_interval_s
         self._remote = packet
         if packet.final:
