@@ -86,8 +86,8 @@ class Client:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[XmppServer, int]]:
-    plane = ControlPlane()
+async def running(plane: ControlPlane | None = None) -> AsyncIterator[tuple[XmppServer, int]]:
+    plane = plane or ControlPlane()
     plane.config_replace([routing_instance("red", both=[1])])
     plane.commit(1, 0.0)
     server = XmppServer(plane, SystemClock(), 90.0)
@@ -163,11 +163,11 @@ def test_agent_that_does_not_read_delays_nobody_and_gets_the_latest_in_the_end()
     asyncio.run(scenario())
 
 
-def test_connections_beyond_the_bound_are_refused(monkeypatch) -> None:
+def test_connections_beyond_the_bound_are_refused() -> None:
     async def scenario() -> None:
         async with running() as (server, port):
             await established(port, "a")
-            monkeypatch.setattr(xmpp, "CONNECTIONS_COUNT_MAX", 1)
+            server.connections_count_max = 1
             late = Client("late")
             await late.connect(port)
             with suppress(ConnectionError):
@@ -175,5 +175,49 @@ def test_connections_beyond_the_bound_are_refused(monkeypatch) -> None:
 
             assert server.refused_count == 1
             assert late.session.state is not State.ESTABLISHED
+
+    asyncio.run(scenario())
+
+
+def test_a_flood_of_connections_that_say_nothing_keeps_no_agent_out_and_ends_no_session() -> None:
+    async def scenario() -> None:
+        async with running() as (server, port):
+            server.connections_count_max = 20
+            first = await established(port, "first")
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+
+            second = await established(port, "second")
+
+            second.say(PublishRoute(RED, inet_route("10.1.1.3/32")))
+            await first.until(lambda: "10.1.1.3/32" in first.labels())
+            assert len(server.connections) <= 20
+            for _, writer in silent:
+                writer.close()
+
+    asyncio.run(scenario())
+
+
+class Spoilt(ControlPlane):
+    """A plane that cannot work out what one agent is to be told."""
+
+    def collect(self, name: str, now: float, bytes_max: int) -> list[bytes]:
+        if name == "spoilt":
+            raise ValueError("nobody can say this")
+        return super().collect(name, now, bytes_max)
+
+
+def test_what_cannot_be_worked_out_for_one_agent_is_no_matter_to_the_others() -> None:
+    async def scenario() -> None:
+        async with running(Spoilt()) as (_, port):
+            spoilt, reader = Client("spoilt"), await established(port, "reader")
+            await spoilt.connect(port)
+            with suppress(ConnectionError):
+                await spoilt.until(lambda: spoilt.is_closed)
+
+            other = await established(port, "other")
+            other.say(PublishRoute(RED, inet_route("10.1.1.3/32")))
+            await reader.until(lambda: "10.1.1.3/32" in reader.labels())
+
+            assert spoilt.is_closed
 
     asyncio.run(scenario())

@@ -76,6 +76,8 @@ SLICE_BYTES = 8 * 1024
 SEND_HOLD_TIME_S_MIN = 480.0
 """A peer whose socket stayed full this long, or twice its hold time, is cut off (RFC 9687)."""
 PREFIX_LIMIT_PAUSE_S = 300.0
+FAILED_PAUSE_S = 60.0
+"""How long a session rests for which there is something that cannot be told."""
 CONNECTIONS_COUNT_MAX = 1024
 
 _JITTER_MIN = 0.75
@@ -379,7 +381,12 @@ class PeerLink:
             return
         given = 0
         while self._paused_since == float("inf"):
-            messages = self._plane.collect(self.name, BATCH_BYTES)
+            try:
+                messages = self._plane.collect(self.name, BATCH_BYTES)
+            except Exception:  # A session's task boundary: other peers have their turn behind it.
+                self.server.log.exception("bgp_session_failed", peer=self.name)
+                self.step(Stop(Cease.OUT_OF_RESOURCES, restart_after_s=FAILED_PAUSE_S))
+                return
             if not messages:
                 return
             connection.write(messages)

@@ -8,6 +8,7 @@ Many changes within ``FLUSH_DELAY_S`` leave as one batch.
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -70,6 +71,9 @@ class XmppServer:
         self.log = structlog.get_logger("skytrail.control.xmpp")
         self.connections: set[AgentConnection] = set()
         self.by_name: dict[str, AgentConnection] = {}
+        self.strangers: dict[AgentConnection, None] = {}
+        """Those that have no session yet, oldest first."""
+        self.connections_count_max = CONNECTIONS_COUNT_MAX
         self.refused_count = 0
         self.recorder: Recorder | None = None
         """Records every session, when set before :meth:`listen`."""
@@ -88,9 +92,27 @@ class XmppServer:
     async def listen(self, address: str, port: int) -> asyncio.Server:
         """Start accepting; raises ``OSError``."""
         loop = asyncio.get_running_loop()
+        # The rest is for BGP peers, the API and files: strangers must not have the last of them.
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if descriptors != resource.RLIM_INFINITY:
+            self.connections_count_max = min(CONNECTIONS_COUNT_MAX, descriptors * 3 // 4)
         return await loop.create_server(
             lambda: AgentConnection(self), address, port, backlog=1024, reuse_address=True
         )
+
+    def make_room(self) -> bool:
+        """Tell whether another connection may be, at the cost of the oldest without a session.
+
+        An agent needs milliseconds from its connection to its session, so it is not the oldest
+        while somebody floods the port with connections that say nothing.
+        """
+        if len(self.connections) < self.connections_count_max:
+            return True
+        self.refused_count += 1
+        oldest = next(iter(self.strangers), None)
+        if oldest is not None:
+            oldest.drop()
+        return oldest is not None
 
     def schedule_flush(self) -> None:
         """Send what the plane has, soon; many calls make one flush."""
@@ -209,13 +231,13 @@ class AgentConnection(asyncio.Protocol):
         self._transport = stream = cast("asyncio.Transport", transport)
         peer_name: object = stream.get_extra_info("peername")
         self._address = str(peer_name[0]) if isinstance(peer_name, tuple) else ""
-        if len(self._server.connections) >= CONNECTIONS_COUNT_MAX:
-            self._server.refused_count += 1
+        if not self._server.make_room():
             stream.abort()
             return
         stream.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._set_timeouts(stream.get_extra_info("socket"))
         self._server.connections.add(self)
+        self._server.strangers[self] = None
         self.step(Connected())
 
     def _note(self, direction: Direction, *chunks: bytes) -> None:
@@ -273,12 +295,19 @@ class AgentConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
+        self._server.strangers.pop(self, None)
         if self._recording is not None:
             self._recording.close()
         # Transport and protocol hold each other: nobody may be looking for such rings.
         self._transport = None
         self._unread.clear()
         self._server.lost(self)
+
+    def drop(self) -> None:
+        """Give way to somebody else."""
+        self._server.connections.discard(self)
+        self._server.strangers.pop(self, None)
+        self._abort()
 
     def end(self) -> None:
         """Let the session know that its connection is lost."""
@@ -306,7 +335,12 @@ class AgentConnection(asyncio.Protocol):
             return
         given = 0
         while self._paused_since == float("inf") and not transport.is_closing():
-            stanzas = server.plane.collect(self.name, server.clock.now(), BATCH_BYTES)
+            try:
+                stanzas = server.plane.collect(self.name, server.clock.now(), BATCH_BYTES)
+            except Exception:  # A session's task boundary: others wait for their turn behind it.
+                server.log.exception("session_failed", peer=self.name, address=self._address)
+                self._abort()
+                return
             if not stanzas:
                 return
             self._note("out", *stanzas)
@@ -381,6 +415,7 @@ class AgentConnection(asyncio.Protocol):
     def _handshake_failed(self, text: str) -> None:
         # A transport that fails at its handshake does not tell its protocol that it is gone.
         self._server.connections.discard(self)
+        self._server.strangers.pop(self, None)
         self.step(SecuringFailed(text))
         self._abort()
 
@@ -390,6 +425,7 @@ class AgentConnection(asyncio.Protocol):
             # An agent that restarted is back before its old connection was found dead.
             earlier.step(CloseRequested("replaced by a newer session"))
         self.name = peer
+        self._server.strangers.pop(self, None)
         self._server.by_name[peer] = self
         if self._server.recorder is not None:
             self._record(self._server.recorder, peer)
