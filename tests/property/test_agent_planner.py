@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skytrail.agent.desired import Inputs, Planner
+from skytrail.agent.interface import WELL, Failing
 from skytrail.agent.label import Numbers
 from skytrail.agent.port_rows import FABRIC_INSTANCE
 from skytrail.net import BROADCAST_MAC, Label, Mac, Vni
@@ -100,13 +101,14 @@ KEYS = st.sampled_from(
         *((Family.ENET, key) for key in ENET_KEYS),
     ]
 )
+FAILINGS = [WELL, Failing(("ping",)), Failing((), ((IPv4Address("10.1.1.3"), "bfd"),))]
 SOURCES = st.sampled_from(["one", "two"])
 INSTANCES = st.sampled_from(sorted(VRFS.values()))
 HOPS_OF_ROUTE = st.lists(HOPS, min_size=1, max_size=2)
 STEPS = st.one_of(
     st.tuples(st.just("plug"), st.sampled_from(NAMES), st.integers(0, 12)),
     st.tuples(st.just("unplug"), st.sampled_from(NAMES)),
-    st.tuples(st.just("health"), st.sampled_from(NAMES), st.sampled_from([(), ("ping",)])),
+    st.tuples(st.just("health"), st.sampled_from(NAMES), st.sampled_from(FAILINGS)),
     st.tuples(st.just("route"), SOURCES, INSTANCES, KEYS, HOPS_OF_ROUTE, ATTRIBUTES),
     st.tuples(st.just("route"), SOURCES, INSTANCES, KEYS, HOPS_OF_ROUTE, ATTRIBUTES),
     st.tuples(st.just("retract"), SOURCES, INSTANCES, KEYS),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from skytrail.client import ApiClient
 from skytrail.lab import check
 from skytrail.lab.io import netns
 from skytrail.lab.io.traffic import PingTraffic
@@ -79,11 +80,11 @@ def trouble_of(lab, port):
     return " ".join(each["detail"] for each in conditions if each["status"] == "false")
 
 
-def is_known(lab, host, address):
-    """Whether a host has a route to exactly this address of red's front network."""
+def is_known(lab, host, address, vrf=FRONT):
+    """Whether a host has a route to exactly this address, of red's front network or any."""
     prefix = str(ip_network(address))
     rows = read_table(lab.paths.introspect_socket(host), "routes")
-    return any(row["prefix"] == prefix and row["vrf"] == FRONT for row in rows)
+    return any(row["prefix"] == prefix and row["vrf"] == (vrf or row["vrf"]) for row in rows)
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -153,45 +154,48 @@ def test_http_status_decides_and_a_closed_port_is_told(lab, api, members, eventu
     eventually(lambda: is_known(lab, other, address), "without a check it is led to")
 
 
+@pytest.fixture(scope="module")
+def chain(lab_of):
+    with lab_of(CHAIN, "sth") as created:
+        yield created
+
+
 @pytest.mark.root
-def test_standby_takes_over_when_the_active_copy_stops_answering(lab_of, eventually):
+def test_standby_takes_over_when_the_active_copy_stops_answering(chain, eventually):
     """The checks of the example are the service's: its ports get them by its sides."""
-    with lab_of(CHAIN, "sth") as lab:
-        command = [sys.executable, "-m", "skytrail.cli", "apply", "-f", str(CHAIN / "health.yaml")]
-        environment = {**os.environ, "SKYTRAIL_API": lab.api_url}
-        subprocess.run(command, check=True, env=environment, timeout=60)
-        sides = [f"{copy}-{side}" for copy in ("fw1", "fw2") for side in ("left", "right")]
+    command = [sys.executable, "-m", "skytrail.cli", "apply", "-f", str(CHAIN / "health.yaml")]
+    environment = {**os.environ, "SKYTRAIL_API": chain.api_url}
+    subprocess.run(command, check=True, env=environment, timeout=60)
+    sides = [f"{copy}-{side}" for copy in ("fw1", "fw2") for side in ("left", "right")]
+    eventually(
+        lambda: all(any(row["proven"] for row in states(chain, side).values()) for side in sides),
+        "all sides of both copies are asked and answer",
+        timeout_s=20,
+    )
+    right = check.members(chain)["right"].address(version=4)
+    with PingTraffic(chain.plan.namespace_of("left"), right) as traffic:
+        eventually(lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=20)
+        before = passed(chain, "fw2")
+        began = time.monotonic()
+        dead(chain, "fw1", are=True)
+        assert traffic.wait_replies(20, timeout_s=20), "the stand-by takes over"
+        print(
+            f"fail-over: traffic is back {time.monotonic() - began - 0.2:.2f} s after, "
+            "asked every second, three failures"
+        )
+        assert passed(chain, "fw2") - before >= 15
+
+        dead(chain, "fw1", are=False)
         eventually(
-            lambda: all(any(row["proven"] for row in states(lab, side).values()) for side in sides),
-            "all sides of both copies are asked and answer",
+            lambda: all(
+                row["state"] == "up" for side in sides for row in states(chain, side).values()
+            ),
+            "it is well again",
             timeout_s=20,
         )
-        right = check.members(lab)["right"].address(version=4)
-        with PingTraffic(lab.plan.namespace_of("left"), right) as traffic:
-            eventually(
-                lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=20
-            )
-            before = passed(lab, "fw2")
-            began = time.monotonic()
-            dead(lab, "fw1", are=True)
-            assert traffic.wait_replies(20, timeout_s=20), "the stand-by takes over"
-            print(
-                f"fail-over: traffic is back {time.monotonic() - began - 0.2:.2f} s after, "
-                "asked every second, three failures"
-            )
-            assert passed(lab, "fw2") - before >= 15
-
-            dead(lab, "fw1", are=False)
-            eventually(
-                lambda: all(
-                    row["state"] == "up" for side in sides for row in states(lab, side).values()
-                ),
-                "it is well again",
-                timeout_s=20,
-            )
-            before = passed(lab, "fw1")
-            assert traffic.wait_replies(40, timeout_s=10)
-            eventually(lambda: passed(lab, "fw1") - before >= 20, "the active copy is used again")
+        before = passed(chain, "fw1")
+        assert traffic.wait_replies(40, timeout_s=10)
+        eventually(lambda: passed(chain, "fw1") - before >= 20, "the active copy is used again")
 
 
 def dead(lab, copy, *, are):
@@ -200,3 +204,41 @@ def dead(lab, copy, *, are):
         namespace = lab.plan.namespace_of(f"{copy}-{side}")
         netns.set_sysctls(namespace, {"net/ipv4/ip_forward": int(not are)})
         pings_answered(namespace, are=not are)
+
+
+@pytest.mark.root
+def test_check_to_the_far_end_notices_a_copy_that_answers_but_passes_nothing(chain, eventually):
+    """The only copy: what comes back from the far end takes the way through the active one."""
+    far = check.members(chain)["right"].address(version=4)
+    for side in ("left", "right"):
+        chain.unplug(chain.topology.endpoint(f"fw2-{side}"))
+    with ApiClient(chain.api_url) as api:
+        service = api.list("service-instance")[0]
+        reference = {"to": service["fq_name"], "attr": {"interface_type": "left"}}
+        body = {
+            "fq_name": ["default-domain", "chain", "passes"],
+            "parent_type": "project",
+            "service_health_check_properties": {
+                **FAST,
+                "health_check_type": "end-to-end",
+                "monitor_type": "PING",
+                "url_path": str(far),
+            },
+            "service_instance_refs": [reference],
+        }
+        api.create("service-health-check", body)
+
+    def row():
+        return states(chain, "fw1-left").get("passes", {"state": "", "proven": False})
+
+    eventually(lambda: row()["state"] == "up" and row()["proven"], "it passes", timeout_s=20)
+    assert row()["target"] == str(far)
+    for side in ("left", "right"):
+        namespace = chain.plan.namespace_of(f"fw1-{side}")
+        netns.set_sysctls(namespace, {"net/ipv4/ip_forward": 0})
+    eventually(lambda: row()["state"] == "down", "it passes nothing")
+    assert not is_known(chain, "compute1", row()["source"], vrf=None), "nobody else is led there"
+    for side in ("left", "right"):
+        namespace = chain.plan.namespace_of(f"fw1-{side}")
+        netns.set_sysctls(namespace, {"net/ipv4/ip_forward": 1})
+    eventually(lambda: row()["state"] == "up", "it passes again")

@@ -34,7 +34,9 @@ from skytrail.agent.flood import (
 )
 from skytrail.agent.identity import Identity, IdentityTable
 from skytrail.agent.interface import (
+    WELL,
     ActivePort,
+    Failing,
     PluggedPort,
     PortInputs,
     PortState,
@@ -112,8 +114,8 @@ class Inputs:
     view: View
     learnt: LearntRoutes
     underlay: Underlay
-    failing: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Ports of which health checks fail, and which."""
+    failing: Mapping[str, Failing] = field(default_factory=dict[str, Failing])
+    """Ports of which health checks fail."""
 
 
 class Planner:
@@ -332,7 +334,7 @@ class _World:
         changed: list[tuple[str, PortInputs]] = []
         for uuid, port in plugged.items():
             known = self._port_inputs.get(uuid)
-            failing = self._inputs.failing.get(uuid, ())
+            failing = self._inputs.failing.get(uuid, WELL)
             now = PortInputs(port, view.ports.get(uuid), view.problems.get(uuid), failing)
             if known is None or not known.same(now):
                 changed.append((uuid, now))
@@ -436,7 +438,7 @@ class _World:
                 self._offers.setdefault((plan.vrf, prefix), {})[uuid] = plan
             for prefix in plan.underlay_prefixes:
                 self._underlay_offers.setdefault(prefix, {})[uuid] = plan
-            if not plan.active.failing:
+            if not plan.active.failing.port:
                 self._own_macs.setdefault((plan.vrf, plan.active.port.mac), set()).add(uuid)
             self._own_labels[plan.numbers.label] = self._own_labels[plan.numbers.layer2_label] = (
                 plan
@@ -464,6 +466,9 @@ class _World:
             vrf_id = VrfId(self._number("vrf", vrf))
             receive, bridge = self._nexthops.receive(), self._nexthops.bridge(vrf, vrf_id)
             addresses = own_addresses(network)
+            for uuid in members:
+                # Where answers to health checks come back to.
+                addresses.update(map(ip_network, self._plans[uuid].active.port.check_addresses))
             rows = [InetRouteRow(vrf_id, a, receive, 0, IdentityId(0)) for a in addresses]
             rows += [
                 InetRouteRow(vrf_id, a, bridge, 0, IdentityId(0))

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
-from skytrail.agent.tables import InterfaceKind, SourceRow, VifId
+from skytrail.agent.tables import InterfaceKind, IpNetwork, SourceRow, VifId
 from skytrail.agent.view import Port, View
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import PortTrouble
 
 LINK_LOCAL = IPv6Network("fe80::/10")
@@ -38,6 +38,29 @@ class PluggedPort:
 
 
 @dataclass(frozen=True, slots=True)
+class Failing:
+    """Why nobody is to be led to a port, though it may send: health checks that fail."""
+
+    port: tuple[str, ...] = ()
+    """Of all of it."""
+    addresses: tuple[tuple[IpAddress, str], ...] = ()
+    """Of single addresses."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return (*self.port, *(reason for _, reason in self.addresses))
+
+    def takes(self, prefix: IpNetwork) -> bool:
+        """Whether a prefix of the port is not to be offered."""
+        if self.port:
+            return True
+        return any(prefix == ip_network(address) for address, _ in self.addresses)
+
+
+WELL = Failing()
+
+
+@dataclass(frozen=True, slots=True)
 class PortInputs:
     """What the running form of a port is a function of."""
 
@@ -45,7 +68,7 @@ class PortInputs:
     port: Port | None
     problem: str | None
     """Why it cannot be active, of a port without."""
-    failing: tuple[str, ...] = ()
+    failing: Failing = WELL
 
     def same(self, other: PortInputs) -> bool:
         """Tell cheaply that nothing changed: ports are kept as objects."""
@@ -63,8 +86,7 @@ class ActivePort:
     plugged: PluggedPort
     port: Port
     mtu_bytes: int
-    failing: tuple[str, ...] = ()
-    """Why nobody is to be led to it, though it may send: the health checks that fail."""
+    failing: Failing = WELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +121,9 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
             yield PortTrouble(uuid, view.problems.get(uuid, "not plugged on this host"))
         elif isinstance(state, InactivePort):
             yield PortTrouble(uuid, state.reason)
-        elif state.failing:
-            yield PortTrouble(uuid, f"routes are withdrawn: {'; '.join(state.failing)}")
+        elif state.failing.reasons:
+            why = "; ".join(state.failing.reasons)
+            yield PortTrouble(uuid, f"routes are withdrawn: {why}")
         elif state.port.missing_groups:
             names = ", ".join(state.port.missing_groups)
             yield PortTrouble(uuid, f"security groups have not arrived: {names}")

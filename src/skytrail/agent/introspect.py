@@ -91,7 +91,7 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
                 "missing_security_groups": list(port.missing_groups),
                 "port_security": port.port_security,
                 "policy_disabled": port.policy_disabled,
-                "reason": "; ".join(state.failing),
+                "reason": "; ".join(state.failing.reasons),
             }
         else:
             shown["reason"] = state.reason

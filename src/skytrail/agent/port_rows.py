@@ -74,8 +74,9 @@ class PortPlan:
 
     @property
     def offered(self) -> tuple[IpNetwork, ...]:
-        """What others may be led to it for: nothing, while a health check fails."""
-        return () if self.active.failing else self.prefixes
+        """What others may be led to it for: not what a health check fails for."""
+        failing = self.active.failing
+        return tuple([prefix for prefix in self.prefixes if not failing.takes(prefix)])
 
     @property
     def underlay_prefixes(self) -> tuple[IPv4Network, ...]:
@@ -130,7 +131,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         *_bgp_rows(plan),
         LabelRow(numbers.label, numbers.layer3),
         LabelRow(numbers.layer2_label, numbers.layer2),
-        *(() if plan.active.failing else (bridge,)),
+        *(() if plan.active.failing.port else (bridge,)),
         *routes,
         *underlay,
     )

@@ -26,7 +26,14 @@ from skytrail.agent.config_values import (
     unscoped,
     usable_address_of,
 )
-from skytrail.agent.health.check import HealthCheck, health_check_of
+from skytrail.agent.health.check import HealthCheck
+from skytrail.agent.health.configured import (
+    BGP_SERVICE,
+    CHECK,
+    check_addresses,
+    checks_of_port,
+    ports_of_check,
+)
 from skytrail.agent.tables import Encapsulation, IpNetwork
 from skytrail.model.annotation_names import (
     ASSISTED,
@@ -210,6 +217,8 @@ class Port:
     """Service chains that lead through the workload: (id, instance where they go on)."""
     health_checks: tuple[HealthCheck, ...] = ()
     """What is asked of the workload; while one fails, its routes are withdrawn."""
+    check_addresses: tuple[IpAddress, ...] = ()
+    """Where the vRouter asks from along the way through the workload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +259,8 @@ _BESIDE_PORTS = frozenset(
         "virtual-machine",
         "interface-route-table",
         "bgp-router",
-        "bgp-as-a-service",
-        "service-health-check",
+        BGP_SERVICE,
+        CHECK,
     }
 )
 _PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
@@ -315,9 +324,13 @@ class IncrementalView:
         changed = {
             key
             for key, other in graph.take_changes()
-            # What else is linked to a port is not read differently for that.
-            if (other not in _PORT_PARTS or key.type_name in _PORT_PARTS)
-            and not {key.type_name, other} & _NOT_READ
+            # What else is linked to a port is not read differently for that, but for a network
+            # that has its addresses checked.
+            if (key.type_name, other) == ("virtual-network", CHECK)
+            or (
+                (other not in _PORT_PARTS or key.type_name in _PORT_PARTS)
+                and not {key.type_name, other} & _NOT_READ
+            )
         }
         types = {key.type_name for key in changed}
         if not types:
@@ -337,8 +350,8 @@ class IncrementalView:
         for key in changed:
             if key.type_name in _BESIDE_PORTS:
                 keys.update(graph.neighbours(key, "virtual-machine-interface"))
-                for service in graph.neighbours(key, "bgp-as-a-service"):
-                    keys.update(graph.neighbours(service, "virtual-machine-interface"))
+                if key.type_name == CHECK:
+                    keys |= ports_of_check(graph, key)
         ports, problems = dict(self.view.ports), dict(self.view.problems)
         for key in sorted(keys):
             old = self._uuids.pop(key, "")
@@ -501,6 +514,7 @@ class _Builder:
             network=network,
             mac=mac,
             addresses=self._addresses(node.key),
+            check_addresses=check_addresses(self._graph, node.key),
             groups=tuple(self.group(key) for key in keys if self._graph.node(key)),
             missing_groups=tuple(key.name for key in keys if not self._graph.node(key)),
             policy_disabled=flag_of(properties.get("virtual_machine_interface_disable_policy")),
@@ -515,19 +529,8 @@ class _Builder:
             local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
             or LOCAL_PREFERENCE_ACTIVE,
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
-            health_checks=self._health_checks(node.key),
+            health_checks=checks_of_port(self._graph, node.key, found[0]),
         )
-
-    def _health_checks(self, port: ConfigKey) -> tuple[HealthCheck, ...]:
-        """Return the checks of the port, and of the BGP services it is a client of."""
-        services = self._graph.neighbours(port, "bgp-as-a-service")
-        found: dict[str, HealthCheck] = {}
-        for owner in (*services, port):
-            for node in self._graph.linked_nodes(owner, "service-health-check"):
-                check = health_check_of(node, of_bgp_service=owner is not port)
-                if check is not None:
-                    found[check.name] = check
-        return tuple(found[name] for name in sorted(found))
 
     def _bgp_client(self, port: ConfigKey) -> tuple[int, IPv4Address | None, IPv4Address | None]:
         """Return the source port of the client router that stands for the workload, and the

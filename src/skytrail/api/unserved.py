@@ -38,9 +38,9 @@ def why_unserved(record: Record) -> str:
 def _why_not_checked(record: Record) -> str:
     properties = documents.section(record.body, "service_health_check_properties")
     scope = documents.text(properties, "health_check_type")
-    if scope == "link-local":
+    if scope != "segment":
         return ""
-    return f"hosts do not run checks of type {scope} yet: the type link-local is run"
+    return "hosts do not run checks of type segment yet: link-local and end-to-end ones are run"
 
 
 def _is_transparent(record: Record) -> bool:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from skytrail.agent.control_sessions import ControlSessions
 from skytrail.agent.desired import Inputs, Planner
-from skytrail.agent.interface import ActivePort, PluggedPort
+from skytrail.agent.interface import ActivePort, Failing, PluggedPort
 from skytrail.agent.label import Numbers
 from skytrail.agent.nexthop import Underlay, UnderlayPath
 from skytrail.agent.outcome import Desired
@@ -198,7 +198,7 @@ class AgentHost:
         self.desired = Desired()
         self.now = 0.0
         self.sent: list[tuple[str, object]] = []
-        self.failing: dict[str, tuple[str, ...]] = {}
+        self.failing: dict[str, Failing] = {}
         """Ports of which health checks fail."""
 
     def plug(self, name: str, ifindex: int) -> str:

@@ -10,8 +10,10 @@ import pytest
 
 from skytrail.agent.health.board import STARTS_PER_S_MAX, HealthBoard
 from skytrail.agent.health.standing import HOLD_S
+from skytrail.agent.interface import Failing
 from skytrail.agent.tables import BridgeRow, InetRouteRow, SourceRow
 from skytrail.agent.trace import DELIVERED, DROPPED, TracePacket
+from skytrail.agent.view import build_view
 from skytrail.net import GATEWAY_MAC
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of
 from skytrail.wire.bfd import BfdPacket, BfdState, decode_bfd, encode_bfd
@@ -30,6 +32,7 @@ from skytrail.wire.frame import (
     decode_udp,
 )
 from skytrail.wire.icmp import IcmpMessage, decode_icmp
+from skytrail.wire.xmpp import ConfigDelete
 
 A = uuid_of("a")
 CHECK = f"{PROJECT}:check"
@@ -169,7 +172,7 @@ def test_as_many_failures_in_a_row_as_configured_withdraw_and_one_answer_brings_
     assert world.is_up, "two failures are not three"
     world.run(2 + 1)
     assert not world.is_up
-    assert "no answer to ping within 1 s" in world.board.failing[A][0]
+    assert "no answer to ping within 1 s" in world.board.failing[A].reasons[0]
 
     world.answers = True
     world.run(2)
@@ -207,7 +210,7 @@ def test_port_plugged_with_a_check_is_not_led_to_before_it_answered():
 
     world.plug()
 
-    assert "has not answered yet" in world.board.failing[A][0]
+    assert "has not answered yet" in world.board.failing[A].reasons[0]
     world.run(1)
     assert world.is_up
 
@@ -279,6 +282,7 @@ def test_changed_times_of_a_failed_check_do_not_make_it_well():
     ("properties", "text"),
     [
         ({"health_check_type": "segment"}, "segment"),
+        ({"health_check_type": "vn-ips"}, "vn-ips"),
         ({"url_path": "web.example"}, "neither an address"),
         ({"monitor_type": "HTTP", "url_path": "https://local-ip/"}, "http://"),
         ({"monitor_type": "HTTP", "expected_codes": "2xx"}, "expected_codes"),
@@ -550,7 +554,7 @@ def test_bfd_session_brings_up_and_its_silence_withdraws_within_the_detection_ti
     world.run(3 * 0.2 + 0.31)
 
     assert not world.is_up
-    assert "BFD session lost" in world.board.failing[A][0]
+    assert "BFD session lost" in world.board.failing[A].reasons[0]
 
 
 def test_bfd_packets_from_further_away_do_not_count():
@@ -605,6 +609,91 @@ def test_frames_that_cannot_be_read_are_counted(frame):
     assert world.board.receive("nobody", frame, 0.0) == []
 
 
+# Along a way, and addresses of a network.
+
+
+def test_way_through_a_workload_is_asked_from_the_services_own_address():
+    world = World()
+    probe = world.config.node(
+        "instance-ip",
+        uuid_of("probe"),
+        instance_ip_address="10.1.1.77",
+        service_health_check_ip=True,
+    )
+    world.config.link(probe, world.ports["a"])
+    world.check(health_check_type="end-to-end", url_path="10.2.0.3", max_retries=2)
+    frames = []
+    world.send = lambda sent: frames.extend(frame for _, frame in sent)
+    world.plug()
+
+    world.run(1)
+
+    packet = decode_ip(decode_ethernet(frames[0]).payload)
+    assert (str(packet.source), str(packet.destination)) == ("10.1.1.77", "10.2.0.3")
+    rows = world.host.compute().rows
+    received = {row.prefix: row.nexthop_id for row in rows[InetRouteRow].values()}
+    assert received[ip_network("10.1.1.77")] == received[ip_network("10.1.1.1")], "comes back here"
+    world.board.receive(A, echo(frames[0]), world.now)
+    assert world.is_up
+
+
+@pytest.mark.parametrize(
+    ("properties", "text"),
+    [({"url_path": "10.2.0.3"}, "from"), ({"url_path": "local-ip"}, "url_path")],
+)
+def test_way_that_has_no_ends_is_not_asked(properties, text):
+    world = plugged_world(health_check_type="end-to-end", **properties)
+
+    (_, run) = next(world.board.runs())
+
+    assert text in run.detail
+    assert world.is_up
+
+
+def network_world(**properties):
+    world = World(addresses=("10.1.1.3", "10.1.1.4", "fd00:1::3"))
+    network = next(key for key in world.config.nodes if key.type_name == "virtual-network")
+    shape = {**PING, **BFD, "health_check_type": "vn-ip-list", **properties}
+    check = world.config.node("service-health-check", CHECK, service_health_check_properties=shape)
+    world.config.link(network, check)
+    world.send = BfdPeer(world)
+    return world, check, network
+
+
+def test_addresses_of_a_network_fail_one_by_one():
+    world, _, _ = network_world(target_ip_list={"ip_address": ["10.1.1.4", "10.1.1.99"]})
+    world.plug()
+    assert [str(address) for address, _ in world.board.failing[A].addresses] == ["10.1.1.4"]
+    assert world.board.failing[A].port == ()
+    world.run(3)
+    assert world.is_up
+
+    world.send.silent = True
+    world.run(2)
+
+    (failing,) = [world.board.failing[A]]
+    assert [str(address) for address, _ in failing.addresses] == ["10.1.1.4"]
+    world.host.failing = dict(world.board.failing)
+    prefixes = {str(key) for (_, key) in world.host.compute().published}
+    assert "10.1.1.4/32" not in prefixes
+    assert {"10.1.1.3/32", "fd00:1::3/128"} <= prefixes
+
+
+def test_all_addresses_of_a_network_are_asked_until_it_has_no_check():
+    world, check, network = network_world(target_ip_all=True)
+    world.plug()
+    world.run(3)
+    assert len(list(world.board.runs())) == 3
+
+    graph = world.host.sessions.graph
+    graph.delete(ConfigDelete(links=(world.config.links.pop((network, check)),)))
+    world.host.compute()
+    world.board.follow(world.host.plugged, world.host.view.ports, world.now)
+
+    assert list(world.board.runs()) == []
+    assert build_view(graph).ports == world.host.view.ports
+
+
 # What follows on the host.
 
 
@@ -632,7 +721,7 @@ def test_failing_port_has_no_routes_but_may_send_and_be_asked():
     whole = {str(key) for (_, key) in made.desired.published}
     assert sent(made, "b", "10.1.1.4", "10.1.1.3").outcome == DELIVERED
 
-    made.failing = {A: ("health check x: y",)}
+    made.failing = {A: Failing(("health check x: y",))}
     made.reconcile()
 
     assert sent(made, "b", "10.1.1.4", "10.1.1.3").drop_reason == "NO_ROUTE"
@@ -666,11 +755,11 @@ def test_failing_port_leads_to_whoever_else_has_the_address():
     made.configure(config.update())
     made.reconcile()
 
-    made.failing = {A: ("x",)}
+    made.failing = {A: Failing(("x",))}
     made.reconcile()
     trace = sent(made, "c", "10.1.1.5", "10.1.1.9")
     assert (trace.outcome, trace.vif_id) == (DELIVERED, made.vif("b"))
 
-    made.failing = {A: ("x",), uuid_of("b"): ("x",)}
+    made.failing = {A: Failing(("x",)), uuid_of("b"): Failing(("x",))}
     made.reconcile()
     assert sent(made, "c", "10.1.1.5", "10.1.1.9").outcome == DROPPED

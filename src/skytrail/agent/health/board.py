@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from skytrail.agent.health.attempts import Way
-from skytrail.agent.health.check import HealthCheck
+from skytrail.agent.health.check import HealthCheck, Scope
 from skytrail.agent.health.run import NEVER, Run, Subject
 from skytrail.agent.health.standing import Standing
-from skytrail.agent.interface import PluggedPort
+from skytrail.agent.interface import WELL, Failing, PluggedPort
 from skytrail.agent.view import Port
 from skytrail.net import IpAddress
 from skytrail.wire.errors import DecodeError
@@ -50,14 +50,14 @@ class HealthBoard:
     """``failing`` is replaced when it changes, so who keeps it sees by identity."""
 
     def __init__(self, random: Callable[[], float]) -> None:
-        self.failing: Mapping[str, tuple[str, ...]] = {}
-        """Uuid of a port whose routes are withdrawn -> why."""
+        self.failing: Mapping[str, Failing] = {}
+        """By uuid: ports of which routes are withdrawn."""
         self.late_count = 0
         """Questions that had to wait for their turn."""
         self.malformed_count = 0
         self._random = random
         self._runs: dict[str, dict[str, Run]] = {}
-        """Port -> name of the check -> run."""
+        """Port -> name of the check, with the address if it is of one -> run."""
         self._inputs: dict[str, _Inputs] = {}
         self._heap: list[tuple[float, int, Run]] = []
         self._pushed_count = 0
@@ -157,14 +157,14 @@ class HealthBoard:
     def _update(self, uuid: str, now: float, *, was_forwarding: bool) -> list[Frame]:
         """Take over the checks of one port."""
         inputs = self._inputs[uuid]
-        checks = {check.name: check for check in inputs.port.health_checks}
+        checks = dict(_checks_of(inputs.port))
         known = self._runs.get(uuid, {})
         frames = self._end(uuid, [name for name in known if name not in checks])
         if not checks:
             return frames
         runs = self._runs.setdefault(uuid, {})
-        for index, (name, check) in enumerate(sorted(checks.items())):
-            subject = _subject(inputs, check, index)
+        for index, (name, (check, address)) in enumerate(sorted(checks.items())):
+            subject = _subject(inputs, check, index, address)
             old = runs.get(name)
             if old is not None and (old.check, old.subject) == (check, subject):
                 continue
@@ -213,34 +213,60 @@ class HealthBoard:
         runs = self._runs.get(uuid, {})
         if not runs:
             self._runs.pop(uuid, None)
-        reasons = tuple(
-            f"health check {run.check.name}: {run.standing.reason}"
-            for _, run in sorted(runs.items())
-            if not run.standing.is_up and not run.problem
-        )
-        if reasons != self.failing.get(uuid, ()):
+        reasons: list[str] = []
+        addresses: list[tuple[IpAddress, str]] = []
+        for _, run in sorted(runs.items()):
+            if run.standing.is_up or run.problem:
+                continue
+            reason = f"health check {run.check.name}: {run.standing.reason}"
+            if run.check.scope is Scope.ADDRESSES and run.subject.way is not None:
+                address = run.subject.way.destination
+                addresses.append((address, f"{reason} ({address})"))
+            else:
+                reasons.append(reason)
+        found = Failing(tuple(reasons), tuple(addresses))
+        if found != self.failing.get(uuid, WELL):
             others = {other: why for other, why in self.failing.items() if other != uuid}
-            self.failing = {**others, uuid: reasons} if reasons else others
+            self.failing = others if found == WELL else {**others, uuid: found}
 
 
-def _subject(inputs: _Inputs, check: HealthCheck, index: int) -> Subject:
-    uuid, ifname = inputs.port.uuid, inputs.plugged.ifname
+def _checks_of(port: Port) -> Iterator[tuple[str, tuple[HealthCheck, IpAddress | None]]]:
+    """Yield what is run for a port: checks of addresses once for each that is its own."""
+    for check in port.health_checks:
+        if check.scope is not Scope.ADDRESSES:
+            yield check.name, (check, None)
+            continue
+        for address in port.addresses:
+            if check.addresses is None or address in check.addresses:
+                yield f"{check.name} {address}", (check, address)
+
+
+def _subject(inputs: _Inputs, check: HealthCheck, index: int, address: IpAddress | None) -> Subject:
+    port, ifname = inputs.port, inputs.plugged.ifname
+    problem, way = "", None
+    destination = address or check.target or next(iter(port.addresses), None)
     if index >= CHECKS_PER_PORT_COUNT_MAX:
         problem = f"only {CHECKS_PER_PORT_COUNT_MAX} checks of a port are run"
-        return Subject(uuid, ifname, None, problem)
-    port = inputs.port
-    destination = check.target or next(iter(port.addresses), None)
-    if destination is None:
-        return Subject(uuid, ifname, None, "the port has no address yet")
-    source = _source(port, destination, check)
-    if source is None or source == destination:
-        problem = f"there is no address of the vRouter to ask {destination} from"
-        return Subject(uuid, ifname, None, problem)
-    return Subject(uuid, ifname, Way(source, destination, port.mac))
+    elif destination is None:
+        problem = "the port has no address yet"
+    else:
+        source = _source(port, destination, check)
+        if source is None or source == destination:
+            problem = f"there is no address of the vRouter to ask {destination} from"
+        else:
+            way = Way(source, destination, port.mac)
+    return Subject(port.uuid, ifname, way, problem)
 
 
 def _source(port: Port, destination: IpAddress, check: HealthCheck) -> IpAddress | None:
-    """Return the vRouter's address towards the workload: of the subnet asked, or its own one."""
+    """Return the vRouter's address towards the workload: of the subnet asked, or its own one.
+
+    What is asked beyond the workload answers to an address of the service's network that is for
+    nothing else.
+    """
+    if check.scope is Scope.END_TO_END:
+        own = [each for each in port.check_addresses if each.version == destination.version]
+        return own[0] if own else None
     for address in (destination, *port.addresses):
         if address.version != destination.version:
             continue

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 from skytrail.agent.config_values import (
     bounded_of,
     flag_of,
+    list_of,
     mapping_of,
     number_of,
     text_of,
     unscoped,
+    usable_address_of,
 )
 from skytrail.net import IpAddress
 from skytrail.wire.xmpp import ConfigNode, ConfigValue
@@ -79,6 +81,8 @@ class HealthCheck:
     target: IpAddress | None = None
     """None: the interface's own address."""
     http: HttpRequest = HttpRequest()
+    addresses: frozenset[IpAddress] | None = frozenset()
+    """Of a network that are checked; None: all."""
     of_bgp_service: bool = False
     """It watches a BGP session with the gateway."""
     problem: str = ""
@@ -107,13 +111,23 @@ def health_check_of(node: ConfigNode, *, of_bgp_service: bool = False) -> Health
         )
     except ValueError as error:
         return replace(check, problem=str(error))
-    return _with_problem(replace(read, target=target, http=http))
+    return _completed(replace(read, target=target, http=http), parts)
 
 
-def _with_problem(check: HealthCheck) -> HealthCheck:
-    if check.scope is not Scope.LINK_LOCAL:
-        return replace(check, problem=f"checks of type {check.scope.value} are not run")
-    return check
+def _completed(check: HealthCheck, parts: Mapping[str, ConfigValue]) -> HealthCheck:
+    match check.scope:
+        case Scope.SEGMENT:
+            return replace(check, problem="checks of type segment are not run")
+        case Scope.END_TO_END if check.target is None:
+            return replace(check, problem="url_path names no address to be reached")
+        case Scope.ADDRESSES:
+            listed = list_of(mapping_of(parts.get("target_ip_list")).get("ip_address"))
+            found = [usable_address_of(each) for each in listed]
+            addresses = frozenset(each for each in found if each is not None)
+            is_all = flag_of(parts.get("target_ip_all"))
+            return replace(check, target=None, addresses=None if is_all else addresses)
+        case _:
+            return check
 
 
 def _time_us(parts: Mapping[str, ConfigValue], name: str) -> int:

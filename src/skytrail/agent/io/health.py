@@ -10,7 +10,7 @@ import structlog
 
 from skytrail.agent.health.board import Frame, HealthBoard
 from skytrail.agent.health.run import Run
-from skytrail.agent.interface import PluggedPort
+from skytrail.agent.interface import Failing, PluggedPort
 from skytrail.agent.io.state import StateFolder
 from skytrail.agent.view import View
 from skytrail.runtime.clock import Clock
@@ -38,7 +38,7 @@ class HealthChecks:
         self._log = structlog.get_logger("skytrail.agent.health")
 
     @property
-    def failing(self) -> Mapping[str, tuple[str, ...]]:
+    def failing(self) -> Mapping[str, Failing]:
         return self.board.failing
 
     def restore(self, plugged: Mapping[str, PluggedPort]) -> None:
