@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 from uuid import uuid4
 
 import msgspec
@@ -220,6 +220,18 @@ class ConfigService:
         finally:
             # A refusal knows this frame by its traceback, and would be in a cycle with it.
             del reply
+
+    def write_promised(
+        self, plan: Callable[[Change], T], caller: Caller, request_id: str
+    ) -> asyncio.Future[Written[T]] | None:
+        """Return what ``write`` would; None when one has to wait to be heard, or is too late."""
+        if self._has_ended or self._queue.full():
+            return None
+        reply: asyncio.Future[Written[T]] = asyncio.get_running_loop().create_future()
+        accepting = cast("asyncio.Future[Written[object]]", reply)
+        self._queue.put_nowait(_Request(plan, accepting, None, 1, caller, request_id))
+        self._news.set()
+        return reply
 
     def rehearse(
         self, plan: Callable[[Change], T], *, caller: Caller = NOBODY_ASKED

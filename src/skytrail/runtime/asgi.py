@@ -13,6 +13,7 @@ Used by the API server and by every daemon's introspection. The whole interface:
 
     app = AsgiApp(router, admit=gate)                      # asked before the body is read
     app = AsgiApp(router, at_once=quick)                   # asked first; None leaves it to the rest
+                                                           # a Promised reply comes with its future
 
     Request:  method, path, segments: tuple[str, ...] (percent-decoded), query: Mapping[str, str]
               (last value wins), query_all: Mapping[str, tuple[str, ...]], headers: Mapping[str,
@@ -45,7 +46,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
@@ -140,12 +141,21 @@ class Request:
             raise HttpError(400, f"The body is not JSON: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """A reply that takes no task to wait for: it is made when a future is done."""
+
+    future: asyncio.Future[Any]
+    reply: Callable[[asyncio.Future[Any]], Response]
+    """Makes it of the future; raises what a handler may raise."""
+
+
 Reply = Response | StreamResponse
 Handler = Callable[[Request], Awaitable[Reply]]
 Admit = Callable[[Request], Awaitable[None]]
 """Looks at a request before its body is read; raises HttpError to turn it away."""
-AtOnce = Callable[[Request], "Response | None"]
-"""Answers what needs no waiting and has no body, admission included; None: ask the others."""
+AtOnce = Callable[[Request], "Response | Promised | None"]
+"""Answers what has come whole and needs no waiting, admission included; None: ask the others."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _QUERY_KEPT_BYTES = 256
@@ -297,12 +307,21 @@ class AsgiApp:
             body = b"" if request.method == "HEAD" else reply.body
             await send({"type": "http.response.body", "body": body})
 
-    def answer_now(self, request: Request) -> Response | None:
-        """Return the reply to a request without body if it takes no waiting, None otherwise."""
-        if self._at_once is None:
+    def answer_now(self, request: Request) -> Response | Promised | None:
+        """Return the reply to a request that has come whole, None if it takes a task to make."""
+        if self._at_once is None or len(request.body) > self.body_limit(request):
             return None
         try:
             return self._at_once(request)
+        except HttpError as error:
+            return text_reply(error.text, error.status, error.headers)
+        except Exception:  # The boundary of one request: logged once, answered.
+            return self._failed(request)
+
+    def redeem(self, request: Request, promised: Promised) -> Response:
+        """Return the promised reply; its future is done."""
+        try:
+            return promised.reply(promised.future)
         except HttpError as error:
             return text_reply(error.text, error.status, error.headers)
         except Exception:  # The boundary of one request: logged once, answered.

@@ -1,7 +1,8 @@
 """HTTP/1.1 on one client's connection: httptools parses, the application's own objects answer.
 
-    bytes --> parser --> Exchange (a request and its reply) --> AsgiApp.answer_now   at once, no task
-                            |  pipelined ones wait in order  `-> AsgiApp.reply_to     in a task
+    bytes --> parser --> Exchange (a request and its reply) --> AsgiApp.answer_now   no task: at once,
+                            |  pipelined ones wait in order  |                        or promised
+                            |                                `-> AsgiApp.reply_to     in a task
                             '--> one write for head and body; streams chunk by chunk
 
 uvicorn's own protocol wraps each request in several objects of the ASGI interface and starts a task
@@ -20,6 +21,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, cast
 from uuid import uuid4
 
@@ -33,6 +35,7 @@ from skytrail.runtime.asgi import (
     HttpError,
     Message,
     Peer,
+    Promised,
     Request,
     Response,
     StreamResponse,
@@ -465,7 +468,11 @@ class HttpProtocol(asyncio.Protocol):
             return
         if exchange.refusal is None and self._may_answer_now(exchange):
             self._at_once_count += 1
+            exchange.request.body = bytes(exchange.body)
             reply = self._app.answer_now(exchange.request)
+            if isinstance(reply, Promised):
+                reply.future.add_done_callback(partial(self._keep_promise, exchange, reply))
+                return
             if reply is not None:
                 self._answer(exchange, reply)
                 return
@@ -474,7 +481,16 @@ class HttpProtocol(asyncio.Protocol):
         task.add_done_callback(self._tasks.discard)
 
     def _may_answer_now(self, exchange: Exchange) -> bool:
-        return exchange.is_whole and not exchange.body and self._at_once_count < AT_ONCE_COUNT_MAX
+        is_whole = exchange.is_whole and not exchange.expects_continue
+        return is_whole and self._at_once_count < AT_ONCE_COUNT_MAX
+
+    def _keep_promise(
+        self, exchange: Exchange, promised: Promised, future: asyncio.Future[object]
+    ) -> None:
+        if future.cancelled():
+            self._end()
+        else:
+            self._answer(exchange, self._app.redeem(exchange.request, promised))
 
     async def _serve(self, exchange: Exchange) -> None:
         request = exchange.request

@@ -2,11 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from skytrail.api.io.http import HttpApi
 from skytrail.api.security_settings import SecuritySettings
-from skytrail.runtime.asgi import Peer, build_request
+from skytrail.runtime.asgi import Peer, Promised, build_request
 
 from .security_server import Secured, basic
 
@@ -59,7 +60,8 @@ def test_reply_at_once_is_the_reply_of_the_long_way(api, target):
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        ("POST", "/virtual-networks"),
+        ("POST", f"/virtual-network/{UUID}"),
+        ("PUT", f"/virtual-network/{UUID}"),
         ("DELETE", f"/virtual-network/{UUID}"),
         ("GET", "/virtual-network"),
         ("GET", "/virtual-networks/more"),
@@ -70,6 +72,60 @@ def test_reply_at_once_is_the_reply_of_the_long_way(api, target):
 )
 def test_everything_else_goes_the_long_way(api, method, target):
     assert HttpApi(api.service).answer_now(request(target, method)) is None
+
+
+def created(api, app, body: dict, *, promised: bool):
+    asked = request("/virtual-networks", "POST", content_type="application/json")
+    asked.body = msgspec.json.encode({"virtual-network": body})
+
+    async def both_ways():
+        if not promised:
+            return await app.reply_to(asked, None)
+        reply = app.answer_now(asked)
+        if isinstance(reply, Promised):
+            await asyncio.wait([reply.future])
+            reply = app.redeem(asked, reply)
+        return reply
+
+    return api.loop.run_until_complete(both_ways())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"no_such_field": 1},
+        {"parent_type": "tag"},
+        {"virtual_network_properties": {"vxlan_network_identifier": "x"}},
+    ],
+)
+def test_create_without_a_task_is_answered_and_refused_as_with_one(api, changes):
+    app = HttpApi(api.service)
+    name = ["default-domain", "default-project", "red"]
+    body = {"fq_name": name, "parent_type": "project", "uuid": UUID, **changes}
+
+    first = created(api, app, body, promised=True)
+    again = created(api, app, body, promised=True)
+    removal = request(f"/virtual-network/{UUID}", "DELETE")
+    api.loop.run_until_complete(app.reply_to(removal, None))
+
+    assert first == created(api, app, body, promised=False)
+    assert again == created(api, app, body, promised=False)
+
+
+def test_body_that_is_no_object_is_refused_without_a_plan(api):
+    asked = request("/virtual-networks", "POST", content_type="application/json")
+    asked.body = b"[1]"
+
+    assert HttpApi(api.service).answer_now(asked).status == 400
+
+
+def test_nothing_is_promised_once_the_writer_has_ended(api):
+    app = HttpApi(api.service)
+    api.writer.cancel()
+    api.loop.run_until_complete(asyncio.wait([api.writer]))
+
+    assert created(api, app, {}, promised=True) is None
 
 
 def test_nothing_is_answered_at_once_to_whom_the_gate_has_to_ask(api):

@@ -6,7 +6,14 @@ import contextlib
 import pytest
 
 from skytrail.runtime import http_head, http_protocol
-from skytrail.runtime.asgi import AsgiApp, HttpError, Response, StreamResponse, text_reply
+from skytrail.runtime.asgi import (
+    AsgiApp,
+    HttpError,
+    Promised,
+    Response,
+    StreamResponse,
+    text_reply,
+)
 from skytrail.runtime.server import listen_tcp, listen_unix, serve
 
 TIME_LIMIT_S = 20
@@ -25,7 +32,28 @@ def quick(request):
             return Response(200, b"x" * 3_000_000)
         case path if path.startswith("/now"):
             return text_reply(f"now {path}")
+        case path if path.startswith("/soon"):
+            future = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(0.002, settle, future, path)
+            return Promised(future, lambda done: promised_reply(request, done))
     return None
+
+
+def settle(future, path):
+    if path == "/soon/cancelled":
+        future.cancel()
+    else:
+        future.set_result(path)
+
+
+def promised_reply(request, done):
+    match done.result():
+        case "/soon/refused":
+            raise HttpError(403, "no")
+        case "/soon/defect":
+            raise KeyError(request.path)
+        case path:
+            return text_reply(f"soon {path} {len(request.body)}")
 
 
 async def numbers():
@@ -34,7 +62,7 @@ async def numbers():
 
 
 async def slow(request):
-    if (reply := quick(request)) is not None:
+    if isinstance(reply := quick(request), Response):
         return reply
     if request.path == "/split":
         return Response(200, b"", headers=(("x-name", "a\r\nset-cookie: stolen"),))
@@ -117,6 +145,37 @@ def test_refusal_and_defect_answered_at_once_end_no_connection(tmp_path, caplog)
     assert b"HTTP/1.1 500 " in received
     assert b"KeyError" not in received
     assert received.endswith(b"now /now")
+
+
+def test_promised_replies_come_in_order_with_all_others(tmp_path):
+    post = b"POST /soon/b HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabcde"
+
+    received = answers(tmp_path, GET % b"/a" + post + GET % b"/now/c" + LAST % b"/soon/d")
+
+    places = [received.index(path) for path in (b" /a ", b"/soon/b 5", b"/now/c", b"/soon/d 0")]
+    assert sorted(places) == places
+    assert received.count(b"HTTP/1.1 200 OK") == 4
+
+
+def test_promise_that_comes_to_a_refusal_or_a_defect_is_answered(tmp_path, caplog):
+    received = answers(tmp_path, GET % b"/soon/refused", GET % b"/soon/defect", LAST % b"/now")
+
+    assert b"HTTP/1.1 403 Forbidden\r\n" in received
+    assert b"HTTP/1.1 500 " in received
+    assert b"KeyError" not in received
+    assert received.endswith(b"now /now")
+
+
+def test_promise_that_nobody_keeps_ends_its_connection(tmp_path):
+    assert answers(tmp_path, GET % b"/soon/cancelled") == b""
+
+
+def test_body_over_the_limit_is_refused_before_anything_is_promised(tmp_path):
+    head = b"POST /soon HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 200001\r\n\r\n"
+
+    received = answers(tmp_path, head + b"a" * 200_001)
+
+    assert received.startswith(b"HTTP/1.1 413 ")
 
 
 def test_request_in_single_bytes_is_one_request(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -28,14 +29,14 @@ from skytrail.api.graph import Record, find
 from skytrail.api.heads import part_reader
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of, write_for
-from skytrail.api.refusal import bad_request, not_found
+from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.render import Shape
 from skytrail.api.rules.draft import is_draft
 from skytrail.api.schema import collection_name
-from skytrail.api.service import ConfigService
+from skytrail.api.service import ConfigService, Written
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
-from skytrail.runtime.asgi import JSON, Request, Response
+from skytrail.runtime.asgi import JSON, Promised, Request, Response
 
 _NETWORK = "virtual-network"
 _Sight = Callable[[Record], bool] | None
@@ -60,10 +61,27 @@ class CompatibleApi:
             caller=caller_of(request),
             request_id=request.id,
         )
-        value = render.created(written.value, bodies.base_of(request))
-        return bodies.reply(
-            {resource.name: value}, written.ignored, status=_accepted(written.value)
+        return _created(resource, request, written)
+
+    def create_promised(self, resource: ObjectType, request: Request) -> Promised | None:
+        """As ``create``, for whoever can be called back; None when the writer has no room."""
+        body = bodies.read_object(request, resource)
+        future = self._service.write_promised(
+            lambda change: admission.create(change, resource, body), caller_of(request), request.id
         )
+        if future is None:
+            return None
+
+        def reply(done: asyncio.Future[Written[Record]]) -> Response:
+            # Not raised: a refusal that knows this frame would be in a cycle with it.
+            error = done.exception()
+            if error is None:
+                return _created(resource, request, done.result())
+            if isinstance(error, Refused):
+                return bodies.refused(error.status, error.text)
+            raise error
+
+        return Promised(future, reply)
 
     def read(self, resource: ObjectType, uuid: str, request: Request) -> Response:
         graph, caller = self._service.graph, caller_of(request)
@@ -356,6 +374,11 @@ def _shape_of(request: Request, sees: _Sight) -> Shape:
         links="exclude_hrefs" not in given,
         sees=sees,
     )
+
+
+def _created(resource: ObjectType, request: Request, written: Written[Record]) -> Response:
+    value = render.created(written.value, bodies.base_of(request))
+    return bodies.reply({resource.name: value}, written.ignored, status=_accepted(written.value))
 
 
 def _accepted(written: Record | None) -> int:

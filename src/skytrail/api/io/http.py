@@ -37,6 +37,7 @@ from skytrail.runtime.asgi import (
     AsgiApp,
     Handler,
     HttpError,
+    Promised,
     Reply,
     Request,
     Response,
@@ -117,25 +118,30 @@ class Dispatch:
                 return bodies.refused(404, f"Not found: '{request.path[:256]}'")
             return bodies.refused(error.status, error.text)
 
-    def answer_now(self, request: Request) -> Response | None:
-        """Answer a compatible read if neither its sender nor our copy has to be waited for."""
+    def answer_now(self, request: Request) -> Response | Promised | None:
+        """Answer a compatible read or create if only a commit, or nothing, has to be waited for."""
         segments = request.segments
-        if request.method != "GET" or not segments or self._service.shared is not None:
+        if not segments or self._service.shared is not None:
             return None
         found = self._by_path.get(segments[0].lower())
         if found is None or len(segments) != (1 if found[1] else 2):
             return None
+        resource, is_collection = found
+        if request.method != "GET" and not (request.method == "POST" and is_collection):
+            return None
         if self._gate is not None:
-            if self._gate.directory is not None and found[0].name in KINDS:
+            if self._gate.directory is not None and resource.name in KINDS:
                 return None
             if not self._gate.admit_now(request):
                 return None
         try:
             access.check_path(self._service, caller_of(request), request)
-            if found[1]:
-                return self._compatible.list(found[0], request)
-            uuid = bodies.path_uuid(found[0], segments[1])
-            return self._compatible.read(found[0], uuid, request)
+            if request.method == "POST":
+                return self._compatible.create_promised(resource, request)
+            if is_collection:
+                return self._compatible.list(resource, request)
+            uuid = bodies.path_uuid(resource, segments[1])
+            return self._compatible.read(resource, uuid, request)
         except Refused as refusal:
             return bodies.refused(refusal.status, refusal.text)
 
