@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 DATABASE: Final = "config.db"
 _PORT: Final = 2379
@@ -76,15 +76,17 @@ def parse_location(text: str) -> Location:
 
 
 def _etcd(text: str) -> EtcdLocation:
-    parts = urlsplit(text)
-    if parts.path not in ("", "/") or parts.fragment:
+    # Not as any URL: of several members, libraries take what precedes a bracket for an error.
+    address, _, options = text.removeprefix("etcd://").partition("?")
+    members, _, rest = address.partition("/")
+    if rest or "#" in text:
         raise LocationInvalid(f"{text!r}: nothing may follow the members but ?ca=FILE...")
-    endpoints = tuple(_endpoint(each) for each in parts.netloc.split(",") if each)
+    endpoints = tuple(_endpoint(each) for each in members.split(",") if each)
     if not endpoints:
         raise LocationInvalid(f"{text!r} names no member: etcd://HOST:PORT[,HOST:PORT...]")
     if len(set(endpoints)) != len(endpoints):
         raise LocationInvalid(f"{text!r} names a member twice")
-    asked = parse_qs(parts.query, keep_blank_values=True)
+    asked = parse_qs(options, keep_blank_values=True)
     given = {name: values[-1] for name, values in asked.items()}
     for name, value in given.items():
         if name not in _OPTIONS:
