@@ -27,9 +27,9 @@ def section(document: Document, *path: str) -> Document:
     here = document
     for key in path:
         value = here.get(key)
-        if not is_document(value):
+        if not isinstance(value, dict):
             return {}
-        here = value
+        here = cast("Document", value)
     return here
 
 
@@ -38,7 +38,7 @@ def sections(document: Document, key: str) -> list[Document]:
     value = document.get(key)
     if not value or not isinstance(value, list):
         return []
-    return [item for item in cast("list[object]", value) if is_document(item)]
+    return [item for item in cast("list[Document]", value) if isinstance(item, dict)]
 
 
 def text(document: Document, key: str) -> str | None:

@@ -60,8 +60,8 @@ def head_of(body: Document) -> Head:
     for name, items in body.items():
         if items and name.endswith(_REFERENCES):
             for reference in documents.sections(body, name):
-                target = documents.text(reference, "uuid")
-                if target is not None:
+                target = reference.get("uuid")
+                if isinstance(target, str):
                     targets.append((name, target))
                     attributes.append(reference.get("attr"))
     return Head(
@@ -76,7 +76,7 @@ def head_of(body: Document) -> Head:
 
 
 def _sparse(attributes: list[object]) -> tuple[object, ...]:
-    return tuple(attributes) if any(each is not None for each in attributes) else ()
+    return () if attributes.count(None) == len(attributes) else tuple(attributes)
 
 
 class Stored(Protocol):

@@ -379,14 +379,15 @@ class HttpProtocol(asyncio.Protocol):
         self._requests_count += 1
         parsed = httptools.parse_url(self._url)
         path, query = (parsed.path or b"").decode("ascii"), parsed.query or b""
-        refusal = self._refusal()
+        version = self._parser.get_http_version()
+        refusal = self._refusal(version)
         try:
             request = self._request(path, query)
         except HttpError as error:
             request = self._request(path, b"")
             refusal = refusal or text_reply(error.text, error.status)
         exchange = self._incoming = Exchange(self, request)
-        is_old = self._parser.get_http_version() == "1.0"
+        is_old = version == "1.0"
         exchange.keep_alive = not is_old and self._parser.should_keep_alive()
         exchange.is_chunked = not is_old and request.method != "HEAD"
         # A client of HTTP/1.0 cannot have meant it (RFC 9110 10.1.1).
@@ -412,19 +413,18 @@ class HttpProtocol(asyncio.Protocol):
             made_id=f"{self._ids}-{self._requests_count}",
         )
 
-    def _refusal(self) -> Response | None:
+    def _refusal(self, version: str) -> Response | None:
         """Return why the request with this head is not for the application, None if it is."""
         limit = self._concurrency_max
         if limit and (len(self._connections) >= limit or len(self._tasks) >= limit):
             return text_reply("Service Unavailable", 503)
-        version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
             return text_reply(f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
         hosts = self._hosts_count
         if hosts > 1 or (version == "1.1" and hosts == 0):
             return text_reply(f"A request needs one Host header, this one has {hosts}", 400)
-        expected = self._headers.get("expect", "100-continue")
-        if version == "1.1" and expected.lower() != "100-continue":
+        expected = self._headers.get("expect")
+        if expected is not None and version == "1.1" and expected.lower() != "100-continue":
             return text_reply("Of Expect only 100-continue can be met", 417)
         return None
 

@@ -74,10 +74,11 @@ def check_transaction(
     compares: Sequence[Compare], then: Sequence[Operation], otherwise: Sequence[Operation]
 ) -> None:
     """Raise ValueError for what no back end can keep: see the bounds above; a key used twice."""
+    checked = _check_branch(then)
+    _check_branch(otherwise)
     for compare in compares:
-        check_key(compare.key)
-    for branch in (then, otherwise):
-        _check_branch(branch)
+        if compare.key not in checked:
+            check_key(compare.key)
 
 
 def check_key(key: str) -> None:
@@ -88,11 +89,13 @@ def check_key(key: str) -> None:
         raise ValueError(f"key {key[:40]!r}... is longer than {KEY_BYTES_MAX} bytes")
 
 
-def _check_branch(operations: Sequence[Operation]) -> None:
+def _check_branch(operations: Sequence[Operation]) -> set[str]:
+    """Return the keys, which are as they have to be."""
     if len(operations) > OPERATIONS_COUNT_MAX:
         count = len(operations)
         raise ValueError(f"{count} operations exceed the bound of {OPERATIONS_COUNT_MAX}")
-    if len({operation.key for operation in operations}) != len(operations):
+    keys = {operation.key for operation in operations}
+    if len(keys) != len(operations):
         raise ValueError("a transaction names each key at most once")
     for operation in operations:
         check_key(operation.key)
@@ -101,3 +104,4 @@ def _check_branch(operations: Sequence[Operation]) -> None:
         if isinstance(operation, Put) and len(operation.value) > VALUE_BYTES_MAX:
             size = len(operation.value)
             raise ValueError(f"{operation.key}: {size} bytes exceed {VALUE_BYTES_MAX}")
+    return keys

@@ -28,6 +28,7 @@ from skytrail.model.validate import shown
 _SYSTEM = "default-global-system-config"
 _GROUP, _PORT = "virtual-port-group", "physical-interface"
 _BINDING = ("vnic_type", "profile", "vpg")
+_BAREMETAL = "baremetal"
 _VLAN_MAX = 4094
 _LINKS_COUNT_MAX = 64
 
@@ -54,7 +55,7 @@ class Attachment(NamedTuple):
 def attachment_of(change: Change, body: Document) -> Attachment | None:
     """Return where bindings say an interface is; refuse what is not there or not the caller's."""
     bindings = bindings_of(body)
-    if not is_bound(body):
+    if bindings.get("vnic_type") != _BAREMETAL:
         return None
     vlan = bindings.get("tor_port_vlan_id")
     if vlan and not (vlan.isascii() and vlan.isdigit() and int(vlan[:9]) <= _VLAN_MAX):
@@ -126,7 +127,7 @@ def binding_changed(old: Document, new: Document) -> bool:
 
 def is_bound(body: Document) -> bool:
     """Whether an interface's groups follow from its bindings."""
-    return bindings_of(body).get("vnic_type") == "baremetal"
+    return bindings_of(body).get("vnic_type") == _BAREMETAL
 
 
 def attach(change: Change, interface: Record, attachment: Attachment) -> None:
