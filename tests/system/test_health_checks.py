@@ -115,6 +115,39 @@ def test_workload_that_does_not_answer_ping_is_not_led_to_until_it_does(
             assert traffic.wait_replies(5, timeout_s=5)
 
 
+def test_restarted_agent_knows_who_had_failed_and_withdraws_nobody_else(
+    lab, api, members, eventually
+):
+    well, ill = lab.attached("red-web1").uuid, lab.attached("red-web2").uuid
+    host, other = (lab.topology.endpoint(each).host for each in ("red-web2", "red-web1"))
+    address = members["red-web2"].address(version=4)
+    namespace = lab.plan.namespace_of("red-web2")
+    with (
+        attached(api, ill, "ill", monitor_type="PING"),
+        attached(api, well, "well", monitor_type="PING"),
+    ):
+        try:
+            pings_answered(namespace, are=False)
+            eventually(lambda: not is_known(lab, other, address), "no way there", timeout_s=20)
+            for each in (host, other):
+                lab.restart(each)
+            eventually(
+                lambda: all(
+                    read_table(lab.paths.introspect_socket(each), "status")[0]["complete"]
+                    for each in (host, other)
+                ),
+                "all is learnt again",
+                timeout_s=30,
+            )
+            assert not is_known(lab, other, address)
+            assert states(lab, "red-web2")["ill"]["state"] == "down"
+            row = states(lab, "red-web1")["well"]
+            assert (row["state"], row["changes"]) == ("up", 0)
+        finally:
+            pings_answered(namespace, are=True)
+        eventually(lambda: is_known(lab, other, address), "it is led to again")
+
+
 _SERVE = """
 import http.server, sys
 class Answer(http.server.BaseHTTPRequestHandler):

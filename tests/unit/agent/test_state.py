@@ -34,6 +34,13 @@ def test_configuration_is_read_back(tmp_path):
     assert StateFolder(tmp_path).load_config() == update
 
 
+def test_failed_checks_are_read_back(tmp_path):
+    StateFolder(tmp_path).save_failed_checks([("u1", "default-domain:p:ping")])
+
+    assert StateFolder(tmp_path).load_failed_checks() == [("u1", "default-domain:p:ping")]
+    assert StateFolder(tmp_path / "new").load_failed_checks() == []
+
+
 def test_absent_files_are_nothing(tmp_path):
     folder = StateFolder(tmp_path / "new")
 

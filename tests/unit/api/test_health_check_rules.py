@@ -67,6 +67,10 @@ def test_checks_that_can_be_read_are_taken(api, properties):
         ({"monitor_type": "HTTP", "expected_codes": "200,,204"}, "expected_codes"),
         ({"health_check_type": "end-to-end"}, "url_path"),
         ({"health_check_type": "end-to-end", "url_path": "local-ip"}, "url_path"),
+        (
+            {"health_check_type": "end-to-end", "monitor_type": "BFD", "url_path": "10.1.1.1"},
+            "BFD",
+        ),
         ({"health_check_type": "segment", "monitor_type": "BFD"}, "segment"),
         ({"health_check_type": "vn-ip-list", "target_ip_all": True}, "BFD"),
         ({"health_check_type": "vn-ip-list", "monitor_type": "BFD"}, "target_ip_list"),

@@ -213,6 +213,34 @@ def test_hosts_of_an_object_are_those_of_the_ports_it_leads_to(api) -> None:
     assert count("project", project) == 1
 
 
+def test_health_check_that_fails_is_told_at_the_check_and_at_the_port(api) -> None:
+    hosted(api)
+    reply = api.call("GET", "/virtual-machine-interfaces").json["virtual-machine-interfaces"]
+    port = reply[0]["uuid"]
+    check = api.create(
+        "service-health-check",
+        fq_name=[*PROJECT, "ping"],
+        parent_type="project",
+        service_health_check_properties={
+            "health_check_type": "link-local",
+            "monitor_type": "PING",
+            "delay": 1,
+            "timeout": 1,
+            "max_retries": 2,
+        },
+    )
+    body = {"service_health_check_refs": [{"uuid": check}]}
+    api.call("PUT", f"/virtual-machine-interface/{port}", {"virtual-machine-interface": body})
+    agent = {"name": "one", "connected": True, "revision": api.service.revision}
+
+    told(api, agent)
+    assert behind(api, check, "service-health-check")[0] == "programmed"
+    told(api, {**agent, "ports": [{"uuid": port, "reason": "health check ping: no answer"}]})
+
+    for kind, uuid in (("service-health-check", check), ("virtual-machine-interface", port)):
+        assert "no answer" in behind(api, uuid, kind)[1]
+
+
 def test_a_report_ends_with_its_lease(api) -> None:
     uuid = api.network("red")
     report(api, "c", kind="compiler", revision=api.service.revision, lease_s=1e-9)

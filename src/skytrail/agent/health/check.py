@@ -120,6 +120,8 @@ def _completed(check: HealthCheck, parts: Mapping[str, ConfigValue]) -> HealthCh
             return replace(check, problem="checks of type segment are not run")
         case Scope.END_TO_END if check.target is None:
             return replace(check, problem="url_path names no address to be reached")
+        case Scope.END_TO_END if check.monitor is Monitor.BFD:
+            return replace(check, problem="BFD over one hop ends at the service")
         case Scope.ADDRESSES:
             listed = list_of(mapping_of(parts.get("target_ip_list")).get("ip_address"))
             found = [usable_address_of(each) for each in listed]

@@ -111,6 +111,11 @@ def _check_scope(given: Document, monitor: str | None) -> None:
         raise bad_request(
             "health_check_type end-to-end needs an address in url_path: the one to be reached"
         )
+    if scope == "end-to-end" and monitor == "BFD":
+        raise bad_request(
+            "health_check_type end-to-end goes with monitor_type PING or HTTP, not BFD: a session"
+            " over one hop ends at the service"
+        )
     if scope == "segment" and monitor != "PING":
         raise bad_request(
             f"health_check_type segment goes with monitor_type PING only, not {monitor}"
