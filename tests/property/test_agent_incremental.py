@@ -45,7 +45,42 @@ def whole_world():
         virtual_DNS_record_data={"record_name": "w", "record_type": "A", "record_data": "10.1.1.4"},
     )
     config.link(dns, record)
+    tags(config, ports, networks)
     return config
+
+
+def tags(config, ports, networks):
+    """Tags at every level, and a set that an application's ports obey."""
+    project = config.node("project", "default-domain:demo")
+    for each in (*ports, *networks):
+        config.link(project, each)
+    named = {
+        name: config.node("tag", name, tag_id=f"0x{number:08x}")
+        for name, number in (("application=a", 0x10001), ("tier=t", 0x20001), ("label=l", 7))
+    }
+    config.link(ports[0], named["application=a"])
+    config.link(networks[0], named["tier=t"])
+    config.link(project, named["label=l"])
+    applied = config.node("application-policy-set", "default-domain:demo:s")
+    policy = config.node("firewall-policy", "default-domain:demo:p")
+    config.link(applied, named["application=a"])
+    config.link(applied, policy, {"sequence": "1"})
+    group = config.node(
+        "service-group",
+        "default-domain:demo:g",
+        service_group_firewall_service_list={"firewall_service": [{"protocol": "tcp"}]},
+    )
+    for name, end in (("r1", {"any": True}), ("r2", {"tags": ["tier=t"], "tag_ids": [0x20001]})):
+        rule_key = config.node(
+            "firewall-rule",
+            f"default-domain:demo:{name}",
+            action_list={"simple_action": "pass"},
+            endpoint_1=end,
+            endpoint_2={"any": True},
+            direction=">",
+        )
+        config.link(policy, rule_key, {"sequence": name})
+        config.link(rule_key, group)
 
 
 WORLD = whole_world()

@@ -5,21 +5,17 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skytrail.agent.access_list import Selector
 from skytrail.agent.identity import Identity
 from skytrail.agent.label import Numbers
 from skytrail.agent.lookup import Tables
-from skytrail.agent.policy import (
-    Policy,
-    PolicyCompiler,
-    PolicyPacket,
-    RemoteRule,
-    Stage,
-    evaluate,
-)
+from skytrail.agent.policy import Policy, PolicyPacket, evaluate
+from skytrail.agent.policy_rows import PolicyCompiler
+from skytrail.agent.stage import RemoteRule, Stage
 from skytrail.agent.tables import IdentityId
-from skytrail.agent.view import Selector
 
 NETWORKS = ["d:p:red", "d:p:blue", "d:p:green"]
+TAGS = [0x00010001, 0x00020001, 0x00020002, 0x00000007]
 GROUPS = [8000001, 8000002, 8000003]
 PREFIXES = [
     ip_network(text)
@@ -51,6 +47,13 @@ SELECTORS = st.one_of(
         network=st.sampled_from(["", *NETWORKS]),
         prefixes=st.lists(st.sampled_from(PREFIXES), min_size=1, max_size=3).map(tuple),
     ),
+    st.builds(
+        Selector,
+        tags=st.lists(st.sampled_from(TAGS), min_size=1, max_size=3, unique=True).map(
+            lambda tags: tuple(sorted(tags))
+        ),
+        prefixes=st.lists(st.sampled_from(PREFIXES), max_size=1).map(tuple),
+    ),
 )
 RULES = st.builds(
     RemoteRule,
@@ -71,12 +74,13 @@ STAGES = st.builds(
 POLICIES = st.builds(
     Policy,
     direction=st.just("egress"),
-    stages=st.lists(STAGES, min_size=1, max_size=2).map(tuple),
+    stages=st.lists(STAGES, min_size=1, max_size=3).map(tuple),
 )
 IDENTITIES = st.builds(
     Identity,
     networks=st.frozensets(st.sampled_from(NETWORKS), max_size=2),
     groups=st.frozensets(st.sampled_from(GROUPS), max_size=2),
+    tags=st.frozensets(st.sampled_from(TAGS), max_size=4),
 )
 PACKETS = st.builds(
     PolicyPacket,

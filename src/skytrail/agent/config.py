@@ -108,6 +108,10 @@ class ConfigGraph:
                     return value
         return None
 
+    def link_kinds(self, one: ConfigKey, other: ConfigKey) -> frozenset[str]:
+        """Return the kinds of the links between two objects."""
+        return frozenset(self._neighbours.get(one, {}).get(other, ()))
+
     def take_changes(self) -> set[Change]:
         """Return what changed since the last call."""
         changes, self._changes = self._changes, set()

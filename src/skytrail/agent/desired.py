@@ -54,7 +54,8 @@ from skytrail.agent.ledger import (
 )
 from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.outcome import Desired, RouteSource
-from skytrail.agent.policy import POLICY_DISABLED, Policy, PolicyCompiler, port_policies
+from skytrail.agent.policy import POLICY_DISABLED, Policy, port_identity, port_policies
+from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.port_rows import (
     ENCAPSULATION_TEXTS,
     FABRIC_INSTANCE,
@@ -373,8 +374,7 @@ class _World:
 
     def _plan(self, active: ActivePort, vif_id: VifId) -> PortPlan:
         port = active.port
-        groups = [group.group_id for group in port.groups if group.group_id and port.port_security]
-        identity = Identity(frozenset((port.network.name,)), frozenset(groups))
+        identity = port_identity(port)
         egress, ingress = port_policies(port)
         ways = {*egress.instances, *ingress.instances} - {port.network.vrf}
         if port.network.is_underlay:

@@ -10,7 +10,7 @@ from skytrail.agent.interface import ActivePort
 from skytrail.agent.label import Numbers
 from skytrail.agent.lookup import Tables
 from skytrail.agent.outcome import Desired, RouteSource, TableRows
-from skytrail.agent.policy import PolicyCompiler
+from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.tables import (
     FLOOD_RELAYED,
     BridgeRow,
@@ -49,9 +49,8 @@ class RuleBook:
         """Names and texts; of both directions' halves unless one is asked for."""
         name = self.name(rule_id)
         parts = [part.rpartition("#") for part in name.split(" & ") if part]
-        known = self._policies.rule_texts
         halves = [(direction, part) for part in name.split(" & ") for direction in directions]
-        texts = dict.fromkeys(known.get(half, "") for half in halves)
+        texts = dict.fromkeys(self._policies.rule_text(*half) for half in halves)
         return {
             "rule_id": rule_id,
             "name": name,

@@ -180,6 +180,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
             mac=port.mac,
             encapsulations=(*without, *(ENCAPSULATION_TEXTS[kind] for kind in kinds)),
             virtual_network=port.network.name,
+            tags=port.security.tags,
         )
         number = plan.sequence if isinstance(key, EnetKey) else plan.sequence_of(key)
         moved = replace(attributes, sequence_number=number) if number else attributes
@@ -196,8 +197,13 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
         key = EnetKey(port.mac, prefix)
         found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
     for prefix in plan.underlay_prefixes:
-        hop = NextHop(address, encapsulations=native, virtual_network=port.network.name)
         own_route = found[port.network.vrf, prefix]
+        hop = NextHop(
+            address,
+            encapsulations=native,
+            virtual_network=port.network.name,
+            tags=port.security.tags,
+        )
         found[FABRIC_INSTANCE, prefix] = replace(own_route, next_hops=(hop,))
     return found
 

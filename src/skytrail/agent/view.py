@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TypeVar
 
+from skytrail.agent.access_list import AccessList, joined, prefix_order, read_access_list
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.config_values import (
     annotation_of,
@@ -34,6 +35,12 @@ from skytrail.agent.health.configured import (
     checks_of_port,
     ports_of_check,
 )
+from skytrail.agent.security_sets import (
+    NO_SECURITY,
+    SECURITY_TYPES,
+    PortSecurity,
+    SecurityReader,
+)
 from skytrail.agent.tables import Encapsulation, IpNetwork
 from skytrail.model.annotation_names import (
     ASSISTED,
@@ -47,9 +54,7 @@ from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
 T = TypeVar("T")
 IpAddress = IPv4Address | IPv6Address
-PortRange = tuple[int, int]
 LOCAL_PREFERENCE_ACTIVE = 200
-PORTS_ALL: PortRange = (0, 65535)
 UNDERLAY_NETWORK = "default-domain:default-project:ip-fabric"
 _VNI_MAX = (1 << 24) - 1
 _U16_MAX = (1 << 16) - 1
@@ -61,54 +66,6 @@ _ENCAPSULATION_NAMES = {
     "VXLAN": Encapsulation.VXLAN,
 }
 _CHAIN_INSTANCE = re.compile(r"service-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.*")
-_PROTOCOL_NAMES = {
-    "icmp": 1,
-    "tcp": 6,
-    "udp": 17,
-    "icmp6": 58,
-    "icmpv6": 58,
-    "ipv6-icmp": 58,
-    "sctp": 132,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """One side of a rule; nothing set = any."""
-
-    network: str = ""
-    group: int = 0
-    prefixes: tuple[IpNetwork, ...] = ()
-    never: bool = False
-    """True for a side that could not be read or names nothing: it matches no packet."""
-
-    @property
-    def is_any(self) -> bool:
-        return not (self.network or self.group or self.prefixes or self.never)
-
-
-@dataclass(frozen=True, slots=True)
-class AclRule:
-    """One access list entry as compiled by the controller."""
-
-    uuid: str
-    allow: bool
-    protocol: int | None
-    """None = every protocol."""
-    version: int | None
-    """4, 6 or None = both."""
-    source: Selector
-    destination: Selector
-    source_ports: PortRange
-    destination_ports: PortRange
-    instance: str = ""
-    """Routing instance in which the way on is looked up (a service chain's); empty: the port's."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccessList:
-    name: str
-    rules: tuple[AclRule, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +176,8 @@ class Port:
     """What is asked of the workload; while one fails, its routes are withdrawn."""
     check_addresses: tuple[IpAddress, ...] = ()
     """Where the vRouter asks from along the way through the workload."""
+    security: PortSecurity = NO_SECURITY
+    """Its tags, and the application policy sets it obeys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,27 +225,18 @@ _BESIDE_PORTS = frozenset(
 _PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
 """Objects that only ports are read from."""
 _DNS_PARTS = frozenset({"virtual-DNS", "virtual-DNS-record"})
-_NOT_READ = frozenset(
-    {
-        "tag",
-        "application-policy-set",
-        "firewall-policy",
-        "firewall-rule",
-        "service-group",
-        "address-group",
-    }
-)
-"""Objects that arrive and that nothing is read from yet."""
 
 
-def build_view(graph: ConfigGraph, old: View | None = None) -> View:
+def build_view(
+    graph: ConfigGraph, old: View | None = None, security: SecurityReader | None = None
+) -> View:
     """Read the whole graph. O(objects).
 
     Networks, groups and ports that equal those of ``old`` are the same objects, so that who
-    depends on them sees that they did not change.
+    depends on them sees that they did not change. ``security`` knows what it read before.
     """
     old = old or View()
-    builder = _Builder(graph, old=old)
+    builder = _Builder(graph, old=old, security=security)
     networks = {
         node.key.name: _kept(old.networks.get(node.key.name), builder.network(node))
         for node in graph.nodes("virtual-network")
@@ -312,40 +262,59 @@ def _kept(old: T | None, new: T) -> T:
 class IncrementalView:
     """Keeps a view up to date; always equal to :func:`build_view` of the same graph.
 
-    Changes that only touch ports or DNS records reread just those; any other rereads all.
+    Changes that only touch ports or DNS records reread just those, and changes of tags and policy
+    sets just what they say of ports; any other rereads all.
     """
 
     def __init__(self) -> None:
         self.view = View()
         self._uuids: dict[ConfigKey, str] = {}
+        self._security = SecurityReader(ConfigGraph())
 
     def update(self, graph: ConfigGraph) -> View:
         """Take over what changed in ``graph`` since the last call."""
-        changed = {
-            key
-            for key, other in graph.take_changes()
+        if self._security.graph is not graph:
+            self._security = SecurityReader(graph)
+        changes = graph.take_changes()
+        self._security.forget(changes)
+        changes = {
+            (key, other)
+            for key, other in changes
             # What else is linked to a port is not read differently for that, but for a network
             # that has its addresses checked.
             if (key.type_name, other) == ("virtual-network", CHECK)
-            or (
-                (other not in _PORT_PARTS or key.type_name in _PORT_PARTS)
-                and not {key.type_name, other} & _NOT_READ
-            )
+            or other not in _PORT_PARTS
+            or key.type_name in _PORT_PARTS
         }
+        secured = {
+            (key, other)
+            for key, other in changes
+            if key.type_name not in _PORT_PARTS and {key.type_name, other} & SECURITY_TYPES
+        }
+        changed = {key for key, _ in changes - secured}
         types = {key.type_name for key in changed}
-        if not types:
-            return self.view
-        if types <= _PORT_PARTS | _DNS_PARTS:
-            self.view = self._reread(graph, changed, types)
-        else:
-            self.view = build_view(graph, self.view)
+        if not types <= _PORT_PARTS | _DNS_PARTS:
+            self.view = build_view(graph, self.view, self._security)
             self._uuids = {
                 node.key: object_uuid(node) for node in graph.nodes("virtual-machine-interface")
             }
+            return self.view
+        if types:
+            self.view = self._reread(graph, changed, types)
+        if secured:
+            self.view = self._secure()
         return self.view
 
+    def _secure(self) -> View:
+        """Read again what tags and policy sets say of the ports."""
+        ports: dict[str, Port] = {}
+        for uuid, port in self.view.ports.items():
+            security = self._security.port(ConfigKey("virtual-machine-interface", port.name))
+            ports[uuid] = port if port.security == security else replace(port, security=security)
+        return replace(self.view, ports=ports)
+
     def _reread(self, graph: ConfigGraph, changed: set[ConfigKey], types: set[str]) -> View:
-        builder = _Builder(graph, self.view)
+        builder = _Builder(graph, self.view, security=self._security)
         keys = {key for key in changed if key.type_name == "virtual-machine-interface"}
         for key in changed:
             if key.type_name in _BESIDE_PORTS:
@@ -382,9 +351,15 @@ class _Builder:
     """Readers that follow links."""
 
     def __init__(
-        self, graph: ConfigGraph, known: View | None = None, *, old: View | None = None
+        self,
+        graph: ConfigGraph,
+        known: View | None = None,
+        *,
+        old: View | None = None,
+        security: SecurityReader | None = None,
     ) -> None:
         self._graph = graph
+        self._security = security or SecurityReader(graph)
         self._old = old or known or View()
         self._groups: dict[ConfigKey, SecurityGroup] = {}
         if known is not None:
@@ -416,7 +391,7 @@ class _Builder:
             node.properties.get("virtual_network_network_id"), _VNI_MAX
         ) or bounded_of(properties.get("network_id"), _VNI_MAX)
         lists = self._graph.linked_nodes(node.key, "access-control-list")
-        access_lists = [_access_list(entry) for entry in lists]
+        access_lists = [read_access_list(entry) for entry in lists]
         replication = annotation_of(node.properties, BROADCAST_REPLICATION)
         return VirtualNetwork(
             name=node.key.name,
@@ -425,7 +400,7 @@ class _Builder:
             mtu_bytes=bounded_of(node.properties.get("mtu"), 65535),
             vrf=self._default_instance(node.key),
             subnets=tuple(self._subnets(node.key)),
-            access_list=_joined(node.key.name, access_lists),
+            access_list=joined(node.key.name, access_lists),
             is_underlay=self._is_underlay(node),
             floods_by_tree=replication == BY_TREE,
             floods_assisted=replication == ASSISTED,
@@ -530,6 +505,7 @@ class _Builder:
             or LOCAL_PREFERENCE_ACTIVE,
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
             health_checks=checks_of_port(self._graph, node.key, found[0]),
+            security=self._security.port(node.key),
         )
 
     def _bgp_client(self, port: ConfigKey) -> tuple[int, IPv4Address | None, IPv4Address | None]:
@@ -559,7 +535,7 @@ class _Builder:
                 except ValueError:
                     # The API takes any text; what is no prefix leads nowhere.
                     continue
-        return tuple(sorted(found, key=_prefix_order))
+        return tuple(sorted(found, key=prefix_order))
 
     def _addresses(self, port: ConfigKey) -> tuple[IpAddress, ...]:
         """Return the port's addresses, secondary ones last: DHCP offers the first that fits."""
@@ -585,7 +561,7 @@ class _Builder:
             node = self._graph.node(key)
             lists: dict[str, AccessList] = {}
             for entry in self._graph.linked_nodes(key, "access-control-list"):
-                lists[entry.key.name.rpartition(":")[2]] = _access_list(entry)
+                lists[entry.key.name.rpartition(":")[2]] = read_access_list(entry)
             group = SecurityGroup(
                 name=key.name,
                 group_id=bounded_of(node.properties.get("security_group_id"), _U32_MAX)
@@ -678,46 +654,6 @@ def _address_pairs(entries: Sequence[ConfigValue]) -> Iterator[AddressPair]:
             yield AddressPair(prefix, _mac_of(parts.get("mac")))
 
 
-def _joined(name: str, lists: list[AccessList]) -> AccessList | None:
-    """A network's static and dynamic lists are evaluated one behind the other."""
-    if not lists:
-        return None
-    if len(lists) == 1:
-        return lists[0]
-    return AccessList(name, tuple(rule for entry in lists for rule in entry.rules))
-
-
-def _access_list(node: ConfigNode) -> AccessList:
-    entries = mapping_of(node.properties.get("access_control_list_entries"))
-    rules = [
-        _rule(mapping_of(entry), index)
-        for index, entry in enumerate(list_of(entries.get("acl_rule")))
-    ]
-    return AccessList(node.key.name, tuple(rules))
-
-
-def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
-    condition = mapping_of(entry.get("match_condition"))
-    actions = mapping_of(entry.get("action_list"))
-    action = text_of(actions.get("simple_action")) or "pass"
-    protocol, readable = _protocol(text_of(condition.get("protocol")))
-    source = _selector(mapping_of(condition.get("src_address")))
-    if not readable:
-        # An unreadable allow rule allows nothing; an unreadable deny rule denies everything.
-        source = Selector(never=True) if action == "pass" else source
-    return AclRule(
-        uuid=text_of(entry.get("rule_uuid")) or f"#{index}",
-        allow=action == "pass",
-        protocol=protocol,
-        version={"IPv4": 4, "IPv6": 6}.get(text_of(condition.get("ethertype"))),
-        source=source,
-        destination=_selector(mapping_of(condition.get("dst_address"))),
-        source_ports=_ports(condition.get("src_port")),
-        destination_ports=_ports(condition.get("dst_port")),
-        instance=text_of(actions.get("assign_routing_instance")),
-    )
-
-
 def chain_id_of(instance: str) -> str:
     """Return the service chain a routing instance belongs to, by its name; empty: none."""
     found = _CHAIN_INSTANCE.fullmatch(instance.rpartition(":")[2])
@@ -740,44 +676,3 @@ def _chains(table: Mapping[str, ConfigValue]) -> tuple[tuple[str, str], ...]:
         if chain_id:
             found[chain_id] = instance
     return tuple(sorted(found.items()))
-
-
-def _protocol(text: str) -> tuple[int | None, bool]:
-    """Return (protocol number or None for any, whether the text could be read)."""
-    name = text.strip().lower()
-    if name in {"", "any"}:
-        return None, True
-    if name.isascii() and name.isdigit() and int(name) <= 255:
-        return int(name), True
-    number = _PROTOCOL_NAMES.get(name)
-    return number, number is not None
-
-
-def _ports(value: ConfigValue | None) -> PortRange:
-    parts = mapping_of(value)
-    start, end = number_of(parts.get("start_port")), number_of(parts.get("end_port"))
-    low = 0 if start is None or start < 0 else start
-    high = 65535 if end is None or end < 0 else end
-    return low, min(high, 65535)
-
-
-def _selector(parts: Mapping[str, ConfigValue]) -> Selector:
-    prefixes = [prefix_of(entry) for entry in list_of(parts.get("subnet_list"))]
-    prefixes += [prefix_of(entry) for entry in list_of(parts.get("subnet"))]
-    network = text_of(parts.get("virtual_network"))
-    group = text_of(parts.get("security_group"))
-    if prefixes:
-        known = tuple(sorted({p for p in prefixes if p is not None}, key=_prefix_order))
-        # "any network" beside a subnet adds nothing to it.
-        named = "" if network == "any" else network
-        return Selector(network=named, prefixes=known, never=not known)
-    if group and group not in {"any", "local", "-1"}:
-        number = bounded_of(group, _U32_MAX)
-        return Selector(group=number, never=not number)
-    if network and network != "any":
-        return Selector(network=network)
-    return Selector()
-
-
-def _prefix_order(prefix: IpNetwork) -> tuple[int, int, int]:
-    return prefix.version, int(prefix.network_address), prefix.prefixlen

@@ -44,7 +44,7 @@ def value(engine, pass_name, item):
 
 
 def reasons(engine):
-    ignored = {"no_routing_instance", "policy_set_not_applied"}
+    ignored = {"no_routing_instance"}
     return [each.reason for each in engine.violations() if each.reason not in ignored]
 
 
@@ -234,9 +234,13 @@ def test_another_application_brings_other_sets():
     assert sets_of(engine, port) == ("all", "project", "bank")
 
 
-def test_sets_with_rules_say_that_agents_do_not_apply_them():
-    engine, _ = applied_sets(SHOP)
+def test_set_of_which_no_rule_can_be_read_holds_and_one_of_drafts_does_not():
+    broken = firewall_rule("r", end("tier=gone"))
+    draft = msgspec.structs.replace(firewall_rule("d"), draft_mode_state="created")
+    policies = [firewall_policy("p", {"1": broken}), firewall_policy("q", {"1": draft})]
+    sets = [policy_set(p.fq_name[-1], {"1": p}) for p in policies]
+    port = project_port("port", RED)
 
-    found = {each.fq_name[-1] for each in engine.violations() if "not_applied" in each.reason}
+    engine = compiled(broken, draft, *policies, *sets, port, RED, project(sets=sets))
 
-    assert found == {"all", "project", "shop", "bank"}
+    assert sets_of(engine, port) == ("p",)

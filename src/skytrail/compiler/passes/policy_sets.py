@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from skytrail.compiler.derived import FqName, Outcome, Violation
+from skytrail.compiler.derived import FqName, Outcome
 from skytrail.compiler.engine import UnitPass, View
 from skytrail.compiler.passes.firewall_rules import CompiledRule, is_draft
 from skytrail.compiler.passes.tags import APPLICATION, PORT, PortTags
 from skytrail.model.generated.objects import (
     ApplicationPolicySet,
     FirewallPolicy,
+    FirewallRule,
     GlobalVrouterConfig,
     Project,
     VirtualMachineInterface,
@@ -37,6 +38,8 @@ VROUTER_CONFIG_NAME: Final = ("default-global-system-config", "default-global-vr
 class PolicySet:
     name: str
     rules: tuple[CompiledRule, ...]
+    is_empty: bool = False
+    """It restricts nobody: it has not even rules that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,18 @@ def policy_set(view: View, uuid: str) -> Outcome:
     if item is None or is_draft(item):
         return Outcome()
     rules: dict[str, CompiledRule] = {}
+    is_empty = True
     for reference in _in_order(item.firewall_policy_refs):
         policy = view.get(FirewallPolicy, reference.uuid)
         if policy is None or is_draft(policy):
             continue
         for entry in _in_order(policy.firewall_rule_refs):
+            stored = view.get(FirewallRule, entry.uuid)
+            is_empty &= stored is None or is_draft(stored)
             rule = view.row("firewall_rule", entry.uuid, CompiledRule)
             if rule is not None:
                 rules.setdefault(rule.uuid, rule)
-    violations = (_not_applied(item.fq_name, len(rules)),) if rules else ()
-    return Outcome(PolicySet(":".join(item.fq_name), tuple(rules.values())), violations=violations)
+    return Outcome(PolicySet(":".join(item.fq_name), tuple(rules.values()), is_empty))
 
 
 def port_policy_sets(view: View, uuid: str) -> Outcome:
@@ -76,7 +81,7 @@ def port_policy_sets(view: View, uuid: str) -> Outcome:
     names: dict[str, None] = {}
     for item in _sets(view, found):
         known = view.row("policy_set", item.uuid, PolicySet)
-        if known is not None and known.rules:
+        if known is not None and not known.is_empty:
             names.setdefault(known.name)
     if not names and not found.tags:
         return Outcome()
@@ -122,21 +127,11 @@ def _sequence_key(reference: Reference[FirewallSequence]) -> tuple[bool, int, st
     return (False, int(whole), rest, reference.to)
 
 
-def _not_applied(fq_name: FqName, count: int) -> Violation:
-    return Violation(
-        SET,
-        fq_name,
-        "policy_set_not_applied",
-        f"{count} rules are compiled, but agents do not apply application policy sets yet: traffic"
-        " passes as network policies and security groups say; use those meanwhile",
-    )
-
-
 PASSES: Final = (
     UnitPass(
         "policy_set",
         SET,
-        frozenset({SET, FirewallPolicy.type_name}),
+        frozenset({SET, FirewallPolicy.type_name, FirewallRule.type_name}),
         policy_set,
         ("firewall_rule",),
     ),
