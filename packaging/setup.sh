@@ -70,6 +70,8 @@ python() {
     begin 'Python environment'
     stamp=.venv/.locked
     wanted=$(cat requirements-dev.lock pyproject.toml | sha256sum | cut -c1-64)
+    # One that an older version set up with another interpreter.
+    [ "$(readlink -f .venv/bin/python3)" = "$(readlink -f "$(command -v "$python3")")" ] || rm -rf .venv
     if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then finish 'already up to date'; return; fi
     "$python3" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { printf 'FAILED\n\nPython 3.11 or newer is needed; %s is %s\n' "$python3" "$("$python3" -V)" >&2; exit 1; }
     quietly "$python3" -m venv .venv
