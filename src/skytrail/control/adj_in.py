@@ -136,7 +136,7 @@ class AdjIn:
         table.update(by_name)
         paths = learned_paths(noted, shared, block.wires)
         vpn.put_fresh(keys, entries, paths)
-        self._replicator.follow_fresh(Fresh(self._source, shared, entries, paths))
+        self._replicator.follow_fresh(Fresh(self._source, shared, entries, paths, block.wires))
         return True
 
     def _new(self, name: HeardName) -> Heard:

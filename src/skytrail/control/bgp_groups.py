@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 from itertools import chain
 
+from skytrail.control.bgp_adverts import Entry
 from skytrail.control.bgp_config import BgpPeerConfig, Speaker
 from skytrail.control.bgp_export import Exporter, ExportPolicy
-from skytrail.control.bgp_out import BgpGroup, Entry, GroupKey
+from skytrail.control.bgp_out import BgpGroup, GroupKey
 from skytrail.control.bgp_peer import BgpPeer
 from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.membership import Interest

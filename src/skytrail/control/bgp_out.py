@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import repeat
+from operator import attrgetter
 from typing import TypeAlias
 
-import msgspec
-
+from skytrail.control.bgp_adverts import (
+    Advert,
+    AdvertBlock,
+    Entry,
+    Item,
+    Logged,
+    Lost,
+)
 from skytrail.control.bgp_export import (
     Exporter,
     ExportPolicy,
@@ -34,7 +40,6 @@ from skytrail.wire.bgp.nlri_codec import encode_nlri, withdrawn_nlri, withdrawn_
 from skytrail.wire.bgp.update_encode import AttributesTooLong, pack_update, pack_withdraw
 from skytrail.wire.xmpp import Family
 
-Entry = VpnEntry | RelayEntry
 InterestChange: TypeAlias = tuple[Interest | None, Interest | None]
 """What somebody wanted before, and now."""
 WINDOW_COUNT = 1000
@@ -58,21 +63,6 @@ class GroupKey:
     """IPv4 families whose routes may have an IPv6 next hop (RFC 8950)."""
     interest: Interest | None = None
     """What they want of VPN routes; None: they cannot say, and get everything."""
-
-
-class _Advert(msgspec.Struct, eq=False, gc=False):
-    """One destination as receivers know it."""
-
-    entry: Entry
-    best: Path | None
-    """The best path, if this group's peers may have it at all."""
-    own: str
-    """The peer it was learned from, which is not sent it."""
-    hidden: str
-    """The peer that has never been sent it, because it always was its own."""
-    told: frozenset[BgpFamily] = _NOTHING
-    """Families in which some member may have been told it."""
-    place: int = -1
 
 
 @dataclass(slots=True)
@@ -127,13 +117,13 @@ class BgpGroup:
     ) -> None:
         self.key = key
         self.counters = BgpGroupCounters()
-        self.log = ChangeLog[_Advert](self._forget)
+        self.log = ChangeLog[Logged](self._forget, attrgetter("weight"))
         self._families = frozenset(key.families)
         self._negotiated = negotiated
         self._exporter = exporter
         self._notify = notify
         self._batches: dict[int, _Batch] = {}
-        self._adverts: dict[Entry, _Advert] = {}
+        self._adverts: dict[Entry, Item] = {}
         self._plans: dict[Shared, _Plan] = {}
         self.late: dict[PeerName, None] = {}
         """Members of which is not known yet what they know, from other groups, and should not."""
@@ -158,7 +148,7 @@ class BgpGroup:
     def join(self, peer: PeerName) -> None:
         """Add a receiver; it gets the whole table. Joining again starts anew."""
         self._is_quiet = False
-        self.log.join(peer, list(self._adverts.values()))
+        self.log.join(peer, list(dict.fromkeys(self._adverts.values())))
 
     def join_knowing(self, peer: PeerName) -> None:
         """Add a receiver that knows all that another group's members do.
@@ -179,15 +169,18 @@ class BgpGroup:
 
     def unread(self, peer: PeerName) -> list[Entry]:
         """Return destinations of which a member may not know the present state, and some more."""
-        return [advert.entry for advert in self.log.unread(peer)]
+        entries: list[Entry] = []
+        for each in self.log.unread(peer):
+            entries += (each.entry,) if isinstance(each, Advert) else each.entries
+        return entries
 
     def known(self, peer: PeerName, family: BgpFamily) -> Iterator[Entry | None]:
         """Yield what a member was told in a family, None for everything else that is looked at."""
         policy, families = self.key.policy, frozenset((family,))
-        for advert in list(self._adverts.values()):
-            best = advert.best
+        for entry, advert in list(self._adverts.items()):
+            best = advert.best if isinstance(advert, Advert) else advert.path
             is_known = best is not None and advert.own != peer and is_told(best, policy, families)
-            yield advert.entry if is_known else None
+            yield entry if is_known else None
 
     def fill(self, entries: Iterable[Entry]) -> Iterator[None]:
         """Take in destinations that have been there longer than the group: a chore.
@@ -210,7 +203,7 @@ class BgpGroup:
                 continue
             best = self._eligible(entry)
             if best is not None:
-                self._adverts[entry] = _Advert(entry, best, best.source, best.source)
+                self._adverts[entry] = Advert(entry, best, best.source, best.source)
         self._judge(fresh)
         self._fills_count -= 1
         if not self._fills_count:
@@ -246,20 +239,24 @@ class BgpGroup:
         has_members = self.log.has_members
         is_unsettled = self._fills_count > 0 or bool(self.judging)
         is_assuming = bool(self.late) or (is_unsettled and bool(self._assumed))
-        changed: list[_Advert] = []
+        changed: list[Logged] = []
+        if has_members and not is_assuming:
+            entries = self._lose(entries, changed)
         for entry in entries:
             best = entry.best
+            advert = adverts.get(entry)
+            if isinstance(advert, AdvertBlock):
+                advert = self._split(entry, advert)
             if best is not None:
                 plan = plans.get(best.shared) if best.shared is not None else None
                 best = self._eligible(entry) if plan is None else best if plan.told else None
-            advert = adverts.get(entry)
             own = best.slot.source if best is not None else ""
             if advert is None:
                 if best is None and not is_assuming:
                     continue
                 # Who came from another group may know it from there, whoever it came from since.
                 hidden = "" if is_assuming else own
-                advert = adverts[entry] = _Advert(entry, best, own, hidden)
+                advert = adverts[entry] = Advert(entry, best, own, hidden)
             else:
                 advert.best, advert.own = best, own
                 if best is not None and advert.hidden != own:
@@ -277,20 +274,58 @@ class BgpGroup:
 
     def learned(self, fresh: Fresh) -> None:
         """As :meth:`changed`, of destinations that nobody can have been told of."""
-        entries, paths = fresh.entries, fresh.paths
-        if self.late or ((self._fills_count > 0 or self.judging) and self._assumed):
-            self.changed(entries)
+        if self.late or self._assumed:
+            self.changed(fresh.entries)
             return
-        plan = self._plans.get(fresh.shared) or self._plan(paths[0], fresh.shared)
-        if not plan.told:
+        if not self._plan_of(fresh.paths[0], fresh.shared).told:
             return
-        source = repeat(str(fresh.source))
-        adverts = list(map(_Advert, entries, paths, source, source))
-        self._adverts.update(zip(entries, adverts, strict=True))
+        block = AdvertBlock.of(fresh)
+        self._adverts.update(dict.fromkeys(fresh.entries, block))
         if self.log.has_members:
-            self.log.record_fresh(adverts)
+            self.log.record((block,))
             self._batches.clear()
             self._notify(self)
+
+    def _split(self, entry: Entry, block: AdvertBlock) -> Advert:
+        """Let a destination leave its block. Its latest place is the block's, until it gets one."""
+        advert = Advert(entry, block.path, block.own, block.own, block.told)
+        self._adverts[entry] = advert
+        block.part_with(1, self._adverts)
+        return advert
+
+    def _lose(self, entries: Iterable[Entry], changed: list[Logged]) -> list[Entry]:
+        """Take destinations that have gone out of their blocks; return all others.
+
+        Where everybody has read the block, or gets it without them, many are one thing to tell.
+        """
+        adverts, begin = self._adverts, self.log.begin
+        rest: list[Entry] = []
+        blocks: dict[AdvertBlock, list[VpnEntry]] = {}
+        block: AdvertBlock | None = None
+        gone: list[VpnEntry] = []
+        for entry in entries:
+            advert = adverts.get(entry)
+            if (
+                entry.best is not None
+                or not isinstance(advert, AdvertBlock)
+                or not isinstance(entry, VpnEntry)
+                or advert.place >= begin
+            ):
+                rest.append(entry)
+                continue
+            # Neighbours mostly are of one block.
+            if advert is not block:
+                block, gone = advert, blocks.setdefault(advert, [])
+            del adverts[entry]
+            gone.append(entry)
+        for each, lost in blocks.items():
+            each.part_with(len(lost), adverts)
+            if each.told:
+                changed.append(Lost(each.own, each.shared.family, lost))
+        return rest
+
+    def _plan_of(self, path: Path, shared: Shared) -> _Plan:
+        return self._plans.get(shared) or self._plan(path, shared)
 
     def pull(self, peer: PeerName) -> list[bytes]:
         """Return the next messages for a member and advance its cursor.
@@ -310,7 +345,7 @@ class BgpGroup:
         It takes back what is not for it, whether or not it was ever told.
         """
         packing = _Packing({}, {}, {})
-        adverts: list[_Advert] = []
+        adverts: list[Logged] = []
         for entry in dict.fromkeys(entries):
             best = self._eligible(entry)
             if best is None or best.source == peer:
@@ -318,7 +353,12 @@ class BgpGroup:
                 continue
             advert = self._adverts.get(entry)
             if advert is None:
-                advert = self._adverts[entry] = _Advert(entry, best, best.source, best.source)
+                advert = self._adverts[entry] = Advert(entry, best, best.source, best.source)
+            elif isinstance(advert, AdvertBlock):
+                block = advert
+                # Others may have to read it in its block.
+                advert = Advert(entry, best, block.own, block.own, block.told)
+                block.told |= self._plan_of(best, block.shared).told
             adverts.append(advert)
         messages = self._packed(packing) + self._messages(adverts, peer, is_first=True)
         self.counters.messages_sent += len(messages)
@@ -346,7 +386,7 @@ class BgpGroup:
         return self._messages(log.window(start, WINDOW_COUNT)[0], peer)
 
     def _messages(
-        self, adverts: list[_Advert], peer: PeerName | None, *, is_first: bool = False
+        self, adverts: list[Logged], peer: PeerName | None, *, is_first: bool = False
     ) -> list[bytes]:
         """Pack the adverts as ``peer`` (None: anybody not among their sources) must see them."""
         packing = _Packing({}, {}, {})
@@ -354,8 +394,11 @@ class BgpGroup:
         shared: Shared | None = None
         plan: _Plan | None = None
         wires: list[bytes] = []
-        silent: list[_Advert] = []
+        silent: list[Advert] = []
         for advert in adverts:
+            if not isinstance(advert, Advert):
+                self._add_several(advert, peer, packing)
+                continue
             best = advert.best
             if best is None or (advert.own and advert.own == peer):
                 silent.append(advert)
@@ -381,9 +424,26 @@ class BgpGroup:
             self._take_all_back(silent, peer, packing.gone, is_first=is_first)
         return self._packed(packing)
 
+    def _add_several(
+        self, several: AdvertBlock | Lost, peer: PeerName | None, packing: _Packing
+    ) -> None:
+        """Add routes that are told or taken back together."""
+        if peer is not None and several.hidden == peer:
+            return
+        if isinstance(several, Lost):
+            names = [each.name for each in several.entries]
+            gone = packing.gone.setdefault(several.family, [])
+            gone += [withdrawn_vpn(name) for name in names if isinstance(name, bytes)]
+            return
+        plan = self._plan_of(several.path, several.shared)
+        if plan.told and several.left_count:
+            wires = several.wires_left(self._adverts)
+            packing.planned.setdefault(plan, []).extend(wires)
+            several.told = plan.told
+
     def _take_all_back(
         self,
-        adverts: list[_Advert],
+        adverts: list[Advert],
         peer: PeerName | None,
         gone: dict[BgpFamily, list[bytes]],
         *,
@@ -399,7 +459,7 @@ class BgpGroup:
                 continue
             self._take_back(advert.entry, before, gone)
 
-    def _tell(self, advert: _Advert, best: Path, packing: _Packing) -> frozenset[BgpFamily]:
+    def _tell(self, advert: Advert, best: Path, packing: _Packing) -> frozenset[BgpFamily]:
         """Add a route that is not just passed on as it came."""
         told: set[BgpFamily] = set()
         for offer in self._exporter.offers(advert.entry, best, self.key.policy):
@@ -474,10 +534,7 @@ class BgpGroup:
         shared = best.shared
         if shared is None:
             return best if self._may_tell(entry, best) else None
-        plan = self._plans.get(shared)
-        if plan is None:
-            plan = self._plan(best, shared)
-        return best if plan.told else None
+        return best if self._plan_of(best, shared).told else None
 
     def _may_tell(self, entry: Entry, best: Path) -> bool:
         policy, interest = self.key.policy, self.key.interest
@@ -520,9 +577,11 @@ class BgpGroup:
         self._plans[shared] = plan
         return plan
 
-    def _forget(self, read: list[_Advert]) -> None:
+    def _forget(self, read: list[Logged]) -> None:
         """Everybody knows that these are gone."""
         for advert in read:
+            if not isinstance(advert, Advert):
+                continue
             if advert.best is None and self._adverts.get(advert.entry) is advert:
                 del self._adverts[advert.entry]
         self._batches.clear()

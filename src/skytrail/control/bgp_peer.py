@@ -6,9 +6,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from skytrail.control.adj_in import AdjIn
+from skytrail.control.bgp_adverts import Entry
 from skytrail.control.bgp_config import BgpPeerConfig
 from skytrail.control.bgp_import import Importer
-from skytrail.control.bgp_out import BgpGroup, Entry
+from skytrail.control.bgp_out import BgpGroup
 from skytrail.control.membership import Asked
 from skytrail.control.path import PeerName
 from skytrail.wire.bgp import BgpFamily, Negotiated

@@ -69,8 +69,12 @@ class ChangeLog(Generic[D]):
     has read it; what changed again since is not among them.
     """
 
-    def __init__(self, on_read: Callable[[list[D]], None]) -> None:
+    def __init__(
+        self, on_read: Callable[[list[D]], None], weigh: Callable[[D], int] | None = None
+    ) -> None:
         self.compactions = 0
+        self._weigh = weigh
+        """How many destinations one that is held stands for; None: each for itself."""
         self._on_read = on_read
         self._cursors: dict[str, _Cursor[D]] = {}
         self._busy: dict[str, None] = {}
@@ -92,6 +96,11 @@ class ChangeLog(Generic[D]):
 
     def __len__(self) -> int:
         return sum(len(segment.entries) for segment in self._segments.values())
+
+    @property
+    def begin(self) -> int:
+        """Everybody has read what has an earlier place."""
+        return self._begin
 
     @property
     def end(self) -> int:
@@ -126,26 +135,6 @@ class ChangeLog(Generic[D]):
             segment.entries.append(destination)
             segment.live_count += 1
             place += 1
-        self._end = place
-        self._forget_some()
-
-    def record_fresh(self, destinations: list[D]) -> None:
-        """As :meth:`record`, of destinations that were never recorded: there is less to look at."""
-        if not self._cursors:
-            return
-        place, done, segments = self._end, 0, self._segments
-        while done < len(destinations):
-            number = place >> SEGMENT_BITS
-            segment = segments.get(number)
-            if segment is None:
-                segment = segments[number] = _Segment[D]()
-            part = destinations[done : done + SEGMENT_COUNT - (place & _INDEX_MASK)]
-            for destination in part:
-                destination.place = place
-                place += 1
-            segment.entries += part
-            segment.live_count += len(part)
-            done += len(part)
         self._end = place
         self._forget_some()
 
@@ -197,8 +186,9 @@ class ChangeLog(Generic[D]):
         """Return the receiver's next destinations that it must see whatever changed."""
         cursor = self._cursors[member]
         start = cursor.bulk_index
-        cursor.bulk_index = min(start + count, len(cursor.bulk))
-        taken = cursor.bulk[start : cursor.bulk_index]
+        taken = cursor.bulk[start : start + count]
+        del taken[self._fitting(taken, count) :]
+        cursor.bulk_index += len(taken)
         if cursor.bulk_index >= len(cursor.bulk):
             cursor.bulk, cursor.bulk_index = [], 0
         return taken
@@ -218,10 +208,21 @@ class ChangeLog(Generic[D]):
                     stop = min(stop, start + count)
                 changed += segment.live(start, stop)
             start = stop
-        if len(changed) > count:
-            del changed[count:]
+        fitting = self._fitting(changed, count)
+        if len(changed) > fitting:
+            del changed[fitting:]
             start = changed[-1].place + 1
         return changed, min(start, self._end)
+
+    def _fitting(self, destinations: list[D], count: int) -> int:
+        """Return how many to take for ``count`` destinations; at least one, if there is any."""
+        if self._weigh is None:
+            return min(count, len(destinations))
+        for number, weight in enumerate(map(self._weigh, destinations), 1):
+            count -= weight
+            if count <= 0:
+                return number
+        return len(destinations)
 
     def advance(self, member: str, position: int) -> None:
         self._cursors[member].position = position

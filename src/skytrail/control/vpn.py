@@ -90,6 +90,7 @@ class Fresh:
     shared: Shared
     entries: list[VpnEntry]
     paths: list[Path]
+    wires: list[bytes]
 
 
 class VpnTable:
