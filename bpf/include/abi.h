@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 6,
+	ABI_VERSION = 7,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
@@ -139,6 +139,7 @@ struct ecmp_members {
 	__u32 used;
 	__u32 pad;
 	struct ecmp_member member[ECMP_MEMBERS_MAX];
+	__u32 share[ECMP_MEMBERS_MAX]; /* What stands for each on every host. */
 };
 
 /* Who gets copies of what a workload of a VRF sends to everybody: local interfaces, then tunnels,

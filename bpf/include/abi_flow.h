@@ -72,7 +72,7 @@ struct flow {
 	__u64 created_ns;
 	/* With the kernel's 48 bytes and an IPv4 key: two cache lines, the value in the second. */
 	struct translation to; /* FLOW_TRANSLATED. */
-	__u8 pad2[4];
+	__be32 came_from;      /* The host that sent the packet that was decided; 0: this one. */
 };
 _Static_assert(sizeof(struct flow) == 64, "flow");
 _Static_assert(__builtin_offsetof(struct flow, label) == 8, "flow");

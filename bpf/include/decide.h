@@ -9,6 +9,7 @@
 #include "floating.h"
 #include "policy.h"
 #include "punt.h"
+#include "share.h"
 
 #define ENTROPY_PORT_FIRST 49152
 #define ENTROPY_PORT_MASK 0x3fff
@@ -21,40 +22,6 @@ enum {
 	DECIDE_ROUTE = 1,
 	DECIDE_POLICY = 2,
 };
-
-/* Follows ECMP to a member; a member the flow already uses is kept while it exists. */
-static __always_inline struct nexthop *nexthop_resolve(struct flow *flow, const struct route *route,
-						       __u32 hash)
-{
-	struct nexthop *nh = nexthop_lookup(route->nexthop);
-	const __u32 previous = flow->nexthop, previous_label = flow->label;
-	struct ecmp_members *ecmp;
-	__u32 id = route->nexthop;
-	int i;
-
-	flow->nexthop = id;
-	flow->label = route->label;
-	if (!nh || nh->kind != NEXTHOP_ECMP)
-		return nh;
-	ecmp = bpf_map_lookup_elem(&ecmp_members, &id);
-	if (!ecmp || !ecmp->used)
-		return NULL;
-	for (i = 0; i < ECMP_MEMBERS_MAX; i++) {
-		if (i >= ecmp->used)
-			break;
-		if (ecmp->member[i].nexthop == previous && ecmp->member[i].label == previous_label) {
-			flow->nexthop = previous;
-			flow->label = previous_label;
-			return nexthop_lookup(previous);
-		}
-	}
-	id = (hash >> 16) % ecmp->used;
-	if (id >= ECMP_MEMBERS_MAX)
-		return NULL;
-	flow->nexthop = ecmp->member[id].nexthop;
-	flow->label = ecmp->member[id].label;
-	return nexthop_lookup(flow->nexthop);
-}
 
 /* The far end is the source (ingress policy) instead of the destination (egress policy). */
 #define ASK_SOURCE (1ULL << 32)
@@ -146,7 +113,9 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 			return DROP_NO_ROUTE;
 		s->flow.flags &= ~FLOW_BRIDGED;
 	}
-	nh = nexthop_resolve(&s->flow, route, flow_hash(&s->key));
+	if (!nexthop_resolve(s, route->nexthop, route->label))
+		return DROP_NEXTHOP;
+	nh = nexthop_lookup(s->flow.nexthop);
 	if (!nh)
 		return DROP_NEXTHOP;
 	s->flow.peer_vif = 0;

@@ -20,6 +20,9 @@ struct scratch {
 	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
 	struct flow flow; /* The decision. */
 	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
+	/* Of an answer: where its question came from, a host or an interface here. */
+	__be32 back_from;
+	__u32 back_vif;
 	/* Who the sender is: its interface's, or its floating address's. */
 	__u32 sender_vrf, sender_policy, sender_identity;
 	__u32 quotes; /* The packet is an ICMP error about a translated flow. */

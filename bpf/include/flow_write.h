@@ -16,6 +16,33 @@
 #define RESERVE_SHARE 8
 #define MODEST_SHARE 64
 
+static __always_inline void scratch_begin(struct scratch *s, const struct packet *p, __u32 family)
+{
+	if (family == FAMILY_V4)
+		to_key6(&s->key, &p->key4);
+	else
+		s->key = p->key6;
+	__builtin_memset(&s->flow, 0, sizeof(s->flow));
+	s->back_from = 0;
+	s->back_vif = 0;
+	s->quotes = 0;
+	mac_copy(s->flow.mac, p->destination_mac);
+	mac_copy(s->flow.source_mac, p->source_mac);
+	s->flow.policy_port = p->policy_port;
+	s->flow.entropy =
+		bpf_htons(ENTROPY_PORT_FIRST + (flow_hash(&s->key) & ENTROPY_PORT_MASK));
+}
+
+/* scratch_begin() for what may become a flow; a frame from a tunnel still has its outer header. */
+static __always_inline void flow_begin(struct __sk_buff *ctx, struct scratch *s,
+				       const struct packet *p, __u32 family)
+{
+	scratch_begin(s, p, family);
+	if (s->key.direction == DIRECTION_FROM_UNDERLAY && p->l3 != ETHERNET_BYTES)
+		bpf_skb_load_bytes(ctx, OUTER_SOURCE_OFFSET, &s->flow.came_from,
+				   sizeof(s->flow.came_from));
+}
+
 /* Stores the reverse entry of s->key / s->flow, in place of whatever lone entry is there. */
 static __noinline long reverse_insert(struct scratch *s, __u32 family)
 {
@@ -122,6 +149,8 @@ static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 f
 	s->flow.created_ns = flow->created_ns;
 	s->flow.flags = flow->flags;
 	s->flow.drop_reason = 0;
+	if (!s->flow.came_from)
+		s->flow.came_from = flow->came_from;
 	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
 	if (reason && reason != DROP_POLICY)
 		return reason;
@@ -195,6 +224,8 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {
 		const __u16 peer_vif = entry->peer_vif;
 
+		s->back_vif = peer_vif;
+		s->back_from = peer_vif ? 0 : forward->came_from;
 		reason = decide_from_workload(s, family, DECIDE_ROUTE);
 		if (reason)
 			return reason == DECIDED_RECEIVE ? -1 : reason;

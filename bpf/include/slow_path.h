@@ -110,21 +110,6 @@ static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *
 	return true;
 }
 
-static __always_inline void scratch_begin(struct scratch *s, const struct packet *p, __u32 family)
-{
-	if (family == FAMILY_V4)
-		to_key6(&s->key, &p->key4);
-	else
-		s->key = p->key6;
-	__builtin_memset(&s->flow, 0, sizeof(s->flow));
-	s->quotes = 0;
-	mac_copy(s->flow.mac, p->destination_mac);
-	mac_copy(s->flow.source_mac, p->source_mac);
-	s->flow.policy_port = p->policy_port;
-	s->flow.entropy =
-		bpf_htons(ENTROPY_PORT_FIRST + (flow_hash(&s->key) & ENTROPY_PORT_MASK));
-}
-
 /* The whole pair of a closed TCP connection goes when its tuple opens again. */
 static __always_inline void flow_forget(struct scratch *s, struct flow *flow, __u32 family)
 {
@@ -199,7 +184,7 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 
 	if (!s || !now || !p)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	scratch_begin(s, p, family);
+	flow_begin(ctx, s, p, family);
 	vif = interface_by_vif(s->key.vif);
 	if (!vif)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
@@ -239,7 +224,7 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	if (reason == -1) {
 		if (!fresh)
 			flow_erase(&s->key, family);
-		scratch_begin(s, p, family);
+		flow_begin(ctx, s, p, family);
 		s->flow.generation = now->generation;
 		reason = flow_first(ctx, p, s, family);
 	}

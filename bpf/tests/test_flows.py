@@ -193,6 +193,7 @@ def test_losing_an_ecmp_member_moves_only_its_flows(box: Box) -> None:
             nexthop_id=ECMP_NEXTHOP,
             kind=NextHopKind.ECMP,
             members=tuple((member, 1000 + member) for member in chosen),
+            shares=tuple(100 * member for member in chosen),
         )
 
     def labels() -> list[int]:

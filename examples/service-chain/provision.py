@@ -62,6 +62,15 @@ TENANTS = (
         (Service("inspect"), Service("hide", "in-network-nat")),
         (Rule(("inspect", "hide"), "udp"), Rule(("hide",))),
     ),
+    # Three active copies of one service, then two of another: flows spread. scaled.yaml
+    Tenant(
+        "scaled",
+        (
+            Service("guard", copies=("guard1", "guard2", "guard3")),
+            Service("probe", copies=("probe1", "probe2")),
+        ),
+        (Rule(("guard",), "tcp"), Rule(("guard", "probe"))),
+    ),
 )
 
 

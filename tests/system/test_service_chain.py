@@ -1,13 +1,11 @@
 """Traffic between two networks passes through a service, its stand-by, or nowhere."""
 
-import contextlib
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from skytrail.lab import check
-from skytrail.lab.io import plug
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.testing import appliances
 
@@ -59,34 +57,16 @@ def test_traffic_between_the_networks_passes_through_the_active_copy(
 def test_other_copy_takes_over_and_without_any_nothing_passes(chain, ping, eventually):
     with ping() as traffic:
         eventually(lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=20)
-        with unplugged(chain, "fw1"):
+        with appliances.unplugged(chain, "fw1"):
             before = passed(chain, "fw2")
             assert traffic.wait_replies(20, timeout_s=10), "the stand-by takes over"
             assert passed(chain, "fw2") - before >= 15
 
-            with unplugged(chain, "fw2"):
+            with appliances.unplugged(chain, "fw2"):
                 eventually(
                     lambda: not traffic.wait_replies(5, timeout_s=0.5), "no way past the service"
                 )
             assert traffic.wait_replies(20, timeout_s=10), "a copy is back"
-
-
-@contextlib.contextmanager
-def unplugged(lab, copy):
-    """Take a copy's ports from their vRouter, as a hypervisor does when a machine dies."""
-    ports = []
-    for side in ("left", "right"):
-        name = f"{copy}-{side}"
-        host = lab.topology.endpoint(name).host
-        socket, attached = lab.paths.plug_socket(host), lab.attached(name)
-        plug.unplug(socket, attached.uuid)
-        ports.append((socket, attached))
-    yield
-    for socket, attached in ports:
-        port = plug.PluggedPort(
-            vmi_uuid=attached.uuid, vm_uuid=attached.vm_uuid, ifname=attached.ifname, kind="veth"
-        )
-        plug.plug(socket, port)
 
 
 @pytest.mark.root

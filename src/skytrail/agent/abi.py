@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 6
+ABI_VERSION = 7
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
@@ -257,10 +257,11 @@ ECMP_MEMBER_LAYOUT = struct.Struct("=II")
 
 
 class EcmpMembers(NamedTuple):
-    """``struct ecmp_members``, 136 bytes."""
+    """``struct ecmp_members``, 200 bytes."""
 
     used: int
     member: bytes
+    share: bytes
 
     def pack(self) -> bytes:
         return ECMP_MEMBERS_LAYOUT.pack(*self)
@@ -270,7 +271,7 @@ class EcmpMembers(NamedTuple):
         return cls._make(ECMP_MEMBERS_LAYOUT.unpack(raw))
 
 
-ECMP_MEMBERS_LAYOUT = struct.Struct("=I4x128s")
+ECMP_MEMBERS_LAYOUT = struct.Struct("=I4x128s64s")
 
 
 class Flood(NamedTuple):
@@ -631,6 +632,7 @@ class Flow(NamedTuple):
     policy_port: bytes
     created_ns: int
     to: bytes
+    came_from: bytes
 
     def pack(self) -> bytes:
         return FLOW_LAYOUT.pack(*self)
@@ -640,7 +642,7 @@ class Flow(NamedTuple):
         return cls._make(FLOW_LAYOUT.unpack(raw))
 
 
-FLOW_LAYOUT = struct.Struct("=IIIHHBB2s6s6sI2s2xQ12s4x")
+FLOW_LAYOUT = struct.Struct("=IIIHHBB2s6s6sI2s2xQ12s4s")
 
 
 class FlowCounters(NamedTuple):

@@ -14,11 +14,9 @@ together. The result equals a computation from nothing (``tests/property``).
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
-from typing import TypeVar
 
 from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.flood import (
@@ -48,9 +46,11 @@ from skytrail.agent.ledger import (
     Claims,
     Published,
     PublishKey,
+    Rank,
     RowClaims,
     Unit,
     Uses,
+    leave,
 )
 from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.outcome import Desired, RouteSource
@@ -69,6 +69,7 @@ from skytrail.agent.port_rows import (
     shared_route,
 )
 from skytrail.agent.route_order import Place, enet_order, place_order
+from skytrail.agent.share import COPY_SIDES, share_of
 from skytrail.agent.tables import (
     BridgeRow,
     Encapsulation,
@@ -86,7 +87,7 @@ from skytrail.agent.tables import (
     VniRow,
     VrfId,
 )
-from skytrail.agent.view import View, VirtualNetwork
+from skytrail.agent.view import Port, View, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,
@@ -97,9 +98,6 @@ from skytrail.wire.xmpp import (
     TreeBranch,
 )
 
-K = TypeVar("K")
-L = TypeVar("L")
-V = TypeVar("V")
 UNDERLAY_VIF_NAME = "underlay"
 _MPLS_LABEL_FIRST = 16
 _MPLS_LABEL_LAST = (1 << 20) - 1
@@ -147,20 +145,6 @@ class Planner:
         # Only now: what a failure left half done is nothing to build upon.
         self._world = world
         return desired
-
-
-class _Rank(enum.IntEnum):
-    """Kinds of units; of those that claim the same row, the last wins."""
-
-    UNDERLAY = 0
-    PORT = 1
-    SERVICE = 2
-    SHARED = 3
-    ROUTE = 4
-    MAC = 5
-    NEXT_HOP = 6
-    POLICIES = 7
-    FLOOD = 8
 
 
 class _World:
@@ -255,7 +239,7 @@ class _World:
         self._dirty_vrfs, self._dirty_places, self._dirty_macs = set(), set(), set()
         self._release_idle()
         for name, row in self._nexthops.take_made():
-            self._rows.put((_Rank.NEXT_HOP, name, None), (row,))
+            self._rows.put((Rank.NEXT_HOP, name, None), (row,))
         self._compile_policies()
         return self._settle(version)
 
@@ -280,9 +264,9 @@ class _World:
     def _used_changed(self, kind: str, name: str) -> None:
         """Whatever uses this must be computed again."""
         for rank, vrf, key in self._uses.users(kind, name):
-            if rank == _Rank.FLOOD:
+            if rank == Rank.FLOOD:
                 self._dirty_floods.add(vrf)
-            elif rank == _Rank.MAC and isinstance(key, Mac):
+            elif rank == Rank.MAC and isinstance(key, Mac):
                 self._dirty_macs.add((vrf, key))
             elif isinstance(key, IPv4Network | IPv6Network):
                 self._dirty_places.add((vrf, key))
@@ -293,12 +277,12 @@ class _World:
             match kind:
                 case "nexthop":
                     self._nexthops.release(name)
-                    self._rows.put((_Rank.NEXT_HOP, name, None), ())
+                    self._rows.put((Rank.NEXT_HOP, name, None), ())
                 case "identity":
                     self._identities.release(name)
                 case "policy":
                     self._policies.release(name)
-                case "vif" | "vrf" | "label":
+                case "vif" | "vrf" | "label" | "copy":
                     self._numbers.spaces()[kind].retire(name)
                 case _:
                     pass
@@ -308,7 +292,7 @@ class _World:
         return self._numbers.spaces()[kind].number(name)
 
     def _underlay_interface(self) -> None:
-        underlay, unit = self._inputs.underlay, (_Rank.UNDERLAY, "", None)
+        underlay, unit = self._inputs.underlay, (Rank.UNDERLAY, "", None)
         is_routed = bool(self._guests.get(FABRIC_INSTANCE))
         row = InterfaceRow(
             ifindex=underlay.ifindex,
@@ -344,7 +328,7 @@ class _World:
             self._port(uuid, port_inputs)
 
     def _unplugged(self, uuid: str) -> None:
-        unit = (_Rank.PORT, uuid, None)
+        unit = (Rank.PORT, uuid, None)
         del self._port_inputs[uuid]
         self._states.release(unit, uuid)
         vif_id = self._numbers.vif.find(uuid)
@@ -355,7 +339,7 @@ class _World:
         self._uses.keep(unit)
 
     def _port(self, uuid: str, inputs: PortInputs) -> None:
-        unit, plugged = (_Rank.PORT, uuid, None), inputs.plugged
+        unit, plugged = (Rank.PORT, uuid, None), inputs.plugged
         mtu_bytes = self._inputs.underlay.mtu_bytes
         state = resolve_port(inputs, underlay_mtu_bytes=mtu_bytes)
         vif_id = VifId(self._number("vif", uuid))
@@ -383,7 +367,7 @@ class _World:
             vif_id=vif_id,
             vrf_id=VrfId(self._number("vrf", port.network.vrf)),
             identity=self._identities.intern(identity),
-            label=self._number("label", f"l3:{port.uuid}"),
+            label=self._label(port),
             layer2_label=self._number("label", f"l2:{port.uuid}"),
             policy_egress=self._policy(egress),
             policy_ingress=self._policy(ingress),
@@ -401,6 +385,12 @@ class _World:
             underlay_ifindex=self._inputs.underlay.ifindex,
         )
 
+    def _label(self, port: Port) -> int:
+        """Sides of one copy of a service have neighbouring labels: they share their flows."""
+        if port.copy and port.chains and port.side in COPY_SIDES:
+            return 2 * self._number("copy", port.copy) + COPY_SIDES.index(port.side)
+        return self._number("label", f"l3:{port.uuid}")
+
     def _policy(self, policy: Policy) -> PolicyId:
         if not policy.stages:
             return POLICY_DISABLED
@@ -410,19 +400,19 @@ class _World:
 
     def _offer(self, uuid: str, plan: PortPlan | None) -> None:
         """Tell the units around a port what it is now (None: not active)."""
-        unit, old = (_Rank.PORT, uuid, None), self._plans.pop(uuid, None)
+        unit, old = (Rank.PORT, uuid, None), self._plans.pop(uuid, None)
         if old is not None:
             for key in published_routes(old):
                 self._published.release(unit, key)
             self._vrfs.release(unit, old.vrf)
             for vrf, _ in old.ways:
                 self._vrfs.release(unit, vrf)
-                _leave(self._guests, vrf, uuid)
-            _leave(self._members, old.vrf, uuid)
+                leave(self._guests, vrf, uuid)
+            leave(self._members, old.vrf, uuid)
             for prefix in old.offered:
-                _leave(self._offers, (old.vrf, prefix), uuid)
+                leave(self._offers, (old.vrf, prefix), uuid)
             for prefix in old.underlay_prefixes:
-                _leave(self._underlay_offers, prefix, uuid)
+                leave(self._underlay_offers, prefix, uuid)
             self._own_macs.get((old.vrf, old.active.port.mac), set()).discard(uuid)
             del self._own_labels[old.numbers.label], self._own_labels[old.numbers.layer2_label]
         if plan is not None:
@@ -456,7 +446,7 @@ class _World:
 
     def _vrf(self, vrf: str) -> None:
         """The vRouter's own addresses, and the VNI that leads into the VRF."""
-        unit = (_Rank.SERVICE, vrf, None)
+        unit = (Rank.SERVICE, vrf, None)
         members = self._members.get(vrf)
         addresses: set[IpNetwork] = set()
         rows: list[Row] = []
@@ -533,7 +523,7 @@ class _World:
 
     def _flood(self, vrf: str) -> None:
         """Who gets what a member sends to everybody: local ports, and vRouters with members."""
-        unit = (_Rank.FLOOD, vrf, None)
+        unit = (Rank.FLOOD, vrf, None)
         members = self._members.get(vrf)
         rows: list[Row] = []
         if members:
@@ -572,14 +562,14 @@ class _World:
                     continue
                 self._stitch(vrf, key, present=False)
         for rank, name, key in list(self._explained.values):
-            if name == vrf and rank == _Rank.ROUTE and isinstance(key, IPv4Network | IPv6Network):
+            if name == vrf and rank == Rank.ROUTE and isinstance(key, IPv4Network | IPv6Network):
                 self._dirty_places.add((vrf, key))
-            elif name == vrf and rank == _Rank.MAC and isinstance(key, Mac):
+            elif name == vrf and rank == Rank.MAC and isinstance(key, Mac):
                 self._dirty_macs.add((vrf, key))
 
     def _shared_address(self, vrf: str, prefix: IpNetwork) -> None:
         """An address of one port has its row already; shared by several, it is load-shared."""
-        unit = (_Rank.SHARED, vrf, prefix)
+        unit = (Rank.SHARED, vrf, prefix)
         offers = [plan for _, plan in sorted(self._offers.get((vrf, prefix), {}).items())]
         rows: list[Row] = []
         self._published.release(unit, (vrf, prefix))
@@ -587,7 +577,7 @@ class _World:
             used = preferred(offers)
             first, nexthop = used[0], used[0].numbers.layer3
             if len(used) > 1:
-                nexthop = self._nexthops.ecmp((plan.numbers.layer3, 0) for plan in used)
+                nexthop = self._nexthops.ecmp({(p.numbers.layer3, 0): p.share for p in used})
             self._published.claim(unit, (vrf, prefix), shared_route(prefix, used))
             rows.append(
                 InetRouteRow(
@@ -624,7 +614,7 @@ class _World:
             return
         slot, learnt = (vrf, key.mac), self._inputs.learnt.winner(vrf, family, key)
         if learnt is None:
-            _leave(self._enet, slot, key)
+            leave(self._enet, slot, key)
         else:
             self._enet.setdefault(slot, {})[key] = learnt
         if key.mac == BROADCAST_MAC:
@@ -642,11 +632,11 @@ class _World:
         if present:
             self._macs_of.setdefault(place, {})[key.mac] = None
         else:
-            _leave(self._macs_of, place, key.mac)
+            leave(self._macs_of, place, key.mac)
         self._dirty_places.add(place)
 
     def _route(self, vrf: str, prefix: IpNetwork) -> None:
-        unit = (_Rank.ROUTE, vrf, prefix)
+        unit = (Rank.ROUTE, vrf, prefix)
         family = Family.INET if prefix.version == 4 else Family.INET6
         learnt = None
         if vrf in self._entered:
@@ -685,12 +675,12 @@ class _World:
         native = vrf == FABRIC_INSTANCE or vrf in self._underlay_vrfs
         targets = [(hop, self._target(hop, native=native)) for hop in learnt.next_hops]
         usable = [(hop, target) for hop, target in targets if target is not None]
-        members = list(dict.fromkeys(target for _, target in usable))
-        if not members:
+        shares = {target: share_of(hop.address, hop.label) for hop, target in usable}
+        if not shares:
             return None
         if local:
-            here = ((plan.numbers.layer3, 0) for plan in local)
-            members = list(dict.fromkeys([*here, *members]))
+            shares = {(plan.numbers.layer3, 0): plan.share for plan in local} | shares
+        members = list(shares)
         # Do not share load with a tunnel that leads nowhere yet, unless there is nothing better.
         members = [m for m in members if self._nexthops.is_resolved(m[0])] or members
         identity = self._identities.of(
@@ -700,7 +690,7 @@ class _World:
         )
         nexthop, label = members[0]
         if len(members) > 1:
-            nexthop, label = self._nexthops.ecmp(members), 0
+            nexthop, label = self._nexthops.ecmp({m: shares[m] for m in members}), 0
         mac = next((hop.mac for hop, _ in usable if hop.mac), None)
         if mac is None and prefix.prefixlen == prefix.max_prefixlen:
             # Whom nobody knows a MAC of is reached through the gateway.
@@ -709,7 +699,7 @@ class _World:
         return InetRouteRow(vrf_id, prefix, nexthop, label, identity, mac)
 
     def _mac(self, vrf: str, mac: Mac) -> None:
-        unit = (_Rank.MAC, vrf, mac)
+        unit = (Rank.MAC, vrf, mac)
         offers = self._enet.get((vrf, mac), {}).values()
         learnt = max(offers, key=enet_order, default=None)
         row = self._learnt_bridge(vrf, mac, learnt) if learnt is not None else None
@@ -777,7 +767,7 @@ class _World:
         self._policies_used = dict(self._policies.used())
         rows = self._policies.compile(self._identities_used)
         groups = (rows.identities, rows.prefixes, rows.verdicts, rows.source_ports)
-        self._rows.put((_Rank.POLICIES, "", None), tuple(row for group in groups for row in group))
+        self._rows.put((Rank.POLICIES, "", None), tuple(row for group in groups for row in group))
 
     def _explain(self, unit: Unit, sources: Iterable[RouteSource]) -> None:
         found = tuple(sources)
@@ -785,11 +775,3 @@ class _World:
             self._explained.claim(unit, unit, found)
         else:
             self._explained.release(unit, unit)
-
-
-def _leave(index: dict[K, dict[L, V]], key: K, member: L) -> None:
-    members = index.get(key)
-    if members is not None:
-        members.pop(member, None)
-        if not members:
-            del index[key]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from skytrail.agent.share import COPY_LABEL_FIRST
+
 RETIRED_COUNT_MAX = 4096
 
 
@@ -129,7 +131,8 @@ class Numbers:
         self.vif = NumberSpace("vif", 1, 65535)
         self.vrf = NumberSpace("vrf", 1, 65535)
         self.nexthop = NumberSpace("next hop", 1, 65535)
-        self.label = NumberSpace("label", 16, (1 << 20) - 1)
+        self.label = NumberSpace("label", 16, COPY_LABEL_FIRST - 1)
+        self.copy = NumberSpace("service copy", COPY_LABEL_FIRST // 2, COPY_LABEL_FIRST - 1)
         self.identity = NumberSpace("identity", 1, 65535)
         self.policy = NumberSpace("policy", 1, 65535)
         self.identity_class = NumberSpace("identity class", 1, 65535)
@@ -142,6 +145,7 @@ class Numbers:
             "vrf": self.vrf,
             "nexthop": self.nexthop,
             "label": self.label,
+            "copy": self.copy,
             "identity": self.identity,
             "policy": self.policy,
             "identity_class": self.identity_class,

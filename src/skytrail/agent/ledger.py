@@ -9,6 +9,7 @@ a thing that lost its last user can be given back.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -18,6 +19,7 @@ from skytrail.wire.xmpp import JoinTree, Route, RouteKey, TreeKey
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+L = TypeVar("L")
 PublishKey = tuple[str, RouteKey | TreeKey]
 """Instance, and the key of a route or tree."""
 Published = Route | JoinTree
@@ -26,6 +28,20 @@ Unit = tuple[int, str, object]
 """Rank, name and further names. The rank decides first who wins a key."""
 Thing = tuple[str, str]
 """Kind and name."""
+
+
+class Rank(enum.IntEnum):
+    """Kinds of units; of those that claim the same row, the last wins."""
+
+    UNDERLAY = 0
+    PORT = 1
+    SERVICE = 2
+    SHARED = 3
+    ROUTE = 4
+    MAC = 5
+    NEXT_HOP = 6
+    POLICIES = 7
+    FLOOD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +177,12 @@ class Uses:
         idle = sorted(thing for thing in self._left if thing not in self._users)
         self._left = set()
         return idle
+
+
+def leave(index: dict[K, dict[L, V]], key: K, member: L) -> None:
+    """Take a member out of an index, and the key with its last one."""
+    members = index.get(key)
+    if members is not None:
+        members.pop(member, None)
+        if not members:
+            del index[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
@@ -163,11 +163,17 @@ class NextHopTable:
         row = self._rows[nexthop_id]
         return row.kind is not NextHopKind.TUNNEL or row.out_destination_mac is not None
 
-    def ecmp(self, members: Iterable[tuple[NextHopId, int]]) -> NextHopId:
-        """Share over (next hop, label) pairs; beyond 16 the highest are left out."""
-        chosen = tuple(sorted(set(members))[:ECMP_MEMBERS_COUNT_MAX])
-        name = "ecmp:" + ",".join(f"{nexthop}/{label}" for nexthop, label in chosen)
-        row = NextHopRow(self._id(name), NextHopKind.ECMP, members=chosen)
+    def ecmp(self, members: Mapping[tuple[NextHopId, int], int]) -> NextHopId:
+        """Share over (next hop, label) pairs, given with what stands for each on every host.
+
+        Of more than 16 every host takes the same ones.
+        """
+        taken = sorted(members, key=lambda member: (members[member], member))
+        chosen = tuple(sorted(taken[:ECMP_MEMBERS_COUNT_MAX]))
+        shares = tuple([members[member] for member in chosen])
+        listed = zip(chosen, shares, strict=True)
+        name = "ecmp:" + ",".join(f"{hop}/{label}/{share:x}" for (hop, label), share in listed)
+        row = NextHopRow(self._id(name), NextHopKind.ECMP, members=chosen, shares=shares)
         return self._add(name, row)
 
     def _simple(self, name: str, kind: NextHopKind) -> NextHopId:

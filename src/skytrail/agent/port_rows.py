@@ -10,6 +10,7 @@ from itertools import zip_longest
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
+from skytrail.agent.share import share_of
 from skytrail.agent.tables import (
     BgpServiceRow,
     BridgeRow,
@@ -88,6 +89,11 @@ class PortPlan:
     @property
     def preference(self) -> int:
         return self.active.port.local_preference
+
+    @property
+    def share(self) -> int:
+        """What stands for it among those that share an address."""
+        return share_of(self.offer[0], self.numbers.label)
 
     @property
     def sequence(self) -> int:

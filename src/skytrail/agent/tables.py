@@ -142,6 +142,8 @@ class NextHopRow:
     """Underlay neighbour; None while unresolved (the datapath then drops UNDERLAY_UNRESOLVED)."""
     members: tuple[tuple[NextHopId, int], ...] = ()
     """ECMP: (next hop, label) pairs, at most 16."""
+    shares: tuple[int, ...] = ()
+    """ECMP: what stands for each member on every host (``share``); none given: zeros."""
     relays: bool = False
     """BRIDGE: what is for everybody goes on to the relayed members of the VRF's flood row."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from skytrail.agent.lookup import IpAddress, Tables, Verdict
+from skytrail.agent.share import choose, flow_hash
 from skytrail.agent.tables import (
     BridgeRow,
     IdentityId,
@@ -309,8 +310,14 @@ class _Walk:
     def _ecmp(self, nexthop: NextHopRow, row: InterfaceRow) -> Trace:
         if not nexthop.members:
             return self._drop_last("NEXTHOP")
-        member_id, label = nexthop.members[0]
-        self._step("ecmp", f"{len(nexthop.members)} members", "the flow hash chooses; first shown")
+        index, packet = 0, self._packet
+        if packet.source is not None and nexthop.shares:
+            ports = packet.source_port, packet.destination_port
+            ends = ((packet.source, ports[0]), (packet.destination, ports[1]))
+            index = choose(nexthop.shares, flow_hash(ends, packet.protocol))
+        member_id, label = nexthop.members[index]
+        answer = f"the flow hash chooses number {index + 1}; a live flow keeps what it has"
+        self._step("ecmp", f"{len(nexthop.members)} members", answer)
         member = self._nexthop(member_id)
         if member is None:
             return self._drop_last("NEXTHOP")

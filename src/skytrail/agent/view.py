@@ -172,6 +172,10 @@ class Port:
     """Of its routes: the highest of those who share an address is used."""
     chains: tuple[tuple[str, str], ...] = ()
     """Service chains that lead through the workload: (id, instance where they go on)."""
+    copy: str = ""
+    """The copy of a service (port-tuple) it is a side of; empty: of none."""
+    side: str = ""
+    """left, right, or another interface of the service."""
     health_checks: tuple[HealthCheck, ...] = ()
     """What is asked of the workload; while one fails, its routes are withdrawn."""
     check_addresses: tuple[IpAddress, ...] = ()
@@ -220,6 +224,7 @@ _BESIDE_PORTS = frozenset(
         "bgp-router",
         BGP_SERVICE,
         CHECK,
+        "port-tuple",
     }
 )
 _PORT_PARTS = _BESIDE_PORTS | {"virtual-machine-interface"}
@@ -504,6 +509,8 @@ class _Builder:
             local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
             or LOCAL_PREFERENCE_ACTIVE,
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
+            copy=next((key.name for key in self._graph.neighbours(node.key, "port-tuple")), ""),
+            side=text_of(limits.get("service_interface_type")),
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),
         )

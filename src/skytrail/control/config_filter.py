@@ -49,6 +49,7 @@ WALK: Mapping[str, Step] = {
                 "routing-instance",
                 "interface-route-table",
                 "bgp-router",
+                "port-tuple",
                 "service-health-check",
                 "tag",
             }

@@ -11,16 +11,18 @@ import json
 import socket
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
-from skytrail.lab.io import netns
+from skytrail.lab.io import netns, plug
 from skytrail.lab.plan import INNER_IFNAME
 from skytrail.lab.reachability import Member
-from skytrail.lab.service import Lab
+from skytrail.lab.service import AttachedPort, Lab
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _READ_BYTES = 2048
 _TIMEOUT_S = 1.0
+_ASKED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,35 @@ def counted(lab: Lab) -> Generator[Callable[[], Mapping[str, Passed]]]:
         return {name: now[name] - before[name] for name in before}
 
     yield grown
+
+
+def copy_of(lab: Lab, talk: UdpTalk, copies: Iterable[str]) -> str:
+    """Return which copy a flow passes, both ways; empty unless it is one copy alone."""
+    with counted(lab) as grown:
+        answered = all(talk.ask().answered for _ in range(_ASKED))
+    # Neighbour discovery on the cable may add a packet or two.
+    ways = {name: each for name, each in grown().items() if max(each.onward, each.back) > 2}
+    used = [name for name in copies if name in ways]
+    if not answered or len(used) != 1:
+        return ""
+    return used[0] if min(ways[used[0]].onward, ways[used[0]].back) >= _ASKED else ""
+
+
+@contextlib.contextmanager
+def unplugged(lab: Lab, name: str) -> Generator[None]:
+    """Take a network function's ports from their vRouter, as when its machine dies."""
+    appliance = next(each for each in lab.topology.appliances if each.name == name)
+    ports: list[tuple[Path, AttachedPort]] = []
+    for side in (appliance.left, appliance.right):
+        socket_path = lab.paths.plug_socket(lab.topology.endpoint(side).host)
+        ports.append((socket_path, lab.attached(side)))
+        plug.unplug(socket_path, ports[-1][1].uuid)
+    yield
+    for socket_path, attached in ports:
+        port = plug.PluggedPort(
+            vmi_uuid=attached.uuid, vm_uuid=attached.vm_uuid, ifname=attached.ifname, kind="veth"
+        )
+        plug.plug(socket_path, port)
 
 
 @dataclass(frozen=True, slots=True)

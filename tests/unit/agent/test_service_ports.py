@@ -4,6 +4,7 @@ from ipaddress import ip_address, ip_network
 
 from skytrail.agent.identity import Identity
 from skytrail.agent.policy import PolicyPacket, evaluate, port_policies
+from skytrail.agent.share import COPY_LABEL_FIRST
 from skytrail.agent.tables import InetRouteRow, InterfaceRow, SourceRow
 from skytrail.agent.trace import DELIVERED, DROPPED, FORWARDED, TracePacket
 from skytrail.net import Label
@@ -203,6 +204,33 @@ def test_standby_port_waits_for_the_active_one_here_and_elsewhere():
     made.reconcile()
     rows = made.datapath.rows[InetRouteRow].values()
     assert [row.label for row in rows if row.prefix == ip_network("10.1.0.9")] == [77]
+
+
+def labels_of(made, name):
+    port = made.active(name).port
+    return {
+        hop.label
+        for _, each in made.published()
+        if each.key == ip_network(port.addresses[0])
+        for hop in each.next_hops
+    }
+
+
+def test_sides_of_a_copy_have_neighbouring_labels_and_other_ports_none_of_them():
+    config, left, right = chained_networks()
+    one = config.node("port-tuple", f"{PROJECT}:fw:one")
+    sides = {"left": (left, "10.1.0.9", ENTRANCE), "right": (right, "10.2.0.9", EXIT)}
+    for side, (network, address, instance) in sides.items():
+        port = {"service_interface_type": side}
+        key = service_port(config, f"fw-{side}", network, [address], instance, **port)
+        config.link(key, one)
+    config.port("a", left, ["10.1.0.3"])
+    made = host(config, "fw-left", "fw-right", "a")
+
+    (first,), (second,) = labels_of(made, "fw-left"), labels_of(made, "fw-right")
+
+    assert (first % 2, second) == (0, first + 1)
+    assert first >= COPY_LABEL_FIRST > max(labels_of(made, "a"))
 
 
 def test_answers_of_a_service_that_hides_its_left_go_on_where_the_denying_rule_says():

@@ -215,7 +215,10 @@ def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
 
 
 def nexthop_row(
-    nexthop_id: int, raw: bytes, members: tuple[tuple[NextHopId, int], ...] = ()
+    nexthop_id: int,
+    raw: bytes,
+    members: tuple[tuple[NextHopId, int], ...] = (),
+    shares: tuple[int, ...] = (),
 ) -> NextHopRow:
     value = abi.Nexthop.unpack(raw)
     header = value.header
@@ -233,6 +236,7 @@ def nexthop_row(
         out_source_mac=Mac(header[6:12]) if flags & abi.NexthopFlags.HAS_SOURCE else None,
         out_destination_mac=Mac(header[:6]) if flags & abi.NexthopFlags.RESOLVED else None,
         members=members,
+        shares=shares,
         relays=bool(flags & abi.NexthopFlags.RELAYS),
     )
 
@@ -245,14 +249,23 @@ def ecmp_entry(row: NextHopRow) -> Entry:
         )
     packed = b"".join(abi.EcmpMember(nexthop, label).pack() for nexthop, label in row.members)
     size = abi.ECMP_MEMBERS_MAX * abi.ECMP_MEMBER_LAYOUT.size
-    members = abi.EcmpMembers(used=len(row.members), member=packed.ljust(size, b"\x00"))
+    shares = b"".join(map(u32, row.shares))
+    members = abi.EcmpMembers(
+        used=len(row.members),
+        member=packed.ljust(size, b"\x00"),
+        share=shares.ljust(abi.ECMP_MEMBERS_MAX * 4, b"\x00"),
+    )
     return u32(row.nexthop_id), members.pack()
 
 
-def ecmp_of(raw: bytes) -> tuple[tuple[NextHopId, int], ...]:
+def ecmp_of(raw: bytes) -> tuple[tuple[tuple[NextHopId, int], ...], tuple[int, ...]]:
+    """Return members and their shares."""
     value = abi.EcmpMembers.unpack(raw)
-    members: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
-    return tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.used]
+    listed: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
+    members = tuple((NextHopId(nexthop), label) for nexthop, label in listed)[: value.used]
+    words = [value.share[at : at + 4] for at in range(0, 4 * value.used, 4)]
+    shares = tuple(map(from_u32, words))
+    return members, shares if any(shares) else ()
 
 
 def _route_value(

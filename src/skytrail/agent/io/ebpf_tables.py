@@ -195,7 +195,8 @@ class RowTables:
         }
         for nexthop_id, raw in _array_values(self._maps["nexthops"], abi.NEXTHOP_LAYOUT):
             if raw[0]:
-                yield rows_codec.nexthop_row(nexthop_id, raw, members.get(nexthop_id, ()))
+                chosen, shares = members.get(nexthop_id, ((), ()))
+                yield rows_codec.nexthop_row(nexthop_id, raw, chosen, shares)
 
 
 def _array_values(bpf_map: BpfMap, layout: struct.Struct) -> Iterator[tuple[int, bytes]]:
