@@ -71,6 +71,12 @@ TENANTS = (
         ),
         (Rule(("guard",), "tcp"), Rule(("guard", "probe"))),
     ),
+    # Web traffic through one firewall and inspection, the rest through another. ports.yaml
+    Tenant(
+        "steered",
+        (Service("fw-1"), Service("dpi"), Service("fw-2")),
+        (Rule(("fw-1", "dpi"), "tcp", (80, 8080)), Rule(("fw-2",))),
+    ),
 )
 
 
