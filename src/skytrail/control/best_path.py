@@ -3,7 +3,9 @@
 The steps are compared in order, the smaller value wins. Paths that are equal in all preference
 steps are used together (ECMP) for IP prefixes; a MAC goes to one place, so enet takes the first.
 The order is that of the original control node, which agrees with RFC 4271 section 9.1; deviations:
-a sticky MAC wins (RFC 7432 section 15.2), and a network's own paths win over imported ones.
+a sticky MAC wins (RFC 7432 section 15.2), and a network's own paths win over imported ones. Those of
+its workloads win over imported ones of any local preference, AS path and MED: whoever may be in a
+network that is connected to ours could set these, and have the workload's traffic (ADR 0043).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from skytrail.control.path import DUPLICATE_MAC, InstanceName, Path, Rank, effective_med
-from skytrail.wire.xmpp import Family
+from skytrail.wire.xmpp import EnetKey, Family
 
 ECMP_COUNT_MAX = 16
 """As many members as a datapath next hop holds."""
@@ -44,9 +46,47 @@ _SOURCE: tuple[_Step, ...] = (
 """What decides between equally preferred paths where only one can be used or told."""
 
 
-def preference(path: Path, own: InstanceName) -> tuple[int, ...]:
-    """Return what decides between paths in the table of instance ``own``; smaller is better."""
-    return (*_preference(path), int(not _is_own(path, own)))
+_LOCAL_PREFERENCE, _STALE = 2, 6
+"""Where these steps are."""
+
+
+def preference(path: Path, own: InstanceName, ceiling: int | None = None) -> tuple[int, ...]:
+    """Return what decides between paths in the table of instance ``own``; smaller is better.
+
+    ``ceiling``: what :func:`own_ceiling` says of the destination.
+    """
+    steps = _preference(path)
+    is_foreign = not _is_own(path, own)
+    beside_own = ceiling is not None and is_foreign
+    local_preference = steps[_LOCAL_PREFERENCE]
+    if ceiling is not None and is_foreign:
+        local_preference = max(local_preference, -ceiling)
+    return (
+        *steps[:_LOCAL_PREFERENCE],
+        local_preference,
+        *steps[_LOCAL_PREFERENCE + 1 : _STALE + 1],
+        int(beside_own),
+        *steps[_STALE + 1 :],
+        int(is_foreign),
+    )
+
+
+def own_ceiling(paths: Iterable[Path], own: InstanceName) -> int | None:
+    """Return the best local preference of a network's own workloads at a destination, if it is one's.
+
+    Imported paths count as not better; mobility and staleness still decide, for workloads move.
+    """
+    found: int | None = None
+    for path in paths:
+        if path.made is None and _is_own(path, own) and _is_host(path):
+            preferred = path.attributes.local_preference
+            found = preferred if found is None else max(found, preferred)
+    return found
+
+
+def _is_host(path: Path) -> bool:
+    key = path.key
+    return isinstance(key, EnetKey) or key.prefixlen == key.max_prefixlen
 
 
 def tie_break(path: Path) -> tuple[tuple[int, ...], str, str]:
@@ -59,8 +99,9 @@ def select(paths: Iterable[Path], family: Family, own: InstanceName) -> tuple[Pa
     candidates = [path for path in paths if path.is_feasible]
     if len(candidates) <= 1:
         return tuple(candidates)
-    ranked = sorted(((preference(path, own), tie_break(path), path) for path in candidates),
-                    key=lambda row: row[:2])  # fmt: skip
+    ceiling = own_ceiling(candidates, own)
+    ranked = sorted(((preference(path, own, ceiling), tie_break(path), path)
+                     for path in candidates), key=lambda row: row[:2])  # fmt: skip
     best = ranked[0][0]
     count = 1 if family is Family.ENET else ECMP_COUNT_MAX
     return tuple([path for rank, _, path in ranked if rank == best][:count])
@@ -119,10 +160,13 @@ def why_not_best(path: Path, best: tuple[Path, ...], own: InstanceName) -> str:
     if not best or not path.is_feasible:
         return "not feasible"
     winner = best[0]
+    is_imported = _is_own(winner, own) and not _is_own(path, own)
     for name, step in _PREFERENCE:
         if step(path) > step(winner):
             return name
-    if _is_own(winner, own) and not _is_own(path, own):
+        if is_imported and step(path) < step(winner):
+            break
+    if is_imported:
         return "imported from another network"
     if len(best) >= ECMP_COUNT_MAX:
         return "beyond the ECMP bound"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_each_step_decides_and_names_itself(loser: Path, winner: Path, reason: s
 
 
 def test_earlier_step_outweighs_all_later_ones() -> None:
-    high = path("z", "blue", local_preference=200, is_stale=True, etree_leaf=True, med=9)
+    high = path("z", local_preference=200, is_stale=True, etree_leaf=True, med=9)
     low = path("a", local_preference=100, sticky=True, sequence_number=5)
 
     assert select([low, high], Family.INET, RED) == (high,)
@@ -135,3 +136,38 @@ def test_interner_shares_equal_values_within_its_bound() -> None:
     for med in range(5):
         interner.intern(RouteAttributes(med=med))
     assert len(interner) <= 2
+
+
+TAKEN_OVER = [{"local_preference": 0xFFFF_FFFF}, {"med": 1}, {"local_preference": 500, "med": 1}]
+
+
+@pytest.mark.parametrize("changes", TAKEN_OVER, ids=str)
+def test_a_connected_network_cannot_take_over_a_workloads_address(
+    changes: dict[str, object],
+) -> None:
+    mine, theirs = path("a", local_preference=100), path("b", "blue", **changes)
+
+    best = select([theirs, mine], Family.INET, RED)
+
+    assert best == (mine,)
+    assert why_not_best(theirs, best, RED) == "imported from another network"
+
+
+def test_a_default_route_from_elsewhere_may_still_be_preferred() -> None:
+    def default(source: str, instance: str, preferred: int) -> Path:
+        made = path(source, instance, local_preference=preferred)
+        slot = PathSlot(made.source, made.instance, ip_network("0.0.0.0/0"))
+        return replace(made, slot=slot)
+
+    theirs = default("b", "blue", 200)
+
+    assert select([default("a", RED, 100), theirs], Family.INET, RED) == (theirs,)
+
+
+def test_a_workload_that_moved_into_another_cluster_is_found_there() -> None:
+    """Its own host may be lost and say nothing."""
+    moved = path("b", "blue", sequence_number=2)
+
+    assert select([path("a", sequence_number=1), moved], Family.INET, RED) == (moved,)
+    fresh = path("b", "blue")
+    assert select([path("a", is_stale=True), fresh], Family.INET, RED) == (fresh,)
