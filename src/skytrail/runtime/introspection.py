@@ -35,6 +35,7 @@ from skytrail.runtime.server import listen_unix, serve
 
 ROWS_COUNT_DEFAULT: Final = 10_000
 READ_TIMEOUT_S: Final = 10.0
+_LIMIT_DIGITS_MAX: Final = 18
 
 TableSource = Callable[[], Iterable[object]]
 """Yields rows: mappings, msgspec structs or dataclasses."""
@@ -154,8 +155,10 @@ class _TableReply(msgspec.Struct, frozen=True, kw_only=True):
 def _limit(text: str | None) -> int:
     if text is None:
         return ROWS_COUNT_DEFAULT
-    if not text.isascii() or not text.isdigit():
-        raise HttpError(400, f"limit={text} is not a number")
+    if not text.isascii() or not text.isdigit() or len(text) > _LIMIT_DIGITS_MAX:
+        raise HttpError(
+            400, f"limit={text[:40]} is not a number of up to {_LIMIT_DIGITS_MAX} digits"
+        )
     return int(text)
 
 

@@ -80,6 +80,15 @@ def test_columns_filter_and_limit_bounds_the_rows(tmp_path):
     assert total == 2
 
 
+@pytest.mark.parametrize("limit", ["9" * 5000, "-1", "x", ""])
+def test_a_limit_that_is_no_number_of_rows_is_the_askers_mistake(tmp_path, limit):
+    pages = Introspection({"fib": lambda: ROWS})
+    path = tmp_path / "s"
+
+    with pytest.raises(IntrospectionFailed, match="is not a number of up to 18 digits"):
+        read_from(path, pages, lambda: read_page(path, f"/introspect/fib?limit={limit}"))
+
+
 def test_unknown_table_names_the_known_ones(tmp_path):
     path = tmp_path / "s"
 
