@@ -71,6 +71,8 @@ class AgentConfig:
 
     def __init__(self) -> None:
         self.reach = Reach()
+        self.roots_length = 0
+        """Of the names of all roots together."""
         self.nodes = Difference[ConfigKey]()
         self.links = Difference[LinkKey]()
         self._offered: dict[str, EncodedObject] = {}
@@ -79,9 +81,11 @@ class AgentConfig:
         """Seen objects with a relation to this uuid, whether that is seen or not."""
 
     def add_root(self, key: ConfigKey, config: ConfigGraph, steps: Steps) -> None:
+        self.roots_length += len(key.name) if key not in self.reach.roots else 0
         self._offer(self.reach.add_root(key, config.graph, steps), config)
 
     def remove_root(self, key: ConfigKey, config: ConfigGraph, steps: Steps) -> None:
+        self.roots_length -= len(key.name) if key in self.reach.roots else 0
         self._offer(self.reach.remove_root(key, steps), config)
 
     def is_affected_by(self, delta: Delta, outdated: Mapping[str, None]) -> bool:

@@ -112,6 +112,8 @@ class Limits:
     trees_count_max: int = 16_384
     subscriptions_count_max: int = 16_384
     config_roots_count_max: int = 16_384
+    config_roots_length_max: int = 1_048_576
+    """Of all their names together: they are remembered, and reported with those of all agents."""
 
 
 class PeerRefused(Exception):
@@ -557,6 +559,10 @@ class ControlPlane:
     def _config_subscribe(self, peer: Peer, key: ConfigKey) -> None:
         if len(peer.config.reach.roots) >= self.limits.config_roots_count_max:
             raise PeerRefused(f"more than {self.limits.config_roots_count_max} config roots")
+        added = 0 if key in peer.config.reach.roots else len(key.name)
+        if peer.config.roots_length + added > self.limits.config_roots_length_max:
+            most = self.limits.config_roots_length_max
+            raise PeerRefused(f"names of config roots longer than {most} characters together")
         if key.type_name not in {VIRTUAL_ROUTER, VIRTUAL_MACHINE}:
             raise PeerRefused(f"{key.type_name} is nothing an agent may ask for")
         if key.type_name == VIRTUAL_ROUTER and key.name.rpartition(":")[2] != peer.name:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import pytest
 
 from skytrail.control.inclusive import hop_of
+from skytrail.control.plane import Limits, PeerRefused
 from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget
 from skytrail.testing.control_plane import (
     BGP_PLACE,
@@ -32,6 +33,9 @@ from skytrail.wire.bgp import (
 from skytrail.wire.bgp.attributes import TunnelType
 from skytrail.wire.bgp.framing import HEADER_BYTES
 from skytrail.wire.xmpp import (
+    ConfigKey,
+    ConfigSubscribe,
+    ConfigUnsubscribe,
     EnetKey,
     ItemsEvent,
     NextHop,
@@ -209,3 +213,16 @@ def test_hosts_that_share_an_address_both_lead_there() -> None:
     made.say("thief", forged())
 
     assert len(heard(made, "other")) == 1
+
+
+def test_what_an_agent_asks_for_is_not_remembered_beyond_a_bound_of_its_length() -> None:
+    made = Bench(limits=Limits(config_roots_length_max=100))
+    made.up("compute1")
+
+    def ask(letter: str) -> ConfigSubscribe:
+        return ConfigSubscribe(ConfigKey("virtual-machine", letter * 40))
+
+    made.say("compute1", ask("a"), ask("b"), ask("b"), ConfigUnsubscribe(ask("a").key), ask("c"))
+
+    with pytest.raises(PeerRefused, match="longer than 100 characters"):
+        made.say("compute1", ask("d"))
