@@ -115,7 +115,7 @@ type ServiceHealthCheck struct {
 	ParentType string `json:"parent_type,omitempty"`
 	// Set by the API.
 	ParentUuid string `json:"parent_uuid,omitempty"`
-	// Method (ping, HTTP, BFD or a script), interval, timeout and retries.
+	// Method (ping, HTTP or BFD), interval, timeout and retries.
 	ServiceHealthCheckProperties *ServiceHealthCheckType `json:"service_health_check_properties,omitempty"`
 	// Identity, creation and change times, visibility and legacy permissions; written by the server
 	// except `enable` and `description`.

@@ -20,15 +20,16 @@ router id {address};
 protocol device {{}}
 protocol bfd {{ interface "eth0" {{ interval 100 ms; idle tx interval 300 ms; multiplier 3; }}; }}
 protocol static {{ ipv4; route {prefix} blackhole; }}
-protocol bgp control {{
+template bgp control {{
   local {address} as 65001;
-  neighbor {gateway} as 64512;
   connect delay time 1;
   error wait time 1, 2;
   hold time {hold_s};
   bfd on;
   ipv4 {{ import all; export where proto = "static1"; }};
 }}
+protocol bgp one from control {{ neighbor {gateway} as 64512; }}
+protocol bgp two from control {{ neighbor {service} as 64512; }}
 """
 
 
@@ -36,10 +37,16 @@ class Bird:
     """BIRD in a workload's namespace; it may be stopped in its tracks and go on."""
 
     def __init__(self, folder, namespace, address):
-        gateway = str(address).rpartition(".")[0] + ".1"
+        network = str(address).rpartition(".")[0]
         place, self.control = folder / "bird.conf", folder / "bird.ctl"
         place.write_text(
-            CONFIG.format(address=address, gateway=gateway, prefix=PREFIX, hold_s=HOLD_S)
+            CONFIG.format(
+                address=address,
+                gateway=f"{network}.1",
+                service=f"{network}.2",
+                prefix=PREFIX,
+                hold_s=HOLD_S,
+            )
         )
         command = ["/usr/sbin/bird", "-f", "-c", str(place), "-s", str(self.control)]
         with (folder / "bird.log").open("ab") as log:
@@ -105,12 +112,17 @@ def test_frozen_speaker_loses_its_routes_by_bfd_and_gets_them_back(
 
     def check():
         rows = read_table(lab.paths.introspect_socket(host), "health")
-        return next((row for row in rows if row["vmi_uuid"] == port), {"state": "", "proven": 0})
+        mine = (row for row in rows if (row["vmi_uuid"], row["source"][-2:]) == (port, ".1"))
+        return next(mine, {"state": "", "proven": False})
 
     eventually(lambda: check()["state"] == "up" and check()["proven"], "BFD is up", timeout_s=30)
     own = str(members["red-web2"].address(version=4))
     assert check()["source"] == own.rpartition(".")[0] + ".1", "the gateway, BGP's neighbour"
-    eventually(lambda: "Up" in speaker.show("bfd sessions"), "for the workload too")
+    eventually(
+        lambda: speaker.show("bfd sessions").count("Up") == 2,
+        "for the workload too, and with its second neighbour",
+        timeout_s=20,
+    )
     with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND)) as traffic:
         assert traffic.wait_replies(10, timeout_s=30), "another host reaches the prefix"
 

@@ -592,7 +592,23 @@ def test_bgp_services_checks_are_asked_from_the_gateway_and_wait_for_nobody():
 
     assert world.is_up, "BGP may have to come first"
     world.run(3)
-    assert str(peer.seen[-1][0].source) == "10.1.1.1"
+    assert {str(packet.source) for packet, _ in peer.seen} == {"10.1.1.1"}
+    first = BfdPacket(BfdState.DOWN, 9, 0, 3, 100_000, 100_000)
+    message = UdpDatagram(50000, 3784, encode_bfd(first))
+    asked = IpPacket(
+        ip_address("10.1.1.3"),
+        ip_address("10.1.1.2"),
+        PROTOCOL_UDP,
+        message.encode(ip_address("10.1.1.3"), ip_address("10.1.1.2")),
+        hop_limit=255,
+    )
+    port = world.host.active("a").port
+    frame = EthernetFrame(GATEWAY_MAC, port.mac, ETHERTYPE_IPV4, asked.encode())
+    world.send(world.board.receive(A, frame.encode(), world.now))
+    world.run(3)
+    assert str(peer.seen[-1][0].source) in {"10.1.1.1", "10.1.1.2"}
+    states = {run.check.is_answered_only: run.standing.is_up for _, run in world.board.runs()}
+    assert states == {False: True, True: True}, "the second neighbour is answered when it asks"
     peer.silent = True
     world.run(2)
     assert not world.is_up

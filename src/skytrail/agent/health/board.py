@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skytrail.agent.health.attempts import Way
-from skytrail.agent.health.check import HealthCheck, Scope
+from skytrail.agent.health.check import HealthCheck, Monitor, Scope
 from skytrail.agent.health.run import NEVER, Run, Subject
 from skytrail.agent.health.standing import Standing
 from skytrail.agent.interface import WELL, Failing, PluggedPort
@@ -22,8 +22,9 @@ from skytrail.wire.errors import DecodeError
 from skytrail.wire.frame import decode_ethernet, decode_ip
 
 CHECKS_PER_PORT_COUNT_MAX = 8
-STARTS_PER_S_MAX = 1000
+STARTS_PER_S_MAX = 2000
 """New questions of all checks together; those beyond wait for their turn."""
+SECOND = "at the second address"
 UNPROVEN = "the workload has not answered yet"
 Frame = tuple[str, bytes]
 """The link to send it from, and what."""
@@ -47,11 +48,12 @@ class _Inputs:
 
 
 class HealthBoard:
-    """``failing`` is replaced when it changes, so who keeps it sees by identity."""
+    """What ``failing`` returns never changes afterwards."""
 
     def __init__(self, random: Callable[[], float]) -> None:
-        self.failing: Mapping[str, Failing] = {}
-        """By uuid: ports of which routes are withdrawn."""
+        self._failing: dict[str, Failing] = {}
+        self._told: Mapping[str, Failing] | None = None
+        """What :attr:`failing` returned, unless it changed since."""
         self.late_count = 0
         """Questions that had to wait for their turn."""
         self.malformed_count = 0
@@ -65,6 +67,13 @@ class HealthBoard:
         self._restored: frozenset[str] = frozenset()
         self._failed_before: frozenset[CheckKey] = frozenset()
         self._changes: list[Change] = []
+
+    @property
+    def failing(self) -> Mapping[str, Failing]:
+        """By uuid: ports of which routes are withdrawn."""
+        if self._told is None:
+            self._told = dict(self._failing)
+        return self._told
 
     def restore(self, ports: Iterable[str], failed: Iterable[CheckKey]) -> None:
         """Say what was so before a restart: ports plugged then, and checks that had failed."""
@@ -143,7 +152,7 @@ class HealthBoard:
             (uuid, name)
             for uuid, runs in self._runs.items()
             for name, run in runs.items()
-            if not run.standing.is_up and not run.problem
+            if not (run.standing.is_up or run.problem or run.check.is_answered_only)
         )
 
     def runs(self) -> Iterator[tuple[str, Run]]:
@@ -174,6 +183,7 @@ class HealthBoard:
             else:
                 # A router that asks for BFD only when BGP is up would wait for us as we for it.
                 is_up = was_forwarding or check.of_bgp_service
+                is_up = is_up and not check.is_answered_only
                 standing = self._start((uuid, name), now, is_up=is_up)
             runs[name] = run = Run(check, subject, standing, self._random, now)
             self._push(run)
@@ -216,7 +226,7 @@ class HealthBoard:
         reasons: list[str] = []
         addresses: list[tuple[IpAddress, str]] = []
         for _, run in sorted(runs.items()):
-            if run.standing.is_up or run.problem:
+            if run.standing.is_up or run.problem or run.check.is_answered_only:
                 continue
             reason = f"health check {run.check.name}: {run.standing.reason}"
             if run.check.scope is Scope.ADDRESSES and run.subject.way is not None:
@@ -225,9 +235,10 @@ class HealthBoard:
             else:
                 reasons.append(reason)
         found = Failing(tuple(reasons), tuple(addresses))
-        if found != self.failing.get(uuid, WELL):
-            others = {other: why for other, why in self.failing.items() if other != uuid}
-            self.failing = others if found == WELL else {**others, uuid: found}
+        if found != self._failing.pop(uuid, WELL):
+            self._told = None
+        if found != WELL:
+            self._failing[uuid] = found
 
 
 def _checks_of(port: Port) -> Iterator[tuple[str, tuple[HealthCheck, IpAddress | None]]]:
@@ -235,6 +246,9 @@ def _checks_of(port: Port) -> Iterator[tuple[str, tuple[HealthCheck, IpAddress |
     for check in port.health_checks:
         if check.scope is not Scope.ADDRESSES:
             yield check.name, (check, None)
+            if check.of_bgp_service and check.monitor is Monitor.BFD:
+                # A daemon that runs BFD for one of its neighbours does so for the other one.
+                yield f"{check.name} {SECOND}", (replace(check, is_answered_only=True), None)
             continue
         for address in port.addresses:
             if check.addresses is None or address in check.addresses:
@@ -273,6 +287,8 @@ def _source(port: Port, destination: IpAddress, check: HealthCheck) -> IpAddress
         subnet = port.network.subnet_of(address)
         if subnet is not None:
             ours = (subnet.service_address, subnet.gateway)
+            if check.is_answered_only:
+                return ours[0] if ours[0] != ours[1] else None
             if check.of_bgp_service:
                 ours = ours[::-1]
             return ours[0] or ours[1]

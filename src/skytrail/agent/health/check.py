@@ -85,6 +85,8 @@ class HealthCheck:
     """Of a network that are checked; None: all."""
     of_bgp_service: bool = False
     """It watches a BGP session with the gateway."""
+    is_answered_only: bool = False
+    """A BFD session that the workload may have, and of which nothing follows."""
     problem: str = ""
 
 

@@ -77,7 +77,7 @@ class Run:
             return
         if check.monitor is Monitor.BFD:
             self._bfd = _Bfd(check, self._number or 1, random, now)
-            self.due = now
+            self.due = self._bfd.due
         else:
             # Checks that begin together, at a start or of one network, spread over their period.
             spread = min(self.interval_s, _FIRST_DELAY_S_MAX)
@@ -205,6 +205,9 @@ class _Bfd:
         )
         settings = BfdSettings(self.number, send, self.check.retries_count, receive)
         self.session = BfdSession(settings)
+        if self.check.is_answered_only:
+            self.due = self._up_until = NEVER
+            return
         self.due = self.started_at
         self._up_until = self.started_at + max(
             BFD_START_S, self.check.retries_count * max(send, receive) / _US

@@ -78,7 +78,7 @@ class HealthChecks:
     def samples(self) -> Iterator[Sample]:
         runs = [run for _, run in self.board.runs()]
         states = [_state(run) for run in runs]
-        for state in ("up", "down", "not_run"):
+        for state in ("up", "down", "idle", "not_run"):
             yield Sample("agent_health_checks", float(states.count(state)), {"state": state})
         for name, count in (
             ("asked", sum(run.asked_count for run in runs)),
@@ -114,7 +114,9 @@ class HealthChecks:
 def _state(run: Run) -> str:
     if run.problem:
         return "not_run"
-    return "up" if run.standing.is_up else "down"
+    if run.standing.is_up:
+        return "up"
+    return "idle" if run.check.is_answered_only else "down"
 
 
 def _row(uuid: str, run: Run, now: float) -> Mapping[str, object]:

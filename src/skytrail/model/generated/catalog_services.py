@@ -262,7 +262,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="ServiceHealthCheckType",
                 base="compound",
                 presence="required",
-                description="Method (ping, HTTP, BFD or a script), interval, timeout and retries.",
+                description="Method (ping, HTTP or BFD), interval, timeout and retries.",
             ),
             **EVERY_PROPERTY,
         },

@@ -23,7 +23,7 @@ public final class ServiceHealthCheck extends ConfigObject<ServiceHealthCheck> {
         return this;
     }
 
-    /** Method (ping, HTTP, BFD or a script), interval, timeout and retries. */
+    /** Method (ping, HTTP or BFD), interval, timeout and retries. */
     public ServiceHealthCheckType serviceHealthCheckProperties() {
         return view("service_health_check_properties", ServiceHealthCheckType::new);
     }
