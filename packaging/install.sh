@@ -124,7 +124,8 @@ uninstall_all() {
     if booted; then
         for unit in packaging/systemd/*.service; do
             name=$(basename "$unit" .service)
-            if systemctl --quiet is-active "$name"; then stop "$name runs; first: systemctl disable --now $name"; fi
+            case $name in *@) instances="$name*" ;; *) instances=$name ;; esac
+            if systemctl --quiet is-active "$instances"; then stop "$name runs; first: systemctl disable --now $name"; fi
             systemctl --quiet disable "$name" 2>/dev/null || :
         done
     fi

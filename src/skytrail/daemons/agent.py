@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
+from skytrail.agent.control_choice import ControlNode, chosen_pair
 from skytrail.agent.io.introspect import AgentPages
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.service import AgentService, AgentSettings
@@ -32,8 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         required=True,
         action="extend",
         type=_control_addresses,
-        metavar="ADDR[:PORT][,ADDR[:PORT]]",
-        help="control nodes, one or two; may be given twice instead",
+        metavar="ADDR[:PORT][@ZONE],...",
+        help="control nodes; of more than two the host's name decides which two it uses, of two "
+        "zones if there are any; may be given several times",
     )
     parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument("--underlay", required=True, metavar="IFNAME")
@@ -53,8 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
     parser.add_argument("--log-json", action="store_true")
     options = parser.parse_args(arguments)
-    if len(options.control) > 2:
-        parser.error("at most two control nodes")
+    known = [(node.host, node.port) for node in options.control]
+    if len(set(known)) < len(known):
+        parser.error("--control names a control node twice")
     try:
         tls = checked_folder(options.xmpp_tls, is_server=False)
     except TlsUnusable as error:
@@ -62,7 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     logs.configure(options.log_level, json=options.log_json)
     settings = AgentSettings(
         name=options.name,
-        controls=tuple(options.control),
+        controls=tuple(
+            [(node.host, node.port) for node in chosen_pair(options.name, options.control)]
+        ),
         underlay=options.underlay,
         address=options.address,
         state=options.state,
@@ -79,7 +84,10 @@ async def _serve(
     service = AgentService(settings, open_datapath())
 
     def announce() -> None:
-        processes.print_ready("agent", host=settings.name, plug=settings.plug_socket)
+        controls = ",".join(f"{host}:{port}" for host, port in settings.controls)
+        processes.print_ready(
+            "agent", host=settings.name, plug=settings.plug_socket, control=controls
+        )
 
     async with asyncio.TaskGroup() as group:
         group.create_task(AgentPages(service).serve(socket_path))
@@ -96,18 +104,20 @@ def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:
     return lambda: EbpfDatapath.open(options.name, root=options.bpf or ROOT)
 
 
-def _control_addresses(text: str) -> list[tuple[str, int]]:
+def _control_addresses(text: str) -> list[ControlNode]:
     """Read a list; an empty last place is none, so that settings may leave the second out."""
     return [_control_address(each) for each in text.rstrip(",").split(",")]
 
 
-def _control_address(text: str) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":")
-    if text and not separator:
-        return text, XMPP_PORT
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR[:PORT]")
-    return host, int(port)
+def _control_address(text: str) -> ControlNode:
+    address, at, zone = text.partition("@")
+    host, separator, port = address.rpartition(":")
+    if not separator:
+        host, port = address, str(XMPP_PORT)
+    is_zone = bool(zone) and "@" not in zone if at else True
+    if not host or not is_zone or not port.isdigit() or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR[:PORT][@ZONE]")
+    return ControlNode(host, int(port), zone)
 
 
 if __name__ == "__main__":

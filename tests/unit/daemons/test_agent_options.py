@@ -4,21 +4,32 @@ import argparse
 
 import pytest
 
+from skytrail.agent.control_choice import ControlNode
 from skytrail.daemons.agent import _control_addresses
 
 
 def test_control_nodes_are_named_in_one_word_each_with_a_port_or_the_usual_one():
     assert _control_addresses("192.0.2.11,192.0.2.12:5270") == [
-        ("192.0.2.11", 5269),
-        ("192.0.2.12", 5270),
+        ControlNode("192.0.2.11", 5269),
+        ControlNode("192.0.2.12", 5270),
+    ]
+
+
+def test_control_nodes_may_say_which_zone_they_are_in():
+    assert _control_addresses("192.0.2.11@a,192.0.2.12:5270@b") == [
+        ControlNode("192.0.2.11", 5269, "a"),
+        ControlNode("192.0.2.12", 5270, "b"),
     ]
 
 
 def test_settings_may_leave_the_second_control_node_out():
-    assert _control_addresses("192.0.2.11,") == [("192.0.2.11", 5269)]
+    assert _control_addresses("192.0.2.11,") == [ControlNode("192.0.2.11", 5269)]
 
 
-@pytest.mark.parametrize("text", ["", ",", "192.0.2.11,,192.0.2.12", "192.0.2.11:0", ":5269"])
-def test_what_names_no_control_node_is_refused(text):
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "192.0.2.11,,192.0.2.12", "192.0.2.11:0", ":5269", "192.0.2.11@", "@a", "n1@a@b"],
+)
+def test_what_names_no_control_node_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not ADDR"):
         _control_addresses(text)
