@@ -58,6 +58,8 @@ _EVERYBODY = ConfigKey(
 )
 _APPLIED_BY_PROJECT = "project-default-application-policy-set"
 """The link by which a project applies a set; it is also linked to sets it merely contains."""
+_CONTAINS_TAG = frozenset({"project-scoped-tag"})
+"""The link of a project to tags for its objects, which are not its own."""
 _PROJECT_SET_PARTS = 3
 _U32_MAX = (1 << 32) - 1
 _CLOSED_ACTIONS = ("gateway_name", "assign_routing_instance", "apply_service")
@@ -223,6 +225,8 @@ class SecurityReader:
             found: list[tuple[int, ConfigKey]] = []
             missing: list[str] = []
             for key in self.graph.neighbours(holder, "tag"):
+                if self.graph.link_kinds(holder, key) <= _CONTAINS_TAG:
+                    continue
                 node = self.graph.node(key)
                 if node is None:
                     missing.append(key.name)
