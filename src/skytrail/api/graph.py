@@ -304,13 +304,22 @@ _Delta = dict[str, dict[str, dict[str, bool]]]
 class Overlay:
     """A plan: reads show the base with the plan's changes; the base is not touched."""
 
-    __slots__ = ("_children", "_referrers", "base", "changed", "memory", "names", "numbers")
+    __slots__ = (
+        "_changes",
+        "_children",
+        "_ground",
+        "_referrers",
+        "base",
+        "changed",
+        "memory",
+        "names",
+        "numbers",
+    )  # fmt: skip
 
     def __init__(self, base: View) -> None:
-        self.base = base
-        """What this plan is on top of."""
         self.changed: dict[str, Record | None] = {}
         """New version per uuid, None for a removal, in order of first change."""
+        self._stand_on(base)
         self.names: dict[tuple[str, FqName], str | None] = {}
         self.memory: dict[str, str | None] = {}
         self.numbers = NumbersOverlay(base.numbers)
@@ -318,13 +327,21 @@ class Overlay:
         self._referrers: _Delta = {}
 
     def get(self, uuid: str) -> Record | None:
-        view: View = self
-        # A loop, because plans ask this more often than anything else.
-        while isinstance(view, Overlay):
-            if uuid in view.changed:
-                return view.changed[uuid]
-            view = view.base
-        return view.get(uuid)
+        # A loop over what lies below, because plans ask this more often than anything else.
+        for changed in self._changes:
+            if uuid in changed:
+                return changed[uuid]
+        return self._ground.get(uuid)
+
+    def _stand_on(self, base: View) -> None:
+        self.base = base
+        """What this plan is on top of."""
+        is_plan = isinstance(base, Overlay)
+        self._changes: tuple[dict[str, Record | None], ...] = (
+            (self.changed, *base._changes) if is_plan else (self.changed,)
+        )
+        """This plan's changes, and those of the plans below it, topmost first."""
+        self._ground: View = base._ground if is_plan else base
 
     def is_changing(self, uuid: str) -> bool:
         """Whether another plan, which this one builds on, changes the object and is not written."""
@@ -405,8 +422,11 @@ class Overlay:
         self.memory.update(overlay.memory)
 
     def rest_on(self, base: View) -> None:
-        """Stand on another base that shows the same: the former one, now committed into it."""
-        self.base = base
+        """Stand on another base that shows the same: the former one, now committed into it.
+
+        No plan that is still in use may stand on this one meanwhile.
+        """
+        self._stand_on(base)
         self.numbers.rest_on(base.numbers)
 
     def is_empty(self) -> bool:

@@ -44,7 +44,10 @@ def split_object_key(key: str) -> tuple[str, str]:
 
 
 def name_key(type_name: str, fq_name: Sequence[str]) -> str:
-    return f"/f/{type_name}/{':'.join(map(_escape, fq_name))}"
+    name = ":".join(fq_name)
+    if "%" in name or "/" in name or name.count(":") >= len(fq_name):
+        name = ":".join(map(_escape, fq_name))
+    return f"/f/{type_name}/{name}"
 
 
 def child_key(parent_uuid: str, type_name: str, uuid: str) -> str:
