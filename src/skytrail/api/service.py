@@ -17,6 +17,7 @@ import asyncio
 import gc
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -135,7 +136,9 @@ class ConfigService:
         self._history = History()
         self._audit_head = Head()
         self._audit_trim: Head | None = None
-        self._queue: asyncio.Queue[_Request] = asyncio.Queue(QUEUE_COUNT_MAX)
+        self._queue: deque[_Request] = deque()
+        self._has_room = asyncio.Event()
+        """Cleared by whoever found the queue full, set when something was taken out."""
         self._has_ended = False
         self._news = asyncio.Event()
         """Set when a request was queued or a commit has ended."""
@@ -210,10 +213,13 @@ class ConfigService:
         request_id: str = "",
     ) -> Written[T]:
         """Carry out a plan of ``weight`` operations; return when it is durable; raise Refused."""
+        while len(self._queue) >= QUEUE_COUNT_MAX:
+            self._has_room.clear()
+            await self._has_room.wait()
         if self._has_ended:
             raise Refused(_STOPPING.status, _STOPPING.text)
         reply: asyncio.Future[Written[object]] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Request(plan, reply, derived_from, weight, caller, request_id))
+        self._queue.append(_Request(plan, reply, derived_from, weight, caller, request_id))
         self._news.set()
         try:
             return await reply  # type: ignore[return-value] # the future of this very plan
@@ -225,11 +231,11 @@ class ConfigService:
         self, plan: Callable[[Change], T], caller: Caller, request_id: str
     ) -> asyncio.Future[Written[T]] | None:
         """Return what ``write`` would; None when one has to wait to be heard, or is too late."""
-        if self._has_ended or self._queue.full():
+        if self._has_ended or len(self._queue) >= QUEUE_COUNT_MAX:
             return None
         reply: asyncio.Future[Written[T]] = asyncio.get_running_loop().create_future()
         accepting = cast("asyncio.Future[Written[object]]", reply)
-        self._queue.put_nowait(_Request(plan, accepting, None, 1, caller, request_id))
+        self._queue.append(_Request(plan, accepting, None, 1, caller, request_id))
         self._news.set()
         return reply
 
@@ -246,8 +252,9 @@ class ConfigService:
             await self._run()
         finally:
             self._has_ended = True
-            while not self._queue.empty():
-                _fail(self._queue.get_nowait(), _STOPPING)
+            while self._queue:
+                _fail(self._queue.popleft(), _STOPPING)
+            self._has_room.set()
 
     async def _run(self) -> None:
         if self.shared is None:
@@ -278,11 +285,14 @@ class ConfigService:
 
     async def _write_shared(self, shared: SharedStore) -> None:
         while True:
-            batch = [await self._queue.get()]
-            weight = batch[0].weight
-            while weight < BATCH_WEIGHT_MAX and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch, weight = list[_Request](), 0
+            while not self._queue:
+                self._news.clear()
+                await self._news.wait()
+            while weight < BATCH_WEIGHT_MAX and self._queue:
+                batch.append(self._queue.popleft())
                 weight += batch[-1].weight
+            self._has_room.set()
             try:
                 await self._carry_out_shared(shared, batch)
             finally:
@@ -325,10 +335,11 @@ class ConfigService:
     def _plan_waiting(self, planned: _Planned, batch: list[_Request]) -> bool:
         """Add some of what waits in the queue to a batch; tell whether more may be added."""
         limit = min(planned.weight + SLICE_WEIGHT, BATCH_WEIGHT_MAX)
-        while not self._queue.empty() and planned.weight < limit:
-            batch.append(self._queue.get_nowait())
+        while self._queue and planned.weight < limit:
+            batch.append(self._queue.popleft())
             self._plan_request(planned, batch[-1])
-        return not self._queue.empty() and planned.weight < BATCH_WEIGHT_MAX
+        self._has_room.set()
+        return bool(self._queue) and planned.weight < BATCH_WEIGHT_MAX
 
     async def keep_compact(self) -> None:
         """Have the store forget old history from time to time, until cancelled."""
