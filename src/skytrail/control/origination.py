@@ -6,7 +6,8 @@
  settle --> Maker.make for each of these --> Replicator; what is no longer made is removed
 ```
 What is made is a function of the tables as they are, so the order of events does not matter: changes
-are only noted when they happen, and worked off before anybody is told anything. What is made may
+are only noted when they happen, and worked off before anybody is told anything, in slices where
+there are many. What is made may
 itself be what another maker looks at; the networks a path was led through end such rounds.
 
 Every path that is made leads where another one does, its *anchor*: the route to the service or next
@@ -19,6 +20,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from itertools import repeat
 from typing import Protocol
 
 from skytrail.control.path import InstanceName, Made, Path, PathSlot, PeerName
@@ -28,6 +30,9 @@ from skytrail.net import RouteDistinguisher, RouteTarget
 from skytrail.wire.bgp import AsSegment
 from skytrail.wire.bgp.attributes import AS_TRANS
 from skytrail.wire.xmpp import Family, NextHop, RouteAttributes, RouteKey, family_of
+
+_STEPS_OF_MAKING = 20
+"""What making or removing a destination counts in the slices of chores: as many looks at a route."""
 
 IpPrefix = IPv4Network | IPv6Network
 Table = tuple[InstanceName, Family]
@@ -107,6 +112,7 @@ class Origination:
         self._watch_changes: dict[InstanceName, None] = {}
         self._touched: dict[tuple[Table, RouteKey], None] = {}
         self._dirty: dict[tuple[_Name, RouteKey], None] = {}
+        self._is_settling = False
         replicator.on_table_change.append(self._table_changed)
 
     def configure(self, owner: str, makers: Iterable[Maker]) -> None:
@@ -143,18 +149,27 @@ class Origination:
         return list(changes)
 
     def settle(self) -> None:
-        """Work off everything noted, and what follows from it."""
+        """Work off what was noted and what follows from it: a chore, as it may be very much."""
+        if not self._is_settling and (self._touched or self._dirty):
+            self._is_settling = True
+            self._replicator.chores.add(self._settling())
+
+    def _settling(self) -> Iterator[None]:
+        # Tenants choose how many destinations hang on one next hop.
         while self._touched or self._dirty:
             touched, self._touched = self._touched, {}
             for table, key in touched:
-                for name, running in self._watchers.get(table, {}).items():
+                for name, running in list(self._watchers.get(table, {}).items()):
                     for own in running.maker.touched(table, key, self._best):
                         self._dirty[name, own] = None
+                yield
             dirty, self._dirty = self._dirty, {}
             for name, key in dirty:
                 running = self._running.get(name)
                 if running is not None:
                     self._make(running, key)
+                    yield from repeat(None, _STEPS_OF_MAKING)
+        self._is_settling = False
 
     def rows(self) -> Iterator[Mapping[str, object]]:
         """Yield every maker for introspection, with what it makes now."""
@@ -195,10 +210,14 @@ class Origination:
             if not watchers:
                 del self._watchers[table]
                 self._watch_changes[table[0]] = None
-        for slots in running.made.values():
+        self._replicator.chores.add(self._unmaking(running))
+        self._withhold(running.maker)
+
+    def _unmaking(self, running: _Running) -> Iterator[None]:
+        for slots in list(running.made.values()):
             for slot in slots.values():
                 self._replicator.remove(slot)
-        self._withhold(running.maker)
+                yield from repeat(None, _STEPS_OF_MAKING)
 
     def _look_at_everything(self, running: _Running) -> None:
         for name, family in running.maker.watched:

@@ -24,7 +24,7 @@ from skytrail.control.derived_routes import DerivedRoutes
 from skytrail.control.origination import Best, Draft, IpPrefix, Table
 from skytrail.control.path import Made, Path, PeerName
 from skytrail.control.route_target import Replicator
-from skytrail.control.service_chain import anchors, born_in
+from skytrail.control.service_chain import anchors
 from skytrail.control.workload_config import CARRIED, WorkloadConfig, workload_configs
 from skytrail.model.generated.objects import BgpAsAService, BgpRouter, RoutingInstance
 from skytrail.model.graph import ObjectGraph
@@ -38,7 +38,7 @@ from skytrail.wire.bgp.update_encode import (
     encode_update,
     encode_withdraw,
 )
-from skytrail.wire.xmpp import EnetKey, Family, RouteKey
+from skytrail.wire.xmpp import EnetKey, Family, NextHop, RouteKey
 
 KIND = "bgpaas"
 WINDOW_COUNT = 1000
@@ -95,7 +95,7 @@ class WorkloadRoutes:
             yield Draft(
                 anchor=anchor,
                 made=Made(KIND),
-                next_hops=born_in(self._network, anchor.next_hops),
+                next_hops=self._led_to(anchor),
                 attributes=replace(
                     anchor.attributes,
                     sequence_number=0,
@@ -108,6 +108,18 @@ class WorkloadRoutes:
                 virtual_network=self._network,
                 as_path=attributes.as_path,
             )
+
+    def _led_to(self, anchor: Path) -> tuple[NextHop, ...]:
+        """Return an anchor's next hops, each with the network it is in.
+
+        The next hop a workload names may be in a connected network. Were it told as one of the
+        workload's own network, everybody there could reach it under an announced address without a
+        policy between the networks being asked.
+        """
+        born = anchor.virtual_network or self._network
+        return tuple(
+            [replace(hop, virtual_network=hop.virtual_network or born) for hop in anchor.next_hops]
+        )
 
     def put(self, key: RouteKey, heard: _Heard) -> None:
         self.remove(key)

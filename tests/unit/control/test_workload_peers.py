@@ -161,6 +161,25 @@ def test_what_a_workload_announces_is_led_to_its_interface() -> None:
     assert str(target) == "target:64512:1"
 
 
+def test_a_next_hop_in_a_connected_network_stays_one_of_that_network() -> None:
+    """Under the workload's own network, policy between the two would not be asked."""
+    blue = instance_of("blue")
+    bench = made()
+    bench.put(
+        routing_instance("blue", both=[2]), routing_instance("red", both=[1], connected=["blue"])
+    )
+    bench.say("c2", Subscribe(blue, 2))
+    bench.say("c2", PublishRoute(blue, inet_route("10.2.2.5/32", "172.16.0.2", 52)))
+    up(bench)
+
+    announce(bench, ANNOUNCED, next_hop="10.2.2.5")
+
+    found = route(bench)
+    assert found is not None
+    (hop,) = found.next_hops
+    assert (hop.label, hop.virtual_network) == (Label(52), "default-domain:p:blue")
+
+
 def test_the_route_follows_the_interface_and_goes_with_the_session() -> None:
     bench = made()
     up(bench)
@@ -357,3 +376,30 @@ def test_a_next_hop_of_the_other_family_is_refused() -> None:
     bench.plane.workloads.receive(NAME, Update(Attributes(), reach=(reach,)))
 
     assert peer.routes_refused == 1
+
+
+def test_many_routes_of_a_workload_follow_its_interface_in_slices() -> None:
+    """One tenant must not keep all others waiting for seconds with one change."""
+    bench = made()
+    up(bench)
+    prefixes = [IPv4Network((0x0B00_0000 + (number << 8), 24)) for number in range(400)]
+    announce(bench, *prefixes)
+
+    def labels() -> set[int]:
+        found = (route(bench, prefix) for prefix in prefixes)
+        return {0 if path is None else int(path.next_hops[0].label) for path in found}
+
+    assert labels() == {0, 31}
+    bench.plane.replicator.chores.finish()
+    assert labels() == {31}
+
+    bench.say("c1", PublishRoute(RED, inet_route("10.1.1.3/32", "172.16.0.1", 99)))
+    bench.plane.take_ready()
+    assert labels() == {31, 99}
+    bench.plane.replicator.chores.finish()
+    assert labels() == {99}
+
+    bench.delete(client())
+    assert labels() == {0, 99}
+    bench.plane.replicator.chores.finish()
+    assert labels() == {0}
