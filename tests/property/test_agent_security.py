@@ -1,6 +1,8 @@
 """Agents decide by tags as the controller reads the same objects: rows, oracle and compiler agree."""
 
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_network
+from typing import Any, TypeVar
 
 import msgspec
 from hypothesis import given, settings
@@ -13,30 +15,46 @@ from skytrail.agent.lookup import Tables
 from skytrail.agent.policy import PolicyPacket, evaluate, port_identity, port_policies
 from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.tables import IdentityId
-from skytrail.agent.view import IncrementalView, build_view
+from skytrail.agent.view import IncrementalView, View, build_view
 from skytrail.compiler.engine import Engine
 from skytrail.compiler.passes import ALL_PASSES
+from skytrail.compiler.passes.firewall_rules import Endpoint, FirewallService
+from skytrail.compiler.passes.policy_sets import PolicySet
 from skytrail.control.config_filter import visible
 from skytrail.control.config_graph import ConfigGraph
-from skytrail.model.generated.objects import GlobalSystemConfig, VirtualRouter
+from skytrail.model.generated.objects import (
+    FirewallRule,
+    GlobalSystemConfig,
+    Tag,
+    VirtualMachine,
+    VirtualRouter,
+)
 from skytrail.model.generated.types import (
     FirewallRuleEndpointType,
     FirewallServiceType,
     MacAddressesType,
     PortType,
 )
+from skytrail.model.objects import ConfigObject
+from skytrail.net import IpAddress
 from skytrail.testing import configuration as build
 from skytrail.testing import firewall as fw
-from skytrail.wire.xmpp import ConfigKey
+from skytrail.wire.xmpp import ConfigKey, ConfigUpdate
 from skytrail.wire.xmpp.config_codec import decode_config
 from skytrail.wire.xmpp.xml import StanzaParser
 
+T = TypeVar("T")
+World = tuple[list[ConfigObject], VirtualRouter]
+Packet = tuple[int, int, int]
+"""Protocol, source port, destination port."""
+Side = tuple[frozenset[int], str, IpAddress]
+"""Tags, network and address of one end."""
 TAGS = [
     fw.tag(f"{kind}={value}", number)
     for kind in ("application", "tier", "deployment", "label")
     for number, value in enumerate(("one", "two"), start=1)
 ]
-NUMBERS = {tag.fq_name[-1]: int(tag.tag_id, 16) for tag in TAGS}
+NUMBERS = {tag.fq_name[-1]: int(tag.tag_id or "", 16) for tag in TAGS}
 ADDRESSES = {"a": ("10.0.0.1", "fd00::1"), "b": ("10.0.1.1", "fd00:1::1"), "c": ("192.0.2.9",)}
 FAR = ("203.0.113.5", "2001:db8::5")
 PREFIXES = ("10.0.0.0/16", "10.0.1.0/24", "10.0.0.1/32", "fd00::/16", "fd00:1::/64", "192.0.2.0/24")
@@ -66,11 +84,11 @@ OFFICES = (
 )
 
 
-def some(items, *, size):
+def some(items: Sequence[T], *, size: int) -> st.SearchStrategy[list[T]]:
     return st.lists(st.sampled_from(items), max_size=size, unique=True)
 
 
-def by_tags(tags):
+def by_tags(tags: Iterable[Tag]) -> FirewallRuleEndpointType:
     names = tuple(tag.fq_name[-1] for tag in tags)
     return FirewallRuleEndpointType(tags=names, tag_ids=tuple(NUMBERS[name] for name in names))
 
@@ -91,7 +109,7 @@ ENDS = st.one_of(
 
 
 @st.composite
-def rules(draw, name):
+def rules(draw: st.DrawFn, name: str) -> FirewallRule:
     one, two = draw(ENDS), draw(ENDS)
     rule = fw.firewall_rule(
         name,
@@ -113,7 +131,7 @@ def rules(draw, name):
 
 
 @st.composite
-def worlds(draw):
+def worlds(draw: st.DrawFn) -> World:
     """Every object of a small installation whose objects all exist."""
     firewall_rules = [draw(rules(f"r{number}")) for number in range(draw(st.integers(0, 4)))]
     sequences = ("1", "2", "0.5", "x", "1.25")
@@ -136,12 +154,28 @@ def worlds(draw):
         tags=draw(some(TAGS, size=2)), sets=draw(st.sampled_from((sets[:2], sets[1:2], sets[:1])))
     )
     networks = [fw.tagged(network, *draw(some(TAGS, size=1))) for network in NETWORKS]
-    found = [*TAGS, *firewall_rules, *policies, *sets, *GROUPS, *OFFICES, SYSTEM, *networks]
+    found: list[ConfigObject] = [
+        *TAGS,
+        *firewall_rules,
+        *policies,
+        *sets,
+        *GROUPS,
+        *OFFICES,
+        SYSTEM,
+        *networks,
+    ]
     config = msgspec.structs.replace(
         fw.vrouter_config(), parent_type="global-system-config", parent_uuid=SYSTEM.uuid
     )
+    # All of it is contained in the project, which is not the same as applied to it.
+    found = [
+        msgspec.structs.replace(item, parent_uuid=project.uuid)
+        if item.parent_type == "project"
+        else item
+        for item in found
+    ]
     found += [project, config, *map(build.routing_instance, NETWORKS)]
-    machines = []
+    machines: list[VirtualMachine] = []
     for number, (name, addresses) in enumerate(ADDRESSES.items()):
         network = draw(st.sampled_from(networks))
         machine = fw.tagged(build.virtual_machine(f"vm-{name}"), *draw(some(TAGS, size=1)))
@@ -160,7 +194,7 @@ def worlds(draw):
     )
 
 
-def sent(items, root):
+def sent(items: Sequence[ConfigObject], root: VirtualRouter) -> ConfigUpdate:
     """What a control node sends the agent of that vRouter, through the codec."""
     graph = ConfigGraph()
     graph.replace_all([*items, root])
@@ -170,30 +204,31 @@ def sent(items, root):
     texts += [link.text for each in encoded for link in each.links if link.other in seen]
     stanza = f"<config><update>{''.join(texts)}</update></config>"
     (update,) = decode_config(StanzaParser().parse(stanza.encode()))
+    assert isinstance(update, ConfigUpdate)
     return update
 
 
-def compiled(items):
+def compiled(items: Iterable[ConfigObject]) -> Engine:
     engine = Engine(ALL_PASSES)
     engine.load(items)
     return engine
 
 
-def value(engine, pass_name, uuid):
+def value(engine: Engine, pass_name: str, uuid: str) -> Any:
     outcome = engine._states[pass_name].outcomes.get(uuid)
     return None if outcome is None else outcome.value
 
 
-def sets_of(engine, port_uuid):
+def sets_of(engine: Engine, port_uuid: str) -> list[PolicySet] | None:
     """The controller's sets of a port, in order; None: it obeys none."""
     listed = value(engine, "port_policy_sets", port_uuid)
-    known = {each.value.name: each.value for each in engine._states["policy_set"].outcomes.values()
-             if each.value is not None}  # fmt: skip
+    values = (each.value for each in engine._states["policy_set"].outcomes.values())
+    known = {each.name: each for each in values if isinstance(each, PolicySet)}
     names = () if listed is None else listed.sets
     return [known[name] for name in names] or None
 
 
-def agent_of(world):
+def agent_of(world: World) -> View:
     items, root = world
     graph = AgentGraph()
     graph.update(sent(items, root))
@@ -202,7 +237,7 @@ def agent_of(world):
 
 @settings(max_examples=100, deadline=None)
 @given(worlds())
-def test_agents_read_tags_and_sets_as_the_compiler_does(world):
+def test_agents_read_tags_and_sets_as_the_compiler_does(world: World) -> None:
     engine, view = compiled(world[0]), agent_of(world)
 
     assert len(view.ports) == len(ADDRESSES)
@@ -217,7 +252,7 @@ def test_agents_read_tags_and_sets_as_the_compiler_does(world):
         )
 
 
-def ends_match(end, tags, network, address):
+def ends_match(end: Endpoint, tags: frozenset[int], network: str, address: IpAddress) -> bool:
     return (
         end.tags <= tags
         and end.network in (None, network)
@@ -229,18 +264,24 @@ def ends_match(end, tags, network, address):
     )  # fmt: skip
 
 
-def service_matches(service, packet):
+def service_matches(service: FirewallService, packet: Packet) -> bool:
     protocol, source_port, destination_port = packet
     return (
         service.protocol in ("any", str(protocol))
-        and service.source_ports.start_port <= source_port <= service.source_ports.end_port
-        and service.destination_ports.start_port
-        <= destination_port
-        <= service.destination_ports.end_port
+        and covers(service.source_ports, source_port)
+        and covers(service.destination_ports, destination_port)
     )
 
 
-def controllers_word(sets, source, destination, packet):
+def covers(ports: PortType, port: int) -> bool:
+    assert ports.start_port is not None
+    assert ports.end_port is not None
+    return ports.start_port <= port <= ports.end_port
+
+
+def controllers_word(
+    sets: list[PolicySet], source: Side, destination: Side, packet: Packet
+) -> tuple[bool, str]:
     """Decide as the objects say, one after the other: (allowed, deciding rule)."""
     for rule in (rule for each in sets for rule in each.rules):
         sides = {">": [(0, 1)], "<": [(1, 0)], "<>": [(0, 1), (1, 0)]}[rule.direction]
@@ -270,9 +311,13 @@ PACKETS = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(world=worlds(), packets=st.lists(PACKETS, min_size=1, max_size=4))
-def test_rows_and_oracle_decide_as_the_controllers_objects_say(world, packets):
+def test_rows_and_oracle_decide_as_the_controllers_objects_say(
+    world: World, packets: list[Packet]
+) -> None:
     engine, view = compiled(world[0]), agent_of(world)
-    remotes = {IdentityId(9): (Identity(), [ip_address(text) for text in FAR])}
+    remotes: dict[IdentityId, tuple[Identity, Sequence[IpAddress]]] = {
+        IdentityId(9): (Identity(), [ip_address(text) for text in FAR])
+    }
     for number, port in enumerate(view.ports.values(), start=1):
         remotes[IdentityId(number)] = port_identity(port), port.addresses
     numbers = Numbers()
@@ -295,7 +340,7 @@ def test_rows_and_oracle_decide_as_the_controllers_objects_say(world, packets):
                     question = PolicyPacket(identity, there, protocol, *ports)
                     oracle = evaluate(policy, question)
                     verdict = tables.verdict(
-                        policy_id, (identity_id, there), protocol, tuple(ports)
+                        policy_id, (identity_id, there), protocol, (ports[0], ports[1])
                     )
                     local = frozenset(port.security.tags), port.network.name, here
                     remote = identity.tags, min(identity.networks, default=""), there
@@ -309,13 +354,15 @@ def test_rows_and_oracle_decide_as_the_controllers_objects_say(world, packets):
                     assert (oracle.allow, oracle.name.rpartition("#")[2]) == (allowed, rule)
 
 
-def pairs(here, there):
+def pairs(
+    here: Iterable[IpAddress], there: Iterable[IpAddress]
+) -> list[tuple[IpAddress, IpAddress]]:
     return [(one, other) for one in here for other in there if one.version == other.version]
 
 
 @settings(max_examples=60, deadline=None)
 @given(worlds(), worlds())
-def test_incremental_reading_of_policy_sets_equals_a_full_one(before, after):
+def test_incremental_reading_of_policy_sets_equals_a_full_one(before: World, after: World) -> None:
     graph, incremental = AgentGraph(), IncrementalView()
     first, second = sent(*before), sent(*after)
     graph.update(first)
