@@ -6,6 +6,7 @@
 #ifndef SKYTRAIL_RECEIVE_H
 #define SKYTRAIL_RECEIVE_H
 
+#include "bridge_in.h"
 #include "flood_receive.h"
 
 /* Removes everything between the outer Ethernet header and the inner packet, and writes the
@@ -145,42 +146,6 @@ static __always_inline int parse_inner_ethernet(struct __sk_buff *ctx, struct pa
 		p->flags |= PACKET_TO_GATEWAY;
 	if (p->ethertype == bpf_htons(ETH_P_8021Q) || p->ethertype == bpf_htons(ETH_P_8021AD))
 		return DROP_VLAN;
-	return DROP_NONE;
-}
-
-/* Which local interface a bridged frame is for: by MAC, or by route when sent to the gateway. */
-static __noinline int bridge_destination(struct __sk_buff *ctx, struct packet *p, __u32 vrf,
-					 __u32 *vif)
-{
-	struct route *route;
-	struct nexthop *nh;
-	__be32 address[4] = {};
-
-	if (!(p->flags & PACKET_TO_GATEWAY)) {
-		route = bridge_lookup(vrf, p->destination_mac);
-		if (!route)
-			return DROP_UNKNOWN_MAC;
-	} else if (p->ethertype == bpf_htons(ETH_P_IP)) {
-		if (bpf_skb_load_bytes(ctx, p->l3 + 16, address, 4))
-			return DROP_TRUNCATED;
-		route = route_lookup(vrf, address, FAMILY_V4);
-	} else if (p->ethertype == bpf_htons(ETH_P_IPV6)) {
-		if (bpf_skb_load_bytes(ctx, p->l3 + 24, address, 16))
-			return DROP_TRUNCATED;
-		route = route_lookup(vrf, address, FAMILY_V6);
-	} else {
-		return DROP_UNKNOWN_MAC;
-	}
-	if (!route)
-		return DROP_NO_ROUTE;
-	nh = nexthop_lookup(route->nexthop);
-	if (!nh)
-		return DROP_NEXTHOP;
-	if (nh->kind == NEXTHOP_TUNNEL || nh->kind == NEXTHOP_ECMP)
-		return DROP_LOOP;
-	if (nh->kind != NEXTHOP_INTERFACE)
-		return DROP_NEXTHOP;
-	*vif = nh->vif;
 	return DROP_NONE;
 }
 

@@ -34,11 +34,14 @@ from skytrail.agent.tables import (
     IdentityId,
     InetRouteRow,
     NextHopId,
+    NextHopKind,
+    NextHopRow,
     PolicyId,
     RuleId,
     SourceRow,
     VerdictRow,
     VifId,
+    VniRow,
     VrfId,
 )
 from skytrail.net import GATEWAY_MAC
@@ -105,9 +108,9 @@ def pseudo_header(protocol: int, source: str, destination: str, segment: bytes) 
     return both + struct.pack("!HH", protocol, len(segment))
 
 
-def packet(protocol: int, source: str, destination: str, segment: bytes, **fields: int) -> bytes:
+def packet(protocol: int, source: str, destination: str, segment: bytes, *, ttl: int = 64) -> bytes:
     whole = transport(protocol, source, destination, segment)
-    return frames.ipv4(source, destination, protocol, whole, **fields)
+    return frames.ipv4(source, destination, protocol, whole, ttl=ttl)
 
 
 def seen(raw: bytes, *, sums: bool = True) -> Seen:
@@ -461,3 +464,21 @@ def test_the_gateway_is_still_the_network_s(floating: Box) -> None:
 
     assert send(floating, asked).verdict == 2
     assert len(floating.punts) == 1
+
+
+def test_an_address_shared_with_another_host_is_delivered_here_when_it_comes_as_a_frame(
+    floating: Box,
+) -> None:
+    """A gateway's VXLAN has no label that says for whom: the route does, but for its far half."""
+    bridge, shared = NextHopId(30), NextHopId(31)
+    members = ((TUNNEL_NEXTHOP, 77), (NextHopId(11), 0))
+    floating.apply(
+        NextHopRow(bridge, NextHopKind.BRIDGE, vrf_id=PUBLIC),
+        NextHopRow(shared, NextHopKind.ECMP, members=members),
+        VniRow(6006, bridge),
+        public_route(f"{FLOATING}/32", shared),
+    )
+    there = packet(frames.TCP, CLIENT, FLOATING, frames.tcp(1, 2, flags=frames.SYN))
+    frame = frames.ethernet(GATEWAY_MAC.packed, MAC.packed, 0x0800, there)
+
+    assert delivered(floating.receive(frame, kind="vxlan", label=6006)).destination == OWN[4]

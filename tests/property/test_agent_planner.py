@@ -1,3 +1,4 @@
+# pyright: basic
 """Whatever happens in whatever order, the incremental desired state is the one from nothing."""
 
 from dataclasses import fields
@@ -62,6 +63,9 @@ def whole_world():
     config.link(a, web)
     config.link(c, web)
     config.link(c, database)
+    config.floating("10.2.2.9", a, blue)
+    config.floating("10.2.2.9", c, blue, floating_ip_traffic_direction="egress")
+    config.alias("10.1.1.9", c, red)
     config.access_list(blue, "blue", [rule({}, {}, action="deny"), rule({}, {})])
     return config
 

@@ -50,6 +50,10 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "interface-route-table": (("project",), ()),
     "bgp-router": (("routing-instance",), ("bgp-router",)),
     "instance-ip": ((), ("virtual-machine-interface", "virtual-network")),
+    "floating-ip": (("floating-ip-pool", "instance-ip"), ("virtual-machine-interface",)),
+    "floating-ip-pool": (("virtual-network",), ()),
+    "alias-ip": (("alias-ip-pool",), ("virtual-machine-interface",)),
+    "alias-ip-pool": (("virtual-network",), ()),
     "project": ((), ("tag", "application-policy-set")),
     "virtual-network": (
         ("project",),

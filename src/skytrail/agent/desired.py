@@ -54,13 +54,13 @@ from skytrail.agent.ledger import (
 )
 from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.outcome import Desired, RouteSource
-from skytrail.agent.policy import POLICY_DISABLED, Policy, port_identity, port_policies
+from skytrail.agent.policy import POLICY_DISABLED, Policy
 from skytrail.agent.policy_rows import PolicyCompiler
+from skytrail.agent.port_plan import PortPlanner
 from skytrail.agent.port_rows import (
     ENCAPSULATION_TEXTS,
     FABRIC_INSTANCE,
     NATIVE,
-    PortNumbers,
     PortPlan,
     port_rows,
     preferred,
@@ -69,7 +69,7 @@ from skytrail.agent.port_rows import (
     shared_route,
 )
 from skytrail.agent.route_order import Place, enet_order, place_order
-from skytrail.agent.share import COPY_SIDES, share_of
+from skytrail.agent.share import share_of
 from skytrail.agent.tables import (
     BridgeRow,
     Encapsulation,
@@ -87,7 +87,7 @@ from skytrail.agent.tables import (
     VniRow,
     VrfId,
 )
-from skytrail.agent.view import Port, View, VirtualNetwork
+from skytrail.agent.view import View, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,
@@ -167,6 +167,7 @@ class _World:
         self._encapsulations = [
             (kind, ENCAPSULATION_TEXTS[kind]) for kind in inputs.view.encapsulations
         ]
+        self._planner = PortPlanner(self._number, self._policy, self._identities, self._nexthops)
         # Results.
         self._rows = RowClaims()
         self._published: Claims[PublishKey, Published] = Claims()
@@ -179,6 +180,8 @@ class _World:
         self._plans: dict[str, PortPlan] = {}
         self._members: dict[str, dict[str, VirtualNetwork]] = {}
         """VRF -> port uuid -> its network."""
+        self._visited: dict[str, dict[str, VirtualNetwork]] = {}
+        """VRF -> port that has a floating or alias address there -> the VRF's network."""
         self._guests: dict[str, dict[str, None]] = {}
         """VRF -> ports elsewhere whose policies lead there."""
         self._offers: dict[Place, dict[str, PortPlan]] = {}
@@ -348,48 +351,18 @@ class _World:
         plan: PortPlan | None = None
         rows: tuple[Row, ...] = ()
         if isinstance(state, ActivePort):
-            plan = self._plan(state, vif_id)
+            plan = self._planner.plan(
+                state,
+                vif_id,
+                underlay=self._inputs.underlay,
+                encapsulations=self._inputs.view.encapsulations,
+            )
             rows = port_rows(plan)
         elif plugged.ifindex:
             rows = (quarantine_row(plugged, vif_id),)
         self._offer(uuid, plan)
         self._rows.put(unit, rows)
         self._uses.keep(unit)
-
-    def _plan(self, active: ActivePort, vif_id: VifId) -> PortPlan:
-        port = active.port
-        identity = port_identity(port)
-        egress, ingress = port_policies(port)
-        ways = {*egress.instances, *ingress.instances} - {port.network.vrf}
-        if port.network.is_underlay:
-            ways.add(FABRIC_INSTANCE)
-        numbers = PortNumbers(
-            vif_id=vif_id,
-            vrf_id=VrfId(self._number("vrf", port.network.vrf)),
-            identity=self._identities.intern(identity),
-            label=self._label(port),
-            layer2_label=self._number("label", f"l2:{port.uuid}"),
-            policy_egress=self._policy(egress),
-            policy_ingress=self._policy(ingress),
-            layer3=self._nexthops.interface(port.uuid, vif_id, layer2=False),
-            layer2=self._nexthops.interface(port.uuid, vif_id, layer2=True),
-        )
-        return PortPlan(
-            active=active,
-            offer=(self._inputs.underlay.address, self._inputs.view.encapsulations),
-            identity=identity,
-            prefixes=tuple(dict.fromkeys((*map(ip_network, port.addresses), *port.routes))),
-            numbers=numbers,
-            ways=tuple([(name, VrfId(self._number("vrf", name))) for name in sorted(ways)]),
-            controls=self._inputs.underlay.controls,
-            underlay_ifindex=self._inputs.underlay.ifindex,
-        )
-
-    def _label(self, port: Port) -> int:
-        """Sides of one copy of a service have neighbouring labels: they share their flows."""
-        if port.copy and port.chains and port.side in COPY_SIDES:
-            return 2 * self._number("copy", port.copy) + COPY_SIDES.index(port.side)
-        return self._number("label", f"l3:{port.uuid}")
 
     def _policy(self, policy: Policy) -> PolicyId:
         if not policy.stages:
@@ -409,8 +382,10 @@ class _World:
                 self._vrfs.release(unit, vrf)
                 leave(self._guests, vrf, uuid)
             leave(self._members, old.vrf, uuid)
-            for prefix in old.offered:
-                leave(self._offers, (old.vrf, prefix), uuid)
+            for place in old.places:
+                leave(self._offers, place, uuid)
+            for each in old.floating:
+                leave(self._visited, each.network.vrf, uuid)
             for prefix in old.underlay_prefixes:
                 leave(self._underlay_offers, prefix, uuid)
             self._own_macs.get((old.vrf, old.active.port.mac), set()).discard(uuid)
@@ -424,8 +399,10 @@ class _World:
                 self._vrfs.claim(unit, vrf, vrf_id)
                 self._guests.setdefault(vrf, {})[uuid] = None
             self._members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
-            for prefix in plan.offered:
-                self._offers.setdefault((plan.vrf, prefix), {})[uuid] = plan
+            for place in plan.places:
+                self._offers.setdefault(place, {})[uuid] = plan
+            for each in plan.floating:
+                self._visited.setdefault(each.network.vrf, {})[uuid] = each.network
             for prefix in plan.underlay_prefixes:
                 self._underlay_offers.setdefault(prefix, {})[uuid] = plan
             if not plan.active.failing.port:
@@ -436,7 +413,7 @@ class _World:
         for side in (old, plan):
             if side is not None:
                 self._dirty_vrfs.update((side.vrf, *(vrf for vrf, _ in side.ways)))
-                self._dirty_places.update((side.vrf, prefix) for prefix in side.prefixes)
+                self._dirty_places.update(side.places)
                 self._dirty_places.update((FABRIC_INSTANCE, p) for p in side.underlay_prefixes)
                 self._dirty_macs.add((side.vrf, side.active.port.mac))
                 for label in (side.numbers.label, side.numbers.layer2_label):
@@ -477,6 +454,12 @@ class _World:
         else:
             self._published.release(unit, key)
             self._published.release(unit, (vrf, BROADCAST_TREE))
+            for network in list(self._visited.get(vrf, {}).values())[:1]:
+                # Nobody here is in it, but some have addresses of it.
+                vrf_id = VrfId(self._number("vrf", vrf))
+                rows += [VniRow(network.vni, self._nexthops.bridge(vrf, vrf_id))] * bool(
+                    network.vni
+                )
         for prefix in addresses ^ self._own_addresses.pop(vrf, set()):
             self._dirty_places.add((vrf, prefix))
         if addresses:
@@ -490,7 +473,8 @@ class _World:
             self._enter(vrf) if is_read else self._leave_vrf(vrf)
         if vrf == FABRIC_INSTANCE:
             self._underlay_interface()
-        is_underlay = any(network.is_underlay for network in (members or {}).values())
+        seen = {**self._visited.get(vrf, {}), **(members or {})}
+        is_underlay = any(network.is_underlay for network in seen.values())
         if is_underlay != (vrf in self._underlay_vrfs):
             self._underlay_vrfs ^= {vrf}
             for instance in (vrf, FABRIC_INSTANCE):
@@ -578,17 +562,9 @@ class _World:
             first, nexthop = used[0], used[0].numbers.layer3
             if len(used) > 1:
                 nexthop = self._nexthops.ecmp({(p.numbers.layer3, 0): p.share for p in used})
-            self._published.claim(unit, (vrf, prefix), shared_route(prefix, used))
-            rows.append(
-                InetRouteRow(
-                    first.numbers.vrf_id,
-                    prefix,
-                    nexthop,
-                    0,
-                    first.numbers.identity,
-                    first.active.port.mac,
-                )
-            )
+            vrf_id, identity = first.places[vrf, prefix]
+            self._published.claim(unit, (vrf, prefix), shared_route(vrf, prefix, used))
+            rows.append(InetRouteRow(vrf_id, prefix, nexthop, 0, identity, first.active.port.mac))
         self._rows.put(unit, rows)
         ifnames = tuple(plan.active.plugged.ifname for plan in offers)
         self._explain(unit, [RouteSource(vrf, prefix, "local", ifnames)] if offers else ())
@@ -643,7 +619,12 @@ class _World:
             learnt = self._inputs.learnt.winner(vrf, family, prefix)
         if vrf == FABRIC_INSTANCE and prefix in self._underlay_offers:
             learnt = None
-        elif learnt is None and vrf in self._underlay_vrfs and (vrf, prefix) not in self._offers:
+        elif (
+            learnt is None
+            and vrf in self._underlay_vrfs
+            and (vrf, prefix) not in self._offers
+            and isinstance(prefix, IPv4Network)  # IPv6 of such networks has tunnels.
+        ):
             learnt = self._inputs.learnt.winner(FABRIC_INSTANCE, family, prefix)
         row = self._learnt_inet(vrf, prefix, learnt) if learnt is not None else None
         sources = self._led_back(vrf, prefix, learnt) if learnt is not None and row else ()

@@ -127,6 +127,8 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
         elif state.port.missing_groups:
             names = ", ".join(state.port.missing_groups)
             yield PortTrouble(uuid, f"security groups have not arrived: {names}")
+        elif state.port.floating_problems:
+            yield PortTrouble(uuid, "; ".join(state.port.floating_problems))
 
 
 def workload_mtu(port: Port, underlay_mtu_bytes: int) -> int:
@@ -153,6 +155,10 @@ def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:
     for everybody in _EVERYBODY if port.chains else ():
         # A service passes on what others sent; policy says whose.
         rows.setdefault(everybody, SourceRow(vif_id, everybody, port.mac))
+    for binding, _ in port.floating:
+        if binding.is_alias:
+            own = ip_network(binding.outside)
+            rows[own] = SourceRow(vif_id, own, port.mac)
     for pair in port.address_pairs:
         rows[pair.prefix] = SourceRow(vif_id, pair.prefix, pair.mac or port.mac)
     return list(rows.values())

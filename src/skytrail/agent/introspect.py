@@ -83,6 +83,7 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
                 "host_name": port.host_name,
                 "mac": str(port.mac),
                 "addresses": [str(address) for address in port.addresses],
+                "floating_addresses": [str(each.outside) for each, _ in port.floating],
                 "virtual_network": port.network.name,
                 "vrf": port.network.vrf,
                 "mtu_bytes": state.mtu_bytes,
@@ -90,7 +91,7 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
                 "missing_security_groups": list(port.missing_groups),
                 "port_security": port.port_security,
                 "policy_disabled": port.policy_disabled,
-                "reason": "; ".join(state.failing.reasons),
+                "reason": "; ".join((*state.failing.reasons, *port.floating_problems)),
             }
         else:
             shown["reason"] = state.reason
@@ -358,7 +359,18 @@ def _trace_row(trace: Trace, desired: Desired, book: RuleBook) -> Row:
         "remote": trace.remote,
         "encapsulation": trace.encapsulation,
         "label": trace.label,
+        "leaves_as": _query_of(trace.leaves_as) if trace.leaves_as is not None else {},
         "steps": trace.steps,
+    }
+
+
+def _query_of(packet: TracePacket) -> Row:
+    """What asks another vRouter about the packet."""
+    return {
+        "src": str(packet.source),
+        "dst": str(packet.destination),
+        "sport": str(packet.source_port),
+        "port": str(packet.destination_port),
     }
 
 

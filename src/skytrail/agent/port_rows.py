@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, ip_network
 from itertools import zip_longest
 
+from skytrail.agent.floating_config import Binding
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
@@ -15,6 +16,8 @@ from skytrail.agent.tables import (
     BgpServiceRow,
     BridgeRow,
     Encapsulation,
+    FloatingPortRow,
+    FloatingRow,
     IdentityId,
     InetRouteRow,
     InterfaceRow,
@@ -26,6 +29,7 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
+from skytrail.agent.view import VirtualNetwork
 from skytrail.net import Label, Mac, Vni
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes, RouteKey
 
@@ -55,6 +59,24 @@ class PortNumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class FloatingPlan:
+    """A floating or alias address of a port, and who the port is under it."""
+
+    binding: Binding
+    network: VirtualNetwork
+    vrf_id: VrfId
+    identity: IdentityId
+    policy_egress: PolicyId
+    policy_ingress: PolicyId
+    ways: tuple[str, ...]
+    """VRFs that what has to do with it goes through."""
+
+    @property
+    def prefix(self) -> IPv4Network:
+        return IPv4Network(self.binding.outside)
+
+
+@dataclass(frozen=True, slots=True)
 class PortPlan:
     """One active port as its own rows and the units around it see it."""
 
@@ -68,6 +90,7 @@ class PortPlan:
     """Other VRFs that rules of its policies lead to."""
     controls: tuple[IPv4Address, ...] = ()
     underlay_ifindex: int = 0
+    floating: tuple[FloatingPlan, ...] = ()
 
     @property
     def vrf(self) -> str:
@@ -80,11 +103,30 @@ class PortPlan:
         return tuple([prefix for prefix in self.prefixes if not failing.takes(prefix)])
 
     @property
+    def visits(self) -> tuple[FloatingPlan, ...]:
+        """Its floating and alias addresses that others may be led to it for, likewise."""
+        failing = self.active.failing
+        return tuple(
+            [each for each in self.floating if not failing.takes(ip_network(each.binding.inside))]
+        )
+
+    @property
+    def places(self) -> dict[tuple[str, IpNetwork], tuple[VrfId, IdentityId]]:
+        """Where routes lead to the port: instance and prefix, and what the route's row says."""
+        numbers = self.numbers
+        found: dict[tuple[str, IpNetwork], tuple[VrfId, IdentityId]] = {
+            (each.network.vrf, each.prefix): (each.vrf_id, each.identity) for each in self.visits
+        }
+        own = (numbers.vrf_id, numbers.identity)
+        return found | {(self.vrf, prefix): own for prefix in self.offered}
+
+    @property
     def underlay_prefixes(self) -> tuple[IPv4Network, ...]:
         """What of it the underlay routes to."""
-        if not self.active.port.network.is_underlay:
-            return ()
-        return tuple([prefix for prefix in self.offered if isinstance(prefix, IPv4Network)])
+        found = [each.prefix for each in self.visits if each.network.is_underlay]
+        if self.active.port.network.is_underlay:
+            found += [prefix for prefix in self.offered if isinstance(prefix, IPv4Network)]
+        return tuple(found)
 
     @property
     def preference(self) -> int:
@@ -119,11 +161,12 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         identity=numbers.identity,
         antispoof=port.port_security,
         transit=bool(port.chains),
+        has_floating=bool(plan.floating),
         flow_count_max=port.flow_count_max,
     )
     routes = (
-        InetRouteRow(numbers.vrf_id, prefix, numbers.layer3, 0, numbers.identity, port.mac)
-        for prefix in plan.offered
+        InetRouteRow(vrf_id, prefix, numbers.layer3, 0, identity, port.mac)
+        for (_, prefix), (vrf_id, identity) in plan.places.items()
     )
     bridge = BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity)
     fabric = dict(plan.ways).get(FABRIC_INSTANCE, VrfId(0))
@@ -135,12 +178,36 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         interface,
         *source_rows(plan.active, numbers.vif_id),
         *_bgp_rows(plan),
+        *_floating_rows(plan),
         LabelRow(numbers.label, numbers.layer3),
         LabelRow(numbers.layer2_label, numbers.layer2),
         *(() if plan.active.failing.port else (bridge,)),
         *routes,
         *underlay,
     )
+
+
+def _floating_rows(plan: PortPlan) -> Iterator[Row]:
+    vif_id = plan.numbers.vif_id
+    for place, each in enumerate(plan.floating):
+        binding = each.binding
+        yield FloatingRow(
+            vif_id=vif_id,
+            place=place,
+            outside=binding.outside,
+            inside=binding.inside,
+            vrf_id=each.vrf_id,
+            identity=each.identity,
+            policy_egress=each.policy_egress,
+            policy_ingress=each.policy_ingress,
+            is_inward=binding.is_inward,
+            is_outward=binding.is_outward,
+            has_ports=binding.ports is not None,
+        )
+        for protocol, outer, inner in binding.ports or ():
+            at = binding.outside
+            yield FloatingPortRow(vif_id, at, protocol, outer, is_inside=False, to_port=inner)
+            yield FloatingPortRow(vif_id, at, protocol, inner, is_inside=True, to_port=outer)
 
 
 def _bgp_rows(plan: PortPlan) -> Iterator[BgpServiceRow]:
@@ -202,16 +269,44 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
             continue
         key = EnetKey(port.mac, prefix)
         found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
+    for each in plan.visits:
+        found[each.network.vrf, each.prefix] = _floating_route(plan, each, attributes)
+    names = {
+        each.prefix: (each.network.vrf, each.network.name)
+        for each in plan.visits
+        if each.network.is_underlay
+    }
     for prefix in plan.underlay_prefixes:
-        own_route = found[port.network.vrf, prefix]
-        hop = NextHop(
-            address,
-            encapsulations=native,
-            virtual_network=port.network.name,
-            tags=port.security.tags,
-        )
-        found[FABRIC_INSTANCE, prefix] = replace(own_route, next_hops=(hop,))
+        vrf, name = names.get(prefix, (port.network.vrf, port.network.name))
+        tags = port.security.tags
+        hop = NextHop(address, encapsulations=(NATIVE,), virtual_network=name, tags=tags)
+        found[FABRIC_INSTANCE, prefix] = replace(found[vrf, prefix], next_hops=(hop,))
     return found
+
+
+def _floating_route(plan: PortPlan, each: FloatingPlan, attributes: RouteAttributes) -> Route:
+    """A route of the address's network with the label of the port.
+
+    Whoever sends frames (VXLAN) sends them to the vRouter as a router: the port's MAC is not known
+    in that network.
+    """
+    address, kinds = plan.offer
+    native = (NATIVE,) if each.network.is_underlay else ()
+    hop = NextHop(
+        address=address,
+        label=Label(plan.numbers.label),
+        vni=Vni(each.network.vni),
+        mac=router_mac(address),
+        encapsulations=(*native, *(ENCAPSULATION_TEXTS[kind] for kind in kinds)),
+        virtual_network=each.network.name,
+        tags=plan.active.port.security.tags,
+    )
+    return Route(each.prefix, (hop,), attributes)
+
+
+def router_mac(tunnel: IPv4Address) -> Mac:
+    """Return what a vRouter is called as a router of EVPN: the datapath knows it as well."""
+    return Mac(b"\x02\x5e" + tunnel.packed)
 
 
 def preferred(plans: Iterable[PortPlan]) -> list[PortPlan]:
@@ -221,9 +316,9 @@ def preferred(plans: Iterable[PortPlan]) -> list[PortPlan]:
     return [plan for plan in listed if plan.preference == best]
 
 
-def shared_route(prefix: IpNetwork, plans: Iterable[PortPlan]) -> Route:
+def shared_route(vrf: str, prefix: IpNetwork, plans: Iterable[PortPlan]) -> Route:
     """Return the route of an address that several ports have: their next hops together."""
-    routes = [published_routes(plan)[plan.vrf, prefix] for plan in plans]
+    routes = [published_routes(plan)[vrf, prefix] for plan in plans]
     hops = dict.fromkeys(hop for route in routes for hop in route.next_hops)
     return Route(prefix, tuple(hops), routes[0].attributes)
 

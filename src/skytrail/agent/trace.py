@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from skytrail.agent.floating import by_outside, leaves_by, mapped_port
 from skytrail.agent.lookup import IpAddress, Tables, Verdict
 from skytrail.agent.share import choose, flow_hash
 from skytrail.agent.tables import (
     BridgeRow,
+    FloatingRow,
     IdentityId,
     InetRouteRow,
     InterfaceKind,
@@ -79,6 +81,8 @@ class Trace:
     """Tunnel end point it is sent to."""
     encapsulation: str = ""
     label: int = 0
+    leaves_as: TracePacket | None = None
+    """What the packet is from here on, when it is translated."""
 
 
 RuleNames = Callable[[RuleId], str]
@@ -109,6 +113,7 @@ class _Walk:
     def __init__(self, tables: Tables, packet: TracePacket, rule_name: RuleNames) -> None:
         self._tables = tables
         self._packet = packet
+        self._leaves_as: TracePacket | None = None
         self._rule_name = rule_name
         self._steps: list[TraceStep] = []
 
@@ -123,6 +128,7 @@ class _Walk:
         if self._packet.destination.is_multicast or self._packet.destination == _EVERYBODY:
             return self._flood(row)
         found = self._destination(row.vrf_id)
+        row, found = self._leave_by(row, found)
         if found is None:
             return self._flood(row) if self._is_flooded(row.vrf_id) else self._drop_last("NO_ROUTE")
         nexthop = self._nexthop(found.nexthop_id)
@@ -159,6 +165,48 @@ class _Walk:
         if self._packet.destination_mac == GATEWAY_MAC or flood is None:
             return False
         return flood.floods_unknown
+
+    def _leave_by(
+        self, row: InterfaceRow, found: InetRouteRow | BridgeRow | None
+    ) -> tuple[InterfaceRow, InetRouteRow | BridgeRow | None]:
+        """Return who the sender is and its way: under a floating address, where one is better."""
+        packet, own = self._packet, found if isinstance(found, InetRouteRow) else None
+        transport = (packet.protocol, packet.source_port)
+        ends = (packet.source, packet.destination)
+        by = leaves_by(self._tables, row.vif_id, ends, transport, own)
+        if by is None:
+            return row, found
+        kind = "alias address" if by.inside == by.outside else "floating address"
+        self._step(kind, f"{packet.source} to {packet.destination}", f"leaves by {by.outside}")
+        port = mapped_port(self._tables, by, transport, is_inside=True)
+        if by.inside != by.outside:
+            self._leaves_as = replace(packet, source=by.outside, source_port=port or 0)
+        sender = replace(
+            row, vrf_id=by.vrf_id, policy_egress=by.policy_egress, identity=by.identity
+        )
+        return sender, self._destination(by.vrf_id)
+
+    def _come_by(self, vif_id: VifId) -> FloatingRow | None:
+        by = by_outside(self._tables, vif_id, self._packet.destination)
+        if by is not None and by.inside != by.outside:
+            self._step("floating address", str(by.outside), f"stands for {by.inside}")
+        return by
+
+    def _admitted(self, by: FloatingRow) -> str:
+        """Return why nobody may open a connection to the address; empty: they may. What policy and
+        the workload see of the packet is then in ``_leaves_as`` and ``_packet``.
+        """
+        if not by.is_inward:
+            return "POLICY"
+        transport = (self._packet.protocol, self._packet.destination_port)
+        port = mapped_port(self._tables, by, transport, is_inside=False)
+        if port is None:
+            return "FLOATING_PORT"
+        self._packet = replace(self._packet, destination_port=port)
+        if by.inside != by.outside:
+            sent = self._leaves_as or self._packet
+            self._leaves_as = replace(sent, destination=by.inside, destination_port=port)
+        return ""
 
     def _flood(self, row: InterfaceRow) -> Trace:
         """Tell who gets copies of what is for everybody; the sender's egress policy first."""
@@ -240,10 +288,12 @@ class _Walk:
         target = self._tables.vifs.get(nexthop.vif_id)
         identity = IdentityId(0)
         if target is not None and source is not None:
-            route = self._tables.route(target.vrf_id, source)
+            by = by_outside(self._tables, target.vif_id, self._packet.destination)
+            vrf_id = by.vrf_id if by is not None else target.vrf_id
+            route = self._tables.route(vrf_id, source)
             identity = route.identity if route else identity
             text = f"{route.prefix} identity {identity}" if route else "no route: identity 0"
-            self._step("source identity", f"vrf {target.vrf_id} {source}", text)
+            self._step("source identity", f"vrf {vrf_id} {source}", text)
         return self._deliver(nexthop.vif_id, identity, source)
 
     def _source_allowed(self, row: InterfaceRow) -> bool:
@@ -299,10 +349,15 @@ class _Walk:
         if row is None:
             return self._drop("interface", f"vif {vif_id}", "no row", "INTERFACE_UNKNOWN")
         self._step("interface", f"vif {vif_id}", f"ifindex {row.ifindex} mac {row.mac}")
+        by, policy = self._come_by(vif_id), row.policy_ingress
+        refused = self._admitted(by) if by is not None else ""
+        if refused:
+            return self._drop_last(refused)
+        policy = by.policy_ingress if by is not None else policy
         if source is None:
-            self._step("ingress policy", f"policy {row.policy_ingress}", "source is not known")
+            self._step("ingress policy", f"policy {policy}", "source is not known")
             return self._end(DELIVERED, vif_id=vif_id)
-        verdict = self._policy("ingress policy", row.policy_ingress, identity, source)
+        verdict = self._policy("ingress policy", policy, identity, source)
         if not verdict.allow:
             return self._drop_last("POLICY")
         return self._end(DELIVERED, vif_id=vif_id)
@@ -337,6 +392,7 @@ class _Walk:
             remote=str(nexthop.remote),
             encapsulation=encapsulation,
             label=label,
+            leaves_as=self._leaves_as,
         )
 
     def _step(self, stage: str, question: str, answer: str) -> None:
@@ -350,7 +406,7 @@ class _Walk:
         return Trace(tuple(self._steps), DROPPED, drop_reason=reason)
 
     def _end(self, outcome: str, *, vif_id: VifId = NO_VIF) -> Trace:
-        return Trace(tuple(self._steps), outcome, vif_id=vif_id)
+        return Trace(tuple(self._steps), outcome, vif_id=vif_id, leaves_as=self._leaves_as)
 
 
 def _target_text(row: InetRouteRow | BridgeRow | None) -> str:

@@ -27,6 +27,7 @@ from skytrail.agent.config_values import (
     unscoped,
     usable_address_of,
 )
+from skytrail.agent.floating_config import Binding, bindings
 from skytrail.agent.health.check import HealthCheck
 from skytrail.agent.health.configured import (
     BGP_SERVICE,
@@ -182,6 +183,10 @@ class Port:
     """Where the vRouter asks from along the way through the workload."""
     security: PortSecurity = NO_SECURITY
     """Its tags, and the application policy sets it obeys."""
+    floating: tuple[tuple[Binding, VirtualNetwork], ...] = ()
+    """Floating and alias addresses, each with the network it is from."""
+    floating_problems: tuple[str, ...] = ()
+    """Why others are not served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +223,8 @@ class View:
 
 _BESIDE_PORTS = frozenset(
     {
+        "alias-ip",
+        "floating-ip",
         "instance-ip",
         "virtual-machine",
         "interface-route-table",
@@ -324,6 +331,8 @@ class IncrementalView:
         for key in changed:
             if key.type_name in _BESIDE_PORTS:
                 keys.update(graph.neighbours(key, "virtual-machine-interface"))
+                for bound in graph.neighbours(key, "floating-ip"):
+                    keys.update(graph.neighbours(bound, "virtual-machine-interface"))
                 if key.type_name == CHECK:
                     keys |= ports_of_check(graph, key)
         ports, problems = dict(self.view.ports), dict(self.view.problems)
@@ -488,12 +497,16 @@ class _Builder:
         pairs = mapping_of(properties.get("virtual_machine_interface_allowed_address_pairs"))
         limits = mapping_of(properties.get("virtual_machine_interface_properties"))
         client = self._bgp_client(node.key)
+        addresses = self._addresses(node.key)
+        floating, problems = self._floating(node.key, addresses, networks)
         return Port(
             uuid=uuid,
             name=node.key.name,
             network=network,
             mac=mac,
-            addresses=self._addresses(node.key),
+            addresses=addresses,
+            floating=floating,
+            floating_problems=problems,
             check_addresses=check_addresses(self._graph, node.key),
             groups=tuple(self.group(key) for key in keys if self._graph.node(key)),
             missing_groups=tuple(key.name for key in keys if not self._graph.node(key)),
@@ -514,6 +527,22 @@ class _Builder:
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),
         )
+
+    def _floating(
+        self,
+        port: ConfigKey,
+        own: tuple[IpAddress, ...],
+        networks: Mapping[str, VirtualNetwork],
+    ) -> tuple[tuple[tuple[Binding, VirtualNetwork], ...], tuple[str, ...]]:
+        found, problems = bindings(self._graph, port, own)
+        served: list[tuple[Binding, VirtualNetwork]] = []
+        for binding in found:
+            network = networks.get(binding.network)
+            if network is None or not network.vrf:
+                problems += (f"{binding.outside}: network {binding.network} has not arrived",)
+            else:
+                served.append((binding, network))
+        return tuple(served), problems
 
     def _bgp_client(self, port: ConfigKey) -> tuple[int, IPv4Address | None, IPv4Address | None]:
         """Return the source port of the client router that stands for the workload, and the

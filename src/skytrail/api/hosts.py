@@ -34,10 +34,12 @@ class _Steps:
 _TOWARDS_PORTS: Mapping[str, _Steps] = {
     "access-control-list": _Steps(parent=(_NETWORK, "security-group")),
     "address-group": _Steps(referrers=("firewall-rule",)),
+    "alias-ip": _Steps(targets=(PORT,)),
     "application-policy-set": _Steps(referrers=("project", "tag")),
     "bgp-as-a-service": _Steps(targets=(PORT,)),
     "firewall-policy": _Steps(referrers=("application-policy-set",)),
     "firewall-rule": _Steps(referrers=("firewall-policy",)),
+    "floating-ip": _Steps(targets=(PORT,)),
     "global-system-config": _Steps(children=(_ROUTER,)),
     "global-vrouter-config": _Steps(parent=("global-system-config",)),
     "instance-ip": _Steps(targets=(PORT,)),

@@ -21,7 +21,14 @@ from skytrail.api.hosts import PORT, Need
 HOSTS_SHOWN_MAX: Final = 100
 _TOLD_COUNT: Final = 3
 """Hosts that the sentence names; the list has more."""
-_OWN_PORTS: Final = (PORT, "instance-ip", "virtual-machine", "service-health-check")
+_OWN_PORTS: Final = (
+    PORT,
+    "alias-ip",
+    "floating-ip",
+    "instance-ip",
+    "service-health-check",
+    "virtual-machine",
+)
 """Objects that are not programmed while an interface of theirs is not reached."""
 
 

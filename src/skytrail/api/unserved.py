@@ -13,8 +13,8 @@ from skytrail.api.graph import Record
 
 _IN_USE_BY: Final = "virtual_machine_interface_refs"
 _ADDRESSES: Mapping[str, str] = {
-    "floating-ip": "hosts do not translate floating addresses yet: nobody answers",
-    "alias-ip": "hosts do not serve alias addresses yet: nobody answers",
+    "floating-ip": "floating_ip_address",
+    "alias-ip": "alias_ip_address",
 }
 """They count once they are bound to an interface."""
 
@@ -23,7 +23,9 @@ def why_unserved(record: Record) -> str:
     """Return what does not happen with the object yet; empty when everything does."""
     kind = record.type_name
     if kind in _ADDRESSES:
-        return _ADDRESSES[kind] if record.body.get(_IN_USE_BY) else ""
+        address = documents.text(record.body, _ADDRESSES[kind]) or ""
+        is_served = ":" not in address or not record.body.get(_IN_USE_BY)
+        return "" if is_served else f"hosts do not serve IPv6 {kind}s yet: nobody answers"
     if kind == "service-template" and _is_transparent(record):
         return (
             "hosts do not hand frames to transparent services yet: chains through them lead nowhere"

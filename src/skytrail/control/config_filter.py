@@ -54,8 +54,13 @@ WALK: Mapping[str, Step] = {
                 "tag",
             }
         ),
-        back_refs=frozenset({"instance-ip", "bgp-as-a-service"}),
+        back_refs=frozenset({"alias-ip", "bgp-as-a-service", "floating-ip", "instance-ip"}),
     ),
+    "alias-ip": Step(parent=frozenset({"alias-ip-pool"})),
+    "alias-ip-pool": Step(parent=frozenset({"virtual-network"})),
+    "floating-ip": Step(parent=frozenset({"floating-ip-pool", "instance-ip"})),
+    "floating-ip-pool": Step(parent=frozenset({"virtual-network"})),
+    "instance-ip": Step(refs=frozenset({"virtual-network"})),
     "virtual-network": Step(
         parent=frozenset({"project"}),
         children=frozenset({"access-control-list", "routing-instance"}),

@@ -39,6 +39,8 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     mac: str = ""
     addresses: tuple[str, ...] = ()
+    floating_addresses: tuple[str, ...] = ()
+    """Of other networks, alias addresses included."""
     virtual_network: str = ""
 
 
@@ -68,6 +70,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     remote: str = ""
     encapsulation: str = ""
     label: int = 0
+    leaves_as: Mapping[str, str] = {}
+    """What is asked about the packet from here on, where it is translated."""
     steps: tuple[Step, ...] = ()
 
 
@@ -232,7 +236,7 @@ def _arrival(
     if first.encapsulation == NATIVE:
         incoming = {"native": "1"}
     mac = {"dmac": destination.mac} if destination.mac else {}
-    return [Leg(host, ask(host, {**query, **incoming, **mac}))]
+    return [Leg(host, ask(host, {**query, **first.leaves_as, **incoming, **mac}))]
 
 
 def find(
@@ -274,7 +278,7 @@ def _address(text: str) -> IpAddress | None:
 
 def _matches(row: PortRow, wanted: str, address: IpAddress | None) -> bool:
     if address is not None:
-        return str(address) in row.addresses
+        return str(address) in (*row.addresses, *row.floating_addresses)
     names = {row.vmi_uuid, row.name, row.name.rpartition(":")[2]}
     return row.active and wanted in names
 

@@ -38,6 +38,8 @@ class FlowRow(msgspec.Struct, frozen=True, kw_only=True):
     vmi_uuid: str = ""
     packets: int = 0
     bytes: int = 0
+    leaves_as: str = ""
+    """Addresses and ports its packets leave with; empty: those they came with."""
     age_s: float = 0.0
 
 

@@ -117,6 +117,33 @@ class ConfigBuilder:
             self.link(entry, port)
         return port
 
+    def floating(
+        self, address: str, port: ConfigKey, network: ConfigKey, **properties: Json
+    ) -> ConfigKey:
+        """A floating address of a network's pool, bound to a port."""
+        return self._bound("floating", address, port, network, properties)
+
+    def alias(self, address: str, port: ConfigKey, network: ConfigKey) -> ConfigKey:
+        """An alias address, likewise."""
+        return self._bound("alias", address, port, network, {})
+
+    def _bound(
+        self,
+        kind: str,
+        address: str,
+        port: ConfigKey,
+        network: ConfigKey,
+        properties: Mapping[str, Json],
+    ) -> ConfigKey:
+        pool = self.node(f"{kind}-ip-pool", f"{network.name}:pool")
+        self.link(network, pool)
+        name = f"{pool.name}:{address}-{port.name.rpartition(':')[2]}"
+        own = {f"{kind}_ip_address": address, **properties}
+        key = self.node(f"{kind}-ip", name, **own)
+        self.link(pool, key)
+        self.link(key, port)
+        return key
+
     def access_list(self, owner: ConfigKey, name: str, rules: Sequence[Json]) -> ConfigKey:
         key = self.node(
             "access-control-list",

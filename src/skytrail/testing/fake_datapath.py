@@ -125,6 +125,7 @@ class FakeFabric:
         target = self._hosts.get(remote)
         if target is None:
             return remote, Trace(trace.steps, DROPPED, drop_reason="UNDERLAY_UNRESOLVED")
+        packet = trace.leaves_as or packet
         kind = {"VXLAN": "vxlan", "NATIVE": NATIVE}.get(trace.encapsulation, "mpls")
         arriving = TracePacket(
             source=packet.source,

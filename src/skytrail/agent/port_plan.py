@@ -1,0 +1,93 @@
+"""Turns an active port into its plan: every number it needs, asked for by name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+
+from skytrail.agent.identity import IdentityTable
+from skytrail.agent.interface import ActivePort
+from skytrail.agent.nexthop import NextHopTable, Underlay
+from skytrail.agent.policy import Policy, port_identity, port_policies
+from skytrail.agent.port_rows import (
+    FABRIC_INSTANCE,
+    FloatingPlan,
+    PortNumbers,
+    PortPlan,
+)
+from skytrail.agent.share import COPY_SIDES
+from skytrail.agent.tables import Encapsulation, PolicyId, VifId, VrfId
+from skytrail.agent.view import Port
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlanner:
+    """Where a plan's numbers come from."""
+
+    number: Callable[[str, str], int]
+    policy: Callable[[Policy], PolicyId]
+    identities: IdentityTable
+    nexthops: NextHopTable
+
+    def plan(
+        self,
+        active: ActivePort,
+        vif_id: VifId,
+        *,
+        underlay: Underlay,
+        encapsulations: tuple[Encapsulation, ...],
+    ) -> PortPlan:
+        """Return the plan of one port."""
+        port = active.port
+        identity = port_identity(port)
+        egress, ingress = port_policies(port)
+        floating = tuple(self._floating(port))
+        ways = {*egress.instances, *ingress.instances}
+        ways.update(name for each in floating for name in each.ways)
+        if port.network.is_underlay or any(each.network.is_underlay for each in floating):
+            ways.add(FABRIC_INSTANCE)
+        ways.discard(port.network.vrf)
+        numbers = PortNumbers(
+            vif_id=vif_id,
+            vrf_id=VrfId(self.number("vrf", port.network.vrf)),
+            identity=self.identities.intern(identity),
+            label=self._label(port),
+            layer2_label=self.number("label", f"l2:{port.uuid}"),
+            policy_egress=self.policy(egress),
+            policy_ingress=self.policy(ingress),
+            layer3=self.nexthops.interface(port.uuid, vif_id, layer2=False),
+            layer2=self.nexthops.interface(port.uuid, vif_id, layer2=True),
+        )
+        return PortPlan(
+            active=active,
+            offer=(underlay.address, encapsulations),
+            identity=identity,
+            prefixes=tuple(dict.fromkeys((*map(ip_network, port.addresses), *port.routes))),
+            numbers=numbers,
+            ways=tuple([(name, VrfId(self.number("vrf", name))) for name in sorted(ways)]),
+            controls=underlay.controls,
+            underlay_ifindex=underlay.ifindex,
+            floating=floating,
+        )
+
+    def _label(self, port: Port) -> int:
+        """Sides of one copy of a service have neighbouring labels: they share their flows."""
+        if port.copy and port.chains and port.side in COPY_SIDES:
+            return 2 * self.number("copy", port.copy) + COPY_SIDES.index(port.side)
+        return self.number("label", f"l3:{port.uuid}")
+
+    def _floating(self, port: Port) -> Iterator[FloatingPlan]:
+        """Under such an address the port is one of the address's network, with its own groups."""
+        for binding, network in port.floating:
+            there = replace(port, network=network, addresses=(binding.outside,))
+            egress, ingress = port_policies(there)
+            yield FloatingPlan(
+                binding=binding,
+                network=network,
+                vrf_id=VrfId(self.number("vrf", network.vrf)),
+                identity=self.identities.intern(port_identity(there)),
+                policy_egress=self.policy(egress),
+                policy_ingress=self.policy(ingress),
+                ways=(network.vrf, *egress.instances, *ingress.instances),
+            )

@@ -1,0 +1,166 @@
+# pyright: basic
+"""Floating addresses by real packets: from the Internet, from another network, and back."""
+
+import asyncio
+import contextlib
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from skytrail.lab import check, vrouter
+from skytrail.lab.io import frr
+from skytrail.lab.trace import Packet
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "floating-addresses"
+SERVER = """
+import hashlib, socket, sys
+listener = socket.create_server(("", int(sys.argv[1])))
+print("ready", flush=True)
+while True:
+    connection, peer = listener.accept()
+    with connection:
+        digest = hashlib.md5()
+        while chunk := connection.recv(1 << 16):
+            digest.update(chunk)
+        connection.sendall(f"{peer[0]} {digest.hexdigest()}".encode())
+"""
+CLIENT = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as connection:
+    connection.sendall(bytes(range(256)) * int(sys.argv[3]))
+    connection.shutdown(socket.SHUT_WR)
+    print(connection.makefile().read())
+"""
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def lab(lab_of):
+    if not frr.is_installed():
+        pytest.fail("FRR is missing: packaging/setup.sh packages")
+    with lab_of(EXAMPLE, "stn") as created:
+        yield created
+
+
+@pytest.fixture(autouse=True)
+def routed(lab, eventually):
+    """The gateway knows the addresses."""
+    eventually(lambda: pings(lab, "internet", "203.0.113.10"), "web1 is reached", timeout_s=30)
+
+
+def pings(lab, source, address, *options):
+    command = lab.command_in(source, ["ping", "-n", "-c1", "-W1", *options, address])
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@contextlib.contextmanager
+def server(lab, name, port):
+    command = lab.command_in(name, ["python3", "-c", SERVER, str(port)])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+        process.kill()
+
+
+def connect(lab, source, address, port, blocks=1):
+    """(who the server saw, whether all arrived)."""
+    command = lab.command_in(source, ["python3", "-c", CLIENT, address, str(port), str(blocks)])
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        return None
+    peer, digest = done.stdout.split()
+    sent = bytes(range(256)) * blocks
+    assert digest == hashlib.md5(sent, usedforsecurity=False).hexdigest()
+    return peer
+
+
+def test_packets_show_what_the_example_expects(lab):
+    cells = asyncio.run(check.check(lab))
+
+    wrong = [(cell.expectation, cell.seen) for cell in cells if not cell.ok]
+    assert not wrong
+
+
+def test_large_transfers_arrive_whole_from_the_internet_and_to_it(lab):
+    """Segments of any size, summed by whoever sums them."""
+    with server(lab, "web1", 80), server(lab, "internet", 443):
+        assert connect(lab, "internet", "203.0.113.10", 80, 40_000) == "198.51.100.10"
+        assert connect(lab, "web1", "198.51.100.10", 443, 40_000) == "203.0.113.10"
+        assert connect(lab, "web2", "198.51.100.10", 443) == "203.0.113.20"
+
+
+def test_a_workload_of_the_floating_network_and_one_with_an_address_meet(lab):
+    """Between hosts and on one host; both ends may have floating addresses."""
+    probe = str(check.members(lab)["probe"].address(version=4))
+    with server(lab, "web1", 80), server(lab, "web2", 80), server(lab, "probe", 80):
+        assert connect(lab, "probe", "203.0.113.10", 80, 4_000) == probe
+        assert connect(lab, "probe", "203.0.113.20", 80, 4_000) == probe
+        assert connect(lab, "web1", probe, 80, 4_000) == "203.0.113.10"
+        assert connect(lab, "web2", probe, 80, 4_000) == "203.0.113.20"
+        assert connect(lab, "web1", "203.0.113.20", 80, 4_000) == "203.0.113.10"
+
+
+def test_security_group_of_the_interface_holds_for_its_floating_address(lab):
+    with server(lab, "web1", 22):
+        assert connect(lab, "internet", "203.0.113.10", 22) is None
+
+
+def test_one_address_of_two_workloads_shares_the_load(lab):
+    assert pings(lab, "internet", "203.0.113.30")
+    with server(lab, "web1", 80), server(lab, "web2", 80):
+        seen = {connect(lab, "internet", "203.0.113.30", 80) for _ in range(6)}
+    routes = subprocess.run(
+        lab.command_in("gw1-vrf", ["ip", "route", "show", "203.0.113.30"]),
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+    assert seen == {"198.51.100.10"}
+    assert routes.count("nexthop") == 2 or routes.count("via") == 1
+
+
+def test_mapped_port_reaches_another_one_and_the_rest_is_refused_by_name(lab):
+    before = vrouter.drops(lab, "compute2")
+    with server(lab, "web2", 8080):
+        assert connect(lab, "internet", "203.0.113.40", 80, 4_000) == "198.51.100.10"
+        assert not pings(lab, "internet", "203.0.113.40")
+    assert vrouter.growth(before, vrouter.drops(lab, "compute2")).get("FLOATING_PORT")
+
+
+def test_errors_of_routers_on_the_way_reach_who_sent_the_packet(lab):
+    """The gateway says that a packet's time is over; the workload knows which one it was."""
+    command = lab.command_in("web1", ["ping", "-n", "-c1", "-W2", "-t1", "198.51.100.10"])
+    near = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    command = lab.command_in("web1", ["ping", "-n", "-c1", "-W2", "-t2", "198.51.100.10"])
+    far = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+
+    assert "Time to live exceeded" in near
+    assert "Time to live exceeded" in far
+
+
+def test_fragments_get_through(lab):
+    assert pings(lab, "internet", "203.0.113.10", "-s", "2500", "-M", "dont")
+
+
+def test_trace_explains_the_translation(lab):
+    out = vrouter.trace(lab, "web1", "internet", Packet("tcp", 443))
+    across = vrouter.trace(lab, "probe", "203.0.113.10", Packet("tcp", 80))
+
+    assert any("leaves by 203.0.113.10" in s.answer for s in out.legs[0].explanation.steps)
+    assert out.gateway == "gw1"
+    assert across.delivered
+    assert any("stands for 10.20.0." in s.answer for s in across.legs[-1].explanation.steps)
+
+
+def test_flows_show_both_sides(lab):
+    with server(lab, "web1", 80):
+        assert connect(lab, "internet", "203.0.113.10", 80)
+    texts = [flow.leaves_as for flow in vrouter.flows(lab, "compute1")]
+
+    assert any(text.startswith("198.51.100.10:") and "> 10.20.0." in text for text in texts)
+    assert any(text.startswith("203.0.113.10:80 > 198.51.100.10:") for text in texts)
