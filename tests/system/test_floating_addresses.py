@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from skytrail.client import ApiClient
 from skytrail.lab import check, vrouter
-from skytrail.lab.io import frr
+from skytrail.lab.io import frr, netns
 from skytrail.lab.trace import Packet
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "floating-addresses"
@@ -164,3 +165,26 @@ def test_flows_show_both_sides(lab):
 
     assert any(text.startswith("198.51.100.10:") and "> 10.20.0." in text for text in texts)
     assert any(text.startswith("203.0.113.10:80 > 198.51.100.10:") for text in texts)
+
+
+def test_an_active_active_pair_is_reached_through_either_workload(lab, eventually):
+    """What both have and configured; it is still reached when one of them has it no more."""
+    prefix = {"ip_prefix": "10.20.0.100", "ip_prefix_len": 32}
+    pairs = {"allowed_address_pair": [{"ip": prefix, "address_mode": "active-active"}]}
+    names = ("web1", "web2")
+    for name in names:
+        netns.configure(lab.plan.namespace_of(name), ["address add 10.20.0.100/32 dev lo"])
+        netns.configure(lab.plan.namespace_of(name), ["link set lo up"])
+    with ApiClient(lab.api_url) as api:
+        field = "virtual_machine_interface_allowed_address_pairs"
+        for name in names:
+            api.update("virtual-machine-interface", lab.attached(name).uuid, {field: pairs})
+        eventually(lambda: pings(lab, "db", "10.20.0.100"), "one is reached", timeout_s=20)
+        for name, other in (names, names[::-1]):
+            none = {field: {"allowed_address_pair": []}}
+            api.update("virtual-machine-interface", lab.attached(name).uuid, none)
+            with server(lab, other, 80):
+                eventually(
+                    lambda: connect(lab, "db", "10.20.0.100", 80), "the other one", timeout_s=20
+                )
+            api.update("virtual-machine-interface", lab.attached(name).uuid, {field: pairs})

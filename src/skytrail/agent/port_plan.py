@@ -17,7 +17,7 @@ from skytrail.agent.port_rows import (
     PortPlan,
 )
 from skytrail.agent.share import COPY_SIDES
-from skytrail.agent.tables import Encapsulation, PolicyId, VifId, VrfId
+from skytrail.agent.tables import Encapsulation, IpNetwork, PolicyId, VifId, VrfId
 from skytrail.agent.view import Port
 
 
@@ -63,7 +63,7 @@ class PortPlanner:
             active=active,
             offer=(underlay.address, encapsulations),
             identity=identity,
-            prefixes=tuple(dict.fromkeys((*map(ip_network, port.addresses), *port.routes))),
+            prefixes=tuple(dict.fromkeys(_prefixes(port))),
             numbers=numbers,
             ways=tuple([(name, VrfId(self.number("vrf", name))) for name in sorted(ways)]),
             controls=underlay.controls,
@@ -91,3 +91,12 @@ class PortPlanner:
                 policy_ingress=self.policy(ingress),
                 ways=(network.vrf, *egress.instances, *ingress.instances),
             )
+
+
+def _prefixes(port: Port) -> Iterator[IpNetwork]:
+    """Yield what others reach the port by in its own network."""
+    yield from map(ip_network, port.addresses)
+    yield from port.routes
+    for pair in port.address_pairs:
+        if pair.is_shared:
+            yield pair.prefix

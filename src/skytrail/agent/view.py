@@ -142,6 +142,8 @@ class VirtualNetwork:
 class AddressPair:
     prefix: IpNetwork
     mac: Mac | None
+    is_shared: bool = False
+    """All ports with it carry it at once: routes lead to each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -687,7 +689,8 @@ def _address_pairs(entries: Sequence[ConfigValue]) -> Iterator[AddressPair]:
         parts = mapping_of(entry)
         prefix = prefix_of(parts.get("ip"))
         if prefix is not None:
-            yield AddressPair(prefix, _mac_of(parts.get("mac")))
+            is_shared = text_of(parts.get("address_mode")) == "active-active"
+            yield AddressPair(prefix, _mac_of(parts.get("mac")), is_shared)
 
 
 def chain_id_of(instance: str) -> str:

@@ -26,6 +26,8 @@ def why_unserved(record: Record) -> str:
         address = documents.text(record.body, _ADDRESSES[kind]) or ""
         is_served = ":" not in address or not record.body.get(_IN_USE_BY)
         return "" if is_served else f"hosts do not serve IPv6 {kind}s yet: nobody answers"
+    if kind == "virtual-network" and documents.flag(record.body, "fabric_snat"):
+        return "hosts do not translate sources towards the underlay yet (fabric_snat)"
     if kind == "service-template" and _is_transparent(record):
         return (
             "hosts do not hand frames to transparent services yet: chains through them lead nowhere"

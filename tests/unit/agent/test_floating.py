@@ -8,7 +8,14 @@ import pytest
 from skytrail.agent.interface import troubles
 from skytrail.agent.introspect import interface_rows
 from skytrail.agent.port_rows import FABRIC_INSTANCE
-from skytrail.agent.tables import FloatingPortRow, FloatingRow, SourceRow, VniRow
+from skytrail.agent.tables import (
+    FloatingPortRow,
+    FloatingRow,
+    InetRouteRow,
+    NextHopRow,
+    SourceRow,
+    VniRow,
+)
 from skytrail.agent.trace import DELIVERED, DROPPED, FORWARDED, TracePacket
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, rule, subnet, uuid_of
 from skytrail.testing.fake_datapath import FakeFabric
@@ -290,3 +297,42 @@ def test_a_tunnelled_packet_carries_the_address_onward():
     trace = made.datapath.send(made.vif("web"), packet)
 
     assert (trace.outcome, ends(trace)[0]) == (FORWARDED, FLOATING)
+
+
+def pair(address, mode):
+    prefix = {"ip_prefix": address, "ip_prefix_len": 32}
+    return {"allowed_address_pair": [{"ip": prefix, "address_mode": mode}]}
+
+
+def paired(mode):
+    world = World()
+    for port in (world.web, world.twin):
+        node = world.config.nodes[port]
+        world.config.node(
+            port.type_name,
+            port.name,
+            **node.properties,
+            virtual_machine_interface_allowed_address_pairs=pair("10.1.1.50", mode),
+        )
+    return world
+
+
+def test_an_active_active_pair_is_shared_by_the_ports_that_have_it():
+    world = paired("active-active")
+    left, right = host(world, "web"), host(world, "twin", address="192.0.2.2")
+    exchange(left, right)
+    both = host(world, "web", "twin")
+    shared = ip_network("10.1.1.50")
+
+    assert len(published(left)[PRIVATE_VRF, shared].next_hops) == 1
+    assert len(published(both)[PRIVATE_VRF, shared].next_hops) == 2
+    key = (left.desired.vrfs[PRIVATE_VRF], shared)
+    (route,) = [row for row in rows_of(left, InetRouteRow) if row.key == key]
+    (nexthop,) = [row for row in rows_of(left, NextHopRow) if row.key == route.nexthop_id]
+    assert len(nexthop.members) == 2
+
+
+def test_a_pair_of_which_one_is_active_is_not_published():
+    routes = published(host(paired("active-standby"), "web", "twin"))
+
+    assert (PRIVATE_VRF, ip_network("10.1.1.50")) not in routes
