@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import TypeAlias, TypeVar
 
 from skytrail.control.chores import Chores
@@ -31,6 +31,8 @@ from skytrail.net import IpAddress, Mac, RouteTarget
 from skytrail.wire.xmpp import EnetKey, Family, RouteKey, family_of
 
 _CACHE_COUNT_MAX = 65_536
+_STEPS_OF_PUTTING = 10
+"""What putting a path anew counts in the slices of chores: as many looks at a route."""
 
 T = TypeVar("T")
 
@@ -79,7 +81,7 @@ class Replicator:
         vrf = self.vrfs[name]
         for path in list(self.own_paths(vrf)):
             self.remove(path.slot)
-        self.configure(replace(vrf.config, imports=frozenset(), exports=frozenset()))
+        self.configure(replace(vrf.config, imports=frozenset()))
         del self.vrfs[name]
         if self.chores.is_idle:
             self._leaving.clear()
@@ -92,10 +94,7 @@ class Replicator:
         before, vrf.config = vrf.config, config
         self._change_imports(vrf, before.imports, config.imports)
         if (before.exports, before.virtual_network) != (config.exports, config.virtual_network):
-            for path in list(self.own_paths(vrf)):
-                self.put(
-                    replace(path, targets=config.exports, virtual_network=config.virtual_network)
-                )
+            self.chores.add(self._exporting(vrf))
 
     def put(self, path: Path) -> None:
         """Add or replace a path: an agent's, whose VRF must exist, or one of a BGP peer."""
@@ -160,8 +159,35 @@ class Replicator:
         if vrf is None or vrf.policies == policies:
             return
         vrf.policies = policies
+        self.chores.add(self._judging(vrf))
+
+    def _judging(self, vrf: Vrf) -> Iterator[None]:
+        """Let an instance's policies of then judge all its paths: a chore."""
         for rib in vrf.ribs.values():
-            self._judge_again(vrf, rib, list(rib.entries))
+            for key in list(rib.entries):
+                yield from repeat(None, _STEPS_OF_PUTTING)
+                if self.vrfs.get(vrf.name) is not vrf:
+                    return
+                if key in rib.entries:
+                    self._judge_again(vrf, rib, [key])
+
+    def _exporting(self, vrf: Vrf) -> Iterator[None]:
+        """Export all own paths of an instance with its targets of then: a chore."""
+        for rib in vrf.ribs.values():
+            for key in list(rib.entries):
+                yield from repeat(None, _STEPS_OF_PUTTING)
+                if self.vrfs.get(vrf.name) is not vrf:
+                    return
+                self._export_again(vrf, rib, key)
+
+    def _export_again(self, vrf: Vrf, rib: Rib, key: RouteKey) -> None:
+        targets, network = vrf.config.exports, vrf.config.virtual_network
+        entry = rib.entries.get(key)
+        for path in () if entry is None else list(entry.paths.values()):
+            # What is made here may have more targets than these, and is made again.
+            if path.instance == vrf.name and path.made is None:
+                exported = path.original or path
+                self.put(replace(exported, targets=targets, virtual_network=network))
 
     def hold(self, name: InstanceName, mac: Mac, hosts: frozenset[IpAddress] | None) -> None:
         """Use a MAC's routes from these tunnel ends only, or from everywhere again."""

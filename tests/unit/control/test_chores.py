@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 
 from skytrail.control.chores import Chores
 from skytrail.control.path import InstanceName
+from skytrail.control.routing_policy import Match, RoutePolicy, Term
 from skytrail.net import RouteTarget
 from skytrail.testing.control_plane import (
     Bench,
@@ -14,9 +16,10 @@ from skytrail.testing.control_plane import (
     routing_instance,
     virtual_router,
 )
-from skytrail.wire.xmpp import EndOfRib, ItemsEvent, PublishRoute, Subscribe
+from skytrail.wire.xmpp import EndOfRib, Family, ItemsEvent, PublishRoute, Subscribe
 
 ROUTES_COUNT = 5
+RED = instance_of("red")
 
 
 def steps(count: int, done: list[str], name: str) -> Iterator[None]:
@@ -139,3 +142,45 @@ def test_routes_of_an_agent_back_in_time_are_not_marked_stale_by_a_chore_that_co
     assert bench.plane.peers["a"].stale_count == 0  # type: ignore[index]
     paths = bench.plane.replicator.vrfs[InstanceName(instance_of("red"))].ribs.values()
     assert not any(p.is_stale for rib in paths for e in rib.entries.values() for p in e.best)
+
+
+def many(bench: Bench) -> list[IPv4Network]:
+    """Publish so many routes that they are not looked at in one go."""
+    prefixes = [IPv4Network((0x0A00_0000 + number, 32)) for number in range(400)]
+    bench.up("a")
+    bench.say("a", Subscribe(RED, 1))
+    bench.say("a", *(PublishRoute(RED, inet_route(str(prefix))) for prefix in prefixes))
+    return prefixes
+
+
+def test_other_targets_of_an_instance_reach_its_routes_in_slices() -> None:
+    bench = Bench(routing_instance("red", both=[1]))
+    prefixes = many(bench)
+    rib = bench.plane.replicator.vrfs[InstanceName(RED)].ribs[Family.INET]
+
+    def counts() -> set[int]:
+        return {len(rib.best(prefix)[0].targets) for prefix in prefixes}
+
+    bench.put(routing_instance("red", both=[1], exports=[2]))
+
+    assert counts() == {1, 2}
+    bench.plane.replicator.chores.finish()
+    assert counts() == {2}
+
+
+def test_a_routing_policy_judges_what_is_there_in_slices() -> None:
+    bench = Bench(routing_instance("red", both=[1]))
+    prefixes = many(bench)
+    replicator = bench.plane.replicator
+    rib = replicator.vrfs[InstanceName(RED)].ribs[Family.INET]
+    reject = RoutePolicy("none", (Term(Match(), None, "reject"),))
+
+    replicator.set_policies(InstanceName(RED), (reject,))
+    assert {len(rib.best(prefix)) for prefix in prefixes} == {0, 1}
+    replicator.chores.finish()
+    assert {len(rib.best(prefix)) for prefix in prefixes} == {0}
+    # What is taken back while it is under way is judged as it is by then.
+    replicator.set_policies(InstanceName(RED), ())
+    replicator.set_policies(InstanceName(RED), (reject,))
+    replicator.chores.finish()
+    assert {len(rib.best(prefix)) for prefix in prefixes} == {0}
