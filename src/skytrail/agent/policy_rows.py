@@ -197,6 +197,8 @@ class _CompiledPolicy:
     ) -> _ClassRows:
         made = _ClassRows()
         chosen = [stage.of(selected) for stage in self._stages]
+        # Most classes differ in rules of a protocol, few in those of every protocol.
+        defaults: dict[tuple[tuple[RemoteRule, ...], ...], PortDecisions] = {}
         for prefix_class, covering in enumerate(self._prefix_classes):
             stages = [
                 (stage, rules.of(covering))
@@ -205,7 +207,12 @@ class _CompiledPolicy:
             named = {
                 rule.protocol for _, rules in stages for rule in rules if rule.protocol is not None
             }
-            default = _decide_ports(stages, None)
+            general = tuple(
+                tuple(rule for rule in rules if rule.protocol is None) for _, rules in stages
+            )
+            default = defaults.get(general)
+            if default is None:
+                default = defaults[general] = _decide_ports(stages, None)
             emitter = _Emitter(made, numbers, (self._policy_id, identity_class, prefix_class))
             emitter.emit(PROTOCOL_ANY, default)
             for protocol in sorted(named):
@@ -340,11 +347,13 @@ def _prefix_classes(
 Interval = tuple[int, int]
 Outcome = tuple[tuple[Interval, Decision], ...]
 """Decisions by source port intervals; one entry = source ports do not matter."""
+PortDecisions = tuple[tuple[Interval, Outcome], ...]
+"""Outcomes by destination port intervals."""
 
 
 def _decide_ports(
     stages: Sequence[tuple[Stage, Sequence[RemoteRule]]], protocol: int | None
-) -> tuple[tuple[Interval, Outcome], ...]:
+) -> PortDecisions:
     """Split 0..65535 by destination port into intervals of one outcome each."""
     chosen = [
         _Sweep(stage, [rule for rule in rules if rule.protocol in {None, protocol}])
@@ -505,24 +514,12 @@ def _blocks(intervals: Sequence[tuple[Interval, T]]) -> list[tuple[int, int, T]]
     # The value of most intervals is written once, around everything; ties go to the first.
     around = Counter(value for _, value in intervals).most_common(1)[0][0]
     found: list[tuple[int, int, T]] = [(0, 0, around)]
-    _split(intervals, (0, 0), around, found)
+    for (low, high), value in intervals:
+        start = low
+        while value != around and start <= high:
+            # The largest block that begins here and ends within the interval.
+            aligned = (start & -start).bit_length() - 1 if start else _PORT_BITS
+            exponent = min(aligned, (high - start + 1).bit_length() - 1)
+            found.append((start, _PORT_BITS - exponent, value))
+            start += 1 << exponent
     return found
-
-
-def _split(
-    intervals: Sequence[tuple[Interval, T]],
-    block: tuple[int, int],
-    around: T,
-    found: list[tuple[int, int, T]],
-) -> None:
-    port, bits = block
-    last = port + (1 << (_PORT_BITS - bits)) - 1
-    inside = [entry for entry in intervals if entry[0][0] <= last and entry[0][1] >= port]
-    if all(value == around for _, value in inside):
-        return
-    if len(inside) == 1:
-        found.append((port, bits, inside[0][1]))
-        return
-    half = 1 << (_PORT_BITS - bits - 1)
-    _split(inside, (port, bits + 1), around, found)
-    _split(inside, (port + half, bits + 1), around, found)
