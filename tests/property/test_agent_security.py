@@ -191,6 +191,7 @@ def worlds(draw: st.DrawFn) -> World:
         parent_type="global-system-config",
         parent_uuid=SYSTEM.uuid,
         virtual_machine_refs=tuple(map(build.link, machines)),
+        tag_refs=tuple(map(build.link, draw(some(TAGS, size=2)))),
     )
 
 
@@ -238,7 +239,7 @@ def agent_of(world: World) -> View:
 @settings(max_examples=100, deadline=None)
 @given(worlds())
 def test_agents_read_tags_and_sets_as_the_compiler_does(world: World) -> None:
-    engine, view = compiled(world[0]), agent_of(world)
+    engine, view = compiled([*world[0], world[1]]), agent_of(world)
 
     assert len(view.ports) == len(ADDRESSES)
     for uuid, port in view.ports.items():
@@ -314,7 +315,7 @@ PACKETS = st.tuples(
 def test_rows_and_oracle_decide_as_the_controllers_objects_say(
     world: World, packets: list[Packet]
 ) -> None:
-    engine, view = compiled(world[0]), agent_of(world)
+    engine, view = compiled([*world[0], world[1]]), agent_of(world)
     remotes: dict[IdentityId, tuple[Identity, Sequence[IpAddress]]] = {
         IdentityId(9): (Identity(), [ip_address(text) for text in FAR])
     }

@@ -28,7 +28,7 @@ SLOTS_COUNT = 3
 RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "global-system-config": ((), ()),
     "global-vrouter-config": (("global-system-config",), ()),
-    "virtual-router": (("global-system-config",), ("virtual-machine",)),
+    "virtual-router": (("global-system-config",), ("virtual-machine", "tag")),
     "virtual-machine": ((), ("tag",)),
     "virtual-machine-interface": (
         ("project", "virtual-router", "virtual-machine"),

@@ -196,7 +196,10 @@ class SecurityReader:
         projects = self.graph.neighbours(key, "project")
         for network in networks[:1] if not projects else ():
             projects = self.graph.neighbours(network, "project")
-        holders = (key, *self.graph.neighbours(key, "virtual-machine"), *networks, *projects[:1])
+        machines = self.graph.neighbours(key, "virtual-machine")
+        # An agent is told of no vRouter but its own.
+        own = [node.key for node in self.graph.nodes("virtual-router")]
+        holders = (key, *machines, *own, *networks, *projects[:1])
         chosen: dict[int, set[tuple[int, ConfigKey]]] = {}
         missing: set[str] = set()
         for holder in holders:

@@ -33,7 +33,7 @@ WALK: Mapping[str, Step] = {
     "virtual-router": Step(
         parent=frozenset({"global-system-config"}),
         children=frozenset({"virtual-machine-interface"}),
-        refs=frozenset({"virtual-machine"}),
+        refs=frozenset({"virtual-machine", "tag"}),
     ),
     "virtual-machine": Step(
         refs=frozenset({"tag"}),

@@ -156,6 +156,20 @@ def test_port_specific_tag_replaces_the_networks_and_labels_add_up(world):
     assert port.security.tags == (1, 2, SHOP, DB, TEST)
 
 
+def test_vrouters_tags_come_between_the_machines_and_the_networks(world):
+    router = world.node("virtual-router", "default-global-system-config:host")
+    machine = ConfigKey("virtual-machine", uuid_of("vm-db2"))
+    world.port_of("db2", ["10.1.1.5"])
+    world.link(world.red, world.tags[WEB])
+    world.link(router, world.tags[DB])
+    world.link(router, world.tags[TEST])
+    world.link(machine, world.tags[PRODUCTION])
+
+    port = build_view(world.graph()).ports[uuid_of("db2")]
+
+    assert port.security.tags == (DB, PRODUCTION)
+
+
 def test_pass_rule_that_cannot_be_read_leaves_a_set_that_allows_nothing(world):
     world.rule("odd", {"any": True}, {"any": True}, service={"protocol": "smoke"})
 

@@ -1,7 +1,7 @@
-"""Tags of ports: what is said of the port itself, its machine, its network and its project.
+"""Tags of ports: what is said of the port itself, its machine, vRouter, network and project.
 
 Per tag type the most specific object decides, so a port can leave what its project says. Labels have
-no single value and add up.
+no single value and add up. A vRouter is known by the machines it refers to.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from skytrail.model.generated.objects import (
     VirtualMachine,
     VirtualMachineInterface,
     VirtualNetwork,
+    VirtualRouter,
 )
 from skytrail.model.objects import ConfigObject
 
@@ -56,7 +57,11 @@ def port_tags(view: View, uuid: str) -> Outcome:
     project = _project(view, port)
     found: dict[int, set[TagValue]] = {}
     violations: list[Violation] = []
-    for holder in (port, *_machines(view, port), *_networks(view, port), project):
+    machines = [machine for machine in _machines(view, port) if machine is not None]
+    routers = [
+        router for machine in machines for router in view.referrers(VirtualRouter, machine.uuid)
+    ]
+    for holder in (port, *machines, *routers, *_networks(view, port), project):
         if holder is None:
             continue
         given: dict[int, set[TagValue]] = {}
@@ -131,6 +136,7 @@ PASSES: Final = (
                 Tag.type_name,
                 VirtualMachine.type_name,
                 VirtualNetwork.type_name,
+                VirtualRouter.type_name,
                 Project.type_name,
             }
         ),
