@@ -163,7 +163,7 @@ def read(path: Path) -> tuple[Header, Iterator[Chunk]]:
     first = file.readline(_LINE_BYTES_MAX)
     try:
         header = msgspec.json.decode(first, type=Header)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         file.close()
         raise RecordingInvalid(f"{path} is not a recording of a session: {error}") from error
     if not 0 <= header.began <= _BEGAN_MAX:
@@ -189,7 +189,7 @@ def _chunks(path: Path, file: IO[bytes]) -> Iterator[Chunk]:
                 return
             try:
                 chunk = decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise RecordingInvalid(f"{path} line {number}: {error}") from error
             if not 0 <= chunk.time_s <= _ELAPSED_MAX_S:
                 raise RecordingInvalid(f"{path} line {number}: {chunk.time_s} is no time")

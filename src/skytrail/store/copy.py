@@ -94,7 +94,7 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[Line]:
     for number, raw in enumerate(lines):
         try:
             line: Head | Line | Tail = decoder.decode(raw)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise CopyRefused(f"line {number + 1} of the backup is damaged: {error}") from error
         if (number == 0) != isinstance(line, Head) or tail is not None:
             raise CopyRefused("this is not a backup, or more than one in a row")

@@ -75,6 +75,11 @@ def test_cut_off_line_is_left_out(recorder):
             b'{"format":1,"protocol":"bgp","node":"n","peer":"p","began":0}\n{"d":"up"}\n',
             "line 2",
         ),
+        (b'{"format":1,"protocol":"bgp","node":"\xff"}\n', "not a recording"),
+        (
+            b'{"format":1,"protocol":"bgp","node":"n","peer":"p","began":0}\n{"d":"\xff"}\n',
+            "line 2",
+        ),
     ],
 )
 def test_other_files_are_refused_with_their_name(tmp_path, content, said):

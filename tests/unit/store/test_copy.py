@@ -87,6 +87,7 @@ def test_store_that_holds_something_is_replaced_only_by_force():
         (lambda lines: [*lines[:2], *lines[3:]], "checksum"),
         (lambda lines: [*lines[:2], lines[2].replace(b"thing", b"thong"), *lines[3:]], "checksum"),
         (lambda lines: [*lines[:2], b"{\n", *lines[3:]], "line 3"),
+        (lambda lines: [*lines[:2], b'{"type":"\xff"}\n', *lines[3:]], "line 3"),
         (lambda lines: lines[1:], "not a backup"),
         (
             lambda lines: [b'{"type":"head","format":99,"revision":1}\n', *lines[1:]],
