@@ -165,6 +165,9 @@ def _settled(way: _Way, local: _Local) -> Iterator[RemoteRule]:
 
 def _alike(way: _Way, tags: Iterable[int]) -> Iterator[Selector]:
     """Yield the remote side with what it must have like the local one; nothing if that lacks it."""
+    if not way.rule.match_kinds:
+        yield way.remote
+        return
     listed = list(tags)
     values = ([tag for tag in listed if tag >> VALUE_BITS == kind] for kind in way.rule.match_kinds)
     for alike in product(*values):
