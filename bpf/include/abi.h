@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 7,
+	ABI_VERSION = 8,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
@@ -37,6 +37,7 @@ enum interface_flags {
 	INTERFACE_ANTISPOOF = 1,
 	INTERFACE_TRANSIT = 2, /* Sends for others: the source address says who it is. */
 	INTERFACE_FLOATING = 4, /* Has floating addresses. */
+	INTERFACE_ANNOUNCES = 8, /* Who has an address now is known by its gratuitous ARP. */
 };
 
 enum nexthop_kind {
@@ -80,6 +81,7 @@ enum punt_reason {
 	PUNT_ICMP_TOO_BIG = 6,
 	PUNT_RECEIVE = 7,
 	PUNT_ICMP_UNREACHABLE = 8,
+	PUNT_ANNOUNCEMENT = 9, /* Of an address that several interfaces have in turn. */
 	PUNT_REASON_COUNT,
 };
 

@@ -118,6 +118,8 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 		if (reason)
 			return drop(ctx, reason);
 	}
+	if (sender && sender == target && vif->flags & INTERFACE_ANNOUNCES)
+		return punt(ctx, PUNT_ANNOUNCEMENT);
 	if (arp->operation != bpf_htons(ARP_REQUEST) || sender == target)
 		return drop(ctx, DROP_ARP_IGNORED);
 	mac = neighbour_mac(vif, vif_id, &target, FAMILY_V4, gateway.byte, &own);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_network
 
 import frames
@@ -237,3 +238,17 @@ def test_punts_of_one_interface_are_limited(box: Box) -> None:
 
     assert limited > 0
     assert limited + len(box.punts) == 1500
+
+
+def test_an_announcement_is_handed_over_where_an_address_goes_from_one_to_another(
+    box: Box,
+) -> None:
+    frame = arp_frame(OWN[4])
+    assert box.workload(frame).drops == {"ARP_IGNORED": 1}
+
+    box.apply(replace(interface_row(), announces=True))
+
+    assert box.workload(frame).drops == {}
+    assert [punt.reason.name for punt in box.punts] == ["ANNOUNCEMENT"]
+    assert box.punts[0].frame == frame
+    assert box.workload(arp_frame("10.1.1.99", "10.1.1.99")).drops == {"SPOOFED_ADDRESS": 1}

@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import subprocess
 from pathlib import Path
@@ -188,3 +189,46 @@ def test_an_active_active_pair_is_reached_through_either_workload(lab, eventuall
                     lambda: connect(lab, "db", "10.20.0.100", 80), "the other one", timeout_s=20
                 )
             api.update("virtual-machine-interface", lab.attached(name).uuid, {field: pairs})
+
+
+ANNOUNCE = """
+import socket, sys
+link, address = sys.argv[1], socket.inet_aton(sys.argv[2])
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as packets:
+    packets.bind((link, 0))
+    mac = packets.getsockname()[4]
+    packets.send(
+        bytes([255] * 6) + mac + bytes.fromhex("0806000108000604") + bytes([0, 1])
+        + mac + address + bytes(6) + address
+    )
+"""
+
+
+def announce(lab, name, address):
+    """Say by gratuitous ARP, as VRRP does, who has an address now."""
+    links = netns.run(lab.command_in(name, ["ip", "-o", "-4", "route", "show", "default"]))
+    link = links.split()[links.split().index("dev") + 1]
+    netns.run(lab.command_in(name, ["python3", "-c", ANNOUNCE, link, address]))
+
+
+def takes(lab, name, address):
+    """Announced again and again, as a machine does until it is heard."""
+    announce(lab, name, address)
+    return connect(lab, "db", address, 80)
+
+
+def test_a_pair_that_one_has_at_a_time_follows_who_announced_it_last(lab, eventually):
+    prefix = {"ip_prefix": "10.20.0.101", "ip_prefix_len": 32}
+    pairs = {"allowed_address_pair": [{"ip": prefix, "address_mode": "active-standby"}]}
+    names = ("web1", "web2")
+    for name in names:
+        netns.configure(lab.plan.namespace_of(name), ["address add 10.20.0.101/32 dev lo"])
+        netns.configure(lab.plan.namespace_of(name), ["link set lo up"])
+    with ApiClient(lab.api_url) as api:
+        field = "virtual_machine_interface_allowed_address_pairs"
+        for name in names:
+            api.update("virtual-machine-interface", lab.attached(name).uuid, {field: pairs})
+        assert not pings(lab, "db", "10.20.0.101")
+        for name in (*names, "web1"):
+            with server(lab, name, 80):
+                eventually(functools.partial(takes, lab, name, "10.20.0.101"), name, timeout_s=20)

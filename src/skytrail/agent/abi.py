@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 7
+ABI_VERSION = 8
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
@@ -86,6 +86,7 @@ class PuntReason(enum.IntEnum):
     ICMP_TOO_BIG = 6
     RECEIVE = 7
     ICMP_UNREACHABLE = 8
+    ANNOUNCEMENT = 9
 
 
 class InterfaceKind(enum.IntEnum):
@@ -98,6 +99,7 @@ class InterfaceFlags(enum.IntEnum):
     ANTISPOOF = 1
     TRANSIT = 2
     FLOATING = 4
+    ANNOUNCES = 8
 
 
 class NexthopKind(enum.IntEnum):

@@ -42,6 +42,48 @@ def claim(
             yield replace(known, sequences=sequences)
 
 
+def announced(
+    uuid: str,
+    address: IPv4Address,
+    plugged: Mapping[str, PluggedPort],
+    view: View,
+    heard: tuple[LearntRoutes, IPv4Address],
+) -> Iterator[PluggedPort]:
+    """Yield the ports that change because a workload says that it has an address now.
+
+    Only an address of a pair that one has at a time. The last to say so wins, by a sequence number
+    above what others announce; others here have it no more. Saying it again changes nothing.
+    """
+    port, known, text = view.ports.get(uuid), plugged.get(uuid), str(address)
+    prefix = ip_network(address)
+    if port is None or known is None:
+        return
+    if not any(pair.prefix == prefix and not pair.is_shared for pair in port.address_pairs):
+        return
+    vrf = port.network.vrf
+    others = [each for each in plugged.values() if _has_in_turn(each, view, vrf, text)]
+    others = [each for each in others if each is not known]
+    learnt = heard[0].winner(vrf, Family.INET, prefix)
+    numbers = [dict(each.sequences)[text] for each in others]
+    if learnt is not None and _is_elsewhere(learnt, heard[1]):
+        numbers.append(learnt.sequence_number)
+    highest = max(numbers, default=0)
+    own = dict(known.sequences)
+    if own.get(text, 0) <= highest:
+        own[text] = min(highest + 1, SEQUENCE_MAX)
+        yield replace(known, sequences=tuple(sorted(own.items())))
+    for each in others:
+        kept = tuple([entry for entry in each.sequences if entry[0] != text])
+        yield replace(each, sequences=kept)
+
+
+def _has_in_turn(plugged: PluggedPort, view: View, vrf: str, text: str) -> bool:
+    port = view.ports.get(plugged.vmi_uuid)
+    if port is None or port.network.vrf != vrf or text not in dict(plugged.sequences):
+        return False
+    return text not in map(str, port.addresses)
+
+
 def _heard(port: Port, learnt: LearntRoutes, own: IPv4Address) -> Iterator[tuple[str, int]]:
     """Yield (address, number) of what is announced elsewhere with the port's own MAC."""
     vrf = port.network.vrf

@@ -30,6 +30,8 @@ class PuntReason(enum.IntEnum):
     RECEIVE = 7
     """Anything else addressed to the vRouter itself (ping of the gateway)."""
     ICMP_UNREACHABLE = 8
+    ANNOUNCEMENT = 9
+    """A gratuitous ARP of an interface with ``InterfaceRow.announces``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class PortPlanner:
             active=active,
             offer=(underlay.address, encapsulations),
             identity=identity,
-            prefixes=tuple(dict.fromkeys(_prefixes(port))),
+            prefixes=tuple(dict.fromkeys(_prefixes(active))),
             numbers=numbers,
             ways=tuple([(name, VrfId(self.number("vrf", name))) for name in sorted(ways)]),
             controls=underlay.controls,
@@ -93,10 +93,11 @@ class PortPlanner:
             )
 
 
-def _prefixes(port: Port) -> Iterator[IpNetwork]:
+def _prefixes(active: ActivePort) -> Iterator[IpNetwork]:
     """Yield what others reach the port by in its own network."""
+    port, announced = active.port, dict(active.plugged.sequences)
     yield from map(ip_network, port.addresses)
     yield from port.routes
     for pair in port.address_pairs:
-        if pair.is_shared:
+        if pair.is_shared or (pair.is_host and str(pair.prefix.network_address) in announced):
             yield pair.prefix

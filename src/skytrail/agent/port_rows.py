@@ -139,8 +139,10 @@ class PortPlan:
 
     @property
     def sequence(self) -> int:
-        """Of its MAC: the highest of its addresses."""
-        return max((number for _, number in self.active.plugged.sequences), default=0)
+        """Of its MAC: the highest of its own addresses."""
+        own = {str(address) for address in self.active.port.addresses}
+        numbers = [number for text, number in self.active.plugged.sequences if text in own]
+        return max(numbers, default=0)
 
     def sequence_of(self, prefix: IpNetwork) -> int:
         """Return the mobility sequence number of one of its addresses; 0: it never moved."""
@@ -162,6 +164,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         antispoof=port.port_security,
         transit=bool(port.chains),
         has_floating=bool(plan.floating),
+        announces=any(not pair.is_shared for pair in port.address_pairs),
         flow_count_max=port.flow_count_max,
     )
     routes = (
@@ -264,7 +267,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
     for prefix in plan.offered:
         found[port.network.vrf, prefix] = made = route(prefix, numbers.label, 0)
         if prefix not in own:
-            behind = replace(attributes, sub_protocol="interface-static", sticky=False)
+            behind = replace(made.attributes, sub_protocol="interface-static", sticky=False)
             found[port.network.vrf, prefix] = replace(made, attributes=behind)
             continue
         key = EnetKey(port.mac, prefix)

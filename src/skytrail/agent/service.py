@@ -47,7 +47,7 @@ from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
-from skytrail.agent.mobility import CLAIM_TIME_S, claim
+from skytrail.agent.mobility import CLAIM_TIME_S, announced, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
 from skytrail.agent.plugin import Datapath, Punt, PuntReason
@@ -70,6 +70,8 @@ from skytrail.runtime.tasks import supervise
 from skytrail.wire.xmpp import Message, RevisionMark
 
 HOUSEKEEPING_INTERVAL_S = 0.5
+ARP_SENDER = 28
+"""Where the sender's address is in an ARP frame."""
 AGEING_INTERVAL_S = 5.0
 RESYNC_INTERVAL_S = 120.0
 RECOMPUTE_INTERVAL_S = 1800.0
@@ -350,6 +352,19 @@ class AgentService:
             # Before anybody hears of a number, it is on disk.
             self._state.save_ports(list(self.plugged.values()))
 
+    def _announced(self, uuid: str, frame: bytes) -> None:
+        """A workload has an address now that others have at other times."""
+        # The datapath hands over whole ARP frames for IPv4 alone.
+        address = IPv4Address(frame[ARP_SENDER : ARP_SENDER + 4])
+        heard = (self.sessions.learnt, self._underlay.address)
+        changed = list(announced(uuid, address, self.plugged, self.view, heard))
+        for port in changed:
+            self.plugged[port.vmi_uuid] = port
+        if changed:
+            self._state.save_ports(list(self.plugged.values()))
+            self._log.info("address_announced", port=uuid, address=str(address))
+            self._changed()
+
     def _compute(self) -> Desired:
         view = self._incremental.update(self.sessions.graph)
         self._claim(view)
@@ -410,6 +425,8 @@ class AgentService:
         state = self.desired.ports.get(self.desired.vifs.get(punt.vif_id, ""))
         if punt.reason is PuntReason.RECEIVE and isinstance(state, ActivePort):
             self.health.receive(state.port.uuid, punt.frame)
+        if punt.reason is PuntReason.ANNOUNCEMENT and isinstance(state, ActivePort):
+            self._announced(state.port.uuid, punt.frame)
         answers = self.dispatcher.receive(punt, state, self.view.virtual_dns, self._clock.now())
         if state is not None:
             for frame in answers.frames:

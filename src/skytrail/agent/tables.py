@@ -82,6 +82,8 @@ class InterfaceRow:
     """False when port security is off: SourceRow is then not consulted."""
     transit: bool = False
     """It forwards for others: who sends is known by the source address, not by the interface."""
+    announces: bool = False
+    """Who has an address now is told by its gratuitous ARP."""
     has_floating: bool = False
     """It has floating addresses: :class:`FloatingRow`."""
     flow_count_max: int = 0

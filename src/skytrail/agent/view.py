@@ -143,7 +143,11 @@ class AddressPair:
     prefix: IpNetwork
     mac: Mac | None
     is_shared: bool = False
-    """All ports with it carry it at once: routes lead to each of them."""
+    """All ports with it carry it at once: routes lead to each of them. Else who announces it."""
+
+    @property
+    def is_host(self) -> bool:
+        return self.prefix.prefixlen == self.prefix.max_prefixlen
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,4 @@
+# pyright: basic
 """A workload that moved: who announces which number, and whom others believe."""
 
 from dataclasses import replace
@@ -5,8 +6,8 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from itertools import pairwise
 
 from skytrail.agent.io.state import StateFolder
-from skytrail.agent.mobility import claim
-from skytrail.agent.tables import BridgeRow, InetRouteRow
+from skytrail.agent.mobility import announced, claim
+from skytrail.agent.tables import BridgeRow, InetRouteRow, NextHopRow
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of
 from skytrail.wire.xmpp import EnetKey, NextHop
 
@@ -176,3 +177,99 @@ def test_numbers_survive_a_restart(tmp_path):
     (restored,) = StateFolder(tmp_path).load_ports()
 
     assert dict(restored.sequences) == {ADDRESS: 1}
+
+
+PAIR = "10.1.1.50"
+
+
+def pair_config(mode="active-standby"):
+    made = config()
+    prefix = {"ip_prefix": PAIR, "ip_prefix_len": 32}
+    pairs = {"allowed_address_pair": [{"ip": prefix, "address_mode": mode}]}
+    for key in [key for key in made.nodes if key.type_name == "virtual-machine-interface"]:
+        made.node(
+            key.type_name,
+            key.name,
+            **made.nodes[key].properties,
+            virtual_machine_interface_allowed_address_pairs=pairs,
+        )
+    return made
+
+
+def pair_host(address, *names):
+    made = host(address, *names)
+    made.configure(pair_config().update())
+    made.reconcile()
+    return made
+
+
+def announces(made, name, address=PAIR):
+    """A workload's gratuitous ARP; what changes is taken over as the service does."""
+    heard = (made.sessions.learnt, made.address)
+    found = list(announced(uuid_of(name), IPv4Address(address), made.plugged, made.view, heard))
+    for port in found:
+        made.plugged[port.vmi_uuid] = port
+    made.reconcile()
+    return len(found)
+
+
+def pair_route(made):
+    routes = {(instance, route.key): route for instance, route in made.published()}
+    return routes.get((VRF, ip_network(PAIR)))
+
+
+def way(made):
+    """The next hop of the pair's route: a local port's number or a tunnel's far end."""
+    key = (made.desired.vrfs[VRF], ip_network(PAIR))
+    (row,) = [row for row in made.datapath.dump(InetRouteRow) if row.key == key]
+    hops = made.datapath.dump(NextHopRow)
+    (hop,) = [hop for hop in hops if hop.nexthop_id == row.nexthop_id]
+    return hop.vif_id or str(hop.remote)
+
+
+def test_a_pair_is_nobody_s_until_somebody_announces_it():
+    made = pair_host(FIRST, "a", "b")
+    assert pair_route(made) is None
+
+    assert announces(made, "a") == 1
+    assert pair_route(made).attributes.sequence_number == 1
+    assert way(made) == made.vif("a")
+    assert announces(made, "a") == 0, "saying it again changes nothing"
+
+
+def test_the_last_to_announce_a_pair_has_it_on_one_host_and_between_two():
+    one, two = pair_host(FIRST, "a"), pair_host(SECOND, "b")
+    announces(one, "a")
+    tell(one, two)
+    assert way(two) == FIRST
+
+    announces(two, "b")
+    tell(two, one)
+    assert (way(one), way(two)) == (SECOND, two.vif("b"))
+
+    announces(one, "a")
+    tell(one, two)
+    assert (way(one), way(two)) == (one.vif("a"), FIRST)
+
+    both = pair_host(FIRST, "a", "b")
+    announces(both, "a")
+    announces(both, "b")
+    assert way(both) == both.vif("b")
+
+
+def test_a_workload_announces_nothing_but_pairs_of_its_own_that_one_has_at_a_time():
+    made = pair_host(FIRST, "a")
+    assert announces(made, "a", "10.1.1.51") == 0
+    assert announces(made, "a", ADDRESS) == 0
+
+    shared = host(FIRST, "a")
+    shared.configure(pair_config("active-active").update())
+    shared.reconcile()
+    assert announces(shared, "a") == 0
+
+
+def test_a_pair_s_number_is_not_the_mac_s():
+    made = pair_host(FIRST, "a")
+    announces(made, "a")
+
+    assert set(numbers(made).values()) == {0}

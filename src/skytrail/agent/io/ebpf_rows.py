@@ -97,7 +97,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         kind=row.kind,
         flags=(abi.InterfaceFlags.ANTISPOOF if row.antispoof else 0)
         | (abi.InterfaceFlags.TRANSIT if row.transit else 0)
-        | (abi.InterfaceFlags.FLOATING if row.has_floating else 0),
+        | (abi.InterfaceFlags.FLOATING if row.has_floating else 0)
+        | (abi.InterfaceFlags.ANNOUNCES if row.announces else 0),
         tunnel_address=tunnel,
     )
     return u32(row.vif_id), value.pack()
@@ -118,6 +119,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         antispoof=bool(value.flags & abi.InterfaceFlags.ANTISPOOF),
         transit=bool(value.flags & abi.InterfaceFlags.TRANSIT),
         has_floating=bool(value.flags & abi.InterfaceFlags.FLOATING),
+        announces=bool(value.flags & abi.InterfaceFlags.ANNOUNCES),
         flow_count_max=value.flow_count_max,
         tunnel_address=(
             IPv4Address(value.tunnel_address) if value.tunnel_address != _NO_ADDRESS else None

@@ -133,6 +133,8 @@ def _answer(punt: Punt, active: ActivePort, zones: Zones, domain: str) -> Answer
             return _answer_dns(punt, active, zones)
         case PuntReason.RECEIVE:
             return Answers(tuple(answer_echo(punt.frame)))
+        case PuntReason.ANNOUNCEMENT:
+            return Answers()  # Nobody waits for an answer.
         case PuntReason.ICMP_TTL_EXCEEDED | PuntReason.ICMP_TOO_BIG | PuntReason.ICMP_UNREACHABLE:
             frames = answer_undeliverable(active, punt.reason, punt.argument, punt.frame)
             return Answers(tuple(frames))
