@@ -72,6 +72,9 @@ class PolicyCompiler:
         """Grows whenever :meth:`used` has changed."""
         self._digests: dict[Stage, str] = {}
         self._used: dict[PolicyId, Policy] = {}
+        self._texts: dict[tuple[str, str], str] = {}
+        self._texts_at = -1
+        """``changes`` when texts were written."""
         self._compiled: dict[PolicyId, _CompiledPolicy] = {}
 
     def begin(self) -> None:
@@ -102,13 +105,19 @@ class PolicyCompiler:
         return digest
 
     def rule_text(self, direction: str, name: str) -> str:
-        """Return what a rule of a policy in use says; empty for what is none. O(all rules).
+        """Return what a rule of a policy in use says; empty for what is none.
 
-        Both halves of a rule that is written for both directions have its name.
+        Both halves of a rule that is written for both directions have its name, as have the parts
+        of one that names several services. O(all rules) the first time after a change.
         """
-        used = [policy for policy in self._used.values() if policy.direction == direction]
-        rules = (rule for policy in used for stage in policy.stages for rule in stage.rules)
-        return "; ".join(dict.fromkeys(rule.text for rule in rules if rule.name == name))
+        if self._texts_at != self.changes:
+            found: dict[tuple[str, str], dict[str, None]] = {}
+            for policy in self._used.values():
+                for rule in (rule for stage in policy.stages for rule in stage.rules):
+                    found.setdefault((policy.direction, rule.name), {})[rule.text] = None
+            self._texts = {key: "; ".join(texts) for key, texts in found.items()}
+            self._texts_at = self.changes
+        return self._texts.get((direction, name), "")
 
     def release(self, digest: str) -> None:
         """Nobody uses this policy any more."""

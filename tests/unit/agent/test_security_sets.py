@@ -288,3 +288,21 @@ def test_deleting_the_last_rule_ends_the_restriction(world):
     ports = incremental.update(graph).ports
 
     assert ports[uuid_of("db")].security.sets is None
+
+
+def test_rule_that_decided_is_told_with_all_its_services(world):
+    two = {"firewall_service": [SQL, {"protocol": "icmp", "protocol_id": 1}]}
+    group = world.node("service-group", f"{PROJECT}:g", service_group_firewall_service_list=two)
+    rule = world.rule("sql", tagged(WEB), tagged(DB), service=None)
+    world.link(rule, group)
+    host = AgentHost()
+    host.plug("db", 10)
+    host.sessions.graph.update(world.update())
+    host.compute()
+
+    told = host.planner.policies.rule_text("ingress", f"{PROJECT}:set#{uuid_of('sql')}")
+
+    assert told == (
+        "pass protocol 6 remote tag 0x00020001 ports 0-65535->1521-1521; "
+        "pass protocol 1 remote tag 0x00020001 ports 0-65535->0-65535"
+    )
