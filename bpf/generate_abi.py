@@ -34,6 +34,7 @@ STRUCTS = (
     "limits",
     "settings",
     "interface",
+    "vlan_key",
     "nexthop",
     "ecmp_member",
     "ecmp_members",

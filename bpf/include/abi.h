@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 8,
+	ABI_VERSION = 9,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
@@ -38,6 +38,7 @@ enum interface_flags {
 	INTERFACE_TRANSIT = 2, /* Sends for others: the source address says who it is. */
 	INTERFACE_FLOATING = 4, /* Has floating addresses. */
 	INTERFACE_ANNOUNCES = 8, /* Who has an address now is known by its gratuitous ARP. */
+	INTERFACE_TAGGED = 16, /* A VLAN of ifindex, by which a chain passes a transparent service. */
 };
 
 enum nexthop_kind {
@@ -113,9 +114,18 @@ struct interface {
 	__u32 identity;
 	__u32 flow_count_max;
 	__be32 tunnel_address;
-	__u32 pad[3];
+	/* What frames carry towards a transparent service, beside mac as their destination. */
+	__u8 tag_source[6];
+	__u16 vlan; /* INTERFACE_TAGGED. */
+	__u32 pad;
 };
 _Static_assert(sizeof(struct interface) == 48, "interface");
+
+/* A VLAN of an interface that is one of its own. */
+struct vlan_key {
+	__u32 ifindex;
+	__u32 vlan;
+};
 
 struct nexthop {
 	__u8 kind;

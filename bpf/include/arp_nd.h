@@ -238,6 +238,8 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 
 	if (!vif || !p)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (vif->flags & INTERFACE_TAGGED)
+		return drop(ctx, DROP_ND_IGNORED);
 	type = bpf_ntohs(p->policy_port);
 	__builtin_memcpy(source, p->key6.source, 16);
 	probe = !(source[0] | source[1] | source[2] | source[3]);

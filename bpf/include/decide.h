@@ -93,7 +93,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	    family == FAMILY_V4)
 		route = floating_outward(s, route);
 	if (!route) {
-		if (mac_is_gateway(s->flow.mac))
+		if (mac_is_gateway(s->flow.mac) || vif->flags & INTERFACE_TAGGED)
 			return DROP_NO_ROUTE;
 		route = bridge_lookup(vif->vrf, s->flow.mac);
 		if (!route)
@@ -201,7 +201,7 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 	allowed = ask_policy(s, family, floating ? floating->policy_ingress : vif->policy_ingress,
 			     identity | ASK_SOURCE);
 	/* What a chain leads here has been elsewhere, even when it comes from this host. */
-	if (route && !s->vrf) {
+	if (route && !s->vrf && !(vif->flags & INTERFACE_TAGGED)) {
 		nh = nexthop_lookup(route->nexthop);
 		if (nh && (nh->kind == NEXTHOP_INTERFACE || nh->kind == NEXTHOP_RECEIVE))
 			return DROP_SOURCE_LOCAL;

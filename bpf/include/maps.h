@@ -77,6 +77,8 @@ MAP_ARRAY_FLAGS(settings, struct settings, 1, 0);
 MAP_ARRAY(ifindex_vif, __u32, IFINDEX_DIRECT_MAX);
 /* The same for ifindexes beyond the array. Full: the agent's update fails. */
 MAP_HASH(ifindex_vif_high, __u32, __u32, VIF_COUNT_MAX);
+/* VLAN of an interface -> vif id of its own. Agent writes. Full: the agent's update fails. */
+MAP_HASH(vlans, struct vlan_key, __u32, VIF_COUNT_MAX);
 /* vif id -> interface; kind 0 = none. Agent writes. */
 MAP_ARRAY(interfaces, struct interface, VIF_COUNT_MAX);
 

@@ -7,6 +7,7 @@
 
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include "tagged.h"
 #include "encap_mplsgre.h"
 #include "encap_mplsudp.h"
 #include "encap_vxlan.h"
@@ -131,6 +132,8 @@ static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct pa
  * to find out again takes the longer way through the device. */
 static __always_inline int deliver(struct __sk_buff *ctx, const struct interface *to, bool is_ip)
 {
+	if (unlikely(to->flags & INTERFACE_TAGGED))
+		return tagged_deliver(ctx, to);
 	if (to->kind == INTERFACE_VETH && is_ip)
 		return bpf_redirect_peer(to->ifindex, 0);
 	return bpf_redirect(to->ifindex, 0);

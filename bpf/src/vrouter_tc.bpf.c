@@ -26,6 +26,8 @@ VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u3
 
 	if (!vif || !p)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (vif->flags & INTERFACE_TAGGED)
+		return drop(ctx, DROP_MULTICAST);
 	protocol = family == FAMILY_V4 ? p->key4.protocol : p->key6.protocol;
 	port = bpf_ntohs(family == FAMILY_V4 ? p->key4.destination_port : p->key6.destination_port);
 	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(p->source_mac, vif->mac))
@@ -101,21 +103,26 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 SEC("tc")
 int workload_ingress(struct __sk_buff *ctx)
 {
-	const __u32 vif_id = vif_by_ifindex(ctx->ifindex);
+	const bool tagged = ctx->vlan_present;
 	const struct interface *vif;
 	struct packet packet = {};
 	struct ethhdr *ethernet;
+	__u32 vif_id = vif_by_ifindex(ctx->ifindex);
 
 	set_vif(ctx, vif_id);
 	if (unlikely(!vif_id))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	if (unlikely(ctx->vlan_present))
-		return drop(ctx, DROP_VLAN);
+	if (unlikely(tagged)) {
+		vif_id = tagged_enter(ctx);
+		if (!vif_id)
+			return drop(ctx, DROP_VLAN);
+		set_vif(ctx, vif_id);
+	}
 	ensure_linear(ctx, ETHERNET_BYTES + sizeof(struct iphdr));
 	ethernet = packet_data(ctx);
 	if ((void *)(ethernet + 1) > packet_end(ctx))
 		return drop(ctx, DROP_TRUNCATED);
-	packet.flags = mac_is_gateway(ethernet->h_dest) ? PACKET_TO_GATEWAY : 0;
+	packet.flags = tagged || mac_is_gateway(ethernet->h_dest) ? PACKET_TO_GATEWAY : 0;
 	packet.l3 = ETHERNET_BYTES;
 	packet.ethertype = *(__be16 *)((void *)ethernet + 12);
 	mac_copy(packet.destination_mac, ethernet->h_dest);
@@ -130,11 +137,13 @@ int workload_ingress(struct __sk_buff *ctx)
 		packet.key6.direction = DIRECTION_FROM_WORKLOAD;
 		return workload_inet(ctx, &packet, FAMILY_V6);
 	case bpf_htons(ETH_P_ARP):
-		return answer_arp(ctx, &packet);
+		return tagged ? drop(ctx, DROP_VLAN) : answer_arp(ctx, &packet);
 	case bpf_htons(ETH_P_8021Q):
 	case bpf_htons(ETH_P_8021AD):
 		return drop(ctx, DROP_VLAN);
 	}
+	if (tagged)
+		return drop(ctx, DROP_VLAN);
 	vif = interface_by_vif(vif_id);
 	if (!vif || !vif->kind)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);

@@ -41,10 +41,12 @@ from skytrail.agent.tables import (
     Row,
     RuleId,
     SourcePortRow,
+    Tag,
     VerdictRow,
     VifId,
     VrfId,
 )
+from skytrail.net import Mac
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,10 +54,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def every_kind_of_row() -> list[Row]:
     return [
         *base_rows(),
+        replace(interface_row(VifId(90)), tag=Tag(17, Mac.parse("02:00:00:00:00:01"))),
         NextHopRow(
             nexthop_id=ECMP_NEXTHOP,
             kind=NextHopKind.ECMP,
             members=((TUNNEL_NEXTHOP, 5), (PEER_NEXTHOP, 0)),
+            shares=(7, 9),
         ),
         tunnel_row(Encapsulation.VXLAN, NextHopId(40), layer2=True),
         replace(tunnel_row(Encapsulation.MPLS_GRE, NextHopId(41)), out_destination_mac=None),

@@ -77,6 +77,12 @@ TENANTS = (
         (Service("fw-1"), Service("dpi"), Service("fw-2")),
         (Rule(("fw-1", "dpi"), "tcp", (80, 8080)), Rule(("fw-2",))),
     ),
+    # A service that is no router but a wire; udp is routed by another before. bridge.yaml
+    Tenant(
+        "wired",
+        (Service("wire", "transparent", copies=("wire1", "wire2")), Service("check")),
+        (Rule(("check", "wire"), "udp"), Rule(("wire",))),
+    ),
 )
 
 

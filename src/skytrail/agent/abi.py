@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 8
+ABI_VERSION = 9
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
@@ -100,6 +100,7 @@ class InterfaceFlags(enum.IntEnum):
     TRANSIT = 2
     FLOATING = 4
     ANNOUNCES = 8
+    TAGGED = 16
 
 
 class NexthopKind(enum.IntEnum):
@@ -205,6 +206,8 @@ class Interface(NamedTuple):
     identity: int
     flow_count_max: int
     tunnel_address: bytes
+    tag_source: bytes
+    vlan: int
 
     def pack(self) -> bytes:
         return INTERFACE_LAYOUT.pack(*self)
@@ -214,7 +217,24 @@ class Interface(NamedTuple):
         return cls._make(INTERFACE_LAYOUT.unpack(raw))
 
 
-INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s12x")
+INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s6sH4x")
+
+
+class VlanKey(NamedTuple):
+    """``struct vlan_key``, 8 bytes."""
+
+    ifindex: int
+    vlan: int
+
+    def pack(self) -> bytes:
+        return VLAN_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> VlanKey:
+        return cls._make(VLAN_KEY_LAYOUT.unpack(raw))
+
+
+VLAN_KEY_LAYOUT = struct.Struct("=II")
 
 
 class Nexthop(NamedTuple):

@@ -87,6 +87,7 @@ from skytrail.agent.tables import (
     VniRow,
     VrfId,
 )
+from skytrail.agent.tagged import with_tagged
 from skytrail.agent.view import View, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
 from skytrail.wire.xmpp import (
@@ -317,15 +318,18 @@ class _World:
 
     def _ports(self) -> None:
         plugged, view = self._inputs.plugged, self._inputs.view
-        for uuid in sorted(self._port_inputs.keys() - plugged.keys()):
-            self._unplugged(uuid)
         changed: list[tuple[str, PortInputs]] = []
-        for uuid, port in plugged.items():
-            known = self._port_inputs.get(uuid)
-            failing = self._inputs.failing.get(uuid, WELL)
-            now = PortInputs(port, view.ports.get(uuid), view.problems.get(uuid), failing)
-            if known is None or not known.same(now):
-                changed.append((uuid, now))
+        present: set[str] = set()
+        for parent, port in plugged.items():
+            failing = self._inputs.failing.get(parent, WELL)
+            whole = PortInputs(port, view.ports.get(parent), view.problems.get(parent), failing)
+            for uuid, now in with_tagged(parent, whole):
+                present.add(uuid)
+                known = self._port_inputs.get(uuid)
+                if known is None or not known.same(now):
+                    changed.append((uuid, now))
+        for uuid in sorted(self._port_inputs.keys() - present):
+            self._unplugged(uuid)
         for uuid, port_inputs in sorted(changed, key=lambda entry: entry[0]):
             self._port_inputs[uuid] = port_inputs
             self._port(uuid, port_inputs)
@@ -382,6 +386,7 @@ class _World:
                 self._vrfs.release(unit, vrf)
                 leave(self._guests, vrf, uuid)
             leave(self._members, old.vrf, uuid)
+            leave(self._guests, old.vrf, uuid)
             for place in old.places:
                 leave(self._offers, place, uuid)
             for each in old.floating:
@@ -398,7 +403,10 @@ class _World:
             for vrf, vrf_id in plan.ways:
                 self._vrfs.claim(unit, vrf, vrf_id)
                 self._guests.setdefault(vrf, {})[uuid] = None
-            self._members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
+            if plan.active.port.tag is not None:
+                self._guests.setdefault(plan.vrf, {})[uuid] = None
+            else:
+                self._members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
             for place in plan.places:
                 self._offers.setdefault(place, {})[uuid] = plan
             for each in plan.floating:

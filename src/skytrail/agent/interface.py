@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
-from skytrail.agent.tables import InterfaceKind, IpNetwork, SourceRow, VifId
+from skytrail.agent.tables import InterfaceKind, IpNetwork, SourceRow, Tag, VifId
 from skytrail.agent.view import Port, View
 from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import PortTrouble
@@ -35,6 +35,8 @@ class PluggedPort:
     link_mtu_bytes: int = 0
     sequences: tuple[tuple[str, int], ...] = ()
     """Mobility sequence numbers by address, of a workload that moved here (``mobility``)."""
+    tag: Tag | None = None
+    """A VLAN of the link, which is a port of its own (``tagged``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class PortInputs:
 
     def same(self, other: PortInputs) -> bool:
         """Tell cheaply that nothing changed: ports are kept as objects."""
+        if self.plugged.tag is not None:
+            return self == other
         return (
             self.plugged is other.plugged
             and self.port is other.port
@@ -117,6 +121,8 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
     """Yield every port of the configuration or of a plug that does not do all it should."""
     for uuid in sorted(ports.keys() | view.ports.keys() | view.problems.keys()):
         state = ports.get(uuid)
+        if state is not None and state.plugged.tag is not None:
+            continue  # Its untagged port tells.
         if state is None:
             yield PortTrouble(uuid, view.problems.get(uuid, "not plugged on this host"))
         elif isinstance(state, InactivePort):

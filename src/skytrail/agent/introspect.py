@@ -23,6 +23,7 @@ from skytrail.agent.tables import (
     VerdictRow,
     VifId,
     VniRow,
+    interface_key,
 )
 from skytrail.agent.trace import NATIVE, NOBODYS_MAC, Trace, TracePacket, explain, explain_arrival
 from skytrail.net import GATEWAY_MAC, Mac
@@ -66,13 +67,14 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
     by_ifindex = desired.rows[InterfaceRow]
     for uuid, state in sorted(desired.ports.items()):
         plugged = state.plugged
-        row = by_ifindex.get(plugged.ifindex)
+        row = by_ifindex.get(interface_key(plugged.ifindex, plugged.tag))
         shown: dict[str, object] = {
             "vif_id": numbers.get(uuid),
             "vmi_uuid": uuid,
             "vm_uuid": plugged.vm_uuid,
             "ifname": plugged.ifname,
             "ifindex": plugged.ifindex,
+            "vlan": plugged.tag.vlan if plugged.tag else 0,
             "kind": plugged.kind.name,
             "active": isinstance(state, ActivePort),
         }

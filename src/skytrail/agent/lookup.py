@@ -86,7 +86,8 @@ class Tables:
     def _index(self, row: Row) -> None:
         match row:
             case InterfaceRow():
-                self.interfaces[row.ifindex] = row
+                if row.tag is None:
+                    self.interfaces[row.ifindex] = row
                 self.vifs[row.vif_id] = row
             case SourceRow():
                 self._sources[row.vif_id].insert(row.prefix, row)

@@ -165,6 +165,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         transit=bool(port.chains),
         has_floating=bool(plan.floating),
         announces=any(not pair.is_shared for pair in port.address_pairs),
+        tag=port.tag,
         flow_count_max=port.flow_count_max,
     )
     routes = (
@@ -177,6 +178,8 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         InetRouteRow(fabric, prefix, numbers.layer3, 0, numbers.identity, port.mac)
         for prefix in plan.underlay_prefixes
     )
+    if port.tag is not None:
+        return (interface, LabelRow(numbers.label, numbers.layer3), *routes)
     return (
         interface,
         *source_rows(plan.active, numbers.vif_id),
@@ -269,6 +272,8 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
         if prefix not in own:
             behind = replace(made.attributes, sub_protocol="interface-static", sticky=False)
             found[port.network.vrf, prefix] = replace(made, attributes=behind)
+            continue
+        if port.tag is not None:
             continue
         key = EnetKey(port.mac, prefix)
         found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)

@@ -155,7 +155,8 @@ class Reconciler:
         return drift
 
     def _attach(self, desired: TableRows) -> None:
-        interfaces = desired.get(InterfaceRow, {})
+        rows = desired.get(InterfaceRow, {}).values()
+        interfaces = {row.ifindex: row for row in rows if isinstance(row, InterfaceRow)}
         for ifindex in sorted(self._attached - interfaces.keys()):
             self._detach(ifindex)
         fresh = [interfaces[key] for key in interfaces.keys() - self._attached]

@@ -61,9 +61,22 @@ class InterfaceKind(enum.IntEnum):
     UNDERLAY = 3
 
 
+def interface_key(ifindex: int, tag: Tag | None = None) -> int:
+    """Return the key of an interface's row; untagged it is the index alone."""
+    return ifindex if tag is None else tag.vlan << 32 | ifindex
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """What frames carry that reach a transparent service by a VLAN of its interface."""
+
+    vlan: int
+    source: Mac
+
+
 @dataclass(frozen=True, slots=True)
 class InterfaceRow:
-    """One workload or underlay interface. Key: ``ifindex``."""
+    """One workload or underlay interface, or a VLAN of one. Key: ``ifindex`` and VLAN."""
 
     ifindex: int
     vif_id: VifId
@@ -86,6 +99,8 @@ class InterfaceRow:
     """Who has an address now is told by its gratuitous ARP."""
     has_floating: bool = False
     """It has floating addresses: :class:`FloatingRow`."""
+    tag: Tag | None = None
+    """A VLAN of the interface ``ifindex``; None: its untagged frames."""
     flow_count_max: int = 0
     """Flows this interface may own; 0 = the datapath's default share."""
     tunnel_address: IPv4Address | None = None
@@ -94,7 +109,7 @@ class InterfaceRow:
 
     @property
     def key(self) -> int:
-        return self.ifindex
+        return interface_key(self.ifindex, self.tag)
 
 
 @dataclass(frozen=True, slots=True)

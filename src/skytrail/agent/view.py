@@ -42,7 +42,8 @@ from skytrail.agent.security_sets import (
     PortSecurity,
     SecurityReader,
 )
-from skytrail.agent.tables import Encapsulation, IpNetwork
+from skytrail.agent.service_tags import ServiceTag, service_tags
+from skytrail.agent.tables import Encapsulation, IpNetwork, Tag
 from skytrail.model.annotation_names import (
     ASSISTED,
     BGPAAS_CONTROL_NODES,
@@ -183,6 +184,10 @@ class Port:
     """The copy of a service (port-tuple) it is a side of; empty: of none."""
     side: str = ""
     """left, right, or another interface of the service."""
+    service_tags: tuple[ServiceTag, ...] = ()
+    """Chains through a transparent service, by VLAN."""
+    tag: Tag | None = None
+    """Of a port that a VLAN makes (``tagged``)."""
     health_checks: tuple[HealthCheck, ...] = ()
     """What is asked of the workload; while one fails, its routes are withdrawn."""
     check_addresses: tuple[IpAddress, ...] = ()
@@ -530,6 +535,7 @@ class _Builder:
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
             copy=next((key.name for key in self._graph.neighbours(node.key, "port-tuple")), ""),
             side=text_of(limits.get("service_interface_type")),
+            service_tags=service_tags(self._graph, node.key),
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),
         )

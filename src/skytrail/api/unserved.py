@@ -28,10 +28,6 @@ def why_unserved(record: Record) -> str:
         return "" if is_served else f"hosts do not serve IPv6 {kind}s yet: nobody answers"
     if kind == "virtual-network" and documents.flag(record.body, "fabric_snat"):
         return "hosts do not translate sources towards the underlay yet (fabric_snat)"
-    if kind == "service-template" and _is_transparent(record):
-        return (
-            "hosts do not hand frames to transparent services yet: chains through them lead nowhere"
-        )
     if kind == "bgp-as-a-service" and record.body.get(_IN_USE_BY) and _is_signed(record):
         return "sessions with workloads cannot have an MD5 key: there is none until it is removed"
     if kind == "service-health-check":
@@ -45,11 +41,6 @@ def _why_not_checked(record: Record) -> str:
     if scope != "segment":
         return ""
     return "hosts do not run checks of type segment yet: link-local and end-to-end ones are run"
-
-
-def _is_transparent(record: Record) -> bool:
-    properties = documents.section(record.body, "service_template_properties")
-    return properties.get("service_mode") == "transparent"
 
 
 def _is_signed(record: Record) -> bool:

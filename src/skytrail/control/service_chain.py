@@ -28,6 +28,9 @@ KIND = "service-chain"
 _KEPT_HERE = frozenset({"no-advertise", "no-reoriginate"})
 """Communities of routes that are not to be told again."""
 _V4 = 4
+_ANCHORS = (ip_network("0.0.0.0/8"), ip_network("::/104"))
+"""Where transparent services have their addresses from. Nobody is to be led to one: told again, it
+would be an anchor itself, and chains would hold each other up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class ServiceChain:
         if table == self._spec.connected and key == self._spec.address:
             found.update(dict.fromkeys(self._inside))
             found.update(self._outside)
-        if table == self._spec.far:
+        if table == self._spec.far and not any(_covers(each, key) for each in _ANCHORS):
             present = any(self._may_tell(path) for path in best(table, key))
             covering = [prefix for prefix in self._inside if _covers(prefix, key)]
             for prefix in covering:
@@ -96,6 +99,8 @@ class ServiceChain:
     def make(self, key: RouteKey, best: Best) -> Iterator[Draft]:
         """Yield one path for each way to the service."""
         spec = self._spec
+        if key == spec.address:
+            return
         told = next(filter(self._may_tell, best(spec.far, key)), None)
         inside = self._inside.get(key) if not isinstance(key, EnetKey) else None
         if inside is not None:

@@ -233,6 +233,85 @@ def test_sides_of_a_copy_have_neighbouring_labels_and_other_ports_none_of_them()
     assert first >= COPY_LABEL_FIRST > max(labels_of(made, "a"))
 
 
+def wire_port(config, side, network, vlan, macs):
+    """A port of a transparent service in a network of its own, with one chain."""
+    key = config.port(f"wire-{side}", network, ["10.9.0.3" if side == "left" else "10.9.0.4"])
+    node = config.nodes[key]
+    properties = {"virtual_machine_interface_properties": {"service_interface_type": side}}
+    config.node(key.type_name, key.name, **{**node.properties, **properties})
+    config.link(key, config.node("port-tuple", f"{PROJECT}:wire:one"))
+    instance = ENTRANCE if side == "left" else EXIT
+    value = {
+        "direction": "both",
+        "vlan_tag": vlan,
+        "src_mac": macs[0],
+        "dst_mac": macs[1],
+        "service_chain_address": "0.255.255.250",
+    }
+    config.link(key, config.node("routing-instance", instance), value)
+    return key
+
+
+def wired():
+    config, _, _ = chained_networks()
+    network = config.network("wires", 9, [subnet("10.9.0.0/24")])
+    macs = "02:00:00:00:00:01", "02:00:00:00:00:02"
+    wire_port(config, "left", network, 17, macs)
+    wire_port(config, "right", network, 17, macs[::-1])
+    return host(config, "wire-left", "wire-right")
+
+
+def test_chain_reaches_a_wire_by_a_tagged_interface_in_the_chains_instance():
+    made = wired()
+    rows = [row for row in made.datapath.rows[InterfaceRow].values() if row.tag is not None]
+
+    (left,) = [row for row in rows if row.vrf_id == made.compute().vrfs[ENTRANCE]]
+    (right,) = [row for row in rows if row.vrf_id == made.compute().vrfs[EXIT]]
+
+    assert (left.tag.vlan, str(left.tag.source), str(left.mac)) == (
+        17,
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+    )
+    assert (str(right.tag.source), str(right.mac)) == ("02:00:00:00:00:02", "02:00:00:00:00:01")
+    assert left.transit
+    assert (left.antispoof, left.policy_egress, left.policy_ingress) == (False, 0, 0)
+    assert left.ifindex == interface(made, "wire-left").ifindex
+
+
+def test_wires_address_is_published_in_the_chain_and_nothing_else_is():
+    made = wired()
+
+    told = {
+        instance: [each for name, each in made.published() if name == instance]
+        for instance in (ENTRANCE, EXIT)
+    }
+
+    assert [each.key for each in told[ENTRANCE]] == [ip_network("0.255.255.250/32")]
+    (first,), (second,) = (told[each][0].next_hops for each in (ENTRANCE, EXIT))
+    assert (first.label % 2, second.label) == (0, first.label + 1)
+
+
+def test_packet_of_a_chain_is_delivered_to_the_tagged_interface_and_goes_on_behind_it():
+    made = wired()
+    label = next(each.next_hops[0].label for n, each in made.published() if n == ENTRANCE)
+    made.learn(ENTRANCE, [route("10.2.0.0/24", RIGHT, label, "192.0.2.1")], end=False)
+    made.learn(EXIT, [route("10.2.0.3/32", RIGHT, 71)], end=False)
+    made.resolve(OTHER)
+    made.reconcile()
+    by_vrf = {
+        row.vrf_id: row.vif_id
+        for row in made.datapath.rows[InterfaceRow].values()
+        if row.tag is not None
+    }
+    vrfs = made.compute().vrfs
+    packet = TracePacket(ip_address("10.1.0.3"), ip_address("10.2.0.3"), 6, 40000, 80)
+
+    behind = made.datapath.send(by_vrf[vrfs[EXIT]], packet)
+
+    assert (behind.outcome, behind.label) == (FORWARDED, 71)
+
+
 def test_answers_of_a_service_that_hides_its_left_go_on_where_the_denying_rule_says():
     config, left, right = chained_networks()
     denied = dict(led(RIGHT, LEFT, ENTRANCE))

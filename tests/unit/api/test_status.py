@@ -288,5 +288,5 @@ def test_objects_nobody_acts_on_yet_say_so(api) -> None:
     hidden = api.create("virtual-network", fq_name=[*PROJECT, "hidden"], fabric_snat=True)
     assert on_hosts(hidden, "virtual-network") == ("false", "not_applied")
     assert on_hosts(steering, "network-policy") == ("true", "no_host_concerned")
-    assert on_hosts(template, "service-template") == ("false", "not_applied")
+    assert on_hosts(template, "service-template") == ("true", "no_host_concerned")
     assert on_hosts(plain, "network-policy") == ("true", "no_host_concerned")

@@ -202,6 +202,15 @@ def test_route_from_outside_the_subnets_is_told_as_it_is_with_its_communities() 
     assert route.attributes.communities == ("64512:7",)
 
 
+def test_address_of_a_transparent_service_is_told_nowhere_again() -> None:
+    """It would be an anchor itself: two nodes would hold each other's chain up for ever."""
+    bench = chain_bench("a", "b")
+    service_at(bench, "b", "172.16.0.2")
+    bench.say("a", publish(RIGHT, "0.255.255.251/32"))
+
+    assert ways(bench, LEFT, "0.255.255.251/32") == []
+
+
 def test_route_marked_no_reoriginate_is_not_told_again() -> None:
     bench = chain_bench("a", "b")
     service_at(bench, "b", "172.16.0.2")

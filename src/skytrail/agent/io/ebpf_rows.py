@@ -32,6 +32,7 @@ from skytrail.agent.tables import (
     RuleId,
     SourcePortRow,
     SourceRow,
+    Tag,
     VerdictRow,
     VifId,
     VniRow,
@@ -98,10 +99,18 @@ def interface_entry(row: InterfaceRow) -> Entry:
         flags=(abi.InterfaceFlags.ANTISPOOF if row.antispoof else 0)
         | (abi.InterfaceFlags.TRANSIT if row.transit else 0)
         | (abi.InterfaceFlags.FLOATING if row.has_floating else 0)
-        | (abi.InterfaceFlags.ANNOUNCES if row.announces else 0),
+        | (abi.InterfaceFlags.ANNOUNCES if row.announces else 0)
+        | (abi.InterfaceFlags.TAGGED if row.tag else 0),
         tunnel_address=tunnel,
+        tag_source=row.tag.source.packed if row.tag else bytes(6),
+        vlan=row.tag.vlan if row.tag else 0,
     )
     return u32(row.vif_id), value.pack()
+
+
+def vlan_key(row: InterfaceRow) -> bytes:
+    """Key of a tagged interface in ``vlans``."""
+    return abi.VlanKey(row.ifindex, row.tag.vlan if row.tag else 0).pack()
 
 
 def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
@@ -120,6 +129,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         transit=bool(value.flags & abi.InterfaceFlags.TRANSIT),
         has_floating=bool(value.flags & abi.InterfaceFlags.FLOATING),
         announces=bool(value.flags & abi.InterfaceFlags.ANNOUNCES),
+        tag=Tag(value.vlan, Mac(value.tag_source)) if value.vlan else None,
         flow_count_max=value.flow_count_max,
         tunnel_address=(
             IPv4Address(value.tunnel_address) if value.tunnel_address != _NO_ADDRESS else None

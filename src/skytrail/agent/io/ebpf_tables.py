@@ -11,7 +11,7 @@ from skytrail.agent import abi
 from skytrail.agent.io import ebpf_nat_rows as nat_codec
 from skytrail.agent.io import ebpf_rows as rows_codec
 from skytrail.agent.io.bpf_syscall import BpfMap
-from skytrail.agent.io.ebpf_rows import U32, Entry, from_u32, is_v4, u32
+from skytrail.agent.io.ebpf_rows import U32, Entry, from_u32, is_v4, u32, vlan_key
 from skytrail.agent.tables import (
     BgpServiceRow,
     BridgeRow,
@@ -138,7 +138,12 @@ class RowTables:
         before = self._interface(row.vif_id)
         if before is not None and before.ifindex != row.ifindex:
             self._forget_ifindex(before.ifindex, row.vif_id)
+            if before.tag is not None:
+                self._forget_vlan(before)
         self._maps["interfaces"].update(key, value)
+        if row.tag is not None:
+            self._maps["vlans"].update(vlan_key(row), u32(row.vif_id))
+            return
         self._ifindex_map(row.ifindex).update(u32(row.ifindex), u32(row.vif_id))
         if row.kind is not InterfaceKind.UNDERLAY:
             return
@@ -159,8 +164,15 @@ class RowTables:
         if where.lookup(u32(ifindex)) == u32(vif_id):
             where.update(u32(ifindex), u32(0))
 
+    def _forget_vlan(self, row: InterfaceRow) -> None:
+        if self._maps["vlans"].lookup(vlan_key(row)) == u32(row.vif_id):
+            self._maps["vlans"].delete(vlan_key(row))
+
     def _remove_interface(self, row: InterfaceRow) -> None:
-        self._forget_ifindex(row.ifindex, row.vif_id)
+        if row.tag is not None:
+            self._forget_vlan(row)
+        else:
+            self._forget_ifindex(row.ifindex, row.vif_id)
         installed = self._interface(row.vif_id)
         if installed is not None and installed.ifindex == row.ifindex:
             self._maps["interfaces"].update(u32(row.vif_id), bytes(abi.INTERFACE_LAYOUT.size))
