@@ -1,4 +1,3 @@
-# pyright: basic
 """Whatever happens in whatever order, the incremental desired state is the one from nothing."""
 
 from dataclasses import fields

@@ -1,4 +1,3 @@
-# pyright: basic
 """Floating addresses by real packets: from the Internet, from another network, and back."""
 
 import asyncio

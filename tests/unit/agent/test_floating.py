@@ -1,4 +1,3 @@
-# pyright: basic
 """Floating and alias addresses: what the agent makes of them, and how first packets then go."""
 
 from ipaddress import ip_address, ip_network

@@ -1,4 +1,3 @@
-# pyright: basic
 """A workload that moved: who announces which number, and whom others believe."""
 
 from dataclasses import replace
