@@ -136,6 +136,9 @@ def test_dry_run_tells_hosts_and_pairs_of_an_edit_as_json(run, applied, tmp_path
 
 
 def test_tour_of_the_readme_says_what_it_shows(run, tmp_path):
+    def joined() -> bool:
+        return "routing_instance_refs" in run("get", "ri", "app:app", "--json").stdout
+
     shop = Path(__file__).parents[2] / "examples" / "tour" / "shop.yaml"
     edited = tmp_path / "edited.yaml"
     edited.write_text(shop.read_text().replace("8080", "443"))
@@ -147,8 +150,16 @@ def test_tour_of_the_readme_says_what_it_shows(run, tmp_path):
     change = history.stdout.splitlines()[1].split()[0]
     reverted = run("revert", change)
     described = run("describe", "vn", "web")
+    run("delete", "vn", "web")
+    joined_without = joined()
+    deletion = json.loads(run("history", "--json").stdout)[0]["change"]
+    brought_back = run("revert", deletion)
+    assert brought_back.exit_code == 0, brought_back.output
+    # The compiler joins the instances of both networks again.
+    wait_until(joined, "joined instances")
     run("delete", "-f", str(shop))
 
+    assert not joined_without
     assert "virtual-network default-domain:default-project:web created" in created.output
     for part in (
         "network_policy_entries/policy_rule/0/dst_ports/0/start_port: 8080 -> 443",

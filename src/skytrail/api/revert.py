@@ -1,10 +1,13 @@
-"""Takes back an entry of the audit log, as a new change: the same admission as any other."""
+"""Takes back an entry of the audit log, as a new change: the same admission as any other.
+
+Only what people wrote comes back; the compiler derives the rest from it again, as it did before.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
-from skytrail.api import admission
+from skytrail.api import admission, documents
 from skytrail.api.audit import MODE, USER, Alteration, Entry
 from skytrail.api.change import Change
 from skytrail.api.differences import NotAsExpected, undone, value_at
@@ -12,7 +15,9 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import find
 from skytrail.api.native import Done, Ground
 from skytrail.api.problem import Problem, Unacceptable, pointer
+from skytrail.api.references import find_or_draft
 from skytrail.api.refusal import Refused
+from skytrail.model.catalog_types import ReferenceField
 from skytrail.model.secret_values import MASK, holds_mask
 
 _SERVERS = frozenset({"id_perms", "uuid", "fq_name", "parent_type", "parent_uuid"})
@@ -29,7 +34,9 @@ def carry_out(change: Change, entry: Entry, ground: Ground, *, force: bool) -> l
         raise Refused(409, "Users and aaa-mode are not reverted: set them anew")
     done: list[Done] = []
     made = {each.uuid for each in entry.alterations if each.op == "create"}
-    for alteration in reversed(entry.alterations):
+    asked_for = [each for each in entry.alterations if not _is_compiled(change, each)]
+    # An administrator may have written a compiled object itself; then that is what is meant.
+    for alteration in reversed(asked_for or entry.alterations):
         if alteration.op == "create" and _goes_along(change, alteration, made):
             continue
         outcome = _one(change, alteration, ground, force=force)
@@ -38,6 +45,16 @@ def carry_out(change: Change, entry: Entry, ground: Ground, *, force: bool) -> l
     if not done:
         raise Refused(409, "Nothing is left of this change to revert")
     return done
+
+
+def _is_compiled(change: Change, alteration: Alteration) -> bool:
+    """Whether an object lost a reference, or went, with the one it was compiled from.
+
+    It does not come back from the log: the compiler may have written it since, and the instances
+    of a network made anew have other uuids.
+    """
+    compiled = change.schema.resources[alteration.type].origin == "compiled"
+    return compiled and alteration.op != "create"
 
 
 def _goes_along(change: Change, alteration: Alteration, made: set[str]) -> bool:
@@ -72,6 +89,7 @@ def _one(change: Change, alteration: Alteration, ground: Ground, *, force: bool)
                 and not _is_of_system(resource.properties.get(name))
                 and not _is_left_out(change, alteration, (name,), value, force=force)
             }
+            given = _linked(change, alteration, given, force=force)
             return Done("created", admission.create(change, resource, given))
         case _:
             if record is None:
@@ -81,7 +99,52 @@ def _one(change: Change, alteration: Alteration, ground: Ground, *, force: bool)
             request = _former(change, record.body, alteration, force=force)
             if not request:
                 return None
+            request = _linked(change, alteration, request, force=force)
             return Done("changed", admission.update(change, record, request))
+
+
+def _linked(change: Change, alteration: Alteration, given: Document, *, force: bool) -> Document:
+    """Return members whose references name what is there; refuse what is gone unless forced."""
+    resource = change.schema.resources[alteration.type]
+    found = dict(given)
+    for name in given.keys() & resource.references.keys():
+        reference = resource.references[name]
+        items = [
+            _living(change, alteration, reference, item, force=force)
+            for item in documents.sections(given, name)
+        ]
+        found[name] = [item for item in items if item is not None]
+    return found
+
+
+def _living(
+    change: Change,
+    alteration: Alteration,
+    reference: ReferenceField,
+    item: Document,
+    *,
+    force: bool,
+) -> Document | None:
+    """Return a reference by a name or uuid that exists; None for what the compiler makes again."""
+    record = change.view.get(documents.text(item, "uuid") or "")
+    if record is not None and record.type_name == reference.target:
+        return item
+    name = tuple(documents.texts(item, "to"))
+    if find_or_draft(change, reference.target, name) is not None:
+        # Made anew since, under another uuid.
+        return {key: value for key, value in item.items() if key != "uuid"}
+    if force or change.schema.resources[reference.target].origin == "compiled":
+        return None
+    who, gone = (
+        f"{alteration.type} {':'.join(alteration.name)}",
+        f"{reference.target} {':'.join(name)}",
+    )
+    raise Unacceptable(
+        409,
+        f"{who} referred to {gone}, which does not exist any more: revert its deletion first "
+        f"(`skytrail history {reference.target}` has it); force=true reverts everything else",
+        [Problem(pointer(reference.name), f"{gone} does not exist any more")],
+    )
 
 
 def _is_of_system(prop: object) -> bool:

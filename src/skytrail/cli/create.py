@@ -132,6 +132,10 @@ def _set(content: Json, setting: str, kind: ObjectType) -> None:
     if not separator:
         raise click.UsageError(f"--set {setting!r} is not FIELD=VALUE")
     names = path.split(".")
+    if names[0] in kind.references:
+        target = kind.references[names[0]].target
+        word = (*CATALOG.objects[target].short_names, target)[0]
+        raise click.UsageError(f"{names[0]} is a reference: use --ref {word}=NAME (repeatable).")
     if names[0] not in kind.properties:
         raise click.UsageError(
             f"{kind.name} has no property {names[0]!r}.{did_you_mean(names[0], kind.properties)}"

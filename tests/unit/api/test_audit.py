@@ -197,6 +197,101 @@ def test_a_deleted_object_comes_back_with_its_uuid(api) -> None:
     assert api.call("GET", f"{NETWORKS}/{made['uuid']}").json["mtu"] == 9000
 
 
+def join(api, name: str, other: str) -> dict:
+    """Refer from the instance of one network to that of another, as the compiler does."""
+    manager = {"type": "routing-instance", "ref-type": "routing-instance", "operation": "ADD",
+               "uuid": instance(api, name)["uuid"],
+               "ref-fq-name": [*PROJECT, other, other], "attr": {}}  # fmt: skip
+    reply = api.call("POST", "/ref-update", manager)
+    assert reply.status == 200, reply.text
+
+
+def instance(api, name: str) -> dict:
+    body = {"type": "routing-instance", "fq_name": [*PROJECT, name, name]}
+    return api.read("routing-instance", api.call("POST", "/fqname-to-id", body).json["uuid"])
+
+
+def test_a_deleted_network_comes_back_though_the_instance_of_another_referred_to_its_own(
+    api,
+) -> None:
+    web = make(api, "web", mtu=9000)
+    make(api, "app")
+    join(api, "app", "web")
+    join(api, "web", "app")
+    gone = api.call("DELETE", f"{NETWORKS}/{web['uuid']}").headers["x-skytrail-change"]
+    touched = {each["type"] for each in history(api)[0]["operations"]}
+    assert touched == {"virtual-network", "routing-instance"}
+
+    reply = api.call("POST", f"/api/v1/history/{gone}/revert")
+
+    assert reply.status == 200, reply.text
+    assert [each["type"] for each in reply.json["results"]] == ["virtual-network"]
+    assert api.call("GET", f"{NETWORKS}/{web['uuid']}").json["mtu"] == 9000
+    assert "routing_instance_refs" not in instance(api, "app")
+
+
+def router_with_target(api) -> tuple[str, str]:
+    target = api.create("route-target", fq_name=["target:64512:8000001"])
+    router = api.create("logical-router", fq_name=[*PROJECT, "edge"], parent_type="project",
+                        route_target_refs=[{"to": ["target:64512:8000001"]}])  # fmt: skip
+    gone = api.call("DELETE", f"/api/v1/logical-router/{router}").headers["x-skytrail-change"]
+    reply = api.call("DELETE", f"/route-target/{target}")
+    assert reply.status == 200, reply.text
+    return router, gone
+
+
+def test_a_revert_leaves_references_to_what_the_compiler_makes_to_the_compiler(api) -> None:
+    router, gone = router_with_target(api)
+
+    reply = api.call("POST", f"/api/v1/history/{gone}/revert")
+
+    assert reply.status == 200, reply.text
+    assert "route_target_refs" not in api.read("logical-router", router)
+
+
+def test_a_reference_to_what_was_made_anew_is_reverted_by_its_name(api) -> None:
+    api.create("network-policy", fq_name=[*PROJECT, "allow"])
+    made = make(api, "red", network_policy_refs=[{"to": [*PROJECT, "allow"]}])
+    gone = api.call("DELETE", f"{NETWORKS}/{made['uuid']}").headers["x-skytrail-change"]
+    old = api.call("GET", "/api/v1/network-policy").json["items"][0]["uuid"]
+    api.call("DELETE", f"/api/v1/network-policy/{old}")
+    anew = api.create("network-policy", fq_name=[*PROJECT, "allow"])
+
+    reply = api.call("POST", f"/api/v1/history/{gone}/revert")
+
+    assert reply.status == 200, reply.text
+    assert api.read("virtual-network", made["uuid"])["network_policy_refs"][0]["uuid"] == anew
+
+
+def test_a_revert_that_needs_what_is_gone_names_it_and_what_to_do(api) -> None:
+    policy = api.create("network-policy", fq_name=[*PROJECT, "allow"])
+    made = make(api, "red", network_policy_refs=[{"to": [*PROJECT, "allow"]}], mtu=9000)
+    gone = api.call("DELETE", f"{NETWORKS}/{made['uuid']}").headers["x-skytrail-change"]
+    api.call("DELETE", f"/api/v1/network-policy/{policy}")
+
+    refused = api.call("POST", f"/api/v1/history/{gone}/revert")
+    forced = api.call("POST", f"/api/v1/history/{gone}/revert?force=true")
+
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (409, "/network_policy_refs")
+    assert (
+        "referred to network-policy default-domain:default-project:allow, which does not exist "
+        "any more: revert its deletion first"
+    ) in refused.json["detail"]
+    assert forced.status == 200, forced.text
+    assert api.read("virtual-network", made["uuid"])["mtu"] == 9000
+
+
+def test_what_somebody_wrote_to_a_compiled_object_itself_is_reverted(api) -> None:
+    make(api, "web")
+    make(api, "app")
+    join(api, "app", "web")
+
+    reply = api.call("POST", f"/api/v1/history/{history(api)[0]['change']}/revert")
+
+    assert reply.status == 200, reply.text
+    assert "routing_instance_refs" not in instance(api, "app")
+
+
 def test_a_creation_is_reverted_by_deletion(api) -> None:
     made = make(api, "red")
 

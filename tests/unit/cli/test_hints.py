@@ -45,6 +45,23 @@ def test_a_property_without_set_is_explained() -> None:
     assert "--set FIELD=VALUE" in result.output
 
 
+@pytest.mark.parametrize(
+    ("type_name", "setting", "option"),
+    [
+        ("bgpaas", "virtual_machine_interface_refs=[a]", "--ref vmi=NAME"),
+        ("vn", "virtual_network_refs=[a]", "--ref vn=NAME"),
+        ("vn", "routing_policy_refs.x=1", "--ref rp=NAME"),
+    ],
+)
+def test_a_reference_given_as_a_property_is_explained(
+    type_name: str, setting: str, option: str
+) -> None:
+    result = CliRunner().invoke(main, ["create", type_name, "x", "--set", setting])
+
+    assert result.exit_code == 2
+    assert f"is a reference: use {option}" in result.output
+
+
 def test_status_passes_labs_it_cannot_read(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SKYTRAIL_LAB_ROOT", str(tmp_path))
     (tmp_path / "broken").mkdir()
