@@ -125,6 +125,9 @@ func (r Resources[T]) connection(ctx context.Context, state *watching[T]) (bool,
 	}
 	if state.resume != nil {
 		query.Set("from_revision", strconv.FormatInt(*state.resume, 10))
+		if state.history != "" {
+			query.Set("history", state.history)
+		}
 	}
 	asked := call{method: http.MethodGet, path: "/api/v1/watch", query: query}
 	request, err := r.client.request(ctx, asked)
@@ -165,6 +168,7 @@ type watching[T any] struct {
 	selection url.Values
 	bookmarks bool
 	resume    *int64
+	history   string // what led there: a restored store has the revision with another one
 	known     map[string][]string
 	seen      map[string]bool
 }
@@ -172,6 +176,7 @@ type watching[T any] struct {
 type watchLine struct {
 	Kind     string          `json:"kind"`
 	Revision int64           `json:"revision"`
+	History  string          `json:"history"`
 	Uuid     string          `json:"uuid"`
 	FqName   []string        `json:"fq_name"`
 	Object   json.RawMessage `json:"object"`
@@ -195,11 +200,11 @@ func (w *watching[T]) take(text []byte) (bool, error) {
 		if err := w.sweep(line.Revision); err != nil {
 			return false, err
 		}
-		return w.completed(line.Revision, true)
+		return w.completed(line, true)
 	case "revision_end":
-		return w.completed(line.Revision, true)
+		return w.completed(line, true)
 	case "bookmark":
-		return w.completed(line.Revision, w.bookmarks)
+		return w.completed(line, w.bookmarks)
 	}
 	// Kinds that a newer API may send are skipped.
 	return false, nil
@@ -240,13 +245,13 @@ func (w *watching[T]) sweep(revision int64) error {
 	return nil
 }
 
-func (w *watching[T]) completed(revision int64, told bool) (bool, error) {
-	next := revision + 1
-	w.resume = &next
+func (w *watching[T]) completed(line watchLine, told bool) (bool, error) {
+	next := line.Revision + 1
+	w.resume, w.history = &next, line.History
 	if !told {
 		return true, nil
 	}
-	return true, w.say(Event[T]{Kind: Synced, Revision: revision})
+	return true, w.say(Event[T]{Kind: Synced, Revision: line.Revision})
 }
 
 func (w *watching[T]) say(event Event[T]) error {

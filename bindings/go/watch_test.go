@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,6 +19,15 @@ const (
 	begin = `{"kind":"snapshot_begin","revision":4}` + "\n"
 	end   = `{"kind":"snapshot_end","revision":4}` + "\n"
 )
+
+func TestWatchResumesByTheHistoryItWasToldOf(t *testing.T) {
+	last := `{"kind":"revision_end","revision":5,"history":"0a1b"}` + "\n"
+	_, asked := watched(t, 3, begin+end+last, putLine(6, "a"))
+
+	if expected := []string{"", "6 0a1b"}; !reflect.DeepEqual(asked, expected) {
+		t.Fatalf("asked for %q", asked)
+	}
+}
 
 func putLine(revision int, uuid string) string {
 	object := fmt.Sprintf(`{"uuid":"%s","fq_name":["%s"]}`, uuid, uuid)
@@ -31,7 +41,8 @@ func watched(t *testing.T, count int, streams ...string) ([]string, []string) {
 	t.Helper()
 	asked := []string{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.URL.Query().Get("from_revision"))
+		given := r.URL.Query()
+		asked = append(asked, strings.TrimSpace(given.Get("from_revision")+" "+given.Get("history")))
 		if len(streams) == 0 {
 			<-r.Context().Done()
 			return

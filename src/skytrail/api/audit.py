@@ -26,6 +26,7 @@ from skytrail.api.graph import Overlay, Record
 from skytrail.api.schema import Schema
 from skytrail.api.secret_fields import masked
 from skytrail.model.secret_values import MASK
+from skytrail.store.plugin import KeyValue
 
 USER, MODE = "user", "aaa-mode"
 """Types of alterations that are about no object, and so have no uuid."""
@@ -38,6 +39,7 @@ TRIM_STEP = 2_000
 PAGE_BYTES_MAX = 1_000_000
 _DIGITS = 12
 _FIRST_HASH = "0" * 64
+_MARK_DIGITS = 16
 
 
 class Alteration(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,6 +94,11 @@ class Head(msgspec.Struct, frozen=True):
     hash: str = _FIRST_HASH
     base_number: int = 0
     base_hash: str = _FIRST_HASH
+
+    @property
+    def mark(self) -> str:
+        """Short, and different for different histories."""
+        return self.hash[:_MARK_DIGITS]
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -226,6 +233,11 @@ def _without_secrets(schema: Schema, type_name: str, change: Difference) -> Diff
 
 def _digest(record: Record) -> str:
     return sha256(record.encode()).hexdigest()
+
+
+def head_of(held: KeyValue | None) -> Head:
+    """Return the head a store holds; where there is none, that of an empty chain."""
+    return Head() if held is None else msgspec.json.decode(held.value, type=Head)
 
 
 def hash_of(page: bytes) -> str:

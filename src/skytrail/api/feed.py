@@ -41,9 +41,11 @@ class Batch(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
     size: int
     """Bytes of the encoded objects, which is what keeping the batch costs."""
+    history: str = ""
+    """Stands for everything up to this revision: the end of the audit log's chain of hashes."""
 
 
-def batch_of(base: Graph, plan: Overlay, revision: int) -> Batch:
+def batch_of(base: Graph, plan: Overlay, revision: int, history: str) -> Batch:
     """Return the events of a plan that is about to be absorbed; removals come last."""
     events: list[Event] = []
     removed: list[Event] = []
@@ -64,7 +66,7 @@ def batch_of(base: Graph, plan: Overlay, revision: int) -> Batch:
             was = former if former != record.body.get("perms2") else None
         events.append(Event(kind, record, was))
     size = sum(len(event.record.stored) for event in (*events, *removed))
-    return Batch(revision, (*events, *removed), size)
+    return Batch(revision, (*events, *removed), size, history)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,10 +99,14 @@ class Subscription:
 class Feed:
     """Recent batches and who wants to hear of new ones."""
 
-    def __init__(self, revision: int, first: int | None = None) -> None:
+    def __init__(self, revision: int, first: int | None = None, history: str = "") -> None:
         self.revision = revision
+        self.history = history
+        """What stands for everything up to ``revision``."""
         self._first = revision + 1 if first is None else first
         """The first revision that can still be replayed."""
+        self._history_before = history
+        """The same for the revision before the first batch here."""
         self._batches: deque[Batch] = deque()
         self._kept_bytes = 0
         self._subscriptions: set[Subscription] = set()
@@ -111,13 +117,13 @@ class Feed:
 
     def publish(self, batch: Batch) -> None:
         """Hand a committed batch to everybody."""
-        self.revision = batch.revision
+        self.revision, self.history = batch.revision, batch.history
         self._batches.append(batch)
         self._kept_bytes += batch.size
         while len(self._batches) > BATCHES_COUNT_MAX or self._kept_bytes > KEPT_BYTES_MAX:
             oldest = self._batches.popleft()
             self._kept_bytes -= oldest.size
-            self._first = oldest.revision + 1
+            self._first, self._history_before = oldest.revision + 1, oldest.history
         for subscription in self._subscriptions:
             subscription.put(batch)
 
@@ -125,11 +131,22 @@ class Feed:
         """Note a revision that concerns no watcher."""
         self.revision = revision
 
-    def since(self, revision: int) -> list[Batch] | None:
-        """Return the batches from that revision on; None when they are no longer all here."""
+    def since(self, revision: int, history: str = "") -> list[Batch] | None:
+        """Return the batches from that revision on; None when they are no longer all here.
+
+        Neither are they when another ``history`` than ours led there: a store that was restored
+        counts on from where its backup was made.
+        """
         if not self._first <= revision <= self.revision + 1:
             return None
-        return [batch for batch in self._batches if batch.revision >= revision]
+        missed: list[Batch] = []
+        ours = self._history_before
+        for batch in self._batches:
+            if batch.revision >= revision:
+                missed.append(batch)
+            else:
+                ours = batch.history
+        return missed if history in {"", ours} else None
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Register a watcher; it gets every batch published from now on."""
@@ -172,5 +189,10 @@ def lines_of(
             lines.append(msgspec.json.encode(line) + b"\n")
         else:
             lines.append(put_line(event.record, batch.revision))
-    lines.append(b'{"kind":"revision_end","revision":%d}\n' % batch.revision)
+    lines.append(end_line("revision_end", batch.revision, batch.history))
     return b"".join(lines)
+
+
+def end_line(kind: str, revision: int, history: str) -> bytes:
+    """Return a native watch line after which a reader may resume."""
+    return f'{{"kind":"{kind}","revision":{revision},"history":"{history}"}}\n'.encode()

@@ -16,7 +16,7 @@ from skytrail.store.key_space import split_object_key
 from skytrail.store.plugin import Batch, Change, KeyValue
 
 
-def apply(graph: Graph, heads: HeadReader, batch: Batch) -> feed.Batch:
+def apply(graph: Graph, heads: HeadReader, batch: Batch, history: str) -> feed.Batch:
     """Bring the graph to the batch's revision; return what watchers get to know."""
     plan = Overlay(graph)
     sides: dict[str, Side] = {}
@@ -46,7 +46,7 @@ def apply(graph: Graph, heads: HeadReader, batch: Batch) -> feed.Batch:
     for uuid, record in put.items():
         _complete(graph.get(uuid), record, sides.get(uuid))
         plan.put(record)
-    known = feed.batch_of(graph, plan, batch.revision)
+    known = feed.batch_of(graph, plan, batch.revision, history)
     graph.absorb(plan)
     return known
 

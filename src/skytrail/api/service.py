@@ -162,11 +162,10 @@ class ConfigService:
         graph, revision = await _load(schema, store)
         # Nothing but the fence was written since `before`: watchers may resume from there.
         resumable = fence == before + 1 and revision == fence
-        changes = Feed(revision, before + 1 if resumable else None)
+        head = audit.head_of(await store.get(audit.HEADS + audit.CHAIN))
+        changes = Feed(revision, before + 1 if resumable else None, head.mark)
         service = cls(schema, store, graph, changes, fence)
-        head = await store.get(audit.HEADS + audit.CHAIN)
-        if head is not None:
-            service._audit_head = msgspec.json.decode(head.value, type=Head)
+        service._audit_head = head
         await service._ensure_defaults()
         return service
 
@@ -175,11 +174,12 @@ class ConfigService:
         graph, revision = await _load(schema, store, shared=True)
         held = await store.get(persistence.FENCE, revision)
         fence = 0 if held is None else held.mod_revision
-        changes = Feed(revision)
+        audited = await store.get(audit.HEADS + audit.CHAIN, revision)
+        changes = Feed(revision, history=audit.head_of(audited).mark)
         service = cls(schema, store, graph, changes, fence)
         heads = persistence.head_reader(schema)
         service.shared = SharedStore(store, graph, changes, heads, fence)
-        service.shared.note_audit_head(await store.get(audit.HEADS + audit.CHAIN, revision))
+        service.shared.note_audit_head(audited)
         following = asyncio.ensure_future(service.shared.follow())
         try:
             await service._ensure_defaults()
@@ -556,7 +556,7 @@ class ConfigService:
             raise Fenced(_TAKEN)
         self._audit_head, self._audit_trim = writing.head, None
         persistence.stamp(self.graph, overlay, result.revision)
-        batch = feed.batch_of(self.graph, overlay, result.revision)
+        batch = feed.batch_of(self.graph, overlay, result.revision, writing.head.mark)
         self.graph.absorb(overlay)
         self.batches_count += 1
         self.feed.publish(batch)

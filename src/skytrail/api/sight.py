@@ -53,7 +53,7 @@ class Sight:
             for event in batch.events
             if self._reads(event.type_name, may_read) and (seen := self._event(event)) is not None
         ]
-        return Batch(batch.revision, tuple(events), batch.size)
+        return Batch(batch.revision, tuple(events), batch.size, batch.history)
 
     def _event(self, event: Event) -> Event | None:
         sees = authorize.sees(self._view, self._caller, event.record)

@@ -206,7 +206,7 @@ class AsyncApiClient:
         position = ResumePoint(from_revision)
         delays = backoff if backoff is not None else Backoff(maximum_s=5.0)
         while True:
-            call = messages.watch_call(types, position.from_revision, selection)
+            call = messages.watch_call(types, position, selection)
             try:
                 async with aclosing(self._stream(call)) as events:
                     async for event in events:
@@ -215,7 +215,7 @@ class AsyncApiClient:
                         if not isinstance(event, Bookmark):
                             yield event
                         elif bookmarks:
-                            yield RevisionEnd(event.revision)
+                            yield RevisionEnd(event.revision, event.history)
                 reason = "the API ended the stream"
             except (ApiUnavailable, LineInvalid) as error:
                 reason = str(error)

@@ -202,7 +202,7 @@ class ApiClient:
         position = ResumePoint(from_revision)
         delays = backoff if backoff is not None else Backoff(maximum_s=5.0)
         while True:
-            call = messages.watch_call(types, position.from_revision, selection)
+            call = messages.watch_call(types, position, selection)
             try:
                 with closing(self._stream(call)) as events:
                     for event in events:
@@ -211,7 +211,7 @@ class ApiClient:
                         if not isinstance(event, Bookmark):
                             yield event
                         elif bookmarks:
-                            yield RevisionEnd(event.revision)
+                            yield RevisionEnd(event.revision, event.history)
                 reason = "the API ended the stream"
             except (ApiUnavailable, LineInvalid) as error:
                 reason = str(error)

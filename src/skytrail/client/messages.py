@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from skytrail.client.errors import ApiUnavailable, refusal
+from skytrail.client.watch_events import ResumePoint
 
 JsonObject = dict[str, object]
 RefOperation = Literal["ADD", "DELETE"]
@@ -248,12 +249,14 @@ def uuid_of(content: bytes, type_name: str | None = None) -> str:
 
 
 def watch_call(
-    types: Sequence[str], from_revision: int | None, selection: Sequence[tuple[str, str]] = ()
+    types: Sequence[str], position: ResumePoint, selection: Sequence[tuple[str, str]] = ()
 ) -> Call:
     """Return the request for the stream of changes."""
     query = {"types": ",".join(types)}
-    if from_revision is not None:
-        query["from_revision"] = str(from_revision)
+    if position.from_revision is not None:
+        query["from_revision"] = str(position.from_revision)
+        if position.history:
+            query["history"] = position.history
     return Call("GET", "/api/v1/watch", query=query, selection=selection)
 
 

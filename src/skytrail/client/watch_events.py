@@ -8,7 +8,7 @@ anew, and at SnapshotEnd remove whatever was not in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -41,6 +41,8 @@ class ObjectDelete:
 @dataclass(frozen=True, slots=True)
 class SnapshotEnd:
     revision: int
+    history: str = field(default="", compare=False)
+    """Stands for everything up to this revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class RevisionEnd:
     """All changes of this revision, and of every earlier one, have been delivered."""
 
     revision: int
+    history: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Bookmark:
     """Nothing changed up to this revision; the client keeps it to itself."""
 
     revision: int
+    history: str = field(default="", compare=False)
 
 
 WatchEvent = SnapshotBegin | ObjectPut | ObjectDelete | SnapshotEnd | RevisionEnd
@@ -67,6 +71,7 @@ class LineInvalid(Exception):
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     revision: int
+    history: str = ""
     type: str = ""
     uuid: str = ""
     fq_name: tuple[str, ...] = ()
@@ -90,13 +95,13 @@ def decode_line(line: bytes) -> WatchEvent | Bookmark | None:
         case "delete":
             return ObjectDelete(found.type, found.uuid, found.fq_name, found.revision)
         case "revision_end":
-            return RevisionEnd(found.revision)
+            return RevisionEnd(found.revision, found.history)
         case "snapshot_begin":
             return SnapshotBegin(found.revision)
         case "snapshot_end":
-            return SnapshotEnd(found.revision)
+            return SnapshotEnd(found.revision, found.history)
         case "bookmark":
-            return Bookmark(found.revision)
+            return Bookmark(found.revision, found.history)
         case _:
             return None
 
@@ -109,6 +114,8 @@ class ResumePoint:
 
     def __init__(self, from_revision: int | None = None) -> None:
         self.from_revision = from_revision
+        self.history = ""
+        """What led to the revision before; a store that was restored has it with another one."""
 
     def note(self, event: WatchEvent | Bookmark) -> bool:
         """Take an event into account; tell whether it moved the point forward."""
@@ -116,7 +123,7 @@ class ResumePoint:
             case SnapshotBegin():
                 self.from_revision = None
             case SnapshotEnd() | RevisionEnd() | Bookmark():
-                self.from_revision = event.revision + 1
+                self.from_revision, self.history = event.revision + 1, event.history
                 return True
             case ObjectPut() | ObjectDelete():
                 pass  # Its revision may be incomplete until RevisionEnd.

@@ -372,7 +372,7 @@ NATIVE: tuple[Action, ...] = (
         "/api/v1/watch",
         "Changes as JSON lines, from a revision on or after a snapshot; ends when read too slowly.",
         query=dict.fromkeys(
-            ("types", "from_revision", "filter", "tags", "labels", "parent"), False
+            ("types", "from_revision", "history", "filter", "tags", "labels", "parent"), False
         ),
         media_type="application/x-ndjson",
     ),

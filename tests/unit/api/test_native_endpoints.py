@@ -211,10 +211,10 @@ def test_a_watch_resumes_without_a_snapshot(api) -> None:
         known = api.service.revision
         create = {"route-target": {"fq_name": ["target:1:2"]}}
         await api.acall("POST", "/route-targets", create)
-        resumed = watch.native(api.service, frozenset(), known + 1)
+        resumed = watch.native(api.service, frozenset(), (known + 1, ""))
         lines = await read_until(resumed, "revision_end")
         await resumed.aclose()
-        ancient = watch.native(api.service, frozenset(), 0)
+        ancient = watch.native(api.service, frozenset(), (0, ""))
         full = await read_until(ancient, "snapshot_end")
         await ancient.aclose()
 
@@ -229,7 +229,7 @@ def test_a_watcher_that_was_up_to_date_resumes_across_a_restart(api) -> None:
     again = api.restarted()
 
     async def scenario() -> None:
-        stream = watch.native(again.service, frozenset(), known + 1)
+        stream = watch.native(again.service, frozenset(), (known + 1, ""))
         lines = await read_until(stream, "bookmark")
         await stream.aclose()
         assert [line["kind"] for line in lines] == ["bookmark"]
@@ -238,8 +238,8 @@ def test_a_watcher_that_was_up_to_date_resumes_across_a_restart(api) -> None:
     again.close()
 
 
-async def first_kind(service, from_revision: int) -> str:
-    stream = watch.native(service, frozenset(), from_revision)
+async def first_kind(service, from_revision: int, history: str = "") -> str:
+    stream = watch.native(service, frozenset(), (from_revision, history))
     chunk = await anext(stream)
     await stream.aclose()
     return json.loads(chunk.splitlines()[0])["kind"]
@@ -251,6 +251,31 @@ def test_a_watcher_that_missed_something_before_a_restart_gets_a_snapshot(api) -
     again = api.restarted()
 
     assert again.loop.run_until_complete(first_kind(again.service, known + 1)) == "snapshot_begin"
+    again.close()
+
+
+def test_a_revision_counts_only_with_the_history_that_led_to_it(api) -> None:
+    known, history = api.service.revision, api.service.feed.history
+    api.create("route-target", fq_name=["target:1:2"])
+    later = api.service.feed.history
+
+    kinds = [
+        api.loop.run_until_complete(first_kind(api.service, known + 1, each))
+        for each in (history, later, "0a1b")
+    ]
+
+    assert len({history, later}) == 2
+    assert kinds == ["put", "snapshot_begin", "snapshot_begin"]
+
+
+def test_a_restart_leads_to_the_same_history(api) -> None:
+    api.create("route-target", fq_name=["target:1:2"])
+    known, history = api.service.revision, api.service.feed.history
+    again = api.restarted()
+
+    kind = again.loop.run_until_complete(first_kind(again.service, known + 1, history))
+
+    assert kind == "bookmark"
     again.close()
 
 

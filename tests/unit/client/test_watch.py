@@ -132,6 +132,15 @@ def test_bookmark_moves_the_resume_point_and_is_not_shown(api, watch):
     assert api.asked_revisions == ["5", "91"]
 
 
+def test_position_is_told_with_the_history_it_stands_on(api, watch):
+    first = {"kind": "bookmark", "revision": 90, "history": "0a1b"}
+    api.streams = [lines(first), lines(done(91) | {"history": "2c3d"}), lines(done(92))]
+
+    watch(2, from_revision=5)
+
+    assert [each.query.get("history") for each in api.requests] == [None, "0a1b", "2c3d"]
+
+
 def test_gone_position_leads_to_a_snapshot(api, watch):
     api.streams = [text_reply("compacted", 410), lines(BEGIN, END)]
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
@@ -48,6 +49,7 @@ from skytrail.runtime.introspection import Introspection
 from skytrail.runtime.metrics import Sample
 
 _EVENT_STREAM = "text/event-stream"
+_HISTORY = re.compile("[0-9a-f]{1,64}")
 _METHOD_NOT_ALLOWED = "Method not allowed."
 
 
@@ -261,9 +263,14 @@ class Dispatch:
         text = given.get("from_revision", "")
         if text and not (text.isascii() and text.isdigit() and len(text) < 19):
             raise bad_request(f"Invalid from_revision {shown(text)}")
+        history = given.get("history", "")
+        if history and not _HISTORY.fullmatch(history):
+            raise bad_request(
+                f"Invalid history {shown(history)}: it is what a line of a watch said"
+            )
         view = sight.Sight(self._service.graph, caller_of(request), self._service.schema)
         fits = watch_filter(self._service, types, request)
-        position = int(text) if text else None
+        position = (int(text), history) if text else None
         standing = self._standing(request)
         stream = watch.native(self._service, types, position, view, fits, standing)
         return StreamResponse(stream)

@@ -43,7 +43,7 @@ _PARAMETERS = frozenset(
     }
 )  # fmt: skip
 _SELECTING = ("filter", "tags", "labels", "parent")
-_WATCH_PARAMETERS = frozenset({"types", "from_revision", *_SELECTING})
+_WATCH_PARAMETERS = frozenset({"types", "from_revision", "history", *_SELECTING})
 
 
 class _Asked(NamedTuple):

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
 
-import msgspec
 import structlog
 
 from skytrail.api import audit, feed, persistence, replica
@@ -71,7 +70,7 @@ class SharedStore:
     def note_audit_head(self, held: KeyValue | None) -> None:
         """Take over where the audit log stands."""
         if held is not None:
-            self.audit_head = msgspec.json.decode(held.value, type=Head)
+            self.audit_head = audit.head_of(held)
             self._audit_revision = held.mod_revision
 
     def audit(self, transaction: Transaction, entries: Sequence[Entry], trim: Head | None) -> None:
@@ -183,8 +182,9 @@ class SharedStore:
             if change.key == _AUDIT_HEAD and change.value is not None:
                 revision = batch.revision
                 self.note_audit_head(KeyValue(change.key, change.value, revision, revision))
-        known = replica.apply(self._graph, self._heads, batch)
-        if known.events:
+        history = self.audit_head.mark
+        known = replica.apply(self._graph, self._heads, batch, history)
+        if known.events or history != self._feed.history:
             self._feed.publish(known)
         else:
             self._feed.advance(batch.revision)

@@ -79,20 +79,21 @@ def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
 async def native(
     service: ConfigService,
     types: frozenset[str],
-    from_revision: int | None,
+    position: tuple[int, str] | None,
     sight: Sight = SEES_ALL,
     fits: Callable[[Record], bool] | None = None,
     standing: Standing | None = None,
 ) -> AsyncIterator[bytes]:
-    """Yield a snapshot or what is missing since the revision, then everything that happens.
+    """Yield a snapshot or what is missing since the position, then everything that happens.
 
     Ends when the reader is too slow, or no longer who it was; the client resumes with the revision after the last
-    ``revision_end``, ``snapshot_end`` or ``bookmark`` it saw.
+    ``revision_end``, ``snapshot_end`` or ``bookmark`` it saw, and the history named there: where
+    that is not ours, the revision is another one, and a snapshot comes.
     """
     with _subscribed(service) as (subscription, woken):
         # Taken in one step with the subscription: nothing is lost or sent twice in between.
-        missed = None if from_revision is None else service.feed.since(from_revision)
-        revision = service.feed.revision
+        missed = None if position is None else service.feed.since(*position)
+        revision, history = service.feed.revision, service.feed.history
         if missed is None:
             records = sight.select(
                 [
@@ -106,12 +107,12 @@ async def native(
             yield b'{"kind":"snapshot_begin","revision":%d}\n' % revision
             for chunk in _chunks(feed.put_line(record, record.mod_revision) for record in records):
                 yield chunk
-            yield b'{"kind":"snapshot_end","revision":%d}\n' % revision
+            yield feed.end_line("snapshot_end", revision, history)
         else:
             for batch in missed:
                 yield feed.lines_of(sight.batch(batch), types, fits)
             if not missed:
-                yield b'{"kind":"bookmark","revision":%d}\n' % revision
+                yield feed.end_line("bookmark", revision, history)
         while not (subscription.overrun or sight.is_over(time.time())):
             batches = await _next_batches(subscription, woken, BOOKMARK_S)
             if not await _may_go_on(sight, standing):
@@ -122,7 +123,8 @@ async def native(
                     yield chunk
                 revision = batches[-1].revision
             else:
-                yield b'{"kind":"bookmark","revision":%d}\n' % service.feed.revision
+                known = service.feed
+                yield feed.end_line("bookmark", known.revision, known.history)
 
 
 async def server_sent(

@@ -59,6 +59,9 @@ final class Watch<T extends ConfigObject<T>> {
     /** One connection; false when whoever is told has had enough. */
     private boolean follow() throws IOException {
         String from = state.resume() == null ? "" : "&from_revision=" + state.resume();
+        if (!from.isEmpty() && !state.history().isEmpty()) {
+            from += "&history=" + state.history();
+        }
         ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(Watch::daemon);
         try (InputStream stream = connection.open("/api/v1/watch?" + selection + from)) {
             ScheduledFuture<?> silence = silence(clock, stream);

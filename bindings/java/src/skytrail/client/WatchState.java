@@ -19,6 +19,7 @@ final class WatchState<T extends ConfigObject<T>> {
     private final boolean tellsBookmarks;
     private Set<String> seen;
     private Long resume;
+    private String history = "";
     private boolean progressed;
 
     WatchState(
@@ -34,6 +35,11 @@ final class WatchState<T extends ConfigObject<T>> {
     /** The revision to ask for after a disconnect; null asks for a snapshot. */
     Long resume() {
         return resume;
+    }
+
+    /** What led to the revision before: a restored store has that with another one; may be empty. */
+    String history() {
+        return history;
     }
 
     /** Asks for a snapshot next: the API has discarded what was to follow. */
@@ -62,10 +68,10 @@ final class WatchState<T extends ConfigObject<T>> {
                 known.remove(line.uuid());
                 yield say(Event.Kind.ABSENT, null, line.uuid(), line.fqName(), line.revision());
             }
-            case "snapshot_end" -> sweep(line.revision()) && synced(line.revision());
-            case "revision_end" -> synced(line.revision());
+            case "snapshot_end" -> sweep(line.revision()) && synced(line);
+            case "revision_end" -> synced(line);
             case "bookmark" -> {
-                complete(line.revision());
+                complete(line);
                 yield !tellsBookmarks
                         || say(Event.Kind.SYNCED, null, null, null, line.revision());
             }
@@ -98,13 +104,14 @@ final class WatchState<T extends ConfigObject<T>> {
         return true;
     }
 
-    private boolean synced(long revision) {
-        complete(revision);
-        return say(Event.Kind.SYNCED, null, null, null, revision);
+    private boolean synced(Line line) {
+        complete(line);
+        return say(Event.Kind.SYNCED, null, null, null, line.revision());
     }
 
-    private void complete(long revision) {
-        resume = revision + 1;
+    private void complete(Line line) {
+        resume = line.revision() + 1;
+        history = line.history();
         progressed = true;
     }
 
@@ -116,6 +123,11 @@ final class WatchState<T extends ConfigObject<T>> {
         @SuppressWarnings("unchecked") // JSON objects have text as keys.
         Line(Object parsed) {
             super(parsed instanceof Map<?, ?> found ? (Map<String, Object>) found : Map.of());
+        }
+
+        String history() {
+            String found = string("history");
+            return found == null ? "" : found;
         }
 
         String kind() {
