@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from skytrail.lab import check
+from skytrail.lab import check, vrouter
 from skytrail.lab.io import netns
 from skytrail.lab.io.traffic import PingTraffic
+from skytrail.lab.trace import Packet
 from skytrail.testing.appliances import UdpTalk, copy_of, counted, tcp_talk, unplugged
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "service-chain"
@@ -108,3 +109,16 @@ def test_frames_with_tags_of_no_chain_go_nowhere(wired, ends, reached):
             tag = bytes.fromhex("8100") + vlan.to_bytes(2, "big")
             sender.send(bytes.fromhex("020000000001020000000002") + tag + b"\x08\0" + bytes(46))
     assert max(max(each.onward, each.back) for each in grown().values()) < 20
+
+
+@pytest.mark.root
+def test_trace_crosses_routed_and_bridged_services_both_ways(wired, reached):
+    reached()
+    for source, destination in (("left", "right"), ("right", "left")):
+        traced = vrouter.trace(wired, source, destination, Packet("udp", 80, 4000))
+        names = [each.rpartition(":")[2] for each in traced.services]
+        assert traced.delivered, traced.summary()
+        assert len(names) == 2
+        wire = names[source == "left"]
+        assert wire in WIRES
+        assert names[source == "right"] == "check"

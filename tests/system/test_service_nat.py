@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from skytrail.lab import check
+from skytrail.lab import check, vrouter
 from skytrail.lab.io.traffic import PingTraffic
+from skytrail.lab.trace import Packet
 from skytrail.runtime.introspection import read_table
 from skytrail.testing.appliances import UdpTalk, counted, tcp_talk
 
@@ -79,3 +80,23 @@ def test_right_does_not_learn_of_left_and_cannot_open_connections_to_it(
         rows = read_table(hidden.paths.introspect_socket(host.name), "routes")
         known = [str(row["prefix"]) for row in rows if str(row["vrf"]).startswith("hidden:right")]
         assert not [prefix for prefix in known if prefix.startswith(inside)], host.name
+
+
+@pytest.mark.root
+def test_trace_tells_where_the_source_changes_and_that_right_cannot_begin(hidden, members, reached):
+    reached()
+    onward = vrouter.trace(hidden, "left", "right", Packet("udp", 80))
+    back = vrouter.trace(hidden, "right", "left", Packet("udp", 80))
+
+    assert onward.delivered, onward.summary()
+    assert [each.rpartition(":")[2] for each in onward.services] == ["inspect", "hide"]
+    own = members["hide-right"].address(version=4)
+    entered = [
+        step.answer
+        for leg in onward.legs
+        for step in leg.explanation.steps
+        if step.stage == "service"
+    ]
+    assert f"as sent by {own}" in entered[1]
+    assert not back.delivered
+    assert back.last.drop_reason

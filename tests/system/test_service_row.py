@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from skytrail.lab import check
+from skytrail.lab import check, vrouter
 from skytrail.lab.io.traffic import PingTraffic
+from skytrail.lab.trace import Packet
 from skytrail.testing.appliances import UdpTalk, counted, tcp_talk
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "service-chain"
@@ -82,3 +83,19 @@ def test_bulk_transfer_passes_the_row(row, ends, reached):
     """Segments the kernel has joined cross three services and their tunnels."""
     reached()
     assert tcp_talk(row, ends, 7001, count_bytes=150_000)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("packet", "names"),
+    [(Packet("tcp", 80), ("alpha", "beta", "gamma")), (Packet("udp", 80), ("alpha", "beta"))],
+)
+def test_trace_goes_through_the_services_to_the_end_both_ways(row, reached, packet, names):
+    reached()
+    onward = vrouter.trace(row, "left", "right", packet)
+    back = vrouter.trace(row, "right", "left", packet)
+
+    assert onward.delivered, onward.summary()
+    assert back.delivered, back.summary()
+    assert [each.rpartition(":")[2] for each in onward.services] == list(names)
+    assert [each.rpartition(":")[2] for each in back.services] == list(reversed(names))

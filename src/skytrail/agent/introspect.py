@@ -10,6 +10,7 @@ from skytrail.agent.interface import ActivePort
 from skytrail.agent.label import Numbers
 from skytrail.agent.lookup import Tables
 from skytrail.agent.outcome import Desired, RouteSource, TableRows
+from skytrail.agent.passage import passage
 from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.tables import (
     FLOOD_RELAYED,
@@ -25,7 +26,16 @@ from skytrail.agent.tables import (
     VniRow,
     interface_key,
 )
-from skytrail.agent.trace import NATIVE, NOBODYS_MAC, Trace, TracePacket, explain, explain_arrival
+from skytrail.agent.trace import (
+    DELIVERED,
+    NATIVE,
+    NOBODYS_MAC,
+    Trace,
+    TracePacket,
+    TraceStep,
+    explain,
+    explain_arrival,
+)
 from skytrail.net import GATEWAY_MAC, Mac
 
 Row = Mapping[str, object]
@@ -270,19 +280,20 @@ def explain_query(
     """
     packet = _packet(query)
     if "native" in query:
-        return _trace_row(explain_arrival(tables, (NATIVE, 0), packet, book.name), desired, book)
+        trace = explain_arrival(tables, (NATIVE, 0), packet, book.name)
+        return _trace_row(trace, packet, desired, book)
     if "label" in query or "vni" in query:
         kind = "mpls" if "label" in query else "vxlan"
         number = _number(query.get("label") or query.get("vni", ""), "label")
         trace = explain_arrival(tables, (kind, number), packet, book.name)
-        return _trace_row(trace, desired, book)
+        return _trace_row(trace, packet, desired, book)
     vif_id = _vif(desired, query)
     if packet.source is None:
         row = tables.vifs.get(vif_id)
         packet = _with_own_source(desired, vif_id, packet) if row else packet
     if "dmac" not in query and _is_on_link(desired, vif_id, packet):
         packet = replace(packet, destination_mac=NOBODYS_MAC)
-    return _trace_row(explain(tables, vif_id, packet, book.name), desired, book)
+    return _trace_row(explain(tables, vif_id, packet, book.name), packet, desired, book)
 
 
 def _vif(desired: Desired, query: Mapping[str, str]) -> VifId:
@@ -346,12 +357,14 @@ def _number(text: str, name: str) -> int:
     return int(text)
 
 
-def _trace_row(trace: Trace, desired: Desired, book: RuleBook) -> Row:
+def _trace_row(trace: Trace, packet: TracePacket, desired: Desired, book: RuleBook) -> Row:
     rules = [
         book.describe(RuleId(step.rule_id), [step.stage.partition(" ")[0]])
         for step in trace.steps
         if step.rule_id
     ]
+    service = _service(trace, packet, desired)
+    entered = (TraceStep("service", str(service["copy"]), str(service["text"])),) if service else ()
     return {
         "outcome": trace.outcome,
         "drop_reason": trace.drop_reason,
@@ -362,7 +375,31 @@ def _trace_row(trace: Trace, desired: Desired, book: RuleBook) -> Row:
         "encapsulation": trace.encapsulation,
         "label": trace.label,
         "leaves_as": _query_of(trace.leaves_as) if trace.leaves_as is not None else {},
-        "steps": trace.steps,
+        "service": service,
+        "steps": (*trace.steps, *entered),
+    }
+
+
+def _service(trace: Trace, packet: TracePacket, desired: Desired) -> Row | None:
+    """Tell which service a delivered packet enters, and where the service gives it back."""
+    if trace.outcome != DELIVERED:
+        return None
+    packet = trace.leaves_as or packet
+    uuid = desired.vifs.get(trace.vif_id, "")
+    found = passage(desired.ports, uuid, packet.destination)
+    if found is None:
+        return None
+    other, source = found.other, found.source(packet.destination.version)
+    text = "its other side is not plugged on this host"
+    if other is not None:
+        text = f"goes on at {other.name}"
+    if source is not None:
+        text += f" as sent by {source}: the service translates"
+    return {
+        "copy": found.copy,
+        "onward": other.uuid if other else "",
+        "source": str(source or ""),
+        "text": text,
     }
 
 

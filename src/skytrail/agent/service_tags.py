@@ -1,4 +1,4 @@
-"""VLANs by which frames of service chains reach a transparent service, as its port is configured."""
+"""The service a port is a side of, as configured: its mode, and a transparent one's VLANs by chain."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import ConfigKey
 
 _VLAN_MAX = 4094
+_TRANSLATING = "in-network-nat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,16 @@ def service_tags(graph: ConfigGraph, port: ConfigKey) -> tuple[ServiceTag, ...]:
         if vlan and addresses:
             found[vlan] = ServiceTag(key.name, vlan, source, destination, addresses)
     return tuple(found[vlan] for vlan in sorted(found))
+
+
+def translates(graph: ConfigGraph, port: ConfigKey) -> bool:
+    """Tell whether a port is of a service that sends on what it gets in its own name."""
+    for copy in graph.neighbours(port, "port-tuple"):
+        for service in graph.neighbours(copy, "service-instance"):
+            for template in graph.linked_nodes(service, "service-template"):
+                properties = mapping_of(template.properties.get("service_template_properties"))
+                return text_of(properties.get("service_mode")) == _TRANSLATING
+    return False
 
 
 def _addresses(texts: Iterator[str]) -> Iterator[IpAddress]:

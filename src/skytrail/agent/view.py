@@ -42,7 +42,7 @@ from skytrail.agent.security_sets import (
     PortSecurity,
     SecurityReader,
 )
-from skytrail.agent.service_tags import ServiceTag, service_tags
+from skytrail.agent.service_tags import ServiceTag, service_tags, translates
 from skytrail.agent.tables import Encapsulation, IpNetwork, Tag
 from skytrail.model.annotation_names import (
     ASSISTED,
@@ -184,6 +184,8 @@ class Port:
     """The copy of a service (port-tuple) it is a side of; empty: of none."""
     side: str = ""
     """left, right, or another interface of the service."""
+    translates: bool = False
+    """The service sends on in its own name what comes to its left side."""
     service_tags: tuple[ServiceTag, ...] = ()
     """Chains through a transparent service, by VLAN."""
     tag: Tag | None = None
@@ -535,6 +537,7 @@ class _Builder:
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
             copy=next((key.name for key in self._graph.neighbours(node.key, "port-tuple")), ""),
             side=text_of(limits.get("service_interface_type")),
+            translates=translates(self._graph, node.key),
             service_tags=service_tags(self._graph, node.key),
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),

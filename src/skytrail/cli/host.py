@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -131,6 +132,11 @@ def unplug(port: object, path: Path) -> None:
 @click.option(
     "--vni", metavar="NUMBER", type=click.IntRange(1, 2**24 - 1), help="The same, of VXLAN."
 )
+@click.option(
+    "--sent-by",
+    metavar="ADDRESS",
+    help="SOURCE is a service's port and sends on what this address sent.",
+)
 @socket_option
 @json_option
 @reports_failures
@@ -141,6 +147,7 @@ def trace(
     port: int,
     label: int | None,
     vni: int | None,
+    sent_by: str | None,
     path: Path,
     *,
     as_json: bool,
@@ -148,15 +155,19 @@ def trace(
     """Walk the tables for the first packet of SOURCE to the address DESTINATION.
 
     SOURCE is a port of this host: its uuid, name or address. With --label or --vni the packet
-    comes from another host, as the trace there said, and SOURCE is an address. Exits with status
-    1 when the packet is dropped here.
+    comes from another host, as the trace there said, and SOURCE is an address. Ends with the
+    command to go on with, on another host or behind a service. Exits with status 1 when the packet
+    is dropped here.
     """
     if label is not None and vni is not None:
         raise click.UsageError("--label is of MPLS, --vni of VXLAN: one of them.")
+    if sent_by is not None and (label is not None or vni is not None):
+        raise click.UsageError("--sent-by is of a packet that a port of this host sends on.")
     arrives = {"label": label, "vni": vni}
     incoming = {name: str(number) for name, number in arrives.items() if number is not None}
     try:
-        result = _traced(source, destination, Packet(protocol, port), incoming, path)
+        ends = (source, destination, sent_by)
+        result = _traced(ends, Packet(protocol, port), incoming, path)
     except tracing.TraceError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -169,8 +180,9 @@ def trace(
 
 
 def _traced(
-    source: str, destination: str, packet: Packet, incoming: dict[str, str], path: Path
+    ends: tuple[str, str, str | None], packet: Packet, incoming: dict[str, str], path: Path
 ) -> TraceResult:
+    source, destination, sent_by = ends
     here = {_HERE: tracing.port_rows(read_table(path, "interfaces"))}
     last = _end(destination, here)
     if incoming:
@@ -181,6 +193,8 @@ def _traced(
         first = _end(source, here)
         if not first.host:
             raise tracing.TraceError(f"{source} is no port of this host: `skytrail host show`")
+        if sent_by is not None:
+            first = replace(first, addresses=_end(sent_by, {}).addresses)
         query = {**tracing.query_of(first, last, packet), "vmi": first.uuid}
     rows = read_table(path, "explain", where=query)
     found = msgspec.convert(rows[0], Explanation)
@@ -201,12 +215,18 @@ def _end(text: str, ports: dict[str, list[PortRow]]) -> Endpoint:
 
 
 def _show_next(result: TraceResult) -> None:
-    """Say where to go on, when the packet leaves in a tunnel."""
+    """Say where to go on, when the packet leaves in a tunnel or enters a service."""
     last = result.last
+    query = {**tracing.query_of(result.source, result.destination, result.packet), **last.leaves_as}
+    port = f" {result.packet.port}" if result.packet.port else ""
+    service = last.service
+    if service is not None and service.onward:
+        click.echo(
+            f"what passes the service, on this host: skytrail host trace {service.onward} "
+            f"{query['dst']} {query['proto']}{port} --sent-by {service.source or query['src']}"
+        )
     if last.outcome == FORWARDED and last.remote:
         option = "--vni" if last.encapsulation == "VXLAN" else "--label"
-        query = tracing.query_of(result.source, result.destination, result.packet)
-        port = f" {result.packet.port}" if result.packet.port else ""
         click.echo(
             f"on the host with {last.remote}: skytrail host trace {query['src']} {query['dst']} "
             f"{query['proto']}{port} {option} {last.label}"

@@ -66,6 +66,7 @@ def trace(
     """Walk the vRouters' actual tables for the first packet from SOURCE to DESTINATION.
 
     Each end is a workload's name, a port's uuid or name, or an address (then with --network).
+    Through services it is followed as well: what enters one side of a copy goes on at the other.
     Exits with status 1 when the packet does not arrive.
     """
     lab = opened(lab_name)
@@ -93,6 +94,7 @@ def trace_record(result: TraceResult) -> dict[str, object]:
         "port": result.packet.port,
         "delivered": result.delivered,
         "summary": result.summary(),
+        "services": list(result.services),
         "legs": [{"host": leg.host, "explanation": leg.explanation} for leg in result.legs],
     }
 

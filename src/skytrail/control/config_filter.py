@@ -56,6 +56,8 @@ WALK: Mapping[str, Step] = {
         ),
         back_refs=frozenset({"alias-ip", "bgp-as-a-service", "floating-ip", "instance-ip"}),
     ),
+    "port-tuple": Step(parent=frozenset({"service-instance"})),
+    "service-instance": Step(refs=frozenset({"service-template"})),
     "alias-ip": Step(parent=frozenset({"alias-ip-pool"})),
     "alias-ip-pool": Step(parent=frozenset({"virtual-network"})),
     "floating-ip": Step(parent=frozenset({"floating-ip-pool", "instance-ip"})),

@@ -1,8 +1,9 @@
 """``trace A B``: follows one packet through the tables the agents really hold. Pure.
 
 Asks the source's vRouter where the packet goes; when that is a tunnel, asks the vRouter at the other
-end what it does with the label. ``Ask`` brings the answers; nothing is computed here, so what is
-shown is what the tables say.
+end what it does with the label. Where the packet enters a service, it is asked on about from the
+service's other side, as often as it takes. ``Ask`` brings the answers; nothing is computed here, so
+what is shown is what the tables say.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ Query = Mapping[str, str]
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
 POLICY = "POLICY"
+SERVICES_COUNT_MAX = 32
+"""A packet that passes more goes round in circles: a chain has at most 16."""
 NATIVE = "NATIVE"
 """No tunnel: the underlay routes the packet itself."""
 PROTOCOLS = ("icmp", "icmp6", "tcp", "udp", "sctp")
@@ -60,6 +63,17 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """The network function a packet enters, which gives it back at another port."""
+
+    copy: str
+    """Name of its port-tuple."""
+    onward: str = ""
+    """Port where the packet goes on; empty: not on this host."""
+    source: str = ""
+    """Who sends it on, of a service that translates."""
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """One vRouter's answer."""
 
@@ -72,6 +86,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     label: int = 0
     leaves_as: Mapping[str, str] = {}
     """What is asked about the packet from here on, where it is translated."""
+    service: Service | None = None
+    """What it is delivered to, if that is not where it ends."""
     steps: tuple[Step, ...] = ()
 
 
@@ -141,6 +157,18 @@ class TraceResult:
         return self.last.outcome == DELIVERED and self.last.vmi_uuid == self.destination.uuid
 
     @property
+    def services(self) -> tuple[str, ...]:
+        """The services passed, in order."""
+        last = len(self.legs) - 1
+        return tuple(
+            [
+                leg.explanation.service.copy
+                for number, leg in enumerate(self.legs)
+                if leg.explanation.service is not None and number < last
+            ]
+        )
+
+    @property
     def deciding_rule(self) -> Rule | None:
         """The rule that decided last, on whichever host."""
         rules = [leg.explanation.deciding_rule for leg in self.legs]
@@ -150,25 +178,37 @@ class TraceResult:
         """One sentence that tells the outcome and why."""
         rule = self.deciding_rule
         because = f" by rule {rule.name or rule.rule_id}" if rule else ""
+        through = f" through {', '.join(self.services)}" if self.services else ""
         if self.last.outcome == DELIVERED:
             if self.delivered:
-                return f"delivered to {self.destination.name}{because}"
+                return f"delivered to {self.destination.name}{through}{because}"
+            if self.last.service is not None:
+                return f"enters {self._entered(self.last.service)}{through}{because}"
             owner = self.names.get(self.last.vmi_uuid)
             which = f"is {owner}, not" if owner else "is not"
             return (
                 f"delivered to port {self.last.vmi_uuid}, "
-                f"which {which} {self.destination.name}{because}"
+                f"which {which} {self.destination.name}{through}{because}"
             )
         if self.last.drop_reason:
             where = self.legs[-1].host
             decided = because if self.last.drop_reason == POLICY else ""
-            return f"dropped on {where}: {self.last.drop_reason}{decided}"
+            behind = f" behind {self.services[-1]}" if self.services else ""
+            return f"dropped on {where}{behind}: {self.last.drop_reason}{decided}"
         if self.gateway:
             last = self.last
             if last.encapsulation == NATIVE:
                 return f"leaves by {self.gateway}, without tunnel{because}"
             return f"leaves by {self.gateway}, {last.encapsulation} {last.label}{because}"
         return self.last.outcome
+
+    def _entered(self, service: Service) -> str:
+        port = self.names.get(self.last.vmi_uuid, self.last.vmi_uuid)
+        if not service.onward:
+            return f"service {service.copy} at {port}, which has no other side on that host"
+        if len(self.services) >= SERVICES_COUNT_MAX:
+            return f"service {service.copy} again and again: the way goes round in circles"
+        return f"service {service.copy} at {port}"
 
 
 def without_uuids(rule: str) -> str:
@@ -188,10 +228,20 @@ def trace(
 ) -> TraceResult:
     """Follow the packet; ``host_of`` and ``gateway_of`` map underlay addresses to names."""
     query = query_of(source, destination, packet)
-    first = ask(source.host, {**query, "vmi": source.uuid})
-    legs = [Leg(source.host, first)]
-    if first.outcome == FORWARDED:
-        legs += _arrival(first, query, ask=ask, host_of=host_of, destination=destination)
+    host, vmi, legs = source.host, source.uuid, list[Leg]()
+    for _ in range(SERVICES_COUNT_MAX + 1):
+        first = ask(host, {**query, "vmi": vmi})
+        legs.append(Leg(host, first))
+        query |= first.leaves_as
+        if first.outcome == FORWARDED:
+            legs += _arrival(first, query, ask=ask, host_of=host_of, destination=destination)
+        host, last = legs[-1].host, legs[-1].explanation
+        service = last.service
+        if service is None or not service.onward or last.vmi_uuid == destination.uuid:
+            break
+        query |= last.leaves_as
+        query |= {"src": service.source} if service.source else {}
+        vmi = service.onward
     gateway = gateway_of.get(legs[-1].explanation.remote, "")
     return TraceResult(source, destination, packet, tuple(legs), gateway=gateway)
 
@@ -223,7 +273,7 @@ def _version(source: Endpoint, destination: Endpoint, packet: Packet) -> int:
 
 def _arrival(
     first: Explanation,
-    query: dict[str, str],
+    query: Mapping[str, str],
     *,
     ask: Ask,
     host_of: Mapping[str, str],
@@ -236,7 +286,7 @@ def _arrival(
     if first.encapsulation == NATIVE:
         incoming = {"native": "1"}
     mac = {"dmac": destination.mac} if destination.mac else {}
-    return [Leg(host, ask(host, {**query, **first.leaves_as, **incoming, **mac}))]
+    return [Leg(host, ask(host, {**query, **incoming, **mac}))]
 
 
 def find(

@@ -3,6 +3,7 @@
 from ipaddress import ip_address, ip_network
 
 from skytrail.agent.identity import Identity
+from skytrail.agent.introspect import RuleBook, explain_query
 from skytrail.agent.policy import PolicyPacket, evaluate, port_policies
 from skytrail.agent.share import COPY_LABEL_FIRST
 from skytrail.agent.tables import InetRouteRow, InterfaceRow, SourceRow
@@ -231,6 +232,69 @@ def test_sides_of_a_copy_have_neighbouring_labels_and_other_ports_none_of_them()
 
     assert (first % 2, second) == (0, first + 1)
     assert first >= COPY_LABEL_FIRST > max(labels_of(made, "a"))
+
+
+def copy_of_service(mode="in-network", names=("fw-left", "fw-right")):
+    """A host with both sides of a copy, the workload a before it and b behind it."""
+    config, left, right = chained_networks()
+    config.port("a", left, ["10.1.0.3"])
+    config.port("b", right, ["10.2.0.3"])
+    service = config.node("service-instance", f"{PROJECT}:fw")
+    copy = config.node("port-tuple", f"{PROJECT}:fw:one")
+    properties = {"service_mode": mode}
+    template = config.node("service-template", "fw", service_template_properties=properties)
+    config.link(copy, service)
+    config.link(service, template)
+    sides = {"left": (left, "10.1.0.9", ENTRANCE), "right": (right, "10.2.0.9", EXIT)}
+    for side, (network, address, instance) in sides.items():
+        port = {"service_interface_type": side}
+        key = service_port(config, f"fw-{side}", network, [address], instance, **port)
+        config.link(key, copy)
+    made = host(config, "a", "b", *names)
+    here = "192.0.2.1"
+    (label,) = labels_of(made, "fw-left")
+    made.learn(ENTRANCE, [route("10.2.0.0/24", RIGHT, label, here)], end=False)
+    made.learn(f"{LEFT}:left", [route("10.2.0.0/24", RIGHT, label, here)], end=False)
+    made.learn(EXIT, [route("10.2.0.3/32", RIGHT, *labels_of(made, "b"), here)], end=False)
+    made.reconcile()
+    return made
+
+
+def explained(made, **query):
+    book = RuleBook(made.numbers, made.planner.policies)
+    return explain_query(made.datapath.tables(), made.desired, book, query)
+
+
+def test_explanation_of_what_enters_a_service_tells_where_it_goes_on():
+    made = copy_of_service()
+
+    into = explained(made, vmi=uuid_of("a"), dst="10.2.0.3", proto="tcp", port="80")
+    behind = explained(
+        made, vmi=into["service"]["onward"], src="10.1.0.3", dst="10.2.0.3", proto="tcp", port="80"
+    )
+
+    assert (into["outcome"], into["vmi_uuid"]) == (DELIVERED, uuid_of("fw-left"))
+    assert into["service"]["copy"] == f"{PROJECT}:fw:one"
+    assert (into["service"]["onward"], into["service"]["source"]) == (uuid_of("fw-right"), "")
+    assert (behind["outcome"], behind["vmi_uuid"]) == (DELIVERED, uuid_of("b"))
+    assert behind["service"] is None
+
+
+def test_explanation_of_what_is_for_the_service_itself_ends_there():
+    made = copy_of_service()
+
+    answer = explained(made, vmi=uuid_of("a"), dst="10.1.0.9", proto="tcp", port="80")
+
+    assert (answer["vmi_uuid"], answer["service"]) == (uuid_of("fw-left"), None)
+
+
+def test_explanation_says_who_sends_on_behind_a_service_that_translates():
+    made = copy_of_service("in-network-nat")
+
+    into = explained(made, vmi=uuid_of("a"), dst="10.2.0.3", proto="tcp", port="80")
+
+    assert into["service"]["source"] == "10.2.0.9"
+    assert "the service translates" in into["steps"][-1].answer
 
 
 def wire_port(config, side, network, vlan, macs):

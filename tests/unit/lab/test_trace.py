@@ -10,6 +10,7 @@ from skytrail.lab.trace import (
     Packet,
     PortRow,
     Rule,
+    Service,
     TraceError,
     find,
     trace,
@@ -146,6 +147,73 @@ def test_a_drop_by_policy_names_the_rule():
     agents = Agents({"h1": FORWARDED, "h2": denied})
 
     assert run(agents).summary() == "dropped on h2: POLICY by rule list#uuid"
+
+
+def entered(port, onward, copy="fw", source=""):
+    service = Service(copy=copy, onward=onward, source=source)
+    return Explanation(outcome="delivered", vmi_uuid=port, service=service)
+
+
+class Ports(Agents):
+    """Answers by the port or label the packet comes from."""
+
+    def __call__(self, host, query):
+        self.asked.append((host, dict(query)))
+        return self.answers[query.get("vmi") or int(query["label"])]
+
+
+def test_behind_a_service_the_packet_is_asked_about_from_its_other_side():
+    answers = {
+        "u1": FORWARDED,
+        21: entered("in", "out"),
+        "out": Explanation(outcome="delivered", vmi_uuid="u2"),
+    }
+    agents = Ports(answers)
+
+    result = run(agents, Packet("tcp", 80))
+
+    assert [host for host, _ in agents.asked] == ["h1", "h2", "h2"]
+    onward = agents.asked[2][1]
+    assert (onward["vmi"], onward["src"], onward["dst"]) == ("out", "10.0.0.3", "10.0.0.4")
+    assert "label" not in onward
+    assert result.delivered
+    assert result.services == ("fw",)
+    assert result.summary() == "delivered to web2 through fw"
+
+
+def test_behind_a_service_that_translates_the_packet_is_its_own():
+    answers = {
+        "u1": entered("in", "out", source="10.0.0.9"),
+        "out": FORWARDED,
+        21: Explanation(outcome="dropped", drop_reason="POLICY"),
+    }
+    agents = Ports(answers)
+
+    result = run(agents)
+
+    assert [query["src"] for _, query in agents.asked] == ["10.0.0.3", "10.0.0.9", "10.0.0.9"]
+    assert result.summary() == "dropped on h2 behind fw: POLICY"
+
+
+def test_a_service_without_other_side_ends_the_way():
+    result = run(Ports({"u1": entered("in", "")}))
+
+    assert not result.delivered
+    assert result.summary() == "enters service fw at in, which has no other side on that host"
+
+
+def test_a_way_in_circles_ends():
+    result = run(Ports({"u1": entered("in", "u1")}))
+
+    assert not result.delivered
+    assert "round in circles" in result.summary()
+
+
+def test_a_packet_for_the_services_own_port_ends_there():
+    result = run(Ports({"u1": entered("u2", "out")}))
+
+    assert result.delivered
+    assert result.services == ()
 
 
 def test_a_tunnel_to_a_gateway_ends_there():
