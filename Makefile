@@ -15,7 +15,7 @@ help: ## list the targets
 setup: ## install what is missing: Debian packages, locked Python environment, eBPF, lab guest
 	@packaging/setup.sh
 
-install: ## install on this machine: PREFIX (/opt/skytrail), systemd units, /etc/skytrail (DESTDIR=FOLDER for a trial)
+install: ## install on this machine: PREFIX (/opt/skytrail), systemd units, /etc/skytrail (DESTDIR=/FOLDER, an absolute path, for a trial)
 	@packaging/install.sh install
 
 uninstall: ## take the installation away; settings and state stay

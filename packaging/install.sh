@@ -21,7 +21,7 @@ check_places() {
     for place in "$prefix" "$base" ${root:+"$root"}; do
         case $place in
         /*) ;;
-        *) stop "$place is not an absolute path" ;;
+        *) stop "$place is not an absolute path: write $PWD/$place" ;;
         esac
         case $place in
         /tmp/* | /var/tmp/* | /home/* | /root/*) [ "$place" = "$root" ] || stop "units cannot read $place: choose a place such as /opt" ;;
@@ -32,7 +32,7 @@ check_places() {
     if [ -e "$root$prefix" ] && [ ! -f "$root$prefix/$manifest" ] && [ -n "$(ls -A "$root$prefix")" ]; then
         stop "$root$prefix was not made by this script; choose another PREFIX"
     fi
-    here && [ "$(id -u)" != 0 ] && stop "needs root (or DESTDIR=FOLDER): sudo make $action"
+    here && [ "$(id -u)" != 0 ] && stop "needs root (or DESTDIR=/FOLDER): sudo make $action"
     return 0
 }
 
@@ -109,6 +109,10 @@ install_all() {
         systemd-tmpfiles --create "$base/lib/tmpfiles.d/skytrail.conf"
     fi
     if booted; then systemctl daemon-reload; fi
+    if ! here; then
+        printf 'Installed in %s below DESTDIR=%s; nothing is started from there. Take it away: make uninstall DESTDIR=%s\n' "$root$prefix" "$root" "$root"
+        return 0
+    fi
     cat <<END
 Installed in $root$prefix. Next, on
   a controller   edit /etc/skytrail/controller.env, then: systemctl enable --now skytrail-controller

@@ -169,6 +169,7 @@ def test_tour_of_the_readme_says_what_it_shows(run, tmp_path):
     ):
         assert part in planned.output
     assert "start_port: 8080 -> 443" in history.output
+    assert "dst_ports/0/start_port: 443 -> 8080" in reverted.output
     assert f"{change} reverted by " in reverted.output
     assert "derived: " in described.output
 
@@ -538,6 +539,49 @@ def test_history_has_headings_and_a_revert_that_clashes_is_told_once_in_the_comm
     assert clash.exit_code == 1
     assert clash.stderr.count("has changed since, to 1420") == 1
     assert "--force reverts it all the same" in clash.stderr
+
+
+@pytest.mark.parametrize("change", ["999999.0", "last"])
+def test_a_revert_of_no_change_says_where_changes_are_listed(run, change):
+    refused = run("revert", change)
+
+    assert refused.exit_code == 1
+    assert "`skytrail history` lists" in refused.stderr
+
+
+def test_a_review_of_no_change_set_says_where_they_are_listed(run):
+    refused = run("change", "review", "zzz")
+
+    assert refused.exit_code == 1
+    assert "no change set 'zzz'" in refused.stderr
+    assert "`skytrail change list`" in refused.stderr
+
+
+def test_an_editor_that_is_not_there_is_named_with_the_way_out(run):
+    run("apply", "-f", "-", input="{type: vn, fq_name: past, mtu: 1400}")
+
+    refused = run("edit", "vn", "past", env={"EDITOR": "nosuched", "VISUAL": ""})
+
+    assert refused.exit_code == 1
+    assert "nosuched" in refused.stderr
+    assert "Set EDITOR to an editor that is installed" in refused.stderr
+
+
+def test_a_socket_is_spoken_to_without_tls_whatever_the_address_beside_it_says(run):
+    assert run("get", "vn", env={"SKYTRAIL_API": "https://127.0.0.1:9"}).exit_code == 0
+
+
+def test_status_lists_what_the_compiler_could_not_do_with_what(run):
+    assert run("create", "bgpaas", "numberless").exit_code == 0
+
+    wait_until(lambda: "no_autonomous_system" in run("status").stdout, "trouble in the status")
+    told = run("status").stdout
+    run("delete", "bgpaas", "numberless")
+
+    (line,) = [each for each in told.splitlines() if "no_autonomous_system" in each]
+    assert "bgp-as-a-service" in line
+    assert "default-domain:default-project:numberless" in line
+    assert "autonomous_system" in line.partition("no_autonomous_system")[2]
 
 
 def test_db_check_counts_what_it_read_and_finds_nothing(run):

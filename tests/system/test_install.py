@@ -154,11 +154,19 @@ def test_settings_are_kept_when_it_is_installed_again_and_when_it_goes(installed
 
     again = run_make("install", f"DESTDIR={root}")
     assert (again.returncode, own.read_text()) == (0, "PORT=9000\n")
+    assert f"Take it away: make uninstall DESTDIR={root}" in again.stdout
 
     gone = run_make("uninstall", f"DESTDIR={root}")
     assert gone.returncode == 0, gone.stderr
     left = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
     assert left == {f"etc/skytrail/{unit}.env" for unit in UNITS}
+
+
+def test_a_relative_folder_is_refused_with_the_absolute_one():
+    done = run_make("install", "DESTDIR=trial")
+
+    assert done.returncode != 0
+    assert "trial is not an absolute path: write /" in done.stderr
 
 
 def test_a_folder_of_others_is_neither_replaced_nor_removed(tmp_path):

@@ -8,8 +8,10 @@ from rich.text import Text
 
 from skytrail.cli import output, plan
 from skytrail.cli.help_text import examples
-from skytrail.cli.session import Session, api_options, console, opened
+from skytrail.cli.lookup import NOT_FOUND
+from skytrail.cli.session import Refused, Session, api_options, console, opened
 from skytrail.cli.values import Json, counted, items, mapping, text
+from skytrail.client import ApiError
 from skytrail.client.messages import Call, decode_reply
 
 _PATH = "/api/v1/change-sets"
@@ -132,9 +134,16 @@ def _full(session: Session, identity: str) -> str:
     """Return the id that starts so, if only one does."""
     known = [str(mapping(e)["id"]) for e in items(_call(session, "GET", "")["change_sets"])]
     fitting = [each for each in known if each.startswith(identity)]
-    return fitting[0] if len(fitting) == 1 else identity
+    if len(fitting) > 1:
+        raise Refused(f"{len(fitting)} change sets start with {identity!r}: {', '.join(fitting)}")
+    return fitting[0] if fitting else identity
 
 
 def _call(session: Session, method: str, path: str, body: object = None) -> Json:
-    reply = session.client.call(Call(method, _PATH + path, body))
+    try:
+        reply = session.client.call(Call(method, _PATH + path, body))
+    except ApiError as error:
+        if error.status == NOT_FOUND:
+            raise Refused(f"{error.text}\n`skytrail change list` lists those there are.") from error
+        raise
     return decode_reply(reply, dict[str, object])

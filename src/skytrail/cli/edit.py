@@ -55,7 +55,7 @@ def edit_object(session: Session, kind: ObjectType, uuid: str) -> list[str]:
     reason = ""
     text = _HINT + output.to_yaml([written(kind, base)])
     for _ in range(ATTEMPTS_COUNT_MAX):
-        answer = click.edit(text, extension=".yaml")
+        answer = _edited(text)
         if answer is None or answer == text:
             if reason:
                 raise Refused(f"Nothing was changed: {reason}")
@@ -86,6 +86,16 @@ def edit_object(session: Session, kind: ObjectType, uuid: str) -> list[str]:
             continue
         return sorted(wanted)
     raise Refused("Given up; nothing was changed.")
+
+
+def _edited(text: str) -> str | None:
+    """Return the text as saved; None when it was left unsaved."""
+    try:
+        return click.edit(text, extension=".yaml")
+    except click.ClickException as error:
+        raise Refused(
+            f"{error.message}\nSet EDITOR to an editor that is installed, as in EDITOR=vi."
+        ) from error
 
 
 def changed_fields(kind: ObjectType, base: Json, text: str) -> Json:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE
 
 _START = (
     "Start a controller with `skytrail up --data DIR`, or say where it is with"
     f" --api URL, --api-socket PATH, {API_VARIABLE} or {SOCKET_VARIABLE}."
 )
+_NO_PARENT = re.compile(r"Parent \[.*\] type (?P<kind>[\w-]+) does not exist")
 _OTHER = "Something that is not this API answers there; say where the API is with --api URL."
 
 
@@ -16,6 +19,20 @@ def scheme_problem(url: str | None) -> str | None:
     if not url or url.startswith(("http://", "https://")):
         return None
     return f"{url!r} is not an address of the API; write http://{url.rpartition('//')[2]}"
+
+
+def parent_advice(text: str) -> str | None:
+    """Return what to do about an object whose parent is not there, or not for the caller to see."""
+    found = _NO_PARENT.search(text)
+    if found is None:
+        return None
+    kind = found["kind"]
+    if kind != "project":
+        return f"`skytrail get {kind}` lists what there is; write the full name."
+    return (
+        "Name a project of yours: SKYTRAIL_PROJECT=DOMAIN:PROJECT, or the full name"
+        " DOMAIN:PROJECT:NAME; `skytrail get project` lists them."
+    )
 
 
 def advice_for(text: str) -> str:

@@ -11,14 +11,16 @@ import click
 from skytrail.cli import output, plan
 from skytrail.cli.choices import complete_name, complete_type
 from skytrail.cli.help_text import examples
-from skytrail.cli.lookup import find_uuid
+from skytrail.cli.lookup import NOT_FOUND, find_uuid
 from skytrail.cli.names import resolve_type
-from skytrail.cli.session import Refused, api_options, explain, opened
+from skytrail.cli.session import Refused, Session, api_options, explain, opened
 from skytrail.cli.values import Json, items, mapping, text
 from skytrail.client import ApiError
 from skytrail.client.messages import Call, decode_reply
 
 HEADINGS: Final = ("CHANGE", "AT (UTC)", "BY", "REQUEST")
+BAD_REQUEST: Final = 400
+GONE: Final = 410
 _LIMIT_DEFAULT = 20
 
 
@@ -128,11 +130,30 @@ def revert(change: str, *, dry_run: bool, force: bool, as_json: bool) -> None:
         try:
             reply = session.client.call(Call("POST", path, query=query))
         except ApiError as error:
-            raise Refused(explain(error).replace("force=true", "--force")) from error
-    found = decode_reply(reply, dict[str, object])
+            raise Refused(_advice(error)) from error
+        found = decode_reply(reply, dict[str, object])
+        done = None if dry_run or as_json else _done(session, text(found.get("change")))
     if as_json:
         output.print_json(found)
     elif dry_run:
         plan.show_objects("Would change", items(found.get("changes")))
     else:
+        plan.show_objects("Changed", items(mapping(done).get("operations")))
         click.echo(f"{change} reverted by {found.get('change')}")
+
+
+def _done(session: Session, change: str) -> object:
+    """Return what a revert wrote, as the log tells it; None where the log cannot be read now."""
+    try:
+        reply = session.client.call(Call("GET", f"/api/v1/history/{change}"))
+    except ApiError as error:
+        output.note(f"What it changed cannot be shown: {error.text}")
+        return None
+    return decode_reply(reply, dict[str, object])
+
+
+def _advice(error: ApiError) -> str:
+    """Return why a change is not reverted, in the command's words, and where changes are listed."""
+    told = explain(error).replace("force=true", "--force")
+    is_known = error.status not in (BAD_REQUEST, NOT_FOUND, GONE)
+    return told if is_known else f"{told}\n`skytrail history` lists the changes there are."

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import click
+import httpx
 import msgspec
 from rich.console import Console
 
 from skytrail.cli.help_text import examples
 from skytrail.cli.lab import json_option, print_json, print_tables, reports_failures
-from skytrail.cli.trace import show_trace, trace_record
+from skytrail.cli.trace import check_port, show_trace, trace_record
 from skytrail.lab import show as lab_show
 from skytrail.lab import trace as tracing
 from skytrail.lab.io import plug as plugs
-from skytrail.lab.io.plug import PluggedPort
+from skytrail.lab.io.plug import PlugError, PluggedPort
 from skytrail.lab.trace import (
     DELIVERED,
     FORWARDED,
@@ -28,8 +31,10 @@ from skytrail.lab.trace import (
     PortRow,
     TraceResult,
 )
-from skytrail.runtime.introspection import read_table
+from skytrail.runtime.introspection import IntrospectionFailed, read_table
 
+ParametersT = ParamSpec("ParametersT")
+ResultT = TypeVar("ResultT")
 SOCKET: Final = Path("/run/skytrail-agent/agent.sock")
 PLUG_SOCKET: Final = Path("/run/skytrail-agent/plug.sock")
 """Where the installed unit has them."""
@@ -44,6 +49,30 @@ plug_socket_option = click.option(
     "--socket", "path", metavar="PATH", type=click.Path(path_type=Path), default=PLUG_SOCKET, show_default=True,
     help="The agent's plug socket.",
 )  # fmt: skip
+
+
+def asks_agent(command: Callable[ParametersT, ResultT]) -> Callable[ParametersT, ResultT]:
+    """Say how to have an agent where none answers; the lab's other failures as everywhere."""
+
+    @functools.wraps(command)
+    def wrapped(*args: ParametersT.args, **kwargs: ParametersT.kwargs) -> ResultT:
+        try:
+            return command(*args, **kwargs)
+        except (IntrospectionFailed, PlugError) as error:
+            raise click.ClickException(f"{error}{_advice(error.__cause__)}") from error
+
+    return reports_failures(wrapped)
+
+
+def _advice(cause: BaseException | None) -> str:
+    if not isinstance(cause, OSError | httpx.TransportError):
+        return ""
+    if "Permission denied" in str(cause):
+        return "\nAsk as root."
+    return (
+        "\nStart the agent with `systemctl start skytrail-agent`, or say where its socket is with"
+        " --socket PATH (in a lab: `skytrail lab show`)."
+    )
 
 
 @click.group(
@@ -65,7 +94,7 @@ def host() -> None:
 @click.argument("view", required=False)
 @socket_option
 @json_option
-@reports_failures
+@asks_agent
 def show(view: str | None, path: Path, *, as_json: bool) -> None:
     """Show the host's ports and control sessions, or one VIEW; a wrong name lists all."""
     tables = [
@@ -90,7 +119,7 @@ def show(view: str | None, path: Path, *, as_json: bool) -> None:
     help="What the link is: one end of a veth pair (containers, namespaces), or a hypervisor's tap.",
 )  # fmt: skip
 @plug_socket_option
-@reports_failures
+@asks_agent
 def plug(port: object, link: str, machine: object, kind: str, path: Path) -> None:
     """Serve the virtual-machine-interface PORT on LINK; repeating it is harmless."""
     vm_uuid = "" if machine is None else str(machine)
@@ -103,7 +132,7 @@ def plug(port: object, link: str, machine: object, kind: str, path: Path) -> Non
 )
 @click.argument("port", type=click.UUID)
 @plug_socket_option
-@reports_failures
+@asks_agent
 def unplug(port: object, path: Path) -> None:
     """Serve PORT no more; the link itself stays."""
     if str(port) not in {each.vmi_uuid for each in plugs.plugged(path)}:
@@ -139,7 +168,7 @@ def unplug(port: object, path: Path) -> None:
 )
 @socket_option
 @json_option
-@reports_failures
+@asks_agent
 def trace(
     source: str,
     destination: str,
@@ -163,6 +192,7 @@ def trace(
         raise click.UsageError("--label is of MPLS, --vni of VXLAN: one of them.")
     if sent_by is not None and (label is not None or vni is not None):
         raise click.UsageError("--sent-by is of a packet that a port of this host sends on.")
+    check_port(f"skytrail host trace {source} {destination}", protocol, port)
     arrives = {"label": label, "vni": vni}
     incoming = {name: str(number) for name, number in arrives.items() if number is not None}
     try:

@@ -13,7 +13,7 @@ import httpx
 from rich.console import Console
 
 from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE, resolved
-from skytrail.cli.hints import advice_for, scheme_problem
+from skytrail.cli.hints import advice_for, parent_advice, scheme_problem
 from skytrail.cli.names import FqName, UnknownType, read_project
 from skytrail.client import AccessUnusable, ApiClient, ApiError, ApiUnavailable
 from skytrail.client.access import VARIABLES
@@ -138,6 +138,7 @@ def explain(error: ApiError) -> str:
         412: "Ask an administrator for more quota, or delete what is not needed.",
         501: "This part is not built yet.",
     }.get(error.status)
+    advice = advice or parent_advice(error.text)
     return error.text if advice is None else f"{error.text}\n{advice}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from skytrail.cli.lookup import find_uuid
 from skytrail.cli.names import resolve_type
 from skytrail.cli.session import api_options, given_access
 from skytrail.cli.session import opened as api_opened
-from skytrail.cli.values import items, mapping
+from skytrail.cli.values import Json, items, mapping
 from skytrail.client.messages import Call, decode_reply
 from skytrail.lab import commands, health, state
 from skytrail.lab.show import table_of
@@ -84,6 +85,9 @@ def status(
     """Show daemons, the revision each has reached, sessions, and unmet dependencies; or, of an
     object, whether its last change is accepted, derived, distributed, and programmed on the hosts
     that need it.
+
+    Asked of an API, it also lists troubles: what the compiler or a control node could not do, with
+    the object's type and name, the reason, and what to do.
 
     Exits with status 1 when a daemon is not healthy, or a condition of the object is false.
     """
@@ -191,12 +195,29 @@ def _show_api(*, as_json: bool) -> None:
             }
             for each in reports
         ]
-        print_tables([table_of("reports to the API", rows)])
+        troubles = _troubles(reports)
+        shown = [table_of("troubles", troubles)] if troubles else []
+        print_tables([table_of("reports to the API", rows), *shown])
     missing = {"compiler", "control"} - {str(each.get("kind")) for each in reports}
     for kind in sorted(missing):
         click.echo(f"no {'control node' if kind == 'control' else kind} reports to it", err=True)
     if missing:
         raise SystemExit(1)
+
+
+def _troubles(reports: Iterable[Json]) -> list[dict[str, object]]:
+    """Return what reporters could not do, once each: two compilers say the same."""
+    rows = [
+        {
+            "type": each.get("type"),
+            "name": ":".join(map(str, items(each.get("fq_name")))),
+            "reason": each.get("reason"),
+            "detail": each.get("detail"),
+        }
+        for report in reports
+        for each in map(mapping, items(report.get("troubles")))
+    ]
+    return [row for place, row in enumerate(rows) if row not in rows[:place]]
 
 
 def _of_controller(data: Path) -> list[Daemon]:

@@ -20,7 +20,7 @@ from skytrail.cli.lab import (
     reports_failures,
 )
 from skytrail.lab import vrouter
-from skytrail.lab.trace import PROTOCOLS, Packet, TraceError, TraceResult, without_uuids
+from skytrail.lab.trace import PROTOCOLS, WITH_PORTS, Packet, TraceError, TraceResult, without_uuids
 from skytrail.lab.wording import readable
 
 
@@ -67,8 +67,10 @@ def trace(
 
     Each end is a workload's name, a port's uuid or name, or an address (then with --network).
     Through services it is followed as well: what enters one side of a copy goes on at the other.
+    TCP, UDP and SCTP need a PORT.
     Exits with status 1 when the packet does not arrive.
     """
+    check_port(f"skytrail trace {source} {destination}", protocol, port)
     lab = opened(lab_name)
     packet = Packet(protocol, port, source_port)
     pairs = [(source, destination), (destination, source)] if both else [(source, destination)]
@@ -83,6 +85,12 @@ def trace(
             show_trace(Console(), result)
     if not all(result.delivered for result in results):
         raise SystemExit(1)
+
+
+def check_port(command: str, protocol: str, port: int) -> None:
+    """Refuse a packet whose protocol has ports and that names none."""
+    if protocol in WITH_PORTS and not port:
+        raise click.UsageError(f"Name a port, as in `{command} {protocol} 80`.")
 
 
 def trace_record(result: TraceResult) -> dict[str, object]:

@@ -20,6 +20,7 @@ from skytrail.client.transport import (
     SILENCE_S_MAX,
     TIMEOUT,
     headers_of,
+    spoken_url,
     unavailable,
 )
 from skytrail.client.watch_events import (
@@ -55,7 +56,7 @@ class AsyncApiClient:
         verification = False if unix_socket else access.verification(base_url)
         transport = httpx.AsyncHTTPTransport(uds=unix_socket, verify=verification)
         self._http = httpx.AsyncClient(
-            base_url=base_url,
+            base_url=spoken_url(base_url, unix_socket),
             transport=transport,
             headers=headers_of(token),
             auth=access.authentication(),

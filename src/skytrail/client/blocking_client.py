@@ -27,6 +27,7 @@ from skytrail.client.transport import (
     SILENCE_S_MAX,
     TIMEOUT,
     headers_of,
+    spoken_url,
     unavailable,
 )
 from skytrail.client.watch_events import (
@@ -64,7 +65,7 @@ class ApiClient:
         verification = False if unix_socket else access.verification(base_url)
         transport = httpx.HTTPTransport(uds=unix_socket, verify=verification)
         self._http = httpx.Client(
-            base_url=base_url,
+            base_url=spoken_url(base_url, unix_socket),
             transport=transport,
             headers=headers_of(token),
             auth=access.authentication(),

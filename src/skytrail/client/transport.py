@@ -16,6 +16,11 @@ SILENCE_S_MAX: Final = 35.0
 """A watch sends at least a bookmark every 10 s; after this long the connection is dead."""
 
 
+def spoken_url(base_url: str, unix_socket: str | None) -> str:
+    """Return the URL requests are made of: a Unix socket has no TLS, whatever the URL says."""
+    return f"http://{base_url.rpartition('://')[2]}" if unix_socket else base_url
+
+
 def headers_of(token: str | None) -> dict[str, str]:
     headers = {"content-type": "application/json", "accept": "application/json"}
     return headers if token is None else headers | {"x-auth-token": token}

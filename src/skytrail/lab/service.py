@@ -115,8 +115,7 @@ class Lab:
     @classmethod
     def create(cls, file: Path, *, name: str | None = None, api_port: int | None = None) -> Lab:
         """Record a new lab from its topology file; nothing else exists until :meth:`up`."""
-        if os.geteuid() != 0:
-            raise LabError("a lab needs root: network namespaces and eBPF")
+        _require_root()
         text = _read(file)
         topology = topology_file.parse(text, str(file))
         speakers = [*topology.gateways, *(r for r in topology.routers if r.autonomous_system)]
@@ -704,6 +703,7 @@ class Lab:
 
     def down(self, progress: Progress = silent) -> None:
         """Remove everything that belongs to the lab, whatever state it is in."""
+        _require_root()
         with self._locked():
             with progress("stopping processes"):
                 self._end_processes()
@@ -763,6 +763,11 @@ class Lab:
             except BlockingIOError as error:
                 raise LabError(f"another program is working on lab {self.name!r}") from error
             yield
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise LabError("a lab needs root: network namespaces and eBPF")
 
 
 def _read(file: Path) -> str:

@@ -198,7 +198,11 @@ def parse(text: str, source: str) -> Topology:
     try:
         document: object = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise TopologyError([f"{source}: not YAML: {' '.join(str(error).split())}"]) from error
+        raise TopologyError(
+            [f"{source}: not YAML: {' '.join(str(error).split())}; {_FORM}"]
+        ) from error
+    if not isinstance(document, Mapping):
+        raise TopologyError([f"{source}: expected a mapping of {', '.join(_TOP_KEYS)}; {_FORM}"])
     reader = _Reader(source)
     topology = _topology(reader, document)
     if reader.faults:
@@ -265,6 +269,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+_FORM = "a topology is a YAML file, docs/lab.md describes it"
 _TOP_KEYS = (
     "name", "underlay", "controllers", "hosts", "gateways", "routers", "workloads", "guests",
     "appliances",    "provision", "expect", "tls", "autonomous_system", "record",

@@ -24,7 +24,8 @@ SERVICES_COUNT_MAX = 32
 """A packet that passes more goes round in circles: a chain has at most 16."""
 NATIVE = "NATIVE"
 """No tunnel: the underlay routes the packet itself."""
-PROTOCOLS = ("icmp", "icmp6", "tcp", "udp", "sctp")
+WITH_PORTS = ("tcp", "udp", "sctp")
+PROTOCOLS = ("icmp", "icmp6", *WITH_PORTS)
 _ENTRY_UUID = re.compile("#[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

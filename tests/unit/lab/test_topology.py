@@ -230,3 +230,11 @@ def test_two_workloads_of_a_host_make_an_appliance():
 )
 def test_faults_of_an_appliance_name_the_entry_and_the_field(entry, fault):
     assert any(fault in each for each in faults_of(f"{SIDES}appliances: [{entry}]\n"))
+
+
+@pytest.mark.parametrize("text", ['"""Provisions."""\nimport sys\n', "def main():\n\tpass\n"])
+def test_a_program_given_as_topology_is_told_what_a_topology_is(text):
+    with pytest.raises(
+        TopologyError, match=r"provision\.py: .*a topology is a YAML file, docs/lab"
+    ):
+        parse(text, "provision.py")

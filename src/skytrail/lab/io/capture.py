@@ -32,14 +32,13 @@ class Capture:
     """Frames received and sent by one interface from the moment of creation."""
 
     def __init__(self, namespace: str, ifname: str) -> None:
+        self._place = f"{ifname} in {namespace}"
         self._socket = netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW)
         try:
             self._socket.bind((ifname, _ETH_P_ALL))
         except OSError as error:
             self._socket.close()
-            raise netns.NetworkError(
-                f"no capture on {ifname} in {namespace}: {error.strerror}"
-            ) from error
+            raise netns.NetworkError(f"no capture on {self._place}: {error.strerror}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +52,16 @@ class Capture:
         while (left_s := deadline - time.monotonic()) > 0:
             readable, _, _ = select.select([self._socket], [], [], min(left_s, _WAIT_MAX_S))
             if readable:
-                yield CapturedFrame(time.time(), self._socket.recv(_SNAPSHOT_BYTES))
+                yield CapturedFrame(time.time(), self._received())
+
+    def _received(self) -> bytes:
+        try:
+            return self._socket.recv(_SNAPSHOT_BYTES)
+        except OSError as error:
+            raise netns.NetworkError(
+                f"the capture on {self._place} ended: {error.strerror}; the interface, or the lab, "
+                "was taken down"
+            ) from error
 
     def wait_for(self, wanted: Callable[[bytes], bool], timeout_s: float) -> CapturedFrame | None:
         """Return the first frame that is wanted, None when the time is up."""
