@@ -393,7 +393,7 @@ def test_a_watch_ends_when_the_identity_expires(tenants) -> None:
 
     async def scenario() -> list[bytes]:
         stream = watch.native(
-            service, frozenset(), service.revision + 1, Sight(service.graph, gone)
+            service, frozenset(), (service.revision + 1, ""), Sight(service.graph, gone)
         )
         return [chunk async for chunk in stream]
 
