@@ -12,7 +12,7 @@ from skytrail.api.audit import MODE, USER, Alteration, Entry
 from skytrail.api.change import Change
 from skytrail.api.differences import NotAsExpected, undone, value_at
 from skytrail.api.documents import Document
-from skytrail.api.graph import find
+from skytrail.api.graph import Record, find
 from skytrail.api.native import Done, Ground
 from skytrail.api.problem import Problem, Unacceptable, pointer
 from skytrail.api.references import find_or_draft
@@ -76,7 +76,10 @@ def _one(change: Change, alteration: Alteration, ground: Ground, *, force: bool)
             admission.delete(change, record, ground.links)
             return Done("deleted", record)
         case "delete":
-            if find(change.view, alteration.type, alteration.name) is not None:
+            present = find(change.view, alteration.type, alteration.name)
+            if present is not None:
+                if present.uuid not in change.view.changed and not force:
+                    raise _exists_again(alteration, present)
                 # A companion, made anew with the object it belongs to.
                 return None
             body = alteration.object
@@ -101,6 +104,17 @@ def _one(change: Change, alteration: Alteration, ground: Ground, *, force: bool)
                 return None
             request = _linked(change, alteration, request, force=force)
             return Done("changed", admission.update(change, record, request))
+
+
+def _exists_again(alteration: Alteration, present: Record) -> Unacceptable:
+    name = f"{alteration.type} {':'.join(alteration.name)}"
+    detail = f"exists again, as {present.uuid}"
+    return Unacceptable(
+        409,
+        f"{name} {detail}: delete that one first, or leave it with force=true, which reverts "
+        "everything else",
+        [Problem("/fq_name", detail)],
+    )
 
 
 def _linked(change: Change, alteration: Alteration, given: Document, *, force: bool) -> Document:

@@ -281,6 +281,17 @@ def test_a_revert_that_needs_what_is_gone_names_it_and_what_to_do(api) -> None:
     assert api.read("virtual-network", made["uuid"])["mtu"] == 9000
 
 
+def test_a_deleted_object_does_not_come_back_beside_one_that_took_its_name(api) -> None:
+    made = make(api, "red", mtu=9000)
+    gone = api.call("DELETE", f"{NETWORKS}/{made['uuid']}").headers["x-skytrail-change"]
+    anew = make(api, "red")["uuid"]
+
+    refused = api.call("POST", f"/api/v1/history/{gone}/revert")
+
+    assert refused.status == 409
+    assert f"default-domain:default-project:red exists again, as {anew}" in refused.json["detail"]
+
+
 def test_what_somebody_wrote_to_a_compiled_object_itself_is_reverted(api) -> None:
     make(api, "web")
     make(api, "app")
