@@ -22,6 +22,10 @@ from skytrail.wire.xmpp import (
     ConfigUpdate,
     ConfigValue,
     Connected,
+    DnsEntry,
+    DnsReply,
+    DnsRequest,
+    DnsVerb,
     EndOfConfig,
     EndOfRib,
     EnetKey,
@@ -134,6 +138,9 @@ def as_properties(value: Json) -> dict[str, ConfigValue]:
 NODES = st.builds(ConfigNode, CONFIG_KEYS, JSON.map(as_properties))
 LINK_VALUES = JSON.map(lambda value: as_properties(value) or None)
 LINKS = st.builds(ConfigLink, CONFIG_KEYS, CONFIG_KEYS, TEXT, LINK_VALUES)
+U16 = st.integers(0, (1 << 16) - 1)
+DNS_ENTRIES = st.lists(st.builds(DnsEntry, U16, U16, TEXT, TEXT, U32, U16), max_size=3).map(tuple)
+VERBS = st.sampled_from(DnsVerb)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Subscribe, NAME, U32, st.booleans()),
     st.builds(Unsubscribe, NAME),
@@ -174,6 +181,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         TEXT,
         st.lists(st.builds(PortTrouble, TEXT, TEXT), max_size=3).map(tuple),
     ),
+    st.builds(DnsRequest, U32, VERBS, TEXT, TEXT, DNS_ENTRIES),
+    st.builds(DnsReply, U32, VERBS, U16, TEXT, TEXT, DNS_ENTRIES),
 )
 OPEN = b"<stream:stream xmlns:stream='s' from='a' to='b'>"
 # Bytes that resemble the protocol reach deeper than random ones.
@@ -187,6 +196,9 @@ FRAGMENTS = st.sampled_from(
         b"<af>1</af><safi>1</safi>", b"<address>1.1.1.1/32</address>", b"</nlri>", b"<!DOCTYPE a>", b"<?",
         b"&amp;", b"&lol;", b"\xc8\x80", b"\xff", b"'", b'"', b">", b"</stream:stream>", b"<node type='a'>",
         b"<name>b</name></node>", b"<link>", b"</link>", b"<metadata type='c'/>", OPEN,
+        b"<iq type='get'>", b"<iq type='result'>", b"<dns transid='1'>", b"</dns>", b"<query>", b"</query>",
+        b"<response code='3'>", b"</response>", b"<virtual-dns>a:b</virtual-dns>", b"<zone>c</zone>",
+        b"<class>1</class>", b"<type>x</type>", b"<ttl>99999999999</ttl>", b"</entry>",
     ]
 )  # fmt: skip
 NOISE = st.one_of(

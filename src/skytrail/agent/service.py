@@ -54,7 +54,7 @@ from skytrail.agent.plugin import Datapath, Punt, PuntReason
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S, advertise_router
 from skytrail.agent.responders.dispatch import Dispatcher
-from skytrail.agent.responders.dns import DnsRequest, IpAddress
+from skytrail.agent.responders.dns import DnsRequest
 from skytrail.agent.tables import (
     InterfaceKind,
     InterfaceRow,
@@ -64,6 +64,7 @@ from skytrail.agent.tables import (
     VifId,
 )
 from skytrail.agent.view import IncrementalView, View
+from skytrail.net import IpAddress
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.mutual_tls import TlsFolder
 from skytrail.runtime.tasks import supervise

@@ -52,6 +52,7 @@ from skytrail.model.annotation_names import (
     STICKY_MAC,
 )
 from skytrail.net import Mac
+from skytrail.wire.dns.zones import DnsRecord, VirtualDns
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
 T = TypeVar("T")
@@ -200,25 +201,6 @@ class Port:
     """Floating and alias addresses, each with the network it is from."""
     floating_problems: tuple[str, ...] = ()
     """Why others are not served."""
-
-
-@dataclass(frozen=True, slots=True)
-class DnsRecord:
-    name: str
-    record_type: str
-    content: str
-    ttl_s: int
-    preference: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class VirtualDns:
-    name: str
-    domain: str
-    ttl_s: int
-    next_server: str
-    """Another virtual DNS (fully qualified) or an address; empty = the agent's forwarder."""
-    records: tuple[DnsRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ from skytrail.wire.xmpp import (
     ConfigSubscribe,
     ConfigUnsubscribe,
     ConfigUpdate,
+    DnsReply,
+    DnsRequest,
     EndOfConfig,
     EndOfRib,
     Family,
@@ -227,6 +229,8 @@ class ControlPlane:
                 peer.counters.routes_ignored += 1
             case ItemsEvent() | TreeItems():
                 raise PeerRefused(f"an agent must not send {type(message).__name__}")
+            case DnsRequest() | DnsReply():
+                raise PeerRefused("DNS has a connection of its own (--dns-port)")
             case ConfigUpdate() | ConfigDelete() | EndOfConfig() | RevisionMark():
                 raise PeerRefused(f"an agent must not send {type(message).__name__}")
 

@@ -13,11 +13,11 @@ from skytrail.agent.responders.dns import (
     DnsRequest,
     Forwarder,
     ForwardTo,
-    IpAddress,
     encode_reply,
     reply_code,
     reply_frame,
 )
+from skytrail.net import IpAddress
 from skytrail.runtime.clock import SystemClock
 from skytrail.wire.dns import DNS_PORT, ResponseCode
 

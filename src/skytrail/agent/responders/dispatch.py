@@ -27,8 +27,8 @@ from skytrail.agent.responders.dns import (
 from skytrail.agent.responders.gateway import answer_echo
 from skytrail.agent.responders.icmp_error import answer_undeliverable
 from skytrail.agent.tables import VifId
-from skytrail.agent.view import VirtualDns
 from skytrail.wire.dns import DnsMessage, normalise_name
+from skytrail.wire.dns.zones import VirtualDns
 from skytrail.wire.errors import DecodeError
 
 WAITING_TIME_S = 5.0

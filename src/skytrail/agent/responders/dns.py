@@ -9,21 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from skytrail.agent.tables import IpNetwork, VifId
-from skytrail.agent.view import DnsRecord, Port, VirtualDns
+from skytrail.agent.tables import VifId
+from skytrail.agent.view import Port
+from skytrail.net import IpAddress
 from skytrail.wire.dns import (
     UDP_BYTES_MAX,
     DnsMessage,
-    MailExchange,
-    RecordType,
     ResourceRecord,
     ResponseCode,
-    StartOfAuthority,
     decode_dns,
-    is_encodable_name,
     normalise_name,
+)
+from skytrail.wire.dns.zones import (
+    CHAIN_LENGTH_MAX,
+    FindRecords,
+    VirtualDns,
+    address_of,
+    authoritative,
+    record_of,
 )
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.frame import (
@@ -41,11 +45,6 @@ from skytrail.wire.frame import (
 PENDING_COUNT_MAX = 1024
 PENDING_PER_PORT_COUNT_MAX = 64
 QUERY_TIMEOUT_S = 5.0
-CHAIN_LENGTH_MAX = 5
-_CNAME_CHAIN_MAX = 8
-_CLASS_IN = 1
-_REVERSE_ZONES = ("in-addr.arpa", "ip6.arpa")
-IpAddress = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +93,26 @@ class Zones:
     def server(self, name: str) -> VirtualDns | None:
         return self._servers.get(name)
 
-    def records(self, server: VirtualDns) -> Mapping[str, list[ResourceRecord]]:
+    def finder(self, server: VirtualDns) -> FindRecords:
+        """Return what finds the records of a name in one server."""
+        records = self._records_of(server)
+        return lambda name: records.get(name, ())
+
+    def _records_of(self, server: VirtualDns) -> Mapping[str, list[ResourceRecord]]:
         found = self._records.get(server.name)
         if found is None:
-            found = self._records[server.name] = _records(server, normalise_name(server.domain))
+            found = self._records[server.name] = _indexed(server)
         return found
+
+
+def _indexed(server: VirtualDns) -> dict[str, list[ResourceRecord]]:
+    domain = normalise_name(server.domain)
+    found: dict[str, list[ResourceRecord]] = {}
+    for record in server.records:
+        made = record_of(record, domain)
+        if made is not None:
+            found.setdefault(made.name, []).append(made)
+    return found
 
 
 def answer_dns(port: Port, query: DnsMessage, zones: Zones) -> DnsMessage | ForwardTo:
@@ -117,140 +131,14 @@ def answer_dns(port: Port, query: DnsMessage, zones: Zones) -> DnsMessage | Forw
         server = zones.server(name)
         if server is None:
             break
-        answer = _authoritative(server, zones.records(server), query, own_prefixes)
+        answer = authoritative(server, zones.finder(server), query, own_prefixes)
         if answer is not None:
             return answer
         name = server.next_server
-        next_address = _address(name)
+        next_address = address_of(name)
         if next_address is not None:
             return ForwardTo(next_address)
     return ForwardTo()
-
-
-def _address(text: str) -> IpAddress | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
-def _authoritative(
-    server: VirtualDns,
-    records: Mapping[str, list[ResourceRecord]],
-    query: DnsMessage,
-    own_prefixes: Iterable[IpNetwork],
-) -> DnsMessage | None:
-    """Return the server's answer, or None when the name is outside what it knows."""
-    domain = normalise_name(server.domain)
-    question = query.questions[0]
-    name = question.name
-    inside = bool(domain) and (name == domain or name.endswith("." + domain))
-    if not inside and name not in records and not _is_own_reverse(name, own_prefixes):
-        return None
-    answers: list[ResourceRecord] = []
-    for _ in range(_CNAME_CHAIN_MAX):
-        found = records.get(name, ())
-        wanted = [r for r in found if question.record_type in {r.record_type, RecordType.ANY}]
-        answers += wanted
-        alias = next((r for r in found if r.record_type == RecordType.CNAME), None)
-        if wanted or alias is None or not isinstance(alias.content, str):
-            break
-        answers.append(alias)
-        name = alias.content
-    known = question.name in records or question.name == domain or bool(answers)
-    code = ResponseCode.NO_ERROR if known else ResponseCode.NAME_ERROR
-    authority = () if answers else (_start_of_authority(server, domain),)
-    return DnsMessage(
-        message_id=query.message_id,
-        is_response=True,
-        authoritative=True,
-        recursion_desired=query.recursion_desired,
-        recursion_available=True,
-        response_code=code,
-        questions=query.questions,
-        answers=tuple(answers),
-        authorities=authority,
-    )
-
-
-def _is_own_reverse(name: str, own_prefixes: Iterable[IpNetwork]) -> bool:
-    """True for the reverse name of an address of the port's own subnets."""
-    if not name.endswith(_REVERSE_ZONES):
-        return False
-    return any(
-        prefix.version == 4
-        and (address := _reverse_address4(name)) is not None
-        and address in prefix
-        for prefix in own_prefixes
-    )
-
-
-def _reverse_address4(name: str) -> IPv4Address | None:
-    parts = name.removesuffix(".in-addr.arpa").split(".")
-    try:
-        return IPv4Address(".".join(reversed(parts))) if len(parts) == 4 else None
-    except ValueError:
-        return None
-
-
-def _records(server: VirtualDns, domain: str) -> dict[str, list[ResourceRecord]]:
-    found: dict[str, list[ResourceRecord]] = {}
-    for record in server.records:
-        made = _record(record, domain)
-        if made is not None:
-            found.setdefault(made.name, []).append(made)
-    return found
-
-
-def _record(record: DnsRecord, domain: str) -> ResourceRecord | None:
-    """Turn a configured record into a wire record; unusable ones are left out."""
-    name = _qualified(record.name, domain, record.record_type)
-    content: IPv4Address | IPv6Address | str | MailExchange
-    try:
-        match record.record_type:
-            case "A":
-                kind, content = RecordType.A, IPv4Address(record.content)
-            case "AAAA":
-                kind, content = RecordType.AAAA, IPv6Address(record.content)
-            case "PTR":
-                kind, content = RecordType.PTR, _qualified(record.content, domain, "")
-            case "CNAME":
-                kind, content = RecordType.CNAME, _qualified(record.content, domain, "")
-            case "NS":
-                kind, content = RecordType.NS, normalise_name(record.content)
-            case "MX":
-                exchange = normalise_name(record.content)
-                kind, content = RecordType.MX, MailExchange(record.preference & 0xFFFF, exchange)
-            case _:
-                return None
-    except ValueError:
-        return None
-    target = content.exchange if isinstance(content, MailExchange) else content
-    if not is_encodable_name(name) or (isinstance(target, str) and not is_encodable_name(target)):
-        return None
-    return ResourceRecord(name, kind, min(record.ttl_s, 0x7FFFFFFF), content)
-
-
-def _qualified(text: str, domain: str, record_type: str) -> str:
-    """Complete a relative name with the domain; reverse names are given as address or name."""
-    name = normalise_name(text)
-    if record_type == "PTR":
-        address = _address(name)
-        if address is not None:
-            return address.reverse_pointer
-        if name.endswith(_REVERSE_ZONES):
-            return name
-    if not name or not domain or name == domain or name.endswith("." + domain):
-        return name or domain
-    return f"{name}.{domain}" if "." not in name else name
-
-
-def _start_of_authority(server: VirtualDns, domain: str) -> ResourceRecord:
-    zone = domain if is_encodable_name(domain) else ""
-    host = f"ns.{zone}" if zone else "ns"
-    mailbox = f"hostmaster.{zone}" if zone else "hostmaster"
-    content = StartOfAuthority(host, mailbox, 1, 3600, 600, 86400, min(server.ttl_s, 60))
-    return ResourceRecord(zone, RecordType.SOA, 60, content)
 
 
 def reply_code(query: DnsMessage, code: ResponseCode) -> DnsMessage:

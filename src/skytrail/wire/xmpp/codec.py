@@ -17,12 +17,20 @@ from skytrail.wire.xmpp.config_codec import (
     encode_programmed,
     encode_update,
 )
+from skytrail.wire.xmpp.dns_codec import (
+    DNS_CHANNEL,
+    decode_dns_channel,
+    encode_dns_channel,
+    iq_type,
+)
 from skytrail.wire.xmpp.messages import (
     ConfigDelete,
     ConfigKey,
     ConfigSubscribe,
     ConfigUnsubscribe,
     ConfigUpdate,
+    DnsReply,
+    DnsRequest,
     EndOfConfig,
     EndOfRib,
     Family,
@@ -118,9 +126,14 @@ class StanzaDecoder:
                 raise DecodeError(f"unexpected stanza {name[:40]!r}")
 
     def _decode_iq(self, element: XmlElement, pending: _PendingPublish | None) -> list[Message]:
-        if element.get("type", "") not in {"set", ""}:
-            # A result or an error answers something we sent; nothing here asks for answers.
-            return []
+        kind = element.get("type", "")
+        if kind not in {"set", ""}:
+            # Only the DNS channel asks and answers: other results and errors answer nothing of ours.
+            return [
+                decode_dns_channel(child, is_result=kind == "result")
+                for child in element
+                if local_name(child) == "dns" and kind in {"get", "result"}
+            ]
         messages: list[Message] = []
         for child in element:
             match local_name(child):
@@ -129,6 +142,8 @@ class StanzaDecoder:
                     messages += self._decode_pubsub(child, pending, is_config=is_config)
                 case "config":
                     messages += decode_config(child)
+                case "dns":
+                    messages.append(decode_dns_channel(child, is_result=False))
                 case name:
                     raise DecodeError(f"unexpected {name[:40]!r} in an iq")
         return messages
@@ -310,10 +325,13 @@ def encode(message: Message, *, sender: str, receiver: str, identifier: int = 0)
             return f"{iq}{_PUBSUB}{_encode_subscription(message)}</pubsub></iq>".encode()
         case ConfigUpdate() | ConfigDelete() | EndOfConfig() | RevisionMark() | Programmed():
             return config_head(sender, receiver) + encode_config(message) + CONFIG_TAIL
+        case DnsRequest() | DnsReply():
+            iq = _iq_head(sender, receiver + DNS_CHANNEL, identifier, iq_type(message))
+            return f"{iq}{encode_dns_channel(message)}</iq>".encode()
 
 
-def _iq_head(sender: str, receiver: str, identifier: int) -> str:
-    return f'<iq type="set" from="{escape(sender)}" to="{escape(receiver)}" id="{identifier}">'
+def _iq_head(sender: str, receiver: str, identifier: int, kind: str = "set") -> str:
+    return f'<iq type="{kind}" from="{escape(sender)}" to="{escape(receiver)}" id="{identifier}">'
 
 
 def _encode_subscription(

@@ -302,6 +302,51 @@ class Programmed:
     troubles: tuple[PortTrouble, ...] = ()
 
 
+class DnsVerb(enum.Enum):
+    """What a request of the DNS channel asks for."""
+
+    QUERY = "query"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class DnsEntry:
+    """A question or a record; class and type are numbers of RFC 1035, ``data`` is as users write it."""
+
+    record_class: int
+    record_type: int
+    name: str
+    data: str = ""
+    ttl_s: int = 0
+    priority: int = 0
+    """The preference of a mail exchanger."""
+
+
+@dataclass(frozen=True, slots=True)
+class DnsRequest:
+    """Agent to control, on the DNS connection: questions to a virtual DNS, or records for it."""
+
+    transaction: int
+    verb: DnsVerb
+    virtual_dns: str
+    """The server's fully qualified name, joined by colons."""
+    zone: str
+    entries: tuple[DnsEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DnsReply:
+    """Control to agent: the answer to the request with this transaction's number."""
+
+    transaction: int
+    verb: DnsVerb
+    code: int
+    """A response code of RFC 1035 section 4.1.1 or RFC 2136 section 2.2."""
+    virtual_dns: str
+    zone: str
+    entries: tuple[DnsEntry, ...] = ()
+
+
 TreeMessage = JoinTree | LeaveTree | TreeItems
 RouteMessage = (
     Subscribe
@@ -322,7 +367,8 @@ ConfigMessage = (
     | RevisionMark
     | Programmed
 )
-Message = RouteMessage | ConfigMessage
+DnsChannelMessage = DnsRequest | DnsReply
+Message = RouteMessage | ConfigMessage | DnsChannelMessage
 
 
 def family_of(key: RouteKey) -> Family:

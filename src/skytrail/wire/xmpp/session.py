@@ -186,12 +186,14 @@ def client_settings(
     )
 
 
-def server_settings(*, hold_time_s: float = HOLD_TIME_S, uses_tls: bool = False) -> SessionSettings:
-    """Return a control node's settings. An agent's largest stanza is one route with 64 next hops;
+def server_settings(
+    *, hold_time_s: float = HOLD_TIME_S, uses_tls: bool = False, name: str = CONTROL_JID
+) -> SessionSettings:
+    """Return a control node's settings, ``name`` being that of the service. An agent's largest stanza is one route with 64 next hops;
     as that is sent on, 32 to a message and escaped, it must stay far below what agents take.
     """
     return SessionSettings(
-        CONTROL_JID,
+        name,
         is_server=True,
         hold_time_s=hold_time_s,
         stanza_bytes_max=STANZA_BYTES_MAX // 8,
