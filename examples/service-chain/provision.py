@@ -119,7 +119,8 @@ def provision(api, tenant) -> None:
                     local_preference=STANDBY_PREFERENCE if number and each.has_standby else None,
                 )
                 place = (side_network, everything)
-                port(api, project, f"{name}-{side}", place, properties=properties, copy=copy)
+                whose = (copy, name)
+                port(api, project, f"{name}-{side}", place, properties=properties, copy=whose)
 
 
 def service_instance(api, project, service):
@@ -212,14 +213,18 @@ def open_group(project):
 
 
 def port(api, project, name, place, *, properties=None, copy=None):
-    """A virtual machine, its interface in a network, and an address of each family."""
+    """A virtual machine, its interface in a network, and an address of each family.
+
+    Both interfaces of a copy are its one machine's, which tells hosts that they live together.
+    """
     network_object, security_group = place
+    port_tuple, machine_name = copy or (None, name)
     machine_uuid = str(
-        uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{project.name}.service-chain.example")
+        uuid.uuid5(uuid.NAMESPACE_DNS, f"{machine_name}.{project.name}.service-chain.example")
     )
     machine = vnc_api.VirtualMachine(machine_uuid)
     machine.set_uuid(machine_uuid)
-    machine.set_display_name(name)
+    machine.set_display_name(machine_name)
     machine = ensure(api, "virtual_machine", machine)
     interface = vnc_api.VirtualMachineInterface(
         name, project, virtual_machine_interface_properties=properties
@@ -227,8 +232,8 @@ def port(api, project, name, place, *, properties=None, copy=None):
     interface.add_virtual_machine(machine)
     interface.add_virtual_network(network_object)
     interface.add_security_group(security_group)
-    if copy is not None:
-        interface.add_port_tuple(copy)
+    if port_tuple is not None:
+        interface.add_port_tuple(port_tuple)
     interface = ensure(api, "virtual_machine_interface", interface)
     for family in ("v4", "v6"):
         address = vnc_api.InstanceIp(f"{project.name}-{name}-{family}", instance_ip_family=family)

@@ -11,7 +11,7 @@ from skytrail.agent.fib import LearntRoutes
 from skytrail.agent.label import Numbers
 from skytrail.agent.view import IncrementalView, build_view
 from skytrail.net import Label
-from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet
+from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet, uuid_of
 from skytrail.wire.xmpp import (
     ConfigDelete,
     ConfigNode,
@@ -37,6 +37,7 @@ def whole_world():
     ]
     web = config.security_group("web", 8000001, [rule({}, {}, protocol="6")], [rule({}, {})])
     config.link(ports[0], web)
+    service_copy(config, ports)
     config.access_list(networks[1], "blue", [rule({}, {}, action="deny"), rule({}, {})])
     dns = config.node("virtual-DNS", "d:dns", virtual_DNS_data={"domain_name": "x.test"})
     record = config.node(
@@ -47,6 +48,18 @@ def whole_world():
     config.link(dns, record)
     tags(config, ports, networks)
     return config
+
+
+def service_copy(config, ports):
+    """Two ports are the sides of one copy, and of one machine."""
+    copy = config.node("port-tuple", "d:p:fw:one")
+    for side, key in zip(("left", "right"), ports[1:], strict=True):
+        sides = {"service_interface_type": side}
+        node = config.nodes[key]
+        more = {"virtual_machine_interface_properties": sides}
+        config.node(key.type_name, key.name, **{**node.properties, **more})
+        config.link(key, copy)
+    config.link(ports[1], config.node("virtual-machine", uuid_of("vm-c")))
 
 
 def tags(config, ports, networks):

@@ -261,6 +261,34 @@ def dead(lab: Lab, copy: str, *, are: bool) -> None:
 
 
 @pytest.mark.root
+def test_side_that_does_not_answer_takes_the_whole_copy_out_of_the_way(
+    chain: Lab, eventually: Eventually
+) -> None:
+    """Only fw1-left is deaf; both sides of fw1 could still pass packets, and do not get any."""
+    members = check.members(chain)
+    namespace = chain.plan.namespace_of("fw1-left")
+    ends = (("left", "right"), ("right", "left"))
+    eventually(lambda: states(chain, "fw1-left"), "its checks are there")
+    with contextlib.ExitStack() as stack:
+        pings = [
+            stack.enter_context(
+                PingTraffic(chain.plan.namespace_of(one), address_of(members, other))
+            )
+            for one, other in ends
+        ]
+        stack.callback(pings_answered, namespace, are=True)
+        pings_answered(namespace, are=False)
+
+        def stand_by_passes_all() -> bool:
+            before = passed(chain, "fw1"), passed(chain, "fw2")
+            answered = all(ping.wait_replies(20, timeout_s=1) for ping in pings)
+            after = passed(chain, "fw1"), passed(chain, "fw2")
+            return answered and after[0] - before[0] < 5 and after[1] - before[1] >= 70
+
+        eventually(stand_by_passes_all, "both directions take the stand-by", timeout_s=20)
+
+
+@pytest.mark.root
 def test_check_to_the_far_end_notices_a_copy_that_answers_but_passes_nothing(
     chain: Lab, eventually: Eventually
 ) -> None:

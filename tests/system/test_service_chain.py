@@ -26,12 +26,14 @@ def passed(lab, copy):
 
 @pytest.fixture
 def ping(chain):
-    """Ping from left to right: ``with ping() as traffic``."""
+    """Ping, from left to right unless told: ``with ping() as traffic``."""
     members = check.members(chain)
 
-    def start(version=4):
+    def start(version=4, *, ends=("left", "right"), interval_s=0.01):
         return PingTraffic(
-            chain.plan.namespace_of("left"), members["right"].address(version=version)
+            chain.plan.namespace_of(ends[0]),
+            members[ends[1]].address(version=version),
+            interval_s=interval_s,
         )
 
     return start
@@ -67,6 +69,39 @@ def test_other_copy_takes_over_and_without_any_nothing_passes(chain, ping, event
                     lambda: not traffic.wait_replies(5, timeout_s=0.5), "no way past the service"
                 )
             assert traffic.wait_replies(20, timeout_s=10), "a copy is back"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_copy_that_lost_one_side_hands_both_directions_to_the_stand_by(
+    chain, ping, eventually, side
+):
+    with ping() as traffic:
+        eventually(lambda: passes(chain, traffic, "fw1"), "the active copy is used", timeout_s=20)
+    with (
+        ping(interval_s=0.005) as onward,
+        ping(interval_s=0.005, ends=("right", "left")) as back,
+    ):
+        assert onward.wait_replies(40, timeout_s=10)
+        assert back.wait_replies(40, timeout_s=10)
+        with appliances.unplugged(chain, "fw1", [side]):
+            assert onward.wait_replies(40, timeout_s=10), "left reaches right"
+            assert back.wait_replies(40, timeout_s=10), "right reaches left"
+            before = appliances.passed(chain)
+            assert onward.wait_replies(40, timeout_s=10)
+            assert back.wait_replies(40, timeout_s=10)
+            now = appliances.passed(chain)
+            gaps = [f"{each.stop().longest_gap_s * 1000:.0f}" for each in (onward, back)]
+    print(f"fail-over: {side} side unplugged, no answer for {' and '.join(gaps)} ms")
+    grown = now["fw2"] - before["fw2"]
+    assert min(grown.onward, grown.back) >= 80, "questions and answers of both"
+    rest = now["fw1"] - before["fw1"]
+    assert max(rest.onward, rest.back) < 10, "nothing goes to the copy that can pass nothing"
+
+
+def passes(chain, traffic, copy):
+    before = passed(chain, copy)
+    return traffic.wait_replies(10, timeout_s=0.5) and passed(chain, copy) - before >= 18
 
 
 @pytest.mark.root

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
+from skytrail.agent.copies import with_copies
 from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.flood import (
     OUTER_BYTES,
@@ -318,10 +319,11 @@ class _World:
 
     def _ports(self) -> None:
         plugged, view = self._inputs.plugged, self._inputs.view
+        failing_now = with_copies(plugged, view, self._inputs.failing)
         changed: list[tuple[str, PortInputs]] = []
         present: set[str] = set()
         for parent, port in plugged.items():
-            failing = self._inputs.failing.get(parent, WELL)
+            failing = failing_now.get(parent, WELL)
             whole = PortInputs(port, view.ports.get(parent), view.problems.get(parent), failing)
             for uuid, now in with_tagged(parent, whole):
                 present.add(uuid)

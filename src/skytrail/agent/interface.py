@@ -47,10 +47,12 @@ class Failing:
     """Of all of it."""
     addresses: tuple[tuple[IpAddress, str], ...] = ()
     """Of single addresses."""
+    workload: bool = False
+    """The workload itself does not answer, whatever is beyond it."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        return (*self.port, *(reason for _, reason in self.addresses))
+        return tuple(dict.fromkeys((*self.port, *(reason for _, reason in self.addresses))))
 
     def takes(self, prefix: IpNetwork) -> bool:
         """Whether a prefix of the port is not to be offered."""
@@ -107,14 +109,20 @@ PortState = ActivePort | InactivePort
 def resolve_port(inputs: PortInputs, *, underlay_mtu_bytes: int) -> PortState:
     """Join a plugged interface with its configuration."""
     plugged, port = inputs.plugged, inputs.port
-    if port is None:
-        return InactivePort(plugged, inputs.problem or "configuration has not arrived")
-    if not plugged.ifindex:
-        return InactivePort(plugged, f"link {plugged.ifname} does not exist")
-    if not port.addresses:
-        return InactivePort(plugged, "no instance-ip has arrived")
+    missing = lacks(plugged, port, inputs.problem)
+    if port is None or missing:
+        return InactivePort(plugged, missing)
     mtu_bytes = workload_mtu(port, underlay_mtu_bytes)
     return ActivePort(plugged, port, mtu_bytes, inputs.failing)
+
+
+def lacks(plugged: PluggedPort, port: Port | None, problem: str | None) -> str:
+    """Return what keeps a plugged port from being active; empty: nothing."""
+    if port is None:
+        return problem or "configuration has not arrived"
+    if not plugged.ifindex:
+        return f"link {plugged.ifname} does not exist"
+    return "" if port.addresses else "no instance-ip has arrived"
 
 
 def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble]:

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.config_values import bounded_of, mapping_of, text_of
+from skytrail.agent.config_values import (
+    bounded_of,
+    flag_of,
+    mapping_of,
+    object_uuid,
+    text_of,
+    usable_address_of,
+)
+from skytrail.agent.share import COPY_SIDES
 from skytrail.net import IpAddress, Mac
-from skytrail.wire.xmpp import ConfigKey
+from skytrail.wire.xmpp import ConfigKey, ConfigNode
 
 _VLAN_MAX = 4094
 _TRANSLATING = "in-network-nat"
@@ -54,6 +62,47 @@ def translates(graph: ConfigGraph, port: ConfigKey) -> bool:
                 properties = mapping_of(template.properties.get("service_template_properties"))
                 return text_of(properties.get("service_mode")) == _TRANSLATING
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSide:
+    """Another side of the same copy, as far as this host hears of it."""
+
+    uuid: str
+    name: str
+    same_machine: bool
+    """It is on this host as well, or ought to be."""
+
+
+def side_of(port: ConfigNode) -> str:
+    properties = mapping_of(port.properties.get("virtual_machine_interface_properties"))
+    return text_of(properties.get("service_interface_type"))
+
+
+def other_sides(graph: ConfigGraph, port: ConfigNode) -> tuple[OtherSide, ...]:
+    """Return what traffic through the copy needs beside this port; management ports are not."""
+    if side_of(port) not in COPY_SIDES:
+        return ()
+    machines = set(graph.neighbours(port.key, "virtual-machine"))
+    found: dict[str, OtherSide] = {}
+    for copy in graph.neighbours(port.key, "port-tuple"):
+        for other in graph.linked_nodes(copy, "virtual-machine-interface"):
+            if other.key == port.key or side_of(other) not in COPY_SIDES:
+                continue
+            uuid, name = object_uuid(other), other.key.name
+            same = not machines.isdisjoint(graph.neighbours(other.key, "virtual-machine"))
+            found[uuid] = OtherSide(uuid, name, same)
+    return tuple(found[uuid] for uuid in sorted(found))
+
+
+def shared_addresses(graph: ConfigGraph, port: ConfigKey) -> tuple[IpAddress, ...]:
+    """Return the addresses that chains lead to, which the copies of a service share."""
+    found: set[IpAddress] = set()
+    for node in graph.linked_nodes(port, "instance-ip"):
+        address = usable_address_of(node.properties.get("instance_ip_address"))
+        if address and flag_of(node.properties.get("service_instance_ip")):
+            found.add(address)
+    return tuple(sorted(found, key=lambda each: (each.version, int(each))))
 
 
 def _addresses(texts: Iterator[str]) -> Iterator[IpAddress]:

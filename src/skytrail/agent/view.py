@@ -42,7 +42,15 @@ from skytrail.agent.security_sets import (
     PortSecurity,
     SecurityReader,
 )
-from skytrail.agent.service_tags import ServiceTag, service_tags, translates
+from skytrail.agent.service_tags import (
+    OtherSide,
+    ServiceTag,
+    other_sides,
+    service_tags,
+    shared_addresses,
+    side_of,
+    translates,
+)
 from skytrail.agent.tables import Encapsulation, IpNetwork, Tag
 from skytrail.model.annotation_names import (
     ASSISTED,
@@ -187,6 +195,10 @@ class Port:
     """left, right, or another interface of the service."""
     translates: bool = False
     """The service sends on in its own name what comes to its left side."""
+    other_sides: tuple[OtherSide, ...] = ()
+    """Of its copy: without them it is of no use to chains."""
+    shared_addresses: tuple[IpAddress, ...] = ()
+    """Where chains lead to, shared by the copies."""
     service_tags: tuple[ServiceTag, ...] = ()
     """Chains through a transparent service, by VLAN."""
     tag: Tag | None = None
@@ -330,6 +342,9 @@ class IncrementalView:
                     keys.update(graph.neighbours(bound, "virtual-machine-interface"))
                 if key.type_name == CHECK:
                     keys |= ports_of_check(graph, key)
+        for key in list(keys):
+            for copy in graph.neighbours(key, "port-tuple"):
+                keys.update(graph.neighbours(copy, "virtual-machine-interface"))
         ports, problems = dict(self.view.ports), dict(self.view.problems)
         for key in sorted(keys):
             old = self._uuids.pop(key, "")
@@ -518,8 +533,10 @@ class _Builder:
             or LOCAL_PREFERENCE_ACTIVE,
             chains=_chains(mapping_of(properties.get("vrf_assign_table"))),
             copy=next((key.name for key in self._graph.neighbours(node.key, "port-tuple")), ""),
-            side=text_of(limits.get("service_interface_type")),
+            side=side_of(node),
             translates=translates(self._graph, node.key),
+            other_sides=other_sides(self._graph, node),
+            shared_addresses=shared_addresses(self._graph, node.key),
             service_tags=service_tags(self._graph, node.key),
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),

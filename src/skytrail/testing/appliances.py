@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -76,20 +76,25 @@ def copy_of(lab: Lab, talk: UdpTalk, copies: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def unplugged(lab: Lab, name: str) -> Generator[None]:
-    """Take a network function's ports from their vRouter, as when its machine dies."""
+def unplugged(lab: Lab, name: str, sides: Collection[str] = ("left", "right")) -> Generator[None]:
+    """Take a network function's ports, or one, from their vRouter, as when its machine dies."""
     appliance = next(each for each in lab.topology.appliances if each.name == name)
     ports: list[tuple[Path, AttachedPort]] = []
-    for side in (appliance.left, appliance.right):
+    for side in [getattr(appliance, each) for each in sides]:
         socket_path = lab.paths.plug_socket(lab.topology.endpoint(side).host)
         ports.append((socket_path, lab.attached(side)))
         plug.unplug(socket_path, ports[-1][1].uuid)
-    yield
-    for socket_path, attached in ports:
-        port = plug.PluggedPort(
-            vmi_uuid=attached.uuid, vm_uuid=attached.vm_uuid, ifname=attached.ifname, kind="veth"
-        )
-        plug.plug(socket_path, port)
+    try:
+        yield
+    finally:
+        for socket_path, attached in ports:
+            port = plug.PluggedPort(
+                vmi_uuid=attached.uuid,
+                vm_uuid=attached.vm_uuid,
+                ifname=attached.ifname,
+                kind="veth",
+            )
+            plug.plug(socket_path, port)
 
 
 @dataclass(frozen=True, slots=True)

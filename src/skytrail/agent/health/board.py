@@ -225,6 +225,7 @@ class HealthBoard:
             self._runs.pop(uuid, None)
         reasons: list[str] = []
         addresses: list[tuple[IpAddress, str]] = []
+        workload = False
         for _, run in sorted(runs.items()):
             if run.standing.is_up or run.problem or run.check.is_answered_only:
                 continue
@@ -234,7 +235,8 @@ class HealthBoard:
                 addresses.append((address, f"{reason} ({address})"))
             else:
                 reasons.append(reason)
-        found = Failing(tuple(reasons), tuple(addresses))
+                workload = workload or run.check.scope is Scope.LINK_LOCAL
+        found = Failing(tuple(reasons), tuple(addresses), workload)
         if found != self._failing.pop(uuid, WELL):
             self._told = None
         if found != WELL:
