@@ -13,7 +13,7 @@ call, ``take_ready`` names the peers for whom ``collect`` may have something.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from skytrail.control.agent_config import AgentConfig
@@ -144,6 +144,8 @@ class ControlPlane:
         self.steps = Steps()
         self.placements = Placements()
         self.groups: dict[tuple[InstanceName, Family], UpdateGroup] = {}
+        self.followers: list[Callable[[list[Change]], None]] = []
+        """Told of every commit's changes; nothing of the plane depends on them."""
         self.revision = 0
         self.is_config_complete = False
         self.is_settled = False
@@ -263,6 +265,8 @@ class ControlPlane:
         before, self.revision = self.revision, revision
         changes = self.config.take_changes()
         self.placements.committed(version for change in changes for version in change.versions)
+        for follow in self.followers:
+            follow(changes)
         self._apply_networks(changes)
         if self.hosts.follow(changes):
             self.replicator.chores.add(self._judge_again())

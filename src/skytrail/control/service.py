@@ -8,6 +8,7 @@
   +-- placement    which machines agents asked for --> API status
   +-- tick         four times a second: session timers, graceful restart, end of RIB
   +-- (asyncio server: one AgentConnection per agent, callbacks only, no task)
+  +-- (another, with --dns-listen: the DNS channel, its core in dns.py)
 ```
 Everything runs on one event loop and no callback waits, so the plane needs no locks.
 """
@@ -15,9 +16,10 @@ Everything runs on one event loop and no callback waits, so the plane needs no l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import shuffle
 
 import structlog
 
@@ -25,6 +27,7 @@ from skytrail.client import AsyncApiClient
 from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.messages import JsonObject
 from skytrail.client.reporting import report_to_all
+from skytrail.control.dns import DnsPlane
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import XmppServer
@@ -38,6 +41,8 @@ from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import TlsFolder
 from skytrail.runtime.recording import Recorder
 from skytrail.runtime.tasks import supervise
+from skytrail.wire.xmpp import DnsVerb
+from skytrail.wire.xmpp.dns_codec import DNS_JID
 from skytrail.wire.xmpp.session import HOLD_TIME_S
 
 TICK_S = 0.25
@@ -53,6 +58,9 @@ class ControlSettings:
     bgp_listen: tuple[str, ...] = ()
     """Addresses of our end of BGP sessions, one of an IP version; none: no BGP."""
     bgp_port: int = 179
+    dns_listen: str = ""
+    """Address of the DNS channel; empty: there is none."""
+    dns_port: int = 8093
     api_url: str = "http://127.0.0.1:8082"
     api_socket: str | None = None
     api_access: Access = NO_ACCESS
@@ -88,6 +96,13 @@ class ControlService:
             None if settings.record is None else Recorder(settings.record, settings.name)
         )
         self.server.recorder = self.bgp.recorder = self.recorder
+        self.dns: DnsPlane | None = None
+        self.dns_server: XmppServer | None = None
+        if settings.dns_listen:
+            self.dns = DnsPlane(self.plane, shuffle)
+            self.dns_server = XmppServer(
+                self.dns, self.clock, settings.hold_time_s, tls, jid=DNS_JID
+            )
         self.watch = ConfigWatch(self.plane, self.clock, self.server.schedule_flush)
         self._client: AsyncApiClient | None = None
 
@@ -95,8 +110,13 @@ class ControlService:
         """Serve until cancelled; ``when_ready`` gets the port. Raises ``OSError`` when taken."""
         settings = self.settings
         log = structlog.get_logger("skytrail.control").bind(node=settings.name)
-        listener = await self.server.listen(settings.listen, settings.port)
-        port = int(listener.sockets[0].getsockname()[1])
+        shares = 1 if self.dns_server is None else 2
+        listeners = [await self.server.listen(settings.listen, settings.port, shares=shares)]
+        port = int(listeners[0].sockets[0].getsockname()[1])
+        if self.dns_server is not None:
+            listeners.append(
+                await self.dns_server.listen(settings.dns_listen, settings.dns_port, shares=shares)
+            )
         if settings.bgp_listen:
             await self.bgp.listen(settings.bgp_listen, settings.bgp_port)
         client = AsyncApiClient(settings.api_url, settings.api_socket, access=settings.api_access)
@@ -107,9 +127,7 @@ class ControlService:
                 tasks.create_task(self._tick())
                 tasks.create_task(self._report(client))
                 if settings.introspect_socket:
-                    pages = Introspection(
-                        tables(self.plane, self.clock.now), self.unmet, self.samples
-                    )
+                    pages = Introspection(self._tables(), self.unmet, self.samples)
                     tasks.create_task(
                         serve_unix(
                             settings.introspect_socket, pages, when_ready=lambda: when_ready(port)
@@ -119,12 +137,19 @@ class ControlService:
                     when_ready(port)
                 log.info("control_started", listen=settings.listen, port=port)
         finally:
-            listener.close()
+            for listener in listeners:
+                listener.close()
             self.bgp.close()
             self.server.close()
+            if self.dns_server is not None:
+                self.dns_server.close()
             # One turn of the loop lets the goodbyes leave.
             await asyncio.sleep(0)
             await client.close()
+
+    def _tables(self) -> Mapping[str, Callable[[], Iterable[Mapping[str, object]]]]:
+        shown = tables(self.plane, self.clock.now)
+        return shown if self.dns is None else {**shown, **self.dns.tables(self.clock.now)}
 
     def unmet(self) -> Sequence[str]:
         """Name what the node waits for; empty when it is healthy."""
@@ -151,6 +176,13 @@ class ControlService:
         counters = [group.counters for group in plane.groups.values()]
         yield Sample("control_items_encoded", sum(count.items_encoded for count in counters))
         yield Sample("control_messages_sent", sum(count.messages_sent for count in counters))
+        if self.dns is not None and self.dns_server is not None:
+            yield Sample("control_dns_sessions_established", len(self.dns_server.by_name))
+            yield Sample("control_dns_connections_refused_total", self.dns_server.refused_count)
+            yield Sample("control_dns_queries_total", self.dns.counts[DnsVerb.QUERY])
+            yield Sample("control_dns_updates_total", self.dns.counts[DnsVerb.UPDATE])
+            yield Sample("control_dns_refused_total", self.dns.codes["refused"])
+            yield Sample("control_dns_records", len(self.dns.records))
 
     async def _report(self, client: AsyncApiClient) -> None:
         settings, reporter = self.settings, f"control-{self.settings.name}"
@@ -172,6 +204,8 @@ class ControlService:
         while True:
             await asyncio.sleep(TICK_S)
             self.server.tick()
+            if self.dns_server is not None:
+                self.dns_server.tick()
             self.bgp.tick()
             collections.tidy()
             self._log_duplicates()

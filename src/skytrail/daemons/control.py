@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         port=options.port,
         bgp_listen=tuple(options.bgp_listen),
         bgp_port=options.bgp_port,
+        dns_listen=options.dns_listen,
+        dns_port=options.dns_port,
         api_url=options.api_url,
         api_socket=options.api_socket,
         api_access=access,
@@ -95,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
         help="our address of BGP sessions; again for the other IP version; without, no BGP is spoken",
     )
     parser.add_argument("--bgp-port", type=int, default=179)
+    parser.add_argument(
+        "--dns-listen",
+        default="",
+        metavar="ADDRESS",
+        help="address that compatible agents ask for names at; without, nobody may",
+    )
+    parser.add_argument("--dns-port", type=int, default=8093)
     parser.add_argument("--socket", default="", help="Unix socket for introspection")
     parser.add_argument(
         "--hold-time", type=float, default=HOLD_TIME_S, help="seconds of silence that end a session"

@@ -245,6 +245,7 @@ class Control:
         self.name = name
         self.world = world
         self.is_up = False
+        self.plane: ControlPlane
         self.server: SimServer
         self.watch: ConfigWatch
         self.links: dict[Link, None] = {}
@@ -253,18 +254,15 @@ class Control:
         self._life = 0
         self.start()
 
-    @property
-    def plane(self) -> ControlPlane:
-        return self.server.plane
-
     def start(self) -> None:
         network = self.world.network
         self._life += 1
         life = self._life
-        self.server = SimServer(ControlPlane(LIMITS, self.name), network)
+        self.plane = ControlPlane(LIMITS, self.name)
+        self.server = SimServer(self.plane, network)
         self.bgp = SimBgpServer(self, self.server.schedule_flush)
         self.server.on_flush = self.bgp.flush
-        self.watch = ConfigWatch(self.server.plane, network, self.server.schedule_flush)
+        self.watch = ConfigWatch(self.plane, network, self.server.schedule_flush)
         self.is_up = True
         self.server.log = SilentLog()
         if network.rng.random() < LARGE_SHARE:

@@ -11,13 +11,13 @@ import asyncio
 import resource
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 
-from skytrail.control.plane import ControlPlane, PeerRefused
+from skytrail.control.plane import PeerRefused
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls, certified_names, failure_text
 from skytrail.runtime.recording import Direction, Recorder, Recording
@@ -29,6 +29,7 @@ from skytrail.wire.xmpp import (
     Deliver,
     Disconnected,
     Established,
+    Message,
     Received,
     Secured,
     SecuringFailed,
@@ -39,6 +40,7 @@ from skytrail.wire.xmpp import (
     Write,
     server_settings,
 )
+from skytrail.wire.xmpp.codec import CONTROL_JID
 from skytrail.wire.xmpp.session import Action, Event
 
 FLUSH_DELAY_S = 0.002
@@ -58,13 +60,35 @@ SLOW_READER_TIME_S = 120.0
 """A peer whose socket stayed full this long is disconnected."""
 
 
+class AgentPlane(Protocol):
+    """The core behind a port that agents connect to: sessions and messages in, stanzas out."""
+
+    def session_up(self, name: str, address: str, now: float) -> None: ...
+    def session_down(self, name: str, reason: str, now: float) -> None: ...
+    def receive(self, name: str, message: Message, now: float) -> None:
+        """Act on a message; raises ``PeerRefused``."""
+        ...
+
+    def take_ready(self) -> Sequence[str]: ...
+    def collect(self, name: str, now: float, bytes_max: int) -> list[bytes]: ...
+    def tick(self, now: float) -> None: ...
+
+
 class XmppServer:
     """Accepts agents and keeps plane and sockets in step. All on one event loop."""
 
     def __init__(
-        self, plane: ControlPlane, clock: Clock, hold_time_s: float, tls: MutualTls | None = None
+        self,
+        plane: AgentPlane,
+        clock: Clock,
+        hold_time_s: float,
+        tls: MutualTls | None = None,
+        *,
+        jid: str = CONTROL_JID,
     ) -> None:
         self.plane = plane
+        self.jid = jid
+        """Who we are to agents; tells them the port's service."""
         self.tls = tls
         self.clock = clock
         self.hold_time_s = hold_time_s
@@ -89,13 +113,13 @@ class XmppServer:
         self._to_pump: dict[str, None] = {}
         """Who is to be given something, in turn."""
 
-    async def listen(self, address: str, port: int) -> asyncio.Server:
-        """Start accepting; raises ``OSError``."""
+    async def listen(self, address: str, port: int, *, shares: int = 1) -> asyncio.Server:
+        """Start accepting; raises ``OSError``. ``shares``: so many such servers share what is there."""
         loop = asyncio.get_running_loop()
         # The rest is for BGP peers, the API and files: strangers must not have the last of them.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if descriptors != resource.RLIM_INFINITY:
-            self.connections_count_max = min(CONNECTIONS_COUNT_MAX, descriptors * 3 // 4)
+            self.connections_count_max = min(CONNECTIONS_COUNT_MAX, descriptors * 3 // 4 // shares)
         return await loop.create_server(
             lambda: AgentConnection(self), address, port, backlog=1024, reuse_address=True
         )
@@ -208,7 +232,9 @@ class AgentConnection(asyncio.Protocol):
         self.name = ""
         self._server = server
         self._session = Session(
-            server_settings(hold_time_s=server.hold_time_s, uses_tls=server.tls is not None)
+            server_settings(
+                hold_time_s=server.hold_time_s, uses_tls=server.tls is not None, name=server.jid
+            )
         )
         self._securing: asyncio.Task[None] | None = None
         self._unread: deque[bytes] = deque()

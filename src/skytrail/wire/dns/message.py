@@ -47,6 +47,9 @@ class ResponseCode(enum.IntEnum):
     NAME_ERROR = 3
     NOT_IMPLEMENTED = 4
     REFUSED = 5
+    NOT_AUTHORITATIVE = 9
+    """RFC 2136 section 2.2, as the next."""
+    NOT_ZONE = 10
 
 
 @dataclass(frozen=True, slots=True)
