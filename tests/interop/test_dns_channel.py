@@ -187,6 +187,7 @@ def test_the_daemon_answers_where_it_is_told_to_and_shows_who_asked(tmp_path: Pa
             assert (row["name"], row["queries"]) == ("compute-1", 1)
 
     with ExitStack() as stack:
+        command += ["--log-json"]
         log = stack.enter_context((tmp_path / "log").open("w"))
         running = subprocess.Popen(
             [*command, *options, *dns], stdout=subprocess.PIPE, stderr=log, text=True
@@ -197,6 +198,9 @@ def test_the_daemon_answers_where_it_is_told_to_and_shows_who_asked(tmp_path: Pa
         stack.callback(running.terminate)
         assert " ready" in running.stdout.readline(), (tmp_path / "log").read_text()
         uvloop.run(scenario())
+        said = [line for line in (tmp_path / "log").read_text().splitlines() if "compute-1" in line]
+        assert said
+        assert all('"channel":"dns"' in line.replace(" ", "") for line in said)
         transport = httpx.HTTPTransport(uds=str(control_socket))
         with httpx.Client(transport=transport) as client:
             assert "control_dns_queries_total 1" in client.get("http://control/metrics").text

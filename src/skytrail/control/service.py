@@ -103,6 +103,7 @@ class ControlService:
             self.dns_server = XmppServer(
                 self.dns, self.clock, settings.hold_time_s, tls, jid=DNS_JID
             )
+            self.dns_server.log = self.dns_server.log.bind(channel="dns")
         self.watch = ConfigWatch(self.plane, self.clock, self.server.schedule_flush)
         self._client: AsyncApiClient | None = None
 
