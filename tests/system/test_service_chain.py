@@ -1,6 +1,8 @@
 """Traffic between two networks passes through a service, its stand-by, or nowhere."""
 
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,30 @@ def test_copy_that_lost_one_side_hands_both_directions_to_the_stand_by(
 def passes(chain, traffic, copy):
     before = passed(chain, copy)
     return traffic.wait_replies(10, timeout_s=0.5) and passed(chain, copy) - before >= 18
+
+
+@pytest.mark.root
+def test_trace_on_a_host_ends_with_what_to_type_next_as_far_as_the_end(chain, ping, eventually):
+    with ping() as traffic:
+        eventually(lambda: passes(chain, traffic, "fw1"), "the active copy is used", timeout_s=20)
+    right = str(check.members(chain)["right"].address(version=4))
+
+    def typed(host, *words):
+        socket_path = str(chain.paths.introspect_socket(host))
+        command = [sys.executable, "-m", "skytrail.cli", *words, "--socket", socket_path]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=60
+        ).stdout
+
+    def following(shown, where):
+        return re.search(rf"{where}: skytrail (host trace .*)", shown)[1].split()
+
+    sent = typed("compute1", "host", "trace", "left", right, "tcp", "80")
+    entered = typed("compute2", *following(sent, r"on the host with \S+"))
+    passed_on = typed("compute2", *following(entered, "what passes the service, on this host"))
+
+    assert "enters service chain:firewall:fw1" in entered
+    assert f"delivered to {right}" in passed_on
 
 
 @pytest.mark.root

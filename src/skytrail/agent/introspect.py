@@ -392,7 +392,7 @@ def _service(trace: Trace, packet: TracePacket, desired: Desired) -> Row | None:
     other, source = found.other, found.source(packet.destination.version)
     text = "its other side is not plugged on this host"
     if other is not None:
-        text = f"goes on at {other.name}"
+        text = f"goes on at {other.name.removeprefix('default-domain:')}"
     if source is not None:
         text += f" as sent by {source}: the service translates"
     return {
