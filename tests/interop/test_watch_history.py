@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -13,9 +14,9 @@ from skytrail.testing.controller import Controller
 WATCH = "/api/v1/watch"
 
 
-def lines_until(controller: Controller, kind: str, **query: object) -> list[dict[str, object]]:
+def lines_until(controller: Controller, kind: str, **query: object) -> list[dict[str, Any]]:
     """Return the first lines of a watch, up to one of that kind."""
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     transport = httpx.HTTPTransport(uds=str(controller.api_socket))
     with (
         httpx.Client(transport=transport, base_url="http://api", timeout=20) as client,
@@ -50,14 +51,14 @@ def test_a_store_restored_to_an_older_state_gives_its_watchers_a_snapshot(tmp_pa
         controller.start_api()
         # Its revisions have passed the watcher's when the watcher comes back.
         create_projects(controller, [f"other-{number}" for number in range(6)])
-        position = {"from_revision": int(str(seen["revision"])) + 1}
+        position = {"from_revision": seen["revision"] + 1}
 
         alone = lines_until(controller, "revision_end", **position)
         whole = lines_until(controller, "snapshot_end", **position, history=seen["history"])
 
         assert alone[0]["kind"] == "put"
         assert whole[0]["kind"] == "snapshot_begin"
-        names = [line["object"]["fq_name"][-1] for line in whole if line["kind"] == "put"]  # type: ignore[index]
+        names = [line["object"]["fq_name"][-1] for line in whole if line["kind"] == "put"]
         assert "kept" in names
         assert not [name for name in names if name.startswith("lost")]
     finally:
