@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 9,
+	ABI_VERSION = 10,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
@@ -99,6 +99,7 @@ struct limits {
 struct settings {
 	__u32 generation; /* Flows of another generation are evaluated again. Never 0. */
 	__be32 tunnel_address;
+	__be32 replicator_address; /* What comes to it is copied on (RFC 9574); 0: nothing is. */
 };
 
 struct interface {
@@ -117,7 +118,7 @@ struct interface {
 	/* What frames carry towards a transparent service, beside mac as their destination. */
 	__u8 tag_source[6];
 	__u16 vlan; /* INTERFACE_TAGGED. */
-	__u32 pad;
+	__be32 replicator_address; /* INTERFACE_UNDERLAY. */
 };
 _Static_assert(sizeof(struct interface) == 48, "interface");
 

@@ -3,7 +3,8 @@
  * Broadcast and multicast: a copy for every member of the VRF's flood list. What a workload sends
  * goes to the other local members and, once, to each vRouter that has some; what came out of a
  * tunnel goes to local members alone, so nothing goes round. But what came by a relay's label, from
- * a neighbour in a tree, goes on to the other neighbours: these form no circle (ADR 0152).
+ * a neighbour in a tree, goes on to the other neighbours: these form no circle (ADR 0152). And what
+ * came to a replicator's own address goes on to all others, by addresses that copy no further.
  *
  * No flow is made. The sender's egress and each receiver's ingress policy are asked for each
  * packet, as for its own network: a group address has no owner that policy could know.

@@ -112,7 +112,7 @@ static __always_inline __u32 get_vif(const struct __sk_buff *ctx)
 	return ctx->cb[0];
 }
 
-/* Whose copy a relay has at hand: the outer source address. 0: nothing is relayed. */
+/* Whose copy a relay or replicator has at hand: the outer source address. 0: neither. */
 static __always_inline void set_relayed_from(struct __sk_buff *ctx, __be32 address)
 {
 	ctx->cb[1] = address;

@@ -231,7 +231,8 @@ static __always_inline int receive_label(struct __sk_buff *ctx, struct packet *p
 		p->l3 = offset + 4;
 		return receive_labelled_ip(ctx, p, nh->vif);
 	case NEXTHOP_BRIDGE:
-		set_relayed_from(ctx, nh->flags & NEXTHOP_RELAYS ? outer_source(at, offset) : 0);
+		if (nh->flags & NEXTHOP_RELAYS)
+			set_relayed_from(ctx, outer_source(at, offset));
 		return receive_frame(ctx, p, offset + 4, 0, nh->vrf);
 	case NEXTHOP_TUNNEL:
 	case NEXTHOP_ECMP:
@@ -258,7 +259,6 @@ static __always_inline int receive_vxlan(struct __sk_buff *ctx, struct packet *p
 	nh = nexthop_lookup(*id);
 	if (unlikely(!nh || nh->kind != NEXTHOP_BRIDGE))
 		return drop(ctx, DROP_NEXTHOP);
-	set_relayed_from(ctx, 0);
 	return receive_frame(ctx, p, offset + 8, 0, nh->vrf);
 }
 

@@ -166,6 +166,16 @@ static __always_inline int outer_check(struct __sk_buff *ctx, const struct iphdr
 	return ip4_header_sum((const __u16 *)ip, 0) ? DROP_CHECKSUM : DROP_NONE;
 }
 
+/* Not for a tunnel end of ours: for a workload the underlay routes to, or for the host. */
+static __always_inline int underlay_native(struct __sk_buff *ctx, struct packet *p, __be32 address)
+{
+	const __u32 vif_id = native_vif(ctx, address);
+
+	p->l3 = ETHERNET_BYTES;
+	p->ethertype = bpf_htons(ETH_P_IP);
+	return vif_id ? receive_ipv4(ctx, p, vif_id) : PASS;
+}
+
 SEC("tc")
 int underlay_ingress(struct __sk_buff *ctx)
 {
@@ -184,13 +194,13 @@ int underlay_ingress(struct __sk_buff *ctx)
 	if (*(__be16 *)((void *)ethernet + 12) != bpf_htons(ETH_P_IP) || ctx->vlan_present)
 		return PASS;
 	set_vif(ctx, 0);
+	set_relayed_from(ctx, 0);
 	packet.flags = 0;
 	if (ip->daddr != now->tunnel_address) {
-		const __u32 vif_id = native_vif(ctx, ip->daddr);
-
-		packet.l3 = ETHERNET_BYTES;
-		packet.ethertype = bpf_htons(ETH_P_IP);
-		return vif_id ? receive_ipv4(ctx, &packet, vif_id) : PASS;
+		if (!now->replicator_address || ip->daddr != now->replicator_address)
+			return underlay_native(ctx, &packet, ip->daddr);
+		/* Copied on to all but whom it comes from. */
+		set_relayed_from(ctx, ip->saddr);
 	}
 	if (ip->frag_off & bpf_htons(IP4_FRAGMENT_OFFSET))
 		return PASS;

@@ -74,10 +74,10 @@ def program(rig: Rig, *encapsulations: Encapsulation, policy: int = 0) -> None:
         workload.identity = workload.vrf
     rig.program()
     for host in rig.hosts:
-        host.datapath.apply(list(_flood_rows(rig, host)), [])
+        host.datapath.apply(list(flood_rows(rig, host)), [])
 
 
-def _flood_rows(rig: Rig, host: Host) -> Iterator[Row]:
+def flood_rows(rig: Rig, host: Host) -> Iterator[Row]:
     for other in rig.hosts:
         if other is not host:
             yield NextHopRow(
@@ -298,7 +298,7 @@ def test_a_rule_that_leads_through_a_service_admits_no_copies(rig: Rig) -> None:
 def test_copies_for_whom_there_is_no_place_are_counted(rig: Rig) -> None:
     program(rig, *(Encapsulation.MPLS_UDP,) * 3)
     host, sender = rig.hosts[0], rig.workloads[0]
-    row = next(r for r in _flood_rows(rig, host) if isinstance(r, FloodRow) and r.vrf_id == 1)
+    row = next(r for r in flood_rows(rig, host) if isinstance(r, FloodRow) and r.vrf_id == 1)
     cut = FloodRow(row.vrf_id, row.members[:2], beyond_count=2)
     host.datapath.apply([cut], [])
     before = host.datapath.drop_counts().get("FLOOD_LIMIT", 0)

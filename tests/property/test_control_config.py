@@ -59,7 +59,7 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "project": ((), ("tag", "application-policy-set")),
     "virtual-network": (
         ("project",),
-        ("network-ipam", "service-health-check", "tag", "virtual-network"),
+        ("intent-map", "network-ipam", "service-health-check", "tag", "virtual-network"),
     ),
     "tag": (("project",), ()),
     "application-policy-set": (("project",), ("tag", "global-vrouter-config", "firewall-policy")),
@@ -70,6 +70,7 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "routing-instance": (("virtual-network",), ("routing-instance",)),
     "security-group": (("project",), ()),
     "access-control-list": (("virtual-network", "security-group"), ()),
+    "intent-map": (("global-system-config",), ()),
     "network-ipam": (("project",), ("virtual-DNS",)),
     "virtual-DNS": ((), ()),
     "virtual-DNS-record": (("virtual-DNS",), ()),

@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 9
+ABI_VERSION = 10
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
@@ -176,10 +176,11 @@ LIMITS_LAYOUT = struct.Struct("=IIIIQ")
 
 
 class Settings(NamedTuple):
-    """``struct settings``, 8 bytes."""
+    """``struct settings``, 12 bytes."""
 
     generation: int
     tunnel_address: bytes
+    replicator_address: bytes
 
     def pack(self) -> bytes:
         return SETTINGS_LAYOUT.pack(*self)
@@ -189,7 +190,7 @@ class Settings(NamedTuple):
         return cls._make(SETTINGS_LAYOUT.unpack(raw))
 
 
-SETTINGS_LAYOUT = struct.Struct("=I4s")
+SETTINGS_LAYOUT = struct.Struct("=I4s4s")
 
 
 class Interface(NamedTuple):
@@ -208,6 +209,7 @@ class Interface(NamedTuple):
     tunnel_address: bytes
     tag_source: bytes
     vlan: int
+    replicator_address: bytes
 
     def pack(self) -> bytes:
         return INTERFACE_LAYOUT.pack(*self)
@@ -217,7 +219,7 @@ class Interface(NamedTuple):
         return cls._make(INTERFACE_LAYOUT.unpack(raw))
 
 
-INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s6sH4x")
+INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s6sH4s")
 
 
 class VlanKey(NamedTuple):

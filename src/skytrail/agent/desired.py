@@ -22,11 +22,14 @@ from skytrail.agent.copies import with_copies
 from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.flood import (
     OUTER_BYTES,
+    Way,
     broadcast_addresses,
     flood_row,
+    has_replicators,
     inclusive_key,
-    inclusive_route,
+    inclusive_routes,
     own_addresses,
+    relayed,
     replicators,
     tree_join,
     ways_out,
@@ -96,6 +99,7 @@ from skytrail.wire.xmpp import (
     EnetKey,
     Family,
     NextHop,
+    Route,
     RouteKey,
     TreeBranch,
 )
@@ -216,6 +220,7 @@ class _World:
         return (
             replace(inputs.underlay, paths={}) == replace(old.underlay, paths={})
             and inputs.view.encapsulations == old.view.encapsulations
+            and inputs.view.replicator == old.view.replicator
             and inputs.learnt is old.learnt
             and inputs.learnt.changes_since(self._learnt_version) is not None
         )
@@ -311,6 +316,7 @@ class _World:
             identity=IdentityId(0),
             antispoof=False,
             tunnel_address=underlay.address,
+            replicator_address=self._replicator,
         )
         self._rows.put(unit, (row,))
         self._uses.keep(unit)
@@ -437,7 +443,6 @@ class _World:
         members = self._members.get(vrf)
         addresses: set[IpNetwork] = set()
         rows: list[Row] = []
-        key = (vrf, inclusive_key(self._inputs.underlay.address))
         if members:
             network = members[max(members)]
             vrf_id = VrfId(self._number("vrf", vrf))
@@ -456,13 +461,10 @@ class _World:
                 rows.append(VniRow(network.vni, bridge))
             label = self._number("label", f"bridge:{vrf}")
             rows.append(LabelRow(label, bridge))
-            offer = (self._inputs.underlay.address, self._inputs.view.encapsulations)
-            is_on_tree = self._branch(vrf) is not None
-            route = inclusive_route(network, label, offer, is_on_tree=is_on_tree)
-            self._published.claim(unit, key, route)
+            self._ask_for_copies(vrf, network, label)
             rows += self._relay(vrf, network, unit)
         else:
-            self._published.release(unit, key)
+            self._ask_for_copies(vrf, None, 0)
             self._published.release(unit, (vrf, BROADCAST_TREE))
             for network in list(self._visited.get(vrf, {}).values())[:1]:
                 # Nobody here is in it, but some have addresses of it.
@@ -491,6 +493,26 @@ class _World:
                 learnt = self._inputs.learnt.best(instance, Family.INET)
                 keys = [each.key for each in learnt if isinstance(each.key, IPv4Network)]
                 self._dirty_places.update((vrf, key) for key in keys)
+
+    @property
+    def _replicator(self) -> IPv4Address | None:
+        """By which we copy for leaves: never the address at which copies end."""
+        address = self._inputs.view.replicator
+        return None if address == self._inputs.underlay.address else address
+
+    def _ask_for_copies(self, vrf: str, network: VirtualNetwork | None, label: int) -> None:
+        """Publish where copies for a network's members go; None: there are none."""
+        unit, own, replicator = (Rank.SERVICE, vrf, None), self._inputs.underlay, self._replicator
+        routes: dict[EnetKey, Route] = {}
+        if network is not None:
+            offer = (own.address, self._inputs.view.encapsulations)
+            is_on_tree = self._branch(vrf) is not None
+            routes = inclusive_routes(network, label, offer, replicator, is_on_tree=is_on_tree)
+        for key in (inclusive_key(each) for each in (own.address, replicator) if each is not None):
+            if key in routes:
+                self._published.claim(unit, (vrf, key), routes[key])
+            else:
+                self._published.release(unit, (vrf, key))
 
     def _relay(self, vrf: str, network: VirtualNetwork, unit: Unit) -> Iterator[Row]:
         """Be a member of the network's tree, if it has one: yield what its copies come by."""
@@ -526,11 +548,8 @@ class _World:
             offers = self._enet.get((vrf, BROADCAST_MAC), {}).values()
             network, own = members[max(members)], self._inputs.underlay.address
             ways = ways_out(offers, network, own, self._branch(vrf))
-            for way in replicators(offers, network, own):
-                target = self._target(way[0], layer2=True)
-                if target is not None and self._nexthops.is_resolved(target[0]):
-                    ways = [way]
-                    break
+            if has_replicators(network):
+                ways = self._assisted(ways, replicators(offers, network, own))
             for hop, far, mark in ways:
                 target = self._target(hop, layer2=True)
                 if target is not None:
@@ -540,6 +559,16 @@ class _World:
             rows.append(flood_row(VrfId(self._number("vrf", vrf)), found, network))
         self._rows.put(unit, rows)
         self._uses.keep(unit)
+
+    def _assisted(self, ways: list[Way], replicators: list[Way]) -> list[Way]:
+        """Return the way to who copies for us, if we can reach it and do not copy for others."""
+        if self._replicator is not None:
+            return relayed(ways)
+        for way in replicators:
+            target = self._target(way[0], layer2=True)
+            if target is not None and self._nexthops.is_resolved(target[0]):
+                return [way]
+        return ways
 
     def _enter(self, vrf: str) -> None:
         """The first port of a VRF, or led to it, is here: its learnt routes count now."""

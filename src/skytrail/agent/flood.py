@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from skytrail.agent.fib import LearntRoute
@@ -50,12 +51,18 @@ Offer = tuple[IPv4Address, tuple[Encapsulation, ...]]
 """Our tunnel address and encapsulations."""
 
 
-def inclusive_route(
-    network: VirtualNetwork, label: int, offer: Offer, *, is_on_tree: bool = False
-) -> Route:
-    """Return the route that asks for copies; ``offer``: our tunnel address and encapsulations.
+def inclusive_routes(
+    network: VirtualNetwork,
+    label: int,
+    offer: Offer,
+    replicator: IPv4Address | None,
+    *,
+    is_on_tree: bool = False,
+) -> dict[EnetKey, Route]:
+    """Return the routes that ask for copies; ``offer``: our tunnel address and encapsulations.
 
-    Who is on the network's tree says so, for others on it send it nothing else.
+    Who is on the network's tree says so, for others on it send it nothing else. A replicator is no
+    leaf, and offers by a second route to copy what comes to its other address.
     """
     address, kinds = offer
     next_hop = NextHop(
@@ -68,9 +75,27 @@ def inclusive_route(
     attributes = RouteAttributes(
         local_preference=LOCAL_PREFERENCE_ACTIVE,
         communities=(ON_TREE,) if is_on_tree else (),
-        replication_leaf=network.floods_assisted and not network.floods_unknown,
+        replication_leaf=has_replicators(network) and replicator is None,
     )
-    return Route(inclusive_key(address), (next_hop,), attributes)
+    asking = Route(inclusive_key(address), (next_hop,), attributes)
+    routes = {inclusive_key(address): asking}
+    if replicator is not None and has_replicators(network):
+        key, hop = inclusive_key(replicator), replace(next_hop, address=replicator)
+        routes[key] = Route(key, (hop,), replace(attributes, replicates=True))
+    return routes
+
+
+def has_replicators(network: VirtualNetwork) -> bool:
+    """Tell whether leaves of the network have copies made for them.
+
+    Of what is for an unknown MAC a replicator makes no copies (RFC 9574 section 5.2).
+    """
+    return network.floods_assisted and not network.floods_unknown
+
+
+def relayed(ways: Iterable[Way]) -> list[Way]:
+    """Return the same ways for a replicator, which copies between all of them."""
+    return [(hop, far, mark | FLOOD_RELAYED) for hop, far, mark in ways]
 
 
 def tree_join(instance: str, label: int, offer: Offer) -> JoinTree | None:
@@ -120,9 +145,6 @@ def replicators(
 
     Each host has an order of its own, so that they share the work.
     """
-    # Of what is for an unknown MAC a replicator makes no copies (RFC 9574 section 5.2).
-    if not network.floods_assisted or network.floods_unknown:
-        return []
     found = [
         (hop, far, 0) for learnt, hop, far in _members(offers, network, own) if learnt.replicates
     ]

@@ -106,6 +106,8 @@ class InterfaceRow:
     tunnel_address: IPv4Address | None = None
     """Underlay only: our tunnel endpoint. Tunnelled packets to it are decapsulated, those to
     workloads in ``vrf_id`` delivered; everything else is left to the host's own stack."""
+    replicator_address: IPv4Address | None = None
+    """Underlay only: what members of assisted networks send there is copied on (RFC 9574)."""
 
     @property
     def key(self) -> int:
@@ -215,7 +217,7 @@ class FloodRow:
     vrf_id: VrfId
     members: tuple[tuple[NextHopId, int], ...]
     """(next hop, label), at most ``FLOOD_MEMBERS_COUNT_MAX``. With ``FLOOD_RELAYED`` in its label a
-    member also gets what came by a relay's label from another such member."""
+    member also gets what another such member sent to a relay's label or the replicator's address."""
     beyond_count: int = 0
     """Members for whom there was no place; each flood then counts as FLOOD_LIMIT."""
     floods_unknown: bool = False

@@ -57,6 +57,7 @@ from skytrail.model.annotation_names import (
     BGPAAS_CONTROL_NODES,
     BROADCAST_REPLICATION,
     BY_TREE,
+    REPLICATOR_ADDRESS,
     STICKY_MAC,
 )
 from skytrail.net import Mac
@@ -76,6 +77,7 @@ _ENCAPSULATION_NAMES = {
     "MPLSoGRE": Encapsulation.MPLS_GRE,
     "VXLAN": Encapsulation.VXLAN,
 }
+_ASSISTED_INTENT = "assisted-replicator"
 _CHAIN_INSTANCE = re.compile(r"service-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.*")
 
 
@@ -226,6 +228,8 @@ class View:
     groups: Mapping[str, SecurityGroup] = field(default_factory=dict[str, SecurityGroup])
     virtual_dns: Mapping[str, VirtualDns] = field(default_factory=dict[str, VirtualDns])
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
+    replicator: IPv4Address | None = None
+    """By which the host copies for leaves of assisted replication; None: it does not."""
 
 
 _BESIDE_PORTS = frozenset(
@@ -271,6 +275,7 @@ def build_view(
         groups=builder.all_groups(),
         virtual_dns=builder.all_virtual_dns(),
         encapsulations=_encapsulations(graph),
+        replicator=_replicator(graph),
     )
 
 
@@ -371,6 +376,14 @@ def _encapsulations(graph: ConfigGraph) -> tuple[Encapsulation, ...]:
     return DEFAULT_ENCAPSULATIONS
 
 
+def _replicator(graph: ConfigGraph) -> IPv4Address | None:
+    for node in graph.nodes("virtual-router"):
+        address = usable_address_of(annotation_of(node.properties, REPLICATOR_ADDRESS))
+        if isinstance(address, IPv4Address) and not (address.is_multicast or address.is_loopback):
+            return address
+    return None
+
+
 class _Builder:
     """Readers that follow links."""
 
@@ -427,8 +440,16 @@ class _Builder:
             access_list=joined(node.key.name, access_lists),
             is_underlay=self._is_underlay(node),
             floods_by_tree=replication == BY_TREE,
-            floods_assisted=replication == ASSISTED,
+            floods_assisted=replication == ASSISTED or self._is_assisted(node.key),
             floods_unknown=flag_of(node.properties.get("flood_unknown_unicast")),
+        )
+
+    def _is_assisted(self, network: ConfigKey) -> bool:
+        """Tell whether the network has the intent that replicators copy for it."""
+        intents = self._graph.linked_nodes(network, "intent-map")
+        return any(
+            text_of(each.properties.get("intent_map_intent_type")) == _ASSISTED_INTENT
+            for each in intents
         )
 
     def _is_underlay(self, network: ConfigNode) -> bool:

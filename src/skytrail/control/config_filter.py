@@ -67,7 +67,9 @@ WALK: Mapping[str, Step] = {
         parent=frozenset({"project"}),
         children=frozenset({"access-control-list", "routing-instance"}),
         # Of other networks only the provider's, which refers to none (api/rules/virtual_network).
-        refs=frozenset({"network-ipam", "service-health-check", "tag", "virtual-network"}),
+        refs=frozenset(
+            {"intent-map", "network-ipam", "service-health-check", "tag", "virtual-network"}
+        ),
     ),
     "bgp-as-a-service": Step(refs=frozenset({"service-health-check"})),
     "project": Step(refs=frozenset({"tag", "application-policy-set"})),

@@ -438,7 +438,11 @@ class ControlPlane:
         vrf = self.replicator.vrfs.get(instance)
         if vrf is None:
             return
-        route = adjacent.route
+        route, is_stale = adjacent.route, adjacent.generation != peer.generation
+        if is_stale and route.attributes.replicates:
+            # Without it everybody copies for himself and nobody is left out (ADR 0210).
+            self.replicator.remove(adjacent.slot)
+            return
         hops = self.hosts.next_hops(peer.name, route.next_hops, instance)
         number = peer.subscriptions[instance].instance_id
         self.replicator.put(
@@ -449,7 +453,7 @@ class ControlPlane:
                 attributes=route.attributes,
                 targets=vrf.config.exports,
                 virtual_network=vrf.config.virtual_network,
-                is_stale=adjacent.generation != peer.generation,
+                is_stale=is_stale,
             )
         )
 

@@ -10,5 +10,10 @@ BROADCAST_REPLICATION, BY_TREE, ASSISTED = "broadcast-replication", "tree", "ass
 """Of a virtual network: ``tree`` has broadcasts travel along an overlay tree (ADR 0153),
 ``assisted`` has a replicator copy them, where one offers to (ADR 0154)."""
 
-READ_BY_AGENTS = frozenset((*BGPAAS_CONTROL_NODES, STICKY_MAC, BROADCAST_REPLICATION))
+REPLICATOR_ADDRESS = "replicator-address"
+"""Of a virtual-router: a second tunnel address, by which it copies for leaves (ADR 0210)."""
+
+READ_BY_AGENTS = frozenset(
+    (*BGPAAS_CONTROL_NODES, STICKY_MAC, BROADCAST_REPLICATION, REPLICATOR_ADDRESS)
+)
 """All that hosts are told of; what else users note is no business of theirs."""

@@ -6,13 +6,21 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
-from skytrail.agent.io.ebpf_rows import flood_entry, flood_row, nexthop_entry, nexthop_row
+from skytrail.agent.io.ebpf_rows import (
+    flood_entry,
+    flood_row,
+    interface_entry,
+    interface_row,
+    nexthop_entry,
+    nexthop_row,
+)
 from skytrail.agent.lookup import Tables
 from skytrail.agent.tables import (
     FLOOD_MEMBERS_COUNT_MAX,
     FLOOD_RELAYED,
     FloodRow,
     InetRouteRow,
+    InterfaceRow,
     LabelRow,
     NextHopId,
     NextHopKind,
@@ -24,6 +32,9 @@ from skytrail.net import BROADCAST_MAC, Label, Vni
 from skytrail.testing.agent_world import PROJECT, SOURCE, AgentHost, ConfigBuilder, subnet
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,
+    ConfigKey,
+    ConfigNode,
+    ConfigUpdate,
     EnetKey,
     Family,
     ItemsEvent,
@@ -410,3 +421,98 @@ def test_no_replicator_is_asked_to_copy_what_is_for_unknown_macs() -> None:
     made.reconcile()
 
     assert members(made)[1:] == [("192.0.2.2", 31)]
+
+
+def replicating(network: Json = ASSISTED, *, address: str = "192.0.2.101") -> AgentHost:
+    """A host that copies for others by an address of its own."""
+    config = ConfigBuilder()
+    red = config.network("red", 5, [subnet("10.1.1.0/24")], annotations=network)
+    config.port("a", red, ["10.1.1.3"])
+    note = {"key_value_pair": [{"key": "replicator-address", "value": address}]}
+    config.node("virtual-router", "default-global-system-config:host", annotations=note)
+    made = AgentHost("192.0.2.1")
+    made.plug("a", 10)
+    made.connect()
+    made.configure(config.update())
+    made.reconcile()
+    return made
+
+
+def inclusives(made: AgentHost) -> dict[str, Route]:
+    return {
+        str(route.key.address): route
+        for _, route in made.published()
+        if isinstance(route.key, EnetKey) and route.key.mac == BROADCAST_MAC
+    }
+
+
+def test_a_replicator_asks_for_copies_and_offers_to_make_them_by_another_address() -> None:
+    made = replicating()
+
+    own, other = inclusives(made)["192.0.2.1/32"], inclusives(made)["192.0.2.101/32"]
+    assert (own.attributes.replicates, own.attributes.replication_leaf) == (False, False)
+    assert (other.attributes.replicates, other.attributes.replication_leaf) == (True, False)
+    assert other.next_hops[0].address == IPv4Address("192.0.2.101")
+    assert other.next_hops[0].label == own.next_hops[0].label
+    (row,) = [r for r in made.datapath.rows[InterfaceRow].values() if r.tunnel_address]
+    assert row.replicator_address == IPv4Address("192.0.2.101")
+    assert interface_row(row.vif_id, interface_entry(row)[1]) == row
+
+
+def test_a_replicator_copies_to_everybody_itself_and_between_them() -> None:
+    made = replicating()
+    made.learn(RED_VRF, [inclusive("192.0.2.2", 31), inclusive("192.0.2.3", 32)])
+    made.learn(RED_VRF, [replicator("192.0.2.9"), inclusives(made)["192.0.2.101/32"]])
+    made.resolve("192.0.2.2", "192.0.2.3", "192.0.2.9", "192.0.2.101")
+    made.reconcile()
+
+    assert members(made)[1:] == [
+        ("192.0.2.2", 31 | FLOOD_RELAYED),
+        ("192.0.2.3", 32 | FLOOD_RELAYED),
+    ]
+
+
+@pytest.mark.parametrize("network", [None, BY_TREE])
+def test_a_replicator_offers_nothing_in_networks_that_do_not_ask(network: Json) -> None:
+    made = replicating(network)
+
+    assert set(inclusives(made)) == {"192.0.2.1/32"}
+
+
+@pytest.mark.parametrize(
+    "address", ["192.0.2.1", "224.0.0.5", "127.0.0.9", "0.0.0.0", "fd00::1", "x"]
+)
+def test_what_cannot_be_another_tunnel_address_makes_no_replicator(address: str) -> None:
+    made = replicating(address=address)
+
+    assert set(inclusives(made)) == {"192.0.2.1/32"}
+    assert inclusives(made)["192.0.2.1/32"].attributes.replication_leaf
+    assert all(r.replicator_address is None for r in made.datapath.rows[InterfaceRow].values())
+
+
+def test_a_replicator_that_is_none_any_more_takes_its_offer_back() -> None:
+    made = replicating()
+    key = ConfigKey("virtual-router", "default-global-system-config:host")
+    made.configure(ConfigUpdate((ConfigNode(key, {}),), ()))
+    made.learn(RED_VRF, [inclusive("192.0.2.2", 31)])
+    made.resolve("192.0.2.2")
+    made.reconcile()
+
+    assert set(inclusives(made)) == {"192.0.2.1/32"}
+    assert members(made)[1:] == [("192.0.2.2", 31)]
+
+
+def test_an_intent_of_the_network_asks_for_replicators_as_its_annotation_does() -> None:
+    config = ConfigBuilder()
+    red = config.network("red", 5, [subnet("10.1.1.0/24")])
+    config.port("a", red, ["10.1.1.3"])
+    name = "default-global-system-config:assisted-replicator"
+    intent = config.node("intent-map", name, intent_map_intent_type="assisted-replicator")
+    config.link(red, intent)
+    made = AgentHost("192.0.2.1")
+    made.plug("a", 10)
+    made.connect()
+    made.configure(config.update())
+    made.reconcile()
+
+    assert own_inclusive(made).attributes.replication_leaf

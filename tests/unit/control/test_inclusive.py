@@ -223,3 +223,23 @@ def test_copies_a_router_asks_for_belong_to_the_network_that_exports_its_target(
     bench.put(routing_instance("green", both=[3], connected=["red"]))
     green = bench.plane.replicator.vrfs[InstanceName(instance_of("green"))]
     assert KEY not in green.ribs[Family.ENET].entries
+
+
+def test_a_replicator_whose_agent_is_lost_is_offered_to_nobody_while_its_own_route_stays() -> None:
+    bench = Bench(routing_instance("red", both=[1]))
+    bench.up("c1", "c2")
+    for name in ("c1", "c2"):
+        bench.say(name, Subscribe(instance_of("red"), 1))
+    offer = replace(inclusive("172.16.0.101", 16), attributes=RouteAttributes(replicates=True))
+    bench.say("c1", PublishRoute(instance_of("red"), inclusive("172.16.0.1", 16)))
+    bench.say("c1", PublishRoute(instance_of("red"), offer))
+    assert routers_heard(bench.hear("c2")) == {"172.16.0.1", "172.16.0.101"}
+
+    bench.down("c1")
+
+    gone = [m.retracts for m in bench.hear("c2") if isinstance(m, ItemsEvent)]
+    assert [str(key) for keys in gone for key in keys] == [str(offer.key)]
+
+    bench.up("c1")
+    bench.say("c1", Subscribe(instance_of("red"), 1), PublishRoute(instance_of("red"), offer))
+    assert "172.16.0.101" in routers_heard(bench.hear("c2"))

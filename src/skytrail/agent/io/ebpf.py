@@ -180,8 +180,12 @@ class EbpfDatapath:
     def _set_tunnel_address(self, rows: Iterable[InterfaceRow]) -> None:
         for row in rows:
             if row.tunnel_address is not None:
-                settings = self._settings()
-                self._write_settings(settings._replace(tunnel_address=row.tunnel_address.packed))
+                replicator = row.replicator_address
+                settings = self._settings()._replace(
+                    tunnel_address=row.tunnel_address.packed,
+                    replicator_address=replicator.packed if replicator else bytes(4),
+                )
+                self._write_settings(settings)
 
     def attach(self, ifindex: int) -> None:
         """Attach the right program to an interface that has an InterfaceRow; idempotent."""

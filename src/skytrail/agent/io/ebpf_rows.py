@@ -104,6 +104,7 @@ def interface_entry(row: InterfaceRow) -> Entry:
         tunnel_address=tunnel,
         tag_source=row.tag.source.packed if row.tag else bytes(6),
         vlan=row.tag.vlan if row.tag else 0,
+        replicator_address=row.replicator_address.packed if row.replicator_address else _NO_ADDRESS,
     )
     return u32(row.vif_id), value.pack()
 
@@ -133,6 +134,11 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         flow_count_max=value.flow_count_max,
         tunnel_address=(
             IPv4Address(value.tunnel_address) if value.tunnel_address != _NO_ADDRESS else None
+        ),
+        replicator_address=(
+            IPv4Address(value.replicator_address)
+            if value.replicator_address != _NO_ADDRESS
+            else None
         ),
     )
 

@@ -1,22 +1,61 @@
-"""Rules of virtual-routers: the pools of addresses they hand out themselves."""
+"""Rules of virtual-routers: the pools of addresses they hand out, the address they replicate by."""
 
 from __future__ import annotations
 
-from skytrail.api import router_pools
+from ipaddress import AddressValueError, IPv4Address
+
+from skytrail.api import documents, router_pools
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
+from skytrail.api.refusal import bad_request, conflict
+from skytrail.model.annotation_names import REPLICATOR_ADDRESS
 
+_TYPE = "virtual-router"
 _FIELD = "network_ipam_refs"
+_NOTES = "annotations"
+_ADDRESS = "virtual_router_ip_address"
 
 
 def _create(change: Change, body: Document) -> None:
     router_pools.check(change, body, None)
+    _check_tunnel_ends(change, body, None)
 
 
 def _update(change: Change, old: Record, body: Document) -> None:
     if body.get(_FIELD) is not old.body.get(_FIELD):
         router_pools.check(change, body, old)
+    if any(body.get(field) != old.body.get(field) for field in (_NOTES, _ADDRESS)):
+        _check_tunnel_ends(change, body, old)
+
+
+def _check_tunnel_ends(change: Change, body: Document, old: Record | None) -> None:
+    """What comes to a replicator's address is copied on: nobody else may be reached by it."""
+    given = _replicator(body)
+    if not given:
+        return
+    field = f"annotation {REPLICATOR_ADDRESS}"
+    try:
+        address = IPv4Address(given)
+    except AddressValueError:
+        raise bad_request(f"{field}: {given!r} is not an IPv4 address") from None
+    if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_reserved:
+        raise bad_request(f"{field}: tunnels cannot end at {address}; give a unicast address")
+    if documents.text(body, _ADDRESS) == str(address):
+        raise bad_request(
+            f"{field}: {address} is the host's tunnel address already; give it a second one"
+        )
+    for other in change.view.of_type(_TYPE):
+        if old is not None and other.uuid == old.uuid:
+            continue
+        if str(address) in {documents.text(other.body, _ADDRESS), _replicator(other.body)}:
+            raise conflict(f"{field}: {address} is an address of virtual-router {other.name}")
+
+
+def _replicator(body: Document) -> str:
+    pairs = documents.sections(documents.section(body, _NOTES), "key_value_pair")
+    found = [pair for pair in pairs if documents.text(pair, "key") == REPLICATOR_ADDRESS]
+    return (documents.text(found[0], "value") or "") if found else ""
 
 
 VIRTUAL_ROUTER = Rule(create=_create, update=_update)

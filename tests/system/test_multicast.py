@@ -1,0 +1,237 @@
+"""Copies by others: hosts that replicate for leaves (RFC 9574), by packets between four hosts."""
+
+import contextlib
+import os
+import secrets
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from skytrail.client import ApiClient
+from skytrail.lab.io import netns
+from skytrail.lab.service import Lab
+from skytrail.runtime.introspection import read_table
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "two-tenants"
+HOSTS = [f"compute{number}" for number in range(1, 5)]
+FAN = [f"fan{number}" for number in range(1, 5)]
+PORT = 5010
+QUIET_S = 0.4
+UNDERLAY_FRAMES = 0x0003
+REPLICATOR, ITS_ADDRESS = "compute2", "198.18.2.200"
+
+PROVISION = f"""
+import argparse, sys
+sys.path.insert(0, {str(EXAMPLE)!r})
+import provision as parts
+from vnc_api import vnc_api
+
+options = argparse.ArgumentParser()
+options.add_argument("--host")
+options.add_argument("--port")
+chosen = options.parse_args()
+api = vnc_api.VncApi(api_server_host=chosen.host, api_server_port=chosen.port, auth_type="noauth")
+red = parts.ensure(api, "project", vnc_api.Project("red"))
+ipam = parts.ensure(api, "network_ipam", vnc_api.NetworkIpam("red-ipam", red))
+group = parts.ensure(api, "security_group", parts.open_group(red))
+wanted = parts.network(red, "fan", ipam, ["10.8.1.0/24"], None)
+note = vnc_api.KeyValuePair(key="broadcast-replication", value="assisted")
+wanted.set_annotations(vnc_api.KeyValuePairs(key_value_pair=[note]))
+network = parts.ensure(api, "virtual_network", wanted)
+for name in {FAN!r}:
+    parts.port(api, red, name, network, group)
+"""
+
+pytestmark = pytest.mark.root
+
+
+def topology() -> str:
+    hosts = "".join(f"  - {{name: {host}}}\n" for host in HOSTS)
+    workloads = "".join(
+        f'  - {{name: {name}, host: {host}, port: "default-domain:red:{name}"}}\n'
+        for name, host in zip(FAN, HOSTS, strict=True)
+    )
+    return f"name: multicast\nprovision: provision.py\nhosts:\n{hosts}workloads:\n{workloads}"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces and eBPF")
+    folder = tmp_path_factory.mktemp("multicast")
+    (folder / "provision.py").write_text(PROVISION)
+    (folder / "topology.yaml").write_text(topology())
+    created = Lab.create(folder / "topology.yaml", name=f"stm{secrets.token_hex(3)}")
+    try:
+        created.up()
+        yield created
+    finally:
+        created.down()
+
+
+def vrf_row(lab, host, name):
+    rows = read_table(lab.paths.introspect_socket(host), "vrfs")
+    return next(row for row in rows if row["name"] == f"default-domain:red:{name}:{name}")
+
+
+class Ears:
+    """Sockets of workloads that take what is sent to a group; counts copies of a token."""
+
+    def __init__(self, stack, lab, names, group):
+        self.sockets = {}
+        for name in names:
+            with netns.entered(lab.plan.namespace_of(name)):
+                ear = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                index = socket.if_nametoindex("eth0")
+            ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            ear.bind(("", PORT))
+            ear.setblocking(False)
+            if group.startswith("239"):
+                request = struct.pack("=4s4si", socket.inet_aton(group), bytes(4), index)
+                ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+            self.sockets[name] = ear
+
+    def heard(self, token, expected):
+        """Copies that each got: those expected are waited for, others for a while."""
+        counts = dict.fromkeys(self.sockets, 0)
+        deadline, quiet_since = time.monotonic() + 5, None
+        while quiet_since is None or time.monotonic() < quiet_since + QUIET_S:
+            for name, ear in self.sockets.items():
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        counts[name] += ear.recv(65535) == token
+            if quiet_since is None and (
+                all(counts[name] for name in expected) or time.monotonic() > deadline
+            ):
+                quiet_since = time.monotonic()
+            time.sleep(0.02)
+        return {name: count for name, count in counts.items() if count}
+
+
+def say(stack, lab, name, group, token):
+    with netns.entered(lab.plan.namespace_of(name)):
+        mouth = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        index = socket.if_nametoindex("eth0")
+    mouth.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    request = struct.pack("=4s4si", bytes(4), bytes(4), index)
+    mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+    mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+    mouth.sendto(token, (group, PORT))
+
+
+def underlay_ear(stack, lab, host):
+    """Tunnel frames that a host sends."""
+    with netns.entered(lab.plan.node(host).namespace):
+        kind = socket.htons(UNDERLAY_FRAMES)
+        ear = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, kind))
+    ear.bind(("underlay0", UNDERLAY_FRAMES))
+    ear.setblocking(False)
+    return ear
+
+
+def tunnelled(ear, token):
+    """Return where copies of a token were sent."""
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            frame, place = ear.recvfrom(65535)
+            if token in frame and place[2] == socket.PACKET_OUTGOING:
+                found.append(socket.inet_ntoa(frame[30:34]))
+    return found
+
+
+def everybody_hears(lab, group="239.8.8.8"):
+    """Each workload speaks; return the copies each host sent into tunnels, by speaker."""
+    sent = {}
+    with contextlib.ExitStack() as stack:
+        ears = Ears(stack, lab, FAN, group)
+        hosts = {host: underlay_ear(stack, lab, host) for host in HOSTS}
+        for speaker in FAN:
+            token = os.urandom(24)
+            say(stack, lab, speaker, group, token)
+            others = {name: 1 for name in FAN if name != speaker}
+            heard = ears.heard(token, others)
+            # The speaker's own kernel may give it its broadcast back.
+            heard.pop(speaker, None)
+            assert heard == others, speaker
+            sent[speaker] = {host: tunnelled(ear, token) for host, ear in hosts.items()}
+    return sent
+
+
+def annotate(lab, value):
+    with ApiClient(lab.api_url) as api:
+        name = ["default-global-system-config", lab.plan.node(REPLICATOR).namespace]
+        uuid = api.name_to_id("virtual-router", name)
+        pairs = [{"key": "replicator-address", "value": value}] if value else []
+        api.update("virtual-router", uuid, {"annotations": {"key_value_pair": pairs}})
+
+
+@pytest.fixture
+def replicator(lab, eventually):
+    """The second host copies for the others, by an address that the underlay routes to it."""
+    router, address = lab.plan.router_namespace, lab.plan.node(REPLICATOR).address
+    route = ["ip", "-n", router, "route", "replace", f"{ITS_ADDRESS}/32", "via", str(address)]
+    subprocess.run(route, check=True)
+    annotate(lab, ITS_ADDRESS)
+    eventually(lambda: is_assisted(lab), "leaves use the replicator")
+    yield ITS_ADDRESS
+    annotate(lab, "")
+    eventually(lambda: is_copied_at_the_edge(lab), "everybody copies himself")
+
+
+def is_assisted(lab):
+    return all(
+        vrf_row(lab, host, "fan")["flood_members"] == (4 if host == REPLICATOR else 2)
+        for host in HOSTS
+    )
+
+
+def is_copied_at_the_edge(lab):
+    return all(vrf_row(lab, host, "fan")["flood_members"] == 4 for host in HOSTS)
+
+
+def addresses(lab, *, but):
+    return sorted(str(lab.plan.node(host).address) for host in HOSTS if host not in but)
+
+
+@pytest.mark.parametrize("group", ["239.8.8.8", "255.255.255.255"])
+def test_leaves_send_one_copy_and_the_replicators_host_makes_the_others(lab, replicator, group):
+    sent = everybody_hears(lab, group)
+
+    for speaker, host in zip(FAN, HOSTS, strict=True):
+        by_replicator = sorted(sent[speaker].pop(REPLICATOR))
+        assert by_replicator == addresses(lab, but={host, REPLICATOR})
+        expected = {leaf: [replicator] if leaf == host else [] for leaf in HOSTS}
+        del expected[REPLICATOR]
+        assert sent[speaker] == expected
+
+
+def test_without_a_replicator_everybody_copies_himself(lab, eventually):
+    eventually(lambda: is_copied_at_the_edge(lab), "everybody copies himself")
+
+    sent = everybody_hears(lab)
+
+    for speaker, host in zip(FAN, HOSTS, strict=True):
+        assert sorted(sent[speaker][host]) == addresses(lab, but={host})
+
+
+def test_leaves_copy_themselves_at_once_when_the_replicators_agent_dies(
+    lab, replicator, eventually
+):
+    lab.kill(REPLICATOR)
+    try:
+        leaves = [host for host in HOSTS if host != REPLICATOR]
+        eventually(
+            lambda: all(vrf_row(lab, host, "fan")["flood_members"] == 4 for host in leaves),
+            "leaves copy themselves",
+        )
+        # Its host still forwards: it hears everything, and its workload is heard.
+        everybody_hears(lab)
+    finally:
+        lab.restart(REPLICATOR)
+    eventually(lambda: is_assisted(lab), "leaves use the replicator again", timeout_s=30)
+    everybody_hears(lab)
