@@ -274,3 +274,20 @@ def test_withdrawn_workload_is_gone_everywhere() -> None:
     world.check_converged()
     for agent in world.agents.values():
         assert (instance_of("red"), key) not in agent.intent
+
+
+def test_restart_of_an_agent_makes_control_nodes_tell_each_other_nothing() -> None:
+    """Each hears the agent's routes from the other as well: neither may prefer that for being fresh."""
+    world = populated(3)
+    world.run(40)
+
+    def told() -> list[int]:
+        peers = [peer for each in world.controls.values() for peer in each.plane.bgp.peers.values()]
+        return [peer.counters.updates_in for peer in peers]
+
+    before = told()
+    for agent in world.agents.values():
+        agent.restart()
+    world.run(20)
+
+    assert told() == before

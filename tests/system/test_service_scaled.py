@@ -7,6 +7,7 @@ import pytest
 
 from skytrail.lab import check
 from skytrail.lab.io.traffic import PingTraffic
+from skytrail.runtime.introspection import read_table
 from skytrail.testing.appliances import UdpTalk, copy_of, counted, tcp_talk, unplugged
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "service-chain"
@@ -94,3 +95,28 @@ def test_copy_that_leaves_takes_its_own_flows_alone_and_one_that_comes_takes_non
         timeout_s=20,
     )
     assert passing() == without, "flows stay where they are"
+
+
+@pytest.mark.root
+def test_flows_stay_with_their_copies_while_the_agent_of_two_of_them_restarts(
+    scaled, talks, eventually
+):
+    flows = talks(16)
+    control = scaled.paths.introspect_socket("control1")
+
+    def passing():
+        return [(copy_of(scaled, each, GUARDS), copy_of(scaled, each, PROBES)) for each in flows]
+
+    def stands(is_up):
+        rows = read_table(control, "peers")
+        (row,) = [each for each in rows if each["name"].endswith("compute2")]
+        return row["up"] == is_up and (not is_up or row["routes_stale"] == 0)
+
+    before = passing()
+    assert {"guard1", "guard2"} & {guard for guard, _ in before}
+    scaled.kill("compute2")
+    eventually(lambda: stands(False), "the control node misses the agent")
+    assert passing() == before, "its kernel forwards on"
+    scaled.restart("compute2")
+    eventually(lambda: stands(True), "it has said its routes again", timeout_s=20)
+    assert passing() == before

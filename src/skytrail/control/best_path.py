@@ -6,17 +6,31 @@ The order is that of the original control node, which agrees with RFC 4271 secti
 a sticky MAC wins (RFC 7432 section 15.2), and a network's own paths win over imported ones. Those of
 its workloads win over imported ones of any local preference, AS path and MED: whoever may be in a
 network that is connected to ours could set these, and have the workload's traffic (ADR 0043).
+
+A stale path loses to fresh ones, for a workload may have been started elsewhere. Copies of a service
+share an address, so another one's fresh path says nothing of that: theirs go on sharing, unless the
+same port is announced elsewhere (ADR 0200).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from skytrail.control.path import DUPLICATE_MAC, InstanceName, Path, Rank, effective_med
+from skytrail.control.path import (
+    DUPLICATE_MAC,
+    FABRIC_INSTANCE,
+    InstanceName,
+    Path,
+    Rank,
+    effective_med,
+)
 from skytrail.wire.xmpp import EnetKey, Family
 
 ECMP_COUNT_MAX = 16
 """As many members as a datapath next hop holds."""
+
+SERVICE_INTERFACE = "service-interface"
+"""The sub-protocol of routes to a port of a service."""
 
 _Step = tuple[str, Callable[[Path], int]]
 _PREFERENCE: tuple[_Step, ...] = (
@@ -64,7 +78,8 @@ def preference(path: Path, own: InstanceName, ceiling: int | None = None) -> tup
     return (
         *steps[:_LOCAL_PREFERENCE],
         local_preference,
-        *steps[_LOCAL_PREFERENCE + 1 : _STALE + 1],
+        *steps[_LOCAL_PREFERENCE + 1 : _STALE],
+        int(_is_doubted(path)),
         int(beside_own),
         *steps[_STALE + 1 :],
         int(is_foreign),
@@ -89,6 +104,33 @@ def _is_host(path: Path) -> bool:
     return isinstance(key, EnetKey) or key.prefixlen == key.max_prefixlen
 
 
+def _is_doubted(path: Path) -> bool:
+    return path.is_stale and not _shares_load(path)
+
+
+def _shares_load(path: Path) -> bool:
+    # A MAC is at one place: there, somebody else's fresh path does mean a move.
+    is_service = path.attributes.sub_protocol == SERVICE_INTERFACE
+    return is_service and not isinstance(path.key, EnetKey)
+
+
+def _is_replaced(path: Path, candidates: Iterable[Path]) -> bool:
+    """Tell whether a stale path that might go on sharing is announced afresh by somebody.
+
+    The same port on another host, or the same route as another control node hears it.
+    """
+    if not (path.is_stale and _shares_load(path)):
+        return False
+    macs = {hop.mac for hop in path.next_hops if hop.mac is not None}
+    entry = path.slot.entry
+    return any(
+        (entry is not None and other.slot.entry is entry)
+        or any(hop.mac in macs for hop in other.next_hops)
+        for other in candidates
+        if not other.is_stale
+    )
+
+
 def tie_break(path: Path) -> tuple[tuple[int, ...], str, str]:
     """Order paths of equal preference."""
     return (tuple([int(step(path)) for _, step in _SOURCE]), path.source, path.instance)
@@ -99,6 +141,8 @@ def select(paths: Iterable[Path], family: Family, own: InstanceName) -> tuple[Pa
     candidates = [path for path in paths if path.is_feasible]
     if len(candidates) <= 1:
         return tuple(candidates)
+    if any(path.is_stale for path in candidates):
+        candidates = [path for path in candidates if not _is_replaced(path, candidates)]
     ceiling = own_ceiling(candidates, own)
     ranked = sorted(((preference(path, own, ceiling), tie_break(path), path)
                      for path in candidates), key=lambda row: row[:2])  # fmt: skip
@@ -112,7 +156,31 @@ def select_one(paths: Iterable[Path]) -> Path | None:
     candidates = list(paths)
     if len(candidates) <= 1:
         return candidates[0] if candidates else None
-    return min(candidates, key=_rank)
+    best = min(candidates, key=_rank)
+    if best.learned is None or best.is_stale:
+        return best
+    return next((path for path in candidates if _is_confirmed(path, best)), best)
+
+
+def _is_confirmed(own: Path, copy: Path) -> bool:
+    """Tell whether an agent's stale path is what another control node says of the route afresh.
+
+    Then it stays the best. Two nodes that lost the same agent would else both take the other's copy
+    for better than their own, take theirs back for that, and then the other way round, over and over.
+    """
+    if own.learned is not None or not own.is_stale or not own.is_feasible:
+        return False
+    ours, theirs = own.attributes, copy.attributes
+    return (
+        ours.local_preference == theirs.local_preference
+        and ours.sequence_number == theirs.sequence_number
+        and ours.sticky == theirs.sticky
+        and effective_med(ours) == effective_med(theirs)
+        and set(ours.security_groups) == set(theirs.security_groups)
+        # BGP tells one of several next hops.
+        and {(hop.address, hop.label) for hop in own.next_hops}
+        >= {(hop.address, hop.label) for hop in copy.next_hops}
+    )
 
 
 def _rank(path: Path) -> Rank:
@@ -135,14 +203,17 @@ def why_not_told(path: Path, best: Path | None) -> str:
 
 
 def _is_own(path: Path, own: InstanceName) -> bool:
-    """Tell whether a path was born in the network of an instance, wherever its host is.
+    """Tell whether a path was born in an instance, wherever its host is.
 
     What another control node says of the same network counts as what agents say here: tables must
-    not depend on which control node a host talks to.
+    not depend on which control node a host talks to. Agents' routes are in a network's own
+    instance; into those of its services both are imported.
     """
-    return path.instance == own or (
-        path.learned is not None and path.virtual_network == own.rpartition(":")[0]
-    )
+    if path.learned is None:
+        return path.instance == own
+    network, _, name = own.rpartition(":")
+    is_primary = name == network.rpartition(":")[2] or own == FABRIC_INSTANCE
+    return is_primary and path.virtual_network == network
 
 
 def _preference(path: Path) -> tuple[int, ...]:
@@ -159,10 +230,12 @@ def why_not_best(path: Path, best: tuple[Path, ...], own: InstanceName) -> str:
         return f"rejected by routing policy {path.rejected_by}"
     if not best or not path.is_feasible:
         return "not feasible"
+    if _is_replaced(path, best):
+        return "stale"
     winner = best[0]
     is_imported = _is_own(winner, own) and not _is_own(path, own)
     for name, step in _PREFERENCE:
-        if step(path) > step(winner):
+        if step(path) > step(winner) and (name != "stale" or _is_doubted(path)):
             return name
         if is_imported and step(path) < step(winner):
             break

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 import pytest
 
-from skytrail.control.best_path import ECMP_COUNT_MAX, select, why_not_best
+from skytrail.control.best_path import (
+    ECMP_COUNT_MAX,
+    SERVICE_INTERFACE,
+    select,
+    select_one,
+    why_not_best,
+    why_not_told,
+)
 from skytrail.control.path import (
     FABRIC_INSTANCE,
+    VPN_INSTANCE,
     InstanceName,
     Interner,
+    Learned,
     Path,
     PathSlot,
     PeerName,
     effective_med,
     usable_next_hops,
 )
-from skytrail.net import Label, RouteDistinguisher
+from skytrail.control.vpn import VpnEntry
+from skytrail.net import Label, Mac, RouteDistinguisher
 from skytrail.testing.control_plane import inet_route
-from skytrail.wire.xmpp import Family, RouteAttributes
+from skytrail.wire.bgp import Attributes
+from skytrail.wire.xmpp import EnetKey, Family, RouteAttributes
 
 RED = InstanceName("red")
 
@@ -83,6 +94,65 @@ def test_a_mac_goes_to_one_place_only() -> None:
 
     assert best == (one,)
     assert why_not_best(two, best, RED) == "later name"
+
+
+SERVICE = {"sub_protocol": SERVICE_INTERFACE}
+
+
+def with_mac(given: Path, mac: str) -> Path:
+    hops = tuple([replace(hop, mac=Mac.parse(mac)) for hop in given.next_hops])
+    return replace(given, next_hops=hops)
+
+
+def test_stale_copy_of_a_service_goes_on_sharing_with_fresh_ones() -> None:
+    stale = with_mac(path("a", is_stale=True, **SERVICE), "02:00:00:00:00:01")
+    fresh = with_mac(path("b", **SERVICE), "02:00:00:00:00:02")
+
+    assert select([fresh, stale], Family.INET, RED) == (stale, fresh)
+    assert why_not_best(stale, (stale, fresh), RED) == ""
+
+
+def test_stale_copy_loses_where_its_port_is_announced_from_elsewhere() -> None:
+    stale = with_mac(path("a", is_stale=True, **SERVICE), "02:00:00:00:00:01")
+    moved = with_mac(path("b", **SERVICE), "02:00:00:00:00:01")
+    other = with_mac(path("c", **SERVICE), "02:00:00:00:00:02")
+
+    best = select([stale, moved, other], Family.INET, RED)
+
+    assert best == (moved, other)
+    assert why_not_best(stale, best, RED) == "stale"
+
+
+def test_stale_copy_loses_to_the_same_route_heard_from_another_control_node() -> None:
+    entry = VpnEntry.of(RouteDistinguisher.parse("10.0.0.1:1"), inet_route("10.1.1.3/32").key)
+    stale, heard = path("a", is_stale=True, **SERVICE), path("node2", **SERVICE)
+    stale.slot.entry = heard.slot.entry = entry
+
+    assert select([stale, heard], Family.INET, RED) == (heard,)
+
+
+def test_stale_copy_with_worse_med_is_not_said_to_lose_for_being_stale() -> None:
+    stale, fresh = path("a", is_stale=True, med=9, **SERVICE), path("b", med=1, **SERVICE)
+
+    assert select([stale, fresh], Family.INET, RED) == (fresh,)
+    assert why_not_best(stale, (fresh,), RED) == "higher MED"
+
+
+def test_mac_of_a_stale_service_port_loses_to_a_fresh_one() -> None:
+    key = EnetKey(Mac.parse("02:00:00:00:00:01"), ip_network("10.1.1.3/32"))
+    stale, fresh = [
+        replace(given, slot=PathSlot(given.source, RED, key))
+        for given in (path("a", is_stale=True, **SERVICE), path("b", **SERVICE))
+    ]
+
+    assert select([stale, fresh], Family.ENET, RED) == (fresh,)
+
+
+def test_stale_copy_shares_with_equally_preferred_ones_only() -> None:
+    stale = path("a", is_stale=True, local_preference=100, **SERVICE)
+    fresh = path("b", local_preference=200, **SERVICE)
+
+    assert select([stale, fresh], Family.INET, RED) == (fresh,)
 
 
 def test_ecmp_is_bounded() -> None:
@@ -171,3 +241,52 @@ def test_a_workload_that_moved_into_another_cluster_is_found_there() -> None:
     assert select([path("a", sequence_number=1), moved], Family.INET, RED) == (moved,)
     fresh = path("b", "blue")
     assert select([path("a", is_stale=True), fresh], Family.INET, RED) == (fresh,)
+
+
+NET = "default-domain:p:net"
+
+
+def learned(source: str, **changes: object) -> Path:
+    return replace(
+        path(source, VPN_INSTANCE, **changes),
+        virtual_network=NET,
+        learned=Learned(Attributes(origin=0), is_external=False, router_id=IPv4Address("10.0.0.9")),
+    )
+
+
+@pytest.mark.parametrize("own", [f"{NET}:net", f"{NET}:service-1"])
+def test_routes_of_agents_and_of_other_control_nodes_count_alike_in_a_network(own: str) -> None:
+    """Also in the instances of its services, which import both."""
+    here, there = path("a", f"{NET}:net"), learned("node2")
+
+    assert select([here, there], Family.INET, InstanceName(own)) == (here, there)
+
+
+def copies(**changes: object) -> tuple[Path, Path]:
+    own, copy = path("a", is_stale=True, local_preference=200), learned("node2", **changes)
+    return own, copy
+
+
+def test_stale_route_that_another_control_node_says_afresh_stays_the_best_copy() -> None:
+    own, copy = copies(local_preference=200, med=100)
+
+    assert select_one([copy, own]) is own
+    assert why_not_told(copy, own) == "learned by BGP"
+
+
+def test_of_several_next_hops_bgp_tells_one_and_confirms_them() -> None:
+    own, copy = copies(local_preference=200)
+    second = replace(own.next_hops[0], label=Label(77))
+
+    assert select_one([copy, both := replace(own, next_hops=(*own.next_hops, second))]) is both
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"local_preference": 200, "sequence_number": 1}, {"local_preference": 200, "med": 7},
+     {"local_preference": 200, "security_groups": (8000001,)}, {"local_preference": 200, "sticky": True}],
+)  # fmt: skip
+def test_stale_route_loses_to_what_its_agent_says_elsewhere_now(changes: dict[str, object]) -> None:
+    own, copy = copies(**changes)
+
+    assert select_one([own, copy]) is copy

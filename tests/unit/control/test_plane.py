@@ -411,6 +411,24 @@ def test_fresh_path_wins_over_a_stale_one() -> None:
     assert hosts(bench.hear("c")) == {"10.1.1.3/32": ["172.16.0.2"]}
 
 
+def test_copies_of_a_service_keep_their_shares_while_one_s_agent_restarts() -> None:
+    bench = Bench(red())
+    bench.up("a", "b", "c")
+    for name in "abc":
+        bench.say(name, Subscribe(RED, 1))
+    for name, router in (("a", "172.16.0.1"), ("b", "172.16.0.2")):
+        given = publish("10.1.1.3/32", router)
+        attributes = replace(given.route.attributes, sub_protocol="service-interface")
+        bench.say(name, replace(given, route=replace(given.route, attributes=attributes)))
+    bench.hear("c")
+
+    bench.down("a")
+    assert hosts(bench.hear("c")) == {}, "nothing to tell: the kernel forwards on"
+
+    bench.wait(61)
+    assert hosts(bench.hear("c")) == {"10.1.1.3/32": ["172.16.0.2"]}
+
+
 def test_newer_session_of_the_same_agent_replaces_the_older() -> None:
     bench = Bench(red())
     bench.up("a", "b")
