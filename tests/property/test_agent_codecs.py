@@ -22,6 +22,7 @@ from skytrail.wire.dhcp import (
     Dhcp6Message,
     DhcpMessage,
     IdentityAssociation,
+    configured_option,
     decode_classless_routes,
     decode_dhcp,
     decode_dhcp6,
@@ -30,6 +31,7 @@ from skytrail.wire.dhcp import (
     encode_classless_routes,
     encode_ia_address,
 )
+from skytrail.wire.dhcp.option_names import OPTION_NAMES
 from skytrail.wire.dns import (
     DnsMessage,
     MailExchange,
@@ -289,3 +291,20 @@ def test_dns_truncation_keeps_the_limit_and_says_so(answers, limit):
     assert len(encoded) <= max(limit, 12)
     decoded = decode_dns(encoded)
     assert decoded.truncated == (len(decoded.answers) < len(answers))
+
+
+@given(
+    st.one_of(
+        st.sampled_from(sorted(OPTION_NAMES)), st.integers(-5, 400).map(str), st.text(max_size=20)
+    ),
+    st.one_of(
+        st.text(max_size=40),
+        st.lists(st.one_of(IPV4, IPV6, U16, NAMES).map(str), max_size=4).map(" ".join),
+    ),
+    st.one_of(st.just(""), st.lists(st.integers(-2, 300), max_size=5).map(str), st.text()),
+)
+def test_configured_option_is_bytes_or_a_value_error(name, text, raw):
+    with contextlib.suppress(ValueError):
+        option = configured_option(name, text, raw)
+        assert 0 < option.code < 256
+        assert option.version in {4, 6}

@@ -52,7 +52,7 @@ from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
 from skytrail.agent.plugin import Datapath, Punt, PuntReason
 from skytrail.agent.reconcile import Plan, Reconciler
-from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S, advertise_router
+from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S
 from skytrail.agent.responders.dispatch import Dispatcher
 from skytrail.agent.responders.dns import DnsRequest
 from skytrail.agent.tables import (
@@ -612,7 +612,7 @@ class AgentService:
             if not isinstance(state, ActivePort) or now < self._advertised.get(uuid, 0.0):
                 continue
             self._advertised[uuid] = now + ADVERTISEMENT_INTERVAL_S
-            for frame in advertise_router(state):
+            for frame in self.dispatcher.advertise(state, self.view.virtual_dns):
                 self._punts.reply(state.plugged.ifname, frame)
         for uuid in self._advertised.keys() - self.desired.ports.keys():
             del self._advertised[uuid]

@@ -27,6 +27,7 @@ from skytrail.agent.config_values import (
     unscoped,
     usable_address_of,
 )
+from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp, read_routes
 from skytrail.agent.floating_config import Binding, bindings
 from skytrail.agent.health.check import HealthCheck
 from skytrail.agent.health.configured import (
@@ -92,12 +93,6 @@ class SecurityGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class HostRoute:
-    prefix: IpNetwork
-    gateway: IpAddress
-
-
-@dataclass(frozen=True, slots=True)
 class Subnet:
     prefix: IpNetwork
     gateway: IpAddress | None
@@ -106,8 +101,10 @@ class Subnet:
     dhcp_enabled: bool
     dns_servers: tuple[IpAddress, ...]
     """Named by the user; they replace the service address in DHCP replies."""
-    host_routes: tuple[HostRoute, ...]
     ipam: Ipam
+    dhcp: DhcpConfig = NOTHING
+    network_routes: tuple[HostRoute, ...] = ()
+    """Of the network, for workloads whose port and subnet have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +114,7 @@ class Ipam:
     virtual_dns: str = ""
     """Fully qualified name; empty unless the method is virtual-dns-server."""
     tenant_dns_servers: tuple[IpAddress, ...] = ()
+    dhcp: DhcpConfig = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +213,7 @@ class Port:
     """Floating and alias addresses, each with the network it is from."""
     floating_problems: tuple[str, ...] = ()
     """Why others are not served."""
+    dhcp: DhcpConfig = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,7 +472,7 @@ class _Builder:
         for key in self._graph.neighbours(network, "network-ipam"):
             ipam = self._ipam(key)
             attribute = mapping_of(self._graph.link_value(network, key))
-            shared = _host_routes(attribute.get("host_routes"))
+            shared = read_routes(attribute.get("host_routes"))
             for entry in list_of(attribute.get("ipam_subnets")):
                 subnet = _subnet(mapping_of(entry), ipam, shared)
                 if subnet is not None:
@@ -503,6 +502,7 @@ class _Builder:
             dns_method=method,
             virtual_dns=virtual_dns,
             tenant_dns_servers=tuple(address for address in addresses if address),
+            dhcp=read_dhcp(settings.get("dhcp_option_list"), settings.get("host_routes")),
         )
 
     def port(
@@ -561,6 +561,10 @@ class _Builder:
             service_tags=service_tags(self._graph, node.key),
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),
+            dhcp=read_dhcp(
+                properties.get("virtual_machine_interface_dhcp_option_list"),
+                properties.get("virtual_machine_interface_host_routes"),
+            ),
         )
 
     def _floating(
@@ -685,15 +689,15 @@ def _subnet(
     if prefix is None:
         return None
     servers = [usable_address_of(server) for server in list_of(entry.get("dns_nameservers"))]
-    routes = _host_routes(entry.get("host_routes")) + shared_routes
     return Subnet(
         prefix=prefix,
         gateway=_inside(prefix, usable_address_of(entry.get("default_gateway"))),
         service_address=_inside(prefix, usable_address_of(entry.get("dns_server_address"))),
         dhcp_enabled=flag_of(entry.get("enable_dhcp"), default=True),
         dns_servers=tuple(server for server in servers if server),
-        host_routes=tuple(route for route in routes if route.prefix.version == prefix.version),
         ipam=ipam,
+        dhcp=read_dhcp(entry.get("dhcp_option_list"), entry.get("host_routes")),
+        network_routes=shared_routes,
     )
 
 
@@ -701,20 +705,6 @@ def _inside(prefix: IpNetwork, address: IpAddress | None) -> IpAddress | None:
     if address is None or address.version != prefix.version or address not in prefix:
         return None
     return address
-
-
-def _host_routes(value: ConfigValue | None) -> tuple[HostRoute, ...]:
-    routes: list[HostRoute] = []
-    for entry in list_of(mapping_of(value).get("route")):
-        parts = mapping_of(entry)
-        gateway = usable_address_of(parts.get("next_hop"))
-        try:
-            prefix = ip_network(unscoped(text_of(parts.get("prefix"))), strict=False)
-        except ValueError:
-            continue
-        if gateway is not None and gateway.version == prefix.version:
-            routes.append(HostRoute(prefix, gateway))
-    return tuple(routes)
 
 
 def _address_pairs(entries: Sequence[ConfigValue]) -> Iterator[AddressPair]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from skytrail.api import documents, ipam
+from skytrail.api import dhcp_options, documents, ipam
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, View
@@ -154,6 +154,7 @@ def complete_subnets(
     complete: list[Document] = []
     for subnet in given:
         kept = known.get(str(ipam.network_of(subnet)))
+        dhcp_options.check_subnet(subnet, kept)
         complete.append(ipam.complete(subnet, kept, change.now, change.new_uuid()))
     ipam.check_disjoint([ipam.network_of(subnet) for subnet in complete])
     left = {documents.text(subnet, "subnet_uuid") for subnet in complete}

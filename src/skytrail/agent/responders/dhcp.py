@@ -1,11 +1,18 @@
-"""DHCPv4: every configured port gets exactly its own address (RFC 2131)."""
+"""DHCPv4: every configured port gets exactly its own address (RFC 2131) and what is configured."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from collections import Counter
+from ipaddress import IPv4Address
 
 from skytrail.agent.interface import ActivePort
-from skytrail.agent.view import IpAddress, Subnet
+from skytrail.agent.responders.dhcp_choice import (
+    configured,
+    dns_servers,
+    host_routes,
+    of_family4,
+)
+from skytrail.agent.view import Subnet
 from skytrail.net import GATEWAY_MAC, Mac
 from skytrail.wire.dhcp import (
     BOOT_REPLY,
@@ -36,19 +43,29 @@ LEASE_S = 86400
 _BROADCAST_MAC = Mac(b"\xff" * 6)
 _BROADCAST = IPv4Address("255.255.255.255")
 _UNSPECIFIED = IPv4Address(0)
-_ANY_ROUTE = IPv4Network("0.0.0.0/0")
+_FOREVER = 0xFFFF_FFFF
+_SIZE_BYTES = 576
+"""Of a packet, that every client takes (RFC 2131 section 2)."""
+_IP_UDP_BYTES = 28
+_LEASE_OPTIONS = (DhcpOption.LEASE_TIME, DhcpOption.RENEWAL_TIME, DhcpOption.REBINDING_TIME)
+_ALWAYS = (DhcpOption.SERVER_IDENTIFIER, DhcpOption.SUBNET_MASK, *_LEASE_OPTIONS)
 
 
-def answer_dhcp(active: ActivePort, frame: bytes, *, virtual_domain: str) -> list[bytes]:
+def answer_dhcp(
+    active: ActivePort, frame: bytes, *, virtual_domain: str, seen: Counter[str] | None = None
+) -> list[bytes]:
     """Return the reply frames to a request from a port's workload, possibly none.
 
-    ``virtual_domain`` is the search domain to hand out, empty for none. Raises ``DecodeError``.
+    ``virtual_domain`` is the search domain to hand out, empty for none; requests of the workload
+    itself are counted by kind in ``seen``. Raises ``DecodeError``.
     """
     ethernet = decode_ethernet(frame)
     packet = decode_ip(ethernet.payload)
     request = decode_dhcp(decode_udp(packet.payload).payload)
     if request.operation != BOOT_REQUEST or request.client_mac != active.port.mac:
         return []
+    if seen is not None and request.message_type is not None:
+        seen[f"dhcp {request.message_type.name}"] += 1
     lease = _lease(active)
     if lease is None:
         return []
@@ -99,15 +116,14 @@ def _reply(
             kind, given = DhcpMessageType.ACK, address
         case _:
             return None
-    options: dict[int, bytes] = {
-        DhcpOption.MESSAGE_TYPE: bytes((kind,)),
-        DhcpOption.SERVER_IDENTIFIER: server.packed,
-        **_settings(active, subnet, virtual_domain),
-    }
-    if given != _UNSPECIFIED:
-        options[DhcpOption.LEASE_TIME] = LEASE_S.to_bytes(4)
-        options[DhcpOption.RENEWAL_TIME] = (LEASE_S // 2).to_bytes(4)
-        options[DhcpOption.REBINDING_TIME] = (LEASE_S * 7 // 8).to_bytes(4)
+    options = _settings(active, request, subnet, virtual_domain)
+    options[DhcpOption.MESSAGE_TYPE] = bytes((kind,))
+    options[DhcpOption.SERVER_IDENTIFIER] = server.packed
+    if given == _UNSPECIFIED:
+        for code in _LEASE_OPTIONS:
+            options.pop(code, None)
+    else:
+        _add_lease(options)
     return DhcpMessage(
         operation=BOOT_REPLY,
         transaction_id=request.transaction_id,
@@ -116,9 +132,32 @@ def _reply(
         flags=request.flags,
         client_address=request.client_address if given != _UNSPECIFIED else _UNSPECIFIED,
         your_address=given,
-        server_address=server,
+        server_address=_boot_server(options) or server,
         relay_address=request.relay_address,
+        server_name=options.get(DhcpOption.BOOT_SERVER_NAME, b""),
+        boot_file=options.get(DhcpOption.BOOT_FILE, b""),
     )
+
+
+def _add_lease(options: dict[int, bytes]) -> None:
+    lease = options.setdefault(DhcpOption.LEASE_TIME, LEASE_S.to_bytes(4))
+    lease_s = int.from_bytes(lease)
+    renewal, rebinding = lease_s // 2, lease_s * 7 // 8
+    if lease_s == _FOREVER:
+        renewal = rebinding = _FOREVER
+    options.setdefault(DhcpOption.RENEWAL_TIME, renewal.to_bytes(4))
+    options.setdefault(DhcpOption.REBINDING_TIME, rebinding.to_bytes(4))
+
+
+def _boot_server(options: dict[int, bytes]) -> IPv4Address | None:
+    """Where a boot program asks for its file, as far as that is an address."""
+    listed = options.get(DhcpOption.BOOT_SERVERS, b"")
+    if len(listed) >= 4:
+        return IPv4Address(listed[:4])
+    try:
+        return IPv4Address(options.get(DhcpOption.BOOT_SERVER_NAME, b"").decode("ascii"))
+    except ValueError:
+        return None
 
 
 def _refusal(request: DhcpMessage, server: IPv4Address) -> DhcpMessage:
@@ -134,47 +173,46 @@ def _refusal(request: DhcpMessage, server: IPv4Address) -> DhcpMessage:
     )
 
 
-def _settings(active: ActivePort, subnet: Subnet, virtual_domain: str) -> dict[int, bytes]:
-    prefix = subnet.prefix
-    options: dict[int, bytes] = {
-        DhcpOption.SUBNET_MASK: prefix.netmask.packed,
-        DhcpOption.BROADCAST_ADDRESS: prefix.broadcast_address.packed,
-        DhcpOption.INTERFACE_MTU: active.mtu_bytes.to_bytes(2),
-    }
+def _settings(
+    active: ActivePort, request: DhcpMessage, subnet: Subnet, virtual_domain: str
+) -> dict[int, bytes]:
+    port, prefix = active.port, subnet.prefix
+    options = configured(port, subnet)
+    options[DhcpOption.SUBNET_MASK] = prefix.netmask.packed
+    options[DhcpOption.BROADCAST_ADDRESS] = prefix.broadcast_address.packed
+    wanted_mtu = int.from_bytes(options.get(DhcpOption.INTERFACE_MTU, b"\xff\xff"))
+    # More than the tunnel carries would be refused packet by packet.
+    options[DhcpOption.INTERFACE_MTU] = min(wanted_mtu, active.mtu_bytes).to_bytes(2)
     if isinstance(subnet.gateway, IPv4Address):
-        options[DhcpOption.ROUTER] = subnet.gateway.packed
-    servers = dns_servers(subnet)
+        gateway = subnet.gateway.packed
+        options[DhcpOption.ROUTER] = options.get(DhcpOption.ROUTER, b"") + gateway
+    servers = of_family4(dns_servers(port, subnet))
     if servers:
-        options[DhcpOption.DNS_SERVER] = encode_addresses(
-            server for server in servers if isinstance(server, IPv4Address)
-        )
-    host_name = active.port.host_name.encode("ascii", "ignore")[:63]
+        options[DhcpOption.DNS_SERVER] = encode_addresses(servers)
+    host_name = port.host_name.encode("ascii", "ignore")[:63]
     if host_name:
-        options[DhcpOption.HOST_NAME] = host_name
+        options.setdefault(DhcpOption.HOST_NAME, host_name)
     if virtual_domain:
-        options[DhcpOption.DOMAIN_NAME] = virtual_domain.encode("ascii", "ignore")[:253]
-    routes = [
-        (route.prefix, route.gateway)
-        for route in subnet.host_routes
-        if isinstance(route.prefix, IPv4Network) and isinstance(route.gateway, IPv4Address)
-    ]
+        domain = virtual_domain.encode("ascii", "ignore")[:253]
+        options.setdefault(DhcpOption.DOMAIN_NAME, domain)
+    routes = host_routes(port, subnet)
     if routes:
-        if isinstance(subnet.gateway, IPv4Address) and all(r[0] != _ANY_ROUTE for r in routes):
-            # A client that takes option 121 ignores the router option (RFC 3442).
-            routes.append((_ANY_ROUTE, subnet.gateway))
-        options[DhcpOption.CLASSLESS_ROUTES] = encode_classless_routes(routes)
+        value = encode_classless_routes(routes)
+        options[DhcpOption.CLASSLESS_ROUTES] = value
+        if DhcpOption.CLASSLESS_ROUTES_OF_OLD in request.options.get(
+            DhcpOption.PARAMETER_LIST, b""
+        ):
+            options[DhcpOption.CLASSLESS_ROUTES_OF_OLD] = value
     return options
 
 
-def dns_servers(subnet: Subnet) -> tuple[IpAddress, ...]:
-    """What workloads are told to ask: the user's servers, the tenant's, or our own address."""
-    if subnet.dns_servers:
-        return subnet.dns_servers
-    if subnet.ipam.dns_method == "tenant-dns-server":
-        return subnet.ipam.tenant_dns_servers
-    if subnet.ipam.dns_method == "none" or subnet.service_address is None:
-        return ()
-    return (subnet.service_address,)
+def _encoded(active: ActivePort, request: DhcpMessage, reply: DhcpMessage) -> bytes:
+    """Encode within what the client takes: what it asked for comes before what it did not."""
+    said = request.options.get(DhcpOption.MAXIMUM_SIZE, b"")
+    limit = max(int.from_bytes(said), _SIZE_BYTES) if len(said) == 2 else _SIZE_BYTES
+    room = min(limit, active.mtu_bytes) - _IP_UDP_BYTES
+    order = (*_ALWAYS, *request.options.get(DhcpOption.PARAMETER_LIST, b""))
+    return reply.encode(order, room)
 
 
 def _frame(
@@ -187,7 +225,7 @@ def _frame(
         destination, mac = request.client_address, active.port.mac
     elif not broadcast and reply.your_address != _UNSPECIFIED:
         destination, mac = reply.your_address, active.port.mac
-    datagram = UdpDatagram(DHCP_SERVER_PORT, DHCP_CLIENT_PORT, reply.encode())
+    datagram = UdpDatagram(DHCP_SERVER_PORT, DHCP_CLIENT_PORT, _encoded(active, request, reply))
     packet = IpPacket(
         source=server,
         destination=destination,

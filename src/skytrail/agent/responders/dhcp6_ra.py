@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address, IPv6Network
 
 from skytrail.agent.interface import ActivePort, link_local
-from skytrail.agent.responders.dhcp import dns_servers
-from skytrail.agent.view import Subnet
+from skytrail.agent.responders.dhcp_choice import configured, dns_servers, of_family6, routes6
+from skytrail.agent.view import Port, Subnet
 from skytrail.net import GATEWAY_MAC, Mac
-from skytrail.wire.arp_nd import PrefixOption, RouterAdvertisement
+from skytrail.wire.arp_nd import (
+    PrefixOption,
+    RouterAdvertisement,
+    dns_servers_option,
+    domains_option,
+    route_option,
+)
 from skytrail.wire.dhcp import (
     DHCP6_CLIENT_PORT,
     DHCP6_SERVER_PORT,
@@ -24,8 +31,10 @@ from skytrail.wire.dhcp import (
     duid_of_mac,
     encode_domain_list,
     encode_ia_address,
+    encode_options6,
     encode_status,
 )
+from skytrail.wire.errors import DecodeError
 from skytrail.wire.frame import (
     ETHERTYPE_IPV6,
     PROTOCOL_ICMPV6,
@@ -57,8 +66,12 @@ _NEEDS_OUR_ID = frozenset(
 )
 
 
-def advertise_router(active: ActivePort) -> list[bytes]:
-    """Return the advertisement for a port with IPv6 subnets, also the answer to a solicitation."""
+def advertise_router(active: ActivePort, *, virtual_domain: str = "") -> list[bytes]:
+    """Return the advertisement for a port with IPv6 subnets, also the answer to a solicitation.
+
+    Name servers, search domain and routes through the gateway are in it as well, for those who do not
+    ask by DHCPv6, which cannot give routes.
+    """
     subnets = [s for s in active.port.network.subnets if s.prefix.version == 6]
     if not subnets:
         return []
@@ -83,6 +96,7 @@ def advertise_router(active: ActivePort) -> list[bytes]:
             for subnet in subnets
             if isinstance(subnet.prefix, IPv6Network)
         ),
+        more=tuple(_more(active.port, subnets, virtual_domain)),
     )
     message = advertisement.encode().encode(ROUTER_ADDRESS, _ALL_NODES)
     packet = IpPacket(
@@ -96,16 +110,47 @@ def advertise_router(active: ActivePort) -> list[bytes]:
     return [frame.encode()]
 
 
-def answer_dhcp6(active: ActivePort, frame: bytes, *, virtual_domain: str) -> list[bytes]:
-    """Return the reply frames to a workload's DHCPv6 message. Raises ``DecodeError``."""
+def _more(
+    port: Port, subnets: Sequence[Subnet], virtual_domain: str
+) -> Iterator[tuple[int, bytes]]:
+    for prefix in dict.fromkeys(each for subnet in subnets for each in routes6(port, subnet)):
+        yield route_option(prefix, ROUTER_LIFETIME_S)
+    servers = _dns_servers(port, subnets)
+    if servers:
+        yield dns_servers_option(servers, ROUTER_LIFETIME_S)
+    domains = _domains(port, subnets, virtual_domain)
+    if domains:
+        yield domains_option(domains, ROUTER_LIFETIME_S)
+
+
+def _dns_servers(port: Port, subnets: Sequence[Subnet]) -> list[IPv6Address]:
+    found = (each for subnet in subnets for each in of_family6(dns_servers(port, subnet)))
+    return list(dict.fromkeys(found))
+
+
+def _domains(port: Port, subnets: Sequence[Subnet], virtual_domain: str) -> bytes:
+    said = (configured(port, subnet).get(Dhcp6Option.DOMAIN_LIST) for subnet in subnets)
+    own = encode_domain_list([virtual_domain]) if virtual_domain else b""
+    return next((value for value in said if value), own)
+
+
+def answer_dhcp6(
+    active: ActivePort, frame: bytes, *, virtual_domain: str, seen: Counter[str] | None = None
+) -> list[bytes]:
+    """Return the reply frames to a workload's DHCPv6 message, counted by kind in ``seen``.
+
+    Raises ``DecodeError``.
+    """
     ethernet = decode_ethernet(frame)
     packet = decode_ip(ethernet.payload)
     if not isinstance(packet.source, IPv6Address):
         return []
     request = decode_dhcp6(decode_udp(packet.payload).payload)
+    if seen is not None and request.message_type in set(Dhcp6MessageType):
+        seen[f"dhcp6 {Dhcp6MessageType(request.message_type).name}"] += 1
     client_id = request.first(Dhcp6Option.CLIENT_ID)
     server_id = request.first(Dhcp6Option.SERVER_ID)
-    if request.message_type in _NEEDS_OUR_ID and server_id != _SERVER_ID:
+    if not _is_for_us(request, client_id, server_id):
         return []
     subnets = [s for s in active.port.network.subnets if s.prefix.version == 6 and s.dhcp_enabled]
     kind = _reply_kind(request)
@@ -115,9 +160,23 @@ def answer_dhcp6(active: ActivePort, frame: bytes, *, virtual_domain: str) -> li
     if client_id is not None:
         options.insert(0, (Dhcp6Option.CLIENT_ID, client_id))
     options += _body(active, request, subnets)
-    options += _settings(subnets, virtual_domain)
+    options += _settings(active.port, subnets, virtual_domain)
     reply = Dhcp6Message(kind, request.transaction_id, tuple(options))
     return [_frame(ethernet.source, packet.source, reply)]
+
+
+def _is_for_us(request: Dhcp6Message, client_id: bytes | None, server_id: bytes | None) -> bool:
+    """RFC 8415 section 16: what a server discards."""
+    kind = request.message_type
+    if client_id is None and kind != Dhcp6MessageType.INFORMATION_REQUEST:
+        return False
+    if kind in _NEEDS_OUR_ID:
+        return server_id == _SERVER_ID
+    if kind == Dhcp6MessageType.INFORMATION_REQUEST:
+        associations = (Dhcp6Option.IA_NA, Dhcp6Option.IA_TA, Dhcp6Option.IA_PD)
+        asks = any(request.first(code) is not None for code in associations)
+        return server_id in {None, _SERVER_ID} and not asks
+    return server_id is None
 
 
 def _reply_kind(request: Dhcp6Message) -> Dhcp6MessageType | None:
@@ -155,34 +214,52 @@ def _body(
         case Dhcp6MessageType.CONFIRM:
             return [(Dhcp6Option.STATUS_CODE, _confirm(request, addresses))]
         case _:
-            bindings = [
-                (Dhcp6Option.IA_NA, _bind(value, addresses).encode())
-                for value in request.all(Dhcp6Option.IA_NA)
+            asked = [decode_identity_association(each) for each in request.all(Dhcp6Option.IA_NA)]
+            bindings: list[tuple[int, bytes]] = [
+                # An address belongs to one association alone: further ones get none.
+                (Dhcp6Option.IA_NA, _bind(each, () if place else addresses, addresses).encode())
+                for place, each in enumerate(asked)
             ]
+            bindings += _unavailable(request)
             rapid = request.message_type == Dhcp6MessageType.SOLICIT and (
                 request.first(Dhcp6Option.RAPID_COMMIT) is not None
             )
             return [*bindings, *([(Dhcp6Option.RAPID_COMMIT, b"")] if rapid else [])]
 
 
-def _bind(value: bytes, addresses: Sequence[IPv6Address]) -> IdentityAssociation:
-    asked = decode_identity_association(value)
+def _bind(
+    asked: IdentityAssociation, given: Sequence[IPv6Address], owned: Sequence[IPv6Address]
+) -> IdentityAssociation:
     options: list[tuple[int, bytes]] = [
         (
             Dhcp6Option.IA_ADDRESS,
             encode_ia_address(address, preferred_s=LEASE6_S, valid_s=LEASE6_S),
         )
-        for address in addresses
+        for address in given
     ]
     for kind, old in asked.options:
         # What the client believes to own and does not is ended at once (RFC 8415 §18.3.4).
-        if kind == Dhcp6Option.IA_ADDRESS and decode_ia_address(old) not in addresses:
+        if kind == Dhcp6Option.IA_ADDRESS and decode_ia_address(old) not in owned:
             ended = encode_ia_address(decode_ia_address(old), preferred_s=0, valid_s=0)
             options.append((Dhcp6Option.IA_ADDRESS, ended))
-    if not addresses:
+    if not given:
         status = encode_status(Dhcp6Status.NO_ADDRESSES_AVAILABLE, "no address configured")
         options.append((Dhcp6Option.STATUS_CODE, status))
     return IdentityAssociation(asked.iaid, LEASE6_S // 2, LEASE6_S * 4 // 5, tuple(options))
+
+
+def _unavailable(request: Dhcp6Message) -> Iterator[tuple[int, bytes]]:
+    """Refuse temporary addresses and prefixes: whatever the model does not know would be spoofed."""
+    none = encode_status(Dhcp6Status.NO_ADDRESSES_AVAILABLE, "no temporary addresses")
+    for value in request.all(Dhcp6Option.IA_TA):
+        if len(value) < 4:
+            raise DecodeError("identity association is cut short", len(value), "RFC 8415")
+        yield Dhcp6Option.IA_TA, value[:4] + encode_options6([(Dhcp6Option.STATUS_CODE, none)])
+    none = encode_status(Dhcp6Status.NO_PREFIXES_AVAILABLE, "no prefixes to delegate")
+    for value in request.all(Dhcp6Option.IA_PD):
+        asked = decode_identity_association(value)
+        refused = IdentityAssociation(asked.iaid, 0, 0, ((Dhcp6Option.STATUS_CODE, none),))
+        yield Dhcp6Option.IA_PD, refused.encode()
 
 
 def _confirm(request: Dhcp6Message, addresses: Sequence[IPv6Address]) -> bytes:
@@ -193,19 +270,20 @@ def _confirm(request: Dhcp6Message, addresses: Sequence[IPv6Address]) -> bytes:
     return encode_status(Dhcp6Status.SUCCESS)
 
 
-def _settings(subnets: Sequence[Subnet], virtual_domain: str) -> list[tuple[int, bytes]]:
-    servers = [
-        server.packed
-        for subnet in subnets
-        for server in dns_servers(subnet)
-        if isinstance(server, IPv6Address)
-    ]
-    options: list[tuple[int, bytes]] = []
+def _settings(
+    port: Port, subnets: Sequence[Subnet], virtual_domain: str
+) -> list[tuple[int, bytes]]:
+    options: dict[int, bytes] = {}
+    for subnet in subnets:
+        options = configured(port, subnet) | options
+    options.pop(Dhcp6Option.DOMAIN_LIST, None)
+    servers = _dns_servers(port, subnets)
     if servers:
-        options.append((Dhcp6Option.DNS_SERVERS, b"".join(servers)))
-    if virtual_domain:
-        options.append((Dhcp6Option.DOMAIN_LIST, encode_domain_list([virtual_domain])))
-    return options
+        options[Dhcp6Option.DNS_SERVERS] = b"".join(server.packed for server in servers)
+    domains = _domains(port, subnets, virtual_domain)
+    if domains:
+        options[Dhcp6Option.DOMAIN_LIST] = domains
+    return sorted(options.items())
 
 
 def _frame(mac: Mac, destination: IPv6Address, reply: Dhcp6Message) -> bytes:

@@ -77,7 +77,7 @@ class Dispatcher:
             self._wait(punt, known=state is not None, now=now)
             return Answers()
         try:
-            answers = _answer(punt, state, self._zones.use(servers), search_domain(state, servers))
+            answers = _answer(punt, state, self._zones.use(servers), self.counts)
         except DecodeError as error:
             # Numbers in the text come from the frame: each would be a counter of its own.
             text = _DIGITS.sub("N", error.reason)
@@ -102,6 +102,11 @@ class Dispatcher:
         self._waiting = kept
         return frames
 
+    def advertise(self, state: ActivePort, servers: Mapping[str, VirtualDns]) -> list[bytes]:
+        """Return the router advertisement that nobody asked for."""
+        domain = search_domain(state, self._zones.use(servers), 6)
+        return advertise_router(state, virtual_domain=domain)
+
     @property
     def waiting_count(self) -> int:
         return len(self._waiting)
@@ -121,14 +126,17 @@ class Dispatcher:
         self._waiting.append(_Waiting(punt, now + WAITING_TIME_S))
 
 
-def _answer(punt: Punt, active: ActivePort, zones: Zones, domain: str) -> Answers:
+def _answer(punt: Punt, active: ActivePort, zones: Zones, seen: Counter[str]) -> Answers:
+    domain = search_domain(active, zones, 4 if punt.reason is PuntReason.DHCP else 6)
     match punt.reason:
         case PuntReason.DHCP:
-            return Answers(tuple(answer_dhcp(active, punt.frame, virtual_domain=domain)))
+            frames = answer_dhcp(active, punt.frame, virtual_domain=domain, seen=seen)
+            return Answers(tuple(frames))
         case PuntReason.DHCP6:
-            return Answers(tuple(answer_dhcp6(active, punt.frame, virtual_domain=domain)))
+            frames = answer_dhcp6(active, punt.frame, virtual_domain=domain, seen=seen)
+            return Answers(tuple(frames))
         case PuntReason.ROUTER_SOLICITATION:
-            return Answers(tuple(advertise_router(active)))
+            return Answers(tuple(advertise_router(active, virtual_domain=domain)))
         case PuntReason.DNS:
             return _answer_dns(punt, active, zones)
         case PuntReason.RECEIVE:
@@ -150,10 +158,12 @@ def _answer_dns(punt: Punt, active: ActivePort, zones: Zones) -> Answers:
             return Answers(forward=Forward(request, answer))
 
 
-def search_domain(active: ActivePort, servers: Mapping[str, VirtualDns]) -> str:
-    """The domain of the virtual DNS that serves the port, or empty."""
-    for subnet in active.port.network.subnets:
-        server = servers.get(subnet.ipam.virtual_dns)
+def search_domain(active: ActivePort, zones: Zones, version: int) -> str:
+    """The domain of the virtual DNS that serves the port's subnets of a family, or empty."""
+    port = active.port
+    own = [port.network.subnet_of(each) for each in port.addresses if each.version == version]
+    for subnet in (*own, *port.network.subnets):
+        server = zones.server(subnet.ipam.virtual_dns) if subnet is not None else None
         if server is not None:
             return normalise_name(server.domain)
     return ""

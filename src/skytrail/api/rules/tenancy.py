@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from skytrail.api import addressing, documents, router_pools
+from skytrail.api import addressing, dhcp_options, documents, router_pools
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, make_record, referrers
@@ -48,6 +48,7 @@ def _policy_set_companions(change: Change, record: Record) -> list[Companion]:
 
 
 def _create_manager(change: Change, body: Document) -> None:
+    dhcp_options.check_manager(body, None)
     _complete_flat(change, body, None)
 
 
@@ -57,6 +58,7 @@ def _update_manager(change: Change, old: Record, body: Document) -> None:
             raise bad_request(f"{name} can not be changed")
         if name in old.body:
             body.setdefault(name, old.body[name])
+    dhcp_options.check_manager(body, old.body)
     _complete_flat(change, body, old)
     if body.get("ipam_subnets") != old.body.get("ipam_subnets"):
         flat.check_manager(change, old, body)

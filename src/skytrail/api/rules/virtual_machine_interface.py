@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from skytrail.api import documents, ipam, rights
+from skytrail.api import dhcp_options, documents, ipam, rights
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, children, find
@@ -150,6 +150,7 @@ def _update(change: Change, old: Record, body: Document) -> None:
 
 def _check(change: Change, body: Document, old: Record | None) -> None:
     check_interface(change, body)
+    dhcp_options.check_port(body, old.body if old is not None else None)
     _check_address_pairs(body)
     _check_sub_interface(change, body, old)
 

@@ -10,6 +10,9 @@ from skytrail.wire.arp_nd.nd import (
     RouterAdvertisement,
     RouterSolicitation,
     decode_nd,
+    dns_servers_option,
+    domains_option,
+    route_option,
 )
 
 __all__ = [
@@ -25,4 +28,7 @@ __all__ = [
     "RouterSolicitation",
     "decode_arp",
     "decode_nd",
+    "dns_servers_option",
+    "domains_option",
+    "route_option",
 ]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
@@ -21,6 +21,9 @@ _OPTION_SOURCE_MAC = 1
 _OPTION_TARGET_MAC = 2
 _OPTION_PREFIX = 3
 _OPTION_MTU = 5
+_OPTION_ROUTE = 24
+_OPTION_DNS_SERVERS = 25
+_OPTION_DOMAINS = 31
 _FLAG_MANAGED = 0x80
 _FLAG_OTHER = 0x40
 _FLAG_ON_LINK = 0x80
@@ -60,6 +63,8 @@ class RouterAdvertisement:
     source_mac: Mac | None = None
     mtu_bytes: int | None = None
     prefixes: tuple[PrefixOption, ...] = ()
+    more: tuple[tuple[int, bytes], ...] = ()
+    """Other options, by kind; bodies are filled up with zeros."""
 
     def encode(self) -> IcmpMessage:
         flags = (_FLAG_MANAGED if self.managed else 0) | (_FLAG_OTHER if self.other else 0)
@@ -69,6 +74,9 @@ class RouterAdvertisement:
             options += bytes((_OPTION_MTU, 1, 0, 0)) + self.mtu_bytes.to_bytes(4)
         for prefix in self.prefixes:
             options += _encode_prefix(prefix)
+        for kind, body in self.more:
+            units = -(-(len(body) + 2) // 8)
+            options += (bytes((kind, units)) + body).ljust(8 * units, b"\0")
         return IcmpMessage(ND_ROUTER_ADVERTISEMENT, 0, rest, bytes(8) + options)
 
 
@@ -101,6 +109,23 @@ NdMessage = (
 )
 
 
+def route_option(prefix: IPv6Network, lifetime_s: int) -> tuple[int, bytes]:
+    """A route through whoever advertises it (RFC 4191 section 2.3)."""
+    head = bytes((prefix.prefixlen, 0)) + lifetime_s.to_bytes(4)
+    return _OPTION_ROUTE, head + prefix.network_address.packed
+
+
+def dns_servers_option(servers: Iterable[IPv6Address], lifetime_s: int) -> tuple[int, bytes]:
+    """Where names are resolved (RFC 8106 section 5.1)."""
+    addresses = b"".join(each.packed for each in servers)
+    return _OPTION_DNS_SERVERS, bytes(2) + lifetime_s.to_bytes(4) + addresses
+
+
+def domains_option(names: bytes, lifetime_s: int) -> tuple[int, bytes]:
+    """How short names are completed: uncompressed names (RFC 8106 section 5.2)."""
+    return _OPTION_DOMAINS, bytes(2) + lifetime_s.to_bytes(4) + names
+
+
 def decode_nd(message: IcmpMessage) -> NdMessage:
     """Decode the four message kinds; other ICMPv6 types are a ``DecodeError``."""
     match message.icmp_type:
@@ -129,6 +154,7 @@ def _decode_router_advertisement(message: IcmpMessage) -> RouterAdvertisement:
     if len(message.payload) < 8:
         raise DecodeError("router advertisement is cut short", len(message.payload), _RFC)
     source_mac, mtu_bytes, prefixes = None, None, list[PrefixOption]()
+    more: list[tuple[int, bytes]] = []
     for kind, body in _options(message.payload[8:]):
         if kind == _OPTION_SOURCE_MAC:
             source_mac = _mac(body)
@@ -136,6 +162,8 @@ def _decode_router_advertisement(message: IcmpMessage) -> RouterAdvertisement:
             mtu_bytes = int.from_bytes(body[2:6])
         elif kind == _OPTION_PREFIX:
             prefixes.append(_decode_prefix(body))
+        else:
+            more.append((kind, body))
     flags = message.rest >> 16 & 0xFF
     return RouterAdvertisement(
         hop_limit=message.rest >> 24,
@@ -145,6 +173,7 @@ def _decode_router_advertisement(message: IcmpMessage) -> RouterAdvertisement:
         source_mac=source_mac,
         mtu_bytes=mtu_bytes,
         prefixes=tuple(prefixes),
+        more=tuple(more),
     )
 
 

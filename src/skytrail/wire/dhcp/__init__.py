@@ -1,5 +1,6 @@
 """DHCPv4 and DHCPv6 messages."""
 
+from skytrail.wire.dhcp.option_names import ConfiguredOption, configured_option
 from skytrail.wire.dhcp.v4 import (
     BOOT_REPLY,
     BOOT_REQUEST,
@@ -40,6 +41,7 @@ __all__ = [
     "DHCP_CLIENT_PORT",
     "DHCP_SERVER_PORT",
     "FLAG_BROADCAST",
+    "ConfiguredOption",
     "Dhcp6Message",
     "Dhcp6MessageType",
     "Dhcp6Option",
@@ -48,6 +50,7 @@ __all__ = [
     "DhcpMessageType",
     "DhcpOption",
     "IdentityAssociation",
+    "configured_option",
     "decode_classless_routes",
     "decode_dhcp",
     "decode_dhcp6",

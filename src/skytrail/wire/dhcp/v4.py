@@ -10,7 +10,7 @@ Options are kept as raw bytes by code; the functions at the end build the typed 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
@@ -26,6 +26,8 @@ _MAGIC = bytes((0x63, 0x82, 0x53, 0x63))
 _FIXED_BYTES = 236
 _MINIMUM_BYTES = 300
 """What BOOTP relays and old clients expect at least (RFC 1542 section 2.1)."""
+_SERVER_NAME_BYTES = 64
+_BOOT_FILE_BYTES = 128
 _OPTION_PAD = 0
 _OPTION_END = 255
 _OPTION_VALUE_MAX = 255
@@ -45,7 +47,7 @@ class DhcpMessageType(enum.IntEnum):
 
 
 class DhcpOption(enum.IntEnum):
-    """Option codes this system reads or writes (RFC 2132, 3442)."""
+    """Option codes this system reads or writes (RFC 2132, 3442, 5859)."""
 
     SUBNET_MASK = 1
     ROUTER = 3
@@ -60,10 +62,16 @@ class DhcpOption(enum.IntEnum):
     SERVER_IDENTIFIER = 54
     PARAMETER_LIST = 55
     MESSAGE = 56
+    MAXIMUM_SIZE = 57
     RENEWAL_TIME = 58
     REBINDING_TIME = 59
     CLIENT_IDENTIFIER = 61
+    BOOT_SERVER_NAME = 66
+    BOOT_FILE = 67
     CLASSLESS_ROUTES = 121
+    BOOT_SERVERS = 150
+    CLASSLESS_ROUTES_OF_OLD = 249
+    """What some clients ask for instead of 121, in the same form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,10 @@ class DhcpMessage:
     your_address: IPv4Address = _ADDRESS_UNSPECIFIED
     server_address: IPv4Address = _ADDRESS_UNSPECIFIED
     relay_address: IPv4Address = _ADDRESS_UNSPECIFIED
+    server_name: bytes = b""
+    """Of the boot server; without zeros, cut to 63 bytes."""
+    boot_file: bytes = b""
+    """Likewise, cut to 127 bytes."""
 
     @property
     def message_type(self) -> DhcpMessageType | None:
@@ -95,8 +107,10 @@ class DhcpMessage:
         value = self.options.get(code, b"")
         return IPv4Address(value) if len(value) == 4 else None
 
-    def encode(self) -> bytes:
-        """Return at least 300 bytes; the message type is written first."""
+    def encode(self, order: Sequence[int] = (), bytes_max: int = 65535) -> bytes:
+        """Return at least 300 bytes: the message type first, then options in ``order``, the rest by
+        code. What does not fit ``bytes_max`` is left out.
+        """
         head = bytes((self.operation, 1, 6, 0)) + self.transaction_id.to_bytes(4)
         head += self.seconds.to_bytes(2) + self.flags.to_bytes(2)
         for address in (
@@ -106,10 +120,16 @@ class DhcpMessage:
             self.relay_address,
         ):
             head += address.packed
-        head += self.client_mac.packed + bytes(10 + 64 + 128) + _MAGIC
-        codes = sorted(self.options, key=lambda code: (code != DhcpOption.MESSAGE_TYPE, code))
-        for code in codes:
-            head += _encode_option(code, self.options[code])
+        head += self.client_mac.packed + bytes(10)
+        head += self.server_name[: _SERVER_NAME_BYTES - 1].ljust(_SERVER_NAME_BYTES, b"\0")
+        head += self.boot_file[: _BOOT_FILE_BYTES - 1].ljust(_BOOT_FILE_BYTES, b"\0")
+        head += _MAGIC
+        first = dict.fromkeys((int(DhcpOption.MESSAGE_TYPE), *order))
+        for code in [*first, *sorted(self.options.keys() - first.keys())]:
+            if code in self.options:
+                option = _encode_option(code, self.options[code])
+                if len(head) + len(option) < bytes_max:
+                    head += option
         return (head + bytes((_OPTION_END,))).ljust(_MINIMUM_BYTES, b"\0")
 
 
@@ -131,6 +151,8 @@ def decode_dhcp(message: bytes) -> DhcpMessage:
         server_address=IPv4Address(message[20:24]),
         relay_address=IPv4Address(message[24:28]),
         client_mac=Mac(message[28:34]),
+        server_name=message[44:108].partition(b"\0")[0],
+        boot_file=message[108:_FIXED_BYTES].partition(b"\0")[0],
         options=_decode_options(message, _FIXED_BYTES + len(_MAGIC)),
     )
 

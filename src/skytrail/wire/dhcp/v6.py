@@ -35,11 +35,13 @@ class Dhcp6Option(enum.IntEnum):
     CLIENT_ID = 1
     SERVER_ID = 2
     IA_NA = 3
+    IA_TA = 4
     IA_ADDRESS = 5
     STATUS_CODE = 13
     RAPID_COMMIT = 14
     DNS_SERVERS = 23
     DOMAIN_LIST = 24
+    IA_PD = 25
 
 
 class Dhcp6Status(enum.IntEnum):
@@ -47,6 +49,7 @@ class Dhcp6Status(enum.IntEnum):
     NO_ADDRESSES_AVAILABLE = 2
     NO_BINDING = 3
     NOT_ON_LINK = 4
+    NO_PREFIXES_AVAILABLE = 6
 
 
 @dataclass(frozen=True, slots=True)
