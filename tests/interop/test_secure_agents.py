@@ -361,7 +361,7 @@ def test_a_secure_controller_takes_a_host_with_the_certificate_it_issued(tmp_pat
     api, control, data = _free_port(), _free_port(), tmp_path / "data"
     refused = _cli("host-certificate", "compute-7", "--data", str(data), "--out", str(tmp_path))
     assert (refused.returncode, "--secure" in refused.stderr) == (2, True)
-    up = ("--data", str(data), "--secure", "--control-listen", "0.0.0.0")
+    up = ("--data", str(data), "--secure", "--control-listen", "0.0.0.0", "--analytics-port", "0")
     with _daemon(tmp_path, "up", *up, "--api-port", str(api), "--control-port", str(control)):
         issued = _cli(
             "host-certificate", "compute-7", "--data", str(data), "--out", str(tmp_path / "tls")

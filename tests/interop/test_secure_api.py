@@ -56,6 +56,7 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
     port, control = free_port(), free_port()
     arguments = ("--data", str(folder / "data"), "--secure")
     arguments += ("--api-port", str(port), "--control-port", str(control))
+    arguments += ("--analytics-port", "0")
     with process(folder, "up", *arguments) as line:
         assert f"api=https://127.0.0.1:{port}" in line
         yield f"https://127.0.0.1:{port}", folder / "data"

@@ -205,7 +205,7 @@ def test_skytrail_up_secured_on_a_secured_etcd_compiles_a_port(tmp_path) -> None
         command = [
             sys.executable, "-m", "skytrail.daemons.up", "--data", str(tmp_path / "data"),
             "--store", store, "--secure", "--api-port", str(ports[0]),
-            "--control-port", str(ports[1]),
+            "--control-port", str(ports[1]), "--analytics-port", "0",
         ]  # fmt: skip
         with (tmp_path / "up.log").open("a") as log:
             running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)

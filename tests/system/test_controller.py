@@ -25,10 +25,11 @@ def free_port():
 
 class Controller:
     def __init__(self, folder, *prefix):
-        self.api_port, self.control_port = free_port(), free_port()
+        self.api_port, self.control_port, self.analytics_port = (free_port() for _ in range(3))
         command = [
             *prefix, sys.executable, "-m", "skytrail.cli", "up", "--data", str(folder),
             "--api-port", str(self.api_port), "--control-port", str(self.control_port),
+            "--analytics-port", str(self.analytics_port),
         ]  # fmt: skip
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -85,7 +86,7 @@ def test_one_ready_line_then_the_api_serves_and_sigterm_ends_everything(controll
     children = running.children()
 
     assert running.url in line
-    assert set(children) == {"api", "compiler", "control"}
+    assert set(children) == {"api", "compiler", "control", "analytics"}
     with ApiClient(running.url) as api:
         assert api.list("virtual-network")
     assert running.stop() == 0
@@ -143,6 +144,7 @@ def test_taken_port_is_one_clear_error(controller, tmp_path):
 
     finished = run_up(
         "--api-port", str(first.api_port), "--control-port", str(free_port()),
+        "--analytics-port", str(free_port()),
         folder=tmp_path / "other",
     )  # fmt: skip
 
@@ -158,6 +160,7 @@ def test_folder_in_use_is_one_clear_error(controller, tmp_path):
 
     finished = run_up(
         "--api-port", str(free_port()), "--control-port", str(free_port()),
+        "--analytics-port", str(free_port()),
         folder=tmp_path / "data",
     )  # fmt: skip
 

@@ -48,6 +48,21 @@ from skytrail.cli.help_text import examples
     "encrypted nor authenticated: the underlay must keep strangers away.",
 )
 @click.option(
+    "--analytics-port",
+    default=8081,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="TCP port of analytics, on loopback; 0 does without.",
+)
+@click.option(
+    "--sandesh-port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Also listen to generators that speak Sandesh, on loopback (usually 8086).",
+)
+@click.option(
     "--store",
     metavar="PLACE",
     help="etcd://HOST:PORT[,HOST:PORT...] in place of the embedded store.",
@@ -62,18 +77,21 @@ def up(
     data: Path,
     api_port: int,
     control_port: int,
+    analytics_port: int,
+    sandesh_port: int,
     control_listen: str | None,
     store: str | None,
     listen: str | None,
     *,
     secure: bool,
 ) -> None:
-    """Run the controller alone: API, compiler, control node, embedded store; needs no root.
+    """Run the controller alone: API, compiler, control node, analytics, embedded store; no root.
 
     Prints one line when it serves; Ctrl-C or SIGTERM ends it.
     """
     arguments = ["--data", str(data), "--api-port", str(api_port)]
     arguments += ["--control-port", str(control_port)]
+    arguments += ["--analytics-port", str(analytics_port), "--sandesh-port", str(sandesh_port)]
     arguments += ["--control-listen", control_listen] if control_listen else []
     arguments += ["--secure"] if secure else []
     arguments += ["--listen", listen] if listen else []

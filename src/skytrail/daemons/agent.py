@@ -9,16 +9,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from skytrail.agent.control_choice import ControlNode, chosen_pair
+from skytrail.agent.io import uves
 from skytrail.agent.io.introspect import AgentPages
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.service import AgentService, AgentSettings
+from skytrail.daemons import collectors
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs, processes, tasks
+from skytrail.runtime.telemetry import Endpoint, hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
 
 XMPP_PORT = 5269
@@ -51,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="where programs and tables are pinned; under the host's own /sys/fs/bpf they outlive "
         "a private mount namespace (default: /run/skytrail/bpf)",
     )
+    collectors.add_option(parser)
     parser.add_argument("--datapath", choices=("ebpf", "fake"), default="ebpf")
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
     parser.add_argument("--log-json", action="store_true")
@@ -75,11 +79,16 @@ def main(arguments: list[str] | None = None) -> int:
         dns_forwarder=options.dns_forwarder,
         tls=tls,
     )
-    return tasks.run_until_signal(lambda: _serve(settings, options.socket, _opener(options)))
+    return tasks.run_until_signal(
+        lambda: _serve(settings, options.socket, options.collector, _opener(options))
+    )
 
 
 async def _serve(
-    settings: AgentSettings, socket_path: Path, open_datapath: Callable[[], Datapath]
+    settings: AgentSettings,
+    socket_path: Path,
+    told: Sequence[Endpoint],
+    open_datapath: Callable[[], Datapath],
 ) -> None:
     service = AgentService(settings, open_datapath())
 
@@ -92,6 +101,8 @@ async def _serve(
     async with asyncio.TaskGroup() as group:
         group.create_task(AgentPages(service).serve(socket_path))
         group.create_task(service.run(when_ready=announce))
+        hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
+        group.create_task(collectors.tell(told, settings.tls, hello, lambda: uves.uves_of(service)))
 
 
 def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:

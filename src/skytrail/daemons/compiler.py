@@ -5,11 +5,12 @@ Needs the API only; it may start before the API and outlive its restarts.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import socket as socket_name
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -18,14 +19,19 @@ import click
 from skytrail.client import Access, AccessUnusable, AsyncApiClient, Candidate
 from skytrail.client.reporting import report_to_all
 from skytrail.compiler.service import CompilerService, report_of, tables
+from skytrail.daemons import collectors
 from skytrail.daemons.api_access import REPORT_TO, REPORT_TO_HELP, checked
 from skytrail.runtime import logs, tasks
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, serve_unix
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.processes import print_ready
+from skytrail.runtime.telemetry import Endpoint, hello_of_this_process, usage_of_this_process
+from skytrail.wire.telemetry import Uve, node_status
 
 OFFICE = "compiler"
+MODULE = "contrail-schema"
+"""As which the analytics node and its users know the compiler."""
 DEFAULT_URL = "http://127.0.0.1:8082"
 
 
@@ -43,6 +49,13 @@ DEFAULT_URL = "http://127.0.0.1:8082"
 @click.option("--api-certificate", "certificate", help="Client certificate for the API (PEM).")
 @click.option(REPORT_TO, multiple=True, metavar="URL", help=REPORT_TO_HELP)
 @click.option("--api-key", "key", help="Key of the client certificate (PEM).")
+@click.option(
+    collectors.OPTION,
+    "told",
+    multiple=True,
+    metavar=collectors.METAVAR,
+    help=collectors.OPTION_HELP,
+)
 def main(
     api_url: str,
     api_socket: str | None,
@@ -52,6 +65,7 @@ def main(
     elect: bool,
     log_json: bool,
     report_to: tuple[str, ...],
+    told: tuple[str, ...],
     **access: str | None,
 ) -> None:
     """Derive routing instances, route targets, access lists and DNS records from the intent."""
@@ -60,9 +74,10 @@ def main(
         shown = checked(Access.of(access), api_url)
         for url in report_to:
             checked(shown, url)
-    except AccessUnusable as error:
+        nodes = [collectors.address(each) for each in told]
+    except (AccessUnusable, argparse.ArgumentTypeError) as error:
         raise click.UsageError(str(error)) from error
-    api = Servers(api_url, api_socket, report_to, shown)
+    api = Servers(api_url, api_socket, report_to, shown, nodes)
     sys.exit(tasks.run_until_signal(lambda: _serve(api, socket, elect=elect)))
 
 
@@ -74,6 +89,7 @@ class Servers:
     socket: str | None
     report_to: tuple[str, ...]
     access: Access
+    collectors: Sequence[Endpoint]
 
 
 async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
@@ -108,6 +124,11 @@ async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
                 report_to_all(api, others, name, lambda: report_of(service)),
                 name="compiler-report",
             )
+            hello = hello_of_this_process("", "Config", MODULE)
+            group.create_task(
+                collectors.tell(servers.collectors, None, hello, lambda: _uves(service)),
+                name="compiler-telemetry",
+            )
             if elect:
                 service.lead(False)
                 candidate = Candidate(api, OFFICE, service.lead, clock=clock)
@@ -115,6 +136,18 @@ async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
                     tasks.supervise("compiler-candidate", candidate.run, clock=clock),
                     name="compiler-candidate",
                 )
+
+
+async def _uves(service: CompilerService) -> list[Uve]:
+    return [
+        node_status(
+            "ObjectConfigNode",
+            socket_name.gethostname(),
+            MODULE,
+            unmet=service.unmet(),
+            usage=usage_of_this_process(),
+        )
+    ]
 
 
 def _samples(service: CompilerService, now: float) -> Iterable[Sample]:

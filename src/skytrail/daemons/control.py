@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
 from skytrail.client import AccessUnusable
+from skytrail.control.io import uves
 from skytrail.control.plane import Limits
 from skytrail.control.service import ControlService, ControlSettings
+from skytrail.daemons import collectors
 from skytrail.daemons.api_access import (
     REPORT_TO,
     REPORT_TO_HELP,
@@ -22,6 +25,7 @@ from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs
 from skytrail.runtime.processes import print_ready
 from skytrail.runtime.tasks import run_until_signal
+from skytrail.runtime.telemetry import Endpoint, hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
 from skytrail.wire.xmpp.session import HOLD_TIME_S
 
@@ -61,7 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def ready(port: int) -> None:
         print_ready("control", node=settings.name, listen=settings.listen, port=port)
 
-    return run_until_signal(lambda: ControlService(settings).run(ready))
+    return run_until_signal(lambda: _serve(settings, options.collector, ready))
+
+
+async def _serve(
+    settings: ControlSettings, told: Sequence[Endpoint], ready: Callable[[int], None]
+) -> None:
+    service = ControlService(settings)
+    hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(service.run(ready))
+        group.create_task(collectors.tell(told, settings.tls, hello, lambda: uves.uves_of(service)))
 
 
 def _check_bgp_listen(parser: argparse.ArgumentParser, texts: Sequence[str]) -> None:
@@ -86,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-url", default="http://127.0.0.1:8082")
     add_access_options(parser)
     parser.add_argument(REPORT_TO, action="append", default=[], metavar="URL", help=REPORT_TO_HELP)
+    collectors.add_option(parser)
     parser.add_argument("--listen", default="0.0.0.0", help="address agents connect to")
     parser.add_argument("--port", type=int, default=5269)
     parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)

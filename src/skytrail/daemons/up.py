@@ -1,11 +1,13 @@
-"""The controller alone: API, compiler and one control node, on loopback unless told otherwise.
+"""The controller alone: API, compiler, control node, analytics, on loopback unless told otherwise.
 
     python -m skytrail.daemons.up --data DIR [--api-port 8082] [--control-port 5269]
                                   [--secure [--listen ADDRESS]] [--control-listen ADDRESS]
+                                  [--analytics-port 8081]
 
 ```
  main task --> keep_running(api) --ready--> keep_running(compiler)
-                                       `--> keep_running(control)     all ready --> one ready line
+                                       |--> keep_running(control)
+                                       `--> keep_running(analytics)   all ready --> one ready line
 ```
 
 Needs no root. A child that ends is started again; SIGTERM and SIGINT end all of them. The children
@@ -32,6 +34,7 @@ from skytrail.runtime import logs
 from skytrail.runtime.processes import Child, Command, ProcessFailed, keep_running, print_ready
 
 LOOPBACK = "127.0.0.1"
+TELEMETRY = "telemetry"
 SOCKET_PATH_BYTES_MAX = 107
 """Of a Unix socket on Linux, without the closing zero."""
 
@@ -59,6 +62,10 @@ class Settings:
     control_listen: str = LOOPBACK
     """Where agents connect. With ``secure`` they need a certificate; without, a trusted wire."""
     wants_secure: bool = False
+    analytics_port: int = 8081
+    """Of analytics on loopback; 0: there is none."""
+    sandesh_port: int = 0
+    """Of generators of the original system; 0: they are not listened to."""
     secure: SecureFiles | None = None
     """The files of a secure API, once they are there."""
 
@@ -74,12 +81,21 @@ class Settings:
             return {}
         return {"ca": self.secure.ca, "admin_password": self.secure.password}
 
+    def shown_analytics(self) -> dict[str, str]:
+        """Return where analytics is."""
+        if not self.analytics_port:
+            return {}
+        scheme = "https" if self.secure else "http"
+        return {"analytics": f"{scheme}://{LOOPBACK}:{self.analytics_port}"}
+
     def socket_path(self, name: str) -> Path:
         return self.data / f"{name}.sock"
 
 
-def commands(settings: Settings) -> tuple[Command, Command, Command]:
-    """Command lines of API, compiler and control node, in start order."""
+def commands(settings: Settings) -> tuple[Command, ...]:
+    """Command lines of API, compiler, control node and analytics, in start order."""
+    told = ("--collector", f"unix:{settings.socket_path(TELEMETRY)}")
+    told = told if settings.analytics_port else ()
     api_socket = str(settings.socket_path("api"))
     api = _command(
         "api",
@@ -96,6 +112,7 @@ def commands(settings: Settings) -> tuple[Command, Command, Command]:
         "compiler",
         *("--api-socket", api_socket, "--socket", str(settings.socket_path("compiler"))),
         *(("--elect",) if settings.store else ()),
+        *told,
     )
     control = _command(
         "control",
@@ -103,8 +120,24 @@ def commands(settings: Settings) -> tuple[Command, Command, Command]:
         *("--listen", settings.control_listen),
         *(("--xmpp-tls", str(settings.secure.control)) if settings.secure else ()),
         *("--port", str(settings.control_port), "--socket", str(settings.socket_path("control"))),
+        *told,
     )
-    return api, compiler, control
+    analytics = _command(
+        "analytics",
+        *("--name", settings.node_name, "--port", str(settings.analytics_port)),
+        *("--socket", str(settings.socket_path("analytics"))),
+        *("--telemetry-socket", str(settings.socket_path(TELEMETRY)), "--telemetry-port", "0"),
+        *("--sandesh-port", str(settings.sandesh_port)),
+        *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
+    )
+    return (api, compiler, control, analytics) if told else (api, compiler, control)
+
+
+def _analytics_security(files: SecureFiles, api_url: str) -> tuple[str, ...]:
+    return (
+        *("--tls-certificate", str(files.certificate), "--tls-key", str(files.key)),
+        *("--authenticate-at", api_url, "--api-ca", str(files.ca)),
+    )
 
 
 async def run(settings: Settings) -> None:
@@ -124,6 +157,7 @@ async def run(settings: Settings) -> None:
                 api=settings.api_url,
                 **settings.shown_files(),
                 control=f"{bracketed(settings.control_listen)}:{settings.control_port}",
+                **settings.shown_analytics(),
                 data=settings.data,
             )
 
@@ -136,7 +170,16 @@ async def run(settings: Settings) -> None:
 
 def check(settings: Settings) -> None:
     """Find out what would keep a child from starting; :class:`CannotStart`."""
+    loopback = [
+        (LOOPBACK, port, ("", option))
+        for port, option in (
+            (settings.analytics_port, "--analytics-port"),
+            (settings.sandesh_port, "--sandesh-port"),
+        )
+        if port
+    ]
     for host, port, name in (
+        *loopback,
         (settings.listen, settings.api_port, ("--listen", "--api-port")),
         (settings.control_listen, settings.control_port, ("--control-listen", "--control-port")),
     ):
@@ -156,7 +199,7 @@ def check(settings: Settings) -> None:
                     f"{host} is no address of this machine ({error.strerror}); "
                     f"choose another with {name[0]}"
                 ) from error
-    longest = settings.socket_path("compiler")
+    longest = settings.socket_path("analytics")
     if len(str(longest).encode()) > SOCKET_PATH_BYTES_MAX:
         raise CannotStart(
             f"the path {longest} is too long for a Unix socket; choose a shorter --data"
@@ -233,6 +276,10 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _port_or_none(text: str) -> int:
+    return 0 if text == "0" else _port(text)
+
+
 def _settings(arguments: Sequence[str] | None) -> Settings:
     options = argparse.ArgumentParser(prog="skytrail up", description="Run the controller alone.")
     options.add_argument("--data", type=Path, required=True, help="folder of the embedded store")
@@ -243,6 +290,12 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         "--control-listen",
         default=LOOPBACK,
         help="address for agents; without --secure the underlay's, not 0.0.0.0",
+    )
+    options.add_argument(
+        "--analytics-port", type=_port_or_none, default=8081, help="of analytics; 0: do without"
+    )
+    options.add_argument(
+        "--sandesh-port", type=_port_or_none, default=0, help="of generators that speak Sandesh"
     )
     options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
     options.add_argument(
@@ -270,6 +323,8 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         control_listen=chosen.control_listen,
         wants_secure=chosen.secure,
         store=chosen.store,
+        analytics_port=chosen.analytics_port,
+        sandesh_port=chosen.sandesh_port,
     )
 
 

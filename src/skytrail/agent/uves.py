@@ -1,0 +1,180 @@
+"""What a host tells the analytics node: itself, its ports, networks and machines. Pure.
+
+Everything is told each time; the sender finds out what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from skytrail.agent.interface import ActivePort
+from skytrail.agent.outcome import Desired
+from skytrail.wire.telemetry import Uve
+
+VROUTERS = "ObjectVRouter"
+SUMS = {"in_tpkts": "sum", "in_bytes": "sum", "out_tpkts": "sum", "out_bytes": "sum"}
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCounters:
+    """Of a workload's interface, as the workload sees it: ``in`` is what it is sent."""
+
+    in_packets: int = 0
+    in_bytes: int = 0
+    out_packets: int = 0
+    out_bytes: int = 0
+
+    def __add__(self, other: LinkCounters) -> LinkCounters:
+        return LinkCounters(
+            self.in_packets + other.in_packets,
+            self.in_bytes + other.in_bytes,
+            self.out_packets + other.out_packets,
+            self.out_bytes + other.out_bytes,
+        )
+
+    def fields(self) -> dict[str, object]:
+        return {
+            "in_tpkts": self.in_packets,
+            "in_bytes": self.in_bytes,
+            "out_tpkts": self.out_packets,
+            "out_bytes": self.out_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What of a host is not in its tables."""
+
+    name: str
+    address: str
+    sessions: Sequence[Mapping[str, object]]
+    """Rows of control node sessions: source, state."""
+    counters: Mapping[str, LinkCounters]
+    """By interface name."""
+    drops: Mapping[str, int]
+
+
+def uves(host: HostState, desired: Desired) -> Iterator[Uve]:
+    """Yield all UVEs of a host."""
+    active = [state for state in desired.ports.values() if isinstance(state, ActivePort)]
+    yield _vrouter(host, desired, active)
+    yield _vrouter_statistics(host)
+    networks: dict[str, list[ActivePort]] = {}
+    machines: dict[str, list[ActivePort]] = {}
+    for state in active:
+        yield _port(host, state)
+        networks.setdefault(state.port.network.name, []).append(state)
+        if state.plugged.vm_uuid:
+            machines.setdefault(state.plugged.vm_uuid, []).append(state)
+    for name, states in networks.items():
+        yield _network(host, name, states)
+    for uuid, states in machines.items():
+        yield _machine(host, uuid, states)
+
+
+def _vrouter(host: HostState, desired: Desired, active: Sequence[ActivePort]) -> Uve:
+    down = [state.plugged.ifname for state in desired.ports.values() if state not in active]
+    return Uve(
+        table=VROUTERS,
+        key=host.name,
+        struct="VrouterAgent",
+        fields={
+            "self_ip_list": [host.address],
+            "control_ip": host.address,
+            "total_interface_count": len(desired.ports),
+            "down_interface_count": len(down),
+            "error_intf_list": sorted(down),
+            "interface_list": sorted(state.port.name for state in active),
+            "virtual_machine_list": sorted(
+                {state.plugged.vm_uuid for state in active if state.plugged.vm_uuid}
+            ),
+            "connected_networks": sorted({state.port.network.name for state in active}),
+            "vn_count": len({state.port.network.name for state in active}),
+            "xmpp_peer_list": [
+                {"ip": row["source"], "status": row["state"] == "established", "primary": not index}
+                for index, row in enumerate(host.sessions)
+            ],
+        },
+    )
+
+
+def _vrouter_statistics(host: HostState) -> Uve:
+    total = sum(host.counters.values(), LinkCounters())
+    return Uve(
+        table=VROUTERS,
+        key=host.name,
+        struct="VrouterStatsAgent",
+        fields={**total.fields(), "drop_stats": dict(host.drops)},
+    )
+
+
+def _port(host: HostState, state: ActivePort) -> Uve:
+    port = state.port
+    addresses = [str(each) for each in port.addresses if each.version == 4]
+    addresses6 = [str(each) for each in port.addresses if each.version == 6]
+    counters = host.counters.get(state.plugged.ifname, LinkCounters())
+    return Uve(
+        table="ObjectVMITable",
+        key=port.name,
+        struct="UveVMInterfaceAgent",
+        fields={
+            "uuid": port.uuid,
+            "vm_uuid": state.plugged.vm_uuid,
+            "vm_name": port.host_name,
+            "vrouter": host.name,
+            "virtual_network": port.network.name,
+            "ip_address": addresses[0] if addresses else "",
+            "ip6_address": addresses6[0] if addresses6 else "",
+            "mac_address": str(port.mac),
+            "active": True,
+            "ip4_active": bool(addresses),
+            "ip6_active": bool(addresses6),
+            "is_health_check_active": not state.failing.reasons,
+            "floating_ips": [{"ip_address": str(each.outside)} for each, _ in port.floating],
+            "security_groups": sorted(group.name for group in port.groups),
+            "mtu_bytes": state.mtu_bytes,
+            **counters.fields(),
+        },
+    )
+
+
+def _network(host: HostState, name: str, states: Sequence[ActivePort]) -> Uve:
+    total = sum(
+        (host.counters.get(state.plugged.ifname, LinkCounters()) for state in states),
+        LinkCounters(),
+    )
+    return Uve(
+        table="ObjectVNTable",
+        key=name,
+        struct="UveVirtualNetworkAgent",
+        fields={
+            "interface_list": sorted(state.port.name for state in states),
+            "virtualmachine_list": sorted(
+                {state.plugged.vm_uuid for state in states if state.plugged.vm_uuid}
+            ),
+            "vrf_name": [states[0].port.network.vrf],
+            **total.fields(),
+        },
+        rules={
+            **SUMS,
+            "interface_list": "union",
+            "virtualmachine_list": "union",
+            "vrf_name": "union",
+        },
+    )
+
+
+def _machine(host: HostState, uuid: str, states: Sequence[ActivePort]) -> Uve:
+    return Uve(
+        table="ObjectVMTable",
+        key=uuid,
+        struct="UveVirtualMachineAgent",
+        fields={
+            "uuid": uuid,
+            "vm_name": states[0].port.host_name,
+            "vrouter": host.name,
+            "interface_list": sorted(state.port.name for state in states),
+        },
+        rules={"interface_list": "union"},
+    )

@@ -1,0 +1,1 @@
+"""The analytics node: what processes, hosts and switches tell, kept, aggregated and asked for."""

@@ -1,0 +1,106 @@
+"""The collector's core: messages of generators in, UVEs kept, everything counted. Pure.
+
+```
+ session_up(hello) --> newest sequence numbers --> generator repeats what is newer
+ receive(message)  --> UVE: UveTables            others: counted by kind (no store yet)
+ session_down ... GRACE_S ... tick() --> what a gone generator said is taken back
+```
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from skytrail.analytics.generators import Generators
+from skytrail.analytics.uve import UveChange, UveTables, change_of
+from skytrail.analytics.uve_stream import UveChanges
+from skytrail.wire.errors import DecodeError
+from skytrail.wire.sandesh import ClientHello, SandeshMessage, SandeshType
+
+_UVES = frozenset({SandeshType.UVE, SandeshType.ALARM})
+
+
+class CollectorRefuses(Exception):
+    """A generator cannot be admitted; the text says why."""
+
+
+class Collector:
+    """Everything one collector knows. Times are seconds of one monotonic clock."""
+
+    def __init__(self, uves: UveTables | None = None) -> None:
+        self.uves = uves if uves is not None else UveTables()
+        self.changes = UveChanges()
+        self.generators = Generators()
+        self.taken: Counter[str] = Counter()
+        """Messages that came, by type."""
+        self.dropped: Counter[str] = Counter()
+        """Messages that were not taken, by reason."""
+
+    def session_up(
+        self, hello: ClientHello, now: float, *, address: str, protocol: str
+    ) -> Mapping[str, int]:
+        """Admit a generator; returns per struct the newest sequence number known of it."""
+        admitted = self.generators.connected(
+            hello.generator,
+            now,
+            address=address,
+            pid=hello.pid,
+            http_port=hello.http_port,
+            protocol=protocol,
+        )
+        if admitted is None:
+            raise CollectorRefuses("there are too many generators")
+        if admitted[1]:
+            # A new process counts from one again; by its old numbers it would repeat nothing.
+            for place in self.uves.forget(hello.generator):
+                self.changes.note(place)
+        return self.uves.newest(hello.generator)
+
+    def session_down(self, generator: str, now: float) -> None:
+        self.generators.disconnected(generator, now)
+
+    def receive(self, generator: str, message: SandeshMessage, size: int, now: float) -> None:
+        """Take a message over; what cannot be used is counted, for its generator as well."""
+        self.count(generator, message.header.type.name.lower(), size)
+        if message.header.generator != generator:
+            self.drop(generator, "speaks_for_another")
+            return
+        if message.header.type in _UVES:
+            self._uve(generator, message, now)
+
+    def count(self, generator: str, kind: str, size: int) -> None:
+        """Count a message that came."""
+        self.taken[kind] += 1
+        known = self.generators.get(generator)
+        if known is not None:
+            known.messages_count += 1
+            known.bytes_count += size
+
+    def _uve(self, generator: str, message: SandeshMessage, now: float) -> None:
+        try:
+            change = change_of(message)
+        except DecodeError:
+            self.drop(generator, "uve_without_key")
+            return
+        self.apply(change, now)
+
+    def apply(self, change: UveChange, now: float) -> None:
+        """Take a change of a UVE over."""
+        if self.uves.apply(change, now):
+            self.changes.note((change.table, change.key, change.struct))
+        else:
+            self.drop(change.generator, "no_room")
+
+    def drop(self, generator: str, reason: str) -> None:
+        """Count a message that was not taken."""
+        self.dropped[reason] += 1
+        known = self.generators.get(generator)
+        if known is not None:
+            known.dropped[reason] = known.dropped.get(reason, 0) + 1
+
+    def tick(self, now: float) -> None:
+        """Take back what generators said that are gone for good; call about every second."""
+        for name in self.generators.expired(now):
+            for place in self.uves.forget(name):
+                self.changes.note(place)

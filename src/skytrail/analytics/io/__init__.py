@@ -1,0 +1,1 @@
+"""Where analytics meets sockets, clocks and files."""

@@ -1,0 +1,99 @@
+"""Asks the API who sends a request: only administrators and global readers see what all tenants do.
+
+Unix socket of root or our own user -> admitted
+X-Auth-Token or Authorization       -> GET /api/v1/whoami of the API with the same -> cached
+the API does not answer             -> 503: nobody is let in on a guess
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+
+from skytrail.runtime.asgi import HttpError, Request
+from skytrail.runtime.clock import Clock
+
+CACHED_S: Final = 20.0
+"""How long an answer counts; a user whose rights are taken loses these this late."""
+CACHED_COUNT_MAX: Final = 10_000
+ASK_S: Final = 10.0
+_CREDENTIALS: Final = ("x-auth-token", "authorization")
+_PUBLIC: Final = frozenset({"/healthz"})
+
+
+class _Who(msgspec.Struct, frozen=True):
+    is_admin: bool = False
+    is_reader: bool = False
+
+
+class ApiGate:
+    """Admits requests by what the API says of their credentials."""
+
+    def __init__(self, api_url: str, ca_file: Path | None, clock: Clock) -> None:
+        # Plain HTTP needs no trust; loading the system's takes longer than the node's start.
+        verify = (
+            ssl.create_default_context(cafile=ca_file) if api_url.startswith("https") else False
+        )
+        self._client = httpx.AsyncClient(
+            base_url=api_url, timeout=ASK_S, verify=verify, trust_env=False
+        )
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[float, _Who | None]] = OrderedDict()
+        self._trusted = {0, os.geteuid()}
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def __call__(self, request: Request) -> None:
+        """Let a request pass; HttpError 401, 403 or 503 when it may not."""
+        if request.path in _PUBLIC or request.peer.uid in self._trusted:
+            return
+        said = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
+        if not said:
+            raise _unknown("Log in at the API and send the token as X-Auth-Token")
+        who = await self._who(said)
+        if who is None:
+            raise _unknown("The API does not know these credentials")
+        if not (who.is_admin or who.is_reader):
+            raise HttpError(403, "Analytics is for administrators and global readers")
+
+    async def _who(self, said: dict[str, str]) -> _Who | None:
+        key = hashlib.sha256(repr(sorted(said.items())).encode()).digest()
+        known = self._known.get(key)
+        if known is not None and self._clock.now() - known[0] < CACHED_S:
+            return known[1]
+        who = await self._ask(said)
+        self._known[key] = self._clock.now(), who
+        self._known.move_to_end(key)
+        if len(self._known) > CACHED_COUNT_MAX:
+            self._known.popitem(last=False)
+        return who
+
+    async def _ask(self, said: dict[str, str]) -> _Who | None:
+        try:
+            reply = await self._client.get("/api/v1/whoami", headers=said)
+        except httpx.HTTPError as error:
+            raise _no_answer() from error
+        if reply.status_code == 401:
+            return None
+        if reply.status_code != 200:
+            raise _no_answer()
+        try:
+            return msgspec.json.decode(reply.content, type=_Who)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise _no_answer() from error
+
+
+def _unknown(text: str) -> HttpError:
+    return HttpError(401, text, (("www-authenticate", "Token"),))
+
+
+def _no_answer() -> HttpError:
+    return HttpError(503, "The API does not say who you are; try again", (("retry-after", "2"),))

@@ -1,0 +1,268 @@
+"""The analytics REST interface on port 8081.
+
+GET  /analytics/uves                      the types that are known of
+GET  /analytics/uve-types                 every type, with what may be asked of it
+GET  /analytics/uves/<type>s              names of its entities
+GET  /analytics/uves/<type>/<name>        one; ?flat for plain values; * and NAME* stand for many
+POST /analytics/uves/<type>               many, filters in the body
+GET  /analytics/uve-stream                changes as they come (server-sent events)
+GET  /analytics/alarms
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
+from typing import Final, cast
+from urllib.parse import quote
+
+from skytrail.analytics import uve_json, uve_types
+from skytrail.analytics.collector import Collector
+from skytrail.analytics.uve import Entity
+from skytrail.analytics.uve_filter import (
+    ALARMS,
+    FilterUnusable,
+    UveFilter,
+    filter_of,
+)
+from skytrail.runtime.asgi import (
+    JSON,
+    HttpError,
+    Reply,
+    Request,
+    Response,
+    Router,
+    StreamResponse,
+    encode_json,
+    json_reply,
+)
+
+FILTERS: Final = ("kfilt", "cfilt", "sfilt", "mfilt", "ackfilt")
+_EVENTS: Final = "text/event-stream"
+_STREAM_EVERY_S: Final = 0.5
+_HEARTBEAT_S: Final = 15.0
+_CHUNK_COUNT: Final = 200
+"""Entities rendered before other requests have their turn."""
+STREAMS_COUNT_MAX: Final = 256
+
+
+class AnalyticsApi:
+    """Answers questions about what a collector knows."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._streams_count = 0
+
+    def add_routes(self, router: Router) -> None:
+        router.add("GET", "/", self._index)
+        router.add("GET", "/analytics", self._index)
+        router.add("GET", "/analytics/uves", self._list_types)
+        router.add("GET", "/analytics/uve-types", self._describe_types)
+        router.add("GET", "/analytics/uves/{type}", self._list_keys)
+        router.add("POST", "/analytics/uves/{type}", self._post_filters)
+        router.add("GET", "/analytics/uves/{type}/{name...}", self._show)
+        router.add("GET", "/analytics/uve-stream", self._stream)
+        router.add("GET", "/analytics/alarms", self._alarms)
+
+    async def _index(self, request: Request) -> Response:
+        names = ("uves", "uve-types", "uve-stream", "alarms")
+        return json_reply([_link(request, f"/analytics/{name}", name) for name in names])
+
+    async def _list_types(self, request: Request) -> Response:
+        held = set(self._collector.uves.tables())
+        words = sorted(word for word, table in uve_types.TABLES.items() if table in held)
+        return json_reply(
+            [
+                _link(request, f"/analytics/uves/{uve_types.plural(word)}", uve_types.plural(word))
+                for word in words
+            ]
+        )
+
+    async def _describe_types(self, request: Request) -> Response:
+        return json_reply(
+            {
+                uve_types.plural(word): {"table": table, "is_alarm_supported": True}
+                for word, table in uve_types.TABLES.items()
+            }
+        )
+
+    async def _list_keys(self, request: Request) -> Reply:
+        word = uve_types.singular(request.params["type"])
+        if word is None:
+            if request.params["type"] in uve_types.TABLES:
+                return self._many(request, request.params["type"], _filter(request))
+            raise _no_type(request.params["type"])
+        chosen = _filter(request)
+        links = [
+            _link(request, f"/analytics/uves/{word}/{quote(key, safe=':')}?flat", key)
+            for key, entity in self._collector.uves.entities(uve_types.TABLES[word])
+            if chosen.has_key(key) and chosen.part_of(entity)
+        ]
+        return json_reply(links)
+
+    async def _show(self, request: Request) -> Reply:
+        word, name = request.params["type"], request.params["name"]
+        if word not in uve_types.TABLES:
+            raise _no_type(word)
+        chosen = _filter(request)
+        if name.endswith("*"):
+            return self._many(
+                request, word, chosen if chosen.keys else replace(chosen, keys=(name,))
+            )
+        entity = self._collector.uves.get(uve_types.TABLES[word], name)
+        # The original answers an unknown name by an empty object; its users rely on it.
+        return json_reply({} if entity is None else _rendered(request, chosen, entity))
+
+    async def _post_filters(self, request: Request) -> Reply:
+        word = request.params["type"]
+        if word not in uve_types.TABLES:
+            raise _no_type(word)
+        return self._many(request, word, _filter_of_body(request))
+
+    def _many(self, request: Request, word: str, chosen: UveFilter) -> Reply:
+        return StreamResponse(self._rows(request, word, chosen), content_type=JSON)
+
+    async def _rows(self, request: Request, word: str, chosen: UveFilter) -> AsyncIterator[bytes]:
+        yield b'{"value":['
+        separator = b""
+        rendered_count = 0
+        for key, entity in self._collector.uves.entities(uve_types.TABLES[word]):
+            if not chosen.has_key(key):
+                continue
+            value = _rendered(request, chosen, entity)
+            if value:
+                yield separator + encode_json({"name": key, "value": value})
+                separator = b","
+                rendered_count += 1
+                if rendered_count % _CHUNK_COUNT == 0:
+                    await asyncio.sleep(0)
+        yield b"]}"
+
+    async def _alarms(self, request: Request) -> Response:
+        chosen = replace(_filter(request), parts=((ALARMS, ""),))
+        shown: dict[str, list[object]] = {}
+        for word, table in uve_types.TABLES.items():
+            for key, entity in self._collector.uves.entities(table):
+                if ALARMS in entity and chosen.has_key(key):
+                    value = uve_json.flat(chosen.part_of(entity))
+                    if value:
+                        shown.setdefault(word, []).append({"name": key, "value": value})
+        return json_reply(shown)
+
+    async def _stream(self, request: Request) -> StreamResponse:
+        if self._streams_count >= STREAMS_COUNT_MAX:
+            raise HttpError(503, f"There are {STREAMS_COUNT_MAX} streams already; try again later")
+        tables = _tables(request)
+        return StreamResponse(self._events(_filter(request), tables), content_type=_EVENTS)
+
+    async def _events(self, chosen: UveFilter, tables: frozenset[str]) -> AsyncIterator[bytes]:
+        """Yield everything there is, then what changes; who is too slow gets everything again."""
+        self._streams_count += 1
+        try:
+            yield _event("init", None)
+            position = -1
+            silent_s = 0.0
+            while True:
+                news = None if position < 0 else self._collector.changes.after(position)
+                if news is None:
+                    position = self._collector.changes.position
+                    places: Iterable[tuple[str, str, str]] = list(self._every_place(tables))
+                else:
+                    places, position = news
+                sent = 0
+                for table, key, struct in places:
+                    if (tables and table not in tables) or not chosen.has_key(key):
+                        continue
+                    yield self._update(chosen, table, key, struct)
+                    sent += 1
+                silent_s = 0.0 if sent else silent_s + _STREAM_EVERY_S
+                if silent_s >= _HEARTBEAT_S:
+                    # A comment: it finds out whether anybody still reads.
+                    yield b":\n\n"
+                    silent_s = 0.0
+                if not sent:
+                    await asyncio.sleep(_STREAM_EVERY_S)
+        finally:
+            self._streams_count -= 1
+
+    def _every_place(self, tables: frozenset[str]) -> Iterable[tuple[str, str, str]]:
+        for table in self._collector.uves.tables():
+            if tables and table not in tables:
+                continue
+            for key, entity in self._collector.uves.entities(table):
+                for struct in entity:
+                    yield table, key, struct
+
+    def _update(self, chosen: UveFilter, table: str, key: str, struct: str) -> bytes:
+        entity = self._collector.uves.get(table, key)
+        name = f"{table}:{key}"
+        if entity is None:
+            return _event("update", {"key": name, "type": None, "value": None})
+        shown = uve_json.flat(chosen.part_of({struct: entity[struct]} if struct in entity else {}))
+        return _event("update", {"key": name, "type": struct, "value": shown.get(struct)})
+
+
+def _event(name: str, value: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), encode_json(value))
+
+
+def _rendered(request: Request, chosen: UveFilter, entity: Entity) -> dict[str, object]:
+    said = chosen.part_of(entity)
+    return uve_json.flat(said) if "flat" in request.query_all else uve_json.typed(said)
+
+
+def _link(request: Request, path: str, name: str) -> dict[str, str]:
+    host = request.headers.get("host", "")
+    return {"href": f"{request.scheme}://{host}{path}" if host else path, "name": name}
+
+
+def _no_type(word: str) -> HttpError:
+    return HttpError(404, f"No type of UVE is called {word[:64]}; /analytics/uve-types lists them")
+
+
+def _tables(request: Request) -> frozenset[str]:
+    text = request.query.get("tablefilt", "")
+    words = [each for each in text.split(",") if each]
+    tables = {uve_types.TABLES.get(each, each) for each in words}
+    unknown = sorted(tables - uve_types.TYPES.keys())
+    if unknown:
+        raise HttpError(400, f"tablefilt={unknown[0][:64]} is neither a type nor a table of UVEs")
+    return frozenset(tables)
+
+
+def _filter(request: Request) -> UveFilter:
+    said = {
+        name: [part for text in request.query_all.get(name, ()) for part in text.split(",")]
+        for name in FILTERS
+    }
+    return _usable(said)
+
+
+def _filter_of_body(request: Request) -> UveFilter:
+    body = request.json(dict[str, object])
+    said: dict[str, list[str]] = {}
+    for name, value in body.items():
+        if name not in FILTERS:
+            raise HttpError(400, f"{name[:64]} is no filter; there are {', '.join(FILTERS)}")
+        said[name] = _texts(name, value)
+    return _usable(said)
+
+
+def _texts(name: str, value: object) -> list[str]:
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        texts = [each for each in cast("list[object]", value) if isinstance(each, str)]
+        if len(texts) == len(cast("list[object]", value)):
+            return texts
+    raise HttpError(400, f"{name} is neither text nor a list of texts")
+
+
+def _usable(said: Mapping[str, Iterable[str]]) -> UveFilter:
+    try:
+        return filter_of(said)
+    except FilterUnusable as error:
+        raise HttpError(400, str(error)) from error

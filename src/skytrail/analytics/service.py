@@ -1,0 +1,126 @@
+"""The analytics node.
+
+```
+ Sandesh (8086) ---> sandesh_server ----.
+ own processes ----> telemetry_server --+--> Collector --> http (8081), introspection
+                     tick, every second-'
+```
+All on one event loop; what is known is in memory, and told again by the generators after a start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from skytrail.analytics.collector import Collector
+from skytrail.analytics.io.gate import ApiGate
+from skytrail.analytics.io.http import AnalyticsApi
+from skytrail.analytics.io.sandesh_server import SandeshServer
+from skytrail.analytics.io.telemetry_server import TelemetryServer
+from skytrail.runtime.asgi import AsgiApp, Router
+from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.introspection import Introspection, TableSource
+from skytrail.runtime.metrics import Sample
+from skytrail.runtime.mutual_tls import MutualTls
+from skytrail.runtime.server import listen_tcp, listen_unix, serve
+from skytrail.runtime.tls import TlsFiles
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyticsSettings:
+    name: str
+    listen: str
+    """Where generators connect, and where the REST interface is."""
+    rest_port: int
+    sandesh_port: int = 0
+    """0: generators of the original system are not listened to."""
+    telemetry_port: int = 0
+    """Of processes of other machines; 0: they are not listened to."""
+    socket: Path | None = None
+    """Also serves the REST interface and introspection here."""
+    telemetry_socket: Path | None = None
+    """Processes of this machine may tell here."""
+    tls: MutualTls | None = None
+    """Of the processes of other machines."""
+    rest_tls: TlsFiles | None = None
+    gate_url: str = ""
+    """The API that says who sends a request; empty: everybody may ask everything."""
+    gate_ca: Path | None = None
+
+
+class AnalyticsService:
+    """One analytics node."""
+
+    def __init__(self, settings: AnalyticsSettings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self.collector = Collector()
+
+    async def run(self, when_ready: Callable[[Mapping[str, int]], None]) -> None:
+        """Serve until cancelled; ``when_ready`` is given the ports. Raises ``OSError``."""
+        settings = self._settings
+        rest = [listen_tcp(settings.listen, settings.rest_port)]
+        if settings.socket is not None:
+            rest.append(listen_unix(settings.socket))
+        ports = {"rest": rest[0].getsockname()[1]}
+        servers: list[asyncio.Server] = []
+        if settings.sandesh_port:
+            generators = SandeshServer(self.collector, self._clock, settings.name)
+            servers.append(await generators.serve(settings.listen, settings.sandesh_port))
+            ports["sandesh"] = settings.sandesh_port
+        processes = TelemetryServer(self.collector, self._clock, settings.tls)
+        if settings.telemetry_port:
+            servers.append(await processes.serve(settings.listen, settings.telemetry_port))
+            ports["telemetry"] = settings.telemetry_port
+        if settings.telemetry_socket is not None:
+            servers.append(await processes.serve_unix(settings.telemetry_socket))
+        router = Router()
+        AnalyticsApi(self.collector).add_routes(router)
+        Introspection(self.tables(), metrics=self.samples).add_routes(router)
+        gate = None
+        async with AsyncExitStack() as stack:
+            if settings.gate_url:
+                gate = ApiGate(settings.gate_url, settings.gate_ca, self._clock)
+                stack.push_async_callback(gate.close)
+            for server in servers:
+                await stack.enter_async_context(server)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            group.create_task(
+                serve(
+                    AsgiApp(router, admit=gate),
+                    rest,
+                    when_ready=lambda: when_ready(ports),
+                    tls=settings.rest_tls,
+                ),
+                name="analytics-rest",
+            )
+            group.create_task(self._tick(), name="analytics-tick")
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.collector.tick(self._clock.now())
+
+    def tables(self) -> Mapping[str, TableSource]:
+        """Return the tables of introspection."""
+        return {"generators": lambda: self.collector.generators, "uves": self._uve_rows}
+
+    def _uve_rows(self) -> Iterable[object]:
+        for table in self.collector.uves.tables():
+            yield {"table": table, "entities": len(self.collector.uves.keys(table))}
+
+    def samples(self) -> Iterable[Sample]:
+        """Yield the metrics."""
+        collector = self.collector
+        connected = sum(each.is_connected for each in collector.generators)
+        yield Sample("skytrail_analytics_generators", connected)
+        yield Sample("skytrail_analytics_uves", collector.uves.keys_count)
+        yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
+        for kind, count in collector.taken.items():
+            yield Sample("skytrail_analytics_messages_total", count, {"type": kind})
+        for reason, count in collector.dropped.items():
+            yield Sample("skytrail_analytics_dropped_total", count, {"reason": reason})

@@ -1,0 +1,107 @@
+"""``python -m skytrail.daemons.analytics``: one analytics node."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from skytrail.analytics.io import sandesh_server, telemetry_server
+from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
+from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
+from skytrail.runtime import logs
+from skytrail.runtime.processes import print_ready
+from skytrail.runtime.tasks import run_until_signal
+from skytrail.runtime.tls import TlsFiles, TlsUnusable
+
+REST_PORT = 8081
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is this machine's alone."""
+    try:
+        return address == "localhost" or ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon; return its exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        tls = checked_folder(options.tls, is_server=True)
+    except TlsUnusable as error:
+        parser.error(str(error))
+    if (options.tls_certificate is None) != (options.tls_key is None):
+        parser.error("--tls-certificate and --tls-key are given together")
+    rest_tls = options.tls_certificate and TlsFiles(options.tls_certificate, options.tls_key)
+    if options.telemetry_port and tls is None and not is_loopback(options.listen):
+        parser.error("--telemetry-port needs --tls: processes of other machines say who they are")
+    is_open = not options.authenticate_at or rest_tls is None
+    if is_open and not is_loopback(options.listen):
+        parser.error(
+            "--listen needs --authenticate-at and --tls-certificate: without them whoever connects "
+            "there sees what all tenants do"
+        )
+    logs.configure(level=options.log_level, json=options.log_json)
+    settings = AnalyticsSettings(
+        name=options.name,
+        listen=options.listen,
+        rest_port=options.port,
+        sandesh_port=options.sandesh_port,
+        telemetry_port=options.telemetry_port,
+        socket=options.socket,
+        telemetry_socket=options.telemetry_socket,
+        tls=None if tls is None else tls.server(),
+        rest_tls=rest_tls,
+        gate_url=options.authenticate_at,
+        gate_ca=options.api_ca,
+    )
+
+    def ready(ports: Mapping[str, int]) -> None:
+        print_ready("analytics", node=settings.name, listen=settings.listen, **ports)
+
+    return run_until_signal(lambda: AnalyticsService(settings).run(ready))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="skytrail-analytics", description=__doc__)
+    parser.add_argument("--name", default=socket.gethostname(), help="name of this node")
+    parser.add_argument("--listen", default="127.0.0.1", help="address of every port")
+    parser.add_argument("--port", type=int, default=REST_PORT, help="of the REST interface")
+    parser.add_argument(
+        "--sandesh-port",
+        type=int,
+        default=0,
+        help=f"of generators of the original system, usually {sandesh_server.PORT}; they neither "
+        "encrypt nor authenticate; 0: none",
+    )
+    parser.add_argument(
+        "--telemetry-port",
+        type=int,
+        default=0,
+        help=f"of processes of other machines, usually {telemetry_server.PORT}; 0: none",
+    )
+    parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="PEM chain of REST")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM key of it")
+    parser.add_argument(
+        "--authenticate-at",
+        default="",
+        metavar="URL",
+        help="API that says who sends a request; administrators and global readers are admitted",
+    )
+    parser.add_argument("--api-ca", type=Path, metavar="FILE", help="signs the API's certificate")
+    parser.add_argument("--tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
+    parser.add_argument("--socket", type=Path, help="also serve REST and introspection here")
+    parser.add_argument("--telemetry-socket", type=Path, help="for processes of this machine")
+    parser.add_argument("--log-level", default="info", choices=logs.LEVELS)
+    parser.add_argument("--log-json", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

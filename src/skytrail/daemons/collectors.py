@@ -1,0 +1,54 @@
+"""The option of every daemon that names the analytics nodes, and the task that tells them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.mutual_tls import TlsFolder
+from skytrail.runtime.telemetry import Collectors, Endpoint, Source, Telemetry
+from skytrail.wire.telemetry import Hello
+
+OPTION = "--collector"
+OPTION_HELP = (
+    "an analytics node that is told what this process knows (port 8189); given several times, the "
+    "first that answers"
+)
+METAVAR = "ADDR[:PORT]|unix:PATH"
+_PORT = 8189
+_UNIX = "unix:"
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option; ``options.collector`` is then a list of endpoints."""
+    parser.add_argument(
+        OPTION,
+        action="append",
+        type=address,
+        default=[],
+        metavar=METAVAR,
+        help=OPTION_HELP,
+    )
+
+
+def address(text: str) -> Endpoint:
+    """Read ``ADDR[:PORT]``, ``[V6]:PORT`` or ``unix:PATH``; ArgumentTypeError when it is none."""
+    if text.startswith(_UNIX) and text != _UNIX:
+        return Path(text.removeprefix(_UNIX))
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(_PORT)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {METAVAR}")
+    return host, int(port)
+
+
+async def tell(
+    collectors: Sequence[Endpoint], tls: TlsFolder | None, hello: Hello, source: Source
+) -> None:
+    """Tell the first analytics node that answers, until cancelled; return when there is none."""
+    client = None if tls is None else tls.client()
+    await Telemetry(hello, source, Collectors(collectors, client), SystemClock()).run()

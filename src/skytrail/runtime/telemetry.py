@@ -1,0 +1,212 @@
+"""How a process tells the analytics node what it knows of itself and its entities.
+
+```
+ source() every EVERY_S --> rows --> diff with what was said --> numbered changes --> collector
+```
+The source returns everything, always; only what changed is sent. After a lost connection the next
+collector in the list is tried, and told what it does not have. Nothing waits for a collector: what
+nobody takes is said by the next row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from skytrail.runtime.backoff import Backoff
+from skytrail.runtime.clock import Clock
+from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
+from skytrail.wire.errors import DecodeError
+from skytrail.wire.telemetry import Hello, Known, TelemetryFramer, Uve, decode, encode
+
+EVERY_S: Final = 10.0
+CONNECT_S: Final = 5.0
+READ_BYTES: Final = 65_536
+SEND_TURN: Final = 256
+
+Place = tuple[str, str, str]
+Source = Callable[[], Awaitable[Iterable[Uve]]]
+"""Everything a process says, without numbers."""
+
+
+class Report:
+    """What was said, numbered: the newest state of every place, and places taken back."""
+
+    def __init__(self) -> None:
+        self._said: dict[Place, Uve] = {}
+        self._sequence = 0
+
+    def update(self, rows: Iterable[Uve]) -> list[Uve]:
+        """Take over a whole new state; returns what changed, numbered."""
+        changed: list[Uve] = []
+        found: set[Place] = set()
+        for row in rows:
+            place = (row.table, row.key, row.struct)
+            found.add(place)
+            former = self._said.get(place)
+            if former is None or former.is_deleted or not _same(former, row):
+                changed.append(self._number(place, row))
+        for place, former in list(self._said.items()):
+            if place not in found and not former.is_deleted:
+                gone = Uve(table=place[0], key=place[1], struct=place[2], is_deleted=True)
+                changed.append(self._number(place, gone))
+        return changed
+
+    def newer(self, newest: dict[str, int]) -> list[Uve]:
+        """Return what a collector lacks that knows these numbers, oldest first."""
+        lacking = [
+            each for each in self._said.values() if each.sequence > newest.get(each.struct, 0)
+        ]
+        return sorted(lacking, key=lambda each: each.sequence)
+
+    def _number(self, place: Place, row: Uve) -> Uve:
+        self._sequence += 1
+        numbered = msgspec.structs.replace(row, sequence=self._sequence)
+        self._said[place] = numbered
+        return numbered
+
+
+def _same(one: Uve, other: Uve) -> bool:
+    return one.fields == other.fields and one.rules == other.rules
+
+
+Endpoint = tuple[str, int] | Path
+"""Where an analytics node listens: host and port, or its Unix socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collectors:
+    """Where the analytics nodes are, in the order in which they are tried."""
+
+    endpoints: Sequence[Endpoint]
+    tls: MutualTls | None = None
+    """For hosts and ports."""
+
+
+def hello_of_this_process(source: str, node_type: str, module: str) -> Hello:
+    """Return how this process introduces itself; an empty ``source`` is the machine's name."""
+    return Hello(
+        source=source or socket.gethostname(),
+        node_type=node_type,
+        module=module,
+        instance_id="0",
+        pid=os.getpid(),
+        started_us=time.time_ns() // 1000,
+    )
+
+
+class Telemetry:
+    """Keeps one collector informed. Run :meth:`run` as a task."""
+
+    def __init__(self, hello: Hello, source: Source, collectors: Collectors, clock: Clock) -> None:
+        self._hello = hello
+        self._source = source
+        self._collectors = collectors
+        self._clock = clock
+        self._report = Report()
+        self._log = structlog.get_logger("skytrail.telemetry")
+        self.collector = ""
+        """The one that is told now."""
+        self.sent_count = 0
+        self.sessions_count = 0
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        if not self._collectors.endpoints:
+            return
+        delays = Backoff(maximum_s=EVERY_S)
+        turn = 0
+        while True:
+            endpoint = self._collectors.endpoints[turn % len(self._collectors.endpoints)]
+            started = self._clock.now()
+            try:
+                await self._tell(endpoint)
+            except (OSError, DecodeError, TimeoutError, ValueError) as error:
+                self._log.debug("collector_lost", collector=str(endpoint), reason=str(error))
+            self.collector = ""
+            turn += 1
+            if self._clock.now() - started > 2 * EVERY_S:
+                delays.reset()
+            await asyncio.sleep(delays.next_delay_s())
+
+    async def _connect(
+        self, endpoint: Endpoint
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(endpoint, Path):
+            return await asyncio.open_unix_connection(endpoint)
+        tls = self._collectors.tls
+        reader, writer = await asyncio.open_connection(*endpoint)
+        if tls is not None:
+            await writer.start_tls(
+                tls.context(), server_hostname=endpoint[0], ssl_handshake_timeout=HANDSHAKE_S
+            )
+        return reader, writer
+
+    async def _tell(self, endpoint: Endpoint) -> None:
+        async with asyncio.timeout(CONNECT_S + HANDSHAKE_S):
+            reader, writer = await self._connect(endpoint)
+        try:
+            writer.write(encode(self._hello))
+            async with asyncio.timeout(CONNECT_S):
+                newest = await _answer(reader)
+            self.collector = str(endpoint)
+            self.sessions_count += 1
+            self._report.update(await self._source())
+            await self._send(writer, self._report.newer(newest))
+            await self._keep_telling(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _keep_telling(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while True:
+            # The collector says nothing more: what can be read is its end.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    if not await reader.read(READ_BYTES):
+                        raise ConnectionResetError("the collector ended the connection")
+            await self._send(writer, self._report.update(await self._source()))
+
+    async def _send(self, writer: asyncio.StreamWriter, changes: Sequence[Uve]) -> None:
+        for start in range(0, len(changes), SEND_TURN):
+            some = changes[start : start + SEND_TURN]
+            writer.write(b"".join(encode(each) for each in some))
+            await writer.drain()
+            self.sent_count += len(some)
+
+
+def usage_of_this_process() -> dict[str, float]:
+    """Return processor seconds and memory, rounded so that they are not news every time."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return {
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime),
+        "resident_bytes": pages * resource.getpagesize() >> 20 << 20,
+    }
+
+
+async def _answer(reader: asyncio.StreamReader) -> dict[str, int]:
+    framer = TelemetryFramer()
+    while (frame := framer.next_frame()) is None:
+        chunk = await reader.read(READ_BYTES)
+        if not chunk:
+            raise ConnectionResetError("the collector does not admit this process")
+        framer.feed(chunk)
+    known = decode(frame)
+    if not isinstance(known, Known):
+        raise DecodeError("the collector does not answer the hello")
+    return known.newest

@@ -1,0 +1,30 @@
+"""The compact stream by which Skytrail's own processes tell the analytics node of themselves.
+
+    process --Hello------------------------> collector
+    process <-Known: newest number per struct-
+    process --Uve, Uve, ...----------------->
+
+Frames are four bytes of length (big-endian) and one message in MessagePack. As with Sandesh, what
+the collector has of a process already is not said again after a lost connection.
+"""
+
+from skytrail.wire.telemetry.codec import (
+    FRAME_BYTES_MAX,
+    TelemetryFramer,
+    decode,
+    encode,
+)
+from skytrail.wire.telemetry.entities import node_status
+from skytrail.wire.telemetry.messages import Hello, Known, Message, Uve
+
+__all__ = [
+    "FRAME_BYTES_MAX",
+    "Hello",
+    "Known",
+    "Message",
+    "TelemetryFramer",
+    "Uve",
+    "decode",
+    "encode",
+    "node_status",
+]

@@ -1,0 +1,48 @@
+"""The messages of the stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """The first message of a process; ``started_us`` tells one run from the next."""
+
+    source: str
+    """Name of the machine."""
+    node_type: str
+    module: str
+    instance_id: str
+    pid: int
+    started_us: int
+
+    @property
+    def generator(self) -> str:
+        return f"{self.source}:{self.node_type}:{self.module}:{self.instance_id}"
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True, tag="known"):
+    """The collector's answer: per struct the newest number it has of this process."""
+
+    newest: dict[str, int]
+
+
+class Uve(msgspec.Struct, frozen=True, kw_only=True, tag="uve", omit_defaults=True):
+    """All that a process says of an entity in one struct.
+
+    ``fields`` are text, numbers, booleans, lists of those or of mappings, and mappings.
+    """
+
+    table: str
+    key: str
+    struct: str
+    sequence: int = 0
+    fields: dict[str, Any] = msgspec.field(default_factory=dict)
+    rules: dict[str, str] = msgspec.field(default_factory=dict)
+    """How fields of several processes become one: ``sum``, ``union``, ``append``."""
+    is_deleted: bool = False
+
+
+Message = Hello | Known | Uve
