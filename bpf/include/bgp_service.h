@@ -4,6 +4,7 @@
  *
  * Source and destination are translated; the control node knows the workload by the source port,
  * which is its own and no other's. One connection at a time: the latest SYN has the port.
+ * What cannot be translated (signed segments, IPv6) goes as it is to a relay on this host.
  */
 #ifndef SKYTRAIL_BGP_SERVICE_H
 #define SKYTRAIL_BGP_SERVICE_H
@@ -61,6 +62,18 @@ static __noinline long bgp_translate(struct __sk_buff *ctx, __u32 l4, const stru
 	       bpf_skb_store_bytes(ctx, ETHERNET_BYTES + 8, &after, 2, 0);
 }
 
+/* To the relay, if the interface has one: its end of the link has the gateway's MAC, and answers come
+ * back from there without us. */
+VERIFIED_ONCE int bgp_to_relay(struct __sk_buff *ctx)
+{
+	const struct bgp_service_key key = { .vif = get_vif(ctx) };
+	const struct bgp_service *relay = bpf_map_lookup_elem(&bgp_services, &key);
+
+	if (!relay || relay->control)
+		return punt(ctx, PUNT_RECEIVE);
+	return bpf_redirect(relay->out_ifindex, 0);
+}
+
 /* A parsed TCP packet of the workload to port 179 of the vRouter; its source was checked. */
 VERIFIED_ONCE int bgp_to_control(struct __sk_buff *ctx, struct packet *p)
 {
@@ -78,7 +91,7 @@ VERIFIED_ONCE int bgp_to_control(struct __sk_buff *ctx, struct packet *p)
 	key.address = p->key4.destination;
 	service = bpf_map_lookup_elem(&bgp_services, &key);
 	if (!service)
-		return punt(ctx, PUNT_RECEIVE);
+		return bgp_to_relay(ctx);
 	slot.control = to.destination = service->control;
 	slot.source_port = to.source_port = service->source_port;
 	to.source = now->tunnel_address;

@@ -229,9 +229,9 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 		reason = flow_first(ctx, p, s, family);
 	}
 	if (reason == DECIDED_RECEIVE) {
-		if (family == FAMILY_V4 && s->key.protocol == IP_PROTOCOL_TCP &&
+		if (s->key.protocol == IP_PROTOCOL_TCP &&
 		    s->key.destination_port == bpf_htons(PORT_BGP))
-			return bgp_to_control(ctx, p);
+			return family == FAMILY_V4 ? bgp_to_control(ctx, p) : bgp_to_relay(ctx);
 		return punt_receive(ctx, &s->key);
 	}
 	if (reason == DECIDED_FLOOD)

@@ -124,3 +124,29 @@ def test_a_forged_source_and_another_workload_do_not_get_through(box: Box) -> No
 
     assert outcome.verdict != TC_REDIRECT
     assert list(box.datapath.dump(BgpServiceRow)) == [SERVICE]
+
+
+RELAYED = BgpServiceRow(VIF, IPv4Address(0), IPv4Address(0), 0, UNDERLAY_IFINDEX)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_has_a_relay_goes_there_as_it_was_sent(box: Box, version: int) -> None:
+    box.apply(RELAYED)
+    packet = frames.ip(OWN[version], GATEWAY[version], 6, frames.tcp(CLIENT_PORT, BGP, flags=SYN))
+    sent = frames.ethernet(
+        GATEWAY_MAC.packed, MAC.packed, 0x0800 if version == 4 else 0x86DD, packet
+    )
+
+    outcome = box.workload(sent)
+
+    assert (outcome.verdict, outcome.drops) == (TC_REDIRECT, {})
+    assert outcome.frame == sent
+
+
+def test_a_forged_source_does_not_reach_the_relay(box: Box) -> None:
+    box.apply(RELAYED)
+    forged = segment(PEER[4], GATEWAY[4], (CLIENT_PORT, BGP), SYN)
+
+    outcome = box.workload(frames.ethernet(GATEWAY_MAC.packed, PEER_MAC.packed, 0x0800, forged))
+
+    assert outcome.verdict != TC_REDIRECT

@@ -1,9 +1,12 @@
 """A workload that runs FRR peers with its gateway: what it announces is reached by packets."""
 
 import json
+import os
+import signal
 import subprocess
 import time
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -98,11 +101,14 @@ def service(api, lab):
         api.delete("bgp-as-a-service", uuid)
 
 
-def start_frr(lab, members, folder, workload, prefix=PREFIX):
+def start_frr(lab, members, folder, workload, prefix=PREFIX, *, password=""):
     """FRR in a workload that announces a prefix."""
     address = str(members[workload].address(version=4))
     network = address.rpartition(".")[0]
     config = CONFIG.format(address=address, gateway=f"{network}.1", service=f"{network}.2")
+    for at in (f"{network}.1", f"{network}.2") if password else ():
+        asn = f" neighbor {at} remote-as 64512\n"
+        config = config.replace(asn, f"{asn} neighbor {at} password {password}\n")
     made = Frr(folder, lab.plan.namespace_of(workload), config.replace(PREFIX, prefix))
     made.gateway, made.service = f"{network}.1", f"{network}.2"
     return made
@@ -289,3 +295,110 @@ def test_a_shared_service_has_one_session_that_goes_to_whoever_has_the_address(
             assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
     finally:
         api.delete("bgp-as-a-service", uuid)
+
+
+KEY = "correct-horse"
+
+
+@pytest.fixture
+def signing_speaker(lab, members, tmp_path):
+    namespace = lab.plan.namespace_of("red-web2")
+    netns.configure(namespace, [f"address add {BEHIND}/32 dev lo", "link set lo up"])
+    made = start_frr(lab, members, tmp_path, "red-web2", password=KEY)
+    yield made
+    made.close()
+    netns.configure(namespace, [f"address del {BEHIND}/32 dev lo"])
+
+
+def signed(key):
+    return {"auth_data": {"key_type": "md5", "key_items": [{"key_id": 0, "key": key}]}}
+
+
+def relay_of(lab, host):
+    """The process id of the relay on a host."""
+    for pid in netns.processes(lab.plan.namespace_of(host)):
+        if b"skytrail.daemons.bgp_relay" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    return None
+
+
+def test_a_signed_session_needs_the_key_and_outlives_the_agent(
+    api, lab, members, signing_speaker, eventually
+):
+    speaker, host = signing_speaker, lab.topology.endpoint("red-web2").host
+    wrong = content_of(api, lab, "red-web2", bgpaas_session_attributes=signed("another"))
+    uuid = api.create("bgp-as-a-service", wrong)
+    try:
+        shown = eventually(
+            lambda: read_table(lab.paths.introspect_socket(host), "bgp_relays"), "the relay runs"
+        )
+        assert "another" not in repr(shown)
+        eventually(lambda: relay_of(lab, host), "the relay's process")
+        assert "Established" not in speaker.states().values()
+
+        api.update("bgp-as-a-service", uuid, {"bgpaas_session_attributes": signed(KEY)})
+        eventually(
+            lambda: set(speaker.states().values()) == {"Established"}, "both sessions", timeout_s=30
+        )
+        with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND)) as traffic:
+            assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
+
+            # An agent's end is nothing to the session; the relay's costs it, until it is back.
+            before = speaker.show("show bgp neighbors json")[speaker.gateway]
+            lab.kill(host)
+            lab.restart(host)
+            assert traffic.wait_replies(10, timeout_s=15)
+            after = speaker.show("show bgp neighbors json")[speaker.gateway]
+            assert after["connectionsEstablished"] == before["connectionsEstablished"]
+
+            os.kill(relay_of(lab, host), signal.SIGKILL)
+            eventually(lambda: not traffic.wait_replies(5, timeout_s=0.3), "routes go with it")
+            assert traffic.wait_replies(10, timeout_s=30), "and come back"
+        config = read_table(lab.paths.introspect_socket(host), "config")
+        assert KEY not in repr(config)
+    finally:
+        api.delete("bgp-as-a-service", uuid)
+    eventually(lambda: relay_of(lab, host) is None, "the relay ends with its last session")
+
+
+CONFIG6 = """
+router bgp 65001
+ bgp router-id {address}
+ no bgp ebgp-requires-policy
+ no bgp default ipv4-unicast
+ no bgp network import-check
+ neighbor {gateway} remote-as 64512
+ neighbor {gateway} timers 3 9
+ neighbor {gateway} timers connect 1
+ address-family ipv6 unicast
+  neighbor {gateway} activate
+  network fd30::/64
+ exit-address-family
+"""
+
+
+def test_a_workload_peers_over_ipv6(api, lab, members, eventually, tmp_path):
+    member, namespace = members["red-web2"], lab.plan.namespace_of("red-web2")
+    own = member.address(version=6)
+    gateway = f"{str(own).rpartition(':')[0]}:1"
+    config = CONFIG6.format(address=member.address(version=4), gateway=gateway)
+    behind = "fd30::1"
+    netns.configure(namespace, [f"address add {behind}/128 dev lo", "link set lo up"])
+    speaker = Frr(tmp_path, namespace, config)
+    content = content_of(api, lab, "red-web2", bgpaas_ip_address=str(own))
+    uuid = api.create("bgp-as-a-service", content)
+    try:
+        summary = "show bgp ipv6 unicast summary json"
+        eventually(
+            lambda: speaker.show(summary).get("peers", {}).get(gateway, {}).get("pfxRcd"),
+            "a session, and routes by it",
+            timeout_s=30,
+        )
+        rows = read_table(lab.paths.introspect_socket("control1"), "workloads")
+        assert [(row["address"], row["state"]) for row in rows] == [(str(own), "established")]
+        with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(behind)) as traffic:
+            assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
+    finally:
+        api.delete("bgp-as-a-service", uuid)
+        speaker.close()
+        netns.configure(namespace, [f"address del {behind}/128 dev lo"])

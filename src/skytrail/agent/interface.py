@@ -37,6 +37,8 @@ class PluggedPort:
     """Mobility sequence numbers by address, of a workload that moved here (``mobility``)."""
     tag: Tag | None = None
     """A VLAN of the link, which is a port of its own (``tagged``)."""
+    relay_ifindex: int = 0
+    """Of what joins it to the relay of its BGP; 0: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,13 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
             yield PortTrouble(uuid, f"security groups have not arrived: {names}")
         elif state.port.floating_problems:
             yield PortTrouble(uuid, "; ".join(state.port.floating_problems))
+        elif _lacks_relay(state):
+            yield PortTrouble(uuid, "BGP as a service: the relay of its sessions does not run")
+
+
+def _lacks_relay(state: ActivePort) -> bool:
+    bgp = state.port.bgp
+    return bgp is not None and bgp.is_relayed and not state.plugged.relay_ifindex
 
 
 def workload_mtu(port: Port, underlay_mtu_bytes: int) -> int:

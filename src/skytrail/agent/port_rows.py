@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, ip_network
-from itertools import zip_longest
 
+from skytrail.agent.bgp_relay import bgp_places
 from skytrail.agent.floating_config import Binding
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
@@ -30,6 +30,7 @@ from skytrail.agent.tables import (
     VrfId,
 )
 from skytrail.agent.view import VirtualNetwork
+from skytrail.agent.workload_bgp import gates
 from skytrail.net import Label, Mac, Vni
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes, RouteKey
 
@@ -217,23 +218,19 @@ def _floating_rows(plan: PortPlan) -> Iterator[Row]:
 
 
 def _bgp_rows(plan: PortPlan) -> Iterator[BgpServiceRow]:
-    """Yield where the workload may speak BGP: the gateway for the first control node, the service
-    address for the second. Control nodes of the service's zones come before the agent's own.
-    """
-    port = plan.active.port
-    controls = [
-        zoned or own
-        for zoned, own in zip_longest(port.bgp_controls, plan.controls[: len(port.bgp_controls)])
-    ]
-    for address in port.addresses if port.bgp_port else ():
-        subnet = port.network.subnet_of(address)
-        if subnet is None:
-            continue
-        for place, control in zip((subnet.gateway, subnet.service_address), controls, strict=False):
-            if isinstance(place, IPv4Address) and control is not None:
-                yield BgpServiceRow(
-                    plan.numbers.vif_id, place, control, port.bgp_port, plan.underlay_ifindex
-                )
+    """Yield where the workload may speak BGP; what is relayed goes to the relay, once it is there."""
+    bgp, plugged = plan.active.port.bgp, plan.active.plugged
+    if bgp is None:
+        return
+    vif_id = plan.numbers.vif_id
+    if bgp.is_relayed:
+        if plugged.relay_ifindex:
+            anything = IPv4Address(0)
+            yield BgpServiceRow(vif_id, anything, anything, 0, plugged.relay_ifindex)
+        return
+    for place, control in gates(bgp, bgp_places(plan.active.port), plan.controls):
+        if isinstance(place, IPv4Address):
+            yield BgpServiceRow(vif_id, place, control, bgp.source_port, plan.underlay_ifindex)
 
 
 def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:

@@ -7,6 +7,7 @@
  1x introspect    Unix socket, HTTP
  1x underlay      <- remotes, link and neighbour changes      -> netlink worker -> wake
  1x upstream DNS  two UDP sockets
+ 1x BGP relays    <- ports with signed or IPv6 sessions       -> a process that outlives us
  1x health checks <- due, frames of workloads                  -> frames to workloads, wake
  1x housekeeping  stale sweeps, saving, router advertisements, flow ageing, resync
  callbacks on the loop: punt ring readable, netlink changed
@@ -32,6 +33,7 @@ import structlog
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
 from skytrail.agent.desired import Inputs, Planner
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
+from skytrail.agent.io.bgp_relays import BgpRelays
 from skytrail.agent.io.health import HealthChecks
 from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
 from skytrail.agent.io.plug_socket import (
@@ -141,6 +143,7 @@ class AgentService:
         self._punts = PuntChannel(datapath, self._punted)
         self._clock = SystemClock()
         self.health = HealthChecks(self._clock, self._state, self._punts.reply, self._changed)
+        self.relays = BgpRelays(settings.state / "bgp-relay.sock")
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self._wake = asyncio.Event()
@@ -173,6 +176,7 @@ class AgentService:
                 group.create_task(self._keep_house())
                 group.create_task(supervise("upstream_dns", self.upstream.run))
                 group.create_task(supervise("health_checks", self.health.run))
+                group.create_task(supervise("bgp_relays", self.relays.run))
                 for connection in self.connections:
                     group.create_task(supervise(f"control {connection.source}", connection.run))
                 plug = PlugServer(self.settings.plug_socket, self._plug_requested)
@@ -327,6 +331,9 @@ class AgentService:
         if mark is not None and not done.held:
             self._report(mark)
         self._announce(before, desired, done)
+        if complete:
+            underlay = self._underlay
+            self.relays.follow(desired.ports.values(), underlay.controls, underlay.address)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()
 
@@ -493,8 +500,10 @@ class AgentService:
         """Look again at every link we care about; cheap enough to do for any change."""
         changed = False
         for uuid, port in self.plugged.items():
-            if link_index(port.ifname) != port.ifindex:
-                self.plugged[uuid] = _with_link(port, read_link(port.ifname))
+            relay = self.relays.ifindex_of(port)
+            if (link_index(port.ifname), relay) != (port.ifindex, port.relay_ifindex):
+                linked = _with_link(port, read_link(port.ifname))
+                self.plugged[uuid] = replace(linked, relay_ifindex=relay)
                 changed = True
         try:
             underlay = self._look_at_underlay(self._underlay.paths)

@@ -232,7 +232,9 @@ class FloodRow:
 class BgpServiceRow:
     """An address of the vRouter at which a port speaks BGP to a control node. Key: (vif, address).
 
-    The connection is translated; the control node knows the workload by ``source_port``.
+    The connection is translated; the control node knows the workload by ``source_port``. With
+    ``control`` zero it goes as it is to the relay on this host behind ``out_ifindex``, and the
+    address zero stands for all that have no row of their own, IPv6 included.
     """
 
     vif_id: VifId

@@ -53,9 +53,9 @@ from skytrail.agent.service_tags import (
     translates,
 )
 from skytrail.agent.tables import Encapsulation, IpNetwork, Tag
+from skytrail.agent.workload_bgp import WorkloadBgp, workload_bgp
 from skytrail.model.annotation_names import (
     ASSISTED,
-    BGPAAS_CONTROL_NODES,
     BROADCAST_REPLICATION,
     BY_TREE,
     REPLICATOR_ADDRESS,
@@ -177,10 +177,8 @@ class Port:
     address_pairs: tuple[AddressPair, ...]
     host_name: str
     flow_count_max: int = 0
-    bgp_port: int = 0
-    """By which control nodes know the workload's BGP sessions; 0: it has none."""
-    bgp_controls: tuple[IPv4Address | None, IPv4Address | None] = (None, None)
-    """The control nodes of its first and second session, where a zone is configured."""
+    bgp: WorkloadBgp | None = None
+    """Its BGP sessions with control nodes (BGP as a service)."""
     has_sticky_mac: bool = False
     """Nobody else may claim its MAC (RFC 7432 section 15.2)."""
     routes: tuple[IpNetwork, ...] = ()
@@ -527,7 +525,6 @@ class _Builder:
         secure = flag_of(properties.get("port_security_enabled"), default=True)
         pairs = mapping_of(properties.get("virtual_machine_interface_allowed_address_pairs"))
         limits = mapping_of(properties.get("virtual_machine_interface_properties"))
-        client = self._bgp_client(node.key)
         addresses = self._addresses(node.key)
         floating, problems = self._floating(node.key, addresses, networks)
         return Port(
@@ -546,8 +543,7 @@ class _Builder:
             address_pairs=tuple(_address_pairs(list_of(pairs.get("allowed_address_pair")))),
             host_name=self._host_name(node),
             flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
-            bgp_port=client[0],
-            bgp_controls=client[1:],
+            bgp=workload_bgp(self._graph, node.key),
             has_sticky_mac=annotation_of(properties, STICKY_MAC) == "true",
             routes=self._routes(node.key),
             local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
@@ -582,22 +578,6 @@ class _Builder:
             else:
                 served.append((binding, network))
         return tuple(served), problems
-
-    def _bgp_client(self, port: ConfigKey) -> tuple[int, IPv4Address | None, IPv4Address | None]:
-        """Return the source port of the client router that stands for the workload, and the
-        control nodes of its two sessions where it names some.
-        """
-        found: dict[int, ConfigNode] = {}
-        for node in self._graph.linked_nodes(port, "bgp-router"):
-            parameters = mapping_of(node.properties.get("bgp_router_parameters"))
-            if text_of(parameters.get("router_type")) == "bgpaas-client":
-                found[bounded_of(parameters.get("source_port"), _U16_MAX)] = node
-        number = min(found.keys() - {0}, default=0)
-        if not number:
-            return 0, None, None
-        texts = [annotation_of(found[number].properties, key) for key in BGPAAS_CONTROL_NODES]
-        first, second = (_first_address(text) for text in texts)
-        return number, first, second
 
     def _routes(self, port: ConfigKey) -> tuple[IpNetwork, ...]:
         found: set[IpNetwork] = set()
@@ -720,14 +700,6 @@ def chain_id_of(instance: str) -> str:
     """Return the service chain a routing instance belongs to, by its name; empty: none."""
     found = _CHAIN_INSTANCE.fullmatch(instance.rpartition(":")[2])
     return found[1] if found else ""
-
-
-def _first_address(text: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(text.partition(",")[0])
-    except ValueError:
-        # No zone, or one without a control node: the agent's own serves.
-        return None
 
 
 def _chains(table: Mapping[str, ConfigValue]) -> tuple[tuple[str, str], ...]:

@@ -28,8 +28,6 @@ def why_unserved(record: Record) -> str:
         return "" if is_served else f"hosts do not serve IPv6 {kind}s yet: nobody answers"
     if kind == "virtual-network" and documents.flag(record.body, "fabric_snat"):
         return "hosts do not translate sources towards the underlay yet (fabric_snat)"
-    if kind == "bgp-as-a-service" and record.body.get(_IN_USE_BY) and _is_signed(record):
-        return "sessions with workloads cannot have an MD5 key: there is none until it is removed"
     if kind == "service-health-check":
         return _why_not_checked(record)
     return ""
@@ -41,8 +39,3 @@ def _why_not_checked(record: Record) -> str:
     if scope != "segment":
         return ""
     return "hosts do not run checks of type segment yet: link-local and end-to-end ones are run"
-
-
-def _is_signed(record: Record) -> bool:
-    session = documents.section(record.body, "bgpaas_session_attributes")
-    return bool(documents.sections(documents.section(session, "auth_data"), "key_items"))

@@ -28,6 +28,8 @@ from skytrail.wire.xmpp.values import Json, normal_form
 _PROPERTIES_KEPT_BACK = frozenset({"perms2", "annotations"})
 _MASKS = Masks(CATALOG)
 """Keys and passwords are no business of a host."""
+_KEYS_FOR_HOSTS = frozenset({("bgp-as-a-service", "bgpaas_session_attributes")})
+"""But for those of its own workloads' BGP sessions, which end there (ADR 0205)."""
 _LOW_64_BITS = (1 << 64) - 1
 
 LinkKey: TypeAlias = tuple[ConfigKey, str, ConfigKey]
@@ -160,7 +162,9 @@ def _properties(config_object: ConfigObject) -> dict[str, ConfigValue]:
     properties: dict[str, ConfigValue] = {}
     for name, value in encode_object(config_object).items():
         if name in known and name not in _PROPERTIES_KEPT_BACK:
-            normal = normal_form(cast("Json", _MASKS.field(known[name], value)))
+            is_open = (config_object.type_name, name) in _KEYS_FOR_HOSTS
+            shown = value if is_open else _MASKS.field(known[name], value)
+            normal = normal_form(cast("Json", shown))
             if normal is not None:
                 properties[name] = normal
     notes = _annotations(config_object)

@@ -1,7 +1,8 @@
 """BGP sessions with workloads, as configuration wants them (BGP as a service).
 
 The compiler makes a client router below a network's instance for each session, with the source port
-by which its connection is known here: vRouters translate a workload's connection to that port.
+by which its connection is known here: vRouters lead a workload's connection to that port. A key is
+theirs to check: what arrives here is not signed (ADR 0205).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from skytrail.control.bgp_config import (
     BgpPeerConfig,
     SessionEnd,
     applicable,
-    md5_key,
 )
 from skytrail.control.instances import instance_name
 from skytrail.control.path import InstanceName
@@ -83,9 +83,6 @@ def _config(graph: ObjectGraph, router: BgpRouter, own_asn: int) -> WorkloadConf
         raise ValueError("bgp_router_parameters.autonomous_system is missing")
     attributes, server = _session(graph, router)
     session = SessionEnd(attributes)
-    if md5_key(session.auth, parameters.auth_data):
-        # The signature covers addresses and ports, which vRouters translate: it can never fit.
-        raise ValueError("sessions with workloads cannot have an MD5 key; remove auth_data")
     limits = dict.fromkeys(CARRIED, PREFIXES_COUNT_MAX)
     limits |= {
         family: each.prefix_limit.maximum

@@ -115,6 +115,27 @@ def test_a_shared_bgp_service_needs_an_address_and_stays_shared(api) -> None:
     assert api.call("PUT", f"/bgp-as-a-service/{uuid}", change).status == 400
 
 
+@pytest.mark.parametrize(
+    ("auth", "problem"),
+    [
+        ({"key_type": "md5", "key_items": []}, "must have one key, not 0"),
+        ({"key_type": "md5", "key_items": [{"key_id": 0, "key": ""}]}, "1 to 80 bytes, not 0"),
+        ({"key_type": "md5", "key_items": [{"key_id": 0, "key": "ü" * 41}]}, "80 bytes, not 82"),
+    ],
+)
+def test_a_key_that_no_session_could_have_is_refused(api, auth, problem) -> None:
+    session = {"auth_data": auth}
+
+    refused = post(
+        api, "bgp-as-a-service", *PROJECT, "s", parent_type="project",
+        bgpaas_session_attributes=session,
+    )  # fmt: skip
+
+    assert refused.status == 400
+    assert problem in refused.text
+    assert "ü" not in refused.text
+
+
 def test_ports_of_bgp_services_do_not_shrink_in_use(api) -> None:
     assert system(api, bgpaas_parameters={"port_start": 9, "port_end": 5}).status == 400
     wide = {"port_start": 50_000, "port_end": 51_000}

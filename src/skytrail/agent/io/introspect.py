@@ -15,6 +15,7 @@ from skytrail.agent.lookup import Tables
 from skytrail.agent.plugin import FlowEnds, FlowRecord
 from skytrail.agent.service import AgentService
 from skytrail.agent.tables import ROW_TYPES, VifId
+from skytrail.agent.workload_bgp import without_keys
 from skytrail.runtime.asgi import AsgiApp, HttpError, Request, Response, Router, json_reply
 from skytrail.runtime.introspection import Introspection
 from skytrail.runtime.metrics import Sample
@@ -65,11 +66,12 @@ class AgentPages:
             ],
             "sessions": self._sessions,
             "learnt": agent.sessions.learnt.statistics,
-            "config": agent.sessions.graph.nodes,
+            "config": lambda: without_keys(agent.sessions.graph.nodes()),
             "config-links": agent.sessions.graph.links,
             "dns": self._dns,
             "punts": self._punts,
             "health": agent.health.rows,
+            "bgp_relays": agent.relays.rows,
             "underlay": self._underlay,
             "status": self._status,
             # Listed here, served by the routes above, which go first.

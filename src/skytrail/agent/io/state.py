@@ -164,6 +164,9 @@ class StateFolder:
     def _write(self, name: str, content: msgspec.Struct) -> None:
         place = self._folder / name
         scratch = place.with_suffix(".tmp")
+        # Keys of workloads' BGP are in the configuration.
+        scratch.unlink(missing_ok=True)
+        scratch.touch(0o600)
         scratch.write_bytes(msgspec.json.encode(content))
         scratch.replace(place)
 

@@ -16,6 +16,8 @@ from skytrail.api.rules.virtual_network import ROUTE_TARGET_LISTS, generated_num
 
 _ASN_2BYTE_MAX = 65_535
 _PORT_MAX = 65_535
+_KEY_BYTES_MAX = 80
+"""As Linux takes them for a signature."""
 _SUB_CLUSTER_POOL = "sub-cluster-id"
 _SERVICE_PORTS = (50_000, 50_512)
 _ZONE = "bgpaas_control_node_zone_type"
@@ -136,12 +138,32 @@ def _check_service(change: Change, body: Document) -> None:
     _check_address(body, "bgpaas_ip_address")
     if documents.flag(body, "bgpaas_shared") and not documents.text(body, "bgpaas_ip_address"):
         raise bad_request("BGPaaS IP Address needs to be configured if BGPaaS is shared")
+    _check_key(body)
     kinds = [
         documents.text(documents.section(reference, "attr"), _ZONE) or "primary"
         for reference in documents.sections(body, "control_node_zone_refs")
     ]
     if len(kinds) != len(set(kinds)):
         raise bad_request("BGPaaS can have one primary and one secondary control-node-zone only")
+
+
+def _check_key(body: Document) -> None:
+    """Refuse what no session could begin with; the key itself is in no message."""
+    session = documents.section(body, "bgpaas_session_attributes")
+    auth = documents.section(session, "auth_data")
+    items = documents.sections(auth, "key_items")
+    where = "bgpaas_session_attributes.auth_data"
+    if not auth:
+        return
+    if (documents.text(auth, "key_type") or "md5") != "md5":
+        raise bad_request(f"{where}.key_type must be md5: sessions have TCP MD5 signatures")
+    if len(items) != 1:
+        raise bad_request(f"{where}.key_items must have one key, not {len(items)}")
+    length = len((documents.text(items[0], "key") or "").encode())
+    if not 1 <= length <= _KEY_BYTES_MAX:
+        raise bad_request(
+            f"{where}.key_items.key must have 1 to {_KEY_BYTES_MAX} bytes, not {length}"
+        )
 
 
 def _update_service(change: Change, old: Record, body: Document) -> None:

@@ -18,8 +18,8 @@ from ipaddress import ip_address
 import structlog
 
 from skytrail.control.bgp_config import BfdConfig
-from skytrail.control.io.tcp_protection import Address, socket_family
 from skytrail.runtime.clock import Clock
+from skytrail.runtime.tcp_protection import Address, socket_family
 from skytrail.wire.bfd import (
     BfdChange,
     BfdError,

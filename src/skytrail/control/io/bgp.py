@@ -22,7 +22,11 @@ from skytrail.control.bgp import Bgp
 from skytrail.control.bgp_config import EXTENDED_NEXT_HOP, BgpPeerConfig, Speaker
 from skytrail.control.bgp_peer import TooManyPrefixes
 from skytrail.control.io.bfd import BfdServer
-from skytrail.control.io.tcp_protection import (
+from skytrail.control.path import PeerName
+from skytrail.control.workload_peers import WorkloadPeers
+from skytrail.runtime.clock import Clock
+from skytrail.runtime.recording import Recorder, Recording
+from skytrail.runtime.tcp_protection import (
     TTL_MAX,
     Address,
     set_md5_key,
@@ -30,10 +34,6 @@ from skytrail.control.io.tcp_protection import (
     set_ttl_min,
     socket_family,
 )
-from skytrail.control.path import PeerName
-from skytrail.control.workload_peers import WorkloadPeers
-from skytrail.runtime.clock import Clock
-from skytrail.runtime.recording import Recorder, Recording
 from skytrail.wire.bfd import BfdChange
 from skytrail.wire.bgp import (
     AttributeCache,
