@@ -20,7 +20,8 @@ from bench.tools.reflector import TICK_S, Heart
 
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.xmpp import XmppServer
-from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.limits import Limits
+from skytrail.control.plane import ControlPlane
 from skytrail.model.config_object import ConfigObject
 from skytrail.runtime import logs
 from skytrail.runtime.clock import SystemClock

@@ -20,7 +20,8 @@ import uvloop
 
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.xmpp import XmppServer
-from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.limits import Limits
+from skytrail.control.plane import ControlPlane
 from skytrail.runtime import logs
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.garbage import ShortCollections

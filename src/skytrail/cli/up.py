@@ -72,6 +72,11 @@ from skytrail.cli.help_text import examples
     is_flag=True,
     help="Serve TLS, have everybody log in and hosts show certificates.",
 )
+@click.option(
+    "--placed-only",
+    is_flag=True,
+    help="Let hosts use only networks and machines that the configuration places there.",
+)
 @click.option("--listen", metavar="ADDRESS", help="Address of the API; needs --secure.")
 def up(
     data: Path,
@@ -84,6 +89,7 @@ def up(
     listen: str | None,
     *,
     secure: bool,
+    placed_only: bool,
 ) -> None:
     """Run the controller alone: API, compiler, control node, analytics, embedded store; no root.
 
@@ -94,6 +100,7 @@ def up(
     arguments += ["--analytics-port", str(analytics_port), "--sandesh-port", str(sandesh_port)]
     arguments += ["--control-listen", control_listen] if control_listen else []
     arguments += ["--secure"] if secure else []
+    arguments += ["--placed-only"] if placed_only else []
     arguments += ["--listen", listen] if listen else []
     arguments += ["--store", store] if store else []
     # Replaced rather than started: signals and the exit status then need no forwarding.

@@ -72,7 +72,9 @@ class AgentConfig:
     def __init__(self) -> None:
         self.reach = Reach()
         self.roots_length = 0
-        """Of the names of all roots together."""
+        """Of the names of all roots together, held ones as well."""
+        self.held: dict[ConfigKey, None] = {}
+        """Machines it asked for, but that the configuration does not place there (yet)."""
         self.nodes = Difference[ConfigKey]()
         self.links = Difference[LinkKey]()
         self._offered: dict[str, EncodedObject] = {}
@@ -100,6 +102,23 @@ class AgentConfig:
         """Take over a commit: ``outdated`` are the objects whose XML may differ."""
         flipped = self.reach.follow(delta, config.graph, steps)
         self._offer(flipped, config, outdated)
+
+    @property
+    def roots_count(self) -> int:
+        return len(self.reach.roots) + len(self.held)
+
+    def hold_root(self, key: ConfigKey) -> None:
+        """Remember a root that the agent may not have for now."""
+        self.roots_length += len(key.name) if key not in self.held else 0
+        self.held[key] = None
+
+    def release_root(self, key: ConfigKey) -> bool:
+        """Forget a root that was held; tell whether it was."""
+        if key not in self.held:
+            return False
+        del self.held[key]
+        self.roots_length -= len(key.name)
+        return True
 
     @property
     def has_work(self) -> bool:

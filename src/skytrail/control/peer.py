@@ -8,8 +8,9 @@ from skytrail.control.agent_config import AgentConfig
 from skytrail.control.path import InstanceName, PathSlot, PeerName
 from skytrail.control.progress import Progress
 from skytrail.control.rib_out import UpdateGroup
+from skytrail.control.tree import TreeName
 from skytrail.control.tree_out import TreeOut
-from skytrail.wire.xmpp import Route, RouteKey
+from skytrail.wire.xmpp import JoinTree, Route, RouteKey
 from skytrail.wire.xmpp.codec import CONTROL_JID, config_head, message_head
 
 
@@ -61,6 +62,8 @@ class Peer:
     end_of_rib_received: bool = False
     end_of_rib_sent: bool = False
     end_of_config_sent: bool = False
+    held_joins: dict[TreeName, JoinTree] = field(default_factory=dict[TreeName, JoinTree])
+    """Trees it wants to join in instances of which it has no workload (yet)."""
     config_asked_at: float = 0.0
     """When it last subscribed to a configuration object."""
     subscriptions: dict[InstanceName, Subscription] = field(

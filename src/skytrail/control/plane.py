@@ -14,7 +14,6 @@ call, ``take_ready`` names the peers for whom ``collect`` may have something.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from skytrail.control.agent_config import AgentConfig
 from skytrail.control.bgp import Bgp
@@ -23,6 +22,7 @@ from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.config_graph import Change, ConfigGraph
 from skytrail.control.config_reach import Steps
 from skytrail.control.derived_routes import DerivedRoutes
+from skytrail.control.grants import Grant, Grants, Subject
 from skytrail.control.hosts import Hosts
 from skytrail.control.instances import (
     ROUTING_INSTANCE,
@@ -31,6 +31,7 @@ from skytrail.control.instances import (
     instance_name,
     neighbours,
 )
+from skytrail.control.limits import Limits, timed
 from skytrail.control.mac_moves import MacMoves
 from skytrail.control.path import (
     FABRIC_INSTANCE,
@@ -44,7 +45,7 @@ from skytrail.control.peer import AdjRoute, Peer, Subscription
 from skytrail.control.placement import VIRTUAL_MACHINE, VIRTUAL_ROUTER, Placements
 from skytrail.control.policy_config import InstancePolicies
 from skytrail.control.progress import Progress
-from skytrail.control.restart_timers import RestartTimers, restart_timers
+from skytrail.control.restart_timers import restart_timers
 from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
 from skytrail.control.tree import TreeName
@@ -97,27 +98,6 @@ from skytrail.wire.xmpp.codec import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Times in seconds and bounds per agent; docs in DESIGN.md."""
-
-    restart_time_s: float = 60.0
-    """How long routes of an agent without session are kept."""
-    deferral_time_s: float = 30.0
-    """How long after its start a node waits for known agents before it ends any RIB."""
-    config_quiet_s: float = 0.2
-    """An agent names its virtual machines one by one: the end of its configuration is not sent
-    while it may still be naming, or it would sweep what it has not asked for yet."""
-    end_of_rib_wait_s: float = 15.0
-    """How long an agent that never ends its own RIB is given before it gets ours."""
-    routes_count_max: int = 100_000
-    trees_count_max: int = 16_384
-    subscriptions_count_max: int = 16_384
-    config_roots_count_max: int = 16_384
-    config_roots_length_max: int = 1_048_576
-    """Of all their names together: they are remembered, and reported with those of all agents."""
-
-
 class PeerRefused(Exception):
     """The peer broke a bound or a rule; its session must be closed with this text."""
 
@@ -140,6 +120,8 @@ class ControlPlane:
         self.mac_moves = MacMoves(self.replicator)
         self.underlay = UnderlayRoutes(self.replicator, self.bgp.relay)
         self.hosts = Hosts()
+        self.grants = Grants(self.limits.placement_grace_s) if self.limits.placed_only else None
+        """None: hosts may use whatever they name."""
         self.config = ConfigGraph()
         self.steps = Steps()
         self.placements = Placements()
@@ -169,6 +151,8 @@ class ControlPlane:
             self.session_down(name, "replaced by a newer session", now)
         peer.address, peer.is_up, peer.up_since = address, True, now
         peer.counters.sessions += 1
+        if self.grants is not None:
+            self.grants.open(peer.name, self.config.graph, self.steps)
         if peer.stale_deadline != float("inf"):
             # It is back: from here it has as long again to confirm what it still has.
             peer.stale_deadline = now + self.limits.restart_time_s
@@ -190,6 +174,7 @@ class ControlPlane:
             group.leave(peer.name)
         peer.groups.clear()
         peer.tree_out.clear()
+        peer.held_joins.clear()
         self.trees.age(peer.name)
         peer.generation += 1
         self.replicator.chores.add(self._aging(peer, peer.generation))
@@ -220,12 +205,14 @@ class ControlPlane:
             case Programmed():
                 peer.progress.answered(message)
             case ConfigUnsubscribe(key):
+                peer.config.release_root(key)
                 peer.config.remove_root(key, self.config, self.steps)
                 self.placements.changed(peer.name)
                 self._ready[peer.name] = None
             case JoinTree():
                 self._join_tree(peer, message)
             case LeaveTree(instance, key):
+                peer.held_joins.pop((InstanceName(instance), key), None)
                 self.trees.leave(peer.name, InstanceName(instance), key)
             case IgnoredRoute():
                 peer.counters.routes_ignored += 1
@@ -243,6 +230,8 @@ class ControlPlane:
                 self._sweep(peer)
             if peer.is_up and (self._may_end(peer) or peer.progress.wants_mark(now)):
                 self._ready[peer.name] = None
+        for name, subject in () if self.grants is None else self.grants.take_expired(now):
+            self._revoke(self.peers[name], subject)
         self.bgp.tick(now)
         self.mac_moves.tick(now)
         self._check_settled(now)
@@ -273,7 +262,7 @@ class ControlPlane:
         self._apply_bgp(changes)
         self._apply_instances(changes)
         self._apply_derived(changes)
-        self._apply_agents(changes)
+        self._apply_agents(changes, now)
         self._note_work(before, moves_routes=any(map(_moves_routes, changes)))
         self._awaited = []
         if self.is_config_complete and self._deferral_deadline == float("inf"):
@@ -386,8 +375,11 @@ class ControlPlane:
             return
         claims = self.trees.claims.get(peer.name, {})
         is_new = (message.instance, message.key) not in claims
-        if is_new and len(claims) >= self.limits.trees_count_max:
+        if is_new and len(claims) + len(peer.held_joins) >= self.limits.trees_count_max:
             raise PeerRefused(f"more than {self.limits.trees_count_max} trees")
+        if not self._may_use(peer, InstanceName(message.instance)):
+            peer.held_joins[InstanceName(message.instance), message.key] = message
+            return
         self.trees.join(peer.name, message, subscription.instance_id)
 
     def _settle_trees(self) -> None:
@@ -436,7 +428,7 @@ class ControlPlane:
 
     def _put_path(self, peer: Peer, instance: InstanceName, adjacent: AdjRoute) -> None:
         vrf = self.replicator.vrfs.get(instance)
-        if vrf is None:
+        if vrf is None or not self._may_use(peer, instance):
             return
         route, is_stale = adjacent.route, adjacent.generation != peer.generation
         if is_stale and route.attributes.replicates:
@@ -468,11 +460,60 @@ class ControlPlane:
     def _judge_again(self) -> Iterator[None]:
         """Let tables know whose addresses agents' next hops are now."""
         for peer in list(self.peers.values()):
-            for instance, routes in list(peer.adj_in.items()):
-                for key, adjacent in list(routes.items()):
-                    yield
-                    if routes.get(key) is adjacent and instance in peer.subscriptions:
-                        self._put_path(peer, instance, adjacent)
+            for instance in list(peer.adj_in):
+                yield from self._putting(peer, instance)
+
+    def _putting(self, peer: Peer, instance: InstanceName) -> Iterator[None]:
+        """Put an agent's routes in an instance into the tables, or take them out: a chore."""
+        routes = peer.adj_in.get(instance, {})
+        for key, adjacent in list(routes.items()):
+            yield
+            if routes.get(key) is not adjacent or instance not in peer.subscriptions:
+                continue
+            if self._may_use(peer, instance):
+                self._put_path(peer, instance, adjacent)
+            elif instance in self.replicator.vrfs:
+                self.replicator.remove(adjacent.slot)
+
+    # What hosts may use, where only what is placed counts.
+
+    def _may_use(self, peer: Peer, subject: Subject) -> bool:
+        return self.grants is None or self.grants.may_use(peer.name, subject)
+
+    def _grant(self, grant: Grant) -> None:
+        """Use what was held until its placement came."""
+        peer, subject = self.peers[grant[0]], grant[1]
+        if isinstance(subject, ConfigKey):
+            if peer.config.release_root(subject):
+                peer.config.add_root(subject, self.config, self.steps)
+                self.placements.changed(peer.name)
+                self._ready[peer.name] = None
+            return
+        subscription = peer.subscriptions.get(subject)
+        if subscription is None:
+            return
+        self.replicator.chores.add(self._putting(peer, subject))
+        if peer.is_up and not subscription.no_ribout:
+            self._join_groups(peer, subject)
+        for name in [name for name in peer.held_joins if name[0] == subject]:
+            self._join_tree(peer, peer.held_joins.pop(name))
+
+    def _revoke(self, peer: Peer, subject: Subject) -> None:
+        """Take out what a host says where nothing of it is placed any more.
+
+        What it reads there it goes on reading until its session ends.
+        """
+        if isinstance(subject, ConfigKey):
+            if subject in peer.config.reach.roots:
+                peer.config.remove_root(subject, self.config, self.steps)
+                peer.config.hold_root(subject)
+                self._ready[peer.name] = None
+            return
+        self.replicator.chores.add(self._putting(peer, subject))
+        for name, claim in list(self.trees.claims.get(peer.name, {}).items()):
+            if name[0] == subject:
+                self.trees.leave(peer.name, *name)
+                peer.held_joins[name] = claim.join
 
     def _sweep(self, peer: Peer) -> None:
         """Drop everything of the peer that was not confirmed since its last session."""
@@ -499,6 +540,8 @@ class ControlPlane:
         is_claiming = peer.name in self.trees.claims
         if peer.is_forgettable and not is_claiming and self.peers.get(peer.name) is peer:
             del self.peers[peer.name]
+            if self.grants is not None:
+                self.grants.close(peer.name)
 
     # Subscriptions.
 
@@ -525,6 +568,8 @@ class ControlPlane:
             return
         self._leave_groups(peer, instance)
         self.trees.leave_instance(peer.name, instance)
+        for name in [name for name in peer.held_joins if name[0] == instance]:
+            del peer.held_joins[name]
         peer.tree_out.forget(instance)
         for key in list(peer.adj_in.get(instance, {})):
             self._withdraw(peer, instance, key)
@@ -542,7 +587,7 @@ class ControlPlane:
 
     def _join_groups(self, peer: Peer, instance: InstanceName) -> None:
         vrf = self.replicator.vrfs.get(instance)
-        if vrf is None:
+        if vrf is None or not self._may_use(peer, instance):
             return
         for family in Family:
             group = self.groups.get((instance, family))
@@ -569,9 +614,9 @@ class ControlPlane:
     # Configuration's effects.
 
     def _config_subscribe(self, peer: Peer, key: ConfigKey) -> None:
-        if len(peer.config.reach.roots) >= self.limits.config_roots_count_max:
+        if peer.config.roots_count >= self.limits.config_roots_count_max:
             raise PeerRefused(f"more than {self.limits.config_roots_count_max} config roots")
-        added = 0 if key in peer.config.reach.roots else len(key.name)
+        added = 0 if key in peer.config.reach.roots or key in peer.config.held else len(key.name)
         if peer.config.roots_length + added > self.limits.config_roots_length_max:
             most = self.limits.config_roots_length_max
             raise PeerRefused(f"names of config roots longer than {most} characters together")
@@ -579,6 +624,9 @@ class ControlPlane:
             raise PeerRefused(f"{key.type_name} is nothing an agent may ask for")
         if key.type_name == VIRTUAL_ROUTER and key.name.rpartition(":")[2] != peer.name:
             raise PeerRefused(f"{key.name} is not this agent's virtual-router")
+        if key.type_name == VIRTUAL_MACHINE and not self._may_use(peer, key):
+            peer.config.hold_root(key)
+            return
         peer.config.add_root(key, self.config, self.steps)
         self.placements.changed(peer.name)
         self._ready[peer.name] = None
@@ -596,7 +644,7 @@ class ControlPlane:
     def _apply_bgp(self, changes: list[Change]) -> None:
         kinds = BgpRouter | GlobalSystemConfig
         if any(isinstance(version, GlobalSystemConfig) for c in changes for version in c.versions):
-            self.limits = _timed(self._own_limits, restart_timers(self.config.graph))
+            self.limits = timed(self._own_limits, restart_timers(self.config.graph))
         if any(isinstance(version, kinds) for each in changes for version in each.versions):
             self.bgp.configure(bgp_config(self.config.graph, self.node))
             self.trees.speaker_changed(self.bgp.config.speaker)
@@ -690,8 +738,12 @@ class ControlPlane:
             self.peers[member].groups[group] = None
             self._ready[member] = None
 
-    def _apply_agents(self, changes: list[Change]) -> None:
+    def _apply_agents(self, changes: list[Change], now: float) -> None:
         delta = self.steps.apply(changes)
+        if self.grants is not None:
+            news = self.grants.follow(changes, delta, self.config.graph, self.steps, now)
+            for grant in news:
+                self._grant(grant)
         outdated = self.config.take_outdated()
         for peer in self.peers.values():
             if peer.is_up and peer.config.is_affected_by(delta, outdated):
@@ -738,19 +790,6 @@ class ControlPlane:
     def _has_ended(self, name: str) -> bool:
         peer = self.peers.get(PeerName(name))
         return peer is not None and peer.is_up and peer.end_of_rib_received
-
-
-def _timed(limits: Limits, timers: RestartTimers) -> Limits:
-    """Return a node's limits with the times that configuration gives."""
-    restart_time_s = limits.restart_time_s
-    if timers.restart_time_s is not None:
-        restart_time_s = timers.restart_time_s
-    end_of_rib_s = timers.end_of_rib_s
-    return replace(
-        limits,
-        restart_time_s=restart_time_s if timers.keeps_agents_routes else 0.0,
-        end_of_rib_wait_s=limits.end_of_rib_wait_s if end_of_rib_s is None else end_of_rib_s,
-    )
 
 
 def _moves_routes(change: Change) -> bool:

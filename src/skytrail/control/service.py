@@ -31,8 +31,9 @@ from skytrail.control.dns import DnsPlane
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import XmppServer
+from skytrail.control.limits import Limits
 from skytrail.control.peer import Peer
-from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.plane import ControlPlane
 from skytrail.control.show import tables
 from skytrail.runtime.clock import Clock, SystemClock
 from skytrail.runtime.garbage import ShortCollections

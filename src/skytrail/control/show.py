@@ -74,6 +74,7 @@ def _peer(peer: Peer, current: int, now: float) -> Row:
         "revision": peer.progress.revision(current),
         "problem": peer.progress.problem,
         "ports_in_trouble": len(peer.progress.troubles),
+        "machines_not_placed": len(peer.config.held),
         "config_objects": len(peer.config.nodes.sent),
         "config_links": len(peer.config.links.sent),
         "routes_published": peer.counters.routes_published,
@@ -126,6 +127,7 @@ def _subscriptions(plane: ControlPlane) -> Iterator[Row]:
                 "instance_id": subscription.instance_id,
                 "no_ribout": subscription.no_ribout,
                 "stale": subscription.is_stale,
+                "placed": plane.grants is None or plane.grants.may_use(peer.name, instance),
                 "instance_known": instance in plane.replicator.vrfs,
             }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from skytrail.client import AccessUnusable
 from skytrail.control.io import uves
-from skytrail.control.plane import Limits
+from skytrail.control.limits import Limits
 from skytrail.control.service import ControlService, ControlSettings
 from skytrail.daemons import collectors
 from skytrail.daemons.api_access import (
@@ -59,7 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tls=tls,
         hold_time_s=options.hold_time,
         record=options.record,
-        limits=Limits(restart_time_s=options.restart_time, deferral_time_s=options.deferral_time),
+        limits=Limits(
+            restart_time_s=options.restart_time,
+            deferral_time_s=options.deferral_time,
+            placed_only=options.placed_only,
+        ),
     )
 
     def ready(port: int) -> None:
@@ -134,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=limits.deferral_time_s,
         help="seconds to wait for known agents before the first end of RIB",
+    )
+    parser.add_argument(
+        "--placed-only",
+        action="store_true",
+        help="let hosts use only networks and machines that the configuration places there",
     )
     parser.add_argument(
         "--record",

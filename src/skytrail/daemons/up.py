@@ -61,6 +61,8 @@ class Settings:
     """Where the API serves; other addresses than loopback need ``secure``."""
     control_listen: str = LOOPBACK
     """Where agents connect. With ``secure`` they need a certificate; without, a trusted wire."""
+    placed_only: bool = False
+    """Hosts use only what the configuration places there."""
     wants_secure: bool = False
     analytics_port: int = 8081
     """Of analytics on loopback; 0: there is none."""
@@ -119,6 +121,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *("--api-socket", api_socket, "--name", settings.node_name),
         *("--listen", settings.control_listen),
         *(("--xmpp-tls", str(settings.secure.control)) if settings.secure else ()),
+        *(("--placed-only",) if settings.placed_only else ()),
         *("--port", str(settings.control_port), "--socket", str(settings.socket_path("control"))),
         *told,
     )
@@ -303,6 +306,11 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         action="store_true",
         help="serve TLS, have everybody log in and hosts show certificates",
     )
+    options.add_argument(
+        "--placed-only",
+        action="store_true",
+        help="let hosts use only networks and machines that the configuration places there",
+    )
     options.add_argument("--listen", default=LOOPBACK, help="address of the API; needs --secure")
     options.add_argument("--log-level", default="info", choices=logs.LEVELS)
     chosen = options.parse_args(arguments)
@@ -321,6 +329,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         log_level=chosen.log_level,
         listen=chosen.listen,
         control_listen=chosen.control_listen,
+        placed_only=chosen.placed_only,
         wants_secure=chosen.secure,
         store=chosen.store,
         analytics_port=chosen.analytics_port,

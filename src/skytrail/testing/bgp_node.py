@@ -11,8 +11,9 @@ from typing import Self, TypeVar
 from skytrail.control.bgp_peer import BgpPeer
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.xmpp import XmppServer
+from skytrail.control.limits import Limits
 from skytrail.control.path import PeerName
-from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.plane import ControlPlane
 from skytrail.control.show import tables
 from skytrail.model.config_object import ConfigObject
 from skytrail.runtime.clock import SystemClock

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, ip_network
 from uuid import NAMESPACE_OID, uuid5
 
-from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.limits import Limits
+from skytrail.control.plane import ControlPlane
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.objects import decode_object
 from skytrail.net import Label

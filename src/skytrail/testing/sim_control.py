@@ -20,7 +20,8 @@ from skytrail.control.bgp_config import BgpPeerConfig, Speaker
 from skytrail.control.io.bgp import BgpConnection, BgpServer, PeerLink, Plane
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import AgentConnection, XmppServer
-from skytrail.control.plane import ControlPlane, Limits
+from skytrail.control.limits import Limits
+from skytrail.control.plane import ControlPlane
 from skytrail.control.tree_shape import parents_of
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.objects import encode_object

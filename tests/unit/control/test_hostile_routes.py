@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import pytest
 
 from skytrail.control.inclusive import hop_of
-from skytrail.control.plane import Limits, PeerRefused
+from skytrail.control.limits import Limits
+from skytrail.control.plane import PeerRefused
 from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget
 from skytrail.testing.control_plane import (
     BGP_PLACE,

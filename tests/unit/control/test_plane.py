@@ -7,7 +7,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from skytrail.control.plane import Limits, PeerRefused
+from skytrail.control.limits import Limits
+from skytrail.control.plane import PeerRefused
 from skytrail.control.show import tables
 from skytrail.model.config_object import ConfigObject
 from skytrail.net import Label, Mac, RouteDistinguisher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skytrail.control.plane import Limits
+from skytrail.control.limits import Limits
 from skytrail.control.restart_timers import RestartTimers
 from skytrail.model.config_object import ConfigObject
 from skytrail.testing.control_plane import (

@@ -6,7 +6,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from skytrail.control.plane import Limits, PeerRefused
+from skytrail.control.limits import Limits
+from skytrail.control.plane import PeerRefused
 from skytrail.control.show import tables
 from skytrail.net import Label
 from skytrail.testing.control_plane import Bench, instance_of, routing_instance, virtual_router
