@@ -3,38 +3,19 @@
 A client sits in a namespace at one end of a link; the agent's responders answer at the other end.
 """
 
-import contextlib
 import os
-import secrets
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from skytrail.agent.plugin import Punt, PuntReason
-from skytrail.agent.responders.dispatch import Dispatcher
 from skytrail.lab.io import netns
-from skytrail.net import GATEWAY_MAC
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet
-from skytrail.wire.errors import DecodeError
-from skytrail.wire.frame import (
-    ETHERTYPE_IPV4,
-    ETHERTYPE_IPV6,
-    PROTOCOL_ICMPV6,
-    PROTOCOL_UDP,
-    decode_ethernet,
-    decode_ip,
-    decode_udp,
-)
+from skytrail.testing.responder_wire import responder_wire
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
 
-TIME_S_MAX = 20
-REASONS = {67: PuntReason.DHCP, 547: PuntReason.DHCP6}
-ROUTER_SOLICITATION = 133
 OPTIONS = {
     "ntp-servers": "10.1.1.201",
     "domain-search": "red.example blue.example",
@@ -74,85 +55,10 @@ def make_port():
     return host.active("a")
 
 
-class Wire:
-    """The link: who is at the far end is answered while a command runs."""
-
-    def __init__(self, client, port):
-        self.client = client
-        self.port = port
-        self.dispatcher = Dispatcher()
-        with netns.entered(f"{client}h"):
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-            self.socket.bind(("far", 0))
-        self.socket.settimeout(0.05)
-
-    def answer_once(self):
-        try:
-            frame, where = self.socket.recvfrom(4096)
-        except TimeoutError:
-            return
-        if where[2] == socket.PACKET_OUTGOING:
-            return
-        reason = reason_of(frame)
-        if reason is not None:
-            punt = Punt(reason, 2, 10, 0, frame)
-            for reply in self.dispatcher.receive(punt, self.port, {}, now=0.0).frames:
-                self.socket.send(reply)
-
-    def serve(self, until):
-        end = time.monotonic() + TIME_S_MAX
-        while not until():
-            assert time.monotonic() < end, dict(self.dispatcher.counts)
-            self.answer_once()
-
-    def run(self, *command, **environment):
-        """Run a command to its end in the client's namespace; return what it printed."""
-        line = netns.inside(f"{self.client}c", command)
-        with subprocess.Popen(
-            line,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **environment},
-        ) as process:
-            try:
-                self.serve(lambda: process.poll() is not None)
-            finally:
-                process.kill()
-            return process.stdout.read()
-
-
-def reason_of(frame):
-    with contextlib.suppress(DecodeError):
-        ethernet = decode_ethernet(frame)
-        if ethernet.ether_type in {ETHERTYPE_IPV4, ETHERTYPE_IPV6}:
-            packet = decode_ip(ethernet.payload)
-            if packet.protocol == PROTOCOL_UDP:
-                return REASONS.get(decode_udp(packet.payload).destination_port)
-            if packet.protocol == PROTOCOL_ICMPV6 and packet.payload[0] == ROUTER_SOLICITATION:
-                return PuntReason.ROUTER_SOLICITATION
-    return None
-
-
 @pytest.fixture
 def wire():
-    name = f"dhc{secrets.token_hex(3)}"
-    port = make_port()
-    netns.create(f"{name}c")
-    netns.create(f"{name}h")
-    try:
-        netns.connect((f"{name}h", "far"), (f"{name}c", "eth0"), mtu_bytes=1500)
-        netns.configure(
-            f"{name}c", [f"link set dev eth0 address {port.port.mac}", "link set dev eth0 up"]
-        )
-        netns.configure(f"{name}h", ["link set dev far up"])
-        netns.configure(f"{name}c", [f"neigh replace 10.1.1.1 lladdr {GATEWAY_MAC} dev eth0"])
-        made = Wire(name, port)
+    with responder_wire(make_port()) as made:
         yield made
-        made.socket.close()
-    finally:
-        netns.delete(f"{name}c")
-        netns.delete(f"{name}h")
 
 
 @pytest.fixture
@@ -253,7 +159,7 @@ ClientIdentifier=mac
 def test_networkd_takes_leases_of_both_families(wire, tmp_path):
     out, stop = tmp_path / "out", tmp_path / "stop"
     line = netns.inside(
-        f"{wire.client}c",
+        wire.near,
         [
             *("unshare", "--mount", "--propagation", "private", "--"),
             *("/bin/sh", "-c", NETWORKD_START, "sh", NETWORKD_SETTINGS, str(out), str(stop)),

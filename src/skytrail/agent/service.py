@@ -25,6 +25,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
+from random import shuffle
+from secrets import randbits
 from typing import TypeVar
 from uuid import UUID
 
@@ -56,7 +58,7 @@ from skytrail.agent.plugin import Datapath, Punt, PuntReason
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S
 from skytrail.agent.responders.dispatch import Dispatcher
-from skytrail.agent.responders.dns import DnsRequest
+from skytrail.agent.responders.dns import DnsRequest, Zones
 from skytrail.agent.tables import (
     InterfaceKind,
     InterfaceRow,
@@ -124,7 +126,7 @@ class AgentService:
         self.planner = Planner(self.numbers)
         self.sessions = ControlSessions(settings.name)
         self.reconciler = Reconciler(datapath)
-        self.dispatcher = Dispatcher()
+        self.dispatcher = Dispatcher(Zones(shuffle), partial(randbits, 32))
         self.desired = Desired()
         self.plugged: dict[str, PluggedPort] = {}
         self._claiming: dict[str, float] = {}
@@ -441,11 +443,15 @@ class AgentService:
         if state is not None:
             for frame in answers.frames:
                 self._punts.reply(state.plugged.ifname, frame)
-        if answers.forward is not None:
-            self.upstream.forward(answers.forward.request, answers.forward.target)
+        for forward in answers.forwards:
+            self.upstream.forward(forward.request, forward.target)
 
-    def _reply_dns(self, request: DnsRequest, frame: bytes) -> None:
-        state = self.desired.ports.get(self.desired.vifs.get(request.vif_id, ""))
+    def _reply_dns(self, request: DnsRequest, message: bytes) -> None:
+        for frame in self.dispatcher.reply(request, message, self._clock.now()):
+            self._send_to(request.vif_id, frame)
+
+    def _send_to(self, vif_id: VifId, frame: bytes) -> None:
+        state = self.desired.ports.get(self.desired.vifs.get(vif_id, ""))
         if isinstance(state, ActivePort):
             self._punts.reply(state.plugged.ifname, frame)
 
@@ -580,6 +586,8 @@ class AgentService:
                 next_save = now + CONFIG_SAVE_INTERVAL_S
                 self._save_config()
             self._advertise_routers(now)
+            for vif_id, frame in self.dispatcher.streams.tick(now):
+                self._send_to(vif_id, frame)
             self._report()
             if now >= next_ageing:
                 next_ageing = now + AGEING_INTERVAL_S

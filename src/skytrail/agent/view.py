@@ -62,6 +62,7 @@ from skytrail.model.annotation_names import (
     STICKY_MAC,
 )
 from skytrail.net import Mac
+from skytrail.wire.dns.ordering import ORDER_DEFAULT
 from skytrail.wire.dns.zones import DnsRecord, VirtualDns
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
@@ -651,6 +652,10 @@ class _Builder:
             ttl_s=ttl_s,
             next_server=text_of(settings.get("next_virtual_DNS")),
             records=tuple(records),
+            order=text_of(settings.get("record_order")) or ORDER_DEFAULT,
+            negative_ttl_s=number_of(
+                mapping_of(settings.get("soa_record")).get("negative_cache_ttl_seconds")
+            ),
         )
 
 

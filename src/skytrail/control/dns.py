@@ -36,6 +36,7 @@ from skytrail.wire.dns import (
     is_encodable_name,
     normalise_name,
 )
+from skytrail.wire.dns.ordering import Shuffle, arranged
 from skytrail.wire.dns.zones import (
     CHAIN_LENGTH_MAX,
     TTL_S_MAX,
@@ -64,8 +65,6 @@ _UPDATABLE = frozenset(
     }
 )
 
-Shuffle: TypeAlias = Callable[[list[ResourceRecord]], None]
-"""Bring a list into random order, in place."""
 Row: TypeAlias = Mapping[str, object]
 
 
@@ -274,20 +273,11 @@ class DnsPlane:
     def _arranged(
         self, served: ServedDns, answers: list[ResourceRecord], asked_type: int
     ) -> list[ResourceRecord]:
-        """Bring the records of the answer into the server's order, behind the aliases to them."""
-        is_alias = [
-            each.record_type == RecordType.CNAME and asked_type != RecordType.CNAME
-            for each in answers
-        ]
-        aliases = [each for each, alias in zip(answers, is_alias, strict=True) if alias]
-        rest = [each for each, alias in zip(answers, is_alias, strict=True) if not alias]
-        if served.order == "random":
-            self._shuffle(rest)
-        elif served.order == "round-robin" and rest:
-            turn = self._turns[served.server.name] % len(rest)
+        """Bring the records of the answer into the server's order."""
+        turn = self._turns[served.server.name]
+        if served.order == "round-robin" and answers:
             self._turns[served.server.name] += 1
-            rest = rest[turn:] + rest[:turn]
-        return aliases + rest
+        return arranged(answers, asked_type, served.order, turn=turn, shuffle=self._shuffle)
 
     # Updates.
 

@@ -13,10 +13,10 @@ from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import VirtualDns as VirtualDnsObject
 from skytrail.model.generated.objects import VirtualDnsRecord
 from skytrail.wire.dns import ResourceRecord, normalise_name
+from skytrail.wire.dns.ordering import ORDER_DEFAULT
 from skytrail.wire.dns.zones import DnsRecord, VirtualDns, record_of
 
 TTL_DEFAULT_S = 86_400
-ORDER_DEFAULT = "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +108,14 @@ def _served(configured: VirtualDnsObject) -> ServedDns:
     settings = configured.virtual_DNS_data
     domain = "" if settings is None else settings.domain_name or ""
     ttl_s = None if settings is None else settings.default_ttl_seconds
+    soa = None if settings is None else settings.soa_record
     server = VirtualDns(
         name=":".join(configured.fq_name),
         domain=domain,
         ttl_s=TTL_DEFAULT_S if ttl_s is None else max(0, ttl_s),
         next_server="" if settings is None else settings.next_virtual_DNS or "",
         records=(),
+        negative_ttl_s=None if soa is None else soa.negative_cache_ttl_seconds,
     )
     return ServedDns(
         server=server,

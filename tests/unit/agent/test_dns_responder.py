@@ -1,17 +1,20 @@
 """Names of workloads, and questions sent on."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
 from skytrail.agent.responders.dns import (
     PENDING_PER_PORT_COUNT_MAX,
     QUERY_TIMEOUT_S,
+    DnsRequest,
     Forwarder,
     ForwardTo,
     Zones,
     answer_dns,
     decode_request,
+    encode_reply,
     reply_frame,
 )
 from skytrail.net import GATEWAY_MAC
@@ -24,6 +27,7 @@ from skytrail.wire.dns import (
     ResponseCode,
     decode_dns,
 )
+from skytrail.wire.dns.zones import DnsRecord, VirtualDns
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.frame import (
     ETHERTYPE_IPV4,
@@ -186,7 +190,7 @@ def test_forwarded_question_gets_a_new_id_and_its_answer_the_old_one():
     matched = forwarder.receive(UPSTREAM, upstream_answer(4242))
 
     assert decode_dns(sent).message_id == 4242
-    reply = decode_ip(decode_ethernet(reply_frame(*matched)).payload)
+    reply = decode_ip(decode_ethernet(reply_frame(matched[0].way, matched[1])).payload)
     message = decode_dns(decode_udp(reply.payload).payload)
     assert (message.message_id, str(reply.destination)) == (9, "10.1.1.3")
     assert len(forwarder) == 0
@@ -238,3 +242,65 @@ def test_response_sent_to_the_server_is_a_decode_error():
 
     with pytest.raises(DecodeError):
         decode_request(2, frame)
+
+
+def test_method_of_the_tenant_is_refused_here():
+    answer = ask(world(method="tenant-dns-server"), "example.com")
+
+    assert answer.response_code == ResponseCode.REFUSED
+
+
+def several(order, times):
+    records = [DnsRecord("web", "A", f"10.0.0.{number}", 60) for number in range(1, 5)]
+    server = VirtualDns("d:x", "demo.test", 60, "", tuple(records), order)
+    zones = Zones(lambda found: found.reverse()).use({"d:x": server})
+    port = world().active("a").port
+    ipam = replace(port.network.subnets[0].ipam, virtual_dns="d:x")
+    network = replace(port.network, subnets=(replace(port.network.subnets[0], ipam=ipam),))
+    query = DnsMessage(message_id=1, questions=(Question("web.demo.test", RecordType.A),))
+    found = [answer_dns(replace(port, network=network), query, zones) for _ in range(times)]
+    return [[int(str(r.content)[-1]) for r in answer.answers] for answer in found]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("fixed", [[1, 2, 3, 4], [1, 2, 3, 4]]),
+        ("round-robin", [[1, 2, 3, 4], [2, 3, 4, 1]]),
+        ("random", [[4, 3, 2, 1], [4, 3, 2, 1]]),
+    ],
+)
+def test_records_come_in_the_order_of_the_server(order, expected):
+    assert several(order, 2) == expected
+
+
+def test_subnet_whose_address_is_asked_decides_by_its_own_method():
+    port = world().active("a").port
+    (subnet_one,) = port.network.subnets
+    closed = replace(
+        subnet_one,
+        prefix=ip_network("10.2.2.0/24"),
+        gateway=IPv4Address("10.2.2.1"),
+        service_address=IPv4Address("10.2.2.2"),
+        ipam=replace(subnet_one.ipam, dns_method="none", virtual_dns=""),
+    )
+    two = replace(port, network=replace(port.network, subnets=(subnet_one, closed)))
+    query = DnsMessage(message_id=1, questions=(Question("example.com", RecordType.A),))
+
+    assert isinstance(answer_dns(two, query, Zones(), IPv4Address("10.1.1.2")), ForwardTo)
+    refused = answer_dns(two, query, Zones(), IPv4Address("10.2.2.2"))
+    assert refused.response_code == ResponseCode.REFUSED
+
+
+def test_version_of_edns_that_is_not_served_is_told_so():
+    option = ResourceRecord("", RecordType.OPT, 1 << 16, b"", 4096)
+    query = DnsMessage(
+        message_id=1,
+        questions=(Question("web.demo.test", RecordType.A),),
+        additionals=(option,),
+    )
+    asked = DnsRequest(2, query, query.encode(), IPv4Address("10.1.1.2"), request().way)
+    answer = answer_dns(world().active("a").port, query, Zones())
+
+    (back,) = decode_dns(encode_reply(asked, answer)).additionals
+    assert back.ttl_s >> 24 == 1

@@ -1,12 +1,15 @@
+import msgspec
 import pytest
 
 from skytrail.compiler.engine import Engine
 from skytrail.compiler.passes import ALL_PASSES
 from skytrail.compiler.passes.dns import dns_label
+from skytrail.model.objects import decode_object
 from skytrail.testing.configuration import (
     instance_ip,
     network_ipam,
     port,
+    uuid_of,
     virtual_dns,
     virtual_machine,
     virtual_network,
@@ -130,3 +133,45 @@ def test_name_without_letters_is_reported_not_guessed():
 )
 def test_names_become_labels(name, label):
     assert dns_label(name) == label
+
+
+@pytest.mark.parametrize(
+    ("notation", "expected"),
+    [
+        ("dashed-ip", "192-0-2-7"),
+        ("dashed-ip-tenant-name", "192-0-2-7.demo.corp.example"),
+        ("vm-name", "web-1"),
+        ("vm-name-tenant-name", "web-1.demo.corp.example"),
+        (None, None),
+    ],
+)
+def test_floating_address_is_named_as_its_server_says(notation, expected):
+    settings = msgspec.structs.replace(ZONE.virtual_DNS_data, floating_ip_record=notation)
+    zone = msgspec.structs.replace(ZONE, virtual_DNS_data=settings)
+    public = network("public", prefix="192.0.2.0/24")
+    red = virtual_network("red")
+    machine = virtual_machine("m1", "Web 1")
+    vmi = port("p1", red, machine)
+    pool = child("floating-ip-pool", public, "pool")
+    floating = child("floating-ip", pool, "f1", floating_ip_address="192.0.2.7", port=vmi)
+
+    found = records(zone, public, red, machine, vmi, pool, floating)
+
+    assert [name for kind, name, _ in found if kind == "A"] == ([expected] if expected else [])
+
+
+def child(type_name, parent, name, *, port=None, **properties):
+    refs = {} if port is None else {"virtual_machine_interface_refs": [reference(port)]}
+    document = {
+        "uuid": uuid_of(type_name, (*parent.fq_name, name)),
+        "fq_name": [*parent.fq_name, name],
+        "parent_type": parent.type_name,
+        "parent_uuid": parent.uuid,
+        **properties,
+        **refs,
+    }
+    return decode_object(type_name, document)
+
+
+def reference(item):
+    return {"to": list(item.fq_name), "uuid": item.uuid}

@@ -1,27 +1,34 @@
-"""The socket to upstream DNS servers, one per family, and the timers of outstanding queries."""
+"""The way to upstream DNS servers: a UDP socket for each family, a TCP connection for each question
+that came by TCP, and the timers of what is outstanding.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_address
 
 import structlog
 
 from skytrail.agent.responders.dns import (
+    QUERY_TIMEOUT_S,
     DnsRequest,
     Forwarder,
     ForwardTo,
+    UdpWay,
     encode_reply,
     reply_code,
-    reply_frame,
 )
+from skytrail.agent.tables import VifId
 from skytrail.net import IpAddress
 from skytrail.runtime.clock import SystemClock
 from skytrail.wire.dns import DNS_PORT, ResponseCode
 
 EXPIRY_INTERVAL_S = 0.5
+STREAMS_COUNT_MAX = 128
+STREAMS_PER_PORT_COUNT_MAX = 8
 _CANDIDATES_COUNT = 16
 
 
@@ -39,7 +46,7 @@ class _Receiver(asyncio.DatagramProtocol):
 
 
 class UpstreamDns:
-    """Sends questions on and hands replies to ``reply(request, frame)``.
+    """Sends questions on and hands replies to ``reply(request, message)``.
 
     ``server`` None: questions nobody here can answer get SERVFAIL.
     """
@@ -52,6 +59,8 @@ class UpstreamDns:
         self._reply = reply
         self._clock = SystemClock()
         self._transports: dict[int, asyncio.DatagramTransport] = {}
+        self._streams: set[asyncio.Task[None]] = set()
+        self._streams_per_port: Counter[VifId] = Counter()
         self._log = structlog.get_logger("skytrail.agent.dns")
 
     async def run(self) -> None:
@@ -72,6 +81,8 @@ class UpstreamDns:
                 for request in self.forwarder.expire(self._clock.now()):
                     self._refuse(request)
         finally:
+            for task in self._streams:
+                task.cancel()
             for transport in self._transports.values():
                 transport.close()
             self._transports.clear()
@@ -83,6 +94,9 @@ class UpstreamDns:
         if server is None or transport is None:
             self._refuse(request)
             return
+        if not isinstance(request.way, UdpWay):
+            self._forward_stream(request, server)
+            return
         candidates = (secrets.randbelow(65536) for _ in range(_CANDIDATES_COUNT))
         datagram = self.forwarder.forward(
             request, server, now=self._clock.now(), candidate_ids=candidates
@@ -92,12 +106,50 @@ class UpstreamDns:
             return
         transport.sendto(datagram, (str(server), DNS_PORT))
 
+    def _forward_stream(self, request: DnsRequest, server: IpAddress) -> None:
+        mine = self._streams_per_port[request.vif_id]
+        if len(self._streams) >= STREAMS_COUNT_MAX or mine >= STREAMS_PER_PORT_COUNT_MAX:
+            self.forwarder.refused += 1
+            self._refuse(request)
+            return
+        self._streams_per_port[request.vif_id] += 1
+        self.forwarder.forwarded += 1
+        task = asyncio.get_running_loop().create_task(self._ask_stream(request, server))
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
+
+    async def _ask_stream(self, request: DnsRequest, server: IpAddress) -> None:
+        try:
+            async with asyncio.timeout(QUERY_TIMEOUT_S):
+                message = await _exchange(server, request.message)
+        except (OSError, EOFError, TimeoutError):
+            self.forwarder.timed_out += 1
+            self._refuse(request)
+        else:
+            self.forwarder.answered += 1
+            self._reply(request, message)
+        finally:
+            self._streams_per_port[request.vif_id] -= 1
+            if not self._streams_per_port[request.vif_id]:
+                del self._streams_per_port[request.vif_id]
+
     def _received(self, server: IpAddress, datagram: bytes) -> None:
         matched = self.forwarder.receive(server, datagram)
         if matched is not None:
-            request, payload = matched
-            self._reply(request, reply_frame(request, payload))
+            self._reply(*matched)
 
     def _refuse(self, request: DnsRequest) -> None:
         reply = reply_code(request.query, ResponseCode.SERVER_FAILURE)
-        self._reply(request, reply_frame(request, encode_reply(reply)))
+        self._reply(request, encode_reply(request, reply))
+
+
+async def _exchange(server: IpAddress, question: bytes) -> bytes:
+    """Ask over TCP. The server was asked on a connection of its own, so its answer is to that."""
+    reader, writer = await asyncio.open_connection(str(server), DNS_PORT)
+    try:
+        writer.write(len(question).to_bytes(2) + question)
+        await writer.drain()
+        length = int.from_bytes(await reader.readexactly(2))
+        return await reader.readexactly(length)
+    finally:
+        writer.close()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from skytrail.agent.interface import ActivePort, PortState
 from skytrail.agent.plugin import Punt, PuntReason
@@ -18,18 +18,22 @@ from skytrail.agent.responders.dhcp6_ra import advertise_router, answer_dhcp6
 from skytrail.agent.responders.dns import (
     DnsRequest,
     ForwardTo,
+    UdpWay,
     Zones,
     answer_dns,
     decode_request,
     encode_reply,
     reply_frame,
+    stream_request,
 )
+from skytrail.agent.responders.dns_tcp import TcpService
 from skytrail.agent.responders.gateway import answer_echo
 from skytrail.agent.responders.icmp_error import answer_undeliverable
 from skytrail.agent.tables import VifId
 from skytrail.wire.dns import DnsMessage, normalise_name
 from skytrail.wire.dns.zones import VirtualDns
 from skytrail.wire.errors import DecodeError
+from skytrail.wire.frame import PROTOCOL_TCP, decode_ethernet, decode_ip
 
 WAITING_TIME_S = 5.0
 WAITING_COUNT_MAX = 4096
@@ -48,10 +52,10 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Frames for the workload's interface, or a question for the forwarder."""
+    """Frames for the workload's interface, and questions for the forwarder."""
 
     frames: tuple[bytes, ...] = ()
-    forward: Forward | None = None
+    forwards: tuple[Forward, ...] = ()
 
 
 @dataclass(slots=True)
@@ -60,13 +64,21 @@ class _Waiting:
     deadline: float
 
 
-@dataclass(slots=True)
-class Dispatcher:
-    """Holds the waiting requests and the counters, nothing else."""
+def _zero() -> int:
+    return 0
 
-    counts: Counter[str] = field(default_factory=Counter[str])
-    _waiting: deque[_Waiting] = field(default_factory=deque[_Waiting])
-    _zones: Zones = field(default_factory=Zones)
+
+class Dispatcher:
+    """Holds the waiting requests, the connections of DNS and the counters, nothing else.
+
+    ``number`` returns 32 random bits.
+    """
+
+    def __init__(self, zones: Zones | None = None, number: Callable[[], int] = _zero) -> None:
+        self.counts: Counter[str] = Counter()
+        self.streams = TcpService(number)
+        self._zones = zones or Zones()
+        self._waiting: deque[_Waiting] = deque()
 
     def receive(
         self, punt: Punt, state: PortState | None, servers: Mapping[str, VirtualDns], now: float
@@ -77,7 +89,7 @@ class Dispatcher:
             self._wait(punt, known=state is not None, now=now)
             return Answers()
         try:
-            answers = _answer(punt, state, self._zones.use(servers), self.counts)
+            answers = self._answer(punt, state, self._zones.use(servers), now)
         except DecodeError as error:
             # Numbers in the text come from the frame: each would be a counter of its own.
             text = _DIGITS.sub("N", error.reason)
@@ -107,6 +119,63 @@ class Dispatcher:
         domain = search_domain(state, self._zones.use(servers), 6)
         return advertise_router(state, virtual_domain=domain)
 
+    def reply(self, request: DnsRequest, message: bytes, now: float) -> list[bytes]:
+        """Return the frames of a reply that was waited for."""
+        if isinstance(request.way, UdpWay):
+            return [reply_frame(request.way, message)]
+        return self.streams.answer(request.way, message, now)
+
+    def _answer(self, punt: Punt, active: ActivePort, zones: Zones, now: float) -> Answers:
+        domain = search_domain(active, zones, 4 if punt.reason is PuntReason.DHCP else 6)
+        seen = self.counts
+        match punt.reason:
+            case PuntReason.DHCP:
+                frames = answer_dhcp(active, punt.frame, virtual_domain=domain, seen=seen)
+                return Answers(tuple(frames))
+            case PuntReason.DHCP6:
+                frames = answer_dhcp6(active, punt.frame, virtual_domain=domain, seen=seen)
+                return Answers(tuple(frames))
+            case PuntReason.ROUTER_SOLICITATION:
+                return Answers(tuple(advertise_router(active, virtual_domain=domain)))
+            case PuntReason.DNS:
+                return self._answer_dns(punt, active, zones, now)
+            case PuntReason.RECEIVE:
+                return Answers(tuple(answer_echo(punt.frame)))
+            case PuntReason.ANNOUNCEMENT:
+                return Answers()  # Nobody waits for an answer.
+            case (
+                PuntReason.ICMP_TTL_EXCEEDED | PuntReason.ICMP_TOO_BIG | PuntReason.ICMP_UNREACHABLE
+            ):
+                frames = answer_undeliverable(active, punt.reason, punt.argument, punt.frame)
+                return Answers(tuple(frames))
+
+    def _answer_dns(self, punt: Punt, active: ActivePort, zones: Zones, now: float) -> Answers:
+        ethernet = decode_ethernet(punt.frame)
+        packet = decode_ip(ethernet.payload)
+        if packet.protocol != PROTOCOL_TCP:
+            return self._resolve(decode_request(punt.vif_id, punt.frame), active, zones, now)
+        frames, key, questions = self.streams.receive(punt.vif_id, ethernet, packet, now)
+        forwards: list[Forward] = []
+        for question in questions:
+            try:
+                found = self._resolve(stream_request(key, question), active, zones, now)
+            except DecodeError:
+                self.streams.abandon(key)
+                raise
+            frames += found.frames
+            forwards += found.forwards
+        return Answers(tuple(frames), tuple(forwards))
+
+    def _resolve(
+        self, request: DnsRequest, active: ActivePort, zones: Zones, now: float
+    ) -> Answers:
+        answer = answer_dns(active.port, request.query, zones, request.asked_at)
+        match answer:
+            case DnsMessage():
+                return Answers(tuple(self.reply(request, encode_reply(request, answer), now)))
+            case ForwardTo():
+                return Answers(forwards=(Forward(request, answer),))
+
     @property
     def waiting_count(self) -> int:
         return len(self._waiting)
@@ -124,38 +193,6 @@ class Dispatcher:
             self.counts[f"ignored {punt.reason.name}: port is not active"] += 1
             return
         self._waiting.append(_Waiting(punt, now + WAITING_TIME_S))
-
-
-def _answer(punt: Punt, active: ActivePort, zones: Zones, seen: Counter[str]) -> Answers:
-    domain = search_domain(active, zones, 4 if punt.reason is PuntReason.DHCP else 6)
-    match punt.reason:
-        case PuntReason.DHCP:
-            frames = answer_dhcp(active, punt.frame, virtual_domain=domain, seen=seen)
-            return Answers(tuple(frames))
-        case PuntReason.DHCP6:
-            frames = answer_dhcp6(active, punt.frame, virtual_domain=domain, seen=seen)
-            return Answers(tuple(frames))
-        case PuntReason.ROUTER_SOLICITATION:
-            return Answers(tuple(advertise_router(active, virtual_domain=domain)))
-        case PuntReason.DNS:
-            return _answer_dns(punt, active, zones)
-        case PuntReason.RECEIVE:
-            return Answers(tuple(answer_echo(punt.frame)))
-        case PuntReason.ANNOUNCEMENT:
-            return Answers()  # Nobody waits for an answer.
-        case PuntReason.ICMP_TTL_EXCEEDED | PuntReason.ICMP_TOO_BIG | PuntReason.ICMP_UNREACHABLE:
-            frames = answer_undeliverable(active, punt.reason, punt.argument, punt.frame)
-            return Answers(tuple(frames))
-
-
-def _answer_dns(punt: Punt, active: ActivePort, zones: Zones) -> Answers:
-    request = decode_request(punt.vif_id, punt.frame)
-    answer = answer_dns(active.port, request.query, zones)
-    match answer:
-        case DnsMessage():
-            return Answers((reply_frame(request, encode_reply(answer)),))
-        case ForwardTo():
-            return Answers(forward=Forward(request, answer))
 
 
 def search_domain(active: ActivePort, zones: Zones, version: int) -> str:

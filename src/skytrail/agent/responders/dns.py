@@ -1,26 +1,29 @@
 """DNS at the service address: authoritative for the tenant's virtual DNS, else forwarded.
 
-Only UDP: names of workloads are short answers; a truncated forwarded answer tells the client to
-use TCP, which the service address does not serve. The forwarder's state machine is pure: it takes
-random ids and the time as arguments and returns what to send.
+Over UDP as much as the client says it takes (EDNS), else a truncated answer that sends it to TCP
+(``dns_tcp``). The forwarder's state machine is pure: it takes random ids and the time as arguments and
+returns what to send.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from skytrail.agent.responders.dns_tcp import ConnectionKey
 from skytrail.agent.tables import VifId
 from skytrail.agent.view import Port
 from skytrail.net import IpAddress
 from skytrail.wire.dns import (
-    UDP_BYTES_MAX,
     DnsMessage,
     ResourceRecord,
     ResponseCode,
     decode_dns,
     normalise_name,
 )
+from skytrail.wire.dns.edns import encode_answer, udp_bytes_max, version_is_known
+from skytrail.wire.dns.ordering import Shuffle, arranged
 from skytrail.wire.dns.zones import (
     CHAIN_LENGTH_MAX,
     FindRecords,
@@ -45,6 +48,9 @@ from skytrail.wire.frame import (
 PENDING_COUNT_MAX = 1024
 PENDING_PER_PORT_COUNT_MAX = 64
 QUERY_TIMEOUT_S = 5.0
+MESSAGE_BYTES_MAX = 65535
+_NOT_HERE = frozenset({"none", "tenant-dns-server"})
+"""DNS methods of those who are told others to ask, and get nobody else's answers here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,19 @@ class DnsRequest:
     """A question as it arrived, with what the reply needs."""
 
     vif_id: VifId
+    query: DnsMessage
+    message: bytes
+    """As it came, without what TCP puts in front."""
+    asked_at: IpAddress
+    way: UdpWay | ConnectionKey
+    """How the reply gets back."""
+
+
+@dataclass(frozen=True, slots=True)
+class UdpWay:
     ethernet: EthernetFrame
     packet: IpPacket
     datagram: UdpDatagram
-    query: DnsMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +88,29 @@ def decode_request(vif_id: VifId, frame: bytes) -> DnsRequest:
     query = decode_dns(datagram.payload)
     if query.is_response:
         raise DecodeError("DNS response sent to a server", 2, "RFC 1035 section 4.1.1")
-    return DnsRequest(vif_id, ethernet, packet, datagram, query)
+    way = UdpWay(ethernet, packet, datagram)
+    return DnsRequest(vif_id, query, datagram.payload, packet.destination, way)
+
+
+def stream_request(key: ConnectionKey, message: bytes) -> DnsRequest:
+    """Return the request that a question over TCP is. Raises ``DecodeError``."""
+    query = decode_dns(message)
+    if query.is_response:
+        raise DecodeError("DNS response sent to a server", 2, "RFC 1035 section 4.1.1")
+    return DnsRequest(key.vif_id, query, message, key.server, key)
+
+
+def _as_it_is(records: list[ResourceRecord]) -> None:
+    del records
 
 
 class Zones:
     """The virtual DNS servers' records indexed by name, made once per configuration."""
 
-    def __init__(self) -> None:
+    def __init__(self, shuffle: Shuffle = _as_it_is) -> None:
+        self._shuffle = shuffle
+        self._turns: Counter[str] = Counter()
+        """Answers of each server that gives its records in turn."""
         self._servers: Mapping[str, VirtualDns] = {}
         self._records: dict[str, dict[str, list[ResourceRecord]]] = {}
 
@@ -98,6 +129,15 @@ class Zones:
         records = self._records_of(server)
         return lambda name: records.get(name, ())
 
+    def arranged(self, server: VirtualDns, answer: DnsMessage) -> DnsMessage:
+        """Return the server's answer with its records in the server's order."""
+        turn = self._turns[server.name]
+        if server.order == "round-robin" and answer.answers:
+            self._turns[server.name] += 1
+        asked = answer.questions[0].record_type
+        records = arranged(answer.answers, asked, server.order, turn=turn, shuffle=self._shuffle)
+        return replace(answer, answers=tuple(records))
+
     def _records_of(self, server: VirtualDns) -> Mapping[str, list[ResourceRecord]]:
         found = self._records.get(server.name)
         if found is None:
@@ -115,14 +155,21 @@ def _indexed(server: VirtualDns) -> dict[str, list[ResourceRecord]]:
     return found
 
 
-def answer_dns(port: Port, query: DnsMessage, zones: Zones) -> DnsMessage | ForwardTo:
-    """Answer from the virtual DNS of the port's subnets, or say where to forward."""
+def answer_dns(
+    port: Port, query: DnsMessage, zones: Zones, asked_at: IpAddress | None = None
+) -> DnsMessage | ForwardTo:
+    """Answer from the virtual DNS of the subnet whose address was asked, or say where to forward."""
     if query.opcode != 0:
         return reply_code(query, ResponseCode.NOT_IMPLEMENTED)
     if len(query.questions) != 1:
         return reply_code(query, ResponseCode.FORMAT_ERROR)
-    ipams = [subnet.ipam for subnet in port.network.subnets]
-    if ipams and all(ipam.dns_method == "none" for ipam in ipams):
+    if not version_is_known(query):
+        return reply_code(query, ResponseCode.NO_ERROR)  # Its OPT record says BADVERS.
+    asked = [
+        each for each in port.network.subnets if asked_at in {each.service_address, each.gateway}
+    ]
+    ipams = [subnet.ipam for subnet in asked or port.network.subnets]
+    if ipams and all(ipam.dns_method in _NOT_HERE for ipam in ipams):
         return reply_code(query, ResponseCode.REFUSED)
     first = next((ipam.virtual_dns for ipam in ipams if ipam.virtual_dns), "")
     own_prefixes = [subnet.prefix for subnet in port.network.subnets]
@@ -133,7 +180,7 @@ def answer_dns(port: Port, query: DnsMessage, zones: Zones) -> DnsMessage | Forw
             break
         answer = authoritative(server, zones.finder(server), query, own_prefixes)
         if answer is not None:
-            return answer
+            return zones.arranged(server, answer)
         name = server.next_server
         next_address = address_of(name)
         if next_address is not None:
@@ -154,10 +201,10 @@ def reply_code(query: DnsMessage, code: ResponseCode) -> DnsMessage:
     )
 
 
-def reply_frame(request: DnsRequest, payload: bytes) -> bytes:
+def reply_frame(way: UdpWay, payload: bytes) -> bytes:
     """Wrap a reply's bytes to go back where the request came from."""
-    source, destination = request.packet.destination, request.packet.source
-    datagram = UdpDatagram(request.datagram.destination_port, request.datagram.source_port, payload)
+    source, destination = way.packet.destination, way.packet.source
+    datagram = UdpDatagram(way.datagram.destination_port, way.datagram.source_port, payload)
     packet = IpPacket(
         source=source,
         destination=destination,
@@ -165,14 +212,16 @@ def reply_frame(request: DnsRequest, payload: bytes) -> bytes:
         payload=datagram.encode(source, destination),
     )
     ether_type = ETHERTYPE_IPV4 if source.version == 4 else ETHERTYPE_IPV6
-    ethernet = request.ethernet
+    ethernet = way.ethernet
     frame = EthernetFrame(ethernet.source, ethernet.destination, ether_type, packet.encode())
     return frame.encode()
 
 
-def encode_reply(reply: DnsMessage) -> bytes:
-    """The reply within what plain UDP clients take."""
-    return reply.encode(UDP_BYTES_MAX)
+def encode_reply(request: DnsRequest, reply: DnsMessage) -> bytes:
+    """The reply within what the client takes by the way it asked."""
+    is_udp = isinstance(request.way, UdpWay)
+    bytes_max = udp_bytes_max(request.query) if is_udp else MESSAGE_BYTES_MAX
+    return encode_answer(reply, request.query, bytes_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +264,7 @@ class Forwarder:
         self._pending[free] = _Pending(request, server, now + QUERY_TIMEOUT_S)
         self._per_port[request.vif_id] = mine + 1
         self.forwarded += 1
-        return free.to_bytes(2) + request.datagram.payload[2:]
+        return free.to_bytes(2) + request.message[2:]
 
     def receive(self, server: IpAddress, datagram: bytes) -> tuple[DnsRequest, bytes] | None:
         """Match an upstream answer; return the request and the reply's bytes, or None.

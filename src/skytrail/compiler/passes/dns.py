@@ -1,4 +1,5 @@
-"""DNS records of workloads: a forward and a reverse record per address of each named port.
+"""DNS records of workloads: a forward and a reverse record per address of each named port, and of each
+floating address in use where the server says how those are named.
 
 A port gets records in the virtual DNS server of the IPAM its address comes from, when that IPAM
 resolves by ``virtual-dns-server``. The record's object name is a function of its contents, so two
@@ -16,6 +17,8 @@ from typing import Final
 from skytrail.compiler.derived import Derived, DerivedKey, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
 from skytrail.model.generated.objects import (
+    FloatingIp,
+    FloatingIpPool,
     InstanceIp,
     NetworkIpam,
     VirtualDns,
@@ -63,6 +66,52 @@ def dns_records(view: View, uuid: str) -> Outcome:
     return Outcome(derived=tuple({record.key: record for record in records}.values()))
 
 
+def floating_records(view: View, uuid: str) -> Outcome:
+    """Derive the records of a floating address that a port has, in the server of the address."""
+    floating = view.get(FloatingIp, uuid)
+    if floating is None or not floating.virtual_machine_interface_refs:
+        return Outcome()
+    try:
+        address = ip_address(floating.floating_ip_address or "")
+    except ValueError:
+        return Outcome()
+    pool = view.get(FloatingIpPool, floating.parent_uuid or "")
+    network = None if pool is None else view.get(VirtualNetwork, pool.parent_uuid or "")
+    port = view.get(VirtualMachineInterface, floating.virtual_machine_interface_refs[0].uuid)
+    if network is None or port is None:
+        return Outcome()
+    found: dict[DerivedKey, Derived] = {}
+    for server in _servers_of(view, network, address):
+        label = _floating_label(view, server, port, address)
+        if label:
+            found.update((record.key, record) for record in _records(server, label, address))
+    return Outcome(derived=tuple(found.values()))
+
+
+def _floating_label(
+    view: View, server: VirtualDns, port: VirtualMachineInterface, address: Address
+) -> str:
+    """Return the name before the domain; empty where the server does not name such addresses."""
+    settings = server.virtual_DNS_data
+    notation = "" if settings is None else settings.floating_ip_record or ""
+    if not notation:
+        return ""
+    if notation.startswith("dashed-ip"):
+        label = str(address).replace(".", "-").replace(":", "-").strip("-")
+    else:
+        label = dns_label(port_name(view, port))
+    tenant = dns_label(_project_name(view, port)) if notation.endswith("-tenant-name") else ""
+    return ".".join(part for part in (label, tenant) if part)
+
+
+def _project_name(view: View, port: VirtualMachineInterface) -> str:
+    for reference in port.virtual_network_refs:
+        network = view.get(VirtualNetwork, reference.uuid)
+        if network is not None and len(network.fq_name) > 1:
+            return network.fq_name[-2]
+    return ""
+
+
 def port_name(view: View, port: VirtualMachineInterface) -> str:
     """Return the machine's name, else the port's; a uuid counts as a name only as a last resort."""
     machine = _machine(view, port)
@@ -98,18 +147,23 @@ def _addresses(view: View, port: VirtualMachineInterface) -> Iterator[Address]:
 
 def _servers(view: View, port: VirtualMachineInterface, address: Address) -> Iterator[VirtualDns]:
     """Yield the DNS servers of the IPAMs that this address of the port comes from."""
-    for network_reference in port.virtual_network_refs:
-        network = view.get(VirtualNetwork, network_reference.uuid)
-        for reference in () if network is None else network.network_ipam_refs:
-            ipam = view.get(NetworkIpam, reference.uuid)
-            if ipam is None:
-                continue
-            subnets = () if reference.attr is None else reference.attr.ipam_subnets
-            flat = () if ipam.ipam_subnets is None else ipam.ipam_subnets.subnets
-            if any(_contains(subnet, address) for subnet in (*subnets, *flat)):
-                server = _server(view, ipam)
-                if server is not None:
-                    yield server
+    for reference in port.virtual_network_refs:
+        network = view.get(VirtualNetwork, reference.uuid)
+        if network is not None:
+            yield from _servers_of(view, network, address)
+
+
+def _servers_of(view: View, network: VirtualNetwork, address: Address) -> Iterator[VirtualDns]:
+    for reference in network.network_ipam_refs:
+        ipam = view.get(NetworkIpam, reference.uuid)
+        if ipam is None:
+            continue
+        subnets = () if reference.attr is None else reference.attr.ipam_subnets
+        flat = () if ipam.ipam_subnets is None else ipam.ipam_subnets.subnets
+        if any(_contains(subnet, address) for subnet in (*subnets, *flat)):
+            server = _server(view, ipam)
+            if server is not None:
+                yield server
 
 
 def _server(view: View, ipam: NetworkIpam) -> VirtualDns | None:
@@ -139,8 +193,11 @@ def _records(server: VirtualDns, label: str, address: Address) -> Iterator[Deriv
     domain = "" if settings is None else (settings.domain_name or "").strip(".")
     ttl = None if settings is None else settings.default_ttl_seconds
     kind = "A" if address.version == 4 else "AAAA"
-    yield _record(server, (label, kind, address), label, str(address), ttl)
     whole = f"{label}.{domain}" if domain else label
+    # A relative name has no dots; one with a tenant's name in it is written whole.
+    yield _record(
+        server, (label, kind, address), whole if "." in label else label, str(address), ttl
+    )
     yield _record(server, (label, "PTR", address), address.reverse_pointer, whole, ttl)
 
 
@@ -152,7 +209,7 @@ def _record(
     ttl: int | None,
 ) -> Derived:
     label, kind, address = identity
-    # A label has no dots, so the three parts cannot be mistaken for each other.
+    # The last two parts have no dots but an IPv4 address's four, so none can be mistaken.
     object_name = f"{label}.{kind.lower()}.{str(address).replace(':', '-')}"
     record = VirtualDnsRecordType(
         record_name=name,
@@ -201,5 +258,21 @@ PASSES: Final = (
             }
         ),
         dns_records,
+    ),
+    UnitPass(
+        "floating_records",
+        FloatingIp.type_name,
+        frozenset(
+            {
+                PORT,
+                FloatingIp.type_name,
+                FloatingIpPool.type_name,
+                VirtualMachine.type_name,
+                VirtualNetwork.type_name,
+                NetworkIpam.type_name,
+                VirtualDns.type_name,
+            }
+        ),
+        floating_records,
     ),
 )

@@ -20,6 +20,7 @@ from skytrail.wire.dns.message import (
     StartOfAuthority,
 )
 from skytrail.wire.dns.name import is_encodable_name, normalise_name
+from skytrail.wire.dns.ordering import ORDER_DEFAULT
 
 CHAIN_LENGTH_MAX = 5
 """Servers asked one after the other: a circle of them ends."""
@@ -27,6 +28,7 @@ TTL_S_MAX = 0x7FFF_FFFF
 """RFC 2181 section 8."""
 REVERSE_ZONES = ("in-addr.arpa", "ip6.arpa")
 _CNAME_CHAIN_MAX = 8
+_NEGATIVE_S = 60
 
 FindRecords = Callable[[str], Sequence[ResourceRecord]]
 """Return the records of a name; empty when there are none."""
@@ -49,6 +51,10 @@ class VirtualDns:
     next_server: str
     """Another virtual DNS (fully qualified) or an address; empty = the agent's forwarder."""
     records: tuple[DnsRecord, ...]
+    order: str = ORDER_DEFAULT
+    """``fixed``, ``random`` or ``round-robin``."""
+    negative_ttl_s: int | None = None
+    """How long resolvers may remember that something does not exist; None: not said."""
 
 
 def authoritative(
@@ -138,8 +144,10 @@ def start_of_authority(server: VirtualDns, domain: str) -> ResourceRecord:
     zone = domain if is_encodable_name(domain) else ""
     host = f"ns.{zone}" if zone else "ns"
     mailbox = f"hostmaster.{zone}" if zone else "hostmaster"
-    content = StartOfAuthority(host, mailbox, 1, 3600, 600, 86400, min(server.ttl_s, 60))
-    return ResourceRecord(zone, RecordType.SOA, 60, content)
+    said = server.negative_ttl_s
+    negative = min(server.ttl_s, _NEGATIVE_S) if said is None else min(max(said, 0), TTL_S_MAX)
+    content = StartOfAuthority(host, mailbox, 1, 3600, 600, 86400, negative)
+    return ResourceRecord(zone, RecordType.SOA, _NEGATIVE_S if said is None else negative, content)
 
 
 def address_of(text: str) -> IpAddress | None:
