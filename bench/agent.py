@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from bench.figures import Figures
 
-from skytrail.agent.desired import Inputs
+from skytrail.agent.inputs import Inputs
 from skytrail.net import Label, Mac
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet
 from skytrail.wire.xmpp import ConfigKey, EnetKey, NextHop, Route

@@ -27,6 +27,7 @@ ENUM_PREFIXES = {
     "encapsulation": "ENCAP_",
     "flood_flags": "FLOOD_",
     "floating_flags": "FLOATING_",
+    "interface_options": "OPTION_",
     "flow_flags": "FLOW_",
     "flow_direction": "DIRECTION_",
 }
@@ -44,6 +45,8 @@ STRUCTS = (
     "floating_key",
     "floating",
     "floating_port_key",
+    "qos_mark",
+    "qos_map",
     "route_key4",
     "route_key6",
     "route",
@@ -179,7 +182,9 @@ def struct_text(btf: Btf, name: str) -> str:
 
 def generate(btf: Btf) -> str:
     constants = "\n".join(
-        f"{value['name']} = {value['val']}" for value in btf.named("ENUM", "abi")["values"]
+        f"{value['name']} = {value['val']}"
+        for name in ("abi", "qos")
+        for value in btf.named("ENUM", name)["values"]
     )
     parts = [HEADER + constants]
     parts += [enum_text(btf, name, prefix) for name, prefix in ENUM_PREFIXES.items()]

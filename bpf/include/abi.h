@@ -41,6 +41,10 @@ enum interface_flags {
 	INTERFACE_TAGGED = 16, /* A VLAN of ifindex, by which a chain passes a transparent service. */
 };
 
+enum interface_options {
+	OPTION_PRIORITY_TAGS = 1, /* Underlay: what QoS marks carries a VLAN tag of VLAN 0. */
+};
+
 enum nexthop_kind {
 	NEXTHOP_NONE = 0,
 	NEXTHOP_INTERFACE = 1,
@@ -100,6 +104,8 @@ struct settings {
 	__u32 generation; /* Flows of another generation are evaluated again. Never 0. */
 	__be32 tunnel_address;
 	__be32 replicator_address; /* What comes to it is copied on (RFC 9574); 0: nothing is. */
+	__u16 fabric_qos; /* By which the underlay's marks become the workload's; 0: they do not. */
+	__u16 options;	  /* Of the underlay interface. */
 };
 
 struct interface {
@@ -119,8 +125,11 @@ struct interface {
 	__u8 tag_source[6];
 	__u16 vlan; /* INTERFACE_TAGGED. */
 	__be32 replicator_address; /* INTERFACE_UNDERLAY. */
+	__u16 qos;  /* Where no rule names one; underlay: the fabric's. 0: none. */
+	__u16 options;
+	__u8 pad[12];
 };
-_Static_assert(sizeof(struct interface) == 48, "interface");
+_Static_assert(sizeof(struct interface) == 64, "interface");
 
 /* A VLAN of an interface that is one of its own. */
 struct vlan_key {
@@ -234,36 +243,6 @@ struct bgp_client {
 };
 _Static_assert(sizeof(struct bgp_client) == 20, "bgp_client");
 
-struct policy_identity_key {
-	__u32 policy;
-	__u32 identity;
-};
-
-struct verdict_key {
-	__u32 prefixlen; /* Up to VERDICT_FIXED_BITS + 16. */
-	__be32 policy;
-	__be16 identity_class;
-	__be16 prefix_class;
-	__be16 protocol;
-	__be16 port;
-};
-_Static_assert(sizeof(struct verdict_key) == 16, "verdict_key");
-
-struct verdict {
-	__u32 rule;
-	__u32 source_cell;
-	__u16 action;
-	__u16 vrf; /* Where the way on is looked up; 0: in the interface's own. */
-};
-
-struct source_port_key {
-	__u32 prefixlen;
-	__be32 cell;
-	__be16 port;
-	__u8 pad[2];
-};
-_Static_assert(sizeof(struct source_port_key) == 12, "source_port_key");
-
 struct punt_bucket {
 	__u64 last_ns;
 	__u64 tokens;
@@ -286,5 +265,7 @@ struct drop_key {
 
 #include "abi_flow.h"
 #include "abi_nat.h"
+#include "abi_policy.h"
+#include "abi_qos.h"
 
 #endif

@@ -68,7 +68,7 @@ struct flow {
 	/* Above: what every packet reads. */
 	__u32 rule;
 	__be16 policy_port; /* Destination port as policy sees it: ICMP type for ICMP. */
-	__u8 pad[2];
+	__u16 qos;	    /* Marks what it sends into the underlay; 0: nothing does. */
 	__u64 created_ns;
 	/* With the kernel's 48 bytes and an IPv4 key: two cache lines, the value in the second. */
 	struct translation to; /* FLOW_TRANSLATED. */

@@ -49,6 +49,7 @@ static __always_inline bool ask_policy(struct scratch *s, __u32 family, __u32 po
 
 	s->flow.rule = q.rule;
 	s->vrf = q.vrf;
+	s->qos = q.qos;
 	return allowed;
 }
 
@@ -105,6 +106,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		return DECIDED_RECEIVE;
 	allowed = ask_policy(s, family, s->sender_policy,
 			     route->identity | (what & DECIDE_POLICY ? 0 : ASK_ANSWER));
+	s->flow.qos = s->qos ?: vif->qos;
 	if (!(what & DECIDE_POLICY))
 		s->flow.rule = rule;
 	if (s->vrf && (allowed || !(what & DECIDE_POLICY))) {

@@ -21,6 +21,9 @@
 #define LABEL_SHIFT 12
 #define LABEL_BOTTOM 0x100
 #define LABEL_TTL 64
+/* Where a label carries its EXP bits until it is written: beyond any label, and dropped by VXLAN. */
+#define LABEL_EXP_SHIFT 24
+#define LABEL_EXP_IN_WORD 9
 
 /* -EALREADY: the frame came out of a tunnel in this host and still says so. Its inner offsets
  * remain true, so it can be grown without being marked again (docs/packet-path.md). */
@@ -67,7 +70,8 @@ static __always_inline void finish_ip(void *frame, const struct nexthop *nh, __u
 
 static __always_inline __be32 label_word(__u32 label)
 {
-	return bpf_htonl(label << LABEL_SHIFT | LABEL_BOTTOM | LABEL_TTL);
+	return bpf_htonl(label << LABEL_SHIFT | (label >> LABEL_EXP_SHIFT) << LABEL_EXP_IN_WORD |
+			 LABEL_BOTTOM | LABEL_TTL);
 }
 
 /* The Ethernet header under a tunnel header. `mac` is the decision's, never the sender's choice:

@@ -29,6 +29,7 @@ struct flood_walk {
 	__u32 room;	/* Bytes of outer header the frame has by now. */
 	__u32 sent;
 	__u32 known;	/* Neighbours that are `from`. */
+	__u32 label_bits; /* As qos_outward() says. */
 };
 
 static __always_inline __be32 tunnel_end(const struct nexthop *nh)
@@ -160,7 +161,7 @@ static long flood_member(__u32 index, struct flood_walk *w)
 	else if (nh->kind == NEXTHOP_TUNNEL &&
 		 (w->sender || (w->from && member->label & FLOOD_RELAYED &&
 				tunnel_end(nh) != w->from)))
-		flood_remote(w, nh, member->label & ~FLOOD_RELAYED);
+		flood_remote(w, nh, (member->label & ~FLOOD_RELAYED) | w->label_bits);
 	return 0;
 }
 
@@ -195,6 +196,9 @@ VERIFIED_ONCE int flood_copies(struct __sk_buff *ctx, struct packet *p, __u32 vr
 		.sender = get_vif(ctx),
 		.from = get_relayed_from(ctx),
 	};
+
+	if (w.sender)
+		w.label_bits = get_label_bits(ctx);
 
 	w.scratch = get_scratch();
 	w.list = bpf_map_lookup_elem(&floods, &vrf);
@@ -249,6 +253,7 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 	if (family && !flood_allowed(s, family, vif->policy_egress, vif->identity))
 		return drop(ctx, DROP_FLOOD_POLICY);
 	set_relayed_from(ctx, 0);
+	set_label_bits(ctx, vif->qos ? qos_outward(ctx, p, vif->qos, 0) : 0);
 	return flood_copies(ctx, p, vrf, family, vif->identity | ASK_SOURCE);
 }
 

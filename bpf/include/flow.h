@@ -20,6 +20,7 @@ struct scratch {
 	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
 	struct flow flow; /* The decision. */
 	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
+	__u32 qos; /* How the rule last asked has packets marked; 0: it does not say. */
 	/* Of an answer: where its question came from, a host or an interface here. */
 	__be32 back_from;
 	__u32 back_vif;

@@ -29,6 +29,9 @@ const volatile struct {
 	enum encapsulation encapsulation;
 	enum flood_flags flood_flags;
 	enum floating_flags floating_flags;
+	enum interface_options interface_options;
+	enum qos qos;
+	struct qos_mark qos_mark;
 	struct translation translation;
 	enum punt_reason punt_reason;
 	enum flow_flags flow_flags;
@@ -107,6 +110,10 @@ MAP_HASH(floatings, struct floating_key, struct floating, 131072);
 /* (vif, floating address, port seen from one side) -> port of the other side. Agent writes.
  * Full: the agent's update fails. */
 MAP_HASH(floating_ports, struct floating_port_key, __be16, 262144);
+
+/* QoS configuration -> marks. Agent writes; read for packets of flows and interfaces that have one.
+ * Full: the agent's update fails. */
+MAP_HASH(qos_maps, __u32, struct qos_map, QOS_MAP_COUNT_MAX);
 
 /* (vif, own address) -> control node. Agent writes. Full: the agent's update fails. */
 MAP_HASH(bgp_services, struct bgp_service_key, struct bgp_service, 16384);

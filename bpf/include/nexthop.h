@@ -14,6 +14,7 @@
 #include "fib.h"
 #include "mtu.h"
 #include "punt.h"
+#include "qos.h"
 #include "translate.h"
 
 /* Only routed packets (sent to the gateway's MAC) live shorter. From a workload, so no tunnel. */
@@ -193,13 +194,13 @@ static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
 		return drop(ctx, DROP_ENCAPSULATION);
 	switch (nh->encapsulation) {
 	case ENCAP_MPLS_UDP:
-		failure = encap_mplsudp(ctx, nh, label, entropy, 0);
+		failure = encap_mplsudp(ctx, nh, label, entropy, p->tos);
 		break;
 	case ENCAP_MPLS_GRE:
-		failure = encap_mplsgre(ctx, nh, label, 0);
+		failure = encap_mplsgre(ctx, nh, label, p->tos);
 		break;
 	default:
-		failure = encap_vxlan(ctx, nh, label, entropy, 0);
+		failure = encap_vxlan(ctx, nh, label, entropy, p->tos);
 	}
 	if (failure)
 		return drop(ctx, DROP_ENCAPSULATION);
@@ -209,11 +210,14 @@ static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
 /* A frame that is not IP, from a workload: by its destination MAC, or nowhere. */
 VERIFIED_ONCE int bridge_frame(struct __sk_buff *ctx, struct packet *p, __u32 vrf)
 {
+	const __u32 from_id = get_vif(ctx);
+	const struct interface *from = interface_by_vif(from_id);
 	struct route *route;
 	struct interface *to;
 	struct nexthop *nh;
+	__u32 label;
 
-	if (!p)
+	if (!p || !from)
 		return drop(ctx, DROP_TRUNCATED);
 	if (mac_is_group(p->destination_mac))
 		return drop(ctx, DROP_MULTICAST);
@@ -232,7 +236,10 @@ VERIFIED_ONCE int bridge_frame(struct __sk_buff *ctx, struct packet *p, __u32 vr
 			return drop(ctx, DROP_SAME_INTERFACE);
 		return deliver(ctx, to, false);
 	case NEXTHOP_TUNNEL:
-		return bridge_to_tunnel(ctx, p, nh, route->label);
+		label = route->label;
+		if (from->qos)
+			label |= qos_outward(ctx, p, from->qos, QOS_TAGS);
+		return bridge_to_tunnel(ctx, p, nh, label);
 	case NEXTHOP_DISCARD:
 		return drop(ctx, DROP_DISCARD);
 	}

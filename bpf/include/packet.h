@@ -123,6 +123,17 @@ static __always_inline __be32 get_relayed_from(const struct __sk_buff *ctx)
 	return ctx->cb[1];
 }
 
+/* What labels of a flood's copies carry beside the number. */
+static __always_inline void set_label_bits(struct __sk_buff *ctx, __u32 bits)
+{
+	ctx->cb[2] = bits;
+}
+
+static __always_inline __u32 get_label_bits(const struct __sk_buff *ctx)
+{
+	return ctx->cb[2];
+}
+
 /* Out of line: one call with either map would be a call the kernel cannot inline. */
 static __noinline __u32 vif_by_high_ifindex(__u32 ifindex)
 {

@@ -22,6 +22,7 @@ struct policy_question {
 	__be16 destination_port;
 	__u32 rule; /* Answers. */
 	__u32 vrf;
+	__u32 qos;
 };
 
 static __always_inline __u32 prefix_class(const struct policy_question *q)
@@ -48,7 +49,7 @@ static __always_inline __u32 prefix_class(const struct policy_question *q)
 	return class ? *class : 0;
 }
 
-/* 1 = allowed. Sets the deciding rule, 0 when nothing matched, and the VRF it leads to. */
+/* 1 = allowed. Sets the deciding rule, 0 when nothing matched, the VRF it leads to and its QoS. */
 VERIFIED_ONCE int policy_allows(struct policy_question *q)
 {
 	struct policy_identity_key identity;
@@ -59,6 +60,7 @@ VERIFIED_ONCE int policy_allows(struct policy_question *q)
 		return 0;
 	q->rule = 0;
 	q->vrf = 0;
+	q->qos = 0;
 	if (!q->policy)
 		return 1;
 	identity.policy = q->policy;
@@ -91,6 +93,7 @@ VERIFIED_ONCE int policy_allows(struct policy_question *q)
 		return 0;
 	q->rule = verdict->rule;
 	q->vrf = verdict->vrf;
+	q->qos = verdict->qos;
 	return verdict->action == 1;
 }
 

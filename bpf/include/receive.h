@@ -70,6 +70,8 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 	}
 	if (unlikely(exceeds_mtu(ctx, p, to->mtu)))
 		return drop(ctx, DROP_TOO_BIG);
+	if (unlikely(now && now->fabric_qos) && qos_inward(ctx, p, now->fabric_qos))
+		return drop(ctx, DROP_TRUNCATED);
 	/* Without a tunnel nobody has routed it for the workload yet. */
 	reason = likely(p->l3 != ETHERNET_BYTES) ? copy_congestion(ctx, p, family) :
 						   decrement_ttl(ctx, p, family);

@@ -58,6 +58,7 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	struct settings *now = get_settings();
 	struct nexthop *nh;
 	struct flow *flow;
+	__u32 label;
 	int reason;
 	__u64 way;
 
@@ -93,8 +94,14 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	nh = nexthop_lookup(way_nexthop(way));
 	if (unlikely(!nh))
 		return drop(ctx, DROP_NEXTHOP);
-	if (nh->kind == NEXTHOP_TUNNEL)
-		return send_to_tunnel(ctx, p, nh, flow, way_label(way), family);
+	if (nh->kind == NEXTHOP_TUNNEL) {
+		label = way_label(way);
+		if (unlikely(flow->qos))
+			label |= qos_outward(ctx, p, flow->qos,
+					     nh->encapsulation == ENCAP_NATIVE ? QOS_TAGS | QOS_REWRITES :
+										 QOS_TAGS);
+		return send_to_tunnel(ctx, p, nh, flow, label, family);
+	}
 	if (nh->kind == NEXTHOP_INTERFACE)
 		return send_to_local(ctx, p, nh, flow, family);
 	return drop(ctx, DROP_NEXTHOP);
@@ -186,6 +193,9 @@ int underlay_ingress(struct __sk_buff *ctx)
 	__be16 port;
 	int reason;
 
+	/* A tag of VLAN 0 tells a priority, no VLAN; the workload does not get it. */
+	if (unlikely(ctx->vlan_present) && !(ctx->vlan_tci & VLAN_ID_MASK))
+		bpf_skb_vlan_pop(ctx);
 	ensure_linear(ctx, VXLAN_BYTES + ETHERNET_BYTES);
 	ethernet = packet_data(ctx);
 	ip = (void *)(ethernet + 1);

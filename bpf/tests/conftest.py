@@ -33,6 +33,7 @@ from skytrail.agent.tables import (
     NextHopKind,
     NextHopRow,
     PolicyId,
+    QosId,
     Row,
     SourceRow,
     VifId,
@@ -78,6 +79,7 @@ def interface_row(
     antispoof: bool = True,
     identity: int = 1,
     flow_count_max: int = 0,
+    qos: int = 0,
 ) -> InterfaceRow:
     return InterfaceRow(
         ifindex=ifindex,
@@ -91,6 +93,7 @@ def interface_row(
         identity=IdentityId(identity),
         antispoof=antispoof,
         flow_count_max=flow_count_max,
+        qos_id=QosId(qos),
     )
 
 
@@ -179,6 +182,8 @@ class Outcome:
     frame: bytes
     drops: dict[str, int]
     """Drops this frame caused."""
+    priority: int = 0
+    """By which a queueing discipline would take it."""
 
     @property
     def forwarded(self) -> bool:
@@ -221,10 +226,10 @@ class Box:
         if gso_size:
             struct.pack_into("=I", context, 176, gso_size)
         fd = self.datapath._loaded.programs[program]
-        use_context = bytes(context) if gso_size else b""
-        verdict, after_frame, _, _ = bpf_syscall.run_on_frame(
-            fd, frame, repeat=repeat, context=use_context
+        verdict, after_frame, _, after_context = bpf_syscall.run_on_frame(
+            fd, frame, repeat=repeat, context=bytes(context)
         )
+        (priority,) = struct.unpack_from("=I", after_context, 32)
         after = self.datapath.drop_counts()
         drops = {
             name: count - before.get(name, 0)
@@ -232,7 +237,7 @@ class Box:
             if count != before.get(name, 0)
         }
         self.datapath.poll_punts()
-        return Outcome(verdict, after_frame, drops)
+        return Outcome(verdict, after_frame, drops, priority)
 
     def send(
         self,

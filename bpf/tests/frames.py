@@ -145,10 +145,13 @@ class Outer:
     label: int
     """MPLS label or VNI."""
     inner: bytes
+    exp: int = 0
 
 
-def decode_tunnel(frame: bytes) -> Outer:
-    """Take a tunnel frame apart, refusing anything a strict receiver would."""
+def decode_tunnel(frame: bytes, *, marked: bool = False) -> Outer:
+    """Take a tunnel frame apart, refusing anything a strict receiver would. ``marked``: its label
+    may have a traffic class.
+    """
     if frame[12:14] != b"\x08\x00":
         raise ValueError("not IPv4")
     header = frame[14:34]
@@ -165,13 +168,15 @@ def decode_tunnel(frame: bytes) -> Outer:
         if protocol != GRE or frame[34:38] != b"\x00\x00\x88\x47":
             raise ValueError("bad GRE header")
         rest = frame[38:]
+    exp = 0
     if destination_port == 4789:
         if rest[0] != 0x08 or rest[1:4] != bytes(3) or rest[7]:
             raise ValueError("bad VXLAN header")
         label, inner = int.from_bytes(rest[4:7], "big"), rest[8:]
     else:
         word = int.from_bytes(rest[:4], "big")
-        if not word & 0x100 or word & 0xE00 or not word & 0xFF:
+        exp = word >> 9 & 7
+        if not word & 0x100 or (exp and not marked) or not word & 0xFF:
             raise ValueError("bad label stack entry")
         label, inner = word >> 12, rest[4:]
     return Outer(
@@ -187,14 +192,23 @@ def decode_tunnel(frame: bytes) -> Outer:
         destination_port=destination_port,
         label=label,
         inner=inner,
+        exp=exp,
     )
 
 
 def encode_tunnel(
-    kind: str, source: str, destination: str, label: int, inner: bytes, *, tos: int = 0, **ip: int
+    kind: str,
+    source: str,
+    destination: str,
+    label: int,
+    inner: bytes,
+    *,
+    tos: int = 0,
+    exp: int = 0,
+    **ip: int,
 ) -> bytes:
     """IP packet of a tunnel: ``kind`` is udp, gre or vxlan."""
-    word = (label << 12 | 0x100 | 64).to_bytes(4, "big")
+    word = (label << 12 | exp << 9 | 0x100 | 64).to_bytes(4, "big")
     match kind:
         case "udp":
             return ipv4(source, destination, UDP, udp(50000, 6635, word + inner), tos=tos, **ip)

@@ -38,6 +38,9 @@ from skytrail.agent.tables import (
     PolicyId,
     PolicyIdentityRow,
     PolicyPrefixRow,
+    QosId,
+    QosMapRow,
+    QosMark,
     Row,
     RuleId,
     SourcePortRow,
@@ -68,7 +71,16 @@ def every_kind_of_row() -> list[Row]:
         PolicyPrefixRow(PolicyId(1), ip_network("fc00::/7"), 2),
         VerdictRow(PolicyId(1), 3, 2, 256, 0, 0, Action.DENY, RuleId(0)),
         VerdictRow(PolicyId(1), 3, 2, 6, 80, 16, Action.ALLOW, RuleId(8), source_cell=4),
-        SourcePortRow(4, 1024, 6, Action.ALLOW, RuleId(9)),
+        VerdictRow(PolicyId(1), 3, 2, 6, 443, 16, Action.ALLOW, RuleId(8), qos_id=QosId(5)),
+        SourcePortRow(4, 1024, 6, Action.ALLOW, RuleId(9), qos_id=QosId(6)),
+        QosMapRow(
+            QosId(5),
+            dscp=tuple(QosMark(dscp, 63 - dscp, 0, 7) for dscp in range(64)),
+            vlan=(None,) * 8,
+            exp=(QosMark(255, 46, 7, 5), *(None,) * 7),
+            has_exp=True,
+        ),
+        replace(interface_row(VifId(50), 7050), qos_id=QosId(5), priority_tags=True),
     ]
 
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.desired import Inputs, Planner
+from skytrail.agent.desired import Planner
 from skytrail.agent.fib import LearntRoutes
+from skytrail.agent.inputs import Inputs
 from skytrail.agent.label import Numbers
 from skytrail.agent.view import IncrementalView, build_view
 from skytrail.net import Label

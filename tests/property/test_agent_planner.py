@@ -7,7 +7,8 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skytrail.agent.desired import Inputs, Planner
+from skytrail.agent.desired import Planner
+from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import WELL, Failing
 from skytrail.agent.label import Numbers
 from skytrail.agent.port_rows import FABRIC_INSTANCE

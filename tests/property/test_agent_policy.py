@@ -64,6 +64,7 @@ RULES = st.builds(
     remote=SELECTORS,
     source_ports=st.one_of(st.just((0, 65535)), st.just((0, 65535)), RANGES),
     destination_ports=RANGES,
+    qos=st.sampled_from(["", "", "d:p:gold", "d:p:silver"]),
 )
 STAGES = st.builds(
     Stage,
@@ -119,9 +120,10 @@ def test_rows_decide_as_the_oracle(policy, packets):
         )
         expected = evaluate(policy, packet)
 
-        assert (expected.allow, expected.name) == (
+        assert (expected.allow, expected.name, expected.qos) == (
             verdict.allow,
             numbers.rule.name(verdict.rule_id),
+            numbers.qos.name(verdict.qos_id) if verdict.qos_id else "",
         )
 
 

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "skytrail"
 MODULE_LINES_MAX = 800
+GENERATED_ABI = ROOT / "src/skytrail/agent/abi.py"
 FUNCTION_LINES_MAX = 70
 BPF_HEADER_LINES_MAX = 300
 BANNED_MODULE_NAMES = {"manager", "helper", "helpers", "util", "utils", "common", "misc", "info"}
@@ -30,7 +31,11 @@ def tracked_files(*patterns: str) -> list[Path]:
 
 
 def python_sources() -> list[Path]:
-    return [path for path in tracked_files("*.py") if "generated" not in path.parts]
+    return [
+        path
+        for path in tracked_files("*.py")
+        if "generated" not in path.parts and path != GENERATED_ABI
+    ]
 
 
 def test_no_module_is_longer_than_the_limit():

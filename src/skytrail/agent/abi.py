@@ -24,6 +24,12 @@ FLOW_PAIRS_DEFAULT = 262144
 PUNT_FRAME_BYTES_MAX = 2048
 OUTER_HEADER_BYTES_MAX = 48
 PROTOCOL_ANY = 256
+QOS_MAP_COUNT_MAX = 4096
+QOS_DSCP_COUNT = 64
+QOS_VLAN_COUNT = 8
+QOS_EXP_COUNT = 8
+QOS_UNMARKED = 255
+QOS_PRIORITY_FIRST = 1364197632
 
 
 class DropReason(enum.IntEnum):
@@ -140,6 +146,10 @@ class FloatingFlags(enum.IntEnum):
     PORTS = 4
 
 
+class InterfaceOptions(enum.IntEnum):
+    PRIORITY_TAGS = 1
+
+
 class FlowFlags(enum.IntEnum):
     DENY = 1
     REVERSE = 2
@@ -176,11 +186,13 @@ LIMITS_LAYOUT = struct.Struct("=IIIIQ")
 
 
 class Settings(NamedTuple):
-    """``struct settings``, 12 bytes."""
+    """``struct settings``, 16 bytes."""
 
     generation: int
     tunnel_address: bytes
     replicator_address: bytes
+    fabric_qos: int
+    options: int
 
     def pack(self) -> bytes:
         return SETTINGS_LAYOUT.pack(*self)
@@ -190,11 +202,11 @@ class Settings(NamedTuple):
         return cls._make(SETTINGS_LAYOUT.unpack(raw))
 
 
-SETTINGS_LAYOUT = struct.Struct("=I4s4s")
+SETTINGS_LAYOUT = struct.Struct("=I4s4sHH")
 
 
 class Interface(NamedTuple):
-    """``struct interface``, 48 bytes."""
+    """``struct interface``, 64 bytes."""
 
     ifindex: int
     vrf: int
@@ -210,6 +222,8 @@ class Interface(NamedTuple):
     tag_source: bytes
     vlan: int
     replicator_address: bytes
+    qos: int
+    options: int
 
     def pack(self) -> bytes:
         return INTERFACE_LAYOUT.pack(*self)
@@ -219,7 +233,7 @@ class Interface(NamedTuple):
         return cls._make(INTERFACE_LAYOUT.unpack(raw))
 
 
-INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s6sH4s")
+INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s6sH4sHH12x")
 
 
 class VlanKey(NamedTuple):
@@ -411,6 +425,44 @@ class FloatingPortKey(NamedTuple):
 FLOATING_PORT_KEY_LAYOUT = struct.Struct("=I4s2sBB")
 
 
+class QosMark(NamedTuple):
+    """``struct qos_mark``, 4 bytes."""
+
+    class_id: int
+    dscp: int
+    exp: int
+    vlan_priority: int
+
+    def pack(self) -> bytes:
+        return QOS_MARK_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> QosMark:
+        return cls._make(QOS_MARK_LAYOUT.unpack(raw))
+
+
+QOS_MARK_LAYOUT = struct.Struct("=BBBB")
+
+
+class QosMap(NamedTuple):
+    """``struct qos_map``, 324 bytes."""
+
+    dscp: bytes
+    vlan: bytes
+    exp: bytes
+    has_exp: int
+
+    def pack(self) -> bytes:
+        return QOS_MAP_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> QosMap:
+        return cls._make(QOS_MAP_LAYOUT.unpack(raw))
+
+
+QOS_MAP_LAYOUT = struct.Struct("=256s32s32sI")
+
+
 class RouteKey4(NamedTuple):
     """``struct route_key4``, 12 bytes."""
 
@@ -540,12 +592,13 @@ VERDICT_KEY_LAYOUT = struct.Struct("=I4s2s2s2s2s")
 
 
 class Verdict(NamedTuple):
-    """``struct verdict``, 12 bytes."""
+    """``struct verdict``, 16 bytes."""
 
     rule: int
     source_cell: int
     action: int
     vrf: int
+    qos: int
 
     def pack(self) -> bytes:
         return VERDICT_LAYOUT.pack(*self)
@@ -555,7 +608,7 @@ class Verdict(NamedTuple):
         return cls._make(VERDICT_LAYOUT.unpack(raw))
 
 
-VERDICT_LAYOUT = struct.Struct("=IIHH")
+VERDICT_LAYOUT = struct.Struct("=IIHHH2x")
 
 
 class SourcePortKey(NamedTuple):
@@ -654,6 +707,7 @@ class Flow(NamedTuple):
     mac: bytes
     rule: int
     policy_port: bytes
+    qos: int
     created_ns: int
     to: bytes
     came_from: bytes
@@ -666,7 +720,7 @@ class Flow(NamedTuple):
         return cls._make(FLOW_LAYOUT.unpack(raw))
 
 
-FLOW_LAYOUT = struct.Struct("=IIIHHBB2s6s6sI2s2xQ12s4s")
+FLOW_LAYOUT = struct.Struct("=IIIHHBB2s6s6sI2sHQ12s4s")
 
 
 class FlowCounters(NamedTuple):

@@ -66,6 +66,8 @@ class AclRule:
     destination_ports: PortRange
     instance: str = ""
     """Routing instance in which the way on is looked up (a service chain's); empty: the port's."""
+    qos: str = ""
+    """QoS configuration that marks what it lets pass; empty: the port's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
         source_ports=ports_of(condition.get("src_port")),
         destination_ports=ports_of(condition.get("dst_port")),
         instance=text_of(actions.get("assign_routing_instance")),
+        qos=text_of(actions.get("qos_action")),
     )
 
 

@@ -15,11 +15,11 @@ together. The result equals a computation from nothing (``tests/property``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
 from skytrail.agent.copies import with_copies
-from skytrail.agent.fib import LearntRoute, LearntRoutes
+from skytrail.agent.fib import LearntRoute
 from skytrail.agent.flood import (
     OUTER_BYTES,
     Way,
@@ -35,11 +35,10 @@ from skytrail.agent.flood import (
     ways_out,
 )
 from skytrail.agent.identity import Identity, IdentityTable
+from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import (
     WELL,
     ActivePort,
-    Failing,
-    PluggedPort,
     PortInputs,
     PortState,
     resolve_port,
@@ -56,7 +55,7 @@ from skytrail.agent.ledger import (
     Uses,
     leave,
 )
-from skytrail.agent.nexthop import NextHopTable, Underlay
+from skytrail.agent.nexthop import NextHopTable
 from skytrail.agent.outcome import Desired, RouteSource
 from skytrail.agent.policy import POLICY_DISABLED, Policy
 from skytrail.agent.policy_rows import PolicyCompiler
@@ -71,7 +70,9 @@ from skytrail.agent.port_rows import (
     published_routes,
     quarantine_row,
     shared_route,
+    underlay_row,
 )
+from skytrail.agent.qos_rows import QosRows
 from skytrail.agent.route_order import Place, enet_order, place_order
 from skytrail.agent.share import share_of
 from skytrail.agent.tables import (
@@ -79,12 +80,11 @@ from skytrail.agent.tables import (
     Encapsulation,
     IdentityId,
     InetRouteRow,
-    InterfaceKind,
-    InterfaceRow,
     IpNetwork,
     LabelRow,
     NextHopId,
     PolicyId,
+    QosId,
     Row,
     SourceRow,
     VifId,
@@ -92,7 +92,7 @@ from skytrail.agent.tables import (
     VrfId,
 )
 from skytrail.agent.tagged import with_tagged
-from skytrail.agent.view import View, VirtualNetwork
+from skytrail.agent.view import VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,
@@ -109,18 +109,6 @@ _MPLS_LABEL_FIRST = 16
 _MPLS_LABEL_LAST = (1 << 20) - 1
 _ENCAPSULATIONS_UNSAID = ("gre",)
 """What a route without a list means on the wire."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Everything the desired state depends on."""
-
-    plugged: Mapping[str, PluggedPort]
-    view: View
-    learnt: LearntRoutes
-    underlay: Underlay
-    failing: Mapping[str, Failing] = field(default_factory=dict[str, Failing])
-    """Ports of which health checks fail."""
 
 
 class Planner:
@@ -212,6 +200,8 @@ class _World:
         self._policy_versions = (-1, -1)
         self._identities_used: Mapping[IdentityId, Identity] = {}
         self._policies_used: Mapping[PolicyId, Policy] = {}
+        self._qos = QosRows(planner.numbers.qos, self._rows)
+        self._qos.update(inputs.view.qos)
         self._underlay_interface()
 
     def fits(self, inputs: Inputs) -> bool:
@@ -227,7 +217,9 @@ class _World:
 
     def advance(self, inputs: Inputs, version: int) -> Desired:
         """Compute again what depends on changed inputs; return everything."""
-        self._inputs = inputs
+        before, self._inputs = self._inputs.view, inputs
+        if inputs.view.fabric_qos != before.fabric_qos:
+            self._underlay_interface()
         for name in self._nexthops.move(inputs.underlay):
             self._used_changed("nexthop", name)
         self._ports()
@@ -248,6 +240,7 @@ class _World:
         self._dirty_floods = set()
         self._dirty_vrfs, self._dirty_places, self._dirty_macs = set(), set(), set()
         self._release_idle()
+        self._qos.update(inputs.view.qos)
         for name, row in self._nexthops.take_made():
             self._rows.put((Rank.NEXT_HOP, name, None), (row,))
         self._compile_policies()
@@ -294,29 +287,27 @@ class _World:
                     self._policies.release(name)
                 case "vif" | "vrf" | "label" | "copy":
                     self._numbers.spaces()[kind].retire(name)
+                case "qos":
+                    self._qos.release(name)
                 case _:
                     pass
 
     def _number(self, kind: str, name: str) -> int:
         self._uses.note(kind, name)
+        if kind == "qos":
+            self._qos.use(name)
         return self._numbers.spaces()[kind].number(name)
 
     def _underlay_interface(self) -> None:
         underlay, unit = self._inputs.underlay, (Rank.UNDERLAY, "", None)
         is_routed = bool(self._guests.get(FABRIC_INSTANCE))
-        row = InterfaceRow(
-            ifindex=underlay.ifindex,
-            vif_id=VifId(self._number("vif", UNDERLAY_VIF_NAME)),
-            kind=InterfaceKind.UNDERLAY,
-            vrf_id=VrfId(self._number("vrf", FABRIC_INSTANCE) if is_routed else 0),
-            mac=underlay.mac,
-            mtu_bytes=underlay.mtu_bytes,
-            policy_egress=PolicyId(0),
-            policy_ingress=PolicyId(0),
-            identity=IdentityId(0),
-            antispoof=False,
-            tunnel_address=underlay.address,
-            replicator_address=self._replicator,
+        fabric_qos = self._inputs.view.fabric_qos
+        row = underlay_row(
+            underlay,
+            VifId(self._number("vif", UNDERLAY_VIF_NAME)),
+            VrfId(self._number("vrf", FABRIC_INSTANCE) if is_routed else 0),
+            qos_id=QosId(self._number("qos", fabric_qos) if fabric_qos else 0),
+            replicator=self._replicator,
         )
         self._rows.put(unit, (row,))
         self._uses.keep(unit)

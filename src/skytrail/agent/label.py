@@ -12,6 +12,9 @@ from collections.abc import Iterable, Mapping
 
 from skytrail.agent.share import COPY_LABEL_FIRST
 
+QOS_COUNT_MAX = 4095
+"""QoS configurations in use, below ``QOS_MAP_COUNT_MAX`` in ``bpf/include/abi_qos.h``."""
+
 RETIRED_COUNT_MAX = 4096
 
 
@@ -138,6 +141,7 @@ class Numbers:
         self.identity_class = NumberSpace("identity class", 1, 65535)
         self.source_cell = NumberSpace("source port cell", 1, 65535)
         self.rule = NumberSpace("rule", 1, (1 << 24) - 1)
+        self.qos = NumberSpace("QoS configuration", 1, QOS_COUNT_MAX)
 
     def spaces(self) -> Mapping[str, NumberSpace]:
         return {
@@ -151,6 +155,7 @@ class Numbers:
             "identity_class": self.identity_class,
             "source_cell": self.source_cell,
             "rule": self.rule,
+            "qos": self.qos,
         }
 
     def begin_cycle(self) -> None:

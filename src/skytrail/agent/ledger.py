@@ -42,6 +42,7 @@ class Rank(enum.IntEnum):
     NEXT_HOP = 6
     POLICIES = 7
     FLOOD = 8
+    QOS = 9
 
 
 @dataclass(frozen=True, slots=True)

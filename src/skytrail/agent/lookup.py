@@ -28,6 +28,8 @@ from skytrail.agent.tables import (
     PolicyId,
     PolicyIdentityRow,
     PolicyPrefixRow,
+    QosId,
+    QosMapRow,
     Row,
     RuleId,
     SourcePortRow,
@@ -41,6 +43,7 @@ from skytrail.net import Mac, PrefixTrie
 
 IpAddress = IPv4Address | IPv6Address
 OWN_VRF = VrfId(0)
+UNMARKED = QosId(0)
 _PORT_BITS = 16
 
 
@@ -57,6 +60,8 @@ class Verdict:
     source_row: SourcePortRow | None = None
     vrf_id: VrfId = OWN_VRF
     """Where the way on is looked up; 0 = in the interface's own VRF."""
+    qos_id: QosId = UNMARKED
+    """How packets are marked; 0 = as the interface's are."""
 
 
 class Tables:
@@ -72,6 +77,7 @@ class Tables:
         self.floatings: defaultdict[VifId, dict[int, FloatingRow]] = defaultdict(dict)
         """Floating addresses of a port by place."""
         self.floating_ports: dict[tuple[VifId, IPv4Address, int, int, bool], int] = {}
+        self.qos_maps: dict[QosId, QosMapRow] = {}
         self.floods: dict[VrfId, FloodRow] = {}
         self.bridge: dict[tuple[VrfId, Mac], BridgeRow] = {}
         self._routes: defaultdict[VrfId, PrefixTrie[InetRouteRow]] = defaultdict(PrefixTrie)
@@ -103,6 +109,8 @@ class Tables:
                 self.floatings[row.vif_id][row.place] = row
             case FloatingPortRow():
                 self.floating_ports[row.key] = row.to_port
+            case QosMapRow():
+                self.qos_maps[row.qos_id] = row
             case FloodRow():
                 self.floods[row.vrf_id] = row
             case LabelRow():
@@ -154,13 +162,28 @@ class Tables:
             return Verdict(False, RuleId(0), identity_class, prefix_class, None)
         if not row.source_cell:
             allow = row.action is Action.ALLOW
-            return Verdict(allow, row.rule_id, identity_class, prefix_class, row, vrf_id=row.vrf_id)
+            return Verdict(
+                allow,
+                row.rule_id,
+                identity_class,
+                prefix_class,
+                row,
+                vrf_id=row.vrf_id,
+                qos_id=row.qos_id,
+            )
         source = self._longest_cell(row.source_cell, ports[0])
         if source is None:
             return Verdict(False, RuleId(0), identity_class, prefix_class, row)
         allow = source.action is Action.ALLOW
         return Verdict(
-            allow, source.rule_id, identity_class, prefix_class, row, source, source.vrf_id
+            allow,
+            source.rule_id,
+            identity_class,
+            prefix_class,
+            row,
+            source,
+            source.vrf_id,
+            source.qos_id,
         )
 
     def _longest_verdict(self, place: tuple[int, int, int, int], port: int) -> VerdictRow | None:

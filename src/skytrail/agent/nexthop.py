@@ -45,6 +45,8 @@ class Underlay:
     paths: Mapping[IPv4Address, UnderlayPath] = field(
         default_factory=dict[IPv4Address, UnderlayPath]
     )
+    priority_tags: bool = False
+    """Its switches know the priority of a frame by a tag of VLAN 0."""
 
 
 def known_paths(

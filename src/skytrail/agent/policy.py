@@ -41,6 +41,12 @@ class Policy:
         found = {rule.instance for stage in self.stages for rule in stage.rules}
         return sorted(found - {""})
 
+    @property
+    def markings(self) -> list[str]:
+        """QoS configurations its rules name."""
+        found = {rule.qos for stage in self.stages for rule in stage.rules}
+        return sorted(found - {""})
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyPacket:
@@ -61,6 +67,8 @@ class Decision:
     rules: tuple[str, ...]
     instance: str = ""
     """Where the way on is looked up; empty: where the port is."""
+    qos: str = ""
+    """QoS configuration that marks what is sent; empty: the port's."""
 
     @property
     def name(self) -> str:
@@ -151,6 +159,7 @@ def _remote_rule(access_list: AccessList, rule: AclRule, remote: Selector) -> Re
         source_ports=rule.source_ports,
         destination_ports=rule.destination_ports,
         instance=rule.instance if rule.allow else "",
+        qos=rule.qos if rule.allow else "",
     )
 
 
@@ -188,11 +197,12 @@ def stage_decision(stage: Stage, matching: Sequence[RemoteRule]) -> Decision:
     if not matching:
         return Decision(False, (f"{stage.name}#no rule allows",))
     if stage.first_match:
-        return Decision(matching[0].allow, (matching[0].name,), matching[0].instance)
+        first = matching[0]
+        return Decision(first.allow, (first.name,), first.instance, first.qos)
     for rule in matching:
         if not rule.allow:
             return Decision(False, (rule.name,))
-    return Decision(True, (matching[0].name,), matching[0].instance)
+    return Decision(True, (matching[0].name,), matching[0].instance, matching[0].qos)
 
 
 def combine(decisions: Sequence[Decision]) -> Decision:
@@ -202,4 +212,5 @@ def combine(decisions: Sequence[Decision]) -> Decision:
         if not decision.allow:
             return replace(decision, instance=instance)
     names = tuple(name for decision in decisions for name in decision.rules)
-    return Decision(True, names, instance)
+    qos = next((decision.qos for decision in decisions if decision.qos), "")
+    return Decision(True, names, instance, qos)

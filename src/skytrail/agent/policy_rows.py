@@ -38,6 +38,7 @@ from skytrail.agent.tables import (
     PolicyId,
     PolicyIdentityRow,
     PolicyPrefixRow,
+    QosId,
     RuleId,
     SourcePortRow,
     VerdictRow,
@@ -494,6 +495,7 @@ class _Emitter:
                     rule_id=RuleId(0) if cell else self._rule(decision),
                     source_cell=cell,
                     vrf_id=VrfId(0) if cell else self._vrf(decision),
+                    qos_id=QosId(0) if cell else self._qos(decision),
                 )
             )
 
@@ -506,6 +508,10 @@ class _Emitter:
         instance = decision.instance
         return VrfId(self._numbers.vrf.number(instance) if instance else 0)
 
+    def _qos(self, decision: Decision) -> QosId:
+        # Likewise.
+        return QosId(self._numbers.qos.number(decision.qos) if decision.qos else 0)
+
     def _cell(self, outcome: Outcome) -> int:
         name = hashlib.sha256(repr(outcome).encode()).hexdigest()[:32]
         cell = self._numbers.source_cell.number(name)
@@ -513,7 +519,8 @@ class _Emitter:
         for port, port_bits, decision in _blocks(outcome):
             action = Action.ALLOW if decision.allow else Action.DENY
             rule_id, vrf_id = self._rule(decision), self._vrf(decision)
-            row = SourcePortRow(cell, port, port_bits, action, rule_id, vrf_id)
+            qos_id = self._qos(decision)
+            row = SourcePortRow(cell, port, port_bits, action, rule_id, vrf_id, qos_id)
             self._made.source_ports.append(row)
         return cell
 

@@ -17,7 +17,7 @@ from skytrail.agent.port_rows import (
     PortPlan,
 )
 from skytrail.agent.share import COPY_SIDES
-from skytrail.agent.tables import Encapsulation, IpNetwork, PolicyId, VifId, VrfId
+from skytrail.agent.tables import Encapsulation, IpNetwork, PolicyId, QosId, VifId, VrfId
 from skytrail.agent.view import Port
 
 
@@ -48,6 +48,9 @@ class PortPlanner:
         if port.network.is_underlay or any(each.network.is_underlay for each in floating):
             ways.add(FABRIC_INSTANCE)
         ways.discard(port.network.vrf)
+        for name in (*egress.markings, *ingress.markings):
+            self.number("qos", name)
+        marked_by = port.network.qos or port.qos
         numbers = PortNumbers(
             vif_id=vif_id,
             vrf_id=VrfId(self.number("vrf", port.network.vrf)),
@@ -58,6 +61,7 @@ class PortPlanner:
             policy_ingress=self.policy(ingress),
             layer3=self.nexthops.interface(port.uuid, vif_id, layer2=False),
             layer2=self.nexthops.interface(port.uuid, vif_id, layer2=True),
+            qos_id=QosId(self.number("qos", marked_by) if marked_by else 0),
         )
         return PortPlan(
             active=active,

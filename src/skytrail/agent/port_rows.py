@@ -11,6 +11,7 @@ from skytrail.agent.floating_config import Binding
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
+from skytrail.agent.nexthop import Underlay
 from skytrail.agent.share import share_of
 from skytrail.agent.tables import (
     BgpServiceRow,
@@ -20,11 +21,13 @@ from skytrail.agent.tables import (
     FloatingRow,
     IdentityId,
     InetRouteRow,
+    InterfaceKind,
     InterfaceRow,
     IpNetwork,
     LabelRow,
     NextHopId,
     PolicyId,
+    QosId,
     Row,
     VifId,
     VrfId,
@@ -57,6 +60,8 @@ class PortNumbers:
     layer3: NextHopId
     """Next hop that delivers packets; ``layer2`` delivers whole frames."""
     layer2: NextHopId
+    qos_id: QosId
+    """Of what it sends, where no rule says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         announces=any(not pair.is_shared for pair in port.address_pairs),
         tag=port.tag,
         flow_count_max=port.flow_count_max,
+        qos_id=numbers.qos_id,
     )
     routes = (
         InetRouteRow(vrf_id, prefix, numbers.layer3, 0, identity, port.mac)
@@ -345,4 +351,30 @@ def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:
         policy_ingress=PolicyId(0),
         identity=IdentityId(0),
         antispoof=False,
+    )
+
+
+def underlay_row(
+    underlay: Underlay,
+    vif_id: VifId,
+    vrf_id: VrfId,
+    *,
+    qos_id: QosId,
+    replicator: IPv4Address | None,
+) -> InterfaceRow:
+    return InterfaceRow(
+        ifindex=underlay.ifindex,
+        vif_id=vif_id,
+        kind=InterfaceKind.UNDERLAY,
+        vrf_id=vrf_id,
+        mac=underlay.mac,
+        mtu_bytes=underlay.mtu_bytes,
+        policy_egress=PolicyId(0),
+        policy_ingress=PolicyId(0),
+        identity=IdentityId(0),
+        antispoof=False,
+        tunnel_address=underlay.address,
+        replicator_address=replicator,
+        qos_id=qos_id,
+        priority_tags=underlay.priority_tags,
     )

@@ -91,6 +91,8 @@ class SecurityRule:
     """Tag types both ends have, with equal values."""
     notes: str = ""
     """``log`` and ``alert``, which change nothing of what is allowed."""
+    qos: str = ""
+    """QoS configuration that marks what it lets pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +341,7 @@ class SecurityReader:
             services=(EVERYTHING,) if services is None else services,
             match_kinds=kinds if readable and kinds else (),
             notes=" ".join(notes),
+            qos=text_of(action.get("qos_action")) if allow else "",
         )
 
     def _end(self, rule: ConfigNode, name: str) -> Selector | None:

@@ -160,6 +160,7 @@ def _settled(way: _Way, local: _Local) -> Iterator[RemoteRule]:
             source_ports=service.source_ports,
             destination_ports=service.destination_ports,
             notes=rule.notes,
+            qos=rule.qos,
         )
 
 

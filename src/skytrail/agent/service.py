@@ -33,7 +33,8 @@ from uuid import UUID
 import structlog
 
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
-from skytrail.agent.desired import Inputs, Planner
+from skytrail.agent.desired import Planner
+from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
 from skytrail.agent.io.bgp_relays import BgpRelays
 from skytrail.agent.io.health import HealthChecks
@@ -112,6 +113,7 @@ class AgentSettings:
     state: Path
     plug_socket: Path
     dns_forwarder: IpAddress | None = None
+    priority_tags: bool = False
     tls: TlsFolder | None = None
     """Say and believe nothing without TLS; None: none is used."""
 
@@ -534,6 +536,7 @@ class AgentService:
             mtu_bytes=link.mtu_bytes,
             controls=tuple(_addresses(host for host, _ in self.settings.controls)),
             paths=paths,
+            priority_tags=self.settings.priority_tags,
         )
 
     async def _resolve_forever(self) -> None:

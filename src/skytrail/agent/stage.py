@@ -24,6 +24,8 @@ class RemoteRule:
     """Where the way on is looked up."""
     notes: str = ""
     """What else is asked for, and shown only."""
+    qos: str = ""
+    """QoS configuration that marks what it lets pass."""
 
     @property
     def text(self) -> str:
@@ -47,6 +49,7 @@ class RemoteRule:
             f"ports {self.source_ports[0]}-{self.source_ports[1]}"
             f"->{self.destination_ports[0]}-{self.destination_ports[1]}"
             f"{f' by way of {self.instance}' if self.instance else ''}"
+            f"{f' marked by {self.qos}' if self.qos else ''}"
             f"{f' {self.notes}' if self.notes else ''}"
         )
 

@@ -39,6 +39,8 @@ FLOATING_PLACES_COUNT_MAX = 16
 """Floating addresses of one port, as ``FLOATING_PLACES_MAX`` in ``bpf/include/abi_nat.h``."""
 FLOOD_RELAYED = 1 << 30
 """In a member's label, as in ``bpf/include/abi.h``."""
+QosId = NewType("QosId", int)
+"""Interned QoS configuration; 0 = none: packets are left as they are."""
 RuleId = NewType("RuleId", int)
 """Number of the deciding rule; the agent's rule table turns it into names."""
 
@@ -108,6 +110,11 @@ class InterfaceRow:
     workloads in ``vrf_id`` delivered; everything else is left to the host's own stack."""
     replicator_address: IPv4Address | None = None
     """Underlay only: what members of assisted networks send there is copied on (RFC 9574)."""
+    qos_id: QosId = QosId(0)
+    """How what it sends is marked where no rule says; for an underlay interface, how marks of the
+    underlay become the workloads'."""
+    priority_tags: bool = False
+    """Underlay: what is marked carries a tag of VLAN 0 with the VLAN priority."""
 
     @property
     def key(self) -> int:
@@ -297,6 +304,38 @@ class FloatingPortRow:
 
 
 @dataclass(frozen=True, slots=True)
+class QosMark:
+    """What packets of a forwarding class carry in the headers of the underlay."""
+
+    class_id: int
+    dscp: int
+    exp: int
+    vlan_priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class QosMapRow:
+    """A QoS configuration with its forwarding classes settled. Key: ``qos_id``.
+
+    None: there is no such forwarding class, the packet stays as it is.
+    """
+
+    qos_id: QosId
+    dscp: tuple[QosMark | None, ...]
+    """By DSCP of an IP packet, 64."""
+    vlan: tuple[QosMark | None, ...]
+    """By VLAN priority of another frame, 8."""
+    exp: tuple[QosMark | None, ...]
+    """By traffic class of an MPLS label, 8."""
+    has_exp: bool
+    """Labels are looked at before the DSCP around them."""
+
+    @property
+    def key(self) -> QosId:
+        return self.qos_id
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """Incoming MPLS label, 16..1048575. Key: ``label``."""
 
@@ -384,6 +423,8 @@ class VerdictRow:
     source_cell: int = 0
     vrf_id: VrfId = VrfId(0)
     """ALLOW: where the way on is looked up; 0 = in the interface's own VRF."""
+    qos_id: QosId = QosId(0)
+    """How the flow's packets are marked; 0 = as the interface's are."""
 
     @property
     def key(self) -> tuple[int, int, int, int, int, int]:
@@ -407,6 +448,7 @@ class SourcePortRow:
     action: Action
     rule_id: RuleId
     vrf_id: VrfId = VrfId(0)
+    qos_id: QosId = QosId(0)
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -425,6 +467,7 @@ Row = (
     | BgpServiceRow
     | FloatingRow
     | FloatingPortRow
+    | QosMapRow
     | PolicyIdentityRow
     | PolicyPrefixRow
     | VerdictRow
@@ -439,6 +482,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     PolicyPrefixRow,
     PolicyIdentityRow,
     SourceRow,
+    QosMapRow,
     FloatingPortRow,
     FloatingRow,
     InterfaceRow,

@@ -37,6 +37,7 @@ from skytrail.agent.health.configured import (
     checks_of_port,
     ports_of_check,
 )
+from skytrail.agent.qos import QosTable, fabric_qos, qos_of, qos_tables
 from skytrail.agent.security_sets import (
     NO_SECURITY,
     SECURITY_TYPES,
@@ -139,6 +140,8 @@ class VirtualNetwork:
     """It goes to a replicator, if there is one."""
     floods_unknown: bool = False
     """What is for a MAC that nobody is known to have goes to everybody as well."""
+    qos: str = ""
+    """QoS configuration of what its ports send; comes before the ports' own."""
 
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
@@ -213,6 +216,8 @@ class Port:
     floating_problems: tuple[str, ...] = ()
     """Why others are not served."""
     dhcp: DhcpConfig = NOTHING
+    qos: str = ""
+    """QoS configuration of what it sends, where neither a rule nor its network names one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +233,9 @@ class View:
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
     replicator: IPv4Address | None = None
     """By which the host copies for leaves of assisted replication; None: it does not."""
+    qos: Mapping[str, QosTable] = field(default_factory=dict[str, QosTable])
+    fabric_qos: str = ""
+    """QoS configuration of the underlay interface."""
 
 
 _BESIDE_PORTS = frozenset(
@@ -266,6 +274,7 @@ def build_view(
     problems: dict[str, str] = {}
     for node in graph.nodes("virtual-machine-interface"):
         builder.put_port(node, networks, (ports, problems))
+    qos = _kept(old.qos, qos_tables(graph))
     return View(
         ports=ports,
         problems=problems,
@@ -274,6 +283,8 @@ def build_view(
         virtual_dns=builder.all_virtual_dns(),
         encapsulations=_encapsulations(graph),
         replicator=_replicator(graph),
+        qos=qos,
+        fabric_qos=fabric_qos(qos),
     )
 
 
@@ -440,6 +451,7 @@ class _Builder:
             floods_by_tree=replication == BY_TREE,
             floods_assisted=replication == ASSISTED or self._is_assisted(node.key),
             floods_unknown=flag_of(node.properties.get("flood_unknown_unicast")),
+            qos=qos_of(self._graph, node.key),
         )
 
     def _is_assisted(self, network: ConfigKey) -> bool:
@@ -562,6 +574,7 @@ class _Builder:
                 properties.get("virtual_machine_interface_dhcp_option_list"),
                 properties.get("virtual_machine_interface_host_routes"),
             ),
+            qos=qos_of(self._graph, node.key),
         )
 
     def _floating(

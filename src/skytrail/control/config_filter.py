@@ -51,6 +51,7 @@ WALK: Mapping[str, Step] = {
                 "bgp-router",
                 "port-tuple",
                 "service-health-check",
+                "qos-config",
                 "tag",
             }
         ),
@@ -68,11 +69,23 @@ WALK: Mapping[str, Step] = {
         children=frozenset({"access-control-list", "routing-instance"}),
         # Of other networks only the provider's, which refers to none (api/rules/virtual_network).
         refs=frozenset(
-            {"intent-map", "network-ipam", "service-health-check", "tag", "virtual-network"}
+            {
+                "intent-map",
+                "network-ipam",
+                "qos-config",
+                "service-health-check",
+                "tag",
+                "virtual-network",
+            }
         ),
     ),
     "bgp-as-a-service": Step(refs=frozenset({"service-health-check"})),
-    "project": Step(refs=frozenset({"tag", "application-policy-set"})),
+    # Rules name QoS configurations without referring to them.
+    "project": Step(
+        refs=frozenset({"tag", "application-policy-set"}), children=frozenset({"qos-config"})
+    ),
+    "global-qos-config": Step(children=frozenset({"qos-config", "forwarding-class"})),
+    "forwarding-class": Step(refs=frozenset({"qos-queue"})),
     "tag": Step(back_refs=frozenset({"application-policy-set"})),
     "application-policy-set": Step(refs=frozenset({"firewall-policy"})),
     "firewall-policy": Step(refs=frozenset({"firewall-rule"})),
@@ -81,7 +94,9 @@ WALK: Mapping[str, Step] = {
     "security-group": Step(children=frozenset({"access-control-list"})),
     "network-ipam": Step(refs=frozenset({"virtual-DNS"})),
     "virtual-DNS": Step(children=frozenset({"virtual-DNS-record"})),
-    "global-system-config": Step(children=frozenset({"global-vrouter-config"})),
+    "global-system-config": Step(
+        children=frozenset({"global-vrouter-config", "global-qos-config"})
+    ),
 }
 
 _NOWHERE = Step()

@@ -46,6 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", required=True, type=Path, help="folder kept over restarts")
     parser.add_argument("--socket", required=True, type=Path, help="introspection Unix socket")
     parser.add_argument("--plug-socket", required=True, type=Path)
+    parser.add_argument(
+        "--priority-tags",
+        action="store_true",
+        help="write the VLAN priority of QoS marks into a tag of VLAN 0; the underlay's switches must"
+        " pass on such frames",
+    )
     parser.add_argument("--dns-forwarder", type=ip_address, help="upstream DNS server")
     parser.add_argument(
         "--bpf",
@@ -77,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         state=options.state,
         plug_socket=options.plug_socket,
         dns_forwarder=options.dns_forwarder,
+        priority_tags=options.priority_tags,
         tls=tls,
     )
     return tasks.run_until_signal(

@@ -13,7 +13,8 @@ from ipaddress import IPv4Address, ip_network
 from uuid import UUID
 
 from skytrail.agent.control_sessions import ControlSessions
-from skytrail.agent.desired import Inputs, Planner
+from skytrail.agent.desired import Planner
+from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, Failing, PluggedPort
 from skytrail.agent.label import Numbers
 from skytrail.agent.nexthop import Underlay, UnderlayPath

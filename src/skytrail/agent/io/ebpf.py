@@ -130,7 +130,7 @@ class EbpfDatapath:
 
     def _start(self) -> None:
         # The last run may have died between writing rows and telling the flows. Also: never 0.
-        self._set_tunnel_address(self.dump(InterfaceRow))
+        self._set_underlay(self.dump(InterfaceRow))
         self.invalidate_flows()
         programs = self._base / "programs"
         programs.mkdir(exist_ok=True)
@@ -152,7 +152,7 @@ class EbpfDatapath:
         gone = [row for row in deletes if isinstance(row, InterfaceRow)]
         try:
             self._put(puts)
-            self._set_tunnel_address([row for row in puts if isinstance(row, InterfaceRow)])
+            self._set_underlay([row for row in puts if isinstance(row, InterfaceRow)])
             if puts and any(isinstance(row, NextHopRow) for row in deletes):
                 # Flows that were led elsewhere leave a next hop before it goes.
                 self.invalidate_flows()
@@ -177,13 +177,15 @@ class EbpfDatapath:
             if rows:
                 self._tables.remove(rows)
 
-    def _set_tunnel_address(self, rows: Iterable[InterfaceRow]) -> None:
+    def _set_underlay(self, rows: Iterable[InterfaceRow]) -> None:
         for row in rows:
             if row.tunnel_address is not None:
                 replicator = row.replicator_address
                 settings = self._settings()._replace(
                     tunnel_address=row.tunnel_address.packed,
                     replicator_address=replicator.packed if replicator else bytes(4),
+                    fabric_qos=row.qos_id,
+                    options=abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0,
                 )
                 self._write_settings(settings)
 

@@ -29,6 +29,7 @@ from skytrail.agent.tables import (
     PolicyId,
     PolicyIdentityRow,
     PolicyPrefixRow,
+    QosId,
     RuleId,
     SourcePortRow,
     SourceRow,
@@ -105,6 +106,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         tag_source=row.tag.source.packed if row.tag else bytes(6),
         vlan=row.tag.vlan if row.tag else 0,
         replicator_address=row.replicator_address.packed if row.replicator_address else _NO_ADDRESS,
+        qos=row.qos_id,
+        options=abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0,
     )
     return u32(row.vif_id), value.pack()
 
@@ -140,6 +143,8 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
             if value.replicator_address != _NO_ADDRESS
             else None
         ),
+        qos_id=QosId(value.qos),
+        priority_tags=bool(value.options & abi.InterfaceOptions.PRIORITY_TAGS),
     )
 
 
@@ -431,7 +436,11 @@ def verdict_entry(row: VerdictRow) -> Entry:
         port=row.port.to_bytes(2, "big"),
     )
     value = abi.Verdict(
-        rule=row.rule_id, source_cell=row.source_cell, action=row.action, vrf=row.vrf_id
+        rule=row.rule_id,
+        source_cell=row.source_cell,
+        action=row.action,
+        vrf=row.vrf_id,
+        qos=row.qos_id,
     )
     return key.pack(), value.pack()
 
@@ -450,6 +459,7 @@ def verdict_row(key: bytes, raw: bytes) -> VerdictRow:
         rule_id=RuleId(value.rule),
         source_cell=value.source_cell,
         vrf_id=VrfId(value.vrf),
+        qos_id=QosId(value.qos),
     )
 
 
@@ -459,7 +469,9 @@ def source_port_entry(row: SourcePortRow) -> Entry:
         cell=row.cell.to_bytes(4, "big"),
         port=row.port.to_bytes(2, "big"),
     )
-    value = abi.Verdict(rule=row.rule_id, source_cell=0, action=row.action, vrf=row.vrf_id)
+    value = abi.Verdict(
+        rule=row.rule_id, source_cell=0, action=row.action, vrf=row.vrf_id, qos=row.qos_id
+    )
     return key.pack(), value.pack()
 
 
@@ -473,6 +485,7 @@ def source_port_row(key: bytes, raw: bytes) -> SourcePortRow:
         action=Action(value.action),
         rule_id=RuleId(value.rule),
         vrf_id=VrfId(value.vrf),
+        qos_id=QosId(value.qos),
     )
 
 

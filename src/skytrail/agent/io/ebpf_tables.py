@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from skytrail.agent import abi
 from skytrail.agent.io import ebpf_nat_rows as nat_codec
+from skytrail.agent.io import ebpf_qos_rows as qos_codec
 from skytrail.agent.io import ebpf_rows as rows_codec
 from skytrail.agent.io.bpf_syscall import BpfMap
 from skytrail.agent.io.ebpf_rows import U32, Entry, from_u32, is_v4, u32, vlan_key
@@ -26,6 +27,7 @@ from skytrail.agent.tables import (
     NextHopRow,
     PolicyIdentityRow,
     PolicyPrefixRow,
+    QosMapRow,
     Row,
     SourcePortRow,
     SourceRow,
@@ -43,7 +45,7 @@ _STRETCH_ELEMENTS = 64
 
 def depends_flows(row: Row) -> bool:
     """True when live flows may have remembered something this row changes."""
-    return not isinstance(row, LabelRow | VniRow | FloodRow | BgpServiceRow)
+    return not isinstance(row, LabelRow | VniRow | FloodRow | BgpServiceRow | QosMapRow)
 
 
 class RowTables:
@@ -245,6 +247,8 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "floatings", nat_codec.floating_entry(row)
         case FloatingPortRow():
             return "floating_ports", nat_codec.floating_port_entry(row)
+        case QosMapRow():
+            return "qos_maps", qos_codec.qos_map_entry(row)
         case FloodRow():
             return "floods", rows_codec.flood_entry(row)
         case LabelRow():
@@ -271,6 +275,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     BgpServiceRow: (("bgp_services",), rows_codec.bgp_service_row),
     FloatingRow: (("floatings",), nat_codec.floating_row),
     FloatingPortRow: (("floating_ports",), nat_codec.floating_port_row),
+    QosMapRow: (("qos_maps",), qos_codec.qos_map_row),
     FloodRow: (("floods",), rows_codec.flood_row),
     VniRow: (("vnis",), rows_codec.vni_row),
     PolicyIdentityRow: (("policy_identities",), rows_codec.policy_identity_row),

@@ -20,6 +20,7 @@ from skytrail.api.rules.firewall import (
 )
 from skytrail.api.rules.health_check import SERVICE_HEALTH_CHECK
 from skytrail.api.rules.policy import NETWORK_POLICY, SECURITY_GROUP
+from skytrail.api.rules.qos import FORWARDING_CLASS, QOS_CONFIG, QOS_QUEUE
 from skytrail.api.rules.tags import TAG, TAG_TYPE
 from skytrail.api.rules.tenancy import APPLICATION_POLICY_SET, NETWORK_IPAM, PROJECT
 from skytrail.api.rules.virtual_machine_interface import VIRTUAL_MACHINE_INTERFACE
@@ -43,6 +44,7 @@ RULES: dict[str, Rule] = {
     "firewall-policy": FIREWALL_POLICY,
     "firewall-rule": FIREWALL_RULE,
     "floating-ip": FLOATING_IP,
+    "forwarding-class": FORWARDING_CLASS,
     "global-system-config": GLOBAL_SYSTEM_CONFIG,
     "instance-ip": INSTANCE_IP,
     "logical-router": LOGICAL_ROUTER,
@@ -51,6 +53,8 @@ RULES: dict[str, Rule] = {
     "network-policy": NETWORK_POLICY,
     "policy-management": POLICY_MANAGEMENT,
     "project": PROJECT,
+    "qos-config": QOS_CONFIG,
+    "qos-queue": QOS_QUEUE,
     "bgpvpn": BGPVPN,
     "route-target": ROUTE_TARGET,
     "routing-instance": ROUTING_INSTANCE,

@@ -1,0 +1,23 @@
+"""What the desired state is a function of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from skytrail.agent.fib import LearntRoutes
+from skytrail.agent.interface import Failing, PluggedPort
+from skytrail.agent.nexthop import Underlay
+from skytrail.agent.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything the desired state depends on."""
+
+    plugged: Mapping[str, PluggedPort]
+    view: View
+    learnt: LearntRoutes
+    underlay: Underlay
+    failing: Mapping[str, Failing] = field(default_factory=dict[str, Failing])
+    """Ports of which health checks fail."""

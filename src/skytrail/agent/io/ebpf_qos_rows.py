@@ -1,0 +1,48 @@
+"""Rows of quality of service to kernel map entries and back; as ``ebpf_rows`` in everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from skytrail.agent import abi
+from skytrail.agent.io.ebpf_rows import Entry, from_u32, u32
+from skytrail.agent.tables import QosId, QosMapRow, QosMark
+
+_UNMARKED = abi.QosMark(0, abi.QOS_UNMARKED, 0, 0).pack()
+
+
+def qos_map_entry(row: QosMapRow) -> Entry:
+    value = abi.QosMap(
+        dscp=_packed(row.dscp, abi.QOS_DSCP_COUNT),
+        vlan=_packed(row.vlan, abi.QOS_VLAN_COUNT),
+        exp=_packed(row.exp, abi.QOS_EXP_COUNT),
+        has_exp=row.has_exp,
+    )
+    return u32(row.qos_id), value.pack()
+
+
+def qos_map_row(key: bytes, raw: bytes) -> QosMapRow:
+    value = abi.QosMap.unpack(raw)
+    return QosMapRow(
+        qos_id=QosId(from_u32(key)),
+        dscp=_marks(value.dscp),
+        vlan=_marks(value.vlan),
+        exp=_marks(value.exp),
+        has_exp=bool(value.has_exp),
+    )
+
+
+def _packed(marks: tuple[QosMark | None, ...], count: int) -> bytes:
+    if len(marks) != count:
+        raise ValueError(f"a QoS map has {len(marks)} entries where it has {count} marks")
+    return b"".join(
+        _UNMARKED
+        if mark is None
+        else abi.QosMark(mark.class_id, mark.dscp, mark.exp, mark.vlan_priority).pack()
+        for mark in marks
+    )
+
+
+def _marks(raw: bytes) -> tuple[QosMark | None, ...]:
+    listed: Iterable[tuple[int, int, int, int]] = abi.QOS_MARK_LAYOUT.iter_unpack(raw)
+    return tuple([QosMark(*each) if each[1] != abi.QOS_UNMARKED else None for each in listed])

@@ -1,0 +1,115 @@
+"""Quality of service as configured: what marks a packet, settled down to bits. Pure.
+
+A QoS configuration says which forwarding class a packet is of by what it carries; the class says
+what the headers of the underlay carry. Both are settled here, so that the datapath has one table to
+look at. A class that nobody defined marks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skytrail.agent.config import ConfigGraph
+from skytrail.agent.config_values import list_of, mapping_of, number_of, text_of
+from skytrail.agent.tables import QosId, QosMapRow, QosMark
+from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
+
+CONFIG, CLASS = "qos-config", "forwarding-class"
+_FABRIC, _GLOBAL = "fabric", "global-qos-config"
+_DSCP_COUNT, _VLAN_COUNT, _EXP_COUNT = 64, 8, 8
+_CLASS_MAX = 255
+Marks = tuple[QosMark | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QosTable:
+    """A QoS configuration by what packets carry."""
+
+    name: str
+    is_fabrics: bool
+    """It holds for the underlay interface; a tenant's never does."""
+    dscp: Marks
+    vlan: Marks
+    exp: Marks
+    has_exp: bool
+
+    def row(self, qos_id: QosId) -> QosMapRow:
+        return QosMapRow(qos_id, self.dscp, self.vlan, self.exp, self.has_exp)
+
+
+def qos_tables(graph: ConfigGraph) -> dict[str, QosTable]:
+    """Return every QoS configuration that has arrived, by name."""
+    classes: dict[int, QosMark] = {}
+    # Several with one number: the first by name, on every host.
+    for node in sorted(graph.nodes(CLASS), key=lambda node: node.key.name, reverse=True):
+        mark = _mark(node)
+        if mark is not None:
+            classes[mark.class_id] = mark
+    return {
+        node.key.name: _table(node, classes, is_global=bool(graph.neighbours(node.key, _GLOBAL)))
+        for node in graph.nodes(CONFIG)
+    }
+
+
+def qos_of(graph: ConfigGraph, key: ConfigKey) -> str:
+    """Return the configuration a network or port refers to; empty: none."""
+    return min((each.name for each in graph.neighbours(key, CONFIG)), default="")
+
+
+def fabric_qos(tables: Mapping[str, QosTable]) -> str:
+    """Return the configuration of the underlay interface: the first by name; empty: none."""
+    return min((name for name, table in tables.items() if table.is_fabrics), default="")
+
+
+def _mark(node: ConfigNode) -> QosMark | None:
+    given = node.properties
+    number = _within(given.get("forwarding_class_id") or "0", _CLASS_MAX)
+    dscp = _within(given.get("forwarding_class_dscp") or "0", _DSCP_COUNT - 1)
+    exp = _within(given.get("forwarding_class_mpls_exp") or "0", _EXP_COUNT - 1)
+    vlan = _within(given.get("forwarding_class_vlan_priority") or "0", _VLAN_COUNT - 1)
+    if number is None or dscp is None or exp is None or vlan is None:
+        return None
+    return QosMark(number, dscp, exp, vlan)
+
+
+def _table(node: ConfigNode, classes: Mapping[int, QosMark], *, is_global: bool) -> QosTable:
+    given = node.properties
+    number = _within(given.get("default_forwarding_class_id") or "0", _CLASS_MAX)
+    default = None if number is None else classes.get(number)
+    exp = _entries(given.get("mpls_exp_entries"))
+    return QosTable(
+        name=node.key.name,
+        is_fabrics=is_global and text_of(given.get("qos_config_type")) == _FABRIC,
+        dscp=_marks(_entries(given.get("dscp_entries")), default, classes, _DSCP_COUNT),
+        vlan=_marks(_entries(given.get("vlan_priority_entries")), default, classes, _VLAN_COUNT),
+        exp=_marks(exp, default, classes, _EXP_COUNT),
+        has_exp=bool(exp),
+    )
+
+
+def _entries(value: ConfigValue | None) -> dict[int, int]:
+    """Return forwarding classes by mark; what cannot be read is left out."""
+    found: dict[int, int] = {}
+    for entry in list_of(mapping_of(value).get("qos_id_forwarding_class_pair")):
+        pair = mapping_of(entry)
+        key, number = number_of(pair.get("key")), number_of(pair.get("forwarding_class_id"))
+        if key is not None and number is not None:
+            found[key] = number
+    return found
+
+
+def _marks(
+    entries: Mapping[int, int],
+    default: QosMark | None,
+    classes: Mapping[int, QosMark],
+    count: int,
+) -> Marks:
+    return tuple(
+        [classes.get(entries[mark]) if mark in entries else default for mark in range(count)]
+    )
+
+
+def _within(value: ConfigValue, maximum: int) -> int | None:
+    number = number_of(value)
+    return number if number is not None and 0 <= number <= maximum else None
