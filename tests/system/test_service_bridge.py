@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from skytrail.client import ApiClient
 from skytrail.lab import check, vrouter
 from skytrail.lab.io import netns
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.trace import Packet
+from skytrail.runtime.introspection import read_table
 from skytrail.testing.appliances import UdpTalk, copy_of, counted, tcp_talk, unplugged
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "service-chain"
@@ -122,3 +124,42 @@ def test_trace_crosses_routed_and_bridged_services_both_ways(wired, reached):
         wire = names[source == "left"]
         assert wire in WIRES
         assert names[source == "right"] == "check"
+
+
+@pytest.mark.root
+def test_segment_check_takes_out_a_wire_that_passes_nothing(wired, ends, reached, eventually):
+    """Its links are up and its ports plugged: only a question through it tells."""
+    host = wired.topology.endpoint("wire1-left").host
+
+    def checked():
+        rows = read_table(wired.paths.introspect_socket(host), "health")
+        uuid = wired.attached("wire1-left").uuid
+        return next((row["state"] for row in rows if row["vmi_uuid"] == uuid), "")
+
+    with ApiClient(wired.api_url) as api:
+        service = next(
+            each for each in api.list("service-instance") if each["fq_name"][-1] == "wire"
+        )
+        body = {
+            "fq_name": ["default-domain", "wired", "passes"],
+            "parent_type": "project",
+            "service_health_check_properties": {
+                "enabled": True, "health_check_type": "segment", "monitor_type": "PING",
+                "delay": 0, "delayUsecs": 300_000, "timeout": 0, "timeoutUsecs": 300_000,
+                "max_retries": 2,
+            },
+            "service_instance_refs": [{"to": service["fq_name"], "attr": {"interface_type": "left"}}],
+        }  # fmt: skip
+        api.create("service-health-check", body)
+    eventually(lambda: checked() == "up", "the wire passes questions", timeout_s=20)
+    reached()
+    netns.configure(wired.plan.namespace_of("wire1-left"), ["link set bridge0 down"])
+    try:
+        eventually(lambda: checked() == "down", "it passes nothing")
+        with PingTraffic(wired.plan.namespace_of("left"), ends[1].address(version=4)) as traffic:
+            assert traffic.wait_replies(20, timeout_s=10), "the other wire carries on"
+        for port in range(7100, 7108):
+            assert tcp_talk(wired, ends, port, version=4, count_bytes=1000)
+    finally:
+        netns.configure(wired.plan.namespace_of("wire1-left"), ["link set bridge0 up"])
+    eventually(lambda: checked() == "up", "it passes again", timeout_s=20)

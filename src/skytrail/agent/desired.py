@@ -34,6 +34,7 @@ from skytrail.agent.flood import (
     tree_join,
     ways_out,
 )
+from skytrail.agent.health import segment
 from skytrail.agent.identity import Identity, IdentityTable
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import (
@@ -69,6 +70,7 @@ from skytrail.agent.port_rows import (
     preferred,
     published_routes,
     quarantine_row,
+    receive_rows,
     shared_route,
     underlay_row,
 )
@@ -442,7 +444,7 @@ class _World:
             for uuid in members:
                 # Where answers to health checks come back to.
                 addresses.update(map(ip_network, self._plans[uuid].active.port.check_addresses))
-            rows = [InetRouteRow(vrf_id, a, receive, 0, IdentityId(0)) for a in addresses]
+            rows += receive_rows(vrf_id, receive, addresses)
             rows += [
                 InetRouteRow(vrf_id, a, bridge, 0, IdentityId(0))
                 for a in broadcast_addresses(network)
@@ -455,14 +457,17 @@ class _World:
             self._ask_for_copies(vrf, network, label)
             rows += self._relay(vrf, network, unit)
         else:
+            if any(self._plans[each].vrf == vrf for each in self._guests.get(vrf, ())):
+                # What comes out of a transparent service for an end of its health check.
+                addresses.update(segment.ENDS)
+                vrf_id = VrfId(self._number("vrf", vrf))
+                rows += receive_rows(vrf_id, self._nexthops.receive(), addresses)
             self._ask_for_copies(vrf, None, 0)
             self._published.release(unit, (vrf, BROADCAST_TREE))
             for network in list(self._visited.get(vrf, {}).values())[:1]:
                 # Nobody here is in it, but some have addresses of it.
-                vrf_id = VrfId(self._number("vrf", vrf))
-                rows += [VniRow(network.vni, self._nexthops.bridge(vrf, vrf_id))] * bool(
-                    network.vni
-                )
+                bridge = self._nexthops.bridge(vrf, VrfId(self._number("vrf", vrf)))
+                rows += [VniRow(network.vni, bridge)] if network.vni else []
         for prefix in addresses ^ self._own_addresses.pop(vrf, set()):
             self._dirty_places.add((vrf, prefix))
         if addresses:
@@ -745,9 +750,7 @@ class _World:
             # Our own workload, imported from another instance.
             self._uses.note("own label", str(hop.label))
             own = self._own_labels.get(hop.label)
-            if own is None:
-                return None
-            return (own.numbers.layer2 if layer2 else own.numbers.layer3), 0
+            return own and ((own.numbers.layer2 if layer2 else own.numbers.layer3), 0)
         offered = hop.encapsulations or _ENCAPSULATIONS_UNSAID
         if native and NATIVE in offered:
             return self._nexthops.tunnel(address, Encapsulation.NATIVE, layer2=False), 0

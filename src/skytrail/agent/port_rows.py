@@ -315,6 +315,13 @@ def _floating_route(plan: PortPlan, each: FloatingPlan, attributes: RouteAttribu
     return Route(each.prefix, (hop,), attributes)
 
 
+def receive_rows(
+    vrf_id: VrfId, receive: NextHopId, addresses: Iterable[IpNetwork]
+) -> list[InetRouteRow]:
+    """What the vRouter takes for itself in a VRF."""
+    return [InetRouteRow(vrf_id, each, receive, 0, IdentityId(0)) for each in addresses]
+
+
 def router_mac(tunnel: IPv4Address) -> Mac:
     """Return what a vRouter is called as a router of EVPN: the datapath knows it as well."""
     return Mac(b"\x02\x5e" + tunnel.packed)

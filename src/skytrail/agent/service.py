@@ -436,6 +436,10 @@ class AgentService:
     def _punted(self, punt: Punt) -> None:
         state = self.desired.ports.get(self.desired.vifs.get(punt.vif_id, ""))
         if state is not None and state.plugged.tag is not None:
+            tag = state.plugged.tag
+            if punt.reason is PuntReason.RECEIVE:
+                parent = state.plugged.vmi_uuid.partition(".")[0]
+                self.health.receive_tagged(parent, tag.vlan, punt.frame)
             return  # A wire asks for nothing, and would carry an answer to the wrong end.
         if punt.reason is PuntReason.RECEIVE and isinstance(state, ActivePort):
             self.health.receive(state.port.uuid, punt.frame)

@@ -30,14 +30,4 @@ def why_unserved(record: Record) -> str:
         return "hosts do not translate sources towards the underlay yet (fabric_snat)"
     if kind == "qos-config" and documents.text(record.body, "qos_config_type") == "vhost":
         return "hosts do not mark their own traffic yet: types project and fabric are served"
-    if kind == "service-health-check":
-        return _why_not_checked(record)
     return ""
-
-
-def _why_not_checked(record: Record) -> str:
-    properties = documents.section(record.body, "service_health_check_properties")
-    scope = documents.text(properties, "health_check_type")
-    if scope != "segment":
-        return ""
-    return "hosts do not run checks of type segment yet: link-local and end-to-end ones are run"

@@ -281,7 +281,7 @@ def test_changed_times_of_a_failed_check_do_not_make_it_well():
 @pytest.mark.parametrize(
     ("properties", "text"),
     [
-        ({"health_check_type": "segment"}, "segment"),
+        ({"health_check_type": "segment"}, "transparent"),
         ({"health_check_type": "vn-ips"}, "vn-ips"),
         ({"url_path": "web.example"}, "neither an address"),
         ({"monitor_type": "HTTP", "url_path": "https://local-ip/"}, "http://"),

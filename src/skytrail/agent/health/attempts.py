@@ -42,6 +42,7 @@ RETRANSMIT_S = 1.0
 _PAYLOAD = b"skytrail health check"
 _SEGMENT_BYTES_MAX = 1200
 """So that answers fit below any tunnel, and whole into what the datapath hands over."""
+_TAGGED = 0x8100
 _STATUS_START = b"HTTP/1."
 _STATUS_BYTES = 12
 """``HTTP/1.1 200``."""
@@ -62,6 +63,9 @@ class Way:
     source: IpAddress
     destination: IpAddress
     mac: Mac
+    source_mac: Mac = GATEWAY_MAC
+    vlan: int = 0
+    """Of a chain through a transparent service; 0: frames have no tag."""
 
     @property
     def is_ipv6(self) -> bool:
@@ -80,7 +84,10 @@ class Way:
             traffic_class=traffic_class,
         )
         kind = ETHERTYPE_IPV6 if self.is_ipv6 else ETHERTYPE_IPV4
-        return EthernetFrame(self.mac, GATEWAY_MAC, kind, packet.encode()).encode()
+        content = packet.encode()
+        if self.vlan:
+            kind, content = _TAGGED, self.vlan.to_bytes(2) + kind.to_bytes(2) + content
+        return EthernetFrame(self.mac, self.source_mac, kind, content).encode()
 
     def answers(self, packet: IpPacket) -> bool:
         """Whether a packet comes back on this way."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from skytrail.agent.health.attempts import Way
 from skytrail.agent.health.check import HealthCheck, Monitor, Scope
 from skytrail.agent.health.run import NEVER, Run, Subject
+from skytrail.agent.health.segment import question_in, turned, way_through
 from skytrail.agent.health.standing import Standing
 from skytrail.agent.interface import WELL, Failing, PluggedPort
 from skytrail.agent.view import Port
@@ -115,6 +116,27 @@ class HealthBoard:
         except DecodeError:
             self.malformed_count += 1
         return frames
+
+    def receive_tagged(self, uuid: str, vlan: int, frame: bytes, now: float) -> list[Frame]:
+        """Take a frame that came out of a transparent service by a chain's VLAN: answer a question
+        that was put in at the other side, or take the answer to one of ours.
+        """
+        inputs = self._inputs.get(uuid)
+        tags = () if inputs is None else inputs.port.service_tags
+        tag = next((each for each in tags if each.vlan == vlan), None)
+        if inputs is None or tag is None:
+            return []
+        try:
+            question = question_in(frame)
+        except DecodeError:
+            self.malformed_count += 1
+            return []
+        if question is None:
+            return self.receive(uuid, frame, now)
+        if any(run.asked(question.rest) for run in self._runs.get(uuid, {}).values()):
+            # It came back where it was put in: the function has not passed it.
+            return []
+        return [(inputs.plugged.ifname, turned(question, tag))]
 
     @property
     def next_deadline(self) -> float:
@@ -235,7 +257,8 @@ class HealthBoard:
                 addresses.append((address, f"{reason} ({address})"))
             else:
                 reasons.append(reason)
-                workload = workload or run.check.scope is Scope.LINK_LOCAL
+                # What is asked needs no route, so the other side may go as well.
+                workload = workload or run.check.scope is not Scope.END_TO_END
         found = Failing(tuple(reasons), tuple(addresses), workload)
         if found != self._failing.pop(uuid, WELL):
             self._told = None
@@ -263,6 +286,11 @@ def _subject(inputs: _Inputs, check: HealthCheck, index: int, address: IpAddress
     destination = address or check.target or next(iter(port.addresses), None)
     if index >= CHECKS_PER_PORT_COUNT_MAX:
         problem = f"only {CHECKS_PER_PORT_COUNT_MAX} checks of a port are run"
+    elif check.scope is Scope.SEGMENT:
+        if port.service_tags:
+            way = way_through(port.service_tags[0])
+        else:
+            problem = "no chain leads through the port as through a transparent service's"
     elif destination is None:
         problem = "the port has no address yet"
     else:

@@ -119,7 +119,8 @@ def health_check_of(node: ConfigNode, *, of_bgp_service: bool = False) -> Health
 def _completed(check: HealthCheck, parts: Mapping[str, ConfigValue]) -> HealthCheck:
     match check.scope:
         case Scope.SEGMENT:
-            return replace(check, problem="checks of type segment are not run")
+            wrong = "" if check.monitor is Monitor.PING else "checks of type segment go by PING"
+            return replace(check, target=None, problem=wrong)
         case Scope.END_TO_END if check.target is None:
             return replace(check, problem="url_path names no address to be reached")
         case Scope.END_TO_END if check.monitor is Monitor.BFD:

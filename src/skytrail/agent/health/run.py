@@ -149,6 +149,11 @@ class Run:
             return self.last_failure
         return self.standing.reason
 
+    def asked(self, rest: int) -> bool:
+        """Tell whether an echo with this identifier and sequence number is one of its questions."""
+        is_ping = self.check.monitor is Monitor.PING
+        return is_ping and rest >> 16 == self._number & 0xFFFF
+
     def _ask(self, way: Way) -> Attempt:
         timeout_s = self.check.timeout_us / _US
         if self.check.monitor is Monitor.PING:

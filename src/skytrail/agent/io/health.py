@@ -56,6 +56,12 @@ class HealthChecks:
         if self._told():
             self._changed()
 
+    def receive_tagged(self, uuid: str, vlan: int, frame: bytes) -> None:
+        """Take a frame that came out of a transparent service, for an end of such a check."""
+        self._send(self.board.receive_tagged(uuid, vlan, frame, self._clock.now()))
+        if self._told():
+            self._changed()
+
     async def run(self) -> None:
         """Ask when it is time, until cancelled."""
         while True:
