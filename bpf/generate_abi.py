@@ -30,6 +30,8 @@ ENUM_PREFIXES = {
     "interface_options": "OPTION_",
     "flow_flags": "FLOW_",
     "flow_direction": "DIRECTION_",
+    "mirror_kind": "MIRROR_",
+    "mirror_flags": "MIRROR_",
 }
 STRUCTS = (
     "limits",
@@ -63,6 +65,9 @@ STRUCTS = (
     "flow_counters",
     "punt_event",
     "drop_key",
+    "mirror",
+    "mirror_counters",
+    "port_mirror",
     "flow_scan",
 )
 NETWORK_ORDER = {"__be16": 2, "__be32": 4}

@@ -20,6 +20,9 @@ enum abi {
 	FLOOD_RELAYED = 1 << 30, /* In a member's label: gets what came by a relay's label, too. */
 	FLOATING_PLACES_MAX = 16, /* Floating addresses of one interface. */
 	CPU_COUNT_MAX = 256,
+	MIRROR_COUNT = 256,
+	MIRROR_HEADER_BYTES_MAX = 320,
+	VIF_WATCHED = 65536, /* In ifindex_vif, beside the vif: as INTERFACE_WATCHED. */
 	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
 	PUNT_FRAME_BYTES_MAX = 2048,
@@ -39,6 +42,7 @@ enum interface_flags {
 	INTERFACE_FLOATING = 4, /* Has floating addresses. */
 	INTERFACE_ANNOUNCES = 8, /* Who has an address now is known by its gratuitous ARP. */
 	INTERFACE_TAGGED = 16, /* A VLAN of ifindex, by which a chain passes a transparent service. */
+	INTERFACE_WATCHED = 32, /* Its frames are copied. */
 };
 
 enum interface_options {
@@ -97,6 +101,7 @@ struct limits {
 	__u32 flow_limit_default; /* Flows of an interface that sets no limit. */
 	__u32 punt_tokens_max;
 	__u64 punt_token_ns;	  /* A bucket gains one token per this time. */
+	__u64 tai_offset_ns;	  /* What the kernel's atomic time is ahead of UTC. */
 };
 
 /* One value for the whole datapath, written by the agent. */
@@ -106,6 +111,7 @@ struct settings {
 	__be32 replicator_address; /* What comes to it is copied on (RFC 9574); 0: nothing is. */
 	__u16 fabric_qos; /* By which the underlay's marks become the workload's; 0: they do not. */
 	__u16 options;	  /* Of the underlay interface. */
+	__u32 mirror_ifindex; /* Where frames enter that are to be mirrored; 0: nowhere. */
 };
 
 struct interface {
@@ -267,5 +273,6 @@ struct drop_key {
 #include "abi_nat.h"
 #include "abi_policy.h"
 #include "abi_qos.h"
+#include "abi_watch.h"
 
 #endif

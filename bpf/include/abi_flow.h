@@ -15,6 +15,7 @@ enum flow_flags {
 	FLOW_CLOSED = 16,	/* RST was seen, or FIN of both sides. */
 	FLOW_HAS_PAIR = 32,	/* A reverse entry was created. */
 	FLOW_FINISHED = 64,	/* FIN was seen in this entry's direction. */
+	FLOW_MIRRORED = 128,	/* A rule asks for copies. */
 };
 
 enum flow_direction {
@@ -61,7 +62,7 @@ struct flow {
 	__u16 nexthop;
 	__u16 peer_vif;	    /* Where the reverse entry lives; 0: same interface, other direction. */
 	__u8 flags;
-	__u8 drop_reason;
+	__u8 drop_reason;   /* FLOW_DENY; FLOW_MIRRORED alone: the mirror. */
 	__be16 entropy;	    /* Outer UDP source port. */
 	__u8 source_mac[6]; /* The sender's, admitted when the flow was decided. */
 	__u8 mac[6];	    /* Destination MAC of the delivered or bridged frame. */

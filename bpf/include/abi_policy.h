@@ -28,7 +28,7 @@ struct verdict {
 	__u16 action;
 	__u16 vrf; /* Where the way on is looked up; 0: in the interface's own. */
 	__u16 qos; /* How the flow's packets are marked; 0: as the interface's are. */
-	__u16 pad;
+	__u16 mirror; /* Who gets copies of what the rule lets pass; 0: nobody. */
 };
 _Static_assert(sizeof(struct verdict) == 16, "verdict");
 

@@ -50,7 +50,29 @@ static __always_inline bool ask_policy(struct scratch *s, __u32 family, __u32 po
 	s->flow.rule = q.rule;
 	s->vrf = q.vrf;
 	s->qos = q.qos;
+	s->mirror = q.mirror;
 	return allowed;
+}
+
+/* Takes over that the rule last asked wants copies; where two do, the sender's counts. */
+static __always_inline void take_mirror(struct scratch *s)
+{
+	if (likely(!s->mirror) || s->flow.flags & FLOW_MIRRORED)
+		return;
+	s->flow.flags |= FLOW_MIRRORED;
+	s->flow.drop_reason = s->mirror;
+}
+
+/* An answer's copies go where those of its question go. */
+static __always_inline void mirror_as(struct scratch *s, const struct flow *other)
+{
+	s->flow.flags = (s->flow.flags & ~FLOW_MIRRORED) | (other->flags & FLOW_MIRRORED);
+	s->flow.drop_reason = other->drop_reason;
+}
+
+static __always_inline void mirror_nothing(struct scratch *s)
+{
+	s->flow.flags &= ~FLOW_MIRRORED;
 }
 
 /* Whom the receiver at `peer` has to do with: who is behind a source address that is not the
@@ -84,11 +106,13 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	s->sender_vrf = vif->vrf;
 	s->sender_policy = vif->policy_egress;
 	s->sender_identity = vif->identity;
-	if (what & DECIDE_POLICY)
+	if (what & DECIDE_POLICY) {
 		translate_nothing(s);
-	else if (unlikely(vif->flags & INTERFACE_FLOATING) && family == FAMILY_V4 &&
-		 !answer_sender(s))
+		mirror_nothing(s);
+	} else if (unlikely(vif->flags & INTERFACE_FLOATING) && family == FAMILY_V4 &&
+		 !answer_sender(s)) {
 		return DROP_FLOATING_GONE;
+	}
 	route = route_lookup(s->sender_vrf, s->key.destination, family);
 	if (unlikely(vif->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY &&
 	    family == FAMILY_V4)
@@ -109,6 +133,8 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	s->flow.qos = s->qos ?: vif->qos;
 	if (!(what & DECIDE_POLICY))
 		s->flow.rule = rule;
+	else
+		take_mirror(s);
 	if (s->vrf && (allowed || !(what & DECIDE_POLICY))) {
 		route = route_lookup(s->vrf, s->key.destination, family);
 		if (!route)
@@ -168,6 +194,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 				floating ? floating->policy_ingress : peer->policy_ingress,
 				sender_identity(s, vif, peer, family)))
 			return DROP_POLICY;
+		take_mirror(s);
 		if (!s->flow.rule)
 			s->flow.rule = egress_rule;
 	}
@@ -190,6 +217,7 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 	s->flow.flags &= ~FLOW_DENY;
 	s->flow.peer_vif = 0;
 	translate_nothing(s);
+	mirror_nothing(s);
 	if (unlikely(vif->flags & INTERFACE_FLOATING) && family == FAMILY_V4)
 		floating = floating_find(s->key.vif, s->key.destination[0]);
 	if (unlikely(floating)) {
@@ -202,6 +230,7 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 		identity = route->identity;
 	allowed = ask_policy(s, family, floating ? floating->policy_ingress : vif->policy_ingress,
 			     identity | ASK_SOURCE);
+	take_mirror(s);
 	/* What a chain leads here has been elsewhere, even when it comes from this host. */
 	if (route && !s->vrf && !(vif->flags & INTERFACE_TAGGED)) {
 		nh = nexthop_lookup(route->nexthop);

@@ -66,6 +66,8 @@ static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 		drop(ctx, DROP_TOO_BIG);
 		return;
 	}
+	if (unlikely(to->flags & INTERFACE_WATCHED))
+		watch_delivered(ctx, to->ifindex, get_copy(ctx));
 	if (!bpf_clone_redirect(ctx, to->ifindex, 0))
 		w->sent++;
 }
@@ -254,6 +256,7 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 		return drop(ctx, DROP_FLOOD_POLICY);
 	set_relayed_from(ctx, 0);
 	set_label_bits(ctx, vif->qos ? qos_outward(ctx, p, vif->qos, 0) : 0);
+	set_copy(ctx, 0);
 	return flood_copies(ctx, p, vrf, family, vif->identity | ASK_SOURCE);
 }
 

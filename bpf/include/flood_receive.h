@@ -51,6 +51,7 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 				return drop(ctx, DROP_SOURCE_LOCAL);
 		}
 	}
+	set_copy(ctx, arrived_copy(ctx));
 	if (bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO |
 					(family == FAMILY_V6 ? DECAP_L3_IPV6 : 0)))

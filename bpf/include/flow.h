@@ -21,6 +21,7 @@ struct scratch {
 	struct flow flow; /* The decision. */
 	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
 	__u32 qos; /* How the rule last asked has packets marked; 0: it does not say. */
+	__u32 mirror; /* Who gets copies by it; 0: nobody. */
 	/* Of an answer: where its question came from, a host or an interface here. */
 	__be32 back_from;
 	__u32 back_vif;

@@ -65,7 +65,7 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 			s->pair_key = s->lone_key;
 		}
 	}
-	s->flow.flags = FLOW_REVERSE | (flags & FLOW_TRANSLATED);
+	s->flow.flags = FLOW_REVERSE | (flags & (FLOW_TRANSLATED | FLOW_MIRRORED));
 	translate_mirrored(&s->flow.to, &s->key);
 	s->flow.peer_vif = peer_vif ? s->key.vif : 0;
 	/* Its own way out is looked up when it is first used; delivery needs none. */
@@ -116,7 +116,10 @@ static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 	if (!s->flow.pair)
 		return DROP_FLOW_TABLE_FULL;
 	s->flow.created_ns = bpf_ktime_get_ns();
-	s->flow.drop_reason = reason;
+	if (reason) {
+		mirror_nothing(s);
+		s->flow.drop_reason = reason;
+	}
 	s->flow.flags |= reason ? FLOW_DENY : FLOW_HAS_PAIR;
 	if (flow_insert(&s->key, &s->flow, family)) {
 		pair_free(s->flow.pair);
@@ -165,6 +168,7 @@ static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 f
 	}
 	s->flow.generation = generation;
 	if (reason) {
+		mirror_nothing(s);
 		s->flow.flags |= FLOW_DENY;
 		s->flow.drop_reason = reason;
 	} else {
@@ -219,6 +223,7 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	if (flow_find(&s->own_key, family) != entry)
 		return -1;
 	s->flow = *entry;
+	mirror_as(s, forward);
 	mac_copy(s->flow.mac, s->own_mac);
 	mac_copy(s->flow.source_mac, s->own_source_mac);
 	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {

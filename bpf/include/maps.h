@@ -37,6 +37,8 @@ const volatile struct {
 	enum flow_flags flow_flags;
 	enum flow_direction flow_direction;
 	enum drop_reason drop_reason;
+	enum mirror_kind mirror_kind;
+	enum mirror_flags mirror_flags;
 	struct punt_event punt_event;
 	struct flow_scan flow_scan;
 	struct ecmp_member ecmp_member;
@@ -190,6 +192,19 @@ MAP_ARRAY(punt_buckets, struct punt_bucket, VIF_COUNT_MAX * 2);
 		__type(key, __u32);                                                                \
 		__type(value, __u64);                                                              \
 	} name_ SEC(".maps")
+
+/* Mirror id -> where copies go; kind 0 = none. Agent writes. */
+MAP_ARRAY(mirrors, struct mirror, MIRROR_COUNT);
+/* vif -> its mirrors. Agent writes; read for interfaces that have INTERFACE_WATCHED. Full: the agent's
+ * update fails. */
+MAP_HASH(port_mirrors, __u32, struct port_mirror, VIF_COUNT_MAX);
+/* Mirror id -> what became of copies. Datapath writes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MIRROR_COUNT);
+	__type(key, __u32);
+	__type(value, struct mirror_counters);
+} mirror_counters SEC(".maps");
 
 /* drop_reason -> packets; punt_reason -> packets. Datapath writes. */
 MAP_COUNTERS(drops, DROP_REASON_COUNT);

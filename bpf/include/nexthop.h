@@ -12,6 +12,7 @@
 #include "encap_mplsudp.h"
 #include "encap_vxlan.h"
 #include "fib.h"
+#include "mirror.h"
 #include "mtu.h"
 #include "punt.h"
 #include "qos.h"
@@ -130,9 +131,12 @@ static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct pa
 }
 
 /* Hands the frame to the workload's end of its interface. A frame whose protocol the kernel has
- * to find out again takes the longer way through the device. */
-static __always_inline int deliver(struct __sk_buff *ctx, const struct interface *to, bool is_ip)
+ * to find out again takes the longer way through the device. `mirror`: who else gets it, by a rule. */
+static __always_inline int deliver(struct __sk_buff *ctx, const struct interface *to, bool is_ip,
+				   __u32 mirror)
 {
+	if (unlikely(mirror || to->flags & INTERFACE_WATCHED))
+		watch_delivered(ctx, to->ifindex, mirror);
 	if (unlikely(to->flags & INTERFACE_TAGGED))
 		return tagged_deliver(ctx, to);
 	if (to->kind == INTERFACE_VETH && is_ip)
@@ -167,7 +171,7 @@ static __always_inline int send_to_local(struct __sk_buff *ctx, const struct pac
 	mac_copy(frame, flow->mac);
 	if (p->flags & PACKET_TO_GATEWAY)
 		mac_set_gateway(frame + 6);
-	return deliver(ctx, to, true);
+	return deliver(ctx, to, true, 0);
 }
 
 /* Room for a tunnel under a frame that is not IP: the kernel's tunnel helper knows only IP. */
@@ -234,7 +238,7 @@ VERIFIED_ONCE int bridge_frame(struct __sk_buff *ctx, struct packet *p, __u32 vr
 			return drop(ctx, DROP_INTERFACE_UNKNOWN);
 		if (nh->vif == get_vif(ctx))
 			return drop(ctx, DROP_SAME_INTERFACE);
-		return deliver(ctx, to, false);
+		return deliver(ctx, to, false, 0);
 	case NEXTHOP_TUNNEL:
 		label = route->label;
 		if (from->qos)

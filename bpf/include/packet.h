@@ -134,6 +134,17 @@ static __always_inline __u32 get_label_bits(const struct __sk_buff *ctx)
 	return ctx->cb[2];
 }
 
+/* Whether what is at hand out of a tunnel is a copy for an analyzer (mirror.h). */
+static __always_inline void set_copy(struct __sk_buff *ctx, __u32 is_copy)
+{
+	ctx->cb[3] = is_copy;
+}
+
+static __always_inline __u32 get_copy(const struct __sk_buff *ctx)
+{
+	return ctx->cb[3];
+}
+
 /* Out of line: one call with either map would be a call the kernel cannot inline. */
 static __noinline __u32 vif_by_high_ifindex(__u32 ifindex)
 {
@@ -142,8 +153,8 @@ static __noinline __u32 vif_by_high_ifindex(__u32 ifindex)
 	return vif ? *vif : 0;
 }
 
-/* Vif id of an ifindex, 0 when it has no row. */
-static __always_inline __u32 vif_by_ifindex(__u32 ifindex)
+/* Vif id of an ifindex, 0 when it has no row; with VIF_WATCHED if its frames are copied. */
+static __always_inline __u32 watched_vif(__u32 ifindex)
 {
 	const __u32 *vif;
 
@@ -151,6 +162,11 @@ static __always_inline __u32 vif_by_ifindex(__u32 ifindex)
 		return vif_by_high_ifindex(ifindex);
 	vif = bpf_map_lookup_elem(&ifindex_vif, &ifindex);
 	return vif ? *vif : 0;
+}
+
+static __always_inline __u32 vif_by_ifindex(__u32 ifindex)
+{
+	return watched_vif(ifindex) & ~VIF_WATCHED;
 }
 
 /* The only way to lose a packet: counts it under its reason, in total and for the interface. While

@@ -23,6 +23,7 @@ struct policy_question {
 	__u32 rule; /* Answers. */
 	__u32 vrf;
 	__u32 qos;
+	__u32 mirror;
 };
 
 static __always_inline __u32 prefix_class(const struct policy_question *q)
@@ -61,6 +62,7 @@ VERIFIED_ONCE int policy_allows(struct policy_question *q)
 	q->rule = 0;
 	q->vrf = 0;
 	q->qos = 0;
+	q->mirror = 0;
 	if (!q->policy)
 		return 1;
 	identity.policy = q->policy;
@@ -94,6 +96,7 @@ VERIFIED_ONCE int policy_allows(struct policy_question *q)
 	q->rule = verdict->rule;
 	q->vrf = verdict->vrf;
 	q->qos = verdict->qos;
+	q->mirror = verdict->mirror;
 	return verdict->action == 1;
 }
 

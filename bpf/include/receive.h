@@ -12,10 +12,13 @@
 /* Removes everything between the outer Ethernet header and the inner packet, and writes the
  * Ethernet header the workload sees. */
 static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struct packet *p,
-					      const struct interface *to, bool is_ip, __u64 flags)
+					      const struct interface *to, bool is_ip, __u64 flags,
+					      __u32 mirror)
 {
 	void *frame;
 
+	if (unlikely(mirror || to->flags & INTERFACE_WATCHED) && p->l3 != ETHERNET_BYTES)
+		mirror |= arrived_copy(ctx);
 	if (likely(p->l3 != ETHERNET_BYTES) &&
 	    bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO | flags))
@@ -31,7 +34,7 @@ static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struc
 		mac_set_gateway(frame + 6);
 	}
 	*(__be16 *)(frame + 12) = p->ethertype;
-	return deliver(ctx, to, is_ip);
+	return deliver(ctx, to, is_ip, mirror);
 }
 
 static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p, __u32 vif,
@@ -40,6 +43,7 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 	const struct interface *to = interface_by_vif(vif);
 	struct settings *now = get_settings();
 	struct flow *flow;
+	__u32 mirror;
 	int reason;
 
 	set_vif(ctx, vif);
@@ -79,8 +83,9 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 		return drop(ctx, reason);
 	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate(ctx, p, flow))
 		return drop(ctx, DROP_TRANSLATION);
+	mirror = flow_mirror(flow);
 	return shrink_and_deliver(ctx, p, to, true,
-				  family == FAMILY_V6 ? DECAP_L3_IPV6 : 0);
+				  family == FAMILY_V6 ? DECAP_L3_IPV6 : 0, mirror);
 }
 
 /* Inner IP packet at p->l3 for workload `vif`. */
@@ -178,7 +183,7 @@ static __always_inline int receive_frame(struct __sk_buff *ctx, struct packet *p
 	to = interface_by_vif(vif);
 	if (unlikely(!to || !to->kind))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	return shrink_and_deliver(ctx, p, to, false, 0);
+	return shrink_and_deliver(ctx, p, to, false, 0, 0);
 }
 
 /* An IP packet at p->l3 straight under the label. The first nibble tells the family. */

@@ -4,6 +4,7 @@
  */
 #include "arp_nd.h"
 #include "flood.h"
+#include "mirror_send.h"
 #include "receive.h"
 #include "flow_scan.h"
 
@@ -88,6 +89,8 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	flow_count(ctx, flow);
 	if (unlikely(flow->flags & FLOW_DENY))
 		return drop(ctx, flow->drop_reason);
+	if (unlikely(flow->flags & FLOW_MIRRORED))
+		mirror_frame(ctx, flow_mirror(flow));
 	if (unlikely(p->flags & PACKET_CLOSES))
 		flow_close(ctx, p, family);
 	way = flow_way(flow);
@@ -114,8 +117,13 @@ int workload_ingress(struct __sk_buff *ctx)
 	const struct interface *vif;
 	struct packet packet = {};
 	struct ethhdr *ethernet;
-	__u32 vif_id = vif_by_ifindex(ctx->ifindex);
+	__u32 vif_id = watched_vif(ctx->ifindex);
 
+	if (unlikely(vif_id & VIF_WATCHED)) {
+		vif_id &= ~VIF_WATCHED;
+		set_vif(ctx, vif_id);
+		watch_sent(ctx, vif_id);
+	}
 	set_vif(ctx, vif_id);
 	if (unlikely(!vif_id))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);

@@ -19,6 +19,9 @@ FLOOD_MEMBERS_MAX = 256
 FLOOD_RELAYED = 1073741824
 FLOATING_PLACES_MAX = 16
 CPU_COUNT_MAX = 256
+MIRROR_COUNT = 256
+MIRROR_HEADER_BYTES_MAX = 320
+VIF_WATCHED = 65536
 LABEL_COUNT = 1048576
 FLOW_PAIRS_DEFAULT = 262144
 PUNT_FRAME_BYTES_MAX = 2048
@@ -107,6 +110,7 @@ class InterfaceFlags(enum.IntEnum):
     FLOATING = 4
     ANNOUNCES = 8
     TAGGED = 16
+    WATCHED = 32
 
 
 class NexthopKind(enum.IntEnum):
@@ -158,6 +162,7 @@ class FlowFlags(enum.IntEnum):
     CLOSED = 16
     HAS_PAIR = 32
     FINISHED = 64
+    MIRRORED = 128
 
 
 class FlowDirection(enum.IntEnum):
@@ -165,14 +170,28 @@ class FlowDirection(enum.IntEnum):
     FROM_UNDERLAY = 1
 
 
+class MirrorKind(enum.IntEnum):
+    NONE = 0
+    ROUTED = 1
+    BRIDGED = 2
+    FIXED = 3
+
+
+class MirrorFlags(enum.IntEnum):
+    IP = 1
+    UDP = 2
+    PCAP = 4
+
+
 class Limits(NamedTuple):
-    """``struct limits``, 24 bytes."""
+    """``struct limits``, 32 bytes."""
 
     cpu_count: int
     flow_pairs_max: int
     flow_limit_default: int
     punt_tokens_max: int
     punt_token_ns: int
+    tai_offset_ns: int
 
     def pack(self) -> bytes:
         return LIMITS_LAYOUT.pack(*self)
@@ -182,17 +201,18 @@ class Limits(NamedTuple):
         return cls._make(LIMITS_LAYOUT.unpack(raw))
 
 
-LIMITS_LAYOUT = struct.Struct("=IIIIQ")
+LIMITS_LAYOUT = struct.Struct("=IIIIQQ")
 
 
 class Settings(NamedTuple):
-    """``struct settings``, 16 bytes."""
+    """``struct settings``, 20 bytes."""
 
     generation: int
     tunnel_address: bytes
     replicator_address: bytes
     fabric_qos: int
     options: int
+    mirror_ifindex: int
 
     def pack(self) -> bytes:
         return SETTINGS_LAYOUT.pack(*self)
@@ -202,7 +222,7 @@ class Settings(NamedTuple):
         return cls._make(SETTINGS_LAYOUT.unpack(raw))
 
 
-SETTINGS_LAYOUT = struct.Struct("=I4s4sHH")
+SETTINGS_LAYOUT = struct.Struct("=I4s4sHHI")
 
 
 class Interface(NamedTuple):
@@ -599,6 +619,7 @@ class Verdict(NamedTuple):
     action: int
     vrf: int
     qos: int
+    mirror: int
 
     def pack(self) -> bytes:
         return VERDICT_LAYOUT.pack(*self)
@@ -608,7 +629,7 @@ class Verdict(NamedTuple):
         return cls._make(VERDICT_LAYOUT.unpack(raw))
 
 
-VERDICT_LAYOUT = struct.Struct("=IIHHH2x")
+VERDICT_LAYOUT = struct.Struct("=IIHHHH")
 
 
 class SourcePortKey(NamedTuple):
@@ -778,6 +799,64 @@ class DropKey(NamedTuple):
 
 
 DROP_KEY_LAYOUT = struct.Struct("=II")
+
+
+class Mirror(NamedTuple):
+    """``struct mirror``, 344 bytes."""
+
+    kind: int
+    flags: int
+    header_bytes: int
+    vrf: int
+    analyzer: bytes
+    nexthop: int
+    mac: bytes
+    header: bytes
+
+    def pack(self) -> bytes:
+        return MIRROR_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Mirror:
+        return cls._make(MIRROR_LAYOUT.unpack(raw))
+
+
+MIRROR_LAYOUT = struct.Struct("=BBHI4sI6s2x320s")
+
+
+class MirrorCounters(NamedTuple):
+    """``struct mirror_counters``, 24 bytes."""
+
+    copies: int
+    truncated: int
+    lost: int
+
+    def pack(self) -> bytes:
+        return MIRROR_COUNTERS_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> MirrorCounters:
+        return cls._make(MIRROR_COUNTERS_LAYOUT.unpack(raw))
+
+
+MIRROR_COUNTERS_LAYOUT = struct.Struct("=QQQ")
+
+
+class PortMirror(NamedTuple):
+    """``struct port_mirror``, 4 bytes."""
+
+    sent: int
+    delivered: int
+
+    def pack(self) -> bytes:
+        return PORT_MIRROR_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> PortMirror:
+        return cls._make(PORT_MIRROR_LAYOUT.unpack(raw))
+
+
+PORT_MIRROR_LAYOUT = struct.Struct("=BB2x")
 
 
 class FlowScan(NamedTuple):

@@ -16,6 +16,7 @@ from skytrail.agent.config_values import (
     prefix_of,
     text_of,
 )
+from skytrail.agent.mirror import Copied, UnusableMirror, read_mirror_to
 from skytrail.agent.tables import IpNetwork
 from skytrail.wire.xmpp import ConfigNode, ConfigValue
 
@@ -68,6 +69,10 @@ class AclRule:
     """Routing instance in which the way on is looked up (a service chain's); empty: the port's."""
     qos: str = ""
     """QoS configuration that marks what it lets pass; empty: the port's."""
+    copied: Copied | None = None
+    """Who gets copies of what it lets pass."""
+    note: str = ""
+    """What of it cannot be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +108,36 @@ def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
     if not readable:
         # An unreadable allow rule allows nothing; an unreadable deny rule denies everything.
         source = Selector(never=True) if action == "pass" else source
+    destination = _selector(mapping_of(condition.get("dst_address")))
+    copied, note = copies_of_rule(actions, source, destination)
     return AclRule(
         uuid=text_of(entry.get("rule_uuid")) or f"#{index}",
         allow=action == "pass",
         protocol=protocol,
         version={"IPv4": 4, "IPv6": 6}.get(text_of(condition.get("ethertype"))),
         source=source,
-        destination=_selector(mapping_of(condition.get("dst_address"))),
+        destination=destination,
         source_ports=ports_of(condition.get("src_port")),
         destination_ports=ports_of(condition.get("dst_port")),
         instance=text_of(actions.get("assign_routing_instance")),
         qos=text_of(actions.get("qos_action")),
+        copied=copied,
+        note=note,
     )
+
+
+def copies_of_rule(
+    actions: Mapping[str, ConfigValue], source: Selector, destination: Selector
+) -> tuple[Copied | None, str]:
+    """Return who gets copies of what a rule lets pass, or why nobody does."""
+    mirror_to = mapping_of(actions.get("mirror_to"))
+    if not mirror_to:
+        return None, ""
+    try:
+        to = read_mirror_to(mirror_to)
+    except UnusableMirror as refused:
+        return None, f"nothing is mirrored: {refused}"
+    return Copied(to, source.network, destination.network), ""
 
 
 def protocol_of(text: str) -> tuple[int | None, bool]:

@@ -194,6 +194,8 @@ class _World:
         self._learnt_version = inputs.learnt.version
         self._branches_version = inputs.learnt.branches.version
         self._dirty_vrfs: set[str] = set()
+        self._dirty_ports: set[str] = set()
+        """Ports that use a way into the underlay which moved."""
         self._dirty_floods: set[str] = set()
         self._macs_of: dict[Place, dict[Mac, None]] = {}
         """MACs that layer 2 routes give for an address."""
@@ -273,6 +275,8 @@ class _World:
                 self._dirty_floods.add(vrf)
             elif rank == Rank.MAC and isinstance(key, Mac):
                 self._dirty_macs.add((vrf, key))
+            elif rank == Rank.PORT:
+                self._dirty_ports.add(vrf)
             elif isinstance(key, IPv4Network | IPv6Network):
                 self._dirty_places.add((vrf, key))
 
@@ -287,7 +291,7 @@ class _World:
                     self._identities.release(name)
                 case "policy":
                     self._policies.release(name)
-                case "vif" | "vrf" | "label" | "copy":
+                case "vif" | "vrf" | "label" | "copy" | "mirror":
                     self._numbers.spaces()[kind].retire(name)
                 case "qos":
                     self._qos.release(name)
@@ -327,8 +331,9 @@ class _World:
             for uuid, now in with_tagged(parent, whole):
                 present.add(uuid)
                 known = self._port_inputs.get(uuid)
-                if known is None or not known.same(now):
+                if known is None or not known.same(now) or uuid in self._dirty_ports:
                     changed.append((uuid, now))
+        self._dirty_ports = set()
         for uuid in sorted(self._port_inputs.keys() - present):
             self._unplugged(uuid)
         for uuid, port_inputs in sorted(changed, key=lambda entry: entry[0]):

@@ -143,6 +143,8 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
         elif state.port.missing_groups:
             names = ", ".join(state.port.missing_groups)
             yield PortTrouble(uuid, f"security groups have not arrived: {names}")
+        elif state.port.mirror_problem:
+            yield PortTrouble(uuid, state.port.mirror_problem)
         elif state.port.floating_problems:
             yield PortTrouble(uuid, "; ".join(state.port.floating_problems))
         elif _lacks_relay(state):

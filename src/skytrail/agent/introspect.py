@@ -19,7 +19,9 @@ from skytrail.agent.tables import (
     InetRouteRow,
     InterfaceRow,
     LabelRow,
+    MirrorRow,
     NextHopRow,
+    PortMirrorRow,
     RuleId,
     VerdictRow,
     VifId,
@@ -245,6 +247,35 @@ def policy_rows(desired: Desired) -> Iterator[Row]:
                     "rule_uuid": rule.name.rpartition("#")[2],
                     "text": rule.text,
                 }
+
+
+def mirror_rows(desired: Desired, counts: Mapping[int, tuple[int, int, int]]) -> Iterator[Row]:
+    """Where copies of packets go, by whose frames or by rules, and what became of them."""
+    names = {vrf_id: name for name, vrf_id in desired.vrfs.items()}
+    users: dict[int, list[str]] = {}
+    for port in desired.rows[PortMirrorRow].values():
+        if isinstance(port, PortMirrorRow):
+            uuid = desired.vifs.get(port.vif_id, "")
+            users.setdefault(port.sent, []).append(f"sent by {uuid}")
+            users.setdefault(port.delivered, []).append(f"delivered to {uuid}")
+    for row in desired.rows[MirrorRow].values():
+        if isinstance(row, MirrorRow):
+            copies, truncated, lost = counts.get(row.mirror_id, (0, 0, 0))
+            yield {
+                "mirror_id": row.mirror_id,
+                "way": row.kind.name.lower(),
+                "analyzer": str(row.analyzer or row.mac or ""),
+                "vrf": names.get(row.vrf_id, "") if row.vrf_id else "underlay",
+                "has_record": row.has_record,
+                "ports": sorted(users.get(row.mirror_id, [])),
+                "rules": any(
+                    isinstance(each, VerdictRow) and each.mirror_id == row.mirror_id
+                    for each in desired.rows[VerdictRow].values()
+                ),
+                "copies": copies,
+                "truncated": truncated,
+                "lost": lost,
+            }
 
 
 def rule_rows(desired: Desired, book: RuleBook) -> Iterator[Row]:

@@ -142,6 +142,7 @@ class Numbers:
         self.source_cell = NumberSpace("source port cell", 1, 65535)
         self.rule = NumberSpace("rule", 1, (1 << 24) - 1)
         self.qos = NumberSpace("QoS configuration", 1, QOS_COUNT_MAX)
+        self.mirror = NumberSpace("mirror", 1, 255)
 
     def spaces(self) -> Mapping[str, NumberSpace]:
         return {
@@ -156,6 +157,7 @@ class Numbers:
             "source_cell": self.source_cell,
             "rule": self.rule,
             "qos": self.qos,
+            "mirror": self.mirror,
         }
 
     def begin_cycle(self) -> None:

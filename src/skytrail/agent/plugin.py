@@ -113,6 +113,10 @@ class Datapath(Protocol):
         """Packets dropped since load, by ``drop_reasons.h`` name without ``DROP_``."""
         ...
 
+    def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
+        """(copies, copies that were cut off, copies lost) since load, by mirror."""
+        ...
+
     def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]: ...
 
     def open_punts(self, receive: Callable[[Punt], None]) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from skytrail.agent.access_list import AccessList, AclRule, Selector
 from skytrail.agent.identity import Identity
+from skytrail.agent.mirror import Copied
 from skytrail.agent.security_stage import security_stage
 from skytrail.agent.stage import RemoteRule, Stage
 from skytrail.agent.tables import PolicyId
@@ -47,6 +48,13 @@ class Policy:
         found = {rule.qos for stage in self.stages for rule in stage.rules}
         return sorted(found - {""})
 
+    @property
+    def copies(self) -> list[Copied]:
+        """Who gets copies by its rules."""
+        rules = (rule for stage in self.stages for rule in stage.rules)
+        found = {rule.copied.name: rule.copied for rule in rules if rule.copied is not None}
+        return [found[name] for name in sorted(found)]
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyPacket:
@@ -69,6 +77,7 @@ class Decision:
     """Where the way on is looked up; empty: where the port is."""
     qos: str = ""
     """QoS configuration that marks what is sent; empty: the port's."""
+    copied: Copied | None = None
 
     @property
     def name(self) -> str:
@@ -85,9 +94,11 @@ def port_identity(port: Port) -> Identity:
 
 def port_policies(port: Port) -> tuple[Policy, Policy]:
     """Return the (egress, ingress) policies of a port; no stages when policy is disabled."""
-    if port.policy_disabled:
+    if port.policy_disabled or port.network.is_mirror_destination:
         return Policy("egress", ()), Policy("ingress", ())
-    return _direction(port, egress=True), _direction(port, egress=False)
+    # Copies come from hosts, of which no rule of a tenant knows.
+    ingress = Policy("ingress", ()) if port.is_analyzer else _direction(port, egress=False)
+    return _direction(port, egress=True), ingress
 
 
 def _direction(port: Port, *, egress: bool) -> Policy:
@@ -160,6 +171,8 @@ def _remote_rule(access_list: AccessList, rule: AclRule, remote: Selector) -> Re
         destination_ports=rule.destination_ports,
         instance=rule.instance if rule.allow else "",
         qos=rule.qos if rule.allow else "",
+        copied=rule.copied if rule.allow else None,
+        notes=rule.note,
     )
 
 
@@ -198,11 +211,12 @@ def stage_decision(stage: Stage, matching: Sequence[RemoteRule]) -> Decision:
         return Decision(False, (f"{stage.name}#no rule allows",))
     if stage.first_match:
         first = matching[0]
-        return Decision(first.allow, (first.name,), first.instance, first.qos)
+        return Decision(first.allow, (first.name,), first.instance, first.qos, first.copied)
     for rule in matching:
         if not rule.allow:
             return Decision(False, (rule.name,))
-    return Decision(True, (matching[0].name,), matching[0].instance, matching[0].qos)
+    first = matching[0]
+    return Decision(True, (first.name,), first.instance, first.qos, first.copied)
 
 
 def combine(decisions: Sequence[Decision]) -> Decision:
@@ -210,7 +224,8 @@ def combine(decisions: Sequence[Decision]) -> Decision:
     instance = next((decision.instance for decision in decisions if decision.instance), "")
     for decision in decisions:
         if not decision.allow:
-            return replace(decision, instance=instance)
+            return replace(decision, instance=instance, copied=None)
     names = tuple(name for decision in decisions for name in decision.rules)
     qos = next((decision.qos for decision in decisions if decision.qos), "")
-    return Decision(True, names, instance, qos)
+    copied = next((decision.copied for decision in decisions if decision.copied), None)
+    return Decision(True, names, instance, qos, copied)

@@ -35,6 +35,7 @@ from skytrail.agent.tables import (
     Action,
     IdentityId,
     IpNetwork,
+    MirrorId,
     PolicyId,
     PolicyIdentityRow,
     PolicyPrefixRow,
@@ -496,6 +497,7 @@ class _Emitter:
                     source_cell=cell,
                     vrf_id=VrfId(0) if cell else self._vrf(decision),
                     qos_id=QosId(0) if cell else self._qos(decision),
+                    mirror_id=MirrorId(0) if cell else self._mirror(decision),
                 )
             )
 
@@ -512,6 +514,11 @@ class _Emitter:
         # Likewise.
         return QosId(self._numbers.qos.number(decision.qos) if decision.qos else 0)
 
+    def _mirror(self, decision: Decision) -> MirrorId:
+        # Likewise; there is none when all are in use.
+        copied = decision.copied
+        return MirrorId((copied and self._numbers.mirror.find(copied.name)) or 0)
+
     def _cell(self, outcome: Outcome) -> int:
         name = hashlib.sha256(repr(outcome).encode()).hexdigest()[:32]
         cell = self._numbers.source_cell.number(name)
@@ -520,7 +527,8 @@ class _Emitter:
             action = Action.ALLOW if decision.allow else Action.DENY
             rule_id, vrf_id = self._rule(decision), self._vrf(decision)
             qos_id = self._qos(decision)
-            row = SourcePortRow(cell, port, port_bits, action, rule_id, vrf_id, qos_id)
+            mirror_id = self._mirror(decision)
+            row = SourcePortRow(cell, port, port_bits, action, rule_id, vrf_id, qos_id, mirror_id)
             self._made.source_ports.append(row)
         return cell
 

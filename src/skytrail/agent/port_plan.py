@@ -8,6 +8,8 @@ from ipaddress import ip_network
 
 from skytrail.agent.identity import IdentityTable
 from skytrail.agent.interface import ActivePort
+from skytrail.agent.label import NumbersExhausted
+from skytrail.agent.mirror import Copied, copies_of_port, mirror_row
 from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.policy import Policy, port_identity, port_policies
 from skytrail.agent.port_rows import (
@@ -17,7 +19,18 @@ from skytrail.agent.port_rows import (
     PortPlan,
 )
 from skytrail.agent.share import COPY_SIDES
-from skytrail.agent.tables import Encapsulation, IpNetwork, PolicyId, QosId, VifId, VrfId
+from skytrail.agent.tables import (
+    Encapsulation,
+    IpNetwork,
+    MirrorId,
+    MirrorRow,
+    NextHopId,
+    PolicyId,
+    PortMirrorRow,
+    QosId,
+    VifId,
+    VrfId,
+)
 from skytrail.agent.view import Port
 
 
@@ -47,6 +60,8 @@ class PortPlanner:
         ways.update(name for each in floating for name in each.ways)
         if port.network.is_underlay or any(each.network.is_underlay for each in floating):
             ways.add(FABRIC_INSTANCE)
+        copies, port_mirror = self._copies(port, vif_id, (egress, ingress))
+        ways.update(each.to.instance for each in copies if each.to.instance)
         ways.discard(port.network.vrf)
         for name in (*egress.markings, *ingress.markings):
             self.number("qos", name)
@@ -73,6 +88,8 @@ class PortPlanner:
             controls=underlay.controls,
             underlay_ifindex=underlay.ifindex,
             floating=floating,
+            mirrors=tuple(self._mirror_rows(copies, underlay)),
+            port_mirror=port_mirror,
         )
 
     def _label(self, port: Port) -> int:
@@ -80,6 +97,37 @@ class PortPlanner:
         if port.copy and port.chains and port.side in COPY_SIDES:
             return 2 * self.number("copy", port.copy) + COPY_SIDES.index(port.side)
         return self.number("label", f"l3:{port.uuid}")
+
+    def _copies(
+        self, port: Port, vif_id: VifId, policies: tuple[Policy, Policy]
+    ) -> tuple[list[Copied], PortMirrorRow | None]:
+        """Return every mirror the port has to do with, and those of all its frames."""
+        copies = [each for policy in policies for each in policy.copies]
+        if port.mirror is None or port.mirror.to.analyzer in port.addresses:
+            return copies, None  # An analyzer does not get copies of copies.
+        own = copies_of_port(port.mirror, port.network.name)
+        sent, delivered = (self._mirror(each) if each else MirrorId(0) for each in own)
+        copies += [each for each in own if each is not None]
+        return copies, PortMirrorRow(vif_id, sent, delivered)
+
+    def _mirror(self, copied: Copied) -> MirrorId:
+        """Return the number of a mirror; 0 when all are in use."""
+        try:
+            return MirrorId(self.number("mirror", copied.name))
+        except NumbersExhausted:
+            return MirrorId(0)
+
+    def _mirror_rows(self, copies: list[Copied], underlay: Underlay) -> Iterator[MirrorRow]:
+        for copied in {each.name: each for each in copies}.values():
+            mirror_id, to = self._mirror(copied), copied.to
+            vrf_id, nexthop_id = VrfId(0), NextHopId(0)
+            if to.instance:
+                vrf_id = VrfId(self.number("vrf", to.instance))
+            elif to.analyzer is not None:
+                native = Encapsulation.NATIVE
+                nexthop_id = self.nexthops.tunnel(to.analyzer, native, layer2=False)
+            if mirror_id:
+                yield mirror_row(copied, mirror_id, underlay.address, (vrf_id, nexthop_id))
 
     def _floating(self, port: Port) -> Iterator[FloatingPlan]:
         """Under such an address the port is one of the address's network, with its own groups."""

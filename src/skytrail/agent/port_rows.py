@@ -25,8 +25,10 @@ from skytrail.agent.tables import (
     InterfaceRow,
     IpNetwork,
     LabelRow,
+    MirrorRow,
     NextHopId,
     PolicyId,
+    PortMirrorRow,
     QosId,
     Row,
     VifId,
@@ -97,6 +99,9 @@ class PortPlan:
     controls: tuple[IPv4Address, ...] = ()
     underlay_ifindex: int = 0
     floating: tuple[FloatingPlan, ...] = ()
+    mirrors: tuple[MirrorRow, ...] = ()
+    """Of its frames, and of its policies' rules."""
+    port_mirror: PortMirrorRow | None = None
 
     @property
     def vrf(self) -> str:
@@ -171,6 +176,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         transit=bool(port.chains),
         has_floating=bool(plan.floating),
         announces=any(not pair.is_shared for pair in port.address_pairs),
+        is_watched=plan.port_mirror is not None,
         tag=port.tag,
         flow_count_max=port.flow_count_max,
         qos_id=numbers.qos_id,
@@ -186,12 +192,14 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         for prefix in plan.underlay_prefixes
     )
     if port.tag is not None:
-        return (interface, LabelRow(numbers.label, numbers.layer3), *routes)
+        return (interface, LabelRow(numbers.label, numbers.layer3), *plan.mirrors, *routes)
     return (
         interface,
         *source_rows(plan.active, numbers.vif_id),
         *_bgp_rows(plan),
         *_floating_rows(plan),
+        *plan.mirrors,
+        *(() if plan.port_mirror is None else (plan.port_mirror,)),
         LabelRow(numbers.label, numbers.layer3),
         LabelRow(numbers.layer2_label, numbers.layer2),
         *(() if plan.active.failing.port else (bridge,)),

@@ -20,6 +20,7 @@ from skytrail.agent.access_list import (
     PORTS_ALL,
     PortRange,
     Selector,
+    copies_of_rule,
     ports_of,
     prefix_order,
     protocol_of,
@@ -34,6 +35,7 @@ from skytrail.agent.config_values import (
     prefix_of,
     text_of,
 )
+from skytrail.agent.mirror import Copied
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
 LABEL = 0
@@ -89,6 +91,8 @@ class SecurityRule:
     services: tuple[Service, ...]
     match_kinds: tuple[int, ...] = ()
     """Tag types both ends have, with equal values."""
+    copied: Copied | None = None
+    """Who gets copies of what it lets pass."""
     notes: str = ""
     """``log`` and ``alert``, which change nothing of what is allowed."""
     qos: str = ""
@@ -331,6 +335,8 @@ class SecurityReader:
         readable &= kinds is not None
         everybody = Selector() if not allow else NOBODY
         notes = [name for name in ("log", "alert") if flag_of(action.get(name))]
+        copied, gap = copies_of_rule(action, Selector(), Selector())
+        notes += [gap] if gap else []
         return SecurityRule(
             uuid=object_uuid(node),
             allow=allow,
@@ -340,6 +346,7 @@ class SecurityReader:
             else (NOBODY, NOBODY),
             services=(EVERYTHING,) if services is None else services,
             match_kinds=kinds if readable and kinds else (),
+            copied=copied if allow else None,
             notes=" ".join(notes),
             qos=text_of(action.get("qos_action")) if allow else "",
         )

@@ -159,6 +159,7 @@ def _settled(way: _Way, local: _Local) -> Iterator[RemoteRule]:
             remote=remote,
             source_ports=service.source_ports,
             destination_ports=service.destination_ports,
+            copied=rule.copied,
             notes=rule.notes,
             qos=rule.qos,
         )

@@ -64,6 +64,17 @@ def translates(graph: ConfigGraph, port: ConfigKey) -> bool:
     return False
 
 
+def is_analyzer(graph: ConfigGraph, port: ConfigKey) -> bool:
+    """Whether the port belongs to a service that is sent copies of packets."""
+    for copy in graph.neighbours(port, "port-tuple"):
+        for service in graph.neighbours(copy, "service-instance"):
+            for template in graph.linked_nodes(service, "service-template"):
+                properties = mapping_of(template.properties.get("service_template_properties"))
+                if text_of(properties.get("service_type")) == "analyzer":
+                    return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class OtherSide:
     """Another side of the same copy, as far as this host hears of it."""

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from skytrail.agent.access_list import PortRange, Selector
+from skytrail.agent.mirror import Copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class RemoteRule:
     destination_ports: PortRange
     instance: str = ""
     """Where the way on is looked up."""
+    copied: Copied | None = None
+    """Who gets copies of what it lets pass."""
     notes: str = ""
     """What else is asked for, and shown only."""
     qos: str = ""
@@ -50,6 +53,7 @@ class RemoteRule:
             f"->{self.destination_ports[0]}-{self.destination_ports[1]}"
             f"{f' by way of {self.instance}' if self.instance else ''}"
             f"{f' marked by {self.qos}' if self.qos else ''}"
+            f"{f' mirror to {self.copied.to.analyzer or self.copied.to.mac}' if self.copied else ''}"
             f"{f' {self.notes}' if self.notes else ''}"
         )
 

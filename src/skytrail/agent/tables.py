@@ -33,6 +33,10 @@ PolicyId = NewType("PolicyId", int)
 """A compiled policy for one direction of one interface; interned, so equal policies share it."""
 IdentityId = NewType("IdentityId", int)
 """Interned (virtual network set, security group set, tag set); 0 means unknown."""
+MirrorId = NewType("MirrorId", int)
+"""Where copies of packets go, 1..255; 0: nowhere."""
+MIRROR_HEADER_BYTES_MAX = 320
+"""As in ``bpf/include/abi.h``."""
 FLOOD_MEMBERS_COUNT_MAX = 256
 """As ``FLOOD_MEMBERS_MAX`` in ``bpf/include/abi.h``."""
 FLOATING_PLACES_COUNT_MAX = 16
@@ -101,6 +105,8 @@ class InterfaceRow:
     """Who has an address now is told by its gratuitous ARP."""
     has_floating: bool = False
     """It has floating addresses: :class:`FloatingRow`."""
+    is_watched: bool = False
+    """Its frames are copied: :class:`PortMirrorRow`, or a capture."""
     tag: Tag | None = None
     """A VLAN of the interface ``ifindex``; None: its untagged frames."""
     flow_count_max: int = 0
@@ -425,6 +431,8 @@ class VerdictRow:
     """ALLOW: where the way on is looked up; 0 = in the interface's own VRF."""
     qos_id: QosId = QosId(0)
     """How the flow's packets are marked; 0 = as the interface's are."""
+    mirror_id: MirrorId = MirrorId(0)
+    """ALLOW: where copies of the flow's packets go; 0 = nowhere."""
 
     @property
     def key(self) -> tuple[int, int, int, int, int, int]:
@@ -449,10 +457,58 @@ class SourcePortRow:
     rule_id: RuleId
     vrf_id: VrfId = VrfId(0)
     qos_id: QosId = QosId(0)
+    mirror_id: MirrorId = MirrorId(0)
 
     @property
     def key(self) -> tuple[int, int, int]:
         return (self.cell, self.port, self.port_bits)
+
+
+class MirrorKind(enum.IntEnum):
+    """How the way to an analyzer is found, numbered as in ``bpf/include/abi_watch.h``."""
+
+    ROUTED = 1
+    """By a route of ``vrf_id`` to ``analyzer``."""
+    BRIDGED = 2
+    """By ``mac`` in ``vrf_id``."""
+    FIXED = 3
+    """By ``nexthop_id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRow:
+    """Where copies of packets go, and what is put in front of each. Key: ``mirror_id``."""
+
+    mirror_id: MirrorId
+    kind: MirrorKind
+    vrf_id: VrfId = VrfId(0)
+    analyzer: IPv4Address | None = None
+    mac: Mac | None = None
+    nexthop_id: NextHopId = NextHopId(0)
+    header: bytes = b""
+    """Ethernet, IPv4 and what follows; empty: the copy goes as it is."""
+    is_udp: bool = False
+    """UDP follows IPv4 in ``header``."""
+    has_record: bool = False
+    """A record header of pcap follows UDP: time and lengths are filled in."""
+
+    @property
+    def key(self) -> MirrorId:
+        return self.mirror_id
+
+
+@dataclass(frozen=True, slots=True)
+class PortMirrorRow:
+    """The mirrors that all frames of an interface are copied to. Key: ``vif_id``."""
+
+    vif_id: VifId
+    sent: MirrorId
+    """Of what the workload sends; 0: none."""
+    delivered: MirrorId
+
+    @property
+    def key(self) -> VifId:
+        return self.vif_id
 
 
 Row = (
@@ -468,6 +524,8 @@ Row = (
     | FloatingRow
     | FloatingPortRow
     | QosMapRow
+    | MirrorRow
+    | PortMirrorRow
     | PolicyIdentityRow
     | PolicyPrefixRow
     | VerdictRow
@@ -477,6 +535,7 @@ Row = (
 ROW_TYPES: tuple[type[Row], ...] = (
     # Write order: what is referred to comes before what refers to it; deletes run in reverse.
     NextHopRow,
+    MirrorRow,
     SourcePortRow,
     VerdictRow,
     PolicyPrefixRow,
@@ -485,6 +544,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     QosMapRow,
     FloatingPortRow,
     FloatingRow,
+    PortMirrorRow,
     InterfaceRow,
     BgpServiceRow,
     InetRouteRow,

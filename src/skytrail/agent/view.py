@@ -37,6 +37,7 @@ from skytrail.agent.health.configured import (
     checks_of_port,
     ports_of_check,
 )
+from skytrail.agent.mirror import PortMirror, read_port_mirror
 from skytrail.agent.qos import QosTable, fabric_qos, qos_of, qos_tables
 from skytrail.agent.security_sets import (
     NO_SECURITY,
@@ -47,6 +48,7 @@ from skytrail.agent.security_sets import (
 from skytrail.agent.service_tags import (
     OtherSide,
     ServiceTag,
+    is_analyzer,
     other_sides,
     service_tags,
     shared_addresses,
@@ -143,6 +145,9 @@ class VirtualNetwork:
     qos: str = ""
     """QoS configuration of what its ports send; comes before the ports' own."""
 
+    is_mirror_destination: bool = False
+    """Its ports take copies of others' packets: no policy applies to them."""
+
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
             subnet
@@ -213,6 +218,11 @@ class Port:
     """Its tags, and the application policy sets it obeys."""
     floating: tuple[tuple[Binding, VirtualNetwork], ...] = ()
     """Floating and alias addresses, each with the network it is from."""
+    mirror: PortMirror | None = None
+    """Who gets copies of its frames."""
+    mirror_problem: str = ""
+    is_analyzer: bool = False
+    """Of a service that analyzes copies of packets."""
     floating_problems: tuple[str, ...] = ()
     """Why others are not served."""
     dhcp: DhcpConfig = NOTHING
@@ -452,6 +462,7 @@ class _Builder:
             floods_assisted=replication == ASSISTED or self._is_assisted(node.key),
             floods_unknown=flag_of(node.properties.get("flood_unknown_unicast")),
             qos=qos_of(self._graph, node.key),
+            is_mirror_destination=flag_of(properties.get("mirror_destination")),
         )
 
     def _is_assisted(self, network: ConfigKey) -> bool:
@@ -540,6 +551,7 @@ class _Builder:
         limits = mapping_of(properties.get("virtual_machine_interface_properties"))
         addresses = self._addresses(node.key)
         floating, problems = self._floating(node.key, addresses, networks)
+        mirror, mirror_problem = read_port_mirror(limits.get("interface_mirror"))
         return Port(
             uuid=uuid,
             name=node.key.name,
@@ -548,6 +560,9 @@ class _Builder:
             addresses=addresses,
             floating=floating,
             floating_problems=problems,
+            mirror=mirror,
+            mirror_problem=mirror_problem,
+            is_analyzer=is_analyzer(self._graph, node.key),
             check_addresses=check_addresses(self._graph, node.key),
             groups=tuple(self.group(key) for key in keys if self._graph.node(key)),
             missing_groups=tuple(key.name for key in keys if not self._graph.node(key)),

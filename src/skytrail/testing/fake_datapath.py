@@ -67,6 +67,9 @@ class FakeDatapath:
     def drop_counts(self) -> Mapping[str, int]:
         return {}
 
+    def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
+        return {}
+
     def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]:
         return {}
 

@@ -30,12 +30,14 @@ from skytrail.agent.io import bpf_syscall, libbpf
 from skytrail.agent.io.bpf_links import LinkTable
 from skytrail.agent.io.ebpf_rows import from_u32, u32
 from skytrail.agent.io.ebpf_tables import RowTables, depends_flows
+from skytrail.agent.io.mirror_device import close_links, open_links
 from skytrail.agent.io.punt_ring import PuntRing
 from skytrail.agent.plugin import FlowEnds, FlowRecord, Punt
 from skytrail.agent.tables import (
     ROW_TYPES,
     InterfaceKind,
     InterfaceRow,
+    MirrorRow,
     NextHopId,
     NextHopRow,
     Row,
@@ -76,10 +78,14 @@ class EbpfDatapath:
 
     def __init__(self, base: Path, loaded: libbpf.LoadedObject, flow_pairs_max: int) -> None:
         self._base = base
+        self._name = base.parent.name
         self._loaded = loaded
         self._flow_pairs_max = flow_pairs_max
         self._maps = loaded.maps
         self._links = LinkTable(base / "links")
+        self._mirror_links = LinkTable(base / "mirror_links")
+        self._mirrors = False
+        """The device that copies go through is ready."""
         self._tables = RowTables(loaded.maps)
         self._receive: Callable[[Punt], None] | None = None
         self._ring: PuntRing | None = None
@@ -113,6 +119,7 @@ class EbpfDatapath:
             flow_limit_default=max(flow_pairs_max // 2, 1),
             punt_tokens_max=PUNT_TOKENS_MAX,
             punt_token_ns=PUNT_TOKEN_NS,
+            tai_offset_ns=_tai_offset_ns(),
         )
         entries = {
             "flows4": flow_pairs_max * 2,
@@ -142,6 +149,8 @@ class EbpfDatapath:
         for ifindex in self._links.ifindexes():
             if self._tables.interface_at(ifindex) is not None:
                 self.attach(ifindex)
+        if self.dump(MirrorRow):
+            self._open_mirrors()
 
     def dump(self, row_type: type[RowT]) -> list[RowT]:
         """Return every row actually installed, decoded from the kernel."""
@@ -150,6 +159,8 @@ class EbpfDatapath:
     def apply(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
         """Install and remove rows, then let live flows see it. Puts are idempotent."""
         gone = [row for row in deletes if isinstance(row, InterfaceRow)]
+        if not self._mirrors and any(isinstance(row, MirrorRow) for row in puts):
+            self._open_mirrors()
         try:
             self._put(puts)
             self._set_underlay([row for row in puts if isinstance(row, InterfaceRow)])
@@ -188,6 +199,25 @@ class EbpfDatapath:
                     options=abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0,
                 )
                 self._write_settings(settings)
+
+    def _open_mirrors(self) -> None:
+        """Make the device that copies go through: only hosts that mirror have it."""
+        near, far = open_links(self._name)
+        program = "mirror_ingress"
+        pin = self._base / "programs" / program
+        self._mirror_links.attach(far, self._loaded.programs[program], pin)
+        self._write_settings(self._settings()._replace(mirror_ifindex=near))
+        self._mirrors = True
+
+    def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
+        """(copies, copies that were cut off, copies lost) since load, by mirror."""
+        found: dict[int, tuple[int, int, int]] = {}
+        for mirror_id in range(1, abi.MIRROR_COUNT):
+            raw = self._maps["mirror_counters"].lookup(u32(mirror_id))
+            if raw is not None and any(raw):
+                words = memoryview(raw).cast("Q")
+                found[mirror_id] = (sum(words[0::3]), sum(words[1::3]), sum(words[2::3]))
+        return found
 
     def attach(self, ifindex: int) -> None:
         """Attach the right program to an interface that has an InterfaceRow; idempotent."""
@@ -363,6 +393,12 @@ def _translated(flow: abi.Flow) -> FlowEnds | None:
     )
 
 
+def _tai_offset_ns() -> int:
+    """What the kernel's atomic time, which datapath programs can read, is ahead of UTC: whole seconds."""
+    ahead = time.clock_gettime(time.CLOCK_TAI) - time.clock_gettime(time.CLOCK_REALTIME)
+    return round(ahead) * _NANOSECONDS
+
+
 def _sum_u64(raw: bytes | None) -> int:
     if raw is None:
         return 0
@@ -395,4 +431,5 @@ def mount_bpf_file_system(root: Path) -> None:
 
 def remove_datapath(name: str, root: Path = ROOT) -> None:
     """Unpin everything agent ``name`` left: its interfaces stop forwarding."""
+    close_links(name)
     shutil.rmtree(root / name, ignore_errors=True)

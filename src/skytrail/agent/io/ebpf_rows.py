@@ -23,6 +23,7 @@ from skytrail.agent.tables import (
     InterfaceRow,
     IpNetwork,
     LabelRow,
+    MirrorId,
     NextHopId,
     NextHopKind,
     NextHopRow,
@@ -101,6 +102,7 @@ def interface_entry(row: InterfaceRow) -> Entry:
         | (abi.InterfaceFlags.TRANSIT if row.transit else 0)
         | (abi.InterfaceFlags.FLOATING if row.has_floating else 0)
         | (abi.InterfaceFlags.ANNOUNCES if row.announces else 0)
+        | (abi.InterfaceFlags.WATCHED if row.is_watched else 0)
         | (abi.InterfaceFlags.TAGGED if row.tag else 0),
         tunnel_address=tunnel,
         tag_source=row.tag.source.packed if row.tag else bytes(6),
@@ -133,6 +135,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         transit=bool(value.flags & abi.InterfaceFlags.TRANSIT),
         has_floating=bool(value.flags & abi.InterfaceFlags.FLOATING),
         announces=bool(value.flags & abi.InterfaceFlags.ANNOUNCES),
+        is_watched=bool(value.flags & abi.InterfaceFlags.WATCHED),
         tag=Tag(value.vlan, Mac(value.tag_source)) if value.vlan else None,
         flow_count_max=value.flow_count_max,
         tunnel_address=(
@@ -441,6 +444,7 @@ def verdict_entry(row: VerdictRow) -> Entry:
         action=row.action,
         vrf=row.vrf_id,
         qos=row.qos_id,
+        mirror=row.mirror_id,
     )
     return key.pack(), value.pack()
 
@@ -460,6 +464,7 @@ def verdict_row(key: bytes, raw: bytes) -> VerdictRow:
         source_cell=value.source_cell,
         vrf_id=VrfId(value.vrf),
         qos_id=QosId(value.qos),
+        mirror_id=MirrorId(value.mirror),
     )
 
 
@@ -470,7 +475,12 @@ def source_port_entry(row: SourcePortRow) -> Entry:
         port=row.port.to_bytes(2, "big"),
     )
     value = abi.Verdict(
-        rule=row.rule_id, source_cell=0, action=row.action, vrf=row.vrf_id, qos=row.qos_id
+        rule=row.rule_id,
+        source_cell=0,
+        action=row.action,
+        vrf=row.vrf_id,
+        qos=row.qos_id,
+        mirror=row.mirror_id,
     )
     return key.pack(), value.pack()
 
@@ -486,6 +496,7 @@ def source_port_row(key: bytes, raw: bytes) -> SourcePortRow:
         rule_id=RuleId(value.rule),
         vrf_id=VrfId(value.vrf),
         qos_id=QosId(value.qos),
+        mirror_id=MirrorId(value.mirror),
     )
 
 

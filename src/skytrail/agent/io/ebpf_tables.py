@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from skytrail.agent import abi
+from skytrail.agent.io import ebpf_mirror_rows as mirror_codec
 from skytrail.agent.io import ebpf_nat_rows as nat_codec
 from skytrail.agent.io import ebpf_qos_rows as qos_codec
 from skytrail.agent.io import ebpf_rows as rows_codec
@@ -23,10 +24,12 @@ from skytrail.agent.tables import (
     InterfaceKind,
     InterfaceRow,
     LabelRow,
+    MirrorRow,
     NextHopKind,
     NextHopRow,
     PolicyIdentityRow,
     PolicyPrefixRow,
+    PortMirrorRow,
     QosMapRow,
     Row,
     SourcePortRow,
@@ -45,7 +48,10 @@ _STRETCH_ELEMENTS = 64
 
 def depends_flows(row: Row) -> bool:
     """True when live flows may have remembered something this row changes."""
-    return not isinstance(row, LabelRow | VniRow | FloodRow | BgpServiceRow | QosMapRow)
+    return not isinstance(
+        row,
+        LabelRow | VniRow | FloodRow | BgpServiceRow | QosMapRow | MirrorRow | PortMirrorRow,
+    )
 
 
 class RowTables:
@@ -94,6 +100,9 @@ class RowTables:
         for bpf_map, batch in self._entries(rows):
             if bpf_map is self._maps["labels"]:
                 bpf_map.update_many([(key, _NOTHING) for key, _ in batch])
+            elif bpf_map is self._maps["mirrors"]:
+                nothing = bytes(abi.MIRROR_LAYOUT.size)
+                bpf_map.update_many([(key, nothing) for key, _ in batch])
             else:
                 bpf_map.delete_many([key for key, _ in batch])
 
@@ -106,6 +115,9 @@ class RowTables:
         elif row_type is LabelRow:
             for label, value in _array_values(self._maps["labels"], U32):
                 yield rows_codec.label_row(u32(label), value)
+        elif row_type is MirrorRow:
+            for mirror_id, value in _array_values(self._maps["mirrors"], abi.MIRROR_LAYOUT):
+                yield mirror_codec.mirror_row(mirror_id, value)
         else:
             names, decode = _DECODERS[row_type]
             for name in names:
@@ -115,7 +127,7 @@ class RowTables:
     def interface_at(self, ifindex: int) -> InterfaceRow | None:
         """The row of an interface index."""
         raw = self._ifindex_map(ifindex).lookup(u32(ifindex))
-        vif_id = from_u32(raw) if raw else 0
+        vif_id = from_u32(raw) % abi.VIF_WATCHED if raw else 0
         if not vif_id:
             return None
         value = self._maps["interfaces"].lookup(u32(vif_id))
@@ -146,7 +158,8 @@ class RowTables:
         if row.tag is not None:
             self._maps["vlans"].update(vlan_key(row), u32(row.vif_id))
             return
-        self._ifindex_map(row.ifindex).update(u32(row.ifindex), u32(row.vif_id))
+        number = row.vif_id | (abi.VIF_WATCHED if row.is_watched else 0)
+        self._ifindex_map(row.ifindex).update(u32(row.ifindex), u32(number))
         if row.kind is not InterfaceKind.UNDERLAY:
             return
         self._link_mtu[row.ifindex] = row.mtu_bytes
@@ -163,7 +176,8 @@ class RowTables:
     def _forget_ifindex(self, ifindex: int, vif_id: VifId) -> None:
         """Unlink an index from an interface, unless another one has taken it over."""
         where = self._ifindex_map(ifindex)
-        if where.lookup(u32(ifindex)) == u32(vif_id):
+        raw = where.lookup(u32(ifindex))
+        if raw and from_u32(raw) % abi.VIF_WATCHED == vif_id:
             where.update(u32(ifindex), u32(0))
 
     def _forget_vlan(self, row: InterfaceRow) -> None:
@@ -249,6 +263,10 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "floating_ports", nat_codec.floating_port_entry(row)
         case QosMapRow():
             return "qos_maps", qos_codec.qos_map_entry(row)
+        case MirrorRow():
+            return "mirrors", mirror_codec.mirror_entry(row)
+        case PortMirrorRow():
+            return "port_mirrors", mirror_codec.port_mirror_entry(row)
         case FloodRow():
             return "floods", rows_codec.flood_entry(row)
         case LabelRow():
@@ -276,6 +294,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     FloatingRow: (("floatings",), nat_codec.floating_row),
     FloatingPortRow: (("floating_ports",), nat_codec.floating_port_row),
     QosMapRow: (("qos_maps",), qos_codec.qos_map_row),
+    PortMirrorRow: (("port_mirrors",), mirror_codec.port_mirror_row),
     FloodRow: (("floods",), rows_codec.flood_row),
     VniRow: (("vnis",), rows_codec.vni_row),
     PolicyIdentityRow: (("policy_identities",), rows_codec.policy_identity_row),

@@ -34,6 +34,7 @@ class AgentPages:
         self._kernel_pages: dict[str, Callable[[], list[Row]]] = {
             "flows": self._flows,
             "drops": self._drops,
+            "mirrors": self._mirrors,
             "difference": self._difference,
         }
 
@@ -145,6 +146,9 @@ class AgentPages:
                 if count
             ]
         return rows
+
+    def _mirrors(self) -> list[Row]:
+        return list(tables.mirror_rows(self._agent.desired, self._agent.datapath.mirror_counts()))
 
     def _difference(self) -> list[Row]:
         agent = self._agent
