@@ -203,7 +203,8 @@ type BridgeDomainMembershipType struct {
 
 // InterfaceMirrorType: Mirroring of everything an interface sends or receives.
 type InterfaceMirrorType struct {
-	// Direction that is mirrored, seen from the workload. One of: ingress, egress, both.
+	// Direction that is mirrored, seen from the vRouter: ingress is what the workload sends. One of:
+	// ingress, egress, both.
 	TrafficDirection *string `json:"traffic_direction,omitempty"`
 	// Analyzer that gets the copies.
 	MirrorTo *MirrorActionType `json:"mirror_to,omitempty"`

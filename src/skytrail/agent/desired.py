@@ -195,7 +195,6 @@ class _World:
         self._branches_version = inputs.learnt.branches.version
         self._dirty_vrfs: set[str] = set()
         self._dirty_ports: set[str] = set()
-        """Ports that use a way into the underlay which moved."""
         self._dirty_floods: set[str] = set()
         self._macs_of: dict[Place, dict[Mac, None]] = {}
         """MACs that layer 2 routes give for an address."""
@@ -241,7 +240,7 @@ class _World:
             self._mac(vrf, mac)
         for vrf in sorted(self._dirty_floods | self._dirty_vrfs):
             self._flood(vrf)
-        self._dirty_floods = set()
+        self._dirty_floods, self._dirty_ports = set(), set()
         self._dirty_vrfs, self._dirty_places, self._dirty_macs = set(), set(), set()
         self._release_idle()
         self._qos.update(inputs.view.qos)
@@ -333,7 +332,6 @@ class _World:
                 known = self._port_inputs.get(uuid)
                 if known is None or not known.same(now) or uuid in self._dirty_ports:
                     changed.append((uuid, now))
-        self._dirty_ports = set()
         for uuid in sorted(self._port_inputs.keys() - present):
             self._unplugged(uuid)
         for uuid, port_inputs in sorted(changed, key=lambda entry: entry[0]):

@@ -634,7 +634,10 @@ TYPES: dict[str, ComplexType] = {
                     "egress",
                     "both",
                 ),
-                description="Direction that is mirrored, seen from the workload.",
+                description=(
+                    "Direction that is mirrored, seen from the vRouter: ingress is what the "
+                    "workload sends."
+                ),
             ),
             "mirror_to": Field(
                 name="mirror_to",

@@ -12,7 +12,10 @@ public final class InterfaceMirrorType extends JsonView {
         super(members);
     }
 
-    /** Direction that is mirrored, seen from the workload. One of: ingress, egress, both. */
+    /**
+     * Direction that is mirrored, seen from the vRouter: ingress is what the workload sends. One
+     * of: ingress, egress, both.
+     */
     public String trafficDirection() {
         return string("traffic_direction");
     }
