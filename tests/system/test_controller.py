@@ -86,7 +86,7 @@ def test_one_ready_line_then_the_api_serves_and_sigterm_ends_everything(controll
     children = running.children()
 
     assert running.url in line
-    assert set(children) == {"api", "compiler", "control", "analytics"}
+    assert set(children) == {"api", "compiler", "control", "analytics", "history"}
     with ApiClient(running.url) as api:
         assert api.list("virtual-network")
     assert running.stop() == 0

@@ -2,7 +2,7 @@
 
 ```
  session_up(hello) --> newest sequence numbers --> generator repeats what is newer
- receive(message)  --> UVE: UveTables            others: counted by kind (no store yet)
+ receive(message)  --> UVE: UveTables    logs: rows that wait for history    others: counted
  session_down ... GRACE_S ... tick() --> what a gone generator said is taken back
 ```
 """
@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from skytrail.analytics.batch import Batch
 from skytrail.analytics.generators import Generators
+from skytrail.analytics.history_rows import LOGGED, message_row
 from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
@@ -32,6 +34,8 @@ class Collector:
         self.uves = uves if uves is not None else UveTables()
         self.changes = UveChanges()
         self.generators = Generators()
+        self.messages = Batch()
+        """Rows of the message table that wait for the store."""
         self.taken: Counter[str] = Counter()
         """Messages that came, by type."""
         self.dropped: Counter[str] = Counter()
@@ -68,6 +72,14 @@ class Collector:
             return
         if message.header.type in _UVES:
             self._uve(generator, message, now)
+        elif message.header.type in LOGGED:
+            self.keep(message)
+        else:
+            self.drop(generator, "not_kept")
+
+    def keep(self, message: SandeshMessage) -> None:
+        """Have a message of a log written to history."""
+        self.messages.add(message_row(message), message.header.level)
 
     def count(self, generator: str, kind: str, size: int) -> None:
         """Count a message that came."""

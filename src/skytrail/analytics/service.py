@@ -3,9 +3,10 @@
 ```
  Sandesh (8086) ---> sandesh_server ----.
  own processes ----> telemetry_server --+--> Collector --> http (8081), introspection
-                     tick, every second-'
+                     tick, every second-'       `--> batches --> writer --> history (a process of its own)
+                                                http queries ----------------^
 ```
-All on one event loop; what is known is in memory, and told again by the generators after a start.
+All on one event loop; UVEs are in memory, and told again by the generators after a start.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.io.gate import ApiGate
+from skytrail.analytics.io.history import History
 from skytrail.analytics.io.http import AnalyticsApi
+from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.telemetry_server import TelemetryServer
+from skytrail.analytics.io.writer import HistoryWriter
 from skytrail.runtime.asgi import AsgiApp, Router
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, TableSource
@@ -46,6 +50,10 @@ class AnalyticsSettings:
     """Processes of this machine may tell here."""
     tls: MutualTls | None = None
     """Of the processes of other machines."""
+    history: str = ""
+    """Socket of the embedded store's process, or URL of a ClickHouse cluster; empty: no history."""
+    keep_hours: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By stored table, where it is not the default."""
     rest_tls: TlsFiles | None = None
     gate_url: str = ""
     """The API that says who sends a request; empty: everybody may ask everything."""
@@ -59,6 +67,7 @@ class AnalyticsService:
         self._settings = settings
         self._clock = SystemClock()
         self.collector = Collector()
+        self.writer: HistoryWriter | None = None
 
     async def run(self, when_ready: Callable[[Mapping[str, int]], None]) -> None:
         """Serve until cancelled; ``when_ready`` is given the ports. Raises ``OSError``."""
@@ -80,7 +89,7 @@ class AnalyticsService:
             servers.append(await processes.serve_unix(settings.telemetry_socket))
         router = Router()
         AnalyticsApi(self.collector).add_routes(router)
-        Introspection(self.tables(), metrics=self.samples).add_routes(router)
+        Introspection(self.tables(), self.unmet, self.samples).add_routes(router)
         gate = None
         async with AsyncExitStack() as stack:
             if settings.gate_url:
@@ -88,7 +97,18 @@ class AnalyticsService:
                 stack.push_async_callback(gate.close)
             for server in servers:
                 await stack.enter_async_context(server)
+            writing = None
+            if settings.history:
+                history = History(settings.history)
+                stack.push_async_callback(history.close)
+                queries = QueryApi(history, self._clock)
+                stack.push_async_callback(queries.close)
+                queries.add_routes(router)
+                self.writer = HistoryWriter(history, {"message": self.collector.messages})
+                writing = self.writer.run(settings.keep_hours)
             group = await stack.enter_async_context(asyncio.TaskGroup())
+            if writing is not None:
+                group.create_task(writing, name="analytics-history")
             group.create_task(
                 serve(
                     AsgiApp(router, admit=gate),
@@ -105,6 +125,10 @@ class AnalyticsService:
             await asyncio.sleep(1.0)
             self.collector.tick(self._clock.now())
 
+    def unmet(self) -> list[str]:
+        """Name what is missing for full operation."""
+        return ["history"] if self.writer is not None and self.writer.is_away else []
+
     def tables(self) -> Mapping[str, TableSource]:
         """Return the tables of introspection."""
         return {"generators": lambda: self.collector.generators, "uves": self._uve_rows}
@@ -120,6 +144,12 @@ class AnalyticsService:
         yield Sample("skytrail_analytics_generators", connected)
         yield Sample("skytrail_analytics_uves", collector.uves.keys_count)
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
+        yield Sample("skytrail_analytics_rows_waiting", len(collector.messages))
+        for level, count in collector.messages.shed.items():
+            yield Sample("skytrail_analytics_rows_shed_total", count, {"level": str(level)})
+        if self.writer is not None:
+            yield Sample("skytrail_analytics_rows_written_total", self.writer.written_count)
+            yield Sample("skytrail_analytics_rows_refused_total", self.writer.refused_count)
         for kind, count in collector.taken.items():
             yield Sample("skytrail_analytics_messages_total", count, {"type": kind})
         for reason, count in collector.dropped.items():

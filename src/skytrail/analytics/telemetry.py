@@ -45,6 +45,11 @@ def change_of(generator: str, uve: Uve) -> UveChange:
     )
 
 
+def typed_fields(values: Mapping[str, object]) -> dict[str, Field]:
+    """Return values with their types; ``DecodeError`` for what no field can hold."""
+    return {name: _field(name, value, "", 0) for name, value in values.items()}
+
+
 def _field(name: str, value: object, rule: str, depth: int) -> Field:
     if depth > _DEPTH_MAX:
         raise DecodeError(f"field {name[:64]} is nested deeper than {_DEPTH_MAX}")

@@ -62,6 +62,7 @@ from skytrail.cli.help_text import examples
     metavar="PORT",
     help="Also listen to generators that speak Sandesh, on loopback (usually 8086).",
 )
+@click.option("--no-history", is_flag=True, help="Keep no logs: analytics knows the present only.")
 @click.option(
     "--store",
     metavar="PLACE",
@@ -90,6 +91,7 @@ def up(
     *,
     secure: bool,
     placed_only: bool,
+    no_history: bool,
 ) -> None:
     """Run the controller alone: API, compiler, control node, analytics, embedded store; no root.
 
@@ -101,6 +103,7 @@ def up(
     arguments += ["--control-listen", control_listen] if control_listen else []
     arguments += ["--secure"] if secure else []
     arguments += ["--placed-only"] if placed_only else []
+    arguments += ["--no-history"] if no_history else []
     arguments += ["--listen", listen] if listen else []
     arguments += ["--store", store] if store else []
     # Replaced rather than started: signals and the exit status then need no forwarding.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from skytrail.agent.service import AgentService, AgentSettings
 from skytrail.daemons import collectors
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs, processes, tasks
-from skytrail.runtime.telemetry import Endpoint, hello_of_this_process
+from skytrail.runtime.telemetry import hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
 
 XMPP_PORT = 5269
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         tls = checked_folder(options.xmpp_tls, is_server=False)
     except TlsUnusable as error:
         parser.error(str(error))
-    logs.configure(options.log_level, json=options.log_json)
+    told = collectors.configure_logs(options.log_level, options.log_json, options.collector)
     settings = AgentSettings(
         name=options.name,
         controls=tuple(
@@ -86,15 +86,13 @@ def main(arguments: list[str] | None = None) -> int:
         priority_tags=options.priority_tags,
         tls=tls,
     )
-    return tasks.run_until_signal(
-        lambda: _serve(settings, options.socket, options.collector, _opener(options))
-    )
+    return tasks.run_until_signal(lambda: _serve(settings, options.socket, told, _opener(options)))
 
 
 async def _serve(
     settings: AgentSettings,
     socket_path: Path,
-    told: Sequence[Endpoint],
+    told: collectors.Told,
     open_datapath: Callable[[], Datapath],
 ) -> None:
     service = AgentService(settings, open_datapath())
@@ -109,7 +107,7 @@ async def _serve(
         group.create_task(AgentPages(service).serve(socket_path))
         group.create_task(service.run(when_ready=announce))
         hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
-        group.create_task(collectors.tell(told, settings.tls, hello, lambda: uves.uves_of(service)))
+        group.create_task(told.tell(settings.tls, hello, lambda: uves.uves_of(service)))
 
 
 def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:

@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         socket=options.socket,
         telemetry_socket=options.telemetry_socket,
         tls=None if tls is None else tls.server(),
+        history=options.history,
         rest_tls=rest_tls,
         gate_url=options.authenticate_at,
         gate_ca=options.api_ca,
@@ -98,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument("--socket", type=Path, help="also serve REST and introspection here")
     parser.add_argument("--telemetry-socket", type=Path, help="for processes of this machine")
+    parser.add_argument(
+        "--history",
+        default="",
+        metavar="PLACE",
+        help="store of logs: the socket of skytrail.daemons.history, or http://HOST:8123 of a "
+        "ClickHouse cluster; without, there are no queries",
+    )
     parser.add_argument("--log-level", default="info", choices=logs.LEVELS)
     parser.add_argument("--log-json", action="store_true")
     return parser

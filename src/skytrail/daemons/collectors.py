@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from skytrail.runtime import logs
 from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.mutual_tls import TlsFolder
 from skytrail.runtime.telemetry import Collectors, Endpoint, Source, Telemetry
 from skytrail.wire.telemetry import Hello
@@ -46,9 +49,22 @@ def address(text: str) -> Endpoint:
     return host, int(port)
 
 
-async def tell(
-    collectors: Sequence[Endpoint], tls: TlsFolder | None, hello: Hello, source: Source
-) -> None:
-    """Tell the first analytics node that answers, until cancelled; return when there is none."""
-    client = None if tls is None else tls.client()
-    await Telemetry(hello, source, Collectors(collectors, client), SystemClock()).run()
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The analytics nodes of a process, and the tap on its log."""
+
+    endpoints: Sequence[Endpoint]
+    tap: LogTap | None
+
+    async def tell(self, tls: TlsFolder | None, hello: Hello, source: Source) -> None:
+        """Tell the first node that answers, until cancelled; return when there is none."""
+        client = None if tls is None else tls.client()
+        collectors = Collectors(self.endpoints, client)
+        await Telemetry(hello, source, collectors, SystemClock(), self.tap).run()
+
+
+def configure_logs(level: str, json: bool, endpoints: Sequence[Endpoint]) -> Told:
+    """Set the log up; it is told to analytics nodes, where there are any, as well."""
+    tap = LogTap(SystemClock()) if endpoints else None
+    logs.configure(level, json, tap=tap)
+    return Told(endpoints, tap)

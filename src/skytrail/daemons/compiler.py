@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket as socket_name
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, serve_unix
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.processes import print_ready
-from skytrail.runtime.telemetry import Endpoint, hello_of_this_process, usage_of_this_process
+from skytrail.runtime.telemetry import hello_of_this_process, usage_of_this_process
 from skytrail.wire.telemetry import Uve, node_status
 
 OFFICE = "compiler"
@@ -69,15 +69,18 @@ def main(
     **access: str | None,
 ) -> None:
     """Derive routing instances, route targets, access lists and DNS records from the intent."""
-    logs.configure(log_level, log_json)
+    try:
+        nodes = [collectors.address(each) for each in told]
+    except argparse.ArgumentTypeError as error:
+        raise click.UsageError(str(error)) from error
+    informed = collectors.configure_logs(log_level, log_json, nodes)
     try:
         shown = checked(Access.of(access), api_url)
         for url in report_to:
             checked(shown, url)
-        nodes = [collectors.address(each) for each in told]
-    except (AccessUnusable, argparse.ArgumentTypeError) as error:
+    except AccessUnusable as error:
         raise click.UsageError(str(error)) from error
-    api = Servers(api_url, api_socket, report_to, shown, nodes)
+    api = Servers(api_url, api_socket, report_to, shown, informed)
     sys.exit(tasks.run_until_signal(lambda: _serve(api, socket, elect=elect)))
 
 
@@ -89,7 +92,7 @@ class Servers:
     socket: str | None
     report_to: tuple[str, ...]
     access: Access
-    collectors: Sequence[Endpoint]
+    told: collectors.Told
 
 
 async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
@@ -126,7 +129,7 @@ async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
             )
             hello = hello_of_this_process("", "Config", MODULE)
             group.create_task(
-                collectors.tell(servers.collectors, None, hello, lambda: _uves(service)),
+                servers.told.tell(None, hello, lambda: _uves(service)),
                 name="compiler-telemetry",
             )
             if elect:

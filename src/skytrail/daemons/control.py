@@ -22,10 +22,9 @@ from skytrail.daemons.api_access import (
     checked,
 )
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
-from skytrail.runtime import logs
 from skytrail.runtime.processes import print_ready
 from skytrail.runtime.tasks import run_until_signal
-from skytrail.runtime.telemetry import Endpoint, hello_of_this_process
+from skytrail.runtime.telemetry import hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
 from skytrail.wire.xmpp.session import HOLD_TIME_S
 
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (AccessUnusable, TlsUnusable) as error:
         parser.error(str(error))
     _check_bgp_listen(parser, options.bgp_listen)
-    logs.configure(level=options.log_level, json=options.log_json)
+    told = collectors.configure_logs(options.log_level, options.log_json, options.collector)
     settings = ControlSettings(
         name=options.name,
         listen=options.listen,
@@ -69,17 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def ready(port: int) -> None:
         print_ready("control", node=settings.name, listen=settings.listen, port=port)
 
-    return run_until_signal(lambda: _serve(settings, options.collector, ready))
+    return run_until_signal(lambda: _serve(settings, told, ready))
 
 
 async def _serve(
-    settings: ControlSettings, told: Sequence[Endpoint], ready: Callable[[int], None]
+    settings: ControlSettings, told: collectors.Told, ready: Callable[[int], None]
 ) -> None:
     service = ControlService(settings)
     hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
     async with asyncio.TaskGroup() as group:
         group.create_task(service.run(ready))
-        group.create_task(collectors.tell(told, settings.tls, hello, lambda: uves.uves_of(service)))
+        group.create_task(told.tell(settings.tls, hello, lambda: uves.uves_of(service)))
 
 
 def _check_bgp_listen(parser: argparse.ArgumentParser, texts: Sequence[str]) -> None:

@@ -7,7 +7,8 @@
 ```
  main task --> keep_running(api) --ready--> keep_running(compiler)
                                        |--> keep_running(control)
-                                       `--> keep_running(analytics)   all ready --> one ready line
+                                       |--> keep_running(analytics)   all ready --> one ready line
+                                       `--> keep_running(history)     whenever it is there
 ```
 
 Needs no root. A child that ends is started again; SIGTERM and SIGINT end all of them. The children
@@ -35,6 +36,7 @@ from skytrail.runtime.processes import Child, Command, ProcessFailed, keep_runni
 
 LOOPBACK = "127.0.0.1"
 TELEMETRY = "telemetry"
+HISTORY = "history"
 SOCKET_PATH_BYTES_MAX = 107
 """Of a Unix socket on Linux, without the closing zero."""
 
@@ -66,6 +68,8 @@ class Settings:
     wants_secure: bool = False
     analytics_port: int = 8081
     """Of analytics on loopback; 0: there is none."""
+    has_history: bool = True
+    """Whether analytics keeps logs, in a store of its own."""
     sandesh_port: int = 0
     """Of generators of the original system; 0: they are not listened to."""
     secure: SecureFiles | None = None
@@ -131,9 +135,21 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *("--socket", str(settings.socket_path("analytics"))),
         *("--telemetry-socket", str(settings.socket_path(TELEMETRY)), "--telemetry-port", "0"),
         *("--sandesh-port", str(settings.sandesh_port)),
+        *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),
         *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
     )
-    return (api, compiler, control, analytics) if told else (api, compiler, control)
+    history = _command(
+        HISTORY,
+        *("--data", str(settings.data / HISTORY)),
+        *("--socket", str(settings.socket_path(HISTORY))),
+    )
+    return (
+        api,
+        compiler,
+        control,
+        *((analytics,) if told else ()),
+        *((history,) if told and settings.has_history else ()),
+    )
 
 
 def _analytics_security(files: SecureFiles, api_url: str) -> tuple[str, ...]:
@@ -147,7 +163,8 @@ async def run(settings: Settings) -> None:
     """Serve until cancelled; :class:`ProcessFailed` when a first start fails."""
     api, *others = commands(settings)
     api_ready = asyncio.Event()
-    waiting = {command.name for command in others}
+    # History takes seconds to open, and everything else works without it.
+    waiting = {command.name for command in others} - {HISTORY}
     announced = False
 
     def other_ready(child: Child) -> None:
@@ -283,7 +300,7 @@ def _port_or_none(text: str) -> int:
     return 0 if text == "0" else _port(text)
 
 
-def _settings(arguments: Sequence[str] | None) -> Settings:
+def _parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="skytrail up", description="Run the controller alone.")
     options.add_argument("--data", type=Path, required=True, help="folder of the embedded store")
     options.add_argument("--store", help="etcd://HOST:PORT,... in place of the embedded store")
@@ -296,6 +313,9 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     )
     options.add_argument(
         "--analytics-port", type=_port_or_none, default=8081, help="of analytics; 0: do without"
+    )
+    options.add_argument(
+        "--no-history", action="store_true", help="keep no logs: analytics knows the present only"
     )
     options.add_argument(
         "--sandesh-port", type=_port_or_none, default=0, help="of generators that speak Sandesh"
@@ -313,6 +333,11 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     )
     options.add_argument("--listen", default=LOOPBACK, help="address of the API; needs --secure")
     options.add_argument("--log-level", default="info", choices=logs.LEVELS)
+    return options
+
+
+def _settings(arguments: Sequence[str] | None) -> Settings:
+    options = _parser()
     chosen = options.parse_args(arguments)
     if chosen.listen != LOOPBACK and not chosen.secure:
         options.error("--listen needs --secure: without it everybody would be the administrator")
@@ -334,6 +359,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         store=chosen.store,
         analytics_port=chosen.analytics_port,
         sandesh_port=chosen.sandesh_port,
+        has_history=not chosen.no_history,
     )
 
 

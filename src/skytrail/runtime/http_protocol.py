@@ -65,6 +65,9 @@ _YOUNG_S: Final = 1.0
 NETWORK_CONNECTIONS_COUNT_MAX: Final = 3584
 """Over TCP. What is left to the server's own limit is for Unix sockets: control nodes and the
 compiler get in however many connections others hold."""
+CONTINUE: Final = "100-continue"
+EXPECTATIONS: Final = (CONTINUE, "202-accepted")
+"""The second is no standard's: by it clients of the original system ask for an answer later."""
 BODY_AHEAD_BYTES: Final = 64 * 1024
 """So much of a body is taken in before the application asks for it."""
 AT_ONCE_COUNT_MAX: Final = 16
@@ -391,7 +394,9 @@ class HttpProtocol(asyncio.Protocol):
         exchange.keep_alive = not is_old and self._parser.should_keep_alive()
         exchange.is_chunked = not is_old and request.method != "HEAD"
         # A client of HTTP/1.0 cannot have meant it (RFC 9110 10.1.1).
-        exchange.expects_continue = not is_old and "expect" in self._headers
+        exchange.expects_continue = (
+            not is_old and self._headers.get("expect", "").lower() == CONTINUE
+        )
         if refusal is not None:
             exchange.refusal = refusal
             exchange.keep_alive = False
@@ -424,8 +429,8 @@ class HttpProtocol(asyncio.Protocol):
         if hosts > 1 or (version == "1.1" and hosts == 0):
             return text_reply(f"A request needs one Host header, this one has {hosts}", 400)
         expected = self._headers.get("expect")
-        if expected is not None and version == "1.1" and expected.lower() != "100-continue":
-            return text_reply("Of Expect only 100-continue can be met", 417)
+        if expected is not None and version == "1.1" and expected.lower() not in EXPECTATIONS:
+            return text_reply(f"Of Expect only {' and '.join(EXPECTATIONS)} can be met", 417)
         return None
 
     def on_body(self, body: bytes) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
-from typing import Final, TextIO
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final, TextIO
 
 import structlog
 
@@ -18,10 +18,20 @@ MASK: Final = "***"
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-def configure(level: str = "info", json: bool = False, *, stream: TextIO | None = None) -> None:
+Processor = Callable[[object, str, MutableMapping[str, Any]], MutableMapping[str, Any]]
+
+
+def configure(
+    level: str = "info",
+    json: bool = False,
+    *,
+    stream: TextIO | None = None,
+    tap: Processor | None = None,
+) -> None:
     """Route structlog and the standard library's loggers to standard error.
 
-    Raises ValueError for an unknown level. May be called again; the last call wins.
+    ``tap`` sees every event that is shown, after secrets were masked. Raises ValueError for an
+    unknown level. May be called again; the last call wins.
     """
     if level.lower() not in LEVELS:
         message = f"log level {level!r} is not one of {', '.join(LEVELS)}"
@@ -37,6 +47,7 @@ def configure(level: str = "info", json: bool = False, *, stream: TextIO | None 
             structlog.processors.StackInfoRenderer(),
             *([structlog.processors.format_exc_info] if json else []),
             mask_secrets,
+            *([tap] if tap is not None else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),

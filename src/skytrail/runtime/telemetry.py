@@ -2,6 +2,7 @@
 
 ```
  source() every EVERY_S --> rows --> diff with what was said --> numbered changes --> collector
+ log --> LogTap -------------------------- every LOGS_EVERY_S --> events -----------^
 ```
 The source returns everything, always; only what changed is sent. After a lost connection the next
 collector in the list is tried, and told what it does not have. Nothing waits for a collector: what
@@ -26,11 +27,13 @@ import structlog
 
 from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock
+from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
 from skytrail.wire.errors import DecodeError
-from skytrail.wire.telemetry import Hello, Known, TelemetryFramer, Uve, decode, encode
+from skytrail.wire.telemetry import Hello, Known, Log, TelemetryFramer, Uve, decode, encode
 
 EVERY_S: Final = 10.0
+LOGS_EVERY_S: Final = 1.0
 CONNECT_S: Final = 5.0
 READ_BYTES: Final = 65_536
 SEND_TURN: Final = 256
@@ -109,11 +112,19 @@ def hello_of_this_process(source: str, node_type: str, module: str) -> Hello:
 class Telemetry:
     """Keeps one collector informed. Run :meth:`run` as a task."""
 
-    def __init__(self, hello: Hello, source: Source, collectors: Collectors, clock: Clock) -> None:
+    def __init__(
+        self,
+        hello: Hello,
+        source: Source,
+        collectors: Collectors,
+        clock: Clock,
+        tap: LogTap | None = None,
+    ) -> None:
         self._hello = hello
         self._source = source
         self._collectors = collectors
         self._clock = clock
+        self._tap = tap
         self._report = Report()
         self._log = structlog.get_logger("skytrail.telemetry")
         self.collector = ""
@@ -173,15 +184,20 @@ class Telemetry:
     async def _keep_telling(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        due = self._clock.now() + EVERY_S
         while True:
             # The collector says nothing more: what can be read is its end.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(LOGS_EVERY_S):
                     if not await reader.read(READ_BYTES):
                         raise ConnectionResetError("the collector ended the connection")
-            await self._send(writer, self._report.update(await self._source()))
+            if self._tap is not None:
+                await self._send(writer, self._tap.take())
+            if self._clock.now() >= due:
+                due = self._clock.now() + EVERY_S
+                await self._send(writer, self._report.update(await self._source()))
 
-    async def _send(self, writer: asyncio.StreamWriter, changes: Sequence[Uve]) -> None:
+    async def _send(self, writer: asyncio.StreamWriter, changes: Sequence[Uve | Log]) -> None:
         for start in range(0, len(changes), SEND_TURN):
             some = changes[start : start + SEND_TURN]
             writer.write(b"".join(encode(each) for each in some))

@@ -11,12 +11,22 @@ from typing import Final, cast
 import structlog
 
 from skytrail.analytics.collector import Collector, CollectorRefuses
+from skytrail.analytics.history_rows import message_of
 from skytrail.analytics.telemetry import change_of, client_hello
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls, certified_names
 from skytrail.runtime.server import listen_unix
 from skytrail.wire.errors import DecodeError
-from skytrail.wire.telemetry import Hello, Known, TelemetryFramer, Uve, decode, encode
+from skytrail.wire.telemetry import (
+    Hello,
+    Known,
+    Log,
+    Message,
+    TelemetryFramer,
+    Uve,
+    decode,
+    encode,
+)
 
 PORT: Final = 8189
 CONNECTIONS_COUNT_MAX: Final = 16_384
@@ -59,7 +69,7 @@ class TelemetryServer:
         address = str(peer[0]) if isinstance(peer, tuple) else ""
         try:
             await self._run(reader, writer, address)
-        except (DecodeError, CollectorRefuses) as error:
+        except (DecodeError, CollectorRefuses, ProcessConfused) as error:
             self._collector.dropped["malformed"] += 1
             self._log.warning("process_refused", address=address, reason=str(error))
         except (OSError, TimeoutError) as error:
@@ -97,7 +107,7 @@ class TelemetryServer:
         try:
             writer.write(encode(Known(newest=dict(newest))))
             await writer.drain()
-            await self._read_on(reader, framer, generator)
+            await self._read_on(reader, framer, hello)
         finally:
             if self._writers.get(generator) is writer:
                 del self._writers[generator]
@@ -113,21 +123,33 @@ class TelemetryServer:
             raise CollectorRefuses(f"{hello.source[:64]} shows a certificate of {', '.join(names)}")
 
     async def _read_on(
-        self, reader: asyncio.StreamReader, framer: TelemetryFramer, generator: str
+        self, reader: asyncio.StreamReader, framer: TelemetryFramer, hello: Hello
     ) -> None:
         acted = 0
         while (frame := await _next(reader, framer)) is not None:
-            message = decode(frame)
-            if not isinstance(message, Uve):
-                raise DecodeError("a process says only what it knows once it is admitted")
-            self._collector.count(generator, "uve", len(frame))
-            try:
-                self._collector.apply(change_of(generator, message), self._clock.now())
-            except DecodeError:
-                self._collector.drop(generator, "uve_unusable")
             acted += 1
+            self._receive(hello, decode(frame), len(frame), acted)
             if acted % TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
+
+    def _receive(self, hello: Hello, message: Message, size: int, sequence: int) -> None:
+        """Act on one message; one whose values cannot be used is counted and passed over."""
+        collector, generator = self._collector, hello.generator
+        try:
+            if isinstance(message, Uve):
+                collector.count(generator, "uve", size)
+                collector.apply(change_of(generator, message), self._clock.now())
+            elif isinstance(message, Log):
+                collector.count(generator, "log", size)
+                collector.keep(message_of(hello, message, sequence))
+            else:
+                raise ProcessConfused("a process that is admitted says UVEs and logs")
+        except DecodeError:
+            collector.drop(generator, "unusable")
+
+
+class ProcessConfused(Exception):
+    """A message that has no place where it came."""
 
 
 async def _next(reader: asyncio.StreamReader, framer: TelemetryFramer) -> bytes | None:

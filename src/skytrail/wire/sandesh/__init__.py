@@ -6,7 +6,7 @@ message, the collector answers with the newest sequence number it has for each t
 generator repeats what is newer (``control``): so that a change of collector loses nothing.
 """
 
-from skytrail.wire.sandesh.codec import decode_message, encode_message
+from skytrail.wire.sandesh.codec import decode_message, encode_body, encode_message
 from skytrail.wire.sandesh.control import (
     ClientHello,
     decode_client_hello,
@@ -37,6 +37,7 @@ __all__ = [
     "Value",
     "decode_client_hello",
     "decode_message",
+    "encode_body",
     "encode_client_hello",
     "encode_message",
     "encode_server_hello",

@@ -223,10 +223,14 @@ def _double(name: str, text: str) -> float:
 
 def encode_message(message: SandeshMessage) -> bytes:
     """Return what a frame holds (see :func:`~skytrail.wire.sandesh.framing.frame_of`)."""
-    return (
-        f"<{_HEADER}>{''.join(_encoded_header(message.header))}</{_HEADER}>"
-        f'<{message.name} type="sandesh">{_encoded_fields(message.fields)}</{message.name}>'
-    ).encode()
+    header = "".join(_encoded_header(message.header))
+    return f"<{_HEADER}>{header}</{_HEADER}>{encode_body(message)}".encode()
+
+
+def encode_body(message: SandeshMessage) -> str:
+    """Return the message without its header."""
+    name = message.name
+    return f'<{name} type="sandesh">{_encoded_fields(message.fields)}</{name}>'
 
 
 def _encoded_header(header: SandeshHeader) -> Iterable[str]:

@@ -15,12 +15,13 @@ from skytrail.wire.telemetry.codec import (
     encode,
 )
 from skytrail.wire.telemetry.entities import node_status
-from skytrail.wire.telemetry.messages import Hello, Known, Message, Uve
+from skytrail.wire.telemetry.messages import Hello, Known, Log, Message, Uve
 
 __all__ = [
     "FRAME_BYTES_MAX",
     "Hello",
     "Known",
+    "Log",
     "Message",
     "TelemetryFramer",
     "Uve",

@@ -45,4 +45,16 @@ class Uve(msgspec.Struct, frozen=True, kw_only=True, tag="uve", omit_defaults=Tr
     is_deleted: bool = False
 
 
-Message = Hello | Known | Uve
+class Log(msgspec.Struct, frozen=True, kw_only=True, tag="log", omit_defaults=True):
+    """An event of a process's log. ``level`` is as of syslog, 0 (emergency) to 7 (debug)."""
+
+    timestamp_us: int
+    level: int
+    event: str
+    category: str = ""
+    fields: dict[str, Any] = msgspec.field(default_factory=dict)
+    objects: dict[str, str] = msgspec.field(default_factory=dict)
+    """Entities it is about: table to key."""
+
+
+Message = Hello | Known | Uve | Log

@@ -1,0 +1,93 @@
+"""Messages as rows of history. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from skytrail.analytics.telemetry import typed_fields
+from skytrail.wire.errors import DecodeError
+from skytrail.wire.sandesh import (
+    Field,
+    SandeshHeader,
+    SandeshMessage,
+    SandeshType,
+    Struct,
+    encode_body,
+)
+from skytrail.wire.telemetry import Hello, Log
+
+LOGGED: Final = frozenset(
+    {
+        SandeshType.SYSTEM,
+        SandeshType.TRACE,
+        SandeshType.OBJECT,
+        SandeshType.TRACE_OBJECT,
+        SandeshType.SYSLOG,
+    }
+)
+"""Types of message that are rows of the message table."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+Row = dict[str, object]
+
+
+def message_row(message: SandeshMessage) -> Row:
+    """Return a message as a row; its text is the XML of its body, as it always was."""
+    header = message.header
+    objects = dict(_objects(message.fields))
+    return {
+        "MessageTS": header.timestamp_us,
+        "Source": header.source,
+        "ModuleId": header.module,
+        "NodeType": header.node_type,
+        "InstanceId": header.instance_id,
+        "Category": header.category,
+        "Level": min(max(header.level, -(1 << 15)), (1 << 15) - 1),
+        "Type": int(header.type),
+        "Messagetype": message.name,
+        "SequenceNum": header.sequence & 0xFFFFFFFF,
+        "Context": header.context,
+        "Xmlmessage": encode_body(message),
+        "IPAddress": header.address,
+        "Pid": header.pid & 0xFFFFFFFF,
+        "ObjectTables": list(objects),
+        "ObjectIds": list(objects.values()),
+    }
+
+
+def _objects(fields: Mapping[str, Field]) -> Iterator[tuple[str, str]]:
+    """Yield (table, key) of every entity a message is about."""
+    for each in fields.values():
+        if "key" in each.annotations and isinstance(each.value, str):
+            yield each.annotations["key"], each.value
+        elif isinstance(each.value, Struct):
+            yield from _objects(each.value.fields)
+
+
+def message_of(hello: Hello, log: Log, sequence: int) -> SandeshMessage:
+    """Return a log event of our own as the message a generator would send.
+
+    ``DecodeError`` when a name cannot be an element's, or a value no field's.
+    """
+    unfit = [name for name in (log.event, *log.fields) if not _NAME.fullmatch(name)]
+    if unfit:
+        raise DecodeError(f"{unfit[0][:64]!r} is no name of an event or a field")
+    header = SandeshHeader(
+        source=hello.source,
+        module=hello.module,
+        node_type=hello.node_type,
+        instance_id=hello.instance_id,
+        timestamp_us=log.timestamp_us,
+        sequence=sequence,
+        type=SandeshType.OBJECT if log.objects else SandeshType.SYSTEM,
+        level=log.level,
+        category=log.category,
+        pid=hello.pid,
+    )
+    objects = {
+        f"object{index}": Field("string", key, "", {"key": table})
+        for index, (table, key) in enumerate(log.objects.items())
+    }
+    return SandeshMessage(header, log.event, {**objects, **typed_fields(log.fields)})

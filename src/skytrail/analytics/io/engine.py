@@ -1,0 +1,92 @@
+"""The embedded engine's process: chDB behind the part of ClickHouse's HTTP that we use.
+
+It owns its folder; a second process on the same one fails at its start. The engine is native code: should it crash, this
+process goes and is started again, and nobody else notices but by a refused connection.
+
+```
+ Unix socket --POST /?query=...&param_x=...--> one of a few threads --> chdb session --> folder
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from skytrail.runtime.asgi import AsgiApp, Request, Response, Router, text_reply
+from skytrail.runtime.server import listen_unix, serve
+
+THREADS_COUNT: Final = 3
+"""The engine itself uses all cores for one statement."""
+BODY_BYTES_MAX: Final = 64 << 20
+_FORMAT: Final = re.compile(r"\s+FORMAT\s+(\w+)\s*$")
+_PARAMETER: Final = "param_"
+_INSERT: Final = "INSERT INTO "
+
+
+class Engine(Protocol):
+    """What is used of a chDB session; released from the interpreter's lock while it works."""
+
+    def query(self, sql: str, fmt: str, params: dict[str, str] | None = None) -> object: ...
+
+    def close(self) -> None: ...
+
+
+def open_engine(folder: Path) -> Engine:
+    """Open the engine on a folder; takes a second, and a third of a gigabyte."""
+    from chdb import session  # pyright: ignore[reportMissingTypeStubs] # loads the engine
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return cast("Engine", session.Session(str(folder)))
+
+
+async def serve_engine(folder: Path, socket: Path, when_ready: Callable[[], None]) -> None:
+    """Serve until cancelled; RuntimeError when the folder is another process's."""
+    workers = ThreadPoolExecutor(THREADS_COUNT, "history")
+    loop = asyncio.get_running_loop()
+    engine = await loop.run_in_executor(workers, open_engine, folder)
+
+    async def answer(request: Request) -> Response:
+        query = request.query.get("query", "")
+        named = {
+            name.removeprefix(_PARAMETER): value
+            for name, value in request.query.items()
+            if name.startswith(_PARAMETER)
+        }
+        try:
+            reply = await loop.run_in_executor(
+                workers, carry_out, engine, query, named, request.body
+            )
+        except RuntimeError as error:  # The engine's only kind: it refuses a statement.
+            return text_reply(str(error), 400)
+        return Response(200, reply, "application/json")
+
+    router = Router()
+    router.add("POST", "/", answer)
+    app = AsgiApp(router, body_limit_bytes=BODY_BYTES_MAX)
+    try:
+        await serve(app, [listen_unix(socket)], when_ready=when_ready)
+    finally:
+        workers.shutdown(wait=True)
+        engine.close()
+
+
+def carry_out(engine: Engine, query: str, parameters: dict[str, str], body: bytes) -> bytes:
+    """Carry one statement out; RuntimeError with the engine's reason when it refuses."""
+    if query.startswith(_INSERT):
+        # The rows follow the format's name, as in ClickHouse's own clients.
+        engine.query(f"{query} {body.decode()}", "Null")
+        return b""
+    found = _FORMAT.search(query)
+    sql = query[: found.start()] if found else query
+    settings = " SETTINGS output_format_json_quote_64bit_integers = 0" if found else ""
+    result = engine.query(sql + settings, found[1] if found else "Null", params=parameters or None)
+    return bytes(cast("_Result", result).bytes()) if result is not None else b""
+
+
+class _Result(Protocol):
+    def bytes(self) -> bytes: ...

@@ -1,0 +1,92 @@
+"""History behind one interface: ClickHouse's HTTP, to the embedded engine's process or a cluster.
+
+Values are bound by the server (``param_NAME``), rows come and go as columns of JSON. A statement that is refused is our
+defect or hostile; one that finds nobody is the store's absence, and whoever has rows keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from skytrail.analytics.history_tables import DATABASE, statements
+
+INSERT_S: Final = 30.0
+SELECT_S: Final = 60.0
+CONNECTIONS_COUNT: Final = 16
+_REASON_CHARACTERS: Final = 300
+
+
+class HistoryUnavailable(Exception):
+    """Nobody answers, or not in time; nothing is known of what was asked for."""
+
+
+class HistoryRefused(Exception):
+    """The store does not carry a statement out; the text is its reason."""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    meta: list[dict[str, str]]
+    data: list[list[Any]]
+
+
+class History:
+    """A store of history; ``location`` is the embedded process's socket path or a base URL."""
+
+    def __init__(self, location: str) -> None:
+        is_url = location.startswith(("http://", "https://"))
+        self._client = httpx.AsyncClient(
+            base_url=location if is_url else "http://history",
+            transport=None if is_url else httpx.AsyncHTTPTransport(uds=location, verify=False),
+            timeout=SELECT_S,
+            limits=httpx.Limits(max_connections=CONNECTIONS_COUNT),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def prepare(self, keep_hours: Mapping[str, int]) -> None:
+        """Make what is not there."""
+        for statement in statements(keep_hours):
+            await self._post(statement, {}, b"", SELECT_S)
+
+    async def insert(self, table: str, columns: Mapping[str, Sequence[object]], token: str) -> None:
+        """Add rows, given as columns of equal length; all of them or none.
+
+        The same ``token`` again adds nothing: whoever does not know whether rows arrived repeats.
+        """
+        body = msgspec.json.encode(columns)
+        settings = f"SETTINGS insert_deduplication_token = '{token}'"
+        query = f"INSERT INTO {DATABASE}.{table} {settings} FORMAT JSONColumns"
+        await self._post(query, {}, body, INSERT_S)
+
+    async def select(
+        self, sql: str, parameters: Mapping[str, str | int | float]
+    ) -> list[list[object]]:
+        """Return rows as lists, in the order of the selected columns."""
+        reply = await self._post(f"{sql} FORMAT JSONCompact", parameters, b"", SELECT_S)
+        try:
+            return msgspec.json.decode(reply, type=_Answer).data
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise HistoryUnavailable(f"the answer is unreadable: {error}") from error
+
+    async def _post(
+        self, query: str, parameters: Mapping[str, str | int | float], body: bytes, time_s: float
+    ) -> bytes:
+        named = {f"param_{name}": str(value) for name, value in parameters.items()}
+        settings = {"output_format_json_quote_64bit_integers": "0"}
+        try:
+            reply = await self._client.post(
+                "/", params={"query": query, **named, **settings}, content=body, timeout=time_s
+            )
+        except httpx.HTTPError as error:
+            raise HistoryUnavailable(f"the store of history does not answer: {error}") from error
+        if reply.status_code >= 500 and not reply.headers.get("x-clickhouse-exception-code"):
+            raise HistoryUnavailable(reply.text[:_REASON_CHARACTERS])
+        if reply.status_code != 200:
+            raise HistoryRefused(reply.text[:_REASON_CHARACTERS])
+        return reply.content

@@ -1,0 +1,190 @@
+"""Queries over history by REST.
+
+POST /analytics/query                         answer, or 202 with ``Expect: 202-accepted``
+GET  /analytics/query/<id>                    how far it is
+GET  /analytics/query/<id>/chunk-final/0      its answer
+GET  /analytics/queries                       pending, processed, abandoned
+GET  /analytics/tables, /analytics/table/<t>, .../schema, .../column-values/<column>
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from uuid import UUID, uuid1
+
+from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.query import Statement, View, statement_of, view_of, views
+from skytrail.analytics.query_request import (
+    QueryRequest,
+    QueryUnusable,
+    UnknownField,
+    UnknownTable,
+)
+from skytrail.analytics.questions import Question, Questions
+from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
+from skytrail.runtime.clock import Clock
+
+_EXPECT: Final = ("expect", "postman-expect")
+_ACCEPTED: Final = "202-accepted"
+_VALUES_SQL: Final = "SELECT DISTINCT {column} FROM skytrail.{table} AS t ORDER BY 1 LIMIT 1000"
+_VALUE_COLUMNS: Final = frozenset({"Source", "ModuleId", "NodeType", "Category", "Messagetype"})
+
+
+class QueryApi:
+    """Answers queries; many at a time, each bounded."""
+
+    def __init__(self, history: History, clock: Clock) -> None:
+        self._history = history
+        self._clock = clock
+        self._questions = Questions()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def add_routes(self, router: Router) -> None:
+        router.add("POST", "/analytics/query", self._query)
+        router.add("GET", "/analytics/query/{id}", self._progress)
+        router.add("GET", "/analytics/query/{id}/chunk-final/{chunk}", self._chunk)
+        router.add("GET", "/analytics/queries", self._list)
+        router.add("GET", "/analytics/tables", self._tables)
+        router.add("GET", "/analytics/table/{table}", self._table)
+        router.add("GET", "/analytics/table/{table}/schema", self._schema)
+        router.add("GET", "/analytics/table/{table}/column-values", self._value_columns)
+        router.add("GET", "/analytics/table/{table}/column-values/{column}", self._values)
+
+    async def close(self) -> None:
+        """End what is asked still."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _query(self, request: Request) -> Response:
+        asked = request.json(QueryRequest)
+        statement = self._statement(asked)
+        if not self._questions.has_room():
+            raise HttpError(503, "Too many queries are running; try again", (("retry-after", "2"),))
+        question = Question(
+            uuid1(), request.body.decode(), asked.table, self._clock.now(),
+            asked.start_time, asked.end_time,
+        )  # fmt: skip
+        self._questions.add(question, self._clock.now())
+        task = asyncio.create_task(self._ask(question, statement), name="analytics-query")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        if any(request.headers.get(name, "").lower() == _ACCEPTED for name in _EXPECT):
+            return json_reply({"href": f"/analytics/query/{question.id}"}, 202)
+        await asyncio.shield(task)
+        return self._answered(question)
+
+    def _statement(self, asked: QueryRequest) -> Statement:
+        try:
+            return statement_of(asked, round(self._clock.wall() * 1e6))
+        except UnknownTable as error:
+            raise HttpError(410, str(error)) from error
+        except UnknownField as error:
+            raise HttpError(404, str(error)) from error
+        except QueryUnusable as error:
+            raise HttpError(400, str(error)) from error
+
+    async def _ask(self, question: Question, statement: Statement) -> None:
+        try:
+            rows = await self._history.select(statement.sql, statement.parameters)
+        except HistoryUnavailable as error:
+            question.problem, question.status = str(error), 503
+        except HistoryRefused as error:
+            question.problem, question.status = f"The store refuses the query: {error}", 400
+        else:
+            names = statement.columns
+            question.rows = [dict(zip(names, row, strict=True)) for row in rows]
+
+    @staticmethod
+    def _answered(question: Question) -> Response:
+        if question.rows is None:
+            raise HttpError(question.status, question.problem)
+        return json_reply({"value": question.rows})
+
+    def _question(self, request: Request) -> Question:
+        try:
+            question = self._questions.get(UUID(request.params["id"]))
+        except ValueError:
+            question = None
+        if question is None:
+            raise HttpError(404, "No such query, or its answer was kept long enough")
+        return question
+
+    async def _progress(self, request: Request) -> Response:
+        question = self._question(request)
+        if question.problem:
+            raise HttpError(question.status, question.problem)
+        href = f"/analytics/query/{question.id}/chunk-final/0" if question.is_done else ""
+        chunk = {"start_time": question.start_time, "end_time": question.end_time, "href": href}
+        return json_reply({"progress": 100 if question.is_done else 0, "chunks": [chunk]})
+
+    async def _chunk(self, request: Request) -> Response:
+        question = self._question(request)
+        if request.params["chunk"] != "0" or not question.is_done:
+            raise HttpError(404, "That chunk is not there (yet); ask the query how far it is")
+        return self._answered(question)
+
+    async def _list(self, request: Request) -> Response:
+        shown: dict[str, list[dict[str, object]]] = {
+            "pending_queries": [], "queries_being_processed": [], "abandoned_queries": [],
+        }  # fmt: skip
+        for each in self._questions.all():
+            kind = "abandoned_queries" if each.problem else "queries_being_processed"
+            if each.rows is None:
+                shown[kind].append({"enqueue_time": each.asked_at, "query_id": str(each.id)})
+        return json_reply(shown)
+
+    async def _tables(self, request: Request) -> Response:
+        return json_reply(
+            [
+                {"href": f"/analytics/table/{name}", "name": name, "type": _type_of(view)}
+                for name, view in sorted(views().items())
+            ]
+        )
+
+    async def _table(self, request: Request) -> Response:
+        name = self._view(request).name
+        pages = ("schema", "column-values")
+        return json_reply([{"href": f"/analytics/table/{name}/{p}", "name": p} for p in pages])
+
+    async def _schema(self, request: Request) -> Response:
+        view = self._view(request)
+        columns = [
+            {"name": name, "datatype": _DATATYPES[column.kind], "index": name in _VALUE_COLUMNS}
+            for name, column in view.columns.items()
+        ]
+        return json_reply({"columns": columns, "type": _type_of(view)})
+
+    async def _value_columns(self, request: Request) -> Response:
+        view = self._view(request)
+        names = sorted(_VALUE_COLUMNS & view.columns.keys())
+        base = f"/analytics/table/{view.name}/column-values"
+        return json_reply([{"href": f"{base}/{name}", "name": name} for name in names])
+
+    async def _values(self, request: Request) -> Response:
+        view, column = self._view(request), request.params["column"]
+        if column not in _VALUE_COLUMNS & view.columns.keys():
+            raise HttpError(404, f"Values of {column[:64]} are not listed")
+        sql = _VALUES_SQL.format(column=view.columns[column].expression, table=view.stored.name)
+        try:
+            rows = await self._history.select(sql, {})
+        except (HistoryUnavailable, HistoryRefused) as error:
+            raise HttpError(503, str(error)) from error
+        return json_reply([row[0] for row in rows])
+
+    @staticmethod
+    def _view(request: Request) -> View:
+        try:
+            return view_of(request.params["table"])
+        except UnknownTable as error:
+            raise HttpError(404, str(error)) from error
+
+
+_DATATYPES: Final = {"text": "string", "number": "int", "time": "int"}
+
+
+def _type_of(view: View) -> str:
+    if view.name == "MessageTable" or view.name.startswith("Object"):
+        return "OBJECT" if view.name != "MessageTable" else "LOG"
+    return "STAT" if view.is_open else "SESSION"

@@ -1,0 +1,82 @@
+"""Writes waiting rows to history: every second, in batches, again until the store took them.
+
+A batch has a token, so that one whose answer was lost is not written twice. While the store is away rows wait in their
+:class:`~skytrail.analytics.batch.Batch`, which sheds by severity; nothing here grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from skytrail.analytics.batch import Batch, columns_of
+from skytrail.analytics.history_tables import STORED
+from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+
+EVERY_S: Final = 1.0
+RETRY_S: Final = 1.0
+
+
+class HistoryWriter:
+    """One task that empties the batches, by stored table."""
+
+    def __init__(self, history: History, batches: Mapping[str, Batch]) -> None:
+        self._history = history
+        self._batches = batches
+        self._log = structlog.get_logger("skytrail.analytics.history")
+        self.is_away = True
+        """Whether the store did not take the last thing it was given."""
+        self.written_count = 0
+        self.refused_count = 0
+        """Rows that the store would never take."""
+
+    async def run(self, keep_hours: Mapping[str, int]) -> None:
+        """Write until cancelled."""
+        await self._prepare(keep_hours)
+        while True:
+            await asyncio.sleep(EVERY_S)
+            for table, batch in self._batches.items():
+                while len(batch):
+                    await self._write(table, batch)
+
+    async def _prepare(self, keep_hours: Mapping[str, int]) -> None:
+        while True:
+            try:
+                await self._history.prepare(keep_hours)
+            except HistoryUnavailable as error:
+                self._note(error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._note(None)
+                return
+
+    async def _write(self, table: str, batch: Batch) -> None:
+        rows = batch.take()
+        token = secrets.token_hex(16)
+        columns = columns_of(rows, list(STORED[table].columns))
+        while True:
+            try:
+                await self._history.insert(table, columns, token)
+            except HistoryUnavailable as error:
+                self._note(error)
+                await asyncio.sleep(RETRY_S)
+            except HistoryRefused as error:
+                # A row that does not fit its column is our defect; others must not wait for it.
+                self.refused_count += len(rows)
+                self._log.error("rows_refused", table=table, rows=len(rows), reason=str(error))
+                return
+            else:
+                self.written_count += len(rows)
+                self._note(None)
+                return
+
+    def _note(self, error: HistoryUnavailable | None) -> None:
+        if error is not None and not self.is_away:
+            self._log.warning("history_away", reason=str(error))
+        elif error is None and self.is_away:
+            self._log.info("history_there")
+        self.is_away = error is not None

@@ -1,0 +1,162 @@
+"""Queries to SQL: what users may ask, and that nothing of theirs becomes SQL."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skytrail.analytics.query import statement_of, view_of, views
+from skytrail.analytics.query_request import (
+    QueryRequest,
+    QueryUnusable,
+    UnknownField,
+    UnknownTable,
+    moment_us,
+)
+
+NOW_US = 1_790_000_000_000_000
+LOGS = {
+    "table": "MessageTable",
+    "start_time": "now-10m",
+    "end_time": "now",
+    "select_fields": ["MessageTS", "Source"],
+}
+
+
+def statement(**members):
+    return statement_of(msgspec.convert({**LOGS, **members}, QueryRequest), NOW_US)
+
+
+def match(name, value, op=1, **more):
+    return {"name": name, "value": value, "op": op, **more}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("now", NOW_US),
+        ("now-15m", NOW_US - 900_000_000),
+        ("now-2h", NOW_US - 7_200_000_000),
+        ("1790000000000000", NOW_US),
+        (5, 5),
+    ],
+)
+def test_moments_are_understood(given, expected):
+    assert moment_us("start_time", given, NOW_US) == expected
+
+
+@pytest.mark.parametrize("given", ["yesterday", "now+1h", "now-1w", "", -1, 10**18, "9" * 30])
+def test_moment_that_is_none_is_refused_by_name(given):
+    with pytest.raises(QueryUnusable, match="start_time"):
+        moment_us("start_time", given, NOW_US)
+
+
+def test_values_are_bound_and_never_part_of_the_statement():
+    hostile = "x' OR 1=1; DROP TABLE message --"
+
+    made = statement(where=[[match("Source", hostile)], [match("Xmlmessage", hostile, 8)]])
+
+    assert hostile not in made.sql
+    assert list(made.parameters.values()).count(hostile) == 2
+
+
+def test_alternatives_are_ored_and_what_stands_together_is_anded():
+    made = statement(where=[[match("Source", "a"), match("Level", 4, 5)], [match("Source", "b")]])
+
+    assert (
+        "((t.`Source` = {p2:String} AND t.`Level` <= {p3:Int64}) OR (t.`Source` = {p4:String}))"
+        in made.sql
+    )
+
+
+def test_bins_group_by_what_is_no_aggregate():
+    made = statement(select_fields=["T=60", "Source", "COUNT(Source)"])
+
+    assert made.columns == ["T=", "Source", "COUNT(Source)"]
+    assert made.sql.endswith(
+        " GROUP BY intDiv(toUnixTimestamp64Micro(t.`MessageTS`), 60000000) * 60000000, t.`Source` LIMIT 10000"
+    )
+
+
+def test_rows_of_an_object_are_restricted_to_its_table():
+    made = statement(table="ObjectVNTable", select_fields=["ObjectId", "ObjectLog"])
+
+    assert "has(t.`ObjectTables`, 'ObjectVNTable')" in made.sql
+
+
+def test_attributes_of_statistics_are_bound_names():
+    made = statement(
+        table="StatTable.VrouterStats.drops",
+        select_fields=["T=60", "SUM(drops.count)"],
+        where=[[match("drops.count", 3, 6)]],
+    )
+
+    assert "drops.count" not in made.sql.replace("`SUM(drops.count)`", "")
+    assert list(made.parameters.values()).count("drops.count") == 2
+
+
+@pytest.mark.parametrize(
+    ("members", "error", "word"),
+    [
+        ({"table": "Message"}, UnknownTable, "tables"),
+        ({"table": "StatTable.x` y"}, UnknownTable, "tables"),
+        ({"select_fields": ["Nope"]}, UnknownField, "Nope"),
+        ({"select_fields": ["Source` FROM system.users --"]}, UnknownField, "Source"),
+        ({"select_fields": ["COUNT(x`), (SELECT 1)"]}, UnknownField, "COUNT"),
+        ({"select_fields": ["SUM(Source)"]}, QueryUnusable, "not a number"),
+        ({"select_fields": []}, QueryUnusable, "select_fields"),
+        ({"select_fields": ["T=0"]}, QueryUnusable, "T=0"),
+        ({"where": [[match("Level", "high")]]}, QueryUnusable, "high"),
+        ({"where": [[match("Level", 1, 4)]]}, QueryUnusable, "op=4"),
+        ({"where": [[match("Level", 1, 7)]]}, QueryUnusable, "prefix"),
+        ({"where": [[match("Level", 1, 3)]]}, QueryUnusable, "value2"),
+        ({"where": [[match("Level", 1 << 70)]]}, QueryUnusable, "out of range"),
+        ({"where": [[match("Source", "a")] * 65]}, QueryUnusable, "matches"),
+        ({"filter": ["x"]}, QueryUnusable, "filter"),
+        ({"sort_fields": ["Level"]}, UnknownField, "Level"),
+        ({"limit": 0}, QueryUnusable, "limit"),
+        ({"start_time": "now", "end_time": "now-1m"}, QueryUnusable, "end_time"),
+    ],
+)
+def test_query_that_makes_no_sense_is_refused_by_name(members, error, word):
+    with pytest.raises(error, match=word):
+        statement(**members)
+
+
+def test_filters_are_matches_or_lists_of_them():
+    flat, nested = (
+        statement(filter=given).sql for given in ([match("Level", 4)], [[match("Level", 4)]])
+    )
+
+    assert flat == nested
+
+
+def test_every_column_of_every_table_can_be_selected():
+    for name, view in views().items():
+        for column in view.columns:
+            made = statement(table=name, select_fields=[column])
+            assert made.columns == [column]
+    assert view_of("StatTable.A.b").is_open
+
+
+TEXT = st.text(max_size=12)
+
+
+@given(TEXT, st.lists(TEXT, max_size=3), TEXT, TEXT, st.integers(-1, 9), st.lists(TEXT, max_size=2))
+def test_no_character_of_a_query_that_could_end_a_name_gets_into_the_statement(
+    table, fields, name, value, operation, sort
+):
+    members = {
+        "select_fields": [*fields, "Source"],
+        "where": [[match(name, value, operation)], [match("Source", value)]],
+        "sort_fields": sort,
+    }
+    for chosen in (table, f"StatTable.{table}", "MessageTable", "ObjectVNTable"):
+        try:
+            made = statement(table=chosen, **members)
+        except QueryUnusable:
+            continue
+        assert not set("'\";\\\n") & set(made.sql.replace("'ObjectVNTable'", ""))
+        assert made.sql.count("`") % 2 == 0
