@@ -26,6 +26,7 @@ enum abi {
 	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
 	PUNT_FRAME_BYTES_MAX = 2048,
+	PUNT_RING_BYTES = 4194304,
 	OUTER_HEADER_BYTES_MAX = 48,
 	PROTOCOL_ANY = 256,
 };
@@ -94,13 +95,23 @@ enum punt_reason {
 	PUNT_REASON_COUNT,
 };
 
+/* Each interface has a token bucket for each. */
+enum punt_class {
+	PUNT_CLASS_OTHER = 0,
+	PUNT_CLASS_NEIGHBOUR = 1,
+	PUNT_CLASS_DHCP = 2,
+	PUNT_CLASS_DNS = 3,
+	PUNT_CLASS_ERROR = 4, /* ICMP errors to be told. */
+	PUNT_CLASS_COUNT = 8,
+};
+
 /* Constants of one load, set by user space before it, so the verifier prunes by them. */
 struct limits {
 	__u32 cpu_count;
 	__u32 flow_pairs_max;
 	__u32 flow_limit_default; /* Flows of an interface that sets no limit. */
 	__u32 punt_tokens_max;
-	__u64 punt_token_ns;	  /* A bucket gains one token per this time. */
+	__u64 punt_token_ns;	  /* A bucket gains one token per this time; punt_cost() times. */
 	__u64 tai_offset_ns;	  /* What the kernel's atomic time is ahead of UTC. */
 };
 

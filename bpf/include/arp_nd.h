@@ -254,13 +254,21 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 	}
 	if (type == ND_ROUTER_SOLICITATION)
 		return punt(ctx, PUNT_ROUTER_SOLICITATION);
-	if (type != ND_NEIGHBOUR_SOLICITATION)
-		return drop(ctx, DROP_ND_IGNORED);
+	if (type == ND_ROUTER_ADVERTISEMENT || type == ND_REDIRECT)
+		return drop(ctx, DROP_ND_ROUTER);
 	reason = nd_valid(ctx, p);
 	if (reason)
 		return drop(ctx, reason);
 	if (bpf_skb_load_bytes(ctx, p->l4 + 8, target, sizeof(target)))
 		return drop(ctx, DROP_ND_MALFORMED);
+	if (type != ND_NEIGHBOUR_SOLICITATION) {
+		/* Nobody gets to see it, but who claims another's address is to be found. */
+		link_local = (target[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+		if (vif->flags & INTERFACE_ANTISPOOF && !link_local &&
+		    source_check(vif_id, target, p->source_mac, FAMILY_V6))
+			return drop(ctx, DROP_SPOOFED_ADDRESS);
+		return drop(ctx, DROP_ND_IGNORED);
+	}
 	mac = neighbour_mac(vif, vif_id, target, FAMILY_V6, gateway.byte, &own);
 	if (!mac)
 		return drop(ctx, own || probe ? DROP_ND_IGNORED : DROP_ND_UNKNOWN);

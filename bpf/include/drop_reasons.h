@@ -64,6 +64,13 @@ enum drop_reason {
 	DROP_FLOATING_PORT = 44,      /* A floating address with mapped ports has none such. */
 	DROP_FLOATING_GONE = 45,      /* An answer's floating address is not the workload's any more. */
 	DROP_TRANSLATION = 46,	      /* The kernel could not rewrite the packet. */
+	/* More than an interface may hand over, and what only the vRouter may say. */
+	DROP_PUNT_RATE_NEIGHBOUR = 47, /* Too many router solicitations or announcements. */
+	DROP_PUNT_RATE_DHCP = 48,
+	DROP_PUNT_RATE_DNS = 49,
+	DROP_DHCP_CLIENT = 50,	      /* A request in the name of another MAC. */
+	DROP_DHCP_SERVER = 51,	      /* A workload answers as a DHCP server. */
+	DROP_ND_ROUTER = 52,	      /* A workload advertises or redirects as a router. */
 	DROP_REASON_COUNT,
 };
 

@@ -34,6 +34,7 @@ const volatile struct {
 	struct qos_mark qos_mark;
 	struct translation translation;
 	enum punt_reason punt_reason;
+	enum punt_class punt_class;
 	enum flow_flags flow_flags;
 	enum flow_direction flow_direction;
 	enum drop_reason drop_reason;
@@ -180,10 +181,10 @@ struct {
 /* Frames for the agent. Full: DROP_PUNT_FULL. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4194304);
+	__uint(max_entries, PUNT_RING_BYTES);
 } punts SEC(".maps");
-/* vif * 2 + (is error) -> token bucket. Datapath writes; a lost race costs or gives one token. */
-MAP_ARRAY(punt_buckets, struct punt_bucket, VIF_COUNT_MAX * 2);
+/* vif * PUNT_CLASS_COUNT + class -> token bucket. Datapath writes; a lost race costs or gives one token. */
+MAP_ARRAY(punt_buckets, struct punt_bucket, VIF_COUNT_MAX * PUNT_CLASS_COUNT);
 
 #define MAP_COUNTERS(name_, count_)                                                                \
 	struct {                                                                                   \

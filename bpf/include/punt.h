@@ -1,29 +1,76 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Frames for the agent, through a ring buffer. Each interface has its own token buckets, one for
- * requests and one for ICMP errors, so a noisy workload starves nobody else, nor its own DHCP.
+ * Frames for the agent, through a ring buffer all interfaces share. Each interface has a token bucket
+ * for each class of frames, so that a noisy workload starves neither others nor its own DHCP; once the
+ * ring is half full, the rest is for those who did not use up theirs.
  */
 #ifndef SKYTRAIL_PUNT_H
 #define SKYTRAIL_PUNT_H
 
 #include "packet.h"
 
-static __always_inline bool punt_is_error(__u32 reason)
+static __always_inline __u32 punt_class(__u32 reason)
 {
-	return reason == PUNT_ICMP_TTL_EXCEEDED || reason == PUNT_ICMP_TOO_BIG ||
-	       reason == PUNT_ICMP_UNREACHABLE;
+	switch (reason) {
+	case PUNT_DHCP:
+	case PUNT_DHCP6:
+		return PUNT_CLASS_DHCP;
+	case PUNT_DNS:
+		return PUNT_CLASS_DNS;
+	case PUNT_ROUTER_SOLICITATION:
+	case PUNT_ANNOUNCEMENT:
+		return PUNT_CLASS_NEIGHBOUR;
+	case PUNT_ICMP_TTL_EXCEEDED:
+	case PUNT_ICMP_TOO_BIG:
+	case PUNT_ICMP_UNREACHABLE:
+		return PUNT_CLASS_ERROR;
+	default:
+		return PUNT_CLASS_OTHER;
+	}
 }
 
-static __always_inline bool punt_token(__u32 vif, __u32 reason)
+/* How many times longer than punt_token_ns a class waits for its next token: what one interface may
+ * ask for is a fraction of what the agent can answer. */
+static __always_inline __u32 punt_cost(__u32 class)
 {
-	const __u32 index = (vif & (VIF_COUNT_MAX - 1)) * 2 + punt_is_error(reason);
+	switch (class) {
+	case PUNT_CLASS_DHCP:
+	case PUNT_CLASS_NEIGHBOUR:
+		return 32;
+	case PUNT_CLASS_DNS:
+		return 2;
+	case PUNT_CLASS_ERROR:
+		return 8;
+	default:
+		return 4;
+	}
+}
+
+static __always_inline int punt_refusal(__u32 class)
+{
+	switch (class) {
+	case PUNT_CLASS_DHCP:
+		return DROP_PUNT_RATE_DHCP;
+	case PUNT_CLASS_DNS:
+		return DROP_PUNT_RATE_DNS;
+	case PUNT_CLASS_NEIGHBOUR:
+		return DROP_PUNT_RATE_NEIGHBOUR;
+	default:
+		return DROP_PUNT_RATE;
+	}
+}
+
+/* Takes a token: how many there were, 0 if none. */
+static __always_inline __u64 punt_token(__u32 vif, __u32 class)
+{
+	const __u32 index = (vif & (VIF_COUNT_MAX - 1)) * PUNT_CLASS_COUNT + class;
 	struct punt_bucket *bucket = bpf_map_lookup_elem(&punt_buckets, &index);
 	const __u64 now = bpf_ktime_get_ns();
 	__u64 gained, tokens;
 
 	if (!bucket)
-		return false;
-	gained = (now - bucket->last_ns) / limits.punt_token_ns;
+		return 0;
+	gained = (now - bucket->last_ns) / (limits.punt_token_ns * punt_cost(class));
 	tokens = bucket->tokens;
 	if (gained) {
 		tokens += gained;
@@ -31,23 +78,24 @@ static __always_inline bool punt_token(__u32 vif, __u32 reason)
 	}
 	if (tokens > limits.punt_tokens_max)
 		tokens = limits.punt_tokens_max;
-	if (!tokens) {
-		bucket->tokens = 0;
-		return false;
-	}
-	bucket->tokens = tokens - 1;
-	return true;
+	bucket->tokens = tokens ? tokens - 1 : 0;
+	return tokens;
 }
 
 /* DROP_NONE when the agent will see the frame. */
 VERIFIED_ONCE int punt_frame(struct __sk_buff *ctx, __u32 reason, __u32 argument)
 {
+	const __u32 class = punt_class(reason);
+	const __u64 tokens = punt_token(get_vif(ctx), class);
 	struct punt_event *event;
 	__u32 bytes = ctx->len;
 	__u64 *count;
 
-	if (!punt_token(get_vif(ctx), reason))
-		return DROP_PUNT_RATE;
+	if (!tokens)
+		return punt_refusal(class);
+	if (tokens < limits.punt_tokens_max / 2 &&
+	    bpf_ringbuf_query(&punts, BPF_RB_AVAIL_DATA) > PUNT_RING_BYTES / 2)
+		return DROP_PUNT_FULL;
 	event = bpf_ringbuf_reserve(&punts, sizeof(*event), 0);
 	if (!event)
 		return DROP_PUNT_FULL;

@@ -9,6 +9,7 @@
 #include "bgp_service.h"
 #include "flow_write.h"
 #include "parse6.h"
+#include "service_guard.h"
 
 #define PORT_DHCP_SERVER 67
 #define PORT_DHCP6_SERVER 547
@@ -198,6 +199,9 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 						      family);
 			if (reason)
 				return drop(ctx, reason);
+			if (is_dhcp_answer(s->key.source_port, s->key.destination_port,
+					   s->key.protocol))
+				return drop(ctx, DROP_DHCP_SERVER);
 		}
 	}
 	/* They only ever reach the vRouter itself, and never leave a flow that would let others by. */

@@ -22,6 +22,7 @@ VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u3
 {
 	const __u32 vif_id = get_vif(ctx);
 	struct interface *vif = interface_by_vif(vif_id);
+	__be16 source;
 	__u8 protocol;
 	__u16 port;
 
@@ -34,10 +35,20 @@ VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u3
 	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(p->source_mac, vif->mac))
 		return drop(ctx, DROP_SPOOFED_MAC);
 	if (protocol == IP_PROTOCOL_UDP && !(p->flags & PACKET_LATER_FRAGMENT)) {
-		if (family == FAMILY_V4 && port == PORT_DHCP_SERVER)
+		source = family == FAMILY_V4 ? p->key4.source_port : p->key6.source_port;
+		if (vif->flags & INTERFACE_ANTISPOOF &&
+		    is_dhcp_answer(source, bpf_htons(port), protocol))
+			return drop(ctx, DROP_DHCP_SERVER);
+		if (family == FAMILY_V4 && port == PORT_DHCP_SERVER) {
+			if (vif->flags & INTERFACE_ANTISPOOF && !dhcp_is_own(ctx, p, vif))
+				return drop(ctx, DROP_DHCP_CLIENT);
 			return punt(ctx, PUNT_DHCP);
+		}
 		if (family == FAMILY_V6 && port == PORT_DHCP6_SERVER)
 			return punt(ctx, PUNT_DHCP6);
+		/* A copy: members of the network may answer as well. */
+		if (is_multicast_dns(p, family, port) && !is_unspecified(p, family))
+			punt_frame(ctx, PUNT_DNS, 0);
 	}
 	if (is_unspecified(p, family))
 		return drop(ctx, DROP_MULTICAST);

@@ -197,6 +197,8 @@ class Box:
         self.name = name
         self.datapath = EbpfDatapath.open(name, flow_pairs_max=flow_pairs_max)
         self.punts: list[Punt] = []
+        self.reads_punts = True
+        """Else they stay where the kernel put them."""
         self.datapath.open_punts(self.punts.append)
 
     def apply(self, *rows: Row, deletes: tuple[Row, ...] = ()) -> None:
@@ -236,7 +238,8 @@ class Box:
             for name, count in after.items()
             if count != before.get(name, 0)
         }
-        self.datapath.poll_punts()
+        if self.reads_punts:
+            self.datapath.poll_punts()
         return Outcome(verdict, after_frame, drops, priority)
 
     def send(
@@ -303,7 +306,8 @@ def clear(box: Box) -> None:
         box.datapath.apply([], box.datapath.dump(row_type))
     for vif in (VIF, PEER_VIF):
         box.datapath._scan(purge_vif=vif)
+    box.reads_punts = True
     box.datapath.poll_punts()
     box.punts.clear()
-    for bucket in (VIF * 2, VIF * 2 + 1):
+    for bucket in range(VIF * 8, VIF * 8 + 8):
         box.datapath._maps["punt_buckets"].update(struct.pack("=I", bucket), bytes(16))

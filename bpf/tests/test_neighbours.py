@@ -193,7 +193,8 @@ def punted(box: Box, frame: bytes) -> list[PuntReason]:
 
 
 def test_requests_to_the_vrouter_are_punted_by_kind(box: Box) -> None:
-    dhcp = frames.ipv4("0.0.0.0", "255.255.255.255", frames.UDP, frames.udp(68, 67, bytes(240)))
+    asks = bytes(28) + MAC.packed + bytes(206)
+    dhcp = frames.ipv4("0.0.0.0", "255.255.255.255", frames.UDP, frames.udp(68, 67, asks))
     dhcp6 = frames.ipv6(LINK_LOCAL, "ff02::1:2", frames.UDP, frames.udp(546, 547, bytes(20)))
     renewal = frames.ipv4(OWN[4], GATEWAY[4], frames.UDP, frames.udp(68, 67, bytes(240)))
     dns = frames.ipv4(OWN[4], GATEWAY[4], frames.UDP, frames.udp(5000, 53, bytes(20)))

@@ -34,7 +34,7 @@ def make_active():
 
 
 ACTIVE = make_active()
-PORTS = st.sampled_from([53, 67, 68, 546, 547, 40000])
+PORTS = st.sampled_from([53, 67, 68, 546, 547, 5353, 40000])
 DHCP_HEAD = bytes((1, 1, 6, 0)) + bytes(24) + ACTIVE.port.mac.packed + bytes(202) + b"c\x82Sc"
 PAYLOADS = st.one_of(
     st.binary(max_size=300),

@@ -123,8 +123,8 @@ class Datapath(Protocol):
         """Register the consumer; returns a pollable file descriptor."""
         ...
 
-    def poll_punts(self) -> int:
-        """Drain pending punts into the consumer; returns how many."""
+    def poll_punts(self, count_max: int = ...) -> int:
+        """Hand pending punts to the consumer, at most about so many; returns how many."""
         ...
 
     def close(self) -> None:

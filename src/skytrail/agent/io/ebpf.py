@@ -55,6 +55,7 @@ OBJECT = INSTALLED_OBJECT if INSTALLED_OBJECT.exists() else CHECKOUT_OBJECT
 
 FLOW_PAIRS_MAX = 131072
 """Connections resident at once by default; each costs about 300 bytes of kernel memory."""
+PUNTS_COUNT_MAX = 1 << 16
 PUNT_TOKENS_MAX = 256
 PUNT_TOKEN_NS = 1_000_000
 
@@ -309,11 +310,11 @@ class EbpfDatapath:
         self._receive = receive
         return punts.fd
 
-    def poll_punts(self) -> int:
-        """Drain pending punts into the consumer; returns how many."""
+    def poll_punts(self, count_max: int = PUNTS_COUNT_MAX) -> int:
+        """Hand pending punts to the consumer; returns how many."""
         if self._ring is None or self._receive is None:
             return 0
-        return self._ring.drain(self._receive)
+        return self._ring.drain(self._receive, count_max)
 
     def close(self) -> None:
         """Release file descriptors; pinned maps and programs keep forwarding."""

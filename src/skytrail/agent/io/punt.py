@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from skytrail.agent.plugin import Datapath, Punt
 
+PUNTS_AT_ONCE_COUNT = 32
+"""Before everything else of the agent has its turn; the descriptor stays readable."""
 _PACKET_OUTGOING_QUEUE_BYTES = 1 << 20
 
 
@@ -30,9 +32,9 @@ class PuntChannel:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start delivering."""
         self._fd = self._datapath.open_punts(self._receive)
-        loop.add_reader(self._fd, self._datapath.poll_punts)
+        loop.add_reader(self._fd, self._datapath.poll_punts, PUNTS_AT_ONCE_COUNT)
         # What was punted before anybody listened is still in the ring.
-        self._datapath.poll_punts()
+        self._datapath.poll_punts(PUNTS_AT_ONCE_COUNT)
 
     def reply(self, ifname: str, frame: bytes) -> None:
         """Send one frame towards the workload of an interface."""

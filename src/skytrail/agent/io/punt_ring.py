@@ -31,11 +31,13 @@ class PuntRing:
             fd, _PAGE + 2 * size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=_PAGE
         )
 
-    def drain(self, receive: Callable[[Punt], None]) -> int:
-        """Hand over every finished record; returns how many were punts."""
+    def drain(self, receive: Callable[[Punt], None], count_max: int) -> int:
+        """Hand over finished records, at most so many: workloads may add them as fast as they are
+        taken. Returns how many were punts.
+        """
         position = int(_POSITION.unpack_from(self._consumer)[0])
         delivered = 0
-        while position < int(_POSITION.unpack_from(self._producer)[0]):
+        while delivered < count_max and position < int(_POSITION.unpack_from(self._producer)[0]):
             start = _PAGE + (position & self._mask)
             word = int(_RECORD_HEADER.unpack_from(self._producer, start)[0])
             if word & _BUSY:

@@ -63,6 +63,8 @@ def answer_dhcp(
     packet = decode_ip(ethernet.payload)
     request = decode_dhcp(decode_udp(packet.payload).payload)
     if request.operation != BOOT_REQUEST or request.client_mac != active.port.mac:
+        if seen is not None:
+            seen["dhcp ignored: not a request of the port's own MAC"] += 1
         return []
     if seen is not None and request.message_type is not None:
         seen[f"dhcp {request.message_type.name}"] += 1

@@ -29,11 +29,12 @@ from skytrail.agent.responders.dns import (
 from skytrail.agent.responders.dns_tcp import TcpService
 from skytrail.agent.responders.gateway import answer_echo
 from skytrail.agent.responders.icmp_error import answer_undeliverable
+from skytrail.agent.responders.mdns import MDNS_PORT, answer_mdns
 from skytrail.agent.tables import VifId
 from skytrail.wire.dns import DnsMessage, normalise_name
 from skytrail.wire.dns.zones import VirtualDns
 from skytrail.wire.errors import DecodeError
-from skytrail.wire.frame import PROTOCOL_TCP, decode_ethernet, decode_ip
+from skytrail.wire.frame import PROTOCOL_TCP, decode_ethernet, decode_ip, decode_udp
 
 WAITING_TIME_S = 5.0
 WAITING_COUNT_MAX = 4096
@@ -153,6 +154,11 @@ class Dispatcher:
         ethernet = decode_ethernet(punt.frame)
         packet = decode_ip(ethernet.payload)
         if packet.protocol != PROTOCOL_TCP:
+            datagram = decode_udp(packet.payload)
+            if datagram.destination_port == MDNS_PORT:
+                return Answers(
+                    tuple(answer_mdns(active, UdpWay(ethernet, packet, datagram), zones))
+                )
             return self._resolve(decode_request(punt.vif_id, punt.frame), active, zones, now)
         frames, key, questions = self.streams.receive(punt.vif_id, ethernet, packet, now)
         forwards: list[Forward] = []
