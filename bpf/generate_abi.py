@@ -49,6 +49,7 @@ STRUCTS = (
     "floating_port_key",
     "qos_mark",
     "qos_map",
+    "rate",
     "route_key4",
     "route_key6",
     "route",

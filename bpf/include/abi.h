@@ -48,6 +48,8 @@ enum interface_flags {
 
 enum interface_options {
 	OPTION_PRIORITY_TAGS = 1, /* Underlay: what QoS marks carries a VLAN tag of VLAN 0. */
+	OPTION_RATE_SENT = 2,	  /* There is a limit to what the workload may send, */
+	OPTION_RATE_RECEIVED = 4, /* and to what it may receive. */
 };
 
 enum nexthop_kind {

@@ -130,7 +130,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		return DECIDED_RECEIVE;
 	allowed = ask_policy(s, family, s->sender_policy,
 			     route->identity | (what & DECIDE_POLICY ? 0 : ASK_ANSWER));
-	s->flow.qos = s->qos ?: vif->qos;
+	s->flow.qos = qos_sent(vif, s->qos);
 	if (!(what & DECIDE_POLICY))
 		s->flow.rule = rule;
 	else

@@ -71,6 +71,9 @@ enum drop_reason {
 	DROP_DHCP_CLIENT = 50,	      /* A request in the name of another MAC. */
 	DROP_DHCP_SERVER = 51,	      /* A workload answers as a DHCP server. */
 	DROP_ND_ROUTER = 52,	      /* A workload advertises or redirects as a router. */
+	/* Quality of service. */
+	DROP_RATE_SENT = 53,	      /* The interface sends faster than it may. */
+	DROP_RATE_RECEIVED = 54,      /* It is sent more than it may receive. */
 	DROP_REASON_COUNT,
 };
 

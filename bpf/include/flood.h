@@ -234,7 +234,7 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 	const __u32 vif_id = get_vif(ctx);
 	struct interface *vif = interface_by_vif(vif_id);
 	struct scratch *s = get_scratch();
-	__u32 vrf;
+	__u32 vrf, bits;
 	int reason;
 
 	if (!p || !s || !vif || !vif->kind)
@@ -255,7 +255,10 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 	if (family && !flood_allowed(s, family, vif->policy_egress, vif->identity))
 		return drop(ctx, DROP_FLOOD_POLICY);
 	set_relayed_from(ctx, 0);
-	set_label_bits(ctx, vif->qos ? qos_outward(ctx, p, vif->qos, 0) : 0);
+	bits = qos_sent(vif, 0) ? qos_outward(ctx, p, qos_sent(vif, 0), 0) : 0;
+	if (bits == QOS_EXCEEDED)
+		return drop(ctx, DROP_RATE_SENT);
+	set_label_bits(ctx, bits);
 	set_copy(ctx, 0);
 	return flood_copies(ctx, p, vrf, family, vif->identity | ASK_SOURCE);
 }

@@ -118,6 +118,9 @@ MAP_HASH(floating_ports, struct floating_port_key, __be16, 262144);
  * Full: the agent's update fails. */
 MAP_HASH(qos_maps, __u32, struct qos_map, QOS_MAP_COUNT_MAX);
 
+/* vif * 2 + direction -> rate. Agent writes, datapath keeps due_ns. Full: the agent's update fails. */
+MAP_HASH(rates, __u32, struct rate, VIF_COUNT_MAX * 2);
+
 /* (vif, own address) -> control node. Agent writes. Full: the agent's update fails. */
 MAP_HASH(bgp_services, struct bgp_service_key, struct bgp_service, 16384);
 /* (control node, source port) -> connection. Datapath writes. Full: the oldest is forgotten. */

@@ -153,6 +153,9 @@ static __always_inline int send_to_local(struct __sk_buff *ctx, const struct pac
 
 	if (unlikely(!to || !to->kind))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (unlikely(to->options & OPTION_RATE_RECEIVED) &&
+	    rate_exceeded(ctx, (struct packet *)p, nh->vif, RATE_RECEIVED))
+		return drop(ctx, DROP_RATE_RECEIVED);
 	if (unlikely(exceeds_mtu(ctx, p, to->mtu)))
 		return drop_and_tell(ctx, DROP_TOO_BIG, PUNT_ICMP_TOO_BIG, to->mtu);
 	if (p->flags & PACKET_TO_GATEWAY) {
@@ -241,8 +244,13 @@ VERIFIED_ONCE int bridge_frame(struct __sk_buff *ctx, struct packet *p, __u32 vr
 		return deliver(ctx, to, false, 0);
 	case NEXTHOP_TUNNEL:
 		label = route->label;
-		if (from->qos)
-			label |= qos_outward(ctx, p, from->qos, QOS_TAGS);
+		if (qos_sent(from, 0)) {
+			const __u32 bits = qos_outward(ctx, p, qos_sent(from, 0), QOS_TAGS);
+
+			if (bits == QOS_EXCEEDED)
+				return drop(ctx, DROP_RATE_SENT);
+			label |= bits;
+		}
 		return bridge_to_tunnel(ctx, p, nh, label);
 	case NEXTHOP_DISCARD:
 		return drop(ctx, DROP_DISCARD);

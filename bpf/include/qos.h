@@ -10,6 +10,7 @@
 
 #include <linux/ip.h>
 #include "encap_vxlan.h"
+#include "rate.h"
 
 #define DSCP_SHIFT 2
 #define ECN_BITS 3
@@ -19,9 +20,13 @@
 #define OUTER_PORT_OFFSET 36
 #define EXP_MASK 7
 
+/* Of qos_outward(): the packet is beyond the rate. */
+#define QOS_EXCEEDED 0xffffffff
+
 enum qos_outward {
 	QOS_TAGS = 1,	  /* The frame goes to the underlay alone: it may be tagged. */
 	QOS_REWRITES = 2, /* No header will be put in front. */
+	QOS_LOCAL = 4,	  /* It stays on this host: nothing is marked. */
 };
 
 static __always_inline bool qos_is_ip(const struct packet *p)
@@ -49,14 +54,20 @@ static __always_inline long qos_write_tos(struct __sk_buff *ctx, const struct pa
 }
 
 /* Marks a packet of a workload that leaves for the underlay: p->tos becomes the outer header's.
- * Returns what its label carries beside the number. */
+ * `id` is a flow's or interface's. Returns what its label carries beside the number. */
 VERIFIED_ONCE __u32 qos_outward(struct __sk_buff *ctx, struct packet *p, __u32 id, __u32 how)
 {
 	const struct settings *now = get_settings();
-	const struct qos_map *map = bpf_map_lookup_elem(&qos_maps, &id);
+	const __u32 number = id & ~QOS_RATED;
+	const struct qos_map *map;
 	struct qos_mark mark;
 
-	if (!p || !map || !now)
+	if (!p || !now)
+		return 0;
+	if (id & QOS_RATED && rate_exceeded(ctx, p, get_vif(ctx), RATE_SENT))
+		return QOS_EXCEEDED;
+	map = how & QOS_LOCAL ? NULL : bpf_map_lookup_elem(&qos_maps, &number);
+	if (!map)
 		return 0;
 	/* A frame without a tag is of priority 0 (IEEE 802.1Q section 6.9.1). */
 	mark = qos_is_ip(p) ? map->dscp[p->tos >> DSCP_SHIFT] : map->vlan[0];
@@ -70,6 +81,12 @@ VERIFIED_ONCE __u32 qos_outward(struct __sk_buff *ctx, struct packet *p, __u32 i
 		bpf_skb_vlan_push(ctx, bpf_htons(ETH_P_8021Q),
 				  mark.vlan_priority << VLAN_PRIORITY_SHIFT);
 	return (__u32)mark.exp << LABEL_EXP_SHIFT;
+}
+
+/* What an interface's packets are up to, as a flow keeps it. */
+static __always_inline __u16 qos_sent(const struct interface *vif, __u32 rule_qos)
+{
+	return (rule_qos ?: vif->qos) | (vif->options & OPTION_RATE_SENT ? QOS_RATED : 0);
 }
 
 /* The traffic class bits of the label that a packet came by; -1: it came by none. */

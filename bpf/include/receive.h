@@ -74,6 +74,9 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 	}
 	if (unlikely(exceeds_mtu(ctx, p, to->mtu)))
 		return drop(ctx, DROP_TOO_BIG);
+	if (unlikely(to->options & OPTION_RATE_RECEIVED) &&
+	    rate_exceeded(ctx, p, vif, RATE_RECEIVED))
+		return drop(ctx, DROP_RATE_RECEIVED);
 	if (unlikely(now && now->fabric_qos) && qos_inward(ctx, p, now->fabric_qos))
 		return drop(ctx, DROP_TRUNCATED);
 	/* Without a tunnel nobody has routed it for the workload yet. */

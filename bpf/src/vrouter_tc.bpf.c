@@ -64,13 +64,20 @@ static __always_inline bool is_special(const struct packet *p, __u32 family)
 	return (p->key6.destination[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
 }
 
+static __always_inline __u32 qos_how(const struct nexthop *nh)
+{
+	if (nh->kind != NEXTHOP_TUNNEL)
+		return QOS_LOCAL;
+	return nh->encapsulation == ENCAP_NATIVE ? QOS_TAGS | QOS_REWRITES : QOS_TAGS;
+}
+
 static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p,
 					 const __u32 family)
 {
 	struct settings *now = get_settings();
 	struct nexthop *nh;
 	struct flow *flow;
-	__u32 label;
+	__u32 label = 0;
 	int reason;
 	__u64 way;
 
@@ -108,14 +115,13 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	nh = nexthop_lookup(way_nexthop(way));
 	if (unlikely(!nh))
 		return drop(ctx, DROP_NEXTHOP);
-	if (nh->kind == NEXTHOP_TUNNEL) {
-		label = way_label(way);
-		if (unlikely(flow->qos))
-			label |= qos_outward(ctx, p, flow->qos,
-					     nh->encapsulation == ENCAP_NATIVE ? QOS_TAGS | QOS_REWRITES :
-										 QOS_TAGS);
-		return send_to_tunnel(ctx, p, nh, flow, label, family);
+	if (unlikely(flow->qos)) {
+		label = qos_outward(ctx, p, flow->qos, qos_how(nh));
+		if (label == QOS_EXCEEDED)
+			return drop(ctx, DROP_RATE_SENT);
 	}
+	if (nh->kind == NEXTHOP_TUNNEL)
+		return send_to_tunnel(ctx, p, nh, flow, label | way_label(way), family);
 	if (nh->kind == NEXTHOP_INTERFACE)
 		return send_to_local(ctx, p, nh, flow, family);
 	return drop(ctx, DROP_NEXTHOP);

@@ -227,6 +227,7 @@ class Box:
         context = bytearray(192)
         if gso_size:
             struct.pack_into("=I", context, 176, gso_size)
+            struct.pack_into("=I", context, 164, -(-len(frame) // gso_size))
         fd = self.datapath._loaded.programs[program]
         verdict, after_frame, _, after_context = bpf_syscall.run_on_frame(
             fd, frame, repeat=repeat, context=bytes(context)

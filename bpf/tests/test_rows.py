@@ -41,6 +41,7 @@ from skytrail.agent.tables import (
     QosId,
     QosMapRow,
     QosMark,
+    RateRow,
     Row,
     RuleId,
     SourcePortRow,
@@ -80,7 +81,15 @@ def every_kind_of_row() -> list[Row]:
             exp=(QosMark(255, 46, 7, 5), *(None,) * 7),
             has_exp=True,
         ),
-        replace(interface_row(VifId(50), 7050), qos_id=QosId(5), priority_tags=True),
+        replace(
+            interface_row(VifId(50), 7050),
+            qos_id=QosId(5),
+            priority_tags=True,
+            rated_sent=True,
+            rated_received=True,
+        ),
+        RateRow(VifId(50), False, 1, 131072),
+        RateRow(VifId(50), True, 50_000_000_000, 2_500_000_000),
     ]
 
 

@@ -33,6 +33,10 @@ QOS_DSCP_COUNT = 64
 QOS_VLAN_COUNT = 8
 QOS_EXP_COUNT = 8
 QOS_UNMARKED = 255
+QOS_RATED = 32768
+RATE_SENT = 0
+RATE_RECEIVED = 1
+RATE_SHIFT = 20
 QOS_PRIORITY_FIRST = 1364197632
 
 
@@ -90,6 +94,8 @@ class DropReason(enum.IntEnum):
     DHCP_CLIENT = 50
     DHCP_SERVER = 51
     ND_ROUTER = 52
+    RATE_SENT = 53
+    RATE_RECEIVED = 54
 
 
 class PuntReason(enum.IntEnum):
@@ -159,6 +165,8 @@ class FloatingFlags(enum.IntEnum):
 
 class InterfaceOptions(enum.IntEnum):
     PRIORITY_TAGS = 1
+    RATE_SENT = 2
+    RATE_RECEIVED = 4
 
 
 class FlowFlags(enum.IntEnum):
@@ -488,6 +496,26 @@ class QosMap(NamedTuple):
 
 
 QOS_MAP_LAYOUT = struct.Struct("=256s32s32sI")
+
+
+class Rate(NamedTuple):
+    """``struct rate``, 40 bytes."""
+
+    bytes_per_s: int
+    burst_bytes: int
+    byte_ns: int
+    burst_ns: int
+    due_ns: int
+
+    def pack(self) -> bytes:
+        return RATE_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Rate:
+        return cls._make(RATE_LAYOUT.unpack(raw))
+
+
+RATE_LAYOUT = struct.Struct("=QQQQQ")
 
 
 class RouteKey4(NamedTuple):

@@ -23,13 +23,16 @@ from skytrail.agent.tables import (
     InetRouteRow,
     InterfaceRow,
     LabelRow,
+    MirrorRow,
     NextHopId,
     NextHopRow,
     PolicyId,
     PolicyIdentityRow,
     PolicyPrefixRow,
+    PortMirrorRow,
     QosId,
     QosMapRow,
+    RateRow,
     Row,
     RuleId,
     SourcePortRow,
@@ -77,6 +80,7 @@ class Tables:
         self.floatings: defaultdict[VifId, dict[int, FloatingRow]] = defaultdict(dict)
         """Floating addresses of a port by place."""
         self.floating_ports: dict[tuple[VifId, IPv4Address, int, int, bool], int] = {}
+        self.rates: dict[tuple[VifId, bool], RateRow] = {}
         self.qos_maps: dict[QosId, QosMapRow] = {}
         self.floods: dict[VrfId, FloodRow] = {}
         self.bridge: dict[tuple[VrfId, Mac], BridgeRow] = {}
@@ -109,6 +113,10 @@ class Tables:
                 self.floatings[row.vif_id][row.place] = row
             case FloatingPortRow():
                 self.floating_ports[row.key] = row.to_port
+            case MirrorRow() | PortMirrorRow():
+                pass  # Copies are no part of where a packet goes.
+            case RateRow():
+                self.rates[row.key] = row
             case QosMapRow():
                 self.qos_maps[row.qos_id] = row
             case FloodRow():

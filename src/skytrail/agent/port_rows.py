@@ -12,6 +12,7 @@ from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
 from skytrail.agent.nexthop import Underlay
+from skytrail.agent.qos import rate_rows
 from skytrail.agent.share import share_of
 from skytrail.agent.tables import (
     BgpServiceRow,
@@ -180,6 +181,8 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         tag=port.tag,
         flow_count_max=port.flow_count_max,
         qos_id=numbers.qos_id,
+        rated_sent=bool(port.rates.sent),
+        rated_received=bool(port.rates.received),
     )
     routes = (
         InetRouteRow(vrf_id, prefix, numbers.layer3, 0, identity, port.mac)
@@ -192,9 +195,11 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         for prefix in plan.underlay_prefixes
     )
     if port.tag is not None:
-        return (interface, LabelRow(numbers.label, numbers.layer3), *plan.mirrors, *routes)
+        rates = rate_rows(numbers.vif_id, port.rates)
+        return (interface, *rates, LabelRow(numbers.label, numbers.layer3), *plan.mirrors, *routes)
     return (
         interface,
+        *rate_rows(numbers.vif_id, port.rates),
         *source_rows(plan.active, numbers.vif_id),
         *_bgp_rows(plan),
         *_floating_rows(plan),

@@ -7,18 +7,30 @@ look at. A class that nobody defined marks nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.config_values import list_of, mapping_of, number_of, text_of
-from skytrail.agent.tables import QosId, QosMapRow, QosMark
+from skytrail.agent.config_values import (
+    annotation_of,
+    bounded_of,
+    list_of,
+    mapping_of,
+    number_of,
+    text_of,
+)
+from skytrail.agent.tables import QosId, QosMapRow, QosMark, RateRow, VifId
+from skytrail.model.annotation_names import RATE_KBPS_MAX, RATE_LIMITS
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
 CONFIG, CLASS = "qos-config", "forwarding-class"
 _FABRIC, _GLOBAL = "fabric", "global-qos-config"
 _DSCP_COUNT, _VLAN_COUNT, _EXP_COUNT = 64, 8, 8
 _CLASS_MAX = 255
+_KILOBIT_BYTES = 125
+_BURST_MS = 50
+_BURST_BYTES_MIN = 131_072
+"""Two of the largest segments that a workload may hand over at once."""
 Marks = tuple[QosMark | None, ...]
 
 
@@ -60,6 +72,33 @@ def qos_of(graph: ConfigGraph, key: ConfigKey) -> str:
 def fabric_qos(tables: Mapping[str, QosTable]) -> str:
     """Return the configuration of the underlay interface: the first by name; empty: none."""
     return min((name for name, table in tables.items() if table.is_fabrics), default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a workload may send and receive, in bytes a second; 0: anything."""
+
+    sent: int = 0
+    received: int = 0
+
+
+NO_RATES = Rates()
+
+
+def rates_of(properties: Mapping[str, ConfigValue]) -> Rates:
+    """Return the limits a port's annotations name; what cannot be read limits nothing."""
+    sent, received = (
+        bounded_of(annotation_of(properties, name), RATE_KBPS_MAX) * _KILOBIT_BYTES
+        for name in RATE_LIMITS
+    )
+    return Rates(sent, received)
+
+
+def rate_rows(vif_id: VifId, rates: Rates) -> Iterator[RateRow]:
+    for is_received, limit in ((False, rates.sent), (True, rates.received)):
+        if limit:
+            burst = max(limit * _BURST_MS // 1000, _BURST_BYTES_MIN)
+            yield RateRow(vif_id, is_received, limit, burst)
 
 
 def _mark(node: ConfigNode) -> QosMark | None:

@@ -121,6 +121,9 @@ class InterfaceRow:
     underlay become the workloads'."""
     priority_tags: bool = False
     """Underlay: what is marked carries a tag of VLAN 0 with the VLAN priority."""
+    rated_sent: bool = False
+    """There is a :class:`RateRow` for what the workload sends; ``rated_received`` likewise."""
+    rated_received: bool = False
 
     @property
     def key(self) -> int:
@@ -342,6 +345,20 @@ class QosMapRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RateRow:
+    """How fast a workload may send or receive. Key: (vif, direction)."""
+
+    vif_id: VifId
+    is_received: bool
+    bytes_per_s: int
+    burst_bytes: int
+
+    @property
+    def key(self) -> tuple[VifId, bool]:
+        return (self.vif_id, self.is_received)
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """Incoming MPLS label, 16..1048575. Key: ``label``."""
 
@@ -526,6 +543,7 @@ Row = (
     | QosMapRow
     | MirrorRow
     | PortMirrorRow
+    | RateRow
     | PolicyIdentityRow
     | PolicyPrefixRow
     | VerdictRow
@@ -542,6 +560,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     PolicyIdentityRow,
     SourceRow,
     QosMapRow,
+    RateRow,
     FloatingPortRow,
     FloatingRow,
     PortMirrorRow,

@@ -38,7 +38,7 @@ from skytrail.agent.health.configured import (
     ports_of_check,
 )
 from skytrail.agent.mirror import PortMirror, read_port_mirror
-from skytrail.agent.qos import QosTable, fabric_qos, qos_of, qos_tables
+from skytrail.agent.qos import NO_RATES, QosTable, Rates, fabric_qos, qos_of, qos_tables, rates_of
 from skytrail.agent.security_sets import (
     NO_SECURITY,
     SECURITY_TYPES,
@@ -228,6 +228,7 @@ class Port:
     dhcp: DhcpConfig = NOTHING
     qos: str = ""
     """QoS configuration of what it sends, where neither a rule nor its network names one."""
+    rates: Rates = NO_RATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -585,6 +586,7 @@ class _Builder:
             service_tags=service_tags(self._graph, node.key),
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),
+            rates=rates_of(properties),
             dhcp=read_dhcp(
                 properties.get("virtual_machine_interface_dhcp_option_list"),
                 properties.get("virtual_machine_interface_host_routes"),

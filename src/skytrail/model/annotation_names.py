@@ -13,7 +13,11 @@ BROADCAST_REPLICATION, BY_TREE, ASSISTED = "broadcast-replication", "tree", "ass
 REPLICATOR_ADDRESS = "replicator-address"
 """Of a virtual-router: a second tunnel address, by which it copies for leaves (ADR 0210)."""
 
+RATE_LIMITS = ("rate-limit-sent-kbps", "rate-limit-received-kbps")
+"""Of a port: what its workload may send and receive, in kilobits a second (ADR 0226)."""
+RATE_KBPS_MAX = 400_000_000
+
 READ_BY_AGENTS = frozenset(
-    (*BGPAAS_CONTROL_NODES, STICKY_MAC, BROADCAST_REPLICATION, REPLICATOR_ADDRESS)
+    (*BGPAAS_CONTROL_NODES, *RATE_LIMITS, STICKY_MAC, BROADCAST_REPLICATION, REPLICATOR_ADDRESS)
 )
 """All that hosts are told of; what else users note is no business of theirs."""

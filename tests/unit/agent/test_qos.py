@@ -3,7 +3,7 @@
 import pytest
 
 from skytrail.agent.io.ebpf_qos_rows import qos_map_entry, qos_map_row
-from skytrail.agent.tables import InterfaceRow, QosId, QosMapRow, QosMark, VerdictRow
+from skytrail.agent.tables import InterfaceRow, QosId, QosMapRow, QosMark, RateRow, VerdictRow
 from skytrail.testing.agent_world import PROJECT, SOURCE, AgentHost, ConfigBuilder, rule, subnet
 from skytrail.wire.xmpp import ConfigDelete
 
@@ -164,6 +164,27 @@ def test_only_the_operators_configuration_holds_for_the_fabric(world, is_global,
     underlay = next(row for row in host.datapath.rows[InterfaceRow].values() if row.tunnel_address)
     row = maps(host).get(underlay.qos_id)
     assert (row.dscp[0] if row else None) == expected
+
+
+def test_annotations_of_a_port_limit_its_rates(world):
+    notes = [
+        {"key": "rate-limit-sent-kbps", "value": "20000"},
+        {"key": "rate-limit-received-kbps", "value": "rubbish"},
+    ]
+    node = world.config.nodes[world.port]
+    world.config.node(
+        "virtual-machine-interface",
+        world.port.name,
+        **{**node.properties, "annotations": {"key_value_pair": notes}},
+    )
+
+    host = world.host()
+
+    row = interface(host)
+    assert (row.rated_sent, row.rated_received) == (True, False)
+    assert list(host.datapath.rows[RateRow].values()) == [
+        RateRow(host.vif("web"), False, 2_500_000, 131_072)
+    ]
 
 
 def test_rows_survive_the_way_into_the_kernel_and_back():

@@ -91,6 +91,25 @@ def test_forwarding_classes_have_numbers_of_their_own(api):
 
 
 @pytest.mark.parametrize(
+    ("value", "status"), [("1", 200), ("0", 400), ("-5", 400), ("10M", 400), ("9" * 30, 400)]
+)
+def test_a_ports_rate_limit_is_a_number_of_kilobits(api, value, status):
+    network = {"fq_name": [*PROJECT, "front"], "parent_type": "project"}
+    api.call("POST", "/virtual-networks", {"virtual-network": network})
+    port = {
+        "fq_name": [*PROJECT, "web"],
+        "parent_type": "project",
+        "virtual_network_refs": [{"to": network["fq_name"]}],
+        "annotations": {"key_value_pair": [{"key": "rate-limit-sent-kbps", "value": value}]},
+    }
+
+    reply = api.call("POST", "/virtual-machine-interfaces", {"virtual-machine-interface": port})
+
+    assert reply.status == status, reply.text
+    assert status == 200 or "rate-limit-sent-kbps" in reply.text
+
+
+@pytest.mark.parametrize(
     ("fields", "names"),
     [
         ({"min_bandwidth": -1}, "min_bandwidth"),

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from skytrail.agent import abi
 from skytrail.agent.io.ebpf_rows import Entry, from_u32, u32
-from skytrail.agent.tables import QosId, QosMapRow, QosMark
+from skytrail.agent.tables import QosId, QosMapRow, QosMark, RateRow, VifId
 
+_NANOSECONDS = 1_000_000_000
 _UNMARKED = abi.QosMark(0, abi.QOS_UNMARKED, 0, 0).pack()
 
 
@@ -30,6 +31,23 @@ def qos_map_row(key: bytes, raw: bytes) -> QosMapRow:
         exp=_marks(value.exp),
         has_exp=bool(value.has_exp),
     )
+
+
+def rate_entry(row: RateRow) -> Entry:
+    value = abi.Rate(
+        bytes_per_s=row.bytes_per_s,
+        burst_bytes=row.burst_bytes,
+        byte_ns=(_NANOSECONDS << abi.RATE_SHIFT) // row.bytes_per_s,
+        burst_ns=row.burst_bytes * _NANOSECONDS // row.bytes_per_s,
+        due_ns=0,
+    )
+    return u32(row.vif_id * 2 + row.is_received), value.pack()
+
+
+def rate_row(key: bytes, raw: bytes) -> RateRow:
+    vif_id, is_received = divmod(from_u32(key), 2)
+    value = abi.Rate.unpack(raw)
+    return RateRow(VifId(vif_id), bool(is_received), value.bytes_per_s, value.burst_bytes)
 
 
 def _packed(marks: tuple[QosMark | None, ...], count: int) -> bytes:

@@ -109,7 +109,9 @@ def interface_entry(row: InterfaceRow) -> Entry:
         vlan=row.tag.vlan if row.tag else 0,
         replicator_address=row.replicator_address.packed if row.replicator_address else _NO_ADDRESS,
         qos=row.qos_id,
-        options=abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0,
+        options=(abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0)
+        | (abi.InterfaceOptions.RATE_SENT if row.rated_sent else 0)
+        | (abi.InterfaceOptions.RATE_RECEIVED if row.rated_received else 0),
     )
     return u32(row.vif_id), value.pack()
 
@@ -148,6 +150,8 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         ),
         qos_id=QosId(value.qos),
         priority_tags=bool(value.options & abi.InterfaceOptions.PRIORITY_TAGS),
+        rated_sent=bool(value.options & abi.InterfaceOptions.RATE_SENT),
+        rated_received=bool(value.options & abi.InterfaceOptions.RATE_RECEIVED),
     )
 
 

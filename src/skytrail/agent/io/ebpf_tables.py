@@ -31,6 +31,7 @@ from skytrail.agent.tables import (
     PolicyPrefixRow,
     PortMirrorRow,
     QosMapRow,
+    RateRow,
     Row,
     SourcePortRow,
     SourceRow,
@@ -50,7 +51,14 @@ def depends_flows(row: Row) -> bool:
     """True when live flows may have remembered something this row changes."""
     return not isinstance(
         row,
-        LabelRow | VniRow | FloodRow | BgpServiceRow | QosMapRow | MirrorRow | PortMirrorRow,
+        LabelRow
+        | VniRow
+        | FloodRow
+        | BgpServiceRow
+        | QosMapRow
+        | RateRow
+        | MirrorRow
+        | PortMirrorRow,
     )
 
 
@@ -261,6 +269,8 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "floatings", nat_codec.floating_entry(row)
         case FloatingPortRow():
             return "floating_ports", nat_codec.floating_port_entry(row)
+        case RateRow():
+            return "rates", qos_codec.rate_entry(row)
         case QosMapRow():
             return "qos_maps", qos_codec.qos_map_entry(row)
         case MirrorRow():
@@ -293,6 +303,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     BgpServiceRow: (("bgp_services",), rows_codec.bgp_service_row),
     FloatingRow: (("floatings",), nat_codec.floating_row),
     FloatingPortRow: (("floating_ports",), nat_codec.floating_port_row),
+    RateRow: (("rates",), qos_codec.rate_row),
     QosMapRow: (("qos_maps",), qos_codec.qos_map_row),
     PortMirrorRow: (("port_mirrors",), mirror_codec.port_mirror_row),
     FloodRow: (("floods",), rows_codec.flood_row),

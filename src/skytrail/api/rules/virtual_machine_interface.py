@@ -11,6 +11,7 @@ from skytrail.api.graph import Record, children, find
 from skytrail.api.references import reference_to, referred
 from skytrail.api.refusal import bad_request
 from skytrail.api.rules import baremetal
+from skytrail.api.rules.rate_limits import check_rates
 from skytrail.api.rules.virtual_port_group import check_interface
 from skytrail.model.validate import shown
 from skytrail.net import Mac
@@ -151,6 +152,7 @@ def _update(change: Change, old: Record, body: Document) -> None:
 def _check(change: Change, body: Document, old: Record | None) -> None:
     check_interface(change, body)
     dhcp_options.check_port(body, old.body if old is not None else None)
+    check_rates(body, old.body if old is not None else None)
     _check_address_pairs(body)
     _check_sub_interface(change, body, old)
 
