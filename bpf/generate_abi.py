@@ -32,6 +32,8 @@ ENUM_PREFIXES = {
     "flow_direction": "DIRECTION_",
     "mirror_kind": "MIRROR_",
     "mirror_flags": "MIRROR_",
+    "capture_point": "CAPTURE_",
+    "capture_asks": "CAPTURE_",
 }
 STRUCTS = (
     "limits",
@@ -69,6 +71,8 @@ STRUCTS = (
     "mirror",
     "mirror_counters",
     "port_mirror",
+    "capture_filter",
+    "capture_counters",
     "flow_scan",
 )
 NETWORK_ORDER = {"__be16": 2, "__be32": 4}

@@ -21,6 +21,8 @@ enum abi {
 	FLOATING_PLACES_MAX = 16, /* Floating addresses of one interface. */
 	CPU_COUNT_MAX = 256,
 	MIRROR_COUNT = 256,
+	CAPTURE_SLOTS = 4,
+	CAPTURE_FRAME_BYTES_MAX = 9216,
 	MIRROR_HEADER_BYTES_MAX = 320,
 	VIF_WATCHED = 65536, /* In ifindex_vif, beside the vif: as INTERFACE_WATCHED. */
 	LABEL_COUNT = 1048576,

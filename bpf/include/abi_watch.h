@@ -47,4 +47,53 @@ struct port_mirror {
 	__u8 pad[2];
 };
 
+enum capture_point {
+	CAPTURE_SENT = 1,      /* By the workload, before anything is decided. */
+	CAPTURE_DELIVERED = 2, /* To it, as it gets it. */
+	CAPTURE_DROPPED = 4,
+};
+
+enum capture_asks {
+	CAPTURE_SOURCE = 1,
+	CAPTURE_DESTINATION = 2,
+	CAPTURE_SOURCE_PORT = 4,
+	CAPTURE_DESTINATION_PORT = 8,
+	CAPTURE_PROTOCOL = 16,
+};
+
+/* What a capture is about; the ends of a flow match either way round. */
+struct capture_filter {
+	__u32 snap; /* Bytes kept of a frame; 0: the slot is free. */
+	__u32 vif;  /* 0: any. */
+	__u8 points;
+	__u8 asks;
+	__u8 protocol;
+	__u8 reason; /* Of drops; 0: any. */
+	__u8 family; /* 0: any, and frames that are not IP. */
+	__u8 pad[3];
+	__be32 source[4];
+	__be32 destination[4];
+	__be16 source_port;
+	__be16 destination_port;
+};
+_Static_assert(sizeof(struct capture_filter) == 52, "capture_filter");
+
+struct capture_event {
+	__u64 time_ns; /* Atomic time. */
+	__u32 vif;
+	__u32 bytes; /* The frame had. */
+	__u32 kept;  /* Are below. */
+	__u8 slots;
+	__u8 point;
+	__u8 reason;
+	__u8 pad;
+	__u8 frame[CAPTURE_FRAME_BYTES_MAX];
+};
+_Static_assert(__builtin_offsetof(struct capture_event, frame) == 24, "capture_event");
+
+struct capture_counters {
+	__u64 matched;
+	__u64 lost; /* Of the matched: nobody read fast enough. */
+};
+
 #endif

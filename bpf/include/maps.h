@@ -39,6 +39,9 @@ const volatile struct {
 	enum flow_direction flow_direction;
 	enum drop_reason drop_reason;
 	enum mirror_kind mirror_kind;
+	enum capture_point capture_point;
+	enum capture_asks capture_asks;
+	struct capture_event capture_event;
 	enum mirror_flags mirror_flags;
 	struct punt_event punt_event;
 	struct flow_scan flow_scan;
@@ -209,6 +212,21 @@ struct {
 	__type(key, __u32);
 	__type(value, struct mirror_counters);
 } mirror_counters SEC(".maps");
+
+/* Slot -> what is captured. Agent writes. Index 0 of the other: the points that any slot asks for. */
+MAP_ARRAY(captures, struct capture_filter, CAPTURE_SLOTS);
+MAP_ARRAY(capture_points, __u32, 1);
+/* Captured frames for the agent. Full: lost, and counted in capture_counters. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 2097152);
+} captured SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CAPTURE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct capture_counters);
+} capture_counters SEC(".maps");
 
 /* drop_reason -> packets; punt_reason -> packets. Datapath writes. */
 MAP_COUNTERS(drops, DROP_REASON_COUNT);

@@ -56,6 +56,8 @@ VERIFIED_ONCE int watch_sent(struct __sk_buff *ctx, __u32 vif)
 {
 	const struct port_mirror *mirror = bpf_map_lookup_elem(&port_mirrors, &vif);
 
+	if (captures_at(CAPTURE_SENT))
+		capture_frame(ctx, vif, CAPTURE_SENT);
 	if (mirror && mirror->sent)
 		mirror_frame(ctx, mirror->sent);
 	return 0;
@@ -67,6 +69,8 @@ VERIFIED_ONCE int watch_delivered(struct __sk_buff *ctx, __u32 ifindex, __u32 ru
 	const __u32 vif = vif_by_ifindex(ifindex);
 	const struct port_mirror *mirror;
 
+	if (captures_at(CAPTURE_DELIVERED))
+		capture_frame(ctx, vif, CAPTURE_DELIVERED);
 	if (rules & IS_COPY)
 		return 0;
 	if (rules)

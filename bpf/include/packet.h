@@ -145,6 +145,17 @@ static __always_inline __u32 get_copy(const struct __sk_buff *ctx)
 	return ctx->cb[3];
 }
 
+/* Why the packet was dropped, for a capture at the end; 0: it was not. */
+static __always_inline void set_dropped(struct __sk_buff *ctx, __u32 reason)
+{
+	ctx->cb[4] = reason;
+}
+
+static __always_inline __u32 get_dropped(const struct __sk_buff *ctx)
+{
+	return ctx->cb[4];
+}
+
 /* Out of line: one call with either map would be a call the kernel cannot inline. */
 static __noinline __u32 vif_by_high_ifindex(__u32 ifindex)
 {
@@ -169,6 +180,18 @@ static __always_inline __u32 vif_by_ifindex(__u32 ifindex)
 	return watched_vif(ifindex) & ~VIF_WATCHED;
 }
 
+/* capture.h. `what`: a capture_point, and a drop's reason above it. */
+int capture_frame(struct __sk_buff *ctx, __u32 vif, __u32 what);
+
+/* Whether any capture asks for frames at a point. */
+static __always_inline bool captures_at(__u32 point)
+{
+	const __u32 zero = 0;
+	const __u32 *points = bpf_map_lookup_elem(&capture_points, &zero);
+
+	return points && *points & point;
+}
+
 /* The only way to lose a packet: counts it under its reason, in total and for the interface. While
  * that is not known to be a workload's, it is the one the packet came in by. */
 VERIFIED_ONCE int drop(struct __sk_buff *ctx, __u32 reason)
@@ -177,6 +200,7 @@ VERIFIED_ONCE int drop(struct __sk_buff *ctx, __u32 reason)
 	__u64 *count = bpf_map_lookup_elem(&drops, &reason);
 	const __u64 one = 1;
 
+	set_dropped(ctx, reason);
 	if (!key.vif)
 		key.vif = vif_by_ifindex(ctx->ifindex);
 	if (count)

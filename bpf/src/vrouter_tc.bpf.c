@@ -4,6 +4,7 @@
  */
 #include "arp_nd.h"
 #include "flood.h"
+#include "capture.h"
 #include "mirror_send.h"
 #include "receive.h"
 #include "flow_scan.h"
@@ -127,8 +128,7 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	return drop(ctx, DROP_NEXTHOP);
 }
 
-SEC("tc")
-int workload_ingress(struct __sk_buff *ctx)
+static __always_inline int from_workload(struct __sk_buff *ctx)
 {
 	const bool tagged = ctx->vlan_present;
 	const struct interface *vif;
@@ -187,6 +187,21 @@ int workload_ingress(struct __sk_buff *ctx)
 	return bridge_frame(ctx, &packet, vif->vrf);
 }
 
+/* The end of every packet: what was dropped may be captured. */
+static __always_inline int finish(struct __sk_buff *ctx, int action)
+{
+	if (unlikely(action == TC_ACT_SHOT))
+		capture_dropped(ctx);
+	return action;
+}
+
+SEC("tc")
+int workload_ingress(struct __sk_buff *ctx)
+{
+	set_dropped(ctx, 0);
+	return finish(ctx, from_workload(ctx));
+}
+
 /* Reasons a frame to our tunnel address and port cannot be decapsulated. */
 static __always_inline int outer_check(struct __sk_buff *ctx, const struct iphdr *ip)
 {
@@ -208,8 +223,7 @@ static __always_inline int underlay_native(struct __sk_buff *ctx, struct packet 
 	return vif_id ? receive_ipv4(ctx, p, vif_id) : PASS;
 }
 
-SEC("tc")
-int underlay_ingress(struct __sk_buff *ctx)
+static __always_inline int from_underlay(struct __sk_buff *ctx)
 {
 	const struct settings *now = get_settings();
 	struct packet packet = {};
@@ -264,4 +278,11 @@ int underlay_ingress(struct __sk_buff *ctx)
 		return receive_label(ctx, &packet, MPLSGRE_LABEL_OFFSET);
 	}
 	return PASS;
+}
+
+SEC("tc")
+int underlay_ingress(struct __sk_buff *ctx)
+{
+	set_dropped(ctx, 0);
+	return finish(ctx, from_underlay(ctx));
 }

@@ -20,6 +20,8 @@ FLOOD_RELAYED = 1073741824
 FLOATING_PLACES_MAX = 16
 CPU_COUNT_MAX = 256
 MIRROR_COUNT = 256
+CAPTURE_SLOTS = 4
+CAPTURE_FRAME_BYTES_MAX = 9216
 MIRROR_HEADER_BYTES_MAX = 320
 VIF_WATCHED = 65536
 LABEL_COUNT = 1048576
@@ -196,6 +198,20 @@ class MirrorFlags(enum.IntEnum):
     IP = 1
     UDP = 2
     PCAP = 4
+
+
+class CapturePoint(enum.IntEnum):
+    SENT = 1
+    DELIVERED = 2
+    DROPPED = 4
+
+
+class CaptureAsks(enum.IntEnum):
+    SOURCE = 1
+    DESTINATION = 2
+    SOURCE_PORT = 4
+    DESTINATION_PORT = 8
+    PROTOCOL = 16
 
 
 class Limits(NamedTuple):
@@ -892,6 +908,49 @@ class PortMirror(NamedTuple):
 
 
 PORT_MIRROR_LAYOUT = struct.Struct("=BB2x")
+
+
+class CaptureFilter(NamedTuple):
+    """``struct capture_filter``, 52 bytes."""
+
+    snap: int
+    vif: int
+    points: int
+    asks: int
+    protocol: int
+    reason: int
+    family: int
+    source: bytes
+    destination: bytes
+    source_port: bytes
+    destination_port: bytes
+
+    def pack(self) -> bytes:
+        return CAPTURE_FILTER_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> CaptureFilter:
+        return cls._make(CAPTURE_FILTER_LAYOUT.unpack(raw))
+
+
+CAPTURE_FILTER_LAYOUT = struct.Struct("=IIBBBBB3x16s16s2s2s")
+
+
+class CaptureCounters(NamedTuple):
+    """``struct capture_counters``, 16 bytes."""
+
+    matched: int
+    lost: int
+
+    def pack(self) -> bytes:
+        return CAPTURE_COUNTERS_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> CaptureCounters:
+        return cls._make(CAPTURE_COUNTERS_LAYOUT.unpack(raw))
+
+
+CAPTURE_COUNTERS_LAYOUT = struct.Struct("=QQ")
 
 
 class FlowScan(NamedTuple):

@@ -326,7 +326,8 @@ class _World:
         present: set[str] = set()
         for parent, port in plugged.items():
             failing = failing_now.get(parent, WELL)
-            whole = PortInputs(port, view.ports.get(parent), view.problems.get(parent), failing)
+            found = view.ports.get(parent), view.problems.get(parent)
+            whole = PortInputs(port, *found, failing, parent in self._inputs.captured)
             for uuid, now in with_tagged(parent, whole):
                 present.add(uuid)
                 known = self._port_inputs.get(uuid)
@@ -367,7 +368,7 @@ class _World:
             )
             rows = port_rows(plan)
         elif plugged.ifindex:
-            rows = (quarantine_row(plugged, vif_id),)
+            rows = (quarantine_row(plugged, vif_id, is_captured=inputs.is_captured),)
         self._offer(uuid, plan)
         self._rows.put(unit, rows)
         self._uses.keep(unit)

@@ -21,3 +21,5 @@ class Inputs:
     underlay: Underlay
     failing: Mapping[str, Failing] = field(default_factory=dict[str, Failing])
     """Ports of which health checks fail."""
+    captured: frozenset[str] = frozenset()
+    """Ports whose frames somebody looks at."""

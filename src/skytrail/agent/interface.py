@@ -75,6 +75,7 @@ class PortInputs:
     problem: str | None
     """Why it cannot be active, of a port without."""
     failing: Failing = WELL
+    is_captured: bool = False
 
     def same(self, other: PortInputs) -> bool:
         """Tell cheaply that nothing changed: ports are kept as objects."""
@@ -84,6 +85,7 @@ class PortInputs:
             self.plugged is other.plugged
             and self.port is other.port
             and (self.problem, self.failing) == (other.problem, other.failing)
+            and self.is_captured == other.is_captured
         )
 
 
@@ -95,6 +97,8 @@ class ActivePort:
     port: Port
     mtu_bytes: int
     failing: Failing = WELL
+    is_captured: bool = False
+    """Somebody looks at its frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def resolve_port(inputs: PortInputs, *, underlay_mtu_bytes: int) -> PortState:
     if port is None or missing:
         return InactivePort(plugged, missing)
     mtu_bytes = workload_mtu(port, underlay_mtu_bytes)
-    return ActivePort(plugged, port, mtu_bytes, inputs.failing)
+    return ActivePort(plugged, port, mtu_bytes, inputs.failing, inputs.is_captured)
 
 
 def lacks(plugged: PluggedPort, port: Port | None, problem: str | None) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, TypeVar
 
+from skytrail.agent.capture import Captured, CaptureFilter
 from skytrail.agent.tables import NextHopId, Row, RuleId, VifId
 
 RowT = TypeVar("RowT", bound=Row)
@@ -82,6 +83,27 @@ class FlowRecord:
     """What its packets leave with when they are translated."""
 
 
+class CaptureSource(Protocol):
+    """Captures of a datapath: ``SLOTS_COUNT_MAX`` at once. Cheap calls, of any one thread."""
+
+    @property
+    def fd(self) -> int:
+        """A pollable descriptor, readable when frames wait."""
+        ...
+
+    def start(self, slot: int, wanted: CaptureFilter) -> None: ...
+
+    def stop(self, slot: int) -> None: ...
+
+    def counts(self, slot: int) -> tuple[int, int]:
+        """(frames that matched, those of them that got lost) since the slot's start."""
+        ...
+
+    def drain(self, receive: Callable[[Captured], None], frames_max: int) -> int:
+        """Hand over frames that wait, at most so many; returns how many."""
+        ...
+
+
 class Datapath(Protocol):
     """Synchronous; the agent calls it from one worker thread. ``OSError`` when the kernel refuses."""
 
@@ -111,6 +133,10 @@ class Datapath(Protocol):
 
     def drop_counts(self) -> Mapping[str, int]:
         """Packets dropped since load, by ``drop_reasons.h`` name without ``DROP_``."""
+        ...
+
+    def captures(self) -> CaptureSource:
+        """Return what captures are turned on and read by."""
         ...
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:

@@ -177,7 +177,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         transit=bool(port.chains),
         has_floating=bool(plan.floating),
         announces=any(not pair.is_shared for pair in port.address_pairs),
-        is_watched=plan.port_mirror is not None,
+        is_watched=plan.port_mirror is not None or plan.active.is_captured,
         tag=port.tag,
         flow_count_max=port.flow_count_max,
         qos_id=numbers.qos_id,
@@ -354,7 +354,7 @@ def shared_route(vrf: str, prefix: IpNetwork, plans: Iterable[PortPlan]) -> Rout
     return Route(prefix, tuple(hops), routes[0].attributes)
 
 
-def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:
+def quarantine_row(plugged: PluggedPort, vif_id: VifId, *, is_captured: bool) -> InterfaceRow:
     """The row of an interface that must not forward: VRF 0 has no route and no MAC.
 
     Anti-spoofing is off because the workload's MAC is not known yet: its first DHCP request must
@@ -371,6 +371,7 @@ def quarantine_row(plugged: PluggedPort, vif_id: VifId) -> InterfaceRow:
         policy_ingress=PolicyId(0),
         identity=IdentityId(0),
         antispoof=False,
+        is_watched=is_captured,
     )
 
 

@@ -152,6 +152,7 @@ class AgentService:
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self._wake = asyncio.Event()
         self._underlay_wake = asyncio.Event()
+        self._captured: frozenset[str] = frozenset()
         self._requested = 0
         self._applied = 0
         self._applied_changed = asyncio.Event()
@@ -219,6 +220,16 @@ class AgentService:
     @property
     def underlay(self) -> Underlay:
         return self._underlay
+
+    def set_captured(self, ports: frozenset[str]) -> None:
+        """Have the datapath show the frames of these ports, and of no others."""
+        if ports != self._captured:
+            self._captured = ports
+            self._changed()
+
+    async def wait_applied(self) -> None:
+        """Wait until what is known now is in the kernel."""
+        await self._wait_applied()
 
     @property
     def view(self) -> View:
@@ -387,6 +398,7 @@ class AgentService:
             learnt=self.sessions.learnt,
             underlay=self._underlay,
             failing=self.health.failing,
+            captured=self._captured,
         )
         desired = self.planner.compute(inputs)
         if self._check_due:

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "types": ("types", "List object types, or explain the fields of one."),
     "lab": ("lab", "Build and look into labs: hosts, underlay, workloads, guests."),
     "host": ("host", "Look into the vRouter of this compute host, plug its ports."),
+    "capture": ("capture", "Capture frames of workloads as a pcapng file."),
     "trace": ("trace", "Walk a packet from A to B through the actual tables."),
     "replay": ("replay", "Show what was said in a recorded session, or say it again."),
     "status": ("status", "Tell what runs and whether it is well."),

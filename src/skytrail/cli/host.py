@@ -6,13 +6,14 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import BinaryIO, Final, ParamSpec, TypeVar
 
 import click
 import httpx
 import msgspec
 from rich.console import Console
 
+from skytrail.cli.capture import capture_options, fetch
 from skytrail.cli.help_text import examples
 from skytrail.cli.lab import json_option, print_json, print_tables, reports_failures
 from skytrail.cli.trace import check_port, show_trace, trace_record
@@ -139,6 +140,19 @@ def unplug(port: object, path: Path) -> None:
         raise click.ClickException(f"port {port} is not plugged here; `skytrail host show` lists")
     plugs.unplug(path, str(port))
     click.echo(f"port {port} unplugged")
+
+
+@host.command(
+    short_help="Capture frames of a port as a pcapng file.",
+    epilog=examples("skytrail host capture tap0 -w tap0.pcapng --proto icmp --seconds 10"),
+)
+@click.argument("port", required=False)
+@capture_options
+@socket_option
+@asks_agent
+def capture(port: str | None, path: Path, write: BinaryIO, **asked: str | None) -> None:
+    """Capture what PORT (a uuid or link name) sends and is sent; without, all ports."""
+    fetch(path, {**asked, "interface": port}, write)
 
 
 @host.command(

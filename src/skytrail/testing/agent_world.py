@@ -223,6 +223,7 @@ class AgentHost:
         self.plugged: dict[str, PluggedPort] = {}
         self.paths: dict[IPv4Address, UnderlayPath] = {}
         self.view = View()
+        self.captured: frozenset[str] = frozenset()
         self.desired = Desired()
         self.now = 0.0
         self.sent: list[tuple[str, object]] = []
@@ -283,7 +284,12 @@ class AgentHost:
     def compute(self) -> Desired:
         self.view = self.incremental.update(self.sessions.graph)
         inputs = Inputs(
-            self.plugged, self.view, self.sessions.learnt, self.underlay(), dict(self.failing)
+            self.plugged,
+            self.view,
+            self.sessions.learnt,
+            self.underlay(),
+            dict(self.failing),
+            self.captured,
         )
         self.desired = self.planner.compute(inputs)
         return self.desired

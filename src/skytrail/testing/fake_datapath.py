@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from skytrail.agent.lookup import Tables
-from skytrail.agent.plugin import FlowRecord, Punt, RowT
+from skytrail.agent.plugin import CaptureSource, FlowRecord, Punt, RowT
 from skytrail.agent.tables import ROW_TYPES, Row, VifId
 from skytrail.agent.trace import (
     DROPPED,
@@ -66,6 +66,9 @@ class FakeDatapath:
 
     def drop_counts(self) -> Mapping[str, int]:
         return {}
+
+    def captures(self) -> CaptureSource:
+        raise NotImplementedError("a fake datapath sees no frames")
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
         return {}

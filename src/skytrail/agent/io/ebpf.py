@@ -28,6 +28,7 @@ from typing import TypeVar
 from skytrail.agent import abi
 from skytrail.agent.io import bpf_syscall, libbpf
 from skytrail.agent.io.bpf_links import LinkTable
+from skytrail.agent.io.ebpf_capture import CaptureSlots
 from skytrail.agent.io.ebpf_rows import from_u32, u32
 from skytrail.agent.io.ebpf_tables import RowTables, depends_flows
 from skytrail.agent.io.mirror_device import close_links, open_links
@@ -85,6 +86,7 @@ class EbpfDatapath:
         self._maps = loaded.maps
         self._links = LinkTable(base / "links")
         self._mirror_links = LinkTable(base / "mirror_links")
+        self._captures = CaptureSlots(loaded.maps)
         self._mirrors = False
         """The device that copies go through is ready."""
         self._tables = RowTables(loaded.maps)
@@ -150,6 +152,7 @@ class EbpfDatapath:
         for ifindex in self._links.ifindexes():
             if self._tables.interface_at(ifindex) is not None:
                 self.attach(ifindex)
+        self._captures.stop_all()
         if self.dump(MirrorRow):
             self._open_mirrors()
 
@@ -200,6 +203,10 @@ class EbpfDatapath:
                     options=abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0,
                 )
                 self._write_settings(settings)
+
+    def captures(self) -> CaptureSlots:
+        """Return what captures are turned on and read by."""
+        return self._captures
 
     def _open_mirrors(self) -> None:
         """Make the device that copies go through: only hosts that mirror have it."""
@@ -321,6 +328,8 @@ class EbpfDatapath:
         if self._ring is not None:
             self._ring.close()
             self._ring = None
+        self._captures.stop_all()
+        self._captures.close()
         self._loaded.close()
 
     def _settings(self) -> abi.Settings:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from skytrail.agent import introspect as tables
 from skytrail.agent.introspect import ExplainRefused, RuleBook
+from skytrail.agent.io.capture import CapturePages
 from skytrail.agent.lookup import Tables
 from skytrail.agent.plugin import FlowEnds, FlowRecord
 from skytrail.agent.service import AgentService
@@ -44,6 +45,7 @@ class AgentPages:
         for name in self._kernel_pages:
             router.add("GET", f"/introspect/{name}", self._kernel_page)
         router.add("GET", "/introspect/explain", self._explain)
+        CapturePages(self._agent).add_routes(router)
         introspection = Introspection(self._own_pages(), self._agent.unmet, self._metrics)
         introspection.add_routes(router)
         await serve(AsgiApp(router), [listen_unix(path)])
