@@ -90,12 +90,6 @@ class AgentConfig:
         self.roots_length -= len(key.name) if key in self.reach.roots else 0
         self._offer(self.reach.remove_root(key, steps), config)
 
-    def is_affected_by(self, delta: Delta, outdated: Mapping[str, None]) -> bool:
-        """Tell cheaply whether :meth:`follow` has anything to do."""
-        return self.reach.is_affected_by(delta) or not self.reach.seen.keys().isdisjoint(
-            outdated.keys()
-        )
-
     def follow(
         self, delta: Delta, outdated: Mapping[str, None], config: ConfigGraph, steps: Steps
     ) -> None:

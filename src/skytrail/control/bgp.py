@@ -47,6 +47,8 @@ STALE_TIME_S_MAX = 4095
 """The longest restart time a peer can ask for (RFC 4724 section 3)."""
 MEMBERSHIPS_COUNT_MAX = 100_000
 """Of a peer without a limit of its own: each is looked at whenever one changes."""
+LARGE_INTEREST_COUNT = 2000
+"""Who asks for more memberships than this has its routes looked at a few times a second."""
 MEMBERSHIP_WAIT_S = 60.0
 """How long ends of RIB wait until a peer has said what it wants (RFC 4684 section 6)."""
 _NO_LIMIT = float("inf")
@@ -252,6 +254,7 @@ class Bgp:
 
     def tick(self, now: float) -> None:
         """Let time pass: sweep what stayed stale. Call about twice a second."""
+        self._follow_interest(also_large=True)
         for peer in self.peers.values():
             if now >= peer.stale_deadline:
                 self._end_restart_time(peer, now)
@@ -326,6 +329,9 @@ class Bgp:
         # While there are chores, something may be missing in tables or in groups.
         is_whole = not peer.has_work and self._replicator.chores.is_idle
         if self.memberships is not None and self.memberships.has_news_for(peer.name):
+            is_whole = False
+        if peer.name in self._other_interest:
+            # What it asked for has not been looked at yet.
             is_whole = False
         if is_whole and self.may_end_rib and group is not None:
             is_waiting = peer.membership_deadline != float("-inf")
@@ -409,11 +415,16 @@ class Bgp:
             if now is None or nlri not in now.asked:
                 memberships.remove(peer.name, nlri)
 
-    def _follow_interest(self) -> None:
-        """Let groups follow what peers asked for since, and tell others."""
-        changed, self._other_interest = self._other_interest, {}
-        for name in changed:
+    def _follow_interest(self, *, also_large: bool = False) -> None:
+        """Let groups follow what peers asked for since, and tell others.
+
+        Comparing large interests takes milliseconds: those wait for the next tick.
+        """
+        for name in list(self._other_interest):
             peer = self.peers.get(name)
+            if peer is not None and len(peer.asked) > LARGE_INTEREST_COUNT and not also_large:
+                continue
+            del self._other_interest[name]
             if peer is not None and peer.is_up and peer.has_memberships:
                 self.groups.regroup(peer)
         if self.memberships is not None:

@@ -16,6 +16,8 @@ from itertools import islice
 
 SLICE_COUNT = 1000
 """Routes looked at in one slice: a few milliseconds."""
+STEPS_OF_PUTTING = 10
+"""What putting a path into tables anew, or taking it out, counts: as many looks at a route."""
 
 
 class Chores:

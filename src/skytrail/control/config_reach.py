@@ -12,7 +12,7 @@ network's provider network, which refers to none): a count is zero if and only i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -40,6 +40,11 @@ class Delta:
     removed: dict[str, Uuids] = field(default_factory=dict[str, Uuids])
     names: dict[ConfigKey, None] = field(default_factory=dict[ConfigKey, None])
     """Names by which a root may have come or gone."""
+
+    @property
+    def touched(self) -> set[str]:
+        """All objects that came or went, or that steps came to or went from."""
+        return {*self.appeared, *self.disappeared, *self.added, *self.removed}
 
 
 class Steps:
@@ -109,15 +114,9 @@ class Reach:
         uuid = self.roots.pop(key, None)
         return self._lose([uuid] if uuid else [], steps, {})
 
-    def is_affected_by(self, delta: Delta) -> bool:
-        """Tell cheaply whether :meth:`follow` has anything to do."""
-        return not (
-            self._counts.keys().isdisjoint(delta.appeared.keys())
-            and self.seen.keys().isdisjoint(delta.disappeared.keys())
-            and self.seen.keys().isdisjoint(delta.added.keys())
-            and self.seen.keys().isdisjoint(delta.removed.keys())
-            and self.roots.keys().isdisjoint(delta.names.keys())
-        )
+    def is_touched(self, touched: Collection[str], names: Collection[ConfigKey]) -> bool:
+        """Tell cheaply whether a commit may concern this agent, by what it touched."""
+        return not (self._counts.keys().isdisjoint(touched) and self.roots.keys().isdisjoint(names))
 
     def follow(self, delta: Delta, graph: ObjectGraph, steps: Steps) -> Uuids:
         """Take over a commit; return the objects that came into sight or went out of it.

@@ -162,6 +162,11 @@ class DnsPlane:
         ready, self._ready = self._ready, {}
         return [name for name in ready if name in self.peers]
 
+    def has_more(self, name: str) -> bool:
+        """Tell whether :meth:`collect` only stopped so that others have their turn."""
+        peer = self.peers.get(name)
+        return peer is not None and bool(peer.replies)
+
     def collect(self, name: str, now: float, bytes_max: int) -> list[bytes]:
         """Return the next answers for an agent, at least one if any, about ``bytes_max``."""
         del now

@@ -89,10 +89,14 @@ class Grants:
     ) -> list[Grant]:
         """Take over a commit; return what hosts may use since. ``delta`` is what it changed for walks."""
         news: list[Grant] = []
+        touched = delta.touched
         rebound = self._rebind(changes)
         for name, host in self._hosts.items():
+            is_touched = host.reach.is_touched(touched, delta.names)
+            if not is_touched and name not in rebound:
+                continue
             known = dict.fromkeys([*host.granted, *host.leaving])
-            if host.reach.is_affected_by(delta):
+            if is_touched:
                 _note(host, host.reach.follow(delta, graph, steps), graph)
             bound = self._bound.get(name, {})
             for root in rebound.get(name, ()):

@@ -30,19 +30,26 @@ class Hosts:
         self._addresses: dict[PeerName, IpAddress] = {}
         self._names: dict[IpAddress, dict[PeerName, None]] = {}
 
-    def follow(self, changes: Iterable[Change]) -> bool:
-        """Take over changed configuration; True when what agents said may mean something else."""
-        is_other = False
+    def follow(self, changes: Iterable[Change]) -> tuple[frozenset[PeerName], frozenset[IpAddress]]:
+        """Take over changed configuration.
+
+        Returns hosts and addresses: routes of these agents, and those that lead to these addresses,
+        may mean something else now.
+        """
+        names: set[PeerName] = set()
+        addresses: set[IpAddress] = set()
         for change in changes:
             if not any(isinstance(version, VirtualRouter) for version in change.versions):
                 continue
             before = _host(change.before)
             after = _host(change.after)
             if before != after:
-                is_other = True
+                for name, address in filter(None, (before, after)):
+                    names.add(name)
+                    addresses.add(address)
                 self._forget(before)
                 self._note(after)
-        return is_other
+        return frozenset(names), frozenset(addresses)
 
     def next_hops(
         self, name: PeerName, hops: tuple[NextHop, ...], instance: str

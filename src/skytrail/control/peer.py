@@ -14,6 +14,10 @@ from skytrail.wire.xmpp import JoinTree, Route, RouteKey
 from skytrail.wire.xmpp.codec import CONTROL_JID, config_head, message_head
 
 
+class PeerRefused(Exception):
+    """The peer broke a bound or a rule; its session must be closed with this text."""
+
+
 @dataclass(slots=True)
 class Subscription:
     """Interest in one instance; exists whether or not configuration knows the instance."""
@@ -72,6 +76,10 @@ class Peer:
     adj_in: dict[InstanceName, dict[RouteKey, AdjRoute]] = field(
         default_factory=dict[InstanceName, dict[RouteKey, AdjRoute]]
     )
+    leaving: dict[InstanceName, dict[RouteKey, AdjRoute]] = field(
+        default_factory=dict[InstanceName, dict[RouteKey, AdjRoute]]
+    )
+    """What it published where it is no longer subscribed, and is not out of all tables yet."""
     routes_count: int = 0
     config: AgentConfig = field(default_factory=AgentConfig)
     progress: Progress = field(default_factory=Progress)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from skytrail.control.agent_config import AgentConfig
+from skytrail.control.agent_routes import AgentRoutes
 from skytrail.control.bgp import Bgp
 from skytrail.control.bgp_config import bgp_config
 from skytrail.control.bgp_values import NetworkIds
@@ -36,12 +37,9 @@ from skytrail.control.mac_moves import MacMoves
 from skytrail.control.path import (
     FABRIC_INSTANCE,
     InstanceName,
-    Interner,
-    Path,
-    PathSlot,
     PeerName,
 )
-from skytrail.control.peer import AdjRoute, Peer, Subscription
+from skytrail.control.peer import Peer, PeerRefused, Subscription
 from skytrail.control.placement import VIRTUAL_MACHINE, VIRTUAL_ROUTER, Placements
 from skytrail.control.policy_config import InstancePolicies
 from skytrail.control.progress import Progress
@@ -62,6 +60,7 @@ from skytrail.model.generated.objects import (
     RoutingPolicy,
     VirtualNetwork,
 )
+from skytrail.net import IpAddress
 from skytrail.wire.xmpp import (
     ConfigDelete,
     ConfigKey,
@@ -81,8 +80,6 @@ from skytrail.wire.xmpp import (
     Programmed,
     PublishRoute,
     RevisionMark,
-    Route,
-    RouteKey,
     Subscribe,
     TreeBranch,
     TreeItems,
@@ -97,9 +94,8 @@ from skytrail.wire.xmpp.codec import (
     encode_event,
 )
 
-
-class PeerRefused(Exception):
-    """The peer broke a bound or a rule; its session must be closed with this text."""
+PULLS_COUNT_MAX = 16
+"""How many batches of routes are looked at in vain for one peer before others have their turn."""
 
 
 class ControlPlane:
@@ -122,6 +118,7 @@ class ControlPlane:
         self.hosts = Hosts()
         self.grants = Grants(self.limits.placement_grace_s) if self.limits.placed_only else None
         """None: hosts may use whatever they name."""
+        self.routes = AgentRoutes(self.replicator, self.hosts, self._may_use)
         self.config = ConfigGraph()
         self.steps = Steps()
         self.placements = Placements()
@@ -135,7 +132,6 @@ class ControlPlane:
         self._deferral_deadline = float("inf")
         self._awaited: list[str] = []
         """Agents that had not ended their RIB when that was last looked at."""
-        self._interner = Interner()
         self._changed_groups: dict[UpdateGroup, None] = {}
         self._ready: dict[PeerName, None] = {}
         self._subscribers: dict[InstanceName, dict[PeerName, None]] = {}
@@ -177,7 +173,7 @@ class ControlPlane:
         peer.held_joins.clear()
         self.trees.age(peer.name)
         peer.generation += 1
-        self.replicator.chores.add(self._aging(peer, peer.generation))
+        self.replicator.chores.add(self.routes.aging(peer, peer.generation))
         peer.stale_deadline = now + self.limits.restart_time_s
         self._forget_if_empty(peer)
 
@@ -186,9 +182,10 @@ class ControlPlane:
         peer = self.peers[PeerName(name)]
         match message:
             case PublishRoute(instance, route):
-                self._publish(peer, InstanceName(instance), route)
+                most = self.limits.routes_count_max
+                self.routes.publish(peer, InstanceName(instance), route, most)
             case WithdrawRoute(instance, key):
-                self._withdraw(peer, InstanceName(instance), key)
+                self.routes.withdraw(peer, InstanceName(instance), key)
             case Subscribe():
                 self._subscribe(peer, message)
             case Unsubscribe(instance):
@@ -228,7 +225,9 @@ class ControlPlane:
         for peer in list(self.peers.values()):
             if now >= peer.stale_deadline:
                 self._sweep(peer)
-            if peer.is_up and (self._may_end(peer) or peer.progress.wants_mark(now)):
+            is_ended = peer.end_of_rib_sent and peer.end_of_config_sent
+            may_end = not is_ended and self._may_end(peer)
+            if peer.is_up and (may_end or peer.progress.wants_mark(now)):
                 self._ready[peer.name] = None
         for name, subject in () if self.grants is None else self.grants.take_expired(now):
             self._revoke(self.peers[name], subject)
@@ -257,8 +256,9 @@ class ControlPlane:
         for follow in self.followers:
             follow(changes)
         self._apply_networks(changes)
-        if self.hosts.follow(changes):
-            self.replicator.chores.add(self._judge_again())
+        names, addresses = self.hosts.follow(changes)
+        if names:
+            self.replicator.chores.add(self._judging(names, addresses))
         self._apply_bgp(changes)
         self._apply_instances(changes)
         self._apply_derived(changes)
@@ -300,6 +300,11 @@ class ControlPlane:
         peer.counters.bytes_out += size
         return stanzas
 
+    def has_more(self, name: str) -> bool:
+        """Tell whether :meth:`collect` only stopped so that others have their turn."""
+        peer = self.peers.get(PeerName(name))
+        return peer is not None and peer.is_up and bool(peer.groups)
+
     def _next_config(self, peer: Peer, now: float) -> list[bytes]:
         config = peer.config
         if not self.is_config_complete:
@@ -317,7 +322,9 @@ class ControlPlane:
         return []
 
     def _next_routes(self, peer: Peer) -> list[bytes]:
-        while peer.groups:
+        for _ in range(PULLS_COUNT_MAX):
+            if not peer.groups:
+                break
             # One batch per group in turn, so that a large table does not hold up small ones.
             group = next(iter(peer.groups))
             bodies = group.pull(peer.name)
@@ -345,7 +352,7 @@ class ControlPlane:
     def _ends(self, peer: Peer, now: float) -> list[bytes]:
         heard = peer.end_of_rib_received or now >= peer.up_since + self.limits.end_of_rib_wait_s
         is_whole = self.is_settled and self.replicator.chores.is_idle
-        if peer.end_of_rib_sent or not is_whole or not heard:
+        if peer.end_of_rib_sent or not is_whole or not heard or peer.groups:
             return []
         peer.end_of_rib_sent = True
         return [peer.message_head + encode_event(EndOfRib()) + MESSAGE_TAIL]
@@ -360,7 +367,7 @@ class ControlPlane:
     def _mark(self, peer: Peer, now: float) -> list[bytes]:
         """Nothing is left to send: say up to which revision that is."""
         is_whole = self.replicator.chores.is_idle and not self._changed_groups
-        is_behind = not peer.end_of_config_sent or not is_whole
+        is_behind = not peer.end_of_config_sent or not is_whole or bool(peer.groups)
         if is_behind or not peer.progress.wants_mark(now):
             return []
         peer.progress.marked(self.revision, now)
@@ -390,90 +397,14 @@ class ControlPlane:
                 peer.tree_out.to_tell[tree] = None
                 self._ready[name] = None
 
-    # Routes of agents.
-
-    def _publish(self, peer: Peer, instance: InstanceName, route: Route) -> None:
-        if instance not in peer.subscriptions:
-            peer.counters.routes_ignored += 1
-            return
-        routes = peer.adj_in.setdefault(instance, {})
-        before = routes.get(route.key)
-        if before is None:
-            if peer.routes_count >= self.limits.routes_count_max:
-                raise PeerRefused(f"more than {self.limits.routes_count_max} routes")
-            peer.routes_count += 1
-        peer.counters.routes_published += 1
-        intern = self._interner.intern
-        shared = Route(route.key, intern(route.next_hops), intern(route.attributes))
-        if before is None:
-            slot = PathSlot(peer.name, instance, route.key)
-            before = routes[route.key] = AdjRoute(shared, slot, peer.generation)
-        elif before.generation == peer.generation and before.route == shared:
-            return
-        else:
-            before.route, before.generation = shared, peer.generation
-        self._put_path(peer, instance, before)
-
-    def _withdraw(self, peer: Peer, instance: InstanceName, key: RouteKey) -> None:
-        routes = peer.adj_in.get(instance, {})
-        adjacent = routes.pop(key, None)
-        if adjacent is None:
-            return
-        if not routes:
-            del peer.adj_in[instance]
-        peer.routes_count -= 1
-        peer.counters.routes_withdrawn += 1
-        if instance in self.replicator.vrfs:
-            self.replicator.remove(adjacent.slot)
-
-    def _put_path(self, peer: Peer, instance: InstanceName, adjacent: AdjRoute) -> None:
-        vrf = self.replicator.vrfs.get(instance)
-        if vrf is None or not self._may_use(peer, instance):
-            return
-        route, is_stale = adjacent.route, adjacent.generation != peer.generation
-        if is_stale and route.attributes.replicates:
-            # Without it everybody copies for himself and nobody is left out (ADR 0210).
-            self.replicator.remove(adjacent.slot)
-            return
-        hops = self.hosts.next_hops(peer.name, route.next_hops, instance)
-        number = peer.subscriptions[instance].instance_id
-        self.replicator.put(
-            Path(
-                slot=adjacent.slot,
-                distinguisher=self.hosts.distinguisher(peer.name, hops, number),
-                next_hops=hops,
-                attributes=route.attributes,
-                targets=vrf.config.exports,
-                virtual_network=vrf.config.virtual_network,
-                is_stale=is_stale,
-            )
-        )
-
-    def _aging(self, peer: Peer, generation: int) -> Iterator[None]:
-        """Let tables know that an agent's routes are stale, unless they are published again."""
-        for instance, routes in list(peer.adj_in.items()):
-            for adjacent in list(routes.values()):
-                yield
-                if adjacent.generation < generation and routes.get(adjacent.route.key) is adjacent:
-                    self._put_path(peer, instance, adjacent)
-
-    def _judge_again(self) -> Iterator[None]:
-        """Let tables know whose addresses agents' next hops are now."""
+    def _judging(
+        self, names: frozenset[PeerName], addresses: frozenset[IpAddress]
+    ) -> Iterator[None]:
+        """Let tables know whose addresses agents' next hops are now: a chore."""
         for peer in list(self.peers.values()):
             for instance in list(peer.adj_in):
-                yield from self._putting(peer, instance)
-
-    def _putting(self, peer: Peer, instance: InstanceName) -> Iterator[None]:
-        """Put an agent's routes in an instance into the tables, or take them out: a chore."""
-        routes = peer.adj_in.get(instance, {})
-        for key, adjacent in list(routes.items()):
-            yield
-            if routes.get(key) is not adjacent or instance not in peer.subscriptions:
-                continue
-            if self._may_use(peer, instance):
-                self._put_path(peer, instance, adjacent)
-            elif instance in self.replicator.vrfs:
-                self.replicator.remove(adjacent.slot)
+                among = None if peer.name in names else addresses
+                yield from self.routes.putting(peer, instance, among)
 
     # What hosts may use, where only what is placed counts.
 
@@ -492,7 +423,7 @@ class ControlPlane:
         subscription = peer.subscriptions.get(subject)
         if subscription is None:
             return
-        self.replicator.chores.add(self._putting(peer, subject))
+        self.routes.put_all(peer, subject)
         if peer.is_up and not subscription.no_ribout:
             self._join_groups(peer, subject)
         for name in [name for name in peer.held_joins if name[0] == subject]:
@@ -509,7 +440,7 @@ class ControlPlane:
                 peer.config.hold_root(subject)
                 self._ready[peer.name] = None
             return
-        self.replicator.chores.add(self._putting(peer, subject))
+        self.routes.put_all(peer, subject)
         for name, claim in list(self.trees.claims.get(peer.name, {}).items()):
             if name[0] == subject:
                 self.trees.leave(peer.name, *name)
@@ -522,11 +453,7 @@ class ControlPlane:
         self.replicator.chores.add(self._sweeping(peer, peer.generation))
 
     def _sweeping(self, peer: Peer, generation: int) -> Iterator[None]:
-        for instance, routes in list(peer.adj_in.items()):
-            for key, adjacent in list(routes.items()):
-                yield
-                if adjacent.generation < generation and routes.get(key) is adjacent:
-                    self._withdraw(peer, instance, key)
+        yield from self.routes.sweeping(peer, generation)
         for instance, subscription in list(peer.subscriptions.items()):
             yield
             if peer.generation != generation:
@@ -554,8 +481,7 @@ class ControlPlane:
         self._subscribers.setdefault(instance, {})[peer.name] = None
         self._want(instance)
         if before is not None and before.instance_id != message.instance_id:
-            for adjacent in peer.adj_in.get(instance, {}).values():
-                self._put_path(peer, instance, adjacent)
+            self.routes.put_all(peer, instance)
         if before == peer.subscriptions[instance]:
             return
         peer.progress.subscribed()
@@ -571,8 +497,7 @@ class ControlPlane:
         for name in [name for name in peer.held_joins if name[0] == instance]:
             del peer.held_joins[name]
         peer.tree_out.forget(instance)
-        for key in list(peer.adj_in.get(instance, {})):
-            self._withdraw(peer, instance, key)
+        self.routes.leave(peer, instance)
         subscribers = self._subscribers[instance]
         del subscribers[peer.name]
         if not subscribers:
@@ -712,8 +637,7 @@ class ControlPlane:
         """Give a new instance what agents asked of it and published to it before it existed."""
         for name in list(self._subscribers.get(vrf.name, {})):
             peer = self.peers[name]
-            for adjacent in peer.adj_in.get(vrf.name, {}).values():
-                self._put_path(peer, vrf.name, adjacent)
+            self.routes.put_all(peer, vrf.name)
             if peer.is_up and not peer.subscriptions[vrf.name].no_ribout:
                 self._join_groups(peer, vrf.name)
 
@@ -745,8 +669,9 @@ class ControlPlane:
             for grant in news:
                 self._grant(grant)
         outdated = self.config.take_outdated()
+        touched = frozenset(delta.touched | outdated.keys())
         for peer in self.peers.values():
-            if peer.is_up and peer.config.is_affected_by(delta, outdated):
+            if peer.is_up and peer.config.reach.is_touched(touched, delta.names):
                 peer.config.follow(delta, outdated, self.config, self.steps)
                 self._ready[peer.name] = None
 
@@ -754,11 +679,15 @@ class ControlPlane:
         """Remember for whom the commit has something. What agents publish later does not count."""
         if moves_routes:
             self._wake_changed()
-        # A chore may bring something to anybody who reads tables.
-        is_whole = self.replicator.chores.is_idle
-        for peer in self.peers.values():
-            has_routes = peer.groups if is_whole else peer.subscriptions
-            if peer.is_up and (peer.config.has_work or (moves_routes and has_routes)):
+            # A chore may bring something to anybody who reads tables.
+            is_whole = self.replicator.chores.is_idle
+            for peer in self.peers.values():
+                if peer.is_up and (peer.groups if is_whole else peer.subscriptions):
+                    peer.progress.committed(before)
+        # Whom the commit has some configuration for is ready; others' was noted when it came.
+        for name in self._ready:
+            peer = self.peers.get(name)
+            if peer is not None and peer.is_up and peer.config.has_work:
                 peer.progress.committed(before)
 
     def _check_settled(self, now: float) -> None:

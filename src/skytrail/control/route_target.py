@@ -20,7 +20,7 @@ from dataclasses import replace
 from itertools import groupby, repeat
 from typing import TypeAlias, TypeVar
 
-from skytrail.control.chores import Chores
+from skytrail.control.chores import STEPS_OF_PUTTING, Chores
 from skytrail.control.inclusive import may_import
 from skytrail.control.path import InstanceName, Path, PathSlot, Shared
 from skytrail.control.rib import Rib
@@ -31,8 +31,6 @@ from skytrail.net import IpAddress, Mac, RouteTarget
 from skytrail.wire.xmpp import EnetKey, Family, RouteKey, family_of
 
 _CACHE_COUNT_MAX = 65_536
-_STEPS_OF_PUTTING = 10
-"""What putting a path anew counts in the slices of chores: as many looks at a route."""
 
 T = TypeVar("T")
 
@@ -77,12 +75,11 @@ class Replicator:
         return vrf
 
     def remove_vrf(self, name: InstanceName) -> None:
-        """Withdraw all the instance's own paths everywhere, then forget it."""
+        """Forget the instance; its own paths are withdrawn everywhere, what it imported goes."""
         vrf = self.vrfs[name]
-        for path in list(self.own_paths(vrf)):
-            self.remove(path.slot)
         self.configure(replace(vrf.config, imports=frozenset()))
         del self.vrfs[name]
+        self.chores.add(self._emptying(vrf))
         if self.chores.is_idle:
             self._leaving.clear()
         else:
@@ -161,11 +158,22 @@ class Replicator:
         vrf.policies = policies
         self.chores.add(self._judging(vrf))
 
+    def _emptying(self, vrf: Vrf) -> Iterator[None]:
+        """Take a removed instance's own paths out of all tables: a chore."""
+        for rib in vrf.ribs.values():
+            for key in list(rib.entries):
+                entry = rib.entries.get(key)
+                for path in () if entry is None else list(entry.paths.values()):
+                    if path.instance == vrf.name:
+                        yield from repeat(None, STEPS_OF_PUTTING)
+                        self._remove_from_vpn(path.slot)
+                        rib.remove(path.slot)
+
     def _judging(self, vrf: Vrf) -> Iterator[None]:
         """Let an instance's policies of then judge all its paths: a chore."""
         for rib in vrf.ribs.values():
             for key in list(rib.entries):
-                yield from repeat(None, _STEPS_OF_PUTTING)
+                yield from repeat(None, STEPS_OF_PUTTING)
                 if self.vrfs.get(vrf.name) is not vrf:
                     return
                 if key in rib.entries:
@@ -175,7 +183,7 @@ class Replicator:
         """Export all own paths of an instance with its targets of then: a chore."""
         for rib in vrf.ribs.values():
             for key in list(rib.entries):
-                yield from repeat(None, _STEPS_OF_PUTTING)
+                yield from repeat(None, STEPS_OF_PUTTING)
                 if self.vrfs.get(vrf.name) is not vrf:
                     return
                 self._export_again(vrf, rib, key)

@@ -34,10 +34,10 @@ from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.limits import Limits
 from skytrail.control.peer import Peer
 from skytrail.control.plane import ControlPlane
-from skytrail.control.show import tables
+from skytrail.control.show import SLICED, tables
 from skytrail.runtime.clock import Clock, SystemClock
 from skytrail.runtime.garbage import ShortCollections
-from skytrail.runtime.introspection import Introspection, serve_unix
+from skytrail.runtime.introspection import Introspection, Sliced, TableSource, serve_unix
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import TlsFolder
 from skytrail.runtime.recording import Recorder
@@ -149,8 +149,11 @@ class ControlService:
             await asyncio.sleep(0)
             await client.close()
 
-    def _tables(self) -> Mapping[str, Callable[[], Iterable[Mapping[str, object]]]]:
-        shown = tables(self.plane, self.clock.now)
+    def _tables(self) -> Mapping[str, TableSource]:
+        shown: dict[str, TableSource] = {
+            name: Sliced(source) if name in SLICED else source
+            for name, source in tables(self.plane, self.clock.now).items()
+        }
         return shown if self.dns is None else {**shown, **self.dns.tables(self.clock.now)}
 
     def unmet(self) -> Sequence[str]:

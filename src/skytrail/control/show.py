@@ -17,6 +17,22 @@ from skytrail.wire.xmpp.route_codec import key_text
 
 Row = Mapping[str, object]
 
+SLICED = frozenset(
+    {
+        "config",
+        "groups",
+        "instances",
+        "memberships",
+        "peers",
+        "relayed",
+        "routes",
+        "subscriptions",
+        "tables",
+        "vpn",
+    }
+)
+"""Tables whose rows may be read with anything happening in between: they walk copies of what may change."""
+
 
 def tables(
     plane: ControlPlane, now: Callable[[], float]
@@ -24,7 +40,9 @@ def tables(
     """Return every table by name."""
     return {
         "control": lambda: [_control(plane)],
-        "peers": lambda: [_peer(peer, plane.revision, now()) for peer in plane.peers.values()],
+        "peers": lambda: (
+            _peer(peer, plane.revision, now()) for peer in list(plane.peers.values())
+        ),
         "bgp": lambda: [_bgp_peer(peer, now()) for peer in plane.bgp.peers.values()],
         "subscriptions": lambda: _subscriptions(plane),
         "instances": lambda: _instances(plane),
@@ -119,8 +137,8 @@ def _bgp_peer(peer: BgpPeer, now: float) -> Row:
 
 
 def _subscriptions(plane: ControlPlane) -> Iterator[Row]:
-    for peer in plane.peers.values():
-        for instance, subscription in peer.subscriptions.items():
+    for peer in list(plane.peers.values()):
+        for instance, subscription in list(peer.subscriptions.items()):
             yield {
                 "peer": peer.name,
                 "instance": instance,
@@ -133,7 +151,7 @@ def _subscriptions(plane: ControlPlane) -> Iterator[Row]:
 
 
 def _instances(plane: ControlPlane) -> Iterator[Row]:
-    for vrf in plane.replicator.vrfs.values():
+    for vrf in list(plane.replicator.vrfs.values()):
         yield {
             "instance": vrf.name,
             "virtual_network": vrf.config.virtual_network,
@@ -143,7 +161,7 @@ def _instances(plane: ControlPlane) -> Iterator[Row]:
 
 
 def _ribs(plane: ControlPlane) -> Iterator[Rib]:
-    for vrf in plane.replicator.vrfs.values():
+    for vrf in list(plane.replicator.vrfs.values()):
         yield from vrf.ribs.values()
 
 
@@ -163,8 +181,8 @@ def _tables(plane: ControlPlane) -> Iterator[Row]:
 
 def _routes(plane: ControlPlane) -> Iterator[Row]:
     for rib in _ribs(plane):
-        for key, entry in rib.entries.items():
-            for path in entry.paths.values():
+        for key, entry in list(rib.entries.items()):
+            for path in list(entry.paths.values()):
                 yield _route(rib, key, entry, path)
 
 
@@ -203,7 +221,7 @@ def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
 
 def _vpn(plane: ControlPlane) -> Iterator[Row]:
     for family, table in plane.replicator.vpn.items():
-        for entry in table.entries.values():
+        for entry in list(table.entries.values()):
             for path in entry.paths:
                 yield {
                     "family": family.name.lower(),
@@ -223,8 +241,8 @@ def _vpn(plane: ControlPlane) -> Iterator[Row]:
 
 def _relayed(plane: ControlPlane) -> Iterator[Row]:
     """Yield routes of BGP peers that are in no instance: passed on as they came."""
-    for (family, _), entry in plane.bgp.relay.entries.items():
-        for path in entry.paths.values():
+    for (family, _), entry in list(plane.bgp.relay.entries.items()):
+        for path in list(entry.paths.values()):
             yield {
                 "family": family.name.lower(),
                 "route": nlri_text(entry.nlri if path.relay is None else path.relay.nlri),
@@ -260,7 +278,7 @@ def _as_path(path: Path) -> list[int]:
 
 
 def _groups(plane: ControlPlane) -> Iterator[Row]:
-    for (instance, family), group in plane.groups.items():
+    for (instance, family), group in list(plane.groups.items()):
         yield {
             "instance": instance,
             "family": family.name.lower(),
@@ -274,6 +292,6 @@ def _groups(plane: ControlPlane) -> Iterator[Row]:
 
 
 def _config(plane: ControlPlane) -> Iterator[Row]:
-    for peer in plane.peers.values():
-        for key in peer.config.nodes.sent:
+    for peer in list(plane.peers.values()):
+        for key in list(peer.config.nodes.sent):
             yield {"agent": peer.name, "type": key.type_name, "name": key.name}

@@ -8,13 +8,17 @@
                                         dependencies by name
     GET /metrics                        Prometheus text
 
-Tables are callables, read at each request; nothing is copied or kept here.
+Tables are callables, read at each request; nothing is copied or kept here. A large one
+(:class:`Sliced`) is read in slices, so that the daemon's loop does its work meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 import resource
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
@@ -39,6 +43,23 @@ _LIMIT_DIGITS_MAX: Final = 18
 
 TableSource = Callable[[], Iterable[object]]
 """Yields rows: mappings, msgspec structs or dataclasses."""
+
+SLICE_S: Final = 0.005
+"""How long rows are read before the loop has its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """A source whose rows may be read with anything happening in between.
+
+    Each row is true when it is read; rows that come or go meanwhile may be there or not.
+    """
+
+    source: Callable[[], Iterable[object]]
+
+    def __call__(self) -> Iterable[object]:
+        return self.source()
+
 
 HealthSource = Callable[[], Sequence[str]]
 """Returns the names of unmet dependencies; empty means healthy."""
@@ -85,9 +106,20 @@ class Introspection:
             raise HttpError(404, f"No table {name}; known tables: {known}")
         wanted = dict(request.query)
         limit = _limit(wanted.pop("limit", None))
-        rows = [row for row in source() if not wanted or _matches(row, wanted)]
-        shown = rows[:limit]
-        return json_reply({"table": name, "rows": shown, "total": len(rows)})
+        shown: list[bytes] = []
+        total = 0
+        turn_ends = time.perf_counter() + SLICE_S
+        for row in source():
+            text = encode_json(row) if wanted or total < limit else b""
+            if not wanted or _matches(text, wanted):
+                total += 1
+                if total <= limit:
+                    shown.append(text)
+            if isinstance(source, Sliced) and time.perf_counter() >= turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.perf_counter() + SLICE_S
+        head = b'{"table":%b,"rows":[' % encode_json(name)
+        return Response(200, b'%b%b],"total":%d}' % (head, b",".join(shown), total))
 
     async def _show_health(self, request: Request) -> Response:
         unmet = tuple(self._health())
@@ -162,8 +194,8 @@ def _limit(text: str | None) -> int:
     return int(text)
 
 
-def _matches(row: object, wanted: Mapping[str, str]) -> bool:
-    columns = msgspec.json.decode(encode_json(row))
+def _matches(row: bytes, wanted: Mapping[str, str]) -> bool:
+    columns = msgspec.json.decode(row)
     if not isinstance(columns, dict):
         return False
     shown = cast("dict[str, object]", columns)

@@ -194,6 +194,8 @@ class Bench:
         framer.feed(b"<stream:stream xmlns:stream='s' from='a'>")
         framer.next_frame()
         framer.feed(b"".join(self.plane.collect(name, self.now, bytes_max)))
+        while bytes_max > 1 and self.plane.has_more(name):
+            framer.feed(b"".join(self.plane.collect(name, self.now, bytes_max)))
         messages: list[Message] = []
         while frame := framer.next_frame():
             if isinstance(frame, Stanza):

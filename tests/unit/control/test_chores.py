@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from skytrail.control.chores import Chores
-from skytrail.control.path import InstanceName
+from skytrail.control.path import InstanceName, PeerName
+from skytrail.control.plane import PULLS_COUNT_MAX
 from skytrail.control.routing_policy import Match, RoutePolicy, Term
 from skytrail.net import RouteTarget
 from skytrail.testing.control_plane import (
@@ -16,7 +17,7 @@ from skytrail.testing.control_plane import (
     routing_instance,
     virtual_router,
 )
-from skytrail.wire.xmpp import EndOfRib, Family, ItemsEvent, PublishRoute, Subscribe
+from skytrail.wire.xmpp import EndOfRib, Family, ItemsEvent, PublishRoute, Subscribe, Unsubscribe
 
 ROUTES_COUNT = 5
 RED = instance_of("red")
@@ -184,3 +185,81 @@ def test_a_routing_policy_judges_what_is_there_in_slices() -> None:
     replicator.set_policies(InstanceName(RED), (reject,))
     replicator.chores.finish()
     assert {len(rib.best(prefix)) for prefix in prefixes} == {0}
+
+
+def test_routes_said_again_before_they_left_the_tables_stay_with_what_is_said_now() -> None:
+    bench = large()
+    bench.plane.replicator.chores.finish()
+    red = instance_of("red")
+    bench.up("b")
+    bench.say("b", Subscribe(red, 1))
+    routes_of(bench, "b")
+
+    bench.say("a", Unsubscribe(red), Subscribe(red, 2))
+    bench.say("a", PublishRoute(red, inet_route("10.1.1.3/32", label=77)))
+    bench.plane.replicator.chores.finish()
+
+    held = {
+        str(key): [path.next_hops[0].label for path in entry.best]
+        for rib in bench.plane.replicator.vrfs[InstanceName(red)].ribs.values()
+        for key, entry in rib.entries.items()
+    }
+    assert held == {"10.1.1.3/32": [77]}
+    peer = bench.plane.peers[PeerName("a")]
+    assert (peer.routes_count, peer.leaving) == (1, {})
+
+
+def test_agent_that_unsubscribes_and_is_lost_meanwhile_leaves_nothing() -> None:
+    bench = large()
+    bench.plane.replicator.chores.finish()
+    bench.say("a", Unsubscribe(instance_of("red")))
+    bench.down("a")
+    bench.plane.replicator.chores.finish()
+    bench.wait(61)
+
+    table = bench.plane.replicator.vrfs[InstanceName(instance_of("red"))].ribs
+    assert not any(rib.entries for rib in table.values())
+    assert not bench.plane.peers
+
+
+def test_routes_of_a_removed_instance_leave_others_tables_in_slices_and_all_of_them() -> None:
+    bench = large("blue")
+    bench.plane.replicator.chores.finish()
+    bench.up("b")
+    bench.say("b", Subscribe(instance_of("blue"), 2))
+    bench.plane.replicator.chores.finish()
+    assert len(routes_of(bench, "b")) == ROUTES_COUNT
+
+    bench.delete(routing_instance("red", both=[1]))
+    left = bench.plane.replicator.vrfs[InstanceName(instance_of("blue"))].ribs.values()
+    assert sum(len(rib.entries) for rib in left) == ROUTES_COUNT
+    bench.plane.replicator.chores.finish()
+
+    assert sum(len(rib.entries) for rib in left) == 0
+    retracts = [event.retracts for event in bench.hear("b") if isinstance(event, ItemsEvent)]
+    assert sum(map(len, retracts)) == ROUTES_COUNT
+    assert not bench.plane.replicator.by_target
+
+
+def test_agent_with_many_routes_of_its_own_gives_way_while_it_is_told_others() -> None:
+    """Its own routes are no news to it: looking at thousands of them in one go helps nobody."""
+    bench = Bench(routing_instance("red", both=[1]))
+    bench.wait(31)
+    bench.up("a", "b")
+    for name in "ab":
+        bench.say(name, Subscribe(instance_of("red"), 1))
+    for number in range(32 * PULLS_COUNT_MAX + 40):
+        route = inet_route(f"10.1.{number >> 8}.{number & 255}/32")
+        bench.say("a", PublishRoute(instance_of("red"), route))
+    bench.say("b", PublishRoute(instance_of("red"), inet_route("10.2.0.1/32", "172.16.0.2")))
+    bench.say("a", EndOfRib())
+    bench.plane.take_ready()
+
+    assert bench.plane.collect("a", bench.now, 1 << 20) == []
+    assert bench.plane.has_more("a")
+    later = bench.hear("a")
+
+    assert isinstance(later[0], ItemsEvent)
+    assert [str(route.key) for route in later[0].routes] == ["10.2.0.1/32"]
+    assert later[-1] == EndOfRib()
+    assert not bench.plane.has_more("a")

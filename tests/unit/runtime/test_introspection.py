@@ -12,6 +12,7 @@ import pytest
 from skytrail.runtime.introspection import (
     Introspection,
     IntrospectionFailed,
+    Sliced,
     read_page,
     read_table,
     serve_unix,
@@ -161,3 +162,27 @@ def test_taken_tcp_port_is_named():
         with pytest.raises(AddressInUse, match=f"127.0.0.1 port {port}"):
             listen_tcp("127.0.0.1", port)
     assert listener.family == socket.AF_INET
+
+
+def test_table_that_is_read_in_slices_lets_the_daemon_work_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr("skytrail.runtime.introspection.SLICE_S", 0.0)
+    path, turns = tmp_path / "s", []
+
+    def rows():
+        for number in range(100):
+            yield {"number": number, "turns": len(turns)}
+
+    async def scenario():
+        async with served(path, Introspection({"fib": Sliced(rows)})):
+            reading = asyncio.ensure_future(
+                asyncio.to_thread(lambda: read_table(path, "fib", where={"number": "99"}))
+            )
+            while not reading.done():
+                turns.append(None)
+                await asyncio.sleep(0)
+            return await reading
+
+    before = len(turns)
+    (last,) = asyncio.run(scenario())
+
+    assert last["turns"] - before >= 99

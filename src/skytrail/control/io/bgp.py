@@ -68,9 +68,9 @@ from skytrail.wire.bgp.session_events import (
 )
 
 WRITE_BUFFER_BYTES = 256 * 1024
-BATCH_BYTES = 64 * 1024
-TURN_BYTES_MAX = 128 * 1024
-"""How much one peer may be given before others have their turn."""
+BATCH_BYTES = 32 * 1024
+TURN_BYTES_MAX = 64 * 1024
+"""How much peers are given in one turn of the loop: some 40 ms if none of it was told to another."""
 SLICE_BYTES = 8 * 1024
 """How much of what a peer said is acted on in one turn of the loop: some four hundred routes."""
 SEND_HOLD_TIME_S_MIN = 480.0
@@ -129,6 +129,9 @@ class BgpServer:
         self._servers: list[asyncio.Server] = []
         self._is_working = False
         self._is_restarting = True
+        self._to_pump: dict[PeerLink, None] = {}
+        """Who is to be given something, in turn."""
+        self._is_pumping = False
 
     async def listen(self, addresses: Iterable[str], port: int) -> int:
         """Start accepting, at one address of an IP version; returns the first one's port.
@@ -218,14 +221,34 @@ class BgpServer:
         for name in self.plane.take_ready():
             link = self.links.get(name)
             if link is not None:
-                link.pump()
+                self._to_pump[link] = None
         for name in () if self.workloads is None else self.workloads.take_ready():
             link = self.workload_links.get(name)
             if link is not None:
-                link.pump()
+                self._to_pump[link] = None
+        if not self._is_pumping:
+            self._pump_some()
         if not self._is_working and self.plane.work(0):
             self._is_working = True
             self.call_soon(self._work)
+
+    def _pump_some(self) -> None:
+        """Give some peers what there is for them; the others have their turn in the next ones."""
+        room = TURN_BYTES_MAX
+        while self._to_pump and room > 0:
+            link = next(iter(self._to_pump))
+            del self._to_pump[link]
+            room -= link.pump(room)
+        self._is_pumping = bool(self._to_pump)
+        if self._is_pumping:
+            self.call_soon(self._pump_some)
+
+    def give_more(self, link: PeerLink) -> None:
+        """Let a peer have another turn."""
+        self._to_pump[link] = None
+        if not self._is_pumping:
+            self._is_pumping = True
+            self.call_soon(self._pump_some)
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """Do something in the loop's next turn."""
@@ -374,26 +397,30 @@ class PeerLink:
         for action in self._session.step(event, self.server.clock.now(), jitter=jitter):
             self._perform(action)
 
-    def pump(self) -> None:
-        """Send from the plane until there is nothing more or the socket is full."""
+    def pump(self, bytes_max: int = TURN_BYTES_MAX) -> int:
+        """Send from the plane until there is nothing more, it is enough, or the socket is full.
+
+        Returns how many bytes that was.
+        """
         connection = self._transports.get(self._established)
-        if connection is None or self._session.state is not State.ESTABLISHED:
-            return
         given = 0
+        if connection is None or self._session.state is not State.ESTABLISHED:
+            return given
         while self._paused_since == float("inf"):
             try:
                 messages = self._plane.collect(self.name, BATCH_BYTES)
             except Exception:  # A session's task boundary: other peers have their turn behind it.
                 self.server.log.exception("bgp_session_failed", peer=self.name)
                 self.step(Stop(Cease.OUT_OF_RESOURCES, restart_after_s=FAILED_PAUSE_S))
-                return
+                return given
             if not messages:
-                return
+                return given
             connection.write(messages)
             given += sum(map(len, messages))
-            if given >= TURN_BYTES_MAX:
-                self.server.call_soon(self.pump)
-                return
+            if given >= bytes_max:
+                self.server.give_more(self)
+                return given
+        return given
 
     def accepted(self, connection: BgpConnection) -> int:
         """Take over a connection the peer made; returns its number."""

@@ -51,9 +51,11 @@ INPUT_BYTES = 16 * 1024
 LOST_COUNT_MAX = 32
 """How many lost connections are followed in one turn of the loop."""
 TURN_BYTES_MAX = 1024 * 1024
-"""How much one peer may be given before others have their turn."""
+"""How much all peers are given in one turn of the loop: some ten milliseconds."""
 PUMPS_COUNT_MAX = 128
 """How many peers are given something in one turn of the loop: a few milliseconds."""
+TICKS_COUNT_MAX = 2048
+"""For how many connections time passes in one turn of the loop: likewise."""
 CONNECTIONS_COUNT_MAX = 16_384
 UNRECORDED_COUNT_MAX = 64
 SLOW_READER_TIME_S = 120.0
@@ -71,6 +73,10 @@ class AgentPlane(Protocol):
 
     def take_ready(self) -> Sequence[str]: ...
     def collect(self, name: str, now: float, bytes_max: int) -> list[bytes]: ...
+    def has_more(self, name: str) -> bool:
+        """Tell whether ``collect`` only stopped so that others have their turn."""
+        ...
+
     def tick(self, now: float) -> None: ...
 
 
@@ -112,6 +118,9 @@ class XmppServer:
         self._lost: deque[AgentConnection] = deque()
         self._to_pump: dict[str, None] = {}
         """Who is to be given something, in turn."""
+        self._is_pumping = False
+        self._to_tick: deque[AgentConnection] = deque()
+        """Connections for which time has yet to pass."""
 
     async def listen(self, address: str, port: int, *, shares: int = 1) -> asyncio.Server:
         """Start accepting; raises ``OSError``. ``shares``: so many such servers share what is there."""
@@ -146,11 +155,19 @@ class XmppServer:
 
     def tick(self) -> None:
         """Let time pass for the plane and every session; call about four times a second."""
-        now = self.clock.now()
-        for connection in list(self.connections):
-            connection.tick(now)
-        self.plane.tick(now)
+        if not self._to_tick:
+            self._to_tick.extend(self.connections)
+            self._tick_some()
+        self.plane.tick(self.clock.now())
         self.schedule_flush()
+
+    def _tick_some(self) -> None:
+        """Let time pass for some connections; the others have their turn in the next ones."""
+        now = self.clock.now()
+        for _ in range(min(TICKS_COUNT_MAX, len(self._to_tick))):
+            self._to_tick.popleft().tick(now)
+        if self._to_tick:
+            self.call_soon(self._tick_some)
 
     def close(self) -> None:
         """End every session politely."""
@@ -161,9 +178,8 @@ class XmppServer:
 
     def _flush(self) -> None:
         self._flush_handle = None
-        is_pumping = bool(self._to_pump)
         self._to_pump.update(dict.fromkeys(self.plane.take_ready()))
-        if not is_pumping:
+        if not self._is_pumping:
             self._pump_some()
         if self.on_flush is not None:
             self.on_flush()
@@ -216,12 +232,23 @@ class XmppServer:
 
     def _pump_some(self) -> None:
         """Give some peers what there is for them; the others have their turn in the next ones."""
+        room = TURN_BYTES_MAX
         for name in list(islice(self._to_pump, PUMPS_COUNT_MAX)):
+            if room <= 0:
+                break
             del self._to_pump[name]
             connection = self.by_name.get(name)
             if connection is not None:
-                connection.pump()
-        if self._to_pump:
+                room -= connection.pump(room)
+        self._is_pumping = bool(self._to_pump)
+        if self._is_pumping:
+            self.call_soon(self._pump_some)
+
+    def give_more(self, name: str) -> None:
+        """Let a peer have another turn."""
+        self._to_pump[name] = None
+        if not self._is_pumping:
+            self._is_pumping = True
             self.call_soon(self._pump_some)
 
 
@@ -348,33 +375,41 @@ class AgentConnection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Run the session's timers and drop a peer that does not read."""
+        if self._transport is None:
+            return
         if now >= self._session.next_deadline():
             self.step(Tick())
         if now >= self._paused_since + SLOW_READER_TIME_S:
             self._server.log.warning("session_reads_too_slowly", peer=self.name)
             self._abort()
 
-    def pump(self) -> None:
-        """Send from the plane until there is nothing more or the socket is full."""
+    def pump(self, bytes_max: int = TURN_BYTES_MAX) -> int:
+        """Send from the plane until there is nothing more, it is enough, or the socket is full.
+
+        Returns how many bytes that was worth.
+        """
         transport, server = self._transport, self._server
-        if transport is None or server.by_name.get(self.name) is not self:
-            return
         given = 0
+        if transport is None or server.by_name.get(self.name) is not self:
+            return given
         while self._paused_since == float("inf") and not transport.is_closing():
             try:
                 stanzas = server.plane.collect(self.name, server.clock.now(), BATCH_BYTES)
             except Exception:  # A session's task boundary: others wait for their turn behind it.
                 server.log.exception("session_failed", peer=self.name, address=self._address)
                 self._abort()
-                return
-            if not stanzas:
-                return
-            self._note("out", *stanzas)
-            transport.writelines(stanzas)
-            given += sum(map(len, stanzas))
-            if given >= TURN_BYTES_MAX:
-                asyncio.get_running_loop().call_soon(self.pump)
-                return
+                return given
+            if stanzas:
+                self._note("out", *stanzas)
+                transport.writelines(stanzas)
+                given += sum(map(len, stanzas))
+            if not stanzas and not server.plane.has_more(self.name):
+                return given
+            if not stanzas or given >= bytes_max:
+                server.give_more(self.name)
+                # Looking in vain takes as long as sending a batch.
+                return given if stanzas else given + BATCH_BYTES
+        return given
 
     def step(self, event: Event) -> None:
         """Advance the session and do what it asks."""
