@@ -148,7 +148,8 @@ struct interface {
 	__be32 replicator_address; /* INTERFACE_UNDERLAY. */
 	__u16 qos;  /* Where no rule names one; underlay: the fabric's. 0: none. */
 	__u16 options;
-	__u8 pad[12];
+	__u32 vif; /* Its own number. */
+	__u8 pad[8];
 };
 _Static_assert(sizeof(struct interface) == 64, "interface");
 

@@ -119,4 +119,11 @@ struct flow_scan {
 	__u64 idle_closed_ns; /* Closed TCP and denied flows. */
 };
 
+/* What an interface was given, by one CPU. What it sends, the kernel's device counts. */
+struct delivered_counters {
+	__u64 packets; /* As the workload counts them: segments of a larger one. */
+	__u64 bytes;
+};
+_Static_assert(sizeof(struct delivered_counters) == 16, "delivered_counters");
+
 #endif

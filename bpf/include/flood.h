@@ -68,6 +68,7 @@ static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 	}
 	if (unlikely(to->flags & INTERFACE_WATCHED))
 		watch_delivered(ctx, to->ifindex, get_copy(ctx));
+	count_delivered(ctx, to->vif);
 	if (!bpf_clone_redirect(ctx, to->ifindex, 0))
 		w->sent++;
 }

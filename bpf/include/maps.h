@@ -228,6 +228,15 @@ struct {
 	__type(value, struct capture_counters);
 } capture_counters SEC(".maps");
 
+/* vif -> what it was given: a frame that is redirected to the workload's end passes no counter of
+ * the kernel's. Datapath writes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, VIF_COUNT_MAX);
+	__type(key, __u32);
+	__type(value, struct delivered_counters);
+} delivered SEC(".maps");
+
 /* drop_reason -> packets; punt_reason -> packets. Datapath writes. */
 MAP_COUNTERS(drops, DROP_REASON_COUNT);
 MAP_COUNTERS(punt_counts, PUNT_REASON_COUNT);

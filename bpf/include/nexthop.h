@@ -130,6 +130,16 @@ static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct pa
 	return bpf_redirect(out_ifindex, 0);
 }
 
+static __always_inline void count_delivered(struct __sk_buff *ctx, __u32 vif)
+{
+	struct delivered_counters *count = bpf_map_lookup_elem(&delivered, &vif);
+
+	if (!count)
+		return;
+	count->packets += ctx->gso_segs ? ctx->gso_segs : 1;
+	count->bytes += ctx->len;
+}
+
 /* Hands the frame to the workload's end of its interface. A frame whose protocol the kernel has
  * to find out again takes the longer way through the device. `mirror`: who else gets it, by a rule. */
 static __always_inline int deliver(struct __sk_buff *ctx, const struct interface *to, bool is_ip,
@@ -137,6 +147,7 @@ static __always_inline int deliver(struct __sk_buff *ctx, const struct interface
 {
 	if (unlikely(mirror || to->flags & INTERFACE_WATCHED))
 		watch_delivered(ctx, to->ifindex, mirror);
+	count_delivered(ctx, to->vif);
 	if (unlikely(to->flags & INTERFACE_TAGGED))
 		return tagged_deliver(ctx, to);
 	if (to->kind == INTERFACE_VETH && is_ip)

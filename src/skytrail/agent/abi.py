@@ -275,6 +275,7 @@ class Interface(NamedTuple):
     replicator_address: bytes
     qos: int
     options: int
+    vif: int
 
     def pack(self) -> bytes:
         return INTERFACE_LAYOUT.pack(*self)
@@ -284,7 +285,7 @@ class Interface(NamedTuple):
         return cls._make(INTERFACE_LAYOUT.unpack(raw))
 
 
-INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s6sH4sHH12x")
+INTERFACE_LAYOUT = struct.Struct("=IHH6sBBIIII4s6sH4sHHI8x")
 
 
 class VlanKey(NamedTuple):

@@ -133,6 +133,8 @@ class Tables:
                 self._verdicts[row.key] = row
             case SourcePortRow():
                 self._cells[row.key] = row
+            case MirrorRow() | PortMirrorRow():
+                pass  # Copies change nothing of what happens to a packet.
 
     def route(self, vrf_id: VrfId, address: IpAddress) -> InetRouteRow | None:
         """Longest match in one VRF."""

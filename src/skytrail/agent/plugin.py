@@ -104,6 +104,14 @@ class CaptureSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What an interface was given since it came; ``packets`` as the workload counts them."""
+
+    packets: int = 0
+    bytes: int = 0
+
+
 class Datapath(Protocol):
     """Synchronous; the agent calls it from one worker thread. ``OSError`` when the kernel refuses."""
 
@@ -144,6 +152,10 @@ class Datapath(Protocol):
         ...
 
     def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]: ...
+
+    def delivered(self, vifs: Iterable[VifId]) -> Mapping[VifId, Delivered]:
+        """Return what interfaces were given; what they send, the kernel's links count."""
+        ...
 
     def open_punts(self, receive: Callable[[Punt], None]) -> int:
         """Register the consumer; returns a pollable file descriptor."""

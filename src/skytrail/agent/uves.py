@@ -18,7 +18,7 @@ SUMS = {"in_tpkts": "sum", "in_bytes": "sum", "out_tpkts": "sum", "out_bytes": "
 
 @dataclass(frozen=True, slots=True)
 class LinkCounters:
-    """Of a workload's interface, as the workload sees it: ``in`` is what it is sent."""
+    """Of a workload's interface, as the workload sees it: ``in`` is what it was given."""
 
     in_packets: int = 0
     in_bytes: int = 0
@@ -51,7 +51,7 @@ class HostState:
     sessions: Sequence[Mapping[str, object]]
     """Rows of control node sessions: source, state."""
     counters: Mapping[str, LinkCounters]
-    """By interface name."""
+    """By port's uuid."""
     drops: Mapping[str, int]
 
 
@@ -113,7 +113,7 @@ def _port(host: HostState, state: ActivePort) -> Uve:
     port = state.port
     addresses = [str(each) for each in port.addresses if each.version == 4]
     addresses6 = [str(each) for each in port.addresses if each.version == 6]
-    counters = host.counters.get(state.plugged.ifname, LinkCounters())
+    counters = host.counters.get(port.uuid, LinkCounters())
     return Uve(
         table="ObjectVMITable",
         key=port.name,
@@ -141,7 +141,7 @@ def _port(host: HostState, state: ActivePort) -> Uve:
 
 def _network(host: HostState, name: str, states: Sequence[ActivePort]) -> Uve:
     total = sum(
-        (host.counters.get(state.plugged.ifname, LinkCounters()) for state in states),
+        (host.counters.get(state.port.uuid, LinkCounters()) for state in states),
         LinkCounters(),
     )
     return Uve(

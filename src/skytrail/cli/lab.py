@@ -159,10 +159,13 @@ def up(topology: Path, name: str | None, api_port: int | None, *, as_json: bool)
         )
         raise
     if as_json:
-        print_json({"name": created.name, "api": created.api_url})
+        shown = {"name": created.name, "api": created.api_url, "analytics": created.analytics_url}
+        print_json({name: value for name, value in shown.items() if value})
     else:
         click.echo(f"lab {created.name} is up; look inside: skytrail lab show, skytrail status")
         click.echo(f"its API for `skytrail get`: export SKYTRAIL_API={created.api_url}")
+        if created.analytics_url:
+            click.echo(f"its analytics: {created.analytics_url}/analytics/uves")
 
 
 @lab.command(

@@ -9,6 +9,8 @@ from skytrail.lab.plan import UNDERLAY_IFNAME, Node, Paths, Plan
 
 API = "api"
 COMPILER = "compiler"
+ANALYTICS = "analytics"
+HISTORY = "history"
 CONTROL_PORT = 5269
 
 
@@ -25,12 +27,33 @@ def api(paths: Paths, port: int) -> list[str]:
     )
 
 
-def compiler(paths: Paths) -> list[str]:
+def compiler(paths: Paths, extra: Sequence[str] = ()) -> list[str]:
     return _daemon(
         "compiler",
         *("--api-socket", str(paths.api_socket)),
-        *("--socket", str(paths.introspect_socket(COMPILER))),
+        *("--socket", str(paths.introspect_socket(COMPILER)), *extra),
     )
+
+
+def analytics(paths: Paths, port: int) -> list[str]:
+    return _daemon(
+        "analytics",
+        *("--name", "analytics", "--port", str(port)),
+        *("--socket", str(paths.introspect_socket(ANALYTICS))),
+        *("--telemetry-socket", str(paths.telemetry_socket)),
+        *("--history", str(paths.history_socket)),
+    )
+
+
+def history(paths: Paths) -> list[str]:
+    return _daemon(
+        "history", *("--data", str(paths.history), "--socket", str(paths.history_socket))
+    )
+
+
+def told(paths: Paths, *, is_on: bool) -> tuple[str, ...]:
+    """Return the setting of a daemon that tells the analytics node of itself."""
+    return ("--collector", f"unix:{paths.telemetry_socket}") if is_on else ()
 
 
 def tls(paths: Paths, node: Node, *, is_on: bool) -> tuple[str, ...]:

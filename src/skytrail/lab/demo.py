@@ -389,6 +389,11 @@ def _run(topology: Path, name: str | None, *, keep: bool, console: Console) -> i
         for line in ("lab show", "lab show flows", "trace red-web1 red-app tcp 22", "status"):
             console.print(f"  .venv/bin/skytrail {line}", highlight=False)
         console.print(f"  .venv/bin/skytrail --api {lab.api_url} get vn", highlight=False)
+        if lab.analytics_url:
+            console.print(
+                f"  curl -s '{lab.analytics_url}/analytics/uves/virtual-network/*?flat'",
+                highlight=False,
+            )
         console.print(f"  .venv/bin/skytrail lab down {lab.name}", highlight=False)
     else:
         lab.down(_steps(console))

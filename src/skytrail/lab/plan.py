@@ -142,6 +142,19 @@ class Paths:
     def api_socket(self) -> Path:
         return self.root / "api.sock"
 
+    @property
+    def telemetry_socket(self) -> Path:
+        """Where processes of all namespaces tell the analytics node of themselves."""
+        return self.root / "telemetry.sock"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history"
+
+    @property
+    def history_socket(self) -> Path:
+        return self.root / "history.sock"
+
     def introspect_socket(self, process: str) -> Path:
         return self.root / f"{process}.introspect"
 

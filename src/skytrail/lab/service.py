@@ -19,7 +19,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -45,6 +44,7 @@ from skytrail.lab.io import appliance, frr, guest, netns, plug, processes, under
 from skytrail.lab.io import gateway as gateway_io
 from skytrail.lab.io import router as router_io
 from skytrail.lab.io.gateway import GatewayPlace
+from skytrail.lab.io.machine import free_port, remove_pins
 from skytrail.lab.io.processes import ProcessError, ProcessTable, Specification
 from skytrail.lab.io.router import RouterPlace
 from skytrail.lab.plan import Node, Paths, Plan, tap_ifname
@@ -61,6 +61,7 @@ BGP_ROUTERS = ("default-domain", "default-project", "ip-fabric", "__default__")
 READY_TIMEOUT_S = 60.0
 LEASE_TIMEOUT_S = 60.0
 _PORT_ATTEMPTS = 5
+ANALYTICS_PORT = 8081
 BPF_DIRECTORY = Path("/run/skytrail/bpf")
 
 T = TypeVar("T")
@@ -137,7 +138,7 @@ class Lab:
             name=name,
             source=str(file.resolve()),
             topology_text=text,
-            api_port=api_port or _free_port(),
+            api_port=api_port or free_port(API_PORT_DEFAULT),
             api_port_fixed=bool(api_port),
         )
         lab = cls(lab_state)
@@ -157,6 +158,11 @@ class Lab:
     @property
     def api_url(self) -> str:
         return f"http://127.0.0.1:{self.state.api_port}"
+
+    @property
+    def analytics_url(self) -> str:
+        """Where analytics answers; empty when the lab has none."""
+        return f"http://127.0.0.1:{port}" if (port := self.state.analytics_port) else ""
 
     def namespaces(self) -> list[str]:
         """Every namespace the topology asks for, and the scratch ones that exist."""
@@ -217,10 +223,11 @@ class Lab:
     def start_controller(self) -> None:
         """Start API, compiler and control nodes and wait until all serve."""
         self._start_api()
-        self._start(commands.COMPILER, commands.compiler(self.paths))
+        self._start_analytics()
+        self._start(commands.COMPILER, commands.compiler(self.paths, self._told()))
         for node in self.plan.controllers:
             record = ("--record", str(self.paths.recordings)) if self.topology.record else ()
-            command = commands.control(self.paths, node, (*self._tls(node), *record))
+            command = commands.control(self.paths, node, (*self._tls(node), *record, *self._told()))
             self._start(node.name, command, node.namespace)
         for name in (commands.COMPILER, *(node.name for node in self.plan.controllers)):
             self.processes.wait_ready(name, READY_TIMEOUT_S)
@@ -237,6 +244,20 @@ class Lab:
                 self.paths.certificate(node.name), name, hosts=[name], is_client=True
             )
 
+    def _start_analytics(self) -> None:
+        """Start the analytics node and its store, of which nobody needs to wait for the second."""
+        if not self.topology.analytics:
+            return
+        self.state = msgspec.structs.replace(self.state, analytics_port=free_port(ANALYTICS_PORT))
+        state.write(self.state)
+        self._start(commands.HISTORY, commands.history(self.paths))
+        command = commands.analytics(self.paths, self.state.analytics_port)
+        self._start(commands.ANALYTICS, command)
+        self.processes.wait_ready(commands.ANALYTICS, READY_TIMEOUT_S)
+
+    def _told(self) -> tuple[str, ...]:
+        return commands.told(self.paths, is_on=self.topology.analytics)
+
     def _tls(self, node: Node) -> tuple[str, ...]:
         return commands.tls(self.paths, node, is_on=self.topology.tls)
 
@@ -250,7 +271,7 @@ class Lab:
                 taken = "ddress already in use" in self.processes.tail(commands.API)
                 if self.state.api_port_fixed or not taken or left == 1:
                     raise
-                self.state = msgspec.structs.replace(self.state, api_port=_free_port(wanted=0))
+                self.state = msgspec.structs.replace(self.state, api_port=free_port(0))
                 state.write(self.state)
             else:
                 return
@@ -533,7 +554,9 @@ class Lab:
     def start_agents(self) -> None:
         for node in self.plan.hosts:
             chosen = next(h.controllers for h in self.topology.hosts if h.name == node.name)
-            command = commands.agent(self.paths, self.plan, node, chosen, self._tls(node))
+            command = commands.agent(
+                self.paths, self.plan, node, chosen, (*self._tls(node), *self._told())
+            )
             self._start(node.name, command, node.namespace)
         for node in self.plan.hosts:
             self.processes.wait_ready(node.name, READY_TIMEOUT_S)
@@ -711,7 +734,7 @@ class Lab:
                 for namespace in self.namespaces():
                     netns.delete(namespace)
                 for node in self.plan.hosts:
-                    _remove_pins(BPF_DIRECTORY / commands.agent_name(node))
+                    remove_pins(BPF_DIRECTORY / commands.agent_name(node))
             shutil.rmtree(self.paths.root, ignore_errors=True)
             self._lock_file.unlink(missing_ok=True)
 
@@ -775,23 +798,3 @@ def _read(file: Path) -> str:
         return file.read_text()
     except OSError as error:
         raise LabError(f"cannot read topology {file}: {error.strerror}") from error
-
-
-def _free_port(wanted: int = API_PORT_DEFAULT) -> int:
-    """Return the wanted port when nobody listens there, else one the system picks."""
-    for port in (wanted, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
-    raise LabError("no free TCP port on the loopback address")
-
-
-def _remove_pins(folder: Path) -> None:
-    """Unpin everything of one agent; programs and maps go when nothing holds them any more."""
-    for directory, _, files in os.walk(folder, topdown=False):
-        for file in files:
-            Path(directory, file).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            Path(directory).rmdir()

@@ -27,6 +27,8 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
     topology_text: str
     api_port: int
     api_port_fixed: bool = False
+    analytics_port: int = 0
+    """Of the analytics node; 0: there is none."""
     """True when the user named the port: then no other is taken instead."""
 
     def topology(self) -> Topology:

@@ -167,6 +167,8 @@ class Topology:
     record: bool = False
     """Control nodes record their sessions."""
     tls: bool = False
+    analytics: bool = False
+    """Whether an analytics node hears all processes."""
     """Agents and control nodes encrypt their sessions and show certificates."""
     provision: str | None = None
     """A Python program, relative to the file, that fills the controller before ports are plugged."""
@@ -272,7 +274,7 @@ def _is_text(value: object) -> bool:
 _FORM = "a topology is a YAML file, docs/lab.md describes it"
 _TOP_KEYS = (
     "name", "underlay", "controllers", "hosts", "gateways", "routers", "workloads", "guests",
-    "appliances",    "provision", "expect", "tls", "autonomous_system", "record",
+    "appliances",    "provision", "expect", "tls", "autonomous_system", "record", "analytics",
 )  # fmt: skip
 
 
@@ -336,6 +338,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
         ),
         record=reader.boolean("record", top.get("record", False)),
         tls=reader.boolean("tls", top.get("tls", False)),
+        analytics=reader.boolean("analytics", top.get("analytics", False)),
         provision=provision,
         expect=_expectations(
             reader, top.get("expect"), [*(each.name for each in endpoints), *outside]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from skytrail.agent.lookup import Tables
-from skytrail.agent.plugin import CaptureSource, FlowRecord, Punt, RowT
+from skytrail.agent.plugin import CaptureSource, Delivered, FlowRecord, Punt, RowT
 from skytrail.agent.tables import ROW_TYPES, Row, VifId
 from skytrail.agent.trace import (
     DROPPED,
@@ -74,6 +74,9 @@ class FakeDatapath:
         return {}
 
     def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]:
+        return {}
+
+    def delivered(self, vifs: Iterable[VifId]) -> Mapping[VifId, Delivered]:
         return {}
 
     def open_punts(self, receive: Callable[[Punt], None]) -> int:

@@ -33,7 +33,7 @@ from skytrail.agent.io.ebpf_rows import from_u32, u32
 from skytrail.agent.io.ebpf_tables import RowTables, depends_flows
 from skytrail.agent.io.mirror_device import close_links, open_links
 from skytrail.agent.io.punt_ring import PuntRing
-from skytrail.agent.plugin import FlowEnds, FlowRecord, Punt
+from skytrail.agent.plugin import Delivered, FlowEnds, FlowRecord, Punt
 from skytrail.agent.tables import (
     ROW_TYPES,
     InterfaceKind,
@@ -179,6 +179,9 @@ class EbpfDatapath:
                 self.invalidate_flows()
             for row in gone:
                 self._scan(purge_vif=row.vif_id)
+                # The next interface of this number starts from nothing.
+                counters = self._maps["delivered"]
+                counters.update(u32(row.vif_id), bytes(counters.value_bytes))
 
     def _put(self, puts: Sequence[Row]) -> None:
         for row_type in ROW_TYPES:
@@ -291,6 +294,16 @@ class EbpfDatapath:
             if reason is not abi.DropReason.NONE
         }
         return {name: count for name, count in counts.items() if count}
+
+    def delivered(self, vifs: Iterable[VifId]) -> Mapping[VifId, Delivered]:
+        """What interfaces were given since they came."""
+        found: dict[VifId, Delivered] = {}
+        for vif_id in vifs:
+            raw = self._maps["delivered"].lookup(u32(vif_id))
+            if raw is not None:
+                words = memoryview(raw).cast("Q")
+                found[vif_id] = Delivered(sum(words[::2]), sum(words[1::2]))
+        return found
 
     def punt_counts(self) -> Mapping[str, int]:
         """Frames handed to the agent since load, by reason."""

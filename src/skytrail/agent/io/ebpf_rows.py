@@ -109,6 +109,7 @@ def interface_entry(row: InterfaceRow) -> Entry:
         vlan=row.tag.vlan if row.tag else 0,
         replicator_address=row.replicator_address.packed if row.replicator_address else _NO_ADDRESS,
         qos=row.qos_id,
+        vif=row.vif_id,
         options=(abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0)
         | (abi.InterfaceOptions.RATE_SENT if row.rated_sent else 0)
         | (abi.InterfaceOptions.RATE_RECEIVED if row.rated_received else 0),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from skytrail.agent.plugin import Delivered
 from skytrail.agent.service import AgentService
+from skytrail.agent.tables import VifId
 from skytrail.agent.uves import VROUTERS, HostState, LinkCounters, uves
 from skytrail.runtime.telemetry import usage_of_this_process
 from skytrail.wire.telemetry import Uve, node_status
@@ -13,22 +15,40 @@ from skytrail.wire.telemetry import Uve, node_status
 MODULE = "contrail-vrouter-agent"
 NODE_TYPE = "Compute"
 _LINKS = Path("/proc/self/net/dev")
+_NOTHING = Delivered()
 
 
 async def uves_of(service: AgentService) -> list[Uve]:
     """Return all that a host tells."""
-    drops = await service.in_datapath_thread(service.datapath.drop_counts)
-    return list(_uves(service, drops))
+    vifs = dict(service.desired.vifs)
+
+    def counted() -> tuple[Mapping[VifId, Delivered], Mapping[str, int]]:
+        return service.datapath.delivered(vifs), service.datapath.drop_counts()
+
+    delivered, drops = await service.in_datapath_thread(counted)
+    given = {uuid: delivered.get(vif_id, Delivered()) for vif_id, uuid in vifs.items()}
+    sent = link_counters(_LINKS.read_text(encoding="ascii", errors="replace"))
+    counters = {
+        uuid: _counters(given.get(uuid, Delivered()), sent.get(state.plugged.ifname, _NOTHING))
+        for uuid, state in service.desired.ports.items()
+    }
+    return list(_uves(service, counters, drops))
 
 
-def _uves(service: AgentService, drops: Mapping[str, int]) -> Iterator[Uve]:
+def _counters(given: Delivered, sent: Delivered) -> LinkCounters:
+    return LinkCounters(given.packets, given.bytes, sent.packets, sent.bytes)
+
+
+def _uves(
+    service: AgentService, counters: Mapping[str, LinkCounters], drops: Mapping[str, int]
+) -> Iterator[Uve]:
     name = service.settings.name
     sessions = [connection.row() for connection in service.connections]
     host = HostState(
         name=name,
         address=str(service.settings.address),
         sessions=sessions,
-        counters=link_counters(_LINKS.read_text(encoding="ascii", errors="replace")),
+        counters=counters,
         drops=drops,
     )
     yield node_status(
@@ -51,17 +71,12 @@ def _uves(service: AgentService, drops: Mapping[str, int]) -> Iterator[Uve]:
     yield from uves(host, service.desired)
 
 
-def link_counters(text: str) -> dict[str, LinkCounters]:
-    """Read ``/proc/net/dev``: what the host's end receives is what the workload sends."""
-    found: dict[str, LinkCounters] = {}
+def link_counters(text: str) -> dict[str, Delivered]:
+    """Read from ``/proc/net/dev`` what links received: what their workloads sent."""
+    found: dict[str, Delivered] = {}
     for line in text.splitlines()[2:]:
         name, _, rest = line.partition(":")
         numbers = rest.split()
-        if len(numbers) >= 10:
-            found[name.strip()] = LinkCounters(
-                in_packets=int(numbers[9]),
-                in_bytes=int(numbers[8]),
-                out_packets=int(numbers[1]),
-                out_bytes=int(numbers[0]),
-            )
+        if len(numbers) >= 2:
+            found[name.strip()] = Delivered(packets=int(numbers[1]), bytes=int(numbers[0]))
     return found

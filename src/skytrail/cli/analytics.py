@@ -1,0 +1,263 @@
+"""``skytrail logs`` and ``skytrail uve``: what the analytics node knows, on the terminal."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+import httpx
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from skytrail.cli import output
+from skytrail.cli.access import resolved
+from skytrail.cli.help_text import examples
+from skytrail.cli.session import Refused, Unreachable, console, given_access, reported
+from skytrail.cli.values import Json, mapping, text
+from skytrail.lab import state
+from skytrail.lab.show import printable
+
+VARIABLE: Final = "SKYTRAIL_ANALYTICS"
+DEFAULT_URL: Final = "http://127.0.0.1:8081"
+TAIL_S: Final = 1.0
+_TIMEOUT_S: Final = 70.0
+_FIELDS: Final = (
+    "MessageTS",
+    "Source",
+    "ModuleId",
+    "Category",
+    "Level",
+    "Messagetype",
+    "Xmlmessage",
+)
+_LEVELS: Final = ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug")
+_LEAF: Final = re.compile(r"<([A-Za-z_][\w.-]*)(?: [^<>]*)?>([^<>]*)</\1>")
+_OLD: Final = re.compile(r"[0-9]{1,6}[smhd]")
+_EQUAL, _AT_MOST, _PREFIX = 1, 5, 7
+
+
+class Analytics:
+    """One analytics node as a command asks it."""
+
+    def __init__(self, url: str) -> None:
+        _, _, access = resolved(given_access(click.get_current_context(silent=True)))
+        self._client = httpx.Client(
+            base_url=url,
+            verify=access.verification(url),
+            auth=access.authentication(),
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+        )
+        self._url = url
+
+    def call(self, method: str, path: str, body: object = None) -> object:
+        """Return the answer; click's exceptions say what went wrong and what to do."""
+        content = None if body is None else msgspec.json.encode(body)
+        try:
+            reply = self._client.request(method, path, content=content)
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"no analytics node answers at {self._url}: {error}\n`skytrail up` runs one; "
+                f"--analytics URL or {VARIABLE} says where"
+            ) from error
+        if reply.status_code != 200:
+            raise Refused(f"{reply.text} ({reply.status_code})")
+        return msgspec.json.decode(reply.content)
+
+    def query(self, question: Mapping[str, object]) -> list[Json]:
+        answer = mapping(self.call("POST", "/analytics/query", question))
+        rows = answer.get("value")
+        return [mapping(row) for row in rows] if isinstance(rows, list) else []
+
+
+def _url(given: str | None) -> str:
+    chosen = given or os.environ.get(VARIABLE)
+    if chosen:
+        return chosen
+    for name in state.names():
+        port = state.read(name).analytics_port
+        if port:
+            return f"http://127.0.0.1:{port}"
+    return DEFAULT_URL
+
+
+@click.command(
+    epilog=examples(
+        "skytrail logs",
+        "skytrail logs --module contrail-control --level warning --last 1d",
+        "skytrail logs --object virtual-network:default-domain:red:front",
+        "skytrail logs --tail",
+    )
+)
+@click.option("--source", metavar="HOST", help="Only of this machine.")
+@click.option("--module", metavar="NAME", help="Only of this program, such as contrail-control.")
+@click.option("--node-type", metavar="TYPE", help="Only of Config, Control, Compute, Analytics.")
+@click.option("--category", metavar="NAME", help="Only of this category.")
+@click.option("--message-type", metavar="NAME", help="Only messages whose type begins so.")
+@click.option("--level", type=click.Choice(_LEVELS), help="Only this severe or more.")
+@click.option("--object", "about", metavar="TYPE:NAME", help="Only what is about this entity.")
+@click.option("--last", default="10m", show_default=True, metavar="TIME", help="As in 30s, 2h, 1d.")
+@click.option("--limit", default=1000, show_default=True, metavar="N", help="So many, the newest.")
+@click.option("--reverse", is_flag=True, help="Newest first.")
+@click.option("--tail", is_flag=True, help="Go on with what comes; Ctrl-C ends it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [env {VARIABLE}]")
+def logs(
+    url: str | None,
+    about: str | None,
+    last: str,
+    limit: int,
+    *,
+    reverse: bool,
+    tail: bool,
+    as_json: bool,
+    **chosen: str | None,
+) -> None:
+    """Show what processes logged, oldest first."""
+    if not _OLD.fullmatch(last):
+        raise click.UsageError(f"--last {last!r} is no time; write 30s, 10m, 2h or 1d")
+    table, matches = _question(about, chosen)
+    with reported():
+        node = Analytics(_url(url))
+        question: dict[str, object] = {
+            "table": table, "start_time": f"now-{last}", "end_time": "now",
+            "select_fields": list(_FIELDS), "where": [matches] if matches else None,
+            "sort_fields": ["MessageTS"], "sort": 2, "limit": limit,
+        }  # fmt: skip
+        rows = node.query(question)
+        for row in rows if reverse else reversed(rows):
+            _print(row, as_json=as_json)
+        if tail:
+            _follow(node, question, rows, as_json=as_json)
+
+
+def _question(about: str | None, chosen: Mapping[str, str | None]) -> tuple[str, list[object]]:
+    names = {
+        "source": "Source",
+        "module": "ModuleId",
+        "node_type": "NodeType",
+        "category": "Category",
+    }
+    matches: list[object] = [
+        {"name": column, "value": chosen[option], "op": _EQUAL}
+        for option, column in names.items()
+        if chosen[option]
+    ]
+    if chosen["message_type"]:
+        matches.append({"name": "Messagetype", "value": chosen["message_type"], "op": _PREFIX})
+    if chosen["level"]:
+        level = _LEVELS.index(chosen["level"])
+        matches.append({"name": "Level", "value": level, "op": _AT_MOST})
+    if about is None:
+        return "MessageTable", matches
+    from skytrail.analytics.uve_types import TABLES
+
+    kind, colon, name = about.partition(":")
+    if kind not in TABLES or not colon:
+        raise click.UsageError(f"--object {about!r} is not TYPE:NAME; types: {', '.join(TABLES)}")
+    matches.append({"name": "ObjectId", "value": name, "op": _EQUAL})
+    return TABLES[kind], matches
+
+
+def _follow(
+    node: Analytics, question: dict[str, object], rows: Sequence[Json], *, as_json: bool
+) -> None:
+    # Rows of one moment may come one after the other: ask for that moment again, show once.
+    seen = {msgspec.json.encode(row) for row in rows}
+    newest = max((_moment(row) for row in rows), default=0)
+    while True:
+        time.sleep(TAIL_S)
+        since = {"start_time": newest} if newest else {}
+        for row in reversed(node.query({**question, **since})):
+            encoded = msgspec.json.encode(row)
+            if encoded in seen:
+                continue
+            _print(row, as_json=as_json)
+            seen = {encoded} if _moment(row) > newest else seen | {encoded}
+            newest = max(newest, _moment(row))
+
+
+def _moment(row: Json) -> int:
+    said = row.get("MessageTS")
+    return said if isinstance(said, int) else 0
+
+
+def _print(row: Json, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(row).decode())
+        return
+    at = datetime.fromtimestamp(_moment(row) / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    level = row.get("Level")
+    severity = _LEVELS[level] if isinstance(level, int) and 0 <= level < len(_LEVELS) else "-"
+    said = " ".join(f"{name}={value}" for name, value in _leaves(text(row.get("Xmlmessage"))))
+    line = f"{at} {text(row.get('Source'))} {text(row.get('ModuleId'))} {severity} "
+    line += f"{text(row.get('Messagetype'))} {said}"
+    click.echo(printable(line.rstrip()))
+
+
+def _leaves(body: str) -> Iterator[tuple[str, str]]:
+    """Yield the innermost fields of a message's XML, as texts."""
+    for match in _LEAF.finditer(body):
+        yield match[1], html.unescape(match[2])
+
+
+@click.command(
+    epilog=examples(
+        "skytrail uve",
+        "skytrail uve vrouter",
+        "skytrail uve virtual-network default-domain:red:front",
+        "skytrail uve control-node --json",
+    )
+)
+@click.argument("kind", metavar="[TYPE]", required=False)
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [env {VARIABLE}]")
+def uve(kind: str | None, name: str | None, url: str | None, *, as_json: bool) -> None:
+    """Show what processes say of entities now: types, the entities of one, or all about NAME."""
+    with reported():
+        node = Analytics(_url(url))
+        if kind is None:
+            _print_types(node, as_json=as_json)
+            return
+        path = f"/analytics/uves/{kind}/{name or '*'}?flat"
+        found = mapping(node.call("GET", path))
+    if name is not None and not name.endswith("*") and not found:
+        raise Refused(f"nobody says anything of {kind} {name}; `skytrail uve {kind}` lists names")
+    if as_json:
+        output.print_json(found)
+        return
+    rows = found.get("value")
+    one: Json = {"name": name, "value": found}
+    entities = [mapping(row) for row in rows] if isinstance(rows, list) else [one]
+    for entity in entities:
+        _print_entity(entity)
+
+
+def _print_types(node: Analytics, *, as_json: bool) -> None:
+    listed = node.call("GET", "/analytics/uves")
+    names = [text(mapping(each).get("name")) for each in listed] if isinstance(listed, list) else []
+    if as_json:
+        output.print_json(names)
+        return
+    for each in names:
+        click.echo(each)
+    if not names:
+        output.note("no process has said anything yet; they do within ten seconds")
+
+
+def _print_entity(entity: Json) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False, title_justify="left")
+    table.title = Text(printable(text(entity.get("name"))), style="bold")
+    for struct, fields in mapping(entity.get("value")).items():
+        for field, value in mapping(fields).items():
+            shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            table.add_row(Text(printable(struct)), Text(printable(field)), Text(printable(shown)))
+    console().print(table)

@@ -1,0 +1,78 @@
+"""Analytics of a running lab: what hosts and control nodes say, counted by real packets."""
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from skytrail.cli import main
+
+
+@pytest.fixture
+def uve(lab):
+    """Return the structs of an entity as the REST interface shows them."""
+
+    def read(kind, name):
+        url = f"{lab.analytics_url}/analytics/uves/{kind}/{name}"
+        return httpx.get(url, params={"flat": ""}).json()
+
+    return read
+
+
+@pytest.fixture
+def skytrail(lab):
+    def run(*arguments):
+        done = CliRunner().invoke(main, [*arguments, "--analytics", lab.analytics_url])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    return run
+
+
+def test_every_process_says_that_it_works(lab, uve, eventually):
+    hosts = [("vrouter", node.namespace) for node in lab.plan.hosts]
+    controls = [("control-node", node.namespace) for node in lab.plan.controllers]
+
+    def functional():
+        states = [
+            process["state"]
+            for place in (*hosts, *controls)
+            for process in uve(*place).get("NodeStatus", {}).get("process_status", [])
+        ]
+        return states == ["Functional"] * len((*hosts, *controls))
+
+    eventually(functional, "all say they are functional", timeout_s=40)
+
+
+def test_traffic_of_a_network_is_what_its_ports_carry_on_all_hosts(uve, ping, eventually):
+    network = "default-domain:red:front"
+
+    def carried():
+        return uve("virtual-network", network).get("UveVirtualNetworkAgent", {}).get("in_tpkts", 0)
+
+    eventually(carried, "the network is told of", timeout_s=40)
+    before = carried()
+    traffic = ping("red-web1", "red-web2")
+    eventually(lambda: carried() >= before + 200, "a hundred echoes are counted", timeout_s=40)
+    traffic.stop()
+
+    told = uve("virtual-network", network)["UveVirtualNetworkAgent"]
+    assert {"default-domain:red:web1", "default-domain:red:web2"} <= set(told["interface_list"])
+
+
+def test_logs_of_hosts_are_found_by_host(lab, skytrail, eventually):
+    host = lab.plan.hosts[0].namespace
+
+    def said():
+        return skytrail("logs", "--source", host, "--last", "1d")
+
+    eventually(lambda: "port_active" in said(), "the host's log is stored", timeout_s=40)
+
+    assert all(host in line for line in said().splitlines())
+    assert "session_established" in skytrail("logs", "--module", "contrail-control", "--last", "1d")
+
+
+def test_entity_is_shown_on_the_terminal(skytrail):
+    shown = skytrail("uve", "virtual-machine-interface", "default-domain:red:web1")
+
+    assert "UveVMInterfaceAgent" in shown
+    assert "10.1.1.3" in shown
