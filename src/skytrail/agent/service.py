@@ -7,6 +7,7 @@
  1x introspect    Unix socket, HTTP
  1x underlay      <- remotes, link and neighbour changes      -> netlink worker -> wake
  1x upstream DNS  two UDP sockets
+ 1x balancers     <- copies of load balancers on this host     -> a process that outlives us, ports
  1x BGP relays    <- ports with signed or IPv6 sessions       -> a process that outlives us
  1x health checks <- due, frames of workloads                  -> frames to workloads, wake
  1x housekeeping  stale sweeps, saving, router advertisements, flow ageing, resync
@@ -36,6 +37,7 @@ from skytrail.agent.control_sessions import ControlSessions, Outgoing
 from skytrail.agent.desired import Planner
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
+from skytrail.agent.io.balancers import Balancers
 from skytrail.agent.io.bgp_relays import BgpRelays
 from skytrail.agent.io.health import HealthChecks
 from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
@@ -114,6 +116,8 @@ class AgentSettings:
     plug_socket: Path
     dns_forwarder: IpAddress | None = None
     priority_tags: bool = False
+    certificates: Path = Path("/etc/skytrail/certificates")
+    """What load balancers show to clients, by name."""
     tls: TlsFolder | None = None
     """Say and believe nothing without TLS; None: none is used."""
 
@@ -147,6 +151,7 @@ class AgentService:
         self._punts = PuntChannel(datapath, self._punted)
         self._clock = SystemClock()
         self.health = HealthChecks(self._clock, self._state, self._punts.reply, self._changed)
+        self.balancers = Balancers(settings.state, settings.certificates, self._changed)
         self.relays = BgpRelays(settings.state / "bgp-relay.sock")
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
@@ -182,6 +187,7 @@ class AgentService:
                 group.create_task(supervise("upstream_dns", self.upstream.run))
                 group.create_task(supervise("health_checks", self.health.run))
                 group.create_task(supervise("bgp_relays", self.relays.run))
+                group.create_task(supervise("balancers", self.balancers.run))
                 for connection in self.connections:
                     group.create_task(supervise(f"control {connection.source}", connection.run))
                 plug = PlugServer(self.settings.plug_socket, self._plug_requested)
@@ -348,6 +354,7 @@ class AgentService:
         self._announce(before, desired, done)
         if complete:
             underlay = self._underlay
+            self.balancers.follow(self.view, underlay.mtu_bytes)
             self.relays.follow(desired.ports.values(), underlay.controls, underlay.address)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()
@@ -390,6 +397,7 @@ class AgentService:
 
     def _compute(self) -> Desired:
         view = self._incremental.update(self.sessions.graph)
+        self._plug_balancers()
         self._claim(view)
         self.health.follow(self.plugged, view)
         inputs = Inputs(
@@ -397,7 +405,7 @@ class AgentService:
             view=view,
             learnt=self.sessions.learnt,
             underlay=self._underlay,
-            failing=self.health.failing,
+            failing=self.balancers.failing(self.health.failing),
             captured=self._captured,
         )
         desired = self.planner.compute(inputs)
@@ -408,6 +416,18 @@ class AgentService:
                 self._log.error("recompute_differs", ports=len(desired.ports))
             return again
         return desired
+
+    def _plug_balancers(self) -> None:
+        """Copies of load balancers come and go with configuration; nobody else plugs them."""
+        if not self.is_complete:
+            return
+        new, old = self.balancers.plugs(self.sessions.graph, self.plugged)
+        for port in new:
+            self.plugged[port.vmi_uuid] = _with_link(port, read_link(port.ifname))
+        for uuid in old:
+            del self.plugged[uuid]
+        if new or old:
+            self._state.save_ports(list(self.plugged.values()))
 
     def _save_numbers(self) -> None:
         """Before the kernel or a control node hears of a number, it is on disk."""
@@ -610,6 +630,9 @@ class AgentService:
             self._report()
             if now >= next_ageing:
                 next_ageing = now + AGEING_INTERVAL_S
+                if self.is_complete:
+                    # Certificates may have come.
+                    self.balancers.follow(self.view, self._underlay.mtu_bytes)
                 await self._datapath_chore("flow_ageing", partial(self.datapath.age_flows, now))
             if now >= next_resync:
                 next_resync = now + RESYNC_INTERVAL_S

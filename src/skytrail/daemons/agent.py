@@ -61,6 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
         "a private mount namespace (default: /run/skytrail/bpf)",
     )
     collectors.add_option(parser)
+    parser.add_argument(
+        "--certificates",
+        type=Path,
+        default=Path("/etc/skytrail/certificates"),
+        metavar="DIR",
+        help="certificates with keys that load balancers show, NAME.pem (default: %(default)s)",
+    )
     parser.add_argument("--datapath", choices=("ebpf", "fake"), default="ebpf")
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
     parser.add_argument("--log-json", action="store_true")
@@ -83,6 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
         state=options.state,
         plug_socket=options.plug_socket,
         dns_forwarder=options.dns_forwarder,
+        certificates=options.certificates,
         priority_tags=options.priority_tags,
         tls=tls,
     )

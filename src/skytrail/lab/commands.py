@@ -86,6 +86,7 @@ def agent(
         *("--name", agent_name(node), *controls),
         *("--underlay", UNDERLAY_IFNAME, "--address", str(node.address)),
         *("--state", str(paths.agent_state(node.name))),
+        *("--certificates", str(paths.agent_state(node.name) / "certificates")),
         *("--socket", str(paths.introspect_socket(node.name))),
         *("--plug-socket", str(paths.plug_socket(node.name)), *extra),
     )

@@ -17,7 +17,20 @@ RATE_LIMITS = ("rate-limit-sent-kbps", "rate-limit-received-kbps")
 """Of a port: what its workload may send and receive, in kilobits a second (ADR 0226)."""
 RATE_KBPS_MAX = 400_000_000
 
+LOAD_BALANCER = "load-balancer"
+"""Of a machine that stands for a copy of a load balancer: what it serves, as JSON (ADR 0207)."""
+
+LOAD_BALANCER_HOSTS = "load-balancer-hosts"
+"""Of a load balancer: the hosts of its copies by name, the active one first; else they are chosen."""
+
 READ_BY_AGENTS = frozenset(
-    (*BGPAAS_CONTROL_NODES, *RATE_LIMITS, STICKY_MAC, BROADCAST_REPLICATION, REPLICATOR_ADDRESS)
+    (
+        *BGPAAS_CONTROL_NODES,
+        *RATE_LIMITS,
+        BROADCAST_REPLICATION,
+        LOAD_BALANCER,
+        REPLICATOR_ADDRESS,
+        STICKY_MAC,
+    )
 )
 """All that hosts are told of; what else users note is no business of theirs."""

@@ -24,6 +24,11 @@ class InnerNamespace:
         finally:
             _check(_libc.setns(self._home, _CLONE_NEWNET))
 
+    def close(self) -> None:
+        """Let go of it: it ends with the last process inside."""
+        os.close(self._inner)
+        os.close(self._home)
+
     @property
     def path(self) -> str:
         """Where other processes find it while this one lives."""

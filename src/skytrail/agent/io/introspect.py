@@ -75,6 +75,7 @@ class AgentPages:
             "punts": self._punts,
             "health": agent.health.rows,
             "bgp_relays": agent.relays.rows,
+            "load_balancers": agent.balancers.rows,
             "underlay": self._underlay,
             "status": self._status,
             # Listed here, served by the routes above, which go first.

@@ -19,6 +19,7 @@ from skytrail.api.rules.firewall import (
     SERVICE_GROUP,
 )
 from skytrail.api.rules.health_check import SERVICE_HEALTH_CHECK
+from skytrail.api.rules.load_balancer import HEALTHMONITOR, LISTENER, LOADBALANCER, MEMBER, POOL
 from skytrail.api.rules.policy import NETWORK_POLICY, SECURITY_GROUP
 from skytrail.api.rules.qos import FORWARDING_CLASS, QOS_CONFIG, QOS_QUEUE
 from skytrail.api.rules.tags import TAG, TAG_TYPE
@@ -47,6 +48,11 @@ RULES: dict[str, Rule] = {
     "forwarding-class": FORWARDING_CLASS,
     "global-system-config": GLOBAL_SYSTEM_CONFIG,
     "instance-ip": INSTANCE_IP,
+    "loadbalancer": LOADBALANCER,
+    "loadbalancer-healthmonitor": HEALTHMONITOR,
+    "loadbalancer-listener": LISTENER,
+    "loadbalancer-member": MEMBER,
+    "loadbalancer-pool": POOL,
     "logical-router": LOGICAL_ROUTER,
     "logical-interface": LOGICAL_INTERFACE,
     "network-ipam": NETWORK_IPAM,

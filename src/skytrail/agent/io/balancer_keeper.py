@@ -1,0 +1,277 @@
+"""Runs HAProxy for the copies of load balancers on this host, each in a namespace of its own.
+
+```
+ vRouter --lb-<port>==veth==eth0 [namespace: own address, the balancer's address]  haproxy (master)
+                                                                                      +-- worker
+```
+The namespace, its link and HAProxy end with this process. HAProxy that ends is started again; a
+changed configuration is checked first, and loaded without losing connections. The agent says over a
+Unix socket what there is to run; without an agent all goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from skytrail.agent.balancing.copies import PROTOCOL, CopySpec
+from skytrail.agent.io.inner_namespace import InnerNamespace, run, run_batch
+from skytrail.runtime.backoff import Backoff
+
+REQUEST_BYTES_MAX = 16 * 1024 * 1024
+INNER = "eth0"
+STABLE_AFTER_S = 10.0
+RETRY_S = 5.0
+_SYSCTLS = {
+    "ipv4/ip_unprivileged_port_start": 0,
+    "ipv4/ip_nonlocal_bind": 1,
+    "ipv6/ip_nonlocal_bind": 1,
+    "ipv6/conf/default/accept_ra": 0,
+    "ipv6/conf/default/dad_transmits": 0,
+}
+
+
+class KeeperRequest(msgspec.Struct, frozen=True):
+    """What the agent says: every copy there is."""
+
+    protocol: int
+    copies: tuple[CopySpec, ...] = ()
+
+
+class CopyState(msgspec.Struct, frozen=True):
+    port: str
+    is_running: bool
+    problem: str = ""
+    starts: int = 0
+
+
+class KeeperReport(msgspec.Struct, frozen=True):
+    """The answer, also sent when it changes."""
+
+    copies: tuple[CopyState, ...] = ()
+
+
+class Copy:
+    """One copy: its namespace and link, and HAProxy in it."""
+
+    def __init__(self, spec: CopySpec, folder: Path, changed: asyncio.Event) -> None:
+        self.spec = spec
+        self.problem = ""
+        self.starts_count = 0
+        self._file = folder / f"{spec.port}.cfg"
+        self._changed = changed
+        self._namespace = InnerNamespace()
+        self._process: asyncio.subprocess.Process | None = None
+        self._log = structlog.get_logger("skytrail.balancer").bind(port=spec.port)
+        self._task: asyncio.Task[None] | None = None
+        self._stamp: tuple[str, float] = ("", 0.0)
+
+    def open(self) -> None:
+        """Make the link and start. ``OSError`` when the kernel refuses."""
+        namespace, spec = self._namespace, self.spec
+        namespace.set_sysctls(_SYSCTLS)
+        run(["sh", "-c", 'ip link del "$0" 2>/dev/null; true', spec.device])
+        mtu = f"mtu {spec.mtu_bytes}"
+        inner = f"peer name {INNER} {mtu} address {spec.mac} netns {namespace.path}"
+        run_batch(
+            "ip",
+            [
+                f"link add {spec.device} {mtu} type veth {inner}",
+                f"link set {spec.device} addrgenmode none",
+                f"link set {spec.device} up",
+            ],
+        )
+        namespace.configure(
+            [
+                "link set lo up",
+                f"link set {INNER} addrgenmode none",
+                f"link set {INNER} up",
+                *(f"address add {each} dev {INNER}" for each in spec.addresses),
+                *(f"route add default via {each} dev {INNER}" for each in spec.gateways),
+            ]
+        )
+        self._task = asyncio.create_task(self._keep())
+
+    def load(self, spec: CopySpec) -> None:
+        """Take over a changed configuration of the same link."""
+        self.spec = spec
+        if self._stamp != self._stamp_now():
+            self._load()
+
+    def _load(self) -> None:
+        if not self._write():
+            self._changed.set()
+            return
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                # The master starts a new worker; the old one ends with its last connection.
+                self._process.send_signal(signal.SIGUSR2)
+        self._changed.set()
+
+    def renew(self) -> None:
+        """Load again if a certificate has changed."""
+        if self._stamp != self._stamp_now():
+            self._load()
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        with contextlib.suppress(OSError):
+            run(["ip", "link", "del", self.spec.device])
+        self._namespace.close()
+        self._file.unlink(missing_ok=True)
+
+    def state(self) -> CopyState:
+        process = self._process
+        is_running = process is not None and process.returncode is None
+        return CopyState(self.spec.port, is_running, self.problem, self.starts_count)
+
+    def _stamp_now(self) -> tuple[str, float]:
+        """Return what a loaded configuration is known by: its text, and its newest certificate."""
+        words = self.spec.configuration.split()
+        files = [Path(word) for before, word in itertools.pairwise(words) if before == "crt"]
+        times = [file.stat().st_mtime for file in files if file.exists()]
+        return self.spec.configuration, max(times, default=0.0)
+
+    def _write(self) -> bool:
+        """Put the configuration in place if HAProxy takes it; else the one before stays."""
+        stamp = self._stamp_now()
+        draft = self._file.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        draft.touch(0o600)
+        draft.write_text(self.spec.configuration)
+        try:
+            run(["haproxy", "-c", "-q", "-f", str(draft)])
+        except OSError as error:
+            self.problem = f"HAProxy refuses the configuration: {error}"[:500]
+            self._log.warning("configuration_refused", error=self.problem)
+            self._stamp = stamp
+            return False
+        draft.replace(self._file)
+        self._stamp, self.problem = stamp, ""
+        return True
+
+    async def _keep(self) -> None:
+        """Run HAProxy; start it again when it ends."""
+        delays = Backoff()
+        while True:
+            began = asyncio.get_running_loop().time()
+            if self._write() or self._file.exists():
+                try:
+                    await self._run()
+                except OSError as error:
+                    self.problem = f"HAProxy does not start: {error}"
+                    self._log.warning("start_failed", error=str(error))
+            self._changed.set()
+            if asyncio.get_running_loop().time() - began > STABLE_AFTER_S:
+                delays.reset()
+            await asyncio.sleep(min(delays.next_delay_s(), RETRY_S))
+
+    async def _run(self) -> None:
+        # Nobody else could end it, should this process be killed.
+        command = ["setpriv", "--pdeathsig", "KILL", "haproxy", "-W", "-db", "-f", str(self._file)]
+        inside = ["nsenter", f"--net={self._namespace.path}", "--", *command]
+        self._process = await asyncio.create_subprocess_exec(
+            *inside, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+        )
+        self.starts_count += 1
+        self._log.info("haproxy_started", pid=self._process.pid)
+        self._changed.set()
+        status = await self._process.wait()
+        self._log.warning("haproxy_ended", status=status)
+
+
+class BalancerKeeper:
+    """All copies on this host. One event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._copies: dict[str, Copy] = {}
+        self._log = structlog.get_logger("skytrail.balancer")
+        self._changed = asyncio.Event()
+        self._is_over = asyncio.Event()
+
+    async def serve(self, path: Path) -> None:
+        """Do what agents say at a socket, until there is nothing to do."""
+        path.unlink(missing_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = os.umask(0o177)
+        try:
+            server = await asyncio.start_unix_server(self._talk, path, limit=REQUEST_BYTES_MAX)
+        finally:
+            os.umask(before)
+        renewing = asyncio.create_task(self._renew())
+        try:
+            async with server:
+                await self._is_over.wait()
+        finally:
+            renewing.cancel()
+            for port in list(self._copies):
+                self._copies.pop(port).close()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RETRY_S)
+            for each in self._copies.values():
+                each.renew()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one agent; what it leaves goes on."""
+        telling = asyncio.create_task(self._tell(writer))
+        try:
+            while line := await reader.readline():
+                request = msgspec.json.decode(line, type=KeeperRequest)
+                if request.protocol != PROTOCOL or not request.copies:
+                    self._is_over.set()
+                    return
+                self.apply({spec.port: spec for spec in request.copies})
+        except (OSError, ValueError) as error:
+            self._log.warning("request_refused", error=str(error))
+        finally:
+            telling.cancel()
+            writer.close()
+
+    async def _tell(self, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            report = KeeperReport(tuple(copy.state() for copy in self._copies.values()))
+            writer.write(msgspec.json.encode(report) + b"\n")
+            with contextlib.suppress(OSError):
+                await writer.drain()
+
+    def apply(self, wanted: Mapping[str, CopySpec]) -> None:
+        """Have exactly these; what only has another configuration keeps its link."""
+        for port in [each for each in self._copies if each not in wanted]:
+            self._copies.pop(port).close()
+        for port, spec in wanted.items():
+            known = self._copies.get(port)
+            if known is not None and _place(known.spec) == _place(spec):
+                known.load(spec)
+                continue
+            if known is not None:
+                self._copies.pop(port).close()
+            copy = Copy(spec, self._folder, self._changed)
+            try:
+                copy.open()
+            except OSError as error:
+                self._log.warning("copy_failed", port=port, error=str(error))
+                copy.close()
+                continue
+            self._copies[port] = copy
+        self._changed.set()
+
+
+def _place(spec: CopySpec) -> CopySpec:
+    return msgspec.structs.replace(spec, configuration="")

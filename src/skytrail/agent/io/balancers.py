@@ -1,0 +1,128 @@
+"""The agent's side of load balancers: copies on this host are plugged like ports of workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from skytrail.agent.balancing.copies import (
+    DEVICE_START,
+    PROTOCOL,
+    CopyHere,
+    copy_specs,
+    device_of,
+    wanted_here,
+)
+from skytrail.agent.balancing.haproxy import Place
+from skytrail.agent.config import ConfigGraph
+from skytrail.agent.interface import WELL, Failing, PluggedPort, workload_mtu
+from skytrail.agent.io.balancer_keeper import CopyState, KeeperReport, KeeperRequest
+from skytrail.agent.io.companion import Companion
+from skytrail.agent.tables import InterfaceKind
+from skytrail.agent.view import View
+from skytrail.net import IpAddress
+
+
+class Balancers:
+    """Which copies run here, and how. ``changed`` is called when one runs, or does not any more."""
+
+    def __init__(self, state: Path, certificates: Path, changed: Callable[[], object]) -> None:
+        self._certificates = certificates
+        self._changed = changed
+        self._wanted: dict[str, CopyHere] = {}
+        self._problems: dict[str, tuple[str, ...]] = {}
+        self._states: dict[str, CopyState] = {}
+        self._version = -1
+        self._process = Companion(
+            "skytrail.daemons.balancers",
+            state / "balancers.sock",
+            ("--folder", str(state / "balancers")),
+            self._heard,
+        )
+
+    def run(self) -> Awaitable[None]:
+        """Keep the keeper running as long as there are copies, until cancelled."""
+        return self._process.run()
+
+    def plugs(
+        self, graph: ConfigGraph, plugged: Mapping[str, PluggedPort]
+    ) -> tuple[list[PluggedPort], list[str]]:
+        """Return the copies to plug as ports, and those to unplug."""
+        if graph.version == self._version:
+            return [], []
+        self._version = graph.version
+        self._wanted = wanted_here(graph)
+        new = [
+            PluggedPort(port, "", device_of(port), InterfaceKind.WORKLOAD_VETH)
+            for port in self._wanted
+            if port not in plugged
+        ]
+        old = [
+            uuid
+            for uuid, port in plugged.items()
+            if port.ifname.startswith(DEVICE_START) and uuid not in self._wanted
+        ]
+        return new, old
+
+    def follow(self, view: View, underlay_mtu_bytes: int) -> None:
+        """Have the keeper run what there is."""
+        try:
+            known = frozenset(each.name for each in self._certificates.iterdir())
+        except OSError:
+            known = frozenset[str]()
+
+        def place(source: IpAddress) -> Place:
+            return Place(source, self._certificates, known)
+
+        found = list(
+            copy_specs(
+                self._wanted, view.ports, place, lambda port: workload_mtu(port, underlay_mtu_bytes)
+            )
+        )
+        self._problems = {spec.port: problems for spec, problems in found}
+        request = KeeperRequest(PROTOCOL, tuple(spec for spec, _ in found))
+        self._process.tell(msgspec.json.encode(request), has_work=bool(found))
+
+    def failing(self, others: Mapping[str, Failing]) -> Mapping[str, Failing]:
+        """Return what fails, and with it the copies whose HAProxy is known not to run."""
+        dead = {
+            port: "HAProxy does not run" + (f": {state.problem}" if state.problem else "")
+            for port, state in self._states.items()
+            if not state.is_running
+        }
+        if not dead:
+            return others
+        found = dict(others)
+        for port, reason in dead.items():
+            known = found.get(port, WELL)
+            found[port] = replace(known, port=(*known.port, reason))
+        return found
+
+    def rows(self) -> Iterator[Mapping[str, object]]:
+        """Yield every copy on this host."""
+        for port, copy in sorted(self._wanted.items()):
+            state = self._states.get(port)
+            problems = [*self._problems.get(port, ())]
+            if state is not None and state.problem:
+                problems.append(state.problem)
+            yield {
+                "vmi_uuid": port,
+                "loadbalancer": copy.balancer.uuid,
+                "vip": copy.balancer.vip,
+                "listeners": [f"{e.protocol} {e.port}" for e in copy.balancer.listeners],
+                "state": "starting" if state is None else "up" if state.is_running else "down",
+                "starts": 0 if state is None else state.starts,
+                "problem": "; ".join(problems),
+            }
+
+    def _heard(self, line: bytes | None) -> None:
+        copies: Iterable[CopyState] = ()
+        if line is not None:
+            copies = msgspec.json.decode(line, type=KeeperReport).copies
+        before, self._states = self._states, {state.port: state for state in copies}
+        running = {port: state.is_running for port, state in self._states.items()}
+        if running != {port: state.is_running for port, state in before.items()}:
+            self._changed()
