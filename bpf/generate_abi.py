@@ -34,6 +34,7 @@ ENUM_PREFIXES = {
     "mirror_flags": "MIRROR_",
     "capture_point": "CAPTURE_",
     "capture_asks": "CAPTURE_",
+    "session_kind": "SESSION_",
 }
 STRUCTS = (
     "limits",
@@ -73,6 +74,8 @@ STRUCTS = (
     "port_mirror",
     "capture_filter",
     "capture_counters",
+    "session_event",
+    "session_counters",
     "flow_scan",
 )
 NETWORK_ORDER = {"__be16": 2, "__be32": 4}

@@ -96,4 +96,34 @@ struct capture_counters {
 	__u64 lost; /* Of the matched: nobody read fast enough. */
 };
 
+enum session_kind {
+	SESSION_BEGIN = 1,
+	SESSION_END = 2,
+};
+
+/* A flow began or is gone. */
+struct session_event {
+	__u64 time_ns;	  /* Atomic time. */
+	__u64 created_ns; /* Of the flow, monotonic: with `pair` its name. */
+	__u32 pair;
+	__u32 rule;
+	__u32 identity; /* Of the far end, at the beginning. */
+	__u32 label;
+	__u16 nexthop;
+	__u16 peer_vif;
+	__u8 kind;
+	__u8 family;
+	__u8 flags; /* Of the flow. */
+	__u8 drop_reason;
+	struct flow_key6 key;
+	__u64 packets[2]; /* At the end: forward, then answers. */
+	__u64 bytes[2];
+};
+_Static_assert(sizeof(struct session_event) == 112, "session_event");
+
+struct session_counters {
+	__u64 events;
+	__u64 lost; /* Of the events: nobody read fast enough. */
+};
+
 #endif

@@ -128,6 +128,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	nh = nexthop_lookup(route->nexthop);
 	if (nh && nh->kind == NEXTHOP_RECEIVE)
 		return DECIDED_RECEIVE;
+	s->far_identity = route->identity;
 	allowed = ask_policy(s, family, s->sender_policy,
 			     route->identity | (what & DECIDE_POLICY ? 0 : ASK_ANSWER));
 	s->flow.qos = qos_sent(vif, s->qos);
@@ -228,6 +229,7 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 	route = route_lookup(floating ? floating->vrf : vif->vrf, s->key.source, family);
 	if (route)
 		identity = route->identity;
+	s->far_identity = identity;
 	allowed = ask_policy(s, family, floating ? floating->policy_ingress : vif->policy_ingress,
 			     identity | ASK_SOURCE);
 	take_mirror(s);

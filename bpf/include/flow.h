@@ -9,7 +9,7 @@
 #ifndef SKYTRAIL_FLOW_H
 #define SKYTRAIL_FLOW_H
 
-#include "packet.h"
+#include "session.h"
 
 /* The slow path works on one key shape; IPv4 addresses use the first word, the rest is zero. */
 struct scratch {
@@ -22,6 +22,7 @@ struct scratch {
 	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
 	__u32 qos; /* How the rule last asked has packets marked; 0: it does not say. */
 	__u32 mirror; /* Who gets copies by it; 0: nobody. */
+	__u32 far_identity; /* Of the end that the owner's policy was asked about. */
 	/* Of an answer: where its question came from, a host or an interface here. */
 	__be32 back_from;
 	__u32 back_vif;
@@ -192,6 +193,8 @@ VERIFIED_ONCE int flow_remove(const struct flow_key6 *key, const struct flow *fl
 	index = flow->pair;
 	flags = flow->flags;
 	mirror_flow(pair_key, key, flow);
+	if (unlikely(sessions_are_wanted()))
+		session_tell(key, flow, session_what(family, SESSION_END, 0));
 	if (flow_erase(key, family))
 		return 0;
 	if (flags & FLOW_HAS_PAIR) {

@@ -128,6 +128,9 @@ static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 		return flow_find(&s->key, family) ? DROP_NONE : DROP_FLOW_TABLE_FULL;
 	}
 	interface_flows_add(vif_id, 1);
+	if (unlikely(sessions_are_wanted()))
+		session_tell(&s->key, &s->flow,
+			     session_what(family, SESSION_BEGIN, s->far_identity));
 	if (!reason && reverse_insert(s, family)) {
 		flow_remove(&s->key, &s->flow, &s->pair_key, family);
 		return DROP_FLOW_TABLE_FULL;

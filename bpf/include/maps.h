@@ -42,6 +42,8 @@ const volatile struct {
 	enum capture_point capture_point;
 	enum capture_asks capture_asks;
 	struct capture_event capture_event;
+	enum session_kind session_kind;
+	struct session_event session_event;
 	enum mirror_flags mirror_flags;
 	struct punt_event punt_event;
 	struct flow_scan flow_scan;
@@ -236,6 +238,20 @@ struct {
 	__type(key, __u32);
 	__type(value, struct delivered_counters);
 } delivered SEC(".maps");
+
+/* Index 0: not 0 while somebody reads `sessions`. Agent writes. */
+MAP_ARRAY(sessions_wanted, __u32, 1);
+/* Beginnings and ends of flows. Read in batches, so nobody is woken. Full: lost, and counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1048576);
+} sessions SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct session_counters);
+} session_counters SEC(".maps");
 
 /* drop_reason -> packets; punt_reason -> packets. Datapath writes. */
 MAP_COUNTERS(drops, DROP_REASON_COUNT);

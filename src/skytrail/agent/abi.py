@@ -214,6 +214,11 @@ class CaptureAsks(enum.IntEnum):
     PROTOCOL = 16
 
 
+class SessionKind(enum.IntEnum):
+    BEGIN = 1
+    END = 2
+
+
 class Limits(NamedTuple):
     """``struct limits``, 32 bytes."""
 
@@ -952,6 +957,55 @@ class CaptureCounters(NamedTuple):
 
 
 CAPTURE_COUNTERS_LAYOUT = struct.Struct("=QQ")
+
+
+class SessionEvent(NamedTuple):
+    """``struct session_event``, 112 bytes."""
+
+    time_ns: int
+    created_ns: int
+    pair: int
+    rule: int
+    identity: int
+    label: int
+    nexthop: int
+    peer_vif: int
+    kind: int
+    family: int
+    flags: int
+    drop_reason: int
+    key: bytes
+    packets_0: int
+    packets_1: int
+    bytes_0: int
+    bytes_1: int
+
+    def pack(self) -> bytes:
+        return SESSION_EVENT_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> SessionEvent:
+        return cls._make(SESSION_EVENT_LAYOUT.unpack(raw))
+
+
+SESSION_EVENT_LAYOUT = struct.Struct("=QQIIIIHHBBBB40s2Q2Q")
+
+
+class SessionCounters(NamedTuple):
+    """``struct session_counters``, 16 bytes."""
+
+    events: int
+    lost: int
+
+    def pack(self) -> bytes:
+        return SESSION_COUNTERS_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> SessionCounters:
+        return cls._make(SESSION_COUNTERS_LAYOUT.unpack(raw))
+
+
+SESSION_COUNTERS_LAYOUT = struct.Struct("=QQ")
 
 
 class FlowScan(NamedTuple):

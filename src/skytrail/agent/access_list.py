@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from skytrail.agent.config_values import (
     bounded_of,
+    flag_of,
     list_of,
     mapping_of,
     number_of,
@@ -71,8 +72,8 @@ class AclRule:
     """QoS configuration that marks what it lets pass; empty: the port's."""
     copied: Copied | None = None
     """Who gets copies of what it lets pass."""
-    note: str = ""
-    """What of it cannot be done."""
+    notes: str = ""
+    """``log`` and ``alert``, and what of it cannot be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
         source = Selector(never=True) if action == "pass" else source
     destination = _selector(mapping_of(condition.get("dst_address")))
     copied, note = copies_of_rule(actions, source, destination)
+    notes = [name for name in ("log", "alert") if flag_of(actions.get(name))]
     return AclRule(
         uuid=text_of(entry.get("rule_uuid")) or f"#{index}",
         allow=action == "pass",
@@ -122,7 +124,7 @@ def _rule(entry: Mapping[str, ConfigValue], index: int) -> AclRule:
         instance=text_of(actions.get("assign_routing_instance")),
         qos=text_of(actions.get("qos_action")),
         copied=copied,
-        note=note,
+        notes=" ".join((*notes, note)).strip(),
     )
 
 

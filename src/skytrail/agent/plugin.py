@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, TypeVar
 
 from skytrail.agent.capture import Captured, CaptureFilter
+from skytrail.agent.session_log import SessionEvent
 from skytrail.agent.tables import NextHopId, Row, RuleId, VifId
 
 RowT = TypeVar("RowT", bound=Row)
@@ -112,6 +113,22 @@ class Delivered:
     bytes: int = 0
 
 
+class SessionSource(Protocol):
+    """Beginnings and ends of flows. Cheap calls, of any one thread."""
+
+    def want(self, *, wanted: bool) -> None:
+        """Have the datapath tell, or not."""
+        ...
+
+    def drain(self, receive: Callable[[SessionEvent], None], events_max: int) -> int:
+        """Hand over events that wait, at most so many; returns how many."""
+        ...
+
+    def counts(self) -> tuple[int, int]:
+        """(events since load, those of them that got lost)."""
+        ...
+
+
 class Datapath(Protocol):
     """Synchronous; the agent calls it from one worker thread. ``OSError`` when the kernel refuses."""
 
@@ -145,6 +162,10 @@ class Datapath(Protocol):
 
     def captures(self) -> CaptureSource:
         """Return what captures are turned on and read by."""
+        ...
+
+    def sessions(self) -> SessionSource:
+        """Return who tells of beginnings and ends of flows."""
         ...
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:

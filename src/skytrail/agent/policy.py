@@ -172,7 +172,7 @@ def _remote_rule(access_list: AccessList, rule: AclRule, remote: Selector) -> Re
         instance=rule.instance if rule.allow else "",
         qos=rule.qos if rule.allow else "",
         copied=rule.copied if rule.allow else None,
-        notes=rule.note,
+        notes=rule.notes,
     )
 
 

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from skytrail.agent.lookup import Tables
-from skytrail.agent.plugin import CaptureSource, Delivered, FlowRecord, Punt, RowT
+from skytrail.agent.plugin import (
+    CaptureSource,
+    Delivered,
+    FlowRecord,
+    Punt,
+    RowT,
+    SessionSource,
+)
 from skytrail.agent.tables import ROW_TYPES, Row, VifId
 from skytrail.agent.trace import (
     DROPPED,
@@ -69,6 +76,9 @@ class FakeDatapath:
 
     def captures(self) -> CaptureSource:
         raise NotImplementedError("a fake datapath sees no frames")
+
+    def sessions(self) -> SessionSource:
+        raise NotImplementedError("a fake datapath keeps no flows")
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
         return {}

@@ -40,7 +40,7 @@ class World:
         if mirror:
             self.mirror(mirror)
         if rules:
-            config.access_list(self.blue, f"{PROJECT}:blue:blue", rules)
+            config.access_list(self.blue, "blue", rules)
         self.host = AgentHost("192.0.2.1")
         self.host.plug("web", 10)
         self.host.connect()

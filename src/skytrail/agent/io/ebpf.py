@@ -30,6 +30,7 @@ from skytrail.agent.io import bpf_syscall, libbpf
 from skytrail.agent.io.bpf_links import LinkTable
 from skytrail.agent.io.ebpf_capture import CaptureSlots
 from skytrail.agent.io.ebpf_rows import from_u32, u32
+from skytrail.agent.io.ebpf_sessions import SessionEvents
 from skytrail.agent.io.ebpf_tables import RowTables, depends_flows
 from skytrail.agent.io.mirror_device import close_links, open_links
 from skytrail.agent.io.punt_ring import PuntRing
@@ -87,6 +88,7 @@ class EbpfDatapath:
         self._links = LinkTable(base / "links")
         self._mirror_links = LinkTable(base / "mirror_links")
         self._captures = CaptureSlots(loaded.maps)
+        self._sessions = SessionEvents(loaded.maps)
         self._mirrors = False
         """The device that copies go through is ready."""
         self._tables = RowTables(loaded.maps)
@@ -153,6 +155,7 @@ class EbpfDatapath:
             if self._tables.interface_at(ifindex) is not None:
                 self.attach(ifindex)
         self._captures.stop_all()
+        self._sessions.want(wanted=False)
         if self.dump(MirrorRow):
             self._open_mirrors()
 
@@ -210,6 +213,10 @@ class EbpfDatapath:
     def captures(self) -> CaptureSlots:
         """Return what captures are turned on and read by."""
         return self._captures
+
+    def sessions(self) -> SessionEvents:
+        """Return who tells of beginnings and ends of flows."""
+        return self._sessions
 
     def _open_mirrors(self) -> None:
         """Make the device that copies go through: only hosts that mirror have it."""
@@ -343,6 +350,8 @@ class EbpfDatapath:
             self._ring = None
         self._captures.stop_all()
         self._captures.close()
+        self._sessions.want(wanted=False)
+        self._sessions.close()
         self._loaded.close()
 
     def _settings(self) -> abi.Settings:

@@ -1,0 +1,116 @@
+"""Records of sessions: what a line says, and who wants it."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from skytrail.agent.session_log import SessionBook, SessionEvent, SessionFilter, SessionKind
+from skytrail.agent.tables import IdentityId, InetRouteRow, NextHopId, RuleId, VerdictRow, VifId
+from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, rule, subnet, uuid_of
+
+
+class World:
+    """Ports web and db of one network, with a rule that logs port 80 and one that logs nothing."""
+
+    def __init__(self):
+        config = ConfigBuilder()
+        blue = config.network("blue", 5, [subnet("10.1.1.0/24")])
+        config.port("web", blue, ["10.1.1.3"])
+        config.port("db", blue, ["10.1.1.4"])
+        ends = ({"virtual_network": f"{PROJECT}:blue"}, {"virtual_network": f"{PROJECT}:blue"})
+        logged, plain = (rule(*ends, ports=(port, port)) for port in (80, 81))
+        logged["action_list"]["log"] = True
+        config.access_list(blue, "blue", [logged, plain])
+        self.host = AgentHost()
+        for index, name in enumerate(("web", "db")):
+            self.host.plug(name, 10 + index)
+        self.host.connect()
+        self.host.configure(config.update())
+        self.host.reconcile()
+        self.book = SessionBook(self.host.numbers)
+
+    def event(self, port, **changed):
+        desired = self.host.desired
+        verdicts = desired.rows[VerdictRow].values()
+        number = next(row.rule_id for row in verdicts if row.port == port and row.port_bits == 16)
+        vrf_id = desired.vrfs[f"{PROJECT}:blue:blue"]
+        routes = desired.rows[InetRouteRow].values()
+        far = next(r for r in routes if str(r.prefix) == "10.1.1.4/32" and r.vrf_id == vrf_id)
+        made = SessionEvent(
+            kind=SessionKind.BEGIN,
+            time_ns=1_500_000_000,
+            created_ns=77,
+            pair=5,
+            vif_id=self.host.vif("web"),
+            peer_vif_id=self.host.vif("db"),
+            is_opened_here=True,
+            source=ip_address("10.1.1.3"),
+            destination=ip_address("10.1.1.4"),
+            source_port=40000,
+            destination_port=port,
+            protocol=6,
+            rule_id=number,
+            identity=far.identity,
+            nexthop_id=far.nexthop_id,
+            drop_reason="",
+            packets=(0, 0),
+            bytes=(0, 0),
+        )
+        return replace(made, **changed)
+
+    def record(self, *args, **changed):
+        return self.book.record(self.event(*args, **changed), self.host.desired)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_beginning_names_both_ends_and_the_rule(world):
+    record = world.record(80)
+
+    assert record["time"] == "1970-01-01T00:00:01.500000Z"
+    assert (record["kind"], record["vmi_uuid"]) == ("begin", uuid_of("web"))
+    assert record["peer_vmi_uuid"] == uuid_of("db")
+    assert record["virtual_network"] == f"{PROJECT}:blue"
+    assert record["peer_networks"] == [f"{PROJECT}:blue"]
+    assert record["logged"]
+    assert record["rules"][0].startswith(f"{PROJECT}:blue:blue#")
+    assert record["rule_uuids"] == [name.rpartition("#")[2] for name in record["rules"]]
+    assert "forward_packets" not in record
+
+
+def test_end_has_the_same_id_and_what_was_counted(world):
+    begun = world.record(80)
+
+    record = world.record(
+        80, kind=SessionKind.END, identity=IdentityId(0), packets=(3, 2), bytes=(300, 200)
+    )
+
+    assert record["id"] == begun["id"]
+    assert record["peer_networks"] == begun["peer_networks"]
+    assert (record["forward_packets"], record["reverse_bytes"]) == (3, 200)
+
+
+def test_denied_session_names_why(world):
+    record = world.record(80, drop_reason="POLICY", rule_id=RuleId(0))
+
+    assert (record["allowed"], record["drop_reason"]) == (False, "POLICY")
+    assert (record["rules"], record["logged"]) == ([], False)
+
+
+def test_port_that_is_gone_leaves_a_record_with_its_addresses(world):
+    record = world.record(80, vif_id=VifId(99), peer_vif_id=VifId(0), nexthop_id=NextHopId(0))
+
+    assert (record["port"], record["vmi_uuid"], record["source"]) == ("", "", "10.1.1.3")
+
+
+def test_readers_choose_by_port_and_by_log_action(world):
+    logged, plain = world.record(80), world.record(81)
+
+    assert SessionFilter(is_logged=True).wants(logged)
+    assert not SessionFilter(is_logged=True).wants(plain)
+    assert SessionFilter(uuid_of("db")).wants(plain)
+    assert not SessionFilter(uuid_of("other")).wants(plain)
