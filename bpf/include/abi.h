@@ -85,30 +85,6 @@ enum encapsulation {
 	ENCAP_NATIVE = 4, /* None: the underlay routes the packet itself. */
 };
 
-enum punt_reason {
-	PUNT_NONE = 0,
-	PUNT_DHCP = 1,
-	PUNT_DHCP6 = 2,
-	PUNT_DNS = 3,
-	PUNT_ROUTER_SOLICITATION = 4,
-	PUNT_ICMP_TTL_EXCEEDED = 5,
-	PUNT_ICMP_TOO_BIG = 6,
-	PUNT_RECEIVE = 7,
-	PUNT_ICMP_UNREACHABLE = 8,
-	PUNT_ANNOUNCEMENT = 9, /* Of an address that several interfaces have in turn. */
-	PUNT_REASON_COUNT,
-};
-
-/* Each interface has a token bucket for each. */
-enum punt_class {
-	PUNT_CLASS_OTHER = 0,
-	PUNT_CLASS_NEIGHBOUR = 1,
-	PUNT_CLASS_DHCP = 2,
-	PUNT_CLASS_DNS = 3,
-	PUNT_CLASS_ERROR = 4, /* ICMP errors to be told. */
-	PUNT_CLASS_COUNT = 8,
-};
-
 /* Constants of one load, set by user space before it, so the verifier prunes by them. */
 struct limits {
 	__u32 cpu_count;
@@ -179,9 +155,18 @@ struct ecmp_member {
 	__u32 label;
 };
 
+/* What of a flow does not count when its member is chosen. Numbered as in the BGP community. */
+enum hash_fields {
+	HASH_SOURCE_ADDRESS = 128,
+	HASH_DESTINATION_ADDRESS = 64,
+	HASH_PROTOCOL = 32,
+	HASH_SOURCE_PORT = 16,
+	HASH_DESTINATION_PORT = 8,
+};
+
 struct ecmp_members {
 	__u32 used;
-	__u32 pad;
+	__u32 omitted; /* Fields of the hash, enum hash_fields. */
 	struct ecmp_member member[ECMP_MEMBERS_MAX];
 	__u32 share[ECMP_MEMBERS_MAX]; /* What stands for each on every host. */
 };
@@ -265,21 +250,6 @@ struct bgp_client {
 };
 _Static_assert(sizeof(struct bgp_client) == 20, "bgp_client");
 
-struct punt_bucket {
-	__u64 last_ns;
-	__u64 tokens;
-};
-
-struct punt_event {
-	__u32 ifindex;
-	__u16 vif;
-	__u8 reason;
-	__u8 pad;
-	__u32 argument;
-	__u32 frame_bytes;  /* Bytes present below. */
-	__u8 frame[PUNT_FRAME_BYTES_MAX];
-};
-
 struct drop_key {
 	__u32 vif;
 	__u32 reason;
@@ -287,6 +257,7 @@ struct drop_key {
 
 #include "abi_flow.h"
 #include "abi_nat.h"
+#include "abi_punt.h"
 #include "abi_policy.h"
 #include "abi_qos.h"
 #include "abi_watch.h"

@@ -35,6 +35,7 @@ const volatile struct {
 	struct translation translation;
 	enum punt_reason punt_reason;
 	enum punt_class punt_class;
+	enum hash_fields hash_fields;
 	enum flow_flags flow_flags;
 	enum flow_direction flow_direction;
 	enum drop_reason drop_reason;

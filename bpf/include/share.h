@@ -23,23 +23,34 @@ static __always_inline __u64 share_mix(__u64 hash, __u32 word)
 	return hash ^ hash >> 29;
 }
 
-static __always_inline __u64 share_end(const __be32 *address, __be16 port)
+/* All bits of a field that counts, none of one that does not. */
+static __always_inline __u32 share_mask(__u32 omitted, __u32 field)
+{
+	return omitted & field ? 0 : ~0U;
+}
+
+static __always_inline __u64 share_end(const __be32 *address, __u32 mask, __u32 port)
 {
 	__u64 hash = 0x9e3779b97f4a7c15ULL;
 
-	hash = share_mix(hash, address[0]);
-	hash = share_mix(hash, address[1]);
-	hash = share_mix(hash, address[2]);
-	hash = share_mix(hash, address[3]);
+	hash = share_mix(hash, address[0] & mask);
+	hash = share_mix(hash, address[1] & mask);
+	hash = share_mix(hash, address[2] & mask);
+	hash = share_mix(hash, address[3] & mask);
 	return share_mix(hash, port);
 }
 
-/* The same for a key and its mirror image. */
-static __always_inline __u64 share_hash(const struct flow_key6 *key)
+/* With all fields the same for a key and its mirror image. */
+static __always_inline __u64 share_hash(const struct flow_key6 *key, __u32 omitted)
 {
-	return share_mix(share_end(key->source, key->source_port) +
-				 share_end(key->destination, key->destination_port),
-			 key->protocol);
+	const __u32 protocol = key->protocol & share_mask(omitted, HASH_PROTOCOL);
+	__u64 hash;
+
+	hash = share_end(key->source, share_mask(omitted, HASH_SOURCE_ADDRESS),
+			 key->source_port & share_mask(omitted, HASH_SOURCE_PORT));
+	hash += share_end(key->destination, share_mask(omitted, HASH_DESTINATION_ADDRESS),
+			  key->destination_port & share_mask(omitted, HASH_DESTINATION_PORT));
+	return share_mix(hash, protocol);
 }
 
 /* Whether a packet that came from an underlay address, or from an interface, came through here. */
@@ -76,7 +87,7 @@ VERIFIED_ONCE int nexthop_resolve(struct scratch *s, __u32 id, __u32 label)
 	ecmp = bpf_map_lookup_elem(&ecmp_members, &id);
 	if (!ecmp)
 		return 0;
-	hash = share_hash(&s->key);
+	hash = share_hash(&s->key, ecmp->omitted);
 	for (i = 0; i < ECMP_MEMBERS_MAX; i++) {
 		const struct ecmp_member *member = &ecmp->member[i];
 		__u64 weight;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
@@ -18,7 +19,7 @@ from conftest import (
     tunnel_row,
 )
 
-from skytrail.agent.share import choose, flow_hash, share_of
+from skytrail.agent.share import HASH_FIELDS, choose, flow_hash, omitted_of, share_of
 from skytrail.agent.tables import Encapsulation, NextHopId, NextHopKind, NextHopRow
 
 every_family = pytest.mark.parametrize("family", [4, 6])
@@ -100,3 +101,55 @@ def test_answer_takes_the_hashs_member_when_the_question_came_from_none(
         assert scaled.receive(ask).forwarded
         wanted = choose(weights, flow_hash(((far, port), (own, 7)), frames.UDP))
         assert label_of(scaled, 7, family, port) == LABELS[wanted]
+
+
+@every_family
+def test_fields_that_are_left_out_do_not_move_a_flow(scaled: Box, family: int) -> None:
+    """By the client's address alone: all its connections meet one member."""
+    weights = shared([0, 1, 2]).shares
+    only_source = omitted_of(["l3-source-address"])
+    scaled.apply(replace(shared([0, 1, 2]), omitted=only_source))
+
+    seen = {label_of(scaled, port, family, port + 7) for port in range(1, 41)}
+
+    own, far = ip_address(OWN[family]), ip_address(REMOTE[family])
+    wanted = choose(weights, flow_hash(((own, 1), (far, 2)), frames.UDP, only_source))
+    assert seen == {LABELS[wanted]}
+
+
+@every_family
+@pytest.mark.parametrize("name", HASH_FIELDS)
+def test_kernel_and_agent_agree_without_any_one_field(scaled: Box, family: int, name: str) -> None:
+    weights = shared([0, 1, 2]).shares
+    without = HASH_FIELDS[name]
+    scaled.apply(replace(shared([0, 1, 2]), omitted=without))
+    own, far = ip_address(OWN[family]), ip_address(REMOTE[family])
+
+    wanted = [
+        LABELS[choose(weights, flow_hash(((own, port), (far, 2 * port)), frames.UDP, without))]
+        for port in range(1, 31)
+    ]
+
+    assert [label_of(scaled, port, family, 2 * port) for port in range(1, 31)] == wanted
+
+
+@every_family
+def test_load_is_spread_evenly_over_members(scaled: Box, family: int) -> None:
+    count = 900
+    seen = Counter(label_of(scaled, port, family) for port in range(1, count + 1))
+
+    # Five standard deviations of a fair choice among three.
+    assert seen.keys() == set(LABELS)
+    assert all(abs(got - count / 3) < 5 * (count * 2 / 9) ** 0.5 for got in seen.values())
+
+
+@every_family
+def test_member_that_leaves_moves_its_own_flows_alone(scaled: Box, family: int) -> None:
+    before = [label_of(scaled, port, family) for port in range(1, 61)]
+    scaled.apply(shared([0, 2]))
+    after = [label_of(scaled, port, family) for port in range(1, 61)]
+
+    kept = [(old, new) for old, new in zip(before, after, strict=True) if old != LABELS[1]]
+    assert all(old == new for old, new in kept)
+    assert LABELS[1] not in after
+    assert len(kept) < 60

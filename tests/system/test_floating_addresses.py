@@ -35,6 +35,48 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as co
     print(connection.makefile().read())
 """
 
+NAMED = """
+import selectors, socket, sys
+listener = socket.create_server(("", 80), backlog=200)
+chosen = selectors.DefaultSelector()
+chosen.register(listener, selectors.EVENT_READ)
+print("ready", flush=True)
+while True:
+    for key, _ in chosen.select():
+        if key.fileobj is listener:
+            chosen.register(listener.accept()[0], selectors.EVENT_READ)
+            continue
+        try:
+            asked = key.fileobj.recv(100)
+        except OSError:
+            asked = b""
+        if asked:
+            key.fileobj.sendall(sys.argv[1].encode() + b"\\n")
+        else:
+            chosen.unregister(key.fileobj)
+            key.fileobj.close()
+"""
+"""Says its name whenever it is asked, on as many connections as there are."""
+ASKS = """
+import collections, socket, sys
+def name(connection):
+    try:
+        connection.sendall(b"?")
+        return connection.recv(100).decode().strip()
+    except OSError:
+        return ""
+def opened(count):
+    return [socket.create_connection((sys.argv[1], 80), timeout=3) for _ in range(count)]
+kept = [(each, name(each)) for each in opened(40)]
+print(*(first for _, first in kept), flush=True)
+for line in sys.stdin:
+    if line == "kept\\n":
+        print(*(f"{first}:{name(each)}" for each, first in kept), flush=True)
+    else:
+        print(*(name(each) for each in opened(20)), flush=True)
+"""
+"""Keeps 40 connections; says who answers on them, or on new ones."""
+
 pytestmark = pytest.mark.root
 
 
@@ -123,6 +165,100 @@ def test_one_address_of_two_workloads_shares_the_load(lab):
 
     assert seen == {"198.51.100.10"}
     assert routes.count("nexthop") == 2 or routes.count("via") == 1
+
+
+@contextlib.contextmanager
+def running(lab, name, program, *arguments):
+    """A program in a workload, that one can ask by lines."""
+    command = lab.command_in(name, ["python3", "-c", program, *arguments])
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+
+        def ask(line):
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+            return process.stdout.readline().split()
+
+        try:
+            yield process.stdout.readline().split(), ask
+        finally:
+            process.kill()
+
+
+def test_shared_address_is_spread_and_a_failing_member_takes_only_its_own_connections(
+    lab, eventually
+):
+    """One member is on the client's own host, the other one is not."""
+    port = lab.attached("web2").uuid
+    silent = {"net/ipv4/icmp_echo_ignore_all": 1}
+    place = lab.plan.namespace_of("web2")
+    with (
+        ApiClient(lab.api_url) as api,
+        running(lab, "web1", NAMED, "web1"),
+        running(lab, "web2", NAMED, "web2"),
+        running(lab, "probe", ASKS, "203.0.113.30") as (first, ask),
+        checked(api, port),
+    ):
+        assert set(first) == {"web1", "web2"}
+        assert min(first.count(name) for name in set(first)) >= 8
+
+        netns.set_sysctls(place, silent)
+        try:
+            eventually(lambda: set(ask("new")) == {"web1"}, "web2 is left out", timeout_s=5)
+            after = ask("kept")
+        finally:
+            netns.set_sysctls(place, dict.fromkeys(silent, 0))
+        eventually(lambda: set(ask("new")) == {"web1", "web2"}, "web2 is back", timeout_s=10)
+
+    of_web1 = [each for each in after if each.startswith("web1:")]
+    assert of_web1 == ["web1:web1"] * first.count("web1")
+
+
+def test_connections_of_one_client_meet_one_member_where_only_the_source_counts(lab, eventually):
+    fields = ("destination_ip", "ip_protocol", "source_port", "destination_port")
+    setting = {"hashing_configured": True, "source_ip": True, **dict.fromkeys(fields, False)}
+    ports = [lab.attached(name).uuid for name in ("web1", "web2")]
+    kind = "virtual-machine-interface"
+    with (
+        ApiClient(lab.api_url) as api,
+        running(lab, "web1", NAMED, "web1"),
+        running(lab, "web2", NAMED, "web2"),
+        running(lab, "probe", ASKS, "203.0.113.30") as (_, ask),
+    ):
+        for port in ports:
+            api.update(kind, port, {"ecmp_hashing_include_fields": setting})
+        try:
+            eventually(lambda: len(set(ask("new"))) == 1, "one member for all", timeout_s=10)
+        finally:
+            for port in ports:
+                api.update(kind, port, {"ecmp_hashing_include_fields": None})
+
+
+@contextlib.contextmanager
+def checked(api, port):
+    """A check of a port that notices within about a second that nobody answers ping."""
+    name = ["default-domain", "shop", "alive"]
+    times = {"delay": 0, "delayUsecs": 200_000, "timeout": 0, "timeoutUsecs": 500_000}
+    properties = {
+        "enabled": True,
+        "health_check_type": "link-local",
+        "monitor_type": "PING",
+        "max_retries": 2,
+        **times,
+    }
+    body = {
+        "fq_name": name,
+        "parent_type": "project",
+        "service_health_check_properties": properties,
+    }
+    uuid = api.create("service-health-check", body)
+    reference = {"to": name, "uuid": uuid}
+    api.update("virtual-machine-interface", port, {"service_health_check_refs": [reference]})
+    try:
+        yield
+    finally:
+        api.update("virtual-machine-interface", port, {"service_health_check_refs": []})
+        api.delete("service-health-check", uuid)
 
 
 def test_mapped_port_reaches_another_one_and_the_rest_is_refused_by_name(lab):

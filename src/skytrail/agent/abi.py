@@ -355,6 +355,7 @@ class EcmpMembers(NamedTuple):
     """``struct ecmp_members``, 200 bytes."""
 
     used: int
+    omitted: int
     member: bytes
     share: bytes
 
@@ -366,7 +367,7 @@ class EcmpMembers(NamedTuple):
         return cls._make(ECMP_MEMBERS_LAYOUT.unpack(raw))
 
 
-ECMP_MEMBERS_LAYOUT = struct.Struct("=I4x128s64s")
+ECMP_MEMBERS_LAYOUT = struct.Struct("=II128s64s")
 
 
 class Flood(NamedTuple):

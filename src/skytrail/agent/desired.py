@@ -66,6 +66,7 @@ from skytrail.agent.port_rows import (
     FABRIC_INSTANCE,
     NATIVE,
     PortPlan,
+    omitted_by,
     port_rows,
     preferred,
     published_routes,
@@ -600,7 +601,8 @@ class _World:
             used = preferred(offers)
             first, nexthop = used[0], used[0].numbers.layer3
             if len(used) > 1:
-                nexthop = self._nexthops.ecmp({(p.numbers.layer3, 0): p.share for p in used})
+                shares = {(p.numbers.layer3, 0): p.share for p in used}
+                nexthop = self._nexthops.ecmp(shares, omitted_by(used))
             vrf_id, identity = first.places[vrf, prefix]
             self._published.claim(unit, (vrf, prefix), shared_route(vrf, prefix, used))
             rows.append(InetRouteRow(vrf_id, prefix, nexthop, 0, identity, first.active.port.mac))
@@ -710,7 +712,8 @@ class _World:
         )
         nexthop, label = members[0]
         if len(members) > 1:
-            nexthop, label = self._nexthops.ecmp({m: shares[m] for m in members}), 0
+            omitted = learnt.omitted | omitted_by(local)
+            nexthop, label = self._nexthops.ecmp({m: shares[m] for m in members}, omitted), 0
         mac = next((hop.mac for hop, _ in usable if hop.mac), None)
         if mac is None and prefix.prefixlen == prefix.max_prefixlen:
             # Whom nobody knows a MAC of is reached through the gateway.

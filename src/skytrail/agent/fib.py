@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from skytrail.agent.branches import LearntBranches
+from skytrail.agent.share import omitted_of
 from skytrail.wire.xmpp import Family, ItemsEvent, NextHop, Route, RouteKey
 
 InstanceFamily = tuple[str, Family]
@@ -49,6 +50,8 @@ class LearntRoute:
     communities: tuple[str, ...] = ()
     replicates: bool = False
     """Of an inclusive multicast route: who is sent a copy there makes those for all others."""
+    omitted: int = 0
+    """Fields that do not count when one of its next hops is chosen (``share``): of any of its sources."""
 
 
 class LearntRoutes:
@@ -198,7 +201,9 @@ def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
     best = [offer for offer in candidates if rank(offer) == top]
     next_hops: dict[NextHop, None] = {}
     groups: set[int] = set()
+    omitted = 0
     for _, entry in best:
+        omitted |= omitted_of(entry.route.attributes.load_balance_fields)
         next_hops.update(dict.fromkeys(entry.route.next_hops))
         groups.update(entry.route.attributes.security_groups)
     return LearntRoute(
@@ -211,6 +216,7 @@ def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
         stale=not fresh,
         communities=best[0][1].route.attributes.communities,
         replicates=best[0][1].route.attributes.replicates,
+        omitted=omitted,
     )
 
 

@@ -165,7 +165,7 @@ class NextHopTable:
         row = self._rows[nexthop_id]
         return row.kind is not NextHopKind.TUNNEL or row.out_destination_mac is not None
 
-    def ecmp(self, members: Mapping[tuple[NextHopId, int], int]) -> NextHopId:
+    def ecmp(self, members: Mapping[tuple[NextHopId, int], int], omitted: int = 0) -> NextHopId:
         """Share over (next hop, label) pairs, given with what stands for each on every host.
 
         Of more than 16 every host takes the same ones.
@@ -175,7 +175,10 @@ class NextHopTable:
         shares = tuple([members[member] for member in chosen])
         listed = zip(chosen, shares, strict=True)
         name = "ecmp:" + ",".join(f"{hop}/{label}/{share:x}" for (hop, label), share in listed)
-        row = NextHopRow(self._id(name), NextHopKind.ECMP, members=chosen, shares=shares)
+        name += f" without {omitted:x}" if omitted else ""
+        row = NextHopRow(
+            self._id(name), NextHopKind.ECMP, members=chosen, shares=shares, omitted=omitted
+        )
         return self._add(name, row)
 
     def _simple(self, name: str, kind: NextHopKind) -> NextHopId:

@@ -13,7 +13,7 @@ from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
 from skytrail.agent.nexthop import Underlay
 from skytrail.agent.qos import rate_rows
-from skytrail.agent.share import share_of
+from skytrail.agent.share import FIELD_HASH, fields_of, share_of
 from skytrail.agent.tables import (
     BgpServiceRow,
     BridgeRow,
@@ -262,6 +262,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
         sub_protocol="service-interface" if port.chains else "interface",
         sticky=port.has_sticky_mac,
     )
+    attributes = _balanced(attributes, port.omitted)
 
     native = (NATIVE,) if plan.underlay_prefixes else ()
 
@@ -347,11 +348,30 @@ def preferred(plans: Iterable[PortPlan]) -> list[PortPlan]:
     return [plan for plan in listed if plan.preference == best]
 
 
+def _balanced(attributes: RouteAttributes, omitted: int) -> RouteAttributes:
+    if not omitted:
+        return attributes
+    return replace(
+        attributes,
+        load_balance_fields=fields_of(omitted),
+        load_balance_decision=FIELD_HASH,
+    )
+
+
+def omitted_by(plans: Iterable[PortPlan]) -> int:
+    """Return the fields of flows that one of the ports wants left out when a member is chosen."""
+    omitted = 0
+    for plan in plans:
+        omitted |= plan.active.port.omitted
+    return omitted
+
+
 def shared_route(vrf: str, prefix: IpNetwork, plans: Iterable[PortPlan]) -> Route:
     """Return the route of an address that several ports have: their next hops together."""
-    routes = [published_routes(plan)[vrf, prefix] for plan in plans]
+    listed = list(plans)
+    routes = [published_routes(plan)[vrf, prefix] for plan in listed]
     hops = dict.fromkeys(hop for route in routes for hop in route.next_hops)
-    return Route(prefix, tuple(hops), routes[0].attributes)
+    return Route(prefix, tuple(hops), _balanced(routes[0].attributes, omitted_by(listed)))
 
 
 def quarantine_row(plugged: PluggedPort, vif_id: VifId, *, is_captured: bool) -> InterfaceRow:

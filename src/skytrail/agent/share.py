@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 COPY_LABEL_FIRST = 1 << 19
@@ -20,6 +20,17 @@ _SEED = 0x9E3779B97F4A7C15
 _FACTOR = 0xFF51AFD7ED558CCD
 _MASK = (1 << 64) - 1
 _WORDS = struct.Struct("<4I")
+HASH_FIELDS = {
+    "l3-source-address": 128,
+    "l3-destination-address": 64,
+    "l4-protocol": 32,
+    "l4-source-port": 16,
+    "l4-destination-port": 8,
+}
+"""Fields of a flow that choose its member, as routes name them and the kernel numbers them."""
+FIELD_HASH = "field-hash"
+_ALL_FIELDS = sum(HASH_FIELDS.values())
+_END_FIELDS = ((128, 16), (64, 8))
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -30,10 +41,28 @@ def share_of(host: object, label: int) -> int:
     return zlib.crc32(f"{host} {copy}".encode())
 
 
-def flow_hash(ends: tuple[tuple[IpAddress, int], tuple[IpAddress, int]], protocol: int) -> int:
-    """Hash a flow by its two (address, port) ends, in any order."""
-    total = sum(_end(address, port) for address, port in ends) & _MASK
-    return _mix(total, protocol)
+def flow_hash(
+    ends: tuple[tuple[IpAddress, int], tuple[IpAddress, int]], protocol: int, omitted: int = 0
+) -> int:
+    """Hash a flow by its (address, port) ends, the sender's first; in any order if none is omitted."""
+    total = 0
+    for (address, port), (of_address, of_port) in zip(ends, _END_FIELDS, strict=True):
+        words = bytes(16) if omitted & of_address else address.packed.ljust(16, b"\0")
+        total += _end(words, 0 if omitted & of_port else port)
+    return _mix(total & _MASK, 0 if omitted & HASH_FIELDS["l4-protocol"] else protocol)
+
+
+def omitted_of(fields: Iterable[str]) -> int:
+    """Return what a route's load balance fields leave out; without any, nothing is left out."""
+    known = {HASH_FIELDS[name] for name in fields if name in HASH_FIELDS}
+    return _ALL_FIELDS & ~sum(known) if known else 0
+
+
+def fields_of(omitted: int) -> tuple[str, ...]:
+    """Return the names of the fields that count; none when all do."""
+    if not omitted:
+        return ()
+    return tuple(name for name, field in HASH_FIELDS.items() if not omitted & field)
 
 
 def choose(weights: Sequence[int], hashed: int) -> int:
@@ -42,9 +71,9 @@ def choose(weights: Sequence[int], hashed: int) -> int:
     return best.index(max(best))
 
 
-def _end(address: IpAddress, port: int) -> int:
+def _end(address: bytes, port: int) -> int:
     hashed = _SEED
-    for word in _WORDS.unpack(address.packed.ljust(16, b"\0")):
+    for word in _WORDS.unpack(address):
         hashed = _mix(hashed, word)
     return _mix(hashed, int.from_bytes(port.to_bytes(2, "big"), "little"))
 

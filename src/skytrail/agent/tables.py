@@ -179,6 +179,8 @@ class NextHopRow:
     """ECMP: (next hop, label) pairs, at most 16."""
     shares: tuple[int, ...] = ()
     """ECMP: what stands for each member on every host (``share``); none given: zeros."""
+    omitted: int = 0
+    """ECMP: fields of a flow that do not count when its member is chosen (``share``)."""
     relays: bool = False
     """BRIDGE: what is for everybody goes on to the relayed members of the VRF's flood row."""
 

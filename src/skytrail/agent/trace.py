@@ -369,7 +369,7 @@ class _Walk:
         if packet.source is not None and nexthop.shares:
             ports = packet.source_port, packet.destination_port
             ends = ((packet.source, ports[0]), (packet.destination, ports[1]))
-            index = choose(nexthop.shares, flow_hash(ends, packet.protocol))
+            index = choose(nexthop.shares, flow_hash(ends, packet.protocol, nexthop.omitted))
         member_id, label = nexthop.members[index]
         answer = f"the flow hash chooses number {index + 1}; a live flow keeps what it has"
         self._step("ecmp", f"{len(nexthop.members)} members", answer)

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TypeVar
 
 from skytrail.agent.access_list import AccessList, joined, prefix_order, read_access_list
+from skytrail.agent.balance_config import omitted_fields
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.config_values import (
     annotation_of,
@@ -229,6 +230,8 @@ class Port:
     qos: str = ""
     """QoS configuration of what it sends, where neither a rule nor its network names one."""
     rates: Rates = NO_RATES
+    omitted: int = 0
+    """Fields of a flow that do not count when it is one of several with an address (``share``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -569,7 +572,10 @@ class _Builder:
             missing_groups=tuple(key.name for key in keys if not self._graph.node(key)),
             policy_disabled=flag_of(properties.get("virtual_machine_interface_disable_policy")),
             port_security=secure,
-            address_pairs=tuple(_address_pairs(list_of(pairs.get("allowed_address_pair")))),
+            address_pairs=(
+                *_address_pairs(list_of(pairs.get("allowed_address_pair"))),
+                *self._standby_pairs(node.key),
+            ),
             host_name=self._host_name(node),
             flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
             bgp=workload_bgp(self._graph, node.key),
@@ -587,6 +593,7 @@ class _Builder:
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),
             rates=rates_of(properties),
+            omitted=omitted_fields(node, self._graph.node(found[0]), self._graph),
             dhcp=read_dhcp(
                 properties.get("virtual_machine_interface_dhcp_option_list"),
                 properties.get("virtual_machine_interface_host_routes"),
@@ -631,9 +638,18 @@ class _Builder:
             if address is None or flag_of(node.properties.get("service_health_check_ip")):
                 # Health checks probe from that address; nobody sends to it.
                 continue
+            if _is_standby(node, address):
+                continue
             secondary = flag_of(node.properties.get("instance_ip_secondary"))
             found[address] = found.get(address, True) and secondary
         return tuple(sorted(found, key=lambda each: (found[each], each.version, int(each))))
+
+    def _standby_pairs(self, port: ConfigKey) -> Iterator[AddressPair]:
+        """Yield further addresses of which one of several ports has each at a time, as pairs."""
+        for node in self._graph.linked_nodes(port, "instance-ip"):
+            address = usable_address_of(node.properties.get("instance_ip_address"))
+            if address is not None and _is_standby(node, address):
+                yield AddressPair(ip_network(address), None)
 
     def _host_name(self, port: ConfigNode) -> str:
         for machine in self._graph.linked_nodes(port.key, "virtual-machine"):
@@ -687,6 +703,16 @@ class _Builder:
                 mapping_of(settings.get("soa_record")).get("negative_cache_ttl_seconds")
             ),
         )
+
+
+def _is_standby(instance_ip: ConfigNode, address: IpAddress) -> bool:
+    """Tell whether who announces an address has it; IPv6 announcements are not heard."""
+    properties = instance_ip.properties
+    return (
+        text_of(properties.get("instance_ip_mode")) == "active-standby"
+        and flag_of(properties.get("instance_ip_secondary"))
+        and address.version == 4
+    )
 
 
 def _mac_of(value: ConfigValue | None) -> Mac | None:

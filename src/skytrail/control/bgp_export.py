@@ -21,6 +21,7 @@ from skytrail.control.bgp_values import (
     told_encapsulations,
 )
 from skytrail.control.inclusive import is_inclusive, nlri_of, tunnel_of
+from skytrail.control.load_balance import hash_fields
 from skytrail.control.path import Learned, Path, effective_med
 from skytrail.control.relay import RelayEntry, is_prefix_route, is_tellable
 from skytrail.control.vpn import VpnEntry
@@ -206,6 +207,8 @@ class Exporter:
         if attributes.sequence_number or attributes.sticky:
             mobility = communities.MacMobility(attributes.sequence_number, attributes.sticky)
             yield mobility.packed
+        if attributes.load_balance_fields:
+            yield communities.LoadBalance(hash_fields(attributes.load_balance_fields)).packed
         network = self._networks.number(hop.virtual_network or path.virtual_network)
         if network:
             yield communities.OriginVn(naming(asn, network), network).packed

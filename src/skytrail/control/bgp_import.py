@@ -19,6 +19,7 @@ from skytrail.control.bgp_values import (
     label_of_raw,
 )
 from skytrail.control.inclusive import hop_of, is_leaf, key_of_inclusive, replicates
+from skytrail.control.load_balance import FIELD_HASH, field_names
 from skytrail.control.path import Learned, Path, PathSlot, Relay, Shared, is_martian
 from skytrail.control.vpn import VpnName
 from skytrail.net import IpAddress, Label, Mac, RouteDistinguisher, RouteTarget, Vni
@@ -217,6 +218,7 @@ class Importer:
         mobility = communities.first(extended, communities.MacMobility)
         origin = communities.first(extended, communities.OriginVn)
         router = communities.first(extended, communities.RouterMac)
+        balance = communities.first(extended, communities.LoadBalance)
         learned = Learned(
             attributes=attributes,
             is_external=not self._negotiated.is_internal,
@@ -239,6 +241,8 @@ class Importer:
                     if group.is_global or self._is_ours(group.asn, attributes)
                 ),
                 communities=tuple(map(community_text, attributes.communities)),
+                load_balance_fields=field_names(balance.fields) if balance else (),
+                load_balance_decision=FIELD_HASH if balance else "",
                 replicates=replicates(attributes.pmsi),
                 replication_leaf=is_leaf(attributes.pmsi),
             ),

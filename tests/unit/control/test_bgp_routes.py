@@ -66,7 +66,12 @@ def networks() -> NetworkIds:
 
 
 def agents_path(key: RouteKey, hop: NextHop = HOP, **changes: object) -> Path:
-    attributes = {"local_preference": 200, "security_groups": (8000004,), "sequence_number": 3}
+    attributes = {
+        "local_preference": 200,
+        "security_groups": (8000004,),
+        "sequence_number": 3,
+        "load_balance_fields": ("l3-source-address",),
+    }
     return Path(
         slot=PathSlot(PeerName("compute7"), InstanceName(f"{RED}:red"), key),
         distinguisher=DISTINGUISHER,
@@ -133,6 +138,7 @@ def test_another_control_node_hears_what_the_agent_said(key: RouteKey) -> None:
     assert heard.attributes.local_preference == 200
     assert heard.attributes.security_groups == (8000004,)
     assert heard.attributes.sequence_number == 3
+    assert heard.attributes.load_balance_fields == ("l3-source-address",)
 
 
 @pytest.mark.parametrize("asn", [64512, 4_200_000_001])

@@ -250,6 +250,7 @@ def nexthop_row(
     raw: bytes,
     members: tuple[tuple[NextHopId, int], ...] = (),
     shares: tuple[int, ...] = (),
+    omitted: int = 0,
 ) -> NextHopRow:
     value = abi.Nexthop.unpack(raw)
     header = value.header
@@ -268,6 +269,7 @@ def nexthop_row(
         out_destination_mac=Mac(header[:6]) if flags & abi.NexthopFlags.RESOLVED else None,
         members=members,
         shares=shares,
+        omitted=omitted,
         relays=bool(flags & abi.NexthopFlags.RELAYS),
     )
 
@@ -283,20 +285,21 @@ def ecmp_entry(row: NextHopRow) -> Entry:
     shares = b"".join(map(u32, row.shares))
     members = abi.EcmpMembers(
         used=len(row.members),
+        omitted=row.omitted,
         member=packed.ljust(size, b"\x00"),
         share=shares.ljust(abi.ECMP_MEMBERS_MAX * 4, b"\x00"),
     )
     return u32(row.nexthop_id), members.pack()
 
 
-def ecmp_of(raw: bytes) -> tuple[tuple[tuple[NextHopId, int], ...], tuple[int, ...]]:
-    """Return members and their shares."""
+def ecmp_of(raw: bytes) -> tuple[tuple[tuple[NextHopId, int], ...], tuple[int, ...], int]:
+    """Return members, their shares, and the fields left out."""
     value = abi.EcmpMembers.unpack(raw)
     listed: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
     members = tuple((NextHopId(nexthop), label) for nexthop, label in listed)[: value.used]
     words = [value.share[at : at + 4] for at in range(0, 4 * value.used, 4)]
     shares = tuple(map(from_u32, words))
-    return members, shares if any(shares) else ()
+    return members, shares if any(shares) else (), value.omitted
 
 
 def _route_value(

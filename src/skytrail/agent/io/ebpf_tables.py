@@ -231,8 +231,8 @@ class RowTables:
         }
         for nexthop_id, raw in _array_values(self._maps["nexthops"], abi.NEXTHOP_LAYOUT):
             if raw[0]:
-                chosen, shares = members.get(nexthop_id, ((), ()))
-                yield rows_codec.nexthop_row(nexthop_id, raw, chosen, shares)
+                chosen, shares, omitted = members.get(nexthop_id, ((), (), 0))
+                yield rows_codec.nexthop_row(nexthop_id, raw, chosen, shares, omitted)
 
 
 def _array_values(bpf_map: BpfMap, layout: struct.Struct) -> Iterator[tuple[int, bytes]]:
