@@ -233,6 +233,35 @@ def test_own_stream_that_breaks_its_form_ends_and_what_it_said_before_counts(nod
     assert node.get("uves/virtual-network/a:b:tele") == {"S": {"x": 1}}
 
 
+def test_alarm_is_raised_streamed_and_acknowledged(node):
+    hello = Hello(
+        source="h8", node_type="Compute", module="m", instance_id="0", pid=1, started_us=1
+    )
+    full = Uve(
+        table="ObjectVRouter",
+        key="h8",
+        struct="VrouterAgent",
+        sequence=1,
+        fields={"res_limit": True},
+    )
+    with socket.create_connection(("127.0.0.1", node.telemetry), PATIENCE_S) as stream:
+        stream.sendall(encode(hello) + encode(full))
+        wait_until(lambda: node.get("alarms").get("vrouter"), "the alarm is raised")
+        (told,) = [each for each in node.get("alarms")["vrouter"] if each["name"] == "h8"]
+        (alarm,) = told["value"]["UVEAlarms"]["alarms"]
+        seen = {"table": "vrouter", "name": "h8", "type": alarm["type"], "token": alarm["token"]}
+        with httpx.stream("GET", f"{node.url}/alarm-stream", timeout=PATIENCE_S) as reply:
+            lines = (line for line in reply.iter_lines() if line.startswith("data: {"))
+            assert json.loads(next(lines)[6:])["type"] == "UVEAlarms"
+
+        wrong = httpx.post(f"{node.url}/alarms/acknowledge", json={**seen, "token": "x"})
+        right = httpx.post(f"{node.url}/alarms/acknowledge", json=seen)
+
+        assert (wrong.status_code, right.status_code) == (404, 200)
+        unseen = node.get("uves/vrouter/h8", ackfilt="false", cfilt="UVEAlarms")
+        assert unseen == {}
+
+
 @pytest.mark.parametrize(
     ("path", "status", "word"),
     [

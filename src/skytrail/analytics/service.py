@@ -1,7 +1,7 @@
 """The analytics node.
 
 ```
- Sandesh (8086) ---> sandesh_server ----.
+ Sandesh (8086) ---> sandesh_server ----.          API watch --> config_watch --> nodes, rules --> watchman (alarms)
  own processes ----> telemetry_server --+--> Collector --> http (8081), introspection
                      tick, every second-'       `--> batches --> writer --> history (a process of its own)
                                                 http queries ----------------^
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skytrail.analytics.collector import Collector
+from skytrail.analytics.io.config_watch import ConfigWatch
 from skytrail.analytics.io.gate import ApiGate
 from skytrail.analytics.io.history import History
 from skytrail.analytics.io.http import AnalyticsApi
@@ -25,12 +26,17 @@ from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.telemetry_server import TelemetryServer
 from skytrail.analytics.io.writer import HistoryWriter
+from skytrail.analytics.watchman import Watchman
+from skytrail.client import AsyncApiClient
+from skytrail.client.access import NO_ACCESS, Access
+from skytrail.client.transport import DEFAULT_URL
 from skytrail.runtime.asgi import AsgiApp, Router
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, TableSource
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import MutualTls
 from skytrail.runtime.server import listen_tcp, listen_unix, serve
+from skytrail.runtime.tasks import supervise
 from skytrail.runtime.tls import TlsFiles
 
 
@@ -50,6 +56,10 @@ class AnalyticsSettings:
     """Processes of this machine may tell here."""
     tls: MutualTls | None = None
     """Of the processes of other machines."""
+    api_url: str = ""
+    """Where configuration is followed; empty: nobody knows which nodes there should be."""
+    api_socket: str | None = None
+    api_access: Access = NO_ACCESS
     history: str = ""
     """Socket of the embedded store's process, or URL of a ClickHouse cluster; empty: no history."""
     keep_hours: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -67,6 +77,7 @@ class AnalyticsService:
         self._settings = settings
         self._clock = SystemClock()
         self.collector = Collector()
+        self.watchman = Watchman(self.collector, settings.name)
         self.writer: HistoryWriter | None = None
 
     async def run(self, when_ready: Callable[[Mapping[str, int]], None]) -> None:
@@ -88,7 +99,7 @@ class AnalyticsService:
         if settings.telemetry_socket is not None:
             servers.append(await processes.serve_unix(settings.telemetry_socket))
         router = Router()
-        AnalyticsApi(self.collector).add_routes(router)
+        AnalyticsApi(self.collector, self.watchman, self._clock).add_routes(router)
         Introspection(self.tables(), self.unmet, self.samples).add_routes(router)
         gate = None
         async with AsyncExitStack() as stack:
@@ -106,7 +117,17 @@ class AnalyticsService:
                 queries.add_routes(router)
                 self.writer = HistoryWriter(history, {"message": self.collector.messages})
                 writing = self.writer.run(settings.keep_hours)
+            following = None
+            if settings.api_url or settings.api_socket:
+                client = AsyncApiClient(
+                    settings.api_url or DEFAULT_URL, settings.api_socket, access=settings.api_access
+                )
+                stack.push_async_callback(client.close)
+                watch = ConfigWatch(self.collector, self.watchman, self._clock, settings.name)
+                following = supervise("config_watch", lambda: watch.run(client))
             group = await stack.enter_async_context(asyncio.TaskGroup())
+            if following is not None:
+                group.create_task(following, name="analytics-config")
             if writing is not None:
                 group.create_task(writing, name="analytics-history")
             group.create_task(
@@ -123,7 +144,9 @@ class AnalyticsService:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self.collector.tick(self._clock.now())
+            now = self._clock.now()
+            self.collector.tick(now)
+            self.watchman.tick(now, round(self._clock.wall() * 1e6))
 
     def unmet(self) -> list[str]:
         """Name what is missing for full operation."""
@@ -131,7 +154,21 @@ class AnalyticsService:
 
     def tables(self) -> Mapping[str, TableSource]:
         """Return the tables of introspection."""
-        return {"generators": lambda: self.collector.generators, "uves": self._uve_rows}
+        return {
+            "generators": lambda: self.collector.generators,
+            "uves": self._uve_rows,
+            "alarms": self._alarm_rows,
+        }
+
+    def _alarm_rows(self) -> Iterable[object]:
+        for (table, key), alarm in self.watchman.board.all_raised():
+            yield {
+                "table": table,
+                "key": key,
+                "rule": alarm.rule.name,
+                "severity": alarm.rule.severity,
+                "acknowledged": alarm.is_acknowledged,
+            }
 
     def _uve_rows(self) -> Iterable[object]:
         for table in self.collector.uves.tables():
@@ -144,6 +181,8 @@ class AnalyticsService:
         yield Sample("skytrail_analytics_generators", connected)
         yield Sample("skytrail_analytics_uves", collector.uves.keys_count)
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
+        raised = sum(1 for _ in self.watchman.board.all_raised())
+        yield Sample("skytrail_analytics_alarms", raised)
         yield Sample("skytrail_analytics_rows_waiting", len(collector.messages))
         for level, count in collector.messages.shed.items():
             yield Sample("skytrail_analytics_rows_shed_total", count, {"level": str(level)})

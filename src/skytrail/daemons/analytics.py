@@ -11,6 +11,8 @@ from pathlib import Path
 
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
+from skytrail.client import AccessUnusable
+from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs
 from skytrail.runtime.processes import print_ready
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         tls = checked_folder(options.tls, is_server=True)
-    except TlsUnusable as error:
+        access = access_of_options(options)
+    except (AccessUnusable, TlsUnusable) as error:
         parser.error(str(error))
     if (options.tls_certificate is None) != (options.tls_key is None):
         parser.error("--tls-certificate and --tls-key are given together")
@@ -57,10 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         socket=options.socket,
         telemetry_socket=options.telemetry_socket,
         tls=None if tls is None else tls.server(),
+        api_url=options.api_url,
+        api_socket=options.api_socket,
+        api_access=access,
         history=options.history,
         rest_tls=rest_tls,
         gate_url=options.authenticate_at,
-        gate_ca=options.api_ca,
+        gate_ca=access.ca_file,
     )
 
     def ready(ports: Mapping[str, int]) -> None:
@@ -95,10 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="API that says who sends a request; administrators and global readers are admitted",
     )
-    parser.add_argument("--api-ca", type=Path, metavar="FILE", help="signs the API's certificate")
     parser.add_argument("--tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument("--socket", type=Path, help="also serve REST and introspection here")
     parser.add_argument("--telemetry-socket", type=Path, help="for processes of this machine")
+    parser.add_argument("--api-url", default="", help="API whose configuration is followed")
+    parser.add_argument("--api-socket", help="its Unix socket; wins over --api-url")
+    add_access_options(parser)
     parser.add_argument(
         "--history",
         default="",

@@ -132,7 +132,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
     analytics = _command(
         "analytics",
         *("--name", settings.node_name, "--port", str(settings.analytics_port)),
-        *("--socket", str(settings.socket_path("analytics"))),
+        *("--socket", str(settings.socket_path("analytics")), "--api-socket", api_socket),
         *("--telemetry-socket", str(settings.socket_path(TELEMETRY)), "--telemetry-port", "0"),
         *("--sandesh-port", str(settings.sandesh_port)),
         *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),

@@ -40,6 +40,7 @@ def analytics(paths: Paths, port: int) -> list[str]:
         "analytics",
         *("--name", "analytics", "--port", str(port)),
         *("--socket", str(paths.introspect_socket(ANALYTICS))),
+        *("--api-socket", str(paths.api_socket)),
         *("--telemetry-socket", str(paths.telemetry_socket)),
         *("--history", str(paths.history_socket)),
     )

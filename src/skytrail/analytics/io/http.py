@@ -6,7 +6,8 @@ GET  /analytics/uves/<type>s              names of its entities
 GET  /analytics/uves/<type>/<name>        one; ?flat for plain values; * and NAME* stand for many
 POST /analytics/uves/<type>               many, filters in the body
 GET  /analytics/uve-stream                changes as they come (server-sent events)
-GET  /analytics/alarms
+GET  /analytics/alarms                    what is raised; alarm-stream follows
+POST /analytics/alarms/acknowledge        one of them was seen
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import replace
 from typing import Final, cast
 from urllib.parse import quote
 
+import msgspec
+
 from skytrail.analytics import uve_json, uve_types
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.uve import Entity
@@ -26,6 +29,7 @@ from skytrail.analytics.uve_filter import (
     UveFilter,
     filter_of,
 )
+from skytrail.analytics.watchman import Watchman
 from skytrail.runtime.asgi import (
     JSON,
     HttpError,
@@ -37,6 +41,7 @@ from skytrail.runtime.asgi import (
     encode_json,
     json_reply,
 )
+from skytrail.runtime.clock import Clock
 
 FILTERS: Final = ("kfilt", "cfilt", "sfilt", "mfilt", "ackfilt")
 _EVENTS: Final = "text/event-stream"
@@ -50,8 +55,10 @@ STREAMS_COUNT_MAX: Final = 256
 class AnalyticsApi:
     """Answers questions about what a collector knows."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, watchman: Watchman, clock: Clock) -> None:
         self._collector = collector
+        self._watchman = watchman
+        self._clock = clock
         self._streams_count = 0
 
     def add_routes(self, router: Router) -> None:
@@ -63,10 +70,12 @@ class AnalyticsApi:
         router.add("POST", "/analytics/uves/{type}", self._post_filters)
         router.add("GET", "/analytics/uves/{type}/{name...}", self._show)
         router.add("GET", "/analytics/uve-stream", self._stream)
+        router.add("GET", "/analytics/alarm-stream", self._alarm_stream)
         router.add("GET", "/analytics/alarms", self._alarms)
+        router.add("POST", "/analytics/alarms/acknowledge", self._acknowledge)
 
     async def _index(self, request: Request) -> Response:
-        names = ("uves", "uve-types", "uve-stream", "alarms")
+        names = ("uves", "uve-types", "uve-stream", "alarms", "alarm-stream")
         return json_reply([_link(request, f"/analytics/{name}", name) for name in names])
 
     async def _list_types(self, request: Request) -> Response:
@@ -150,11 +159,28 @@ class AnalyticsApi:
                         shown.setdefault(word, []).append({"name": key, "value": value})
         return json_reply(shown)
 
+    async def _acknowledge(self, request: Request) -> Response:
+        asked = request.json(_Acknowledgement)
+        table = uve_types.TABLES.get(asked.table, asked.table)
+        if table not in uve_types.TYPES:
+            raise HttpError(400, f"table={asked.table[:64]} is neither a type nor a table of UVEs")
+        is_done = self._watchman.acknowledge(
+            table, asked.name, asked.type, asked.token, self._clock.now()
+        )
+        if not is_done:
+            raise HttpError(404, "There is no such alarm, or it was raised anew: read it again")
+        return json_reply({})
+
+    async def _alarm_stream(self, request: Request) -> StreamResponse:
+        return self._streamed(replace(_filter(request), parts=((ALARMS, ""),)), _tables(request))
+
     async def _stream(self, request: Request) -> StreamResponse:
+        return self._streamed(_filter(request), _tables(request))
+
+    def _streamed(self, chosen: UveFilter, tables: frozenset[str]) -> StreamResponse:
         if self._streams_count >= STREAMS_COUNT_MAX:
             raise HttpError(503, f"There are {STREAMS_COUNT_MAX} streams already; try again later")
-        tables = _tables(request)
-        return StreamResponse(self._events(_filter(request), tables), content_type=_EVENTS)
+        return StreamResponse(self._events(chosen, tables), content_type=_EVENTS)
 
     async def _events(self, chosen: UveFilter, tables: frozenset[str]) -> AsyncIterator[bytes]:
         """Yield everything there is, then what changes; who is too slow gets everything again."""
@@ -173,6 +199,8 @@ class AnalyticsApi:
                 sent = 0
                 for table, key, struct in places:
                     if (tables and table not in tables) or not chosen.has_key(key):
+                        continue
+                    if chosen.parts and struct not in {name for name, _ in chosen.parts}:
                         continue
                     yield self._update(chosen, table, key, struct)
                     sent += 1
@@ -201,6 +229,13 @@ class AnalyticsApi:
             return _event("update", {"key": name, "type": None, "value": None})
         shown = uve_json.flat(chosen.part_of({struct: entity[struct]} if struct in entity else {}))
         return _event("update", {"key": name, "type": struct, "value": shown.get(struct)})
+
+
+class _Acknowledgement(msgspec.Struct, frozen=True):
+    table: str
+    name: str
+    type: str
+    token: str
 
 
 def _event(name: str, value: object) -> bytes:

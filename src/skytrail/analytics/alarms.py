@@ -1,0 +1,169 @@
+"""Which alarms stand, of every entity: raised, soaking, acknowledged, gone. Pure.
+
+```
+ idle --holds--> soaking --active_s--> raised --holds not--> ending --idle_s--> idle
+          `---- holds not: idle                    `---- holds: raised
+```
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from skytrail.analytics import alarm_rule
+from skytrail.analytics.alarm_rule import AlarmRule
+from skytrail.analytics.uve_types import TYPES
+
+STRUCT = "UVEAlarms"
+Entity = tuple[str, str]
+"""Table and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One rule of one entity, while it holds or did until lately."""
+
+    rule: AlarmRule
+    holds_since: float
+    raised_us: int = 0
+    """When it was raised, UTC; 0 while it soaks."""
+    ends_since: float | None = None
+    is_acknowledged: bool = False
+    matched: object = None
+
+    @property
+    def is_raised(self) -> bool:
+        return self.raised_us != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An alarm was raised, or is gone."""
+
+    entity: Entity
+    alarm: Alarm
+    is_raised: bool
+
+
+class AlarmBoard:
+    """All alarms of a node; ``node`` is told in tokens, so that one knows whose they are."""
+
+    def __init__(self, node: str, rules: Iterable[AlarmRule]) -> None:
+        self._node = node
+        self._rules: tuple[AlarmRule, ...] = tuple(rules)
+        self._alarms: dict[Entity, dict[str, Alarm]] = {}
+        self.transitions_count = 0
+
+    def set_rules(self, rules: Iterable[AlarmRule]) -> None:
+        """Change the rules; entities must be looked at again."""
+        self._rules = tuple(rules)
+
+    def rules_of(self, table: str) -> Sequence[AlarmRule]:
+        word = TYPES.get(table, "")
+        return [rule for rule in self._rules if not rule.types or word in rule.types]
+
+    def look(
+        self, entity: Entity, state: Mapping[str, object], now: float, now_us: int
+    ) -> list[Transition]:
+        """Evaluate the rules for an entity as it is (empty: it is gone)."""
+        held = self._alarms.get(entity, {})
+        rules = {rule.name: rule for rule in self.rules_of(entity[0])} if state else {}
+        following: dict[str, Alarm] = {}
+        changes: list[Transition] = []
+        for name in dict.fromkeys((*held, *rules)):
+            former, rule = held.get(name), rules.get(name)
+            matched = alarm_rule.matches(rule, state) if rule else []
+            if rule is not None and matched:
+                shown = alarm_rule.shown(matched, state)
+                after = _holding(former, rule, shown, now, now_us)
+            else:
+                after = _ending(former, now, at_once=rule is None)
+            if after is not None:
+                following[name] = after
+            changes += _news(entity, former, after)
+        if following:
+            self._alarms[entity] = following
+        else:
+            self._alarms.pop(entity, None)
+        self.transitions_count += len(changes)
+        return changes
+
+    def waiting(self) -> list[Entity]:
+        """Return entities whose alarms change with time alone."""
+        return [
+            entity
+            for entity, held in self._alarms.items()
+            if any(not each.is_raised or each.ends_since is not None for each in held.values())
+        ]
+
+    def raised(self, entity: Entity) -> list[Alarm]:
+        held = self._alarms.get(entity, {})
+        return [each for each in held.values() if each.is_raised]
+
+    def all_raised(self) -> Iterator[tuple[Entity, Alarm]]:
+        for entity, held in self._alarms.items():
+            for each in held.values():
+                if each.is_raised:
+                    yield entity, each
+
+    def acknowledge(self, entity: Entity, name: str, token: str) -> bool:
+        """Mark an alarm as seen; False when it is not there, or was raised anew since."""
+        alarm = self._alarms.get(entity, {}).get(name)
+        if alarm is None or not alarm.is_raised or token != self.token(alarm):
+            return False
+        self._alarms[entity][name] = replace(alarm, is_acknowledged=True)
+        return True
+
+    def token(self, alarm: Alarm) -> str:
+        """Return what acknowledges this raising of an alarm and no other."""
+        said = {"timestamp": alarm.raised_us, "http_port": 0, "host_ip": self._node}
+        return base64.b64encode(msgspec.json.encode(said)).decode()
+
+    def fields_of(self, entity: Entity) -> dict[str, object]:
+        """Return the fields of the entity's struct of alarms; none when it has no alarm."""
+        alarms = [
+            {
+                "type": each.rule.name,
+                "severity": each.rule.severity,
+                "description": each.rule.description,
+                "timestamp": each.raised_us,
+                "ack": each.is_acknowledged,
+                "token": self.token(each),
+                "alarm_rules": each.matched,
+            }
+            for each in self.raised(entity)
+        ]
+        return {"alarms": alarms} if alarms else {}
+
+
+def _holding(
+    former: Alarm | None, rule: AlarmRule, matched: object, now: float, now_us: int
+) -> Alarm:
+    since = former.holds_since if former is not None and former.ends_since is None else now
+    raised_us = former.raised_us if former is not None else 0
+    if not raised_us and now - since >= rule.active_s:
+        raised_us = now_us
+    seen = former is not None and former.is_acknowledged
+    return Alarm(rule, since, raised_us, None, seen, matched)
+
+
+def _ending(former: Alarm | None, now: float, *, at_once: bool) -> Alarm | None:
+    if former is None or not former.is_raised or at_once:
+        return None
+    ends_since = former.ends_since if former.ends_since is not None else now
+    if now - ends_since >= former.rule.idle_s:
+        return None
+    return replace(former, ends_since=ends_since)
+
+
+def _news(entity: Entity, former: Alarm | None, after: Alarm | None) -> list[Transition]:
+    was, is_now = former is not None and former.is_raised, after is not None and after.is_raised
+    if is_now and not was and after is not None:
+        return [Transition(entity, after, is_raised=True)]
+    if was and not is_now and former is not None:
+        return [Transition(entity, former, is_raised=False)]
+    return []

@@ -1,0 +1,70 @@
+"""What configuration says of entities: which nodes there should be, and users' alarm rules. Pure.
+
+A node that is configured is an entity (struct ``ContrailConfig``) though it says nothing itself: only so can its silence be
+told from its absence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, cast
+
+import msgspec
+
+from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable, alternatives_of
+from skytrail.wire.telemetry import Uve
+
+STRUCT: Final = "ContrailConfig"
+NODE_TABLES: Final = {
+    "virtual-router": "ObjectVRouter",
+    "bgp-router": "ObjectBgpRouter",
+    "config-node": "ObjectConfigNode",
+    "analytics-node": "ObjectCollectorInfo",
+    "physical-router": "ObjectPRouter",
+}
+WATCHED: Final = (*NODE_TABLES, "alarm", "global-system-config")
+
+Document = Mapping[str, object]
+
+
+def node_uve(kind: str, document: Document) -> Uve | None:
+    """Return what configuration says of a node; None for routers that are no nodes of ours."""
+    table = NODE_TABLES.get(kind)
+    name = _name(document)
+    if table is None or not name:
+        return None
+    if kind == "bgp-router":
+        parameters = document.get("bgp_router_parameters")
+        if not isinstance(parameters, dict):
+            return None
+        if cast("Document", parameters).get("router_type") != "control-node":
+            return None
+    elements = {
+        key: msgspec.json.encode(value).decode()
+        for key, value in document.items()
+        if key in {"uuid", "fq_name", "virtual_router_ip_address", "bgp_router_parameters"}
+    }
+    return Uve(table=table, key=name, struct=STRUCT, fields={"elements": elements})
+
+
+def alarm_rule_of(document: Document) -> AlarmRule:
+    """Return the rule of an ``alarm`` object; :class:`RuleUnusable` says what does not fit."""
+    keys = document.get("uve_keys")
+    words = cast("Document", keys).get("uve_key") if isinstance(keys, dict) else None
+    severity = document.get("alarm_severity")
+    if not isinstance(words, list) or not isinstance(severity, int):
+        raise RuleUnusable("uve_keys or alarm_severity is missing")
+    permissions = document.get("id_perms")
+    said = cast("Document", permissions).get("description") if isinstance(permissions, dict) else ""
+    return AlarmRule(
+        name=":".join(map(str, cast("Iterable[object]", document.get("fq_name") or ()))),
+        severity=severity,
+        types=tuple(str(word) for word in cast("list[object]", words)),
+        alternatives=alternatives_of(document.get("alarm_rules")),
+        description=said if isinstance(said, str) else "",
+    )
+
+
+def _name(document: Document) -> str:
+    fq_name = document.get("fq_name")
+    return str(cast("list[object]", fq_name)[-1]) if isinstance(fq_name, list) and fq_name else ""

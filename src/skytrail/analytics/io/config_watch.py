@@ -1,0 +1,105 @@
+"""Follows configuration at the API: nodes that should be there, users' alarm rules."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable
+from skytrail.analytics.collector import Collector
+from skytrail.analytics.configured import WATCHED, Document, alarm_rule_of, node_uve
+from skytrail.analytics.telemetry import change_of
+from skytrail.analytics.watchman import Watchman
+from skytrail.client import (
+    AsyncApiClient,
+    ObjectDelete,
+    ObjectPut,
+    RevisionEnd,
+    SnapshotBegin,
+    SnapshotEnd,
+    WatchEvent,
+)
+from skytrail.runtime.clock import Clock
+from skytrail.wire.telemetry import Uve
+
+_SYSTEM: Final = "global-system-config"
+
+
+class ConfigWatch:
+    """Turns watch events into UVEs and rules. A snapshot replaces what was known."""
+
+    def __init__(self, collector: Collector, watchman: Watchman, clock: Clock, node: str) -> None:
+        self._collector = collector
+        self._watchman = watchman
+        self._clock = clock
+        self._generator = f"{node}:Analytics:contrail-config-watch:0"
+        self._log = structlog.get_logger("skytrail.analytics.config")
+        self._nodes: dict[str, Uve] = {}
+        self._rules: dict[str, AlarmRule] = {}
+        self._is_enabled = True
+        self._seen: set[str] | None = None
+        """Objects of the snapshot that is coming in."""
+
+    async def run(self, client: AsyncApiClient) -> None:
+        """Follow the API for ever; the client reconnects and resumes by itself."""
+        async for event in client.watch(WATCHED):
+            self.take(event)
+
+    def take(self, event: WatchEvent) -> None:
+        """Act on one event."""
+        match event:
+            case SnapshotBegin():
+                self._seen = set()
+            case ObjectPut():
+                self._put(event.type, event.uuid, event.object)
+            case ObjectDelete():
+                self._delete(event.uuid)
+            case SnapshotEnd():
+                seen, self._seen = self._seen or set(), None
+                for uuid in (self._nodes.keys() | self._rules.keys()) - seen:
+                    self._delete(uuid)
+                self._set_rules()
+            case RevisionEnd():
+                pass
+
+    def _put(self, kind: str, uuid: str, document: Document) -> None:
+        if self._seen is not None:
+            self._seen.add(uuid)
+        if kind == "alarm":
+            self._put_rule(uuid, document)
+        elif kind == _SYSTEM:
+            self._is_enabled = document.get("alarm_enable") is not False
+            self._set_rules()
+        else:
+            self._put_node(uuid, node_uve(kind, document))
+
+    def _put_rule(self, uuid: str, document: Document) -> None:
+        try:
+            self._rules[uuid] = alarm_rule_of(document)
+        except RuleUnusable as error:
+            self._rules.pop(uuid, None)
+            self._log.warning("alarm_rule_unusable", uuid=uuid, reason=str(error))
+        self._set_rules()
+
+    def _put_node(self, uuid: str, uve: Uve | None) -> None:
+        former = self._nodes.get(uuid)
+        if former is not None and (uve is None or former.key != uve.key):
+            self._delete(uuid)
+        if uve is not None:
+            self._nodes[uuid] = uve
+            self._tell(uve)
+
+    def _delete(self, uuid: str) -> None:
+        uve = self._nodes.pop(uuid, None)
+        if uve is not None:
+            self._tell(Uve(table=uve.table, key=uve.key, struct=uve.struct, is_deleted=True))
+        if self._rules.pop(uuid, None) is not None:
+            self._set_rules()
+
+    def _set_rules(self) -> None:
+        if self._seen is None:
+            self._watchman.set_rules(self._rules.values(), is_enabled=self._is_enabled)
+
+    def _tell(self, uve: Uve) -> None:
+        self._collector.apply(change_of(self._generator, uve), self._clock.now())
