@@ -135,6 +135,10 @@ def draw_object(random: Random, type_name: str, slot: int, life: int = 0) -> Dra
         wire[f"{target.replace('-', '_')}_refs"] = [
             {"to": ["x"], "uuid": far_end(target), "attr": None} for _ in range(random.randrange(3))
         ]
+    if type_name == "virtual-DNS":
+        # Also itself, in circles, and of another owner.
+        asked = random.choice([*(name_of(type_name, n) for n in range(SLOTS_COUNT)), "x:1", ""])
+        wire["virtual_DNS_data"] = {"domain_name": "x", "next_virtual_DNS": asked}
     return Drawn(type_name, slot, life, decode_object(type_name, wire))
 
 

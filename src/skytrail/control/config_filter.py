@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from skytrail.control.next_servers import asked_next
 from skytrail.model.config_object import ConfigObject
+from skytrail.model.generated.objects import NetworkIpam
 from skytrail.model.graph import ObjectGraph
 from skytrail.wire.xmpp import ConfigKey
 
@@ -140,4 +142,6 @@ def _neighbours(graph: ObjectGraph, current: ConfigObject) -> list[ConfigObject]
         found += graph.refs(current.uuid, type_name)
     for type_name in step.back_refs:
         found += graph.back_refs(current.uuid, type_name)
+    if isinstance(current, NetworkIpam):
+        found += asked_next(graph, current)
     return found

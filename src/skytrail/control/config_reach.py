@@ -18,6 +18,7 @@ from typing import TypeAlias, TypeVar
 
 from skytrail.control.config_filter import WALK, Step
 from skytrail.control.config_graph import Change, config_key
+from skytrail.control.next_servers import NextServers
 from skytrail.model.catalog import CATALOG
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.graph import ObjectGraph, edges_of
@@ -53,6 +54,7 @@ class Steps:
     def __init__(self) -> None:
         self.present: Uuids = {}
         self._onward: dict[str, dict[str, int]] = {}
+        self._next_servers = NextServers()
 
     def onward(self, uuid: str) -> Iterable[str]:
         """Return where the walk goes from an object, absent objects included."""
@@ -62,6 +64,9 @@ class Steps:
         """Take over what changed and return it as walks see it."""
         delta = Delta()
         counts_before: dict[tuple[str, str], int] = {}
+        changes = list(changes)
+        for source, target, amount in self._next_servers.follow(changes):
+            self._count(source, target, amount, counts_before)
         for change in changes:
             self._note_presence(change, delta)
             for version, amount in ((change.before, -1), (change.after, 1)):
@@ -69,9 +74,7 @@ class Steps:
                     continue
                 delta.names[config_key(version)] = None
                 for source, target in _steps_of(version):
-                    count = self._onward.get(source, {}).get(target, 0)
-                    counts_before.setdefault((source, target), count)
-                    self._onward.setdefault(source, {})[target] = count + amount
+                    self._count(source, target, amount, counts_before)
         for (source, target), before in counts_before.items():
             after = self._onward[source][target]
             if not before and after:
@@ -84,6 +87,13 @@ class Steps:
             if not self._onward.get(source, True):
                 del self._onward[source]
         return delta
+
+    def _count(
+        self, source: str, target: str, amount: int, before: dict[tuple[str, str], int]
+    ) -> None:
+        count = self._onward.get(source, {}).get(target, 0)
+        before.setdefault((source, target), count)
+        self._onward.setdefault(source, {})[target] = count + amount
 
     def _note_presence(self, change: Change, delta: Delta) -> None:
         if change.before is None and change.after is not None:

@@ -22,6 +22,7 @@ from skytrail.control.config_filter import visible
 from skytrail.control.config_graph import Change
 from skytrail.control.dns_records import AgentRecords
 from skytrail.control.dns_zones import ConfiguredZones, ServedDns
+from skytrail.control.next_servers import domain_of
 from skytrail.control.peer import PeerName
 from skytrail.control.plane import ControlPlane, PeerRefused
 from skytrail.wire.dns import (
@@ -253,7 +254,7 @@ class DnsPlane:
                 code = ResponseCode(answer.response_code)
                 return code, self._arranged(served, list(answer.answers), entry.record_type)
             server = served.server.next_server
-            if _domain_of(server) != _domain_of(request.virtual_dns):
+            if domain_of(server) != domain_of(request.virtual_dns):
                 # Whoever owns a server could else read the names of all others.
                 break
         raise _Refusal(ResponseCode.NOT_AUTHORITATIVE)
@@ -324,10 +325,13 @@ class DnsPlane:
             raise _Refusal(ResponseCode.REFUSED)
 
     def _sees(self, agent: str, server: str) -> bool:
-        found = self._plane.config.graph.by_name("virtual-DNS", server.split(":"))
-        return (
-            found is not None and server in self.zones.servers and found.uuid in self._seen(agent)
-        )
+        """Whether the server is one of the agent's own, not just one that is asked after them."""
+        graph = self._plane.config.graph
+        found = graph.by_name("virtual-DNS", server.split(":"))
+        if found is None or server not in self.zones.servers:
+            return False
+        seen = self._seen(agent)
+        return any(each.uuid in seen for each in graph.back_refs(found.uuid, "network-ipam"))
 
     def _seen(self, agent: str) -> Container[str]:
         peer = self._plane.peers.get(PeerName(agent))
@@ -405,10 +409,6 @@ def _data(content: RecordContent) -> str:
             return content.hex()
         case _:
             return str(content)
-
-
-def _domain_of(server: str) -> str:
-    return server.rpartition(":")[0]
 
 
 def _code_name(code: int) -> str:

@@ -244,6 +244,24 @@ def test_response_sent_to_the_server_is_a_decode_error():
         decode_request(2, frame)
 
 
+@pytest.mark.parametrize(("following", "is_answered"), [("d:next", True), ("other:next", False)])
+def test_next_server_is_asked_if_it_has_the_same_owner(following, is_answered):
+    host = world()
+    own = VirtualDns("d:x", "demo.test", 60, following, ())
+    record = DnsRecord("db", "A", "10.2.0.9", 60)
+    after = VirtualDns(following, "next.test", 60, "", (record,))
+    port = host.active("a").port
+    (only,) = port.network.subnets
+    ipam = replace(only.ipam, virtual_dns="d:x")
+    network = replace(port.network, subnets=(replace(only, ipam=ipam),))
+    query = DnsMessage(message_id=1, questions=(Question("db.next.test", RecordType.A),))
+
+    zones = Zones().use({"d:x": own, following: after})
+    answer = answer_dns(replace(port, network=network), query, zones)
+
+    assert isinstance(answer, DnsMessage) == is_answered
+
+
 def test_method_of_the_tenant_is_refused_here():
     answer = ask(world(method="tenant-dns-server"), "example.com")
 

@@ -125,7 +125,7 @@ def test_names_of_addresses_are_answered_only_where_that_is_configured():
     assert code == ResponseCode.NOT_AUTHORITATIVE
 
 
-def test_the_next_virtual_dns_is_asked_though_the_agent_does_not_see_it():
+def test_the_next_virtual_dns_is_asked_though_the_agent_may_not_ask_it_itself():
     channel = Channel(
         dns_server(NEXT, "next.test"),
         dns_record(NEXT, 1, "db", "A", "10.2.0.9"),

@@ -185,6 +185,8 @@ def answer_dns(
         next_address = address_of(name)
         if next_address is not None:
             return ForwardTo(next_address)
+        if name.rpartition(":")[0] != first.rpartition(":")[0]:
+            break  # Who owns a server could else read the names of all others on this host.
     return ForwardTo()
 
 
