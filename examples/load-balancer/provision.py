@@ -12,7 +12,7 @@ import uuid
 
 from vnc_api import vnc_api
 
-VIP = "10.30.0.100"
+VIP, PUBLIC = "10.30.0.100", "203.0.113.100"
 
 
 def main() -> None:
@@ -30,6 +30,9 @@ def main() -> None:
     servers = [port(api, shop, name, front, group) for name in ("server1", "server2")]
     port(api, shop, "client", front, group)
     balancer = load_balancer(api, shop, front, group)
+    public = network(api, shop, "public", ipam, ("203.0.113.0", 24))
+    port(api, shop, "visitor", public, group)
+    floating(api, shop, public, balancer)
     pool = http(api, shop, balancer, front)
     for number, server in enumerate(servers, 1):
         member(api, pool, f"server{number}", address_of(api, server))
@@ -52,6 +55,16 @@ def load_balancer(api, project, front, group):
     balancer = vnc_api.Loadbalancer("web", project, loadbalancer_properties=properties)
     balancer.add_virtual_machine_interface(vip_port)
     return ensure(api, "loadbalancer", balancer)
+
+
+def floating(api, project, public, balancer):
+    """An address of the public network that stands for the balancer's."""
+    pool = ensure(api, "floating_ip_pool", vnc_api.FloatingIpPool("internet", public))
+    address = vnc_api.FloatingIp("web", pool, floating_ip_address=PUBLIC)
+    address.add_project(project)
+    (reference,) = balancer.get_virtual_machine_interface_refs()
+    address.add_virtual_machine_interface(api.virtual_machine_interface_read(id=reference["uuid"]))
+    ensure(api, "floating_ip", address)
 
 
 def http(api, project, balancer, front):

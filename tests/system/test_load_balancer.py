@@ -37,12 +37,19 @@ http.server.ThreadingHTTPServer(("", 8080), Answer).serve_forever()
 
 
 @pytest.fixture(scope="module")
-def shop(lab_of):
+def trusted(tmp_path_factory):
+    """A certificate with its key, as all hosts have it."""
+    return certificate(tmp_path_factory.mktemp("certificate") / "shop.pem")
+
+
+@pytest.fixture(scope="module")
+def shop(lab_of, trusted):
+    shown = trusted.read_text()
     with lab_of(EXAMPLE, "stl") as lab, contextlib.ExitStack() as stack:
         for host in HOSTS:
             folder = lab.paths.agent_state(host) / "certificates"
             folder.mkdir(parents=True, exist_ok=True)
-            certificate(folder / "shop.pem")
+            (folder / "shop.pem").write_text(shown)
         for name in ("server1", "server2"):
             stack.callback(serve(lab, name).kill)
         yield lab
@@ -56,6 +63,10 @@ def placed(shop):
         hosts = ",".join(shop.plan.namespace_of(each) for each in ("compute1", "compute2"))
         pairs = [{"key": "load-balancer-hosts", "value": hosts}]
         api.update("loadbalancer", uuid, {"annotations": {"key_value_pair": pairs}})
+        # Nobody waits for a lost agent here: else its routes would stay for as long as it may take.
+        system = api.list("global-system-config")[0]["uuid"]
+        restart = {"enable": True, "xmpp_helper_enable": False, "bgp_helper_enable": False}
+        api.update("global-system-config", system, {"graceful_restart_parameters": restart})
         yield api
 
 
@@ -63,11 +74,12 @@ def certificate(file):
     command = [
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
         "-nodes", "-days", "2", "-subj", "/CN=shop.example", "-keyout", str(file),
-        "-out", f"{file}.crt", "-addext", f"subjectAltName=IP:{VIP}",
+        "-out", str(file.with_suffix(".crt")), "-addext", f"subjectAltName=IP:{VIP}",
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     with file.open("a") as text:
-        text.write(Path(f"{file}.crt").read_text())
+        text.write(file.with_suffix(".crt").read_text())
+    return file
 
 
 def serve(lab, name):
@@ -75,13 +87,13 @@ def serve(lab, name):
     return subprocess.Popen(netns.inside(lab.plan.namespace_of(name), command))
 
 
-def ask(lab, *, tls=None, port=80):
+def ask(lab, *, tls=None, port=80, who="client", at=VIP):
     """What a client gets: (status, name of the server, what it was told of the client)."""
-    with netns.entered(lab.plan.namespace_of("client")):
+    with netns.entered(lab.plan.namespace_of(who)):
         if tls is None:
-            connection = http.client.HTTPConnection(VIP, port, timeout=2)
+            connection = http.client.HTTPConnection(at, port, timeout=2)
         else:
-            connection = http.client.HTTPSConnection(VIP, port, timeout=2, context=tls)
+            connection = http.client.HTTPSConnection(at, port, timeout=2, context=tls)
         with contextlib.closing(connection):
             try:
                 connection.request("GET", "/")
@@ -127,8 +139,17 @@ def test_requests_go_to_each_server_in_turn_and_tell_who_asked(shop, balanced):
 
 
 @pytest.mark.root
-def test_tls_ends_at_the_balancer_with_the_host_s_certificate(shop, balanced, eventually):
-    trusted = shop.paths.agent_state("compute1") / "certificates" / "shop.pem.crt"
+def test_floating_address_of_the_balancer_s_port_leads_to_the_active_copy(shop, balanced):
+    visitor = str(check.members(shop)["visitor"].address(version=4))
+
+    status, server, told = ask(shop, who="visitor", at="203.0.113.100")
+
+    assert (status, told[0]) == (200, visitor)
+    assert server in {"server1", "server2"}
+
+
+@pytest.mark.root
+def test_tls_ends_at_the_balancer_with_the_host_s_certificate(shop, balanced, trusted, eventually):
     tls = ssl.create_default_context(cafile=str(trusted))
 
     status, server, told = eventually(
@@ -178,10 +199,6 @@ def test_killed_haproxy_and_killed_host_cost_a_moment(shop, balanced, eventually
     eventually(lambda: copies(shop)["compute1"]["starts"] > before, "it is started again")
     eventually(lambda: set(spread(shop, 6)) == {"server1", "server2"}, "it answers")
 
-    # Nobody waits for a lost agent here: else its routes would stay for as long as it may take.
-    system = balanced.list("global-system-config")[0]["uuid"]
-    restart = {"enable": True, "xmpp_helper_enable": False, "bgp_helper_enable": False}
-    balanced.update("global-system-config", system, {"graceful_restart_parameters": restart})
     shop.kill("compute1")
     for pid in netns.processes(namespace):
         os.kill(pid, signal.SIGKILL)

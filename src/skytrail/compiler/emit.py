@@ -42,6 +42,7 @@ _CREATE_ORDER: Final = (
     "virtual-router",
     PORT,
     ADDRESS,
+    "floating-ip",
     SERVICE,
     "bgp-as-a-service",
     "routing-policy",

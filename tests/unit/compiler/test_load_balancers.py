@@ -158,6 +158,27 @@ def test_hosts_are_those_said_the_active_one_first():
     assert machines_of(engine, "two") == []
 
 
+def test_floating_address_of_the_balancer_s_port_is_the_copies_as_well():
+    item = balancer()
+    floating = made(
+        "floating-ip", "default-domain", "demo", "public", "pool", "web", refs=[VIP_PORT]
+    )
+    engine = compiled(item, floating)
+
+    found = engine.wanted(DerivedKey("floating-ip", floating.fq_name))
+    ports = {each.key.fq_name for each in wanted(engine, "virtual-machine-interface")}
+    assert {link.to for link in found.links["virtual_machine_interface_refs"]} == {
+        VIP_PORT.fq_name, *ports
+    }  # fmt: skip
+    assert found.properties == {"floating_ip_fixed_ip_address": "10.1.1.100"}
+
+    carry_out(engine)
+    engine.apply([Remove("loadbalancer", item.uuid)])
+    carry_out(engine)
+    left = engine.intent.item("floating-ip", floating.uuid)
+    assert [each.to for each in left.virtual_machine_interface_refs] == [VIP_PORT.fq_name]
+
+
 @pytest.mark.parametrize(
     ("members", "hosts", "reason"),
     [

@@ -5,6 +5,7 @@
    ^ listeners <-- pools --> monitor, members
    | load_balancer         machine, port and own address of each copy; what it serves, as JSON
    +--> shared_address     the balancer's address belongs to the copies' ports as well
+   +--> shared_floating    and the floating addresses of its port
    +--> router_machines    hosts refer to the machines of their copies
 ```
 The ports of both copies have the balancer's address; the second one's local preference is lower, so it
@@ -35,6 +36,7 @@ from skytrail.compiler.engine import TablePass, UnitPass, View
 from skytrail.model import load_balancer as served
 from skytrail.model.annotation_names import LOAD_BALANCER, LOAD_BALANCER_HOSTS
 from skytrail.model.generated.objects import (
+    FloatingIp,
     InstanceIp,
     Loadbalancer,
     LoadbalancerHealthmonitor,
@@ -60,6 +62,7 @@ PORT: Final = VirtualMachineInterface.type_name
 MACHINE: Final = VirtualMachine.type_name
 ADDRESS: Final = InstanceIp.type_name
 ROUTER: Final = VirtualRouter.type_name
+FLOATING: Final = FloatingIp.type_name
 PREFERENCES: Final = (200, 100)
 """Of the active copy and of the one that waits."""
 _TOR: Final = "tor"
@@ -72,6 +75,9 @@ class Placed:
 
     addresses: tuple[str, ...]
     """uuids of the instance-ips of its address"""
+    vip: str
+    floating: tuple[str, ...]
+    """uuids of the floating-ips that are bound to its port"""
     ports: tuple[FqName, ...]
     machines: tuple[tuple[str, FqName], ...]
     """(uuid of the host's virtual-router, machine)"""
@@ -119,7 +125,9 @@ def load_balancer(view: View, uuid: str) -> Outcome:
         derived += _copy(view, (port, network, vip), name, place, balancer)
         ports.append((*port.fq_name[:-1], name))
         machines.append((host.uuid, (name,)))
-    value = Placed((vip.uuid,), tuple(ports), tuple(machines))
+    text = vip.instance_ip_address or ""
+    floating = tuple(each.uuid for each in view.referrers(FloatingIp, port.uuid))
+    value = Placed((vip.uuid,), text, floating, tuple(ports), tuple(machines))
     return Outcome(value, tuple(derived), tuple(violations))
 
 
@@ -143,6 +151,33 @@ def shared_address(view: View, uuid: str) -> Outcome:
     if not wanted and own == holders.keys():
         return Outcome()
     return _linked(ADDRESS, address.fq_name, "virtual_machine_interface_refs", own | wanted)
+
+
+def balancer_floating(view: View) -> dict[str, Outcome]:
+    """Return the copies' ports that have a floating address, and what it stands for."""
+    found: dict[str, Outcome] = {}
+    for _, placed in view.rows("load_balancer", Placed):
+        for uuid in placed.floating:
+            found.setdefault(uuid, Outcome((placed.vip, placed.ports)))
+    return found
+
+
+def shared_floating(view: View, uuid: str) -> Outcome:
+    """Give a floating address of a balancer's port to the copies' ports as well."""
+    floating = view.get(FloatingIp, uuid)
+    if floating is None:
+        return Outcome()
+    vip, ports = view.row("balancer_floating", uuid, tuple) or ("", ())
+    holders = {each.to: each.uuid for each in floating.virtual_machine_interface_refs}
+    own = {name for name, holder in holders.items() if not _is_copy(PORT, holder, name)}
+    if not ports and own == holders.keys():
+        return Outcome()
+    links = {"virtual_machine_interface_refs": tuple(Link(e) for e in sorted(own.union(ports)))}
+    # Each copy has an address of its own too, which is not what is meant.
+    stands_for = floating.floating_ip_fixed_ip_address or vip or None
+    properties = {"floating_ip_fixed_ip_address": stands_for}
+    key = DerivedKey(FLOATING, floating.fq_name)
+    return Outcome(derived=(Derived(key, properties, links, update_only=True),))
 
 
 def router_machines(view: View) -> dict[str, Outcome]:
@@ -338,6 +373,7 @@ PASSES: Final = (
                 VirtualNetwork.type_name,
                 PORT,
                 ADDRESS,
+                FLOATING,
                 ROUTER,
             }
         ),
@@ -346,6 +382,10 @@ PASSES: Final = (
     TablePass("balancer_addresses", frozenset(), balancer_addresses, upstream=("load_balancer",)),
     UnitPass(
         "shared_address", ADDRESS, frozenset({ADDRESS}), shared_address, ("balancer_addresses",)
+    ),
+    TablePass("balancer_floating", frozenset(), balancer_floating, upstream=("load_balancer",)),
+    UnitPass(
+        "shared_floating", FLOATING, frozenset({FLOATING}), shared_floating, ("balancer_floating",)
     ),
     TablePass(
         "router_machines",
