@@ -19,6 +19,8 @@ enum abi {
 	FLOOD_MEMBERS_MAX = 256,
 	FLOOD_RELAYED = 1 << 30, /* In a member's label: gets what came by a relay's label, too. */
 	FLOATING_PLACES_MAX = 16, /* Floating addresses of one interface. */
+	LINK_SERVICE_TARGETS_MAX = 8,
+	PORT_RANGES_MAX = 8, /* Of a pool of ports. */
 	CPU_COUNT_MAX = 256,
 	MIRROR_COUNT = 256,
 	CAPTURE_SLOTS = 4,
@@ -46,6 +48,7 @@ enum interface_flags {
 	INTERFACE_ANNOUNCES = 8, /* Who has an address now is known by its gratuitous ARP. */
 	INTERFACE_TAGGED = 16, /* A VLAN of ifindex, by which a chain passes a transparent service. */
 	INTERFACE_WATCHED = 32, /* Its frames are copied. */
+	INTERFACE_TRANSLATES = 64, /* Underlay: its answers to workloads are for the host's address. */
 };
 
 enum interface_options {
@@ -62,6 +65,7 @@ enum nexthop_kind {
 	NEXTHOP_DISCARD = 4,
 	NEXTHOP_ECMP = 5,
 	NEXTHOP_BRIDGE = 6,
+	NEXTHOP_FABRIC = 7, /* The host's own network, by its address and a port of its own. */
 };
 
 enum nexthop_flags {

@@ -47,4 +47,34 @@ struct floating_port_key {
 };
 _Static_assert(sizeof(struct floating_port_key) == 12, "floating_port_key");
 
+/* A link-local address and port at which workloads find a service outside of all networks. */
+struct link_service_key {
+	__be32 address;
+	__be16 port;
+	__u8 pad[2];
+};
+
+/* Where it is: in the underlay, or at the host itself behind a next hop. */
+struct link_service {
+	__be32 target[LINK_SERVICE_TARGETS_MAX];
+	__u32 used;
+	__u32 nexthop; /* To the host; 0: in the underlay. */
+	__be16 port;
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct link_service) == 44, "link_service");
+
+struct port_range {
+	__u16 first;
+	__u16 last;
+};
+
+/* Ports, or echo identifiers, of the host that stand for those of workloads. */
+struct port_pool {
+	__u32 used;
+	__u32 size; /* Of all ranges. */
+	struct port_range range[PORT_RANGES_MAX];
+};
+_Static_assert(sizeof(struct port_pool) == 40, "port_pool");
+
 #endif

@@ -6,6 +6,7 @@
 #ifndef SKYTRAIL_DECIDE_H
 #define SKYTRAIL_DECIDE_H
 
+#include "fabric.h"
 #include "floating.h"
 #include "policy.h"
 #include "punt.h"
@@ -102,6 +103,10 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 
 	if (!vif || !vif->kind)
 		return DROP_INTERFACE_UNKNOWN;
+	s->fabric = 0;
+	/* The underlay opens nothing: what it answers goes where it came from. */
+	if (vif->kind == INTERFACE_UNDERLAY)
+		return what & DECIDE_POLICY ? DROP_FABRIC_UNKNOWN : DROP_NONE;
 	s->flow.flags &= ~(FLOW_BRIDGED | FLOW_DENY);
 	s->sender_vrf = vif->vrf;
 	s->sender_policy = vif->policy_egress;
@@ -172,6 +177,8 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		return DECIDED_FLOOD;
 	case NEXTHOP_DISCARD:
 		return DROP_DISCARD;
+	case NEXTHOP_FABRIC:
+		return fabric_outward(s, what & DECIDE_POLICY, allowed);
 	default:
 		return DROP_NEXTHOP;
 	}

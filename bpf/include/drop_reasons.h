@@ -74,6 +74,13 @@ enum drop_reason {
 	/* Quality of service. */
 	DROP_RATE_SENT = 53,	      /* The interface sends faster than it may. */
 	DROP_RATE_RECEIVED = 54,      /* It is sent more than it may receive. */
+	/* Towards the host's own network. */
+	DROP_LINK_SERVICE = 55,	      /* No service at this link-local address and port. */
+	DROP_FABRIC_PROTOCOL = 56,    /* Has neither ports nor an echo identifier to be told apart by. */
+	DROP_FABRIC_ADDRESS = 57,     /* This host, or nobody's: not for workloads by the underlay. */
+	DROP_FABRIC_ROUTE = 58,	      /* The host has no route by its underlay interface. */
+	DROP_FABRIC_UNKNOWN = 59,     /* An answer to what is not translated any more. */
+	DROP_PORTS_EXHAUSTED = 60,    /* Every port tried of the pool is taken towards that far end. */
 	DROP_REASON_COUNT,
 };
 

@@ -30,6 +30,8 @@ struct scratch {
 	__u32 sender_vrf, sender_policy, sender_identity;
 	__u32 quotes; /* The packet is an ICMP error about a translated flow. */
 	struct translation quoted; /* What the packet it quotes becomes. */
+	__u32 fabric; /* The flow leaves by a port of the host: its reverse entry is there alone. */
+	__u32 kept_port; /* The port it has of the host, when it is decided again. */
 };
 
 /* Working space of the slow path: programs run with bottom halves off, so one per CPU is enough. */

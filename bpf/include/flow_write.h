@@ -26,6 +26,7 @@ static __always_inline void scratch_begin(struct scratch *s, const struct packet
 	s->back_from = 0;
 	s->back_vif = 0;
 	s->quotes = 0;
+	s->kept_port = 0;
 	mac_copy(s->flow.mac, p->destination_mac);
 	mac_copy(s->flow.source_mac, p->source_mac);
 	s->flow.policy_port = p->policy_port;
@@ -58,6 +59,9 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 		if (present->flags & FLOW_REVERSE) {
 			if (present->pair == s->flow.pair)
 				return 0;
+			/* Another CPU gave the same port of the host away just now. */
+			if (s->fabric)
+				return -1;
 			flow_erase(&s->pair_key, family);
 		} else {
 			s->lone_key = s->pair_key;
@@ -155,6 +159,7 @@ static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 f
 	s->flow.created_ns = flow->created_ns;
 	s->flow.flags = flow->flags;
 	s->flow.drop_reason = 0;
+	s->kept_port = flow->flags & FLOW_TRANSLATED ? flow->to.source_port : 0;
 	if (!s->flow.came_from)
 		s->flow.came_from = flow->came_from;
 	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);

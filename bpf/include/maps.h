@@ -123,6 +123,11 @@ MAP_HASH(floating_ports, struct floating_port_key, __be16, 262144);
 /* QoS configuration -> marks. Agent writes; read for packets of flows and interfaces that have one.
  * Full: the agent's update fails. */
 MAP_HASH(qos_maps, __u32, struct qos_map, QOS_MAP_COUNT_MAX);
+/* Link-local service -> where it really is. Agent writes; read at a flow's first packet. Full: the
+ * agent's update fails. */
+MAP_HASH(link_services, struct link_service_key, struct link_service, 4096);
+/* IP protocol -> ports of the host for workloads. Agent writes; read at a flow's first packet. */
+MAP_ARRAY(port_pools, struct port_pool, 256);
 
 /* vif * 2 + direction -> rate. Agent writes, datapath keeps due_ns. Full: the agent's update fails. */
 MAP_HASH(rates, __u32, struct rate, VIF_COUNT_MAX * 2);

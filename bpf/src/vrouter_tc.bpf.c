@@ -6,7 +6,7 @@
 #include "flood.h"
 #include "capture.h"
 #include "mirror_send.h"
-#include "receive.h"
+#include "fabric_forward.h"
 #include "flow_scan.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -125,6 +125,8 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 		return send_to_tunnel(ctx, p, nh, flow, label | way_label(way), family);
 	if (nh->kind == NEXTHOP_INTERFACE)
 		return send_to_local(ctx, p, nh, flow, family);
+	if (nh->kind == NEXTHOP_FABRIC && family == FAMILY_V4)
+		return send_to_fabric(ctx, p, flow);
 	return drop(ctx, DROP_NEXTHOP);
 }
 
@@ -252,13 +254,13 @@ static __always_inline int from_underlay(struct __sk_buff *ctx)
 		set_relayed_from(ctx, ip->saddr);
 	}
 	if (ip->frag_off & bpf_htons(IP4_FRAGMENT_OFFSET))
-		return PASS;
+		return fabric_receive(ctx, &packet);
 	packet.outer_tos = ip->tos;
 	port = *(__be16 *)((void *)(ip + 1) + 2);
 	switch (ip->protocol) {
 	case IP_PROTOCOL_UDP:
 		if (port != bpf_htons(MPLSUDP_PORT) && port != bpf_htons(VXLAN_PORT))
-			return PASS;
+			return fabric_receive(ctx, &packet);
 		reason = outer_check(ctx, ip);
 		if (unlikely(reason))
 			return drop(ctx, reason);
@@ -266,7 +268,10 @@ static __always_inline int from_underlay(struct __sk_buff *ctx)
 			return receive_label(ctx, &packet, MPLSUDP_LABEL_OFFSET);
 		return receive_vxlan(ctx, &packet, MPLSUDP_LABEL_OFFSET);
 	case IP_PROTOCOL_TCP:
-		return bgp_from_control(ctx);
+		reason = bgp_from_control(ctx);
+		return reason == PASS ? fabric_receive(ctx, &packet) : reason;
+	case IP_PROTOCOL_ICMP:
+		return fabric_receive(ctx, &packet);
 	case IP_PROTOCOL_GRE:
 		if (port != bpf_htons(MPLSGRE_PROTOCOL))
 			return PASS;

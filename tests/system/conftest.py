@@ -43,7 +43,8 @@ def lab_of(tmp_path_factory):
             pytest.skip("needs root: network namespaces and eBPF")
         text = (example / topology).read_text()
         text = text.replace("  - control1\n", "  - control1\n  - control2\n")
-        text = text.replace("provision.py", str(example / "provision.py"))
+        for beside in ("provision.py", "nova-secret"):
+            text = text.replace(beside, str(example / beside))
         file = tmp_path_factory.mktemp(example.name) / "topology.yaml"
         file.write_text(text + more)
         created = Lab.create(file, name=f"{prefix}{secrets.token_hex(3)}")

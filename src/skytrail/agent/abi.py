@@ -18,6 +18,8 @@ ECMP_MEMBERS_MAX = 16
 FLOOD_MEMBERS_MAX = 256
 FLOOD_RELAYED = 1073741824
 FLOATING_PLACES_MAX = 16
+LINK_SERVICE_TARGETS_MAX = 8
+PORT_RANGES_MAX = 8
 CPU_COUNT_MAX = 256
 MIRROR_COUNT = 256
 CAPTURE_SLOTS = 4
@@ -98,6 +100,12 @@ class DropReason(enum.IntEnum):
     ND_ROUTER = 52
     RATE_SENT = 53
     RATE_RECEIVED = 54
+    LINK_SERVICE = 55
+    FABRIC_PROTOCOL = 56
+    FABRIC_ADDRESS = 57
+    FABRIC_ROUTE = 58
+    FABRIC_UNKNOWN = 59
+    PORTS_EXHAUSTED = 60
 
 
 class PuntReason(enum.IntEnum):
@@ -126,6 +134,7 @@ class InterfaceFlags(enum.IntEnum):
     ANNOUNCES = 8
     TAGGED = 16
     WATCHED = 32
+    TRANSLATES = 64
 
 
 class NexthopKind(enum.IntEnum):
@@ -136,6 +145,7 @@ class NexthopKind(enum.IntEnum):
     DISCARD = 4
     ECMP = 5
     BRIDGE = 6
+    FABRIC = 7
 
 
 class NexthopFlags(enum.IntEnum):
@@ -539,6 +549,60 @@ class Rate(NamedTuple):
 
 
 RATE_LAYOUT = struct.Struct("=QQQQQ")
+
+
+class LinkServiceKey(NamedTuple):
+    """``struct link_service_key``, 8 bytes."""
+
+    address: bytes
+    port: bytes
+
+    def pack(self) -> bytes:
+        return LINK_SERVICE_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> LinkServiceKey:
+        return cls._make(LINK_SERVICE_KEY_LAYOUT.unpack(raw))
+
+
+LINK_SERVICE_KEY_LAYOUT = struct.Struct("=4s2s2x")
+
+
+class LinkService(NamedTuple):
+    """``struct link_service``, 44 bytes."""
+
+    target: bytes
+    used: int
+    nexthop: int
+    port: bytes
+
+    def pack(self) -> bytes:
+        return LINK_SERVICE_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> LinkService:
+        return cls._make(LINK_SERVICE_LAYOUT.unpack(raw))
+
+
+LINK_SERVICE_LAYOUT = struct.Struct("=32sII2s2x")
+
+
+class PortPool(NamedTuple):
+    """``struct port_pool``, 40 bytes."""
+
+    used: int
+    size: int
+    range: bytes
+
+    def pack(self) -> bytes:
+        return PORT_POOL_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> PortPool:
+        return cls._make(PORT_POOL_LAYOUT.unpack(raw))
+
+
+PORT_POOL_LAYOUT = struct.Struct("=II32s")
 
 
 class RouteKey4(NamedTuple):

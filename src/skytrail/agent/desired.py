@@ -19,6 +19,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
 from skytrail.agent.copies import with_copies
+from skytrail.agent.fabric import UNDERLAY_VIF_NAME, FabricInputs, fabric_rows, routes_out
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.flood import (
     OUTER_BYTES,
@@ -63,9 +64,12 @@ from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.port_plan import PortPlanner
 from skytrail.agent.port_rows import (
     ENCAPSULATION_TEXTS,
+    ENCAPSULATIONS_UNSAID,
     FABRIC_INSTANCE,
     NATIVE,
     PortPlan,
+    is_mpls_label,
+    led_back,
     omitted_by,
     port_rows,
     preferred,
@@ -89,7 +93,6 @@ from skytrail.agent.tables import (
     PolicyId,
     QosId,
     Row,
-    SourceRow,
     VifId,
     VniRow,
     VrfId,
@@ -106,12 +109,6 @@ from skytrail.wire.xmpp import (
     RouteKey,
     TreeBranch,
 )
-
-UNDERLAY_VIF_NAME = "underlay"
-_MPLS_LABEL_FIRST = 16
-_MPLS_LABEL_LAST = (1 << 20) - 1
-_ENCAPSULATIONS_UNSAID = ("gre",)
-"""What a route without a list means on the wire."""
 
 
 class Planner:
@@ -164,6 +161,7 @@ class _World:
         self._encapsulations = [
             (kind, ENCAPSULATION_TEXTS[kind]) for kind in inputs.view.encapsulations
         ]
+        self._in_use = (self._nexthops, self._identities, self._number)
         self._planner = PortPlanner(self._number, self._policy, self._identities, self._nexthops)
         # Results.
         self._rows = RowClaims()
@@ -206,6 +204,7 @@ class _World:
         self._policies_used: Mapping[PolicyId, Policy] = {}
         self._qos = QosRows(planner.numbers.qos, self._rows)
         self._qos.update(inputs.view.qos)
+        self._fabric: FabricInputs | None = None
         self._underlay_interface()
 
     def fits(self, inputs: Inputs) -> bool:
@@ -227,6 +226,7 @@ class _World:
         for name in self._nexthops.move(inputs.underlay):
             self._used_changed("nexthop", name)
         self._ports()
+        self._host_network()
         branches = inputs.learnt.branches
         changed = branches.changes_since(self._branches_version)
         self._dirty_vrfs.update(vrf for vrf in changed if vrf in self._members)
@@ -304,19 +304,31 @@ class _World:
             self._qos.use(name)
         return self._numbers.spaces()[kind].number(name)
 
+    def _finish(self, unit: Unit, rows: Iterable[Row]) -> None:
+        self._rows.put(unit, rows)
+        self._uses.keep(unit)
+
     def _underlay_interface(self) -> None:
-        underlay, unit = self._inputs.underlay, (Rank.UNDERLAY, "", None)
-        is_routed = bool(self._guests.get(FABRIC_INSTANCE))
-        fabric_qos = self._inputs.view.fabric_qos
+        unit, is_routed = (Rank.UNDERLAY, "", None), bool(self._guests.get(FABRIC_INSTANCE))
         row = underlay_row(
-            underlay,
+            self._inputs.underlay,
             VifId(self._number("vif", UNDERLAY_VIF_NAME)),
             VrfId(self._number("vrf", FABRIC_INSTANCE) if is_routed else 0),
-            qos_id=QosId(self._number("qos", fabric_qos) if fabric_qos else 0),
+            qos_id=QosId(self._number("qos", qos) if (qos := self._inputs.view.fabric_qos) else 0),
             replicator=self._replicator,
+            translates=self._inputs.view.fabric.takes_ports,
         )
-        self._rows.put(unit, (row,))
-        self._uses.keep(unit)
+        self._finish(unit, (row,))
+
+    def _host_network(self) -> None:
+        """Services outside of all networks, and the host's ports that stand for workloads'."""
+        fabric = FabricInputs(self._inputs.view.fabric, self._inputs.names)
+        if fabric == self._fabric:
+            return
+        unit, self._fabric = (Rank.UNDERLAY, "fabric", None), fabric
+        self._finish(unit, fabric_rows(fabric, self._inputs.underlay, self._in_use))
+        self._underlay_interface()
+        self._dirty_vrfs.update(self._members)
 
     # Ports.
 
@@ -348,8 +360,7 @@ class _World:
         if vif_id is not None:
             self._vifs.release(unit, VifId(vif_id))
         self._offer(uuid, None)
-        self._rows.put(unit, ())
-        self._uses.keep(unit)
+        self._finish(unit, ())
 
     def _port(self, uuid: str, inputs: PortInputs) -> None:
         unit, plugged = (Rank.PORT, uuid, None), inputs.plugged
@@ -371,8 +382,7 @@ class _World:
         elif plugged.ifindex:
             rows = (quarantine_row(plugged, vif_id, is_captured=inputs.is_captured),)
         self._offer(uuid, plan)
-        self._rows.put(unit, rows)
-        self._uses.keep(unit)
+        self._finish(unit, rows)
 
     def _policy(self, policy: Policy) -> PolicyId:
         if not policy.stages:
@@ -455,6 +465,7 @@ class _World:
                 for a in broadcast_addresses(network)
                 if (vrf, a) not in self._offers and a not in addresses
             ]
+            rows += routes_out(network, self._inputs.view.fabric, vrf_id, self._in_use)
             if network.vni:
                 rows.append(VniRow(network.vni, bridge))
             label = self._number("label", f"bridge:{vrf}")
@@ -558,8 +569,7 @@ class _World:
                     tunnels[target[0], target[1] | mark] = (OUTER_BYTES[kind], far)
             found += sorted(tunnels, key=lambda target: tunnels[target])
             rows.append(flood_row(VrfId(self._number("vrf", vrf)), found, network))
-        self._rows.put(unit, rows)
-        self._uses.keep(unit)
+        self._finish(unit, rows)
 
     def _assisted(self, ways: list[Way], replicators: list[Way]) -> list[Way]:
         """Return the way to who copies for us, if we can reach it and do not copy for others."""
@@ -668,20 +678,11 @@ class _World:
         ):
             learnt = self._inputs.learnt.winner(FABRIC_INSTANCE, family, prefix)
         row = self._learnt_inet(vrf, prefix, learnt) if learnt is not None else None
-        sources = self._led_back(vrf, prefix, learnt) if learnt is not None and row else ()
+        own = (self._inputs.underlay.address, self._own_labels)
+        sources = led_back((vrf, prefix), learnt, own) if learnt is not None and row else ()
         self._rows.put(unit, () if row is None else (row, *sources))
         self._explain(unit, [RouteSource(vrf, prefix, learnt, ())] if learnt and row else ())
         self._uses.keep(unit)
-
-    def _led_back(self, vrf: str, prefix: IpNetwork, learnt: LearntRoute) -> Iterator[Row]:
-        """Yield what ports of this very VRF may send from because a route leads to them."""
-        for hop in learnt.next_hops:
-            own = self._own_labels.get(hop.label)
-            if hop.address == self._inputs.underlay.address and own is not None and own.vrf == vrf:
-                port = own.active.port
-                allowed = {*own.prefixes, *(pair.prefix for pair in port.address_pairs)}
-                if port.port_security and prefix not in allowed:
-                    yield SourceRow(own.numbers.vif_id, prefix, port.mac)
 
     def _learnt_inet(self, vrf: str, prefix: IpNetwork, learnt: LearntRoute) -> Row | None:
         if self._is_own_address(vrf, prefix):
@@ -758,7 +759,7 @@ class _World:
             self._uses.note("own label", str(hop.label))
             own = self._own_labels.get(hop.label)
             return own and ((own.numbers.layer2 if layer2 else own.numbers.layer3), 0)
-        offered = hop.encapsulations or _ENCAPSULATIONS_UNSAID
+        offered = hop.encapsulations or ENCAPSULATIONS_UNSAID
         if native and NATIVE in offered:
             return self._nexthops.tunnel(address, Encapsulation.NATIVE, layer2=False), 0
         for kind, text in self._encapsulations:
@@ -771,7 +772,7 @@ class _World:
                     continue
             else:
                 label = hop.label
-                if not _MPLS_LABEL_FIRST <= label <= _MPLS_LABEL_LAST:
+                if not is_mpls_label(label):
                     continue
             return self._nexthops.tunnel(address, kind, layer2=layer2), label
         return None

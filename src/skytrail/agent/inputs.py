@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 from skytrail.agent.fib import LearntRoutes
 from skytrail.agent.interface import Failing, PluggedPort
@@ -23,3 +24,7 @@ class Inputs:
     """Ports of which health checks fail."""
     captured: frozenset[str] = frozenset()
     """Ports whose frames somebody looks at."""
+    names: Mapping[str, tuple[IPv4Address, ...]] = field(
+        default_factory=dict[str, tuple[IPv4Address, ...]]
+    )
+    """What names of link-local services mean."""

@@ -16,6 +16,8 @@ QOS_COUNT_MAX = 4095
 """QoS configurations in use, below ``QOS_MAP_COUNT_MAX`` in ``bpf/include/abi_qos.h``."""
 
 RETIRED_COUNT_MAX = 4096
+VIF_LAST = 32767
+"""The host's own services tell interfaces by 15 bits of an address (``fabric``)."""
 
 
 class NumbersExhausted(Exception):
@@ -131,7 +133,7 @@ class Numbers:
     """Every number space of an agent, saved and loaded together."""
 
     def __init__(self) -> None:
-        self.vif = NumberSpace("vif", 1, 65535)
+        self.vif = NumberSpace("vif", 1, VIF_LAST)
         self.vrf = NumberSpace("vrf", 1, 65535)
         self.nexthop = NumberSpace("next hop", 1, 65535)
         self.label = NumberSpace("label", 16, COPY_LABEL_FIRST - 1)

@@ -23,6 +23,7 @@ from skytrail.agent.tables import (
     InetRouteRow,
     InterfaceRow,
     LabelRow,
+    LinkServiceRow,
     MirrorRow,
     NextHopId,
     NextHopRow,
@@ -30,6 +31,7 @@ from skytrail.agent.tables import (
     PolicyIdentityRow,
     PolicyPrefixRow,
     PortMirrorRow,
+    PortPoolRow,
     QosId,
     QosMapRow,
     RateRow,
@@ -82,6 +84,8 @@ class Tables:
         self.floating_ports: dict[tuple[VifId, IPv4Address, int, int, bool], int] = {}
         self.rates: dict[tuple[VifId, bool], RateRow] = {}
         self.qos_maps: dict[QosId, QosMapRow] = {}
+        self.link_services: dict[tuple[IPv4Address, int], LinkServiceRow] = {}
+        self.port_pools: dict[int, PortPoolRow] = {}
         self.floods: dict[VrfId, FloodRow] = {}
         self.bridge: dict[tuple[VrfId, Mac], BridgeRow] = {}
         self._routes: defaultdict[VrfId, PrefixTrie[InetRouteRow]] = defaultdict(PrefixTrie)
@@ -119,6 +123,10 @@ class Tables:
                 self.rates[row.key] = row
             case QosMapRow():
                 self.qos_maps[row.qos_id] = row
+            case LinkServiceRow():
+                self.link_services[row.key] = row
+            case PortPoolRow():
+                self.port_pools[row.protocol] = row
             case FloodRow():
                 self.floods[row.vrf_id] = row
             case LabelRow():

@@ -32,6 +32,17 @@ class UnderlayPath:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSide:
+    """The link by which workloads use services of the host itself."""
+
+    ifindex: int
+    """Of its end in the datapath."""
+    mtu_bytes: int
+    metadata_port: int = 0
+    """Where the metadata proxy listens; 0: nowhere yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Underlay:
     """The host's place in the underlay."""
 
@@ -47,6 +58,7 @@ class Underlay:
     )
     priority_tags: bool = False
     """Its switches know the priority of a frame by a tag of VLAN 0."""
+    host: HostSide | None = None
 
 
 def known_paths(
@@ -116,6 +128,17 @@ class NextHopTable:
 
     def discard(self) -> NextHopId:
         return self._simple("discard", NextHopKind.DISCARD)
+
+    def fabric(self, underlay_vif: VifId) -> NextHopId:
+        """Leave by the host's address and a port of its own."""
+        nexthop_id = self._id("fabric")
+        row = NextHopRow(
+            nexthop_id,
+            NextHopKind.FABRIC,
+            vif_id=underlay_vif,
+            out_ifindex=self._underlay.ifindex,
+        )
+        return self._add("fabric", row)
 
     def bridge(self, vrf: str, vrf_id: VrfId) -> NextHopId:
         """Look the inner destination MAC up in a VRF."""

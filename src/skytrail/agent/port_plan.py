@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
+from skytrail.agent.fabric import HOST_VRF_NAME
 from skytrail.agent.identity import IdentityTable
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.label import NumbersExhausted
@@ -90,6 +91,7 @@ class PortPlanner:
             floating=floating,
             mirrors=tuple(self._mirror_rows(copies, underlay)),
             port_mirror=port_mirror,
+            host_vrf=VrfId(self.number("vrf", HOST_VRF_NAME)) if underlay.host else None,
         )
 
     def _label(self, port: Port) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from skytrail.agent.bgp_relay import bgp_places
+from skytrail.agent.fabric import host_side_address
+from skytrail.agent.fib import LearntRoute
 from skytrail.agent.floating_config import Binding
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
@@ -32,6 +34,7 @@ from skytrail.agent.tables import (
     PortMirrorRow,
     QosId,
     Row,
+    SourceRow,
     VifId,
     VrfId,
 )
@@ -45,6 +48,9 @@ ENCAPSULATION_TEXTS = {
     Encapsulation.MPLS_GRE: "gre",
     Encapsulation.VXLAN: "vxlan",
 }
+ENCAPSULATIONS_UNSAID = ("gre",)
+"""What a route without a list means on the wire."""
+_MPLS_LABELS = range(16, 1 << 20)
 NATIVE = "native"
 FABRIC_INSTANCE = "default-domain:default-project:ip-fabric:__default__"
 """Where workloads are known that the underlay routes to."""
@@ -103,6 +109,8 @@ class PortPlan:
     mirrors: tuple[MirrorRow, ...] = ()
     """Of its frames, and of its policies' rules."""
     port_mirror: PortMirrorRow | None = None
+    host_vrf: VrfId | None = None
+    """Where answers of the host's own services are led back to it; None: there are none."""
 
     @property
     def vrf(self) -> str:
@@ -205,12 +213,21 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         *_floating_rows(plan),
         *plan.mirrors,
         *(() if plan.port_mirror is None else (plan.port_mirror,)),
+        *_host_routes(plan),
         LabelRow(numbers.label, numbers.layer3),
         LabelRow(numbers.layer2_label, numbers.layer2),
         *(() if plan.active.failing.port else (bridge,)),
         *routes,
         *underlay,
     )
+
+
+def _host_routes(plan: PortPlan) -> Iterator[Row]:
+    """Yield how what the host answers finds the port."""
+    if plan.host_vrf:
+        numbers = plan.numbers
+        prefix = IPv4Network(host_side_address(numbers.vif_id))
+        yield InetRouteRow(plan.host_vrf, prefix, numbers.layer3, 0, numbers.identity)
 
 
 def _floating_rows(plan: PortPlan) -> Iterator[Row]:
@@ -341,6 +358,10 @@ def router_mac(tunnel: IPv4Address) -> Mac:
     return Mac(b"\x02\x5e" + tunnel.packed)
 
 
+def is_mpls_label(label: int) -> bool:
+    return label in _MPLS_LABELS
+
+
 def preferred(plans: Iterable[PortPlan]) -> list[PortPlan]:
     """Return those of the ports with an address that are to be used: a stand-by one waits."""
     listed = list(plans)
@@ -374,6 +395,26 @@ def shared_route(vrf: str, prefix: IpNetwork, plans: Iterable[PortPlan]) -> Rout
     return Route(prefix, tuple(hops), _balanced(routes[0].attributes, omitted_by(listed)))
 
 
+def led_back(
+    place: tuple[str, IpNetwork],
+    learnt: LearntRoute,
+    own: tuple[IPv4Address, Mapping[int, PortPlan]],
+) -> Iterator[SourceRow]:
+    """Yield what ports of this very VRF may send from because a route leads to them.
+
+    ``own``: our tunnel address, and the ports by label.
+    """
+    vrf, prefix = place
+    address, labels = own
+    for hop in learnt.next_hops:
+        plan = labels.get(hop.label)
+        if hop.address == address and plan is not None and plan.vrf == vrf:
+            port = plan.active.port
+            allowed = {*plan.prefixes, *(pair.prefix for pair in port.address_pairs)}
+            if port.port_security and prefix not in allowed:
+                yield SourceRow(plan.numbers.vif_id, prefix, port.mac)
+
+
 def quarantine_row(plugged: PluggedPort, vif_id: VifId, *, is_captured: bool) -> InterfaceRow:
     """The row of an interface that must not forward: VRF 0 has no route and no MAC.
 
@@ -402,6 +443,7 @@ def underlay_row(
     *,
     qos_id: QosId,
     replicator: IPv4Address | None,
+    translates: bool,
 ) -> InterfaceRow:
     return InterfaceRow(
         ifindex=underlay.ifindex,
@@ -418,4 +460,5 @@ def underlay_row(
         replicator_address=replicator,
         qos_id=qos_id,
         priority_tags=underlay.priority_tags,
+        translates=translates,
     )

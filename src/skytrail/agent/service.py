@@ -9,6 +9,7 @@
  1x upstream DNS  two UDP sockets
  1x balancers     <- copies of load balancers on this host     -> a process that outlives us, ports
  1x BGP relays    <- ports with signed or IPv6 sessions       -> a process that outlives us
+ 1x host network  <- configuration, names                    -> wake; serves metadata
  1x health checks <- due, frames of workloads                  -> frames to workloads, wake
  1x housekeeping  stale sweeps, saving, router advertisements, flow ageing, resync
  callbacks on the loop: punt ring readable, netlink changed
@@ -35,11 +36,13 @@ import structlog
 
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
 from skytrail.agent.desired import Planner
+from skytrail.agent.fabric import vif_of_host_side
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
 from skytrail.agent.io.balancers import Balancers
 from skytrail.agent.io.bgp_relays import BgpRelays
 from skytrail.agent.io.health import HealthChecks
+from skytrail.agent.io.host_network import HostNetwork
 from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
 from skytrail.agent.io.plug_socket import (
     ListRequest,
@@ -54,6 +57,7 @@ from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
+from skytrail.agent.metadata import Asker, owner_uuids
 from skytrail.agent.mobility import CLAIM_TIME_S, announced, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
@@ -120,6 +124,8 @@ class AgentSettings:
     """What load balancers show to clients, by name."""
     tls: TlsFolder | None = None
     """Say and believe nothing without TLS; None: none is used."""
+    metadata_secret: Path | None = None
+    """File of what Nova shares with its proxies; None: questions to it are not signed."""
 
 
 class AgentService:
@@ -147,6 +153,9 @@ class AgentService:
         self._by_source = {connection.source: connection for connection in self.connections}
         self._state = StateFolder(settings.state)
         self._incremental = IncrementalView()
+        self.host_network = HostNetwork(
+            self._asker, settings.metadata_secret, self._host_network_changed
+        )
         self._underlay = self._look_at_underlay({})
         self._punts = PuntChannel(datapath, self._punted)
         self._clock = SystemClock()
@@ -188,6 +197,7 @@ class AgentService:
                 group.create_task(supervise("health_checks", self.health.run))
                 group.create_task(supervise("bgp_relays", self.relays.run))
                 group.create_task(supervise("balancers", self.balancers.run))
+                group.create_task(supervise("host_network", self.host_network.run))
                 for connection in self.connections:
                     group.create_task(supervise(f"control {connection.source}", connection.run))
                 plug = PlugServer(self.settings.plug_socket, self._plug_requested)
@@ -400,6 +410,7 @@ class AgentService:
         self._plug_balancers()
         self._claim(view)
         self.health.follow(self.plugged, view)
+        self.host_network.follow(view.fabric)
         inputs = Inputs(
             plugged=self.plugged,
             view=view,
@@ -407,6 +418,7 @@ class AgentService:
             underlay=self._underlay,
             failing=self.balancers.failing(self.health.failing),
             captured=self._captured,
+            names=self.host_network.names,
         )
         desired = self.planner.compute(inputs)
         if self._check_due:
@@ -573,7 +585,24 @@ class AgentService:
             controls=tuple(_addresses(host for host, _ in self.settings.controls)),
             paths=paths,
             priority_tags=self.settings.priority_tags,
+            host=self.host_network.side,
         )
+
+    def _host_network_changed(self) -> None:
+        self._underlay = replace(self._underlay, host=self.host_network.side)
+        self._changed()
+
+    def _asker(self, address: IPv4Address) -> Asker | None:
+        """Return who uses a service of the host, by the address it does it from."""
+        vif_id = vif_of_host_side(address)
+        state = None
+        if vif_id is not None:
+            state = self.desired.ports.get(self.desired.vifs.get(vif_id, ""))
+        if not isinstance(state, ActivePort):
+            return None
+        own = next((each for each in state.port.addresses if each.version == 4), None)
+        machine, project = owner_uuids(self.sessions.graph, state.port.name)
+        return Asker(str(own), machine or state.plugged.vm_uuid, project) if own else None
 
     async def _resolve_forever(self) -> None:
         loop = asyncio.get_running_loop()

@@ -41,6 +41,9 @@ FLOOD_MEMBERS_COUNT_MAX = 256
 """As ``FLOOD_MEMBERS_MAX`` in ``bpf/include/abi.h``."""
 FLOATING_PLACES_COUNT_MAX = 16
 """Floating addresses of one port, as ``FLOATING_PLACES_MAX`` in ``bpf/include/abi_nat.h``."""
+LINK_SERVICE_TARGETS_COUNT_MAX = 8
+PORT_RANGES_COUNT_MAX = 8
+"""Both as in ``bpf/include/abi_nat.h``."""
 FLOOD_RELAYED = 1 << 30
 """In a member's label, as in ``bpf/include/abi.h``."""
 QosId = NewType("QosId", int)
@@ -107,6 +110,8 @@ class InterfaceRow:
     """It has floating addresses: :class:`FloatingRow`."""
     is_watched: bool = False
     """Its frames are copied: :class:`PortMirrorRow`, or a capture."""
+    translates: bool = False
+    """Underlay: what comes to the host's address may be for a workload that has a port of it."""
     tag: Tag | None = None
     """A VLAN of the interface ``ifindex``; None: its untagged frames."""
     flow_count_max: int = 0
@@ -155,6 +160,9 @@ class NextHopKind(enum.IntEnum):
     """Members chosen by flow hash; the choice is kept in the flow."""
     BRIDGE = 6
     """Target of an L2 label or VNI: look the inner destination MAC up in ``vrf_id``."""
+    FABRIC = 7
+    """The host's own network: out of the underlay interface ``vif_id`` by the host's address and a
+    port of its own (:class:`PortPoolRow`), or a link-local service (:class:`LinkServiceRow`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +369,36 @@ class RateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkServiceRow:
+    """A link-local address and port where workloads find a service. Key: (address, port)."""
+
+    address: IPv4Address
+    port: int
+    targets: tuple[IPv4Address, ...]
+    """Where it is, ``LINK_SERVICE_TARGETS_COUNT_MAX`` at most; a flow takes one."""
+    to_port: int
+    nexthop_id: NextHopId = NextHopId(0)
+    """INTERFACE: the host itself is behind it, and answers there; 0: it is in the underlay."""
+
+    @property
+    def key(self) -> tuple[IPv4Address, int]:
+        return (self.address, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class PortPoolRow:
+    """Ports of the host (ICMP: echo identifiers) that stand for workloads'. Key: protocol."""
+
+    protocol: int
+    ranges: tuple[tuple[int, int], ...]
+    """First and last, ``PORT_RANGES_COUNT_MAX`` at most."""
+
+    @property
+    def key(self) -> int:
+        return self.protocol
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """Incoming MPLS label, 16..1048575. Key: ``label``."""
 
@@ -546,6 +584,8 @@ Row = (
     | MirrorRow
     | PortMirrorRow
     | RateRow
+    | LinkServiceRow
+    | PortPoolRow
     | PolicyIdentityRow
     | PolicyPrefixRow
     | VerdictRow
@@ -566,7 +606,9 @@ ROW_TYPES: tuple[type[Row], ...] = (
     FloatingPortRow,
     FloatingRow,
     PortMirrorRow,
+    PortPoolRow,
     InterfaceRow,
+    LinkServiceRow,
     BgpServiceRow,
     InetRouteRow,
     BridgeRow,

@@ -29,6 +29,7 @@ from skytrail.agent.config_values import (
     usable_address_of,
 )
 from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp, read_routes
+from skytrail.agent.fabric_config import NOTHING_SET, FabricConfig, fabric_config
 from skytrail.agent.floating_config import Binding, bindings
 from skytrail.agent.health.check import HealthCheck
 from skytrail.agent.health.configured import (
@@ -148,6 +149,8 @@ class VirtualNetwork:
 
     is_mirror_destination: bool = False
     """Its ports take copies of others' packets: no policy applies to them."""
+    leaves_by_host: bool = False
+    """Workloads reach the underlay by their host's address (``fabric_snat``)."""
 
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
@@ -250,6 +253,7 @@ class View:
     qos: Mapping[str, QosTable] = field(default_factory=dict[str, QosTable])
     fabric_qos: str = ""
     """QoS configuration of the underlay interface."""
+    fabric: FabricConfig = NOTHING_SET
 
 
 _BESIDE_PORTS = frozenset(
@@ -299,6 +303,10 @@ def build_view(
         replicator=_replicator(graph),
         qos=qos,
         fabric_qos=fabric_qos(qos),
+        fabric=_kept(
+            old.fabric,
+            fabric_config(graph, leaves=any(each.leaves_by_host for each in networks.values())),
+        ),
     )
 
 
@@ -453,6 +461,7 @@ class _Builder:
         lists = self._graph.linked_nodes(node.key, "access-control-list")
         access_lists = [read_access_list(entry) for entry in lists]
         replication = annotation_of(node.properties, BROADCAST_REPLICATION)
+        is_underlay = self._is_underlay(node)
         return VirtualNetwork(
             name=node.key.name,
             network_id=network_id,
@@ -461,12 +470,13 @@ class _Builder:
             vrf=self._default_instance(node.key),
             subnets=tuple(self._subnets(node.key)),
             access_list=joined(node.key.name, access_lists),
-            is_underlay=self._is_underlay(node),
+            is_underlay=is_underlay,
             floods_by_tree=replication == BY_TREE,
             floods_assisted=replication == ASSISTED or self._is_assisted(node.key),
             floods_unknown=flag_of(node.properties.get("flood_unknown_unicast")),
             qos=qos_of(self._graph, node.key),
             is_mirror_destination=flag_of(properties.get("mirror_destination")),
+            leaves_by_host=flag_of(node.properties.get("fabric_snat")) and not is_underlay,
         )
 
     def _is_assisted(self, network: ConfigKey) -> bool:

@@ -26,8 +26,6 @@ def why_unserved(record: Record) -> str:
         address = documents.text(record.body, _ADDRESSES[kind]) or ""
         is_served = ":" not in address or not record.body.get(_IN_USE_BY)
         return "" if is_served else f"hosts do not serve IPv6 {kind}s yet: nobody answers"
-    if kind == "virtual-network" and documents.flag(record.body, "fabric_snat"):
-        return "hosts do not translate sources towards the underlay yet (fabric_snat)"
     if kind == "qos-config" and documents.text(record.body, "qos_config_type") == "vhost":
         return "hosts do not mark their own traffic yet: types project and fabric are served"
     return ""

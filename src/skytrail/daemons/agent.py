@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="write the VLAN priority of QoS marks into a tag of VLAN 0; the underlay's switches must"
         " pass on such frames",
     )
-    parser.add_argument("--dns-forwarder", type=ip_address, help="upstream DNS server")
+    _add_services(parser)
     parser.add_argument(
         "--bpf",
         type=Path,
@@ -61,13 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
         "a private mount namespace (default: /run/skytrail/bpf)",
     )
     collectors.add_option(parser)
-    parser.add_argument(
-        "--certificates",
-        type=Path,
-        default=Path("/etc/skytrail/certificates"),
-        metavar="DIR",
-        help="certificates with keys that load balancers show, NAME.pem (default: %(default)s)",
-    )
     parser.add_argument("--datapath", choices=("ebpf", "fake"), default="ebpf")
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
     parser.add_argument("--log-json", action="store_true")
@@ -93,8 +86,28 @@ def main(arguments: list[str] | None = None) -> int:
         certificates=options.certificates,
         priority_tags=options.priority_tags,
         tls=tls,
+        metadata_secret=options.metadata_secret,
     )
     return tasks.run_until_signal(lambda: _serve(settings, options.socket, told, _opener(options)))
+
+
+def _add_services(parser: argparse.ArgumentParser) -> None:
+    """Add what the agent needs for what it serves workloads with itself."""
+    parser.add_argument("--dns-forwarder", type=ip_address, help="upstream DNS server")
+    parser.add_argument(
+        "--metadata-secret",
+        type=Path,
+        metavar="FILE",
+        help="what the metadata service (Nova) shares with its proxies; without it, requests of "
+        "workloads are passed on unsigned",
+    )
+    parser.add_argument(
+        "--certificates",
+        type=Path,
+        default=Path("/etc/skytrail/certificates"),
+        metavar="DIR",
+        help="certificates with keys that load balancers show, NAME.pem (default: %(default)s)",
+    )
 
 
 async def _serve(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from skytrail.lab.plan import UNDERLAY_IFNAME, Node, Paths, Plan
+from skytrail.lab.topology import Topology
 
 API = "api"
 COMPILER = "compiler"
@@ -60,6 +62,13 @@ def told(paths: Paths, *, is_on: bool) -> tuple[str, ...]:
 def tls(paths: Paths, node: Node, *, is_on: bool) -> tuple[str, ...]:
     """Return the one setting of a daemon whose sessions shall be encrypted."""
     return ("--xmpp-tls", str(paths.certificate(node.name))) if is_on else ()
+
+
+def metadata(topology: Topology, source: str) -> tuple[str, ...]:
+    """Return the setting of an agent that signs questions to the metadata service."""
+    if topology.metadata_secret is None:
+        return ()
+    return ("--metadata-secret", str(Path(source).parent.absolute() / topology.metadata_secret))
 
 
 def control(paths: Paths, node: Node, extra: Sequence[str] = ()) -> list[str]:

@@ -554,9 +554,9 @@ class Lab:
     def start_agents(self) -> None:
         for node in self.plan.hosts:
             chosen = next(h.controllers for h in self.topology.hosts if h.name == node.name)
-            command = commands.agent(
-                self.paths, self.plan, node, chosen, (*self._tls(node), *self._told())
-            )
+            secret = commands.metadata(self.topology, self.state.source)
+            extra = (*self._tls(node), *self._told(), *secret)
+            command = commands.agent(self.paths, self.plan, node, chosen, extra)
             self._start(node.name, command, node.namespace)
         for node in self.plan.hosts:
             self.processes.wait_ready(node.name, READY_TIMEOUT_S)

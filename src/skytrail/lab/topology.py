@@ -167,9 +167,11 @@ class Topology:
     record: bool = False
     """Control nodes record their sessions."""
     tls: bool = False
+    """Agents and control nodes encrypt their sessions and show certificates."""
     analytics: bool = False
     """Whether an analytics node hears all processes."""
-    """Agents and control nodes encrypt their sessions and show certificates."""
+    metadata_secret: str | None = None
+    """A file, relative to this one: what agents sign questions to the metadata service with."""
     provision: str | None = None
     """A Python program, relative to the file, that fills the controller before ports are plugged."""
     expect: tuple[Expectation, ...] = ()
@@ -252,6 +254,12 @@ class _Reader:
         self.fault(place, f"{value!r} must be a whole number from {low} to {high}")
         return low
 
+    def path(self, place: str, value: object, what: str) -> str | None:
+        if value is None or isinstance(value, str):
+            return value
+        self.fault(place, f"expected the path of {what}")
+        return None
+
     def boolean(self, place: str, value: object) -> bool:
         if isinstance(value, bool):
             return value
@@ -275,6 +283,7 @@ _FORM = "a topology is a YAML file, docs/lab.md describes it"
 _TOP_KEYS = (
     "name", "underlay", "controllers", "hosts", "gateways", "routers", "workloads", "guests",
     "appliances",    "provision", "expect", "tls", "autonomous_system", "record", "analytics",
+    "metadata_secret",
 )  # fmt: skip
 
 
@@ -316,10 +325,6 @@ def _topology(reader: _Reader, document: object) -> Topology:
     nodes += [appliance.name for appliance in appliances]
     _unique(reader, "name", [*nodes, *outside])
     _unique(reader, "port", [":".join(each.port) for each in (*endpoints, *routers)])
-    provision = top.get("provision")
-    if provision is not None and not isinstance(provision, str):
-        reader.fault("provision", "expected the path of a Python program")
-        provision = None
     return Topology(
         name=reader.name("name", top.get("name")),
         controllers=controllers,
@@ -339,7 +344,8 @@ def _topology(reader: _Reader, document: object) -> Topology:
         record=reader.boolean("record", top.get("record", False)),
         tls=reader.boolean("tls", top.get("tls", False)),
         analytics=reader.boolean("analytics", top.get("analytics", False)),
-        provision=provision,
+        metadata_secret=reader.path("metadata_secret", top.get("metadata_secret"), "a file"),
+        provision=reader.path("provision", top.get("provision"), "a Python program"),
         expect=_expectations(
             reader, top.get("expect"), [*(each.name for each in endpoints), *outside]
         ),

@@ -285,8 +285,13 @@ def test_objects_nobody_acts_on_yet_say_so(api) -> None:
     )
     plain = policy("passes", simple_action="pass")
 
-    hidden = api.create("virtual-network", fq_name=[*PROJECT, "hidden"], fabric_snat=True)
-    assert on_hosts(hidden, "virtual-network") == ("false", "not_applied")
+    hidden = api.create(
+        "qos-config",
+        fq_name=["default-global-system-config", "default-global-qos-config", "hidden"],
+        parent_type="global-qos-config",
+        qos_config_type="vhost",
+    )
+    assert on_hosts(hidden, "qos-config") == ("false", "not_applied")
     assert on_hosts(steering, "network-policy") == ("true", "no_host_concerned")
     assert on_hosts(template, "service-template") == ("true", "no_host_concerned")
     assert on_hosts(plain, "network-policy") == ("true", "no_host_concerned")

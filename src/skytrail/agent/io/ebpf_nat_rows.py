@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 from ipaddress import IPv4Address
 
 from skytrail.agent import abi
-from skytrail.agent.io.ebpf_rows import Entry
+from skytrail.agent.io.ebpf_rows import Entry, u32
 from skytrail.agent.tables import (
     FloatingPortRow,
     FloatingRow,
     IdentityId,
+    LinkServiceRow,
+    NextHopId,
     PolicyId,
+    PortPoolRow,
     VifId,
     VrfId,
 )
 
 _OUTSIDE, _INSIDE = 0, 1
+_RANGE = struct.Struct("=HH")
 
 
 def floating_entry(row: FloatingRow) -> Entry:
@@ -79,3 +84,55 @@ def floating_port_row(key: bytes, raw: bytes) -> FloatingPortRow:
         is_inside=where.side == _INSIDE,
         to_port=int.from_bytes(raw[:2], "big"),
     )
+
+
+def link_service_entry(row: LinkServiceRow) -> Entry:
+    if len(row.targets) > abi.LINK_SERVICE_TARGETS_MAX:
+        raise ValueError(
+            f"the service at {row.address} has {len(row.targets)} targets, at most "
+            f"{abi.LINK_SERVICE_TARGETS_MAX} are possible"
+        )
+    key = abi.LinkServiceKey(address=row.address.packed, port=row.port.to_bytes(2, "big"))
+    targets = b"".join(target.packed for target in row.targets)
+    value = abi.LinkService(
+        target=targets.ljust(4 * abi.LINK_SERVICE_TARGETS_MAX, b"\x00"),
+        used=len(row.targets),
+        nexthop=row.nexthop_id,
+        port=row.to_port.to_bytes(2, "big"),
+    )
+    return key.pack(), value.pack()
+
+
+def link_service_row(key: bytes, raw: bytes) -> LinkServiceRow:
+    where, value = abi.LinkServiceKey.unpack(key), abi.LinkService.unpack(raw)
+    return LinkServiceRow(
+        address=IPv4Address(where.address),
+        port=int.from_bytes(where.port, "big"),
+        targets=tuple(
+            [IPv4Address(value.target[at : at + 4]) for at in range(0, 4 * value.used, 4)]
+        ),
+        to_port=int.from_bytes(value.port, "big"),
+        nexthop_id=NextHopId(value.nexthop),
+    )
+
+
+def port_pool_entry(row: PortPoolRow) -> Entry:
+    if len(row.ranges) > abi.PORT_RANGES_MAX:
+        raise ValueError(
+            f"the pool of protocol {row.protocol} has {len(row.ranges)} ranges, at most "
+            f"{abi.PORT_RANGES_MAX} are possible"
+        )
+    # A range of no ports: the datapath computes the size of each.
+    nothing = _RANGE.pack(1, 0) * (abi.PORT_RANGES_MAX - len(row.ranges))
+    value = abi.PortPool(
+        used=len(row.ranges),
+        size=sum(last - first + 1 for first, last in row.ranges),
+        range=b"".join(_RANGE.pack(*each) for each in row.ranges) + nothing,
+    )
+    return u32(row.protocol), value.pack()
+
+
+def port_pool_row(protocol: int, raw: bytes) -> PortPoolRow:
+    value = abi.PortPool.unpack(raw)
+    used = value.range[: _RANGE.size * value.used]
+    return PortPoolRow(protocol, tuple([(a, b) for a, b in _RANGE.iter_unpack(used)]))

@@ -103,7 +103,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         | (abi.InterfaceFlags.FLOATING if row.has_floating else 0)
         | (abi.InterfaceFlags.ANNOUNCES if row.announces else 0)
         | (abi.InterfaceFlags.WATCHED if row.is_watched else 0)
-        | (abi.InterfaceFlags.TAGGED if row.tag else 0),
+        | (abi.InterfaceFlags.TAGGED if row.tag else 0)
+        | (abi.InterfaceFlags.TRANSLATES if row.translates else 0),
         tunnel_address=tunnel,
         tag_source=row.tag.source.packed if row.tag else bytes(6),
         vlan=row.tag.vlan if row.tag else 0,
@@ -139,6 +140,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         has_floating=bool(value.flags & abi.InterfaceFlags.FLOATING),
         announces=bool(value.flags & abi.InterfaceFlags.ANNOUNCES),
         is_watched=bool(value.flags & abi.InterfaceFlags.WATCHED),
+        translates=bool(value.flags & abi.InterfaceFlags.TRANSLATES),
         tag=Tag(value.vlan, Mac(value.tag_source)) if value.vlan else None,
         flow_count_max=value.flow_count_max,
         tunnel_address=(

@@ -24,12 +24,14 @@ from skytrail.agent.tables import (
     InterfaceKind,
     InterfaceRow,
     LabelRow,
+    LinkServiceRow,
     MirrorRow,
     NextHopKind,
     NextHopRow,
     PolicyIdentityRow,
     PolicyPrefixRow,
     PortMirrorRow,
+    PortPoolRow,
     QosMapRow,
     RateRow,
     Row,
@@ -44,6 +46,8 @@ RowT = TypeVar("RowT", bound=Row)
 
 _DEFAULT_LINK_MTU = 1500
 _NOTHING = u32(0)
+_BY_LINK = (NextHopKind.TUNNEL, NextHopKind.FABRIC)
+"""Kinds whose largest packet is that of a link."""
 _STRETCH_ELEMENTS = 64
 
 
@@ -75,7 +79,7 @@ class RowTables:
             if interface.kind is InterfaceKind.UNDERLAY:
                 self._link_mtu[interface.ifindex] = interface.mtu_bytes
         for nexthop in self._dump_nexthops():
-            if nexthop.kind is NextHopKind.TUNNEL:
+            if nexthop.kind in _BY_LINK:
                 self._tunnels[nexthop.nexthop_id] = nexthop
 
     def put(self, rows: Sequence[Row]) -> None:
@@ -111,6 +115,8 @@ class RowTables:
             elif bpf_map is self._maps["mirrors"]:
                 nothing = bytes(abi.MIRROR_LAYOUT.size)
                 bpf_map.update_many([(key, nothing) for key, _ in batch])
+            elif bpf_map is self._maps["port_pools"]:
+                bpf_map.update_many([(key, bytes(len(value))) for key, value in batch])
             else:
                 bpf_map.delete_many([key for key, _ in batch])
 
@@ -120,6 +126,9 @@ class RowTables:
             yield from self._dump_interfaces()
         elif row_type is NextHopRow:
             yield from self._dump_nexthops()
+        elif row_type is PortPoolRow:
+            for protocol, value in _array_values(self._maps["port_pools"], abi.PORT_POOL_LAYOUT):
+                yield nat_codec.port_pool_row(protocol, value)
         elif row_type is LabelRow:
             for label, value in _array_values(self._maps["labels"], U32):
                 yield rows_codec.label_row(u32(label), value)
@@ -208,7 +217,7 @@ class RowTables:
     def _put_nexthop(self, row: NextHopRow) -> None:
         if row.kind is NextHopKind.ECMP:
             self._maps["ecmp_members"].update(*rows_codec.ecmp_entry(row))
-        if row.kind is NextHopKind.TUNNEL:
+        if row.kind in _BY_LINK:
             self._tunnels[row.nexthop_id] = row
         else:
             self._tunnels.pop(row.nexthop_id, None)
@@ -277,6 +286,10 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "mirrors", mirror_codec.mirror_entry(row)
         case PortMirrorRow():
             return "port_mirrors", mirror_codec.port_mirror_entry(row)
+        case LinkServiceRow():
+            return "link_services", nat_codec.link_service_entry(row)
+        case PortPoolRow():
+            return "port_pools", nat_codec.port_pool_entry(row)
         case FloodRow():
             return "floods", rows_codec.flood_entry(row)
         case LabelRow():
@@ -307,6 +320,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     QosMapRow: (("qos_maps",), qos_codec.qos_map_row),
     PortMirrorRow: (("port_mirrors",), mirror_codec.port_mirror_row),
     FloodRow: (("floods",), rows_codec.flood_row),
+    LinkServiceRow: (("link_services",), nat_codec.link_service_row),
     VniRow: (("vnis",), rows_codec.vni_row),
     PolicyIdentityRow: (("policy_identities",), rows_codec.policy_identity_row),
     PolicyPrefixRow: (("policy_prefixes4", "policy_prefixes6"), rows_codec.policy_prefix_row),

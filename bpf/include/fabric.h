@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What leaves a VRF for the host's own network, at the first packet of a flow: by the host's address
+ * and one of its ports, which stand for a workload's towards one far end, or, for link-local services
+ * that the host itself offers, by an address that tells the interface. IPv4.
+ *
+ * The reverse entry of such a flow is what takes the port: it lives at the underlay interface as if
+ * that were a workload's, so that ageing it gives the port back.
+ */
+#ifndef SKYTRAIL_FABRIC_H
+#define SKYTRAIL_FABRIC_H
+
+#include "fib.h"
+#include "flow.h"
+
+/* Ports of the pool that a flow tries before there is none for it. */
+#define PORT_TRIES 64
+/* 169.254.0.0/17 and the interface's number: what the host sees of workloads that use its services. */
+#define HOST_SIDE 0xa9fe0000
+#define HOST_SIDE_VIF_MAX 0x7fff
+
+static __always_inline bool is_link_service(__be32 address)
+{
+	return (address & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000);
+}
+
+/* This network, loopback, multicast and beyond: no host of the underlay is called so. */
+static __always_inline bool is_nobody(__be32 address)
+{
+	const __u32 first = bpf_ntohl(address) >> 24;
+
+	return !first || first == 127 || first >= 224;
+}
+
+static __always_inline __be16 pool_port(const struct port_pool *pool, __u32 index)
+{
+	__u32 i, size;
+
+	for (i = 0; i < PORT_RANGES_MAX; i++) {
+		size = pool->range[i].last - pool->range[i].first + 1;
+		if (index < size)
+			return bpf_htons(pool->range[i].first + index);
+		index -= size;
+	}
+	return 0;
+}
+
+/* A port of the host that no other flow has towards the same far end; 0: none was found. A flow that
+ * is decided again keeps its own. */
+VERIFIED_ONCE int fabric_port(struct scratch *s)
+{
+	const struct port_pool *pool;
+	const struct flow *present;
+	struct flow_key4 key = {};
+	__u32 protocol, start, stride = 1, i;
+
+	if (!s)
+		return 0;
+	protocol = s->key.protocol;
+	pool = bpf_map_lookup_elem(&port_pools, &protocol);
+	if (!pool || !pool->size)
+		return 0;
+	key.source = s->flow.to.destination;
+	key.destination = s->flow.to.source;
+	key.source_port = s->flow.to.destination_port;
+	key.vif = s->flow.peer_vif;
+	key.protocol = protocol;
+	key.direction = DIRECTION_FROM_WORKLOAD;
+	if (s->kept_port) {
+		key.destination_port = s->kept_port;
+		present = bpf_map_lookup_elem(&flows4, &key);
+		if (present && present->pair == s->flow.pair)
+			return s->kept_port;
+	}
+	start = flow_hash(&s->key);
+	/* Small pools are searched from end to end, large ones here and there. */
+	if (pool->size > PORT_TRIES)
+		stride = (start >> 16) | 1;
+	for (i = 0; i < PORT_TRIES; i++) {
+		key.destination_port = pool_port(pool, (start + i * stride) % (pool->size ?: 1));
+		if (key.destination_port && !bpf_map_lookup_elem(&flows4, &key))
+			return key.destination_port;
+	}
+	return 0;
+}
+
+/* To a link-local service: DROP_NONE with its real place in s->flow.to, or why not. */
+static __noinline int link_service_outward(struct scratch *s)
+{
+	struct link_service_key key = { .address = s->key.destination[0],
+					.port = s->key.destination_port };
+	const struct link_service *service;
+	const struct interface *host;
+	const struct nexthop *nh;
+	__u32 chosen;
+
+	if (s->key.protocol == IP_PROTOCOL_ICMP)
+		return DROP_LINK_SERVICE;
+	service = bpf_map_lookup_elem(&link_services, &key);
+	if (!service || !service->used)
+		return DROP_LINK_SERVICE;
+	chosen = flow_hash(&s->key) % (service->used ?: 1);
+	s->flow.to.destination = service->target[chosen & (LINK_SERVICE_TARGETS_MAX - 1)];
+	s->flow.to.destination_port = service->port;
+	if (!service->nexthop)
+		return DROP_NONE;
+	nh = nexthop_lookup(service->nexthop);
+	host = nh && nh->kind == NEXTHOP_INTERFACE ? interface_by_vif(nh->vif) : NULL;
+	if (!host || !host->kind || s->key.vif > HOST_SIDE_VIF_MAX)
+		return DROP_LINK_SERVICE;
+	s->fabric = 0;
+	s->flow.nexthop = service->nexthop;
+	s->flow.peer_vif = nh->vif;
+	s->flow.to.source = bpf_htonl(HOST_SIDE | s->key.vif);
+	mac_copy(s->flow.mac, host->mac);
+	return DROP_NONE;
+}
+
+/* The rest of a decision whose way is s->flow.nexthop, of kind NEXTHOP_FABRIC. Link-local services
+ * are the operator's: no policy of the workload's keeps it from them. */
+static __noinline int fabric_outward(struct scratch *s, __u32 opens, bool allowed)
+{
+	const struct nexthop *nh = nexthop_lookup(s->flow.nexthop);
+	const bool is_service = is_link_service(s->key.destination[0]);
+	const struct settings *now = get_settings();
+	int reason;
+
+	if (!nh || !now)
+		return DROP_NEXTHOP;
+	s->flow.peer_vif = nh->vif;
+	/* The workload's ICMP error about an answer: it is translated as its flow is. */
+	if (!opens)
+		return s->quotes && !is_service ? DROP_NONE : DROP_LINK_SERVICE;
+	if (s->key.protocol != IP_PROTOCOL_TCP && s->key.protocol != IP_PROTOCOL_UDP &&
+	    (s->key.protocol != IP_PROTOCOL_ICMP ||
+	     s->flow.policy_port != bpf_htons(ICMP4_ECHO_REQUEST)))
+		return DROP_FABRIC_PROTOCOL;
+	s->fabric = 1;
+	s->flow.to.source = now->tunnel_address;
+	if (is_service) {
+		s->flow.rule = 0;
+		reason = link_service_outward(s);
+		if (reason)
+			return reason;
+	} else if (!allowed) {
+		return DROP_POLICY;
+	}
+	s->flow.flags |= FLOW_TRANSLATED;
+	if (!s->fabric)
+		return DROP_NONE;
+	if (is_nobody(s->flow.to.destination) || s->flow.to.destination == now->tunnel_address)
+		return DROP_FABRIC_ADDRESS;
+	s->flow.to.source_port = fabric_port(s);
+	return s->flow.to.source_port ? DROP_NONE : DROP_PORTS_EXHAUSTED;
+}
+
+#endif

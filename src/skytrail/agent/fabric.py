@@ -1,0 +1,134 @@
+"""Rows by which workloads reach the host's own network: services, ports, and the host's own side.
+
+The host's side is a pair of links: one end is an interface of the datapath like a workload's, the
+other the host's stack. Who uses a service of the host comes there from an address that tells the
+interface, and answers go back by it. It opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from skytrail.agent.fabric_config import FabricConfig, LinkService
+from skytrail.agent.identity import IdentityTable
+from skytrail.agent.nexthop import NextHopTable, Underlay
+from skytrail.agent.tables import (
+    IdentityId,
+    InetRouteRow,
+    InterfaceKind,
+    InterfaceRow,
+    LinkServiceRow,
+    NextHopId,
+    PolicyId,
+    PortPoolRow,
+    Row,
+    VifId,
+    VrfId,
+)
+from skytrail.agent.view import UNDERLAY_NETWORK, VirtualNetwork
+from skytrail.net import GATEWAY_MAC
+
+UNDERLAY_VIF_NAME = "underlay"
+HOST_VIF_NAME = "host"
+HOST_VRF_NAME = "host"
+"""No routing instance is called so: their names have colons."""
+HOST_SIDE = IPv4Network("169.254.0.0/17")
+"""As ``HOST_SIDE`` in ``bpf/include/fabric.h``: this and an interface's number."""
+_EVERYWHERE = IPv4Network("0.0.0.0/0")
+NOBODY_MAY = PolicyId(0xFFFFFFFF)
+"""A policy without rows: nothing is allowed."""
+Names = Mapping[str, tuple[IPv4Address, ...]]
+"""What services' names are known to mean."""
+InUse = tuple[NextHopTable, IdentityTable, Callable[[str, str], int]]
+"""Where next hops, identities and numbers come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class FabricInputs:
+    """Everything these rows are a function of, beside the underlay."""
+
+    config: FabricConfig
+    names: Names
+
+
+def host_side_address(vif_id: VifId) -> IPv4Address:
+    """Return what the host sees an interface as."""
+    return HOST_SIDE.network_address + vif_id
+
+
+def vif_of_host_side(address: IPv4Address) -> VifId | None:
+    """Return whose such an address is; None: nobody's."""
+    number = int(address) - int(HOST_SIDE.network_address)
+    return VifId(number) if address in HOST_SIDE and number else None
+
+
+def routes_out(
+    network: VirtualNetwork, config: FabricConfig, vrf_id: VrfId, tables: InUse
+) -> Iterator[InetRouteRow]:
+    """Yield what leads from a network's VRF to services and, if it may, to the underlay."""
+    nexthops, identities, number = tables
+    vif_id = VifId(number("vif", UNDERLAY_VIF_NAME))
+    for address in sorted({service.address for service in config.services}):
+        nexthop = nexthops.fabric(vif_id)
+        prefix = IPv4Network(address)
+        yield InetRouteRow(vrf_id, prefix, nexthop, 0, IdentityId(0), GATEWAY_MAC)
+    if not network.leaves_by_host:
+        return
+    identity = identities.of([UNDERLAY_NETWORK], (), ())
+    yield InetRouteRow(vrf_id, _EVERYWHERE, nexthops.fabric(vif_id), 0, identity)
+    for subnet in network.subnets:
+        # Whom nobody has here must not be looked for out there.
+        if isinstance(subnet.prefix, IPv4Network):
+            yield InetRouteRow(vrf_id, subnet.prefix, nexthops.discard(), 0, IdentityId(0))
+
+
+def fabric_rows(inputs: FabricInputs, underlay: Underlay, tables: InUse) -> Iterator[Row]:
+    """Yield what is the same for all VRFs."""
+    nexthops, _, number = tables
+    for protocol, ranges in inputs.config.pools if inputs.config.takes_ports else ():
+        yield PortPoolRow(protocol, ranges)
+    to_host: NextHopId | None = None
+    if underlay.host is not None:
+        vif_id = VifId(number("vif", HOST_VIF_NAME))
+        yield InterfaceRow(
+            ifindex=underlay.host.ifindex,
+            vif_id=vif_id,
+            kind=InterfaceKind.WORKLOAD_TAP,
+            vrf_id=VrfId(number("vrf", HOST_VRF_NAME)),
+            mac=GATEWAY_MAC,
+            mtu_bytes=underlay.host.mtu_bytes,
+            policy_egress=NOBODY_MAY,
+            policy_ingress=NOBODY_MAY,
+            identity=IdentityId(0),
+            antispoof=False,
+        )
+        to_host = nexthops.interface(HOST_VIF_NAME, vif_id, layer2=False)
+    for service in inputs.config.services:
+        row = _service_row(service, inputs.names, underlay, to_host)
+        if row is not None:
+            yield row
+
+
+def _service_row(
+    service: LinkService, names: Names, underlay: Underlay, to_host: NextHopId | None
+) -> LinkServiceRow | None:
+    """Return where a service is; None while that is not known."""
+    at = (service.address, service.port)
+    if service.is_metadata:
+        if underlay.host is None or to_host is None or not underlay.host.metadata_port:
+            return None
+        return LinkServiceRow(*at, (underlay.address,), underlay.host.metadata_port, to_host)
+    targets = service.targets or names.get(service.dns_name, ())
+    remote = remote_of(targets, underlay.address)
+    if remote:
+        return LinkServiceRow(*at, remote, service.to_port)
+    if targets and to_host is not None:
+        return LinkServiceRow(*at, (underlay.address,), service.to_port, to_host)
+    return None
+
+
+def remote_of(targets: Iterable[IPv4Address], own: IPv4Address) -> tuple[IPv4Address, ...]:
+    """Return those that are not this host."""
+    return tuple([each for each in targets if each != own and not each.is_loopback])

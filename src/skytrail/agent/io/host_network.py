@@ -1,0 +1,145 @@
+"""What workloads use of the host and the underlay, at work: the host's side, names, metadata.
+
+```
+ run  <- configuration changed, or each INTERVAL_S
+      -> links to the host's stack, reserved ports, names of services -> changed()
+      -> 1x metadata proxy, while the service is configured
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import structlog
+
+from skytrail.agent.fabric import Names
+from skytrail.agent.fabric_config import FabricConfig
+from skytrail.agent.io.host_side import (
+    HOST_IFNAME,
+    HostSideRefused,
+    ensure_host_side,
+    reserve_ports,
+)
+from skytrail.agent.io.metadata import MetadataProxy, Servers
+from skytrail.agent.metadata import Asker
+from skytrail.agent.nexthop import HostSide
+from skytrail.agent.tables import LINK_SERVICE_TARGETS_COUNT_MAX
+from skytrail.runtime.tasks import supervise
+
+INTERVAL_S = 30.0
+RESOLVE_TIMEOUT_S = 5.0
+
+
+class HostNetwork:
+    """``side`` and ``names`` are inputs of the desired state; ``changed`` is called when they do."""
+
+    def __init__(
+        self,
+        asker: Callable[[IPv4Address], Asker | None],
+        secret: Path | None,
+        changed: Callable[[], None],
+    ) -> None:
+        self.side: HostSide | None = None
+        self.names: Names = {}
+        self.proxy = MetadataProxy(asker, self._nova, secret)
+        self._config = FabricConfig()
+        self._reserved = ""
+        self._changed = changed
+        self._wake = asyncio.Event()
+        self._problem = ""
+        self._log = structlog.get_logger("skytrail.agent.host_network")
+
+    def follow(self, config: FabricConfig) -> None:
+        """Take over what is configured now."""
+        if config != self._config:
+            self._config = config
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            proxy: asyncio.Task[None] | None = None
+            while True:
+                self._wake.clear()
+                await self._look()
+                wanted = self._config.metadata is not None and self.side is not None
+                if wanted and proxy is None:
+                    proxy = group.create_task(supervise("metadata_proxy", self._serve))
+                elif not wanted and proxy is not None:
+                    proxy.cancel()
+                    proxy = None
+                    self._listening(0)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(INTERVAL_S):
+                        await self._wake.wait()
+
+    async def _look(self) -> None:
+        config = self._config
+        if config.takes_ports:
+            self._reserve(config)
+        if config.services:
+            await self._make_side()
+        names = {name: await self._resolve(name) for name in sorted(config.dns_names)}
+        if names != self.names:
+            self.names = names
+            self._changed()
+
+    async def _make_side(self) -> None:
+        try:
+            link = await asyncio.to_thread(ensure_host_side)
+        except HostSideRefused as refused:
+            if str(refused) != self._problem:
+                self._log.warning("host_side_refused", error=str(refused))
+            self._problem = str(refused)
+            return
+        self._problem = ""
+        port = self.side.metadata_port if self.side is not None else 0
+        side = HostSide(link.ifindex, link.mtu_bytes, port)
+        if side != self.side:
+            self.side = side
+            self._changed()
+
+    async def _serve(self) -> None:
+        await self.proxy.serve(HOST_IFNAME, self._listening)
+
+    def _listening(self, port: int) -> None:
+        if self.side is not None and self.side.metadata_port != port:
+            self.side = replace(self.side, metadata_port=port)
+            self._changed()
+
+    def _reserve(self, config: FabricConfig) -> None:
+        ranges = {each for _, pool in config.pools for each in pool}
+        text = ",".join(f"{first}-{last}" for first, last in sorted(ranges))
+        if text != self._reserved:
+            self._reserved = text
+            reserve_ports(text)
+
+    async def _resolve(self, name: str) -> tuple[IPv4Address, ...]:
+        """Return what a name means now, or meant as long as nobody answers."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+                found = await loop.getaddrinfo(name, None, family=socket.AF_INET)
+        except (OSError, UnicodeError, TimeoutError) as error:
+            self._log.warning("service_unresolved", name=name, error=str(error))
+            return self.names.get(name, ())
+        return _addresses(str(address[0]) for *_, address in found)
+
+    def _nova(self) -> Servers:
+        service = self._config.metadata
+        if service is None:
+            return ()
+        targets = service.targets or self.names.get(service.dns_name, ())
+        return tuple([(str(target), service.to_port) for target in targets])
+
+
+def _addresses(texts: Iterable[str]) -> tuple[IPv4Address, ...]:
+    ordered = sorted({IPv4Address(text) for text in texts})
+    return tuple(ordered[:LINK_SERVICE_TARGETS_COUNT_MAX])

@@ -1,0 +1,200 @@
+"""Link-local services and the metadata service by real packets, of tenants with equal addresses."""
+
+import contextlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from skytrail.client import ApiClient
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "host-services"
+NOVA = """
+import hashlib, hmac, json, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+secret = sys.argv[2].encode()
+class Nova(BaseHTTPRequestHandler):
+    def do_GET(self):
+        said = {name.lower(): value for name, value in self.headers.items()}
+        instance = said.get("x-instance-id", "")
+        right = hmac.new(secret, instance.encode(), hashlib.sha256).hexdigest()
+        ok = hmac.compare_digest(right, said.get("x-instance-id-signature", ""))
+        body = json.dumps([self.path, said]).encode()
+        self.send_response(200 if ok else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *rest):
+        pass
+server = ThreadingHTTPServer(("", int(sys.argv[1])), Nova)
+print("ready", flush=True)
+server.serve_forever()
+"""
+ECHO = """
+import socket, sys
+listener = socket.create_server(("", int(sys.argv[1])))
+print("ready", flush=True)
+while True:
+    connection, peer = listener.accept()
+    with connection:
+        size = 0
+        while chunk := connection.recv(1 << 16):
+            size += len(chunk)
+        connection.sendall(f"{peer[0]} {peer[1]} {size}".encode())
+"""
+CLIENT = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as connection:
+    connection.sendall(bytes(int(sys.argv[3])))
+    connection.shutdown(socket.SHUT_WR)
+    print(connection.makefile().read())
+"""
+
+BLUE = ("blue", "far")
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def lab(lab_of):
+    with lab_of(EXAMPLE, "sth") as created:
+        yield created
+
+
+@pytest.fixture(scope="module")
+def nova(lab):
+    secret = (EXAMPLE / "nova-secret").read_text().strip()
+    with running(lab, control(lab), NOVA, 8775, secret):
+        yield
+
+
+def control(lab):
+    """The control node whose machine the example's services are on."""
+    with ApiClient(lab.api_url) as api:
+        names = ["default-global-system-config", "default-global-vrouter-config"]
+        found = api.read_by_name("global-vrouter-config", names)
+    at = found["linklocal_services"]["linklocal_service_entry"][0]["ip_fabric_service_ip"][0]
+    return next(node.name for node in lab.plan.controllers if str(node.address) == at)
+
+
+@contextlib.contextmanager
+def running(lab, name, program, *arguments):
+    command = lab.command_in(name, ["python3", "-c", program, *map(str, arguments)])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+        process.kill()
+
+
+def curl(lab, name, *options, path="/openstack/latest/meta_data.json"):
+    url = f"http://169.254.169.254{path}"
+    command = lab.command_in(
+        name, ["curl", "-s", "-m", "10", "-w", "\n%{http_code}", *options, url]
+    )
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    body, _, status = done.stdout.rpartition("\n")
+    return status, body
+
+
+def connect(lab, source, address, port, size=1):
+    command = lab.command_in(source, ["python3", "-c", CLIENT, address, str(port), str(size)])
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout.split() if not done.returncode else None
+
+
+def identity(lab, tenant, name):
+    with ApiClient(lab.api_url) as api:
+        names = ["default-domain", tenant, name]
+        port = api.read_by_name("virtual-machine-interface", names)
+        project = api.read_by_name("project", names[:2])
+    return port["virtual_machine_refs"][0]["uuid"], project["uuid"].replace("-", "")
+
+
+@pytest.mark.parametrize(
+    ("workload", "tenant", "name"),
+    [("red", "red", "vm"), ("blue", "blue", "vm"), ("far", "blue", "far")],
+)
+def test_nova_knows_who_asks_though_addresses_are_the_same(lab, nova, workload, tenant, name):
+    status, body = curl(lab, workload)
+
+    assert status == "200", body
+    path, said = json.loads(body)
+    machine, project = identity(lab, tenant, name)
+    assert path == "/openstack/latest/meta_data.json"
+    assert (said["x-instance-id"], said["x-tenant-id"]) == (machine, project)
+    assert said["x-forwarded-for"].startswith("10.30.0.")
+
+
+def test_nobody_speaks_for_another_machine(lab, nova):
+    machine, _ = identity(lab, "blue", "vm")
+    forged = [f"X-Instance-ID: {machine}", f"X_Instance_ID: {machine}", "X-Tenant-ID: 1"]
+    options = [word for each in forged for word in ("-H", each)]
+
+    status, body = curl(lab, "red", *options)
+
+    assert status == "200"
+    assert machine not in body
+
+
+def test_a_service_in_the_underlay_sees_the_host(lab):
+    hosts = {node.name: str(node.address) for node in lab.plan.hosts}
+    with running(lab, control(lab), ECHO, 9000):
+        red, blue = (connect(lab, each, "169.254.169.1", 5000, 300_000) for each in ("red", "blue"))
+        far = connect(lab, "far", "169.254.169.1", 5000)
+
+    assert red is not None and blue is not None and far is not None
+    assert (red[0], red[2]) == (blue[0], blue[2]) == (hosts["compute1"], "300000")
+    assert far[0] == hosts["compute2"]
+    assert all(61000 <= int(each[1]) <= 65535 for each in (red, blue, far))
+
+
+def test_a_service_of_the_host_itself_sees_the_interface(lab):
+    with running(lab, "compute1", ECHO, 9000):
+        seen = [connect(lab, each, "169.254.169.2", 5000, 300_000) for each in ("red", "blue")]
+
+    assert all(each is not None and each[2] == "300000" for each in seen)
+    assert len({each[0] for each in seen if each}) == 2
+    assert all(each[0].startswith("169.254.0.") for each in seen if each)
+
+
+def test_a_network_with_fabric_snat_reaches_the_underlay_by_its_host(lab):
+    where = next(node for node in lab.plan.controllers if node.name == control(lab))
+    hosts = {node.name: str(node.address) for node in lab.plan.hosts}
+    with running(lab, where.name, ECHO, 9100):
+        blue, far = (connect(lab, each, str(where.address), 9100, 3_000_000) for each in BLUE)
+        red = connect(lab, "red", str(where.address), 9100)
+    pings = {
+        name: subprocess.run(
+            lab.command_in(
+                name, ["ping", "-n", "-c2", "-i0.2", "-W2", "-s1400", str(where.address)]
+            ),
+            check=False,
+            capture_output=True,
+        ).returncode
+        for name in (*BLUE, "red")
+    }
+
+    assert blue is not None and far is not None
+    assert (blue[0], blue[2]) == (hosts["compute1"], "3000000")
+    assert (far[0], far[2]) == (hosts["compute2"], "3000000")
+    assert red is None
+    assert pings == {"blue": 0, "far": 0, "red": 1}
+
+
+def test_an_error_of_the_underlay_reaches_the_workload(lab):
+    """A UDP port nobody listens at: the far end's refusal is the workload's."""
+    where = next(node for node in lab.plan.controllers if node.name == control(lab))
+    program = f"""
+import socket
+end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+end.settimeout(5)
+end.connect(({str(where.address)!r}, 4444))
+end.send(b"hi")
+end.recv(1)
+"""
+    command = lab.command_in("blue", ["python3", "-c", program])
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert "ConnectionRefusedError" in done.stderr

@@ -1,0 +1,197 @@
+"""Link-local services, source translation by the host, its ports: rows of what is configured."""
+
+from ipaddress import IPv4Address, ip_network
+
+import pytest
+
+from skytrail.agent.fabric import FabricInputs, fabric_rows, host_side_address, vif_of_host_side
+from skytrail.agent.fabric_config import NOTHING_SET, PORT_RANGE_DEFAULT, FabricConfig
+from skytrail.agent.identity import IdentityTable
+from skytrail.agent.label import VIF_LAST
+from skytrail.agent.nexthop import HostSide, NextHopTable, Underlay
+from skytrail.agent.tables import (
+    InetRouteRow,
+    InterfaceRow,
+    LinkServiceRow,
+    NextHopKind,
+    NextHopRow,
+    PortPoolRow,
+    VifId,
+)
+from skytrail.net import GATEWAY_MAC
+from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet
+
+METADATA = IPv4Address("169.254.169.254")
+
+
+def entry(name, address, port, targets=(), to_port=8775, dns_name=""):
+    return {
+        "linklocal_service_name": name,
+        "linklocal_service_ip": address,
+        "linklocal_service_port": port,
+        "ip_fabric_service_ip": list(targets),
+        "ip_fabric_service_port": to_port,
+        "ip_fabric_DNS_service_name": dns_name,
+    }
+
+
+def host(*services, pools=(), snat=False):
+    config = ConfigBuilder()
+    config.node(
+        "global-vrouter-config",
+        "default-global-system-config:default-global-vrouter-config",
+        linklocal_services={"linklocal_service_entry": list(services)},
+        port_translation_pools={"port_translation_pool": list(pools)},
+    )
+    red = config.network("red", 5, [subnet("10.1.1.0/24")])
+    if snat:
+        config.node(
+            "virtual-network",
+            f"{PROJECT}:red",
+            virtual_network_network_id=5,
+            fabric_snat=True,
+        )
+    config.port("a", red, ["10.1.1.3"])
+    made = AgentHost()
+    made.plug("a", 10)
+    made.connect()
+    made.configure(config.update())
+    made.reconcile()
+    return made
+
+
+def rows(made, kind):
+    return list(made.datapath.rows[kind].values())
+
+
+def routes(made, prefix):
+    return [row for row in rows(made, InetRouteRow) if row.prefix == ip_network(prefix)]
+
+
+def test_a_service_in_the_underlay_is_reached_from_every_network():
+    made = host(entry("ntp", "169.254.1.1", 123, ["203.0.113.9", "203.0.113.8"], 1230))
+
+    (service,) = rows(made, LinkServiceRow)
+    targets = (IPv4Address("203.0.113.9"), IPv4Address("203.0.113.8"))
+    assert (service.port, service.targets, service.to_port) == (123, targets, 1230)
+    (route,) = routes(made, "169.254.1.1/32")
+    assert route.mac == GATEWAY_MAC
+    hops = {row.nexthop_id: row.kind for row in rows(made, NextHopRow)}
+    assert hops[route.nexthop_id] is NextHopKind.FABRIC
+    assert [row.translates for row in rows(made, InterfaceRow) if row.ifindex == 1] == [True]
+
+
+def test_without_services_and_translation_nothing_of_it_is_there():
+    made = host()
+
+    assert rows(made, PortPoolRow) == []
+    assert not any(row.translates for row in rows(made, InterfaceRow))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        entry("a", "10.0.0.1", 80, ["203.0.113.9"]),
+        entry("a", "169.254.1.1", 0, ["203.0.113.9"]),
+        entry("a", "169.254.1.1", 70000, ["203.0.113.9"]),
+        entry("a", "169.254.1.1", 80, ["203.0.113.9"], 0),
+        entry("a", "169.254.1.1", 80),
+        entry("a", "fe80::a9fe:a9fe", 80, ["203.0.113.9"]),
+        entry("a", "169.254.1.1", 80, ["2001:db8::1"]),
+    ],
+)
+def test_what_cannot_be_read_is_left_out(wrong):
+    assert rows(host(wrong), LinkServiceRow) == []
+
+
+def test_the_first_of_two_services_at_one_place_has_it():
+    one, two = (entry(name, "169.254.1.1", 80, [f"203.0.113.{n}"]) for n, name in enumerate("ba"))
+
+    (service,) = rows(host(one, two), LinkServiceRow)
+
+    assert service.targets == (IPv4Address("203.0.113.1"),)
+
+
+@pytest.mark.parametrize(
+    ("pool", "ranges"),
+    [
+        (None, (PORT_RANGE_DEFAULT,)),
+        (
+            {"protocol": "udp", "port_range": {"start_port": 2000, "end_port": 2010}},
+            ((2000, 2010),),
+        ),
+        ({"protocol": "17", "port_range": {"start_port": 1, "end_port": 1030}}, ((1024, 1030),)),
+        ({"protocol": "UDP", "port_count": 100}, ((65436, 65535),)),
+        ({"protocol": "udp", "port_count": 0}, (PORT_RANGE_DEFAULT,)),
+        (
+            {"protocol": "udp", "port_range": {"start_port": 4788, "end_port": 4790}},
+            ((4788, 4788), (4790, 4790)),
+        ),
+        ({"protocol": "tcp", "port_count": 100}, (PORT_RANGE_DEFAULT,)),
+    ],
+)
+def test_pools_of_ports(pool, ranges):
+    made = host(entry("a", "169.254.1.1", 80, ["203.0.113.9"]), pools=[pool] if pool else [])
+
+    assert next(row.ranges for row in rows(made, PortPoolRow) if row.protocol == 17) == ranges
+
+
+def test_a_network_with_fabric_snat_has_a_way_out_but_not_for_its_own_addresses():
+    made = host(snat=True)
+
+    hops = {row.nexthop_id: row.kind for row in rows(made, NextHopRow)}
+    assert hops[routes(made, "0.0.0.0/0")[0].nexthop_id] is NextHopKind.FABRIC
+    assert hops[routes(made, "10.1.1.0/24")[0].nexthop_id] is NextHopKind.DISCARD
+    assert routes(host(), "0.0.0.0/0") == []
+
+
+def rows_with_side(names=(), **service):
+    config = FabricConfig(services=host_services(**service), pools=NOTHING_SET.pools)
+    address = IPv4Address("192.0.2.1")
+    underlay = Underlay("underlay", 1, address, GATEWAY_MAC, 1500, host=HostSide(7, 1500, 8097))
+    made = AgentHost()
+    table = NextHopTable(made.numbers.nexthop, underlay, lambda _: None)
+    numbers = made.numbers.spaces()
+    number = lambda kind, name: numbers[kind].number(name)  # noqa: E731
+    tables = (table, IdentityTable(made.numbers.identity), number)
+    return list(fabric_rows(FabricInputs(config, dict(names)), underlay, tables))
+
+
+def host_services(name="a", targets=(), dns_name=""):
+    made = host(entry(name, "169.254.1.1", 80, targets, 9000, dns_name))
+    return made.view.fabric.services
+
+
+@pytest.mark.parametrize(
+    ("service", "names", "targets", "to_host", "to_port"),
+    [
+        ({"name": "metadata", "targets": ["203.0.113.9"]}, {}, "192.0.2.1", True, 8097),
+        ({"targets": ["127.0.0.1"]}, {}, "192.0.2.1", True, 9000),
+        ({"targets": ["192.0.2.1", "203.0.113.9"]}, {}, "203.0.113.9", False, 9000),
+        ({"dns_name": "x"}, {"x": (IPv4Address("203.0.113.7"),)}, "203.0.113.7", False, 9000),
+    ],
+)
+def test_services_of_the_host_itself_are_behind_its_own_side(
+    service, names, targets, to_host, to_port
+):
+    made = rows_with_side(names, **service)
+
+    row = next(each for each in made if isinstance(each, LinkServiceRow))
+    assert (row.targets, row.to_port) == ((IPv4Address(targets),), to_port)
+    assert bool(row.nexthop_id) is to_host
+
+
+def test_a_name_nobody_knows_is_no_service():
+    made = rows_with_side(dns_name="x")
+
+    assert not any(isinstance(each, LinkServiceRow) for each in made)
+
+
+@pytest.mark.parametrize("number", [1, 255, 256, VIF_LAST])
+def test_the_host_tells_interfaces_by_address(number):
+    assert vif_of_host_side(host_side_address(VifId(number))) == number
+
+
+@pytest.mark.parametrize("address", ["169.254.0.0", "169.254.128.0", "10.0.0.1"])
+def test_other_addresses_are_nobody_s(address):
+    assert vif_of_host_side(IPv4Address(address)) is None
