@@ -12,12 +12,26 @@ from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import OURS, RAW, RAW2, Bench, eventually
 from skytrail.testing.control_plane import bgp_router, inet_route, instance_of, routing_instance
 from skytrail.testing.raw_peer import INTERNAL, RawPeer, vpn_route, with_target
-from skytrail.wire.bgp import BgpFamily, MessageType, encode_nlri, encode_open
+from skytrail.wire.bgp import (
+    BgpFamily,
+    Demarcation,
+    MessageType,
+    RouteRefresh,
+    RouteTargetNlri,
+    encode_end_of_rib,
+    encode_nlri,
+    encode_open,
+    encode_route_refresh,
+    encode_update,
+    encode_withdraw,
+)
 from skytrail.wire.bgp.attributes import AttributeCode
 from skytrail.wire.bgp.framing import framed
 
 VPN = BgpFamily.INET_VPN
 RED = instance_of("red")
+ROUTES_OF_FLOOD = 2000
+FLOOD_COUNT = 1000
 HOP = bytes(8) + bytes((10, 9, 0, 7))
 TARGET = attribute(0xC0, 16, with_target().extended_communities[0])
 GOOD = ORIGIN + AS_PATH + LOCAL_PREF + TARGET
@@ -223,3 +237,36 @@ def test_noise_never_stops_the_node(routers: Bench, node: Node, good: RawPeer, s
                 bad.send(noise.randbytes(200))
             except OSError:
                 continue
+
+
+@pytest.mark.parametrize("kind", ["refreshes", "marks", "ends of RIB", "memberships"])
+def test_a_flood_of_short_messages_piles_up_nothing_and_holds_up_nobody(
+    routers: Bench, node: Node, good: RawPeer, kind: str
+) -> None:
+    """Each is a few bytes of the peer's and, one by one, would be a walk over all routes."""
+    members = BgpFamily.ROUTE_TARGET
+    for number in range(ROUTES_OF_FLOOD):
+        node.publish("compute1", RED, inet_route(f"10.1.{2 + number // 250}.{number % 250}/32"))
+    with RawPeer(routers, RAW, VPN, members) as flooding:
+        flooding.offer(enhanced_refresh=True)
+        flooding.connect()
+        flooding.announce(VPN, with_target(), *map(vpn_route, range(1, 200)))
+        pair = {
+            "refreshes": [RouteRefresh(VPN, Demarcation.REQUEST)],
+            "marks": [RouteRefresh(VPN, Demarcation.BEGIN), RouteRefresh(VPN, Demarcation.END)],
+        }
+        if kind in pair:
+            chunk = b"".join(map(encode_route_refresh, pair[kind]))
+        elif kind == "ends of RIB":
+            chunk = encode_end_of_rib(VPN)
+        else:
+            wanted = RouteTargetNlri(64512, with_target().extended_communities[0])
+            assert members in flooding.negotiated.families
+            told = encode_update(members, flooding.address, INTERNAL, [wanted], flooding.negotiated)
+            chunk = b"".join([*told, *encode_withdraw(members, [wanted], flooding.negotiated)])
+
+        flooding.send(chunk * FLOOD_COUNT)
+        waiting = [node.do(lambda plane: len(plane.replicator.chores)) for _ in range(20)]
+
+        assert max(waiting) <= 8
+        eventually(lambda: node.state("bad") == "established", "the session goes on")

@@ -146,7 +146,7 @@ def _of_chosen_lab(lab_name: str | None) -> list[Daemon] | None:
         return None
     try:
         return _of_lab(lab_name)
-    except (TopologyError, msgspec.DecodeError) as error:
+    except (TopologyError, msgspec.DecodeError, UnicodeDecodeError) as error:
         name = lab_name or state.only_name()
         click.echo(f"lab {name} cannot be read, so only its API is asked: {error}", err=True)
         return None
@@ -157,7 +157,7 @@ def lab_at(url: str | None) -> str | None:
     for name in state.names():
         try:
             port = state.read(name).api_port
-        except (OSError, LabError, msgspec.DecodeError) as error:
+        except (OSError, LabError, msgspec.DecodeError, UnicodeDecodeError) as error:
             click.echo(f"lab {name} cannot be read: {error}", err=True)
             continue
         if url == f"http://127.0.0.1:{port}":
@@ -250,7 +250,7 @@ def _describe(daemon: Daemon) -> dict[str, object]:
     try:
         found = msgspec.json.decode(read_page(daemon.socket, "/healthz"), type=_Health)
         metrics = read_page(daemon.socket, "/metrics").decode()
-    except (IntrospectionFailed, msgspec.DecodeError) as error:
+    except (IntrospectionFailed, msgspec.DecodeError, UnicodeDecodeError) as error:
         return {**row, "revision": None, "unmet": str(error)}
     revision = _REVISION.search(metrics)
     return {

@@ -11,7 +11,7 @@ but :meth:`AdjIn.work`. A route heard again while it waits to be removed keeps i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import repeat
 from typing import TypeAlias
 
@@ -179,14 +179,14 @@ class AdjIn:
         """The session is over, its routes stay: each is stale until it is said again."""
         for family, table in self.tables.items():
             self.doubt(family)
-            self._walks.append(_Walk(family, table, self.generation(family), is_sweep=False))
+            self._walk(_Walk(family, table, self.generation(family), is_sweep=False))
 
     def outlive(self, family: BgpFamily) -> None:
         """Keep what is stale for longer, as what it is (RFC 9494)."""
         table = self.tables.get(family, {})
         walk = _Walk(family, table, self.generation(family), is_sweep=False)
         walk.long_lived = {}
-        self._walks.append(walk)
+        self._walk(walk)
 
     def doubt(self, family: BgpFamily) -> None:
         """The peer will say all routes of a family again: what it leaves out is to be swept."""
@@ -198,7 +198,29 @@ class AdjIn:
         if family in self._aged:
             self._aged.discard(family)
             table = self.tables.get(family, {})
-            self._walks.append(_Walk(family, table, self.generation(family), is_sweep=True))
+            self._walk(_Walk(family, table, self.generation(family), is_sweep=True))
+
+    def sweep_again(self, kept: Container[BgpFamily]) -> None:
+        """Forget what was stale already: the session is over once more before it was all said again.
+
+        RFC 4724 section 4.2: or a peer that comes and goes would keep its routes for ever. Families
+        in ``kept`` have a time of their own.
+        """
+        for family in [each for each in self._aged if each not in kept]:
+            self.sweep(family)
+
+    def _walk(self, walk: _Walk) -> None:
+        """Begin a walk, or let one that has not begun stand for it: peers may ask for very many."""
+        for waiting in self._walks:
+            if waiting.may_stand_for(walk):
+                waiting.generation = walk.generation
+                return
+        self._walks.append(walk)
+
+    @property
+    def walks_count(self) -> int:
+        """How many walks over routes wait."""
+        return len(self._walks)
 
     @property
     def has_work(self) -> bool:
@@ -216,7 +238,7 @@ class AdjIn:
             count -= len(removed)
         while count > 0 and self._walks:
             walk = self._walks[0]
-            for heard in walk.rest:
+            for heard in walk.begin():
                 count -= 1
                 self._visit(walk, heard)
                 if count <= 0:
@@ -263,9 +285,9 @@ class AdjIn:
 
 
 class _Walk:
-    """Looks at every route of a family that was there when it began."""
+    """Looks at every route of a family that is there when it begins."""
 
-    __slots__ = ("family", "generation", "is_sweep", "long_lived", "rest", "table")
+    __slots__ = ("_rest", "family", "generation", "is_sweep", "long_lived", "table")
 
     def __init__(
         self,
@@ -282,5 +304,20 @@ class _Walk:
         self.is_sweep = is_sweep
         self.long_lived: dict[Shared, Shared] | None = None
         """Set: routes become long-lived stale ones; what they had in common, and have now."""
-        # A copy of pointers: a few milliseconds for a million.
-        self.rest: Iterator[Heard] = iter(list(table.values()))
+        self._rest: Iterator[Heard] | None = None
+
+    def begin(self) -> Iterator[Heard]:
+        """Return what is still to be looked at."""
+        if self._rest is None:
+            # A copy of pointers: a few milliseconds for a million.
+            self._rest = iter(list(self.table.values()))
+        return self._rest
+
+    def may_stand_for(self, later: _Walk) -> bool:
+        """Tell whether this walk, not begun yet, can do what a later one is to do."""
+        return (
+            self._rest is None
+            and self.table is later.table
+            and self.is_sweep == later.is_sweep
+            and (self.long_lived is None) == (later.long_lived is None)
+        )

@@ -94,8 +94,22 @@ class AgentRoutes:
             self._replicator.chores.add(self._leaving(peer, instance))
 
     def put_all(self, peer: Peer, instance: InstanceName) -> None:
-        """Put what an agent said into an instance's table, or take it out, in slices."""
-        self._replicator.chores.add(self.putting(peer, instance))
+        """Put what an agent said into an instance's table, or take it out, in slices.
+
+        Asked for again before it is over, it begins anew: agents may have this done at will.
+        """
+        if instance in peer.putting:
+            peer.putting[instance] = True
+            return
+        peer.putting[instance] = False
+        self._replicator.chores.add(self._putting_all(peer, instance))
+
+    def _putting_all(self, peer: Peer, instance: InstanceName) -> Iterator[None]:
+        yield from self.putting(peer, instance)
+        while peer.putting[instance]:
+            peer.putting[instance] = False
+            yield from self.putting(peer, instance)
+        del peer.putting[instance]
 
     def putting(
         self, peer: Peer, instance: InstanceName, among: frozenset[IpAddress] | None = None

@@ -23,6 +23,7 @@ from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.membership import EVERYTHING, Asked, Listener, Memberships
 from skytrail.control.path import InstanceName, Path, PeerName, learned_path
 from skytrail.control.relay import VPN_FAMILIES, RelayTable
+from skytrail.control.restart_timers import LONG_LIVED_S_MAX
 from skytrail.control.route_target import Replicator
 from skytrail.net import RouteTarget
 from skytrail.wire.bgp import (
@@ -160,6 +161,7 @@ class Bgp:
             peer.importer = Importer(speaker, peer.config, negotiated, self.networks)
         peer.ends_received = set()
         peer.refreshes_to_begin, peer.refreshes_to_end = [], []
+        peer.repeating = {}
         families = tuple(
             [family for family in peer.config.families if family in negotiated.families]
         )
@@ -181,19 +183,23 @@ class Bgp:
             return
         restart = self._restart(peer)
         offered = peer.negotiated.long_lived if peer.negotiated is not None else ()
-        peer.long_lived = {each.family: each.stale_time_s for each in offered if each.stale_time_s}
+        speaker = self.config.speaker
+        longest = LONG_LIVED_S_MAX if speaker is None else speaker.timers.long_lived_s_max
+        peer.long_lived = {
+            each.family: min(each.stale_time_s, longest) for each in offered if each.stale_time_s
+        }
         peer.is_up, peer.last_down_reason, peer.negotiated = False, reason, None
         if self.memberships is not None:
             self.memberships.leave(peer.name)
         self.groups.leave(peer)
         peer.to_tell.clear()
         peer.looking_count = 0
-        speaker = self.config.speaker
         helps = speaker is not None and speaker.timers.keeps_peers_routes
         if not graceful or restart is None or not helps:
             self._drop(peer, BgpFamily)
             self._forget_all_members(peer)
             return
+        peer.adj_in.sweep_again(peer.long_lived_deadlines)
         peer.asked.doubt()
         kept = {family for family, _ in restart.families}
         self._drop(peer, [family for family in BgpFamily if family not in kept])
@@ -248,9 +254,26 @@ class Bgp:
             case Demarcation.REQUEST:
                 if family is BgpFamily.ROUTE_TARGET and self.memberships is not None:
                     self.memberships.repeat(peer.name)
-                if peer.negotiated.enhanced_refresh:
-                    peer.refreshes_to_begin.append(family)
-                self.groups.look_for(peer, peer.group.known(peer.name, family))
+                self._repeat(peer, family)
+
+    def _repeat(self, peer: BgpPeer, family: BgpFamily) -> None:
+        """Tell a peer a family again; whoever asks while it is told is told once more after that."""
+        if peer.group is None or peer.negotiated is None:
+            return
+        if family in peer.repeating:
+            peer.repeating[family] = True
+            return
+        peer.repeating[family] = False
+        if peer.negotiated.enhanced_refresh:
+            peer.refreshes_to_begin.append(family)
+        self.groups.look_for(peer, peer.group.known(peer.name, family))
+
+    def _repeated(self, peer: BgpPeer) -> None:
+        """All that was asked for again has been told."""
+        repeated, peer.repeating = peer.repeating, {}
+        for family, is_wanted_again in repeated.items():
+            if is_wanted_again:
+                self._repeat(peer, family)
 
     def tick(self, now: float) -> None:
         """Let time pass: sweep what stayed stale. Call about twice a second."""
@@ -272,7 +295,8 @@ class Bgp:
             if not stays_s:
                 self._sweep(peer, family)
                 continue
-            peer.long_lived_deadlines[family] = now + stays_s
+            # Not anew for a peer that was here for a moment in between (RFC 9494 section 4.2).
+            peer.long_lived_deadlines.setdefault(family, now + stays_s)
             peer.adj_in.outlive(family)
             self._lagging[peer.adj_in] = None
 
@@ -326,6 +350,7 @@ class Bgp:
                 for family in peer.refreshes_to_end
             ]
             peer.refreshes_to_end = []
+            self._repeated(peer)
         # While there are chores, something may be missing in tables or in groups.
         is_whole = not peer.has_work and self._replicator.chores.is_idle
         if self.memberships is not None and self.memberships.has_news_for(peer.name):
@@ -422,13 +447,21 @@ class Bgp:
         """
         for name in list(self._other_interest):
             peer = self.peers.get(name)
-            if peer is not None and len(peer.asked) > LARGE_INTEREST_COUNT and not also_large:
+            if peer is not None and self._is_busy(peer, also_large=also_large):
                 continue
             del self._other_interest[name]
             if peer is not None and peer.is_up and peer.has_memberships:
                 self.groups.regroup(peer)
         if self.memberships is not None:
             self._ready.update(dict.fromkeys(self.memberships.has_news()))
+
+    def _is_busy(self, peer: BgpPeer, *, also_large: bool) -> bool:
+        """Tell whether a peer's interest is to be followed later: one change at a time."""
+        if not peer.is_up:
+            return False
+        is_judging = peer.group is not None and bool(peer.group.judging)
+        is_late = len(peer.asked) > LARGE_INTEREST_COUNT and not also_large
+        return is_late or peer.looking_count > 0 or is_judging
 
     def _tell_memberships(self, peer: BgpPeer) -> list[bytes]:
         memberships, negotiated = self.memberships, peer.negotiated
@@ -518,7 +551,7 @@ class Bgp:
         peer.adj_in.sweep(family)
         if peer.adj_in.has_work:
             self._lagging[peer.adj_in] = None
-        if family is BgpFamily.ROUTE_TARGET:
+        if family is BgpFamily.ROUTE_TARGET and peer.asked.settle():
             self._replicator.chores.add(self._swept(peer, peer.asked, peer.asked.generation))
 
     def _swept(self, peer: BgpPeer, asked: Asked, generation: int) -> Iterator[None]:

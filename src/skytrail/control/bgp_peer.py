@@ -58,6 +58,8 @@ class BgpPeer:
     refreshes_to_begin: list[BgpFamily] = field(default_factory=list[BgpFamily])
     refreshes_to_end: list[BgpFamily] = field(default_factory=list[BgpFamily])
     """What the peer asked to hear again, for the marks around it (RFC 7313)."""
+    repeating: dict[BgpFamily, bool] = field(default_factory=dict[BgpFamily, bool])
+    """Families that are being told again, and whether they were asked for once more meanwhile."""
     asked: Asked = field(default_factory=Asked)
     """Route target memberships the peer sent."""
     has_memberships: bool = False

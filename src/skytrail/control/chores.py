@@ -27,6 +27,10 @@ class Chores:
         self.at_once = at_once
         self._waiting: deque[Iterator[None]] = deque()
 
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
     @property
     def is_idle(self) -> bool:
         """Nothing waits: tables are what configuration and sessions say."""

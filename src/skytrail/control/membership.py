@@ -75,6 +75,7 @@ class Asked:
         """How many memberships name each."""
         self._beginnings: dict[tuple[int, int], int] = {}
         self._defaults_count = 0
+        self._is_doubted = False
         self._interest: Interest | None = NOTHING
         """None: to be worked out."""
 
@@ -98,6 +99,12 @@ class Asked:
     def doubt(self) -> None:
         """All of it is to be said again."""
         self.generation += 1
+        self._is_doubted = True
+
+    def settle(self) -> bool:
+        """It has been said again; False if it was not in doubt."""
+        was_doubted, self._is_doubted = self._is_doubted, False
+        return was_doubted
 
     def add(self, nlri: RouteTargetNlri) -> bool:
         """Note a membership; True if it is a new one."""

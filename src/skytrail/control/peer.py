@@ -63,6 +63,8 @@ class Peer:
     """Grows whenever a session is lost: what was published before is in doubt then."""
     stale_deadline: float = float("inf")
     """When unconfirmed routes are dropped; infinity while nothing is stale."""
+    stale_since: float = 0.0
+    """When the session was lost since which it has not ended its RIB."""
     end_of_rib_received: bool = False
     end_of_rib_sent: bool = False
     end_of_config_sent: bool = False
@@ -76,6 +78,8 @@ class Peer:
     adj_in: dict[InstanceName, dict[RouteKey, AdjRoute]] = field(
         default_factory=dict[InstanceName, dict[RouteKey, AdjRoute]]
     )
+    putting: dict[InstanceName, bool] = field(default_factory=dict[InstanceName, bool])
+    """Where its routes are being put anew, and whether that was asked for again meanwhile."""
     leaving: dict[InstanceName, dict[RouteKey, AdjRoute]] = field(
         default_factory=dict[InstanceName, dict[RouteKey, AdjRoute]]
     )

@@ -94,6 +94,8 @@ from skytrail.wire.xmpp.codec import (
     encode_event,
 )
 
+RESTARTS_COUNT_MAX = 5
+"""For how many restart times an agent that comes and goes keeps what it does not say again."""
 PULLS_COUNT_MAX = 16
 """How many batches of routes are looked at in vain for one peer before others have their turn."""
 
@@ -151,7 +153,7 @@ class ControlPlane:
             self.grants.open(peer.name, self.config.graph, self.steps)
         if peer.stale_deadline != float("inf"):
             # It is back: from here it has as long again to confirm what it still has.
-            peer.stale_deadline = now + self.limits.restart_time_s
+            peer.stale_deadline = self._restart_deadline(peer, now)
         self._ready[peer.name] = None
 
     def session_down(self, name: str, reason: str, now: float) -> None:
@@ -174,8 +176,15 @@ class ControlPlane:
         self.trees.age(peer.name)
         peer.generation += 1
         self.replicator.chores.add(self.routes.aging(peer, peer.generation))
-        peer.stale_deadline = now + self.limits.restart_time_s
+        if peer.stale_deadline == float("inf"):
+            peer.stale_since = now
+        peer.stale_deadline = self._restart_deadline(peer, now)
         self._forget_if_empty(peer)
+
+    def _restart_deadline(self, peer: Peer, now: float) -> float:
+        """Return until when what an agent does not say again stays: not for ever if it keeps coming."""
+        time_s = self.limits.restart_time_s
+        return min(now + time_s, peer.stale_since + RESTARTS_COUNT_MAX * time_s)
 
     def receive(self, name: str, message: Message, now: float) -> None:
         """Act on a message of an agent whose session stands; raises ``PeerRefused``."""
@@ -192,7 +201,8 @@ class ControlPlane:
                 self._unsubscribe(peer, InstanceName(instance))
             case EndOfRib():
                 peer.end_of_rib_received = True
-                self._sweep(peer)
+                if peer.stale_deadline != float("inf"):
+                    self._sweep(peer)
                 self._check_settled(now)
                 self._ready[peer.name] = None
             case ConfigSubscribe(key, answers_marks):

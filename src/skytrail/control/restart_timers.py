@@ -13,6 +13,10 @@ from skytrail.model.graph import ObjectGraph
 GLOBAL_SYSTEM_CONFIG = "global-system-config"
 
 
+LONG_LIVED_S_MAX = 24 * 3600
+"""For how long peers' routes are kept as long-lived stale ones, whatever they ask for (up to 194 days)."""
+
+
 @dataclass(frozen=True, slots=True)
 class RestartTimers:
     """What is ``None`` is the node's own."""
@@ -21,6 +25,8 @@ class RestartTimers:
     """How long routes of a lost session are kept, and peers are asked to keep ours."""
     long_lived_s: int = 0
     """For how long peers are asked to keep our routes beyond that."""
+    long_lived_s_max: int = LONG_LIVED_S_MAX
+    """For how long theirs are kept beyond it at most."""
     end_of_rib_s: int | None = None
     """How long a session that is back may take to say everything again."""
     is_offered: bool = True
@@ -48,6 +54,8 @@ def restart_timers(graph: ObjectGraph) -> RestartTimers:
         return RestartTimers(
             restart_time_s=given.restart_time,
             long_lived_s=given.long_lived_restart_time or 0,
+            # Who asks others for longer means to keep theirs as long.
+            long_lived_s_max=given.long_lived_restart_time or LONG_LIVED_S_MAX,
             end_of_rib_s=given.end_of_rib_timeout,
             keeps_peers_routes=given.bgp_helper_enable is not False,
             keeps_agents_routes=given.xmpp_helper_enable is not False,

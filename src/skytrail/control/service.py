@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import shuffle
 
@@ -33,6 +34,7 @@ from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.limits import Limits
 from skytrail.control.peer import Peer
+from skytrail.control.placement import PARTS_COUNT
 from skytrail.control.plane import ControlPlane
 from skytrail.control.show import SLICED, tables
 from skytrail.runtime.clock import Clock, SystemClock
@@ -194,10 +196,14 @@ class ControlService:
         others = [AsyncApiClient(u, access=settings.api_access) for u in settings.report_to]
         try:
             async with asyncio.TaskGroup() as group:
-                for name, report in (
-                    (reporter, lambda: report_of(self.plane)),
-                    (f"{reporter}-placement", lambda: placements_of(self.plane)),
-                ):
+                reports: list[tuple[str, Callable[[], JsonObject | None]]] = [
+                    (reporter, lambda: report_of(self.plane))
+                ]
+                reports += [
+                    (f"{reporter}-placement-{part}", partial(placements_of, self.plane, part))
+                    for part in range(PARTS_COUNT)
+                ]
+                for name, report in reports:
                     group.create_task(report_to_all(client, others, name, report))
         finally:
             for other in others:
@@ -239,11 +245,13 @@ def report_of(plane: ControlPlane) -> JsonObject | None:
     return {"kind": "control", "revision": plane.revision, "agents": agents}
 
 
-def placements_of(plane: ControlPlane) -> JsonObject | None:
-    """Return which machines run where, as far as configuration does not tell."""
+def placements_of(plane: ControlPlane, part: int) -> JsonObject | None:
+    """Return which machines run where, as far as configuration does not tell, of a part of the hosts."""
     if not plane.is_config_complete:
         return None
-    rows = plane.placements.report(plane.peers, plane.config.graph)
+    rows = plane.placements.reports(plane.peers, plane.config.graph)[part]
+    if rows is None:
+        return None
     return {"kind": "placement", "revision": 0, "placements": rows}
 
 

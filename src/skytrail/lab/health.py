@@ -43,7 +43,7 @@ def process_health(lab: Lab, name: str) -> tuple[str, str]:
         return "dead", restart_command(lab, name)
     try:
         health = msgspec.json.decode(read_page(socket_of(lab, name), "/healthz"), type=_Health)
-    except (IntrospectionFailed, msgspec.DecodeError) as error:
+    except (IntrospectionFailed, msgspec.DecodeError, UnicodeDecodeError) as error:
         return "silent", str(error)
     return ("healthy" if health.healthy else "waiting"), "; ".join(health.unmet)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from skytrail.control.path import PeerName
+from skytrail.control.placement import MACHINES_LENGTH_MAX, PARTS_COUNT, part_of
 from skytrail.testing.control_plane import SYSTEM, Bench, build, virtual_router
 from skytrail.wire.xmpp import ConfigKey, ConfigSubscribe, ConfigUnsubscribe
 
@@ -24,7 +26,8 @@ def started() -> Bench:
 
 
 def placed(bench: Bench) -> dict[str, tuple[tuple[str, ...], bool]]:
-    rows = bench.plane.placements.report(bench.plane.peers, bench.plane.config.graph)
+    parts = bench.plane.placements.reports(bench.plane.peers, bench.plane.config.graph)
+    rows = [row for part in parts for row in part or ()]
     return {row["host"]: (row["machines"], row["held"]) for row in rows}
 
 
@@ -74,8 +77,32 @@ def test_host_that_is_deleted_is_held_no_longer() -> None:
 def test_nothing_is_worked_out_again_while_nothing_changed() -> None:
     bench = started()
     plane = bench.plane
-    first = plane.placements.report(plane.peers, plane.config.graph)
+    bench.say("a", ConfigSubscribe(machine("one")))
+    part = part_of(PeerName("a"))
+    first = plane.placements.reports(plane.peers, plane.config.graph)[part]
+    assert first
 
     bench.put(build("global-system-config", [SYSTEM]))
 
-    assert plane.placements.report(plane.peers, plane.config.graph) is first
+    assert plane.placements.reports(plane.peers, plane.config.graph)[part] is first
+
+
+def test_host_that_names_very_much_keeps_no_other_host_out_of_the_report() -> None:
+    bench = started()
+    for number in range(3):
+        bench.say("a", ConfigSubscribe(machine(f"{number}" * (MACHINES_LENGTH_MAX // 2 - 100))))
+
+    ((machines, _),) = placed(bench).values()
+
+    assert len(machines) == 2
+
+
+def test_hosts_are_reported_in_parts_and_those_without_any_are_silent() -> None:
+    bench = started()
+    parts = bench.plane.placements.reports(bench.plane.peers, bench.plane.config.graph)
+
+    assert len(parts) == PARTS_COUNT
+    assert [bool(part) for part in parts].count(True) == 1
+    assert all(
+        part is None for number, part in enumerate(parts) if number != part_of(PeerName("a"))
+    )

@@ -94,7 +94,7 @@ def test_times_follow_the_configuration_and_go_back_to_the_nodes_own() -> None:
                 "end_of_rib_timeout": 30,
                 "bgp_helper_enable": False,
             },
-            RestartTimers(100, 3600, 30, keeps_peers_routes=False),
+            RestartTimers(100, 3600, 3600, 30, keeps_peers_routes=False),
         ),
         (
             {"enable": False, "bgp_helper_enable": True},

@@ -52,7 +52,7 @@ def _ask(path: Path, request: dict[str, str]) -> _Reply:
             connection.connect(str(path))
             connection.sendall(msgspec.json.encode(request) + b"\n")
             reply = _decode(_read_line(connection))
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PlugError(f"agent socket {path}: {error}") from error
     if not reply.ok:
         raise PlugError(f"agent socket {path} refused {request['op']}: {reply.error}")
