@@ -30,6 +30,8 @@ class ServedDns:
     """``fixed``, ``random`` or ``round-robin``."""
     takes_updates: bool
     answers_reverse: bool
+    is_outside: bool = False
+    """Also outside of the overlay its names are answered."""
 
 
 class ConfiguredZones:
@@ -123,6 +125,7 @@ def _served(configured: VirtualDnsObject) -> ServedDns:
         order=(None if settings is None else settings.record_order) or ORDER_DEFAULT,
         takes_updates=settings is not None and bool(settings.dynamic_records_from_client),
         answers_reverse=settings is not None and bool(settings.reverse_resolution),
+        is_outside=settings is not None and bool(settings.external_visible),
     )
 
 

@@ -30,9 +30,11 @@ from skytrail.client.messages import JsonObject
 from skytrail.client.reporting import report_to_all
 from skytrail.control.dns import DnsPlane
 from skytrail.control.io.bgp import BgpServer
+from skytrail.control.io.outside_names import OutsideServer
 from skytrail.control.io.watch import ConfigWatch
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.limits import Limits
+from skytrail.control.outside_names import OutsideNames
 from skytrail.control.peer import Peer
 from skytrail.control.placement import PARTS_COUNT
 from skytrail.control.plane import ControlPlane
@@ -64,6 +66,9 @@ class ControlSettings:
     dns_listen: str = ""
     """Address of the DNS channel; empty: there is none."""
     dns_port: int = 8093
+    names_listen: str = ""
+    """Where externally visible names are answered by plain DNS; empty: nowhere."""
+    names_port: int = 53
     api_url: str = "http://127.0.0.1:8082"
     api_socket: str | None = None
     api_access: Access = NO_ACCESS
@@ -107,6 +112,9 @@ class ControlService:
                 self.dns, self.clock, settings.hold_time_s, tls, jid=DNS_JID
             )
             self.dns_server.log = self.dns_server.log.bind(channel="dns")
+        self.names: OutsideServer | None = None
+        if settings.names_listen:
+            self.names = OutsideServer(OutsideNames(self.plane, shuffle))
         self.watch = ConfigWatch(self.plane, self.clock, self.server.schedule_flush)
         self._client: AsyncApiClient | None = None
 
@@ -121,6 +129,8 @@ class ControlService:
             listeners.append(
                 await self.dns_server.listen(settings.dns_listen, settings.dns_port, shares=shares)
             )
+        if self.names is not None:
+            await self.names.listen(settings.names_listen, settings.names_port)
         if settings.bgp_listen:
             await self.bgp.listen(settings.bgp_listen, settings.bgp_port)
         client = AsyncApiClient(settings.api_url, settings.api_socket, access=settings.api_access)
@@ -147,6 +157,8 @@ class ControlService:
             self.server.close()
             if self.dns_server is not None:
                 self.dns_server.close()
+            if self.names is not None:
+                self.names.close()
             # One turn of the loop lets the goodbyes leave.
             await asyncio.sleep(0)
             await client.close()
@@ -183,6 +195,10 @@ class ControlService:
         counters = [group.counters for group in plane.groups.values()]
         yield Sample("control_items_encoded", sum(count.items_encoded for count in counters))
         yield Sample("control_messages_sent", sum(count.messages_sent for count in counters))
+        if self.names is not None:
+            yield Sample("control_names_answered_total", sum(self.names.names.counts.values()))
+            yield Sample("control_names_refused_total", self.names.names.counts["refused"])
+            yield Sample("control_names_dropped_total", self.names.dropped_count)
         if self.dns is not None and self.dns_server is not None:
             yield Sample("control_dns_sessions_established", len(self.dns_server.by_name))
             yield Sample("control_dns_connections_refused_total", self.dns_server.refused_count)

@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bgp_port=options.bgp_port,
         dns_listen=options.dns_listen,
         dns_port=options.dns_port,
+        names_listen=options.names_listen,
+        names_port=options.names_port,
         api_url=options.api_url,
         api_socket=options.api_socket,
         api_access=access,
@@ -122,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
         help="address that compatible agents ask for names at; without, nobody may",
     )
     parser.add_argument("--dns-port", type=int, default=8093)
+    parser.add_argument(
+        "--names-listen",
+        default="",
+        help="address to answer externally visible names at by DNS; not given: nowhere",
+    )
+    parser.add_argument("--names-port", type=int, default=53)
     parser.add_argument("--socket", default="", help="Unix socket for introspection")
     parser.add_argument(
         "--hold-time", type=float, default=HOLD_TIME_S, help="seconds of silence that end a session"
