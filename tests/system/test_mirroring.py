@@ -216,3 +216,28 @@ def test_capture_refuses_what_it_does_not_understand(lab):
 
     assert done.returncode != 0
     assert "proto=tpc" in done.stderr
+
+
+def probe(lab, *arguments):
+    command = [sys.executable, "-m", "skytrail.cli", "trace", *arguments, "--probe", "--json"]
+    done = subprocess.run(
+        [*command, "--lab", lab.name], check=False, capture_output=True, text=True, timeout=30
+    )
+    (record,) = msgspec.json.decode(done.stdout)
+    return done.returncode, record["probe"]
+
+
+def test_probe_is_seen_at_every_hop_and_ends_as_the_tables_say(lab):
+    status, found = probe(lab, "red-web1", "red-app", "tcp", "80")
+
+    assert (status, found["agrees"], found["seen"]) == (0, True, "delivered")
+    assert [hop["host"] for hop in found["hops"]] == ["compute1", "compute2"]
+    assert [hop["what"].split()[0] for hop in found["hops"]] == ["sent", "delivered"]
+
+
+def test_probe_tells_where_it_was_dropped_and_why(lab):
+    status, found = probe(lab, "red-web1", "red-app", "tcp", "22")
+
+    last = found["hops"][-1]
+    assert (status, found["agrees"], found["seen"]) == (1, True, "POLICY")
+    assert (last["host"], last["what"].split(" in ")[0]) == ("compute2", "dropped: POLICY")

@@ -20,6 +20,9 @@ from skytrail.cli.lab import (
     reports_failures,
 )
 from skytrail.lab import vrouter
+from skytrail.lab.io.packet_probe import ProbeFailed
+from skytrail.lab.io.packet_probe import source_port as make_source_port
+from skytrail.lab.packet_probe import ProbeResult
 from skytrail.lab.trace import PROTOCOLS, WITH_PORTS, Packet, TraceError, TraceResult, without_uuids
 from skytrail.lab.wording import readable
 
@@ -28,6 +31,7 @@ from skytrail.lab.wording import readable
     epilog=examples(
         "skytrail trace red-web1 red-app",
         "skytrail trace red-web1 red-app tcp 22 --both",
+        "skytrail trace red-web1 red-app tcp 22 --probe",
         "skytrail trace 10.1.1.3 10.1.1.4 udp 53 --network default-domain:red:web",
     )
 )
@@ -47,6 +51,7 @@ from skytrail.lab.wording import readable
     metavar="NAME",
     help="Network of an end given by address, as domain:project:name.",
 )
+@click.option("--probe", is_flag=True, help="Send such a packet, too, and tell where it was seen.")
 @click.option("--both", is_flag=True, help="Also trace a new connection in the other direction.")
 @lab_option
 @json_option
@@ -61,6 +66,7 @@ def trace(
     lab_name: str | None,
     *,
     both: bool,
+    probe: bool,
     as_json: bool,
 ) -> None:
     """Walk the vRouters' actual tables for the first packet from SOURCE to DESTINATION.
@@ -68,22 +74,33 @@ def trace(
     Each end is a workload's name, a port's uuid or name, or an address (then with --network).
     Through services it is followed as well: what enters one side of a copy goes on at the other.
     TCP, UDP and SCTP need a PORT.
-    Exits with status 1 when the packet does not arrive.
+    With --probe a real packet follows, from a source port of its own: the workload it arrives at gets it.
+    Exits with status 1 when the packet does not arrive, or not as the tables say.
     """
     check_port(f"skytrail trace {source} {destination}", protocol, port)
+    if probe and both:
+        raise click.UsageError("A probe goes one way: leave out --both.")
     lab = opened(lab_name)
+    source_port = source_port or (make_source_port() if probe else 0)
     packet = Packet(protocol, port, source_port)
     pairs = [(source, destination), (destination, source)] if both else [(source, destination)]
     try:
         results = [vrouter.trace(lab, *pair, packet, network=network) for pair in pairs]
-    except TraceError as error:
+        probed = [vrouter.probe(lab, source, result) for result in results if probe]
+    except (TraceError, ProbeFailed) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        print_json([trace_record(result) for result in results])
+        records = [trace_record(result) for result in results]
+        for record, found in zip(records, probed, strict=False):
+            record["probe"] = probe_record(found)
+        print_json(records)
     else:
         for result in results:
             show_trace(Console(), result)
-    if not all(result.delivered for result in results):
+        for found in probed:
+            show_probe(Console(), found)
+    agree = all(found.agrees for found in probed)
+    if not (agree and all(result.delivered for result in results)):
         raise SystemExit(1)
 
 
@@ -91,6 +108,34 @@ def check_port(command: str, protocol: str, port: int) -> None:
     """Refuse a packet whose protocol has ports and that names none."""
     if protocol in WITH_PORTS and not port:
         raise click.UsageError(f"Name a port, as in `{command} {protocol} 80`.")
+
+
+def probe_record(found: ProbeResult) -> dict[str, object]:
+    """Return what --json prints of a probe."""
+    return {
+        "agrees": found.agrees,
+        "seen": found.seen,
+        "expected": found.expected,
+        "summary": found.summary(),
+        "hops": [
+            {"host": hop.host, "port": hop.port, "what": hop.what, "time_ns": hop.time_ns}
+            for hop in found.hops
+        ],
+    }
+
+
+def show_probe(console: Console, found: ProbeResult) -> None:
+    """Print where the probe was seen, in order."""
+    table = Table(title="probe", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("after", "host", "port", "what"):
+        table.add_column(column, overflow="fold")
+    for hop in found.hops:
+        after = (hop.time_ns - found.hops[0].time_ns) / 1000
+        cells = (f"{after:.0f} us", hop.host, hop.port, readable(hop.what))
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+    style = "green" if found.agrees else "red"
+    console.print(Text(f"probe {found.summary()}" if found.hops else found.summary(), style=style))
 
 
 def trace_record(result: TraceResult) -> dict[str, object]:

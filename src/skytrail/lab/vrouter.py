@@ -8,15 +8,19 @@ from ipaddress import ip_address
 
 import msgspec
 
-from skytrail.lab import health
+from skytrail.lab import health, packet_probe
 from skytrail.lab import trace as tracing
+from skytrail.lab.io import packet_probe as probes
+from skytrail.lab.packet_probe import ProbeResult
 from skytrail.lab.plan import ROUTER
 from skytrail.lab.reachability import Denial, IpAddress
 from skytrail.lab.service import Lab
 from skytrail.lab.topology import Router
 from skytrail.lab.trace import Endpoint, Explanation, Packet, PortRow, Query, TraceResult
+from skytrail.net import GATEWAY_MAC, Mac
 from skytrail.runtime.introspection import read_table
 
+WORKLOAD_IFNAME = "eth0"
 NOISE = frozenset({"MULTICAST", "ARP_IGNORED", "ND_IGNORED", "LINK_LOCAL", "NONE", "FLOOD_POLICY"})
 """Drops that an idle workload causes by itself; never the answer to a probe."""
 
@@ -133,6 +137,33 @@ def trace(
     )
     names = {row.vmi_uuid: row.name for rows in found.values() for row in rows}
     return replace(result, names=names | {uuid: name for name, uuid in known.items()})
+
+
+def probe(lab: Lab, name: str, result: TraceResult) -> ProbeResult:
+    """Send the packet of a trace from workload ``name``, and tell where it was seen.
+
+    :class:`probes.ProbeFailed` when it cannot be sent or a host does not capture.
+    """
+    source, destination, packet = result.source, result.destination, result.packet
+    if packet.protocol not in packet_probe.PROTOCOLS:
+        raise probes.ProbeFailed(f"probes are {', '.join(packet_probe.PROTOCOLS)}")
+    if name not in {item.name for item in lab.topology.workloads}:
+        raise probes.ProbeFailed(f"{name} is no workload of the lab: a probe is sent from one")
+    target = result.asked_address
+    token = probes.make_token()
+    on_link = destination.mac and destination.network == source.network
+    macs = (Mac.parse(source.mac), Mac.parse(destination.mac) if on_link else GATEWAY_MAC)
+    ends = (source.address(target.version), target)
+    frame = packet_probe.frame((macs[0].packed, macs[1].packed), ends, packet, token)
+    namespace = lab.plan.namespace_of(name)
+    alive = [node.name for node in lab.plan.hosts if lab.processes.identity(node.name) is not None]
+    seen = probes.observe(
+        {host: lab.paths.introspect_socket(host) for host in alive},
+        packet_probe.capture_query(packet, target.version),
+        lambda: probes.send_from(namespace, WORKLOAD_IFNAME, frame),
+        lambda found: token in found.frame,
+    )
+    return ProbeResult(packet_probe.hops(seen, token), result)
 
 
 def _dead(lab: Lab, host: str) -> str:

@@ -1,6 +1,6 @@
-"""Writing pcapng files (draft-ietf-opsawg-pcapng): sections, interfaces, packets with comments.
+"""Files of pcapng (draft-ietf-opsawg-pcapng): sections, interfaces, packets with comments.
 
-Little-endian, Ethernet, nanoseconds. Pure: bytes out, a block at a time.
+Little-endian, Ethernet, nanoseconds. Pure: bytes out a block at a time, and bytes in as they come.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import enum
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from skytrail.wire.errors import DecodeError
 
 _SECTION, _INTERFACE, _STATISTICS, _PACKET = 0x0A0D0D0A, 1, 5, 6
 _BYTE_ORDER = 0x1A2B3C4D
@@ -20,6 +22,7 @@ _PACKET_FLAGS = 2
 _RECEIVED, _DROPPED = 4, 5
 _NANOSECONDS = bytes((9,))
 _TEXT_BYTES_MAX = 4096
+_BLOCK_BYTES_MIN = 12
 
 
 class Direction(enum.IntEnum):
@@ -99,3 +102,67 @@ def _padded(value: bytes) -> bytes:
 def _block(kind: int, body: bytes) -> bytes:
     length = struct.pack("<I", len(body) + 12)
     return struct.pack("<I", kind) + length + body + length
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPacket:
+    """A packet as :class:`Reader` finds it."""
+
+    interface: str
+    description: str
+    time_ns: int
+    frame: bytes
+    comment: str
+
+
+class Reader:
+    """Takes the files of this module apart, in whatever pieces they come."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._interfaces: list[tuple[str, str]] = []
+
+    def feed(self, part: bytes) -> list[ReadPacket]:
+        """Return the packets that are whole now. Raises ``DecodeError``."""
+        self._rest += part
+        found: list[ReadPacket] = []
+        while len(self._rest) >= _BLOCK_BYTES_MIN:
+            kind, length = struct.unpack_from("<II", self._rest)
+            if length < _BLOCK_BYTES_MIN or length % 4:
+                raise DecodeError(f"block of {length} bytes", 4)
+            if len(self._rest) < length:
+                break
+            body, self._rest = self._rest[8 : length - 4], self._rest[length:]
+            try:
+                if kind == _INTERFACE:
+                    options = _read_options(body[8:])
+                    names = (options.get(_IF_NAME, b""), options.get(_IF_DESCRIPTION, b""))
+                    self._interfaces.append((names[0].decode(), names[1].decode()))
+                elif kind == _PACKET:
+                    found.append(self._packet(body))
+            except (struct.error, IndexError, UnicodeDecodeError) as error:
+                raise DecodeError(f"block of type {kind}: {error}", 8) from error
+        return found
+
+    def _packet(self, body: bytes) -> ReadPacket:
+        number, high, low, kept, _ = struct.unpack_from("<IIIII", body)
+        name, description = self._interfaces[number]
+        options = _read_options(body[20 + (kept + 3) // 4 * 4 :])
+        return ReadPacket(
+            interface=name,
+            description=description,
+            time_ns=high << 32 | low,
+            frame=body[20 : 20 + kept],
+            comment=options.get(_COMMENT, b"").decode(),
+        )
+
+
+def _read_options(raw: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    while len(raw) >= 4:
+        code, length = struct.unpack_from("<HH", raw)
+        if code == _END:
+            break
+        found[code] = raw[4 : 4 + length]
+        raw = raw[4 + (length + 3) // 4 * 4 :]
+    return found
