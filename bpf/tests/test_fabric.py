@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import random
 import socket
 import struct
 import subprocess
@@ -23,6 +24,7 @@ from conftest import (
     PEER_VIF,
     TC_PASS,
     TC_REDIRECT,
+    TC_SHOT,
     UNDERLAY_VIF,
     VIF,
     Box,
@@ -62,6 +64,7 @@ ECHO_REQUEST, ECHO_REPLY, UNREACHABLE = 8, 0, 3
 GENERATIONS = 5
 CLONE_NEWNET = 0x40000000
 IFINDEX_IN_CONTEXT = 40
+INSIDE = IPv4Network("10.1.1.0/24")
 
 
 def pool(protocol: int, first: int = FIRST, last: int = LAST) -> PortPoolRow:
@@ -394,3 +397,78 @@ def test_rows_come_back_as_they_went(fabric: Box) -> None:
     assert ranges in fabric.datapath.dump(PortPoolRow)
     rows = [row for row in fabric.datapath.dump(NextHopRow) if row.nexthop_id == FABRIC]
     assert [row.kind for row in rows] == [NextHopKind.FABRIC]
+
+
+def mutated(rng: random.Random, raw: bytes) -> bytes:
+    """The packet cut off, changed or made a fragment; its header's sum is right again or not."""
+    data = bytearray(raw)
+    for _ in range(rng.randrange(4)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    if rng.random() < 0.3:
+        data = data[: rng.randrange(20, len(data) + 1)]
+        data[2:4] = len(data).to_bytes(2, "big")
+    if rng.random() < 0.3:
+        data[6:8] = rng.choice((0x2000, 0x2001, 0x0001, 0x0002, 0x4000)).to_bytes(2, "big")
+    if rng.random() < 0.9:
+        size = min((data[0] & 0xF) * 4, len(data))
+        data[10:12] = bytes(2)
+        data[10:12] = frames.checksum(bytes(data[:size])).to_bytes(2, "big")
+    return bytes(data)
+
+
+def test_whatever_comes_to_the_host_only_answers_reach_who_asked(fabric: Box) -> None:
+    """Cut off, forged and fragmented answers and errors: the host's, a counted drop, or right."""
+    rng = random.Random(20261127)
+    udp, tcp = opened(fabric, frames.UDP), opened(fabric, frames.TCP)
+    sent = packet(frames.UDP, HOST, SERVER, frames.udp(udp.ports[0], 443, bytes(32)))
+    seeds = [
+        packet(frames.UDP, SERVER, HOST, frames.udp(443, udp.ports[0], bytes(32))),
+        packet(frames.TCP, SERVER, HOST, frames.tcp(443, tcp.ports[0])),
+        packet(frames.ICMP, GATE, HOST, frames.icmp(UNREACHABLE, 1)[:8] + sent),
+        packet(frames.ICMP, GATE, HOST, frames.icmp(11, 0)[:8] + sent[:28]),
+        packet(frames.ICMP, SERVER, HOST, frames.icmp(ECHO_REPLY, identifier=udp.ports[0])),
+    ]
+    asked = {(frames.UDP, 443, udp.ports[0]), (frames.TCP, 443, tcp.ports[0])}
+    seen_verdicts = set()
+    for _ in range(1500):
+        raw = mutated(rng, rng.choice(seeds))
+        outcome = arrive(fabric, raw)
+        seen_verdicts.add(outcome.verdict)
+        if outcome.verdict == TC_PASS:
+            assert outcome.frame[14:] == raw
+        elif outcome.verdict == TC_REDIRECT:
+            got = outcome.frame[14:]
+            assert IPv4Address(got[16:20]) == IPv4Address(OWN[4])
+            assert outcome.frame[:6] == MAC.packed
+            later = int.from_bytes(raw[6:8], "big") & 0x1FFF
+            at = (raw[0] & 0xF) * 4
+            ports = struct.unpack("!HH", raw[at : at + 4])
+            is_answer = raw[12:16] == IPv4Address(SERVER).packed and (raw[9], *ports) in asked
+            about = raw[at + 8 :]
+            is_error = raw[9] == frames.ICMP and about[12:20] == sent[12:20]
+            assert later or is_answer or is_error
+        else:
+            assert sum(outcome.drops.values()) == 1
+    assert {TC_PASS, TC_REDIRECT} <= seen_verdicts
+
+
+def test_whatever_a_workload_sends_leaves_as_the_host_s_or_not_at_all(fabric: Box) -> None:
+    rng = random.Random(1127)
+    quoted = packet(frames.UDP, SERVER, OWN[4], frames.udp(443, 40000, bytes(8)))
+    seeds = [
+        packet(frames.UDP, OWN[4], SERVER, frames.udp(40000, 443, bytes(32))),
+        packet(frames.TCP, OWN[4], SERVER, frames.tcp(40000, 443, flags=frames.SYN)),
+        packet(frames.ICMP, OWN[4], SERVER, frames.icmp(ECHO_REQUEST)),
+        packet(frames.ICMP, OWN[4], SERVER, frames.icmp(UNREACHABLE, 3)[:8] + quoted),
+    ]
+    left_count = 0
+    for _ in range(1500):
+        outcome = send(fabric, mutated(rng, rng.choice(seeds)))
+        if outcome.verdict == TC_REDIRECT and IPv4Address(outcome.frame[30:34]) not in INSIDE:
+            left_count += 1
+            assert outcome.frame[26:30] == LOCAL_TUNNEL.packed
+        elif outcome.verdict != TC_REDIRECT:
+            assert outcome.verdict == TC_SHOT
+            assert sum(outcome.drops.values()) == 1 or fabric.punts
+        fabric.punts.clear()
+    assert left_count

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from skytrail.agent.fabric_way import fabric_way, is_link_service
 from skytrail.agent.floating import by_outside, leaves_by, mapped_port
 from skytrail.agent.lookup import IpAddress, Tables, Verdict
 from skytrail.agent.share import choose, flow_hash
@@ -35,6 +36,7 @@ NATIVE = "native"
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
 RECEIVED = "received by the vRouter"
+LEFT = "leaves for the host's own network"
 COPIED = "copied to the members of the network"
 """Each of them may still refuse its copy by policy."""
 _EVERYBODY = ip_address("255.255.255.255")
@@ -140,6 +142,8 @@ class _Walk:
             return self._drop_last("DISCARD")
         if nexthop.kind is NextHopKind.BRIDGE:
             return self._flood(row)
+        if nexthop.kind is NextHopKind.FABRIC and is_link_service(self._packet.destination):
+            return self._leave(row.vif_id)
         egress = self._policy("egress policy", row.policy_egress, found.identity, remote=None)
         if not egress.allow:
             return self._drop_last("POLICY")
@@ -156,6 +160,8 @@ class _Walk:
                 return self._ecmp(nexthop, row)
             case NextHopKind.TUNNEL:
                 return self._tunnel(nexthop, found.label)
+            case NextHopKind.FABRIC:
+                return self._leave(row.vif_id)
             case _:
                 return self._drop_last("NEXTHOP")
 
@@ -226,6 +232,23 @@ class _Walk:
         ]
         self._step("flood", f"vrf {row.vrf_id}", ", ".join(texts) or "nobody else")
         return self._end(COPIED) if texts else self._drop_last("MULTICAST")
+
+    def _leave(self, vif_id: VifId) -> Trace:
+        """Out of all networks: translated, to the underlay or a service of the host itself."""
+        packet = self._packet
+        transport = (packet.protocol, packet.destination_port)
+        way = fabric_way(self._tables, vif_id, packet.destination, transport)
+        question = f"{packet.destination} protocol {packet.protocol} port {packet.destination_port}"
+        self._step("host's network", question, way.text or way.drop_reason)
+        if way.drop_reason or way.destination is None:
+            return self._drop_last(way.drop_reason)
+        self._leaves_as = replace(
+            packet,
+            source=way.source,
+            destination=way.destination,
+            destination_port=way.destination_port,
+        )
+        return self._end(LEFT)
 
     def _led_to(self, vrf_id: VrfId) -> InetRouteRow | None:
         """Look the destination up where the rule leads, a service chain's VRF."""

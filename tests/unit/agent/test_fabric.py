@@ -1,6 +1,6 @@
 """Link-local services, source translation by the host, its ports: rows of what is configured."""
 
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
@@ -18,6 +18,7 @@ from skytrail.agent.tables import (
     PortPoolRow,
     VifId,
 )
+from skytrail.agent.trace import LEFT, TracePacket, explain
 from skytrail.net import GATEWAY_MAC
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet
 
@@ -143,6 +144,48 @@ def test_a_network_with_fabric_snat_has_a_way_out_but_not_for_its_own_addresses(
     assert hops[routes(made, "0.0.0.0/0")[0].nexthop_id] is NextHopKind.FABRIC
     assert hops[routes(made, "10.1.1.0/24")[0].nexthop_id] is NextHopKind.DISCARD
     assert routes(host(), "0.0.0.0/0") == []
+
+
+def traced(made, destination, port=0, protocol=6):
+    packet = TracePacket(ip_address("10.1.1.3"), ip_address(destination), protocol, 4000, port)
+    return explain(made.datapath.tables(), made.vif("a"), packet)
+
+
+def test_trace_tells_how_a_packet_leaves_by_the_host():
+    made = host(entry("ntp", "169.254.1.1", 123, ["203.0.113.9"], 1230), snat=True)
+
+    out, service = traced(made, "203.0.113.20", 443), traced(made, "169.254.1.1", 123, 17)
+
+    assert (out.outcome, service.outcome) == (LEFT, LEFT)
+    assert out.leaves_as is not None and service.leaves_as is not None
+    assert (str(out.leaves_as.source), str(out.leaves_as.destination)) == (
+        "192.0.2.1",
+        "203.0.113.20",
+    )
+    assert "61000 to 65535" in out.steps[-1].answer
+    assert (str(service.leaves_as.destination), service.leaves_as.destination_port) == (
+        "203.0.113.9",
+        1230,
+    )
+    assert "egress policy" not in [step.stage for step in service.steps]
+
+
+@pytest.mark.parametrize(
+    ("destination", "port", "protocol", "reason"),
+    [
+        ("169.254.1.1", 124, 6, "LINK_SERVICE"),
+        ("169.254.1.1", 8, 1, "LINK_SERVICE"),
+        ("203.0.113.9", 13, 1, "FABRIC_PROTOCOL"),
+        ("203.0.113.9", 0, 47, "FABRIC_PROTOCOL"),
+        ("192.0.2.1", 22, 6, "FABRIC_ADDRESS"),
+        ("127.0.0.1", 22, 6, "FABRIC_ADDRESS"),
+        ("10.1.1.77", 22, 6, "DISCARD"),
+    ],
+)
+def test_trace_names_why_a_packet_does_not_leave(destination, port, protocol, reason):
+    made = host(entry("ntp", "169.254.1.1", 123, ["203.0.113.9"], 1230), snat=True)
+
+    assert traced(made, destination, port, protocol).drop_reason == reason
 
 
 def rows_with_side(names=(), **service):

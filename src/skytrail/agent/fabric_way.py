@@ -1,0 +1,83 @@
+"""Where a flow to the host's own network goes, over plain rows; ``bpf/include/fabric.h``. Pure.
+
+Which port it gets is the kernel's to say: it depends on the flows there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from skytrail.agent.fabric import host_side_address
+from skytrail.agent.lookup import IpAddress, Tables
+from skytrail.agent.tables import NextHopKind, VifId
+
+_LINK_LOCAL = IPv4Network("169.254.0.0/16")
+_NOBODY = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
+_WITH_PORTS = (6, 17)
+_ICMP, _ECHO_REQUEST = 1, 8
+
+
+@dataclass(frozen=True, slots=True)
+class FabricWay:
+    """What a packet leaves as, or why it does not."""
+
+    source: IPv4Address | None = None
+    destination: IPv4Address | None = None
+    destination_port: int = 0
+    text: str = ""
+    drop_reason: str = ""
+
+
+def is_link_service(address: IpAddress) -> bool:
+    """No policy keeps a workload from a service of the operator's."""
+    return isinstance(address, IPv4Address) and address in _LINK_LOCAL
+
+
+def fabric_way(
+    tables: Tables, vif_id: VifId, destination: IpAddress, transport: tuple[int, int]
+) -> FabricWay:
+    """``transport``: protocol and destination port, for ICMP the type."""
+    protocol, port = transport
+    own = _tunnel_address(tables)
+    if own is None or not isinstance(destination, IPv4Address):
+        return FabricWay(drop_reason="NEXTHOP")
+    if protocol not in _WITH_PORTS and transport != (_ICMP, _ECHO_REQUEST):
+        return FabricWay(drop_reason="FABRIC_PROTOCOL")
+    if not is_link_service(destination):
+        return _checked(tables, own, FabricWay(own, destination, port), protocol)
+    service = tables.link_services.get((destination, port)) if protocol != _ICMP else None
+    if service is None or not service.targets:
+        return FabricWay(text="no service at this port", drop_reason="LINK_SERVICE")
+    if not service.nexthop_id:
+        # Of several the flow's hash chooses one.
+        way = FabricWay(own, service.targets[0], service.to_port)
+        return _checked(tables, own, way, protocol)
+    hop = tables.nexthops.get(service.nexthop_id)
+    if hop is None or hop.kind is not NextHopKind.INTERFACE or hop.vif_id not in tables.vifs:
+        return FabricWay(drop_reason="LINK_SERVICE")
+    source = host_side_address(vif_id)
+    text = f"at this host: {source} to {service.targets[0]} port {service.to_port}"
+    return FabricWay(source, service.targets[0], service.to_port, text)
+
+
+def _checked(tables: Tables, own: IPv4Address, way: FabricWay, protocol: int) -> FabricWay:
+    at = way.destination
+    if at is None or at == own or any(at in prefix for prefix in _NOBODY):
+        return FabricWay(text=str(at), drop_reason="FABRIC_ADDRESS")
+    pool = tables.port_pools.get(protocol)
+    if pool is None or not pool.ranges:
+        return FabricWay(text="no ports of the host", drop_reason="PORTS_EXHAUSTED")
+    ranges = ", ".join(f"{first} to {last}" for first, last in pool.ranges)
+    kind = "an identifier" if protocol == _ICMP else "a port"
+    return FabricWay(
+        way.source,
+        way.destination,
+        way.destination_port,
+        f"by {own} and {kind} of {ranges}, to {at}",
+    )
+
+
+def _tunnel_address(tables: Tables) -> IPv4Address | None:
+    found = [row.tunnel_address for row in tables.vifs.values() if row.tunnel_address is not None]
+    return found[0] if found else None
