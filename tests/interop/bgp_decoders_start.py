@@ -30,8 +30,18 @@ def main() -> None:
     negotiated.families = NLRI.known_families()
     for line in sys.stdin:
         message = bytes.fromhex(line)
+        # Otherwise it looks for the next hops of RFC 8950 in families that have none.
+        negotiated.nexthop = has_extended_next_hop(message)
         answer = {"os-ken": os_ken(message), "exabgp": exabgp(message, negotiated)}
         print(json.dumps(answer), flush=True)
+
+
+def has_extended_next_hop(message: bytes) -> bool:
+    """Whether IPv4 routes of MP_REACH_NLRI have a next hop longer than an IPv4 one of the family."""
+    attributes = message[23:]
+    at = 4 if attributes[:1] and attributes[0] & 0x10 else 3
+    is_reach = len(attributes) > at + 3 and attributes[1] == 14
+    return is_reach and attributes[at : at + 2] == b"\0\1" and attributes[at + 3] > 12
 
 
 def os_ken(message: bytes) -> dict | None:
