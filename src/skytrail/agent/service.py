@@ -376,8 +376,9 @@ class AgentService:
         problem = self.problem if reached is None else ""
         if not problem and self._held:
             problem = f"{self._held} rows of before the restart wait for all routes to be back"
-        found = troubles(self.desired.ports, self.view)
-        self._send(self.sessions.report(reached, problem, found))
+        found = {each.uuid: each for each in self.balancers.troubles()}
+        found |= {each.uuid: each for each in troubles(self.desired.ports, self.view)}
+        self._send(self.sessions.report(reached, problem, found.values()))
 
     def _claim(self, view: View) -> None:
         """Let workloads that just came here win over where they were before."""

@@ -14,6 +14,7 @@ from typing import Final
 from skytrail.api.graph import Record, View, children, referrers
 
 PORT: Final = "virtual-machine-interface"
+_BALANCER: Final = "loadbalancer"
 _MACHINE: Final = "virtual-machine"
 _NETWORK: Final = "virtual-network"
 _ROUTER: Final = "virtual-router"
@@ -44,6 +45,10 @@ _TOWARDS_PORTS: Mapping[str, _Steps] = {
     "global-vrouter-config": _Steps(parent=("global-system-config",)),
     "instance-ip": _Steps(targets=(PORT,)),
     "interface-route-table": _Steps(referrers=(PORT,)),
+    "loadbalancer-healthmonitor": _Steps(referrers=("loadbalancer-pool",)),
+    "loadbalancer-listener": _Steps(targets=(_BALANCER,)),
+    "loadbalancer-member": _Steps(parent=("loadbalancer-pool",)),
+    "loadbalancer-pool": _Steps(targets=("loadbalancer-listener",)),
     "logical-router": _Steps(targets=(PORT, _NETWORK)),
     "network-ipam": _Steps(referrers=(_NETWORK,)),
     "network-policy": _Steps(referrers=(_NETWORK,)),
@@ -66,6 +71,8 @@ _COMPILED: Mapping[str, tuple[str, ...]] = {
 """What hosts get of a change of these is what the compiler derives below them."""
 _NOTHING = _Steps()
 _JOINS_NETWORKS = "logical-router"
+_COPY_START = "load-balancer-"
+"""Of the names of ports that the compiler makes for load balancers."""
 
 
 @dataclass(slots=True)
@@ -107,6 +114,10 @@ def _take(view: View, current: Record, machines: Mapping[str, set[str]], need: N
         for host in hosts:
             need.ports.setdefault(host, set()).add(current.uuid)
         need.unplaced_count += not hosts
+        if current.name.startswith(_COPY_START):
+            # What a copy serves is written at its machine.
+            for machine in _targets(view, current, (_MACHINE,)):
+                need.revision = max(need.revision, machine.mod_revision)
     for type_name in _COMPILED.get(current.type_name, ()):
         for derived in children(view, current.uuid, type_name):
             need.revision = max(need.revision, derived.mod_revision)
@@ -117,6 +128,9 @@ def _next(view: View, current: Record, start: Record) -> Iterator[Record]:
         # A router's own interfaces are on no host; they stand for the networks it joins.
         yield from _targets(view, current, (_NETWORK,))
         return
+    if current.type_name == _BALANCER:
+        yield from _copies(view, current)
+        return
     steps = _TOWARDS_PORTS.get(current.type_name, _NOTHING)
     parent = view.get(current.parent_uuid) if current.parent_uuid else None
     if parent is not None and parent.type_name in steps.parent:
@@ -126,6 +140,17 @@ def _next(view: View, current: Record, start: Record) -> Iterator[Record]:
     for type_name in steps.referrers:
         yield from referrers(view, current.uuid, type_name)
     yield from _targets(view, current, steps.targets)
+
+
+def _copies(view: View, balancer: Record) -> Iterator[Record]:
+    """Yield the ports that serve a load balancer: they have its address too, which its own port,
+    that nobody plugs, stands for.
+    """
+    for port in _targets(view, balancer, (PORT,)):
+        for address in referrers(view, port.uuid, "instance-ip"):
+            for holder in _targets(view, address, (PORT,)):
+                if holder.name.startswith(_COPY_START):
+                    yield holder
 
 
 def _targets(view: View, current: Record, types: tuple[str, ...]) -> Iterator[Record]:

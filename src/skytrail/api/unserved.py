@@ -10,6 +10,7 @@ from typing import Final
 
 from skytrail.api import documents
 from skytrail.api.graph import Record
+from skytrail.model.load_balancer import PROVIDERS
 
 _IN_USE_BY: Final = "virtual_machine_interface_refs"
 _ADDRESSES: Mapping[str, str] = {
@@ -26,6 +27,12 @@ def why_unserved(record: Record) -> str:
         address = documents.text(record.body, _ADDRESSES[kind]) or ""
         is_served = ":" not in address or not record.body.get(_IN_USE_BY)
         return "" if is_served else f"hosts do not serve IPv6 {kind}s yet: nobody answers"
+    if kind == "virtual-ip":
+        return "nothing is served of the older interface: use loadbalancer, loadbalancer-listener"
+    if kind == "loadbalancer":
+        provider = documents.text(record.body, "loadbalancer_provider") or ""
+        is_served = provider in PROVIDERS
+        return "" if is_served else f"hosts serve no load balancers of provider {provider}"
     if kind == "qos-config" and documents.text(record.body, "qos_config_type") == "vhost":
         return "hosts do not mark their own traffic yet: types project and fabric are served"
     return ""

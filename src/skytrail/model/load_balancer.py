@@ -29,6 +29,8 @@ POOLS_OF: Final = {
     TCP: (TCP, HTTP, HTTPS),
 }
 """Protocols of pools that can serve a listener: HTTP is read where both are, else passed on."""
+PROVIDERS: Final = frozenset({"", "opencontrail"})
+"""Drivers whose balancers are HAProxy's; others' are somebody else's."""
 COOKIES: Final = ("HTTP_COOKIE", "APP_COOKIE")
 WEIGHT_MAX: Final = 256
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from skytrail.api.hosts import need_of
+
 PROJECT = ["default-domain", "default-project"]
 SUBNET = "8fc6c997-410f-51eb-87f9-14783f65f68d"
 
@@ -146,3 +148,48 @@ def test_monitor_that_cannot_be_is_refused(api, given, text):
 
     assert refused.status == 400
     assert text in refused.text
+
+
+def test_what_is_served_by_nobody_says_so(api):
+    given = {"vip_subnet_id": SUBNET}
+    other = made(
+        api, "loadbalancer", *PROJECT, "native", parent_type="project",
+        loadbalancer_properties=given, loadbalancer_provider="native",
+    )  # fmt: skip
+
+    status = api.call("GET", f"/api/v1/loadbalancer/{other}/status").json
+
+    programmed = next(e for e in status["conditions"] if e["type"] == "programmed")
+    assert (programmed["status"], programmed["reason"]) == ("false", "not_applied")
+
+
+def test_hosts_of_a_balancer_are_those_of_its_copies(api):
+    """Its own port is plugged by nobody; the compiler makes the others."""
+    network = api.network("front", api.subnet("10.9.0.0/24"))
+
+    def port(name, *machines):
+        return made(
+            api, "virtual-machine-interface", *PROJECT, name, parent_type="project",
+            virtual_network_refs=[{"uuid": network}],
+            virtual_machine_refs=[{"uuid": each} for each in machines],
+        )  # fmt: skip
+
+    machine = made(api, "virtual-machine", "load-balancer-x-1")
+    made(
+        api, "virtual-router", "default-global-system-config", "one",
+        parent_type="global-system-config", virtual_machine_refs=[{"uuid": machine}],
+    )  # fmt: skip
+    own, copy = port("vip"), port("load-balancer-x-1", machine)
+    balancer = made(
+        api, "loadbalancer", *PROJECT, "lb", parent_type="project",
+        loadbalancer_properties={"vip_subnet_id": SUBNET},
+        virtual_machine_interface_refs=[{"uuid": own}],
+    )  # fmt: skip
+    address = {"virtual_network_refs": [{"uuid": network}], "instance_ip_address": "10.9.0.9"}
+    holders = [{"uuid": own}, {"uuid": copy}]
+    made(api, "instance-ip", "vip", virtual_machine_interface_refs=holders, **address)
+    graph = api.service.graph
+
+    need = need_of(graph, graph.get(balancer), {})
+
+    assert need.ports == {"one": {copy}}

@@ -184,6 +184,7 @@ def test_floating_address_of_the_balancer_s_port_is_the_copies_as_well():
     [
         ({"virtual_machine_interface_refs": []}, HOSTS, "no_port"),
         ({}, (), "no_host"),
+        ({"loadbalancer_provider": "native"}, HOSTS, "provider_not_served"),
         (
             {
                 "annotations": {

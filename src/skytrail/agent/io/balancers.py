@@ -24,6 +24,7 @@ from skytrail.agent.io.companion import Companion
 from skytrail.agent.tables import InterfaceKind
 from skytrail.agent.view import View
 from skytrail.net import IpAddress
+from skytrail.wire.xmpp import PortTrouble
 
 
 class Balancers:
@@ -100,6 +101,14 @@ class Balancers:
             known = found.get(port, WELL)
             found[port] = replace(known, port=(*known.port, reason))
         return found
+
+    def troubles(self) -> Iterator[PortTrouble]:
+        """Yield the copies that do not serve all they should, though HAProxy runs."""
+        for port, problems in sorted(self._problems.items()):
+            state = self._states.get(port)
+            refused = (state.problem,) if state is not None and state.problem else ()
+            if problems or refused:
+                yield PortTrouble(port, "load balancer: " + "; ".join((*problems, *refused)))
 
     def rows(self) -> Iterator[Mapping[str, object]]:
         """Yield every copy on this host."""

@@ -92,6 +92,9 @@ def load_balancer(view: View, uuid: str) -> Outcome:
     def refused(reason: str, detail: str) -> Outcome:
         return Outcome(violations=(Violation(BALANCER, item.fq_name, reason, detail),))
 
+    provider = item.loadbalancer_provider or ""
+    if provider not in served.PROVIDERS:
+        return refused("provider_not_served", f"nothing is served: provider {provider} is not ours")
     port = next(
         (view.get(VirtualMachineInterface, r.uuid) for r in item.virtual_machine_interface_refs),
         None,
