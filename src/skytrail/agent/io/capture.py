@@ -59,16 +59,20 @@ class CapturePages:
             wanted = read_request(request.query, agent.plugged, agent.desired.vifs, _REASONS)
         except CaptureRefused as refused:
             raise HttpError(400, str(refused)) from refused
-        slot = next((n for n in range(SLOTS_COUNT_MAX) if n not in self._running), None)
-        if slot is None:
+        if self._free_slot() is None:
             raise HttpError(409, f"{SLOTS_COUNT_MAX} captures are on already: end one of them")
-        # Taken before anything is waited for.
-        running = _Running(wanted, CaptureFile(wanted.filter.snap_bytes))
-        self._running[slot] = running
-        return StreamResponse(self._frames(slot, running), content_type=PCAPNG)
+        return StreamResponse(self._frames(wanted), content_type=PCAPNG)
 
-    async def _frames(self, slot: int, running: _Running) -> AsyncIterator[bytes]:
+    def _free_slot(self) -> int | None:
+        return next((slot for slot in range(SLOTS_COUNT_MAX) if slot not in self._running), None)
+
+    async def _frames(self, wanted: CaptureRequest) -> AsyncIterator[bytes]:
+        # Only here: who went away before the first frame was asked for has nothing to give back.
+        slot = self._free_slot()
+        if slot is None:
+            return  # Somebody else was faster; the file is empty.
         loop, source = asyncio.get_running_loop(), self._agent.datapath.captures()
+        running = self._running[slot] = _Running(wanted, CaptureFile(wanted.filter.snap_bytes))
         try:
             self._watch()
             async with asyncio.timeout(APPLY_TIMEOUT_S):

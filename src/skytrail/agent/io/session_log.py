@@ -69,12 +69,12 @@ class SessionLogPages:
         uuid = request.query.get("vmi", "").lower()
         if uuid and uuid not in self._agent.plugged:
             raise HttpError(400, f"vmi={uuid}: no such port is plugged here")
-        reader = _Reader(SessionFilter(uuid, request.flag("logged")))
-        # Counted before anything is waited for.
-        self._readers.append(reader)
-        return StreamResponse(self._lines(reader))
+        return StreamResponse(self._lines(SessionFilter(uuid, request.flag("logged"))))
 
-    async def _lines(self, reader: _Reader) -> AsyncIterator[bytes]:
+    async def _lines(self, wanted: SessionFilter) -> AsyncIterator[bytes]:
+        # Only here: who went away before the first line was asked for has nothing to give back.
+        reader = _Reader(wanted)
+        self._readers.append(reader)
         try:
             if self._timer is None:
                 source = self._agent.datapath.sessions()
