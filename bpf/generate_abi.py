@@ -53,6 +53,8 @@ STRUCTS = (
     "qos_mark",
     "qos_map",
     "rate",
+    "fat_key",
+    "ageing_key",
     "link_service_key",
     "link_service",
     "port_pool",

@@ -55,6 +55,7 @@ enum interface_options {
 	OPTION_PRIORITY_TAGS = 1, /* Underlay: what QoS marks carries a VLAN tag of VLAN 0. */
 	OPTION_RATE_SENT = 2,	  /* There is a limit to what the workload may send, */
 	OPTION_RATE_RECEIVED = 4, /* and to what it may receive. */
+	OPTION_FAT = 8,		  /* Some of its flows are merged. */
 };
 
 enum nexthop_kind {

@@ -107,13 +107,30 @@ struct fragment_ports {
 	__be16 pad;
 };
 
+/* Flows of an interface to a port, or all of a protocol (port 0), that are merged. */
+struct fat_key {
+	__u32 vif;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+_Static_assert(sizeof(struct fat_key) == 8, "fat_key");
+
+/* Flows that live longer or shorter than others; port 0: all of the protocol. */
+struct ageing_key {
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+_Static_assert(sizeof(struct ageing_key) == 4, "ageing_key");
+
 /* Argument and result of the flow_scan program. */
 struct flow_scan {
 	__u64 now_ns;
 	__u32 purge_vif;   /* 0: age; otherwise delete every flow of this interface. */
 	__u32 deleted;
 	__u32 visited;
-	__u32 pad;
+	__u32 has_ageing; /* There are entries in ageing. */
 	__u64 idle_tcp_ns;
 	__u64 idle_udp_ns;
 	__u64 idle_closed_ns; /* Closed TCP and denied flows. */

@@ -46,11 +46,13 @@ static __always_inline bool ask_policy(struct scratch *s, __u32 family, __u32 po
 		.destination_port =
 			identity & ASK_ANSWER ? s->key.destination_port : s->flow.policy_port,
 	};
-	const bool allowed = policy_allows(&q);
+	/* A merged flow has no source port: what would have to know it says no. */
+	const bool allowed = policy_allows(&q) && !(s->merged && q.by_source_port);
 
 	s->flow.rule = q.rule;
 	s->vrf = q.vrf;
 	s->qos = q.qos;
+	s->by_source_port |= q.by_source_port;
 	s->mirror = q.mirror;
 	return allowed;
 }

@@ -20,6 +20,8 @@ struct scratch {
 	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
 	struct flow flow; /* The decision. */
 	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
+	__u32 merged; /* The flow at hand is one of several connections (fat.h). */
+	__u32 by_source_port; /* What was asked of policy depends on the source port. */
 	__u32 qos; /* How the rule last asked has packets marked; 0: it does not say. */
 	__u32 mirror; /* Who gets copies by it; 0: nobody. */
 	__u32 far_identity; /* Of the end that the owner's policy was asked about. */

@@ -28,18 +28,37 @@ static __always_inline __u64 pair_packets(__u32 index, bool *answered)
 	return packets;
 }
 
-static __always_inline __u64 idle_limit(const struct flow_scan *scan, const struct flow *flow,
-					__u8 protocol, bool answered)
+/* What is configured for a flow: by the port it was opened to, or by its protocol; 0: nothing. */
+static __noinline __u64 idle_configured(const struct flow_key6 *key)
 {
+	struct ageing_key ageing_key = { .port = key->destination_port, .protocol = key->protocol };
+	__u64 *idle = bpf_map_lookup_elem(&ageing, &ageing_key);
+
+	if (!idle) {
+		ageing_key.port = 0;
+		idle = bpf_map_lookup_elem(&ageing, &ageing_key);
+	}
+	return idle ? *idle : 0;
+}
+
+static __always_inline __u64 idle_limit(const struct flow_scan *scan, const struct flow *flow,
+					const struct flow_key6 *key, bool answered)
+{
+	const __u8 protocol = key->protocol;
+	__u64 configured;
+
 	if (flow->flags & (FLOW_CLOSED | FLOW_DENY))
 		return scan->idle_closed_ns;
+	configured = scan->has_ageing ? idle_configured(key) : 0;
+	if (configured && (protocol != IP_PROTOCOL_TCP || answered))
+		return configured;
 	/* A SYN nobody answered is no connection: probing must not fill the table for long. */
 	return protocol == IP_PROTOCOL_TCP && answered ? scan->idle_tcp_ns : scan->idle_udp_ns;
 }
 
 /* True when the pair was silent for longer than its limit. */
 static __always_inline bool pair_idle(const struct flow_scan *scan, const struct flow *flow,
-				      __u8 protocol)
+				      const struct flow_key6 *key)
 {
 	const __u32 index = flow->pair;
 	struct flow_pair *pair = bpf_map_lookup_elem(&flow_pairs, &index);
@@ -54,7 +73,7 @@ static __always_inline bool pair_idle(const struct flow_scan *scan, const struct
 		pair->active_ns = scan->now_ns;
 		return false;
 	}
-	return scan->now_ns - pair->active_ns > idle_limit(scan, flow, protocol, answered);
+	return scan->now_ns - pair->active_ns > idle_limit(scan, flow, key, answered);
 }
 
 /* One entry. `key` is in the long form whatever the family. */
@@ -77,7 +96,7 @@ static __noinline int scan_entry(struct flow_scan *scan, const struct flow_key6 
 	if (scan->purge_vif) {
 		if (key->vif != scan->purge_vif && flow->peer_vif != scan->purge_vif)
 			return 0;
-	} else if (!pair_idle(scan, flow, key->protocol)) {
+	} else if (!pair_idle(scan, flow, key)) {
 		return 0;
 	}
 	flow_remove(key, flow, &pair_key, family);

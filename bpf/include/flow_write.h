@@ -27,6 +27,8 @@ static __always_inline void scratch_begin(struct scratch *s, const struct packet
 	s->back_vif = 0;
 	s->quotes = 0;
 	s->kept_port = 0;
+	s->merged = 0;
+	s->by_source_port = 0;
 	mac_copy(s->flow.mac, p->destination_mac);
 	mac_copy(s->flow.source_mac, p->source_mac);
 	s->flow.policy_port = p->policy_port;

@@ -169,6 +169,12 @@ struct {
 	__type(value, struct flow);
 } flows6 SEC(".maps");
 
+/* (vif, protocol, port) -> unused. Agent writes; read after a miss of an interface with OPTION_FAT.
+ * Full: the agent's update fails. */
+MAP_HASH(fat_flows, struct fat_key, __u32, 65536);
+/* (protocol, port) -> nanoseconds of silence. Agent writes, scan reads. Full: the update fails. */
+MAP_HASH(ageing, struct ageing_key, __u64, 4096);
+
 /* Pair index -> ageing state. Scan writes. */
 MAP_ARRAY(flow_pairs, struct flow_pair, FLOW_PAIRS_DEFAULT);
 /* cpu * flow_pairs_max + pair -> counters. Each CPU writes its own slice, so no atomics. */

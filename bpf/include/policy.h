@@ -23,6 +23,7 @@ struct policy_question {
 	__u32 rule; /* Answers. */
 	__u32 vrf;
 	__u32 qos;
+	__u32 by_source_port;
 	__u32 mirror;
 };
 
@@ -62,6 +63,7 @@ VERIFIED_ONCE int policy_allows(struct policy_question *q)
 	q->rule = 0;
 	q->vrf = 0;
 	q->qos = 0;
+	q->by_source_port = 0;
 	q->mirror = 0;
 	if (!q->policy)
 		return 1;
@@ -83,6 +85,7 @@ VERIFIED_ONCE int policy_allows(struct policy_question *q)
 		verdict = bpf_map_lookup_elem(&verdicts, &key);
 	}
 	if (verdict && verdict->source_cell) {
+		q->by_source_port = 1;
 		const struct source_port_key cell = {
 			.prefixlen = SOURCE_PORT_FIXED_BITS + PORT_BITS,
 			.cell = bpf_htonl(verdict->source_cell),

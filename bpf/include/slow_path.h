@@ -7,14 +7,13 @@
 #define SKYTRAIL_SLOW_PATH_H
 
 #include "bgp_service.h"
-#include "flow_write.h"
+#include "icmp_related.h"
 #include "parse6.h"
 #include "service_guard.h"
 
 #define PORT_DHCP_SERVER 67
 #define PORT_DHCP6_SERVER 547
 #define PORT_DNS 53
-#define ICMP_HEADER_BYTES 8
 
 static __always_inline bool is_link_local(const __be32 *address)
 {
@@ -34,81 +33,6 @@ static __always_inline int punt_receive(struct __sk_buff *ctx, const struct flow
 	    port == PORT_DNS)
 		return punt(ctx, PUNT_DNS);
 	return punt(ctx, PUNT_RECEIVE);
-}
-
-static __always_inline bool is_icmp_error(const struct packet *p, __u8 protocol, __u32 family)
-{
-	const __u32 type = bpf_ntohs(p->policy_port);
-
-	if (p->flags & PACKET_LATER_FRAGMENT)
-		return false;
-	if (family == FAMILY_V4)
-		return protocol == IP_PROTOCOL_ICMP && (type == 3 || type == 11 || type == 12);
-	return protocol == IP_PROTOCOL_ICMP6 && type >= 1 && type <= 4;
-}
-
-/* An ICMP error is admitted when the packet it quotes belongs to an admitted flow and was sent by
- * the error's receiver (RFC 5927's advice to check the quoted tuple): a flow with one workload is
- * no passport to another. s->pair_key is built from the quoted headers. */
-static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *p,
-					  struct scratch *s, __u32 family)
-{
-	struct flow_key6 *quoted = &s->pair_key;
-	struct flow *flow;
-	__u32 offset = p->l4 + ICMP_HEADER_BYTES;
-	__u8 first, ports[8];
-
-	__builtin_memset(quoted, 0, sizeof(*quoted));
-	if (family == FAMILY_V4) {
-		if (bpf_skb_load_bytes(ctx, offset, &first, 1) ||
-		    bpf_skb_load_bytes(ctx, offset + 9, &quoted->protocol, 1) ||
-		    bpf_skb_load_bytes(ctx, offset + 12, quoted->source, 4) ||
-		    bpf_skb_load_bytes(ctx, offset + 16, quoted->destination, 4))
-			return false;
-		offset += (first & 0xf) * 4;
-	} else {
-		if (bpf_skb_load_bytes(ctx, offset + 6, &quoted->protocol, 1) ||
-		    bpf_skb_load_bytes(ctx, offset + 8, quoted->source, 16) ||
-		    bpf_skb_load_bytes(ctx, offset + 24, quoted->destination, 16))
-			return false;
-		offset += sizeof(struct ipv6hdr);
-	}
-	if (bpf_skb_load_bytes(ctx, offset, ports, sizeof(ports)))
-		return false;
-	if (quoted->source[0] != s->key.destination[0] ||
-	    quoted->source[1] != s->key.destination[1] ||
-	    quoted->source[2] != s->key.destination[2] ||
-	    quoted->source[3] != s->key.destination[3])
-		return false;
-	switch (quoted->protocol) {
-	case IP_PROTOCOL_TCP:
-	case IP_PROTOCOL_UDP:
-	case IP_PROTOCOL_SCTP:
-		quoted->source_port = *(__be16 *)ports;
-		quoted->destination_port = *(__be16 *)(ports + 2);
-		break;
-	case IP_PROTOCOL_ICMP:
-		quoted->source_port = *(__be16 *)(ports + 4);
-		quoted->destination_port = bpf_htons(ICMP4_ECHO_REQUEST);
-		break;
-	case IP_PROTOCOL_ICMP6:
-		quoted->source_port = *(__be16 *)(ports + 4);
-		quoted->destination_port = bpf_htons(ICMP6_ECHO_REQUEST);
-		break;
-	}
-	quoted->vif = s->key.vif;
-	quoted->direction = !s->key.direction;
-	flow = flow_find(quoted, family);
-	if (!flow || flow->flags & FLOW_TRANSLATED) {
-		/* What was translated is known here by the tuple of its answers alone. */
-		mirror_key(&s->lone_key, quoted, 0);
-		flow = flow_find(&s->lone_key, family);
-	}
-	if (!flow || flow->flags & FLOW_DENY)
-		return false;
-	if (flow->flags & FLOW_TRANSLATED)
-		translate_as(s, flow);
-	return true;
 }
 
 /* The whole pair of a closed TCP connection goes when its tuple opens again. */
@@ -134,6 +58,7 @@ static __always_inline void flow_forget(struct scratch *s, struct flow *flow, __
 static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct scratch *s,
 				 __u32 family)
 {
+	struct interface *vif;
 	int reason, failure;
 
 	/* Errors leave no flow: the next one of the same tuple may quote something else. */
@@ -147,6 +72,14 @@ static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct
 	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
 	if (reason && reason != DROP_POLICY)
 		return reason;
+	vif = interface_by_vif(s->key.vif);
+	if (vif && unlikely(vif->options & OPTION_FAT)) {
+		/* Remembered, it would stand before the answers of a merged flow to come. */
+		if (reason && fat_port(s->key.vif, s->key.protocol, s->key.source_port))
+			return reason;
+		if (!reason)
+			fat_merge(s);
+	}
 	failure = flow_create(s, family, reason);
 	if (failure)
 		s->flow.pair = 0;
@@ -215,8 +148,12 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	}
 	s->flow.generation = now->generation;
 	flow = flow_find(&s->key, family);
+	if (!flow && unlikely(vif->options & OPTION_FAT)) {
+		flow = fat_find(&s->key, family);
+		s->merged = !!flow;
+	}
 	reason = -1;
-	if (flow && flow_reopens(flow, p)) {
+	if (flow && !s->merged && flow_reopens(flow, p)) {
 		flow_forget(s, flow, family);
 	} else if (flow) {
 		reason = flow_again(s, flow, family, now->generation);
@@ -224,6 +161,13 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 		/* A denied connection takes its answers along, but not a new one of the far end. */
 		if (reason == DROP_POLICY && p->flags & PACKET_OPENS && flow->flags & FLOW_REVERSE)
 			reason = -1;
+		/* Merged flows are admitted ones; each connection is then judged by itself. */
+		if (s->merged && reason > 0) {
+			if (!(flow->flags & FLOW_REVERSE))
+				reason = -1;
+			flow_forget(s, flow, family);
+			fresh = true;
+		}
 	}
 	if (reason == -1) {
 		if (!fresh)

@@ -28,7 +28,9 @@ from conftest import (
 from skytrail.agent.tables import (
     ROW_TYPES,
     Action,
+    AgeingRow,
     Encapsulation,
+    FatFlowRow,
     IdentityId,
     InetRouteRow,
     InterfaceRow,
@@ -87,8 +89,13 @@ def every_kind_of_row() -> list[Row]:
             priority_tags=True,
             rated_sent=True,
             rated_received=True,
+            merges_flows=True,
         ),
         RateRow(VifId(50), False, 1, 131072),
+        FatFlowRow(VifId(50), 17, 0),
+        FatFlowRow(VifId(50), 6, 65535),
+        AgeingRow(17, 53, 9),
+        AgeingRow(6, 0, 9_999_999),
         RateRow(VifId(50), True, 50_000_000_000, 2_500_000_000),
     ]
 

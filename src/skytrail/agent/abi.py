@@ -179,6 +179,7 @@ class InterfaceOptions(enum.IntEnum):
     PRIORITY_TAGS = 1
     RATE_SENT = 2
     RATE_RECEIVED = 4
+    FAT = 8
 
 
 class FlowFlags(enum.IntEnum):
@@ -549,6 +550,41 @@ class Rate(NamedTuple):
 
 
 RATE_LAYOUT = struct.Struct("=QQQQQ")
+
+
+class FatKey(NamedTuple):
+    """``struct fat_key``, 8 bytes."""
+
+    vif: int
+    port: bytes
+    protocol: int
+
+    def pack(self) -> bytes:
+        return FAT_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FatKey:
+        return cls._make(FAT_KEY_LAYOUT.unpack(raw))
+
+
+FAT_KEY_LAYOUT = struct.Struct("=I2sB1x")
+
+
+class AgeingKey(NamedTuple):
+    """``struct ageing_key``, 4 bytes."""
+
+    port: bytes
+    protocol: int
+
+    def pack(self) -> bytes:
+        return AGEING_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> AgeingKey:
+        return cls._make(AGEING_KEY_LAYOUT.unpack(raw))
+
+
+AGEING_KEY_LAYOUT = struct.Struct("=2sB1x")
 
 
 class LinkServiceKey(NamedTuple):
@@ -1080,6 +1116,7 @@ class FlowScan(NamedTuple):
     purge_vif: int
     deleted: int
     visited: int
+    has_ageing: int
     idle_tcp_ns: int
     idle_udp_ns: int
     idle_closed_ns: int
@@ -1092,4 +1129,4 @@ class FlowScan(NamedTuple):
         return cls._make(FLOW_SCAN_LAYOUT.unpack(raw))
 
 
-FLOW_SCAN_LAYOUT = struct.Struct("=QIII4xQQQ")
+FLOW_SCAN_LAYOUT = struct.Struct("=QIIIIQQQ")

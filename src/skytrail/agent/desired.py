@@ -36,6 +36,7 @@ from skytrail.agent.flood import (
     ways_out,
 )
 from skytrail.agent.health import segment
+from skytrail.agent.host_rows import HostRows
 from skytrail.agent.identity import Identity, IdentityTable
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import (
@@ -79,7 +80,6 @@ from skytrail.agent.port_rows import (
     shared_route,
     underlay_row,
 )
-from skytrail.agent.qos_rows import QosRows
 from skytrail.agent.route_order import Place, enet_order, place_order
 from skytrail.agent.share import share_of
 from skytrail.agent.tables import (
@@ -202,8 +202,8 @@ class _World:
         self._policy_versions = (-1, -1)
         self._identities_used: Mapping[IdentityId, Identity] = {}
         self._policies_used: Mapping[PolicyId, Policy] = {}
-        self._qos = QosRows(planner.numbers.qos, self._rows)
-        self._qos.update(inputs.view.qos)
+        self._qos = HostRows(planner.numbers.qos, self._rows)
+        self._qos.update(inputs.view)
         self._fabric: FabricInputs | None = None
         self._underlay_interface()
 
@@ -244,7 +244,7 @@ class _World:
         self._dirty_floods, self._dirty_ports = set(), set()
         self._dirty_vrfs, self._dirty_places, self._dirty_macs = set(), set(), set()
         self._release_idle()
-        self._qos.update(inputs.view.qos)
+        self._qos.update(inputs.view)
         for name, row in self._nexthops.take_made():
             self._rows.put((Rank.NEXT_HOP, name, None), (row,))
         self._compile_policies()

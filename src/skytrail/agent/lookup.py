@@ -14,8 +14,10 @@ from ipaddress import IPv4Address, IPv6Address
 from skytrail.agent.tables import (
     PROTOCOL_ANY,
     Action,
+    AgeingRow,
     BgpServiceRow,
     BridgeRow,
+    FatFlowRow,
     FloatingPortRow,
     FloatingRow,
     FloodRow,
@@ -117,8 +119,8 @@ class Tables:
                 self.floatings[row.vif_id][row.place] = row
             case FloatingPortRow():
                 self.floating_ports[row.key] = row.to_port
-            case MirrorRow() | PortMirrorRow():
-                pass  # Copies are no part of where a packet goes.
+            case MirrorRow() | PortMirrorRow() | FatFlowRow() | AgeingRow():
+                pass  # No part of where a packet goes.
             case RateRow():
                 self.rates[row.key] = row
             case QosMapRow():

@@ -10,6 +10,7 @@ from skytrail.agent.bgp_relay import bgp_places
 from skytrail.agent.fabric import host_side_address
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.floating_config import Binding
+from skytrail.agent.flow_config import fat_rows
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
@@ -191,6 +192,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         qos_id=numbers.qos_id,
         rated_sent=bool(port.rates.sent),
         rated_received=bool(port.rates.received),
+        merges_flows=bool(port.fat_flows or port.network.fat_flows),
     )
     routes = (
         InetRouteRow(vrf_id, prefix, numbers.layer3, 0, identity, port.mac)
@@ -208,6 +210,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
     return (
         interface,
         *rate_rows(numbers.vif_id, port.rates),
+        *fat_rows(numbers.vif_id, port.fat_flows, port.network.fat_flows),
         *source_rows(plan.active, numbers.vif_id),
         *_bgp_rows(plan),
         *_floating_rows(plan),

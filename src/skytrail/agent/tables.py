@@ -129,6 +129,8 @@ class InterfaceRow:
     rated_sent: bool = False
     """There is a :class:`RateRow` for what the workload sends; ``rated_received`` likewise."""
     rated_received: bool = False
+    merges_flows: bool = False
+    """Some of its flows are merged: :class:`FatFlowRow`."""
 
     @property
     def key(self) -> int:
@@ -399,6 +401,36 @@ class PortPoolRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FatFlowRow:
+    """Connections to a port, or all of a protocol (port 0), that are one flow for each pair of
+    addresses. Key: everything.
+    """
+
+    vif_id: VifId
+    protocol: int
+    port: int
+
+    @property
+    def key(self) -> tuple[VifId, int, int]:
+        return (self.vif_id, self.protocol, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class AgeingRow:
+    """How long flows to a port, or all of a protocol (port 0), may be silent.
+    Key: (protocol, port).
+    """
+
+    protocol: int
+    port: int
+    idle_s: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return (self.protocol, self.port)
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """Incoming MPLS label, 16..1048575. Key: ``label``."""
 
@@ -586,6 +618,8 @@ Row = (
     | RateRow
     | LinkServiceRow
     | PortPoolRow
+    | FatFlowRow
+    | AgeingRow
     | PolicyIdentityRow
     | PolicyPrefixRow
     | VerdictRow
@@ -603,6 +637,8 @@ ROW_TYPES: tuple[type[Row], ...] = (
     SourceRow,
     QosMapRow,
     RateRow,
+    FatFlowRow,
+    AgeingRow,
     FloatingPortRow,
     FloatingRow,
     PortMirrorRow,

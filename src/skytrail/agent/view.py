@@ -31,6 +31,13 @@ from skytrail.agent.config_values import (
 from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp, read_routes
 from skytrail.agent.fabric_config import NOTHING_SET, FabricConfig, fabric_config
 from skytrail.agent.floating_config import Binding, bindings
+from skytrail.agent.flow_config import (
+    FAT_FLOWS_OF_NETWORK,
+    FAT_FLOWS_OF_PORT,
+    FatFlow,
+    ageing_rows,
+    read_fat_flows,
+)
 from skytrail.agent.health.check import HealthCheck
 from skytrail.agent.health.configured import (
     BGP_SERVICE,
@@ -57,7 +64,7 @@ from skytrail.agent.service_tags import (
     side_of,
     translates,
 )
-from skytrail.agent.tables import Encapsulation, IpNetwork, Tag
+from skytrail.agent.tables import AgeingRow, Encapsulation, IpNetwork, Tag
 from skytrail.agent.workload_bgp import WorkloadBgp, workload_bgp
 from skytrail.model.annotation_names import (
     ASSISTED,
@@ -146,6 +153,9 @@ class VirtualNetwork:
     """What is for a MAC that nobody is known to have goes to everybody as well."""
     qos: str = ""
     """QoS configuration of what its ports send; comes before the ports' own."""
+    flow_count_max: int = 0
+    """Of each of its ports that names no limit."""
+    fat_flows: tuple[FatFlow, ...] = ()
 
     is_mirror_destination: bool = False
     """Its ports take copies of others' packets: no policy applies to them."""
@@ -235,6 +245,8 @@ class Port:
     rates: Rates = NO_RATES
     omitted: int = 0
     """Fields of a flow that do not count when it is one of several with an address (``share``)."""
+    fat_flows: tuple[FatFlow, ...] = ()
+    """Merged beside the network's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +266,7 @@ class View:
     fabric_qos: str = ""
     """QoS configuration of the underlay interface."""
     fabric: FabricConfig = NOTHING_SET
+    ageing: tuple[AgeingRow, ...] = ()
 
 
 _BESIDE_PORTS = frozenset(
@@ -307,6 +320,7 @@ def build_view(
             old.fabric,
             fabric_config(graph, leaves=any(each.leaves_by_host for each in networks.values())),
         ),
+        ageing=ageing_rows(graph),
     )
 
 
@@ -475,6 +489,8 @@ class _Builder:
             floods_assisted=replication == ASSISTED or self._is_assisted(node.key),
             floods_unknown=flag_of(node.properties.get("flood_unknown_unicast")),
             qos=qos_of(self._graph, node.key),
+            fat_flows=read_fat_flows(node.properties.get(FAT_FLOWS_OF_NETWORK)),
+            flow_count_max=bounded_of(properties.get("max_flows"), _U32_MAX),
             is_mirror_destination=flag_of(properties.get("mirror_destination")),
             leaves_by_host=flag_of(node.properties.get("fabric_snat")) and not is_underlay,
         )
@@ -587,7 +603,7 @@ class _Builder:
                 *self._standby_pairs(node.key),
             ),
             host_name=self._host_name(node),
-            flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX),
+            flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX) or network.flow_count_max,
             bgp=workload_bgp(self._graph, node.key),
             has_sticky_mac=annotation_of(properties, STICKY_MAC) == "true",
             routes=self._routes(node.key),
@@ -604,6 +620,7 @@ class _Builder:
             security=self._security.port(node.key),
             rates=rates_of(properties),
             omitted=omitted_fields(node, self._graph.node(found[0]), self._graph),
+            fat_flows=read_fat_flows(properties.get(FAT_FLOWS_OF_PORT)),
             dhcp=read_dhcp(
                 properties.get("virtual_machine_interface_dhcp_option_list"),
                 properties.get("virtual_machine_interface_host_routes"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from skytrail.api import documents
+from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.model.load_balancer import PROVIDERS
 
@@ -18,6 +19,10 @@ _ADDRESSES: Mapping[str, str] = {
     "alias-ip": "alias_ip_address",
 }
 """They count once they are bound to an interface."""
+_FAT_FLOWS: Mapping[str, str] = {
+    "virtual-machine-interface": "virtual_machine_interface_fat_flow_protocols",
+    "virtual-network": "virtual_network_fat_flow_protocols",
+}
 
 
 def why_unserved(record: Record) -> str:
@@ -36,3 +41,13 @@ def why_unserved(record: Record) -> str:
     if kind == "qos-config" and documents.text(record.body, "qos_config_type") == "vhost":
         return "hosts do not mark their own traffic yet: types project and fabric are served"
     return ""
+
+
+def _folds_addresses(body: Document, name: str) -> bool:
+    rules = documents.sections(documents.section(body, name), "fat_flow_protocol")
+    return any(
+        (documents.text(each, "ignore_address") or "none") != "none"
+        or documents.section(each, "source_prefix")
+        or documents.section(each, "destination_prefix")
+        for each in rules
+    )

@@ -286,6 +286,7 @@ class EbpfDatapath:
             purge_vif=purge_vif,
             deleted=0,
             visited=0,
+            has_ageing=next(self._maps["ageing"].items(), None) is not None,
             idle_tcp_ns=int(IDLE_TCP_S * _NANOSECONDS),
             idle_udp_ns=int(IDLE_OTHER_S * _NANOSECONDS),
             idle_closed_ns=int(IDLE_CLOSED_S * _NANOSECONDS),

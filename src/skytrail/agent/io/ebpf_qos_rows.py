@@ -1,12 +1,21 @@
-"""Rows of quality of service to kernel map entries and back; as ``ebpf_rows`` in everything."""
+"""Rows of quality of service and of flows' settings to kernel map entries and back; as ``ebpf_rows`` in everything."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from skytrail.agent import abi
 from skytrail.agent.io.ebpf_rows import Entry, from_u32, u32
-from skytrail.agent.tables import QosId, QosMapRow, QosMark, RateRow, VifId
+from skytrail.agent.tables import (
+    AgeingRow,
+    FatFlowRow,
+    QosId,
+    QosMapRow,
+    QosMark,
+    RateRow,
+    VifId,
+)
 
 _NANOSECONDS = 1_000_000_000
 _UNMARKED = abi.QosMark(0, abi.QOS_UNMARKED, 0, 0).pack()
@@ -48,6 +57,28 @@ def rate_row(key: bytes, raw: bytes) -> RateRow:
     vif_id, is_received = divmod(from_u32(key), 2)
     value = abi.Rate.unpack(raw)
     return RateRow(VifId(vif_id), bool(is_received), value.bytes_per_s, value.burst_bytes)
+
+
+def fat_flow_entry(row: FatFlowRow) -> Entry:
+    key = abi.FatKey(row.vif_id, row.port.to_bytes(2, "big"), row.protocol)
+    return key.pack(), u32(1)
+
+
+def fat_flow_row(key: bytes, raw: bytes) -> FatFlowRow:
+    del raw
+    where = abi.FatKey.unpack(key)
+    return FatFlowRow(VifId(where.vif), where.protocol, int.from_bytes(where.port, "big"))
+
+
+def ageing_entry(row: AgeingRow) -> Entry:
+    key = abi.AgeingKey(row.port.to_bytes(2, "big"), row.protocol)
+    return key.pack(), (row.idle_s * _NANOSECONDS).to_bytes(8, sys.byteorder)
+
+
+def ageing_row(key: bytes, raw: bytes) -> AgeingRow:
+    where = abi.AgeingKey.unpack(key)
+    idle_s = int.from_bytes(raw, sys.byteorder) // _NANOSECONDS
+    return AgeingRow(where.protocol, int.from_bytes(where.port, "big"), idle_s)
 
 
 def _packed(marks: tuple[QosMark | None, ...], count: int) -> bytes:

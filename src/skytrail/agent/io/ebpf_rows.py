@@ -113,7 +113,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         vif=row.vif_id,
         options=(abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0)
         | (abi.InterfaceOptions.RATE_SENT if row.rated_sent else 0)
-        | (abi.InterfaceOptions.RATE_RECEIVED if row.rated_received else 0),
+        | (abi.InterfaceOptions.RATE_RECEIVED if row.rated_received else 0)
+        | (abi.InterfaceOptions.FAT if row.merges_flows else 0),
     )
     return u32(row.vif_id), value.pack()
 
@@ -155,6 +156,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         priority_tags=bool(value.options & abi.InterfaceOptions.PRIORITY_TAGS),
         rated_sent=bool(value.options & abi.InterfaceOptions.RATE_SENT),
         rated_received=bool(value.options & abi.InterfaceOptions.RATE_RECEIVED),
+        merges_flows=bool(value.options & abi.InterfaceOptions.FAT),
     )
 
 

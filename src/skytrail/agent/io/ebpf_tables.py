@@ -15,8 +15,10 @@ from skytrail.agent.io import ebpf_rows as rows_codec
 from skytrail.agent.io.bpf_syscall import BpfMap
 from skytrail.agent.io.ebpf_rows import U32, Entry, from_u32, is_v4, u32, vlan_key
 from skytrail.agent.tables import (
+    AgeingRow,
     BgpServiceRow,
     BridgeRow,
+    FatFlowRow,
     FloatingPortRow,
     FloatingRow,
     FloodRow,
@@ -278,6 +280,10 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "floatings", nat_codec.floating_entry(row)
         case FloatingPortRow():
             return "floating_ports", nat_codec.floating_port_entry(row)
+        case FatFlowRow():
+            return "fat_flows", qos_codec.fat_flow_entry(row)
+        case AgeingRow():
+            return "ageing", qos_codec.ageing_entry(row)
         case RateRow():
             return "rates", qos_codec.rate_entry(row)
         case QosMapRow():
@@ -316,6 +322,8 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     BgpServiceRow: (("bgp_services",), rows_codec.bgp_service_row),
     FloatingRow: (("floatings",), nat_codec.floating_row),
     FloatingPortRow: (("floating_ports",), nat_codec.floating_port_row),
+    FatFlowRow: (("fat_flows",), qos_codec.fat_flow_row),
+    AgeingRow: (("ageing",), qos_codec.ageing_row),
     RateRow: (("rates",), qos_codec.rate_row),
     QosMapRow: (("qos_maps",), qos_codec.qos_map_row),
     PortMirrorRow: (("port_mirrors",), mirror_codec.port_mirror_row),

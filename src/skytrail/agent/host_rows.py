@@ -1,4 +1,4 @@
-"""Rows of the QoS configurations that ports and rules use. Pure."""
+"""Rows that are no port's: QoS configurations in use, and how long flows live. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from skytrail.agent.label import NumberSpace
 from skytrail.agent.ledger import Rank, RowClaims
 from skytrail.agent.qos import QosTable
 from skytrail.agent.tables import QosId
+from skytrail.agent.view import View
 
 
-class QosRows:
+class HostRows:
     """Claims the row of every configuration in use; one that has not arrived has none."""
 
     def __init__(self, numbers: NumberSpace, rows: RowClaims) -> None:
@@ -19,10 +20,11 @@ class QosRows:
         self._tables: Mapping[str, QosTable] = {}
         self._used: set[str] = set()
 
-    def update(self, tables: Mapping[str, QosTable]) -> None:
+    def update(self, view: View) -> None:
         """Configurations say this now."""
-        if tables is not self._tables:
-            self._tables = tables
+        self._rows.put((Rank.QOS, "", None), view.ageing)
+        if view.qos is not self._tables:
+            self._tables = view.qos
             for name in self._used:
                 self._claim(name)
 
