@@ -1,5 +1,8 @@
 """Analytics of a running lab: what hosts and control nodes say, counted by real packets."""
 
+import subprocess
+import sys
+
 import httpx
 import pytest
 from click.testing import CliRunner
@@ -57,6 +60,42 @@ def test_traffic_of_a_network_is_what_its_ports_carry_on_all_hosts(uve, ping, ev
 
     told = uve("virtual-network", network)["UveVirtualNetworkAgent"]
     assert {"default-domain:red:web1", "default-domain:red:web2"} <= set(told["interface_list"])
+
+
+CONNECT = """
+import socket, sys
+with socket.socket() as probe:
+    probe.bind(("", 41234))
+    probe.connect_ex((sys.argv[1], 4444))
+"""
+
+
+def test_session_between_hosts_is_told_by_both_with_its_rule(lab, members, eventually):
+    source, target = members["red-web1"], members["red-web2"]
+    namespace = lab.plan.namespace_of("red-web1")
+    command = [sys.executable, "-c", CONNECT, str(target.address(version=4))]
+    subprocess.run(["ip", "netns", "exec", namespace, *command], check=True, timeout=20)
+    question = {
+        "table": "SessionRecordTable", "start_time": "now-10m", "end_time": "now",
+        "select_fields": [
+            "session_type", "vmi", "local_ip", "remote_ip", "forward_action",
+            "forward_sampled_pkts", "security_policy_rule",
+        ],
+        "where": [[{"name": "client_port", "value": 41234, "op": 1}]],
+    }  # fmt: skip
+
+    def told():
+        reply = httpx.post(f"{lab.analytics_url}/analytics/query", json=question, timeout=30)
+        return {row["session_type"]: row for row in reply.json()["value"]}
+
+    eventually(lambda: len(told()) == 2, "both hosts told the session", timeout_s=60)
+    client, server = told()["client"], told()["server"]
+
+    assert (client["vmi"], server["vmi"]) == ("default-domain:red:web1", "default-domain:red:web2")
+    assert client["local_ip"] == server["remote_ip"] == str(source.address(version=4))
+    assert client["forward_action"] == "pass"
+    assert client["forward_sampled_pkts"] >= 1
+    assert client["security_policy_rule"]
 
 
 def test_logs_of_hosts_are_found_by_host(lab, skytrail, eventually):

@@ -130,6 +130,14 @@ class SessionBook:
             }
         return record
 
+    def remember(self, event: SessionEvent) -> None:
+        """Note a session's far end, which only its beginning knows."""
+        self._far_end(event)
+
+    def forget(self, event: SessionEvent) -> None:
+        """Pass over a session's end."""
+        self._far.pop(event.id, None)
+
     def _far_end(self, event: SessionEvent) -> IdentityId:
         if event.kind is SessionKind.END:
             return self._far.pop(event.id, IdentityId(0))

@@ -10,11 +10,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from skytrail.analytics.batch import Batch
 from skytrail.analytics.generators import Generators
 from skytrail.analytics.history_rows import LOGGED, message_row
+from skytrail.analytics.sessions import rows_of
 from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
@@ -36,6 +37,8 @@ class Collector:
         self.generators = Generators()
         self.messages = Batch()
         """Rows of the message table that wait for the store."""
+        self.sessions = Batch()
+        """Rows of the session table that wait for the store."""
         self.taken: Counter[str] = Counter()
         """Messages that came, by type."""
         self.dropped: Counter[str] = Counter()
@@ -80,6 +83,11 @@ class Collector:
     def keep(self, message: SandeshMessage) -> None:
         """Have a message of a log written to history."""
         self.messages.add(message_row(message), message.header.level)
+
+    def keep_sessions(self, columns: Mapping[str, Sequence[object]], source: str) -> None:
+        """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
+        for row in rows_of(columns, source):
+            self.sessions.add(row)
 
     def count(self, generator: str, kind: str, size: int) -> None:
         """Count a message that came."""

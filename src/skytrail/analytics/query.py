@@ -111,7 +111,16 @@ def _object_view(table: str, message: View) -> View:
 
 def _session_view(name: str) -> View:
     columns = {name: Column(f"t.`{name}`", _kind(kind)) for name, kind in SESSION.columns.items()}
-    return View(name, SESSION, {**columns, "sample_count": Column("toUInt64(1)", "number")})
+    if name == "SessionRecordTable":
+        return View(name, SESSION, columns)
+    # A session that was kept with probability p stands for 1/p of them.
+    weighted = {
+        column: Column(f"toUInt64(round(t.`{column}` * t.`sample_weight`))", "number")
+        for column in columns
+        if "_sampled_" in column
+    }
+    count = Column("toUInt64(round(t.`sample_weight`))", "number")
+    return View(name, SESSION, {**columns, **weighted, "sample_count": count})
 
 
 def _statistics_view(name: str) -> View:

@@ -115,7 +115,10 @@ class AnalyticsService:
                 queries = QueryApi(history, self._clock)
                 stack.push_async_callback(queries.close)
                 queries.add_routes(router)
-                self.writer = HistoryWriter(history, {"message": self.collector.messages})
+                self.writer = HistoryWriter(
+                    history,
+                    {"message": self.collector.messages, "session": self.collector.sessions},
+                )
                 writing = self.writer.run(settings.keep_hours)
             following = None
             if settings.api_url or settings.api_socket:
@@ -183,9 +186,11 @@ class AnalyticsService:
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
         raised = sum(1 for _ in self.watchman.board.all_raised())
         yield Sample("skytrail_analytics_alarms", raised)
-        yield Sample("skytrail_analytics_rows_waiting", len(collector.messages))
-        for level, count in collector.messages.shed.items():
-            yield Sample("skytrail_analytics_rows_shed_total", count, {"level": str(level)})
+        for table, batch in (("message", collector.messages), ("session", collector.sessions)):
+            yield Sample("skytrail_analytics_rows_waiting", len(batch), {"table": table})
+            for level, count in batch.shed.items():
+                labels = {"table": table, "level": str(level)}
+                yield Sample("skytrail_analytics_rows_shed_total", count, labels)
         if self.writer is not None:
             yield Sample("skytrail_analytics_rows_written_total", self.writer.written_count)
             yield Sample("skytrail_analytics_rows_refused_total", self.writer.refused_count)

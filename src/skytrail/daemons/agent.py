@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import sys
 from collections.abc import Callable
 from ipaddress import IPv4Address, ip_address
@@ -18,6 +19,8 @@ from skytrail.agent.io import uves
 from skytrail.agent.io.introspect import AgentPages
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.service import AgentService, AgentSettings
+from skytrail.agent.session_log import SessionBook
+from skytrail.agent.session_rows import SessionRows
 from skytrail.daemons import collectors
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs, processes, tasks
@@ -123,12 +126,18 @@ async def _serve(
         processes.print_ready(
             "agent", host=settings.name, plug=settings.plug_socket, control=controls
         )
+        if told.endpoints:
+            pages.session_log.tap(rows)
 
+    pages = AgentPages(service)
+    rows = SessionRows(
+        SessionBook(service.numbers), settings.name, str(settings.address), random.random
+    )
     async with asyncio.TaskGroup() as group:
-        group.create_task(AgentPages(service).serve(socket_path))
+        group.create_task(pages.serve(socket_path))
         group.create_task(service.run(when_ready=announce))
         hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
-        group.create_task(told.tell(settings.tls, hello, lambda: uves.uves_of(service)))
+        group.create_task(told.tell(settings.tls, hello, lambda: uves.uves_of(service), rows.take))
 
 
 def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:

@@ -11,7 +11,7 @@ from skytrail.runtime import logs
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.mutual_tls import TlsFolder
-from skytrail.runtime.telemetry import Collectors, Endpoint, Source, Telemetry
+from skytrail.runtime.telemetry import Collectors, Endpoint, SessionSource, Source, Telemetry
 from skytrail.wire.telemetry import Hello
 
 OPTION = "--collector"
@@ -56,11 +56,17 @@ class Told:
     endpoints: Sequence[Endpoint]
     tap: LogTap | None
 
-    async def tell(self, tls: TlsFolder | None, hello: Hello, source: Source) -> None:
+    async def tell(
+        self,
+        tls: TlsFolder | None,
+        hello: Hello,
+        source: Source,
+        sessions: SessionSource | None = None,
+    ) -> None:
         """Tell the first node that answers, until cancelled; return when there is none."""
         client = None if tls is None else tls.client()
         collectors = Collectors(self.endpoints, client)
-        await Telemetry(hello, source, collectors, SystemClock(), self.tap).run()
+        await Telemetry(hello, source, collectors, SystemClock(), self.tap, sessions).run()
 
 
 def configure_logs(level: str, json: bool, endpoints: Sequence[Endpoint]) -> Told:

@@ -17,7 +17,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,16 @@ from skytrail.runtime.clock import Clock
 from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
 from skytrail.wire.errors import DecodeError
-from skytrail.wire.telemetry import Hello, Known, Log, TelemetryFramer, Uve, decode, encode
+from skytrail.wire.telemetry import (
+    Hello,
+    Known,
+    Log,
+    Sessions,
+    TelemetryFramer,
+    Uve,
+    decode,
+    encode,
+)
 
 EVERY_S: Final = 10.0
 LOGS_EVERY_S: Final = 1.0
@@ -41,6 +50,16 @@ SEND_TURN: Final = 256
 Place = tuple[str, str, str]
 Source = Callable[[], Awaitable[Iterable[Uve]]]
 """Everything a process says, without numbers."""
+
+
+SessionSource = Callable[[], Sequence[Mapping[str, object]]]
+"""Returns sessions that were not told yet, one row each; rows may lack columns."""
+
+
+def columns_of(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """Turn rows into columns; None where a row lacks one."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 class Report:
@@ -119,12 +138,14 @@ class Telemetry:
         collectors: Collectors,
         clock: Clock,
         tap: LogTap | None = None,
+        sessions: SessionSource | None = None,
     ) -> None:
         self._hello = hello
         self._source = source
         self._collectors = collectors
         self._clock = clock
         self._tap = tap
+        self._sessions = sessions
         self._report = Report()
         self._log = structlog.get_logger("skytrail.telemetry")
         self.collector = ""
@@ -193,11 +214,15 @@ class Telemetry:
                         raise ConnectionResetError("the collector ended the connection")
             if self._tap is not None:
                 await self._send(writer, self._tap.take())
+            if self._sessions is not None and (rows := self._sessions()):
+                await self._send(writer, [Sessions(columns=columns_of(rows))])
             if self._clock.now() >= due:
                 due = self._clock.now() + EVERY_S
                 await self._send(writer, self._report.update(await self._source()))
 
-    async def _send(self, writer: asyncio.StreamWriter, changes: Sequence[Uve | Log]) -> None:
+    async def _send(
+        self, writer: asyncio.StreamWriter, changes: Sequence[Uve | Log | Sessions]
+    ) -> None:
         for start in range(0, len(changes), SEND_TURN):
             some = changes[start : start + SEND_TURN]
             writer.write(b"".join(encode(each) for each in some))

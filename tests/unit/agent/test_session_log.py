@@ -6,6 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from skytrail.agent.session_log import SessionBook, SessionEvent, SessionFilter, SessionKind
+from skytrail.agent.session_rows import SessionRows
 from skytrail.agent.tables import IdentityId, InetRouteRow, NextHopId, RuleId, VerdictRow, VifId
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, rule, subnet, uuid_of
 
@@ -62,6 +63,17 @@ class World:
     def record(self, *args, **changed):
         return self.book.record(self.event(*args, **changed), self.host.desired)
 
+    def rows(self, draw=lambda: 0.0, **limits):
+        return SessionRows(self.book, "h1", "192.0.2.1", draw, **limits)
+
+    def told(self, rows, *changes):
+        """Let sessions begin and end, one for each change of their events."""
+        for index, changed in enumerate(changes):
+            for kind in SessionKind:
+                event = self.event(80, kind=kind, pair=index, packets=(3, 2), bytes=(300, 200))
+                rows.note(replace(event, **changed), self.host.desired)
+        return rows.take()
+
 
 @pytest.fixture
 def world():
@@ -114,3 +126,46 @@ def test_readers_choose_by_port_and_by_log_action(world):
     assert not SessionFilter(is_logged=True).wants(plain)
     assert SessionFilter(uuid_of("db")).wants(plain)
     assert not SessionFilter(uuid_of("other")).wants(plain)
+
+
+def test_session_is_a_row_from_its_ports_side(world):
+    (row,) = world.told(world.rows(), {"peer_vif_id": VifId(0)})
+
+    assert (row["session_type"], row["vrouter"], row["vrouter_ip"]) == ("client", "h1", "192.0.2.1")
+    assert (row["local_ip"], row["remote_ip"]) == ("10.1.1.3", "10.1.1.4")
+    assert (row["client_port"], row["server_port"]) == (40000, 80)
+    assert row["remote_vn"] == f"{PROJECT}:blue"
+    assert (row["forward_sampled_bytes"], row["reverse_sampled_pkts"]) == (300, 2)
+    assert row["forward_logged_bytes"] == 300
+    assert row["T"] == 1_500_000
+
+
+def test_session_that_came_in_has_its_ends_the_other_way_round(world):
+    (row,) = world.told(world.rows(), {"is_opened_here": False, "drop_reason": "POLICY"})
+
+    assert (row["session_type"], row["local_ip"], row["remote_ip"]) == (
+        "server",
+        "10.1.1.4",
+        "10.1.1.3",
+    )
+    assert (row["forward_action"], row["drop_reason"]) == ("deny", "POLICY")
+
+
+def test_sampled_rows_stand_for_all_that_came(world):
+    numbers = iter(index / 1000 for index in range(1000))
+    rows = world.rows(lambda: next(numbers), rows_per_s=100)
+    first = world.told(rows, *[{"time_ns": 1_000_000_000}] * 1000)
+
+    sampled = world.told(rows, *[{"time_ns": 2_000_000_000}] * 1000)
+
+    assert [row["sample_weight"] for row in first] == [1.0] * 1000
+    assert len(sampled) == 100
+    assert sum(row["sample_weight"] for row in sampled) == pytest.approx(1000)
+
+
+def test_rate_that_falls_is_kept_whole_again(world):
+    rows = world.rows(lambda: 0.99, rows_per_s=10)
+    world.told(rows, *[{"time_ns": 1_000_000_000}] * 100)
+    world.told(rows, *[{"time_ns": 2_000_000_000}] * 5)
+
+    assert len(world.told(rows, *[{"time_ns": 3_000_000_000}] * 5)) == 5

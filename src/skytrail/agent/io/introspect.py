@@ -32,7 +32,7 @@ class AgentPages:
 
     def __init__(self, agent: AgentService) -> None:
         self._agent = agent
-        self._session_log = SessionLogPages(agent)
+        self.session_log = SessionLogPages(agent)
         self._book = RuleBook(agent.numbers, agent.planner.policies)
         self._kernel_pages: dict[str, Callable[[], list[Row]]] = {
             "flows": self._flows,
@@ -48,7 +48,7 @@ class AgentPages:
             router.add("GET", f"/introspect/{name}", self._kernel_page)
         router.add("GET", "/introspect/explain", self._explain)
         CapturePages(self._agent).add_routes(router)
-        self._session_log.add_routes(router)
+        self.session_log.add_routes(router)
         introspection = Introspection(self._own_pages(), self._agent.unmet, self._metrics)
         introspection.add_routes(router)
         await serve(AsgiApp(router), [listen_unix(path)])
@@ -222,7 +222,7 @@ class AgentPages:
         sessions = sum(connection.is_established for connection in agent.connections)
         yield Sample("agent_control_sessions", float(sessions))
         yield from agent.health.samples()
-        yield from self._session_log.samples()
+        yield from self.session_log.samples()
 
 
 def _limit(text: str | None) -> int:

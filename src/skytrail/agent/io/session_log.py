@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from skytrail.agent.service import AgentService
 from skytrail.agent.session_log import SessionBook, SessionEvent, SessionFilter
+from skytrail.agent.session_rows import SessionRows
 from skytrail.runtime.asgi import HttpError, Request, Router, StreamResponse, encode_json
 from skytrail.runtime.metrics import Sample
 
@@ -51,9 +52,22 @@ class SessionLogPages:
         self._timer: asyncio.TimerHandle | None = None
         self._lost_before = 0
         self._shed = 0
+        self._tap: SessionRows | None = None
 
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/flow-log", self._open)
+
+    def tap(self, rows: SessionRows) -> None:
+        """Have sessions kept as rows for the analytics node from now on."""
+        self._tap = rows
+        self._start()
+
+    def _start(self) -> None:
+        if self._timer is None:
+            source = self._agent.datapath.sessions()
+            source.want(wanted=True)
+            self._lost_before = source.counts()[1]
+            self._pump()
 
     def samples(self) -> Iterable[Sample]:
         events, lost = self._agent.datapath.sessions().counts()
@@ -76,17 +90,13 @@ class SessionLogPages:
         reader = _Reader(wanted)
         self._readers.append(reader)
         try:
-            if self._timer is None:
-                source = self._agent.datapath.sessions()
-                source.want(wanted=True)
-                self._lost_before = source.counts()[1]
-                self._pump()
+            self._start()
             yield b'{"kind":"start"}\n'
             while True:
                 yield await self._next(reader)
         finally:
             self._readers.remove(reader)
-            if not self._readers and self._timer is not None:
+            if not self._readers and self._tap is None and self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
                 self._agent.datapath.sessions().want(wanted=False)
@@ -120,6 +130,10 @@ class SessionLogPages:
         self._timer = loop.call_later(wait_s, self._pump)
 
     def _take(self, event: SessionEvent) -> None:
+        if self._tap is not None:
+            self._tap.note(event, self._agent.desired)
+        if not self._readers:
+            return
         record = self._book.record(event, self._agent.desired)
         for reader in self._readers:
             if reader.wanted.wants(record):

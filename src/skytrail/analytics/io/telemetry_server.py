@@ -22,6 +22,7 @@ from skytrail.wire.telemetry import (
     Known,
     Log,
     Message,
+    Sessions,
     TelemetryFramer,
     Uve,
     decode,
@@ -142,8 +143,11 @@ class TelemetryServer:
             elif isinstance(message, Log):
                 collector.count(generator, "log", size)
                 collector.keep(message_of(hello, message, sequence))
+            elif isinstance(message, Sessions):
+                collector.count(generator, "sessions", size)
+                collector.keep_sessions(message.columns, hello.source)
             else:
-                raise ProcessConfused("a process that is admitted says UVEs and logs")
+                raise ProcessConfused("a process that is admitted says UVEs, logs and sessions")
         except DecodeError:
             collector.drop(generator, "unusable")
 

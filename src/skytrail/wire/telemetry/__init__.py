@@ -15,7 +15,7 @@ from skytrail.wire.telemetry.codec import (
     encode,
 )
 from skytrail.wire.telemetry.entities import node_status
-from skytrail.wire.telemetry.messages import Hello, Known, Log, Message, Uve
+from skytrail.wire.telemetry.messages import Hello, Known, Log, Message, Sessions, Uve
 
 __all__ = [
     "FRAME_BYTES_MAX",
@@ -23,6 +23,7 @@ __all__ = [
     "Known",
     "Log",
     "Message",
+    "Sessions",
     "TelemetryFramer",
     "Uve",
     "decode",

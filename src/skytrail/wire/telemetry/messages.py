@@ -57,4 +57,10 @@ class Log(msgspec.Struct, frozen=True, kw_only=True, tag="log", omit_defaults=Tr
     """Entities it is about: table to key."""
 
 
-Message = Hello | Known | Uve | Log
+class Sessions(msgspec.Struct, frozen=True, kw_only=True, tag="sessions"):
+    """Sessions of a host's workloads that ended, as columns of equal length."""
+
+    columns: dict[str, list[Any]]
+
+
+Message = Hello | Known | Uve | Log | Sessions
