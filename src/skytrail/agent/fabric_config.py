@@ -9,13 +9,14 @@ from ipaddress import IPv4Address, IPv4Network
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.config_values import (
     bounded_of,
+    flag_of,
     list_of,
     mapping_of,
     text_of,
     usable_address_of,
 )
 from skytrail.agent.tables import LINK_SERVICE_TARGETS_COUNT_MAX, PORT_RANGES_COUNT_MAX
-from skytrail.wire.xmpp import ConfigValue
+from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
 METADATA = "metadata"
 """The service of this name is Nova's: the agent asks it for the workload."""
@@ -83,6 +84,15 @@ def fabric_config(graph: ConfigGraph, *, leaves: bool) -> FabricConfig:
             leaves=leaves,
         )
     return replace(NOTHING_SET, leaves=leaves)
+
+
+def leaves_by_host(graph: ConfigGraph, network: ConfigNode, instance: str) -> bool:
+    """Tell whether a network asks for the underlay, or a router of it has that as its gateway."""
+    node = graph.node(ConfigKey("routing-instance", instance))
+    asked = [network.properties.get("fabric_snat")]
+    if node is not None:
+        asked.append(node.properties.get("routing_instance_fabric_snat"))
+    return any(flag_of(each) for each in asked)
 
 
 def _service(entry: ConfigValue) -> LinkService | None:

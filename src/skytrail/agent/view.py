@@ -29,7 +29,7 @@ from skytrail.agent.config_values import (
     usable_address_of,
 )
 from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp, read_routes
-from skytrail.agent.fabric_config import NOTHING_SET, FabricConfig, fabric_config
+from skytrail.agent.fabric_config import NOTHING_SET, FabricConfig, fabric_config, leaves_by_host
 from skytrail.agent.floating_config import Binding, bindings
 from skytrail.agent.flow_config import (
     FAT_FLOWS_OF_NETWORK,
@@ -475,13 +475,13 @@ class _Builder:
         lists = self._graph.linked_nodes(node.key, "access-control-list")
         access_lists = [read_access_list(entry) for entry in lists]
         replication = annotation_of(node.properties, BROADCAST_REPLICATION)
-        is_underlay = self._is_underlay(node)
+        is_underlay, vrf = self._is_underlay(node), self._default_instance(node.key)
         return VirtualNetwork(
             name=node.key.name,
             network_id=network_id,
             vni=bounded_of(properties.get("vxlan_network_identifier"), _VNI_MAX) or network_id,
             mtu_bytes=bounded_of(node.properties.get("mtu"), 65535),
-            vrf=self._default_instance(node.key),
+            vrf=vrf,
             subnets=tuple(self._subnets(node.key)),
             access_list=joined(node.key.name, access_lists),
             is_underlay=is_underlay,
@@ -492,7 +492,7 @@ class _Builder:
             fat_flows=read_fat_flows(node.properties.get(FAT_FLOWS_OF_NETWORK)),
             flow_count_max=bounded_of(properties.get("max_flows"), _U32_MAX),
             is_mirror_destination=flag_of(properties.get("mirror_destination")),
-            leaves_by_host=flag_of(node.properties.get("fabric_snat")) and not is_underlay,
+            leaves_by_host=leaves_by_host(self._graph, node, vrf) and not is_underlay,
         )
 
     def _is_assisted(self, network: ConfigKey) -> bool:

@@ -13,6 +13,7 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.model.load_balancer import PROVIDERS
 
+_UNDERLAY: Final = ("default-domain", "default-project", "ip-fabric")
 _IN_USE_BY: Final = "virtual_machine_interface_refs"
 _ADDRESSES: Mapping[str, str] = {
     "floating-ip": "floating_ip_address",
@@ -40,6 +41,11 @@ def why_unserved(record: Record) -> str:
         return "" if is_served else f"hosts serve no load balancers of provider {provider}"
     if kind == "qos-config" and documents.text(record.body, "qos_config_type") == "vhost":
         return "hosts do not mark their own traffic yet: types project and fabric are served"
+    if kind == "logical-router" and _leaves_by_a_network(record):
+        return (
+            "hosts do not translate sources to addresses of an external network: with ip-fabric as"
+            " external gateway each host translates to its own"
+        )
     return ""
 
 
@@ -50,4 +56,16 @@ def _folds_addresses(body: Document, name: str) -> bool:
         or documents.section(each, "source_prefix")
         or documents.section(each, "destination_prefix")
         for each in rules
+    )
+
+
+def _leaves_by_a_network(record: Record) -> bool:
+    """Tell whether a router's external gateway is a network of addresses."""
+    if documents.text(record.body, "logical_router_type") == "vxlan-routing":
+        return False
+    return any(
+        documents.text(documents.section(each, "attr"), "logical_router_virtual_network_type")
+        in (None, "", "ExternalGateway")
+        and each.get("to") != [*_UNDERLAY]
+        for each in documents.sections(record.body, "virtual_network_refs")
     )

@@ -146,6 +146,25 @@ def test_a_network_with_fabric_snat_has_a_way_out_but_not_for_its_own_addresses(
     assert routes(host(), "0.0.0.0/0") == []
 
 
+def test_a_network_of_a_router_to_the_underlay_has_it_too():
+    config = ConfigBuilder()
+    red = config.network("red", 5, [subnet("10.1.1.0/24")])
+    config.node(
+        "routing-instance",
+        f"{PROJECT}:red:red",
+        routing_instance_is_default=True,
+        routing_instance_fabric_snat=True,
+    )
+    config.port("a", red, ["10.1.1.3"])
+    made = AgentHost()
+    made.plug("a", 10)
+    made.connect()
+    made.configure(config.update())
+    made.reconcile()
+
+    assert len(routes(made, "0.0.0.0/0")) == 1
+
+
 def traced(made, destination, port=0, protocol=6):
     packet = TracePacket(ip_address("10.1.1.3"), ip_address(destination), protocol, 4000, port)
     return explain(made.datapath.tables(), made.vif("a"), packet)

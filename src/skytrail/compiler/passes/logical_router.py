@@ -44,6 +44,9 @@ from skytrail.model.generated.types import (
 NETWORK: Final = VirtualNetwork.type_name
 VXLAN: Final = "vxlan-routing"
 INTERNAL: Final = "InternalVirtualNetwork"
+EXTERNAL: Final = "ExternalGateway"
+IP_FABRIC: Final[FqName] = ("default-domain", "default-project", "ip-fabric")
+"""The network that stands for the underlay."""
 VNI_MAX: Final = (1 << 24) - 1
 
 
@@ -56,6 +59,8 @@ class Router:
     targets: Targets
     internal_network: FqName | None = None
     """Set for VXLAN routers."""
+    leaves_by_host: bool = False
+    """Its external gateway is the underlay: its networks reach that by their hosts' addresses."""
 
 
 def internal_network_name(router: LogicalRouter) -> FqName:
@@ -91,8 +96,14 @@ def logical_router(view: View, uuid: str) -> Outcome:
         networks_of(view, (each.uuid for each in router.virtual_machine_interface_refs)),
         targets | Targets.both(*own_texts),
         internal,
+        any(each.to == IP_FABRIC and _is_external(each.attr) for each in used),
     )
     return Outcome(row, tuple(derived), tuple(violations))
+
+
+def _is_external(kind: LogicalRouterVirtualNetworkType | None) -> bool:
+    named = None if kind is None else kind.logical_router_virtual_network_type
+    return named in (None, EXTERNAL)
 
 
 def router_membership(view: View) -> dict[str, Outcome]:
@@ -114,6 +125,7 @@ def router_membership(view: View) -> dict[str, Outcome]:
                 if router.internal_network is None
                 else Membership(peers=frozenset(names.values()) - {name})
             )
+            asked |= Membership(leaves_by_host=router.leaves_by_host)
             found[uuid] = found.get(uuid, Membership()) | asked
     return {uuid: Outcome(membership) for uuid, membership in found.items()}
 

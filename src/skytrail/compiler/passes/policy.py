@@ -23,6 +23,7 @@ from skytrail.compiler.derived import Derived, DerivedKey, Outcome
 from skytrail.compiler.engine import UnitPass, View
 from skytrail.compiler.passes import provider
 from skytrail.compiler.passes.entries import ALL_PORTS, DENY, ONE_WAY, PASS, mirror_image
+from skytrail.compiler.passes.logical_router import IP_FABRIC
 from skytrail.compiler.passes.network_rules import NETWORK, Entry, NetworkRules
 from skytrail.compiler.passes.protocols import ANY
 from skytrail.compiler.passes.route_targets import Membership
@@ -83,7 +84,7 @@ def _provider_tail(view: View, network: VirtualNetwork) -> list[AclRuleType]:
     pairs = [AddressType(virtual_network=name) for name in sorted(linked.peers)]
     closing = [_tail_rule(own, other) for other in pairs]
     entries = [each for entry in closing for each in (entry, mirror_image(entry))]
-    fabric = AddressType(virtual_network=":".join(provider.IP_FABRIC))
+    fabric = AddressType(virtual_network=":".join(IP_FABRIC))
     if network.fabric_snat and fabric not in pairs:
         entries.append(_tail_rule(fabric, own))
     return entries

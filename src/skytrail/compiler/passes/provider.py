@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from skytrail.compiler.derived import FqName, Outcome, Violation
+from skytrail.compiler.derived import Outcome, Violation
 from skytrail.compiler.engine import TablePass, UnitPass, View
 from skytrail.compiler.passes.logical_router import Router
 from skytrail.compiler.passes.route_targets import Membership, Targets, read_targets
@@ -19,7 +19,6 @@ from skytrail.model.generated.objects import DataCenterInterconnect, VirtualNetw
 
 NETWORK: Final = VirtualNetwork.type_name
 INTERCONNECT: Final = DataCenterInterconnect.type_name
-IP_FABRIC: Final[FqName] = ("default-domain", "default-project", "ip-fabric")
 PROVIDER_LINKS: Final = "provider_links"
 
 

@@ -70,10 +70,15 @@ class Membership:
     peers: frozenset[str] = frozenset()
     """Full names of networks whose instances this one is connected to."""
     routes: frozenset[StaticRouteType] = frozenset()
+    leaves_by_host: bool = False
+    """Its workloads reach the underlay by their hosts' addresses."""
 
     def __or__(self, other: Membership) -> Membership:
         return Membership(
-            self.targets | other.targets, self.peers | other.peers, self.routes | other.routes
+            self.targets | other.targets,
+            self.peers | other.peers,
+            self.routes | other.routes,
+            self.leaves_by_host or other.leaves_by_host,
         )
 
 

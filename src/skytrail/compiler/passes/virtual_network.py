@@ -60,8 +60,9 @@ def routing_instance(view: View, uuid: str) -> Outcome:
     targets = target_links(wanted)
     routes = tuple(sorted(joined.routes, key=sort_key))
     properties: dict[str, Value] = {"static_route_entries": StaticRouteEntriesType(route=routes)}
-    if network.fabric_snat or instance.routing_instance_fabric_snat:
-        properties["routing_instance_fabric_snat"] = network.fabric_snat is True
+    leaves_by_host = network.fabric_snat is True or joined.leaves_by_host
+    if leaves_by_host or instance.routing_instance_fabric_snat:
+        properties["routing_instance_fabric_snat"] = leaves_by_host
     filled = Derived(
         DerivedKey(INSTANCE, name),
         properties=properties,
