@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import socket
 import struct
@@ -36,6 +37,7 @@ from conftest import (
 from rig import Rig, Workload, inside
 
 from skytrail.agent.io import bpf_syscall
+from skytrail.agent.io.ebpf import EbpfDatapath
 from skytrail.agent.mirror import Copied, MirrorTo, mirror_row
 from skytrail.agent.tables import (
     Action,
@@ -325,6 +327,22 @@ def test_copy_is_never_copied_again(box: Box, kind: str) -> None:
     assert box.receive(ordinary, kind=kind, label=LAYER2_LABEL - 1).forwarded
 
     assert settled(seen, 1) == (1, 0, 0)
+
+
+def test_datapath_that_opens_again_goes_on_copying(box: Box) -> None:
+    """As an agent does that starts anew: inside a loop that runs already."""
+    watch(box, sent=MIRROR)
+
+    async def open_again() -> EbpfDatapath:
+        return EbpfDatapath.open(box.name, flow_pairs_max=4096)
+
+    other = asyncio.run(open_again())
+    try:
+        seen = Growth(box)
+        box.send(frames.udp(1, 2), frames.UDP)
+        assert settled(seen, 1) == (1, 0, 0)
+    finally:
+        other.close()
 
 
 # Real packets.

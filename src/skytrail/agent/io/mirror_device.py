@@ -8,15 +8,13 @@ would be on a wire. Nothing is ever addressed to these links.
 from __future__ import annotations
 
 import array
-import contextlib
+import errno
 import fcntl
 import hashlib
 import socket
 import struct
+import subprocess
 from pathlib import Path
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 _SIOCETHTOOL = 0x8946
 _TURN_OFF = {"checksums": 0x17, "segmentation": 0x1F, "generic segmentation": 0x24}
@@ -33,24 +31,27 @@ def link_names(agent: str) -> tuple[str, str]:
 def open_links(agent: str) -> tuple[int, int]:
     """Return the indices of both links, which are made if they do not exist. ``OSError``."""
     near, far = link_names(agent)
-    with IPRoute() as route:
-        try:
-            if not route.link_lookup(ifname=near):
-                route.link("add", ifname=near, kind="veth", peer={"ifname": far})
-            indices = [socket.if_nametoindex(name) for name in (near, far)]
-            for name, index in zip((near, far), indices, strict=True):
-                _prepare(name)
-                route.link("set", index=index, mtu=_MTU_BYTES, state="up")
-        except NetlinkError as refused:
-            raise OSError(refused.code, f"links {near} and {far}: {refused}") from refused
-    return indices[0], indices[1]
+    if near not in {name for _, name in socket.if_nameindex()}:
+        _ip("add", "name", near, "type", "veth", "peer", "name", far)
+    for name in (near, far):
+        _prepare(name)
+        _ip("set", "dev", name, "mtu", str(_MTU_BYTES), "up")
+    return socket.if_nametoindex(near), socket.if_nametoindex(far)
 
 
 def close_links(agent: str) -> None:
     """Remove both links, if they exist."""
-    with IPRoute() as route, contextlib.suppress(NetlinkError):
-        for index in route.link_lookup(ifname=link_names(agent)[0]):
-            route.link("del", index=index)
+    near, _ = link_names(agent)
+    if near in {name for _, name in socket.if_nameindex()}:
+        _ip("del", "dev", near)
+
+
+def _ip(*arguments: str) -> None:
+    # A tool, not netlink: the first start runs before, and inside, the loop that netlink's library
+    # would want for itself.
+    done = subprocess.run(["ip", "link", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(errno.EIO, f"ip link {' '.join(arguments)}: {done.stderr.strip()}")
 
 
 def _prepare(name: str) -> None:
