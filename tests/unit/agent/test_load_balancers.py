@@ -168,16 +168,20 @@ def test_member_of_the_other_ip_version_is_left_out_alone():
     assert uuid_of("b") in problems[0]
 
 
-def copied(annotation):
+def copied(annotation, *, is_placed=True, name="load-balancer-x-1"):
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24")])
-    config.port("copy", red, [OWN, VIP])
+    port = config.port("copy", red, [OWN, VIP])
     config.port("other", red, ["10.1.1.10"])
-    config.node(
+    machine = config.node(
         "virtual-machine",
-        uuid_of("vm-copy"),
+        name,
         annotations={"key_value_pair": [{"key": "load-balancer", "value": annotation}]},
     )
+    config.link(port, machine)
+    router = config.node("virtual-router", "default-global-system-config:here")
+    if is_placed:
+        config.link(router, machine)
     made = AgentHost()
     made.connect()
     made.configure(config.update())
@@ -205,3 +209,10 @@ def test_host_runs_the_copies_that_its_configuration_has():
 @pytest.mark.parametrize("text", ["", "{", '{"uuid":"x","vip":"nowhere"}'])
 def test_what_cannot_be_read_is_not_run(text):
     assert wanted_here(copied(text).sessions.graph) == {}
+
+
+@pytest.mark.parametrize("how", [{"is_placed": False}, {"name": uuid_of("a tenant's machine")}])
+def test_tenant_s_machine_is_no_copy_whatever_its_annotation_says(how):
+    balancer = LoadBalancer(uuid=uuid_of("lb"), vip=VIP, listeners=(listener(),))
+
+    assert wanted_here(copied(msgspec.json.encode(balancer).decode(), **how).sessions.graph) == {}

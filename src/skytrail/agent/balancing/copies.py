@@ -27,7 +27,8 @@ from skytrail.net import IpAddress
 PROTOCOL = 1
 """Of what is said between agent and keeper: a keeper that speaks another one ends."""
 DEVICE_START = "lb-"
-_DEVICE = 10
+NAME_START = "load-balancer-"
+"""Of machines that the compiler makes."""
 
 
 class CopySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +61,16 @@ def device_of(port: str) -> str:
 
 
 def wanted_here(graph: ConfigGraph) -> dict[str, CopyHere]:
-    """Return the copies that configuration has on this host, by port."""
+    """Return the copies that configuration has on this host, by port.
+
+    Tenants write machines and their annotations, but not which ones a virtual-router refers to:
+    without that, whoever has a machine here could have the host run what he likes.
+    """
     found: dict[str, CopyHere] = {}
     for machine in graph.nodes("virtual-machine"):
         text = annotation_of(machine.properties, LOAD_BALANCER)
-        if not text:
+        is_placed = bool(graph.neighbours(machine.key, "virtual-router"))
+        if not text or not is_placed or not machine.key.name.startswith(NAME_START):
             continue
         try:
             balancer = msgspec.json.decode(text, type=LoadBalancer)

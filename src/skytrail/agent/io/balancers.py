@@ -55,7 +55,12 @@ class Balancers:
         if graph.version == self._version:
             return [], []
         self._version = graph.version
-        self._wanted = wanted_here(graph)
+        # What somebody else plugged is a workload, whatever is said of its machine.
+        self._wanted = {
+            port: copy
+            for port, copy in wanted_here(graph).items()
+            if port not in plugged or plugged[port].ifname.startswith(DEVICE_START)
+        }
         new = [
             PluggedPort(port, "", device_of(port), InterfaceKind.WORKLOAD_VETH)
             for port in self._wanted
