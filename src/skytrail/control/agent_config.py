@@ -73,6 +73,8 @@ class AgentConfig:
         self.reach = Reach()
         self.roots_length = 0
         """Of the names of all roots together, held ones as well."""
+        self.restarts_count = 0
+        """How often the agent let go of its virtual-router."""
         self.held: dict[ConfigKey, None] = {}
         """Machines it asked for, but that the configuration does not place there (yet)."""
         self.nodes = Difference[ConfigKey]()

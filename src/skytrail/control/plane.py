@@ -96,6 +96,8 @@ from skytrail.wire.xmpp.codec import (
 
 RESTARTS_COUNT_MAX = 5
 """For how many restart times an agent that comes and goes keeps what it does not say again."""
+CONFIG_RESTARTS_COUNT_MAX = 4
+"""How often an agent may let go of its virtual-router in a session; agents need never do."""
 PULLS_COUNT_MAX = 16
 """How many batches of routes are looked at in vain for one peer before others have their turn."""
 
@@ -212,6 +214,7 @@ class ControlPlane:
             case Programmed():
                 peer.progress.answered(message)
             case ConfigUnsubscribe(key):
+                self._check_repetition(peer, key)
                 peer.config.release_root(key)
                 peer.config.remove_root(key, self.config, self.steps)
                 self.placements.changed(peer.name)
@@ -565,6 +568,13 @@ class ControlPlane:
         peer.config.add_root(key, self.config, self.steps)
         self.placements.changed(peer.name)
         self._ready[peer.name] = None
+
+    def _check_repetition(self, peer: Peer, key: ConfigKey) -> None:
+        """Refuse an agent that lets go of all it sees over and over: each time it is all walked anew."""
+        if key.type_name == VIRTUAL_ROUTER and key in peer.config.reach.roots:
+            peer.config.restarts_count += 1
+            if peer.config.restarts_count > CONFIG_RESTARTS_COUNT_MAX:
+                raise PeerRefused("it asks for its virtual-router over and over")
 
     def _apply_networks(self, changes: list[Change]) -> None:
         for change in changes:

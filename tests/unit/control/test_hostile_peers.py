@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 
 from skytrail.control.path import PeerName
-from skytrail.control.plane import RESTARTS_COUNT_MAX
+from skytrail.control.plane import CONFIG_RESTARTS_COUNT_MAX, RESTARTS_COUNT_MAX, PeerRefused
 from skytrail.control.restart_timers import LONG_LIVED_S_MAX
 from skytrail.net import RouteDistinguisher, RouteTarget
 from skytrail.testing.control_plane import (
@@ -38,7 +38,14 @@ from skytrail.wire.bgp import (
     decode_update,
 )
 from skytrail.wire.bgp.framing import HEADER_BYTES
-from skytrail.wire.xmpp import EndOfRib, PublishRoute, Subscribe
+from skytrail.wire.xmpp import (
+    ConfigKey,
+    ConfigSubscribe,
+    ConfigUnsubscribe,
+    EndOfRib,
+    PublishRoute,
+    Subscribe,
+)
 
 RED = instance_of("red")
 PEER = PeerName(":".join((*BGP_PLACE, "gateway")))
@@ -241,3 +248,18 @@ def test_flood_of_an_agent_s_ends_of_rib_and_numbers_of_an_instance_piles_up_not
         for entry in table.entries.values()
     }
     assert numbers == {str(1 + FLOOD_COUNT)}
+
+
+def test_agent_that_asks_for_everything_over_and_over_is_refused() -> None:
+    made = bench()
+    router = ConfigKey("virtual-router", f"{SYSTEM}:a")
+    for _ in range(CONFIG_RESTARTS_COUNT_MAX):
+        made.say("a", ConfigSubscribe(router), ConfigUnsubscribe(router))
+    made.say("a", ConfigSubscribe(router))
+
+    with pytest.raises(PeerRefused, match="over and over"):
+        made.say("a", ConfigUnsubscribe(router))
+
+    made.down("a")
+    made.up("a")
+    made.say("a", ConfigSubscribe(router), ConfigUnsubscribe(router))
