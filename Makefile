@@ -4,13 +4,18 @@ PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 .DEFAULT_GOAL := help
 
+# Of bpf/tests, what an emulated machine does in minutes.
+KERNEL61_TESTS = $(addprefix bpf/tests/,test_encapsulation.py test_flood.py test_neighbours.py test_floating.py \
+	test_mirror.py test_qos.py test_namespaces.py) -k 'not tcp and not segments and not restart and not no_larger \
+	and not container and not different_encap'
+
 PREFIX ?= /opt/skytrail
 export PREFIX DESTDIR BASE
 
-.PHONY: help setup install uninstall clients demo test check format lint types contracts fresh unit system nightly fuzz generate lock bench clean
+.PHONY: help setup install uninstall clients demo test check format lint types contracts fresh unit system kernel61 nightly fuzz generate lock bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: ## install what is missing: Debian packages, locked Python environment, eBPF, lab guest
 	@packaging/setup.sh
@@ -53,7 +58,10 @@ unit: ## unit, property, golden, simulation and tidy tests
 system: ## everything that needs root, the kernel or a real peer; two files at a time, because tests wait most of the time
 	@$(PYTEST) -n 2 --dist loadfile bpf/tests tests/interop tests/system
 
-nightly: setup clients ## the long versions: more seeds, larger examples
+kernel61: setup ## load the datapath on Debian's own kernel 6.1, run single frames and traffic there (emulated: some minutes)
+	@$(PYTHON) bpf/other_kernel.py -- $(PYTEST) -p no:cacheprovider --color=no --timeout 1200 $(KERNEL61_TESTS)
+
+nightly: setup clients kernel61 ## the long versions: more seeds, larger examples
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 tests/property tests/simulation
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 --dist loadfile bpf/tests tests/interop tests/system
 

@@ -192,7 +192,7 @@ VERIFIED_ONCE int capture_frame(struct __sk_buff *ctx, __u32 vif, __u32 what)
 		return 0;
 	event = &space->event;
 	kept = ctx->len < space->snap ? ctx->len : space->snap;
-	if (kept < 1 || kept > CAPTURE_FRAME_BYTES_MAX ||
+	if (!is_size(&kept, CAPTURE_FRAME_BYTES_MAX) ||
 	    bpf_skb_load_bytes(ctx, 0, event->frame, kept)) {
 		capture_count(slots, true);
 		return 0;

@@ -36,24 +36,25 @@ static __always_inline bool ask_policy(struct scratch *s, __u32 family, __u32 po
 	const __be32 *address = identity & ASK_SOURCE ? s->key.source : s->key.destination;
 	const bool icmp = s->key.protocol == IP_PROTOCOL_ICMP ||
 			  s->key.protocol == IP_PROTOCOL_ICMP6;
-	struct policy_question q = {
-		.policy = policy,
-		.identity = identity,
-		.address = { address[0], address[1], address[2], address[3] },
-		.family = family,
-		.protocol = s->key.protocol,
-		.source_port = icmp ? 0 : s->key.source_port,
-		.destination_port =
-			identity & ASK_ANSWER ? s->key.destination_port : s->flow.policy_port,
-	};
-	/* A merged flow has no source port: what would have to know it says no. */
-	const bool allowed = policy_allows(&q) && !(s->merged && q.by_source_port);
+	struct policy_question *q = &s->question;
+	bool allowed;
 
-	s->flow.rule = q.rule;
-	s->vrf = q.vrf;
-	s->qos = q.qos;
-	s->by_source_port |= q.by_source_port;
-	s->mirror = q.mirror;
+	q->policy = policy;
+	q->identity = identity;
+	__builtin_memcpy(q->address, address, sizeof(q->address));
+	q->family = family;
+	q->protocol = s->key.protocol;
+	q->source_port = icmp ? 0 : s->key.source_port;
+	q->destination_port =
+		identity & ASK_ANSWER ? s->key.destination_port : s->flow.policy_port;
+	q->rule = q->vrf = q->qos = q->by_source_port = q->mirror = 0;
+	/* A merged flow has no source port: what would have to know it says no. */
+	allowed = policy_allows(q) && !(s->merged && q->by_source_port);
+	s->flow.rule = q->rule;
+	s->vrf = q->vrf;
+	s->qos = q->qos;
+	s->by_source_port |= q->by_source_port;
+	s->mirror = q->mirror;
 	return allowed;
 }
 

@@ -46,8 +46,11 @@ static __always_inline long grow(struct __sk_buff *ctx, __u32 bytes, __u64 flags
 		return bpf_skb_adjust_room(ctx, bytes, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 	failure = bpf_skb_adjust_room(ctx, bytes + SPARE_BYTES, BPF_ADJ_ROOM_MAC,
 				      BPF_F_ADJ_ROOM_FIXED_GSO);
-	return failure ?: bpf_skb_adjust_room(ctx, -SPARE_BYTES, BPF_ADJ_ROOM_MAC,
-					      BPF_F_ADJ_ROOM_FIXED_GSO | DECAP_L3_IPV4);
+	if (failure || !bpf_skb_adjust_room(ctx, -SPARE_BYTES, BPF_ADJ_ROOM_MAC,
+					    BPF_F_ADJ_ROOM_FIXED_GSO | DECAP_L3_IPV4))
+		return failure;
+	/* Before Linux 6.3 it stays IPv6, which only segmentation looks at (ADR 0235). */
+	return bpf_skb_adjust_room(ctx, -SPARE_BYTES, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 }
 
 /* `word` n of 8 bytes of the template, at byte n of the frame. */

@@ -52,13 +52,18 @@ VERIFIED_ONCE int fabric_port(struct scratch *s)
 	const struct port_pool *pool;
 	const struct flow *present;
 	struct flow_key4 key = {};
-	__u32 protocol, start, stride = 1, i;
+	__u32 protocol, size, start, stride = 1, i;
 
 	if (!s)
 		return 0;
 	protocol = s->key.protocol;
 	pool = bpf_map_lookup_elem(&port_pools, &protocol);
-	if (!pool || !pool->size)
+	if (!pool)
+		return 0;
+	/* Read once: a choice in the loop below has it laid out in a way that Linux 6.1 takes for a
+	 * circle. */
+	size = pool->size;
+	if (!size)
 		return 0;
 	key.source = s->flow.to.destination;
 	key.destination = s->flow.to.source;
@@ -74,10 +79,10 @@ VERIFIED_ONCE int fabric_port(struct scratch *s)
 	}
 	start = flow_hash(&s->key);
 	/* Small pools are searched from end to end, large ones here and there. */
-	if (pool->size > PORT_TRIES)
+	if (size > PORT_TRIES)
 		stride = (start >> 16) | 1;
 	for (i = 0; i < PORT_TRIES; i++) {
-		key.destination_port = pool_port(pool, (start + i * stride) % (pool->size ?: 1));
+		key.destination_port = pool_port(pool, (start + i * stride) % size);
 		if (key.destination_port && !bpf_map_lookup_elem(&flows4, &key))
 			return key.destination_port;
 	}

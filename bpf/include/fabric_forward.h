@@ -107,7 +107,7 @@ VERIFIED_ONCE int fabric_receive(struct __sk_buff *ctx, struct packet *p)
 			return PASS;
 		flow = &s->flow;
 	} else {
-		flow = bpf_map_lookup_elem(&flows4, &p->key4);
+		flow = flow_of_argument(p, FAMILY_V4);
 		if (!flow)
 			return PASS;
 		if (unlikely(flow->generation != now->generation || flow_reopens(flow, p))) {

@@ -11,6 +11,22 @@
 
 #include "session.h"
 
+/* What a policy is asked, and its answers (policy.h). */
+struct policy_question {
+	__u32 policy;
+	__u32 identity; /* Of the far end. */
+	__be32 address[4];
+	__u32 family;
+	__u32 protocol;
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 rule; /* Answers. */
+	__u32 vrf;
+	__u32 qos;
+	__u32 by_source_port;
+	__u32 mirror;
+};
+
 /* The slow path works on one key shape; IPv4 addresses use the first word, the rest is zero. */
 struct scratch {
 	struct flow_key6 key;
@@ -18,6 +34,7 @@ struct scratch {
 	struct flow_key6 own_key;  /* Of a reverse entry while its forward one is evaluated. */
 	struct flow_key6 lone_key; /* Of an entry being removed. */
 	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
+	struct policy_question question; /* Not on the stack: deep callers ask. */
 	struct flow flow; /* The decision. */
 	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
 	__u32 merged; /* The flow at hand is one of several connections (fat.h). */
@@ -49,6 +66,18 @@ static __always_inline struct scratch *get_scratch(void)
 	const __u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+/* The decision a miss left behind. */
+static __always_inline struct flow *decided_flow(void)
+{
+	struct scratch *s = get_scratch();
+
+	if (!s)
+		return NULL;
+	/* Or the compiler computes the address first, which Linux 6.1 refuses. */
+	asm volatile("" : "+r"(s));
+	return &s->flow;
 }
 
 static __always_inline void to_key4(struct flow_key4 *to, const struct flow_key6 *from)
@@ -184,18 +213,15 @@ static __always_inline void interface_flows_add(__u32 vif, __s32 change)
 }
 
 /* Removes a forward entry, its reverse entry if any, and frees what they own. Whoever erases the
- * forward entry frees the pair, so two CPUs never free it twice. */
-VERIFIED_ONCE int flow_remove(const struct flow_key6 *key, const struct flow *flow,
+ * forward entry frees the pair, so two CPUs never free it twice. Not verified once: Linux 6.1 takes no
+ * map key from a pointer it knows only as memory. */
+static __noinline int flow_remove(const struct flow_key6 *key, const struct flow *flow,
 				  struct flow_key6 *pair_key, __u32 family)
 {
+	const __u32 index = flow->pair;
+	const __u8 flags = flow->flags;
 	struct flow *reverse;
-	__u32 index;
-	__u8 flags;
 
-	if (!key || !flow || !pair_key)
-		return 0;
-	index = flow->pair;
-	flags = flow->flags;
 	mirror_flow(pair_key, key, flow);
 	if (unlikely(sessions_are_wanted()))
 		session_tell(key, flow, session_what(family, SESSION_END, 0));

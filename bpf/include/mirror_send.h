@@ -126,7 +126,7 @@ static __always_inline long mirror_store(struct __sk_buff *ctx, const struct mir
 	rest = all - fixed;
 	if (failure || !rest)
 		return failure;
-	if (rest > MIRROR_HEADER_BYTES_MAX - MIRROR_FIXED_BYTES)
+	if (!is_size(&rest, MIRROR_HEADER_BYTES_MAX - MIRROR_FIXED_BYTES))
 		return -1;
 	if (fixed == MIRROR_FIXED_BYTES)
 		return bpf_skb_store_bytes(ctx, at + MIRROR_FIXED_BYTES - skip,

@@ -102,6 +102,19 @@ static __always_inline void *packet_end(const struct __sk_buff *ctx)
 	return end;
 }
 
+/* True when a number of bytes is 1 to `max`, so that the verifier knows it as well: Linux 6.1 learns
+ * nothing from a comparison with zero. */
+static __always_inline bool is_size(__u32 *bytes, __u32 max)
+{
+	__u32 beyond_one = *bytes - 1;
+
+	asm volatile("" : "+r"(beyond_one));
+	if (beyond_one >= max)
+		return false;
+	*bytes = beyond_one + 1;
+	return true;
+}
+
 static __always_inline void set_vif(struct __sk_buff *ctx, __u32 vif)
 {
 	ctx->cb[0] = vif;

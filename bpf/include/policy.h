@@ -12,21 +12,6 @@
 #define SOURCE_PORT_FIXED_BITS 32
 #define PORT_BITS 16
 
-struct policy_question {
-	__u32 policy;
-	__u32 identity; /* Of the far end. */
-	__be32 address[4];
-	__u32 family;
-	__u32 protocol;
-	__be16 source_port;
-	__be16 destination_port;
-	__u32 rule; /* Answers. */
-	__u32 vrf;
-	__u32 qos;
-	__u32 by_source_port;
-	__u32 mirror;
-};
-
 static __always_inline __u32 prefix_class(const struct policy_question *q)
 {
 	__u32 *class;

@@ -101,7 +101,8 @@ VERIFIED_ONCE int punt_frame(struct __sk_buff *ctx, __u32 reason, __u32 argument
 		return DROP_PUNT_FULL;
 	if (bytes > PUNT_FRAME_BYTES_MAX)
 		bytes = PUNT_FRAME_BYTES_MAX;
-	if (bytes < 1 || bpf_skb_load_bytes(ctx, 0, event->frame, bytes)) {
+	if (!is_size(&bytes, PUNT_FRAME_BYTES_MAX) ||
+	    bpf_skb_load_bytes(ctx, 0, event->frame, bytes)) {
 		bpf_ringbuf_discard(event, 0);
 		return DROP_TRUNCATED;
 	}

@@ -21,8 +21,14 @@ static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struc
 		mirror |= arrived_copy(ctx);
 	if (likely(p->l3 != ETHERNET_BYTES) &&
 	    bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_FIXED_GSO | flags))
-		return drop(ctx, DROP_ENCAPSULATION);
+				BPF_F_ADJ_ROOM_FIXED_GSO | flags)) {
+		/* Before Linux 6.3 the device must find out that it is IPv6 now. */
+		if (!flags ||
+		    bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
+					BPF_F_ADJ_ROOM_FIXED_GSO))
+			return drop(ctx, DROP_ENCAPSULATION);
+		is_ip = false;
+	}
 	frame = packet_data(ctx);
 	if (frame + ETHERNET_BYTES > packet_end(ctx))
 		return drop(ctx, DROP_TRUNCATED);
@@ -35,6 +41,20 @@ static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struc
 	}
 	*(__be16 *)(frame + 12) = p->ethertype;
 	return deliver(ctx, to, is_ip, mirror);
+}
+
+/* Linux 6.1 takes no map key from what a function verified once was given. */
+static __always_inline struct flow *flow_of_argument(const struct packet *p, const __u32 family)
+{
+	if (family == FAMILY_V4) {
+		const struct flow_key4 key = p->key4;
+
+		return bpf_map_lookup_elem(&flows4, &key);
+	} else {
+		const struct flow_key6 key = p->key6;
+
+		return bpf_map_lookup_elem(&flows6, &key);
+	}
 }
 
 static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p, __u32 vif,
@@ -52,16 +72,16 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 	reason = family == FAMILY_V4 ? parse_ipv4(ctx, p) : parse_ipv6(ctx, p);
 	if (unlikely(reason))
 		return drop(ctx, reason);
-	flow = family == FAMILY_V4 ? bpf_map_lookup_elem(&flows4, &p->key4) :
-				     bpf_map_lookup_elem(&flows6, &p->key6);
+	flow = flow_of_argument(p, family);
 	if (unlikely(!flow || !now || flow->generation != now->generation ||
 		     flow_reopens(flow, p))) {
 		const int action = flow_miss(ctx, p, family);
-		struct scratch *s = get_scratch();
 
-		if (action != PROCEED || !s)
+		if (action != PROCEED)
 			return action;
-		flow = &s->flow;
+		flow = decided_flow();
+		if (!flow)
+			return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	}
 	flow_count(ctx, flow);
 	if (unlikely(flow->flags & FLOW_DENY))

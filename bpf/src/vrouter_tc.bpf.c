@@ -18,7 +18,8 @@ static __always_inline bool is_unspecified(const struct packet *p, __u32 family)
 	return !(p->key6.source[0] | p->key6.source[1] | p->key6.source[2] | p->key6.source[3]);
 }
 
-/* Broadcast, multicast and unspecified sources: requests to the vRouter, or for the network. */
+/* Broadcast, multicast and unspecified sources: requests to the vRouter, or FLOOD for the network.
+ * Copies are made by the caller: with this frame between, stacks would add up beyond Linux 6.1's sum. */
 VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u32 family)
 {
 	const __u32 vif_id = get_vif(ctx);
@@ -53,7 +54,7 @@ VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u3
 	}
 	if (is_unspecified(p, family))
 		return drop(ctx, DROP_MULTICAST);
-	return flood_from_workload(ctx, p, family);
+	return FLOOD;
 }
 
 static __always_inline bool is_special(const struct packet *p, __u32 family)
@@ -89,21 +90,25 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	    bpf_ntohs(p->policy_port) >= ND_ROUTER_SOLICITATION &&
 	    bpf_ntohs(p->policy_port) <= ND_REDIRECT)
 		return answer_nd(ctx, p);
-	if (unlikely(is_special(p, family)))
-		return workload_special(ctx, p, family);
+	if (unlikely(is_special(p, family))) {
+		const int action = workload_special(ctx, p, family);
+
+		return action == FLOOD ? flood_from_workload(ctx, p, family) : action;
+	}
 	flow = family == FAMILY_V4 ? bpf_map_lookup_elem(&flows4, &p->key4) :
 				     bpf_map_lookup_elem(&flows6, &p->key6);
 	if (unlikely(!flow || !now || flow->generation != now->generation ||
 		     flow->flags & FLOW_BRIDGED || !mac_equal(p->source_mac, flow->source_mac) ||
 		     flow_reopens(flow, p))) {
 		const int action = flow_miss(ctx, p, family);
-		struct scratch *s = get_scratch();
 
 		if (action == FLOOD)
 			return flood_from_workload(ctx, p, family);
-		if (action != PROCEED || !s)
+		if (action != PROCEED)
 			return action;
-		flow = &s->flow;
+		flow = decided_flow();
+		if (!flow)
+			return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	}
 	flow_count(ctx, flow);
 	if (unlikely(flow->flags & FLOW_DENY))

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
+from skytrail.agent.io.bpf_links import Hook
 from skytrail.agent.io.ebpf import EbpfDatapath, remove_datapath
 from skytrail.agent.tables import (
     BridgeRow,
@@ -134,7 +135,9 @@ class Rig:
         routed: bool = True,
         underlay_mtu: int = UNDERLAY_MTU,
         flow_pairs_max: int = 8192,
+        hook: Hook = Hook.AUTO,
     ) -> None:
+        self.hook = hook
         self.prefix = f"std{secrets.token_hex(3)}"
         self.namespaces: list[str] = []
         self.hosts: list[Host] = []
@@ -199,7 +202,7 @@ class Rig:
                 number=number,
                 namespace=namespace,
                 datapath=EbpfDatapath.open(
-                    f"{self.prefix}h{number}", flow_pairs_max=flow_pairs_max
+                    f"{self.prefix}h{number}", flow_pairs_max=flow_pairs_max, hook=self.hook
                 ),
                 address=address,
                 ifindex=self.ifindex(namespace, "under"),
@@ -375,6 +378,7 @@ class Rig:
     def close(self) -> None:
         for host in self.hosts:
             host.datapath.close()
-            remove_datapath(f"{self.prefix}h{host.number}")
+            with inside(host.namespace):
+                remove_datapath(f"{self.prefix}h{host.number}")
         for namespace in reversed(self.namespaces):
             run(f"ip netns del {namespace}", check=False)

@@ -64,6 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
         "a private mount namespace (default: /run/skytrail/bpf)",
     )
     collectors.add_option(parser)
+    parser.add_argument(
+        "--hook",
+        choices=("auto", "clsact"),
+        default="auto",
+        help="how programs are put on interfaces: TCX where the kernel has it, or always clsact",
+    )
     parser.add_argument("--datapath", choices=("ebpf", "fake"), default="ebpf")
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
     parser.add_argument("--log-json", action="store_true")
@@ -145,9 +151,12 @@ def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:
         from skytrail.testing.fake_datapath import FakeDatapath
 
         return FakeDatapath
+    from skytrail.agent.io.bpf_links import Hook
     from skytrail.agent.io.ebpf import ROOT, EbpfDatapath
 
-    return lambda: EbpfDatapath.open(options.name, root=options.bpf or ROOT)
+    return lambda: EbpfDatapath.open(
+        options.name, root=options.bpf or ROOT, hook=Hook(options.hook)
+    )
 
 
 def _control_addresses(text: str) -> list[ControlNode]:

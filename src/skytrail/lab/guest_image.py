@@ -15,12 +15,14 @@ and reads ``<id> <shell command>`` lines from it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +146,23 @@ def build(
     if not BUSYBOX.exists():
         raise GuestImageError(f"{BUSYBOX} is missing: apt-get install busybox-static")
     directory.mkdir(parents=True, exist_ok=True)
-    package = _kernel_package()
+    with unpacked_kernel(KERNEL_META_PACKAGE, directory) as kernel:
+        archive = initramfs(BUSYBOX.read_bytes(), kernel.modules, extra)
+        write_image(directory, kernel, archive)
+    return find(directory)
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackedKernel:
+    image: Path
+    modules: Path
+    version: str
+
+
+@contextlib.contextmanager
+def unpacked_kernel(meta_package: str, directory: Path) -> Generator[UnpackedKernel]:
+    """Download Debian's kernel of this name and unpack it below ``directory`` for the block."""
+    package = _kernel_package(meta_package)
     with tempfile.TemporaryDirectory(dir=directory, prefix="unpack-") as scratch:
         unpacked = _download_and_unpack(package, Path(scratch))
         kernels = sorted((unpacked / "boot").glob("vmlinuz-*"))
@@ -152,11 +170,14 @@ def build(
             raise GuestImageError(f"package {package} holds {len(kernels)} kernels, expected one")
         version = kernels[0].name.removeprefix("vmlinuz-")
         modules = unpacked / "lib" / "modules" / version / "kernel"
-        archive = initramfs(BUSYBOX.read_bytes(), modules, extra)
-        _replace(directory / "initramfs.cpio", archive)
-        _replace(directory / "vmlinuz", kernels[0].read_bytes())
-    _replace(directory / "version", f"{version}\n".encode())
-    return find(directory)
+        yield UnpackedKernel(kernels[0], modules, version)
+
+
+def write_image(directory: Path, kernel: UnpackedKernel, archive: bytes) -> None:
+    """Make a kernel and its initramfs what :func:`find` finds there."""
+    _replace(directory / "initramfs.cpio", archive)
+    _replace(directory / "vmlinuz", kernel.image.read_bytes())
+    _replace(directory / "version", f"{kernel.version}\n".encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +277,13 @@ def _replace(path: Path, content: bytes) -> None:
     temporary.rename(path)
 
 
-def _kernel_package() -> str:
+def _kernel_package(meta_package: str) -> str:
     """Resolve the meta package to the versioned one that holds the kernel."""
-    listing = _run(["apt-cache", "depends", KERNEL_META_PACKAGE], Path("/"))
+    listing = _run(["apt-cache", "depends", meta_package], Path("/"))
     match = re.search(r"Depends: (linux-image-\S+)", listing)
     if not match:
         raise GuestImageError(
-            f"the package lists name no kernel for {KERNEL_META_PACKAGE}; run: apt-get update"
+            f"the package lists name no kernel for {meta_package}; run: apt-get update"
         )
     return match[1]
 

@@ -1,11 +1,14 @@
 """Programs on interfaces: pinned TCX links, or clsact filters where the kernel has no TCX.
 
-A pinned link outlives the agent; updating it swaps the program between two packets.
+A pinned link outlives the agent; updating it swaps the program between two packets, and so does
+replacing a filter. A filter cannot be pinned: the program is, under the interface's index, to know
+where filters are. Kernels before 6.6 have no TCX.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import errno
 import os
 import socket
@@ -16,52 +19,85 @@ from skytrail.agent.io import bpf_syscall
 
 _NO_TCX = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
 
+FILTER = ("ingress", "protocol", "all", "prio", "1", "handle", "0x5c7")
+"""Ours, of a number others do not use; first in line as far as others let it."""
+
+
+class Hook(enum.Enum):
+    """How programs are put on interfaces."""
+
+    AUTO = "auto"
+    """TCX if the kernel has it."""
+    CLSACT = "clsact"
+
 
 class LinkTable:
-    """Links below ``directory``, one file for each interface index."""
+    """Links and filters below ``directory``, one file for each interface index."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(self, directory: Path, hook: Hook = Hook.AUTO) -> None:
+        self._links = directory / "links"
+        self._filters = directory / "filters"
+        self._hook = hook
+        for folder in (self._links, self._filters):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def ifindexes(self) -> list[int]:
-        return sorted(int(path.name) for path in self._directory.iterdir())
+        """Interfaces that carry a program."""
+        pins = [*self._links.iterdir(), *self._filters.iterdir()]
+        return sorted({int(path.name) for path in pins})
 
     def sweep(self) -> None:
-        """Forget links whose interface is gone."""
-        for ifindex in self.ifindexes():
-            link = self._open(ifindex)
+        """Forget links and filters whose interface is gone."""
+        for path in list(self._links.iterdir()):
+            link = self._open(int(path.name))
             if link is not None:
                 os.close(link)
+        for path in list(self._filters.iterdir()):
+            if _name_of(int(path.name)) is None:
+                path.unlink()
 
     def attach(self, ifindex: int, program_fd: int, program_pin: Path) -> None:
-        """Attach or replace; idempotent."""
+        """Attach or replace; idempotent. What was attached the other way goes afterwards."""
+        if self._hook is Hook.AUTO:
+            try:
+                self._attach_link(ifindex, program_fd)
+            except OSError as failure:
+                if failure.errno not in _NO_TCX:
+                    raise
+            else:
+                self._detach_filter(ifindex)
+                return
+        self._attach_filter(ifindex, program_fd, program_pin)
+        (self._links / str(ifindex)).unlink(missing_ok=True)
+
+    def _attach_link(self, ifindex: int, program_fd: int) -> None:
         link = self._open(ifindex)
+        if link is None:
+            link = bpf_syscall.tcx_link_create(program_fd, ifindex)
+            created = True
+        else:
+            created = False
         try:
-            if link is None:
-                link = bpf_syscall.tcx_link_create(program_fd, ifindex)
-                bpf_syscall.pin(link, self._directory / str(ifindex))
+            if created:
+                bpf_syscall.pin(link, self._links / str(ifindex))
             else:
                 bpf_syscall.link_update(link, program_fd)
-        except OSError as failure:
-            if failure.errno not in _NO_TCX:
-                raise
-            _attach_filter(ifindex, program_pin)
         finally:
-            if link is not None:
-                os.close(link)
+            os.close(link)
 
     def detach(self, ifindex: int) -> None:
         """Remove the program; nothing happens when there is none."""
-        with contextlib.suppress(FileNotFoundError):
-            (self._directory / str(ifindex)).unlink()
-            return
-        with contextlib.suppress(OSError):
-            _tc("qdisc", "del", "dev", socket.if_indextoname(ifindex), "clsact")
+        (self._links / str(ifindex)).unlink(missing_ok=True)
+        self._detach_filter(ifindex)
+
+    def forget(self, ifindex: int) -> None:
+        """Another table carries this interface now: links go, filters were replaced."""
+        for folder in (self._links, self._filters):
+            (folder / str(ifindex)).unlink(missing_ok=True)
 
     def _open(self, ifindex: int) -> int | None:
         """The live link of an interface; a dead one's pin is removed."""
-        path = self._directory / str(ifindex)
+        path = self._links / str(ifindex)
         try:
             link = bpf_syscall.open_pin(path)
         except FileNotFoundError:
@@ -72,14 +108,31 @@ class LinkTable:
         path.unlink()
         return None
 
+    def _attach_filter(self, ifindex: int, program_fd: int, program_pin: Path) -> None:
+        name = socket.if_indextoname(ifindex)
+        _tc("qdisc", "replace", "dev", name, "clsact")
+        _tc(
+            "filter", "replace", "dev", name, *FILTER,
+            "bpf", "direct-action", "object-pinned", str(program_pin),
+        )  # fmt: skip
+        mark = self._filters / str(ifindex)
+        mark.unlink(missing_ok=True)
+        bpf_syscall.pin(program_fd, mark)
 
-def _attach_filter(ifindex: int, program_pin: Path) -> None:
-    name = socket.if_indextoname(ifindex)
-    _tc("qdisc", "replace", "dev", name, "clsact")
-    _tc(
-        "filter", "replace", "dev", name, "ingress", "protocol", "all", "prio", "1", "handle", "1",
-        "bpf", "direct-action", "object-pinned", str(program_pin),
-    )  # fmt: skip
+    def _detach_filter(self, ifindex: int) -> None:
+        mark = self._filters / str(ifindex)
+        if not mark.exists():
+            return
+        name = _name_of(ifindex)
+        if name is not None:
+            _tc("filter", "delete", "dev", name, *FILTER, "bpf")
+        mark.unlink()
+
+
+def _name_of(ifindex: int) -> str | None:
+    with contextlib.suppress(OSError):
+        return socket.if_indextoname(ifindex)
+    return None
 
 
 def _tc(*arguments: str) -> None:

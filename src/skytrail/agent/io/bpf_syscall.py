@@ -250,14 +250,14 @@ def run_on_frame(
     return signed, data_out.raw[:size], duration, context_out.raw[: len(context)]
 
 
-def run_on_context(program_fd: int, context: bytes) -> bytes:
-    """Run a program of type syscall; returns its context afterwards."""
+def run_on_context(program_fd: int, context: bytes) -> int:
+    """Run a raw tracepoint program on its arguments; returns what it returned."""
     buffer = ctypes.create_string_buffer(context, len(context))
     attributes = struct.pack(
         "=IIIIQQIIIIQQ", program_fd, 0, 0, 0, 0, 0, 0, 0, len(context), 0, _address(buffer), 0
     )
-    bpf(PROG_TEST_RUN, attributes)
-    return buffer.raw
+    _, after = bpf(PROG_TEST_RUN, attributes)
+    return int(struct.unpack_from("=I", after, 4)[0])
 
 
 def possible_cpu_count() -> int:

@@ -3,7 +3,8 @@
 ```
  <root>/<agent>/v<ABI>/            maps by name, adopted when the agent restarts
                       links/<ifindex>    one pinned TCX link an interface
-                      programs/<name>    for diagnosis and the clsact fallback
+                      filters/<ifindex>  instead where clsact is used: the program on it
+                      programs/<name>    for diagnosis and clsact
 ```
 
 Closing, or dying, leaves everything forwarding. Opening again adopts the maps and swaps the
@@ -13,6 +14,7 @@ bumped, so a flow is re-evaluated against complete tables only.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -27,7 +29,7 @@ from typing import TypeVar
 
 from skytrail.agent import abi
 from skytrail.agent.io import bpf_syscall, libbpf
-from skytrail.agent.io.bpf_links import LinkTable
+from skytrail.agent.io.bpf_links import Hook, LinkTable
 from skytrail.agent.io.ebpf_capture import CaptureSlots
 from skytrail.agent.io.ebpf_rows import from_u32, u32
 from skytrail.agent.io.ebpf_sessions import SessionEvents
@@ -79,14 +81,16 @@ _ZERO = u32(0)
 class EbpfDatapath:
     """Implements :class:`skytrail.agent.plugin.Datapath` on the running kernel."""
 
-    def __init__(self, base: Path, loaded: libbpf.LoadedObject, flow_pairs_max: int) -> None:
+    def __init__(
+        self, base: Path, loaded: libbpf.LoadedObject, flow_pairs_max: int, hook: Hook
+    ) -> None:
         self._base = base
         self._name = base.parent.name
         self._loaded = loaded
         self._flow_pairs_max = flow_pairs_max
         self._maps = loaded.maps
-        self._links = LinkTable(base / "links")
-        self._mirror_links = LinkTable(base / "mirror_links")
+        self._links = LinkTable(base, hook)
+        self._mirror_links = LinkTable(base / "mirror", hook)
         self._captures = CaptureSlots(loaded.maps)
         self._sessions = SessionEvents(loaded.maps)
         self._mirrors = False
@@ -103,6 +107,7 @@ class EbpfDatapath:
         flow_pairs_max: int = FLOW_PAIRS_MAX,
         object_path: Path = OBJECT,
         root: Path = ROOT,
+        hook: Hook = Hook.AUTO,
     ) -> EbpfDatapath:
         """Load the programs of agent ``name``, adopting what an earlier run left.
 
@@ -136,7 +141,7 @@ class EbpfDatapath:
         loaded = libbpf.load_object(
             object_path, pins=base, entries=entries, constants=limits.pack()
         )
-        datapath = cls(base, loaded, flow_pairs_max)
+        datapath = cls(base, loaded, flow_pairs_max, hook)
         datapath._start()
         return datapath
 
@@ -246,10 +251,10 @@ class EbpfDatapath:
         self._links.attach(
             ifindex, self._loaded.programs[program], self._base / "programs" / program
         )
-        for other in self._base.parent.glob(f"v*/links/{ifindex}"):
-            # Another ABI version carried this interface until now.
-            if other.parent.parent != self._base:
-                other.unlink()
+        for other in self._base.parent.glob("v*"):
+            # Another ABI version may have carried this interface until now.
+            if other != self._base:
+                LinkTable(other).forget(ifindex)
 
     def detach(self, ifindex: int) -> None:
         """Remove the program from an interface; it then carries nothing."""
@@ -291,8 +296,7 @@ class EbpfDatapath:
             idle_udp_ns=int(IDLE_OTHER_S * _NANOSECONDS),
             idle_closed_ns=int(IDLE_CLOSED_S * _NANOSECONDS),
         )
-        after = bpf_syscall.run_on_context(self._loaded.programs["flow_scan"], argument.pack())
-        return abi.FlowScan.unpack(after).deleted
+        return bpf_syscall.run_on_context(self._loaded.programs["flow_scan"], argument.pack())
 
     def drop_counts(self) -> Mapping[str, int]:
         """Packets dropped since load, by ``drop_reasons.h`` name without ``DROP_``."""
@@ -463,6 +467,13 @@ def mount_bpf_file_system(root: Path) -> None:
 
 
 def remove_datapath(name: str, root: Path = ROOT) -> None:
-    """Unpin everything agent ``name`` left: its interfaces stop forwarding."""
+    """Unpin everything agent ``name`` left: its interfaces stop forwarding. Of filters, those of
+    interfaces that this network namespace has.
+    """
+    for base in (root / name).glob("v*"):
+        links = LinkTable(base)
+        for ifindex in links.ifindexes():
+            with contextlib.suppress(OSError):
+                links.detach(ifindex)
     close_links(name)
     shutil.rmtree(root / name, ignore_errors=True)
