@@ -10,6 +10,7 @@ import frames
 import pytest
 from conftest import (
     ECMP_NEXTHOP,
+    LABEL,
     MAC,
     OWN,
     PEER,
@@ -38,6 +39,7 @@ from skytrail.agent.tables import (
     PolicyId,
     RuleId,
     VerdictRow,
+    VifId,
     VrfId,
 )
 from skytrail.net import GATEWAY_MAC
@@ -273,6 +275,39 @@ def test_full_table_is_a_named_drop_and_ageing_frees_it() -> None:
         outcomes = [box.send(frames.udp(port, 3), frames.UDP) for port in range(1, 15)]
         assert all(outcome.forwarded for outcome in outcomes)
         assert {1} == {f.packets for f in box.datapath.flows() if not f.is_reverse}
+    finally:
+        box.close()
+
+
+def test_floods_of_two_workloads_leave_the_others_their_connections() -> None:
+    """One flood ends at its own limit, two at the part of the table that is not theirs."""
+    third, label, peer_label = VifId(13), 2001, 2000
+    box = Box(f"std{secrets.token_hex(3)}", 1024)
+
+    def opened(label: int, address: str, count: int) -> tuple[int, set[str]]:
+        outcomes = [
+            box.receive(
+                frames.ip(REMOTE[4], address, frames.UDP, frames.udp(port, 80)), label=label
+            )
+            for port in range(1000, 1000 + count)
+        ]
+        return sum(each.forwarded for each in outcomes), {
+            r for each in outcomes for r in each.drops
+        }
+
+    try:
+        box.apply(
+            *base_rows(),
+            interface_row(third, 7003, MAC, identity=3),
+            NextHopRow(nexthop_id=NextHopId(30), kind=NextHopKind.INTERFACE, vif_id=third),
+            LabelRow(peer_label, PEER_NEXTHOP),
+            LabelRow(label, NextHopId(30)),
+        )
+
+        assert opened(LABEL, OWN[4], 600) == (512, {"FLOW_LIMIT"})
+        assert opened(peer_label, PEER[4], 600) == (384, {"FLOW_TABLE_FULL"})
+        assert opened(label, "10.1.1.13", 15) == (15, set())
+        assert opened(LABEL, OWN[4], 100) == (100, set())
     finally:
         box.close()
 

@@ -28,7 +28,8 @@ _FABRIC, _GLOBAL = "fabric", "global-qos-config"
 _DSCP_COUNT, _VLAN_COUNT, _EXP_COUNT = 64, 8, 8
 _CLASS_MAX = 255
 _KILOBIT_BYTES = 125
-_BURST_MS = 50
+_BURST_MS = 800
+"""TCP that loses a burst's end waits for a while; what it may send then must not be lost."""
 _BURST_BYTES_MIN = 131_072
 """Two of the largest segments that a workload may hand over at once."""
 Marks = tuple[QosMark | None, ...]

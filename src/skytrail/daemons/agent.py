@@ -28,6 +28,7 @@ from skytrail.runtime.telemetry import hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
 
 XMPP_PORT = 5269
+FLOWS_BOUNDS = (1024, 4_194_304)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,6 +103,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _add_services(parser: argparse.ArgumentParser) -> None:
     """Add what the agent needs for what it serves workloads with itself."""
+    parser.add_argument(
+        "--flows",
+        type=_flow_count,
+        metavar="COUNT",
+        help="connections the host can hold at once, where it has no flow table yet (default: 131072;"
+        " docs/flows.md tells what they cost)",
+    )
     parser.add_argument("--dns-forwarder", type=ip_address, help="upstream DNS server")
     parser.add_argument(
         "--metadata-secret",
@@ -152,11 +160,20 @@ def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:
 
         return FakeDatapath
     from skytrail.agent.io.bpf_links import Hook
-    from skytrail.agent.io.ebpf import ROOT, EbpfDatapath
+    from skytrail.agent.io.ebpf import FLOW_PAIRS_MAX, ROOT, EbpfDatapath
 
+    flows: int = options.flows or FLOW_PAIRS_MAX
+    root: Path = options.bpf or ROOT
     return lambda: EbpfDatapath.open(
-        options.name, root=options.bpf or ROOT, hook=Hook(options.hook)
+        options.name, root=root, hook=Hook(options.hook), flow_pairs_max=flows
     )
+
+
+def _flow_count(text: str) -> int:
+    low, high = FLOWS_BOUNDS
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+    return int(text)
 
 
 def _control_addresses(text: str) -> list[ControlNode]:

@@ -183,7 +183,7 @@ def test_annotations_of_a_port_limit_its_rates(world):
     row = interface(host)
     assert (row.rated_sent, row.rated_received) == (True, False)
     assert list(host.datapath.rows[RateRow].values()) == [
-        RateRow(host.vif("web"), False, 2_500_000, 131_072)
+        RateRow(host.vif("web"), False, 2_500_000, 2_000_000)
     ]
 
 
