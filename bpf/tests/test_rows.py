@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from ipaddress import ip_network
@@ -150,7 +149,7 @@ def test_abi_module_is_generated_from_the_compiled_object() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_hundred_thousand_routes_take_less_than_two_seconds(box: Box) -> None:
+def test_hundred_thousand_routes_are_read_back_as_they_were_written(box: Box) -> None:
     rows = [
         InetRouteRow(
             vrf_id=VrfId(VRF + 1 + index // 65536),
@@ -162,8 +161,7 @@ def test_hundred_thousand_routes_take_less_than_two_seconds(box: Box) -> None:
         for index in range(100_000)
     ]
 
-    start = time.perf_counter()
     box.apply(*rows)
-    took_s = time.perf_counter() - start
 
-    assert took_s < 2.0
+    held = {row.key: row for row in box.datapath.dump(InetRouteRow)}
+    assert all(held[row.key] == row for row in rows)
