@@ -45,6 +45,7 @@ STRUCTS = (
     "ecmp_member",
     "ecmp_members",
     "flood",
+    "flood_key",
     "bgp_service_key",
     "bgp_service",
     "floating_key",

@@ -80,6 +80,8 @@ enum nexthop_flags {
 
 enum flood_flags {
 	FLOOD_UNKNOWN = 1, /* Frames for MACs that nobody is known to have go to everybody, too. */
+	FLOOD_SNOOPS = 2,  /* Who gets what is sent to a group is known by reports, in other lists. */
+	FLOOD_GROUP = 4,   /* Is such a list. */
 };
 
 enum encapsulation {
@@ -184,6 +186,15 @@ struct flood {
 	__u32 beyond; /* Members for whom there was no place. */
 	struct ecmp_member member[FLOOD_MEMBERS_MAX];
 };
+
+/* What is sent to everybody, group and source zero; or to a group, by anybody where the source is
+ * zero; or to any other group, source all ones. */
+struct flood_key {
+	__u32 vrf;
+	__be32 group[4];
+	__be32 source[4];
+};
+_Static_assert(sizeof(struct flood_key) == 36, "flood_key");
 
 struct route_key4 {
 	__u32 prefixlen; /* Of vrf and address together. */

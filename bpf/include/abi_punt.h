@@ -19,6 +19,7 @@ enum punt_reason {
 	PUNT_RECEIVE = 7,
 	PUNT_ICMP_UNREACHABLE = 8,
 	PUNT_ANNOUNCEMENT = 9, /* Of an address that several interfaces have in turn. */
+	PUNT_MEMBERSHIP = 10, /* IGMP or MLD: who listens to which group. */
 	PUNT_REASON_COUNT,
 };
 

@@ -6,6 +6,7 @@
 #ifndef SKYTRAIL_DECIDE_H
 #define SKYTRAIL_DECIDE_H
 
+#include "flood_flags.h"
 #include "fabric.h"
 #include "floating.h"
 #include "policy.h"

@@ -81,6 +81,7 @@ enum drop_reason {
 	DROP_FABRIC_ROUTE = 58,	      /* The host has no route by its underlay interface. */
 	DROP_FABRIC_UNKNOWN = 59,     /* An answer to what is not translated any more. */
 	DROP_PORTS_EXHAUSTED = 60,    /* Every port tried of the pool is taken towards that far end. */
+	DROP_GROUP_UNHEARD = 61,      /* Nobody listens to the multicast group. */
 	DROP_REASON_COUNT,
 };
 

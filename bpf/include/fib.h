@@ -31,14 +31,6 @@ static __always_inline struct route *route_lookup(__u32 vrf, const __be32 *addre
 	return bpf_map_lookup_elem(&routes6, &key);
 }
 
-/* Whether what is for a MAC nobody is known to have goes to everybody in the VRF. */
-static __noinline bool floods_unknown(__u32 vrf)
-{
-	const struct flood *list = bpf_map_lookup_elem(&floods, &vrf);
-
-	return list && list->flags & FLOOD_UNKNOWN;
-}
-
 static __always_inline struct route *bridge_lookup(__u32 vrf, const void *mac)
 {
 	struct bridge_key key = { .vrf = vrf };

@@ -12,11 +12,14 @@
 #ifndef SKYTRAIL_FLOOD_H
 #define SKYTRAIL_FLOOD_H
 
+#include "flood_flags.h"
+#include "groups.h"
 #include "nexthop.h"
 #include "slow_path.h"
 
 #define ADD_ROOM_LAYER2 BPF_F_ADJ_ROOM_ENCAP_L2(18) /* Label and inner Ethernet. */
 
+/* Who sends is in the control block: its vif, 0 for a tunnel; and the neighbour whose copy is relayed. */
 struct flood_walk {
 	struct __sk_buff *ctx;
 	struct packet *p;
@@ -24,8 +27,6 @@ struct flood_walk {
 	struct scratch *scratch;
 	__u64 asker;	/* Whom receivers' policies are asked about. */
 	__u32 family;	/* 0: not IP. */
-	__u32 sender;	/* Vif; 0: came out of a tunnel. */
-	__be32 from;	/* The neighbour whose copy is relayed; 0: it is not. */
 	__u32 room;	/* Bytes of outer header the frame has by now. */
 	__u32 sent;
 	__u32 known;	/* Neighbours that are `from`. */
@@ -51,7 +52,7 @@ static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 	const struct interface *to = interface_by_vif(vif);
 	struct __sk_buff *ctx = w->ctx;
 
-	if (vif == w->sender || !to || !to->kind)
+	if (vif == get_vif(w->ctx) || !to || !to->kind)
 		return;
 	/* Local members come first; another order is the list's fault. */
 	if (w->room) {
@@ -162,8 +163,8 @@ static long flood_member(__u32 index, struct flood_walk *w)
 	if (nh->kind == NEXTHOP_INTERFACE)
 		flood_local(w, nh->vif);
 	else if (nh->kind == NEXTHOP_TUNNEL &&
-		 (w->sender || (w->from && member->label & FLOOD_RELAYED &&
-				tunnel_end(nh) != w->from)))
+		 (get_vif(w->ctx) || (get_relayed_from(w->ctx) && member->label & FLOOD_RELAYED &&
+				tunnel_end(nh) != get_relayed_from(w->ctx))))
 		flood_remote(w, nh, (member->label & ~FLOOD_RELAYED) | w->label_bits);
 	return 0;
 }
@@ -180,7 +181,7 @@ static long flood_neighbour(__u32 index, struct flood_walk *w)
 	if (!(member->label & FLOOD_RELAYED))
 		return 0;
 	nh = nexthop_lookup(member->nexthop);
-	if (!nh || nh->kind != NEXTHOP_TUNNEL || tunnel_end(nh) != w->from)
+	if (!nh || nh->kind != NEXTHOP_TUNNEL || tunnel_end(nh) != get_relayed_from(w->ctx))
 		return 0;
 	w->known = 1;
 	return 1;
@@ -196,18 +197,20 @@ VERIFIED_ONCE int flood_copies(struct __sk_buff *ctx, struct packet *p, __u32 vr
 		.p = p,
 		.family = family,
 		.asker = asker,
-		.sender = get_vif(ctx),
-		.from = get_relayed_from(ctx),
 	};
 
-	if (w.sender)
+	if (get_vif(ctx))
 		w.label_bits = get_label_bits(ctx);
 
 	w.scratch = get_scratch();
-	w.list = bpf_map_lookup_elem(&floods, &vrf);
-	if (!p || !w.scratch || !w.list)
+	/* What a relay has at hand is for everybody: so the sender's host took it. */
+	flood_choose(vrf, family, get_relayed_from(ctx));
+	if (!p || !w.scratch)
 		return drop(ctx, DROP_MULTICAST);
-	if (w.from) {
+	w.list = bpf_map_lookup_elem(&floods, &w.scratch->flood_key);
+	if (!w.list)
+		return drop(ctx, DROP_MULTICAST);
+	if (get_relayed_from(ctx)) {
 		bpf_loop(FLOOD_MEMBERS_MAX, flood_neighbour, &w, 0);
 		if (!w.known)
 			return drop(ctx, DROP_FLOOD_SOURCE);
@@ -215,7 +218,9 @@ VERIFIED_ONCE int flood_copies(struct __sk_buff *ctx, struct packet *p, __u32 vr
 	bpf_loop(FLOOD_MEMBERS_MAX, flood_member, &w, 0);
 	if (w.list->beyond)
 		return drop(ctx, DROP_FLOOD_LIMIT);
-	return w.sent ? TC_ACT_SHOT : drop(ctx, DROP_MULTICAST);
+	if (w.sent)
+		return TC_ACT_SHOT;
+	return drop(ctx, w.list->flags & FLOOD_GROUP ? DROP_GROUP_UNHEARD : DROP_MULTICAST);
 }
 
 static __always_inline int flood_source_check(const struct interface *vif, __u32 vif_id,
@@ -244,7 +249,7 @@ VERIFIED_ONCE int flood_from_workload(struct __sk_buff *ctx, struct packet *p, _
 	if (!mac_is_group(p->destination_mac) &&
 	    (mac_is_gateway(p->destination_mac) || !floods_unknown(vrf)))
 		return drop(ctx, DROP_MULTICAST);
-	if (!bpf_map_lookup_elem(&floods, &vrf))
+	if (flood_flags(vrf) & FLOOD_NOBODY)
 		return drop(ctx, DROP_MULTICAST);
 	if (ctx->gso_size)
 		return drop(ctx, DROP_TOO_BIG);

@@ -3,6 +3,7 @@
 #ifndef SKYTRAIL_FLOOD_RECEIVE_H
 #define SKYTRAIL_FLOOD_RECEIVE_H
 
+#include "flood_flags.h"
 #include "decap.h"
 #include "flood.h"
 
@@ -18,7 +19,7 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 	void *frame;
 	int reason;
 
-	if (!p || !s || !bpf_map_lookup_elem(&floods, &vrf))
+	if (!p || !s || flood_flags(vrf) & FLOOD_NOBODY)
 		return drop(ctx, DROP_MULTICAST);
 	if (ctx->gso_size)
 		return drop(ctx, DROP_TOO_BIG);

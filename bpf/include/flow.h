@@ -51,6 +51,7 @@ struct scratch {
 	struct translation quoted; /* What the packet it quotes becomes. */
 	__u32 fabric; /* The flow leaves by a port of the host: its reverse entry is there alone. */
 	__u32 kept_port; /* The port it has of the host, when it is decided again. */
+	struct flood_key flood_key; /* Of the list that copies are made by. */
 };
 
 /* Working space of the slow path: programs run with bottom halves off, so one per CPU is enough. */

@@ -105,9 +105,9 @@ MAP_LPM(routes4, struct route_key4, struct route, 2097152);
 MAP_LPM(routes6, struct route_key6, struct route, 2097152);
 /* (VRF, MAC) -> route. Agent writes. Full: the agent's update fails. */
 MAP_HASH(bridges, struct bridge_key, struct route, 262144);
-/* VRF -> members that get copies. Agent writes; read for broadcast and multicast. Full: the agent's
- * update fails. */
-MAP_HASH(floods, __u32, struct flood, 65536);
+/* (VRF, group, source) -> members that get copies. Agent writes; read for broadcast and multicast.
+ * Full: the agent's update fails; it keeps lists of groups to 16384, twice that while they change. */
+MAP_HASH(floods, struct flood_key, struct flood, 98304);
 /* MPLS label -> next-hop id, 0 = none. Agent writes. */
 MAP_ARRAY(labels, __u32, LABEL_COUNT);
 /* VNI -> next-hop id. Agent writes. Full: the agent's update fails. */

@@ -6,6 +6,7 @@
 #ifndef SKYTRAIL_RECEIVE_H
 #define SKYTRAIL_RECEIVE_H
 
+#include "flood_flags.h"
 #include "bridge_in.h"
 #include "flood_receive.h"
 

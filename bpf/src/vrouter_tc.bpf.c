@@ -52,6 +52,8 @@ VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u3
 		if (is_multicast_dns(p, family, port) && !is_unspecified(p, family))
 			punt_frame(ctx, PUNT_DNS, 0);
 	}
+	if (is_membership(p, vif->vrf, family))
+		return punt(ctx, PUNT_MEMBERSHIP);
 	if (is_unspecified(p, family))
 		return drop(ctx, DROP_MULTICAST);
 	return FLOOD;

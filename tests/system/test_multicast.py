@@ -1,4 +1,4 @@
-"""Copies by others: hosts that replicate for leaves (RFC 9574), by packets between four hosts."""
+"""Hosts that replicate for leaves (RFC 9574), and groups with listeners (IGMP, MLD): by packets."""
 
 import contextlib
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from skytrail.client import ApiClient
+from skytrail.lab import check, show
 from skytrail.lab.io import netns
 from skytrail.lab.service import Lab
 from skytrail.runtime.introspection import read_table
@@ -19,8 +20,11 @@ from skytrail.runtime.introspection import read_table
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two-tenants"
 HOSTS = [f"compute{number}" for number in range(1, 5)]
 FAN = [f"fan{number}" for number in range(1, 5)]
+TV = [f"tv{number}" for number in range(1, 5)]
 PORT = 5010
 QUIET_S = 0.4
+MCAST_JOIN_SOURCE_GROUP = 46
+"""Of Linux; Python has no name for it."""
 UNDERLAY_FRAMES = 0x0003
 REPLICATOR, ITS_ADDRESS = "compute2", "198.18.2.200"
 
@@ -44,6 +48,11 @@ wanted.set_annotations(vnc_api.KeyValuePairs(key_value_pair=[note]))
 network = parts.ensure(api, "virtual_network", wanted)
 for name in {FAN!r}:
     parts.port(api, red, name, network, group)
+wanted = parts.network(red, "tv", ipam, ["10.8.2.0/24", "fd10:8:2::/64"], None)
+wanted.set_igmp_enable(True)
+network = parts.ensure(api, "virtual_network", wanted)
+for name in {TV!r}:
+    parts.port(api, red, name, network, group, families=("v4", "v6"))
 """
 
 pytestmark = pytest.mark.root
@@ -53,7 +62,7 @@ def topology() -> str:
     hosts = "".join(f"  - {{name: {host}}}\n" for host in HOSTS)
     workloads = "".join(
         f'  - {{name: {name}, host: {host}, port: "default-domain:red:{name}"}}\n'
-        for name, host in zip(FAN, HOSTS, strict=True)
+        for name, host in (*zip(FAN, HOSTS, strict=True), *zip(TV, HOSTS, strict=True))
     )
     return f"name: multicast\nprovision: provision.py\nhosts:\n{hosts}workloads:\n{workloads}"
 
@@ -217,6 +226,134 @@ def test_without_a_replicator_everybody_copies_himself(lab, eventually):
 
     for speaker, host in zip(FAN, HOSTS, strict=True):
         assert sorted(sent[speaker][host]) == addresses(lab, but={host})
+
+
+class Listener:
+    """A socket of a workload that joins groups, which its kernel reports."""
+
+    def __init__(self, stack, lab, name, version=4):
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        with netns.entered(lab.plan.namespace_of(name)):
+            self.socket = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            self.index = socket.if_nametoindex("eth0")
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(("", PORT))
+
+    def request(self, group):
+        if ":" in group:
+            return socket.inet_pton(socket.AF_INET6, group) + struct.pack("=i", self.index)
+        return struct.pack("=4s4si", socket.inet_aton(group), bytes(4), self.index)
+
+    def join(self, group):
+        if ":" in group:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, self.request(group))
+        else:
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, self.request(group))
+
+    def leave(self, group):
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, self.request(group))
+
+    def join_source(self, group, source):
+        storage = [
+            struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton(each)).ljust(128, b"\0")
+            for each in (group, source)
+        ]
+        request = struct.pack("=I4x", self.index) + b"".join(storage)
+        self.socket.setsockopt(socket.IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, request)
+
+
+def frames_heard(lab, speaker, group, names, expected):
+    """Copies that reach workloads' interfaces, whether their kernels want them or not."""
+    token = os.urandom(24)
+    with contextlib.ExitStack() as stack:
+        ears = {}
+        for name in names:
+            with netns.entered(lab.plan.namespace_of(name)):
+                kind = socket.htons(UNDERLAY_FRAMES)
+                ear = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, kind))
+            ear.bind(("eth0", UNDERLAY_FRAMES))
+            ear.setblocking(False)
+            ears[name] = ear
+        speak(stack, lab, speaker, group, token)
+        counts = dict.fromkeys(names, 0)
+        deadline, quiet_since = time.monotonic() + 5, None
+        while quiet_since is None or time.monotonic() < quiet_since + QUIET_S:
+            for name, ear in ears.items():
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        frame, place = ear.recvfrom(65535)
+                        counts[name] += token in frame and place[2] != socket.PACKET_OUTGOING
+            if quiet_since is None and (
+                all(counts[name] for name in expected) or time.monotonic() > deadline
+            ):
+                quiet_since = time.monotonic()
+            time.sleep(0.02)
+    return {name: count for name, count in counts.items() if count}
+
+
+def speak(stack, lab, name, group, token):
+    if ":" not in group:
+        say(stack, lab, name, group, token)
+        return
+    with netns.entered(lab.plan.namespace_of(name)):
+        mouth = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        index = socket.if_nametoindex("eth0")
+    mouth.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+    mouth.sendto(token, (group, PORT))
+
+
+def listeners(lab, group, source="any"):
+    """Ports here that a host's list of a group has, by host."""
+    found = {}
+    for host in HOSTS:
+        rows = read_table(lab.paths.introspect_socket(host), "groups")
+        row = next((r for r in rows if (r["group"], r["source"]) == (group, source)), None)
+        found[host] = sum("-" in each for each in row["members"]) if row else 0
+    return found
+
+
+@pytest.mark.parametrize("group", ["239.7.7.1", "ff05::7:1"])
+def test_listeners_alone_get_a_group_and_only_while_they_listen(lab, eventually, group):
+    assert frames_heard(lab, "tv1", group, TV, ()) == {}
+
+    with contextlib.ExitStack() as stack:
+        version = 6 if ":" in group else 4
+        for name in ("tv2", "tv3"):
+            Listener(stack, lab, name, version).join(group)
+        wanted = {"compute1": 0, "compute2": 1, "compute3": 1, "compute4": 0}
+        eventually(lambda: listeners(lab, group) == wanted, "reports are in the lists")
+
+        assert frames_heard(lab, "tv1", group, TV, ("tv2", "tv3")) == {"tv2": 1, "tv3": 1}
+        assert frames_heard(lab, "tv2", group, TV, ("tv3",)) == {"tv3": 1}
+
+    nobody = dict.fromkeys(HOSTS, 0)
+    eventually(lambda: listeners(lab, group) == nobody, "leaves are taken", timeout_s=10)
+    assert frames_heard(lab, "tv1", group, TV, ()) == {}
+
+
+def test_a_listener_of_one_source_gets_that_source_alone(lab, eventually):
+    group, source = "239.7.7.2", str(check.members(lab)["tv1"].address(version=4))
+    with contextlib.ExitStack() as stack:
+        Listener(stack, lab, "tv3").join_source(group, source)
+        eventually(lambda: listeners(lab, group, source)["compute3"] == 1, "a source is wanted")
+
+        assert frames_heard(lab, "tv1", group, TV, ("tv3",)) == {"tv3": 1}
+        assert frames_heard(lab, "tv2", group, TV, ()) == {}
+
+
+def test_a_killed_agent_loses_no_listener(lab, eventually):
+    group = "239.7.7.3"
+    with contextlib.ExitStack() as stack:
+        Listener(stack, lab, "tv4").join(group)
+        eventually(lambda: listeners(lab, group)["compute4"] == 1, "the report is in the list")
+        lab.kill("compute4")
+        assert frames_heard(lab, "tv1", group, TV, ("tv4",)) == {"tv4": 1}
+        lab.restart("compute4")
+        eventually(
+            lambda: show.process_health(lab, "compute4")[0] == "healthy", "back", timeout_s=20
+        )
+        assert listeners(lab, group)["compute4"] == 1
+        assert frames_heard(lab, "tv1", group, TV, ("tv4",)) == {"tv4": 1}
 
 
 def test_leaves_copy_themselves_at_once_when_the_replicators_agent_dies(

@@ -106,6 +106,7 @@ class DropReason(enum.IntEnum):
     FABRIC_ROUTE = 58
     FABRIC_UNKNOWN = 59
     PORTS_EXHAUSTED = 60
+    GROUP_UNHEARD = 61
 
 
 class PuntReason(enum.IntEnum):
@@ -119,6 +120,7 @@ class PuntReason(enum.IntEnum):
     RECEIVE = 7
     ICMP_UNREACHABLE = 8
     ANNOUNCEMENT = 9
+    MEMBERSHIP = 10
 
 
 class InterfaceKind(enum.IntEnum):
@@ -167,6 +169,8 @@ class Encapsulation(enum.IntEnum):
 
 class FloodFlags(enum.IntEnum):
     UNKNOWN = 1
+    SNOOPS = 2
+    GROUP = 4
 
 
 class FloatingFlags(enum.IntEnum):
@@ -398,6 +402,24 @@ class Flood(NamedTuple):
 
 
 FLOOD_LAYOUT = struct.Struct("=HHI2048s")
+
+
+class FloodKey(NamedTuple):
+    """``struct flood_key``, 36 bytes."""
+
+    vrf: int
+    group: bytes
+    source: bytes
+
+    def pack(self) -> bytes:
+        return FLOOD_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FloodKey:
+        return cls._make(FLOOD_KEY_LAYOUT.unpack(raw))
+
+
+FLOOD_KEY_LAYOUT = struct.Struct("=I16s16s")
 
 
 class BgpServiceKey(NamedTuple):

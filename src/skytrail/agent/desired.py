@@ -22,19 +22,13 @@ from skytrail.agent.copies import with_copies
 from skytrail.agent.fabric import UNDERLAY_VIF_NAME, FabricInputs, fabric_rows, routes_out
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.flood import (
-    OUTER_BYTES,
-    Way,
     broadcast_addresses,
-    flood_row,
-    has_replicators,
     inclusive_key,
     inclusive_routes,
     own_addresses,
-    relayed,
-    replicators,
     tree_join,
-    ways_out,
 )
+from skytrail.agent.flood_units import Floods, Surroundings
 from skytrail.agent.health import segment
 from skytrail.agent.host_rows import HostRows
 from skytrail.agent.identity import Identity, IdentityTable
@@ -58,6 +52,7 @@ from skytrail.agent.ledger import (
     Uses,
     leave,
 )
+from skytrail.agent.membership import Groups
 from skytrail.agent.nexthop import NextHopTable
 from skytrail.agent.outcome import Desired, RouteSource
 from skytrail.agent.policy import POLICY_DISABLED, Policy
@@ -165,6 +160,7 @@ class _World:
         self._planner = PortPlanner(self._number, self._policy, self._identities, self._nexthops)
         # Results.
         self._rows = RowClaims()
+        self._floods = Floods(self._nexthops, self._layer2_target, self._rows, self._uses)
         self._published: Claims[PublishKey, Published] = Claims()
         self._explained: Claims[Unit, tuple[RouteSource, ...]] = Claims()
         self._states: Claims[str, PortState] = Claims()
@@ -220,9 +216,10 @@ class _World:
 
     def advance(self, inputs: Inputs, version: int) -> Desired:
         """Compute again what depends on changed inputs; return everything."""
-        before, self._inputs = self._inputs.view, inputs
-        if inputs.view.fabric_qos != before.fabric_qos:
+        before, self._inputs = self._inputs, inputs
+        if inputs.view.fabric_qos != before.view.fabric_qos:
             self._underlay_interface()
+        self._groups_changed(before.groups)
         for name in self._nexthops.move(inputs.underlay):
             self._used_changed("nexthop", name)
         self._ports()
@@ -241,6 +238,7 @@ class _World:
             self._mac(vrf, mac)
         for vrf in sorted(self._dirty_floods | self._dirty_vrfs):
             self._flood(vrf)
+        self._floods.settle()
         self._dirty_floods, self._dirty_ports = set(), set()
         self._dirty_vrfs, self._dirty_places, self._dirty_macs = set(), set(), set()
         self._release_idle()
@@ -551,35 +549,26 @@ class _World:
 
     def _flood(self, vrf: str) -> None:
         """Who gets what a member sends to everybody: local ports, and vRouters with members."""
-        unit = (Rank.FLOOD, vrf, None)
         members = self._members.get(vrf)
-        rows: list[Row] = []
-        if members:
-            found = [(self._plans[uuid].numbers.layer2, 0) for uuid in sorted(members)]
-            tunnels: dict[tuple[NextHopId, int], tuple[int, IPv4Address]] = {}
-            offers = self._enet.get((vrf, BROADCAST_MAC), {}).values()
-            network, own = members[max(members)], self._inputs.underlay.address
-            ways = ways_out(offers, network, own, self._branch(vrf))
-            if has_replicators(network):
-                ways = self._assisted(ways, replicators(offers, network, own))
-            for hop, far, mark in ways:
-                target = self._target(hop, layer2=True)
-                if target is not None:
-                    kind = self._nexthops.encapsulation(target[0])
-                    tunnels[target[0], target[1] | mark] = (OUTER_BYTES[kind], far)
-            found += sorted(tunnels, key=lambda target: tunnels[target])
-            rows.append(flood_row(VrfId(self._number("vrf", vrf)), found, network))
-        self._finish(unit, rows)
+        if not members:
+            self._floods.drop(vrf)
+            return
+        around = Surroundings(
+            self._inputs.underlay.address,
+            self._replicator,
+            self._branch(vrf),
+            self._enet.get((vrf, BROADCAST_MAC), {}).values(),
+            self._inputs.groups,
+        )
+        plans = [self._plans[uuid] for uuid in sorted(members)]
+        numbered = (vrf, VrfId(self._number("vrf", vrf)))
+        self._floods.put(numbered, members[max(members)], plans, around)
 
-    def _assisted(self, ways: list[Way], replicators: list[Way]) -> list[Way]:
-        """Return the way to who copies for us, if we can reach it and do not copy for others."""
-        if self._replicator is not None:
-            return relayed(ways)
-        for way in replicators:
-            target = self._target(way[0], layer2=True)
-            if target is not None and self._nexthops.is_resolved(target[0]):
-                return [way]
-        return ways
+    def _groups_changed(self, before: Mapping[str, Groups]) -> None:
+        after = self._inputs.groups
+        for uuid in before.keys() | after.keys():
+            if before.get(uuid) is not after.get(uuid) and uuid in self._plans:
+                self._dirty_floods.add(self._plans[uuid].vrf)
 
     def _enter(self, vrf: str) -> None:
         """The first port of a VRF, or led to it, is here: its learnt routes count now."""
@@ -743,6 +732,9 @@ class _World:
                 vrf_id = VrfId(self._number("vrf", vrf))
                 return BridgeRow(vrf_id, mac, target[0], target[1], identity)
         return None
+
+    def _layer2_target(self, hop: NextHop) -> tuple[NextHopId, int] | None:
+        return self._target(hop, layer2=True)
 
     def _target(
         self, hop: NextHop, *, layer2: bool = False, native: bool = False

@@ -130,12 +130,16 @@ def ways_out(
 
 
 def flood_row(
-    vrf_id: VrfId, members: Sequence[tuple[NextHopId, int]], network: VirtualNetwork
+    vrf_id: VrfId,
+    members: Sequence[tuple[NextHopId, int]],
+    network: VirtualNetwork,
+    *,
+    snoops: bool = False,
 ) -> FloodRow:
     """Return the row for members in order; those beyond the bound are left out, and counted."""
     kept = tuple(members[:FLOOD_MEMBERS_COUNT_MAX])
     beyond = len(members) - len(kept)
-    return FloodRow(vrf_id, kept, beyond, network.floods_unknown)
+    return FloodRow(vrf_id, kept, beyond, network.floods_unknown, snoops)
 
 
 def replicators(

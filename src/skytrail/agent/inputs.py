@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 from skytrail.agent.fib import LearntRoutes
 from skytrail.agent.interface import Failing, PluggedPort
+from skytrail.agent.membership import Groups
 from skytrail.agent.nexthop import Underlay
 from skytrail.agent.view import View
 
@@ -28,3 +29,5 @@ class Inputs:
         default_factory=dict[str, tuple[IPv4Address, ...]]
     )
     """What names of link-local services mean."""
+    groups: Mapping[str, Groups] = field(default_factory=dict[str, Groups])
+    """What ports listen to; equal values are the same objects while nothing changes."""

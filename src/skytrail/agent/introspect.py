@@ -16,6 +16,7 @@ from skytrail.agent.tables import (
     FLOOD_RELAYED,
     BridgeRow,
     FloodRow,
+    GroupRow,
     InetRouteRow,
     InterfaceRow,
     LabelRow,
@@ -142,10 +143,32 @@ def vrf_rows(desired: Desired) -> Iterator[Row]:
             "flood_members": len(flood.members) if isinstance(flood, FloodRow) else 0,
             "on_tree": isinstance(flood, FloodRow)
             and any(label & FLOOD_RELAYED for _, label in flood.members),
+            "snoops": isinstance(flood, FloodRow) and flood.snoops,
             "floods_unknown": isinstance(flood, FloodRow) and flood.floods_unknown,
             "flood_beyond": flood.beyond_count if isinstance(flood, FloodRow) else 0,
             "routes": routes.get(vrf_id, 0),
             "macs": macs.get(vrf_id, 0),
+        }
+
+
+def group_rows(desired: Desired) -> Iterator[Row]:
+    """Multicast groups with their members: ports here, and other hosts' tunnel ends."""
+    names = {vrf_id: name for name, vrf_id in desired.vrfs.items()}
+    nexthops = desired.rows[NextHopRow]
+    for row in desired.rows[GroupRow].values():
+        if not isinstance(row, GroupRow):
+            continue
+        members: list[str] = []
+        for nexthop_id, _ in row.members:
+            nexthop = nexthops.get(nexthop_id)
+            if isinstance(nexthop, NextHopRow):
+                members.append(str(nexthop.remote or desired.vifs.get(nexthop.vif_id, "")))
+        yield {
+            "vrf": names.get(row.vrf_id, ""),
+            "group": str(row.group or "any other"),
+            "source": str(row.source or "any"),
+            "members": members,
+            "beyond": row.beyond_count,
         }
 
 

@@ -43,6 +43,7 @@ class Rank(enum.IntEnum):
     POLICIES = 7
     FLOOD = 8
     QOS = 9
+    GROUPS = 10
 
 
 @dataclass(frozen=True, slots=True)

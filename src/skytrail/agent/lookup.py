@@ -21,6 +21,7 @@ from skytrail.agent.tables import (
     FloatingPortRow,
     FloatingRow,
     FloodRow,
+    GroupRow,
     IdentityId,
     InetRouteRow,
     InterfaceRow,
@@ -89,6 +90,7 @@ class Tables:
         self.link_services: dict[tuple[IPv4Address, int], LinkServiceRow] = {}
         self.port_pools: dict[int, PortPoolRow] = {}
         self.floods: dict[VrfId, FloodRow] = {}
+        self.groups: dict[tuple[VrfId, IpAddress | None, IpAddress | None], GroupRow] = {}
         self.bridge: dict[tuple[VrfId, Mac], BridgeRow] = {}
         self._routes: defaultdict[VrfId, PrefixTrie[InetRouteRow]] = defaultdict(PrefixTrie)
         self._sources: defaultdict[VifId, PrefixTrie[SourceRow]] = defaultdict(PrefixTrie)
@@ -131,6 +133,8 @@ class Tables:
                 self.port_pools[row.protocol] = row
             case FloodRow():
                 self.floods[row.vrf_id] = row
+            case GroupRow():
+                self.groups[row.key] = row
             case LabelRow():
                 self.labels[row.label] = row
             case VniRow():

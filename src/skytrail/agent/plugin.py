@@ -34,6 +34,8 @@ class PuntReason(enum.IntEnum):
     ICMP_UNREACHABLE = 8
     ANNOUNCEMENT = 9
     """A gratuitous ARP of an interface with ``InterfaceRow.announces``."""
+    MEMBERSHIP = 10
+    """IGMP or MLD of an interface whose ``FloodRow.snoops``."""
 
 
 @dataclass(frozen=True, slots=True)

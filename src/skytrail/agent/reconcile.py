@@ -14,6 +14,7 @@ from skytrail.agent.plugin import Datapath
 from skytrail.agent.tables import (
     ROW_TYPES,
     FloodRow,
+    GroupRow,
     InterfaceRow,
     Row,
 )
@@ -70,7 +71,7 @@ def plan(
 
 
 def _demotes(row: Row, present: Row | None) -> bool:
-    if isinstance(row, FloodRow) and isinstance(present, FloodRow):
+    if isinstance(row, FloodRow | GroupRow) and isinstance(present, FloodRow | GroupRow):
         # Members elsewhere are only missing until their routes are heard again.
         return set(row.members) <= set(present.members)
     return (

@@ -57,16 +57,19 @@ from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
+from skytrail.agent.membership import Groups
 from skytrail.agent.metadata import Asker, owner_uuids
 from skytrail.agent.mobility import CLAIM_TIME_S, announced, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
 from skytrail.agent.plugin import Datapath, Punt, PuntReason
+from skytrail.agent.querier import Querier, owners_of
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S
 from skytrail.agent.responders.dispatch import Dispatcher
 from skytrail.agent.responders.dns import DnsRequest, Zones
 from skytrail.agent.tables import (
+    GroupRow,
     InterfaceKind,
     InterfaceRow,
     LabelRow,
@@ -164,6 +167,8 @@ class AgentService:
         self.relays = BgpRelays(settings.state / "bgp-relay.sock")
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
+        self.querier = Querier()
+        self._groups: Mapping[str, Groups] = {}
         self._wake = asyncio.Event()
         self._underlay_wake = asyncio.Event()
         self._captured: frozenset[str] = frozenset()
@@ -290,9 +295,17 @@ class AgentService:
         self._adopting = bool(rows)
         if rows and not known:
             self._reserve(actual)
+        self._restore_groups(actual)
         self._underlay = replace(self._underlay, paths=known_paths(actual))
         self._saved_numbers = self.numbers.changes
         self._log.info("state_restored", ports=len(self.plugged), rows=rows, numbers=known)
+
+    def _restore_groups(self, actual: dict[type[Row], dict[object, Row]]) -> None:
+        """Nobody misses anything until its listeners have been asked again."""
+        ports = {number: uuid for uuid, number in self.numbers.vif.items()}
+        nexthops = (r for r in actual[NextHopRow].values() if isinstance(r, NextHopRow))
+        groups = (r for r in actual[GroupRow].values() if isinstance(r, GroupRow))
+        self.querier.restore(groups, owners_of(nexthops, ports))
 
     def _reserve(self, actual: dict[type[Row], dict[object, Row]]) -> None:
         """The names of the kernel's numbers are lost: leave those numbers alone."""
@@ -420,6 +433,7 @@ class AgentService:
             failing=self.balancers.failing(self.health.failing),
             captured=self._captured,
             names=self.host_network.names,
+            groups=self._groups,
         )
         desired = self.planner.compute(inputs)
         if self._check_due:
@@ -475,6 +489,7 @@ class AgentService:
         frames = self.dispatcher.port_activated(vif_id, state, servers, self._clock.now())
         for frame in frames:
             self._punts.reply(state.plugged.ifname, frame)
+        self._ask_listeners(self._clock.now())
 
     # Frames of workloads.
 
@@ -490,12 +505,31 @@ class AgentService:
             self.health.receive(state.port.uuid, punt.frame)
         if punt.reason is PuntReason.ANNOUNCEMENT and isinstance(state, ActivePort):
             self._announced(state.port.uuid, punt.frame)
+        if punt.reason is PuntReason.MEMBERSHIP and isinstance(state, ActivePort):
+            self._reported(state, punt.frame)
         answers = self.dispatcher.receive(punt, state, self.view.virtual_dns, self._clock.now())
         if state is not None:
             for frame in answers.frames:
                 self._punts.reply(state.plugged.ifname, frame)
         for forward in answers.forwards:
             self.upstream.forward(forward.request, forward.target)
+
+    def _reported(self, active: ActivePort, frame: bytes) -> None:
+        """A workload says which multicast groups it listens to."""
+        for query in self.querier.receive(active, frame, self._clock.now()):
+            self._punts.reply(active.plugged.ifname, query)
+        self._groups_changed()
+
+    def _ask_listeners(self, now: float) -> None:
+        for ifname, query in self.querier.tick(self.desired.ports, now):
+            self._punts.reply(ifname, query)
+        self._groups_changed()
+
+    def _groups_changed(self) -> None:
+        groups = self.querier.groups()
+        if groups != self._groups:
+            self._groups = groups
+            self._changed()
 
     def _reply_dns(self, request: DnsRequest, message: bytes) -> None:
         for frame in self.dispatcher.reply(request, message, self._clock.now()):
@@ -657,6 +691,7 @@ class AgentService:
             self._advertise_routers(now)
             for vif_id, frame in self.dispatcher.streams.tick(now):
                 self._send_to(vif_id, frame)
+            self._ask_listeners(now)
             self._report()
             if now >= next_ageing:
                 next_ageing = now + AGEING_INTERVAL_S

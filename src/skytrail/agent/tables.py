@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import NewType
 
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 
 IpNetwork = IPv4Network | IPv6Network
 
@@ -250,10 +250,32 @@ class FloodRow:
     """Members for whom there was no place; each flood then counts as FLOOD_LIMIT."""
     floods_unknown: bool = False
     """What is for a MAC that nobody is known to have goes to everybody, too."""
+    snoops: bool = False
+    """What is sent to a group goes to the members of its :class:`GroupRow`."""
 
     @property
     def key(self) -> VrfId:
         return self.vrf_id
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """Who gets what is sent to a multicast group of a VRF that snoops. Key: all but the members.
+
+    The row of (group, source) comes before that of the group, and this before the one without a
+    group, which is for all others; without any, everybody gets it.
+    """
+
+    vrf_id: VrfId
+    group: IpAddress | None
+    source: IpAddress | None
+    members: tuple[tuple[NextHopId, int], ...]
+    """In the order of those of :class:`FloodRow`; there may be none."""
+    beyond_count: int = 0
+
+    @property
+    def key(self) -> tuple[VrfId, IpAddress | None, IpAddress | None]:
+        return (self.vrf_id, self.group, self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -609,6 +631,7 @@ Row = (
     | LabelRow
     | VniRow
     | FloodRow
+    | GroupRow
     | BgpServiceRow
     | FloatingRow
     | FloatingPortRow
@@ -648,6 +671,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     BgpServiceRow,
     InetRouteRow,
     BridgeRow,
+    GroupRow,
     FloodRow,
     LabelRow,
     VniRow,

@@ -47,6 +47,12 @@ from skytrail.agent.health.configured import (
     ports_of_check,
 )
 from skytrail.agent.mirror import PortMirror, read_port_mirror
+from skytrail.agent.multicast_config import (
+    is_assisted,
+    replicator_address,
+    takes_all_reports,
+    takes_reports,
+)
 from skytrail.agent.qos import NO_RATES, QosTable, Rates, fabric_qos, qos_of, qos_tables, rates_of
 from skytrail.agent.security_sets import (
     NO_SECURITY,
@@ -67,11 +73,11 @@ from skytrail.agent.service_tags import (
 from skytrail.agent.tables import AgeingRow, Encapsulation, IpNetwork, Tag
 from skytrail.agent.workload_bgp import WorkloadBgp, workload_bgp
 from skytrail.model.annotation_names import (
-    ASSISTED,
     BROADCAST_REPLICATION,
     BY_TREE,
-    REPLICATOR_ADDRESS,
+    FLOODED,
     STICKY_MAC,
+    UNHEARD_MULTICAST,
 )
 from skytrail.net import Mac
 from skytrail.wire.dns.ordering import ORDER_DEFAULT
@@ -91,7 +97,6 @@ _ENCAPSULATION_NAMES = {
     "MPLSoGRE": Encapsulation.MPLS_GRE,
     "VXLAN": Encapsulation.VXLAN,
 }
-_ASSISTED_INTENT = "assisted-replicator"
 _CHAIN_INSTANCE = re.compile(r"service-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.*")
 
 
@@ -161,6 +166,10 @@ class VirtualNetwork:
     """Its ports take copies of others' packets: no policy applies to them."""
     leaves_by_host: bool = False
     """Workloads reach the underlay by their host's address (``fabric_snat``)."""
+    takes_reports: bool = False
+    """Members say by IGMP or MLD which groups they listen to."""
+    drops_unheard: bool = True
+    """What is sent to a group nobody listens to goes to nobody; else to everybody."""
 
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
@@ -247,6 +256,8 @@ class Port:
     """Fields of a flow that do not count when it is one of several with an address (``share``)."""
     fat_flows: tuple[FatFlow, ...] = ()
     """Merged beside the network's."""
+    takes_reports: bool = False
+    """It says by IGMP or MLD which groups it listens to, and gets no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +324,7 @@ def build_view(
         groups=builder.all_groups(),
         virtual_dns=builder.all_virtual_dns(),
         encapsulations=_encapsulations(graph),
-        replicator=_replicator(graph),
+        replicator=replicator_address(graph),
         qos=qos,
         fabric_qos=fabric_qos(qos),
         fabric=_kept(
@@ -421,14 +432,6 @@ def _encapsulations(graph: ConfigGraph) -> tuple[Encapsulation, ...]:
     return DEFAULT_ENCAPSULATIONS
 
 
-def _replicator(graph: ConfigGraph) -> IPv4Address | None:
-    for node in graph.nodes("virtual-router"):
-        address = usable_address_of(annotation_of(node.properties, REPLICATOR_ADDRESS))
-        if isinstance(address, IPv4Address) and not (address.is_multicast or address.is_loopback):
-            return address
-    return None
-
-
 class _Builder:
     """Readers that follow links."""
 
@@ -443,6 +446,7 @@ class _Builder:
         self._graph = graph
         self._security = security or SecurityReader(graph)
         self._old = old or known or View()
+        self._reports_everywhere = takes_all_reports(graph)
         self._groups: dict[ConfigKey, SecurityGroup] = {}
         if known is not None:
             self._groups = {ConfigKey("security-group", n): g for n, g in known.groups.items()}
@@ -486,21 +490,15 @@ class _Builder:
             access_list=joined(node.key.name, access_lists),
             is_underlay=is_underlay,
             floods_by_tree=replication == BY_TREE,
-            floods_assisted=replication == ASSISTED or self._is_assisted(node.key),
+            floods_assisted=is_assisted(self._graph, node),
             floods_unknown=flag_of(node.properties.get("flood_unknown_unicast")),
             qos=qos_of(self._graph, node.key),
             fat_flows=read_fat_flows(node.properties.get(FAT_FLOWS_OF_NETWORK)),
             flow_count_max=bounded_of(properties.get("max_flows"), _U32_MAX),
             is_mirror_destination=flag_of(properties.get("mirror_destination")),
             leaves_by_host=leaves_by_host(self._graph, node, vrf) and not is_underlay,
-        )
-
-    def _is_assisted(self, network: ConfigKey) -> bool:
-        """Tell whether the network has the intent that replicators copy for it."""
-        intents = self._graph.linked_nodes(network, "intent-map")
-        return any(
-            text_of(each.properties.get("intent_map_intent_type")) == _ASSISTED_INTENT
-            for each in intents
+            takes_reports=self._reports_everywhere or takes_reports(node),
+            drops_unheard=annotation_of(node.properties, UNHEARD_MULTICAST) != FLOODED,
         )
 
     def _is_underlay(self, network: ConfigNode) -> bool:
@@ -576,7 +574,6 @@ class _Builder:
         if mac is None:
             return "no usable MAC address"
         keys = self._graph.neighbours(node.key, "security-group")
-        secure = flag_of(properties.get("port_security_enabled"), default=True)
         pairs = mapping_of(properties.get("virtual_machine_interface_allowed_address_pairs"))
         limits = mapping_of(properties.get("virtual_machine_interface_properties"))
         addresses = self._addresses(node.key)
@@ -597,7 +594,7 @@ class _Builder:
             groups=tuple(self.group(key) for key in keys if self._graph.node(key)),
             missing_groups=tuple(key.name for key in keys if not self._graph.node(key)),
             policy_disabled=flag_of(properties.get("virtual_machine_interface_disable_policy")),
-            port_security=secure,
+            port_security=flag_of(properties.get("port_security_enabled"), default=True),
             address_pairs=(
                 *_address_pairs(list_of(pairs.get("allowed_address_pair"))),
                 *self._standby_pairs(node.key),
@@ -606,6 +603,7 @@ class _Builder:
             flow_count_max=bounded_of(limits.get("max_flows"), _U32_MAX) or network.flow_count_max,
             bgp=workload_bgp(self._graph, node.key),
             has_sticky_mac=annotation_of(properties, STICKY_MAC) == "true",
+            takes_reports=network.takes_reports or takes_reports(node),
             routes=self._routes(node.key),
             local_preference=bounded_of(limits.get("local_preference"), _U32_MAX)
             or LOCAL_PREFERENCE_ACTIVE,

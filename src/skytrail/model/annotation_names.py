@@ -23,6 +23,10 @@ LOAD_BALANCER = "load-balancer"
 LOAD_BALANCER_HOSTS = "load-balancer-hosts"
 """Of a load balancer: the hosts of its copies by name, the active one first; else they are chosen."""
 
+UNHEARD_MULTICAST, FLOODED = "unheard-multicast", "flood"
+"""Of a virtual network that takes reports of listeners: ``flood`` has everybody get what is sent to
+groups nobody listens to (ADR 0211)."""
+
 READ_BY_AGENTS = frozenset(
     (
         *BGPAAS_CONTROL_NODES,
@@ -31,6 +35,7 @@ READ_BY_AGENTS = frozenset(
         LOAD_BALANCER,
         REPLICATOR_ADDRESS,
         STICKY_MAC,
+        UNHEARD_MULTICAST,
     )
 )
 """All that hosts are told of; what else users note is no business of theirs."""

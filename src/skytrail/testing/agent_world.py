@@ -17,6 +17,7 @@ from skytrail.agent.desired import Planner
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, Failing, PluggedPort
 from skytrail.agent.label import Numbers
+from skytrail.agent.membership import Groups
 from skytrail.agent.nexthop import Underlay, UnderlayPath
 from skytrail.agent.outcome import Desired
 from skytrail.agent.reconcile import Plan, Reconciler
@@ -229,6 +230,8 @@ class AgentHost:
         self.sent: list[tuple[str, object]] = []
         self.failing: dict[str, Failing] = {}
         """Ports of which health checks fail."""
+        self.groups: dict[str, Groups] = {}
+        """What ports listen to."""
 
     def plug(self, name: str, ifindex: int) -> str:
         uuid = uuid_of(name)
@@ -283,16 +286,19 @@ class AgentHost:
 
     def compute(self) -> Desired:
         self.view = self.incremental.update(self.sessions.graph)
-        inputs = Inputs(
+        self.desired = self.planner.compute(self.inputs())
+        return self.desired
+
+    def inputs(self) -> Inputs:
+        return Inputs(
             self.plugged,
             self.view,
             self.sessions.learnt,
             self.underlay(),
             dict(self.failing),
             self.captured,
+            groups=dict(self.groups),
         )
-        self.desired = self.planner.compute(inputs)
-        return self.desired
 
     def reconcile(self, *, complete: bool = True) -> Plan:
         """Recompute, write to the datapath, and say what is to be said."""

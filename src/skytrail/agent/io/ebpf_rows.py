@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 
 from skytrail.agent import abi
 from skytrail.agent.tables import (
@@ -17,6 +17,7 @@ from skytrail.agent.tables import (
     BridgeRow,
     Encapsulation,
     FloodRow,
+    GroupRow,
     IdentityId,
     InetRouteRow,
     InterfaceKind,
@@ -40,7 +41,7 @@ from skytrail.agent.tables import (
     VniRow,
     VrfId,
 )
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 
 _VRF_BITS = 32
 _VERDICT_FIXED_BITS = 80
@@ -58,6 +59,8 @@ _OUTER_TTL = 64
 _DONT_FRAGMENT = 0x4000
 _GRE_PROTOCOL_MPLS = b"\x88\x47"
 _NO_MAC = bytes(6)
+_IPV6_MULTICAST = 0xFF
+_ALL_GROUPS, _OTHER_GROUPS = bytes(16), b"\xff" * 16
 _NO_ADDRESS = bytes(4)
 U32 = struct.Struct("=I")
 
@@ -377,6 +380,12 @@ def bgp_service_row(key: bytes, raw: bytes) -> BgpServiceRow:
 
 
 def flood_entry(row: FloodRow) -> Entry:
+    flags = abi.FloodFlags.UNKNOWN if row.floods_unknown else 0
+    flags |= abi.FloodFlags.SNOOPS if row.snoops else 0
+    return abi.FloodKey(row.vrf_id, _ALL_GROUPS, _ALL_GROUPS).pack(), _flood(row, flags)
+
+
+def _flood(row: FloodRow | GroupRow, flags: int) -> bytes:
     if len(row.members) > abi.FLOOD_MEMBERS_MAX:
         raise ValueError(
             f"VRF {row.vrf_id} has {len(row.members)} members, at most {abi.FLOOD_MEMBERS_MAX} fit"
@@ -385,19 +394,55 @@ def flood_entry(row: FloodRow) -> Entry:
     size = abi.FLOOD_MEMBERS_MAX * abi.ECMP_MEMBER_LAYOUT.size
     value = abi.Flood(
         used=len(row.members),
-        flags=abi.FloodFlags.UNKNOWN if row.floods_unknown else 0,
+        flags=flags,
         beyond=row.beyond_count,
         member=packed.ljust(size, b"\x00"),
     )
-    return u32(row.vrf_id), value.pack()
+    return value.pack()
 
 
 def flood_row(key: bytes, raw: bytes) -> FloodRow:
     value = abi.Flood.unpack(raw)
-    members: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
-    found = tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.used]
     unknown = bool(value.flags & abi.FloodFlags.UNKNOWN)
-    return FloodRow(VrfId(from_u32(key)), found, value.beyond, unknown)
+    snoops = bool(value.flags & abi.FloodFlags.SNOOPS)
+    vrf_id = VrfId(abi.FloodKey.unpack(key).vrf)
+    return FloodRow(vrf_id, _members(value), value.beyond, unknown, snoops)
+
+
+def _members(value: abi.Flood) -> tuple[tuple[NextHopId, int], ...]:
+    members: Iterable[tuple[int, int]] = abi.ECMP_MEMBER_LAYOUT.iter_unpack(value.member)
+    return tuple((NextHopId(nexthop), label) for nexthop, label in members)[: value.used]
+
+
+def group_entry(row: GroupRow) -> Entry:
+    packed = [b"" if each is None else each.packed for each in (row.group, row.source)]
+    group, source = (each.ljust(16, b"\x00") for each in packed)
+    if row.group is None:
+        source = _OTHER_GROUPS
+    return abi.FloodKey(row.vrf_id, group, source).pack(), _flood(row, abi.FloodFlags.GROUP)
+
+
+def is_of_group(key: bytes) -> bool:
+    """Tell whether a list of members is a group's."""
+    return any(abi.FloodKey.unpack(key).source) or any(abi.FloodKey.unpack(key).group)
+
+
+def group_row(key: bytes, raw: bytes) -> GroupRow:
+    where, value = abi.FloodKey.unpack(key), abi.Flood.unpack(raw)
+    is_v6 = where.group[0] == _IPV6_MULTICAST
+    return GroupRow(
+        VrfId(where.vrf),
+        _group_address(where.group, is_v6=is_v6),
+        None if where.source == _OTHER_GROUPS else _group_address(where.source, is_v6=is_v6),
+        _members(value),
+        value.beyond,
+    )
+
+
+def _group_address(packed: bytes, *, is_v6: bool) -> IpAddress | None:
+    if not any(packed):
+        return None
+    return ip_address(packed if is_v6 else packed[:4])
 
 
 def label_entry(row: LabelRow) -> Entry:

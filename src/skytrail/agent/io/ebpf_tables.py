@@ -22,6 +22,7 @@ from skytrail.agent.tables import (
     FloatingPortRow,
     FloatingRow,
     FloodRow,
+    GroupRow,
     InetRouteRow,
     InterfaceKind,
     InterfaceRow,
@@ -60,6 +61,7 @@ def depends_flows(row: Row) -> bool:
         LabelRow
         | VniRow
         | FloodRow
+        | GroupRow
         | BgpServiceRow
         | QosMapRow
         | RateRow
@@ -139,9 +141,11 @@ class RowTables:
                 yield mirror_codec.mirror_row(mirror_id, value)
         else:
             names, decode = _DECODERS[row_type]
+            of_group = row_type is GroupRow
             for name in names:
                 for key, value in self._maps[name].items():
-                    yield decode(key, value)
+                    if name != "floods" or rows_codec.is_of_group(key) == of_group:
+                        yield decode(key, value)
 
     def interface_at(self, ifindex: int) -> InterfaceRow | None:
         """The row of an interface index."""
@@ -298,6 +302,8 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "port_pools", nat_codec.port_pool_entry(row)
         case FloodRow():
             return "floods", rows_codec.flood_entry(row)
+        case GroupRow():
+            return "floods", rows_codec.group_entry(row)
         case LabelRow():
             return "labels", rows_codec.label_entry(row)
         case VniRow():
@@ -329,6 +335,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     PortMirrorRow: (("port_mirrors",), mirror_codec.port_mirror_row),
     FloodRow: (("floods",), rows_codec.flood_row),
     LinkServiceRow: (("link_services",), nat_codec.link_service_row),
+    GroupRow: (("floods",), rows_codec.group_row),
     VniRow: (("vnis",), rows_codec.vni_row),
     PolicyIdentityRow: (("policy_identities",), rows_codec.policy_identity_row),
     PolicyPrefixRow: (("policy_prefixes4", "policy_prefixes6"), rows_codec.policy_prefix_row),

@@ -58,6 +58,7 @@ class AgentPages:
         return {
             "interfaces": lambda: tables.interface_rows(agent.desired),
             "vrfs": lambda: tables.vrf_rows(agent.desired),
+            "groups": lambda: tables.group_rows(agent.desired),
             "routes": lambda: tables.route_rows(agent.desired, agent.numbers),
             "nexthops": lambda: tables.nexthop_rows(agent.desired, agent.numbers),
             "labels": lambda: tables.label_rows(agent.desired, agent.numbers),
@@ -174,6 +175,7 @@ class AgentPages:
     def _punts(self) -> Iterable[Row]:
         agent = self._agent
         counts = {**agent.dispatcher.counts, "waiting": agent.dispatcher.waiting_count}
+        counts |= {f"listeners {k}": v for k, v in agent.querier.counts.items()}
         counts |= {f"dns {k}": v for k, v in agent.upstream.forwarder.statistics().items()}
         for name, count in sorted(counts.items()):
             yield {"event": name, "count": count}

@@ -1,0 +1,178 @@
+"""The router's side of IGMPv3: what is wanted after which reports, and until when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from ipaddress import ip_address
+
+import pytest
+
+from skytrail.agent.membership import (
+    GROUPS_COUNT_MAX,
+    LAST_MEMBER_TIME_S,
+    MEMBERSHIP_TIME_S,
+    SOURCES_COUNT_MAX,
+    Listening,
+    PortMembership,
+    Question,
+)
+from skytrail.net import IpAddress
+from skytrail.wire.igmp import Record, RecordKind
+
+GROUP = ip_address("239.1.2.3")
+A, B, C = (ip_address(f"10.1.1.{number}") for number in (1, 2, 3))
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.port = PortMembership()
+        self.counts: Counter[str] = Counter()
+        self.now = 1000.0
+
+    def says(self, kind: str, *sources: IpAddress, group: IpAddress = GROUP) -> list[Question]:
+        record = Record(RecordKind[kind], group, sources)
+        return self.port.receive([record], self.now, self.counts)
+
+    def after(self, seconds: float) -> Listening | None:
+        self.now += seconds
+        self.port.tick(self.now)
+        return self.port.groups.get(GROUP)
+
+    @property
+    def listening(self) -> Listening | None:
+        return self.port.groups.get(GROUP)
+
+
+def test_a_join_of_a_group_takes_every_source_until_it_is_not_repeated() -> None:
+    made = Listener()
+    made.says("TO_EXCLUDE")
+
+    assert made.listening == Listening(takes_all=True)
+    assert made.after(MEMBERSHIP_TIME_S - 1) is not None
+    made.says("IS_EXCLUDE")
+    assert made.after(MEMBERSHIP_TIME_S - 1) is not None
+    assert made.after(2) is None
+
+
+def test_a_leave_ends_it_soon_unless_somebody_else_answers() -> None:
+    made = Listener()
+    made.says("TO_EXCLUDE")
+
+    assert made.says("TO_INCLUDE") == [Question(GROUP)]
+    assert made.listening == Listening(takes_all=True)
+    made.says("IS_EXCLUDE")
+    assert made.after(LAST_MEMBER_TIME_S) is not None
+
+    made.says("TO_INCLUDE")
+    assert made.after(LAST_MEMBER_TIME_S) is None
+
+
+def test_sources_are_wanted_by_name_and_each_for_its_time() -> None:
+    made = Listener()
+    made.says("ALLOW", A)
+    made.after(100)
+    made.says("IS_INCLUDE", B)
+
+    assert made.listening == Listening(wanted=frozenset({A, B}))
+    assert made.after(MEMBERSHIP_TIME_S - 100) == Listening(wanted=frozenset({B}))
+    assert made.says("BLOCK", B, C) == [Question(GROUP, (B,))]
+    assert made.after(LAST_MEMBER_TIME_S) is None
+
+
+def test_all_but_some_is_all_but_those() -> None:
+    made = Listener()
+    made.says("TO_EXCLUDE", A)
+
+    assert made.listening == Listening(takes_all=True, unwanted=frozenset({A}))
+    assert not made.listening.takes(A)
+    assert made.listening.takes(B)
+    assert made.listening.takes(None)
+    made.says("ALLOW", A)
+    assert made.listening.takes(A)
+
+
+def test_who_blocks_a_source_of_a_group_is_asked_before_it_goes() -> None:
+    made = Listener()
+    made.says("TO_EXCLUDE")
+
+    assert made.says("BLOCK", A) == [Question(GROUP, (A,))]
+    assert made.listening.takes(A)
+    assert made.after(LAST_MEMBER_TIME_S) == Listening(takes_all=True, unwanted=frozenset({A}))
+
+
+def test_including_after_excluding_keeps_the_named_sources_alone() -> None:
+    made = Listener()
+    made.says("TO_EXCLUDE", A)
+
+    assert made.says("TO_INCLUDE", B) == [Question(GROUP)]
+    assert made.after(LAST_MEMBER_TIME_S) == Listening(wanted=frozenset({B}))
+
+
+def test_excluding_after_including_keeps_what_was_wanted_until_others_had_their_say() -> None:
+    made = Listener()
+    made.says("ALLOW", A, B)
+
+    assert made.says("TO_EXCLUDE", A, C) == [Question(GROUP, (A,))]
+    expected = Listening(takes_all=True, wanted=frozenset({A}), unwanted=frozenset({C}))
+    assert made.listening == expected
+    unwanted = frozenset({A, C})
+    assert made.after(LAST_MEMBER_TIME_S) == Listening(takes_all=True, unwanted=unwanted)
+
+
+@pytest.mark.parametrize("group", ["224.0.0.251", "ff02::fb", "ff01::1"])
+def test_groups_of_a_link_are_nobody_s_to_leave(group: str) -> None:
+    made = Listener()
+    made.says("TO_EXCLUDE", group=ip_address(group))
+
+    assert made.port.groups == {}
+
+
+def test_a_port_that_joins_everything_has_so_many_groups_and_no_more() -> None:
+    made = Listener()
+    for number in range(GROUPS_COUNT_MAX + 50):
+        made.says("TO_EXCLUDE", group=ip_address("239.0.0.0") + number)
+
+    assert len(made.port.groups) == GROUPS_COUNT_MAX
+    assert made.counts["records of too many groups"] == 50
+    made.says("TO_EXCLUDE", group=ip_address("239.0.0.0"))
+    assert made.counts["records of too many groups"] == 50
+
+
+def test_too_many_sources_in_one_record_are_not_taken() -> None:
+    made = Listener()
+    many = [ip_address("10.0.0.1") + number for number in range(SOURCES_COUNT_MAX + 1)]
+    made.says("ALLOW", *many)
+
+    assert made.port.groups == {}
+    assert made.counts["records with too many sources"] == 1
+
+
+def test_too_many_sources_one_by_one_become_all_sources() -> None:
+    made = Listener()
+    for number in range(SOURCES_COUNT_MAX + 1):
+        made.says("ALLOW", ip_address("10.0.0.1") + number)
+
+    assert made.listening == Listening(takes_all=True)
+    assert made.after(MEMBERSHIP_TIME_S) is None
+
+
+def test_what_was_so_before_a_restart_stays_until_it_is_not_repeated() -> None:
+    first = Listener()
+    first.says("TO_EXCLUDE", A)
+    first.says("ALLOW", B, group=ip_address("239.1.1.1"))
+    second = Listener()
+    second.port.restore(first.port.groups, second.now)
+
+    assert second.port.groups == first.port.groups
+    assert second.after(MEMBERSHIP_TIME_S) is None
+    assert second.port.groups == {}
+
+
+def test_groups_are_the_same_object_while_nothing_changes() -> None:
+    made = Listener()
+    made.says("TO_EXCLUDE")
+    before = made.port.groups
+    made.says("IS_EXCLUDE")
+    made.after(1)
+
+    assert made.port.groups is before
