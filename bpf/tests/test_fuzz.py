@@ -1,0 +1,316 @@
+"""Mutated frames, seeded: every run ends in a known verdict, every drop is counted, and nothing of
+one tenant gets to another with the same addresses.
+
+A failure names its seed and frame; ``SKYTRAIL_FUZZ_SEED=N`` repeats that seed alone.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+from collections import Counter
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import frames
+import pytest
+from conftest import (
+    GATEWAY,
+    LABEL,
+    LAYER2_LABEL,
+    LOCAL_TUNNEL,
+    MAC,
+    OWN,
+    PEER,
+    PEER_MAC,
+    PEER_VIF,
+    REMOTE,
+    REMOTE_LABEL,
+    REMOTE_MAC,
+    REMOTE_TUNNEL,
+    TC_PASS,
+    TC_REDIRECT,
+    TC_SHOT,
+    TUNNEL_NEXTHOP,
+    VIF,
+    VNI,
+    Box,
+    Outcome,
+    as_frame,
+    interface_row,
+)
+
+from skytrail.agent.tables import (
+    BridgeRow,
+    IdentityId,
+    InetRouteRow,
+    LabelRow,
+    NextHopId,
+    NextHopKind,
+    NextHopRow,
+    Row,
+    SourceRow,
+    VifId,
+    VniRow,
+    VrfId,
+)
+from skytrail.net import GATEWAY_MAC, Mac
+
+FRAMES_PER_SEED = 3000
+NIGHTLY = "SKYTRAIL_NIGHTLY" in os.environ
+SEEDS = (
+    [int(os.environ["SKYTRAIL_FUZZ_SEED"])]
+    if "SKYTRAIL_FUZZ_SEED" in os.environ
+    else range(100 if NIGHTLY else 1)
+)
+
+OTHER_VRF, OTHER_VIF, OTHER_IFINDEX = VrfId(6), VifId(21), 7003
+OTHER_NEXTHOP, OTHER_BRIDGE = NextHopId(41), NextHopId(42)
+OTHER_LABEL, OTHER_VNI, OTHER_REMOTE_LABEL = 2011, 6006, 88
+OWN_WAYS = {LABEL, LAYER2_LABEL, VNI}
+OTHER_WAYS = {OTHER_LABEL, OTHER_VNI}
+ONLY_THEIRS = "10.6.6.6"
+TUNNEL_MAC = bytes.fromhex("020000000102")
+INTERESTING = (0, 1, 4, 5, 6, 0x11, 0x2F, 0x45, 0x60, 0x7F, 0x80, 0xFE, 0xFF)
+
+
+def other_tenant() -> list[Row]:
+    """One more workload here, of another VRF, with the addresses and the MAC of a peer of ours."""
+    interface = replace(interface_row(OTHER_VIF, OTHER_IFINDEX, PEER_MAC), vrf_id=OTHER_VRF)
+    rows: list[Row] = [
+        interface,
+        NextHopRow(nexthop_id=OTHER_NEXTHOP, kind=NextHopKind.INTERFACE, vif_id=OTHER_VIF),
+        NextHopRow(nexthop_id=OTHER_BRIDGE, kind=NextHopKind.BRIDGE, vrf_id=OTHER_VRF),
+        LabelRow(OTHER_LABEL, OTHER_NEXTHOP),
+        VniRow(OTHER_VNI, OTHER_BRIDGE),
+        BridgeRow(OTHER_VRF, PEER_MAC, OTHER_NEXTHOP, 0, IdentityId(5)),
+        BridgeRow(OTHER_VRF, REMOTE_MAC, TUNNEL_NEXTHOP, OTHER_REMOTE_LABEL, IdentityId(6)),
+        # An address that only the other tenant has, which ours must not reach at all.
+        _route(ONLY_THEIRS, OTHER_NEXTHOP, 0, PEER_MAC),
+    ]
+    for family in (4, 6):
+        rows += [
+            SourceRow(OTHER_VIF, ip_network(PEER[family]), PEER_MAC),
+            _route(PEER[family], OTHER_NEXTHOP, 0, PEER_MAC),
+            _route(REMOTE[family], TUNNEL_NEXTHOP, OTHER_REMOTE_LABEL, REMOTE_MAC),
+        ]
+    return rows
+
+
+def _route(address: str, nexthop: NextHopId, label: int, mac: Mac) -> InetRouteRow:
+    return InetRouteRow(
+        vrf_id=OTHER_VRF,
+        prefix=ip_network(address),
+        nexthop_id=nexthop,
+        label=label,
+        identity=IdentityId(5),
+        mac=mac,
+    )
+
+
+def transports(family: int) -> list[tuple[int, bytes]]:
+    """Protocol and payload of everything a parser looks into."""
+    inner = frames.ip(REMOTE[family], OWN[family], frames.UDP, frames.udp(2, 1, bytes(8)))
+    ping, error = (8, 3) if family == 4 else (128, 1)
+    icmp = frames.ICMP if family == 4 else 58
+    return [
+        (frames.UDP, frames.udp(1, 2, b"abc")),
+        (
+            frames.UDP,
+            frames.udp(68 if family == 4 else 546, 67 if family == 4 else 547, bytes(250)),
+        ),
+        (frames.UDP, frames.udp(5353, 53, bytes(30))),
+        (frames.TCP, frames.tcp(1, 80, flags=2, options=bytes((2, 4, 5, 0xB4)))),
+        (frames.TCP, frames.tcp(1, 179)),
+        (icmp, frames.icmp(ping, payload=b"x" * 20)),
+        (icmp, frames.icmp(error, payload=inner)),
+        (frames.GRE, b"\0\0\x88\x47" + bytes(40)),
+        (2, bytes((0x16, 0, 0, 0, 239, 1, 1, 1))),
+        (132, bytes(24)),
+    ]
+
+
+def own_frames() -> list[bytes]:
+    """What our workload may send, well formed."""
+    made = [
+        frames.ethernet(b"\xff" * 6, MAC.packed, 0x0806, frames.arp(1, MAC.packed, OWN[4], to))
+        for to in (PEER[4], REMOTE[4], GATEWAY[4])
+    ]
+    for family in (4, 6):
+        for to, mac in (
+            (PEER[family], PEER_MAC),
+            (REMOTE[family], REMOTE_MAC),
+            (PEER[family], GATEWAY_MAC),
+            (GATEWAY[family], GATEWAY_MAC),
+        ):
+            for protocol, payload in transports(family):
+                made.append(as_frame(frames.ip(OWN[family], to, protocol, payload), mac))
+    solicit = bytes((135, 0, 0, 0, 0, 0, 0, 0)) + ip_address(PEER[6]).packed
+    solicit += bytes((1, 1)) + MAC.packed
+    solicit = frames.icmp6_checked(OWN[6], "ff02::1:ff00:b", solicit)
+    packet = frames.ipv6(OWN[6], "ff02::1:ff00:b", 58, solicit, hop_limit=255)
+    chain = bytes((60, 0, 1, 4, 0, 0, 0, 0, 44, 0, 1, 4, 0, 0, 0, 0, 17, 0, 0, 1, 0, 0, 0, 9))
+    nested = frames.ipv6(OWN[6], REMOTE[6], 0, chain + frames.udp(1, 2, bytes(16)))
+    parts = [
+        frames.ipv4(OWN[4], REMOTE[4], frames.UDP, frames.udp(1, 2, bytes(16)), fragment=flags)
+        for flags in (0x2000, 3)
+    ]
+    made += [as_frame(packet, Mac(b"\x33\x33\xff\0\0\x0b")), as_frame(nested)]
+    made += [as_frame(part) for part in parts]
+    made.append(as_frame(frames.ip(OWN[4], ONLY_THEIRS, frames.UDP, frames.udp(1, 2)), GATEWAY_MAC))
+    return made
+
+
+def wire_frames() -> list[bytes]:
+    """What the underlay may bring, well formed, for either tenant."""
+    made: list[bytes] = []
+    for family in (4, 6):
+        for protocol, payload in transports(family):
+            for to, mac, label, vni in (
+                (OWN[family], MAC, LABEL, VNI),
+                (PEER[family], PEER_MAC, OTHER_LABEL, OTHER_VNI),
+            ):
+                packet = frames.ip(REMOTE[family], to, protocol, payload)
+                made += [_tunnelled(kind, label, packet) for kind in ("udp", "gre")]
+                made.append(_tunnelled("vxlan", vni, as_frame(packet, mac, REMOTE_MAC)))
+    question = frames.arp(1, REMOTE_MAC.packed, REMOTE[4], OWN[4])
+    asked = frames.ethernet(b"\xff" * 6, REMOTE_MAC.packed, 0x0806, question)
+    made += [_tunnelled("vxlan", vni, asked) for vni in (VNI, OTHER_VNI)]
+    to_host = frames.ipv4(str(REMOTE_TUNNEL), str(LOCAL_TUNNEL), frames.TCP, frames.tcp(1, 179))
+    made.append(frames.ethernet(bytes(6), bytes(6), 0x0800, to_host))
+    return made
+
+
+def _tunnelled(kind: str, label: int, inner: bytes) -> bytes:
+    packet = frames.encode_tunnel(kind, str(REMOTE_TUNNEL), str(LOCAL_TUNNEL), label, inner)
+    return frames.ethernet(bytes(6), bytes(6), 0x0800, packet)
+
+
+def mutated(rng: random.Random, start: bytes, others: list[bytes]) -> bytes:
+    """Damage a frame in one to four ways; most keep a valid IPv4 checksum, to get further in."""
+    frame = bytearray(start)
+    for _ in range(rng.randrange(1, 5)):
+        # Headers are in front, and so are most mistakes.
+        place = min(int(rng.expovariate(1 / 40)), len(frame) - 2)
+        match rng.randrange(8):
+            case 0 | 1:
+                frame[place] ^= 1 << rng.randrange(8)
+            case 2:
+                frame[place] = rng.choice(INTERESTING)
+            case 3:
+                struct.pack_into("!H", frame, place, rng.choice((0, 1, 7, 0x2000, 0x7FFF, 0xFFFF)))
+            case 4:
+                del frame[max(place, 14) :]
+            case 5:
+                frame[place:place] = rng.randbytes(rng.randrange(1, 40))
+            case 6:
+                frame[place:] = rng.choice(others)[place:]
+            case _:
+                del frame[place : place + rng.randrange(1, 9)]
+        # BPF_PROG_RUN itself refuses frames too short for the IP header their type announces.
+        frame = frame.ljust(54, b"\0")
+    if rng.random() < 0.8:
+        _mend_checksum(frame)
+    return bytes(frame[:3000])
+
+
+def _mend_checksum(frame: bytearray) -> None:
+    end = 14 + (frame[14] & 0x0F) * 4
+    if frame[12:14] == b"\x08\0" and 34 <= end <= len(frame):
+        frame[24:26] = b"\0\0"
+        struct.pack_into("!H", frame, 24, frames.checksum(bytes(frame[14:end])))
+
+
+def way_of(frame: bytes) -> int:
+    """Label or VNI of a frame from the underlay, by its outer header alone; 0: no tunnel of ours."""
+    if frame[12:14] != b"\x08\0" or frame[30:34] != LOCAL_TUNNEL.packed:
+        return 0
+    if frame[23] == frames.GRE:
+        return int.from_bytes(frame[38:42], "big") >> 12
+    if frame[36:38] == (6635).to_bytes(2, "big"):
+        return int.from_bytes(frame[42:46], "big") >> 12
+    return int.from_bytes(frame[46:49], "big")
+
+
+class Judge:
+    """Runs frames, and says of each what must hold; remembers what was seen at all."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.reasons: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+
+    def from_workload(self, frame: bytes) -> None:
+        outcome, given = self._run("workload_ingress", frame)
+        assert OTHER_VIF not in given, "delivered to the other tenant"
+        if outcome.verdict == TC_REDIRECT and outcome.frame[:6] == TUNNEL_MAC:
+            self.events["tunnelled"] += 1
+            assert frames.decode_tunnel(outcome.frame, marked=True).label == REMOTE_LABEL
+
+    def from_underlay(self, frame: bytes) -> None:
+        _, given = self._run("underlay_ingress", frame)
+        way = way_of(frame)
+        for vif, ways in ((VIF, OWN_WAYS), (PEER_VIF, OWN_WAYS), (OTHER_VIF, OTHER_WAYS)):
+            assert vif not in given or way in ways, f"label {way} led to interface {vif}"
+
+    def _run(self, program: str, frame: bytes) -> tuple[Outcome, set[VifId]]:
+        before, punted = self._delivered(), len(self.box.punts)
+        outcome = self.box.run(program, frame)
+        given = {vif for vif, count in self._delivered().items() if count > before[vif]}
+        drops, punts = sum(outcome.drops.values()), len(self.box.punts) - punted
+        assert outcome.verdict in {TC_PASS, TC_SHOT, TC_REDIRECT}
+        if outcome.verdict == TC_SHOT:
+            # A drop of which the sender is told has both: the agent writes the ICMP error.
+            assert (drops, punts) in {(1, 0), (0, 1), (1, 1)}, (outcome.drops, punts)
+            assert not given
+        else:
+            assert drops == 0, outcome.drops
+        self.reasons.update(outcome.drops)
+        self.events[str(outcome.verdict)] += 1
+        self.events["punted"] += punts
+        self.events.update(f"to {vif}" for vif in given)
+        return outcome, given
+
+    def _delivered(self) -> dict[VifId, int]:
+        counted = self.box.datapath.delivered((VIF, PEER_VIF, OTHER_VIF))
+        return {vif: each.packets for vif, each in counted.items()}
+
+
+def drops_of_interfaces(box: Box) -> int:
+    return sum(sum(each.values()) for each in box.datapath.interface_drop_counts().values())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_damaged_frame_is_unaccounted_or_crosses_tenants(box: Box, seed: int) -> None:
+    box.apply(*other_tenant())
+    rng, judge = random.Random(seed), Judge(box)
+    workload, wire = own_frames(), wire_frames()
+    for good in workload:
+        judge.from_workload(good)
+    for good in wire:
+        judge.from_underlay(good)
+    before = drops_of_interfaces(box)
+    judge.reasons.clear()
+
+    for number in range(FRAMES_PER_SEED):
+        is_own = rng.random() < 0.5
+        chosen = workload if is_own else wire
+        frame = mutated(rng, rng.choice(chosen), chosen)
+        try:
+            (judge.from_workload if is_own else judge.from_underlay)(frame)
+        except AssertionError as error:
+            side = "workload" if is_own else "underlay"
+            error.add_note(f"seed {seed}, frame {number} from the {side}: {frame.hex()}")
+            raise
+        if number % 500 == 0:
+            for vif in (VIF, PEER_VIF, OTHER_VIF):
+                box.datapath._scan(purge_vif=vif)
+
+    # A run that gets nowhere would prove nothing.
+    assert drops_of_interfaces(box) - before == sum(judge.reasons.values())
+    assert len(judge.reasons) >= 15, judge.reasons
+    assert all(
+        judge.events[each] >= 20
+        for each in ("tunnelled", "punted", "to 11", "to 12", "to 21", "-1", "2", "7")
+    ), judge.events
