@@ -15,6 +15,7 @@ from rich.console import Console
 
 from skytrail.cli.capture import capture_options, fetch
 from skytrail.cli.help_text import examples
+from skytrail.cli.host_check import check
 from skytrail.cli.lab import json_option, print_json, print_tables, reports_failures
 from skytrail.cli.trace import check_port, show_trace, trace_record
 from skytrail.lab import show as lab_show
@@ -78,6 +79,7 @@ def _advice(cause: BaseException | None) -> str:
 
 @click.group(
     epilog=examples(
+        "skytrail host check",
         "skytrail host show",
         "skytrail host show routes",
         "skytrail host plug PORT-UUID tap0 --machine MACHINE-UUID",
@@ -86,6 +88,9 @@ def _advice(cause: BaseException | None) -> str:
 )
 def host() -> None:
     """Look into, and plug ports at, the vRouter of the compute host this runs on."""
+
+
+host.add_command(check)
 
 
 @host.command(

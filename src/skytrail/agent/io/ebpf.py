@@ -121,7 +121,7 @@ class EbpfDatapath:
         mount_bpf_file_system(root)
         base = root / name / f"v{abi.ABI_VERSION}"
         base.mkdir(parents=True, exist_ok=True)
-        flow_pairs_max = _adopted_size(base / "flow_pairs") or flow_pairs_max
+        flow_pairs_max = adopted_size(base / "flow_pairs") or flow_pairs_max
         cpu_count = bpf_syscall.possible_cpu_count()
         limits = abi.Limits(
             cpu_count=cpu_count,
@@ -442,7 +442,7 @@ def _sum_u64(raw: bytes | None) -> int:
     return sum(memoryview(raw).cast("Q"))
 
 
-def _adopted_size(pin: Path) -> int | None:
+def adopted_size(pin: Path) -> int | None:
     """Entries of a map already pinned there."""
     if not pin.exists():
         return None

@@ -1,0 +1,132 @@
+"""``skytrail host check``: whether this machine can be a compute host, and what to mend."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import click
+
+from skytrail.cli.help_text import examples
+from skytrail.cli.lab import json_option, print_json, print_tables
+from skytrail.lab.show import table_of
+
+SETTINGS: Final = Path("/etc/skytrail/agent.env")
+PINS: Final = Path("/sys/fs/bpf/skytrail")
+_FLOWS_MIN: Final = 1024
+_FLOWS_MAX: Final = 4_194_304
+_FLOWS_DEFAULT: Final = 131072
+
+
+@click.command(
+    short_help="Tell whether this machine can be a compute host.",
+    epilog=examples(
+        "skytrail host check",
+        "skytrail host check --underlay eth1 --address 192.0.2.21 --control 192.0.2.1 --mtu 1500",
+    ),
+)
+@click.option("--underlay", metavar="LINK", help="The link that carries tunnels.")
+@click.option("--address", metavar="ADDRESS", help="This host's own address there.")
+@click.option(
+    "--control", metavar="ADDRESS[:PORT],...", help="The control nodes the host is to use."
+)
+@click.option(
+    "--flows",
+    metavar="COUNT",
+    type=click.IntRange(_FLOWS_MIN, _FLOWS_MAX),
+    help="Connections it is to hold at once.",
+)
+@click.option(
+    "--mtu", metavar="BYTES", type=click.IntRange(576, 65535),
+    help="MTU that workloads need; without, whatever fits.",
+)  # fmt: skip
+@click.option(
+    "--settings", metavar="FILE", type=click.Path(path_type=Path), default=SETTINGS,
+    show_default=True, help="The agent's settings, for what no option tells.",
+)  # fmt: skip
+@json_option
+def check(
+    underlay: str | None, address: str | None, control: str | None, flows: int | None,
+    mtu: int | None, settings: Path, *, as_json: bool,
+) -> None:  # fmt: skip
+    """Look at the kernel, the underlay, the control nodes, the clock and memory of this machine.
+
+    Changes nothing. Exits with status 1 when a row failed; each row that is not ok says what to do.
+    """
+    from skytrail.agent.host_check import Wanted, is_fit, judge
+    from skytrail.agent.io.host_probe import probe
+
+    told = _told(settings)
+    wanted = Wanted(
+        underlay=underlay or told.get("UNDERLAY", ""),
+        address=address or told.get("ADDRESS", ""),
+        controls=_controls(control or told.get("CONTROL", "")),
+        flows=flows or _flows_of(told.get("OPTIONS", ""), settings),
+        mtu_bytes=mtu or 0,
+    )
+    findings = judge(wanted, probe(wanted, PINS))
+    records = [
+        {
+            "check": each.subject,
+            "state": each.verdict.value,
+            "found": each.found,
+            "what to do": each.advice,
+        }
+        for each in findings
+    ]
+    if as_json:
+        print_json({"fit": is_fit(findings), "checks": records})
+    else:
+        print_tables([table_of("host check", records)])
+    if not is_fit(findings):
+        raise SystemExit(1)
+
+
+def _told(path: Path) -> Mapping[str, str]:
+    """Settings as systemd reads them: NAME=VALUE a line, perhaps quoted."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{path} cannot be read: {error}") from error
+    found: dict[str, str] = {}
+    for line in lines:
+        name, separator, value = line.strip().partition("=")
+        if separator and not name.startswith(("#", ";")):
+            value = value.strip()
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            found[name.strip()] = value[1:-1] if quoted else value
+    return found
+
+
+def _flows_of(options: str, path: Path) -> int:
+    """Return what ``--flows`` among the agent's options says."""
+    try:
+        words = shlex.split(options)
+    except ValueError as error:
+        raise click.ClickException(f"OPTIONS of {path}: {error}") from error
+    text = ""
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if word == "--flows":
+            text = following
+        elif word.startswith("--flows="):
+            text = word.partition("=")[2]
+    if not text:
+        return _FLOWS_DEFAULT
+    if not (text.isascii() and text.isdigit() and _FLOWS_MIN <= int(text) <= _FLOWS_MAX):
+        raise click.ClickException(
+            f"OPTIONS of {path}: --flows {text} is not a number from {_FLOWS_MIN} to {_FLOWS_MAX}"
+        )
+    return int(text)
+
+
+def _controls(text: str) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in text.split(",") if each.strip())
+    for each in found:
+        _, separator, port = each.partition("@")[0].rpartition(":")
+        if separator and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise click.ClickException(f"control node {each!r} is not ADDRESS[:PORT]")
+    return found
