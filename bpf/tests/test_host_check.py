@@ -8,9 +8,12 @@ import sys
 
 import pytest
 
+from skytrail.agent.io.bpf_links import OWN_HANDLE
+
 pytestmark = pytest.mark.root
 
-FILTER = "filter add dev eth1 ingress bpf bytecode '1,6 0 0 0'"
+FILTER = "filter add dev eth1 ingress prio {} handle {} bpf bytecode '1,6 0 0 0'"
+OWN, OTHER = FILTER.format(1, hex(OWN_HANDLE)), FILTER.format(3, 1)
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def namespace():
     try:
         for command in commands:
             subprocess.run(["ip", "-n", name, *command.split()], check=True)
-        for command in ("qdisc add dev eth1 clsact", FILTER):
+        for command in ("qdisc add dev eth1 clsact", OWN, OTHER):
             subprocess.run(["tc", "-n", name, *shlex.split(command)], check=True)
         yield name
     finally:
@@ -58,5 +61,6 @@ def test_the_report_finds_this_kernel_fit_and_names_what_is_wrong_with_the_under
     assert "refused" in failed["control node"]["found"]
     warned = {row["check"]: row["found"] for row in rows if row["state"] == "warning"}
     assert "4789" in warned["tunnel ports"]
-    assert "classic BPF" in warned["programs on the underlay"]
+    of_others = "of others, at ingress: filter of classic BPF"
+    assert warned["programs on the underlay"] == of_others
     assert all(row["what to do"] for row in rows if row["state"] != "ok")

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from skytrail.agent.capture import Captured, CaptureFilter
 from skytrail.agent.session_log import SessionEvent
+from skytrail.agent.table_use import TableUse
 from skytrail.agent.tables import NextHopId, Row, RuleId, VifId
 
 RowT = TypeVar("RowT", bound=Row)
@@ -175,6 +176,10 @@ class Datapath(Protocol):
         ...
 
     def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]: ...
+
+    def table_uses(self) -> Iterable[TableUse]:
+        """Tell what the datapath's tables hold, and the memory they take."""
+        ...
 
     def delivered(self, vifs: Iterable[VifId]) -> Mapping[VifId, Delivered]:
         """Return what interfaces were given; what they send, the kernel's links count."""

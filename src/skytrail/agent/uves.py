@@ -53,6 +53,9 @@ class HostState:
     counters: Mapping[str, LinkCounters]
     """By port's uuid."""
     drops: Mapping[str, int]
+    tables_high: Sequence[str] = ()
+    """Kernel tables that are nearly full, and those as good as full."""
+    tables_full: Sequence[str] = ()
 
 
 def uves(host: HostState, desired: Desired) -> Iterator[Uve]:
@@ -91,6 +94,9 @@ def _vrouter(host: HostState, desired: Desired, active: Sequence[ActivePort]) ->
             ),
             "connected_networks": sorted({state.port.network.name for state in active}),
             "vn_count": len({state.port.network.name for state in active}),
+            "res_limit": bool(host.tables_high),
+            "res_table_limit": bool(host.tables_full),
+            "tables_nearly_full": list(host.tables_high),
             "xmpp_peer_list": [
                 {"ip": row["source"], "status": row["state"] == "established", "primary": not index}
                 for index, row in enumerate(host.sessions)

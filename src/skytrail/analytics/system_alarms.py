@@ -49,6 +49,7 @@ def _peers(kind: str) -> tuple[tuple[Condition, ...], ...]:
 
 
 _DISK: Final = "NodeStatus.disk_usage_info.*.percentage_partition_space_used"
+_TABLES: Final = ("VrouterAgent.tables_nearly_full",)
 
 SYSTEM_ALARMS: Final = (
     _rule(
@@ -105,13 +106,13 @@ SYSTEM_ALARMS: Final = (
     ),
     _rule(
         "vrouter-limit-exceeded", MAJOR, ("vrouter",),
-        (Condition("VrouterAgent.res_limit", "==", True),),
+        (Condition("VrouterAgent.res_limit", "==", True, "", _TABLES),),
         description="A table of the host is nearly full",
     ),
     _rule(
         "vrouter-table-limit-exceeded", CRITICAL, ("vrouter",),
-        (Condition("VrouterAgent.res_table_limit", "==", True),),
-        description="A table of the host is full",
+        (Condition("VrouterAgent.res_table_limit", "==", True, "", _TABLES),),
+        description="A table of the host is full, or as good as that",
     ),
     _rule(
         "storage-cluster-state", MAJOR, ("storage-cluster",),

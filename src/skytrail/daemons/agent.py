@@ -17,6 +17,7 @@ from pathlib import Path
 from skytrail.agent.control_choice import ControlNode, chosen_pair
 from skytrail.agent.io import uves
 from skytrail.agent.io.introspect import AgentPages
+from skytrail.agent.io.table_use import TableUsage
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.service import AgentService, AgentSettings
 from skytrail.agent.session_log import SessionBook
@@ -143,15 +144,19 @@ async def _serve(
         if told.endpoints:
             pages.session_log.tap(rows)
 
-    pages = AgentPages(service)
+    usage = TableUsage(service)
+    pages = AgentPages(service, usage)
     rows = SessionRows(
         SessionBook(service.numbers), settings.name, str(settings.address), random.random
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(pages.serve(socket_path))
         group.create_task(service.run(when_ready=announce))
+        group.create_task(usage.run())
         hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
-        group.create_task(told.tell(settings.tls, hello, lambda: uves.uves_of(service), rows.take))
+        group.create_task(
+            told.tell(settings.tls, hello, lambda: uves.uves_of(service, usage.watch), rows.take)
+        )
 
 
 def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:

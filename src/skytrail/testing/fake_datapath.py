@@ -15,6 +15,7 @@ from skytrail.agent.plugin import (
     RowT,
     SessionSource,
 )
+from skytrail.agent.table_use import TableUse
 from skytrail.agent.tables import ROW_TYPES, Row, VifId
 from skytrail.agent.trace import (
     DROPPED,
@@ -82,6 +83,9 @@ class FakeDatapath:
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
         return {}
+
+    def table_uses(self) -> Iterable[TableUse]:
+        return ()
 
     def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]:
         return {}

@@ -19,7 +19,8 @@ from skytrail.agent.io import bpf_syscall
 
 _NO_TCX = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
 
-FILTER = ("ingress", "protocol", "all", "prio", "1", "handle", "0x5c7")
+OWN_HANDLE = 0x5C7
+FILTER = ("ingress", "protocol", "all", "prio", "1", "handle", hex(OWN_HANDLE))
 """Ours, of a number others do not use; first in line as far as others let it."""
 
 

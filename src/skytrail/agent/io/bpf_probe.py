@@ -139,15 +139,6 @@ def load_programs(object_path: Path = OBJECT) -> tuple[str, int]:
         return refused.strerror or str(refused), 0
     try:
         others = [each for name, each in loaded.maps.items() if name not in sizes]
-        return "", sum(map_bytes(each.fd) for each in others)
+        return "", sum(bpf_syscall.map_bytes(each.fd) for each in others)
     finally:
         loaded.close()
-
-
-def map_bytes(fd: int) -> int:
-    """Kernel memory of a map. Kernels before 6.4 tell what it would have if it were full."""
-    for line in Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines():
-        name, _, number = line.partition(":")
-        if name == "memlock":
-            return int(number)
-    return 0

@@ -17,6 +17,8 @@ from pathlib import Path
 _SYSCALL_NUMBER = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 _ATTRIBUTE_BYTES = 152
 _BATCH_COUNT = 8192
+_COUNT_BYTES = 1 << 20
+"""Of values at a time, when only their number is wanted."""
 
 MAP_LOOKUP = 1
 MAP_UPDATE = 2
@@ -178,6 +180,29 @@ class BpfMap:
             token_in.raw = token_out.raw
             first = False
 
+    def count(self) -> int:
+        """How many entries a hash map or trie has; walks it, in the kernel, by batches."""
+        batch = max(min(_BATCH_COUNT, _COUNT_BYTES // max(self.value_bytes, 1)), 1)
+        token_bytes = max(self.key_bytes, 8)
+        token = ctypes.create_string_buffer(token_bytes)
+        keys = ctypes.create_string_buffer(self.key_bytes * batch)
+        values = ctypes.create_string_buffer(self.value_bytes * batch)
+        total, first = 0, True
+        while True:
+            attributes = struct.pack(
+                "=QQQQIIQQ", 0 if first else _address(token), _address(token), _address(keys),
+                _address(values), batch, self.fd, 0, 0,
+            )  # fmt: skip
+            block = ctypes.create_string_buffer(attributes, _ATTRIBUTE_BYTES)
+            result = _libc.syscall(_SYSCALL_NUMBER, MAP_LOOKUP_BATCH, block, _ATTRIBUTE_BYTES)
+            if result < 0 and ctypes.get_errno() != errno.ENOENT:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+            total += int(struct.unpack_from("=I", block.raw, 32)[0])
+            if result < 0:
+                return total
+            first = False
+
     def close(self) -> None:
         os.close(self.fd)
 
@@ -199,6 +224,15 @@ def object_description(fd: int, size: int = 256) -> bytes:
     buffer = ctypes.create_string_buffer(size)
     bpf(OBJ_GET_INFO, struct.pack("=IIQ", fd, size, _address(buffer)))
     return buffer.raw
+
+
+def map_bytes(fd: int) -> int:
+    """Kernel memory of a map. Kernels before 6.4 tell what it would have if it were full."""
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines():
+        name, _, number = line.partition(":")
+        if name == "memlock":
+            return int(number)
+    return 0
 
 
 def tcx_link_create(program_fd: int, ifindex: int) -> int:

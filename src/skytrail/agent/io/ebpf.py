@@ -34,9 +34,11 @@ from skytrail.agent.io.ebpf_capture import CaptureSlots
 from skytrail.agent.io.ebpf_rows import from_u32, u32
 from skytrail.agent.io.ebpf_sessions import SessionEvents
 from skytrail.agent.io.ebpf_tables import RowTables, depends_flows
+from skytrail.agent.io.ebpf_use import table_uses
 from skytrail.agent.io.mirror_device import close_links, open_links
 from skytrail.agent.io.punt_ring import PuntRing
 from skytrail.agent.plugin import Delivered, FlowEnds, FlowRecord, Punt
+from skytrail.agent.table_use import TableUse
 from skytrail.agent.tables import (
     ROW_TYPES,
     InterfaceKind,
@@ -333,6 +335,10 @@ class EbpfDatapath:
             name = abi.DropReason(key.reason).name
             counts.setdefault(VifId(key.vif), {})[name] = _sum_u64(value)
         return counts
+
+    def table_uses(self) -> Iterable[TableUse]:
+        """Tell what maps hold, and the kernel memory they take."""
+        return table_uses(self._maps)
 
     def open_punts(self, receive: Callable[[Punt], None]) -> int:
         """Register the consumer; returns a pollable file descriptor."""

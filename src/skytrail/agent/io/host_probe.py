@@ -15,6 +15,7 @@ from pyroute2 import IPRoute
 
 from skytrail.agent import abi
 from skytrail.agent.host_check import (
+    OWN_PROGRAMS,
     TUNNEL_PORTS,
     ControlFacts,
     HostFacts,
@@ -23,6 +24,7 @@ from skytrail.agent.host_check import (
     Wanted,
 )
 from skytrail.agent.io import bpf_probe, bpf_syscall, nic
+from skytrail.agent.io.bpf_links import OWN_HANDLE
 from skytrail.agent.io.ebpf import adopted_size
 from skytrail.agent.io.netlink import link_index
 
@@ -94,7 +96,10 @@ def _underlay(ifname: str) -> UnderlayFacts:
             str(each.get_attr("IFA_LOCAL") or each.get_attr("IFA_ADDRESS"))
             for each in route.get_addr(index=ifindex)
         ]
-        filters = [_filter_name(each) for each in route.get_filters(index=ifindex, parent=_INGRESS)]
+        filters = [
+            _filter_name(each["handle"], each.get_attr("TCA_KIND"), each.get_attr("TCA_OPTIONS"))
+            for each in route.get_filters(index=ifindex, parent=_INGRESS)
+        ]
     xdp = link.get_attr("IFLA_XDP")
     program = xdp.get_attr("IFLA_XDP_PROG_ID") if xdp else None
     return UnderlayFacts(
@@ -113,20 +118,16 @@ def _underlay(ifname: str) -> UnderlayFacts:
     )
 
 
-def _filter_name(found: object) -> str:
-    """Name a filter by its program if it is one of BPF; empty for the kernel's list heads."""
-    get = getattr(found, "get_attr", None)
+def _filter_name(handle: int, kind: str, options: object) -> str:
+    """Name a filter by what it was loaded from; empty for the kernel's heads of lists."""
+    get = getattr(options, "get_attr", None)
     if get is None:
-        return ""
-    kind, options = get("TCA_KIND"), get("TCA_OPTIONS")
-    if options is None or not hasattr(options, "get_attr"):
         return ""
     if kind != "bpf":
         return f"filter {kind}"
-    number = options.get_attr("TCA_BPF_ID")
-    if number is not None:
-        return bpf_probe.program_name(int(number))
-    return "filter of classic BPF" if options.get_attr("TCA_BPF_OPS") else ""
+    if handle == OWN_HANDLE:
+        return OWN_PROGRAMS[0]
+    return str(get("TCA_BPF_NAME") or "filter of classic BPF")
 
 
 def _control(text: str) -> ControlFacts:

@@ -6,13 +6,14 @@ generic ones read the agent's own values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from skytrail.agent import introspect as tables
 from skytrail.agent.introspect import ExplainRefused, RuleBook
 from skytrail.agent.io.capture import CapturePages
 from skytrail.agent.io.session_log import SessionLogPages
+from skytrail.agent.io.table_use import TableUsage
 from skytrail.agent.lookup import Tables
 from skytrail.agent.plugin import FlowEnds, FlowRecord
 from skytrail.agent.service import AgentService
@@ -30,8 +31,9 @@ Row = Mapping[str, object]
 class AgentPages:
     """Binds the pages to one agent."""
 
-    def __init__(self, agent: AgentService) -> None:
+    def __init__(self, agent: AgentService, usage: TableUsage) -> None:
         self._agent = agent
+        self._usage = usage
         self.session_log = SessionLogPages(agent)
         self._book = RuleBook(agent.numbers, agent.planner.policies)
         self._kernel_pages: dict[str, Callable[[], list[Row]]] = {
@@ -47,6 +49,7 @@ class AgentPages:
         for name in self._kernel_pages:
             router.add("GET", f"/introspect/{name}", self._kernel_page)
         router.add("GET", "/introspect/explain", self._explain)
+        router.add("GET", "/introspect/tables", self._table_use)
         CapturePages(self._agent).add_routes(router)
         self.session_log.add_routes(router)
         introspection = Introspection(self._own_pages(), self._agent.unmet, self._metrics)
@@ -83,18 +86,17 @@ class AgentPages:
             "underlay": self._underlay,
             "status": self._status,
             # Listed here, served by the routes above, which go first.
-            **dict.fromkeys([*self._kernel_pages, "explain"], lambda: ()),
+            **dict.fromkeys([*self._kernel_pages, "explain", "tables"], lambda: ()),
         }
 
     async def _kernel_page(self, request: Request) -> Response:
         name = request.segments[-1]
-        rows = await self._agent.in_datapath_thread(self._kernel_pages[name])
-        wanted = {key: value for key, value in request.query.items() if key != "limit"}
-        chosen = [
-            row for row in rows if all(str(row.get(key)) == value for key, value in wanted.items())
-        ]
-        limit = _limit(request.query.get("limit"))
-        return json_reply({"table": name, "rows": chosen[:limit], "total": len(chosen)})
+        return _chosen(
+            request, name, await self._agent.in_datapath_thread(self._kernel_pages[name])
+        )
+
+    async def _table_use(self, request: Request) -> Response:
+        return _chosen(request, "tables", await self._usage.rows())
 
     async def _explain(self, request: Request) -> Response:
         agent = self._agent
@@ -225,6 +227,17 @@ class AgentPages:
         yield Sample("agent_control_sessions", float(sessions))
         yield from agent.health.samples()
         yield from self.session_log.samples()
+        yield from self._usage.samples()
+
+
+def _chosen(request: Request, name: str, rows: Sequence[Row]) -> Response:
+    """Answer those rows whose columns are as the query asks."""
+    wanted = {key: value for key, value in request.query.items() if key != "limit"}
+    chosen = [
+        row for row in rows if all(str(row.get(key)) == value for key, value in wanted.items())
+    ]
+    limit = _limit(request.query.get("limit"))
+    return json_reply({"table": name, "rows": chosen[:limit], "total": len(chosen)})
 
 
 def _limit(text: str | None) -> int:

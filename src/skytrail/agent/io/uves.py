@@ -7,6 +7,7 @@ from pathlib import Path
 
 from skytrail.agent.plugin import Delivered
 from skytrail.agent.service import AgentService
+from skytrail.agent.table_use import TableWatch
 from skytrail.agent.tables import VifId
 from skytrail.agent.uves import VROUTERS, HostState, LinkCounters, uves
 from skytrail.runtime.telemetry import usage_of_this_process
@@ -18,7 +19,7 @@ _LINKS = Path("/proc/self/net/dev")
 _NOTHING = Delivered()
 
 
-async def uves_of(service: AgentService) -> list[Uve]:
+async def uves_of(service: AgentService, watch: TableWatch) -> list[Uve]:
     """Return all that a host tells."""
     vifs = dict(service.desired.vifs)
 
@@ -32,7 +33,7 @@ async def uves_of(service: AgentService) -> list[Uve]:
         uuid: _counters(given.get(uuid, Delivered()), sent.get(state.plugged.ifname, _NOTHING))
         for uuid, state in service.desired.ports.items()
     }
-    return list(_uves(service, counters, drops))
+    return list(_uves(service, counters, drops, watch))
 
 
 def _counters(given: Delivered, sent: Delivered) -> LinkCounters:
@@ -40,7 +41,10 @@ def _counters(given: Delivered, sent: Delivered) -> LinkCounters:
 
 
 def _uves(
-    service: AgentService, counters: Mapping[str, LinkCounters], drops: Mapping[str, int]
+    service: AgentService,
+    counters: Mapping[str, LinkCounters],
+    drops: Mapping[str, int],
+    watch: TableWatch,
 ) -> Iterator[Uve]:
     name = service.settings.name
     sessions = [connection.row() for connection in service.connections]
@@ -50,6 +54,8 @@ def _uves(
         sessions=sessions,
         counters=counters,
         drops=drops,
+        tables_high=sorted(watch.high),
+        tables_full=sorted(watch.full),
     )
     yield node_status(
         VROUTERS,
