@@ -64,7 +64,7 @@ class _Session:
     version: int | None = None
     """Of the desired state that was said last."""
     end_of_rib_sent: bool = False
-    end_of_rib_received: bool = False
+    rib_ended_at: float | None = None
 
 
 class ControlSessions:
@@ -101,7 +101,7 @@ class ControlSessions:
             return []
         self.learnt.session_down(source)
         if self.learnt.in_sync():
-            self._sweep_at = now + STALE_SWEEP_DELAY_S
+            self._plan_sweep(now)
         if source != self.config_source:
             return []
         self.config_source = ""
@@ -137,7 +137,7 @@ class ControlSessions:
         changed = False
         for source, session in self._sessions.items():
             waited = now - session.established_at
-            if not session.end_of_rib_received and waited >= END_OF_RIB_TIMEOUT_S:
+            if session.rib_ended_at is None and waited >= END_OF_RIB_TIMEOUT_S:
                 self._rib_ended(source, session, now)
         silent = now - self._config_heard_at >= END_OF_CONFIG_IDLE_S
         if self.config_source and not self._config_ended and self._repeated and silent:
@@ -227,7 +227,7 @@ class ControlSessions:
                 "subscribed": len(session.subscribed),
                 "published": len(session.published),
                 "end_of_rib_sent": session.end_of_rib_sent,
-                "end_of_rib_received": session.end_of_rib_received,
+                "end_of_rib_received": session.rib_ended_at is not None,
             }
 
     def _choose_config_source(self, now: float) -> list[Outgoing]:
@@ -267,9 +267,25 @@ class ControlSessions:
         self.config_complete = True
 
     def _rib_ended(self, source: str, session: _Session, now: float) -> None:
-        session.end_of_rib_received = True
+        # Before the session's own time counts: it is others that may know all by now.
+        self._plan_sweep(now)
+        if session.rib_ended_at is None:
+            session.rib_ended_at = now
         self.learnt.end_of_rib(source)
-        self._sweep_at = now + STALE_SWEEP_DELAY_S
+
+    def _plan_sweep(self, now: float) -> None:
+        """Give other agents time to return to a control node that came back.
+
+        Where another one has been whole for so long anyway, a planned sweep is not put off: else
+        one that comes and goes would keep in use what the other one took back, for ever.
+        """
+        if self._sweep_at is None or not self._is_settled(now):
+            self._sweep_at = now + STALE_SWEEP_DELAY_S
+
+    def _is_settled(self, now: float) -> bool:
+        """Some live control node told everything it knew long enough ago."""
+        ended = (session.rib_ended_at for session in self._sessions.values())
+        return any(at is not None and now - at >= STALE_SWEEP_DELAY_S for at in ended)
 
 
 def _difference(

@@ -164,6 +164,46 @@ def test_stale_routes_are_swept_some_time_after_end_of_rib():
     assert (kept, learnt(made)) == (["10.0.0.9/32"], [])
 
 
+def test_control_node_that_comes_and_goes_does_not_keep_what_the_other_took_back():
+    made = sessions("one", "two")
+    made.synchronise(VRFS, {})
+    for source in ("one", "two"):
+        learn(made, source)
+        made.received(source, EndOfRib(), 1.0)
+    made.tick(50.0)
+
+    made.lost("two", 100.0)
+    made.received("one", ItemsEvent(Family.INET, "red", (), (ip_network("10.0.0.9/32"),)), 101.0)
+    for now in (102.0, 105.0, 108.0):
+        made.established("two", now)
+        made.received("two", EndOfRib(), now + 1)
+        made.lost("two", now + 2)
+    made.tick(100.0 + STALE_SWEEP_DELAY_S - 0.1)
+    kept = learnt(made)
+    made.tick(100.0 + STALE_SWEEP_DELAY_S)
+
+    assert (kept, learnt(made)) == (["10.0.0.9/32"], [])
+
+
+def test_control_nodes_restarted_in_turn_each_get_their_time():
+    made = sessions("one", "two")
+    made.synchronise(VRFS, {})
+    for source in ("one", "two"):
+        learn(made, source)
+        made.received(source, EndOfRib(), 1.0)
+    made.tick(50.0)
+
+    made.lost("one", 100.0)
+    made.established("one", 102.0)
+    made.received("one", EndOfRib(), 103.0)
+    made.lost("two", 105.0)
+    made.established("two", 107.0)
+    made.received("two", EndOfRib(), 108.0)
+    made.tick(108.0 + STALE_SWEEP_DELAY_S - 0.1)
+
+    assert learnt(made) == ["10.0.0.9/32"]
+
+
 def test_missing_end_of_rib_is_assumed_after_its_time():
     made = sessions("one")
 
