@@ -149,6 +149,14 @@ class Datapath(Protocol):
 
     def detach(self, ifindex: int) -> None: ...
 
+    def carried_before(self) -> frozenset[int]:
+        """Interfaces that programs of another version carry, by tables of their own."""
+        ...
+
+    def retire_before(self) -> None:
+        """Take those programs and tables away: what is to be carried is carried by this version."""
+        ...
+
     def invalidate_flows(self) -> None:
         """Bump the generation: live flows are re-evaluated by their next packet."""
         ...

@@ -102,6 +102,9 @@ class Reconciler:
         self._datapath = datapath
         self._actual: dict[type[Row], dict[object, Row]] | None = None
         self._attached: set[int] = set()
+        self._before: frozenset[int] = frozenset()
+        """What another version carries, until it is retired."""
+        self._retired = False
         self._version: int | None = None
         """Of the desired state that is installed whole; None when none is."""
         self.statistics = ReconcileStatistics()
@@ -113,7 +116,14 @@ class Reconciler:
         }
         self._actual = actual
         self._version = None
+        if not self._retired:
+            self._before = self._datapath.carried_before()
         return actual
+
+    @property
+    def takes_over(self) -> bool:
+        """Another version still carries interfaces."""
+        return bool(self._before)
 
     def run(self, desired: TableRows, *, complete: bool, changes: Changes | None = None) -> Plan:
         """Bring the datapath to the desired state; raises ``OSError`` when it refuses.
@@ -128,7 +138,7 @@ class Reconciler:
             todo = plan(desired, actual, complete=complete, keys=keys)
             if todo.puts or todo.deletes:
                 self._datapath.apply(todo.puts, todo.deletes)
-            self._attach(desired)
+            self._attach(desired, complete=complete)
         except OSError as error:
             self._actual = None
             self.statistics.failures += 1
@@ -155,13 +165,19 @@ class Reconciler:
         self.run(desired, complete=complete)
         return drift
 
-    def _attach(self, desired: TableRows) -> None:
+    def _attach(self, desired: TableRows, *, complete: bool) -> None:
+        """Attach what is new, detach what is gone.
+
+        An interface that another version carries stays with that one's whole tables until these
+        are whole, too.
+        """
         rows = desired.get(InterfaceRow, {}).values()
         interfaces = {row.ifindex: row for row in rows if isinstance(row, InterfaceRow)}
         for ifindex in sorted(self._attached - interfaces.keys()):
             self._detach(ifindex)
-        fresh = [interfaces[key] for key in interfaces.keys() - self._attached]
-        for ifindex in sorted(row.ifindex for row in fresh if isinstance(row, InterfaceRow)):
+        fresh = interfaces.keys() - self._attached
+        waiting = self._before if not complete else frozenset[int]()
+        for ifindex in sorted(fresh - waiting):
             try:
                 self._datapath.attach(ifindex)
             except OSError as error:
@@ -170,6 +186,9 @@ class Reconciler:
                 self.statistics.last_error = f"attach {ifindex}: {error}"
             else:
                 self._attached.add(ifindex)
+        if complete and not self._retired and interfaces.keys() <= self._attached:
+            self._datapath.retire_before()
+            self._before, self._retired = frozenset(), True
 
     def _detach(self, ifindex: int) -> None:
         """Take the program off an unplugged interface; a link that is gone is no error."""

@@ -292,13 +292,16 @@ class AgentService:
             self._log.warning("state_unreadable", problem=problem)
         actual = await self.in_datapath_thread(self.reconciler.adopt)
         rows = sum(len(table) for table in actual.values())
-        self._adopting = bool(rows)
+        self._adopting = bool(rows) or self.reconciler.takes_over
         if rows and not known:
             self._reserve(actual)
         self._restore_groups(actual)
         self._underlay = replace(self._underlay, paths=known_paths(actual))
         self._saved_numbers = self.numbers.changes
-        self._log.info("state_restored", ports=len(self.plugged), rows=rows, numbers=known)
+        self._log.info(
+            "state_restored", ports=len(self.plugged), rows=rows, numbers=known,
+            takes_over=self.reconciler.takes_over,
+        )  # fmt: skip
 
     def _restore_groups(self, actual: dict[type[Row], dict[object, Row]]) -> None:
         """Nobody misses anything until its listeners have been asked again."""

@@ -35,6 +35,8 @@ class FakeDatapath:
     def __init__(self) -> None:
         self.rows: dict[type[Row], dict[object, Row]] = {kind: {} for kind in ROW_TYPES}
         self.attached: set[int] = set()
+        self.before: set[int] = set()
+        """Interfaces that another version carries."""
         self.generation = 1
         self.batches: list[tuple[tuple[Row, ...], tuple[Row, ...]]] = []
         """Every ``apply`` so far, for tests of order."""
@@ -59,9 +61,16 @@ class FakeDatapath:
 
     def attach(self, ifindex: int) -> None:
         self.attached.add(ifindex)
+        self.before.discard(ifindex)
 
     def detach(self, ifindex: int) -> None:
         self.attached.discard(ifindex)
+
+    def carried_before(self) -> frozenset[int]:
+        return frozenset(self.before)
+
+    def retire_before(self) -> None:
+        self.before.clear()
 
     def invalidate_flows(self) -> None:
         self.generation += 1

@@ -7,12 +7,16 @@ from skytrail.agent.tables import (
     ROW_TYPES,
     IdentityId,
     InetRouteRow,
+    InterfaceKind,
     InterfaceRow,
     NextHopId,
     NextHopKind,
     NextHopRow,
+    PolicyId,
+    VifId,
     VrfId,
 )
+from skytrail.net import Mac
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, subnet, uuid_of
 from skytrail.testing.fake_datapath import FakeDatapath
 
@@ -159,3 +163,54 @@ def test_vanished_link_loses_its_row_and_a_new_index_gets_one():
 
     assert set(made.datapath.rows[InterfaceRow]) == {1, 77}
     assert IPv4Address("192.0.2.1") == made.datapath.rows[InterfaceRow][1].tunnel_address
+
+
+def interface(ifindex):
+    return InterfaceRow(
+        ifindex=ifindex,
+        vif_id=VifId(ifindex),
+        kind=InterfaceKind.WORKLOAD_VETH,
+        vrf_id=VrfId(1),
+        mac=Mac.parse("02:00:00:00:00:01"),
+        mtu_bytes=1500,
+        policy_egress=PolicyId(0),
+        policy_ingress=PolicyId(0),
+        identity=IdentityId(0),
+        antispoof=True,
+    )
+
+
+def test_what_another_version_carries_is_taken_over_when_the_tables_are_whole():
+    datapath = FakeDatapath()
+    datapath.before = {7, 9}
+    reconciler = Reconciler(datapath)
+
+    reconciler.run(tables(interface(7), interface(8)), complete=False)
+    assert reconciler.takes_over
+    assert (datapath.attached, datapath.before) == ({8}, {7, 9})
+
+    reconciler.run(tables(interface(7), interface(8)), complete=True)
+    assert not reconciler.takes_over
+    assert (datapath.attached, datapath.before) == ({7, 8}, set())
+
+
+def test_another_version_stays_while_an_interface_cannot_be_attached():
+    datapath = RefusesAttach()
+    datapath.before = {7}
+    reconciler = Reconciler(datapath)
+
+    reconciler.run(tables(interface(7)), complete=True)
+    assert datapath.before == {7}
+
+    datapath.refuses = False
+    reconciler.run(tables(interface(7)), complete=True)
+    assert (datapath.attached, datapath.before) == ({7}, set())
+
+
+class RefusesAttach(FakeDatapath):
+    refuses = True
+
+    def attach(self, ifindex):
+        if self.refuses:
+            raise OSError(12, "no memory")
+        super().attach(ifindex)

@@ -253,10 +253,23 @@ class EbpfDatapath:
         self._links.attach(
             ifindex, self._loaded.programs[program], self._base / "programs" / program
         )
-        for other in self._base.parent.glob("v*"):
-            # Another ABI version may have carried this interface until now.
-            if other != self._base:
-                LinkTable(other).forget(ifindex)
+        for other in self._others():
+            LinkTable(other).forget(ifindex)
+
+    def _others(self) -> list[Path]:
+        """Where other ABI versions left tables, and perhaps carry interfaces."""
+        return [each for each in self._base.parent.glob("v*") if each != self._base]
+
+    def carried_before(self) -> frozenset[int]:
+        """Interfaces that programs of another ABI version carry, by tables of their own."""
+        return frozenset(
+            ifindex for other in self._others() for ifindex in LinkTable(other).ifindexes()
+        )
+
+    def retire_before(self) -> None:
+        """Take away what other ABI versions left: programs still attached, tables, their memory."""
+        for other in self._others():
+            _remove_version(other)
 
     def detach(self, ifindex: int) -> None:
         """Remove the program from an interface; it then carries nothing."""
@@ -472,14 +485,20 @@ def mount_bpf_file_system(root: Path) -> None:
         raise OSError(number, f"cannot mount a bpf file system at {root}: {os.strerror(number)}")
 
 
+def _remove_version(base: Path) -> None:
+    """Interfaces that are gone have nothing to take off."""
+    links = LinkTable(base)
+    for ifindex in links.ifindexes():
+        with contextlib.suppress(OSError):
+            links.detach(ifindex)
+    shutil.rmtree(base, ignore_errors=True)
+
+
 def remove_datapath(name: str, root: Path = ROOT) -> None:
     """Unpin everything agent ``name`` left: its interfaces stop forwarding. Of filters, those of
     interfaces that this network namespace has.
     """
     for base in (root / name).glob("v*"):
-        links = LinkTable(base)
-        for ifindex in links.ifindexes():
-            with contextlib.suppress(OSError):
-                links.detach(ifindex)
+        _remove_version(base)
     close_links(name)
     shutil.rmtree(root / name, ignore_errors=True)
