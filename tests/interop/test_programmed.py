@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from skytrail.agent import control_sessions
 from skytrail.agent.interface import PluggedPort
 from skytrail.agent.io.state import StateFolder
 from skytrail.agent.service import AgentService, AgentSettings
@@ -156,5 +158,25 @@ def test_change_counts_as_soon_as_it_is_written_and_costs_two_messages(tmp_path)
         await world.until(lambda: world.revision() == world.plane.revision)
         # The object and the mark.
         assert world.messages() == sent + 2
+
+    world.run(scenario)
+
+
+def test_agent_leaves_interfaces_to_another_version_until_its_tables_are_whole(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(control_sessions, "STALE_SWEEP_DELAY_S", 0.2)
+    world = World(tmp_path)
+    loopback = socket.if_nametoindex("lo")
+    world.datapath.before = {loopback}
+    world.datapath.refuse = OSError(errno.ENOSPC, "No space left on device")
+
+    async def scenario(_: World) -> None:
+        await world.until(lambda: world.progress() and world.progress().problem)
+        assert (world.datapath.attached, world.datapath.before) == (set(), {loopback})
+        world.datapath.refuse = None
+        await world.until(lambda: world.revision() == world.plane.revision)
+        assert loopback in world.datapath.attached
+        assert world.datapath.before == set()
 
     world.run(scenario)

@@ -77,6 +77,7 @@ from skytrail.agent.tables import (
     Row,
     VifId,
 )
+from skytrail.agent.takeover import Takeover
 from skytrail.agent.view import IncrementalView, View
 from skytrail.net import IpAddress
 from skytrail.runtime.clock import SystemClock
@@ -180,6 +181,7 @@ class AgentService:
         self._saved_numbers = -1
         self._saved_config = -1
         self._adopting = False
+        self._takeover = Takeover()
         self._check_due = False
         """The next recompute shall be a full one, and is compared with the incremental one."""
         self._datapath_free = asyncio.Lock()
@@ -366,6 +368,9 @@ class AgentService:
         desired = self._compute()
         self._save_numbers()
         complete = self.is_complete
+        if complete and self.reconciler.takes_over:
+            paths, now = self._underlay.paths, self._clock.now()
+            complete = not self._takeover.waits(desired.remotes, paths, now)
         done = await self.in_datapath_thread(
             lambda: self.reconciler.run(desired.rows, complete=complete, changes=desired.changes)
         )
@@ -375,7 +380,7 @@ class AgentService:
             self._log.info("adoption_finished", deleted=len(done.deletes))
         self.desired, self._held = desired, done.held
         self._send(self.sessions.synchronise(desired.vrfs, desired.published, desired.changes))
-        if mark is not None and not done.held:
+        if mark is not None and not done.held and not self.reconciler.takes_over:
             self._report(mark)
         self._announce(before, desired, done)
         if complete:
