@@ -8,14 +8,29 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 ROWS_COUNT_MAX: Final = 100_000
 BATCH_COUNT: Final = 20_000
+COLUMNS_LEVEL: Final = 3
+"""As which shed rows without a severity of their own are counted."""
 _SEVERITIES: Final = 9
 """Levels 0 to 7 of syslog, and one for everything beyond."""
 
 Row = dict[str, object]
+Columns = dict[str, list[object]]
+
+
+class Waiting(Protocol):
+    """Rows of one table that wait, however they are held."""
+
+    shed: Counter[int]
+
+    def __len__(self) -> int: ...
+
+    def take_columns(self, names: Sequence[str]) -> Columns:
+        """Remove and return some rows, as columns of equal length."""
+        ...
 
 
 class Batch:
@@ -51,7 +66,44 @@ class Batch:
         self._count -= len(taken)
         return taken
 
+    def take_columns(self, names: Sequence[str]) -> Columns:
+        """Remove and return some rows, as columns; every row has every column."""
+        rows = self.take()
+        return {name: [row[name] for row in rows] for name in names}
 
-def columns_of(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[object]]:
-    """Turn rows into columns; every row has every column."""
-    return {name: [row[name] for row in rows] for name in names}
+
+class ColumnBatch:
+    """Rows that come as columns, and stay so: nothing is done for each of them."""
+
+    def __init__(self, rows_count_max: int = ROWS_COUNT_MAX) -> None:
+        self._parts: deque[Columns] = deque()
+        self._rows_count_max = rows_count_max
+        self._count = 0
+        self.shed: Counter[int] = Counter()
+        """Rows that found no room; all of one level."""
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, columns: Columns) -> None:
+        """Add rows; the oldest go where there is no room."""
+        self._parts.append(columns)
+        self._count += _length(columns)
+        while self._count > self._rows_count_max and len(self._parts) > 1:
+            gone = _length(self._parts.popleft())
+            self._count -= gone
+            self.shed[COLUMNS_LEVEL] += gone
+
+    def take_columns(self, names: Sequence[str]) -> Columns:
+        """Remove and return the oldest rows."""
+        parts: list[Columns] = []
+        count = 0
+        while self._parts and count < BATCH_COUNT:
+            parts.append(self._parts.popleft())
+            count += _length(parts[-1])
+        self._count -= count
+        return {name: [value for part in parts for value in part[name]] for name in names}
+
+
+def _length(columns: Columns) -> int:
+    return len(next(iter(columns.values()), ()))

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from skytrail.analytics.batch import Batch
+from skytrail.analytics.batch import Batch, ColumnBatch
 from skytrail.analytics.generators import Generators
 from skytrail.analytics.history_rows import LOGGED, message_row
-from skytrail.analytics.sessions import rows_of
+from skytrail.analytics.sessions import checked_columns
 from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
@@ -37,7 +37,7 @@ class Collector:
         self.generators = Generators()
         self.messages = Batch()
         """Rows of the message table that wait for the store."""
-        self.sessions = Batch()
+        self.sessions = ColumnBatch()
         """Rows of the session table that wait for the store."""
         self.taken: Counter[str] = Counter()
         """Messages that came, by type."""
@@ -86,8 +86,7 @@ class Collector:
 
     def keep_sessions(self, columns: Mapping[str, Sequence[object]], source: str) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
-        for row in rows_of(columns, source):
-            self.sessions.add(row)
+        self.sessions.add(checked_columns(columns, source))
 
     def count(self, generator: str, kind: str, size: int) -> None:
         """Count a message that came."""

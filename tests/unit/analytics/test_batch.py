@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skytrail.analytics.batch import Batch, columns_of
+from skytrail.analytics.batch import Batch, ColumnBatch
 from skytrail.analytics.history_rows import message_of, message_row
 from skytrail.analytics.history_tables import MESSAGE
 from skytrail.wire.errors import DecodeError
@@ -50,10 +50,30 @@ def test_rows_are_taken_in_batches():
 
 
 def test_rows_become_columns():
-    assert columns_of([{"a": 1, "b": 2}, {"a": 3, "b": 4}], ["b", "a"]) == {
-        "b": [2, 4],
-        "a": [1, 3],
-    }
+    batch = Batch()
+    for row_ in ({"a": 1, "b": 2}, {"a": 3, "b": 4}):
+        batch.add(row_)
+
+    assert batch.take_columns(["b", "a"]) == {"b": [2, 4], "a": [1, 3]}
+
+
+def test_columns_stay_columns_and_are_taken_in_order():
+    batch = ColumnBatch()
+    batch.add({"a": [1, 2], "b": ["x", "y"]})
+    batch.add({"a": [3], "b": ["z"]})
+
+    assert len(batch) == 3
+    assert batch.take_columns(["b", "a"]) == {"b": ["x", "y", "z"], "a": [1, 2, 3]}
+    assert len(batch) == 0
+
+
+def test_oldest_columns_go_where_there_is_no_room():
+    batch = ColumnBatch(rows_count_max=3)
+    for number in range(3):
+        batch.add({"a": [number] * 2})
+
+    assert batch.take_columns(["a"]) == {"a": [2, 2]}
+    assert batch.shed.total() == 4
 
 
 def test_log_of_a_process_is_a_message_like_a_generators():

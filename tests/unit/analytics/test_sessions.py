@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 from skytrail.analytics.history_tables import SESSION
 from skytrail.analytics.query import statement_of
 from skytrail.analytics.query_request import QueryRequest
-from skytrail.analytics.sessions import rows_of
+from skytrail.analytics.sessions import checked_columns
 from skytrail.wire.errors import DecodeError
 
 
 def test_rows_have_every_column_and_say_who_told_them():
-    (row,) = rows_of({"T": [5], "vn": ["a:b:red"], "vrouter": ["somebody else"]}, "h1")
+    columns = checked_columns(
+        {"T": [5, 6], "vn": ["a:b:red", None], "vrouter": ["somebody", "else"]}, "h1"
+    )
 
-    assert set(row) == set(SESSION.columns)
-    assert (row["T"], row["vn"], row["vrouter"], row["protocol"]) == (5, "a:b:red", "h1", 0)
+    assert set(columns) == set(SESSION.columns)
+    assert columns["T"] == [5, 6]
+    assert columns["vn"] == ["a:b:red", ""]
+    assert columns["vrouter"] == ["h1", "h1"]
+    assert columns["protocol"] == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -37,11 +42,13 @@ def test_rows_have_every_column_and_say_who_told_them():
         {"T": [1], "vn": [7]},
         {"T": [1], "sample_weight": [float("inf")]},
         {"T": [1] * 20_001},
+        {"T": [1], "vn": ["x" * 1025]},
+        {"T": [1], "sample_weight": ["1"]},
     ],
 )
 def test_columns_that_the_table_cannot_hold_are_refused(columns):
     with pytest.raises(DecodeError):
-        rows_of(columns, "h1")
+        checked_columns(columns, "h1")
 
 
 VALUES = st.lists(st.none() | st.integers() | st.floats() | st.text(max_size=4), max_size=3)
@@ -50,7 +57,8 @@ VALUES = st.lists(st.none() | st.integers() | st.floats() | st.text(max_size=4),
 @given(st.dictionaries(st.sampled_from(list(SESSION.columns)), VALUES, max_size=4))
 def test_any_columns_are_rows_or_a_decode_error(columns):
     with contextlib.suppress(DecodeError):
-        assert all(set(row) == set(SESSION.columns) for row in rows_of(columns, "h1"))
+        checked = checked_columns(columns, "h1")
+        assert {len(values) for values in checked.values()} == {len(columns["T"])}
 
 
 def selected(table, field):

@@ -1,7 +1,7 @@
 """Writes waiting rows to history: every second, in batches, again until the store took them.
 
 A batch has a token, so that one whose answer was lost is not written twice. While the store is away rows wait in their
-:class:`~skytrail.analytics.batch.Batch`, which sheds by severity; nothing here grows.
+:mod:`batch <skytrail.analytics.batch>`, which sheds by severity; nothing here grows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from skytrail.analytics.batch import Batch, columns_of
+from skytrail.analytics.batch import Waiting
 from skytrail.analytics.history_tables import STORED
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
 
@@ -24,7 +24,7 @@ RETRY_S: Final = 1.0
 class HistoryWriter:
     """One task that empties the batches, by stored table."""
 
-    def __init__(self, history: History, batches: Mapping[str, Batch]) -> None:
+    def __init__(self, history: History, batches: Mapping[str, Waiting]) -> None:
         self._history = history
         self._batches = batches
         self._log = structlog.get_logger("skytrail.analytics.history")
@@ -54,10 +54,10 @@ class HistoryWriter:
                 self._note(None)
                 return
 
-    async def _write(self, table: str, batch: Batch) -> None:
-        rows = batch.take()
+    async def _write(self, table: str, batch: Waiting) -> None:
+        columns = batch.take_columns(list(STORED[table].columns))
+        count = len(next(iter(columns.values())))
         token = secrets.token_hex(16)
-        columns = columns_of(rows, list(STORED[table].columns))
         while True:
             try:
                 await self._history.insert(table, columns, token)
@@ -66,11 +66,11 @@ class HistoryWriter:
                 await asyncio.sleep(RETRY_S)
             except HistoryRefused as error:
                 # A row that does not fit its column is our defect; others must not wait for it.
-                self.refused_count += len(rows)
-                self._log.error("rows_refused", table=table, rows=len(rows), reason=str(error))
+                self.refused_count += count
+                self._log.error("rows_refused", table=table, rows=count, reason=str(error))
                 return
             else:
-                self.written_count += len(rows)
+                self.written_count += count
                 self._note(None)
                 return
 
