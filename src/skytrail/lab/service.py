@@ -60,7 +60,6 @@ BGP_ROUTERS = ("default-domain", "default-project", "ip-fabric", "__default__")
 """The routing instance BGP speakers belong to."""
 READY_TIMEOUT_S = 60.0
 LEASE_TIMEOUT_S = 60.0
-_PORT_ATTEMPTS = 5
 ANALYTICS_PORT = 8081
 BPF_DIRECTORY = Path("/run/skytrail/bpf")
 
@@ -246,14 +245,11 @@ class Lab:
 
     def _start_analytics(self) -> None:
         """Start the analytics node and its store, of which nobody needs to wait for the second."""
-        if not self.topology.analytics:
-            return
-        self.state = msgspec.structs.replace(self.state, analytics_port=free_port(ANALYTICS_PORT))
-        state.write(self.state)
-        self._start(commands.HISTORY, commands.history(self.paths))
-        command = commands.analytics(self.paths, self.state.analytics_port)
-        self._start(commands.ANALYTICS, command)
-        self.processes.wait_ready(commands.ANALYTICS, READY_TIMEOUT_S)
+        if self.topology.analytics:
+            port = free_port(ANALYTICS_PORT)
+            self.state = msgspec.structs.replace(self.state, analytics_port=port)
+            self._start(commands.HISTORY, commands.history(self.paths))
+            self._start_on_port(commands.ANALYTICS, "analytics_port", commands.analytics)
 
     def _told(self) -> tuple[str, ...]:
         return commands.told(self.paths, is_on=self.topology.analytics)
@@ -262,19 +258,23 @@ class Lab:
         return commands.tls(self.paths, node, is_on=self.topology.tls)
 
     def _start_api(self) -> None:
-        """Start the API; a port that was ours to choose and got taken meanwhile is replaced."""
-        for left in range(_PORT_ATTEMPTS, 0, -1):
-            self._start(commands.API, commands.api(self.paths, self.state.api_port))
+        fixed = self.state.api_port_fixed
+        self._start_on_port(commands.API, "api_port", commands.api, attempts=1 if fixed else 5)
+
+    def _start_on_port(
+        self, name: str, field: str, command: Callable[[Paths, int], list[str]], attempts: int = 5
+    ) -> None:
+        """Start a daemon; a port that was ours to choose and got taken meanwhile is replaced."""
+        for left in range(attempts, 0, -1):
+            state.write(self.state)
+            self._start(name, command(self.paths, getattr(self.state, field)))
             try:
-                self.processes.wait_ready(commands.API, READY_TIMEOUT_S)
-            except ProcessError:
-                taken = "ddress already in use" in self.processes.tail(commands.API)
-                if self.state.api_port_fixed or not taken or left == 1:
-                    raise
-                self.state = msgspec.structs.replace(self.state, api_port=free_port(0))
-                state.write(self.state)
-            else:
+                self.processes.wait_ready(name, READY_TIMEOUT_S)
                 return
+            except ProcessError:
+                if "ddress already in use" not in self.processes.tail(name) or left == 1:
+                    raise
+                self.state = msgspec.structs.replace(self.state, **{field: free_port(0)})
 
     def set_autonomous_system(self) -> None:
         """Tell the installation its AS number, which route targets are made with as well."""
