@@ -158,12 +158,18 @@ class Ears:
 
 
 def say(workload: Workload, frame: bytes) -> None:
+    shout(workload, frame, 1)
+
+
+def shout(workload: Workload, frame: bytes, count: int) -> None:
+    """Send the same frame so many times, as fast as can be."""
     with (
         inside(workload.namespace),
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ANY_ETHERTYPE)) as mouth,
     ):
         mouth.bind(("eth0", 0))
-        mouth.send(frame)
+        for _ in range(count):
+            mouth.send(frame)
 
 
 def udp_to(workload: Workload, group: str, token: bytes, mac: bytes) -> bytes:
