@@ -4,7 +4,7 @@ It owns its folder; a second process on the same one fails at its start. The eng
 process goes and is started again, and nobody else notices but by a refused connection.
 
 ```
- Unix socket --POST /?query=...&param_x=...--> one of a few threads --> chdb session --> folder
+ Unix socket --POST /?query=...&param_x=...--> one thread, in turn --> chdb session --> folder
 ```
 """
 
@@ -20,8 +20,9 @@ from typing import Final, Protocol, cast
 from skytrail.runtime.asgi import AsgiApp, Request, Response, Router, text_reply
 from skytrail.runtime.server import listen_unix, serve
 
-THREADS_COUNT: Final = 3
-"""The engine itself uses all cores for one statement."""
+THREADS_COUNT: Final = 1
+"""Two statements at once on one session were seen to wait for each other for ever; the engine itself uses all cores for
+one."""
 BODY_BYTES_MAX: Final = 64 << 20
 _FORMAT: Final = re.compile(r"\s+FORMAT\s+(\w+)\s*$")
 _PARAMETER: Final = "param_"
