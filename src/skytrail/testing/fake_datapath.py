@@ -15,6 +15,7 @@ from skytrail.agent.plugin import (
     RowT,
     SessionSource,
 )
+from skytrail.agent.session_log import SessionEvent
 from skytrail.agent.table_use import TableUse
 from skytrail.agent.tables import ROW_TYPES, Row, VifId
 from skytrail.agent.trace import (
@@ -27,6 +28,18 @@ from skytrail.agent.trace import (
     explain_arrival,
 )
 from skytrail.net import Mac
+
+
+class _NoSessions:
+    """Nothing ever begins or ends here: the flow log of a fake datapath is silent."""
+
+    def want(self, *, wanted: bool) -> None: ...
+
+    def drain(self, receive: Callable[[SessionEvent], None], events_max: int) -> int:
+        return 0
+
+    def counts(self) -> tuple[int, int]:
+        return 0, 0
 
 
 class FakeDatapath:
@@ -88,7 +101,7 @@ class FakeDatapath:
         raise NotImplementedError("a fake datapath sees no frames")
 
     def sessions(self) -> SessionSource:
-        raise NotImplementedError("a fake datapath keeps no flows")
+        return _NoSessions()
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
         return {}
