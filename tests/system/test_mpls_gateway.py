@@ -18,8 +18,9 @@ from skytrail.lab import check, router_image
 from skytrail.lab.io import guest, netns
 from skytrail.lab.io.capture import Capture
 from skytrail.lab.io.processes import Specification
+from skytrail.lab.io.running import BGP_ROUTERS
 from skytrail.lab.io.traffic import PingTraffic
-from skytrail.lab.service import BGP_ROUTERS, Lab
+from skytrail.lab.service import Lab
 from skytrail.lab.underlay_packet import decode_tunnel
 from skytrail.net import Mac
 from skytrail.runtime.introspection import read_table

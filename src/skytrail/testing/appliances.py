@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Self
 
 from skytrail.lab.io import netns, plug
+from skytrail.lab.io.endpoints import AttachedPort
 from skytrail.lab.plan import INNER_IFNAME
 from skytrail.lab.reachability import Member
-from skytrail.lab.service import AttachedPort, Lab
+from skytrail.lab.service import Lab
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _READ_BYTES = 2048
