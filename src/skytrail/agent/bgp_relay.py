@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 import msgspec
 
 from skytrail.agent.interface import ActivePort, PortState
-from skytrail.agent.view import Port
+from skytrail.agent.port_config import Port
 from skytrail.agent.workload_bgp import gates
 from skytrail.net import IpAddress
 

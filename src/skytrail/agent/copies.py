@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from skytrail.agent.interface import WELL, Failing, PluggedPort, lacks
+from skytrail.agent.port_config import Port
 from skytrail.agent.service_tags import OtherSide
-from skytrail.agent.view import Port, View
+from skytrail.agent.view import View
 from skytrail.net import IpAddress
 
 

@@ -53,6 +53,7 @@ from skytrail.agent.ledger import (
     leave,
 )
 from skytrail.agent.membership import Groups
+from skytrail.agent.network_config import VirtualNetwork
 from skytrail.agent.nexthop import NextHopTable
 from skytrail.agent.outcome import Desired, RouteSource
 from skytrail.agent.policy import POLICY_DISABLED, Policy
@@ -93,7 +94,6 @@ from skytrail.agent.tables import (
     VrfId,
 )
 from skytrail.agent.tagged import with_tagged
-from skytrail.agent.view import VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,

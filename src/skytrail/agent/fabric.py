@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from skytrail.agent.fabric_config import FabricConfig, LinkService
 from skytrail.agent.identity import IdentityTable
+from skytrail.agent.network_config import UNDERLAY_NETWORK, VirtualNetwork
 from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.tables import (
     IdentityId,
@@ -27,7 +28,6 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
-from skytrail.agent.view import UNDERLAY_NETWORK, VirtualNetwork
 from skytrail.net import GATEWAY_MAC
 
 UNDERLAY_VIF_NAME = "underlay"

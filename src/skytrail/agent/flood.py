@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import link_local
+from skytrail.agent.network_config import VirtualNetwork
+from skytrail.agent.port_config import LOCAL_PREFERENCE_ACTIVE
 from skytrail.agent.port_rows import ENCAPSULATION_TEXTS
 from skytrail.agent.tables import (
     FLOOD_MEMBERS_COUNT_MAX,
@@ -23,7 +25,6 @@ from skytrail.agent.tables import (
     NextHopId,
     VrfId,
 )
-from skytrail.agent.view import LOCAL_PREFERENCE_ACTIVE, VirtualNetwork
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Label, Vni
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,

@@ -19,10 +19,10 @@ from skytrail.agent.flood import (
 from skytrail.agent.group_rows import GroupShares, GroupTable, Member
 from skytrail.agent.ledger import Rank, RowClaims, Uses
 from skytrail.agent.membership import Groups
+from skytrail.agent.network_config import VirtualNetwork
 from skytrail.agent.nexthop import NextHopTable
 from skytrail.agent.port_rows import PortPlan
 from skytrail.agent.tables import NextHopId, VrfId
-from skytrail.agent.view import VirtualNetwork
 from skytrail.wire.xmpp import NextHop, TreeBranch
 
 Target = Callable[[NextHop], tuple[NextHopId, int] | None]

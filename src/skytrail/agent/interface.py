@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
+from skytrail.agent.port_config import Port
 from skytrail.agent.tables import InterfaceKind, IpNetwork, SourceRow, Tag, VifId
-from skytrail.agent.view import Port, View
+from skytrail.agent.view import View
 from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import PortTrouble
 

@@ -14,7 +14,8 @@ from ipaddress import IPv4Address, ip_network
 
 from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.interface import PluggedPort
-from skytrail.agent.view import Port, View
+from skytrail.agent.port_config import Port
+from skytrail.agent.view import View
 from skytrail.wire.xmpp import EnetKey, Family
 
 CLAIM_TIME_S = 10.0

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skytrail.agent.interface import ActivePort, PortState
+from skytrail.agent.port_config import Port
 from skytrail.agent.share import COPY_SIDES
-from skytrail.agent.view import Port
 from skytrail.net import IpAddress
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from skytrail.agent.access_list import AccessList, AclRule, Selector
 from skytrail.agent.identity import Identity
 from skytrail.agent.mirror import Copied
+from skytrail.agent.port_config import Port, chain_id_of
 from skytrail.agent.security_stage import security_stage
 from skytrail.agent.stage import RemoteRule, Stage
 from skytrail.agent.tables import PolicyId
-from skytrail.agent.view import IpAddress, Port, chain_id_of
+from skytrail.net import IpAddress
 
 POLICY_DISABLED = PolicyId(0)
 

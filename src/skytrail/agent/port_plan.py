@@ -13,6 +13,7 @@ from skytrail.agent.label import NumbersExhausted
 from skytrail.agent.mirror import Copied, copies_of_port, mirror_row
 from skytrail.agent.nexthop import NextHopTable, Underlay
 from skytrail.agent.policy import Policy, port_identity, port_policies
+from skytrail.agent.port_config import Port
 from skytrail.agent.port_rows import (
     FABRIC_INSTANCE,
     FloatingPlan,
@@ -32,7 +33,6 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
-from skytrail.agent.view import Port
 
 
 @dataclass(frozen=True, slots=True)

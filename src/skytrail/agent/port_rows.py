@@ -14,6 +14,7 @@ from skytrail.agent.flow_config import fat_rows
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
+from skytrail.agent.network_config import VirtualNetwork
 from skytrail.agent.nexthop import Underlay
 from skytrail.agent.qos import rate_rows
 from skytrail.agent.share import FIELD_HASH, fields_of, share_of
@@ -39,7 +40,6 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
-from skytrail.agent.view import VirtualNetwork
 from skytrail.agent.workload_bgp import gates
 from skytrail.net import Label, Mac, Vni
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes, RouteKey

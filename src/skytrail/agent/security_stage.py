@@ -9,11 +9,11 @@ from ipaddress import ip_network
 from itertools import product
 
 from skytrail.agent.access_list import Selector
+from skytrail.agent.port_config import Port
 from skytrail.agent.prefix_set import PrefixSet
 from skytrail.agent.security_sets import VALUE_BITS, AppliedSets, SecurityRule
 from skytrail.agent.stage import RemoteRule, Stage
 from skytrail.agent.tables import IpNetwork
-from skytrail.agent.view import Port
 
 _NAME = "application policy sets"
 

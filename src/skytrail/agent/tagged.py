@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from skytrail.agent.interface import PortInputs
+from skytrail.agent.network_config import VirtualNetwork
+from skytrail.agent.port_config import Port, chain_id_of
 from skytrail.agent.service_tags import ServiceTag
 from skytrail.agent.tables import Tag
-from skytrail.agent.view import Port, VirtualNetwork, chain_id_of
 
 
 def with_tagged(uuid: str, inputs: PortInputs) -> Iterator[tuple[str, PortInputs]]:

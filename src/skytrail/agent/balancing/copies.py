@@ -19,7 +19,7 @@ import msgspec
 from skytrail.agent.balancing.haproxy import Place, render
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.config_values import annotation_of, object_uuid
-from skytrail.agent.view import Port
+from skytrail.agent.port_config import Port
 from skytrail.model.annotation_names import LOAD_BALANCER
 from skytrail.model.load_balancer import LoadBalancer
 from skytrail.net import IpAddress

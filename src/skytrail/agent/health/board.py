@@ -17,7 +17,7 @@ from skytrail.agent.health.run import NEVER, Run, Subject
 from skytrail.agent.health.segment import question_in, turned, way_through
 from skytrail.agent.health.standing import Standing
 from skytrail.agent.interface import WELL, Failing, PluggedPort
-from skytrail.agent.view import Port
+from skytrail.agent.port_config import Port
 from skytrail.net import IpAddress
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.frame import decode_ethernet, decode_ip

@@ -6,13 +6,13 @@ from collections import Counter
 from ipaddress import IPv4Address
 
 from skytrail.agent.interface import ActivePort
+from skytrail.agent.network_config import Subnet
 from skytrail.agent.responders.dhcp_choice import (
     configured,
     dns_servers,
     host_routes,
     of_family4,
 )
-from skytrail.agent.view import Subnet
 from skytrail.net import GATEWAY_MAC, Mac
 from skytrail.wire.dhcp import (
     BOOT_REPLY,

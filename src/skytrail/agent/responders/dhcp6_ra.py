@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address, IPv6Network
 
 from skytrail.agent.interface import ActivePort, link_local
+from skytrail.agent.network_config import Subnet
+from skytrail.agent.port_config import Port
 from skytrail.agent.responders.dhcp_choice import configured, dns_servers, of_family6, routes6
-from skytrail.agent.view import Port, Subnet
 from skytrail.net import GATEWAY_MAC, Mac
 from skytrail.wire.arp_nd import (
     PrefixOption,

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from skytrail.agent.dhcp_config import DhcpConfig, HostRoute
-from skytrail.agent.view import Port, Subnet
+from skytrail.agent.network_config import Subnet
+from skytrail.agent.port_config import Port
 from skytrail.net import IpAddress
 from skytrail.wire.dhcp import Dhcp6Option, DhcpOption, decode_classless_routes
 from skytrail.wire.errors import DecodeError

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from skytrail.agent.port_config import Port
 from skytrail.agent.responders.dns_tcp import ConnectionKey
 from skytrail.agent.tables import VifId
-from skytrail.agent.view import Port
 from skytrail.net import IpAddress
 from skytrail.wire.dns import (
     DnsMessage,

@@ -11,8 +11,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from skytrail.agent.interface import ActivePort, link_local
+from skytrail.agent.port_config import Port
 from skytrail.agent.responders.dns import UdpWay, Zones
-from skytrail.agent.view import Port
 from skytrail.net import GATEWAY_MAC, IpAddress, Mac
 from skytrail.wire.dns import (
     DnsMessage,
