@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.config_values import (
-    mapping_of,
-    number_of,
-    text_of,
-)
+from skytrail.agent.config_values import mapping_of, number_of, text_of
 from skytrail.wire.dns.ordering import ORDER_DEFAULT
 from skytrail.wire.dns.zones import DnsRecord, VirtualDns
 from skytrail.wire.xmpp import ConfigNode

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from skytrail.agent.access_list import AccessList, read_access_list
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.config_values import (
-    bounded_of,
-)
+from skytrail.agent.config_values import bounded_of
 from skytrail.wire.xmpp import ConfigKey
 
 _U32_MAX = (1 << 32) - 1

@@ -19,16 +19,8 @@ from skytrail.agent.config_values import (
 )
 from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp, read_routes
 from skytrail.agent.fabric_config import leaves_by_host
-from skytrail.agent.flow_config import (
-    FAT_FLOWS_OF_NETWORK,
-    FatFlow,
-    read_fat_flows,
-)
-from skytrail.agent.multicast_config import (
-    is_assisted,
-    takes_all_reports,
-    takes_reports,
-)
+from skytrail.agent.flow_config import FAT_FLOWS_OF_NETWORK, FatFlow, read_fat_flows
+from skytrail.agent.multicast_config import is_assisted, takes_all_reports, takes_reports
 from skytrail.agent.qos import qos_of
 from skytrail.agent.tables import IpNetwork
 from skytrail.model.annotation_names import (

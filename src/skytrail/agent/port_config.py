@@ -26,28 +26,15 @@ from skytrail.agent.config_values import (
 )
 from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, read_dhcp
 from skytrail.agent.floating_config import Binding, bindings
-from skytrail.agent.flow_config import (
-    FAT_FLOWS_OF_PORT,
-    FatFlow,
-    read_fat_flows,
-)
+from skytrail.agent.flow_config import FAT_FLOWS_OF_PORT, FatFlow, read_fat_flows
 from skytrail.agent.group_config import SecurityGroup
 from skytrail.agent.health.check import HealthCheck
-from skytrail.agent.health.configured import (
-    check_addresses,
-    checks_of_port,
-)
+from skytrail.agent.health.configured import check_addresses, checks_of_port
 from skytrail.agent.mirror import PortMirror, read_port_mirror
-from skytrail.agent.multicast_config import (
-    takes_reports,
-)
+from skytrail.agent.multicast_config import takes_reports
 from skytrail.agent.network_config import VirtualNetwork
 from skytrail.agent.qos import NO_RATES, Rates, qos_of, rates_of
-from skytrail.agent.security_sets import (
-    NO_SECURITY,
-    PortSecurity,
-    SecurityReader,
-)
+from skytrail.agent.security_sets import NO_SECURITY, PortSecurity, SecurityReader
 from skytrail.agent.service_tags import (
     OtherSide,
     ServiceTag,
@@ -60,9 +47,7 @@ from skytrail.agent.service_tags import (
 )
 from skytrail.agent.tables import IpNetwork, Tag
 from skytrail.agent.workload_bgp import WorkloadBgp, workload_bgp
-from skytrail.model.annotation_names import (
-    STICKY_MAC,
-)
+from skytrail.model.annotation_names import STICKY_MAC
 from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 

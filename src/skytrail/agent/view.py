@@ -12,33 +12,17 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.config_values import (
-    list_of,
-    mapping_of,
-    object_uuid,
-    text_of,
-)
+from skytrail.agent.config_values import list_of, mapping_of, object_uuid, text_of
 from skytrail.agent.dns_config import read_virtual_dns
 from skytrail.agent.fabric_config import NOTHING_SET, FabricConfig, fabric_config
-from skytrail.agent.flow_config import (
-    ageing_rows,
-)
+from skytrail.agent.flow_config import ageing_rows
 from skytrail.agent.group_config import SecurityGroup, read_group
-from skytrail.agent.health.configured import (
-    BGP_SERVICE,
-    CHECK,
-    ports_of_check,
-)
-from skytrail.agent.multicast_config import (
-    replicator_address,
-)
+from skytrail.agent.health.configured import BGP_SERVICE, CHECK, ports_of_check
+from skytrail.agent.multicast_config import replicator_address
 from skytrail.agent.network_config import NetworkReader, VirtualNetwork
 from skytrail.agent.port_config import Port, PortReader
 from skytrail.agent.qos import QosTable, fabric_qos, qos_tables
-from skytrail.agent.security_sets import (
-    SECURITY_TYPES,
-    SecurityReader,
-)
+from skytrail.agent.security_sets import SECURITY_TYPES, SecurityReader
 from skytrail.agent.tables import AgeingRow, Encapsulation
 from skytrail.wire.dns.zones import VirtualDns
 from skytrail.wire.xmpp import ConfigKey, ConfigNode

@@ -1,0 +1,181 @@
+"""The units of VRFs: the vRouter's own addresses, ways into a VRF, and copies. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, ip_network
+
+from skytrail.agent.fabric import routes_out
+from skytrail.agent.flood import (
+    broadcast_addresses,
+    inclusive_key,
+    inclusive_routes,
+    own_addresses,
+    tree_join,
+)
+from skytrail.agent.flood_units import Floods, Surroundings
+from skytrail.agent.health import segment
+from skytrail.agent.ledger import Rank, Unit
+from skytrail.agent.membership import Groups
+from skytrail.agent.network_config import VirtualNetwork
+from skytrail.agent.outcome import RouteSource
+from skytrail.agent.port_rows import FABRIC_INSTANCE, receive_rows
+from skytrail.agent.route_units import RouteUnits
+from skytrail.agent.tables import IdentityId, InetRouteRow, IpNetwork, LabelRow, Row, VniRow, VrfId
+from skytrail.agent.world import World
+from skytrail.net import BROADCAST_MAC
+from skytrail.wire.xmpp import BROADCAST_TREE, EnetKey, Family, Route, TreeBranch
+
+
+class VrfUnits:
+    """Claims what VRFs want beside their ports and routes."""
+
+    def __init__(self, world: World, routes: RouteUnits) -> None:
+        self._world = world
+        self._routes = routes
+        self._floods = Floods(world.nexthops, routes.layer2_target, world.rows, world.uses)
+        self._branches_version = world.inputs.learnt.branches.version
+
+    def compute(self, vrf: str) -> None:
+        """Claim the vRouter's own addresses, and the VNI that leads into the VRF."""
+        unit = (Rank.SERVICE, vrf, None)
+        members = self._world.members.get(vrf)
+        addresses: set[IpNetwork] = set()
+        rows: list[Row] = []
+        if members:
+            network = members[max(members)]
+            vrf_id = VrfId(self._world.number("vrf", vrf))
+            receive, bridge = (
+                self._world.nexthops.receive(),
+                self._world.nexthops.bridge(vrf, vrf_id),
+            )
+            addresses = own_addresses(network)
+            for uuid in members:
+                # Where answers to health checks come back to.
+                addresses.update(
+                    map(ip_network, self._world.plans[uuid].active.port.check_addresses)
+                )
+            rows += receive_rows(vrf_id, receive, addresses)
+            rows += [
+                InetRouteRow(vrf_id, a, bridge, 0, IdentityId(0))
+                for a in broadcast_addresses(network)
+                if (vrf, a) not in self._world.offers and a not in addresses
+            ]
+            rows += routes_out(network, self._world.inputs.view.fabric, vrf_id, self._world.in_use)
+            if network.vni:
+                rows.append(VniRow(network.vni, bridge))
+            label = self._world.number("label", f"bridge:{vrf}")
+            rows.append(LabelRow(label, bridge))
+            self._ask_for_copies(vrf, network, label)
+            rows += self._relay(vrf, network, unit)
+        else:
+            if any(self._world.plans[each].vrf == vrf for each in self._world.guests.get(vrf, ())):
+                # What comes out of a transparent service for an end of its health check.
+                addresses.update(segment.ENDS)
+                vrf_id = VrfId(self._world.number("vrf", vrf))
+                rows += receive_rows(vrf_id, self._world.nexthops.receive(), addresses)
+            self._ask_for_copies(vrf, None, 0)
+            self._world.published.release(unit, (vrf, BROADCAST_TREE))
+            for network in list(self._world.visited.get(vrf, {}).values())[:1]:
+                # Nobody here is in it, but some have addresses of it.
+                bridge = self._world.nexthops.bridge(vrf, VrfId(self._world.number("vrf", vrf)))
+                rows += [VniRow(network.vni, bridge)] if network.vni else []
+        for prefix in addresses ^ self._world.own_addresses.pop(vrf, set()):
+            self._world.dirty_places.add((vrf, prefix))
+        if addresses:
+            self._world.own_addresses[vrf] = addresses
+        self._world.rows.put(unit, rows)
+        ordered = sorted(addresses, key=lambda a: (a.version, int(a.network_address)))
+        self._world.explain(unit, [RouteSource(vrf, a, "vrouter", ("receive",)) for a in ordered])
+        self._world.uses.keep(unit)
+        is_read = bool(members or self._world.guests.get(vrf))
+        if is_read != (vrf in self._world.entered):
+            self._routes.enter(vrf) if is_read else self._routes.leave(vrf)
+        if vrf == FABRIC_INSTANCE:
+            self._world.underlay_interface()
+        seen = {**self._world.visited.get(vrf, {}), **(members or {})}
+        is_underlay = any(network.is_underlay for network in seen.values())
+        if is_underlay != (vrf in self._world.underlay_vrfs):
+            self._world.underlay_vrfs ^= {vrf}
+            for instance in (vrf, FABRIC_INSTANCE):
+                learnt = self._world.inputs.learnt.best(instance, Family.INET)
+                keys = [each.key for each in learnt if isinstance(each.key, IPv4Network)]
+                self._world.dirty_places.update((vrf, key) for key in keys)
+
+    def take_branches(self) -> None:
+        """VRFs whose trees changed must be computed again."""
+        branches = self._world.inputs.learnt.branches
+        changed = branches.changes_since(self._branches_version)
+        self._world.dirty_vrfs.update(vrf for vrf in changed if vrf in self._world.members)
+        self._branches_version = branches.version
+
+    def settle(self) -> None:
+        """Compute the copies of all VRFs again that changed."""
+        for vrf in sorted(self._world.dirty_floods | self._world.dirty_vrfs):
+            self._flood(vrf)
+        self._floods.settle()
+
+    def groups_changed(self, before: Mapping[str, Groups]) -> None:
+        """Copies follow what ports listen to."""
+        after = self._world.inputs.groups
+        for uuid in before.keys() | after.keys():
+            if before.get(uuid) is not after.get(uuid) and uuid in self._world.plans:
+                self._world.dirty_floods.add(self._world.plans[uuid].vrf)
+
+    def _ask_for_copies(self, vrf: str, network: VirtualNetwork | None, label: int) -> None:
+        """Publish where copies for a network's members go; None: there are none."""
+        unit, own, replicator = (
+            (Rank.SERVICE, vrf, None),
+            self._world.inputs.underlay,
+            self._world.replicator,
+        )
+        routes: dict[EnetKey, Route] = {}
+        if network is not None:
+            offer = (own.address, self._world.inputs.view.encapsulations)
+            is_on_tree = self._branch(vrf) is not None
+            routes = inclusive_routes(network, label, offer, replicator, is_on_tree=is_on_tree)
+        for key in (inclusive_key(each) for each in (own.address, replicator) if each is not None):
+            if key in routes:
+                self._world.published.claim(unit, (vrf, key), routes[key])
+            else:
+                self._world.published.release(unit, (vrf, key))
+
+    def _relay(self, vrf: str, network: VirtualNetwork, unit: Unit) -> Iterator[Row]:
+        """Be a member of the network's tree, if it has one: yield what its copies come by."""
+        offer = (self._world.inputs.underlay.address, self._world.inputs.view.encapsulations)
+        join = None
+        if network.floods_by_tree:
+            label = self._world.number("label", f"tree:{vrf}")
+            join = tree_join(vrf, label, offer)
+        if join is None:
+            self._world.published.release(unit, (vrf, BROADCAST_TREE))
+            return
+        self._world.published.claim(unit, (vrf, BROADCAST_TREE), join)
+        vrf_id = VrfId(self._world.number("vrf", vrf))
+        yield LabelRow(join.first_label, self._world.nexthops.relay(vrf, vrf_id))
+
+    def _branch(self, vrf: str) -> TreeBranch | None:
+        """Return our part of a VRF's tree, once there is somebody else on it."""
+        members = self._world.members.get(vrf, {})
+        if not members or not members[max(members)].floods_by_tree:
+            return None
+        branch = self._world.inputs.learnt.branches.best(vrf, BROADCAST_TREE)
+        label = self._world.numbers.label.find(f"tree:{vrf}")
+        return branch if branch is not None and branch.edges and branch.label == label else None
+
+    def _flood(self, vrf: str) -> None:
+        """Who gets what a member sends to everybody: local ports, and vRouters with members."""
+        members = self._world.members.get(vrf)
+        if not members:
+            self._floods.drop(vrf)
+            return
+        around = Surroundings(
+            self._world.inputs.underlay.address,
+            self._world.replicator,
+            self._branch(vrf),
+            self._world.enet.get((vrf, BROADCAST_MAC), {}).values(),
+            self._world.inputs.groups,
+        )
+        plans = [self._world.plans[uuid] for uuid in sorted(members)]
+        numbered = (vrf, VrfId(self._world.number("vrf", vrf)))
+        self._floods.put(numbered, members[max(members)], plans, around)
