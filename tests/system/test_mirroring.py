@@ -170,6 +170,41 @@ def test_rule_copies_its_flows_and_logs_them(lab, members, policy_mirrors, copie
     assert record["vmi_uuid"] == lab.attached("red-web1").uuid
 
 
+@pytest.fixture
+def audited(api, lab):
+    """Log every second session of a policy's rules at the network front; yields their uuids."""
+    policy = api.read("network-policy", api.name_to_id("network-policy", [*RED, "front-back"]))
+    network = api.name_to_id("virtual-network", [*RED, "front"])
+    fields = {"fq_name": [*RED, "audit"], "parent_type": "project"}
+    rated = {**fields, "security_logging_object_rate": 2}
+    uuid = api.create("security-logging-object", rated)
+    slo, kind = "security-logging-object", "virtual-network"
+    api.ref_update(slo, uuid, ref_type="network-policy", ref_uuid=policy["uuid"])
+    api.ref_update(kind, network, ref_type=slo, ref_uuid=uuid)
+    yield [rule["rule_uuid"] for rule in policy["network_policy_entries"]["policy_rule"]]
+    api.ref_update(kind, network, ref_type=slo, ref_uuid=uuid, operation="DELETE")
+    api.delete(slo, uuid)
+
+
+def test_logging_object_of_a_network_logs_every_second_session(lab, members, audited, eventually):
+    def told():
+        return {
+            row["rule"] for row in read_table(lab.paths.introspect_socket("compute1"), "logging")
+        }
+
+    eventually(lambda: told() & {*audited}, "compute1 knows what to log")
+
+    with flow_log(lab, "compute1") as lines:
+        for _ in range(4):
+            assert pings(lab, members, "red-web1", "red-app")
+        begun = [line for line in (next(lines), next(lines)) if line["kind"] == "begin"]
+
+    assert [line["logged_by"] for line in begun] == [["default-domain:red:audit"]] * 2
+    assert all({*line["rule_uuids"]} & {*audited} for line in begun)
+    rows = read_table(lab.paths.introspect_socket("compute1"), "logging")
+    assert {(row["sessions"], row["logged"]) for row in rows if row["sessions"]} == {(4, 2)}
+
+
 @contextlib.contextmanager
 def captured(lab, path, place, *options):
     """Capture while the block runs; the file is whole after it."""

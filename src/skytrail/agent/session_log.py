@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.label import Numbers
+from skytrail.agent.logging_objects import LoggingObjects
 from skytrail.agent.outcome import Desired
 from skytrail.agent.policy import Policy
 from skytrail.agent.tables import IdentityId, NextHopId, PolicyId, RuleId, VifId
+from skytrail.wire.xmpp import ConfigKey
 
 KNOWN_COUNT_MAX = 65_536
 """Open sessions of which the far end is remembered for their last record."""
@@ -71,12 +73,41 @@ class SessionFilter:
 
     vmi_uuid: str = ""
     is_logged: bool = False
-    """Only those whose rule asks for a record."""
+    """Only those whose rule, or a logging object, asks for a record."""
 
     def wants(self, record: Mapping[str, object]) -> bool:
         if self.vmi_uuid and self.vmi_uuid not in {record["vmi_uuid"], record["peer_vmi_uuid"]}:
             return False
         return bool(record["logged"]) or not self.is_logged
+
+
+class LoggedSessions:
+    """Which logging objects log a session: counted when it begins, the same when it ends."""
+
+    def __init__(self, numbers: Numbers, objects: LoggingObjects) -> None:
+        self._numbers = numbers
+        self._objects = objects
+        self._open: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+
+    def by(self, event: SessionEvent, desired: Desired) -> tuple[str, ...]:
+        """Return the objects' names. A session whose beginning nobody saw is counted at its end."""
+        if event.kind is SessionKind.END and event.id in self._open:
+            return self._open.pop(event.id)
+        if not self._objects.are_any:
+            return ()
+        ends: list[ConfigKey] = []
+        for vif_id in (event.vif_id, event.peer_vif_id):
+            state = desired.ports.get(desired.vifs.get(vif_id, ""))
+            if isinstance(state, ActivePort):
+                ends.append(ConfigKey("virtual-machine-interface", state.port.name))
+                ends.append(ConfigKey("virtual-network", state.port.network.name))
+        rules = [name.rpartition("#")[2] for name in _rule_names(self._numbers, event.rule_id)]
+        found = self._objects.choose(rules, ends)
+        if event.kind is SessionKind.BEGIN:
+            self._open[event.id] = found
+            if len(self._open) > KNOWN_COUNT_MAX:
+                self._open.popitem(last=False)
+        return found
 
 
 class SessionBook:
@@ -88,10 +119,11 @@ class SessionBook:
         self._policies: Mapping[PolicyId, Policy] = {}
         self._logged: frozenset[str] = frozenset()
 
-    def record(self, event: SessionEvent, desired: Desired) -> Mapping[str, object]:
+    def record(
+        self, event: SessionEvent, desired: Desired, logged_by: Sequence[str] = ()
+    ) -> Mapping[str, object]:
         """Return the record of an event; those of a session in order, or its far end is unknown."""
-        names = (self._numbers.rule.name(event.rule_id) or "").split(" & ")
-        rules = [name for name in names if name]
+        rules = _rule_names(self._numbers, event.rule_id)
         uuid = desired.vifs.get(event.vif_id, "")
         state = desired.ports.get(uuid)
         port = state.port if isinstance(state, ActivePort) else None
@@ -119,7 +151,8 @@ class SessionBook:
             "drop_reason": event.drop_reason,
             "rules": rules,
             "rule_uuids": [name.rpartition("#")[2] for name in rules],
-            "logged": not self._logged_rules(desired).isdisjoint(rules),
+            "logged": bool(logged_by) or not self._logged_rules(desired).isdisjoint(rules),
+            "logged_by": list(logged_by),
         }
         if event.kind is SessionKind.END:
             record |= {
@@ -133,6 +166,11 @@ class SessionBook:
     def remember(self, event: SessionEvent) -> None:
         """Note a session's far end, which only its beginning knows."""
         self._far_end(event)
+
+    def is_logged(self, event: SessionEvent, desired: Desired) -> bool:
+        """Tell whether a rule that decided asks for a record."""
+        logged = self._logged_rules(desired)
+        return bool(logged) and not logged.isdisjoint(_rule_names(self._numbers, event.rule_id))
 
     def forget(self, event: SessionEvent) -> None:
         """Pass over a session's end."""
@@ -152,6 +190,10 @@ class SessionBook:
             self._policies = desired.policies
             self._logged = frozenset(_logged(desired.policies))
         return self._logged
+
+
+def _rule_names(numbers: Numbers, rule_id: RuleId) -> list[str]:
+    return [name for name in (numbers.rule.name(rule_id) or "").split(" & ") if name]
 
 
 def _logged(policies: Mapping[PolicyId, Policy]) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """Sessions as rows for the analytics node: sampled where there are too many, weighted so that sums stay true. Pure.
 
 A session that is kept with probability p counts for 1/p (Horvitz and Thompson): totals are unbiased, whatever the rate. A
-session is a row when it ends.
+session is a row when it ends. One that a rule or a logging object has logged is always a row; where it would not have been
+kept otherwise, it counts for nothing in these totals and has only what is logged.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from skytrail.agent.outcome import Desired
 from skytrail.agent.session_log import SessionBook, SessionEvent, SessionKind
@@ -44,19 +45,23 @@ class SessionRows:
         """With which a session is kept now."""
         self.lost_count = 0
 
-    def note(self, event: SessionEvent, desired: Desired) -> None:
+    def note(
+        self, event: SessionEvent, desired: Desired, logged_by: Sequence[str] = ()
+    ) -> None:  # fmt: skip
         """Keep an event, or not."""
         self._adapt(event.time_ns // 1_000_000_000)
         if event.kind is SessionKind.BEGIN:
             self._book.remember(event)
             return
         self._seen += 1
-        if self.probability < 1.0 and self._draw() >= self.probability:
+        is_kept = self.probability >= 1.0 or self._draw() < self.probability
+        if not (is_kept or logged_by or self._book.is_logged(event, desired)):
             self._book.forget(event)
             return
         if len(self._rows) == ROWS_COUNT_MAX:
             self.lost_count += 1
-        self._rows.append(self._row(event, self._book.record(event, desired)))
+        record = self._book.record(event, desired, logged_by)
+        self._rows.append(self._row(event, record, 1.0 / self.probability if is_kept else 0.0))
 
     def take(self) -> list[Row]:
         """Remove and return the rows that are kept."""
@@ -71,7 +76,7 @@ class SessionRows:
         self.probability = min(1.0, self._rows_per_s / self._seen) if self._seen else 1.0
         self._second, self._seen = second, 0
 
-    def _row(self, event: SessionEvent, record: Mapping[str, object]) -> Row:
+    def _row(self, event: SessionEvent, record: Mapping[str, object], weight: float) -> Row:
         near, far = event.source, event.destination
         if not event.is_opened_here:
             near, far = far, near
@@ -84,6 +89,8 @@ class SessionRows:
             "reverse_sampled_pkts": event.packets[1],
         }
         logged = {name.replace("sampled", "logged"): count for name, count in counted.items()}
+        if not weight:
+            counted = dict.fromkeys(counted, 0)
         action = "pass" if not event.drop_reason else "deny"
         return {
             "T": event.time_ns // _US,
@@ -103,7 +110,7 @@ class SessionRows:
             "forward_action": action,
             "reverse_action": action,
             "drop_reason": event.drop_reason,
-            "sample_weight": 1.0 / self.probability,
+            "sample_weight": weight,
             **counted,
             **(logged if record["logged"] else {}),
             "setup_time": event.created_ns // _US,

@@ -54,6 +54,7 @@ WALK: Mapping[str, Step] = {
                 "port-tuple",
                 "service-health-check",
                 "qos-config",
+                "security-logging-object",
                 "tag",
             }
         ),
@@ -75,6 +76,7 @@ WALK: Mapping[str, Step] = {
                 "intent-map",
                 "network-ipam",
                 "qos-config",
+                "security-logging-object",
                 "service-health-check",
                 "tag",
                 "virtual-network",
@@ -90,9 +92,16 @@ WALK: Mapping[str, Step] = {
     "forwarding-class": Step(refs=frozenset({"qos-queue"})),
     "tag": Step(back_refs=frozenset({"application-policy-set"})),
     "application-policy-set": Step(refs=frozenset({"firewall-policy"})),
-    "firewall-policy": Step(refs=frozenset({"firewall-rule"})),
-    "firewall-rule": Step(refs=frozenset({"service-group", "address-group"})),
-    "global-vrouter-config": Step(back_refs=frozenset({"application-policy-set"})),
+    "firewall-policy": Step(refs=frozenset({"firewall-rule", "security-logging-object"})),
+    "firewall-rule": Step(
+        refs=frozenset({"service-group", "address-group", "security-logging-object"})
+    ),
+    # What it refers to says, in the reference, which rules are logged.
+    "security-logging-object": Step(refs=frozenset({"network-policy", "security-group"})),
+    "global-vrouter-config": Step(
+        children=frozenset({"security-logging-object"}),
+        back_refs=frozenset({"application-policy-set"}),
+    ),
     "security-group": Step(children=frozenset({"access-control-list"})),
     "network-ipam": Step(refs=frozenset({"virtual-DNS"})),
     "virtual-DNS": Step(children=frozenset({"virtual-DNS-record"})),

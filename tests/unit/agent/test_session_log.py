@@ -5,10 +5,19 @@ from ipaddress import ip_address
 
 import pytest
 
-from skytrail.agent.session_log import SessionBook, SessionEvent, SessionFilter, SessionKind
+from skytrail.agent.config import ConfigGraph
+from skytrail.agent.logging_objects import OBJECT, LoggingObjects
+from skytrail.agent.session_log import (
+    LoggedSessions,
+    SessionBook,
+    SessionEvent,
+    SessionFilter,
+    SessionKind,
+)
 from skytrail.agent.session_rows import SessionRows
 from skytrail.agent.tables import IdentityId, InetRouteRow, NextHopId, RuleId, VerdictRow, VifId
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, rule, subnet, uuid_of
+from skytrail.wire.xmpp import ConfigKey
 
 
 class World:
@@ -63,14 +72,25 @@ class World:
     def record(self, *args, **changed):
         return self.book.record(self.event(*args, **changed), self.host.desired)
 
+    def logged(self, rate, holder):
+        """Who logs sessions: an object of port 81's rule, attached to one place."""
+        config = ConfigBuilder()
+        rule_uuid = self.record(81)["rule_uuids"][-1]
+        listed = {"rule": [{"rule_uuid": rule_uuid, "rate": rate}]}
+        slo = config.node(OBJECT, "audit", security_logging_object_rules=listed)
+        config.link(ConfigKey(*holder), slo)
+        graph = ConfigGraph()
+        graph.update(config.update())
+        return LoggedSessions(self.host.numbers, LoggingObjects(lambda: graph))
+
     def rows(self, draw=lambda: 0.0, **limits):
         return SessionRows(self.book, "h1", "192.0.2.1", draw, **limits)
 
-    def told(self, rows, *changes):
+    def told(self, rows, *changes, port=80):
         """Let sessions begin and end, one for each change of their events."""
         for index, changed in enumerate(changes):
             for kind in SessionKind:
-                event = self.event(80, kind=kind, pair=index, packets=(3, 2), bytes=(300, 200))
+                event = self.event(port, kind=kind, pair=index, packets=(3, 2), bytes=(300, 200))
                 rows.note(replace(event, **changed), self.host.desired)
         return rows.take()
 
@@ -154,9 +174,9 @@ def test_session_that_came_in_has_its_ends_the_other_way_round(world):
 def test_sampled_rows_stand_for_all_that_came(world):
     numbers = iter(index / 1000 for index in range(1000))
     rows = world.rows(lambda: next(numbers), rows_per_s=100)
-    first = world.told(rows, *[{"time_ns": 1_000_000_000}] * 1000)
+    first = world.told(rows, *[{"time_ns": 1_000_000_000}] * 1000, port=81)
 
-    sampled = world.told(rows, *[{"time_ns": 2_000_000_000}] * 1000)
+    sampled = world.told(rows, *[{"time_ns": 2_000_000_000}] * 1000, port=81)
 
     assert [row["sample_weight"] for row in first] == [1.0] * 1000
     assert len(sampled) == 100
@@ -165,7 +185,39 @@ def test_sampled_rows_stand_for_all_that_came(world):
 
 def test_rate_that_falls_is_kept_whole_again(world):
     rows = world.rows(lambda: 0.99, rows_per_s=10)
-    world.told(rows, *[{"time_ns": 1_000_000_000}] * 100)
-    world.told(rows, *[{"time_ns": 2_000_000_000}] * 5)
+    world.told(rows, *[{"time_ns": 1_000_000_000}] * 100, port=81)
+    assert not world.told(rows, *[{"time_ns": 2_000_000_000}] * 5, port=81)
 
-    assert len(world.told(rows, *[{"time_ns": 3_000_000_000}] * 5)) == 5
+    assert len(world.told(rows, *[{"time_ns": 3_000_000_000}] * 5, port=81)) == 5
+
+
+def test_logged_session_is_a_row_that_counts_for_nothing_where_it_was_not_sampled(world):
+    rows = world.rows(lambda: 0.99, rows_per_s=10)
+    world.told(rows, *[{"time_ns": 1_000_000_000}] * 100)
+
+    (row,) = world.told(rows, {"time_ns": 2_000_000_000})
+
+    assert (row["sample_weight"], row["forward_sampled_bytes"]) == (0.0, 0)
+    assert (row["forward_logged_bytes"], row["reverse_logged_pkts"]) == (300, 2)
+
+
+def test_session_is_counted_once_and_its_end_is_logged_like_its_beginning(world):
+    sessions = world.logged(2, ("virtual-network", f"{PROJECT}:blue"))
+    events = [
+        world.event(81, kind=kind, pair=pair)
+        for kind in (SessionKind.BEGIN, SessionKind.END)
+        for pair in (1, 2)
+    ]
+
+    found = [sessions.by(event, world.host.desired) for event in events]
+
+    assert found == [("audit",), (), ("audit",), ()]
+    record = world.book.record(events[0], world.host.desired, found[0])
+    assert (record["logged"], record["logged_by"]) == (True, ["audit"])
+
+
+def test_session_whose_beginning_nobody_saw_is_counted_at_its_end(world):
+    # Attached to the port at the other end, which is on the same host.
+    sessions = world.logged(1, ("virtual-machine-interface", f"{PROJECT}:db"))
+
+    assert sessions.by(world.event(81, kind=SessionKind.END), world.host.desired) == ("audit",)

@@ -80,6 +80,7 @@ class AgentPages:
             "config-links": agent.sessions.graph.links,
             "dns": self._dns,
             "punts": self._punts,
+            "logging": self.session_log.objects.rows,
             "health": agent.health.rows,
             "bgp_relays": agent.relays.rows,
             "load_balancers": agent.balancers.rows,

@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from skytrail.agent.logging_objects import LoggingObjects
 from skytrail.agent.service import AgentService
-from skytrail.agent.session_log import SessionBook, SessionEvent, SessionFilter
+from skytrail.agent.session_log import LoggedSessions, SessionBook, SessionEvent, SessionFilter
 from skytrail.agent.session_rows import SessionRows
 from skytrail.runtime.asgi import HttpError, Request, Router, StreamResponse, encode_json
 from skytrail.runtime.metrics import Sample
@@ -48,6 +49,8 @@ class SessionLogPages:
     def __init__(self, agent: AgentService) -> None:
         self._agent = agent
         self._book = SessionBook(agent.numbers)
+        self.objects = LoggingObjects(lambda: agent.sessions.graph)
+        self._logged = LoggedSessions(agent.numbers, self.objects)
         self._readers: list[_Reader] = []
         self._timer: asyncio.TimerHandle | None = None
         self._lost_before = 0
@@ -130,11 +133,12 @@ class SessionLogPages:
         self._timer = loop.call_later(wait_s, self._pump)
 
     def _take(self, event: SessionEvent) -> None:
+        logged_by = self._logged.by(event, self._agent.desired)
         if self._tap is not None:
-            self._tap.note(event, self._agent.desired)
+            self._tap.note(event, self._agent.desired, logged_by)
         if not self._readers:
             return
-        record = self._book.record(event, self._agent.desired)
+        record = self._book.record(event, self._agent.desired, logged_by)
         for reader in self._readers:
             if reader.wanted.wants(record):
                 before = reader.lost

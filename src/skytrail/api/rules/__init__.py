@@ -22,6 +22,7 @@ from skytrail.api.rules.health_check import SERVICE_HEALTH_CHECK
 from skytrail.api.rules.load_balancer import HEALTHMONITOR, LISTENER, LOADBALANCER, MEMBER, POOL
 from skytrail.api.rules.policy import NETWORK_POLICY, SECURITY_GROUP
 from skytrail.api.rules.qos import FORWARDING_CLASS, QOS_CONFIG, QOS_QUEUE
+from skytrail.api.rules.security_logging import SECURITY_LOGGING_OBJECT
 from skytrail.api.rules.tags import TAG, TAG_TYPE
 from skytrail.api.rules.tenancy import APPLICATION_POLICY_SET, NETWORK_IPAM, PROJECT
 from skytrail.api.rules.virtual_machine_interface import VIRTUAL_MACHINE_INTERFACE
@@ -65,6 +66,7 @@ RULES: dict[str, Rule] = {
     "route-target": ROUTE_TARGET,
     "routing-instance": ROUTING_INSTANCE,
     "security-group": SECURITY_GROUP,
+    "security-logging-object": SECURITY_LOGGING_OBJECT,
     "service-group": SERVICE_GROUP,
     "service-health-check": SERVICE_HEALTH_CHECK,
     "sub-cluster": SUB_CLUSTER,
