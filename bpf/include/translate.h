@@ -8,6 +8,7 @@
 
 #include "flow.h"
 #include "parse.h"
+#include "rewrite.h"
 
 #define IP4_SUM_OFFSET 10
 #define IP4_SOURCE_OFFSET 12
@@ -137,6 +138,7 @@ VERIFIED_ONCE int translate(struct __sk_buff *ctx, const struct packet *p, const
 	__u32 sum = 0, ip, icmp;
 	__u64 flags = 0;
 	bool quotes;
+	long done;
 
 	if (!p || !flow || !s)
 		return -1;
@@ -148,6 +150,9 @@ VERIFIED_ONCE int translate(struct __sk_buff *ctx, const struct packet *p, const
 		sum = p->l4 + transport_sum_offset(p->key4.protocol);
 		/* RFC 768: a sum of zero says there is none, and none must become so. */
 		flags = p->key4.protocol == IP_PROTOCOL_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+		done = rewrite(ctx, p, &to, sum, flags);
+		if (likely(done != REWRITE_UNUSUAL))
+			return done;
 	}
 	if (replace_address(ctx, ip, IP4_SOURCE_OFFSET, to.source,
 			    SUM(sum, flags | BPF_F_PSEUDO_HDR)) ||
