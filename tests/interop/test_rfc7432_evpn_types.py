@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_network
 
 import pytest
 
-from skytrail.net import RouteDistinguisher
+from skytrail.control.path import InstanceName
+from skytrail.control.plane import ControlPlane
+from skytrail.net import BROADCAST_MAC, Label, RouteDistinguisher, RouteTarget, Vni
 from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import FRR, GOBGP, OURS, RAW, RAW2, Bench, bench, eventually
-from skytrail.testing.control_plane import bgp_router
+from skytrail.testing.control_plane import bgp_router, instance_of, routing_instance
 from skytrail.testing.raw_peer import RawPeer, with_target
 from skytrail.testing.router_configs import EVPN as FRR_EVPN
 from skytrail.testing.router_configs import frr_config
-from skytrail.wire.bgp import BgpFamily, IpAddress, SelectiveMulticast
+from skytrail.wire.bgp import (
+    Attributes,
+    BgpFamily,
+    InclusiveMulticast,
+    IpAddress,
+    SelectiveMulticast,
+    communities,
+)
+from skytrail.wire.xmpp import EnetKey, Family, NextHop, Route, RouteAttributes
 
 EVPN = BgpFamily.EVPN
+RED = instance_of("red")
 SEGMENT = "01:aa:bb:cc:dd:ee:ff:00:64:00"
 NAMES = "rd 64512:9 rt 64512:101 encap vxlan"
 FRR_CONFIG = frr_config(FRR_EVPN)
@@ -68,8 +81,9 @@ def node(routers: Bench) -> Iterator[Node]:
             ),
             bgp_router("frr", FRR),
             bgp_router("gobgp", GOBGP),
-            bgp_router("one", RAW),
-            bgp_router("two", RAW2),
+            bgp_router("one", RAW, notes={"bgp-selective-multicast": "1"}),
+            bgp_router("two", RAW2, notes={"bgp-selective-multicast": "1"}),
+            routing_instance("red", both=[101]),
         )
         for name in ("frr", "gobgp"):
             eventually(lambda name=name: made.state(name) == "established", f"{name} is up")
@@ -126,3 +140,56 @@ def test_selective_multicast_with_and_without_source_passes_between_clients(
         assert (str(hop), str(attributes.originator)) == (RAW, RAW)
         one.withdraw(EVPN, *routes)
         eventually(lambda: routes[0].key not in two.routes(EVPN), "type 6 taken back")
+
+
+def listening(router: str, group: str | None, flags: int) -> Route:
+    hop = NextHop(IPv4Address(router), Label(34), Vni(5001), encapsulations=("udp", "gre", "vxlan"))
+    key = EnetKey(BROADCAST_MAC, ip_network(router))
+    if group is not None:
+        key = replace(key, group=IPv4Address(group))
+    return Route(key, (hop,), RouteAttributes(local_preference=200, multicast_flags=flags))
+
+
+def test_hosts_listeners_are_told_to_routers_and_theirs_reach_the_network(
+    routers: Bench, node: Node
+) -> None:
+    """GoBGP 3.10 would give up EVPN, silently, and takes multicast flags for a withdrawal."""
+    for route in (listening("172.16.0.7", None, 3), listening("172.16.0.7", "239.1.2.3", 4)):
+        node.publish("compute1", RED, route)
+
+    with RawPeer(routers, RAW, EVPN) as one:
+        one.connect()
+
+        def told(kind: type[object]) -> tuple[object, Attributes] | None:
+            found = [(n, a) for n, _, a in one.routes(EVPN).values() if isinstance(n, kind)]
+            return found[0] if found else None
+
+        nlri, attributes = eventually(lambda: told(SelectiveMulticast), "type 6")
+        assert isinstance(nlri, SelectiveMulticast)
+        assert (str(nlri.originator), str(nlri.group)) == ("172.16.0.7", "239.1.2.3")
+        assert (nlri.source, nlri.flags) == (None, 4)
+        assert RouteTarget.parse("target:64512:101").packed in attributes.extended_communities
+        _, attributes = eventually(lambda: told(InclusiveMulticast), "type 3")
+        flags = communities.first(attributes.extended_communities, communities.MulticastFlags)
+        assert flags == communities.MulticastFlags(3)
+
+        group = IPv4Address("239.1.2.9")
+        theirs = SelectiveMulticast(
+            RouteDistinguisher.parse("64512:9"), 0, None, group, one.address, 4
+        )
+        key = EnetKey(BROADCAST_MAC, ip_network(RAW), 0, group)
+
+        def heard(plane: ControlPlane) -> int | None:
+            best = plane.replicator.vrfs[InstanceName(RED)].ribs[Family.ENET].best(key)
+            return best[0].attributes.multicast_flags if best else None
+
+        one.announce(EVPN, with_target(), theirs)
+        assert eventually(lambda: node.do(heard), "their listener in the network") == 4
+        one.withdraw(EVPN, theirs)
+        eventually(lambda: node.do(heard) is None, "their listener gone")
+    frr = "show bgp l2vpn evpn route json"
+    eventually(lambda: "172.16.0.7" in str(routers.frr(frr)), "what came beside type 6 in FRR")
+    eventually(lambda: "172.16.0.7" in routers.gobgp("global rib -a evpn"), "and in GoBGP")
+    for name in ("frr", "gobgp"):
+        assert node.state(name) == "established"
+        assert node.peer(name).counters.sessions == 1

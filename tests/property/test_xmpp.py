@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skytrail.net import Label, Mac, Vni
+from skytrail.net import BROADCAST_MAC, Label, Mac, Vni
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.xmpp import (
     Close,
@@ -71,7 +71,16 @@ INET6_KEYS = st.builds(lambda a, n: IPv6Network((a, n), strict=False), V6, st.in
 HOSTS = st.one_of(V4.map(IPv4Network), V6.map(IPv6Network)).filter(
     lambda host: int(host.network_address) != 0
 )
-ENET_KEYS = st.builds(EnetKey, MACS, st.none() | HOSTS, U32)
+GROUPS4 = st.integers(0xE0000000, 0xEFFFFFFF).map(IPv4Address)
+GROUPS6 = st.integers(0, (1 << 120) - 1).map(lambda n: IPv6Address((0xFF << 120) | n))
+SOURCES4 = st.integers(1, 0xDFFFFFFF).map(IPv4Address)
+SOURCES6 = st.integers(1, (0xFF << 120) - 1).map(IPv6Address)
+ENET_KEYS = st.builds(EnetKey, MACS, st.none() | HOSTS, U32) | st.one_of(
+    *(
+        st.builds(EnetKey, st.just(BROADCAST_MAC), HOSTS, U32, groups, st.none() | sources)
+        for groups, sources in ((GROUPS4, SOURCES4), (GROUPS6, SOURCES6))
+    )
+)
 U20 = st.integers(0, (1 << 20) - 1).map(Label)
 TREE_KEYS = st.builds(TreeKey, V4, V4)
 TREE_EDGES = st.builds(TreeEdge, V4, U20, WORDS)

@@ -37,6 +37,7 @@ BFD_ANNOTATION = "bfd"
 BFD_INTERVAL_ANNOTATION = "bfd-interval-ms"
 BFD_MULTIPLIER_ANNOTATION = "bfd-multiplier"
 ASSISTED_REPLICATION_ANNOTATION = "bgp-assisted-replication"
+SELECTIVE_MULTICAST_ANNOTATION = "bgp-selective-multicast"
 BFD_KINDS = ("single-hop", "multihop")
 
 FAMILY_NAMES = {
@@ -124,6 +125,8 @@ class BgpPeerConfig:
     md5_key: str = ""
     takes_new_tunnels: bool = False
     """May be told of multicast tunnels of later types than RFC 6514 has: others end their session."""
+    takes_groups: bool = False
+    """May be told who listens to which group (RFC 9251): GoBGP then drops all of EVPN (ADR 0280)."""
     ttl_hops: int = 0
     """The peer is at most so many hops away (RFC 5082); 0: it may be anywhere."""
     bfd: BfdConfig | None = None
@@ -278,6 +281,8 @@ def _peer(
         md5_key=md5_key(session.auth, mine.auth_data, theirs.auth_data),
         takes_new_tunnels=is_control_node
         or _annotated_number(other, ASSISTED_REPLICATION_ANNOTATION, range(2)) == 1,
+        takes_groups=is_control_node
+        or _annotated_number(other, SELECTIVE_MULTICAST_ANNOTATION, range(2)) == 1,
         ttl_hops=_annotated_number(other, TTL_ANNOTATION, range(1, 255)) or 0,
         bfd=_bfd(other),
     )

@@ -24,16 +24,19 @@ from skytrail.control.inclusive import is_inclusive, nlri_of, tunnel_of
 from skytrail.control.load_balance import hash_fields
 from skytrail.control.path import Learned, Path, effective_med
 from skytrail.control.relay import RelayEntry, is_prefix_route, is_tellable
+from skytrail.control.selective import is_selective, nlri_of_selective
 from skytrail.control.vpn import VpnEntry
-from skytrail.net import IpAddress, Mac
+from skytrail.net import IpAddress, Mac, RouteDistinguisher
 from skytrail.wire.bgp import (
     AsSegment,
     AsSegmentKind,
     Attributes,
     BgpFamily,
+    InclusiveMulticast,
     IpPrefixRoute,
     MacIp,
     Nlri,
+    SelectiveMulticast,
     VpnNlri,
     communities,
 )
@@ -72,6 +75,8 @@ class ExportPolicy:
 
     takes_new_tunnels: bool = True
     """May be told of multicast tunnels of later types than RFC 6514 has (ADR 0154)."""
+    takes_groups: bool = True
+    """May be told who listens to which group, by EVPN routes of type 6 (ADR 0280)."""
 
     def admits(self, path: Path) -> bool:
         """Tell whether these peers may have the path."""
@@ -137,7 +142,7 @@ class Exporter:
             return
         hop = path.next_hops[0]
         for family, form in _forms(path, policy):
-            nlri = _nlri(entry, hop, family, form)
+            nlri = _nlri(entry, path, family, form)
             yield Offer(family, hop.address, self._attributes(path, hop, form, policy), nlri)
 
     def _attributes(
@@ -207,6 +212,8 @@ class Exporter:
         if attributes.sequence_number or attributes.sticky:
             mobility = communities.MacMobility(attributes.sequence_number, attributes.sticky)
             yield mobility.packed
+        if attributes.multicast_flags and is_inclusive(path.key):
+            yield communities.MulticastFlags(attributes.multicast_flags & _U16_MAX).packed
         if attributes.load_balance_fields:
             yield communities.LoadBalance(hash_fields(attributes.load_balance_fields)).packed
         network = self._networks.number(hop.virtual_network or path.virtual_network)
@@ -217,11 +224,19 @@ class Exporter:
 def is_told(path: Path, policy: ExportPolicy, families: frozenset[BgpFamily]) -> bool:
     """Tell whether peers of these families hear of a path that may be told."""
     relay = path.relay
+    if not policy.takes_groups and _is_of_group(path):
+        return False
     if relay is not None:
         # Control nodes get VPN routes, and are not told how to forget prefix routes.
         is_known = policy.tells_prefix_routes or not is_prefix_route(relay.nlri)
         return relay.family in families and is_known and is_tellable(relay.nlri)
     return any(family in families for family, _ in _forms(path, policy))
+
+
+def _is_of_group(path: Path) -> bool:
+    if path.relay is not None:
+        return isinstance(path.relay.nlri, SelectiveMulticast)
+    return is_selective(path.key)
 
 
 def router_mac(tunnel: IPv4Address) -> Mac:
@@ -248,15 +263,18 @@ def withdrawals(
 ) -> Iterator[tuple[BgpFamily, Nlri]]:
     """Yield what takes a destination back in these families, in every form of them it may have."""
     if isinstance(entry, RelayEntry):
-        if entry.family in families:
+        is_sayable = policy.takes_groups or not isinstance(entry.nlri, SelectiveMulticast)
+        if entry.family in families and is_sayable:
             yield entry.family, entry.nlri
         return
     name = entry.name
     if not isinstance(name, bytes):
         distinguisher, key = name
         if BgpFamily.EVPN in families:
-            inclusive = is_inclusive(key)
-            yield BgpFamily.EVPN, nlri_of(distinguisher, key) if inclusive else _mac_ip(entry, key)
+            if is_selective(key) and not policy.takes_groups:
+                return
+            copies = _copies(distinguisher, key)
+            yield BgpFamily.EVPN, _mac_ip(entry, key) if copies is None else copies
         return
     family = BgpFamily.INET_VPN if entry.family is Family.INET else BgpFamily.INET6_VPN
     if family in families:
@@ -286,7 +304,7 @@ def _forms(path: Path, policy: ExportPolicy) -> list[tuple[BgpFamily, _Form]]:
         and "vxlan" in hop.encapsulations
     )
     if by_vxlan and is_layer2:
-        if is_inclusive(key):
+        if is_inclusive(key) or is_selective(key):
             return [(BgpFamily.EVPN, _Form(("vxlan",)))]
         # A VXLAN router that takes part in the VRF routes by MAC/IP routes as well.
         return [(BgpFamily.EVPN, _ROUTED_VXLAN)]
@@ -299,14 +317,24 @@ def _forms(path: Path, policy: ExportPolicy) -> list[tuple[BgpFamily, _Form]]:
     return found
 
 
-def _nlri(entry: VpnEntry, hop: NextHop, family: BgpFamily, form: _Form) -> Nlri:
-    key = entry.key
+def _copies(
+    distinguisher: RouteDistinguisher, key: EnetKey, flags: int = 0
+) -> InclusiveMulticast | SelectiveMulticast | None:
+    """Return the route that asks for copies; None: the key is a workload's."""
+    if is_inclusive(key):
+        return nlri_of(distinguisher, key)
+    return nlri_of_selective(distinguisher, key, flags) if is_selective(key) else None
+
+
+def _nlri(entry: VpnEntry, path: Path, family: BgpFamily, form: _Form) -> Nlri:
+    key, hop = entry.key, path.next_hops[0]
     if not isinstance(key, EnetKey):
         if family is BgpFamily.EVPN:
             return _prefix_route(entry, hop.vni)
         return VpnNlri(entry.distinguisher, key, (hop.label,))
-    if is_inclusive(key):
-        return nlri_of(entry.distinguisher, key)
+    copies = _copies(entry.distinguisher, key, path.attributes.multicast_flags)
+    if copies is not None:
+        return copies
     is_vxlan = "vxlan" in form.encapsulations
     label = hop.vni if is_vxlan else raw_label(hop.label)
     is_second = 0 < hop.l3_label <= MPLS_LABEL_MAX and not is_vxlan
@@ -322,6 +350,8 @@ def _mac_ip(entry: VpnEntry, key: EnetKey, label: int = 0, label2: int | None = 
 def for_peers(attributes: Attributes, path: Path, policy: ExportPolicy) -> Attributes:
     """Return attributes as these peers are told them (RFC 4271 section 5.1)."""
     learned = path.learned
+    if not policy.takes_groups:
+        attributes = _without_proxies(attributes)
     if policy.is_external:
         return replace(
             attributes,
@@ -342,6 +372,15 @@ def for_peers(attributes: Attributes, path: Path, policy: ExportPolicy) -> Attri
         local_preference=preference,
         originator=attributes.originator or learned.router_id,
         cluster_list=(policy.cluster_id, *attributes.cluster_list),
+    )
+
+
+def _without_proxies(attributes: Attributes) -> Attributes:
+    """Who is not told of listeners must not believe that it is: it sends copies of every group."""
+    extended = attributes.extended_communities
+    kept = tuple([each for each in extended if communities.MulticastFlags.of(each) is None])
+    return (
+        attributes if len(kept) == len(extended) else replace(attributes, extended_communities=kept)
     )
 
 

@@ -182,6 +182,7 @@ class BgpGroups:
             private_as_action=peer.private_as_action if peer.is_external else "",
             tells_prefix_routes=not peer.is_control_node,
             takes_new_tunnels=peer.takes_new_tunnels,
+            takes_groups=peer.takes_groups,
         )
 
     def _entries(self) -> Iterator[Entry]:

@@ -21,6 +21,7 @@ from skytrail.control.bgp_values import (
 from skytrail.control.inclusive import hop_of, is_leaf, key_of_inclusive, replicates
 from skytrail.control.load_balance import FIELD_HASH, field_names
 from skytrail.control.path import Learned, Path, PathSlot, Relay, Shared, is_martian
+from skytrail.control.selective import key_of_selective
 from skytrail.control.vpn import VpnName
 from skytrail.net import IpAddress, Label, Mac, RouteDistinguisher, RouteTarget, Vni
 from skytrail.wire.bgp import (
@@ -31,6 +32,7 @@ from skytrail.wire.bgp import (
     MacIp,
     Negotiated,
     Nlri,
+    SelectiveMulticast,
     VpnNlri,
     communities,
 )
@@ -42,6 +44,8 @@ _CACHE_COUNT_MAX = 65_536
 _U16_MAX = 0xFFFF
 _LABEL_USABLE_MIN = 16
 """Lower ones are reserved: an explicit null is nothing to send to a workload."""
+
+_OF_INSTANCES = VpnNlri | MacIp | IpPrefixRoute | InclusiveMulticast | SelectiveMulticast
 
 NO_DISTINGUISHER = RouteDistinguisher(bytes(8))
 
@@ -61,6 +65,9 @@ def name_of(nlri: Nlri) -> VpnName | None:
             return distinguisher, EnetKey(mac, host, tag)
         case InclusiveMulticast(distinguisher=distinguisher):
             return distinguisher, key_of_inclusive(nlri)
+        case SelectiveMulticast(distinguisher=distinguisher):
+            key = key_of_selective(nlri)
+            return None if key is None else (distinguisher, key)
         case _:
             return None
 
@@ -165,13 +172,16 @@ class Importer:
         is_whole = hop is not None and isinstance(nlri, VpnNlri) and len(nlri.labels) == 1
         if next_hop is not None and not meaning.is_loop and not is_whole:
             relay = Relay(family, next_hop, nlri)
-        is_vpn = isinstance(nlri, VpnNlri | MacIp | IpPrefixRoute | InclusiveMulticast)
+        is_vpn = isinstance(nlri, _OF_INSTANCES)
+        attributes_here = meaning.attributes
+        if isinstance(nlri, SelectiveMulticast):
+            attributes_here = replace(attributes_here, multicast_flags=nlri.flags)
         return Path(
             slot=slot,
             distinguisher=nlri.distinguisher if is_vpn else NO_DISTINGUISHER,
             relay=relay,
             next_hops=(hop,) if hop is not None else (),
-            attributes=meaning.attributes,
+            attributes=attributes_here,
             targets=meaning.targets,
             virtual_network=meaning.virtual_network,
             learned=learned,
@@ -209,6 +219,9 @@ class Importer:
             case InclusiveMulticast():
                 tunnel = meaning.learned.attributes.pmsi
                 return hop_of(tunnel, next_hop, names)
+            case SelectiveMulticast():
+                # Copies go by the inclusive route of the same router.
+                return hop
             case _:
                 return None
 
@@ -219,6 +232,7 @@ class Importer:
         origin = communities.first(extended, communities.OriginVn)
         router = communities.first(extended, communities.RouterMac)
         balance = communities.first(extended, communities.LoadBalance)
+        proxies = communities.first(extended, communities.MulticastFlags)
         learned = Learned(
             attributes=attributes,
             is_external=not self._negotiated.is_internal,
@@ -243,6 +257,7 @@ class Importer:
                 communities=tuple(map(community_text, attributes.communities)),
                 load_balance_fields=field_names(balance.fields) if balance else (),
                 load_balance_decision=FIELD_HASH if balance else "",
+                multicast_flags=proxies.flags if proxies else 0,
                 replicates=replicates(attributes.pmsi),
                 replication_leaf=is_leaf(attributes.pmsi),
             ),

@@ -24,7 +24,12 @@ _SELECTIVE = _ROLE | PmsiFlag.LEAF_INFORMATION_REQUIRED
 
 def is_inclusive(key: RouteKey) -> bool:
     """Tell whether a route asks for copies of broadcasts."""
-    return isinstance(key, EnetKey) and key.mac == BROADCAST_MAC and key.address is not None
+    return (
+        isinstance(key, EnetKey)
+        and key.mac == BROADCAST_MAC
+        and key.address is not None
+        and key.group is None
+    )
 
 
 def nlri_of(distinguisher: RouteDistinguisher, key: EnetKey) -> InclusiveMulticast:
@@ -94,9 +99,13 @@ def may_import(path: Path, config: InstanceConfig) -> bool:
     """Tell whether an instance may take a path that its route targets let in.
 
     Networks that may talk to each other import each other's routes, but what one of them sends to
-    everybody stays its own. A route that names no network belongs to who exports its target.
+    everybody or to a group stays its own. A route that names no network belongs to who exports its
+    target.
     """
-    return not is_inclusive(path.key) or stays_in(path.virtual_network, path.targets, config)
+    key = path.key
+    if not isinstance(key, EnetKey) or key.mac != BROADCAST_MAC or key.address is None:
+        return True
+    return stays_in(path.virtual_network, path.targets, config)
 
 
 def stays_in(virtual_network: str, targets: frozenset[RouteTarget], config: InstanceConfig) -> bool:

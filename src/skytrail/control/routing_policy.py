@@ -16,14 +16,16 @@ from typing import TypeVar
 from skytrail.control.bgp_values import community_number, community_text
 from skytrail.control.community_expression import expression_of
 from skytrail.control.path import Path
-from skytrail.net import RouteTarget
+from skytrail.net import BROADCAST_MAC, RouteTarget
 from skytrail.wire.bgp import AsSegment, AsSegmentKind
 from skytrail.wire.bgp.communities import text_of as extended_text
 from skytrail.wire.xmpp import EnetKey
 
 IpPrefix = IPv4Network | IPv6Network
 _EVPN_MAC_IP = 2
+_EVPN_INCLUSIVE = 3
 _EVPN_PREFIX = 5
+_EVPN_SELECTIVE = 6
 _EXTENDED_HEX_DIGITS = 16
 _TARGET_NAMES = frozenset({"target", "rt"})
 _ORIGIN_NAMES = frozenset({"origin", "soo"})
@@ -313,8 +315,12 @@ def _prepended(numbers: tuple[int, ...], as_path: tuple[AsSegment, ...]) -> tupl
 
 
 def _route_type(path: Path) -> int:
-    if isinstance(path.key, EnetKey):
-        return _EVPN_MAC_IP
+    key = path.key
+    if isinstance(key, EnetKey):
+        if key.group is not None:
+            return _EVPN_SELECTIVE
+        is_inclusive = key.mac == BROADCAST_MAC and key.address is not None
+        return _EVPN_INCLUSIVE if is_inclusive else _EVPN_MAC_IP
     return _EVPN_PREFIX if path.learned is not None and path.learned.is_prefix_route else 0
 
 

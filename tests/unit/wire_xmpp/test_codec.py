@@ -40,6 +40,7 @@ from skytrail.wire.xmpp import (
     WithdrawRoute,
 )
 from skytrail.wire.xmpp.codec import StanzaDecoder, encode
+from skytrail.wire.xmpp.route_codec import key_text
 from skytrail.wire.xmpp.values import normal_form
 
 HEAD = '<iq type="set" from="compute-7" to="network-control@contrailsystems.com/bgp-peer" id="a">'
@@ -223,6 +224,47 @@ def test_enet_publish_names_mac_and_address() -> None:
     assert isinstance(message, PublishRoute)
     assert message.route.key == EnetKey(Mac.parse("02:aa:00:00:00:07"), IPv4Network("10.1.1.3/32"))
     assert message.route.next_hops[0].l3_label == 34
+
+
+GROUP_ENTRY = ENTRY.replace(
+    "<af>1</af><safi>1</safi><address>10.1.1.3/32</address>",
+    "<af>25</af><safi>242</safi><ethernet-tag>0</ethernet-tag><mac>ff:ff:ff:ff:ff:ff</mac>"
+    "<address>172.16.0.7/32</address><source>10.1.1.5</source><group>239.1.2.3</group>"
+    "<flags>12</flags>",
+)
+GROUP_NODE = "25/242/ff:ff:ff:ff:ff:ff,172.16.0.7/32,239.1.2.3,10.1.1.5"
+
+
+def test_a_listener_is_told_with_group_source_and_flags() -> None:
+    (message,) = decode(publish(GROUP_NODE, GROUP_ENTRY), collection(node=GROUP_NODE))
+
+    assert isinstance(message, PublishRoute)
+    assert message.route.key == EnetKey(
+        Mac(b"\xff" * 6),
+        IPv4Network("172.16.0.7/32"),
+        0,
+        IPv4Address("239.1.2.3"),
+        IPv4Address("10.1.1.5"),
+    )
+    assert message.route.attributes.multicast_flags == 12
+    assert key_text(message.route.key) == GROUP_NODE.removeprefix("25/242/")
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        ("<group>239.1.2.3", "<group>10.1.2.3"),
+        ("<source>10.1.1.5", "<source>239.1.1.5"),
+        ("<source>10.1.1.5", "<source>fd00::5"),
+        ("<group>239.1.2.3", "<group>0.0.0.0"),
+        ("<group>239.1.2.3", "<group>everything"),
+        ("<address>172.16.0.7/32</address>", "<address>0.0.0.0/32</address>"),
+        ("<flags>12</flags>", "<flags>-1</flags>"),
+    ],
+)
+def test_a_listener_that_makes_no_sense_is_refused(part: str, other: str) -> None:
+    with pytest.raises(DecodeError):
+        decode(publish(GROUP_NODE, GROUP_ENTRY.replace(part, other)), collection(node=GROUP_NODE))
 
 
 def test_mobility_supersedes_the_sequence_number() -> None:

@@ -46,6 +46,7 @@ from skytrail.wire.xmpp.messages import (
     WithdrawRoute,
     family_of,
 )
+from skytrail.wire.xmpp.route_codec import listening_problem
 from skytrail.wire.xmpp.session import (
     Close,
     CloseReason,
@@ -127,5 +128,6 @@ __all__ = [
     "Write",
     "client_settings",
     "family_of",
+    "listening_problem",
     "server_settings",
 ]

@@ -59,6 +59,7 @@ from skytrail.wire.xmpp.route_codec import (
     decode_nlri_of,
     encode_entry,
     encode_item,
+    encode_nlri,
     key_text,
     parse_key,
 )
@@ -377,15 +378,7 @@ def _encode_pair(
 
 def _withdrawn_entry(key: RouteKey) -> str:
     # The reader of a withdraw looks at the nlri only, but expects the entry of a publish.
-    address = key_text(key)
-    family = family_of(key)
-    af, _, safi = family.value.partition("/")
-    head = f"<entry><nlri><af>{af}</af><safi>{safi}</safi>"
-    if family is Family.ENET:
-        mac, _, address = address.partition(",")
-        tag, _, mac = mac.rpartition("-")
-        head += f"<ethernet-tag>{tag or 0}</ethernet-tag><mac>{mac}</mac>"
-    return f"{head}<address>{address}</address></nlri></entry>"
+    return f"<entry>{encode_nlri(key)}</entry>"
 
 
 MESSAGE_TAIL = b"</message>"

@@ -31,12 +31,19 @@ class Family(enum.Enum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class EnetKey:
-    """A MAC offered with one IP (EVPN type 2, RFC 7432 section 7.2) or with none."""
+    """A MAC offered with one IP (EVPN type 2, RFC 7432 section 7.2) or with none.
+
+    Of the broadcast MAC: who wants copies (type 3), or copies of a group alone (type 6).
+    """
 
     mac: Mac
     address: IpPrefix | None = None
     """A host prefix (/32 or /128) or None."""
     ethernet_tag: int = 0
+    group: IpAddress | None = None
+    """Of what copies are wanted; unspecified: of every group."""
+    source: IpAddress | None = None
+    """Who sends them; None: anybody."""
 
 
 RouteKey: TypeAlias = IPv4Network | IPv6Network | EnetKey
@@ -82,6 +89,9 @@ class RouteAttributes:
     """enet, broadcast MAC: copies for others are made of what is sent here (RFC 9574)."""
     replication_leaf: bool = False
     """enet, broadcast MAC: has its copies made by a replicator, while there is one."""
+    multicast_flags: int = 0
+    """enet, broadcast MAC: of whose groups it tells (RFC 9251 section 9.5); of a group, which
+    versions its listeners speak, and whether the source is unwanted (section 9.1)."""
 
 
 @dataclass(frozen=True, slots=True)

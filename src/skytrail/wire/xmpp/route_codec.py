@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
 from typing import TypeVar
 
-from skytrail.net import IpAddress, IpPrefix, Label, Mac, Vni
+from skytrail.net import BROADCAST_MAC, IpAddress, IpPrefix, Label, Mac, Vni
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.xmpp.messages import (
     EnetKey,
@@ -48,11 +48,17 @@ _NLRI_HEAD = {
 def key_text(key: RouteKey) -> str:
     """Return the item id: ``10.1.1.3/32`` or ``02:..:07,10.1.1.3/32`` (``TAG-MAC,IP`` if tagged).
 
-    A MAC without an address is written with ``0.0.0.0/32``.
+    A MAC without an address is written with ``0.0.0.0/32``; behind who wants a group's copies
+    follow the group and the source, if any.
     """
     if isinstance(key, EnetKey):
         tag = f"{key.ethernet_tag}-" if key.ethernet_tag else ""
-        return f"{tag}{key.mac},{key.address or _NO_ADDRESS}"
+        listened = ""
+        if key.group is not None:
+            listened = (
+                f",{key.group},{_NO_ADDRESS.network_address if key.source is None else key.source}"
+            )
+        return f"{tag}{key.mac},{key.address or _NO_ADDRESS}{listened}"
     return str(key)
 
 
@@ -60,12 +66,13 @@ def parse_key(family: Family, text: str) -> RouteKey:
     """Inverse of :func:`key_text`; ``DecodeError`` when the text is no key of ``family``."""
     try:
         if family is Family.ENET:
-            head, _, address = text.partition(",")
+            head, address, group, source = (*text.split(",", 3), "", "", "")[:4]
             tag, dash, mac = head.rpartition("-")
-            return EnetKey(
+            return enet_key(
                 Mac.parse(mac),
                 _enet_address(address),
                 bounded_number(tag, _U32_MAX) if dash else 0,
+                (group, source),
             )
         key = ip_network(_unscoped(text), strict=False)
     except ValueError as error:
@@ -89,7 +96,7 @@ def encode_entry(route: Route) -> str:
         else ""
     )
     return (
-        f"<entry>{_encode_nlri(route.key)}<next-hops>"
+        f"<entry>{encode_nlri(route.key, attributes.multicast_flags)}<next-hops>"
         + "".join([_encode_next_hop(next_hop) for next_hop in route.next_hops])
         + f"</next-hops><version>1</version><sequence-number>{attributes.sequence_number}"
         f"</sequence-number>{mobility}"
@@ -110,12 +117,17 @@ def encode_entry(route: Route) -> str:
     )
 
 
-def _encode_nlri(key: RouteKey) -> str:
+def encode_nlri(key: RouteKey, flags: int = 0) -> str:
+    """Return the ``<nlri>`` of a route."""
     head = _NLRI_HEAD[family_of(key)]
     if isinstance(key, EnetKey):
+        listened = f"<flags>{flags}</flags>" if flags else ""
+        if key.group is not None:
+            source = _NO_ADDRESS.network_address if key.source is None else key.source
+            listened = f"<source>{source}</source><group>{key.group}</group>{listened}"
         return (
             f"{head}<ethernet-tag>{key.ethernet_tag}</ethernet-tag><mac>{key.mac}</mac>"
-            f"<address>{key.address or _NO_ADDRESS}</address></nlri>"
+            f"<address>{key.address or _NO_ADDRESS}</address>{listened}</nlri>"
         )
     return f"{head}<address>{key}</address></nlri>"
 
@@ -194,7 +206,8 @@ def decode_entry(entry: XmlElement, family: Family) -> Route:
     hops = list(parts["next-hops"]) if "next-hops" in parts else []
     if not 0 < len(hops) <= NEXT_HOPS_MAX:
         raise DecodeError(f"{len(hops)} next hops, expected 1..{NEXT_HOPS_MAX}")
-    return Route(key, tuple([_decode_next_hop(hop) for hop in hops]), _decode_attributes(parts))
+    attributes = _decode_attributes(parts)
+    return Route(key, tuple([_decode_next_hop(hop) for hop in hops]), attributes)
 
 
 def decode_nlri_of(entry: XmlElement, family: Family) -> RouteKey:
@@ -214,9 +227,34 @@ def _decode_nlri(nlri: XmlElement, family: Family) -> RouteKey:
         if family is not Family.ENET:
             return parse_key(family, address)
         tag = bounded_number(texts.get("ethernet-tag"), _U32_MAX)
-        return EnetKey(Mac.parse(texts.get("mac", "")), _enet_address(address), tag)
+        listened = texts.get("group", ""), texts.get("source", "")
+        return enet_key(Mac.parse(texts.get("mac", "")), _enet_address(address), tag, listened)
     except ValueError as error:
         raise DecodeError(f"bad nlri: {error}") from error
+
+
+def enet_key(mac: Mac, address: IpPrefix | None, tag: int, listened: tuple[str, str]) -> EnetKey:
+    """Return a key with (group, source) as texts; raises ``ValueError``."""
+    if not listened[0]:
+        return EnetKey(mac, address, tag)
+    group, source = (ip_address(_unscoped(each)) if each else None for each in listened)
+    assert group is not None
+    if source is not None and not int(source):
+        source = None
+    if address is None:
+        raise ValueError("nobody wants copies of the group")
+    if problem := listening_problem(group, source):
+        raise ValueError(problem)
+    return EnetKey(BROADCAST_MAC, address, tag, group, source)
+
+
+def listening_problem(group: IpAddress, source: IpAddress | None) -> str:
+    """Tell why nobody can listen to this; empty when somebody can."""
+    if not group.is_multicast and int(group):
+        return f"{group} is no multicast group"
+    if source is not None and (source.is_multicast or source.version != group.version):
+        return f"{source} is no source of {group}"
+    return "" if int(group) or source is None else f"{source} without a group"
 
 
 def _enet_address(text: str) -> IpPrefix | None:
@@ -270,6 +308,13 @@ def _unscoped(text: str) -> str:
     if "%" in text:
         raise ValueError("an address with a zone cannot be routed")
     return text
+
+
+def _flags(nlri: XmlElement) -> int:
+    for child in nlri:
+        if local_name(child) == "flags":
+            return bounded_number(child.text, _U32_MAX)
+    return 0
 
 
 def _u32(text: str) -> int:
@@ -330,6 +375,7 @@ def _decode_attributes(parts: dict[str, XmlElement]) -> RouteAttributes:
         load_balance_decision="" if decision is None else _word(decision.text),
         sub_protocol=_word(text("sub-protocol")),
         etree_leaf=text("etree-leaf") == "true",
+        multicast_flags=_flags(parts["nlri"]),
         replicates=text("assisted-replication-supported") == "true",
         replication_leaf=text("edge-replication-not-supported") == "true",
     )
