@@ -55,6 +55,7 @@ STRUCTS = (
     "qos_map",
     "rate",
     "fat_key",
+    "flow_share",
     "ageing_key",
     "link_service_key",
     "link_service",

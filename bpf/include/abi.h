@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 10,
+	ABI_VERSION = 11,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
@@ -27,6 +27,7 @@ enum abi {
 	CAPTURE_FRAME_BYTES_MAX = 9216,
 	MIRROR_HEADER_BYTES_MAX = 320,
 	VIF_WATCHED = 65536, /* In ifindex_vif, beside the vif: as INTERFACE_WATCHED. */
+	FLOW_SHARE_MEMBERS_MAX = 32,
 	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
 	PUNT_FRAME_BYTES_MAX = 2048,

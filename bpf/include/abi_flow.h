@@ -116,6 +116,14 @@ struct fat_key {
 };
 _Static_assert(sizeof(struct fat_key) == 8, "fat_key");
 
+/* Interfaces of one machine, which share its part of the table. */
+struct flow_share {
+	__u32 limit; /* Flows of all of them; 0, or less than the default: the default. */
+	__u32 used;
+	__u32 vif[FLOW_SHARE_MEMBERS_MAX];
+};
+_Static_assert(sizeof(struct flow_share) == 136, "flow_share");
+
 /* Flows that live longer or shorter than others; port 0: all of the protocol. */
 struct ageing_key {
 	__be16 port;

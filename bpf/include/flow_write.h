@@ -98,6 +98,28 @@ static __always_inline bool table_reserved(__u32 owned)
 	return used && *used >= size - size / RESERVE_SHARE && owned >= size / MODEST_SHARE;
 }
 
+/* True when the interfaces of one machine have all the flows it may have. Nothing is counted by
+ * machine, so that an interface that comes to another one takes its flows along. */
+static __noinline bool machine_exceeds(__u32 vif_id)
+{
+	const struct flow_share *share = bpf_map_lookup_elem(&flow_shares, &vif_id);
+	__u32 i, id, limit, sum = 0;
+	const __u32 *owned;
+
+	if (!share)
+		return false;
+	limit = share->limit > limits.flow_limit_default ? share->limit : limits.flow_limit_default;
+	for (i = 0; i < FLOW_SHARE_MEMBERS_MAX; i++) {
+		if (i >= share->used)
+			break;
+		id = share->vif[i];
+		owned = bpf_map_lookup_elem(&interface_flows, &id);
+		if (owned)
+			sum += *owned;
+	}
+	return sum >= limit;
+}
+
 /* Stores the decision in s->flow under s->key. DROP_NONE, or why it cannot be stored. */
 static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 {
@@ -116,6 +138,8 @@ static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 	}
 	if (*owned >= limit)
 		return DROP_FLOW_LIMIT;
+	if (machine_exceeds(vif_id))
+		return DROP_FLOW_LIMIT_MACHINE;
 	if (table_reserved(*owned))
 		return DROP_FLOW_TABLE_FULL;
 	s->flow.pair = pair_allocate();

@@ -172,6 +172,9 @@ struct {
 /* (vif, protocol, port) -> unused. Agent writes; read after a miss of an interface with OPTION_FAT.
  * Full: the agent's update fails. */
 MAP_HASH(fat_flows, struct fat_key, __u32, 65536);
+/* vif -> interfaces of its machine, where there are several. Agent writes; read when a flow is made.
+ * Full: the agent's update fails. */
+MAP_HASH(flow_shares, __u32, struct flow_share, VIF_COUNT_MAX);
 /* (protocol, port) -> nanoseconds of silence. Agent writes, scan reads. Full: the update fails. */
 MAP_HASH(ageing, struct ageing_key, __u64, 4096);
 

@@ -32,6 +32,7 @@ from conftest import (
 from skytrail.agent.tables import (
     Action,
     Encapsulation,
+    FlowShareRow,
     LabelRow,
     NextHopId,
     NextHopKind,
@@ -249,6 +250,26 @@ def test_interface_flow_limit_is_a_named_drop(box: Box) -> None:
 
     assert [outcome.forwarded for outcome in outcomes] == [True, True, True, False, False]
     assert outcomes[-1].drops == {"FLOW_LIMIT": 1}
+
+
+def test_interfaces_of_one_machine_share_its_limit(box: Box) -> None:
+    members = (VIF, PEER_VIF)
+    box.apply(
+        interface_row(flow_count_max=4096),
+        interface_row(PEER_VIF, PEER_IFINDEX, PEER_MAC, identity=2, flow_count_max=2100),
+        LabelRow(2000, PEER_NEXTHOP),
+        *[FlowShareRow(vif, members, 2100) for vif in members],
+    )
+    packet = frames.ip(REMOTE[4], PEER[4], frames.UDP, frames.udp(1, 80))
+
+    # More than the half of the 4,096 that a machine always has: one of its interfaces may.
+    outcomes = [box.send(frames.udp(port, 2), frames.UDP) for port in range(1, 2103)]
+    assert [o.drops for o in outcomes if not o.forwarded] == [{"FLOW_LIMIT_MACHINE": 1}] * 2
+    assert box.receive(packet, label=2000).drops == {"FLOW_LIMIT_MACHINE": 1}
+    assert box.send(frames.udp(1, 2), frames.UDP).forwarded
+
+    box.apply(deletes=(FlowShareRow(PEER_VIF, members, 2100),))
+    assert box.receive(packet, label=2000).forwarded
 
 
 def test_denied_flows_leave_half_of_the_share(box: Box) -> None:

@@ -30,6 +30,7 @@ from skytrail.agent.tables import (
     AgeingRow,
     Encapsulation,
     FatFlowRow,
+    FlowShareRow,
     IdentityId,
     InetRouteRow,
     InterfaceRow,
@@ -95,6 +96,7 @@ def every_kind_of_row() -> list[Row]:
         FatFlowRow(VifId(50), 6, 65535),
         AgeingRow(17, 53, 9),
         AgeingRow(6, 0, 9_999_999),
+        FlowShareRow(VIF, (VIF, VifId(12)), 5000),
         RateRow(VifId(50), True, 50_000_000_000, 2_500_000_000),
     ]
 

@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 10
+ABI_VERSION = 11
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
@@ -26,6 +26,7 @@ CAPTURE_SLOTS = 4
 CAPTURE_FRAME_BYTES_MAX = 9216
 MIRROR_HEADER_BYTES_MAX = 320
 VIF_WATCHED = 65536
+FLOW_SHARE_MEMBERS_MAX = 32
 LABEL_COUNT = 1048576
 FLOW_PAIRS_DEFAULT = 262144
 PUNT_FRAME_BYTES_MAX = 2048
@@ -107,6 +108,7 @@ class DropReason(enum.IntEnum):
     FABRIC_UNKNOWN = 59
     PORTS_EXHAUSTED = 60
     GROUP_UNHEARD = 61
+    FLOW_LIMIT_MACHINE = 62
 
 
 class PuntReason(enum.IntEnum):
@@ -590,6 +592,24 @@ class FatKey(NamedTuple):
 
 
 FAT_KEY_LAYOUT = struct.Struct("=I2sB1x")
+
+
+class FlowShare(NamedTuple):
+    """``struct flow_share``, 136 bytes."""
+
+    limit: int
+    used: int
+    vif: bytes
+
+    def pack(self) -> bytes:
+        return FLOW_SHARE_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FlowShare:
+        return cls._make(FLOW_SHARE_LAYOUT.unpack(raw))
+
+
+FLOW_SHARE_LAYOUT = struct.Struct("=II128s")
 
 
 class AgeingKey(NamedTuple):

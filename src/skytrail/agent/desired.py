@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from skytrail.agent.fabric import FabricInputs, fabric_rows
+from skytrail.agent.flow_shares import FlowShares
 from skytrail.agent.identity import Identity
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.label import Numbers
@@ -74,6 +75,7 @@ class _Computation:
         self._ports = PortUnits(self._world)
         self._routes = RouteUnits(self._world)
         self._vrfs = VrfUnits(self._world, self._routes)
+        self._shares = FlowShares(self._world.rows)
         self._world.qos.update(inputs.view)
         self._world.underlay_interface()
 
@@ -114,8 +116,9 @@ class _Computation:
         return self._settle(version)
 
     def _settle(self, version: int) -> Desired:
-        rows, published = self._world.rows.settle(), self._world.published.settle()
         ports = self._world.states.settle()
+        self._shares.update(ports, self._world.plans)
+        rows, published = self._world.rows.settle(), self._world.published.settle()
         for claims in (self._world.explained, self._world.vifs, self._world.vrfs):
             claims.settle()
         return Desired(

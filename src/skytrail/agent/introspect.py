@@ -114,6 +114,7 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
             shown |= {
                 "vrf_id": row.vrf_id,
                 "identity": row.identity,
+                "flow_count_max": row.flow_count_max,
                 "policy_egress": row.policy_egress,
                 "policy_ingress": row.policy_ingress,
             }

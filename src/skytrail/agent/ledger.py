@@ -44,6 +44,7 @@ class Rank(enum.IntEnum):
     FLOOD = 8
     QOS = 9
     GROUPS = 10
+    FLOW_SHARE = 11
 
 
 @dataclass(frozen=True, slots=True)

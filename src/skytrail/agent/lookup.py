@@ -21,6 +21,7 @@ from skytrail.agent.tables import (
     FloatingPortRow,
     FloatingRow,
     FloodRow,
+    FlowShareRow,
     GroupRow,
     IdentityId,
     InetRouteRow,
@@ -121,7 +122,7 @@ class Tables:
                 self.floatings[row.vif_id][row.place] = row
             case FloatingPortRow():
                 self.floating_ports[row.key] = row.to_port
-            case MirrorRow() | PortMirrorRow() | FatFlowRow() | AgeingRow():
+            case MirrorRow() | PortMirrorRow() | FatFlowRow() | FlowShareRow() | AgeingRow():
                 pass  # No part of where a packet goes.
             case RateRow():
                 self.rates[row.key] = row

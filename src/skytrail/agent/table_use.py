@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
 from typing import Final
 
-from skytrail.agent.tables import InterfaceRow, LabelRow, MirrorRow, NextHopRow, Row
+from skytrail.agent.tables import InterfaceRow, LabelRow, MirrorRow, NextHopRow, Row, VifId
 
 HIGH: Final = 0.80
 FULL: Final = 0.95
@@ -18,6 +18,7 @@ _CALM: Final = 0.05
 """So much below a mark a table must be to count no more: one at the mark would flap."""
 FORGETTING: Final = frozenset({"bgp_clients", "fragments", "interface_drops"})
 """Full is how these are meant to be: the oldest goes, or only a share of a counter is lost."""
+REFUSALS: Final = ("FLOW_LIMIT", "FLOW_LIMIT_MACHINE", "FLOW_TABLE_FULL")
 ROWS_OF_ARRAYS: Final[Mapping[str, type[Row]]] = {
     "interfaces": InterfaceRow,
     "nexthops": NextHopRow,
@@ -66,6 +67,25 @@ class TableWatch:
         }
         self.high = _beyond(shares, HIGH, self.high)
         self.full = _beyond(shares, FULL, self.full)
+
+
+class RefusedFlows:
+    """At which interfaces new flows were refused between the last two looks, and how many packets."""
+
+    def __init__(self) -> None:
+        self.now: Mapping[VifId, int] = {}
+        self._before: Mapping[VifId, int] | None = None
+
+    def update(self, drops: Mapping[VifId, Mapping[str, int]]) -> None:
+        """``drops`` are by interface and reason, since the datapath was loaded."""
+        counts = {vif: sum(by.get(each, 0) for each in REFUSALS) for vif, by in drops.items()}
+        before = counts if self._before is None else self._before
+        self.now = {
+            vif: count - before.get(vif, 0)
+            for vif, count in counts.items()
+            if count > before.get(vif, 0)
+        }
+        self._before = counts
 
 
 def _beyond(shares: Mapping[str, float], mark: float, before: frozenset[str]) -> frozenset[str]:

@@ -438,6 +438,23 @@ class FatFlowRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowShareRow:
+    """An interface of a machine that has several, which share the machine's part of the flow table.
+    Key: ``vif_id``.
+    """
+
+    vif_id: VifId
+    members: tuple[VifId, ...]
+    """All of them, itself included, in order; at most 32."""
+    count_max: int = 0
+    """Flows of all of them together; the datapath's default share is always theirs."""
+
+    @property
+    def key(self) -> VifId:
+        return self.vif_id
+
+
+@dataclass(frozen=True, slots=True)
 class AgeingRow:
     """How long flows to a port, or all of a protocol (port 0), may be silent.
     Key: (protocol, port).
@@ -642,6 +659,7 @@ Row = (
     | LinkServiceRow
     | PortPoolRow
     | FatFlowRow
+    | FlowShareRow
     | AgeingRow
     | PolicyIdentityRow
     | PolicyPrefixRow
@@ -661,6 +679,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     QosMapRow,
     RateRow,
     FatFlowRow,
+    FlowShareRow,
     AgeingRow,
     FloatingPortRow,
     FloatingRow,

@@ -56,6 +56,8 @@ class HostState:
     tables_high: Sequence[str] = ()
     """Kernel tables that are nearly full, and those as good as full."""
     tables_full: Sequence[str] = ()
+    flow_limited: Sequence[str] = ()
+    """Ports (uuids) at which new flows were refused lately."""
 
 
 def uves(host: HostState, desired: Desired) -> Iterator[Uve]:
@@ -97,6 +99,9 @@ def _vrouter(host: HostState, desired: Desired, active: Sequence[ActivePort]) ->
             "res_limit": bool(host.tables_high),
             "res_table_limit": bool(host.tables_full),
             "tables_nearly_full": list(host.tables_high),
+            "flow_limited_ports": sorted(
+                state.port.name for state in active if state.port.uuid in host.flow_limited
+            ),
             "xmpp_peer_list": [
                 {"ip": row["source"], "status": row["state"] == "established", "primary": not index}
                 for index, row in enumerate(host.sessions)

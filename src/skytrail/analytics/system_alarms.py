@@ -115,6 +115,11 @@ SYSTEM_ALARMS: Final = (
         description="A table of the host is full, or as good as that",
     ),
     _rule(
+        "vrouter-flow-limit", MINOR, ("vrouter",),
+        (Condition("VrouterAgent.flow_limited_ports", "size!=", 0),),
+        description="Ports have all the flows they may: new ones are refused",
+    ),
+    _rule(
         "storage-cluster-state", MAJOR, ("storage-cluster",),
         (_not_equal("StorageCluster.info_stats.*.status", 0),
          Condition("StorageCluster", "!=", None)),

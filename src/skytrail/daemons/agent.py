@@ -111,6 +111,14 @@ def _add_services(parser: argparse.ArgumentParser) -> None:
         help="connections the host can hold at once, where it has no flow table yet (default: 131072;"
         " docs/flows.md tells what they cost)",
     )
+    parser.add_argument(
+        "--vm-flows",
+        type=_percent,
+        default=50,
+        metavar="PERCENT",
+        help="of these, how many one virtual machine and each of its interfaces may have at most"
+        " (default: %(default)s)",
+    )
     parser.add_argument("--dns-forwarder", type=ip_address, help="upstream DNS server")
     parser.add_argument(
         "--metadata-secret",
@@ -155,7 +163,7 @@ async def _serve(
         group.create_task(usage.run())
         hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
         group.create_task(
-            told.tell(settings.tls, hello, lambda: uves.uves_of(service, usage.watch), rows.take)
+            told.tell(settings.tls, hello, lambda: uves.uves_of(service, usage), rows.take)
         )
 
 
@@ -170,7 +178,11 @@ def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:
     flows: int = options.flows or FLOW_PAIRS_MAX
     root: Path = options.bpf or ROOT
     return lambda: EbpfDatapath.open(
-        options.name, root=root, hook=Hook(options.hook), flow_pairs_max=flows
+        options.name,
+        root=root,
+        hook=Hook(options.hook),
+        flow_pairs_max=flows,
+        machine_percent=options.vm_flows,
     )
 
 
@@ -178,6 +190,12 @@ def _flow_count(text: str) -> int:
     low, high = FLOWS_BOUNDS
     if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+    return int(text)
+
+
+def _percent(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100")
     return int(text)
 
 

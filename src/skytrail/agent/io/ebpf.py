@@ -61,6 +61,8 @@ OBJECT = INSTALLED_OBJECT if INSTALLED_OBJECT.exists() else CHECKOUT_OBJECT
 
 FLOW_PAIRS_MAX = 131072
 """Connections resident at once by default; each costs about 300 bytes of kernel memory."""
+MACHINE_PERCENT = 50
+"""Of these, how many one machine may have at most, and each of its interfaces."""
 PUNTS_COUNT_MAX = 1 << 16
 PUNT_TOKENS_MAX = 256
 PUNT_TOKEN_NS = 1_000_000
@@ -107,13 +109,15 @@ class EbpfDatapath:
         name: str,
         *,
         flow_pairs_max: int = FLOW_PAIRS_MAX,
+        machine_percent: int = MACHINE_PERCENT,
         object_path: Path = OBJECT,
         root: Path = ROOT,
         hook: Hook = Hook.AUTO,
     ) -> EbpfDatapath:
         """Load the programs of agent ``name``, adopting what an earlier run left.
 
-        The flow table keeps the size it was first created with. ``OSError`` when the object is
+        The flow table keeps the size it was first created with; the share of one machine is that
+        of this call. ``OSError`` when the object is
         missing or the kernel refuses it.
         """
         if not object_path.exists():
@@ -128,7 +132,7 @@ class EbpfDatapath:
         limits = abi.Limits(
             cpu_count=cpu_count,
             flow_pairs_max=flow_pairs_max,
-            flow_limit_default=max(flow_pairs_max // 2, 1),
+            flow_limit_default=max(flow_pairs_max * machine_percent // 100, 1),
             punt_tokens_max=PUNT_TOKENS_MAX,
             punt_token_ns=PUNT_TOKEN_NS,
             tai_offset_ns=_tai_offset_ns(),

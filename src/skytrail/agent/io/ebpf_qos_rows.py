@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ from skytrail.agent.io.ebpf_rows import Entry, from_u32, u32
 from skytrail.agent.tables import (
     AgeingRow,
     FatFlowRow,
+    FlowShareRow,
     QosId,
     QosMapRow,
     QosMark,
@@ -68,6 +70,23 @@ def fat_flow_row(key: bytes, raw: bytes) -> FatFlowRow:
     del raw
     where = abi.FatKey.unpack(key)
     return FatFlowRow(VifId(where.vif), where.protocol, int.from_bytes(where.port, "big"))
+
+
+def flow_share_entry(row: FlowShareRow) -> Entry:
+    vifs = struct.pack(f"={abi.FLOW_SHARE_MEMBERS_MAX}I", *_padded(row.members))
+    return u32(row.vif_id), abi.FlowShare(row.count_max, len(row.members), vifs).pack()
+
+
+def flow_share_row(key: bytes, raw: bytes) -> FlowShareRow:
+    value = abi.FlowShare.unpack(raw)
+    vifs = struct.unpack(f"={abi.FLOW_SHARE_MEMBERS_MAX}I", value.vif)[: value.used]
+    return FlowShareRow(VifId(from_u32(key)), tuple([VifId(each) for each in vifs]), value.limit)
+
+
+def _padded(members: tuple[VifId, ...]) -> list[int]:
+    if len(members) > abi.FLOW_SHARE_MEMBERS_MAX:
+        raise ValueError(f"{len(members)} interfaces share flows: at most 32 can")
+    return [*members, *[0] * (abi.FLOW_SHARE_MEMBERS_MAX - len(members))]
 
 
 def ageing_entry(row: AgeingRow) -> Entry:

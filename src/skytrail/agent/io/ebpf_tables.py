@@ -22,6 +22,7 @@ from skytrail.agent.tables import (
     FloatingPortRow,
     FloatingRow,
     FloodRow,
+    FlowShareRow,
     GroupRow,
     InetRouteRow,
     InterfaceKind,
@@ -286,6 +287,8 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "floating_ports", nat_codec.floating_port_entry(row)
         case FatFlowRow():
             return "fat_flows", qos_codec.fat_flow_entry(row)
+        case FlowShareRow():
+            return "flow_shares", qos_codec.flow_share_entry(row)
         case AgeingRow():
             return "ageing", qos_codec.ageing_entry(row)
         case RateRow():
@@ -329,6 +332,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     FloatingRow: (("floatings",), nat_codec.floating_row),
     FloatingPortRow: (("floating_ports",), nat_codec.floating_port_row),
     FatFlowRow: (("fat_flows",), qos_codec.fat_flow_row),
+    FlowShareRow: (("flow_shares",), qos_codec.flow_share_row),
     AgeingRow: (("ageing",), qos_codec.ageing_row),
     RateRow: (("rates",), qos_codec.rate_row),
     QosMapRow: (("qos_maps",), qos_codec.qos_map_row),

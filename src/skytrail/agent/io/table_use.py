@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from skytrail.agent.service import AgentService
-from skytrail.agent.table_use import TableUse, TableWatch, rows, with_rows
+from skytrail.agent.table_use import RefusedFlows, TableUse, TableWatch, rows, with_rows
 from skytrail.runtime.metrics import Sample
 
 INTERVAL_S = 30.0
@@ -21,6 +21,7 @@ class TableUsage:
         self._service = service
         self._log = structlog.get_logger().bind(component="agent")
         self.watch = TableWatch()
+        self.refused = RefusedFlows()
         self.uses: Sequence[TableUse] = ()
 
     async def run(self) -> None:
@@ -33,8 +34,9 @@ class TableUsage:
             await asyncio.sleep(INTERVAL_S)
 
     async def look(self) -> None:
-        uses = await self._service.in_datapath_thread(
-            lambda: list(self._service.datapath.table_uses())
+        datapath = self._service.datapath
+        uses, drops = await self._service.in_datapath_thread(
+            lambda: (list(datapath.table_uses()), datapath.interface_drop_counts())
         )
         self.uses = list(with_rows(uses, self._service.desired.rows))
         high, full = self.watch.high, self.watch.full
@@ -45,6 +47,13 @@ class TableUsage:
             self._log.warning(
                 "table_nearly_full", table=name, entries=use.entries, entries_max=use.entries_max
             )
+
+        before = self.refused.now
+        self.refused.update(drops)
+        for vif_id, packets in sorted(self.refused.now.items()):
+            if vif_id not in before:
+                uuid = self._service.desired.vifs.get(vif_id, "")
+                self._log.warning("flows_refused", vif=vif_id, port=uuid, packets=packets)
 
     async def rows(self) -> list[Mapping[str, object]]:
         """Look, and return rows for people."""

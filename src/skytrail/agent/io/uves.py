@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from skytrail.agent.io.table_use import TableUsage
 from skytrail.agent.plugin import Delivered
 from skytrail.agent.service import AgentService
-from skytrail.agent.table_use import TableWatch
 from skytrail.agent.tables import VifId
 from skytrail.agent.uves import VROUTERS, HostState, LinkCounters, uves
 from skytrail.runtime.telemetry import usage_of_this_process
@@ -19,7 +19,7 @@ _LINKS = Path("/proc/self/net/dev")
 _NOTHING = Delivered()
 
 
-async def uves_of(service: AgentService, watch: TableWatch) -> list[Uve]:
+async def uves_of(service: AgentService, usage: TableUsage) -> list[Uve]:
     """Return all that a host tells."""
     vifs = dict(service.desired.vifs)
 
@@ -33,7 +33,7 @@ async def uves_of(service: AgentService, watch: TableWatch) -> list[Uve]:
         uuid: _counters(given.get(uuid, Delivered()), sent.get(state.plugged.ifname, _NOTHING))
         for uuid, state in service.desired.ports.items()
     }
-    return list(_uves(service, counters, drops, watch))
+    return list(_uves(service, counters, drops, usage))
 
 
 def _counters(given: Delivered, sent: Delivered) -> LinkCounters:
@@ -44,7 +44,7 @@ def _uves(
     service: AgentService,
     counters: Mapping[str, LinkCounters],
     drops: Mapping[str, int],
-    watch: TableWatch,
+    usage: TableUsage,
 ) -> Iterator[Uve]:
     name = service.settings.name
     sessions = [connection.row() for connection in service.connections]
@@ -54,8 +54,9 @@ def _uves(
         sessions=sessions,
         counters=counters,
         drops=drops,
-        tables_high=sorted(watch.high),
-        tables_full=sorted(watch.full),
+        tables_high=sorted(usage.watch.high),
+        tables_full=sorted(usage.watch.full),
+        flow_limited=[service.desired.vifs.get(each, "") for each in usage.refused.now],
     )
     yield node_status(
         VROUTERS,
