@@ -1,13 +1,22 @@
-"""HAProxy takes every configuration that hosts make."""
+"""HAProxy takes every configuration that hosts make, and every change of it."""
 
+import asyncio
+import contextlib
+import http.client
 import itertools
+import os
+import random
+import secrets
 import shutil
 import subprocess
 from ipaddress import ip_address
 
+import msgspec
 import pytest
 
+from skytrail.agent.balancing.copies import CopySpec
 from skytrail.agent.balancing.haproxy import Place, render
+from skytrail.agent.io.balancer_keeper import Copy, CopyState
 from skytrail.model.load_balancer import (
     POOLS_OF,
     Listener,
@@ -77,3 +86,70 @@ def test_haproxy_takes_every_way_of_listening_sharing_and_asking(tmp_path, versi
     assert problems == ()
     assert done.returncode == 0, done.stderr
     assert "[WARNING]" not in done.stderr, done.stderr
+
+
+def answering(text):
+    """A copy that answers ``text`` to everybody."""
+    configuration = f"""
+global
+    user haproxy
+    group haproxy
+    chroot /var/lib/haproxy
+    maxconn 100
+defaults
+    timeout connect 5s
+    timeout client 5s
+    timeout server 5s
+frontend only
+    mode http
+    bind 10.1.1.100:80
+    http-request return status 200 content-type text/plain string "{text}"
+"""
+    return CopySpec(
+        port=uuid_of("copy"), device=f"lb-{secrets.token_hex(4)}", mac="02:00:00:00:01:09",
+        mtu_bytes=1500, addresses=("10.1.1.9/24", "10.1.1.100/24"), gateways=("10.1.1.1",),
+        configuration=configuration,
+    )  # fmt: skip
+
+
+def asked(copy):
+    """What a new connection is answered."""
+    with copy.inside():
+        connection = http.client.HTTPConnection("10.1.1.100", 80, timeout=5)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", "/")
+                return connection.getresponse().read().decode()
+            except OSError:
+                return ""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")
+@pytest.mark.parametrize("seed", range(3))
+def test_whenever_a_change_comes_haproxy_serves_the_last_one_and_is_started_once(tmp_path, seed):
+    rng = random.Random(seed)
+    spec = answering("first")
+
+    async def changes():
+        copy = Copy(spec, tmp_path, asyncio.Event())
+        copy.open()
+        try:
+            # Also between the start of a process and the name it has then, and while it reads.
+            for number in range(12):
+                await asyncio.sleep(rng.choice((0, 0.001, 0.01, 0.05, 0.2)))
+                last = msgspec.structs.replace(
+                    spec, configuration=answering(f"change {number}").configuration
+                )
+                copy.load(last)
+            for _ in range(300):
+                if copy.state().is_running and asked(copy) == "change 11":
+                    break
+                await asyncio.sleep(0.1)
+            assert asked(copy) == "change 11"
+            assert copy.state() == CopyState(spec.port, is_running=True, starts=1)
+        finally:
+            copy.close()
+
+    asyncio.run(changes())

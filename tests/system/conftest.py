@@ -98,9 +98,9 @@ def ping(lab, members):
 
 @pytest.fixture
 def eventually():
-    """Wait for a condition: ``eventually(lambda: ..., "what is waited for", timeout_s=10)``."""
+    """Wait for a condition: ``eventually(lambda: ..., "what is waited for")``; a busy machine needs the time."""
 
-    def wait(condition, what, *, timeout_s=10.0):
+    def wait(condition, what, *, timeout_s=30.0):
         deadline = time.monotonic() + timeout_s
         while True:
             value = condition()

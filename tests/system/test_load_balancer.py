@@ -132,8 +132,9 @@ def balanced(shop, placed, eventually):
 
 
 @pytest.mark.root
-def test_requests_go_to_each_server_in_turn_and_tell_who_asked(shop, balanced):
-    assert spread(shop, 20) == {"server1": 10, "server2": 10}
+def test_requests_go_to_each_server_in_turn_and_tell_who_asked(shop, balanced, eventually):
+    # A busy machine may keep a server from answering its monitor for a moment.
+    eventually(lambda: spread(shop, 20) == {"server1": 10, "server2": 10}, "each in turn")
     client = str(check.members(shop)["client"].address(version=4))
     assert ask(shop)[2] == (client, "http")
 

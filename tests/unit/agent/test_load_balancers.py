@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import PurePath
 
 import msgspec
@@ -10,6 +10,10 @@ import pytest
 
 from skytrail.agent.balancing.copies import copy_specs, device_of, wanted_here
 from skytrail.agent.balancing.haproxy import Place, render
+from skytrail.agent.interface import PluggedPort
+from skytrail.agent.io.balancer_keeper import CopyState, KeeperReport
+from skytrail.agent.io.balancers import Balancers
+from skytrail.agent.tables import InterfaceKind
 from skytrail.model.load_balancer import Listener, LoadBalancer, Member, Monitor, Pool
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, subnet, uuid_of
 
@@ -216,3 +220,52 @@ def test_tenant_s_machine_is_no_copy_whatever_its_annotation_says(how):
     balancer = LoadBalancer(uuid=uuid_of("lb"), vip=VIP, listeners=(listener(),))
 
     assert wanted_here(copied(msgspec.json.encode(balancer).decode(), **how).sessions.graph) == {}
+
+
+def following(folder, *, plugged=()):
+    """What a host with one copy follows, and how often it was told of a change."""
+    balancer = LoadBalancer(uuid=uuid_of("lb"), vip=VIP, listeners=(listener(),))
+    made = copied(msgspec.json.encode(balancer).decode())
+    changes = []
+    balancers = Balancers(folder, folder, lambda: changes.append(1))
+    balancers.plugs(made.sessions.graph, {each.vmi_uuid: each for each in plugged})
+    return balancers, changes
+
+
+def keeper_says(balancers, *, is_running):
+    report = KeeperReport((CopyState(uuid_of("copy"), is_running=is_running, starts=1),))
+    balancers.heard(msgspec.json.encode(report))
+
+
+def is_offered(balancers, address):
+    fails = balancers.failing({}).get(uuid_of("copy"))
+    return fails is None or not fails.takes(ip_network(address))
+
+
+def test_balancer_s_address_is_offered_while_haproxy_runs(tmp_path):
+    balancers, changes = following(tmp_path)
+
+    assert not is_offered(balancers, VIP)
+    keeper_says(balancers, is_running=False)
+    assert not is_offered(balancers, VIP)
+    keeper_says(balancers, is_running=True)
+    assert is_offered(balancers, VIP)
+    assert changes == [1]
+    balancers.heard(None)
+    assert not is_offered(balancers, VIP)
+    assert changes == [1, 1]
+
+
+def test_copy_s_own_address_is_always_offered_for_members_answer_there(tmp_path):
+    balancers, _ = following(tmp_path)
+    keeper_says(balancers, is_running=False)
+
+    assert is_offered(balancers, OWN)
+
+
+def test_agent_that_starts_leaves_copies_of_before_where_they_are(tmp_path):
+    device = device_of(uuid_of("copy"))
+    before = PluggedPort(uuid_of("copy"), "", device, InterfaceKind.WORKLOAD_VETH)
+    balancers, _ = following(tmp_path, plugged=[before])
+
+    assert is_offered(balancers, VIP)

@@ -5,8 +5,10 @@
                                                                                       +-- worker
 ```
 The namespace, its link and HAProxy end with this process. HAProxy that ends is started again; a
-changed configuration is checked first, and loaded without losing connections. The agent says over a
-Unix socket what there is to run; without an agent all goes on.
+changed configuration is checked first, and loaded without losing connections. HAProxy says when it is
+ready (sd_notify): before, and while it still loads the last change, a signal would end it or be lost,
+so the next change waits for that. The agent says over a Unix socket what there is to run; without an
+agent all goes on.
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ import structlog
 
 from skytrail.agent.balancing.copies import PROTOCOL, CopySpec
 from skytrail.agent.io.inner_namespace import InnerNamespace, run, run_batch
+from skytrail.agent.io.ready_socket import ReadySocket
 from skytrail.runtime.backoff import Backoff
 
 REQUEST_BYTES_MAX = 16 * 1024 * 1024
 INNER = "eth0"
 STABLE_AFTER_S = 10.0
 RETRY_S = 5.0
+_Stamp = tuple[str, tuple[tuple[int, int], ...]]
+_NOTHING: _Stamp = ("", ())
 _SYSCTLS = {
     "ipv4/ip_unprivileged_port_start": 0,
     "ipv4/ip_nonlocal_bind": 1,
@@ -72,7 +77,14 @@ class Copy:
         self._process: asyncio.subprocess.Process | None = None
         self._log = structlog.get_logger("skytrail.balancer").bind(port=spec.port)
         self._task: asyncio.Task[None] | None = None
-        self._stamp: tuple[str, float] = ("", 0.0)
+        self._stamp: _Stamp = _NOTHING
+        self._is_up = False
+        """It has been ready since it was started."""
+        self._is_ready = False
+        """It takes a signal now."""
+        self._is_outdated = False
+        """It may have read the configuration before the last change."""
+        self._workers: frozenset[str] = frozenset()
 
     def open(self) -> None:
         """Make the link and start. ``OSError`` when the kernel refuses."""
@@ -107,14 +119,41 @@ class Copy:
             self._load()
 
     def _load(self) -> None:
-        if not self._write():
-            self._changed.set()
-            return
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                # The master starts a new worker; the old one ends with its last connection.
-                self._process.send_signal(signal.SIGUSR2)
+        if self._write():
+            self._is_outdated = True
+            self._reload()
         self._changed.set()
+
+    def _reload(self) -> None:
+        """Have HAProxy read what has changed, now or as soon as it can be told."""
+        if self._process is None or not (self._is_ready and self._is_outdated):
+            return
+        self._is_ready = self._is_outdated = False
+        with contextlib.suppress(ProcessLookupError):
+            # The master starts a new worker; the old one ends with its last connection.
+            self._process.send_signal(signal.SIGUSR2)
+
+    def _said_ready(self) -> None:
+        before, self._workers = self._workers, self._workers_now()
+        if self._is_up and self._workers <= before:
+            self.problem = "HAProxy goes on with the configuration before the last change"
+            self._log.warning("reload_failed")
+            # Tried again like a certificate that has changed.
+            self._stamp = _NOTHING
+        self._is_up = self._is_ready = True
+        self._changed.set()
+        self._reload()
+
+    def _workers_now(self) -> frozenset[str]:
+        """Ids of the master's children, so that a new one tells that it loaded what it was told."""
+        if self._process is None:
+            return frozenset()
+        pid = self._process.pid
+        try:
+            return frozenset(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        except OSError:
+            # It ended meanwhile, which is seen elsewhere.
+            return frozenset()
 
     def renew(self) -> None:
         """Load again if a certificate has changed."""
@@ -132,17 +171,19 @@ class Copy:
         self._namespace.close()
         self._file.unlink(missing_ok=True)
 
-    def state(self) -> CopyState:
-        process = self._process
-        is_running = process is not None and process.returncode is None
-        return CopyState(self.spec.port, is_running, self.problem, self.starts_count)
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        """Be in its namespace for the block, which must not wait."""
+        return self._namespace.entered()
 
-    def _stamp_now(self) -> tuple[str, float]:
-        """Return what a loaded configuration is known by: its text, and its newest certificate."""
+    def state(self) -> CopyState:
+        return CopyState(self.spec.port, self._is_up, self.problem, self.starts_count)
+
+    def _stamp_now(self) -> _Stamp:
+        """Return what a loaded configuration is known by: its text, and its certificates' files."""
         words = self.spec.configuration.split()
         files = [Path(word) for before, word in itertools.pairwise(words) if before == "crt"]
-        times = [file.stat().st_mtime for file in files if file.exists()]
-        return self.spec.configuration, max(times, default=0.0)
+        found = [file.stat() for file in files if file.exists()]
+        return self.spec.configuration, tuple((each.st_mtime_ns, each.st_size) for each in found)
 
     def _write(self) -> bool:
         """Put the configuration in place if HAProxy takes it; else the one before stays."""
@@ -179,15 +220,29 @@ class Copy:
             await asyncio.sleep(min(delays.next_delay_s(), RETRY_S))
 
     async def _run(self) -> None:
+        ready = ReadySocket(self._file.parent, f"{self._file.stem}.ready", self._said_ready)
+        try:
+            await self._run_until_it_ends({**os.environ, "NOTIFY_SOCKET": ready.path})
+        finally:
+            self._process = None
+            self._is_up = self._is_ready = False
+            ready.close()
+
+    async def _run_until_it_ends(self, environment: Mapping[str, str]) -> None:
         # Nobody else could end it, should this process be killed.
-        command = ["setpriv", "--pdeathsig", "KILL", "haproxy", "-W", "-db", "-f", str(self._file)]
+        command = ["setpriv", "--pdeathsig", "KILL", "haproxy", "-Ws", "-db", "-f", str(self._file)]
         inside = ["nsenter", f"--net={self._namespace.path}", "--", *command]
+        # Whatever changes from here on it may have missed.
+        self._is_outdated = False
         self._process = await asyncio.create_subprocess_exec(
-            *inside, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+            *inside,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=environment,
         )
         self.starts_count += 1
         self._log.info("haproxy_started", pid=self._process.pid)
-        self._changed.set()
+        self._reload()
         status = await self._process.wait()
         self._log.warning("haproxy_ended", status=status)
 

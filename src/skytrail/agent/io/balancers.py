@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -36,12 +37,14 @@ class Balancers:
         self._wanted: dict[str, CopyHere] = {}
         self._problems: dict[str, tuple[str, ...]] = {}
         self._states: dict[str, CopyState] = {}
+        self._unheard: set[str] = set()
+        """Copies that cannot run yet: new ones, and those whose keeper has gone."""
         self._version = -1
         self._process = Companion(
             "skytrail.daemons.balancers",
             state / "balancers.sock",
             ("--folder", str(state / "balancers")),
-            self._heard,
+            self.heard,
         )
 
     def run(self) -> Awaitable[None]:
@@ -71,6 +74,11 @@ class Balancers:
             for uuid, port in plugged.items()
             if port.ifname.startswith(DEVICE_START) and uuid not in self._wanted
         ]
+        # Those of a former agent are not new: their keeper goes on, and is about to tell.
+        self._unheard = {
+            *(uuid for uuid in self._unheard if uuid in self._wanted),
+            *(port.vmi_uuid for port in new),
+        }
         return new, old
 
     def follow(self, view: View, underlay_mtu_bytes: int) -> None:
@@ -93,18 +101,21 @@ class Balancers:
         self._process.tell(msgspec.json.encode(request), has_work=bool(found))
 
     def failing(self, others: Mapping[str, Failing]) -> Mapping[str, Failing]:
-        """Return what fails, and with it the copies whose HAProxy is known not to run."""
-        dead = {
-            port: "HAProxy does not run" + (f": {state.problem}" if state.problem else "")
-            for port, state in self._states.items()
-            if not state.is_running
-        }
-        if not dead:
-            return others
+        """Return what fails, and with it the balancers' addresses whose HAProxy does not run.
+
+        A copy's own address stays: HAProxy asks members from there whether they are well while it
+        starts, and answers have to find it.
+        """
         found = dict(others)
-        for port, reason in dead.items():
+        for port, copy in self._wanted.items():
+            state = self._states.get(port)
+            if port not in self._unheard if state is None else state.is_running:
+                continue
+            problem = "" if state is None else state.problem
+            reason = "HAProxy does not run" + (f": {problem}" if problem else "")
             known = found.get(port, WELL)
-            found[port] = replace(known, port=(*known.port, reason))
+            address = (ip_address(copy.balancer.vip), reason)
+            found[port] = replace(known, addresses=(*known.addresses, address))
         return found
 
     def troubles(self) -> Iterator[PortTrouble]:
@@ -132,11 +143,20 @@ class Balancers:
                 "problem": "; ".join(problems),
             }
 
-    def _heard(self, line: bytes | None) -> None:
-        copies: Iterable[CopyState] = ()
-        if line is not None:
+    def heard(self, line: bytes | None) -> None:
+        """Take what the keeper says; None: it has gone."""
+        before = self._running()
+        if line is None:
+            # HAProxy ends with its keeper.
+            self._states.clear()
+            self._unheard.update(self._wanted)
+        else:
             copies = msgspec.json.decode(line, type=KeeperReport).copies
-        before, self._states = self._states, {state.port: state for state in copies}
-        running = {port: state.is_running for port, state in self._states.items()}
-        if running != {port: state.is_running for port, state in before.items()}:
+            self._states = {state.port: state for state in copies}
+            self._unheard.difference_update(self._states)
+        if self._running() != before:
             self._changed()
+
+    def _running(self) -> dict[str, bool]:
+        running = {port: state.is_running for port, state in self._states.items()}
+        return dict.fromkeys(self._unheard, False) | running
