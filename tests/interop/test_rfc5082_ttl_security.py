@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import subprocess
+
 import pytest
 
+from skytrail.lab.io import netns
 from skytrail.testing.bgp_node import Node
 from skytrail.testing.bgp_routers import (
     BIRD,
@@ -84,6 +89,33 @@ def test_a_peer_that_may_be_far_away_gets_no_session(
     assert node.peer("bird").counters.sessions == 0
     configure(node, "bird", 254, passive=passive)
     eventually(lambda: node.state("bird") == "established", "a session once it is allowed")
+
+
+def sockets_at(address: str) -> str:
+    command = ["ss", "-tnoi", "dst", address]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_far_connection_is_ended_though_it_can_acknowledge_nothing(
+    routers: Bench, node: Node
+) -> None:
+    """Else the peer would hold it to be up for minutes, and refuse the next one."""
+    configure(node, "bird", 1, passive=True)
+    eventually(lambda: node.bgp.links, "a peer that may connect")
+    with netns.entered(routers.namespace), socket.socket() as far:
+        far.bind((BIRD, 0))
+        far.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 2)
+        far.settimeout(10)
+        far.connect((OURS, 179))
+        assert far.recv(4096)[18] == 1, "our OPEN"
+        # After that the kernel sends one segment at a time, and what comes behind waits for ever.
+        eventually(lambda: "backoff:" in sockets_at(BIRD), "the OPEN sent again")
+
+        configure(node, "bird", 254, passive=True)
+
+        with contextlib.suppress(ConnectionResetError):
+            while far.recv(4096):
+                pass
 
 
 @pytest.mark.parametrize("text", ["0", "255", "near"])

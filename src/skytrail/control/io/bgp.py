@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -76,6 +77,8 @@ SLICE_BYTES = 8 * 1024
 SEND_HOLD_TIME_S_MIN = 480.0
 """A peer whose socket stayed full this long, or twice its hold time, is cut off (RFC 9687)."""
 PREFIX_LIMIT_PAUSE_S = 300.0
+CLOSE_WAIT_S = 2.0
+"""How long the peer of a connection we end has to take the rest and end its side."""
 FAILED_PAUSE_S = 60.0
 """How long a session rests for which there is something that cannot be told."""
 CONNECTIONS_COUNT_MAX = 1024
@@ -549,6 +552,8 @@ class BgpConnection(asyncio.Protocol):
         self._unread: deque[bytes] = deque()
         """Received and not acted on yet; while there is some, nothing more is read."""
         self._had_turn = False
+        self._is_closed = False
+        self._last_wait: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The loop's own class need not derive from asyncio's.
@@ -584,7 +589,7 @@ class BgpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Act on a slice in each turn of the loop: a full table must not hold up anybody else."""
-        if self.link is None:
+        if self.link is None or self._is_closed:
             return
         self._unread.append(data)
         if not self._had_turn:
@@ -626,6 +631,8 @@ class BgpConnection(asyncio.Protocol):
         self._server.connections_count -= 1
         # Transport and protocol hold each other: nobody may be looking for such rings.
         self._transport = None
+        if self._last_wait is not None:
+            self._last_wait.cancel()
         if self._recording is not None:
             self._recording.close()
         self._unread.clear()
@@ -641,14 +648,38 @@ class BgpConnection(asyncio.Protocol):
             self.link.paused(self.number, is_paused=False)
 
     def write(self, chunks: list[bytes]) -> None:
+        if self._is_closed:
+            return
         if self._transport is not None and not self._transport.is_closing():
             if self._recording is not None:
                 self._recording.note("out", *chunks)
             self._transport.writelines(chunks)
 
     def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        """Send what was written, then end.
+
+        A peer that does not take it is reset after a while. What it sends may be too far away for
+        us (RFC 5082), its acknowledgements too: it would hold the connection to be up for as long
+        as the kernel tries, and refuse every other one.
+        """
+        if self._transport is None or self._is_closed:
+            return
+        self._is_closed = True
+        self._unread.clear()
+        if not self._transport.is_closing():
+            # Reading may be paused, and the end of the peer's side is read.
+            self._transport.resume_reading()
+            self._transport.write_eof()
+        self._last_wait = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._reset)
+
+    def _reset(self) -> None:
+        if self._transport is None:
+            return
+        channel: object = self._transport.get_extra_info("socket")
+        set_option: Callable[[int, int, bytes], None] | None = getattr(channel, "setsockopt", None)
+        if set_option is not None:
+            set_option(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def abort(self) -> None:
         if self._transport is not None:
