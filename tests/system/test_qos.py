@@ -9,6 +9,7 @@ import pytest
 from skytrail.lab.io import netns
 from skytrail.lab.io.capture import Capture
 from skytrail.lab.underlay_packet import decode_tunnel
+from skytrail.runtime.introspection import read_table
 from skytrail.wire.errors import DecodeError
 
 GLOBAL = ["default-global-system-config", "default-global-qos-config"]
@@ -34,6 +35,14 @@ class Qos:
         refs = [{"to": fq_name}]
         self._api.update(type_name, uuid, {"qos_config_refs": refs})
         self._undo.append(lambda: self._api.update(type_name, uuid, {"qos_config_refs": []}))
+
+    def link(self, type_name, uuid, ref_type, ref_uuid):
+        self._api.ref_update(type_name, uuid, ref_type=ref_type, ref_uuid=ref_uuid)
+        self._undo.append(
+            lambda: self._api.ref_update(
+                type_name, uuid, ref_type=ref_type, ref_uuid=ref_uuid, operation="DELETE"
+            )
+        )
 
     def config(self, name, default, dscp=None, parent=RED, kind="project"):
         entries = [{"key": k, "forwarding_class_id": v} for k, v in (dscp or {}).items()]
@@ -132,6 +141,33 @@ def test_the_networks_comes_before_the_ports(lab, api, qos, on_the_wire, eventua
     qos.refer("virtual-network", front, qos.config("networks", VOICE))
 
     eventually(lambda: on_the_wire(CS1) == (EF, 5, CS1), "marked as the network says")
+
+
+def test_marked_packets_wait_in_the_queue_of_their_class(lab, api, qos, on_the_wire, eventually):
+    parent = "global-qos-config"
+    shares = {"min_bandwidth": 20, "max_bandwidth": 50, "qos_queue_identifier": 3}
+    queue = qos.create("qos-queue", [*GLOBAL, "urgent"], parent_type=parent, **shares)
+    voice = api.name_to_id("forwarding-class", [*GLOBAL, "voice"])
+    qos.link("forwarding-class", voice, "qos-queue", queue)
+    port = lab.attached("red-web1").uuid
+    qos.refer("virtual-machine-interface", port, qos.config("queued", BULK, {EF: VOICE}))
+
+    def queues():
+        rows = read_table(lab.paths.introspect_socket("compute1"), "queues")
+        return {row["queue"]: row for row in rows if "packets" in row}
+
+    eventually(lambda: 3 in queues(), "the queue is there", timeout_s=30)
+    eventually(lambda: on_the_wire(EF) == (EF, 5, EF), "marked as voice", timeout_s=30)
+    before = queues()[3]["packets"]
+    for _ in range(4):
+        on_the_wire(EF)
+    on_the_wire(CS1)
+
+    assert queues()[3]["packets"] == before + 4
+    assert queues()[3]["forwarding_class"] == VOICE
+    assert queues()[3]["ceiling_kbps"] * 2 == queues()[None]["ceiling_kbps"]
+    qos.take_back()
+    eventually(lambda: not queues(), "the link is as before", timeout_s=30)
 
 
 RECEIVE = """

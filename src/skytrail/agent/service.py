@@ -54,6 +54,7 @@ from skytrail.agent.io.plug_socket import (
 )
 from skytrail.agent.io.punt import PuntChannel
 from skytrail.agent.io.state import StateFolder
+from skytrail.agent.io.uplink_queues import UplinkQueues
 from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
@@ -124,6 +125,8 @@ class AgentSettings:
     plug_socket: Path
     dns_forwarder: IpAddress | None = None
     priority_tags: bool = False
+    uplink_mbps: int = 0
+    """Speed of the underlay's link, for queues; 0: what it says of itself."""
     certificates: Path = Path("/etc/skytrail/certificates")
     """What load balancers show to clients, by name."""
     tls: TlsFolder | None = None
@@ -166,6 +169,7 @@ class AgentService:
         self.health = HealthChecks(self._clock, self._state, self._punts.reply, self._changed)
         self.balancers = Balancers(settings.state, settings.certificates, self._changed)
         self.relays = BgpRelays(settings.state / "bgp-relay.sock")
+        self.queues = UplinkQueues(settings.uplink_mbps * 1000)
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self.querier = Querier()
@@ -204,6 +208,7 @@ class AgentService:
                 group.create_task(supervise("health_checks", self.health.run))
                 group.create_task(supervise("bgp_relays", self.relays.run))
                 group.create_task(supervise("balancers", self.balancers.run))
+                group.create_task(supervise("uplink_queues", self.queues.run))
                 group.create_task(supervise("host_network", self.host_network.run))
                 for connection in self.connections:
                     group.create_task(supervise(f"control {connection.source}", connection.run))
@@ -386,6 +391,7 @@ class AgentService:
         if complete:
             underlay = self._underlay
             self.balancers.follow(self.view, underlay.mtu_bytes)
+            self.queues.follow(underlay.ifname, self.view.queues)
             self.relays.follow(desired.ports.values(), underlay.controls, underlay.address)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()

@@ -22,6 +22,7 @@ from skytrail.agent.multicast_config import replicator_address
 from skytrail.agent.network_config import NetworkReader, VirtualNetwork
 from skytrail.agent.port_config import Port, PortReader
 from skytrail.agent.qos import QosTable, fabric_qos, qos_tables
+from skytrail.agent.queues import Queue, queues_of
 from skytrail.agent.security_sets import SECURITY_TYPES, SecurityReader
 from skytrail.agent.tables import AgeingRow, Encapsulation
 from skytrail.wire.dns.zones import VirtualDns
@@ -54,6 +55,8 @@ class View:
     """QoS configuration of the underlay interface."""
     fabric: FabricConfig = NOTHING_SET
     ageing: tuple[AgeingRow, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    """Of the uplink."""
 
 
 _BESIDE_PORTS = frozenset(
@@ -108,6 +111,7 @@ def build_view(
             fabric_config(graph, leaves=any(each.leaves_by_host for each in networks.values())),
         ),
         ageing=ageing_rows(graph),
+        queues=_kept(old.queues, queues_of(graph)),
     )
 
 

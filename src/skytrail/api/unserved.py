@@ -39,6 +39,8 @@ def why_unserved(record: Record) -> str:
         provider = documents.text(record.body, "loadbalancer_provider") or ""
         is_served = provider in PROVIDERS
         return "" if is_served else f"hosts serve no load balancers of provider {provider}"
+    if kind in _FAT_FLOWS and _folds_addresses(record.body, _FAT_FLOWS[kind]):
+        return f"hosts merge flows by port, not by address: ignore_address and prefixes of {_FAT_FLOWS[kind]} have no effect"
     if kind == "qos-config" and documents.text(record.body, "qos_config_type") == "vhost":
         return "hosts do not mark their own traffic yet: types project and fabric are served"
     if kind == "logical-router" and _leaves_by_a_network(record):

@@ -51,12 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", required=True, type=Path, help="folder kept over restarts")
     parser.add_argument("--socket", required=True, type=Path, help="introspection Unix socket")
     parser.add_argument("--plug-socket", required=True, type=Path)
-    parser.add_argument(
-        "--priority-tags",
-        action="store_true",
-        help="write the VLAN priority of QoS marks into a tag of VLAN 0; the underlay's switches must"
-        " pass on such frames",
-    )
+    _add_quality(parser)
     _add_services(parser)
     parser.add_argument(
         "--bpf",
@@ -96,10 +91,29 @@ def main(arguments: list[str] | None = None) -> int:
         dns_forwarder=options.dns_forwarder,
         certificates=options.certificates,
         priority_tags=options.priority_tags,
+        uplink_mbps=options.uplink_mbps,
         tls=tls,
         metadata_secret=options.metadata_secret,
     )
     return tasks.run_until_signal(lambda: _serve(settings, options.socket, told, _opener(options)))
+
+
+def _add_quality(parser: argparse.ArgumentParser) -> None:
+    """Add what quality of service needs to know of the underlay."""
+    parser.add_argument(
+        "--priority-tags",
+        action="store_true",
+        help="write the VLAN priority of QoS marks into a tag of VLAN 0; the underlay's switches must"
+        " pass on such frames",
+    )
+    parser.add_argument(
+        "--uplink-mbps",
+        type=_speed,
+        default=0,
+        metavar="MBPS",
+        help="speed of the underlay's link that shares of QoS queues are of (default: what the link"
+        " says, or 10000)",
+    )
 
 
 def _add_services(parser: argparse.ArgumentParser) -> None:
@@ -190,6 +204,12 @@ def _flow_count(text: str) -> int:
     low, high = FLOWS_BOUNDS
     if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+    return int(text)
+
+
+def _speed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000000")
     return int(text)
 
 

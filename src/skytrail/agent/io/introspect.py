@@ -39,6 +39,7 @@ class AgentPages:
         self._kernel_pages: dict[str, Callable[[], list[Row]]] = {
             "flows": self._flows,
             "drops": self._drops,
+            "queues": agent.queues.rows,
             "mirrors": self._mirrors,
             "difference": self._difference,
         }
@@ -206,6 +207,7 @@ class AgentPages:
             "config_complete": agent.sessions.config_complete,
             "complete": agent.is_complete,
             "problem": agent.problem,
+            "queues_problem": agent.queues.problem,
             "runs": statistics.runs,
             "puts": statistics.puts,
             "deletes": statistics.deletes,

@@ -9,6 +9,8 @@ import struct
 
 _SIOCETHTOOL = 0x8946
 _GET_DRIVER, _GET_STRINGS, _GET_SET_SIZE, _GET_FEATURES = 0x03, 0x1B, 0x37, 0x3A
+_GET_SETTINGS, _SETTINGS_BYTES = 0x01, 44
+_SPEED_UNKNOWN = frozenset({0, 0xFFFF, 0xFFFFFFFF})
 _FEATURE_NAMES = 4
 _NAME_BYTES = 32
 _BLOCK_BYTES = 16
@@ -47,6 +49,17 @@ def features(ifname: str) -> dict[str, bool] | None:
         if name and (available | active) & bit:
             found[name] = bool(active & bit)
     return found
+
+
+def speed_kbps(ifname: str) -> int:
+    """Speed of its link; 0 when it does not know."""
+    try:
+        answer = _ask(ifname, struct.pack("=I", _GET_SETTINGS), _SETTINGS_BYTES)
+    except OSError:
+        return 0
+    low, high = struct.unpack_from("=H", answer, 12)[0], struct.unpack_from("=H", answer, 28)[0]
+    mbps: int = high << 16 | low
+    return 0 if mbps in _SPEED_UNKNOWN else mbps * 1000
 
 
 def _ask(ifname: str, command: bytes, size: int) -> bytes:
