@@ -57,6 +57,10 @@ enum interface_options {
 	OPTION_RATE_SENT = 2,	  /* There is a limit to what the workload may send, */
 	OPTION_RATE_RECEIVED = 4, /* and to what it may receive. */
 	OPTION_FAT = 8,		  /* Some of its flows are merged. */
+	OPTION_LAYER2 = 16,	  /* Its network only bridges: members answer each other. */
+	OPTION_LAYER3 = 32,	  /* Its network only routes: the vRouter stands for everybody. */
+	OPTION_ASKS_MEMBERS = 64, /* Whom the vRouter does not know, members are asked for. */
+	OPTION_LETS_DHCP_BY = 128, /* Requests for addresses are for members. */
 };
 
 enum nexthop_kind {

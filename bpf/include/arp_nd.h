@@ -73,15 +73,21 @@ static __always_inline const __u8 *neighbour_mac(const struct interface *vif, __
 	nh = nexthop_lookup(route->nexthop);
 	if (!nh)
 		return NULL;
-	if (nh->kind == NEXTHOP_RECEIVE) {
-		mac_set_gateway(gateway);
-		return gateway;
-	}
 	if (nh->kind == NEXTHOP_INTERFACE && nh->vif == vif_id) {
 		*own = true;
 		return NULL;
 	}
+	if (nh->kind == NEXTHOP_RECEIVE || vif->options & OPTION_LAYER3) {
+		mac_set_gateway(gateway);
+		return gateway;
+	}
 	return route->has_mac ? route->mac : NULL;
+}
+
+/* What the vRouter leaves to members: to all of them, or to whom it is sent. */
+static __always_inline int ask_members(const struct packet *p)
+{
+	return mac_is_group(p->destination_mac) ? FLOOD : BRIDGE;
 }
 
 VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
@@ -120,9 +126,16 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 	}
 	if (sender && sender == target && vif->flags & INTERFACE_ANNOUNCES)
 		return punt(ctx, PUNT_ANNOUNCEMENT);
-	if (arp->operation != bpf_htons(ARP_REQUEST) || sender == target)
+	if (vif->options & OPTION_LAYER2)
+		return ask_members(p);
+	if (arp->operation != bpf_htons(ARP_REQUEST) || sender == target) {
+		if (vif->options & OPTION_ASKS_MEMBERS && !mac_is_gateway(p->destination_mac))
+			return ask_members(p);
 		return drop(ctx, DROP_ARP_IGNORED);
+	}
 	mac = neighbour_mac(vif, vif_id, &target, FAMILY_V4, gateway.byte, &own);
+	if (!mac && !own && vif->options & OPTION_ASKS_MEMBERS)
+		return ask_members(p);
 	if (!mac)
 		return drop(ctx, own ? DROP_ARP_IGNORED : DROP_ARP_UNKNOWN);
 	mac_copy(answer.byte, mac);
@@ -252,6 +265,9 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 		if (reason)
 			return drop(ctx, reason);
 	}
+	if (vif->options & OPTION_LAYER2 && !(vif->flags & INTERFACE_ANTISPOOF &&
+					      (type == ND_ROUTER_ADVERTISEMENT || type == ND_REDIRECT)))
+		return ask_members(p);
 	if (type == ND_ROUTER_SOLICITATION)
 		return punt(ctx, PUNT_ROUTER_SOLICITATION);
 	if (type == ND_ROUTER_ADVERTISEMENT || type == ND_REDIRECT)
@@ -267,9 +283,13 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 		if (vif->flags & INTERFACE_ANTISPOOF && !link_local &&
 		    source_check(vif_id, target, p->source_mac, FAMILY_V6))
 			return drop(ctx, DROP_SPOOFED_ADDRESS);
+		if (vif->options & OPTION_ASKS_MEMBERS && !mac_is_gateway(p->destination_mac))
+			return ask_members(p);
 		return drop(ctx, DROP_ND_IGNORED);
 	}
 	mac = neighbour_mac(vif, vif_id, target, FAMILY_V6, gateway.byte, &own);
+	if (!mac && !own && vif->options & OPTION_ASKS_MEMBERS)
+		return ask_members(p);
 	if (!mac)
 		return drop(ctx, own || probe ? DROP_ND_IGNORED : DROP_ND_UNKNOWN);
 	mac_copy(answer.byte, mac);

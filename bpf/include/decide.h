@@ -129,6 +129,8 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	if (!route) {
 		if (mac_is_gateway(s->flow.mac) || vif->flags & INTERFACE_TAGGED)
 			return DROP_NO_ROUTE;
+		if (vif->options & OPTION_LAYER2 && mac_is_group(s->flow.mac))
+			return DECIDED_FLOOD;
 		route = bridge_lookup(vif->vrf, s->flow.mac);
 		if (!route)
 			return floods_unknown(vif->vrf) ? DECIDED_FLOOD : DROP_NO_ROUTE;

@@ -83,6 +83,7 @@ enum drop_reason {
 	DROP_PORTS_EXHAUSTED = 60,    /* Every port tried of the pool is taken towards that far end. */
 	DROP_GROUP_UNHEARD = 61,      /* Nobody listens to the multicast group. */
 	DROP_FLOW_LIMIT_MACHINE = 62, /* All interfaces of the machine have as many flows as it may. */
+	DROP_LAYER3_ONLY = 63,	      /* Not IP, and the network only routes. */
 	DROP_REASON_COUNT,
 };
 

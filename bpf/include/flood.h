@@ -229,7 +229,9 @@ static __always_inline int flood_source_check(const struct interface *vif, __u32
 {
 	if (!(vif->flags & INTERFACE_ANTISPOOF))
 		return DROP_NONE;
-	if (!family || (family == FAMILY_V6 && is_link_local(source)))
+	/* Who asks for an address has none yet: only such requests come here from 0.0.0.0. */
+	if (!family || (family == FAMILY_V6 && is_link_local(source)) ||
+	    (family == FAMILY_V4 && !source[0]))
 		return mac_equal(p->source_mac, vif->mac) ? DROP_NONE : DROP_SPOOFED_MAC;
 	return source_check(vif_id, source, p->source_mac, family);
 }

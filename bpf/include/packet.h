@@ -28,6 +28,8 @@
 #define PROCEED 1000
 /* Likewise: the packet is for everybody in the VRF. */
 #define FLOOD 1001
+/* By the frame's destination MAC, as if it were not IP. */
+#define BRIDGE 1002
 
 enum {
 	FAMILY_V4 = 4,

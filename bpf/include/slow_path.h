@@ -122,7 +122,8 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	vif = interface_by_vif(s->key.vif);
 	if (!vif)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	if (family == FAMILY_V6)
+	/* A network that only bridges has no vRouter that they could be for. */
+	if (family == FAMILY_V6 && !(vif->options & OPTION_LAYER2))
 		link_local = is_link_local(s->key.source) || is_link_local(s->key.destination);
 	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {
 		if (vif->flags & INTERFACE_ANTISPOOF) {

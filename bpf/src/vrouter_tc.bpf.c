@@ -2,71 +2,13 @@
 /*
  * Entry points of the vRouter datapath. docs/packet-path.md walks through them table by table.
  */
-#include "arp_nd.h"
-#include "flood.h"
+#include "special.h"
 #include "capture.h"
 #include "mirror_send.h"
 #include "fabric_forward.h"
 #include "flow_scan.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-static __always_inline bool is_unspecified(const struct packet *p, __u32 family)
-{
-	if (family == FAMILY_V4)
-		return !p->key4.source;
-	return !(p->key6.source[0] | p->key6.source[1] | p->key6.source[2] | p->key6.source[3]);
-}
-
-/* Broadcast, multicast and unspecified sources: requests to the vRouter, or FLOOD for the network.
- * Copies are made by the caller: with this frame between, stacks would add up beyond Linux 6.1's sum. */
-VERIFIED_ONCE int workload_special(struct __sk_buff *ctx, struct packet *p, __u32 family)
-{
-	const __u32 vif_id = get_vif(ctx);
-	struct interface *vif = interface_by_vif(vif_id);
-	__be16 source;
-	__u8 protocol;
-	__u16 port;
-
-	if (!vif || !p)
-		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	if (vif->flags & INTERFACE_TAGGED)
-		return drop(ctx, DROP_MULTICAST);
-	protocol = family == FAMILY_V4 ? p->key4.protocol : p->key6.protocol;
-	port = bpf_ntohs(family == FAMILY_V4 ? p->key4.destination_port : p->key6.destination_port);
-	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(p->source_mac, vif->mac))
-		return drop(ctx, DROP_SPOOFED_MAC);
-	if (protocol == IP_PROTOCOL_UDP && !(p->flags & PACKET_LATER_FRAGMENT)) {
-		source = family == FAMILY_V4 ? p->key4.source_port : p->key6.source_port;
-		if (vif->flags & INTERFACE_ANTISPOOF &&
-		    is_dhcp_answer(source, bpf_htons(port), protocol))
-			return drop(ctx, DROP_DHCP_SERVER);
-		if (family == FAMILY_V4 && port == PORT_DHCP_SERVER) {
-			if (vif->flags & INTERFACE_ANTISPOOF && !dhcp_is_own(ctx, p, vif))
-				return drop(ctx, DROP_DHCP_CLIENT);
-			return punt(ctx, PUNT_DHCP);
-		}
-		if (family == FAMILY_V6 && port == PORT_DHCP6_SERVER)
-			return punt(ctx, PUNT_DHCP6);
-		/* A copy: members of the network may answer as well. */
-		if (is_multicast_dns(p, family, port) && !is_unspecified(p, family))
-			punt_frame(ctx, PUNT_DNS, 0);
-	}
-	if (is_membership(p, vif->vrf, family))
-		return punt(ctx, PUNT_MEMBERSHIP);
-	if (is_unspecified(p, family))
-		return drop(ctx, DROP_MULTICAST);
-	return FLOOD;
-}
-
-static __always_inline bool is_special(const struct packet *p, __u32 family)
-{
-	if (is_unspecified(p, family))
-		return true;
-	if (family == FAMILY_V4)
-		return (p->key4.destination & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000);
-	return (p->key6.destination[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
-}
 
 static __always_inline __u32 qos_how(const struct nexthop *nh)
 {
@@ -91,7 +33,7 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 	if (family == FAMILY_V6 && unlikely(p->key6.protocol == IP_PROTOCOL_ICMP6) &&
 	    bpf_ntohs(p->policy_port) >= ND_ROUTER_SOLICITATION &&
 	    bpf_ntohs(p->policy_port) <= ND_REDIRECT)
-		return answer_nd(ctx, p);
+		return for_neighbours(ctx, p, answer_nd(ctx, p), FAMILY_V6);
 	if (unlikely(is_special(p, family))) {
 		const int action = workload_special(ctx, p, family);
 
@@ -178,7 +120,9 @@ static __always_inline int from_workload(struct __sk_buff *ctx)
 		packet.key6.direction = DIRECTION_FROM_WORKLOAD;
 		return workload_inet(ctx, &packet, FAMILY_V6);
 	case bpf_htons(ETH_P_ARP):
-		return tagged ? drop(ctx, DROP_VLAN) : answer_arp(ctx, &packet);
+		if (tagged)
+			return drop(ctx, DROP_VLAN);
+		return for_neighbours(ctx, &packet, answer_arp(ctx, &packet), 0);
 	case bpf_htons(ETH_P_8021Q):
 	case bpf_htons(ETH_P_8021AD):
 		return drop(ctx, DROP_VLAN);
@@ -190,6 +134,8 @@ static __always_inline int from_workload(struct __sk_buff *ctx)
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	if (vif->flags & INTERFACE_ANTISPOOF && !mac_equal(packet.source_mac, vif->mac))
 		return drop(ctx, DROP_SPOOFED_MAC);
+	if (vif->options & OPTION_LAYER3)
+		return drop(ctx, DROP_LAYER3_ONLY);
 	if (mac_is_group(packet.destination_mac) ||
 	    (!bridge_lookup(vif->vrf, packet.destination_mac) && floods_unknown(vif->vrf)))
 		return flood_from_workload(ctx, &packet, 0);

@@ -1,6 +1,6 @@
 """Whatever happens in whatever order, the incremental desired state is the one from nothing."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from ipaddress import IPv4Address, ip_network
 from uuid import UUID
 
@@ -77,6 +77,16 @@ MOVED = [
     for node in NODES
     if node.key.type_name == "instance-ip"
 ]
+MODES = [
+    replace(
+        node,
+        properties={**node.properties, "virtual_network_properties": {"forwarding_mode": mode}},
+    )
+    for node in NODES
+    if node.key.name.endswith(":red")
+    if node.key.type_name == "virtual-network"
+    for mode in ("l2", "l3", "l2_l3")
+]
 OWN_MAC = Mac(b"\2" + UUID(uuid_of("a")).bytes[:5])
 MACS = [Mac(b"\2\0\0\0\0\7"), OWN_MAC]
 INET_KEYS = [ip_network(f"10.1.1.{last}") for last in (1, 3, 9)] + [ip_network("10.2.0.0/16")]
@@ -116,7 +126,7 @@ STEPS = st.one_of(
     st.tuples(st.just("route"), SOURCES, INSTANCES, KEYS, HOPS_OF_ROUTE, ATTRIBUTES),
     st.tuples(st.just("route"), SOURCES, INSTANCES, KEYS, HOPS_OF_ROUTE, ATTRIBUTES),
     st.tuples(st.just("retract"), SOURCES, INSTANCES, KEYS),
-    st.tuples(st.just("put node"), st.sampled_from([*NODES, *MOVED])),
+    st.tuples(st.just("put node"), st.sampled_from([*NODES, *MOVED, *MODES])),
     st.tuples(st.just("delete node"), st.sampled_from(NODES)),
     st.tuples(st.just("put link"), st.sampled_from(LINKS)),
     st.tuples(st.just("delete link"), st.sampled_from(LINKS)),

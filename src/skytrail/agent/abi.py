@@ -109,6 +109,7 @@ class DropReason(enum.IntEnum):
     PORTS_EXHAUSTED = 60
     GROUP_UNHEARD = 61
     FLOW_LIMIT_MACHINE = 62
+    LAYER3_ONLY = 63
 
 
 class PuntReason(enum.IntEnum):
@@ -186,6 +187,10 @@ class InterfaceOptions(enum.IntEnum):
     RATE_SENT = 2
     RATE_RECEIVED = 4
     FAT = 8
+    LAYER2 = 16
+    LAYER3 = 32
+    ASKS_MEMBERS = 64
+    LETS_DHCP_BY = 128
 
 
 class FlowFlags(enum.IntEnum):

@@ -129,7 +129,9 @@ def lacks(plugged: PluggedPort, port: Port | None, problem: str | None) -> str:
         return problem or "configuration has not arrived"
     if not plugged.ifindex:
         return f"link {plugged.ifname} does not exist"
-    return "" if port.addresses else "no instance-ip has arrived"
+    if port.addresses or not port.network.forwarding.routes:
+        return ""
+    return "no instance-ip has arrived"
 
 
 def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble]:
@@ -173,6 +175,7 @@ def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:
     port = active.port
     if not port.port_security:
         return []
+    network = port.network
     rows = {
         prefix: SourceRow(vif_id, prefix, port.mac)
         for prefix in (ip_network(address) for address in port.addresses)
@@ -182,8 +185,10 @@ def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:
         rows[own] = SourceRow(vif_id, own, port.mac)
     for prefix in port.routes:
         rows.setdefault(prefix, SourceRow(vif_id, prefix, port.mac))
-    for everybody in _EVERYBODY if port.chains else ():
-        # A service passes on what others sent; policy says whose.
+    is_anybodys = port.chains or not network.checks_sources or not network.forwarding.routes
+    for everybody in _EVERYBODY if is_anybodys else ():
+        # A service passes on what others sent; policy says whose. Addresses are no business of a
+        # network that only bridges.
         rows.setdefault(everybody, SourceRow(vif_id, everybody, port.mac))
     for binding, _ in port.floating:
         if binding.is_alias:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
+from itertools import chain
 
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.label import Numbers
@@ -40,6 +41,7 @@ from skytrail.agent.trace import (
     explain_arrival,
 )
 from skytrail.net import GATEWAY_MAC, Mac
+from skytrail.wire.xmpp import EnetKey
 
 Row = Mapping[str, object]
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
@@ -131,20 +133,22 @@ def vrf_rows(desired: Desired) -> Iterator[Row]:
         if isinstance(row, BridgeRow):
             macs[row.vrf_id] = macs.get(row.vrf_id, 0) + 1
     for name, vrf_id in sorted(desired.vrfs.items()):
-        ports = [
-            state.plugged.ifname
+        active = [
+            state
             for state in desired.ports.values()
             if isinstance(state, ActivePort) and state.port.network.vrf == name
         ]
+        modes = [state.port.network.forwarding.value for state in active]
         flood = desired.rows[FloodRow].get(vrf_id)
         yield {
             "vrf_id": vrf_id,
             "name": name,
-            "interfaces": ports,
+            "interfaces": [state.plugged.ifname for state in active],
             "flood_members": len(flood.members) if isinstance(flood, FloodRow) else 0,
             "on_tree": isinstance(flood, FloodRow)
             and any(label & FLOOD_RELAYED for _, label in flood.members),
             "snoops": isinstance(flood, FloodRow) and flood.snoops,
+            "forwarding": modes[-1] if modes else "",
             "floods_unknown": isinstance(flood, FloodRow) and flood.floods_unknown,
             "flood_beyond": flood.beyond_count if isinstance(flood, FloodRow) else 0,
             "routes": routes.get(vrf_id, 0),
@@ -346,9 +350,26 @@ def explain_query(
     if packet.source is None:
         row = tables.vifs.get(vif_id)
         packet = _with_own_source(desired, vif_id, packet) if row else packet
-    if "dmac" not in query and _is_on_link(desired, vif_id, packet):
+    bridged = _bridged_mac(desired, vif_id, packet)
+    if "dmac" not in query and bridged is not None:
+        packet = replace(packet, destination_mac=bridged)
+    elif "dmac" not in query and _is_on_link(desired, vif_id, packet):
         packet = replace(packet, destination_mac=NOBODYS_MAC)
     return _trace_row(explain(tables, vif_id, packet, book.name), packet, desired, book)
+
+
+def _bridged_mac(desired: Desired, vif_id: VifId, packet: TracePacket) -> Mac | None:
+    """Return whom a workload in a network that only bridges would ask for the destination."""
+    state = desired.ports.get(desired.vifs.get(vif_id, ""))
+    if not isinstance(state, ActivePort) or state.port.network.forwarding.routes:
+        return None
+    vrf, address = state.port.network.vrf, ip_network(packet.destination)
+    learnt = (source for sources in desired.explained.values() for source in sources)
+    places = chain(desired.published, ((source.vrf, source.key) for source in learnt))
+    for name, key in places:
+        if name == vrf and isinstance(key, EnetKey) and key.address == address:
+            return key.mac
+    return NOBODYS_MAC
 
 
 def _vif(desired: Desired, query: Mapping[str, str]) -> VifId:

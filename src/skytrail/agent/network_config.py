@@ -20,6 +20,7 @@ from skytrail.agent.config_values import (
 from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp, read_routes
 from skytrail.agent.fabric_config import leaves_by_host
 from skytrail.agent.flow_config import FAT_FLOWS_OF_NETWORK, FatFlow, read_fat_flows
+from skytrail.agent.forwarding import Forwarding, checks_sources, default_forwarding, forwarding_of
 from skytrail.agent.multicast_config import is_assisted, takes_all_reports, takes_reports
 from skytrail.agent.qos import qos_of
 from skytrail.agent.tables import IpNetwork
@@ -89,6 +90,9 @@ class VirtualNetwork:
     """Of each of its ports that names no limit."""
     fat_flows: tuple[FatFlow, ...] = ()
 
+    forwarding: Forwarding = Forwarding.BOTH
+    checks_sources: bool = True
+    """Ports may only send from addresses that are theirs; else any that their MAC stands in front of."""
     is_mirror_destination: bool = False
     """Its ports take copies of others' packets: no policy applies to them."""
     leaves_by_host: bool = False
@@ -97,6 +101,11 @@ class VirtualNetwork:
     """Members say by IGMP or MLD which groups they listen to."""
     drops_unheard: bool = True
     """What is sent to a group nobody listens to goes to nobody; else to everybody."""
+
+    @property
+    def lets_dhcp_by(self) -> bool:
+        """Requests for addresses go to members like any broadcast: nobody here answers them."""
+        return self.forwarding.bridges and not any(each.dhcp_enabled for each in self.subnets)
 
     def subnet_of(self, address: IpAddress) -> Subnet | None:
         matches = [
@@ -113,6 +122,7 @@ class NetworkReader:
     def __init__(self, graph: ConfigGraph) -> None:
         self._graph = graph
         self._reports_everywhere = takes_all_reports(graph)
+        self._forwarding = default_forwarding(graph)
 
     def read(self, node: ConfigNode) -> VirtualNetwork:
         properties = mapping_of(node.properties.get("virtual_network_properties"))
@@ -138,6 +148,8 @@ class NetworkReader:
             qos=qos_of(self._graph, node.key),
             fat_flows=read_fat_flows(node.properties.get(FAT_FLOWS_OF_NETWORK)),
             flow_count_max=bounded_of(properties.get("max_flows"), _U32_MAX),
+            forwarding=forwarding_of(node, self._forwarding),
+            checks_sources=checks_sources(node),
             is_mirror_destination=flag_of(properties.get("mirror_destination")),
             leaves_by_host=leaves_by_host(self._graph, node, vrf) and not is_underlay,
             takes_reports=self._reports_everywhere or takes_reports(node),

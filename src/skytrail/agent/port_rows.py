@@ -127,6 +127,8 @@ class PortPlan:
     def visits(self) -> tuple[FloatingPlan, ...]:
         """Its floating and alias addresses that others may be led to it for, likewise."""
         failing = self.active.failing
+        if not self.active.port.network.forwarding.routes:
+            return ()
         return tuple(
             [each for each in self.floating if not failing.takes(ip_network(each.binding.inside))]
         )
@@ -139,13 +141,21 @@ class PortPlan:
             (each.network.vrf, each.prefix): (each.vrf_id, each.identity) for each in self.visits
         }
         own = (numbers.vrf_id, numbers.identity)
+        if not self.active.port.network.forwarding.routes:
+            return found
         return found | {(self.vrf, prefix): own for prefix in self.offered}
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether frames are led to it by its MAC."""
+        return self.active.port.network.forwarding.bridges and not self.active.failing.port
 
     @property
     def underlay_prefixes(self) -> tuple[IPv4Network, ...]:
         """What of it the underlay routes to."""
         found = [each.prefix for each in self.visits if each.network.is_underlay]
-        if self.active.port.network.is_underlay:
+        network = self.active.port.network
+        if network.is_underlay and network.forwarding.routes:
             found += [prefix for prefix in self.offered if isinstance(prefix, IPv4Network)]
         return tuple(found)
 
@@ -193,6 +203,10 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         rated_sent=bool(port.rates.sent),
         rated_received=bool(port.rates.received),
         merges_flows=bool(port.fat_flows or port.network.fat_flows),
+        is_layer2=not port.network.forwarding.routes,
+        is_layer3=not port.network.forwarding.bridges,
+        asks_members=port.network.floods_unknown and port.network.forwarding.bridges,
+        lets_dhcp_by=port.network.lets_dhcp_by,
     )
     routes = (
         InetRouteRow(vrf_id, prefix, numbers.layer3, 0, identity, port.mac)
@@ -219,7 +233,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         *_host_routes(plan),
         LabelRow(numbers.label, numbers.layer3),
         LabelRow(numbers.layer2_label, numbers.layer2),
-        *(() if plan.active.failing.port else (bridge,)),
+        *((bridge,) if plan.is_bridged else ()),
         *routes,
         *underlay,
     )
@@ -285,6 +299,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
     attributes = _balanced(attributes, port.omitted)
 
     native = (NATIVE,) if plan.underlay_prefixes else ()
+    mode = port.network.forwarding
 
     def route(key: RouteKey, label: int, l3_label: int) -> Route:
         without = native if isinstance(key, IPv4Network) else ()
@@ -293,7 +308,8 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
             label=Label(label),
             l3_label=Label(l3_label),
             vni=Vni(port.network.vni),
-            mac=port.mac,
+            # Frames for who has no MAC to others are sent to the vRouter as a router.
+            mac=port.mac if mode.bridges else router_mac(address),
             encapsulations=(*without, *(ENCAPSULATION_TEXTS[kind] for kind in kinds)),
             virtual_network=port.network.name,
             tags=port.security.tags,
@@ -304,16 +320,15 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
 
     found: dict[PublishKey, Route] = {}
     own = {ip_network(address) for address in port.addresses}
-    for prefix in plan.offered:
+    for prefix in plan.offered if mode.routes else ():
         found[port.network.vrf, prefix] = made = route(prefix, numbers.label, 0)
         if prefix not in own:
             behind = replace(made.attributes, sub_protocol="interface-static", sticky=False)
             found[port.network.vrf, prefix] = replace(made, attributes=behind)
             continue
-        if port.tag is not None:
-            continue
-        key = EnetKey(port.mac, prefix)
-        found[port.network.vrf, key] = route(key, numbers.layer2_label, numbers.label)
+    for key in _layer2_keys(plan):
+        l3_label = numbers.label if mode.routes else 0
+        found[port.network.vrf, key] = route(key, numbers.layer2_label, l3_label)
     for each in plan.visits:
         found[each.network.vrf, each.prefix] = _floating_route(plan, each, attributes)
     names = {
@@ -327,6 +342,19 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
         hop = NextHop(address, encapsulations=(NATIVE,), virtual_network=name, tags=tags)
         found[FABRIC_INSTANCE, prefix] = replace(found[vrf, prefix], next_hops=(hop,))
     return found
+
+
+def _layer2_keys(plan: PortPlan) -> Iterator[EnetKey]:
+    """Yield what the port's MAC is published under: with each address, or without if it has none."""
+    port = plan.active.port
+    if port.tag is not None or not plan.is_bridged:
+        return
+    own = {ip_network(address) for address in port.addresses}
+    for prefix in plan.offered:
+        if prefix in own:
+            yield EnetKey(port.mac, prefix)
+    if not port.addresses:
+        yield EnetKey(port.mac, None)
 
 
 def _floating_route(plan: PortPlan, each: FloatingPlan, attributes: RouteAttributes) -> Route:

@@ -127,7 +127,7 @@ class PortUnits:
                 self._world.visited.setdefault(each.network.vrf, {})[uuid] = each.network
             for prefix in plan.underlay_prefixes:
                 self._world.underlay_offers.setdefault(prefix, {})[uuid] = plan
-            if not plan.active.failing.port:
+            if plan.is_bridged:
                 self._world.own_macs.setdefault((plan.vrf, plan.active.port.mac), set()).add(uuid)
             self._world.own_labels[plan.numbers.label] = self._world.own_labels[
                 plan.numbers.layer2_label

@@ -153,6 +153,8 @@ class RouteUnits:
         self._world.uses.keep(unit)
 
     def _learnt_inet(self, vrf: str, prefix: IpNetwork, learnt: LearntRoute) -> Row | None:
+        if not self._world.mode(vrf).routes:
+            return None
         if self._world.is_own_address(vrf, prefix):
             return None  # Nobody may take over an address of the vRouter.
         offers = self._world.offers.get((vrf, prefix), {})
@@ -202,6 +204,8 @@ class RouteUnits:
         self._world.uses.keep(unit)
 
     def _learnt_bridge(self, vrf: str, mac: Mac, learnt: LearntRoute) -> Row | None:
+        if not self._world.mode(vrf).bridges:
+            return None
         here = self._world.own_macs.get((vrf, mac))
         if here and learnt.sequence_number <= max(
             self._world.plans[uuid].sequence for uuid in here

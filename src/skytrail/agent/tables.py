@@ -131,6 +131,14 @@ class InterfaceRow:
     rated_received: bool = False
     merges_flows: bool = False
     """Some of its flows are merged: :class:`FatFlowRow`."""
+    is_layer2: bool = False
+    """Its network only bridges: questions for neighbours are for its members."""
+    is_layer3: bool = False
+    """Its network only routes: the vRouter stands for every neighbour."""
+    asks_members: bool = False
+    """Whom the vRouter does not know, members are asked for."""
+    lets_dhcp_by: bool = False
+    """Requests for addresses are for members."""
 
     @property
     def key(self) -> int:

@@ -40,34 +40,11 @@ class VrfUnits:
         """Claim the vRouter's own addresses, and the VNI that leads into the VRF."""
         unit = (Rank.SERVICE, vrf, None)
         members = self._world.members.get(vrf)
+        self._mode(vrf, members)
         addresses: set[IpNetwork] = set()
         rows: list[Row] = []
         if members:
-            network = members[max(members)]
-            vrf_id = VrfId(self._world.number("vrf", vrf))
-            receive, bridge = (
-                self._world.nexthops.receive(),
-                self._world.nexthops.bridge(vrf, vrf_id),
-            )
-            addresses = own_addresses(network)
-            for uuid in members:
-                # Where answers to health checks come back to.
-                addresses.update(
-                    map(ip_network, self._world.plans[uuid].active.port.check_addresses)
-                )
-            rows += receive_rows(vrf_id, receive, addresses)
-            rows += [
-                InetRouteRow(vrf_id, a, bridge, 0, IdentityId(0))
-                for a in broadcast_addresses(network)
-                if (vrf, a) not in self._world.offers and a not in addresses
-            ]
-            rows += routes_out(network, self._world.inputs.view.fabric, vrf_id, self._world.in_use)
-            if network.vni:
-                rows.append(VniRow(network.vni, bridge))
-            label = self._world.number("label", f"bridge:{vrf}")
-            rows.append(LabelRow(label, bridge))
-            self._ask_for_copies(vrf, network, label)
-            rows += self._relay(vrf, network, unit)
+            addresses, rows = self._service(vrf, members)
         else:
             if any(self._world.plans[each].vrf == vrf for each in self._world.guests.get(vrf, ())):
                 # What comes out of a transparent service for an end of its health check.
@@ -101,6 +78,50 @@ class VrfUnits:
                 learnt = self._world.inputs.learnt.best(instance, Family.INET)
                 keys = [each.key for each in learnt if isinstance(each.key, IPv4Network)]
                 self._world.dirty_places.update((vrf, key) for key in keys)
+
+    def _service(
+        self, vrf: str, members: Mapping[str, VirtualNetwork]
+    ) -> tuple[set[IpNetwork], list[Row]]:
+        """Return the vRouter's own addresses in a VRF with members, and what leads to it and them."""
+        unit, network = (Rank.SERVICE, vrf, None), members[max(members)]
+        vrf_id = VrfId(self._world.number("vrf", vrf))
+        bridge = self._world.nexthops.bridge(vrf, vrf_id)
+        addresses: set[IpNetwork] = set()
+        rows: list[Row] = []
+        if network.forwarding.routes:
+            addresses = own_addresses(network)
+            for uuid in members:
+                # Where answers to health checks come back to.
+                port = self._world.plans[uuid].active.port
+                addresses.update(map(ip_network, port.check_addresses))
+            rows += receive_rows(vrf_id, self._world.nexthops.receive(), addresses)
+            rows += [
+                InetRouteRow(vrf_id, a, bridge, 0, IdentityId(0))
+                for a in (broadcast_addresses(network) if network.forwarding.bridges else ())
+                if (vrf, a) not in self._world.offers and a not in addresses
+            ]
+            rows += routes_out(network, self._world.inputs.view.fabric, vrf_id, self._world.in_use)
+        if network.vni:
+            rows.append(VniRow(network.vni, bridge))
+        label = self._world.number("label", f"bridge:{vrf}")
+        rows.append(LabelRow(label, bridge))
+        if network.forwarding.bridges:
+            self._ask_for_copies(vrf, network, label)
+            rows += self._relay(vrf, network, unit)
+        else:
+            self._ask_for_copies(vrf, None, 0)
+            self._world.published.release(unit, (vrf, BROADCAST_TREE))
+        return addresses, rows
+
+    def _mode(self, vrf: str, members: Mapping[str, VirtualNetwork] | None) -> None:
+        """Learnt routes of a VRF count by how it forwards."""
+        before = self._world.mode(vrf)
+        if members:
+            self._world.modes[vrf] = members[max(members)].forwarding
+        else:
+            self._world.modes.pop(vrf, None)
+        if self._world.mode(vrf) is not before and vrf in self._world.entered:
+            self._routes.leave(vrf)
 
     def take_branches(self) -> None:
         """VRFs whose trees changed must be computed again."""
@@ -166,7 +187,7 @@ class VrfUnits:
     def _flood(self, vrf: str) -> None:
         """Who gets what a member sends to everybody: local ports, and vRouters with members."""
         members = self._world.members.get(vrf)
-        if not members:
+        if not members or not self._world.mode(vrf).bridges:
             self._floods.drop(vrf)
             return
         around = Surroundings(

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from skytrail.agent.fabric import UNDERLAY_VIF_NAME
 from skytrail.agent.fib import LearntRoute
+from skytrail.agent.forwarding import Forwarding
 from skytrail.agent.host_rows import HostRows
 from skytrail.agent.identity import IdentityTable
 from skytrail.agent.inputs import Inputs
@@ -55,6 +56,8 @@ class World:
         self.plans: dict[str, PortPlan] = {}
         self.members: dict[str, dict[str, VirtualNetwork]] = {}
         """VRF -> port uuid -> its network."""
+        self.modes: dict[str, Forwarding] = {}
+        """Of VRFs with members; others route what is led through them."""
         self.visited: dict[str, dict[str, VirtualNetwork]] = {}
         """VRF -> port that has a floating or alias address there -> the VRF's network."""
         self.guests: dict[str, dict[str, None]] = {}
@@ -123,6 +126,10 @@ class World:
             translates=self.inputs.view.fabric.takes_ports,
         )
         self.finish(unit, (row,))
+
+    def mode(self, vrf: str) -> Forwarding:
+        """Return how a VRF forwards."""
+        return self.modes.get(vrf, Forwarding.BOTH)
 
     def is_own_address(self, vrf: str, prefix: IpNetwork) -> bool:
         """Tell whether the vRouter itself answers at a prefix."""

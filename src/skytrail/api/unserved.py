@@ -20,6 +20,7 @@ _ADDRESSES: Mapping[str, str] = {
     "alias-ip": "alias_ip_address",
 }
 """They count once they are bound to an interface."""
+_UNSERVED_OF_NETWORKS: Final = ("layer2_control_word", "pbb_evpn_enable", "pbb_etree_enable")
 _FAT_FLOWS: Mapping[str, str] = {
     "virtual-machine-interface": "virtual_machine_interface_fat_flow_protocols",
     "virtual-network": "virtual_network_fat_flow_protocols",
@@ -48,7 +49,14 @@ def why_unserved(record: Record) -> str:
             "hosts do not translate sources to addresses of an external network: with ip-fabric as"
             " external gateway each host translates to its own"
         )
+    if kind == "virtual-network":
+        return _why_network_unserved(record)
     return ""
+
+
+def _why_network_unserved(record: Record) -> str:
+    asked = [name for name in _UNSERVED_OF_NETWORKS if documents.flag(record.body, name)]
+    return f"hosts do not serve {', '.join(asked)}: frames go as without" if asked else ""
 
 
 def _folds_addresses(body: Document, name: str) -> bool:

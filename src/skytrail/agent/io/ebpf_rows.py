@@ -117,7 +117,11 @@ def interface_entry(row: InterfaceRow) -> Entry:
         options=(abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0)
         | (abi.InterfaceOptions.RATE_SENT if row.rated_sent else 0)
         | (abi.InterfaceOptions.RATE_RECEIVED if row.rated_received else 0)
-        | (abi.InterfaceOptions.FAT if row.merges_flows else 0),
+        | (abi.InterfaceOptions.FAT if row.merges_flows else 0)
+        | (abi.InterfaceOptions.LAYER2 if row.is_layer2 else 0)
+        | (abi.InterfaceOptions.LAYER3 if row.is_layer3 else 0)
+        | (abi.InterfaceOptions.ASKS_MEMBERS if row.asks_members else 0)
+        | (abi.InterfaceOptions.LETS_DHCP_BY if row.lets_dhcp_by else 0),
     )
     return u32(row.vif_id), value.pack()
 
@@ -160,6 +164,10 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         rated_sent=bool(value.options & abi.InterfaceOptions.RATE_SENT),
         rated_received=bool(value.options & abi.InterfaceOptions.RATE_RECEIVED),
         merges_flows=bool(value.options & abi.InterfaceOptions.FAT),
+        is_layer2=bool(value.options & abi.InterfaceOptions.LAYER2),
+        is_layer3=bool(value.options & abi.InterfaceOptions.LAYER3),
+        asks_members=bool(value.options & abi.InterfaceOptions.ASKS_MEMBERS),
+        lets_dhcp_by=bool(value.options & abi.InterfaceOptions.LETS_DHCP_BY),
     )
 
 

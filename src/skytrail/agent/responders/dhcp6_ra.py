@@ -74,7 +74,7 @@ def advertise_router(active: ActivePort, *, virtual_domain: str = "") -> list[by
     ask by DHCPv6, which cannot give routes.
     """
     subnets = [s for s in active.port.network.subnets if s.prefix.version == 6]
-    if not subnets:
+    if not subnets or not active.port.network.forwarding.routes:
         return []
     has_router = any(subnet.gateway for subnet in subnets)
     managed = any(subnet.dhcp_enabled for subnet in subnets)

@@ -53,6 +53,8 @@ def dns_servers(port: Port, subnet: Subnet) -> tuple[IpAddress, ...]:
         return subnet.ipam.tenant_dns_servers
     if subnet.ipam.dns_method == "none" or subnet.service_address is None:
         return ()
+    if not port.network.forwarding.routes:
+        return ()  # Nobody answers there.
     return (subnet.service_address,)
 
 
