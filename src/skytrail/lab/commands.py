@@ -26,6 +26,7 @@ def api(paths: Paths, port: int) -> list[str]:
         "api",
         *("--data", str(paths.store), "--host", "127.0.0.1", "--port", str(port)),
         *("--socket", str(paths.api_socket)),
+        *("--analytics", f"unix:{paths.introspect_socket(ANALYTICS)}"),
     )
 
 

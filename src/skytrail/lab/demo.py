@@ -386,6 +386,7 @@ def _run(topology: Path, name: str | None, *, keep: bool, console: Console) -> i
     console.print()
     if keep:
         console.print("The lab stays up. Look around:")
+        console.print(f"  {lab.api_url}/console/   in a browser", highlight=False)
         for line in ("lab show", "lab show flows", "trace red-web1 red-app tcp 22", "status"):
             console.print(f"  .venv/bin/skytrail {line}", highlight=False)
         console.print(f"  .venv/bin/skytrail --api {lab.api_url} get vn", highlight=False)

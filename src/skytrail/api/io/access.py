@@ -16,6 +16,7 @@ from skytrail.runtime.asgi import Request
 _OPERATIONS = {"GET": "R", "HEAD": "R", "POST": "C", "PUT": "U", "PATCH": "U", "DELETE": "D"}
 PUBLIC_PATHS = frozenset({(), ("healthz",), ("openapi.json",), ("api", "v1", "login")})
 """Hold no secret, and are asked by clients before they have a token."""
+_CONSOLE = "console"
 _ANSWERS_FOR_ITSELF = frozenset(
     {
         "list-bulk-collection",  # A list: the right to read the type.
@@ -27,17 +28,23 @@ _ANSWERS_FOR_ITSELF = frozenset(
 _ADMINISTRATION = frozenset({"metrics", "introspect"})
 _ADMIN_ACTIONS = frozenset({"int-pools", "int-pool", "db-check", "fetch-records", "obj-cache"})
 """Work on or show what all tenants share, and know no object whose permissions could be asked."""
-NATIVE_JUDGED = frozenset({"transaction", "explain-access", "whoami", "login", "users"})
+NATIVE_JUDGED = frozenset({"transaction", "explain-access", "whoami", "login", "users", "search"})
 """Native endpoints (the segment after ``/api/v1``) that judge every object they touch."""
-_NATIVE_BY_RULE = {"watch": "watch"}
+_NATIVE_BY_RULE = {"watch": "watch", "events": "watch"}
+_NATIVE_FOR_READERS = frozenset({"analytics"})
 _NATIVE_DESCRIPTION = frozenset({"schemas", "docs"})
 """The same for everybody, whatever is configured."""
+
+
+def is_public(segments: tuple[str, ...]) -> bool:
+    """Whether a path is served to everybody, asked or not: also the files of the console."""
+    return segments in PUBLIC_PATHS or segments[:1] == (_CONSOLE,)
 
 
 def check_path(service: ConfigService, caller: Caller, request: Request) -> None:
     """Raise unless the caller may use this path at all."""
     segments, graph = request.segments, service.graph
-    if segments in PUBLIC_PATHS or not authorize.is_restricted(graph, caller):
+    if is_public(segments) or not authorize.is_restricted(graph, caller):
         return
     operation = _OPERATIONS.get(request.method, "U")
     found = service.schema.by_path.get(segments[0].lower())
@@ -70,6 +77,8 @@ def _check_native(service: ConfigService, caller: Caller, name: str, operation: 
         only_admins = authorize.mode_of(service.graph) == authorize.CLOUD_ADMIN_ONLY
         if only_admins and name not in ("whoami", "users"):
             raise Refused(403, "Permission Denied: aaa-mode cloud-admin needs that role")
+        return
+    if name in _NATIVE_FOR_READERS and caller.is_reader:
         return
     subject = _NATIVE_BY_RULE.get(name)
     if subject is None:

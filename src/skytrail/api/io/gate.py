@@ -19,7 +19,7 @@ import structlog
 
 from skytrail.api import authorize
 from skytrail.api.caller import Caller
-from skytrail.api.io.access import PUBLIC_PATHS
+from skytrail.api.io.access import is_public
 from skytrail.api.io.auth_local import LocalUsers
 from skytrail.api.plugin import (
     Authenticator,
@@ -87,7 +87,7 @@ class Gate:
     async def _caller_of(self, request: Request) -> Caller | None:
         if self.admit_now(request):
             return cast("Caller | None", request.identity)
-        if request.segments in PUBLIC_PATHS:
+        if is_public(request.segments):
             return STRANGER
         credentials = credentials_of(request)
         if credentials.are_missing:

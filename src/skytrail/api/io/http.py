@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from typing import cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, cast
 
 import msgspec
 
@@ -20,6 +20,7 @@ from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of, write_for
 from skytrail.api.io.compatible import CompatibleApi
 from skytrail.api.io.directory import KINDS, Mirrored
+from skytrail.api.io.events import EventsApi
 from skytrail.api.io.freshness import Fresh
 from skytrail.api.io.gate import Gate
 from skytrail.api.io.int_pools import IntPools
@@ -53,6 +54,12 @@ _HISTORY = re.compile("[0-9a-f]{1,64}")
 _METHOD_NOT_ALLOWED = "Method not allowed."
 
 
+class Routes(Protocol):
+    """Something that is served beside the API."""
+
+    def add_routes(self, router: Router) -> None: ...
+
+
 class HttpApi(AsgiApp):
     """The ASGI application; native requests may be larger than compatible ones."""
 
@@ -63,9 +70,12 @@ class HttpApi(AsgiApp):
         *,
         gate: Gate | None = None,
         admit: Admit | None = None,
+        also: Sequence[Routes] = (),
     ) -> None:
-        """``gate`` asks who sends a request; ``admit`` stands in for it in tests."""
-        dispatch = Dispatch(service, deriver, gate)
+        """``gate`` asks who sends a request; ``admit`` stands in for it in tests; ``also`` is
+        served beside the API: the console's files, the passage to analytics.
+        """
+        dispatch = Dispatch(service, deriver, gate, also)
         super().__init__(
             Fresh(service, Mirrored(None if gate is None else gate.directory, dispatch)),
             body_limit_bytes=bodies.BODY_BYTES_MAX,
@@ -87,6 +97,7 @@ class Dispatch:
         service: ConfigService,
         deriver: Deriver | None = None,
         gate: Gate | None = None,
+        also: Sequence[Routes] = (),
     ) -> None:
         self._service = service
         self._deriver = deriver
@@ -97,6 +108,8 @@ class Dispatch:
         self._router = Router()
         self._add_actions()
         self._add_native()
+        for each in also:
+            each.add_routes(self._router)
         Introspection(
             _tables(service), lambda: _unmet(service), lambda: _samples(service)
         ).add_routes(self._router)
@@ -227,6 +240,7 @@ class Dispatch:
     def _add_native(self) -> None:
         self._router.add("GET", "/api/v1/watch", self._watch)
         add_native_routes(self._router, self._service, self._deriver)
+        EventsApi(self._service, self._gate).add_routes(self._router)
         self._router.add("POST", "/api/v1/allocate", self._allocate)
         self._router.add("POST", "/api/v1/free", self._free)
         self._router.add("GET", "/openapi.json", self._openapi_page)

@@ -9,6 +9,7 @@ from skytrail.api.io.history import HistoryApi
 from skytrail.api.io.lists import ListApi
 from skytrail.api.io.native import NativeApi
 from skytrail.api.io.planning import PlanApi, Planner
+from skytrail.api.io.search import SearchApi
 from skytrail.api.io.status import StatusApi
 from skytrail.api.plugin import Deriver
 from skytrail.api.service import ConfigService
@@ -30,3 +31,4 @@ def add_native_routes(router: Router, service: ConfigService, deriver: Deriver |
     StatusApi(service, native, board).add_routes(router)
     DescriptionApi(service, native).add_routes(router)
     PlanApi(service, native, planner).add_routes(router)
+    SearchApi(service).add_routes(router)

@@ -28,13 +28,13 @@ Standing: TypeAlias = Callable[[], Awaitable[bool]]
 """Tells whether the reader is still who it was; asked at every look, it decides how often to ask."""
 
 
-async def _may_go_on(sight: Sight, standing: Standing | None) -> bool:
+async def may_go_on(sight: Sight, standing: Standing | None) -> bool:
     """Whether the reader may get what has come meanwhile."""
     return not sight.is_over(time.time()) and (standing is None or await standing())
 
 
 @contextmanager
-def _subscribed(
+def subscribed(
     service: ConfigService,
 ) -> Generator[tuple[Subscription, asyncio.Event], None, None]:
     woken = asyncio.Event()
@@ -45,7 +45,7 @@ def _subscribed(
         service.feed.unsubscribe(subscription)
 
 
-async def _next_batches(
+async def next_batches(
     subscription: Subscription, woken: asyncio.Event, timeout_s: float
 ) -> list[Batch]:
     """Return what has been published; empty after the timeout."""
@@ -90,7 +90,7 @@ async def native(
     ``revision_end``, ``snapshot_end`` or ``bookmark`` it saw, and the history named there: where
     that is not ours, the revision is another one, and a snapshot comes.
     """
-    with _subscribed(service) as (subscription, woken):
+    with subscribed(service) as (subscription, woken):
         # Taken in one step with the subscription: nothing is lost or sent twice in between.
         missed = None if position is None else service.feed.since(*position)
         revision, history = service.feed.revision, service.feed.history
@@ -114,8 +114,8 @@ async def native(
             if not missed:
                 yield feed.end_line("bookmark", revision, history)
         while not (subscription.overrun or sight.is_over(time.time())):
-            batches = await _next_batches(subscription, woken, BOOKMARK_S)
-            if not await _may_go_on(sight, standing):
+            batches = await next_batches(subscription, woken, BOOKMARK_S)
+            if not await may_go_on(sight, standing):
                 return
             if batches:
                 lines = (feed.lines_of(sight.batch(batch), types, fits) for batch in batches)
@@ -136,15 +136,15 @@ async def server_sent(
 ) -> AsyncIterator[bytes]:
     """Yield one init event per type, then creates, updates and deletes."""
     schema = service.schema
-    with _subscribed(service) as (subscription, woken):
+    with subscribed(service) as (subscription, woken):
         for type_name, fields in wanted.items():
             resource = schema.resources[type_name]
             for chunk in _chunks(_initial(service, resource, fields, base, sight)):
                 yield chunk
         silent_s = 0.0
         while not (subscription.overrun or sight.is_over(time.time())):
-            batches = await _next_batches(subscription, woken, BOOKMARK_S)
-            if not await _may_go_on(sight, standing):
+            batches = await next_batches(subscription, woken, BOOKMARK_S)
+            if not await may_go_on(sight, standing):
                 break
             silent_s = 0.0 if batches else silent_s + BOOKMARK_S
             if silent_s >= KEEP_ALIVE_S:

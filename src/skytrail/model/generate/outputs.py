@@ -7,6 +7,7 @@ from pathlib import Path
 
 from skytrail.model.generate.build import build_catalog
 from skytrail.model.generate.catalog_code import catalog_modules
+from skytrail.model.generate.console_model import console_files
 from skytrail.model.generate.go import go_files
 from skytrail.model.generate.java import java_files
 from skytrail.model.generate.names import names_module
@@ -20,6 +21,7 @@ CLIENT = "src/skytrail/client/generated"
 JAVA = "bindings/java/generated"
 GO = "bindings/go"
 REFERENCE = "docs/reference"
+CONSOLE = "console/src/generated"
 # Files that are all generated: what else is there under such a name is stale.
 OWNED = (
     (CODE, "*.py"),
@@ -27,6 +29,7 @@ OWNED = (
     (JAVA, "**/*.java"),
     (GO, "generated_*.go"),
     (REFERENCE, "*.md"),
+    (CONSOLE, "*"),
 )
 
 
@@ -46,6 +49,7 @@ def generated_files(schema_directory: Path) -> dict[str, str]:
         **{f"{CLIENT}/{name}.py": text for name, text in client_modules(catalog).items()},
         **{f"{JAVA}/{name}": text for name, text in java_files(catalog).items()},
         **{f"{GO}/{name}": text for name, text in go_files(catalog).items()},
+        **{f"{CONSOLE}/{name}": text for name, text in console_files(catalog).items()},
         **{f"{REFERENCE}/{name}": text for name, text in pages.items()},
     }
 

@@ -1,0 +1,83 @@
+/** Who uses the console, and what he may do. */
+
+import { useQuery } from "@tanstack/react-query";
+
+import { call, Refused, token } from "./client";
+
+export interface Identity {
+  readonly user: string;
+  readonly project: string | null;
+  readonly roles: readonly string[];
+  readonly is_admin: boolean;
+  readonly is_reader: boolean;
+  readonly aaa_mode: string;
+}
+
+/** null: the server wants to know who asks. */
+export async function whoami(): Promise<Identity | null> {
+  try {
+    return await call<Identity>("GET", "/api/v1/whoami");
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) {
+      token.clear();
+      return null;
+    }
+    throw error;
+  }
+}
+
+export function useIdentity() {
+  return useQuery({ queryKey: ["whoami"], queryFn: whoami, staleTime: 60_000 });
+}
+
+export async function logIn(user: string, password: string): Promise<void> {
+  const given = await call<{ token: string }>("POST", "/api/v1/login", { body: { user, password } });
+  token.set(given.token);
+}
+
+/** Whether everybody is the administrator: nobody is asked who he is. */
+export function isOpen(identity: Identity): boolean {
+  return identity.aaa_mode === "no-auth";
+}
+
+export function isAdministrator(identity: Identity): boolean {
+  return isOpen(identity) || identity.is_admin;
+}
+
+interface Explained {
+  readonly allowed: boolean;
+  readonly text: string;
+  readonly steps: readonly { readonly check: string; readonly outcome: string }[];
+}
+
+export interface Right {
+  readonly allowed: boolean;
+  readonly why: string;
+}
+
+const ALLOWED: Right = { allowed: true, why: "" };
+
+/** Whether a rule lets the caller do this to objects of a type; what an object itself allows is `usePermissions`. */
+export function useRight(identity: Identity, type: string, operation: "create" | "update" | "delete"): Right {
+  const asks = !isAdministrator(identity);
+  const { data } = useQuery({
+    queryKey: ["right", type, operation],
+    queryFn: () => call<Explained>("GET", `/api/v1/explain-access?type=${type}&operation=${operation}`),
+    enabled: asks,
+    staleTime: 60_000,
+  });
+  if (!asks || data === undefined || data.allowed) return ALLOWED;
+  return { allowed: false, why: data.text };
+}
+
+/** The letters R, W, X of what one may do with an object. */
+export function usePermissions(identity: Identity, uuid: string): string {
+  const asks = !isAdministrator(identity);
+  const { data } = useQuery({
+    queryKey: ["permissions", uuid],
+    queryFn: () => call<{ permissions: string }>("GET", `/obj-perms?uuid=${encodeURIComponent(uuid)}`),
+    enabled: asks,
+    staleTime: 60_000,
+  });
+  return asks ? (data?.permissions ?? "R") : "RWX";
+}

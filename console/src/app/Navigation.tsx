@@ -1,0 +1,60 @@
+/** Every object type by family, and the pages that are about all of them. */
+
+import { AlertOutlined, AppstoreOutlined, DashboardOutlined, FundOutlined, HistoryOutlined, ImportOutlined } from "@ant-design/icons";
+import { Layout, Menu } from "antd";
+import { useMemo } from "react";
+import { Link, useLocation } from "react-router";
+
+import { isAdministrator } from "../api/session";
+import { typesByFamily, typeTitle } from "../model/catalog";
+import { useConsole } from "./context";
+import type { Scheme } from "./theme";
+
+/** What most people come for; also found in their families. */
+const FREQUENT = [
+  "virtual-network", "virtual-machine-interface", "network-policy", "security-group", "logical-router",
+  "floating-ip", "network-ipam", "service-instance", "application-policy-set", "virtual-router", "bgp-router", "project",
+] as const;
+
+export function Navigation({ scheme }: { readonly scheme: Scheme }) {
+  const { catalog, identity } = useConsole();
+  const { pathname } = useLocation();
+  const items = useMemo(() => {
+    const entry = (type: string, group: string) => ({
+      key: `${group}/o/${type}`,
+      label: <Link to={`/o/${type}`}>{typeTitle(type)}</Link>,
+    });
+    const families = typesByFamily(catalog).map(({ family, title, types }) => ({
+      key: family,
+      label: title,
+      children: types.map((type) => entry(type, family)),
+    }));
+    const everybody = [
+      { key: "/", icon: <DashboardOutlined />, label: <Link to="/">Dashboard</Link> },
+      { key: "/monitor", icon: <FundOutlined />, label: <Link to="/monitor">Monitor</Link> },
+      { key: "/alarms", icon: <AlertOutlined />, label: <Link to="/alarms">Alarms</Link> },
+      { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
+    ];
+    const history = { key: "/history", icon: <HistoryOutlined />, label: <Link to="/history">History</Link> };
+    return [
+      ...everybody,
+      ...(isAdministrator(identity) ? [history] : []),
+      { key: "frequent", icon: <AppstoreOutlined />, label: "Most used", children: FREQUENT.map((type) => entry(type, "frequent")) },
+      { type: "divider" as const },
+      ...families,
+    ];
+  }, [catalog, identity]);
+  const type = /^\/o\/([^/]+)/.exec(pathname)?.[1];
+  const selected = type === undefined ? [pathname] : selectedKeys(type, catalog.objects[type]?.family ?? "");
+  return (
+    <Layout.Sider width={232} theme={scheme} style={{ overflow: "auto", borderRight: "1px solid var(--line)" }}>
+      <nav aria-label="Pages and object types">
+        <Menu mode="inline" theme={scheme} items={items} selectedKeys={selected} defaultOpenKeys={["frequent"]} />
+      </nav>
+    </Layout.Sider>
+  );
+}
+
+function selectedKeys(type: string, family: string): string[] {
+  return [`frequent/o/${type}`, `${family}/o/${type}`];
+}

@@ -1,0 +1,111 @@
+/** The frame of every page: navigation, search, who and whether live. */
+
+import { BulbOutlined, LogoutOutlined, SearchOutlined } from "@ant-design/icons";
+import { useQueryClient } from "@tanstack/react-query";
+import { Badge, Button, Layout, Spin, Tooltip } from "antd";
+import { lazy, Suspense, useEffect, useState } from "react";
+import { Navigate, Route, Routes, useNavigate } from "react-router";
+
+import { token } from "../api/client";
+import { isOpen } from "../api/session";
+import { DashboardPage } from "../features/dashboard/DashboardPage";
+import { ListPage } from "../features/objects/ListPage";
+import { useConsole } from "./context";
+import { Navigation } from "./Navigation";
+import { Search } from "./Search";
+import type { Scheme } from "./theme";
+
+const DetailPage = lazy(() => import("../features/objects/DetailPage").then((m) => ({ default: m.DetailPage })));
+const EditPage = lazy(() => import("../features/objects/EditPage").then((m) => ({ default: m.EditPage })));
+const ImportPage = lazy(() => import("../features/objects/ImportPage").then((m) => ({ default: m.ImportPage })));
+const MonitorPage = lazy(() => import("../features/monitor/MonitorPage").then((m) => ({ default: m.MonitorPage })));
+const AlarmsPage = lazy(() => import("../features/monitor/AlarmsPage").then((m) => ({ default: m.AlarmsPage })));
+const HistoryPage = lazy(() => import("../features/history/HistoryPage").then((m) => ({ default: m.HistoryPage })));
+
+const LIVENESS = {
+  connecting: { colour: "#8fd0ff", text: "connecting", why: "Connecting to the stream of changes" },
+  live: { colour: "#7be07b", text: "live", why: "Changes show as they happen" },
+  broken: { colour: "#ff9c96", text: "not live", why: "The stream of changes is interrupted; trying again" },
+  refused: { colour: "#ffd666", text: "not live", why: "You may not watch changes: reload to see what is new" },
+} as const;
+
+interface Props {
+  readonly scheme: Scheme;
+  readonly onTurn: () => void;
+}
+
+export function Shell({ scheme, onTurn }: Props) {
+  const [searching, setSearching] = useState(false);
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      setSearching(true);
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+  return (
+    <Layout style={{ height: "100vh" }}>
+      <Head scheme={scheme} onTurn={onTurn} onSearch={() => setSearching(true)} />
+      <Layout>
+        <Navigation scheme={scheme} />
+        <Layout.Content role="main" style={{ overflow: "hidden", background: "var(--ground)" }}>
+          <Suspense fallback={<Spin style={{ margin: 48 }} />}>
+            <Pages />
+          </Suspense>
+        </Layout.Content>
+      </Layout>
+      <Search open={searching} onClose={() => setSearching(false)} />
+    </Layout>
+  );
+}
+
+function Pages() {
+  return (
+    <Routes>
+      <Route path="/" element={<DashboardPage />} />
+      <Route path="/monitor" element={<MonitorPage />} />
+      <Route path="/alarms" element={<AlarmsPage />} />
+      <Route path="/history" element={<HistoryPage />} />
+      <Route path="/import" element={<ImportPage />} />
+      <Route path="/o/:type" element={<ListPage />} />
+      <Route path="/o/:type/new" element={<EditPage />} />
+      <Route path="/o/:type/:uuid" element={<DetailPage />} />
+      <Route path="/o/:type/:uuid/edit" element={<EditPage />} />
+      <Route path="*" element={<Navigate to="/" replace />} />
+    </Routes>
+  );
+}
+
+function Head({ scheme, onTurn, onSearch }: Props & { readonly onSearch: () => void }) {
+  const { identity, liveness } = useConsole();
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const live = LIVENESS[liveness];
+  const leave = () => {
+    token.clear();
+    queries.clear();
+    void navigate("/");
+    location.reload();
+  };
+  return (
+    <Layout.Header style={{ display: "flex", alignItems: "center", gap: 12, background: "#0a2f57" }}>
+      <strong style={{ color: "#fff", fontSize: 16 }}>Skytrail</strong>
+      <span className="spread" />
+      <Button icon={<SearchOutlined />} onClick={onSearch} aria-keyshortcuts="Control+K">
+        Search <kbd className="mono">Ctrl K</kbd>
+      </Button>
+      <Tooltip title={live.why}>
+        <Badge color={live.colour} text={<span style={{ color: "#fff" }}>{live.text}</span>} />
+      </Tooltip>
+      <span style={{ color: "#fff" }}>{isOpen(identity) ? "no log-in needed" : identity.user}</span>
+      <Button
+        icon={<BulbOutlined />}
+        onClick={onTurn}
+        aria-label={scheme === "dark" ? "Light colours" : "Dark colours"}
+      />
+      {!isOpen(identity) && <Button icon={<LogoutOutlined />} aria-label="Log out" onClick={leave} />}
+    </Layout.Header>
+  );
+}

@@ -1,0 +1,23 @@
+/** What every page knows: the model, who uses the console, whether it is live. */
+
+import { createContext, useContext } from "react";
+
+import type { Liveness } from "../api/events";
+import type { Identity } from "../api/session";
+import type { Catalog } from "../model/catalog";
+
+export interface ConsoleContext {
+  readonly catalog: Catalog;
+  readonly identity: Identity;
+  readonly liveness: Liveness;
+}
+
+const Context = createContext<ConsoleContext | null>(null);
+
+export const ConsoleProvider = Context.Provider;
+
+export function useConsole(): ConsoleContext {
+  const found = useContext(Context);
+  if (found === null) throw new Error("used outside of the console");
+  return found;
+}

@@ -1,0 +1,98 @@
+/** One object: what it says, how far it has come, what it is related to, how it was before. */
+
+import { DeleteOutlined, EditOutlined, ExportOutlined } from "@ant-design/icons";
+import { useQuery } from "@tanstack/react-query";
+import { Alert, Button, Spin, Tabs } from "antd";
+import { useState } from "react";
+import { useNavigate, useParams, useSearchParams } from "react-router";
+
+import { read } from "../../api/client";
+import { isAdministrator, usePermissions } from "../../api/session";
+import { useConsole } from "../../app/context";
+import { objectType, typeTitle } from "../../model/catalog";
+import { type ConfigObject, lastName } from "../../model/document";
+import { HistoryTable } from "../history/HistoryTable";
+import { DeleteMany } from "./BulkActions";
+import { Facts } from "./Facts";
+import { Related } from "./Related";
+import { Conditions } from "./Conditions";
+import { download, exported } from "./transfer";
+
+export function DetailPage() {
+  const { type = "", uuid = "" } = useParams();
+  const { catalog } = useConsole();
+  const found = useQuery({ queryKey: ["object", type, uuid], queryFn: () => read(type, uuid) });
+  if (catalog.objects[type] === undefined) return <Alert type="error" title={`There is no object type ${type}`} />;
+  if (found.isError) {
+    return (
+      <div className="page">
+        <Alert type="error" showIcon title={found.error.message} />
+      </div>
+    );
+  }
+  if (found.data === undefined) return <Spin style={{ margin: 48 }} />;
+  return <Detail type={type} object={found.data.object} />;
+}
+
+function Detail({ type, object }: { readonly type: string; readonly object: ConfigObject }) {
+  const { catalog, identity } = useConsole();
+  const [search, setSearch] = useSearchParams();
+  const entry = objectType(catalog, type);
+  const tabs = [
+    { key: "overview", label: "Overview", children: <Facts type={type} object={object} /> },
+    { key: "related", label: "Related", children: <Related type={type} object={object} /> },
+    ...(isAdministrator(identity)
+      ? [{ key: "history", label: "History", children: <HistoryTable object={object.uuid} /> }]
+      : []),
+    { key: "json", label: "JSON", children: <pre className="json mono" tabIndex={0}>{JSON.stringify(object, null, 2)}</pre> },
+  ];
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>{lastName(object.fq_name)}</h1>
+        <span className="form-note">{typeTitle(type)}</span>
+        <span className="spread" />
+        <Actions type={type} object={object} isCompiled={entry.origin === "compiled"} />
+      </div>
+      <Conditions type={type} uuid={object.uuid} />
+      <Tabs
+        activeKey={search.get("tab") ?? "overview"}
+        onChange={(tab) => setSearch(tab === "overview" ? {} : { tab }, { replace: true })}
+        items={tabs}
+        destroyOnHidden
+      />
+    </div>
+  );
+}
+
+interface ActionsProps {
+  readonly type: string;
+  readonly object: ConfigObject;
+  readonly isCompiled: boolean;
+}
+
+function Actions({ type, object, isCompiled }: ActionsProps) {
+  const { identity } = useConsole();
+  const navigate = useNavigate();
+  const [isDeleting, setIsDeleting] = useState(false);
+  const mayWrite = usePermissions(identity, object.uuid).includes("W");
+  const save = () => download(`${lastName(object.fq_name)}.json`, `${JSON.stringify([exported(type, object)], null, 2)}\n`);
+  const close = (isDone: boolean) => {
+    setIsDeleting(false);
+    if (isDone) void navigate(`/o/${type}`);
+  };
+  return (
+    <>
+      <Button icon={<ExportOutlined />} onClick={save}>Export</Button>
+      {!isCompiled && mayWrite && (
+        <>
+          <Button danger icon={<DeleteOutlined />} onClick={() => setIsDeleting(true)}>Delete</Button>
+          <Button type="primary" icon={<EditOutlined />} onClick={() => void navigate(`/o/${type}/${object.uuid}/edit`)}>
+            Edit
+          </Button>
+        </>
+      )}
+      {isDeleting && <DeleteMany type={type} uuids={[object.uuid]} onClose={close} />}
+    </>
+  );
+}

@@ -1,0 +1,131 @@
+/** All objects of a type that the caller sees: found, sorted, selected, changed together. */
+
+import { PlusOutlined } from "@ant-design/icons";
+import { Alert, Button, Empty, Input, Tooltip } from "antd";
+import { useCallback, useState } from "react";
+import { useNavigate, useParams, useSearchParams } from "react-router";
+
+import { Refused } from "../../api/client";
+import { useRight } from "../../api/session";
+import { useConsole } from "../../app/context";
+import { objectType, typeTitle } from "../../model/catalog";
+import { BulkActions } from "./BulkActions";
+import { columnsOf } from "./columns";
+import { ObjectGrid } from "./ObjectGrid";
+import { useWindowedList } from "./useWindowedList";
+
+const OPERATORS = "eq|ne|in|lt|le|gt|ge|prefix|contains|exists|absent";
+const TYPED = new RegExp(`^[a-zA-Z_][\\w.]*:(${OPERATORS})(:|$)`);
+
+/** Text is looked for in names; `field:operator:value` is a filter of the API as it stands. */
+export function filtersOf(text: string): string[] {
+  const words = text.trim().split(/\s+/).filter(Boolean);
+  return words.map((word) => (TYPED.test(word) ? word : `name:contains:${word}`));
+}
+
+export function ListPage() {
+  const { type = "" } = useParams();
+  const { catalog } = useConsole();
+  if (catalog.objects[type] === undefined) {
+    return <Alert className="page" type="error" title={`There is no object type ${type}`} />;
+  }
+  return <TypeList key={type} type={type} />;
+}
+
+function TypeList({ type }: { readonly type: string }) {
+  const { catalog, identity } = useConsole();
+  const navigate = useNavigate();
+  const [search, setSearch] = useSearchParams();
+  const [seen, setSeen] = useState({ first: 0, last: 60 });
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const text = search.get("q") ?? "";
+  const sort = search.get("sort") ?? "fq_name";
+  const entry = objectType(catalog, type);
+  const columns = columnsOf(type, entry);
+  const create = useRight(identity, type, "create");
+  const query = { filter: filtersOf(text), sort, fields: ["id_perms", ...columns.map((column) => column.name)] };
+  const found = useWindowedList(type, query, seen.first, seen.last);
+  const onWindow = useCallback((first: number, last: number) => setSeen({ first, last }), []);
+  const say = (name: string, value: string) => {
+    setSearch((now) => {
+      const next = new URLSearchParams(now);
+      if (value === "") next.delete(name);
+      else next.set(name, value);
+      return next;
+    }, { replace: true });
+  };
+  const onSelect = (uuid: string, isSelected: boolean) => {
+    setSelected((now) => {
+      const next = new Set(now);
+      if (isSelected) next.add(uuid);
+      else next.delete(uuid);
+      return next;
+    });
+  };
+  const compiled = entry.origin === "compiled";
+  const why = compiled ? "The compiler writes these; change what they follow from" : create.why;
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>{typeTitle(type)}</h1>
+        <span className="form-note" aria-live="polite">{found.isLoading ? "" : `${found.count.toLocaleString("en")} found`}</span>
+        <span className="spread" />
+        <BulkActions type={type} selected={selected} query={query} count={found.count} onDone={() => setSelected(new Set())} />
+        <Tooltip title={why}>
+          <Button type="primary" icon={<PlusOutlined />} disabled={compiled || !create.allowed} onClick={() => void navigate(`/o/${type}/new`)}>
+            Create
+          </Button>
+        </Tooltip>
+      </div>
+      <span className="form-note">{entry.description}</span>
+      <Input.Search
+        key={type}
+        allowClear
+        defaultValue={text}
+        placeholder="Part of a name, or field:operator:value such as mtu:gt:1500"
+        aria-label="Find among these"
+        onSearch={(value) => say("q", value)}
+        style={{ maxWidth: 520 }}
+      />
+      {found.error !== null && <Alert type="error" showIcon title={explained(found.error)} />}
+      {!found.isLoading && found.error === null && found.count === 0 ? (
+        <Nothing type={type} isFiltered={text !== ""} canCreate={!compiled && create.allowed} />
+      ) : (
+        <ObjectGrid
+          type={type}
+          label={`${typeTitle(type)}: list`}
+          columns={columns}
+          count={found.count}
+          row={found.row}
+          sort={sort}
+          onSort={(value) => say("sort", value)}
+          onWindow={onWindow}
+          selected={selected}
+          onSelect={onSelect}
+        />
+      )}
+    </div>
+  );
+}
+
+function explained(error: Error): string {
+  return error instanceof Refused && error.status === 403 ? `You may not see these: ${error.message}` : error.message;
+}
+
+interface NothingProps {
+  readonly type: string;
+  readonly isFiltered: boolean;
+  readonly canCreate: boolean;
+}
+
+function Nothing({ type, isFiltered, canCreate }: NothingProps) {
+  const navigate = useNavigate();
+  const text = isFiltered ? "Nothing has this in its name." : `There is no ${typeTitle(type).toLowerCase()} yet.`;
+  return (
+    <Empty description={text} image={Empty.PRESENTED_IMAGE_SIMPLE}>
+      {canCreate && !isFiltered && (
+        <Button type="primary" onClick={() => void navigate(`/o/${type}/new`)}>Create the first one</Button>
+      )}
+    </Empty>
+  );
+}

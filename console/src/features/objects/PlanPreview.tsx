@@ -1,0 +1,96 @@
+/** What a change would do before it is made: objects, what is derived from them, reachability, hosts. */
+
+import { EyeOutlined } from "@ant-design/icons";
+import { Alert, Button, Drawer, Table, Tag } from "antd";
+import { useState } from "react";
+
+import { call, type Operation, transact } from "../../api/client";
+import { isAdministrator } from "../../api/session";
+import { useConsole } from "../../app/context";
+import { type Document, isDocument, isList, type Json } from "../../model/document";
+import { brief } from "./columns";
+
+const COLOURS: Readonly<Record<string, string>> = { create: "green", created: "green", delete: "red", deleted: "red" };
+
+interface Props {
+  readonly operations: readonly Operation[];
+  readonly disabled: boolean;
+}
+
+export function PlanPreview({ operations, disabled }: Props) {
+  const { identity } = useConsole();
+  const [plan, setPlan] = useState<Document | null>(null);
+  const [fault, setFault] = useState("");
+  const [isOpen, setIsOpen] = useState(false);
+  const show = async () => {
+    setIsOpen(true);
+    setPlan(null);
+    setFault("");
+    try {
+      const whole = isAdministrator(identity);
+      setPlan(whole ? await call<Document>("POST", "/api/v1/plan", { body: { operations } }) : await transact(operations, true));
+    } catch (error) {
+      setFault(error instanceof Error ? error.message : String(error));
+    }
+  };
+  return (
+    <>
+      <Button icon={<EyeOutlined />} disabled={disabled} onClick={() => void show()}>
+        Preview
+      </Button>
+      <Drawer open={isOpen} onClose={() => setIsOpen(false)} title="What this would change" size="large" loading={plan === null && fault === ""}>
+        {fault !== "" && <Alert type="error" showIcon title={fault} />}
+        {plan !== null && <PlanTables plan={plan} />}
+      </Drawer>
+    </>
+  );
+}
+
+const SECTIONS = [
+  ["changes", "Objects"],
+  ["derived", "Derived by the compiler"],
+  ["reachability", "Reachability"],
+  ["hosts", "Hosts"],
+  ["violations", "What the compiler could not carry out"],
+] as const;
+
+export function PlanTables({ plan }: { readonly plan: Document }) {
+  const shown = SECTIONS.filter(([name]) => isList(plan[name]) && plan[name].length > 0);
+  if (shown.length === 0) return <p>Nothing would change.</p>;
+  return shown.map(([name, title]) => {
+    const rows = (plan[name] as readonly Json[]).filter(isDocument);
+    const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => !["uuid", "before_count", "after_count"].includes(key));
+    return (
+      <section key={name} aria-label={title} style={{ marginBottom: 20 }}>
+        <h2 style={{ fontSize: 15 }}>{title}</h2>
+        <Table
+          size="small"
+          pagination={rows.length > 20 ? { pageSize: 20 } : false}
+          rowKey={(row) => JSON.stringify(row).slice(0, 400)}
+          dataSource={rows}
+          columns={columns.map((key) => ({ title: key.replaceAll("_", " "), key, render: (row: Document) => <PlanCell name={key} value={row[key]} /> }))}
+        />
+      </section>
+    );
+  });
+}
+
+function PlanCell({ name, value }: { readonly name: string; readonly value: Json | undefined }) {
+  if (name === "kind" || name === "change" || name === "verb") return <Tag color={COLOURS[String(value)] ?? "blue"}>{String(value)}</Tag>;
+  if (name === "fq_name" && isList(value)) return value.join(":");
+  if (name === "fields" && isList(value)) return value.filter(isDocument).map((each) => <FieldChange key={String(each["path"])} change={each} />);
+  if (isList(value) || isDocument(value)) return <code className="mono">{JSON.stringify(value)}</code>;
+  return brief(value);
+}
+
+function text(value: Json | undefined): string {
+  return value === undefined || value === null ? "—" : JSON.stringify(value);
+}
+
+function FieldChange({ change }: { readonly change: Document }) {
+  return (
+    <div className="mono">
+      {String(change["path"])}: {text(change["from"])} → {text(change["to"])}
+    </div>
+  );
+}

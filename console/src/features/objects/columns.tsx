@@ -1,0 +1,74 @@
+/** Which columns the list of a type has, and how a value looks in a cell. */
+
+import type { ReactNode } from "react";
+
+import { COMMON, fieldTitle, type ObjectType } from "../../model/catalog";
+import { type Json, isDocument, isList, lastName, textsOf } from "../../model/document";
+
+export interface Column {
+  readonly name: string;
+  readonly title: string;
+  /** Whether the API sorts by it. */
+  readonly sorts: boolean;
+}
+
+const CHOSEN: Readonly<Record<string, readonly string[]>> = {
+  "virtual-network": ["network_ipam_refs", "network_policy_refs", "virtual_network_network_id", "is_shared"],
+  "virtual-machine-interface": [
+    "virtual_network_refs", "virtual_machine_interface_mac_addresses", "virtual_machine_refs", "security_group_refs",
+  ],
+  "instance-ip": ["instance_ip_address", "virtual_network_refs", "virtual_machine_interface_refs"],
+  "floating-ip": ["floating_ip_address", "floating_ip_fixed_ip_address", "virtual_machine_interface_refs"],
+  "virtual-router": ["virtual_router_ip_address", "virtual_router_type", "virtual_machine_refs"],
+  "logical-router": ["virtual_machine_interface_refs", "virtual_network_refs", "logical_router_type"],
+  "network-policy": ["network_policy_entries"],
+  "security-group": ["security_group_entries", "security_group_id"],
+  "bgp-router": ["bgp_router_parameters", "bgp_router_refs"],
+  "service-instance": ["service_template_refs", "service_instance_properties"],
+};
+const CHOSEN_COUNT = 4;
+
+export function columnsOf(typeName: string, entry: ObjectType): Column[] {
+  const references = Object.keys(entry.references ?? {}).filter((name) => !COMMON.has(name));
+  const scalars = Object.entries(entry.properties)
+    .filter(([name, field]) => !COMMON.has(name) && field.base !== "compound" && field.secret !== true && field.deprecated === undefined)
+    .map(([name]) => name);
+  const names = CHOSEN[typeName] ?? [...scalars.slice(0, 3), ...references.slice(0, 2)].slice(0, CHOSEN_COUNT);
+  return names
+    .filter((name) => name in entry.properties || references.includes(name))
+    .map((name) => {
+      const field = entry.properties[name];
+      const sorts = field !== undefined && field.base !== "compound" && field.list !== true;
+      return { name, title: fieldTitle(name, typeName), sorts };
+    });
+}
+
+/** A value in few words. */
+export function brief(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (isList(value)) return value.map(brief).filter(Boolean).join(", ");
+  if (!isDocument(value)) return String(value);
+  if (isList(value["to"])) return `${lastName(textsOf(value["to"]))}${subnets(value["attr"])}`;
+  if ("ip_prefix" in value) return `${brief(value["ip_prefix"])}/${brief(value["ip_prefix_len"])}`;
+  const inner = Object.values(value);
+  const only = inner.length === 1 ? inner[0] : undefined;
+  if (isList(only)) return only.every((each) => !isDocument(each)) ? brief(only) : counted(only.length);
+  const parts = Object.entries(value).filter(([, each]) => each !== null && !isDocument(each) && !isList(each));
+  return parts.slice(0, 3).map(([name, each]) => `${name} ${brief(each)}`).join(", ");
+}
+
+function counted(count: number): string {
+  return count === 1 ? "1 entry" : `${count} entries`;
+}
+
+function subnets(attr: Json | undefined): string {
+  if (!isDocument(attr) || !isList(attr["ipam_subnets"])) return "";
+  const texts = attr["ipam_subnets"].map((each) => (isDocument(each) ? brief(each["subnet"]) : ""));
+  return texts.length > 0 ? ` (${texts.filter(Boolean).join(", ")})` : "";
+}
+
+export function cell(value: Json | undefined): ReactNode {
+  const text = brief(value);
+  return <span title={text}>{text}</span>;
+}

@@ -1,0 +1,109 @@
+/** The data model as the server knows it: what types there are and what their values may be. */
+
+export type Base = "string" | "integer" | "boolean" | "compound";
+
+export interface Field {
+  readonly type: string;
+  readonly base: Base;
+  readonly list?: boolean;
+  readonly maxItems?: number;
+  readonly presence?: "required" | "system-only" | "admin-only" | "exclusive";
+  readonly operations?: string;
+  readonly default?: string | number | boolean;
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  /** Enforced by the server. */
+  readonly pattern?: string;
+  /** Advice only. */
+  readonly hint?: string;
+  readonly deprecated?: string;
+  readonly secret?: boolean;
+  readonly description?: string;
+  /** A list or map property: `wrapper` is the one field that holds its elements. */
+  readonly kind?: "list" | "map";
+  readonly wrapper?: string;
+  readonly mapKey?: string;
+}
+
+export interface Reference {
+  readonly target: string;
+  readonly attr?: string;
+  readonly presence?: Field["presence"];
+  readonly operations?: string;
+  readonly description?: string;
+}
+
+export interface ObjectType {
+  readonly family: string;
+  readonly description?: string;
+  readonly origin?: "compiled";
+  readonly short?: readonly string[];
+  readonly parents: readonly string[];
+  readonly children?: Readonly<Record<string, string>>;
+  readonly backReferences?: Readonly<Record<string, string>>;
+  readonly references?: Readonly<Record<string, Reference>>;
+  readonly properties: Readonly<Record<string, Field>>;
+}
+
+export interface ComplexType {
+  readonly description?: string;
+  readonly fields: Readonly<Record<string, Field>>;
+}
+
+export interface Catalog {
+  readonly families: Readonly<Record<string, string>>;
+  readonly objects: Readonly<Record<string, ObjectType>>;
+  readonly types: Readonly<Record<string, ComplexType>>;
+}
+
+export const ROOT = "config-root";
+
+/** What every type has; forms show it after what is the type's own. */
+export const COMMON: ReadonlySet<string> = new Set(["id_perms", "perms2", "annotations", "display_name", "tag_refs"]);
+
+export function objectType(catalog: Catalog, name: string): ObjectType {
+  const found = catalog.objects[name];
+  if (found === undefined) throw new Error(`There is no object type ${name}`);
+  return found;
+}
+
+/** `virtual-machine-interface` -> `Virtual machine interface`; known abbreviations stay capital. */
+export function typeTitle(name: string): string {
+  return sentence(name.split("-"));
+}
+
+/** `virtual_network_refs` -> `Virtual network`, `mtu` -> `MTU`; without the type's own name before it. */
+export function fieldTitle(name: string, typeName = ""): string {
+  const prefix = `${typeName.replaceAll("-", "_")}_`.toLowerCase();
+  const isProperty = !name.endsWith("_refs") && name.toLowerCase().startsWith(prefix) && name.length > prefix.length;
+  return sentence((isProperty ? name.slice(prefix.length) : name.replace(/_refs$/, "")).split("_"));
+}
+
+const CAPITALS: ReadonlySet<string> = new Set([
+  "ip", "ipam", "mac", "dns", "dhcp", "bgp", "bgpaas", "qos", "mtu", "vxlan", "vlan", "uuid", "id", "tcp", "udp", "vn",
+  "acl", "as", "asn", "vpg", "vpn", "l2", "l3", "ttl", "url", "snmp", "evpn", "mpls", "ecmp", "slo", "api", "vrf", "pbb", "rpf", "fc",
+  "igmp", "mld", "dscp", "lacp", "arp", "sla", "nat", "pat", "e2", "bms", "db", "crud", "rbac", "vip", "ha", "lb", "cpu",
+]);
+
+function sentence(words: readonly string[]): string {
+  const text = words.map((word) => (CAPITALS.has(word.toLowerCase()) ? word.toUpperCase() : word)).join(" ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export function canWrite(operations: string | undefined, isNew: boolean): boolean {
+  return (operations ?? "CRUD").includes(isNew ? "C" : "U");
+}
+
+/** Types by family, in the model's order; what the compiler writes comes in the families too. */
+export function typesByFamily(catalog: Catalog): { family: string; title: string; types: string[] }[] {
+  return Object.entries(catalog.families)
+    .map(([family, title]) => ({
+      family,
+      title,
+      types: Object.keys(catalog.objects)
+        .filter((name) => catalog.objects[name]?.family === family)
+        .toSorted(),
+    }))
+    .filter((group) => group.types.length > 0);
+}

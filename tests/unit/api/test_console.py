@@ -1,0 +1,300 @@
+"""What the web console needs beside objects: its files, the stream of changes, search, analytics."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from contextlib import aclosing
+
+import pytest
+
+from skytrail.api.caller import NOBODY_ASKED, Caller
+from skytrail.api.io import events
+from skytrail.api.io.analytics_passage import AnalyticsPassage
+from skytrail.api.io.console import ConsoleFiles
+from skytrail.api.io.http import HttpApi
+from skytrail.api.security_settings import SecuritySettings
+from skytrail.api.sight import Sight
+from skytrail.runtime import server
+from skytrail.runtime.asgi import AsgiApp, Request, Response, json_reply
+
+from .security_server import Secured
+
+PROJECT = ["default-domain", "default-project"]
+READER = Caller(user="eve", is_reader=True)
+MEMBER = Caller(user="ann", project="2b7c3d1e-1111-4222-8333-444455556666", roles=frozenset({"x"}))
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<!doctype html>shell")
+    (tmp_path / "assets" / "app-1.js").write_text("script")
+    (tmp_path / "assets" / "app-1.js.gz").write_bytes(gzip.compress(b"script"))
+    (tmp_path / "secret.txt").write_text("of no type that is served")
+    return tmp_path
+
+
+@pytest.fixture
+def served(api, site):
+    api.app = HttpApi(api.service, also=[ConsoleFiles(site)])
+    return api
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/", "/console/o/virtual-network/x/edit"])
+def test_every_page_of_the_console_is_its_shell(served, path) -> None:
+    reply = served.call("GET", path)
+
+    assert (reply.status, reply.text) == (200, "<!doctype html>shell")
+    assert reply.headers["cache-control"] == "no-cache"
+
+
+def test_the_page_may_ask_no_other_server(served) -> None:
+    policy = served.call("GET", "/console/").headers["content-security-policy"]
+
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'" in policy
+    assert "script-src 'self';" in policy
+    assert "http" not in policy
+
+
+def test_assets_are_kept_by_browsers_and_sent_packed(served) -> None:
+    reply = served.call("GET", "/console/assets/app-1.js", accept_encoding="gzip, deflate")
+
+    assert gzip.decompress(reply.body) == b"script"
+    assert reply.headers["content-encoding"] == "gzip"
+    assert "immutable" in reply.headers["cache-control"]
+
+
+def test_what_a_browser_cannot_unpack_is_sent_as_it_is(served) -> None:
+    reply = served.call("GET", "/console/assets/app-1.js", accept_encoding="gzip;q=0, zstd")
+
+    assert reply.body == b"script"
+    assert "content-encoding" not in reply.headers
+
+
+def test_a_shell_the_browser_has_is_not_sent_again(served) -> None:
+    tag = served.call("GET", "/console/").headers["etag"]
+
+    reply = served.call("GET", "/console/", if_none_match=tag)
+
+    assert (reply.status, reply.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path", ["/console/assets/old.js", "/console/assets/../index.html"]
+)
+def test_an_asset_that_is_not_there_is_no_shell(served, path) -> None:
+    assert served.call("GET", path).status == 404
+
+
+def test_nothing_but_what_a_page_is_made_of_is_served(served) -> None:
+    assert "of no type" not in served.call("GET", "/console/secret.txt").text
+
+
+def test_a_console_that_was_not_built_says_how_to_build_it(api, tmp_path) -> None:
+    api.app = HttpApi(api.service, also=[ConsoleFiles(tmp_path / "none")])
+
+    reply = api.call("GET", "/console/")
+
+    assert reply.status == 404
+    assert "make console" in reply.text
+
+
+def test_strangers_get_the_console_to_log_in_and_nothing_else(api, site) -> None:
+    secured = Secured(api, SecuritySettings(authentication=["local"]))
+    secured.app = HttpApi(api.service, gate=secured.gate, also=[ConsoleFiles(site)])
+
+    assert secured.call("GET", "/console/").status == 200
+    assert secured.call("GET", "/console/assets/app-1.js").status == 200
+    for closed in ("/api/v1/events", "/api/v1/search?q=a", "/api/v1/analytics/alarms"):
+        assert secured.call("GET", closed).status == 401
+
+
+# Search.
+
+
+def found(api, text: str) -> list[str]:
+    items = api.call("GET", f"/api/v1/search?q={text}").json["items"]
+    return [item["fq_name"][-1] for item in items]
+
+
+def network(api, name: str) -> str:
+    reply = api.call("POST", "/api/v1/virtual-network", {"fq_name": [*PROJECT, name]})
+    assert reply.status == 201
+    return reply.json["uuid"]
+
+
+def test_search_puts_whole_names_first_then_beginnings(api) -> None:
+    for name in ("a-shop", "shop-floor", "shop"):
+        network(api, name)
+
+    names = list(dict.fromkeys(found(api, "SHOP")))
+
+    assert names == ["shop", "shop-floor", "a-shop"]
+
+
+def test_search_finds_uuids_and_parts_of_full_names(api) -> None:
+    uuid = network(api, "green")
+
+    assert found(api, uuid) == ["green"]
+    assert "green" in found(api, "default-project:gre")
+
+
+@pytest.mark.parametrize("query", ["q=", "", "q=a&limit=0", "q=a&limit=x", "q=a&who=me"])
+def test_a_search_that_makes_no_sense_is_refused(api, query) -> None:
+    assert api.call("GET", f"/api/v1/search?{query}").status == 400
+
+
+def test_search_shows_nobody_what_he_does_not_see(api) -> None:
+    secured = Secured(api, SecuritySettings(authentication=["local"]))
+    secured.user("ann", roles=["member"])
+    network(api, "hidden")
+
+    reply = secured.call("GET", "/api/v1/search?q=hidden", x_auth_token=secured.login("ann"))
+
+    assert (reply.status, reply.json) == (200, {"items": []})
+
+
+# The stream of changes.
+
+
+def told(api, position, count: int, meanwhile=lambda: None, caller=None) -> list[dict]:
+    """Return the first lines of a stream; ``meanwhile`` runs once it has begun."""
+
+    async def read() -> list[dict]:
+        sight = Sight(api.service.graph, caller or NOBODY_ASKED, api.service.schema)
+        async with aclosing(events.lines(api.service, position, sight, None)) as stream:
+            found = [json.loads(await anext(stream))]
+            await meanwhile()
+            return found + [json.loads(await anext(stream)) for _ in range(count - 1)]
+
+    return api.loop.run_until_complete(read())
+
+
+async def nothing() -> None:
+    pass
+
+
+def test_what_changes_is_told_without_the_object(api) -> None:
+    async def change() -> None:
+        reply = await api.acall("POST", "/api/v1/virtual-network", {"fq_name": [*PROJECT, "new"]})
+        assert reply.status == 201
+
+    start, changes = told(api, None, 2, change)
+
+    network = next(each for each in changes["changes"] if each["type"] == "virtual-network")
+    assert start["kind"] == "start"
+    assert changes["revision"] > start["revision"]
+    assert network.keys() == {"kind", "type", "uuid", "fq_name"}
+    assert (network["kind"], network["fq_name"]) == ("create", [*PROJECT, "new"])
+
+
+def test_a_reader_that_comes_back_is_told_what_it_missed(api) -> None:
+    before = told(api, None, 1, nothing)[0]
+    network(api, "meanwhile")
+
+    _, changes = told(api, (before["revision"] + 1, before["history"]), 2, nothing)
+
+    assert "meanwhile" in str(changes)
+
+
+def test_a_reader_of_another_history_is_told_to_read_anew(api) -> None:
+    assert told(api, (1, "f" * 16), 1, nothing)[0]["kind"] == "lost"
+
+
+def test_changes_are_told_to_those_alone_who_see_the_objects(api) -> None:
+    Secured(api, SecuritySettings(authentication=["local"]))
+    before = told(api, None, 1, nothing)[0]
+    with api.as_caller(Caller(user="root", is_admin=True)):
+        network(api, "hidden")
+
+    _, changes = told(api, (before["revision"] + 1, ""), 2, nothing, caller=MEMBER)
+
+    assert changes["changes"] == []
+
+
+@pytest.mark.parametrize("query", ["from_revision=x", "from_revision=-1", "types=project"])
+def test_a_stream_that_makes_no_sense_is_refused(api, query) -> None:
+    assert api.call("GET", f"/api/v1/events?{query}").status == 400
+
+
+# The passage to analytics.
+
+
+@pytest.fixture
+def node(api, tmp_path):
+    """An analytics node that tells what it was asked."""
+    asked = []
+
+    async def answer(request: Request) -> Response:
+        asked.append((request.method, request.path, dict(request.query), request.body.decode()))
+        return json_reply({"value": [1]})
+
+    listener = server.listen_unix(tmp_path / "analytics.sock")
+    serving = api.loop.create_task(server.serve(AsgiApp(answer), [listener]))
+    passage = AnalyticsPassage(api.service, f"unix:{tmp_path}/analytics.sock")
+    api.app = HttpApi(api.service, admit=api._admit, also=[passage])
+    yield asked
+    serving.cancel()
+    api.loop.run_until_complete(asyncio.wait([serving]))
+
+
+def test_questions_to_analytics_are_passed_on(api, node) -> None:
+    reply = api.call("GET", "/api/v1/analytics/uves/virtual-network/a:b:*?flat&kfilt=x")
+
+    assert (reply.status, reply.json) == (200, {"value": [1]})
+    assert node == [
+        ("GET", "/analytics/uves/virtual-network/a:b:*", {"flat": "", "kfilt": "x"}, "")
+    ]
+
+
+def test_queries_and_acknowledgements_are_passed_on_with_their_body(api, node) -> None:
+    for path in ("query", "alarms/acknowledge"):
+        assert api.call("POST", f"/api/v1/analytics/{path}", {"table": "t"}).status == 200
+
+    assert [each[3] for each in node] == ['{"table": "t"}'] * 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "../introspect/uves"),
+        ("GET", "uves/../../introspect"),
+        ("GET", "uves/%2e%2e/x"),
+        ("GET", "send-tracebuffer/a"),
+        ("POST", "uves/virtual-network"),
+    ],
+)
+def test_nothing_else_of_the_node_is_reached(api, node, method, path) -> None:
+    assert api.call(method, f"/api/v1/analytics/{path}").status == 404
+    assert node == []
+
+
+@pytest.mark.parametrize(
+    ("caller", "method", "path", "status"),
+    [
+        (READER, "GET", "alarms", 200),
+        (READER, "POST", "query", 200),
+        (READER, "POST", "alarms/acknowledge", 403),
+        (MEMBER, "GET", "alarms", 403),
+        (MEMBER, "POST", "query", 403),
+    ],
+)
+def test_analytics_is_for_administrators_and_readers(
+    api, node, caller, method, path, status
+) -> None:
+    Secured(api, SecuritySettings(authentication=["local"]))
+
+    with api.as_caller(caller):
+        assert api.call(method, f"/api/v1/analytics/{path}").status == status
+
+
+def test_a_node_that_is_away_is_told(api, tmp_path) -> None:
+    api.app = HttpApi(api.service, also=[AnalyticsPassage(api.service, f"unix:{tmp_path}/none")])
+
+    reply = api.call("GET", "/api/v1/analytics/alarms")
+
+    assert reply.status == 503
+    assert "does not answer" in reply.json["detail"]
