@@ -45,6 +45,22 @@ _SETS = "/api/v1/change-sets"
 
 NATIVE_ACTIONS: tuple[Action, ...] = (
     Action(
+        name="native-events",
+        method="GET",
+        path="/api/v1/events",
+        summary="What changes, without the objects, as JSON lines; ends when read too slowly.",
+        query={"from_revision": False, "history": False},
+        media_type="application/x-ndjson",
+    ),
+    Action(
+        name="native-search",
+        method="GET",
+        path="/api/v1/search",
+        summary="Objects of any type by a part of their name, or by uuid.",
+        query={"q": True, "limit": False},
+        reply={"items": MAPPINGS},
+    ),
+    Action(
         name="native-history-entry",
         method="GET",
         path="/api/v1/history/{change}",
