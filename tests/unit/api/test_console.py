@@ -82,9 +82,7 @@ def test_a_shell_the_browser_has_is_not_sent_again(served) -> None:
     assert (reply.status, reply.body) == (304, b"")
 
 
-@pytest.mark.parametrize(
-    "path", ["/console/assets/old.js", "/console/assets/../index.html"]
-)
+@pytest.mark.parametrize("path", ["/console/assets/old.js", "/console/assets/../index.html"])
 def test_an_asset_that_is_not_there_is_no_shell(served, path) -> None:
     assert served.call("GET", path).status == 404
 
