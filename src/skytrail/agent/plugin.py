@@ -1,7 +1,8 @@
 """The agent's seam: a datapath holds the desired tables and reports what happened to packets.
 
 Two implementations: ``agent/io/ebpf.py`` (the kernel) and ``testing/fake_datapath.py``, which
-executes the same tables on parsed packets so that pure tests can ask "does A reach B?".
+executes the same tables on parsed packets so that pure tests can ask "does A reach B?". What both
+promise beyond their types is the suite in ``testing/datapath_cases.py``; a third back end is proven by it.
 """
 
 from __future__ import annotations

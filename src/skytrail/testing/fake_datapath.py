@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
@@ -15,9 +17,8 @@ from skytrail.agent.plugin import (
     RowT,
     SessionSource,
 )
-from skytrail.agent.session_log import SessionEvent
 from skytrail.agent.table_use import TableUse
-from skytrail.agent.tables import ROW_TYPES, Row, VifId
+from skytrail.agent.tables import ROW_TYPES, InterfaceRow, Row, VifId
 from skytrail.agent.trace import (
     DROPPED,
     FORWARDED,
@@ -28,18 +29,7 @@ from skytrail.agent.trace import (
     explain_arrival,
 )
 from skytrail.net import Mac
-
-
-class _NoSessions:
-    """Nothing ever begins or ends here: the flow log of a fake datapath is silent."""
-
-    def want(self, *, wanted: bool) -> None: ...
-
-    def drain(self, receive: Callable[[SessionEvent], None], events_max: int) -> int:
-        return 0
-
-    def counts(self) -> tuple[int, int]:
-        return 0, 0
+from skytrail.testing.fake_traffic import FakeTraffic, Held, Way
 
 
 class FakeDatapath:
@@ -54,7 +44,8 @@ class FakeDatapath:
         self.batches: list[tuple[tuple[Row, ...], tuple[Row, ...]]] = []
         """Every ``apply`` so far, for tests of order."""
         self.refuse: OSError | None = None
-        self.live_flows: list[FlowRecord] = []
+        self.traffic = FakeTraffic()
+        self._held: Held | None = None
         self._receive: Callable[[Punt], None] | None = None
         self._punts: list[Punt] = []
         self._read_fd, self._write_fd = -1, -1
@@ -71,8 +62,12 @@ class FakeDatapath:
             self.rows[type(row)][row.key] = row
         for row in deletes:
             self.rows[type(row)].pop(row.key, None)
+            if isinstance(row, InterfaceRow):
+                self.traffic.purge(row.vif_id)
 
     def attach(self, ifindex: int) -> None:
+        if all(row.ifindex != ifindex for row in self.dump(InterfaceRow)):
+            raise OSError(errno.ENOENT, f"interface {ifindex} has no row")
         self.attached.add(ifindex)
         self.before.discard(ifindex)
 
@@ -89,19 +84,22 @@ class FakeDatapath:
         self.generation += 1
 
     def flows(self) -> Iterable[FlowRecord]:
-        return list(self.live_flows)
+        return self.traffic.records()
 
     def age_flows(self, now_s: float) -> int:
-        return 0
+        return self.traffic.age(now_s)
 
     def drop_counts(self) -> Mapping[str, int]:
-        return {}
+        counts: Counter[str] = Counter()
+        for (_, reason), count in self.traffic.drops.items():
+            counts[reason] += count
+        return counts
 
     def captures(self) -> CaptureSource:
-        raise NotImplementedError("a fake datapath sees no frames")
+        return self.traffic.captures
 
     def sessions(self) -> SessionSource:
-        return _NoSessions()
+        return self.traffic.sessions
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
         return {}
@@ -110,10 +108,13 @@ class FakeDatapath:
         return ()
 
     def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]:
-        return {}
+        counts: dict[VifId, dict[str, int]] = {}
+        for (vif_id, reason), count in self.traffic.drops.items():
+            counts.setdefault(vif_id, {})[reason] = count
+        return counts
 
     def delivered(self, vifs: Iterable[VifId]) -> Mapping[VifId, Delivered]:
-        return {}
+        return {vif_id: self.traffic.delivered_to(vif_id) for vif_id in vifs}
 
     def open_punts(self, receive: Callable[[Punt], None]) -> int:
         self._receive = receive
@@ -136,12 +137,20 @@ class FakeDatapath:
             if fd >= 0:
                 os.close(fd)
         self._read_fd = self._write_fd = -1
+        self.traffic.captures.close()
 
     def punt(self, punt: Punt) -> None:
         """Hand a frame over as the kernel would."""
         self._punts.append(punt)
         if self._write_fd >= 0:
             os.write(self._write_fd, b"\0")
+
+    def carry(self, way: Way, packet: TracePacket) -> Trace:
+        """A packet with all it leaves behind: flows, counters, captures, sessions."""
+        if self._held is None or self._held.generation != self.generation:
+            rows = [row for rows in self.rows.values() for row in rows.values()]
+            self._held = Held(rows, self.generation)
+        return self.traffic.carry(self._held, way, packet)
 
     def tables(self) -> Tables:
         return Tables(row for rows in self.rows.values() for row in rows.values())
