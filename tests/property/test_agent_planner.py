@@ -1,7 +1,7 @@
 """Whatever happens in whatever order, the incremental desired state is the one from nothing."""
 
 from dataclasses import fields, replace
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -11,6 +11,7 @@ from skytrail.agent.desired import Planner
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import WELL, Failing
 from skytrail.agent.label import Numbers
+from skytrail.agent.membership import Listening
 from skytrail.agent.port_rows import FABRIC_INSTANCE
 from skytrail.net import BROADCAST_MAC, Label, Mac, Vni
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet, uuid_of
@@ -48,7 +49,8 @@ def whole_world():
     Both may be routed by the underlay, where their addresses meet.
     """
     config = ConfigBuilder()
-    red = config.network("red", 5, [subnet("10.1.1.0/24"), subnet("fd00:1::/64")])
+    subnets = [subnet("10.1.1.0/24"), subnet("fd00:1::/64")]
+    red = config.network("red", 5, subnets, igmp_enable=True)
     blue = config.network("blue", 6, [subnet("10.2.2.0/24")])
     provider = config.node("virtual-network", PROVIDER, is_provider_network=True)
     config.link(red, provider)
@@ -93,6 +95,20 @@ INET_KEYS = [ip_network(f"10.1.1.{last}") for last in (1, 3, 9)] + [ip_network("
 INET6_KEYS = [ip_network("fd00:1::3"), ip_network("fd00:9::/64")]
 ENET_KEYS = [EnetKey(mac, key) for mac in MACS for key in (None, INET_KEYS[1], INET_KEYS[2])]
 ENET_KEYS += [EnetKey(BROADCAST_MAC, ip_network(f"192.0.2.{last}")) for last in (1, 2, 3)]
+ENET_KEYS += [
+    EnetKey(BROADCAST_MAC, ip_network(f"192.0.2.{last}"), 0, ip_address("239.1.1.1"), source)
+    for last in (1, 2)
+    for source in (None, ip_address("10.1.1.3"))
+]
+LISTENINGS = st.dictionaries(
+    st.sampled_from([ip_address("239.1.1.1"), ip_address("ff05::1")]),
+    st.builds(
+        Listening,
+        takes_all=st.booleans(),
+        unwanted=st.sampled_from([frozenset(), frozenset({ip_address("10.1.1.9")})]),
+        versions=st.sampled_from([0, 2, 4]),
+    ),
+)
 HOPS = st.builds(
     NextHop,
     address=st.sampled_from(["192.0.2.1", "192.0.2.2", "192.0.2.3"]).map(IPv4Address),
@@ -107,6 +123,7 @@ ATTRIBUTES = st.builds(
     local_preference=st.sampled_from([100, 200]),
     sequence_number=st.sampled_from([0, 1]),
     security_groups=st.sampled_from([(), (8000002,)]),
+    multicast_flags=st.sampled_from([0, 3, 12]),
 )
 KEYS = st.sampled_from(
     [
@@ -132,6 +149,7 @@ STEPS = st.one_of(
     st.tuples(st.just("delete link"), st.sampled_from(LINKS)),
     st.tuples(st.just("resolve"), st.sampled_from(["192.0.2.2", "192.0.2.3"])),
     st.tuples(st.just("unresolve")),
+    st.tuples(st.just("listen"), st.sampled_from(NAMES), LISTENINGS),
     st.tuples(st.just("refuse")),
     st.tuples(st.sampled_from(["up", "down", "end of rib", "end of config"]), SOURCES),
     st.tuples(st.just("later"), st.sampled_from([1.0, 11.0, 61.0])),
@@ -164,6 +182,8 @@ def play(host, step):
             sessions.graph.delete(ConfigDelete(links=(link,)))
         case ("resolve", remote):
             host.resolve(remote)
+        case ("listen", name, groups):
+            host.groups[uuid_of(name)] = groups
         case ("unresolve",):
             host.paths.clear()
         case ("refuse",):
@@ -209,7 +229,9 @@ def from_nothing(host):
     planner = Planner(Numbers())
     planner.numbers.load(host.numbers.save())
     learnt, underlay = host.sessions.learnt, host.underlay()
-    return planner.compute(Inputs(host.plugged, host.view, learnt, underlay, host.failing))
+    return planner.compute(
+        Inputs(host.plugged, host.view, learnt, underlay, host.failing, groups=host.groups)
+    )
 
 
 def told(sent, source):

@@ -6,7 +6,9 @@ import secrets
 import socket
 import struct
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -262,10 +264,15 @@ class Listener:
         self.socket.setsockopt(socket.IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, request)
 
 
-def frames_heard(lab, speaker, group, names, expected):
-    """Copies that reach workloads' interfaces, whether their kernels want them or not."""
+def frames_heard(lab, speaker, group, names, expected, wire=None):
+    """Copies that reach workloads' interfaces, whether their kernels want them or not.
+
+    ``wire``: is filled with the tunnel ends to which the speaker's host sent copies.
+    """
     token = os.urandom(24)
     with contextlib.ExitStack() as stack:
+        own = dict(zip(TV, HOSTS, strict=True))[speaker]
+        outside = underlay_ear(stack, lab, own)
         ears = {}
         for name in names:
             with netns.entered(lab.plan.namespace_of(name)):
@@ -288,6 +295,8 @@ def frames_heard(lab, speaker, group, names, expected):
             ):
                 quiet_since = time.monotonic()
             time.sleep(0.02)
+        if wire is not None:
+            wire += sorted(tunnelled(outside, token))
     return {name: count for name, count in counts.items() if count}
 
 
@@ -312,6 +321,24 @@ def listeners(lab, group, source="any"):
     return found
 
 
+def known(lab, group, source="any"):
+    """Other hosts that a host sends copies of a group to, by host."""
+    found = {}
+    for host in HOSTS:
+        rows = read_table(lab.paths.introspect_socket(host), "groups")
+        row = next((r for r in rows if (r["group"], r["source"]) == (group, source)), None)
+        found[host] = sorted(each for each in row["members"] if "-" not in each) if row else []
+    return found
+
+
+def told(lab, *at):
+    """What all hosts know of listeners at these hosts alone."""
+    return {
+        host: addresses(lab, but={each for each in HOSTS if each not in at or each == host})
+        for host in HOSTS
+    }
+
+
 @pytest.mark.parametrize("group", ["239.7.7.1", "ff05::7:1"])
 def test_listeners_alone_get_a_group_and_only_while_they_listen(lab, eventually, group):
     assert frames_heard(lab, "tv1", group, TV, ()) == {}
@@ -322,13 +349,21 @@ def test_listeners_alone_get_a_group_and_only_while_they_listen(lab, eventually,
             Listener(stack, lab, name, version).join(group)
         wanted = {"compute1": 0, "compute2": 1, "compute3": 1, "compute4": 0}
         eventually(lambda: listeners(lab, group) == wanted, "reports are in the lists")
+        others = told(lab, "compute2", "compute3")
+        eventually(lambda: known(lab, group) == others, "hosts told each other", timeout_s=30)
 
-        assert frames_heard(lab, "tv1", group, TV, ("tv2", "tv3")) == {"tv2": 1, "tv3": 1}
+        wire = []
+        assert frames_heard(lab, "tv1", group, TV, ("tv2", "tv3"), wire) == {"tv2": 1, "tv3": 1}
+        # Nobody listens at the fourth host: nothing is sent there.
+        assert wire == others["compute1"]
         assert frames_heard(lab, "tv2", group, TV, ("tv3",)) == {"tv3": 1}
 
     nobody = dict.fromkeys(HOSTS, 0)
-    eventually(lambda: listeners(lab, group) == nobody, "leaves are taken", timeout_s=10)
-    assert frames_heard(lab, "tv1", group, TV, ()) == {}
+    eventually(lambda: listeners(lab, group) == nobody, "leaves are taken", timeout_s=30)
+    eventually(lambda: known(lab, group) == told(lab), "and told", timeout_s=30)
+    wire = []
+    assert frames_heard(lab, "tv1", group, TV, (), wire) == {}
+    assert wire == []
 
 
 def test_a_listener_of_one_source_gets_that_source_alone(lab, eventually):
@@ -336,24 +371,73 @@ def test_a_listener_of_one_source_gets_that_source_alone(lab, eventually):
     with contextlib.ExitStack() as stack:
         Listener(stack, lab, "tv3").join_source(group, source)
         eventually(lambda: listeners(lab, group, source)["compute3"] == 1, "a source is wanted")
+        others = told(lab, "compute3")
+        eventually(lambda: known(lab, group, source) == others, "told with source", timeout_s=30)
 
         assert frames_heard(lab, "tv1", group, TV, ("tv3",)) == {"tv3": 1}
-        assert frames_heard(lab, "tv2", group, TV, ()) == {}
+        wire = []
+        assert frames_heard(lab, "tv2", group, TV, (), wire) == {}
+        assert wire == []
 
 
-def test_a_killed_agent_loses_no_listener(lab, eventually):
+class Stream(threading.Thread):
+    """Sends numbered datagrams to a group until it is told to stop, and keeps those heard."""
+
+    def __init__(self, lab, name, group, ear):
+        super().__init__()
+        self.sent, self.heard, self.ear, self.over = 0, [], ear, threading.Event()
+        ear.setblocking(False)
+        self.place = group, PORT
+        with netns.entered(lab.plan.namespace_of(name)):
+            self.mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            index = socket.if_nametoindex("eth0")
+        request = struct.pack("=4s4si", bytes(4), bytes(4), index)
+        self.mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+
+    def run(self):
+        with self.mouth:
+            while not self.over.wait(0.02):
+                self.mouth.sendto(self.sent.to_bytes(4), self.place)
+                self.sent += 1
+                self.listen()
+
+    def listen(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.heard.append(int.from_bytes(self.ear.recv(64)))
+
+
+def healthy(lab, name):
+    return show.process_health(lab, name)[0] == "healthy"
+
+
+def test_no_frame_is_lost_while_agents_and_the_control_node_are_killed_and_return(lab, eventually):
     group = "239.7.7.3"
     with contextlib.ExitStack() as stack:
-        Listener(stack, lab, "tv4").join(group)
-        eventually(lambda: listeners(lab, group)["compute4"] == 1, "the report is in the list")
-        lab.kill("compute4")
-        assert frames_heard(lab, "tv1", group, TV, ("tv4",)) == {"tv4": 1}
-        lab.restart("compute4")
-        eventually(
-            lambda: show.process_health(lab, "compute4")[0] == "healthy", "back", timeout_s=20
-        )
+        listener = Listener(stack, lab, "tv4")
+        listener.join(group)
+        others = told(lab, "compute4")
+        eventually(lambda: known(lab, group) == others, "hosts told each other", timeout_s=30)
+
+        stream = Stream(lab, "tv1", group, listener.socket)
+        stream.start()
+        try:
+            for victims in (("compute4", "compute1"), ("control1",)):
+                for victim in victims:
+                    lab.kill(victim)
+                before = stream.sent
+                eventually(lambda mark=before: stream.sent > mark + 20, "frames in their absence")
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(lab.restart, victims))
+                for victim in victims:
+                    eventually(lambda name=victim: healthy(lab, name), "back", timeout_s=30)
+                eventually(lambda: known(lab, group) == others, "all is known", timeout_s=30)
+        finally:
+            stream.over.set()
+            stream.join()
+        eventually(lambda: stream.listen() or len(stream.heard) >= stream.sent, "all is heard")
+        assert stream.heard == list(range(stream.sent))
         assert listeners(lab, group)["compute4"] == 1
-        assert frames_heard(lab, "tv1", group, TV, ("tv4",)) == {"tv4": 1}
 
 
 def test_leaves_copy_themselves_at_once_when_the_replicators_agent_dies(

@@ -50,6 +50,8 @@ class LearntRoute:
     communities: tuple[str, ...] = ()
     replicates: bool = False
     """Of an inclusive multicast route: who is sent a copy there makes those for all others."""
+    multicast_flags: int = 0
+    """As ``RouteAttributes`` has them."""
     omitted: int = 0
     """Fields that do not count when one of its next hops is chosen (``share``): of any of its sources."""
 
@@ -216,6 +218,7 @@ def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
         stale=not fresh,
         communities=best[0][1].route.attributes.communities,
         replicates=best[0][1].route.attributes.replicates,
+        multicast_flags=best[0][1].route.attributes.multicast_flags,
         omitted=omitted,
     )
 

@@ -65,14 +65,8 @@ def inclusive_routes(
     Who is on the network's tree says so, for others on it send it nothing else. A replicator is no
     leaf, and offers by a second route to copy what comes to its other address.
     """
-    address, kinds = offer
-    next_hop = NextHop(
-        address=address,
-        label=Label(label),
-        vni=Vni(network.vni),
-        encapsulations=tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds),
-        virtual_network=network.name,
-    )
+    address = offer[0]
+    next_hop = copies_hop(network, label, offer)
     attributes = RouteAttributes(
         local_preference=LOCAL_PREFERENCE_ACTIVE,
         communities=(ON_TREE,) if is_on_tree else (),
@@ -84,6 +78,18 @@ def inclusive_routes(
         key, hop = inclusive_key(replicator), replace(next_hop, address=replicator)
         routes[key] = Route(key, (hop,), replace(attributes, replicates=True))
     return routes
+
+
+def copies_hop(network: VirtualNetwork, label: int, offer: Offer) -> NextHop:
+    """Return where copies for our members of a network go."""
+    address, kinds = offer
+    return NextHop(
+        address=address,
+        label=Label(label),
+        vni=Vni(network.vni),
+        encapsulations=tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds),
+        virtual_network=network.name,
+    )
 
 
 def has_replicators(network: VirtualNetwork) -> bool:
@@ -121,7 +127,7 @@ def ways_out(
     """Return the way of each copy: to neighbours in a tree, and to all whom that does not reach."""
     ways = [
         (hop, far, 0)
-        for learnt, hop, far in _members(offers, network, own)
+        for learnt, hop, far in members_of(offers, network, own)
         if not learnt.replicates and (branch is None or ON_TREE not in learnt.communities)
     ]
     for edge in branch.edges if branch is not None else ():
@@ -151,12 +157,12 @@ def replicators(
     Each host has an order of its own, so that they share the work.
     """
     found = [
-        (hop, far, 0) for learnt, hop, far in _members(offers, network, own) if learnt.replicates
+        (hop, far, 0) for learnt, hop, far in members_of(offers, network, own) if learnt.replicates
     ]
     return sorted(found, key=lambda way: hashlib.blake2b(own.packed + way[1].packed).digest())
 
 
-def _members(
+def members_of(
     offers: Iterable[LearntRoute], network: VirtualNetwork, own: IPv4Address
 ) -> Iterator[tuple[LearntRoute, NextHop, IPv4Address]]:
     """Yield the way to each vRouter or router that has members of this very network.

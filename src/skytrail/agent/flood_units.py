@@ -12,6 +12,7 @@ from skytrail.agent.flood import (
     Way,
     flood_row,
     has_replicators,
+    members_of,
     relayed,
     replicators,
     ways_out,
@@ -40,6 +41,8 @@ class Surroundings:
     """Routes of the broadcast MAC."""
     groups: Mapping[str, Groups]
     """What ports listen to."""
+    heard: Callable[[LearntRoute], Groups | None]
+    """What who asks for copies listens to; None: to everything."""
 
 
 @dataclass(slots=True)
@@ -72,14 +75,13 @@ class Floods:
         ways = ways_out(around.offers, network, around.own, around.branch)
         if has_replicators(network):
             ways = self._assisted(ways, network, around)
-        snoops = any(plan.active.port.takes_reports for plan in plans)
+        snoops = any(is_asked(plan) for plan in plans)
         found = [*local, *self._targets(ways)]
         self.rows.put(unit, (flood_row(vrf_id, found, network, snoops=snoops),))
         table = None
         if snoops:
-            edge = ways_out(around.offers, network, around.own, None)
             members = [_listener(plan, around.groups) for plan in plans]
-            members += [Member(target) for target in self._targets(edge)]
+            members += self._far_listeners(network, around)
             table = GroupTable(vrf_id, members, network.drops_unheard)
         self._shares.put(name, table)
         self.uses.keep(unit)
@@ -101,6 +103,21 @@ class Floods:
                 return [way]
         return ways
 
+    def _far_listeners(self, network: VirtualNetwork, around: Surroundings) -> list[Member]:
+        """Return other hosts and routers with what they listen to, in the order of copies."""
+        asking = [
+            each
+            for each in members_of(around.offers, network, around.own)
+            if not each[0].replicates
+        ]
+        heard: dict[tuple[NextHopId, int], Groups | None] = {}
+        for learnt, hop, _ in asking:
+            target = self.target(hop)
+            if target is not None:
+                heard[target] = around.heard(learnt)
+        ways = [(hop, far, 0) for _, hop, far in asking]
+        return [Member(target, heard[target]) for target in self._targets(ways)]
+
     def _targets(self, ways: Sequence[Way]) -> list[tuple[NextHopId, int]]:
         """Where copies go, those with smaller outer headers first."""
         tunnels: dict[tuple[NextHopId, int], tuple[int, IPv4Address]] = {}
@@ -112,7 +129,11 @@ class Floods:
         return sorted(tunnels, key=lambda target: tunnels[target])
 
 
+def is_asked(plan: PortPlan) -> bool:
+    """Tell whether a port is asked what it listens to: frames with a tag are not looked into."""
+    return plan.active.port.takes_reports and plan.active.plugged.tag is None
+
+
 def _listener(plan: PortPlan, groups: Mapping[str, Groups]) -> Member:
-    port = plan.active.port
     target = (plan.numbers.layer2, 0)
-    return Member(target, groups.get(port.uuid, {}) if port.takes_reports else None)
+    return Member(target, groups.get(plan.active.port.uuid, {}) if is_asked(plan) else None)

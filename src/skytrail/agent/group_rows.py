@@ -7,7 +7,7 @@ groups that are left out go to all: too many copies are better than too few.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skytrail.agent.membership import Groups, Listening
@@ -39,9 +39,19 @@ class GroupTable:
     def rows(self, count_max: int = GROUP_ROWS_COUNT_MAX) -> tuple[GroupRow, ...]:
         """Return the rows, those of later groups left out beyond the bound."""
         keys = list(self._keys())
-        found = [self._row(*key) for key in keys[:count_max]]
+        everything: list[int] = []
+        of_group: dict[IpAddress, list[int]] = {}
+        for index, member in enumerate(self.members):
+            if member.groups is None:
+                everything.append(index)
+            for group in member.groups or ():
+                of_group.setdefault(group, []).append(index)
+        found: list[GroupRow] = []
+        for group, source in keys[:count_max]:
+            asked = sorted(everything + of_group[group])
+            found.append(self._row(group, source, [self.members[index] for index in asked]))
         if self.drops_unheard and len(keys) <= count_max:
-            found.append(self._row(None, None))
+            found.append(self._row(None, None, [self.members[index] for index in everything]))
         return tuple(found)
 
     @property
@@ -59,8 +69,10 @@ class GroupTable:
             for source in sorted(named[group], key=_order):
                 yield group, source
 
-    def _row(self, group: IpAddress | None, source: IpAddress | None) -> GroupRow:
-        takers = [m.target for m in self.members if _takes(m.groups, group, source)]
+    def _row(
+        self, group: IpAddress | None, source: IpAddress | None, among: Iterable[Member]
+    ) -> GroupRow:
+        takers = [m.target for m in among if _takes(m.groups, group, source)]
         beyond = max(len(takers) - FLOOD_MEMBERS_COUNT_MAX, 0)
         return GroupRow(self.vrf_id, group, source, tuple(takers[:FLOOD_MEMBERS_COUNT_MAX]), beyond)
 

@@ -3,7 +3,8 @@
 Per group there is one state (RFC 3376 section 6): sources that are wanted, each until a time, and
 with a group time also everything else but the sources that nobody wants. Reports of earlier
 versions are of no source. Whoever may have been the last listener of something is asked again
-before it is taken away.
+before it is taken away. A port that leaves and joins all the time is let go slowly: it gets more
+than it wants, and nobody else hears of each change.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ GROUPS_COUNT_MAX = 256
 """Of one port."""
 SOURCES_COUNT_MAX = 64
 """Of one group of a port."""
+LOSSES_BURST = 1024
+"""Groups and sources that a port may stop listening to at once."""
+LOSSES_PER_S = 8
 _LINK_GROUPS = IPv4Network("224.0.0.0/24")
 _SCOPE_LINK = 2
 
@@ -38,6 +42,8 @@ class Listening:
     """Of all sources but ``unwanted``; else of ``wanted`` alone."""
     wanted: frozenset[IpAddress] = frozenset()
     unwanted: frozenset[IpAddress] = frozenset()
+    versions: int = 0
+    """Of the protocol that its listeners speak (RFC 9251 section 9.1); 0: not known."""
 
     def takes(self, source: IpAddress | None) -> bool:
         """Tell whether it takes what a source sends; None: some source nobody named."""
@@ -47,6 +53,21 @@ class Listening:
 
 
 Groups = Mapping[IpAddress, Listening]
+_NOTHING = Listening()
+
+
+def joined(listenings: Iterable[Listening]) -> Listening:
+    """Return what takes whatever any of these takes, and nothing else."""
+    all_of = list(listenings)
+    versions = 0
+    for each in all_of:
+        versions |= each.versions
+    wanted = frozenset[IpAddress]().union(*(each.wanted for each in all_of))
+    refusals = [each.unwanted for each in all_of if each.takes_all]
+    if not refusals:
+        return Listening(wanted=wanted, versions=versions)
+    unwanted = frozenset.intersection(*refusals) - wanted
+    return Listening(takes_all=True, wanted=wanted, unwanted=unwanted, versions=versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +84,15 @@ class _Group:
     """Until when sources that are not named are wanted; 0: they are not."""
     wanted: dict[IpAddress, float] = field(default_factory=dict[IpAddress, float])
     unwanted: set[IpAddress] = field(default_factory=set[IpAddress])
+    versions: int = 0
 
     @property
     def is_empty(self) -> bool:
         return not self.until and not self.wanted
 
     def listening(self) -> Listening:
-        return Listening(bool(self.until), frozenset(self.wanted), frozenset(self.unwanted))
+        wanted, unwanted = frozenset(self.wanted), frozenset(self.unwanted)
+        return Listening(bool(self.until), wanted, unwanted, self.versions)
 
 
 class PortMembership:
@@ -77,6 +100,10 @@ class PortMembership:
 
     def __init__(self) -> None:
         self.groups: Groups = {}
+        self.is_held = False
+        """It left too much lately: what it listens to no longer is kept for a while."""
+        self._losses_left = float(LOSSES_BURST)
+        self._counted_at = 0.0
         self._states: dict[IpAddress, _Group] = {}
 
     def restore(self, groups: Groups, now: float) -> None:
@@ -86,8 +113,9 @@ class PortMembership:
             state = _Group(until if listening.takes_all else 0.0)
             state.wanted = dict.fromkeys(listening.wanted, until)
             state.unwanted = set(listening.unwanted)
+            state.versions = listening.versions
             self._states[group] = state
-        self._publish()
+        self._publish(now)
 
     def receive(
         self, records: Iterable[Record], now: float, counts: Counter[str]
@@ -107,12 +135,14 @@ class PortMembership:
                     continue
                 state = self._states[record.group] = _Group()
             questions += _follow(state, record, now)
+            if record.kind is not RecordKind.TO_INCLUDE or record.sources:
+                state.versions |= record.versions
             if len(state.wanted) + len(state.unwanted) > SOURCES_COUNT_MAX:
                 counts["records with too many sources"] += 1
                 _shorten(state)
             if state.is_empty:
                 del self._states[record.group]
-        self._publish()
+        self._publish(now)
         return questions
 
     def tick(self, now: float) -> None:
@@ -127,12 +157,25 @@ class PortMembership:
                     state.unwanted.add(source)
             if state.is_empty:
                 del self._states[group]
-        self._publish()
+        self._publish(now)
 
-    def _publish(self) -> None:
-        groups = {group: state.listening() for group, state in self._states.items()}
+    def _publish(self, now: float) -> None:
+        groups: Groups = {group: state.listening() for group, state in self._states.items()}
+        lost = _losses(self.groups, groups)
+        self.is_held = bool(lost) and not self._may_lose(lost, now)
+        if self.is_held:
+            groups = _grown(self.groups, groups)
         if groups != self.groups:
             self.groups = groups
+
+    def _may_lose(self, count: int, now: float) -> bool:
+        left = self._losses_left + max(now - self._counted_at, 0.0) * LOSSES_PER_S
+        self._losses_left, self._counted_at = min(left, float(LOSSES_BURST)), now
+        needed = min(count, LOSSES_BURST)
+        if self._losses_left < needed:
+            return False
+        self._losses_left -= needed
+        return True
 
 
 def is_of_link(group: IpAddress) -> bool:
@@ -140,6 +183,31 @@ def is_of_link(group: IpAddress) -> bool:
     if isinstance(group, IPv6Address):
         return group.packed[1] & 0xF <= _SCOPE_LINK
     return group in _LINK_GROUPS
+
+
+def _losses(before: Groups, after: Groups) -> int:
+    """Count what is no longer taken."""
+    count = 0
+    for group, old in before.items():
+        new = after.get(group, _NOTHING)
+        if new is old or new == old:
+            continue
+        count += old.takes_all and not new.takes_all
+        count += len(old.wanted - new.wanted) + len(new.unwanted - old.unwanted)
+    return count
+
+
+def _grown(before: Groups, after: Groups) -> Groups:
+    """Return what takes both, as far as there is room."""
+    grown = dict(before)
+    for group, new in after.items():
+        if group not in grown and len(grown) >= 2 * GROUPS_COUNT_MAX:
+            continue
+        both = joined((grown.get(group, _NOTHING), new))
+        if len(both.wanted) > 2 * SOURCES_COUNT_MAX:
+            both = Listening(takes_all=True, versions=both.versions)
+        grown[group] = both
+    return grown
 
 
 def _shorten(state: _Group) -> None:

@@ -61,8 +61,9 @@ class Querier:
         self._restored: dict[str, dict[IpAddress, Listening]] = {}
 
     def groups(self) -> dict[str, Groups]:
-        """What each port that was asked listens to."""
-        return {uuid: port.membership.groups for uuid, port in self._ports.items()}
+        """What each port that was asked listens to, or listened to before a restart."""
+        asked = {uuid: port.membership.groups for uuid, port in self._ports.items()}
+        return {**self._restored, **asked}
 
     def restore(self, rows: Iterable[GroupRow], owners: Mapping[NextHopId, str]) -> None:
         """Take over from the kernel what the ports listened to before a restart."""
@@ -101,6 +102,7 @@ class Querier:
             return []
         self.counts["reports"] += 1
         questions = port.membership.receive(records, now, self.counts)
+        self.counts["leaves put off"] += port.membership.is_held
         port.again += [(now + LAST_RESPONSE_TIME_S, question) for question in questions]
         return [_frame(_ask(active, question)) for question in questions]
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.ledger import Rank, leave
+from skytrail.agent.listeners import is_of_group
 from skytrail.agent.outcome import RouteSource
 from skytrail.agent.port_rows import (
     ENCAPSULATIONS_UNSAID,
@@ -72,6 +73,7 @@ class RouteUnits:
     def leave(self, vrf: str) -> None:
         """Nobody here is in a VRF, or led to it, any more: forget its learnt routes."""
         self._world.entered.discard(vrf)
+        self._world.listeners.leave(vrf)
         for slot in [slot for slot in self._world.enet if slot[0] == vrf]:
             for key in self._world.enet.pop(slot):
                 if key.mac == BROADCAST_MAC:
@@ -108,6 +110,11 @@ class RouteUnits:
             self._world.dirty_places.add((vrf, key))
             return
         slot, learnt = (vrf, key.mac), self._world.inputs.learnt.winner(vrf, family, key)
+        if is_of_group(key):
+            flags = None if learnt is None else learnt.multicast_flags
+            self._world.listeners.put(vrf, key, flags)
+            self._world.dirty_floods.add(vrf)
+            return
         if learnt is None:
             leave(self._world.enet, slot, key)
         else:

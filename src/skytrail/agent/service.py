@@ -316,6 +316,7 @@ class AgentService:
         nexthops = (r for r in actual[NextHopRow].values() if isinstance(r, NextHopRow))
         groups = (r for r in actual[GroupRow].values() if isinstance(r, GroupRow))
         self.querier.restore(groups, owners_of(nexthops, ports))
+        self._groups = self.querier.groups()
 
     def _reserve(self, actual: dict[type[Row], dict[object, Row]]) -> None:
         """The names of the kernel's numbers are lost: leave those numbers alone."""

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv4Network, ip_network
 
 from skytrail.agent.fabric import routes_out
 from skytrail.agent.flood import (
     broadcast_addresses,
-    inclusive_key,
+    copies_hop,
     inclusive_routes,
     own_addresses,
     tree_join,
 )
-from skytrail.agent.flood_units import Floods, Surroundings
+from skytrail.agent.flood_units import Floods, Surroundings, is_asked
 from skytrail.agent.health import segment
 from skytrail.agent.ledger import Rank, Unit
+from skytrail.agent.listeners import Announcement, Herald, told_of
 from skytrail.agent.membership import Groups
 from skytrail.agent.network_config import VirtualNetwork
 from skytrail.agent.outcome import RouteSource
-from skytrail.agent.port_rows import FABRIC_INSTANCE, receive_rows
+from skytrail.agent.port_rows import FABRIC_INSTANCE, PortPlan, receive_rows
 from skytrail.agent.route_units import RouteUnits
 from skytrail.agent.tables import IdentityId, InetRouteRow, IpNetwork, LabelRow, Row, VniRow, VrfId
 from skytrail.agent.world import World
 from skytrail.net import BROADCAST_MAC
-from skytrail.wire.xmpp import BROADCAST_TREE, EnetKey, Family, Route, TreeBranch
+from skytrail.wire.xmpp import BROADCAST_TREE, Family, TreeBranch
 
 
 class VrfUnits:
@@ -34,6 +36,7 @@ class VrfUnits:
         self._world = world
         self._routes = routes
         self._floods = Floods(world.nexthops, routes.layer2_target, world.rows, world.uses)
+        self._herald = Herald(world.published)
         self._branches_version = world.inputs.learnt.branches.version
 
     def compute(self, vrf: str) -> None:
@@ -51,7 +54,6 @@ class VrfUnits:
                 addresses.update(segment.ENDS)
                 vrf_id = VrfId(self._world.number("vrf", vrf))
                 rows += receive_rows(vrf_id, self._world.nexthops.receive(), addresses)
-            self._ask_for_copies(vrf, None, 0)
             self._world.published.release(unit, (vrf, BROADCAST_TREE))
             for network in list(self._world.visited.get(vrf, {}).values())[:1]:
                 # Nobody here is in it, but some have addresses of it.
@@ -103,13 +105,10 @@ class VrfUnits:
             rows += routes_out(network, self._world.inputs.view.fabric, vrf_id, self._world.in_use)
         if network.vni:
             rows.append(VniRow(network.vni, bridge))
-        label = self._world.number("label", f"bridge:{vrf}")
-        rows.append(LabelRow(label, bridge))
+        rows.append(LabelRow(self._world.number("label", f"bridge:{vrf}"), bridge))
         if network.forwarding.bridges:
-            self._ask_for_copies(vrf, network, label)
             rows += self._relay(vrf, network, unit)
         else:
-            self._ask_for_copies(vrf, None, 0)
             self._world.published.release(unit, (vrf, BROADCAST_TREE))
         return addresses, rows
 
@@ -135,6 +134,7 @@ class VrfUnits:
         for vrf in sorted(self._world.dirty_floods | self._world.dirty_vrfs):
             self._flood(vrf)
         self._floods.settle()
+        self._herald.settle()
 
     def groups_changed(self, before: Mapping[str, Groups]) -> None:
         """Copies follow what ports listen to."""
@@ -143,23 +143,20 @@ class VrfUnits:
             if before.get(uuid) is not after.get(uuid) and uuid in self._world.plans:
                 self._world.dirty_floods.add(self._world.plans[uuid].vrf)
 
-    def _ask_for_copies(self, vrf: str, network: VirtualNetwork | None, label: int) -> None:
-        """Publish where copies for a network's members go; None: there are none."""
-        unit, own, replicator = (
-            (Rank.SERVICE, vrf, None),
-            self._world.inputs.underlay,
-            self._world.replicator,
+    def _ask_for_copies(self, vrf: str, network: VirtualNetwork, plans: Sequence[PortPlan]) -> None:
+        """Publish where copies for a network's members go, and of which groups they are wanted."""
+        inputs = self._world.inputs
+        label = self._world.numbers.label.find(f"bridge:{vrf}") or 0
+        offer = (inputs.underlay.address, inputs.view.encapsulations)
+        is_on_tree = self._branch(vrf) is not None
+        asked = [plan for plan in plans if is_asked(plan)]
+        announcement = Announcement(
+            inclusive_routes(network, label, offer, self._world.replicator, is_on_tree=is_on_tree),
+            copies_hop(network, label, offer),
+            told_of(inputs.groups.get(plan.active.port.uuid, {}) for plan in asked),
+            is_whole=len(asked) == len(plans),
         )
-        routes: dict[EnetKey, Route] = {}
-        if network is not None:
-            offer = (own.address, self._world.inputs.view.encapsulations)
-            is_on_tree = self._branch(vrf) is not None
-            routes = inclusive_routes(network, label, offer, replicator, is_on_tree=is_on_tree)
-        for key in (inclusive_key(each) for each in (own.address, replicator) if each is not None):
-            if key in routes:
-                self._world.published.claim(unit, (vrf, key), routes[key])
-            else:
-                self._world.published.release(unit, (vrf, key))
+        self._herald.put((Rank.SERVICE, vrf, None), vrf, announcement)
 
     def _relay(self, vrf: str, network: VirtualNetwork, unit: Unit) -> Iterator[Row]:
         """Be a member of the network's tree, if it has one: yield what its copies come by."""
@@ -189,6 +186,7 @@ class VrfUnits:
         members = self._world.members.get(vrf)
         if not members or not self._world.mode(vrf).bridges:
             self._floods.drop(vrf)
+            self._herald.put((Rank.SERVICE, vrf, None), vrf, None)
             return
         around = Surroundings(
             self._world.inputs.underlay.address,
@@ -196,7 +194,10 @@ class VrfUnits:
             self._branch(vrf),
             self._world.enet.get((vrf, BROADCAST_MAC), {}).values(),
             self._world.inputs.groups,
+            partial(self._world.listeners.groups, vrf),
         )
         plans = [self._world.plans[uuid] for uuid in sorted(members)]
         numbered = (vrf, VrfId(self._world.number("vrf", vrf)))
-        self._floods.put(numbered, members[max(members)], plans, around)
+        network = members[max(members)]
+        self._floods.put(numbered, network, plans, around)
+        self._ask_for_copies(vrf, network, plans)

@@ -14,6 +14,7 @@ from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import PortInputs, PortState
 from skytrail.agent.label import Numbers
 from skytrail.agent.ledger import Claims, Published, PublishKey, Rank, RowClaims, Unit, Uses
+from skytrail.agent.listeners import HeardListeners
 from skytrail.agent.network_config import VirtualNetwork
 from skytrail.agent.nexthop import NextHopTable
 from skytrail.agent.outcome import RouteSource
@@ -67,6 +68,7 @@ class World:
         self.own_macs: dict[tuple[str, Mac], set[str]] = {}
         self.own_addresses: dict[str, set[IpNetwork]] = {}
         self.enet: dict[tuple[str, Mac], dict[EnetKey, LearntRoute]] = {}
+        self.listeners = HeardListeners()
         self.entered: set[str] = set()
         """VRFs whose learnt routes are taken in."""
         self.underlay_vrfs: set[str] = set()

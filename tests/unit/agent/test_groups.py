@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -185,7 +186,7 @@ def test_a_report_counts_until_it_is_taken_back_and_nobody_answers() -> None:
     active = made.active("a")
     querier.tick(made.desired.ports, 0.0)
     assert querier.receive(active, report(made, "a", 0x16), 1.0) == []
-    assert querier.groups() == {active.port.uuid: {GROUP: ALL}}
+    assert querier.groups() == {active.port.uuid: {GROUP: replace(ALL, versions=2)}}
 
     (query,) = querier.receive(active, report(made, "a", 0x17), 5.0)
     assert decode_ip(decode_ethernet(query).payload).destination == GROUP

@@ -10,11 +10,14 @@ import pytest
 from skytrail.agent.membership import (
     GROUPS_COUNT_MAX,
     LAST_MEMBER_TIME_S,
+    LOSSES_BURST,
+    LOSSES_PER_S,
     MEMBERSHIP_TIME_S,
     SOURCES_COUNT_MAX,
     Listening,
     PortMembership,
     Question,
+    joined,
 )
 from skytrail.net import IpAddress
 from skytrail.wire.igmp import Record, RecordKind
@@ -176,3 +179,92 @@ def test_groups_are_the_same_object_while_nothing_changes() -> None:
     made.after(1)
 
     assert made.port.groups is before
+
+
+def joins(count: int, first: int = 0) -> list[Record]:
+    base = int(ip_address("239.9.0.0")) + first
+    return [
+        Record(RecordKind.TO_EXCLUDE, ip_address(base + number), (), 4) for number in range(count)
+    ]
+
+
+def test_a_port_that_joins_and_leaves_all_the_time_is_let_go_slowly() -> None:
+    listener = Listener()
+    wanted: list[int] = []
+    for round_number in range(20):
+        first = round_number * GROUPS_COUNT_MAX
+        listener.port.receive(joins(GROUPS_COUNT_MAX, first), listener.now, listener.counts)
+        leaves = [
+            Record(RecordKind.TO_INCLUDE, each.group) for each in joins(GROUPS_COUNT_MAX, first)
+        ]
+        listener.port.receive(leaves, listener.now, listener.counts)
+        listener.after(LAST_MEMBER_TIME_S)
+        wanted.append(len(listener.port.groups))
+
+    at_once = LOSSES_BURST // GROUPS_COUNT_MAX
+    assert wanted[: at_once + 1] == [0] * at_once + [GROUPS_COUNT_MAX]
+    assert listener.port.is_held
+    assert max(wanted) <= 2 * GROUPS_COUNT_MAX
+    assert listener.after(LOSSES_BURST / LOSSES_PER_S) is None
+    assert listener.port.groups == {}
+    assert not listener.port.is_held
+
+
+def test_what_a_held_port_joins_it_gets_at_once() -> None:
+    listener = Listener()
+    for _ in range(LOSSES_BURST):
+        listener.says("TO_EXCLUDE")
+        listener.says("TO_INCLUDE")
+        listener.port.tick(listener.now + LAST_MEMBER_TIME_S)
+    other = ip_address("239.5.5.5")
+
+    listener.says("TO_EXCLUDE", group=other)
+    listener.says("TO_EXCLUDE", group=GROUP)
+    listener.says("TO_INCLUDE", group=GROUP)
+    listener.port.tick(listener.now + LAST_MEMBER_TIME_S)
+
+    assert listener.port.is_held
+    assert listener.port.groups.keys() == {GROUP, other}
+
+
+def test_versions_that_listeners_speak_are_kept_while_the_group_is() -> None:
+    listener = Listener()
+    for versions in (2, 4):
+        record = Record(RecordKind.IS_EXCLUDE, GROUP, (), versions)
+        listener.port.receive([record], listener.now, listener.counts)
+    leave = Record(RecordKind.TO_INCLUDE, GROUP, (), 1)
+    listener.port.receive([leave], listener.now, listener.counts)
+
+    assert listener.port.groups[GROUP].versions == 6
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        ([Listening(takes_all=True), Listening()], Listening(takes_all=True)),
+        (
+            [
+                Listening(takes_all=True, unwanted=frozenset({A, B})),
+                Listening(takes_all=True, unwanted=frozenset({B, C})),
+            ],
+            Listening(takes_all=True, unwanted=frozenset({B})),
+        ),
+        (
+            [
+                Listening(takes_all=True, unwanted=frozenset({A, B})),
+                Listening(wanted=frozenset({A, C})),
+            ],
+            Listening(takes_all=True, wanted=frozenset({A, C}), unwanted=frozenset({B})),
+        ),
+        (
+            [Listening(wanted=frozenset({A})), Listening(wanted=frozenset({B}))],
+            Listening(wanted=frozenset({A, B})),
+        ),
+    ],
+)
+def test_listeners_together_take_what_any_of_them_takes(
+    parts: list[Listening], whole: Listening
+) -> None:
+    assert joined(parts) == whole
+    for source in (A, B, C, None):
+        assert whole.takes(source) == any(each.takes(source) for each in parts)

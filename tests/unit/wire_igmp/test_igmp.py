@@ -34,11 +34,11 @@ def record(kind: int, group: bytes, *sources: bytes, extra: int = 0) -> bytes:
     return head + b"".join(sources) + bytes(4 * extra)
 
 
-@pytest.mark.parametrize("kind", [0x12, 0x16])
-def test_reports_of_early_versions_take_every_source(kind: int) -> None:
+@pytest.mark.parametrize(("kind", "version"), [(0x12, 1), (0x16, 2)])
+def test_reports_of_early_versions_take_every_source(kind: int, version: int) -> None:
     found = decode_reports(igmp(kind, GROUP.packed))
 
-    assert found == (Record(RecordKind.IS_EXCLUDE, GROUP),)
+    assert found == (Record(RecordKind.IS_EXCLUDE, GROUP, (), version),)
 
 
 def test_a_leave_takes_no_source_any_more() -> None:
@@ -50,25 +50,25 @@ def test_a_report_of_version_3_says_what_of_which_sources() -> None:
     tail = bytes((0, 0, 0, 2)) + record(6, other) + record(1, GROUP.packed, SENDER.packed, extra=2)
 
     assert decode_reports(igmp(0x22, tail)) == (
-        Record(RecordKind.BLOCK, ip_address(other)),
-        Record(RecordKind.IS_INCLUDE, GROUP, (SENDER,)),
+        Record(RecordKind.BLOCK, ip_address(other), (), 4),
+        Record(RecordKind.IS_INCLUDE, GROUP, (SENDER,), 4),
     )
 
 
 def test_unknown_kinds_of_records_are_passed_over() -> None:
     tail = bytes((0, 0, 0, 2)) + record(9, GROUP.packed) + record(4, GROUP.packed)
 
-    assert decode_reports(igmp(0x22, tail)) == (Record(RecordKind.TO_EXCLUDE, GROUP),)
+    assert decode_reports(igmp(0x22, tail)) == (Record(RecordKind.TO_EXCLUDE, GROUP, (), 4),)
 
 
 def test_mld_says_the_same_of_ipv6() -> None:
     tail = bytes((0, 0, 0, 1)) + record(5, GROUP6.packed, SENDER6.packed)
 
-    assert decode_reports(mld(143, tail)) == (Record(RecordKind.ALLOW, GROUP6, (SENDER6,)),)
+    assert decode_reports(mld(143, tail)) == (Record(RecordKind.ALLOW, GROUP6, (SENDER6,), 2),)
     done = decode_reports(mld(132, bytes(4) + GROUP6.packed))
     assert done == (Record(RecordKind.TO_INCLUDE, GROUP6),)
     report = decode_reports(mld(131, bytes(4) + GROUP6.packed))
-    assert report == (Record(RecordKind.IS_EXCLUDE, GROUP6),)
+    assert report == (Record(RecordKind.IS_EXCLUDE, GROUP6, (), 1),)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ from skytrail.wire.frame import (
 
 PROTOCOL_IGMP = 2
 IGMP_QUERY, IGMP_LEAVE = 0x11, 0x17
-IGMP_REPORTS = frozenset({0x12, 0x16})
+IGMP_REPORT_V1 = 0x12
+IGMP_REPORTS = frozenset({IGMP_REPORT_V1, 0x16})
 IGMP_REPORT_V3 = 0x22
 MLD_QUERY, MLD_REPORT, MLD_DONE, MLD_REPORT_V2 = 130, 131, 132, 143
 _KINDS = frozenset(range(1, 7))
@@ -53,6 +54,8 @@ class Record:
     kind: RecordKind
     group: IpAddress
     sources: tuple[IpAddress, ...] = ()
+    versions: int = 0
+    """Of the protocol that it is said in, as RFC 9251 section 9.1 counts them: 1, 2, 4."""
 
 
 def decode_reports(packet: IpPacket) -> tuple[Record, ...]:
@@ -80,10 +83,10 @@ def _decode_igmp(packet: IpPacket) -> tuple[Record, ...]:
     if kind == IGMP_QUERY:
         raise DecodeError("a workload sends queries", 0, _IGMP_RFC)
     if kind == IGMP_REPORT_V3:
-        return _records(message, 4, _IGMP_RFC)
+        return _records(message, 4, 4, _IGMP_RFC)
     group = _group(message[4:8], _IGMP_RFC)
     if kind in IGMP_REPORTS:
-        return (Record(RecordKind.IS_EXCLUDE, group),)
+        return (Record(RecordKind.IS_EXCLUDE, group, (), 1 if kind == IGMP_REPORT_V1 else 2),)
     if kind == IGMP_LEAVE:
         return (Record(RecordKind.TO_INCLUDE, group),)
     raise DecodeError("IGMP type is unknown", 0, _IGMP_RFC)
@@ -102,18 +105,18 @@ def _decode_mld(packet: IpPacket) -> tuple[Record, ...]:
     if kind == MLD_QUERY:
         raise DecodeError("a workload sends queries", 0, _MLD_RFC)
     if kind == MLD_REPORT_V2:
-        return _records(message, 16, _MLD_RFC)
+        return _records(message, 16, 2, _MLD_RFC)
     if len(message) < 24:
         raise DecodeError("an MLD message is cut short", len(message), _MLD_RFC)
     group = _group(message[8:24], _MLD_RFC)
     if kind == MLD_REPORT:
-        return (Record(RecordKind.IS_EXCLUDE, group),)
+        return (Record(RecordKind.IS_EXCLUDE, group, (), 1),)
     if kind == MLD_DONE:
         return (Record(RecordKind.TO_INCLUDE, group),)
     raise DecodeError("MLD type is unknown", 0, _MLD_RFC)
 
 
-def _records(message: bytes, size: int, rfc: str) -> tuple[Record, ...]:
+def _records(message: bytes, size: int, versions: int, rfc: str) -> tuple[Record, ...]:
     """Group records of ``size``-byte addresses, from byte 8 on."""
     count, offset = int.from_bytes(message[6:8]), 8
     if count > _RECORDS_COUNT_MAX:
@@ -131,7 +134,7 @@ def _records(message: bytes, size: int, rfc: str) -> tuple[Record, ...]:
         listed = tuple([_source(message[at : at + size], rfc) for at in range(head, end, size)])
         kind = message[offset]
         if kind in _KINDS:
-            found.append(Record(RecordKind(kind), group, listed))
+            found.append(Record(RecordKind(kind), group, listed, versions))
         offset = end + message[offset + 1] * 4
     return tuple(found)
 
