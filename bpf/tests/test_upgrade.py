@@ -15,14 +15,15 @@ from rig import Host, Rig, Workload, inside
 
 from skytrail.agent import abi
 from skytrail.agent.io.bpf_links import LinkTable
-from skytrail.agent.io.ebpf import EbpfDatapath
+from skytrail.agent.io.ebpf import EbpfDatapath, adopted_size
+from skytrail.agent.tables import InetRouteRow
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 OTHER_PROCESS = """
 import os, sys
 from skytrail.agent.io.ebpf import EbpfDatapath
-EbpfDatapath.open(sys.argv[1])
+EbpfDatapath.open(sys.argv[1], sizes={"routes4": int(size) for size in sys.argv[2:]})
 os._exit(9)
 """
 
@@ -75,6 +76,22 @@ def test_second_process_of_the_same_tables_swaps_the_programs_and_loses_no_packe
     assert done.returncode == 9
     assert programs_of(host) != before
     assert host.datapath.attached() == attached
+
+
+def test_another_size_of_a_table_loses_no_packet(rig: Rig) -> None:
+    host = rig.hosts[0]
+    name = host.datapath._base.parent.name
+    rows = {row.key for row in host.datapath.dump(InetRouteRow)}
+
+    with unbroken_ping(*rig.workloads):
+        done = subprocess.run([sys.executable, "-c", OTHER_PROCESS, name, "4096"], check=False)
+
+    assert done.returncode == 9
+    assert adopted_size(host.datapath._base / "routes4") == 4096
+    with inside(host.namespace):
+        host.datapath.close()
+        host.datapath = EbpfDatapath.open(name)
+    assert {row.key for row in host.datapath.dump(InetRouteRow)} == rows
 
 
 @pytest.mark.parametrize("version", [abi.ABI_VERSION + 1, abi.ABI_VERSION])

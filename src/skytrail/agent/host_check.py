@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from skytrail.agent.interface import TUNNEL_OVERHEAD_BYTES
@@ -105,6 +105,8 @@ class Wanted:
     flows: int = 131072
     mtu_bytes: int = 0
     """Of workloads; 0: whatever fits."""
+    tables: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Sizes of other tables, where they are not the usual ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +337,7 @@ def _memory(wanted: Wanted, facts: HostFacts) -> Finding:
         f"{_mebibytes(needed)} needed ({_mebibytes(flows)} for {wanted.flows:,} connections), "
         f"{_mebibytes(facts.memory_bytes)} available"
     )
-    advice = "give the agent a smaller `--flows`, or the host more memory"
+    advice = "give the agent a smaller `--flows` or `--table`, or the host more memory"
     if needed > facts.memory_bytes:
         return Finding("memory", Verdict.FAILED, found, advice)
     return _warning_if(needed > facts.memory_bytes // 2, "memory", found, advice)

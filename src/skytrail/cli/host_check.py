@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +39,13 @@ _FLOWS_DEFAULT: Final = 131072
     help="Connections it is to hold at once.",
 )
 @click.option(
+    "--table",
+    "tables",
+    metavar="NAME=COUNT",
+    multiple=True,
+    help="Entries another table is to hold; may be given again.",
+)
+@click.option(
     "--mtu", metavar="BYTES", type=click.IntRange(576, 65535),
     help="MTU that workloads need; without, whatever fits.",
 )  # fmt: skip
@@ -49,7 +56,7 @@ _FLOWS_DEFAULT: Final = 131072
 @json_option
 def check(
     underlay: str | None, address: str | None, control: str | None, flows: int | None,
-    mtu: int | None, settings: Path, *, as_json: bool,
+    tables: Sequence[str], mtu: int | None, settings: Path, *, as_json: bool,
 ) -> None:  # fmt: skip
     """Look at the kernel, the underlay, the control nodes, the clock and memory of this machine.
 
@@ -59,11 +66,13 @@ def check(
     from skytrail.agent.io.host_probe import probe
 
     told = _told(settings)
+    options = _words(told.get("OPTIONS", ""), settings)
     wanted = Wanted(
         underlay=underlay or told.get("UNDERLAY", ""),
         address=address or told.get("ADDRESS", ""),
         controls=_controls(control or told.get("CONTROL", "")),
-        flows=flows or _flows_of(told.get("OPTIONS", ""), settings),
+        flows=flows or _flows_of(_given(options, "--flows"), settings),
+        tables=_sizes(tables or _given(options, "--table")),
         mtu_bytes=mtu or 0,
     )
     findings = judge(wanted, probe(wanted, PINS))
@@ -102,18 +111,36 @@ def _told(path: Path) -> Mapping[str, str]:
     return found
 
 
-def _flows_of(options: str, path: Path) -> int:
-    """Return what ``--flows`` among the agent's options says."""
+def _words(options: str, path: Path) -> Sequence[str]:
     try:
-        words = shlex.split(options)
+        return shlex.split(options)
     except ValueError as error:
         raise click.ClickException(f"OPTIONS of {path}: {error}") from error
-    text = ""
+
+
+def _given(words: Sequence[str], option: str) -> list[str]:
+    """Return what the agent is given for an option, each time."""
+    found: list[str] = []
     for word, following in zip(words, [*words, ""][1:], strict=True):
-        if word == "--flows":
-            text = following
-        elif word.startswith("--flows="):
-            text = word.partition("=")[2]
+        if word == option:
+            found.append(following)
+        elif word.startswith(f"{option}="):
+            found.append(word.partition("=")[2])
+    return found
+
+
+def _sizes(texts: Sequence[str]) -> Mapping[str, int]:
+    from skytrail.agent.table_sizes import read_sizes
+
+    try:
+        return read_sizes(texts)
+    except ValueError as error:
+        raise click.ClickException(f"--table: {error}") from error
+
+
+def _flows_of(given: Sequence[str], path: Path) -> int:
+    """Read the last ``--flows`` among the agent's options."""
+    text = given[-1] if given else ""
     if not text:
         return _FLOWS_DEFAULT
     if not (text.isascii() and text.isdigit() and _FLOWS_MIN <= int(text) <= _FLOWS_MAX):

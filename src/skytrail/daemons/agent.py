@@ -10,9 +10,11 @@ import argparse
 import asyncio
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
+
+import structlog
 
 from skytrail.agent.control_choice import ControlNode, chosen_pair
 from skytrail.agent.io import uves
@@ -22,6 +24,7 @@ from skytrail.agent.plugin import Datapath
 from skytrail.agent.service import AgentService, AgentSettings
 from skytrail.agent.session_log import SessionBook
 from skytrail.agent.session_rows import SessionRows
+from skytrail.agent.table_sizes import read_sizes
 from skytrail.daemons import collectors
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs, processes, tasks
@@ -126,6 +129,15 @@ def _add_services(parser: argparse.ArgumentParser) -> None:
         " docs/flows.md tells what they cost)",
     )
     parser.add_argument(
+        "--table",
+        action="append",
+        type=_table_size,
+        default=[],
+        metavar="NAME=COUNT",
+        help="entries that a kernel table can hold, 1024 to 16777216; again for another table"
+        " (docs/hosts.md names them)",
+    )
+    parser.add_argument(
         "--vm-flows",
         type=_percent,
         default=50,
@@ -191,13 +203,23 @@ def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:
 
     flows: int = options.flows or FLOW_PAIRS_MAX
     root: Path = options.bpf or ROOT
-    return lambda: EbpfDatapath.open(
-        options.name,
-        root=root,
-        hook=Hook(options.hook),
-        flow_pairs_max=flows,
-        machine_percent=options.vm_flows,
-    )
+    sizes = {name: count for given in options.table for name, count in given.items()}
+
+    def opened() -> Datapath:
+        datapath = EbpfDatapath.open(
+            options.name,
+            root=root,
+            hook=Hook(options.hook),
+            flow_pairs_max=flows,
+            machine_percent=options.vm_flows,
+            sizes=sizes,
+        )
+        for table, entries in datapath.kept_sizes.items():
+            # It would lose some of them.
+            structlog.get_logger().warning("table_size_kept", table=table, entries=entries)
+        return datapath
+
+    return opened
 
 
 def _flow_count(text: str) -> int:
@@ -205,6 +227,13 @@ def _flow_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
     return int(text)
+
+
+def _table_size(text: str) -> Mapping[str, int]:
+    try:
+        return read_sizes([text])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _speed(text: str) -> int:

@@ -11,11 +11,12 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from skytrail.agent import abi
 from skytrail.agent.io import bpf_syscall, libbpf
-from skytrail.agent.io.ebpf import OBJECT
+from skytrail.agent.io.ebpf import NO_SIZES, OBJECT
 
 HELPERS = {
     "map_lookup_elem": 1, "map_update_elem": 2, "map_delete_elem": 3, "ktime_get_ns": 5,
@@ -110,8 +111,10 @@ def program_name(number: int) -> str:
     return name.decode(errors="replace") or f"program {number}"
 
 
-def load_programs(object_path: Path = OBJECT) -> tuple[str, int]:
-    """Load everything with a small flow table and let it go.
+def load_programs(
+    object_path: Path = OBJECT, *, sizes: Mapping[str, int] = NO_SIZES
+) -> tuple[str, int]:
+    """Load everything with a small flow table, other tables in the given sizes, and let it go.
 
     Returns why it failed, empty when it did not, and the kernel memory of tables other than flows'.
     """
@@ -126,7 +129,7 @@ def load_programs(object_path: Path = OBJECT) -> tuple[str, int]:
         punt_token_ns=1,
         tai_offset_ns=0,
     )
-    sizes = {
+    flows = {
         "flows4": _PROBED_FLOWS * 2,
         "flows6": _PROBED_FLOWS * 2,
         "flow_pairs": _PROBED_FLOWS,
@@ -134,11 +137,13 @@ def load_programs(object_path: Path = OBJECT) -> tuple[str, int]:
         "flow_counters": _PROBED_FLOWS * cpu_count,
     }
     try:
-        loaded = libbpf.load_object(object_path, pins=None, entries=sizes, constants=limits.pack())
+        loaded = libbpf.load_object(
+            object_path, pins=None, entries={**sizes, **flows}, constants=limits.pack()
+        )
     except OSError as refused:
         return refused.strerror or str(refused), 0
     try:
-        others = [each for name, each in loaded.maps.items() if name not in sizes]
+        others = [each for name, each in loaded.maps.items() if name not in flows]
         return "", sum(bpf_syscall.map_bytes(each.fd) for each in others)
     finally:
         loaded.close()

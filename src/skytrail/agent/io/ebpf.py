@@ -25,10 +25,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from skytrail.agent import abi
-from skytrail.agent.io import bpf_syscall, libbpf
+from skytrail.agent.io import bpf_syscall, ebpf_sizes, libbpf
 from skytrail.agent.io.bpf_links import Hook, LinkTable
 from skytrail.agent.io.ebpf_capture import CaptureSlots
 from skytrail.agent.io.ebpf_rows import from_u32, u32
@@ -61,6 +62,7 @@ OBJECT = INSTALLED_OBJECT if INSTALLED_OBJECT.exists() else CHECKOUT_OBJECT
 
 FLOW_PAIRS_MAX = 131072
 """Connections resident at once by default; each costs about 300 bytes of kernel memory."""
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
 MACHINE_PERCENT = 50
 """Of these, how many one machine may have at most, and each of its interfaces."""
 PUNTS_COUNT_MAX = 1 << 16
@@ -95,6 +97,8 @@ class EbpfDatapath:
         self._maps = loaded.maps
         self._links = LinkTable(base, hook)
         self._mirror_links = LinkTable(base / "mirror", hook)
+        self.kept_sizes: Mapping[str, int] = NO_SIZES
+        """Tables that hold more than they were to, and kept their size: so many entries."""
         self._captures = CaptureSlots(loaded.maps)
         self._sessions = SessionEvents(loaded.maps)
         self._mirrors = False
@@ -110,6 +114,7 @@ class EbpfDatapath:
         *,
         flow_pairs_max: int = FLOW_PAIRS_MAX,
         machine_percent: int = MACHINE_PERCENT,
+        sizes: Mapping[str, int] = NO_SIZES,
         object_path: Path = OBJECT,
         root: Path = ROOT,
         hook: Hook = Hook.AUTO,
@@ -117,7 +122,7 @@ class EbpfDatapath:
         """Load the programs of agent ``name``, adopting what an earlier run left.
 
         The flow table keeps the size it was first created with; the share of one machine is that
-        of this call. ``OSError`` when the object is
+        of this call. Tables named in ``sizes`` get these, with what they hold. ``OSError`` when the object is
         missing or the kernel refuses it.
         """
         if not object_path.exists():
@@ -137,17 +142,25 @@ class EbpfDatapath:
             punt_token_ns=PUNT_TOKEN_NS,
             tai_offset_ns=_tai_offset_ns(),
         )
+        resizing = ebpf_sizes.prepare(base, sizes)
         entries = {
+            **resizing.entries,
             "flows4": flow_pairs_max * 2,
             "flows6": flow_pairs_max * 2,
             "flow_pairs": flow_pairs_max,
             "flow_pairs_free": flow_pairs_max,
             "flow_counters": flow_pairs_max * cpu_count,
         }
-        loaded = libbpf.load_object(
-            object_path, pins=base, entries=entries, constants=limits.pack()
-        )
+        try:
+            loaded = libbpf.load_object(
+                object_path, pins=base, entries=entries, constants=limits.pack()
+            )
+        except OSError:
+            resizing.give_up()
+            raise
+        resizing.copy(loaded.maps)
         datapath = cls(base, loaded, flow_pairs_max, hook)
+        datapath.kept_sizes = resizing.kept
         datapath._start()
         return datapath
 

@@ -8,7 +8,7 @@ import os
 import platform
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -42,7 +42,7 @@ def probe(wanted: Wanted, pins: Path) -> HostFacts:
     """Look at this machine. ``pins`` is where its agent pins tables."""
     synchronised, error_s = _clock()
     return HostFacts(
-        kernel=_kernel(),
+        kernel=_kernel(wanted.tables),
         underlay=_underlay(wanted.underlay) if wanted.underlay else None,
         controls=tuple([_control(text) for text in wanted.controls]),
         taken_ports=_taken_ports(),
@@ -54,9 +54,9 @@ def probe(wanted: Wanted, pins: Path) -> HostFacts:
     )
 
 
-def _kernel() -> KernelFacts:
+def _kernel(tables: Mapping[str, int]) -> KernelFacts:
     compiled = Path("/proc/sys/net/core/bpf_jit_enable")
-    problem, size = bpf_probe.load_programs()
+    problem, size = bpf_probe.load_programs(sizes=tables)
     return KernelFacts(
         release=platform.release(),
         is_root=os.geteuid() == 0,
