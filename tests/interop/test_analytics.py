@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import httpx
 import pytest
 
+from skytrail.lab.io.machine import free_port
 from skytrail.testing.controller import wait_until
 from skytrail.wire.sandesh import (
     ClientHello,
@@ -32,12 +33,6 @@ from skytrail.wire.telemetry import Hello, Uve, encode
 MODULE = "contrail-vrouter-agent"
 RED = "default-domain:red:front"
 PATIENCE_S = 10.0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Node:

@@ -10,6 +10,7 @@ import time
 import httpx
 import pytest
 
+from skytrail.lab.io.machine import free_port
 from skytrail.testing.controller import wait_until
 from skytrail.wire.sandesh import (
     ClientHello,
@@ -26,12 +27,6 @@ from skytrail.wire.sandesh.control import control_header
 
 PATIENCE_S = 20.0
 MODULE = "contrail-control"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run(module, *arguments):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +17,7 @@ from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.control.dns import DnsPlane
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.plane import ControlPlane
+from skytrail.lab.io.machine import free_port
 from skytrail.runtime.certificates import Authority
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import read_table
@@ -164,11 +164,6 @@ def test_routes_on_this_connection_end_it_and_no_other() -> None:
             assert server.by_name
 
     uvloop.run(scenario())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_the_daemon_answers_where_it_is_told_to_and_shows_who_asked(tmp_path: Path) -> None:

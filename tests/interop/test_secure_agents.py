@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from structlog.testing import capture_logs
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.plane import ControlPlane
+from skytrail.lab.io.machine import free_port
 from skytrail.net import Label
 from skytrail.runtime.certificates import Authority
 from skytrail.runtime.clock import SystemClock
@@ -330,12 +330,6 @@ def test_a_thousand_half_open_handshakes_leave_a_session_alone(folder: Path) -> 
     run(scenario)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def _daemon(folder: Path, module: str, *arguments: str) -> Iterator[None]:
     command = [sys.executable, "-m", f"skytrail.daemons.{module}", *arguments]
@@ -358,7 +352,7 @@ def _cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_secure_controller_takes_a_host_with_the_certificate_it_issued(tmp_path: Path) -> None:
-    api, control, data = _free_port(), _free_port(), tmp_path / "data"
+    api, control, data = free_port(), free_port(), tmp_path / "data"
     refused = _cli("host-certificate", "compute-7", "--data", str(data), "--out", str(tmp_path))
     assert (refused.returncode, "--secure" in refused.stderr) == (2, True)
     up = ("--data", str(data), "--secure", "--control-listen", "0.0.0.0", "--analytics-port", "0")

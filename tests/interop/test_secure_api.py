@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -18,18 +17,13 @@ import pytest
 
 from skytrail.client import Access, ApiClient, ApiError, ApiUnavailable
 from skytrail.client.messages import Call
+from skytrail.lab.io.machine import free_port
 from skytrail.runtime.certificates import Authority
 from skytrail.testing.controller import wait_until
 from skytrail.testing.keystone import FakeKeystone
 from skytrail.testing.served import served
 
 PROJECT = ["default-domain", "default-project"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

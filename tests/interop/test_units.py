@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 
 from skytrail.client import Access, ApiClient, ApiError
 from skytrail.client.messages import Call
+from skytrail.lab.io.machine import free_port
 from skytrail.runtime.certificates import Authority
 from skytrail.testing.controller import wait_until
 from skytrail.testing.etcd import CONTROL, PROGRAM, EtcdCluster, EtcdFiles
@@ -201,7 +201,7 @@ def test_skytrail_up_secured_on_a_secured_etcd_compiles_a_port(tmp_path) -> None
         cluster.enable_auth("skytrail", tmp_path / "password")
         store = f"etcd://{cluster.members[0].endpoint}?ca={files.ca}"
         store += f"&user=skytrail&password-file={tmp_path / 'password'}"
-        ports = [_free_port(), _free_port()]
+        ports = [free_port(), free_port()]
         command = [
             sys.executable, "-m", "skytrail.daemons.up", "--data", str(tmp_path / "data"),
             "--store", store, "--secure", "--api-port", str(ports[0]),
@@ -226,9 +226,3 @@ def test_skytrail_up_secured_on_a_secured_etcd_compiles_a_port(tmp_path) -> None
             running.terminate()
             running.wait()
             running.stdout.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -38,7 +38,7 @@ def lab_of(tmp_path_factory):
     """Bring up the lab of an example, with a second control node; down at the block's end."""
 
     @contextlib.contextmanager
-    def running(example, prefix, more="", *, topology="topology.yaml", api_port=None):
+    def running(example, prefix, more="", *, topology="topology.yaml"):
         if os.geteuid() != 0:
             pytest.skip("needs root: network namespaces and eBPF")
         text = (example / topology).read_text()
@@ -47,7 +47,7 @@ def lab_of(tmp_path_factory):
             text = text.replace(beside, str(example / beside))
         file = tmp_path_factory.mktemp(example.name) / "topology.yaml"
         file.write_text(text + more)
-        created = Lab.create(file, name=f"{prefix}{secrets.token_hex(3)}", api_port=api_port)
+        created = Lab.create(file, name=f"{prefix}{secrets.token_hex(3)}")
         try:
             created.up()
             yield created

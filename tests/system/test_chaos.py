@@ -12,7 +12,6 @@ import datetime as dt
 import enum
 import os
 import random
-import secrets
 import signal
 import time
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ import pytest
 from skytrail.client import ApiClient
 from skytrail.lab import check, commands, health, show
 from skytrail.lab.io import netns, workload
-from skytrail.lab.io.machine import free_port, remove_pins
+from skytrail.lab.io.machine import remove_pins
 from skytrail.lab.service import BPF_DIRECTORY
 from skytrail.testing.reach_oracle import State, Stream, Timeline, fate, fault, settled
 from skytrail.testing.reach_streams import PACKET_LATE_S, Streams
@@ -419,9 +418,7 @@ def running(lab_of, tmp_path_factory):
     )
     file = tmp_path_factory.mktemp("chaos") / "chaos.yaml"
     file.write_text(TOPOLOGY.format(", ".join(HOSTS)) + workloads)
-    # Labs prefer one port: while the API is dead, another lab that comes up would take it.
-    port = free_port(20_000 + secrets.randbelow(10_000))
-    with lab_of(EXAMPLE, "stc", topology=file, api_port=port) as lab:
+    with lab_of(EXAMPLE, "stc", topology=file) as lab:
         members = check.members(lab)
         yield lab, {name: members[name].address(version=4) for name in HOST_OF}
 

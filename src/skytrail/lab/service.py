@@ -90,7 +90,7 @@ class Lab(LabOutside):
             name=name,
             source=str(file.resolve()),
             topology_text=text,
-            api_port=api_port or free_port(API_PORT_DEFAULT),
+            api_port=api_port or _port(name, API_PORT_DEFAULT),
             api_port_fixed=bool(api_port),
         )
         lab = cls(lab_state)
@@ -179,7 +179,7 @@ class Lab(LabOutside):
     def _start_analytics(self) -> None:
         """Start the analytics node and its store, of which nobody needs to wait for the second."""
         if self.topology.analytics:
-            port = free_port(ANALYTICS_PORT)
+            port = _port(self.name, ANALYTICS_PORT)
             self.state = msgspec.structs.replace(self.state, analytics_port=port)
             self._start(commands.HISTORY, commands.history(self.paths))
             self._start_on_port(commands.ANALYTICS, "analytics_port", commands.analytics)
@@ -207,7 +207,7 @@ class Lab(LabOutside):
             except ProcessError:
                 if "ddress already in use" not in self.processes.tail(name) or left == 1:
                     raise
-                self.state = msgspec.structs.replace(self.state, **{field: free_port(0)})
+                self.state = msgspec.structs.replace(self.state, **{field: _port(self.name)})
 
     def set_autonomous_system(self) -> None:
         """Tell the installation its AS number, which route targets are made with as well."""
@@ -362,6 +362,11 @@ class Lab(LabOutside):
             except BlockingIOError as error:
                 raise LabError(f"another program is working on lab {self.name!r}") from error
             yield
+
+
+def _port(name: str, wanted: int = 0) -> int:
+    """Return the wanted port, or another one, for a lab; none that another lab has."""
+    return free_port(wanted, taken=state.ports_taken(but_of=name))
 
 
 def _require_root() -> None:

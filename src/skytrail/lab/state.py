@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -27,9 +28,9 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
     topology_text: str
     api_port: int
     api_port_fixed: bool = False
+    """True when the user named the port: then no other is taken instead."""
     analytics_port: int = 0
     """Of the analytics node; 0: there is none."""
-    """True when the user named the port: then no other is taken instead."""
 
     def topology(self) -> Topology:
         return topology_file.parse(self.topology_text, self.source)
@@ -60,6 +61,18 @@ def read(name: str) -> LabState:
     except FileNotFoundError as error:
         known = ", ".join(names()) or "none"
         raise LabError(f"no lab {name!r} is up; labs that are: {known}") from error
+
+
+def ports_taken(*, but_of: str) -> set[int]:
+    """Return the ports of all other labs, which their daemons may be about to come back to."""
+    found: set[int] = set()
+    for name in names():
+        # One may go down meanwhile.
+        with contextlib.suppress(LabError):
+            if name != but_of:
+                known = read(name)
+                found |= {known.api_port, known.analytics_port}
+    return found
 
 
 def write(state: LabState) -> Paths:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Self, TypeVar
 
 import httpx
 
+from skytrail.lab.io.machine import free_port
 from skytrail.runtime.certificates import Authority
 from skytrail.store.location import EtcdLocation, EtcdTls, EtcdUser
 
@@ -224,10 +223,7 @@ def _until(look: Callable[[], T | None]) -> T:
 
 
 def _free_ports(count: int) -> list[tuple[int, int]]:
-    with ExitStack() as held:
-        ports: list[int] = []
-        for _ in range(count):
-            probe = held.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
+    ports: list[int] = []
+    for _ in range(count):
+        ports.append(free_port(taken=ports))
     return list(zip(ports[::2], ports[1::2], strict=True))
