@@ -32,7 +32,7 @@ from skytrail.wire.telemetry import Hello, Uve, encode
 
 MODULE = "contrail-vrouter-agent"
 RED = "default-domain:red:front"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Node:

@@ -25,7 +25,7 @@ from skytrail.wire.sandesh import (
 )
 from skytrail.wire.sandesh.control import control_header
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 MODULE = "contrail-control"
 
 

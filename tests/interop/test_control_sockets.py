@@ -33,7 +33,7 @@ from skytrail.wire.xmpp import (
 )
 
 RED = instance_of("red")
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 
 
 class Client:

@@ -27,7 +27,7 @@ from skytrail.wire.dns import RecordType, ResponseCode
 from skytrail.wire.xmpp import DnsEntry, DnsReply, DnsRequest, DnsVerb, Message, Subscribe
 from skytrail.wire.xmpp.dns_codec import DNS_JID
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 HOSTS = ("compute-1", "compute-2")
 
 

@@ -21,7 +21,7 @@ from skytrail.runtime.clock import SystemClock
 from skytrail.testing.control_plane import SYSTEM, build, routing_instance, virtual_router
 from skytrail.testing.fake_datapath import FakeDatapath
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 NETWORK = ["default-domain", "p", "red"]
 PORT = build(
     "virtual-machine-interface",

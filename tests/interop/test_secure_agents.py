@@ -28,7 +28,7 @@ from skytrail.testing.controller import wait_until
 from skytrail.wire.xmpp import ItemsEvent, Message, PublishRoute, Subscribe
 
 RED = instance_of("red")
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 OPENING = (
     b"<stream:stream from='%b' to='network-control@contrailsystems.com' version='1.0'"
     b" xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"

@@ -88,7 +88,7 @@ def ping(lab, members):
         )
         running.append(traffic)
         traffic.__enter__()
-        assert traffic.wait_replies(5, timeout_s=5), f"{source} does not reach {destination}"
+        assert traffic.wait_replies(5, timeout_s=30), f"{source} does not reach {destination}"
         return traffic
 
     yield start

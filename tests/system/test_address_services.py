@@ -91,7 +91,7 @@ def test_vrouter_answers_ping_of_its_own_addresses(run_in, gateway):
 def test_virtual_machine_boots_gets_its_address_resolves_and_pings(lab):
     place = lab.guest_place("red-vm")
 
-    lease = guest.wait_lease(place, timeout_s=20)
+    lease = guest.wait_lease(place, timeout_s=30)
 
     assert lease.address.startswith("10.1.1.")
     assert guest.run(place, f"nslookup web1.{DOMAIN}").status == 0

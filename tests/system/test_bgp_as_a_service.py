@@ -138,7 +138,7 @@ def test_what_a_workload_announces_is_reached_while_the_service_is_there(
 
     traffic = PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND))
     with traffic:
-        assert traffic.wait_replies(20, timeout_s=10), "another host reaches the prefix"
+        assert traffic.wait_replies(20, timeout_s=30), "another host reaches the prefix"
         # What the workload is told: its neighbours, by way of the gateway.
         neighbour = f"{members['red-web1'].address(version=4)}/32"
         (path, *_) = eventually(lambda: speaker.knows(neighbour), "a neighbour's route in FRR")
@@ -240,7 +240,7 @@ def test_a_service_that_suppresses_routes_announces_and_is_told_nothing(
             lambda: set(speaker.states().values()) == {"Established"}, "both sessions", timeout_s=30
         )
         with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND)) as traffic:
-            assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
+            assert traffic.wait_replies(10, timeout_s=30), "what it announces is reached"
         shown = speaker.show("show bgp ipv4 unicast json").get("routes", {})
         assert set(shown) == {PREFIX}
     finally:
@@ -292,7 +292,7 @@ def test_a_shared_service_has_one_session_that_goes_to_whoever_has_the_address(
         (row,) = read_table(lab.paths.introspect_socket("control1"), "workloads")
         assert (row["address"], row["state"]) == (address, "established")
         with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND)) as traffic:
-            assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
+            assert traffic.wait_replies(10, timeout_s=30), "what it announces is reached"
     finally:
         api.delete("bgp-as-a-service", uuid)
 
@@ -341,13 +341,13 @@ def test_a_signed_session_needs_the_key_and_outlives_the_agent(
             lambda: set(speaker.states().values()) == {"Established"}, "both sessions", timeout_s=30
         )
         with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND)) as traffic:
-            assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
+            assert traffic.wait_replies(10, timeout_s=30), "what it announces is reached"
 
             # An agent's end is nothing to the session; the relay's costs it, until it is back.
             before = speaker.show("show bgp neighbors json")[speaker.gateway]
             lab.kill(host)
             lab.restart(host)
-            assert traffic.wait_replies(10, timeout_s=15)
+            assert traffic.wait_replies(10, timeout_s=30)
             after = speaker.show("show bgp neighbors json")[speaker.gateway]
             assert after["connectionsEstablished"] == before["connectionsEstablished"]
 
@@ -397,7 +397,7 @@ def test_a_workload_peers_over_ipv6(api, lab, members, eventually, tmp_path):
         rows = read_table(lab.paths.introspect_socket("control1"), "workloads")
         assert [(row["address"], row["state"]) for row in rows] == [(str(own), "established")]
         with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(behind)) as traffic:
-            assert traffic.wait_replies(10, timeout_s=15), "what it announces is reached"
+            assert traffic.wait_replies(10, timeout_s=30), "what it announces is reached"
     finally:
         api.delete("bgp-as-a-service", uuid)
         speaker.close()

@@ -115,13 +115,13 @@ def test_frozen_speaker_loses_its_routes_by_bfd_and_gets_them_back(
         mine = (row for row in rows if (row["vmi_uuid"], row["source"][-2:]) == (port, ".1"))
         return next(mine, {"state": "", "proven": False})
 
-    eventually(lambda: check()["state"] == "up" and check()["proven"], "BFD is up", timeout_s=30)
+    eventually(lambda: check()["state"] == "up" and check()["proven"], "BFD is up")
     own = str(members["red-web2"].address(version=4))
     assert check()["source"] == own.rpartition(".")[0] + ".1", "the gateway, BGP's neighbour"
     eventually(
         lambda: speaker.show("bfd sessions").count("Up") == 2,
         "for the workload too, and with its second neighbour",
-        timeout_s=20,
+        timeout_s=30,
     )
     with PingTraffic(lab.plan.namespace_of("red-web1"), ip_address(BEHIND)) as traffic:
         assert traffic.wait_replies(10, timeout_s=30), "another host reaches the prefix"

@@ -91,7 +91,7 @@ def lab(lab_of):
 @pytest.fixture(autouse=True)
 def routed(lab, eventually):
     """The gateway knows the addresses."""
-    eventually(lambda: pings(lab, "internet", "203.0.113.10"), "web1 is reached", timeout_s=30)
+    eventually(lambda: pings(lab, "internet", "203.0.113.10"), "web1 is reached")
 
 
 def pings(lab, source, address, *options):
@@ -204,11 +204,11 @@ def test_shared_address_is_spread_and_a_failing_member_takes_only_its_own_connec
 
         netns.set_sysctls(place, silent)
         try:
-            eventually(lambda: set(ask("new")) == {"web1"}, "web2 is left out", timeout_s=5)
+            eventually(lambda: set(ask("new")) == {"web1"}, "web2 is left out")
             after = ask("kept")
         finally:
             netns.set_sysctls(place, dict.fromkeys(silent, 0))
-        eventually(lambda: set(ask("new")) == {"web1", "web2"}, "web2 is back", timeout_s=10)
+        eventually(lambda: set(ask("new")) == {"web1", "web2"}, "web2 is back")
 
     of_web1 = [each for each in after if each.startswith("web1:")]
     assert of_web1 == ["web1:web1"] * first.count("web1")
@@ -295,13 +295,13 @@ def test_an_active_active_pair_is_reached_through_either_workload(lab, eventuall
         field = "virtual_machine_interface_allowed_address_pairs"
         for name in names:
             api.update("virtual-machine-interface", lab.attached(name).uuid, {field: pairs})
-        eventually(lambda: pings(lab, "db", "10.20.0.100"), "one is reached", timeout_s=20)
+        eventually(lambda: pings(lab, "db", "10.20.0.100"), "one is reached")
         for name, other in (names, names[::-1]):
             none = {field: {"allowed_address_pair": []}}
             api.update("virtual-machine-interface", lab.attached(name).uuid, none)
             with server(lab, other, 80):
                 eventually(
-                    lambda: connect(lab, "db", "10.20.0.100", 80), "the other one", timeout_s=20
+                    lambda: connect(lab, "db", "10.20.0.100", 80), "the other one", timeout_s=30
                 )
             api.update("virtual-machine-interface", lab.attached(name).uuid, {field: pairs})
 
@@ -346,7 +346,7 @@ def test_a_pair_that_one_has_at_a_time_follows_who_announced_it_last(lab, eventu
         assert not pings(lab, "db", "10.20.0.101")
         for name in (*names, "web1"):
             with server(lab, name, 80):
-                eventually(functools.partial(takes, lab, name, "10.20.0.101"), name, timeout_s=20)
+                eventually(functools.partial(takes, lab, name, "10.20.0.101"), name)
 
 
 def test_connections_of_one_client_meet_one_member_where_only_the_source_counts(lab, eventually):
@@ -364,7 +364,7 @@ def test_connections_of_one_client_meet_one_member_where_only_the_source_counts(
         for port in ports:
             api.update(kind, port, {"ecmp_hashing_include_fields": setting})
         try:
-            eventually(lambda: len(set(ask("new"))) == 1, "one member for all", timeout_s=10)
+            eventually(lambda: len(set(ask("new"))) == 1, "one member for all")
         finally:
             for port in ports:
                 api.update(kind, port, {"ecmp_hashing_include_fields": None})

@@ -34,7 +34,7 @@ def limited(lab, api, eventually):
             rows = read_table(socket_path, "interfaces", where={"vmi_uuid": uuid})
             return [row for row in rows if row["flow_count_max"] == count]
 
-        eventually(installed, f"the limit is {count}", timeout_s=30)
+        eventually(installed, f"the limit is {count}")
 
     set_limit(LIMIT)
 

@@ -122,14 +122,14 @@ def test_workload_that_does_not_answer_ping_is_not_led_to_until_it_does(
             for host in (own, other):
                 eventually(lambda host=host: not is_known(lab, host, address), "no way there")
             eventually(
-                lambda: "health check" in trouble_of(lab, port), "its status says why", timeout_s=20
+                lambda: "health check" in trouble_of(lab, port), "its status says why", timeout_s=30
             )
             assert "no answer to ping" in str(states(lab, "red-web2")[f"ping{version}"])
         finally:
             pings_answered(namespace, are=True)
         eventually(lambda: is_known(lab, other, address), "it is led to again")
         with PingTraffic(lab.plan.namespace_of("red-web1"), address) as traffic:
-            assert traffic.wait_replies(5, timeout_s=5)
+            assert traffic.wait_replies(5, timeout_s=30)
 
 
 def test_restarted_agent_knows_who_had_failed_and_withdraws_nobody_else(
@@ -145,7 +145,7 @@ def test_restarted_agent_knows_who_had_failed_and_withdraws_nobody_else(
     ):
         try:
             pings_answered(namespace, are=False)
-            eventually(lambda: not is_known(lab, other, address), "no way there", timeout_s=20)
+            eventually(lambda: not is_known(lab, other, address), "no way there")
             for each in (host, other):
                 lab.restart(each)
             eventually(
@@ -196,7 +196,7 @@ def test_http_status_decides_and_a_closed_port_is_told(
         eventually(lambda: not is_known(lab, other, address), "no way there")
         server = subprocess.Popen(netns.inside(lab.plan.namespace_of("red-web2"), command))
         try:
-            eventually(lambda: is_known(lab, other, address), "it is led to", timeout_s=20)
+            eventually(lambda: is_known(lab, other, address), "it is led to")
             code.write_text("503")
             eventually(lambda: not is_known(lab, other, address), "no way there")
             assert states(lab, "red-web2")["http"]["detail"] == "HTTP status 503"
@@ -224,15 +224,15 @@ def test_standby_takes_over_when_the_active_copy_stops_answering(
     eventually(
         lambda: all(any(row["proven"] for row in states(chain, side).values()) for side in sides),
         "all sides of both copies are asked and answer",
-        timeout_s=20,
+        timeout_s=30,
     )
     right = address_of(check.members(chain), "right")
     with PingTraffic(chain.plan.namespace_of("left"), right) as traffic:
-        eventually(lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=20)
+        eventually(lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached")
         before = passed(chain, "fw2")
         began = time.monotonic()
         dead(chain, "fw1", are=True)
-        assert traffic.wait_replies(20, timeout_s=20), "the stand-by takes over"
+        assert traffic.wait_replies(20, timeout_s=30), "the stand-by takes over"
         print(
             f"fail-over: traffic is back {time.monotonic() - began - 0.2:.2f} s after, "
             "asked every second, three failures"
@@ -245,10 +245,10 @@ def test_standby_takes_over_when_the_active_copy_stops_answering(
                 row["state"] == "up" for side in sides for row in states(chain, side).values()
             ),
             "it is well again",
-            timeout_s=20,
+            timeout_s=30,
         )
         before = passed(chain, "fw1")
-        assert traffic.wait_replies(40, timeout_s=10)
+        assert traffic.wait_replies(40, timeout_s=30)
         eventually(lambda: passed(chain, "fw1") - before >= 20, "the active copy is used again")
 
 
@@ -285,7 +285,7 @@ def test_side_that_does_not_answer_takes_the_whole_copy_out_of_the_way(
             after = passed(chain, "fw1"), passed(chain, "fw2")
             return answered and after[0] - before[0] < 5 and after[1] - before[1] >= 70
 
-        eventually(stand_by_passes_all, "both directions take the stand-by", timeout_s=20)
+        eventually(stand_by_passes_all, "both directions take the stand-by")
 
 
 @pytest.mark.root
@@ -315,7 +315,7 @@ def test_check_to_the_far_end_notices_a_copy_that_answers_but_passes_nothing(
     def row() -> Row:
         return states(chain, "fw1-left").get("passes", {"state": "", "proven": False})
 
-    eventually(lambda: row()["state"] == "up" and row()["proven"], "it passes", timeout_s=20)
+    eventually(lambda: row()["state"] == "up" and row()["proven"], "it passes")
     assert row()["target"] == str(far)
     for side in ("left", "right"):
         namespace = chain.plan.namespace_of(f"fw1-{side}")
@@ -337,7 +337,7 @@ def test_copy_that_passes_nothing_loses_its_share_to_the_other_one(
         far = address_of(check.members(lab), "right")
         with PingTraffic(lab.plan.namespace_of("left"), far) as traffic:
             eventually(
-                lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=20
+                lambda: traffic.wait_replies(5, timeout_s=0.5), "right is reached", timeout_s=30
             )
         project = ["default-domain", "scaled"]
         (service,) = [
@@ -366,7 +366,7 @@ def test_copy_that_passes_nothing_loses_its_share_to_the_other_one(
             eventually(
                 lambda copy=copy: row(copy)["state"] == "up" and row(copy)["proven"],
                 f"{copy} passes",
-                timeout_s=20,
+                timeout_s=30,
             )
         for side in ("left", "right"):
             namespace = lab.plan.namespace_of(f"probe1-{side}")
@@ -376,4 +376,4 @@ def test_copy_that_passes_nothing_loses_its_share_to_the_other_one(
         for _ in range(5):
             # Each is a flow of its own; about half of them would have passed probe1.
             with PingTraffic(lab.plan.namespace_of("left"), far) as traffic:
-                assert traffic.wait_replies(3, timeout_s=10)
+                assert traffic.wait_replies(3, timeout_s=30)

@@ -37,7 +37,7 @@ def test_prefix_behind_a_workload_is_reached_while_its_port_refers_to_the_table(
         assert not traffic.wait_replies(1, timeout_s=0.5), "nobody knows the prefix yet"
 
         api.ref_update("virtual-machine-interface", port, operation="ADD", **reference)
-        assert traffic.wait_replies(20, timeout_s=10), "the prefix is reached"
+        assert traffic.wait_replies(20, timeout_s=30), "the prefix is reached"
 
         api.ref_update("virtual-machine-interface", port, operation="DELETE", **reference)
         eventually(lambda: not traffic.wait_replies(5, timeout_s=0.3), "and no longer")

@@ -106,7 +106,7 @@ def test_packets_to_a_site_carry_the_label_of_its_routers_port(
     with traffic, Capture(l3vpn.plan.router_namespace, gateway.router_ifname) as capture:
         found = capture.wait_for(is_ours, 15)
         assert found, f"no {kind} packet to {address}"
-        assert traffic.wait_replies(20, timeout_s=10)
+        assert traffic.wait_replies(20, timeout_s=30)
 
     packet = decode_tunnel(found.frame)
     assert packet.outer_destination == gateway.address
@@ -118,8 +118,8 @@ def test_a_site_is_gone_with_its_bgp_session_and_the_other_stays(l3vpn):
     branch = PingTraffic(l3vpn.plan.namespace_of("app1"), ip_address(BRANCH))
     hq = PingTraffic(l3vpn.plan.namespace_of("app1"), ip_address(HQ))
     with branch, hq:
-        assert branch.wait_replies(5, timeout_s=10)
-        assert hq.wait_replies(5, timeout_s=10)
+        assert branch.wait_replies(5, timeout_s=30)
+        assert hq.wait_replies(5, timeout_s=30)
 
         l3vpn.kill("pe2-bgpd")
         deadline = time.monotonic() + 20

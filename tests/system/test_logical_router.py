@@ -53,7 +53,7 @@ def test_router_joins_two_networks_and_removing_an_interface_parts_them(
     eventually(lambda: not traffic.wait_replies(5, timeout_s=0.3), "the networks separate")
 
     api.update("logical-router", uuid, {"virtual_machine_interface_refs": interfaces})
-    assert traffic.wait_replies(20, timeout_s=10), "the networks join again"
+    assert traffic.wait_replies(20, timeout_s=30), "the networks join again"
 
 
 def reaches(ping, source, destination):

@@ -179,7 +179,7 @@ def test_crafted_frame_is_a_counted_drop(lab, frames, drop_growth, eventually, c
     def counted():
         return sum(grown().get(reason, 0) for reason in reasons) >= COUNT
 
-    eventually(counted, f"{COUNT} drops of one of {sorted(reasons)}", timeout_s=3)
+    eventually(counted, f"{COUNT} drops of one of {sorted(reasons)}")
 
 
 PUNTED = {
@@ -208,7 +208,7 @@ def test_malformed_request_is_left_alone_and_the_agent_lives(lab, frames, ping, 
 
     send(lab, frames.ethernet(packet, destination=destination))
 
-    assert ping("red-web1", "red-web2").wait_replies(5, timeout_s=3)
+    assert ping("red-web1", "red-web2").wait_replies(5, timeout_s=30)
     assert lab.processes.identity("compute1") == before
     assert show.process_health(lab, "compute1")[0] == "healthy"
     assert decode_ip(packet).protocol == UDP
@@ -229,7 +229,7 @@ def test_random_frames_crash_nothing(lab, frames, ping):
 
     send(lab, *spoiled, count=1)
 
-    assert ping("red-web1", "red-web2").wait_replies(20, timeout_s=5)
+    assert ping("red-web1", "red-web2").wait_replies(20, timeout_s=30)
     assert {name: lab.processes.identity(name) for name in processes} == processes
 
 

@@ -268,7 +268,7 @@ def test_the_site_and_workloads_reach_each_other_in_mpls_over_gre(lab, router, w
     with traffic, Capture(lab.plan.router_namespace, "pe0") as capture:
         there = capture.wait_for(lambda frame: tunnelled(frame, address, SITE), 20)
         back = capture.wait_for(lambda frame: tunnelled(frame, SITE, address), 20)
-        assert traffic.wait_replies(5, timeout_s=20)
+        assert traffic.wait_replies(5, timeout_s=30)
 
     assert there
     assert back
@@ -281,4 +281,4 @@ def test_the_site_and_workloads_reach_each_other_in_mpls_over_gre(lab, router, w
 def test_the_site_may_ask_first(lab, router):
     address = check.members(lab)["app2"].address(version=4)
     with PingTraffic(router.site, address) as traffic:
-        assert traffic.wait_replies(5, timeout_s=20)
+        assert traffic.wait_replies(5, timeout_s=30)

@@ -350,7 +350,7 @@ def test_listeners_alone_get_a_group_and_only_while_they_listen(lab, eventually,
         wanted = {"compute1": 0, "compute2": 1, "compute3": 1, "compute4": 0}
         eventually(lambda: listeners(lab, group) == wanted, "reports are in the lists")
         others = told(lab, "compute2", "compute3")
-        eventually(lambda: known(lab, group) == others, "hosts told each other", timeout_s=30)
+        eventually(lambda: known(lab, group) == others, "hosts told each other")
 
         wire = []
         assert frames_heard(lab, "tv1", group, TV, ("tv2", "tv3"), wire) == {"tv2": 1, "tv3": 1}
@@ -359,8 +359,8 @@ def test_listeners_alone_get_a_group_and_only_while_they_listen(lab, eventually,
         assert frames_heard(lab, "tv2", group, TV, ("tv3",)) == {"tv3": 1}
 
     nobody = dict.fromkeys(HOSTS, 0)
-    eventually(lambda: listeners(lab, group) == nobody, "leaves are taken", timeout_s=30)
-    eventually(lambda: known(lab, group) == told(lab), "and told", timeout_s=30)
+    eventually(lambda: listeners(lab, group) == nobody, "leaves are taken")
+    eventually(lambda: known(lab, group) == told(lab), "and told")
     wire = []
     assert frames_heard(lab, "tv1", group, TV, (), wire) == {}
     assert wire == []
@@ -372,7 +372,7 @@ def test_a_listener_of_one_source_gets_that_source_alone(lab, eventually):
         Listener(stack, lab, "tv3").join_source(group, source)
         eventually(lambda: listeners(lab, group, source)["compute3"] == 1, "a source is wanted")
         others = told(lab, "compute3")
-        eventually(lambda: known(lab, group, source) == others, "told with source", timeout_s=30)
+        eventually(lambda: known(lab, group, source) == others, "told with source")
 
         assert frames_heard(lab, "tv1", group, TV, ("tv3",)) == {"tv3": 1}
         wire = []
@@ -417,7 +417,7 @@ def test_no_frame_is_lost_while_agents_and_the_control_node_are_killed_and_retur
         listener = Listener(stack, lab, "tv4")
         listener.join(group)
         others = told(lab, "compute4")
-        eventually(lambda: known(lab, group) == others, "hosts told each other", timeout_s=30)
+        eventually(lambda: known(lab, group) == others, "hosts told each other")
 
         stream = Stream(lab, "tv1", group, listener.socket)
         stream.start()
@@ -430,8 +430,8 @@ def test_no_frame_is_lost_while_agents_and_the_control_node_are_killed_and_retur
                 with ThreadPoolExecutor() as pool:
                     list(pool.map(lab.restart, victims))
                 for victim in victims:
-                    eventually(lambda name=victim: healthy(lab, name), "back", timeout_s=30)
-                eventually(lambda: known(lab, group) == others, "all is known", timeout_s=30)
+                    eventually(lambda name=victim: healthy(lab, name), "back")
+                eventually(lambda: known(lab, group) == others, "all is known")
         finally:
             stream.over.set()
             stream.join()
@@ -454,5 +454,5 @@ def test_leaves_copy_themselves_at_once_when_the_replicators_agent_dies(
         everybody_hears(lab)
     finally:
         lab.restart(REPLICATOR)
-    eventually(lambda: is_assisted(lab), "leaves use the replicator again", timeout_s=30)
+    eventually(lambda: is_assisted(lab), "leaves use the replicator again")
     everybody_hears(lab)

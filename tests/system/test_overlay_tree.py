@@ -112,7 +112,7 @@ def grown(lab, eventually):
             for host in HOSTS
         )
 
-    eventually(is_grown, "every host is on the tree", timeout_s=30)
+    eventually(is_grown, "every host is on the tree")
     return lab
 
 

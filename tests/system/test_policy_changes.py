@@ -42,7 +42,7 @@ def test_removing_a_rule_stops_a_live_flow_by_policy_and_restoring_it_resumes(
     assert grown().get("POLICY", 0) > 5
 
     group(lambda _: True)
-    assert traffic.wait_replies(50, timeout_s=10), "the flow resumes"
+    assert traffic.wait_replies(50, timeout_s=30), "the flow resumes"
 
 
 def test_live_tcp_connection_is_cut_when_its_rule_goes(lab, members, group, eventually):
@@ -89,7 +89,7 @@ def test_removing_the_network_policy_separates_the_networks_and_restoring_joins_
     eventually(lambda: not traffic.wait_replies(5, timeout_s=0.3), "the networks separate")
 
     api.ref_update("virtual-network", network, operation="ADD", attr=attr, **reference)
-    assert traffic.wait_replies(20, timeout_s=10), "the networks join again"
+    assert traffic.wait_replies(20, timeout_s=30), "the networks join again"
 
 
 def test_return_traffic_is_admitted_by_the_flow_and_not_by_a_rule(lab, members, group):

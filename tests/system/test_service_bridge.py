@@ -36,7 +36,7 @@ def reached(wired, ends, eventually):
         address = ends[1].address(version=version)
         with PingTraffic(wired.plan.namespace_of("left"), address) as traffic:
             eventually(
-                lambda: traffic.wait_replies(3, timeout_s=0.5), "right answers", timeout_s=20
+                lambda: traffic.wait_replies(3, timeout_s=0.5), "right answers", timeout_s=30
             )
 
     return wait
@@ -48,7 +48,10 @@ def reached(wired, ends, eventually):
 def test_connections_cross_one_wire_whoever_opens_them(wired, ends, reached, version, backwards):
     reached(version)
     used = set()
-    for port in range(7000, 7010):
+    # Each connection takes a wire by its hash: a few may well take the same one, never so many.
+    for port in range(7000, 7060):
+        if used == set(WIRES) and port >= 7006:
+            break
         with counted(wired) as grown:
             opened = tcp_talk(
                 wired,
@@ -87,14 +90,14 @@ def test_wire_that_is_cut_hands_its_flows_over_and_without_any_nothing_passes(
     address = ends[1].address(version=4)
     with PingTraffic(wired.plan.namespace_of("left"), address) as traffic:
         with unplugged(wired, "wire1"):
-            assert traffic.wait_replies(20, timeout_s=10)
+            assert traffic.wait_replies(20, timeout_s=30)
             with unplugged(wired, "wire2"):
                 eventually(
                     lambda: not traffic.wait_replies(5, timeout_s=0.5), "no way past the wires"
                 )
-            assert traffic.wait_replies(20, timeout_s=10), "a wire is back"
+            assert traffic.wait_replies(20, timeout_s=30), "a wire is back"
         with unplugged(wired, "wire2"):
-            assert traffic.wait_replies(20, timeout_s=10)
+            assert traffic.wait_replies(20, timeout_s=30)
 
 
 @pytest.mark.root
@@ -151,15 +154,15 @@ def test_segment_check_takes_out_a_wire_that_passes_nothing(wired, ends, reached
             "service_instance_refs": [{"to": service["fq_name"], "attr": {"interface_type": "left"}}],
         }  # fmt: skip
         api.create("service-health-check", body)
-    eventually(lambda: checked() == "up", "the wire passes questions", timeout_s=20)
+    eventually(lambda: checked() == "up", "the wire passes questions")
     reached()
     netns.configure(wired.plan.namespace_of("wire1-left"), ["link set bridge0 down"])
     try:
         eventually(lambda: checked() == "down", "it passes nothing")
         with PingTraffic(wired.plan.namespace_of("left"), ends[1].address(version=4)) as traffic:
-            assert traffic.wait_replies(20, timeout_s=10), "the other wire carries on"
+            assert traffic.wait_replies(20, timeout_s=30), "the other wire carries on"
         for port in range(7100, 7108):
             assert tcp_talk(wired, ends, port, version=4, count_bytes=1000)
     finally:
         netns.configure(wired.plan.namespace_of("wire1-left"), ["link set bridge0 up"])
-    eventually(lambda: checked() == "up", "it passes again", timeout_s=20)
+    eventually(lambda: checked() == "up", "it passes again")

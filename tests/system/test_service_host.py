@@ -49,7 +49,7 @@ def traffic(chain, eventually):
     right = check.members(chain)["right"].address(version=4)
     left = chain.plan.namespace_of("left")
     with PingTraffic(left, right) as pings:
-        eventually(lambda: by(chain, pings, "fw1"), "the first copy is used", timeout_s=30)
+        eventually(lambda: by(chain, pings, "fw1"), "the first copy is used")
     # What was lost before the chain was ready is no gap of the test's.
     with PingTraffic(left, right) as pings:
         yield pings
@@ -66,7 +66,7 @@ def test_host_without_agent_serves_until_its_routes_go_and_then_the_stand_by_doe
 ):
     chain.kill("compute2")
     assert by(chain, traffic, "fw1"), "the kernel forwards on"
-    eventually(lambda: by(chain, traffic, "fw2"), "the stand-by takes over", timeout_s=30)
+    eventually(lambda: by(chain, traffic, "fw2"), "the stand-by takes over")
     assert traffic.stop().longest_gap_s < RESTART_S / 2, "nobody missed the agent"
     chain.restart("compute2")
 

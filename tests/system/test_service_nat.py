@@ -30,7 +30,7 @@ def reached(hidden, members, eventually):
         address = members["right"].address(version=version)
         with PingTraffic(hidden.plan.namespace_of("left"), address) as traffic:
             eventually(
-                lambda: traffic.wait_replies(3, timeout_s=0.5), "right answers", timeout_s=20
+                lambda: traffic.wait_replies(3, timeout_s=0.5), "right answers", timeout_s=30
             )
 
     return wait

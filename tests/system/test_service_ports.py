@@ -30,7 +30,7 @@ def reached(steered, ends, eventually):
         address = ends[1].address(version=version)
         with PingTraffic(steered.plan.namespace_of("left"), address) as traffic:
             eventually(
-                lambda: traffic.wait_replies(3, timeout_s=0.5), "right answers", timeout_s=20
+                lambda: traffic.wait_replies(3, timeout_s=0.5), "right answers", timeout_s=30
             )
 
     return wait

@@ -32,7 +32,7 @@ def reached(row, ends, eventually):
         namespace, address = row.plan.namespace_of("left"), ends[1].address(version=version)
         with PingTraffic(namespace, address) as traffic:
             eventually(
-                lambda: traffic.wait_replies(3, timeout_s=0.5), "right answers", timeout_s=20
+                lambda: traffic.wait_replies(3, timeout_s=0.5), "right answers", timeout_s=30
             )
 
     return wait
@@ -44,7 +44,7 @@ def test_three_services_in_a_row_see_everything_both_ways(row, ends, reached, ve
     reached(version)
     namespace, address = row.plan.namespace_of("left"), ends[1].address(version=version)
     with counted(row) as grown, PingTraffic(namespace, address) as traffic:
-        assert traffic.wait_replies(40, timeout_s=5)
+        assert traffic.wait_replies(40, timeout_s=30)
 
     for name in ("alpha", "beta", "gamma"):
         assert grown()[name].onward >= 40, f"requests pass {name}"

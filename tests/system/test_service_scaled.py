@@ -35,7 +35,7 @@ def talks(scaled, ends, eventually):
         def start(count, version=4):
             address = ends[1].address(version=version)
             with PingTraffic(scaled.plan.namespace_of("left"), address) as traffic:
-                eventually(lambda: traffic.wait_replies(3, timeout_s=0.5), "answers", timeout_s=20)
+                eventually(lambda: traffic.wait_replies(3, timeout_s=0.5), "answers")
             return [
                 stack.enter_context(UdpTalk(scaled, ends, version=version)) for _ in range(count)
             ]
@@ -92,7 +92,7 @@ def test_copy_that_leaves_takes_its_own_flows_alone_and_one_that_comes_takes_non
     eventually(
         lambda: "guard2" in {copy_of(scaled, talk, GUARDS) for talk in talks(6)},
         "new flows use it again",
-        timeout_s=20,
+        timeout_s=30,
     )
     assert passing() == without, "flows stay where they are"
 
@@ -118,5 +118,5 @@ def test_flows_stay_with_their_copies_while_the_agent_of_two_of_them_restarts(
     eventually(lambda: stands(False), "the control node misses the agent")
     assert passing() == before, "its kernel forwards on"
     scaled.restart("compute2")
-    eventually(lambda: stands(True), "it has said its routes again", timeout_s=20)
+    eventually(lambda: stands(True), "it has said its routes again")
     assert passing() == before

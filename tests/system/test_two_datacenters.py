@@ -50,30 +50,30 @@ def ping(sites):
 
 
 def test_stretched_network_is_one_network(ping):
-    assert ping(("east", "east-web"), ("west", "west-web")).wait_replies(5, timeout_s=20)
-    assert ping(("west", "west-web"), ("east", "east-web")).wait_replies(5, timeout_s=20)
+    assert ping(("east", "east-web"), ("west", "west-web")).wait_replies(5, timeout_s=30)
+    assert ping(("west", "west-web"), ("east", "east-web")).wait_replies(5, timeout_s=30)
 
 
 def test_vpn_joins_the_subnets_of_both(ping):
-    assert ping(("east", "east-store"), ("west", "west-store")).wait_replies(5, timeout_s=20)
+    assert ping(("east", "east-store"), ("west", "west-store")).wait_replies(5, timeout_s=30)
 
 
 def test_networks_without_a_common_target_stay_apart(ping):
     """Tenant ``other`` has the very addresses of the stretched network in both places."""
-    assert ping(("east", "east-web"), ("west", "west-web")).wait_replies(5, timeout_s=20)
+    assert ping(("east", "east-web"), ("west", "west-web")).wait_replies(5, timeout_s=30)
     assert not ping(("east", "other-web"), ("west", "west-web")).wait_replies(1, timeout_s=1)
     assert not ping(("west", "other-web"), ("east", "east-web")).wait_replies(1, timeout_s=1)
 
 
 def test_control_nodes_of_the_other_place_may_come_and_go(sites, ping):
     pings = ping(("east", "east-web"), ("west", "west-web"))
-    assert pings.wait_replies(5, timeout_s=20)
+    assert pings.wait_replies(5, timeout_s=30)
 
     sites["west"].kill("control1")
-    assert pings.wait_replies(100, timeout_s=5)
+    assert pings.wait_replies(100, timeout_s=30)
     sites["west"].restart("control1")
 
-    assert pings.wait_replies(300, timeout_s=15)
+    assert pings.wait_replies(300, timeout_s=30)
     assert pings.stop().lost == 0
 
 
@@ -82,14 +82,14 @@ def test_machine_that_moves_across_is_found_at_its_new_place(sites, ping):
         ping(("east", "east-web"), ("east", "mover")),
         ping(("west", "west-web"), ("east", "mover")),
     )
-    assert near.wait_replies(5, timeout_s=20)
-    assert far.wait_replies(5, timeout_s=20)
+    assert near.wait_replies(5, timeout_s=30)
+    assert far.wait_replies(5, timeout_s=30)
 
     sites["east"].unplug(sites["east"].topology.endpoint("mover"))
     sites["west"].attach([sites["west"].topology.endpoint("mover")])
 
-    assert near.wait_replies(50, timeout_s=20)
-    assert far.wait_replies(50, timeout_s=20)
+    assert near.wait_replies(50, timeout_s=30)
+    assert far.wait_replies(50, timeout_s=30)
 
 
 def test_joining_twice_changes_nothing(sites):

@@ -73,7 +73,7 @@ def test_encapsulation_follows_the_configured_priority(
         packet = one_tunnel_packet()
         return packet if packet and packet.encapsulation == kind else None
 
-    packet = eventually(uses_it, f"packets use {kind}", timeout_s=15)
+    packet = eventually(uses_it, f"packets use {kind}")
     inner = packet.inner_ip
     assert inner is not None
     assert str(inner.destination).startswith("10.1.1.")
@@ -185,7 +185,7 @@ def test_stranger_on_the_underlay_is_a_counted_drop(lab, eventually, case):
         grown = vrouter.growth(before, vrouter.drops(lab, "compute2"))
         return sum(grown.get(reason, 0) for reason in reasons) >= COUNT
 
-    eventually(counted, f"{COUNT} drops of one of {sorted(reasons)}", timeout_s=3)
+    eventually(counted, f"{COUNT} drops of one of {sorted(reasons)}")
 
 
 def send(lab, receiver, packet):

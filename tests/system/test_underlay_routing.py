@@ -49,7 +49,7 @@ def ways_out(lab, host):
     return any(str(row["nexthop"]).startswith("ecmp:") for row in rows)
 
 
-def eventually(condition, what, *, timeout_s=20.0):
+def eventually(condition, what, *, timeout_s=30.0):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
@@ -95,7 +95,7 @@ def test_packets_on_the_underlay_are_the_workloads_own(routed, source, destinati
 
     with traffic, Capture(routed.plan.router_namespace, node.router_ifname) as capture:
         found = capture.wait_for(lambda frame: plain_packet(frame, address) is not None, 10)
-        assert traffic.wait_replies(20, timeout_s=10)
+        assert traffic.wait_replies(20, timeout_s=30)
 
     assert found, "no packet without tunnel"
     packet = plain_packet(found.frame, address)
@@ -140,13 +140,13 @@ def test_a_workload_that_is_gone_is_gone_from_the_switch(routed):
 
     traffic = PingTraffic(routed.plan.namespace_of("server"), ip_address(address))
     with traffic:
-        assert traffic.wait_replies(5, timeout_s=10)
+        assert traffic.wait_replies(5, timeout_s=30)
 
 
 def test_what_the_switch_announces_no_more_has_no_route(routed):
     traffic = PingTraffic(routed.plan.namespace_of("web1"), ip_address(SERVER))
     with traffic:
-        assert traffic.wait_replies(5, timeout_s=10)
+        assert traffic.wait_replies(5, timeout_s=30)
 
         routed.kill("underlay-bgpd")
         eventually(lambda: not traffic.wait_replies(3, timeout_s=0.3), "the routes are gone")
@@ -159,15 +159,15 @@ def test_a_control_node_killed_loses_nothing(routed):
     out = PingTraffic(routed.plan.namespace_of("web1"), ip_address(SERVER))
     back = PingTraffic(routed.plan.namespace_of("server"), address_of(routed, "web2"))
     with out, back:
-        assert out.wait_replies(5, timeout_s=20)
-        assert back.wait_replies(5, timeout_s=20)
+        assert out.wait_replies(5, timeout_s=30)
+        assert back.wait_replies(5, timeout_s=30)
         for host in ("compute1", "compute2"):
             eventually(lambda host=host: ways_out(routed, host), f"{host} has both ways out")
 
         routed.kill("control2")
-        assert out.wait_replies(200, timeout_s=10)
+        assert out.wait_replies(200, timeout_s=30)
         routed.restart("control2")
-        assert out.wait_replies(300, timeout_s=10)
+        assert out.wait_replies(300, timeout_s=30)
 
         assert out.stop().lost == back.stop().lost == 0
 
@@ -178,16 +178,16 @@ def test_a_network_changes_to_tunnels_and_back_under_traffic(routed):
     address = address_of(routed, "web2")
     with routed.api() as api, PingTraffic(routed.plan.namespace_of("web1"), address) as traffic:
         uuid = api.name_to_id("virtual-network", network)
-        assert traffic.wait_replies(5, timeout_s=10)
+        assert traffic.wait_replies(5, timeout_s=30)
 
         api.ref_update("virtual-network", uuid, operation="DELETE", **underlay)
         eventually(lambda: "10.50.0" not in underlay_routes(routed), "the switch forgets")
-        assert traffic.wait_replies(20, timeout_s=10)
+        assert traffic.wait_replies(20, timeout_s=30)
         leaving = vrouter.trace(routed, "web1", "web2", Packet()).legs[0].explanation
         assert leaving.encapsulation == "MPLS_UDP"
 
         api.ref_update("virtual-network", uuid, operation="ADD", **underlay)
         eventually(lambda: str(address) in underlay_routes(routed), "the switch learns again")
-        assert traffic.wait_replies(20, timeout_s=10)
+        assert traffic.wait_replies(20, timeout_s=30)
         leaving = vrouter.trace(routed, "web1", "web2", Packet()).legs[0].explanation
         assert leaving.encapsulation == NATIVE
