@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from bench.figures import Figures
 
+from skytrail.agent.plugin import Datapath
 from skytrail.agent.tables import VerdictRow
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet
 from skytrail.wire.xmpp import ConfigKey, ConfigLink
@@ -28,8 +29,8 @@ APPLIES = "project-default-application-policy-set"
 class Host:
     """An agent's core, and what may change."""
 
-    def __init__(self, rules_count: int) -> None:
-        self.core = AgentHost()
+    def __init__(self, rules_count: int, datapath: Datapath | None = None) -> None:
+        self.core = AgentHost(datapath=datapath)
         self.core.connect()
         config = ConfigBuilder()
         network = config.network("red", 5, [subnet("10.0.0.0/8")])

@@ -18,7 +18,7 @@ from rig import inside, run
 
 from skytrail.agent.io import bpf_syscall, libbpf
 
-SOURCE = Path(__file__).parent / "tools/minimal.bpf.c"
+TOOLS = Path(__file__).parent / "tools"
 _HEADER = struct.Struct("!6s6sHBBHHHBBH4s4sHH2x")
 _ROUTE = struct.Struct("=II6s2x40sI4x")
 _LABEL_BASE = 1000
@@ -40,7 +40,7 @@ class Minimal:
         for n, end in enumerate(self.ends):
             for other, peer in enumerate(self.ends):
                 if n != other:
-                    mac = _link(peer, "eth0")[1].hex(":")
+                    mac = link_of(peer, "eth0")[1].hex(":")
                     run(f"ip -n {end} neigh add 10.9.4.{other + 1} lladdr {mac} dev eth0")
         for place in (0, 1):
             self._program(place, places)
@@ -55,7 +55,7 @@ class Minimal:
             address = struct.pack("=I4s", 32, IPv4Address(f"10.9.4.{n + 1}").packed)
             if at == place:
                 row = _ROUTE.pack(
-                    _link(host, f"tap{n}")[0], 0, _link(self.ends[n], "eth0")[1], bytes(40), 0
+                    link_of(host, f"tap{n}")[0], 0, link_of(self.ends[n], "eth0")[1], bytes(40), 0
                 )
                 loaded.maps["min_labels"].update(struct.pack("=I", _LABEL_BASE + n), row)
             else:
@@ -63,14 +63,14 @@ class Minimal:
             loaded.maps["min_routes"].update(address, row)
         programs = loaded.programs
         with inside(host):
-            self._attach(programs["min_underlay"], _link(host, "under")[0])
+            self._attach(programs["min_underlay"], link_of(host, "under")[0])
             for n, at in enumerate(places):
                 if at == place:
-                    self._attach(programs["min_workload"], _link(host, f"tap{n}")[0])
+                    self._attach(programs["min_workload"], link_of(host, f"tap{n}")[0])
 
     def _tunnel(self, place: int, label: int) -> bytes:
-        ifindex, mac = _link(self._hosts[place], "under")
-        remote = _link(self._hosts[1 - place], "under")[1]
+        ifindex, mac = link_of(self._hosts[place], "under")
+        remote = link_of(self._hosts[1 - place], "under")[1]
         ends = [IPv4Address(f"10.9.30.{n}").packed for n in (place + 1, 2 - place)]
         header = _HEADER.pack(remote, mac, 0x0800, 0x45, 0, 0, 0, 0x4000, 64, 17, 0, *ends, 0, 6635)
         total = sum(struct.unpack("=10H", header[14:34]))
@@ -103,20 +103,25 @@ def fill_one_route(loaded: libbpf.LoadedObject, to: str) -> None:
 
 
 def build() -> None:
+    compile_bpf("minimal")
+
+
+def compile_bpf(name: str) -> None:
+    """Compile tools/<name>.bpf.c to build/bench/<name>.bpf.o."""
     BUILD_FOLDER.mkdir(parents=True, exist_ok=True)
     compiler = os.environ.get("CLANG", "clang-14")
     machine = os.uname().machine
     subprocess.run(
         [
             *(compiler, "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall"),
-            *(f"-I/usr/include/{machine}-linux-gnu", "-c", str(SOURCE)),
-            *("-o", str(BUILD_FOLDER / "minimal.bpf.o")),
+            *(f"-I/usr/include/{machine}-linux-gnu", "-c", str(TOOLS / f"{name}.bpf.c")),
+            *("-o", str(BUILD_FOLDER / f"{name}.bpf.o")),
         ],
         check=True,
     )
 
 
-def _link(namespace: str, ifname: str) -> tuple[int, bytes]:
+def link_of(namespace: str, ifname: str) -> tuple[int, bytes]:
     """Index and MAC address of a link."""
     text = run(f"ip -n {namespace} -o link show dev {ifname}")
     mac = text.split("link/ether ", 1)[1].split(" ", 1)[0]

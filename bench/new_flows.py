@@ -1,0 +1,274 @@
+"""New flows a second: decided in the kernel, by a process that is asked, by the kernel's own firewall.
+
+Pairs of namespaces on one host each, interleaved: ours with a policy of a hundred rules; a datapath
+that hands each first packet to a Python process, which writes two entries and sends the packet on
+(``tools/punting.bpf.c``), once deciding by the same tables as our programs (``asking``), once only nodding
+(``nodding``: the price of asking alone); bridge, nf_tables and conntrack. One sender sends one packet of
+each of 100,000 new flows as fast as it may; counted is the time until the table has all of them, and
+the processor time of everybody, which holds on a busy machine as well. The same packets again, now of known flows,
+tell what of that is not for being new: ``setup``.
+
+``NEW_FLOWS_ROUNDS`` sets the number of rounds.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bench.datapath import PORT_SINK, SMALL_PAYLOAD_BYTES, TOOL, build_tool, inside_command
+from bench.datapath_minimal import compile_bpf, link_of
+from bench.datapath_paths import Namespaces, Ours, frames
+from bench.figures import BUILD_FOLDER, Figures
+from bench.kernel_firewall import forget_connections, guard_bridge
+from rig import inside
+from rig import run as shell
+
+from skytrail.agent.io import bpf_syscall, libbpf
+
+ROUNDS = int(os.environ.get("NEW_FLOWS_ROUNDS", "5"))
+FLOWS = 100_000
+TIMEOUT_S = 30
+TRIES, STILL_S = 4, 1.0
+RING_BYTES = 1 << 24
+AGENT = Path(__file__).parent / "tools/punting_agent.py"
+BETTER = 10.0
+"""Wanted: so many times the flows a second of a datapath that asks."""
+
+
+class Subject(Protocol):
+    """Something that keeps flows."""
+
+    client: str
+    frame: str
+
+    def begin(self) -> None: ...
+
+    def count(self) -> int:
+        """Flows there are."""
+        ...
+
+    def end(self) -> float:
+        """Forget all; returns processor time of processes of its own, in seconds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    flows_per_s: float
+    cpu_us: float
+    setup_us: float
+    """Of ``cpu_us`` what a packet of a known flow does not take."""
+
+
+def frame_between(client: str, server: str, addresses: tuple[str, str]) -> str:
+    datagram = frames.udp(1024, PORT_SINK, bytes(SMALL_PAYLOAD_BYTES))
+    packet = frames.ipv4(*addresses, frames.UDP, datagram)
+    ends = [link_of(namespace, "eth0")[1] for namespace in (server, client)]
+    return frames.ethernet(*ends, 0x0800, packet).hex()
+
+
+class PacketsLost(Exception):
+    """Not every packet got to who decides: a queue of the kernel was full, nothing was measured."""
+
+
+def measure(subject: Subject) -> Sample:
+    for _ in range(TRIES - 1):
+        try:
+            return measure_once(subject)
+        except PacketsLost:
+            subject.end()
+    return measure_once(subject)
+
+
+def measure_once(subject: Subject) -> Sample:
+    """Send each flow's packet, wait until all flows are known, and send all again."""
+    subject.begin()
+    start, before = time.perf_counter(), _children_cpu()
+    send(subject)
+    # While it sends, nobody looks: counting costs.
+    known, grew = -1, time.perf_counter()
+    while known < FLOWS:
+        count, now = subject.count(), time.perf_counter()
+        known, grew = (count, now) if count > known else (known, grew)
+        if now - grew > STILL_S:
+            raise PacketsLost(f"{type(subject).__name__}: {count} flows of {FLOWS}")
+        time.sleep(0.005)
+    took_s, fresh = time.perf_counter() - start, _children_cpu() - before
+    before = _children_cpu()
+    send(subject)
+    again = _children_cpu() - before
+    fresh += subject.end()
+    return Sample(FLOWS / took_s, fresh / FLOWS * 1e6, (fresh - again) / FLOWS * 1e6)
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def send(subject: Subject) -> None:
+    command = f"{TOOL} frames eth0 {subject.frame} {TIMEOUT_S} {FLOWS} {FLOWS}"
+    subprocess.run(
+        inside_command(subject.client, command), stdout=subprocess.DEVNULL, check=True,
+        timeout=TIMEOUT_S,
+    )  # fmt: skip
+
+
+class InKernel:
+    """Ours, policy on, on one host."""
+
+    def __init__(self) -> None:
+        self._ours = Ours()
+        ours, self.client = self._ours, self._ours.client.namespace
+        near, far = ours.client, ours.neighbour
+        self.frame = frame_between(
+            near.namespace, far.namespace, (str(near.address4), str(far.address4))
+        )
+        self._uses = ours.rig.hosts[0].datapath._maps["interface_flows"]
+
+    def begin(self) -> None:
+        self._ours.forget_flows()
+
+    def count(self) -> int:
+        return int.from_bytes(self._uses.lookup(bytes(4)) or b"", "little")
+
+    def end(self) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        self._ours.close()
+
+
+class Asking:
+    """The datapath that asks a process."""
+
+    def __init__(self, space: Namespaces, how: str) -> None:
+        host = space.add(f"{how}h")
+        self.client, server = space.add(f"{how}c"), space.add(f"{how}s")
+        self._host, self._how = host, how
+        for n, end in ((1, self.client), (2, server)):
+            space.link(host, end, names=(f"tap{n}", "eth0"), mtu=1500)
+            space.address(end, "eth0", f"10.9.5.{n}/24")
+        self.frame = frame_between(self.client, server, ("10.9.5.1", "10.9.5.2"))
+        compile_bpf("punting")
+        self._loaded = libbpf.load_object(
+            BUILD_FOLDER / "punting.bpf.o", pins=None, entries={}, constants=b""
+        )
+        with inside(host):
+            program = self._loaded.programs["asking_workload"]
+            self._link = bpf_syscall.tcx_link_create(program, link_of(host, "tap1")[0])
+        self._agent: subprocess.Popen[str] | None = None
+
+    def begin(self) -> None:
+        flows = self._loaded.maps["asked_flows"]
+        flows.delete_many([key for key, _ in flows.items()])
+        ring = self._loaded.maps["questions"]
+        shell_words = (
+            f"{sys.executable} {AGENT} {self._how} {flows.fd} {ring.fd} {RING_BYTES} "
+            f"{link_of(self._host, 'tap2')[0]} tap2"
+        )
+        self._agent = subprocess.Popen(
+            inside_command(self._host, shell_words),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            pass_fds=(flows.fd, ring.fd),
+        )  # fmt: skip
+        if self._agent.stdout is None or self._agent.stdout.readline().strip() != "ready":
+            raise RuntimeError("the asked process did not start")
+
+    def count(self) -> int:
+        return self._loaded.maps["asked_flows"].count() // 2
+
+    def end(self) -> float:
+        if self._agent is None:
+            return 0.0
+        text, _ = self._agent.communicate(timeout=TIMEOUT_S)
+        self._agent = None
+        return float(text)
+
+    def close(self) -> None:
+        if self._agent is not None:
+            self._agent.kill()
+            self._agent.wait()
+        os.close(self._link)
+        self._loaded.close()
+
+
+class Firewall:
+    """Bridge, nf_tables, conntrack."""
+
+    def __init__(self, space: Namespaces) -> None:
+        self._host = space.add("fh")
+        self.client, server = space.add("fc"), space.add("fs")
+        shell(f"ip -n {self._host} link add br0 type bridge")
+        shell(f"ip -n {self._host} link set br0 up")
+        for n, end in ((1, self.client), (2, server)):
+            space.link(self._host, end, names=(f"tap{n}", "eth0"), mtu=1500)
+            shell(f"ip -n {self._host} link set tap{n} master br0")
+            space.address(end, "eth0", f"10.9.6.{n}/24")
+        guard_bridge(self._host)
+        # The bridge learns where both are.
+        shell(f"nsenter --net=/run/netns/{server} ping -c1 -W1 10.9.6.1", check=False)
+        self.frame = frame_between(self.client, server, ("10.9.6.1", "10.9.6.2"))
+
+    def begin(self) -> None:
+        forget_connections(self._host)
+
+    def count(self) -> int:
+        with inside(self._host):
+            return int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text())
+
+    def end(self) -> float:
+        forget_connections(self._host)
+        return 0.0
+
+
+def run() -> None:
+    """Print flows a second and microseconds of processor time a flow, ours beside both others."""
+    build_tool()
+    figures = Figures("new_flows")
+    space, closing = Namespaces(), list[Callable[[], None]]()
+    try:
+        ours = InKernel()
+        closing.append(ours.close)
+        subjects: dict[str, Subject] = {"kernel": ours, "firewall": Firewall(space)}
+        for name, how in (("asking", "decides"), ("nodding", "nods")):
+            subjects[name] = asking = Asking(space, how)
+            closing.append(asking.close)
+        samples: dict[str, list[Sample]] = {name: [] for name in subjects}
+        for _ in range(ROUNDS):
+            for name, subject in subjects.items():
+                samples[name].append(measure(subject))
+        tell(figures, samples)
+    finally:
+        for close in closing:
+            close()
+        space.close()
+    figures.write()
+
+
+def tell(figures: Figures, samples: dict[str, list[Sample]]) -> None:
+    kinds: dict[str, tuple[str, Callable[[Sample], float]]] = {
+        "rate": ("flows/s", lambda sample: sample.flows_per_s),
+        "cpu": ("us/flow", lambda sample: sample.cpu_us),
+        "setup": ("us/flow", lambda sample: sample.setup_us),
+    }
+    for kind, (unit, of) in kinds.items():
+        values = {name: [of(sample) for sample in each] for name, each in samples.items()}
+        ours = statistics.median(values["kernel"])
+        for name, each in values.items():
+            figures.add(f"{kind}_{name}", statistics.median(each), unit, samples=each)
+        for name in sorted(values.keys() - {"kernel"}):
+            figures.add(
+                f"{kind}_beside_{name}", ours, unit,
+                yardstick=statistics.median(values[name]), yardstick_name=name,
+                wanted=BETTER if (kind, name) == ("rate", "asking") else None,
+            )  # fmt: skip
