@@ -81,6 +81,7 @@ enum nexthop_flags {
 	NEXTHOP_HAS_LOCAL = 8,	 /* Local address was given. */
 	NEXTHOP_HAS_REMOTE = 16, /* Remote address was given. */
 	NEXTHOP_RELAYS = 32,	 /* Bridge: frames to everybody go on to relayed members. */
+	NEXTHOP_ROUTED = 64,	 /* Of several links into the underlay the kernel's route chooses. */
 };
 
 enum flood_flags {
@@ -248,7 +249,7 @@ struct bgp_service_key {
 /* Where such a connection really goes, and the port it comes from there. */
 struct bgp_service {
 	__be32 control;
-	__u32 out_ifindex;
+	__u32 out_ifindex; /* 0: as the kernel routes it, of several links. */
 	__be16 source_port;
 	__u8 pad[2];
 };

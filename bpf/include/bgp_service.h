@@ -13,6 +13,7 @@
 #include "fib.h"
 #include "parse.h"
 #include "punt.h"
+#include "uplink.h"
 
 #define PORT_BGP 179
 #define UNDERLAY_TTL 64
@@ -115,7 +116,8 @@ VERIFIED_ONCE int bgp_to_control(struct __sk_buff *ctx, struct packet *p)
 
 	if (bgp_translate(ctx, p->l4, &to, UNDERLAY_TTL))
 		return drop(ctx, DROP_ENCAPSULATION);
-	return bpf_redirect_neigh(out_ifindex, NULL, 0, 0);
+	return out_ifindex ? bpf_redirect_neigh(out_ifindex, NULL, 0, 0) :
+			     uplink_forward(ctx, to.source, to.destination);
 }
 
 /* A TCP packet from the underlay to our tunnel address: a control node's answer, or the host's. */

@@ -9,8 +9,6 @@
 #include <linux/bpf.h>
 #include "receive.h"
 
-#define FAMILY_INET 2
-
 /* Out by the underlay interface, to the router or neighbour that the kernel knows for it. */
 static __noinline int fabric_route(struct __sk_buff *ctx, __be32 source, __be32 destination,
 				   __u32 out_ifindex)
@@ -40,7 +38,7 @@ VERIFIED_ONCE int send_to_fabric(struct __sk_buff *ctx, const struct packet *p,
 				 const struct flow *flow)
 {
 	const struct nexthop *nh;
-	__u32 out_ifindex;
+	__u32 out_ifindex, is_routed;
 	int reason;
 
 	if (!p || !flow)
@@ -50,6 +48,7 @@ VERIFIED_ONCE int send_to_fabric(struct __sk_buff *ctx, const struct packet *p,
 	if (!nh || !(flow->flags & FLOW_TRANSLATED))
 		return drop(ctx, DROP_NEXTHOP);
 	out_ifindex = nh->out_ifindex;
+	is_routed = nh->flags & NEXTHOP_ROUTED;
 	if (exceeds_mtu(ctx, p, nh->mtu))
 		return drop_and_tell(ctx, DROP_TOO_BIG, PUNT_ICMP_TOO_BIG, nh->mtu);
 	if (p->flags & PACKET_SYN)
@@ -61,6 +60,8 @@ VERIFIED_ONCE int send_to_fabric(struct __sk_buff *ctx, const struct packet *p,
 		return drop(ctx, reason);
 	if (translate(ctx, p, flow))
 		return drop(ctx, DROP_TRANSLATION);
+	if (is_routed)
+		return uplink_forward(ctx, flow->to.source, flow->to.destination);
 	return fabric_route(ctx, flow->to.source, flow->to.destination, out_ifindex);
 }
 

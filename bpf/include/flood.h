@@ -126,10 +126,10 @@ static __always_inline int flood_encapsulate(struct flood_walk *w, const struct 
 static __always_inline void flood_remote(struct flood_walk *w, const struct nexthop *nh,
 					 __u32 label)
 {
-	const __u32 out_ifindex = nh->out_ifindex;
 	struct __sk_buff *ctx = w->ctx;
+	__u32 out_ifindex;
 
-	if (!(nh->flags & NEXTHOP_RESOLVED)) {
+	if (!(nh->flags & (NEXTHOP_RESOLVED | NEXTHOP_ROUTED))) {
 		drop(ctx, DROP_UNDERLAY_UNRESOLVED);
 		return;
 	}
@@ -143,6 +143,11 @@ static __always_inline void flood_remote(struct flood_walk *w, const struct next
 	}
 	if (flood_encapsulate(w, nh, label)) {
 		drop(ctx, DROP_ENCAPSULATION);
+		return;
+	}
+	out_ifindex = tunnel_link(ctx, nh, w->p->ethertype | bpf_htons(49152));
+	if (!out_ifindex) {
+		drop(ctx, DROP_UNDERLAY_UNRESOLVED);
 		return;
 	}
 	if (!bpf_clone_redirect(ctx, out_ifindex, 0))

@@ -94,6 +94,14 @@ MAP_HASH(vlans, struct vlan_key, __u32, VIF_COUNT_MAX);
 /* vif id -> interface; kind 0 = none. Agent writes. */
 MAP_ARRAY(interfaces, struct interface, VIF_COUNT_MAX);
 
+/* Scratch of uplink.h: what the kernel is asked for a route of the underlay with. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpf_fib_lookup);
+} uplink_ways SEC(".maps");
+
 /* Next-hop id -> next hop; kind 0 = none. Agent writes. */
 MAP_ARRAY(nexthops, struct nexthop, NEXTHOP_COUNT_MAX);
 /* ECMP next-hop id -> members. Agent writes. Full: the agent's update fails. */

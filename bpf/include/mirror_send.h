@@ -204,7 +204,7 @@ int mirror_ingress(struct __sk_buff *ctx)
 	if (!mirror_find(m, &way))
 		return mirror_give_up(id);
 	room = way.nh->mtu;
-	out = way.nh->out_ifindex;
+	out = 0;
 	if (way.nh->kind == NEXTHOP_INTERFACE) {
 		to = interface_by_vif(way.nh->vif);
 		if (!to || !to->kind)
@@ -212,7 +212,8 @@ int mirror_ingress(struct __sk_buff *ctx)
 		room = to->mtu;
 		out = to->ifindex;
 		mac_copy(way.mac, to->mac);
-	} else if (way.nh->kind != NEXTHOP_TUNNEL || !(way.nh->flags & NEXTHOP_RESOLVED)) {
+	} else if (way.nh->kind != NEXTHOP_TUNNEL ||
+		   !(way.nh->flags & (NEXTHOP_RESOLVED | NEXTHOP_ROUTED))) {
 		return mirror_give_up(id);
 	}
 	/* What the header and the packet behind it may have after one Ethernet header. */
@@ -229,6 +230,10 @@ int mirror_ingress(struct __sk_buff *ctx)
 	if (mirror_encapsulate(ctx, m, &way, original))
 		return mirror_give_up(id);
 	if (!to && mirror_outer(ctx, way.nh, way.label))
+		return mirror_give_up(id);
+	if (!to)
+		out = tunnel_link(ctx, way.nh, bpf_htons(COPY_SOURCE_PORT));
+	if (!out)
 		return mirror_give_up(id);
 	counters->copies++;
 	return bpf_redirect(out, 0);

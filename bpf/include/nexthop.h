@@ -17,6 +17,7 @@
 #include "punt.h"
 #include "qos.h"
 #include "translate.h"
+#include "uplink.h"
 
 /* Only routed packets (sent to the gateway's MAC) live shorter. From a workload, so no tunnel. */
 static __always_inline int decrement_ttl(struct __sk_buff *ctx, const struct packet *p,
@@ -107,9 +108,7 @@ static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct pa
 					  const struct nexthop *nh, const struct flow *flow,
 					  __u32 label, __u32 family)
 {
-	const __u32 out_ifindex = nh->out_ifindex;
-
-	if (unlikely(!(nh->flags & NEXTHOP_RESOLVED)))
+	if (unlikely(!(nh->flags & (NEXTHOP_RESOLVED | NEXTHOP_ROUTED))))
 		return drop(ctx, DROP_UNDERLAY_UNRESOLVED);
 	if (unlikely(exceeds_mtu(ctx, p, nh->mtu)))
 		return drop_and_tell(ctx, DROP_TOO_BIG, PUNT_ICMP_TOO_BIG, nh->mtu);
@@ -127,7 +126,9 @@ static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct pa
 		return drop(ctx, DROP_TRANSLATION);
 	if (unlikely(encapsulate(ctx, p, nh, label, flow->entropy, flow->mac)))
 		return drop(ctx, DROP_ENCAPSULATION);
-	return bpf_redirect(out_ifindex, 0);
+	if (unlikely(nh->flags & NEXTHOP_ROUTED))
+		return uplink_send(ctx, nh, flow->entropy);
+	return bpf_redirect(nh->out_ifindex, 0);
 }
 
 static __always_inline void count_delivered(struct __sk_buff *ctx, __u32 vif)
@@ -192,13 +193,12 @@ static __always_inline int send_to_local(struct __sk_buff *ctx, const struct pac
 static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
 				       const struct nexthop *nh, __u32 label)
 {
-	const __u32 out_ifindex = nh->out_ifindex;
 	/* No flow to hash: one port for all frames of an EtherType. */
 	const __be16 entropy = p->ethertype | bpf_htons(49152);
-	__u32 room = VXLAN_BYTES;
+	__u32 room = VXLAN_BYTES, out_ifindex;
 	long failure;
 
-	if (!(nh->flags & NEXTHOP_RESOLVED))
+	if (!(nh->flags & (NEXTHOP_RESOLVED | NEXTHOP_ROUTED)))
 		return drop(ctx, DROP_UNDERLAY_UNRESOLVED);
 	if (nh->encapsulation != ENCAP_VXLAN && !(nh->flags & NEXTHOP_LAYER2))
 		return drop(ctx, DROP_NOT_IP);
@@ -222,7 +222,8 @@ static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
 	}
 	if (failure)
 		return drop(ctx, DROP_ENCAPSULATION);
-	return bpf_redirect(out_ifindex, 0);
+	out_ifindex = tunnel_link(ctx, nh, entropy);
+	return out_ifindex ? bpf_redirect(out_ifindex, 0) : drop(ctx, DROP_UNDERLAY_UNRESOLVED);
 }
 
 /* A frame that is not IP, from a workload: by its destination MAC, or nowhere. */

@@ -83,7 +83,7 @@ class World:
             settings = AgentSettings(
                 name="host",
                 controls=(("127.0.0.1", int(listener.sockets[0].getsockname()[1])),),
-                underlay="lo",
+                underlay=("lo",),
                 address=IPv4Address("127.0.0.1"),
                 state=self.folder,
                 plug_socket=self.folder / "plug",

@@ -160,6 +160,7 @@ class NexthopFlags(enum.IntEnum):
     HAS_LOCAL = 8
     HAS_REMOTE = 16
     RELAYS = 32
+    ROUTED = 64
 
 
 class Encapsulation(enum.IntEnum):

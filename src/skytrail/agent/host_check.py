@@ -87,6 +87,21 @@ class UnderlayFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class UplinksFacts:
+    """What counts where several links lead into the underlay, and the kernel's routes choose."""
+
+    further: Sequence[UnderlayFacts]
+    """The links after the first."""
+    loopback_addresses: Sequence[str]
+    hashes_ports: bool
+    """Flows are told apart by their outer ports."""
+    shuns_dead_links: bool
+    """A link without carrier is not routed by."""
+    shuns_dead_neighbours: bool
+    """Nor is a router that does not answer ARP."""
+
+
+@dataclass(frozen=True, slots=True)
 class ControlFacts:
     address: str
     source: str = ""
@@ -100,6 +115,7 @@ class Wanted:
     """What the host is to be."""
 
     underlay: str = ""
+    """Of several links their names joined by commas."""
     address: str = ""
     controls: Sequence[str] = ()
     flows: int = 131072
@@ -123,6 +139,8 @@ class HostFacts:
     """Connections the table holds that an agent made here before; 0: there is none."""
     is_clock_synchronised: bool
     clock_error_s: float
+    uplinks: UplinksFacts | None = None
+    """None: one link leads into the underlay."""
 
 
 def judge(wanted: Wanted, facts: HostFacts) -> list[Finding]:
@@ -199,22 +217,24 @@ def _underlay(wanted: Wanted, facts: HostFacts) -> Iterator[Finding]:
         advice = "set UNDERLAY in /etc/skytrail/agent.env, or give --underlay"
         yield Finding("underlay", Verdict.FAILED, "not told", advice)
         return
-    name = underlay.ifname
-    if not underlay.mtu_bytes:
-        advice = "name a link that `ip link` lists"
-        yield Finding("underlay", Verdict.FAILED, f"there is no link {name}", advice)
+    uplinks = facts.uplinks
+    links = (underlay, *(uplinks.further if uplinks else ()))
+    for link in links:
+        yield _link(link)
+    there = [link for link in links if link.mtu_bytes]
+    if not there:
         return
-    state = "up" if underlay.has_carrier else "no carrier"
-    yield _failed_if(
-        not (underlay.is_up and underlay.has_carrier), "underlay",
-        f"{name} {state if underlay.is_up else 'down'}",
-        f"ip link set {name} up, and look at the cable or the bond below it",
-    )  # fmt: skip
-    yield _address(wanted, underlay)
+    if uplinks is None:
+        yield _address(wanted, underlay.ifname, underlay.addresses)
+    else:
+        yield _address(wanted, "lo", uplinks.loopback_addresses)
+        yield from _uplinks(uplinks)
+    narrowest = min(there, key=lambda link: link.mtu_bytes)
     for encapsulation, overhead in ENCAPSULATIONS.items():
-        yield _headroom(wanted, underlay, encapsulation, overhead)
-    yield from _offloads(underlay)
-    yield from _programs(underlay)
+        yield _headroom(wanted, narrowest, encapsulation, overhead)
+    for link in there:
+        yield from _offloads(link)
+        yield from _programs(link)
     for port in facts.taken_ports:
         advice = (
             "the agent takes packets to it off the underlay: give what listens there another port "
@@ -224,17 +244,43 @@ def _underlay(wanted: Wanted, facts: HostFacts) -> Iterator[Finding]:
         yield Finding("tunnel ports", Verdict.WARNING, found, advice)
 
 
-def _address(wanted: Wanted, underlay: UnderlayFacts) -> Finding:
-    there = ", ".join(underlay.addresses) or "none"
+def _link(underlay: UnderlayFacts) -> Finding:
+    name = underlay.ifname
+    if not underlay.mtu_bytes:
+        advice = "name a link that `ip link` lists"
+        return Finding("underlay", Verdict.FAILED, f"there is no link {name}", advice)
+    state = "up" if underlay.has_carrier else "no carrier"
+    return _failed_if(
+        not (underlay.is_up and underlay.has_carrier), "underlay",
+        f"{name} {state if underlay.is_up else 'down'}",
+        f"ip link set {name} up, and look at the cable or the bond below it",
+    )  # fmt: skip
+
+
+def _address(wanted: Wanted, ifname: str, addresses: Sequence[str]) -> Finding:
+    there = ", ".join(addresses) or "none"
     if not wanted.address:
         advice = "set ADDRESS in /etc/skytrail/agent.env, or give --address"
-        return Finding(
-            "address", Verdict.FAILED, f"not told; {underlay.ifname} has {there}", advice
-        )
+        return Finding("address", Verdict.FAILED, f"not told; {ifname} has {there}", advice)
     return _failed_if(
-        wanted.address not in underlay.addresses, "address",
-        f"{wanted.address}; {underlay.ifname} has {there}",
-        f"ip address add {wanted.address}/LENGTH dev {underlay.ifname}, or name one that it has",
+        wanted.address not in addresses, "address",
+        f"{wanted.address}; {ifname} has {there}",
+        f"ip address add {wanted.address}/LENGTH dev {ifname}, or name one that it has",
+    )  # fmt: skip
+
+
+def _uplinks(uplinks: UplinksFacts) -> Iterator[Finding]:
+    yield _warning_if(
+        not uplinks.hashes_ports, "flows over uplinks",
+        "chosen by ports" if uplinks.hashes_ports else "chosen by the hosts' addresses alone",
+        "sysctl -w net.ipv4.fib_multipath_hash_policy=1, and the same in /etc/sysctl.d; without, all "
+        "flows between two hosts take one link",
+    )  # fmt: skip
+    good = uplinks.shuns_dead_links and uplinks.shuns_dead_neighbours
+    yield _warning_if(
+        not good, "failure of uplinks", "seen by carrier and ARP" if good else "not seen by routes",
+        "sysctl -w net.ipv4.conf.all.ignore_routes_with_linkdown=1 net.ipv4.fib_multipath_use_neigh=1, "
+        "and the same in /etc/sysctl.d; or a routing protocol that takes routes away in time",
     )  # fmt: skip
 
 

@@ -450,6 +450,7 @@ def _trace_row(trace: Trace, packet: TracePacket, desired: Desired, book: RuleBo
         "remote": trace.remote,
         "encapsulation": trace.encapsulation,
         "label": trace.label,
+        "outer_source_port": trace.outer_source_port,
         "leaves_as": _query_of(trace.leaves_as) if trace.leaves_as is not None else {},
         "service": service,
         "steps": (*trace.steps, *entered),

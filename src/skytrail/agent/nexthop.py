@@ -59,6 +59,10 @@ class Underlay:
     priority_tags: bool = False
     """Its switches know the priority of a frame by a tag of VLAN 0."""
     host: HostSide | None = None
+    further_links: tuple[int, ...] = ()
+    """Indexes of the other links, where the host has several."""
+    is_routed: bool = False
+    """The kernel's routes choose among several links."""
 
 
 def known_paths(
@@ -137,6 +141,7 @@ class NextHopTable:
             NextHopKind.FABRIC,
             vif_id=underlay_vif,
             out_ifindex=self._underlay.ifindex,
+            is_routed=self._underlay.is_routed,
         )
         return self._add("fabric", row)
 
@@ -173,6 +178,7 @@ class NextHopTable:
             out_ifindex=path.out_ifindex if path else self._underlay.ifindex,
             out_source_mac=path.source_mac if path else self._underlay.mac,
             out_destination_mac=path.destination_mac if path else None,
+            is_routed=self._underlay.is_routed,
         )
         return self._add(name, row)
 

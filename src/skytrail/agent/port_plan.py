@@ -87,7 +87,7 @@ class PortPlanner:
             numbers=numbers,
             ways=tuple([(name, VrfId(self.number("vrf", name))) for name in sorted(ways)]),
             controls=underlay.controls,
-            underlay_ifindex=underlay.ifindex,
+            underlay_ifindex=0 if underlay.is_routed else underlay.ifindex,
             floating=floating,
             mirrors=tuple(self._mirror_rows(copies, underlay)),
             port_mirror=port_mirror,

@@ -492,4 +492,6 @@ def underlay_row(
         qos_id=qos_id,
         priority_tags=underlay.priority_tags,
         translates=translates,
+        # In order: what the datapath reads back has none of its own.
+        further_links=tuple(sorted(underlay.further_links)),
     )

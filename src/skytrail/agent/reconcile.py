@@ -172,10 +172,15 @@ class Reconciler:
         are whole, too.
         """
         rows = desired.get(InterfaceRow, {}).values()
-        interfaces = {row.ifindex: row for row in rows if isinstance(row, InterfaceRow)}
-        for ifindex in sorted(self._attached - interfaces.keys()):
+        interfaces = {
+            ifindex
+            for row in rows
+            if isinstance(row, InterfaceRow)
+            for ifindex in (row.ifindex, *row.further_links)
+        }
+        for ifindex in sorted(self._attached - interfaces):
             self._detach(ifindex)
-        fresh = interfaces.keys() - self._attached
+        fresh = interfaces - self._attached
         waiting = self._before if not complete else frozenset[int]()
         for ifindex in sorted(fresh - waiting):
             try:
@@ -186,7 +191,7 @@ class Reconciler:
                 self.statistics.last_error = f"attach {ifindex}: {error}"
             else:
                 self._attached.add(ifindex)
-        if complete and not self._retired and interfaces.keys() <= self._attached:
+        if complete and not self._retired and interfaces <= self._attached:
             self._datapath.retire_before()
             self._before, self._retired = frozenset(), True
 

@@ -55,6 +55,7 @@ from skytrail.agent.io.plug_socket import (
 from skytrail.agent.io.punt import PuntChannel
 from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.uplink_queues import UplinkQueues
+from skytrail.agent.io.uplinks import UnderlayMissing, Uplinks
 from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
@@ -95,6 +96,7 @@ RECOMPUTE_INTERVAL_S = 1800.0
 CONFIG_SAVE_INTERVAL_S = 2.0
 UNDERLAY_REFRESH_S = 10.0
 UNDERLAY_RETRY_S = 0.2
+UPLINK_RETRY_S = 1.0
 APPLY_RETRY_S = 1.0
 PLUG_TIMEOUT_S = 10.0
 PORTS_COUNT_MAX = 4096
@@ -111,15 +113,12 @@ def _addresses(hosts: Iterable[str]) -> Iterable[IPv4Address]:
             continue
 
 
-class UnderlayMissing(Exception):
-    """The underlay interface does not exist in this network namespace."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
     name: str
     controls: tuple[tuple[str, int], ...]
-    underlay: str
+    underlay: tuple[str, ...]
+    """Links into the underlay. Of several the kernel's routes choose, and ``address`` is on lo."""
     address: IPv4Address
     state: Path
     plug_socket: Path
@@ -163,13 +162,16 @@ class AgentService:
         self.host_network = HostNetwork(
             self._asker, settings.metadata_secret, self._host_network_changed
         )
+        self.uplinks = Uplinks(settings.underlay)
         self._underlay = self._look_at_underlay({})
         self._punts = PuntChannel(datapath, self._punted)
         self._clock = SystemClock()
         self.health = HealthChecks(self._clock, self._state, self._punts.reply, self._changed)
         self.balancers = Balancers(settings.state, settings.certificates, self._changed)
         self.relays = BgpRelays(settings.state / "bgp-relay.sock")
-        self.queues = UplinkQueues(settings.uplink_mbps * 1000)
+        self.queues = {
+            ifname: UplinkQueues(settings.uplink_mbps * 1000) for ifname in settings.underlay
+        }
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self.querier = Querier()
@@ -195,6 +197,7 @@ class AgentService:
     async def run(self, *, when_ready: Callable[[], None]) -> None:
         """Adopt what the kernel and the state folder hold, then serve until cancelled."""
         loop = asyncio.get_running_loop()
+        self.uplinks.prepare()
         await self._restore()
         self._punts.open(loop)
         signal = ChangeSignal(self._network_changed)
@@ -208,7 +211,8 @@ class AgentService:
                 group.create_task(supervise("health_checks", self.health.run))
                 group.create_task(supervise("bgp_relays", self.relays.run))
                 group.create_task(supervise("balancers", self.balancers.run))
-                group.create_task(supervise("uplink_queues", self.queues.run))
+                for ifname, queues in self.queues.items():
+                    group.create_task(supervise(f"uplink_queues {ifname}", queues.run))
                 group.create_task(supervise("host_network", self.host_network.run))
                 for connection in self.connections:
                     group.create_task(supervise(f"control {connection.source}", connection.run))
@@ -238,7 +242,7 @@ class AgentService:
             found.append("configuration")
         if self.problem:
             found.append(f"datapath: {self.problem}")
-        return found
+        return found + self.uplinks.unmet()
 
     @property
     def is_complete(self) -> bool:
@@ -392,7 +396,8 @@ class AgentService:
         if complete:
             underlay = self._underlay
             self.balancers.follow(self.view, underlay.mtu_bytes)
-            self.queues.follow(underlay.ifname, self.view.queues)
+            for ifname, queues in self.queues.items():
+                queues.follow(ifname, self.view.queues)
             self.relays.follow(desired.ports.values(), underlay.controls, underlay.address)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()
@@ -579,7 +584,7 @@ class AgentService:
         uuid = _uuid(request.vmi_uuid)
         if len(self.plugged) >= PORTS_COUNT_MAX and uuid not in self.plugged:
             raise PlugRefused(f"{PORTS_COUNT_MAX} ports are plugged already")
-        if request.ifname in {"lo", self.settings.underlay}:
+        if request.ifname in {"lo", *self.settings.underlay}:
             raise PlugRefused(f"{request.ifname} carries this host's own traffic")
         for other in self.plugged.values():
             if other.ifname == request.ifname and other.vmi_uuid != uuid:
@@ -623,17 +628,9 @@ class AgentService:
         self._underlay_wake.set()
 
     def _look_at_underlay(self, paths: Mapping[IPv4Address, UnderlayPath]) -> Underlay:
-        link = read_link(self.settings.underlay)
-        if link is None:
-            raise UnderlayMissing(f"there is no underlay interface {self.settings.underlay}")
-        return Underlay(
-            ifname=link.ifname,
-            ifindex=link.ifindex,
-            address=self.settings.address,
-            mac=link.mac,
-            mtu_bytes=link.mtu_bytes,
+        return replace(
+            self.uplinks.look(self.settings.address, paths),
             controls=tuple(_addresses(host for host, _ in self.settings.controls)),
-            paths=paths,
             priority_tags=self.settings.priority_tags,
             host=self.host_network.side,
         )
@@ -674,7 +671,7 @@ class AgentService:
         remotes = self.desired.remotes
         if not remotes:
             return UNDERLAY_REFRESH_S
-        macs = {self._underlay.ifindex: self._underlay.mac}
+        macs = self.uplinks.macs
         paths = await loop.run_in_executor(
             self._netlink_worker, lambda: resolver.resolve(sorted(remotes), macs.get)
         )
@@ -687,7 +684,9 @@ class AgentService:
             self._underlay = replace(self._underlay, paths=paths)
             self._changed()
         pending = any(path.destination_mac is None for path in paths.values())
-        return UNDERLAY_RETRY_S if pending or len(paths) < len(remotes) else UNDERLAY_REFRESH_S
+        if pending or len(paths) < len(remotes):
+            return UNDERLAY_RETRY_S
+        return UPLINK_RETRY_S if resolver.waits else UNDERLAY_REFRESH_S
 
     # Housekeeping.
 

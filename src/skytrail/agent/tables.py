@@ -139,6 +139,8 @@ class InterfaceRow:
     """Whom the vRouter does not know, members are asked for."""
     lets_dhcp_by: bool = False
     """Requests for addresses are for members."""
+    further_links: tuple[int, ...] = ()
+    """Underlay: interface indexes of its other links, where it has several."""
 
     @property
     def key(self) -> int:
@@ -199,6 +201,9 @@ class NextHopRow:
     """ECMP: what stands for each member on every host (``share``); none given: zeros."""
     omitted: int = 0
     """ECMP: fields of a flow that do not count when its member is chosen (``share``)."""
+    is_routed: bool = False
+    """TUNNEL, FABRIC: the kernel's route chooses among several links into the underlay; ``out_ifindex``
+    and its MACs are for while it knows no neighbour there."""
     relays: bool = False
     """BRIDGE: what is for everybody goes on to the relayed members of the VRF's flood row."""
 

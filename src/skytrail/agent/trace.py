@@ -29,6 +29,7 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
+from skytrail.agent.uplink import entropy_of
 from skytrail.net import GATEWAY_MAC, Mac
 
 NATIVE = "native"
@@ -85,6 +86,8 @@ class Trace:
     label: int = 0
     leaves_as: TracePacket | None = None
     """What the packet is from here on, when it is translated."""
+    outer_source_port: int = 0
+    """By which the kernel chooses among several links into the underlay; 0: there is one."""
 
 
 RuleNames = Callable[[RuleId], str]
@@ -407,7 +410,7 @@ class _Walk:
         encapsulation = nexthop.encapsulation.name if nexthop.encapsulation else "none"
         answer = f"to {nexthop.remote} by {encapsulation} label {label}"
         self._step("tunnel", f"next hop {nexthop.nexthop_id}", answer)
-        if nexthop.out_destination_mac is None:
+        if nexthop.out_destination_mac is None and not nexthop.is_routed:
             return self._drop_last("UNDERLAY_UNRESOLVED")
         return Trace(
             steps=tuple(self._steps),
@@ -416,7 +419,13 @@ class _Walk:
             encapsulation=encapsulation,
             label=label,
             leaves_as=self._leaves_as,
+            outer_source_port=self._entropy() if nexthop.is_routed else 0,
         )
+
+    def _entropy(self) -> int:
+        packet = self._packet
+        source = (packet.source or packet.destination, packet.source_port)
+        return entropy_of(source, (packet.destination, packet.destination_port))
 
     def _step(self, stage: str, question: str, answer: str) -> None:
         self._steps.append(TraceStep(stage, question, answer))

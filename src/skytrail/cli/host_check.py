@@ -27,8 +27,10 @@ _FLOWS_DEFAULT: Final = 131072
         "skytrail host check --underlay eth1 --address 192.0.2.21 --control 192.0.2.1 --mtu 1500",
     ),
 )
-@click.option("--underlay", metavar="LINK", help="The link that carries tunnels.")
-@click.option("--address", metavar="ADDRESS", help="This host's own address there.")
+@click.option("--underlay", metavar="LINK,...", help="The link, or links, that carry tunnels.")
+@click.option(
+    "--address", metavar="ADDRESS", help="This host's own address there; with several links, on lo."
+)
 @click.option(
     "--control", metavar="ADDRESS[:PORT],...", help="The control nodes the host is to use."
 )

@@ -33,6 +33,7 @@ from skytrail.runtime.tls import TlsUnusable
 
 XMPP_PORT = 5269
 FLOWS_BOUNDS = (1024, 4_194_304)
+UPLINKS_COUNT_MAX = 8
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,8 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         "zones if there are any; may be given several times",
     )
     parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
-    parser.add_argument("--underlay", required=True, metavar="IFNAME")
-    parser.add_argument("--address", required=True, type=IPv4Address, help="tunnel address")
+    _add_underlay(parser)
     parser.add_argument("--state", required=True, type=Path, help="folder kept over restarts")
     parser.add_argument("--socket", required=True, type=Path, help="introspection Unix socket")
     parser.add_argument("--plug-socket", required=True, type=Path)
@@ -74,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
     parser.add_argument("--log-json", action="store_true")
     options = parser.parse_args(arguments)
+    if len(set(options.underlay)) < len(options.underlay):
+        parser.error("--underlay names a link twice")
     known = [(node.host, node.port) for node in options.control]
     if len(set(known)) < len(known):
         parser.error("--control names a control node twice")
@@ -87,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         controls=tuple(
             [(node.host, node.port) for node in chosen_pair(options.name, options.control)]
         ),
-        underlay=options.underlay,
+        underlay=tuple(options.underlay),
         address=options.address,
         state=options.state,
         plug_socket=options.plug_socket,
@@ -117,6 +119,20 @@ def _add_quality(parser: argparse.ArgumentParser) -> None:
         help="speed of the underlay's link that shares of QoS queues are of (default: what the link"
         " says, or 10000)",
     )
+
+
+def _add_underlay(parser: argparse.ArgumentParser) -> None:
+    """Add where the host is in the underlay."""
+    parser.add_argument(
+        "--underlay",
+        required=True,
+        action="extend",
+        type=_ifnames,
+        metavar="IFNAME,...",
+        help="the link into the underlay; of several the kernel's routes choose, and the address is"
+        " on lo; may be given several times",
+    )
+    parser.add_argument("--address", required=True, type=IPv4Address, help="tunnel address")
 
 
 def _add_services(parser: argparse.ArgumentParser) -> None:
@@ -246,6 +262,15 @@ def _percent(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100")
     return int(text)
+
+
+def _ifnames(text: str) -> list[str]:
+    names = [each for each in text.split(",") if each]
+    if not names or len(names) > UPLINKS_COUNT_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a link, or a list of up to {UPLINKS_COUNT_MAX} with commas between"
+        )
+    return names
 
 
 def _control_addresses(text: str) -> list[ControlNode]:

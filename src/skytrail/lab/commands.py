@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from skytrail.lab.plan import UNDERLAY_IFNAME, Node, Paths, Plan
+from skytrail.lab.plan import Node, Paths, Plan
 from skytrail.lab.topology import Topology
 
 API = "api"
@@ -95,7 +95,7 @@ def agent(
     return _daemon(
         "agent",
         *("--name", agent_name(node), *controls),
-        *("--underlay", UNDERLAY_IFNAME, "--address", str(node.address)),
+        *("--underlay", ",".join(node.ifnames), "--address", str(node.address)),
         *("--state", str(paths.agent_state(node.name))),
         *("--certificates", str(paths.agent_state(node.name) / "certificates")),
         *("--socket", str(paths.introspect_socket(node.name))),

@@ -31,6 +31,8 @@ def connect(one: Lab, other: Lab) -> None:
             "give one another number: autonomous_system: 64513"
         )
     for lab in (one, other):
+        if lab.plan.second_router:
+            raise LabError(f"{lab.name} has two uplinks; labs with one are joined")
         if not netns.exists(lab.plan.router_namespace):
             raise LabError(f"lab {lab.name} is not up")
     join((one.plan.router_namespace, networks[0]), (other.plan.router_namespace, networks[1]))

@@ -3,7 +3,9 @@
 Underlay: each host, and each controller, has a /24 of its own behind the underlay router, so that
 two hosts are never neighbours. With the default range 198.18.0.0/15, host *i* (from 1) lives in
 198.18.*i*.0/24, controller *j* in 198.19.*j*.0/24 and gateway *k* in 198.18.*250+k*.0/24; the
-router has .1 and the node .2.
+router has .1 and the node .2. With two uplinks there are two such routers, a link of each node to either,
+198.18.*i*.64/26 and 198.18.*i*.128/26, and the node's .2 is on its loopback; the routers reach each
+other by 198.18.0.0/30.
 Everything sits in network namespaces called ``<lab>-<name>``: labs never meet, even when they use
 the same addresses.
 """
@@ -11,6 +13,7 @@ the same addresses.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import islice
@@ -19,10 +22,12 @@ from pathlib import Path
 from skytrail.lab.topology import NODES_COUNT_MAX, Topology
 
 UNDERLAY_IFNAME = "underlay0"
+UPLINK_IFNAMES = (UNDERLAY_IFNAME, "underlay1")
 WORKLOAD_IFNAME = "eth0"
 INNER_IFNAME = "inner0"
 """Between the two workloads of an appliance."""
 ROUTER = "underlay"
+SECOND_ROUTER = "underlay2"
 IFNAME_LENGTH_MAX = 15
 
 
@@ -30,6 +35,18 @@ class NodeKind(enum.Enum):
     CONTROLLER = "controller"
     HOST = "host"
     GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUplink:
+    """A link of a node with several, to a router of its own."""
+
+    ifname: str
+    router_namespace: str
+    address: IPv4Address
+    gateway: IPv4Address
+    length: int
+    """Of the prefix of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,13 @@ class Node:
     network: IPv4Network
     router_ifname: str
     """The underlay router's end of the node's link."""
+    uplinks: tuple[NodeUplink, ...] = ()
+    """Its links where it has several, and ``address`` is on its loopback."""
+
+    @property
+    def ifnames(self) -> tuple[str, ...]:
+        """Its links into the underlay."""
+        return tuple(each.ifname for each in self.uplinks) or (UNDERLAY_IFNAME,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +78,14 @@ class Plan:
     nodes: tuple[Node, ...]
     """Hosts and controllers, which run our daemons."""
     gateways: tuple[Node, ...] = ()
+    second_router: str = ""
+    """Namespace of the other underlay router, where nodes have two uplinks."""
+    between_routers: IPv4Network | None = None
+
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """Namespaces of the underlay's routers."""
+        return tuple(filter(None, (self.router_namespace, self.second_router)))
 
     @property
     def controllers(self) -> tuple[Node, ...]:
@@ -78,27 +110,40 @@ class Plan:
 def plan(topology: Topology, lab: str) -> Plan:
     """Lay the topology out under the lab's name."""
     hosts_half, controllers_half = islice(topology.underlay.network.subnets(new_prefix=16), 2)
+    router, second = f"{lab}-{ROUTER}", f"{lab}-{SECOND_ROUTER}"
+    routers = (router, second)[: topology.underlay.uplinks_count]
     nodes = [
-        _node(lab, controller.name, NodeKind.CONTROLLER, controllers_half, number)
+        _node(lab, controller.name, NodeKind.CONTROLLER, (controllers_half, number), routers)
         for number, controller in enumerate(topology.controllers, start=1)
     ]
     nodes += [
-        _node(lab, host.name, NodeKind.HOST, hosts_half, number)
+        _node(lab, host.name, NodeKind.HOST, (hosts_half, number), routers)
         for number, host in enumerate(topology.hosts, start=1)
     ]
     return Plan(
         lab=lab,
-        router_namespace=f"{lab}-{ROUTER}",
+        router_namespace=router,
         mtu_bytes=topology.underlay.mtu_bytes,
         nodes=tuple(nodes),
         gateways=tuple(
-            _node(lab, gateway.name, NodeKind.GATEWAY, hosts_half, NODES_COUNT_MAX + number)
+            _node(
+                lab,
+                gateway.name,
+                NodeKind.GATEWAY,
+                (hosts_half, NODES_COUNT_MAX + number),
+                routers,
+            )
             for number, gateway in enumerate(topology.gateways, start=1)
         ),
+        second_router=second if len(routers) > 1 else "",
+        between_routers=next(hosts_half.subnets(new_prefix=30)) if len(routers) > 1 else None,
     )
 
 
-def _node(lab: str, name: str, kind: NodeKind, half: IPv4Network, number: int) -> Node:
+def _node(
+    lab: str, name: str, kind: NodeKind, place: tuple[IPv4Network, int], routers: Sequence[str]
+) -> Node:
+    half, number = place
     network = IPv4Network((int(half.network_address) + (number << 8), 24))
     return Node(
         name=name,
@@ -108,7 +153,15 @@ def _node(lab: str, name: str, kind: NodeKind, half: IPv4Network, number: int) -
         gateway=network[1],
         network=network,
         router_ifname=f"{kind.value[0]}{number}",
+        uplinks=tuple(_uplinks(network, routers)) if len(routers) > 1 else (),
     )
+
+
+def _uplinks(network: IPv4Network, routers: Sequence[str]) -> Iterator[NodeUplink]:
+    """Yield the links of a node: quarters of its network, after the one its own address is in."""
+    quarters = list(network.subnets(new_prefix=26))[1:]
+    for ifname, router, quarter in zip(UPLINK_IFNAMES, routers, quarters, strict=False):
+        yield NodeUplink(ifname, router, quarter[2], quarter[1], quarter.prefixlen)
 
 
 def tap_ifname(port_uuid: str) -> str:

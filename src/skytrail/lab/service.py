@@ -39,7 +39,7 @@ from skytrail.lab.io.machine import free_port, remove_pins
 from skytrail.lab.io.outside import LabOutside
 from skytrail.lab.io.processes import ProcessError
 from skytrail.lab.io.running import BGP_ROUTERS, READY_TIMEOUT_S
-from skytrail.lab.plan import Node, Paths
+from skytrail.lab.plan import SECOND_ROUTER, Node, Paths
 from skytrail.lab.state import LabError, LabState
 from skytrail.lab.topology import Workload
 from skytrail.runtime.certificates import Authority
@@ -106,7 +106,7 @@ class Lab(LabOutside):
     def namespaces(self) -> list[str]:
         """Every namespace the topology asks for, and the scratch ones that exist."""
         nodes = (*self.plan.nodes, *self.plan.gateways)
-        names = [self.plan.router_namespace, *(node.namespace for node in nodes)]
+        names = [*self.plan.routers, *(node.namespace for node in nodes)]
         names += [self.plan.namespace_of(item.name) for item in self.topology.workloads]
         names += [self.plan.namespace_of(router.name) for router in self.topology.routers]
         names += [self.plan.namespace_of(name) for name in self.topology.outside_hosts]
@@ -296,6 +296,8 @@ class Lab(LabOutside):
             return workload.inside(name, self.plan.namespace_of(name), folder, command)
         if name == "underlay":
             return netns.inside(self.plan.router_namespace, command)
+        if name == SECOND_ROUTER and self.plan.second_router:
+            return netns.inside(self.plan.second_router, command)
         places = {node.name: node.namespace for node in (*self.plan.nodes, *self.plan.gateways)}
         for host in self.topology.outside_hosts:
             place = self.outside_place(host)

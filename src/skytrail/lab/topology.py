@@ -22,6 +22,7 @@ NODES_COUNT_MAX = 250
 GATEWAYS_COUNT_MAX = 4
 """They take the /24s behind those of the hosts."""
 MTU_DEFAULT_BYTES = 1600
+UPLINKS_COUNT_MAX = 2
 UNDERLAY_DEFAULT = IPv4Network("198.18.0.0/15")
 """The range RFC 2544 sets aside for tests of interconnected devices."""
 AUTONOMOUS_SYSTEM_DEFAULT = 64512
@@ -55,6 +56,8 @@ class Underlay:
     mtu_bytes: int = MTU_DEFAULT_BYTES
     switch: Switch | None = None
     """None: it routes by static routes alone."""
+    uplinks_count: int = 1
+    """Links of each node, each to a router of its own: 1 or 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +321,8 @@ def _topology(reader: _Reader, document: object) -> Topology:
     ]
     endpoints = [*workloads, *guests]
     underlay = _underlay(reader, top.get("underlay"))
+    if gateways and underlay.uplinks_count > 1:
+        reader.fault("gateways", "go with one uplink; take them or underlay.uplinks out")
     switches = [underlay.switch] if underlay.switch else []
     outside = [each.host for each in (*gateways, *switches)]
     outside += [router.site for router in routers]
@@ -355,7 +360,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
 def _underlay(reader: _Reader, value: object) -> Underlay:
     if value is None:
         return Underlay()
-    entry = reader.mapping("underlay", value, ("network", "mtu", "switch"))
+    entry = reader.mapping("underlay", value, ("network", "mtu", "switch", "uplinks"))
     network = UNDERLAY_DEFAULT
     if "network" in entry:
         try:
@@ -366,7 +371,10 @@ def _underlay(reader: _Reader, value: object) -> Underlay:
             reader.fault("underlay.network", f"{network} is too small; /15 or larger is needed")
     mtu = reader.integer("underlay.mtu", entry.get("mtu", MTU_DEFAULT_BYTES), 1280, 9200)
     switch = _switch(reader, entry["switch"]) if "switch" in entry else None
-    return Underlay(network=network, mtu_bytes=mtu, switch=switch)
+    uplinks = reader.integer("underlay.uplinks", entry.get("uplinks", 1), 1, UPLINKS_COUNT_MAX)
+    if switch and uplinks > 1:
+        reader.fault("underlay.switch", "goes with one uplink; take it or uplinks out")
+    return Underlay(network=network, mtu_bytes=mtu, switch=switch, uplinks_count=uplinks)
 
 
 def _switch(reader: _Reader, value: object) -> Switch:

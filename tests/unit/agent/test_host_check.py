@@ -11,6 +11,7 @@ from skytrail.agent.host_check import (
     HostFacts,
     KernelFacts,
     UnderlayFacts,
+    UplinksFacts,
     Verdict,
     Wanted,
     flow_table_bytes,
@@ -197,3 +198,40 @@ def test_the_helpers_looked_for_are_those_that_the_programs_call():
     called = {name for text in texts for name in re.findall(r"\bbpf_(\w+)\(", text)}
 
     assert called - {"htons", "htonl", "ntohs", "ntohl"} == set(HELPERS)
+
+
+TWO = UplinksFacts(
+    (replace(UNDERLAY, ifname="eth2", addresses=()),), ("192.0.2.21",), True, True, True
+)
+
+
+def test_two_links_into_the_underlay_want_the_address_on_the_loopback():
+    good = replace(GOOD, underlay=replace(UNDERLAY, addresses=("10.0.1.2",)), uplinks=TWO)
+    findings = judge(WANTED, good)
+
+    assert {(each.verdict, each.advice) for each in findings} == {(Verdict.OK, "")}
+    assert [each.found for each in findings if each.subject == "underlay"] == ["eth1 up", "eth2 up"]
+    assert of("address", replace(good, uplinks=replace(TWO, loopback_addresses=()))).verdict is (
+        Verdict.FAILED
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "broken", "advice"),
+    [
+        ("flows over uplinks", {"hashes_ports": False}, "fib_multipath_hash_policy=1"),
+        ("failure of uplinks", {"shuns_dead_links": False}, "ignore_routes_with_linkdown=1"),
+        ("failure of uplinks", {"shuns_dead_neighbours": False}, "fib_multipath_use_neigh=1"),
+    ],
+)
+def test_routes_that_do_not_share_or_fail_over_are_warned_of(subject, broken, advice):
+    row = of(subject, replace(GOOD, uplinks=replace(TWO, **broken)))
+
+    assert row.verdict is Verdict.WARNING
+    assert advice in row.advice
+
+
+def test_the_narrowest_of_two_links_decides_what_fits():
+    narrow = replace(TWO, further=(replace(TWO.further[0], mtu_bytes=1500),))
+
+    assert of("MTU, VXLAN", replace(GOOD, uplinks=narrow)).found.startswith("1500 - 50")

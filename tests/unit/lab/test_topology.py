@@ -238,3 +238,26 @@ def test_a_program_given_as_topology_is_told_what_a_topology_is(text):
         TopologyError, match=r"provision\.py: .*a topology is a YAML file, docs/lab"
     ):
         parse(text, "provision.py")
+
+
+def test_nodes_with_two_uplinks_have_their_address_on_the_loopback_and_a_link_to_each_router():
+    laid_out = plan(parse("name: two\nhosts: [h1]\nunderlay: {uplinks: 2}\n", "f"), "two")
+
+    (host,) = laid_out.hosts
+    assert host.ifnames == ("underlay0", "underlay1")
+    assert [each.router_namespace for each in host.uplinks] == ["two-underlay", "two-underlay2"]
+    assert laid_out.routers == ("two-underlay", "two-underlay2")
+    links = [f"{each.address}/{each.length} via {each.gateway}" for each in host.uplinks]
+    assert links == ["198.18.1.66/26 via 198.18.1.65", "198.18.1.130/26 via 198.18.1.129"]
+    assert str(host.address) == "198.18.1.2"
+
+
+def test_two_uplinks_are_not_joined_with_what_speaks_frr_in_the_underlay():
+    switch = "switch: {autonomous_system: 65100, outside: 192.0.2.0/24}"
+    gateway = "gateways: [{name: g, network: 'd:p:n', outside: 198.51.100.0/24}]"
+
+    with pytest.raises(TopologyError) as refused:
+        parse(f"name: two\nhosts: [h1]\nunderlay: {{uplinks: 2, {switch}}}\n{gateway}\n", "f")
+
+    assert "underlay.switch" in str(refused.value)
+    assert "gateways: go with one uplink" in str(refused.value)

@@ -243,6 +243,8 @@ def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
         flags |= abi.NexthopFlags.HAS_REMOTE
     if row.relays:
         flags |= abi.NexthopFlags.RELAYS
+    if row.is_routed:
+        flags |= abi.NexthopFlags.ROUTED
     header = bytes(abi.OUTER_HEADER_BYTES_MAX)
     if row.kind is NextHopKind.TUNNEL:
         header = outer_header(row)
@@ -285,6 +287,7 @@ def nexthop_row(
         members=members,
         shares=shares,
         omitted=omitted,
+        is_routed=bool(flags & abi.NexthopFlags.ROUTED),
         relays=bool(flags & abi.NexthopFlags.RELAYS),
     )
 

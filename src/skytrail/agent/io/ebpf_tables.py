@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import TypeVar
 
 from skytrail.agent import abi
@@ -82,7 +84,8 @@ class RowTables:
         self._tunnels: dict[int, NextHopRow] = {}
         for interface in self._dump_interfaces():
             if interface.kind is InterfaceKind.UNDERLAY:
-                self._link_mtu[interface.ifindex] = interface.mtu_bytes
+                for ifindex in (interface.ifindex, *interface.further_links):
+                    self._link_mtu[ifindex] = interface.mtu_bytes
         for nexthop in self._dump_nexthops():
             if nexthop.kind in _BY_LINK:
                 self._tunnels[nexthop.nexthop_id] = nexthop
@@ -157,7 +160,16 @@ class RowTables:
         value = self._maps["interfaces"].lookup(u32(vif_id))
         if value is None or not abi.Interface.unpack(value).kind:
             return None
-        return rows_codec.interface_row(vif_id, value)
+        return self._with_links(rows_codec.interface_row(vif_id, value))
+
+    def _with_links(self, row: InterfaceRow) -> InterfaceRow:
+        """Add what only the way from link to interface tells: an underlay's further links."""
+        if row.kind is not InterfaceKind.UNDERLAY:
+            return row
+        direct = _array_values(self._maps["ifindex_vif"], U32)
+        high = ((from_u32(key), raw) for key, raw in self._maps["ifindex_vif_high"].items())
+        links = {i for i, raw in chain(direct, high) if from_u32(raw) == row.vif_id}
+        return replace(row, further_links=tuple(sorted(links - {row.ifindex})))
 
     def _entries(self, rows: Iterable[Row]) -> list[tuple[BpfMap, list[Entry]]]:
         """Entries of single-map rows, grouped by the map they belong to."""
@@ -174,9 +186,11 @@ class RowTables:
     def _put_interface(self, row: InterfaceRow) -> None:
         key, value = rows_codec.interface_entry(row)
         before = self._interface(row.vif_id)
-        if before is not None and before.ifindex != row.ifindex:
-            self._forget_ifindex(before.ifindex, row.vif_id)
-            if before.tag is not None:
+        if before is not None:
+            links = {before.ifindex, *before.further_links} - {row.ifindex, *row.further_links}
+            for ifindex in sorted(links):
+                self._forget_ifindex(ifindex, row.vif_id)
+            if before.tag is not None and before.ifindex != row.ifindex:
                 self._forget_vlan(before)
         self._maps["interfaces"].update(key, value)
         if row.tag is not None:
@@ -186,16 +200,19 @@ class RowTables:
         self._ifindex_map(row.ifindex).update(u32(row.ifindex), u32(number))
         if row.kind is not InterfaceKind.UNDERLAY:
             return
-        self._link_mtu[row.ifindex] = row.mtu_bytes
+        links = (row.ifindex, *row.further_links)
+        for ifindex in links:
+            self._link_mtu[ifindex] = row.mtu_bytes
+            self._ifindex_map(ifindex).update(u32(ifindex), u32(row.vif_id))
         for nexthop in self._tunnels.values():
-            if nexthop.out_ifindex == row.ifindex:
+            if nexthop.out_ifindex in links:
                 self._maps["nexthops"].update(*self._nexthop_entry(nexthop))
 
     def _interface(self, vif_id: VifId) -> InterfaceRow | None:
         raw = self._maps["interfaces"].lookup(u32(vif_id))
         if raw is None or not abi.Interface.unpack(raw).kind:
             return None
-        return rows_codec.interface_row(vif_id, raw)
+        return self._with_links(rows_codec.interface_row(vif_id, raw))
 
     def _forget_ifindex(self, ifindex: int, vif_id: VifId) -> None:
         """Unlink an index from an interface, unless another one has taken it over."""
@@ -212,7 +229,8 @@ class RowTables:
         if row.tag is not None:
             self._forget_vlan(row)
         else:
-            self._forget_ifindex(row.ifindex, row.vif_id)
+            for ifindex in (row.ifindex, *row.further_links):
+                self._forget_ifindex(ifindex, row.vif_id)
         installed = self._interface(row.vif_id)
         if installed is not None and installed.ifindex == row.ifindex:
             self._maps["interfaces"].update(u32(row.vif_id), bytes(abi.INTERFACE_LAYOUT.size))
@@ -238,7 +256,7 @@ class RowTables:
     def _dump_interfaces(self) -> Iterator[InterfaceRow]:
         for vif_id, raw in _array_values(self._maps["interfaces"], abi.INTERFACE_LAYOUT):
             if abi.Interface.unpack(raw).kind:
-                yield rows_codec.interface_row(vif_id, raw)
+                yield self._with_links(rows_codec.interface_row(vif_id, raw))
 
     def _dump_nexthops(self) -> Iterator[NextHopRow]:
         members = {

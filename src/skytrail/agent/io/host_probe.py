@@ -8,7 +8,7 @@ import os
 import platform
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -21,6 +21,7 @@ from skytrail.agent.host_check import (
     HostFacts,
     KernelFacts,
     UnderlayFacts,
+    UplinksFacts,
     Wanted,
 )
 from skytrail.agent.io import bpf_probe, bpf_syscall, nic
@@ -41,9 +42,11 @@ _CLSACT = ("sch_ingress", "cls_bpf")
 def probe(wanted: Wanted, pins: Path) -> HostFacts:
     """Look at this machine. ``pins`` is where its agent pins tables."""
     synchronised, error_s = _clock()
+    names = [each for each in wanted.underlay.split(",") if each]
     return HostFacts(
         kernel=_kernel(wanted.tables),
-        underlay=_underlay(wanted.underlay) if wanted.underlay else None,
+        underlay=_underlay(names[0]) if names else None,
+        uplinks=_uplinks(names[1:]) if names[1:] else None,
         controls=tuple([_control(text) for text in wanted.controls]),
         taken_ports=_taken_ports(),
         cpu_count=bpf_syscall.possible_cpu_count(),
@@ -115,6 +118,21 @@ def _underlay(ifname: str) -> UnderlayFacts:
             *(bpf_probe.tcx_programs(ifindex) or []),
             *dict.fromkeys(name for name in filters if name),
         ],
+    )
+
+
+def _uplinks(further: Sequence[str]) -> UplinksFacts:
+    settings = Path("/proc/sys/net/ipv4")
+
+    def is_on(name: str) -> bool:
+        return (settings / name).read_text(encoding="ascii").strip() != "0"
+
+    return UplinksFacts(
+        further=[_underlay(each) for each in further],
+        loopback_addresses=_underlay("lo").addresses,
+        hashes_ports=is_on("fib_multipath_hash_policy"),
+        shuns_dead_links=is_on("conf/all/ignore_routes_with_linkdown"),
+        shuns_dead_neighbours=is_on("fib_multipath_use_neigh"),
     )
 
 

@@ -7,17 +7,21 @@ generic ones read the agent's own values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
+from socket import if_indextoname
 
 from skytrail.agent import introspect as tables
 from skytrail.agent.introspect import ExplainRefused, RuleBook
 from skytrail.agent.io.capture import CapturePages
 from skytrail.agent.io.session_log import SessionLogPages
 from skytrail.agent.io.table_use import TableUsage
+from skytrail.agent.io.uplinks import link_of_flow
 from skytrail.agent.lookup import Tables
 from skytrail.agent.plugin import FlowEnds, FlowRecord
 from skytrail.agent.service import AgentService
 from skytrail.agent.tables import ROW_TYPES, VifId
+from skytrail.agent.trace import TraceStep
 from skytrail.agent.workload_bgp import without_keys
 from skytrail.runtime.asgi import AsgiApp, HttpError, Request, Response, Router, json_reply
 from skytrail.runtime.introspection import Introspection
@@ -39,7 +43,11 @@ class AgentPages:
         self._kernel_pages: dict[str, Callable[[], list[Row]]] = {
             "flows": self._flows,
             "drops": self._drops,
-            "queues": agent.queues.rows,
+            "queues": lambda: [
+                {"link": ifname, **row}
+                for ifname, queues in agent.queues.items()
+                for row in queues.rows()
+            ],
             "mirrors": self._mirrors,
             "difference": self._difference,
         }
@@ -86,6 +94,7 @@ class AgentPages:
             "bgp_relays": agent.relays.rows,
             "load_balancers": agent.balancers.rows,
             "underlay": self._underlay,
+            "uplinks": agent.uplinks.states,
             "status": self._status,
             # Listed here, served by the routes above, which go first.
             **dict.fromkeys([*self._kernel_pages, "explain", "tables"], lambda: ()),
@@ -109,10 +118,26 @@ class AgentPages:
 
         rows = await agent.in_datapath_thread(installed)
         try:
-            row = tables.explain_query(rows, agent.desired, self._book, query)
+            found = tables.explain_query(rows, agent.desired, self._book, query)
         except ExplainRefused as error:
             raise HttpError(400, str(error)) from error
-        return json_reply({"table": "explain", "rows": [row], "total": 1})
+        rows_found = [self._with_uplink(found)]
+        return json_reply({"table": "explain", "rows": rows_found, "total": 1})
+
+    def _with_uplink(self, row: Row) -> Row:
+        """Add which of several links a flow's tunnel packets take, as the kernel says now."""
+        port = row["outer_source_port"]
+        steps = row["steps"]
+        if not port or not isinstance(port, int) or not isinstance(steps, tuple):
+            return row
+        local, remote = self._agent.settings.address, IPv4Address(str(row["remote"]))
+        try:
+            ifindex = link_of_flow(local, remote, port)
+            name = if_indextoname(ifindex) if ifindex else "no route"
+        except OSError as error:
+            name = f"unknown: {error.strerror or error}"
+        question = f"{local} to {remote}, outer source port {port}"
+        return {**row, "uplink": name, "steps": (*steps, TraceStep("uplink", question, name))}
 
     def _flows(self) -> list[Row]:
         agent = self._agent
@@ -200,14 +225,14 @@ class AgentPages:
         yield {
             "name": agent.settings.name,
             "address": str(agent.settings.address),
-            "underlay": agent.underlay.ifname,
+            "underlay": ",".join(agent.settings.underlay),
             "underlay_mtu_bytes": agent.underlay.mtu_bytes,
             "ports": len(agent.plugged),
             "config_source": agent.sessions.config_source,
             "config_complete": agent.sessions.config_complete,
             "complete": agent.is_complete,
             "problem": agent.problem,
-            "queues_problem": agent.queues.problem,
+            "queues_problem": "; ".join(filter(None, (q.problem for q in agent.queues.values()))),
             "runs": statistics.runs,
             "puts": statistics.puts,
             "deletes": statistics.deletes,

@@ -25,6 +25,9 @@ _RTMGRP_LINK = 1
 _RTMGRP_NEIGH = 4
 _RTMGRP_IPV4_ROUTE = 0x40
 _NTF_USE = 1
+_RTM_F_FIB_MATCH = 0x2000
+_RTNH_UNUSABLE = 0x1 | 0x10
+"""Dead, or its link is down."""
 _NUD_USABLE = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
 """Reachable, stale, delay, probe, noarp, permanent: the address is worth using."""
 
@@ -68,6 +71,8 @@ class UnderlayResolver:
 
     def __init__(self) -> None:
         self._route = IPRoute()
+        self.waits = False
+        """Of several ways to some end point not all were there."""
 
     def close(self) -> None:
         self._route.close()
@@ -80,33 +85,41 @@ class UnderlayResolver:
         Each neighbour is also *used*, which makes the kernel find or confirm it. ``macs`` tells
         the MAC of a link by its index.
         """
-        hops: dict[IPv4Address, tuple[int, str]] = {}
-        for remote in remotes:
-            hop = self._next_hop(remote)
-            if hop is not None:
-                hops[remote] = hop
-        neighbours = self._neighbours() if hops else {}
-        for ifindex, address in sorted(set(hops.values())):
+        self.waits = False
+        hops = {remote: self._next_hops(remote) for remote in remotes}
+        neighbours = self._neighbours() if any(hops.values()) else {}
+        for ifindex, address in sorted({hop for each in hops.values() for hop in each}):
             self._use(ifindex, address)
+            self.waits |= (ifindex, address) not in neighbours
         paths: dict[IPv4Address, UnderlayPath] = {}
-        for remote, (ifindex, address) in hops.items():
-            source = macs(ifindex)
-            if source is not None:
-                known = neighbours.get((ifindex, address))
-                paths[remote] = UnderlayPath(ifindex, source, known)
+        for remote, ways in hops.items():
+            found = [
+                UnderlayPath(ifindex, source, neighbours.get((ifindex, address)))
+                for ifindex, address in ways
+                if (source := macs(ifindex)) is not None
+            ]
+            if found:
+                paths[remote] = next((way for way in found if way.destination_mac), found[0])
         return paths
 
-    def _next_hop(self, remote: IPv4Address) -> tuple[int, str] | None:
-        """Return (link, address to resolve on it)."""
+    def _next_hops(self, remote: IPv4Address) -> list[tuple[int, str]]:
+        """Return each (link, address to resolve on it) that the route to an address has."""
         try:
-            replies = self._route.route("get", dst=str(remote))
+            replies = self._route.route("get", dst=str(remote), flags=_RTM_F_FIB_MATCH)
         except NetlinkError:
-            return None
+            return []
         for reply in replies:
+            if several := reply.get_attr("RTA_MULTIPATH"):
+                self.waits |= any(hop["flags"] & _RTNH_UNUSABLE for hop in several)
+                return [
+                    (int(hop["oif"]), str(hop.get_attr("RTA_GATEWAY") or remote))
+                    for hop in several
+                    if not hop["flags"] & _RTNH_UNUSABLE
+                ]
             ifindex = reply.get_attr("RTA_OIF")
             if ifindex:
-                return int(ifindex), str(reply.get_attr("RTA_GATEWAY") or remote)
-        return None
+                return [(int(ifindex), str(reply.get_attr("RTA_GATEWAY") or remote))]
+        return []
 
     def _neighbours(self) -> dict[tuple[int, str], Mac]:
         found: dict[tuple[int, str], Mac] = {}

@@ -9,16 +9,104 @@ from zlib import crc32
 from skytrail.lab.io import netns
 from skytrail.lab.plan import UNDERLAY_IFNAME, Node, Plan
 
+PEER_IFNAME: Final = "peer0"
 JOINT_MTU_BYTES: Final = 9200
 """Between data centers the smaller of the two underlays' MTU holds."""
 
 
 def create(plan: Plan) -> None:
     """Create the router and the nodes with their links and routes."""
-    netns.create(plan.router_namespace)
-    netns.set_sysctls(plan.router_namespace, {"net/ipv4/ip_forward": 1})
+    for router in plan.routers:
+        netns.create(router)
+        netns.set_sysctls(router, {"net/ipv4/ip_forward": 1})
+    if plan.between_routers is not None:
+        _join_routers(plan, plan.between_routers)
     for node in (*plan.nodes, *plan.gateways):
-        _attach(plan, node)
+        if node.uplinks:
+            _attach_twice(plan, node)
+        else:
+            _attach(plan, node)
+    for router in plan.routers[1:] and plan.routers:
+        route_by_either(plan, router)
+
+
+def route_by_either(plan: Plan, router: str) -> None:
+    """Have one of two routers reach each node by its own link, or else by the other router.
+
+    To be said again after its links were down: the kernel forgets routes then, which on a router
+    would come back by its routing protocol.
+    """
+    network = plan.between_routers
+    if network is None:
+        return
+    other = network[2 if router == plan.router_namespace else 1]
+    lines: list[str] = []
+    for node in (*plan.nodes, *plan.gateways):
+        link = next(each for each in node.uplinks if each.router_namespace == router)
+        lines += [
+            f"route replace {node.address} via {link.address} dev {node.router_ifname}",
+            f"route replace {node.address} via {other} metric {_BACKUP_METRIC}",
+        ]
+    netns.configure(router, lines)
+
+
+_BY_UPLINKS: Final = {
+    # A link without carrier is not used, and flows are told apart by their ports.
+    "net/ipv4/conf/all/ignore_routes_with_linkdown": 1,
+    "net/ipv4/conf/default/ignore_routes_with_linkdown": 1,
+    "net/ipv4/fib_multipath_use_neigh": 1,
+    "net/ipv4/fib_multipath_hash_policy": 1,
+}
+_BACKUP_METRIC: Final = 100
+
+
+def _join_routers(plan: Plan, network: IPv4Network) -> None:
+    """Link the two routers: what one of them lost its link to goes by the other."""
+    first, second = plan.routers
+    netns.connect((first, PEER_IFNAME), (second, PEER_IFNAME), mtu_bytes=JOINT_MTU_BYTES)
+    for router, address in ((first, network[1]), (second, network[2])):
+        netns.set_sysctls(router, _BY_UPLINKS)
+        netns.configure(
+            router,
+            [
+                f"address add {address}/{network.prefixlen} dev {PEER_IFNAME}",
+                f"link set dev {PEER_IFNAME} up",
+            ],
+        )
+
+
+def _attach_twice(plan: Plan, node: Node) -> None:
+    """Give a node a link to each router, its own address on its loopback, and a route by either."""
+    netns.create(node.namespace)
+    netns.set_sysctls(node.namespace, {"net/ipv6/conf/default/disable_ipv6": 1, **_BY_UPLINKS})
+    for uplink in node.uplinks:
+        netns.connect(
+            (node.namespace, uplink.ifname),
+            (uplink.router_namespace, node.router_ifname),
+            mtu_bytes=plan.mtu_bytes,
+        )
+        netns.configure(
+            node.namespace,
+            [
+                f"address add {uplink.address}/{uplink.length} dev {uplink.ifname}",
+                f"link set dev {uplink.ifname} up",
+            ],
+        )
+        netns.configure(
+            uplink.router_namespace,
+            [
+                f"address add {uplink.gateway}/{uplink.length} dev {node.router_ifname}",
+                f"link set dev {node.router_ifname} up",
+            ],
+        )
+    ways = " ".join(f"nexthop via {each.gateway} dev {each.ifname}" for each in node.uplinks)
+    netns.configure(
+        node.namespace,
+        [
+            f"address add {node.address}/32 dev lo",
+            f"route add default src {node.address} {ways}",
+        ],
+    )
 
 
 def _attach(plan: Plan, node: Node) -> None:
