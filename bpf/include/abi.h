@@ -49,6 +49,7 @@ enum interface_flags {
 	INTERFACE_ANNOUNCES = 8, /* Who has an address now is known by its gratuitous ARP. */
 	INTERFACE_TAGGED = 16, /* A VLAN of ifindex, by which a chain passes a transparent service. */
 	INTERFACE_WATCHED = 32, /* Its frames are copied. */
+	INTERFACE_VLAN = 128, /* A VLAN of ifindex that is a port of its own. */
 	INTERFACE_TRANSLATES = 64, /* Underlay: its answers to workloads are for the host's address. */
 };
 

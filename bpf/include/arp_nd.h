@@ -9,6 +9,7 @@
 #include "fib.h"
 #include "parse6.h"
 #include "punt.h"
+#include "tagged.h"
 
 #define ARP_REQUEST 1
 #define ND_ROUTER_SOLICITATION 133
@@ -94,7 +95,7 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 {
 	const __u32 vif_id = get_vif(ctx);
 	struct interface *vif = interface_by_vif(vif_id);
-	struct mac answer, gateway, asker;
+	struct mac known, gateway, asker;
 	struct arp_frame *arp;
 	__be32 sender, target;
 	const __u8 *mac;
@@ -138,18 +139,18 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 		return ask_members(p);
 	if (!mac)
 		return drop(ctx, own ? DROP_ARP_IGNORED : DROP_ARP_UNKNOWN);
-	mac_copy(answer.byte, mac);
+	mac_copy(known.byte, mac);
 	arp = packet_data(ctx);
 	if ((void *)(arp + 1) > packet_end(ctx))
 		return drop(ctx, DROP_ARP_MALFORMED);
 	mac_copy(arp->destination, asker.byte);
-	mac_copy(arp->source, answer.byte);
+	mac_copy(arp->source, known.byte);
 	arp->operation = bpf_htons(2);
 	mac_copy(arp->target_mac, asker.byte);
 	*(__be32 *)arp->target_address = sender;
-	mac_copy(arp->sender_mac, answer.byte);
+	mac_copy(arp->sender_mac, known.byte);
 	*(__be32 *)arp->sender_address = target;
-	return bpf_redirect(ctx->ifindex, 0);
+	return answer(ctx, interface_by_vif(get_vif(ctx)));
 }
 
 static __always_inline __u16 fold(__u64 sum)
@@ -234,7 +235,7 @@ static __always_inline int nd_answer(struct __sk_buff *ctx, struct packet *p, co
 	    bpf_skb_store_bytes(ctx, 14 + 8, pseudo.source, 32, 0) ||
 	    bpf_skb_store_bytes(ctx, 14 + 40, &nd, sizeof(nd), 0))
 		return drop(ctx, DROP_ND_MALFORMED);
-	return bpf_redirect(ctx->ifindex, 0);
+	return answer(ctx, interface_by_vif(get_vif(ctx)));
 }
 
 /* ICMPv6 133 to 137 from a workload. */
@@ -243,7 +244,7 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 	const __u32 vif_id = get_vif(ctx);
 	struct interface *vif = interface_by_vif(vif_id);
 	__be32 target[4], source[4];
-	struct mac answer, gateway;
+	struct mac known, gateway;
 	const __u8 *mac;
 	bool own, probe, link_local;
 	__u32 type;
@@ -292,8 +293,8 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 		return ask_members(p);
 	if (!mac)
 		return drop(ctx, own || probe ? DROP_ND_IGNORED : DROP_ND_UNKNOWN);
-	mac_copy(answer.byte, mac);
-	return nd_answer(ctx, p, target, answer.byte, probe);
+	mac_copy(known.byte, mac);
+	return nd_answer(ctx, p, target, known.byte, probe);
 }
 
 #endif

@@ -84,6 +84,7 @@ enum drop_reason {
 	DROP_GROUP_UNHEARD = 61,      /* Nobody listens to the multicast group. */
 	DROP_FLOW_LIMIT_MACHINE = 62, /* All interfaces of the machine have as many flows as it may. */
 	DROP_LAYER3_ONLY = 63,	      /* Not IP, and the network only routes. */
+	DROP_VLAN_NESTED = 64,	      /* A tag within a tag. */
 	DROP_REASON_COUNT,
 };
 

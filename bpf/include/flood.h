@@ -70,8 +70,13 @@ static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 	if (unlikely(to->flags & INTERFACE_WATCHED))
 		watch_delivered(ctx, to->ifindex, get_copy(ctx));
 	count_delivered(ctx, to->vif);
+	/* The tag is the copy's alone. */
+	if (unlikely(to->flags & INTERFACE_VLAN))
+		bpf_skb_vlan_push(ctx, bpf_htons(ETH_P_8021Q), to->vlan);
 	if (!bpf_clone_redirect(ctx, to->ifindex, 0))
 		w->sent++;
+	if (unlikely(ctx->vlan_present))
+		bpf_skb_vlan_pop(ctx);
 }
 
 /* Makes room for the first outer header of a frame, below its Ethernet header, which moves. */

@@ -149,7 +149,7 @@ static __always_inline int deliver(struct __sk_buff *ctx, const struct interface
 	if (unlikely(mirror || to->flags & INTERFACE_WATCHED))
 		watch_delivered(ctx, to->ifindex, mirror);
 	count_delivered(ctx, to->vif);
-	if (unlikely(to->flags & INTERFACE_TAGGED))
+	if (unlikely(to->flags & (INTERFACE_TAGGED | INTERFACE_VLAN)))
 		return tagged_deliver(ctx, to);
 	if (to->kind == INTERFACE_VETH && is_ip)
 		return bpf_redirect_peer(to->ifindex, 0);

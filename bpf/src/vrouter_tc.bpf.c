@@ -81,7 +81,7 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 
 static __always_inline int from_workload(struct __sk_buff *ctx)
 {
-	const bool tagged = ctx->vlan_present;
+	bool tagged = false;
 	const struct interface *vif;
 	struct packet packet = {};
 	struct ethhdr *ethernet;
@@ -95,11 +95,13 @@ static __always_inline int from_workload(struct __sk_buff *ctx)
 	set_vif(ctx, vif_id);
 	if (unlikely(!vif_id))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	if (unlikely(tagged)) {
+	if (unlikely(ctx->vlan_present)) {
 		vif_id = tagged_enter(ctx);
-		if (!vif_id)
-			return drop(ctx, DROP_VLAN);
+		if (!vif_id || vif_id == VLAN_NESTED)
+			return drop(ctx, vif_id ? DROP_VLAN_NESTED : DROP_VLAN);
 		set_vif(ctx, vif_id);
+		vif = interface_by_vif(vif_id);
+		tagged = vif && vif->flags & INTERFACE_TAGGED;
 	}
 	ensure_linear(ctx, ETHERNET_BYTES + sizeof(struct iphdr));
 	ethernet = packet_data(ctx);

@@ -110,6 +110,7 @@ class DropReason(enum.IntEnum):
     GROUP_UNHEARD = 61
     FLOW_LIMIT_MACHINE = 62
     LAYER3_ONLY = 63
+    VLAN_NESTED = 64
 
 
 class PuntReason(enum.IntEnum):
@@ -139,6 +140,7 @@ class InterfaceFlags(enum.IntEnum):
     ANNOUNCES = 8
     TAGGED = 16
     WATCHED = 32
+    VLAN = 128
     TRANSLATES = 64
 
 

@@ -41,6 +41,11 @@ class PluggedPort:
     relay_ifindex: int = 0
     """Of what joins it to the relay of its BGP; 0: there is none."""
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether it is the VLAN by which a chain passes a transparent service."""
+        return self.tag is not None and self.tag.is_chain
+
 
 @dataclass(frozen=True, slots=True)
 class Failing:
@@ -138,7 +143,7 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
     """Yield every port of the configuration or of a plug that does not do all it should."""
     for uuid in sorted(ports.keys() | view.ports.keys() | view.problems.keys()):
         state = ports.get(uuid)
-        if state is not None and state.plugged.tag is not None:
+        if state is not None and state.plugged.is_chain:
             continue  # Its untagged port tells.
         if state is None:
             yield PortTrouble(uuid, view.problems.get(uuid, "not plugged on this host"))

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, ip_network
 from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.interface import PluggedPort
 from skytrail.agent.port_config import Port
+from skytrail.agent.sub_interfaces import by_parent
 from skytrail.agent.view import View
 from skytrail.wire.xmpp import EnetKey, Family
 
@@ -30,14 +31,17 @@ def claim(
     heard: tuple[LearntRoutes, IPv4Address],
 ) -> Iterator[PluggedPort]:
     """Yield ports that must announce higher numbers than they do; ``heard`` ends with our address."""
+    subs = by_parent(view.ports)
     for uuid in claiming:
         port, known = view.ports.get(uuid), plugged.get(uuid)
         if port is None or known is None:
             continue
         numbers = dict(known.sequences)
-        for address, number in _heard(port, *heard):
-            # Once: two hosts with the same port plugged at the same time must not race.
-            numbers.setdefault(address, min(number + 1, SEQUENCE_MAX))
+        # Sub-interfaces move with the port whose link they share.
+        for each in (port, *subs.get(uuid, ())):
+            for address, number in _heard(each, *heard):
+                # Once: two hosts with the same port plugged at the same time must not race.
+                numbers.setdefault(address, min(number + 1, SEQUENCE_MAX))
         sequences = tuple(sorted(numbers.items()))
         if sequences != known.sequences:
             yield replace(known, sequences=sequences)

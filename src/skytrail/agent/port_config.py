@@ -45,6 +45,7 @@ from skytrail.agent.service_tags import (
     side_of,
     translates,
 )
+from skytrail.agent.sub_interface_config import parent_of, vlan_of
 from skytrail.agent.tables import IpNetwork, Tag
 from skytrail.agent.workload_bgp import WorkloadBgp, workload_bgp
 from skytrail.model.annotation_names import STICKY_MAC
@@ -107,6 +108,9 @@ class Port:
     """Where chains lead to, shared by the copies."""
     service_tags: tuple[ServiceTag, ...] = ()
     """Chains through a transparent service, by VLAN."""
+    vlan: int = 0
+    """It is a VLAN of ``parent``'s link (``sub_interfaces``)."""
+    parent: str = ""
     tag: Tag | None = None
     """Of a port that a VLAN makes (``tagged``)."""
     health_checks: tuple[HealthCheck, ...] = ()
@@ -208,15 +212,14 @@ class PortReader:
             other_sides=other_sides(self._graph, node),
             shared_addresses=shared_addresses(self._graph, node.key),
             service_tags=service_tags(self._graph, node.key),
+            vlan=vlan_of(node),
+            parent=parent_of(self._graph, node.key) if vlan_of(node) else "",
             health_checks=checks_of_port(self._graph, node.key, found[0]),
             security=self._security.port(node.key),
             rates=rates_of(properties),
             omitted=omitted_fields(node, self._graph.node(found[0]), self._graph),
             fat_flows=read_fat_flows(properties.get(FAT_FLOWS_OF_PORT)),
-            dhcp=read_dhcp(
-                properties.get("virtual_machine_interface_dhcp_option_list"),
-                properties.get("virtual_machine_interface_host_routes"),
-            ),
+            dhcp=_dhcp(properties),
             qos=qos_of(self._graph, node.key),
         )
 
@@ -275,6 +278,13 @@ class PortReader:
             name = text_of(machine.properties.get("display_name")) or machine.key.name
             return name.rpartition(":")[2]
         return text_of(port.properties.get("display_name")) or port.key.name.rpartition(":")[2]
+
+
+def _dhcp(properties: Mapping[str, ConfigValue]) -> DhcpConfig:
+    return read_dhcp(
+        properties.get("virtual_machine_interface_dhcp_option_list"),
+        properties.get("virtual_machine_interface_host_routes"),
+    )
 
 
 def _is_standby(instance_ip: ConfigNode, address: IpAddress) -> bool:

@@ -197,7 +197,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         has_floating=bool(plan.floating),
         announces=any(not pair.is_shared for pair in port.address_pairs),
         is_watched=plan.port_mirror is not None or plan.active.is_captured,
-        tag=port.tag,
+        tag=plugged.tag,
         flow_count_max=port.flow_count_max,
         qos_id=numbers.qos_id,
         rated_sent=bool(port.rates.sent),

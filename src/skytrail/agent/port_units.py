@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from skytrail.agent.copies import with_copies
-from skytrail.agent.interface import WELL, ActivePort, PortInputs, resolve_port
+from skytrail.agent.interface import WELL, ActivePort, PluggedPort, PortInputs, resolve_port
 from skytrail.agent.ledger import Rank, leave
 from skytrail.agent.policy import POLICY_DISABLED, Policy
 from skytrail.agent.port_plan import PortPlanner
@@ -14,6 +16,7 @@ from skytrail.agent.port_rows import (
     published_routes,
     quarantine_row,
 )
+from skytrail.agent.sub_interfaces import by_parent, plugged_with
 from skytrail.agent.tables import PolicyId, Row, VifId
 from skytrail.agent.tagged import with_tagged
 from skytrail.agent.world import World
@@ -28,14 +31,10 @@ class PortUnits:
 
     def update(self) -> None:
         """Compute the ports again whose inputs changed."""
-        plugged, view = self._world.inputs.plugged, self._world.inputs.view
-        failing_now = with_copies(plugged, view, self._world.inputs.failing)
+        plugged = self._world.inputs.plugged
         changed: list[tuple[str, PortInputs]] = []
         present: set[str] = set()
-        for parent, port in plugged.items():
-            failing = failing_now.get(parent, WELL)
-            found = view.ports.get(parent), view.problems.get(parent)
-            whole = PortInputs(port, *found, failing, parent in self._world.inputs.captured)
+        for parent, whole in self._whole(plugged):
             for uuid, now in with_tagged(parent, whole):
                 present.add(uuid)
                 known = self._world.port_inputs.get(uuid)
@@ -46,6 +45,21 @@ class PortUnits:
         for uuid, port_inputs in sorted(changed, key=lambda entry: entry[0]):
             self._world.port_inputs[uuid] = port_inputs
             self._port(uuid, port_inputs)
+
+    def _whole(self, plugged: Mapping[str, PluggedPort]) -> Iterator[tuple[str, PortInputs]]:
+        """Yield what is plugged here, and the sub-interfaces that come with it."""
+        inputs, view = self._world.inputs, self._world.inputs.view
+        failing = with_copies(plugged, view, inputs.failing)
+        subs = by_parent(view.ports)
+        for uuid, port in plugged.items():
+            found = view.ports.get(uuid), view.problems.get(uuid)
+            well = failing.get(uuid, WELL)
+            yield uuid, PortInputs(port, *found, well, uuid in inputs.captured)
+            for sub, own in plugged_with(port, subs.get(uuid, ())):
+                yield (
+                    sub.uuid,
+                    PortInputs(own, sub, None, well, sub.uuid in inputs.captured),
+                )
 
     def _unplugged(self, uuid: str) -> None:
         unit = (Rank.PORT, uuid, None)

@@ -70,6 +70,7 @@ from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S
 from skytrail.agent.responders.dispatch import Dispatcher
 from skytrail.agent.responders.dns import DnsRequest, Zones
+from skytrail.agent.sub_interfaces import on_the_link
 from skytrail.agent.tables import (
     GroupRow,
     InterfaceKind,
@@ -508,14 +509,14 @@ class AgentService:
         servers = self.view.virtual_dns
         frames = self.dispatcher.port_activated(vif_id, state, servers, self._clock.now())
         for frame in frames:
-            self._punts.reply(state.plugged.ifname, frame)
+            self._answer(state.plugged, frame)
         self._ask_listeners(self._clock.now())
 
     # Frames of workloads.
 
     def _punted(self, punt: Punt) -> None:
         state = self.desired.ports.get(self.desired.vifs.get(punt.vif_id, ""))
-        if state is not None and state.plugged.tag is not None:
+        if state is not None and state.plugged.tag is not None and state.plugged.is_chain:
             tag = state.plugged.tag
             if punt.reason is PuntReason.RECEIVE:
                 parent = state.plugged.vmi_uuid.partition(".")[0]
@@ -530,7 +531,7 @@ class AgentService:
         answers = self.dispatcher.receive(punt, state, self.view.virtual_dns, self._clock.now())
         if state is not None:
             for frame in answers.frames:
-                self._punts.reply(state.plugged.ifname, frame)
+                self._answer(state.plugged, frame)
         for forward in answers.forwards:
             self.upstream.forward(forward.request, forward.target)
 
@@ -558,7 +559,10 @@ class AgentService:
     def _send_to(self, vif_id: VifId, frame: bytes) -> None:
         state = self.desired.ports.get(self.desired.vifs.get(vif_id, ""))
         if isinstance(state, ActivePort):
-            self._punts.reply(state.plugged.ifname, frame)
+            self._answer(state.plugged, frame)
+
+    def _answer(self, plugged: PluggedPort, frame: bytes) -> None:
+        self._punts.reply(plugged.ifname, on_the_link(plugged, frame))
 
     # Plug socket.
 
@@ -751,7 +755,7 @@ class AgentService:
                 continue
             self._advertised[uuid] = now + ADVERTISEMENT_INTERVAL_S
             for frame in self.dispatcher.advertise(state, self.view.virtual_dns):
-                self._punts.reply(state.plugged.ifname, frame)
+                self._answer(state.plugged, frame)
         for uuid in self._advertised.keys() - self.desired.ports.keys():
             del self._advertised[uuid]
 

@@ -77,10 +77,15 @@ def interface_key(ifindex: int, tag: Tag | None = None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What frames carry that reach a transparent service by a VLAN of its interface."""
+    """A VLAN of an interface, which is an interface of its own."""
 
     vlan: int
-    source: Mac
+    source: Mac | None
+    """Of frames that reach a transparent service by it; None: it is a sub-interface."""
+
+    @property
+    def is_chain(self) -> bool:
+        return self.source is not None
 
 
 @dataclass(frozen=True, slots=True)

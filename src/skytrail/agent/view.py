@@ -184,6 +184,8 @@ class IncrementalView:
                 if key.type_name == CHECK:
                     keys |= ports_of_check(graph, key)
         for key in list(keys):
+            # Ports that are a VLAN of another, and their parents.
+            keys.update(graph.neighbours(key, "virtual-machine-interface"))
             for copy in graph.neighbours(key, "port-tuple"):
                 keys.update(graph.neighbours(copy, "virtual-machine-interface"))
         ports, problems = dict(self.view.ports), dict(self.view.problems)

@@ -46,6 +46,7 @@ WALK: Mapping[str, Step] = {
         parent=frozenset({"project"}),
         refs=frozenset(
             {
+                "virtual-machine-interface",
                 "virtual-network",
                 "security-group",
                 "routing-instance",
@@ -58,7 +59,16 @@ WALK: Mapping[str, Step] = {
                 "tag",
             }
         ),
-        back_refs=frozenset({"alias-ip", "bgp-as-a-service", "floating-ip", "instance-ip"}),
+        # A VLAN of a port is a port that refers to it, or that it refers to.
+        back_refs=frozenset(
+            {
+                "alias-ip",
+                "bgp-as-a-service",
+                "floating-ip",
+                "instance-ip",
+                "virtual-machine-interface",
+            }
+        ),
     ),
     "port-tuple": Step(parent=frozenset({"service-instance"})),
     "service-instance": Step(refs=frozenset({"service-template"})),

@@ -106,10 +106,11 @@ def interface_entry(row: InterfaceRow) -> Entry:
         | (abi.InterfaceFlags.FLOATING if row.has_floating else 0)
         | (abi.InterfaceFlags.ANNOUNCES if row.announces else 0)
         | (abi.InterfaceFlags.WATCHED if row.is_watched else 0)
-        | (abi.InterfaceFlags.TAGGED if row.tag else 0)
+        | (abi.InterfaceFlags.TAGGED if row.tag and row.tag.is_chain else 0)
+        | (abi.InterfaceFlags.VLAN if row.tag and not row.tag.is_chain else 0)
         | (abi.InterfaceFlags.TRANSLATES if row.translates else 0),
         tunnel_address=tunnel,
-        tag_source=row.tag.source.packed if row.tag else bytes(6),
+        tag_source=row.tag.source.packed if row.tag and row.tag.source else bytes(6),
         vlan=row.tag.vlan if row.tag else 0,
         replicator_address=row.replicator_address.packed if row.replicator_address else _NO_ADDRESS,
         qos=row.qos_id,
@@ -149,7 +150,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         announces=bool(value.flags & abi.InterfaceFlags.ANNOUNCES),
         is_watched=bool(value.flags & abi.InterfaceFlags.WATCHED),
         translates=bool(value.flags & abi.InterfaceFlags.TRANSLATES),
-        tag=Tag(value.vlan, Mac(value.tag_source)) if value.vlan else None,
+        tag=_tag(value) if value.vlan else None,
         flow_count_max=value.flow_count_max,
         tunnel_address=(
             IPv4Address(value.tunnel_address) if value.tunnel_address != _NO_ADDRESS else None
@@ -169,6 +170,11 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         asks_members=bool(value.options & abi.InterfaceOptions.ASKS_MEMBERS),
         lets_dhcp_by=bool(value.options & abi.InterfaceOptions.LETS_DHCP_BY),
     )
+
+
+def _tag(value: abi.Interface) -> Tag:
+    is_chain = value.flags & abi.InterfaceFlags.TAGGED
+    return Tag(value.vlan, Mac(value.tag_source) if is_chain else None)
 
 
 def source_entry(row: SourceRow) -> Entry:
