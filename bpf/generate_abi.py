@@ -72,6 +72,7 @@ STRUCTS = (
     "flow_key4",
     "flow_key6",
     "translation",
+    "translation_rest",
     "flow",
     "flow_counters",
     "punt_event",

@@ -45,7 +45,7 @@ struct flow_key6 {
 };
 _Static_assert(sizeof(struct flow_key6) == 40, "flow_key6");
 
-/* What an IPv4 packet leaves with. */
+/* What a packet leaves with; of IPv6 addresses the first words. */
 struct translation {
 	__be32 source;
 	__be32 destination;
@@ -77,6 +77,18 @@ struct flow {
 };
 _Static_assert(sizeof(struct flow) == 64, "flow");
 _Static_assert(__builtin_offsetof(struct flow, label) == 8, "flow");
+
+/* The other words of the addresses that an IPv6 packet leaves with. */
+struct translation_rest {
+	__be32 source[3];
+	__be32 destination[3];
+};
+
+struct flow6 {
+	struct flow flow;
+	struct translation_rest rest; /* FLOW_TRANSLATED. */
+};
+_Static_assert(sizeof(struct flow6) == 88, "flow6");
 
 /* Ageing state of a pair; written by the scan alone. */
 struct flow_pair {

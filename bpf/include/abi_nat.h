@@ -19,18 +19,19 @@ struct floating_key {
 	__u32 place;
 };
 
-/* An address of another network that stands for one of the workload's own. */
+/* An address of another network that stands for one of the workload's own. IPv4 addresses use the
+ * first word, the rest is zero. */
 struct floating {
-	__be32 outside;
-	__be32 inside;
+	__be32 outside[4];
+	__be32 inside[4];
 	__u32 vrf; /* Where the outside address is known. */
 	__u32 identity;
 	__u32 policy_egress;
 	__u32 policy_ingress;
 	__u32 flags;
-	__u32 pad;
+	__u32 family; /* 4 or 6. */
 };
-_Static_assert(sizeof(struct floating) == 32, "floating");
+_Static_assert(sizeof(struct floating) == 56, "floating");
 
 enum {
 	FLOATING_PORT_OUTSIDE = 0,
@@ -40,12 +41,13 @@ enum {
 /* The port that stands for another one, seen from either side. */
 struct floating_port_key {
 	__u32 vif;
-	__be32 outside;
+	__be32 outside[4];
 	__be16 port;
 	__u8 protocol;
 	__u8 side; /* Of `port`. */
+	__u32 family;
 };
-_Static_assert(sizeof(struct floating_port_key) == 12, "floating_port_key");
+_Static_assert(sizeof(struct floating_port_key) == 28, "floating_port_key");
 
 /* A link-local address and port at which workloads find a service outside of all networks. */
 struct link_service_key {

@@ -101,11 +101,6 @@ static __always_inline void capture_parse(struct __sk_buff *ctx, struct capture_
 		bpf_skb_load_bytes(ctx, l4, key->ports, 4);
 }
 
-static __always_inline bool same_address(const __be32 *a, const __be32 *b)
-{
-	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
-}
-
 /* The ends in one order: `back` 1 takes the packet for an answer. */
 static __always_inline bool capture_ends(const struct capture_filter *f,
 					 const struct capture_key *key, __u32 back)

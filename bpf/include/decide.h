@@ -118,14 +118,13 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	if (what & DECIDE_POLICY) {
 		translate_nothing(s);
 		mirror_nothing(s);
-	} else if (unlikely(vif->flags & INTERFACE_FLOATING) && family == FAMILY_V4 &&
-		 !answer_sender(s)) {
+	} else if (unlikely(vif->flags & INTERFACE_FLOATING) && !answer_sender(s, family)) {
 		return DROP_FLOATING_GONE;
 	}
 	route = route_lookup(s->sender_vrf, s->key.destination, family);
 	if (unlikely(vif->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY &&
-	    family == FAMILY_V4)
-		route = floating_outward(s, route);
+	    floating_outward(s, family, route ? route->bits + 1 : 0))
+		route = route_lookup(s->sender_vrf, s->key.destination, family);
 	if (!route) {
 		if (mac_is_gateway(s->flow.mac) || vif->flags & INTERFACE_TAGGED)
 			return DROP_NO_ROUTE;
@@ -173,9 +172,8 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		s->flow.peer_vif = nh->vif;
 		if (!(s->flow.flags & FLOW_BRIDGED))
 			mac_copy(s->flow.mac, peer->mac);
-		if (unlikely(peer->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY &&
-		    family == FAMILY_V4)
-			floating = floating_find(nh->vif, s->key.destination[0]);
+		if (unlikely(peer->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY)
+			floating = floating_find(nh->vif, s->key.destination, family);
 		break;
 	case NEXTHOP_RECEIVE:
 		return DECIDED_RECEIVE;
@@ -232,8 +230,8 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 	s->flow.peer_vif = 0;
 	translate_nothing(s);
 	mirror_nothing(s);
-	if (unlikely(vif->flags & INTERFACE_FLOATING) && family == FAMILY_V4)
-		floating = floating_find(s->key.vif, s->key.destination[0]);
+	if (unlikely(vif->flags & INTERFACE_FLOATING))
+		floating = floating_find(s->key.vif, s->key.destination, family);
 	if (unlikely(floating)) {
 		reason = floating_inward(s, s->key.vif, floating);
 		if (reason)

@@ -9,6 +9,8 @@
 #ifndef SKYTRAIL_FLOW_H
 #define SKYTRAIL_FLOW_H
 
+#include "flow_keys.h"
+#include "flow_pairs.h"
 #include "session.h"
 
 /* What a policy is asked, and its answers (policy.h). */
@@ -27,6 +29,14 @@ struct policy_question {
 	__u32 mirror;
 };
 
+/* What of a packet that an ICMPv6 error quotes is translated, in the order of the sums. */
+struct quoted_words {
+	__be32 source[4];
+	__be32 destination[4];
+	__be16 ports[2];
+	__u16 sum[2];
+};
+
 /* The slow path works on one key shape; IPv4 addresses use the first word, the rest is zero. */
 struct scratch {
 	struct flow_key6 key;
@@ -35,7 +45,10 @@ struct scratch {
 	struct flow_key6 lone_key; /* Of an entry being removed. */
 	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
 	struct policy_question question; /* Not on the stack: deep callers ask. */
-	struct flow flow; /* The decision. */
+	union { /* The decision. */
+		struct flow flow;
+		struct flow6 flow6;
+	};
 	__u32 vrf; /* Where the rule last asked leads; 0: nowhere else. */
 	__u32 merged; /* The flow at hand is one of several connections (fat.h). */
 	__u32 by_source_port; /* What was asked of policy depends on the source port. */
@@ -49,6 +62,8 @@ struct scratch {
 	__u32 sender_vrf, sender_policy, sender_identity;
 	__u32 quotes; /* The packet is an ICMP error about a translated flow. */
 	struct translation quoted; /* What the packet it quotes becomes. */
+	struct translation_rest quoted_rest;
+	struct quoted_words quoted_was, quoted_is; /* Likewise. */
 	__u32 fabric; /* The flow leaves by a port of the host: its reverse entry is there alone. */
 	__u32 kept_port; /* The port it has of the host, when it is decided again. */
 	struct flood_key flood_key; /* Of the list that copies are made by. */
@@ -81,52 +96,83 @@ static __always_inline struct flow *decided_flow(void)
 	return &s->flow;
 }
 
-static __always_inline void to_key4(struct flow_key4 *to, const struct flow_key6 *from)
+/* The other words of what an IPv6 packet of the entry under `key` leaves with. By its key: who has an
+ * entry of either family at hand may not look beyond what both have. */
+static __noinline const struct translation_rest *rest_of(const struct flow_key6 *key)
 {
-	to->source = from->source[0];
-	to->destination = from->destination[0];
-	to->source_port = from->source_port;
-	to->destination_port = from->destination_port;
-	to->vif = from->vif;
-	to->protocol = from->protocol;
-	to->direction = from->direction;
+	const struct flow6 *flow = bpf_map_lookup_elem(&flows6, key);
+
+	return flow ? &flow->rest : NULL;
 }
 
-static __always_inline void to_key6(struct flow_key6 *to, const struct flow_key4 *from)
+static __always_inline void mirror_rest(struct flow_key6 *to, const struct translation_rest *rest)
 {
-	__builtin_memset(to, 0, sizeof(*to));
-	to->source[0] = from->source;
-	to->destination[0] = from->destination;
-	to->source_port = from->source_port;
-	to->destination_port = from->destination_port;
-	to->vif = from->vif;
-	to->protocol = from->protocol;
-	to->direction = from->direction;
+	__builtin_memcpy(to->source + 1, rest->destination, sizeof(rest->destination));
+	__builtin_memcpy(to->destination + 1, rest->source, sizeof(rest->source));
 }
 
-static __always_inline void mirror_key(struct flow_key6 *to, const struct flow_key6 *from,
-				       __u16 peer_vif)
+static __always_inline void mirror_translation(struct flow_key6 *to, const struct translation *as)
 {
-	__builtin_memcpy(to->source, from->destination, 16);
-	__builtin_memcpy(to->destination, from->source, 16);
-	to->source_port = from->destination_port;
-	to->destination_port = from->source_port;
-	to->protocol = from->protocol;
-	to->vif = peer_vif ?: from->vif;
-	to->direction = peer_vif ? from->direction : !from->direction;
+	to->source[0] = as->destination;
+	to->destination[0] = as->source;
+	to->source_port = as->destination_port;
+	to->destination_port = as->source_port;
 }
 
-/* The key of the other entry of a pair: the mirror image of what a packet leaves as. */
+/* The key of the other entry of a pair, of which `from` is one: the mirror image of what a packet
+ * leaves as. */
 static __always_inline void mirror_flow(struct flow_key6 *to, const struct flow_key6 *from,
-					const struct flow *flow)
+					const struct flow *flow, __u32 family)
 {
+	const struct translation_rest *rest;
+
 	mirror_key(to, from, flow->peer_vif);
 	if (likely(!(flow->flags & FLOW_TRANSLATED)))
 		return;
-	to->source[0] = flow->to.destination;
-	to->destination[0] = flow->to.source;
-	to->source_port = flow->to.destination_port;
-	to->destination_port = flow->to.source_port;
+	mirror_translation(to, &flow->to);
+	if (family != FAMILY_V6)
+		return;
+	rest = rest_of(from);
+	if (rest)
+		mirror_rest(to, rest);
+}
+
+/* The same for the decision at hand, which may not be stored yet. */
+static __always_inline void mirror_decided(struct scratch *s)
+{
+	mirror_key(&s->pair_key, &s->key, s->flow.peer_vif);
+	if (likely(!(s->flow.flags & FLOW_TRANSLATED)))
+		return;
+	mirror_translation(&s->pair_key, &s->flow.to);
+	mirror_rest(&s->pair_key, &s->flow6.rest);
+}
+
+/* The decision is what the entry under s->key says already. */
+static __noinline int flow_take(struct scratch *s, const struct flow *flow, __u32 family)
+{
+	const struct translation_rest *rest;
+
+	s->flow = *flow;
+	if (family != FAMILY_V6 || !(flow->flags & FLOW_TRANSLATED))
+		return 0;
+	rest = rest_of(&s->key);
+	if (rest)
+		s->flow6.rest = *rest;
+	return 0;
+}
+
+/* The entry under s->key says what the decision is. */
+static __noinline int flow_give(struct scratch *s, struct flow *flow, __u32 family)
+{
+	struct flow6 *whole;
+
+	*flow = s->flow;
+	if (family != FAMILY_V6 || !(s->flow.flags & FLOW_TRANSLATED))
+		return 0;
+	whole = bpf_map_lookup_elem(&flows6, &s->key);
+	if (whole)
+		whole->rest = s->flow6.rest;
+	return 0;
 }
 
 static __noinline struct flow *flow_find(const struct flow_key6 *key, __u32 family)
@@ -160,59 +206,6 @@ static __noinline long flow_erase(const struct flow_key6 *key, __u32 family)
 	return bpf_map_delete_elem(&flows4, &key4);
 }
 
-/* An unused pair index, or 0 when all are taken. */
-static __always_inline __u32 pair_allocate(void)
-{
-	const __u32 zero = 0;
-	__u32 *next, index = 0;
-
-	if (!bpf_map_pop_elem(&flow_pairs_free, &index))
-		return index;
-	next = bpf_map_lookup_elem(&flow_pair_next, &zero);
-	if (!next || *next + 1 >= limits.flow_pairs_max)
-		return 0;
-	index = __sync_fetch_and_add(next, 1) + 1;
-	if (index >= limits.flow_pairs_max) {
-		/* Lost a race for the last one; the counter must not run away. */
-		__sync_fetch_and_add(next, -1);
-		return 0;
-	}
-	return index;
-}
-
-/* Zeroes the counters of every CPU, so that the next owner starts at nothing. */
-VERIFIED_ONCE int pair_free(__u32 index)
-{
-	struct flow_counters *counters;
-	struct flow_pair *pair;
-	__u32 cpu, slot;
-
-	for (cpu = 0; cpu < CPU_COUNT_MAX; cpu++) {
-		if (cpu >= limits.cpu_count)
-			break;
-		slot = cpu * limits.flow_pairs_max + index;
-		counters = bpf_map_lookup_elem(&flow_counters, &slot);
-		if (counters)
-			__builtin_memset(counters, 0, sizeof(*counters));
-	}
-	pair = bpf_map_lookup_elem(&flow_pairs, &index);
-	if (pair)
-		__builtin_memset(pair, 0, sizeof(*pair));
-	return bpf_map_push_elem(&flow_pairs_free, &index, 0);
-}
-
-static __always_inline void interface_flows_add(__u32 vif, __s32 change)
-{
-	const __u32 everybody = 0;
-	__u32 *owned = bpf_map_lookup_elem(&interface_flows, &vif);
-
-	if (owned)
-		__sync_fetch_and_add(owned, change);
-	owned = bpf_map_lookup_elem(&interface_flows, &everybody);
-	if (owned)
-		__sync_fetch_and_add(owned, change);
-}
-
 /* Removes a forward entry, its reverse entry if any, and frees what they own. Whoever erases the
  * forward entry frees the pair, so two CPUs never free it twice. Not verified once: Linux 6.1 takes no
  * map key from a pointer it knows only as memory. */
@@ -223,7 +216,7 @@ static __noinline int flow_remove(const struct flow_key6 *key, const struct flow
 	const __u8 flags = flow->flags;
 	struct flow *reverse;
 
-	mirror_flow(pair_key, key, flow);
+	mirror_flow(pair_key, key, flow, family);
 	if (unlikely(sessions_are_wanted()))
 		session_tell(key, flow, session_what(family, SESSION_END, 0));
 	if (flow_erase(key, family))
@@ -275,23 +268,6 @@ static __always_inline __u32 way_nexthop(__u64 way)
 static __always_inline bool flow_reopens(const struct flow *flow, const struct packet *p)
 {
 	return p->flags & PACKET_OPENS && flow->flags & (FLOW_CLOSED | FLOW_FINISHED);
-}
-
-/* Spreads keys over ECMP members and outer source ports; the same after a restart. */
-static __always_inline __u32 flow_hash(const struct flow_key6 *key)
-{
-	const __u32 *word = (const __u32 *)key;
-	__u64 hash = 0x9e3779b97f4a7c15ULL;
-	int i;
-
-	/* Not the last word: interface and direction would make two hosts disagree. */
-#pragma unroll
-	for (i = 0; i < 9; i++) {
-		hash ^= word[i];
-		hash *= 0xff51afd7ed558ccdULL;
-		hash ^= hash >> 29;
-	}
-	return hash >> 32;
 }
 
 #endif

@@ -87,7 +87,7 @@ static __noinline int scan_entry(struct flow_scan *scan, const struct flow_key6 
 	if (flow->flags & FLOW_REVERSE) {
 		struct flow *forward;
 
-		mirror_flow(&pair_key, key, flow);
+		mirror_flow(&pair_key, key, flow, family);
 		forward = flow_find(&pair_key, family);
 		if (!forward || forward->pair != flow->pair)
 			flow_erase(key, family);

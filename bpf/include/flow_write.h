@@ -22,7 +22,7 @@ static __always_inline void scratch_begin(struct scratch *s, const struct packet
 		to_key6(&s->key, &p->key4);
 	else
 		s->key = p->key6;
-	__builtin_memset(&s->flow, 0, sizeof(s->flow));
+	__builtin_memset(&s->flow6, 0, sizeof(s->flow6));
 	s->back_from = 0;
 	s->back_vif = 0;
 	s->quotes = 0;
@@ -55,7 +55,7 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 	struct flow *present;
 	long failure;
 
-	mirror_flow(&s->pair_key, &s->key, &s->flow);
+	mirror_decided(s);
 	present = flow_find(&s->pair_key, family);
 	if (present) {
 		if (present->flags & FLOW_REVERSE) {
@@ -72,7 +72,7 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 		}
 	}
 	s->flow.flags = FLOW_REVERSE | (flags & (FLOW_TRANSLATED | FLOW_MIRRORED));
-	translate_mirrored(&s->flow.to, &s->key);
+	translate_mirrored(s, &s->key);
 	s->flow.peer_vif = peer_vif ? s->key.vif : 0;
 	/* Its own way out is looked up when it is first used; delivery needs none. */
 	if (s->pair_key.direction == DIRECTION_FROM_WORKLOAD)
@@ -85,7 +85,7 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 	s->flow.generation = generation;
 	s->flow.nexthop = nexthop;
 	s->flow.label = label;
-	translate_mirrored(&s->flow.to, &s->pair_key);
+	translate_mirrored(s, &s->pair_key);
 	return failure;
 }
 
@@ -191,11 +191,11 @@ static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 f
 	reason = decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
 	if (reason && reason != DROP_POLICY)
 		return reason;
-	if (had_pair && (s->flow.peer_vif != peer_vif || translates_anew(&s->flow, flow))) {
+	if (had_pair && (s->flow.peer_vif != peer_vif || translates_anew(s, flow, family))) {
 		/* The far end moved: the old mirror image is nobody's any more. */
 		struct flow *reverse;
 
-		mirror_flow(&s->pair_key, &s->key, flow);
+		mirror_flow(&s->pair_key, &s->key, flow, family);
 		reverse = flow_find(&s->pair_key, family);
 		if (reverse && (reverse->flags & FLOW_REVERSE) && reverse->pair == flow->pair)
 			flow_erase(&s->pair_key, family);
@@ -210,7 +210,7 @@ static __noinline int flow_refresh(struct scratch *s, struct flow *flow, __u32 f
 		if (reverse_insert(s, family))
 			return DROP_FLOW_TABLE_FULL;
 	}
-	*flow = s->flow;
+	flow_give(s, flow, family);
 	return reason;
 }
 
@@ -237,7 +237,7 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	mac_copy(s->own_mac, s->flow.mac);
 	mac_copy(s->own_source_mac, s->flow.source_mac);
 	s->own_key = s->key;
-	mirror_flow(&s->pair_key, &s->key, entry);
+	mirror_flow(&s->pair_key, &s->key, entry, family);
 	forward = flow_find(&s->pair_key, family);
 	if (!forward || (forward->flags & FLOW_REVERSE) || forward->pair != entry->pair)
 		return -1;
@@ -256,7 +256,7 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	/* The far end may have moved, and this entry with it. */
 	if (flow_find(&s->own_key, family) != entry)
 		return -1;
-	s->flow = *entry;
+	flow_take(s, entry, family);
 	mirror_as(s, forward);
 	mac_copy(s->flow.mac, s->own_mac);
 	mac_copy(s->flow.source_mac, s->own_source_mac);

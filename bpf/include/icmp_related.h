@@ -83,7 +83,7 @@ static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *
 	if (!flow || flow->flags & FLOW_DENY)
 		return false;
 	if (flow->flags & FLOW_TRANSLATED)
-		translate_as(s, flow);
+		translate_as(s, flow, family);
 	return true;
 }
 

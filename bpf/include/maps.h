@@ -33,6 +33,7 @@ const volatile struct {
 	enum qos qos;
 	struct qos_mark qos_mark;
 	struct translation translation;
+	struct translation_rest translation_rest;
 	enum punt_reason punt_reason;
 	enum punt_class punt_class;
 	enum hash_fields hash_fields;
@@ -174,7 +175,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, FLOW_PAIRS_DEFAULT);
 	__type(key, struct flow_key6);
-	__type(value, struct flow);
+	__type(value, struct flow6);
 } flows6 SEC(".maps");
 
 /* (vif, protocol, port) -> unused. Agent writes; read after a miss of an interface with OPTION_FAT.

@@ -16,7 +16,7 @@
 #include "mtu.h"
 #include "punt.h"
 #include "qos.h"
-#include "translate.h"
+#include "translate6.h"
 #include "uplink.h"
 
 /* Only routed packets (sent to the gateway's MAC) live shorter. From a workload, so no tunnel. */
@@ -122,7 +122,7 @@ static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct pa
 		if (unlikely(reason))
 			return drop(ctx, reason);
 	}
-	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate(ctx, p, flow))
+	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate_flow(ctx, p, flow, family))
 		return drop(ctx, DROP_TRANSLATION);
 	if (unlikely(encapsulate(ctx, p, nh, label, flow->entropy, flow->mac)))
 		return drop(ctx, DROP_ENCAPSULATION);
@@ -178,7 +178,7 @@ static __always_inline int send_to_local(struct __sk_buff *ctx, const struct pac
 		if (unlikely(reason))
 			return drop(ctx, reason);
 	}
-	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate(ctx, p, flow))
+	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate_flow(ctx, p, flow, family))
 		return drop(ctx, DROP_TRANSLATION);
 	frame = packet_data(ctx);
 	if (frame + ETHERNET_BYTES > packet_end(ctx))

@@ -255,6 +255,14 @@ static __always_inline void mac_copy(void *to, const void *from)
 	*(__u16 *)(to + 4) = *(const __u16 *)(from + 4);
 }
 
+/* Addresses have 4 words; IPv4 uses the first. */
+static __always_inline bool same_address(const __be32 *one, const __be32 *other)
+{
+	/* Without branches: loops of the slow path compare many. */
+	return !((one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) |
+		 (one[3] ^ other[3]));
+}
+
 /* 00:00:5e:00:01:00, what every vRouter answers for the gateway of a subnet. */
 #define GATEWAY_MAC_HIGH bpf_htons(0x0100)
 

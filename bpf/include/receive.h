@@ -105,7 +105,7 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 						   decrement_ttl(ctx, p, family);
 	if (unlikely(reason))
 		return drop(ctx, reason);
-	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate(ctx, p, flow))
+	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate_flow(ctx, p, flow, family))
 		return drop(ctx, DROP_TRANSLATION);
 	mirror = flow_mirror(flow);
 	return shrink_and_deliver(ctx, p, to, true,

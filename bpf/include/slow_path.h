@@ -41,7 +41,7 @@ static __always_inline void flow_forget(struct scratch *s, struct flow *flow, __
 	if (flow->flags & FLOW_REVERSE) {
 		struct flow *forward;
 
-		mirror_flow(&s->pair_key, &s->key, flow);
+		mirror_flow(&s->pair_key, &s->key, flow, family);
 		forward = flow_find(&s->pair_key, family);
 		if (forward && !(forward->flags & FLOW_REVERSE) && forward->pair == flow->pair) {
 			s->lone_key = s->pair_key;
@@ -94,14 +94,14 @@ static __always_inline int flow_again(struct scratch *s, struct flow *flow, __u3
 
 	if (flow->flags & FLOW_REVERSE) {
 		if (flow->generation == generation && !(flow->flags & FLOW_BRIDGED)) {
-			s->flow = *flow;
+			flow_take(s, flow, family);
 			return DROP_NONE;
 		}
 		reason = reverse_refresh(s, flow, family, generation);
 		return reason == PROCEED ? DROP_NONE : reason;
 	}
 	if (flow->generation == generation && !(flow->flags & FLOW_BRIDGED)) {
-		s->flow = *flow;
+		flow_take(s, flow, family);
 		return DROP_NONE;
 	}
 	return flow_refresh(s, flow, family, generation);
@@ -215,7 +215,7 @@ VERIFIED_ONCE int flow_close(struct __sk_buff *ctx, struct packet *p, __u32 fami
 	flow = flow_find(&s->key, family);
 	if (!flow || (flow->flags & FLOW_CLOSED))
 		return 0;
-	mirror_flow(&s->pair_key, &s->key, flow);
+	mirror_flow(&s->pair_key, &s->key, flow, family);
 	pair = flow_find(&s->pair_key, family);
 	bpf_skb_load_bytes(ctx, p->l4 + TCP_FLAGS_OFFSET, &tcp_flags, 1);
 	if (!(tcp_flags & TCP_RST)) {

@@ -11,7 +11,7 @@ import random
 import struct
 from collections import Counter
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import frames
 import pytest
@@ -81,6 +81,7 @@ OTHER_WAYS = {OTHER_LABEL, OTHER_VNI}
 ONLY_THEIRS = "10.6.6.6"
 PUBLIC, PUBLIC_BRIDGE, PUBLIC_VNI, CLIENT_LABEL = VrfId(8), NextHopId(43), 8008, 99
 FLOATING, CLIENT = "198.18.0.5", "198.18.0.9"
+FLOATING6, CLIENT6 = "2001:db8:5::5", "2001:db8:5::9"
 """Our workload's address in a third VRF, and who asks for it there."""
 UNKNOWN_MAC = Mac(b"\x02\x99\0\0\0\1")
 TUNNEL_MAC = bytes.fromhex("020000000102")
@@ -124,6 +125,18 @@ def services() -> list[Row]:
             policy_egress=PolicyId(0),
             policy_ingress=PolicyId(0),
         ),
+        FloatingRow(
+            vif_id=VIF,
+            place=1,
+            outside=IPv6Address(FLOATING6),
+            inside=IPv6Address(OWN[6]),
+            vrf_id=PUBLIC,
+            identity=IdentityId(4),
+            policy_egress=PolicyId(0),
+            policy_ingress=PolicyId(0),
+        ),
+        _route(FLOATING6, OWN_NEXTHOP, 0, None, PUBLIC),
+        _route(CLIENT6, TUNNEL_NEXTHOP, CLIENT_LABEL, None, PUBLIC),
         _route(FLOATING, OWN_NEXTHOP, 0, None, PUBLIC),
         _route(CLIENT, TUNNEL_NEXTHOP, CLIENT_LABEL, None, PUBLIC),
         VniRow(PUBLIC_VNI, PUBLIC_BRIDGE),
@@ -221,6 +234,9 @@ def wire_frames() -> list[bytes]:
     wanted = frames.ip(CLIENT, FLOATING, frames.TCP, frames.tcp(9, 80, flags=2))
     made.append(_tunnelled("vxlan", PUBLIC_VNI, as_frame(wanted, GATEWAY_MAC, REMOTE_MAC)))
     made += [_tunnelled(kind, LABEL, wanted) for kind in ("udp", "gre")]
+    for protocol, payload in transports(6):
+        six = frames.ip(CLIENT6, FLOATING6, protocol, payload)
+        made += [_tunnelled(kind, LABEL, six) for kind in ("udp", "gre")]
     to_host = frames.ipv4(str(REMOTE_TUNNEL), str(LOCAL_TUNNEL), frames.TCP, frames.tcp(1, 179))
     made.append(frames.ethernet(bytes(6), bytes(6), 0x0800, to_host))
     return made

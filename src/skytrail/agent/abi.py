@@ -485,7 +485,7 @@ FLOATING_KEY_LAYOUT = struct.Struct("=II")
 
 
 class Floating(NamedTuple):
-    """``struct floating``, 32 bytes."""
+    """``struct floating``, 56 bytes."""
 
     outside: bytes
     inside: bytes
@@ -494,6 +494,7 @@ class Floating(NamedTuple):
     policy_egress: int
     policy_ingress: int
     flags: int
+    family: int
 
     def pack(self) -> bytes:
         return FLOATING_LAYOUT.pack(*self)
@@ -503,17 +504,18 @@ class Floating(NamedTuple):
         return cls._make(FLOATING_LAYOUT.unpack(raw))
 
 
-FLOATING_LAYOUT = struct.Struct("=4s4sIIIII4x")
+FLOATING_LAYOUT = struct.Struct("=16s16sIIIIII")
 
 
 class FloatingPortKey(NamedTuple):
-    """``struct floating_port_key``, 12 bytes."""
+    """``struct floating_port_key``, 28 bytes."""
 
     vif: int
     outside: bytes
     port: bytes
     protocol: int
     side: int
+    family: int
 
     def pack(self) -> bytes:
         return FLOATING_PORT_KEY_LAYOUT.pack(*self)
@@ -523,7 +525,7 @@ class FloatingPortKey(NamedTuple):
         return cls._make(FLOATING_PORT_KEY_LAYOUT.unpack(raw))
 
 
-FLOATING_PORT_KEY_LAYOUT = struct.Struct("=I4s2sBB")
+FLOATING_PORT_KEY_LAYOUT = struct.Struct("=I16s2sBBI")
 
 
 class QosMark(NamedTuple):
@@ -919,6 +921,23 @@ class Translation(NamedTuple):
 
 
 TRANSLATION_LAYOUT = struct.Struct("=4s4s2s2s")
+
+
+class TranslationRest(NamedTuple):
+    """``struct translation_rest``, 24 bytes."""
+
+    source: bytes
+    destination: bytes
+
+    def pack(self) -> bytes:
+        return TRANSLATION_REST_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> TranslationRest:
+        return cls._make(TRANSLATION_REST_LAYOUT.unpack(raw))
+
+
+TRANSLATION_REST_LAYOUT = struct.Struct("=12s12s")
 
 
 class Flow(NamedTuple):

@@ -32,8 +32,8 @@ _PORT_MAX = 65535
 class Binding:
     """An address of a network that a port has beside its own."""
 
-    outside: IPv4Address
-    inside: IPv4Address
+    outside: IpAddress
+    inside: IpAddress
     """Which of the port's addresses it stands for; itself: an alias."""
     network: str
     """The network it is from, by name."""
@@ -55,8 +55,8 @@ def bindings(
     graph: ConfigGraph, port: ConfigKey, own: Iterable[IpAddress]
 ) -> tuple[tuple[Binding, ...], tuple[str, ...]]:
     """Return the floating and alias addresses of a port, in a stable order, and the problems."""
-    addresses = [address for address in own if isinstance(address, IPv4Address)]
-    found: dict[IPv4Address, Binding] = {}
+    addresses = list(own)
+    found: dict[IpAddress, Binding] = {}
     problems: list[str] = []
     floating = [(node, False) for node in graph.linked_nodes(port, "floating-ip")]
     aliases = [(node, True) for node in graph.linked_nodes(port, "alias-ip")]
@@ -67,7 +67,7 @@ def bindings(
                 raise Unusable(f"{read.outside} is bound to the interface twice")
         except Unusable as problem:
             problems.append(f"{node.key.type_name} {node.key.name}: {problem}")
-    ordered = sorted(found.values(), key=lambda each: each.outside)
+    ordered = sorted(found.values(), key=lambda each: (each.outside.version, int(each.outside)))
     problems += [
         f"{each.outside}: an interface has at most {FLOATING_PLACES_COUNT_MAX} such addresses"
         for each in ordered[FLOATING_PLACES_COUNT_MAX:]
@@ -75,15 +75,11 @@ def bindings(
     return tuple(ordered[:FLOATING_PLACES_COUNT_MAX]), tuple(problems)
 
 
-def _floating(graph: ConfigGraph, node: ConfigNode, own: list[IPv4Address]) -> Binding:
+def _floating(graph: ConfigGraph, node: ConfigNode, own: list[IpAddress]) -> Binding:
     properties = node.properties
     outside = _address(properties.get("floating_ip_address"), graph, node)
-    inside = own[0] if own else None
     wanted = text_of(properties.get("floating_ip_fixed_ip_address"))
-    if wanted:
-        inside = next((address for address in own if str(address) == wanted), None)
-    if inside is None:
-        raise Unusable(f"the interface has no address {wanted or 'of IPv4'} to stand for")
+    inside = _inside(outside, usable_address_of(wanted) if wanted else None, wanted, own)
     direction = text_of(properties.get("floating_ip_traffic_direction")) or "both"
     ports = None
     if flag_of(properties.get("floating_ip_port_mappings_enable")):
@@ -99,12 +95,25 @@ def _floating(graph: ConfigGraph, node: ConfigNode, own: list[IPv4Address]) -> B
     )
 
 
+def _inside(
+    outside: IpAddress, fixed: IpAddress | None, wanted: str, own: list[IpAddress]
+) -> IpAddress:
+    """Return which of the port's own addresses it stands for."""
+    if fixed is not None and fixed.version != outside.version:
+        raise Unusable(f"{outside} cannot stand for {fixed}, an address of IPv{fixed.version}")
+    for address in own:
+        if address.version == outside.version and (address == fixed or not wanted):
+            return address
+    missing = wanted or f"of IPv{outside.version}"
+    raise Unusable(f"the interface has no address {missing} to stand for")
+
+
 def _alias(graph: ConfigGraph, node: ConfigNode) -> Binding:
     address = _address(node.properties.get("alias_ip_address"), graph, node)
     return Binding(address, address, _network(graph, node, "alias-ip-pool"))
 
 
-def _address(value: ConfigValue | None, graph: ConfigGraph, node: ConfigNode) -> IPv4Address:
+def _address(value: ConfigValue | None, graph: ConfigGraph, node: ConfigNode) -> IpAddress:
     """Return its own address; one below an instance IP has that one's."""
     if not value:
         for parent in graph.linked_nodes(node.key, "instance-ip"):
@@ -112,8 +121,6 @@ def _address(value: ConfigValue | None, graph: ConfigGraph, node: ConfigNode) ->
     address = usable_address_of(value)
     if address is None:
         raise Unusable("it has no address yet")
-    if not isinstance(address, IPv4Address):
-        raise Unusable(f"{address} is IPv6, which hosts do not translate")
     return address
 
 

@@ -85,7 +85,7 @@ class Tables:
         self.bgp_services: dict[tuple[VifId, IPv4Address], BgpServiceRow] = {}
         self.floatings: defaultdict[VifId, dict[int, FloatingRow]] = defaultdict(dict)
         """Floating addresses of a port by place."""
-        self.floating_ports: dict[tuple[VifId, IPv4Address, int, int, bool], int] = {}
+        self.floating_ports: dict[tuple[VifId, IpAddress, int, int, bool], int] = {}
         self.rates: dict[tuple[VifId, bool], RateRow] = {}
         self.qos_maps: dict[QosId, QosMapRow] = {}
         self.link_services: dict[tuple[IPv4Address, int], LinkServiceRow] = {}

@@ -88,8 +88,8 @@ class FloatingPlan:
     """VRFs that what has to do with it goes through."""
 
     @property
-    def prefix(self) -> IPv4Network:
-        return IPv4Network(self.binding.outside)
+    def prefix(self) -> IpNetwork:
+        return ip_network(self.binding.outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +156,8 @@ class PortPlan:
         found = [each.prefix for each in self.visits if each.network.is_underlay]
         network = self.active.port.network
         if network.is_underlay and network.forwarding.routes:
-            found += [prefix for prefix in self.offered if isinstance(prefix, IPv4Network)]
-        return tuple(found)
+            found += self.offered
+        return tuple([prefix for prefix in found if isinstance(prefix, IPv4Network)])
 
     @property
     def preference(self) -> int:
@@ -364,7 +364,8 @@ def _floating_route(plan: PortPlan, each: FloatingPlan, attributes: RouteAttribu
     in that network.
     """
     address, kinds = plan.offer
-    native = (NATIVE,) if each.network.is_underlay else ()
+    is_native = each.network.is_underlay and isinstance(each.prefix, IPv4Network)
+    native = (NATIVE,) if is_native else ()
     hop = NextHop(
         address=address,
         label=Label(plan.numbers.label),

@@ -325,8 +325,8 @@ class FloatingRow:
 
     vif_id: VifId
     place: int
-    outside: IPv4Address
-    inside: IPv4Address
+    outside: IpAddress
+    inside: IpAddress
     vrf_id: VrfId
     """Where ``outside`` is known, and the port goes out by it."""
     identity: IdentityId
@@ -352,7 +352,7 @@ class FloatingPortRow:
     """
 
     vif_id: VifId
-    outside: IPv4Address
+    outside: IpAddress
     protocol: int
     port: int
     is_inside: bool
@@ -360,7 +360,7 @@ class FloatingPortRow:
     to_port: int
 
     @property
-    def key(self) -> tuple[VifId, IPv4Address, int, int, bool]:
+    def key(self) -> tuple[VifId, IpAddress, int, int, bool]:
         return (self.vif_id, self.outside, self.protocol, self.port, self.is_inside)
 
 

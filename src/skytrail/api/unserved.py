@@ -14,12 +14,6 @@ from skytrail.api.graph import Record
 from skytrail.model.load_balancer import PROVIDERS
 
 _UNDERLAY: Final = ("default-domain", "default-project", "ip-fabric")
-_IN_USE_BY: Final = "virtual_machine_interface_refs"
-_ADDRESSES: Mapping[str, str] = {
-    "floating-ip": "floating_ip_address",
-    "alias-ip": "alias_ip_address",
-}
-"""They count once they are bound to an interface."""
 _UNSERVED_OF_NETWORKS: Final = ("layer2_control_word", "pbb_evpn_enable", "pbb_etree_enable")
 _FAT_FLOWS: Mapping[str, str] = {
     "virtual-machine-interface": "virtual_machine_interface_fat_flow_protocols",
@@ -30,10 +24,6 @@ _FAT_FLOWS: Mapping[str, str] = {
 def why_unserved(record: Record) -> str:
     """Return what does not happen with the object yet; empty when everything does."""
     kind = record.type_name
-    if kind in _ADDRESSES:
-        address = documents.text(record.body, _ADDRESSES[kind]) or ""
-        is_served = ":" not in address or not record.body.get(_IN_USE_BY)
-        return "" if is_served else f"hosts do not serve IPv6 {kind}s yet: nobody answers"
     if kind == "virtual-ip":
         return "nothing is served of the older interface: use loadbalancer, loadbalancer-listener"
     if kind == "loadbalancer":

@@ -244,13 +244,16 @@ def test_an_address_below_an_instance_ip_is_that_one_s():
 def test_what_cannot_be_served_is_told_and_the_rest_works():
     world = World()
     world.config.floating("fd00::9", world.web, world.public)
+    fixed = "10.1.1.3"
+    world.config.floating("fd00::8", world.web, world.public, floating_ip_fixed_ip_address=fixed)
     world.config.floating("198.18.0.40", world.web, ConfigKey("virtual-network", "d:p:unknown"))
     made = host(world, "web")
 
     (trouble,) = [
         each for each in troubles(made.desired.ports, made.view) if each.uuid == uuid_of("web")
     ]
-    assert "fd00::9 is IPv6" in trouble.reason
+    assert "the interface has no address of IPv6 to stand for" in trouble.reason
+    assert "fd00::8 cannot stand for 10.1.1.3, an address of IPv4" in trouble.reason
     assert "network d:p:unknown has not arrived" in trouble.reason
     (shown,) = [row for row in interface_rows(made.desired) if row["vmi_uuid"] == uuid_of("web")]
     assert shown["floating_addresses"] == [FLOATING]
@@ -335,3 +338,53 @@ def test_a_pair_of_which_one_is_active_is_not_published():
     routes = published(host(paired("active-standby"), "web", "twin"))
 
     assert (PRIVATE_VRF, ip_network("10.1.1.50")) not in routes
+
+
+def test_an_address_stands_for_the_port_s_first_of_its_own_family():
+    world = World()
+    world.web6 = world.config.port("web6", world.private, ["10.1.1.7", "fd00:1::7", "fd00:1::8"])
+    world.config.floating("2001:db8::9", world.web6, world.public)
+    world.config.floating("198.18.0.77", world.web6, world.public)
+    world.config.alias("2001:db8::a", world.web6, world.public)
+    made = host(world, "web6")
+
+    rows = {str(row.outside): str(row.inside) for row in rows_of(made, FloatingRow)}
+    assert rows == {
+        "198.18.0.77": "10.1.1.7",
+        "2001:db8::9": "fd00:1::7",
+        "2001:db8::a": "2001:db8::a",
+    }
+    (hop,) = published(made)[PUBLIC_VRF, ip_network("2001:db8::9")].next_hops
+    assert (hop.virtual_network, str(hop.mac)) == (f"{PROJECT}:public", "02:5e:c0:00:02:01")
+    vif_id = made.vif("web6")
+    assert (vif_id, ip_network("2001:db8::a")) in made.desired.rows[SourceRow]
+    assert (vif_id, ip_network("2001:db8::9")) not in made.desired.rows[SourceRow]
+
+
+def test_ipv6_first_packets_come_for_the_address_and_leave_by_it():
+    world = World()
+    world.web = world.config.port("web6", world.private, ["fd00:1::7"])
+    world.config.port("client6", world.public, ["2001:db8::20"])
+    world.config.floating("2001:db8::9", world.web, world.public)
+    made = host(world, "web6", "client6")
+
+    def send(name, source, destination):
+        packet = TracePacket(ip_address(source), ip_address(destination), 6, 40000, 80)
+        return made.datapath.send(made.vif(name), packet)
+
+    inward = send("client6", "2001:db8::20", "2001:db8::9")
+    outward = send("web6", "fd00:1::7", "2001:db8::20")
+    assert (inward.outcome, ends(inward)) == (DELIVERED, ("2001:db8::20", "fd00:1::7", 80))
+    assert (outward.outcome, ends(outward)) == (DELIVERED, ("2001:db8::9", "2001:db8::20", 80))
+
+
+def test_an_ipv6_address_of_a_network_the_underlay_routes_is_not_told_to_it():
+    """Its routes there are IPv4's."""
+    world = World(underlay=True)
+    web6 = world.config.port("web6", world.private, ["fd00:1::7"])
+    world.config.floating("2001:db8::9", web6, world.public)
+    made = host(world, "web6")
+
+    assert (FABRIC_INSTANCE, ip_network("2001:db8::9")) not in published(made)
+    (hop,) = published(made)[PUBLIC_VRF, ip_network("2001:db8::9")].next_hops
+    assert "native" not in hop.encapsulations

@@ -264,6 +264,25 @@ def test_floating_addresses_come_from_the_pool_of_the_network(api) -> None:
     assert network
 
 
+def test_a_floating_address_stands_for_one_of_its_own_version(api) -> None:
+    api.network("public", api.subnet("2001:db8::/64"), api.subnet("192.0.2.0/24"))
+    api.create("floating-ip-pool", fq_name=[*PROJECT, "public", "pool"])
+
+    def make(name: str, fixed: str, **more):
+        return api.call("POST", "/floating-ips", {"floating-ip": {
+            "fq_name": [*PROJECT, "public", "pool", name], "parent_type": "floating-ip-pool",
+            "floating_ip_fixed_ip_address": fixed, **more,
+        }})
+
+    assert make("a", "fd00::1", floating_ip_address="2001:db8::77").status == 200
+    assert make("b", "fd00::1", floating_ip_address_family="v6").status == 200
+    refused = make("c", "10.0.0.1", floating_ip_address="2001:db8::78")
+    assert refused.status == 400
+    assert "floating_ip_fixed_ip_address 10.0.0.1 is not of IPv6" in refused.text
+    assert make("d", "fd00::1").status == 400
+    assert make("e", "nonsense").status == 400
+
+
 def test_reserved_addresses_are_taken_counted_and_given_back(api) -> None:
     network = api.network("n", api.subnet("10.0.0.0/29"))
     subnet = stored_subnet(api, network)["subnet_uuid"]

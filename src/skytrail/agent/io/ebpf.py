@@ -23,7 +23,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -308,7 +308,7 @@ class EbpfDatapath:
         counters = self._counters()
         for name, layout in (("flows4", abi.FlowKey4), ("flows6", abi.FlowKey6)):
             for key, value in self._maps[name].items():
-                yield _flow_record(layout.unpack(key), abi.Flow.unpack(value), counters, now_ns)
+                yield _flow_record(layout.unpack(key), value, counters, now_ns)
 
     def _counters(self) -> _CounterReader:
         return _CounterReader(self._maps["flow_counters"], self._flow_pairs_max)
@@ -428,8 +428,9 @@ class _CounterReader:
 
 
 def _flow_record(
-    key: abi.FlowKey4 | abi.FlowKey6, flow: abi.Flow, counters: _CounterReader, now_ns: int
+    key: abi.FlowKey4 | abi.FlowKey6, raw: bytes, counters: _CounterReader, now_ns: int
 ) -> FlowRecord:
+    flow = abi.Flow.unpack(raw[: abi.FLOW_LAYOUT.size])
     address = IPv4Address if isinstance(key, abi.FlowKey4) else IPv6Address
     reverse = bool(flow.flags & abi.FlowFlags.REVERSE)
     denied = bool(flow.flags & abi.FlowFlags.DENY)
@@ -450,17 +451,19 @@ def _flow_record(
         packets=packets,
         bytes=size,
         age_s=max(now_ns - flow.created_ns, 0) / _NANOSECONDS,
-        leaves_as=_translated(flow),
+        leaves_as=_translated(flow, raw[abi.FLOW_LAYOUT.size :]),
     )
 
 
-def _translated(flow: abi.Flow) -> FlowEnds | None:
+def _translated(flow: abi.Flow, beyond: bytes) -> FlowEnds | None:
+    """``beyond``: the other words of IPv6 addresses, in an entry of such a flow."""
     if not flow.flags & abi.FlowFlags.TRANSLATED:
         return None
     to = abi.Translation.unpack(flow.to)
+    rest = abi.TranslationRest.unpack(beyond) if beyond else abi.TranslationRest(b"", b"")
     return FlowEnds(
-        source=IPv4Address(to.source),
-        destination=IPv4Address(to.destination),
+        source=ip_address(to.source + rest.source),
+        destination=ip_address(to.destination + rest.destination),
         source_port=int.from_bytes(to.source_port, "big"),
         destination_port=int.from_bytes(to.destination_port, "big"),
     )

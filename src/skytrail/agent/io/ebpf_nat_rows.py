@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from skytrail.agent import abi
 from skytrail.agent.io.ebpf_rows import Entry, u32
@@ -20,7 +20,18 @@ from skytrail.agent.tables import (
 )
 
 _OUTSIDE, _INSIDE = 0, 1
+_IPV6 = 6
 _RANGE = struct.Struct("=HH")
+_ADDRESS_BYTES = 16
+
+
+def _padded(address: IPv4Address | IPv6Address) -> bytes:
+    """IPv4 uses the first word of four."""
+    return address.packed.ljust(_ADDRESS_BYTES, b"\x00")
+
+
+def _address(raw: bytes, family: int) -> IPv4Address | IPv6Address:
+    return IPv6Address(raw) if family == _IPV6 else IPv4Address(raw[:4])
 
 
 def floating_entry(row: FloatingRow) -> Entry:
@@ -35,13 +46,14 @@ def floating_entry(row: FloatingRow) -> Entry:
         | (abi.FloatingFlags.PORTS if row.has_ports else 0)
     )
     value = abi.Floating(
-        outside=row.outside.packed,
-        inside=row.inside.packed,
+        outside=_padded(row.outside),
+        inside=_padded(row.inside),
         vrf=row.vrf_id,
         identity=row.identity,
         policy_egress=row.policy_egress,
         policy_ingress=row.policy_ingress,
         flags=flags,
+        family=row.outside.version,
     )
     return abi.FloatingKey(vif=row.vif_id, place=row.place).pack(), value.pack()
 
@@ -51,8 +63,8 @@ def floating_row(key: bytes, raw: bytes) -> FloatingRow:
     return FloatingRow(
         vif_id=VifId(where.vif),
         place=where.place,
-        outside=IPv4Address(value.outside),
-        inside=IPv4Address(value.inside),
+        outside=_address(value.outside, value.family),
+        inside=_address(value.inside, value.family),
         vrf_id=VrfId(value.vrf),
         identity=IdentityId(value.identity),
         policy_egress=PolicyId(value.policy_egress),
@@ -66,10 +78,11 @@ def floating_row(key: bytes, raw: bytes) -> FloatingRow:
 def floating_port_entry(row: FloatingPortRow) -> Entry:
     key = abi.FloatingPortKey(
         vif=row.vif_id,
-        outside=row.outside.packed,
+        outside=_padded(row.outside),
         port=row.port.to_bytes(2, "big"),
         protocol=row.protocol,
         side=_INSIDE if row.is_inside else _OUTSIDE,
+        family=row.outside.version,
     )
     return key.pack(), row.to_port.to_bytes(2, "big")
 
@@ -78,7 +91,7 @@ def floating_port_row(key: bytes, raw: bytes) -> FloatingPortRow:
     where = abi.FloatingPortKey.unpack(key)
     return FloatingPortRow(
         vif_id=VifId(where.vif),
-        outside=IPv4Address(where.outside),
+        outside=_address(where.outside, where.family),
         protocol=where.protocol,
         port=int.from_bytes(where.port, "big"),
         is_inside=where.side == _INSIDE,

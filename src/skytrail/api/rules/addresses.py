@@ -105,6 +105,7 @@ def _create_floating_ip(change: Change, body: Document) -> None:
         return
     limits = documents.section(parent.body, "floating_ip_pool_subnets")
     _take_public(change, body, parent, "floating_ip", documents.texts(limits, "subnet_uuid"))
+    _check_fixed(body)
 
 
 def _create_alias_ip(change: Change, body: Document) -> None:
@@ -137,6 +138,18 @@ def _take_public(
 
 def _update_floating_ip(change: Change, old: Record, body: Document) -> None:
     _keep_address(old, body, "floating_ip_address")
+    _check_fixed(body)
+
+
+def _check_fixed(body: Document) -> None:
+    """An address of one IP version cannot stand for one of the other."""
+    field = "floating_ip_fixed_ip_address"
+    fixed, address = documents.text(body, field), documents.text(body, "floating_ip_address")
+    if not fixed or not address:
+        return
+    version = ipam.parse_address(address, "floating_ip_address").version
+    if ipam.parse_address(fixed, field).version != version:
+        raise bad_request(f"{field} {fixed} is not of IPv{version}, as floating_ip_address is")
 
 
 def _update_alias_ip(change: Change, old: Record, body: Document) -> None:
