@@ -6,59 +6,11 @@
 #ifndef SKYTRAIL_ARP_ND_H
 #define SKYTRAIL_ARP_ND_H
 
+#include "arp_nd_frames.h"
 #include "fib.h"
 #include "parse6.h"
 #include "punt.h"
 #include "tagged.h"
-
-#define ARP_REQUEST 1
-#define ND_ROUTER_SOLICITATION 133
-#define ND_ROUTER_ADVERTISEMENT 134
-#define ND_NEIGHBOUR_SOLICITATION 135
-#define ND_REDIRECT 137
-#define ND_HOP_LIMIT 255
-#define ND_FLAGS_SOLICITED_OVERRIDE 0x60000000
-#define ND_FLAGS_OVERRIDE 0x20000000
-#define ND_FLAG_ROUTER 0x80000000
-#define ND_OPTION_TARGET 2
-#define ND_ANSWER_BYTES (14 + 40 + 32)
-#define ETHERTYPE_IP 0x0800
-
-struct arp_frame {
-	__u8 destination[6];
-	__u8 source[6];
-	__be16 ethertype;
-	__be16 hardware_type;
-	__be16 protocol_type;
-	__u8 hardware_bytes;
-	__u8 protocol_bytes;
-	__be16 operation;
-	__u8 sender_mac[6];
-	__u8 sender_address[4];
-	__u8 target_mac[6];
-	__u8 target_address[4];
-};
-_Static_assert(sizeof(struct arp_frame) == 42, "arp_frame");
-
-struct nd_message {
-	__u8 type;
-	__u8 code;
-	__u16 checksum;
-	__be32 flags;
-	__be32 target[4];
-	__u8 option_type;
-	__u8 option_units;
-	__u8 option_mac[6];
-};
-_Static_assert(sizeof(struct nd_message) == 32, "nd_message");
-
-/* IPv6 pseudo-header, RFC 8200 §8.1. */
-struct nd_pseudo_header {
-	__be32 source[4];
-	__be32 destination[4];
-	__be32 bytes;
-	__be32 protocol;
-};
 
 /* MAC that answers for an address; NULL when nobody is known or it is the asker itself. */
 static __always_inline const __u8 *neighbour_mac(const struct interface *vif, __u32 vif_id,
@@ -238,6 +190,13 @@ static __always_inline int nd_answer(struct __sk_buff *ctx, struct packet *p, co
 	return answer(ctx, interface_by_vif(get_vif(ctx)));
 }
 
+static __always_inline bool is_solicited(struct __sk_buff *ctx, const struct packet *p)
+{
+	__u8 flags;
+
+	return bpf_skb_load_bytes(ctx, p->l4 + 4, &flags, 1) || flags & ND_FLAG_SOLICITED;
+}
+
 /* ICMPv6 133 to 137 from a workload. */
 VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 {
@@ -284,6 +243,9 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 		if (vif->flags & INTERFACE_ANTISPOOF && !link_local &&
 		    source_check(vif_id, target, p->source_mac, FAMILY_V6))
 			return drop(ctx, DROP_SPOOFED_ADDRESS);
+		/* As gratuitous ARP: nobody has asked. */
+		if (vif->flags & INTERFACE_ANNOUNCES && !link_local && !is_solicited(ctx, p))
+			return punt(ctx, PUNT_ANNOUNCEMENT);
 		if (vif->options & OPTION_ASKS_MEMBERS && !mac_is_gateway(p->destination_mac))
 			return ask_members(p);
 		return drop(ctx, DROP_ND_IGNORED);

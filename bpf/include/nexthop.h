@@ -104,9 +104,9 @@ static __always_inline long encapsulate(struct __sk_buff *ctx, const struct pack
 	return -1;
 }
 
-static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct packet *p,
-					  const struct nexthop *nh, const struct flow *flow,
-					  __u32 label, __u32 family)
+/* What is looked at before a packet is changed for a tunnel: PROCEED, or its final action. */
+static __always_inline int fit_for_tunnel(struct __sk_buff *ctx, const struct packet *p,
+					  const struct nexthop *nh, __u32 family)
 {
 	if (unlikely(!(nh->flags & (NEXTHOP_RESOLVED | NEXTHOP_ROUTED))))
 		return drop(ctx, DROP_UNDERLAY_UNRESOLVED);
@@ -122,13 +122,32 @@ static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct pa
 		if (unlikely(reason))
 			return drop(ctx, reason);
 	}
-	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate_flow(ctx, p, flow, family))
-		return drop(ctx, DROP_TRANSLATION);
+	return PROCEED;
+}
+
+static __always_inline int enter_tunnel(struct __sk_buff *ctx, const struct packet *p,
+					const struct nexthop *nh, const struct flow *flow,
+					__u32 label)
+{
 	if (unlikely(encapsulate(ctx, p, nh, label, flow->entropy, flow->mac)))
 		return drop(ctx, DROP_ENCAPSULATION);
 	if (unlikely(nh->flags & NEXTHOP_ROUTED))
 		return uplink_send(ctx, nh, flow->entropy);
 	return bpf_redirect(nh->out_ifindex, 0);
+}
+
+static __always_inline int send_to_tunnel(struct __sk_buff *ctx, const struct packet *p,
+					  const struct nexthop *nh, const struct flow *flow,
+					  __u32 label, __u32 family)
+{
+	const int action = fit_for_tunnel(ctx, p, nh, family);
+
+	if (unlikely(action != PROCEED))
+		return action;
+	if (family == FAMILY_V4 && unlikely(flow->flags & FLOW_TRANSLATED) &&
+	    translate(ctx, p, flow))
+		return drop(ctx, DROP_TRANSLATION);
+	return enter_tunnel(ctx, p, nh, flow, label);
 }
 
 static __always_inline void count_delivered(struct __sk_buff *ctx, __u32 vif)
@@ -156,13 +175,11 @@ static __always_inline int deliver(struct __sk_buff *ctx, const struct interface
 	return bpf_redirect(to->ifindex, 0);
 }
 
-static __always_inline int send_to_local(struct __sk_buff *ctx, const struct packet *p,
-					 const struct nexthop *nh, const struct flow *flow,
+/* Likewise, for a local workload. */
+static __always_inline int fit_for_local(struct __sk_buff *ctx, const struct packet *p,
+					 const struct nexthop *nh, const struct interface *to,
 					 __u32 family)
 {
-	const struct interface *to = interface_by_vif(nh->vif);
-	void *frame;
-
 	if (unlikely(!to || !to->kind))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	if (unlikely(to->options & OPTION_RATE_RECEIVED) &&
@@ -178,9 +195,14 @@ static __always_inline int send_to_local(struct __sk_buff *ctx, const struct pac
 		if (unlikely(reason))
 			return drop(ctx, reason);
 	}
-	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate_flow(ctx, p, flow, family))
-		return drop(ctx, DROP_TRANSLATION);
-	frame = packet_data(ctx);
+	return PROCEED;
+}
+
+static __always_inline int enter_local(struct __sk_buff *ctx, const struct packet *p,
+				       const struct interface *to, const struct flow *flow)
+{
+	void *frame = packet_data(ctx);
+
 	if (frame + ETHERNET_BYTES > packet_end(ctx))
 		return drop(ctx, DROP_TRUNCATED);
 	mac_copy(frame, flow->mac);
@@ -189,85 +211,44 @@ static __always_inline int send_to_local(struct __sk_buff *ctx, const struct pac
 	return deliver(ctx, to, true, 0);
 }
 
-/* Room for a tunnel under a frame that is not IP: the kernel's tunnel helper knows only IP. */
-static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
-				       const struct nexthop *nh, __u32 label)
+static __always_inline int send_to_local(struct __sk_buff *ctx, const struct packet *p,
+					 const struct nexthop *nh, const struct flow *flow,
+					 __u32 family)
 {
-	/* No flow to hash: one port for all frames of an EtherType. */
-	const __be16 entropy = p->ethertype | bpf_htons(49152);
-	__u32 room = VXLAN_BYTES, out_ifindex;
-	long failure;
+	const struct interface *to = interface_by_vif(nh->vif);
+	const int action = fit_for_local(ctx, p, nh, to, family);
 
-	if (!(nh->flags & (NEXTHOP_RESOLVED | NEXTHOP_ROUTED)))
-		return drop(ctx, DROP_UNDERLAY_UNRESOLVED);
-	if (nh->encapsulation != ENCAP_VXLAN && !(nh->flags & NEXTHOP_LAYER2))
-		return drop(ctx, DROP_NOT_IP);
-	if (ctx->len - ETHERNET_BYTES > nh->mtu)
-		return drop(ctx, DROP_TOO_BIG);
-	if (nh->encapsulation == ENCAP_MPLS_UDP)
-		room = MPLSUDP_BYTES;
-	else if (nh->encapsulation == ENCAP_MPLS_GRE)
-		room = MPLSGRE_BYTES;
-	if (bpf_skb_change_head(ctx, room, 0))
-		return drop(ctx, DROP_ENCAPSULATION);
-	switch (nh->encapsulation) {
-	case ENCAP_MPLS_UDP:
-		failure = encap_mplsudp(ctx, nh, label, entropy, p->tos);
-		break;
-	case ENCAP_MPLS_GRE:
-		failure = encap_mplsgre(ctx, nh, label, p->tos);
-		break;
-	default:
-		failure = encap_vxlan(ctx, nh, label, entropy, p->tos);
-	}
-	if (failure)
-		return drop(ctx, DROP_ENCAPSULATION);
-	out_ifindex = tunnel_link(ctx, nh, entropy);
-	return out_ifindex ? bpf_redirect(out_ifindex, 0) : drop(ctx, DROP_UNDERLAY_UNRESOLVED);
+	if (unlikely(action != PROCEED))
+		return action;
+	if (family == FAMILY_V4 && unlikely(flow->flags & FLOW_TRANSLATED) &&
+	    translate(ctx, p, flow))
+		return drop(ctx, DROP_TRANSLATION);
+	return enter_local(ctx, p, to, flow);
 }
 
-/* A frame that is not IP, from a workload: by its destination MAC, or nowhere. */
-VERIFIED_ONCE int bridge_frame(struct __sk_buff *ctx, struct packet *p, __u32 vrf)
+/* An IPv6 packet of a translated flow. A function of its own: on the way of every packet there is no
+ * room on the stack for another pointer. */
+static __noinline int send_translated6(struct __sk_buff *ctx, const struct packet *p,
+				       const struct nexthop *nh, const struct flow6 *flow,
+				       __u32 label)
 {
-	const __u32 from_id = get_vif(ctx);
-	const struct interface *from = interface_by_vif(from_id);
-	struct route *route;
-	struct interface *to;
-	struct nexthop *nh;
-	__u32 label;
+	const struct interface *to = NULL;
+	int action;
 
-	if (!p || !from)
-		return drop(ctx, DROP_TRUNCATED);
-	if (mac_is_group(p->destination_mac))
-		return drop(ctx, DROP_MULTICAST);
-	route = bridge_lookup(vrf, p->destination_mac);
-	if (!route)
-		return drop(ctx, DROP_UNKNOWN_MAC);
-	nh = nexthop_lookup(route->nexthop);
-	if (!nh)
-		return drop(ctx, DROP_NEXTHOP);
-	switch (nh->kind) {
-	case NEXTHOP_INTERFACE:
+	if (nh->kind == NEXTHOP_TUNNEL) {
+		action = fit_for_tunnel(ctx, p, nh, FAMILY_V6);
+	} else if (nh->kind == NEXTHOP_INTERFACE) {
 		to = interface_by_vif(nh->vif);
-		if (!to || !to->kind)
-			return drop(ctx, DROP_INTERFACE_UNKNOWN);
-		if (nh->vif == get_vif(ctx))
-			return drop(ctx, DROP_SAME_INTERFACE);
-		return deliver(ctx, to, false, 0);
-	case NEXTHOP_TUNNEL:
-		label = route->label;
-		if (qos_sent(from, 0)) {
-			const __u32 bits = qos_outward(ctx, p, qos_sent(from, 0), QOS_TAGS);
-
-			if (bits == QOS_EXCEEDED)
-				return drop(ctx, DROP_RATE_SENT);
-			label |= bits;
-		}
-		return bridge_to_tunnel(ctx, p, nh, label);
-	case NEXTHOP_DISCARD:
-		return drop(ctx, DROP_DISCARD);
+		action = fit_for_local(ctx, p, nh, to, FAMILY_V6);
+	} else {
+		action = drop(ctx, DROP_NEXTHOP);
 	}
-	return drop(ctx, DROP_NEXTHOP);
+	if (unlikely(action != PROCEED))
+		return action;
+	if (translate6(ctx, p, flow))
+		return drop(ctx, DROP_TRANSLATION);
+	return to ? enter_local(ctx, p, to, &flow->flow) :
+		    enter_tunnel(ctx, p, nh, &flow->flow, label);
 }
 
 #endif

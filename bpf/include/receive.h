@@ -105,7 +105,10 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 						   decrement_ttl(ctx, p, family);
 	if (unlikely(reason))
 		return drop(ctx, reason);
-	if (unlikely(flow->flags & FLOW_TRANSLATED) && translate_flow(ctx, p, flow, family))
+	/* An entry of flows6 is a flow6, and so is the decision at hand. */
+	if (unlikely(flow->flags & FLOW_TRANSLATED) &&
+	    (family == FAMILY_V6 ? translate6(ctx, p, (const struct flow6 *)flow) :
+				   translate(ctx, p, flow)))
 		return drop(ctx, DROP_TRANSLATION);
 	mirror = flow_mirror(flow);
 	return shrink_and_deliver(ctx, p, to, true,

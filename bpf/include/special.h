@@ -7,6 +7,7 @@
 #define SKYTRAIL_SPECIAL_H
 
 #include "arp_nd.h"
+#include "bridge_out.h"
 #include "flood.h"
 
 static __always_inline bool is_unspecified(const struct packet *p, __u32 family)

@@ -36,6 +36,44 @@ static __noinline long replace_address6(struct __sk_buff *ctx, __u32 offset, con
 	return bpf_skb_store_bytes(ctx, offset, to, sizeof(from), 0);
 }
 
+static __always_inline void replace_word(__be32 *at, __be32 to, __u64 *change)
+{
+	*change += (__u64)to + (__u32)~*at;
+	*at = to;
+	/* One after the other: all at once they do not fit in registers. */
+	asm volatile("" ::: "memory");
+}
+
+/* As rewrite() for TCP and UDP whose headers are at hand. */
+static __always_inline long rewrite6(struct __sk_buff *ctx, const struct packet *p,
+				     const struct flow6 *flow, __u32 sum, __u64 flags)
+{
+	const struct translation *to = &flow->flow.to;
+	const __u32 ports_to = to->source_port | (__u32)to->destination_port << 16;
+	struct ipv6hdr *ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
+	__u32 *ports = packet_data(ctx) + (p->l4 & OFFSET_MASK);
+	__u32 addresses_change, ports_change;
+	__u64 change = 0;
+	int i;
+
+	if ((void *)(ip + 1) > packet_end(ctx) || (void *)(ports + 1) > packet_end(ctx))
+		return REWRITE_UNUSUAL;
+	replace_word(&ip->saddr.in6_u.u6_addr32[0], to->source, &change);
+	replace_word(&ip->daddr.in6_u.u6_addr32[0], to->destination, &change);
+#pragma unroll
+	for (i = 0; i < 3; i++) {
+		replace_word(&ip->saddr.in6_u.u6_addr32[1 + i], flow->rest.source[i], &change);
+		replace_word(&ip->daddr.in6_u.u6_addr32[1 + i], flow->rest.destination[i], &change);
+	}
+	addresses_change = sum_words(change);
+	ports_change = *ports == ports_to ? 0 : sum_words((__u64)ports_to + (__u32)~*ports);
+	*ports = ports_to;
+	if (bpf_l4_csum_replace(ctx, sum, 0, addresses_change, flags | BPF_F_PSEUDO_HDR))
+		return -1;
+	bpf_csum_update(ctx, addresses_change);
+	return ports_change ? bpf_l4_csum_replace(ctx, sum, 0, ports_change, flags) : 0;
+}
+
 /* Where the sum of a quoted transport header is from its beginning; 0: it has none. */
 static __always_inline __u32 quoted_sum_offset(__u8 protocol)
 {
@@ -130,6 +168,7 @@ VERIFIED_ONCE int translate6(struct __sk_buff *ctx, const struct packet *p,
 	__u32 ip, icmp, type;
 	__be32 address[4];
 	__u64 sum = 0;
+	long done;
 
 	if (!p || !flow || !s)
 		return -1;
@@ -139,6 +178,11 @@ VERIFIED_ONCE int translate6(struct __sk_buff *ctx, const struct packet *p,
 	if (!(p->flags & PACKET_LATER_FRAGMENT) && quoted_sum_offset(p->key6.protocol))
 		sum = SUM(p->l4 + quoted_sum_offset(p->key6.protocol),
 			  p->key6.protocol == IP_PROTOCOL_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+	if (sum && p->key6.protocol != IP_PROTOCOL_ICMP6) {
+		done = rewrite6(ctx, p, flow, sum, sum >> 32);
+		if (likely(done != REWRITE_UNUSUAL))
+			return done;
+	}
 	address[0] = to.source;
 	__builtin_memcpy(address + 1, flow->rest.source, 12);
 	if (replace_address6(ctx, ip + IP6_SOURCE_OFFSET, address, sum))
@@ -153,14 +197,6 @@ VERIFIED_ONCE int translate6(struct __sk_buff *ctx, const struct packet *p,
 	if (p->key6.protocol == IP_PROTOCOL_ICMP6 && type >= 1 && type <= 4)
 		return s->quotes ? translate_quoted6(ctx, s, icmp) : 0;
 	return translate_ports6(ctx, p, &to, sum);
-}
-
-/* An entry of flows6 is a flow6, and so is the decision at hand. */
-static __noinline int translate_flow(struct __sk_buff *ctx, const struct packet *p,
-					  const struct flow *flow, __u32 family)
-{
-	return family == FAMILY_V6 ? translate6(ctx, p, (const struct flow6 *)flow) :
-				     translate(ctx, p, flow);
 }
 
 #endif

@@ -70,6 +70,10 @@ static __always_inline int workload_inet(struct __sk_buff *ctx, struct packet *p
 		if (label == QOS_EXCEEDED)
 			return drop(ctx, DROP_RATE_SENT);
 	}
+	/* An entry of flows6 is a flow6, and so is the decision at hand. */
+	if (family == FAMILY_V6 && unlikely(flow->flags & FLOW_TRANSLATED))
+		return send_translated6(ctx, p, nh, (const struct flow6 *)flow,
+					label | way_label(way));
 	if (nh->kind == NEXTHOP_TUNNEL)
 		return send_to_tunnel(ctx, p, nh, flow, label | way_label(way), family);
 	if (nh->kind == NEXTHOP_INTERFACE)

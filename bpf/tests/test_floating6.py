@@ -472,7 +472,10 @@ def test_ageing_takes_both_entries(floating: Box) -> None:
 
 
 def test_rows_come_back_as_they_went(floating: Box) -> None:
-    rows = [floating_row(), floating_row("2001:db8:5::7", place=1, is_outward=False, has_ports=True)]
+    rows = [
+        floating_row(),
+        floating_row("2001:db8:5::7", place=1, is_outward=False, has_ports=True),
+    ]
     port = FloatingPortRow(VIF, IPv6Address(FLOATING), 17, 5000, is_inside=True, to_port=53)
     floating.apply(*rows, port)
 

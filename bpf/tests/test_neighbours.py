@@ -25,6 +25,7 @@ from conftest import (
     route_row,
 )
 
+from skytrail.agent.mobility import announced_by
 from skytrail.agent.plugin import PuntReason
 from skytrail.agent.tables import SourceRow
 from skytrail.net import GATEWAY_MAC, Mac
@@ -253,3 +254,27 @@ def test_an_announcement_is_handed_over_where_an_address_goes_from_one_to_anothe
     assert [punt.reason.name for punt in box.punts] == ["ANNOUNCEMENT"]
     assert box.punts[0].frame == frame
     assert box.workload(arp_frame("10.1.1.99", "10.1.1.99")).drops == {"SPOOFED_ADDRESS": 1}
+
+
+def announcement(target: str, *, solicited: bool = False) -> bytes:
+    flags = 0x60000000 if solicited else 0x20000000
+    body = struct.pack("!BBHI", 136, 0, 0, flags) + IPv6Address(target).packed
+    message = body + b"\x02\x01" + MAC.packed
+    everybody = "ff02::1"
+    checked = frames.icmp6_checked(OWN[6], everybody, message)
+    raw = frames.ipv6(OWN[6], everybody, frames.ICMP6, checked, hop_limit=255)
+    return frames.ethernet(b"\x33\x33\0\0\0\x01", MAC.packed, 0x86DD, raw)
+
+
+def test_an_unsolicited_advertisement_is_handed_over_as_gratuitous_arp_is(box: Box) -> None:
+    frame = announcement(OWN[6])
+    assert box.workload(frame).drops == {"ND_IGNORED": 1}
+
+    box.apply(replace(interface_row(), announces=True))
+
+    assert box.workload(frame).drops == {}
+    assert [punt.reason.name for punt in box.punts] == ["ANNOUNCEMENT"]
+    assert box.punts[0].frame == frame
+    assert announced_by(frame) == IPv6Address(OWN[6])
+    assert box.workload(announcement(OWN[6], solicited=True)).drops == {"ND_IGNORED": 1}
+    assert box.workload(announcement("fd00:1::99")).drops == {"SPOOFED_ADDRESS": 1}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from skytrail.agent.fib import LearntRoute, LearntRoutes
 from skytrail.agent.interface import PluggedPort
@@ -22,6 +22,10 @@ from skytrail.wire.xmpp import EnetKey, Family
 CLAIM_TIME_S = 10.0
 """How long after its activation a port claims: routes of a VRF that was not here before come late."""
 SEQUENCE_MAX = (1 << 32) - 1
+_ETHERTYPE_OFFSET = 12
+_ETHERTYPE_IPV6 = b"\x86\xdd"
+_ARP_SENDER_OFFSET = 28
+_ND_TARGET_OFFSET = 62
 
 
 def claim(
@@ -49,7 +53,7 @@ def claim(
 
 def announced(
     uuid: str,
-    address: IPv4Address,
+    address: IPv4Address | IPv6Address,
     plugged: Mapping[str, PluggedPort],
     view: View,
     heard: tuple[LearntRoutes, IPv4Address],
@@ -68,7 +72,8 @@ def announced(
     vrf = port.network.vrf
     others = [each for each in plugged.values() if _has_in_turn(each, view, vrf, text)]
     others = [each for each in others if each is not known]
-    learnt = heard[0].winner(vrf, Family.INET, prefix)
+    family = Family.INET if address.version == 4 else Family.INET6
+    learnt = heard[0].winner(vrf, family, prefix)
     numbers = [dict(each.sequences)[text] for each in others]
     if learnt is not None and _is_elsewhere(learnt, heard[1]):
         numbers.append(learnt.sequence_number)
@@ -80,6 +85,15 @@ def announced(
     for each in others:
         kept = tuple([entry for entry in each.sequences if entry[0] != text])
         yield replace(each, sequences=kept)
+
+
+def announced_by(frame: bytes) -> IPv4Address | IPv6Address:
+    """Return the address that a frame announces: the datapath hands over whole gratuitous ARP, and
+    unsolicited neighbour advertisements without extension headers.
+    """
+    if frame[_ETHERTYPE_OFFSET : _ETHERTYPE_OFFSET + 2] == _ETHERTYPE_IPV6:
+        return IPv6Address(frame[_ND_TARGET_OFFSET : _ND_TARGET_OFFSET + 16])
+    return IPv4Address(frame[_ARP_SENDER_OFFSET : _ARP_SENDER_OFFSET + 4])
 
 
 def _has_in_turn(plugged: PluggedPort, view: View, vrf: str, text: str) -> bool:

@@ -35,7 +35,7 @@ class PuntReason(enum.IntEnum):
     """Anything else addressed to the vRouter itself (ping of the gateway)."""
     ICMP_UNREACHABLE = 8
     ANNOUNCEMENT = 9
-    """A gratuitous ARP of an interface with ``InterfaceRow.announces``."""
+    """A gratuitous ARP, or an unsolicited neighbour advertisement, of an interface with ``InterfaceRow.announces``."""
     MEMBERSHIP = 10
     """IGMP or MLD of an interface whose ``FloodRow.snoops``."""
 

@@ -260,7 +260,7 @@ class PortReader:
             if address is None or flag_of(node.properties.get("service_health_check_ip")):
                 # Health checks probe from that address; nobody sends to it.
                 continue
-            if _is_standby(node, address):
+            if _is_standby(node):
                 continue
             secondary = flag_of(node.properties.get("instance_ip_secondary"))
             found[address] = found.get(address, True) and secondary
@@ -270,7 +270,7 @@ class PortReader:
         """Yield further addresses of which one of several ports has each at a time, as pairs."""
         for node in self._graph.linked_nodes(port, "instance-ip"):
             address = usable_address_of(node.properties.get("instance_ip_address"))
-            if address is not None and _is_standby(node, address):
+            if address is not None and _is_standby(node):
                 yield AddressPair(ip_network(address), None)
 
     def _host_name(self, port: ConfigNode) -> str:
@@ -287,13 +287,11 @@ def _dhcp(properties: Mapping[str, ConfigValue]) -> DhcpConfig:
     )
 
 
-def _is_standby(instance_ip: ConfigNode, address: IpAddress) -> bool:
-    """Tell whether who announces an address has it; IPv6 announcements are not heard."""
+def _is_standby(instance_ip: ConfigNode) -> bool:
+    """Tell whether who announces an address has it."""
     properties = instance_ip.properties
-    return (
-        text_of(properties.get("instance_ip_mode")) == "active-standby"
-        and flag_of(properties.get("instance_ip_secondary"))
-        and address.version == 4
+    return text_of(properties.get("instance_ip_mode")) == "active-standby" and flag_of(
+        properties.get("instance_ip_secondary")
     )
 
 

@@ -61,7 +61,7 @@ from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
 from skytrail.agent.membership import Groups
 from skytrail.agent.metadata import Asker, owner_uuids
-from skytrail.agent.mobility import CLAIM_TIME_S, announced, claim
+from skytrail.agent.mobility import CLAIM_TIME_S, announced, announced_by, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
 from skytrail.agent.plugin import Datapath, Punt, PuntReason
@@ -89,8 +89,6 @@ from skytrail.runtime.tasks import supervise
 from skytrail.wire.xmpp import Message, RevisionMark
 
 HOUSEKEEPING_INTERVAL_S = 0.5
-ARP_SENDER = 28
-"""Where the sender's address is in an ARP frame."""
 AGEING_INTERVAL_S = 5.0
 RESYNC_INTERVAL_S = 120.0
 RECOMPUTE_INTERVAL_S = 1800.0
@@ -429,8 +427,7 @@ class AgentService:
 
     def _announced(self, uuid: str, frame: bytes) -> None:
         """A workload has an address now that others have at other times."""
-        # The datapath hands over whole ARP frames for IPv4 alone.
-        address = IPv4Address(frame[ARP_SENDER : ARP_SENDER + 4])
+        address = announced_by(frame)
         heard = (self.sessions.learnt, self._underlay.address)
         changed = list(announced(uuid, address, self.plugged, self.view, heard))
         for port in changed:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from itertools import pairwise
 
 from skytrail.agent.io.state import StateFolder
-from skytrail.agent.mobility import announced, claim
+from skytrail.agent.mobility import announced, announced_by, claim
 from skytrail.agent.tables import BridgeRow, InetRouteRow, NextHopRow
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of
 from skytrail.wire.xmpp import EnetKey, NextHop
@@ -205,7 +205,7 @@ def pair_host(address, *names):
 def announces(made, name, address=PAIR):
     """A workload's gratuitous ARP; what changes is taken over as the service does."""
     heard = (made.sessions.learnt, made.address)
-    found = list(announced(uuid_of(name), IPv4Address(address), made.plugged, made.view, heard))
+    found = list(announced(uuid_of(name), ip_address(address), made.plugged, made.view, heard))
     for port in found:
         made.plugged[port.vmi_uuid] = port
     made.reconcile()
@@ -272,3 +272,47 @@ def test_a_pair_s_number_is_not_the_mac_s():
     announces(made, "a")
 
     assert set(numbers(made).values()) == {0}
+
+
+PAIR6 = "fd00:1::50"
+
+
+def pair6_host(address, *names):
+    made = host(address, *names)
+    settings = pair_config()
+    for key in [key for key in settings.nodes if key.type_name == "virtual-machine-interface"]:
+        prefix = {"ip_prefix": PAIR6, "ip_prefix_len": 128}
+        pairs = {"allowed_address_pair": [{"ip": prefix, "address_mode": "active-standby"}]}
+        name = "virtual_machine_interface_allowed_address_pairs"
+        settings.node(key.type_name, key.name, **{**settings.nodes[key].properties, name: pairs})
+    made.configure(settings.update())
+    made.reconcile()
+    return made
+
+
+def pair6_route(made):
+    routes = {(instance, route.key): route for instance, route in made.published()}
+    return routes.get((VRF, ip_network(PAIR6)))
+
+
+def test_an_ipv6_pair_goes_to_the_host_that_announces_it_last():
+    old, new = pair6_host(FIRST, "a"), pair6_host(SECOND, "b")
+    assert pair6_route(old) is None
+    assert announces(old, "a", PAIR6) == 1
+    first = pair6_route(old)
+    new.learn(VRF, [first])
+    new.reconcile()
+
+    assert announces(new, "b", PAIR6) == 1
+
+    second = pair6_route(new)
+    assert second.attributes.sequence_number == first.attributes.sequence_number + 1
+    assert announces(new, "b", PAIR6) == 0
+
+
+def test_a_frame_tells_which_address_it_announces():
+    arp = bytes(12) + b"\x08\x06" + bytes(14) + ip_address("10.1.1.50").packed + bytes(10)
+    advertisement = bytes(12) + b"\x86\xdd" + bytes(40) + bytes(8) + ip_address(PAIR6).packed
+
+    assert announced_by(arp) == ip_address("10.1.1.50")
+    assert announced_by(advertisement) == ip_address(PAIR6)

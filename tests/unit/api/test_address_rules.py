@@ -269,10 +269,18 @@ def test_a_floating_address_stands_for_one_of_its_own_version(api) -> None:
     api.create("floating-ip-pool", fq_name=[*PROJECT, "public", "pool"])
 
     def make(name: str, fixed: str, **more):
-        return api.call("POST", "/floating-ips", {"floating-ip": {
-            "fq_name": [*PROJECT, "public", "pool", name], "parent_type": "floating-ip-pool",
-            "floating_ip_fixed_ip_address": fixed, **more,
-        }})
+        return api.call(
+            "POST",
+            "/floating-ips",
+            {
+                "floating-ip": {
+                    "fq_name": [*PROJECT, "public", "pool", name],
+                    "parent_type": "floating-ip-pool",
+                    "floating_ip_fixed_ip_address": fixed,
+                    **more,
+                }
+            },
+        )
 
     assert make("a", "fd00::1", floating_ip_address="2001:db8::77").status == 200
     assert make("b", "fd00::1", floating_ip_address_family="v6").status == 200

@@ -22,7 +22,7 @@ HELPERS = {
     "map_lookup_elem": 1, "map_update_elem": 2, "map_delete_elem": 3, "ktime_get_ns": 5,
     "get_smp_processor_id": 8, "skb_store_bytes": 9, "l3_csum_replace": 10, "l4_csum_replace": 11,
     "clone_redirect": 13, "skb_vlan_push": 18, "skb_vlan_pop": 19, "redirect": 23,
-    "skb_load_bytes": 26, "csum_diff": 28, "skb_change_tail": 38, "skb_pull_data": 39,
+    "skb_load_bytes": 26, "csum_diff": 28, "skb_change_tail": 38, "skb_pull_data": 39, "csum_update": 40,
     "skb_change_head": 43, "skb_adjust_room": 50, "fib_lookup": 69, "map_push_elem": 87,
     "map_pop_elem": 88, "ringbuf_output": 130, "ringbuf_reserve": 131, "ringbuf_submit": 132,
     "ringbuf_discard": 133, "ringbuf_query": 134, "redirect_neigh": 152, "redirect_peer": 155,
