@@ -3,6 +3,7 @@
 Pure and dependency-free. IP prefixes and addresses are the standard library's ``ipaddress`` types.
 """
 
+from skytrail.net.hashed_prefix import hashed_network
 from skytrail.net.mac import BROADCAST_MAC, GATEWAY_MAC, Mac
 from skytrail.net.numbers import Asn, Label, Vni
 from skytrail.net.prefix_trie import IpAddress, IpPrefix, PrefixTrie
@@ -21,4 +22,5 @@ __all__ = [
     "RouteDistinguisher",
     "RouteTarget",
     "Vni",
+    "hashed_network",
 ]

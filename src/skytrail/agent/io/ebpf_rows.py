@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 
 from skytrail.agent import abi
 from skytrail.agent.tables import (
@@ -41,7 +41,7 @@ from skytrail.agent.tables import (
     VniRow,
     VrfId,
 )
-from skytrail.net import IpAddress, Mac
+from skytrail.net import IpAddress, Mac, hashed_network
 
 _VRF_BITS = 32
 _VERDICT_FIXED_BITS = 80
@@ -85,7 +85,7 @@ def prefix_key(owner: int, prefix: IpNetwork) -> bytes:
 
 def from_prefix_key(raw: bytes) -> tuple[int, IpNetwork]:
     owner = int.from_bytes(raw[4:8], "big")
-    network = ip_network((raw[8:], from_u32(raw[:4]) - _VRF_BITS))
+    network = hashed_network((raw[8:], from_u32(raw[:4]) - _VRF_BITS))
     return owner, network
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, ip_address, ip_interface
 from typing import TypeVar
 
-from skytrail.net import BROADCAST_MAC, IpAddress, IpPrefix, Label, Mac, Vni
+from skytrail.net import BROADCAST_MAC, IpAddress, IpPrefix, Label, Mac, Vni, hashed_network
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.xmpp.messages import (
     EnetKey,
@@ -74,7 +74,7 @@ def parse_key(family: Family, text: str) -> RouteKey:
                 bounded_number(tag, _U32_MAX) if dash else 0,
                 (group, source),
             )
-        key = ip_network(_unscoped(text), strict=False)
+        key = hashed_network(_unscoped(text), strict=False)
     except ValueError as error:
         raise DecodeError(f"bad route key {text[:80]!r}: {error}") from error
     if family_of(key) is not family:
@@ -263,7 +263,7 @@ def _enet_address(text: str) -> IpPrefix | None:
         return None
     # The length may be the subnet's; the key is the host.
     host = ip_interface(_unscoped(text)).ip
-    return ip_network(host) if int(host) else None
+    return hashed_network(str(host)) if int(host) else None
 
 
 def _decode_next_hop(element: XmlElement) -> NextHop:
