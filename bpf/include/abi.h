@@ -62,6 +62,7 @@ enum interface_options {
 	OPTION_LAYER3 = 32,	  /* Its network only routes: the vRouter stands for everybody. */
 	OPTION_ASKS_MEMBERS = 64, /* Whom the vRouter does not know, members are asked for. */
 	OPTION_LETS_DHCP_BY = 128, /* Requests for addresses are for members. */
+	OPTION_PACKET_MODE = 256, /* No policy: what cannot be remembered is decided packet by packet. */
 };
 
 enum nexthop_kind {

@@ -19,6 +19,35 @@ static __always_inline bool is_icmp_error(const struct packet *p, __u8 protocol,
 	return protocol == IP_PROTOCOL_ICMP6 && type >= 1 && type <= 4;
 }
 
+#define IP6_FRAGMENT_HEADER 44
+#define IP6_FRAGMENT_BYTES 8
+
+/* Where the ports of a quoted packet are, in place of `offset`, behind its IP header; 0: it has none,
+ * being a later fragment. IPv6 may have a fragment header there. */
+static __always_inline __u32 quoted_ports(struct __sk_buff *ctx, __u32 offset, __u8 *protocol,
+					  __u32 family)
+{
+	__u8 header[4];
+	__be16 fragment;
+
+	if (family == FAMILY_V4) {
+		if (bpf_skb_load_bytes(ctx, offset + 6, &fragment, sizeof(fragment)) ||
+		    bpf_skb_load_bytes(ctx, offset, header, 1))
+			return 0;
+		if (fragment & bpf_htons(IP4_FRAGMENT_OFFSET))
+			return 0;
+		return offset + (header[0] & 0xf) * 4;
+	}
+	offset += sizeof(struct ipv6hdr);
+	if (*protocol != IP6_FRAGMENT_HEADER)
+		return offset;
+	if (bpf_skb_load_bytes(ctx, offset, header, sizeof(header)) ||
+	    header[2] || header[3] & 0xf8)
+		return 0;
+	*protocol = header[0];
+	return offset + IP6_FRAGMENT_BYTES;
+}
+
 /* An ICMP error is admitted when the packet it quotes belongs to an admitted flow and was sent by
  * the error's receiver (RFC 5927's advice to check the quoted tuple): a flow with one workload is
  * no passport to another. s->pair_key is built from the quoted headers. */
@@ -28,24 +57,22 @@ static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *
 	struct flow_key6 *quoted = &s->pair_key;
 	struct flow *flow;
 	__u32 offset = p->l4 + ICMP_HEADER_BYTES;
-	__u8 first, ports[8];
+	__u8 ports[8];
 
 	__builtin_memset(quoted, 0, sizeof(*quoted));
 	if (family == FAMILY_V4) {
-		if (bpf_skb_load_bytes(ctx, offset, &first, 1) ||
-		    bpf_skb_load_bytes(ctx, offset + 9, &quoted->protocol, 1) ||
+		if (bpf_skb_load_bytes(ctx, offset + 9, &quoted->protocol, 1) ||
 		    bpf_skb_load_bytes(ctx, offset + 12, quoted->source, 4) ||
 		    bpf_skb_load_bytes(ctx, offset + 16, quoted->destination, 4))
 			return false;
-		offset += (first & 0xf) * 4;
 	} else {
 		if (bpf_skb_load_bytes(ctx, offset + 6, &quoted->protocol, 1) ||
 		    bpf_skb_load_bytes(ctx, offset + 8, quoted->source, 16) ||
 		    bpf_skb_load_bytes(ctx, offset + 24, quoted->destination, 16))
 			return false;
-		offset += sizeof(struct ipv6hdr);
 	}
-	if (bpf_skb_load_bytes(ctx, offset, ports, sizeof(ports)))
+	offset = quoted_ports(ctx, offset, &quoted->protocol, family);
+	if (!offset || bpf_skb_load_bytes(ctx, offset, ports, sizeof(ports)))
 		return false;
 	if (quoted->source[0] != s->key.destination[0] ||
 	    quoted->source[1] != s->key.destination[1] ||

@@ -54,6 +54,16 @@ static __always_inline void flow_forget(struct scratch *s, struct flow *flow, __
 	flow_remove(&s->key, flow, &s->pair_key, family);
 }
 
+/* True when nobody needs the flow to be remembered: policy is disabled at both ends that are here, and
+ * answers come by themselves. */
+static __always_inline bool flow_is_dispensable(const struct scratch *s, const struct interface *vif)
+{
+	const struct interface *peer = s->flow.peer_vif ? interface_by_vif(s->flow.peer_vif) : vif;
+
+	return vif->options & OPTION_PACKET_MODE && peer && peer->options & OPTION_PACKET_MODE &&
+	       !(s->flow.flags & FLOW_TRANSLATED) && !s->fabric;
+}
+
 /* No entry: decide and remember. Returns like decide(). */
 static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct scratch *s,
 				 __u32 family)
@@ -81,8 +91,11 @@ static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct
 			fat_merge(s);
 	}
 	failure = flow_create(s, family, reason);
-	if (failure)
+	if (failure) {
 		s->flow.pair = 0;
+		if (!reason && vif && flow_is_dispensable(s, vif))
+			return DROP_NONE;
+	}
 	return reason ?: failure;
 }
 

@@ -272,6 +272,30 @@ def test_interfaces_of_one_machine_share_its_limit(box: Box) -> None:
     assert box.receive(packet, label=2000).forwarded
 
 
+def test_without_policy_what_finds_no_place_goes_on_packet_by_packet(box: Box) -> None:
+    box.apply(replace(interface_row(flow_count_max=3), packet_mode=True))
+
+    assert all(box.send(frames.udp(port, 2), frames.UDP).forwarded for port in range(1, 6))
+    assert all(box.receive(answer(4, 2, port)).forwarded for port in range(1, 6))
+    assert len(flows(box)) == 6
+
+
+def test_neighbour_with_policy_is_not_reached_without_a_flow(box: Box) -> None:
+    """Its answers would be judged as what it sends by itself."""
+
+    def opened(port: int) -> dict[str, int]:
+        datagram = frames.udp(port, 2)
+        return box.send(datagram, frames.UDP, to=PEER[4], destination_mac=PEER_MAC).drops
+
+    neighbour = interface_row(PEER_VIF, PEER_IFINDEX, PEER_MAC, identity=2)
+    box.apply(replace(interface_row(flow_count_max=2), packet_mode=True))
+
+    assert [opened(port) for port in (1, 2, 3)] == [{}, {}, {"FLOW_LIMIT": 1}]
+
+    box.apply(replace(neighbour, packet_mode=True))
+    assert opened(3) == {}
+
+
 def test_denied_flows_leave_half_of_the_share(box: Box) -> None:
     box.apply(verdict(DENY_ALL, Action.DENY), interface_row(ingress=DENY_ALL, flow_count_max=4))
 

@@ -194,6 +194,7 @@ class InterfaceOptions(enum.IntEnum):
     LAYER3 = 32
     ASKS_MEMBERS = 64
     LETS_DHCP_BY = 128
+    PACKET_MODE = 256
 
 
 class FlowFlags(enum.IntEnum):

@@ -202,6 +202,7 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         qos_id=numbers.qos_id,
         rated_sent=bool(port.rates.sent),
         rated_received=bool(port.rates.received),
+        packet_mode=port.policy_disabled,
         merges_flows=bool(port.fat_flows or port.network.fat_flows),
         is_layer2=not port.network.forwarding.routes,
         is_layer3=not port.network.forwarding.bridges,

@@ -134,6 +134,8 @@ class InterfaceRow:
     rated_sent: bool = False
     """There is a :class:`RateRow` for what the workload sends; ``rated_received`` likewise."""
     rated_received: bool = False
+    packet_mode: bool = False
+    """Policy is disabled: flows that find no place in the table are decided packet by packet."""
     merges_flows: bool = False
     """Some of its flows are merged: :class:`FatFlowRow`."""
     is_layer2: bool = False
