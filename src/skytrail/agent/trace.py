@@ -29,6 +29,7 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
+from skytrail.agent.trace_quality import received_steps, sent_steps
 from skytrail.agent.uplink import entropy_of
 from skytrail.net import GATEWAY_MAC, Mac
 
@@ -155,6 +156,10 @@ class _Walk:
             nexthop = self._nexthop(found.nexthop_id) if found is not None else None
             if found is None or nexthop is None:
                 return self._drop_last("NEXTHOP" if found is not None else "NO_ROUTE")
+        stays = nexthop.kind is NextHopKind.INTERFACE
+        self._steps += [
+            TraceStep(*step) for step in sent_steps(self._tables, row, egress.qos_id, stays=stays)
+        ]
         match nexthop.kind:
             case NextHopKind.INTERFACE:
                 source = self._packet.source
@@ -386,6 +391,7 @@ class _Walk:
         verdict = self._policy("ingress policy", policy, identity, source)
         if not verdict.allow:
             return self._drop_last("POLICY")
+        self._steps += [TraceStep(*step) for step in received_steps(self._tables, vif_id)]
         return self._end(DELIVERED, vif_id=vif_id)
 
     def _ecmp(self, nexthop: NextHopRow, row: InterfaceRow) -> Trace:

@@ -1,11 +1,15 @@
 """Quality of service: what the agent makes of its configuration."""
 
+from ipaddress import IPv4Address, ip_address, ip_network
+
 import pytest
 
 from skytrail.agent.io.ebpf_qos_rows import qos_map_entry, qos_map_row
 from skytrail.agent.tables import InterfaceRow, QosId, QosMapRow, QosMark, RateRow, VerdictRow
+from skytrail.agent.trace import TracePacket, explain
+from skytrail.net import Label
 from skytrail.testing.agent_world import PROJECT, SOURCE, AgentHost, ConfigBuilder, rule, subnet
-from skytrail.wire.xmpp import ConfigDelete
+from skytrail.wire.xmpp import ConfigDelete, NextHop, Route, RouteAttributes
 
 GLOBAL = "default-global-system-config:default-global-qos-config"
 VOICE, BULK = QosMark(7, 46, 5, 6), QosMark(0, 10, 1, 0)
@@ -191,3 +195,32 @@ def test_rows_survive_the_way_into_the_kernel_and_back():
     row = QosMapRow(QosId(9), (VOICE, None) * 32, (BULK,) * 8, (None,) * 8, has_exp=True)
 
     assert qos_map_row(*qos_map_entry(row)) == row
+
+
+def test_a_trace_shows_marks_and_limits(world):
+    world.config.link(world.port, world.qos("gold", default=7, dscp_entries={46: 0}))
+    properties = dict(world.config.nodes[world.port].properties)
+    notes = [{"key": f"rate-limit-{way}-kbps", "value": "1000"} for way in ("sent", "received")]
+    properties["annotations"] = {"key_value_pair": notes}
+    world.config.node(world.port.type_name, world.port.name, **properties)
+    host = world.host()
+    host.resolve("192.0.2.9")
+    hop = NextHop(
+        address=IPv4Address("192.0.2.9"),
+        label=Label(55),
+        encapsulations=("udp",),
+        virtual_network="",
+    )
+    remote = Route(ip_network("10.1.1.9/32"), (hop,), RouteAttributes())
+    host.learn(f"{PROJECT}:front:front", [remote])
+    host.reconcile()
+    packet = TracePacket(ip_address("10.1.1.3"), ip_address("10.1.1.9"), 17)
+
+    steps = {
+        s.stage: s.answer for s in explain(host.datapath.tables(), host.vif("web"), packet).steps
+    }
+
+    assert steps["rate"].startswith("up to 1000 kbit/s")
+    assert steps["marking"] == (
+        "without DSCP: class 7: DSCP 46 EXP 5 VLAN priority 6; another class for 1 values of DSCP"
+    )
