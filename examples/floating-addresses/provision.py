@@ -23,8 +23,8 @@ def main() -> None:
     )
     shop = ensure(api, "project", vnc_api.Project("shop"))
     ipam = ensure(api, "network_ipam", vnc_api.NetworkIpam("shop-ipam", shop))
-    public = network(api, shop, "public", ipam, ("203.0.113.0", 24))
-    private = network(api, shop, "private", ipam, ("10.20.0.0", 24))
+    public = network(api, shop, "public", ipam, ("203.0.113.0", 24), ("2001:db8:5::", 64))
+    private = network(api, shop, "private", ipam, ("10.20.0.0", 24), ("fd00:20::", 64))
     group = ensure(api, "security_group", web_group(shop))
     ports = {
         name: port(api, shop, name, place, group)
@@ -39,6 +39,9 @@ def main() -> None:
     web1, web2 = ports["web1"], ports["web2"]
     floating(api, shop, pool, "203.0.113.10", [web1])
     floating(api, shop, pool, "203.0.113.20", [web2])
+    # The same in IPv6: each stands for the first IPv6 address of its interface.
+    floating(api, shop, pool, "2001:db8:5::10", [web1])
+    floating(api, shop, pool, "2001:db8:5::20", [web2])
     # One address for both: their load is shared. It only lets others in.
     floating(api, shop, pool, "203.0.113.30", [web1, web2], floating_ip_traffic_direction="ingress")
     # Outside, tcp port 80 and nothing else; inside, port 8080 of web2.
@@ -56,7 +59,7 @@ def main() -> None:
 
 def floating(api, project, pool, address, interfaces, **settings):
     """An address of the pool that stands for the interfaces' own."""
-    name = address.replace(".", "-")
+    name = address.replace(".", "-").replace(":", "-")
     created = vnc_api.FloatingIp(name, pool, floating_ip_address=address, **settings)
     created.add_project(project)
     for interface in interfaces:
@@ -64,22 +67,27 @@ def floating(api, project, pool, address, interfaces, **settings):
     ensure(api, "floating_ip", created)
 
 
-def network(api, project, name, ipam, prefix):
+def network(api, project, name, ipam, *prefixes):
     created = vnc_api.VirtualNetwork(name, project)
-    subnet = vnc_api.IpamSubnetType(subnet=vnc_api.SubnetType(*prefix), addr_from_start=True)
-    created.add_network_ipam(ipam, vnc_api.VnSubnetsType(ipam_subnets=[subnet]))
+    subnets = [
+        vnc_api.IpamSubnetType(subnet=vnc_api.SubnetType(*prefix), addr_from_start=True)
+        for prefix in prefixes
+    ]
+    created.add_network_ipam(ipam, vnc_api.VnSubnetsType(ipam_subnets=subnets))
     return ensure(api, "virtual_network", created)
 
 
 def web_group(project):
     """In: ping and web from anywhere; out: everything. Ports are the workload's own."""
     here = vnc_api.AddressType(security_group="local")
-    anywhere = vnc_api.AddressType(subnet=vnc_api.SubnetType("0.0.0.0", 0))
+    anywhere4 = vnc_api.AddressType(subnet=vnc_api.SubnetType("0.0.0.0", 0))
+    anywhere6 = vnc_api.AddressType(subnet=vnc_api.SubnetType("::", 0))
 
-    def rule(protocol, ports, *, egress=False):
+    def rule(protocol, ports, *, egress=False, version=4):
+        anywhere = anywhere4 if version == 4 else anywhere6
         return vnc_api.PolicyRuleType(
             direction=">",
-            ethertype="IPv4",
+            ethertype=f"IPv{version}",
             protocol=protocol,
             src_addresses=[here if egress else anywhere],
             src_ports=[vnc_api.PortType(0, 65535)],
@@ -92,13 +100,16 @@ def web_group(project):
         rule("tcp", (80, 80)),
         rule("tcp", (8080, 8080)),
         rule("any", (0, 65535), egress=True),
+        rule("icmp6", (0, 65535), version=6),
+        rule("tcp", (80, 80), version=6),
+        rule("any", (0, 65535), egress=True, version=6),
     ]
     entries = vnc_api.PolicyEntriesType(policy_rule=rules)
     return vnc_api.SecurityGroup("web", project, security_group_entries=entries)
 
 
 def port(api, project, name, place, group):
-    """A virtual machine, its interface in the network, and its address."""
+    """A virtual machine, its interface in the network, and its addresses."""
     unique = f"{project.name}-{name}"
     machine_uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{unique}.floating-addresses.example"))
     machine = vnc_api.VirtualMachine(machine_uuid)
@@ -109,10 +120,11 @@ def port(api, project, name, place, group):
     interface.add_virtual_network(place)
     interface.add_security_group(group)
     interface = ensure(api, "virtual_machine_interface", interface)
-    address = vnc_api.InstanceIp(f"{unique}-v4", instance_ip_family="v4")
-    address.add_virtual_network(place)
-    address.add_virtual_machine_interface(interface)
-    ensure(api, "instance_ip", address)
+    for family in ("v4", "v6"):
+        address = vnc_api.InstanceIp(f"{unique}-{family}", instance_ip_family=family)
+        address.add_virtual_network(place)
+        address.add_virtual_machine_interface(interface)
+        ensure(api, "instance_ip", address)
     return interface
 
 

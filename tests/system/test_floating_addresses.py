@@ -17,7 +17,8 @@ from skytrail.lab.trace import Packet
 EXAMPLE = Path(__file__).parents[2] / "examples" / "floating-addresses"
 SERVER = """
 import hashlib, socket, sys
-listener = socket.create_server(("", int(sys.argv[1])))
+family = socket.AF_INET6 if sys.argv[2] == "6" else socket.AF_INET
+listener = socket.create_server(("", int(sys.argv[1])), family=family)
 print("ready", flush=True)
 while True:
     connection, peer = listener.accept()
@@ -100,8 +101,8 @@ def pings(lab, source, address, *options):
 
 
 @contextlib.contextmanager
-def server(lab, name, port):
-    command = lab.command_in(name, ["python3", "-c", SERVER, str(port)])
+def server(lab, name, port, *, version=4):
+    command = lab.command_in(name, ["python3", "-c", SERVER, str(port), str(version)])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -145,6 +146,31 @@ def test_a_workload_of_the_floating_network_and_one_with_an_address_meet(lab):
         assert connect(lab, "web1", probe, 80, 4_000) == "203.0.113.10"
         assert connect(lab, "web2", probe, 80, 4_000) == "203.0.113.20"
         assert connect(lab, "web1", "203.0.113.20", 80, 4_000) == "203.0.113.10"
+
+
+def test_ipv6_addresses_carry_large_transfers_fragments_and_errors(lab):
+    """Between hosts and on one host, to the address and by it, sums left to devices or not."""
+    probe = str(check.members(lab)["probe"].address(version=6))
+    web1, web2 = "2001:db8:5::10", "2001:db8:5::20"
+    with (
+        server(lab, "web1", 80, version=6),
+        server(lab, "web2", 80, version=6),
+        server(lab, "probe", 80, version=6),
+    ):
+        assert connect(lab, "probe", web1, 80, 4_000) == probe
+        assert connect(lab, "probe", web2, 80, 4_000) == probe
+        assert connect(lab, "web1", probe, 80, 4_000) == web1
+        assert connect(lab, "web2", probe, 80, 4_000) == web2
+        assert connect(lab, "web1", web2, 80, 4_000) == web1
+    assert pings(lab, "probe", web1, "-s", "2500")
+    assert pings(lab, "web1", probe, "-s", "2500")
+    command = lab.command_in("web1", ["ping", "-n", "-c1", "-W2", "-t1", probe])
+    near = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    assert "Time exceeded" in near
+    out = vrouter.trace(lab, "web1", "probe", Packet("icmp6"))
+    assert any(f"leaves by {web1}" in s.answer for s in out.legs[0].explanation.steps)
+    texts = [flow.leaves_as for flow in vrouter.flows(lab, "compute1")]
+    assert any(text.startswith(f"[{web1}]:80 > [{probe}]:") for text in texts)
 
 
 def test_security_group_of_the_interface_holds_for_its_floating_address(lab):

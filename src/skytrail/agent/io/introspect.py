@@ -280,4 +280,8 @@ def _ends_text(ends: FlowEnds | None) -> str:
     """What translated packets leave with; empty when nothing is translated."""
     if ends is None:
         return ""
-    return f"{ends.source}:{ends.source_port} > {ends.destination}:{ends.destination_port}"
+    ways = ((ends.source, ends.source_port), (ends.destination, ends.destination_port))
+    return " > ".join(
+        f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+        for address, port in ways
+    )
