@@ -16,7 +16,7 @@ enum abi {
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
 	ECMP_MEMBERS_MAX = 16,
-	FLOOD_MEMBERS_MAX = 256,
+	FLOOD_MEMBERS_MAX = 1000, /* With its key a list then fits into 8 KiB of the kernel. */
 	FLOOD_RELAYED = 1 << 30, /* In a member's label: gets what came by a relay's label, too. */
 	FLOATING_PLACES_MAX = 16, /* Floating addresses of one interface. */
 	LINK_SERVICE_TARGETS_MAX = 8,

@@ -15,7 +15,7 @@ VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
 ECMP_MEMBERS_MAX = 16
-FLOOD_MEMBERS_MAX = 256
+FLOOD_MEMBERS_MAX = 1000
 FLOOD_RELAYED = 1073741824
 FLOATING_PLACES_MAX = 16
 LINK_SERVICE_TARGETS_MAX = 8
@@ -397,7 +397,7 @@ ECMP_MEMBERS_LAYOUT = struct.Struct("=II128s64s")
 
 
 class Flood(NamedTuple):
-    """``struct flood``, 2056 bytes."""
+    """``struct flood``, 8008 bytes."""
 
     used: int
     flags: int
@@ -412,7 +412,7 @@ class Flood(NamedTuple):
         return cls._make(FLOOD_LAYOUT.unpack(raw))
 
 
-FLOOD_LAYOUT = struct.Struct("=HHI2048s")
+FLOOD_LAYOUT = struct.Struct("=HHI8000s")
 
 
 class FloodKey(NamedTuple):

@@ -37,7 +37,7 @@ MirrorId = NewType("MirrorId", int)
 """Where copies of packets go, 1..255; 0: nowhere."""
 MIRROR_HEADER_BYTES_MAX = 320
 """As in ``bpf/include/abi.h``."""
-FLOOD_MEMBERS_COUNT_MAX = 256
+FLOOD_MEMBERS_COUNT_MAX = 1000
 """As ``FLOOD_MEMBERS_MAX`` in ``bpf/include/abi.h``."""
 FLOATING_PLACES_COUNT_MAX = 16
 """Floating addresses of one port, as ``FLOATING_PLACES_MAX`` in ``bpf/include/abi_nat.h``."""

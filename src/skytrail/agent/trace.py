@@ -13,10 +13,13 @@ from ipaddress import ip_address
 from skytrail.agent.fabric_way import fabric_way, is_link_service
 from skytrail.agent.floating import by_outside, leaves_by, mapped_port
 from skytrail.agent.lookup import IpAddress, Tables, Verdict
+from skytrail.agent.membership import is_of_link
 from skytrail.agent.share import choose, flow_hash
 from skytrail.agent.tables import (
     BridgeRow,
     FloatingRow,
+    FloodRow,
+    GroupRow,
     IdentityId,
     InetRouteRow,
     InterfaceKind,
@@ -227,19 +230,33 @@ class _Walk:
         egress = self._policy("egress policy", row.policy_egress, row.identity, remote=None)
         if not egress.allow or egress.vrf_id:
             return self._drop_last("FLOOD_POLICY")
-        flood = self._tables.floods.get(row.vrf_id)
-        hops = (
-            [self._tables.nexthops.get(nexthop_id) for nexthop_id, _ in flood.members]
-            if flood
-            else []
-        )
+        found, about = self._copied_by(row.vrf_id)
+        members = found.members if found else ()
+        hops = [self._tables.nexthops.get(nexthop_id) for nexthop_id, _ in members]
         texts = [
             f"vif {hop.vif_id}" if hop.remote is None else str(hop.remote)
             for hop in hops
             if hop is not None and hop.vif_id != row.vif_id
         ]
-        self._step("flood", f"vrf {row.vrf_id}", ", ".join(texts) or "nobody else")
-        return self._end(COPIED) if texts else self._drop_last("MULTICAST")
+        self._step("flood", f"vrf {row.vrf_id}{about}", ", ".join(texts) or "nobody else")
+        if texts:
+            return self._end(COPIED)
+        return self._drop_last("GROUP_UNHEARD" if isinstance(found, GroupRow) else "MULTICAST")
+
+    def _copied_by(self, vrf_id: VrfId) -> tuple[FloodRow | GroupRow | None, str]:
+        """Return the list that decides who gets copies, and what it is of."""
+        flood, packet = self._tables.floods.get(vrf_id), self._packet
+        group = packet.destination
+        if flood is None or not flood.snoops or not group.is_multicast or is_of_link(group):
+            return flood, ""
+        groups, asked = self._tables.groups, ((group, packet.source), (group, None), (None, None))
+        for listed, source in asked:
+            found = groups.get((vrf_id, listed, source))
+            if found is not None:
+                if listed is None:
+                    return found, f", listeners of {group}: none"
+                return found, f", listeners of {group} from {source or 'anybody'}"
+        return flood, f", listeners of {group}: not known"
 
     def _leave(self, vif_id: VifId) -> Trace:
         """Out of all networks: translated, to the underlay or a service of the host itself."""

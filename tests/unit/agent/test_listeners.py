@@ -16,9 +16,11 @@ from skytrail.agent.listeners import (
     Herald,
     told_of,
 )
+from skytrail.agent.lookup import Tables
 from skytrail.agent.membership import Groups, Listening
 from skytrail.agent.reconcile import Plan
 from skytrail.agent.tables import GroupRow, NextHopRow
+from skytrail.agent.trace import COPIED, TracePacket, explain
 from skytrail.net import BROADCAST_MAC, IpAddress, Label
 from skytrail.testing.agent_world import (
     SOURCE,
@@ -303,3 +305,35 @@ def test_nobody_hears_that_a_host_tells_before_it_told() -> None:
     assert told.index(EnetKey(BROADCAST_MAC, OWN, 0, OTHER)) < told.index(
         EnetKey(BROADCAST_MAC, OWN)
     )
+
+
+@pytest.mark.parametrize(
+    ("group", "question", "answer"),
+    [
+        ("239.1.2.3", "vrf 1, listeners of 239.1.2.3 from anybody", "192.0.2.2"),
+        ("239.4.4.4", "vrf 1, listeners of 239.4.4.4 from 10.1.1.3", "vif 2, 192.0.2.2"),
+        ("224.0.0.251", "vrf 1", "vif 2, 192.0.2.2, 192.0.2.3"),
+    ],
+    ids=["a group", "a source of a group", "a group of the link"],
+)
+def test_a_trace_tells_which_list_decides_who_gets_copies(
+    group: str, question: str, answer: str
+) -> None:
+    made = world("a", "b")
+    sender = ip_address("10.1.1.3")
+    listen(made, b={OTHER: Listening(wanted=frozenset({sender}))})
+    made.learn(VRF, [*far("192.0.2.2", GROUP, OTHER), *far("192.0.2.3")])
+    made.reconcile()
+    tables = Tables(row for rows in made.desired.rows.values() for row in rows.values())
+
+    trace = explain(tables, made.vif("a"), TracePacket(sender, ip_address(group), 17, 4000, 4001))
+
+    assert trace.outcome == COPIED
+    step = trace.steps[-1]
+    assert (step.question, step.answer) == (
+        question,
+        answer.replace("vif 2", f"vif {made.vif('b')}"),
+    )
+    unheard = explain(tables, made.vif("a"), TracePacket(sender, ip_address("239.9.9.9"), 17))
+    assert unheard.drop_reason == "GROUP_UNHEARD"
+    assert unheard.steps[-1].question == "vrf 1, listeners of 239.9.9.9: none"
