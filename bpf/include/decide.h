@@ -238,6 +238,9 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 			return reason;
 	}
 	route = route_lookup(floating ? floating->vrf : vif->vrf, s->key.source, family);
+	/* Where addresses are nobody's business, the MAC says who it is. */
+	if (unlikely(!route && vif->options & OPTION_LAYER2))
+		route = bridge_lookup(vif->vrf, s->flow.source_mac);
 	if (route)
 		identity = route->identity;
 	s->far_identity = identity;

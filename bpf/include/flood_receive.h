@@ -45,6 +45,8 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 		scratch_begin(s, p, family);
 		asker = ASK_SOURCE;
 		route = route_lookup(vrf, s->key.source, family);
+		if (!route)
+			route = bridge_lookup(vrf, p->source_mac);
 		if (route) {
 			asker |= route->identity;
 			nh = nexthop_lookup(route->nexthop);

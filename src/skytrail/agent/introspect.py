@@ -40,7 +40,7 @@ from skytrail.agent.trace import (
     explain,
     explain_arrival,
 )
-from skytrail.net import GATEWAY_MAC, Mac
+from skytrail.net import GATEWAY_MAC, IpAddress, Mac
 from skytrail.wire.xmpp import EnetKey
 
 Row = Mapping[str, object]
@@ -342,6 +342,7 @@ def explain_query(
         trace = explain_arrival(tables, (NATIVE, 0), packet, book.name)
         return _trace_row(trace, packet, desired, book)
     if "label" in query or "vni" in query:
+        packet = _with_source_macs(desired, packet)
         kind = "mpls" if "label" in query else "vxlan"
         number = _number(query.get("label") or query.get("vni", ""), "label")
         trace = explain_arrival(tables, (kind, number), packet, book.name)
@@ -363,13 +364,28 @@ def _bridged_mac(desired: Desired, vif_id: VifId, packet: TracePacket) -> Mac | 
     state = desired.ports.get(desired.vifs.get(vif_id, ""))
     if not isinstance(state, ActivePort) or state.port.network.forwarding.routes:
         return None
-    vrf, address = state.port.network.vrf, ip_network(packet.destination)
+    return dict(_macs_of(desired, packet.destination)).get(state.port.network.vrf, NOBODYS_MAC)
+
+
+def _macs_of(desired: Desired, address: IpAddress) -> Iterator[tuple[str, Mac]]:
+    """Yield the MAC that has an address, by instance."""
+    prefix = ip_network(address)
     learnt = (source for sources in desired.explained.values() for source in sources)
     places = chain(desired.published, ((source.vrf, source.key) for source in learnt))
     for name, key in places:
-        if name == vrf and isinstance(key, EnetKey) and key.address == address:
-            return key.mac
-    return NOBODYS_MAC
+        if isinstance(key, EnetKey) and key.address == prefix:
+            yield name, key.mac
+
+
+def _with_source_macs(desired: Desired, packet: TracePacket) -> TracePacket:
+    if packet.source is None:
+        return packet
+    found = {
+        desired.vrfs[name]: mac
+        for name, mac in _macs_of(desired, packet.source)
+        if name in desired.vrfs
+    }
+    return replace(packet, source_macs=found)
 
 
 def _vif(desired: Desired, query: Mapping[str, str]) -> VifId:

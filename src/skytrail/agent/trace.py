@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from skytrail.agent.fabric_way import fabric_way, is_link_service
@@ -62,6 +62,8 @@ class TracePacket:
     destination_port: int = 0
     """For ICMP the type, with source port 0."""
     destination_mac: Mac = GATEWAY_MAC
+    source_macs: Mapping[VrfId, Mac] = field(default_factory=dict[VrfId, Mac])
+    """Who has the source address, in VRFs that only bridge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,8 +341,15 @@ class _Walk:
             by = by_outside(self._tables, target.vif_id, self._packet.destination)
             vrf_id = by.vrf_id if by is not None else target.vrf_id
             route = self._tables.route(vrf_id, source)
-            identity = route.identity if route else identity
-            text = f"{route.prefix} identity {identity}" if route else "no route: identity 0"
+            mac = self._packet.source_macs.get(vrf_id) if target.is_layer2 else None
+            entry = self._tables.bridge.get((vrf_id, mac)) if mac else None
+            text = "no route: identity 0"
+            if route is not None:
+                identity = route.identity
+                text = f"{route.prefix} identity {identity}"
+            elif entry is not None:
+                identity = entry.identity
+                text = f"{mac} identity {identity}"
             self._step("source identity", f"vrf {vrf_id} {source}", text)
         return self._deliver(nexthop.vif_id, identity, source)
 

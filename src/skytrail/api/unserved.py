@@ -14,7 +14,12 @@ from skytrail.api.graph import Record
 from skytrail.model.load_balancer import PROVIDERS
 
 _UNDERLAY: Final = ("default-domain", "default-project", "ip-fabric")
-_UNSERVED_OF_NETWORKS: Final = ("layer2_control_word", "pbb_evpn_enable", "pbb_etree_enable")
+_UNSERVED_OF_NETWORKS: Final = (
+    "layer2_control_word",
+    "mac_learning_enabled",
+    "pbb_evpn_enable",
+    "pbb_etree_enable",
+)
 _FAT_FLOWS: Mapping[str, str] = {
     "virtual-machine-interface": "virtual_machine_interface_fat_flow_protocols",
     "virtual-network": "virtual_network_fat_flow_protocols",
@@ -46,7 +51,7 @@ def why_unserved(record: Record) -> str:
 
 def _why_network_unserved(record: Record) -> str:
     asked = [name for name in _UNSERVED_OF_NETWORKS if documents.flag(record.body, name)]
-    return f"hosts do not serve {', '.join(asked)}: frames go as without" if asked else ""
+    return f"hosts do not serve {', '.join(asked)} yet: frames go as without" if asked else ""
 
 
 def _folds_addresses(body: Document, name: str) -> bool:

@@ -15,6 +15,7 @@ from skytrail.wire.xmpp import ConfigUpdate, EnetKey, NextHop, Route
 
 VRF = f"{PROJECT}:red:red"
 FAR = IPv4Address("192.0.2.2")
+OWN = ip_network("10.1.1.3/32")
 FAR_MAC = Mac.parse("02:00:00:00:00:77")
 
 
@@ -160,3 +161,13 @@ def test_a_trace_in_a_bridging_network_goes_by_the_neighbours_mac():
 
     assert answer["outcome"] == "forwarded", answer
     assert any(str(FAR_MAC) in str(step) for step in answer["steps"])
+
+
+def test_a_trace_of_what_arrives_in_a_bridging_network_knows_the_sender_by_mac():
+    host, _ = network("l2")
+    book = RuleBook(host.numbers, host.planner.policies)
+    (route,) = [route for _, route in host.published() if route.key == EnetKey(own(host), OWN)]
+    query = {"label": str(route.next_hops[0].label), "dst": "10.1.1.3", "src": "10.1.1.9"}
+    answer = explain_query(host.datapath.tables(), host.desired, book, query)
+
+    assert any(str(FAR_MAC) in step.answer for step in answer["steps"])

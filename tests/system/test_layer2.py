@@ -1,0 +1,153 @@
+"""Networks that only bridge or only route, and VLAN sub-interfaces, by real packets between hosts."""
+
+import asyncio
+import struct
+import subprocess
+import uuid
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from skytrail.client import ApiClient
+from skytrail.lab import check
+from skytrail.lab.io import netns
+from skytrail.net import GATEWAY_MAC, Mac
+from skytrail.testing.vlan_socket import VlanSocket
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "layer2"
+BROADCAST = b"\xff" * 6
+ARP = struct.Struct("!HHBBH6s4s6s4s")
+VLAN = 100
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def lab(lab_of):
+    with lab_of(EXAMPLE, "stl") as created:
+        yield created
+
+
+@pytest.fixture(scope="module")
+def api(lab):
+    with ApiClient(lab.api_url) as client:
+        yield client
+
+
+def run(lab, name, *command):
+    done = subprocess.run(
+        lab.command_in(name, list(command)), check=False, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def mac_of(lab, name):
+    _, text = run(lab, name, "ip", "-o", "link", "show", "eth0")
+    return Mac.parse(text.partition("link/ether ")[2].split()[0])
+
+
+def neighbour(lab, name, address):
+    _, text = run(lab, name, "ip", "neigh", "show", str(address))
+    return text
+
+
+def test_packets_show_what_the_example_expects(lab):
+    cells = asyncio.run(check.check(lab))
+
+    wrong = [(cell.expectation, cell.seen) for cell in cells if not cell.ok]
+    assert not wrong
+
+
+def test_who_is_bridged_to_answers_for_itself_and_has_any_address(lab):
+    for name, address in (("wire1", "192.168.77.1/24"), ("wire2", "192.168.77.2/24")):
+        assert run(lab, name, "ip", "addr", "add", address, "dev", "eth0")[0] == 0
+    code, text = run(lab, "wire1", "ping", "-n", "-c3", "-i0.2", "-W5", "192.168.77.2")
+
+    assert code == 0, text
+    assert str(mac_of(lab, "wire2")) in neighbour(lab, "wire1", "192.168.77.2")
+
+
+def test_there_is_no_gateway_in_a_network_that_only_bridges(lab):
+    code, text = run(lab, "wire1", "ping", "-n", "-c1", "-W2", "10.61.0.1")
+
+    assert code != 0, text
+
+
+def test_who_is_routed_to_is_behind_the_gateways_mac(lab):
+    address = check.members(lab)["routed2"].address(version=4)
+    code, text = run(lab, "routed1", "ping", "-n", "-c1", "-W5", str(address))
+
+    assert code == 0, text
+    assert "ttl=63" in text
+    assert str(GATEWAY_MAC) in neighbour(lab, "routed1", address)
+
+
+def instance_address(api, name):
+    kind = "virtual-machine-interface"
+    port = api.read(kind, api.name_to_id(kind, ["default-domain", "flat", name]))
+    macs = port["virtual_machine_interface_mac_addresses"]["mac_address"]
+    named = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.flat"))
+    address = api.read("instance-ip", api.name_to_id("instance-ip", [named]))["instance_ip_address"]
+    return Mac.parse(macs[0]), IPv4Address(address)
+
+
+def arp(operation, source, target):
+    (mac, address), (other, wanted) = source, target
+    return (
+        (BROADCAST if operation == 1 else other.packed)
+        + mac.packed
+        + b"\x08\x06"
+        + ARP.pack(
+            1, 0x800, 6, 4, operation, mac.packed, address.packed, other.packed, wanted.packed
+        )
+    )
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return (0xFFFF - ((total & 0xFFFF) + (total >> 16))).to_bytes(2)
+
+
+def echo(source, target, payload):
+    (mac, address), (other, wanted) = source, target
+    message = struct.pack("!BBHHH", 8, 0, 0, 77, 1) + payload
+    message = message[:2] + checksum(message) + message[4:]
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(message), 1, 0, 64, 1, 0)
+    ends = address.packed + wanted.packed
+    head = head[:10] + checksum(head + ends) + ends
+    return other.packed + mac.packed + b"\x08\x00" + head + message
+
+
+def test_a_vlan_of_a_workload_is_a_port_of_another_network(lab, api):
+    own, far = instance_address(api, "routed1-storage"), instance_address(api, "store")
+    nobody = Mac(bytes(6))
+    with netns.entered(lab.plan.namespace_of("routed1")):
+        made = VlanSocket("eth0", VLAN)
+    with made as vlan:
+        vlan.send(arp(1, own, (nobody, far[1])))
+        answer = vlan.hear(
+            ARP.pack(1, 0x800, 6, 4, 2, far[0].packed, far[1].packed, own[0].packed, own[1].packed)
+        )
+        assert answer[:12] == own[0].packed + far[0].packed
+        vlan.send(echo(own, far, b"through the vlan"))
+        assert vlan.hear(b"through the vlan")[:6] == own[0].packed
+
+
+def test_dhcp_serves_a_sub_interface_by_its_tag(lab, api):
+    own = instance_address(api, "routed1-storage")
+    request = (
+        b"\x01\x01\x06\x00" + b"\0\0\0\7" + bytes(20) + own[0].packed.ljust(16, b"\0") + bytes(192)
+    )
+    request += b"\x63\x82\x53\x63" + b"\x35\x01\x01" + b"\xff"
+    udp = struct.pack("!HHHH", 68, 67, 8 + len(request), 0) + request
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0)
+    ends = bytes(4) + b"\xff" * 4
+    head = head[:10] + checksum(head + ends) + ends
+    with netns.entered(lab.plan.namespace_of("routed1")):
+        made = VlanSocket("eth0", VLAN)
+    with made as vlan:
+        vlan.send(BROADCAST + own[0].packed + b"\x08\x00" + head + udp)
+
+        assert own[1].packed in vlan.hear(b"\x63\x82\x53\x63\x35\x01\x02")
