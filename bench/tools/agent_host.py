@@ -1,4 +1,4 @@
-"""An agent's core on a real datapath, with many interfaces and routes: ``agent_host.py PORTS ROUTES``.
+"""An agent's core on a real datapath, with many interfaces and routes: ``agent_host.py NAME PORTS ROUTES``.
 
 A process of its own, so that its memory is its own; started inside a network namespace that has the
 interfaces ``d0``... It starts on an empty kernel, then again as after a restart, hears routes change
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
 import socket
 import sys
 import time
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from skytrail.agent.io.ebpf import EbpfDatapath, remove_datapath
+from skytrail.agent.io.ebpf import EbpfDatapath
 from skytrail.agent.label import Numbers
 from skytrail.agent.tables import InetRouteRow
 from skytrail.net import Label, Mac
@@ -191,31 +190,27 @@ def started(
 
 
 def main() -> None:
-    ports, routes = int(sys.argv[1]), int(sys.argv[2])
+    name, ports, routes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     stories, meter, numbers = Stories(ports, routes), Meter(), Numbers()
     configuration, messages = stories.configuration(), stories.all_routes()
-    name = f"std{secrets.token_hex(3)}"
     before = resident_bytes()
-    try:
-        first = started(
-            name, numbers, ports,
-            lambda run: run.hear_all(meter, "first", configuration, messages), meter, "first",
-        )  # fmt: skip
-        first.datapath.close()
-        del first
-        again = started(
-            name, numbers, ports,
-            lambda run: run.hear_all(meter, "restart", configuration, messages), meter, "restart",
-        )  # fmt: skip
-        meter.found["restart_writes"] = again.core.reconciler.statistics.puts
-        meter.found["memory_bytes"] = resident_bytes() - before
-        meter.found["kernel_bytes"] = sum(use.bytes for use in again.datapath.table_uses())
-        if len(again.datapath.dump(InetRouteRow)) < routes:
-            raise RuntimeError("the kernel has not all routes")
-        meter.found |= churn(again, stories)
-        again.datapath.close()
-    finally:
-        remove_datapath(name)
+    first = started(
+        name, numbers, ports,
+        lambda run: run.hear_all(meter, "first", configuration, messages), meter, "first",
+    )  # fmt: skip
+    first.datapath.close()
+    del first
+    again = started(
+        name, numbers, ports,
+        lambda run: run.hear_all(meter, "restart", configuration, messages), meter, "restart",
+    )  # fmt: skip
+    meter.found["restart_writes"] = again.core.reconciler.statistics.puts
+    meter.found["memory_bytes"] = resident_bytes() - before
+    meter.found["kernel_bytes"] = sum(use.bytes for use in again.datapath.table_uses())
+    if len(again.datapath.dump(InetRouteRow)) < routes:
+        raise RuntimeError("the kernel has not all routes")
+    meter.found |= churn(again, stories)
+    again.datapath.close()
     print(json.dumps(meter.found))
 
 
