@@ -23,7 +23,7 @@ if [ "$(cat node_modules/.locked 2>/dev/null)" != "$locked" ]; then
 fi
 if [ "$action" = check ]; then
     "$node" node_modules/typescript/bin/tsc --noEmit
-    "$node" node_modules/oxlint/bin/oxlint --quiet --deny-warnings src
+    "$node" node_modules/oxlint/bin/oxlint --quiet --deny-warnings src e2e
     exec "$node" node_modules/vitest/vitest.mjs run --reporter=dot
 fi
 wanted=$({ find src public -type f -print0 | sort -z | xargs -0 cat; cat package-lock.json index.html vite.config.ts tsconfig.json; } | sum)

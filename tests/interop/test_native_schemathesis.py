@@ -103,7 +103,7 @@ def test_compatible_calls_of_a_type_hold_to_the_description(address, name) -> No
 def test_calls_beside_the_objects_hold_to_the_description(address) -> None:
     calls = {
         "plan", "transaction", "history", "change-sets", "status", "schemas", "snapshot",
-        "elections", "whoami", "explain-access", "allocate", "free",
+        "elections", "whoami", "explain-access", "allocate", "free", "search",
     }  # fmt: skip
     operations = described(
         address, lambda path: path.split("/")[1:3] == ["api", "v1"] and path.split("/")[3] in calls
@@ -115,7 +115,7 @@ def test_calls_beside_the_objects_hold_to_the_description(address) -> None:
 
 def test_actions_of_the_compatible_api_hold_to_the_description(address) -> None:
     # A stream never ends; a mode that asks who is there would end the run.
-    left_out = {"watch", "events", "aaa-mode"}
+    left_out = {"watch", "aaa-mode"}
     names = {path.partition("/")[0] for _, path, _ in home.ACTIONS} - left_out - {"virtual-network"}
     operations = described(address, lambda path: path.split("/")[1] in names)
 

@@ -44,6 +44,8 @@ export async function send(method: string, path: string, asked: Asked = {}): Pro
   const typed = body === undefined ? headers : { "content-type": "application/json", ...headers };
   const reply = await fetch(path, {
     method,
+    // With them the browser itself would ask for a password when the server refuses.
+    credentials: "omit",
     headers: headersOf(typed),
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     ...(signal === undefined ? {} : { signal }),

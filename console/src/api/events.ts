@@ -102,7 +102,7 @@ async function follow(refresher: Refresher, signal: AbortSignal, tell: (liveness
     const ended = AbortSignal.any([signal, silence.signal]);
     let timer = setTimeout(() => silence.abort(), SILENT_MS);
     try {
-      const reply = await fetch(`/api/v1/events${resume}`, { headers: headersOf(), signal: ended });
+      const reply = await fetch(`/api/v1/events${resume}`, { credentials: "omit", headers: headersOf(), signal: ended });
       if (reply.status === 401 || reply.status === 403) {
         tell("refused");
         return;

@@ -29,7 +29,10 @@ export function themeOf(scheme: Scheme): ThemeConfig {
   return {
     algorithm: dark ? [theme.darkAlgorithm, theme.compactAlgorithm] : [theme.defaultAlgorithm, theme.compactAlgorithm],
     token: {
-      colorPrimary: dark ? "#3c8ee0" : "#0b5cad",
+      colorPrimary: dark ? "#1f6fbf" : "#0b5cad",
+      colorPrimaryHover: dark ? "#2b78c5" : "#0a4f97",
+      colorLinkHover: dark ? "#9ccbf8" : "#0a4f97",
+      colorErrorHover: dark ? "#ff9c99" : "#a81f16",
       colorLink: dark ? "#78b7f5" : "#0b5cad",
       colorTextSecondary: dark ? "#b4bcc6" : "#4a5563",
       colorTextTertiary: dark ? "#a3acb8" : "#566270",
@@ -40,7 +43,11 @@ export function themeOf(scheme: Scheme): ThemeConfig {
       colorWarning: dark ? "#e8b339" : "#9a5b00",
       borderRadius: 6,
       fontSize: 14,
+      motion: !matchMedia("(prefers-reduced-motion: reduce)").matches,
     },
-    components: { Layout: { headerHeight: 48, headerPadding: "0 16px" } },
+    components: {
+      Layout: { headerHeight: 48, headerPadding: "0 16px" },
+      ...(dark ? { Tabs: { itemSelectedColor: "#8ec4f8", itemHoverColor: "#a9d2fa", itemActiveColor: "#a9d2fa" } } : {}),
+    },
   };
 }

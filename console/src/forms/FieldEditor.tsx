@@ -22,7 +22,7 @@ function useFields(typeName: string): Readonly<Record<string, Field>> {
 }
 
 function Compound(props: EditorProps) {
-  const { field, value, path, onChange, disabled = false } = props;
+  const { name: own, field, value, path, onChange, disabled = false } = props;
   const fields = useFields(field.type);
   const held: Document = isDocument(value) ? value : {};
   const entries = Object.entries(fields);
@@ -34,7 +34,13 @@ function Compound(props: EditorProps) {
   }
   if (value === undefined || value === null) {
     return (
-      <Button id={pointer(path)} size="small" icon={<PlusOutlined />} disabled={disabled} onClick={() => onChange({})}>
+      <Button
+        size="small"
+        icon={<PlusOutlined />}
+        aria-label={`Set ${fieldTitle(own).toLowerCase()}`}
+        disabled={disabled}
+        onClick={() => onChange({})}
+      >
         Set
       </Button>
     );
@@ -104,9 +110,9 @@ function CompoundList(props: EditorProps) {
         </div>
       ))}
       <Button
-        id={pointer(path)}
         size="small"
         icon={<PlusOutlined />}
+        aria-label={`Add to ${fieldTitle(name).toLowerCase()}`}
         disabled={disabled || full}
         onClick={() => onChange([...items, {}])}
       >

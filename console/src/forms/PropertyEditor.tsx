@@ -10,6 +10,8 @@ import { FieldEditor } from "./FieldEditor";
 
 export interface EditorProps {
   readonly name: string;
+  /** The object type, of a member of the object itself: its name is not repeated. */
+  readonly type?: string;
   readonly field: Field;
   readonly value: Json | undefined;
   readonly path: Path;
@@ -22,7 +24,7 @@ export function PropertyEditor(props: EditorProps) {
   const { name, field, path, faults } = props;
   const place = pointer(path);
   return (
-    <Row place={place} title={fieldTitle(name)} fault={faults.get(place)} note={noteOf(field)} wire={name} field={field}>
+    <Row place={place} title={fieldTitle(name, props.type)} fault={faults.get(place)} note={noteOf(field)} wire={name} field={field}>
       <FieldEditor {...props} />
     </Row>
   );

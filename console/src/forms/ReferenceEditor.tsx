@@ -12,6 +12,7 @@ import { Row } from "./PropertyEditor";
 
 interface Props {
   readonly name: string;
+  readonly type?: string;
   readonly reference: Reference;
   readonly value: Json | undefined;
   readonly faults: Faults;
@@ -35,7 +36,7 @@ export function ReferenceEditor({ name, reference, value, faults, onChange, disa
           </Button>
         </div>
       ))}
-      <Button id={place} size="small" icon={<PlusOutlined />} disabled={disabled} onClick={() => onChange([...items, {}])}>
+      <Button size="small" icon={<PlusOutlined />} disabled={disabled} onClick={() => onChange([...items, {}])}>
         Add {typeTitle(reference.target).toLowerCase()}
       </Button>
     </Row>

@@ -11,7 +11,7 @@ import { objectType, typeTitle } from "../../model/catalog";
 import { checkObject, type Faults, nameFault } from "../../model/check";
 import { type ConfigObject, type Document, lastName, mergePatch, pruned } from "../../model/document";
 import { ObjectForm } from "./ObjectForm";
-import { type Place, PlaceEditor, startOf } from "./PlaceEditor";
+import { type Place, PlaceEditor, remember, startOf } from "./PlaceEditor";
 import { PlanPreview } from "./PlanPreview";
 
 export function EditPage() {
@@ -68,6 +68,7 @@ function Editor({ type, found }: { readonly type: string; readonly found: Found 
       const saved = isNew ? await create(type, body) : await change(type, found, body);
       await queries.invalidateQueries({ predicate: ({ queryKey: [what, of] }) => of === type && what !== "editing" });
       message.success(isNew ? "Created" : "Saved");
+      if (isNew) remember(place);
       void navigate(`/o/${type}/${saved.uuid}`, { replace: true });
     } catch (error) {
       setTold(error instanceof Refused ? error : new Refused(0, String(error)));
@@ -85,6 +86,7 @@ function Editor({ type, found }: { readonly type: string; readonly found: Found 
   return (
     <form
       className="page"
+      data-type={type}
       aria-label={isNew ? `New ${typeTitle(type)}` : `Edit ${lastName(found.object.fq_name)}`}
       onSubmit={(event) => {
         event.preventDefault();
@@ -93,7 +95,7 @@ function Editor({ type, found }: { readonly type: string; readonly found: Found 
     >
       <div className="page-head">
         <h1>{isNew ? `New ${typeTitle(type).toLowerCase()}` : lastName(found.object.fq_name)}</h1>
-        <span className="form-note">{isNew ? entry.description : typeTitle(type)}</span>
+        <span className="form-note">{isNew ? "" : typeTitle(type)}</span>
         <span className="spread" />
         <Button onClick={() => void navigate(-1)}>Cancel</Button>
         <PlanPreview operations={[operation]} disabled={isBlocked} />
@@ -101,9 +103,10 @@ function Editor({ type, found }: { readonly type: string; readonly found: Found 
           {isNew ? "Create" : "Save"}
         </Button>
       </div>
+      {isNew && <span className="form-note">{entry.description}</span>}
       {told !== null && <Alert type="error" showIcon role="alert" title={told.status === 412 ? MEANWHILE : told.message} />}
       {isNew && <PlaceEditor entry={entry} place={place} fault={tried ? wrongName : ""} onChange={setPlace} />}
-      <ObjectForm entry={entry} document={document} faults={faults} isNew={isNew} onChange={onChange} />
+      <ObjectForm type={type} entry={entry} document={document} faults={faults} isNew={isNew} onChange={onChange} />
     </form>
   );
 }

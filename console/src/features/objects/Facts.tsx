@@ -26,13 +26,13 @@ export function Facts({ type, object }: Props) {
       <Fact title="Full name">{object.fq_name.join(" › ")}</Fact>
       <Fact title="UUID"><span className="mono">{object.uuid}</span></Fact>
       {typeof object["parent_uuid"] === "string" && (
-        <Fact title="Below">
+        <Fact title="Parent">
           <Link to={`/o/${String(object["parent_type"])}/${object["parent_uuid"]}`}>{lastName(object.fq_name.slice(0, -1))}</Link>{" "}
           <span className="form-note">{typeTitle(String(object["parent_type"]))}</span>
         </Fact>
       )}
       {own.map((name) => (
-        <Fact key={name} title={fieldTitle(name)}><Value value={object[name]} /></Fact>
+        <Fact key={name} title={fieldTitle(name, type)}><Value value={object[name]} /></Fact>
       ))}
       {references.map(([name, reference]) => (
         <Fact key={name} title={fieldTitle(name)}><References target={reference.target} value={object[name]} /></Fact>

@@ -5,11 +5,13 @@ import { useState } from "react";
 
 import { PropertyEditor } from "../../forms/PropertyEditor";
 import { ReferenceEditor } from "../../forms/ReferenceEditor";
-import { canWrite, COMMON, fieldTitle, type ObjectType } from "../../model/catalog";
+import { canWrite, COMMON, type Field, fieldTitle, type ObjectType, type Reference } from "../../model/catalog";
 import type { Faults } from "../../model/check";
 import type { Document, Json } from "../../model/document";
+import { CHOSEN } from "./columns";
 
 interface Props {
+  readonly type: string;
   readonly entry: ObjectType;
   readonly document: Document;
   readonly faults: Faults;
@@ -17,47 +19,40 @@ interface Props {
   readonly onChange: (name: string, value: Json | undefined) => void;
 }
 
-/** Needed members first; what is old goes last. */
-function weight(presence: string | undefined, deprecated: string | undefined): number {
-  if (deprecated !== undefined) return 2;
-  return presence === "required" ? 0 : 1;
+/** What people look for first, then needed members, then the model's order; what is old goes last. */
+function weight(type: string, name: string, member: Member): number {
+  const place = (CHOSEN[type] ?? []).indexOf(name);
+  if (place >= 0) return place;
+  if ("deprecated" in member) return 300;
+  return member.presence === "required" ? 100 : 200;
+}
+
+type Member = Field | Reference;
+
+function isReference(member: Member): member is Reference {
+  return "target" in member;
 }
 
 function isCommon([name]: readonly [string, unknown]): boolean {
   return COMMON.has(name);
 }
 
-export function ObjectForm({ entry, document, faults, isNew, onChange }: Props) {
+export function ObjectForm({ type, entry, document, faults, isNew, onChange }: Props) {
   const [text, setText] = useState("");
   const wanted = text.trim().toLowerCase();
-  const fits = (name: string) => wanted === "" || name.includes(wanted) || fieldTitle(name).toLowerCase().includes(wanted);
-  const properties = Object.entries(entry.properties)
-    .filter(([name, field]) => fits(name) && field.presence !== "system-only" && name !== "id_perms")
-    .toSorted(([, one], [, other]) => weight(one.presence, one.deprecated) - weight(other.presence, other.deprecated));
-  const references = Object.entries(entry.references ?? {}).filter(([name]) => fits(name));
-  const property = ([name, field]: (typeof properties)[number]) => (
-    <PropertyEditor
-      key={name}
-      name={name}
-      field={field}
-      value={document[name]}
-      path={[name]}
-      faults={faults}
-      disabled={!canWrite(field.operations, isNew)}
-      onChange={(value) => onChange(name, value)}
-    />
-  );
-  const reference = ([name, each]: (typeof references)[number]) => (
-    <ReferenceEditor
-      key={name}
-      name={name}
-      reference={each}
-      value={document[name]}
-      faults={faults}
-      onChange={(value) => onChange(name, value)}
-    />
-  );
-  const common = [...properties.filter(isCommon).map(property), ...references.filter(isCommon).map(reference)];
+  const fits = ([name]: readonly [string, Member]) =>
+    wanted === "" || name.includes(wanted) || fieldTitle(name).toLowerCase().includes(wanted);
+  const members: [string, Member][] = [...Object.entries(entry.properties), ...Object.entries(entry.references ?? {})];
+  const shown = members
+    .filter(([name, member]) => member.presence !== "system-only" && name !== "id_perms")
+    .filter(fits)
+    .toSorted(([one, first], [other, second]) => weight(type, one, first) - weight(type, other, second));
+  const editor = ([name, member]: [string, Member]) => {
+    const own = { name, type, value: document[name], faults, disabled: !canWrite(member.operations, isNew) };
+    const change = (value: Json | undefined) => onChange(name, value);
+    if (isReference(member)) return <ReferenceEditor key={name} {...own} reference={member} onChange={change} />;
+    return <PropertyEditor key={name} {...own} field={member} path={[name]} onChange={change} />;
+  };
   return (
     <section aria-label="Members">
       <Input
@@ -68,12 +63,11 @@ export function ObjectForm({ entry, document, faults, isNew, onChange }: Props) 
         style={{ maxWidth: 360, marginBottom: 8 }}
         onChange={(event) => setText(event.target.value)}
       />
-      {properties.filter((each) => !isCommon(each)).map(property)}
-      {references.filter((each) => !isCommon(each)).map(reference)}
+      {shown.filter((each) => !isCommon(each)).map(editor)}
       <Collapse
         ghost
         {...(wanted === "" ? {} : { activeKey: "common" })}
-        items={[{ key: "common", label: "What every object has: display name, annotations, tags, permissions", children: common }]}
+        items={[{ key: "common", label: "What every object has: display name, annotations, tags, permissions", children: shown.filter(isCommon).map(editor) }]}
       />
     </section>
   );

@@ -34,7 +34,7 @@ export function ObjectGrid(props: Props) {
   const first = Math.max(0, Math.floor(top / ROW_PX) - BEYOND_ROWS);
   const last = Math.min(count - 1, Math.ceil((top + height) / ROW_PX) + BEYOND_ROWS);
   // In shares of one width, so that heading and rows agree whatever is in them.
-  const template = `40px 1.5fr 1.2fr ${columns.map(() => "1fr").join(" ")} 160px`;
+  const template = `40px 1.5fr 1.2fr ${columns.map(() => "1fr").join(" ")} 180px`;
   const width = 560 + columns.length * 130;
   const onScroll = (event: UIEvent<HTMLDivElement>) => {
     const { scrollTop, clientHeight } = event.currentTarget;
@@ -164,7 +164,7 @@ function GridRow({ type, columns, index, object, template, selected, onSelect, i
         </Link>
       </div>
       <div role="gridcell" className="grid-cell" title={object.fq_name.slice(0, -1).join(":")}>
-        {object.fq_name.slice(0, -1).join(" › ")}
+        {lastName(object.fq_name.slice(0, -1))}
       </div>
       {columns.map((column) => (
         <div key={column.name} role="gridcell" className="grid-cell">

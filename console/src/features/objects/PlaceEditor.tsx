@@ -13,12 +13,21 @@ export interface Place {
   readonly parentType: string;
 }
 
-/** Where a new object begins: below what the link named, else below the first kind of parent. */
+const KEPT = "skytrail.parent.";
+const DEFAULTS: Readonly<Record<string, string>> = { project: "default-domain:default-project", domain: "default-domain" };
+
+/** The next object of the same kind of parent begins there. */
+export function remember(place: Place): void {
+  if (place.parent.length > 0) sessionStorage.setItem(KEPT + place.parentType, place.parent.join(":"));
+}
+
+/** Where a new object begins: below what the link named, else where the last one was. */
 export function startOf(entry: ObjectType, search: URLSearchParams): Place {
   const [first = ROOT] = entry.parents;
   const given = search.get("parent_type");
   const parentType = given !== null && entry.parents.includes(given) ? given : first;
-  const parent = (search.get("parent") ?? "").split(":").filter(Boolean);
+  const usual = sessionStorage.getItem(KEPT + parentType) ?? DEFAULTS[parentType] ?? "";
+  const parent = (search.get("parent") ?? usual).split(":").filter(Boolean);
   return { name: "", parent: parentType === ROOT ? [] : parent, parentType: entry.parents.length === 0 ? "" : parentType };
 }
 
@@ -43,7 +52,7 @@ export function PlaceEditor({ entry, place, fault, onChange }: Props) {
         />
       </Row>
       {kinds.length > 0 && (
-        <Row place="/parent" title="Below" wire="parent" note="" fault={undefined}>
+        <Row place="/parent" title="Parent" wire="parent" note="" fault={undefined}>
           <div style={{ display: "flex", gap: 8 }}>
             {kinds.length > 1 && (
               <Select

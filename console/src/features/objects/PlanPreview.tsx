@@ -7,6 +7,7 @@ import { useState } from "react";
 import { call, type Operation, transact } from "../../api/client";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
+import { fieldTitle } from "../../model/catalog";
 import { type Document, isDocument, isList, type Json } from "../../model/document";
 import { brief } from "./columns";
 
@@ -76,11 +77,24 @@ export function PlanTables({ plan }: { readonly plan: Document }) {
 }
 
 function PlanCell({ name, value }: { readonly name: string; readonly value: Json | undefined }) {
-  if (name === "kind" || name === "change" || name === "verb") return <Tag color={COLOURS[String(value)] ?? "blue"}>{String(value)}</Tag>;
+  if (name === "op") return <Tag color={COLOURS[String(value)] ?? "blue"}>{String(value)}</Tag>;
   if (name === "fq_name" && isList(value)) return value.join(":");
   if (name === "fields" && isList(value)) return value.filter(isDocument).map((each) => <FieldChange key={String(each["path"])} change={each} />);
+  if (name === "object" && isDocument(value)) return <NewObject object={value} />;
   if (isList(value) || isDocument(value)) return <code className="mono">{JSON.stringify(value)}</code>;
   return brief(value);
+}
+
+/** Made by the server for every object: not what one wants to know of a new one. */
+const OF_ALL = new Set(["uuid", "fq_name", "parent_type", "parent_uuid", "id_perms", "perms2", "display_name"]);
+
+function NewObject({ object }: { readonly object: Document }) {
+  const members = Object.entries(object).filter(([name]) => !OF_ALL.has(name));
+  return members.map(([name, value]) => (
+    <div key={name}>
+      {fieldTitle(name)}: {brief(value)}
+    </div>
+  ));
 }
 
 function text(value: Json | undefined): string {

@@ -1,0 +1,303 @@
+// Journeys through the console in a real browser, against a real controller with log-in.
+//
+// Usage: CONSOLE_URL=... CONSOLE_PASSWORD=... node journeys.mjs    (tests/system/test_console.py)
+// Prints one JSON line per journey: {"name","ok","detail"}. PICTURES=folder keeps pictures for the documents, JOURNEYS=a,b goes these alone.
+
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+
+import { chromium } from "playwright-core";
+
+const SERVER = process.env.CONSOLE_URL;
+const PASSWORD = process.env.CONSOLE_PASSWORD;
+const PICTURES = process.env.PICTURES;
+const ONLY = process.env.JOURNEYS?.split(",");
+const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const WAIT_MS = 30_000;
+const MANY = 3000;
+
+const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const browser = await chromium.launch({
+  executablePath: BROWSER,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+});
+const context = await browser.newContext({
+  viewport: { width: 1280, height: 800 },
+  ignoreHTTPSErrors: true,
+  bypassCSP: false,
+  colorScheme: "light",
+  reducedMotion: "reduce",
+});
+context.setDefaultTimeout(WAIT_MS);
+const page = await context.newPage();
+
+const errors = [];
+const outside = [];
+let expected = [];
+page.on("pageerror", (error) => errors.push(error.message));
+page.on("console", (message) => {
+  if (message.type() !== "error" && message.type() !== "warning") return;
+  const status = /status of (\d+)/.exec(message.text())?.[1];
+  // The browser itself notes every refused request; those that a journey provokes are meant.
+  if (status !== undefined && expected.includes(Number(status))) return;
+  errors.push(message.text());
+});
+page.on("request", (request) => {
+  const url = request.url();
+  if (!url.startsWith(SERVER) && !/^(data|blob):/.test(url)) outside.push(url);
+});
+
+function check(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+/** Asks the API as the page does. */
+async function api(method, path, body) {
+  return await page.evaluate(
+    async ([how, where, what]) => {
+      const token = sessionStorage.getItem("skytrail.token");
+      const headers = { "x-auth-token": token, "content-type": "application/json" };
+      const reply = await fetch(where, { method: how, headers, ...(what === undefined ? {} : { body: JSON.stringify(what) }) });
+      return { status: reply.status, json: await reply.json() };
+    },
+    [method, path, body],
+  );
+}
+
+async function axe(what) {
+  // As a script of the test's own: the page's policy allows none that is not a file of the console.
+  await page.evaluate(axeSource);
+  const found = await page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] });
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+  });
+  check(found.length === 0, `accessibility of ${what}:\n${found.join("\n")}`);
+}
+
+async function picture(name) {
+  if (PICTURES === undefined) return;
+  await page.mouse.move(640, 2);
+  await page.waitForTimeout(600);
+  await page.screenshot({ path: `${PICTURES}/${name}.png` });
+}
+
+const open = async (path) => {
+  await page.goto(`${SERVER}/console${path}`);
+};
+const row = (name) => page.getByRole("row").filter({ has: page.getByRole("link", { name, exact: true }) });
+const heading = (name) => page.getByRole("heading", { name, exact: true, level: 1 });
+
+async function choose(label, text, option) {
+  const box = page.getByRole("combobox", { name: label, exact: true });
+  await box.click();
+  await box.fill(text);
+  await page.locator(".ant-select-dropdown:visible .ant-select-item-option").filter({ hasText: option }).first().click();
+}
+
+async function loggingIn() {
+  expected = [401];
+  await open("/o/project");
+  await page.getByRole("textbox", { name: "User" }).fill("admin");
+  await page.getByLabel("Password", { exact: true }).last().fill("wrong");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("alert").getByText("Unknown user or wrong password").waitFor();
+  await axe("the log-in");
+  await page.getByLabel("Password", { exact: true }).last().fill(PASSWORD);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await heading("Project").waitFor();
+  await row("default-project").waitFor();
+  check(await page.evaluate(() => document.cookie === ""), "the token is in a cookie");
+}
+
+async function makingANetwork() {
+  await open("/o/virtual-network/new");
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("blue");
+  await page.getByRole("textbox", { name: "MTU" }).fill("70000");
+  await page.getByRole("alert").getByText("between 0 and 9216").waitFor();
+  check(await page.getByRole("button", { name: "Preview" }).isDisabled(), "a wrong form can be previewed");
+  await page.getByRole("textbox", { name: "MTU" }).fill("1400");
+  await page.getByRole("button", { name: "Add network IPAM" }).click();
+  await choose("Network IPAM 1", "default-network", "default-network-ipam");
+  const subnets = page.getByRole("group", { name: "Network IPAM 1" });
+  await subnets.getByRole("button", { name: "Set attr" }).click();
+  await subnets.getByRole("button", { name: "Add to IPAM subnets" }).click();
+  await subnets.getByRole("button", { name: "Set subnet", exact: true }).click();
+  await subnets.getByRole("textbox", { name: "IP prefix", exact: true }).fill("10.7.0.0");
+  await subnets.getByRole("textbox", { name: "IP prefix len" }).fill("24");
+  await axe("a form");
+  await picture("form");
+  await page.getByRole("button", { name: "Preview" }).click();
+  const drawer = page.getByRole("dialog");
+  await drawer.getByText("Derived by the compiler").waitFor();
+  await picture("preview");
+  await drawer.getByRole("button", { name: "Close" }).click();
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await heading("blue").waitFor();
+  await page.getByText("✓ distributed").waitFor();
+  check(await page.getByText("10.7.0.0").isVisible(), "the subnet is not shown");
+  await axe("an object");
+  await picture("object");
+}
+
+async function readingWhyNot() {
+  expected = [409];
+  await open("/o/virtual-network/new");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await page.getByRole("alert").getByText("a name is needed").waitFor();
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("blue");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await page.getByRole("alert").getByText(/already exists/i).waitFor();
+}
+
+async function seeingOthersChanges() {
+  await open("/o/virtual-network");
+  await row("blue").waitFor();
+  await page.getByText("live", { exact: true }).waitFor();
+  const made = await api("POST", "/api/v1/virtual-network", { fq_name: ["default-domain", "default-project", "elsewhere"] });
+  check(made.status === 201, JSON.stringify(made));
+  await row("elsewhere").waitFor();
+  await axe("a list");
+  await picture("list");
+  await api("DELETE", `/api/v1/virtual-network/${made.json.uuid}`);
+  await row("elsewhere").waitFor({ state: "detached" });
+}
+
+async function editingWhatSomebodyElseChanged() {
+  expected = [412];
+  const { json } = await api("GET", "/api/v1/virtual-network/by-name/default-domain:default-project:blue");
+  await open(`/o/virtual-network/${json.uuid}/edit`);
+  await page.getByRole("textbox", { name: "MTU" }).fill("1500");
+  await api("PATCH", `/api/v1/virtual-network/${json.uuid}`, { mtu: 2000 });
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("alert").getByText("Somebody changed this object meanwhile").waitFor();
+  await open(`/o/virtual-network/${json.uuid}/edit`);
+  check((await page.getByRole("textbox", { name: "MTU" }).inputValue()) === "2000", "the other's change is not there");
+  await page.getByRole("textbox", { name: "MTU" }).fill("1500");
+  await page.getByRole("button", { name: "Save" }).click();
+  await heading("blue").waitFor();
+  await page.getByRole("tab", { name: "History" }).click();
+  await page.getByText("mtu: 2000 → 1500").waitFor();
+  await page.getByRole("button", { name: /^Revert/ }).first().click();
+  await page.getByRole("button", { name: "Show what would change" }).click();
+  await page.getByRole("dialog").getByText("mtu: 1500 → 2000").waitFor();
+  await page.getByRole("button", { name: "Revert", exact: true }).click();
+  await page.getByText("mtu: 1500 → 2000").first().waitFor();
+}
+
+async function changingManyAtOnce() {
+  const names = ["m1", "m2", "m3"];
+  await open("/import");
+  const entries = names.map((name) => ({ type: "virtual-network", fq_name: ["default-domain", "default-project", name] }));
+  await page.getByRole("textbox", { name: "Objects as JSON" }).fill(JSON.stringify(entries));
+  await page.getByRole("button", { name: "Import 3" }).click();
+  await page.getByText("3 imported").waitFor();
+  await open("/o/virtual-network?q=name:in:m1,m2,m3");
+  for (const name of names) await page.getByRole("checkbox", { name: `Select ${name}`, exact: true }).check();
+  await page.getByText("3 selected").waitFor();
+  await page.getByRole("button", { name: "Set a field" }).click();
+  await choose("Which field", "mtu", "MTU");
+  await page.getByRole("dialog").getByRole("textbox", { name: "MTU" }).fill("8000");
+  await page.getByRole("dialog").getByRole("button", { name: "Set", exact: true }).click();
+  await page.getByText("3 changed").waitFor();
+  const changed = await api("GET", "/api/v1/virtual-network?filter=mtu:eq:8000&count=true");
+  await page.getByText("3 selected").waitFor({ state: "detached" });
+  check(changed.json.count === 3, `${changed.json.count} of 3 have the new value`);
+  for (const name of names) await page.getByRole("checkbox", { name: `Select ${name}`, exact: true }).check();
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "Export" }).click(),
+  ]);
+  const exported = JSON.parse(await readFile(await download.path(), "utf8"));
+  check(exported.length === 3 && exported[0].mtu === 8000, "the export is not what the list shows");
+  await page.getByRole("button", { name: "delete Delete", exact: true }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete", exact: true }).click();
+  await page.getByText("3 deleted").waitFor();
+}
+
+async function scrollingThousands() {
+  const operations = Array.from({ length: MANY }, (_, index) => ({
+    op: "create",
+    type: "virtual-machine",
+    object: { fq_name: [`vm-${String(index).padStart(5, "0")}`] },
+  }));
+  const made = await api("POST", "/api/v1/transaction", { operations });
+  check(made.status === 200, JSON.stringify(made).slice(0, 300));
+  await open("/o/virtual-machine");
+  await row("vm-00000").waitFor();
+  const grid = page.getByRole("grid");
+  check((await grid.getAttribute("aria-rowcount")) === String(MANY + 1), "the count is wrong");
+  await grid.focus();
+  await page.keyboard.press("End");
+  await row(`vm-${String(MANY - 1).padStart(5, "0")}`).waitFor();
+  const rows = await page.getByRole("row").count();
+  check(rows < 80, `${rows} rows exist where some 40 are in sight`);
+  await page.keyboard.press("Home");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await heading("vm-00001").waitFor();
+}
+
+async function searching() {
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: "Search objects and types" }).fill("blue");
+  await page.getByRole("option", { name: /blue/ }).first().waitFor();
+  await axe("the search");
+  await page.keyboard.press("Enter");
+  await heading("blue").waitFor();
+}
+
+async function watchingTheSystem() {
+  await open("/");
+  await page.getByRole("cell", { name: "contrail-control", exact: true }).waitFor();
+  await page.getByText("Functional", { exact: true }).first().waitFor();
+  await axe("the dashboard");
+  await picture("dashboard");
+  await open("/monitor?view=control-node");
+  await page.getByRole("columnheader", { name: "Routing instances" }).waitFor();
+  await page.getByRole("button", { name: "Dark colours" }).click();
+  await axe("the monitor in dark colours");
+  await open("/o/virtual-network");
+  await row("blue").waitFor();
+  await axe("a list in dark colours");
+  await picture("dark");
+  await page.getByRole("button", { name: "Light colours" }).click();
+}
+
+async function formsOfManyTypes() {
+  const model = await api("GET", "/api/v1/schemas");
+  const types = model.json.types.filter((_, index) => index % 9 === 0);
+  for (const type of types) {
+    await open(`/o/${type}/new`);
+    await page.locator(`form[data-type="${type}"]`).getByRole("textbox").first().waitFor();
+  }
+}
+
+async function beingWatchedByNobody() {
+  check(outside.length === 0, `requests to others: ${outside.join(", ")}`);
+  check(errors.length === 0, errors.join("\n"));
+}
+
+const JOURNEYS = {
+  loggingIn, makingANetwork, readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce,
+  scrollingThousands, searching, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+};
+
+let isIn = true;
+for (const [name, journey] of Object.entries(JOURNEYS)) {
+  if (ONLY !== undefined && !ONLY.includes(name)) continue;
+  expected = [];
+  if (!isIn) {
+    console.log(JSON.stringify({ name, ok: false, detail: "nobody is logged in" }));
+    continue;
+  }
+  const began = Date.now();
+  try {
+    await journey();
+    console.log(JSON.stringify({ name, ok: true, detail: `${Date.now() - began} ms` }));
+  } catch (error) {
+    isIn = name !== "loggingIn";
+    if (PICTURES !== undefined) await page.screenshot({ path: `${PICTURES}/failed-${name}.png` });
+    console.log(JSON.stringify({ name, ok: false, detail: `${error.message}\nat ${page.url()}\n${errors.join("\n")}` }));
+  }
+}
+await browser.close();
