@@ -83,6 +83,7 @@ enum nexthop_flags {
 	NEXTHOP_HAS_LOCAL = 8,	 /* Local address was given. */
 	NEXTHOP_HAS_REMOTE = 16, /* Remote address was given. */
 	NEXTHOP_RELAYS = 32,	 /* Bridge: frames to everybody go on to relayed members. */
+	NEXTHOP_OUTER6 = 128,	 /* Over IPv6: header has MACs, local and remote address. */
 	NEXTHOP_ROUTED = 64,	 /* Of several links into the underlay the kernel's route chooses. */
 };
 
@@ -118,6 +119,7 @@ struct settings {
 	__u16 fabric_qos; /* By which the underlay's marks become the workload's; 0: they do not. */
 	__u16 options;	  /* Of the underlay interface. */
 	__u32 mirror_ifindex; /* Where frames enter that are to be mirrored; 0: nowhere. */
+	__be32 tunnel_address6[4]; /* Of a host whose underlay is IPv6; zero: it is IPv4. */
 };
 
 struct interface {

@@ -22,6 +22,9 @@ static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
 		return drop(ctx, DROP_NOT_IP);
 	if (ctx->len - ETHERNET_BYTES > nh->mtu)
 		return drop(ctx, DROP_TOO_BIG);
+	/* Not over IPv6: only IP packets of flows are. */
+	if (nh->flags & NEXTHOP_OUTER6)
+		return drop(ctx, DROP_NOT_IP);
 	if (nh->encapsulation == ENCAP_MPLS_UDP)
 		room = MPLSUDP_BYTES;
 	else if (nh->encapsulation == ENCAP_MPLS_GRE)

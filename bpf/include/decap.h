@@ -7,10 +7,16 @@
 #include <linux/ipv6.h>
 #include "encap.h"
 
-/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6 of Linux 6.3, which Debian 12's headers do not know. */
-#define DECAP_L3_IPV6 (1ULL << 8)
 #define ECN_MASK 3
 #define ECN_CE 3
+
+/* What the kernel has to be told of a packet that leaves its tunnel: only a change of the family. */
+static __always_inline __u64 decap_flags(const struct __sk_buff *ctx, __u32 family)
+{
+	if (family == FAMILY_V6)
+		return DECAP_L3_IPV6;
+	return unlikely(ctx->protocol == bpf_htons(ETH_P_IPV6)) ? DECAP_L3_IPV4 : 0;
+}
 
 /* RFC 6040 §4.2: congestion seen by the tunnel reaches the inner header. */
 static __always_inline int copy_congestion(struct __sk_buff *ctx, const struct packet *p,

@@ -30,6 +30,8 @@
 #define ERROR_ALREADY (-114)
 /* BPF_F_ADJ_ROOM_DECAP_L3_IPV4 of Linux 6.3. */
 #define DECAP_L3_IPV4 (1ULL << 7)
+/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6 of Linux 6.3, which Debian 12's headers do not know. */
+#define DECAP_L3_IPV6 (1ULL << 8)
 #define SPARE_BYTES 4
 
 static __always_inline long grow(struct __sk_buff *ctx, __u32 bytes, __u64 flags)

@@ -138,6 +138,10 @@ static __always_inline void flood_remote(struct flood_walk *w, const struct next
 		drop(ctx, DROP_UNDERLAY_UNRESOLVED);
 		return;
 	}
+	if (nh->flags & NEXTHOP_OUTER6) {
+		drop(ctx, DROP_FLOOD_OUTER6);
+		return;
+	}
 	if (!(nh->flags & NEXTHOP_LAYER2) && nh->encapsulation != ENCAP_VXLAN) {
 		drop(ctx, DROP_NEXTHOP);
 		return;

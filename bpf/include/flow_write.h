@@ -42,8 +42,10 @@ static __always_inline void flow_begin(struct __sk_buff *ctx, struct scratch *s,
 {
 	scratch_begin(s, p, family);
 	if (s->key.direction == DIRECTION_FROM_UNDERLAY && p->l3 != ETHERNET_BYTES)
-		bpf_skb_load_bytes(ctx, OUTER_SOURCE_OFFSET, &s->flow.came_from,
-				   sizeof(s->flow.came_from));
+		bpf_skb_load_bytes(ctx,
+				   ctx->protocol == bpf_htons(ETH_P_IPV6) ? OUTER6_SOURCE_END :
+									    OUTER_SOURCE_OFFSET,
+				   &s->flow.came_from, sizeof(s->flow.came_from));
 }
 
 /* Stores the reverse entry of s->key / s->flow, in place of whatever lone entry is there. */

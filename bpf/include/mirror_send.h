@@ -229,6 +229,9 @@ int mirror_ingress(struct __sk_buff *ctx)
 	}
 	if (mirror_encapsulate(ctx, m, &way, original))
 		return mirror_give_up(id);
+	/* Analyzers are not reached over IPv6. */
+	if (!to && way.nh->flags & NEXTHOP_OUTER6)
+		return mirror_give_up(id);
 	if (!to && mirror_outer(ctx, way.nh, way.label))
 		return mirror_give_up(id);
 	if (!to)

@@ -14,6 +14,7 @@
 #include "fib.h"
 #include "mirror.h"
 #include "mtu.h"
+#include "outer6.h"
 #include "punt.h"
 #include "qos.h"
 #include "translate6.h"
@@ -129,7 +130,9 @@ static __always_inline int enter_tunnel(struct __sk_buff *ctx, const struct pack
 					const struct nexthop *nh, const struct flow *flow,
 					__u32 label)
 {
-	if (unlikely(encapsulate(ctx, p, nh, label, flow->entropy, flow->mac)))
+	if (unlikely(nh->flags & NEXTHOP_OUTER6 ?
+			     encapsulate6(ctx, p, nh, flow, label) :
+			     encapsulate(ctx, p, nh, label, flow->entropy, flow->mac)))
 		return drop(ctx, DROP_ENCAPSULATION);
 	if (unlikely(nh->flags & NEXTHOP_ROUTED))
 		return uplink_send(ctx, nh, flow->entropy);

@@ -111,8 +111,7 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 				   translate(ctx, p, flow)))
 		return drop(ctx, DROP_TRANSLATION);
 	mirror = flow_mirror(flow);
-	return shrink_and_deliver(ctx, p, to, true,
-				  family == FAMILY_V6 ? DECAP_L3_IPV6 : 0, mirror);
+	return shrink_and_deliver(ctx, p, to, true, decap_flags(ctx, family), mirror);
 }
 
 /* Inner IP packet at p->l3 for workload `vif`. */
@@ -236,6 +235,8 @@ static __always_inline __be32 outer_source(const void *at, __u32 offset)
 {
 	const __u16 *address = at - offset + OUTER_SOURCE_OFFSET;
 
+	if (offset > MPLSUDP_LABEL_OFFSET)
+		return NOBODY;
 	return address[0] | (__u32)address[1] << 16;
 }
 

@@ -57,10 +57,11 @@ static __always_inline __u64 share_hash(const struct flow_key6 *key, __u32 omitt
 static __always_inline bool share_is_back(const struct scratch *s, __u32 nexthop)
 {
 	const struct nexthop *nh = nexthop_lookup(nexthop);
-	const __u8 *far = nh ? nh->header + 30 : NULL;
+	const __u8 *far;
 
 	if (!nh)
 		return false;
+	far = nh->header + (nh->flags & NEXTHOP_OUTER6 ? 40 : 30);
 	if (nh->kind == NEXTHOP_INTERFACE)
 		return s->back_vif && nh->vif == s->back_vif;
 	return s->back_from && *(const __u16 *)far == (__u16)s->back_from &&

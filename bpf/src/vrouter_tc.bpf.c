@@ -184,6 +184,24 @@ static __always_inline int underlay_native(struct __sk_buff *ctx, struct packet 
 	return vif_id ? receive_ipv4(ctx, p, vif_id) : PASS;
 }
 
+static __always_inline int from_underlay6(struct __sk_buff *ctx, struct packet *p)
+{
+	int found;
+
+	set_vif(ctx, 0);
+	set_relayed_from(ctx, 0);
+	found = outer6_examine(ctx, p);
+	switch (found) {
+	case OUTER6_MPLSUDP:
+		return receive_label(ctx, p, MPLSUDP6_LABEL_OFFSET);
+	case OUTER6_MPLSGRE:
+		return receive_label(ctx, p, MPLSGRE6_LABEL_OFFSET);
+	case OUTER6_VXLAN:
+		return receive_vxlan(ctx, p, MPLSUDP6_LABEL_OFFSET);
+	}
+	return found;
+}
+
 static __always_inline int from_underlay(struct __sk_buff *ctx)
 {
 	const struct settings *now = get_settings();
@@ -201,8 +219,11 @@ static __always_inline int from_underlay(struct __sk_buff *ctx)
 	ip = (void *)(ethernet + 1);
 	if ((void *)(ip + 1) + 8 > packet_end(ctx) || !now)
 		return PASS;
-	if (*(__be16 *)((void *)ethernet + 12) != bpf_htons(ETH_P_IP) || ctx->vlan_present)
-		return PASS;
+	if (*(__be16 *)((void *)ethernet + 12) != bpf_htons(ETH_P_IP) || ctx->vlan_present) {
+		if (*(__be16 *)((void *)ethernet + 12) != bpf_htons(ETH_P_IPV6) || ctx->vlan_present)
+			return PASS;
+		return from_underlay6(ctx, &packet);
+	}
 	set_vif(ctx, 0);
 	set_relayed_from(ctx, 0);
 	packet.flags = 0;

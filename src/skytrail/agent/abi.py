@@ -111,6 +111,7 @@ class DropReason(enum.IntEnum):
     FLOW_LIMIT_MACHINE = 62
     LAYER3_ONLY = 63
     VLAN_NESTED = 64
+    FLOOD_OUTER6 = 65
 
 
 class PuntReason(enum.IntEnum):
@@ -162,6 +163,7 @@ class NexthopFlags(enum.IntEnum):
     HAS_LOCAL = 8
     HAS_REMOTE = 16
     RELAYS = 32
+    OUTER6 = 128
     ROUTED = 64
 
 
@@ -267,7 +269,7 @@ LIMITS_LAYOUT = struct.Struct("=IIIIQQ")
 
 
 class Settings(NamedTuple):
-    """``struct settings``, 20 bytes."""
+    """``struct settings``, 36 bytes."""
 
     generation: int
     tunnel_address: bytes
@@ -275,6 +277,7 @@ class Settings(NamedTuple):
     fabric_qos: int
     options: int
     mirror_ifindex: int
+    tunnel_address6: bytes
 
     def pack(self) -> bytes:
         return SETTINGS_LAYOUT.pack(*self)
@@ -284,7 +287,7 @@ class Settings(NamedTuple):
         return cls._make(SETTINGS_LAYOUT.unpack(raw))
 
 
-SETTINGS_LAYOUT = struct.Struct("=I4s4sHHI")
+SETTINGS_LAYOUT = struct.Struct("=I4s4sHHI16s")
 
 
 class Interface(NamedTuple):

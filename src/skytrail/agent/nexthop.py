@@ -72,7 +72,9 @@ def known_paths(
     return {
         row.remote: UnderlayPath(row.out_ifindex, row.out_source_mac, row.out_destination_mac)
         for row in actual.get(NextHopRow, {}).values()
-        if isinstance(row, NextHopRow) and row.remote is not None and row.out_source_mac is not None
+        if isinstance(row, NextHopRow)
+        and isinstance(row.remote, IPv4Address)
+        and row.out_source_mac is not None
     }
 
 

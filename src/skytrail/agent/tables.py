@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NewType
 
 from skytrail.net import IpAddress, Mac
@@ -124,6 +124,8 @@ class InterfaceRow:
     tunnel_address: IPv4Address | None = None
     """Underlay only: our tunnel endpoint. Tunnelled packets to it are decapsulated, those to
     workloads in ``vrf_id`` delivered; everything else is left to the host's own stack."""
+    tunnel_address6: IPv6Address | None = None
+    """Underlay only: our tunnel endpoint where the underlay is IPv6."""
     replicator_address: IPv4Address | None = None
     """Underlay only: what members of assisted networks send there is copied on (RFC 9574)."""
     qos_id: QosId = QosId(0)
@@ -196,8 +198,9 @@ class NextHopRow:
     """INTERFACE: the packet under the label is an Ethernet frame (EVPN label).
     TUNNEL: send the whole inner Ethernet frame under the label (always so for VXLAN)."""
     encapsulation: Encapsulation | None = None
-    local: IPv4Address | None = None
-    remote: IPv4Address | None = None
+    local: IPv4Address | IPv6Address | None = None
+    remote: IPv4Address | IPv6Address | None = None
+    """TUNNEL: both of one family, the underlay's."""
     out_ifindex: int = 0
     out_source_mac: Mac | None = None
     out_destination_mac: Mac | None = None

@@ -224,10 +224,12 @@ class EbpfDatapath:
 
     def _set_underlay(self, rows: Iterable[InterfaceRow]) -> None:
         for row in rows:
-            if row.tunnel_address is not None:
+            if row.tunnel_address is not None or row.tunnel_address6 is not None:
+                own, own6 = row.tunnel_address, row.tunnel_address6
                 replicator = row.replicator_address
                 settings = self._settings()._replace(
-                    tunnel_address=row.tunnel_address.packed,
+                    tunnel_address=own.packed if own else bytes(4),
+                    tunnel_address6=own6.packed if own6 else bytes(16),
                     replicator_address=replicator.packed if replicator else bytes(4),
                     fabric_qos=row.qos_id,
                     options=abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0,

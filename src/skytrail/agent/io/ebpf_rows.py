@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from skytrail.agent import abi
 from skytrail.agent.tables import (
@@ -48,6 +48,7 @@ _VERDICT_FIXED_BITS = 80
 _SOURCE_PORT_FIXED_BITS = 32
 _ETHERNET_BYTES = 14
 _OUTER_IP_BYTES = 20
+_OUTER_IP6_BYTES = 40
 _TUNNEL_BYTES = {
     Encapsulation.MPLS_UDP: 12,
     Encapsulation.MPLS_GRE: 8,
@@ -201,6 +202,10 @@ def outer_header(row: NextHopRow) -> bytes:
     encapsulation = row.encapsulation
     destination = row.out_destination_mac.packed if row.out_destination_mac else _NO_MAC
     source = row.out_source_mac.packed if row.out_source_mac else _NO_MAC
+    if isinstance(row.remote, IPv6Address) and isinstance(row.local, IPv6Address):
+        # The datapath knows all else of it.
+        header = destination + source + row.local.packed + row.remote.packed
+        return header.ljust(abi.OUTER_HEADER_BYTES_MAX, b"\x00")
     protocol = 47 if encapsulation is Encapsulation.MPLS_GRE else 17
     ip = struct.pack(
         "!BBHHHBBH4s4s",
@@ -231,10 +236,17 @@ def tunnel_mtu_bytes(row: NextHopRow, link_mtu_bytes: int) -> int:
     """Largest IP packet that fits through the tunnel over a link of this MTU."""
     if row.encapsulation in (None, Encapsulation.NATIVE):
         return link_mtu_bytes
-    overhead = _OUTER_IP_BYTES + _TUNNEL_BYTES[row.encapsulation]
+    outer = _OUTER_IP_BYTES if row.remote is None or row.remote.version == 4 else _OUTER_IP6_BYTES
+    overhead = outer + _TUNNEL_BYTES[row.encapsulation]
     if row.layer2 or row.encapsulation is Encapsulation.VXLAN:
         overhead += _ETHERNET_BYTES
     return max(link_mtu_bytes - overhead, 0)
+
+
+def _is_tunnel6(row: NextHopRow) -> bool:
+    """Tell whether the datapath carries such packets over IPv6: in a tunnel, by one link."""
+    tunnelled = row.encapsulation not in {None, Encapsulation.NATIVE}
+    return isinstance(row.local, IPv6Address) and tunnelled and not row.is_routed
 
 
 def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
@@ -253,6 +265,10 @@ def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
         flags |= abi.NexthopFlags.RELAYS
     if row.is_routed:
         flags |= abi.NexthopFlags.ROUTED
+    if isinstance(row.remote, IPv6Address):
+        if not _is_tunnel6(row):
+            raise ValueError(f"next hop {row.nexthop_id} cannot lead over IPv6: {row}")
+        flags |= abi.NexthopFlags.OUTER6
     header = bytes(abi.OUTER_HEADER_BYTES_MAX)
     if row.kind is NextHopKind.TUNNEL:
         header = outer_header(row)
@@ -268,6 +284,19 @@ def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
         header=header,
     )
     return u32(row.nexthop_id), value.pack()
+
+
+def _outer_end(
+    header: bytes, flags: int, which: abi.NexthopFlags
+) -> IPv4Address | IPv6Address | None:
+    is_remote = which is abi.NexthopFlags.HAS_REMOTE
+    if not flags & which:
+        return None
+    if flags & abi.NexthopFlags.OUTER6:
+        start = 28 if is_remote else 12
+        return IPv6Address(header[start : start + 16])
+    start = 30 if is_remote else 26
+    return IPv4Address(header[start : start + 4])
 
 
 def nexthop_row(
@@ -287,8 +316,8 @@ def nexthop_row(
         vrf_id=VrfId(value.vrf),
         layer2=bool(flags & abi.NexthopFlags.LAYER2),
         encapsulation=Encapsulation(value.encapsulation) if value.encapsulation else None,
-        local=IPv4Address(header[26:30]) if flags & abi.NexthopFlags.HAS_LOCAL else None,
-        remote=IPv4Address(header[30:34]) if flags & abi.NexthopFlags.HAS_REMOTE else None,
+        local=_outer_end(header, flags, abi.NexthopFlags.HAS_LOCAL),
+        remote=_outer_end(header, flags, abi.NexthopFlags.HAS_REMOTE),
         out_ifindex=value.out_ifindex,
         out_source_mac=Mac(header[6:12]) if flags & abi.NexthopFlags.HAS_SOURCE else None,
         out_destination_mac=Mac(header[:6]) if flags & abi.NexthopFlags.RESOLVED else None,

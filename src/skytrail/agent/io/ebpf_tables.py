@@ -6,6 +6,7 @@ import mmap
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import IPv6Address
 from itertools import chain
 from typing import TypeVar
 
@@ -52,6 +53,7 @@ RowT = TypeVar("RowT", bound=Row)
 
 _DEFAULT_LINK_MTU = 1500
 _NOTHING = u32(0)
+_NO_SETTINGS = bytes(abi.SETTINGS_LAYOUT.size)
 _BY_LINK = (NextHopKind.TUNNEL, NextHopKind.FABRIC)
 """Kinds whose largest packet is that of a link."""
 _STRETCH_ELEMENTS = 64
@@ -169,7 +171,13 @@ class RowTables:
         direct = _array_values(self._maps["ifindex_vif"], U32)
         high = ((from_u32(key), raw) for key, raw in self._maps["ifindex_vif_high"].items())
         links = {i for i, raw in chain(direct, high) if from_u32(raw) == row.vif_id}
-        return replace(row, further_links=tuple(sorted(links - {row.ifindex})))
+        settings = abi.Settings.unpack(self._maps["settings"].lookup(_NOTHING) or _NO_SETTINGS)
+        own6 = settings.tunnel_address6
+        return replace(
+            row,
+            further_links=tuple(sorted(links - {row.ifindex})),
+            tunnel_address6=IPv6Address(own6) if any(own6) else None,
+        )
 
     def _entries(self, rows: Iterable[Row]) -> list[tuple[BpfMap, list[Entry]]]:
         """Entries of single-map rows, grouped by the map they belong to."""
