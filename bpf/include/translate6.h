@@ -12,6 +12,8 @@
 #define IP6_NEXT_HEADER_OFFSET 6
 #define IP6_SOURCE_OFFSET 8
 #define IP6_DESTINATION_OFFSET 24
+#define IP6_FRAGMENT 44
+#define IP6_FRAGMENT_HEADER_BYTES 8
 
 /* What a device summed of a packet (CHECKSUM_COMPLETE) is not to change when an address and the sum
  * that counts it do; the kernel thinks of an IPv4 header's sum, and takes the address away. Without
@@ -117,7 +119,8 @@ static __noinline long translate_quoted_transport(struct __sk_buff *ctx, struct 
 /* What an ICMPv6 error quotes becomes what its receiver sent; the error's sum counts all of it. */
 static __noinline long translate_quoted6(struct __sk_buff *ctx, struct scratch *s, __u32 icmp)
 {
-	const __u32 ip = icmp + ICMP_QUOTE_OFFSET, l4 = ip + sizeof(struct ipv6hdr);
+	const __u32 ip = icmp + ICMP_QUOTE_OFFSET;
+	__u32 l4 = ip + sizeof(struct ipv6hdr);
 	struct quoted_words *was = &s->quoted_was, *is = &s->quoted_is;
 	__u8 protocol;
 
@@ -126,6 +129,11 @@ static __noinline long translate_quoted6(struct __sk_buff *ctx, struct scratch *
 	if (bpf_skb_load_bytes(ctx, ip + IP6_NEXT_HEADER_OFFSET, &protocol, 1) ||
 	    bpf_skb_load_bytes(ctx, ip + IP6_SOURCE_OFFSET, was->source, 32))
 		return -1;
+	if (protocol == IP6_FRAGMENT) {
+		if (bpf_skb_load_bytes(ctx, l4, &protocol, 1))
+			return -1;
+		l4 += IP6_FRAGMENT_HEADER_BYTES;
+	}
 	is->source[0] = s->quoted.source;
 	is->destination[0] = s->quoted.destination;
 	__builtin_memcpy(is->source + 1, s->quoted_rest.source, 12);

@@ -326,6 +326,24 @@ def test_an_error_about_mapped_ports_quotes_the_workload_s_own(floating: Box) ->
     assert got.payload[8:] == sent[8:51]
 
 
+def test_an_error_about_a_first_fragment_quotes_the_workload_s_own_ports(floating: Box) -> None:
+    address = IPv6Address(FLOATING)
+    floating.apply(
+        floating_row(has_ports=True),
+        FloatingPortRow(VIF, address, frames.UDP, 53, is_inside=False, to_port=5353),
+        FloatingPortRow(VIF, address, frames.UDP, 5353, is_inside=True, to_port=53),
+    )
+    segment = transport(frames.UDP, OWN[6], CLIENT, frames.udp(5353, 9, b"a" * 24))
+    header = struct.pack("!BBHI", frames.UDP, 0, 1, 7)
+    sent = frames.ipv6(OWN[6], CLIENT, FRAGMENT, header + segment[:16])
+    left = frames.decode_tunnel(send(floating, sent).frame).inner
+
+    got = delivered(floating.receive(quote(TIME_EXCEEDED, ROUTER, FLOATING, left, 24)))
+
+    assert struct.unpack("!H", left[48:50]) == (53,)
+    assert got.payload[8:] == sent[8 : HEADER_BYTES + 24]
+
+
 def test_an_error_of_the_workload_leaves_by_the_address_quoting_what_came(floating: Box) -> None:
     came = packet(frames.UDP, CLIENT, FLOATING, frames.udp(4000, 53, b"question"))
     inside = floating.receive(came).frame[14:]
