@@ -22,7 +22,7 @@ def listening(stack, lab, name, group, family):
         ear = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
         index = socket.if_nametoindex("eth0")
     ear.bind(("", PORT))
-    ear.settimeout(5)
+    ear.settimeout(30)
     if family == socket.AF_INET6:
         request = socket.inet_pton(family, group) + struct.pack("=i", index)
         ear.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)

@@ -25,6 +25,7 @@ FAN = [f"fan{number}" for number in range(1, 5)]
 TV = [f"tv{number}" for number in range(1, 5)]
 PORT = 5010
 QUIET_S = 0.4
+PATIENCE_S = 20.0
 MCAST_JOIN_SOURCE_GROUP = 46
 """Of Linux; Python has no name for it."""
 UNDERLAY_FRAMES = 0x0003
@@ -109,7 +110,7 @@ class Ears:
     def heard(self, token, expected):
         """Copies that each got: those expected are waited for, others for a while."""
         counts = dict.fromkeys(self.sockets, 0)
-        deadline, quiet_since = time.monotonic() + 5, None
+        deadline, quiet_since = time.monotonic() + PATIENCE_S, None
         while quiet_since is None or time.monotonic() < quiet_since + QUIET_S:
             for name, ear in self.sockets.items():
                 with contextlib.suppress(BlockingIOError):
@@ -283,7 +284,7 @@ def frames_heard(lab, speaker, group, names, expected, wire=None):
             ears[name] = ear
         speak(stack, lab, speaker, group, token)
         counts = dict.fromkeys(names, 0)
-        deadline, quiet_since = time.monotonic() + 5, None
+        deadline, quiet_since = time.monotonic() + PATIENCE_S, None
         while quiet_since is None or time.monotonic() < quiet_since + QUIET_S:
             for name, ear in ears.items():
                 with contextlib.suppress(BlockingIOError):
