@@ -42,7 +42,9 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "port-tuple",
             "service-health-check",
             "qos-config",
+            "security-logging-object",
             "tag",
+            "virtual-machine-interface",
         ),
     ),
     "global-qos-config": (("global-system-config",), ()),
@@ -68,6 +70,7 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "intent-map",
             "network-ipam",
             "qos-config",
+            "security-logging-object",
             "service-health-check",
             "tag",
             "virtual-network",
@@ -75,8 +78,16 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "tag": (("project",), ()),
     "application-policy-set": (("project",), ("tag", "global-vrouter-config", "firewall-policy")),
-    "firewall-policy": (("project",), ("firewall-rule",)),
-    "firewall-rule": (("project",), ("tag", "service-group", "address-group")),
+    "firewall-policy": (("project",), ("firewall-rule", "security-logging-object")),
+    "firewall-rule": (
+        ("project",),
+        ("tag", "service-group", "address-group", "security-logging-object"),
+    ),
+    "security-logging-object": (
+        ("project", "global-vrouter-config"),
+        ("network-policy", "security-group"),
+    ),
+    "network-policy": (("project",), ()),
     "service-group": (("project",), ()),
     "address-group": (("project",), ("tag",)),
     "routing-instance": (("virtual-network",), ("routing-instance",)),
@@ -135,6 +146,10 @@ def draw_object(random: Random, type_name: str, slot: int, life: int = 0) -> Dra
         wire[f"{target.replace('-', '_')}_refs"] = [
             {"to": ["x"], "uuid": far_end(target), "attr": None} for _ in range(random.randrange(3))
         ]
+    if type_name == "virtual-machine-interface":
+        # Also references between two with a tag, or two without.
+        vlan = random.choice([0, 7])
+        wire["virtual_machine_interface_properties"] = {"sub_interface_vlan_tag": vlan}
     if type_name == "virtual-DNS":
         # Also itself, in circles, and of another owner.
         asked = random.choice([*(name_of(type_name, n) for n in range(SLOTS_COUNT)), "x:1", ""])

@@ -114,6 +114,9 @@ class World:
                 self.stale.discard((name, family, key))
             case ("down", _, bool(graceful)) if is_up:
                 bgp.session_down(name, "", 0.0, graceful=graceful)
+                if graceful:
+                    # What it had not said again since the last time is not waited for once more.
+                    self._forget({each for each in self.stale if each[0] == name})
                 own = {each for each in said if each[0] == name}
                 if graceful:
                     self.stale |= own

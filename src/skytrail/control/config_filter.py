@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from skytrail.control.linked_vlans import vlans_of
 from skytrail.control.next_servers import asked_next
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import NetworkIpam
@@ -46,7 +47,6 @@ WALK: Mapping[str, Step] = {
         parent=frozenset({"project"}),
         refs=frozenset(
             {
-                "virtual-machine-interface",
                 "virtual-network",
                 "security-group",
                 "routing-instance",
@@ -59,16 +59,8 @@ WALK: Mapping[str, Step] = {
                 "tag",
             }
         ),
-        # A VLAN of a port is a port that refers to it, or that it refers to.
-        back_refs=frozenset(
-            {
-                "alias-ip",
-                "bgp-as-a-service",
-                "floating-ip",
-                "instance-ip",
-                "virtual-machine-interface",
-            }
-        ),
+        # And the VLANs of its link (``linked_vlans``).
+        back_refs=frozenset({"alias-ip", "bgp-as-a-service", "floating-ip", "instance-ip"}),
     ),
     "port-tuple": Step(parent=frozenset({"service-instance"})),
     "service-instance": Step(refs=frozenset({"service-template"})),
@@ -163,4 +155,4 @@ def _neighbours(graph: ObjectGraph, current: ConfigObject) -> list[ConfigObject]
         found += graph.back_refs(current.uuid, type_name)
     if isinstance(current, NetworkIpam):
         found += asked_next(graph, current)
-    return found
+    return found + vlans_of(graph, current)

@@ -7,17 +7,19 @@ counts the steps of the walk that lead to it, so that one change costs what it t
  commit --> Steps.apply --> Delta (steps and objects that came or went) --> Reach.follow, per agent
 ```
 Counting is exact because what ``WALK`` leads along forms no cycle (its types form none, but for a
-network's provider network, which refers to none): a count is zero if and only if no walk arrives. Counts also include objects that are absent; these are not seen and lead nowhere.
+network's provider network, which refers to none, and a port's VLANs, which have none): a count is zero if and only if no walk arrives. Counts also include objects that are absent; these are not seen and lead nowhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeAlias, TypeVar
 
 from skytrail.control.config_filter import WALK, Step
 from skytrail.control.config_graph import Change, config_key
+from skytrail.control.linked_vlans import LinkedVlans
 from skytrail.control.next_servers import NextServers
 from skytrail.model.catalog import CATALOG
 from skytrail.model.config_object import ConfigObject
@@ -55,6 +57,7 @@ class Steps:
         self.present: Uuids = {}
         self._onward: dict[str, dict[str, int]] = {}
         self._next_servers = NextServers()
+        self._linked_vlans = LinkedVlans()
 
     def onward(self, uuid: str) -> Iterable[str]:
         """Return where the walk goes from an object, absent objects included."""
@@ -65,7 +68,9 @@ class Steps:
         delta = Delta()
         counts_before: dict[tuple[str, str], int] = {}
         changes = list(changes)
-        for source, target, amount in self._next_servers.follow(changes):
+        for source, target, amount in chain(
+            self._next_servers.follow(changes), self._linked_vlans.follow(changes)
+        ):
             self._count(source, target, amount, counts_before)
         for change in changes:
             self._note_presence(change, delta)

@@ -142,6 +142,9 @@ class SimBgpServer(BgpServer):
     def call_soon(self, action: Callable[[], None]) -> None:
         self.owner.world.network.after(0.0, action)
 
+    def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
+        self.owner.world.network.after(delay_s, action)
+
     def jitter(self) -> float:
         return self.owner.world.network.rng.uniform(0.75, 1.0)
 
@@ -228,6 +231,8 @@ class WireTransport:
             self._wire.closed_by(self._place)
 
     abort = close
+    # The other end ends its side as soon as it hears of it.
+    write_eof = close
 
     def set_write_buffer_limits(self, high: int) -> None: ...
 

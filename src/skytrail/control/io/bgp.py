@@ -257,6 +257,10 @@ class BgpServer:
         """Do something in the loop's next turn."""
         asyncio.get_running_loop().call_soon(action)
 
+    def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Run ``action`` in a turn of the loop after a while."""
+        asyncio.get_running_loop().call_later(delay_s, action)
+
     def jitter(self) -> float:
         """Return the part of a timer's time that counts (RFC 4271 section 10)."""
         return random.uniform(_JITTER_MIN, 1.0)
@@ -553,7 +557,6 @@ class BgpConnection(asyncio.Protocol):
         """Received and not acted on yet; while there is some, nothing more is read."""
         self._had_turn = False
         self._is_closed = False
-        self._last_wait: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The loop's own class need not derive from asyncio's.
@@ -631,8 +634,6 @@ class BgpConnection(asyncio.Protocol):
         self._server.connections_count -= 1
         # Transport and protocol hold each other: nobody may be looking for such rings.
         self._transport = None
-        if self._last_wait is not None:
-            self._last_wait.cancel()
         if self._recording is not None:
             self._recording.close()
         self._unread.clear()
@@ -670,7 +671,7 @@ class BgpConnection(asyncio.Protocol):
             # Reading may be paused, and the end of the peer's side is read.
             self._transport.resume_reading()
             self._transport.write_eof()
-        self._last_wait = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._reset)
+        self._server.call_later(CLOSE_WAIT_S, self._reset)
 
     def _reset(self) -> None:
         if self._transport is None:
