@@ -11,6 +11,7 @@ from typing import NamedTuple
 from skytrail.api.io import console
 from skytrail.api.io.analytics_passage import AnalyticsPassage
 from skytrail.api.io.auth_none import UnsafeSettings
+from skytrail.api.io.gate import Gate
 from skytrail.api.io.http import HttpApi, Routes
 from skytrail.api.io.shared import Fenced
 from skytrail.api.schema import Schema
@@ -79,10 +80,10 @@ class _Beside(NamedTuple):
     analytics: str
     analytics_ca: Path | None
 
-    def routes(self, service: ConfigService) -> list[Routes]:
+    def routes(self, service: ConfigService, gate: Gate | None) -> list[Routes]:
         found: list[Routes] = [console.ConsoleFiles(self.console)]
         if self.analytics:
-            found.append(AnalyticsPassage(service, self.analytics, self.analytics_ca))
+            found.append(AnalyticsPassage(service, self.analytics, self.analytics_ca, gate))
         return found
 
 
@@ -118,7 +119,7 @@ async def _serve(
             await api_security.prepare(service, security, gate)
             if gate is not None and gate.directory is not None:
                 group.create_task(gate.directory.keep_in_step())
-            app = HttpApi(service, Preview(), gate=gate, also=beside.routes(service))
+            app = HttpApi(service, Preview(), gate=gate, also=beside.routes(service, gate))
             group.create_task(server.serve(app, listeners, when_ready=announce, tls=security.tls))
     finally:
         await store.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 from contextlib import aclosing
 
 import pytest
@@ -17,9 +18,10 @@ from skytrail.api.io.http import HttpApi
 from skytrail.api.security_settings import SecuritySettings
 from skytrail.api.sight import Sight
 from skytrail.runtime import server
-from skytrail.runtime.asgi import AsgiApp, Request, Response, json_reply
+from skytrail.runtime.asgi import AsgiApp, Request, Response, StreamResponse, json_reply
 
-from .security_server import Secured
+from .security_server import Secured, basic
+from .test_stream_identity import Stream
 
 PROJECT = ["default-domain", "default-project"]
 READER = Caller(user="eve", is_reader=True)
@@ -140,7 +142,18 @@ def test_search_finds_uuids_and_parts_of_full_names(api) -> None:
     assert "green" in found(api, "default-project:gre")
 
 
-@pytest.mark.parametrize("query", ["q=", "", "q=a&limit=0", "q=a&limit=x", "q=a&who=me"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=",
+        "",
+        "q=a&limit=0",
+        "q=a&limit=x",
+        "q=a&who=me",
+        "q=a&limit=000000001000000",
+        "q=a&limit=" + "0" * 8 + "1" * 5000,
+    ],
+)
 def test_a_search_that_makes_no_sense_is_refused(api, query) -> None:
     assert api.call("GET", f"/api/v1/search?{query}").status == 400
 
@@ -296,3 +309,123 @@ def test_a_node_that_is_away_is_told(api, tmp_path) -> None:
 
     assert reply.status == 503
     assert "does not answer" in reply.json["detail"]
+
+
+def test_headers_are_passed_on_as_they_came(api, node) -> None:
+    reply = api.call("GET", "/api/v1/analytics/alarms", content_type="text/plain; x=é")
+
+    assert (reply.status, reply.json) == (200, {"value": [1]})
+
+
+def test_a_question_too_long_for_the_node_is_refused(api, node) -> None:
+    reply = api.call("GET", "/api/v1/analytics/alarms?kfilt=" + "%FF" * 20_000)
+
+    assert reply.status == 400
+    assert "too long" in reply.json["detail"]
+    assert node == []
+
+
+@pytest.fixture
+def streams(api, tmp_path):
+    """A node whose streams tell one more line whenever ``next`` is set."""
+    more = asyncio.Event()
+
+    async def lines():
+        yield b"first\n"
+        while True:
+            await more.wait()
+            more.clear()
+            yield b"more\n"
+
+    async def answer(request: Request) -> Response | StreamResponse:
+        return StreamResponse(lines()) if "stream" in request.path else json_reply({"value": []})
+
+    listener = server.listen_unix(tmp_path / "streams.sock")
+    serving = api.loop.create_task(server.serve(AsgiApp(answer), [listener]))
+    secured = Secured(api, SecuritySettings(authentication=["local"], cloud_admin_role="admin"))
+    place = f"unix:{tmp_path}/streams.sock"
+    passage = AnalyticsPassage(api.service, place, gate=secured.gate)
+    secured.app = HttpApi(api.service, gate=secured.gate, also=[passage])
+    secured.user("ann", roles=["admin"])
+    secured.user("bob", roles=["admin"])
+    yield secured, more
+    serving.cancel()
+    api.loop.run_until_complete(asyncio.wait([serving]))
+
+
+ALARMS = "/api/v1/analytics/alarm-stream"
+
+
+def test_a_stream_of_analytics_ends_with_the_account_it_was_opened_by(streams) -> None:
+    secured, more = streams
+    secured.now = time.time()
+    stream = Stream(secured, ALARMS, x_auth_token=secured.login("ann"))
+    assert stream.received == b"first\n"
+
+    secured.as_root("DELETE", "/api/v1/users/ann")
+    more.set()
+
+    assert stream.has_ended()
+    assert stream.received == b"first\n"
+
+
+def test_open_streams_keep_nobody_from_asking(streams) -> None:
+    secured, _ = streams
+    secured.now = time.time()
+    token = secured.login("bob")
+    opened = [Stream(secured, ALARMS, x_auth_token=token) for _ in range(110)]
+
+    secured.api.app = secured.app
+    reply = secured.api.call("GET", "/api/v1/analytics/alarms", x_auth_token=token)
+
+    assert {stream.status for stream in opened} == {200}
+    assert reply.status == 200
+    for stream in opened:
+        stream.task.cancel()
+
+
+# Pages of other servers.
+
+OTHER = {"origin": "http://evil.example", "host": "api.example:8082"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 201),
+        ({"origin": "http://api.example:8082", "host": "API.example:8082"}, 201),
+        ({"sec_fetch_site": "same-origin", "origin": "https://console.example"}, 201),
+        (OTHER, 403),
+        ({"origin": "null", "host": "api.example:8082"}, 403),
+        ({**OTHER, "sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),
+    ],
+)
+def test_a_page_of_another_server_changes_nothing(api, headers, status) -> None:
+    secured = Secured(api, SecuritySettings(authentication=["local"]))
+    secured.app = HttpApi(api.service)
+    before = api.service.revision
+    made = {"fq_name": [*PROJECT, "n"], "parent_type": "project"}
+
+    plain = secured.call("POST", "/virtual-networks", {"virtual-network": made}, **headers)
+    native = secured.call(
+        "POST", "/api/v1/virtual-network", {"fq_name": [*PROJECT, "m"]}, **headers
+    )
+
+    assert (plain.status, native.status) == (200 if status == 201 else status, status)
+    assert (api.service.revision == before) == (status == 403)
+
+
+def test_a_page_of_another_server_gets_no_use_of_a_remembered_password(api) -> None:
+    secured = Secured(api, SecuritySettings(authentication=["local"], cloud_admin_role="admin"))
+    secured.user("ann", roles=["admin"])
+    asked = {"authorization": basic("ann", "correct horse"), **OTHER}
+
+    refused = secured.call("POST", "/api/v1/virtual-network", {"fq_name": [*PROJECT, "m"]}, **asked)
+    read = secured.call("GET", "/virtual-networks", **asked)
+    token = secured.login("ann")
+    own = secured.call(
+        "POST", "/api/v1/virtual-network", {"fq_name": [*PROJECT, "m"]}, x_auth_token=token, **OTHER
+    )
+
+    assert (refused.status, read.status, own.status) == (403, 200, 201)

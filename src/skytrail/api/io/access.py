@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from skytrail.api import authorize
 from skytrail.api.caller import Caller
+from skytrail.api.io.browsers import refuse_other_sites
 from skytrail.api.refusal import Refused
 from skytrail.api.service import ConfigService
 from skytrail.runtime.asgi import Request
@@ -43,6 +44,7 @@ def is_public(segments: tuple[str, ...]) -> bool:
 
 def check_path(service: ConfigService, caller: Caller, request: Request) -> None:
     """Raise unless the caller may use this path at all."""
+    refuse_other_sites(request)
     segments, graph = request.segments, service.graph
     if is_public(segments) or not authorize.is_restricted(graph, caller):
         return

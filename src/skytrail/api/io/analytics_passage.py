@@ -3,7 +3,8 @@
 GET, POST /api/v1/analytics/<path>   ->   /analytics/<path> of the node
 
 Who may ask is judged here (administrators and global readers, as the node itself judges it), and
-again by a node that is reached over TCP, which is told the caller's own credentials.
+again by a node that is reached over TCP, which is told the caller's own credentials. A stream
+ends when its reader is no longer who it was, before it tells anything more.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 import httpx
+import structlog
 
 from skytrail.api import authorize
+from skytrail.api.io import watch
 from skytrail.api.io.callers import caller_of
-from skytrail.api.refusal import Refused, not_found
+from skytrail.api.io.gate import Gate
+from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
+from skytrail.api.sight import Sight
 from skytrail.runtime.asgi import JSON, Request, Response, Router, StreamResponse
 
 _READS: Final = frozenset(
@@ -31,23 +36,37 @@ _PASSED_ON: Final = ("x-auth-token", "authorization", "content-type")
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 65.0
 """A query may take a minute."""
+_CONNECTIONS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+"""Each is of one request here, and those are bounded. Streams hold theirs for hours: were all to
+share a hundred, a hundred open pages would keep everybody's questions waiting."""
 
 
 class AnalyticsPassage:
     """One analytics node: ``unix:PATH`` of this machine, or a URL."""
 
-    def __init__(self, service: ConfigService, place: str, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        service: ConfigService,
+        place: str,
+        ca_file: Path | None = None,
+        gate: Gate | None = None,
+    ) -> None:
         self._service = service
+        self._gate = gate
+        self._log = structlog.get_logger("skytrail.api")
         local = place.startswith("unix:")
         verify: ssl.SSLContext | bool = False
         if place.startswith("https"):
             verify = ssl.create_default_context(cafile=ca_file)
         self._client = httpx.AsyncClient(
             base_url="http://analytics" if local else place,
-            transport=httpx.AsyncHTTPTransport(uds=place.removeprefix("unix:")) if local else None,
+            transport=httpx.AsyncHTTPTransport(
+                uds=place.removeprefix("unix:") if local else None,
+                limits=_CONNECTIONS,
+                verify=verify,
+                trust_env=False,
+            ),
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-            verify=verify,
-            trust_env=False,
         )
 
     def add_routes(self, router: Router) -> None:
@@ -62,13 +81,7 @@ class AnalyticsPassage:
             raise not_found(f"Analytics is not asked for {request.path[:128]} through here")
         if parts == ("alarms", "acknowledge"):
             authorize.require_admin(self._service.graph, caller_of(request), "acknowledging alarms")
-        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        asked = self._client.build_request(
-            request.method,
-            self._path(parts, request),
-            headers={**headers, "accept-encoding": "identity"},
-            content=request.body or None,
-        )
+        asked = self._asked(parts, request)
         if parts[0].endswith("-stream"):
             asked.extensions = {"timeout": httpx.Timeout(None, connect=CONNECT_S).as_dict()}
         try:
@@ -76,8 +89,27 @@ class AnalyticsPassage:
         except httpx.HTTPError as error:
             raise Refused(503, "The analytics node does not answer") from error
         return StreamResponse(
-            _body(reply), reply.status_code, reply.headers.get("content-type", JSON)
+            self._body(reply, request),
+            reply.status_code,
+            reply.headers.get("content-type", JSON),
         )
+
+    def _asked(self, parts: tuple[str, ...], request: Request) -> httpx.Request:
+        # As bytes: a header need not be ASCII, and is passed on as it came.
+        headers = {
+            name.encode(): request.headers[name].encode("latin-1")
+            for name in _PASSED_ON
+            if name in request.headers
+        }
+        try:
+            return self._client.build_request(
+                request.method,
+                self._path(parts, request),
+                headers={**headers, b"accept-encoding": b"identity"},
+                content=request.body or None,
+            )
+        except httpx.InvalidURL as error:
+            raise bad_request("The path or query is too long for the analytics node") from error
 
     @staticmethod
     def _path(parts: tuple[str, ...], request: Request) -> str:
@@ -85,11 +117,16 @@ class AnalyticsPassage:
         pairs = [(name, value) for name, values in request.query_all.items() for value in values]
         return f"{path}?{urlencode(pairs)}" if pairs else path
 
-
-async def _body(reply: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield the node's bytes; closed with the client's request."""
-    try:
-        async for chunk in reply.aiter_raw():
-            yield chunk
-    finally:
-        await reply.aclose()
+    async def _body(self, reply: httpx.Response, request: Request) -> AsyncIterator[bytes]:
+        """Yield the node's bytes; closed with the client's request, ended with its rights."""
+        sight = Sight(self._service.graph, caller_of(request), self._service.schema)
+        standing = None if self._gate is None else self._gate.standing(request)
+        try:
+            async for chunk in reply.aiter_raw():
+                if not await watch.may_go_on(sight, standing):
+                    return
+                yield chunk
+        except httpx.HTTPError as error:
+            self._log.warning("analytics_left", path=request.path, reason=str(error))
+        finally:
+            await reply.aclose()

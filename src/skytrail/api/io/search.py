@@ -62,7 +62,8 @@ class SearchApi:
 
 def _limit(request: Request) -> int:
     text = request.query.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= LIMIT_MAX):
+    # Of a number with more digits than these, Python may refuse to make an int at all.
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= LIMIT_MAX):
         raise bad_request(f"limit: 1 to {LIMIT_MAX}")
     return int(text)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from skytrail.api import dhcp_options, documents, ipam, rights
+from skytrail.api import authorize, dhcp_options, documents, ipam, rights
 from skytrail.api.change import Change, Companion, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record, children, find
 from skytrail.api.references import reference_to, referred
-from skytrail.api.refusal import bad_request
+from skytrail.api.refusal import Refused, bad_request
 from skytrail.api.rules import baremetal
 from skytrail.api.rules.rate_limits import check_rates
 from skytrail.api.rules.virtual_port_group import check_interface
@@ -175,6 +175,7 @@ def _check_address_pairs(body: Document) -> None:
 
 
 def _check_sub_interface(change: Change, body: Document, old: Record | None) -> None:
+    _check_link_sharers(change, body, old)
     tag = _vlan_tag(body)
     if not tag:
         return
@@ -192,6 +193,38 @@ def _check_sub_interface(change: Change, body: Document, old: Record | None) -> 
                 raise bad_request(
                     "Two sub interfaces under same primary port can't have same Vlan tag"
                 )
+
+
+def _check_link_sharers(change: Change, body: Document, old: Record | None) -> None:
+    """Refuse to join ports on one link to who may not write both, from whichever end and side.
+
+    A sub-interface is in its parent's link, and its parent's machine is in the sub-interface: the
+    right to refer to a port, which sharing gives, must do neither to another's machine.
+    """
+    if not rights.is_restricted(change):
+        return
+    tag, former = _vlan_tag(body), 0 if old is None else _vlan_tag(old.body)
+    known = {} if old is None or tag != former else _linked_ports(change, old.body)
+    for uuid, port in _linked_ports(change, body).items():
+        if uuid in known or not (tag or _vlan_tag(port.body)):
+            continue
+        if not authorize.access_to(change.caller, port) & authorize.WRITE:
+            raise Refused(
+                403,
+                "Permission Denied: virtual_machine_interface_refs: a VLAN of a port's link is "
+                "made by who may write both the port and the sub-interface",
+            )
+
+
+def _linked_ports(change: Change, body: Document) -> dict[str, Record]:
+    """Return the ports that refer to one or that it refers to."""
+    own = documents.text(body, "uuid") or ""
+    found = {each.uuid: each for each in referred(change, body, "virtual_machine_interface_refs")}
+    for uuid in change.view.referrer_uuids(own, "virtual-machine-interface"):
+        port = change.view.get(uuid)
+        if port is not None:
+            found[uuid] = port
+    return found
 
 
 def _vlan_tag(body: Document) -> int:
