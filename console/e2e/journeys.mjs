@@ -109,6 +109,103 @@ async function loggingIn() {
   check(await page.evaluate(() => document.cookie === ""), "the token is in a cookie");
 }
 
+/** To a page by the menu: no page load. */
+async function goTo(title) {
+  await page.getByRole("navigation").getByRole("link", { name: title, exact: true }).click();
+  await heading(title).waitFor();
+}
+
+async function beginningEmpty() {
+  expected = [404];
+  await open("/");
+  await page.getByText("There are no ports yet.").waitFor();
+  await goTo("Topology");
+  await page.getByText("There are no networks here yet.").waitFor();
+  await axe("an empty topology");
+  await goTo("Path trace");
+  await page.getByText("Choose two ports above.").waitFor();
+  await goTo("Logs and flows");
+  await page.getByText("No history is kept").waitFor();
+}
+
+async function takingFirstSteps() {
+  await goTo("First steps");
+  await page.getByRole("button", { name: "Build it" }).click();
+  await page.getByText("Built", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Take it away again" }).waitFor();
+  await axe("the first steps");
+  await picture("guide");
+  await goTo("Topology");
+  await page.getByRole("button", { name: /^default-domain:red:front/ }).getByText("1 port").waitFor();
+  await page.getByRole("button", { name: "Policy front-back between back and front" }).press("Enter");
+  await page.getByRole("complementary", { name: "Chosen" }).getByText("some passes").waitFor();
+  await axe("the topology");
+  await picture("topology");
+}
+
+async function editingRulesAsATable() {
+  await page.getByRole("link", { name: "Edit its rules" }).click();
+  const ports = page.getByRole("textbox", { name: "Destination ports of rule 1" });
+  await ports.fill("22-");
+  await page.getByRole("alert").getByText("a whole number is expected").waitFor();
+  check(await page.getByRole("button", { name: "Preview" }).isDisabled(), "ports that are none can be previewed");
+  await ports.fill("22-23");
+  await page.getByRole("button", { name: "Add rule" }).click();
+  await page.getByRole("button", { name: "Rule 3 up" }).click();
+  await axe("rules as a table");
+  await picture("rules");
+  await page.getByRole("button", { name: "Remove rule 2" }).click();
+  await page.getByRole("button", { name: "Save" }).click();
+  await heading("front-back").waitFor();
+  const { json } = await api("GET", "/api/v1/network-policy/by-name/default-domain:red:front-back");
+  const [first, second, ...more] = json.network_policy_entries.policy_rule;
+  check(more.length === 0 && second.action_list.simple_action === "pass", "the other rule is not as it was");
+  check(first.dst_ports[0].start_port === 22 && first.dst_ports[0].end_port === 23, "the ports are not what was typed");
+}
+
+async function tracingWithoutAgents() {
+  expected = [404];
+  await goTo("Path trace");
+  await page.getByRole("combobox", { name: "From", exact: true }).fill("app");
+  await page.locator(".ant-select-dropdown:visible .ant-select-item-option").filter({ hasText: "app" }).click();
+  await page.getByRole("combobox", { name: "To", exact: true }).fill("default-domain:red:web1");
+  await page.getByRole("button", { name: "Trace" }).click();
+  await page.getByRole("alert").getByText("not told where agents listen").waitFor();
+  check(page.url().includes("from=default-domain%3Ared%3Aapp"), "the address does not hold the question");
+  await axe("a trace");
+}
+
+async function beingAPlainMember() {
+  expected = [403, 404];
+  const list = await api("GET", "/api/v1/api-access-list/by-name/default-global-system-config:default-api-access-list");
+  const rule = { rule_object: "*", rule_field: "", rule_perms: [{ role_name: "member", role_crud: "CRUD" }] };
+  const rules = [...(list.json.api_access_list_entries?.rbac_rule ?? []), rule];
+  await api("PATCH", `/api/v1/api-access-list/${list.json.uuid}`, { api_access_list_entries: { rbac_rule: rules } });
+  const made = await api("POST", "/api/v1/users", { name: "ann", password: "a long enough word", roles: ["member"], project: "default-domain:red" });
+  check(made.status < 300, JSON.stringify(made));
+  const admin = await page.evaluate(() => sessionStorage.getItem("skytrail.token"));
+  const login = await api("POST", "/api/v1/login", { user: "ann", password: "a long enough word" });
+  await page.evaluate((token) => sessionStorage.setItem("skytrail.token", token), login.json.token);
+  await open("/topology");
+  await page.getByRole("button", { name: /^default-domain:red:front/ }).waitFor();
+  check((await page.getByRole("button", { name: /^default-domain:blue/ }).count()) === 0, "a member sees another project's networks");
+  await axe("a member's topology");
+  await goTo("Dashboard");
+  await page.getByText("Analytics is for administrators and global readers.").first().waitFor();
+  for (const title of ["Monitor", "Alarms", "Logs and flows"]) {
+    await goTo(title);
+    await page.getByText("Analytics is for administrators and global readers.").first().waitFor();
+  }
+  await goTo("First steps");
+  await page.getByText("Projects are made by administrators").waitFor();
+  await goTo("Path trace");
+  await goTo("Import");
+  await page.getByRole("navigation").getByRole("link", { name: "Network policy", exact: true }).first().click();
+  await row("front-back").waitFor();
+  check((await page.getByRole("link", { name: "History" }).count()) === 0, "a member is led to the history");
+  await page.evaluate((token) => sessionStorage.setItem("skytrail.token", token), admin);
+}
+
 async function makingANetwork() {
   await open("/o/virtual-network/new");
   await page.getByRole("textbox", { name: "Name", exact: true }).fill("blue");
@@ -116,14 +213,9 @@ async function makingANetwork() {
   await page.getByRole("alert").getByText("between 0 and 9216").waitFor();
   check(await page.getByRole("button", { name: "Preview" }).isDisabled(), "a wrong form can be previewed");
   await page.getByRole("textbox", { name: "MTU" }).fill("1400");
-  await page.getByRole("button", { name: "Add network IPAM" }).click();
-  await choose("Network IPAM 1", "default-network", "default-network-ipam");
-  const subnets = page.getByRole("group", { name: "Network IPAM 1" });
-  await subnets.getByRole("button", { name: "Set attr" }).click();
-  await subnets.getByRole("button", { name: "Add to IPAM subnets" }).click();
-  await subnets.getByRole("button", { name: "Set subnet", exact: true }).click();
-  await subnets.getByRole("textbox", { name: "IP prefix", exact: true }).fill("10.7.0.0");
-  await subnets.getByRole("textbox", { name: "IP prefix len" }).fill("24");
+  await page.getByRole("button", { name: "Add subnet" }).click();
+  await page.getByRole("alert").getByText("a prefix such as").waitFor();
+  await page.getByRole("textbox", { name: "Prefix of subnet 1" }).fill("10.7.0.0/24");
   await axe("a form");
   await picture("form");
   await page.getByRole("button", { name: "Preview" }).click();
@@ -278,8 +370,9 @@ async function beingWatchedByNobody() {
 }
 
 const JOURNEYS = {
-  loggingIn, makingANetwork, readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce,
-  scrollingThousands, searching, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+  loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
+  readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
+  searching, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 
 let isIn = true;

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 
 from skytrail.lab import check, topology
@@ -43,3 +44,21 @@ def test_every_denial_has_a_name(cells):
 def test_tenants_really_use_the_same_addresses(members):
     assert members["red-web1"].address(version=4) == members["blue-web1"].address(version=4)
     assert members["red-web2"].address(version=4) == members["blue-web2"].address(version=4)
+
+
+def test_the_api_tells_the_way_of_a_packet_and_the_rule_that_refuses_it(lab, members):
+    ends = {"source": members["red-web1"].uuid, "destination": members["red-app"].uuid}
+
+    def told(port):
+        query = {**ends, "protocol": "tcp", "port": str(port)}
+        return httpx.get(f"{lab.api_url}/api/v1/trace", params=query, timeout=60).json()
+
+    web, telnet = told(80), told(23)
+
+    assert web["verdict"] == "delivered", web
+    assert [leg["host"] for leg in web["legs"]] == [
+        web["source"]["host"],
+        web["destination"]["host"],
+    ]
+    assert telnet["verdict"] == "dropped"
+    assert "front-back" in telnet["legs"][-1]["deciding_rule"]["name"]

@@ -1,6 +1,9 @@
 /** Every object type by family, and the pages that are about all of them. */
 
-import { AlertOutlined, AppstoreOutlined, DashboardOutlined, FundOutlined, HistoryOutlined, ImportOutlined } from "@ant-design/icons";
+import {
+  AlertOutlined, ApartmentOutlined, AppstoreOutlined, DashboardOutlined, FileSearchOutlined, FundOutlined, HistoryOutlined, ImportOutlined,
+  NodeIndexOutlined, RocketOutlined,
+} from "@ant-design/icons";
 import { Layout, Menu } from "antd";
 import { useMemo } from "react";
 import { Link, useLocation } from "react-router";
@@ -31,14 +34,18 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
     }));
     const everybody = [
       { key: "/", icon: <DashboardOutlined />, label: <Link to="/">Dashboard</Link> },
+      { key: "/topology", icon: <ApartmentOutlined />, label: <Link to="/topology">Topology</Link> },
+      { key: "/trace", icon: <NodeIndexOutlined />, label: <Link to="/trace">Path trace</Link> },
       { key: "/monitor", icon: <FundOutlined />, label: <Link to="/monitor">Monitor</Link> },
       { key: "/alarms", icon: <AlertOutlined />, label: <Link to="/alarms">Alarms</Link> },
+      { key: "/query", icon: <FileSearchOutlined />, label: <Link to="/query">Logs and flows</Link> },
       { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
     ];
     const history = { key: "/history", icon: <HistoryOutlined />, label: <Link to="/history">History</Link> };
     return [
       ...everybody,
       ...(isAdministrator(identity) ? [history] : []),
+      { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },
       { key: "frequent", icon: <AppstoreOutlined />, label: "Most used", children: FREQUENT.map((type) => entry(type, "frequent")) },
       { type: "divider" as const },
       ...families,

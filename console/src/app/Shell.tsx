@@ -20,6 +20,10 @@ const EditPage = lazy(() => import("../features/objects/EditPage").then((m) => (
 const ImportPage = lazy(() => import("../features/objects/ImportPage").then((m) => ({ default: m.ImportPage })));
 const MonitorPage = lazy(() => import("../features/monitor/MonitorPage").then((m) => ({ default: m.MonitorPage })));
 const AlarmsPage = lazy(() => import("../features/monitor/AlarmsPage").then((m) => ({ default: m.AlarmsPage })));
+const TracePage = lazy(() => import("../features/trace/TracePage").then((m) => ({ default: m.TracePage })));
+const QueryPage = lazy(() => import("../features/query/QueryPage").then((m) => ({ default: m.QueryPage })));
+const TopologyPage = lazy(() => import("../features/topology/TopologyPage").then((m) => ({ default: m.TopologyPage })));
+const GuidePage = lazy(() => import("../features/guide/GuidePage").then((m) => ({ default: m.GuidePage })));
 const HistoryPage = lazy(() => import("../features/history/HistoryPage").then((m) => ({ default: m.HistoryPage })));
 
 const LIVENESS = {
@@ -67,6 +71,10 @@ function Pages() {
       <Route path="/" element={<DashboardPage />} />
       <Route path="/monitor" element={<MonitorPage />} />
       <Route path="/alarms" element={<AlarmsPage />} />
+      <Route path="/trace" element={<TracePage />} />
+      <Route path="/query" element={<QueryPage />} />
+      <Route path="/topology" element={<TopologyPage />} />
+      <Route path="/guide" element={<GuidePage />} />
       <Route path="/history" element={<HistoryPage />} />
       <Route path="/import" element={<ImportPage />} />
       <Route path="/o/:type" element={<ListPage />} />

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +14,14 @@ from skytrail.api.io.analytics_passage import AnalyticsPassage
 from skytrail.api.io.auth_none import UnsafeSettings
 from skytrail.api.io.gate import Gate
 from skytrail.api.io.http import HttpApi, Routes
+from skytrail.api.io.path_trace import PathTrace
 from skytrail.api.io.shared import Fenced
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
 from skytrail.compiler.preview import Preview
 from skytrail.daemons import api_security
 from skytrail.daemons.api_security import ServerSecurity
+from skytrail.daemons.api_trace import AgentsWalk, agent_place
 from skytrail.model.catalog import CATALOG
 from skytrail.runtime import garbage, logs, processes, server, tasks
 from skytrail.runtime.settings import SettingsInvalid
@@ -47,6 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
         help="analytics node that the console asks through here: unix:PATH or a URL",
     )
     parser.add_argument("--analytics-ca", type=Path, metavar="FILE", help="who signed its TLS")
+    parser.add_argument(
+        "--agent",
+        action="append",
+        default=[],
+        type=agent_place,
+        metavar="NAME=PATH",
+        help="introspection socket of a virtual-router's agent, asked for the paths of packets",
+    )
     parser.add_argument("--log-json", action="store_true")
     api_security.add_options(parser)
     settings = parser.parse_args(arguments)
@@ -66,7 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
             settings.port,
             settings.socket,
             security,
-            _Beside(settings.console, settings.analytics, settings.analytics_ca),
+            _Beside(
+                settings.console, settings.analytics, settings.analytics_ca, dict(settings.agent)
+            ),
         ),
         expected=(StoreUnavailable, Fenced),
         final=(StoreClosed,),
@@ -79,11 +92,15 @@ class _Beside(NamedTuple):
     console: Path
     analytics: str
     analytics_ca: Path | None
+    agents: Mapping[str, Path]
+    """Introspection sockets by the name of the virtual-router."""
 
     def routes(self, service: ConfigService, gate: Gate | None) -> list[Routes]:
         found: list[Routes] = [console.ConsoleFiles(self.console)]
         if self.analytics:
             found.append(AnalyticsPassage(service, self.analytics, self.analytics_ca, gate))
+        if self.agents:
+            found.append(PathTrace(service, AgentsWalk(self.agents)))
         return found
 
 

@@ -21,12 +21,14 @@ def agent_name(node: Node) -> str:
     return node.namespace
 
 
-def api(paths: Paths, port: int) -> list[str]:
+def api(paths: Paths, port: int, hosts: Sequence[Node] = ()) -> list[str]:
+    agents = (f"{agent_name(node)}={paths.introspect_socket(node.name)}" for node in hosts)
     return _daemon(
         "api",
         *("--data", str(paths.store), "--host", "127.0.0.1", "--port", str(port)),
         *("--socket", str(paths.api_socket)),
         *("--analytics", f"unix:{paths.introspect_socket(ANALYTICS)}"),
+        *(text for agent in agents for text in ("--agent", agent)),
     )
 
 

@@ -26,6 +26,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -192,7 +193,8 @@ class Lab(LabOutside):
 
     def _start_api(self) -> None:
         fixed = self.state.api_port_fixed
-        self._start_on_port(commands.API, "api_port", commands.api, attempts=1 if fixed else 5)
+        command = partial(commands.api, hosts=self.plan.hosts)
+        self._start_on_port(commands.API, "api_port", command, attempts=1 if fixed else 5)
 
     def _start_on_port(
         self, name: str, field: str, command: Callable[[Paths, int], list[str]], attempts: int = 5

@@ -1,7 +1,7 @@
 /** How many objects there are, what is wrong, what runs. */
 
 import { useQueries } from "@tanstack/react-query";
-import { Card, Statistic } from "antd";
+import { Alert, Card, Statistic } from "antd";
 import { Link } from "react-router";
 
 import { count } from "../../api/client";
@@ -14,6 +14,8 @@ const COUNTED = [
   "logical-router", "service-instance", "floating-ip", "project",
 ] as const;
 
+const PORTS = COUNTED.indexOf("virtual-machine-interface");
+
 export function DashboardPage() {
   const counts = useQueries({
     queries: COUNTED.map((type) => ({ queryKey: ["list", type, "count"], queryFn: () => count(type), retry: false })),
@@ -23,6 +25,14 @@ export function DashboardPage() {
       <div className="page-head">
         <h1>Dashboard</h1>
       </div>
+      {counts[PORTS]?.data === 0 && (
+        <Alert
+          type="info"
+          showIcon
+          title="There are no ports yet."
+          description={<><Link to="/guide">First steps</Link> builds two tenants with networks, a policy and ports, and says what each is for.</>}
+        />
+      )}
       <div className="cards">
         {COUNTED.map((type, index) => (
           <Link key={type} to={`/o/${type}`}>

@@ -3,6 +3,7 @@
 import { Collapse, Input } from "antd";
 import { useState } from "react";
 
+import { HandMade, isHandMade } from "../../forms/HandMade";
 import { PropertyEditor } from "../../forms/PropertyEditor";
 import { ReferenceEditor } from "../../forms/ReferenceEditor";
 import { canWrite, COMMON, type Field, fieldTitle, type ObjectType, type Reference } from "../../model/catalog";
@@ -50,8 +51,12 @@ export function ObjectForm({ type, entry, document, faults, isNew, onChange }: P
   const editor = ([name, member]: [string, Member]) => {
     const own = { name, type, value: document[name], faults, disabled: !canWrite(member.operations, isNew) };
     const change = (value: Json | undefined) => onChange(name, value);
-    if (isReference(member)) return <ReferenceEditor key={name} {...own} reference={member} onChange={change} />;
-    return <PropertyEditor key={name} {...own} field={member} path={[name]} onChange={change} />;
+    const whole = isReference(member) ? (
+      <ReferenceEditor key={name} {...own} reference={member} onChange={change} />
+    ) : (
+      <PropertyEditor key={name} {...own} field={member} path={[name]} onChange={change} />
+    );
+    return isHandMade(type, name) ? <HandMade key={name} {...own} path={[name]} whole={whole} onChange={change} /> : whole;
   };
   return (
     <section aria-label="Members">

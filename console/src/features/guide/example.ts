@@ -1,0 +1,136 @@
+/** The two tenants of the example, as operations of one transaction. Pure. */
+
+import type { Operation } from "../../api/client";
+import type { Document } from "../../model/document";
+
+const DOMAIN = "default-domain";
+export const TENANTS = ["red", "blue"] as const;
+/** Says that the guide made a project, so that it may take it away. */
+export const MARK = { key: "made_by", value: "first-steps" } as const;
+
+function apply(type: string, name: readonly string[], object: Document = {}): Operation {
+  return { op: "apply", type, name: [DOMAIN, ...name], object: { ...object, fq_name: [DOMAIN, ...name] } };
+}
+
+function named(...names: string[]): Document {
+  return { to: [DOMAIN, ...names] };
+}
+
+function network(tenant: string, name: string, prefix: string, policy: string | null): Operation {
+  const subnet = { subnet: { ip_prefix: prefix, ip_prefix_len: 24 }, addr_from_start: true };
+  return apply("virtual-network", [tenant, name], {
+    parent_type: "project",
+    network_ipam_refs: [{ ...named(tenant, "ipam"), attr: { ipam_subnets: [subnet] } }],
+    ...(policy === null ? {} : { network_policy_refs: [{ ...named(tenant, policy), attr: { sequence: { major: 0, minor: 0 } } }] }),
+  });
+}
+
+function policyRule(action: string, protocol: string, first: number, last: number): Document {
+  return {
+    direction: "<>",
+    protocol,
+    src_addresses: [{ virtual_network: `${DOMAIN}:red:front` }],
+    src_ports: [{ start_port: -1, end_port: -1 }],
+    dst_addresses: [{ virtual_network: `${DOMAIN}:red:back` }],
+    dst_ports: [{ start_port: first, end_port: last }],
+    action_list: { simple_action: action },
+  };
+}
+
+const ANY_PORT = [{ start_port: 0, end_port: 65535 }];
+
+function groupRule(remote: Document, isIngress: boolean, protocol: string, ports: readonly Document[]): Document {
+  const local = { security_group: "local" };
+  return {
+    direction: ">",
+    ethertype: "IPv4",
+    protocol,
+    src_addresses: [isIngress ? remote : local],
+    src_ports: ANY_PORT,
+    dst_addresses: [isIngress ? local : remote],
+    dst_ports: ports,
+  };
+}
+
+const EVERYBODY = { subnet: { ip_prefix: "0.0.0.0", ip_prefix_len: 0 } };
+const FRONT = { subnet: { ip_prefix: "10.1.1.0", ip_prefix_len: 24 } };
+
+function group(tenant: string, name: string, rules: readonly Document[]): Operation {
+  return apply("security-group", [tenant, name], { parent_type: "project", security_group_entries: { policy_rule: rules } });
+}
+
+function port(tenant: string, name: string, where: string, guard: string): Operation[] {
+  return [
+    apply("virtual-machine-interface", [tenant, name], {
+      parent_type: "project",
+      virtual_network_refs: [named(tenant, where)],
+      security_group_refs: [named(tenant, guard)],
+    }),
+    {
+      op: "apply",
+      type: "instance-ip",
+      name: [`${tenant}-${name}`],
+      object: {
+        fq_name: [`${tenant}-${name}`],
+        virtual_network_refs: [named(tenant, where)],
+        virtual_machine_interface_refs: [named(tenant, name)],
+      },
+    },
+  ];
+}
+
+export interface Part {
+  readonly title: string;
+  readonly why: string;
+  readonly operations: readonly Operation[];
+}
+
+export function partsOf(): Part[] {
+  const open = [groupRule(EVERYBODY, true, "any", ANY_PORT), groupRule(EVERYBODY, false, "any", ANY_PORT)];
+  const webOnly = [
+    groupRule(FRONT, true, "icmp", ANY_PORT),
+    groupRule(FRONT, true, "tcp", [{ start_port: 80, end_port: 80 }]),
+    groupRule(EVERYBODY, false, "any", ANY_PORT),
+  ];
+  return [
+    {
+      title: "Two tenants",
+      why: "A project is a tenant: what it has is its own. Both get an IPAM, which gives addresses.",
+      operations: TENANTS.flatMap((tenant) => [
+        apply("project", [tenant], { parent_type: "domain", annotations: { key_value_pair: [MARK] } }),
+        apply("network-ipam", [tenant, "ipam"], { parent_type: "project" }),
+      ]),
+    },
+    {
+      title: "A policy between two networks of red",
+      why: "Networks do not reach each other until a policy lets them. This one lets everything pass but telnet.",
+      operations: [
+        apply("network-policy", ["red", "front-back"], {
+          parent_type: "project",
+          network_policy_entries: { policy_rule: [policyRule("deny", "tcp", 23, 23), policyRule("pass", "any", -1, -1)] },
+        }),
+      ],
+    },
+    {
+      title: "Networks",
+      why: "Red has front and back; blue has a front with the very same addresses: nothing of one is seen by the other.",
+      operations: [
+        network("red", "front", "10.1.1.0", "front-back"),
+        network("red", "back", "10.1.2.0", "front-back"),
+        network("blue", "front", "10.1.1.0", null),
+      ],
+    },
+    {
+      title: "Security groups and ports",
+      why: "A port is where a workload is plugged; its group says what may reach it. Red's app lets in ping and web from front only.",
+      operations: [
+        group("red", "open", open),
+        group("red", "web-only", webOnly),
+        group("blue", "open", open),
+        ...port("red", "web1", "front", "open"),
+        ...port("red", "app", "back", "web-only"),
+        ...port("blue", "web1", "front", "open"),
+      ],
+    },
+  ];
+}

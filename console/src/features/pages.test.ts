@@ -1,0 +1,87 @@
+/** What pages are drawn from, without a browser: ways, questions to history, the overlay, the example. */
+
+import { expect, test } from "vitest";
+
+import type { ConfigObject, Document } from "../model/document";
+import { partsOf } from "./guide/example";
+import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf } from "./query/question";
+import { overlayOf, SHOWN_COUNT } from "./topology/overlay";
+import { carriageOf, missing, ruleName, tracePath } from "./trace/trace";
+
+test("a question to history survives the page's address", () => {
+  for (const { title: _title, ...question } of PRESETS) expect(questionOf(searchOf(question))).toEqual(question);
+  const odd = { ...PRESETS[0]!, matches: [{ name: "ObjectId", op: 7, value: "a:b:c=&?" }] };
+  expect(questionOf(searchOf(odd)).matches).toEqual(odd.matches);
+});
+
+test("conditions on numbers are asked with numbers, on texts with texts", () => {
+  const question = { ...PRESETS[0]!, matches: [{ name: "Level", op: 5, value: "4" }, { name: "Source", op: 1, value: "7" }] };
+  const infos = [{ name: "Level", datatype: "int" }, { name: "Source", datatype: "string" }];
+  expect(bodyOf(question, infos)["where"]).toEqual([[{ name: "Level", op: 5, value: 4 }, { name: "Source", op: 1, value: "7" }]]);
+});
+
+test("what a spreadsheet would run is exported as text", () => {
+  expect(csvOf(["a", "b"], [{ a: '=HYPERLINK("x")', b: -5 }])).toBe('"a","b"\r\n"\'=HYPERLINK(""x"")","-5"\r\n');
+});
+
+test("messages are shown without their XML", () => {
+  const told = '<port type="sandesh"><name type="string" identifier="1">a &lt;b&gt;</name><n type="u32">3</n></port>';
+  expect(readable("Xmlmessage", told)).toBe("name: a <b>, n: 3");
+  expect(readable("Level", 4)).toBe("warning");
+});
+
+const network = (project: string, name: string, policies: readonly string[] = []): ConfigObject => ({
+  uuid: `${project}-${name}`,
+  fq_name: ["d", project, name],
+  network_policy_refs: policies.map((each) => ({ to: ["d", "red", each] })),
+});
+
+function policy(name: string, from: string, to: string, action = "pass"): ConfigObject {
+  const rule: Document = { src_addresses: [{ virtual_network: from }], dst_addresses: [{ virtual_network: to }], action_list: { simple_action: action } };
+  return { uuid: name, fq_name: ["d", "red", name], network_policy_entries: { policy_rule: [rule] } };
+}
+
+test("a policy joins the networks its rules name, once for each pair", () => {
+  const networks = [network("red", "a", ["p"]), network("red", "b", ["p"]), network("blue", "a")];
+  const { joins } = overlayOf(networks, [policy("p", "any", "any")], "");
+  expect(joins.map(({ from, to, passes, missingAt }) => [from.name, to.name, passes, missingAt])).toEqual([["d:red:a", "d:red:b", true, ""]]);
+});
+
+test("a network that lacks the policy is told of", () => {
+  const { joins } = overlayOf([network("red", "a", ["p"]), network("red", "b")], [policy("p", "d:red:a", "d:red:b", "deny")], "");
+  expect(joins.map(({ missingAt, passes, denies }) => [missingAt, passes, denies])).toEqual([["d:red:b", false, true]]);
+});
+
+test("more networks than fit are counted, not drawn", () => {
+  const many = Array.from({ length: SHOWN_COUNT + 5 }, (_, index) => network("red", `n${index}`));
+  const overlay = overlayOf(many, [], "");
+  expect([overlay.networks.length, overlay.leftOut]).toEqual([SHOWN_COUNT, 5]);
+  expect(overlayOf([], [], "").networks).toEqual([]);
+});
+
+test("the example refers to nothing it did not make before", () => {
+  const made = new Set<string>(["domain default-domain"]);
+  for (const { type, name, object } of partsOf().flatMap((part) => part.operations)) {
+    for (const [member, refs] of Object.entries(object ?? {}).filter(([each]) => each.endsWith("_refs"))) {
+      const target = member.replace(/_refs$/, "").replaceAll("_", "-");
+      for (const ref of refs as unknown as { to: string[] }[]) expect(made).toContain(`${target} ${ref.to.join(":")}`);
+    }
+    made.add(`${type} ${name?.join(":")}`);
+  }
+});
+
+test("a way is asked for only when it makes sense", () => {
+  const question = { source: "a", destination: "b", protocol: "tcp", port: "", network: "" };
+  expect(missing(question)).toMatch(/needs a port/);
+  expect(missing({ ...question, port: "70000" })).not.toBe("");
+  expect(missing({ ...question, destination: "" })).not.toBe("");
+  expect(tracePath({ ...question, port: "80" })).toBe("/api/v1/trace?source=a&destination=b&protocol=tcp&port=80");
+  expect(tracePath({ ...question, protocol: "icmp", port: "80" })).not.toContain("port=");
+});
+
+test("tunnels and rules are told in words", () => {
+  const leg = { host: "h", outcome: "forwarded", drop_reason: "", deciding_rule: null, steps: [] };
+  expect(carriageOf({ ...leg, encapsulation: "MPLS_UDP", label: 19, remote: "192.0.2.2" })).toBe("MPLS over UDP label 19 to 192.0.2.2");
+  expect(carriageOf({ ...leg, encapsulation: "VXLAN", label: 7 })).toBe("VXLAN VNI 7");
+  expect(ruleName("red:front:front & red:open:egress-access-control-list")).toBe("policies of network red:front, security group red:open");
+});

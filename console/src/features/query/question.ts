@@ -1,0 +1,200 @@
+/** A question to history as the page's address holds it and as analytics takes it. */
+
+import type { Json } from "../../model/document";
+
+export interface Match {
+  readonly name: string;
+  readonly op: number;
+  readonly value: string;
+}
+
+export interface Question {
+  readonly table: string;
+  readonly columns: readonly string[];
+  readonly matches: readonly Match[];
+  readonly from: string;
+  readonly to: string;
+  readonly sort: string;
+  readonly isAscending: boolean;
+  readonly limit: number;
+  /** Of SessionSeriesTable: which side told. */
+  readonly side: string;
+}
+
+export interface ColumnInfo {
+  readonly name: string;
+  readonly datatype: string;
+}
+
+export const OPERATIONS = [
+  { value: 1, label: "is" },
+  { value: 2, label: "is not" },
+  { value: 7, label: "begins with" },
+  { value: 8, label: "matches" },
+  { value: 5, label: "at most" },
+  { value: 6, label: "at least" },
+] as const;
+
+export const RANGES = [
+  { value: "now-10m", label: "10 minutes" },
+  { value: "now-1h", label: "1 hour" },
+  { value: "now-6h", label: "6 hours" },
+  { value: "now-1d", label: "1 day" },
+  { value: "now-2d", label: "2 days" },
+] as const;
+
+const EMPTY: Question = {
+  table: "", columns: [], matches: [], from: "now-1h", to: "now", sort: "", isAscending: false, limit: 1000, side: "",
+};
+
+export interface Preset extends Question {
+  readonly title: string;
+}
+
+const ENDS = ["vn", "local_ip", "remote_vn", "remote_ip", "protocol", "server_port"];
+
+/** What most people ask; a start for everything else. */
+export const PRESETS: readonly Preset[] = [
+  {
+    ...EMPTY,
+    title: "Logs",
+    table: "MessageTable",
+    columns: ["MessageTS", "Level", "Source", "ModuleId", "Messagetype", "Xmlmessage"],
+    sort: "MessageTS",
+  },
+  {
+    ...EMPTY,
+    title: "Sessions",
+    table: "SessionRecordTable",
+    columns: ["T", "session_type", ...ENDS, "client_port", "forward_action", "security_policy_rule"],
+    sort: "T",
+  },
+  {
+    ...EMPTY,
+    title: "Denied",
+    table: "SessionRecordTable",
+    columns: ["T", ...ENDS, "forward_action", "drop_reason", "security_policy_rule", "vrouter"],
+    matches: [{ name: "forward_action", op: 2, value: "pass" }],
+    sort: "T",
+  },
+  {
+    ...EMPTY,
+    title: "Traffic between networks",
+    table: "SessionSeriesTable",
+    side: "client",
+    columns: ["vn", "remote_vn", "SUM(forward_sampled_bytes)", "SUM(reverse_sampled_bytes)", "SUM(sample_count)"],
+    sort: "SUM(forward_sampled_bytes)",
+  },
+  {
+    ...EMPTY,
+    title: "Flows by minute",
+    table: "SessionSeriesTable",
+    side: "client",
+    columns: ["T=60", "vn", "remote_vn", "protocol", "server_port", "SUM(sample_count)", "SUM(forward_sampled_bytes)"],
+    sort: "T=60",
+  },
+];
+
+export function questionOf(search: URLSearchParams): Question {
+  if (!search.has("table")) return PRESETS[0] ?? EMPTY;
+  const limit = Number(search.get("limit"));
+  return {
+    table: search.get("table") ?? "",
+    columns: (search.get("columns") ?? "").split(",").filter(Boolean),
+    matches: search.getAll("where").map(matchOf).filter((each) => each.name !== ""),
+    from: search.get("from") ?? EMPTY.from,
+    to: search.get("to") ?? EMPTY.to,
+    sort: search.get("sort") ?? "",
+    isAscending: search.get("order") === "up",
+    limit: Number.isInteger(limit) && limit > 0 ? limit : EMPTY.limit,
+    side: search.get("side") ?? "",
+  };
+}
+
+/** `name:operation:value`; values may have colons. */
+function matchOf(text: string): Match {
+  const [name = "", op = "", ...value] = text.split(":");
+  return { name, op: OPERATIONS.some((each) => each.value === Number(op)) ? Number(op) : 1, value: value.join(":") };
+}
+
+export function searchOf(question: Question): URLSearchParams {
+  const search = new URLSearchParams({ table: question.table, columns: question.columns.join(","), from: question.from });
+  for (const { name, op, value } of question.matches) search.append("where", `${name}:${op}:${value}`);
+  if (question.to !== EMPTY.to) search.set("to", question.to);
+  if (question.sort !== "") search.set("sort", question.sort);
+  if (question.isAscending) search.set("order", "up");
+  if (question.limit !== EMPTY.limit) search.set("limit", String(question.limit));
+  if (question.side !== "") search.set("side", question.side);
+  return search;
+}
+
+export function missing(question: Question): string {
+  if (question.columns.length === 0) return "Choose at least one column.";
+  const open = question.matches.find((each) => each.name === "");
+  return open === undefined ? "" : "Choose a column for every condition, or remove it.";
+}
+
+/** The body of `/analytics/query`; numbers are numbers where the column is one. */
+export function bodyOf(question: Question, infos: readonly ColumnInfo[]): Record<string, Json> {
+  const numbers = new Set(infos.filter((each) => each.datatype !== "string").map((each) => each.name));
+  const where = question.matches.map(({ name, op, value }) => ({
+    name, op, value: numbers.has(name) && value.trim() !== "" && Number.isFinite(Number(value)) ? Number(value) : value,
+  }));
+  return {
+    table: question.table,
+    start_time: question.from,
+    end_time: question.to,
+    select_fields: question.columns,
+    limit: question.limit,
+    ...(where.length === 0 ? {} : { where: [where] }),
+    ...(question.sort === "" || !question.columns.includes(question.sort)
+      ? {}
+      : { sort_fields: [question.sort], sort: question.isAscending ? 1 : 2 }),
+    ...(question.side === "" ? {} : { session_type: question.side }),
+  };
+}
+
+/** Columns that may be asked for: the table's, and for sums the numbers of it. */
+export function choicesOf(table: string, infos: readonly ColumnInfo[]): string[] {
+  const names = infos.map((each) => each.name);
+  if (table !== "SessionSeriesTable") return names;
+  const sums = infos.filter((each) => each.datatype === "int" && /bytes|pkts|count/.test(each.name)).map((each) => `SUM(${each.name})`);
+  return ["T=60", "T=600", "T=3600", ...sums, ...names];
+}
+
+export function isTime(column: string): boolean {
+  return /^(T|T=\d+|MessageTS|.*_time)$/.test(column);
+}
+
+export function cellText(column: string, value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  if (isTime(column) && typeof value === "number") return new Date(value / 1000).toISOString().slice(0, 23).replace("T", " ");
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+const LEVELS = ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
+const PROTOCOLS: Readonly<Record<number, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp" };
+const MEMBER = /<([\w.-]+)[^<>]*>([^<]+)<\//g;
+const ENTITIES: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&" };
+
+/** A cell as people read it: messages without their XML, levels by name. */
+export function readable(column: string, value: Json | undefined): string {
+  if (column === "Level" && typeof value === "number") return LEVELS[value] ?? String(value);
+  if (column === "protocol" && typeof value === "number") return PROTOCOLS[value] ?? String(value);
+  const text = cellText(column, value);
+  if (!text.startsWith("<")) return text;
+  const members = [...text.matchAll(MEMBER)].map(([, name, inner]) => `${name}: ${inner}`);
+  if (members.length === 0) return text;
+  return members.join(", ").replaceAll(/&(lt|gt|quot|apos|amp);/g, (entity) => ENTITIES[entity] ?? entity);
+}
+
+/** A spreadsheet takes a text that begins with one of these for a formula. */
+function quoted(text: string): string {
+  const isFormula = /^[=+\-@\t]/.test(text) && Number.isNaN(Number(text));
+  return `"${(isFormula ? `'${text}` : text).replaceAll('"', '""')}"`;
+}
+
+export function csvOf(columns: readonly string[], rows: readonly Readonly<Record<string, Json>>[]): string {
+  const lines = [columns.map(quoted), ...rows.map((row) => columns.map((column) => quoted(cellText(column, row[column]))))];
+  return `${lines.map((cells) => cells.join(",")).join("\r\n")}\r\n`;
+}

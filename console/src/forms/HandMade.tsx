@@ -1,0 +1,53 @@
+/** Editors made by hand for members that people work with most; every member can still be had. */
+
+import { Segmented } from "antd";
+import { type ReactNode, useState } from "react";
+
+import { GroupRuleTable } from "./GroupTable";
+import type { EditorProps } from "./PropertyEditor";
+import { PolicyRuleTable } from "./RuleTable";
+import { SubnetTable } from "./SubnetTable";
+
+type Made = Omit<EditorProps, "field" | "type"> & Pick<Partial<EditorProps>, "field">;
+
+interface Editor {
+  readonly title: string;
+  readonly show: (props: Made) => ReactNode;
+}
+
+const EDITORS: Readonly<Record<string, Editor>> = {
+  "network-policy network_policy_entries": { title: "Rules", show: (props) => <PolicyRuleTable {...(props as EditorProps)} /> },
+  "security-group security_group_entries": { title: "Rules", show: (props) => <GroupRuleTable {...(props as EditorProps)} /> },
+  "virtual-network network_ipam_refs": { title: "Subnets", show: (props) => <SubnetTable {...props} /> },
+};
+
+export function isHandMade(type: string, name: string): boolean {
+  return `${type} ${name}` in EDITORS;
+}
+
+interface Props extends Made {
+  readonly type: string;
+  /** The editor that the model makes. */
+  readonly whole: ReactNode;
+}
+
+export function HandMade({ type, whole, ...props }: Props) {
+  const [isWhole, setIsWhole] = useState(false);
+  const editor = EDITORS[`${type} ${props.name}`];
+  if (editor === undefined) return whole;
+  return (
+    <section aria-label={editor.title} className="form-wide">
+      <div className="page-head">
+        <h2 style={{ fontSize: 15, margin: 0 }}>{editor.title}</h2>
+        <Segmented
+          size="small"
+          aria-label={`How ${editor.title.toLowerCase()} are edited`}
+          options={["Table", "All members"]}
+          value={isWhole ? "All members" : "Table"}
+          onChange={(next) => setIsWhole(next !== "Table")}
+        />
+      </div>
+      {isWhole ? whole : editor.show(props)}
+    </section>
+  );
+}

@@ -1,0 +1,165 @@
+"""Asks agents, by the sockets that the API server was told of, how a packet goes.
+
+--agent NAME=PATH ...  -->  AgentsWalk  -->  agents' /introspect/interfaces, /introspect/explain
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from skytrail.api.documents import Document
+from skytrail.api.io.path_trace import Question, Unreachable, Untraceable
+from skytrail.lab import trace as tracing
+from skytrail.lab.trace import Endpoint, Explanation, Leg, Packet, PortRow, Query, TraceResult
+from skytrail.lab.wording import readable
+from skytrail.runtime.introspection import IntrospectionFailed, read_table
+
+_DROPPED = "dropped"
+
+
+def agent_place(text: str) -> tuple[str, Path]:
+    """Read ``NAME=PATH``, the name being that of the host's virtual-router."""
+    name, separator, path = text.partition("=")
+    if not (name and separator and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH of an agent's socket")
+    return name, Path(path)
+
+
+class AgentsWalk:
+    """The walk over the agents of this machine."""
+
+    def __init__(self, sockets: Mapping[str, Path]) -> None:
+        self._sockets = sockets
+
+    def __call__(self, question: Question, hosts: Mapping[str, str]) -> Document:
+        """Return the way as the API tells it; :class:`Untraceable`, :class:`Unreachable`."""
+        ports: dict[str, Sequence[PortRow]] = {}
+        dead: dict[str, str] = {}
+        for name, path in self._sockets.items():
+            try:
+                ports[name] = tracing.port_rows(read_table(path, "interfaces"))
+            except IntrospectionFailed:
+                dead[name] = f"the agent of {name} does not answer"
+        if not ports:
+            raise Unreachable("No agent answers: " + "; ".join(dead.values()))
+
+        def ask(host: str, query: Query) -> Explanation:
+            try:
+                rows = read_table(self._sockets[host], "explain", where=query)
+            except IntrospectionFailed as error:
+                raise Unreachable(f"{host}: {error}") from error
+            return msgspec.convert(rows[0], Explanation)
+
+        asked = {address: name for address, name in hosts.items() if name in ports}
+        network = question.network
+        try:
+            away = list(dead.values())
+            source = _find(question.source, ports, network, away)
+            destination = _find(question.destination, ports, network, away)
+            if not source.host:
+                raise Untraceable(f"No port has {question.source}: a trace begins at a port")
+            packet = Packet(question.protocol, question.port, question.source_port)
+            result = tracing.trace(source, destination, packet, ask=ask, host_of=asked)
+        except tracing.TraceError as error:
+            raise Untraceable(str(error)) from error
+        names = {row.vmi_uuid: row.name for rows in ports.values() for row in rows}
+        return record(result, names, hosts)
+
+
+def _find(
+    text: str, ports: Mapping[str, Sequence[PortRow]], network: str | None, dead: list[str]
+) -> Endpoint:
+    for host, rows in ports.items():
+        for row in rows:
+            if text == row.vmi_uuid and not row.active:
+                raise Untraceable(f"Port {text} is on {host} and does not forward: {row.reason}")
+    try:
+        return tracing.find(text, ports, known={}, network=network)
+    except tracing.TraceError as error:
+        where = ", ".join(sorted(ports))
+        if "means several" in str(error):
+            raise Untraceable(str(error)) from error
+        more = "".join(f"; {each}" for each in dead)
+        raise Untraceable(f"Port {text} is on none of the hosts asked: {where}{more}") from error
+
+
+def record(result: TraceResult, names: Mapping[str, str], hosts: Mapping[str, str]) -> Document:
+    """Return the answer; ``names`` of ports by uuid, ``hosts`` by underlay address."""
+    known = replace(result.destination, name=_name(result.destination, names))
+    result = replace(result, destination=known, names=names)
+    last = result.last
+    verdict = "delivered" if result.delivered else _verdict(last)
+    summary = tracing.without_uuids(result.summary())
+    if not result.delivered and last.outcome == tracing.FORWARDED:
+        where = hosts.get(last.remote)
+        asked = f"host {where}, whose agent is not asked" if where else last.remote
+        summary = f"leaves for {asked} ({last.encapsulation} {last.label})"
+    return {
+        "source": _end(result.source, names),
+        "destination": _end(result.destination, names),
+        "protocol": result.packet.protocol,
+        "port": result.packet.port,
+        "source_port": result.packet.source_port,
+        "verdict": verdict,
+        "summary": readable(summary),
+        "services": list(result.services),
+        "legs": [_leg(leg, names) for leg in result.legs],
+    }
+
+
+def _verdict(last: Explanation) -> str:
+    if last.drop_reason:
+        return _DROPPED
+    return "elsewhere" if last.outcome == tracing.DELIVERED else "leaves"
+
+
+def _name(end: Endpoint, names: Mapping[str, str]) -> str:
+    return names.get(end.uuid) or end.name
+
+
+def _end(end: Endpoint, names: Mapping[str, str]) -> Document:
+    return {
+        "name": _name(end, names),
+        "uuid": end.uuid,
+        "host": end.host,
+        "network": end.network,
+        "addresses": [str(address) for address in end.addresses],
+    }
+
+
+def _leg(leg: Leg, names: Mapping[str, str]) -> Document:
+    told = leg.explanation
+    rule = told.deciding_rule
+    service = told.service
+    return {
+        "host": leg.host,
+        "outcome": told.outcome,
+        "drop_reason": told.drop_reason,
+        "port": names.get(told.vmi_uuid, told.vmi_uuid),
+        "remote": told.remote,
+        "encapsulation": told.encapsulation,
+        "label": told.label,
+        "leaves_as": dict(told.leaves_as),
+        "service": service.copy if service else "",
+        "deciding_rule": None
+        if rule is None
+        else {
+            "name": tracing.without_uuids(rule.name),
+            "id": rule.name,
+            "text": readable(rule.text),
+        },
+        "steps": [
+            {
+                "stage": step.stage,
+                "question": readable(step.question),
+                "answer": readable(step.answer),
+                "rule": tracing.without_uuids(step.rule),
+            }
+            for step in told.steps
+        ],
+    }

@@ -1,0 +1,167 @@
+"""The way of a packet by the API: who may ask about what, and what tenants are told of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from skytrail.api.caller import Caller
+from skytrail.api.io.http import HttpApi
+from skytrail.api.io.path_trace import PathTrace, Unreachable, Untraceable
+
+PROJECT = ["default-domain", "default-project"]
+READER = Caller(user="eve", is_reader=True)
+MEMBERS = {
+    "rule_object": "*",
+    "rule_field": "",
+    "rule_perms": [{"role_name": "member", "role_crud": "CRUD"}],
+}
+STEPS = [
+    {"stage": "route", "question": "10.1.1.4", "answer": "tunnel to 192.0.2.2", "rule": ""},
+    {"stage": "egress policy", "question": "tcp port 80", "answer": "pass", "rule": "front-back"},
+]
+FOUND = {
+    "source": {"name": "a", "uuid": "", "host": "rack7", "network": "n", "addresses": []},
+    "destination": {"name": "b", "uuid": "", "host": "rack9", "network": "n", "addresses": []},
+    "protocol": "tcp",
+    "port": 80,
+    "source_port": 0,
+    "verdict": "dropped",
+    "summary": "dropped on rack7: POLICY",
+    "services": [],
+    "legs": [
+        {
+            "host": "rack7",
+            "outcome": "dropped",
+            "drop_reason": "POLICY",
+            "remote": "192.0.2.2",
+            "deciding_rule": {"name": "front-back"},
+            "steps": STEPS,
+        }
+    ],
+}
+
+
+@pytest.fixture
+def asked(api):
+    """What the agents were asked; they answer ``FOUND``, or raise what is put here."""
+    questions = []
+
+    def walk(question, hosts):
+        questions.append((question, dict(hosts)))
+        if isinstance(questions[0], Exception):
+            raise questions[0]
+        return FOUND
+
+    api.app = HttpApi(api.service, admit=api._admit, also=[PathTrace(api.service, walk)])
+    return questions
+
+
+@pytest.fixture
+def ports(api):
+    """A project and two ports of it; members may do everything to their own."""
+    api.create(
+        "api-access-list",
+        fq_name=["default-global-system-config", "default-api-access-list"],
+        parent_type="global-system-config",
+        api_access_list_entries={"rbac_rule": [MEMBERS]},
+    )
+    project = api.call("GET", "/api/v1/project/by-name/default-domain:default-project").json["uuid"]
+    network = {"fq_name": [*PROJECT, "net"]}
+    assert api.call("POST", "/api/v1/virtual-network", network).status == 201
+    made = []
+    for name in ("a", "b"):
+        reply = api.call(
+            "POST",
+            "/api/v1/virtual-machine-interface",
+            {
+                "fq_name": [*PROJECT, name],
+                "parent_type": "project",
+                "virtual_network_refs": [{"to": [*PROJECT, "net"]}],
+            },
+        )
+        assert reply.status == 201, reply.text
+        made.append(reply.json["uuid"])
+    return project, *made
+
+
+def trace(api, source: str, destination: str, more: str = "protocol=tcp&port=80"):
+    return api.call("GET", f"/api/v1/trace?source={source}&destination={destination}&{more}")
+
+
+def test_administrators_see_hosts_and_tables(api, asked, ports) -> None:
+    router = {"fq_name": ["default-global-system-config", "rack7"]}
+    router["virtual_router_ip_address"] = "192.0.2.1"
+    assert api.call("POST", "/api/v1/virtual-router", router).status == 201
+
+    reply = trace(api, ports[1], ":".join([*PROJECT, "b"]))
+
+    question, hosts = asked[0]
+    assert reply.json == FOUND
+    assert (question.source, question.destination) == ports[1:]
+    assert (question.protocol, question.port) == ("tcp", 80)
+    assert hosts == {"192.0.2.1": "rack7"}
+
+
+def test_tenants_see_verdict_and_rules_of_ways_between_their_own_ports(api, asked, ports) -> None:
+    owner = Caller(user="ann", project=ports[0], roles=frozenset({"member"}))
+
+    with api.as_caller(owner):
+        reply = trace(api, ports[1], ports[2])
+
+    assert reply.status == 200, reply.text
+    assert reply.json["verdict"] == "dropped"
+    assert reply.json["legs"][0]["deciding_rule"] == {"name": "front-back"}
+    assert reply.json["legs"][0]["steps"] == STEPS[1:]
+    assert "192.0.2" not in reply.text
+    assert "rack" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("caller", "destination", "status"),
+    [
+        (READER, "10.1.1.4", 200),
+        ("owner", "10.1.1.4", 403),
+        ("owner", "0b7c3d1e-1111-4222-8333-444455556666", 403),
+        ("other", None, 403),
+    ],
+)
+def test_others_may_not_ask(api, asked, ports, caller, destination, status) -> None:
+    own = {"owner": ports[0], "other": "2b7c3d1e-1111-4222-8333-444455556666"}
+    if isinstance(caller, str):
+        caller = Caller(user="ann", project=own[caller], roles=frozenset({"member"}))
+
+    with api.as_caller(caller):
+        reply = trace(api, ports[1], destination or ports[2])
+
+    assert reply.status == status, reply.text
+    assert bool(asked) is (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("protocol=gre", "protocol"),
+        ("protocol=tcp", "port"),
+        ("protocol=icmp&port=7", "port"),
+        ("protocol=tcp&port=70000", "port"),
+        ("protocol=tcp&port=80&source_port=-1", "source_port"),
+        ("protocol=tcp&port=80&by=me", "by"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_by_name(api, asked, more, told) -> None:
+    reply = trace(api, "10.1.1.3", "10.1.1.4", more)
+
+    assert reply.status == 400
+    assert told in reply.json["detail"]
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(Untraceable("on no host"), 409), (Unreachable("no answer"), 503)]
+)
+def test_why_there_is_no_answer_is_told(api, asked, error, status) -> None:
+    asked.append(error)
+
+    reply = trace(api, "10.1.1.3", "10.1.1.4")
+
+    assert (reply.status, reply.json["detail"]) == (status, str(error))
