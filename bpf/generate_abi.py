@@ -64,6 +64,7 @@ STRUCTS = (
     "route_key6",
     "route",
     "bridge_key",
+    "mac_seen_key",
     "source",
     "policy_identity_key",
     "verdict_key",

@@ -27,6 +27,7 @@ enum abi {
 	CAPTURE_FRAME_BYTES_MAX = 9216,
 	MIRROR_HEADER_BYTES_MAX = 320,
 	VIF_WATCHED = 65536, /* In ifindex_vif, beside the vif: as INTERFACE_WATCHED. */
+	VIF_LEARNS = 131072, /* Likewise: as OPTION_LEARNS. */
 	FLOW_SHARE_MEMBERS_MAX = 32,
 	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
@@ -63,6 +64,8 @@ enum interface_options {
 	OPTION_ASKS_MEMBERS = 64, /* Whom the vRouter does not know, members are asked for. */
 	OPTION_LETS_DHCP_BY = 128, /* Requests for addresses are for members. */
 	OPTION_PACKET_MODE = 256, /* No policy: what cannot be remembered is decided packet by packet. */
+	OPTION_LEARNS = 512,	  /* Which MACs are behind it is learnt from what it sends; */
+	OPTION_MACS_FULL = 1024,  /* those that are not known by now have no place. */
 };
 
 enum nexthop_kind {
@@ -282,6 +285,7 @@ struct drop_key {
 };
 
 #include "abi_flow.h"
+#include "abi_learn.h"
 #include "abi_nat.h"
 #include "abi_punt.h"
 #include "abi_policy.h"

@@ -20,6 +20,8 @@ enum punt_reason {
 	PUNT_ICMP_UNREACHABLE = 8,
 	PUNT_ANNOUNCEMENT = 9, /* Of an address that several interfaces have in turn. */
 	PUNT_MEMBERSHIP = 10, /* IGMP or MLD: who listens to which group. */
+	PUNT_MAC = 11, /* A source that is not known behind its interface. */
+	PUNT_MAC_UNTOLD = 12, /* Never handed over: counts such frames beyond what may be. */
 	PUNT_REASON_COUNT,
 };
 
@@ -30,6 +32,7 @@ enum punt_class {
 	PUNT_CLASS_DHCP = 2,
 	PUNT_CLASS_DNS = 3,
 	PUNT_CLASS_ERROR = 4, /* ICMP errors to be told. */
+	PUNT_CLASS_MAC = 5,
 	PUNT_CLASS_COUNT = 8,
 };
 

@@ -86,6 +86,7 @@ enum drop_reason {
 	DROP_LAYER3_ONLY = 63,	      /* Not IP, and the network only routes. */
 	DROP_VLAN_NESTED = 64,	      /* A tag within a tag. */
 	DROP_FLOOD_OUTER6 = 65,	      /* A copy of a broadcast for a host behind an IPv6 underlay. */
+	DROP_MAC_LIMIT = 66,	      /* From a MAC that its interface has no place for. */
 	DROP_REASON_COUNT,
 };
 

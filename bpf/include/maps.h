@@ -114,6 +114,9 @@ MAP_LPM(routes4, struct route_key4, struct route, 2097152);
 MAP_LPM(routes6, struct route_key6, struct route, 2097152);
 /* (VRF, MAC) -> route. Agent writes. Full: the agent's update fails. */
 MAP_HASH(bridges, struct bridge_key, struct route, 262144);
+/* (vif, MAC) -> when it last sent, within a second. Agent writes and deletes rows, datapath the time.
+ * Full: the agent's update fails; it learns fewer. */
+MAP_HASH(macs_seen, struct mac_seen_key, __u64, 32768);
 /* (VRF, group, source) -> members that get copies. Agent writes; read for broadcast and multicast.
  * Full: the agent's update fails; it keeps lists of groups to 16384, twice that while they change. */
 MAP_HASH(floods, struct flood_key, struct flood, 98304);

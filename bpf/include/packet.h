@@ -182,7 +182,7 @@ static __noinline __u32 vif_by_high_ifindex(__u32 ifindex)
 	return vif ? *vif : 0;
 }
 
-/* Vif id of an ifindex, 0 when it has no row; with VIF_WATCHED if its frames are copied. */
+/* Vif id of an ifindex, 0 when it has no row; with VIF_WATCHED, VIF_LEARNS. */
 static __always_inline __u32 watched_vif(__u32 ifindex)
 {
 	const __u32 *vif;
@@ -195,7 +195,7 @@ static __always_inline __u32 watched_vif(__u32 ifindex)
 
 static __always_inline __u32 vif_by_ifindex(__u32 ifindex)
 {
-	return watched_vif(ifindex) & ~VIF_WATCHED;
+	return watched_vif(ifindex) & (VIF_COUNT_MAX - 1);
 }
 
 /* capture.h. `what`: a capture_point, and a drop's reason above it. */

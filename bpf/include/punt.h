@@ -20,6 +20,8 @@ static __always_inline __u32 punt_class(__u32 reason)
 	case PUNT_ROUTER_SOLICITATION:
 	case PUNT_ANNOUNCEMENT:
 		return PUNT_CLASS_NEIGHBOUR;
+	case PUNT_MAC:
+		return PUNT_CLASS_MAC;
 	case PUNT_ICMP_TTL_EXCEEDED:
 	case PUNT_ICMP_TOO_BIG:
 	case PUNT_ICMP_UNREACHABLE:
@@ -40,6 +42,7 @@ static __always_inline __u32 punt_cost(__u32 class)
 	case PUNT_CLASS_DNS:
 		return 2;
 	case PUNT_CLASS_ERROR:
+	case PUNT_CLASS_MAC:
 		return 8;
 	default:
 		return 4;

@@ -4,6 +4,7 @@
  */
 #include "special.h"
 #include "capture.h"
+#include "learn.h"
 #include "mirror_send.h"
 #include "fabric_forward.h"
 #include "flow_scan.h"
@@ -90,11 +91,19 @@ static __always_inline int from_workload(struct __sk_buff *ctx)
 	struct packet packet = {};
 	struct ethhdr *ethernet;
 	__u32 vif_id = watched_vif(ctx->ifindex);
+	int reason;
 
-	if (unlikely(vif_id & VIF_WATCHED)) {
-		vif_id &= ~VIF_WATCHED;
+	if (unlikely(vif_id >= VIF_COUNT_MAX)) {
+		const bool learns = vif_id & VIF_LEARNS && !ctx->vlan_present;
+		const bool watched = vif_id & VIF_WATCHED;
+
+		vif_id &= VIF_COUNT_MAX - 1;
 		set_vif(ctx, vif_id);
-		watch_sent(ctx, vif_id);
+		if (watched)
+			watch_sent(ctx, vif_id);
+		reason = learns ? learn_source(ctx, vif_id) : DROP_NONE;
+		if (reason)
+			return drop(ctx, reason);
 	}
 	set_vif(ctx, vif_id);
 	if (unlikely(!vif_id))
@@ -106,6 +115,9 @@ static __always_inline int from_workload(struct __sk_buff *ctx)
 		set_vif(ctx, vif_id);
 		vif = interface_by_vif(vif_id);
 		tagged = vif && vif->flags & INTERFACE_TAGGED;
+		reason = vif && vif->options & OPTION_LEARNS ? learn_source(ctx, vif_id) : DROP_NONE;
+		if (reason)
+			return drop(ctx, reason);
 	}
 	ensure_linear(ctx, ETHERNET_BYTES + sizeof(struct iphdr));
 	ethernet = packet_data(ctx);

@@ -46,6 +46,7 @@ from skytrail.agent.tables import (
     RateRow,
     Row,
     RuleId,
+    SeenMacRow,
     SourcePortRow,
     Tag,
     VerdictRow,
@@ -97,6 +98,8 @@ def every_kind_of_row() -> list[Row]:
         AgeingRow(17, 53, 9),
         AgeingRow(6, 0, 9_999_999),
         FlowShareRow(VIF, (VIF, VifId(12)), 5000),
+        SeenMacRow(VIF, Mac.parse("02:00:00:00:00:77")),
+        replace(interface_row(VifId(51), 7051), learns=True, macs_full=True),
         RateRow(VifId(50), True, 50_000_000_000, 2_500_000_000),
     ]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 
 import frames
 import pytest
 from rig import Rig, Workload, inside
 
+from skytrail.agent.plugin import Punt
 from skytrail.agent.tables import (
     BridgeRow,
     FloodRow,
@@ -34,6 +36,7 @@ SUB, RED, VLAN = VifId(40), VrfId(2), 100
 SUB_NEXTHOP, PEER_LAYER2 = NextHopId(60), NextHopId(61)
 SUB_MAC = Mac.parse("02:00:00:00:00:64")
 OWN = "10.1.2.77"
+BROADCAST = b"\xff" * 6
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +178,17 @@ def test_the_parent_has_no_part_in_the_network_of_its_sub_interface(
         mouth.send(ping(peer, to=peer.mac, source=parent.mac))
 
     assert drops().get("SPOOFED_ADDRESS") == 1
+
+
+def test_a_sub_interface_that_learns_shows_macs_behind_its_vlan(rig: Rig, vlan: VlanSocket) -> None:
+    datapath = rig.hosts[0].datapath
+    (row,) = [each for each in datapath.dump(InterfaceRow) if each.vif_id == SUB]
+    punts: list[Punt] = []
+    datapath.open_punts(punts.append)
+    datapath.apply([replace(row, antispoof=False, learns=True)], [])
+    nested = b"\x02\0\0\0\0\x77"
+
+    vlan.send(BROADCAST + nested + b"\x88\xb5" + bytes(46))
+    datapath.poll_punts()
+    datapath.apply([row], [])
+    assert [(each.vif_id, each.frame[6:12]) for each in punts] == [(SUB, nested)]

@@ -1,4 +1,4 @@
-"""Fills a controller with a network that only bridges, one that only routes, and a VLAN sub-interface.
+"""Fills a controller with networks that bridge, route, or learn MACs, and a VLAN sub-interface.
 
     python provision.py [--host 127.0.0.1] [--port 8082]
 
@@ -28,14 +28,20 @@ def main() -> None:
     wire = network(api, flat, "wire", ipam, ("10.61.0.0", 24), forwarding_mode="l2")
     routed = network(api, flat, "routed", ipam, ("10.62.0.0", 24), forwarding_mode="l3")
     storage = network(api, flat, "storage", ipam, ("10.63.0.0", 24))
+    nest = network(api, flat, "nest", ipam, ("10.64.0.0", 24), learns=True, forwarding_mode="l2")
+    for name in ("nest1", "nest2", "nest3"):
+        port(api, flat, name, nest, any_mac=True)
     for name, place in (("wire1", wire), ("wire2", wire), ("routed2", routed), ("store", storage)):
         port(api, flat, name, place)
     parent = port(api, flat, "routed1", routed)
     port(api, flat, "routed1-storage", storage, parent=parent)
 
 
-def network(api, project, name, ipam, prefix, **properties):
+def network(api, project, name, ipam, prefix, learns=False, **properties):
     created = vnc_api.VirtualNetwork(name, project)
+    if learns:
+        created.set_mac_learning_enabled(True)
+        created.set_mac_aging_time(60)
     if properties:
         created.set_virtual_network_properties(vnc_api.VirtualNetworkType(**properties))
     subnet = vnc_api.IpamSubnetType(subnet=vnc_api.SubnetType(*prefix), addr_from_start=True)
@@ -43,10 +49,12 @@ def network(api, project, name, ipam, prefix, **properties):
     return ensure(api, "virtual_network", created)
 
 
-def port(api, project, name, network, parent=None):
+def port(api, project, name, network, parent=None, any_mac=False):
     """An interface of a machine with an address, or a VLAN of its parent's link."""
     interface = vnc_api.VirtualMachineInterface(name, project)
     interface.add_virtual_network(network)
+    if any_mac:
+        interface.set_port_security_enabled(False)
     if parent is None:
         number = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.machine.flat"))
         machine = ensure(api, "virtual_machine", vnc_api.VirtualMachine(number))

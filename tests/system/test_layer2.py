@@ -1,8 +1,11 @@
 """Networks that only bridge or only route, and VLAN sub-interfaces, by real packets between hosts."""
 
 import asyncio
+import secrets
+import socket
 import struct
 import subprocess
+import time
 import uuid
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -13,6 +16,7 @@ from skytrail.client import ApiClient
 from skytrail.lab import check
 from skytrail.lab.io import netns
 from skytrail.net import GATEWAY_MAC, Mac
+from skytrail.runtime.introspection import read_table
 from skytrail.testing.vlan_socket import VlanSocket
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "layer2"
@@ -151,3 +155,128 @@ def test_dhcp_serves_a_sub_interface_by_its_tag(lab, api):
         vlan.send(BROADCAST + own[0].packed + b"\x08\x00" + head + udp)
 
         assert own[1].packed in vlan.hear(b"\x63\x82\x53\x63\x35\x01\x02")
+
+
+class Link:
+    """A workload's link, for whole frames of any MAC."""
+
+    def __init__(self, lab, name):
+        with netns.entered(lab.plan.namespace_of(name)):
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            self._socket.bind(("eth0", 3))
+        self._socket.setblocking(False)
+
+    def send(self, target, source, payload):
+        self._socket.send(target + source.packed + b"\x88\xb5" + payload.ljust(46, b"\0"))
+
+    def has(self, payload):
+        found = False
+        while True:
+            try:
+                frame, address = self._socket.recvfrom(2048)
+            except BlockingIOError:
+                return found
+            found |= address[2] != socket.PACKET_OUTGOING and payload in frame
+
+    def close(self):
+        self._socket.close()
+
+
+@pytest.fixture
+def links(lab):
+    opened = {name: Link(lab, name) for name in ("nest1", "nest2", "nest3")}
+    yield opened
+    for link in opened.values():
+        link.close()
+
+
+def learnt(lab, host, mac):
+    rows = read_table(lab.paths.introspect_socket(host), "macs")
+    return [row for row in rows if row["mac"] == str(mac)]
+
+
+def wait_for(what, condition, wait_s=30.0):
+    deadline = time.monotonic() + wait_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.02)
+    return found
+
+
+def moves_to(links, mac, name, asker):
+    """Have a MAC speak from a workload; return how long until what is sent to it arrives there, alone."""
+    started = time.monotonic()
+    links[name].send(BROADCAST, mac, b"here I am")
+    others = [link for each, link in links.items() if each not in {name, asker}]
+
+    def arrives():
+        token = secrets.token_bytes(12)
+        links[asker].send(mac.packed, Mac(b"\x02\0\0\0\x09\x01"), token)
+        until = time.monotonic() + 0.1
+        while time.monotonic() < until:
+            if links[name].has(token):
+                return not any(link.has(token) for link in others)
+            time.sleep(0.005)
+        return False
+
+    wait_for(f"{mac} at {name}", arrives)
+    return time.monotonic() - started
+
+
+def test_a_mac_is_learnt_where_it_speaks_and_followed_when_it_moves(lab, links):
+    mac, took = Mac(b"\x02\0\0\0\0\x77"), {}
+    for name, asker in (("nest1", "nest2"), ("nest3", "nest2"), ("nest2", "nest1")):
+        took[name] = moves_to(links, mac, name, asker)
+    (far,) = learnt(lab, "compute2", mac)
+    assert far["sequence"] == 1, (
+        "one move between hosts; the one within a host is nobody's business"
+    )
+    took["back at nest1"] = moves_to(links, mac, "nest1", "nest2")
+    (near,) = learnt(lab, "compute1", mac)
+    assert near["sequence"] == 2
+    wait_for("the host it left gives it up", lambda: not learnt(lab, "compute2", mac))
+    print("MAC reached after:", ", ".join(f"{name} {s * 1000:.0f} ms" for name, s in took.items()))
+
+
+def test_machines_behind_a_bridge_in_a_workload_are_reached(lab):
+    inner, outer = f"{lab.plan.namespace_of('nest1')}-in", lab.plan.namespace_of("nest1")
+    netns.create(inner)
+    try:
+        netns.connect((outer, "in0"), (inner, "eth0"), mtu_bytes=1400)
+        netns.configure(
+            outer,
+            ["link add br0 type bridge", "link set eth0 master br0", "link set in0 master br0"]
+            + [f"link set {each} up" for each in ("br0", "in0", "eth0")],
+        )
+        netns.configure(inner, ["addr add 10.64.0.201/24 dev eth0", "link set eth0 up"])
+        code, text = run(lab, "nest2", "ping", "-n", "-c3", "-i0.2", "-W10", "10.64.0.201")
+
+        assert code == 0, text
+        mac = netns.mac_of(inner, "eth0")
+        assert str(mac) in neighbour(lab, "nest2", "10.64.0.201")
+        (row,) = learnt(lab, "compute1", mac)
+        assert row["sequence"] == 0
+    finally:
+        netns.configure(outer, ["link set eth0 nomaster", "link del in0", "link del br0"])
+        netns.delete(inner)
+
+
+def test_a_flood_of_macs_stays_within_the_limit_and_harms_nobody(lab, api, links):
+    network = api.name_to_id("virtual-network", ["default-domain", "flat", "nest"])
+    limit = {"mac_limit": 4, "mac_limit_action": "drop"}
+    api.update("virtual-network", network, {"mac_limit_control": limit})
+    kept = Mac(b"\x02\0\0\0\0\x33")
+    moves_to(links, kept, "nest3", "nest2")
+
+    def refused():
+        for number in range(50):
+            links["nest1"].send(BROADCAST, Mac(b"\x06\0\0\0\0" + bytes((number,))), b"flood")
+        drops = read_table(lab.paths.introspect_socket("compute1"), "drops")
+        return sum(int(row["packets"]) for row in drops if row["reason"] == "MAC_LIMIT")
+
+    wait_for("frames of further MACs are dropped", refused)
+    rows = read_table(lab.paths.introspect_socket("compute1"), "macs")
+    flooded = [row for row in rows if row["mac"].startswith("06:")]
+    assert len(flooded) <= 4
+    moves_to(links, Mac(b"\x02\0\0\0\0\x34"), "nest3", "nest2")
+    assert learnt(lab, "compute1", kept)

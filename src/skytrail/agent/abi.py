@@ -26,6 +26,7 @@ CAPTURE_SLOTS = 4
 CAPTURE_FRAME_BYTES_MAX = 9216
 MIRROR_HEADER_BYTES_MAX = 320
 VIF_WATCHED = 65536
+VIF_LEARNS = 131072
 FLOW_SHARE_MEMBERS_MAX = 32
 LABEL_COUNT = 1048576
 FLOW_PAIRS_DEFAULT = 262144
@@ -112,6 +113,7 @@ class DropReason(enum.IntEnum):
     LAYER3_ONLY = 63
     VLAN_NESTED = 64
     FLOOD_OUTER6 = 65
+    MAC_LIMIT = 66
 
 
 class PuntReason(enum.IntEnum):
@@ -126,6 +128,8 @@ class PuntReason(enum.IntEnum):
     ICMP_UNREACHABLE = 8
     ANNOUNCEMENT = 9
     MEMBERSHIP = 10
+    MAC = 11
+    MAC_UNTOLD = 12
 
 
 class InterfaceKind(enum.IntEnum):
@@ -197,6 +201,8 @@ class InterfaceOptions(enum.IntEnum):
     ASKS_MEMBERS = 64
     LETS_DHCP_BY = 128
     PACKET_MODE = 256
+    LEARNS = 512
+    MACS_FULL = 1024
 
 
 class FlowFlags(enum.IntEnum):
@@ -769,6 +775,23 @@ class BridgeKey(NamedTuple):
 
 
 BRIDGE_KEY_LAYOUT = struct.Struct("=I6s2x")
+
+
+class MacSeenKey(NamedTuple):
+    """``struct mac_seen_key``, 12 bytes."""
+
+    vif: int
+    mac: bytes
+
+    def pack(self) -> bytes:
+        return MAC_SEEN_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> MacSeenKey:
+        return cls._make(MAC_SEEN_KEY_LAYOUT.unpack(raw))
+
+
+MAC_SEEN_KEY_LAYOUT = struct.Struct("=I6s2x")
 
 
 class Source(NamedTuple):

@@ -23,6 +23,7 @@ from skytrail.agent.identity import Identity
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.label import Numbers
 from skytrail.agent.ledger import Changes, Rank
+from skytrail.agent.mac_learning import Owners
 from skytrail.agent.outcome import Desired
 from skytrail.agent.policy import Policy
 from skytrail.agent.policy_rows import PolicyCompiler
@@ -31,6 +32,7 @@ from skytrail.agent.route_units import RouteUnits
 from skytrail.agent.tables import IdentityId, PolicyId
 from skytrail.agent.vrf_units import VrfUnits
 from skytrail.agent.world import World
+from skytrail.net import Mac
 
 
 class Planner:
@@ -62,6 +64,10 @@ class Planner:
         self._units = units
         return desired
 
+    def who_has(self, vrf: str, mac: Mac) -> Owners:
+        """Tell what the last desired state knew of a MAC."""
+        return Owners() if self._units is None else self._units.who_has(vrf, mac)
+
 
 class _Computation:
     """All units of a desired state."""
@@ -78,6 +84,10 @@ class _Computation:
         self._shares = FlowShares(self._world.rows)
         self._world.qos.update(inputs.view)
         self._world.underlay_interface()
+
+    def who_has(self, vrf: str, mac: Mac) -> Owners:
+        slot, world = (vrf, mac), self._world
+        return Owners(bool(world.own_macs.get(slot)), tuple(world.enet.get(slot, {}).values()))
 
     def fits(self, inputs: Inputs) -> bool:
         """False when everything depends on what changed."""

@@ -54,6 +54,8 @@ class LearntRoute:
     """As ``RouteAttributes`` has them."""
     omitted: int = 0
     """Fields that do not count when one of its next hops is chosen (``share``): of any of its sources."""
+    sticky: bool = False
+    """Of a MAC: nobody else may claim it."""
 
 
 class LearntRoutes:
@@ -220,6 +222,7 @@ def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
         replicates=best[0][1].route.attributes.replicates,
         multicast_flags=best[0][1].route.attributes.multicast_flags,
         omitted=omitted,
+        sticky=best[0][1].route.attributes.sticky,
     )
 
 

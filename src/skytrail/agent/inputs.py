@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from skytrail.agent.fib import LearntRoutes
-from skytrail.agent.interface import Failing, PluggedPort
+from skytrail.agent.interface import Failing, LearntMacs, PluggedPort
 from skytrail.agent.membership import Groups
 from skytrail.agent.nexthop import Underlay
 from skytrail.agent.view import View
@@ -31,3 +31,5 @@ class Inputs:
     """What names of link-local services mean."""
     groups: Mapping[str, Groups] = field(default_factory=dict[str, Groups])
     """What ports listen to; equal values are the same objects while nothing changes."""
+    macs: Mapping[str, LearntMacs] = field(default_factory=dict[str, LearntMacs])
+    """Which MACs were learnt behind ports, likewise."""

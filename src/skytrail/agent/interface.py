@@ -73,6 +73,22 @@ WELL = Failing()
 
 
 @dataclass(frozen=True, slots=True)
+class LearntMacs:
+    """MACs behind a port beside its own, which were learnt from what it sends."""
+
+    sequences: tuple[tuple[Mac, int], ...] = ()
+    """Each with its mobility sequence number."""
+    is_full: bool = False
+    """Frames of others are to be dropped."""
+    is_shut: bool = False
+    """It sent from so many, or MACs moved so often, that it is to forward nothing."""
+    trouble: str = ""
+
+
+NO_MACS = LearntMacs()
+
+
+@dataclass(frozen=True, slots=True)
 class PortInputs:
     """What the running form of a port is a function of."""
 
@@ -82,6 +98,7 @@ class PortInputs:
     """Why it cannot be active, of a port without."""
     failing: Failing = WELL
     is_captured: bool = False
+    macs: LearntMacs = NO_MACS
 
     def same(self, other: PortInputs) -> bool:
         """Tell cheaply that nothing changed: ports are kept as objects."""
@@ -92,6 +109,7 @@ class PortInputs:
             and self.port is other.port
             and (self.problem, self.failing) == (other.problem, other.failing)
             and self.is_captured == other.is_captured
+            and self.macs is other.macs
         )
 
 
@@ -105,6 +123,7 @@ class ActivePort:
     failing: Failing = WELL
     is_captured: bool = False
     """Somebody looks at its frames."""
+    macs: LearntMacs = NO_MACS
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +143,11 @@ def resolve_port(inputs: PortInputs, *, underlay_mtu_bytes: int) -> PortState:
     missing = lacks(plugged, port, inputs.problem)
     if port is None or missing:
         return InactivePort(plugged, missing)
+    if inputs.macs.is_shut:
+        return InactivePort(plugged, inputs.macs.trouble)
     mtu_bytes = workload_mtu(port, underlay_mtu_bytes)
-    return ActivePort(plugged, port, mtu_bytes, inputs.failing, inputs.is_captured)
+    macs = inputs.macs if port.learning is not None else NO_MACS
+    return ActivePort(plugged, port, mtu_bytes, inputs.failing, inputs.is_captured, macs)
 
 
 def lacks(plugged: PluggedPort, port: Port | None, problem: str | None) -> str:
@@ -159,6 +181,8 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
             yield PortTrouble(uuid, state.port.mirror_problem)
         elif state.port.floating_problems:
             yield PortTrouble(uuid, "; ".join(state.port.floating_problems))
+        elif state.macs.trouble:
+            yield PortTrouble(uuid, state.macs.trouble)
         elif _lacks_relay(state):
             yield PortTrouble(uuid, "BGP as a service: the relay of its sessions does not run")
 

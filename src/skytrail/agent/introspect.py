@@ -108,7 +108,9 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
                 "missing_security_groups": list(port.missing_groups),
                 "port_security": port.port_security,
                 "policy_disabled": port.policy_disabled,
-                "reason": "; ".join((*state.failing.reasons, *port.floating_problems)),
+                "learns_macs": port.learning is not None,
+                "learnt_macs": len(state.macs.sequences),
+                "reason": "; ".join(_reasons(state)),
             }
         else:
             shown["reason"] = state.reason
@@ -121,6 +123,13 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
                 "policy_ingress": row.policy_ingress,
             }
         yield shown
+
+
+def _reasons(state: ActivePort) -> Iterator[str]:
+    yield from state.failing.reasons
+    yield from state.port.floating_problems
+    if state.macs.trouble:
+        yield state.macs.trouble
 
 
 def vrf_rows(desired: Desired) -> Iterator[Row]:

@@ -41,6 +41,7 @@ from skytrail.agent.tables import (
     RateRow,
     Row,
     RuleId,
+    SeenMacRow,
     SourcePortRow,
     SourceRow,
     VerdictRow,
@@ -122,7 +123,9 @@ class Tables:
                 self.floatings[row.vif_id][row.place] = row
             case FloatingPortRow():
                 self.floating_ports[row.key] = row.to_port
-            case MirrorRow() | PortMirrorRow() | FatFlowRow() | FlowShareRow() | AgeingRow():
+            case MirrorRow() | PortMirrorRow() | FatFlowRow() | FlowShareRow() | SeenMacRow():
+                pass  # No part of where a packet goes.
+            case AgeingRow():
                 pass  # No part of where a packet goes.
             case RateRow():
                 self.rates[row.key] = row

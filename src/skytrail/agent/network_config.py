@@ -21,6 +21,7 @@ from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp
 from skytrail.agent.fabric_config import leaves_by_host
 from skytrail.agent.flow_config import FAT_FLOWS_OF_NETWORK, FatFlow, read_fat_flows
 from skytrail.agent.forwarding import Forwarding, checks_sources, default_forwarding, forwarding_of
+from skytrail.agent.mac_config import MacLearning, default_learning, learning_of
 from skytrail.agent.multicast_config import is_assisted, takes_all_reports, takes_reports
 from skytrail.agent.qos import qos_of
 from skytrail.agent.tables import IpNetwork
@@ -101,6 +102,8 @@ class VirtualNetwork:
     """Members say by IGMP or MLD which groups they listen to."""
     drops_unheard: bool = True
     """What is sent to a group nobody listens to goes to nobody; else to everybody."""
+    learning: MacLearning | None = None
+    """Which MACs are behind its ports is learnt from what they send; None: it is not."""
 
     @property
     def lets_dhcp_by(self) -> bool:
@@ -123,6 +126,7 @@ class NetworkReader:
         self._graph = graph
         self._reports_everywhere = takes_all_reports(graph)
         self._forwarding = default_forwarding(graph)
+        self._learning = default_learning(graph)
 
     def read(self, node: ConfigNode) -> VirtualNetwork:
         properties = mapping_of(node.properties.get("virtual_network_properties"))
@@ -154,6 +158,7 @@ class NetworkReader:
             leaves_by_host=leaves_by_host(self._graph, node, vrf) and not is_underlay,
             takes_reports=self._reports_everywhere or takes_reports(node),
             drops_unheard=annotation_of(node.properties, UNHEARD_MULTICAST) != FLOODED,
+            learning=learning_of(node, self._learning),
         )
 
     def _is_underlay(self, network: ConfigNode) -> bool:

@@ -17,6 +17,7 @@ from skytrail.agent.capture import Captured, CaptureFilter
 from skytrail.agent.session_log import SessionEvent
 from skytrail.agent.table_use import TableUse
 from skytrail.agent.tables import NextHopId, Row, RuleId, VifId
+from skytrail.net import Mac
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -38,6 +39,8 @@ class PuntReason(enum.IntEnum):
     """A gratuitous ARP, or an unsolicited neighbour advertisement, of an interface with ``InterfaceRow.announces``."""
     MEMBERSHIP = 10
     """IGMP or MLD of an interface whose ``FloodRow.snoops``."""
+    MAC = 11
+    """From a MAC that is not known to be behind an interface that learns; it goes on, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,10 @@ class Datapath(Protocol):
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
         """(copies, copies that were cut off, copies lost) since load, by mirror."""
+        ...
+
+    def macs_seen(self) -> Mapping[tuple[VifId, Mac], float]:
+        """When each :class:`SeenMacRow` last sent, of the monotonic clock; 0: not since it is there."""
         ...
 
     def interface_drop_counts(self) -> Mapping[VifId, Mapping[str, int]]: ...

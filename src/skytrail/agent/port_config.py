@@ -30,6 +30,7 @@ from skytrail.agent.flow_config import FAT_FLOWS_OF_PORT, FatFlow, read_fat_flow
 from skytrail.agent.group_config import SecurityGroup
 from skytrail.agent.health.check import HealthCheck
 from skytrail.agent.health.configured import check_addresses, checks_of_port
+from skytrail.agent.mac_config import MacLearning
 from skytrail.agent.mirror import PortMirror, read_port_mirror
 from skytrail.agent.multicast_config import takes_reports
 from skytrail.agent.network_config import VirtualNetwork
@@ -138,6 +139,16 @@ class Port:
     """Merged beside the network's."""
     takes_reports: bool = False
     """It says by IGMP or MLD which groups it listens to, and gets no others."""
+
+    @property
+    def learning(self) -> MacLearning | None:
+        """Within what limits MACs behind it are learnt; None: none are.
+
+        With port security only its own MAC may send. Services pass on what is not theirs.
+        """
+        if self.port_security or self.chains or self.tag is not None:
+            return None
+        return self.network.learning if self.network.forwarding.bridges else None
 
 
 class PortReader:

@@ -36,6 +36,7 @@ from skytrail.agent.tables import (
     PortMirrorRow,
     QosId,
     Row,
+    SeenMacRow,
     SourceRow,
     VifId,
     VrfId,
@@ -151,6 +152,11 @@ class PortPlan:
         return self.active.port.network.forwarding.bridges and not self.active.failing.port
 
     @property
+    def learnt(self) -> tuple[tuple[Mac, int], ...]:
+        """MACs that are behind it, with their sequence numbers."""
+        return self.active.macs.sequences if self.is_bridged else ()
+
+    @property
     def underlay_prefixes(self) -> tuple[IPv4Network, ...]:
         """What of it the underlay routes to."""
         found = [each.prefix for each in self.visits if each.network.is_underlay]
@@ -208,6 +214,8 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         is_layer3=not port.network.forwarding.bridges,
         asks_members=port.network.floods_unknown and port.network.forwarding.bridges,
         lets_dhcp_by=port.network.lets_dhcp_by,
+        learns=port.learning is not None,
+        macs_full=plan.active.macs.is_full,
     )
     routes = (
         InetRouteRow(vrf_id, prefix, numbers.layer3, 0, identity, port.mac)
@@ -235,6 +243,8 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         LabelRow(numbers.label, numbers.layer3),
         LabelRow(numbers.layer2_label, numbers.layer2),
         *((bridge,) if plan.is_bridged else ()),
+        *(replace(bridge, mac=mac) for mac, _ in plan.learnt),
+        *(SeenMacRow(numbers.vif_id, mac) for mac, _ in plan.learnt),
         *routes,
         *underlay,
     )
@@ -330,6 +340,12 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
     for key in _layer2_keys(plan):
         l3_label = numbers.label if mode.routes else 0
         found[port.network.vrf, key] = route(key, numbers.layer2_label, l3_label)
+        if isinstance(key, EnetKey) and key.address is None and port.network.learning is not None:
+            # What is learnt elsewhere has no address, too: it shall not take over the port's.
+            made = found[port.network.vrf, key]
+            sticky = replace(made.attributes, sticky=True)
+            found[port.network.vrf, key] = replace(made, attributes=sticky)
+    found.update(_learnt_routes(plan, attributes))
     for each in plan.visits:
         found[each.network.vrf, each.prefix] = _floating_route(plan, each, attributes)
     names = {
@@ -356,6 +372,25 @@ def _layer2_keys(plan: PortPlan) -> Iterator[EnetKey]:
             yield EnetKey(port.mac, prefix)
     if not port.addresses:
         yield EnetKey(port.mac, None)
+
+
+def _learnt_routes(
+    plan: PortPlan, attributes: RouteAttributes
+) -> Iterator[tuple[PublishKey, Route]]:
+    """Yield what is published of MACs behind the port: themselves, whoever has which address."""
+    port, (address, kinds) = plan.active.port, plan.offer
+    hop = NextHop(
+        address=address,
+        label=Label(plan.numbers.layer2_label),
+        vni=Vni(port.network.vni),
+        encapsulations=tuple([ENCAPSULATION_TEXTS[kind] for kind in kinds]),
+        virtual_network=port.network.name,
+        tags=port.security.tags,
+    )
+    for mac, number in plan.learnt:
+        told = replace(attributes, sequence_number=number, sticky=False)
+        route = Route(EnetKey(mac, None), (replace(hop, mac=mac),), told)
+        yield (port.network.vrf, route.key), route
 
 
 def _floating_route(plan: PortPlan, each: FloatingPlan, attributes: RouteAttributes) -> Route:

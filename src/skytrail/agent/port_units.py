@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from skytrail.agent.copies import with_copies
-from skytrail.agent.interface import WELL, ActivePort, PluggedPort, PortInputs, resolve_port
+from skytrail.agent.interface import (
+    NO_MACS,
+    WELL,
+    ActivePort,
+    PluggedPort,
+    PortInputs,
+    resolve_port,
+)
 from skytrail.agent.ledger import Rank, leave
 from skytrail.agent.policy import POLICY_DISABLED, Policy
 from skytrail.agent.port_plan import PortPlanner
@@ -54,12 +61,11 @@ class PortUnits:
         for uuid, port in plugged.items():
             found = view.ports.get(uuid), view.problems.get(uuid)
             well = failing.get(uuid, WELL)
-            yield uuid, PortInputs(port, *found, well, uuid in inputs.captured)
+            captured, macs = uuid in inputs.captured, inputs.macs.get(uuid, NO_MACS)
+            yield uuid, PortInputs(port, *found, well, captured, macs)
             for sub, own in plugged_with(port, subs.get(uuid, ())):
-                yield (
-                    sub.uuid,
-                    PortInputs(own, sub, None, well, sub.uuid in inputs.captured),
-                )
+                captured, macs = sub.uuid in inputs.captured, inputs.macs.get(sub.uuid, NO_MACS)
+                yield sub.uuid, PortInputs(own, sub, None, well, captured, macs)
 
     def _unplugged(self, uuid: str) -> None:
         unit = (Rank.PORT, uuid, None)
@@ -119,6 +125,8 @@ class PortUnits:
             for prefix in old.underlay_prefixes:
                 leave(self._world.underlay_offers, prefix, uuid)
             self._world.own_macs.get((old.vrf, old.active.port.mac), set()).discard(uuid)
+            for mac, _ in old.learnt:
+                leave(self._world.learnt_macs, (old.vrf, mac), uuid)
             del (
                 self._world.own_labels[old.numbers.label],
                 self._world.own_labels[old.numbers.layer2_label],
@@ -143,9 +151,13 @@ class PortUnits:
                 self._world.underlay_offers.setdefault(prefix, {})[uuid] = plan
             if plan.is_bridged:
                 self._world.own_macs.setdefault((plan.vrf, plan.active.port.mac), set()).add(uuid)
+            for mac, number in plan.learnt:
+                self._world.learnt_macs.setdefault((plan.vrf, mac), {})[uuid] = number
             self._world.own_labels[plan.numbers.label] = self._world.own_labels[
                 plan.numbers.layer2_label
             ] = plan
+        before, after = ({(p.vrf, each) for each in p.learnt} if p else set() for p in (old, plan))
+        self._world.dirty_macs.update((vrf, mac) for vrf, (mac, _) in before ^ after)
         for side in (old, plan):
             if side is not None:
                 self._world.dirty_vrfs.update((side.vrf, *(vrf for vrf, _ in side.ways)))

@@ -214,9 +214,9 @@ class RouteUnits:
         if not self._world.mode(vrf).bridges:
             return None
         here = self._world.own_macs.get((vrf, mac))
-        if here and learnt.sequence_number <= max(
-            self._world.plans[uuid].sequence for uuid in here
-        ):
+        numbers = [self._world.plans[uuid].sequence for uuid in here or ()]
+        numbers += self._world.learnt_macs.get((vrf, mac), {}).values()
+        if numbers and learnt.sequence_number <= max(numbers):
             return None
         for hop in learnt.next_hops:
             target = self._target(hop, layer2=True)

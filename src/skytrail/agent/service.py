@@ -43,6 +43,7 @@ from skytrail.agent.io.balancers import Balancers
 from skytrail.agent.io.bgp_relays import BgpRelays
 from skytrail.agent.io.health import HealthChecks
 from skytrail.agent.io.host_network import HostNetwork
+from skytrail.agent.io.mac_learner import MacLearner
 from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
 from skytrail.agent.io.plug_socket import (
     ListRequest,
@@ -78,6 +79,7 @@ from skytrail.agent.tables import (
     LabelRow,
     NextHopRow,
     Row,
+    SeenMacRow,
     VifId,
 )
 from skytrail.agent.takeover import Takeover
@@ -174,6 +176,7 @@ class AgentService:
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self.querier = Querier()
+        self.macs = MacLearner(self.planner, self._clock, self._changed)
         self._groups: Mapping[str, Groups] = {}
         self._wake = asyncio.Event()
         self._underlay_wake = asyncio.Event()
@@ -306,6 +309,7 @@ class AgentService:
         if rows and not known:
             self._reserve(actual)
         self._restore_groups(actual)
+        self.macs.restore(actual[SeenMacRow].values(), self.numbers)
         self._underlay = replace(self._underlay, paths=known_paths(actual))
         self._saved_numbers = self.numbers.changes
         self._log.info(
@@ -452,6 +456,7 @@ class AgentService:
             captured=self._captured,
             names=self.host_network.names,
             groups=self._groups,
+            macs=self.macs.learnt,
         )
         desired = self.planner.compute(inputs)
         if self._check_due:
@@ -525,6 +530,8 @@ class AgentService:
             self._announced(state.port.uuid, punt.frame)
         if punt.reason is PuntReason.MEMBERSHIP and isinstance(state, ActivePort):
             self._reported(state, punt.frame)
+        if punt.reason is PuntReason.MAC and isinstance(state, ActivePort):
+            self.macs.punted(state, punt.frame, self._underlay.address)
         answers = self.dispatcher.receive(punt, state, self.view.virtual_dns, self._clock.now())
         if state is not None:
             for frame in answers.frames:
@@ -595,6 +602,7 @@ class AgentService:
             raise PlugRefused(f"there is no link {request.ifname} in this network namespace")
         vm_uuid = _uuid(request.vm_uuid) if request.vm_uuid else ""
         known = self.plugged.get(uuid)
+        self.macs.table.forget_port(uuid)
         if known is None:
             self._claiming[uuid] = float("inf")
         port = PluggedPort(
@@ -707,6 +715,8 @@ class AgentService:
             for vif_id, frame in self.dispatcher.streams.tick(now):
                 self._send_to(vif_id, frame)
             self._ask_listeners(now)
+            if self.is_complete:
+                self.macs.follow(self.desired, self.view, self._underlay.address)
             self._report()
             if now >= next_ageing:
                 next_ageing = now + AGEING_INTERVAL_S
@@ -714,6 +724,7 @@ class AgentService:
                     # Certificates may have come.
                     self.balancers.follow(self.view, self._underlay.mtu_bytes)
                 await self._datapath_chore("flow_ageing", partial(self.datapath.age_flows, now))
+                await self._datapath_chore("macs_seen", partial(self.macs.look, self.datapath))
             if now >= next_resync:
                 next_resync = now + RESYNC_INTERVAL_S
                 await self._resync()

@@ -148,6 +148,10 @@ class InterfaceRow:
     """Whom the vRouter does not know, members are asked for."""
     lets_dhcp_by: bool = False
     """Requests for addresses are for members."""
+    learns: bool = False
+    """Which MACs are behind it is learnt from what it sends: :class:`SeenMacRow`."""
+    macs_full: bool = False
+    """What comes from others than these is dropped."""
     further_links: tuple[int, ...] = ()
     """Underlay: interface indexes of its other links, where it has several."""
 
@@ -478,6 +482,20 @@ class FlowShareRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenMacRow:
+    """A MAC that was learnt behind an interface; the datapath keeps when it last sent.
+    Key: (vif, MAC).
+    """
+
+    vif_id: VifId
+    mac: Mac
+
+    @property
+    def key(self) -> tuple[VifId, Mac]:
+        return (self.vif_id, self.mac)
+
+
+@dataclass(frozen=True, slots=True)
 class AgeingRow:
     """How long flows to a port, or all of a protocol (port 0), may be silent.
     Key: (protocol, port).
@@ -683,6 +701,7 @@ Row = (
     | PortPoolRow
     | FatFlowRow
     | FlowShareRow
+    | SeenMacRow
     | AgeingRow
     | PolicyIdentityRow
     | PolicyPrefixRow
@@ -703,6 +722,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     RateRow,
     FatFlowRow,
     FlowShareRow,
+    SeenMacRow,
     AgeingRow,
     FloatingPortRow,
     FloatingRow,

@@ -66,6 +66,8 @@ class World:
         self.offers: dict[Place, dict[str, PortPlan]] = {}
         self.own_labels: dict[int, PortPlan] = {}
         self.own_macs: dict[tuple[str, Mac], set[str]] = {}
+        self.learnt_macs: dict[tuple[str, Mac], dict[str, int]] = {}
+        """MACs learnt behind ports: by port, the sequence number."""
         self.own_addresses: dict[str, set[IpNetwork]] = {}
         self.enet: dict[tuple[str, Mac], dict[EnetKey, LearntRoute]] = {}
         self.listeners = HeardListeners()

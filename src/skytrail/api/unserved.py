@@ -16,7 +16,6 @@ from skytrail.model.load_balancer import PROVIDERS
 _UNDERLAY: Final = ("default-domain", "default-project", "ip-fabric")
 _UNSERVED_OF_NETWORKS: Final = (
     "layer2_control_word",
-    "mac_learning_enabled",
     "pbb_evpn_enable",
     "pbb_etree_enable",
 )

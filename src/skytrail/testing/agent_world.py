@@ -17,6 +17,7 @@ from skytrail.agent.desired import Planner
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, Failing, PluggedPort
 from skytrail.agent.label import Numbers
+from skytrail.agent.mac_learning import MacTable
 from skytrail.agent.membership import Groups
 from skytrail.agent.nexthop import Underlay, UnderlayPath
 from skytrail.agent.outcome import Desired
@@ -232,6 +233,7 @@ class AgentHost:
         """Ports of which health checks fail."""
         self.groups: dict[str, Groups] = {}
         """What ports listen to."""
+        self.macs = MacTable()
 
     def plug(self, name: str, ifindex: int) -> str:
         uuid = uuid_of(name)
@@ -298,6 +300,7 @@ class AgentHost:
             dict(self.failing),
             self.captured,
             groups=dict(self.groups),
+            macs=self.macs.learnt,
         )
 
     def reconcile(self, *, complete: bool = True) -> Plan:

@@ -38,6 +38,7 @@ class FakeDatapath:
     def __init__(self) -> None:
         self.rows: dict[type[Row], dict[object, Row]] = {kind: {} for kind in ROW_TYPES}
         self.attached: set[int] = set()
+        self.seen: dict[tuple[VifId, Mac], float] = {}
         self.before: set[int] = set()
         """Interfaces that another version carries."""
         self.generation = 1
@@ -103,6 +104,9 @@ class FakeDatapath:
 
     def mirror_counts(self) -> Mapping[int, tuple[int, int, int]]:
         return {}
+
+    def macs_seen(self) -> Mapping[tuple[VifId, Mac], float]:
+        return self.seen
 
     def table_uses(self) -> Iterable[TableUse]:
         return ()

@@ -292,7 +292,7 @@ def test_objects_nobody_acts_on_yet_say_so(api) -> None:
         qos_config_type="vhost",
     )
     assert on_hosts(hidden, "qos-config") == ("false", "not_applied")
-    for setting in ("mac_learning_enabled", "layer2_control_word"):
+    for setting in ("pbb_evpn_enable", "layer2_control_word"):
         wire = api.create("virtual-network", fq_name=[*PROJECT, setting], **{setting: True})
         assert on_hosts(wire, "virtual-network") == ("false", "not_applied")
     for name, gateway, seen in (("out", "public", "false"), ("down", "ip-fabric", "true")):

@@ -51,6 +51,7 @@ from skytrail.agent.tables import (
     RuleId,
     VifId,
 )
+from skytrail.net import Mac
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -349,6 +350,15 @@ class EbpfDatapath:
             if raw is not None:
                 words = memoryview(raw).cast("Q")
                 found[vif_id] = Delivered(sum(words[::2]), sum(words[1::2]))
+        return found
+
+    def macs_seen(self) -> Mapping[tuple[VifId, Mac], float]:
+        """When learnt MACs last sent, within a second; 0: not since they are known."""
+        found: dict[tuple[VifId, Mac], float] = {}
+        for key, value in self._maps["macs_seen"].items():
+            where = abi.MacSeenKey.unpack(key)
+            seen_s = int.from_bytes(value, sys.byteorder) / _NANOSECONDS
+            found[VifId(where.vif), Mac(where.mac)] = seen_s
         return found
 
     def punt_counts(self) -> Mapping[str, int]:

@@ -33,6 +33,7 @@ from skytrail.agent.tables import (
     PolicyPrefixRow,
     QosId,
     RuleId,
+    SeenMacRow,
     SourcePortRow,
     SourceRow,
     Tag,
@@ -124,7 +125,9 @@ def interface_entry(row: InterfaceRow) -> Entry:
         | (abi.InterfaceOptions.LAYER2 if row.is_layer2 else 0)
         | (abi.InterfaceOptions.LAYER3 if row.is_layer3 else 0)
         | (abi.InterfaceOptions.ASKS_MEMBERS if row.asks_members else 0)
-        | (abi.InterfaceOptions.LETS_DHCP_BY if row.lets_dhcp_by else 0),
+        | (abi.InterfaceOptions.LETS_DHCP_BY if row.lets_dhcp_by else 0)
+        | (abi.InterfaceOptions.LEARNS if row.learns else 0)
+        | (abi.InterfaceOptions.MACS_FULL if row.macs_full else 0),
     )
     return u32(row.vif_id), value.pack()
 
@@ -172,12 +175,25 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         is_layer3=bool(value.options & abi.InterfaceOptions.LAYER3),
         asks_members=bool(value.options & abi.InterfaceOptions.ASKS_MEMBERS),
         lets_dhcp_by=bool(value.options & abi.InterfaceOptions.LETS_DHCP_BY),
+        learns=bool(value.options & abi.InterfaceOptions.LEARNS),
+        macs_full=bool(value.options & abi.InterfaceOptions.MACS_FULL),
     )
 
 
 def _tag(value: abi.Interface) -> Tag:
     is_chain = value.flags & abi.InterfaceFlags.TAGGED
     return Tag(value.vlan, Mac(value.tag_source) if is_chain else None)
+
+
+def seen_mac_entry(row: SeenMacRow) -> Entry:
+    """Return the entry of a learnt MAC, which has sent nothing since as far as the row says."""
+    return abi.MacSeenKey(row.vif_id, row.mac.packed).pack(), bytes(8)
+
+
+def seen_mac_row(key: bytes, value: bytes) -> SeenMacRow:
+    del value
+    where = abi.MacSeenKey.unpack(key)
+    return SeenMacRow(VifId(where.vif), Mac(where.mac))
 
 
 def source_entry(row: SourceRow) -> Entry:

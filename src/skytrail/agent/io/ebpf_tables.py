@@ -42,6 +42,7 @@ from skytrail.agent.tables import (
     QosMapRow,
     RateRow,
     Row,
+    SeenMacRow,
     SourcePortRow,
     SourceRow,
     VerdictRow,
@@ -71,7 +72,8 @@ def depends_flows(row: Row) -> bool:
         | QosMapRow
         | RateRow
         | MirrorRow
-        | PortMirrorRow,
+        | PortMirrorRow
+        | SeenMacRow,
     )
 
 
@@ -156,7 +158,7 @@ class RowTables:
     def interface_at(self, ifindex: int) -> InterfaceRow | None:
         """The row of an interface index."""
         raw = self._ifindex_map(ifindex).lookup(u32(ifindex))
-        vif_id = from_u32(raw) % abi.VIF_WATCHED if raw else 0
+        vif_id = from_u32(raw) % abi.VIF_COUNT_MAX if raw else 0
         if not vif_id:
             return None
         value = self._maps["interfaces"].lookup(u32(vif_id))
@@ -205,6 +207,7 @@ class RowTables:
             self._maps["vlans"].update(vlan_key(row), u32(row.vif_id))
             return
         number = row.vif_id | (abi.VIF_WATCHED if row.is_watched else 0)
+        number |= abi.VIF_LEARNS if row.learns else 0
         self._ifindex_map(row.ifindex).update(u32(row.ifindex), u32(number))
         if row.kind is not InterfaceKind.UNDERLAY:
             return
@@ -226,7 +229,7 @@ class RowTables:
         """Unlink an index from an interface, unless another one has taken it over."""
         where = self._ifindex_map(ifindex)
         raw = where.lookup(u32(ifindex))
-        if raw and from_u32(raw) % abi.VIF_WATCHED == vif_id:
+        if raw and from_u32(raw) % abi.VIF_COUNT_MAX == vif_id:
             where.update(u32(ifindex), u32(0))
 
     def _forget_vlan(self, row: InterfaceRow) -> None:
@@ -315,6 +318,8 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "fat_flows", qos_codec.fat_flow_entry(row)
         case FlowShareRow():
             return "flow_shares", qos_codec.flow_share_entry(row)
+        case SeenMacRow():
+            return "macs_seen", rows_codec.seen_mac_entry(row)
         case AgeingRow():
             return "ageing", qos_codec.ageing_entry(row)
         case RateRow():
@@ -360,6 +365,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     FatFlowRow: (("fat_flows",), qos_codec.fat_flow_row),
     FlowShareRow: (("flow_shares",), qos_codec.flow_share_row),
     AgeingRow: (("ageing",), qos_codec.ageing_row),
+    SeenMacRow: (("macs_seen",), rows_codec.seen_mac_row),
     RateRow: (("rates",), qos_codec.rate_row),
     QosMapRow: (("qos_maps",), qos_codec.qos_map_row),
     PortMirrorRow: (("port_mirrors",), mirror_codec.port_mirror_row),

@@ -142,7 +142,7 @@ class Dispatcher:
                 return self._answer_dns(punt, active, zones, now)
             case PuntReason.RECEIVE:
                 return Answers(tuple(answer_echo(punt.frame)))
-            case PuntReason.ANNOUNCEMENT | PuntReason.MEMBERSHIP:
+            case PuntReason.ANNOUNCEMENT | PuntReason.MEMBERSHIP | PuntReason.MAC:
                 return Answers()  # Nobody waits for an answer.
             case (
                 PuntReason.ICMP_TTL_EXCEEDED | PuntReason.ICMP_TOO_BIG | PuntReason.ICMP_UNREACHABLE
