@@ -46,8 +46,8 @@ def test_tenants_really_use_the_same_addresses(members):
     assert members["red-web2"].address(version=4) == members["blue-web2"].address(version=4)
 
 
-def test_the_api_tells_the_way_of_a_packet_and_the_rule_that_refuses_it(lab, members):
-    ends = {"source": members["red-web1"].uuid, "destination": members["red-app"].uuid}
+def test_the_api_tells_the_way_of_a_packet_and_the_rule_that_refuses_it(lab):
+    ends = {"source": lab.attached("red-web1").uuid, "destination": lab.attached("red-app").uuid}
 
     def told(port):
         query = {**ends, "protocol": "tcp", "port": str(port)}
@@ -61,4 +61,4 @@ def test_the_api_tells_the_way_of_a_packet_and_the_rule_that_refuses_it(lab, mem
         web["destination"]["host"],
     ]
     assert telnet["verdict"] == "dropped"
-    assert "front-back" in telnet["legs"][-1]["deciding_rule"]["name"]
+    assert telnet["legs"][-1]["deciding_rule"]["text"] == "deny tcp remote red:back port 23"

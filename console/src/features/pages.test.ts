@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 import type { ConfigObject, Document } from "../model/document";
 import { partsOf } from "./guide/example";
-import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf } from "./query/question";
+import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, wayOf } from "./query/question";
 import { overlayOf, SHOWN_COUNT } from "./topology/overlay";
 import { carriageOf, missing, ruleName, tracePath } from "./trace/trace";
 
@@ -18,6 +18,18 @@ test("conditions on numbers are asked with numbers, on texts with texts", () => 
   const question = { ...PRESETS[0]!, matches: [{ name: "Level", op: 5, value: "4" }, { name: "Source", op: 1, value: "7" }] };
   const infos = [{ name: "Level", datatype: "int" }, { name: "Source", datatype: "string" }];
   expect(bodyOf(question, infos)["where"]).toEqual([[{ name: "Level", op: 5, value: 4 }, { name: "Source", op: 1, value: "7" }]]);
+});
+
+test("a session leads to its way from client to server, whoever told of it", () => {
+  const row = { session_type: "client", vmi: "d:red:web1", remote_ip: "10.1.2.3", remote_vn: "d:red:back", protocol: 6, server_port: 23 };
+  expect(showsWays(Object.keys(row))).toBe(true);
+  expect(wayOf(row)).toBe("/trace?from=d%3Ared%3Aweb1&to=10.1.2.3&protocol=tcp&network=d%3Ared%3Aback&port=23");
+  expect(wayOf({ ...row, session_type: "server", protocol: 1 })).toBe("/trace?from=10.1.2.3&to=d%3Ared%3Aweb1&protocol=icmp&network=d%3Ared%3Aback");
+  expect(wayOf({ ...row, protocol: 47 })).toBe("");
+});
+
+test("bins of time are found under the name that answers have", () => {
+  expect(csvOf(["T=60", "vn"], [{ "T=": 60_000_000, vn: "n" }])).toBe('"T=60","vn"\r\n"1970-01-01 00:01:00.000","n"\r\n');
 });
 
 test("what a spreadsheet would run is exported as text", () => {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -78,14 +79,24 @@ def _find(
         for row in rows:
             if text == row.vmi_uuid and not row.active:
                 raise Untraceable(f"Port {text} is on {host} and does not forward: {row.reason}")
+    # A port is one whatever its network; an address may be in many.
+    where = network if _is_address(text) else None
     try:
-        return tracing.find(text, ports, known={}, network=network)
+        return tracing.find(text, ports, known={}, network=where)
     except tracing.TraceError as error:
-        where = ", ".join(sorted(ports))
+        hosts = ", ".join(sorted(ports))
         if "means several" in str(error):
             raise Untraceable(str(error)) from error
         more = "".join(f"; {each}" for each in dead)
-        raise Untraceable(f"Port {text} is on none of the hosts asked: {where}{more}") from error
+        raise Untraceable(f"Port {text} is on none of the hosts asked: {hosts}{more}") from error
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def record(result: TraceResult, names: Mapping[str, str], hosts: Mapping[str, str]) -> Document:

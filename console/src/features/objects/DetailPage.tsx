@@ -1,6 +1,6 @@
 /** One object: what it says, how far it has come, what it is related to, how it was before. */
 
-import { DeleteOutlined, EditOutlined, ExportOutlined } from "@ant-design/icons";
+import { ApartmentOutlined, DeleteOutlined, EditOutlined, ExportOutlined, NodeIndexOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Button, Spin, Tabs } from "antd";
 import { useState } from "react";
@@ -83,6 +83,16 @@ function Actions({ type, object, isCompiled }: ActionsProps) {
   };
   return (
     <>
+      {type === "virtual-machine-interface" && (
+        <Button icon={<NodeIndexOutlined />} onClick={() => void navigate(`/trace?from=${encodeURIComponent(object.fq_name.join(":"))}`)}>
+          Trace from here
+        </Button>
+      )}
+      {type === "virtual-network" && (
+        <Button icon={<ApartmentOutlined />} onClick={() => void navigate(`/topology?selected=${object.uuid}`)}>
+          In the topology
+        </Button>
+      )}
       <Button icon={<ExportOutlined />} onClick={save}>Export</Button>
       {!isCompiled && mayWrite && (
         <>

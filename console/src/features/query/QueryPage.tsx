@@ -4,7 +4,7 @@ import { DownloadOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Button, Empty, Segmented, Spin } from "antd";
 import { useMemo } from "react";
-import { useNavigate, useSearchParams } from "react-router";
+import { Link, useNavigate, useSearchParams } from "react-router";
 
 import { call, Refused } from "../../api/client";
 import { type GridColumn, RowGrid } from "../../grid/RowGrid";
@@ -12,7 +12,7 @@ import type { Json } from "../../model/document";
 import { absence } from "../monitor/uves";
 import { download } from "../objects/transfer";
 import { QuestionForm } from "./QuestionForm";
-import { bodyOf, type ColumnInfo, csvOf, isTime, missing, PRESETS, type Question, questionOf, readable, searchOf } from "./question";
+import { bodyOf, type ColumnInfo, csvOf, isTime, missing, PRESETS, type Question, questionOf, readable, searchOf, showsWays, valueOf, wayOf } from "./question";
 
 type Row = Readonly<Record<string, Json>>;
 
@@ -100,19 +100,32 @@ function counted(count: number, limit: number): string {
 
 function Rows({ columns, rows }: { readonly columns: readonly string[]; readonly rows: readonly Row[] }) {
   const shown = useMemo(
-    () =>
-      columns.map((name): GridColumn<Row> => ({
+    () => [
+      ...(showsWays(columns) ? [WAY] : []),
+      ...columns.map((name): GridColumn<Row> => ({
         name,
-        title: TITLES[name] ?? name,
+        title: TITLES[name] ?? name.replace(/^T=(\d+)$/, "Time, by $1 s"),
         width: widthOf(name),
-        render: (row) => <span className={isTime(name) ? "mono" : ""}>{readable(name, row[name])}</span>,
-        text: (row) => readable(name, row[name]),
+        render: (row) => <span className={isTime(name) ? "mono" : ""}>{readable(name, valueOf(row, name))}</span>,
+        text: (row) => readable(name, valueOf(row, name)),
       })),
+    ],
     [columns],
   );
   if (rows.length === 0) return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description="Nothing in this time is so. A longer time, or fewer conditions?" />;
   return <RowGrid label="What was found" columns={shown} rows={rows} />;
 }
+
+/** From what happened to what would happen now, and why. */
+const WAY: GridColumn<Row> = {
+  name: "way",
+  title: "Why",
+  width: 70,
+  render: (row) => {
+    const to = wayOf(row);
+    return to === "" ? "" : <Link to={to}>trace</Link>;
+  },
+};
 
 const TITLES: Readonly<Record<string, string>> = { T: "Time", MessageTS: "Time" };
 

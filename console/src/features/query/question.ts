@@ -66,14 +66,14 @@ export const PRESETS: readonly Preset[] = [
     ...EMPTY,
     title: "Sessions",
     table: "SessionRecordTable",
-    columns: ["T", "session_type", ...ENDS, "client_port", "forward_action", "security_policy_rule"],
+    columns: ["T", "session_type", "vmi", ...ENDS, "client_port", "forward_action", "security_policy_rule"],
     sort: "T",
   },
   {
     ...EMPTY,
     title: "Denied",
     table: "SessionRecordTable",
-    columns: ["T", ...ENDS, "forward_action", "drop_reason", "security_policy_rule", "vrouter"],
+    columns: ["T", "session_type", "vmi", ...ENDS, "drop_reason", "security_policy_rule", "vrouter"],
     matches: [{ name: "forward_action", op: 2, value: "pass" }],
     sort: "T",
   },
@@ -166,6 +166,11 @@ export function isTime(column: string): boolean {
   return /^(T|T=\d+|MessageTS|.*_time)$/.test(column);
 }
 
+/** Bins of time are answered under one name, however wide they were asked for. */
+export function valueOf(row: Readonly<Record<string, Json>>, column: string): Json | undefined {
+  return row[/^T=\d+$/.test(column) ? "T=" : column];
+}
+
 export function cellText(column: string, value: Json | undefined): string {
   if (value === undefined || value === null) return "";
   if (isTime(column) && typeof value === "number") return new Date(value / 1000).toISOString().slice(0, 23).replace("T", " ");
@@ -176,6 +181,25 @@ const LEVELS = ["emergency", "alert", "critical", "error", "warning", "notice", 
 const PROTOCOLS: Readonly<Record<number, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp" };
 const MEMBER = /<([\w.-]+)[^<>]*>([^<]+)<\//g;
 const ENTITIES: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&" };
+
+/** What a session has to say of itself for its way to be asked for. */
+const OF_A_WAY = ["session_type", "vmi", "remote_ip", "remote_vn", "protocol", "server_port"] as const;
+const WITH_PORTS: ReadonlySet<string> = new Set(["tcp", "udp", "sctp"]);
+
+export function showsWays(columns: readonly string[]): boolean {
+  return OF_A_WAY.every((name) => columns.includes(name));
+}
+
+/** The page that tells why a session was let through or not, from its client to its server; empty when none can. */
+export function wayOf(row: Readonly<Record<string, Json>>): string {
+  const told = (name: string) => String(row[name] ?? "");
+  const protocol = PROTOCOLS[Number(row["protocol"])] ?? "";
+  if (protocol === "" || told("vmi") === "" || told("remote_ip") === "") return "";
+  const [from, to] = told("session_type") === "server" ? [told("remote_ip"), told("vmi")] : [told("vmi"), told("remote_ip")];
+  const search = new URLSearchParams({ from, to, protocol, network: told("remote_vn") });
+  if (WITH_PORTS.has(protocol)) search.set("port", told("server_port"));
+  return `/trace?${search.toString()}`;
+}
 
 /** A cell as people read it: messages without their XML, levels by name. */
 export function readable(column: string, value: Json | undefined): string {
@@ -195,6 +219,6 @@ function quoted(text: string): string {
 }
 
 export function csvOf(columns: readonly string[], rows: readonly Readonly<Record<string, Json>>[]): string {
-  const lines = [columns.map(quoted), ...rows.map((row) => columns.map((column) => quoted(cellText(column, row[column]))))];
+  const lines = [columns.map(quoted), ...rows.map((row) => columns.map((column) => quoted(cellText(column, valueOf(row, column)))))];
   return `${lines.map((cells) => cells.join(",")).join("\r\n")}\r\n`;
 }
