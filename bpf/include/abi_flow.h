@@ -130,8 +130,9 @@ _Static_assert(sizeof(struct fat_key) == 8, "fat_key");
 
 /* Interfaces of one machine, which share its part of the table. */
 struct flow_share {
-	__u32 limit; /* Flows of all of them; 0, or less than the default: the default. */
-	__u32 used;
+	__u32 limit; /* Flows of the machine; 0, or less than the default: the default. */
+	__u16 used;
+	__u16 parts; /* These interfaces have one of so many equal parts; 0: all of it. */
 	__u32 vif[FLOW_SHARE_MEMBERS_MAX];
 };
 _Static_assert(sizeof(struct flow_share) == 136, "flow_share");

@@ -111,6 +111,8 @@ static __noinline bool machine_exceeds(__u32 vif_id)
 	if (!share)
 		return false;
 	limit = share->limit > limits.flow_limit_default ? share->limit : limits.flow_limit_default;
+	if (share->parts)
+		limit = limit / share->parts ?: 1;
 	for (i = 0; i < FLOW_SHARE_MEMBERS_MAX; i++) {
 		if (i >= share->used)
 			break;

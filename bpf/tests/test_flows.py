@@ -272,6 +272,15 @@ def test_interfaces_of_one_machine_share_its_limit(box: Box) -> None:
     assert box.receive(packet, label=2000).forwarded
 
 
+def test_interfaces_of_a_part_of_a_machine_have_that_part_of_its_limit(box: Box) -> None:
+    box.apply(interface_row(), FlowShareRow(VIF, (VIF,), parts_count=256))
+
+    outcomes = [box.send(frames.udp(port, 2), frames.UDP) for port in range(1, 11)]
+
+    # Of the half of the 4,096 that a machine has.
+    assert [o.drops for o in outcomes if not o.forwarded] == [{"FLOW_LIMIT_MACHINE": 1}] * 2
+
+
 def test_without_policy_what_finds_no_place_goes_on_packet_by_packet(box: Box) -> None:
     box.apply(replace(interface_row(flow_count_max=3), packet_mode=True))
 

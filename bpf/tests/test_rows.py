@@ -100,6 +100,7 @@ def every_kind_of_row() -> list[Row]:
         FlowShareRow(VIF, (VIF, VifId(12)), 5000),
         SeenMacRow(VIF, Mac.parse("02:00:00:00:00:77")),
         replace(interface_row(VifId(51), 7051), learns=True, macs_full=True),
+        FlowShareRow(VifId(12), (VIF, VifId(12)), 5000, 128),
         RateRow(VifId(50), True, 50_000_000_000, 2_500_000_000),
     ]
 

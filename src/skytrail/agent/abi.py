@@ -619,6 +619,7 @@ class FlowShare(NamedTuple):
 
     limit: int
     used: int
+    parts: int
     vif: bytes
 
     def pack(self) -> bytes:
@@ -629,7 +630,7 @@ class FlowShare(NamedTuple):
         return cls._make(FLOW_SHARE_LAYOUT.unpack(raw))
 
 
-FLOW_SHARE_LAYOUT = struct.Struct("=II128s")
+FLOW_SHARE_LAYOUT = struct.Struct("=IHH128s")
 
 
 class AgeingKey(NamedTuple):

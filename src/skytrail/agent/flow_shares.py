@@ -1,19 +1,20 @@
 """Which interfaces belong to one machine and share its part of the flow table. Pure.
 
 The datapath adds up what the members own whenever it makes a flow, so nothing has to be told when an
-interface comes to another machine.
+interface comes to another machine. A machine of more interfaces than one row has members, as VLANs of
+a link can make it, is in several parts, and each has its part of the machine's flows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from skytrail.agent.ledger import Rank, RowClaims
 from skytrail.agent.port_plan import PortPlan
 from skytrail.agent.tables import FlowShareRow, VifId
 
 MEMBERS_COUNT_MAX = 32
-"""Interfaces beyond, by number, have only limits of their own."""
+"""Of one row."""
 
 
 class FlowShares:
@@ -44,10 +45,21 @@ class FlowShares:
             self._claim(machine)
 
     def _claim(self, machine: str) -> None:
-        members = sorted(self._members[machine].values())[:MEMBERS_COUNT_MAX]
-        vifs = tuple([vif_id for vif_id, _ in members])
+        members = sorted(self._members[machine].values())
         count_max = max((limit for _, limit in members), default=0)
-        rows = [FlowShareRow(vif_id, vifs, count_max) for vif_id in vifs] if len(vifs) > 1 else []
+        parts = _parts_of([vif_id for vif_id, _ in members])
+        rows = [
+            FlowShareRow(vif_id, part, count_max, len(parts))
+            for part in parts
+            for vif_id in part
+            if len(members) > 1
+        ]
         self._rows.put((Rank.FLOW_SHARE, machine, None), rows)
         if not members:
             del self._members[machine]
+
+
+def _parts_of(vifs: Sequence[VifId]) -> list[tuple[VifId, ...]]:
+    """Return as few parts as have room for all, as even as can be."""
+    count = -(-len(vifs) // MEMBERS_COUNT_MAX)
+    return [tuple(vifs[start::count]) for start in range(count)]

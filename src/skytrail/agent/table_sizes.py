@@ -30,6 +30,7 @@ SIZABLE: Final = FORGETFUL | {
 }
 COUNT_MIN: Final = 1_024
 COUNT_MAX: Final = 16_777_216
+_DIGITS_MAX: Final = len(str(COUNT_MAX))
 
 
 def read_sizes(texts: Iterable[str]) -> dict[str, int]:
@@ -39,10 +40,13 @@ def read_sizes(texts: Iterable[str]) -> dict[str, int]:
         name, _, count = text.partition("=")
         if name not in SIZABLE:
             known = ", ".join(sorted(SIZABLE))
-            raise ValueError(f"{name!r} is not a table with a size of choice; these are: {known}")
-        if not (count.isascii() and count.isdigit() and COUNT_MIN <= int(count) <= COUNT_MAX):
             raise ValueError(
-                f"{text!r}: the size is a number of entries from {COUNT_MIN} to {COUNT_MAX}"
+                f"{name[:64]!r} is not a table with a size of choice; these are: {known}"
+            )
+        is_number = count.isascii() and count.isdigit() and len(count) <= _DIGITS_MAX
+        if not (is_number and COUNT_MIN <= int(count) <= COUNT_MAX):
+            raise ValueError(
+                f"{text[:64]!r}: the size is a number of entries from {COUNT_MIN} to {COUNT_MAX}"
             )
         found[name] = int(count)
     return found

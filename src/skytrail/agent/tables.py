@@ -472,9 +472,11 @@ class FlowShareRow:
 
     vif_id: VifId
     members: tuple[VifId, ...]
-    """All of them, itself included, in order; at most 32."""
+    """Itself included, in order; at most 32."""
     count_max: int = 0
-    """Flows of all of them together; the datapath's default share is always theirs."""
+    """Flows of the machine; the datapath's default share is always its."""
+    parts_count: int = 1
+    """Of a machine with more interfaces than 32, the members have one of so many parts of that."""
 
     @property
     def key(self) -> VifId:

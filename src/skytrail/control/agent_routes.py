@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 
 from skytrail.control.chores import STEPS_OF_PUTTING
-from skytrail.control.hosts import Hosts
+from skytrail.control.hosts import Hosts, asker_of
 from skytrail.control.path import InstanceName, Interner, Path, PathSlot
 from skytrail.control.peer import AdjRoute, Peer, PeerRefused
 from skytrail.control.route_target import Replicator
@@ -116,12 +116,14 @@ class AgentRoutes:
     ) -> Iterator[None]:
         """Let tables follow what is true of an agent's routes in an instance by then: a chore.
 
-        ``among``: of those only that lead to one of these addresses.
+        ``among``: of those only that lead to one of these addresses, or ask for copies to it.
         """
         routes = peer.adj_in.get(instance, {})
         for key, adjacent in list(routes.items()):
             hops = adjacent.route.next_hops
-            if among is not None and not any(hop.address in among for hop in hops):
+            if among is not None and not (
+                asker_of(key) in among or any(hop.address in among for hop in hops)
+            ):
                 yield
                 continue
             yield from repeat(None, STEPS_OF_PUTTING)
@@ -165,6 +167,9 @@ class AgentRoutes:
         if vrf is None or not self._may_use(peer, instance):
             return
         route, is_stale = adjacent.route, adjacent.generation != peer.generation
+        if not self._hosts.may_say(peer.name, route.key):
+            self._replicator.remove(adjacent.slot)
+            return
         if is_stale and route.attributes.replicates:
             # Without it everybody copies for himself and nobody is left out (ADR 0210).
             self._replicator.remove(adjacent.slot)

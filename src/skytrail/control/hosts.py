@@ -14,8 +14,8 @@ from typing import TypeAlias
 from skytrail.control.config_graph import Change
 from skytrail.control.path import PeerName, usable_next_hops
 from skytrail.model.generated.objects import VirtualRouter
-from skytrail.net import IpAddress, RouteDistinguisher
-from skytrail.wire.xmpp import NextHop
+from skytrail.net import BROADCAST_MAC, IpAddress, RouteDistinguisher
+from skytrail.wire.xmpp import EnetKey, NextHop, RouteKey
 
 _INSTANCE_ID_MASK = 0xFFFF
 _NOWHERE = IPv4Address(0)
@@ -62,6 +62,15 @@ class Hosts:
         kept = tuple([hop for hop in usable if self._may_name(name, hop.address)])
         return hops if len(kept) == len(hops) else kept
 
+    def may_say(self, name: PeerName, key: RouteKey) -> bool:
+        """Tell whether an agent may say such a route: copies are asked for by who gets them.
+
+        Said for another host, it would stand beside that host's own in tables: who wins has the
+        copies, or says which groups the other one does not want.
+        """
+        asker = asker_of(key)
+        return asker is None or self._may_name(name, asker)
+
     def distinguisher(
         self, name: PeerName, hops: tuple[NextHop, ...], instance_id: int
     ) -> RouteDistinguisher:
@@ -93,6 +102,13 @@ class Hosts:
             del self._names[address]
         if self._addresses.get(name) == address:
             del self._addresses[name]
+
+
+def asker_of(key: RouteKey) -> IpAddress | None:
+    """Return who asks for copies by a route; None: it asks for none."""
+    if not isinstance(key, EnetKey) or key.mac != BROADCAST_MAC or key.address is None:
+        return None
+    return key.address.network_address
 
 
 def _host(router: object) -> _Host | None:

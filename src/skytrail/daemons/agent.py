@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import re
 import sys
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, ip_address
@@ -34,6 +35,7 @@ from skytrail.runtime.tls import TlsUnusable
 XMPP_PORT = 5269
 FLOWS_BOUNDS = (1024, 4_194_304)
 UPLINKS_COUNT_MAX = 8
+_IFNAME = re.compile(r"[^\s/:]{1,15}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -270,6 +272,10 @@ def _ifnames(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a link, or a list of up to {UPLINKS_COUNT_MAX} with commas between"
         )
+    for name in names:
+        # What the kernel takes for the name of a link.
+        if not _IFNAME.fullmatch(name) or name in {".", ".."}:
+            raise argparse.ArgumentTypeError(f"{name!r} can be no link's name")
     return names
 
 

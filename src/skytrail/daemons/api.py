@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from skytrail.api.io import console
 from skytrail.api.io.analytics_passage import AnalyticsPassage
@@ -46,10 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--analytics",
         default="",
+        type=_analytics_place,
         metavar="PLACE",
         help="analytics node that the console asks through here: unix:PATH or a URL",
     )
-    parser.add_argument("--analytics-ca", type=Path, metavar="FILE", help="who signed its TLS")
+    parser.add_argument(
+        "--analytics-ca", type=_authority, metavar="FILE", help="who signed its TLS"
+    )
     parser.add_argument(
         "--agent",
         action="append",
@@ -84,6 +89,30 @@ def main(arguments: list[str] | None = None) -> int:
         expected=(StoreUnavailable, Fenced),
         final=(StoreClosed,),
     )
+
+
+def _analytics_place(text: str) -> str:
+    """Check where the analytics node is; empty: there is none."""
+    try:
+        parts = urlsplit(text)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    kind, _, path = text.partition(":")
+    if text and not is_url and not (kind == "unix" and path):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither unix:PATH nor http://HOST:PORT nor https://HOST:PORT"
+        )
+    return text
+
+
+def _authority(text: str) -> Path:
+    try:
+        ssl.create_default_context(cafile=text)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise argparse.ArgumentTypeError(f"{text!r} holds no certificate: {reason}") from error
+    return Path(text)
 
 
 class _Beside(NamedTuple):

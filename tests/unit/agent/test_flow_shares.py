@@ -65,6 +65,23 @@ def test_limit_of_one_interface_is_the_least_of_them_all(machines):
     assert {row.count_max for row in machines.rows()} == {90_000}
 
 
+def test_interfaces_by_the_dozen_have_no_more_together_than_a_few(machines):
+    network = next(key for key in machines.config.nodes if key.name.endswith(":front"))
+    for index in range(98):
+        machines.config.port(f"more{index}", network, [f"10.1.1.{index + 10}"])
+        machines.plug(f"more{index}", "firewall")
+    machines.apply()
+
+    rows = {row.vif_id: row for row in machines.rows()}
+    parts = {row.members for row in rows.values()}
+
+    assert len(rows) == 100
+    assert {row.parts_count for row in rows.values()} == {len(parts)} == {4}
+    assert sorted(vif for part in parts for vif in part) == sorted(rows)
+    assert {len(part) for part in parts} == {25}
+    assert all(vif in row.members for vif, row in rows.items())
+
+
 def test_machine_of_one_interface_left_shares_nothing(machines):
     machines.host.plugged.pop(uuid_of("left"))
     machines.host.reconcile()

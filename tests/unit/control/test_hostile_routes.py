@@ -147,6 +147,7 @@ def test_copies_of_broadcasts_are_not_sent_to_a_broadcast_of_the_underlay() -> N
 
 
 BLUE = instance_of("blue")
+VICTIM = IPv4Address("172.16.0.2")
 GREEN = instance_of("green")
 
 
@@ -203,6 +204,51 @@ def test_a_host_that_becomes_known_later_is_protected_from_then_on() -> None:
 
     (event,) = [each for each in made.hear("other") if isinstance(each, ItemsEvent)]
     assert event.retracts == (INET,)
+
+
+VICTIMS = EnetKey(Mac.parse("ff:ff:ff:ff:ff:ff"), ip_network("172.16.0.2/32"))
+GROUP, SOURCE = ip_address("239.1.2.3"), ip_address("10.1.1.9")
+THEFTS = pytest.mark.parametrize(
+    "key",
+    [VICTIMS, replace(VICTIMS, group=GROUP), replace(VICTIMS, group=GROUP, source=SOURCE)],
+    ids=["inclusive", "group", "source"],
+)
+
+
+def for_the_victim(key: EnetKey) -> PublishRoute:
+    """What ``thief`` says in its neighbour's name, leading to itself."""
+    hop = NextHop(IPv4Address("172.16.0.1"), Label(66), encapsulations=("udp",))
+    excluding = RouteAttributes(local_preference=300, multicast_flags=12)
+    return PublishRoute(RED, Route(key, (hop,), excluding))
+
+
+@THEFTS
+def test_a_host_asks_for_copies_in_no_other_s_name(key: EnetKey) -> None:
+    made = two_tenants()
+    made.up("other")
+    for name in ("victim", "other"):
+        made.say(name, Subscribe(RED, 2))
+    made.say("victim", PublishRoute(RED, Route(key, (replace(HOP, address=VICTIM),))))
+
+    made.say("thief", for_the_victim(key))
+
+    (route,) = heard(made, "other")
+    assert [(str(hop.address), hop.label) for hop in route.next_hops] == [("172.16.0.2", 20)]
+
+
+@THEFTS
+def test_copies_asked_for_in_the_name_of_a_host_that_comes_later_go_nowhere(key: EnetKey) -> None:
+    made = two_tenants()
+    made.delete(virtual_router("victim"))
+    made.up("other")
+    made.say("other", Subscribe(RED, 1))
+    made.say("thief", for_the_victim(key))
+    assert len(heard(made, "other")) == 1
+
+    made.put(virtual_router("victim", address="172.16.0.2"))
+
+    (event,) = [each for each in made.hear("other") if isinstance(each, ItemsEvent)]
+    assert event.retracts == (key,)
 
 
 def test_hosts_that_share_an_address_both_lead_there() -> None:

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from skytrail.agent.control_choice import ControlNode
-from skytrail.daemons.agent import _control_addresses
+from skytrail.daemons.agent import _control_addresses, _ifnames, _table_size
 
 
 def test_control_nodes_are_named_in_one_word_each_with_a_port_or_the_usual_one():
@@ -33,3 +33,21 @@ def test_settings_may_leave_the_second_control_node_out():
 def test_what_names_no_control_node_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not ADDR"):
         _control_addresses(text)
+
+
+def test_links_into_the_underlay_are_named_in_one_word() -> None:
+    assert _ifnames("eth0,vlan.100@x") == ["eth0", "vlan.100@x"]
+
+
+@pytest.mark.parametrize("text", ["a/b", "sixteen-letters1", "eth0,a b", "..", "a:1"])
+def test_what_can_be_no_link_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="can be no link's name"):
+        _ifnames(text)
+
+
+def test_a_size_of_thousands_of_digits_is_refused_in_few_words() -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as refused:
+        _table_size("routes4=" + "9" * 5000)
+
+    assert "the size is a number of entries" in str(refused.value)
+    assert len(str(refused.value)) < 200

@@ -74,13 +74,15 @@ def fat_flow_row(key: bytes, raw: bytes) -> FatFlowRow:
 
 def flow_share_entry(row: FlowShareRow) -> Entry:
     vifs = struct.pack(f"={abi.FLOW_SHARE_MEMBERS_MAX}I", *_padded(row.members))
-    return u32(row.vif_id), abi.FlowShare(row.count_max, len(row.members), vifs).pack()
+    parts = 0 if row.parts_count == 1 else row.parts_count
+    return u32(row.vif_id), abi.FlowShare(row.count_max, len(row.members), parts, vifs).pack()
 
 
 def flow_share_row(key: bytes, raw: bytes) -> FlowShareRow:
     value = abi.FlowShare.unpack(raw)
     vifs = struct.unpack(f"={abi.FLOW_SHARE_MEMBERS_MAX}I", value.vif)[: value.used]
-    return FlowShareRow(VifId(from_u32(key)), tuple([VifId(each) for each in vifs]), value.limit)
+    members = tuple([VifId(each) for each in vifs])
+    return FlowShareRow(VifId(from_u32(key)), members, value.limit, value.parts or 1)
 
 
 def _padded(members: tuple[VifId, ...]) -> list[int]:
