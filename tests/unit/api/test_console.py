@@ -11,7 +11,7 @@ from contextlib import aclosing
 import pytest
 
 from skytrail.api.caller import NOBODY_ASKED, Caller
-from skytrail.api.io import events
+from skytrail.api.io import events, search
 from skytrail.api.io.analytics_passage import AnalyticsPassage
 from skytrail.api.io.console import ConsoleFiles
 from skytrail.api.io.http import HttpApi
@@ -166,6 +166,23 @@ def test_search_shows_nobody_what_he_does_not_see(api) -> None:
     reply = secured.call("GET", "/api/v1/search?q=hidden", x_auth_token=secured.login("ann"))
 
     assert (reply.status, reply.json) == (200, {"items": []})
+
+
+def test_others_are_served_while_many_objects_are_looked_at(api, monkeypatch) -> None:
+    for module_name, most in (("_NAMES_PER_TURN", 2), ("_LOOKS_PER_TURN", 1)):
+        monkeypatch.setattr(search, module_name, most)
+    network(api, "kept")
+
+    async def search_and_look() -> tuple[bool, list[dict]]:
+        asked = asyncio.create_task(api.acall("GET", "/api/v1/search?q=kept"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return asked.done(), (await asked).json["items"]
+
+    is_done, items = api.loop.run_until_complete(search_and_look())
+
+    assert not is_done
+    assert {item["fq_name"][-1] for item in items} == {"kept"}
 
 
 # The stream of changes.

@@ -5,11 +5,14 @@ GET /api/v1/search?q=web&limit=20      exact names first, then beginnings, then 
 
 from __future__ import annotations
 
+import asyncio
 import heapq
-from typing import Final
+import itertools
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from skytrail.api import authorize
-from skytrail.api.graph import Record
+from skytrail.api.graph import FqName, Record
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.native import check_parameters
@@ -21,10 +24,17 @@ _PARAMETERS: Final = frozenset({"q", "limit"})
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
 TEXT_LENGTH_MAX: Final = 256
+_NAMES_PER_TURN: Final = 4096
+_LOOKS_PER_TURN: Final = 256
+"""Some milliseconds each: who sees little may have a hundred thousand objects looked at for what he
+does not see, and others are served meanwhile."""
+
+_Hit: TypeAlias = tuple[int, int, FqName, str]
+"""(rank, depth of the name, name, uuid)"""
 
 
 class SearchApi:
-    """One look through all names; nothing is indexed for it, 100,000 take some 50 ms."""
+    """One look through all names, in turns with other requests; nothing is indexed for it."""
 
     def __init__(self, service: ConfigService) -> None:
         self._service = service
@@ -38,26 +48,45 @@ class SearchApi:
         if not text or len(text) > TEXT_LENGTH_MAX:
             raise bad_request(f"q: 1 to {TEXT_LENGTH_MAX} characters of a name or uuid")
         limit = _limit(request)
+        sees = self._eye_of(request)
+        ranked = await self._ranked(text)
+        items: list[dict[str, object]] = []
+        for looked_at in itertools.count(1):
+            if not ranked or len(items) >= limit:
+                break
+            *_, uuid = heapq.heappop(ranked)
+            # What was found a turn ago may be gone, or somebody else's by now.
+            record = self._service.graph.records.get(uuid)
+            if record is not None and sees(record):
+                items.append({"type": record.type_name, "uuid": uuid, "fq_name": record.fq_name})
+            if looked_at % _LOOKS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return bodies.reply({"items": items})
+
+    async def _ranked(self, text: str) -> list[_Hit]:
+        """Return a heap of what fits, whoever sees it."""
+        hits: list[_Hit] = []
+        for number, record in enumerate(list(self._service.graph.records.values()), start=1):
+            rank = _rank(text, record)
+            if rank is not None:
+                hits.append((rank, len(record.fq_name), record.fq_name, record.uuid))
+            if number % _NAMES_PER_TURN == 0:
+                await asyncio.sleep(0)
+        heapq.heapify(hits)
+        return hits
+
+    def _eye_of(self, request: Request) -> Callable[[Record], bool]:
+        """Return what tells whether the sender sees an object."""
         graph, caller = self._service.graph, caller_of(request)
         may_read: dict[str, bool] = {}
 
-        def reads(record: Record) -> bool:
+        def sees(record: Record) -> bool:
             name = record.type_name
             if name not in may_read:
                 may_read[name] = authorize.judge_rule(graph, caller, name, "R").allowed
             return may_read[name] and authorize.sees(graph, caller, record)
 
-        ranked = (
-            (rank, len(record.fq_name), record.fq_name, record.uuid, record)
-            for record in list(graph.records.values())
-            if (rank := _rank(text, record)) is not None and reads(record)
-        )
-        found = heapq.nsmallest(limit, ranked, key=lambda each: each[:4])
-        items = [
-            {"type": record.type_name, "uuid": record.uuid, "fq_name": record.fq_name}
-            for *_, record in found
-        ]
-        return bodies.reply({"items": items})
+        return sees
 
 
 def _limit(request: Request) -> int:
