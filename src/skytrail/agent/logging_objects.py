@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.config_values import (
@@ -30,6 +31,9 @@ _POLICY, _RULE = "firewall-policy", "firewall-rule"
 _LISTS = ("network-policy", "security-group")
 _HOLDERS = ("virtual-machine-interface", "virtual-network")
 RATE_DEFAULT = 100
+PLACE_COUNT_MAX = 16
+"""Objects that log one rule's sessions at one place; beyond, by name, they log nothing there. Each
+session asks them all, and a tenant may attach as many as it likes to its own port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,14 @@ class LoggingObject:
             return 0
         return self.rates.get(rule, 0)
 
+    def places(self, rule: str) -> Iterable[ConfigKey | None]:
+        """Return where the object may log sessions by ``rule``; None: everywhere."""
+        return (None,) if self.is_global or self.rates_anywhere.get(rule) else self.holders
+
+
+_Places: TypeAlias = "dict[ConfigKey | None, list[LoggingObject]]"
+"""Where objects log a rule's sessions: at a port or network, or (None) everywhere."""
+
 
 @dataclass(slots=True)
 class _Count:
@@ -64,7 +76,7 @@ class LoggingObjects:
 
     graph: Callable[[], ConfigGraph]
     _read: tuple[object, int] = (None, -1)
-    _by_rule: dict[str, list[LoggingObject]] = field(default_factory=dict[str, list[LoggingObject]])
+    _by_rule: dict[str, _Places] = field(default_factory=dict[str, "_Places"])
     _counts: dict[tuple[str, str], _Count] = field(default_factory=dict[tuple[str, str], _Count])
     """By object and rule."""
 
@@ -78,7 +90,7 @@ class LoggingObjects:
         self._follow()
         places, found = tuple(ends), set[str]()
         for rule in rules:
-            for each in self._by_rule.get(rule, ()):
+            for each in _at(self._by_rule.get(rule, {}), (None, *places)):
                 rate = each.rate(rule, places)
                 if not rate:
                     continue
@@ -92,8 +104,8 @@ class LoggingObjects:
     def rows(self) -> Iterator[Mapping[str, object]]:
         """Rows for people: what is logged where, and how much was."""
         self._follow()
-        for rule, objects in sorted(self._by_rule.items()):
-            for each in objects:
+        for rule, places in sorted(self._by_rule.items()):
+            for each in _at(places, places):
                 count = self._counts.get((each.name, rule), _Count())
                 anywhere = each.rates_anywhere.get(rule, 0)
                 held = sorted(f"{key.type_name} {key.name}" for key in each.holders)
@@ -112,11 +124,25 @@ class LoggingObjects:
             return
         self._read = graph, graph.version
         self._by_rule = {}
-        for each in read_logging_objects(graph):
+        for each in sorted(read_logging_objects(graph), key=lambda each: each.name):
             for rule in each.rates.keys() | each.rates_anywhere.keys():
-                self._by_rule.setdefault(rule, []).append(each)
-        held = {(each.name, rule) for rule, found in self._by_rule.items() for each in found}
+                places = self._by_rule.setdefault(rule, {})
+                for place in each.places(rule):
+                    at_place = places.setdefault(place, [])
+                    if len(at_place) < PLACE_COUNT_MAX:
+                        at_place.append(each)
+        held = {
+            (each.name, rule)
+            for rule, places in self._by_rule.items()
+            for each in _at(places, places)
+        }
         self._counts = {key: count for key, count in self._counts.items() if key in held}
+
+
+def _at(places: _Places, wanted: Iterable[ConfigKey | None]) -> Iterable[LoggingObject]:
+    """Return the objects of these places, each once."""
+    found = {each.name: each for place in wanted for each in places.get(place, ())}
+    return found.values()
 
 
 def read_logging_objects(graph: ConfigGraph) -> Iterator[LoggingObject]:

@@ -3,7 +3,7 @@
 import pytest
 
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.logging_objects import GLOBAL, OBJECT, LoggingObjects
+from skytrail.agent.logging_objects import GLOBAL, OBJECT, PLACE_COUNT_MAX, LoggingObjects
 from skytrail.testing.agent_world import PROJECT, ConfigBuilder, uuid_of
 from skytrail.wire.xmpp import ConfigKey
 
@@ -104,3 +104,17 @@ def test_changed_configuration_holds_from_the_next_session_and_keeps_counting():
     assert before + logged(objects, 2) == [True, False, True]
     (row,) = objects.rows()
     assert (row["sessions"], row["logged"], row["rate"]) == (3, 2, 2)
+
+
+def test_objects_beyond_a_bound_at_one_place_log_nothing_and_take_none_of_another_place():
+    listed = {"security_logging_object_rules": rules((RULE, 1))}
+    made = Configured(**listed).attach(NETWORK)
+    for number in range(PLACE_COUNT_MAX + 5):
+        made.config.link(PORT, made.config.node(OBJECT, f"{PROJECT}:a{number:03}", **listed))
+    objects = made.objects()
+
+    names = objects.choose((RULE,), (PORT, NETWORK))
+
+    assert len(names) == PLACE_COUNT_MAX + 1
+    assert made.slo.name in names
+    assert len(list(objects.rows())) == PLACE_COUNT_MAX + 1
