@@ -37,6 +37,10 @@ def test_differences_survive_their_stored_form(before, after) -> None:
     assert msgspec.json.decode(stored, type=list[Difference]) == changes
 
 
+def test_true_in_a_list_is_not_one() -> None:
+    assert differences({"a": [[1]]}, {"a": [[True]]}) == [Difference(("a",), [[1]], [[True]])]
+
+
 @given(documents)
 def test_nothing_differs_from_itself(document) -> None:
     assert differences(document, msgspec.json.decode(msgspec.json.encode(document))) == []

@@ -59,11 +59,22 @@ def _compare(
             continue
         if is_document(old) and is_document(new):
             _compare((*place, name), old, new, found)
-        elif type(new) is not type(old) or new != old:
+        elif not _is_same(old, new):
             found.append(Difference((*place, name), before=old, after=new))
     found.extend(
         Difference((*place, name), after=new) for name, new in after.items() if name not in before
     )
+
+
+def _is_same(old: object, new: object) -> bool:
+    """Whether two values are written alike: in Python true equals 1, at any depth."""
+    if type(new) is not type(old) or new != old:
+        return False
+    if is_document(old) and is_document(new):
+        return all(_is_same(part, new[name]) for name, part in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return all(_is_same(*pair) for pair in zip(old, new, strict=True))
+    return True
 
 
 def undone(document: Document, changes: Iterable[Difference], *, force: bool = False) -> Document:
