@@ -144,6 +144,8 @@ def test_others_may_not_ask(api, asked, ports, caller, destination, status) -> N
         ("protocol=tcp", "port"),
         ("protocol=icmp&port=7", "port"),
         ("protocol=tcp&port=70000", "port"),
+        ("protocol=tcp&port=000000080999", "port"),
+        ("protocol=tcp&port=00000000" + "1" * 5000, "port"),
         ("protocol=tcp&port=80&source_port=-1", "source_port"),
         ("protocol=tcp&port=80&by=me", "by"),
     ],

@@ -152,7 +152,7 @@ def _question(request: Request) -> Question:
 
 def _number(request: Request, name: str) -> int:
     text = request.query.get(name) or "0"
-    if not (text.isascii() and text.isdigit() and int(text[:9]) <= 65535):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= 65535):
         raise bad_request(f"{name}: a number, 0 to 65535")
     return int(text)
 
