@@ -9,6 +9,7 @@
 #include "flood_flags.h"
 #include "bridge_in.h"
 #include "flood_receive.h"
+#include "router_mac.h"
 
 /* Removes everything between the outer Ethernet header and the inner packet, and writes the
  * Ethernet header the workload sees. */
@@ -149,17 +150,6 @@ static __noinline __u32 native_vif(struct __sk_buff *ctx, __be32 address)
 		return 0;
 	nh = nexthop_lookup(route->nexthop);
 	return nh && nh->kind == NEXTHOP_INTERFACE ? nh->vif : 0;
-}
-
-/* What we are called as a router of EVPN (RFC 9135 section 4.1): 02:5e and the tunnel address, so
- * that whoever knows the tunnel knows it. */
-static __always_inline bool mac_is_router(const void *mac)
-{
-	const struct settings *now = get_settings();
-
-	return now && *(const __u16 *)mac == bpf_htons(0x025e) &&
-	       *(const __u16 *)(mac + 2) == (__u16)now->tunnel_address &&
-	       *(const __u16 *)(mac + 4) == (__u16)(now->tunnel_address >> 16);
 }
 
 /* Reads the inner Ethernet header at `offset`. */

@@ -39,7 +39,7 @@ from skytrail.agent.tables import (
     InterfaceRow,
     NextHopRow,
 )
-from skytrail.net import GATEWAY_MAC, Mac
+from skytrail.net import GATEWAY_MAC, Mac, router_mac
 
 LOCAL6, REMOTE6 = IPv6Address("2001:db8:1::1"), IPv6Address("2001:db8:2::2")
 PORTS = {Encapsulation.MPLS_UDP: 6635, Encapsulation.VXLAN: 4789}
@@ -303,3 +303,17 @@ def test_what_the_datapath_does_not_carry_over_ipv6_is_refused_when_written() ->
     ):
         with pytest.raises(ValueError, match="cannot lead over IPv6"):
             ebpf_rows.nexthop_entry(row, 1500)
+
+
+@every_family
+def test_frames_to_us_as_a_router_are_routed(box: Box, family: int) -> None:
+    box.apply(underlay6())
+    packet = frames.ip(REMOTE[family], OWN[family], frames.UDP, frames.udp(7, 9))
+    to_us = as_frame(packet, router_mac(LOCAL6), REMOTE_MAC)
+    to_another = as_frame(packet, router_mac(REMOTE6), REMOTE_MAC)
+
+    outcome = arrive(box, to_us, Encapsulation.VXLAN, VNI)
+
+    assert outcome.forwarded
+    assert as_frame(packet, MAC, GATEWAY_MAC) == outcome.frame
+    assert not arrive(box, to_another, Encapsulation.VXLAN, VNI).forwarded

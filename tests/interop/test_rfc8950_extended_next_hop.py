@@ -57,14 +57,14 @@ def test_a_route_over_ipv6_reaches_bird_and_not_a_peer_without_the_capability(
         assert str(HOP) in text
 
 
-def test_hosts_are_not_given_next_hops_they_cannot_tunnel_to(routers: Bench, node: Node) -> None:
+def test_hosts_are_given_next_hops_over_ipv6(routers: Bench, node: Node) -> None:
     with RawPeer(routers, RAW, VPN) as one:
         one.offer(extended_next_hop=(VPN,))
         one.connect()
         one.announce(VPN, with_target(), vpn_route(1), hop=HOP)
 
         (row,) = eventually(lambda: node.table("vpn"), "the route")
-        assert not row["feasible"]
+        assert row["feasible"]
 
 
 def test_a_route_that_moves_to_ipv6_is_taken_back_from_who_cannot_read_it(

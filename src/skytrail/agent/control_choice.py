@@ -8,11 +8,15 @@ others, and nobody else moves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from ipaddress import IPv6Address
 
 PAIR_COUNT = 2
+_PORTS_COUNT = 65536
+_BRACKETED = re.compile(r"\[(?P<host>[^\[\]]*)\](?::(?P<port>.*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,24 @@ class ControlNode:
     port: int
     zone: str = ""
     """What may fail as a whole: a machine that several nodes run on, a room."""
+
+
+def read_control(text: str, port_default: int) -> ControlNode:
+    """Read ADDRESS[:PORT][@ZONE]; an IPv6 address with a port is in brackets. ``ValueError``."""
+    place, at, zone = text.partition("@")
+    bracketed = _BRACKETED.fullmatch(place)
+    if bracketed is not None:
+        host, port = str(IPv6Address(bracketed["host"])), bracketed["port"]
+    elif place.count(":") > 1:
+        host, port = str(IPv6Address(place)), None
+    else:
+        host, colon, given = place.partition(":")
+        port = given if colon else None
+    number = str(port_default) if port is None else port
+    is_port = number.isascii() and number.isdigit() and 0 < int(number) < _PORTS_COUNT
+    if not host or not is_port or (at and (not zone or "@" in zone)):
+        raise ValueError(f"{text!r} is not ADDR[:PORT][@ZONE]")
+    return ControlNode(host, int(number), zone)
 
 
 def chosen_pair(host: str, nodes: Sequence[ControlNode]) -> tuple[ControlNode, ...]:

@@ -138,6 +138,7 @@ class _Computation:
             vrfs=self._world.vrfs.values,
             published=self._world.published.values,
             remotes=self._world.nexthops.remotes(),
+            unreachable=self._world.nexthops.unreachable(),
             identities=self._identities_used,
             policies=self._policies_used,
             explained=self._world.explained.values,
@@ -164,7 +165,7 @@ class _Computation:
 
     def _host_network(self) -> None:
         """Services outside of all networks, and the host's ports that stand for workloads'."""
-        fabric = FabricInputs(self._world.inputs.view.fabric, self._world.inputs.names)
+        fabric = FabricInputs(self._world.fabric, self._world.inputs.names)
         if fabric == self._fabric:
             return
         unit, self._fabric = (Rank.UNDERLAY, "fabric", None), fabric

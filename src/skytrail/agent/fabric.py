@@ -115,17 +115,19 @@ def _service_row(
     service: LinkService, names: Names, underlay: Underlay, to_host: NextHopId | None
 ) -> LinkServiceRow | None:
     """Return where a service is; None while that is not known."""
-    at = (service.address, service.port)
+    at, own = (service.address, service.port), underlay.address4
+    if own is None:
+        return None
     if service.is_metadata:
         if underlay.host is None or to_host is None or not underlay.host.metadata_port:
             return None
-        return LinkServiceRow(*at, (underlay.address,), underlay.host.metadata_port, to_host)
+        return LinkServiceRow(*at, (own,), underlay.host.metadata_port, to_host)
     targets = service.targets or names.get(service.dns_name, ())
-    remote = remote_of(targets, underlay.address)
+    remote = remote_of(targets, own)
     if remote:
         return LinkServiceRow(*at, remote, service.to_port)
     if targets and to_host is not None:
-        return LinkServiceRow(*at, (underlay.address,), service.to_port, to_host)
+        return LinkServiceRow(*at, (own,), service.to_port, to_host)
     return None
 
 

@@ -25,7 +25,7 @@ from skytrail.agent.tables import (
     NextHopId,
     VrfId,
 )
-from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Label, Vni
+from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, IpAddress, Label, Vni
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,
     EnetKey,
@@ -43,12 +43,12 @@ ON_TREE = "overlay-tree"
 _BROADCAST_BITS_MAX = 30
 
 
-def inclusive_key(address: IPv4Address) -> EnetKey:
+def inclusive_key(address: IpAddress) -> EnetKey:
     """Return the key of a vRouter's inclusive multicast route."""
     return EnetKey(BROADCAST_MAC, ip_network(address))
 
 
-Offer = tuple[IPv4Address, tuple[Encapsulation, ...]]
+Offer = tuple[IpAddress, tuple[Encapsulation, ...]]
 """Our tunnel address and encapsulations."""
 
 
@@ -106,22 +106,22 @@ def relayed(ways: Iterable[Way]) -> list[Way]:
 
 
 def tree_join(instance: str, label: int, offer: Offer) -> JoinTree | None:
-    """Return our membership of a network's tree; None: there is no MPLS to be a member by."""
+    """Return our membership of a network's tree; None: there is no MPLS, or no IPv4, to be one by."""
     address, kinds = offer
     names = tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds if kind is not Encapsulation.VXLAN)
-    if not names:
+    if not names or not isinstance(address, IPv4Address):
         return None
     return JoinTree(instance, BROADCAST_TREE, address, Label(label), Label(label), names)
 
 
-Way = tuple[NextHop, IPv4Address, int]
+Way = tuple[NextHop, IpAddress, int]
 """How a copy goes to another host or router, to which address, and a mark for the label."""
 
 
 def ways_out(
     offers: Iterable[LearntRoute],
     network: VirtualNetwork,
-    own: IPv4Address,
+    own: IpAddress,
     branch: TreeBranch | None,
 ) -> list[Way]:
     """Return the way of each copy: to neighbours in a tree, and to all whom that does not reach."""
@@ -150,7 +150,7 @@ def flood_row(
 
 
 def replicators(
-    offers: Iterable[LearntRoute], network: VirtualNetwork, own: IPv4Address
+    offers: Iterable[LearntRoute], network: VirtualNetwork, own: IpAddress
 ) -> list[Way]:
     """Return who copies for others (RFC 9574), in the order in which this host prefers them.
 
@@ -163,8 +163,8 @@ def replicators(
 
 
 def members_of(
-    offers: Iterable[LearntRoute], network: VirtualNetwork, own: IPv4Address
-) -> Iterator[tuple[LearntRoute, NextHop, IPv4Address]]:
+    offers: Iterable[LearntRoute], network: VirtualNetwork, own: IpAddress
+) -> Iterator[tuple[LearntRoute, NextHop, IpAddress]]:
     """Yield the way to each vRouter or router that has members of this very network.
 
     Networks that may talk to each other import each other's routes; none floods the other.
@@ -172,7 +172,7 @@ def members_of(
     for learnt in offers:
         for hop in learnt.next_hops:
             address = hop.address
-            if hop.virtual_network == network.name and isinstance(address, IPv4Address):
+            if hop.virtual_network == network.name and address.version == own.version:
                 if address != own:
                     yield learnt, hop, address
                 break

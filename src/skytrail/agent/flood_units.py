@@ -24,6 +24,7 @@ from skytrail.agent.network_config import VirtualNetwork
 from skytrail.agent.nexthop import NextHopTable
 from skytrail.agent.port_rows import PortPlan
 from skytrail.agent.tables import NextHopId, VrfId
+from skytrail.net import IpAddress
 from skytrail.wire.xmpp import NextHop, TreeBranch
 
 Target = Callable[[NextHop], tuple[NextHopId, int] | None]
@@ -34,7 +35,7 @@ Target = Callable[[NextHop], tuple[NextHopId, int] | None]
 class Surroundings:
     """What copies in a VRF depend on beside its ports."""
 
-    own: IPv4Address
+    own: IpAddress
     replicator: IPv4Address | None
     branch: TreeBranch | None
     offers: Collection[LearntRoute]
@@ -120,7 +121,7 @@ class Floods:
 
     def _targets(self, ways: Sequence[Way]) -> list[tuple[NextHopId, int]]:
         """Where copies go, those with smaller outer headers first."""
-        tunnels: dict[tuple[NextHopId, int], tuple[int, IPv4Address]] = {}
+        tunnels: dict[tuple[NextHopId, int], tuple[int, IpAddress]] = {}
         for hop, far, mark in ways:
             target = self.target(hop)
             if target is not None:

@@ -10,6 +10,7 @@ import enum
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
 from skytrail.agent.interface import TUNNEL_OVERHEAD_BYTES
@@ -23,6 +24,7 @@ ENCAPSULATIONS: Final = {
 }
 """Bytes of underlay MTU a workload's packet does not get: outer IPv4, the tunnel, and the Ethernet header
 of a bridged frame, which is the larger case."""
+OUTER_IPV6_FURTHER_BYTES: Final = 20
 _INNER_MTU_MIN: Final = 1280
 """What IPv6 asks of every link."""
 TUNNEL_PORTS: Final = {6635: "MPLS over UDP", 4789: "VXLAN"}
@@ -230,8 +232,17 @@ def _underlay(wanted: Wanted, facts: HostFacts) -> Iterator[Finding]:
         yield _address(wanted, "lo", uplinks.loopback_addresses)
         yield from _uplinks(uplinks)
     narrowest = min(there, key=lambda link: link.mtu_bytes)
+    is_ipv6 = ":" in wanted.address
+    if is_ipv6 and uplinks is not None:
+        advice = "name one link, a bond of both perhaps, or take an IPv4 address"
+        found = "several links go with an IPv4 address only"
+        yield Finding("address", Verdict.FAILED, found, advice)
     for encapsulation, overhead in ENCAPSULATIONS.items():
-        yield _headroom(wanted, narrowest, encapsulation, overhead)
+        if is_ipv6 and overhead:
+            name, further = f"{encapsulation} over IPv6", OUTER_IPV6_FURTHER_BYTES
+            yield _headroom(wanted, narrowest, name, overhead + further)
+        elif not is_ipv6:
+            yield _headroom(wanted, narrowest, encapsulation, overhead)
     for link in there:
         yield from _offloads(link)
         yield from _programs(link)
@@ -263,10 +274,18 @@ def _address(wanted: Wanted, ifname: str, addresses: Sequence[str]) -> Finding:
         advice = "set ADDRESS in /etc/skytrail/agent.env, or give --address"
         return Finding("address", Verdict.FAILED, f"not told; {ifname} has {there}", advice)
     return _failed_if(
-        wanted.address not in addresses, "address",
+        _plain(wanted.address) not in map(_plain, addresses), "address",
         f"{wanted.address}; {ifname} has {there}",
         f"ip address add {wanted.address}/LENGTH dev {ifname}, or name one that it has",
     )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Return an address as it is usually written; what is none stays as it is."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return text
 
 
 def _uplinks(uplinks: UplinksFacts) -> Iterator[Finding]:

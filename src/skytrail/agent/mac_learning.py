@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import LearntMacs
 from skytrail.agent.mac_config import MacAction, MacLearning
 from skytrail.agent.mobility import SEQUENCE_MAX
 from skytrail.agent.port_config import Port
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import EnetKey
 
 HOST_COUNT_MAX = 16384
@@ -102,7 +101,7 @@ class MacTable:
             uuid: LearntMacs(tuple([(mac, 0) for mac in known])) for uuid, known in macs.items()
         }
 
-    def learn(self, port: Port, mac: Mac, now: float, owners: tuple[WhoHas, IPv4Address]) -> None:
+    def learn(self, port: Port, mac: Mac, now: float, owners: tuple[WhoHas, IpAddress]) -> None:
         """A port sends from a MAC; ``owners`` ends with our tunnel address."""
         if port.learning is None:
             return
@@ -208,7 +207,7 @@ class MacTable:
             state.is_over = state.is_over and len(state.entries) >= state.learning.limit_count
 
     def follow(
-        self, ports: Mapping[str, Port], now: float, owners: tuple[WhoHas, IPv4Address]
+        self, ports: Mapping[str, Port], now: float, owners: tuple[WhoHas, IpAddress]
     ) -> None:
         """Take over what changed of the ports, and of what others have; ``ports`` that are plugged."""
         for uuid in set(self._ports) | set(self.learnt):
@@ -288,7 +287,7 @@ class MacTable:
                 }
 
 
-def _elsewhere(found: Owners, own: IPv4Address) -> list[LearntRoute]:
+def _elsewhere(found: Owners, own: IpAddress) -> list[LearntRoute]:
     return [each for each in found.routes if any(hop.address != own for hop in each.next_hops)]
 
 
@@ -297,12 +296,19 @@ def _is_fixed(route: LearntRoute) -> bool:
     return route.sticky or (isinstance(route.key, EnetKey) and route.key.address is not None)
 
 
-def _loses(entry: _Entry, elsewhere: list[LearntRoute], own: IPv4Address) -> bool:
+def _order(address: IpAddress) -> tuple[int, int]:
+    """The same on every host, also between addresses of both IP versions."""
+    return address.version, int(address)
+
+
+def _loses(entry: _Entry, elsewhere: list[LearntRoute], own: IpAddress) -> bool:
     """Whether others have a MAC. Of two that learnt it at once the lower address keeps it."""
     for route in elsewhere:
         if _is_fixed(route) or route.sequence_number > entry.sequence:
             return True
-        addresses = [hop.address for hop in route.next_hops if isinstance(hop.address, IPv4Address)]
-        if route.sequence_number == entry.sequence and min(addresses, default=own) < own:
+        addresses = [_order(hop.address) for hop in route.next_hops]
+        if route.sequence_number == entry.sequence and min(addresses, default=_order(own)) < _order(
+            own
+        ):
             return True
     return False

@@ -17,6 +17,7 @@ from skytrail.agent.interface import PluggedPort
 from skytrail.agent.port_config import Port
 from skytrail.agent.sub_interfaces import by_parent
 from skytrail.agent.view import View
+from skytrail.net import IpAddress
 from skytrail.wire.xmpp import EnetKey, Family
 
 CLAIM_TIME_S = 10.0
@@ -32,7 +33,7 @@ def claim(
     claiming: Iterable[str],
     plugged: Mapping[str, PluggedPort],
     view: View,
-    heard: tuple[LearntRoutes, IPv4Address],
+    heard: tuple[LearntRoutes, IpAddress],
 ) -> Iterator[PluggedPort]:
     """Yield ports that must announce higher numbers than they do; ``heard`` ends with our address."""
     subs = by_parent(view.ports)
@@ -56,7 +57,7 @@ def announced(
     address: IPv4Address | IPv6Address,
     plugged: Mapping[str, PluggedPort],
     view: View,
-    heard: tuple[LearntRoutes, IPv4Address],
+    heard: tuple[LearntRoutes, IpAddress],
 ) -> Iterator[PluggedPort]:
     """Yield the ports that change because a workload says that it has an address now.
 
@@ -103,7 +104,7 @@ def _has_in_turn(plugged: PluggedPort, view: View, vrf: str, text: str) -> bool:
     return text not in map(str, port.addresses)
 
 
-def _heard(port: Port, learnt: LearntRoutes, own: IPv4Address) -> Iterator[tuple[str, int]]:
+def _heard(port: Port, learnt: LearntRoutes, own: IpAddress) -> Iterator[tuple[str, int]]:
     """Yield (address, number) of what is announced elsewhere with the port's own MAC."""
     vrf = port.network.vrf
     for address in port.addresses:
@@ -121,10 +122,10 @@ def _heard(port: Port, learnt: LearntRoutes, own: IPv4Address) -> Iterator[tuple
             yield str(address), layer2.sequence_number
 
 
-def _is_elsewhere(learnt: LearntRoute, own: IPv4Address) -> bool:
+def _is_elsewhere(learnt: LearntRoute, own: IpAddress) -> bool:
     return any(hop.address != own for hop in learnt.next_hops)
 
 
-def _is_ours_elsewhere(learnt: LearntRoute, port: Port, own: IPv4Address) -> bool:
+def _is_ours_elsewhere(learnt: LearntRoute, port: Port, own: IpAddress) -> bool:
     others = [hop for hop in learnt.next_hops if hop.address != own]
     return bool(others) and all(hop.mac == port.mac for hop in others)

@@ -16,10 +16,12 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 
 ECMP_MEMBERS_COUNT_MAX = 16
 NO_NEXT_HOP = NextHopId(0)
+_FURTHER_BYTES = 20
+"""An IPv6 header beside one of IPv4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,13 @@ class Underlay:
 
     ifname: str
     ifindex: int
-    address: IPv4Address
+    address: IpAddress
+    """Where our tunnels end; those of other hosts end at addresses of the same IP version."""
     mac: Mac
     mtu_bytes: int
     controls: tuple[IPv4Address, ...] = ()
     """The control nodes, to which workloads' BGP goes."""
-    paths: Mapping[IPv4Address, UnderlayPath] = field(
-        default_factory=dict[IPv4Address, UnderlayPath]
-    )
+    paths: Mapping[IpAddress, UnderlayPath] = field(default_factory=dict[IpAddress, UnderlayPath])
     priority_tags: bool = False
     """Its switches know the priority of a frame by a tag of VLAN 0."""
     host: HostSide | None = None
@@ -64,17 +65,29 @@ class Underlay:
     is_routed: bool = False
     """The kernel's routes choose among several links."""
 
+    @property
+    def address4(self) -> IPv4Address | None:
+        """By which workloads use the underlay as IPv4 hosts; None where the underlay is IPv6."""
+        return self.address if isinstance(self.address, IPv4Address) else None
+
+    @property
+    def mtu4_bytes(self) -> int:
+        """The MTU, without what an IPv6 header is longer by than an IPv4 header."""
+        return self.mtu_bytes if self.address.version == 4 else self.mtu_bytes - _FURTHER_BYTES
+
+    def reaches(self, address: IpAddress) -> bool:
+        """Tell whether a tunnel can lead there: the IP version is ours."""
+        return address.version == self.address.version
+
 
 def known_paths(
     actual: Mapping[type[Row], Mapping[object, Row]],
-) -> dict[IPv4Address, UnderlayPath]:
+) -> dict[IpAddress, UnderlayPath]:
     """Return the paths installed tunnels use, so that a restart does not unresolve them."""
     return {
         row.remote: UnderlayPath(row.out_ifindex, row.out_source_mac, row.out_destination_mac)
         for row in actual.get(NextHopRow, {}).values()
-        if isinstance(row, NextHopRow)
-        and isinstance(row.remote, IPv4Address)
-        and row.out_source_mac is not None
+        if isinstance(row, NextHopRow) and row.remote is not None and row.out_source_mac is not None
     }
 
 
@@ -89,7 +102,8 @@ class NextHopTable:
         self._note = note
         self._rows: dict[NextHopId, NextHopRow] = {}
         self._ids: dict[str, NextHopId] = {}
-        self._tunnels: dict[str, IPv4Address] = {}
+        self._tunnels: dict[str, IpAddress] = {}
+        self._unreachable: dict[str, IpAddress] = {}
         self._made: set[str] = set()
 
     def take_made(self) -> list[tuple[str, NextHopRow]]:
@@ -100,9 +114,26 @@ class NextHopTable:
         rows = [(name, self._rows[self._ids[name]]) for name in sorted(made) if name in self._ids]
         return sorted(rows, key=lambda entry: entry[1].kind is NextHopKind.ECMP)
 
-    def remotes(self) -> frozenset[IPv4Address]:
+    def remotes(self) -> frozenset[IpAddress]:
         """Tunnel end points in use: the underlay must be resolved for them."""
         return frozenset(self._tunnels.values())
+
+    def unreachable(self) -> frozenset[IpAddress]:
+        """Tunnel end points that routes lead to, but no tunnel of ours: of the other IP version."""
+        return frozenset(self._unreachable.values())
+
+    def nowhere(self) -> tuple[str, ...]:
+        """Return the names under which they were asked for."""
+        return tuple(self._unreachable)
+
+    def reaches(self, remote: IpAddress) -> bool:
+        """Tell whether a tunnel can lead there; remember where none can for who asks why."""
+        if self._underlay.reaches(remote):
+            return True
+        name = f"unreachable:{remote}"
+        self._unreachable[name] = remote
+        self._note(name)
+        return False
 
     def release(self, name: str) -> None:
         """Nobody uses this next hop any more."""
@@ -120,6 +151,7 @@ class NextHopTable:
     def _forget(self, name: str) -> None:
         nexthop_id = self._ids.pop(name, None)
         self._tunnels.pop(name, None)
+        self._unreachable.pop(name, None)
         if nexthop_id is not None:
             del self._rows[nexthop_id]
 
@@ -158,9 +190,7 @@ class NextHopTable:
         kind = NextHopKind.BRIDGE
         return self._add(name, NextHopRow(self._id(name), kind, vrf_id=vrf_id, relays=True))
 
-    def tunnel(
-        self, remote: IPv4Address, encapsulation: Encapsulation, *, layer2: bool
-    ) -> NextHopId:
+    def tunnel(self, remote: IpAddress, encapsulation: Encapsulation, *, layer2: bool) -> NextHopId:
         """Encapsulate towards ``remote``."""
         whole_frame = layer2 or encapsulation is Encapsulation.VXLAN
         name = f"tunnel:{encapsulation.name}:{'l2' if whole_frame else 'l3'}:{remote}"

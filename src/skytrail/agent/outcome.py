@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.identity import Identity
@@ -12,6 +11,7 @@ from skytrail.agent.interface import PortState
 from skytrail.agent.ledger import Changes, Published, PublishKey, Unit
 from skytrail.agent.policy import Policy
 from skytrail.agent.tables import ROW_TYPES, IdentityId, PolicyId, Row, VifId, VrfId
+from skytrail.net import IpAddress
 from skytrail.wire.xmpp import RouteKey
 
 TableRows = dict[type[Row], dict[object, Row]]
@@ -39,7 +39,9 @@ class Desired:
     vrfs: Mapping[str, VrfId] = field(default_factory=dict[str, VrfId])
     """Instances to subscribe to, with their numbers."""
     published: Mapping[PublishKey, Published] = field(default_factory=dict[PublishKey, Published])
-    remotes: frozenset[IPv4Address] = frozenset()
+    remotes: frozenset[IpAddress] = frozenset()
+    unreachable: frozenset[IpAddress] = frozenset()
+    """Hosts that routes lead to, but whose tunnel address is of the other IP version."""
     identities: Mapping[IdentityId, Identity] = field(default_factory=dict[IdentityId, Identity])
     policies: Mapping[PolicyId, Policy] = field(default_factory=dict[PolicyId, Policy])
     explained: Mapping[Unit, tuple[RouteSource, ...]] = field(

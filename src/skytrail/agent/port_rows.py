@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 
 from skytrail.agent.bgp_relay import bgp_places
 from skytrail.agent.fabric import host_side_address
@@ -42,7 +42,7 @@ from skytrail.agent.tables import (
     VrfId,
 )
 from skytrail.agent.workload_bgp import gates
-from skytrail.net import Label, Mac, Vni
+from skytrail.net import IpAddress, Label, Mac, Vni, router_mac
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes, RouteKey
 
 ENCAPSULATION_TEXTS = {
@@ -98,7 +98,7 @@ class PortPlan:
     """One active port as its own rows and the units around it see it."""
 
     active: ActivePort
-    offer: tuple[IPv4Address, tuple[Encapsulation, ...]]
+    offer: tuple[IpAddress, tuple[Encapsulation, ...]]
     """Our tunnel address and encapsulations, which published routes carry."""
     identity: Identity
     prefixes: tuple[IpNetwork, ...]
@@ -158,7 +158,9 @@ class PortPlan:
 
     @property
     def underlay_prefixes(self) -> tuple[IPv4Network, ...]:
-        """What of it the underlay routes to."""
+        """What of it the underlay routes to: an IPv6 underlay, nothing."""
+        if self.offer[0].version != 4:
+            return ()
         found = [each.prefix for each in self.visits if each.network.is_underlay]
         network = self.active.port.network
         if network.is_underlay and network.forwarding.routes:
@@ -284,7 +286,7 @@ def _floating_rows(plan: PortPlan) -> Iterator[Row]:
 def _bgp_rows(plan: PortPlan) -> Iterator[BgpServiceRow]:
     """Yield where the workload may speak BGP; what is relayed goes to the relay, once it is there."""
     bgp, plugged = plan.active.port.bgp, plan.active.plugged
-    if bgp is None:
+    if bgp is None or plan.offer[0].version != 4:
         return
     vif_id = plan.numbers.vif_id
     if bgp.is_relayed:
@@ -400,7 +402,8 @@ def _floating_route(plan: PortPlan, each: FloatingPlan, attributes: RouteAttribu
     in that network.
     """
     address, kinds = plan.offer
-    is_native = each.network.is_underlay and isinstance(each.prefix, IPv4Network)
+    is_underlay = each.network.is_underlay and address.version == 4
+    is_native = is_underlay and isinstance(each.prefix, IPv4Network)
     native = (NATIVE,) if is_native else ()
     hop = NextHop(
         address=address,
@@ -419,11 +422,6 @@ def receive_rows(
 ) -> list[InetRouteRow]:
     """What the vRouter takes for itself in a VRF."""
     return [InetRouteRow(vrf_id, each, receive, 0, IdentityId(0)) for each in addresses]
-
-
-def router_mac(tunnel: IPv4Address) -> Mac:
-    """Return what a vRouter is called as a router of EVPN: the datapath knows it as well."""
-    return Mac(b"\x02\x5e" + tunnel.packed)
 
 
 def is_mpls_label(label: int) -> bool:
@@ -466,7 +464,7 @@ def shared_route(vrf: str, prefix: IpNetwork, plans: Iterable[PortPlan]) -> Rout
 def led_back(
     place: tuple[str, IpNetwork],
     learnt: LearntRoute,
-    own: tuple[IPv4Address, Mapping[int, PortPlan]],
+    own: tuple[IpAddress, Mapping[int, PortPlan]],
 ) -> Iterator[SourceRow]:
     """Yield what ports of this very VRF may send from because a route leads to them.
 
@@ -524,8 +522,9 @@ def underlay_row(
         policy_ingress=PolicyId(0),
         identity=IdentityId(0),
         antispoof=False,
-        tunnel_address=underlay.address,
-        replicator_address=replicator,
+        tunnel_address=underlay.address4,
+        tunnel_address6=underlay.address if isinstance(underlay.address, IPv6Address) else None,
+        replicator_address=replicator if underlay.address4 else None,
         qos_id=qos_id,
         priority_tags=underlay.priority_tags,
         translates=translates,

@@ -79,7 +79,7 @@ class PortUnits:
 
     def _port(self, uuid: str, inputs: PortInputs) -> None:
         unit, plugged = (Rank.PORT, uuid, None), inputs.plugged
-        mtu_bytes = self._world.inputs.underlay.mtu_bytes
+        mtu_bytes = self._world.inputs.underlay.mtu4_bytes
         state = resolve_port(inputs, underlay_mtu_bytes=mtu_bytes)
         vif_id = VifId(self._world.number("vif", uuid))
         self._world.states.claim(unit, uuid, state)

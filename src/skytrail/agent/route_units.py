@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
+from itertools import chain
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.ledger import Rank, leave
@@ -79,7 +80,9 @@ class RouteUnits:
                 if key.mac == BROADCAST_MAC:
                     continue
                 self._stitch(vrf, key, present=False)
-        for rank, name, key in list(self._world.explained.values):
+        # Routes that lead nowhere have no row to explain, but are known to be looked at.
+        nowhere = [self._world.uses.users("nexthop", n) for n in self._world.nexthops.nowhere()]
+        for rank, name, key in [*self._world.explained.values, *chain.from_iterable(nowhere)]:
             if name == vrf and rank == Rank.ROUTE and isinstance(key, IPv4Network | IPv6Network):
                 self._world.dirty_places.add((vrf, key))
             elif name == vrf and rank == Rank.MAC and isinstance(key, Mac):
@@ -238,7 +241,7 @@ class RouteUnits:
         ``native``: no tunnel is needed where the offer says so.
         """
         address = hop.address
-        if not isinstance(address, IPv4Address):
+        if not self._world.nexthops.reaches(address):
             return None
         if address == self._world.inputs.underlay.address:
             # Our own workload, imported from another instance.
@@ -246,7 +249,7 @@ class RouteUnits:
             own = self._world.own_labels.get(hop.label)
             return own and ((own.numbers.layer2 if layer2 else own.numbers.layer3), 0)
         offered = hop.encapsulations or ENCAPSULATIONS_UNSAID
-        if native and NATIVE in offered:
+        if native and NATIVE in offered and address.version == 4:
             return self._world.nexthops.tunnel(address, Encapsulation.NATIVE, layer2=False), 0
         for kind, text in self._world.encapsulations:
             if text not in offered:

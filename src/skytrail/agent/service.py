@@ -37,6 +37,7 @@ import structlog
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
 from skytrail.agent.desired import Planner
 from skytrail.agent.fabric import vif_of_host_side
+from skytrail.agent.fabric_config import NOTHING_SET
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
 from skytrail.agent.io.balancers import Balancers
@@ -83,6 +84,7 @@ from skytrail.agent.tables import (
     VifId,
 )
 from skytrail.agent.takeover import Takeover
+from skytrail.agent.underlay6 import SERVICES_UNSERVED, out_of_reach, unserved
 from skytrail.agent.view import IncrementalView, View
 from skytrail.net import IpAddress
 from skytrail.runtime.clock import SystemClock
@@ -120,7 +122,7 @@ class AgentSettings:
     controls: tuple[tuple[str, int], ...]
     underlay: tuple[str, ...]
     """Links into the underlay. Of several the kernel's routes choose, and ``address`` is on lo."""
-    address: IPv4Address
+    address: IpAddress
     state: Path
     plug_socket: Path
     dns_forwarder: IpAddress | None = None
@@ -244,6 +246,9 @@ class AgentService:
             found.append("configuration")
         if self.problem:
             found.append(f"datapath: {self.problem}")
+        if self.view.fabric.services and self._underlay.address4 is None:
+            found.append(SERVICES_UNSERVED)
+        found += out_of_reach(self.desired.unreachable, self._underlay)
         return found + self.uplinks.unmet()
 
     @property
@@ -398,10 +403,10 @@ class AgentService:
         self._announce(before, desired, done)
         if complete:
             underlay = self._underlay
-            self.balancers.follow(self.view, underlay.mtu_bytes)
+            self.balancers.follow(self.view, underlay.mtu4_bytes)
             for ifname, queues in self.queues.items():
                 queues.follow(ifname, self.view.queues)
-            self.relays.follow(desired.ports.values(), underlay.controls, underlay.address)
+            self.relays.follow(desired.ports.values(), underlay.controls, underlay.address4)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()
 
@@ -413,6 +418,7 @@ class AgentService:
         if not problem and self._held:
             problem = f"{self._held} rows of before the restart wait for all routes to be back"
         found = {each.uuid: each for each in self.balancers.troubles()}
+        found |= {each.uuid: each for each in unserved(self.desired.ports, self._underlay)}
         found |= {each.uuid: each for each in troubles(self.desired.ports, self.view)}
         self._send(self.sessions.report(reached, problem, found.values()))
 
@@ -446,7 +452,7 @@ class AgentService:
         self._plug_balancers()
         self._claim(view)
         self.health.follow(self.plugged, view)
-        self.host_network.follow(view.fabric)
+        self.host_network.follow(view.fabric if self._underlay.address4 else NOTHING_SET)
         inputs = Inputs(
             plugged=self.plugged,
             view=view,
@@ -636,7 +642,7 @@ class AgentService:
             self._changed()
         self._underlay_wake.set()
 
-    def _look_at_underlay(self, paths: Mapping[IPv4Address, UnderlayPath]) -> Underlay:
+    def _look_at_underlay(self, paths: Mapping[IpAddress, UnderlayPath]) -> Underlay:
         return replace(
             self.uplinks.look(self.settings.address, paths),
             controls=tuple(_addresses(host for host, _ in self.settings.controls)),
@@ -722,7 +728,7 @@ class AgentService:
                 next_ageing = now + AGEING_INTERVAL_S
                 if self.is_complete:
                     # Certificates may have come.
-                    self.balancers.follow(self.view, self._underlay.mtu_bytes)
+                    self.balancers.follow(self.view, self._underlay.mtu4_bytes)
                 await self._datapath_chore("flow_ageing", partial(self.datapath.age_flows, now))
                 await self._datapath_chore("macs_seen", partial(self.macs.look, self.datapath))
             if now >= next_resync:

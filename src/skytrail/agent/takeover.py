@@ -7,9 +7,9 @@ way through the underlay, which the old tables know.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from ipaddress import IPv4Address
 
 from skytrail.agent.nexthop import UnderlayPath
+from skytrail.net import IpAddress
 
 WAIT_S = 5.0
 """A host that is gone never answers; the others must not wait for it."""
@@ -23,8 +23,8 @@ class Takeover:
 
     def waits(
         self,
-        remotes: Collection[IPv4Address],
-        paths: Mapping[IPv4Address, UnderlayPath],
+        remotes: Collection[IpAddress],
+        paths: Mapping[IpAddress, UnderlayPath],
         now: float,
     ) -> bool:
         """Tell whether to leave interfaces to the other version for now; routes are complete."""

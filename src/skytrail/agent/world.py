@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from skytrail.agent.fabric import UNDERLAY_VIF_NAME
+from skytrail.agent.fabric_config import NOTHING_SET, FabricConfig
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.forwarding import Forwarding
 from skytrail.agent.host_rows import HostRows
@@ -127,7 +128,7 @@ class World:
             VrfId(self.number("vrf", FABRIC_INSTANCE) if is_routed else 0),
             qos_id=QosId(self.number("qos", qos) if (qos := self.inputs.view.fabric_qos) else 0),
             replicator=self.replicator,
-            translates=self.inputs.view.fabric.takes_ports,
+            translates=self.fabric.takes_ports,
         )
         self.finish(unit, (row,))
 
@@ -138,6 +139,12 @@ class World:
     def is_own_address(self, vrf: str, prefix: IpNetwork) -> bool:
         """Tell whether the vRouter itself answers at a prefix."""
         return prefix in self.own_addresses.get(vrf, ())
+
+    @property
+    def fabric(self) -> FabricConfig:
+        """What workloads use of the underlay: nothing where they would have to by IPv6."""
+        inputs = self.inputs
+        return NOTHING_SET if inputs.underlay.address4 is None else inputs.view.fabric
 
     @property
     def replicator(self) -> IPv4Address | None:

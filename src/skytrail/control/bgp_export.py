@@ -26,7 +26,7 @@ from skytrail.control.path import Learned, Path, effective_med
 from skytrail.control.relay import RelayEntry, is_prefix_route, is_tellable
 from skytrail.control.selective import is_selective, nlri_of_selective
 from skytrail.control.vpn import VpnEntry
-from skytrail.net import IpAddress, Mac, RouteDistinguisher
+from skytrail.net import IpAddress, RouteDistinguisher, router_mac
 from skytrail.wire.bgp import (
     AsSegment,
     AsSegmentKind,
@@ -200,7 +200,7 @@ class Exporter:
     def _extended(self, path: Path, hop: NextHop, form: _Form) -> Iterator[bytes]:
         asn, attributes = self._speaker.asn, path.attributes
         yield from sorted(target.packed for target in path.targets)
-        if form.has_router_mac and isinstance(hop.address, IPv4Address):
+        if form.has_router_mac:
             yield communities.RouterMac(router_mac(hop.address)).packed
         for name in form.encapsulations:
             for number in ENCAPSULATION_TYPES.get(name, ()):
@@ -237,14 +237,6 @@ def _is_of_group(path: Path) -> bool:
     if path.relay is not None:
         return isinstance(path.relay.nlri, SelectiveMulticast)
     return is_selective(path.key)
-
-
-def router_mac(tunnel: IPv4Address) -> Mac:
-    """Return the MAC by which a vRouter is a router to others (ADR 0146).
-
-    It must tell vRouters apart: a bridge finds the tunnel by it.
-    """
-    return Mac(b"\x02\x5e" + tunnel.packed)
 
 
 def naming(asn: int, number: int) -> int:

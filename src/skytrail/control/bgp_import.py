@@ -115,8 +115,7 @@ class Importer:
         self, family: BgpFamily, next_hop: IpAddress | None, attributes: Attributes
     ) -> Shared | None:
         """Return what routes told like this have in common; ``None``: they cannot be used."""
-        if next_hop is None or next_hop.version != 4:
-            # Hosts have no tunnels over IPv6.
+        if next_hop is None:
             return None
         if (
             self._networks_seen != self._networks.changes_count
@@ -198,9 +197,6 @@ class Importer:
     def _next_hop(
         self, family: BgpFamily, next_hop: IpAddress, nlri: Nlri, meaning: _Meaning
     ) -> NextHop | None:
-        if next_hop.version != 4:
-            # Hosts have no tunnels over IPv6; other routers may.
-            return None
         names = meaning.encapsulations or self._defaults.get(family) or UNNAMED_ENCAPSULATION
         hop = NextHop(next_hop, encapsulations=names, tags=meaning.tags)
         match nlri:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from skytrail.control.config_graph import Change
 from skytrail.control.path import PeerName, usable_next_hops
 from skytrail.model.generated.objects import VirtualRouter
-from skytrail.net import BROADCAST_MAC, IpAddress, RouteDistinguisher
+from skytrail.net import BROADCAST_MAC, IpAddress, RouteDistinguisher, number_of
 from skytrail.wire.xmpp import EnetKey, NextHop, RouteKey
 
 _INSTANCE_ID_MASK = 0xFFFF
@@ -79,7 +79,7 @@ class Hosts:
         if address is None and hops:
             # Configuration does not know the host: it is where its routes lead.
             address = hops[0].address
-        router = address if isinstance(address, IPv4Address) else _NOWHERE
+        router = _NOWHERE if address is None else number_of(address)
         return RouteDistinguisher.of_address(router, instance_id & _INSTANCE_ID_MASK)
 
     def _may_name(self, name: PeerName, address: IpAddress) -> bool:

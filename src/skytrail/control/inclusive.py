@@ -7,7 +7,7 @@ or with assisted replication where it leads to somebody who copies for others (R
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_network
+from ipaddress import ip_network
 
 from skytrail.control.bgp_values import UNNAMED_ENCAPSULATION, label_of_raw, raw_label
 from skytrail.control.path import Path, is_martian
@@ -82,7 +82,7 @@ def hop_of(
     if not is_usable:
         return None
     end = tunnel.address
-    address = end if isinstance(end, IPv4Address) and int(end) else next_hop
+    address = end if end is not None and int(end) else next_hop
     if is_martian(address):
         # Copies to a broadcast of the underlay would come back from everybody.
         return None

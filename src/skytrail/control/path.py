@@ -280,6 +280,8 @@ def is_martian(next_hop: IpAddress) -> bool:
         next_hop.is_loopback
         or next_hop.is_unspecified
         or next_hop.is_multicast
+        # A link-local address of IPv6 means something on one link only.
+        or (next_hop.version == 6 and next_hop.is_link_local)
         or (next_hop.version == 4 and (next_hop.is_reserved or next_hop.packed[0] == 0))
     )
 

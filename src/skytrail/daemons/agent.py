@@ -12,12 +12,12 @@ import random
 import re
 import sys
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 import structlog
 
-from skytrail.agent.control_choice import ControlNode, chosen_pair
+from skytrail.agent.control_choice import ControlNode, chosen_pair, read_control
 from skytrail.agent.io import uves
 from skytrail.agent.io.introspect import AgentPages
 from skytrail.agent.io.table_use import TableUsage
@@ -28,6 +28,7 @@ from skytrail.agent.session_rows import SessionRows
 from skytrail.agent.table_sizes import read_sizes
 from skytrail.daemons import collectors
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
+from skytrail.net import IpAddress
 from skytrail.runtime import logs, processes, tasks
 from skytrail.runtime.telemetry import hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
@@ -78,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if len(set(options.underlay)) < len(options.underlay):
         parser.error("--underlay names a link twice")
+    if len(options.underlay) > 1 and options.address.version != 4:
+        parser.error("--address must be IPv4 where --underlay names several links")
     known = [(node.host, node.port) for node in options.control]
     if len(set(known)) < len(known):
         parser.error("--control names a control node twice")
@@ -134,7 +137,9 @@ def _add_underlay(parser: argparse.ArgumentParser) -> None:
         help="the link into the underlay; of several the kernel's routes choose, and the address is"
         " on lo; may be given several times",
     )
-    parser.add_argument("--address", required=True, type=IPv4Address, help="tunnel address")
+    parser.add_argument(
+        "--address", required=True, type=_tunnel_address, help="tunnel address, IPv4 or IPv6"
+    )
 
 
 def _add_services(parser: argparse.ArgumentParser) -> None:
@@ -285,14 +290,26 @@ def _control_addresses(text: str) -> list[ControlNode]:
 
 
 def _control_address(text: str) -> ControlNode:
-    address, at, zone = text.partition("@")
-    host, separator, port = address.rpartition(":")
-    if not separator:
-        host, port = address, str(XMPP_PORT)
-    is_zone = bool(zone) and "@" not in zone if at else True
-    if not host or not is_zone or not port.isdigit() or not 0 < int(port) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR[:PORT][@ZONE]")
-    return ControlNode(host, int(port), zone)
+    try:
+        return read_control(text, XMPP_PORT)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not ADDR[:PORT][@ZONE], an IPv6 address with a port in brackets"
+        ) from error
+
+
+def _tunnel_address(text: str) -> IpAddress:
+    try:
+        address = ip_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IPv4 or IPv6 address") from error
+    if (
+        address.is_unspecified
+        or address.is_multicast
+        or (isinstance(address, IPv6Address) and (address.is_link_local or address.ipv4_mapped))
+    ):
+        raise argparse.ArgumentTypeError(f"{text} is no address that other hosts can send to")
+    return address
 
 
 if __name__ == "__main__":

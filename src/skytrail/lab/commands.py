@@ -78,8 +78,8 @@ def control(paths: Paths, node: Node, extra: Sequence[str] = ()) -> list[str]:
     return _daemon(
         "control",
         *("--api-socket", str(paths.api_socket), "--name", node.namespace),
-        *("--listen", str(node.address), "--port", str(CONTROL_PORT)),
-        *("--bgp-listen", str(node.address)),
+        *("--listen", str(node.place), "--port", str(CONTROL_PORT)),
+        *("--bgp-listen", str(node.place)),
         *("--socket", str(paths.introspect_socket(node.name)), *extra),
     )
 
@@ -92,17 +92,22 @@ def agent(
         word
         for controller in plan.controllers
         if not controllers or controller.name in controllers
-        for word in ("--control", f"{controller.address}:{CONTROL_PORT}")
+        for word in ("--control", _endpoint(controller))
     ]
     return _daemon(
         "agent",
         *("--name", agent_name(node), *controls),
-        *("--underlay", ",".join(node.ifnames), "--address", str(node.address)),
+        *("--underlay", ",".join(node.ifnames), "--address", str(node.place)),
         *("--state", str(paths.agent_state(node.name))),
         *("--certificates", str(paths.agent_state(node.name) / "certificates")),
         *("--socket", str(paths.introspect_socket(node.name))),
         *("--plug-socket", str(paths.plug_socket(node.name)), *extra),
     )
+
+
+def _endpoint(controller: Node) -> str:
+    host = str(controller.place)
+    return f"[{host}]:{CONTROL_PORT}" if ":" in host else f"{host}:{CONTROL_PORT}"
 
 
 def _daemon(name: str, *arguments: str) -> list[str]:

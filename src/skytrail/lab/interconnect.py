@@ -31,6 +31,8 @@ def connect(one: Lab, other: Lab) -> None:
             "give one another number: autonomous_system: 64513"
         )
     for lab in (one, other):
+        if lab.plan.is_ipv6:
+            raise LabError(f"{lab.name} has an IPv6 underlay; labs with IPv4 are joined")
         if lab.plan.second_router:
             raise LabError(f"{lab.name} has two uplinks; labs with one are joined")
         if not netns.exists(lab.plan.router_namespace):

@@ -6,6 +6,8 @@ two hosts are never neighbours. With the default range 198.18.0.0/15, host *i* (
 router has .1 and the node .2. With two uplinks there are two such routers, a link of each node to either,
 198.18.*i*.64/26 and 198.18.*i*.128/26, and the node's .2 is on its loopback; the routers reach each
 other by 198.18.0.0/30.
+Where the underlay is IPv6, host *i* lives in 2001:2:0:*i*::/64 and controller *j* in 2001:2:0:8000+*j*::/64
+(numbers in hexadecimal), with ::1 the router and ::2 the node, and no node has an IPv4 address there.
 Everything sits in network namespaces called ``<lab>-<name>``: labs never meet, even when they use
 the same addresses.
 """
@@ -14,12 +16,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import islice
 from pathlib import Path
 
 from skytrail.lab.topology import NODES_COUNT_MAX, Topology
+from skytrail.net import IpAddress
 
 UNDERLAY_IFNAME = "underlay0"
 UPLINK_IFNAMES = (UNDERLAY_IFNAME, "underlay1")
@@ -29,6 +32,9 @@ INNER_IFNAME = "inner0"
 ROUTER = "underlay"
 SECOND_ROUTER = "underlay2"
 IFNAME_LENGTH_MAX = 15
+_NETWORK6 = IPv6Network("2001:2::/48")
+"""The range RFC 5180 sets aside for tests of interconnected devices."""
+_CONTROLLERS6 = 0x8000
 
 
 class NodeKind(enum.Enum):
@@ -63,6 +69,18 @@ class Node:
     """The underlay router's end of the node's link."""
     uplinks: tuple[NodeUplink, ...] = ()
     """Its links where it has several, and ``address`` is on its loopback."""
+    network6: IPv6Network | None = None
+    """Where the underlay is IPv6: instead of ``network``, and the addresses there are in use."""
+
+    @property
+    def place(self) -> IpAddress:
+        """The address it has in the underlay; ``address``, unless the underlay is IPv6."""
+        return self.address if self.network6 is None else IPv6Address(int(self.network6[2]))
+
+    @property
+    def way_out(self) -> IpAddress:
+        """The router's address on its link; ``gateway``, unless the underlay is IPv6."""
+        return self.gateway if self.network6 is None else IPv6Address(int(self.network6[1]))
 
     @property
     def ifnames(self) -> tuple[str, ...]:
@@ -81,6 +99,7 @@ class Plan:
     second_router: str = ""
     """Namespace of the other underlay router, where nodes have two uplinks."""
     between_routers: IPv4Network | None = None
+    is_ipv6: bool = False
 
     @property
     def routers(self) -> tuple[str, ...]:
@@ -112,6 +131,7 @@ def plan(topology: Topology, lab: str) -> Plan:
     hosts_half, controllers_half = islice(topology.underlay.network.subnets(new_prefix=16), 2)
     router, second = f"{lab}-{ROUTER}", f"{lab}-{SECOND_ROUTER}"
     routers = (router, second)[: topology.underlay.uplinks_count]
+    is_ipv6 = topology.underlay.version == 6
     nodes = [
         _node(lab, controller.name, NodeKind.CONTROLLER, (controllers_half, number), routers)
         for number, controller in enumerate(topology.controllers, start=1)
@@ -120,11 +140,14 @@ def plan(topology: Topology, lab: str) -> Plan:
         _node(lab, host.name, NodeKind.HOST, (hosts_half, number), routers)
         for number, host in enumerate(topology.hosts, start=1)
     ]
+    if is_ipv6:
+        nodes = [replace(node, network6=_network6(node)) for node in nodes]
     return Plan(
         lab=lab,
         router_namespace=router,
         mtu_bytes=topology.underlay.mtu_bytes,
         nodes=tuple(nodes),
+        is_ipv6=is_ipv6,
         gateways=tuple(
             _node(
                 lab,
@@ -155,6 +178,12 @@ def _node(
         router_ifname=f"{kind.value[0]}{number}",
         uplinks=tuple(_uplinks(network, routers)) if len(routers) > 1 else (),
     )
+
+
+def _network6(node: Node) -> IPv6Network:
+    number = int(node.router_ifname[1:])
+    number += _CONTROLLERS6 if node.kind is NodeKind.CONTROLLER else 0
+    return IPv6Network((int(_NETWORK6.network_address) + (number << 64), 64))
 
 
 def _uplinks(network: IPv4Network, routers: Sequence[str]) -> Iterator[NodeUplink]:

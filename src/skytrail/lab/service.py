@@ -169,7 +169,7 @@ class Lab(LabOutside):
         """Make the lab's own authority, and a certificate for each host and control node."""
         authority = Authority(self.paths.hosts_authority(), f"Lab {self.name} hosts")
         for node in self.plan.controllers:
-            folder, address = self.paths.certificate(node.name), str(node.address)
+            folder, address = self.paths.certificate(node.name), str(node.place)
             authority.issue_folder(folder, node.namespace, hosts=[address])
         for node in self.plan.hosts:
             name = commands.agent_name(node)
@@ -247,7 +247,8 @@ class Lab(LabOutside):
         for node in self.plan.controllers:
             self._create_bgp_router(
                 node.namespace,
-                node.address,
+                node.place,
+                identifier=str(node.address),
                 vendor="contrail",
                 router_type="control-node",
                 port=179,
@@ -262,7 +263,7 @@ class Lab(LabOutside):
                 {
                     "fq_name": ["default-global-system-config", commands.agent_name(node)],
                     "parent_type": "global-system-config",
-                    "virtual_router_ip_address": str(node.address),
+                    "virtual_router_ip_address": str(node.place),
                 },
             )
 

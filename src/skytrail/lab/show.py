@@ -231,7 +231,7 @@ def _nodes(lab: Lab) -> Table:
             (
                 name,
                 node.kind.value if node else "controller",
-                str(node.address) if node else lab.api_url if name == commands.API else "",
+                str(node.place) if node else lab.api_url if name == commands.API else "",
                 node.namespace if node else "",
                 identity.pid if identity else None,
                 condition,

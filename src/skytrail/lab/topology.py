@@ -56,6 +56,8 @@ class Underlay:
     mtu_bytes: int = MTU_DEFAULT_BYTES
     switch: Switch | None = None
     """None: it routes by static routes alone."""
+    version: int = 4
+    """IP version of the underlay; with 6 nodes have no IPv4 address there."""
     uplinks_count: int = 1
     """Links of each node, each to a router of its own: 1 or 2."""
 
@@ -321,6 +323,8 @@ def _topology(reader: _Reader, document: object) -> Topology:
     ]
     endpoints = [*workloads, *guests]
     underlay = _underlay(reader, top.get("underlay"))
+    if gateways and underlay.version != 4:
+        reader.fault("gateways", "go with an IPv4 underlay; take them or underlay.version out")
     if gateways and underlay.uplinks_count > 1:
         reader.fault("gateways", "go with one uplink; take them or underlay.uplinks out")
     switches = [underlay.switch] if underlay.switch else []
@@ -360,7 +364,7 @@ def _topology(reader: _Reader, document: object) -> Topology:
 def _underlay(reader: _Reader, value: object) -> Underlay:
     if value is None:
         return Underlay()
-    entry = reader.mapping("underlay", value, ("network", "mtu", "switch", "uplinks"))
+    entry = reader.mapping("underlay", value, ("network", "mtu", "switch", "uplinks", "version"))
     network = UNDERLAY_DEFAULT
     if "network" in entry:
         try:
@@ -374,7 +378,14 @@ def _underlay(reader: _Reader, value: object) -> Underlay:
     uplinks = reader.integer("underlay.uplinks", entry.get("uplinks", 1), 1, UPLINKS_COUNT_MAX)
     if switch and uplinks > 1:
         reader.fault("underlay.switch", "goes with one uplink; take it or uplinks out")
-    return Underlay(network=network, mtu_bytes=mtu, switch=switch, uplinks_count=uplinks)
+    version = reader.integer("underlay.version", entry.get("version", 4), 4, 6)
+    if version == 5:
+        reader.fault("underlay.version", "5 is not an IP version; write 4 or 6")
+    for key in sorted(entry.keys() & {"network", "switch", "uplinks"}) if version == 6 else ():
+        reader.fault(f"underlay.{key}", "goes with an IPv4 underlay; take it or version out")
+    return Underlay(
+        network=network, mtu_bytes=mtu, switch=switch, version=version, uplinks_count=uplinks
+    )
 
 
 def _switch(reader: _Reader, value: object) -> Switch:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.frame import (
     ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
     EthernetFrame,
     IpPacket,
     decode_ethernet,
@@ -67,7 +68,7 @@ class TunnelPacket:
         size = f"({self.encapsulation}, {self.length_bytes} bytes)"
         addresses = f"{self.outer_source} > {self.outer_destination}"
         described = [
-            f"outer IPv4 {addresses} ttl {self.outer_ttl}{port}  {size}",
+            f"outer IPv{self.outer_source.version} {addresses} ttl {self.outer_ttl}{port}  {size}",
             f"{name} {self.label}{stack}, ttl {self.label_ttl}",
         ]
         inner = self.inner_ip
@@ -86,7 +87,7 @@ class TunnelPacket:
 def decode_tunnel(frame: bytes) -> TunnelPacket | None:
     """Open a captured frame; None when it is no tunnel packet. :class:`DecodeError` when broken."""
     ethernet = decode_ethernet(frame)
-    if ethernet.ether_type != ETHERTYPE_IPV4:
+    if ethernet.ether_type not in {ETHERTYPE_IPV4, ETHERTYPE_IPV6}:
         return None
     outer = decode_ip(ethernet.payload)
     if outer.protocol == _PROTOCOL_GRE:

@@ -131,9 +131,9 @@ def trace(
         end(destination),
         packet,
         ask=ask,
-        host_of={str(node.address): node.name for node in lab.plan.hosts},
+        host_of={str(node.place): node.name for node in lab.plan.hosts},
         gateway_of={str(node.address): node.name for node in lab.plan.gateways}
-        | {str(node.gateway): ROUTER for node in lab.plan.nodes},
+        | {str(node.way_out): ROUTER for node in lab.plan.nodes},
     )
     names = {row.vmi_uuid: row.name for rows in found.values() for row in rows}
     return replace(result, names=names | {uuid: name for name, uuid in known.items()})

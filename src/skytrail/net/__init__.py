@@ -9,6 +9,7 @@ from skytrail.net.numbers import Asn, Label, Vni
 from skytrail.net.prefix_trie import IpAddress, IpPrefix, PrefixTrie
 from skytrail.net.route_distinguisher import RouteDistinguisher
 from skytrail.net.route_target import RouteTarget
+from skytrail.net.tunnel_end import number_of, router_mac
 
 __all__ = [
     "BROADCAST_MAC",
@@ -23,4 +24,6 @@ __all__ = [
     "RouteTarget",
     "Vni",
     "hashed_network",
+    "number_of",
+    "router_mac",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_network
+from ipaddress import ip_address, ip_network
 from uuid import UUID
 
 from skytrail.agent.control_sessions import ControlSessions
@@ -24,7 +24,7 @@ from skytrail.agent.outcome import Desired
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.tables import InterfaceKind, VifId
 from skytrail.agent.view import IncrementalView, View
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac, number_of
 from skytrail.testing.fake_datapath import FakeDatapath
 from skytrail.wire.xmpp import (
     ConfigKey,
@@ -205,6 +205,10 @@ def rule(
     }
 
 
+def _link_mac(address: IpAddress) -> Mac:
+    return Mac(b"\x06\0" + number_of(address).packed)
+
+
 class AgentHost:
     """The pure core of one agent; time is ``now``, advanced by the test."""
 
@@ -215,7 +219,7 @@ class AgentHost:
         datapath: FakeDatapath | None = None,
         numbers: Numbers | None = None,
     ) -> None:
-        self.address = IPv4Address(address)
+        self.address = ip_address(address)
         self.numbers = numbers or Numbers()
         self.planner = Planner(self.numbers)
         self.incremental = IncrementalView()
@@ -223,7 +227,7 @@ class AgentHost:
         self.datapath = datapath or FakeDatapath()
         self.reconciler = Reconciler(self.datapath)
         self.plugged: dict[str, PluggedPort] = {}
-        self.paths: dict[IPv4Address, UnderlayPath] = {}
+        self.paths: dict[IpAddress, UnderlayPath] = {}
         self.view = View()
         self.captured: frozenset[str] = frozenset()
         self.desired = Desired()
@@ -272,16 +276,15 @@ class AgentHost:
     def resolve(self, *remotes: str) -> None:
         """The underlay neighbour of these tunnel end points is known."""
         for remote in remotes:
-            address = IPv4Address(remote)
-            mac = Mac(b"\x06\0" + address.packed)
-            self.paths[address] = UnderlayPath(1, Mac(b"\x06\0" + self.address.packed), mac)
+            address = ip_address(remote)
+            self.paths[address] = UnderlayPath(1, _link_mac(self.address), _link_mac(address))
 
     def underlay(self) -> Underlay:
         return Underlay(
             ifname="underlay",
             ifindex=1,
             address=self.address,
-            mac=Mac(b"\x06\0" + self.address.packed),
+            mac=_link_mac(self.address),
             mtu_bytes=1500,
             paths=dict(self.paths),
         )

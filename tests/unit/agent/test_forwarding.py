@@ -7,9 +7,8 @@ import pytest
 from skytrail.agent.forwarding import Forwarding
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.introspect import RuleBook, explain_query
-from skytrail.agent.port_rows import router_mac
 from skytrail.agent.tables import BridgeRow, FloodRow, InetRouteRow, InterfaceRow, SourceRow
-from skytrail.net import BROADCAST_MAC, Label, Mac
+from skytrail.net import BROADCAST_MAC, Label, Mac, router_mac
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of
 from skytrail.wire.xmpp import ConfigUpdate, EnetKey, NextHop, Route
 

@@ -235,3 +235,22 @@ def test_the_narrowest_of_two_links_decides_what_fits():
     narrow = replace(TWO, further=(replace(TWO.further[0], mtu_bytes=1500),))
 
     assert of("MTU, VXLAN", replace(GOOD, uplinks=narrow)).found.startswith("1500 - 50")
+
+
+def test_an_ipv6_address_is_compared_as_an_address_and_wants_20_bytes_more():
+    wanted = replace(WANTED, address="2001:DB8:0::21", mtu_bytes=1480)
+    six = replace(GOOD, underlay=replace(UNDERLAY, addresses=("2001:db8::21",)))
+    findings = {each.subject: each for each in judge(wanted, six)}
+
+    assert findings["address"].verdict is Verdict.OK
+    assert findings["MTU, VXLAN over IPv6"].found.startswith("1550 - 70 = 1480")
+    assert "MTU, none (IPv4)" not in findings
+
+
+def test_several_links_want_an_ipv4_address():
+    wanted = replace(WANTED, address="2001:db8::21")
+    places = replace(TWO, loopback_addresses=("2001:db8::21",))
+
+    found = [each for each in judge(wanted, replace(GOOD, uplinks=places)) if each.advice]
+
+    assert any("IPv4 address only" in each.found for each in found)

@@ -22,7 +22,7 @@ from skytrail.control.path import (
     PeerName,
 )
 from skytrail.control.vpn import VpnEntry, VpnTable, family_of_name
-from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget, Vni
+from skytrail.net import Label, Mac, RouteDistinguisher, RouteTarget, Vni, router_mac
 from skytrail.wire.bgp import (
     AsSegment,
     AsSegmentKind,
@@ -95,9 +95,9 @@ def told(
 ) -> list[Path]:
     """What a control node, of another AS if one is given, makes of the path, over the wire."""
     entry = VpnEntry.of(path.distinguisher, path.key)
-    negotiated = Negotiated(
-        FAMILIES, 64512, policy.local_asn if policy.is_external else 64512, IPv4Address("10.0.0.1")
-    )
+    peer_as = policy.local_asn if policy.is_external else 64512
+    negotiated = Negotiated(FAMILIES, 64512, peer_as, IPv4Address("10.0.0.1"))
+    negotiated = replace(negotiated, extended_next_hop=frozenset({BgpFamily.INET_VPN}))
     receiver = Speaker("control2", receiver_asn or speaker.asn, IPv4Address("10.0.0.2"))
     peer = BgpPeerConfig("control1", IPv4Address("10.0.0.1"), 64512, 64512, loop_count=9)
     importer = Importer(receiver, peer, negotiated, networks())
@@ -179,6 +179,31 @@ def test_as_path_a_chain_retained_is_told() -> None:
     assert attributes_told(path, INTERNAL).as_path == path.as_path
     numbers = [segment.numbers for segment in attributes_told(path, EXTERNAL).as_path]
     assert numbers == [(64512, 64600)]
+
+
+@pytest.mark.parametrize("key", [INET, INET6, ENET], ids=["inet", "inet6", "enet"])
+@pytest.mark.parametrize("policy", [INTERNAL, TO_ROUTER], ids=["control-node", "router"])
+def test_hosts_over_an_ipv6_underlay_are_told_of_by_their_address(
+    key: RouteKey, policy: ExportPolicy
+) -> None:
+    far = IPv6Address("2001:db8::7")
+
+    heard = told(agents_path(key, replace(HOP, address=far)), policy)
+
+    assert heard
+    for path in heard:
+        (hop,) = path.next_hops
+        assert path.is_feasible
+        assert hop.address == far
+        assert hop.label == HOP.label or hop.vni == HOP.vni
+
+
+def test_a_host_over_an_ipv6_underlay_is_a_router_by_a_mac_of_its_own() -> None:
+    far = IPv6Address("2001:db8::7")
+
+    (_, routed) = told(agents_path(INET, replace(HOP, address=far)), TO_ROUTER)
+
+    assert routed.next_hops[0].mac == router_mac(far) != router_mac(IPv6Address("2001:db8::8"))
 
 
 def test_gateways_prefix_route_is_told_on_to_control_nodes_with_vni_and_router_mac() -> None:
@@ -323,7 +348,7 @@ def test_route_in_a_loop_is_kept_and_infeasible() -> None:
     assert not is_feasible(cluster_list=(IPv4Address("10.0.0.1"),))
 
 
-def test_routes_over_ipv6_or_in_a_loop_share_nothing_that_hosts_could_use() -> None:
+def test_routes_in_a_loop_or_over_a_link_local_address_share_nothing_hosts_could_use() -> None:
     peer = BgpPeerConfig("peer", IPv4Address("10.0.0.9"), 64512, 64512)
     negotiated = Negotiated(FAMILIES, 64512, 64512, IPv4Address("10.0.0.9"))
     importer = Importer(OWN, peer, negotiated, networks())
@@ -331,7 +356,8 @@ def test_routes_over_ipv6_or_in_a_loop_share_nothing_that_hosts_could_use() -> N
 
     hop = IPv4Address("172.16.0.7")
     assert importer.shared(BgpFamily.INET_VPN, hop, Attributes()) is not None
-    assert importer.shared(BgpFamily.INET_VPN, IPv6Address("fd00::9"), Attributes()) is None
+    assert importer.shared(BgpFamily.INET_VPN, IPv6Address("fd00::9"), Attributes()) is not None
+    assert importer.shared(BgpFamily.INET_VPN, IPv6Address("fe80::9"), Attributes()) is None
     assert importer.shared(BgpFamily.INET_VPN, hop, looped) is None
 
 

@@ -261,3 +261,29 @@ def test_two_uplinks_are_not_joined_with_what_speaks_frr_in_the_underlay():
 
     assert "underlay.switch" in str(refused.value)
     assert "gateways: go with one uplink" in str(refused.value)
+
+
+def test_nodes_of_an_ipv6_underlay_have_ipv6_places_of_their_own():
+    text = "name: six\nhosts: [h1, h2]\ncontrollers: [c1, c2]\nunderlay: {version: 6}\n"
+
+    laid_out = plan(parse(text, "f"), "six")
+
+    assert [str(node.place) for node in laid_out.nodes] == [
+        "2001:2:0:8001::2",
+        "2001:2:0:8002::2",
+        "2001:2:0:1::2",
+        "2001:2:0:2::2",
+    ]
+    assert str(laid_out.hosts[0].way_out) == "2001:2:0:1::1"
+
+
+def test_an_ipv6_underlay_is_not_joined_with_what_needs_ipv4():
+    keys = "uplinks: 2, network: 100.64.0.0/10"
+    gateway = "gateways: [{name: g, network: 'd:p:n', outside: 198.51.100.0/24}]"
+
+    with pytest.raises(TopologyError) as refused:
+        parse(f"name: six\nhosts: [h1]\nunderlay: {{version: 6, {keys}}}\n{gateway}\n", "f")
+
+    assert "underlay.uplinks" in str(refused.value)
+    assert "underlay.network" in str(refused.value)
+    assert "gateways: go with an IPv4 underlay" in str(refused.value)

@@ -31,10 +31,10 @@ class BgpRelays:
         self,
         ports: Iterable[PortState],
         controls: tuple[IPv4Address, ...],
-        source: IPv4Address,
+        source: IPv4Address | None,
     ) -> None:
-        """Take over what the ports need now."""
-        wanted = relay_specs(ports, controls, source)
+        """Take over what the ports need now; without an IPv4 address of the host, nothing."""
+        wanted = relay_specs(ports, controls, source) if source is not None else {}
         if wanted != self._wanted:
             self._wanted = wanted
             request = RelayRequest(PROTOCOL, tuple(wanted.values()))

@@ -14,6 +14,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from skytrail.agent import abi
+from skytrail.agent.control_choice import read_control
 from skytrail.agent.host_check import (
     OWN_PROGRAMS,
     TUNNEL_PORTS,
@@ -149,12 +150,15 @@ def _filter_name(handle: int, kind: str, options: object) -> str:
 
 
 def _control(text: str) -> ControlFacts:
-    address, _, _ = text.partition("@")
-    host, separator, number = address.rpartition(":")
-    host, port = (host, int(number)) if separator else (address, CONTROL_PORT)
-    shown = f"{host}:{port}"
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        node = read_control(text, CONTROL_PORT)
+    except ValueError as error:
+        return ControlFacts(text, "", str(error))
+    host, port = node.host, node.port
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as handle:
             # Sends nothing: the kernel only chooses the way.
             handle.connect((host, port))
             source = str(handle.getsockname()[0])

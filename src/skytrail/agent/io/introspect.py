@@ -22,6 +22,7 @@ from skytrail.agent.plugin import FlowEnds, FlowRecord
 from skytrail.agent.service import AgentService
 from skytrail.agent.tables import ROW_TYPES, VifId
 from skytrail.agent.trace import TraceStep
+from skytrail.agent.underlay6 import out_of_reach
 from skytrail.agent.workload_bgp import without_keys
 from skytrail.runtime.asgi import AsgiApp, HttpError, Request, Response, Router, json_reply
 from skytrail.runtime.introspection import Introspection
@@ -132,6 +133,8 @@ class AgentPages:
         if not port or not isinstance(port, int) or not isinstance(steps, tuple):
             return row
         local, remote = self._agent.settings.address, IPv4Address(str(row["remote"]))
+        if not isinstance(local, IPv4Address):
+            return row
         try:
             ifindex = link_of_flow(local, remote, port)
             name = if_indextoname(ifindex) if ifindex else "no route"
@@ -219,6 +222,15 @@ class AgentPages:
                 "remote": str(remote),
                 "out_ifindex": path.out_ifindex if path else 0,
                 "destination_mac": str(path.destination_mac or "") if path else "",
+                "problem": "" if path and path.destination_mac else "not resolved",
+            }
+        for remote in sorted(self._agent.desired.unreachable):
+            problem = "".join(out_of_reach((remote,), underlay))
+            yield {
+                "remote": str(remote),
+                "out_ifindex": 0,
+                "destination_mac": "",
+                "problem": problem,
             }
 
     def _status(self) -> Iterable[Row]:

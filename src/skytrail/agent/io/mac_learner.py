@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address
 
 import structlog
 
@@ -19,7 +18,7 @@ from skytrail.agent.outcome import Desired
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.tables import Row, SeenMacRow, VifId
 from skytrail.agent.view import View
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 from skytrail.runtime.clock import SystemClock
 
 TELL_INTERVAL_S = 0.25
@@ -52,7 +51,7 @@ class MacLearner:
                 known.setdefault(ports[row.vif_id], []).append(row.mac)
         self.table.restore(known)
 
-    def punted(self, active: ActivePort, frame: bytes, own: IPv4Address) -> None:
+    def punted(self, active: ActivePort, frame: bytes, own: IpAddress) -> None:
         """A frame of a MAC that the datapath does not know behind a port."""
         mac, now = Mac(frame[_SOURCE]), self._clock.now()
         self.table.learn(active.port, mac, now, (self._planner.who_has, own))
@@ -60,7 +59,7 @@ class MacLearner:
             wait_s = max(self._told_at + TELL_INTERVAL_S - now, 0.0)
             self._due = asyncio.get_running_loop().call_later(wait_s, self._tell)
 
-    def follow(self, desired: Desired, view: View, own: IPv4Address) -> None:
+    def follow(self, desired: Desired, view: View, own: IpAddress) -> None:
         """Give up what is others' by now, and what ports that are gone had."""
         now = self._clock.now()
         for uuid in self.table.learnt.keys() - desired.ports.keys():

@@ -9,13 +9,14 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
+from itertools import chain
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from skytrail.agent.nexthop import UnderlayPath
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 
 _SIOCGIFMTU = 0x8921
 _SIOCGIFHWADDR = 0x8927
@@ -24,6 +25,7 @@ _IFNAME_BYTES = 16
 _RTMGRP_LINK = 1
 _RTMGRP_NEIGH = 4
 _RTMGRP_IPV4_ROUTE = 0x40
+_RTMGRP_IPV6_ROUTE = 0x400
 _NTF_USE = 1
 _RTM_F_FIB_MATCH = 0x2000
 _RTNH_UNUSABLE = 0x1 | 0x10
@@ -78,8 +80,8 @@ class UnderlayResolver:
         self._route.close()
 
     def resolve(
-        self, remotes: Iterable[IPv4Address], macs: Callable[[int], Mac | None]
-    ) -> dict[IPv4Address, UnderlayPath]:
+        self, remotes: Iterable[IpAddress], macs: Callable[[int], Mac | None]
+    ) -> dict[IpAddress, UnderlayPath]:
         """Return a path per remote that has a route; its MAC may still be unknown.
 
         Each neighbour is also *used*, which makes the kernel find or confirm it. ``macs`` tells
@@ -87,11 +89,12 @@ class UnderlayResolver:
         """
         self.waits = False
         hops = {remote: self._next_hops(remote) for remote in remotes}
-        neighbours = self._neighbours() if any(hops.values()) else {}
+        families = {_family(remote) for remote, each in hops.items() if each}
+        neighbours = self._neighbours(families)
         for ifindex, address in sorted({hop for each in hops.values() for hop in each}):
             self._use(ifindex, address)
             self.waits |= (ifindex, address) not in neighbours
-        paths: dict[IPv4Address, UnderlayPath] = {}
+        paths: dict[IpAddress, UnderlayPath] = {}
         for remote, ways in hops.items():
             found = [
                 UnderlayPath(ifindex, source, neighbours.get((ifindex, address)))
@@ -102,10 +105,12 @@ class UnderlayResolver:
                 paths[remote] = next((way for way in found if way.destination_mac), found[0])
         return paths
 
-    def _next_hops(self, remote: IPv4Address) -> list[tuple[int, str]]:
+    def _next_hops(self, remote: IpAddress) -> list[tuple[int, str]]:
         """Return each (link, address to resolve on it) that the route to an address has."""
         try:
-            replies = self._route.route("get", dst=str(remote), flags=_RTM_F_FIB_MATCH)
+            replies = self._route.route(
+                "get", family=_family(remote), dst=str(remote), flags=_RTM_F_FIB_MATCH
+            )
         except NetlinkError:
             return []
         for reply in replies:
@@ -121,9 +126,9 @@ class UnderlayResolver:
                 return [(int(ifindex), str(reply.get_attr("RTA_GATEWAY") or remote))]
         return []
 
-    def _neighbours(self) -> dict[tuple[int, str], Mac]:
+    def _neighbours(self, families: Iterable[int]) -> dict[tuple[int, str], Mac]:
         found: dict[tuple[int, str], Mac] = {}
-        for entry in self._route.get_neighbours(family=socket.AF_INET):
+        for entry in chain.from_iterable(self._route.get_neighbours(family=f) for f in families):
             address, mac = entry.get_attr("NDA_DST"), entry.get_attr("NDA_LLADDR")
             if address and mac and entry["state"] & _NUD_USABLE:
                 with contextlib.suppress(ValueError):
@@ -133,7 +138,18 @@ class UnderlayResolver:
     def _use(self, ifindex: int, address: str) -> None:
         """Have the kernel resolve or confirm a neighbour, as sending to it would."""
         with contextlib.suppress(NetlinkError):
-            self._route.neigh("replace", dst=address, ifindex=ifindex, flags=_NTF_USE, state=0)
+            self._route.neigh(
+                "replace",
+                family=_family(ip_address(address)),
+                dst=address,
+                ifindex=ifindex,
+                flags=_NTF_USE,
+                state=0,
+            )
+
+
+def _family(address: IpAddress) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
 class ChangeSignal:
@@ -150,7 +166,8 @@ class ChangeSignal:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
-        self._socket.bind((0, _RTMGRP_LINK | _RTMGRP_NEIGH | _RTMGRP_IPV4_ROUTE))
+        groups = _RTMGRP_LINK | _RTMGRP_NEIGH | _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_ROUTE
+        self._socket.bind((0, groups))
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self._socket.fileno(), self._readable, loop)

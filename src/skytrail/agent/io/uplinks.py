@@ -16,7 +16,7 @@ from pathlib import Path
 from skytrail.agent.io.netlink import Link, read_link
 from skytrail.agent.nexthop import Underlay, UnderlayPath
 from skytrail.agent.uplink import UplinkState
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 
 _LO_FORWARDS = Path("/proc/sys/net/ipv4/conf/lo/forwarding")
 _SIOCGIFFLAGS = 0x8913
@@ -61,7 +61,7 @@ class Uplinks:
         if self.is_routed and _LO_FORWARDS.read_text(encoding="ascii").strip() != "1":
             _LO_FORWARDS.write_text("1", encoding="ascii")
 
-    def look(self, address: IPv4Address, paths: Mapping[IPv4Address, UnderlayPath]) -> Underlay:
+    def look(self, address: IpAddress, paths: Mapping[IpAddress, UnderlayPath]) -> Underlay:
         """Return the host's place in the underlay; ``UnderlayMissing`` when no link is there."""
         found = [link for name in self.ifnames if (link := read_link(name)) is not None]
         if not found:

@@ -73,7 +73,8 @@ class ControlConnection:
         listener: SessionListener,
         tls: MutualTls | None = None,
     ) -> None:
-        self.source = f"{address[0]}:{address[1]}"
+        host, port = address
+        self.source = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.sessions = 0
         self.last_reason = ""
         self.established_at = -math.inf

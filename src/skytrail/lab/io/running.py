@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
 from typing import TypeVar
 
 from skytrail.client import ApiClient, ApiError
@@ -15,6 +14,7 @@ from skytrail.lab.io.processes import ProcessTable, Specification
 from skytrail.lab.plan import Paths, Plan
 from skytrail.lab.state import LabError, LabState
 from skytrail.lab.topology import Topology
+from skytrail.net import IpAddress
 
 BGP_ROUTERS = ("default-domain", "default-project", "ip-fabric", "__default__")
 """The routing instance BGP speakers belong to."""
@@ -67,7 +67,7 @@ class RunningLab:
                 if error.status != 409:
                     raise
 
-    def _create_bgp_router(self, name: str, address: IPv4Address, **parameters: object) -> None:
+    def _create_bgp_router(self, name: str, address: IpAddress, **parameters: object) -> None:
         own = {"address": str(address), "identifier": str(address)}
         content: JsonObject = {
             "fq_name": [*BGP_ROUTERS, name],

@@ -18,7 +18,7 @@ def create(plan: Plan) -> None:
     """Create the router and the nodes with their links and routes."""
     for router in plan.routers:
         netns.create(router)
-        netns.set_sysctls(router, {"net/ipv4/ip_forward": 1})
+        netns.set_sysctls(router, {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1})
     if plan.between_routers is not None:
         _join_routers(plan, plan.between_routers)
     for node in (*plan.nodes, *plan.gateways):
@@ -118,19 +118,23 @@ def _attach(plan: Plan, node: Node) -> None:
         (plan.router_namespace, node.router_ifname),
         mtu_bytes=plan.mtu_bytes,
     )
-    length = node.network.prefixlen
+    length, flags = node.network.prefixlen, ""
+    if node.network6 is not None:
+        # Nobody else is on the link: no need to wait until an address is known to be nobody's.
+        length, flags = node.network6.prefixlen, " nodad"
+        netns.set_sysctls(node.namespace, {f"net/ipv6/conf/{UNDERLAY_IFNAME}/disable_ipv6": 0})
     netns.configure(
         node.namespace,
         [
-            f"address add {node.address}/{length} dev {UNDERLAY_IFNAME}",
+            f"address add {node.place}/{length} dev {UNDERLAY_IFNAME}{flags}",
             f"link set dev {UNDERLAY_IFNAME} up",
-            f"route add default via {node.gateway}",
+            f"route add default via {node.way_out}",
         ],
     )
     netns.configure(
         plan.router_namespace,
         [
-            f"address add {node.gateway}/{length} dev {node.router_ifname}",
+            f"address add {node.way_out}/{length} dev {node.router_ifname}{flags}",
             f"link set dev {node.router_ifname} up",
         ],
     )

@@ -1,0 +1,93 @@
+"""Hosts whose underlay is IPv6 alone: networks of both IP versions, policy, and a crash of an agent."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from skytrail.lab import check, health, vrouter
+from skytrail.lab.io.capture import Capture
+from skytrail.lab.io.traffic import PingTraffic
+from skytrail.lab.underlay_packet import decode_tunnel
+from skytrail.wire.errors import DecodeError
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ipv6-underlay"
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def lab(lab_of):
+    with lab_of(EXAMPLE, "stu") as created:
+        yield created
+
+
+@pytest.fixture(scope="module")
+def members(lab):
+    return check.members(lab)
+
+
+def opened(frame):
+    try:
+        return decode_tunnel(frame)
+    except DecodeError:
+        return None
+
+
+def test_everything_stated_in_the_topology_is_seen(lab):
+    cells = asyncio.run(check.check(lab))
+
+    assert [(each.expectation, each.seen) for each in cells if not each.ok] == []
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_packets_travel_between_the_ipv6_addresses_of_hosts(lab, members, version):
+    sender, receiver = lab.plan.node("compute1"), lab.plan.node("compute2")
+    far = members["db1"].address(version=version)
+
+    def is_ours(frame):
+        packet = opened(frame)
+        inner = packet.inner_ip if packet else None
+        return inner is not None and inner.destination == far
+
+    with (
+        Capture(receiver.namespace, "underlay0") as capture,
+        PingTraffic(lab.plan.namespace_of("web1"), far),
+    ):
+        found = capture.wait_for(is_ours, 30)
+
+    assert found is not None
+    packet = opened(found.frame)
+    assert (packet.outer_source, packet.outer_destination) == (sender.place, receiver.place)
+    assert f"outer IPv6 {sender.place} > {receiver.place}" in packet.lines()[0]
+
+
+def test_trace_names_the_way_and_the_rule(lab, members):
+    query = {"vmi": lab.attached("web1").uuid, "dst": str(members["db1"].address(version=4))}
+    passed = vrouter.explain(lab, "compute1", query | {"proto": "tcp", "port": "80"})
+    denied = vrouter.explain(lab, "compute1", query | {"proto": "tcp", "port": "23"})
+
+    assert passed.remote == str(lab.plan.node("compute2").place)
+    assert denied.drop_reason == "POLICY"
+
+
+def test_traffic_goes_on_while_an_agent_is_dead_and_when_it_is_back(lab, members):
+    with contextlib.ExitStack() as stack:
+        namespace = lab.plan.namespace_of("web1")
+        flows = [
+            stack.enter_context(PingTraffic(namespace, members["web2"].address(version=version)))
+            for version in (4, 6)
+        ]
+        assert all(flow.wait_replies(20, 30) for flow in flows)
+
+        lab.kill("compute1")
+        try:
+            during = all(flow.wait_replies(20, 30) for flow in flows)
+        finally:
+            lab.restart("compute1")
+        health.wait_healthy(lab, "compute1")
+
+        assert during
+        assert all(flow.wait_replies(20, 30) for flow in flows)
+        assert [flow.stop().lost for flow in flows] == [0, 0]
