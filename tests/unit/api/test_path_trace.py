@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from skytrail.api.caller import Caller
@@ -167,3 +170,26 @@ def test_why_there_is_no_answer_is_told(api, asked, error, status) -> None:
     reply = trace(api, "10.1.1.3", "10.1.1.4")
 
     assert (reply.status, reply.json["detail"]) == (status, str(error))
+
+
+def test_a_project_waits_for_its_own_traces_before_it_asks_more(api, ports) -> None:
+    may_answer = threading.Event()
+
+    def walk(question, hosts):
+        assert may_answer.wait(10)
+        return FOUND
+
+    api.app = HttpApi(api.service, admit=api._admit, also=[PathTrace(api.service, walk)])
+    target = f"/api/v1/trace?source={ports[1]}&destination={ports[2]}"
+
+    async def ask():
+        several = [asyncio.ensure_future(api.acall("GET", target)) for _ in range(3)]
+        (refused,), _ = await asyncio.wait(several, return_when=asyncio.FIRST_COMPLETED)
+        may_answer.set()
+        return refused.result().status, sorted(
+            each.status for each in await asyncio.gather(*several)
+        )
+
+    with api.as_caller(Caller(user="ann", project=ports[0], roles=frozenset({"member"}))):
+        assert api.loop.run_until_complete(ask()) == (429, [200, 200, 429])
+        assert api.call("GET", target).status == 200

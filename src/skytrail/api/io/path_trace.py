@@ -10,7 +10,9 @@ tables of the underlay. Nothing is sent; the hosts' agents explain what they wou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections import Counter
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -34,6 +36,8 @@ _PARAMETERS: Final = frozenset(
 TEXT_LENGTH_MAX: Final = 256
 AT_ONCE_COUNT: Final = 4
 """Walks that run; more wait. Each keeps a thread while agents answer."""
+OF_ONE_COUNT: Final = 2
+"""Walks of one project's members that run or wait: nobody makes all others wait."""
 _OPEN_STAGES: Final = ("egress", "ingress", "rate", "marking")
 """What a tenant's own rules and limits do; other stages tell of the provider's network."""
 
@@ -71,6 +75,8 @@ class PathTrace:
         self._service = service
         self._walk = walk
         self._running = asyncio.Semaphore(AT_ONCE_COUNT)
+        self._asking: Counter[str] = Counter()
+        """Walks of those who are no administrators, by whom objects they make belong to."""
 
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/api/v1/trace", self._trace)
@@ -91,14 +97,32 @@ class PathTrace:
             question.source_port,
             question.network,
         )
+        with self._counted(caller.owner) if is_limited else contextlib.nullcontext():
+            found = await self._answer(question)
+        return bodies.reply(_without_underlay(found) if is_limited else found)
+
+    @contextlib.contextmanager
+    def _counted(self, owner: str) -> Generator[None]:
+        if self._asking[owner] >= OF_ONE_COUNT:
+            raise Refused(
+                429, f"{OF_ONE_COUNT} traces of your project are not answered yet: ask again then"
+            )
+        self._asking[owner] += 1
+        try:
+            yield
+        finally:
+            self._asking[owner] -= 1
+            if not self._asking[owner]:
+                del self._asking[owner]
+
+    async def _answer(self, question: Question) -> Document:
         async with self._running:
             try:
-                found = await asyncio.to_thread(self._walk, question, self._hosts())
+                return await asyncio.to_thread(self._walk, question, self._hosts())
             except Untraceable as error:
                 raise conflict(str(error)) from error
             except Unreachable as error:
                 raise Refused(503, str(error)) from error
-        return bodies.reply(_without_underlay(found) if is_limited else found)
 
     def _end(self, request: Request, name: str, *, is_limited: bool) -> str:
         """Return a port's uuid, or an address; refuse what the caller may not ask about."""
