@@ -117,13 +117,19 @@ def test_everybody_gets_one_copy_whoever_sends(
 
 def test_a_leaf_sends_one_copy_and_the_replicator_none_back(rig: Rig) -> None:
     assist(rig, *(Encapsulation.VXLAN,) * 4)
-    before = [sent_by(rig, host) for host in rig.hosts]
-    token, mouth = os.urandom(12), rig.workloads[0]
-    with Ears(rig.workloads) as ears:
-        say(mouth, udp_to(mouth, "239.1.2.3", token, GROUP_MAC))
-        ears.heard(token)
+    growths: list[list[int]] = []
+    for _ in range(3):
+        before = [sent_by(rig, host) for host in rig.hosts]
+        token, mouth = os.urandom(12), rig.workloads[0]
+        with Ears(rig.workloads) as ears:
+            say(mouth, udp_to(mouth, "239.1.2.3", token, GROUP_MAC))
+            ears.heard(token)
+        growths.append(
+            [sent_by(rig, host) - was for host, was in zip(rig.hosts, before, strict=True)]
+        )
 
-    growth = [sent_by(rig, host) - was for host, was in zip(rig.hosts, before, strict=True)]
+    # The kernels of hosts send now and then too: what is sent every time is ours.
+    growth = [min(each) for each in zip(*growths, strict=True)]
     assert growth == [1, 2, 0, 0]
 
 

@@ -203,10 +203,17 @@ def test_killed_haproxy_and_killed_host_cost_a_moment(shop, balanced, eventually
     shop.kill("compute1")
     for pid in netns.processes(namespace):
         os.kill(pid, signal.SIGKILL)
+    # Its last segments tell control nodes: without them they miss it after the hold time only.
+    eventually(lambda: not is_connected(shop, "compute1"), "control nodes know")
     netns.configure(namespace, ["link set underlay0 down"])
     eventually(
         lambda: set(spread(shop, 6)) == {"server1", "server2"}, "the stand-by answers", timeout_s=30
     )
+
+
+def is_connected(lab, host):
+    peers = read_table(lab.paths.introspect_socket("control1"), "peers")
+    return any(row["up"] for row in peers if row["name"] == lab.plan.namespace_of(host))
 
 
 def haproxies(lab, host):
