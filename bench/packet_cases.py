@@ -203,6 +203,7 @@ class Fabric:
 
     def answered(self, flows: Iterable[FlowRecord]) -> bytes:
         """The answer to the port that stands for the workload's."""
-        port = next(flow.leaves_as.source_port for flow in flows if flow.leaves_as is not None)
+        seen = (flow.leaves_as for flow in flows if flow.leaves_as is not None)
+        port = next(ends.source_port for ends in seen if ends.source == LOCAL_TUNNEL)
         packet = _udp(OUTSIDE_SERVER, str(LOCAL_TUNNEL), (FAR_PORT, port))
         return frames.ethernet(bytes(6), bytes(6), 0x0800, packet)
