@@ -52,6 +52,7 @@ from skytrail.wire.xmpp.messages import (
     WithdrawRoute,
     family_of,
 )
+from skytrail.wire.xmpp.plain_items import PlainItems
 from skytrail.wire.xmpp.route_codec import (
     bounded_name,
     bounded_number,
@@ -100,14 +101,19 @@ class _PendingPublish:
 class StanzaDecoder:
     """Decodes the stanzas of one direction of one connection, in order."""
 
-    __slots__ = ("_parser", "_pending")
+    __slots__ = ("_parser", "_pending", "_plain")
 
     def __init__(self) -> None:
         self._parser = StanzaParser()
+        self._plain = PlainItems(self._parser)
         self._pending: _PendingPublish | None = None
 
     def decode(self, stanza: bytes) -> list[Message]:
         """Return the messages a stanza completes, often none or one; raises ``DecodeError``."""
+        plain = self._plain.read(stanza)
+        if plain is not None:
+            self._pending = None
+            return [plain]
         element = self._parser.parse(stanza)
         pending, self._pending = self._pending, None
         match local_name(element):

@@ -33,7 +33,7 @@ _WORD_LENGTH_MAX = 64
 NAME_LENGTH_MAX = 4096
 """Colon-joined names: twice what the API lets a name have, since an instance repeats its network's.
 What one agent publishes is sent to many: without these bounds one could outgrow their stanzas."""
-_LABEL_MAX = (1 << 24) - 1  # 20 bits for MPLS, 24 when the field carries a VNI
+LABEL_MAX = (1 << 24) - 1  # 20 bits for MPLS, 24 when the field carries a VNI
 _U32_MAX = (1 << 32) - 1
 _REPLICATES = "<assisted-replication-supported>true</assisted-replication-supported>"
 _REPLICATION_LEAF = "<edge-replication-not-supported>true</edge-replication-not-supported>"
@@ -206,8 +206,8 @@ def decode_entry(entry: XmlElement, family: Family) -> Route:
     hops = list(parts["next-hops"]) if "next-hops" in parts else []
     if not 0 < len(hops) <= NEXT_HOPS_MAX:
         raise DecodeError(f"{len(hops)} next hops, expected 1..{NEXT_HOPS_MAX}")
-    attributes = _decode_attributes(parts)
-    return Route(key, tuple([_decode_next_hop(hop) for hop in hops]), attributes)
+    attributes = decode_attributes(parts, _flags(parts["nlri"]))
+    return Route(key, tuple([decode_next_hop(hop) for hop in hops]), attributes)
 
 
 def decode_nlri_of(entry: XmlElement, family: Family) -> RouteKey:
@@ -226,11 +226,18 @@ def _decode_nlri(nlri: XmlElement, family: Family) -> RouteKey:
     try:
         if family is not Family.ENET:
             return parse_key(family, address)
-        tag = bounded_number(texts.get("ethernet-tag"), _U32_MAX)
         listened = texts.get("group", ""), texts.get("source", "")
-        return enet_key(Mac.parse(texts.get("mac", "")), _enet_address(address), tag, listened)
+        return enet_key_of(texts.get("ethernet-tag"), texts.get("mac", ""), address, listened)
     except ValueError as error:
         raise DecodeError(f"bad nlri: {error}") from error
+
+
+def enet_key_of(
+    tag: str | None, mac: str, address: str, listened: tuple[str, str] = ("", "")
+) -> EnetKey:
+    """Return the key of an nlri by its texts; raises ``DecodeError`` and ``ValueError``."""
+    number = bounded_number(tag, _U32_MAX)
+    return enet_key(Mac.parse(mac), _enet_address(address), number, listened)
 
 
 def enet_key(mac: Mac, address: IpPrefix | None, tag: int, listened: tuple[str, str]) -> EnetKey:
@@ -266,7 +273,8 @@ def _enet_address(text: str) -> IpPrefix | None:
     return hashed_network(str(host)) if int(host) else None
 
 
-def _decode_next_hop(element: XmlElement) -> NextHop:
+def decode_next_hop(element: XmlElement) -> NextHop:
+    """Raises ``DecodeError``."""
     texts: dict[str, str] = {}
     encapsulations: tuple[str, ...] = ()
     tags: tuple[int, ...] = ()
@@ -279,15 +287,15 @@ def _decode_next_hop(element: XmlElement) -> NextHop:
         else:
             texts[name] = child.text or ""
     try:
-        address = _parse_address(texts.get("address", "").strip())
+        address = parse_address(texts.get("address", "").strip())
         mac = Mac.parse(texts["mac"].strip()) if texts.get("mac") else None
     except ValueError as error:
         raise DecodeError(f"bad next hop: {error}") from error
     return NextHop(
         address=address,
-        label=Label(bounded_number(texts.get("label"), _LABEL_MAX)),
-        vni=Vni(bounded_number(texts.get("vni"), _LABEL_MAX)),
-        l3_label=Label(bounded_number(texts.get("l3-label"), _LABEL_MAX)),
+        label=Label(bounded_number(texts.get("label"), LABEL_MAX)),
+        vni=Vni(bounded_number(texts.get("vni"), LABEL_MAX)),
+        l3_label=Label(bounded_number(texts.get("l3-label"), LABEL_MAX)),
         mac=mac,
         encapsulations=encapsulations,
         virtual_network=bounded_name(texts.get("virtual-network", "")),
@@ -296,7 +304,7 @@ def _decode_next_hop(element: XmlElement) -> NextHop:
 
 
 @lru_cache(maxsize=4096)
-def _parse_address(text: str) -> IpAddress:
+def parse_address(text: str) -> IpAddress:
     """Share the few addresses that all routes of a host name; raises ``ValueError``."""
     return ip_address(_unscoped(text))
 
@@ -348,7 +356,9 @@ def _decode_list(
     return tuple([convert(child.text or "") for child in element])
 
 
-def _decode_attributes(parts: dict[str, XmlElement]) -> RouteAttributes:
+def decode_attributes(parts: dict[str, XmlElement], flags: int = 0) -> RouteAttributes:
+    """Return what an entry's parts say of all next hops; ``flags`` are its nlri's."""
+
     def text(name: str) -> str:
         element = parts.get(name)
         return "" if element is None else element.text or ""
@@ -375,7 +385,7 @@ def _decode_attributes(parts: dict[str, XmlElement]) -> RouteAttributes:
         load_balance_decision="" if decision is None else _word(decision.text),
         sub_protocol=_word(text("sub-protocol")),
         etree_leaf=text("etree-leaf") == "true",
-        multicast_flags=_flags(parts["nlri"]),
+        multicast_flags=flags,
         replicates=text("assisted-replication-supported") == "true",
         replication_leaf=text("edge-replication-not-supported") == "true",
     )
