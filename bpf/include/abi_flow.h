@@ -10,7 +10,7 @@
 enum flow_flags {
 	FLOW_DENY = 1,
 	FLOW_REVERSE = 2,
-	FLOW_BRIDGED = 4,	/* Forwarded by destination MAC, checked at every packet. */
+	FLOW_BRIDGED = 4,	/* Decided by a MAC, and again at every packet. */
 	FLOW_TRANSLATED = 8,	/* Leaves with other addresses or ports than it came with. */
 	FLOW_CLOSED = 16,	/* RST was seen, or FIN of both sides. */
 	FLOW_HAS_PAIR = 32,	/* A reverse entry was created. */

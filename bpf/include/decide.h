@@ -75,6 +75,12 @@ static __always_inline void mirror_as(struct scratch *s, const struct flow *othe
 	s->flow.drop_reason = other->drop_reason;
 }
 
+/* An answer is looked at as often as its question. */
+static __always_inline void bridged_as(struct scratch *s, const struct flow *other)
+{
+	s->flow.flags = (s->flow.flags & ~FLOW_BRIDGED) | (other->flags & FLOW_BRIDGED);
+}
+
 static __always_inline void mirror_nothing(struct scratch *s)
 {
 	s->flow.flags &= ~FLOW_MIRRORED;
@@ -226,7 +232,7 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 
 	if (!vif || !vif->kind)
 		return DROP_INTERFACE_UNKNOWN;
-	s->flow.flags &= ~FLOW_DENY;
+	s->flow.flags &= ~(FLOW_BRIDGED | FLOW_DENY);
 	s->flow.peer_vif = 0;
 	translate_nothing(s);
 	mirror_nothing(s);
@@ -238,9 +244,11 @@ static __noinline int decide_from_underlay(struct scratch *s, __u32 family)
 			return reason;
 	}
 	route = route_lookup(floating ? floating->vrf : vif->vrf, s->key.source, family);
-	/* Where addresses are nobody's business, the MAC says who it is. */
-	if (unlikely(!route && vif->options & OPTION_LAYER2))
+	/* Where addresses are nobody's business, the MAC says who it is, as long as it is there. */
+	if (unlikely(!route && vif->options & OPTION_LAYER2)) {
+		s->flow.flags |= FLOW_BRIDGED;
 		route = bridge_lookup(vif->vrf, s->flow.source_mac);
+	}
 	if (route)
 		identity = route->identity;
 	s->far_identity = identity;

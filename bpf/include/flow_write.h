@@ -73,7 +73,7 @@ static __noinline long reverse_insert(struct scratch *s, __u32 family)
 			s->pair_key = s->lone_key;
 		}
 	}
-	s->flow.flags = FLOW_REVERSE | (flags & (FLOW_TRANSLATED | FLOW_MIRRORED));
+	s->flow.flags = FLOW_REVERSE | (flags & (FLOW_TRANSLATED | FLOW_MIRRORED | FLOW_BRIDGED));
 	translate_mirrored(s, &s->key);
 	s->flow.peer_vif = peer_vif ? s->key.vif : 0;
 	/* Its own way out is looked up when it is first used; delivery needs none. */
@@ -245,7 +245,7 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 	forward = flow_find(&s->pair_key, family);
 	if (!forward || (forward->flags & FLOW_REVERSE) || forward->pair != entry->pair)
 		return -1;
-	if (forward->generation != generation) {
+	if (forward->generation != generation || forward->flags & FLOW_BRIDGED) {
 		s->key = s->pair_key;
 		mac_copy(s->flow.mac, forward->mac);
 		mac_copy(s->flow.source_mac, forward->source_mac);
@@ -262,6 +262,7 @@ static __noinline int reverse_refresh(struct scratch *s, struct flow *entry, __u
 		return -1;
 	flow_take(s, entry, family);
 	mirror_as(s, forward);
+	bridged_as(s, forward);
 	mac_copy(s->flow.mac, s->own_mac);
 	mac_copy(s->flow.source_mac, s->own_source_mac);
 	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {

@@ -76,7 +76,7 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 		return drop(ctx, reason);
 	flow = flow_of_argument(p, family);
 	if (unlikely(!flow || !now || flow->generation != now->generation ||
-		     flow_reopens(flow, p))) {
+		     flow->flags & FLOW_BRIDGED || flow_reopens(flow, p))) {
 		const int action = flow_miss(ctx, p, family);
 
 		if (action != PROCEED)

@@ -132,3 +132,19 @@ def test_frames_reach_a_learnt_mac_as_they_are(learning: Box) -> None:
 
         assert outcome.verdict == TC_REDIRECT, outcome.drops
         assert outcome.frame[:12] == whole[:12]
+
+
+def generation(box: Box) -> int:
+    return box.datapath._settings().generation
+
+
+def test_what_is_learnt_has_no_flow_decided_again(learning: Box) -> None:
+    before = generation(learning)
+
+    learning.apply(*KNOWN)
+    learning.apply(replace(LEARNING, macs_full=True))
+    learning.apply(LEARNING)
+    learning.apply(deletes=KNOWN)
+    assert generation(learning) == before
+    learning.apply(replace(LEARNING, macs_full=True, identity=IdentityId(9)))
+    assert generation(learning) != before

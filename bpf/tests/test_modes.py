@@ -9,23 +9,39 @@ from ipaddress import ip_network
 import frames
 import pytest
 from conftest import (
+    LAYER2_LABEL,
     LAYER2_NEXTHOP,
     MAC,
     OWN,
     PEER,
     PEER_MAC,
     REMOTE,
+    REMOTE_LABEL,
     REMOTE_MAC,
     TC_REDIRECT,
+    TUNNEL_NEXTHOP,
     VIF,
     VRF,
     Box,
+    Outcome,
     as_frame,
     base_rows,
     interface_row,
 )
 
-from skytrail.agent.tables import BridgeRow, FloodRow, InetRouteRow, SourceRow
+from skytrail.agent.tables import (
+    PROTOCOL_ANY,
+    Action,
+    BridgeRow,
+    FloodRow,
+    IdentityId,
+    InetRouteRow,
+    PolicyId,
+    PolicyIdentityRow,
+    RuleId,
+    SourceRow,
+    VerdictRow,
+)
 from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
 
 pytestmark = pytest.mark.root
@@ -132,3 +148,50 @@ def test_members_are_asked_for_whom_the_vrouter_does_not_know(box: Box) -> None:
     assert box.workload(arp("10.1.1.99", PEER_MAC.packed)).forwarded
     assert PEER_MAC.packed == box.workload(arp(PEER[4])).frame[22:28]
     box.apply(interface_row(), deletes=(ALONE,))
+
+
+FRIEND, STRANGER, POLICY = IdentityId(3), IdentityId(9), PolicyId(61)
+"""The policy allows friends alone."""
+ALLOWS_FRIENDS = (
+    PolicyIdentityRow(POLICY, FRIEND, 1),
+    VerdictRow(POLICY, 1, 0, PROTOCOL_ANY, 0, 0, Action.ALLOW, RuleId(1)),
+)
+
+
+def known_as(identity: IdentityId) -> BridgeRow:
+    return BridgeRow(VRF, REMOTE_MAC, TUNNEL_NEXTHOP, REMOTE_LABEL, identity)
+
+
+def sent(port: int, to_port: int) -> bytes:
+    packet = frames.ipv4("172.16.9.9", "172.16.9.8", 17, frames.udp(port, to_port, b"x"))
+    return as_frame(packet, REMOTE_MAC)
+
+
+def arrived(box: Box, port: int, to_port: int) -> Outcome:
+    packet = frames.ipv4("172.16.9.8", "172.16.9.9", 17, frames.udp(port, to_port, b"x"))
+    return box.receive(as_frame(packet, MAC, REMOTE_MAC), label=LAYER2_LABEL)
+
+
+def test_who_a_mac_is_counts_at_every_packet_that_arrives(bridging: Box) -> None:
+    row = replace(interface_row(ingress=POLICY), is_layer2=True, lets_dhcp_by=True)
+    bridging.apply(row, *ALLOWS_FRIENDS, deletes=(known_as(FRIEND),))
+    assert arrived(bridging, 1, 2).drops == {"POLICY": 1}, "nobody knows who it is"
+
+    bridging.apply(known_as(FRIEND))
+    assert arrived(bridging, 1, 2).forwarded
+    assert bridging.workload(sent(2, 1)).forwarded, "the answer"
+    bridging.apply(known_as(STRANGER))
+    assert bridging.workload(sent(2, 1)).drops == {"POLICY": 1}, "nor is it answered any more"
+    assert arrived(bridging, 1, 2).drops == {"POLICY": 1}
+
+
+def test_answers_of_a_mac_are_admitted_as_long_as_it_may_be_asked(bridging: Box) -> None:
+    row = replace(interface_row(egress=POLICY), is_layer2=True, lets_dhcp_by=True)
+    bridging.apply(row, *ALLOWS_FRIENDS)
+    assert bridging.workload(sent(1, 2)).forwarded
+    assert arrived(bridging, 2, 1).forwarded
+
+    bridging.apply(known_as(STRANGER))
+    assert arrived(bridging, 2, 1).drops == {"POLICY": 1}
+    bridging.apply(known_as(FRIEND))
+    assert arrived(bridging, 2, 1).forwarded

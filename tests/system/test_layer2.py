@@ -7,14 +7,20 @@ import struct
 import subprocess
 import time
 import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from skytrail.agent import abi
+from skytrail.agent.io import bpf_syscall
 from skytrail.client import ApiClient
-from skytrail.lab import check
+from skytrail.lab import check, commands
 from skytrail.lab.io import netns
+from skytrail.lab.service import BPF_DIRECTORY, Lab
 from skytrail.net import GATEWAY_MAC, Mac
 from skytrail.runtime.introspection import read_table
 from skytrail.testing.vlan_socket import VlanSocket
@@ -23,47 +29,48 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "layer2"
 BROADCAST = b"\xff" * 6
 ARP = struct.Struct("!HHBBH6s4s6s4s")
 VLAN = 100
+T = TypeVar("T")
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def lab(lab_of):
+def lab(lab_of: Callable[..., AbstractContextManager[Lab]]):
     with lab_of(EXAMPLE, "stl") as created:
         yield created
 
 
 @pytest.fixture(scope="module")
-def api(lab):
+def api(lab: Lab):
     with ApiClient(lab.api_url) as client:
         yield client
 
 
-def run(lab, name, *command):
+def run(lab: Lab, name: str, *command: str):
     done = subprocess.run(
         lab.command_in(name, list(command)), check=False, capture_output=True, text=True
     )
     return done.returncode, done.stdout + done.stderr
 
 
-def mac_of(lab, name):
+def mac_of(lab: Lab, name: str):
     _, text = run(lab, name, "ip", "-o", "link", "show", "eth0")
     return Mac.parse(text.partition("link/ether ")[2].split()[0])
 
 
-def neighbour(lab, name, address):
+def neighbour(lab: Lab, name: str, address: object):
     _, text = run(lab, name, "ip", "neigh", "show", str(address))
     return text
 
 
-def test_packets_show_what_the_example_expects(lab):
+def test_packets_show_what_the_example_expects(lab: Lab):
     cells = asyncio.run(check.check(lab))
 
     wrong = [(cell.expectation, cell.seen) for cell in cells if not cell.ok]
     assert not wrong
 
 
-def test_who_is_bridged_to_answers_for_itself_and_has_any_address(lab):
+def test_who_is_bridged_to_answers_for_itself_and_has_any_address(lab: Lab):
     for name, address in (("wire1", "192.168.77.1/24"), ("wire2", "192.168.77.2/24")):
         assert run(lab, name, "ip", "addr", "add", address, "dev", "eth0")[0] == 0
     code, text = run(lab, "wire1", "ping", "-n", "-c3", "-i0.2", "-W5", "192.168.77.2")
@@ -72,13 +79,13 @@ def test_who_is_bridged_to_answers_for_itself_and_has_any_address(lab):
     assert str(mac_of(lab, "wire2")) in neighbour(lab, "wire1", "192.168.77.2")
 
 
-def test_there_is_no_gateway_in_a_network_that_only_bridges(lab):
+def test_there_is_no_gateway_in_a_network_that_only_bridges(lab: Lab):
     code, text = run(lab, "wire1", "ping", "-n", "-c1", "-W2", "10.61.0.1")
 
     assert code != 0, text
 
 
-def test_who_is_routed_to_is_behind_the_gateways_mac(lab):
+def test_who_is_routed_to_is_behind_the_gateways_mac(lab: Lab):
     address = check.members(lab)["routed2"].address(version=4)
     code, text = run(lab, "routed1", "ping", "-n", "-c1", "-W5", str(address))
 
@@ -87,16 +94,17 @@ def test_who_is_routed_to_is_behind_the_gateways_mac(lab):
     assert str(GATEWAY_MAC) in neighbour(lab, "routed1", address)
 
 
-def instance_address(api, name):
+def instance_address(api: ApiClient, name: str):
     kind = "virtual-machine-interface"
     port = api.read(kind, api.name_to_id(kind, ["default-domain", "flat", name]))
-    macs = port["virtual_machine_interface_mac_addresses"]["mac_address"]
+    macs = port["virtual_machine_interface_mac_addresses"]
+    assert isinstance(macs, dict)
     named = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.flat"))
     address = api.read("instance-ip", api.name_to_id("instance-ip", [named]))["instance_ip_address"]
-    return Mac.parse(macs[0]), IPv4Address(address)
+    return Mac.parse(macs["mac_address"][0]), IPv4Address(str(address))
 
 
-def arp(operation, source, target):
+def arp(operation: int, source: tuple[Mac, IPv4Address], target: tuple[Mac, IPv4Address]):
     (mac, address), (other, wanted) = source, target
     return (
         (BROADCAST if operation == 1 else other.packed)
@@ -108,13 +116,13 @@ def arp(operation, source, target):
     )
 
 
-def checksum(data):
+def checksum(data: bytes):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
     return (0xFFFF - ((total & 0xFFFF) + (total >> 16))).to_bytes(2)
 
 
-def echo(source, target, payload):
+def echo(source: tuple[Mac, IPv4Address], target: tuple[Mac, IPv4Address], payload: bytes):
     (mac, address), (other, wanted) = source, target
     message = struct.pack("!BBHHH", 8, 0, 0, 77, 1) + payload
     message = message[:2] + checksum(message) + message[4:]
@@ -124,7 +132,7 @@ def echo(source, target, payload):
     return other.packed + mac.packed + b"\x08\x00" + head + message
 
 
-def test_a_vlan_of_a_workload_is_a_port_of_another_network(lab, api):
+def test_a_vlan_of_a_workload_is_a_port_of_another_network(lab: Lab, api: ApiClient):
     own, far = instance_address(api, "routed1-storage"), instance_address(api, "store")
     nobody = Mac(bytes(6))
     with netns.entered(lab.plan.namespace_of("routed1")):
@@ -139,7 +147,7 @@ def test_a_vlan_of_a_workload_is_a_port_of_another_network(lab, api):
         assert vlan.hear(b"through the vlan")[:6] == own[0].packed
 
 
-def test_dhcp_serves_a_sub_interface_by_its_tag(lab, api):
+def test_dhcp_serves_a_sub_interface_by_its_tag(lab: Lab, api: ApiClient):
     own = instance_address(api, "routed1-storage")
     request = (
         b"\x01\x01\x06\x00" + b"\0\0\0\7" + bytes(20) + own[0].packed.ljust(16, b"\0") + bytes(192)
@@ -160,16 +168,16 @@ def test_dhcp_serves_a_sub_interface_by_its_tag(lab, api):
 class Link:
     """A workload's link, for whole frames of any MAC."""
 
-    def __init__(self, lab, name):
+    def __init__(self, lab: Lab, name: str):
         with netns.entered(lab.plan.namespace_of(name)):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             self._socket.bind(("eth0", 3))
         self._socket.setblocking(False)
 
-    def send(self, target, source, payload):
+    def send(self, target: bytes, source: Mac, payload: bytes):
         self._socket.send(target + source.packed + b"\x88\xb5" + payload.ljust(46, b"\0"))
 
-    def has(self, payload):
+    def has(self, payload: bytes):
         found = False
         while True:
             try:
@@ -183,19 +191,19 @@ class Link:
 
 
 @pytest.fixture
-def links(lab):
+def links(lab: Lab):
     opened = {name: Link(lab, name) for name in ("nest1", "nest2", "nest3")}
     yield opened
     for link in opened.values():
         link.close()
 
 
-def learnt(lab, host, mac):
+def learnt(lab: Lab, host: str, mac: Mac):
     rows = read_table(lab.paths.introspect_socket(host), "macs")
     return [row for row in rows if row["mac"] == str(mac)]
 
 
-def wait_for(what, condition, wait_s=30.0):
+def wait_for(what: str, condition: Callable[[], T], wait_s: float = 30.0):
     deadline = time.monotonic() + wait_s
     while not (found := condition()):
         assert time.monotonic() < deadline, f"in vain: {what}"
@@ -203,7 +211,7 @@ def wait_for(what, condition, wait_s=30.0):
     return found
 
 
-def moves_to(links, mac, name, asker):
+def moves_to(links: dict[str, Link], mac: Mac, name: str, asker: str):
     """Have a MAC speak from a workload; return how long until what is sent to it arrives there, alone."""
     started = time.monotonic()
     links[name].send(BROADCAST, mac, b"here I am")
@@ -223,7 +231,9 @@ def moves_to(links, mac, name, asker):
     return time.monotonic() - started
 
 
-def test_a_mac_is_learnt_where_it_speaks_and_followed_when_it_moves(lab, links):
+def test_a_mac_is_learnt_where_it_speaks_and_followed_when_it_moves(
+    lab: Lab, links: dict[str, Link]
+):
     mac, took = Mac(b"\x02\0\0\0\0\x77"), {}
     for name, asker in (("nest1", "nest2"), ("nest3", "nest2"), ("nest2", "nest1")):
         took[name] = moves_to(links, mac, name, asker)
@@ -238,7 +248,7 @@ def test_a_mac_is_learnt_where_it_speaks_and_followed_when_it_moves(lab, links):
     print("MAC reached after:", ", ".join(f"{name} {s * 1000:.0f} ms" for name, s in took.items()))
 
 
-def test_machines_behind_a_bridge_in_a_workload_are_reached(lab):
+def test_machines_behind_a_bridge_in_a_workload_are_reached(lab: Lab):
     inner, outer = f"{lab.plan.namespace_of('nest1')}-in", lab.plan.namespace_of("nest1")
     netns.create(inner)
     try:
@@ -261,7 +271,37 @@ def test_machines_behind_a_bridge_in_a_workload_are_reached(lab):
         netns.delete(inner)
 
 
-def test_a_flood_of_macs_stays_within_the_limit_and_harms_nobody(lab, api, links):
+def generation(lab: Lab, host: str):
+    """What flows of a host must bear so as not to be decided again."""
+    path = BPF_DIRECTORY / commands.agent_name(lab.plan.node(host)) / f"v{abi.ABI_VERSION}"
+    size = abi.SETTINGS_LAYOUT.size
+    fd = bpf_syscall.open_pin(path / "settings")
+    settings = bpf_syscall.BpfMap("settings", fd, key_bytes=4, value_bytes=size, entries=1)
+    try:
+        found = settings.lookup(bytes(4))
+        assert found is not None
+        return abi.Settings.unpack(found).generation
+    finally:
+        settings.close()
+
+
+def test_a_flood_of_macs_has_no_flow_of_others_decided_again(lab: Lab, links: dict[str, Link]):
+    before = {host: generation(lab, host) for host in ("compute1", "compute2")}
+
+    def all_learnt():
+        for number in range(100):
+            links["nest1"].send(BROADCAST, Mac(b"\x06\0\0\0\1" + bytes((number,))), b"flood")
+        rows = read_table(lab.paths.introspect_socket("compute2"), "routes")
+        heard = [row for row in rows if "06:00:00:00:01:" in str(row)]
+        return len(heard) == 100
+
+    wait_for("the other host knows a hundred MACs", all_learnt)
+    assert {host: generation(lab, host) for host in before} == before
+
+
+def test_a_flood_of_macs_stays_within_the_limit_and_harms_nobody(
+    lab: Lab, api: ApiClient, links: dict[str, Link]
+):
     network = api.name_to_id("virtual-network", ["default-domain", "flat", "nest"])
     limit = {"mac_limit": 4, "mac_limit_action": "drop"}
     api.update("virtual-network", network, {"mac_limit_control": limit})
@@ -272,11 +312,45 @@ def test_a_flood_of_macs_stays_within_the_limit_and_harms_nobody(lab, api, links
         for number in range(50):
             links["nest1"].send(BROADCAST, Mac(b"\x06\0\0\0\0" + bytes((number,))), b"flood")
         drops = read_table(lab.paths.introspect_socket("compute1"), "drops")
-        return sum(int(row["packets"]) for row in drops if row["reason"] == "MAC_LIMIT")
+        return sum(int(str(row["packets"])) for row in drops if row["reason"] == "MAC_LIMIT")
 
     wait_for("frames of further MACs are dropped", refused)
     rows = read_table(lab.paths.introspect_socket("compute1"), "macs")
-    flooded = [row for row in rows if row["mac"].startswith("06:")]
+    flooded = [row for row in rows if str(row["mac"]).startswith("06:")]
     assert len(flooded) <= 4
     moves_to(links, Mac(b"\x02\0\0\0\0\x34"), "nest3", "nest2")
     assert learnt(lab, "compute1", kept)
+
+
+def test_a_mac_that_two_hosts_have_is_held_by_the_control_node(
+    lab: Lab, api: ApiClient, links: dict[str, Link]
+):
+    network = api.name_to_id("virtual-network", ["default-domain", "flat", "nest"])
+    limit = {"mac_move_limit": 2, "mac_move_time_window": 60, "mac_move_limit_action": "drop"}
+    api.update(
+        "virtual-network",
+        network,
+        {"mac_move_control": limit, "mac_limit_control": {"mac_limit": 0}},
+    )
+    mac, duplicates = Mac(b"\x02\0\0\0\0\x78"), lab.paths.introspect_socket("control1")
+
+    def held():
+        return [row for row in read_table(duplicates, "duplicate_macs") if row["mac"] == str(mac)]
+
+    moves_to(links, mac, "nest3", "nest1")
+    moves_to(links, mac, "nest2", "nest1")
+    assert not held(), "it moved once"
+
+    def fought_over():
+        for name, host in (("nest3", "compute1"), ("nest2", "compute2")):
+
+            def speaks(name: str = name, host: str = host):
+                links[name].send(BROADCAST, mac, b"mine")
+                return learnt(lab, host, mac) or held()
+
+            wait_for("it is learnt", speaks)
+        return held()
+
+    (row,) = wait_for("it moved too often", fought_over)
+    assert row["held_at"], "it stays at one host"
+    moves_to(links, Mac(b"\x02\0\0\0\0\x79"), "nest2", "nest1")

@@ -34,7 +34,7 @@ from skytrail.agent.io.bpf_links import Hook, LinkTable
 from skytrail.agent.io.ebpf_capture import CaptureSlots
 from skytrail.agent.io.ebpf_rows import from_u32, u32
 from skytrail.agent.io.ebpf_sessions import SessionEvents
-from skytrail.agent.io.ebpf_tables import RowTables, depends_flows
+from skytrail.agent.io.ebpf_tables import RowTables
 from skytrail.agent.io.ebpf_use import table_uses
 from skytrail.agent.io.mirror_device import close_links, open_links
 from skytrail.agent.io.punt_ring import PuntRing
@@ -193,6 +193,7 @@ class EbpfDatapath:
         gone = [row for row in deletes if isinstance(row, InterfaceRow)]
         if not self._mirrors and any(isinstance(row, MirrorRow) for row in puts):
             self._open_mirrors()
+        changes_flows = self._tables.changes_flows(puts, deletes)
         try:
             self._put(puts)
             self._set_underlay([row for row in puts if isinstance(row, InterfaceRow)])
@@ -203,7 +204,7 @@ class EbpfDatapath:
         finally:
             # Also when a row was refused: those before it are in the tables, and no later call
             # would write them again.
-            if any(depends_flows(row) for row in (*puts, *deletes)):
+            if changes_flows:
                 self.invalidate_flows()
             for row in gone:
                 self._scan(purge_vif=row.vif_id)

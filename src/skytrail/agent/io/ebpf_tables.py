@@ -61,10 +61,14 @@ _STRETCH_ELEMENTS = 64
 
 
 def depends_flows(row: Row) -> bool:
-    """True when live flows may have remembered something this row changes."""
+    """True when live flows may have remembered something this row changes.
+
+    Flows that a MAC decided remember nothing of it: they are decided again at every packet.
+    """
     return not isinstance(
         row,
-        LabelRow
+        BridgeRow
+        | LabelRow
         | VniRow
         | FloodRow
         | GroupRow
@@ -154,6 +158,20 @@ class RowTables:
                 for key, value in self._maps[name].items():
                     if name != "floods" or rows_codec.is_of_group(key) == of_group:
                         yield decode(key, value)
+
+    def changes_flows(self, puts: Iterable[Row], deletes: Iterable[Row]) -> bool:
+        """Tell, before they are written, whether live flows must be decided again."""
+        if any(map(depends_flows, deletes)):
+            return True
+        return any(depends_flows(row) and not self._only_fills(row) for row in puts)
+
+    def _only_fills(self, row: Row) -> bool:
+        """Whether all it changes is that an interface learns no further MACs, or does again.
+
+        No flow's concern, and a workload may bring it about as often as it likes.
+        """
+        present = self.interface_at(row.ifindex) if isinstance(row, InterfaceRow) else None
+        return present is not None and replace(present, macs_full=not present.macs_full) == row
 
     def interface_at(self, ifindex: int) -> InterfaceRow | None:
         """The row of an interface index."""
