@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum abi {
-	ABI_VERSION = 11,
+	ABI_VERSION = 12,
 	VIF_COUNT_MAX = 65536,
 	IFINDEX_DIRECT_MAX = 65536, /* Larger ones are found by hash. */
 	NEXTHOP_COUNT_MAX = 65536,
@@ -123,6 +123,7 @@ struct settings {
 	__u16 options;	  /* Of the underlay interface. */
 	__u32 mirror_ifindex; /* Where frames enter that are to be mirrored; 0: nowhere. */
 	__be32 tunnel_address6[4]; /* Of a host whose underlay is IPv6; zero: it is IPv4. */
+	__be32 replicator_address6[4]; /* As replicator_address. Never begins with zero. */
 };
 
 struct interface {

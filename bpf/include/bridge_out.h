@@ -13,8 +13,7 @@ static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
 {
 	/* No flow to hash: one port for all frames of an EtherType. */
 	const __be16 entropy = p->ethertype | bpf_htons(49152);
-	__u32 room = VXLAN_BYTES, out_ifindex;
-	long failure;
+	__u32 room, out_ifindex;
 
 	if (!(nh->flags & (NEXTHOP_RESOLVED | NEXTHOP_ROUTED)))
 		return drop(ctx, DROP_UNDERLAY_UNRESOLVED);
@@ -22,26 +21,9 @@ static __noinline int bridge_to_tunnel(struct __sk_buff *ctx, struct packet *p,
 		return drop(ctx, DROP_NOT_IP);
 	if (ctx->len - ETHERNET_BYTES > nh->mtu)
 		return drop(ctx, DROP_TOO_BIG);
-	/* Not over IPv6: only IP packets of flows are. */
-	if (nh->flags & NEXTHOP_OUTER6)
-		return drop(ctx, DROP_NOT_IP);
-	if (nh->encapsulation == ENCAP_MPLS_UDP)
-		room = MPLSUDP_BYTES;
-	else if (nh->encapsulation == ENCAP_MPLS_GRE)
-		room = MPLSGRE_BYTES;
-	if (bpf_skb_change_head(ctx, room, 0))
-		return drop(ctx, DROP_ENCAPSULATION);
-	switch (nh->encapsulation) {
-	case ENCAP_MPLS_UDP:
-		failure = encap_mplsudp(ctx, nh, label, entropy, p->tos);
-		break;
-	case ENCAP_MPLS_GRE:
-		failure = encap_mplsgre(ctx, nh, label, p->tos);
-		break;
-	default:
-		failure = encap_vxlan(ctx, nh, label, entropy, p->tos);
-	}
-	if (failure)
+	room = outer_bytes(nh);
+	if (!room || bpf_skb_change_head(ctx, room, 0) ||
+	    outer_write(ctx, nh, label, entropy, p->tos))
 		return drop(ctx, DROP_ENCAPSULATION);
 	out_ifindex = tunnel_link(ctx, nh, entropy);
 	return out_ifindex ? bpf_redirect(out_ifindex, 0) : drop(ctx, DROP_UNDERLAY_UNRESOLVED);

@@ -10,12 +10,24 @@
 #define ECN_MASK 3
 #define ECN_CE 3
 
-/* What the kernel has to be told of a packet that leaves its tunnel: only a change of the family. */
+/* What the kernel has to be told of a packet that leaves its tunnel: only a change of the family.
+ * What is not IP is called IPv4, of which the kernel wants to keep the least. */
 static __always_inline __u64 decap_flags(const struct __sk_buff *ctx, __u32 family)
 {
 	if (family == FAMILY_V6)
 		return DECAP_L3_IPV6;
 	return unlikely(ctx->protocol == bpf_htons(ETH_P_IPV6)) ? DECAP_L3_IPV4 : 0;
+}
+
+/* Before Linux 6.3 the kernel cannot be told of a change of the family: the device must find out. As
+ * it wants to keep an IPv6 header, what is shorter becomes that long, as Ethernet pads frames. */
+static __noinline long decap_untold(struct __sk_buff *ctx, __u32 bytes)
+{
+	const __u32 kept = bytes + ETHERNET_BYTES + sizeof(struct ipv6hdr);
+
+	if (ctx->len < kept && bpf_skb_change_tail(ctx, kept, 0))
+		return -1;
+	return bpf_skb_adjust_room(ctx, -(__s32)bytes, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 }
 
 /* RFC 6040 §4.2: congestion seen by the tunnel reaches the inner header. */

@@ -85,7 +85,7 @@ enum drop_reason {
 	DROP_FLOW_LIMIT_MACHINE = 62, /* All interfaces of the machine have as many flows as it may. */
 	DROP_LAYER3_ONLY = 63,	      /* Not IP, and the network only routes. */
 	DROP_VLAN_NESTED = 64,	      /* A tag within a tag. */
-	DROP_FLOOD_OUTER6 = 65,	      /* A copy of a broadcast for a host behind an IPv6 underlay. */
+	DROP_FABRIC_FAMILY = 65,      /* By the host's address, which is of the other IP version. */
 	DROP_MAC_LIMIT = 66,	      /* From a MAC that its interface has no place for. */
 	DROP_REASON_COUNT,
 };

@@ -33,11 +33,12 @@ struct flood_walk {
 	__u32 label_bits; /* As qos_outward() says. */
 };
 
+/* A far end's address, or what stands for it. */
 static __always_inline __be32 tunnel_end(const struct nexthop *nh)
 {
-	const __u16 *at = (const void *)(nh->header + OUTER_DESTINATION_OFFSET);
-
-	return at[0] | (__u32)at[1] << 16;
+	if (nh->flags & NEXTHOP_OUTER6)
+		return end_number((const void *)(nh->header + HEADER6_REMOTE));
+	return outer_address(nh, OUTER_DESTINATION_OFFSET);
 }
 
 /* A rule that leads through a service cannot be followed by copies: it counts as a refusal. */
@@ -80,7 +81,7 @@ static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 }
 
 /* Makes room for the first outer header of a frame, below its Ethernet header, which moves. */
-static __always_inline long flood_grow(struct flood_walk *w, __u32 encapsulation, __u32 room)
+static __always_inline long flood_grow(struct flood_walk *w, const struct nexthop *nh, __u32 room)
 {
 	struct __sk_buff *ctx = w->ctx;
 	__u64 flags;
@@ -89,13 +90,14 @@ static __always_inline long flood_grow(struct flood_walk *w, __u32 encapsulation
 	/* The kernel's tunnel helper knows only IP. */
 	if (!w->family)
 		return bpf_skb_change_head(ctx, room, 0);
-	if (encapsulation == ENCAP_MPLS_UDP)
+	if (nh->encapsulation == ENCAP_MPLS_UDP)
 		flags = MPLSUDP_FLAGS | ADD_ROOM_LAYER2;
-	else if (encapsulation == ENCAP_MPLS_GRE)
+	else if (nh->encapsulation == ENCAP_MPLS_GRE)
 		flags = MPLSGRE_FLAGS | ADD_ROOM_LAYER2;
 	else
 		flags = VXLAN_FLAGS;
-	failure = grow(ctx, room, flags);
+	failure = nh->flags & NEXTHOP_OUTER6 ? outer6_grow_copy(ctx, nh, room) :
+					       grow(ctx, room, flags);
 	return failure ?: write_layer2_inner(ctx, w->p, w->p->destination_mac, room);
 }
 
@@ -105,27 +107,19 @@ static __always_inline int flood_encapsulate(struct flood_walk *w, const struct 
 	/* No flow to hash: one port for all frames of an EtherType. */
 	const __be16 entropy = w->p->ethertype | bpf_htons(49152);
 	struct __sk_buff *ctx = w->ctx;
-	__u32 room = VXLAN_BYTES;
+	const __u32 room = outer_bytes(nh);
 
-	if (nh->encapsulation == ENCAP_MPLS_UDP)
-		room = MPLSUDP_BYTES;
-	else if (nh->encapsulation == ENCAP_MPLS_GRE)
-		room = MPLSGRE_BYTES;
 	/* The list has smaller headers first: a frame only grows. */
-	if (room < w->room)
+	if (!room || room < w->room)
 		return -1;
 	if (!w->room) {
-		if (flood_grow(w, nh->encapsulation, room))
+		if (flood_grow(w, nh, room))
 			return -1;
 	} else if (room > w->room && bpf_skb_change_head(ctx, room - w->room, 0)) {
 		return -1;
 	}
 	w->room = room;
-	if (nh->encapsulation == ENCAP_MPLS_UDP)
-		return encap_mplsudp(ctx, nh, label, entropy, w->p->tos);
-	if (nh->encapsulation == ENCAP_MPLS_GRE)
-		return encap_mplsgre(ctx, nh, label, w->p->tos);
-	return encap_vxlan(ctx, nh, label, entropy, w->p->tos);
+	return outer_write(ctx, nh, label, entropy, w->p->tos);
 }
 
 static __always_inline void flood_remote(struct flood_walk *w, const struct nexthop *nh,
@@ -136,10 +130,6 @@ static __always_inline void flood_remote(struct flood_walk *w, const struct next
 
 	if (!(nh->flags & (NEXTHOP_RESOLVED | NEXTHOP_ROUTED))) {
 		drop(ctx, DROP_UNDERLAY_UNRESOLVED);
-		return;
-	}
-	if (nh->flags & NEXTHOP_OUTER6) {
-		drop(ctx, DROP_FLOOD_OUTER6);
 		return;
 	}
 	if (!(nh->flags & NEXTHOP_LAYER2) && nh->encapsulation != ENCAP_VXLAN) {

@@ -14,6 +14,7 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 	struct scratch *s = get_scratch();
 	__u64 asker = 0;
 	__u32 family = 0;
+	__u64 flags;
 	struct route *route;
 	struct nexthop *nh;
 	void *frame;
@@ -55,13 +56,10 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 		}
 	}
 	set_copy(ctx, arrived_copy(ctx));
+	flags = decap_flags(ctx, family);
 	if (bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_FIXED_GSO |
-					(family == FAMILY_V6 ? DECAP_L3_IPV6 : 0)) &&
-	    /* Linux before 6.3 knows no such flag, and the device finds out by itself. */
-	    (family != FAMILY_V6 ||
-	     bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
-				 BPF_F_ADJ_ROOM_FIXED_GSO)))
+				BPF_F_ADJ_ROOM_FIXED_GSO | flags) &&
+	    (!flags || decap_untold(ctx, p->l3 - ETHERNET_BYTES)))
 		return drop(ctx, DROP_ENCAPSULATION);
 	frame = packet_data(ctx);
 	if (frame + ETHERNET_BYTES > packet_end(ctx))

@@ -84,15 +84,17 @@ VERIFIED_ONCE int watch_delivered(struct __sk_buff *ctx, __u32 ifindex, __u32 ru
 /* Whether what came out of the underlay, with its outer header, is a copy already. */
 static __noinline __u32 arrived_copy(struct __sk_buff *ctx)
 {
+	const bool over6 = ctx->protocol == bpf_htons(ETH_P_IPV6);
+	const __u32 l4 = over6 ? OUTER6_L4_OFFSET : OUTER_L4_OFFSET;
 	__u8 protocol, ttl;
 	__be16 port;
 
-	if (bpf_skb_load_bytes(ctx, ETHERNET_BYTES + 9, &protocol, 1) ||
-	    bpf_skb_load_bytes(ctx, OUTER_L4_OFFSET, &port, 2))
+	if (bpf_skb_load_bytes(ctx, ETHERNET_BYTES + (over6 ? 6 : 9), &protocol, 1) ||
+	    bpf_skb_load_bytes(ctx, l4, &port, 2))
 		return 0;
 	if (protocol == IP_PROTOCOL_UDP)
 		return port == bpf_htons(COPY_SOURCE_PORT) ? IS_COPY : 0;
-	if (protocol != IP_PROTOCOL_GRE || bpf_skb_load_bytes(ctx, OUTER_L4_OFFSET + 7, &ttl, 1))
+	if (protocol != IP_PROTOCOL_GRE || bpf_skb_load_bytes(ctx, l4 + 7, &ttl, 1))
 		return 0;
 	return ttl == COPY_LABEL_TTL ? IS_COPY : 0;
 }

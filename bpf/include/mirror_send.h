@@ -57,18 +57,6 @@ static __always_inline bool mirror_find(const struct mirror *m, struct mirror_wa
 	return way->nh != NULL;
 }
 
-/* How many bytes the tunnel puts in front, its Ethernet header included; 0: there is no tunnel. */
-static __always_inline __u32 outer_bytes(const struct nexthop *nh)
-{
-	if (nh->kind != NEXTHOP_TUNNEL)
-		return 0;
-	if (nh->encapsulation == ENCAP_MPLS_UDP)
-		return MPLSUDP_BYTES;
-	if (nh->encapsulation == ENCAP_MPLS_GRE)
-		return MPLSGRE_BYTES;
-	return nh->encapsulation == ENCAP_VXLAN ? VXLAN_BYTES : 0;
-}
-
 static __always_inline __u32 ip_sum(const __u8 *ip)
 {
 	__u16 words[10];
@@ -143,18 +131,17 @@ static __always_inline long mirror_outer(struct __sk_buff *ctx, const struct nex
 	const __be16 entropy = bpf_htons(COPY_SOURCE_PORT);
 	const __u8 ttl = COPY_LABEL_TTL;
 
-	switch (nh->encapsulation) {
-	case ENCAP_MPLS_UDP:
-		return encap_mplsudp(ctx, nh, label, entropy, 0);
-	case ENCAP_MPLS_GRE:
-		return encap_mplsgre(ctx, nh, label, 0) ?:
-			       bpf_skb_store_bytes(ctx, MPLSGRE_LABEL_OFFSET + 3, &ttl, 1, 0);
-	case ENCAP_VXLAN:
-		return encap_vxlan(ctx, nh, label, entropy, 0);
-	case ENCAP_NATIVE:
+	long failure;
+
+	if (nh->encapsulation == ENCAP_NATIVE)
 		return write_outer_macs(ctx, nh);
-	}
-	return -1;
+	failure = outer_write(ctx, nh, label, entropy, 0);
+	if (failure || nh->encapsulation != ENCAP_MPLS_GRE)
+		return failure;
+	return bpf_skb_store_bytes(ctx,
+				   nh->flags & NEXTHOP_OUTER6 ? MPLSGRE6_LABEL_OFFSET + 3 :
+								MPLSGRE_LABEL_OFFSET + 3,
+				   &ttl, 1, 0);
 }
 
 /* Grows the frame by tunnel and mirror headers and fills them. Zero, or the kernel's refusal. */
@@ -228,9 +215,6 @@ int mirror_ingress(struct __sk_buff *ctx)
 		counters->truncated++;
 	}
 	if (mirror_encapsulate(ctx, m, &way, original))
-		return mirror_give_up(id);
-	/* Analyzers are not reached over IPv6. */
-	if (!to && way.nh->flags & NEXTHOP_OUTER6)
 		return mirror_give_up(id);
 	if (!to && mirror_outer(ctx, way.nh, way.label))
 		return mirror_give_up(id);

@@ -65,6 +65,37 @@ static __always_inline int write_outer_macs(struct __sk_buff *ctx, const struct 
 	return 0;
 }
 
+/* How many bytes the tunnel puts in front, its Ethernet header included; 0: there is no tunnel. */
+static __always_inline __u32 outer_bytes(const struct nexthop *nh)
+{
+	const __u32 further = nh->flags & NEXTHOP_OUTER6 ? OUTER6_BYTES - 20 : 0;
+
+	if (nh->kind != NEXTHOP_TUNNEL)
+		return 0;
+	if (nh->encapsulation == ENCAP_MPLS_UDP)
+		return MPLSUDP_BYTES + further;
+	if (nh->encapsulation == ENCAP_MPLS_GRE)
+		return MPLSGRE_BYTES + further;
+	return nh->encapsulation == ENCAP_VXLAN ? VXLAN_BYTES + further : 0;
+}
+
+/* The outer headers of a frame that has room for them. Zero, or a refusal. */
+static __always_inline long outer_write(struct __sk_buff *ctx, const struct nexthop *nh,
+					__u32 label, __be16 entropy, __u8 tos)
+{
+	if (nh->flags & NEXTHOP_OUTER6)
+		return outer6_copy(ctx, nh, label, entropy, tos);
+	switch (nh->encapsulation) {
+	case ENCAP_MPLS_UDP:
+		return encap_mplsudp(ctx, nh, label, entropy, tos);
+	case ENCAP_MPLS_GRE:
+		return encap_mplsgre(ctx, nh, label, tos);
+	case ENCAP_VXLAN:
+		return encap_vxlan(ctx, nh, label, entropy, tos);
+	}
+	return -1;
+}
+
 /* Encapsulates an IP packet. `mac` is the inner destination when the encapsulation carries
  * Ethernet. Zero, or the kernel's refusal. */
 static __always_inline long encapsulate(struct __sk_buff *ctx, const struct packet *p,

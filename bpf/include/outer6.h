@@ -14,17 +14,16 @@
 #include "encap_mplsudp.h"
 #include "encap_vxlan.h"
 #include "parse.h"
+#include "router_mac.h"
+#include "uplink.h"
 
 #define OUTER6_BYTES 40
-#define OUTER6_L4_OFFSET (ETHERNET_BYTES + OUTER6_BYTES)
 #define MPLSUDP6_LABEL_OFFSET (OUTER6_L4_OFFSET + 8)
 #define MPLSGRE6_LABEL_OFFSET (OUTER6_L4_OFFSET + 4)
 #define OUTER6_BYTES_MAX (MPLSUDP6_LABEL_OFFSET + 8)
-/* Where a next hop with NEXTHOP_OUTER6 has the addresses: all else of the header is known. */
-#define HEADER6_LOCAL 12
-#define HEADER6_REMOTE 28
 /* The last 32 bits of the far end: in a next hop, and in a frame that came from there. */
 #define HEADER6_REMOTE_END 40
+#define OUTER6_SOURCE 22
 #define OUTER6_SOURCE_END 34
 #define OUTER6_HOP_LIMIT 64
 
@@ -60,7 +59,9 @@ static __always_inline long outer6_write(struct __sk_buff *ctx, const struct nex
 	*(__be16 *)(frame + 18) = payload;
 	*(__u8 *)(frame + 20) = is_gre ? IP_PROTOCOL_GRE : IP_PROTOCOL_UDP;
 	*(__u8 *)(frame + 21) = OUTER6_HOP_LIMIT;
-	__builtin_memcpy(frame + 22, nh->header + HEADER6_LOCAL, 32);
+	for (int i = 0; i < 32; i += 4)
+		*(__be32 *)(frame + OUTER6_SOURCE + i) =
+			*(const __be32 *)(nh->header + HEADER6_LOCAL + i);
 	if (is_gre) {
 		*(__be32 *)l4 = bpf_htonl(MPLSGRE_PROTOCOL);
 		*(__be32 *)(l4 + 4) = label_word(label);
@@ -80,6 +81,13 @@ static __always_inline long outer6_write(struct __sk_buff *ctx, const struct nex
 	return 0;
 }
 
+/* The same out of line, for what is no flow's packet: copies, and frames that are not IP. */
+static __noinline long outer6_copy(struct __sk_buff *ctx, const struct nexthop *nh, __u32 label,
+				   __be16 entropy, __u8 tos)
+{
+	return outer6_write(ctx, nh, label, entropy, tos);
+}
+
 /* grow() for an outer header of IPv6: what keeps the marks of a first tunnel becomes IPv6 by the way
  * of growing too far, where that is known (Linux 6.3). */
 static __always_inline long outer6_grow(struct __sk_buff *ctx, __u32 bytes, __u64 flags)
@@ -97,6 +105,28 @@ static __always_inline long outer6_grow(struct __sk_buff *ctx, __u32 bytes, __u6
 					      BPF_F_ADJ_ROOM_FIXED_GSO | DECAP_L3_IPV6);
 }
 
+/* What the kernel is told of a tunnel over IPv6; `whole`: with the inner Ethernet header. */
+static __always_inline __u64 outer6_flags(const struct nexthop *nh, bool whole)
+{
+	const __u64 l3 = BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+
+	if (nh->encapsulation == ENCAP_VXLAN)
+		/* As for IPv4: the room has the VXLAN header, its last bytes are the inner Ethernet's. */
+		return l3 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETHERNET_BYTES) |
+		       BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+	return l3 |
+	       (nh->encapsulation == ENCAP_MPLS_GRE ? BPF_F_ADJ_ROOM_ENCAP_L4_GRE :
+						      BPF_F_ADJ_ROOM_ENCAP_L4_UDP) |
+	       (whole ? BPF_F_ADJ_ROOM_ENCAP_L2(18) : BPF_F_ADJ_ROOM_ENCAP_L2(4));
+}
+
+/* Room for the first tunnel of a copy, below its Ethernet header, which moves. */
+static __noinline long outer6_grow_copy(struct __sk_buff *ctx, const struct nexthop *nh,
+					__u32 room)
+{
+	return outer6_grow(ctx, room, outer6_flags(nh, true));
+}
+
 /* Encapsulates an IP packet of a flow. Zero, or the kernel's refusal. */
 static __noinline long encapsulate6(struct __sk_buff *ctx, const struct packet *p,
 				    const struct nexthop *nh, const struct flow *flow, __u32 label)
@@ -104,23 +134,16 @@ static __noinline long encapsulate6(struct __sk_buff *ctx, const struct packet *
 	const __u32 tunnel = outer6_tunnel_bytes(nh);
 	const bool is_vxlan = nh->encapsulation == ENCAP_VXLAN;
 	const bool whole = is_vxlan || nh->flags & NEXTHOP_LAYER2;
-	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
 	__u32 room = OUTER6_BYTES + tunnel;
 	void *frame;
 	long failure;
 
 	if (nh->encapsulation != ENCAP_MPLS_UDP && nh->encapsulation != ENCAP_MPLS_GRE && !is_vxlan)
 		return -1;
-	flags |= nh->encapsulation == ENCAP_MPLS_GRE ? BPF_F_ADJ_ROOM_ENCAP_L4_GRE :
-						       BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
-	if (is_vxlan)
-		/* As for IPv4: the room has the VXLAN header, its last bytes are the inner Ethernet's. */
-		flags |= BPF_F_ADJ_ROOM_ENCAP_L2(ETHERNET_BYTES) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
-	else
-		flags |= whole ? BPF_F_ADJ_ROOM_ENCAP_L2(18) : BPF_F_ADJ_ROOM_ENCAP_L2(4);
 	if (whole)
 		room += ETHERNET_BYTES;
-	failure = outer6_grow(ctx, room, flags) ?: outer6_write(ctx, nh, label, flow->entropy, p->tos);
+	failure = outer6_grow(ctx, room, outer6_flags(nh, whole)) ?:
+			  outer6_write(ctx, nh, label, flow->entropy, p->tos);
 	if (failure || !whole)
 		return failure;
 	frame = packet_data(ctx);
@@ -140,6 +163,11 @@ static __noinline long encapsulate6(struct __sk_buff *ctx, const struct packet *
 	return 0;
 }
 
+static __always_inline bool ipv6_same(const __be32 *a, const __be32 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
 /* A frame whose EtherType is IPv6's, from the underlay: PASS, an action, or how it is tunnelled. */
 static __noinline int outer6_examine(struct __sk_buff *ctx, struct packet *p)
 {
@@ -157,9 +185,12 @@ static __noinline int outer6_examine(struct __sk_buff *ctx, struct packet *p)
 	if ((void *)(ip + 1) + 8 > packet_end(ctx))
 		return PASS;
 	to = (const void *)ip + 24;
-	if (to[0] != now->tunnel_address6[0] || to[1] != now->tunnel_address6[1] ||
-	    to[2] != now->tunnel_address6[2] || to[3] != now->tunnel_address6[3])
-		return PASS;
+	if (!ipv6_same(to, now->tunnel_address6)) {
+		if (!now->replicator_address6[0] || !ipv6_same(to, now->replicator_address6))
+			return PASS;
+		/* Copied on to all but whom it comes from. */
+		set_relayed_from(ctx, end_number((const void *)ip + 8));
+	}
 	/* Fragments and what has options are the host's, as is all that is no tunnel's. */
 	l4 = (const void *)(ip + 1);
 	if (ip->nexthdr == IP_PROTOCOL_UDP) {

@@ -134,8 +134,6 @@ static __always_inline void set_relayed_from(struct __sk_buff *ctx, __be32 addre
 	ctx->cb[1] = address;
 }
 
-#define NOBODY 0xffffffff /* No neighbour of a relay. */
-
 static __always_inline __be32 get_relayed_from(const struct __sk_buff *ctx)
 {
 	return ctx->cb[1];

@@ -25,9 +25,7 @@ static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struc
 	    bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO | flags)) {
 		/* Before Linux 6.3 the device must find out that it is IPv6 now. */
-		if (!flags ||
-		    bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
-					BPF_F_ADJ_ROOM_FIXED_GSO))
+		if (!flags || decap_untold(ctx, p->l3 - ETHERNET_BYTES))
 			return drop(ctx, DROP_ENCAPSULATION);
 		is_ip = false;
 	}
@@ -199,7 +197,7 @@ static __always_inline int receive_frame(struct __sk_buff *ctx, struct packet *p
 	to = interface_by_vif(vif);
 	if (unlikely(!to || !to->kind))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
-	return shrink_and_deliver(ctx, p, to, false, 0, 0);
+	return shrink_and_deliver(ctx, p, to, false, decap_flags(ctx, 0), 0);
 }
 
 /* An IP packet at p->l3 straight under the label. The first nibble tells the family. */
@@ -226,7 +224,7 @@ static __always_inline __be32 outer_source(const void *at, __u32 offset)
 	const __u16 *address = at - offset + OUTER_SOURCE_OFFSET;
 
 	if (offset > MPLSUDP_LABEL_OFFSET)
-		return NOBODY;
+		return end_number(at - offset + OUTER6_SOURCE);
 	return address[0] | (__u32)address[1] << 16;
 }
 

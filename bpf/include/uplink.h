@@ -14,6 +14,10 @@
 #include "encap_mplsudp.h"
 
 #define FAMILY_INET 2
+#define FAMILY_INET6 10
+/* Where a next hop with NEXTHOP_OUTER6 has the addresses: all else of the header is known. */
+#define HEADER6_LOCAL 12
+#define HEADER6_REMOTE 28
 /* The kernel's routes as the host's own packets see them; the agent lets lo forward (ADR 0270). */
 #define LOOPBACK_IFINDEX 1
 
@@ -58,6 +62,15 @@ static __always_inline long uplink_look(struct __sk_buff *ctx, const struct next
 	*found = way;
 	if (!way)
 		return -1;
+	if (nh->flags & NEXTHOP_OUTER6) {
+		way->family = FAMILY_INET6;
+		/* Routes over IPv6 share by the flow label, if by no ports. */
+		way->flowinfo = bpf_htonl(bpf_ntohs(entropy));
+		for (int i = 0; i < 4; i++) {
+			way->ipv6_src[i] = *(const __be32 *)(nh->header + HEADER6_LOCAL + 4 * i);
+			way->ipv6_dst[i] = *(const __be32 *)(nh->header + HEADER6_REMOTE + 4 * i);
+		}
+	}
 	way->l4_protocol = IP_PROTOCOL_UDP;
 	way->sport = entropy;
 	way->dport = bpf_htons(MPLSUDP_PORT);

@@ -20,7 +20,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from skytrail.agent.io.bpf_links import Hook
 from skytrail.agent.io.ebpf import EbpfDatapath, remove_datapath
@@ -42,7 +42,7 @@ from skytrail.agent.tables import (
     VniRow,
     VrfId,
 )
-from skytrail.net import GATEWAY_MAC, Mac
+from skytrail.net import GATEWAY_MAC, IpAddress, Mac
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -87,7 +87,8 @@ class Host:
     number: int
     namespace: str
     datapath: EbpfDatapath
-    address: IPv4Address
+    address: IpAddress
+    """Where its tunnels end."""
     ifindex: int
     mac: Mac
     neighbour_mac: Mac
@@ -125,6 +126,12 @@ class Workload:
         return run(f"nsenter --net=/run/netns/{self.namespace} {command}", check=check)
 
 
+def underlay_address(version: int, host: int, number: int = 1) -> IpAddress:
+    """An address in the underlay's subnet of a host: its own is the first."""
+    text = f"10.200.{host}.{number}" if version == 4 else f"fd00:200:{host}::{number:x}"
+    return ip_address(text)
+
+
 class Rig:
     """Owns namespaces, datapaths and rows. ``encapsulations[n]`` is what host n sends with."""
 
@@ -136,8 +143,11 @@ class Rig:
         underlay_mtu: int = UNDERLAY_MTU,
         flow_pairs_max: int = 8192,
         hook: Hook = Hook.AUTO,
+        version: int = 4,
     ) -> None:
         self.hook = hook
+        self.version = version
+        """Of the underlay."""
         self.prefix = f"std{secrets.token_hex(3)}"
         self.namespaces: list[str] = []
         self.hosts: list[Host] = []
@@ -168,18 +178,23 @@ class Rig:
         router, mtu = self.namespace("r"), self.underlay_mtu
         self.router = router
         run(f"nsenter --net=/run/netns/{router} sysctl -qw net.ipv4.ip_forward=1")
+        run(f"nsenter --net=/run/netns/{router} sysctl -qw net.ipv6.conf.all.forwarding=1")
         for number, namespace in names.items():
             run(
                 f"ip -n {namespace} link add under mtu {mtu} type veth "
                 f"peer name h{number} netns {router} mtu {mtu}"
             )
             run(f"ip -n {router} addr add 10.200.{number}.254/24 dev h{number}")
+            run(
+                f"ip -n {router} addr add {underlay_address(6, number, 0xFE)}/64 dev h{number} nodad"
+            )
             run(f"ip -n {router} link set h{number} up")
             # The router's stack knows the hosts; the datapath uses its own rows.
-            run(
-                f"ip -n {router} neigh replace 10.200.{number}.1 "
-                f"lladdr {self.mac(namespace, 'under')} dev h{number} nud permanent"
-            )
+            for version in (4, 6):
+                run(
+                    f"ip -n {router} neigh replace {underlay_address(version, number)} "
+                    f"lladdr {self.mac(namespace, 'under')} dev h{number} nud permanent"
+                )
         return {number: self.mac(router, f"h{number}") for number in names}
 
     def _cable(self, names: dict[int, str]) -> dict[int, Mac]:
@@ -193,10 +208,12 @@ class Rig:
         return {1: self.mac(second, "under"), 2: self.mac(first, "under")}
 
     def _add_host(self, number: int, namespace: str, neighbour: Mac, flow_pairs_max: int) -> None:
-        address = IPv4Address(f"10.200.{number}.1")
-        run(f"ip -n {namespace} addr add {address}/24 dev under")
+        run(f"ip -n {namespace} addr add {underlay_address(4, number)}/24 dev under")
+        run(f"ip -n {namespace} addr add {underlay_address(6, number)}/64 dev under nodad")
         run(f"ip -n {namespace} link set under up")
-        run(f"ip -n {namespace} route add default via 10.200.{number}.254")
+        for version, last in ((4, 254), (6, 0xFE)):
+            gateway = underlay_address(version, number, last)
+            run(f"ip -n {namespace} -{version} route add default via {gateway}")
         self.hosts.append(
             Host(
                 number=number,
@@ -204,7 +221,7 @@ class Rig:
                 datapath=EbpfDatapath.open(
                     f"{self.prefix}h{number}", flow_pairs_max=flow_pairs_max, hook=self.hook
                 ),
-                address=address,
+                address=underlay_address(self.version, number),
                 ifindex=self.ifindex(namespace, "under"),
                 mac=self.mac(namespace, "under"),
                 neighbour_mac=neighbour,
@@ -275,7 +292,8 @@ class Rig:
                 policy_ingress=PolicyId(0),
                 identity=IdentityId(0),
                 antispoof=False,
-                tunnel_address=host.address,
+                tunnel_address=host.address if isinstance(host.address, IPv4Address) else None,
+                tunnel_address6=host.address if isinstance(host.address, IPv6Address) else None,
             ),
             NextHopRow(nexthop_id=RECEIVE_NEXTHOP, kind=NextHopKind.RECEIVE),
         ]

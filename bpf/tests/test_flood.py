@@ -53,10 +53,10 @@ EXPERIMENT = 0x88B5
 """An EtherType for experiments (IEEE 802)."""
 
 
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
+@pytest.fixture(scope="module", params=[4, 6])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     """Network 1: workloads 1, 2 on host 1, 3 on host 2, 4 on host 3; network 2: 5, 6."""
-    made = Rig(3)
+    made = Rig(3, version=request.param)
     try:
         for host in (0, 0, 1, 2):
             made.add_workload(made.hosts[host])

@@ -19,11 +19,9 @@ from conftest import (
     REMOTE_MAC,
     TC_PASS,
     TC_REDIRECT,
-    TUNNEL_NEXTHOP,
     UNDERLAY_MTU,
     UNDERLAY_VIF,
     VNI,
-    VRF,
     Box,
     Outcome,
     as_frame,
@@ -34,7 +32,6 @@ from conftest import (
 from skytrail.agent.io import ebpf_rows
 from skytrail.agent.tables import (
     Encapsulation,
-    FloodRow,
     InterfaceKind,
     InterfaceRow,
     NextHopRow,
@@ -269,17 +266,38 @@ def test_packets_to_others_and_of_hosts_without_an_address_are_left_to_the_stack
     assert not to_another.drops
 
 
-def test_copies_and_frames_that_are_not_ip_are_refused_by_name(box: Box) -> None:
-    box.apply(
-        tunnel6(Encapsulation.VXLAN),
-        FloodRow(vrf_id=VRF, members=((TUNNEL_NEXTHOP, VNI),)),
-    )
+@every_tunnel
+def test_frames_that_are_not_ip_are_bridged(box: Box, encapsulation: Encapsulation) -> None:
+    box.apply(tunnel6(encapsulation, layer2=True))
+    frame = frames.ethernet(REMOTE_MAC.packed, MAC.packed, 0x88B5, b"x" * 50)
 
-    copies = box.send(frames.udp(1, 2), frames.UDP, to="255.255.255.255", destination_mac=GROUP_MAC)
-    bridged = box.workload(frames.ethernet(REMOTE_MAC.packed, MAC.packed, 0x88B5, b"x" * 50))
+    outer = decode(box.workload(frame).frame, encapsulation)
 
-    assert copies.drops.get("FLOOD_OUTER6") == 1
-    assert bridged.drops == {"NOT_IP": 1}
+    assert (outer.source, outer.destination, outer.label) == (LOCAL6, REMOTE6, REMOTE_LABEL)
+    assert outer.inner == frame
+
+
+@every_tunnel
+@pytest.mark.parametrize("size", [28, 46, 1000])
+def test_frames_that_are_not_ip_are_delivered_however_short(
+    box: Box, encapsulation: Encapsulation, size: int
+) -> None:
+    """The kernel wants to keep an IPv6 header where it is not told otherwise."""
+    box.apply(underlay6())
+    frame = frames.ethernet(MAC.packed, REMOTE_MAC.packed, 0x88B5, b"x" * size)
+    label = VNI if encapsulation is Encapsulation.VXLAN else LAYER2_LABEL
+
+    outcome = arrive(box, frame, encapsulation, label)
+
+    assert (TC_REDIRECT, frame) == (outcome.verdict, outcome.frame)
+
+
+def test_packets_out_by_any_of_several_links_need_a_way_of_the_kernel_s(box: Box) -> None:
+    box.apply(replace(tunnel6(Encapsulation.MPLS_UDP), is_routed=True))
+
+    outcome = box.send(frames.udp(1, 2), frames.UDP)
+
+    assert outcome.drops == {"UNDERLAY_UNRESOLVED": 1}
 
 
 def test_rows_are_read_back_as_written_and_both_families_are_told_apart(box: Box) -> None:
@@ -297,7 +315,6 @@ def test_rows_are_read_back_as_written_and_both_families_are_told_apart(box: Box
 
 def test_what_the_datapath_does_not_carry_over_ipv6_is_refused_when_written() -> None:
     for row in (
-        replace(tunnel6(Encapsulation.MPLS_UDP), is_routed=True),
         replace(tunnel6(Encapsulation.MPLS_UDP), encapsulation=Encapsulation.NATIVE),
         replace(tunnel6(Encapsulation.MPLS_UDP), local=LOCAL_TUNNEL),
     ):

@@ -3,56 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from ipaddress import IPv6Address
 
 import pytest
-from rig import TUNNEL_NEXTHOP_BASE, Rig, run
+from rig import Rig
 from test_namespaces import loss_percent, megabits, offload
 
-from skytrail.agent.tables import Encapsulation, InterfaceKind, InterfaceRow, NextHopRow, Row
+from skytrail.agent.tables import Encapsulation
 
 every_tunnel = pytest.mark.parametrize(
     "encapsulation", [each for each in Encapsulation if each is not Encapsulation.NATIVE]
 )
 
 
-def address6(number: int) -> IPv6Address:
-    return IPv6Address(f"fd00:200:{number}::1")
-
-
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
     """Workload 1 on host 1, 2 on host 2."""
-    made = Rig()
+    made = Rig(version=6)
     try:
         made.add_workload(made.hosts[0])
         made.add_workload(made.hosts[1])
-        run(f"nsenter --net=/run/netns/{made.router} sysctl -qw net.ipv6.conf.all.forwarding=1")
-        for host in made.hosts:
-            gateway, link = f"fd00:200:{host.number}::fe", f"h{host.number}"
-            run(f"ip -n {made.router} addr add {gateway}/64 dev {link} nodad")
-            run(f"ip -n {host.namespace} addr add {address6(host.number)}/64 dev under nodad")
-            run(f"ip -n {host.namespace} -6 route add default via {gateway}")
         yield made
     finally:
         made.close()
 
 
 def use(rig: Rig, encapsulation: Encapsulation) -> None:
-    """Have both hosts send by this encapsulation, over IPv6, and know no tunnels over IPv4."""
+    """Have both hosts send by this encapsulation."""
     rig.encapsulation = dict.fromkeys((1, 2), encapsulation)
     rig.program()
-    for host in rig.hosts:
-        rows: list[Row] = []
-        for row in rig.rows(host):
-            if isinstance(row, InterfaceRow) and row.kind is InterfaceKind.UNDERLAY:
-                own = address6(host.number)
-                rows.append(replace(row, tunnel_address=None, tunnel_address6=own))
-            if isinstance(row, NextHopRow) and row.remote is not None:
-                far = address6(row.nexthop_id - TUNNEL_NEXTHOP_BASE)
-                rows.append(replace(row, local=address6(host.number), remote=far))
-        host.datapath.apply(rows, [])
 
 
 @every_tunnel

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 import pytest
-from rig import VNI, Host, Rig, run
+from rig import VNI, Host, Rig, run, underlay_address
 from test_flood import (
     FLOOD_LABEL,
     LAYER2_TUNNEL_BASE,
@@ -25,35 +24,40 @@ from skytrail.agent.tables import (
     FLOOD_RELAYED,
     Encapsulation,
     FloodRow,
+    InterfaceKind,
     InterfaceRow,
     NextHopId,
     NextHopKind,
     NextHopRow,
     Row,
 )
-from skytrail.net import BROADCAST_MAC
+from skytrail.net import BROADCAST_MAC, IpAddress
 
 pytestmark = pytest.mark.root
-REPLICATOR = IPv4Address("10.200.2.250")
-"""Of host 2."""
 REPLICATOR_TUNNEL = NextHopId(600)
 GROUP_MAC = bytes.fromhex("01005e010203")
 EXPERIMENT = 0x88B5
 
 
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
+@pytest.fixture(scope="module", params=[4, 6])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     """Workloads 1, 2 on host 1, 3, 4 on host 2 (the replicator), 5 on host 3, 6 on host 4."""
-    made = Rig(4)
+    made = Rig(4, version=request.param)
     try:
         for host in (0, 0, 1, 1, 2, 3):
             made.add_workload(made.hosts[host])
         second = made.hosts[1]
         mac = made.mac(second.namespace, "under")
-        run(f"ip -n {made.router} neigh replace {REPLICATOR} lladdr {mac} dev h2 nud permanent")
+        at = f"lladdr {mac} dev h2 nud permanent"
+        run(f"ip -n {made.router} neigh replace {replicator(made)} {at}")
         yield made
     finally:
         made.close()
+
+
+def replicator(rig: Rig) -> IpAddress:
+    """The second address of host 2."""
+    return underlay_address(rig.version, 2, 250)
 
 
 def assist(rig: Rig, *encapsulations: Encapsulation, leaves: tuple[int, ...] = (0, 2, 3)) -> None:
@@ -65,7 +69,7 @@ def assist(rig: Rig, *encapsulations: Encapsulation, leaves: tuple[int, ...] = (
         local = [member for member in flood.members if member[0] < LAYER2_TUNNEL_BASE]
         tunnels = [member for member in flood.members if member not in local]
         if host is rig.hosts[1]:
-            rows.append(replace(interface(rig, host), replicator_address=REPLICATOR))
+            rows.append(replace(interface(rig, host), replicator_address=replicator(rig)))
             tunnels = [(nexthop, label | FLOOD_RELAYED) for nexthop, label in tunnels]
         elif index in leaves:
             rows.append(to_replicator(rig, host))
@@ -76,7 +80,9 @@ def assist(rig: Rig, *encapsulations: Encapsulation, leaves: tuple[int, ...] = (
 
 def interface(rig: Rig, host: Host) -> InterfaceRow:
     return next(
-        row for row in rig.rows(host) if isinstance(row, InterfaceRow) and row.tunnel_address
+        row
+        for row in rig.rows(host)
+        if isinstance(row, InterfaceRow) and row.kind is InterfaceKind.UNDERLAY
     )
 
 
@@ -87,7 +93,7 @@ def to_replicator(rig: Rig, host: Host) -> NextHopRow:
         layer2=True,
         encapsulation=rig.encapsulation[2],
         local=host.address,
-        remote=REPLICATOR,
+        remote=replicator(rig),
         out_ifindex=host.ifindex,
         out_source_mac=host.mac,
         out_destination_mac=host.neighbour_mac,

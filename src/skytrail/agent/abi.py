@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import NamedTuple
 
-ABI_VERSION = 11
+ABI_VERSION = 12
 VIF_COUNT_MAX = 65536
 IFINDEX_DIRECT_MAX = 65536
 NEXTHOP_COUNT_MAX = 65536
@@ -112,7 +112,7 @@ class DropReason(enum.IntEnum):
     FLOW_LIMIT_MACHINE = 62
     LAYER3_ONLY = 63
     VLAN_NESTED = 64
-    FLOOD_OUTER6 = 65
+    FABRIC_FAMILY = 65
     MAC_LIMIT = 66
 
 
@@ -275,7 +275,7 @@ LIMITS_LAYOUT = struct.Struct("=IIIIQQ")
 
 
 class Settings(NamedTuple):
-    """``struct settings``, 36 bytes."""
+    """``struct settings``, 52 bytes."""
 
     generation: int
     tunnel_address: bytes
@@ -284,6 +284,7 @@ class Settings(NamedTuple):
     options: int
     mirror_ifindex: int
     tunnel_address6: bytes
+    replicator_address6: bytes
 
     def pack(self) -> bytes:
         return SETTINGS_LAYOUT.pack(*self)
@@ -293,7 +294,7 @@ class Settings(NamedTuple):
         return cls._make(SETTINGS_LAYOUT.unpack(raw))
 
 
-SETTINGS_LAYOUT = struct.Struct("=I4s4sHHI16s")
+SETTINGS_LAYOUT = struct.Struct("=I4s4sHHI16s16s")
 
 
 class Interface(NamedTuple):

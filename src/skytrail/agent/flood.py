@@ -56,7 +56,7 @@ def inclusive_routes(
     network: VirtualNetwork,
     label: int,
     offer: Offer,
-    replicator: IPv4Address | None,
+    replicator: IpAddress | None,
     *,
     is_on_tree: bool = False,
 ) -> dict[EnetKey, Route]:

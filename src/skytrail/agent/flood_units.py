@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.flood import (
@@ -36,7 +35,7 @@ class Surroundings:
     """What copies in a VRF depend on beside its ports."""
 
     own: IpAddress
-    replicator: IPv4Address | None
+    replicator: IpAddress | None
     branch: TreeBranch | None
     offers: Collection[LearntRoute]
     """Routes of the broadcast MAC."""

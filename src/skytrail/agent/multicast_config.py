@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
-
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.config_values import annotation_of, flag_of, text_of, usable_address_of
 from skytrail.model.annotation_names import ASSISTED, BROADCAST_REPLICATION, REPLICATOR_ADDRESS
+from skytrail.net import IpAddress
 from skytrail.wire.xmpp import ConfigNode
 
 _ASSISTED_INTENT = "assisted-replicator"
 
 
-def replicator_address(graph: ConfigGraph) -> IPv4Address | None:
+def replicator_address(graph: ConfigGraph) -> IpAddress | None:
     """Return the address by which this host copies for leaves; None: it does not."""
     for node in graph.nodes("virtual-router"):
         address = usable_address_of(annotation_of(node.properties, REPLICATOR_ADDRESS))
-        if isinstance(address, IPv4Address) and not (address.is_multicast or address.is_loopback):
+        if address is not None and not (address.is_multicast or address.is_loopback):
             return address
     return None
 

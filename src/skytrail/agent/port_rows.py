@@ -508,7 +508,7 @@ def underlay_row(
     vrf_id: VrfId,
     *,
     qos_id: QosId,
-    replicator: IPv4Address | None,
+    replicator: IpAddress | None,
     translates: bool,
 ) -> InterfaceRow:
     return InterfaceRow(
@@ -524,7 +524,7 @@ def underlay_row(
         antispoof=False,
         tunnel_address=underlay.address4,
         tunnel_address6=underlay.address if isinstance(underlay.address, IPv6Address) else None,
-        replicator_address=replicator if underlay.address4 else None,
+        replicator_address=replicator,
         qos_id=qos_id,
         priority_tags=underlay.priority_tags,
         translates=translates,

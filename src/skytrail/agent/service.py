@@ -34,6 +34,7 @@ from uuid import UUID
 
 import structlog
 
+from skytrail.agent import underlay6
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
 from skytrail.agent.desired import Planner
 from skytrail.agent.fabric import vif_of_host_side
@@ -84,7 +85,6 @@ from skytrail.agent.tables import (
     VifId,
 )
 from skytrail.agent.takeover import Takeover
-from skytrail.agent.underlay6 import SERVICES_UNSERVED, out_of_reach, unserved
 from skytrail.agent.view import IncrementalView, View
 from skytrail.net import IpAddress
 from skytrail.runtime.clock import SystemClock
@@ -246,9 +246,7 @@ class AgentService:
             found.append("configuration")
         if self.problem:
             found.append(f"datapath: {self.problem}")
-        if self.view.fabric.services and self._underlay.address4 is None:
-            found.append(SERVICES_UNSERVED)
-        found += out_of_reach(self.desired.unreachable, self._underlay)
+        found += underlay6.unmet(self.view, self.desired.unreachable, self._underlay)
         return found + self.uplinks.unmet()
 
     @property
@@ -418,7 +416,9 @@ class AgentService:
         if not problem and self._held:
             problem = f"{self._held} rows of before the restart wait for all routes to be back"
         found = {each.uuid: each for each in self.balancers.troubles()}
-        found |= {each.uuid: each for each in unserved(self.desired.ports, self._underlay)}
+        found |= {
+            each.uuid: each for each in underlay6.unserved(self.desired.ports, self._underlay)
+        }
         found |= {each.uuid: each for each in troubles(self.desired.ports, self.view)}
         self._send(self.sessions.report(reached, problem, found.values()))
 

@@ -126,7 +126,7 @@ class InterfaceRow:
     workloads in ``vrf_id`` delivered; everything else is left to the host's own stack."""
     tunnel_address6: IPv6Address | None = None
     """Underlay only: our tunnel endpoint where the underlay is IPv6."""
-    replicator_address: IPv4Address | None = None
+    replicator_address: IpAddress | None = None
     """Underlay only: what members of assisted networks send there is copied on (RFC 9574)."""
     qos_id: QosId = QosId(0)
     """How what it sends is marked where no rule says; for an underlay interface, how marks of the

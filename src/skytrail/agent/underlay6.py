@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from skytrail.agent.interface import ActivePort, PortState
 from skytrail.agent.nexthop import Underlay
+from skytrail.agent.view import View
 from skytrail.net import IpAddress
 from skytrail.wire.xmpp import PortTrouble
 
@@ -37,8 +38,18 @@ def _asked(state: ActivePort) -> Iterator[str]:
         yield "the way out by the host's address (fabric SNAT)"
     if port.network.is_underlay:
         yield "forwarding without tunnels"
-    if port.network.floods_unknown:
-        yield "flooding to other hosts"
+
+
+def unmet(view: View, far: Iterable[IpAddress], underlay: Underlay) -> Iterator[str]:
+    """Yield what the host cannot do as its underlay is; ``far``: where no tunnel of it leads."""
+    if view.fabric.services and underlay.address4 is None:
+        yield SERVICES_UNSERVED
+    if view.replicator is not None and not underlay.reaches(view.replicator):
+        yield (
+            f"replicator-address {view.replicator}: copies for others need an address of the tunnel"
+            f" address's IP version, which {underlay.address} is"
+        )
+    yield from out_of_reach(far, underlay)
 
 
 def out_of_reach(addresses: Iterable[IpAddress], underlay: Underlay) -> Iterator[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 from typing import TypeVar
 
 from skytrail.agent.config import ConfigGraph
@@ -25,6 +24,7 @@ from skytrail.agent.qos import QosTable, fabric_qos, qos_tables
 from skytrail.agent.queues import Queue, queues_of
 from skytrail.agent.security_sets import SECURITY_TYPES, SecurityReader
 from skytrail.agent.tables import AgeingRow, Encapsulation
+from skytrail.net import IpAddress
 from skytrail.wire.dns.zones import VirtualDns
 from skytrail.wire.xmpp import ConfigKey, ConfigNode
 
@@ -48,7 +48,7 @@ class View:
     groups: Mapping[str, SecurityGroup] = field(default_factory=dict[str, SecurityGroup])
     virtual_dns: Mapping[str, VirtualDns] = field(default_factory=dict[str, VirtualDns])
     encapsulations: tuple[Encapsulation, ...] = DEFAULT_ENCAPSULATIONS
-    replicator: IPv4Address | None = None
+    replicator: IpAddress | None = None
     """By which the host copies for leaves of assisted replication; None: it does not."""
     qos: Mapping[str, QosTable] = field(default_factory=dict[str, QosTable])
     fabric_qos: str = ""

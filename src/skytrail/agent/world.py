@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 
 from skytrail.agent.fabric import UNDERLAY_VIF_NAME
 from skytrail.agent.fabric_config import NOTHING_SET, FabricConfig
@@ -23,7 +23,7 @@ from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.port_rows import ENCAPSULATION_TEXTS, FABRIC_INSTANCE, PortPlan, underlay_row
 from skytrail.agent.route_order import Place
 from skytrail.agent.tables import IpNetwork, QosId, Row, VifId, VrfId
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import EnetKey
 
 
@@ -147,10 +147,14 @@ class World:
         return NOTHING_SET if inputs.underlay.address4 is None else inputs.view.fabric
 
     @property
-    def replicator(self) -> IPv4Address | None:
-        """By which we copy for leaves: never the address at which copies end."""
-        address = self.inputs.view.replicator
-        return None if address == self.inputs.underlay.address else address
+    def replicator(self) -> IpAddress | None:
+        """By which we copy for leaves: never the address at which copies end, nor one of another
+        IP version, which no leaf of ours reaches.
+        """
+        address, underlay = self.inputs.view.replicator, self.inputs.underlay
+        if address is None or address == underlay.address or not underlay.reaches(address):
+            return None
+        return address
 
     def forget_changes(self) -> None:
         """Everything that had to be is computed again."""

@@ -423,14 +423,16 @@ def test_no_replicator_is_asked_to_copy_what_is_for_unknown_macs() -> None:
     assert members(made)[1:] == [("192.0.2.2", 31)]
 
 
-def replicating(network: Json = ASSISTED, *, address: str = "192.0.2.101") -> AgentHost:
+def replicating(
+    network: Json = ASSISTED, *, address: str = "192.0.2.101", own: str = "192.0.2.1"
+) -> AgentHost:
     """A host that copies for others by an address of its own."""
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24")], annotations=network)
     config.port("a", red, ["10.1.1.3"])
     note = {"key_value_pair": [{"key": "replicator-address", "value": address}]}
     config.node("virtual-router", "default-global-system-config:host", annotations=note)
-    made = AgentHost("192.0.2.1")
+    made = AgentHost(own)
     made.plug("a", 10)
     made.connect()
     made.configure(config.update())
@@ -457,6 +459,23 @@ def test_a_replicator_asks_for_copies_and_offers_to_make_them_by_another_address
     (row,) = [r for r in made.datapath.rows[InterfaceRow].values() if r.tunnel_address]
     assert row.replicator_address == IPv4Address("192.0.2.101")
     assert interface_row(row.vif_id, interface_entry(row)[1]) == row
+
+
+def test_a_replicator_over_ipv6_offers_copies_by_another_ipv6_address() -> None:
+    made = replicating(own="2001:db8::1", address="2001:db8::101")
+
+    own, other = inclusives(made)["2001:db8::1/128"], inclusives(made)["2001:db8::101/128"]
+    assert (own.attributes.replicates, other.attributes.replicates) == (False, True)
+    assert other.next_hops[0].address == ip_address("2001:db8::101")
+    (row,) = [r for r in made.datapath.rows[InterfaceRow].values() if r.tunnel_address6]
+    assert row.replicator_address == ip_address("2001:db8::101")
+
+
+@pytest.mark.parametrize("address", ["192.0.2.101", "2001:db8::1", "ff05::1", "::1"])
+def test_what_no_tunnel_over_ipv6_ends_at_makes_no_replicator(address: str) -> None:
+    made = replicating(own="2001:db8::1", address=address)
+
+    assert set(inclusives(made)) == {"2001:db8::1/128"}
 
 
 def test_a_replicator_copies_to_everybody_itself_and_between_them() -> None:

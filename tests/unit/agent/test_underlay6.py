@@ -17,7 +17,7 @@ from skytrail.agent.tables import (
     NextHopKind,
     NextHopRow,
 )
-from skytrail.agent.underlay6 import out_of_reach, unserved
+from skytrail.agent.underlay6 import out_of_reach, unmet, unserved
 from skytrail.net import BROADCAST_MAC, Label, Mac, Vni, router_mac
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of
 from skytrail.wire.xmpp import EnetKey, NextHop, Route
@@ -93,7 +93,7 @@ def test_workloads_get_20_bytes_less_than_over_ipv4():
     assert over4.mtu_bytes - over6.mtu_bytes == 20
 
 
-def test_copies_for_other_hosts_are_members_that_the_datapath_refuses_by_name():
+def test_what_is_for_everybody_goes_to_other_hosts_over_ipv6():
     host = a_host()
     (flood,) = rows(host, FloodRow)
     far = {each.nexthop_id for each in tunnels(host)}
@@ -125,6 +125,20 @@ def test_nobody_is_out_of_reach_when_the_route_has_gone():
 
     assert host.desired.unreachable == frozenset()
     assert list(out_of_reach(host.desired.unreachable, host.underlay())) == []
+
+
+def test_a_replicator_s_address_of_the_other_ip_version_is_said():
+    config = ConfigBuilder()
+    note = {"key_value_pair": [{"key": "replicator-address", "value": "192.0.2.101"}]}
+    config.node("virtual-router", "default-global-system-config:host", annotations=note)
+    host = AgentHost(OWN)
+    host.connect()
+    host.configure(config.update())
+    host.reconcile()
+    (line,) = unmet(host.view, host.desired.unreachable, host.underlay())
+
+    assert "192.0.2.101" in line
+    assert OWN in line
 
 
 def test_what_needs_an_ipv4_underlay_is_said_of_the_port():

@@ -24,6 +24,7 @@ def notes(value):
 
 def test_a_second_address_makes_a_replicator(api) -> None:
     assert router(api, "one", "192.0.2.1", "192.0.2.101").status == 200
+    assert router(api, "two", "2001:db8::1", "2001:db8::101").status == 200
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,20 @@ def test_what_is_no_unicast_address_is_refused(api, value) -> None:
 
     assert reply.status == 400
     assert reply.text.startswith("annotation replicator-address: ")
+
+
+@pytest.mark.parametrize("value", ["192.0.2.1", "fe80::1", "ff05::1", "::", "2001:DB8:0::1"])
+def test_what_no_tunnel_over_ipv6_can_end_at_is_refused(api, value) -> None:
+    reply = router(api, "one", "2001:db8::1", value)
+
+    assert reply.status == 400
+    assert reply.text.startswith("annotation replicator-address: ")
+
+
+def test_another_spelling_of_an_address_is_the_same(api) -> None:
+    router(api, "one", "2001:db8::1", "2001:db8::101")
+
+    assert router(api, "two", "2001:db8::2", "2001:DB8:0:0::101").status == 409
 
 
 def test_the_tunnel_address_itself_is_refused(api) -> None:

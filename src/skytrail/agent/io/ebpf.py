@@ -228,11 +228,14 @@ class EbpfDatapath:
         for row in rows:
             if row.tunnel_address is not None or row.tunnel_address6 is not None:
                 own, own6 = row.tunnel_address, row.tunnel_address6
-                replicator = row.replicator_address
+                copying = row.replicator_address
+                copying4 = copying if isinstance(copying, IPv4Address) else None
+                copying6 = copying if isinstance(copying, IPv6Address) else None
                 settings = self._settings()._replace(
                     tunnel_address=own.packed if own else bytes(4),
                     tunnel_address6=own6.packed if own6 else bytes(16),
-                    replicator_address=replicator.packed if replicator else bytes(4),
+                    replicator_address=copying4.packed if copying4 else bytes(4),
+                    replicator_address6=copying6.packed if copying6 else bytes(16),
                     fabric_qos=row.qos_id,
                     options=abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0,
                 )

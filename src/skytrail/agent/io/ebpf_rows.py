@@ -114,7 +114,11 @@ def interface_entry(row: InterfaceRow) -> Entry:
         tunnel_address=tunnel,
         tag_source=row.tag.source.packed if row.tag and row.tag.source else bytes(6),
         vlan=row.tag.vlan if row.tag else 0,
-        replicator_address=row.replicator_address.packed if row.replicator_address else _NO_ADDRESS,
+        replicator_address=(
+            row.replicator_address.packed
+            if isinstance(row.replicator_address, IPv4Address)
+            else _NO_ADDRESS
+        ),
         qos=row.qos_id,
         vif=row.vif_id,
         options=(abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0)
@@ -260,9 +264,9 @@ def tunnel_mtu_bytes(row: NextHopRow, link_mtu_bytes: int) -> int:
 
 
 def _is_tunnel6(row: NextHopRow) -> bool:
-    """Tell whether the datapath carries such packets over IPv6: in a tunnel, by one link."""
+    """Tell whether the datapath carries such packets over IPv6: in a tunnel."""
     tunnelled = row.encapsulation not in {None, Encapsulation.NATIVE}
-    return isinstance(row.local, IPv6Address) and tunnelled and not row.is_routed
+    return isinstance(row.local, IPv6Address) and tunnelled
 
 
 def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:

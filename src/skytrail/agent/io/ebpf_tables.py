@@ -192,11 +192,12 @@ class RowTables:
         high = ((from_u32(key), raw) for key, raw in self._maps["ifindex_vif_high"].items())
         links = {i for i, raw in chain(direct, high) if from_u32(raw) == row.vif_id}
         settings = abi.Settings.unpack(self._maps["settings"].lookup(_NOTHING) or _NO_SETTINGS)
-        own6 = settings.tunnel_address6
+        own6, copying6 = settings.tunnel_address6, settings.replicator_address6
         return replace(
             row,
             further_links=tuple(sorted(links - {row.ifindex})),
             tunnel_address6=IPv6Address(own6) if any(own6) else None,
+            replicator_address=IPv6Address(copying6) if any(copying6) else row.replicator_address,
         )
 
     def _entries(self, rows: Iterable[Row]) -> list[tuple[BpfMap, list[Entry]]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from skytrail.api import documents, router_pools
 from skytrail.api.change import Change, Rule
@@ -35,21 +36,41 @@ def _check_tunnel_ends(change: Change, body: Document, old: Record | None) -> No
     if not given:
         return
     field = f"annotation {REPLICATOR_ADDRESS}"
-    try:
-        address = IPv4Address(given)
-    except AddressValueError:
-        raise bad_request(f"{field}: {given!r} is not an IPv4 address") from None
-    if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_reserved:
+    address = _address(given)
+    if address is None:
+        raise bad_request(f"{field}: {given!r} is not an IP address")
+    if (
+        address.is_multicast
+        or address.is_loopback
+        or address.is_unspecified
+        or address.is_reserved
+        or address.is_link_local
+    ):
         raise bad_request(f"{field}: tunnels cannot end at {address}; give a unicast address")
-    if documents.text(body, _ADDRESS) == str(address):
+    own = _address(documents.text(body, _ADDRESS))
+    if own is not None and own.version != address.version:
+        raise bad_request(
+            f"{field}: {address} is IPv{address.version}, the host's tunnel address {own} is"
+            f" IPv{own.version}; give it a second one of that"
+        )
+    if own == address:
         raise bad_request(
             f"{field}: {address} is the host's tunnel address already; give it a second one"
         )
     for other in change.view.of_type(_TYPE):
         if old is not None and other.uuid == old.uuid:
             continue
-        if str(address) in {documents.text(other.body, _ADDRESS), _replicator(other.body)}:
+        if address in {
+            _address(documents.text(other.body, _ADDRESS)),
+            _address(_replicator(other.body)),
+        }:
             raise conflict(f"{field}: {address} is an address of virtual-router {other.name}")
+
+
+def _address(text: str | None) -> IPv4Address | IPv6Address | None:
+    with suppress(ValueError):
+        return ip_address(text or "")
+    return None
 
 
 def _replicator(body: Document) -> str:
