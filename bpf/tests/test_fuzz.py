@@ -10,6 +10,7 @@ import os
 import random
 import struct
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -19,6 +20,7 @@ from conftest import (
     GATEWAY,
     LABEL,
     LAYER2_LABEL,
+    LAYER2_NEXTHOP,
     LOCAL_TUNNEL,
     MAC,
     OWN,
@@ -44,10 +46,17 @@ from conftest import (
     Outcome,
     as_frame,
     interface_row,
+    route_row,
     tunnel_row,
 )
+from test_outer6 import LOCAL6, REMOTE6, tunnel6, underlay6
+from test_outer6 import decode as decode6
 
+from skytrail.agent.mirror import Copied, MirrorTo, mirror_row
+from skytrail.agent.plugin import PuntReason
 from skytrail.agent.tables import (
+    PROTOCOL_ANY,
+    Action,
     BridgeRow,
     Encapsulation,
     FloatingRow,
@@ -55,13 +64,18 @@ from skytrail.agent.tables import (
     IdentityId,
     InetRouteRow,
     LabelRow,
+    MirrorId,
     NextHopId,
     NextHopKind,
     NextHopRow,
     PolicyId,
+    PortMirrorRow,
     PortPoolRow,
     Row,
+    RuleId,
+    SeenMacRow,
     SourceRow,
+    VerdictRow,
     VifId,
     VniRow,
     VrfId,
@@ -88,6 +102,11 @@ FLOATING6, CLIENT6 = "2001:db8:5::5", "2001:db8:5::9"
 """Our workload's address in a third VRF, and who asks for it there."""
 FABRIC, OUTSIDE = NextHopId(44), "203.0.113.7"
 UNKNOWN_MAC = Mac(b"\x02\x99\0\0\0\1")
+NESTED = Mac.parse("02:00:00:00:00:77")
+"""A MAC that was learnt behind our workload's interface."""
+ANALYZER = IPv4Address("10.9.9.9")
+SENT_MIRROR, DELIVERED_MIRROR, RULES_MIRROR = MirrorId(9), MirrorId(10), MirrorId(11)
+WATCHED_POLICY = PolicyId(3)
 TUNNEL_MAC = bytes.fromhex("020000000102")
 INTERESTING = (0, 1, 4, 5, 6, 0x11, 0x2F, 0x45, 0x60, 0x7F, 0x80, 0xFE, 0xFF)
 
@@ -151,6 +170,48 @@ def services() -> list[Row]:
         NextHopRow(FABRIC, NextHopKind.FABRIC, vif_id=UNDERLAY_VIF, out_ifindex=UNDERLAY_IFINDEX),
         _route(OUTSIDE, FABRIC, 0, None, VRF),
         *(PortPoolRow(protocol, ((61000, 61999),)) for protocol in (1, 6, 17)),
+    ]
+
+
+def watched() -> list[Row]:
+    """All frames of our workload are copied, those of its flows by their rule as well; MACs behind
+    it are learnt. The analyzer is behind the tunnel.
+    """
+    policy = replace(
+        interface_row(ingress=WATCHED_POLICY, egress=WATCHED_POLICY, antispoof=False),
+        learns=True,
+        is_watched=True,
+    )
+    allow = VerdictRow(
+        WATCHED_POLICY, 0, 0, PROTOCOL_ANY, 0, 0, Action.ALLOW, RuleId(5), mirror_id=RULES_MIRROR
+    )
+    mirrors = [
+        mirror_row(
+            Copied(MirrorTo(ANALYZER, "d:p:x:x"), is_ingress=each is SENT_MIRROR),
+            each,
+            LOCAL_TUNNEL,
+            (VRF, NextHopId(0)),
+        )
+        for each in (SENT_MIRROR, DELIVERED_MIRROR, RULES_MIRROR)
+    ]
+    return [
+        policy,
+        allow,
+        *mirrors,
+        PortMirrorRow(VIF, SENT_MIRROR, DELIVERED_MIRROR),
+        route_row(f"{ANALYZER}/32", TUNNEL_NEXTHOP, label=REMOTE_LABEL, mac=REMOTE_MAC),
+        SeenMacRow(VIF, NESTED),
+        BridgeRow(VRF, NESTED, LAYER2_NEXTHOP, 0, IdentityId(1)),
+    ]
+
+
+def nested_frames() -> list[bytes]:
+    """What machines behind our workload's interface send: the one that is known, and another."""
+    return [
+        as_frame(frames.ip(OWN[family], to, frames.UDP, frames.udp(1, 2, b"x")), mac, source)
+        for family in (4, 6)
+        for to, mac in ((PEER[family], PEER_MAC), (REMOTE[family], REMOTE_MAC))
+        for source in (NESTED, UNKNOWN_MAC)
     ]
 
 
@@ -255,6 +316,15 @@ def wire_frames() -> list[bytes]:
     return made
 
 
+def over_ipv6(frame: bytes) -> bytes:
+    """The same tunnel's frame by an IPv6 underlay."""
+    outer = frame[14:]
+    if frame[12:14] != b"\x08\0" or outer[9] not in {frames.UDP, frames.GRE}:
+        return frame
+    packet = frames.ipv6(str(REMOTE6), str(LOCAL6), outer[9], outer[20:], hop_limit=60)
+    return frame[:12] + b"\x86\xdd" + packet
+
+
 def _tunnelled(kind: str, label: int, inner: bytes) -> bytes:
     packet = frames.encode_tunnel(kind, str(REMOTE_TUNNEL), str(LOCAL_TUNNEL), label, inner)
     return frames.ethernet(bytes(6), bytes(6), 0x0800, packet)
@@ -297,20 +367,25 @@ def _mend_checksum(frame: bytearray) -> None:
 
 def way_of(frame: bytes) -> int:
     """Label or VNI of a frame from the underlay, by its outer header alone; 0: no tunnel of ours."""
-    if frame[12:14] != b"\x08\0" or frame[30:34] != LOCAL_TUNNEL.packed:
+    if frame[12:14] == b"\x08\0" and frame[30:34] == LOCAL_TUNNEL.packed:
+        protocol, upper = frame[23], frame[34:]
+    elif frame[12:14] == b"\x86\xdd" and frame[38:54] == LOCAL6.packed:
+        protocol, upper = frame[20], frame[54:]
+    else:
         return 0
-    if frame[23] == frames.GRE:
-        return int.from_bytes(frame[38:42], "big") >> 12
-    if frame[36:38] == (6635).to_bytes(2, "big"):
-        return int.from_bytes(frame[42:46], "big") >> 12
-    return int.from_bytes(frame[46:49], "big")
+    if protocol == frames.GRE:
+        return int.from_bytes(upper[4:8], "big") >> 12
+    if upper[2:4] == (6635).to_bytes(2, "big"):
+        return int.from_bytes(upper[8:12], "big") >> 12
+    return int.from_bytes(upper[12:15], "big")
 
 
 class Judge:
     """Runs frames, and says of each what must hold; remembers what was seen at all."""
 
-    def __init__(self, box: Box, *, floods: bool) -> None:
+    def __init__(self, box: Box, label_of: Callable[[bytes], int], *, floods: bool) -> None:
         self.box = box
+        self.label_of = label_of
         self.floods = floods
         self.reasons: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
@@ -320,7 +395,7 @@ class Judge:
         assert OTHER_VIF not in given, "delivered to the other tenant"
         if outcome.verdict == TC_REDIRECT and outcome.frame[:6] == TUNNEL_MAC:
             self.events["tunnelled"] += 1
-            label = frames.decode_tunnel(outcome.frame, marked=True).label
+            label = self.label_of(outcome.frame)
             assert label in {REMOTE_LABEL, CLIENT_LABEL}
             self.events[f"label {label}"] += 1
 
@@ -334,7 +409,9 @@ class Judge:
         before, punted = self._delivered(), len(self.box.punts)
         outcome = self.box.run(program, frame, gso_size=gso_size)
         given = {vif for vif, count in self._delivered().items() if count > before[vif]}
-        drops, punts = sum(outcome.drops.values()), len(self.box.punts) - punted
+        # A MAC that is shown to the agent says nothing of what becomes of the frame.
+        shown = [punt for punt in self.box.punts[punted:] if punt.reason is not PuntReason.MAC]
+        drops, punts = sum(outcome.drops.values()), len(shown)
         assert outcome.verdict in {TC_PASS, TC_SHOT, TC_REDIRECT}
         if outcome.verdict == TC_SHOT:
             # A drop of which the sender is told has both: the agent writes the ICMP error. A flood
@@ -372,8 +449,46 @@ def test_no_damaged_frame_is_unaccounted_or_crosses_tenants(
     box: Box, encapsulation: Encapsulation, seed: int, *, serves: bool
 ) -> None:
     box.apply(*other_tenant(), tunnel_row(encapsulation), *(services() if serves else ()))
-    rng, judge = random.Random(seed), Judge(box, floods=serves)
-    workload, wire = own_frames(), wire_frames()
+    judge = Judge(box, label_over_ipv4, floods=serves)
+
+    fuzz(judge, own_frames(), wire_frames(), seed)
+
+    assert bool(judge.events[f"label {CLIENT_LABEL}"]) == serves
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_copies_and_learning_change_nothing_of_that(box: Box, seed: int) -> None:
+    box.apply(*other_tenant(), tunnel_row(Encapsulation.MPLS_UDP), *watched())
+    before = box.datapath.mirror_counts()
+    judge = Judge(box, label_over_ipv4, floods=False)
+
+    fuzz(judge, [*own_frames(), *nested_frames()], wire_frames(), seed)
+
+    grown = {
+        mirror: sum(counts) - sum(before.get(mirror, (0, 0, 0)))
+        for mirror, counts in box.datapath.mirror_counts().items()
+    }
+    assert all(grown[each] >= 100 for each in (SENT_MIRROR, DELIVERED_MIRROR, RULES_MIRROR)), grown
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("encapsulation", [Encapsulation.MPLS_UDP, Encapsulation.VXLAN])
+def test_tunnels_over_ipv6_change_nothing_of_that(
+    box: Box, encapsulation: Encapsulation, seed: int
+) -> None:
+    box.apply(*other_tenant(), *services(), underlay6(), tunnel6(encapsulation))
+    judge = Judge(box, lambda frame: decode6(frame, encapsulation).label, floods=True)
+
+    fuzz(judge, own_frames(), [over_ipv6(frame) for frame in wire_frames()], seed)
+
+
+def label_over_ipv4(frame: bytes) -> int:
+    return frames.decode_tunnel(frame, marked=True).label
+
+
+def fuzz(judge: Judge, workload: list[bytes], wire: list[bytes], seed: int) -> None:
+    """Run the frames, then ``FRAMES_PER_SEED`` damaged ones; every one is judged."""
+    box, rng = judge.box, random.Random(seed)
     for good in workload:
         judge.from_workload(good)
     for good in wire:
@@ -406,4 +521,3 @@ def test_no_damaged_frame_is_unaccounted_or_crosses_tenants(
         judge.events[each] >= 20
         for each in ("tunnelled", "punted", "to 11", "to 12", "to 21", "-1", "2", "7")
     ), judge.events
-    assert bool(judge.events[f"label {CLIENT_LABEL}"]) == serves

@@ -1,10 +1,11 @@
 """Seeded chaos under traffic: whatever breaks, nobody gets what is not his, and all of it heals.
 
 Every pair of workloads talks all the time while daemons are killed, links go down, workloads move
-out and in, and policy changes, in an order, at hosts and with pauses that one seed decides. The
-oracle (``skytrail.testing.reach_oracle``) says of each packet whether it had to arrive.
+out and in, and policy, tags and floating addresses change, in an order, at hosts and with pauses
+that one seed decides. Packets are of IPv4 and IPv6, in pings, datagrams and TCP connections that
+last as long as they can. The oracle (``skytrail.testing.reach_oracle``) says of each packet whether it had to arrive.
 
-The seed of a failure is in the test's name and output; ``SKYTRAIL_CHAOS_SEED=N`` replays it.
+The seed of a failure is in the test's name and output; ``SKYTRAIL_CHAOS_SEED=N`` (or ``N,M``) replays it.
 """
 
 import copy
@@ -16,6 +17,7 @@ import signal
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,20 @@ from skytrail.client import ApiClient
 from skytrail.lab import check, commands, health, show
 from skytrail.lab.io import netns, workload
 from skytrail.lab.io.machine import remove_pins
+from skytrail.lab.plan import UNDERLAY_IFNAME
 from skytrail.lab.service import BPF_DIRECTORY
-from skytrail.testing.reach_oracle import State, Stream, Timeline, fate, fault, settled
+from skytrail.testing.reach_oracle import (
+    State,
+    Stream,
+    Timeline,
+    ending_fault,
+    fate,
+    fault,
+    settled,
+)
 from skytrail.testing.reach_streams import PACKET_LATE_S, Streams
 
-INTERVAL_S = 0.2
+INTERVAL_S = 0.25
 CALM_PACKETS = 3
 """So many packets of each stream in a row must go as they should before a fault counts as healed."""
 HEAL_TIMEOUT_S = 120
@@ -37,17 +48,24 @@ HOST_OF = {
     "red-web2": "compute2", "red-app": "compute2",
     "red-store": "compute3", "blue-web2": "compute3",
 }  # fmt: skip
-FRONT, APP = ("red-web1", "red-web2"), "red-app"
+FRONT, APP, STORE = ("red-web1", "red-web2"), "red-app", "red-store"
+FLOATER = "red-web2"
+"""Has floating addresses in the network of STORE, its only way to there."""
+FLOATING = ("10.1.3.200", "fd10:1:3::c8")
 HOSTS = sorted(set(HOST_OF.values()))
 POLICY = ["default-domain", "red", "front-back"]
+POOL = ["default-domain", "red", "store", "floats"]
+TAGGED, TAG = ["default-domain", "blue", "web2"], ["default-domain", "blue", "tier=web"]
+RULE = ["default-domain", "blue", "web-to-web"]
+SWITCHES = ("joined", "open_in", "app_pings", "floats", "tagged", "rule_passes")
 NETWORKS = (["default-domain", "red", "front"], ["default-domain", "red", "back"])
-EXAMPLE = Path(__file__).parents[2] / "examples" / "two-tenants"
+CONFIGURATION = Path(__file__).parents[1] / "data" / "chaos"
 TOPOLOGY = """\
 name: chaos
 controllers: [control1, control2]
 hosts: [{}]
 tls: true
-provision: provision.py
+provision: {}/configuration.py
 workloads:
 """
 
@@ -55,7 +73,7 @@ workloads:
 def seeds():
     given = os.environ.get("SKYTRAIL_CHAOS_SEED")
     if given:
-        return [int(given)]
+        return [int(each) for each in given.split(",")]
     if "SKYTRAIL_NIGHTLY" in os.environ:
         today = dt.datetime.now(tz=dt.UTC).toordinal()
         return [today * 100 + number for number in range(12)]
@@ -73,6 +91,8 @@ class Kind(enum.Enum):
     STUMBLE = "kill, and again while it starts,"
     HANG = "stop the process"
     CUT = "pull the cable"
+    DOWN = "take the uplink down"
+    """On the host itself: the kernel forgets routes and neighbours."""
     CRASH = "crash"
     """Agent, cable, workloads and what the kernel held go at once, and come back by a boot."""
 
@@ -82,39 +102,59 @@ class Fault:
     kind: Kind
     victims: tuple[str, ...]
     """Daemons, those of hosts named as the host; CUT and CRASH: hosts."""
-    change: str
-    """What of the world is changed meanwhile: a field of World, or a workload to plug or unplug."""
-    change_after_s: float
+    changes: tuple[tuple[str, float], ...]
+    """What of the world is changed meanwhile, a field of World, or a workload to plug or unplug,
+    and how long after the fault.
+    """
     down_s: float
 
-    @property
-    def needs_victim(self):
+    def needs_victim(self, change):
         """The change goes through a victim, which is hit as soon as it said that it took it."""
-        through = HOST_OF.get(self.change, "api")
-        return self.kind is not Kind.CUT and through in self.victims
+        through = HOST_OF.get(change, "api")
+        return self.kind not in {Kind.CUT, Kind.DOWN} and through in self.victims
+
+    def before(self):
+        return [change for change, _ in self.changes if self.needs_victim(change)]
+
+    def meanwhile(self):
+        """Changes and their times, in order."""
+        return [each for each in self.changes if not self.needs_victim(each[0])]
 
     def __str__(self):
         what = f"{self.kind.value} of {' and '.join(self.victims)} for {self.down_s:.1f} s"
-        when = "just before" if self.needs_victim else f"at {self.change_after_s:.1f} s"
-        return f"{what}, change {self.change} {when}"
+        when = [f"{change} just before" for change in self.before()]
+        when += [f"{change} at {after_s:.1f} s" for change, after_s in self.meanwhile()]
+        return f"{what}, change {' and '.join(when)}"
 
 
 def plan(seed):
-    """Six faults: every kind of victim, and three changes made and taken back."""
+    """Six faults: every kind of victim, and six changes made and taken back."""
     rng = random.Random(seed)
     daemons = [
         rng.choice(HOSTS), rng.choice(HOSTS), rng.choice(("control1", "control2")), "compiler", "api",
     ]  # fmt: skip
     victims = [daemon_fault(rng, name) for name in daemons]
-    victims.append((rng.choice((Kind.CUT, Kind.CRASH)), (rng.choice(HOSTS),)))
-    changes = ["joined", rng.choice(("open_in", "app_pings")), rng.choice(sorted(HOST_OF))] * 2
+    links = (Kind.CUT, Kind.DOWN, Kind.CRASH)
+    victims.append((rng.choice(links), (rng.choice(HOSTS),)))
     rng.shuffle(victims)
-    rng.shuffle(changes)
+    chosen = ["joined", "floats", rng.choice(sorted(HOST_OF))]
+    chosen += rng.sample(("open_in", "app_pings", "tagged", "rule_passes"), 3)
     faults = []
-    for (kind, names), change in zip(victims, changes, strict=True):
+    for (kind, names), changes in zip(victims, pairs(rng, chosen), strict=True):
         down_s = rng.uniform(0.5, 4)
-        faults.append(Fault(kind, names, change, rng.uniform(0, down_s), down_s))
+        moments = sorted(rng.uniform(0, down_s) for _ in changes)
+        timed = tuple(zip(changes, moments, strict=True))
+        faults.append(Fault(kind, names, timed, down_s))
     return faults
+
+
+def pairs(rng, chosen):
+    """Every change twice, the second time to take it back, two different ones at a time."""
+    while True:
+        rng.shuffle(both := [*chosen, *chosen])
+        found = list(zip(both[::2], both[1::2], strict=True))
+        if all(first != second for first, second in found):
+            return found
 
 
 def daemon_fault(rng, name):
@@ -135,6 +175,12 @@ class World:
     """The group of red's workloads but app has its rules for what comes in."""
     app_pings: bool = True
     """The group of app lets ping in from front; UDP it never does."""
+    floats: bool = True
+    """FLOATER has its floating addresses."""
+    tagged: bool = True
+    """Both workloads of blue have the tag that the rule of their policy set is about."""
+    rule_passes: bool = True
+    """That rule lets pass."""
     plugged: frozenset[str] = frozenset(HOST_OF)
     linked: frozenset[str] = frozenset(HOSTS)
 
@@ -147,14 +193,20 @@ class World:
         return replace(self, **{change: not getattr(self, change)})
 
     def permits(self, stream):
-        source, owner = stream.source, stream.owner
-        if source.startswith("blue"):
-            return bool(owner)
-        if not owner or "red-store" in {source, owner}:
+        source, owner, version = stream.source, stream.owner, stream.address.version
+        if not owner:
             return False
+        if source.startswith("blue"):
+            return self.tagged and self.rule_passes
+        if STORE in {source, owner} or str(stream.address) in FLOATING:
+            # Between the network store and others there is no way but the floating addresses.
+            is_floating = source == FLOATER or (source == STORE and str(stream.address) in FLOATING)
+            return is_floating and self.floats and self.open_in
         if owner == APP:
-            return self.joined and self.app_pings and stream.protocol == "icmp"
-        return self.open_in and (self.joined or source != APP)
+            is_ping = stream.protocol == "icmp" and version == 4
+            return self.joined and self.app_pings and is_ping
+        # What leaves APP may be IPv4 alone.
+        return self.open_in and (source != APP or (self.joined and version == 4))
 
     def carries(self, stream):
         ends = {stream.source, stream.owner}
@@ -170,12 +222,16 @@ class World:
 
 def all_streams(addresses):
     """Every workload to every address of any, its own left out."""
-    owners = {(name.split("-")[0], address): name for name, address in addresses.items()}
+    owners = {
+        (name.split("-")[0], address): name for name, own in addresses.items() for address in own
+    }
+    every = sorted({address for own in addresses.values() for address in own}, key=str)
     return [
         Stream(source, address, protocol, owners.get((source.split("-")[0], address), ""))
         for source in sorted(addresses)
-        for address in sorted(set(addresses.values()) - {addresses[source]})
-        for protocol in ("icmp", "udp")
+        for address in every
+        if address not in addresses[source]
+        for protocol in ("icmp", "udp", "tcp")
     ]
 
 
@@ -195,34 +251,38 @@ class Chaos:
         self.timeline = Timeline(self.began, self.world.state(streams))
 
     def round(self, fault_):
-        """Run one fault with its change; return how long it took until all was as it should be."""
-        target = self.world.toggled(fault_.change)
-        if fault_.needs_victim:
-            self._begin(self.world, target)
-            self._change(fault_.change, target)
-            self.world = target
-            self._break(fault_)
-            time.sleep(fault_.down_s)
-        else:
-            self._break(fault_)
-            time.sleep(fault_.change_after_s)
-            self._begin(
-                self.world, target, self._broken(self.world, fault_), self._broken(target, fault_)
-            )
-            self._change(fault_.change, target)
-            self.world = target
-            time.sleep(fault_.down_s - fault_.change_after_s)
+        """Run one fault with its changes; return how long it took until all was as it should be."""
+        worlds = {self.world}
+        for change in fault_.before():
+            worlds |= self._make(change, worlds)
+        began = time.monotonic()
+        self._break(fault_)
+        for change, after_s in fault_.meanwhile():
+            time.sleep(max(0.0, began + after_s - time.monotonic()))
+            worlds |= self._make(change, worlds, fault_)
+        time.sleep(max(0.0, began + fault_.down_s - time.monotonic()))
         mended = time.monotonic()
         self._mend(fault_)
         healthy = self._wait_healthy(mended)
-        for name in target.plugged:
+        for name in self.world.plugged:
             self.lab.wait_lease(self.lab.topology.endpoint(name))
         recovered = self._wait_settled(mended)
-        self.timeline.enter(time.monotonic(), [target.state(self.streams)])
+        self.timeline.enter(time.monotonic(), [self.world.state(self.streams)])
         return (
             f"{healthy:.1f} s after the repair all daemons are healthy,"
             f" after {recovered:.1f} s all packets go as they should"
         )
+
+    def _make(self, change, worlds, fault_=None):
+        """Change the world; return those that come into force beside the others."""
+        new = {world.toggled(change) for world in worlds}
+        in_force = worlds | new
+        if fault_:
+            in_force |= {self._broken(world, fault_) for world in in_force}
+        self.timeline.enter(time.monotonic(), {world.state(self.streams) for world in in_force})
+        self.world = self.world.toggled(change)
+        self._change(change, self.world)
+        return new
 
     def wait_settled(self):
         self._wait_settled(time.monotonic())
@@ -231,15 +291,15 @@ class Chaos:
         """Take back what a failed run left, for the next seed."""
         for host in HOSTS:
             self._set_link(host, "up")
+            self._set_uplink(host, "up")
         for name in show.daemon_names(self.lab):
             self.lab.processes.signal(name, signal.SIGCONT)
             if self.lab.processes.identity(name) is None:
                 self.lab.restart(name)
-        for change in ("joined", "open_in", "app_pings", *HOST_OF):
+        for change in (*SWITCHES, *HOST_OF):
             if not self.world.has(change):
-                target = self.world.toggled(change)
-                self._change(change, target)
-                self.world = target
+                self.world = self.world.toggled(change)
+                self._change(change, self.world)
 
     def faults_seen(self):
         """Every wrong packet that had its time, in the order sent."""
@@ -249,17 +309,19 @@ class Chaos:
             for stream in self.streams
             for packet in self.traffic.packets(stream, self.began)
         ]
+        found += [
+            (ending.ended - self.began, ending_fault(ending, self.timeline))
+            for ending in self.traffic.connected().endings
+            if ending.ended >= self.began
+        ]
         told = [(sent, text) for sent, text in found if text]
         return [f"at {sent:.2f} s {text}" for sent, text in sorted(told, key=lambda each: each[0])]
-
-    def _begin(self, *worlds):
-        self.timeline.enter(time.monotonic(), [world.state(self.streams) for world in worlds])
 
     @staticmethod
     def _broken(world, fault_):
         """The world as it is while the fault lasts: policy is the same."""
         match fault_.kind:
-            case Kind.CUT:
+            case Kind.CUT | Kind.DOWN:
                 return replace(world, linked=world.linked - set(fault_.victims))
             case Kind.CRASH:
                 return replace(world, plugged=world.plugged - workloads_of(fault_.victims))
@@ -274,6 +336,8 @@ class Chaos:
             match fault_.kind:
                 case Kind.CUT:
                     self._set_link(victim, "down")
+                case Kind.DOWN:
+                    self._set_uplink(victim, "down")
                 case Kind.CRASH:
                     self._crash(victim)
                 case Kind.HANG:
@@ -286,6 +350,8 @@ class Chaos:
             match fault_.kind:
                 case Kind.CUT:
                     self._set_link(victim, "up")
+                case Kind.DOWN:
+                    self._set_uplink(victim, "up")
                 case Kind.CRASH:
                     self._boot(victim)
                 case Kind.HANG:
@@ -294,7 +360,7 @@ class Chaos:
                     self.lab.restart(victim)
                 case Kind.STUMBLE:
                     self.lab.processes.start(self.lab.processes.specification(victim))
-                    time.sleep(fault_.change_after_s / 2)
+                    time.sleep(fault_.down_s / 4)
                     self.lab.kill(victim)
                     self.lab.restart(victim)
 
@@ -325,6 +391,14 @@ class Chaos:
             self.lab.plan.router_namespace, [f"link set dev {node.router_ifname} {state}"]
         )
 
+    def _set_uplink(self, host, state):
+        node = self.lab.plan.node(host)
+        lines = [f"link set dev {UNDERLAY_IFNAME} {state}"]
+        if state == "up":
+            # As what looks after a host's network does: the kernel forgot the way out.
+            lines.append(f"route replace default via {node.way_out}")
+        netns.configure(node.namespace, lines)
+
     def _change(self, change, target):
         match change:
             case "joined":
@@ -335,6 +409,15 @@ class Chaos:
                 self._set_rules(
                     "web-only", lambda rule: target.app_pings or rule["protocol"] != "icmp"
                 )
+            case "floats":
+                self._float(target.floats)
+            case "tagged":
+                operation = "ADD" if target.tagged else "DELETE"
+                self._refer(("virtual-machine-interface", TAGGED), operation, ("tag", TAG))
+            case "rule_passes":
+                action = {"simple_action": "pass" if target.rule_passes else "deny"}
+                uuid = self.api.name_to_id("firewall-rule", RULE)
+                self.api.update("firewall-rule", uuid, {"action_list": action})
             case name if name in target.plugged:
                 self._plug(name)
             case name:
@@ -343,21 +426,30 @@ class Chaos:
 
     def _separate(self):
         for network in NETWORKS:
-            self._refer(network, "DELETE")
+            self._refer(("virtual-network", network), "DELETE", ("network-policy", POLICY))
         self.api.delete("network-policy", self.api.name_to_id("network-policy", POLICY))
 
     def _join(self):
         entries = self.policy["network_policy_entries"]
         content = {"fq_name": POLICY, "parent_type": "project", "network_policy_entries": entries}
         self.api.create("network-policy", content)
+        attr = {"sequence": {"major": 0, "minor": 0}}
         for network in NETWORKS:
-            self._refer(network, "ADD", attr={"sequence": {"major": 0, "minor": 0}})
+            self._refer(("virtual-network", network), "ADD", ("network-policy", POLICY), attr=attr)
 
-    def _refer(self, network, operation, **more):
-        uuid = self.api.name_to_id("virtual-network", network)
+    def _float(self, is_given):
+        for name in ("floating4", "floating6"):
+            self._refer(
+                ("floating-ip", [*POOL, name]),
+                "ADD" if is_given else "DELETE",
+                ("virtual-machine-interface", ["default-domain", *FLOATER.split("-")]),
+            )
+
+    def _refer(self, changed, operation, to, **more):
+        (type_name, name), (ref_type, ref_name) = changed, to
         self.api.ref_update(
-            "virtual-network", uuid, operation=operation,
-            ref_type="network-policy", ref_fq_name=POLICY, **more,
+            type_name, self.api.name_to_id(type_name, name), operation=operation,
+            ref_type=ref_type, ref_fq_name=ref_name, **more,
         )  # fmt: skip
 
     def _group(self, name):
@@ -417,10 +509,14 @@ def running(lab_of, tmp_path_factory):
         for name, host in HOST_OF.items()
     )
     file = tmp_path_factory.mktemp("chaos") / "chaos.yaml"
-    file.write_text(TOPOLOGY.format(", ".join(HOSTS)) + workloads)
-    with lab_of(EXAMPLE, "stc", topology=file) as lab:
+    file.write_text(TOPOLOGY.format(", ".join(HOSTS), CONFIGURATION) + workloads)
+    with lab_of(CONFIGURATION, "stc", topology=file) as lab:
         members = check.members(lab)
-        yield lab, {name: members[name].address(version=4) for name in HOST_OF}
+        addresses = {
+            name: [members[name].address(version=version) for version in (4, 6)] for name in HOST_OF
+        }
+        addresses[FLOATER] += map(ip_address, FLOATING)
+        yield lab, addresses
 
 
 @pytest.mark.parametrize("seed", seeds())
@@ -443,6 +539,7 @@ def test_nothing_is_delivered_wrongly_and_everything_heals(running, seed):
             print(f"          {chaos.round(fault_)}")
             wrong = chaos.faults_seen()
             assert not wrong, told(seed, f"after {fault_}", wrong)
+        print(f"TCP: {traffic.connected()}")
         time.sleep(2 * PACKET_LATE_S)
         wrong = chaos.faults_seen()
         assert not wrong, told(seed, "at the end", wrong)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+
+from skytrail.net import IpAddress
 
 IN_FLIGHT_S = 1.0
 """A packet is on its way, and so may meet a change that began after it was sent, for so long."""
@@ -32,7 +33,7 @@ class Stream:
     """Packets of one workload to one address."""
 
     source: str
-    address: IPv4Address
+    address: IpAddress
     protocol: str
     owner: str
     """Who of the source's tenant has the address; empty when nobody has."""
@@ -59,6 +60,16 @@ class Packet:
     """When the source saw the answer."""
     strays: set[str] = field(default_factory=set[str])
     """Other workloads that saw the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A TCP connection that ended though its client wanted it to last."""
+
+    stream: Stream
+    opened: float
+    ended: float
+    why: str
 
 
 class Timeline:
@@ -105,6 +116,15 @@ def fault(stream: Stream, packet: Packet, timeline: Timeline) -> str:
         if fate(states, stream) is Fate.MUST:
             return f"{stream}: {'no answer' if arrived else 'lost'} though nothing concerned it"
     return ""
+
+
+def ending_fault(ending: Ending, timeline: Timeline) -> str:
+    """Say what is wrong with the end of a connection; empty when something concerned it."""
+    states = timeline.between(ending.ended - IN_FLIGHT_S, ending.ended)
+    if fate(states, ending.stream) is not Fate.MUST:
+        return ""
+    age_s = ending.ended - ending.opened
+    return f"{ending.stream}: {ending.why} after {age_s:.1f} s though nothing concerned it"
 
 
 def conforms(stream: Stream, packet: Packet, state: State) -> bool:

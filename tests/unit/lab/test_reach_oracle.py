@@ -5,11 +5,13 @@ from ipaddress import IPv4Address
 import pytest
 
 from skytrail.testing.reach_oracle import (
+    Ending,
     Fate,
     Packet,
     State,
     Stream,
     Timeline,
+    ending_fault,
     fate,
     fault,
     settled,
@@ -64,6 +66,14 @@ def test_arrival_is_wrong_when_denied_from_sending_to_arrival():
     assert "denied" in fault(STREAM, packet, timeline((0, [DENIED])))
     assert not fault(STREAM, packet, timeline((0, [DENIED]), (4.05, [DENIED, OPEN])))
     assert not fault(STREAM, packet, timeline((0, [DENIED, OPEN]), (4.05, [DENIED])))
+
+
+def test_end_of_a_connection_is_wrong_only_while_nothing_concerned_it():
+    changing = timeline((0, [OPEN]), (4.5, [OPEN, CUT]))
+
+    assert "reset after 3.0 s" in ending_fault(Ending(STREAM, 1, 4, "reset"), changing)
+    assert not ending_fault(Ending(STREAM, 1, 5, "timed out"), changing)
+    assert not ending_fault(Ending(STREAM, 1, 5, "reset"), timeline((0, [DENIED])))
 
 
 @pytest.mark.parametrize("state", [OPEN, CUT, DENIED])
