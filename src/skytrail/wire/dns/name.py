@@ -12,16 +12,18 @@ NAME_BYTES_MAX = 255
 LABEL_BYTES_MAX = 63
 _POINTER = 0xC0
 _POINTER_OFFSET_MAX = 0x3FFF
+_POINTERS_COUNT_MAX = NAME_BYTES_MAX // 2
+"""As many as the longest name has labels: a name that needs more only costs its reader time."""
 _RFC = "RFC 1035 section 4.1.4"
 
 
 def decode_name(message: bytes, offset: int) -> tuple[str, int]:
     """Return the name at ``offset`` and the offset behind it.
 
-    Pointers must go backwards, so that every chain of them ends.
+    Pointers must go backwards, so that every chain of them ends, and are at most 127.
     """
     labels: list[str] = []
-    total, behind, limit = 0, -1, offset
+    total, behind, limit, pointers = 0, -1, offset, 0
     while True:
         if offset >= len(message):
             raise DecodeError("DNS name is cut short", offset, _RFC)
@@ -33,6 +35,9 @@ def decode_name(message: bytes, offset: int) -> tuple[str, int]:
             target = int.from_bytes(message[offset : offset + 2]) & _POINTER_OFFSET_MAX
             if target >= limit:
                 raise DecodeError("DNS name pointer does not go backwards", offset, _RFC)
+            pointers += 1
+            if pointers > _POINTERS_COUNT_MAX:
+                raise DecodeError("DNS name is a chain of pointers", offset, _RFC)
             offset = limit = target
             continue
         if length > LABEL_BYTES_MAX:
