@@ -4,14 +4,18 @@ The responders as a whole are in ``test_agent_punts.py``, codecs with round trip
 ``test_agent_codecs.py``, health checks' answers in ``test_health_answers.py``.
 """
 
+from __future__ import annotations
+
 import contextlib
 import time
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skytrail.agent.interface import ActivePort
 from skytrail.agent.metadata import (
     BODY_BYTES_MAX,
     Asker,
@@ -50,7 +54,7 @@ MLD_KINDS = st.sampled_from([130, 131, 132, 143, 0, 255])
 
 
 @st.composite
-def records(draw, size):
+def records(draw: st.DrawFn, size: int) -> bytes:
     """Group records whose counts mostly fit, and mostly of a group."""
     made = bytearray()
     for _ in range(draw(st.integers(0, 4))):
@@ -64,7 +68,7 @@ def records(draw, size):
 
 
 @st.composite
-def igmp_packets(draw):
+def igmp_packets(draw: st.DrawFn) -> IpPacket:
     kind, body = draw(KINDS), draw(st.one_of(st.binary(max_size=60), records(4)))
     head = bytes((kind, 0, 0, 0, 0, 0)) + draw(st.integers(0, 5)).to_bytes(2)
     message = head + body if kind == 0x22 else bytes((kind, 0, 0, 0)) + body
@@ -74,7 +78,7 @@ def igmp_packets(draw):
 
 
 @st.composite
-def mld_packets(draw):
+def mld_packets(draw: st.DrawFn) -> IpPacket:
     source, group = ip_address("fe80::1"), ip_address("ff02::16")
     kind, body = draw(MLD_KINDS), draw(st.one_of(st.binary(max_size=80), records(16)))
     rest = draw(st.integers(0, 5)) if kind == 143 else 0
@@ -87,12 +91,12 @@ REPORTS = st.one_of(igmp_packets(), mld_packets())
 
 @settings(max_examples=300, deadline=None)
 @given(REPORTS)
-def test_reports_of_listeners_are_read_or_refused_by_the_typed_error(packet):
+def test_reports_of_listeners_are_read_or_refused_by_the_typed_error(packet: IpPacket) -> None:
     with contextlib.suppress(DecodeError):
         assert all(record.group.is_multicast for record in decode_reports(packet))
 
 
-def listening_port():
+def listening_port() -> ActivePort:
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24"), subnet("fd00:1::/64")])
     config.port("a", red, ["10.1.1.3", "fd00:1::3"])
@@ -109,15 +113,18 @@ ACTIVE = listening_port()
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(REPORTS, st.binary(max_size=200)), max_size=6))
-def test_the_querier_counts_each_report_once_whatever_it_says(packets):
+def test_the_querier_counts_each_report_once_whatever_it_says(
+    packets: list[IpPacket | bytes],
+) -> None:
     querier = Querier()
     querier.tick({ACTIVE.port.uuid: ACTIVE}, 0.0)
 
     for number, packet in enumerate(packets, start=1):
-        frame = packet
         if isinstance(packet, IpPacket):
             kind = ETHERTYPE_IPV4 if packet.source.version == 4 else ETHERTYPE_IPV6
             frame = EthernetFrame(GATEWAY_MAC, ACTIVE.port.mac, kind, packet.encode()).encode()
+        else:
+            frame = packet
         for query in querier.receive(ACTIVE, frame, float(number)):
             decode_ethernet(query)
         counted = {name: count for name, count in querier.counts.items() if name.startswith(STATES)}
@@ -128,13 +135,13 @@ STATES = ("malformed", "reports")
 
 
 @given(st.binary(max_size=100))
-def test_tcp_is_read_or_refused_by_the_typed_error(data):
+def test_tcp_is_read_or_refused_by_the_typed_error(data: bytes) -> None:
     with contextlib.suppress(DecodeError):
         decode_tcp(data)
 
 
 @given(st.one_of(st.binary(max_size=60), st.binary(max_size=60).map(lambda tail: b"\x20" + tail)))
-def test_bfd_is_read_or_refused_by_the_typed_error(data):
+def test_bfd_is_read_or_refused_by_the_typed_error(data: bytes) -> None:
     with contextlib.suppress(BfdError):
         decode_bfd(data)
 
@@ -156,7 +163,7 @@ U32 = st.integers(0, 0xFFFFFFFF)
     ),
     st.data(),
 )
-def test_bfd_with_a_damaged_byte_is_read_or_refused(packet, data):
+def test_bfd_with_a_damaged_byte_is_read_or_refused(packet: BfdPacket, data: st.DataObject) -> None:
     whole = encode_bfd(packet)
     place = data.draw(st.integers(0, len(whole) - 1))
     damaged = whole[:place] + bytes((data.draw(st.integers(0, 255)),)) + whole[place + 1 :]
@@ -188,14 +195,15 @@ ASKER = Asker("10.1.1.3", "machine", "pro-ject")
 
 
 @given(REQUEST_LINES, LINES)
-def test_a_request_for_metadata_is_refused_or_told_once_in_the_name_of_who_asks(line, lines):
+def test_a_request_for_metadata_is_refused_or_told_once_in_the_name_of_who_asks(
+    line: bytes, lines: list[bytes]
+) -> None:
     try:
         head = read_head(b"\r\n".join((line, *lines)))
     except RequestRefused as refused:
-        answer = refusal(refused.status, str(refused))
-        head = None
-    if head is None:
-        assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501"))
+        head = refusal(refused.status, str(refused))
+    if isinstance(head, bytes):
+        assert head.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501"))
         return
 
     told = told_anew(head, ASKER, b"secret")
@@ -207,7 +215,7 @@ def test_a_request_for_metadata_is_refused_or_told_once_in_the_name_of_who_asks(
     assert 0 <= head.body_bytes <= BODY_BYTES_MAX
 
 
-def chain_of_pointers(records_count):
+def chain_of_pointers(records_count: int) -> bytes:
     """A record whose data are a chain of pointers, and others whose names begin at its end."""
     question = b"\0\0\1\0\1"
     place = 12 + len(question) + 11
@@ -221,7 +229,7 @@ def chain_of_pointers(records_count):
     return b"\0\1\1\0" + counts + question + first + other * records_count
 
 
-def longest_names(records_count):
+def longest_names(records_count: int) -> bytes:
     """Records whose names are the longest there is, each by a pointer to the first."""
     question = b"\1a" * 126 + b"\0\0\1\0\1"
     other = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\1\1\1\1"
@@ -229,13 +237,13 @@ def longest_names(records_count):
     return b"\0\1\1\0" + counts + question + other * records_count
 
 
-def v6_extensions():
+def v6_extensions() -> bytes:
     chain = b"\x3c\0\0\0\0\0\0\0" * ((LONGEST_BYTES - 40) // 8)
     return b"\x60\0\0\0" + len(chain).to_bytes(2) + b"\x3c\x01" + bytes(32) + chain
 
 
 DHCP_FRONT = bytes((1, 1, 6)) + bytes(233) + b"c\x82Sc"
-WORST = {
+WORST: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "chain of pointers": (decode_dns, chain_of_pointers(499)),
     "longest names": (decode_dns, longest_names(499)),
     "DNS records of nothing": (decode_dns, b"\0\1\1\0\0\0\xff\xff\0\0\0\0" + bytes(LONGEST_BYTES)),
@@ -250,7 +258,7 @@ WORST = {
 
 
 @pytest.mark.parametrize("case", WORST)
-def test_the_worst_message_is_read_or_refused_in_bounded_time(case):
+def test_the_worst_message_is_read_or_refused_in_bounded_time(case: str) -> None:
     decode, message = WORST[case]
     began = time.process_time()
 
@@ -260,12 +268,12 @@ def test_the_worst_message_is_read_or_refused_in_bounded_time(case):
     assert time.process_time() - began < CPU_S_MAX
 
 
-def test_a_name_that_is_a_chain_of_pointers_is_refused():
+def test_a_name_that_is_a_chain_of_pointers_is_refused() -> None:
     with pytest.raises(DecodeError, match="chain of pointers"):
         decode_dns(chain_of_pointers(1))
 
 
-def test_names_of_the_most_labels_each_by_a_pointer_are_read():
+def test_names_of_the_most_labels_each_by_a_pointer_are_read() -> None:
     message = longest_names(3)
 
     assert {record.name for record in decode_dns(message).answers} == {".".join("a" * 126)}

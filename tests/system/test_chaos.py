@@ -8,6 +8,8 @@ last as long as they can. The oracle (``skytrail.testing.reach_oracle``) says of
 The seed of a failure is in the test's name and output; ``SKYTRAIL_CHAOS_SEED=N`` (or ``N,M``) replays it.
 """
 
+from __future__ import annotations
+
 import copy
 import datetime as dt
 import enum
@@ -15,19 +17,23 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from skytrail.client import ApiClient
+from skytrail.client.messages import RefOperation
 from skytrail.lab import check, commands, health, show
 from skytrail.lab.io import netns, workload
 from skytrail.lab.io.machine import remove_pins
 from skytrail.lab.plan import UNDERLAY_IFNAME
-from skytrail.lab.service import BPF_DIRECTORY
+from skytrail.lab.service import BPF_DIRECTORY, Lab
+from skytrail.net import IpAddress
 from skytrail.testing.reach_oracle import (
     State,
     Stream,
@@ -70,7 +76,7 @@ workloads:
 """
 
 
-def seeds():
+def seeds() -> list[int]:
     given = os.environ.get("SKYTRAIL_CHAOS_SEED")
     if given:
         return [int(each) for each in given.split(",")]
@@ -79,6 +85,11 @@ def seeds():
         return [today * 100 + number for number in range(12)]
     return [36]
 
+
+Named = tuple[str, Sequence[str]]
+"""Type and fully qualified name of an object."""
+Rule = dict[str, Any]
+Running = tuple[Lab, dict[str, list[IpAddress]]]
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
@@ -108,26 +119,26 @@ class Fault:
     """
     down_s: float
 
-    def needs_victim(self, change):
+    def needs_victim(self, change: str) -> bool:
         """The change goes through a victim, which is hit as soon as it said that it took it."""
         through = HOST_OF.get(change, "api")
         return self.kind not in {Kind.CUT, Kind.DOWN} and through in self.victims
 
-    def before(self):
+    def before(self) -> list[str]:
         return [change for change, _ in self.changes if self.needs_victim(change)]
 
-    def meanwhile(self):
+    def meanwhile(self) -> list[tuple[str, float]]:
         """Changes and their times, in order."""
         return [each for each in self.changes if not self.needs_victim(each[0])]
 
-    def __str__(self):
+    def __str__(self) -> str:
         what = f"{self.kind.value} of {' and '.join(self.victims)} for {self.down_s:.1f} s"
         when = [f"{change} just before" for change in self.before()]
         when += [f"{change} at {after_s:.1f} s" for change, after_s in self.meanwhile()]
         return f"{what}, change {' and '.join(when)}"
 
 
-def plan(seed):
+def plan(seed: int) -> list[Fault]:
     """Six faults: every kind of victim, and six changes made and taken back."""
     rng = random.Random(seed)
     daemons = [
@@ -148,7 +159,7 @@ def plan(seed):
     return faults
 
 
-def pairs(rng, chosen):
+def pairs(rng: random.Random, chosen: Sequence[str]) -> list[tuple[str, str]]:
     """Every change twice, the second time to take it back, two different ones at a time."""
     while True:
         rng.shuffle(both := [*chosen, *chosen])
@@ -157,7 +168,7 @@ def pairs(rng, chosen):
             return found
 
 
-def daemon_fault(rng, name):
+def daemon_fault(rng: random.Random, name: str) -> tuple[Kind, tuple[str, ...]]:
     """Mostly a kill; at times something worse, or another daemon with it."""
     kind = rng.choice((Kind.KILL, Kind.KILL, Kind.STUMBLE, Kind.HANG))
     others = sorted({*HOSTS, "control1", "control2", "compiler", "api"} - {name})
@@ -184,15 +195,15 @@ class World:
     plugged: frozenset[str] = frozenset(HOST_OF)
     linked: frozenset[str] = frozenset(HOSTS)
 
-    def has(self, change):
+    def has(self, change: str) -> bool:
         return change in self.plugged if change in HOST_OF else getattr(self, change)
 
-    def toggled(self, change):
+    def toggled(self, change: str) -> World:
         if change in HOST_OF:
             return replace(self, plugged=self.plugged ^ {change})
         return replace(self, **{change: not getattr(self, change)})
 
-    def permits(self, stream):
+    def permits(self, stream: Stream) -> bool:
         source, owner, version = stream.source, stream.owner, stream.address.version
         if not owner:
             return False
@@ -208,19 +219,19 @@ class World:
         # What leaves APP may be IPv4 alone.
         return self.open_in and (source != APP or (self.joined and version == 4))
 
-    def carries(self, stream):
+    def carries(self, stream: Stream) -> bool:
         ends = {stream.source, stream.owner}
         hosts = {HOST_OF[end] for end in ends if end}
         return ends <= self.plugged and (len(hosts) == 1 or hosts <= self.linked)
 
-    def state(self, streams):
+    def state(self, streams: Sequence[Stream]) -> State:
         return State(
             permitted=frozenset(filter(self.permits, streams)),
             carried=frozenset(filter(self.carries, streams)),
         )
 
 
-def all_streams(addresses):
+def all_streams(addresses: Mapping[str, Sequence[IpAddress]]) -> list[Stream]:
     """Every workload to every address of any, its own left out."""
     owners = {
         (name.split("-")[0], address): name for name, own in addresses.items() for address in own
@@ -241,16 +252,18 @@ def all_streams(addresses):
 class Chaos:
     """A lab with every stream running, the world as it should be, and its history."""
 
-    def __init__(self, lab, api, streams, traffic):
+    def __init__(
+        self, lab: Lab, api: ApiClient, streams: Sequence[Stream], traffic: Streams
+    ) -> None:
         self.lab, self.api, self.streams, self.traffic = lab, api, streams, traffic
         self.world = World()
         self.ports = lab.read_ports()
-        self.policy = api.read("network-policy", api.name_to_id("network-policy", POLICY))
+        self.policy: Any = api.read("network-policy", api.name_to_id("network-policy", POLICY))
         self.rules = {group: self._group(group)[1] for group in ("open", "web-only")}
         self.began = time.monotonic()
         self.timeline = Timeline(self.began, self.world.state(streams))
 
-    def round(self, fault_):
+    def round(self, fault_: Fault) -> str:
         """Run one fault with its changes; return how long it took until all was as it should be."""
         worlds = {self.world}
         for change in fault_.before():
@@ -273,10 +286,12 @@ class Chaos:
             f" after {recovered:.1f} s all packets go as they should"
         )
 
-    def _make(self, change, worlds, fault_=None):
+    def _make(
+        self, change: str, worlds: Collection[World], fault_: Fault | None = None
+    ) -> set[World]:
         """Change the world; return those that come into force beside the others."""
         new = {world.toggled(change) for world in worlds}
-        in_force = worlds | new
+        in_force = new | set(worlds)
         if fault_:
             in_force |= {self._broken(world, fault_) for world in in_force}
         self.timeline.enter(time.monotonic(), {world.state(self.streams) for world in in_force})
@@ -284,10 +299,10 @@ class Chaos:
         self._change(change, self.world)
         return new
 
-    def wait_settled(self):
+    def wait_settled(self) -> None:
         self._wait_settled(time.monotonic())
 
-    def restore(self):
+    def restore(self) -> None:
         """Take back what a failed run left, for the next seed."""
         for host in HOSTS:
             self._set_link(host, "up")
@@ -301,7 +316,7 @@ class Chaos:
                 self.world = self.world.toggled(change)
                 self._change(change, self.world)
 
-    def faults_seen(self):
+    def faults_seen(self) -> list[str]:
         """Every wrong packet that had its time, in the order sent."""
         self.traffic.check()
         found = [
@@ -318,7 +333,7 @@ class Chaos:
         return [f"at {sent:.2f} s {text}" for sent, text in sorted(told, key=lambda each: each[0])]
 
     @staticmethod
-    def _broken(world, fault_):
+    def _broken(world: World, fault_: Fault) -> World:
         """The world as it is while the fault lasts: policy is the same."""
         match fault_.kind:
             case Kind.CUT | Kind.DOWN:
@@ -328,7 +343,7 @@ class Chaos:
             case _:
                 return world
 
-    def _break(self, fault_):
+    def _break(self, fault_: Fault) -> None:
         now = time.monotonic()
         broken = self._broken(self.world, fault_).state(self.streams)
         self.timeline.enter(now, self.timeline.between(now, now) | {broken})
@@ -345,7 +360,7 @@ class Chaos:
                 case Kind.KILL | Kind.STUMBLE:
                     self.lab.kill(victim)
 
-    def _mend(self, fault_):
+    def _mend(self, fault_: Fault) -> None:
         for victim in fault_.victims:
             match fault_.kind:
                 case Kind.CUT:
@@ -364,7 +379,7 @@ class Chaos:
                     self.lab.kill(victim)
                     self.lab.restart(victim)
 
-    def _crash(self, host):
+    def _crash(self, host: str) -> None:
         self.lab.kill(host)
         self._set_link(host, "down")
         for name in workloads_of([host]) & self.world.plugged:
@@ -373,25 +388,25 @@ class Chaos:
             workload.destroy(self.lab.attachment(name))
         remove_pins(BPF_DIRECTORY / commands.agent_name(self.lab.plan.node(host)))
 
-    def _boot(self, host):
+    def _boot(self, host: str) -> None:
         self._set_link(host, "up")
         self.lab.restart(host)
         for name in workloads_of([host]) & self.world.plugged:
             self._plug(name)
 
-    def _plug(self, name):
+    def _plug(self, name: str) -> None:
         endpoint = self.lab.topology.endpoint(name)
         self.lab.plug(endpoint, self.ports[endpoint.port])
         self.traffic.enter(name)
 
-    def _set_link(self, host, state):
+    def _set_link(self, host: str, state: str) -> None:
         # The far end: the host sees its carrier go, as when a cable is pulled.
         node = self.lab.plan.node(host)
         netns.configure(
             self.lab.plan.router_namespace, [f"link set dev {node.router_ifname} {state}"]
         )
 
-    def _set_uplink(self, host, state):
+    def _set_uplink(self, host: str, state: str) -> None:
         node = self.lab.plan.node(host)
         lines = [f"link set dev {UNDERLAY_IFNAME} {state}"]
         if state == "up":
@@ -399,7 +414,7 @@ class Chaos:
             lines.append(f"route replace default via {node.way_out}")
         netns.configure(node.namespace, lines)
 
-    def _change(self, change, target):
+    def _change(self, change: str, target: World) -> None:
         match change:
             case "joined":
                 self._join() if target.joined else self._separate()
@@ -424,12 +439,12 @@ class Chaos:
                 self.traffic.leave(name)
                 self.lab.unplug(self.lab.topology.endpoint(name))
 
-    def _separate(self):
+    def _separate(self) -> None:
         for network in NETWORKS:
             self._refer(("virtual-network", network), "DELETE", ("network-policy", POLICY))
         self.api.delete("network-policy", self.api.name_to_id("network-policy", POLICY))
 
-    def _join(self):
+    def _join(self) -> None:
         entries = self.policy["network_policy_entries"]
         content = {"fq_name": POLICY, "parent_type": "project", "network_policy_entries": entries}
         self.api.create("network-policy", content)
@@ -437,7 +452,7 @@ class Chaos:
         for network in NETWORKS:
             self._refer(("virtual-network", network), "ADD", ("network-policy", POLICY), attr=attr)
 
-    def _float(self, is_given):
+    def _float(self, is_given: bool) -> None:
         for name in ("floating4", "floating6"):
             self._refer(
                 ("floating-ip", [*POOL, name]),
@@ -445,34 +460,40 @@ class Chaos:
                 ("virtual-machine-interface", ["default-domain", *FLOATER.split("-")]),
             )
 
-    def _refer(self, changed, operation, to, **more):
+    def _refer(
+        self,
+        changed: Named,
+        operation: RefOperation,
+        to: Named,
+        attr: Mapping[str, object] | None = None,
+    ) -> None:
         (type_name, name), (ref_type, ref_name) = changed, to
         self.api.ref_update(
             type_name, self.api.name_to_id(type_name, name), operation=operation,
-            ref_type=ref_type, ref_fq_name=ref_name, **more,
+            ref_type=ref_type, ref_fq_name=ref_name, attr=attr,
         )  # fmt: skip
 
-    def _group(self, name):
+    def _group(self, name: str) -> tuple[str, list[Rule]]:
         uuid = self.api.name_to_id("security-group", ["default-domain", "red", name])
-        entries = self.api.read("security-group", uuid)["security_group_entries"]
+        entries: Any = self.api.read("security-group", uuid)["security_group_entries"]
         return uuid, entries["policy_rule"]
 
-    def _set_rules(self, group, keep):
+    def _set_rules(self, group: str, keep: Callable[[Rule], bool]) -> None:
         rules = [rule for rule in copy.deepcopy(self.rules[group]) if keep(rule)]
         content = {"security_group_entries": {"policy_rule": rules}}
         self.api.update("security-group", self._group(group)[0], content)
 
-    def _wait_healthy(self, since):
+    def _wait_healthy(self, since: float) -> float:
         for name in show.daemon_names(self.lab):
             health.wait_healthy(self.lab, name, HEAL_TIMEOUT_S)
         return time.monotonic() - since
 
-    def _wait_settled(self, since):
+    def _wait_settled(self, since: float) -> float:
         state = self.world.state(self.streams)
         deadline = time.monotonic() + HEAL_TIMEOUT_S
         while True:
             self.traffic.check()
-            waiting, latest = [], since
+            waiting, latest = list[str](), since
             for stream in self.streams:
                 if stream.source not in self.world.plugged:
                     continue
@@ -489,20 +510,22 @@ class Chaos:
             time.sleep(0.1)
 
 
-def workloads_of(hosts):
+def workloads_of(hosts: Collection[str]) -> set[str]:
     return {name for name, host in HOST_OF.items() if host in hosts}
 
 
-def is_egress(rule):
+def is_egress(rule: Rule) -> bool:
     return rule["src_addresses"][0].get("security_group") == "local"
 
 
-def told(seed, when, wrong):
+def told(seed: int, when: str, wrong: Sequence[str]) -> str:
     return "\n".join((f"seed {seed}, {when}: {len(wrong)} packets went wrong", *wrong[:20]))
 
 
 @pytest.fixture(scope="module")
-def running(lab_of, tmp_path_factory):
+def running(
+    lab_of: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     """The lab, and its workloads' addresses."""
     workloads = "".join(
         f'  - {{name: {name}, host: {host}, port: "default-domain:{name.replace("-", ":")}"}}\n'
@@ -512,15 +535,13 @@ def running(lab_of, tmp_path_factory):
     file.write_text(TOPOLOGY.format(", ".join(HOSTS), CONFIGURATION) + workloads)
     with lab_of(CONFIGURATION, "stc", topology=file) as lab:
         members = check.members(lab)
-        addresses = {
-            name: [members[name].address(version=version) for version in (4, 6)] for name in HOST_OF
-        }
+        addresses = {name: list(members[name].addresses) for name in HOST_OF}
         addresses[FLOATER] += map(ip_address, FLOATING)
         yield lab, addresses
 
 
 @pytest.mark.parametrize("seed", seeds())
-def test_nothing_is_delivered_wrongly_and_everything_heals(running, seed):
+def test_nothing_is_delivered_wrongly_and_everything_heals(running: Running, seed: int) -> None:
     lab, addresses = running
     assert addresses["red-web1"] == addresses["blue-web1"]
     streams = all_streams(addresses)

@@ -7,9 +7,12 @@ of the network store, which is nobody's way otherwise. Blue's workloads obey a p
 those with the tag ``tier=web`` talk among themselves.
 """
 
+from __future__ import annotations
+
 import argparse
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from vnc_api import vnc_api
 
@@ -24,16 +27,16 @@ NETWORKS = {"app": "back", "store": "store", "web1": "front", "web2": "front"}
 FLOATING = {"floating4": "10.1.3.200", "floating6": "fd10:1:3::c8"}
 
 
-def main():
-    given = importlib.util.spec_from_file_location("two_tenants", EXAMPLE)
-    two_tenants = importlib.util.module_from_spec(given)
+def main() -> None:
+    given: Any = importlib.util.spec_from_file_location("two_tenants", EXAMPLE)
+    two_tenants: Any = importlib.util.module_from_spec(given)
     given.loader.exec_module(two_tenants)
     two_tenants.main()
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", default="8082")
     chosen = options.parse_args()
-    api = vnc_api.VncApi(
+    api: Any = vnc_api.VncApi(
         api_server_host=chosen.host, api_server_port=chosen.port, auth_type="noauth"
     )
     for (project, name), address in SUBNETS6.items():
@@ -45,15 +48,15 @@ def main():
     tag_blue(api)
 
 
-def network(api, project, name):
+def network(api: Any, project: str, name: str) -> Any:
     return api.virtual_network_read(fq_name=["default-domain", project, name])
 
 
-def port(api, project, name):
+def port(api: Any, project: str, name: str) -> Any:
     return api.virtual_machine_interface_read(fq_name=["default-domain", project, name])
 
 
-def add_subnet(api, changed, address):
+def add_subnet(api: Any, changed: Any, address: str) -> None:
     (reference,) = changed.get_network_ipam_refs()
     ipam = api.network_ipam_read(id=reference["uuid"])
     subnets = reference["attr"].get_ipam_subnets()
@@ -64,14 +67,14 @@ def add_subnet(api, changed, address):
     api.virtual_network_update(changed)
 
 
-def add_address(api, project, name):
+def add_address(api: Any, project: str, name: str) -> None:
     address = vnc_api.InstanceIp(f"{project}-{name}-v6", instance_ip_family="v6")
     address.add_virtual_network(network(api, project, NETWORKS[name]))
     address.add_virtual_machine_interface(port(api, project, name))
     api.instance_ip_create(address)
 
 
-def float_web2(api):
+def float_web2(api: Any) -> None:
     red = api.project_read(fq_name=["default-domain", "red"])
     pool = vnc_api.FloatingIpPool("floats", network(api, "red", "store"))
     api.floating_ip_pool_create(pool)
@@ -82,7 +85,7 @@ def float_web2(api):
         api.floating_ip_create(floating)
 
 
-def tag_blue(api):
+def tag_blue(api: Any) -> None:
     blue = api.project_read(fq_name=["default-domain", "blue"])
     for kind, value in (("application", "shop"), ("tier", "web")):
         api.tag_create(vnc_api.Tag(tag_type_name=kind, tag_value=value, parent_obj=blue))

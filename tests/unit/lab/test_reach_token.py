@@ -5,14 +5,14 @@ from skytrail.testing.reach_token import Token, answer_to, tokens
 MARK, OTHER_RUN = b"chaosrun", b"otherrun"
 
 
-def test_segment_with_several_messages_names_each():
+def test_segment_with_several_messages_names_each() -> None:
     sent = [Token(3, 7), Token(3, 8), Token(3, 9, is_answer=True)]
     segment = b"".join(token.encode(MARK) for token in sent)
 
     assert list(tokens(segment, MARK)) == sent
 
 
-def test_token_cut_short_or_of_another_run_is_none():
+def test_token_cut_short_or_of_another_run_is_none() -> None:
     whole = Token(3, 7).encode(MARK)
 
     assert list(tokens(whole[:-1], MARK)) == []
@@ -20,7 +20,7 @@ def test_token_cut_short_or_of_another_run_is_none():
     assert list(tokens(b"xx" + whole + whole[:5], MARK)) == [Token(3, 7)]
 
 
-def test_answer_is_for_requests_of_this_run_alone():
+def test_answer_is_for_requests_of_this_run_alone() -> None:
     request = Token(3, 7).encode(MARK)
     answer = answer_to(request, MARK)
 
