@@ -24,6 +24,7 @@ from skytrail.wire.sandesh import (
     frame_of,
 )
 from skytrail.wire.sandesh.control import control_header
+from skytrail.wire.telemetry import Hello, Sessions, Statistic, TelemetryFramer, Uve, encode
 
 PATIENCE_S = 30.0
 MODULE = "contrail-control"
@@ -45,13 +46,14 @@ def kill(process):
 class Node:
     def __init__(self, folder):
         self.folder, self.socket = folder / "data", folder / "history.sock"
-        self.rest, self.sandesh = free_port(), free_port()
+        self.rest, self.sandesh, self.telemetry = free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.rest}/analytics"
         self.history = None
         self.start_history()
         self.node = run(
             "analytics",
             *("--port", str(self.rest), "--sandesh-port", str(self.sandesh)),
+            *("--telemetry-port", str(self.telemetry), "--keep", "session=30"),
             *("--history", str(self.socket), "--log-level", "error"),
         )
 
@@ -175,6 +177,18 @@ def test_query_that_makes_no_sense_is_refused(node, members, status):
     assert reply.status_code == status, reply.text
 
 
+def test_query_that_fails_leaves_nothing_in_the_answer_of_the_next(node, generator):
+    generator.log("Kept")
+    wait_until(lambda: node.count(MODULE), "there is something to show")
+    body = {"table": "MessageTable", "start_time": "now-10m", "end_time": "now"}
+    where = [[{"name": "Xmlmessage", "value": "(", "op": 8}]]
+    for _ in range(5):
+        failing = {**body, "select_fields": ["Source"], "where": where}
+        assert httpx.post(f"{node.url}/query", json=failing).status_code == 400
+
+        assert node.count(MODULE)
+
+
 def test_second_process_on_the_same_folder_does_not_start(node, tmp_path):
     command = [
         *(sys.executable, "-m", "skytrail.daemons.history", "--data", str(node.folder)),
@@ -184,3 +198,128 @@ def test_second_process_on_the_same_folder_does_not_start(node, tmp_path):
 
     assert second.returncode == 1, second.stderr
     assert "Traceback" not in second.stderr
+
+
+class Process:
+    """A host's agent, as it tells by our own stream."""
+
+    def __init__(self, node, source):
+        self.stream = socket.create_connection(("127.0.0.1", node.telemetry), PATIENCE_S)
+        hello = Hello(
+            source=source, node_type="Compute", module="agent", instance_id="0", pid=5, started_us=1
+        )
+        self.tell(hello)
+        framer = TelemetryFramer()
+        while framer.next_frame() is None:
+            framer.feed(self.stream.recv(65536))
+
+    def tell(self, *messages):
+        self.stream.sendall(b"".join(map(encode, messages)))
+
+
+@pytest.fixture
+def process(node, request):
+    made = Process(node, request.node.name)
+    yield made
+    made.stream.close()
+
+
+def sessions(hours_ago, count, weight=2.0):
+    """Return sessions of one minute, every second of which is a server's."""
+    now_us = round(time.time() * 1e6) - hours_ago * 3_600_000_000
+    start = now_us - now_us % 60_000_000
+    return Sessions(
+        columns={
+            "T": [start + number for number in range(count)],
+            "session_type": ["client", "server"] * (count // 2),
+            "vn": ["a:b:web"] * count,
+            "remote_vn": ["a:b:db"] * count,
+            "local_ip": [f"10.0.0.{number}" for number in range(count)],
+            "remote_ip": ["10.0.1.1"] * count,
+            "server_port": [80] * count,
+            "client_port": [40_000 + number for number in range(count)],
+            "sample_weight": [weight] * count,
+            "forward_sampled_bytes": [100] * count,
+            "reverse_sampled_bytes": [7] * count,
+        }
+    )
+
+
+def test_rollups_give_what_single_rows_give(node, process):
+    vrouter = [[{"name": "vrouter", "value": "test_rollups_give_what_single_rows_give", "op": 1}]]
+    fields = ["vn", "SUM(forward_sampled_bytes)", "SUM(sample_count)", "COUNT(vn)"]
+
+    def totals(start, columns=fields):
+        return node.query(columns, "SessionSeriesTable", start_time=start, where=vrouter)
+
+    process.tell(sessions(0, 20), sessions(3, 10))
+    wait_until(lambda: totals("now-100m"), "the sessions are stored")
+
+    single, minutes, hours = (totals(start) for start in ("now-100m", "now-5h", "now-6d"))
+    of_web = {"vn": "a:b:web"}
+    assert single == [{**of_web, fields[1]: 20 * 200, fields[2]: 40, fields[3]: 20}], (
+        "the newer ones"
+    )
+    assert minutes == hours == [{**of_web, fields[1]: 30 * 200, fields[2]: 60, fields[3]: 30}]
+    bins = totals("now-5h", ["T=3600", "SUM(forward_sampled_bytes)"])
+    assert sorted(row["SUM(forward_sampled_bytes)"] for row in bins) == [2000, 4000]
+    averages = [
+        totals(start, ["vn", "AVG(reverse_sampled_bytes)"]) for start in ("now-100m", "now-6d")
+    ]
+    assert averages[0] == averages[1] == [{**of_web, "AVG(reverse_sampled_bytes)": 14}]
+
+
+def test_sessions_are_two_flows_each(node, process):
+    host = [[{"name": "vrouter", "value": "test_sessions_are_two_flows_each", "op": 1}]]
+    fields = ["sourcevn", "destvn", "dport", "sum(bytes)"]
+
+    def flows(direction):
+        found = node.query(fields, "FlowSeriesTable", dir=direction, where=host)
+        return sorted((row["sourcevn"], row["destvn"], row["sum(bytes)"]) for row in found)
+
+    process.tell(sessions(0, 2, weight=1.0))
+    wait_until(lambda: flows(1), "the sessions are stored")
+
+    # Of one the workload is the client, of the other the server.
+    assert flows(1) == [("a:b:web", "a:b:db", 7), ("a:b:web", "a:b:db", 100)]
+    assert flows(0) == [("a:b:db", "a:b:web", 7), ("a:b:db", "a:b:web", 100)]
+
+
+def test_numbers_of_processes_and_generators_have_a_course(node, process):
+    table = "StatTable.UveVMInterfaceAgent.if_stats"
+    for value in (100, 150, 400):
+        process.tell(
+            Uve(
+                table="ObjectVMITable", key="a:b:port", struct="UveVMInterfaceAgent",
+                fields={"in_bytes": value},
+                statistics=[Statistic(name="if_stats", counters=["in_bytes"])],
+            )
+        )  # fmt: skip
+    fields = ["name", "SUM(if_stats.in_bytes)", "MAX(if_stats.in_bytes)", "COUNT(if_stats)"]
+
+    def course(start):
+        return node.query(fields, table, start_time=start)
+
+    wait_until(lambda: course("now-10m"), "the numbers are stored")
+
+    expected = {"name": "a:b:port", fields[1]: 300, fields[2]: 250, fields[3]: 2}
+    assert course("now-10m") == course("now-5h") == course("now-30d") == [expected]
+    names = [each["name"] for each in httpx.get(f"{node.url}/tables").json()]
+    assert {table, "FlowSeriesTable", "ConfigObjectTable"} <= set(names)
+    columns = httpx.get(f"{node.url}/table/{table}/schema").json()["columns"]
+    assert "if_stats.in_bytes" in [each["name"] for each in columns]
+
+
+def test_store_that_is_there_keeps_rows_as_long_as_told_now(node):
+    kill(node.node)
+    arguments = ("--port", str(node.rest), "--sandesh-port", str(node.sandesh))
+    arguments += ("--telemetry-port", str(node.telemetry), "--history", str(node.socket))
+    node.node = run("analytics", *arguments, "--keep", "session=50", "--keep", "message=2")
+    wait_until(lambda: _health(node) == 200, "the node is ready")
+    sql = "SELECT name, create_table_query FROM system.tables WHERE database = 'skytrail' FORMAT JSONCompact"
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(node.socket))) as client:
+        made = dict(client.post("http://history/", params={"query": sql}).json()["data"])
+
+    assert "toIntervalHour(50)" in made["session"]
+    assert "toIntervalHour(2)" in made["message"]
+    assert "toIntervalHour(168)" in made["session_1m"]

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.outcome import Desired
-from skytrail.wire.telemetry import Uve
+from skytrail.wire.telemetry import Statistic, Uve
 
 VROUTERS = "ObjectVRouter"
 SUMS = {"in_tpkts": "sum", "in_bytes": "sum", "out_tpkts": "sum", "out_bytes": "sum"}
+
+
+def _traffic(name: str) -> Statistic:
+    return Statistic(name=name, counters=list(SUMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,10 @@ def _vrouter_statistics(host: HostState) -> Uve:
         key=host.name,
         struct="VrouterStatsAgent",
         fields={**total.fields(), "drop_stats": dict(host.drops)},
+        statistics=[
+            _traffic("if_stats"),
+            Statistic(name="drop_stats", counters=["drop_stats"]),
+        ],
     )
 
 
@@ -147,6 +155,7 @@ def _port(host: HostState, state: ActivePort) -> Uve:
             "mtu_bytes": state.mtu_bytes,
             **counters.fields(),
         },
+        statistics=[_traffic("if_stats")],
     )
 
 
@@ -173,6 +182,7 @@ def _network(host: HostState, name: str, states: Sequence[ActivePort]) -> Uve:
             "virtualmachine_list": "union",
             "vrf_name": "union",
         },
+        statistics=[_traffic("vn_stats")],
     )
 
 

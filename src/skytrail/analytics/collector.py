@@ -2,7 +2,7 @@
 
 ```
  session_up(hello) --> newest sequence numbers --> generator repeats what is newer
- receive(message)  --> UVE: UveTables    logs: rows that wait for history    others: counted
+ receive(message)  --> UVE: UveTables    logs, statistics: rows that wait for history    others: counted
  session_down ... GRACE_S ... tick() --> what a gone generator said is taken back
 ```
 """
@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from skytrail.analytics.batch import Batch, ColumnBatch
+from skytrail.analytics.batch import Batch, ColumnBatch, Waiting
 from skytrail.analytics.generators import Generators
 from skytrail.analytics.history_rows import LOGGED, message_row
 from skytrail.analytics.sessions import checked_columns
+from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import ClientHello, SandeshMessage, SandeshType
+from skytrail.wire.telemetry import Statistic
 
 _UVES = frozenset({SandeshType.UVE, SandeshType.ALARM})
 
@@ -39,10 +41,16 @@ class Collector:
         """Rows of the message table that wait for the store."""
         self.sessions = ColumnBatch()
         """Rows of the session table that wait for the store."""
+        self.statistics = Batch()
+        """Rows of the statistics' table that wait for the store."""
         self.taken: Counter[str] = Counter()
         """Messages that came, by type."""
         self.dropped: Counter[str] = Counter()
         """Messages that were not taken, by reason."""
+
+    def waiting(self) -> Mapping[str, Waiting]:
+        """Return what waits for the store, by stored table."""
+        return {"message": self.messages, "session": self.sessions, "stat": self.statistics}
 
     def session_up(
         self, hello: ClientHello, now: float, *, address: str, protocol: str
@@ -73,6 +81,8 @@ class Collector:
         if message.header.generator != generator:
             self.drop(generator, "speaks_for_another")
             return
+        for row in rows_of_message(message):
+            self.statistics.add(row)
         if message.header.type in _UVES:
             self._uve(generator, message, now)
         elif message.header.type in LOGGED:
@@ -104,8 +114,18 @@ class Collector:
             return
         self.apply(change, now)
 
-    def apply(self, change: UveChange, now: float) -> None:
-        """Take a change of a UVE over."""
+    def apply(
+        self,
+        change: UveChange,
+        now: float,
+        statistics: Sequence[Statistic] = (),
+        wall_us: int = 0,
+    ) -> None:
+        """Take a change of a UVE over; ``wall_us`` is when its statistics were so."""
+        if statistics and not change.is_deleted:
+            former = self.uves.said(change.table, change.key, change.struct, change.generator)
+            for row in rows_of_change(change, former, statistics, wall_us):
+                self.statistics.add(row)
         if self.uves.apply(change, now):
             self.changes.note((change.table, change.key, change.struct))
         else:

@@ -2,20 +2,18 @@
 
 ```
  QueryRequest --table--> View (columns as expressions) --> SELECT ... WHERE time AND where AND filter
-                                                             GROUP BY ... ORDER BY ... LIMIT
+                           `-- its rows, or a rollup's       GROUP BY ... ORDER BY ... LIMIT
 ```
-A view is a table as users know it; several are made of one stored table. Columns are always named with their table, ``t``:
-a bare name would mean what is selected under it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
-from skytrail.analytics.history_tables import DATABASE, MESSAGE, SESSION, STAT, StoredTable
 from skytrail.analytics.query_request import (
     LIMIT_DEFAULT,
     Match,
@@ -23,45 +21,23 @@ from skytrail.analytics.query_request import (
     QueryRequest,
     QueryUnusable,
     UnknownField,
-    UnknownTable,
     check_size,
     filters_of,
     moment_us,
 )
-from skytrail.analytics.uve_types import TABLES
+from skytrail.analytics.query_rows import Binder, Rows, Wish, rows_of
+from skytrail.analytics.query_views import View, view_of
 
 Parameters = dict[str, str | int | float]
 
-_AGGREGATE = re.compile(
-    r"(SUM|MIN|MAX|AVG|COUNT|CLASS|PERCENTILES)\(([A-Za-z_][A-Za-z0-9_.=\-]{0,127})\)"
+_AGGREGATE: Final = re.compile(
+    r"(SUM|MIN|MAX|AVG|COUNT|CLASS|PERCENTILES|sum|min|max|avg|count)"
+    r"\(([A-Za-z_][A-Za-z0-9_.=\-]{0,127})\)"
 )
 """The whole of it is shown as a column's name: it must hold nothing that could end one."""
-_BIN = re.compile(r"T=([0-9]{1,7})")
-_ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,127}")
-_FUNCTIONS: Final = {"SUM": "sum", "MIN": "min", "MAX": "max", "AVG": "avg"}
-_PERCENTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-_STATISTICS: Final = "StatTable."
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """``expression`` is SQL; ``kind`` is text, number, time or list."""
-
-    expression: str
-    kind: str = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A table as users know it."""
-
-    name: str
-    stored: StoredTable
-    columns: Mapping[str, Column]
-    restriction: str = ""
-    """SQL that holds for all of its rows."""
-    is_open: bool = False
-    """Columns beyond the named ones are attributes of statistics."""
+_BIN: Final = re.compile(r"T=([0-9]{1,7})")
+_BIN_S_MAX: Final = 86_400
+_NOTHING_TOLD: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -73,100 +49,67 @@ class Statement:
     columns: Sequence[str] = ()
 
 
-@dataclass(slots=True)
-class _Binder:
-    parameters: Parameters = field(default_factory=dict[str, "str | int | float"])
+def statement_of(
+    request: QueryRequest, now_us: int, keep_hours: Mapping[str, int] = _NOTHING_TOLD
+) -> Statement:
+    """Return the SQL of a query; :class:`QueryUnusable` names what is wrong with it.
 
-    def bind(self, value: str | float) -> str:
-        name = f"p{len(self.parameters)}"
-        self.parameters[name] = value
-        kind = "String" if isinstance(value, str) else "Int64"
-        return f"{{{name}:{'Float64' if isinstance(value, float) else kind}}}"
-
-
-def views() -> dict[str, View]:
-    """Return every table that can be asked, statistics excepted, by name."""
-    message = _message_view()
-    found = [message, *(_object_view(table, message) for table in TABLES.values())]
-    found += [_session_view("SessionSeriesTable"), _session_view("SessionRecordTable")]
-    return {view.name: view for view in found}
-
-
-def _message_view() -> View:
-    columns = {
-        name: Column(f"t.`{name}`", _kind(kind))
-        for name, kind in MESSAGE.columns.items()
-        if not name.startswith("Object")
-    }
-    return View("MessageTable", MESSAGE, columns)
-
-
-def _object_view(table: str, message: View) -> View:
-    # The name of a table of ours, never of a request: it needs no binding.
-    at = f"indexOf(t.`ObjectTables`, '{table}')"
-    logs = Column("t.`Xmlmessage`")
-    own = {"ObjectId": Column(f"t.`ObjectIds`[{at}]"), "ObjectLog": logs, "SystemLog": logs}
-    return View(table, MESSAGE, {**message.columns, **own}, f"has(t.`ObjectTables`, '{table}')")
-
-
-def _session_view(name: str) -> View:
-    columns = {name: Column(f"t.`{name}`", _kind(kind)) for name, kind in SESSION.columns.items()}
-    if name == "SessionRecordTable":
-        return View(name, SESSION, columns)
-    # A session that was kept with probability p stands for 1/p of them.
-    weighted = {
-        column: Column(f"toUInt64(round(t.`{column}` * t.`sample_weight`))", "number")
-        for column in columns
-        if "_sampled_" in column
-    }
-    count = Column("toUInt64(round(t.`sample_weight`))", "number")
-    return View(name, SESSION, {**columns, **weighted, "sample_count": count})
-
-
-def _statistics_view(name: str) -> View:
-    columns = {
-        each: Column(f"t.`{each}`", _kind(STAT.columns[each])) for each in ("T", "name", "Source")
-    }
-    return View(name, STAT, columns, is_open=True)
-
-
-def _kind(stored: str) -> str:
-    if stored.startswith("DateTime"):
-        return "time"
-    return "number" if stored.startswith(("UInt", "Int", "Float")) else "text"
-
-
-def view_of(name: str) -> View:
-    """Return a table by name; :class:`UnknownTable` names how to find the others."""
-    if name.startswith(_STATISTICS) and _ATTRIBUTE.fullmatch(name):
-        return _statistics_view(name)
-    found = views().get(name)
-    if found is None:
-        raise UnknownTable(f"no table is called {name[:64]}; GET /analytics/tables lists them")
-    return found
-
-
-def statement_of(request: QueryRequest, now_us: int) -> Statement:
-    """Return the SQL of a query; :class:`QueryUnusable` names what is wrong with it."""
+    ``keep_hours`` tells how long stored tables are kept, where it is not the default.
+    """
     check_size(request)
-    return _Translator(request, view_of(request.table)).statement(now_us)
+    view = view_of(request.table)
+    start = moment_us("start_time", request.start_time, now_us)
+    end = moment_us("end_time", request.end_time, now_us)
+    if end < start:
+        raise QueryUnusable("end_time is before start_time")
+    binder = Binder()
+    rows = rows_of(view, _wish(request, start, end), binder, now_us, keep_hours)
+    return _Translator(request, view, rows, binder).statement(start, end)
+
+
+def _wish(request: QueryRequest, start_us: int, end_us: int) -> Wish:
+    called = [_AGGREGATE.fullmatch(name) for name in request.select_fields]
+    aggregates = tuple((each[1].upper(), each[2]) for each in called if each is not None)
+    plain = [
+        name
+        for name, each in zip(request.select_fields, called, strict=True)
+        if each is None and not _BIN.fullmatch(name)
+    ]
+    groups = [*(request.where or []), *filters_of(request)]
+    compared = [match.name for group in groups for match in group]
+    bins = [_bin_s(each) for each in map(_BIN.fullmatch, request.select_fields) if each is not None]
+    return Wish(
+        tuple(each for each in aggregates if each[0] != "CLASS"),
+        frozenset([*plain, *compared]),
+        bins[0] if bins else 0,
+        start_us,
+        end_us,
+    )
+
+
+def _bin_s(binned: re.Match[str]) -> int:
+    seconds = int(binned[1])
+    if not 0 < seconds <= _BIN_S_MAX:
+        raise QueryUnusable(f"T={seconds}: a bin of time is from 1 to {_BIN_S_MAX} seconds")
+    return seconds
 
 
 class _Translator:
-    def __init__(self, request: QueryRequest, view: View) -> None:
+    def __init__(self, request: QueryRequest, view: View, rows: Rows, binder: Binder) -> None:
         self._request = request
         self._view = view
-        self._binder = _Binder()
+        self._rows = rows
+        self._binder = binder
 
-    def statement(self, now_us: int) -> Statement:
+    def statement(self, start_us: int, end_us: int) -> Statement:
         chosen = list(dict.fromkeys(self._request.select_fields))
         expressions = {name: self._selected(name) for name in chosen}
         grouping = self._grouping(chosen, expressions)
-        where = [self._times(now_us), *self._restrictions()]
+        where = [self._rows.between(start_us, end_us), *self._restrictions()]
         sql = (
             f"SELECT {', '.join(f'{sql} AS `{_shown(name)}`' for name, sql in expressions.items())}"
         )
-        sql += f" FROM {DATABASE}.{self._view.stored.name} AS t WHERE {' AND '.join(where)}"
+        sql += f" FROM {self._rows.source} WHERE {' AND '.join(where)}"
         sql += f" GROUP BY {', '.join(grouping)}" if grouping else ""
         sql += self._order(chosen)
         sql += f" LIMIT {self._request.limit or LIMIT_DEFAULT}"
@@ -177,54 +120,18 @@ class _Translator:
     def _selected(self, name: str) -> str:
         binned = _BIN.fullmatch(name)
         if binned is not None:
-            return self._bin(int(binned[1]))
+            return self._rows.bin(_bin_s(binned))
         called = _AGGREGATE.fullmatch(name)
-        if called is not None:
-            return self._aggregate(called[1], called[2])
-        column = self._column(name)
-        if column.kind == "time":
-            return f"toUnixTimestamp64Micro({column.expression})"
-        return column.expression
-
-    def _bin(self, seconds: int) -> str:
-        if not 0 < seconds <= 86_400:
-            raise QueryUnusable(f"T={seconds}: a bin of time is from 1 to 86400 seconds")
-        time = f"toUnixTimestamp64Micro(t.`{self._view.stored.time}`)"
-        width = seconds * 1_000_000
-        return f"intDiv({time}, {width}) * {width}"
-
-    def _aggregate(self, function: str, name: str) -> str:
-        if function == "COUNT":
-            return "count()"
-        if function == "CLASS":
+        if called is not None and called[1] == "CLASS":
             chosen = [each for each in self._request.select_fields if not _is_aggregate(each)]
             named = ", ".join(self._selected(each) for each in chosen)
             return f"any(cityHash64({named or '1'}))"
-        column = self._number(name)
-        if function == "PERCENTILES":
-            levels = ", ".join(map(str, _PERCENTILES))
-            return f"quantiles({levels})({column})"
-        return f"{_FUNCTIONS[function]}({column})"
-
-    def _number(self, name: str) -> str:
-        column = self._column(name, wants_number=True)
-        if column.kind != "number":
-            raise QueryUnusable(f"{name[:64]} is not a number: it cannot be added up")
+        if called is not None:
+            return self._rows.aggregate(called[1].upper(), called[2])
+        column = self._rows.column(name)
+        if column.kind == "time":
+            return f"toUnixTimestamp64Micro({column.expression})"
         return column.expression
-
-    def _column(self, name: str, *, wants_number: bool = False) -> Column:
-        found = self._view.columns.get(name)
-        if found is not None:
-            return found
-        if not self._view.is_open or not _ATTRIBUTE.fullmatch(name):
-            known = ", ".join(sorted(self._view.columns))
-            raise UnknownField(f"{self._view.name} has no column {name[:64]}; it has {known}")
-        attribute = self._binder.bind(name)
-        if wants_number:
-            return Column(f"t.`numbers`[{attribute}]", "number")
-        # An attribute is a number or a text; which, each row says.
-        text = f"if(mapContains(t.`numbers`, {attribute}), toString(t.`numbers`[{attribute}]), t.`texts`[{attribute}])"
-        return Column(text, "text")
 
     def _grouping(self, chosen: Sequence[str], expressions: Mapping[str, str]) -> list[str]:
         has_bin = any(_BIN.fullmatch(name) for name in chosen)
@@ -234,23 +141,15 @@ class _Translator:
 
     # Which rows.
 
-    def _times(self, now_us: int) -> str:
-        start = moment_us("start_time", self._request.start_time, now_us)
-        end = moment_us("end_time", self._request.end_time, now_us)
-        if end < start:
-            raise QueryUnusable("end_time is before start_time")
-        time = f"t.`{self._view.stored.time}`"
-        first, last = self._binder.bind(start), self._binder.bind(end)
-        return (
-            f"{time} BETWEEN fromUnixTimestamp64Micro({first}) AND fromUnixTimestamp64Micro({last})"
-        )
-
     def _restrictions(self) -> list[str]:
         found = [self._view.restriction] if self._view.restriction else []
         if self._view.is_open:
             found.append(f"t.`Table` = {self._binder.bind(self._view.name)}")
         if self._request.session_type and "session_type" in self._view.columns:
             found.append(f"t.`session_type` = {self._binder.bind(self._request.session_type)}")
+        if self._request.dir is not None and "direction_ing" in self._view.columns:
+            direction = self._view.columns["direction_ing"].expression
+            found.append(f"{direction} = {self._binder.bind(self._request.dir)}")
         for groups in (self._request.where or [], filters_of(self._request)):
             alternatives = [
                 " AND ".join(self._match(each) for each in group) for group in groups if group
@@ -269,7 +168,7 @@ class _Translator:
             Operation.LESS_OR_EQUAL,
             Operation.GREATER_OR_EQUAL,
         }
-        column = self._column(match.name, wants_number=is_compared and self._view.is_open)
+        column = self._rows.column(match.name, wants_number=is_compared and self._view.is_open)
         expression = column.expression
         if column.kind == "time":
             expression = f"toUnixTimestamp64Micro({expression})"

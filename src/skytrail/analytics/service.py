@@ -112,12 +112,12 @@ class AnalyticsService:
             if settings.history:
                 history = History(settings.history)
                 stack.push_async_callback(history.close)
-                queries = QueryApi(history, self._clock)
+                queries = QueryApi(history, self._clock, settings.keep_hours)
                 stack.push_async_callback(queries.close)
                 queries.add_routes(router)
                 self.writer = HistoryWriter(
                     history,
-                    {"message": self.collector.messages, "session": self.collector.sessions},
+                    self.collector.waiting(),
                 )
                 writing = self.writer.run(settings.keep_hours)
             following = None
@@ -186,7 +186,7 @@ class AnalyticsService:
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
         raised = sum(1 for _ in self.watchman.board.all_raised())
         yield Sample("skytrail_analytics_alarms", raised)
-        for table, batch in (("message", collector.messages), ("session", collector.sessions)):
+        for table, batch in collector.waiting().items():
             yield Sample("skytrail_analytics_rows_waiting", len(batch), {"table": table})
             for level, count in batch.shed.items():
                 labels = {"table": table, "level": str(level)}

@@ -174,6 +174,11 @@ class UveTables:
         """Return what is said of an entity; not to be changed."""
         return self._tables.get(table, {}).get(key)
 
+    def said(self, table: str, key: str, struct: str, generator: str) -> Mapping[str, Field] | None:
+        """Return what a generator says of an entity in one struct; not to be changed."""
+        by_generator = (self.get(table, key) or {}).get(struct, {})
+        return by_generator[generator].fields if generator in by_generator else None
+
     def entities(self, table: str) -> Iterator[tuple[str, Entity]]:
         """Yield keys and entities of a table, sorted; what goes meanwhile is left out."""
         for key in self.keys(table):

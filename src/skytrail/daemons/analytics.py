@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
+from skytrail.analytics.history_tables import KEPT
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
 from skytrail.client import AccessUnusable
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         api_socket=options.api_socket,
         api_access=access,
         history=options.history,
+        keep_hours=dict(options.keep),
         rest_tls=rest_tls,
         gate_url=options.authenticate_at,
         gate_ca=access.ca_file,
@@ -73,6 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_ready("analytics", node=settings.name, listen=settings.listen, **ports)
 
     return run_until_signal(lambda: AnalyticsService(settings).run(ready))
+
+
+def _kept(text: str) -> tuple[str, int]:
+    """Read TABLE=HOURS."""
+    table, _, hours = text.partition("=")
+    if table not in KEPT:
+        raise argparse.ArgumentTypeError(f"{table[:32]!r} is none of {', '.join(KEPT)}")
+    if not (hours.isascii() and hours.isdigit() and 0 < len(hours) <= 6 and int(hours) > 0):
+        raise argparse.ArgumentTypeError(f"{hours[:32]!r} is no number of hours from 1 to 999999")
+    return table, int(hours)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +125,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PLACE",
         help="store of logs: the socket of skytrail.daemons.history, or http://HOST:8123 of a "
         "ClickHouse cluster; without, there are no queries",
+    )
+    parser.add_argument(
+        "--keep",
+        type=_kept,
+        action="append",
+        default=[],
+        metavar="TABLE=HOURS",
+        help="how long rows are kept; by default "
+        + ", ".join(f"{name}={table.keep_hours}" for name, table in KEPT.items()),
     )
     parser.add_argument("--log-level", default="info", choices=logs.LEVELS)
     parser.add_argument("--log-json", action="store_true")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skytrail.analytics.query import statement_of, view_of, views
+from skytrail.analytics.query import statement_of
 from skytrail.analytics.query_request import (
     QueryRequest,
     QueryUnusable,
@@ -15,6 +15,7 @@ from skytrail.analytics.query_request import (
     UnknownTable,
     moment_us,
 )
+from skytrail.analytics.query_views import view_of, views
 
 NOW_US = 1_790_000_000_000_000
 LOGS = {
@@ -95,6 +96,17 @@ def test_attributes_of_statistics_are_bound_names():
 
     assert "drops.count" not in made.sql.replace("`SUM(drops.count)`", "")
     assert list(made.parameters.values()).count("drops.count") == 2
+    assert "sumIf(t.`numbers`[{p0:String}], mapContains(t.`numbers`, {p0:String}))" in made.sql
+
+
+def test_sessions_are_asked_as_flows_of_one_direction():
+    made = statement(
+        table="FlowSeriesTable", dir=1, select_fields=["sourcevn", "destip", "sum(bytes)"]
+    )
+
+    assert made.columns == ["sourcevn", "destip", "sum(bytes)"]
+    assert "FROM skytrail.session AS t ARRAY JOIN [false, true] AS is_reverse WHERE" in made.sql
+    assert "toUInt8((t.`session_type` = 'client') != is_reverse) = {p2:Int64}" in made.sql
 
 
 @pytest.mark.parametrize(

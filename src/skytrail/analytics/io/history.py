@@ -12,12 +12,16 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from skytrail.analytics.history_tables import DATABASE, statements
+from skytrail.analytics.history_tables import DATABASE, KEPT, keep_hours_of, statements
 
 INSERT_S: Final = 30.0
 SELECT_S: Final = 60.0
 CONNECTIONS_COUNT: Final = 16
 _REASON_CHARACTERS: Final = 300
+_KEEPS_SQL: Final = (
+    "SELECT position(create_table_query, {wanted:String}) FROM system.tables"
+    " WHERE database = {database:String} AND name = {table:String}"
+)
 
 
 class HistoryUnavailable(Exception):
@@ -50,9 +54,15 @@ class History:
         await self._client.aclose()
 
     async def prepare(self, keep_hours: Mapping[str, int]) -> None:
-        """Make what is not there."""
+        """Make what is not there; have rows kept as long as told, which may be other than before."""
         for statement in statements(keep_hours):
             await self._post(statement, {}, b"", SELECT_S)
+        for name, table in KEPT.items():
+            hours = keep_hours_of(name, keep_hours)
+            names = {"database": DATABASE, "table": name, "wanted": f"toIntervalHour({hours})"}
+            found = await self.select(_KEEPS_SQL, names)
+            if found == [[0]]:
+                await self._post(table.keep_statement(hours), {}, b"", SELECT_S)
 
     async def insert(self, table: str, columns: Mapping[str, Sequence[object]], token: str) -> None:
         """Add rows, given as columns of equal length; all of them or none.
@@ -60,7 +70,10 @@ class History:
         The same ``token`` again adds nothing: whoever does not know whether rows arrived repeats.
         """
         body = msgspec.json.encode(columns)
-        settings = f"SETTINGS insert_deduplication_token = '{token}'"
+        settings = (
+            f"SETTINGS insert_deduplication_token = '{token}',"
+            " deduplicate_blocks_in_dependent_materialized_views = 1"
+        )
         query = f"INSERT INTO {DATABASE}.{table} {settings} FORMAT JSONColumns"
         await self._post(query, {}, body, INSERT_S)
 

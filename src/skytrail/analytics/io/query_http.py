@@ -10,17 +10,19 @@ GET  /analytics/tables, /analytics/table/<t>, .../schema, .../column-values/<col
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID, uuid1
 
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
-from skytrail.analytics.query import Statement, View, statement_of, view_of, views
+from skytrail.analytics.query import Statement, statement_of
 from skytrail.analytics.query_request import (
     QueryRequest,
     QueryUnusable,
     UnknownField,
     UnknownTable,
 )
+from skytrail.analytics.query_views import View, view_of, views
 from skytrail.analytics.questions import Question, Questions
 from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
 from skytrail.runtime.clock import Clock
@@ -28,15 +30,28 @@ from skytrail.runtime.clock import Clock
 _EXPECT: Final = ("expect", "postman-expect")
 _ACCEPTED: Final = "202-accepted"
 _VALUES_SQL: Final = "SELECT DISTINCT {column} FROM skytrail.{table} AS t ORDER BY 1 LIMIT 1000"
-_VALUE_COLUMNS: Final = frozenset({"Source", "ModuleId", "NodeType", "Category", "Messagetype"})
+_VALUE_COLUMNS: Final = frozenset(
+    {
+        *("Source", "ModuleId", "NodeType", "Category", "Messagetype"),
+        *("vn", "remote_vn", "vrouter", "application", "tier", "deployment", "site"),
+    }
+)
+_STATISTICS_SQL: Final = (
+    "SELECT DISTINCT t.`Table` FROM skytrail.stat_1h AS t ORDER BY 1 LIMIT 10000"
+)
+_ATTRIBUTES_SQL: Final = (
+    "SELECT DISTINCT arrayJoin(mapKeys(t.`sums`)) FROM skytrail.stat_1h AS t"
+    " WHERE t.`Table` = {table:String} ORDER BY 1 LIMIT 1000"
+)
 
 
 class QueryApi:
     """Answers queries; many at a time, each bounded."""
 
-    def __init__(self, history: History, clock: Clock) -> None:
+    def __init__(self, history: History, clock: Clock, keep_hours: Mapping[str, int]) -> None:
         self._history = history
         self._clock = clock
+        self._keep_hours = keep_hours
         self._questions = Questions()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -77,7 +92,7 @@ class QueryApi:
 
     def _statement(self, asked: QueryRequest) -> Statement:
         try:
-            return statement_of(asked, round(self._clock.wall() * 1e6))
+            return statement_of(asked, round(self._clock.wall() * 1e6), self._keep_hours)
         except UnknownTable as error:
             raise HttpError(410, str(error)) from error
         except UnknownField as error:
@@ -136,10 +151,12 @@ class QueryApi:
         return json_reply(shown)
 
     async def _tables(self, request: Request) -> Response:
+        statistics = await self._column(_STATISTICS_SQL, {})
+        found = [*sorted(views().values(), key=lambda view: view.name), *map(view_of, statistics)]
         return json_reply(
             [
-                {"href": f"/analytics/table/{name}", "name": name, "type": _type_of(view)}
-                for name, view in sorted(views().items())
+                {"href": f"/analytics/table/{view.name}", "name": view.name, "type": _type_of(view)}
+                for view in found
             ]
         )
 
@@ -154,6 +171,9 @@ class QueryApi:
             {"name": name, "datatype": _DATATYPES[column.kind], "index": name in _VALUE_COLUMNS}
             for name, column in view.columns.items()
         ]
+        if view.is_open:
+            attributes = await self._column(_ATTRIBUTES_SQL, {"table": view.name})
+            columns += [{"name": name, "datatype": "double", "index": False} for name in attributes]
         return json_reply({"columns": columns, "type": _type_of(view)})
 
     async def _value_columns(self, request: Request) -> Response:
@@ -166,12 +186,18 @@ class QueryApi:
         view, column = self._view(request), request.params["column"]
         if column not in _VALUE_COLUMNS & view.columns.keys():
             raise HttpError(404, f"Values of {column[:64]} are not listed")
-        sql = _VALUES_SQL.format(column=view.columns[column].expression, table=view.stored.name)
+        # The coarsest rollup has each value, and few rows.
+        table = view.rollups[-1].name if view.rollups else view.stored.name
+        sql = _VALUES_SQL.format(column=view.columns[column].expression, table=table)
+        return json_reply(await self._column(sql, {}))
+
+    async def _column(self, sql: str, parameters: Mapping[str, str]) -> list[str]:
+        """Return the only column of a statement's rows."""
         try:
-            rows = await self._history.select(sql, {})
+            rows = await self._history.select(sql, parameters)
         except (HistoryUnavailable, HistoryRefused) as error:
             raise HttpError(503, str(error)) from error
-        return json_reply([row[0] for row in rows])
+        return [str(row[0]) for row in rows]
 
     @staticmethod
     def _view(request: Request) -> View:

@@ -139,7 +139,9 @@ class TelemetryServer:
         try:
             if isinstance(message, Uve):
                 collector.count(generator, "uve", size)
-                collector.apply(change_of(generator, message), self._clock.now())
+                change = change_of(generator, message)
+                wall_us = round(self._clock.wall() * 1e6)
+                collector.apply(change, self._clock.now(), message.statistics, wall_us)
             elif isinstance(message, Log):
                 collector.count(generator, "log", size)
                 collector.keep(message_of(hello, message, sequence))

@@ -15,7 +15,7 @@ from skytrail.wire.telemetry.codec import (
     encode,
 )
 from skytrail.wire.telemetry.entities import node_status
-from skytrail.wire.telemetry.messages import Hello, Known, Log, Message, Sessions, Uve
+from skytrail.wire.telemetry.messages import Hello, Known, Log, Message, Sessions, Statistic, Uve
 
 __all__ = [
     "FRAME_BYTES_MAX",
@@ -24,6 +24,7 @@ __all__ = [
     "Log",
     "Message",
     "Sessions",
+    "Statistic",
     "TelemetryFramer",
     "Uve",
     "decode",

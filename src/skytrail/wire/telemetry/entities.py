@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from skytrail.wire.telemetry.messages import Uve
+from skytrail.wire.telemetry.messages import Statistic, Uve
 
 FUNCTIONAL = "Functional"
 NON_FUNCTIONAL = "Non-Functional"
+PROCESS_STATISTIC = Statistic(name="process_mem_cpu_usage", gauges=["process_mem_cpu_usage"])
 
 
 def node_status(
@@ -40,4 +41,5 @@ def node_status(
         struct="NodeStatus",
         fields=fields,
         rules={"process_status": "union"},
+        statistics=[PROCESS_STATISTIC] if usage is not None else [],
     )

@@ -29,6 +29,17 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, tag="known"):
     newest: dict[str, int]
 
 
+class Statistic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Fields of a struct whose course is kept: numbers, or mappings of numbers.
+
+    Of ``counters``, which only grow in a process's life, the growth is kept; of ``gauges`` the value.
+    """
+
+    name: str
+    counters: list[str] = msgspec.field(default_factory=list)
+    gauges: list[str] = msgspec.field(default_factory=list)
+
+
 class Uve(msgspec.Struct, frozen=True, kw_only=True, tag="uve", omit_defaults=True):
     """All that a process says of an entity in one struct.
 
@@ -43,6 +54,7 @@ class Uve(msgspec.Struct, frozen=True, kw_only=True, tag="uve", omit_defaults=Tr
     rules: dict[str, str] = msgspec.field(default_factory=dict)
     """How fields of several processes become one: ``sum``, ``union``, ``append``."""
     is_deleted: bool = False
+    statistics: list[Statistic] = msgspec.field(default_factory=list)
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True, tag="log", omit_defaults=True):
