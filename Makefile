@@ -9,6 +9,10 @@ KERNEL61_TESTS = $(addprefix bpf/tests/,test_encapsulation.py test_flood.py test
 	test_mirror.py test_qos.py test_namespaces.py) -k 'not tcp and not segments and not restart and not no_larger \
 	and not container and not different_encap'
 
+CORES := $(shell nproc)
+# System tests wait for daemons, leases and timers about half of their time (ADR 0335).
+SYSTEM_PYTEST = $(PYTEST) -n $$((2 * $(CORES))) --dist loadgroup --no-loadscope-reorder
+
 PREFIX ?= /opt/skytrail
 export PREFIX DESTDIR BASE
 
@@ -59,17 +63,17 @@ web: ## types, lint and unit tests of the web console
 	@console/build.sh check
 
 unit: ## unit, property, golden, simulation and tidy tests
-	@$(PYTEST) -n 2 tests/unit tests/property tests/golden tests/simulation tests/tidy
+	@$(PYTEST) -n $(CORES) --dist worksteal tests/unit tests/property tests/golden tests/simulation tests/tidy
 
-system: ## everything that needs root, the kernel or a real peer; two files at a time, because tests wait most of the time
-	@$(PYTEST) -n 2 --dist loadfile bpf/tests tests/interop tests/system
+system: ## everything that needs root, the kernel or a real peer; two files a core at a time, those that take long first
+	@$(SYSTEM_PYTEST) bpf/tests tests/interop tests/system
 
 kernel61: setup ## load the datapath on Debian's own kernel 6.1, run single frames and traffic there (emulated: some minutes)
 	@$(PYTHON) bpf/other_kernel.py -- $(PYTEST) -p no:cacheprovider --color=no --timeout 1200 $(KERNEL61_TESTS)
 
 nightly: setup clients kernel61 ## the long versions: more seeds, larger examples
-	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 tests/property tests/simulation
-	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n 2 --dist loadfile bpf/tests tests/interop tests/system
+	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n $(CORES) tests/property tests/simulation
+	@SKYTRAIL_NIGHTLY=1 $(SYSTEM_PYTEST) bpf/tests tests/interop tests/system
 
 fuzz: ## Schemathesis against every type of the API, about half an hour (part of nightly)
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) tests/interop/test_native_schemathesis.py

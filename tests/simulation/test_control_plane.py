@@ -33,7 +33,8 @@ from skytrail.testing.sim_control import (
     populated,
 )
 
-SEEDS = range(int(os.environ.get("SKYTRAIL_SIM_SEEDS", "12")))
+SEEDS_COUNT = "200" if "SKYTRAIL_NIGHTLY" in os.environ else "8"
+SEEDS = range(int(os.environ.get("SKYTRAIL_SIM_SEEDS", SEEDS_COUNT)))
 CHAOS_S = 240.0
 CALM_S = 150.0
 

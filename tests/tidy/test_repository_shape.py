@@ -159,6 +159,14 @@ def test_documents_link_only_to_files_that_exist():
     assert broken == []
 
 
+def test_files_whose_durations_are_known_exist():
+    lines = (ROOT / "tests/durations.txt").read_text().splitlines()
+
+    missing = [file for _, file in (line.split() for line in lines) if not (ROOT / file).is_file()]
+
+    assert missing == []
+
+
 def test_lock_files_hold_hashes_and_no_addresses():
     for lock in tracked_files("*.lock"):
         text = lock.read_text()
