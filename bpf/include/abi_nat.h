@@ -51,20 +51,21 @@ _Static_assert(sizeof(struct floating_port_key) == 28, "floating_port_key");
 
 /* A link-local address and port at which workloads find a service outside of all networks. */
 struct link_service_key {
-	__be32 address;
+	__be32 address[4]; /* An IPv4 one has the first word; no IPv6 one of these begins so. */
 	__be16 port;
 	__u8 pad[2];
 };
+_Static_assert(sizeof(struct link_service_key) == 20, "link_service_key");
 
 /* Where it is: in the underlay, or at the host itself behind a next hop. */
 struct link_service {
-	__be32 target[LINK_SERVICE_TARGETS_MAX];
+	__be32 target[LINK_SERVICE_TARGETS_MAX * 4]; /* Addresses of four words. */
 	__u32 used;
 	__u32 nexthop; /* To the host; 0: in the underlay. */
 	__be16 port;
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct link_service) == 44, "link_service");
+_Static_assert(sizeof(struct link_service) == 140, "link_service");
 
 struct port_range {
 	__u16 first;

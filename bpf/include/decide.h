@@ -188,7 +188,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	case NEXTHOP_DISCARD:
 		return DROP_DISCARD;
 	case NEXTHOP_FABRIC:
-		return fabric_outward(s, what & DECIDE_POLICY, allowed);
+		return fabric_outward(s, what & DECIDE_POLICY, allowed, family);
 	default:
 		return DROP_NEXTHOP;
 	}

@@ -2,7 +2,7 @@
 /*
  * What leaves a VRF for the host's own network, at the first packet of a flow: by the host's address
  * and one of its ports, which stand for a workload's towards one far end, or, for link-local services
- * that the host itself offers, by an address that tells the interface. IPv4.
+ * that the host itself offers, by an address that tells the interface. Only the latter for IPv6.
  *
  * The reverse entry of such a flow is what takes the port: it lives at the underlay interface as if
  * that were a workload's, so that ageing it gives the port back.
@@ -12,16 +12,23 @@
 
 #include "fib.h"
 #include "flow.h"
+#include "leave.h"
 
 /* Ports of the pool that a flow tries before there is none for it. */
 #define PORT_TRIES 64
 /* 169.254.0.0/17 and the interface's number: what the host sees of workloads that use its services. */
 #define HOST_SIDE 0xa9fe0000
 #define HOST_SIDE_VIF_MAX 0x7fff
+/* The first words of the same for IPv6; the interface's number is the last one. No link-local
+ * addresses: the host would have to be told a link with each. */
+#define HOST_SIDE6_0 0xfd736b79
+#define HOST_SIDE6_1 0x74720000
 
-static __always_inline bool is_link_service(__be32 address)
+static __always_inline bool is_link_service(const __be32 *address, __u32 family)
 {
-	return (address & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000);
+	if (family == FAMILY_V6)
+		return is_link_local(address);
+	return (address[0] & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000);
 }
 
 /* This network, loopback, multicast and beyond: no host of the underlay is called so. */
@@ -89,26 +96,38 @@ VERIFIED_ONCE int fabric_port(struct scratch *s)
 	return 0;
 }
 
-/* To a link-local service: DROP_NONE with its real place in s->flow.to, or why not. */
-static __noinline int link_service_outward(struct scratch *s)
+/* The service that s->key is a packet to, NULL: none. */
+static __always_inline const struct link_service *link_service_of(const struct scratch *s)
 {
-	struct link_service_key key = { .address = s->key.destination[0],
-					.port = s->key.destination_port };
-	const struct link_service *service;
+	struct link_service_key key = { .port = s->key.destination_port };
+
+	if (s->key.protocol != IP_PROTOCOL_TCP && s->key.protocol != IP_PROTOCOL_UDP)
+		return NULL;
+	__builtin_memcpy(key.address, s->key.destination, sizeof(key.address));
+	return bpf_map_lookup_elem(&link_services, &key);
+}
+
+static __noinline bool is_to_link_service(const struct scratch *s)
+{
+	return link_service_of(s) != NULL;
+}
+
+/* To a link-local service: DROP_NONE with its real place in s->flow.to, or why not. */
+static __noinline int link_service_outward(struct scratch *s, __u32 family)
+{
+	const struct link_service *service = link_service_of(s);
 	const struct interface *host;
 	const struct nexthop *nh;
 	__u32 chosen;
 
-	if (s->key.protocol == IP_PROTOCOL_ICMP)
-		return DROP_LINK_SERVICE;
-	service = bpf_map_lookup_elem(&link_services, &key);
 	if (!service || !service->used)
 		return DROP_LINK_SERVICE;
 	chosen = flow_hash(&s->key) % (service->used ?: 1);
-	s->flow.to.destination = service->target[chosen & (LINK_SERVICE_TARGETS_MAX - 1)];
+	leave_to(s, service->target + 4 * (chosen & (LINK_SERVICE_TARGETS_MAX - 1)));
 	s->flow.to.destination_port = service->port;
+	/* Over IPv6 nobody leaves by the host's address. */
 	if (!service->nexthop)
-		return DROP_NONE;
+		return family == FAMILY_V4 ? DROP_NONE : DROP_LINK_SERVICE;
 	nh = nexthop_lookup(service->nexthop);
 	host = nh && nh->kind == NEXTHOP_INTERFACE ? interface_by_vif(nh->vif) : NULL;
 	if (!host || !host->kind || s->key.vif > HOST_SIDE_VIF_MAX)
@@ -116,17 +135,24 @@ static __noinline int link_service_outward(struct scratch *s)
 	s->fabric = 0;
 	s->flow.nexthop = service->nexthop;
 	s->flow.peer_vif = nh->vif;
-	s->flow.to.source = bpf_htonl(HOST_SIDE | s->key.vif);
+	if (family == FAMILY_V4) {
+		s->flow.to.source = bpf_htonl(HOST_SIDE | s->key.vif);
+	} else {
+		const __be32 source[4] = { bpf_htonl(HOST_SIDE6_0), bpf_htonl(HOST_SIDE6_1), 0,
+					   bpf_htonl(s->key.vif) };
+
+		leave_as(s, source);
+	}
 	mac_copy(s->flow.mac, host->mac);
 	return DROP_NONE;
 }
 
 /* The rest of a decision whose way is s->flow.nexthop, of kind NEXTHOP_FABRIC. Link-local services
  * are the operator's: no policy of the workload's keeps it from them. */
-static __noinline int fabric_outward(struct scratch *s, __u32 opens, bool allowed)
+static __noinline int fabric_outward(struct scratch *s, __u32 opens, bool allowed, __u32 family)
 {
 	const struct nexthop *nh = nexthop_lookup(s->flow.nexthop);
-	const bool is_service = is_link_service(s->key.destination[0]);
+	const bool is_service = is_link_service(s->key.destination, family);
 	const struct settings *now = get_settings();
 	int reason;
 
@@ -136,6 +162,8 @@ static __noinline int fabric_outward(struct scratch *s, __u32 opens, bool allowe
 	/* The workload's ICMP error about an answer: it is translated as its flow is. */
 	if (!opens)
 		return s->quotes && !is_service ? DROP_NONE : DROP_LINK_SERVICE;
+	if (family == FAMILY_V6 && !is_service)
+		return DROP_FABRIC_ADDRESS;
 	if (s->key.protocol != IP_PROTOCOL_TCP && s->key.protocol != IP_PROTOCOL_UDP &&
 	    (s->key.protocol != IP_PROTOCOL_ICMP ||
 	     s->flow.policy_port != bpf_htons(ICMP4_ECHO_REQUEST)))
@@ -144,7 +172,7 @@ static __noinline int fabric_outward(struct scratch *s, __u32 opens, bool allowe
 	s->flow.to.source = now->tunnel_address;
 	if (is_service) {
 		s->flow.rule = 0;
-		reason = link_service_outward(s);
+		reason = link_service_outward(s, family);
 		if (reason)
 			return reason;
 	} else if (!allowed) {

@@ -8,6 +8,7 @@
 
 #include "fib.h"
 #include "flow.h"
+#include "leave.h"
 
 static __always_inline struct floating *floating_at(__u32 vif, __u32 place)
 {
@@ -46,19 +47,6 @@ static __noinline __be16 floating_port(const struct scratch *s, __u32 vif,
 	const __be16 *port = bpf_map_lookup_elem(&floating_ports, &key);
 
 	return port ? *port : 0;
-}
-
-static __always_inline void leave_as(struct scratch *s, const __be32 *source)
-{
-	s->flow.to.source = source[0];
-	__builtin_memcpy(s->flow6.rest.source, source + 1, sizeof(s->flow6.rest.source));
-}
-
-static __always_inline void leave_to(struct scratch *s, const __be32 *destination)
-{
-	s->flow.to.destination = destination[0];
-	__builtin_memcpy(s->flow6.rest.destination, destination + 1,
-			 sizeof(s->flow6.rest.destination));
 }
 
 /* What a packet of `key` becomes when nothing is translated. */

@@ -18,6 +18,11 @@ static __always_inline void to_key4(struct flow_key4 *to, const struct flow_key6
 	to->direction = from->direction;
 }
 
+static __always_inline bool is_link_local(const __be32 *address)
+{
+	return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
 static __always_inline void to_key6(struct flow_key6 *to, const struct flow_key4 *from)
 {
 	__builtin_memset(to, 0, sizeof(*to));

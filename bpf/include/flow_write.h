@@ -227,6 +227,9 @@ static __noinline int forward_source_check(struct scratch *s, __u32 family)
 		return DROP_INTERFACE_UNKNOWN;
 	if (s->key.direction != DIRECTION_FROM_WORKLOAD || !(vif->flags & INTERFACE_ANTISPOOF))
 		return DROP_NONE;
+	/* Of a link-local service's user: the interface's own address, by its MAC. */
+	if (family == FAMILY_V6 && is_link_local(s->key.source))
+		return mac_equal(s->flow.source_mac, vif->mac) ? DROP_NONE : DROP_SPOOFED_MAC;
 	return source_check(s->key.vif, s->key.source, s->flow.source_mac, family);
 }
 

@@ -15,11 +15,6 @@
 #define PORT_DHCP6_SERVER 547
 #define PORT_DNS 53
 
-static __always_inline bool is_link_local(const __be32 *address)
-{
-	return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
-}
-
 /* To an address of the vRouter itself. */
 static __always_inline int punt_receive(struct __sk_buff *ctx, const struct flow_key6 *key)
 {
@@ -126,7 +121,7 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	struct settings *now = get_settings();
 	struct interface *vif;
 	struct flow *flow;
-	bool link_local = false, fresh = true;
+	bool link_local = false, fresh = true, to_service;
 	int reason = -1;
 
 	if (!s || !now || !p)
@@ -138,10 +133,14 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	/* A network that only bridges has no vRouter that they could be for. */
 	if (family == FAMILY_V6 && !(vif->options & OPTION_LAYER2))
 		link_local = is_link_local(s->key.source) || is_link_local(s->key.destination);
+	to_service = link_local && s->key.direction == DIRECTION_FROM_WORKLOAD &&
+		     is_to_link_service(s);
 	if (s->key.direction == DIRECTION_FROM_WORKLOAD) {
 		if (vif->flags & INTERFACE_ANTISPOOF) {
 			reason = DROP_NONE;
-			if (!link_local || !mac_equal(p->source_mac, vif->mac))
+			/* To a link-local service as well nobody sends by another's address. */
+			if (!link_local || !mac_equal(p->source_mac, vif->mac) ||
+			    (to_service && !is_link_local(s->key.source)))
 				reason = source_check(s->key.vif, s->key.source, p->source_mac,
 						      family);
 			if (reason)
@@ -152,7 +151,7 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 		}
 	}
 	/* They only ever reach the vRouter itself, and never leave a flow that would let others by. */
-	if (link_local) {
+	if (link_local && !to_service) {
 		reason = DROP_LINK_LOCAL;
 		if (s->key.direction == DIRECTION_FROM_WORKLOAD)
 			reason = decide_from_workload(s, family, DECIDE_ROUTE);

@@ -40,8 +40,11 @@ def services(api, address):
     """What workloads of all networks reach; Contrail's provision_linklocal.py sets the same."""
     entries = [
         service("metadata", "169.254.169.254", 80, address, 8775),
+        # Where OpenStack has metadata over IPv6; the agent asks Nova over IPv4 all the same.
+        service("metadata6", "fe80::a9fe:a9fe", 80, address, 8775),
         service("registry", "169.254.169.1", 5000, address, 9000),
         service("on-this-host", "169.254.169.2", 5000, "127.0.0.1", 9000),
+        service("on-this-host6", "fe80::a9fe:a902", 5000, "::1", 9000),
     ]
     settings = api.global_vrouter_config_read(
         fq_name=["default-global-system-config", "default-global-vrouter-config"]

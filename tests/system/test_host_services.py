@@ -33,7 +33,9 @@ server.serve_forever()
 """
 ECHO = """
 import socket, sys
-listener = socket.create_server(("", int(sys.argv[1])))
+listener = socket.create_server(
+    ("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True
+)
 print("ready", flush=True)
 while True:
     connection, peer = listener.accept()
@@ -41,7 +43,8 @@ while True:
         size = 0
         while chunk := connection.recv(1 << 16):
             size += len(chunk)
-        connection.sendall(f"{peer[0]} {peer[1]} {size}".encode())
+        at = peer[0].removeprefix("::ffff:")
+        connection.sendall(f"{at} {peer[1]} {size}".encode())
 """
 CLIENT = """
 import socket, sys
@@ -88,14 +91,20 @@ def running(lab, name, program, *arguments):
         process.kill()
 
 
-def curl(lab, name, *options, path="/openstack/latest/meta_data.json"):
-    url = f"http://169.254.169.254{path}"
+def curl(lab, name, *options, at="169.254.169.254", path="/openstack/latest/meta_data.json"):
+    url = f"http://{at}{path}"
     command = lab.command_in(
         name, ["curl", "-s", "-m", "10", "-w", "\n%{http_code}", *options, url]
     )
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     body, _, status = done.stdout.rpartition("\n")
     return status, body
+
+
+def link_of(lab, name):
+    command = lab.command_in(name, ["ip", "-j", "-6", "addr", "show", "scope", "link"])
+    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found[0]["ifname"]
 
 
 def connect(lab, source, address, port, size=1):
@@ -112,12 +121,14 @@ def identity(lab, tenant, name):
     return port["virtual_machine_refs"][0]["uuid"], project["uuid"].replace("-", "")
 
 
+@pytest.mark.parametrize("at", ["169.254.169.254", "[fe80::a9fe:a9fe%25{link}]"])
 @pytest.mark.parametrize(
     ("workload", "tenant", "name"),
     [("red", "red", "vm"), ("blue", "blue", "vm"), ("far", "blue", "far")],
 )
-def test_nova_knows_who_asks_though_addresses_are_the_same(lab, nova, workload, tenant, name):
-    status, body = curl(lab, workload)
+def test_nova_knows_who_asks_though_addresses_are_the_same(lab, nova, workload, tenant, name, at):
+    """Over IPv6 from the link-local address that every interface has, in a network of IPv4."""
+    status, body = curl(lab, workload, at=at.format(link=link_of(lab, workload)))
 
     assert status == "200", body
     path, said = json.loads(body)
@@ -157,6 +168,20 @@ def test_a_service_of_the_host_itself_sees_the_interface(lab):
     assert all(each is not None and each[2] == "300000" for each in seen)
     assert len({each[0] for each in seen if each}) == 2
     assert all(each[0].startswith("169.254.0.") for each in seen if each)
+
+
+def test_a_service_of_the_host_itself_is_reached_over_ipv6(lab):
+    at = "fe80::a9fe:a902%"
+    with running(lab, "compute1", ECHO, 9000):
+        seen = [
+            connect(lab, each, at + link_of(lab, each), 5000, 300_000) for each in ("red", "blue")
+        ]
+        other = connect(lab, "red", at + link_of(lab, "red"), 5001)
+
+    assert all(each is not None and each[2] == "300000" for each in seen)
+    assert len({each[0] for each in seen if each}) == 2
+    assert all(each[0].startswith("fd73:6b79:7472::") for each in seen if each)
+    assert other is None
 
 
 def test_a_network_with_fabric_snat_reaches_the_underlay_by_its_host(lab):

@@ -652,7 +652,7 @@ AGEING_KEY_LAYOUT = struct.Struct("=2sB1x")
 
 
 class LinkServiceKey(NamedTuple):
-    """``struct link_service_key``, 8 bytes."""
+    """``struct link_service_key``, 20 bytes."""
 
     address: bytes
     port: bytes
@@ -665,11 +665,11 @@ class LinkServiceKey(NamedTuple):
         return cls._make(LINK_SERVICE_KEY_LAYOUT.unpack(raw))
 
 
-LINK_SERVICE_KEY_LAYOUT = struct.Struct("=4s2s2x")
+LINK_SERVICE_KEY_LAYOUT = struct.Struct("=16s2s2x")
 
 
 class LinkService(NamedTuple):
-    """``struct link_service``, 44 bytes."""
+    """``struct link_service``, 140 bytes."""
 
     target: bytes
     used: int
@@ -684,7 +684,7 @@ class LinkService(NamedTuple):
         return cls._make(LINK_SERVICE_LAYOUT.unpack(raw))
 
 
-LINK_SERVICE_LAYOUT = struct.Struct("=32sII2s2x")
+LINK_SERVICE_LAYOUT = struct.Struct("=128sII2s2x")
 
 
 class PortPool(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from skytrail.agent.fabric_config import FabricConfig, LinkService
 from skytrail.agent.identity import IdentityTable
@@ -28,7 +28,7 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
-from skytrail.net import GATEWAY_MAC
+from skytrail.net import GATEWAY_MAC, IpAddress
 
 UNDERLAY_VIF_NAME = "underlay"
 HOST_VIF_NAME = "host"
@@ -36,6 +36,10 @@ HOST_VRF_NAME = "host"
 """No routing instance is called so: their names have colons."""
 HOST_SIDE = IPv4Network("169.254.0.0/17")
 """As ``HOST_SIDE`` in ``bpf/include/fabric.h``: this and an interface's number."""
+HOST_SIDE6 = IPv6Network("fd73:6b79:7472::/113")
+"""As ``HOST_SIDE6_0`` there. Unique local (RFC 4193), and never on any wire."""
+HOST_ADDRESS6 = IPv6Address("fd73:6b79:7472::a9fe:a9fe")
+"""What the host itself is called on that link."""
 _EVERYWHERE = IPv4Network("0.0.0.0/0")
 NOBODY_MAY = PolicyId(0xFFFFFFFF)
 """A policy without rows: nothing is allowed."""
@@ -58,10 +62,16 @@ def host_side_address(vif_id: VifId) -> IPv4Address:
     return HOST_SIDE.network_address + vif_id
 
 
-def vif_of_host_side(address: IPv4Address) -> VifId | None:
+def host_side_address6(vif_id: VifId) -> IPv6Address:
+    """Return what the host sees it as over IPv6."""
+    return HOST_SIDE6.network_address + vif_id
+
+
+def vif_of_host_side(address: IpAddress) -> VifId | None:
     """Return whose such an address is; None: nobody's."""
-    number = int(address) - int(HOST_SIDE.network_address)
-    return VifId(number) if address in HOST_SIDE and number else None
+    side = HOST_SIDE if isinstance(address, IPv4Address) else HOST_SIDE6
+    number = int(address) - int(side.network_address)
+    return VifId(number) if address in side and number else None
 
 
 def routes_out(
@@ -70,9 +80,9 @@ def routes_out(
     """Yield what leads from a network's VRF to services and, if it may, to the underlay."""
     nexthops, identities, number = tables
     vif_id = VifId(number("vif", UNDERLAY_VIF_NAME))
-    for address in sorted({service.address for service in config.services}):
+    for address in sorted({service.address for service in config.services}, key=_order):
         nexthop = nexthops.fabric(vif_id)
-        prefix = IPv4Network(address)
+        prefix = ip_network(address)
         yield InetRouteRow(vrf_id, prefix, nexthop, 0, IdentityId(0), GATEWAY_MAC)
     if not network.leaves_by_host:
         return
@@ -82,6 +92,10 @@ def routes_out(
         # Whom nobody has here must not be looked for out there.
         if isinstance(subnet.prefix, IPv4Network):
             yield InetRouteRow(vrf_id, subnet.prefix, nexthops.discard(), 0, IdentityId(0))
+
+
+def _order(address: IpAddress) -> tuple[int, int]:
+    return address.version, int(address)
 
 
 def fabric_rows(inputs: FabricInputs, underlay: Underlay, tables: InUse) -> Iterator[Row]:
@@ -116,6 +130,8 @@ def _service_row(
 ) -> LinkServiceRow | None:
     """Return where a service is; None while that is not known."""
     at, own = (service.address, service.port), underlay.address4
+    if isinstance(service.address, IPv6Address):
+        return _service_row6(service, underlay, to_host)
     if own is None:
         return None
     if service.is_metadata:
@@ -131,6 +147,25 @@ def _service_row(
     return None
 
 
-def remote_of(targets: Iterable[IPv4Address], own: IPv4Address) -> tuple[IPv4Address, ...]:
-    """Return those that are not this host."""
-    return tuple([each for each in targets if each != own and not each.is_loopback])
+def _service_row6(
+    service: LinkService, underlay: Underlay, to_host: NextHopId | None
+) -> LinkServiceRow | None:
+    """Return where a service at an IPv6 address is: always at the host itself."""
+    host = underlay.host
+    if host is None or to_host is None or not host.has_ipv6:
+        return None
+    port = host.metadata_port6 if service.is_metadata else service.to_port
+    if not port or not (service.is_metadata or service.is_of_host):
+        return None
+    return LinkServiceRow(service.address, service.port, (HOST_ADDRESS6,), port, to_host)
+
+
+def remote_of(targets: Iterable[IpAddress], own: IPv4Address) -> tuple[IPv4Address, ...]:
+    """Return those over IPv4 that are not this host."""
+    return tuple(
+        [
+            each
+            for each in targets
+            if isinstance(each, IPv4Address) and each != own and not each.is_loopback
+        ]
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.config_values import (
@@ -16,17 +16,18 @@ from skytrail.agent.config_values import (
     usable_address_of,
 )
 from skytrail.agent.tables import LINK_SERVICE_TARGETS_COUNT_MAX, PORT_RANGES_COUNT_MAX
+from skytrail.net import IpAddress
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
-METADATA = "metadata"
-"""The service of this name is Nova's: the agent asks it for the workload."""
+METADATA = ("metadata", "metadata6")
+"""Services of these names, one for each IP version, are Nova's: the agent asks it for the workload."""
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
 PortRange = tuple[int, int]
 PORT_RANGE_DEFAULT: PortRange = (61000, 65535)
 """Beyond the ports that the kernel gives to the host's own connections."""
 PORT_FIRST = 1024
 _PORT_LAST = 65535
-_LINK_LOCAL = IPv4Network("169.254.0.0/16")
+_LINK_LOCAL = (IPv4Network("169.254.0.0/16"), IPv6Network("fe80::/10"))
 _TUNNEL_PORTS = (4789, 6635)
 
 
@@ -35,17 +36,22 @@ class LinkService:
     """A service that workloads of every network find at a link-local address."""
 
     name: str
-    address: IPv4Address
+    address: IpAddress
     port: int
-    targets: tuple[IPv4Address, ...]
-    """Loopback: the host itself."""
+    targets: tuple[IpAddress, ...]
+    """Of either version for metadata, which the agent asks itself, else of the address's. Loopback: the host itself."""
     dns_name: str
     """Where it is, when no address is given."""
     to_port: int
 
     @property
     def is_metadata(self) -> bool:
-        return self.name.lower() == METADATA
+        return self.name.lower() in METADATA
+
+    @property
+    def is_of_host(self) -> bool:
+        """Whether every host offers it itself."""
+        return bool(self.targets) and all(each.is_loopback for each in self.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,11 @@ class FabricConfig:
     @property
     def metadata(self) -> LinkService | None:
         return next((each for each in self.services if each.is_metadata), None)
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether some service is at an IPv6 address."""
+        return any(isinstance(each.address, IPv6Address) for each in self.services)
 
 
 def fabric_config(graph: ConfigGraph, *, leaves: bool) -> FabricConfig:
@@ -100,15 +111,21 @@ def _service(entry: ConfigValue) -> LinkService | None:
     address = usable_address_of(parts.get("linklocal_service_ip"))
     port = bounded_of(parts.get("linklocal_service_port"), _PORT_LAST)
     to_port = bounded_of(parts.get("ip_fabric_service_port"), _PORT_LAST)
-    if not isinstance(address, IPv4Address) or address not in _LINK_LOCAL or not port:
+    if address is None or not any(address in prefix for prefix in _LINK_LOCAL) or not port:
         return None
+    name = text_of(parts.get("linklocal_service_name"))
     read = [usable_address_of(each) for each in list_of(parts.get("ip_fabric_service_ip"))]
-    targets = [each for each in read if isinstance(each, IPv4Address)]
+    targets = [
+        each
+        for each in read
+        if each is not None
+        and (each.version == address.version or each.is_loopback or name.lower() in METADATA)
+    ]
     dns_name = "" if targets else text_of(parts.get("ip_fabric_DNS_service_name")).strip()
     if not to_port or not (targets or dns_name):
         return None
     return LinkService(
-        name=text_of(parts.get("linklocal_service_name")),
+        name=name,
         address=address,
         port=port,
         targets=tuple(targets[:LINK_SERVICE_TARGETS_COUNT_MAX]),
@@ -119,7 +136,7 @@ def _service(entry: ConfigValue) -> LinkService | None:
 
 def _distinct(services: Iterable[LinkService]) -> Iterator[LinkService]:
     """Yield the first service of each address and port."""
-    taken: set[tuple[IPv4Address, int]] = set()
+    taken: set[tuple[IpAddress, int]] = set()
     for service in services:
         if (service.address, service.port) not in taken:
             taken.add((service.address, service.port))

@@ -6,13 +6,13 @@ Which port it gets is the kernel's to say: it depends on the flows there are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
-from skytrail.agent.fabric import host_side_address
+from skytrail.agent.fabric import host_side_address, host_side_address6
 from skytrail.agent.lookup import IpAddress, Tables
 from skytrail.agent.tables import NextHopKind, VifId
 
-_LINK_LOCAL = IPv4Network("169.254.0.0/16")
+_LINK_LOCAL = (IPv4Network("169.254.0.0/16"), IPv6Network("fe80::/10"))
 _NOBODY = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
 _WITH_PORTS = (6, 17)
 _ICMP, _ECHO_REQUEST = 1, 8
@@ -22,8 +22,8 @@ _ICMP, _ECHO_REQUEST = 1, 8
 class FabricWay:
     """What a packet leaves as, or why it does not."""
 
-    source: IPv4Address | None = None
-    destination: IPv4Address | None = None
+    source: IpAddress | None = None
+    destination: IpAddress | None = None
     destination_port: int = 0
     text: str = ""
     drop_reason: str = ""
@@ -31,7 +31,7 @@ class FabricWay:
 
 def is_link_service(address: IpAddress) -> bool:
     """No policy keeps a workload from a service of the operator's."""
-    return isinstance(address, IPv4Address) and address in _LINK_LOCAL
+    return any(address in prefix for prefix in _LINK_LOCAL)
 
 
 def fabric_way(
@@ -40,15 +40,24 @@ def fabric_way(
     """``transport``: protocol and destination port, for ICMP the type."""
     protocol, port = transport
     own = _tunnel_address(tables)
-    if own is None or not isinstance(destination, IPv4Address):
+    if not is_link_service(destination) and not isinstance(destination, IPv4Address):
+        return FabricWay(text="over IPv4 alone", drop_reason="FABRIC_ADDRESS")
+    if own is None:
         return FabricWay(drop_reason="NEXTHOP")
-    if protocol not in _WITH_PORTS and transport != (_ICMP, _ECHO_REQUEST):
+    if (
+        destination.version == 4
+        and protocol not in _WITH_PORTS
+        and transport != (_ICMP, _ECHO_REQUEST)
+    ):
         return FabricWay(drop_reason="FABRIC_PROTOCOL")
     if not is_link_service(destination):
         return _checked(tables, own, FabricWay(own, destination, port), protocol)
-    service = tables.link_services.get((destination, port)) if protocol != _ICMP else None
+    is_ipv4 = isinstance(destination, IPv4Address)
+    has_ports = protocol in _WITH_PORTS
+    service = tables.link_services.get((destination, port)) if has_ports else None
     if service is None or not service.targets:
-        return FabricWay(text="no service at this port", drop_reason="LINK_SERVICE")
+        reason = "LINK_SERVICE" if is_ipv4 else "LINK_LOCAL"
+        return FabricWay(text="no service at this port", drop_reason=reason)
     if not service.nexthop_id:
         # Of several the flow's hash chooses one.
         way = FabricWay(own, service.targets[0], service.to_port)
@@ -56,12 +65,12 @@ def fabric_way(
     hop = tables.nexthops.get(service.nexthop_id)
     if hop is None or hop.kind is not NextHopKind.INTERFACE or hop.vif_id not in tables.vifs:
         return FabricWay(drop_reason="LINK_SERVICE")
-    source = host_side_address(vif_id)
+    source = host_side_address(vif_id) if is_ipv4 else host_side_address6(vif_id)
     text = f"at this host: {source} to {service.targets[0]} port {service.to_port}"
     return FabricWay(source, service.targets[0], service.to_port, text)
 
 
-def _checked(tables: Tables, own: IPv4Address, way: FabricWay, protocol: int) -> FabricWay:
+def _checked(tables: Tables, own: IpAddress, way: FabricWay, protocol: int) -> FabricWay:
     at = way.destination
     if at is None or at == own or any(at in prefix for prefix in _NOBODY):
         return FabricWay(text=str(at), drop_reason="FABRIC_ADDRESS")

@@ -89,7 +89,7 @@ class Tables:
         self.floating_ports: dict[tuple[VifId, IpAddress, int, int, bool], int] = {}
         self.rates: dict[tuple[VifId, bool], RateRow] = {}
         self.qos_maps: dict[QosId, QosMapRow] = {}
-        self.link_services: dict[tuple[IPv4Address, int], LinkServiceRow] = {}
+        self.link_services: dict[tuple[IpAddress, int], LinkServiceRow] = {}
         self.port_pools: dict[int, PortPoolRow] = {}
         self.floods: dict[VrfId, FloodRow] = {}
         self.groups: dict[tuple[VrfId, IpAddress | None, IpAddress | None], GroupRow] = {}

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.config_values import object_uuid
+from skytrail.net import IpAddress
 from skytrail.wire.xmpp import ConfigKey
 
 HEAD_BYTES_MAX = 16384
@@ -102,6 +104,11 @@ def owner_uuids(graph: ConfigGraph, port_name: str) -> tuple[str, str]:
         object_uuid(node) for owner in owners for node in graph.linked_nodes(owner, "project")
     ]
     return next(iter(machines), ""), next(iter(projects), "")
+
+
+def address_of_asker(own: Iterable[IpAddress], by: IpAddress) -> IpAddress | None:
+    """Return the first of a port's addresses, of the IP version that it asks by if there is one."""
+    return min(own, key=lambda each: each.version != by.version, default=None)
 
 
 def read_head(raw: bytes) -> RequestHead:

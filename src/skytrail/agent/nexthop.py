@@ -42,6 +42,10 @@ class HostSide:
     mtu_bytes: int
     metadata_port: int = 0
     """Where the metadata proxy listens; 0: nowhere yet."""
+    metadata_port6: int = 0
+    """Likewise over IPv6."""
+    has_ipv6: bool = False
+    """Workloads reach services at IPv6 addresses by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from skytrail.agent.bgp_relay import bgp_places
-from skytrail.agent.fabric import host_side_address
+from skytrail.agent.fabric import host_side_address, host_side_address6
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.floating_config import Binding
 from skytrail.agent.flow_config import fat_rows
@@ -256,8 +256,11 @@ def _host_routes(plan: PortPlan) -> Iterator[Row]:
     """Yield how what the host answers finds the port."""
     if plan.host_vrf:
         numbers = plan.numbers
-        prefix = IPv4Network(host_side_address(numbers.vif_id))
-        yield InetRouteRow(plan.host_vrf, prefix, numbers.layer3, 0, numbers.identity)
+        for prefix in (
+            IPv4Network(host_side_address(numbers.vif_id)),
+            IPv6Network(host_side_address6(numbers.vif_id)),
+        ):
+            yield InetRouteRow(plan.host_vrf, prefix, numbers.layer3, 0, numbers.identity)
 
 
 def _floating_rows(plan: PortPlan) -> Iterator[Row]:

@@ -63,7 +63,7 @@ from skytrail.agent.io.upstream_dns import UpstreamDns
 from skytrail.agent.io.xmpp import ControlConnection
 from skytrail.agent.label import Numbers, NumbersExhausted
 from skytrail.agent.membership import Groups
-from skytrail.agent.metadata import Asker, owner_uuids
+from skytrail.agent.metadata import Asker, address_of_asker, owner_uuids
 from skytrail.agent.mobility import CLAIM_TIME_S, announced, announced_by, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
@@ -654,7 +654,7 @@ class AgentService:
         self._underlay = replace(self._underlay, host=self.host_network.side)
         self._changed()
 
-    def _asker(self, address: IPv4Address) -> Asker | None:
+    def _asker(self, address: IpAddress) -> Asker | None:
         """Return who uses a service of the host, by the address it does it from."""
         vif_id = vif_of_host_side(address)
         state = None
@@ -662,7 +662,7 @@ class AgentService:
             state = self.desired.ports.get(self.desired.vifs.get(vif_id, ""))
         if not isinstance(state, ActivePort):
             return None
-        own = next((each for each in state.port.addresses if each.version == 4), None)
+        own = address_of_asker(state.port.addresses, address)
         machine, project = owner_uuids(self.sessions.graph, state.port.name)
         return Asker(str(own), machine or state.plugged.vm_uuid, project) if own else None
 

@@ -423,16 +423,16 @@ class RateRow:
 class LinkServiceRow:
     """A link-local address and port where workloads find a service. Key: (address, port)."""
 
-    address: IPv4Address
+    address: IpAddress
     port: int
-    targets: tuple[IPv4Address, ...]
+    targets: tuple[IpAddress, ...]
     """Where it is, ``LINK_SERVICE_TARGETS_COUNT_MAX`` at most; a flow takes one."""
     to_port: int
     nexthop_id: NextHopId = NextHopId(0)
     """INTERFACE: the host itself is behind it, and answers there; 0: it is in the underlay."""
 
     @property
-    def key(self) -> tuple[IPv4Address, int]:
+    def key(self) -> tuple[IpAddress, int]:
         return (self.address, self.port)
 
 

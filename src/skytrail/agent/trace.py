@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from skytrail.agent.fabric_way import fabric_way, is_link_service
 from skytrail.agent.floating import by_outside, leaves_by, mapped_port
@@ -359,6 +359,9 @@ class _Walk:
             self._step("anti-spoofing", str(source or "any"), "off: port security is disabled")
             return True
         if source is None:
+            return True
+        if isinstance(source, IPv6Address) and source.is_link_local:
+            self._step("anti-spoofing", str(source), f"link-local: from {row.mac} alone")
             return True
         entry = self._tables.source(row.vif_id, source)
         answer = f"allowed as {entry.prefix} from {entry.mac}" if entry else "not an own address"

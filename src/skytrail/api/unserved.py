@@ -5,7 +5,8 @@ Their status says so; each entry goes when what it speaks of works. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Final
 
 from skytrail.api import documents
@@ -19,6 +20,7 @@ _UNSERVED_OF_NETWORKS: Final = (
     "pbb_evpn_enable",
     "pbb_etree_enable",
 )
+_METADATA: Final = ("metadata", "metadata6")
 _FAT_FLOWS: Mapping[str, str] = {
     "virtual-machine-interface": "virtual_machine_interface_fat_flow_protocols",
     "virtual-network": "virtual_network_fat_flow_protocols",
@@ -43,6 +45,11 @@ def why_unserved(record: Record) -> str:
             "hosts do not translate sources to addresses of an external network: with ip-fabric as"
             " external gateway each host translates to its own"
         )
+    if kind == "global-vrouter-config" and (names := _services_out_of_reach(record.body)):
+        return (
+            f"link-local services {', '.join(names)}: at an IPv6 address hosts serve metadata and"
+            " what is on themselves (ip_fabric_service_ip ::1 or 127.0.0.1)"
+        )
     if kind == "virtual-network":
         return _why_network_unserved(record)
     return ""
@@ -51,6 +58,23 @@ def why_unserved(record: Record) -> str:
 def _why_network_unserved(record: Record) -> str:
     asked = [name for name in _UNSERVED_OF_NETWORKS if documents.flag(record.body, name)]
     return f"hosts do not serve {', '.join(asked)} yet: frames go as without" if asked else ""
+
+
+def _services_out_of_reach(body: Document) -> list[str]:
+    """Return the names of services at IPv6 addresses that are somewhere in the underlay."""
+    services = documents.section(body, "linklocal_services")
+    return [
+        name
+        for each in documents.sections(services, "linklocal_service_entry")
+        if (name := documents.text(each, "linklocal_service_name") or "").lower() not in _METADATA
+        and ":" in (documents.text(each, "linklocal_service_ip") or "")
+        and not _is_of_host(documents.texts(each, "ip_fabric_service_ip"))
+    ]
+
+
+def _is_of_host(addresses: Iterable[str]) -> bool:
+    found = [*addresses]
+    return bool(found) and all(ip_address(each).is_loopback for each in found)
 
 
 def _folds_addresses(body: Document, name: str) -> bool:

@@ -4,7 +4,14 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
-from skytrail.agent.fabric import FabricInputs, fabric_rows, host_side_address, vif_of_host_side
+from skytrail.agent.fabric import (
+    HOST_ADDRESS6,
+    FabricInputs,
+    fabric_rows,
+    host_side_address,
+    host_side_address6,
+    vif_of_host_side,
+)
 from skytrail.agent.fabric_config import NOTHING_SET, PORT_RANGE_DEFAULT, FabricConfig
 from skytrail.agent.identity import IdentityTable
 from skytrail.agent.label import VIF_LAST
@@ -207,10 +214,13 @@ def test_trace_names_why_a_packet_does_not_leave(destination, port, protocol, re
     assert traced(made, destination, port, protocol).drop_reason == reason
 
 
-def rows_with_side(names=(), **service):
+SIDE4 = HostSide(7, 1500, 8097)
+
+
+def rows_with_side(names=(), side=SIDE4, **service):
     config = FabricConfig(services=host_services(**service), pools=NOTHING_SET.pools)
     address = IPv4Address("192.0.2.1")
-    underlay = Underlay("underlay", 1, address, GATEWAY_MAC, 1500, host=HostSide(7, 1500, 8097))
+    underlay = Underlay("underlay", 1, address, GATEWAY_MAC, 1500, host=side)
     made = AgentHost()
     table = NextHopTable(made.numbers.nexthop, underlay, lambda _: None)
     numbers = made.numbers.spaces()
@@ -219,8 +229,8 @@ def rows_with_side(names=(), **service):
     return list(fabric_rows(FabricInputs(config, dict(names)), underlay, tables))
 
 
-def host_services(name="a", targets=(), dns_name=""):
-    made = host(entry(name, "169.254.1.1", 80, targets, 9000, dns_name))
+def host_services(name="a", targets=(), dns_name="", address="169.254.1.1"):
+    made = host(entry(name, address, 80, targets, 9000, dns_name))
     return made.view.fabric.services
 
 
@@ -243,6 +253,57 @@ def test_services_of_the_host_itself_are_behind_its_own_side(
     assert bool(row.nexthop_id) is to_host
 
 
+SIDE6 = HostSide(7, 1500, 8097, 8098, has_ipv6=True)
+
+
+@pytest.mark.parametrize(
+    ("service", "to_port"),
+    [
+        ({"name": "metadata", "targets": ["203.0.113.9"]}, 8098),
+        ({"name": "Metadata6", "targets": ["2001:db8::9"]}, 8098),
+        ({"targets": ["::1"]}, 9000),
+        ({"targets": ["127.0.0.1"]}, 9000),
+    ],
+)
+def test_services_at_ipv6_addresses_are_the_host_s(service, to_port):
+    made = rows_with_side(side=SIDE6, address="fe80::a9fe:a9fe", **service)
+
+    (row,) = [each for each in made if isinstance(each, LinkServiceRow)]
+    assert (row.targets, row.to_port) == ((HOST_ADDRESS6,), to_port)
+    assert row.nexthop_id
+
+
+@pytest.mark.parametrize(
+    ("side", "service"),
+    [
+        (SIDE6, {"targets": ["2001:db8::9"]}),
+        (SIDE6, {"dns_name": "x"}),
+        (HostSide(7, 1500, 8097), {"name": "metadata", "targets": ["203.0.113.9"]}),
+        (HostSide(7, 1500, has_ipv6=True), {"name": "metadata", "targets": ["203.0.113.9"]}),
+    ],
+)
+def test_what_the_host_cannot_offer_over_ipv6_is_no_service(side, service):
+    made = rows_with_side(side=side, address="fe80::a9fe:a9fe", **service)
+
+    assert not any(isinstance(each, LinkServiceRow) for each in made)
+
+
+def test_an_ipv6_service_has_its_route_in_every_network():
+    made = host(entry("metadata6", "fe80::a9fe:a9fe", 80, ["203.0.113.9"]))
+
+    (route,) = routes(made, "fe80::a9fe:a9fe/128")
+    assert route.mac == GATEWAY_MAC
+    assert not made.view.fabric.metadata.is_of_host
+
+
+@pytest.mark.parametrize(("port", "protocol"), [(81, 6), (80, 58)])
+def test_trace_tells_that_nothing_else_is_at_a_link_local_address(port, protocol):
+    made = host(entry("a", "fe80::a9fe:a9fe", 80, ["::1"], 9000))
+    packet = TracePacket(ip_address("fe80::5"), ip_address("fe80::a9fe:a9fe"), protocol, 4000, port)
+
+    assert explain(made.datapath.tables(), made.vif("a"), packet).drop_reason == "LINK_LOCAL"
+
+
 def test_a_name_nobody_knows_is_no_service():
     made = rows_with_side(dns_name="x")
 
@@ -252,8 +313,19 @@ def test_a_name_nobody_knows_is_no_service():
 @pytest.mark.parametrize("number", [1, 255, 256, VIF_LAST])
 def test_the_host_tells_interfaces_by_address(number):
     assert vif_of_host_side(host_side_address(VifId(number))) == number
+    assert vif_of_host_side(host_side_address6(VifId(number))) == number
 
 
-@pytest.mark.parametrize("address", ["169.254.0.0", "169.254.128.0", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.0.0",
+        "169.254.128.0",
+        "10.0.0.1",
+        "fd73:6b79:7472::",
+        "fd73:6b79:7472::8000",
+        str(HOST_ADDRESS6),
+    ],
+)
 def test_other_addresses_are_nobody_s(address):
-    assert vif_of_host_side(IPv4Address(address)) is None
+    assert vif_of_host_side(ip_address(address)) is None

@@ -120,7 +120,9 @@ def test_owner_is_the_port_s_machine_and_project():
     assert owners == (uuid_of("vm-a"), uuid_of("project"))
 
 
-async def exchange(chunks, *, answer=b"HTTP/1.1 200 OK\r\n\r\nhello", asker=ASKER, secret=None):
+async def exchange(
+    chunks, *, answer=b"HTTP/1.1 200 OK\r\n\r\nhello", asker=ASKER, secret=None, at="127.0.0.1"
+):
     """What the workload and the server get of each other."""
     heard = []
 
@@ -133,8 +135,9 @@ async def exchange(chunks, *, answer=b"HTTP/1.1 200 OK\r\n\r\nhello", asker=ASKE
         port = server.sockets[0].getsockname()[1]
         proxy = MetadataProxy(lambda _: asker, lambda: (("127.0.0.1", port),), secret)
         listening = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(proxy.serve("lo", listening.set_result))
-        reader, writer = await asyncio.open_connection("127.0.0.1", await listening)
+        family = socket.AF_INET6 if ":" in at else socket.AF_INET
+        task = asyncio.create_task(proxy.serve("lo", family, listening.set_result))
+        reader, writer = await asyncio.open_connection(at, await listening)
         for chunk in chunks:
             writer.write(chunk)
             await writer.drain()
@@ -147,12 +150,13 @@ async def exchange(chunks, *, answer=b"HTTP/1.1 200 OK\r\n\r\nhello", asker=ASKE
 
 
 @pytest.mark.root
-def test_a_request_in_pieces_is_passed_on_whole(tmp_path):
+@pytest.mark.parametrize("at", ["127.0.0.1", "::1"])
+def test_a_request_in_pieces_is_passed_on_whole(tmp_path, at):
     secret = tmp_path / "secret"
     secret.write_text("s\n")
     pieces = [b"GET / HT", b"TP/1.1\r\nHost: a\r", b"\n\r\n"]
 
-    got, heard, statistics = asyncio.run(exchange(pieces, secret=secret))
+    got, heard, statistics = asyncio.run(exchange(pieces, secret=secret, at=at))
 
     assert got == b"HTTP/1.1 200 OK\r\n\r\nhello"
     expected = hmac.new(b"s", b"0a0b", hashlib.sha256).hexdigest().encode()
@@ -201,7 +205,7 @@ def test_one_workload_s_waiting_connections_keep_no_other_out():
     async def crowd():
         proxy = MetadataProxy(lambda _: ASKER, tuple, None)
         listening = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(proxy.serve("lo", listening.set_result))
+        task = asyncio.create_task(proxy.serve("lo", socket.AF_INET, listening.set_result))
         port = await listening
 
         async def idle(source):

@@ -23,6 +23,8 @@ _OUTSIDE, _INSIDE = 0, 1
 _IPV6 = 6
 _RANGE = struct.Struct("=HH")
 _ADDRESS_BYTES = 16
+_LINK_LOCAL6 = 0xFE
+"""What IPv6 link-local addresses begin with, and no IPv4 one does."""
 
 
 def _padded(address: IPv4Address | IPv6Address) -> bytes:
@@ -105,10 +107,10 @@ def link_service_entry(row: LinkServiceRow) -> Entry:
             f"the service at {row.address} has {len(row.targets)} targets, at most "
             f"{abi.LINK_SERVICE_TARGETS_MAX} are possible"
         )
-    key = abi.LinkServiceKey(address=row.address.packed, port=row.port.to_bytes(2, "big"))
-    targets = b"".join(target.packed for target in row.targets)
+    key = abi.LinkServiceKey(address=_padded(row.address), port=row.port.to_bytes(2, "big"))
+    targets = b"".join(map(_padded, row.targets))
     value = abi.LinkService(
-        target=targets.ljust(4 * abi.LINK_SERVICE_TARGETS_MAX, b"\x00"),
+        target=targets.ljust(_ADDRESS_BYTES * abi.LINK_SERVICE_TARGETS_MAX, b"\x00"),
         used=len(row.targets),
         nexthop=row.nexthop_id,
         port=row.to_port.to_bytes(2, "big"),
@@ -118,11 +120,15 @@ def link_service_entry(row: LinkServiceRow) -> Entry:
 
 def link_service_row(key: bytes, raw: bytes) -> LinkServiceRow:
     where, value = abi.LinkServiceKey.unpack(key), abi.LinkService.unpack(raw)
+    family = _IPV6 if where.address[0] == _LINK_LOCAL6 else 4
     return LinkServiceRow(
-        address=IPv4Address(where.address),
+        address=_address(where.address, family),
         port=int.from_bytes(where.port, "big"),
         targets=tuple(
-            [IPv4Address(value.target[at : at + 4]) for at in range(0, 4 * value.used, 4)]
+            [
+                _address(value.target[at : at + _ADDRESS_BYTES], family)
+                for at in range(0, _ADDRESS_BYTES * value.used, _ADDRESS_BYTES)
+            ]
         ),
         to_port=int.from_bytes(value.port, "big"),
         nexthop_id=NextHopId(value.nexthop),

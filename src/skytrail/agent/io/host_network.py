@@ -3,7 +3,7 @@
 ```
  run  <- configuration changed, or each INTERVAL_S
       -> links to the host's stack, reserved ports, names of services -> changed()
-      -> 1x metadata proxy, while the service is configured
+      -> 1x metadata proxy for each IP version, while the service is configured
 ```
 """
 
@@ -14,6 +14,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from skytrail.agent.io.metadata import MetadataProxy, Servers
 from skytrail.agent.metadata import Asker
 from skytrail.agent.nexthop import HostSide
 from skytrail.agent.tables import LINK_SERVICE_TARGETS_COUNT_MAX
+from skytrail.net import IpAddress
 from skytrail.runtime.tasks import supervise
 
 INTERVAL_S = 30.0
@@ -42,7 +44,7 @@ class HostNetwork:
 
     def __init__(
         self,
-        asker: Callable[[IPv4Address], Asker | None],
+        asker: Callable[[IpAddress], Asker | None],
         secret: Path | None,
         changed: Callable[[], None],
     ) -> None:
@@ -65,20 +67,29 @@ class HostNetwork:
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as group:
-            proxy: asyncio.Task[None] | None = None
+            proxies: dict[int, asyncio.Task[None]] = {}
             while True:
                 self._wake.clear()
                 await self._look()
-                wanted = self._config.metadata is not None and self.side is not None
-                if wanted and proxy is None:
-                    proxy = group.create_task(supervise("metadata_proxy", self._serve))
-                elif not wanted and proxy is not None:
-                    proxy.cancel()
-                    proxy = None
-                    self._listening(0)
+                for family in (socket.AF_INET, socket.AF_INET6):
+                    self._keep_proxy(group, proxies, family)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(INTERVAL_S):
                         await self._wake.wait()
+
+    def _keep_proxy(
+        self, group: asyncio.TaskGroup, proxies: dict[int, asyncio.Task[None]], family: int
+    ) -> None:
+        side = self.side
+        wanted = self._config.metadata is not None and side is not None
+        if family == socket.AF_INET6:
+            wanted = wanted and side is not None and side.has_ipv6
+        if wanted and family not in proxies:
+            serve = partial(self._serve, family)
+            proxies[family] = group.create_task(supervise("metadata_proxy", serve))
+        elif not wanted and family in proxies:
+            proxies.pop(family).cancel()
+            self._listening(family, 0)
 
     async def _look(self) -> None:
         config = self._config
@@ -93,25 +104,32 @@ class HostNetwork:
 
     async def _make_side(self) -> None:
         try:
-            link = await asyncio.to_thread(ensure_host_side)
+            has_ipv6 = self._config.has_ipv6
+            link = await asyncio.to_thread(ensure_host_side, has_ipv6=has_ipv6)
         except HostSideRefused as refused:
             if str(refused) != self._problem:
                 self._log.warning("host_side_refused", error=str(refused))
             self._problem = str(refused)
             return
         self._problem = ""
-        port = self.side.metadata_port if self.side is not None else 0
-        side = HostSide(link.ifindex, link.mtu_bytes, port)
+        before = self.side or HostSide(0, 0)
+        side = replace(before, ifindex=link.ifindex, mtu_bytes=link.mtu_bytes, has_ipv6=has_ipv6)
         if side != self.side:
             self.side = side
             self._changed()
 
-    async def _serve(self) -> None:
-        await self.proxy.serve(HOST_IFNAME, self._listening)
+    async def _serve(self, family: int) -> None:
+        await self.proxy.serve(HOST_IFNAME, family, partial(self._listening, family))
 
-    def _listening(self, port: int) -> None:
-        if self.side is not None and self.side.metadata_port != port:
-            self.side = replace(self.side, metadata_port=port)
+    def _listening(self, family: int, port: int) -> None:
+        if self.side is None:
+            return
+        if family == socket.AF_INET6:
+            side = replace(self.side, metadata_port6=port)
+        else:
+            side = replace(self.side, metadata_port=port)
+        if side != self.side:
+            self.side = side
             self._changed()
 
     def _reserve(self, config: FabricConfig) -> None:

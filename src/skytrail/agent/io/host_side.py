@@ -8,7 +8,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from skytrail.agent.fabric import HOST_SIDE
+from skytrail.agent.fabric import HOST_ADDRESS6, HOST_SIDE, HOST_SIDE6
 from skytrail.agent.io.netlink import Link, link_index, read_link
 from skytrail.net import GATEWAY_MAC
 
@@ -16,14 +16,16 @@ HOST_IFNAME = "skytrail-host"
 """The host's stack has this one."""
 DATAPATH_IFNAME = "skytrail-vrf"
 _IFF_NOARP = 0x80
+_IFA_F_NODAD = 0x02
 _SETTINGS = Path("/proc/sys/net")
+_ALONE = {"accept_ra": "0", "autoconf": "0", "addr_gen_mode": "1"}
 
 
 class HostSideRefused(Exception):
     """The kernel would not make the links."""
 
 
-def ensure_host_side() -> Link:
+def ensure_host_side(*, has_ipv6: bool) -> Link:
     """Make the links unless they are there; return the datapath's end."""
     try:
         with IPRoute() as route:
@@ -36,20 +38,32 @@ def ensure_host_side() -> Link:
                     address=str(GATEWAY_MAC),
                     peer={"ifname": DATAPATH_IFNAME},
                 )
-            for ifname in (HOST_IFNAME, DATAPATH_IFNAME):
-                # It is no link of an IPv6 host.
-                _set(f"ipv6/conf/{ifname}/disable_ipv6", "1")
+            # The datapath's end is no link of an IPv6 host; the host's has what is given to it alone.
+            _set(f"ipv6/conf/{DATAPATH_IFNAME}/disable_ipv6", "1")
+            for name, value in _ALONE.items():
+                _set(f"ipv6/conf/{HOST_IFNAME}/{name}", value)
+            _set(f"ipv6/conf/{HOST_IFNAME}/disable_ipv6", "0" if has_ipv6 else "1")
             index = link_index(HOST_IFNAME)
             route.link("set", index=link_index(DATAPATH_IFNAME), state="up")
             route.link("set", index=index, flags=_IFF_NOARP, mask=_IFF_NOARP)
             route.link("set", index=index, state="up")
             route.route("replace", dst=str(HOST_SIDE), oif=index, scope="link")
+            if has_ipv6:
+                _add_ipv6(route, index)
     except (NetlinkError, OSError) as error:
         raise HostSideRefused(str(error)) from error
     link = read_link(DATAPATH_IFNAME)
     if link is None:
         raise HostSideRefused(f"{DATAPATH_IFNAME} is gone again")
     return link
+
+
+def _add_ipv6(route: IPRoute, index: int) -> None:
+    """Give the host its address there, and the way to interfaces'."""
+    route.addr(
+        "replace", index=index, address=str(HOST_ADDRESS6), prefixlen=128, flags=_IFA_F_NODAD
+    )
+    route.route("replace", dst=str(HOST_SIDE6), oif=index)
 
 
 def reserve_ports(text: str) -> None:

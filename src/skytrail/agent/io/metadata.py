@@ -10,7 +10,7 @@ import contextlib
 import socket
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
@@ -23,6 +23,7 @@ from skytrail.agent.metadata import (
     refusal,
     told_anew,
 )
+from skytrail.net import IpAddress
 
 CONNECTIONS_OF_ONE_MAX = 16
 CONNECTIONS_COUNT_MAX = 512
@@ -46,7 +47,7 @@ class MetadataProxy:
 
     def __init__(
         self,
-        asker: Callable[[IPv4Address], Asker | None],
+        asker: Callable[[IpAddress], Asker | None],
         servers: Callable[[], Servers],
         secret: Path | None,
     ) -> None:
@@ -58,10 +59,12 @@ class MetadataProxy:
         self.statistics: Counter[str] = Counter()
         self._log = structlog.get_logger("skytrail.agent.metadata")
 
-    async def serve(self, ifname: str, listening: Callable[[int], None]) -> None:
-        """Serve what comes by a link until cancelled; tell the port."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    async def serve(self, ifname: str, family: int, listening: Callable[[int], None]) -> None:
+        """Serve what comes by a link over one IP version until cancelled; tell the port."""
+        listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, ifname.encode())
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(("", 0))
         server = await asyncio.start_server(
             self._connected, sock=listener, limit=HEAD_BYTES_MAX + len(_END)
@@ -107,7 +110,7 @@ class MetadataProxy:
         self, peer: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
-            asker = self._asker(IPv4Address(peer))
+            asker = self._asker(ip_address(peer))
             if asker is None:
                 raise RequestRefused(403, "no virtual machine is known at this interface")
             if not asker.machine_uuid:
