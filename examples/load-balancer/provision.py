@@ -25,7 +25,7 @@ def main() -> None:
     )
     shop = ensure(api, "project", vnc_api.Project("shop"))
     ipam = ensure(api, "network_ipam", vnc_api.NetworkIpam("shop-ipam", shop))
-    front = network(api, shop, "front", ipam, ("10.30.0.0", 24))
+    front = network(api, shop, "front", ipam, ("10.30.0.0", 24), ("fd00:30::", 64))
     group = ensure(api, "security_group", web_group(shop))
     servers = [port(api, shop, name, front, group) for name in ("server1", "server2")]
     port(api, shop, "client", front, group)
@@ -134,22 +134,26 @@ def subnet_of(front):
     return reference["attr"].ipam_subnets[0].subnet_uuid
 
 
-def network(api, project, name, ipam, prefix):
+def network(api, project, name, ipam, *prefixes):
     created = vnc_api.VirtualNetwork(name, project)
-    subnet = vnc_api.IpamSubnetType(subnet=vnc_api.SubnetType(*prefix), addr_from_start=True)
-    created.add_network_ipam(ipam, vnc_api.VnSubnetsType(ipam_subnets=[subnet]))
+    subnets = [
+        vnc_api.IpamSubnetType(subnet=vnc_api.SubnetType(*prefix), addr_from_start=True)
+        for prefix in prefixes
+    ]
+    created.add_network_ipam(ipam, vnc_api.VnSubnetsType(ipam_subnets=subnets))
     return ensure(api, "virtual_network", created)
 
 
 def web_group(project):
     """In: ping and web from anywhere; out: everything."""
     here = vnc_api.AddressType(security_group="local")
-    anywhere = vnc_api.AddressType(subnet=vnc_api.SubnetType("0.0.0.0", 0))
+    everywhere = {"IPv4": "0.0.0.0", "IPv6": "::"}
 
-    def rule(protocol, ports, *, egress=False):
+    def rule(protocol, ports, version, *, egress=False):
+        anywhere = vnc_api.AddressType(subnet=vnc_api.SubnetType(everywhere[version], 0))
         return vnc_api.PolicyRuleType(
             direction=">",
-            ethertype="IPv4",
+            ethertype=version,
             protocol=protocol,
             src_addresses=[here if egress else anywhere],
             src_ports=[vnc_api.PortType(0, 65535)],
@@ -158,18 +162,22 @@ def web_group(project):
         )
 
     rules = [
-        rule("icmp", (0, 65535)),
-        rule("tcp", (80, 80)),
-        rule("tcp", (443, 443)),
-        rule("tcp", (8080, 8080)),
-        rule("any", (0, 65535), egress=True),
+        each
+        for version in everywhere
+        for each in (
+            rule("icmp" if version == "IPv4" else "icmp6", (0, 65535), version),
+            rule("tcp", (80, 80), version),
+            rule("tcp", (443, 443), version),
+            rule("tcp", (8080, 8080), version),
+            rule("any", (0, 65535), version, egress=True),
+        )
     ]
     entries = vnc_api.PolicyEntriesType(policy_rule=rules)
     return vnc_api.SecurityGroup("web", project, security_group_entries=entries)
 
 
 def port(api, project, name, place, group):
-    """A virtual machine, its interface in the network, and its address."""
+    """A virtual machine, its interface in the network, and its addresses."""
     unique = f"{project.name}-{name}"
     machine_uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{unique}.load-balancer.example"))
     machine = vnc_api.VirtualMachine(machine_uuid)
@@ -180,10 +188,12 @@ def port(api, project, name, place, group):
     interface.add_virtual_network(place)
     interface.add_security_group(group)
     interface = ensure(api, "virtual_machine_interface", interface)
-    address = vnc_api.InstanceIp(f"{unique}-v4", instance_ip_family="v4")
-    address.add_virtual_network(place)
-    address.add_virtual_machine_interface(interface)
-    ensure(api, "instance_ip", address)
+    (reference,) = place.get_network_ipam_refs()
+    for family, _ in zip(("v4", "v6"), reference["attr"].ipam_subnets, strict=False):
+        address = vnc_api.InstanceIp(f"{unique}-{family}", instance_ip_family=family)
+        address.add_virtual_network(place)
+        address.add_virtual_machine_interface(interface)
+        ensure(api, "instance_ip", address)
     return interface
 
 

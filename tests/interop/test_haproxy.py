@@ -153,3 +153,51 @@ def test_whenever_a_change_comes_haproxy_serves_the_last_one_and_is_started_once
             copy.close()
 
     asyncio.run(changes())
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")
+def test_what_haproxy_counts_and_thinks_of_members_is_told_also_after_a_change(tmp_path):
+    dead = Member(uuid=uuid_of("dead"), address="10.1.1.9", port=9, weight=1)
+    monitor = Monitor(kind="TCP", delay_s=1, timeout_s=1, retries_count=1)
+    pool = Pool(uuid=uuid_of("pool"), protocol="HTTP", members=(dead,), monitor=monitor)
+    listener = Listener(uuid=uuid_of("listener"), protocol="HTTP", port=80, pool=pool)
+    balancer = LoadBalancer(uuid=uuid_of("lb"), vip="10.1.1.100", listeners=(listener,))
+    place = Place(ip_address("10.1.1.9"), tmp_path, ())
+    text, _ = render(balancer, place)
+    spec = msgspec.structs.replace(answering(""), configuration=text)
+
+    async def looked(copy):
+        """(HAProxy's word for the member, requests of the listener), once it has one for both."""
+        for _ in range(100):
+            await copy.look()
+            parts = {each.kind: each for each in copy.state().parts}
+            if parts and parts["member"].state == "DOWN":
+                return parts["listener"].total_sessions
+            await asyncio.sleep(0.1)
+        raise AssertionError(copy.state())
+
+    async def both():
+        copy = Copy(spec, tmp_path, asyncio.Event(), count_s=0)
+        copy.open()
+        try:
+            before = await looked(copy)
+            asked(copy)
+            assert await looked(copy) == before + 1
+            more = msgspec.structs.replace(listener, connection_limit=7)
+            changed, _ = render(msgspec.structs.replace(balancer, listeners=(more,)), place)
+            copy.load(msgspec.structs.replace(spec, configuration=changed))
+            for _ in range(100):
+                asked(copy)
+                # The new worker counts from nothing, which nobody sees.
+                now = await looked(copy)
+                assert now > before
+                if "maxconn 7" in copy.spec.configuration and now >= before + 20:
+                    return
+                await asyncio.sleep(0.05)
+            raise AssertionError(copy.state())
+        finally:
+            copy.close()
+
+    asyncio.run(both())

@@ -12,7 +12,7 @@ Time comes in as seconds of a monotonic clock; messages to send come out as (sou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -21,6 +21,7 @@ from skytrail.agent.fib import LearntRoutes
 from skytrail.agent.ledger import Changes, Published, PublishKey
 from skytrail.agent.tables import VrfId
 from skytrail.wire.xmpp import (
+    BalancerStanding,
     ConfigDelete,
     ConfigKey,
     ConfigSubscribe,
@@ -43,7 +44,7 @@ from skytrail.wire.xmpp import (
     Unsubscribe,
     WithdrawRoute,
 )
-from skytrail.wire.xmpp.config_codec import TROUBLES_COUNT_MAX
+from skytrail.wire.xmpp.config_codec import STANDINGS_COUNT_MAX, TROUBLES_COUNT_MAX
 
 STALE_SWEEP_DELAY_S = 10.0
 """After an end-of-RIB. A control node that has just restarted says it has told everything it
@@ -87,8 +88,8 @@ class ControlSessions:
         self._config_ended = False
         self._repeated = 0
         self._sweep_at: float | None = None
-        self._told: tuple[str, tuple[PortTrouble, ...]] | None = None
-        """Problem and troubles as last reported; None while the config source sends no marks."""
+        self._told: tuple[str, tuple[PortTrouble, ...], tuple[BalancerStanding, ...]] | None = None
+        """Problem, troubles and balancers as last reported; None while the config source sends no marks."""
 
     def established(self, source: str, now: float) -> list[Outgoing]:
         self._sessions[source] = _Session(established_at=now)
@@ -128,7 +129,7 @@ class ControlSessions:
             case RevisionMark():
                 if source == self.config_source:
                     self.mark = message
-                    self._told = self._told or ("", ())
+                    self._told = self._told or ("", (), ())
             case _:
                 pass
 
@@ -197,16 +198,20 @@ class ControlSessions:
         return self._told is not None
 
     def report(
-        self, reached: RevisionMark | None, problem: str, troubles: Iterable[PortTrouble]
+        self,
+        reached: RevisionMark | None,
+        problem: str,
+        troubles: Iterable[PortTrouble],
+        balancers: Iterable[BalancerStanding] = (),
     ) -> list[Outgoing]:
-        """Answer ``reached`` if it still waits; else tell problem and troubles when they changed."""
+        """Answer ``reached`` if it still waits; else tell the rest when it changed."""
         if self._told is None:
             return []
         kept = tuple(
             PortTrouble(each.uuid, each.reason[:REASON_LENGTH_MAX])
             for each in islice(troubles, TROUBLES_COUNT_MAX)
         )
-        told = (problem[:REASON_LENGTH_MAX], kept)
+        told = (problem[:REASON_LENGTH_MAX], kept, tuple(_fitting(balancers)))
         revision = None
         if reached is not None and reached is self.mark:
             revision, self.mark = reached.revision, None
@@ -320,6 +325,15 @@ def _taken_back(instance: str, key: RouteKey | TreeKey) -> Message:
     if isinstance(key, TreeKey):
         return LeaveTree(instance, key)
     return WithdrawRoute(instance, key)
+
+
+def _fitting(balancers: Iterable[BalancerStanding]) -> Iterator[BalancerStanding]:
+    """Yield as many as a report may hold; of the others nothing is told."""
+    room = STANDINGS_COUNT_MAX
+    for each in balancers:
+        room -= 1 + len(each.parts)
+        if room >= 0:
+            yield each
 
 
 def _machine(uuid: str) -> ConfigKey:

@@ -420,7 +420,8 @@ class AgentService:
             each.uuid: each for each in underlay6.unserved(self.desired.ports, self._underlay)
         }
         found |= {each.uuid: each for each in troubles(self.desired.ports, self.view)}
-        self._send(self.sessions.report(reached, problem, found.values()))
+        stand = self.balancers.standings()
+        self._send(self.sessions.report(reached, problem, found.values(), stand))
 
     def _claim(self, view: View) -> None:
         """Let workloads that just came here win over where they were before."""

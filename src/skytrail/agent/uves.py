@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from skytrail.agent.balancing.standing import CountedCopy, PartCounters
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.outcome import Desired
+from skytrail.model.load_balancer import Operating
 from skytrail.wire.telemetry import Statistic, Uve
 
 VROUTERS = "ObjectVRouter"
@@ -62,6 +64,8 @@ class HostState:
     tables_full: Sequence[str] = ()
     flow_limited: Sequence[str] = ()
     """Ports (uuids) at which new flows were refused lately."""
+    balancers: Sequence[CountedCopy] = ()
+    """Copies of load balancers that run here."""
 
 
 def uves(host: HostState, desired: Desired) -> Iterator[Uve]:
@@ -80,6 +84,8 @@ def uves(host: HostState, desired: Desired) -> Iterator[Uve]:
         yield _network(host, name, states)
     for uuid, states in machines.items():
         yield _machine(host, uuid, states)
+    for copy in host.balancers:
+        yield _balancer(host, copy)
 
 
 def _vrouter(host: HostState, desired: Desired, active: Sequence[ActivePort]) -> Uve:
@@ -199,3 +205,60 @@ def _machine(host: HostState, uuid: str, states: Sequence[ActivePort]) -> Uve:
         },
         rules={"interface_list": "union"},
     )
+
+
+def _balancer(host: HostState, copy: CountedCopy) -> Uve:
+    """Both copies say the same of one balancer, each of what it carried: totals are added up."""
+    listeners = [part for part in copy.parts if part.kind == "listener"]
+    return Uve(
+        table="ObjectLBTable",
+        key=copy.balancer.uuid,
+        struct="UveLoadbalancerStats",
+        fields={
+            "vip_address": copy.balancer.vip,
+            "vrouter_list": [host.name],
+            "operating_status": copy.standings[copy.balancer.uuid].value,
+            **{
+                kind: {
+                    part.uuid: _counted(host, copy, part)
+                    for part in copy.parts
+                    if part.kind == kind
+                }
+                for kind in ("listener", "pool", "member")
+            },
+            "current_sessions": sum(part.current_sessions for part in listeners),
+            "total_sessions": sum(part.total_sessions for part in listeners),
+            "bytes_in": sum(part.bytes_in for part in listeners),
+            "bytes_out": sum(part.bytes_out for part in listeners),
+        },
+        rules={
+            "vrouter_list": "union",
+            "current_sessions": "sum",
+            "total_sessions": "sum",
+            "bytes_in": "sum",
+            "bytes_out": "sum",
+        },
+    )
+
+
+def _counted(host: HostState, copy: CountedCopy, part: PartCounters) -> dict[str, object]:
+    standing = copy.standings.get(part.uuid, Operating.OFFLINE)
+    is_down = standing in {Operating.ERROR, Operating.OFFLINE}
+    return {
+        "obj_name": part.uuid,
+        "uuid": part.uuid,
+        "vrouter": host.name,
+        "status": "INACTIVE" if is_down else "ACTIVE",
+        "operating_status": standing.value,
+        "status_description": part.detail,
+        "active_connections": part.current_sessions,
+        "max_connections": part.max_sessions,
+        "current_sessions": part.current_sessions,
+        "max_sessions": part.max_sessions,
+        "total_sessions": part.total_sessions,
+        "bytes_in": part.bytes_in,
+        "bytes_out": part.bytes_out,
+        "connection_errors": part.connection_errors,
+        # As the compatible system writes it.
+        "reponse_errors": part.response_errors,
+    }

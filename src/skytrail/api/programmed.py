@@ -39,6 +39,16 @@ class PortTrouble(msgspec.Struct, frozen=True):
     reason: str
 
 
+class BalancerStanding(msgspec.Struct, frozen=True):
+    """How a load balancer and its parts stand, seen from a copy of it that runs."""
+
+    uuid: str
+    preference: int
+    """Of the copy's routes: clients meet the copy with the greatest."""
+    parts: dict[str, str] = {}
+    """uuid to operating status"""
+
+
 class Agent(msgspec.Struct, frozen=True):
     """A host as a control node knows it."""
 
@@ -49,6 +59,7 @@ class Agent(msgspec.Struct, frozen=True):
     problem: str = ""
     """Why it cannot go on, in its words."""
     ports: tuple[PortTrouble, ...] = ()
+    balancers: tuple[BalancerStanding, ...] = ()
 
 
 class Placement(msgspec.Struct, frozen=True):

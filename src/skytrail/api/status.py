@@ -74,6 +74,11 @@ class StatusBoard:
             if held.report.kind == kind and held.until > now
         }
 
+    def agents(self, now: float) -> dict[str, Agent]:
+        """Return what control nodes say of each host; who knows best of it."""
+        controls = self.reports("control", now)
+        return programmed.latest(agent for each in controls.values() for agent in each.agents)
+
     def hosts_by_machine(self, now: float) -> dict[str, set[str]]:
         """Return the hosts whose agents asked for a machine; worked out when reports change."""
         reports = tuple(self.reports("placement", now).values())
@@ -87,8 +92,8 @@ class StatusBoard:
     ) -> list[Document]:
         """Return the conditions of an object and of the hosts that need it, as ``eyes`` may see."""
         controls = self.reports("control", now)
-        derived = self._derived(record, now, eyes)
-        agents = programmed.latest(agent for each in controls.values() for agent in each.agents)
+        derived = self.derived(record, now, eyes)
+        agents = self.agents(now)
         is_derived = derived["reason"] != "pending"
         unserved = why_unserved(record)
         if unserved:
@@ -103,7 +108,8 @@ class StatusBoard:
             on_hosts,
         ]
 
-    def _derived(self, record: Record, now: float, eyes: Eyes | None) -> Document:
+    def derived(self, record: Record, now: float, eyes: Eyes | None = None) -> Document:
+        """Return the condition that tells whether the compiler could do its part."""
         reports = self.reports("compiler", now)
         if not reports:
             detail = "no compiler reports to this server; is it running? `skytrail status` tells"

@@ -12,7 +12,7 @@ needs no message to it and none from it. One mark is on the way at a time, and t
 
 from __future__ import annotations
 
-from skytrail.wire.xmpp import PortTrouble, Programmed
+from skytrail.wire.xmpp import BalancerStanding, PortTrouble, Programmed
 
 MARK_INTERVAL_S = 0.5
 
@@ -25,6 +25,8 @@ class Progress:
         self.problem = ""
         """Why the agent cannot go on, in its words."""
         self.troubles: tuple[PortTrouble, ...] = ()
+        self.balancers: tuple[BalancerStanding, ...] = ()
+        """How the copies of load balancers stand that run there."""
         self._done = 0
         """Every revision up to this one is in the kernel, whatever is on the way."""
         self._touched: int | None = None
@@ -76,6 +78,7 @@ class Progress:
     def answered(self, message: Programmed) -> None:
         """Take over what the agent says; an answer to anything but the mark confirms nothing."""
         self.problem, self.troubles = message.problem, message.troubles
+        self.balancers = message.balancers
         if self._mark is not None and message.revision == self._mark:
             self._done = self._mark if self._touched is None else self._touched
             self._mark = None

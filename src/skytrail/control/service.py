@@ -281,4 +281,9 @@ def _agent(peer: Peer, current: int) -> JsonObject:
         agent["problem"] = progress.problem
     if progress.troubles:
         agent["ports"] = [{"uuid": each.uuid, "reason": each.reason} for each in progress.troubles]
+    if progress.balancers:
+        agent["balancers"] = [
+            {"uuid": each.uuid, "preference": each.preference, "parts": dict(each.parts)}
+            for each in progress.balancers
+        ]
     return agent

@@ -7,6 +7,7 @@ address, a uuid, or a text that one of the expressions here fits: nothing can be
 
 from __future__ import annotations
 
+import enum
 import re
 from typing import Final
 
@@ -33,6 +34,22 @@ PROVIDERS: Final = frozenset({"", "opencontrail"})
 """Drivers whose balancers are HAProxy's; others' are somebody else's."""
 COOKIES: Final = ("HTTP_COOKIE", "APP_COOKIE")
 WEIGHT_MAX: Final = 256
+
+
+class Operating(enum.StrEnum):
+    """How an object stands, in the words of LBaaS v2 and Octavia."""
+
+    ONLINE = "ONLINE"
+    DEGRADED = "DEGRADED"
+    """Some of what it is made of fails."""
+    ERROR = "ERROR"
+    """Nobody gets an answer from it."""
+    OFFLINE = "OFFLINE"
+    """Switched off, or not there to serve."""
+    NO_MONITOR = "NO_MONITOR"
+    """Nobody asks it whether it is well."""
+    DRAINING = "DRAINING"
+    """Weight 0: no new clients."""
 
 
 class Monitor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

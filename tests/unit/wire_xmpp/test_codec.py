@@ -10,6 +10,7 @@ from skytrail.net import Label, Mac, Vni
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.xmpp import (
     BROADCAST_TREE,
+    BalancerStanding,
     ConfigDelete,
     ConfigKey,
     ConfigLink,
@@ -40,6 +41,7 @@ from skytrail.wire.xmpp import (
     WithdrawRoute,
 )
 from skytrail.wire.xmpp.codec import StanzaDecoder, encode
+from skytrail.wire.xmpp.config_codec import STANDINGS_COUNT_MAX
 from skytrail.wire.xmpp.route_codec import key_text
 from skytrail.wire.xmpp.values import normal_form
 
@@ -347,7 +349,8 @@ def test_config_subscribe_is_told_by_its_channel() -> None:
 
 def test_marks_and_their_answers_are_blocks_that_other_readers_skip() -> None:
     asked = ConfigSubscribe(ConfigKey("virtual-router", "g:h"), answers_marks=True)
-    answer = Programmed(7, "map <full>", (PortTrouble("p", "no instance-ip"),))
+    standing = BalancerStanding("b", 200, (("b", "ONLINE"), ("m", "ERROR")))
+    answer = Programmed(7, "map <full>", (PortTrouble("p", "no instance-ip"),), (standing,))
 
     texts = [encode(each, sender="a", receiver="c") for each in (asked, RevisionMark(7), answer)]
 
@@ -358,9 +361,18 @@ def test_marks_and_their_answers_are_blocks_that_other_readers_skip() -> None:
     assert b'<config><revision-mark revision="7"/></config>' in texts[1]
     assert (
         b'<config><programmed revision="7"><problem>map &lt;full&gt;</problem>'
-        b'<port uuid="p">no instance-ip</port></programmed></config>'
+        b'<port uuid="p">no instance-ip</port><balancer uuid="b" preference="200">'
+        b'<part uuid="b">ONLINE</part><part uuid="m">ERROR</part></balancer></programmed></config>'
     ) in texts[2]
     assert [decode(each) for each in texts] == [[asked], [RevisionMark(7)], [answer]]
+
+
+def test_report_of_too_many_parts_of_load_balancers_is_refused() -> None:
+    half = BalancerStanding("b", 1, (("m", "ONLINE"),) * (STANDINGS_COUNT_MAX // 2))
+    stanza = encode(Programmed(1, balancers=(half, half)), sender="a", receiver="c")
+
+    with pytest.raises(DecodeError, match="load balancers"):
+        decode(stanza)
 
 
 def test_report_of_too_many_ports_is_refused() -> None:

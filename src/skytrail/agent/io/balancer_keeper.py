@@ -25,6 +25,8 @@ import msgspec
 import structlog
 
 from skytrail.agent.balancing.copies import PROTOCOL, CopySpec
+from skytrail.agent.balancing.standing import PartCounters, Totals, parts_of
+from skytrail.agent.io.haproxy_socket import HaproxySocket
 from skytrail.agent.io.inner_namespace import InnerNamespace, run, run_batch
 from skytrail.agent.io.ready_socket import ReadySocket
 from skytrail.runtime.backoff import Backoff
@@ -33,6 +35,10 @@ REQUEST_BYTES_MAX = 16 * 1024 * 1024
 INNER = "eth0"
 STABLE_AFTER_S = 10.0
 RETRY_S = 5.0
+LOOK_S = 2.0
+"""Between two looks at how members are."""
+COUNT_S = 10.0
+"""Between two reports that only counters have changed in."""
 _Stamp = tuple[str, tuple[tuple[int, int], ...]]
 _NOTHING: _Stamp = ("", ())
 _SYSCTLS = {
@@ -56,6 +62,8 @@ class CopyState(msgspec.Struct, frozen=True):
     is_running: bool
     problem: str = ""
     starts: int = 0
+    parts: tuple[PartCounters, ...] = ()
+    """What HAProxy counts; nothing from a keeper of a former release."""
 
 
 class KeeperReport(msgspec.Struct, frozen=True):
@@ -67,7 +75,9 @@ class KeeperReport(msgspec.Struct, frozen=True):
 class Copy:
     """One copy: its namespace and link, and HAProxy in it."""
 
-    def __init__(self, spec: CopySpec, folder: Path, changed: asyncio.Event) -> None:
+    def __init__(
+        self, spec: CopySpec, folder: Path, changed: asyncio.Event, *, count_s: float = COUNT_S
+    ) -> None:
         self.spec = spec
         self.problem = ""
         self.starts_count = 0
@@ -85,6 +95,11 @@ class Copy:
         self._is_outdated = False
         """It may have read the configuration before the last change."""
         self._workers: frozenset[str] = frozenset()
+        self._socket = HaproxySocket(folder, f"{spec.port}.cli")
+        self._parts: tuple[PartCounters, ...] = ()
+        self._totals = Totals()
+        self._counted_at = float("-inf")
+        self._count_s = count_s
 
     def open(self) -> None:
         """Make the link and start. ``OSError`` when the kernel refuses."""
@@ -169,6 +184,7 @@ class Copy:
         with contextlib.suppress(OSError):
             run(["ip", "link", "del", self.spec.device])
         self._namespace.close()
+        self._socket.close()
         self._file.unlink(missing_ok=True)
 
     def inside(self) -> contextlib.AbstractContextManager[None]:
@@ -176,7 +192,25 @@ class Copy:
         return self._namespace.entered()
 
     def state(self) -> CopyState:
-        return CopyState(self.spec.port, self._is_up, self.problem, self.starts_count)
+        parts = self._parts if self._is_up else ()
+        return CopyState(self.spec.port, self._is_up, self.problem, self.starts_count, parts)
+
+    async def look(self) -> None:
+        """Ask HAProxy how its parts are; what is new of them is told, counters less often."""
+        if not self._is_up:
+            return
+        try:
+            parts = self._totals.of(parts_of(await self._socket.ask("@1 show stat")))
+        except (OSError, ValueError) as error:
+            # Between two workers nobody answers; the next look is soon.
+            self._log.debug("statistics_missed", error=str(error))
+            return
+        now = asyncio.get_running_loop().time()
+        states = [(each.uuid, each.state) for each in parts]
+        is_new = states != [(each.uuid, each.state) for each in self._parts]
+        if is_new or (parts != self._parts and now >= self._counted_at + self._count_s):
+            self._parts, self._counted_at = parts, now
+            self._changed.set()
 
     def _stamp_now(self) -> _Stamp:
         """Return what a loaded configuration is known by: its text, and its certificates' files."""
@@ -231,6 +265,7 @@ class Copy:
     async def _run_until_it_ends(self, environment: Mapping[str, str]) -> None:
         # Nobody else could end it, should this process be killed.
         command = ["setpriv", "--pdeathsig", "KILL", "haproxy", "-Ws", "-db", "-f", str(self._file)]
+        command += ["-S", f"{self._socket.path},mode,600,level,user"]
         inside = ["nsenter", f"--net={self._namespace.path}", "--", *command]
         # Whatever changes from here on it may have missed.
         self._is_outdated = False
@@ -266,12 +301,13 @@ class BalancerKeeper:
             server = await asyncio.start_unix_server(self._talk, path, limit=REQUEST_BYTES_MAX)
         finally:
             os.umask(before)
-        renewing = asyncio.create_task(self._renew())
+        tasks = [asyncio.create_task(self._renew()), asyncio.create_task(self._look())]
         try:
             async with server:
                 await self._is_over.wait()
         finally:
-            renewing.cancel()
+            for task in tasks:
+                task.cancel()
             for port in list(self._copies):
                 self._copies.pop(port).close()
 
@@ -280,6 +316,12 @@ class BalancerKeeper:
             await asyncio.sleep(RETRY_S)
             for each in self._copies.values():
                 each.renew()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for each in list(self._copies.values()):
+                await each.look()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one agent; what it leaves goes on."""

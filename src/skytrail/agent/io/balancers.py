@@ -18,6 +18,7 @@ from skytrail.agent.balancing.copies import (
     wanted_here,
 )
 from skytrail.agent.balancing.haproxy import Place
+from skytrail.agent.balancing.standing import CountedCopy, standings
 from skytrail.agent.config import ConfigGraph
 from skytrail.agent.interface import WELL, Failing, PluggedPort, workload_mtu
 from skytrail.agent.io.balancer_keeper import CopyState, KeeperReport, KeeperRequest
@@ -25,7 +26,7 @@ from skytrail.agent.io.companion import Companion
 from skytrail.agent.tables import InterfaceKind
 from skytrail.agent.view import View
 from skytrail.net import IpAddress
-from skytrail.wire.xmpp import PortTrouble
+from skytrail.wire.xmpp import BalancerStanding, PortTrouble
 
 
 class Balancers:
@@ -36,6 +37,8 @@ class Balancers:
         self._changed = changed
         self._wanted: dict[str, CopyHere] = {}
         self._problems: dict[str, tuple[str, ...]] = {}
+        self._preferences: dict[str, int] = {}
+        """Local preference of copies' routes, as configured."""
         self._states: dict[str, CopyState] = {}
         self._unheard: set[str] = set()
         """Copies that cannot run yet: new ones, and those whose keeper has gone."""
@@ -97,6 +100,9 @@ class Balancers:
             )
         )
         self._problems = {spec.port: problems for spec, problems in found}
+        self._preferences = {
+            uuid: view.ports[uuid].local_preference for uuid in self._wanted if uuid in view.ports
+        }
         request = KeeperRequest(PROTOCOL, tuple(spec for spec, _ in found))
         self._process.tell(msgspec.json.encode(request), has_work=bool(found))
 
@@ -125,6 +131,21 @@ class Balancers:
             refused = (state.problem,) if state is not None and state.problem else ()
             if problems or refused:
                 yield PortTrouble(port, "load balancer: " + "; ".join((*problems, *refused)))
+
+    def counted(self) -> Iterator[CountedCopy]:
+        """Yield the copies that run here, with how their parts stand and what HAProxy counts."""
+        for port, copy in sorted(self._wanted.items()):
+            state = self._states.get(port)
+            if state is not None and state.is_running:
+                found = standings(copy.balancer, state.parts)
+                preference = self._preferences.get(port, 0)
+                yield CountedCopy(copy.balancer, preference, found, state.parts)
+
+    def standings(self) -> Iterator[BalancerStanding]:
+        """Yield what control nodes are told of the copies that run here."""
+        for each in self.counted():
+            parts = tuple((uuid, standing.value) for uuid, standing in each.standings.items())
+            yield BalancerStanding(each.balancer.uuid, each.preference, parts)
 
     def rows(self) -> Iterator[Mapping[str, object]]:
         """Yield every copy on this host."""

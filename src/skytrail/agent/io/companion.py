@@ -17,7 +17,7 @@ import structlog
 
 START_TIMEOUT_S = 10.0
 START_POLL_S = 0.02
-REPORT_BYTES_MAX = 4 * 1024 * 1024
+REPORT_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Companion:

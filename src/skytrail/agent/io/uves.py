@@ -57,6 +57,7 @@ def _uves(
         tables_high=sorted(usage.watch.high),
         tables_full=sorted(usage.watch.full),
         flow_limited=[service.desired.vifs.get(each, "") for each in usage.refused.now],
+        balancers=list(service.balancers.counted()),
     )
     yield node_status(
         VROUTERS,

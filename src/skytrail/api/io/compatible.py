@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from skytrail.api import (
     admission,
     authorize,
+    balancer_status,
     documents,
     ipam,
     notes,
@@ -22,6 +24,7 @@ from skytrail.api import (
 )
 from skytrail.api.addressing import subnets_of
 from skytrail.api.admission import Links
+from skytrail.api.balancer_status import Standings
 from skytrail.api.caller import Caller
 from skytrail.api.documents import Document
 from skytrail.api.elements import collection_of, positions_of
@@ -34,6 +37,7 @@ from skytrail.api.render import Shape
 from skytrail.api.rules.draft import is_draft
 from skytrail.api.schema import collection_name
 from skytrail.api.service import ConfigService, Written
+from skytrail.api.status import StatusBoard
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import JSON, Promised, Request, Response
@@ -48,9 +52,10 @@ _ALONE = Shape(back_references=False, children=False)
 class CompatibleApi:
     """Handlers; each returns a response or raises Refused."""
 
-    def __init__(self, service: ConfigService) -> None:
+    def __init__(self, service: ConfigService, board: StatusBoard) -> None:
         self._service = service
         self._schema = service.schema
+        self._board = board
 
     # Resources.
 
@@ -88,12 +93,21 @@ class CompatibleApi:
         record = self._existing(resource, uuid, caller)
         record = secret_fields.shown(self._schema, graph, caller, record)
         etag = render.etag_of(record)
-        if request.headers.get("if-none-match") == etag:
+        stored, (record,) = record, self._standing(resource, [record])
+        # How an object stands changes without a change of the object.
+        if record is stored and request.headers.get("if-none-match") == etag:
             return Response(304, b"", JSON, (("etag", etag),))
         shape = _shape_of(request, self._sight(request))
         body = render.render(self._schema, graph, record, shape, bodies.base_of(request))
         whole = b'{"%s":%s}' % (resource.name.encode(), body)
         return Response(200, whole, JSON, (("etag", etag),))
+
+    def _standing(self, resource: ObjectType, records: list[Record]) -> list[Record]:
+        """Return objects of one type with what hosts say of how they stand."""
+        if resource.name not in balancer_status.TYPES:
+            return records
+        standings = Standings(self._service.graph, self._board, time.monotonic())
+        return [standings.filled(record) for record in records]
 
     async def update(self, resource: ObjectType, uuid: str, request: Request) -> Response:
         self._existing(resource, uuid, caller_of(request), readable=False)
@@ -186,6 +200,7 @@ class CompatibleApi:
         if asked.count:
             return bodies.reply({name: {"count": len(found)}})
         chosen, marker = query.page(found, asked)
+        chosen = self._standing(resource, chosen)
         if asked.detail:
             items = self._detailed(chosen, asked, base, sees)
         else:

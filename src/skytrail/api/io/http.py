@@ -32,6 +32,7 @@ from skytrail.api.io.store_actions import StoreActions
 from skytrail.api.plugin import Deriver
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
+from skytrail.api.status import StatusBoard
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import (
@@ -102,7 +103,8 @@ class Dispatch:
         self._service = service
         self._deriver = deriver
         self._gate = gate
-        self._compatible = CompatibleApi(service)
+        self._board = StatusBoard()
+        self._compatible = CompatibleApi(service, self._board)
         self._by_path = service.schema.by_path
         self._openapi: bytes | None = None
         self._router = Router()
@@ -239,7 +241,7 @@ class Dispatch:
 
     def _add_native(self) -> None:
         self._router.add("GET", "/api/v1/watch", self._watch)
-        add_native_routes(self._router, self._service, self._deriver)
+        add_native_routes(self._router, self._service, self._deriver, self._board)
         EventsApi(self._service, self._gate).add_routes(self._router)
         self._router.add("POST", "/api/v1/allocate", self._allocate)
         self._router.add("POST", "/api/v1/free", self._free)

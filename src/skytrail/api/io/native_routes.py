@@ -17,12 +17,13 @@ from skytrail.api.status import StatusBoard
 from skytrail.runtime.asgi import Router
 
 
-def add_native_routes(router: Router, service: ConfigService, deriver: Deriver | None) -> None:
-    """Add every native endpoint that has a module of its own."""
+def add_native_routes(
+    router: Router, service: ConfigService, deriver: Deriver | None, board: StatusBoard
+) -> None:
+    """Add every native endpoint that has a module of its own; ``board`` is what components report."""
     Elections(service).add_routes(router)
     history = HistoryApi(service)
     native = NativeApi(service, history)
-    board = StatusBoard()
     planner = Planner(service, deriver, board)
     native.add_routes(router)
     history.add_routes(router, native)

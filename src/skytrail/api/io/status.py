@@ -11,7 +11,9 @@ import time
 
 import msgspec
 
-from skytrail.api import authorize
+from skytrail.api import authorize, balancer_status
+from skytrail.api.balancer_status import Standings
+from skytrail.api.documents import Document
 from skytrail.api.hosts import need_of
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
@@ -75,11 +77,12 @@ class StatusApi:
         need = need_of(graph, record, self._board.hosts_by_machine(now))
         eyes = eyes_of(graph, caller)
         conditions = self._board.conditions(record, need, now, eyes)
-        return bodies.reply(
-            {
-                "type": record.type_name,
-                "uuid": record.uuid,
-                "revision": record.mod_revision,
-                "conditions": conditions,
-            }
-        )
+        reply: Document = {
+            "type": record.type_name,
+            "uuid": record.uuid,
+            "revision": record.mod_revision,
+            "conditions": conditions,
+        }
+        if record.type_name in balancer_status.TYPES:
+            reply["operating"] = Standings(graph, self._board, now).of(record).document()
+        return bodies.reply(reply)

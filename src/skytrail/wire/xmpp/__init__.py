@@ -6,6 +6,7 @@ the pieces a sender needs that encodes once for many receivers.
 
 from skytrail.wire.xmpp.messages import (
     BROADCAST_TREE,
+    BalancerStanding,
     ConfigDelete,
     ConfigKey,
     ConfigLink,
@@ -71,6 +72,7 @@ from skytrail.wire.xmpp.session import (
 
 __all__ = [
     "BROADCAST_TREE",
+    "BalancerStanding",
     "Close",
     "CloseReason",
     "CloseRequested",

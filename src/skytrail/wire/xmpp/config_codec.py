@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.xmpp.messages import (
+    BalancerStanding,
     ConfigDelete,
     ConfigKey,
     ConfigLink,
@@ -23,6 +24,9 @@ from skytrail.wire.xmpp.xml import XmlElement, escape, local_name
 _GENERATION_MAX = (1 << 63) - 1
 TROUBLES_COUNT_MAX = 64
 """Port troubles in one report."""
+STANDINGS_COUNT_MAX = 2_048
+"""Parts of load balancers, and balancers, in one report."""
+_PREFERENCE_MAX = (1 << 32) - 1
 
 
 def encode_update(update: ConfigUpdate) -> str:
@@ -79,8 +83,17 @@ def encode_programmed(message: Programmed) -> str:
         for each in message.troubles
     )
     problem = f"<problem>{escape(message.problem)}</problem>"
+    balancers = "".join(_encode_standing(each) for each in message.balancers)
     mark = "" if message.revision is None else f' revision="{message.revision}"'
-    return f"<programmed{mark}>{problem}{ports}</programmed>"
+    return f"<programmed{mark}>{problem}{ports}{balancers}</programmed>"
+
+
+def _encode_standing(standing: BalancerStanding) -> str:
+    parts = "".join(
+        f'<part uuid="{escape(uuid)}">{escape(status)}</part>' for uuid, status in standing.parts
+    )
+    named = f'uuid="{escape(standing.uuid)}" preference="{standing.preference}"'
+    return f"<balancer {named}>{parts}</balancer>"
 
 
 def decode_config(
@@ -108,6 +121,7 @@ def decode_config(
 def _decode_programmed(block: XmlElement) -> Programmed:
     problem = ""
     troubles: list[PortTrouble] = []
+    balancers: list[BalancerStanding] = []
     for child in block:
         match local_name(child):
             case "problem":
@@ -115,13 +129,29 @@ def _decode_programmed(block: XmlElement) -> Programmed:
             case "port":
                 uuid, reason = bounded_name(child.get("uuid", "")), bounded_name(child.text or "")
                 troubles.append(PortTrouble(uuid, reason))
+            case "balancer":
+                balancers.append(_decode_standing(child))
             case _:
                 pass
     if len(troubles) > TROUBLES_COUNT_MAX:
         raise DecodeError(f"more than {TROUBLES_COUNT_MAX} ports in a report")
+    if sum(1 + len(each.parts) for each in balancers) > STANDINGS_COUNT_MAX:
+        raise DecodeError(f"more than {STANDINGS_COUNT_MAX} parts of load balancers in a report")
     mark = block.get("revision")
     revision = bounded_number(mark, _GENERATION_MAX) if mark else None
-    return Programmed(revision, problem, tuple(troubles))
+    return Programmed(revision, problem, tuple(troubles), tuple(balancers))
+
+
+def _decode_standing(block: XmlElement) -> BalancerStanding:
+    parts = tuple(
+        [
+            (bounded_name(child.get("uuid", "")), bounded_name(child.text or ""))
+            for child in block
+            if local_name(child) == "part"
+        ]
+    )
+    preference = bounded_number(block.get("preference"), _PREFERENCE_MAX)
+    return BalancerStanding(bounded_name(block.get("uuid", "")), preference, parts)
 
 
 def _decode_block(

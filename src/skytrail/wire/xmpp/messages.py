@@ -302,6 +302,18 @@ class PortTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class BalancerStanding:
+    """How a copy of a load balancer stands that runs at the agent."""
+
+    uuid: str
+    """of the load balancer"""
+    preference: int
+    """Local preference of the copy's routes: clients meet the greatest."""
+    parts: tuple[tuple[str, str], ...] = ()
+    """(uuid, operating status) of the balancer, its listeners, pools and members."""
+
+
+@dataclass(frozen=True, slots=True)
 class Programmed:
     """Agent to control: how far it is, said in answer to a mark and when the rest changes."""
 
@@ -310,6 +322,7 @@ class Programmed:
     problem: str = ""
     """Why what was sent is not in the kernel; empty when nothing hinders it."""
     troubles: tuple[PortTrouble, ...] = ()
+    balancers: tuple[BalancerStanding, ...] = ()
 
 
 class DnsVerb(enum.Enum):
