@@ -48,6 +48,7 @@ from skytrail.agent.tables import (
     PortPoolRow,
     Row,
     RuleId,
+    TunnelEndRow,
     VerdictRow,
     VrfId,
 )
@@ -106,6 +107,15 @@ def policy_rows(rules: int) -> list[Row]:
 def _allow(number: int, port: int, bits: int) -> VerdictRow:
     rule = RuleId(number * CLASS_PORTS + 1)
     return VerdictRow(POLICY, number + 1, 1, frames.UDP, port, bits, Action.ALLOW, rule)
+
+
+def end_rows(count: int) -> list[Row]:
+    """So many hosts from which alone tunnels are taken."""
+    (underlay,) = [
+        row for row in base_rows() if isinstance(row, InterfaceRow) and row.vif_id == UNDERLAY_VIF
+    ]
+    ends = [TunnelEndRow(REMOTE_TUNNEL + number) for number in range(count)]
+    return [*ends, replace(underlay, checks_ends=True)]
 
 
 def route_rows(count: int) -> list[Row]:

@@ -27,6 +27,7 @@ from bench.packet_cases import (
     FAR_PORT,
     NEAR_PORT,
     Fabric,
+    end_rows,
     floating_rows,
     from_floating_client,
     policy_rows,
@@ -48,6 +49,8 @@ FLOWS = 1_000_000
 FLOWS_SPREAD = 100_000
 """Those of them that packets belong to in turn: more than caches hold."""
 ROUTES = 100_000
+ENDS = 1_000
+"""Known tunnel ends, of which the sender is one."""
 FLAT = 1.25
 """Wanted: no case that only has more in its tables costs more than this, of the plain one."""
 PORTS = 60_000
@@ -118,6 +121,7 @@ def measured_boxes(boxes: Boxes) -> dict[str, Box]:
     for rules in RULES:
         made[f"rules_{rules}"] = boxes.add(*policy_rows(rules), interface_row(egress=1, ingress=1))
     made[f"routes_{ROUTES}"] = boxes.add(*route_rows(ROUTES))
+    made[f"ends_{ENDS}"] = boxes.add(*end_rows(ENDS))
     return made
 
 

@@ -66,6 +66,7 @@ enum interface_options {
 	OPTION_PACKET_MODE = 256, /* No policy: what cannot be remembered is decided packet by packet. */
 	OPTION_LEARNS = 512,	  /* Which MACs are behind it is learnt from what it sends; */
 	OPTION_MACS_FULL = 1024,  /* those that are not known by now have no place. */
+	OPTION_CHECKS_ENDS = 2048, /* Underlay: tunnels come from known ends alone. */
 };
 
 enum nexthop_kind {
@@ -285,6 +286,7 @@ struct drop_key {
 	__u32 reason;
 };
 
+#include "abi_ends.h"
 #include "abi_flow.h"
 #include "abi_learn.h"
 #include "abi_nat.h"

@@ -87,6 +87,7 @@ enum drop_reason {
 	DROP_VLAN_NESTED = 64,	      /* A tag within a tag. */
 	DROP_FABRIC_FAMILY = 65,      /* By the host's address, which is of the other IP version. */
 	DROP_MAC_LIMIT = 66,	      /* From a MAC that its interface has no place for. */
+	DROP_OUTER_SOURCE = 67,	      /* A tunnel from an address that no known tunnel ends at. */
 	DROP_REASON_COUNT,
 };
 

@@ -114,6 +114,10 @@ MAP_LPM(routes4, struct route_key4, struct route, 2097152);
 MAP_LPM(routes6, struct route_key6, struct route, 2097152);
 /* (VRF, MAC) -> route. Agent writes. Full: the agent's update fails. */
 MAP_HASH(bridges, struct bridge_key, struct route, 262144);
+/* Outer source address -> 0: where other hosts' and routers' tunnels come from. Agent writes; read for
+ * every packet out of a tunnel while OPTION_CHECKS_ENDS is set. Full: the agent's update fails. */
+MAP_HASH(tunnel_ends4, __be32, __u32, 65536);
+MAP_HASH(tunnel_ends6, struct tunnel_end6, __u32, 65536);
 /* (vif, MAC) -> when it last sent, within a second. Agent writes and deletes rows, datapath the time.
  * Full: the agent's update fails; it learns fewer. */
 MAP_HASH(macs_seen, struct mac_seen_key, __u64, 32768);

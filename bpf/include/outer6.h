@@ -16,6 +16,7 @@
 #include "parse.h"
 #include "router_mac.h"
 #include "uplink.h"
+#include "tunnel_ends.h"
 
 #define OUTER6_BYTES 40
 #define MPLSUDP6_LABEL_OFFSET (OUTER6_L4_OFFSET + 8)
@@ -202,6 +203,8 @@ static __noinline int outer6_examine(struct __sk_buff *ctx, struct packet *p)
 	if (ip->version != 6 ||
 	    (!ctx->gso_size && OUTER6_L4_OFFSET + bpf_ntohs(ip->payload_len) > ctx->len))
 		return drop(ctx, DROP_OUTER_HEADER);
+	if (!is_known_end6(now, (const void *)ip + 8))
+		return drop(ctx, DROP_OUTER_SOURCE);
 	word = *(const __be16 *)ip;
 	p->outer_tos = bpf_ntohs(word) >> 4;
 	if (ip->nexthdr == IP_PROTOCOL_GRE)

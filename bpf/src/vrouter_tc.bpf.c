@@ -175,15 +175,18 @@ int workload_ingress(struct __sk_buff *ctx)
 	return finish(ctx, from_workload(ctx));
 }
 
-/* Reasons a frame to our tunnel address and port cannot be decapsulated. */
-static __always_inline int outer_check(struct __sk_buff *ctx, const struct iphdr *ip)
+/* Reasons a frame to our tunnel address and port is not decapsulated. */
+static __always_inline int outer_check(struct __sk_buff *ctx, const struct iphdr *ip,
+				       const struct settings *now)
 {
 	if (ip->ihl != 5 || ip->frag_off & bpf_htons(IP4_MORE_FRAGMENTS))
 		return DROP_OUTER_HEADER;
 	/* The length of a GSO frame near 64 KiB has wrapped. */
 	if (!ctx->gso_size && ETHERNET_BYTES + bpf_ntohs(ip->tot_len) > ctx->len)
 		return DROP_OUTER_HEADER;
-	return ip4_header_sum((const __u16 *)ip, 0) ? DROP_CHECKSUM : DROP_NONE;
+	if (ip4_header_sum((const __u16 *)ip, 0))
+		return DROP_CHECKSUM;
+	return likely(is_known_end(now, ip->saddr)) ? DROP_NONE : DROP_OUTER_SOURCE;
 }
 
 /* Not for a tunnel end of ours: for a workload the underlay routes to, or for the host. */
@@ -253,7 +256,7 @@ static __always_inline int from_underlay(struct __sk_buff *ctx)
 	case IP_PROTOCOL_UDP:
 		if (port != bpf_htons(MPLSUDP_PORT) && port != bpf_htons(VXLAN_PORT))
 			return fabric_receive(ctx, &packet);
-		reason = outer_check(ctx, ip);
+		reason = outer_check(ctx, ip, now);
 		if (unlikely(reason))
 			return drop(ctx, reason);
 		if (port == bpf_htons(MPLSUDP_PORT))
@@ -267,7 +270,7 @@ static __always_inline int from_underlay(struct __sk_buff *ctx)
 	case IP_PROTOCOL_GRE:
 		if (port != bpf_htons(MPLSGRE_PROTOCOL))
 			return PASS;
-		reason = outer_check(ctx, ip);
+		reason = outer_check(ctx, ip, now);
 		if (unlikely(reason))
 			return drop(ctx, reason);
 		if (*(__be16 *)(ip + 1))

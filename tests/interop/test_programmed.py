@@ -11,8 +11,9 @@ from pathlib import Path
 
 from skytrail.agent import control_sessions
 from skytrail.agent.interface import PluggedPort
+from skytrail.agent.io.settings import AgentSettings
 from skytrail.agent.io.state import StateFolder
-from skytrail.agent.service import AgentService, AgentSettings
+from skytrail.agent.service import AgentService
 from skytrail.agent.tables import InterfaceKind
 from skytrail.control.io.xmpp import XmppServer
 from skytrail.control.plane import ControlPlane

@@ -173,13 +173,20 @@ def test_links_fail_over_without_an_agent(lab, members):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_strangers_labels_are_refused_by_either_link(lab, eventually, number):
+@pytest.mark.parametrize("forges_host", [False, True])
+def test_labels_are_taken_from_known_hosts_alone_by_either_link(
+    lab, eventually, number, forges_host
+):
+    """A stranger's packet with a label in use, and one that only a host with a forged address sends."""
     receiver = lab.plan.node("compute2")
     link = receiver.uplinks[number]
-    payload = (900_000 << 12 | 0x140).to_bytes(4) + bytes(40)
-    datagram = UdpDatagram(50000, 6635, payload).encode(link.gateway, receiver.address)
+    source = lab.plan.node("compute1").address if forges_host else link.gateway
+    label = 900_000 if forges_host else next(iter(vrouter.labels(lab, "compute2")))
+    reason = "LABEL_UNKNOWN" if forges_host else "OUTER_SOURCE"
+    payload = (label << 12 | 0x140).to_bytes(4) + bytes(40)
+    datagram = UdpDatagram(50000, 6635, payload).encode(source, receiver.address)
     packet = IpPacket(
-        source=link.gateway, destination=receiver.address, protocol=17, payload=datagram
+        source=source, destination=receiver.address, protocol=17, payload=datagram
     ).encode()
     before = vrouter.drops(lab, "compute2")
 
@@ -196,6 +203,6 @@ def test_strangers_labels_are_refused_by_either_link(lab, eventually, number):
 
     def counted():
         grown = vrouter.growth(before, vrouter.drops(lab, "compute2"))
-        return grown.get("LABEL_UNKNOWN", 0) >= COUNT
+        return grown.get(reason, 0) >= COUNT
 
-    eventually(counted, f"{COUNT} drops of LABEL_UNKNOWN", timeout_s=20)
+    eventually(counted, f"{COUNT} drops of {reason}", timeout_s=20)

@@ -114,6 +114,7 @@ class DropReason(enum.IntEnum):
     VLAN_NESTED = 64
     FABRIC_FAMILY = 65
     MAC_LIMIT = 66
+    OUTER_SOURCE = 67
 
 
 class PuntReason(enum.IntEnum):
@@ -203,6 +204,7 @@ class InterfaceOptions(enum.IntEnum):
     PACKET_MODE = 256
     LEARNS = 512
     MACS_FULL = 1024
+    CHECKS_ENDS = 2048
 
 
 class FlowFlags(enum.IntEnum):

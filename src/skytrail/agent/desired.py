@@ -30,6 +30,7 @@ from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.port_units import PortUnits
 from skytrail.agent.route_units import RouteUnits
 from skytrail.agent.tables import IdentityId, PolicyId
+from skytrail.agent.tunnel_ends import TunnelEnds
 from skytrail.agent.vrf_units import VrfUnits
 from skytrail.agent.world import World
 from skytrail.net import Mac
@@ -82,6 +83,7 @@ class _Computation:
         self._routes = RouteUnits(self._world)
         self._vrfs = VrfUnits(self._world, self._routes)
         self._shares = FlowShares(self._world.rows)
+        self._ends = TunnelEnds(self._world.rows)
         self._world.qos.update(inputs.view)
         self._world.underlay_interface()
 
@@ -104,7 +106,10 @@ class _Computation:
         """Compute again what depends on changed inputs; return everything."""
         world, before = self._world, self._world.inputs
         world.inputs = inputs
-        if inputs.view.fabric_qos != before.view.fabric_qos:
+        if (inputs.view.fabric_qos, inputs.view.tunnel_ends) != (
+            before.view.fabric_qos,
+            before.view.tunnel_ends,
+        ):
             world.underlay_interface()
         self._vrfs.groups_changed(before.groups)
         for name in world.nexthops.move(inputs.underlay):
@@ -122,6 +127,7 @@ class _Computation:
         world.qos.update(inputs.view)
         for name, row in world.nexthops.take_made():
             world.rows.put((Rank.NEXT_HOP, name, None), (row,))
+        self._ends.update(inputs.view.tunnel_ends, world.nexthops.remotes(), inputs.underlay)
         self._compile_policies()
         return self._settle(version)
 

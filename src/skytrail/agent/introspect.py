@@ -344,7 +344,8 @@ def explain_query(
 ) -> Row:
     """Answer ``vif|vmi|label|vni|native, dst, [src, proto, port, sport, dmac]``.
 
-    ``native``: it comes from the underlay without tunnel. Raises ``ExplainRefused``.
+    ``native``: it comes from the underlay without tunnel; ``from``: of a tunnel, where it begins.
+    Raises ``ExplainRefused``.
     """
     packet = _packet(query)
     if "native" in query:
@@ -417,6 +418,7 @@ def _packet(query: Mapping[str, str]) -> TracePacket:
         destination = ip_address(query["dst"])
         source = ip_address(query["src"]) if query.get("src") else None
         mac = Mac.parse(query["dmac"]) if query.get("dmac") else GATEWAY_MAC
+        came_from = ip_address(query["from"]) if query.get("from") else None
     except ValueError as error:
         raise ExplainRefused(str(error)) from error
     if protocol == "icmp" and destination.version == 6:
@@ -431,6 +433,7 @@ def _packet(query: Mapping[str, str]) -> TracePacket:
         source_port=_number(query.get("sport") or "0", "sport"),
         destination_port=_number(query.get("port") or default_port, "port"),
         destination_mac=mac,
+        came_from=came_from,
     )
 
 

@@ -44,6 +44,7 @@ from skytrail.agent.tables import (
     SeenMacRow,
     SourcePortRow,
     SourceRow,
+    TunnelEndRow,
     VerdictRow,
     VifId,
     VniRow,
@@ -81,6 +82,7 @@ class Tables:
         self.interfaces: dict[int, InterfaceRow] = {}
         self.vifs: dict[VifId, InterfaceRow] = {}
         self.nexthops: dict[NextHopId, NextHopRow] = {}
+        self.tunnel_ends: set[IpAddress] = set()
         self.labels: dict[int, LabelRow] = {}
         self.vnis: dict[int, VniRow] = {}
         self.bgp_services: dict[tuple[VifId, IPv4Address], BgpServiceRow] = {}
@@ -123,6 +125,8 @@ class Tables:
                 self.floatings[row.vif_id][row.place] = row
             case FloatingPortRow():
                 self.floating_ports[row.key] = row.to_port
+            case TunnelEndRow():
+                self.tunnel_ends.add(row.address)
             case MirrorRow() | PortMirrorRow() | FatFlowRow() | FlowShareRow() | SeenMacRow():
                 pass  # No part of where a packet goes.
             case AgeingRow():

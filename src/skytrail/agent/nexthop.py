@@ -68,6 +68,10 @@ class Underlay:
     """Indexes of the other links, where the host has several."""
     is_routed: bool = False
     """The kernel's routes choose among several links."""
+    further_ends: tuple[IpAddress, ...] = ()
+    """Tunnels may come from these as well (``tunnel_ends``)."""
+    takes_any_end: bool = False
+    """They may come from anywhere."""
 
     @property
     def address4(self) -> IPv4Address | None:

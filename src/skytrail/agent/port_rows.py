@@ -513,6 +513,7 @@ def underlay_row(
     qos_id: QosId,
     replicator: IpAddress | None,
     translates: bool,
+    checks_ends: bool,
 ) -> InterfaceRow:
     return InterfaceRow(
         ifindex=underlay.ifindex,
@@ -531,6 +532,7 @@ def underlay_row(
         qos_id=qos_id,
         priority_tags=underlay.priority_tags,
         translates=translates,
+        checks_ends=checks_ends,
         # In order: what the datapath reads back has none of its own.
         further_links=tuple(sorted(underlay.further_links)),
     )

@@ -23,10 +23,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
-from pathlib import Path
 from random import shuffle
 from secrets import randbits
 from typing import TypeVar
@@ -56,6 +55,7 @@ from skytrail.agent.io.plug_socket import (
     UnplugRequest,
 )
 from skytrail.agent.io.punt import PuntChannel
+from skytrail.agent.io.settings import AgentSettings
 from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.uplink_queues import UplinkQueues
 from skytrail.agent.io.uplinks import UnderlayMissing, Uplinks
@@ -88,7 +88,6 @@ from skytrail.agent.takeover import Takeover
 from skytrail.agent.view import IncrementalView, View
 from skytrail.net import IpAddress
 from skytrail.runtime.clock import SystemClock
-from skytrail.runtime.mutual_tls import TlsFolder
 from skytrail.runtime.tasks import supervise
 from skytrail.wire.xmpp import Message, RevisionMark
 
@@ -114,27 +113,6 @@ def _addresses(hosts: Iterable[str]) -> Iterable[IPv4Address]:
             yield IPv4Address(host)
         except ValueError:
             continue
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSettings:
-    name: str
-    controls: tuple[tuple[str, int], ...]
-    underlay: tuple[str, ...]
-    """Links into the underlay. Of several the kernel's routes choose, and ``address`` is on lo."""
-    address: IpAddress
-    state: Path
-    plug_socket: Path
-    dns_forwarder: IpAddress | None = None
-    priority_tags: bool = False
-    uplink_mbps: int = 0
-    """Speed of the underlay's link, for queues; 0: what it says of itself."""
-    certificates: Path = Path("/etc/skytrail/certificates")
-    """What load balancers show to clients, by name."""
-    tls: TlsFolder | None = None
-    """Say and believe nothing without TLS; None: none is used."""
-    metadata_secret: Path | None = None
-    """File of what Nova shares with its proxies; None: questions to it are not signed."""
 
 
 class AgentService:
@@ -648,6 +626,8 @@ class AgentService:
             self.uplinks.look(self.settings.address, paths),
             controls=tuple(_addresses(host for host, _ in self.settings.controls)),
             priority_tags=self.settings.priority_tags,
+            further_ends=self.settings.further_ends,
+            takes_any_end=self.settings.takes_any_end,
             host=self.host_network.side,
         )
 

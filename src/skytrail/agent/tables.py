@@ -152,6 +152,8 @@ class InterfaceRow:
     """Which MACs are behind it is learnt from what it sends: :class:`SeenMacRow`."""
     macs_full: bool = False
     """What comes from others than these is dropped."""
+    checks_ends: bool = False
+    """Underlay: only what comes from the address of a :class:`TunnelEndRow` leaves a tunnel."""
     further_links: tuple[int, ...] = ()
     """Underlay: interface indexes of its other links, where it has several."""
 
@@ -171,6 +173,17 @@ class SourceRow:
     @property
     def key(self) -> tuple[VifId, IpNetwork]:
         return (self.vif_id, self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelEndRow:
+    """An address of the underlay from which tunnels come. Key: ``address``."""
+
+    address: IpAddress
+
+    @property
+    def key(self) -> IpAddress:
+        return self.address
 
 
 class NextHopKind(enum.IntEnum):
@@ -684,6 +697,7 @@ class PortMirrorRow:
 
 Row = (
     InterfaceRow
+    | TunnelEndRow
     | SourceRow
     | NextHopRow
     | InetRouteRow
@@ -713,6 +727,7 @@ Row = (
 
 ROW_TYPES: tuple[type[Row], ...] = (
     # Write order: what is referred to comes before what refers to it; deletes run in reverse.
+    TunnelEndRow,
     NextHopRow,
     MirrorRow,
     SourcePortRow,

@@ -64,6 +64,8 @@ class TracePacket:
     destination_mac: Mac = GATEWAY_MAC
     source_macs: Mapping[VrfId, Mac] = field(default_factory=dict[VrfId, Mac])
     """Who has the source address, in VRFs that only bridge."""
+    came_from: IpAddress | None = None
+    """The host whose tunnel it came by; None: it is not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +307,8 @@ class _Walk:
     def from_underlay(self, kind: str, number: int) -> Trace:
         if kind == NATIVE:
             return self._arrived(self._native())
+        if self._is_stranger():
+            return self._drop("tunnel end", str(self._packet.came_from), "no row", "OUTER_SOURCE")
         table = self._tables.vnis if kind == "vxlan" else self._tables.labels
         row = table.get(number)
         if row is None:
@@ -320,6 +324,15 @@ class _Walk:
                 return self._flooded_here(nexthop.vrf_id)
             nexthop = self._nexthop(entry.nexthop_id)
         return self._arrived(nexthop)
+
+    def _is_stranger(self) -> bool:
+        """Tell whether the packet's tunnel begins where none is known to."""
+        came_from, rows = self._packet.came_from, self._tables.vifs.values()
+        return (
+            came_from is not None
+            and any(row.checks_ends for row in rows)
+            and came_from not in self._tables.tunnel_ends
+        )
 
     def _flooded_here(self, vrf_id: VrfId) -> Trace:
         """A frame for a MAC nobody has: copies for this host's members, if the network floods."""

@@ -24,9 +24,10 @@ from skytrail.agent.qos import QosTable, fabric_qos, qos_tables
 from skytrail.agent.queues import Queue, queues_of
 from skytrail.agent.security_sets import SECURITY_TYPES, SecurityReader
 from skytrail.agent.tables import AgeingRow, Encapsulation
+from skytrail.agent.tunnel_ends import ToldEnds, told_ends
 from skytrail.net import IpAddress
 from skytrail.wire.dns.zones import VirtualDns
-from skytrail.wire.xmpp import ConfigKey, ConfigNode
+from skytrail.wire.xmpp import TUNNEL_ENDS, ConfigKey, ConfigNode
 
 T = TypeVar("T")
 DEFAULT_ENCAPSULATIONS = (Encapsulation.MPLS_UDP, Encapsulation.MPLS_GRE, Encapsulation.VXLAN)
@@ -57,6 +58,8 @@ class View:
     ageing: tuple[AgeingRow, ...] = ()
     queues: tuple[Queue, ...] = ()
     """Of the uplink."""
+    tunnel_ends: ToldEnds = field(default_factory=ToldEnds)
+    """Where other hosts and routers are in the underlay."""
 
 
 _BESIDE_PORTS = frozenset(
@@ -112,6 +115,7 @@ def build_view(
         ),
         ageing=ageing_rows(graph),
         queues=_kept(old.queues, queues_of(graph)),
+        tunnel_ends=_kept(old.tunnel_ends, told_ends(graph)),
     )
 
 
@@ -153,6 +157,9 @@ class IncrementalView:
         }
         changed = {key for key, _ in changes - secured}
         types = {key.type_name for key in changed}
+        if TUNNEL_ENDS in types:
+            types.discard(TUNNEL_ENDS)
+            self.view = replace(self.view, tunnel_ends=told_ends(graph))
         if not types <= _PORT_PARTS | _DNS_PARTS:
             self.view = build_view(graph, self.view, self._security)
             self._uuids = {

@@ -23,6 +23,7 @@ from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.port_rows import ENCAPSULATION_TEXTS, FABRIC_INSTANCE, PortPlan, underlay_row
 from skytrail.agent.route_order import Place
 from skytrail.agent.tables import IpNetwork, QosId, Row, VifId, VrfId
+from skytrail.agent.tunnel_ends import are_checked
 from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import EnetKey
 
@@ -129,6 +130,7 @@ class World:
             qos_id=QosId(self.number("qos", qos) if (qos := self.inputs.view.fabric_qos) else 0),
             replicator=self.replicator,
             translates=self.fabric.takes_ports,
+            checks_ends=are_checked(self.inputs.view.tunnel_ends, self.inputs.underlay),
         )
         self.finish(unit, (row,))
 

@@ -181,6 +181,12 @@ def capture(port: str | None, path: Path, write: BinaryIO, **asked: str | None) 
     "--vni", metavar="NUMBER", type=click.IntRange(1, 2**24 - 1), help="The same, of VXLAN."
 )
 @click.option(
+    "--from",
+    "came_from",
+    metavar="ADDRESS",
+    help="The tunnel comes from this host of the underlay.",
+)
+@click.option(
     "--sent-by",
     metavar="ADDRESS",
     help="SOURCE is a service's port and sends on what this address sent.",
@@ -195,6 +201,7 @@ def trace(
     port: int,
     label: int | None,
     vni: int | None,
+    came_from: str | None,
     sent_by: str | None,
     path: Path,
     *,
@@ -211,8 +218,10 @@ def trace(
         raise click.UsageError("--label is of MPLS, --vni of VXLAN: one of them.")
     if sent_by is not None and (label is not None or vni is not None):
         raise click.UsageError("--sent-by is of a packet that a port of this host sends on.")
+    if came_from is not None and label is None and vni is None:
+        raise click.UsageError("--from is of a packet that arrives with --label or --vni.")
     check_port(f"skytrail host trace {source} {destination}", protocol, port)
-    arrives = {"label": label, "vni": vni}
+    arrives = {"label": label, "vni": vni, "from": came_from}
     incoming = {name: str(number) for name, number in arrives.items() if number is not None}
     try:
         ends = (source, destination, sent_by)

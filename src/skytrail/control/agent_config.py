@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from skytrail.control.config_graph import ConfigGraph, EncodedObject, LinkKey
 from skytrail.control.config_reach import Delta, Reach, Steps
+from skytrail.model.generated.objects import VirtualRouter
 from skytrail.wire.xmpp import ConfigKey
 from skytrail.wire.xmpp.config_codec import encode_stub
 
@@ -115,6 +116,16 @@ class AgentConfig:
         del self.held[key]
         self.roots_length -= len(key.name)
         return True
+
+    @property
+    def is_asked_for(self) -> bool:
+        """The agent asked for its virtual-router."""
+        return any(key.type_name == VirtualRouter.type_name for key in self.reach.roots)
+
+    def share(self, nodes: Iterable[tuple[ConfigKey, str]]) -> None:
+        """Want what is the same for every agent, and no object's."""
+        for key, text in nodes:
+            self.nodes.want(key, text)
 
     @property
     def has_work(self) -> bool:

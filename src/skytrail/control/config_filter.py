@@ -116,7 +116,14 @@ _NOWHERE = Step()
 
 WATCHED_TYPES: tuple[str, ...] = tuple(
     sorted(
-        {"bgp-as-a-service", "bgp-router", "route-aggregate", "routing-policy", *WALK}.union(
+        {
+            "bgp-as-a-service",
+            "bgp-router",
+            "physical-router",
+            "route-aggregate",
+            "routing-policy",
+            *WALK,
+        }.union(
             *(step.parent | step.children | step.refs | step.back_refs for step in WALK.values())
         )
     )

@@ -48,6 +48,7 @@ from skytrail.control.rib_out import UpdateGroup
 from skytrail.control.route_target import Replicator
 from skytrail.control.tree import TreeName
 from skytrail.control.trees import Trees
+from skytrail.control.tunnel_ends import TunnelEnds
 from skytrail.control.underlay import UnderlayRoutes
 from skytrail.control.vrf import Vrf
 from skytrail.control.workload_peers import WorkloadPeers
@@ -120,6 +121,7 @@ class ControlPlane:
         self.mac_moves = MacMoves(self.replicator)
         self.underlay = UnderlayRoutes(self.replicator, self.bgp.relay)
         self.hosts = Hosts()
+        self.tunnel_ends = TunnelEnds()
         self.grants = Grants(self.limits.placement_grace_s) if self.limits.placed_only else None
         """None: hosts may use whatever they name."""
         self.routes = AgentRoutes(self.replicator, self.hosts, self._may_use)
@@ -565,6 +567,8 @@ class ControlPlane:
         if key.type_name == VIRTUAL_MACHINE and not self._may_use(peer, key):
             peer.config.hold_root(key)
             return
+        if key.type_name == VIRTUAL_ROUTER:
+            peer.config.share(self.tunnel_ends.nodes())
         peer.config.add_root(key, self.config, self.steps)
         self.placements.changed(peer.name)
         self._ready[peer.name] = None
@@ -688,11 +692,15 @@ class ControlPlane:
             news = self.grants.follow(changes, delta, self.config.graph, self.steps, now)
             for grant in news:
                 self._grant(grant)
+        ends = self.tunnel_ends.follow(changes)
         outdated = self.config.take_outdated()
         touched = frozenset(delta.touched | outdated.keys())
         for peer in self.peers.values():
             if peer.is_up and peer.config.reach.is_touched(touched, delta.names):
                 peer.config.follow(delta, outdated, self.config, self.steps)
+                self._ready[peer.name] = None
+            if ends and peer.is_up and peer.config.is_asked_for:
+                peer.config.share(ends)
                 self._ready[peer.name] = None
 
     def _note_work(self, before: int, *, moves_routes: bool) -> None:

@@ -20,9 +20,10 @@ import structlog
 from skytrail.agent.control_choice import ControlNode, chosen_pair, read_control
 from skytrail.agent.io import uves
 from skytrail.agent.io.introspect import AgentPages
+from skytrail.agent.io.settings import AgentSettings
 from skytrail.agent.io.table_use import TableUsage
 from skytrail.agent.plugin import Datapath
-from skytrail.agent.service import AgentService, AgentSettings
+from skytrail.agent.service import AgentService
 from skytrail.agent.session_log import SessionBook
 from skytrail.agent.session_rows import SessionRows
 from skytrail.agent.table_sizes import read_sizes
@@ -104,6 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
         uplink_mbps=options.uplink_mbps,
         tls=tls,
         metadata_secret=options.metadata_secret,
+        further_ends=tuple(options.tunnel_end),
+        takes_any_end=options.tunnels_from == "anybody",
     )
     return tasks.run_until_signal(lambda: _serve(settings, options.socket, told, _opener(options)))
 
@@ -139,6 +142,21 @@ def _add_underlay(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--address", required=True, type=_tunnel_address, help="tunnel address, IPv4 or IPv6"
+    )
+    parser.add_argument(
+        "--tunnels-from",
+        choices=("known", "anybody"),
+        default="known",
+        help="whose tunnels are taken: those of hosts and routers that configuration and routes"
+        " know, or anybody's, for underlays that change source addresses (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tunnel-end",
+        action="append",
+        type=_tunnel_address,
+        default=[],
+        metavar="ADDR",
+        help="tunnels are taken from this address as well; may be given several times",
     )
 
 

@@ -235,7 +235,9 @@ def trace(
         legs.append(Leg(host, first))
         query |= first.leaves_as
         if first.outcome == FORWARDED:
-            legs += _arrival(first, query, ask=ask, host_of=host_of, destination=destination)
+            came_from = next((a for a, name in host_of.items() if name == host), "")
+            query_there = {**query, "from": came_from} if came_from else query
+            legs += _arrival(first, query_there, ask=ask, host_of=host_of, destination=destination)
         host, last = legs[-1].host, legs[-1].explanation
         service = last.service
         if service is None or not service.onward or last.vmi_uuid == destination.uuid:

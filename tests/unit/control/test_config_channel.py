@@ -15,6 +15,7 @@ from skytrail.testing.control_plane import (
     virtual_router,
 )
 from skytrail.wire.xmpp import (
+    TUNNEL_ENDS,
     ConfigDelete,
     ConfigKey,
     ConfigSubscribe,
@@ -86,6 +87,7 @@ def nodes(messages: list[Message]) -> list[str]:
         for message in messages
         if isinstance(message, ConfigUpdate)
         for node in message.nodes
+        if node.key.type_name != TUNNEL_ENDS
     ]
 
 

@@ -237,7 +237,8 @@ class EbpfDatapath:
                     replicator_address=copying4.packed if copying4 else bytes(4),
                     replicator_address6=copying6.packed if copying6 else bytes(16),
                     fabric_qos=row.qos_id,
-                    options=abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0,
+                    options=(abi.InterfaceOptions.PRIORITY_TAGS if row.priority_tags else 0)
+                    | (abi.InterfaceOptions.CHECKS_ENDS if row.checks_ends else 0),
                 )
                 self._write_settings(settings)
 

@@ -37,6 +37,7 @@ from skytrail.agent.tables import (
     SourcePortRow,
     SourceRow,
     Tag,
+    TunnelEndRow,
     VerdictRow,
     VifId,
     VniRow,
@@ -131,7 +132,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         | (abi.InterfaceOptions.ASKS_MEMBERS if row.asks_members else 0)
         | (abi.InterfaceOptions.LETS_DHCP_BY if row.lets_dhcp_by else 0)
         | (abi.InterfaceOptions.LEARNS if row.learns else 0)
-        | (abi.InterfaceOptions.MACS_FULL if row.macs_full else 0),
+        | (abi.InterfaceOptions.MACS_FULL if row.macs_full else 0)
+        | (abi.InterfaceOptions.CHECKS_ENDS if row.checks_ends else 0),
     )
     return u32(row.vif_id), value.pack()
 
@@ -181,12 +183,22 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         lets_dhcp_by=bool(value.options & abi.InterfaceOptions.LETS_DHCP_BY),
         learns=bool(value.options & abi.InterfaceOptions.LEARNS),
         macs_full=bool(value.options & abi.InterfaceOptions.MACS_FULL),
+        checks_ends=bool(value.options & abi.InterfaceOptions.CHECKS_ENDS),
     )
 
 
 def _tag(value: abi.Interface) -> Tag:
     is_chain = value.flags & abi.InterfaceFlags.TAGGED
     return Tag(value.vlan, Mac(value.tag_source) if is_chain else None)
+
+
+def tunnel_end_entry(row: TunnelEndRow) -> Entry:
+    return row.address.packed, u32(0)
+
+
+def tunnel_end_row(key: bytes, value: bytes) -> TunnelEndRow:
+    del value
+    return TunnelEndRow(ip_address(key))
 
 
 def seen_mac_entry(row: SeenMacRow) -> Entry:

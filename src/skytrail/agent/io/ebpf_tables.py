@@ -45,6 +45,7 @@ from skytrail.agent.tables import (
     SeenMacRow,
     SourcePortRow,
     SourceRow,
+    TunnelEndRow,
     VerdictRow,
     VifId,
     VniRow,
@@ -77,7 +78,8 @@ def depends_flows(row: Row) -> bool:
         | RateRow
         | MirrorRow
         | PortMirrorRow
-        | SeenMacRow,
+        | SeenMacRow
+        | TunnelEndRow,
     )
 
 
@@ -325,6 +327,9 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return ("sources4" if is_v4(row.prefix) else "sources6"), rows_codec.source_entry(row)
         case InetRouteRow():
             return ("routes4" if is_v4(row.prefix) else "routes6"), rows_codec.route_entry(row)
+        case TunnelEndRow():
+            name = "tunnel_ends4" if row.address.version == 4 else "tunnel_ends6"
+            return name, rows_codec.tunnel_end_entry(row)
         case BridgeRow():
             return "bridges", rows_codec.bridge_entry(row)
         case BgpServiceRow():
@@ -376,6 +381,7 @@ def _encode(row: Row) -> tuple[str, Entry]:
 
 _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Row]]] = {
     SourceRow: (("sources4", "sources6"), rows_codec.source_row),
+    TunnelEndRow: (("tunnel_ends4", "tunnel_ends6"), rows_codec.tunnel_end_row),
     InetRouteRow: (("routes4", "routes6"), rows_codec.route_row),
     BridgeRow: (("bridges",), rows_codec.bridge_row),
     BgpServiceRow: (("bgp_services",), rows_codec.bgp_service_row),

@@ -12,6 +12,7 @@ from pathlib import Path
 from socket import if_indextoname
 
 from skytrail.agent import introspect as tables
+from skytrail.agent import tunnel_ends
 from skytrail.agent.introspect import ExplainRefused, RuleBook
 from skytrail.agent.io.capture import CapturePages
 from skytrail.agent.io.session_log import SessionLogPages
@@ -20,7 +21,7 @@ from skytrail.agent.io.uplinks import link_of_flow
 from skytrail.agent.lookup import Tables
 from skytrail.agent.plugin import FlowEnds, FlowRecord
 from skytrail.agent.service import AgentService
-from skytrail.agent.tables import ROW_TYPES, VifId
+from skytrail.agent.tables import ROW_TYPES, TunnelEndRow, VifId
 from skytrail.agent.trace import TraceStep
 from skytrail.agent.underlay6 import out_of_reach
 from skytrail.agent.workload_bgp import without_keys
@@ -241,6 +242,11 @@ class AgentPages:
             "address": str(agent.settings.address),
             "underlay": ",".join(agent.settings.underlay),
             "underlay_mtu_bytes": agent.underlay.mtu_bytes,
+            "tunnels_from": tunnel_ends.described(
+                agent.view.tunnel_ends,
+                agent.underlay,
+                len(agent.desired.rows.get(TunnelEndRow, ())),
+            ),
             "ports": len(agent.plugged),
             "config_source": agent.sessions.config_source,
             "config_complete": agent.sessions.config_complete,

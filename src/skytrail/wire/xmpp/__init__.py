@@ -6,6 +6,8 @@ the pieces a sender needs that encodes once for many receivers.
 
 from skytrail.wire.xmpp.messages import (
     BROADCAST_TREE,
+    TUNNEL_ENDS,
+    TUNNEL_ENDS_PARTS_COUNT,
     BalancerStanding,
     ConfigDelete,
     ConfigKey,
@@ -72,6 +74,8 @@ from skytrail.wire.xmpp.session import (
 
 __all__ = [
     "BROADCAST_TREE",
+    "TUNNEL_ENDS",
+    "TUNNEL_ENDS_PARTS_COUNT",
     "BalancerStanding",
     "Close",
     "CloseReason",

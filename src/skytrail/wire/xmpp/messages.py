@@ -144,6 +144,8 @@ class TreeKey:
 
 
 BROADCAST_TREE = TreeKey(IPv4Address("255.255.255.255"), IPv4Address(0))
+TUNNEL_ENDS, TUNNEL_ENDS_PARTS_COUNT = "tunnel-ends", 16
+"""Objects of the config channel that are no user's: where tunnels begin, in so many parts."""
 
 
 @dataclass(frozen=True, slots=True)
