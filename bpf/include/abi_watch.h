@@ -15,9 +15,10 @@ enum mirror_kind {
 };
 
 enum mirror_flags {
-	MIRROR_IP = 1,	 /* The header is Ethernet, IPv4 and more. */
-	MIRROR_UDP = 2,	 /* Next to IPv4 is UDP. */
+	MIRROR_IP = 1,	 /* The header is Ethernet, IP and more. */
+	MIRROR_UDP = 2,	 /* Next to IP is UDP. */
 	MIRROR_PCAP = 4, /* Next to UDP is a record header of pcap: time and lengths. */
+	MIRROR_IP6 = 8,	 /* IP is IPv6, and so is the analyzer's address. */
 };
 
 /* Where copies go, and what is put in front of each. */
@@ -26,13 +27,13 @@ struct mirror {
 	__u8 flags;
 	__u16 header_bytes;
 	__u32 vrf;
-	__be32 analyzer;
+	__be32 analyzer[4]; /* IPv4: the first alone. */
 	__u32 nexthop;
 	__u8 mac[6];
 	__u8 pad[2];
 	__u8 header[MIRROR_HEADER_BYTES_MAX];
 };
-_Static_assert(sizeof(struct mirror) == 24 + MIRROR_HEADER_BYTES_MAX, "mirror");
+_Static_assert(sizeof(struct mirror) == 36 + MIRROR_HEADER_BYTES_MAX, "mirror");
 
 struct mirror_counters {
 	__u64 copies;

@@ -10,32 +10,41 @@
 #include "mirror.h"
 #include "nexthop.h"
 
-#define MIRROR_FIXED_BYTES (14 + 20 + 8 + 16)
-
-/* The start of a mirror's header, where things depend on the packet. */
-struct mirror_front {
-	__u8 ethernet[14];
-	__u8 ip[20];
-	__u8 udp[8];
-	__u8 pcap[16];
-} __attribute__((packed));
+/* What a copy's header has at least, behind Ethernet's. */
+#define MIRROR_IP_BYTES 20
+#define MIRROR_UDP_BYTES 8
+#define MIRROR_RECORD_BYTES 16
+/* UDP over IPv6 is summed up by parts; so many of them are more than any link's MTU. */
+#define SUM_PART_BYTES 128
+#define SUM_PARTS_MAX 520
 
 struct mirror_way {
 	struct nexthop *nh;
 	__u32 label;
-	__u8 mac[8];
+	__u8 mac[6];
+	__u16 skip; /* Bytes of the mirror's header that are left out: Ethernet's, or none. */
+};
+
+/* Bytes of a frame that are summed up. */
+struct mirror_sum {
+	struct __sk_buff *ctx;
+	__u32 at;
+	__u32 end;
+	__s64 sum; /* Below 0: it could not be read. */
 };
 
 static __always_inline bool mirror_find(const struct mirror *m, struct mirror_way *way)
 {
-	const __be32 address[4] = { m->analyzer };
+	const __be32 address[4] = { m->analyzer[0], m->analyzer[1], m->analyzer[2],
+				    m->analyzer[3] };
 	struct route *route = NULL;
 	__u32 id = m->nexthop;
 
 	way->label = 0;
 	__builtin_memset(way->mac, 0, sizeof(way->mac));
 	if (m->kind == MIRROR_ROUTED)
-		route = route_lookup(m->vrf, address, FAMILY_V4);
+		route = m->flags & MIRROR_IP6 ? route_lookup(m->vrf, address, FAMILY_V6) :
+						route_lookup(m->vrf, address, FAMILY_V4);
 	else if (m->kind == MIRROR_BRIDGED)
 		route = bridge_lookup(m->vrf, m->mac);
 	if (route) {
@@ -57,72 +66,113 @@ static __always_inline bool mirror_find(const struct mirror *m, struct mirror_wa
 	return way->nh != NULL;
 }
 
-static __always_inline __u32 ip_sum(const __u8 *ip)
+static long mirror_sum_part(__u32 index, struct mirror_sum *s)
 {
-	__u16 words[10];
+	__u8 part[SUM_PART_BYTES] = {};
+	__u32 bytes = s->end - s->at;
 
-	__builtin_memcpy(words, ip, sizeof(words));
-	return ip4_header_sum(words, 0);
+	if (s->at >= s->end)
+		return 1;
+	if (bytes > SUM_PART_BYTES)
+		bytes = SUM_PART_BYTES;
+	if (!is_size(&bytes, SUM_PART_BYTES) || bpf_skb_load_bytes(s->ctx, s->at, part, bytes)) {
+		s->sum = -1;
+		return 1;
+	}
+	s->sum = bpf_csum_diff(NULL, 0, (void *)part, sizeof(part), s->sum);
+	s->at += bytes;
+	return s->sum < 0;
 }
 
-/* Lengths, times and sums; `bytes` follow the Ethernet header, `kept` of `original` are the packet. */
-static __always_inline void mirror_finish(struct mirror_front *front, const struct mirror *m,
-					  __u32 bytes, __u32 kept, __u32 original)
+/* The length of IPv6 at `ip`, and of UDP with its checksum, without which no socket takes it. What is
+ * a tunnel's goes without (ADR 0271). */
+static __noinline long mirror_finish6(struct __sk_buff *ctx, __u32 flags, __u32 ip)
 {
-	__u32 record[4];
-	__be16 word;
-	__u64 now;
+	const __u32 bytes = ctx->len - ip - OUTER6_BYTES, udp = ip + OUTER6_BYTES;
+	const __be16 length = bpf_htons(bytes);
+	struct mirror_sum s = { .ctx = ctx, .at = ip + 8, .end = ctx->len };
+	__u32 sum;
+	__u16 word;
 
-	word = bpf_htons(bytes);
-	__builtin_memcpy(front->ip + 2, &word, 2);
-	word = 0;
-	__builtin_memcpy(front->ip + 10, &word, 2);
-	word = ip_sum(front->ip);
-	__builtin_memcpy(front->ip + 10, &word, 2);
-	if (m->flags & MIRROR_UDP) {
-		word = bpf_htons(bytes - 20);
-		__builtin_memcpy(front->udp + 4, &word, 2);
-	}
-	if (m->flags & MIRROR_PCAP) {
-		now = bpf_ktime_get_tai_ns() - limits.tai_offset_ns;
-		record[0] = bpf_htonl(now / 1000000000);
-		record[1] = bpf_htonl(now % 1000000000 / 1000);
-		record[2] = bpf_htonl(kept);
-		record[3] = bpf_htonl(original);
-		__builtin_memcpy(front->pcap, record, 16);
-	}
+	if (bpf_skb_store_bytes(ctx, ip + 4, &length, 2, 0))
+		return -1;
+	if (!(flags & MIRROR_UDP))
+		return 0;
+	if (bpf_skb_store_bytes(ctx, udp + 4, &length, 2, 0))
+		return -1;
+	if (!(flags & MIRROR_PCAP))
+		return 0;
+	/* The pseudo header's length and protocol; its addresses are before UDP. */
+	s.sum = bpf_htonl(bytes) + (__u64)bpf_htonl(IP_PROTOCOL_UDP);
+	s.sum = (__u32)s.sum + (s.sum >> 32);
+	bpf_loop(SUM_PARTS_MAX, mirror_sum_part, &s, 0);
+	if (s.sum < 0 || s.at < s.end)
+		return -1;
+	sum = s.sum;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	word = ~sum;
+	if (!word)
+		word = 0xffff;
+	return bpf_skb_store_bytes(ctx, udp + 6, &word, 2, 0);
 }
 
-/* Puts the header at `at` of the frame: without its Ethernet part if `skip` is that long. */
-static __always_inline long mirror_store(struct __sk_buff *ctx, const struct mirror *m,
-					 struct mirror_front *front, __u32 at, __u32 skip)
+/* Length and checksum of IPv4 at `ip`, and the length of UDP. */
+static __noinline long mirror_finish4(struct __sk_buff *ctx, const struct mirror *m, __u32 ip)
 {
-	const __u32 all = m->header_bytes;
-	__u32 fixed = MIRROR_FIXED_BYTES, rest;
+	__u16 words[MIRROR_IP_BYTES / 2];
+	__be16 length;
+
+	__builtin_memcpy(words, m->header + ETHERNET_BYTES, sizeof(words));
+	words[1] = bpf_htons(ctx->len - ip);
+	words[5] = 0;
+	words[5] = ip4_header_sum(words, 0);
+	if (bpf_skb_store_bytes(ctx, ip, words, sizeof(words), 0))
+		return -1;
+	length = bpf_htons(ctx->len - ip - MIRROR_IP_BYTES);
+	return m->flags & MIRROR_UDP ?
+		       bpf_skb_store_bytes(ctx, ip + MIRROR_IP_BYTES + 4, &length, 2, 0) :
+		       0;
+}
+
+/* The record header at `at`: when the packet came, and how long it is here and was. */
+static __noinline long mirror_record(struct __sk_buff *ctx, __u32 at, __u32 kept, __u32 original)
+{
+	const __u64 now = bpf_ktime_get_tai_ns() - limits.tai_offset_ns;
+	const __u32 record[4] = { bpf_htonl(now / 1000000000),
+				  bpf_htonl(now % 1000000000 / 1000), bpf_htonl(kept),
+				  bpf_htonl(original) };
+
+	return bpf_skb_store_bytes(ctx, at, record, sizeof(record), 0);
+}
+
+/* Fills a mirror's header, whose Ethernet part would begin at `base`. */
+static __noinline long mirror_store(struct __sk_buff *ctx, const struct mirror *m,
+				    const struct mirror_way *way, __u32 base, __u32 original)
+{
+	const __u32 ip = base + ETHERNET_BYTES, all = m->header_bytes;
+	const __u32 ip_bytes = m->flags & MIRROR_IP6 ? OUTER6_BYTES : MIRROR_IP_BYTES;
+	__u32 bytes = all - way->skip;
 	long failure;
 
-	if (!(m->flags & MIRROR_PCAP))
-		fixed = m->flags & MIRROR_UDP ? 14 + 20 + 8 : 14 + 20;
-	if (all < fixed || all > MIRROR_HEADER_BYTES_MAX)
+	if (all < ETHERNET_BYTES + ip_bytes ||
+	    (m->flags & MIRROR_PCAP &&
+	     all < ETHERNET_BYTES + ip_bytes + MIRROR_UDP_BYTES + MIRROR_RECORD_BYTES))
 		return -1;
-	if (skip)
-		failure = fixed == MIRROR_FIXED_BYTES ?
-				  bpf_skb_store_bytes(ctx, at, front->ip, MIRROR_FIXED_BYTES - 14, 0) :
-				  bpf_skb_store_bytes(ctx, at, front->ip, fixed - 14, 0);
+	if (!is_size(&bytes, MIRROR_HEADER_BYTES_MAX - ETHERNET_BYTES))
+		return -1;
+	if (way->skip)
+		failure = bpf_skb_store_bytes(ctx, ip, m->header + ETHERNET_BYTES, bytes, 0);
 	else
-		failure = bpf_skb_store_bytes(ctx, at, front, fixed, 0);
-	rest = all - fixed;
-	if (failure || !rest)
+		failure = bpf_skb_store_bytes(ctx, base, m->header, bytes, 0) ?:
+				  bpf_skb_store_bytes(ctx, base, way->mac, sizeof(way->mac), 0);
+	if (!failure && m->flags & MIRROR_PCAP)
+		failure = mirror_record(ctx, ip + ip_bytes + MIRROR_UDP_BYTES,
+					ctx->len - base - all, original);
+	if (failure)
 		return failure;
-	if (!is_size(&rest, MIRROR_HEADER_BYTES_MAX - MIRROR_FIXED_BYTES))
-		return -1;
-	if (fixed == MIRROR_FIXED_BYTES)
-		return bpf_skb_store_bytes(ctx, at + MIRROR_FIXED_BYTES - skip,
-					   m->header + MIRROR_FIXED_BYTES, rest, 0);
-	if (fixed == 14 + 20 + 8)
-		return bpf_skb_store_bytes(ctx, at + 14 + 20 + 8 - skip, m->header + 14 + 20 + 8,
-					   rest, 0);
-	return bpf_skb_store_bytes(ctx, at + 14 + 20 - skip, m->header + 14 + 20, rest, 0);
+	return m->flags & MIRROR_IP6 ? mirror_finish6(ctx, m->flags, ip) :
+				       mirror_finish4(ctx, m, ip);
 }
 
 static __always_inline long mirror_outer(struct __sk_buff *ctx, const struct nexthop *nh,
@@ -149,22 +199,18 @@ static __noinline long mirror_encapsulate(struct __sk_buff *ctx, const struct mi
 					  struct mirror_way *way, __u32 original)
 {
 	const struct nexthop *nh = way->nh;
-	const __u32 outer = outer_bytes(nh), kept = ctx->len;
 	const bool whole = nh->flags & NEXTHOP_LAYER2 || nh->encapsulation == ENCAP_VXLAN;
-	const __u32 skip = outer && !whole ? ETHERNET_BYTES : 0;
-	struct mirror_front front;
+	const __u32 outer = outer_bytes(nh);
 
 	if (!(m->flags & MIRROR_IP)) {
 		if (outer ? !whole : nh->kind == NEXTHOP_TUNNEL)
 			return -1;
 		return outer ? bpf_skb_change_head(ctx, outer, 0) : 0;
 	}
-	__builtin_memcpy(&front, m->header, sizeof(front));
-	mac_copy(front.ethernet, way->mac);
-	mirror_finish(&front, m, m->header_bytes - ETHERNET_BYTES + kept, kept, original);
-	if (bpf_skb_change_head(ctx, outer + m->header_bytes - skip, 0))
+	way->skip = outer && !whole ? ETHERNET_BYTES : 0;
+	if (bpf_skb_change_head(ctx, outer + m->header_bytes - way->skip, 0))
 		return -1;
-	return mirror_store(ctx, m, &front, outer, skip);
+	return mirror_store(ctx, m, way, outer - way->skip, original);
 }
 
 static __always_inline int mirror_give_up(__u32 id)

@@ -315,7 +315,7 @@ def test_rows_are_read_back_as_written_and_both_families_are_told_apart(box: Box
 
 def test_what_the_datapath_does_not_carry_over_ipv6_is_refused_when_written() -> None:
     for row in (
-        replace(tunnel6(Encapsulation.MPLS_UDP), encapsulation=Encapsulation.NATIVE),
+        replace(tunnel6(Encapsulation.MPLS_UDP), encapsulation=None),
         replace(tunnel6(Encapsulation.MPLS_UDP), local=LOCAL_TUNNEL),
     ):
         with pytest.raises(ValueError, match="cannot lead over IPv6"):

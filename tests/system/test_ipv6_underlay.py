@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from skytrail.client import ApiClient
 from skytrail.lab import check, health, vrouter
 from skytrail.lab.io import netns
 from skytrail.lab.io.capture import Capture
@@ -32,6 +33,12 @@ def lab(lab_of):
 @pytest.fixture(scope="module")
 def members(lab):
     return check.members(lab)
+
+
+@pytest.fixture(scope="module")
+def api(lab):
+    with ApiClient(lab.api_url) as client:
+        yield client
 
 
 def opened(frame):
@@ -104,6 +111,77 @@ def test_what_is_for_everybody_reaches_the_network_on_the_other_host_once(lab, e
         for ear in ears.values():  # No second copy, and none for the other network.
             with pytest.raises(TimeoutError):
                 ear.recv(100)
+
+
+@pytest.fixture
+def changed(api):
+    """Update an object's fields for one test: ``changed("network-policy", uuid, {...})``."""
+    before = []
+
+    def change(kind, uuid, fields):
+        stored = api.read(kind, uuid)
+        before.append((kind, uuid, {name: stored.get(name, {}) for name in fields}))
+        api.update(kind, uuid, fields)
+
+    yield change
+    for kind, uuid, fields in before:
+        api.update(kind, uuid, fields)
+
+
+def test_a_port_is_copied_to_a_collector_in_the_ipv6_underlay(lab, members, changed, eventually):
+    """By a socket of the kernel, which takes no datagram whose checksum is wrong."""
+    collector, sender = lab.plan.node("compute2"), lab.plan.node("compute1")
+    to = {"analyzer_ip_address": str(collector.place), "routing_instance": ""}
+    mirror = {"interface_mirror": {"traffic_direction": "ingress", "mirror_to": to}}
+    with contextlib.ExitStack() as stack:
+        with netns.entered(collector.namespace):
+            ear = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        ear.bind(("::", 8099))
+        ear.settimeout(1)
+        changed(
+            "virtual-machine-interface",
+            lab.attached("web1").uuid,
+            {"virtual_machine_interface_properties": mirror},
+        )
+        far = members["web2"].address(version=6)
+        stack.enter_context(PingTraffic(lab.plan.namespace_of("web1"), far))
+
+        def copy():
+            with contextlib.suppress(TimeoutError):
+                payload, (source, *_) = ear.recvfrom(65535)
+                kept = struct.unpack_from("!I", payload, 8)[0]
+                return (source, payload[-kept:][38:54]) == (str(sender.place), far.packed)
+            return False
+
+        eventually(copy, "a copy of an echo request")
+
+
+def test_a_rule_copies_to_an_analyzer_behind_a_tunnel_over_ipv6(lab, api, members, changed):
+    analyzer, receiver = members["web2"].address(version=4), lab.plan.node("compute2")
+    to = {
+        "analyzer_ip_address": str(analyzer),
+        "routing_instance": "default-domain:shop:front:front",
+    }
+    policy = api.name_to_id("network-policy", ["default-domain", "shop", "front-back"])
+    rules = api.read("network-policy", policy)["network_policy_entries"]["policy_rule"]
+    rules[-1]["action_list"]["mirror_to"] = to
+
+    def is_copy(frame):
+        packet = opened(frame)
+        inner = packet.inner_ip if packet else None
+        return inner is not None and inner.destination == analyzer and inner.protocol == 17
+
+    with contextlib.ExitStack() as stack:
+        capture = stack.enter_context(Capture(receiver.namespace, "underlay0"))
+        changed("network-policy", policy, {"network_policy_entries": {"policy_rule": rules}})
+        far = members["db1"].address(version=4)
+        stack.enter_context(PingTraffic(lab.plan.namespace_of("web1"), far))
+        found = capture.wait_for(is_copy, 30)
+
+    assert found is not None
+    packet = opened(found.frame)
+    assert packet.outer_destination == receiver.place
+    assert str(packet.inner_ip.source) == "192.0.0.8"
 
 
 def test_trace_names_the_way_and_the_rule(lab, members):

@@ -24,7 +24,7 @@ CPU_COUNT_MAX = 256
 MIRROR_COUNT = 256
 CAPTURE_SLOTS = 4
 CAPTURE_FRAME_BYTES_MAX = 9216
-MIRROR_HEADER_BYTES_MAX = 320
+MIRROR_HEADER_BYTES_MAX = 352
 VIF_WATCHED = 65536
 VIF_LEARNS = 131072
 FLOW_SHARE_MEMBERS_MAX = 32
@@ -234,6 +234,7 @@ class MirrorFlags(enum.IntEnum):
     IP = 1
     UDP = 2
     PCAP = 4
+    IP6 = 8
 
 
 class CapturePoint(enum.IntEnum):
@@ -1060,7 +1061,7 @@ DROP_KEY_LAYOUT = struct.Struct("=II")
 
 
 class Mirror(NamedTuple):
-    """``struct mirror``, 344 bytes."""
+    """``struct mirror``, 388 bytes."""
 
     kind: int
     flags: int
@@ -1079,7 +1080,7 @@ class Mirror(NamedTuple):
         return cls._make(MIRROR_LAYOUT.unpack(raw))
 
 
-MIRROR_LAYOUT = struct.Struct("=BBHI4sI6s2x320s")
+MIRROR_LAYOUT = struct.Struct("=BBHI16sI6s2x352s")
 
 
 class MirrorCounters(NamedTuple):

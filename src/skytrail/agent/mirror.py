@@ -2,13 +2,14 @@ r"""Copies of packets for analyzers: what is configured, and what is put in fron
 
 ```
  interface_mirror, mirror_to --> MirrorTo --> MirrorRow
-   analyzer in a VRF          [Ethernet][IPv4][UDP][record header][metadata] frame      (routed)
-   collector in the underlay  the same, or [Ethernet][IPv4][GRE] frame                  (fixed)
-   VTEP given by hand         [Ethernet][IPv4][UDP][VXLAN] frame                        (fixed)
+   analyzer in a VRF          [Ethernet][IP][UDP][record header][metadata] frame        (routed)
+   collector in the underlay  the same, or [Ethernet][IP][GRE] frame                    (fixed)
+   VTEP given by hand         [Ethernet][IP][UDP][VXLAN] frame                          (fixed)
    MAC in a VRF, no header    frame                                                     (bridged)
 ```
 Metadata are type, length, value, as Contrail's analyzers read them. Directions are the vRouter's:
-ingress is what the workload sends. Pure.
+ingress is what the workload sends. IP has the version of the analyzer's address, whatever the host's;
+in the underlay the host's must be the same. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import hashlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from skytrail.agent.config_values import (
     address_of,
@@ -27,7 +28,7 @@ from skytrail.agent.config_values import (
     text_of,
 )
 from skytrail.agent.tables import MirrorId, MirrorKind, MirrorRow, NextHopId, VrfId
-from skytrail.net import GATEWAY_MAC, Mac
+from skytrail.net import GATEWAY_MAC, IpAddress, Mac
 from skytrail.wire.xmpp import ConfigValue
 
 ANALYZER_UDP_PORT = 8099
@@ -44,7 +45,12 @@ UNDERLAY_INSTANCES = frozenset(
 _U16_MAX = (1 << 16) - 1
 _VNI_MAX = (1 << 24) - 1
 _GRE_ETHERNET = 0x6558
-_IPV4, _UDP, _GRE = 0x0800, 17, 47
+_IPV4, _IPV6, _UDP, _GRE = 0x0800, 0x86DD, 17, 47
+_HOP_LIMIT = 64
+_NO_IPV4 = IPv4Address("192.0.0.8")
+"""Whom packets of a host without IPv4 address come from (RFC 7600)."""
+_IPV4_AS_IPV6 = int(IPv6Address("64:ff9b:1::"))
+"""Where an IPv4 host is in IPv6 networks that are not the Internet's (RFC 8215)."""
 _CAPTURE_HOST, _FLAGS, _SOURCE_NETWORK, _DESTINATION_NETWORK, _END = 1, 2, 3, 4, 255
 _PASS, _MIRROR, _INGRESS = 1 << 5, 1 << 7, 1 << 30
 _RECORD = bytes(16)
@@ -56,7 +62,7 @@ _NAME_BYTES_MAX = 120
 class MirrorTo:
     """A usable ``mirror_to``."""
 
-    analyzer: IPv4Address | None = None
+    analyzer: IpAddress | None = None
     instance: str = ""
     """Routing instance of the analyzer; empty: the underlay."""
     udp_port: int = ANALYZER_UDP_PORT
@@ -111,8 +117,6 @@ def read_mirror_to(entry: Mapping[str, ConfigValue]) -> MirrorTo:
     if address is None:
         name = text_of(entry.get("analyzer_name"))
         raise UnusableMirror(f"analyzer {name or 'without name'} has no address yet")
-    if not isinstance(address, IPv4Address):
-        raise UnusableMirror(f"analyzer {address}: IPv4 addresses are served")
     form = "gre" if encapsulation == "gre" else "record"
     return MirrorTo(address, instance, port, form=form)
 
@@ -120,8 +124,8 @@ def read_mirror_to(entry: Mapping[str, ConfigValue]) -> MirrorTo:
 def _static(header: Mapping[str, ConfigValue]) -> MirrorTo:
     address = address_of(header.get("vtep_dst_ip_address"))
     vni = bounded_of(header.get("vni"), _VNI_MAX)
-    if not isinstance(address, IPv4Address) or not vni:
-        raise UnusableMirror("nh_mode static needs an IPv4 vtep_dst_ip_address and a vni")
+    if address is None or not vni:
+        raise UnusableMirror("nh_mode static needs a vtep_dst_ip_address and a vni")
     return MirrorTo(address, udp_port=VXLAN_UDP_PORT, form="vxlan", vni=vni)
 
 
@@ -163,7 +167,7 @@ def copies_of_port(mirror: PortMirror, network: str) -> tuple[Copied | None, Cop
 def mirror_row(
     copied: Copied,
     mirror_id: MirrorId,
-    host: IPv4Address,
+    host: IpAddress,
     place: tuple[VrfId, NextHopId],
 ) -> MirrorRow:
     """Return the row; ``place`` is the analyzer's VRF and, of a fixed way, its next hop."""
@@ -182,12 +186,23 @@ def mirror_row(
     )
 
 
-def _header(copied: Copied, host: IPv4Address) -> bytes:
+def source_of(host: IpAddress, version: int) -> IpAddress:
+    """Return whom copies come from: the host, or what stands for it in the other IP version."""
+    if host.version == version:
+        return host
+    return _NO_IPV4 if version == 4 else IPv6Address(_IPV4_AS_IPV6 | int(host))
+
+
+def _header(copied: Copied, host: IpAddress) -> bytes:
     to = copied.to
     target = to.analyzer or IPv4Address(0)
     protocol = _GRE if to.form == "gre" else _UDP
-    ethernet = bytes(6) + GATEWAY_MAC.packed + struct.pack("!H", _IPV4)
-    ip = struct.pack("!BBHIBBH", 0x45, 0, 0, 0, 64, protocol, 0) + host.packed + target.packed
+    if target.version == 4:
+        kind, ip = _IPV4, struct.pack("!BBHIBBH", 0x45, 0, 0, 0, _HOP_LIMIT, protocol, 0)
+    else:
+        kind, ip = _IPV6, struct.pack("!IHBB", 6 << 28, 0, protocol, _HOP_LIMIT)
+    ethernet = bytes(6) + GATEWAY_MAC.packed + struct.pack("!H", kind)
+    ip += source_of(host, target.version).packed + target.packed
     if to.form == "gre":
         return ethernet + ip + struct.pack("!HH", 0, _GRE_ETHERNET)
     udp = struct.pack("!HHHH", COPY_SOURCE_PORT, to.udp_port, 0, 0)
@@ -196,7 +211,7 @@ def _header(copied: Copied, host: IPv4Address) -> bytes:
     return ethernet + ip + udp + _RECORD + b"".join(_metadata(copied, host))
 
 
-def _metadata(copied: Copied, host: IPv4Address) -> Iterator[bytes]:
+def _metadata(copied: Copied, host: IpAddress) -> Iterator[bytes]:
     flags = _PASS | _MIRROR | (_INGRESS if copied.is_ingress else 0)
     yield _item(_CAPTURE_HOST, host.packed)
     yield _item(_FLAGS, struct.pack("!I", flags))

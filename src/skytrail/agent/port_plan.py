@@ -120,19 +120,18 @@ class PortPlanner:
             return MirrorId(0)
 
     def _mirror_rows(self, copies: list[Copied], underlay: Underlay) -> Iterator[MirrorRow]:
-        host = underlay.address4
-        if host is None:
-            return  # Copies are IPv4 packets of the host's.
         for copied in {each.name: each for each in copies}.values():
             mirror_id, to = self._mirror(copied), copied.to
             vrf_id, nexthop_id = VrfId(0), NextHopId(0)
             if to.instance:
                 vrf_id = VrfId(self.number("vrf", to.instance))
             elif to.analyzer is not None:
+                if not self.nexthops.reaches(to.analyzer):
+                    continue  # Which is noted there, for the agent's health.
                 native = Encapsulation.NATIVE
                 nexthop_id = self.nexthops.tunnel(to.analyzer, native, layer2=False)
             if mirror_id:
-                yield mirror_row(copied, mirror_id, host, (vrf_id, nexthop_id))
+                yield mirror_row(copied, mirror_id, underlay.address, (vrf_id, nexthop_id))
 
     def _floating(self, port: Port) -> Iterator[FloatingPlan]:
         """Under such an address the port is one of the address's network, with its own groups."""

@@ -35,7 +35,7 @@ IdentityId = NewType("IdentityId", int)
 """Interned (virtual network set, security group set, tag set); 0 means unknown."""
 MirrorId = NewType("MirrorId", int)
 """Where copies of packets go, 1..255; 0: nowhere."""
-MIRROR_HEADER_BYTES_MAX = 320
+MIRROR_HEADER_BYTES_MAX = 352
 """As in ``bpf/include/abi.h``."""
 FLOOD_MEMBERS_COUNT_MAX = 1000
 """As ``FLOOD_MEMBERS_MAX`` in ``bpf/include/abi.h``."""
@@ -666,13 +666,13 @@ class MirrorRow:
     mirror_id: MirrorId
     kind: MirrorKind
     vrf_id: VrfId = VrfId(0)
-    analyzer: IPv4Address | None = None
+    analyzer: IpAddress | None = None
     mac: Mac | None = None
     nexthop_id: NextHopId = NextHopId(0)
     header: bytes = b""
-    """Ethernet, IPv4 and what follows; empty: the copy goes as it is."""
+    """Ethernet, IP and what follows; empty: the copy goes as it is."""
     is_udp: bool = False
-    """UDP follows IPv4 in ``header``."""
+    """UDP follows IP in ``header``."""
     has_record: bool = False
     """A record header of pcap follows UDP: time and lengths are filled in."""
 

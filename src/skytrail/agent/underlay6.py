@@ -1,6 +1,7 @@
-"""What a host whose underlay is IPv6 does not do for its workloads, said where they ask for it. Pure.
+"""What a host does not do for its workloads as its underlay is, said where they ask for it. Pure.
 
-Each of these sends packets into the underlay, or to a host's address, as IPv4 (ADR 0272).
+Some send packets into the underlay, or to a host's address, as IPv4 (ADR 0272); collectors of copies
+in the underlay are of either IP version, and the host has one.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ SERVICES_UNSERVED = (
 
 
 def unserved(ports: Mapping[str, PortState], underlay: Underlay) -> Iterator[PortTrouble]:
-    """Yield the ports that ask for what only hosts with an IPv4 underlay do."""
+    """Yield the ports that ask for what the underlay's IP version does not let this host do."""
+    version = underlay.address.version
+    for uuid, state in sorted(ports.items()):
+        if isinstance(state, ActivePort) and (asked := ", ".join(_asked(state, underlay))):
+            yield PortTrouble(uuid, f"not over the IPv{version} underlay of this host: {asked}")
+
+
+def _asked(state: ActivePort, underlay: Underlay) -> Iterator[str]:
+    port = state.port
+    to = port.mirror.to if port.mirror is not None else None
+    if to and to.analyzer and not to.instance and not underlay.reaches(to.analyzer):
+        yield f"mirroring to {to.analyzer}"
     if underlay.address4 is not None:
         return
-    for uuid, state in sorted(ports.items()):
-        if isinstance(state, ActivePort) and (asked := ", ".join(_asked(state))):
-            yield PortTrouble(uuid, f"not over the IPv6 underlay of this host: {asked}")
-
-
-def _asked(state: ActivePort) -> Iterator[str]:
-    port = state.port
-    if port.mirror is not None:
-        yield "mirroring"
     if port.bgp is not None:
         yield "BGP as a service"
     if port.network.leaves_by_host:
@@ -60,6 +63,6 @@ def out_of_reach(addresses: Iterable[IpAddress], underlay: Underlay) -> Iterator
     shown = ", ".join(str(each) for each in found[:_SHOWN_COUNT_MAX])
     more = len(found) - _SHOWN_COUNT_MAX
     yield (
-        f"routes lead to {shown}{f' and {more} more' if more > 0 else ''}: no tunnel goes there from"
+        f"routes or mirrors lead to {shown}{f' and {more} more' if more > 0 else ''}: nothing goes there from"
         f" {underlay.address}, which is IPv{underlay.address.version}"
     )

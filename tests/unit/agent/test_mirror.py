@@ -1,6 +1,6 @@
 """Mirroring as configured: what the agent makes of it for the datapath."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 
 import pytest
 
@@ -107,6 +107,14 @@ def test_collector_in_the_underlay_is_reached_without_tunnel_and_follows_the_pat
     assert world.host.datapath.rows[NextHopRow][row.nexthop_id] == way
 
 
+def test_analyzer_with_an_ipv6_address_is_found_by_a_route_of_its_vrf():
+    to = {**TO_VM, "analyzer_ip_address": "fd00:9::9"}
+    (row,) = World(interface_mirror("ingress", **to)).rows(MirrorRow)
+
+    assert (MirrorKind.ROUTED, ip_address("fd00:9::9")) == (row.kind, row.analyzer)
+    assert ip_address("64:ff9b:1::192.0.2.1").packed + row.analyzer.packed == row.header[22:54]
+
+
 def test_mirror_that_ends_leaves_no_rows():
     world = World(interface_mirror("both", **COLLECTOR))
 
@@ -128,10 +136,9 @@ def test_analyzer_does_not_mirror_to_itself():
     ("mirror_to", "text"),
     [
         ({"analyzer_name": "d:p:tap"}, "analyzer d:p:tap has no address yet"),
-        ({"analyzer_ip_address": "fd00::9"}, "IPv4 addresses are served"),
         ({**COLLECTOR, "encapsulation": "erspan"}, "udp and gre are served"),
         ({**COLLECTOR, "juniper_header": False}, "needs analyzer_mac_address"),
-        ({"nh_mode": "static", "static_nh_header": {"vni": 5}}, "needs an IPv4 vtep"),
+        ({"nh_mode": "static", "static_nh_header": {"vni": 5}}, "needs a vtep_dst_ip_address"),
     ],
 )
 def test_mirror_that_cannot_be_made_is_refused_by_name_and_told(mirror_to, text):

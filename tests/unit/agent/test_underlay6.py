@@ -14,6 +14,8 @@ from skytrail.agent.tables import (
     InetRouteRow,
     InterfaceKind,
     InterfaceRow,
+    MirrorKind,
+    MirrorRow,
     NextHopKind,
     NextHopRow,
 )
@@ -32,7 +34,8 @@ def a_host(address=OWN, *, far=FAR, encapsulations=("udp",), port=None, **networ
     """A host with one port, and what another host announces."""
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24")], **network)
-    config.port("a", red, ["10.1.1.3"], **(port or {}))
+    key = config.port("a", red, ["10.1.1.3"])
+    config.node(key.type_name, key.name, **{**config.nodes[key].properties, **(port or {})})
     host = AgentHost(address)
     host.connect()
     host.configure(config.update())
@@ -125,6 +128,42 @@ def test_nobody_is_out_of_reach_when_the_route_has_gone():
 
     assert host.desired.unreachable == frozenset()
     assert list(out_of_reach(host.desired.unreachable, host.underlay())) == []
+
+
+COLLECTOR6, COLLECTOR4 = "2001:db8:9::9", "192.0.2.99"
+
+
+def mirroring(own, **to):
+    sent = {"traffic_direction": "ingress", "mirror_to": to}
+    properties = {"virtual_machine_interface_properties": {"interface_mirror": sent}}
+    return a_host(own, far=FAR if ":" in own else "192.0.2.2", port=properties)
+
+
+def test_an_analyzer_in_a_network_gets_copies_of_a_host_without_ipv4():
+    host = mirroring(OWN, analyzer_ip_address="10.1.1.9", routing_instance=VRF)
+    (row,) = rows(host, MirrorRow)
+
+    assert row.kind is MirrorKind.ROUTED
+    assert row.header[26:34] == ip_address("192.0.0.8").packed + ip_address("10.1.1.9").packed
+    assert list(unserved(host.desired.ports, host.underlay())) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "reached", "other"), [(OWN, COLLECTOR6, COLLECTOR4), ("192.0.2.1", COLLECTOR4, COLLECTOR6)]
+)  # fmt: skip
+def test_a_collector_in_the_underlay_is_of_its_ip_version_or_refused_and_said(own, reached, other):
+    served = mirroring(own, analyzer_ip_address=reached)
+    refused = mirroring(own, analyzer_ip_address=other)
+
+    (row,) = rows(served, MirrorRow)
+    assert (row.kind, str(row.analyzer)) == (MirrorKind.FIXED, reached)
+    assert ip_address(reached) in served.desired.remotes
+    assert list(unserved(served.desired.ports, served.underlay())) == []
+    assert rows(refused, MirrorRow) == []
+    (trouble,) = unserved(refused.desired.ports, refused.underlay())
+    assert f"mirroring to {other}" in trouble.reason
+    (line,) = unmet(refused.view, refused.desired.unreachable, refused.underlay())
+    assert other in line
 
 
 def test_a_replicator_s_address_of_the_other_ip_version_is_said():

@@ -275,12 +275,6 @@ def tunnel_mtu_bytes(row: NextHopRow, link_mtu_bytes: int) -> int:
     return max(link_mtu_bytes - overhead, 0)
 
 
-def _is_tunnel6(row: NextHopRow) -> bool:
-    """Tell whether the datapath carries such packets over IPv6: in a tunnel."""
-    tunnelled = row.encapsulation not in {None, Encapsulation.NATIVE}
-    return isinstance(row.local, IPv6Address) and tunnelled
-
-
 def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
     flags = 0
     if row.layer2:
@@ -298,7 +292,7 @@ def nexthop_entry(row: NextHopRow, link_mtu_bytes: int) -> Entry:
     if row.is_routed:
         flags |= abi.NexthopFlags.ROUTED
     if isinstance(row.remote, IPv6Address):
-        if not _is_tunnel6(row):
+        if not isinstance(row.local, IPv6Address) or row.encapsulation is None:
             raise ValueError(f"next hop {row.nexthop_id} cannot lead over IPv6: {row}")
         flags |= abi.NexthopFlags.OUTER6
     header = bytes(abi.OUTER_HEADER_BYTES_MAX)
