@@ -30,7 +30,8 @@ from skytrail.analytics.watchman import Watchman
 from skytrail.client import AsyncApiClient
 from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.transport import DEFAULT_URL
-from skytrail.runtime.asgi import AsgiApp, Router
+from skytrail.runtime.asgi import Admit, AsgiApp, CheckHost, Request, Router
+from skytrail.runtime.browsers import refuse_other_sites
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, TableSource
 from skytrail.runtime.metrics import Sample
@@ -68,6 +69,8 @@ class AnalyticsSettings:
     gate_url: str = ""
     """The API that says who sends a request; empty: everybody may ask everything."""
     gate_ca: Path | None = None
+    check_host: CheckHost | None = None
+    """What looks at the names that clients use for this server; None: it answers to all."""
 
 
 class AnalyticsService:
@@ -135,7 +138,7 @@ class AnalyticsService:
                 group.create_task(writing, name="analytics-history")
             group.create_task(
                 serve(
-                    AsgiApp(router, admit=gate),
+                    AsgiApp(router, admit=_admission(gate), check_host=settings.check_host),
                     rest,
                     when_ready=lambda: when_ready(ports),
                     tls=settings.rest_tls,
@@ -198,3 +201,14 @@ class AnalyticsService:
             yield Sample("skytrail_analytics_messages_total", count, {"type": kind})
         for reason, count in collector.dropped.items():
             yield Sample("skytrail_analytics_dropped_total", count, {"reason": reason})
+
+
+def _admission(gate: ApiGate | None) -> Admit:
+    """Return what is asked of every request before its body is read."""
+
+    async def admit(request: Request) -> None:
+        refuse_other_sites(request)
+        if gate is not None:
+            await gate(request)
+
+    return admit

@@ -79,6 +79,13 @@ from skytrail.cli.help_text import examples
     help="Let hosts use only networks and machines that the configuration places there.",
 )
 @click.option("--listen", metavar="ADDRESS", help="Address of the API; needs --secure.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Name that clients may use for API and analytics, beside addresses and localhost.",
+)
 def up(
     data: Path,
     api_port: int,
@@ -88,6 +95,7 @@ def up(
     control_listen: str | None,
     store: str | None,
     listen: str | None,
+    allowed_hosts: tuple[str, ...],
     *,
     secure: bool,
     placed_only: bool,
@@ -106,6 +114,8 @@ def up(
     arguments += ["--no-history"] if no_history else []
     arguments += ["--listen", listen] if listen else []
     arguments += ["--store", store] if store else []
+    for name in allowed_hosts:
+        arguments += ["--allowed-host", name]
     # Replaced rather than started: signals and the exit status then need no forwarding.
     command = [sys.executable, "-P", "-m", "skytrail.daemons.up", *arguments]
     os.execv(sys.executable, command)  # noqa: S606 - a fixed program, not through a shell

@@ -13,6 +13,7 @@ from skytrail.analytics.history_tables import KEPT
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
 from skytrail.client import AccessUnusable
+from skytrail.daemons import allowed_hosts
 from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rest_tls=rest_tls,
         gate_url=options.authenticate_at,
         gate_ca=access.ca_file,
+        check_host=allowed_hosts.check_of(options.listen, options.allowed_host),
     )
 
     def ready(ports: Mapping[str, int]) -> None:
@@ -119,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-url", default="", help="API whose configuration is followed")
     parser.add_argument("--api-socket", help="its Unix socket; wins over --api-url")
     add_access_options(parser)
+    allowed_hosts.add_option(parser)
     parser.add_argument(
         "--history",
         default="",

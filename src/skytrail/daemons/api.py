@@ -21,11 +21,12 @@ from skytrail.api.io.shared import Fenced
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
 from skytrail.compiler.preview import Preview
-from skytrail.daemons import api_security
+from skytrail.daemons import allowed_hosts, api_security
 from skytrail.daemons.api_security import ServerSecurity
 from skytrail.daemons.api_trace import AgentsWalk, agent_place
 from skytrail.model.catalog import CATALOG
 from skytrail.runtime import garbage, logs, processes, server, tasks
+from skytrail.runtime.asgi import CheckHost
 from skytrail.runtime.settings import SettingsInvalid
 from skytrail.store.io.open import open_store
 from skytrail.store.location import EtcdLocation, Location, LocationInvalid, parse_location
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="NAME=PATH",
         help="introspection socket of a virtual-router's agent, asked for the paths of packets",
     )
+    allowed_hosts.add_option(parser)
     parser.add_argument("--log-json", action="store_true")
     api_security.add_options(parser)
     settings = parser.parse_args(arguments)
@@ -85,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
             _Beside(
                 settings.console, settings.analytics, settings.analytics_ca, dict(settings.agent)
             ),
+            allowed_hosts.check_of(settings.host, settings.allowed_host),
         ),
         expected=(StoreUnavailable, Fenced),
         final=(StoreClosed,),
@@ -140,6 +143,7 @@ async def _serve(
     socket_path: Path | None,
     security: ServerSecurity,
     beside: _Beside,
+    check_host: CheckHost | None,
 ) -> None:
     listeners = [server.listen_tcp(host, port)]
     if socket_path is not None:
@@ -165,7 +169,13 @@ async def _serve(
             await api_security.prepare(service, security, gate)
             if gate is not None and gate.directory is not None:
                 group.create_task(gate.directory.keep_in_step())
-            app = HttpApi(service, Preview(), gate=gate, also=beside.routes(service, gate))
+            app = HttpApi(
+                service,
+                Preview(),
+                gate=gate,
+                also=beside.routes(service, gate),
+                check_host=check_host,
+            )
             group.create_task(server.serve(app, listeners, when_ready=announce, tls=security.tls))
     finally:
         await store.close()

@@ -29,6 +29,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skytrail.daemons import allowed_hosts
 from skytrail.daemons.port_holder import holder_of
 from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
 from skytrail.runtime import logs
@@ -72,6 +73,8 @@ class Settings:
     """Whether analytics keeps logs, in a store of its own."""
     sandesh_port: int = 0
     """Of generators of the original system; 0: they are not listened to."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names of API and analytics beside addresses and localhost."""
     secure: SecureFiles | None = None
     """The files of a secure API, once they are there."""
 
@@ -103,6 +106,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
     told = ("--collector", f"unix:{settings.socket_path(TELEMETRY)}")
     told = told if settings.analytics_port else ()
     api_socket = str(settings.socket_path("api"))
+    names = [part for each in settings.allowed_hosts for part in ("--allowed-host", each)]
     api = _command(
         "api",
         *(
@@ -118,6 +122,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
             else ()
         ),
         *(settings.secure.api_arguments() if settings.secure else ()),
+        *names,
     )
     compiler = _command(
         "compiler",
@@ -142,6 +147,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *("--sandesh-port", str(settings.sandesh_port)),
         *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),
         *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
+        *names,
     )
     history = _command(
         HISTORY,
@@ -338,6 +344,7 @@ def _parser() -> argparse.ArgumentParser:
         help="let hosts use only networks and machines that the configuration places there",
     )
     options.add_argument("--listen", default=LOOPBACK, help="address of the API; needs --secure")
+    allowed_hosts.add_option(options)
     options.add_argument("--log-level", default="info", choices=logs.LEVELS)
     return options
 
@@ -366,6 +373,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         analytics_port=chosen.analytics_port,
         sandesh_port=chosen.sandesh_port,
         has_history=not chosen.no_history,
+        allowed_hosts=tuple(chosen.allowed_host),
     )
 
 

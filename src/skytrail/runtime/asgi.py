@@ -154,6 +154,8 @@ Reply = Response | StreamResponse
 Handler = Callable[[Request], Awaitable[Reply]]
 Admit = Callable[[Request], Awaitable[None]]
 """Looks at a request before its body is read; raises HttpError to turn it away."""
+CheckHost = Callable[[Request], None]
+"""Raises HttpError for a request to a name that is not this server's."""
 AtOnce = Callable[[Request], "Response | Promised | None"]
 """Answers what has come whole and needs no waiting, admission included; None: ask the others."""
 
@@ -275,8 +277,11 @@ class AsgiApp:
         body_limit_bytes: int = BODY_LIMIT_BYTES,
         admit: Admit | None = None,
         at_once: AtOnce | None = None,
+        check_host: CheckHost | None = None,
     ) -> None:
+        """``check_host`` is asked first, of every request."""
         self._handler = handler
+        self._check_host = check_host
         self._admit = admit
         self._at_once = at_once
         self._body_limit_bytes = body_limit_bytes
@@ -312,6 +317,8 @@ class AsgiApp:
         if self._at_once is None or len(request.body) > self.body_limit(request):
             return None
         try:
+            if self._check_host is not None:
+                self._check_host(request)
             return self._at_once(request)
         except HttpError as error:
             return text_reply(error.text, error.status, error.headers)
@@ -333,6 +340,8 @@ class AsgiApp:
         ``receive`` gives the body; None says that the request has it already.
         """
         try:
+            if self._check_host is not None:
+                self._check_host(request)
             if self._admit is not None:
                 await self._admit(request)
             self._check_length(request)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from skytrail.api import authorize
 from skytrail.api.caller import Caller
-from skytrail.api.io.browsers import refuse_other_sites
 from skytrail.api.refusal import Refused
 from skytrail.api.service import ConfigService
 from skytrail.runtime.asgi import Request
+from skytrail.runtime.browsers import refuse_other_sites
 
 _OPERATIONS = {"GET": "R", "HEAD": "R", "POST": "C", "PUT": "U", "PATCH": "U", "DELETE": "D"}
 PUBLIC_PATHS = frozenset({(), ("healthz",), ("openapi.json",), ("api", "v1", "login")})

@@ -38,6 +38,7 @@ from skytrail.model.validate import shown
 from skytrail.runtime.asgi import (
     Admit,
     AsgiApp,
+    CheckHost,
     Handler,
     HttpError,
     Promised,
@@ -72,6 +73,7 @@ class HttpApi(AsgiApp):
         gate: Gate | None = None,
         admit: Admit | None = None,
         also: Sequence[Routes] = (),
+        check_host: CheckHost | None = None,
     ) -> None:
         """``gate`` asks who sends a request; ``admit`` stands in for it in tests; ``also`` is
         served beside the API: the console's files, the passage to analytics.
@@ -82,6 +84,7 @@ class HttpApi(AsgiApp):
             body_limit_bytes=bodies.BODY_BYTES_MAX,
             admit=admit or gate,
             at_once=dispatch.answer_now if admit is None else None,
+            check_host=check_host,
         )
 
     def body_limit(self, request: Request) -> int:

@@ -1,0 +1,36 @@
+"""The option that says to which names a daemon answers over HTTP, beside addresses and localhost."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from skytrail.api.io.auth_none import is_loopback
+from skytrail.runtime.asgi import CheckHost
+from skytrail.runtime.browsers import AllowedHosts, allowed_host
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--allowed-host``."""
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        type=_name,
+        metavar="NAME",
+        help="name that clients may use for this server, as in api.example.net, or .example.net for "
+        "all below it; again for more. Without one, a server of this machine alone answers to "
+        "addresses and localhost, another one to every name",
+    )
+
+
+def check_of(listen: str, names: Sequence[str]) -> CheckHost | None:
+    """Return what looks at requests' names; None where whoever connects is asked who it is."""
+    return AllowedHosts(names).check if names or is_loopback(listen) else None
+
+
+def _name(text: str) -> str:
+    try:
+        return allowed_host(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
