@@ -21,6 +21,7 @@ from skytrail.agent.io.ebpf import EbpfDatapath
 from skytrail.agent.label import Numbers
 from skytrail.agent.tables import InetRouteRow
 from skytrail.net import Label, Mac
+from skytrail.runtime.garbage import TIDY_EVERY_S, ShortCollections
 from skytrail.testing.agent_world import SOURCE, AgentHost, ConfigBuilder, rule, subnet
 from skytrail.wire.xmpp import EndOfConfig, EndOfRib, Family, ItemsEvent, NextHop, Route
 from skytrail.wire.xmpp.codec import (
@@ -120,6 +121,7 @@ class Run:
         self.core = AgentHost(datapath=self.datapath, numbers=numbers)  # type: ignore[arg-type]
         self.core.resolve(*(str(IPv4Address("192.0.2.10") + n) for n in range(REMOTES)))
         self.decoder = StanzaDecoder()
+        self._collections, self._tidy_at = ShortCollections(), 0.0
         self.core.connect()
         for n in range(ports):
             self.core.plug(f"p{n}", socket.if_nametoindex(f"d{n}"))
@@ -128,6 +130,10 @@ class Run:
         core = self.core
         for message in self.decoder.decode(stanza):
             core.sessions.received(SOURCE, message, core.now)
+        if time.monotonic() >= self._tidy_at:
+            # As the daemon does.
+            self._collections.tidy()
+            self._tidy_at = time.monotonic() + TIDY_EVERY_S
 
     def hear_all(self, meter: Meter, name: str, configuration: bytes, routes: list[bytes]) -> None:
         core = self.core

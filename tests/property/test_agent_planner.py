@@ -1,18 +1,23 @@
 """Whatever happens in whatever order, the incremental desired state is the one from nothing."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Any
 from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skytrail.agent.desired import Planner
+from skytrail.agent.fib import JOURNAL_COUNT_MAX, LearntRoutes
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import WELL, Failing
 from skytrail.agent.label import Numbers
 from skytrail.agent.membership import Listening
+from skytrail.agent.outcome import Desired
 from skytrail.agent.port_rows import FABRIC_INSTANCE
+from skytrail.agent.tables import Row
 from skytrail.net import BROADCAST_MAC, Label, Mac, Vni
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, rule, subnet, uuid_of
 from skytrail.testing.fake_datapath import FakeDatapath
@@ -29,6 +34,7 @@ from skytrail.wire.xmpp import (
     PublishRoute,
     Route,
     RouteAttributes,
+    RouteKey,
     Subscribe,
     Unsubscribe,
     WithdrawRoute,
@@ -43,7 +49,7 @@ VRFS = {
 }
 
 
-def whole_world():
+def whole_world() -> ConfigBuilder:
     """Two networks; b shares an address with a, d can replace c; groups name each other.
 
     Both may be routed by the underlay, where their addresses meet.
@@ -93,12 +99,14 @@ OWN_MAC = Mac(b"\2" + UUID(uuid_of("a")).bytes[:5])
 MACS = [Mac(b"\2\0\0\0\0\7"), OWN_MAC]
 INET_KEYS = [ip_network(f"10.1.1.{last}") for last in (1, 3, 9)] + [ip_network("10.2.0.0/16")]
 INET6_KEYS = [ip_network("fd00:1::3"), ip_network("fd00:9::/64")]
-ENET_KEYS = [EnetKey(mac, key) for mac in MACS for key in (None, INET_KEYS[1], INET_KEYS[2])]
-ENET_KEYS += [EnetKey(BROADCAST_MAC, ip_network(f"192.0.2.{last}")) for last in (1, 2, 3)]
-ENET_KEYS += [
-    EnetKey(BROADCAST_MAC, ip_network(f"192.0.2.{last}"), 0, ip_address("239.1.1.1"), source)
-    for last in (1, 2)
-    for source in (None, ip_address("10.1.1.3"))
+ENET_KEYS = [
+    *(EnetKey(mac, key) for mac in MACS for key in (None, INET_KEYS[1], INET_KEYS[2])),
+    *(EnetKey(BROADCAST_MAC, ip_network(f"192.0.2.{last}")) for last in (1, 2, 3)),
+    *(
+        EnetKey(BROADCAST_MAC, ip_network(f"192.0.2.{last}"), 0, ip_address("239.1.1.1"), source)
+        for last in (1, 2)
+        for source in (None, ip_address("10.1.1.3"))
+    ),
 ]
 LISTENINGS = st.dictionaries(
     st.sampled_from([ip_address("239.1.1.1"), ip_address("ff05::1")]),
@@ -156,7 +164,7 @@ STEPS = st.one_of(
 )
 
 
-def play(host, step):
+def play(host: AgentHost, step: Any) -> None:
     sessions = host.sessions
     match step:
         case ("plug", name, ifindex):
@@ -187,6 +195,7 @@ def play(host, step):
         case ("unresolve",):
             host.paths.clear()
         case ("refuse",):
+            assert isinstance(host.datapath, UnsteadyDatapath)
             host.datapath.refusals += 1
         case ("up", source):
             host.connect(source)
@@ -199,6 +208,8 @@ def play(host, step):
         case ("later", seconds):
             host.now += seconds
             sessions.tick(host.now)
+        case _:
+            raise AssertionError(f"no step: {step}")
 
 
 class UnsteadyDatapath(FakeDatapath):
@@ -206,7 +217,7 @@ class UnsteadyDatapath(FakeDatapath):
 
     refusals = 0
 
-    def apply(self, puts, deletes):
+    def apply(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
         if self.refusals:
             self.refusals -= 1
             super().apply(puts[: len(puts) // 2], ())
@@ -214,7 +225,7 @@ class UnsteadyDatapath(FakeDatapath):
         super().apply(puts, deletes)
 
 
-def reconcile(host, *, is_complete):
+def reconcile(host: AgentHost, *, is_complete: bool) -> None:
     """As the service does: again until the kernel takes it."""
     for _ in range(10):
         try:
@@ -225,7 +236,7 @@ def reconcile(host, *, is_complete):
     raise AssertionError("refused ten times")
 
 
-def from_nothing(host):
+def from_nothing(host: AgentHost) -> Desired:
     planner = Planner(Numbers())
     planner.numbers.load(host.numbers.save())
     learnt, underlay = host.sessions.learnt, host.underlay()
@@ -234,9 +245,12 @@ def from_nothing(host):
     )
 
 
-def told(sent, source):
+def told(
+    sent: Sequence[tuple[str, object]], source: str
+) -> tuple[dict[str, int], dict[tuple[str, RouteKey], Route]]:
     """What a control node that heard all this believes of us since its session began."""
-    instances, routes = {}, {}
+    instances: dict[str, int] = {}
+    routes: dict[tuple[str, RouteKey], Route] = {}
     for name, message in sent:
         if name != source:
             continue
@@ -257,13 +271,17 @@ def told(sent, source):
 @settings(max_examples=250, deadline=None)
 @given(
     start=st.sampled_from([True, True, False]),
+    journal_count_max=st.sampled_from([JOURNAL_COUNT_MAX, JOURNAL_COUNT_MAX, 2]),
     batches=st.lists(
         st.tuples(st.lists(STEPS, min_size=1, max_size=4), st.booleans()), max_size=14
     ),
 )
-def test_incremental_desired_state_equals_the_one_from_nothing(start, batches):
+def test_incremental_desired_state_equals_the_one_from_nothing(
+    start: bool, journal_count_max: int, batches: list[tuple[list[tuple[str, Any]], bool]]
+) -> None:
     host = AgentHost(datapath=UnsteadyDatapath())
-    heard_from = {}
+    host.sessions.learnt = LearntRoutes(journal_count_max)
+    heard_from: dict[str, int] = {}
     if start:
         host.connect("one")
         host.configure(WORLD.update(), "one")

@@ -99,7 +99,6 @@ class _Computation:
             and inputs.view.encapsulations == old.view.encapsulations
             and inputs.view.replicator == old.view.replicator
             and inputs.learnt is old.learnt
-            and self._routes.is_known()
         )
 
     def advance(self, inputs: Inputs, version: int) -> Desired:

@@ -22,6 +22,8 @@ JOURNAL_COUNT_MAX = 65536
 
 @dataclass(slots=True)
 class _Entry:
+    key: RouteKey
+    """The first object that named this key: the same one all along, which tables find sooner."""
     route: Route
     stale: bool = False
 
@@ -59,16 +61,19 @@ class LearntRoute:
 
 
 class LearntRoutes:
-    """Adj-RIB-In of an agent. ``version`` changes with every change of content."""
+    """Adj-RIB-In of an agent. ``version`` changes with every change of content.
 
-    def __init__(self) -> None:
+    ``journal_count_max``: so many changes are remembered; who missed more looks at all routes.
+    """
+
+    def __init__(self, journal_count_max: int = JOURNAL_COUNT_MAX) -> None:
         self.version = 0
         self.branches = LearntBranches()
         self._sources: dict[str, _Source] = {}
         self._best: dict[InstanceFamily, dict[RouteKey, LearntRoute]] = {}
         self._dirty: dict[InstanceFamily, set[RouteKey]] = {}
         """Keys whose winner must be chosen again."""
-        self._journal: deque[tuple[InstanceFamily, RouteKey]] = deque(maxlen=JOURNAL_COUNT_MAX)
+        self._journal: deque[tuple[InstanceFamily, RouteKey]] = deque(maxlen=journal_count_max)
         """The last changes; ``version`` counts all there ever were."""
 
     def session_up(self, name: str) -> None:
@@ -96,14 +101,19 @@ class LearntRoutes:
         source = self._sources.setdefault(name, _Source())
         slot = (event.instance, event.family)
         table = source.tables.setdefault(slot, {})
+        changed: list[RouteKey] = []
         for route in event.routes:
             entry = table.get(route.key)
-            if entry is None or entry.stale or entry.route != route:
-                table[route.key] = _Entry(route)
-                self._keys_changed(slot, (route.key,))
-        for key in event.retracts:
-            if table.pop(key, None) is not None:
-                self._keys_changed(slot, (key,))
+            if entry is None:
+                table[route.key] = _Entry(route.key, route)
+                changed.append(route.key)
+            elif entry.stale or entry.route != route:
+                entry.route, entry.stale = route, False
+                changed.append(entry.key)
+        gone = [table.pop(key, None) for key in event.retracts]
+        changed += [entry.key for entry in gone if entry is not None]
+        if changed:
+            self._keys_changed(slot, changed)
         if not table:
             del source.tables[slot]
 
@@ -150,8 +160,12 @@ class LearntRoutes:
                 if (table := source.tables.get(slot))
             ]
             for key in dirty:
-                offers = [(name, table[key]) for name, table in tables if key in table]
-                if offers:
+                offers = [
+                    (name, entry) for name, table in tables if (entry := table.get(key)) is not None
+                ]
+                if len(offers) == 1:
+                    winners[key] = _unrivalled(key, *offers[0])
+                elif offers:
                     winners[key] = _winner(key, offers)
                 else:
                     winners.pop(key, None)
@@ -159,8 +173,12 @@ class LearntRoutes:
 
     def winner(self, instance: str, family: Family, key: RouteKey) -> LearntRoute | None:
         """Return the winner of one key."""
-        self.best(instance, family)
-        return self._best[instance, family].get(key)
+        slot = (instance, family)
+        winners = self._best.get(slot)
+        if winners is None or slot in self._dirty:
+            self.best(instance, family)
+            winners = self._best[slot]
+        return winners.get(key)
 
     def changes_since(self, version: int) -> set[tuple[InstanceFamily, RouteKey]] | None:
         """Return the keys that may have changed since then; None: it is too long ago to tell."""
@@ -172,7 +190,7 @@ class LearntRoutes:
     def _keys_changed(self, slot: InstanceFamily, keys: Iterable[RouteKey]) -> None:
         changed = list(keys)
         self.version += len(changed)
-        self._journal.extend((slot, key) for key in changed)
+        self._journal.extend([(slot, key) for key in changed])
         self._dirty.setdefault(slot, set()).update(changed)
 
     def statistics(self) -> Iterable[Mapping[str, object]]:
@@ -193,6 +211,26 @@ class LearntRoutes:
             self._keys_changed(slot, table)
 
 
+def _unrivalled(key: RouteKey, name: str, entry: _Entry) -> LearntRoute:
+    """Return the winner where one source alone offers the key."""
+    route, attributes = entry.route, entry.route.attributes
+    hops = route.next_hops
+    return LearntRoute(
+        key=key,
+        next_hops=hops if len(hops) == 1 else _ordered(hops),
+        security_groups=_numbers(attributes.security_groups),
+        local_preference=attributes.local_preference,
+        sequence_number=attributes.sequence_number,
+        sources=(name,),
+        stale=entry.stale,
+        communities=attributes.communities,
+        replicates=attributes.replicates,
+        multicast_flags=attributes.multicast_flags,
+        omitted=omitted_of(attributes.load_balance_fields),
+        sticky=attributes.sticky,
+    )
+
+
 def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
     fresh = [offer for offer in offers if not offer[1].stale]
     candidates = fresh or offers
@@ -203,17 +241,17 @@ def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
 
     top = max(rank(offer) for offer in candidates)
     best = [offer for offer in candidates if rank(offer) == top]
-    next_hops: dict[NextHop, None] = {}
-    groups: set[int] = set()
+    next_hops: list[NextHop] = []
+    groups: list[int] = []
     omitted = 0
     for _, entry in best:
         omitted |= omitted_of(entry.route.attributes.load_balance_fields)
-        next_hops.update(dict.fromkeys(entry.route.next_hops))
-        groups.update(entry.route.attributes.security_groups)
+        next_hops += entry.route.next_hops
+        groups += entry.route.attributes.security_groups
     return LearntRoute(
         key=key,
-        next_hops=tuple(sorted(next_hops, key=_next_hop_order)),
-        security_groups=tuple(sorted(groups)),
+        next_hops=_ordered(next_hops),
+        security_groups=_numbers(groups),
         local_preference=top[0],
         sequence_number=top[1],
         sources=tuple(name for name, _ in best),
@@ -224,6 +262,14 @@ def _winner(key: RouteKey, offers: list[tuple[str, _Entry]]) -> LearntRoute:
         omitted=omitted,
         sticky=best[0][1].route.attributes.sticky,
     )
+
+
+def _ordered(next_hops: Iterable[NextHop]) -> tuple[NextHop, ...]:
+    return tuple(sorted(dict.fromkeys(next_hops), key=_next_hop_order))
+
+
+def _numbers(groups: Collection[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(groups))) if groups else ()
 
 
 def _next_hop_order(next_hop: NextHop) -> tuple[int, int, int, int, str]:

@@ -9,6 +9,8 @@ from skytrail.agent.label import NumberSpace
 from skytrail.agent.tables import IdentityId
 
 NO_IDENTITY = IdentityId(0)
+PARTS_COUNT_MAX = 65536
+"""Combinations of networks, groups and tags of which the identity is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class IdentityTable:
         self._used: dict[IdentityId, Identity] = {}
         self._by_value: dict[Identity, tuple[IdentityId, str]] = {}
         self._by_name: dict[str, Identity] = {}
+        self._by_parts: dict[
+            tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]], Identity
+        ] = {}
+        """As routes tell them, many the same."""
 
     def intern(self, identity: Identity) -> IdentityId:
         """Return the number of ``identity``; the empty one is 0."""
@@ -66,4 +72,11 @@ class IdentityTable:
 
     def of(self, networks: Iterable[str], groups: Iterable[int], tags: Iterable[int]) -> IdentityId:
         """Shorthand for :meth:`intern`."""
-        return self.intern(Identity(frozenset(networks), frozenset(groups), frozenset(tags)))
+        parts = tuple(networks), tuple(groups), tuple(tags)
+        identity = self._by_parts.get(parts)
+        if identity is None:
+            if len(self._by_parts) >= PARTS_COUNT_MAX:
+                self._by_parts.clear()
+            identity = Identity(frozenset(parts[0]), frozenset(parts[1]), frozenset(parts[2]))
+            self._by_parts[parts] = identity
+        return self.intern(identity)

@@ -145,9 +145,7 @@ class Numbers:
         self.rule = NumberSpace("rule", 1, (1 << 24) - 1)
         self.qos = NumberSpace("QoS configuration", 1, QOS_COUNT_MAX)
         self.mirror = NumberSpace("mirror", 1, 255)
-
-    def spaces(self) -> Mapping[str, NumberSpace]:
-        return {
+        self._spaces: Mapping[str, NumberSpace] = {
             "vif": self.vif,
             "vrf": self.vrf,
             "nexthop": self.nexthop,
@@ -161,6 +159,10 @@ class Numbers:
             "qos": self.qos,
             "mirror": self.mirror,
         }
+
+    def spaces(self) -> Mapping[str, NumberSpace]:
+        """Return them by the kind of what they number."""
+        return self._spaces
 
     def begin_cycle(self) -> None:
         for space in self.spaces().values():

@@ -30,6 +30,9 @@ Thing = tuple[str, str]
 """Kind and name."""
 
 
+_NOTHING: frozenset[Thing] = frozenset()
+
+
 class Rank(enum.IntEnum):
     """Kinds of units; of those that claim the same row, the last wins."""
 
@@ -70,19 +73,40 @@ class Claims(Generic[K, V]):
 
     def __init__(self) -> None:
         self.values: dict[K, V] = {}
-        self._claims: dict[K, dict[Unit, V]] = {}
+        self._sole: dict[K, tuple[Unit, V]] = {}
+        """Claims of keys that one unit claims: nearly all."""
+        self._contested: dict[K, dict[Unit, V]] = {}
+        """Those of keys that several do."""
         self._touched: dict[K, None] = {}
 
     def claim(self, unit: Unit, key: K, value: V) -> None:
-        self._claims.setdefault(key, {})[unit] = value
         self._touched[key] = None
+        contested = self._contested.get(key)
+        if contested is not None:
+            contested[unit] = value
+            return
+        sole = self._sole.get(key)
+        if sole is None or sole[0] == unit:
+            self._sole[key] = unit, value
+        else:
+            del self._sole[key]
+            self._contested[key] = {sole[0]: sole[1], unit: value}
 
     def release(self, unit: Unit, key: K) -> None:
-        claims = self._claims.get(key)
-        if claims is not None and claims.pop(unit, None) is not None:
+        contested = self._contested.get(key)
+        if contested is None:
+            sole = self._sole.get(key)
+            if sole is not None and sole[0] == unit:
+                self._touched[key] = None
+                del self._sole[key]
+        elif contested.pop(unit, None) is not None:
             self._touched[key] = None
-            if not claims:
-                del self._claims[key]
+            if len(contested) == 1:
+                (self._sole[key],) = contested.items()
+                del self._contested[key]
+
+    def is_claimed(self, key: K) -> bool:
+        return key in self._sole or key in self._contested
 
     def settle(self) -> list[K]:
         """Choose the winners of what was touched; return the keys whose value changed, in the
@@ -91,13 +115,13 @@ class Claims(Generic[K, V]):
         changed: list[K] = []
         fresh: dict[K, V] | None = None
         for key in self._touched:
-            claims, old = self._claims.get(key), self.values.get(key)
-            if claims is None:
-                new = None
-            elif len(claims) == 1:
-                (new,) = claims.values()
-            else:
+            sole, old = self._sole.get(key), self.values.get(key)
+            if sole is not None:
+                new = sole[1]
+            elif (claims := self._contested.get(key)) is not None:
                 new = claims[max(claims, key=lambda unit: unit[:2])]
+            else:
+                new = None
             if new is old or new == old:
                 continue
             fresh = fresh if fresh is not None else dict(self.values)
@@ -124,12 +148,15 @@ class RowClaims:
         new, old = tuple(rows), self._kept.get(unit, ())
         if new == old:
             return
-        wanted = {(type(row), row.key) for row in new} if old else ()
-        for row in old:
-            if (type(row), row.key) not in wanted:
-                self._tables[type(row)].release(unit, row.key)
-        for row in new:
-            self._tables[type(row)].claim(unit, row.key, row)
+        keys = [(type(row), row.key) for row in new]
+        if old:
+            wanted = set(keys)
+            for row in old:
+                where = (type(row), row.key)
+                if where not in wanted:
+                    self._tables[where[0]].release(unit, where[1])
+        for (kind, key), row in zip(keys, new, strict=True):
+            self._tables[kind].claim(unit, key, row)
         if new:
             self._kept[unit] = new
         else:
@@ -157,8 +184,11 @@ class Uses:
 
     def keep(self, unit: Unit) -> None:
         """What was noted since the last call is all that ``unit`` uses now."""
+        old = self._by_unit.get(unit, _NOTHING)
+        if self._noted == old:
+            self._noted.clear()
+            return
         new, self._noted = self._noted, set()
-        old = self._by_unit.get(unit, set())
         for thing in old - new:
             users = self._users[thing]
             users.discard(unit)

@@ -111,6 +111,7 @@ class NextHopTable:
         self._rows: dict[NextHopId, NextHopRow] = {}
         self._ids: dict[str, NextHopId] = {}
         self._tunnels: dict[str, IpAddress] = {}
+        self._tunnel_names: dict[tuple[IpAddress, Encapsulation, bool], str] = {}
         self._unreachable: dict[str, IpAddress] = {}
         self._made: set[str] = set()
 
@@ -201,7 +202,7 @@ class NextHopTable:
     def tunnel(self, remote: IpAddress, encapsulation: Encapsulation, *, layer2: bool) -> NextHopId:
         """Encapsulate towards ``remote``."""
         whole_frame = layer2 or encapsulation is Encapsulation.VXLAN
-        name = f"tunnel:{encapsulation.name}:{'l2' if whole_frame else 'l3'}:{remote}"
+        name = self._tunnel_name(remote, encapsulation, whole_frame)
         known = self._ids.get(name)
         if known is not None:
             self._note(name)
@@ -221,6 +222,17 @@ class NextHopTable:
             is_routed=self._underlay.is_routed,
         )
         return self._add(name, row)
+
+    def _tunnel_name(
+        self, remote: IpAddress, encapsulation: Encapsulation, whole_frame: bool
+    ) -> str:
+        """Of few tunnels, asked for by each route."""
+        key = (remote, encapsulation, whole_frame)
+        name = self._tunnel_names.get(key)
+        if name is None:
+            name = f"tunnel:{encapsulation.name}:{'l2' if whole_frame else 'l3'}:{remote}"
+            self._tunnel_names[key] = name
+        return name
 
     def encapsulation(self, nexthop_id: NextHopId) -> Encapsulation:
         """Return how a tunnel carries packets; ``ValueError`` for what is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network
 from itertools import chain
 
@@ -13,6 +14,7 @@ from skytrail.agent.port_rows import (
     ENCAPSULATIONS_UNSAID,
     FABRIC_INSTANCE,
     NATIVE,
+    PortPlan,
     is_mpls_label,
     led_back,
     omitted_by,
@@ -42,10 +44,6 @@ class RouteUnits:
         self._world = world
         self._learnt_version = world.inputs.learnt.version
 
-    def is_known(self) -> bool:
-        """False when there were too many changes of learnt routes to tell which."""
-        return self._world.inputs.learnt.changes_since(self._learnt_version) is not None
-
     def settle(self) -> None:
         """Compute everything again that changed."""
         for place in sorted(self._world.dirty_places, key=place_order):
@@ -57,12 +55,27 @@ class RouteUnits:
     def take_changes(self) -> None:
         """Routes that changed in VRFs of ours must be computed again."""
         learnt = self._world.inputs.learnt
-        for (vrf, family), key in learnt.changes_since(self._learnt_version) or ():
+        changes = learnt.changes_since(self._learnt_version)
+        if changes is None:
+            self._take_all()
+        for (vrf, family), key in changes or ():
             if vrf in self._world.entered:
                 self._learnt_changed(vrf, family, key)
             if vrf == FABRIC_INSTANCE and isinstance(key, IPv4Network):
                 self._world.dirty_places.update((each, key) for each in self._world.underlay_vrfs)
         self._learnt_version = learnt.version
+
+    def _take_all(self) -> None:
+        """There were too many changes to tell which: every route, gone or there, is looked at."""
+        entered = sorted(self._world.entered)
+        self._forget(entered)
+        for vrf in entered:
+            self.enter(vrf)
+        self._world.dirty_floods.update(entered)
+        for learnt in self._world.inputs.learnt.best(FABRIC_INSTANCE, Family.INET):
+            if isinstance(learnt.key, IPv4Network):
+                places = [(each, learnt.key) for each in self._world.underlay_vrfs]
+                self._world.dirty_places.update(places)
 
     def enter(self, vrf: str) -> None:
         """The first port of a VRF, or led to it, is here: its learnt routes count now."""
@@ -73,25 +86,35 @@ class RouteUnits:
 
     def leave(self, vrf: str) -> None:
         """Nobody here is in a VRF, or led to it, any more: forget its learnt routes."""
-        self._world.entered.discard(vrf)
-        self._world.listeners.leave(vrf)
-        for slot in [slot for slot in self._world.enet if slot[0] == vrf]:
-            for key in self._world.enet.pop(slot):
-                if key.mac == BROADCAST_MAC:
-                    continue
-                self._stitch(vrf, key, present=False)
+        self._forget([vrf])
+
+    def _forget(self, vrfs: Collection[str]) -> None:
+        """O(learnt routes), once for all of them."""
+        world = self._world
+        world.entered.difference_update(vrfs)
+        for vrf in vrfs:
+            world.listeners.leave(vrf)
+        for slot in [slot for slot in world.enet if slot[0] in vrfs]:
+            for key in world.enet.pop(slot):
+                if key.mac != BROADCAST_MAC:
+                    self._stitch(slot[0], key, present=False)
         # Routes that lead nowhere have no row to explain, but are known to be looked at.
-        nowhere = [self._world.uses.users("nexthop", n) for n in self._world.nexthops.nowhere()]
-        for rank, name, key in [*self._world.explained.values, *chain.from_iterable(nowhere)]:
-            if name == vrf and rank == Rank.ROUTE and isinstance(key, IPv4Network | IPv6Network):
-                self._world.dirty_places.add((vrf, key))
-            elif name == vrf and rank == Rank.MAC and isinstance(key, Mac):
-                self._world.dirty_macs.add((vrf, key))
+        nowhere = [world.uses.users("nexthop", n) for n in world.nexthops.nowhere()]
+        for rank, name, key in [*world.explained.values, *chain.from_iterable(nowhere)]:
+            if name not in vrfs:
+                continue
+            if rank == Rank.ROUTE and isinstance(key, IPv4Network | IPv6Network):
+                world.dirty_places.add((name, key))
+            elif rank == Rank.MAC and isinstance(key, Mac):
+                world.dirty_macs.add((name, key))
 
     def _shared_address(self, vrf: str, prefix: IpNetwork) -> None:
         """An address of one port has its row already; shared by several, it is load-shared."""
         unit = (Rank.SHARED, vrf, prefix)
-        offers = [plan for _, plan in sorted(self._world.offers.get((vrf, prefix), {}).items())]
+        offered = self._world.offers.get((vrf, prefix))
+        if offered is None and not self._world.explained.is_claimed(unit):
+            return  # Nobody here has it, or had it: it is somebody else's, as most are.
+        offers = [plan for _, plan in sorted(offered.items())] if offered else []
         rows: list[Row] = []
         self._world.published.release(unit, (vrf, prefix))
         if len(offers) > 1 and not self._world.is_own_address(vrf, prefix):
@@ -168,39 +191,52 @@ class RouteUnits:
         if self._world.is_own_address(vrf, prefix):
             return None  # Nobody may take over an address of the vRouter.
         offers = self._world.offers.get((vrf, prefix), {})
-        local = preferred(plan for _, plan in sorted(offers.items()))
-        rank = (learnt.local_preference, learnt.sequence_number)
-        own = max(((plan.preference, plan.sequence_of(prefix)) for plan in local), default=rank)
-        if rank < own:
-            return None
-        if rank > own:
-            local = []  # Ours stand by for somebody else's, or have moved there.
+        local = preferred(plan for _, plan in sorted(offers.items())) if offers else []
+        if local:
+            rank = (learnt.local_preference, learnt.sequence_number)
+            own = max((plan.preference, plan.sequence_of(prefix)) for plan in local)
+            if rank < own:
+                return None
+            if rank > own:
+                local = []  # Ours stand by for somebody else's, or have moved there.
         native = vrf == FABRIC_INSTANCE or vrf in self._world.underlay_vrfs
         targets = [(hop, self._target(hop, native=native)) for hop in learnt.next_hops]
         usable = [(hop, target) for hop, target in targets if target is not None]
-        shares = {target: share_of(hop.address, hop.label) for hop, target in usable}
-        if not shares:
+        if not usable:
             return None
-        if local:
-            shares = {(plan.numbers.layer3, 0): plan.share for plan in local} | shares
-        members = list(shares)
-        # Do not share load with a tunnel that leads nowhere yet, unless there is nothing better.
-        members = [m for m in members if self._world.nexthops.is_resolved(m[0])] or members
         identity = self._world.identities.of(
-            [hop.virtual_network for hop, _ in usable if hop.virtual_network],
+            tuple([hop.virtual_network for hop, _ in usable if hop.virtual_network]),
             learnt.security_groups,
-            [tag for hop, _ in usable for tag in hop.tags],
+            tuple([tag for hop, _ in usable for tag in hop.tags]),
         )
-        nexthop, label = members[0]
-        if len(members) > 1:
-            omitted = learnt.omitted | omitted_by(local)
-            nexthop, label = self._world.nexthops.ecmp({m: shares[m] for m in members}, omitted), 0
+        if local or len(usable) > 1:
+            nexthop, label = self._shared(learnt, local, usable)
+        else:
+            nexthop, label = usable[0][1]
         mac = next((hop.mac for hop, _ in usable if hop.mac), None)
         if mac is None and prefix.prefixlen == prefix.max_prefixlen:
             # Whom nobody knows a MAC of is reached through the gateway.
             mac = min(self._world.macs_of.get((vrf, prefix), ()), default=GATEWAY_MAC)
         vrf_id = VrfId(self._world.number("vrf", vrf))
         return InetRouteRow(vrf_id, prefix, nexthop, label, identity, mac)
+
+    def _shared(
+        self,
+        learnt: LearntRoute,
+        local: list[PortPlan],
+        usable: list[tuple[NextHop, tuple[NextHopId, int]]],
+    ) -> tuple[NextHopId, int]:
+        """Return the next hop of a route with several targets, here and elsewhere."""
+        shares = {target: share_of(hop.address, hop.label) for hop, target in usable}
+        if local:
+            shares = {(plan.numbers.layer3, 0): plan.share for plan in local} | shares
+        members = list(shares)
+        # Do not share load with a tunnel that leads nowhere yet, unless there is nothing better.
+        members = [m for m in members if self._world.nexthops.is_resolved(m[0])] or members
+        if len(members) == 1:
+            return members[0]
+        omitted = learnt.omitted | omitted_by(local)
+        return self._world.nexthops.ecmp({m: shares[m] for m in members}, omitted), 0
 
     def _mac(self, vrf: str, mac: Mac) -> None:
         unit = (Rank.MAC, vrf, mac)
@@ -224,7 +260,7 @@ class RouteUnits:
         for hop in learnt.next_hops:
             target = self._target(hop, layer2=True)
             if target is not None:
-                networks = [hop.virtual_network] if hop.virtual_network else []
+                networks = (hop.virtual_network,) if hop.virtual_network else ()
                 identity = self._world.identities.of(networks, learnt.security_groups, hop.tags)
                 vrf_id = VrfId(self._world.number("vrf", vrf))
                 return BridgeRow(vrf_id, mac, target[0], target[1], identity)

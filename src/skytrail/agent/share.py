@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 COPY_LABEL_FIRST = 1 << 19
@@ -52,8 +52,10 @@ def flow_hash(
     return _mix(total & _MASK, 0 if omitted & HASH_FIELDS["l4-protocol"] else protocol)
 
 
-def omitted_of(fields: Iterable[str]) -> int:
+def omitted_of(fields: Collection[str]) -> int:
     """Return what a route's load balance fields leave out; without any, nothing is left out."""
+    if not fields:
+        return 0
     known = {HASH_FIELDS[name] for name in fields if name in HASH_FIELDS}
     return _ALL_FIELDS & ~sum(known) if known else 0
 

@@ -30,7 +30,7 @@ from skytrail.agent.table_sizes import read_sizes
 from skytrail.daemons import collectors
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.net import IpAddress
-from skytrail.runtime import logs, processes, tasks
+from skytrail.runtime import garbage, logs, processes, tasks
 from skytrail.runtime.telemetry import hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
 
@@ -225,6 +225,7 @@ async def _serve(
         SessionBook(service.numbers), settings.name, str(settings.address), random.random
     )
     async with asyncio.TaskGroup() as group:
+        group.create_task(garbage.keep_short())
         group.create_task(pages.serve(socket_path))
         group.create_task(service.run(when_ready=announce))
         group.create_task(usage.run())

@@ -213,16 +213,16 @@ class EbpfDatapath:
                 counters.update(u32(row.vif_id), bytes(counters.value_bytes))
 
     def _put(self, puts: Sequence[Row]) -> None:
+        by_type = _by_type(puts)
         for row_type in ROW_TYPES:
-            rows = [row for row in puts if type(row) is row_type]
-            if rows:
-                self._tables.put(rows)
+            if row_type in by_type:
+                self._tables.put(by_type[row_type])
 
     def _remove(self, deletes: Sequence[Row]) -> None:
+        by_type = _by_type(deletes)
         for row_type in reversed(ROW_TYPES):
-            rows = [row for row in deletes if type(row) is row_type]
-            if rows:
-                self._tables.remove(rows)
+            if row_type in by_type:
+                self._tables.remove(by_type[row_type])
 
     def _set_underlay(self, rows: Iterable[InterfaceRow]) -> None:
         for row in rows:
@@ -418,6 +418,13 @@ class EbpfDatapath:
 
     def _write_settings(self, settings: abi.Settings) -> None:
         self._maps["settings"].update(_ZERO, settings.pack())
+
+
+def _by_type(rows: Iterable[Row]) -> Mapping[type[Row], list[Row]]:
+    found: dict[type[Row], list[Row]] = {}
+    for row in rows:
+        found.setdefault(type(row), []).append(row)
+    return found
 
 
 class _CounterReader:
