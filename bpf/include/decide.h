@@ -99,6 +99,18 @@ static __always_inline __u64 sender_identity(struct scratch *s, const struct int
 	return (from ? from->identity : s->sender_identity) | ASK_SOURCE;
 }
 
+/* How well a route knows a destination, from 1 on. One that leaves by the host's address gives way to
+ * a floating address whose network knows it as well: that is the workload's alone. */
+static __always_inline __u32 own_bits(const struct route *route)
+{
+	const struct nexthop *nh;
+
+	if (!route)
+		return 0;
+	nh = nexthop_lookup(route->nexthop);
+	return route->bits + !(nh && nh->kind == NEXTHOP_FABRIC);
+}
+
 /* Route and egress side of key; s->flow.mac holds the frame's destination MAC. A rule may lead to
  * another VRF (a service chain's): answers follow the rule for their direction as well, or they
  * would go round the service. */
@@ -129,7 +141,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	}
 	route = route_lookup(s->sender_vrf, s->key.destination, family);
 	if (unlikely(vif->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY &&
-	    floating_outward(s, family, route ? route->bits + 1 : 0))
+	    floating_outward(s, family, own_bits(route)))
 		route = route_lookup(s->sender_vrf, s->key.destination, family);
 	if (!route) {
 		if (mac_is_gateway(s->flow.mac) || vif->flags & INTERFACE_TAGGED)

@@ -25,6 +25,7 @@ from conftest import (
     TC_PASS,
     TC_REDIRECT,
     TC_SHOT,
+    TUNNEL_NEXTHOP,
     UNDERLAY_VIF,
     VIF,
     Box,
@@ -33,7 +34,17 @@ from conftest import (
     interface_row,
     route_row,
 )
-from test_floating import Seen, packet, seen, transport
+from test_floating import (
+    CLIENT,
+    FLOATING,
+    Seen,
+    floating_row,
+    packet,
+    public_route,
+    seen,
+    transport,
+    tunnelled,
+)
 
 from skytrail.agent.io import bpf_syscall
 from skytrail.agent.tables import (
@@ -213,6 +224,39 @@ def test_exhaustion_is_counted_and_ageing_gives_ports_back(fabric: Box) -> None:
     fabric.datapath.age_flows(1_000_000.0)
     assert fabric.datapath.age_flows(2_000_000.0) == 2
     assert left(send(fabric, third)).ports[0] in taken
+
+
+def test_a_floating_address_wins_over_the_host_s(fabric: Box) -> None:
+    """Where its network knows as much; taken away, new flows leave by the host, and back again."""
+    by_host = opened(fabric, to=CLIENT, port=1)
+    floating = floating_row()
+    fabric.apply(
+        floating,
+        replace(interface_row(), has_floating=True),
+        public_route(f"{FLOATING}/32", OWN_NEXTHOP),
+        public_route("0.0.0.0/0", TUNNEL_NEXTHOP, 88),
+    )
+    fabric.datapath.invalidate_flows()
+    asked = [packet(frames.TCP, OWN[4], CLIENT, segment(frames.TCP, n, 443)) for n in (1, 2)]
+    moved, new = (tunnelled(send(fabric, each)) for each in asked)
+
+    assert by_host.source == HOST
+    assert {(label, out.source) for label, out in (moved, new)} == {(88, FLOATING)}
+    forged = packet(frames.TCP, CLIENT, HOST, frames.tcp(443, by_host.ports[0]))
+    assert arrive(fabric, forged).verdict == TC_PASS
+    fabric.apply(interface_row(), deletes=(floating,))
+    fabric.datapath.invalidate_flows()
+    assert left(send(fabric, asked[1])).source == HOST
+
+
+def test_where_the_floating_address_s_network_knows_no_way_the_host_s_is_used(fabric: Box) -> None:
+    fabric.apply(
+        floating_row(),
+        replace(interface_row(), has_floating=True),
+        public_route(f"{CLIENT}/32", TUNNEL_NEXTHOP, 88),
+    )
+
+    assert opened(fabric).source == HOST
 
 
 def test_a_flow_keeps_its_port_when_it_is_decided_again(fabric: Box) -> None:

@@ -44,6 +44,9 @@ def main() -> None:
     floating(api, shop, pool, "2001:db8:5::20", [web2])
     # One address for both: their load is shared. It only lets others in.
     floating(api, shop, pool, "203.0.113.30", [web1, web2], floating_ip_traffic_direction="ingress")
+    floating(
+        api, shop, pool, "2001:db8:5::30", [web1, web2], floating_ip_traffic_direction="ingress"
+    )
     # Outside, tcp port 80 and nothing else; inside, port 8080 of web2.
     mapping = vnc_api.PortMap(protocol="TCP", src_port=80, dst_port=8080)
     floating(

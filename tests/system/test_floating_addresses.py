@@ -38,7 +38,9 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as co
 
 NAMED = """
 import selectors, socket, sys
-listener = socket.create_server(("", 80), backlog=200)
+listener = socket.create_server(
+    ("::", 80), family=socket.AF_INET6, dualstack_ipv6=True, backlog=200
+)
 chosen = selectors.DefaultSelector()
 chosen.register(listener, selectors.EVENT_READ)
 print("ready", flush=True)
@@ -211,8 +213,9 @@ def running(lab, name, program, *arguments):
             process.kill()
 
 
+@pytest.mark.parametrize("address", ["203.0.113.30", "2001:db8:5::30"])
 def test_shared_address_is_spread_and_a_failing_member_takes_only_its_own_connections(
-    lab, eventually
+    lab, eventually, address
 ):
     """One member is on the client's own host, the other one is not."""
     port = lab.attached("web2").uuid
@@ -222,7 +225,7 @@ def test_shared_address_is_spread_and_a_failing_member_takes_only_its_own_connec
         ApiClient(lab.api_url) as api,
         running(lab, "web1", NAMED, "web1"),
         running(lab, "web2", NAMED, "web2"),
-        running(lab, "probe", ASKS, "203.0.113.30") as (first, ask),
+        running(lab, "probe", ASKS, address) as (first, ask),
         checked(api, port),
     ):
         assert set(first) == {"web1", "web2"}
@@ -330,6 +333,63 @@ def test_an_active_active_pair_is_reached_through_either_workload(lab, eventuall
                     lambda: connect(lab, "db", "10.20.0.100", 80), "the other one", timeout_s=30
                 )
             api.update("virtual-machine-interface", lab.attached(name).uuid, {field: pairs})
+
+
+def test_a_shared_ipv6_pair_is_spread_and_who_leaves_takes_only_its_own_connections(
+    lab, eventually
+):
+    """One member is on the client's own host; answers come from who was asked, or none would."""
+    address, names = "fd00:20::100", ("web1", "web2")
+    prefix = {"ip_prefix": address, "ip_prefix_len": 128}
+    pairs = {"allowed_address_pair": [{"ip": prefix, "address_mode": "active-active"}]}
+    kind, field = "virtual-machine-interface", "virtual_machine_interface_allowed_address_pairs"
+    for name in names:
+        commands = ["link set lo up", f"address add {address}/128 dev lo nodad"]
+        netns.configure(lab.plan.namespace_of(name), commands)
+    with (
+        ApiClient(lab.api_url) as api,
+        running(lab, "web1", NAMED, "web1"),
+        running(lab, "web2", NAMED, "web2"),
+    ):
+        for name in names:
+            api.update(kind, lab.attached(name).uuid, {field: pairs})
+        eventually(lambda: pings(lab, "db", address), "one is reached")
+        eventually(lambda: reaches_both(lab, address), "both are reached")
+        with running(lab, "db", ASKS, address) as (first, ask):
+            leaves = lab.attached("web2").uuid
+            api.update(kind, leaves, {field: {"allowed_address_pair": []}})
+            eventually(lambda: set(ask("new")) == {"web1"}, "web2 is left out")
+            while_alone = ask("kept")
+            api.update(kind, leaves, {field: pairs})
+            eventually(lambda: set(ask("new")) == {"web1", "web2"}, "web2 is back")
+            afterwards = ask("kept")
+
+    assert min(first.count(name) for name in names) >= 8
+    for seen in (while_alone, afterwards):
+        of_web1 = [each for each in seen if each.startswith("web1:")]
+        assert of_web1 == ["web1:web1"] * first.count("web1")
+
+
+def reaches_both(lab, address):
+    with running(lab, "db", ASKS, address) as (first, _):
+        return set(first) == {"web1", "web2"}
+
+
+def test_a_floating_address_wins_over_the_way_out_by_the_host(lab, eventually):
+    """A network with source translation: who has an address of its own keeps it, others get out."""
+    control = str(lab.plan.controllers[0].address)
+    with ApiClient(lab.api_url) as api:
+        network = api.name_to_id("virtual-network", ["default-domain", "shop", "private"])
+        assert not pings(lab, "db", control)
+        api.update("virtual-network", network, {"fabric_snat": True})
+        try:
+            eventually(lambda: pings(lab, "db", control), "the host lets others out")
+            with server(lab, "internet", 8080):
+                assert connect(lab, "web1", "198.51.100.10", 8080) == "203.0.113.10"
+            assert pings(lab, "web1", control)
+        finally:
+            api.update("virtual-network", network, {"fabric_snat": False})
+        eventually(lambda: not pings(lab, "db", control), "the way out is closed")
 
 
 ANNOUNCE = """

@@ -31,7 +31,11 @@ def leaves_by(
     """
     source, destination = ends
     chosen: FloatingRow | None = None
-    best = own.prefix.prefixlen if own is not None else -1
+    best = -1
+    if own is not None:
+        way = tables.nexthops.get(own.nexthop_id)
+        gives_way = way is not None and way.kind is NextHopKind.FABRIC
+        best = own.prefix.prefixlen - gives_way
     for row in _rows(tables, vif_id):
         if row.inside != source or not row.is_outward:
             continue

@@ -19,6 +19,8 @@ _CALM: Final = 0.05
 FORGETTING: Final = frozenset({"bgp_clients", "fragments", "interface_drops"})
 """Full is how these are meant to be: the oldest goes, or only a share of a counter is lost."""
 REFUSALS: Final = ("FLOW_LIMIT", "FLOW_LIMIT_MACHINE", "FLOW_TABLE_FULL")
+EXHAUSTIONS: Final = ("PORTS_EXHAUSTED",)
+"""No port of the host was left that could stand for the workload's."""
 ROWS_OF_ARRAYS: Final[Mapping[str, type[Row]]] = {
     "interfaces": InterfaceRow,
     "nexthops": NextHopRow,
@@ -72,13 +74,14 @@ class TableWatch:
 class RefusedFlows:
     """At which interfaces new flows were refused between the last two looks, and how many packets."""
 
-    def __init__(self) -> None:
+    def __init__(self, reasons: Iterable[str] = REFUSALS) -> None:
+        self._reasons = tuple(reasons)
         self.now: Mapping[VifId, int] = {}
         self._before: Mapping[VifId, int] | None = None
 
     def update(self, drops: Mapping[VifId, Mapping[str, int]]) -> None:
         """``drops`` are by interface and reason, since the datapath was loaded."""
-        counts = {vif: sum(by.get(each, 0) for each in REFUSALS) for vif, by in drops.items()}
+        counts = {vif: sum(by.get(each, 0) for each in self._reasons) for vif, by in drops.items()}
         before = counts if self._before is None else self._before
         self.now = {
             vif: count - before.get(vif, 0)

@@ -66,6 +66,8 @@ class HostState:
     """Ports (uuids) at which new flows were refused lately."""
     balancers: Sequence[CountedCopy] = ()
     """Copies of load balancers that run here."""
+    out_of_ports: Sequence[str] = ()
+    """Ports (uuids) for whose flows the host had no port of its own left lately."""
 
 
 def uves(host: HostState, desired: Desired) -> Iterator[Uve]:
@@ -111,6 +113,9 @@ def _vrouter(host: HostState, desired: Desired, active: Sequence[ActivePort]) ->
             "tables_nearly_full": list(host.tables_high),
             "flow_limited_ports": sorted(
                 state.port.name for state in active if state.port.uuid in host.flow_limited
+            ),
+            "translation_limited_ports": sorted(
+                state.port.name for state in active if state.port.uuid in host.out_of_ports
             ),
             "xmpp_peer_list": [
                 {"ip": row["source"], "status": row["state"] == "established", "primary": not index}

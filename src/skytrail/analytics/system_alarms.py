@@ -120,6 +120,11 @@ SYSTEM_ALARMS: Final = (
         description="Ports have all the flows they may: new ones are refused",
     ),
     _rule(
+        "vrouter-port-translation", MAJOR, ("vrouter",),
+        (Condition("VrouterAgent.translation_limited_ports", "size!=", 0),),
+        description="The host has no ports left that stand for its workloads' towards some far end",
+    ),
+    _rule(
         "storage-cluster-state", MAJOR, ("storage-cluster",),
         (_not_equal("StorageCluster.info_stats.*.status", 0),
          Condition("StorageCluster", "!=", None)),

@@ -1,5 +1,6 @@
 """Floating and alias addresses: what the agent makes of them, and how first packets then go."""
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -15,7 +16,7 @@ from skytrail.agent.tables import (
     SourceRow,
     VniRow,
 )
-from skytrail.agent.trace import DELIVERED, DROPPED, FORWARDED, TracePacket
+from skytrail.agent.trace import DELIVERED, DROPPED, FORWARDED, TracePacket, explain
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, rule, subnet, uuid_of
 from skytrail.testing.fake_datapath import FakeFabric
 from skytrail.wire.xmpp import ConfigDelete, ConfigKey, EnetKey
@@ -23,6 +24,7 @@ from skytrail.wire.xmpp import ConfigDelete, ConfigKey, EnetKey
 PUBLIC_VRF = f"{PROJECT}:public:public"
 PRIVATE_VRF = f"{PROJECT}:private:private"
 FLOATING = "198.18.0.9"
+DEFAULT = ip_network("0.0.0.0/0")
 
 
 class World:
@@ -120,6 +122,28 @@ def test_first_packets_come_for_the_address_and_leave_by_it():
     assert (inward.outcome, ends(inward)) == (DELIVERED, ("198.18.0.20", "10.1.1.3", 80))
     assert outward.outcome == DELIVERED
     assert [step.stage for step in inward.steps].count("floating address") == 1
+
+
+@pytest.mark.parametrize("is_private_known", [True, False])
+def test_an_address_wins_over_the_host_s_where_both_know_no_more_than_a_way_out(is_private_known):
+    """A default route that the workload's own network learnt is another matter."""
+    world = World()
+    world.config.node(
+        "virtual-network", f"{PROJECT}:private", virtual_network_network_id=5, fabric_snat=True
+    )
+    left, right = host(world, "web"), host(world, "client", address="192.0.2.2")
+    exchange(left, right)
+    default = replace(published(right)[PUBLIC_VRF, ip_network("198.18.0.20/32")], key=DEFAULT)
+    left.learn(PUBLIC_VRF, [default], end=False)
+    if is_private_known:
+        left.learn(PRIVATE_VRF, [default], end=False)
+    left.reconcile()
+    packet = TracePacket(ip_address("10.1.1.3"), ip_address("203.0.113.9"), 6, 40000, 443)
+
+    trace = explain(left.datapath.tables(), left.vif("web"), packet)
+
+    assert trace.outcome == FORWARDED
+    assert (trace.leaves_as is None) is is_private_known
 
 
 def test_only_the_fixed_address_leaves_by_it():

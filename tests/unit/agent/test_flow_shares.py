@@ -2,7 +2,7 @@
 
 import pytest
 
-from skytrail.agent.table_use import RefusedFlows
+from skytrail.agent.table_use import EXHAUSTIONS, RefusedFlows
 from skytrail.agent.tables import FlowShareRow
 from skytrail.agent.uves import HostState, uves
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, subnet, uuid_of
@@ -107,9 +107,19 @@ def test_refusals_are_told_while_they_go_on():
     assert seen == [{}, {3: 2}, {}]
 
 
+def test_ports_of_the_host_that_ran_out_are_told_apart_from_refused_flows():
+    exhausted = RefusedFlows(EXHAUSTIONS)
+    for count in (1, 4):
+        exhausted.update({3: {"FLOW_LIMIT": count, "PORTS_EXHAUSTED": 10 * count}})
+
+    assert exhausted.now == {3: 30}
+
+
 def test_analytics_is_told_the_ports_that_are_refused_flows(machines):
-    host = HostState("h1", "192.0.2.1", [], {}, {}, flow_limited=[uuid_of("left")])
+    uuid = uuid_of("left")
+    host = HostState("h1", "192.0.2.1", [], {}, {}, flow_limited=[uuid], out_of_ports=[uuid])
 
     told = next(e for e in uves(host, machines.host.desired) if e.struct == "VrouterAgent")
 
-    assert told.fields["flow_limited_ports"] == [machines.host.active("left").port.name]
+    for field in ("flow_limited_ports", "translation_limited_ports"):
+        assert told.fields[field] == [machines.host.active("left").port.name]

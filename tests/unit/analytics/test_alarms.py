@@ -151,6 +151,13 @@ def test_system_rules_hold_for_nothing_that_is_well():
     assert all(set(rule.types) <= TABLES.keys() for rule in SYSTEM_ALARMS)
 
 
+def test_ports_that_cannot_be_translated_raise_an_alarm():
+    ill = {"VrouterAgent": {"translation_limited_ports": ["default-domain:red:web"]}}
+
+    raised = [rule.name for rule in SYSTEM_ALARMS if matches(rule, ill)]
+    assert "default-global-system-config:system-defined-vrouter-port-translation" in raised
+
+
 RULE = AlarmRule(
     "r", 0, ("vrouter",), ((Condition("S.bad", "==", True),),), active_s=5.0, idle_s=10.0
 )

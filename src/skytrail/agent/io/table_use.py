@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from skytrail.agent.service import AgentService
-from skytrail.agent.table_use import RefusedFlows, TableUse, TableWatch, rows, with_rows
+from skytrail.agent.table_use import (
+    EXHAUSTIONS,
+    RefusedFlows,
+    TableUse,
+    TableWatch,
+    rows,
+    with_rows,
+)
+from skytrail.agent.tables import VifId
 from skytrail.runtime.metrics import Sample
 
 INTERVAL_S = 30.0
@@ -22,6 +30,7 @@ class TableUsage:
         self._log = structlog.get_logger().bind(component="agent")
         self.watch = TableWatch()
         self.refused = RefusedFlows()
+        self.exhausted = RefusedFlows(EXHAUSTIONS)
         self.uses: Sequence[TableUse] = ()
 
     async def run(self) -> None:
@@ -48,12 +57,19 @@ class TableUsage:
                 "table_nearly_full", table=name, entries=use.entries, entries_max=use.entries_max
             )
 
-        before = self.refused.now
-        self.refused.update(drops)
-        for vif_id, packets in sorted(self.refused.now.items()):
+        self._tell("flows_refused", self.refused, drops)
+        self._tell("ports_exhausted", self.exhausted, drops)
+
+    def _tell(
+        self, event: str, refused: RefusedFlows, drops: Mapping[VifId, Mapping[str, int]]
+    ) -> None:
+        """Log where it begins."""
+        before = refused.now
+        refused.update(drops)
+        for vif_id, packets in sorted(refused.now.items()):
             if vif_id not in before:
                 uuid = self._service.desired.vifs.get(vif_id, "")
-                self._log.warning("flows_refused", vif=vif_id, port=uuid, packets=packets)
+                self._log.warning(event, vif=vif_id, port=uuid, packets=packets)
 
     async def rows(self) -> list[Mapping[str, object]]:
         """Look, and return rows for people."""

@@ -58,6 +58,7 @@ def _uves(
         tables_full=sorted(usage.watch.full),
         flow_limited=[service.desired.vifs.get(each, "") for each in usage.refused.now],
         balancers=list(service.balancers.counted()),
+        out_of_ports=[service.desired.vifs.get(each, "") for each in usage.exhausted.now],
     )
     yield node_status(
         VROUTERS,
