@@ -99,8 +99,8 @@ class UplinksFacts:
     """Flows are told apart by their outer ports."""
     shuns_dead_links: bool
     """A link without carrier is not routed by."""
-    shuns_dead_neighbours: bool
-    """Nor is a router that does not answer ARP."""
+    shuns_dead_neighbours: bool | None
+    """Nor is a router that does not answer ARP. None: over IPv6, which knows no such setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +233,6 @@ def _underlay(wanted: Wanted, facts: HostFacts) -> Iterator[Finding]:
         yield from _uplinks(uplinks)
     narrowest = min(there, key=lambda link: link.mtu_bytes)
     is_ipv6 = ":" in wanted.address
-    if is_ipv6 and uplinks is not None:
-        advice = "name one link, a bond of both perhaps, or take an IPv4 address"
-        found = "several links go with an IPv4 address only"
-        yield Finding("address", Verdict.FAILED, found, advice)
     for encapsulation, overhead in ENCAPSULATIONS.items():
         if is_ipv6 and overhead:
             name, further = f"{encapsulation} over IPv6", OUTER_IPV6_FURTHER_BYTES
@@ -289,6 +285,9 @@ def _plain(text: str) -> str:
 
 
 def _uplinks(uplinks: UplinksFacts) -> Iterator[Finding]:
+    if uplinks.shuns_dead_neighbours is None:
+        yield from _uplinks6(uplinks)
+        return
     yield _warning_if(
         not uplinks.hashes_ports, "flows over uplinks",
         "chosen by ports" if uplinks.hashes_ports else "chosen by the hosts' addresses alone",
@@ -300,6 +299,22 @@ def _uplinks(uplinks: UplinksFacts) -> Iterator[Finding]:
         not good, "failure of uplinks", "seen by carrier and ARP" if good else "not seen by routes",
         "sysctl -w net.ipv4.conf.all.ignore_routes_with_linkdown=1 net.ipv4.fib_multipath_use_neigh=1, "
         "and the same in /etc/sysctl.d; or a routing protocol that takes routes away in time",
+    )  # fmt: skip
+
+
+def _uplinks6(uplinks: UplinksFacts) -> Iterator[Finding]:
+    """Routes over IPv6 tell flows apart by the flow label, if not by ports."""
+    yield _warning_if(
+        not uplinks.hashes_ports, "flows over uplinks",
+        "chosen by ports" if uplinks.hashes_ports else "chosen by flow labels",
+        "sysctl -w net.ipv6.fib_multipath_hash_policy=1, and the same in /etc/sysctl.d; without, "
+        "`skytrail trace` cannot say which link a flow takes",
+    )  # fmt: skip
+    good = uplinks.shuns_dead_links
+    yield _warning_if(
+        not good, "failure of uplinks", "seen by carrier" if good else "not seen by routes",
+        "sysctl -w net.ipv6.conf.all.ignore_routes_with_linkdown=1, and the same for default and the "
+        "links, in /etc/sysctl.d as well; or a routing protocol that takes routes away in time",
     )  # fmt: skip
 
 

@@ -179,7 +179,7 @@ class AgentService:
     async def run(self, *, when_ready: Callable[[], None]) -> None:
         """Adopt what the kernel and the state folder hold, then serve until cancelled."""
         loop = asyncio.get_running_loop()
-        self.uplinks.prepare()
+        self.uplinks.prepare(self.settings.address)
         await self._restore()
         self._punts.open(loop)
         signal = ChangeSignal(self._network_changed)

@@ -80,8 +80,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if len(set(options.underlay)) < len(options.underlay):
         parser.error("--underlay names a link twice")
-    if len(options.underlay) > 1 and options.address.version != 4:
-        parser.error("--address must be IPv4 where --underlay names several links")
     known = [(node.host, node.port) for node in options.control]
     if len(set(known)) < len(known):
         parser.error("--control names a control node twice")

@@ -247,10 +247,23 @@ def test_an_ipv6_address_is_compared_as_an_address_and_wants_20_bytes_more():
     assert "MTU, none (IPv4)" not in findings
 
 
-def test_several_links_want_an_ipv4_address():
-    wanted = replace(WANTED, address="2001:db8::21")
-    places = replace(TWO, loopback_addresses=("2001:db8::21",))
+SIX = replace(TWO, loopback_addresses=("2001:db8::21",), shuns_dead_neighbours=None)
 
-    found = [each for each in judge(wanted, replace(GOOD, uplinks=places)) if each.advice]
 
-    assert any("IPv4 address only" in each.found for each in found)
+@pytest.mark.parametrize(
+    ("subject", "broken", "advice"),
+    [
+        ("flows over uplinks", {}, ""),
+        ("failure of uplinks", {}, ""),
+        ("flows over uplinks", {"hashes_ports": False}, "net.ipv6.fib_multipath_hash_policy=1"),
+        ("failure of uplinks", {"shuns_dead_links": False}, "net.ipv6.conf.all.ignore_routes"),
+    ],
+)
+def test_several_links_into_an_ipv6_underlay_have_settings_of_their_own(subject, broken, advice):
+    wanted = replace(WANTED, address="2001:db8::21", mtu_bytes=1400)
+    findings = judge(wanted, replace(GOOD, uplinks=replace(SIX, **broken)))
+    (row,) = [each for each in findings if each.subject == subject]
+
+    assert (row.verdict is Verdict.WARNING) == bool(advice)
+    assert advice in row.advice
+    assert not [each for each in findings if each.verdict is Verdict.FAILED]

@@ -47,7 +47,7 @@ def probe(wanted: Wanted, pins: Path) -> HostFacts:
     return HostFacts(
         kernel=_kernel(wanted.tables),
         underlay=_underlay(names[0]) if names else None,
-        uplinks=_uplinks(names[1:]) if names[1:] else None,
+        uplinks=_uplinks(names[1:], wanted.address) if names[1:] else None,
         controls=tuple([_control(text) for text in wanted.controls]),
         taken_ports=_taken_ports(),
         cpu_count=bpf_syscall.possible_cpu_count(),
@@ -122,8 +122,9 @@ def _underlay(ifname: str) -> UnderlayFacts:
     )
 
 
-def _uplinks(further: Sequence[str]) -> UplinksFacts:
-    settings = Path("/proc/sys/net/ipv4")
+def _uplinks(further: Sequence[str], address: str) -> UplinksFacts:
+    is_ipv6 = ":" in address
+    settings = Path("/proc/sys/net/ipv6" if is_ipv6 else "/proc/sys/net/ipv4")
 
     def is_on(name: str) -> bool:
         return (settings / name).read_text(encoding="ascii").strip() != "0"
@@ -133,7 +134,7 @@ def _uplinks(further: Sequence[str]) -> UplinksFacts:
         loopback_addresses=_underlay("lo").addresses,
         hashes_ports=is_on("fib_multipath_hash_policy"),
         shuns_dead_links=is_on("conf/all/ignore_routes_with_linkdown"),
-        shuns_dead_neighbours=is_on("fib_multipath_use_neigh"),
+        shuns_dead_neighbours=None if is_ipv6 else is_on("fib_multipath_use_neigh"),
     )
 
 

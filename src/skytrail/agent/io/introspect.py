@@ -7,7 +7,7 @@ generic ones read the agent's own values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from socket import if_indextoname
 
@@ -133,9 +133,7 @@ class AgentPages:
         steps = row["steps"]
         if not port or not isinstance(port, int) or not isinstance(steps, tuple):
             return row
-        local, remote = self._agent.settings.address, IPv4Address(str(row["remote"]))
-        if not isinstance(local, IPv4Address):
-            return row
+        local, remote = self._agent.settings.address, ip_address(str(row["remote"]))
         try:
             ifindex = link_of_flow(local, remote, port)
             name = if_indextoname(ifindex) if ifindex else "no route"

@@ -10,7 +10,6 @@ import fcntl
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from skytrail.agent.io.netlink import Link, read_link
@@ -18,7 +17,10 @@ from skytrail.agent.nexthop import Underlay, UnderlayPath
 from skytrail.agent.uplink import UplinkState
 from skytrail.net import IpAddress, Mac
 
-_LO_FORWARDS = Path("/proc/sys/net/ipv4/conf/lo/forwarding")
+_LO_FORWARDS = {
+    version: Path(f"/proc/sys/net/ipv{version}/conf/lo/forwarding") for version in (4, 6)
+}
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _SIOCGIFFLAGS = 0x8913
 _IFREQ_BYTES = 40
 _IFNAME_BYTES = 16
@@ -56,10 +58,13 @@ class Uplinks:
         """Of each link by its index, as last looked at."""
         return {link.ifindex: link.mac for link in self._links}
 
-    def prepare(self) -> None:
-        """Let the kernel be asked for routes by programs; ``OSError`` where it may not."""
-        if self.is_routed and _LO_FORWARDS.read_text(encoding="ascii").strip() != "1":
-            _LO_FORWARDS.write_text("1", encoding="ascii")
+    def prepare(self, address: IpAddress) -> None:
+        """Let the kernel be asked by programs for routes to tunnels from ``address``; ``OSError`` where
+        it may not.
+        """
+        forwards = _LO_FORWARDS[address.version]
+        if self.is_routed and forwards.read_text(encoding="ascii").strip() != "1":
+            forwards.write_text("1", encoding="ascii")
 
     def look(self, address: IpAddress, paths: Mapping[IpAddress, UnderlayPath]) -> Underlay:
         """Return the host's place in the underlay; ``UnderlayMissing`` when no link is there."""
@@ -109,8 +114,10 @@ def _state(ifname: str) -> UplinkState:
     return UplinkState(ifname, state, link.ifindex, str(link.mac), link.mtu_bytes)
 
 
-def link_of_flow(source: IPv4Address, destination: IPv4Address, entropy: int) -> int:
+def link_of_flow(source: IpAddress, destination: IpAddress, entropy: int) -> int:
     """Ask the kernel which link a tunnel packet with this outer source port takes; 0: none.
+
+    Over IPv6 that is so where routes look at ports: they are not asked with a flow label.
 
     Raises ``OSError`` when it does not answer.
     """
@@ -124,7 +131,8 @@ def link_of_flow(source: IPv4Address, destination: IPv4Address, entropy: int) ->
             (_RTA_DPORT, _MPLS_UDP_PORT.to_bytes(2, "big")),
         )
     )  # fmt: skip
-    body = _ROUTE.pack(socket.AF_INET, 32, 32, 0, 0, 0, 0, 0, 0) + attributes
+    family, bits = _FAMILIES[source.version], source.max_prefixlen
+    body = _ROUTE.pack(family, bits, bits, 0, 0, 0, 0, 0, 0) + attributes
     header = _HEADER.pack(_HEADER.size + len(body), _RTM_GETROUTE, _NLM_F_REQUEST, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as handle:
         handle.settimeout(_TIMEOUT_S)
