@@ -1,5 +1,6 @@
 """Analytics of a running lab: what hosts and control nodes say, counted by real packets."""
 
+import socket
 import subprocess
 import sys
 
@@ -46,7 +47,29 @@ def test_every_process_says_that_it_works(lab, uve, eventually):
     eventually(functional, "all say they are functional", timeout_s=40)
 
 
-def test_traffic_of_a_network_is_what_its_ports_carry_on_all_hosts(uve, ping, eventually):
+def test_api_tells_of_itself_and_of_changes(lab, uve, eventually):
+    def processes():
+        states = uve("config-node", socket.gethostname()).get("NodeStatus", {})
+        return {each["module_id"] for each in states.get("process_status", [])}
+
+    eventually(
+        lambda: {"contrail-api", "contrail-schema"} <= processes(), "both tell", timeout_s=40
+    )
+    question = {
+        "table": "ConfigObjectTable", "start_time": "now-1d", "end_time": "now",
+        "select_fields": ["ObjectId", "Messagetype", "Xmlmessage"],
+        "where": [[{"name": "ObjectId", "value": "virtual-network:default-domain:red:front", "op": 1}]],
+    }  # fmt: skip
+
+    def told():
+        reply = httpx.post(f"{lab.analytics_url}/analytics/query", json=question, timeout=30)
+        return reply.json()["value"]
+
+    eventually(told, "the network's creation is stored", timeout_s=40)
+    assert {row["Messagetype"] for row in told()} == {"VncApiConfigLog"}
+
+
+def test_traffic_of_a_network_is_what_its_ports_carry_on_all_hosts(lab, uve, ping, eventually):
     network = "default-domain:red:front"
 
     def carried():
@@ -57,6 +80,17 @@ def test_traffic_of_a_network_is_what_its_ports_carry_on_all_hosts(uve, ping, ev
     traffic = ping("red-web1", "red-web2")
     eventually(lambda: carried() >= before + 200, "a hundred echoes are counted", timeout_s=40)
     traffic.stop()
+    question = {
+        "table": "StatTable.UveVirtualNetworkAgent.vn_stats", "start_time": "now-10m",
+        "end_time": "now", "select_fields": ["name", "SUM(vn_stats.in_tpkts)"],
+        "where": [[{"name": "name", "value": network, "op": 1}]],
+    }  # fmt: skip
+
+    def course():
+        reply = httpx.post(f"{lab.analytics_url}/analytics/query", json=question, timeout=30)
+        return sum(row["SUM(vn_stats.in_tpkts)"] for row in reply.json()["value"])
+
+    eventually(lambda: course() >= 200, "the growth is stored", timeout_s=40)
 
     told = uve("virtual-network", network)["UveVirtualNetworkAgent"]
     assert {"default-domain:red:web1", "default-domain:red:web2"} <= set(told["interface_list"])

@@ -18,7 +18,7 @@ import gc
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -131,6 +131,8 @@ class ConfigService:
         self.healthy = True
         self.shared: SharedStore | None = None
         """Set when other servers write to the store as well."""
+        self.on_committed: Callable[[Sequence[Entry]], None] = _nobody_listens
+        """Called with the audit entries of each commit."""
         self._store = store
         self._fence = fence
         self._history = History()
@@ -516,6 +518,7 @@ class ConfigService:
             self._audit_trim = None
             persistence.stamp(self.graph, overlay, revision)
             self.batches_count += 1
+            self.on_committed(planned.entries)
         return revision
 
     def _answer_refused(self, planned: _Planned) -> None:
@@ -560,6 +563,7 @@ class ConfigService:
         self.graph.absorb(overlay)
         self.batches_count += 1
         self.feed.publish(batch)
+        self.on_committed(entries)
 
     async def _check_still_ours(self) -> None:
         """After a failed commit: end the process if the store took it after all."""
@@ -570,6 +574,10 @@ class ConfigService:
             return
         if revision != self.revision:
             raise Fenced("the store holds writes this server does not know of")
+
+
+def _nobody_listens(entries: Sequence[Entry]) -> None:
+    """Do nothing."""
 
 
 def _origin(request: _Request, now: str) -> Origin:

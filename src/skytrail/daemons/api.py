@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from skytrail.api import config_log
+from skytrail.api.audit import Entry
 from skytrail.api.io import console
 from skytrail.api.io.analytics_passage import AnalyticsPassage
 from skytrail.api.io.auth_none import UnsafeSettings
 from skytrail.api.io.gate import Gate
-from skytrail.api.io.http import HttpApi, Routes
+from skytrail.api.io.http import HttpApi, Routes, unmet
 from skytrail.api.io.path_trace import PathTrace
 from skytrail.api.io.shared import Fenced
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
 from skytrail.compiler.preview import Preview
-from skytrail.daemons import allowed_hosts, api_security
+from skytrail.daemons import allowed_hosts, api_security, collectors
 from skytrail.daemons.api_security import ServerSecurity
 from skytrail.daemons.api_trace import AgentsWalk, agent_place
 from skytrail.model.catalog import CATALOG
-from skytrail.runtime import garbage, logs, processes, server, tasks
+from skytrail.runtime import garbage, processes, server, tasks
 from skytrail.runtime.asgi import CheckHost
+from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.settings import SettingsInvalid
+from skytrail.runtime.telemetry import hello_of_this_process, usage_of_this_process
 from skytrail.store.io.open import open_store
 from skytrail.store.location import EtcdLocation, Location, LocationInvalid, parse_location
 from skytrail.store.plugin import StoreClosed, StoreUnavailable
+from skytrail.wire.telemetry import Uve, node_status
+
+MODULE = "contrail-api"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,10 +74,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="introspection socket of a virtual-router's agent, asked for the paths of packets",
     )
     allowed_hosts.add_option(parser)
+    collectors.add_option(parser)
     parser.add_argument("--log-json", action="store_true")
     api_security.add_options(parser)
     settings = parser.parse_args(arguments)
-    logs.configure(json=settings.log_json)
+    told = collectors.configure_logs("info", settings.log_json, settings.collector)
     if (settings.store is None) == (settings.data is None):
         parser.error("either --data FOLDER or --store etcd://HOST:PORT[,HOST:PORT...] is needed")
     try:
@@ -88,6 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
                 settings.console, settings.analytics, settings.analytics_ca, dict(settings.agent)
             ),
             allowed_hosts.check_of(settings.host, settings.allowed_host),
+            told,
         ),
         expected=(StoreUnavailable, Fenced),
         final=(StoreClosed,),
@@ -144,6 +155,7 @@ async def _serve(
     security: ServerSecurity,
     beside: _Beside,
     check_host: CheckHost | None,
+    told: collectors.Told,
 ) -> None:
     listeners = [server.listen_tcp(host, port)]
     if socket_path is not None:
@@ -153,6 +165,8 @@ async def _serve(
     try:
         shared = isinstance(location, EtcdLocation)
         service = await ConfigService.start(Schema(CATALOG), store, shared=shared)
+        if told.tap is not None:
+            service.on_committed = partial(_tell_changes, told.tap)
 
         def announce() -> None:
             processes.print_ready(
@@ -169,6 +183,8 @@ async def _serve(
             await api_security.prepare(service, security, gate)
             if gate is not None and gate.directory is not None:
                 group.create_task(gate.directory.keep_in_step())
+            hello = hello_of_this_process("", "Config", MODULE)
+            group.create_task(told.tell(None, hello, partial(_uves, service)))
             app = HttpApi(
                 service,
                 Preview(),
@@ -179,6 +195,18 @@ async def _serve(
             group.create_task(server.serve(app, listeners, when_ready=announce, tls=security.tls))
     finally:
         await store.close()
+
+
+def _tell_changes(tap: LogTap, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        for log in config_log.logs_of(entry):
+            tap.keep(log)
+
+
+async def _uves(service: ConfigService) -> list[Uve]:
+    node, lacks = socket.gethostname(), unmet(service)
+    usage = usage_of_this_process()
+    return [node_status("ObjectConfigNode", node, MODULE, unmet=lacks, usage=usage)]
 
 
 if __name__ == "__main__":

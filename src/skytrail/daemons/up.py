@@ -123,6 +123,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         ),
         *(settings.secure.api_arguments() if settings.secure else ()),
         *names,
+        *told,
     )
     compiler = _command(
         "compiler",

@@ -21,7 +21,9 @@ def agent_name(node: Node) -> str:
     return node.namespace
 
 
-def api(paths: Paths, port: int, hosts: Sequence[Node] = ()) -> list[str]:
+def api(
+    paths: Paths, port: int, hosts: Sequence[Node] = (), extra: Sequence[str] = ()
+) -> list[str]:
     agents = (f"{agent_name(node)}={paths.introspect_socket(node.name)}" for node in hosts)
     return _daemon(
         "api",
@@ -29,6 +31,7 @@ def api(paths: Paths, port: int, hosts: Sequence[Node] = ()) -> list[str]:
         *("--socket", str(paths.api_socket)),
         *("--analytics", f"unix:{paths.introspect_socket(ANALYTICS)}"),
         *(text for agent in agents for text in ("--agent", agent)),
+        *extra,
     )
 
 

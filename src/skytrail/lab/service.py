@@ -193,7 +193,7 @@ class Lab(LabOutside):
 
     def _start_api(self) -> None:
         fixed = self.state.api_port_fixed
-        command = partial(commands.api, hosts=self.plan.hosts)
+        command = partial(commands.api, hosts=self.plan.hosts, extra=self._told())
         self._start_on_port(commands.API, "api_port", command, attempts=1 if fixed else 5)
 
     def _start_on_port(

@@ -32,9 +32,7 @@ class LogTap:
         self, logger: object, method: str, event: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         """Keep an event and hand it on."""
-        if len(self._events) == COUNT_MAX:
-            self.lost_count += 1
-        self._events.append(
+        self.keep(
             Log(
                 timestamp_us=round(self._clock.wall() * 1e6),
                 level=_LEVELS.get(method, 6),
@@ -44,6 +42,12 @@ class LogTap:
             )
         )
         return event
+
+    def keep(self, log: Log) -> None:
+        """Keep an event that is told and not logged."""
+        if len(self._events) == COUNT_MAX:
+            self.lost_count += 1
+        self._events.append(log)
 
     def take(self) -> list[Log]:
         """Remove and return what is kept, oldest first."""

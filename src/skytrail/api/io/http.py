@@ -116,7 +116,7 @@ class Dispatch:
         for each in also:
             each.add_routes(self._router)
         Introspection(
-            _tables(service), lambda: _unmet(service), lambda: _samples(service)
+            _tables(service), lambda: unmet(service), lambda: _samples(service)
         ).add_routes(self._router)
 
     async def __call__(self, request: Request) -> Reply:
@@ -353,7 +353,8 @@ def _tables(service: ConfigService) -> Mapping[str, Callable[[], list[object]]]:
     }
 
 
-def _unmet(service: ConfigService) -> tuple[str, ...]:
+def unmet(service: ConfigService) -> tuple[str, ...]:
+    """Name what the server lacks for full operation."""
     return () if service.healthy else ("store",)
 
 
