@@ -16,7 +16,7 @@ SYSTEM_PYTEST = $(PYTEST) -n $$((2 * $(CORES))) --dist loadgroup --no-loadscope-
 PREFIX ?= /opt/skytrail
 export PREFIX DESTDIR BASE
 
-.PHONY: help setup install uninstall clients console demo test check format lint types contracts fresh web unit system kernel61 nightly fuzz generate lock bench clean
+.PHONY: help setup install uninstall clients console demo test check static format lint types contracts fresh web unit system kernel61 nightly fuzz generate lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -41,7 +41,10 @@ demo: setup ## set everything up and show isolated virtual networks carrying tra
 
 test: setup clients check system ## set everything up and run every test, system tests in namespaces included
 
-check: format lint types contracts fresh web unit ## static checks, unit and property tests
+check: ## static checks beside unit and property tests
+	@$(MAKE) --no-print-directory -j 2 static unit
+
+static: format lint contracts fresh types web ## checks that run nothing
 
 format: ## fail when a file is not formatted (fix: .venv/bin/ruff format)
 	@.venv/bin/ruff format --check --quiet . || { echo 'run: .venv/bin/ruff format .'; exit 1; }

@@ -8,7 +8,7 @@ things alike, and a chain whose last rule goes takes exactly its own objects wit
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from skytrail.compiler.derived import FqName
@@ -32,9 +32,13 @@ class Chain:
     destination_ports: tuple[PortType, ...]
     retain_as_path: bool = False
     """Not part of the identity."""
+    id: str = field(init=False, compare=False)
+    """The identity. Kept, because passes ask for it far more often than chains are made."""
 
-    @property
-    def id(self) -> str:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self._identity())
+
+    def _identity(self) -> str:
         ranges = [
             ",".join(f"{port.start_port}-{port.end_port}" for port in listed)
             for listed in (self.source_ports, self.destination_ports)
