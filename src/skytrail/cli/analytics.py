@@ -22,7 +22,7 @@ from skytrail.cli.help_text import examples
 from skytrail.cli.session import Refused, Unreachable, console, given_access, reported
 from skytrail.cli.values import Json, mapping, text
 from skytrail.lab import state
-from skytrail.lab.show import printable
+from skytrail.runtime.terminal import printable
 
 VARIABLE: Final = "SKYTRAIL_ANALYTICS"
 DEFAULT_URL: Final = "http://127.0.0.1:8081"

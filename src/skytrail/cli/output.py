@@ -15,7 +15,7 @@ from rich.text import Text
 from skytrail.cli.columns import Column
 from skytrail.cli.session import console
 from skytrail.cli.values import Json, items, text
-from skytrail.lab.show import printable
+from skytrail.runtime.terminal import printable
 
 FORMATS: Final = ("table", "json", "yaml", "name")
 _SERVER_LINKS: Final = frozenset({"href", "parent_href"})

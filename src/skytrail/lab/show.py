@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,11 +21,11 @@ from skytrail.lab.state import LabError
 from skytrail.lab.topology import Guest
 from skytrail.lab.wording import readable
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
+from skytrail.runtime.terminal import printable
 
 ROWS_COUNT_MAX = 5000
 NAME_COLUMNS = frozenset({"vrf", "networks", "network"})
 RULE_COLUMNS = frozenset({"text"})
-_STEERING = frozenset({"Cc", "Cf"})
 WIDTH_DEFAULT = 400
 FOLDED_CELL_LENGTH = 10
 """Longer cells may be folded, but to no less than this."""
@@ -317,17 +316,6 @@ def endpoint_addresses(lab: Lab, name: str) -> list[str]:
         lease = guest.current_lease(lab.guest_place(name))
         return [lease.address] if lease else []
     return [str(item) for item in workload.addresses(lab.paths.endpoint(name)) if item]
-
-
-def printable(text: str) -> str:
-    """Return a text with its control and format characters spelt out.
-
-    Names and reasons come from tenants and from routers: they must not steer a terminal.
-    """
-    return "".join(
-        each if each == "\n" or unicodedata.category(each) not in _STEERING else ascii(each)[1:-1]
-        for each in text
-    )
 
 
 def _text(value: object) -> str:
