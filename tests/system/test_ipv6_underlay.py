@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import struct
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from skytrail.lab.io.capture import Capture
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.underlay_packet import decode_tunnel
 from skytrail.wire.errors import DecodeError
+
+from .test_bgp_as_a_service import BEHIND, start_frr
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ipv6-underlay"
 
@@ -182,6 +185,38 @@ def test_a_rule_copies_to_an_analyzer_behind_a_tunnel_over_ipv6(lab, api, member
     packet = opened(found.frame)
     assert packet.outer_destination == receiver.place
     assert str(packet.inner_ip.source) == "192.0.0.8"
+
+
+def test_a_workload_peers_with_a_control_node_that_has_ipv6_alone(
+    lab, api, members, eventually, tmp_path
+):
+    """Over IPv4 as the workload knows it; the host's relay speaks to the control node by IPv6."""
+    port, namespace = lab.attached("web1").uuid, lab.plan.namespace_of("web1")
+    service = {
+        "fq_name": ["default-domain", "shop", "web1-bgp"],
+        "parent_type": "project",
+        "autonomous_system": 65001,
+        "bgpaas_shared": False,
+        "virtual_machine_interface_refs": [
+            {"to": ["default-domain", "shop", "web1"], "uuid": port}
+        ],
+    }
+    uuid = api.create("bgp-as-a-service", service)
+    netns.configure(namespace, [f"address add {BEHIND}/32 dev lo", "link set lo up"])
+    speaker = start_frr(lab, members, tmp_path, "web1")
+    traffic = PingTraffic(lab.plan.namespace_of("web2"), ip_address(BEHIND))
+    try:
+        eventually(
+            lambda: speaker.states().get(speaker.gateway) == "Established",
+            "a session",
+            timeout_s=60,
+        )
+        with traffic:
+            assert traffic.wait_replies(10, 30)
+    finally:
+        speaker.close()
+        netns.configure(namespace, [f"address del {BEHIND}/32 dev lo"])
+        api.delete("bgp-as-a-service", uuid)
 
 
 def test_trace_names_the_way_and_the_rule(lab, members):

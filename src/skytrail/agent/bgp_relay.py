@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address
 
 import msgspec
 
 from skytrail.agent.interface import ActivePort, PortState
 from skytrail.agent.port_config import Port
-from skytrail.agent.workload_bgp import gates
+from skytrail.agent.workload_bgp import gates, is_relayed
 from skytrail.net import IpAddress
 
 PROTOCOL = 1
@@ -68,7 +67,7 @@ def bgp_places(port: Port) -> Iterator[tuple[IpAddress | None, IpAddress | None]
 
 
 def relay_specs(
-    ports: Iterable[PortState], controls: tuple[IPv4Address, ...], source: IPv4Address
+    ports: Iterable[PortState], controls: tuple[IpAddress, ...], source: IpAddress
 ) -> dict[str, RelaySpec]:
     """Return what there is to relay, by port."""
     specs = (
@@ -80,13 +79,13 @@ def relay_specs(
 
 
 def _spec(
-    active: ActivePort, controls: tuple[IPv4Address, ...], source: IPv4Address
+    active: ActivePort, controls: tuple[IpAddress, ...], source: IpAddress
 ) -> RelaySpec | None:
     port, plugged = active.port, active.plugged
     bgp = port.bgp
-    if bgp is None or not bgp.is_relayed:
+    if bgp is None or not is_relayed(bgp, source):
         return None
-    found = dict.fromkeys(gates(bgp, bgp_places(port), controls))
+    found = dict.fromkeys(gates(bgp, bgp_places(port), controls, source))
     return RelaySpec(
         port=port.uuid,
         device=relay_device(port.uuid),

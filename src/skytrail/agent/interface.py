@@ -189,7 +189,7 @@ def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble
 
 def _lacks_relay(state: ActivePort) -> bool:
     bgp = state.port.bgp
-    return bgp is not None and bgp.is_relayed and not state.plugged.relay_ifindex
+    return bgp is not None and (bgp.is_signed or bgp.is_ipv6) and not state.plugged.relay_ifindex
 
 
 def workload_mtu(port: Port, underlay_mtu_bytes: int) -> int:

@@ -58,7 +58,7 @@ class Underlay:
     """Where our tunnels end; those of other hosts end at addresses of the same IP version."""
     mac: Mac
     mtu_bytes: int
-    controls: tuple[IPv4Address, ...] = ()
+    controls: tuple[IpAddress, ...] = ()
     """The control nodes, to which workloads' BGP goes."""
     paths: Mapping[IpAddress, UnderlayPath] = field(default_factory=dict[IpAddress, UnderlayPath])
     priority_tags: bool = False

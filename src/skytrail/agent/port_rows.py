@@ -41,7 +41,7 @@ from skytrail.agent.tables import (
     VifId,
     VrfId,
 )
-from skytrail.agent.workload_bgp import gates
+from skytrail.agent.workload_bgp import gates, is_relayed
 from skytrail.net import IpAddress, Label, Mac, Vni, router_mac
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes, RouteKey
 
@@ -105,7 +105,7 @@ class PortPlan:
     numbers: PortNumbers
     ways: tuple[tuple[str, VrfId], ...] = ()
     """Other VRFs that rules of its policies lead to."""
-    controls: tuple[IPv4Address, ...] = ()
+    controls: tuple[IpAddress, ...] = ()
     underlay_ifindex: int = 0
     floating: tuple[FloatingPlan, ...] = ()
     mirrors: tuple[MirrorRow, ...] = ()
@@ -289,16 +289,16 @@ def _floating_rows(plan: PortPlan) -> Iterator[Row]:
 def _bgp_rows(plan: PortPlan) -> Iterator[BgpServiceRow]:
     """Yield where the workload may speak BGP; what is relayed goes to the relay, once it is there."""
     bgp, plugged = plan.active.port.bgp, plan.active.plugged
-    if bgp is None or plan.offer[0].version != 4:
+    if bgp is None:
         return
-    vif_id = plan.numbers.vif_id
-    if bgp.is_relayed:
+    vif_id, own = plan.numbers.vif_id, plan.offer[0]
+    if is_relayed(bgp, own):
         if plugged.relay_ifindex:
             anything = IPv4Address(0)
             yield BgpServiceRow(vif_id, anything, anything, 0, plugged.relay_ifindex)
         return
-    for place, control in gates(bgp, bgp_places(plan.active.port), plan.controls):
-        if isinstance(place, IPv4Address):
+    for place, control in gates(bgp, bgp_places(plan.active.port), plan.controls, own):
+        if isinstance(place, IPv4Address) and isinstance(control, IPv4Address):
             yield BgpServiceRow(vif_id, place, control, bgp.source_port, plan.underlay_ifindex)
 
 

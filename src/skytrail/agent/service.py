@@ -23,9 +23,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from random import shuffle
 from secrets import randbits
 from typing import TypeVar
@@ -106,13 +107,11 @@ _KINDS = {"veth": InterfaceKind.WORKLOAD_VETH, "tap": InterfaceKind.WORKLOAD_TAP
 T = TypeVar("T")
 
 
-def _addresses(hosts: Iterable[str]) -> Iterable[IPv4Address]:
+def _addresses(hosts: Iterable[str]) -> Iterable[IpAddress]:
     """Yield the hosts that are given by address: others are no place to translate to."""
     for host in hosts:
-        try:
-            yield IPv4Address(host)
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            yield ip_address(host)
 
 
 class AgentService:
@@ -382,7 +381,7 @@ class AgentService:
             self.balancers.follow(self.view, underlay.mtu4_bytes)
             for ifname, queues in self.queues.items():
                 queues.follow(ifname, self.view.queues)
-            self.relays.follow(desired.ports.values(), underlay.controls, underlay.address4)
+            self.relays.follow(desired.ports.values(), underlay.controls, underlay.address)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()
 

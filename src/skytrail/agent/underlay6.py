@@ -35,8 +35,8 @@ def _asked(state: ActivePort, underlay: Underlay) -> Iterator[str]:
         yield f"mirroring to {to.analyzer}"
     if underlay.address4 is not None:
         return
-    if port.bgp is not None:
-        yield "BGP as a service"
+    if port.bgp is not None and not state.plugged.relay_ifindex:
+        yield "BGP as a service, as the relay of its sessions does not run"
     if port.network.leaves_by_host:
         yield "the way out by the host's address (fabric SNAT)"
     if port.network.is_underlay:

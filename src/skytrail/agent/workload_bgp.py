@@ -12,8 +12,9 @@ takes their bytes to the control node.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from itertools import zip_longest
 
 from skytrail.agent.config import ConfigGraph
@@ -40,16 +41,17 @@ class WorkloadBgp:
 
     source_port: int
     """By which control nodes know them."""
-    controls: tuple[IPv4Address | None, IPv4Address | None] = (None, None)
-    """The control nodes of the first and second session, where a zone is configured."""
+    zones: tuple[tuple[IpAddress, ...], tuple[IpAddress, ...]] = ((), ())
+    """The control nodes of the first and second session, best first, where a zone is configured."""
     is_signed: bool = False
     key: str = field(default="", repr=False)
     is_ipv6: bool = False
     """The workload's end has an IPv6 address."""
 
-    @property
-    def is_relayed(self) -> bool:
-        return self.is_signed or self.is_ipv6
+
+def is_relayed(bgp: WorkloadBgp, source: IpAddress) -> bool:
+    """Tell whether sessions end at our relay: what the datapath translates is unsigned IPv4."""
+    return bgp.is_signed or bgp.is_ipv6 or source.version != 4
 
 
 def workload_bgp(graph: ConfigGraph, port: ConfigKey) -> WorkloadBgp | None:
@@ -64,7 +66,7 @@ def workload_bgp(graph: ConfigGraph, port: ConfigKey) -> WorkloadBgp | None:
         return None
     client = found[number]
     texts = [annotation_of(client.properties, key) for key in BGPAAS_CONTROL_NODES]
-    first, second = (_first_address(text) for text in texts)
+    first, second = (tuple(_addresses(text)) for text in texts)
     parameters = mapping_of(client.properties.get("bgp_router_parameters"))
     address = usable_address_of(parameters.get("address"))
     services = graph.linked_nodes(client.key, BGP_SERVICE)
@@ -92,14 +94,18 @@ def workload_bgp(graph: ConfigGraph, port: ConfigKey) -> WorkloadBgp | None:
 def gates(
     bgp: WorkloadBgp,
     places: Iterable[tuple[IpAddress | None, IpAddress | None]],
-    controls: tuple[IPv4Address, ...],
-) -> Iterator[tuple[IpAddress, IPv4Address]]:
+    controls: tuple[IpAddress, ...],
+    source: IpAddress,
+) -> Iterator[tuple[IpAddress, IpAddress]]:
     """Yield where the workload may speak BGP, and to whom: of each pair of places the first leads
-    to the first control node. Control nodes of the service's zones come before the agent's own.
+    to the first control node. Control nodes of the service's zones come before the agent's own;
+    ``source``, our tunnel address, reaches those of its IP version.
     """
-    wanted = [
-        zoned or own for zoned, own in zip_longest(bgp.controls, controls[: len(bgp.controls)])
+    zoned = [
+        next((each for each in zone if each.version == source.version), None) for zone in bgp.zones
     ]
+    reached = [each for each in controls if each.version == source.version][: len(zoned)]
+    wanted = [zone or own for zone, own in zip_longest(zoned, reached)]
     for pair in places:
         for place, control in zip(pair, wanted, strict=False):
             if place is not None and control is not None:
@@ -117,9 +123,8 @@ def without_keys(nodes: Iterable[ConfigNode]) -> Iterator[ConfigNode]:
             yield node
 
 
-def _first_address(text: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(text.partition(",")[0])
-    except ValueError:
-        # No zone, or one without a control node: the agent's own serves.
-        return None
+def _addresses(text: str) -> Iterator[IpAddress]:
+    """Yield the addresses of a list: no zone, or one without control nodes, has none."""
+    for each in text.split(","):
+        with suppress(ValueError):
+            yield ip_address(each)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from skytrail.control.bgp_config import BgpConfig
 from skytrail.control.bgp_export import ExportPolicy, for_peers
@@ -240,7 +240,7 @@ class WorkloadPeers:
         hosts = {
             hop.address for path in anchors(vrf.ribs[family].best(place)) for hop in path.next_hops
         }
-        if not hosts and isinstance(address, IPv4Address):
+        if not hosts:
             member = EnetKey(BROADCAST_MAC, ip_network(address))
             ways = anchors(vrf.ribs[Family.ENET].best(member))
             hosts = {hop.address for path in ways for hop in path.next_hops}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
@@ -40,6 +40,7 @@ def host(
     address: str = "10.1.1.3",
     auth: dict[str, Json] | None = None,
     has_service: bool = True,
+    own: str = "192.0.2.1",
 ) -> Host:
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24"), subnet("fd00:1::/64")])
@@ -62,7 +63,7 @@ def host(
             "bgp-as-a-service", f"{PROJECT}:bgp", bgpaas_session_attributes=session
         )
         config.link(service, client)
-    made = Host("192.0.2.1")
+    made = Host(own)
     for index, name in enumerate("abc"):
         made.plug(name, 10 + index)
     made.connect()
@@ -107,6 +108,32 @@ def test_sessions_lead_to_control_nodes_of_their_zones(
         "10.1.1.1": expected[0],
         "10.1.1.2": expected[1],
     }
+
+
+CONTROLS6 = (ip_address("198.51.100.1"), ip_address("2001:db8::c1"), ip_address("2001:db8::c2"))
+
+
+@pytest.mark.parametrize(
+    ("notes", "expected"),
+    [
+        ({}, ["2001:db8::c1", "2001:db8::c2"]),
+        (
+            {BGPAAS_CONTROL_NODES[1]: "203.0.113.9,2001:db8::d2,2001:db8::d3"},
+            ["2001:db8::c1", "2001:db8::d2"],
+        ),
+        ({BGPAAS_CONTROL_NODES[0]: "203.0.113.9"}, ["2001:db8::c1", "2001:db8::c2"]),
+    ],
+    ids=["own", "of a zone", "of a zone without IPv6"],
+)
+def test_a_host_with_an_ipv6_address_relays_to_control_nodes_of_that_version(
+    notes: dict[str, str], expected: list[str]
+) -> None:
+    made = host(notes=notes, own="2001:db8::1")
+    own = ip_address("2001:db8::1")
+    (spec,) = relay_specs(made.desired.ports.values(), CONTROLS6, own).values()
+
+    assert [gate.control for gate in spec.gates if "." in gate.address] == expected
+    assert (spec.source, spec.source_port, spec.is_signed) == ("2001:db8::1", 50010, False)
 
 
 def test_a_reference_to_another_router_is_no_service() -> None:

@@ -261,8 +261,8 @@ class BgpRelay:
             self._changed.set()
 
     async def _session(self, gate: _Gate, client: socket.socket) -> None:
-        upstream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         spec, control = gate.spec, gate.gate.control
+        upstream = socket.socket(socket_family(ip_address(spec.source)), socket.SOCK_STREAM)
         ended_by_control = False
         try:
             upstream.setblocking(False)

@@ -6,7 +6,6 @@ What the relay was told it keeps in memory; keys are on no disk because of it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ from skytrail.agent.interface import PluggedPort, PortState
 from skytrail.agent.io.bgp_relay import RelayReport, RelayRequest, RelayState
 from skytrail.agent.io.companion import Companion
 from skytrail.agent.io.netlink import link_index
+from skytrail.net import IpAddress
 
 
 class BgpRelays:
@@ -30,11 +30,11 @@ class BgpRelays:
     def follow(
         self,
         ports: Iterable[PortState],
-        controls: tuple[IPv4Address, ...],
-        source: IPv4Address | None,
+        controls: tuple[IpAddress, ...],
+        source: IpAddress,
     ) -> None:
-        """Take over what the ports need now; without an IPv4 address of the host, nothing."""
-        wanted = relay_specs(ports, controls, source) if source is not None else {}
+        """Take over what the ports need now."""
+        wanted = relay_specs(ports, controls, source)
         if wanted != self._wanted:
             self._wanted = wanted
             request = RelayRequest(PROTOCOL, tuple(wanted.values()))

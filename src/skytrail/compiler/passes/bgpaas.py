@@ -159,7 +159,7 @@ def bgpaas(view: View, uuid: str) -> Outcome:
 
 
 def control_node_zones(view: View) -> dict[str, Outcome]:
-    """Return the IPv4 addresses of the control nodes in each zone, in order."""
+    """Return the addresses of the control nodes in each zone, in order, IPv4 before IPv6."""
     outcomes: dict[str, Outcome] = {}
     for zone in view.every(ControlNodeZone):
         found = [
@@ -167,12 +167,13 @@ def control_node_zones(view: View) -> dict[str, Outcome]:
             for router in view.referrers(BgpRouter, zone.uuid)
             if router.bgp_router_parameters is not None
         ]
-        addresses = sorted(
+        addresses = [
             ip_address(each.address)
             for each in found
-            # vRouters reach control nodes by IPv4.
-            if each.router_type == CONTROL_NODE and each.address and _is_ipv4(each.address)
-        )
+            if each.router_type == CONTROL_NODE and each.address and _is_address(each.address)
+        ]
+        # A vRouter takes the first of its own IP version.
+        addresses.sort(key=lambda address: (address.version, address.packed))
         outcomes[":".join(zone.fq_name)] = Outcome(tuple(map(str, addresses)))
     return outcomes
 
@@ -264,10 +265,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_ipv4(text: str) -> bool:
-    return _is_address(text) and ip_address(text).version == 4
 
 
 def _gateway(network: VirtualNetwork, addresses: list[str], version: int) -> str | None:
