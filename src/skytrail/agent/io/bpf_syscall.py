@@ -17,8 +17,10 @@ from pathlib import Path
 _SYSCALL_NUMBER = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 _ATTRIBUTE_BYTES = 152
 _BATCH_COUNT = 8192
-_COUNT_BYTES = 1 << 20
-"""Of values at a time, when only their number is wanted."""
+_READ_BYTES = 1 << 20
+"""Of values at a time."""
+_BUCKET_COUNT_MAX = 128
+"""More entries in one bucket of a hash map are not to be expected: there are as many buckets as entries."""
 
 MAP_LOOKUP = 1
 MAP_UPDATE = 2
@@ -143,7 +145,7 @@ class BpfMap:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every entry, by batches. A map that changes meanwhile may repeat or miss entries."""
-        count = _BATCH_COUNT
+        count = self._batch_count()
         # A hash batch ends at a bucket's end; its token is then a bucket number, not a key.
         token_bytes = max(self.key_bytes, 8)
         token_in = ctypes.create_string_buffer(token_bytes)
@@ -171,7 +173,8 @@ class BpfMap:
                     raise OSError(number, os.strerror(number))
                 last = True
             found = int(struct.unpack_from("=I", block.raw, 32)[0])
-            raw_keys, raw_values = keys.raw, values.raw
+            raw_keys = ctypes.string_at(keys, found * self.key_bytes)
+            raw_values = ctypes.string_at(values, found * self.value_bytes)
             for index in range(found):
                 yield (
                     raw_keys[index * self.key_bytes : (index + 1) * self.key_bytes],
@@ -180,9 +183,17 @@ class BpfMap:
             token_in.raw = token_out.raw
             first = False
 
+    def _batch_count(self) -> int:
+        """How many entries are read at a time: most maps hold few, and large buffers cost.
+
+        Enough for any bucket of a hash map, whose entries the kernel gives together or not at all.
+        """
+        fitting = max(_READ_BYTES // max(self.value_bytes, 1), _BUCKET_COUNT_MAX)
+        return max(min(_BATCH_COUNT, fitting, self.max_entries), 1)
+
     def count(self) -> int:
         """How many entries a hash map or trie has; walks it, in the kernel, by batches."""
-        batch = max(min(_BATCH_COUNT, _COUNT_BYTES // max(self.value_bytes, 1)), 1)
+        batch = self._batch_count()
         token_bytes = max(self.key_bytes, 8)
         token = ctypes.create_string_buffer(token_bytes)
         keys = ctypes.create_string_buffer(self.key_bytes * batch)
