@@ -91,6 +91,10 @@ class FlowRecord:
     """What its packets leave with when they are translated."""
 
 
+class TableFullError(OSError):
+    """Some rows had no room; everything else of the call was written."""
+
+
 class CaptureSource(Protocol):
     """Captures of a datapath: ``SLOTS_COUNT_MAX`` at once. Cheap calls, of any one thread."""
 

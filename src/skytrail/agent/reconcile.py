@@ -7,10 +7,10 @@ After a refused write nothing is believed and the next run reads everything.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skytrail.agent.ledger import Changes
-from skytrail.agent.plugin import Datapath
+from skytrail.agent.plugin import Datapath, TableFullError
 from skytrail.agent.tables import (
     ROW_TYPES,
     FloodRow,
@@ -24,11 +24,19 @@ TableRows = Mapping[type[Row], Mapping[object, Row]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to write. ``held`` counts deletes put off until the desired state is complete."""
+    """What to write. ``held`` counts deletes put off until the desired state is complete; ``full``
+    tells of rows that had no room, with everything else written.
+    """
 
     puts: tuple[Row, ...] = ()
     deletes: tuple[Row, ...] = ()
     held: int = 0
+    full: TableFullError | None = None
+
+    def require_room(self) -> None:
+        """Raise ``full``, if it is."""
+        if self.full is not None:
+            raise self.full
 
 
 def plan(
@@ -126,7 +134,8 @@ class Reconciler:
         return bool(self._before)
 
     def run(self, desired: TableRows, *, complete: bool, changes: Changes | None = None) -> Plan:
-        """Bring the datapath to the desired state; raises ``OSError`` when it refuses.
+        """Bring the datapath to the desired state; raises ``OSError`` when it refuses, but for rows
+        without room, of which the plan that is returned tells.
 
         O(changes) when the desired state before those changes is what was installed last.
         """
@@ -137,13 +146,20 @@ class Reconciler:
             actual = self._actual if self._actual is not None else self.adopt()
             todo = plan(desired, actual, complete=complete, keys=keys)
             if todo.puts or todo.deletes:
-                self._datapath.apply(todo.puts, todo.deletes)
-            self._attach(desired, complete=complete)
+                todo = self._apply(todo)
+            # New ports forward by what is there; another version is not retired for less than all.
+            if todo.full is None or not self._before:
+                self._attach(desired, complete=complete)
         except OSError as error:
             self._actual = None
             self.statistics.failures += 1
             self.statistics.last_error = str(error)
             raise
+        if todo.full is not None:
+            self._actual = None
+            self.statistics.failures += 1
+            self.statistics.last_error = str(todo.full)
+            return todo
         for row in todo.deletes:
             actual[type(row)].pop(row.key, None)
         for row in todo.puts:
@@ -154,6 +170,13 @@ class Reconciler:
         self._version = changes.version if changes is not None and not todo.held else None
         return todo
 
+    def _apply(self, todo: Plan) -> Plan:
+        try:
+            self._datapath.apply(todo.puts, todo.deletes)
+        except TableFullError as error:
+            return replace(todo, full=error)
+        return todo
+
     def resync(self, desired: TableRows, *, complete: bool) -> int:
         """Read everything again and repair; return how many rows had drifted."""
         believed = self._actual
@@ -162,7 +185,7 @@ class Reconciler:
         if believed is not None:
             drift = sum(_differences(believed[kind], actual[kind]) for kind in ROW_TYPES)
         self.statistics.drift += drift
-        self.run(desired, complete=complete)
+        self.run(desired, complete=complete).require_room()
         return drift
 
     def _attach(self, desired: TableRows, *, complete: bool) -> None:

@@ -367,12 +367,13 @@ class AgentService:
         done = await self.in_datapath_thread(
             lambda: self.reconciler.run(desired.rows, complete=complete, changes=desired.changes)
         )
-        if complete and self._adopting:
+        if complete and self._adopting and done.full is None:
             self._adopting = False
             self.numbers.clear_reserved()
             self._log.info("adoption_finished", deleted=len(done.deletes))
         self.desired, self._held = desired, done.held
         self._send(self.sessions.synchronise(desired.vrfs, desired.published, desired.changes))
+        done.require_room()
         if mark is not None and not done.held and not self.reconciler.takes_over:
             self._report(mark)
         self._announce(before, desired, done)

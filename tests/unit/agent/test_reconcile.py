@@ -2,6 +2,7 @@ from ipaddress import IPv4Address, ip_network
 
 import pytest
 
+from skytrail.agent.plugin import TableFullError
 from skytrail.agent.reconcile import Reconciler, plan
 from skytrail.agent.tables import (
     ROW_TYPES,
@@ -69,6 +70,42 @@ def test_refused_write_is_followed_by_reading_everything_again():
     done = reconciler.run(tables(nexthop(1), nexthop(2)), complete=True)
 
     assert done.puts == (nexthop(1), nexthop(2))
+
+
+def test_full_table_keeps_no_interface_from_being_attached():
+    datapath = RoutesAreFull()
+    reconciler = Reconciler(datapath)
+
+    full = reconciler.run(tables(interface(7), route(1)), complete=True).full
+    assert str(full) == "[Errno 28] no room"
+    assert datapath.attached == {7}
+    with pytest.raises(TableFullError, match="no room"):
+        reconciler.resync(tables(interface(7), route(1)), complete=True)
+    assert reconciler.statistics.last_error == "[Errno 28] no room"
+
+    datapath.has_room = True
+    assert reconciler.run(tables(interface(7), route(1)), complete=True).puts == (route(1),)
+
+
+def test_full_table_retires_no_other_version():
+    datapath = RoutesAreFull()
+    datapath.before = {7}
+
+    done = Reconciler(datapath).run(tables(interface(7), route(1)), complete=True)
+
+    assert done.full is not None
+    assert (datapath.attached, datapath.before) == (set(), {7})
+
+
+class RoutesAreFull(FakeDatapath):
+    has_room = False
+
+    def apply(self, puts, deletes):
+        if self.has_room:
+            super().apply(puts, deletes)
+            return
+        super().apply([row for row in puts if not isinstance(row, InetRouteRow)], deletes)
+        raise TableFullError(28, "no room")
 
 
 def test_resync_repairs_and_counts_drift():

@@ -29,6 +29,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from skytrail.agent import abi
+from skytrail.agent.full_tables import Refusals
 from skytrail.agent.io import bpf_syscall, ebpf_sizes, libbpf
 from skytrail.agent.io.bpf_links import Hook, LinkTable
 from skytrail.agent.io.ebpf_capture import CaptureSlots
@@ -38,10 +39,11 @@ from skytrail.agent.io.ebpf_tables import RowTables
 from skytrail.agent.io.ebpf_use import table_uses
 from skytrail.agent.io.mirror_device import close_links, open_links
 from skytrail.agent.io.punt_ring import PuntRing
-from skytrail.agent.plugin import Delivered, FlowEnds, FlowRecord, Punt
+from skytrail.agent.plugin import Delivered, FlowEnds, FlowRecord, Punt, TableFullError
 from skytrail.agent.table_use import TableUse
 from skytrail.agent.tables import (
     ROW_TYPES,
+    FloatingRow,
     InterfaceKind,
     InterfaceRow,
     MirrorRow,
@@ -189,20 +191,23 @@ class EbpfDatapath:
         return [row for row in self._tables.dump(row_type) if isinstance(row, row_type)]
 
     def apply(self, puts: Sequence[Row], deletes: Sequence[Row]) -> None:
-        """Install and remove rows, then let live flows see it. Puts are idempotent."""
+        """Install and remove rows, then let live flows see it. Puts are idempotent.
+
+        Raises ``TableFullError`` when some rows had no room, with everything else done.
+        """
         gone = [row for row in deletes if isinstance(row, InterfaceRow)]
         if not self._mirrors and any(isinstance(row, MirrorRow) for row in puts):
             self._open_mirrors()
         changes_flows = self._tables.changes_flows(puts, deletes)
         try:
-            self._put(puts)
+            refusals = self._put(puts)
             self._set_underlay([row for row in puts if isinstance(row, InterfaceRow)])
             if puts and any(isinstance(row, NextHopRow) for row in deletes):
                 # Flows that were led elsewhere leave a next hop before it goes.
                 self.invalidate_flows()
             self._remove(deletes)
         finally:
-            # Also when a row was refused: those before it are in the tables, and no later call
+            # Also when something failed: rows before it are in the tables, and no later call
             # would write them again.
             if changes_flows:
                 self.invalidate_flows()
@@ -211,12 +216,26 @@ class EbpfDatapath:
                 # The next interface of this number starts from nothing.
                 counters = self._maps["delivered"]
                 counters.update(u32(row.vif_id), bytes(counters.value_bytes))
+        if refusals.rows:
+            raise TableFullError(errno.ENOSPC, str(refusals))
 
-    def _put(self, puts: Sequence[Row]) -> None:
-        by_type = _by_type(puts)
+    def _put(self, puts: Sequence[Row]) -> Refusals:
+        refusals, by_type = Refusals(), _by_type(puts)
         for row_type in ROW_TYPES:
+            if row_type is FloatingRow and refusals.rows:
+                self._close(refusals)
             if row_type in by_type:
-                self._tables.put(by_type[row_type])
+                refusals.add(self._tables.put(refusals.admitted(by_type[row_type])))
+        return refusals
+
+    def _close(self, refusals: Refusals) -> None:
+        """Close what is installed with a policy that is not whole any more."""
+        for kind in (FloatingRow, InterfaceRow):
+            installed = list(self._tables.dump(kind))
+            closed = [refusals.closed(row) for row in installed]
+            self._tables.put(
+                [new for new, old in zip(closed, installed, strict=True) if new != old]
+            )
 
     def _remove(self, deletes: Sequence[Row]) -> None:
         by_type = _by_type(deletes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address
 from itertools import chain
 from typing import TypeVar
@@ -59,6 +61,8 @@ _NO_SETTINGS = bytes(abi.SETTINGS_LAYOUT.size)
 _BY_LINK = (NextHopKind.TUNNEL, NextHopKind.FABRIC)
 """Kinds whose largest packet is that of a link."""
 _STRETCH_ELEMENTS = 64
+_NO_ROOM = frozenset({errno.ENOSPC, errno.E2BIG, errno.ENOMEM})
+"""A full trie, a full hash table, and no memory for an entry."""
 
 
 def depends_flows(row: Row) -> bool:
@@ -100,20 +104,32 @@ class RowTables:
             if nexthop.kind in _BY_LINK:
                 self._tunnels[nexthop.nexthop_id] = nexthop
 
-    def put(self, rows: Sequence[Row]) -> None:
-        """Install rows of one type."""
+    def put(self, rows: Sequence[Row]) -> list[Row]:
+        """Install rows of one type; return those that there was no room for."""
+        refused: list[Row] = []
         for row in rows:
             match row:
                 case InterfaceRow():
-                    self._put_interface(row)
+                    write = partial(self._put_interface, row)
                 case NextHopRow():
-                    self._put_nexthop(row)
+                    write = partial(self._put_nexthop, row)
                 case _:
                     break
+            if not _has_room(write):
+                refused.append(row)
         else:
-            return
-        for bpf_map, batch in self._entries(rows):
-            bpf_map.update_many(batch)
+            return refused
+        grouped: dict[str, list[tuple[Row, Entry]]] = {}
+        for row in rows:
+            name, entry = _encode(row)
+            grouped.setdefault(name, []).append((row, entry))
+        for name, written in grouped.items():
+            bpf_map = self._maps[name]
+            if not _has_room(partial(bpf_map.update_many, [entry for _, entry in written])):
+                refused += [
+                    row for row, entry in written if not _has_room(partial(bpf_map.update, *entry))
+                ]
+        return refused
 
     def remove(self, rows: Sequence[Row]) -> None:
         """Remove rows of one type; absent ones are passed over."""
@@ -299,6 +315,17 @@ class RowTables:
             if raw[0]:
                 chosen, shares, omitted = members.get(nexthop_id, ((), (), 0))
                 yield rows_codec.nexthop_row(nexthop_id, raw, chosen, shares, omitted)
+
+
+def _has_room(write: Callable[[], None]) -> bool:
+    """Write; tell whether the kernel had room for it."""
+    try:
+        write()
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        return False
+    return True
 
 
 def _array_values(bpf_map: BpfMap, layout: struct.Struct) -> Iterator[tuple[int, bytes]]:
