@@ -34,7 +34,12 @@ class PortUnits:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._planner = PortPlanner(world.number, self._policy, world.identities, world.nexthops)
+
+    @property
+    def _planner(self) -> PortPlanner:
+        """Not kept: it would keep this object and its world when they are replaced."""
+        world = self._world
+        return PortPlanner(world.number, self._policy, world.identities, world.nexthops)
 
     def update(self) -> None:
         """Compute the ports again whose inputs changed."""

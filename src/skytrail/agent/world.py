@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 from skytrail.agent.fabric import UNDERLAY_VIF_NAME
@@ -46,7 +46,6 @@ class World:
         self.encapsulations = [
             (kind, ENCAPSULATION_TEXTS[kind]) for kind in inputs.view.encapsulations
         ]
-        self.in_use = (self.nexthops, self.identities, self.number)
         # Results.
         self.rows = RowClaims()
         self.published: Claims[PublishKey, Published] = Claims()
@@ -141,6 +140,11 @@ class World:
     def is_own_address(self, vrf: str, prefix: IpNetwork) -> bool:
         """Tell whether the vRouter itself answers at a prefix."""
         return prefix in self.own_addresses.get(vrf, ())
+
+    @property
+    def in_use(self) -> tuple[NextHopTable, IdentityTable, Callable[[str, str], int]]:
+        """What rows refer to. Not kept: it would keep this world when it is replaced."""
+        return self.nexthops, self.identities, self.number
 
     @property
     def fabric(self) -> FabricConfig:
