@@ -19,6 +19,7 @@ from skytrail.agent.config_values import (
 )
 from skytrail.agent.mirror import Copied, UnusableMirror, read_mirror_to
 from skytrail.agent.tables import IpNetwork
+from skytrail.net.decimal_text import decimal
 from skytrail.wire.xmpp import ConfigNode, ConfigValue
 
 PortRange = tuple[int, int]
@@ -147,9 +148,9 @@ def protocol_of(text: str) -> tuple[int | None, bool]:
     name = text.strip().lower()
     if name in {"", "any"}:
         return None, True
-    if name.isascii() and name.isdigit() and int(name) <= 255:
-        return int(name), True
-    number = _PROTOCOL_NAMES.get(name)
+    number = decimal(name, 0, 255)
+    if number is None:
+        number = _PROTOCOL_NAMES.get(name)
     return number, number is not None
 
 

@@ -18,6 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from skytrail.agent.interface import ActivePort, PluggedPort
 from skytrail.agent.outcome import Desired
 from skytrail.agent.tables import VifId
+from skytrail.net.decimal_text import SHOWN_LENGTH, decimal
 from skytrail.wire import pcapng
 
 FRAME_BYTES_MAX = 9216
@@ -159,18 +160,22 @@ def _protocol(text: str, address: IPv4Address | IPv6Address | None) -> int | Non
     name = "icmp6" if text == "icmp" and address and address.version == 6 else text.lower()
     if name in _PROTOCOLS:
         return _PROTOCOLS[name]
-    if name.isascii() and name.isdigit() and int(name) <= 255:
-        return int(name)
-    raise CaptureRefused(f"proto={text}: {', '.join(_PROTOCOLS)} or a number up to 255")
+    number = decimal(name, 0, 255)
+    if number is not None:
+        return number
+    raise CaptureRefused(
+        f"proto={text[:SHOWN_LENGTH]}: {', '.join(_PROTOCOLS)} or a number up to 255"
+    )
 
 
 def _bounded(query: Mapping[str, str], name: str, most: int, *, least: int = 0) -> int | None:
     text = query.get(name, "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise CaptureRefused(f"{name}={text}: a number from {least} to {most}")
-    return int(text)
+    number = decimal(text, least, most)
+    if number is None:
+        raise CaptureRefused(f"{name}={text[:SHOWN_LENGTH]}: a number from {least} to {most}")
+    return number
 
 
 @dataclass(slots=True)

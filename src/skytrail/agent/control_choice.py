@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv6Address
 
+from skytrail.net.decimal_text import decimal
+
 PAIR_COUNT = 2
 _PORTS_COUNT = 65536
 _BRACKETED = re.compile(r"\[(?P<host>[^\[\]]*)\](?::(?P<port>.*))?")
@@ -40,11 +42,10 @@ def read_control(text: str, port_default: int) -> ControlNode:
     else:
         host, colon, given = place.partition(":")
         port = given if colon else None
-    number = str(port_default) if port is None else port
-    is_port = number.isascii() and number.isdigit() and 0 < int(number) < _PORTS_COUNT
-    if not host or not is_port or (at and (not zone or "@" in zone)):
+    number = port_default if port is None else decimal(port, 1, _PORTS_COUNT - 1)
+    if not host or number is None or (at and (not zone or "@" in zone)):
         raise ValueError(f"{text!r} is not ADDR[:PORT][@ZONE]")
-    return ControlNode(host, int(number), zone)
+    return ControlNode(host, number, zone)
 
 
 def chosen_pair(host: str, nodes: Sequence[ControlNode]) -> tuple[ControlNode, ...]:

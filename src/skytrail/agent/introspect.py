@@ -41,6 +41,7 @@ from skytrail.agent.trace import (
     explain_arrival,
 )
 from skytrail.net import GATEWAY_MAC, IpAddress, Mac
+from skytrail.net.decimal_text import SHOWN_LENGTH, decimal
 from skytrail.wire.xmpp import EnetKey
 
 Row = Mapping[str, object]
@@ -455,10 +456,14 @@ def _is_on_link(desired: Desired, vif_id: VifId, packet: TracePacket) -> bool:
     return state.port.network.subnet_of(packet.destination) is not None
 
 
+_NUMBER_MAX = (1 << 32) - 1
+
+
 def _number(text: str, name: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise ExplainRefused(f"{name}={text} is not a number")
-    return int(text)
+    number = decimal(text, 0, _NUMBER_MAX)
+    if number is None:
+        raise ExplainRefused(f"{name}={text[:SHOWN_LENGTH]} is not a number up to {_NUMBER_MAX}")
+    return number
 
 
 def _trace_row(trace: Trace, packet: TracePacket, desired: Desired, book: RuleBook) -> Row:

@@ -21,6 +21,7 @@ from skytrail.api.graph import Record, Side
 from skytrail.api.references import find_or_draft, reference_field, reference_to
 from skytrail.api.refusal import Refused, bad_request, conflict, not_found
 from skytrail.model.validate import InvalidValue, shown, stored_attribute
+from skytrail.net.decimal_text import decimal
 
 _ADDRESS_COUNT_MAX = 1000
 
@@ -148,7 +149,7 @@ def alloc_ips(change: Change, network: Record, request: Document) -> list[str]:
     """Reserve addresses of a network (ip-alloc)."""
     rights.check_edit(change, network, ())
     count = request.get("count", 1)
-    number = int(count) if isinstance(count, str) and count.isdigit() else count
+    number = decimal(count, 0, _ADDRESS_COUNT_MAX) if isinstance(count, str) else count
     if isinstance(number, bool) or not isinstance(number, int):
         raise bad_request(f"Invalid count {shown(count)}")
     if not 1 <= number <= _ADDRESS_COUNT_MAX:

@@ -12,6 +12,7 @@ import click
 from skytrail.cli.help_text import examples
 from skytrail.cli.lab import json_option, print_json, print_tables
 from skytrail.lab.show import table_of
+from skytrail.net.decimal_text import bounded, decimal
 
 SETTINGS: Final = Path("/etc/skytrail/agent.env")
 PINS: Final = Path("/sys/fs/bpf/skytrail")
@@ -145,17 +146,16 @@ def _flows_of(given: Sequence[str], path: Path) -> int:
     text = given[-1] if given else ""
     if not text:
         return _FLOWS_DEFAULT
-    if not (text.isascii() and text.isdigit() and _FLOWS_MIN <= int(text) <= _FLOWS_MAX):
-        raise click.ClickException(
-            f"OPTIONS of {path}: --flows {text} is not a number from {_FLOWS_MIN} to {_FLOWS_MAX}"
-        )
-    return int(text)
+    try:
+        return bounded(text, _FLOWS_MIN, _FLOWS_MAX)
+    except ValueError as error:
+        raise click.ClickException(f"OPTIONS of {path}: --flows {error}") from error
 
 
 def _controls(text: str) -> tuple[str, ...]:
     found = tuple(each.strip() for each in text.split(",") if each.strip())
     for each in found:
         _, separator, port = each.partition("@")[0].rpartition(":")
-        if separator and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        if separator and decimal(port, 1, 65_535) is None:
             raise click.ClickException(f"control node {each!r} is not ADDRESS[:PORT]")
     return found

@@ -17,6 +17,7 @@ from skytrail.cli.lab import json_option, print_json, print_tables
 from skytrail.cli.output import note
 from skytrail.control.replay import Said, reader_of, said_in
 from skytrail.lab.show import table_of
+from skytrail.net.decimal_text import decimal
 from skytrail.runtime import recording
 from skytrail.runtime.recording import Chunk, Header, RecordingInvalid
 from skytrail.wire.bgp import encode_keepalive
@@ -134,9 +135,10 @@ def _say_again(
     until: float,
 ) -> None:
     host, _, port = target.rpartition(":") if ":" in target else (target, "", "")
-    if port and not port.isdigit():
+    number = decimal(port, 1, 65_535) if port else PORTS[header.protocol]
+    if number is None:
         raise click.BadParameter(f"{target!r} is not HOST or HOST:PORT", param_hint="--to")
-    address = (host, int(port) if port else PORTS[header.protocol])
+    address = (host, number)
     own = None if source is None else (source, 0)
     sent = heard = 0
     with socket.create_connection(address, timeout=10, source_address=own) as channel:

@@ -21,6 +21,7 @@ from skytrail.model.generated.types import (
     BgpSessionAttributes,
 )
 from skytrail.model.graph import ObjectGraph
+from skytrail.net.decimal_text import bounded
 from skytrail.wire.bgp import BgpFamily
 
 BGP_ROUTER = "bgp-router"
@@ -297,11 +298,10 @@ def _annotated_number(router: BgpRouter, key: str, allowed: range) -> int | None
     text = _annotation(router, key)
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and int(text) in allowed):
-        raise ValueError(
-            f"annotation {key} is {text!r}: a number from {allowed[0]} to {allowed[-1]} is needed"
-        )
-    return int(text)
+    try:
+        return bounded(text, allowed[0], allowed[-1])
+    except ValueError as error:
+        raise ValueError(f"annotation {key}: {error}") from error
 
 
 def _bfd(router: BgpRouter) -> BfdConfig | None:

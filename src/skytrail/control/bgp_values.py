@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from skytrail.net import Label
+from skytrail.net.decimal_text import decimal
 from skytrail.wire.bgp.attributes import (
     ACCEPT_OWN,
     LLGR_STALE,
@@ -58,12 +59,8 @@ def community_number(text: str) -> int:
     known = _COMMUNITIES.get(text)
     if known is not None:
         return known
-    high, _, low = text.partition(":")
-    if not (high.isascii() and low.isascii() and high.isdigit() and low.isdigit()):
-        return 0
-    if int(high) > _U16 or int(low) > _U16:
-        return 0
-    return int(high) << 16 | int(low)
+    high, low = (decimal(part, 0, _U16) for part in text.partition(":")[::2])
+    return 0 if high is None or low is None else high << 16 | low
 
 
 def community_text(number: int) -> str:

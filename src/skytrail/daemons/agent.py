@@ -27,7 +27,7 @@ from skytrail.agent.service import AgentService
 from skytrail.agent.session_log import SessionBook
 from skytrail.agent.session_rows import SessionRows
 from skytrail.agent.table_sizes import read_sizes
-from skytrail.daemons import collectors
+from skytrail.daemons import collectors, option_numbers
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.net import IpAddress
 from skytrail.runtime import garbage, logs, processes, tasks
@@ -119,7 +119,7 @@ def _add_quality(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--uplink-mbps",
-        type=_speed,
+        type=option_numbers.number(1, 1_000_000),
         default=0,
         metavar="MBPS",
         help="speed of the underlay's link that shares of QoS queues are of (default: what the link"
@@ -162,7 +162,7 @@ def _add_services(parser: argparse.ArgumentParser) -> None:
     """Add what the agent needs for what it serves workloads with itself."""
     parser.add_argument(
         "--flows",
-        type=_flow_count,
+        type=option_numbers.number(*FLOWS_BOUNDS),
         metavar="COUNT",
         help="connections the host can hold at once, where it has no flow table yet (default: 131072;"
         " docs/flows.md tells what they cost)",
@@ -178,7 +178,7 @@ def _add_services(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--vm-flows",
-        type=_percent,
+        type=option_numbers.number(1, 100),
         default=50,
         metavar="PERCENT",
         help="of these, how many one virtual machine and each of its interfaces may have at most"
@@ -262,30 +262,11 @@ def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:
     return opened
 
 
-def _flow_count(text: str) -> int:
-    low, high = FLOWS_BOUNDS
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
-    return int(text)
-
-
 def _table_size(text: str) -> Mapping[str, int]:
     try:
         return read_sizes([text])
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _speed(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1_000_000):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000000")
-    return int(text)
-
-
-def _percent(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100")
-    return int(text)
 
 
 def _ifnames(text: str) -> list[str]:

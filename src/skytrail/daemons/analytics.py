@@ -13,7 +13,7 @@ from skytrail.analytics.history_tables import KEPT
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
 from skytrail.client import AccessUnusable
-from skytrail.daemons import allowed_hosts
+from skytrail.daemons import allowed_hosts, option_numbers
 from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs
@@ -93,17 +93,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="skytrail-analytics", description=__doc__)
     parser.add_argument("--name", default=socket.gethostname(), help="name of this node")
     parser.add_argument("--listen", default="127.0.0.1", help="address of every port")
-    parser.add_argument("--port", type=int, default=REST_PORT, help="of the REST interface")
+    parser.add_argument(
+        "--port", type=option_numbers.port_or_none, default=REST_PORT, help="of the REST interface"
+    )
     parser.add_argument(
         "--sandesh-port",
-        type=int,
+        type=option_numbers.port_or_none,
         default=0,
         help=f"of generators of the original system, usually {sandesh_server.PORT}; they neither "
         "encrypt nor authenticate; 0: none",
     )
     parser.add_argument(
         "--telemetry-port",
-        type=int,
+        type=option_numbers.port_or_none,
         default=0,
         help=f"of processes of other machines, usually {telemetry_server.PORT}; 0: none",
     )

@@ -25,7 +25,7 @@ from skytrail.api.io.shared import Fenced
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
 from skytrail.compiler.preview import Preview
-from skytrail.daemons import allowed_hosts, api_security, collectors
+from skytrail.daemons import allowed_hosts, api_security, collectors, option_numbers
 from skytrail.daemons.api_security import ServerSecurity
 from skytrail.daemons.api_trace import AgentsWalk, agent_place
 from skytrail.model.catalog import CATALOG
@@ -50,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--store", help="etcd://HOST:PORT,... in place of --data: shared by servers"
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default=8082, type=int, help="0 picks a free one")
+    parser.add_argument(
+        "--port", default=8082, type=option_numbers.port_or_none, help="0 picks a free one"
+    )
     parser.add_argument("--socket", type=Path, help="also listen on this Unix socket")
     parser.add_argument(
         "--console", type=Path, default=console.FOLDER, help="folder of the web console's files"

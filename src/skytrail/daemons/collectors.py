@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skytrail.net.decimal_text import decimal
 from skytrail.runtime import logs
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.log_tap import LogTap
@@ -44,9 +45,10 @@ def address(text: str) -> Endpoint:
     if not colon or text.endswith("]"):
         host, port = text, str(_PORT)
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+    number = decimal(port, 1, 65_535)
+    if not host or number is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not {METAVAR}")
-    return host, int(port)
+    return host, number
 
 
 @dataclass(frozen=True, slots=True)

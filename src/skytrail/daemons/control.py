@@ -13,7 +13,7 @@ from skytrail.client import AccessUnusable
 from skytrail.control.io import uves
 from skytrail.control.limits import Limits
 from skytrail.control.service import ControlService, ControlSettings
-from skytrail.daemons import collectors
+from skytrail.daemons import collectors, option_numbers
 from skytrail.daemons.api_access import (
     REPORT_TO,
     REPORT_TO_HELP,
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(REPORT_TO, action="append", default=[], metavar="URL", help=REPORT_TO_HELP)
     collectors.add_option(parser)
     parser.add_argument("--listen", default="0.0.0.0", help="address agents connect to")
-    parser.add_argument("--port", type=int, default=5269)
+    parser.add_argument("--port", type=option_numbers.port_or_none, default=5269)
     parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument(
         "--bgp-listen",
@@ -116,20 +116,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="our address of BGP sessions; again for the other IP version; without, no BGP is spoken",
     )
-    parser.add_argument("--bgp-port", type=int, default=179)
+    parser.add_argument("--bgp-port", type=option_numbers.port_or_none, default=179)
     parser.add_argument(
         "--dns-listen",
         default="",
         metavar="ADDRESS",
         help="address that compatible agents ask for names at; without, nobody may",
     )
-    parser.add_argument("--dns-port", type=int, default=8093)
+    parser.add_argument("--dns-port", type=option_numbers.port_or_none, default=8093)
     parser.add_argument(
         "--names-listen",
         default="",
         help="address to answer externally visible names at by DNS; not given: nowhere",
     )
-    parser.add_argument("--names-port", type=int, default=53)
+    parser.add_argument("--names-port", type=option_numbers.port_or_none, default=53)
     parser.add_argument("--socket", default="", help="Unix socket for introspection")
     parser.add_argument(
         "--hold-time", type=float, default=HOLD_TIME_S, help="seconds of silence that end a session"

@@ -29,7 +29,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skytrail.daemons import allowed_hosts
+from skytrail.daemons import allowed_hosts, option_numbers
 from skytrail.daemons.port_holder import holder_of
 from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
 from skytrail.runtime import logs
@@ -303,35 +303,31 @@ def secured(settings: Settings) -> Settings:
     return replace(settings, secure=files)
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
-    return int(text)
-
-
-def _port_or_none(text: str) -> int:
-    return 0 if text == "0" else _port(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="skytrail up", description="Run the controller alone.")
     options.add_argument("--data", type=Path, required=True, help="folder of the embedded store")
     options.add_argument("--store", help="etcd://HOST:PORT,... in place of the embedded store")
-    options.add_argument("--api-port", type=_port, default=8082)
-    options.add_argument("--control-port", type=_port, default=5269)
+    options.add_argument("--api-port", type=option_numbers.port, default=8082)
+    options.add_argument("--control-port", type=option_numbers.port, default=5269)
     options.add_argument(
         "--control-listen",
         default=LOOPBACK,
         help="address for agents; without --secure the underlay's, not 0.0.0.0",
     )
     options.add_argument(
-        "--analytics-port", type=_port_or_none, default=8081, help="of analytics; 0: do without"
+        "--analytics-port",
+        type=option_numbers.port_or_none,
+        default=8081,
+        help="of analytics; 0: do without",
     )
     options.add_argument(
         "--no-history", action="store_true", help="keep no logs: analytics knows the present only"
     )
     options.add_argument(
-        "--sandesh-port", type=_port_or_none, default=0, help="of generators that speak Sandesh"
+        "--sandesh-port",
+        type=option_numbers.port_or_none,
+        default=0,
+        help="of generators that speak Sandesh",
     )
     options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
     options.add_argument(

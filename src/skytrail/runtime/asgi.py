@@ -161,6 +161,7 @@ AtOnce = Callable[[Request], "Response | Promised | None"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _QUERY_KEPT_BYTES = 256
+_LENGTH_DIGITS_MAX = 19
 QUERY_COUNT_MAX: Final = 1000
 """Parameters of one query."""
 
@@ -363,8 +364,10 @@ class AsgiApp:
 
     def _check_length(self, request: Request) -> None:
         declared = request.headers.get("content-length", "0")
-        if not declared.isascii() or not declared.isdigit():
-            raise HttpError(400, "Content-Length is not a number")
+        if not declared.isascii() or not declared.isdigit() or len(declared) > _LENGTH_DIGITS_MAX:
+            raise HttpError(
+                400, f"Content-Length is no number of up to {_LENGTH_DIGITS_MAX} digits"
+            )
         limit = self.body_limit(request)
         if int(declared) > limit:
             raise HttpError(413, f"Body of {declared} bytes exceeds the limit of {limit} bytes")

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
 
+from skytrail.net.decimal_text import decimal
+
 DATABASE: Final = "config.db"
 _PORT: Final = 2379
 _OPTIONS: Final = ("ca", "cert", "key", "user", "password-file")
@@ -111,9 +113,10 @@ def _endpoint(text: str) -> str:
     else:
         host, _, port = text.partition(":")
         port = port or str(_PORT)
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    number = decimal(port, 1, 65_535)
+    if not host or number is None:
         raise LocationInvalid(f"{text!r} is not HOST:PORT")
-    return f"{host}:{port}"
+    return f"{host}:{number}"
 
 
 def _tls(text: str, given: dict[str, str]) -> EtcdTls | None:

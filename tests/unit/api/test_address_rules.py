@@ -301,9 +301,13 @@ def test_reserved_addresses_are_taken_counted_and_given_back(api) -> None:
     ).json
     count = api.call("POST", f"{path}/subnet-ip-count", {"subnet_list": [subnet, "x"]}).json
     too_many = api.call("POST", f"{path}/ip-alloc", {"count": 9})
+    no_number = {
+        api.call("POST", f"{path}/ip-alloc", {"count": c}).status for c in ("²", "9" * 5000)
+    }
     wrong = api.call("POST", f"{path}/ip-alloc", {"count": 1, "subnet": "none"})
     freed = api.call("POST", f"{path}/ip-free", {"ip_addr": taken["ip_addr"]})
 
+    assert no_number == {400}
     assert taken == {"ip_addr": ["10.0.0.4", "10.0.0.3"]}
     assert count == {"ip_count_list": [2, 0]}
     assert (too_many.status, wrong.status, freed.body) == (409, 404, b"")

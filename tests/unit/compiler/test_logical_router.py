@@ -1,4 +1,5 @@
 import msgspec
+import pytest
 
 from skytrail.compiler.derived import DerivedKey, derived_uuid
 from skytrail.compiler.emit import Create, Delete, Update, all_keys, plan
@@ -190,7 +191,8 @@ def test_internal_network_goes_with_its_router():
     assert [type(each) for each in writes] == [Delete]
 
 
-def test_vxlan_number_that_is_none_is_reported():
-    engine = compiled(logical_router("r", is_vxlan=True, vni="red"))
+@pytest.mark.parametrize("text", ["red", "9" * 5000, "0" * 12 + "9" * 5000, "²"])
+def test_vxlan_number_that_is_none_is_reported(text):
+    engine = compiled(logical_router("r", is_vxlan=True, vni=text))
 
     assert [each.reason for each in engine.violations()] == ["bad_vxlan_network_identifier"]

@@ -24,6 +24,7 @@ from skytrail.api.refusal import bad_request, not_found
 from skytrail.api.rules.fabric_vlans import INTERFACES, PORTS, bindings_of
 from skytrail.api.rules.virtual_port_group import take_number
 from skytrail.model.validate import shown
+from skytrail.net.decimal_text import decimal
 
 _SYSTEM = "default-global-system-config"
 _GROUP, _PORT = "virtual-port-group", "physical-interface"
@@ -58,7 +59,7 @@ def attachment_of(change: Change, body: Document) -> Attachment | None:
     if bindings.get("vnic_type") != _BAREMETAL:
         return None
     vlan = bindings.get("tor_port_vlan_id")
-    if vlan and not (vlan.isascii() and vlan.isdigit() and int(vlan[:9]) <= _VLAN_MAX):
+    if vlan and decimal(vlan, 0, _VLAN_MAX) is None:
         raise bad_request(f"Invalid binding tor_port_vlan_id: {shown(vlan)} is no VLAN number")
     links = _links(bindings.get("profile", ""))
     if not links:

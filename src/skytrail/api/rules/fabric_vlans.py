@@ -20,9 +20,11 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record, referrers
 from skytrail.api.references import referred
 from skytrail.api.refusal import Refused, bad_request
+from skytrail.net.decimal_text import decimal
 
 PORTS, INTERFACES = "physical_interface_refs", "virtual_machine_interface_refs"
 GROUPS = "virtual_port_group_refs"
+_VLAN_MAX = 4094
 _GROUP, _INTERFACE = "virtual-port-group", "virtual-machine-interface"
 _STYLE, _UNCHECKED = "fabric_enterprise_style", "disable_vlan_vn_uniqueness_check"
 
@@ -60,7 +62,7 @@ def vlan_in(group: str, interface: Document) -> int:
         return tag
     native = documents.number(_attribute(group, interface), "native_vlan_tag")
     given = bindings_of(interface).get("tor_port_vlan_id", "")
-    return native or (int(given) if given.isascii() and given.isdigit() else 0)
+    return native or decimal(given, 0, _VLAN_MAX) or 0
 
 
 def _attribute(group: str, interface: Document) -> Document:

@@ -13,6 +13,7 @@ from skytrail.api.rules.provider_network import check_provider
 from skytrail.api.rules.scope import system_settings
 from skytrail.model.validate import shown
 from skytrail.net import RouteTarget
+from skytrail.net.decimal_text import decimal
 
 ID_POOL = "virtual-network-id"
 ID_RANGE = ((1, (1 << 24) - 1),)
@@ -217,7 +218,7 @@ def _check_router(change: Change, body: Document) -> None:
     check_route_targets(change, body)
     vni = body.get("vxlan_network_identifier")
     text = "" if vni is None else str(vni)
-    if text and not (text.isascii() and text.isdecimal() and 0 < int(text[:12]) < 1 << 24):
+    if text and decimal(text, 1, (1 << 24) - 1) is None:
         raise bad_request(
             f"Bad Request, vxlan_network_identifier {shown(vni)} must be a number from 1 to 16777215"
         )

@@ -40,6 +40,7 @@ from skytrail.model.generated.types import (
     RouteTargetList,
     VirtualNetworkType,
 )
+from skytrail.net.decimal_text import SHOWN_LENGTH, decimal
 
 NETWORK: Final = VirtualNetwork.type_name
 VXLAN: Final = "vxlan-routing"
@@ -133,12 +134,10 @@ def router_membership(view: View) -> dict[str, Outcome]:
 def _internal_network(
     router: LogicalRouter, name: FqName, targets: Targets, violations: list[Violation]
 ) -> Derived:
-    vni: int | None = None
     text = (router.vxlan_network_identifier or "").strip()
-    if text.isdecimal() and 0 < int(text) <= VNI_MAX:
-        vni = int(text)
-    elif text:
-        detail = f"{text!r} is no number from 1 to {VNI_MAX}: the network's own number is used"
+    vni = decimal(text, 1, VNI_MAX)
+    if text and vni is None:
+        detail = f"{text[:SHOWN_LENGTH]!r} is no number from 1 to {VNI_MAX}: the network's own number is used"
         violations.append(Violation(ROUTER, router.fq_name, "bad_vxlan_network_identifier", detail))
     return Derived(
         DerivedKey(NETWORK, name),
