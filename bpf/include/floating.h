@@ -17,19 +17,34 @@ static __always_inline struct floating *floating_at(__u32 vif, __u32 place)
 	return bpf_map_lookup_elem(&floatings, &key);
 }
 
-static __noinline struct floating *floating_find(__u32 vif, const __be32 *outside, __u32 family)
+struct floating_address {
+	__be32 words[4];
+};
+
+/* The place of a port's floating address, from 1 on; 0: it has no such. */
+VERIFIED_ONCE int floating_place(__u32 vif, const struct floating_address *outside, __u32 family)
 {
-	struct floating *found;
+	const struct floating *found;
 	__u32 place;
 
+	if (!outside)
+		return 0;
 	for (place = 0; place < FLOATING_PLACES_MAX; place++) {
 		found = floating_at(vif, place);
 		if (!found)
-			return NULL;
-		if (found->family == family && same_address(found->outside, outside))
-			return found;
+			return 0;
+		if (found->family == family && same_address(found->outside, outside->words))
+			return place + 1;
 	}
-	return NULL;
+	return 0;
+}
+
+static __always_inline struct floating *floating_find(__u32 vif, const __be32 *outside,
+						      __u32 family)
+{
+	const int place = floating_place(vif, (const void *)outside, family);
+
+	return place ? floating_at(vif, place - 1) : NULL;
 }
 
 /* The port that stands for the one of `side`; 0: the address has none such. */
