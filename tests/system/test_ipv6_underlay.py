@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import struct
+import subprocess
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -23,6 +25,25 @@ from .test_bgp_as_a_service import BEHIND, start_frr
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ipv6-underlay"
 
 PORT = 5007
+NOVA = """
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Nova(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *rest):
+        pass
+class Server(ThreadingHTTPServer):
+    import socket
+    address_family = socket.AF_INET6
+server = Server(("::", 8775), Nova)
+print("ready", flush=True)
+server.serve_forever()
+"""
 
 pytestmark = pytest.mark.root
 
@@ -217,6 +238,46 @@ def test_a_workload_peers_with_a_control_node_that_has_ipv6_alone(
         speaker.close()
         netns.configure(namespace, [f"address del {BEHIND}/32 dev lo"])
         api.delete("bgp-as-a-service", uuid)
+
+
+def test_metadata_is_answered_over_both_ip_versions(lab, api, changed, eventually):
+    """Nova is asked over IPv6, whichever version the workload asks over."""
+    control = str(lab.plan.node("control1").place)
+    entries = [
+        {
+            "linklocal_service_name": name,
+            "linklocal_service_ip": at,
+            "linklocal_service_port": 80,
+            "ip_fabric_service_ip": [control],
+            "ip_fabric_service_port": 8775,
+        }
+        for name, at in (("metadata", "169.254.169.254"), ("metadata6", "fe80::a9fe:a9fe"))
+    ]
+    names = ["default-global-system-config", "default-global-vrouter-config"]
+    settings = api.name_to_id("global-vrouter-config", names)
+    services = {"linklocal_services": {"linklocal_service_entry": entries}}
+    changed("global-vrouter-config", settings, services)
+    machine = api.read("virtual-machine-interface", lab.attached("web1").uuid)
+    command = lab.command_in("control1", ["python3", "-c", NOVA])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as nova:
+        assert nova.stdout is not None
+        assert nova.stdout.readline() == "ready\n"
+        link = link_of(lab, "web1")
+        for at in ("169.254.169.254", f"[fe80::a9fe:a9fe%25{link}]"):
+            said = eventually(lambda at=at: asked(lab, "web1", at), f"{at} answers")
+            assert said["x-instance-id"] == machine["virtual_machine_refs"][0]["uuid"]
+        nova.kill()
+
+
+def asked(lab, name, at):
+    command = lab.command_in(name, ["curl", "-s", "-f", "-m", "5", f"http://{at}/"])
+    done = subprocess.run(command, check=False, capture_output=True)
+    return json.loads(done.stdout) if not done.returncode else None
+
+
+def link_of(lab, name):
+    command = lab.command_in(name, ["ip", "-j", "-6", "addr", "show", "scope", "link"])
+    return json.loads(netns.run(command))[0]["ifname"]
 
 
 def test_trace_names_the_way_and_the_rule(lab, members):

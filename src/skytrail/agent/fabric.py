@@ -36,6 +36,8 @@ HOST_VRF_NAME = "host"
 """No routing instance is called so: their names have colons."""
 HOST_SIDE = IPv4Network("169.254.0.0/17")
 """As ``HOST_SIDE`` in ``bpf/include/fabric.h``: this and an interface's number."""
+HOST_ADDRESS = IPv4Address("169.254.128.1")
+"""What a host without IPv4 address in the underlay is called on that link."""
 HOST_SIDE6 = IPv6Network("fd73:6b79:7472::/113")
 """As ``HOST_SIDE6_0`` there. Unique local (RFC 4193), and never on any wire."""
 HOST_ADDRESS6 = IPv6Address("fd73:6b79:7472::a9fe:a9fe")
@@ -84,7 +86,7 @@ def routes_out(
         nexthop = nexthops.fabric(vif_id)
         prefix = ip_network(address)
         yield InetRouteRow(vrf_id, prefix, nexthop, 0, IdentityId(0), GATEWAY_MAC)
-    if not network.leaves_by_host:
+    if config.is_apart or not network.leaves_by_host:
         return
     identity = identities.of([UNDERLAY_NETWORK], (), ())
     yield InetRouteRow(vrf_id, _EVERYWHERE, nexthops.fabric(vif_id), 0, identity)
@@ -129,11 +131,9 @@ def _service_row(
     service: LinkService, names: Names, underlay: Underlay, to_host: NextHopId | None
 ) -> LinkServiceRow | None:
     """Return where a service is; None while that is not known."""
-    at, own = (service.address, service.port), underlay.address4
+    at, own = (service.address, service.port), underlay.address4 or HOST_ADDRESS
     if isinstance(service.address, IPv6Address):
         return _service_row6(service, underlay, to_host)
-    if own is None:
-        return None
     if service.is_metadata:
         if underlay.host is None or to_host is None or not underlay.host.metadata_port:
             return None

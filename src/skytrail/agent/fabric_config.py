@@ -62,11 +62,18 @@ class FabricConfig:
     pools: tuple[tuple[int, tuple[PortRange, ...]], ...] = ()
     leaves: bool = False
     """Some network's workloads reach the underlay by their host's address."""
+    is_apart: bool = False
+    """Nobody reaches the underlay, which is IPv6: only what is on the host itself is served."""
 
     @property
     def takes_ports(self) -> bool:
         """Whether workloads may leave by ports of the host at all."""
-        return bool(self.services) or self.leaves
+        return not self.is_apart and (bool(self.services) or self.leaves)
+
+    def apart(self) -> FabricConfig:
+        """Return what of it a host serves that has no IPv4 address in the underlay."""
+        own = tuple([each for each in self.services if each.is_metadata or each.is_of_host])
+        return replace(self, services=own, leaves=False, is_apart=True)
 
     @property
     def dns_names(self) -> frozenset[str]:

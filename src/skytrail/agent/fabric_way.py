@@ -42,8 +42,6 @@ def fabric_way(
     own = _tunnel_address(tables)
     if not is_link_service(destination) and not isinstance(destination, IPv4Address):
         return FabricWay(text="over IPv4 alone", drop_reason="FABRIC_ADDRESS")
-    if own is None:
-        return FabricWay(drop_reason="NEXTHOP")
     if (
         destination.version == 4
         and protocol not in _WITH_PORTS
@@ -70,8 +68,10 @@ def fabric_way(
     return FabricWay(source, service.targets[0], service.to_port, text)
 
 
-def _checked(tables: Tables, own: IpAddress, way: FabricWay, protocol: int) -> FabricWay:
+def _checked(tables: Tables, own: IPv4Address | None, way: FabricWay, protocol: int) -> FabricWay:
     at = way.destination
+    if own is None:
+        return FabricWay(drop_reason="NEXTHOP")
     if at is None or at == own or any(at in prefix for prefix in _NOBODY):
         return FabricWay(text=str(at), drop_reason="FABRIC_ADDRESS")
     pool = tables.port_pools.get(protocol)

@@ -38,7 +38,6 @@ from skytrail.agent import underlay6
 from skytrail.agent.control_sessions import ControlSessions, Outgoing
 from skytrail.agent.desired import Planner
 from skytrail.agent.fabric import vif_of_host_side
-from skytrail.agent.fabric_config import NOTHING_SET
 from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
 from skytrail.agent.io.balancers import Balancers
@@ -431,7 +430,8 @@ class AgentService:
         self._plug_balancers()
         self._claim(view)
         self.health.follow(self.plugged, view)
-        self.host_network.follow(view.fabric if self._underlay.address4 else NOTHING_SET)
+        fabric = view.fabric
+        self.host_network.follow(fabric if self._underlay.address4 else fabric.apart())
         inputs = Inputs(
             plugged=self.plugged,
             view=view,

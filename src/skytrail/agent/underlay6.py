@@ -15,9 +15,7 @@ from skytrail.net import IpAddress
 from skytrail.wire.xmpp import PortTrouble
 
 _SHOWN_COUNT_MAX = 3
-SERVICES_UNSERVED = (
-    "services of the underlay for workloads (link-local, metadata): need an IPv4 underlay"
-)
+SERVICES_UNSERVED = "link-local services that are not on the host itself: need an IPv4 underlay"
 
 
 def unserved(ports: Mapping[str, PortState], underlay: Underlay) -> Iterator[PortTrouble]:
@@ -45,7 +43,8 @@ def _asked(state: ActivePort, underlay: Underlay) -> Iterator[str]:
 
 def unmet(view: View, far: Iterable[IpAddress], underlay: Underlay) -> Iterator[str]:
     """Yield what the host cannot do as its underlay is; ``far``: where no tunnel of it leads."""
-    if view.fabric.services and underlay.address4 is None:
+    fabric = view.fabric
+    if underlay.address4 is None and len(fabric.apart().services) != len(fabric.services):
         yield SERVICES_UNSERVED
     if view.replicator is not None and not underlay.reaches(view.replicator):
         yield (

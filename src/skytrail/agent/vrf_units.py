@@ -102,8 +102,7 @@ class VrfUnits:
                 for a in (broadcast_addresses(network) if network.forwarding.bridges else ())
                 if (vrf, a) not in self._world.offers and a not in addresses
             ]
-            if self._world.inputs.underlay.address4 is not None:
-                rows += routes_out(network, self._world.fabric, vrf_id, self._world.in_use)
+            rows += routes_out(network, self._world.fabric, vrf_id, self._world.in_use)
         if network.vni:
             rows.append(VniRow(network.vni, bridge))
         rows.append(LabelRow(self._world.number("label", f"bridge:{vrf}"), bridge))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 from skytrail.agent.fabric import UNDERLAY_VIF_NAME
-from skytrail.agent.fabric_config import NOTHING_SET, FabricConfig
+from skytrail.agent.fabric_config import FabricConfig
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.forwarding import Forwarding
 from skytrail.agent.host_rows import HostRows
@@ -148,9 +148,9 @@ class World:
 
     @property
     def fabric(self) -> FabricConfig:
-        """What workloads use of the underlay: nothing where they would have to by IPv6."""
-        inputs = self.inputs
-        return NOTHING_SET if inputs.underlay.address4 is None else inputs.view.fabric
+        """What workloads use of the underlay and the host."""
+        found = self.inputs.view.fabric
+        return found.apart() if self.inputs.underlay.address4 is None else found
 
     @property
     def replicator(self) -> IpAddress | None:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from skytrail.agent.fabric import (
+    HOST_ADDRESS,
     HOST_ADDRESS6,
     FabricInputs,
     fabric_rows,
@@ -221,6 +222,10 @@ def rows_with_side(names=(), side=SIDE4, **service):
     config = FabricConfig(services=host_services(**service), pools=NOTHING_SET.pools)
     address = IPv4Address("192.0.2.1")
     underlay = Underlay("underlay", 1, address, GATEWAY_MAC, 1500, host=side)
+    return rows_of(config, underlay, names)
+
+
+def rows_of(config, underlay, names=()):
     made = AgentHost()
     table = NextHopTable(made.numbers.nexthop, underlay, lambda _: None)
     numbers = made.numbers.spaces()
@@ -271,6 +276,28 @@ def test_services_at_ipv6_addresses_are_the_host_s(service, to_port):
     (row,) = [each for each in made if isinstance(each, LinkServiceRow)]
     assert (row.targets, row.to_port) == ((HOST_ADDRESS6,), to_port)
     assert row.nexthop_id
+
+
+@pytest.mark.parametrize(
+    ("at", "own"), [("169.254.169.254", HOST_ADDRESS), ("fe80::a9fe:a9fe", HOST_ADDRESS6)]
+)
+def test_a_host_with_an_ipv6_underlay_offers_what_is_on_itself_alone(at, own):
+    config = FabricConfig(
+        services=(
+            *host_services("metadata", ["2001:db8::9"], address=at),
+            *host_services("b", ["203.0.113.9"], address="169.254.1.2"),
+        ),
+        pools=NOTHING_SET.pools,
+        leaves=True,
+    ).apart()
+    underlay = Underlay("underlay", 1, ip_address("2001:db8::1"), GATEWAY_MAC, 1500, host=SIDE6)
+
+    made = rows_of(config, underlay)
+
+    (row,) = [each for each in made if isinstance(each, LinkServiceRow)]
+    assert (row.address, row.targets) == (ip_address(at), (own,))
+    assert not any(isinstance(each, PortPoolRow) for each in made)
+    assert not config.takes_ports
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,9 @@ class HostNetwork:
     async def _make_side(self) -> None:
         try:
             has_ipv6 = self._config.has_ipv6
-            link = await asyncio.to_thread(ensure_host_side, has_ipv6=has_ipv6)
+            link = await asyncio.to_thread(
+                ensure_host_side, is_apart=self._config.is_apart, has_ipv6=has_ipv6
+            )
         except HostSideRefused as refused:
             if str(refused) != self._problem:
                 self._log.warning("host_side_refused", error=str(refused))
@@ -154,7 +156,7 @@ class HostNetwork:
         service = self._config.metadata
         if service is None:
             return ()
-        targets = service.targets or self.names.get(service.dns_name, ())
+        targets = service.targets or self.names.get(service.dns_name) or (service.dns_name,)
         return tuple([(str(target), service.to_port) for target in targets])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from skytrail.agent.fabric import HOST_ADDRESS6, HOST_SIDE, HOST_SIDE6
+from skytrail.agent.fabric import HOST_ADDRESS, HOST_ADDRESS6, HOST_SIDE, HOST_SIDE6
 from skytrail.agent.io.netlink import Link, link_index, read_link
 from skytrail.net import GATEWAY_MAC
 
@@ -25,8 +25,11 @@ class HostSideRefused(Exception):
     """The kernel would not make the links."""
 
 
-def ensure_host_side(*, has_ipv6: bool) -> Link:
-    """Make the links unless they are there; return the datapath's end."""
+def ensure_host_side(*, is_apart: bool, has_ipv6: bool) -> Link:
+    """Make the links unless they are there; return the datapath's end.
+
+    ``is_apart``: the host has no IPv4 address elsewhere that its services could be sent to.
+    """
     try:
         with IPRoute() as route:
             if not link_index(DATAPATH_IFNAME):
@@ -48,6 +51,8 @@ def ensure_host_side(*, has_ipv6: bool) -> Link:
             route.link("set", index=index, flags=_IFF_NOARP, mask=_IFF_NOARP)
             route.link("set", index=index, state="up")
             route.route("replace", dst=str(HOST_SIDE), oif=index, scope="link")
+            if is_apart:
+                route.addr("replace", index=index, address=str(HOST_ADDRESS), prefixlen=32)
             if has_ipv6:
                 _add_ipv6(route, index)
     except (NetlinkError, OSError) as error:
