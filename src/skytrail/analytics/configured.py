@@ -7,6 +7,7 @@ told from its absence.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final, cast
 
 import msgspec
@@ -15,6 +16,8 @@ from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable, alternatives_
 from skytrail.wire.telemetry import Uve
 
 STRUCT: Final = "ContrailConfig"
+MAINTENANCE: Final = "maintenance-until"
+"""Annotation of a node's object."""
 NODE_TABLES: Final = {
     "virtual-router": "ObjectVRouter",
     "bgp-router": "ObjectBgpRouter",
@@ -45,6 +48,26 @@ def node_uve(kind: str, document: Document) -> Uve | None:
         if key in {"uuid", "fq_name", "virtual_router_ip_address", "bgp_router_parameters"}
     }
     return Uve(table=table, key=name, struct=STRUCT, fields={"elements": elements})
+
+
+def quiet_until_us(document: Document) -> int:
+    """Return until when a node is under maintenance (microseconds, UTC), 0 when it is not.
+
+    Annotation ``maintenance-until`` of its object says so: ISO 8601, UTC where no zone is given.
+    ``ValueError`` when it is no time.
+    """
+    annotations = document.get("annotations")
+    pairs = (
+        cast("Document", annotations).get("key_value_pair")
+        if isinstance(annotations, dict)
+        else None
+    )
+    for pair in cast("list[object]", pairs) if isinstance(pairs, list) else []:
+        if isinstance(pair, dict) and cast("Document", pair).get("key") == MAINTENANCE:
+            until = datetime.fromisoformat(str(cast("Document", pair).get("value")))
+            until = until if until.tzinfo else until.replace(tzinfo=UTC)
+            return max(0, round(until.timestamp() * 1e6))
+    return 0
 
 
 def alarm_rule_of(document: Document) -> AlarmRule:

@@ -12,12 +12,14 @@ All on one event loop; UVEs are in memory, and told again by the generators afte
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skytrail.analytics.alarm_routes import Route
 from skytrail.analytics.collector import Collector
+from skytrail.analytics.io.alarm_delivery import AlarmDelivery
 from skytrail.analytics.io.config_watch import ConfigWatch
 from skytrail.analytics.io.gate import ApiGate
 from skytrail.analytics.io.history import History
@@ -69,6 +71,7 @@ class AnalyticsSettings:
     gate_url: str = ""
     """The API that says who sends a request; empty: everybody may ask everything."""
     gate_ca: Path | None = None
+    alarm_routes: Sequence[Route] = ()
     check_host: CheckHost | None = None
     """What looks at the names that clients use for this server; None: it answers to all."""
 
@@ -82,6 +85,8 @@ class AnalyticsService:
         self.collector = Collector()
         self.watchman = Watchman(self.collector, settings.name)
         self.writer: HistoryWriter | None = None
+        self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
+        self.watchman.tell_people = self.delivery.tell
 
     async def run(self, when_ready: Callable[[Mapping[str, int]], None]) -> None:
         """Serve until cancelled; ``when_ready`` is given the ports. Raises ``OSError``."""
@@ -146,6 +151,7 @@ class AnalyticsService:
                 name="analytics-rest",
             )
             group.create_task(self._tick(), name="analytics-tick")
+            group.create_task(self.delivery.run(), name="analytics-alarms")
 
     async def _tick(self) -> None:
         while True:
@@ -189,6 +195,11 @@ class AnalyticsService:
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
         raised = sum(1 for _ in self.watchman.board.all_raised())
         yield Sample("skytrail_analytics_alarms", raised)
+        for route, told, failures, dropped in self.delivery.counts():
+            labels = {"route": route}
+            yield Sample("skytrail_analytics_alarms_told_total", told, labels)
+            yield Sample("skytrail_analytics_alarm_failures_total", failures, labels)
+            yield Sample("skytrail_analytics_alarms_untold_total", dropped, labels)
         for table, batch in collector.waiting().items():
             yield Sample("skytrail_analytics_rows_waiting", len(batch), {"table": table})
             for level, count in batch.shed.items():

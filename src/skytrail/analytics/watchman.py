@@ -5,9 +5,10 @@ What it finds are UVEs again (struct ``UVEAlarms``), and a message in the log fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from skytrail.analytics import uve_json
+from skytrail.analytics.alarm_routes import Notice, notice_of
 from skytrail.analytics.alarm_rule import AlarmRule
 from skytrail.analytics.alarms import STRUCT, AlarmBoard, Entity, Transition
 from skytrail.analytics.collector import Collector
@@ -36,6 +37,14 @@ class Watchman:
         self._position = 0
         self._due: dict[Entity, None] = {}
         self._sequence = 0
+        self.tell_people: Callable[[Notice], None] = _tell_nobody
+        self._quiet_until_us: dict[Entity, int] = {}
+        self._withheld: dict[Entity, dict[str, Transition]] = {}
+        """Of entities under maintenance: what was raised and not told."""
+
+    def set_maintenance(self, windows: Mapping[Entity, int]) -> None:
+        """Withhold alarms of these entities from people until then (microseconds, UTC)."""
+        self._quiet_until_us = dict(windows)
 
     def set_rules(self, own: Iterable[AlarmRule], *, is_enabled: bool) -> None:
         """Take over users' rules; everything is looked at again."""
@@ -52,6 +61,22 @@ class Watchman:
         for entity in list(self._due)[:LOOKS_COUNT_MAX]:
             del self._due[entity]
             self._look(entity, now, now_us)
+        for entity in [each for each in self._withheld if not self._is_quiet(each, now_us)]:
+            for transition in self._withheld.pop(entity).values():
+                self.tell_people(notice_of(transition, now_us))
+
+    def _is_quiet(self, entity: Entity, now_us: int) -> bool:
+        return now_us < self._quiet_until_us.get(entity, 0)
+
+    def _tell_of(self, transition: Transition, now_us: int) -> None:
+        """Tell people, or withhold it: what comes and goes during maintenance is told to nobody."""
+        entity, name = transition.entity, transition.alarm.rule.name
+        if not transition.is_raised and name in self._withheld.get(entity, {}):
+            del self._withheld[entity][name]
+        elif transition.is_raised and self._is_quiet(entity, now_us):
+            self._withheld.setdefault(entity, {})[name] = transition
+        else:
+            self.tell_people(notice_of(transition, now_us))
 
     def acknowledge(self, table: str, key: str, name: str, token: str, now: float) -> bool:
         """Mark an alarm as seen; False when there is no such alarm (any more)."""
@@ -79,6 +104,7 @@ class Watchman:
             self._tell(entity, now)
         for each in changes:
             self._log(each, now_us)
+            self._tell_of(each, now_us)
 
     def _tell(self, entity: Entity, now: float) -> None:
         self._sequence += 1
@@ -105,3 +131,7 @@ class Watchman:
         )
         self._sequence += 1
         self._collector.keep(message_of(self._hello, log, self._sequence))
+
+
+def _tell_nobody(notice: Notice) -> None:
+    """Do nothing."""

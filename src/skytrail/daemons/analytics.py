@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
+from skytrail.analytics.alarm_routes import Route, RoutesUnusable, routes_of
 from skytrail.analytics.history_tables import KEPT
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         api_access=access,
         history=options.history,
         keep_hours=dict(options.keep),
+        alarm_routes=options.alarm_routes,
         rest_tls=rest_tls,
         gate_url=options.authenticate_at,
         gate_ca=access.ca_file,
@@ -77,6 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_ready("analytics", node=settings.name, listen=settings.listen, **ports)
 
     return run_until_signal(lambda: AnalyticsService(settings).run(ready))
+
+
+def _routes(text: str) -> tuple[Route, ...]:
+    """Read the file of alarm routes; its secrets must be readable."""
+    try:
+        routes = routes_of(Path(text).read_bytes())
+        for route in routes:
+            for secret in filter(None, (route.secret_file, route.smtp_password_file)):
+                Path(secret).read_bytes()
+    except (OSError, RoutesUnusable) as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+    return routes
 
 
 def _kept(text: str) -> tuple[str, int]:
@@ -139,6 +153,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TABLE=HOURS",
         help="how long rows are kept; by default "
         + ", ".join(f"{name}={table.keep_hours}" for name, table in KEPT.items()),
+    )
+    parser.add_argument(
+        "--alarm-routes",
+        type=_routes,
+        default=(),
+        metavar="FILE",
+        help="TOML: who is told of which alarms by webhook or e-mail",
     )
     parser.add_argument("--log-level", default="info", choices=logs.LEVELS)
     parser.add_argument("--log-json", action="store_true")

@@ -8,7 +8,7 @@ import structlog
 
 from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable
 from skytrail.analytics.collector import Collector
-from skytrail.analytics.configured import WATCHED, Document, alarm_rule_of, node_uve
+from skytrail.analytics.configured import WATCHED, Document, alarm_rule_of, node_uve, quiet_until_us
 from skytrail.analytics.telemetry import change_of
 from skytrail.analytics.watchman import Watchman
 from skytrail.client import (
@@ -38,6 +38,8 @@ class ConfigWatch:
         self._nodes: dict[str, Uve] = {}
         self._rules: dict[str, AlarmRule] = {}
         self._is_enabled = True
+        self._quiet: dict[str, int] = {}
+        """By a node's object: until when it is under maintenance."""
         self._seen: set[str] | None = None
         """Objects of the snapshot that is coming in."""
 
@@ -73,6 +75,7 @@ class ConfigWatch:
             self._set_rules()
         else:
             self._put_node(uuid, node_uve(kind, document))
+            self._put_maintenance(uuid, document)
 
     def _put_rule(self, uuid: str, document: Document) -> None:
         try:
@@ -81,6 +84,25 @@ class ConfigWatch:
             self._rules.pop(uuid, None)
             self._log.warning("alarm_rule_unusable", uuid=uuid, reason=str(error))
         self._set_rules()
+
+    def _put_maintenance(self, uuid: str, document: Document) -> None:
+        try:
+            until_us = quiet_until_us(document)
+        except (ValueError, OverflowError) as error:
+            self._log.warning("maintenance_unusable", uuid=uuid, reason=str(error))
+            until_us = 0
+        if until_us != self._quiet.get(uuid, 0):
+            self._quiet[uuid] = until_us
+            self._set_maintenance()
+
+    def _set_maintenance(self) -> None:
+        self._watchman.set_maintenance(
+            {
+                (uve.table, uve.key): self._quiet[uuid]
+                for uuid, uve in self._nodes.items()
+                if self._quiet.get(uuid)
+            }
+        )
 
     def _put_node(self, uuid: str, uve: Uve | None) -> None:
         former = self._nodes.get(uuid)
@@ -92,6 +114,8 @@ class ConfigWatch:
 
     def _delete(self, uuid: str) -> None:
         uve = self._nodes.pop(uuid, None)
+        if self._quiet.pop(uuid, 0):
+            self._set_maintenance()
         if uve is not None:
             self._tell(Uve(table=uve.table, key=uve.key, struct=uve.struct, is_deleted=True))
         if self._rules.pop(uuid, None) is not None:
