@@ -197,6 +197,25 @@ def test_trace_tells_how_a_packet_leaves_by_the_host():
     assert "egress policy" not in [step.stage for step in service.steps]
 
 
+def test_ipv6_has_no_way_out_by_the_host():
+    config = ConfigBuilder()
+    config.node("global-vrouter-config", "default-global-system-config:g")
+    red = config.network("red", 5, [subnet("10.1.1.0/24"), subnet("fd00:1::/64")])
+    config.node("virtual-network", f"{PROJECT}:red", virtual_network_network_id=5, fabric_snat=True)
+    config.port("a", red, ["10.1.1.3", "fd00:1::3"])
+    made = AgentHost()
+    made.plug("a", 10)
+    made.connect()
+    made.configure(config.update())
+    made.reconcile()
+    packet = TracePacket(ip_address("fd00:1::3"), ip_address("2001:db8::9"), 6, 4000, 443)
+
+    trace = explain(made.datapath.tables(), made.vif("a"), packet)
+
+    assert traced(made, "203.0.113.9", 443).outcome == LEFT
+    assert trace.drop_reason == "NO_ROUTE"
+
+
 @pytest.mark.parametrize(
     ("destination", "port", "protocol", "reason"),
     [
