@@ -67,6 +67,7 @@ enum interface_options {
 	OPTION_LEARNS = 512,	  /* Which MACs are behind it is learnt from what it sends; */
 	OPTION_MACS_FULL = 1024,  /* those that are not known by now have no place. */
 	OPTION_CHECKS_ENDS = 2048, /* Underlay: tunnels come from known ends alone. */
+	OPTION_LEARNS_ADDRESSES = 4096, /* Which addresses are behind which of them is learnt, too. */
 };
 
 enum nexthop_kind {

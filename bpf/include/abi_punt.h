@@ -18,12 +18,15 @@ enum punt_reason {
 	PUNT_ICMP_TOO_BIG = 6,
 	PUNT_RECEIVE = 7,
 	PUNT_ICMP_UNREACHABLE = 8,
-	PUNT_ANNOUNCEMENT = 9, /* Of an address that several interfaces have in turn. */
+	PUNT_ANNOUNCEMENT = 9, /* Who has an address now that others had. */
 	PUNT_MEMBERSHIP = 10, /* IGMP or MLD: who listens to which group. */
 	PUNT_MAC = 11, /* A source that is not known behind its interface. */
 	PUNT_MAC_UNTOLD = 12, /* Never handed over: counts such frames beyond what may be. */
 	PUNT_REASON_COUNT,
 };
+
+/* Of PUNT_ANNOUNCEMENT: the frame goes on, and the agent is to learn from it who has an address. */
+#define PUNTED_TO_LEARN 1
 
 /* Each interface has a token bucket for each. */
 enum punt_class {

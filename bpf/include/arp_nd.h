@@ -7,6 +7,7 @@
 #define SKYTRAIL_ARP_ND_H
 
 #include "arp_nd_frames.h"
+#include "behind.h"
 #include "fib.h"
 #include "parse6.h"
 #include "punt.h"
@@ -51,7 +52,7 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 	struct arp_frame *arp;
 	__be32 sender, target;
 	const __u8 *mac;
-	bool own;
+	bool own, is_request;
 	int reason;
 
 	if (!vif || !p)
@@ -64,6 +65,7 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 	    arp->hardware_bytes != 6 || arp->protocol_bytes != 4)
 		return drop(ctx, DROP_ARP_MALFORMED);
 	mac_copy(asker.byte, arp->sender_mac);
+	is_request = arp->operation == bpf_htons(ARP_REQUEST);
 	sender = *(__be32 *)arp->sender_address;
 	target = *(__be32 *)arp->target_address;
 	if (vif->flags & INTERFACE_ANTISPOOF) {
@@ -81,7 +83,12 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 		return punt(ctx, PUNT_ANNOUNCEMENT);
 	if (vif->options & OPTION_LAYER2)
 		return ask_members(p);
-	if (arp->operation != bpf_htons(ARP_REQUEST) || sender == target) {
+	/* Answers to the gateway are answers to the agent, who asks whether an address is still there. */
+	if (unlikely(vif->options & OPTION_LEARNS_ADDRESSES) && sender &&
+	    ((!is_request && mac_is_gateway(p->destination_mac)) ||
+	     is_address_new(vif, vif_id, &sender, asker.byte, FAMILY_V4)))
+		punt_frame(ctx, PUNT_ANNOUNCEMENT, PUNTED_TO_LEARN);
+	if (!is_request || sender == target) {
 		if (vif->options & OPTION_ASKS_MEMBERS && !mac_is_gateway(p->destination_mac))
 			return ask_members(p);
 		return drop(ctx, DROP_ARP_IGNORED);
@@ -197,6 +204,22 @@ static __always_inline bool is_solicited(struct __sk_buff *ctx, const struct pac
 	return bpf_skb_load_bytes(ctx, p->l4 + 4, &flags, 1) || flags & ND_FLAG_SOLICITED;
 }
 
+/* As with ARP: who solicits has its source, who advertises the target. */
+static __noinline int learn_neighbour(struct __sk_buff *ctx, const struct packet *p,
+				      const __be32 *address, bool advertises)
+{
+	const __u32 vif_id = get_vif(ctx);
+	const struct interface *vif = interface_by_vif(vif_id);
+
+	if (!vif || !(address[0] | address[1] | address[2] | address[3]) ||
+	    (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000))
+		return 0;
+	if ((advertises && mac_is_gateway(p->destination_mac)) ||
+	    is_address_new(vif, vif_id, address, p->source_mac, FAMILY_V6))
+		punt_frame(ctx, PUNT_ANNOUNCEMENT, PUNTED_TO_LEARN);
+	return 0;
+}
+
 /* ICMPv6 133 to 137 from a workload. */
 VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 {
@@ -237,6 +260,9 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 		return drop(ctx, reason);
 	if (bpf_skb_load_bytes(ctx, p->l4 + 8, target, sizeof(target)))
 		return drop(ctx, DROP_ND_MALFORMED);
+	if (unlikely(vif->options & OPTION_LEARNS_ADDRESSES))
+		learn_neighbour(ctx, p, type == ND_NEIGHBOUR_SOLICITATION ? source : target,
+				type != ND_NEIGHBOUR_SOLICITATION);
 	if (type != ND_NEIGHBOUR_SOLICITATION) {
 		/* Nobody gets to see it, but who claims another's address is to be found. */
 		link_local = (target[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);

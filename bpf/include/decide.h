@@ -6,6 +6,7 @@
 #ifndef SKYTRAIL_DECIDE_H
 #define SKYTRAIL_DECIDE_H
 
+#include "behind.h"
 #include "flood_flags.h"
 #include "fabric.h"
 #include "floating.h"
@@ -189,7 +190,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 			return DROP_SAME_INTERFACE;
 		s->flow.peer_vif = nh->vif;
 		if (!(s->flow.flags & FLOW_BRIDGED))
-			mac_copy(s->flow.mac, peer->mac);
+			mac_copy(s->flow.mac, mac_behind(route, s->flow.nexthop, peer));
 		if (unlikely(peer->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY)
 			floating = floating_find(nh->vif, s->key.destination, family);
 		break;

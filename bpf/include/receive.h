@@ -7,6 +7,7 @@
 #define SKYTRAIL_RECEIVE_H
 
 #include "flood_flags.h"
+#include "behind.h"
 #include "bridge_in.h"
 #include "flood_receive.h"
 #include "router_mac.h"
@@ -110,6 +111,9 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 				   translate(ctx, p, flow)))
 		return drop(ctx, DROP_TRANSLATION);
 	mirror = flow_mirror(flow);
+	if (unlikely(to->options & OPTION_LEARNS_ADDRESSES) &&
+	    (p->flags & (PACKET_LAYER2 | PACKET_TO_GATEWAY)) != PACKET_LAYER2)
+		find_behind(p, to->vrf, vif, family);
 	return shrink_and_deliver(ctx, p, to, true, decap_flags(ctx, family), mirror);
 }
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv6Address
 
 import frames
 import pytest
 from conftest import (
+    GATEWAY,
     LAYER2_NEXTHOP,
+    LOOPBACK_IFINDEX,
     MAC,
     OWN,
+    OWN_NEXTHOP,
+    PEER,
+    PEER_IFINDEX,
     PEER_MAC,
+    PEER_VIF,
     REMOTE,
     TC_REDIRECT,
     VIF,
@@ -21,11 +29,12 @@ from conftest import (
     as_frame,
     base_rows,
     interface_row,
+    route_row,
 )
 
 from skytrail.agent.plugin import PuntReason
-from skytrail.agent.tables import BridgeRow, IdentityId, SeenMacRow
-from skytrail.net import GATEWAY_MAC, Mac
+from skytrail.agent.tables import BridgeRow, IdentityId, InetRouteRow, SeenMacRow
+from skytrail.net import BROADCAST_MAC, GATEWAY_MAC, Mac
 
 pytestmark = pytest.mark.root
 NESTED = Mac.parse("02:00:00:00:00:77")
@@ -132,6 +141,92 @@ def test_frames_reach_a_learnt_mac_as_they_are(learning: Box) -> None:
 
         assert outcome.verdict == TC_REDIRECT, outcome.drops
         assert outcome.frame[:12] == whole[:12]
+
+
+BEHIND = {4: "10.1.1.77", 6: "fd00:1::77"}
+"""An address of NESTED."""
+LEARNS_ADDRESSES = replace(LEARNING, learns_addresses=True)
+
+
+def route_behind(family: int) -> InetRouteRow:
+    bits = 32 if family == 4 else 128
+    return route_row(f"{BEHIND[family]}/{bits}", OWN_NEXTHOP, identity=1, mac=NESTED)
+
+
+@pytest.fixture
+def behind(learning: Box) -> Iterator[Box]:
+    learning.apply(LEARNS_ADDRESSES, *KNOWN)
+    yield learning
+    learning.apply(LEARNING, deletes=(route_behind(4), route_behind(6)))
+
+
+def announced(box: Box) -> list[int]:
+    box.datapath.poll_punts()
+    taken = [each.argument for each in box.punts if each.reason is PuntReason.ANNOUNCEMENT]
+    box.punts.clear()
+    return taken
+
+
+def arp_frame(operation: int, target: str, *, to: Mac = BROADCAST_MAC) -> bytes:
+    asked = frames.arp(operation, NESTED.packed, BEHIND[4], target)
+    return frames.ethernet(to.packed, NESTED.packed, 0x0806, asked)
+
+
+def test_an_address_that_is_not_known_is_shown_and_answered_all_the_same(behind: Box) -> None:
+    answered = behind.workload(arp_frame(1, GATEWAY[4]))
+
+    assert answered.frame[6:12] == GATEWAY_MAC.packed
+    assert announced(behind) == [1]
+    behind.apply(route_behind(4))
+    assert behind.workload(arp_frame(1, GATEWAY[4])).frame[6:12] == GATEWAY_MAC.packed
+    assert announced(behind) == []
+
+
+def test_answers_to_the_gateway_are_shown_as_often_as_they_come(behind: Box) -> None:
+    behind.apply(route_behind(4))
+
+    assert behind.workload(arp_frame(2, GATEWAY[4], to=GATEWAY_MAC)).drops == {"ARP_IGNORED": 1}
+    assert announced(behind) == [1]
+    assert behind.workload(arp_frame(2, PEER[4], to=PEER_MAC)).drops == {"ARP_IGNORED": 1}
+    assert announced(behind) == []
+
+
+def test_neighbours_of_ipv6_are_shown_likewise(behind: Box) -> None:
+    message = struct.pack("!BBHI", 135, 0, 0, 0) + IPv6Address(GATEWAY[6]).packed
+    message = frames.icmp6_checked(BEHIND[6], "ff02::1:ff00:1", message)
+    asked = frames.ipv6(BEHIND[6], "ff02::1:ff00:1", frames.ICMP6, message, hop_limit=255)
+    frame = as_frame(asked, Mac(b"\x33\x33\xff\0\0\1"), NESTED)
+
+    assert behind.workload(frame).frame[6:12] == GATEWAY_MAC.packed
+    assert announced(behind) == [1]
+    behind.apply(route_behind(6))
+    behind.workload(frame)
+    assert announced(behind) == []
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_routed_packets_reach_who_is_behind_the_interface(behind: Box, family: int) -> None:
+    packet = frames.ip(REMOTE[family], BEHIND[family], frames.UDP, frames.udp(1, 2, b"x"))
+    assert behind.receive(packet).frame[:6] == MAC.packed, "nobody is known to have it"
+
+    behind.apply(route_behind(family))
+    assert behind.receive(packet).frame[:12] == NESTED.packed + GATEWAY_MAC.packed
+    own = frames.ip(REMOTE[family], OWN[family], frames.UDP, frames.udp(1, 2, b"x"))
+    assert behind.receive(own).frame[:6] == MAC.packed
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_neighbours_on_the_host_reach_who_is_behind_the_interface(behind: Box, family: int) -> None:
+    behind.apply(
+        replace(LEARNS_ADDRESSES, ifindex=PEER_IFINDEX),
+        interface_row(PEER_VIF, LOOPBACK_IFINDEX, PEER_MAC, antispoof=False),
+        route_behind(family),
+    )
+    packet = frames.ip(PEER[family], BEHIND[family], frames.UDP, frames.udp(1, 2, b"x"))
+
+    outcome = behind.workload(as_frame(packet, GATEWAY_MAC, PEER_MAC))
+    behind.apply(interface_row(PEER_VIF, PEER_IFINDEX, PEER_MAC, identity=2), LEARNS_ADDRESSES)
+    assert outcome.frame[:6] == NESTED.packed
 
 
 def generation(box: Box) -> int:

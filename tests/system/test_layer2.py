@@ -354,3 +354,121 @@ def test_a_mac_that_two_hosts_have_is_held_by_the_control_node(
     (row,) = wait_for("it moved too often", fought_over)
     assert row["held_at"], "it stays at one host"
     moves_to(links, Mac(b"\x02\0\0\0\0\x79"), "nest2", "nest1")
+
+
+class Pod:
+    """A machine inside a workload, by a macvlan of its link, with a MAC and addresses of its own."""
+
+    def __init__(self, lab: Lab, node: str, mac: Mac, last: int) -> None:
+        self._lab, self.mac = lab, mac
+        self.addresses = (f"10.65.0.{last}", f"fd65::{last}")
+        self.space = f"{lab.plan.namespace_of(node)}-pod"
+        outer = lab.plan.namespace_of(node)
+        netns.create(self.space)
+        netns.configure(
+            outer,
+            [
+                f"link add pod0 link eth0 address {mac} type macvlan mode bridge",
+                f"link set pod0 netns {self.space} name eth0",
+            ],
+        )
+        netns.configure(
+            self.space,
+            [
+                f"addr add {self.addresses[0]}/24 dev eth0",
+                f"addr add {self.addresses[1]}/64 dev eth0 nodad",
+                "link set eth0 up",
+            ],
+        )
+
+    def ping(self, address: str) -> tuple[int, str]:
+        command = ["nsenter", f"--net=/run/netns/{self.space}", *ping_command(address)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def speaks(self, address: str) -> bool:
+        return self.ping(address)[0] == 0
+
+    def close(self) -> None:
+        netns.delete(self.space)
+
+
+def ping_command(address: str) -> list[str]:
+    return ["ping", "-n", "-c1", "-W1", address]
+
+
+def known(lab: Lab, host: str, address: str):
+    rows = read_table(lab.paths.introspect_socket(host), "learnt_addresses")
+    return [row for row in rows if row["address"] == address]
+
+
+def own_addresses(lab: Lab, name: str) -> tuple[str, str]:
+    member = check.members(lab)[name]
+    return str(member.address(version=4)), str(member.address(version=6))
+
+
+POD_MAC = Mac.parse("06:00:00:00:65:01")
+
+
+def test_addresses_of_machines_inside_a_workload_are_reached_by_both_versions(lab: Lab):
+    pod = Pod(lab, "node1", POD_MAC, 201)
+    try:
+        for version, address in enumerate(pod.addresses):
+            gone_on = own_addresses(lab, "node2")[version]
+            wait_for("the pod reaches the other host", lambda to=gone_on: pod.speaks(to), 10.0)
+            (row,) = wait_for("it is learnt", lambda it=address: known(lab, "compute1", it))
+            assert (row["mac"], row["sequence"]) == (str(POD_MAC), 0)
+            for name in ("node2", "node3"):
+                code, text = run(lab, name, *ping_command(address))
+                assert code == 0, (name, text)
+                assert str(POD_MAC) in neighbour(lab, name, address)
+    finally:
+        pod.close()
+
+
+def test_an_address_moves_with_its_machine_and_is_forgotten_when_nobody_answers(
+    lab: Lab, api: ApiClient
+):
+    address, asker = "10.65.0.202", own_addresses(lab, "node3")[0]
+    pod = Pod(lab, "node1", POD_MAC, 202)
+    try:
+        wait_for("the pod reaches its neighbour", lambda: pod.speaks(asker))
+        wait_for("it is learnt", lambda: known(lab, "compute1", address))
+    finally:
+        pod.close()
+    pod = Pod(lab, "node2", POD_MAC, 202)
+    try:
+        started = time.monotonic()
+        wait_for("it is reached where it is now", lambda: pod.speaks(asker))
+        took_s = time.monotonic() - started
+        (row,) = known(lab, "compute2", address)
+        assert row["sequence"] == 1
+        wait_for("the host it left gives it up", lambda: not known(lab, "compute1", address))
+        code, text = run(lab, "node3", *ping_command(address))
+        assert code == 0, text
+    finally:
+        pod.close()
+    network = api.name_to_id("virtual-network", ["default-domain", "flat", "pods"])
+    api.update("virtual-network", network, {"mac_aging_time": 1})
+    wait_for("nobody answers", lambda: not known(lab, "compute2", address))
+    wait_for("nobody is led there", lambda: run(lab, "node3", *ping_command(address))[0] != 0)
+    print(f"address reached on its new host after {took_s * 1000:.0f} ms")
+
+
+def test_nobody_is_believed_to_have_the_address_of_a_port(lab: Lab):
+    address = own_addresses(lab, "node2")[0]
+    pod = Pod(lab, "node1", Mac.parse("06:00:00:00:65:09"), int(address.rpartition(".")[2]))
+
+    def refused():
+        pod.ping(own_addresses(lab, "node3")[0])
+        rows = read_table(lab.paths.introspect_socket("compute1"), "punts")
+        return [row for row in rows if "addresses of ports" in str(row)]
+
+    try:
+        wait_for("the thief is refused", refused)
+        assert not known(lab, "compute1", address)
+        code, text = run(lab, "node3", *ping_command(address))
+        assert code == 0, text
+        assert str(mac_of(lab, "node2")) in neighbour(lab, "node3", address)
+    finally:
+        pod.close()

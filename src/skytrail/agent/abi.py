@@ -205,6 +205,7 @@ class InterfaceOptions(enum.IntEnum):
     LEARNS = 512
     MACS_FULL = 1024
     CHECKS_ENDS = 2048
+    LEARNS_ADDRESSES = 4096
 
 
 class FlowFlags(enum.IntEnum):

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import ip_network
 
+from skytrail.agent.address_learning import AddressOwners
 from skytrail.agent.fabric import FabricInputs, fabric_rows
 from skytrail.agent.flow_shares import FlowShares
 from skytrail.agent.identity import Identity
@@ -33,7 +35,8 @@ from skytrail.agent.tables import IdentityId, PolicyId
 from skytrail.agent.tunnel_ends import TunnelEnds
 from skytrail.agent.vrf_units import VrfUnits
 from skytrail.agent.world import World
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
+from skytrail.wire.xmpp import Family
 
 
 class Planner:
@@ -69,6 +72,11 @@ class Planner:
         """Tell what the last desired state knew of a MAC."""
         return Owners() if self._units is None else self._units.who_has(vrf, mac)
 
+    def who_has_address(self, vrf: str, address: IpAddress) -> AddressOwners:
+        """Likewise of an address."""
+        units = self._units
+        return AddressOwners() if units is None else units.who_has_address(vrf, address)
+
 
 class _Computation:
     """All units of a desired state."""
@@ -90,6 +98,14 @@ class _Computation:
     def who_has(self, vrf: str, mac: Mac) -> Owners:
         slot, world = (vrf, mac), self._world
         return Owners(bool(world.own_macs.get(slot)), tuple(world.enet.get(slot, {}).values()))
+
+    def who_has_address(self, vrf: str, address: IpAddress) -> AddressOwners:
+        world, prefix = self._world, ip_network(address)
+        family = Family.INET if address.version == 4 else Family.INET6
+        here = world.offers.get((vrf, prefix), {}).values()
+        is_here = any(plan.is_own((vrf, prefix)) for plan in here)
+        learnt = world.inputs.learnt.winner(vrf, family, prefix)
+        return AddressOwners(is_here or world.is_own_address(vrf, prefix), learnt)
 
     def fits(self, inputs: Inputs) -> bool:
         """False when everything depends on what changed."""

@@ -8,7 +8,7 @@ no route and no MAC, so that nothing is forwarded and only the requests a worklo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from skytrail.agent.port_config import Port
@@ -73,6 +73,16 @@ WELL = Failing()
 
 
 @dataclass(frozen=True, slots=True)
+class LearntAddress:
+    """An address behind a port, learnt from ARP or neighbour discovery."""
+
+    address: IpAddress
+    mac: Mac
+    sequence: int
+    """Mobility sequence number."""
+
+
+@dataclass(frozen=True, slots=True)
 class LearntMacs:
     """MACs behind a port beside its own, which were learnt from what it sends."""
 
@@ -83,6 +93,8 @@ class LearntMacs:
     is_shut: bool = False
     """It sent from so many, or MACs moved so often, that it is to forward nothing."""
     trouble: str = ""
+    addresses: tuple[LearntAddress, ...] = ()
+    """Addresses behind it, with their MACs; the port's own MAC may be one of these."""
 
 
 NO_MACS = LearntMacs()
@@ -147,6 +159,8 @@ def resolve_port(inputs: PortInputs, *, underlay_mtu_bytes: int) -> PortState:
         return InactivePort(plugged, inputs.macs.trouble)
     mtu_bytes = workload_mtu(port, underlay_mtu_bytes)
     macs = inputs.macs if port.learning is not None else NO_MACS
+    addresses = inputs.macs.addresses if port.address_learning is not None else ()
+    macs = macs if macs.addresses == addresses else replace(macs, addresses=addresses)
     return ActivePort(plugged, port, mtu_bytes, inputs.failing, inputs.is_captured, macs)
 
 

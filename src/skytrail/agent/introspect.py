@@ -111,6 +111,8 @@ def interface_rows(desired: Desired) -> Iterator[Row]:
                 "policy_disabled": port.policy_disabled,
                 "learns_macs": port.learning is not None,
                 "learnt_macs": len(state.macs.sequences),
+                "learns_addresses": port.address_learning is not None,
+                "learnt_addresses": [str(each.address) for each in state.macs.addresses],
                 "reason": "; ".join(_reasons(state)),
             }
         else:

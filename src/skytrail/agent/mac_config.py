@@ -16,6 +16,8 @@ from skytrail.wire.xmpp import ConfigNode, ConfigValue
 PORT_COUNT_MAX = 1024
 """MACs of one port, whatever is configured."""
 AGE_S = 300
+LEARNT_PREFERENCE = 50
+"""Local preference of learnt addresses: below that of any port, standing by or not."""
 
 
 class MacAction(enum.Enum):
@@ -45,6 +47,13 @@ class MacLearning:
 def learning_of(network: ConfigNode, default: MacLearning) -> MacLearning | None:
     """Return the limits of a network that learns; None: it does not."""
     if not flag_of(network.properties.get("mac_learning_enabled")):
+        return None
+    return _read(network.properties, default)
+
+
+def address_learning_of(network: ConfigNode, default: MacLearning) -> MacLearning | None:
+    """Return the limits within which addresses behind ports are learnt; None: they are not."""
+    if not flag_of(network.properties.get("mac_ip_learning_enable")):
         return None
     return _read(network.properties, default)
 

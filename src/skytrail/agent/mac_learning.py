@@ -12,12 +12,12 @@ section 15), and given up once somebody else claims it with a higher one.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import LearntMacs
-from skytrail.agent.mac_config import MacAction, MacLearning
+from skytrail.agent.mac_config import LEARNT_PREFERENCE, MacAction, MacLearning
 from skytrail.agent.mobility import SEQUENCE_MAX
 from skytrail.agent.port_config import Port
 from skytrail.net import IpAddress, Mac
@@ -108,12 +108,12 @@ class MacTable:
         state = self._port_macs(port, port.learning, now)
         if state.is_shut or mac in state.entries:
             return
-        if mac == _NOBODY or mac.packed.startswith(_ROUTERS):
+        if is_nobodys(mac):
             self.counts["MACs that nobody may have"] += 1
             return
         found = owners[0](state.vrf, mac)
-        elsewhere = _elsewhere(found, owners[1])
-        if found.is_port_here or mac == port.mac or any(map(_is_fixed, elsewhere)):
+        elsewhere = [each for each in found.routes if is_elsewhere(each, owners[1])]
+        if found.is_port_here or mac == port.mac or any(map(is_of_port, elsewhere)):
             self.counts["MACs of other ports"] += 1
             return
         slot = (state.vrf, mac)
@@ -222,7 +222,7 @@ class MacTable:
                 self._configured(uuid, state, port.learning)
             for mac, entry in list(state.entries.items()):
                 found = owners[0](state.vrf, mac)
-                if found.is_port_here or _loses(entry, _elsewhere(found, owners[1]), owners[1]):
+                if found.is_port_here or loses(entry.sequence, found.routes, owners[1]):
                     self._forget(uuid, mac)
         for slot in [slot for slot, until in self._held.items() if until <= now]:
             del self._held[slot]
@@ -287,13 +287,23 @@ class MacTable:
                 }
 
 
-def _elsewhere(found: Owners, own: IpAddress) -> list[LearntRoute]:
-    return [each for each in found.routes if any(hop.address != own for hop in each.next_hops)]
+def is_nobodys(mac: Mac) -> bool:
+    """Whether a MAC can be nobody's behind a port: groups, vRouters, none at all."""
+    return mac == _NOBODY or mac.is_group or mac.packed.startswith(_ROUTERS)
 
 
-def _is_fixed(route: LearntRoute) -> bool:
-    """Whether a MAC is a port's: it is announced with an address, or as one that does not move."""
-    return route.sticky or (isinstance(route.key, EnetKey) and route.key.address is not None)
+def is_elsewhere(route: LearntRoute, own: IpAddress) -> bool:
+    """Whether a route leads to another host."""
+    return any(hop.address != own for hop in route.next_hops)
+
+
+def is_of_port(route: LearntRoute) -> bool:
+    """Whether an address, or a MAC, is a port's: of MACs those announced with an address of a port,
+    or as one that does not move.
+    """
+    if isinstance(route.key, EnetKey) and route.key.address is None:
+        return route.sticky
+    return route.sticky or route.local_preference > LEARNT_PREFERENCE
 
 
 def _order(address: IpAddress) -> tuple[int, int]:
@@ -301,14 +311,14 @@ def _order(address: IpAddress) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _loses(entry: _Entry, elsewhere: list[LearntRoute], own: IpAddress) -> bool:
-    """Whether others have a MAC. Of two that learnt it at once the lower address keeps it."""
-    for route in elsewhere:
-        if _is_fixed(route) or route.sequence_number > entry.sequence:
+def loses(sequence: int, routes: Iterable[LearntRoute], own: IpAddress) -> bool:
+    """Whether others have what is learnt here. Of two that learnt it at once the lower address keeps it."""
+    for route in routes:
+        if not is_elsewhere(route, own):
+            continue
+        if is_of_port(route) or route.sequence_number > sequence:
             return True
         addresses = [_order(hop.address) for hop in route.next_hops]
-        if route.sequence_number == entry.sequence and min(addresses, default=_order(own)) < _order(
-            own
-        ):
+        if route.sequence_number == sequence and min(addresses, default=_order(own)) < _order(own):
             return True
     return False

@@ -21,7 +21,12 @@ from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp
 from skytrail.agent.fabric_config import leaves_by_host
 from skytrail.agent.flow_config import FAT_FLOWS_OF_NETWORK, FatFlow, read_fat_flows
 from skytrail.agent.forwarding import Forwarding, checks_sources, default_forwarding, forwarding_of
-from skytrail.agent.mac_config import MacLearning, default_learning, learning_of
+from skytrail.agent.mac_config import (
+    MacLearning,
+    address_learning_of,
+    default_learning,
+    learning_of,
+)
 from skytrail.agent.multicast_config import is_assisted, takes_all_reports, takes_reports
 from skytrail.agent.qos import qos_of
 from skytrail.agent.tables import IpNetwork
@@ -104,6 +109,8 @@ class VirtualNetwork:
     """What is sent to a group nobody listens to goes to nobody; else to everybody."""
     learning: MacLearning | None = None
     """Which MACs are behind its ports is learnt from what they send; None: it is not."""
+    address_learning: MacLearning | None = None
+    """Likewise which addresses are, with which MAC."""
 
     @property
     def lets_dhcp_by(self) -> bool:
@@ -159,6 +166,7 @@ class NetworkReader:
             takes_reports=self._reports_everywhere or takes_reports(node),
             drops_unheard=annotation_of(node.properties, UNHEARD_MULTICAST) != FLOODED,
             learning=learning_of(node, self._learning),
+            address_learning=address_learning_of(node, self._learning),
         )
 
     def _is_underlay(self, network: ConfigNode) -> bool:

@@ -20,6 +20,8 @@ from skytrail.agent.tables import NextHopId, Row, RuleId, VifId
 from skytrail.net import Mac
 
 RowT = TypeVar("RowT", bound=Row)
+_TO_LEARN = 1
+"""``PUNTED_TO_LEARN`` of ``bpf/include/abi_punt.h``."""
 
 
 class PuntReason(enum.IntEnum):
@@ -54,6 +56,13 @@ class Punt:
     ifindex: int
     argument: int
     frame: bytes
+
+    @property
+    def is_to_learn(self) -> bool:
+        """Of an announcement: of an address that is not known, or asked for, of an interface with
+        ``InterfaceRow.learns_addresses``; the frame goes on, too.
+        """
+        return self.argument == _TO_LEARN
 
 
 @dataclass(frozen=True, slots=True)

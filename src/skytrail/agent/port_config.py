@@ -150,6 +150,14 @@ class Port:
             return None
         return self.network.learning if self.network.forwarding.bridges else None
 
+    @property
+    def address_learning(self) -> MacLearning | None:
+        """Likewise addresses behind it, where packets are routed as well as bridged."""
+        if self.port_security or self.chains or self.tag is not None:
+            return None
+        forwarding = self.network.forwarding
+        return self.network.address_learning if forwarding.bridges and forwarding.routes else None
+
 
 class PortReader:
     """Reads ports of a configuration graph, and what is linked to them."""

@@ -19,6 +19,7 @@ from skytrail.agent.port_rows import (
     FloatingPlan,
     PortNumbers,
     PortPlan,
+    addresses_behind,
 )
 from skytrail.agent.share import COPY_SIDES
 from skytrail.agent.tables import (
@@ -79,11 +80,13 @@ class PortPlanner:
             layer2=self.nexthops.interface(port.uuid, vif_id, layer2=True),
             qos_id=QosId(self.number("qos", marked_by) if marked_by else 0),
         )
+        prefixes = tuple(dict.fromkeys(_prefixes(active)))
         return PortPlan(
             active=active,
             offer=(underlay.address, encapsulations),
             identity=identity,
-            prefixes=tuple(dict.fromkeys(_prefixes(active))),
+            prefixes=prefixes,
+            behind=addresses_behind(active, prefixes),
             numbers=numbers,
             ways=tuple([(name, VrfId(self.number("vrf", name))) for name in sorted(ways)]),
             controls=underlay.controls,

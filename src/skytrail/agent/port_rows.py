@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from skytrail.agent.bgp_relay import bgp_places
@@ -12,8 +12,9 @@ from skytrail.agent.fib import LearntRoute
 from skytrail.agent.floating_config import Binding
 from skytrail.agent.flow_config import fat_rows
 from skytrail.agent.identity import Identity
-from skytrail.agent.interface import ActivePort, PluggedPort, source_rows
+from skytrail.agent.interface import ActivePort, LearntAddress, PluggedPort, source_rows
 from skytrail.agent.ledger import PublishKey
+from skytrail.agent.mac_config import LEARNT_PREFERENCE
 from skytrail.agent.network_config import VirtualNetwork
 from skytrail.agent.nexthop import Underlay
 from skytrail.agent.qos import rate_rows
@@ -113,6 +114,10 @@ class PortPlan:
     port_mirror: PortMirrorRow | None = None
     host_vrf: VrfId | None = None
     """Where answers of the host's own services are led back to it; None: there are none."""
+    behind: Mapping[IpNetwork, LearntAddress] = field(
+        default_factory=dict[IpNetwork, LearntAddress]
+    )
+    """Addresses that were learnt behind it."""
 
     @property
     def vrf(self) -> str:
@@ -144,7 +149,7 @@ class PortPlan:
         own = (numbers.vrf_id, numbers.identity)
         if not self.active.port.network.forwarding.routes:
             return found
-        return found | {(self.vrf, prefix): own for prefix in self.offered}
+        return found | {(self.vrf, prefix): own for prefix in (*self.offered, *self.behind)}
 
     @property
     def is_bridged(self) -> bool:
@@ -154,7 +159,24 @@ class PortPlan:
     @property
     def learnt(self) -> tuple[tuple[Mac, int], ...]:
         """MACs that are behind it, with their sequence numbers."""
-        return self.active.macs.sequences if self.is_bridged else ()
+        if not self.is_bridged:
+            return ()
+        if not self.behind:
+            return self.active.macs.sequences
+        found = dict(self.active.macs.sequences)
+        for each in self.behind.values():
+            if each.mac != self.active.port.mac:
+                found[each.mac] = max(found.get(each.mac, 0), each.sequence)
+        return tuple(found.items())
+
+    def is_own(self, place: tuple[str, IpNetwork]) -> bool:
+        """Whether one of its ``places`` is configured, not learnt."""
+        vrf, prefix = place
+        return vrf != self.vrf or prefix not in self.behind
+
+    def mac_of(self, place: tuple[str, IpNetwork]) -> Mac:
+        """Return whom frames for one of its ``places`` are sent to."""
+        return self.active.port.mac if self.is_own(place) else self.behind[place[1]].mac
 
     @property
     def underlay_prefixes(self) -> tuple[IPv4Network, ...]:
@@ -171,6 +193,10 @@ class PortPlan:
     def preference(self) -> int:
         return self.active.port.local_preference
 
+    def preference_of(self, place: tuple[str, IpNetwork]) -> int:
+        """Return the preference of the route to one of its ``places``."""
+        return self.preference if self.is_own(place) else LEARNT_PREFERENCE
+
     @property
     def share(self) -> int:
         """What stands for it among those that share an address."""
@@ -185,7 +211,22 @@ class PortPlan:
 
     def sequence_of(self, prefix: IpNetwork) -> int:
         """Return the mobility sequence number of one of its addresses; 0: it never moved."""
+        if prefix in self.behind:
+            return self.behind[prefix].sequence
         return dict(self.active.plugged.sequences).get(str(prefix.network_address), 0)
+
+
+def addresses_behind(
+    active: ActivePort, prefixes: Iterable[IpNetwork]
+) -> dict[IpNetwork, LearntAddress]:
+    """Return what was learnt behind a port, but for what it is configured with: ``prefixes``."""
+    mode = active.port.network.forwarding
+    if active.failing.port or not (mode.bridges and mode.routes):
+        return {}
+    found = {ip_network(each.address): each for each in active.macs.addresses}
+    for prefix in prefixes if found else ():
+        found.pop(prefix, None)
+    return found
 
 
 def port_rows(plan: PortPlan) -> tuple[Row, ...]:
@@ -218,10 +259,11 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         lets_dhcp_by=port.network.lets_dhcp_by,
         learns=port.learning is not None,
         macs_full=plan.active.macs.is_full,
+        learns_addresses=port.address_learning is not None,
     )
     routes = (
-        InetRouteRow(vrf_id, prefix, numbers.layer3, 0, identity, port.mac)
-        for (_, prefix), (vrf_id, identity) in plan.places.items()
+        InetRouteRow(vrf_id, place[1], numbers.layer3, 0, identity, plan.mac_of(place))
+        for place, (vrf_id, identity) in plan.places.items()
     )
     bridge = BridgeRow(numbers.vrf_id, port.mac, numbers.layer2, 0, numbers.identity)
     fabric = dict(plan.ways).get(FABRIC_INSTANCE, VrfId(0))
@@ -246,7 +288,11 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         LabelRow(numbers.layer2_label, numbers.layer2),
         *((bridge,) if plan.is_bridged else ()),
         *(replace(bridge, mac=mac) for mac, _ in plan.learnt),
-        *(SeenMacRow(numbers.vif_id, mac) for mac, _ in plan.learnt),
+        *(
+            SeenMacRow(numbers.vif_id, mac)
+            for mac, _ in plan.active.macs.sequences
+            if plan.is_bridged
+        ),
         *routes,
         *underlay,
     )
@@ -382,7 +428,10 @@ def _layer2_keys(plan: PortPlan) -> Iterator[EnetKey]:
 def _learnt_routes(
     plan: PortPlan, attributes: RouteAttributes
 ) -> Iterator[tuple[PublishKey, Route]]:
-    """Yield what is published of MACs behind the port: themselves, whoever has which address."""
+    """Yield what is published of MACs behind the port, and of addresses with theirs.
+
+    Addresses are told with a preference below any port's, so that others know them for learnt.
+    """
     port, (address, kinds) = plan.active.port, plan.offer
     hop = NextHop(
         address=address,
@@ -396,6 +445,18 @@ def _learnt_routes(
         told = replace(attributes, sequence_number=number, sticky=False)
         route = Route(EnetKey(mac, None), (replace(hop, mac=mac),), told)
         yield (port.network.vrf, route.key), route
+    layer3 = Label(plan.numbers.label)
+    for prefix, each in plan.behind.items():
+        told = replace(
+            attributes,
+            local_preference=LEARNT_PREFERENCE,
+            sequence_number=each.sequence,
+            sticky=False,
+        )
+        framed = replace(hop, mac=each.mac, l3_label=layer3)
+        routed = replace(framed, label=layer3, l3_label=Label(0))
+        for key, way in ((EnetKey(each.mac, prefix), framed), (prefix, routed)):
+            yield (port.network.vrf, key), Route(key, (way,), told)
 
 
 def _floating_route(plan: PortPlan, each: FloatingPlan, attributes: RouteAttributes) -> Route:
@@ -431,11 +492,11 @@ def is_mpls_label(label: int) -> bool:
     return label in _MPLS_LABELS
 
 
-def preferred(plans: Iterable[PortPlan]) -> list[PortPlan]:
+def preferred(plans: Iterable[PortPlan], place: tuple[str, IpNetwork]) -> list[PortPlan]:
     """Return those of the ports with an address that are to be used: a stand-by one waits."""
     listed = list(plans)
-    best = max((plan.preference for plan in listed), default=0)
-    return [plan for plan in listed if plan.preference == best]
+    best = max((plan.preference_of(place) for plan in listed), default=0)
+    return [plan for plan in listed if plan.preference_of(place) == best]
 
 
 def _balanced(attributes: RouteAttributes, omitted: int) -> RouteAttributes:

@@ -118,14 +118,15 @@ class RouteUnits:
         rows: list[Row] = []
         self._world.published.release(unit, (vrf, prefix))
         if len(offers) > 1 and not self._world.is_own_address(vrf, prefix):
-            used = preferred(offers)
+            used = preferred(offers, (vrf, prefix))
             first, nexthop = used[0], used[0].numbers.layer3
             if len(used) > 1:
                 shares = {(p.numbers.layer3, 0): p.share for p in used}
                 nexthop = self._world.nexthops.ecmp(shares, omitted_by(used))
             vrf_id, identity = first.places[vrf, prefix]
             self._world.published.claim(unit, (vrf, prefix), shared_route(vrf, prefix, used))
-            rows.append(InetRouteRow(vrf_id, prefix, nexthop, 0, identity, first.active.port.mac))
+            mac = first.mac_of((vrf, prefix))
+            rows.append(InetRouteRow(vrf_id, prefix, nexthop, 0, identity, mac))
         self._world.rows.put(unit, rows)
         ifnames = tuple(plan.active.plugged.ifname for plan in offers)
         self._world.explain(unit, [RouteSource(vrf, prefix, "local", ifnames)] if offers else ())
@@ -191,10 +192,11 @@ class RouteUnits:
         if self._world.is_own_address(vrf, prefix):
             return None  # Nobody may take over an address of the vRouter.
         offers = self._world.offers.get((vrf, prefix), {})
-        local = preferred(plan for _, plan in sorted(offers.items())) if offers else []
+        place = (vrf, prefix)
+        local = preferred((plan for _, plan in sorted(offers.items())), place) if offers else []
         if local:
             rank = (learnt.local_preference, learnt.sequence_number)
-            own = max((plan.preference, plan.sequence_of(prefix)) for plan in local)
+            own = max((plan.preference_of(place), plan.sequence_of(prefix)) for plan in local)
             if rank < own:
                 return None
             if rank > own:

@@ -81,7 +81,6 @@ from skytrail.agent.tables import (
     LabelRow,
     NextHopRow,
     Row,
-    SeenMacRow,
     VifId,
 )
 from skytrail.agent.takeover import Takeover
@@ -154,7 +153,7 @@ class AgentService:
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self.querier = Querier()
-        self.macs = MacLearner(self.planner, self._clock, self._changed)
+        self.macs = MacLearner(self.planner, self._clock, self._changed, self._answer)
         self._groups: Mapping[str, Groups] = {}
         self._wake = asyncio.Event()
         self._underlay_wake = asyncio.Event()
@@ -288,7 +287,7 @@ class AgentService:
         if rows and not known:
             self._reserve(actual)
         self._restore_groups(actual)
-        self.macs.restore(actual[SeenMacRow].values(), self.numbers)
+        self.macs.restore(actual, self.numbers)
         self._underlay = replace(self._underlay, paths=known_paths(actual))
         self._saved_numbers = self.numbers.changes
         self._log.info(
@@ -511,12 +510,13 @@ class AgentService:
             return  # A wire asks for nothing, and would carry an answer to the wrong end.
         if punt.reason is PuntReason.RECEIVE and isinstance(state, ActivePort):
             self.health.receive(state.port.uuid, punt.frame)
-        if punt.reason is PuntReason.ANNOUNCEMENT and isinstance(state, ActivePort):
+        announces = punt.reason is PuntReason.ANNOUNCEMENT and not punt.is_to_learn
+        if announces and isinstance(state, ActivePort):
             self._announced(state.port.uuid, punt.frame)
         if punt.reason is PuntReason.MEMBERSHIP and isinstance(state, ActivePort):
             self._reported(state, punt.frame)
-        if punt.reason is PuntReason.MAC and isinstance(state, ActivePort):
-            self.macs.punted(state, punt.frame, self._underlay.address)
+        if isinstance(state, ActivePort):
+            self.macs.punted(state, punt, self._underlay.address)
         answers = self.dispatcher.receive(punt, state, self.view.virtual_dns, self._clock.now())
         if state is not None:
             for frame in answers.frames:
@@ -587,7 +587,7 @@ class AgentService:
             raise PlugRefused(f"there is no link {request.ifname} in this network namespace")
         vm_uuid = _uuid(request.vm_uuid) if request.vm_uuid else ""
         known = self.plugged.get(uuid)
-        self.macs.table.forget_port(uuid)
+        self.macs.forget_port(uuid)
         if known is None:
             self._claiming[uuid] = float("inf")
         port = PluggedPort(

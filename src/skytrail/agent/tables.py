@@ -154,6 +154,9 @@ class InterfaceRow:
     """What comes from others than these is dropped."""
     checks_ends: bool = False
     """Underlay: only what comes from the address of a :class:`TunnelEndRow` leaves a tunnel."""
+    learns_addresses: bool = False
+    """Which addresses are behind it is learnt from ARP and neighbour discovery: a route with another
+    MAC than its own leads to who has that."""
     further_links: tuple[int, ...] = ()
     """Underlay: interface indexes of its other links, where it has several."""
 

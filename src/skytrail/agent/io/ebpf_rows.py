@@ -133,7 +133,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         | (abi.InterfaceOptions.LETS_DHCP_BY if row.lets_dhcp_by else 0)
         | (abi.InterfaceOptions.LEARNS if row.learns else 0)
         | (abi.InterfaceOptions.MACS_FULL if row.macs_full else 0)
-        | (abi.InterfaceOptions.CHECKS_ENDS if row.checks_ends else 0),
+        | (abi.InterfaceOptions.CHECKS_ENDS if row.checks_ends else 0)
+        | (abi.InterfaceOptions.LEARNS_ADDRESSES if row.learns_addresses else 0),
     )
     return u32(row.vif_id), value.pack()
 
@@ -184,6 +185,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         learns=bool(value.options & abi.InterfaceOptions.LEARNS),
         macs_full=bool(value.options & abi.InterfaceOptions.MACS_FULL),
         checks_ends=bool(value.options & abi.InterfaceOptions.CHECKS_ENDS),
+        learns_addresses=bool(value.options & abi.InterfaceOptions.LEARNS_ADDRESSES),
     )
 
 

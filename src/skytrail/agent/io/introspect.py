@@ -87,6 +87,7 @@ class AgentPages:
             ],
             "sessions": self._sessions,
             "macs": agent.macs.rows,
+            "learnt_addresses": agent.macs.address_rows,
             "learnt": agent.sessions.learnt.statistics,
             "config": lambda: without_keys(agent.sessions.graph.nodes()),
             "config-links": agent.sessions.graph.links,
@@ -208,7 +209,7 @@ class AgentPages:
         agent = self._agent
         counts = {**agent.dispatcher.counts, "waiting": agent.dispatcher.waiting_count}
         counts |= {f"listeners {k}": v for k, v in agent.querier.counts.items()}
-        counts |= {f"learning {k}": v for k, v in agent.macs.table.counts.items()}
+        counts |= {f"learning {k}": v for k, v in agent.macs.counts().items()}
         counts |= {f"dns {k}": v for k, v in agent.upstream.forwarder.statistics().items()}
         for name, count in sorted(counts.items()):
             yield {"event": name, "count": count}
