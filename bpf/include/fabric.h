@@ -181,6 +181,8 @@ static __noinline int fabric_outward(struct scratch *s, __u32 opens, bool allowe
 	s->flow.flags |= FLOW_TRANSLATED;
 	if (!s->fabric)
 		return DROP_NONE;
+	if (!now->tunnel_address)
+		return DROP_FABRIC_FAMILY;
 	if (is_nobody(s->flow.to.destination) || s->flow.to.destination == now->tunnel_address)
 		return DROP_FABRIC_ADDRESS;
 	s->flow.to.source_port = fabric_port(s);

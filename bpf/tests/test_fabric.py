@@ -45,6 +45,7 @@ from test_floating import (
     transport,
     tunnelled,
 )
+from test_outer6 import underlay6
 
 from skytrail.agent.io import bpf_syscall
 from skytrail.agent.tables import (
@@ -370,6 +371,15 @@ def test_the_host_itself_and_nobody_are_not_reached(fabric: Box, address: str) -
     raw = packet(frames.TCP, OWN[4], address, frames.tcp(1, 22, flags=frames.SYN))
 
     assert send(fabric, raw).drops == {"FABRIC_ADDRESS": 1}
+
+
+@pytest.mark.parametrize("protocol", [frames.TCP, frames.UDP])
+def test_a_host_whose_address_is_ipv6_says_so(fabric: Box, protocol: int) -> None:
+    fabric.apply(underlay6())
+    payload = {frames.TCP: frames.tcp(1, 22, flags=frames.SYN), frames.UDP: frames.udp(1, 22)}
+    raw = packet(protocol, OWN[4], OTHER_SERVER, payload[protocol])
+
+    assert send(fabric, raw).drops == {"FABRIC_FAMILY": 1}
 
 
 def test_without_a_route_of_the_host_it_is_counted(fabric: Box) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from .test_bgp_as_a_service import BEHIND, start_frr
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ipv6-underlay"
 
 PORT = 5007
+MPLS_UDP_BYTES = 52
+"""IPv6, UDP and a label."""
 NOVA = """
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -144,7 +148,9 @@ def changed(api):
 
     def change(kind, uuid, fields):
         stored = api.read(kind, uuid)
-        before.append((kind, uuid, {name: stored.get(name, {}) for name in fields}))
+        before.append(
+            (kind, uuid, {name: stored.get(name, type(value)()) for name, value in fields.items()})
+        )
         api.update(kind, uuid, fields)
 
     yield change
@@ -280,6 +286,23 @@ def link_of(lab, name):
     return json.loads(netns.run(command))[0]["ifname"]
 
 
+def test_ipv4_by_the_host_s_address_is_a_counted_drop_with_a_reason_of_its_own(
+    lab, api, changed, eventually
+):
+    port = lab.attached("web1").uuid
+    network = api.name_to_id("virtual-network", ["default-domain", "shop", "front"])
+    changed("virtual-network", network, {"fabric_snat": True})
+    query = {"vmi": port, "dst": "203.0.113.9", "proto": "udp", "port": "9"}
+
+    def dropped():
+        with netns.open_socket(lab.plan.namespace_of("web1"), socket.AF_INET) as sender:
+            sender.sendto(b"out", ("203.0.113.9", 9))
+        return vrouter.port_drops(lab, "compute1", port).get("FABRIC_FAMILY")
+
+    eventually(dropped, "the drop")
+    assert vrouter.explain(lab, "compute1", query).drop_reason == "FABRIC_FAMILY"
+
+
 def test_trace_names_the_way_and_the_rule(lab, members):
     query = {"vmi": lab.attached("web1").uuid, "dst": str(members["db1"].address(version=4))}
     passed = vrouter.explain(lab, "compute1", query | {"proto": "tcp", "port": "80"})
@@ -287,6 +310,47 @@ def test_trace_names_the_way_and_the_rule(lab, members):
 
     assert passed.remote == str(lab.plan.node("compute2").place)
     assert denied.drop_reason == "POLICY"
+
+
+@pytest.mark.parametrize(("port", "seen"), [(80, "delivered"), (23, "POLICY")])
+def test_a_probe_is_seen_at_every_hop_or_where_it_is_dropped(lab, port, seen):
+    command = [sys.executable, "-m", "skytrail.cli", "trace", "web1", "db1", "tcp", str(port)]
+    done = subprocess.run(
+        [*command, "--probe", "--json", "--lab", lab.name],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    (record,) = json.loads(done.stdout)
+
+    assert (record["probe"]["seen"], record["probe"]["agrees"]) == (seen, True)
+    assert record["probe"]["hops"][0]["host"] == "compute1"
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_packet_too_long_for_the_tunnel_is_answered_with_the_size_that_fits(
+    lab, members, version
+):
+    far, namespace = members["db1"].address(version=version), lab.plan.namespace_of("web1")
+    fits = lab.plan.mtu_bytes - MPLS_UDP_BYTES
+    usual = re.search(
+        r" mtu (\d+)", netns.run(["ip", "-n", namespace, "link", "show", "dev", "eth0"])
+    )
+
+    def ping(size):
+        header = 28 if version == 4 else 48
+        command = ["ping", "-n", "-c1", "-W5", "-Mdo", f"-s{size - header}", str(far)]
+        return subprocess.run(
+            netns.inside(namespace, command), check=False, capture_output=True, text=True
+        )
+
+    assert ping(int(usual[1])).returncode == 0
+    netns.configure(namespace, [f"link set dev eth0 mtu {lab.plan.mtu_bytes}"])
+    try:
+        beyond = ping(fits + 1)
+    finally:
+        netns.configure(namespace, [f"link set dev eth0 mtu {usual[1]}"])
+
+    assert beyond.returncode == 1
+    assert re.search(rf"mtu ?= ?{fits}\b", beyond.stdout + beyond.stderr)
 
 
 def test_traffic_goes_on_while_an_agent_is_dead_and_when_it_is_back(lab, members):

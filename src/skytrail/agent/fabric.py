@@ -86,8 +86,9 @@ def routes_out(
         nexthop = nexthops.fabric(vif_id)
         prefix = ip_network(address)
         yield InetRouteRow(vrf_id, prefix, nexthop, 0, IdentityId(0), GATEWAY_MAC)
-    if config.is_apart or not network.leaves_by_host:
+    if not network.leaves_by_host:
         return
+    # Also where nobody gets out that way: packets are then dropped by a reason of its own.
     identity = identities.of([UNDERLAY_NETWORK], (), ())
     yield InetRouteRow(vrf_id, _EVERYWHERE, nexthops.fabric(vif_id), 0, identity)
     for subnet in network.subnets:

@@ -71,7 +71,7 @@ def fabric_way(
 def _checked(tables: Tables, own: IPv4Address | None, way: FabricWay, protocol: int) -> FabricWay:
     at = way.destination
     if own is None:
-        return FabricWay(drop_reason="NEXTHOP")
+        return FabricWay(text="the host's address is IPv6", drop_reason="FABRIC_FAMILY")
     if at is None or at == own or any(at in prefix for prefix in _NOBODY):
         return FabricWay(text=str(at), drop_reason="FABRIC_ADDRESS")
     pool = tables.port_pools.get(protocol)

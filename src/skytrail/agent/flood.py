@@ -178,6 +178,16 @@ def members_of(
                 break
 
 
+def out_of_reach(
+    offers: Iterable[LearntRoute], network: VirtualNetwork, own: IpAddress
+) -> Iterator[IpAddress]:
+    """Yield the vRouters and routers that ask for copies at an address of the other IP version."""
+    for learnt in offers:
+        for hop in learnt.next_hops:
+            if hop.virtual_network == network.name and hop.address.version != own.version:
+                yield hop.address
+
+
 def own_addresses(network: VirtualNetwork) -> set[IpNetwork]:
     """Gateways and service addresses, as host prefixes."""
     addresses = {

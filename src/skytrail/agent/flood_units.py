@@ -12,6 +12,7 @@ from skytrail.agent.flood import (
     flood_row,
     has_replicators,
     members_of,
+    out_of_reach,
     relayed,
     replicators,
     ways_out,
@@ -75,6 +76,8 @@ class Floods:
         ways = ways_out(around.offers, network, around.own, around.branch)
         if has_replicators(network):
             ways = self._assisted(ways, network, around)
+        for address in out_of_reach(around.offers, network, around.own):
+            self.nexthops.reaches(address)  # Which notes that it does not, for the agent's health.
         snoops = any(is_asked(plan) for plan in plans)
         found = [*local, *self._targets(ways)]
         self.rows.put(unit, (flood_row(vrf_id, found, network, snoops=snoops),))

@@ -121,6 +121,33 @@ def test_a_host_of_the_other_ip_version_is_out_of_reach_and_named(own, far):
     assert own in line
 
 
+@pytest.mark.parametrize(("own", "far"), [(OWN, "192.0.2.2"), ("192.0.2.1", FAR)])
+def test_who_asks_for_copies_alone_is_out_of_reach_as_well_and_named_while_it_asks(own, far):
+    config = ConfigBuilder()
+    red = config.network("red", 5, [subnet("10.1.1.0/24")])
+    config.port("a", red, ["10.1.1.3"])
+    host = AgentHost(own)
+    host.connect()
+    host.configure(config.update())
+    host.plug("a", 10)
+    host.reconcile()
+    hop = NextHop(ip_address(far), Label(30), encapsulations=("udp",))
+    asking = Route(
+        EnetKey(BROADCAST_MAC, ip_network(far)), (replace(hop, virtual_network=f"{PROJECT}:red"),)
+    )
+    host.learn(VRF, [asking])
+    host.reconcile()
+    (line,) = out_of_reach(host.desired.unreachable, host.underlay())
+    (flood,) = rows(host, FloodRow)
+    host.plugged.clear()
+    host.reconcile()
+
+    assert far in line
+    assert tunnels(host) == []
+    assert len(flood.members) == 1
+    assert host.desired.unreachable == frozenset()
+
+
 def test_nobody_is_out_of_reach_when_the_route_has_gone():
     host = a_host(far="192.0.2.2")
     host.plugged.clear()
@@ -190,7 +217,8 @@ def test_what_needs_an_ipv4_underlay_is_said_of_the_port():
     assert list(unserved(host.desired.ports, host.underlay())) == []
     everywhere = ip_network("0.0.0.0/0")
     assert everywhere in {row.prefix for row in rows(host, InetRouteRow)}
-    assert everywhere not in {row.prefix for row in rows(a_host(**asked), InetRouteRow)}
+    # There too, for its drops to say why.
+    assert everywhere in {row.prefix for row in rows(a_host(**asked), InetRouteRow)}
 
 
 @pytest.mark.parametrize(
