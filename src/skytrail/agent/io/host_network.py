@@ -27,6 +27,7 @@ from skytrail.agent.io.host_side import (
     HostSideRefused,
     ensure_host_side,
     reserve_ports,
+    speaks_ipv6,
 )
 from skytrail.agent.io.metadata import MetadataProxy, Servers
 from skytrail.agent.metadata import Asker
@@ -56,6 +57,7 @@ class HostNetwork:
         self._changed = changed
         self._wake = asyncio.Event()
         self._problem = ""
+        self._is_told = False
         self._log = structlog.get_logger("skytrail.agent.host_network")
 
     def follow(self, config: FabricConfig) -> None:
@@ -104,7 +106,10 @@ class HostNetwork:
 
     async def _make_side(self) -> None:
         try:
-            has_ipv6 = self._config.has_ipv6
+            has_ipv6 = self._config.has_ipv6 and speaks_ipv6()
+            if has_ipv6 != self._config.has_ipv6 and not self._is_told:
+                self._is_told = True
+                self._log.warning("services_unserved", reason="the kernel has no IPv6")
             link = await asyncio.to_thread(
                 ensure_host_side, is_apart=self._config.is_apart, has_ipv6=has_ipv6
             )

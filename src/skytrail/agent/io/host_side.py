@@ -71,6 +71,11 @@ def _add_ipv6(route: IPRoute, index: int) -> None:
     route.route("replace", dst=str(HOST_SIDE6), oif=index)
 
 
+def speaks_ipv6(settings: Path = _SETTINGS) -> bool:
+    """Tell whether the kernel has IPv6 at all (``ipv6.disable=1`` leaves it out)."""
+    return (settings / "ipv6").exists()
+
+
 def reserve_ports(text: str) -> None:
     """Keep the kernel from giving ports of workloads to the host's own connections.
 
