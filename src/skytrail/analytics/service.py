@@ -39,6 +39,7 @@ from skytrail.runtime.introspection import Introspection, TableSource
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import MutualTls
 from skytrail.runtime.server import listen_tcp, listen_unix, serve
+from skytrail.runtime.stream_limits import PER_CLIENT_DEFAULT, StreamLimits
 from skytrail.runtime.tasks import supervise
 from skytrail.runtime.tls import TlsFiles
 
@@ -72,6 +73,7 @@ class AnalyticsSettings:
     """The API that says who sends a request; empty: everybody may ask everything."""
     gate_ca: Path | None = None
     alarm_routes: Sequence[Route] = ()
+    streams_per_client: int = PER_CLIENT_DEFAULT
     check_host: CheckHost | None = None
     """What looks at the names that clients use for this server; None: it answers to all."""
 
@@ -143,7 +145,12 @@ class AnalyticsService:
                 group.create_task(writing, name="analytics-history")
             group.create_task(
                 serve(
-                    AsgiApp(router, admit=_admission(gate), check_host=settings.check_host),
+                    AsgiApp(
+                        router,
+                        admit=_admission(gate),
+                        check_host=settings.check_host,
+                        streams=StreamLimits(settings.streams_per_client),
+                    ),
                     rest,
                     when_ready=lambda: when_ready(ports),
                     tls=settings.rest_tls,

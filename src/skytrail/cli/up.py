@@ -86,6 +86,12 @@ from skytrail.cli.help_text import examples
     metavar="NAME",
     help="Name that clients may use for API and analytics, beside addresses and localhost.",
 )
+@click.option(
+    "--streams-per-client",
+    type=click.IntRange(1, 2048),
+    metavar="COUNT",
+    help="Watches that a user, or an unasked address, may have open.",
+)
 def up(
     data: Path,
     api_port: int,
@@ -96,6 +102,7 @@ def up(
     store: str | None,
     listen: str | None,
     allowed_hosts: tuple[str, ...],
+    streams_per_client: int | None,
     *,
     secure: bool,
     placed_only: bool,
@@ -114,6 +121,8 @@ def up(
     arguments += ["--no-history"] if no_history else []
     arguments += ["--listen", listen] if listen else []
     arguments += ["--store", store] if store else []
+    if streams_per_client is not None:
+        arguments += ["--streams-per-client", str(streams_per_client)]
     for name in allowed_hosts:
         arguments += ["--allowed-host", name]
     # Replaced rather than started: signals and the exit status then need no forwarding.

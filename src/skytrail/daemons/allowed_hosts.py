@@ -1,4 +1,4 @@
-"""The option that says to which names a daemon answers over HTTP, beside addresses and localhost."""
+"""Options of daemons that serve HTTP: to which names they answer, how many streams a client may have."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import argparse
 from collections.abc import Sequence
 
 from skytrail.api.io.auth_none import is_loopback
+from skytrail.daemons import option_numbers
 from skytrail.runtime.asgi import CheckHost
 from skytrail.runtime.browsers import AllowedHosts, allowed_host
+from skytrail.runtime.stream_limits import PER_CLIENT_DEFAULT, STREAMS_COUNT_MAX
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--allowed-host``."""
+    """Add ``--allowed-host`` and ``--streams-per-client``."""
+    parser.add_argument(
+        "--streams-per-client",
+        type=option_numbers.number(1, STREAMS_COUNT_MAX),
+        default=PER_CLIENT_DEFAULT,
+        metavar="COUNT",
+        help="watches and other streams that a user, or an address that nobody asked for a user, "
+        "may have open (default: %(default)s)",
+    )
     parser.add_argument(
         "--allowed-host",
         action="append",

@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rest_tls=rest_tls,
         gate_url=options.authenticate_at,
         gate_ca=access.ca_file,
+        streams_per_client=options.streams_per_client,
         check_host=allowed_hosts.check_of(options.listen, options.allowed_host),
     )
 

@@ -33,6 +33,7 @@ from skytrail.runtime import garbage, processes, server, tasks
 from skytrail.runtime.asgi import CheckHost
 from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.settings import SettingsInvalid
+from skytrail.runtime.stream_limits import StreamLimits
 from skytrail.runtime.telemetry import hello_of_this_process, usage_of_this_process
 from skytrail.store.io.open import open_store
 from skytrail.store.location import EtcdLocation, Location, LocationInvalid, parse_location
@@ -100,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
                 settings.console, settings.analytics, settings.analytics_ca, dict(settings.agent)
             ),
             allowed_hosts.check_of(settings.host, settings.allowed_host),
+            StreamLimits(settings.streams_per_client),
             told,
         ),
         expected=(StoreUnavailable, Fenced),
@@ -157,6 +159,7 @@ async def _serve(
     security: ServerSecurity,
     beside: _Beside,
     check_host: CheckHost | None,
+    streams: StreamLimits,
     told: collectors.Told,
 ) -> None:
     listeners = [server.listen_tcp(host, port)]
@@ -193,6 +196,7 @@ async def _serve(
                 gate=gate,
                 also=beside.routes(service, gate),
                 check_host=check_host,
+                streams=streams,
             )
             group.create_task(server.serve(app, listeners, when_ready=announce, tls=security.tls))
     finally:

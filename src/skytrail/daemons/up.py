@@ -34,6 +34,7 @@ from skytrail.daemons.port_holder import holder_of
 from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
 from skytrail.runtime import logs
 from skytrail.runtime.processes import Child, Command, ProcessFailed, keep_running, print_ready
+from skytrail.runtime.stream_limits import PER_CLIENT_DEFAULT
 
 LOOPBACK = "127.0.0.1"
 TELEMETRY = "telemetry"
@@ -75,6 +76,8 @@ class Settings:
     """Of generators of the original system; 0: they are not listened to."""
     allowed_hosts: tuple[str, ...] = ()
     """Names of API and analytics beside addresses and localhost."""
+    streams_per_client: int = PER_CLIENT_DEFAULT
+    """Of API and analytics each."""
     secure: SecureFiles | None = None
     """The files of a secure API, once they are there."""
 
@@ -106,7 +109,8 @@ def commands(settings: Settings) -> tuple[Command, ...]:
     told = ("--collector", f"unix:{settings.socket_path(TELEMETRY)}")
     told = told if settings.analytics_port else ()
     api_socket = str(settings.socket_path("api"))
-    names = [part for each in settings.allowed_hosts for part in ("--allowed-host", each)]
+    web = [part for each in settings.allowed_hosts for part in ("--allowed-host", each)]
+    web += ["--streams-per-client", str(settings.streams_per_client)]
     api = _command(
         "api",
         *(
@@ -122,7 +126,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
             else ()
         ),
         *(settings.secure.api_arguments() if settings.secure else ()),
-        *names,
+        *web,
         *told,
     )
     compiler = _command(
@@ -148,7 +152,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *("--sandesh-port", str(settings.sandesh_port)),
         *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),
         *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
-        *names,
+        *web,
     )
     history = _command(
         HISTORY,
@@ -371,6 +375,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         sandesh_port=chosen.sandesh_port,
         has_history=not chosen.no_history,
         allowed_hosts=tuple(chosen.allowed_host),
+        streams_per_client=chosen.streams_per_client,
     )
 
 

@@ -42,7 +42,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -53,6 +53,9 @@ from uuid import uuid4
 import msgspec
 import structlog
 
+from skytrail.runtime.http_error import Header, HttpError
+from skytrail.runtime.stream_limits import StreamLimits
+
 BODY_LIMIT_BYTES: Final = 1_024_000
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -60,20 +63,11 @@ PEER_EXTENSION: Final = "skytrail.peer"
 """Key of an ASGI scope's extensions under which a server may hand over a ``Peer``."""
 TEXT: Final = "text/plain; charset=utf-8"
 
-Header = tuple[str, str]
 Message = MutableMapping[str, object]
 Scope = Mapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
-
-
-class HttpError(Exception):
-    """A refusal: answered with this status and this text as the whole body."""
-
-    def __init__(self, status: int, text: str, headers: tuple[Header, ...] = ()) -> None:
-        super().__init__(f"{status}: {text}")
-        self.status, self.text, self.headers = status, text, headers
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -279,9 +273,11 @@ class AsgiApp:
         admit: Admit | None = None,
         at_once: AtOnce | None = None,
         check_host: CheckHost | None = None,
+        streams: StreamLimits | None = None,
     ) -> None:
         """``check_host`` is asked first, of every request."""
         self._handler = handler
+        self._streams = streams or StreamLimits()
         self._check_host = check_host
         self._admit = admit
         self._at_once = at_once
@@ -291,6 +287,10 @@ class AsgiApp:
     def body_limit(self, request: Request) -> int:
         """Return how many bytes the request's body may have."""
         return self._body_limit_bytes
+
+    def stream_client(self, request: Request) -> str:
+        """Return for whom an open stream counts; empty: for nobody."""
+        return request.client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -348,7 +348,12 @@ class AsgiApp:
             self._check_length(request)
             if receive is not None:
                 request.body = await self._read_body(request, receive)
-            return await self._handler(request)
+            reply = await self._handler(request)
+            client = self.stream_client(request)
+            if client and isinstance(reply, StreamResponse):
+                # Nothing waits between here and ``stream``, which counts it.
+                self._streams.check(client)
+            return reply
         except HttpError as error:
             return text_reply(error.text, error.status, error.headers)
         except _ClientGone:
@@ -391,6 +396,13 @@ class AsgiApp:
         self, request: Request, reply: StreamResponse, receive: Receive, send: Send
     ) -> None:
         """Send chunks until they end or the client leaves, whichever is first."""
+        client = self.stream_client(request)
+        with self._streams.held(client) if client else nullcontext():
+            await self._stream(request, reply, receive, send)
+
+    async def _stream(
+        self, request: Request, reply: StreamResponse, receive: Receive, send: Send
+    ) -> None:
         await send(_start(request.id, reply, None))
         sender = asyncio.ensure_future(self._send_chunks(request, reply, send))
         leaver = asyncio.ensure_future(_wait_disconnect(receive))

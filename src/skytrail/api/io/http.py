@@ -15,6 +15,7 @@ import msgspec
 
 from skytrail.api import home, sight, texts
 from skytrail.api import operations as actions
+from skytrail.api.caller import NOBODY_ASKED, Caller
 from skytrail.api.io import access, bodies, watch
 from skytrail.api.io.actions import ObjectActions
 from skytrail.api.io.callers import caller_of, write_for
@@ -22,7 +23,7 @@ from skytrail.api.io.compatible import CompatibleApi
 from skytrail.api.io.directory import KINDS, Mirrored
 from skytrail.api.io.events import EventsApi
 from skytrail.api.io.freshness import Fresh
-from skytrail.api.io.gate import Gate
+from skytrail.api.io.gate import STRANGER, Gate
 from skytrail.api.io.int_pools import IntPools
 from skytrail.api.io.lists import watch_filter
 from skytrail.api.io.native import TRANSACTION_BYTES_MAX, is_native, problem_reply
@@ -33,6 +34,7 @@ from skytrail.api.plugin import Deriver
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.api.status import StatusBoard
+from skytrail.api.throttle import address_key
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import (
@@ -50,6 +52,7 @@ from skytrail.runtime.asgi import (
 )
 from skytrail.runtime.introspection import Introspection
 from skytrail.runtime.metrics import Sample
+from skytrail.runtime.stream_limits import StreamLimits
 
 _EVENT_STREAM = "text/event-stream"
 _HISTORY = re.compile("[0-9a-f]{1,64}")
@@ -74,6 +77,7 @@ class HttpApi(AsgiApp):
         admit: Admit | None = None,
         also: Sequence[Routes] = (),
         check_host: CheckHost | None = None,
+        streams: StreamLimits | None = None,
     ) -> None:
         """``gate`` asks who sends a request; ``admit`` stands in for it in tests; ``also`` is
         served beside the API: the console's files, the passage to analytics.
@@ -85,7 +89,15 @@ class HttpApi(AsgiApp):
             admit=admit or gate,
             at_once=dispatch.answer_now if admit is None else None,
             check_host=check_host,
+            streams=streams,
         )
+
+    def stream_client(self, request: Request) -> str:
+        """A user over all machines, else an address; components of the system are not counted."""
+        caller = request.identity
+        if isinstance(caller, Caller) and caller not in {NOBODY_ASKED, STRANGER}:
+            return "" if caller.is_system else f"user {caller.project} {caller.user}"
+        return address_key(request.client) if request.client else ""
 
     def body_limit(self, request: Request) -> int:
         if request.segments[:1] == ("api",):
