@@ -11,7 +11,7 @@ KERNEL61_TESTS = $(addprefix bpf/tests/,test_encapsulation.py test_flood.py test
 
 CORES := $(shell nproc)
 # System tests wait for daemons, leases and timers about half of their time (ADR 0335).
-SYSTEM_PYTEST = $(PYTEST) -n $$((2 * $(CORES))) --dist loadgroup --no-loadscope-reorder
+SYSTEM_PYTEST = $(PYTEST) -n $$((2 * $(CORES))) --dist loadfile --no-loadscope-reorder
 
 PREFIX ?= /opt/skytrail
 export PREFIX DESTDIR BASE
@@ -75,7 +75,7 @@ kernel61: setup ## load the datapath on Debian's own kernel 6.1, run single fram
 	@$(PYTHON) bpf/other_kernel.py -- $(PYTEST) -p no:cacheprovider --color=no --timeout 1200 $(KERNEL61_TESTS)
 
 nightly: setup clients kernel61 ## the long versions: more seeds, larger examples
-	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n $(CORES) tests/property tests/simulation
+	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n $(CORES) --timeout 1800 tests/property tests/simulation
 	@SKYTRAIL_NIGHTLY=1 $(SYSTEM_PYTEST) bpf/tests tests/interop tests/system
 
 fuzz: ## Schemathesis against every type of the API, about half an hour (part of nightly)

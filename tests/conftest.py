@@ -1,8 +1,8 @@
 """What all tests share: how many examples property tests draw, and in which order files run.
 
 Files that take long run first, so that no worker is left alone with one at the end; those that use
-the lab of ``tests/system/conftest.py`` run one after another on one worker, so that it is brought up
-once and taken down when the last of them is through.
+the lab of ``tests/system/conftest.py`` come one after another, so that a worker brings it up once and
+takes it down when it has no more of them.
 """
 
 from __future__ import annotations
@@ -28,25 +28,29 @@ DURATIONS = Path(__file__).with_name("durations.txt")
 LISTED_FROM_S = 3.0
 SHARED_LAB = "shared-lab"
 LAB = pytest.StashKey[pytest.FixtureDef[object]]()
+WITH_LAB = pytest.StashKey[set[str]]()
+"""Files with tests that take the shared lab."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     scale_examples(items)
-    known = {
-        file: float(seconds)
-        for seconds, file in (line.split() for line in DURATIONS.read_text().splitlines())
-    }
+    known = known_durations()
     files = {item: item.nodeid.partition("::")[0] for item in items}
     with_lab = {files[item] for item in items if shared_lab(item)}
     group_of = {file: SHARED_LAB if file in with_lab else file for file in set(files.values())}
     seconds: defaultdict[str, float] = defaultdict(float)
     for file, group in group_of.items():
         seconds[group] += known.get(file, 0.0)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of[files[item]]))
+    if items:
+        items[0].session.stash[WITH_LAB] = with_lab
     # Stable: files of one group, and tests of one file, stay together and in their order.
     items.sort(key=lambda item: (-seconds[group_of[files[item]]], group_of[files[item]]))
+
+
+def known_durations() -> dict[str, float]:
+    lines = DURATIONS.read_text().splitlines()
+    return {file: float(seconds) for seconds, file in (line.split() for line in lines)}
 
 
 def scale_examples(items: list[pytest.Item]) -> None:
@@ -71,13 +75,13 @@ def pytest_runtest_teardown(item: Any, nextitem: pytest.Item | None) -> None:
     """Take the shared lab down with its last file: it would idle, at a cost, until the run's end."""
     if definition := shared_lab(item):
         item.session.stash[LAB] = definition
-    following = nextitem.get_closest_marker("xdist_group") if nextitem else None
-    if LAB in item.session.stash and not (following and following.args[0] == SHARED_LAB):
+    following = nextitem.nodeid.partition("::")[0] if nextitem else None
+    if LAB in item.session.stash and following not in item.session.stash[WITH_LAB]:
         item.session.stash[LAB].finish(item._request)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Write the table anew when asked: ``SKYTRAIL_WRITE_DURATIONS=1 make system``."""
+    """Write what was measured into the table when asked: ``SKYTRAIL_WRITE_DURATIONS=1 make system``."""
     if "SKYTRAIL_WRITE_DURATIONS" not in os.environ:
         return
     seconds: defaultdict[str, float] = defaultdict(float)
@@ -85,6 +89,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 seconds[report.nodeid.partition("::")[0]] += report.duration
-    longest = sorted(seconds.items(), key=lambda known: -known[1])
+    longest = sorted((known_durations() | seconds).items(), key=lambda known: -known[1])
     lines = [f"{s:.0f} {file}\n" for file, s in longest if s >= LISTED_FROM_S]
     DURATIONS.write_text("".join(lines))
