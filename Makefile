@@ -71,8 +71,8 @@ unit: ## unit, property, golden, simulation and tidy tests
 system: ## everything that needs root, the kernel or a real peer; two files a core at a time, those that take long first
 	@$(SYSTEM_PYTEST) bpf/tests tests/interop tests/system
 
-kernel61: setup ## load the datapath on Debian's own kernel 6.1, run single frames and traffic there (emulated: some minutes)
-	@$(PYTHON) bpf/other_kernel.py -- $(PYTEST) -p no:cacheprovider --color=no --timeout 1200 $(KERNEL61_TESTS)
+kernel61: setup ## load the datapath on Debian's own kernel 6.1, run single frames and traffic there (emulated: a quarter of an hour of CPU)
+	@$(PYTHON) bpf/other_kernel.py -- $(PYTEST) -p no:cacheprovider --color=no -vv --timeout 1200 $(KERNEL61_TESTS)
 
 nightly: setup clients kernel61 ## the long versions: more seeds, larger examples
 	@SKYTRAIL_NIGHTLY=1 $(PYTEST) -n $(CORES) --timeout 1800 tests/property tests/simulation

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import resource
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,7 +222,13 @@ def main(arguments: list[str]) -> int:
     try:
         image = build(force=options.rebuild)
         print(f"kernel {image.kernel_version}", flush=True)
-        return run(options.command) if options.command else 0
+        if not options.command:
+            return 0
+        began = time.monotonic()
+        status = run(options.command)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"{time.monotonic() - began:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of CPU")
+        return status
     except GuestImageError as error:
         print(f"other kernel: {error}", file=sys.stderr)
         return 1
