@@ -186,13 +186,14 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		peer = interface_by_vif(nh->vif);
 		if (!peer || !peer->kind)
 			return DROP_INTERFACE_UNKNOWN;
-		if (nh->vif == s->key.vif)
-			return DROP_SAME_INTERFACE;
 		s->flow.peer_vif = nh->vif;
 		if (!(s->flow.flags & FLOW_BRIDGED))
 			mac_copy(s->flow.mac, mac_behind(route, s->flow.nexthop, peer));
 		if (unlikely(peer->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY)
 			floating = floating_find(nh->vif, s->key.destination, family);
+		if (s->flow.peer_vif == s->key.vif &&
+		    !reaches_itself(s, !(what & DECIDE_POLICY), floating))
+			return DROP_SAME_INTERFACE;
 		break;
 	case NEXTHOP_RECEIVE:
 		return DECIDED_RECEIVE;
@@ -220,6 +221,9 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 
 			if (reason)
 				return reason;
+			/* As mapped ports may have it. */
+			if (s->flow.peer_vif == s->key.vif && is_own_mirror(s))
+				return DROP_SAME_INTERFACE;
 		}
 		if (!ask_policy(s, family,
 				floating ? floating->policy_ingress : peer->policy_ingress,

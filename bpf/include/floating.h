@@ -97,6 +97,28 @@ static __noinline int floating_inward(struct scratch *s, __u32 vif, const struct
 	return DROP_NONE;
 }
 
+/* Whether both entries of the flow would have the same key. */
+static __noinline bool is_own_mirror(struct scratch *s)
+{
+	const __u64 *one = (const void *)&s->key, *other = (const void *)&s->pair_key;
+
+	mirror_decided(s);
+	return one[0] == other[0] && one[1] == other[1] && one[2] == other[2] &&
+	       one[3] == other[3] && one[4] == other[4];
+}
+
+/* Whether a workload's packet to itself goes there: to a floating address of its own, left by one, so
+ * that each end takes the other for a stranger (ADR 0321). Both entries of such a flow are at one
+ * interface; where they would be the same one, nothing tells question and answer apart. */
+static __always_inline bool reaches_itself(const struct scratch *s, bool is_answer,
+					   const struct floating *at)
+{
+	if (is_answer)
+		return s->back_vif == s->key.vif;
+	return at && s->flow.flags & FLOW_TRANSLATED && !same_address(at->inside, at->outside) &&
+	       s->key.source_port != s->key.destination_port;
+}
+
 static __always_inline void send_by(struct scratch *s, const struct floating *by)
 {
 	s->sender_vrf = by->vrf;

@@ -420,6 +420,75 @@ def test_both_ends_may_have_a_floating_address(floating: Box) -> None:
     assert str(flows[PEER_VIF].destination) == FLOATING
 
 
+@pytest.mark.parametrize(
+    ("protocol", "there", "back"),
+    [
+        (frames.TCP, frames.tcp(4000, 80, flags=frames.SYN), frames.tcp(80, 4000)),
+        (frames.UDP, frames.udp(4000, 53, b"odd"), frames.udp(53, 4000, b"even")),
+    ],
+)
+def test_a_workload_reaches_itself_by_its_floating_address(
+    floating: Box, protocol: int, there: bytes, back: bytes
+) -> None:
+    first = delivered(send(floating, packet(protocol, OWN[4], FLOATING, there)))
+    answer = delivered(send(floating, packet(protocol, OWN[4], FLOATING, back)))
+    again = delivered(send(floating, packet(protocol, OWN[4], FLOATING, there)))
+    floating.datapath.invalidate_flows()
+    renewed = delivered(send(floating, packet(protocol, OWN[4], FLOATING, back)))
+
+    assert (first.source, first.destination, first.ports[0]) == (FLOATING, OWN[4], 4000)
+    assert (answer.source, answer.destination, answer.ports[1]) == (FLOATING, OWN[4], 4000)
+    assert (again, renewed) == (first, answer)
+    assert len(list(floating.datapath.flows())) == 2
+    floating.datapath._scan(purge_vif=VIF)
+    assert not list(floating.datapath.flows())
+
+
+def test_a_workload_pings_itself_by_its_floating_address(floating: Box) -> None:
+    ping = frames.icmp(ECHO_REQUEST, payload=b"x")
+    pong = frames.icmp(ECHO_REPLY, payload=b"x")
+
+    asked = delivered(send(floating, packet(frames.ICMP, OWN[4], FLOATING, ping)))
+    answered = delivered(send(floating, packet(frames.ICMP, OWN[4], FLOATING, pong)))
+
+    for each in (asked, answered):
+        assert (each.source, each.destination) == (FLOATING, OWN[4])
+    assert len(list(floating.datapath.flows())) == 2
+
+
+def test_what_cannot_be_told_from_its_answer_does_not_come_back(floating: Box) -> None:
+    mirror = packet(frames.UDP, OWN[4], FLOATING, frames.udp(53, 53))
+    untranslated = packet(frames.UDP, OWN[4], OWN[4], frames.udp(1, 2))
+
+    for raw in (mirror, untranslated):
+        assert send(floating, raw).drops == {"SAME_INTERFACE": 1}
+    assert not list(floating.datapath.flows())
+
+
+def test_a_mapped_port_of_its_own_address_is_reached_but_not_by_its_mirror(floating: Box) -> None:
+    floating.apply(
+        floating_row(has_ports=True),
+        *(
+            FloatingPortRow(VIF, IPv4Address(FLOATING), frames.UDP, port, is_inside, to)
+            for port, is_inside, to in ((80, True, 8080), (8080, False, 80), (5, True, 5000))
+        ),
+    )
+
+    good = delivered(send(floating, packet(frames.UDP, OWN[4], FLOATING, frames.udp(5, 8080))))
+    mirror = send(floating, packet(frames.UDP, OWN[4], FLOATING, frames.udp(80, 8080)))
+
+    assert (good.source, good.destination, good.ports) == (FLOATING, OWN[4], (5000, 80))
+    assert mirror.drops == {"SAME_INTERFACE": 1}
+
+
+def test_policy_of_the_address_decides_of_what_a_workload_sends_itself(floating: Box) -> None:
+    floating.apply(floating_row(policy_ingress=DENY), deny_all())
+
+    refused = send(floating, packet(frames.UDP, OWN[4], FLOATING, frames.udp(5, 6)))
+
+    assert refused.drops == {"POLICY": 1}
+
+
 def test_taking_the_address_away_ends_its_connections(floating: Box) -> None:
     there = packet(frames.TCP, CLIENT, FLOATING, frames.tcp(1, 2, flags=frames.SYN))
     back = packet(frames.TCP, OWN[4], CLIENT, frames.tcp(2, 1))

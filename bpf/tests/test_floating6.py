@@ -392,6 +392,19 @@ def test_too_big_and_expired_packets_are_told_of_as_the_workload_sent_them(float
     assert {punt.frame[22:38] for punt in floating.punts} == {IPv6Address(OWN[6]).packed}
 
 
+def test_a_workload_reaches_itself_by_its_floating_address(floating: Box) -> None:
+    there = packet(frames.UDP, OWN[6], FLOATING, frames.udp(3, 4, b"hi"))
+    back = packet(frames.UDP, OWN[6], FLOATING, frames.udp(4, 3, b"yes"))
+    same = packet(frames.UDP, OWN[6], FLOATING, frames.udp(4, 4))
+
+    got, answer = (delivered(send(floating, each)) for each in (there, back))
+
+    assert (got.source, got.destination) == (FLOATING, OWN[6])
+    assert (answer.source, answer.destination) == (FLOATING, OWN[6])
+    assert send(floating, same).drops == {"SAME_INTERFACE": 1}
+    assert len(list(floating.datapath.flows())) == 2
+
+
 def test_both_ends_may_have_a_floating_address(floating: Box) -> None:
     floating.apply(
         floating_row(PEER_FLOATING, PEER_VIF),

@@ -175,6 +175,58 @@ def test_ipv6_addresses_carry_large_transfers_fragments_and_errors(lab):
     assert any(text.startswith(f"[{web1}]:80 > [{probe}]:") for text in texts)
 
 
+@contextlib.contextmanager
+def bound(lab, address, port):
+    """A further floating address of a port of the shop."""
+    pool = ["default-domain", "shop", "public", "internet"]
+    kind = "virtual-machine-interface"
+    with ApiClient(lab.api_url) as api:
+        name = ["default-domain", "shop", port]
+        reference = {"to": name, "uuid": api.name_to_id(kind, name)}
+        project = ["default-domain", "shop"]
+        body = {
+            "fq_name": [*pool, f"{port}-more"],
+            "parent_type": "floating-ip-pool",
+            "floating_ip_address": address,
+            "virtual_machine_interface_refs": [reference],
+            "project_refs": [{"to": project, "uuid": api.name_to_id("project", project)}],
+        }
+        uuid = api.create("floating-ip", body)
+        try:
+            yield
+        finally:
+            api.delete("floating-ip", uuid)
+
+
+def test_a_workload_reaches_itself_by_its_floating_addresses(lab):
+    """It sees the address as the other end: its own stack would answer itself without us."""
+    own, own6 = "203.0.113.10", "2001:db8:5::10"
+    with server(lab, "web1", 80), server(lab, "web2", 80):
+        assert connect(lab, "web1", own, 80, 4_000) == own
+        # Shared with web2, and each connection takes one of them.
+        assert {connect(lab, "web1", "203.0.113.30", 80, 40) for _ in range(6)} == {own}
+    with server(lab, "web1", 80, version=6):
+        assert connect(lab, "web1", own6, 80, 4_000) == own6
+    with server(lab, "web1", 22):
+        assert connect(lab, "web1", own, 22) is None
+    assert pings(lab, "web1", own)
+    assert pings(lab, "web1", own6, "-s", "2500")
+    traced = vrouter.trace(lab, "web1", own, Packet("tcp", 80))
+    assert traced.delivered
+    assert [leg.explanation.vmi_uuid for leg in traced.legs] == [lab.attached("web1").uuid]
+
+
+def test_a_neighbour_of_the_same_host_is_reached_by_its_floating_address(lab, eventually):
+    """Also while it loses it: the private network then has no way to it."""
+    with server(lab, "db", 80), server(lab, "web1", 80):
+        with bound(lab, "203.0.113.50", "db"):
+            eventually(lambda: pings(lab, "web1", "203.0.113.50"), "web1 reaches db's new address")
+            assert connect(lab, "web1", "203.0.113.50", 80, 4_000) == "203.0.113.10"
+            assert connect(lab, "db", "203.0.113.10", 80, 4_000) == "203.0.113.50"
+            assert connect(lab, "db", "203.0.113.50", 80, 4_000) == "203.0.113.50"
+        eventually(lambda: not pings(lab, "web1", "203.0.113.50"), "db has lost the address")
+
+
 def test_security_group_of_the_interface_holds_for_its_floating_address(lab):
     with server(lab, "web1", 22):
         assert connect(lab, "internet", "203.0.113.10", 22) is None

@@ -20,6 +20,7 @@ from skytrail.agent.io import bpf_syscall
 from skytrail.client import ApiClient
 from skytrail.lab import check, commands
 from skytrail.lab.io import netns
+from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.service import BPF_DIRECTORY, Lab
 from skytrail.net import GATEWAY_MAC, Mac
 from skytrail.runtime.introspection import read_table
@@ -92,6 +93,42 @@ def test_who_is_routed_to_is_behind_the_gateways_mac(lab: Lab):
     assert code == 0, text
     assert "ttl=63" in text
     assert str(GATEWAY_MAC) in neighbour(lab, "routed1", address)
+
+
+def test_a_network_changes_how_it_forwards_under_traffic(lab: Lab, api: ApiClient):
+    """Who is pinged all the while has another MAC then, which the sender's kernel finds by itself."""
+    kind = "virtual-network"
+    network = api.name_to_id(kind, ["default-domain", "flat", "routed"])
+    properties = api.read(kind, network)["virtual_network_properties"]
+    assert isinstance(properties, dict)
+    far = check.members(lab)["routed2"].address(version=4)
+    quickly = ("base_reachable_time_ms=1000", "delay_first_probe_time=1")
+    for name in ("routed1", "routed2"):
+        for setting in quickly:
+            assert run(lab, name, "sysctl", "-qw", f"net.ipv4.neigh.eth0.{setting}")[0] == 0
+
+    def becomes(mode: str, traffic: PingTraffic):
+        given = {"virtual_network_properties": {**properties, "forwarding_mode": mode}}
+        api.update(kind, network, given)
+        wanted = str(GATEWAY_MAC if mode == "l3" else mac_of(lab, "routed2"))
+        wait_for(
+            f"routed2 is behind {wanted} in {mode}",
+            lambda: wanted in neighbour(lab, "routed1", far),
+            60,
+        )
+        assert traffic.wait_replies(100, 30), mode
+        gateway = run(lab, "routed1", "ping", "-n", "-c1", "-W2", "10.62.0.1")[0] == 0
+        assert gateway is (mode != "l2"), mode
+
+    with PingTraffic(lab.plan.namespace_of("routed1"), far) as traffic:
+        assert traffic.wait_replies(20, 20)
+        try:
+            for mode in ("l2_l3", "l2", "l3", "l2", "l2_l3", "l3"):
+                becomes(mode, traffic)
+        finally:
+            api.update(kind, network, {"virtual_network_properties": properties})
+    outcome = traffic.stop()
+    print(f"six changes: {outcome.lost} of {outcome.sent} lost, gap {outcome.longest_gap_s:.1f} s")
 
 
 def instance_address(api: ApiClient, name: str):

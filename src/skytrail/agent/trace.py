@@ -170,6 +170,8 @@ class _Walk:
         match nexthop.kind:
             case NextHopKind.INTERFACE:
                 source = self._packet.source
+                if nexthop.vif_id == row.vif_id and not self._reaches_itself(row.vif_id):
+                    return self._drop_last("SAME_INTERFACE")
                 return self._deliver(nexthop.vif_id, self._sender(row, nexthop), source)
             case NextHopKind.ECMP:
                 return self._ecmp(nexthop, row)
@@ -179,6 +181,11 @@ class _Walk:
                 return self._leave(row.vif_id)
             case _:
                 return self._drop_last("NEXTHOP")
+
+    def _reaches_itself(self, vif_id: VifId) -> bool:
+        """Whether the packet comes back to its sender: from one floating address of it to one."""
+        at = by_outside(self._tables, vif_id, self._packet.destination)
+        return self._leaves_as is not None and at is not None and at.inside != at.outside
 
     def _is_flooded(self, vrf_id: VrfId) -> bool:
         """Whether what is for a MAC that nobody is known to have goes to everybody."""
