@@ -1,5 +1,6 @@
 """Analytics of a running lab: what hosts and control nodes say, counted by real packets."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -149,3 +150,24 @@ def test_entity_is_shown_on_the_terminal(skytrail):
 
     assert "UveVMInterfaceAgent" in shown
     assert "10.1.1.3" in shown
+
+
+def test_sessions_numbers_and_alarms_are_shown_on_the_terminal(skytrail, eventually):
+    def listed(*arguments):
+        return json.loads(skytrail(*arguments, "--json", "--last", "1d"))
+
+    front = ("--network", "default-domain:red:front")
+    eventually(lambda: listed("sessions", *front), "sessions are known", timeout_s=60)
+    assert {row["vn"] for row in listed("sessions", *front)} == {"default-domain:red:front"}
+    sums = listed("sessions", "--by", "vn,protocol")
+    assert all(row["SUM(sample_count)"] >= 1 for row in sums)
+    shown = skytrail("sessions", *front, "--protocol", "tcp", "--port", "4444", "--last", "1d")
+    assert "default-domain:red:front" in shown.replace("\n", "").replace(" ", "")
+
+    table = "StatTable.UveVirtualNetworkAgent.vn_stats"
+    assert table in skytrail("stats")
+    assert "vn_stats.in_bytes" in skytrail("stats", table)
+    total = "SUM(vn_stats.in_bytes)"
+    rows = listed("stats", table, "--select", f"name,{total}", "--sort", total)
+    assert rows[0][total] > 0
+    assert isinstance(json.loads(skytrail("alarms", "--json")), list)

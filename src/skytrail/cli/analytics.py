@@ -77,7 +77,8 @@ class Analytics:
         return [mapping(row) for row in rows] if isinstance(rows, list) else []
 
 
-def _url(given: str | None) -> str:
+def analytics_url(given: str | None) -> str:
+    """Return where to ask: as told, a lab's, or where `skytrail up` listens."""
     chosen = given or os.environ.get(VARIABLE)
     if chosen:
         return chosen
@@ -86,6 +87,13 @@ def _url(given: str | None) -> str:
         if port:
             return f"http://127.0.0.1:{port}"
     return DEFAULT_URL
+
+
+def checked_time(last: str) -> str:
+    """Return how long ago, as ``--last`` has it; a usage error when it is no time."""
+    if not _OLD.fullmatch(last):
+        raise click.UsageError(f"--last {last!r} is no time; write 30s, 10m, 2h or 1d")
+    return last
 
 
 @click.command(
@@ -121,11 +129,10 @@ def logs(
     **chosen: str | None,
 ) -> None:
     """Show what processes logged, oldest first."""
-    if not _OLD.fullmatch(last):
-        raise click.UsageError(f"--last {last!r} is no time; write 30s, 10m, 2h or 1d")
+    checked_time(last)
     table, matches = _question(about, chosen)
     with reported():
-        node = Analytics(_url(url))
+        node = Analytics(analytics_url(url))
         question: dict[str, object] = {
             "table": table, "start_time": f"now-{last}", "end_time": "now",
             "select_fields": list(_FIELDS), "where": [matches] if matches else None,
@@ -223,7 +230,7 @@ def _leaves(body: str) -> Iterator[tuple[str, str]]:
 def uve(kind: str | None, name: str | None, url: str | None, *, as_json: bool) -> None:
     """Show what processes say of entities now: types, the entities of one, or all about NAME."""
     with reported():
-        node = Analytics(_url(url))
+        node = Analytics(analytics_url(url))
         if kind is None:
             _print_types(node, as_json=as_json)
             return

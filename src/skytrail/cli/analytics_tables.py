@@ -1,0 +1,282 @@
+"""``skytrail sessions``, ``skytrail stats`` and ``skytrail alarms``: tables of the analytics node on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from skytrail.cli import output
+from skytrail.cli.analytics import VARIABLE, Analytics, analytics_url, checked_time
+from skytrail.cli.help_text import examples
+from skytrail.cli.session import Refused, console, reported
+from skytrail.cli.values import Json, mapping, text
+from skytrail.runtime.terminal import printable
+
+_EQUAL: Final = 1
+_PROTOCOLS: Final = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
+_NAMES: Final = {number: name for name, number in _PROTOCOLS.items()}
+_SEVERITIES: Final = ("critical", "major", "minor")
+_SINGLE: Final = (
+    "T",
+    "vrouter",
+    "session_type",
+    "vn",
+    "local_ip",
+    "client_port",
+    "remote_vn",
+    "remote_ip",
+    "server_port",
+    "protocol",
+    "forward_action",
+    "drop_reason",
+    "security_policy_rule",
+    "forward_sampled_bytes",
+    "reverse_sampled_bytes",
+)
+_TOTALS: Final = (
+    "SUM(sample_count)",
+    "SUM(forward_sampled_bytes)",
+    "SUM(reverse_sampled_bytes)",
+)
+
+_LAST = click.option(
+    "--last", default="10m", show_default=True, metavar="TIME", help="As in 30s, 2h, 7d."
+)
+_LIMIT = click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 100_000), metavar="N",
+    help="So many rows.",
+)  # fmt: skip
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_URL = click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [env {VARIABLE}]")
+
+
+@click.command(
+    epilog=examples(
+        "skytrail sessions --network default-domain:red:front --action deny",
+        "skytrail sessions --port 443 --last 1h --json",
+        "skytrail sessions --by vn,remote_vn,server_port --last 7d",
+    )
+)
+@click.option("--network", metavar="NAME", help="Only of workloads in this network.")
+@click.option("--remote-network", metavar="NAME", help="Only with this network.")
+@click.option("--address", metavar="ADDRESS", help="Only of a workload at this address.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), metavar="N", help="Only to this server port."
+)
+@click.option("--protocol", metavar="NAME", help="Only of tcp, udp, icmp, ... or a number.")
+@click.option("--action", metavar="NAME", help="Only what was decided so: pass, deny.")
+@click.option("--rule", metavar="UUID", help="Only what this rule decided.")
+@click.option("--vrouter", metavar="HOST", help="Only what this host told.")
+@click.option("--by", metavar="COLUMN,...", help="Add up by these columns instead.")
+@_LAST
+@_LIMIT
+@_JSON
+@_URL
+def sessions(
+    url: str | None, last: str, limit: int, by: str | None, port: int | None,
+    protocol: str | None, *, as_json: bool, **chosen: str | None,
+) -> None:  # fmt: skip
+    """Show what sessions workloads had, newest first, or sums of them."""
+    columns = {
+        "network": "vn", "remote_network": "remote_vn", "address": "local_ip",
+        "action": "forward_action", "rule": "security_policy_rule", "vrouter": "vrouter",
+    }  # fmt: skip
+    matches: list[object] = [
+        {"name": column, "value": chosen[option], "op": _EQUAL}
+        for option, column in columns.items()
+        if chosen[option]
+    ]
+    if port is not None:
+        matches.append({"name": "server_port", "value": port, "op": _EQUAL})
+    if protocol is not None:
+        matches.append({"name": "protocol", "value": _protocol(protocol), "op": _EQUAL})
+    question: dict[str, object] = {
+        "start_time": f"now-{checked_time(last)}", "end_time": "now", "limit": limit, "sort": 2,
+        "where": [matches] if matches else None,
+    }  # fmt: skip
+    if by is None:
+        chosen_columns: Sequence[str] = _SINGLE
+        question |= {"table": "SessionRecordTable", "sort_fields": ["T"]}
+    else:
+        names = [name.strip() for name in by.split(",") if name.strip()]
+        # Both hosts tell a session between them: one side counts.
+        chosen_columns = [*names, *_TOTALS]
+        question |= {"table": "SessionSeriesTable", "session_type": "client"}
+        question |= {"sort_fields": [_TOTALS[1]]}
+    question["select_fields"] = list(chosen_columns)
+    with reported():
+        rows = Analytics(analytics_url(url)).query(question)
+    _show(rows, chosen_columns, as_json=as_json, nothing="no session is known of that time")
+
+
+def _protocol(given: str) -> int:
+    if given.lower() in _PROTOCOLS:
+        return _PROTOCOLS[given.lower()]
+    if given.isascii() and given.isdigit() and len(given) <= 3 and int(given) < 256:
+        return int(given)
+    raise click.UsageError(
+        f"--protocol {given!r} is none of {', '.join(_PROTOCOLS)} and no number below 256"
+    )
+
+
+@click.command(
+    epilog=examples(
+        "skytrail stats",
+        "skytrail stats StatTable.UveVirtualNetworkAgent.vn_stats --select 'name,SUM(vn_stats.in_bytes)'",
+        "skytrail stats StatTable.UveVMInterfaceAgent.if_stats --select 'T=60,SUM(if_stats.in_bytes)' "
+        "--where name=default-domain:red:web1 --last 1h",
+    )
+)
+@click.argument("table", required=False)
+@click.option("--select", metavar="COLUMN,...", help="Columns, or SUM(), AVG(), MAX() of them.")
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only where it is so.")
+@click.option("--sort", "order", metavar="COLUMN", help="By this column, greatest first.")
+@_LAST
+@_LIMIT
+@_JSON
+@_URL
+def stats(
+    table: str | None, select: str | None, where: Sequence[str], order: str | None, last: str,
+    limit: int, url: str | None, *, as_json: bool,
+) -> None:  # fmt: skip
+    """Show numbers over time: the tables there are, the columns of one, or its rows."""
+    with reported():
+        node = Analytics(analytics_url(url))
+        if table is None or select is None:
+            _describe(node, table, as_json=as_json)
+            return
+        columns = [name.strip() for name in select.split(",") if name.strip()]
+        matches = [_match(each) for each in where]
+        question: dict[str, object] = {
+            "table": table, "start_time": f"now-{checked_time(last)}", "end_time": "now",
+            "select_fields": columns, "where": [matches] if matches else None, "limit": limit,
+            "sort_fields": [order] if order else None, "sort": 2,
+        }  # fmt: skip
+        rows = node.query(question)
+    _show(rows, columns, as_json=as_json, nothing="no number is known of that time")
+
+
+def _match(given: str) -> dict[str, object]:
+    name, equals, value = given.partition("=")
+    if not name or not equals:
+        raise click.UsageError(f"--where {given!r} is not COLUMN=VALUE")
+    return {"name": name, "value": value, "op": _EQUAL}
+
+
+def _describe(node: Analytics, table: str | None, *, as_json: bool) -> None:
+    if table is None:
+        listed = node.call("GET", "/analytics/tables")
+        found = [mapping(each) for each in listed] if isinstance(listed, list) else []
+        names = [text(each.get("name")) for each in found if each.get("type") == "STAT"]
+    else:
+        schema = mapping(node.call("GET", f"/analytics/table/{table}/schema"))
+        columns = schema.get("columns")
+        found = [mapping(each) for each in columns] if isinstance(columns, list) else []
+        names = [text(each.get("name")) for each in found]
+    if as_json:
+        output.print_json(names)
+        return
+    for name in names:
+        click.echo(printable(name))
+    if not names:
+        output.note("no process has told numbers yet; they do within ten seconds of a change")
+    elif table is not None:
+        output.note(f"choose some: skytrail stats {table} --select 'name,SUM({names[-1]})'")
+
+
+@click.command(
+    epilog=examples(
+        "skytrail alarms",
+        "skytrail alarms --acknowledge vrouter:compute1",
+        "skytrail logs --message-type Alarm --last 1d",
+    )
+)
+@click.option("--acknowledge", "seen", metavar="TYPE:NAME", help="Mark its alarms as seen.")
+@_JSON
+@_URL
+def alarms(seen: str | None, url: str | None, *, as_json: bool) -> None:
+    """Show the alarms that stand, the most severe first."""
+    with reported():
+        node = Analytics(analytics_url(url))
+        rows = sorted(_alarms(node), key=_gravity)
+        if seen is not None:
+            _acknowledge(node, rows, seen)
+            rows = sorted(_alarms(node), key=_gravity)
+    if as_json:
+        output.print_json(rows)
+        return
+    if not rows:
+        output.note("no alarm stands")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("SEVERITY", "SINCE", "TYPE", "NAME", "RULE", "SEEN", "DESCRIPTION"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        cells = (
+            _SEVERITIES[min(_gravity(row)[0], 2)], _time(row.get("timestamp")),
+            text(row.get("type")), text(row.get("name")),
+            text(row.get("rule")).rpartition(":")[2], "yes" if row.get("ack") else "",
+            text(row.get("description")),
+        )  # fmt: skip
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    console().print(table)
+
+
+def _alarms(node: Analytics) -> Iterator[dict[str, object]]:
+    for kind, entities in mapping(node.call("GET", "/analytics/alarms")).items():
+        for entity in map(mapping, entities if isinstance(entities, list) else []):
+            told = mapping(mapping(entity.get("value")).get("UVEAlarms")).get("alarms")
+            for alarm in map(mapping, told if isinstance(told, list) else []):
+                yield {**alarm, "type": kind, "name": entity.get("name"), "rule": alarm.get("type")}
+
+
+def _acknowledge(node: Analytics, rows: Sequence[Mapping[str, object]], seen: str) -> None:
+    kind, _, name = seen.partition(":")
+    meant = [row for row in rows if (row["type"], row["name"]) == (kind, name)]
+    if not meant:
+        raise Refused(f"no alarm of {seen} stands; `skytrail alarms` lists them")
+    for row in meant:
+        said = {"table": kind, "name": name, "type": row["rule"], "token": row.get("token")}
+        node.call("POST", "/analytics/alarms/acknowledge", said)
+
+
+def _gravity(row: Mapping[str, object]) -> tuple[int, str]:
+    severity = row.get("severity")
+    return (severity if isinstance(severity, int) else 2, text(row.get("name")))
+
+
+def _show(rows: Sequence[Json], columns: Sequence[str], *, as_json: bool, nothing: str) -> None:
+    if as_json:
+        output.print_json(rows)
+        return
+    if not rows:
+        output.note(nothing)
+        return
+    shown = ["T=" if name.startswith("T=") else name for name in columns]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in shown:
+        table.add_column("TIME" if name in {"T", "T="} else printable(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(_cell(name, row.get(name)))) for name in shown))
+    console().print(table)
+
+
+def _cell(name: str, value: object) -> str:
+    if name in {"T", "T="}:
+        return _time(value)
+    if name == "protocol" and isinstance(value, int):
+        return _NAMES.get(value, str(value))
+    if isinstance(value, float):
+        return f"{value:g}" if value != int(value) else str(int(value))
+    return str(value)
+
+
+def _time(value: object) -> str:
+    if not isinstance(value, int):
+        return ""
+    return datetime.fromtimestamp(value / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
