@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skytrail.control.community_expression import Expression, ExpressionInvalid
@@ -34,6 +34,8 @@ def test_a_text_matches_as_it_does_in_the_usual_matcher(pattern: str, text: str)
 
 
 @given(st.text(r"a1\^$.|?*+()[]{},-:dDwWsSbB", max_size=14))
+@example(r"[\D-1]")
+@example(r"[\d-]")
 @settings(max_examples=300)
 @pytest.mark.filterwarnings(
     "ignore:Possible (nested set|set)::"

@@ -238,14 +238,19 @@ class _Reader:
         taken = _any_of(members)
         return _not(taken) if is_opposite else taken
 
+    def _is_range(self) -> bool:
+        return self._peek() == "-" and self._text[self._at + 1 : self._at + 2] not in {"", "]"}
+
     def _member(self) -> Taken:
         first = self._next()
         if first == "\\":
             if self._peek().lower() in _ESCAPED:
-                return self._escaped()
+                taken = self._escaped()
+                if self._is_range():
+                    raise ExpressionInvalid(f"a range from many characters at {self._at}")
+                return taken
             first = self._literal(self._next())
-        is_range = self._peek() == "-" and self._text[self._at + 1 : self._at + 2] not in {"", "]"}
-        if not is_range:
+        if not self._is_range():
             return first.__eq__
         self._at += 1
         last = self._next()
