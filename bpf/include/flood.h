@@ -27,7 +27,6 @@ struct flood_walk {
 	struct scratch *scratch;
 	__u64 asker;	/* Whom receivers' policies are asked about. */
 	__u32 family;	/* 0: not IP. */
-	__u32 room;	/* Bytes of outer header the frame has by now. */
 	__u32 sent;
 	__u32 known;	/* Neighbours that are `from`. */
 	__u32 label_bits; /* As qos_outward() says. */
@@ -56,7 +55,7 @@ static __always_inline void flood_local(struct flood_walk *w, __u32 vif)
 	if (vif == get_vif(w->ctx) || !to || !to->kind)
 		return;
 	/* Local members come first; another order is the list's fault. */
-	if (w->room) {
+	if (w->scratch->copy_room) {
 		drop(ctx, DROP_NEXTHOP);
 		return;
 	}
@@ -110,15 +109,15 @@ static __always_inline int flood_encapsulate(struct flood_walk *w, const struct 
 	const __u32 room = outer_bytes(nh);
 
 	/* The list has smaller headers first: a frame only grows. */
-	if (!room || room < w->room)
+	if (!room || room < w->scratch->copy_room)
 		return -1;
-	if (!w->room) {
+	if (!w->scratch->copy_room) {
 		if (flood_grow(w, nh, room))
 			return -1;
-	} else if (room > w->room && bpf_skb_change_head(ctx, room - w->room, 0)) {
+	} else if (room > w->scratch->copy_room && bpf_skb_change_head(ctx, room - w->scratch->copy_room, 0)) {
 		return -1;
 	}
-	w->room = room;
+	w->scratch->copy_room = room;
 	return outer_write(ctx, nh, label, entropy, w->p->tos);
 }
 
@@ -136,7 +135,7 @@ static __always_inline void flood_remote(struct flood_walk *w, const struct next
 		drop(ctx, DROP_NEXTHOP);
 		return;
 	}
-	if (ctx->len - w->room - ETHERNET_BYTES > nh->mtu) {
+	if (ctx->len - w->scratch->copy_room - ETHERNET_BYTES > nh->mtu) {
 		drop(ctx, DROP_TOO_BIG);
 		return;
 	}
@@ -211,6 +210,7 @@ VERIFIED_ONCE int flood_copies(struct __sk_buff *ctx, struct packet *p, __u32 vr
 	flood_choose(vrf, family, get_relayed_from(ctx));
 	if (!p || !w.scratch)
 		return drop(ctx, DROP_MULTICAST);
+	w.scratch->copy_room = 0;
 	w.list = bpf_map_lookup_elem(&floods, &w.scratch->flood_key);
 	if (!w.list)
 		return drop(ctx, DROP_MULTICAST);

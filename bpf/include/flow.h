@@ -67,6 +67,9 @@ struct scratch {
 	__u32 fabric; /* The flow leaves by a port of the host: its reverse entry is there alone. */
 	__u32 kept_port; /* The port it has of the host, when it is decided again. */
 	struct flood_key flood_key; /* Of the list that copies are made by. */
+	/* Bytes of outer header that copies have by now. Not on the stack: Linux 6.1 verifies the body of
+	 * a loop once, takes the first turn's value there for every turn's, and removes what else is. */
+	__u32 copy_room;
 };
 
 /* Working space of the slow path: programs run with bottom halves off, so one per CPU is enough. */
