@@ -3,6 +3,8 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 .DEFAULT_GOAL := help
+# Daemons that compile their source at each start take half as long again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Of bpf/tests, what an emulated machine does in minutes.
 KERNEL61_TESTS = $(addprefix bpf/tests/,test_encapsulation.py test_flood.py test_neighbours.py test_floating.py \
