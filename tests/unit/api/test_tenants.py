@@ -175,6 +175,51 @@ def test_references_do_not_reach_objects_of_others(tenants) -> None:
         assert as_blue(tenants, "POST", "/ref-update", body).status == 404
 
 
+def test_references_do_not_reach_marks_and_queues_of_others(tenants) -> None:
+    """Marks and queues are shares of the underlay: by uuid, by name, made, changed or linked."""
+    qos = {"parent_type": "global-qos-config"}
+    place = [SYSTEM, "default-global-qos-config"]
+    with tenants.api.as_caller(tenants.red):
+        gold = tenants.make("qos-config", "red", "gold", qos_config_type="project")
+    names = {"qos-config": ["default-domain", "red", "gold"], "qos-queue": [*place, "urgent"]}
+    uuids = {
+        "qos-config": gold,
+        "qos-queue": tenants.api.create("qos-queue", fq_name=names["qos-queue"], **qos),
+    }
+    voice = tenants.api.create("forwarding-class", fq_name=[*place, "voice"], **qos)
+    with tenants.api.as_caller(tenants.blue):
+        net = tenants.make("virtual-network", "blue", "net")
+        link = [{"uuid": net}]
+        port = tenants.make("virtual-machine-interface", "blue", "port", virtual_network_refs=link)
+    body = {"fq_name": ["default-domain", "blue", "other"], "parent_type": "project"}
+    for target in ({"uuid": gold}, {"to": names["qos-config"]}):
+        refs = {"qos_config_refs": [target]}
+        for kind, uuid, more in (
+            ("virtual-network", net, {}),
+            ("virtual-machine-interface", port, {"virtual_network_refs": link}),
+        ):
+            made = as_blue(tenants, "POST", f"/{kind}s", {kind: {**body, **more, **refs}})
+            changed = as_blue(tenants, "PUT", f"/{kind}/{uuid}", {kind: refs})
+            assert (made.status, changed.status) == (400, 400), kind
+            assert made.text.startswith("Unknown reference"), kind
+    for kind, uuid, wanted in (
+        ("virtual-network", net, "qos-config"),
+        ("virtual-machine-interface", port, "qos-config"),
+        ("forwarding-class", voice, "qos-queue"),
+    ):
+        for target in ({"ref-uuid": uuids[wanted]}, {"ref-fq-name": names[wanted]}):
+            change = {"type": kind, "uuid": uuid, "ref-type": wanted, "operation": "ADD",
+                      "attr": None, **target}  # fmt: skip
+            assert as_blue(tenants, "POST", "/ref-update", change).status == 404, kind
+        read = tenants.api.call("GET", f"/{kind}/{uuid}").json[kind]
+        assert f"{wanted.replace('-', '_')}_refs" not in read
+    tenants.share("qos-config", gold, 7)
+    refs = {"qos_config_refs": [{"uuid": gold}]}
+    assert (
+        as_blue(tenants, "PUT", f"/virtual-network/{net}", {"virtual-network": refs}).status == 200
+    )
+
+
 def test_reading_without_the_right_to_link_refuses_the_reference(tenants) -> None:
     with tenants.api.as_caller(tenants.red):
         tenants.share("virtual-network", tenants.network, 4)
