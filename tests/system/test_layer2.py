@@ -18,10 +18,11 @@ import pytest
 from skytrail.agent import abi
 from skytrail.agent.io import bpf_syscall
 from skytrail.client import ApiClient
-from skytrail.lab import check, commands
+from skytrail.lab import check, commands, vrouter
 from skytrail.lab.io import netns
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.service import BPF_DIRECTORY, Lab
+from skytrail.lab.trace import Packet
 from skytrail.net import GATEWAY_MAC, Mac
 from skytrail.runtime.introspection import read_table
 from skytrail.testing.vlan_socket import VlanSocket
@@ -303,9 +304,22 @@ def test_machines_behind_a_bridge_in_a_workload_are_reached(lab: Lab):
         assert str(mac) in neighbour(lab, "nest2", "10.64.0.201")
         (row,) = learnt(lab, "compute1", mac)
         assert row["sequence"] == 0
+        traced = vrouter.trace(lab, "nest2", str(mac), Packet())
+        assert traced.summary() == f"delivered to {mac} behind flat:nest1"
+        assert [leg.host for leg in traced.legs] == ["compute2", "compute1"]
     finally:
         netns.configure(outer, ["link set eth0 nomaster", "link del in0", "link del br0"])
         netns.delete(inner)
+
+
+def test_a_trace_to_a_mac_tells_who_has_it_or_that_nobody_is_known_to(lab: Lab):
+    nobody, to = "02:00:00:00:00:99", str(mac_of(lab, "wire2"))
+    across = vrouter.trace(lab, "wire1", to, Packet())
+    lost = vrouter.trace(lab, "wire1", nobody, Packet())
+
+    assert [leg.host for leg in across.legs] == ["compute1", "compute2"]
+    assert across.delivered, across.summary()
+    assert lost.summary() == "dropped on compute1: NO_ROUTE"
 
 
 def generation(lab: Lab, host: str):
@@ -459,6 +473,12 @@ def test_addresses_of_machines_inside_a_workload_are_reached_by_both_versions(la
                 code, text = run(lab, name, *ping_command(address))
                 assert code == 0, (name, text)
                 assert str(POD_MAC) in neighbour(lab, name, address)
+            behind = f"delivered to {address} behind flat:node1"
+            assert vrouter.trace(lab, "node2", address, Packet()).summary() == behind
+            assert vrouter.trace(lab, address, "node2", Packet()).delivered
+        traced = vrouter.trace(lab, "node2", str(POD_MAC), Packet())
+        assert [leg.host for leg in traced.legs] == ["compute2", "compute1"]
+        assert traced.summary() == f"delivered to {POD_MAC} behind flat:node1"
     finally:
         pod.close()
 

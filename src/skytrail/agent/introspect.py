@@ -347,7 +347,7 @@ def explain_query(
 ) -> Row:
     """Answer ``vif|vmi|label|vni|native, dst, [src, proto, port, sport, dmac]``.
 
-    ``native``: it comes from the underlay without tunnel; ``from``: of a tunnel, where it begins.
+    ``dst`` 0.0.0.0 or :: asks by ``dmac`` alone. ``native``: it comes from the underlay without tunnel; ``from``: of a tunnel, where it begins.
     Raises ``ExplainRefused``.
     """
     packet = _packet(query)

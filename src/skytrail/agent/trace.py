@@ -53,7 +53,10 @@ NOBODYS_MAC = Mac(bytes(6))
 
 @dataclass(frozen=True, slots=True)
 class TracePacket:
-    """``source`` None = the interface's first allowed address is not checked."""
+    """``source`` None = the interface's first allowed address is not checked.
+
+    An unspecified ``destination`` is one nobody has a route to: the MAC alone decides.
+    """
 
     source: IpAddress | None
     destination: IpAddress
@@ -390,12 +393,13 @@ class _Walk:
 
     def _destination(self, vrf_id: VrfId) -> InetRouteRow | BridgeRow | None:
         packet = self._packet
-        route = self._tables.route(vrf_id, packet.destination)
-        question = f"vrf {vrf_id} {packet.destination}"
-        if route is not None:
-            self._step("route", question, f"{route.prefix}: {_target_text(route)}")
-            return route
-        self._step("route", question, "no route")
+        if not packet.destination.is_unspecified:
+            route = self._tables.route(vrf_id, packet.destination)
+            question = f"vrf {vrf_id} {packet.destination}"
+            if route is not None:
+                self._step("route", question, f"{route.prefix}: {_target_text(route)}")
+                return route
+            self._step("route", question, "no route")
         if packet.destination_mac == GATEWAY_MAC:
             return None
         entry = self._tables.bridge.get((vrf_id, packet.destination_mac))

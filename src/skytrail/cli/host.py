@@ -265,7 +265,7 @@ def _end(text: str, ports: dict[str, list[PortRow]]) -> Endpoint:
     try:
         return tracing.find(text, ports, known={})
     except tracing.TraceError as error:
-        if "means several" in str(error):
+        if "means several" in str(error) or tracing.as_mac(text) is not None:
             raise
         raise tracing.TraceError(
             f"{text!r} is neither a port of this host (`skytrail host show`) nor an address"
@@ -277,6 +277,7 @@ def _show_next(result: TraceResult) -> None:
     last = result.last
     query = {**tracing.query_of(result.source, result.destination, result.packet), **last.leaves_as}
     port = f" {result.packet.port}" if result.packet.port else ""
+    to = query["dst"] if result.destination.addresses else result.destination.mac
     service = last.service
     if service is not None and service.onward:
         click.echo(
@@ -286,6 +287,6 @@ def _show_next(result: TraceResult) -> None:
     if last.outcome == FORWARDED and last.remote:
         option = "--vni" if last.encapsulation == "VXLAN" else "--label"
         click.echo(
-            f"on the host with {last.remote}: skytrail host trace {query['src']} {query['dst']} "
+            f"on the host with {last.remote}: skytrail host trace {query['src']} {to} "
             f"{query['proto']}{port} {option} {last.label}"
         )

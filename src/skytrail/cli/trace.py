@@ -32,6 +32,7 @@ from skytrail.lab.wording import readable
         "skytrail trace red-web1 red-app",
         "skytrail trace red-web1 red-app tcp 22 --both",
         "skytrail trace red-web1 red-app tcp 22 --probe",
+        "skytrail trace red-web1 02:00:00:00:65:01",
         "skytrail trace 10.1.1.3 10.1.1.4 udp 53 --network default-domain:red:web",
     )
 )
@@ -49,7 +50,7 @@ from skytrail.lab.wording import readable
 @click.option(
     "--network",
     metavar="NAME",
-    help="Network of an end given by address, as domain:project:name.",
+    help="Network of an end given by address or MAC, as domain:project:name.",
 )
 @click.option("--probe", is_flag=True, help="Send such a packet, too, and tell where it was seen.")
 @click.option("--both", is_flag=True, help="Also trace a new connection in the other direction.")
@@ -71,7 +72,8 @@ def trace(
 ) -> None:
     """Walk the vRouters' actual tables for the first packet from SOURCE to DESTINATION.
 
-    Each end is a workload's name, a port's uuid or name, or an address (then with --network).
+    Each end is a workload's name, a port's uuid or name, or an address (then with --network), of a
+    port or learnt behind one. DESTINATION may also be a MAC in the network of SOURCE.
     Through services it is followed as well: what enters one side of a copy goes on at the other.
     TCP, UDP and SCTP need a PORT.
     With --probe a real packet follows, from a source port of its own: the workload it arrives at gets it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,7 +17,16 @@ import msgspec
 from skytrail.api.documents import Document
 from skytrail.api.io.path_trace import Question, Unreachable, Untraceable
 from skytrail.lab import trace as tracing
-from skytrail.lab.trace import Endpoint, Explanation, Leg, Packet, PortRow, Query, TraceResult
+from skytrail.lab.trace import (
+    Endpoint,
+    Explanation,
+    Leg,
+    Packet,
+    PortRow,
+    Query,
+    ReadTable,
+    TraceResult,
+)
 from skytrail.lab.wording import readable
 from skytrail.runtime.introspection import IntrospectionFailed, read_table
 
@@ -56,14 +66,23 @@ class AgentsWalk:
                 raise Unreachable(f"{host}: {error}") from error
             return msgspec.convert(rows[0], Explanation)
 
+        def read(host: str, table: str, where: Query) -> list[dict[str, object]]:
+            try:
+                return read_table(self._sockets[host], table, where=where)
+            except IntrospectionFailed as error:
+                raise Unreachable(f"{host}: {error}") from error
+
         asked = {address: name for address, name in hosts.items() if name in ports}
         network = question.network
         try:
             away = list(dead.values())
-            source = _find(question.source, ports, network, away)
-            destination = _find(question.destination, ports, network, away)
+            find = partial(_find, ports=ports, dead=away, read=read)
+            source = find(question.source, network=network)
+            tracing.check_source(source)
             if not source.host:
                 raise Untraceable(f"No port has {question.source}: a trace begins at a port")
+            network = tracing.network_of_destination(question.destination, source, network)
+            destination = find(question.destination, network=network)
             packet = Packet(question.protocol, question.port, question.source_port)
             result = tracing.trace(source, destination, packet, ask=ask, host_of=asked)
         except tracing.TraceError as error:
@@ -73,17 +92,25 @@ class AgentsWalk:
 
 
 def _find(
-    text: str, ports: Mapping[str, Sequence[PortRow]], network: str | None, dead: list[str]
+    text: str,
+    *,
+    ports: Mapping[str, Sequence[PortRow]],
+    network: str | None,
+    dead: list[str],
+    read: ReadTable,
 ) -> Endpoint:
     for host, rows in ports.items():
         for row in rows:
             if text == row.vmi_uuid and not row.active:
                 raise Untraceable(f"Port {text} is on {host} and does not forward: {row.reason}")
-    # A port is one whatever its network; an address may be in many.
-    where = network if _is_address(text) else None
+    # A port is one whatever its network; an address or MAC may be in many.
+    is_mac = tracing.as_mac(text) is not None
+    where = network if is_mac or _is_address(text) else None
     try:
-        return tracing.find(text, ports, known={}, network=where)
+        return tracing.find(text, ports, known={}, network=where, read=read)
     except tracing.TraceError as error:
+        if is_mac:
+            raise
         hosts = ", ".join(sorted(ports))
         if "means several" in str(error):
             raise Untraceable(str(error)) from error
@@ -130,7 +157,7 @@ def _verdict(last: Explanation) -> str:
 
 
 def _name(end: Endpoint, names: Mapping[str, str]) -> str:
-    return names.get(end.uuid) or end.name
+    return end.name if end.behind else names.get(end.uuid) or end.name
 
 
 def _end(end: Endpoint, names: Mapping[str, str]) -> Document:
@@ -139,6 +166,8 @@ def _end(end: Endpoint, names: Mapping[str, str]) -> Document:
         "uuid": end.uuid,
         "host": end.host,
         "network": end.network,
+        "mac": end.mac,
+        "behind": end.behind,
         "addresses": [str(address) for address in end.addresses],
     }
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
+
+from skytrail.net import Mac
 
 IpAddress = IPv4Address | IPv6Address
 Query = Mapping[str, str]
@@ -22,6 +24,8 @@ DELIVERED = "delivered"
 POLICY = "POLICY"
 SERVICES_COUNT_MAX = 32
 """A packet that passes more goes round in circles: a chain has at most 16."""
+NO_ADDRESS = {4: "0.0.0.0", 6: "::"}
+"""What a vRouter is asked for by MAC alone."""
 NATIVE = "NATIVE"
 """No tunnel: the underlay routes the packet itself."""
 WITH_PORTS = ("tcp", "udp", "sctp")
@@ -46,6 +50,14 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     floating_addresses: tuple[str, ...] = ()
     """Of other networks, alias addresses included."""
     virtual_network: str = ""
+
+
+class LearntRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trace needs of an agent's row of a machine behind a port."""
+
+    port: str
+    """Its uuid."""
+    mac: str
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,11 +106,16 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 Ask = Callable[[str, Query], Explanation]
 """(host, query) -> that host's answer."""
+ReadTable = Callable[[str, str, Query], Iterable[Mapping[str, object]]]
+"""(host, table, what its columns are) -> rows of that host's agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One end of the question, found on a host; or just an address somewhere else."""
+    """One end of the question, found on a host; or just an address or MAC somewhere else.
+
+    Without addresses it is asked for by MAC: whoever has that, whatever its address.
+    """
 
     name: str
     host: str
@@ -106,6 +123,8 @@ class Endpoint:
     mac: str
     network: str
     addresses: tuple[IpAddress, ...]
+    behind: str = ""
+    """The port where it was learnt; empty: it is configured, or not known."""
 
     def address(self, version: int) -> IpAddress:
         """The first address of a family; :class:`TraceError` when there is none."""
@@ -182,7 +201,9 @@ class TraceResult:
         through = f" through {', '.join(self.services)}" if self.services else ""
         if self.last.outcome == DELIVERED:
             if self.delivered:
-                return f"delivered to {self.destination.name}{through}{because}"
+                to = self.destination
+                behind = f" behind {to.behind}" if to.behind else ""
+                return f"delivered to {to.name}{behind}{through}{because}"
             if self.last.service is not None:
                 return f"enters {self._entered(self.last.service)}{through}{because}"
             owner = self.names.get(self.last.vmi_uuid)
@@ -253,11 +274,11 @@ def query_of(source: Endpoint, destination: Endpoint, packet: Packet) -> dict[st
     """Return what a vRouter is asked about the packet, but for where it comes in."""
     version = _version(source, destination, packet)
     protocol = "icmp6" if (version, packet.protocol) == (6, "icmp") else packet.protocol
-    query = {
-        "dst": str(destination.address(version)),
-        "src": str(source.address(version)),
-        "proto": protocol,
-    }
+    query = {"src": str(source.address(version)), "proto": protocol}
+    if destination.addresses:
+        query["dst"] = str(destination.address(version))
+    else:
+        query |= {"dst": NO_ADDRESS[version], "dmac": destination.mac}
     if packet.port:
         query["port"] = str(packet.port)
     if packet.source_port:
@@ -269,7 +290,7 @@ def _version(source: Endpoint, destination: Endpoint, packet: Packet) -> int:
     """The IP version of the packet: IPv4 unless its protocol or an end has only the other."""
     version = 6 if packet.protocol == "icmp6" else 4
     for end in (destination, source):
-        if not any(address.version == version for address in end.addresses):
+        if end.addresses and all(address.version != version for address in end.addresses):
             version = end.addresses[0].version
     return version
 
@@ -298,28 +319,89 @@ def find(
     *,
     known: Mapping[str, str],
     network: str | None = None,
+    read: ReadTable | None = None,
 ) -> Endpoint:
-    """Find an end by lab name, port uuid, port name, or address (with its network).
+    """Find an end by lab name, port uuid, port name, MAC or address (with its network).
 
-    ``ports``: interface rows by host; ``known``: lab names -> port uuid. :class:`TraceError`.
+    ``ports``: interface rows by host; ``known``: lab names -> port uuid; ``read`` is asked for
+    what was learnt behind ports where no port is meant. :class:`TraceError`.
     """
     wanted = known.get(text, text)
+    mac = as_mac(wanted)
+    if mac is not None and mac.is_group:
+        raise TraceError(f"{text} is the MAC of a group: name a machine's")
     address = _address(wanted)
     found = [
         _endpoint(text, host, row, address)
         for host, rows in ports.items()
         for row in rows
-        if _matches(row, wanted, address) and network in (None, row.virtual_network)
+        if network in (None, row.virtual_network)
+        and (row.mac == str(mac) if mac is not None else _matches(row, wanted, address))
     ]
+    if mac is not None:
+        found = [replace(end, addresses=()) for end in found]
+    if not found and read is not None:
+        found = _learnt(text, mac or address, ports, network, read)
     if len(found) == 1:
         return found[0]
     if found:
         choices = ", ".join(f"{end.uuid} in {end.network} on {end.host}" for end in found)
         raise TraceError(f"{text!r} means several ports: {choices}; name the network or the uuid")
+    if mac is not None:
+        return Endpoint(text, "", "", str(mac), network or "", ())
     if address is not None:
         return Endpoint(text, "", "", "", network or "", (address,))
     names = ", ".join(sorted(known)) or "none"
     raise TraceError(f"no active port {text!r} on any host; workloads of the lab: {names}")
+
+
+def network_of_destination(text: str, source: Endpoint, network: str | None) -> str | None:
+    """Return the network to look in; a MAC is one of the source's unless told."""
+    return network or source.network if as_mac(text) is not None else network
+
+
+def check_source(source: Endpoint) -> None:
+    """Refuse an end that a packet cannot be sent by, for want of an address; ``TraceError``."""
+    if not source.addresses:
+        raise TraceError(f"{source.name} has no address: name the sender's port or address instead")
+
+
+def as_mac(text: str) -> Mac | None:
+    """Return the MAC a text is; None: it is something else."""
+    try:
+        return Mac.parse(text)
+    except ValueError:
+        return None
+
+
+def _learnt(
+    text: str,
+    wanted: Mac | IpAddress | None,
+    ports: Mapping[str, Sequence[PortRow]],
+    network: str | None,
+    read: ReadTable,
+) -> list[Endpoint]:
+    """Return the ports behind which a MAC or an address was learnt."""
+    if wanted is None:
+        return []
+    is_mac = isinstance(wanted, Mac)
+    tables = ("learnt_addresses", "macs") if is_mac else ("learnt_addresses",)
+    where = {"mac" if is_mac else "address": str(wanted)}
+    found: dict[tuple[str, str], Endpoint] = {}
+    for host, rows in ports.items():
+        by_uuid = {row.vmi_uuid: row for row in rows if network in (None, row.virtual_network)}
+        for table in tables:
+            for each in msgspec.convert(list(read(host, table, where)), list[LearntRow]):
+                port = by_uuid.get(each.port)
+                if port is None:
+                    continue
+                found[host, each.port] = replace(
+                    _endpoint(text, host, port, None),
+                    mac=each.mac,
+                    addresses=() if isinstance(wanted, Mac) else (wanted,),
+                    behind=without_uuids(port.name),
+                )
+    return list(found.values())
 
 
 def _address(text: str) -> IpAddress | None:

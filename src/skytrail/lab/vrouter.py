@@ -108,7 +108,10 @@ def trace(
             f" see what {place.router} knows: skytrail lab exec {place.router_exec} -- ip route"
         )
 
-    def end(text: str) -> Endpoint:
+    def read(host: str, table: str, where: Query) -> list[dict[str, object]]:
+        return read_table(lab.paths.introspect_socket(host), table, where=where)
+
+    def end(text: str, network: str | None) -> Endpoint:
         if text in outside:
             place = lab.outside_place(text)
             # What is behind a router on a port is delivered when that port has it.
@@ -116,7 +119,7 @@ def trace(
             port = lab.attached(router.name).uuid if isinstance(router, Router) else ""
             return Endpoint(text, "", port, "", "", (place.address,))
         try:
-            return tracing.find(text, found, known=known, network=network)
+            return tracing.find(text, found, known=known, network=network, read=read)
         except tracing.TraceError as error:
             hints = [f"\n{name} is {_dead(lab, name)}" for name in dead]
             raise tracing.TraceError(f"{error}{''.join(hints)}") from error
@@ -126,9 +129,11 @@ def trace(
             raise tracing.TraceError(f"the packet goes to {host}, which is {_dead(lab, host)}")
         return explain(lab, host, query)
 
+    first = end(source, network)
+    tracing.check_source(first)
     result = tracing.trace(
-        end(source),
-        end(destination),
+        first,
+        end(destination, tracing.network_of_destination(destination, first, network)),
         packet,
         ask=ask,
         host_of={str(node.place): node.name for node in lab.plan.hosts},

@@ -162,6 +162,21 @@ def test_a_trace_in_a_bridging_network_goes_by_the_neighbours_mac():
     assert any(str(FAR_MAC) in str(step) for step in answer["steps"])
 
 
+@pytest.mark.parametrize("mode", ["l2", "l2_l3"])
+@pytest.mark.parametrize(
+    ("mac", "outcome", "reason"),
+    [(FAR_MAC, "forwarded", ""), (Mac.parse("02:00:00:00:00:99"), "dropped", "NO_ROUTE")],
+)
+def test_a_trace_by_mac_alone_is_decided_by_who_has_it(mode, mac, outcome, reason):
+    host, _ = network(mode)
+    book = RuleBook(host.numbers, host.planner.policies)
+    query = {"vmi": uuid_of("a"), "dst": "0.0.0.0", "src": "10.1.1.3", "dmac": str(mac)}
+    answer = explain_query(host.datapath.tables(), host.desired, book, query)
+
+    assert (answer["outcome"], answer["drop_reason"]) == (outcome, reason)
+    assert not any(step.stage == "route" for step in answer["steps"])
+
+
 def test_a_trace_of_what_arrives_in_a_bridging_network_knows_the_sender_by_mac():
     host, _ = network("l2")
     book = RuleBook(host.numbers, host.planner.policies)

@@ -113,6 +113,15 @@ def test_neighbour_nobody_has_is_told_to_be_flooded_where_the_network_floods():
     assert (dropped["outcome"], dropped["drop_reason"]) == ("dropped", "NO_ROUTE")
 
 
+def test_mac_nobody_has_is_told_to_be_flooded_where_the_network_floods():
+    asked = {"vmi": uuid_of("a"), "dst": "0.0.0.0", "dmac": "02:00:00:00:be:ef"}
+
+    flooded, dropped = explain(host(flood_unknown_unicast=True), **asked), explain(host(), **asked)
+
+    assert flooded["outcome"] == COPIED
+    assert (dropped["outcome"], dropped["drop_reason"]) == ("dropped", "NO_ROUTE")
+
+
 def test_address_elsewhere_goes_to_the_gateway_and_is_not_flooded():
     made = host(flood_unknown_unicast=True)
 

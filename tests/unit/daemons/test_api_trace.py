@@ -37,6 +37,8 @@ class Agents:
             "rack2": [port(B, "b", "10.0.0.4")],
         }
         self.sockets = {name: folder / name for name in self.ports}
+        self.learnt: list[dict[str, object]] = []
+        """What the second one learnt."""
         self.asked: list[dict[str, str]] = []
         self.loop = asyncio.new_event_loop()
         listeners = {name: server.listen_unix(path) for name, path in self.sockets.items()}
@@ -56,6 +58,13 @@ class Agents:
             table = request.path.rpartition("/")[2]
             if table == "interfaces":
                 rows = self.ports[name]
+            elif table != "explain":
+                learnt = self.learnt if (name, table) == ("rack2", "learnt_addresses") else []
+                rows = [
+                    row
+                    for row in learnt
+                    if all(row[key] == text for key, text in request.query.items() if key in row)
+                ]
             else:
                 self.asked.append(dict(request.query))
                 rows = [self.sent if name == "rack1" else {"outcome": "delivered", "vmi_uuid": B}]
@@ -80,6 +89,17 @@ def test_a_packet_is_followed_from_host_to_host(agents) -> None:
     assert found["summary"] == "delivered to red:b"
     assert [leg["host"] for leg in found["legs"]] == ["rack1", "rack2"]
     assert agents.asked[1]["label"] == "19"
+
+
+@pytest.mark.parametrize("to", ["10.0.0.99", "02:00:00:00:65:01"])
+def test_a_machine_behind_a_port_is_found_by_address_and_by_mac(agents, to) -> None:
+    agents.learnt = [{"port": B, "address": "10.0.0.99", "mac": "02:00:00:00:65:01"}]
+
+    found = AgentsWalk(agents.sockets)(Question(A, to), HOSTS)
+
+    assert (found["verdict"], found["summary"]) == ("delivered", f"delivered to {to} behind red:b")
+    assert found["destination"]["behind"] == "red:b"
+    assert agents.asked[1]["dmac"] == "02:00:00:00:65:01"
 
 
 def test_a_host_whose_agent_is_not_known_is_named_where_the_way_ends(agents) -> None:
@@ -109,6 +129,8 @@ def test_a_network_says_which_of_equal_addresses_is_meant_and_nothing_of_ports(a
         (OFF, "does not forward: its machine is not running"),
         ("default-domain:red:nobody", "on none of the hosts asked: rack1, rack2"),
         ("10.9.9.9", "a trace begins at a port"),
+        ("02:00:00:00:00:99", "name the sender's port or address"),
+        ("01:00:5e:00:00:01", "MAC of a group"),
     ],
 )
 def test_a_way_that_cannot_begin_says_why(agents, source, told) -> None:

@@ -12,7 +12,9 @@ from skytrail.lab.trace import (
     Rule,
     Service,
     TraceError,
+    check_source,
     find,
+    network_of_destination,
     trace,
     without_uuids,
 )
@@ -66,6 +68,77 @@ def test_an_inactive_port_and_an_unknown_name_are_refused_with_the_known_ones():
 
 def test_an_address_that_is_no_port_is_still_a_destination():
     assert end("192.0.2.1").host == ""
+
+
+POD = "02:00:00:00:65:01"
+PAGES = {
+    "learnt_addresses": [{"port": "u2", "mac": POD, "address": "10.0.0.99", "vrf": "front"}],
+    "macs": [
+        {"port": "u2", "mac": POD, "sequence": 0},
+        {"port": "u4", "mac": POD, "sequence": 0},
+    ],
+}
+
+
+def read(host, table, where):
+    wanted = where.items()
+    return [row for row in PAGES[table] if host == "h2" and wanted <= row.items()]
+
+
+def behind(text, network=None):
+    return find(text, PORTS, known=KNOWN, network=network, read=read)
+
+
+def test_an_address_behind_a_port_is_an_end_with_its_own_mac():
+    found = behind("10.0.0.99")
+
+    assert (found.host, found.uuid, found.mac, found.behind) == ("h2", "u2", POD, "d:red:web2")
+    assert [str(address) for address in found.addresses] == ["10.0.0.99"]
+
+
+def test_what_a_port_has_is_not_looked_for_behind_ports():
+    def refuse(host, table, where):
+        raise AssertionError((host, table, where))
+
+    assert find("10.0.0.3", PORTS, known=KNOWN, read=refuse).uuid == "u1"
+
+
+def test_a_mac_is_looked_for_in_the_senders_network():
+    network = network_of_destination(POD, end("web1"), None)
+
+    assert behind(POD, network).uuid == "u2"
+    assert behind(POD.upper().replace(":", "-"), "d:blue:front").uuid == "u4"
+    assert network_of_destination("10.0.0.9", end("web1"), None) is None
+    with pytest.raises(TraceError, match="several ports"):
+        behind(POD)
+
+
+def test_a_mac_nobody_is_known_to_have_is_asked_of_the_tables():
+    agents = Agents({"h1": Explanation(outcome="dropped", drop_reason="NO_ROUTE")})
+    to = behind("02:00:00:00:00:99")
+
+    result = trace(end("web1"), to, Packet(), ask=agents, host_of=HOSTS)
+
+    assert result.summary() == "dropped on h1: NO_ROUTE"
+    (asked,) = (query for _, query in agents.asked)
+    assert (asked["dst"], asked["dmac"]) == ("0.0.0.0", "02:00:00:00:00:99")
+
+
+def test_a_mac_is_asked_for_on_every_host_and_told_with_its_port():
+    agents = Agents({"h1": FORWARDED, "h2": Explanation(outcome="delivered", vmi_uuid="u2")})
+    to = behind(POD, "d:red:front")
+
+    result = trace(end("fd00::3"), to, Packet("tcp", 80), ask=agents, host_of=HOSTS)
+
+    assert result.summary() == f"delivered to {POD} behind d:red:web2"
+    assert [(query["dst"], query["dmac"]) for _, query in agents.asked] == [("::", POD)] * 2
+
+
+def test_a_mac_sends_nothing_and_a_groups_mac_is_no_end():
+    with pytest.raises(TraceError, match="name the sender's port or address"):
+        check_source(behind(POD, "d:red:front"))
+    with pytest.raises(TraceError, match="MAC of a group"):
+        end("ff:ff:ff:ff:ff:ff")
 
 
 class Agents:

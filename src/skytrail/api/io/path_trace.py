@@ -2,7 +2,8 @@
 
 GET /api/v1/trace?source=UUID&destination=UUID&protocol=tcp&port=80[&source_port=][&network=]
 
-Each end is a port's uuid or full name, or, for administrators and global readers, an address.
+Each end is a port's uuid or full name, or, for administrators and global readers, an address, of a
+port or learnt behind one; the destination may also be a MAC, in the source's network or ``network``.
 Others are told of ways between ports of their own project: verdict and rules, but neither hosts nor
 tables of the underlay. Nothing is sent; the hosts' agents explain what they would do.
 """
@@ -52,7 +53,7 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One packet; ends as uuids of ports or as addresses."""
+    """One packet; ends as uuids of ports, as addresses or as MACs."""
 
     source: str
     destination: str
@@ -125,10 +126,10 @@ class PathTrace:
                 raise Refused(503, str(error)) from error
 
     def _end(self, request: Request, name: str, *, is_limited: bool) -> str:
-        """Return a port's uuid, or an address; refuse what the caller may not ask about."""
+        """Return a port's uuid, an address or a MAC; refuse what the caller may not ask about."""
         text = request.query.get(name, "").strip()
         if not text or len(text) > TEXT_LENGTH_MAX:
-            raise bad_request(f"{name}: the uuid or full name of a port, or an address")
+            raise bad_request(f"{name}: the uuid or full name of a port, an address or a MAC")
         record = self._port(text)
         if not is_limited:
             return text if record is None else record.uuid
