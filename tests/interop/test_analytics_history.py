@@ -127,6 +127,32 @@ def test_log_of_a_generator_is_found_by_what_it_says(node, generator):
     ]
 
 
+def test_texts_are_compared_whatever_is_in_them(node, generator):
+    told = "tab\there, line\nend, back\\slash, C:\\new"
+    generator.log("Odd", peer=told)
+
+    def found(value, op):
+        where = [[{"name": "ObjectId", "value": value, "op": op}]]
+        return node.query(["COUNT(Source)"], table="ObjectBgpPeer", where=where)
+
+    wait_until(lambda: found(told, 1) == [{"COUNT(Source)": 1}], "the text is found")
+    assert found(r"tab\there.*\bslash, C:\\new", 8) == [{"COUNT(Source)": 1}]
+    assert found("tab\t", 7) == [{"COUNT(Source)": 1}]
+
+
+def test_queries_too_long_for_the_store_take_nobodys_place(node):
+    fields = ["COUNT(Source)"]
+    where = [[{"name": "Source", "value": "a" * 70_000, "op": 1}]]
+    body = {"table": "MessageTable", "start_time": "now-1h", "end_time": "now"}
+    long = {**body, "select_fields": fields, "where": where}
+
+    statuses = {httpx.post(f"{node.url}/query", json=long).status_code for _ in range(40)}
+
+    assert statuses == {400}
+    assert len(node.query(fields)) == 1
+    assert len(node.query(["Source"], sort_fields=["Source"] * 5_000)) > 0
+
+
 def test_answer_can_be_fetched_later(node):
     body = {
         "table": "MessageTable", "start_time": "now-1h", "end_time": "now",

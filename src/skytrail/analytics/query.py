@@ -199,7 +199,7 @@ class _Translator:
     # In which order.
 
     def _order(self, chosen: Sequence[str]) -> str:
-        fields = self._request.sort_fields or []
+        fields = list(dict.fromkeys(self._request.sort_fields or []))
         unknown = [name for name in fields if name not in chosen]
         if unknown:
             raise UnknownField(f"sort_fields: {unknown[0][:64]} is not among select_fields")

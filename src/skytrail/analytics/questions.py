@@ -1,6 +1,6 @@
 """Queries that are asked for now and fetched later, and what is known of each. Pure.
 
-Answers are kept for ``KEPT_S``, and so many at most: the oldest finished ones go first.
+Answers are kept for ``KEPT_S``, and so many, of so many cells, at most: the oldest go first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from uuid import UUID
 
 KEPT_S: Final = 300.0
 COUNT_MAX: Final = 200
+CELLS_COUNT_MAX: Final = 2_000_000
+"""Of all answers that are kept; a cell needs some 100 bytes. The newest answer is kept whatever its size."""
 RUNNING_COUNT_MAX: Final = 32
 
 Rows = list[dict[str, object]]
@@ -34,6 +36,10 @@ class Question:
     @property
     def is_done(self) -> bool:
         return self.rows is not None or bool(self.problem)
+
+    @property
+    def cells_count(self) -> int:
+        return len(self.rows) * len(self.rows[0]) if self.rows else 0
 
 
 class Questions:
@@ -59,3 +65,17 @@ class Questions:
             if each.is_done and is_over:
                 del self._by_id[each.id]
         self._by_id[question.id] = question
+
+    def forget(self, question: Question) -> None:
+        """Nobody is going to ask for it again."""
+        self._by_id.pop(question.id, None)
+
+    def make_room(self, newest: Question) -> None:
+        """Forget the oldest answers when all hold too many cells; ``newest`` has just got its own."""
+        count = sum(each.cells_count for each in self._by_id.values())
+        for each in list(self._by_id.values()):
+            if count <= CELLS_COUNT_MAX:
+                return
+            if each.rows and each is not newest:
+                count -= each.cells_count
+                del self._by_id[each.id]

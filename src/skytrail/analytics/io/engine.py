@@ -24,9 +24,11 @@ THREADS_COUNT: Final = 1
 """Two statements at once on one session were seen to wait for each other for ever; the engine itself uses all cores for
 one."""
 BODY_BYTES_MAX: Final = 64 << 20
+ANSWER_BYTES_MAX: Final = 64 << 20
 _FORMAT: Final = re.compile(r"\s+FORMAT\s+(\w+)\s*$")
 _PARAMETER: Final = "param_"
 _INSERT: Final = "INSERT INTO "
+_SETTINGS: Final = " SETTINGS "
 
 
 class Engine(Protocol):
@@ -84,7 +86,8 @@ def carry_out(engine: Engine, query: str, parameters: dict[str, str], body: byte
         return b""
     found = _FORMAT.search(query)
     sql = query[: found.start()] if found else query
-    settings = " SETTINGS output_format_json_quote_64bit_integers = 0" if found else ""
+    quoting = "output_format_json_quote_64bit_integers = 0"
+    settings = f"{',' if _SETTINGS in sql else _SETTINGS}{quoting}" if found else ""
     try:
         result = engine.query(
             sql + settings, found[1] if found else "Null", params=parameters or None
@@ -93,7 +96,12 @@ def carry_out(engine: Engine, query: str, parameters: dict[str, str], body: byte
         # What it had shown before it failed stands in front of the next answer otherwise.
         engine.query("SELECT 1", "TabSeparated")
         raise
-    return bytes(cast("_Result", result).bytes()) if result is not None else b""
+    answer = bytes(cast("_Result", result).bytes()) if result is not None else b""
+    if len(answer) > ANSWER_BYTES_MAX:
+        raise RuntimeError(
+            f"the answer has {len(answer)} bytes, over {ANSWER_BYTES_MAX}; ask for fewer rows or columns"
+        )
+    return answer
 
 
 class _Result(Protocol):

@@ -16,6 +16,10 @@ from skytrail.analytics.history_tables import DATABASE, KEPT, keep_hours_of, sta
 
 INSERT_S: Final = 30.0
 SELECT_S: Final = 60.0
+_BOUNDS: Final = "SETTINGS max_execution_time = 50, max_memory_usage = 1073741824"
+"""Of one statement that reads: nobody waits longer for its answer, and others want to be served too."""
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+"""A bound value is read as a field of tab-separated text."""
 CONNECTIONS_COUNT: Final = 16
 _REASON_CHARACTERS: Final = 300
 _KEEPS_SQL: Final = (
@@ -81,7 +85,8 @@ class History:
         self, sql: str, parameters: Mapping[str, str | int | float]
     ) -> list[list[object]]:
         """Return rows as lists, in the order of the selected columns."""
-        reply = await self._post(f"{sql} FORMAT JSONCompact", parameters, b"", SELECT_S)
+        statement = f"{sql} {_BOUNDS} FORMAT JSONCompact"
+        reply = await self._post(statement, parameters, b"", SELECT_S)
         try:
             return msgspec.json.decode(reply, type=_Answer).data
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -90,12 +95,16 @@ class History:
     async def _post(
         self, query: str, parameters: Mapping[str, str | int | float], body: bytes, time_s: float
     ) -> bytes:
-        named = {f"param_{name}": str(value) for name, value in parameters.items()}
+        named = {
+            f"param_{name}": str(value).translate(_ESCAPES) for name, value in parameters.items()
+        }
         settings = {"output_format_json_quote_64bit_integers": "0"}
         try:
             reply = await self._client.post(
                 "/", params={"query": query, **named, **settings}, content=body, timeout=time_s
             )
+        except httpx.InvalidURL as error:
+            raise HistoryRefused("its names and values are too long together") from error
         except httpx.HTTPError as error:
             raise HistoryUnavailable(f"the store of history does not answer: {error}") from error
         if reply.status_code >= 500 and not reply.headers.get("x-clickhouse-exception-code"):

@@ -88,6 +88,8 @@ class QueryApi:
         if any(request.headers.get(name, "").lower() == _ACCEPTED for name in _EXPECT):
             return json_reply({"href": f"/analytics/query/{question.id}"}, 202)
         await asyncio.shield(task)
+        # Who waited was not told by which id to ask again.
+        self._questions.forget(question)
         return self._answered(question)
 
     def _statement(self, asked: QueryRequest) -> Statement:
@@ -110,6 +112,12 @@ class QueryApi:
         else:
             names = statement.columns
             question.rows = [dict(zip(names, row, strict=True)) for row in rows]
+            self._questions.make_room(question)
+        finally:
+            if not question.is_done:
+                # A defect of ours is told once, and takes nobody's place for ever.
+                question.problem = "The query was not carried out; the server's log has the details"
+                question.status = 500
 
     @staticmethod
     def _answered(question: Question) -> Response:
