@@ -1,6 +1,7 @@
 """Networks that only bridge or only route, and VLAN sub-interfaces, by real packets between hosts."""
 
 import asyncio
+import re
 import secrets
 import socket
 import struct
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from click.testing import CliRunner
 
 from skytrail.agent import abi
 from skytrail.agent.io import bpf_syscall
+from skytrail.cli import main
 from skytrail.client import ApiClient
 from skytrail.lab import check, commands, vrouter
 from skytrail.lab.io import netns
@@ -461,6 +464,11 @@ def own_addresses(lab: Lab, name: str) -> tuple[str, str]:
 POD_MAC = Mac.parse("06:00:00:00:65:01")
 
 
+def host_trace(lab: Lab, host: str, *words: str) -> str:
+    socket = ["--socket", str(lab.paths.introspect_socket(host))]
+    return CliRunner().invoke(main, ["host", "trace", *words, *socket]).output
+
+
 def test_addresses_of_machines_inside_a_workload_are_reached_by_both_versions(lab: Lab):
     pod = Pod(lab, "node1", POD_MAC, 201)
     try:
@@ -479,6 +487,11 @@ def test_addresses_of_machines_inside_a_workload_are_reached_by_both_versions(la
         traced = vrouter.trace(lab, "node2", str(POD_MAC), Packet())
         assert [leg.host for leg in traced.legs] == ["compute2", "compute1"]
         assert traced.summary() == f"delivered to {POD_MAC} behind flat:node1"
+        for to in (pod.addresses[0], str(POD_MAC)):
+            told = host_trace(lab, "compute2", "node2", to)
+            (onward,) = re.findall(r"skytrail host trace (.*)", told)
+            told = host_trace(lab, "compute1", *onward.split())
+            assert f"delivered to {to} behind flat:node1" in told
     finally:
         pod.close()
 

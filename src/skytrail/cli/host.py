@@ -31,6 +31,8 @@ from skytrail.lab.trace import (
     Leg,
     Packet,
     PortRow,
+    Query,
+    ReadTable,
     TraceResult,
 )
 from skytrail.runtime.introspection import IntrospectionFailed, read_table
@@ -207,9 +209,9 @@ def trace(
     *,
     as_json: bool,
 ) -> None:
-    """Walk the tables for the first packet of SOURCE to the address DESTINATION.
+    """Walk the tables for the first packet of SOURCE to the address or MAC DESTINATION.
 
-    SOURCE is a port of this host: its uuid, name or address. With --label or --vni the packet
+    SOURCE is a port of this host, its uuid, name or address, or an address learnt behind one. With --label or --vni the packet
     comes from another host, as the trace there said, and SOURCE is an address. Ends with the
     command to go on with, on another host or behind a service. Exits with status 1 when the packet
     is dropped here.
@@ -242,17 +244,22 @@ def _traced(
 ) -> TraceResult:
     source, destination, sent_by = ends
     here = {_HERE: tracing.port_rows(read_table(path, "interfaces"))}
-    last = _end(destination, here)
+
+    def read(_host: str, table: str, where: Query) -> list[dict[str, object]]:
+        return read_table(path, table, where=where)
+
+    first = _end(source, {}) if incoming else _end(source, here, read=read)
+    network = tracing.network_of_destination(destination, first, None)
+    last = _end(destination, here, network=network or None, read=read)
     if incoming:
-        first = _end(source, {})
         mac = {"dmac": last.mac} if last.mac else {}
         query = {**tracing.query_of(first, last, packet), **incoming, **mac}
     else:
-        first = _end(source, here)
         if not first.host:
             raise tracing.TraceError(f"{source} is no port of this host: `skytrail host show`")
         if sent_by is not None:
             first = replace(first, addresses=_end(sent_by, {}).addresses)
+        tracing.check_source(first)
         query = {**tracing.query_of(first, last, packet), "vmi": first.uuid}
     rows = read_table(path, "explain", where=query)
     found = msgspec.convert(rows[0], Explanation)
@@ -260,10 +267,16 @@ def _traced(
     return TraceResult(first, last, packet, (Leg(_HERE, found),), names)
 
 
-def _end(text: str, ports: dict[str, list[PortRow]]) -> Endpoint:
-    """Find a port of this host, or take an address for one elsewhere."""
+def _end(
+    text: str,
+    ports: dict[str, list[PortRow]],
+    *,
+    network: str | None = None,
+    read: ReadTable | None = None,
+) -> Endpoint:
+    """Find a port of this host or what is behind one, or take an address or MAC for one elsewhere."""
     try:
-        return tracing.find(text, ports, known={})
+        return tracing.find(text, ports, known={}, network=network, read=read)
     except tracing.TraceError as error:
         if "means several" in str(error) or tracing.as_mac(text) is not None:
             raise
