@@ -200,3 +200,31 @@ def test_the_fabrics_configuration_marks_what_a_workload_gets(lab, members, qos,
     qos.config("fabric", 0, {EF: FROM_FABRIC}, parent=GLOBAL, kind="fabric")
 
     eventually(lambda: got() == AF41, "marked by the fabric's configuration")
+
+
+def test_the_hosts_own_packets_are_marked_and_those_of_workloads_are_not(
+    lab, qos, on_the_wire, eventually
+):
+    compute1, compute2 = (lab.plan.node(name) for name in ("compute1", "compute2"))
+    address = str(compute2.address)
+
+    def sent(dscp):
+        with Capture(lab.plan.router_namespace, compute1.router_ifname) as capture:
+            with contextlib.closing(
+                netns.open_socket(compute1.namespace, socket.AF_INET, socket.SOCK_DGRAM)
+            ) as sender:
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+                sender.sendto(b"the host's own", (address, 9999))
+            found = capture.wait_for(lambda frame: frame.endswith(b"the host's own"), 5)
+        assert found
+        return found.frame[15] >> 2
+
+    assert sent(CS1) == CS1
+
+    qos.config("own", BULK, {EF: VOICE, CS1: FROM_FABRIC}, parent=GLOBAL, kind="vhost")
+
+    eventually(lambda: sent(CS1) == AF41, "marked by the host's configuration", timeout_s=30)
+    assert (sent(EF), sent(0)) == (EF, AF11)
+    assert on_the_wire(CS1) == (CS1, 0, CS1)
+    qos.take_back()
+    eventually(lambda: sent(CS1) == CS1, "the host is as before", timeout_s=30)

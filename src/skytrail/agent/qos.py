@@ -24,7 +24,7 @@ from skytrail.model.annotation_names import RATE_KBPS_MAX, RATE_LIMITS
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
 CONFIG, CLASS = "qos-config", "forwarding-class"
-_FABRIC, _GLOBAL = "fabric", "global-qos-config"
+_FABRIC, _HOST, _GLOBAL = "fabric", "vhost", "global-qos-config"
 _DSCP_COUNT, _VLAN_COUNT, _EXP_COUNT = 64, 8, 8
 _CLASS_MAX = 255
 _KILOBIT_BYTES = 125
@@ -40,8 +40,8 @@ class QosTable:
     """A QoS configuration by what packets carry."""
 
     name: str
-    is_fabrics: bool
-    """It holds for the underlay interface; a tenant's never does."""
+    kind: str
+    """``fabric``: for the underlay interface; ``vhost``: for the host's own packets; a tenant's is neither."""
     dscp: Marks
     vlan: Marks
     exp: Marks
@@ -72,7 +72,13 @@ def qos_of(graph: ConfigGraph, key: ConfigKey) -> str:
 
 def fabric_qos(tables: Mapping[str, QosTable]) -> str:
     """Return the configuration of the underlay interface: the first by name; empty: none."""
-    return min((name for name, table in tables.items() if table.is_fabrics), default="")
+    return min((name for name, table in tables.items() if table.kind == _FABRIC), default="")
+
+
+def host_marks(tables: Mapping[str, QosTable]) -> Marks:
+    """Return marks of the host's own packets by DSCP, of the first configuration by name; (): none."""
+    found = min((name for name, table in tables.items() if table.kind == _HOST), default="")
+    return tables[found].dscp if found else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ def _table(node: ConfigNode, classes: Mapping[int, QosMark], *, is_global: bool)
     exp = _entries(given.get("mpls_exp_entries"))
     return QosTable(
         name=node.key.name,
-        is_fabrics=is_global and text_of(given.get("qos_config_type")) == _FABRIC,
+        kind=text_of(given.get("qos_config_type")) if is_global else "",
         dscp=_marks(_entries(given.get("dscp_entries")), default, classes, _DSCP_COUNT),
         vlan=_marks(_entries(given.get("vlan_priority_entries")), default, classes, _VLAN_COUNT),
         exp=_marks(exp, default, classes, _EXP_COUNT),

@@ -42,7 +42,9 @@ from skytrail.agent.inputs import Inputs
 from skytrail.agent.interface import ActivePort, PluggedPort, troubles
 from skytrail.agent.io.balancers import Balancers
 from skytrail.agent.io.bgp_relays import BgpRelays
+from skytrail.agent.io.followed import Followed
 from skytrail.agent.io.health import HealthChecks
+from skytrail.agent.io.host_marks import install as install_host_marks
 from skytrail.agent.io.host_network import HostNetwork
 from skytrail.agent.io.mac_learner import MacLearner
 from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
@@ -68,6 +70,7 @@ from skytrail.agent.mobility import CLAIM_TIME_S, announced, announced_by, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
 from skytrail.agent.plugin import Datapath, Punt, PuntReason
+from skytrail.agent.qos import Marks
 from skytrail.agent.querier import Querier, owners_of
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.responders.dhcp6_ra import ADVERTISEMENT_INTERVAL_S
@@ -150,6 +153,9 @@ class AgentService:
         self.queues = {
             ifname: UplinkQueues(settings.uplink_mbps * 1000) for ifname in settings.underlay
         }
+        self.host_marks = Followed[Marks](
+            "host_marks", lambda marks: install_host_marks(settings.underlay, marks)
+        )
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self.querier = Querier()
@@ -192,6 +198,7 @@ class AgentService:
                 group.create_task(supervise("balancers", self.balancers.run))
                 for ifname, queues in self.queues.items():
                     group.create_task(supervise(f"uplink_queues {ifname}", queues.run))
+                group.create_task(supervise("host_marks", self.host_marks.run))
                 group.create_task(supervise("host_network", self.host_network.run))
                 for connection in self.connections:
                     group.create_task(supervise(f"control {connection.source}", connection.run))
@@ -380,6 +387,8 @@ class AgentService:
             self.balancers.follow(self.view, underlay.mtu4_bytes)
             for ifname, queues in self.queues.items():
                 queues.follow(ifname, self.view.queues)
+            if self.settings.underlay:
+                self.host_marks.follow(self.view.host_marks)
             self.relays.follow(desired.ports.values(), underlay.controls, underlay.address)
         if desired.remotes != before.remotes:
             self._underlay_wake.set()

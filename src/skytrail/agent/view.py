@@ -20,7 +20,7 @@ from skytrail.agent.health.configured import BGP_SERVICE, CHECK, ports_of_check
 from skytrail.agent.multicast_config import replicator_address
 from skytrail.agent.network_config import NetworkReader, VirtualNetwork
 from skytrail.agent.port_config import Port, PortReader
-from skytrail.agent.qos import QosTable, fabric_qos, qos_tables
+from skytrail.agent.qos import Marks, QosTable, fabric_qos, host_marks, qos_tables
 from skytrail.agent.queues import Queue, queues_of
 from skytrail.agent.security_sets import SECURITY_TYPES, SecurityReader
 from skytrail.agent.tables import AgeingRow, Encapsulation
@@ -54,6 +54,8 @@ class View:
     qos: Mapping[str, QosTable] = field(default_factory=dict[str, QosTable])
     fabric_qos: str = ""
     """QoS configuration of the underlay interface."""
+    host_marks: Marks = ()
+    """Of the host's own packets, by DSCP."""
     fabric: FabricConfig = NOTHING_SET
     ageing: tuple[AgeingRow, ...] = ()
     queues: tuple[Queue, ...] = ()
@@ -109,6 +111,7 @@ def build_view(
         replicator=replicator_address(graph),
         qos=qos,
         fabric_qos=fabric_qos(qos),
+        host_marks=host_marks(qos),
         fabric=_kept(
             old.fabric,
             fabric_config(graph, leaves=any(each.leaves_by_host for each in networks.values())),

@@ -38,8 +38,6 @@ def why_unserved(record: Record) -> str:
         return "" if is_served else f"hosts serve no load balancers of provider {provider}"
     if kind in _FAT_FLOWS and _folds_addresses(record.body, _FAT_FLOWS[kind]):
         return f"hosts merge flows by port, not by address: ignore_address and prefixes of {_FAT_FLOWS[kind]} have no effect"
-    if kind == "qos-config" and documents.text(record.body, "qos_config_type") == "vhost":
-        return "hosts do not mark their own traffic yet: types project and fabric are served"
     if kind == "logical-router" and _leaves_by_a_network(record):
         return (
             "hosts do not translate sources to addresses of an external network: with ip-fabric as"

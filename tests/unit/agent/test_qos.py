@@ -170,6 +170,17 @@ def test_only_the_operators_configuration_holds_for_the_fabric(world, is_global,
     assert (row.dscp[0] if row else None) == expected
 
 
+def test_the_hosts_own_packets_are_marked_by_the_operators_first_configuration_alone(world):
+    world.qos("a-tenants", "vhost", None, default=7)
+    assert world.host().view.host_marks == ()
+
+    world.qos("second", "vhost", world.root, default=7)
+    world.qos("first", "vhost", world.root, default=0, dscp_entries={8: 7, 9: 99})
+
+    marks = world.host().view.host_marks
+    assert (marks[0], marks[8], marks[9]) == (BULK, VOICE, None)
+
+
 def test_annotations_of_a_port_limit_its_rates(world):
     notes = [
         {"key": "rate-limit-sent-kbps", "value": "20000"},

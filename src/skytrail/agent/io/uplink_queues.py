@@ -6,23 +6,19 @@ is left alone, and told of.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
 import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 
-import structlog
-
 from skytrail.agent import queues as plans
 from skytrail.agent.io import nic
+from skytrail.agent.io.followed import Followed
 from skytrail.agent.queues import HANDLE, Queue, TrafficClass, traffic_classes
 
 LINK_KBPS_DEFAULT = 10_000_000
 """Of a link that does not know its speed."""
-RETRY_S = 30.0
 _BURST_MS, _BURST_BYTES_MIN = 4, 131_072
 _QUANTUM_BYTES = 65_536
 """At least the largest segment, so that classes take turns by whole ones."""
@@ -37,38 +33,26 @@ class UplinkQueues:
     def __init__(self, link_kbps: int = 0) -> None:
         self._given_kbps = link_kbps
         self._wanted: tuple[str, Sequence[Queue]] = ("", ())
-        self._wake = asyncio.Event()
-        self._log = structlog.get_logger().bind(component="agent")
-        self.problem = ""
+        self._followed = Followed[tuple[str, Sequence[Queue]]]("queues", self._install)
+
+    @property
+    def problem(self) -> str:
         """Why queues are not as configured; empty when they are."""
+        return self._followed.problem
 
     def follow(self, ifname: str, queues: Sequence[Queue]) -> None:
-        """Have the link carry these from soon on."""
-        if (ifname, queues) != self._wanted:
-            self._wanted = ifname, queues
-            self._wake.set()
+        """Have the link carry these from soon on; no link: nothing."""
+        self._wanted = ifname, queues
+        if ifname:
+            self._followed.follow(self._wanted)
 
     async def run(self) -> None:
-        """Carry out what is wanted, until cancelled; what fails is tried again."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            ifname, queues = self._wanted
-            if not ifname:
-                continue
-            try:
-                await asyncio.to_thread(install, ifname, queues, self._rate(ifname))
-            except OSError as error:
-                if self.problem != str(error):
-                    self._log.warning("queues_failed", link=ifname, error=str(error))
-                self.problem = str(error)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY_S):
-                        await self._wake.wait()
-                self._wake.set()
-            else:
-                self.problem = ""
-                self._log.info("queues_installed", link=ifname, queues=len(queues))
+        """Carry out what is wanted, until cancelled."""
+        await self._followed.run()
+
+    def _install(self, wanted: tuple[str, Sequence[Queue]]) -> None:
+        ifname, queues = wanted
+        install(ifname, queues, self._rate(ifname))
 
     def rows(self) -> list[Mapping[str, object]]:
         """Rows for people, with counters. Asks the kernel: not from the event loop."""
