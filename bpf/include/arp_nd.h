@@ -8,40 +8,29 @@
 
 #include "arp_nd_frames.h"
 #include "behind.h"
-#include "fib.h"
+#include "neighbour.h"
 #include "parse6.h"
 #include "punt.h"
 #include "tagged.h"
-
-/* MAC that answers for an address; NULL when nobody is known or it is the asker itself. */
-static __always_inline const __u8 *neighbour_mac(const struct interface *vif, __u32 vif_id,
-						 const __be32 *address, __u32 family, __u8 *gateway,
-						 bool *own)
-{
-	struct route *route = route_lookup(vif->vrf, address, family);
-	struct nexthop *nh;
-
-	*own = false;
-	if (!route)
-		return NULL;
-	nh = nexthop_lookup(route->nexthop);
-	if (!nh)
-		return NULL;
-	if (nh->kind == NEXTHOP_INTERFACE && nh->vif == vif_id) {
-		*own = true;
-		return NULL;
-	}
-	if (nh->kind == NEXTHOP_RECEIVE || vif->options & OPTION_LAYER3) {
-		mac_set_gateway(gateway);
-		return gateway;
-	}
-	return route->has_mac ? route->mac : NULL;
-}
 
 /* What the vRouter leaves to members: to all of them, or to whom it is sent. */
 static __always_inline int ask_members(const struct packet *p)
 {
 	return mac_is_group(p->destination_mac) ? FLOOD : BRIDGE;
+}
+
+/* The same where the vRouter knows some: nobody hears from others that an address of theirs is his. */
+static __noinline int ask_of(struct __sk_buff *ctx, struct packet *p, const __be32 *claimed,
+			     __u32 family)
+{
+	const __u32 vif_id = get_vif(ctx);
+	struct interface *vif = interface_by_vif(vif_id);
+
+	if (!vif || !p)
+		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	if (claims_anothers(vif, vif_id, claimed, family))
+		return drop(ctx, DROP_SPOOFED_ADDRESS);
+	return ask_members(p);
 }
 
 VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
@@ -90,12 +79,12 @@ VERIFIED_ONCE int answer_arp(struct __sk_buff *ctx, struct packet *p)
 		punt_frame(ctx, PUNT_ANNOUNCEMENT, PUNTED_TO_LEARN);
 	if (!is_request || sender == target) {
 		if (vif->options & OPTION_ASKS_MEMBERS && !mac_is_gateway(p->destination_mac))
-			return ask_members(p);
+			return ask_of(ctx, p, &sender, FAMILY_V4);
 		return drop(ctx, DROP_ARP_IGNORED);
 	}
 	mac = neighbour_mac(vif, vif_id, &target, FAMILY_V4, gateway.byte, &own);
 	if (!mac && !own && vif->options & OPTION_ASKS_MEMBERS)
-		return ask_members(p);
+		return ask_of(ctx, p, &sender, FAMILY_V4);
 	if (!mac)
 		return drop(ctx, own ? DROP_ARP_IGNORED : DROP_ARP_UNKNOWN);
 	mac_copy(known.byte, mac);
@@ -273,12 +262,12 @@ VERIFIED_ONCE int answer_nd(struct __sk_buff *ctx, struct packet *p)
 		if (vif->flags & INTERFACE_ANNOUNCES && !link_local && !is_solicited(ctx, p))
 			return punt(ctx, PUNT_ANNOUNCEMENT);
 		if (vif->options & OPTION_ASKS_MEMBERS && !mac_is_gateway(p->destination_mac))
-			return ask_members(p);
+			return ask_of(ctx, p, target, FAMILY_V6);
 		return drop(ctx, DROP_ND_IGNORED);
 	}
 	mac = neighbour_mac(vif, vif_id, target, FAMILY_V6, gateway.byte, &own);
 	if (!mac && !own && vif->options & OPTION_ASKS_MEMBERS)
-		return ask_members(p);
+		return ask_of(ctx, p, source, FAMILY_V6);
 	if (!mac)
 		return drop(ctx, own || probe ? DROP_ND_IGNORED : DROP_ND_UNKNOWN);
 	mac_copy(known.byte, mac);

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 
 import frames
 import pytest
 from conftest import (
+    GATEWAY,
     LAYER2_LABEL,
     LAYER2_NEXTHOP,
     MAC,
@@ -147,6 +149,39 @@ def test_members_are_asked_for_whom_the_vrouter_does_not_know(box: Box) -> None:
     assert box.workload(arp("10.1.1.99")).drops == {"MULTICAST": 1}
     assert box.workload(arp("10.1.1.99", PEER_MAC.packed)).forwarded
     assert PEER_MAC.packed == box.workload(arp(PEER[4])).frame[22:28]
+    box.apply(interface_row(), deletes=(ALONE,))
+
+
+@pytest.mark.parametrize("claimed", [GATEWAY[4], PEER[4], REMOTE[4]])
+@pytest.mark.parametrize("operation", [1, 2])
+def test_members_hear_from_nobody_that_anothers_address_is_his(
+    box: Box, claimed: str, operation: int
+) -> None:
+    box.apply(replace(interface_row(), asks_members=True, antispoof=False), ALONE)
+    for mac in (MAC, PEER_MAC):
+        for target in ("10.1.1.99", claimed):
+            claim = frames.arp(operation, mac.packed, claimed, target)
+
+            for to in (EVERYBODY, PEER_MAC.packed):
+                outcome = box.workload(frames.ethernet(to, MAC.packed, 0x0806, claim))
+                assert outcome.drops == {"SPOOFED_ADDRESS": 1}
+    own = frames.arp(operation, MAC.packed, OWN[4], "10.1.1.99")
+    assert box.workload(frames.ethernet(PEER_MAC.packed, MAC.packed, 0x0806, own)).forwarded
+    box.apply(interface_row(), deletes=(ALONE,))
+
+
+@pytest.mark.parametrize("claimed", [GATEWAY[6], PEER[6], REMOTE[6]])
+def test_neither_do_they_by_neighbour_discovery(box: Box, claimed: str) -> None:
+    box.apply(replace(interface_row(), asks_members=True, antispoof=False), ALONE)
+    told = struct.pack("!BBHI", 136, 0, 0, 0x2000_0000) + IPv6Address(claimed).packed
+    asked = struct.pack("!BBHI", 135, 0, 0, 0) + IPv6Address("fd10::99").packed
+    for message, source in ((told, OWN[6]), (asked, claimed)):
+        checked = frames.icmp6_checked(source, "ff02::1", message)
+        packet = frames.ipv6(source, "ff02::1", frames.ICMP6, checked, hop_limit=255)
+
+        for to in (bytes.fromhex("333300000001"), PEER_MAC.packed):
+            outcome = box.workload(as_frame(packet, Mac(to)))
+            assert outcome.drops == {"SPOOFED_ADDRESS": 1}
     box.apply(interface_row(), deletes=(ALONE,))
 
 
