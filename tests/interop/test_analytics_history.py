@@ -91,10 +91,11 @@ class Generator:
         while framer.next_frame() is None:
             framer.feed(self.stream.recv(65536))
 
-    def log(self, name="PeerEvent", level=4, **fields):
+    def log(self, name="PeerEvent", level=4, days_ago=0, **fields):
         self.sequence += 1
+        at_us = round((time.time() - 86_400 * days_ago) * 1e6)
         header = SandeshHeader(
-            "h1", self.module, "Control", "0", round(time.time() * 1e6), self.sequence,
+            "h1", self.module, "Control", "0", at_us, self.sequence,
             SandeshType.OBJECT, level=level, category="BGP",
         )  # fmt: skip
         typed = {key: Field("string", text) for key, text in fields.items()}
@@ -151,6 +152,17 @@ def test_queries_too_long_for_the_store_take_nobodys_place(node):
     assert statuses == {400}
     assert len(node.query(fields)) == 1
     assert len(node.query(["Source"], sort_fields=["Source"] * 5_000)) > 0
+
+
+def test_rows_of_very_many_days_are_nobody_elses_loss(node, generator):
+    honest = Generator(node, "honest")
+    for days in range(300):
+        generator.log("Wild", days_ago=days)
+    for _ in range(50):
+        honest.log("Tame")
+
+    wait_until(lambda: node.count("honest") == 50, "what others say is stored")
+    honest.stream.close()
 
 
 def test_answer_can_be_fetched_later(node):

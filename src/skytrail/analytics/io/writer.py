@@ -13,12 +13,14 @@ from typing import Final
 
 import structlog
 
-from skytrail.analytics.batch import Waiting
+from skytrail.analytics.batch import Columns, Waiting
 from skytrail.analytics.history_tables import STORED
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
 
 EVERY_S: Final = 1.0
 RETRY_S: Final = 1.0
+PIECE_COUNT: Final = 100
+"""So few rows are not divided further. They are in no more partitions than the store takes at once."""
 
 
 class HistoryWriter:
@@ -55,8 +57,25 @@ class HistoryWriter:
                 return
 
     async def _write(self, table: str, batch: Waiting) -> None:
-        columns = batch.take_columns(list(STORED[table].columns))
-        count = len(next(iter(columns.values())))
+        """Write some rows. Of what the store refuses, halves are tried: one row is not all others' loss."""
+        pieces = [batch.take_columns(list(STORED[table].columns))]
+        while pieces:
+            columns = pieces.pop()
+            count = len(next(iter(columns.values())))
+            reason = await self._insert(table, columns)
+            if not reason:
+                self.written_count += count
+            elif count > PIECE_COUNT:
+                half = count // 2
+                pieces.append({name: values[half:] for name, values in columns.items()})
+                pieces.append({name: values[:half] for name, values in columns.items()})
+            else:
+                # A row that does not fit its column is our defect; others must not wait for it.
+                self.refused_count += count
+                self._log.error("rows_refused", table=table, rows=count, reason=reason)
+
+    async def _insert(self, table: str, columns: Columns) -> str:
+        """Write rows, as long as that takes; return why the store refuses them, or nothing."""
         token = secrets.token_hex(16)
         while True:
             try:
@@ -65,14 +84,11 @@ class HistoryWriter:
                 self._note(error)
                 await asyncio.sleep(RETRY_S)
             except HistoryRefused as error:
-                # A row that does not fit its column is our defect; others must not wait for it.
-                self.refused_count += count
-                self._log.error("rows_refused", table=table, rows=count, reason=str(error))
-                return
-            else:
-                self.written_count += count
                 self._note(None)
-                return
+                return str(error)
+            else:
+                self._note(None)
+                return ""
 
     def _note(self, error: HistoryUnavailable | None) -> None:
         if error is not None and not self.is_away:
