@@ -23,7 +23,8 @@ type NetworkPolicy struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -54,7 +55,8 @@ type AccessControlList struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -88,7 +90,8 @@ type SecurityGroup struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -119,7 +122,8 @@ type SecurityLoggingObject struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -150,7 +154,8 @@ type PolicyManagement struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -182,7 +187,8 @@ type ApplicationPolicySet struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -216,7 +222,8 @@ type FirewallPolicy struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -264,7 +271,8 @@ type FirewallRule struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -304,7 +312,8 @@ type ServiceGroup struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -336,7 +345,8 @@ type AddressGroup struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -365,7 +375,8 @@ type TagType struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -401,7 +412,8 @@ type Tag struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.

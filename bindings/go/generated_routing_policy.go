@@ -25,7 +25,8 @@ type RoutingPolicy struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -62,7 +63,8 @@ type RouteAggregate struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.

@@ -24,7 +24,8 @@ type ServiceTemplate struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -59,7 +60,8 @@ type ServiceInstance struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -90,7 +92,8 @@ type PortTuple struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -123,7 +126,8 @@ type ServiceHealthCheck struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -161,7 +165,8 @@ type ServiceApplianceSet struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -197,7 +202,8 @@ type ServiceAppliance struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -226,7 +232,8 @@ type ServiceEndpoint struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -265,7 +272,8 @@ type ServiceConnectionModule struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -294,7 +302,8 @@ type ServiceObject struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -323,7 +332,8 @@ type E2ServiceProvider struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -354,7 +364,8 @@ type NetworkDeviceConfig struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.

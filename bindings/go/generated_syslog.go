@@ -20,7 +20,8 @@ type StructuredSyslogConfig struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -60,7 +61,8 @@ type StructuredSyslogMessage struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -97,7 +99,8 @@ type StructuredSyslogApplicationRecord struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -138,7 +141,8 @@ type StructuredSyslogHostnameRecord struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -173,7 +177,8 @@ type StructuredSyslogTenantRecord struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -202,7 +207,8 @@ type StructuredSyslogSlaProfile struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.

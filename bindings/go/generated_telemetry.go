@@ -22,7 +22,8 @@ type TelemetryProfile struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -61,7 +62,8 @@ type SflowProfile struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -91,7 +93,8 @@ type GrpcProfile struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -122,7 +125,8 @@ type NetconfProfile struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.
@@ -153,7 +157,8 @@ type SnmpProfile struct {
 	// Owner, access of the owner and of everybody, and the tenants and domains the object is shared
 	// with.
 	Perms2 *PermType2 `json:"perms2,omitempty"`
-	// Free key-value pairs for users and integrations; the system never interprets them.
+	// Key-value pairs for users and integrations. Some keys mean something to the system for some
+	// types; the pages about these say so.
 	Annotations *KeyValuePairs `json:"annotations,omitempty"`
 	// Name shown to people; may change at any time, unlike the last item of fq_name, which is its
 	// default.

@@ -127,4 +127,4 @@ def test_hops_that_make_no_sense_leave_the_peer_out_and_say_so(node: Node, text:
 
     assert node.state("frr") == "absent"
     (row,) = node.table("control")
-    assert "a number from 1 to 254 is needed" in str(row["bgp_problems"])
+    assert "is not a number from 1 to 254" in str(row["bgp_problems"])

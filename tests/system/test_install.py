@@ -16,6 +16,8 @@ UNITS = ("controller", "api", "compiler", "control", "agent")
 
 pytestmark = [
     pytest.mark.root,
+    # An installation fetches and compiles half a gigabyte, beside whatever else runs.
+    pytest.mark.timeout(600),
     pytest.mark.skipif(machine.why_not() is not None, reason=str(machine.why_not())),
 ]
 

@@ -34,6 +34,7 @@ import msgspec
 
 from skytrail.analytics.alarms import Transition
 from skytrail.analytics.uve_types import TABLES, TYPES
+from skytrail.net.decimal_text import decimal
 
 SEVERITIES: Final = ("critical", "major", "minor")
 SIGNATURE_HEADER: Final = "X-Skytrail-Signature"
@@ -169,7 +170,7 @@ def _email_problem(route: Route) -> str:
         if not (name and at and place and is_plain):
             return f"email and sender need addresses like noc@example.net, not {address!r}"
     host, _, port = route.smtp.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):
+    if not host or decimal(port, 1, 65_535) is None:
         return f"smtp {route.smtp!r} is not HOST:PORT"
     if route.smtp_password_file and route.smtp_tls == "none":
         return "smtp_password_file needs smtp_tls: passwords are not sent in the clear"

@@ -56,10 +56,12 @@ def apply(
 ) -> None:
     """Create or change objects so that they match documents; running it again changes nothing.
 
-    Objects are found by their full name. Only the fields a document names are touched. All
-    documents are checked before the first is written, and that what they refer to exists, in the
-    API or among them; parents and targets of references are written first, whatever the order in
-    the files. A refusal stops there and tells what was done.
+    Objects are found by their full name. Only the fields a document names are touched. Before the
+    first is written all documents are checked as far as they alone tell, and that what they refer
+    to exists, in the API or among them; parents and targets of references are written first,
+    whatever the order in the files. Each is written by itself: a refusal by the API stops there and
+    tells what was done. --dry-run has the API check everything beforehand; `skytrail change`
+    commits several changes as one.
 
     A document is the type, the fq_name and fields as the API has them; references may be plain
     names, subnets ADDRESS/LENGTH. Short names mean what they mean to `create`: the default project

@@ -31,6 +31,8 @@ SERVER_FIELDS: Final = frozenset(
     {"uuid", "href", "parent_href", "parent_uuid", "id_perms", "perms2", "name"}
 )
 """What the server fills; a document may carry it (output of ``get``) without meaning a change."""
+_SYSTEM: Final = "default-global-system-config"
+_GLOBAL: Final = "global-"
 _KIND_KEYS: Final = ("type", "kind")
 
 
@@ -280,7 +282,10 @@ def _parent_type(given: object, kind: ObjectType, fq_name: FqName) -> str | None
     ]
     if len(fq_name) == 1 or not fitting:
         return None
-    return fitting[0]
+    # Names of what is global begin alike; nobody else's do.
+    is_global = fq_name[0] == _SYSTEM
+    among = [name for name in fitting if name.startswith(_GLOBAL) == is_global]
+    return (among or fitting)[0]
 
 
 def _references(value: object, target: ObjectType, source: str) -> Iterator[Json]:

@@ -70,6 +70,7 @@ def test_route_hears_what_it_asks_for(text, wants):
         (MAIL.replace("noc@example.net", "a@b\\nBcc: c@d"), "email"),
         (MAIL.replace(":25", ""), "smtp"),
         (MAIL.replace(":25", ":0"), "smtp"),
+        (MAIL.replace(":25", ":0655359999"), "smtp"),
         (MAIL + 'smtp_tls = "ssl"\n', "smtp_tls"),
         (MAIL + 'smtp_tls = "none"\nsmtp_password_file = "x"\n', "clear"),
         (HOOK + "x", "key"),

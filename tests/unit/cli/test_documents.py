@@ -212,3 +212,22 @@ def test_a_copy_leaves_the_numbers_to_the_server():
     (document,) = read_documents(text, "file")
 
     assert document.without_server_values().fields == {"display_name": "a"}
+
+
+@pytest.mark.parametrize(
+    ("text", "parent"),
+    [
+        ("{type: security-logging-object, fq_name: 'default-domain:red:audit'}", "project"),
+        ("{type: qos-config, fq_name: 'default-domain:red:gold'}", "project"),
+        (
+            "{type: qos-config, fq_name: 'default-global-system-config:default-global-qos-config:gold'}",
+            "global-qos-config",
+        ),
+        (
+            "{type: qos-queue, fq_name: 'default-global-system-config:default-global-qos-config:1'}",
+            "global-qos-config",
+        ),
+    ],
+)
+def test_parent_of_several_possible_ones_is_the_one_the_name_speaks_of(text, parent):
+    assert one(text).wire()["parent_type"] == parent

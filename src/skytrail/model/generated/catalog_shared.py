@@ -36,7 +36,8 @@ EVERY_PROPERTY: dict[str, Property] = {
         type="KeyValuePairs",
         base="compound",
         description=(
-            "Free key-value pairs for users and integrations; the system never interprets them."
+            "Key-value pairs for users and integrations. Some keys mean something to the system "
+            "for some types; the pages about these say so."
         ),
         kind="map",
         wrapper_field="key_value_pair",

@@ -79,7 +79,10 @@ public final class Alarm extends ConfigObject<Alarm> {
         return this;
     }
 
-    /** Free key-value pairs for users and integrations; the system never interprets them. */
+    /**
+     * Key-value pairs for users and integrations. Some keys mean something to the system for some
+     * types; the pages about these say so.
+     */
     public KeyValuePairs annotations() {
         return view("annotations", KeyValuePairs::new);
     }

@@ -109,7 +109,10 @@ public final class DataCenterInterconnect extends ConfigObject<DataCenterInterco
         return this;
     }
 
-    /** Free key-value pairs for users and integrations; the system never interprets them. */
+    /**
+     * Key-value pairs for users and integrations. Some keys mean something to the system for some
+     * types; the pages about these say so.
+     */
     public KeyValuePairs annotations() {
         return view("annotations", KeyValuePairs::new);
     }
