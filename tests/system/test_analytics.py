@@ -171,3 +171,23 @@ def test_sessions_numbers_and_alarms_are_shown_on_the_terminal(skytrail, eventua
     rows = listed("stats", table, "--select", f"name,{total}", "--sort", total)
     assert rows[0][total] > 0
     assert isinstance(json.loads(skytrail("alarms", "--json")), list)
+
+    short = listed("sessions", "--network", "red:front")
+    assert {row["vn"] for row in short} == {"default-domain:red:front"}
+    assert "SUM(vn_stats." in skytrail("stats", table)
+
+
+def test_what_is_not_there_is_said(lab, skytrail):
+    assert "no such message came" in skytrail("logs", "--module", "nobody")
+    place = ("--analytics", lab.analytics_url)
+    for wrong in (("stats", "StatTable.nope"), ("sessions", "--network", "red:nope")):
+        done = CliRunner().invoke(main, [*wrong, *place])
+        assert done.exit_code == 1, done.output
+        assert "lists" in done.output
+
+
+def test_a_lab_is_chosen_by_name(lab):
+    listed = CliRunner().invoke(main, ["uve", "--json", "--lab", lab.name])
+
+    assert listed.exit_code == 0
+    assert "vrouters" in json.loads(listed.stdout)

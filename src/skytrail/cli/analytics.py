@@ -6,9 +6,9 @@ import html
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import click
 import httpx
@@ -19,9 +19,11 @@ from rich.text import Text
 from skytrail.cli import output
 from skytrail.cli.access import resolved
 from skytrail.cli.help_text import examples
+from skytrail.cli.lab_choice import lab_option, readable_labs
 from skytrail.cli.session import Refused, Unreachable, console, given_access, reported
 from skytrail.cli.values import Json, mapping, text
 from skytrail.lab import state
+from skytrail.lab.state import LabError
 from skytrail.runtime.terminal import printable
 
 VARIABLE: Final = "SKYTRAIL_ANALYTICS"
@@ -41,6 +43,13 @@ _LEVELS: Final = ("emergency", "alert", "critical", "error", "warning", "notice"
 _LEAF: Final = re.compile(r"<([A-Za-z_][\w.-]*)(?: [^<>]*)?>([^<>]*)</\1>")
 _OLD: Final = re.compile(r"[0-9]{1,6}[smhd]")
 _EQUAL, _AT_MOST, _PREFIX = 1, 5, 7
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
+
+
+def node_options(function: FunctionT) -> FunctionT:
+    """Add the options that say which analytics node is asked: ``url`` and ``lab_name``."""
+    url = click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [env {VARIABLE}]")
+    return lab_option(url(function))
 
 
 class Analytics:
@@ -77,16 +86,47 @@ class Analytics:
         return [mapping(row) for row in rows] if isinstance(rows, list) else []
 
 
-def analytics_url(given: str | None) -> str:
-    """Return where to ask: as told, a lab's, or where `skytrail up` listens."""
-    chosen = given or os.environ.get(VARIABLE)
-    if chosen:
-        return chosen
-    for name in state.names():
-        port = state.read(name).analytics_port
-        if port:
-            return f"http://127.0.0.1:{port}"
+def analytics_url(given: str | None, lab_name: str | None) -> str:
+    """Return where to ask: as told, the only lab's that has a node, or where `skytrail up` listens.
+
+    Says on standard error which lab is asked when nobody chose it; refused when several could be.
+    """
+    if given and lab_name:
+        raise click.UsageError("--analytics and --lab both say where to ask; give one of them.")
+    told = given or (None if lab_name else os.environ.get(VARIABLE))
+    if told:
+        return told
+    try:
+        if lab_name or os.environ.get(state.VARIABLE):
+            return _url_of(lab_name or state.chosen_name())
+    except LabError as error:
+        raise Refused(str(error)) from error
+    nodes = {lab.name: lab.analytics_port for lab in readable_labs() if lab.analytics_port}
+    if len(nodes) > 1:
+        raise Refused(
+            f"several labs have an analytics node: {', '.join(nodes)}; choose one: --lab NAME or"
+            f" {state.VARIABLE}=NAME (another node: --analytics URL)"
+        )
+    for name, port in nodes.items():
+        output.note(f"analytics node of lab {name}: {_local(port)}")
+        return _local(port)
     return DEFAULT_URL
+
+
+def _url_of(lab_name: str) -> str:
+    try:
+        port = state.read(lab_name).analytics_port
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"lab {lab_name} cannot be read: {error}") from error
+    if not port:
+        raise Refused(
+            f"lab {lab_name} has no analytics node; `analytics: true` in its topology file makes one"
+        )
+    return _local(port)
+
+
+def _local(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def checked_time(last: str) -> str:
@@ -116,9 +156,10 @@ def checked_time(last: str) -> str:
 @click.option("--reverse", is_flag=True, help="Newest first.")
 @click.option("--tail", is_flag=True, help="Go on with what comes; Ctrl-C ends it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [env {VARIABLE}]")
+@node_options
 def logs(
     url: str | None,
+    lab_name: str | None,
     about: str | None,
     last: str,
     limit: int,
@@ -132,7 +173,7 @@ def logs(
     checked_time(last)
     table, matches = _question(about, chosen)
     with reported():
-        node = Analytics(analytics_url(url))
+        node = Analytics(analytics_url(url, lab_name))
         question: dict[str, object] = {
             "table": table, "start_time": f"now-{last}", "end_time": "now",
             "select_fields": list(_FIELDS), "where": [matches] if matches else None,
@@ -141,8 +182,16 @@ def logs(
         rows = node.query(question)
         for row in rows if reverse else reversed(rows):
             _print(row, as_json=as_json)
+        if not rows:
+            output.note(_no_logs(last, narrowed=bool(matches) or about is not None))
         if tail:
             _follow(node, question, rows, as_json=as_json)
+
+
+def _no_logs(last: str, *, narrowed: bool) -> str:
+    fewer = " or fewer conditions" if narrowed else ""
+    such = "no such message" if narrowed else "no message"
+    return f"{such} came in the last {last}; a longer --last{fewer} may find some"
 
 
 def _question(about: str | None, chosen: Mapping[str, str | None]) -> tuple[str, list[object]]:
@@ -226,11 +275,13 @@ def _leaves(body: str) -> Iterator[tuple[str, str]]:
 @click.argument("kind", metavar="[TYPE]", required=False)
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [env {VARIABLE}]")
-def uve(kind: str | None, name: str | None, url: str | None, *, as_json: bool) -> None:
+@node_options
+def uve(
+    kind: str | None, name: str | None, url: str | None, lab_name: str | None, *, as_json: bool
+) -> None:
     """Show what processes say of entities now: types, the entities of one, or all about NAME."""
     with reported():
-        node = Analytics(analytics_url(url))
+        node = Analytics(analytics_url(url, lab_name))
         if kind is None:
             _print_types(node, as_json=as_json)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -11,15 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.analytics import VARIABLE, Analytics, analytics_url, checked_time
+from skytrail.cli.analytics import Analytics, analytics_url, checked_time, node_options
 from skytrail.cli.help_text import examples
-from skytrail.cli.session import Refused, console, reported
+from skytrail.cli.lookup import only_fitting
+from skytrail.cli.names import did_you_mean, fits_length, full_names, read_project, split_name
+from skytrail.cli.session import PROJECT_VARIABLE, Refused, console, reported
 from skytrail.cli.values import Json, mapping, text
+from skytrail.model.catalog import CATALOG
 from skytrail.runtime.terminal import printable
 
 _EQUAL: Final = 1
+_NETWORK: Final = "virtual-network"
 _PROTOCOLS: Final = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
 _NAMES: Final = {number: name for name, number in _PROTOCOLS.items()}
+_ACTIONS: Final = ("pass", "deny")
+"""What agents tell: whether a session was dropped."""
 _SEVERITIES: Final = ("critical", "major", "minor")
 _SINGLE: Final = (
     "T",
@@ -52,7 +59,6 @@ _LIMIT = click.option(
     help="So many rows.",
 )  # fmt: skip
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_URL = click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [env {VARIABLE}]")
 
 
 @click.command(
@@ -69,22 +75,22 @@ _URL = click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [
     "--port", type=click.IntRange(0, 65_535), metavar="N", help="Only to this server port."
 )
 @click.option("--protocol", metavar="NAME", help="Only of tcp, udp, icmp, ... or a number.")
-@click.option("--action", metavar="NAME", help="Only what was decided so: pass, deny.")
+@click.option("--action", type=click.Choice(_ACTIONS), help="Only what was decided so.")
 @click.option("--rule", metavar="UUID", help="Only what this rule decided.")
 @click.option("--vrouter", metavar="HOST", help="Only what this host told.")
 @click.option("--by", metavar="COLUMN,...", help="Add up by these columns instead.")
 @_LAST
 @_LIMIT
 @_JSON
-@_URL
+@node_options
 def sessions(
-    url: str | None, last: str, limit: int, by: str | None, port: int | None,
-    protocol: str | None, *, as_json: bool, **chosen: str | None,
+    url: str | None, lab_name: str | None, last: str, limit: int, by: str | None,
+    port: int | None, protocol: str | None, *, as_json: bool, **chosen: str | None,
 ) -> None:  # fmt: skip
     """Show what sessions workloads had, newest first, or sums of them."""
     columns = {
-        "network": "vn", "remote_network": "remote_vn", "address": "local_ip",
-        "action": "forward_action", "rule": "security_policy_rule", "vrouter": "vrouter",
+        "address": "local_ip", "action": "forward_action",
+        "rule": "security_policy_rule", "vrouter": "vrouter",
     }  # fmt: skip
     matches: list[object] = [
         {"name": column, "value": chosen[option], "op": _EQUAL}
@@ -97,7 +103,6 @@ def sessions(
         matches.append({"name": "protocol", "value": _protocol(protocol), "op": _EQUAL})
     question: dict[str, object] = {
         "start_time": f"now-{checked_time(last)}", "end_time": "now", "limit": limit, "sort": 2,
-        "where": [matches] if matches else None,
     }  # fmt: skip
     if by is None:
         chosen_columns: Sequence[str] = _SINGLE
@@ -110,8 +115,38 @@ def sessions(
         question |= {"sort_fields": [_TOTALS[1]]}
     question["select_fields"] = list(chosen_columns)
     with reported():
-        rows = Analytics(analytics_url(url)).query(question)
+        node = Analytics(analytics_url(url, lab_name))
+        for option, column in (("network", "vn"), ("remote_network", "remote_vn")):
+            given = chosen[option]
+            if given:
+                matches.append(
+                    {"name": column, "value": full_network_name(node, given), "op": _EQUAL}
+                )
+        question["where"] = [matches] if matches else None
+        rows = node.query(question)
     _show(rows, chosen_columns, as_json=as_json, nothing="no session is known of that time")
+
+
+def full_network_name(node: Analytics, given: str) -> str:
+    """Return the network a written name stands for: in full as it is, else of those hosts tell of."""
+    kind = CATALOG.objects[_NETWORK]
+    parts = split_name(given, kind)
+    if fits_length(parts, kind):
+        return given
+    listed = node.call("GET", f"/analytics/uves/{_NETWORK}s")
+    told = [text(mapping(each).get("name")) for each in listed] if isinstance(listed, list) else []
+    known = {split_name(name, kind) for name in told}
+    project = read_project(os.environ.get(PROJECT_VARIABLE))
+    for name in full_names(parts, kind, project):
+        if name in known:
+            return ":".join(name)
+    try:
+        return ":".join(only_fitting(kind, parts, known))
+    except Refused as error:
+        raise Refused(
+            f"{error.message}\nShort names are those of networks that hosts tell of now; a full one,"
+            " DOMAIN:PROJECT:NAME, is asked for as it is."
+        ) from error
 
 
 def _protocol(given: str) -> int:
@@ -139,14 +174,16 @@ def _protocol(given: str) -> int:
 @_LAST
 @_LIMIT
 @_JSON
-@_URL
+@node_options
 def stats(
     table: str | None, select: str | None, where: Sequence[str], order: str | None, last: str,
-    limit: int, url: str | None, *, as_json: bool,
+    limit: int, url: str | None, lab_name: str | None, *, as_json: bool,
 ) -> None:  # fmt: skip
     """Show numbers over time: the tables there are, the columns of one, or its rows."""
     with reported():
-        node = Analytics(analytics_url(url))
+        node = Analytics(analytics_url(url, lab_name))
+        if table is not None:
+            _check_told(node, table)
         if table is None or select is None:
             _describe(node, table, as_json=as_json)
             return
@@ -168,16 +205,31 @@ def _match(given: str) -> dict[str, object]:
     return {"name": name, "value": value, "op": _EQUAL}
 
 
+def _tables(node: Analytics) -> list[Json]:
+    listed = node.call("GET", "/analytics/tables")
+    return [mapping(each) for each in listed] if isinstance(listed, list) else []
+
+
+def _check_told(node: Analytics, table: str) -> None:
+    known = [text(each.get("name")) for each in _tables(node)]
+    if table not in known:
+        raise Refused(
+            f"nobody has told a table {table}.{did_you_mean(table, known)}"
+            " `skytrail stats` lists those there are."
+        )
+
+
 def _describe(node: Analytics, table: str | None, *, as_json: bool) -> None:
+    numbers: list[str] = []
     if table is None:
-        listed = node.call("GET", "/analytics/tables")
-        found = [mapping(each) for each in listed] if isinstance(listed, list) else []
-        names = [text(each.get("name")) for each in found if each.get("type") == "STAT"]
+        names = [text(each.get("name")) for each in _tables(node) if each.get("type") == "STAT"]
     else:
         schema = mapping(node.call("GET", f"/analytics/table/{table}/schema"))
         columns = schema.get("columns")
         found = [mapping(each) for each in columns] if isinstance(columns, list) else []
         names = [text(each.get("name")) for each in found]
+        # The names of attributes come from what is added up: each is a number.
+        numbers = [text(each.get("name")) for each in found if each.get("datatype") == "double"]
     if as_json:
         output.print_json(names)
         return
@@ -185,8 +237,8 @@ def _describe(node: Analytics, table: str | None, *, as_json: bool) -> None:
         click.echo(printable(name))
     if not names:
         output.note("no process has told numbers yet; they do within ten seconds of a change")
-    elif table is not None:
-        output.note(f"choose some: skytrail stats {table} --select 'name,SUM({names[-1]})'")
+    elif numbers:
+        output.note(f"choose some: skytrail stats {table} --select 'name,SUM({numbers[-1]})'")
 
 
 @click.command(
@@ -198,11 +250,11 @@ def _describe(node: Analytics, table: str | None, *, as_json: bool) -> None:
 )
 @click.option("--acknowledge", "seen", metavar="TYPE:NAME", help="Mark its alarms as seen.")
 @_JSON
-@_URL
-def alarms(seen: str | None, url: str | None, *, as_json: bool) -> None:
+@node_options
+def alarms(seen: str | None, url: str | None, lab_name: str | None, *, as_json: bool) -> None:
     """Show the alarms that stand, the most severe first."""
     with reported():
-        node = Analytics(analytics_url(url))
+        node = Analytics(analytics_url(url, lab_name))
         rows = sorted(_alarms(node), key=_gravity)
         if seen is not None:
             _acknowledge(node, rows, seen)

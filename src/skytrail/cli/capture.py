@@ -12,7 +12,8 @@ import click
 import httpx
 
 from skytrail.cli.help_text import examples
-from skytrail.cli.lab import complete_endpoint, lab_option, opened, reports_failures
+from skytrail.cli.lab import complete_endpoint, opened, reports_failures
+from skytrail.cli.lab_choice import lab_option
 from skytrail.lab import vrouter
 
 _CONNECT_S: Final = 10.0

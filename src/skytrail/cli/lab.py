@@ -16,6 +16,7 @@ import msgspec
 from rich.console import Console
 
 from skytrail.cli.help_text import examples
+from skytrail.cli.lab_choice import complete_lab, lab_option
 from skytrail.cli.session import console as session_console
 from skytrail.client import ApiFailure
 from skytrail.lab import interconnect, state
@@ -63,11 +64,6 @@ def reports_failures(command: Callable[ParametersT, ResultT]) -> Callable[Parame
     return wrapped
 
 
-def complete_lab(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of lab names."""
-    return [name for name in state.names() if name.startswith(incomplete)]
-
-
 def complete_endpoint(context: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Shell completion of names inside the lab: workloads, guests, hosts, controllers."""
     name = context.params.get("lab_name")
@@ -92,19 +88,12 @@ def complete_process(context: click.Context, _: click.Parameter, incomplete: str
     return [name for name in names if name.startswith(incomplete)]
 
 
-lab_option = click.option(
-    "--lab",
-    "lab_name",
-    metavar="NAME",
-    shell_complete=complete_lab,
-    help="Which lab; not needed while there is only one.",
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def opened(lab_name: str | None) -> Lab:
-    """Return the lab of that name, or the only one."""
-    return Lab.load(lab_name or state.only_name())
+    """Return the lab of that name, else the one that the environment names, else the only one."""
+    return Lab.load(lab_name or state.chosen_name())
 
 
 def print_tables(tables: Iterable[Table]) -> None:
@@ -178,7 +167,7 @@ def up(topology: Path, name: str | None, api_port: int | None, *, as_json: bool)
 @reports_failures
 def down(name: str | None, *, every: bool, as_json: bool) -> None:
     """Remove a lab and everything that belongs to it; may follow any crash."""
-    names = state.names() if every else [name or state.only_name()]
+    names = state.names() if every else [name or state.chosen_name()]
     for each in names:
         Lab.load(each).down(reporter(Console(stderr=True)))
         if not as_json:

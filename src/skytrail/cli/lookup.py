@@ -68,7 +68,7 @@ def only_fitting(kind: ObjectType, parts: FqName, names: Collection[FqName]) -> 
         raise Refused(
             f"{len(fitting)} {kind.name} objects are named {text!r}; use one of\n  {listed}"
         )
-    known = {":".join(name) if len(parts) > 1 else name[-1] for name in names if name}
+    known = {":".join(name[-len(parts) :]) for name in names if name}
     raise Refused(
         f"No {kind.name} {text!r}.{did_you_mean(text, known)}"
         f" `skytrail get {kind.name}` lists all of them."

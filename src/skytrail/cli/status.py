@@ -17,12 +17,12 @@ from skytrail.cli.conditions import conditions_of, lines
 from skytrail.cli.help_text import examples
 from skytrail.cli.lab import (
     json_option,
-    lab_option,
     opened,
     print_json,
     print_tables,
     reports_failures,
 )
+from skytrail.cli.lab_choice import lab_option, readable_labs
 from skytrail.cli.lookup import find_uuid
 from skytrail.cli.names import resolve_type
 from skytrail.cli.session import api_options, given_access
@@ -31,7 +31,6 @@ from skytrail.cli.values import Json, items, mapping
 from skytrail.client.messages import Call, decode_reply
 from skytrail.lab import commands, health, state
 from skytrail.lab.show import table_of
-from skytrail.lab.state import LabError
 from skytrail.lab.topology import TopologyError
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
 
@@ -142,26 +141,21 @@ def _of_chosen_lab(lab_name: str | None) -> list[Daemon] | None:
         lab_name = lab_at(url)
         if lab_name is None:
             return None
-    elif lab_name is None and not state.names():
+    elif lab_name is None and not (state.names() or os.environ.get(state.VARIABLE)):
         return None
     try:
         return _of_lab(lab_name)
     except (TopologyError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        name = lab_name or state.only_name()
+        name = lab_name or state.chosen_name()
         click.echo(f"lab {name} cannot be read, so only its API is asked: {error}", err=True)
         return None
 
 
 def lab_at(url: str | None) -> str | None:
     """Return the lab whose API has this address; labs that cannot be read are named and passed."""
-    for name in state.names():
-        try:
-            port = state.read(name).api_port
-        except (OSError, LabError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            click.echo(f"lab {name} cannot be read: {error}", err=True)
-            continue
-        if url == f"http://127.0.0.1:{port}":
-            return name
+    for lab in readable_labs():
+        if url == f"http://127.0.0.1:{lab.api_port}":
+            return lab.name
     return None
 
 
@@ -225,7 +219,7 @@ def _of_controller(data: Path) -> list[Daemon]:
 
 
 def _of_lab(lab_name: str | None) -> list[Daemon]:
-    lab = opened(lab_name or state.only_name())
+    lab = opened(lab_name or state.chosen_name())
     kinds = {
         commands.API: "api",
         commands.COMPILER: "compiler",

@@ -14,11 +14,11 @@ from skytrail.cli.help_text import examples
 from skytrail.cli.lab import (
     complete_endpoint,
     json_option,
-    lab_option,
     opened,
     print_json,
     reports_failures,
 )
+from skytrail.cli.lab_choice import lab_option
 from skytrail.lab import vrouter
 from skytrail.lab.io.packet_probe import ProbeFailed
 from skytrail.lab.io.packet_probe import source_port as make_source_port

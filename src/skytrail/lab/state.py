@@ -13,6 +13,8 @@ from skytrail.lab.plan import Paths, Plan, plan
 from skytrail.lab.topology import Topology
 
 LABS_DIRECTORY = Path("/run/skytrail/lab")
+VARIABLE = "SKYTRAIL_LAB"
+"""Of the environment: the lab that commands mean which name none."""
 
 
 class LabError(Exception):
@@ -84,13 +86,23 @@ def write(state: LabState) -> Paths:
     return paths
 
 
-def only_name() -> str:
-    """Return the name of the one lab that is up; :class:`LabError` unless there is exactly one."""
+def chosen_name() -> str:
+    """Return the lab that ``$SKYTRAIL_LAB`` names, else the one that is up.
+
+    :class:`LabError` when that lab is not up, or unless there is exactly one.
+    """
     known = names()
+    chosen = os.environ.get(VARIABLE)
+    if chosen and chosen not in known:
+        listed = ", ".join(known) or "none"
+        raise LabError(f"no lab {chosen!r} is up, which {VARIABLE} names; labs that are: {listed}")
+    if chosen:
+        return chosen
     if len(known) == 1:
         return known[0]
     if known:
         raise LabError(
-            f"several labs are up: {', '.join(known)}; choose one: --lab NAME (`lab down NAME`)"
+            f"several labs are up: {', '.join(known)}; choose one: --lab NAME or"
+            f" {VARIABLE}=NAME (`lab down NAME`)"
         )
     raise LabError("no lab is up; start one: skytrail lab up FILE, or make demo KEEP=1")

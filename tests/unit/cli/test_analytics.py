@@ -1,0 +1,198 @@
+"""Which analytics node is asked, and what of a question is refused."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from skytrail.cli import main
+from skytrail.cli.analytics import DEFAULT_URL, VARIABLE, Analytics, analytics_url
+from skytrail.cli.analytics_tables import full_network_name, stats
+from skytrail.cli.session import Refused
+from skytrail.lab import state
+from skytrail.lab.state import LabState
+
+TABLE = "StatTable.UveVirtualNetworkAgent.vn_stats"
+
+
+@pytest.fixture(autouse=True)
+def labs(tmp_path, monkeypatch):
+    """Return what writes the state of labs, name=port of the node, in a folder of their own."""
+    monkeypatch.setenv("SKYTRAIL_LAB_ROOT", str(tmp_path))
+    for variable in (VARIABLE, state.VARIABLE, "SKYTRAIL_PROJECT"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def write(**ports: int) -> None:
+        for name, port in ports.items():
+            state.write(
+                LabState(
+                    name=name, source="t", topology_text="", api_port=8082, analytics_port=port
+                )
+            )
+
+    return write
+
+
+class Told(Analytics):
+    """A node that answers from a dictionary of paths."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def call(self, method, path, body=None):
+        return self.answers[path]
+
+
+def networks(*names):
+    return Told({"/analytics/uves/virtual-networks": [{"name": each} for each in names]})
+
+
+def test_without_labs_the_controller_of_this_machine_is_asked(labs, capsys) -> None:
+    labs(plain=0)
+
+    assert analytics_url(None, None) == DEFAULT_URL
+    assert not capsys.readouterr().err
+
+
+def test_the_only_lab_with_a_node_is_asked_and_named(labs, capsys) -> None:
+    labs(plain=0, demo=9001)
+
+    assert analytics_url(None, None) == "http://127.0.0.1:9001"
+    assert "lab demo" in capsys.readouterr().err
+
+
+def test_a_lab_that_cannot_be_read_is_named_and_passed(labs, tmp_path, capsys) -> None:
+    labs(demo=9001, broken=9002)
+    (tmp_path / "broken" / "lab.json").write_text("{")
+
+    assert analytics_url(None, None) == "http://127.0.0.1:9001"
+    assert "lab broken cannot be read" in capsys.readouterr().err
+    with pytest.raises(Refused, match="lab broken cannot be read"):
+        analytics_url(None, "broken")
+
+
+def test_several_labs_with_nodes_are_named_and_none_is_asked(labs) -> None:
+    labs(east=9001, west=9002, plain=0)
+
+    with pytest.raises(Refused, match=r"east, west; choose one: --lab NAME or SKYTRAIL_LAB=NAME"):
+        analytics_url(None, None)
+
+
+def test_a_chosen_lab_is_asked_without_a_word(labs, monkeypatch, capsys) -> None:
+    labs(east=9001, west=9002)
+    monkeypatch.setenv(state.VARIABLE, "west")
+
+    assert analytics_url(None, None) == "http://127.0.0.1:9002"
+    assert analytics_url(None, "east") == "http://127.0.0.1:9001"
+    assert not capsys.readouterr().err
+
+
+def test_an_option_wins_over_variables(labs, monkeypatch) -> None:
+    labs(east=9001)
+    monkeypatch.setenv(VARIABLE, "http://192.0.2.1:8081")
+    monkeypatch.setenv(state.VARIABLE, "west")
+
+    assert analytics_url("http://192.0.2.2", None) == "http://192.0.2.2"
+    assert analytics_url(None, "east") == "http://127.0.0.1:9001"
+    assert analytics_url(None, None) == "http://192.0.2.1:8081"
+
+
+def test_two_places_at_once_are_wrong_usage(labs) -> None:
+    labs(east=9001)
+
+    with pytest.raises(click.UsageError):
+        analytics_url("http://192.0.2.2", "east")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("gone", "no lab 'gone'"), ("plain", "analytics: true")]
+)
+def test_a_lab_without_a_node_is_refused(labs, monkeypatch, name, said) -> None:
+    labs(plain=0, east=9001)
+
+    with pytest.raises(Refused, match=said):
+        analytics_url(None, name)
+    monkeypatch.setenv(state.VARIABLE, name)
+    with pytest.raises(Refused, match=said):
+        analytics_url(None, None)
+
+
+@pytest.mark.parametrize("command", ["uve", "logs", "sessions", "stats", "alarms"])
+def test_every_command_refuses_to_guess_a_lab(labs, command) -> None:
+    labs(east=9001, west=9002)
+
+    result = CliRunner().invoke(main, [command])
+
+    assert result.exit_code == 1
+    assert "east, west" in result.output
+
+
+def test_an_action_nobody_tells_is_wrong_usage() -> None:
+    result = CliRunner().invoke(main, ["sessions", "--action", "drop"])
+
+    assert result.exit_code == 2
+    assert "pass" in result.output
+    assert "deny" in result.output
+
+
+def test_a_full_name_is_taken_as_it_is() -> None:
+    assert full_network_name(Told({}), "default-domain:red:gone") == "default-domain:red:gone"
+
+
+@pytest.mark.parametrize("written", ["red:front", "front"])
+def test_a_short_name_is_completed(written) -> None:
+    node = networks("default-domain:red:front", "default-domain:red:back")
+
+    assert full_network_name(node, written) == "default-domain:red:front"
+
+
+def test_a_name_of_the_project_wins(monkeypatch) -> None:
+    node = networks("default-domain:blue:front", "default-domain:red:front")
+    monkeypatch.setenv("SKYTRAIL_PROJECT", "red")
+
+    assert full_network_name(node, "front") == "default-domain:red:front"
+
+
+def test_a_name_that_fits_several_is_refused_with_them() -> None:
+    node = networks("default-domain:blue:front", "default-domain:red:front")
+
+    with pytest.raises(Refused) as refused:
+        full_network_name(node, "front")
+
+    assert "default-domain:blue:front" in refused.value.message
+    assert "default-domain:red:front" in refused.value.message
+
+
+def test_a_name_that_fits_none_is_refused_with_the_full_form() -> None:
+    with pytest.raises(Refused, match=r"Did you mean red:front\?(.|\n)*DOMAIN:PROJECT:NAME"):
+        full_network_name(networks("default-domain:red:front"), "red:frnt")
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    columns = [("T", "int"), ("vn_stats.in_bytes", "double"), ("Source", "string")]
+    answers = {
+        "/analytics/tables": [{"name": TABLE, "type": "STAT"}],
+        f"/analytics/table/{TABLE}/schema": {
+            "columns": [{"name": name, "datatype": kind} for name, kind in columns]
+        },
+    }
+    monkeypatch.setattr("skytrail.cli.analytics_tables.Analytics", lambda _: Told(answers))
+
+
+@pytest.mark.usefixtures("tables")
+def test_hint_for_a_table_adds_up_a_number() -> None:
+    result = CliRunner().invoke(stats, [TABLE])
+
+    assert result.exit_code == 0
+    assert f"stats {TABLE} --select 'name,SUM(vn_stats.in_bytes)'" in result.output
+
+
+@pytest.mark.usefixtures("tables")
+@pytest.mark.parametrize("more", [[], ["--select", "name"]])
+def test_table_that_nobody_has_told_is_refused(more) -> None:
+    result = CliRunner().invoke(stats, ["StatTable.nope", *more])
+
+    assert result.exit_code == 1
+    assert "`skytrail stats` lists" in result.output
