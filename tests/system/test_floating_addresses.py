@@ -355,6 +355,22 @@ def test_trace_explains_the_translation(lab):
     assert any("stands for 10.20.0." in s.answer for s in across.legs[-1].explanation.steps)
 
 
+def test_trace_names_the_member_that_a_flow_takes(lab):
+    """By its hash: each is chosen by some source port."""
+    traced = [
+        vrouter.trace(lab, "probe", "203.0.113.30", Packet("tcp", 80, port))
+        for port in range(40000, 40016)
+    ]
+
+    assert all(each.delivered for each in traced)
+    assert {each.destination.uuid for each in traced} == {
+        lab.attached(name).uuid for name in ("web1", "web2")
+    }
+    for each in traced:
+        member = each.names[each.destination.uuid]
+        assert f"203.0.113.30 at {member}, one of the 2 ports" in each.summary()
+
+
 def test_flows_show_both_sides(lab):
     with server(lab, "web1", 80):
         assert connect(lab, "internet", "203.0.113.10", 80)

@@ -250,9 +250,12 @@ def _traced(
 
     first = _end(source, {}) if incoming else _end(source, here, read=read)
     network = tracing.network_of_destination(destination, first, None)
-    last = _end(destination, here, network=network or None, read=read)
+    last = _end(
+        destination, here, network=network or None, read=read, find=tracing.find_destination
+    )
     if incoming:
-        mac = {"dmac": last.mac} if last.mac else {}
+        macs = [end.mac for end in (last, *last.sharers) if end.mac]
+        mac = {"dmac": macs[0]} if macs else {}
         query = {**tracing.query_of(first, last, packet), **incoming, **mac}
     else:
         if not first.host:
@@ -264,6 +267,7 @@ def _traced(
     rows = read_table(path, "explain", where=query)
     found = msgspec.convert(rows[0], Explanation)
     names = {row.vmi_uuid: row.name for row in here[_HERE]}
+    last = tracing.chosen(last, found)
     return TraceResult(first, last, packet, (Leg(_HERE, found),), names)
 
 
@@ -273,12 +277,13 @@ def _end(
     *,
     network: str | None = None,
     read: ReadTable | None = None,
+    find: Callable[..., Endpoint] = tracing.find,
 ) -> Endpoint:
     """Find a port of this host or what is behind one, or take an address or MAC for one elsewhere."""
     try:
-        return tracing.find(text, ports, known={}, network=network, read=read)
+        return find(text, ports, known={}, network=network, read=read)
     except tracing.TraceError as error:
-        if "means several" in str(error) or tracing.as_mac(text) is not None:
+        if isinstance(error, tracing.SeveralPorts) or tracing.as_mac(text) is not None:
             raise
         raise tracing.TraceError(
             f"{text!r} is neither a port of this host (`skytrail host show`) nor an address"

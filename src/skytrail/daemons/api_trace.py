@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -82,7 +81,9 @@ class AgentsWalk:
             if not source.host:
                 raise Untraceable(f"No port has {question.source}: a trace begins at a port")
             network = tracing.network_of_destination(question.destination, source, network)
-            destination = find(question.destination, network=network)
+            destination = find(
+                question.destination, network=network, search=tracing.find_destination
+            )
             packet = Packet(question.protocol, question.port, question.source_port)
             result = tracing.trace(source, destination, packet, ask=ask, host_of=asked)
         except tracing.TraceError as error:
@@ -98,32 +99,23 @@ def _find(
     network: str | None,
     dead: list[str],
     read: ReadTable,
+    search: Callable[..., Endpoint] = tracing.find,
 ) -> Endpoint:
     for host, rows in ports.items():
         for row in rows:
             if text == row.vmi_uuid and not row.active:
                 raise Untraceable(f"Port {text} is on {host} and does not forward: {row.reason}")
-    # A port is one whatever its network; an address or MAC may be in many.
     is_mac = tracing.as_mac(text) is not None
-    where = network if is_mac or _is_address(text) else None
     try:
-        return tracing.find(text, ports, known={}, network=where, read=read)
+        return search(text, ports, known={}, network=network, read=read)
     except tracing.TraceError as error:
         if is_mac:
             raise
         hosts = ", ".join(sorted(ports))
-        if "means several" in str(error):
-            raise Untraceable(str(error)) from error
+        if isinstance(error, tracing.SeveralPorts):
+            raise
         more = "".join(f"; {each}" for each in dead)
         raise Untraceable(f"Port {text} is on none of the hosts asked: {hosts}{more}") from error
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def record(result: TraceResult, names: Mapping[str, str], hosts: Mapping[str, str]) -> Document:

@@ -19,25 +19,31 @@ from skytrail.lab.io import frr, guest, workload
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
 from skytrail.lab.topology import Guest
-from skytrail.lab.wording import readable
+from skytrail.lab.trace import without_uuids
+from skytrail.lab.wording import PROTOCOL_NAMES, readable
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
 from skytrail.runtime.terminal import printable
 
 ROWS_COUNT_MAX = 5000
 NAME_COLUMNS = frozenset({"vrf", "networks", "network"})
 RULE_COLUMNS = frozenset({"text"})
+RULE_NAME_COLUMNS = frozenset({"rule"})
 WIDTH_DEFAULT = 400
 FOLDED_CELL_LENGTH = 10
 """Longer cells may be folded, but to no less than this."""
 GAP_LENGTH = 3
 PORT_COLUMN = "vmi_uuid"
 DROPS = "drops"
+FLOWS = "flows"
+EXPLAIN = "explain"
+"""Answers a question about one packet; no table to look at."""
 _DEFAULT_INSTANCE = re.compile(r"^(.+:)?([^:]+):\2$")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     # What people see; JSON has every column. A view that is not listed shows all.
     "interfaces": (
-        "vif_id", "ifname", "name", "addresses", "mac", "vrf_id", "mtu_bytes", "active", "reason",
+        "vif_id", "ifname", "vlan", "name", "addresses", "mac", "learnt_macs", "vrf_id",
+        "mtu_bytes", "active", "reason",
     ),
     # Agents and control nodes both have routes; a column that rows lack is left out.
     "routes": (
@@ -57,7 +63,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "flows": (
         "vif_id", "source", "destination", "protocol", "source_port", "destination_port",
-        "leaves_as", "allowed", "drop_reason", "packets", "bytes", "age_s",
+        "leaves_as", "allowed", "drop_reason", "rule_id", "rule", "nexthop", "label",
+        "packets", "bytes", "age_s",
     ),
     "sessions": (
         "source", "state", "established_for_s", "subscribed", "published", "received_messages",
@@ -96,9 +103,14 @@ class Table:
 
         What would fold into towers of letters is written one column a line instead.
         """
-        table = RichTable(
-            title=Text(printable(self.title)), title_justify="left", box=box.SIMPLE_HEAD
-        )
+        title = Text(printable(self.title))
+        table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        if not self.rows:
+            # A table without columns would be nothing at all, title included.
+            table.show_header = False
+            table.add_column(min_width=len(title))
+            table.add_row("(empty)")
+            return table
         titles = ["port" if column == PORT_COLUMN else column for column in self.columns]
         # Text, not markup: a MAC or a name must never turn into a colour or a picture.
         rows = [
@@ -118,8 +130,6 @@ class Table:
                 for title, cell in zip(titles, row, strict=True):
                     table.add_row(title, cell)
                 table.add_section()
-        if not rows:
-            table.caption = "(empty)"
         return table
 
     def _cell(self, column: str, value: object) -> str:
@@ -129,6 +139,8 @@ class Table:
                 return printable(", ".join(_short_name(str(part)) for part in parts))
         if column in RULE_COLUMNS:
             value = readable(_text(value))
+        if column in RULE_NAME_COLUMNS:
+            value = without_uuids(_text(value))
         named = _UUID.sub(lambda found: self.names.get(found[0], found[0]), _text(value))
         return printable(named)
 
@@ -181,15 +193,20 @@ def _introspected(lab: Lab, place: str, view: str, *, every_column: bool) -> Tab
 def introspected(socket: Path, title: str, view: str, *, every_column: bool = False) -> Table:
     """Return one table of the daemon on a socket; LabError when it has none of that name."""
     listed = msgspec.json.decode(read_page(socket, "/introspect"), type=_Tables).tables
+    if view == EXPLAIN and EXPLAIN in listed:
+        raise LabError("explain answers questions about a packet: use the command `trace` for them")
     if view not in listed:
-        raise LabError(f"No table {view}; known tables: {', '.join(listed)}")
+        known = ", ".join(name for name in listed if name != EXPLAIN)
+        raise LabError(f"No table {view}; known tables: {known}")
     rows: Sequence[Mapping[str, object]] = read_table(socket, view, limit=ROWS_COUNT_MAX)
     interfaces = read_table(socket, "interfaces") if "interfaces" in listed else []
     if view == DROPS and not every_column:
         rows = [_named_drop(row) for row in rows]
+    if view == FLOWS and not every_column:
+        rows = [_named_protocol(row) for row in rows]
     columns = () if every_column else COLUMNS.get(view, ())
-    known = {column for row in rows[:1] for column in row}
-    table = table_of(title, rows, tuple(c for c in columns if not rows or c in known))
+    present = {column for row in rows for column in row}
+    table = table_of(title, rows, tuple(c for c in columns if not rows or c in present))
     return replace(table, names=_port_names(interfaces))
 
 
@@ -202,6 +219,11 @@ def _named_drop(row: Mapping[str, object]) -> Mapping[str, object]:
     if row.get(PORT_COLUMN):
         return row
     return {**row, PORT_COLUMN: "(unplugged)" if row.get("vif_id") else "(whole host)"}
+
+
+def _named_protocol(row: Mapping[str, object]) -> Mapping[str, object]:
+    number = row.get("protocol")
+    return {**row, "protocol": PROTOCOL_NAMES.get(str(number), number)}
 
 
 def _port_names(interfaces: Sequence[Mapping[str, object]]) -> dict[str, str]:

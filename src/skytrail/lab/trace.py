@@ -22,6 +22,7 @@ Query = Mapping[str, str]
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
 POLICY = "POLICY"
+SAME_INTERFACE = "SAME_INTERFACE"
 SERVICES_COUNT_MAX = 32
 """A packet that passes more goes round in circles: a chain has at most 16."""
 NO_ADDRESS = {4: "0.0.0.0", 6: "::"}
@@ -35,6 +36,14 @@ _ENTRY_UUID = re.compile("#[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 class TraceError(Exception):
     """The question cannot be answered; the text says what is wrong or missing."""
+
+
+class SeveralPorts(TraceError):
+    """The text of an end means several of them."""
+
+    def __init__(self, text: str, ends: tuple[Endpoint, ...]) -> None:
+        super().__init__(text)
+        self.ends = ends
 
 
 class PortRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +134,8 @@ class Endpoint:
     addresses: tuple[IpAddress, ...]
     behind: str = ""
     """The port where it was learnt; empty: it is configured, or not known."""
+    sharers: tuple[Endpoint, ...] = ()
+    """Those that have the address, if several: whom the sender's tables choose is the end."""
 
     def address(self, version: int) -> IpAddress:
         """The first address of a family; :class:`TraceError` when there is none."""
@@ -172,7 +183,7 @@ class TraceResult:
     @property
     def delivered(self) -> bool:
         """True when the packet ends in the destination itself, or leaves for a host outside."""
-        if self.gateway and not self.destination.host:
+        if self.gateway and not self.destination.host and not self.destination.sharers:
             return self.last.outcome == FORWARDED
         return self.last.outcome == DELIVERED and self.last.vmi_uuid == self.destination.uuid
 
@@ -201,9 +212,7 @@ class TraceResult:
         through = f" through {', '.join(self.services)}" if self.services else ""
         if self.last.outcome == DELIVERED:
             if self.delivered:
-                to = self.destination
-                behind = f" behind {to.behind}" if to.behind else ""
-                return f"delivered to {to.name}{behind}{through}{because}"
+                return f"delivered to {self._receiver()}{through}{because}"
             if self.last.service is not None:
                 return f"enters {self._entered(self.last.service)}{through}{because}"
             owner = self.names.get(self.last.vmi_uuid)
@@ -216,13 +225,33 @@ class TraceResult:
             where = self.legs[-1].host
             decided = because if self.last.drop_reason == POLICY else ""
             behind = f" behind {self.services[-1]}" if self.services else ""
-            return f"dropped on {where}{behind}: {self.last.drop_reason}{decided}"
+            own = self._own_address() if self.last.drop_reason == SAME_INTERFACE else ""
+            return f"dropped on {where}{behind}: {self.last.drop_reason}{decided}{own}"
         if self.gateway:
             last = self.last
             if last.encapsulation == NATIVE:
                 return f"leaves by {self.gateway}, without tunnel{because}"
             return f"leaves by {self.gateway}, {last.encapsulation} {last.label}{because}"
         return self.last.outcome
+
+    def _receiver(self) -> str:
+        """Who has it at last; of several that share the address, which one."""
+        to = self.destination
+        behind = f" behind {to.behind}" if to.behind else ""
+        if not to.sharers:
+            return f"{to.name}{behind}"
+        which = behind or f" at {self.names.get(to.uuid, to.uuid)}"
+        return f"{self.asked_address}{which}, one of the {len(to.sharers)} ports that share it"
+
+    def _own_address(self) -> str:
+        """Say so when the name of somebody else stands for an address of the sender itself."""
+        source, destination = self.source, self.destination
+        if not destination.addresses or self.asked_address not in source.addresses:
+            return ""
+        address, owner = str(self.asked_address), self.names.get(source.uuid, source.name)
+        if destination.name == address:
+            return f": {address} is {owner}'s own"
+        return f": {destination.name} has {address}, which is {owner}'s own"
 
     def _entered(self, service: Service) -> str:
         port = self.names.get(self.last.vmi_uuid, self.last.vmi_uuid)
@@ -261,6 +290,7 @@ def trace(
             legs += _arrival(first, query_there, ask=ask, host_of=host_of, destination=destination)
         host, last = legs[-1].host, legs[-1].explanation
         service = last.service
+        destination = chosen(destination, last)
         if service is None or not service.onward or last.vmi_uuid == destination.uuid:
             break
         query |= last.leaves_as
@@ -268,6 +298,14 @@ def trace(
         vmi = service.onward
     gateway = gateway_of.get(legs[-1].explanation.remote, "")
     return TraceResult(source, destination, packet, tuple(legs), gateway=gateway)
+
+
+def chosen(destination: Endpoint, last: Explanation) -> Endpoint:
+    """Of ends that share an address, take the one that the packet is delivered to."""
+    if last.outcome != DELIVERED:
+        return destination
+    found = next((end for end in destination.sharers if end.uuid == last.vmi_uuid), None)
+    return destination if found is None else replace(found, sharers=destination.sharers)
 
 
 def query_of(source: Endpoint, destination: Endpoint, packet: Packet) -> dict[str, str]:
@@ -309,7 +347,10 @@ def _arrival(
     incoming = {"vni" if first.encapsulation == "VXLAN" else "label": str(first.label)}
     if first.encapsulation == NATIVE:
         incoming = {"native": "1"}
-    mac = {"dmac": destination.mac} if destination.mac else {}
+    there = [end.mac for end in destination.sharers if end.host == host]
+    # Of several on that host a label says which one; a VNI goes by MAC, and the first one answers.
+    macs = [destination.mac] if destination.mac else there
+    mac = {"dmac": macs[0]} if macs else {}
     return [Leg(host, ask(host, {**query, **incoming, **mac}))]
 
 
@@ -321,16 +362,18 @@ def find(
     network: str | None = None,
     read: ReadTable | None = None,
 ) -> Endpoint:
-    """Find an end by lab name, port uuid, port name, MAC or address (with its network).
+    """Find an end by lab name, port uuid, port name, MAC or address; those two in a network.
 
     ``ports``: interface rows by host; ``known``: lab names -> port uuid; ``read`` is asked for
-    what was learnt behind ports where no port is meant. :class:`TraceError`.
+    what was learnt behind ports where no port is meant. :class:`TraceError`, also where the text
+    means several.
     """
     wanted = known.get(text, text)
-    mac = as_mac(wanted)
+    mac, address = as_mac(wanted), _address(wanted)
     if mac is not None and mac.is_group:
         raise TraceError(f"{text} is the MAC of a group: name a machine's")
-    address = _address(wanted)
+    # A port is one whatever its network.
+    network = None if mac is None and address is None else network
     found = [
         _endpoint(text, host, row, address)
         for host, rows in ports.items()
@@ -345,14 +388,37 @@ def find(
     if len(found) == 1:
         return found[0]
     if found:
+        tells = (mac, address) != (None, None) and len({end.network for end in found}) > 1
         choices = ", ".join(f"{end.uuid} in {end.network} on {end.host}" for end in found)
-        raise TraceError(f"{text!r} means several ports: {choices}; name the network or the uuid")
+        which = "the network or the uuid" if tells else "the uuid"
+        raise SeveralPorts(f"{text!r} means several ports: {choices}; name {which}", tuple(found))
     if mac is not None:
         return Endpoint(text, "", "", str(mac), network or "", ())
     if address is not None:
         return Endpoint(text, "", "", "", network or "", (address,))
     names = ", ".join(sorted(known)) or "none"
     raise TraceError(f"no active port {text!r} on any host; workloads of the lab: {names}")
+
+
+def find_destination(
+    text: str,
+    ports: Mapping[str, Sequence[PortRow]],
+    *,
+    known: Mapping[str, str],
+    network: str | None = None,
+    read: ReadTable | None = None,
+) -> Endpoint:
+    """Find where a packet is to go: as :func:`find`, but several ports may share an address.
+
+    Which of them gets it is what the sender's tables say.
+    """
+    try:
+        return find(text, ports, known=known, network=network, read=read)
+    except SeveralPorts as error:
+        address = _address(known.get(text, text))
+        if address is None:
+            raise
+        return Endpoint(text, "", "", "", network or "", (address,), sharers=error.ends)
 
 
 def network_of_destination(text: str, source: Endpoint, network: str | None) -> str | None:

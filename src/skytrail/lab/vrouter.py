@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -111,7 +111,9 @@ def trace(
     def read(host: str, table: str, where: Query) -> list[dict[str, object]]:
         return read_table(lab.paths.introspect_socket(host), table, where=where)
 
-    def end(text: str, network: str | None) -> Endpoint:
+    def end(
+        text: str, network: str | None, find: Callable[..., Endpoint] = tracing.find
+    ) -> Endpoint:
         if text in outside:
             place = lab.outside_place(text)
             # What is behind a router on a port is delivered when that port has it.
@@ -119,7 +121,7 @@ def trace(
             port = lab.attached(router.name).uuid if isinstance(router, Router) else ""
             return Endpoint(text, "", port, "", "", (place.address,))
         try:
-            return tracing.find(text, found, known=known, network=network, read=read)
+            return find(text, found, known=known, network=network, read=read)
         except tracing.TraceError as error:
             hints = [f"\n{name} is {_dead(lab, name)}" for name in dead]
             raise tracing.TraceError(f"{error}{''.join(hints)}") from error
@@ -133,7 +135,11 @@ def trace(
     tracing.check_source(first)
     result = tracing.trace(
         first,
-        end(destination, tracing.network_of_destination(destination, first, network)),
+        end(
+            destination,
+            tracing.network_of_destination(destination, first, network),
+            tracing.find_destination,
+        ),
         packet,
         ask=ask,
         host_of={str(node.place): node.name for node in lab.plan.hosts},
@@ -156,7 +162,8 @@ def probe(lab: Lab, name: str, result: TraceResult) -> ProbeResult:
         raise probes.ProbeFailed(f"{name} is no workload of the lab: a probe is sent from one")
     target = result.asked_address
     token = probes.make_token()
-    on_link = destination.mac and destination.network == source.network
+    is_one = destination.mac and not destination.sharers
+    on_link = is_one and destination.network == source.network
     macs = (Mac.parse(source.mac), Mac.parse(destination.mac) if on_link else GATEWAY_MAC)
     ends = (source.address(target.version), target)
     frame = packet_probe.frame((macs[0].packed, macs[1].packed), ends, packet, token)

@@ -8,7 +8,8 @@ from skytrail.lab.trace import POLICY, TraceResult, without_uuids
 
 NO_ROUTE = "NO_ROUTE"
 NO_NEIGHBOUR = frozenset({"ARP_UNKNOWN", "ND_UNKNOWN"})
-_PROTOCOLS = {"any": "any protocol", "1": "icmp", "6": "tcp", "17": "udp", "58": "icmp6"}
+PROTOCOL_NAMES = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmp6", "132": "sctp"}
+"""By IP protocol number."""
 _RULE_PORTS = re.compile(r"protocol (any|\d+)(.*?) ports (\d+)-(\d+)->(\d+)-(\d+)")
 _PACKET_PORTS = re.compile(r"protocol (\d+) ports (\d+)->(\d+)")
 _EVERY_PORT = ("0", "65535")
@@ -57,7 +58,7 @@ def _packet(found: re.Match[str]) -> str:
 
 
 def _protocol(number: str) -> str:
-    return _PROTOCOLS.get(number, f"protocol {number}")
+    return "any protocol" if number == "any" else PROTOCOL_NAMES.get(number, f"protocol {number}")
 
 
 def _ports(word: str, first: str, last: str) -> str:

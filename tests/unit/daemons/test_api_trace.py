@@ -116,11 +116,15 @@ def test_a_network_says_which_of_equal_addresses_is_meant_and_nothing_of_ports(a
     walk = AgentsWalk(agents.sockets)
 
     with pytest.raises(Untraceable, match="several ports"):
-        walk(Question(A, "10.0.0.4"), HOSTS)
+        walk(Question("10.0.0.4", A), HOSTS)
+    shared = walk(Question(A, "10.0.0.4"), HOSTS)
     found = walk(Question(A, "10.0.0.4", network="default-domain:red:n"), HOSTS)
     other = walk(Question(A, "10.0.0.4", network="default-domain:x:n"), HOSTS)
 
     assert (found["verdict"], other["verdict"]) == ("delivered", "elsewhere")
+    assert (shared["verdict"], shared["destination"]["uuid"]) == ("delivered", B)
+    told = "delivered to 10.0.0.4 at red:b, one of the 2 ports that share it"
+    assert shared["summary"] == told
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,24 @@ DROPS = [
     {"vif_id": 2, "vmi_uuid": "7d4b1c5e-55a1-4f36-8f0e-8f8f3b5d0001", "reason": "A", "packets": 1},
     {"vif_id": 9, "vmi_uuid": "", "reason": "B", "packets": 2},
 ]
+RULE = "0a4b1c5e-55a1-4f36-8f0e-8f8f3b5d0009"
 INTERFACES = [{"vmi_uuid": "7d4b1c5e-55a1-4f36-8f0e-8f8f3b5d0001", "name": "d:red:web1"}]
+
+FLOWS = [
+    {
+        "protocol": 6,
+        "rule": f"default-domain:red:a#{RULE} & security groups default-domain:red:s#none",
+        "nexthop": "tunnel 198.18.2.2",
+        "label": 21,
+    },
+    {
+        "protocol": 1,
+        "rule": "default-domain:red:a#b & security groups default-domain:red:s#none",
+        "nexthop": f"interface {INTERFACES[0]['vmi_uuid']}",
+        "label": 0,
+    },
+    {"protocol": 47, "rule": "", "nexthop": "", "label": 0},
+]
 
 
 class FakeLab:
@@ -51,11 +68,11 @@ class FakeLab:
 def answers(monkeypatch):
     """Canned pages instead of sockets; the healths still to be told, in order."""
     healths = []
-    tables = {"drops": DROPS, "interfaces": INTERFACES, "policy": []}
+    tables = {"drops": DROPS, "interfaces": INTERFACES, "policy": [], "health": [], "flows": FLOWS}
 
     def page(_, name):
         if name == "/introspect":
-            return msgspec.json.encode({"tables": sorted(tables)})
+            return msgspec.json.encode({"tables": sorted([*tables, "explain"])})
         unmet = healths.pop(0) if healths else []
         return msgspec.json.encode({"healthy": not unmet, "unmet": unmet})
 
@@ -105,7 +122,46 @@ def test_an_unknown_view_lists_the_known_ones_and_nothing_else():
     with pytest.raises(LabError) as caught:
         show.tables(FakeLab(), "nonsense", None)
 
-    assert str(caught.value) == "No table nonsense; known tables: drops, interfaces, policy"
+    known = "drops, flows, health, interfaces, policy"
+    assert str(caught.value) == f"No table nonsense; known tables: {known}"
+
+
+def test_what_answers_questions_is_no_view():
+    with pytest.raises(LabError, match="use the command `trace`"):
+        show.tables(FakeLab(), "explain", None)
+
+
+def test_flows_show_protocol_rule_and_way_in_words():
+    (table,) = show.tables(FakeLab(), "flows", "h1")
+
+    first, second, third = table.records()
+    text = rendered(table)
+    assert [row["protocol"] for row in (first, second, third)] == ["tcp", "icmp", 47]
+    assert (first["nexthop"], first["label"]) == ("tunnel 198.18.2.2", 21)
+    assert "red:a: b & security groups red:s: none" in text
+    assert "interface web1" in text
+    assert show.tables(FakeLab(), "flows", "h1", every_column=True)[0].records() == FLOWS
+
+
+def test_interfaces_show_vlan_and_learnt_macs_though_the_first_port_is_not_active(monkeypatch):
+    rows = [{"vif_id": None, "vlan": 0, "active": False}, {**INTERFACES[0], "vlan": 7}]
+    rows[1] |= {"vif_id": 3, "active": True, "learnt_macs": 5}
+    monkeypatch.setattr(show, "read_table", lambda *_, **__: rows)
+
+    (table,) = show.tables(FakeLab(), "interfaces", "h1")
+
+    _, second = table.records()
+    assert (second["vlan"], second["learnt_macs"], second["name"]) == (7, 5, "d:red:web1")
+
+
+@pytest.mark.parametrize("view", ["policy", "health"])
+@pytest.mark.parametrize("every_column", [False, True])
+def test_an_empty_table_says_so_under_its_title(view, every_column):
+    (table,) = show.tables(FakeLab(), view, "h1", every_column=every_column)
+
+    lines = [line.strip() for line in rendered(table).splitlines() if line.strip()]
+
+    assert lines == [f"h1: {view}", "(empty)"]
 
 
 def test_drops_name_ports_and_say_what_is_no_port():

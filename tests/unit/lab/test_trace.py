@@ -14,6 +14,7 @@ from skytrail.lab.trace import (
     TraceError,
     check_source,
     find,
+    find_destination,
     network_of_destination,
     trace,
     without_uuids,
@@ -54,10 +55,100 @@ def test_an_end_is_found_by_every_name_it_has(text):
     assert (found.uuid, found.host) == ("u1", "h1")
 
 
-def test_an_address_of_two_networks_needs_the_network():
-    with pytest.raises(TraceError, match="several ports"):
+def test_a_sender_by_an_address_of_two_networks_needs_the_network():
+    with pytest.raises(TraceError, match=r"several ports.*name the network or the uuid"):
         end("10.0.0.4")
     assert end("10.0.0.4", "d:blue:front").uuid == "u4"
+
+
+def test_a_network_is_asked_for_only_where_it_tells_ports_apart():
+    ports = {"h1": [row("u1", "web1", ("10.0.0.9",)), row("u2", "web2", ("10.0.0.9",))]}
+
+    with pytest.raises(TraceError, match="on h1; name the uuid"):
+        find("10.0.0.9", ports, known={})
+
+
+def test_a_network_does_not_hold_for_an_end_by_name():
+    assert end("web1", "d:blue:front").uuid == "u1"
+    assert end("lab-web1", "d:blue:front").uuid == "u1"
+
+
+def to_shared(text="10.0.0.4", network=None):
+    return find_destination(text, PORTS, known=KNOWN, network=network)
+
+
+def test_the_senders_tables_choose_among_ports_that_share_the_destination():
+    for port, name in (("u2", "web2"), ("u4", "other")):
+        agents = Agents({"h1": FORWARDED, "h2": Explanation(outcome="delivered", vmi_uuid=port)})
+
+        result = trace(end("web1"), to_shared(), Packet("tcp", 80), ask=agents, host_of=HOSTS)
+
+        assert [query["dst"] for _, query in agents.asked] == ["10.0.0.4"] * 2
+        assert result.delivered
+        assert (result.destination.uuid, result.destination.host) == (port, "h2")
+        named = replace(result, names={port: name})
+        assert (
+            named.summary() == f"delivered to 10.0.0.4 at {name}, one of the 2 ports that share it"
+        )
+
+
+def test_a_port_that_does_not_share_the_destination_is_not_it():
+    agents = Agents({"h1": Explanation(outcome="delivered", vmi_uuid="u1")})
+
+    result = trace(end("web1"), to_shared(), Packet(), ask=agents, host_of=HOSTS)
+
+    assert not result.delivered
+    assert "delivered to port u1, which is not 10.0.0.4" in result.summary()
+
+
+def test_what_leaves_by_a_gateway_is_not_delivered_to_ports_that_share_the_address():
+    agents = Agents({"h1": Explanation(outcome="forwarded", remote="203.0.113.1")})
+    gateways = {"203.0.113.1": "gw"}
+
+    result = trace(
+        end("web1"), to_shared(), Packet(), ask=agents, host_of=HOSTS, gateway_of=gateways
+    )
+
+    assert not result.delivered
+
+
+def test_a_network_still_chooses_among_destinations():
+    assert to_shared(network="d:blue:front").uuid == "u4"
+    with pytest.raises(TraceError, match="no active port 'nobody'"):
+        to_shared("nobody")
+
+
+def test_names_of_several_ports_are_refused_as_destinations():
+    ports = {"h1": [row("u1", "web", ("10.0.0.3",)), row("u2", "web", ("10.0.0.4",))]}
+
+    with pytest.raises(TraceError, match="'web' means several ports"):
+        find_destination("web", ports, known={})
+
+
+def test_a_name_that_stands_for_the_senders_own_address_is_told():
+    ports = {
+        "h1": [row("u1", "red-web1", ("10.0.0.3",))],
+        "h2": [row("u2", "blue-web1", ("10.0.0.3",), "d:blue:front")],
+    }
+    agents = Agents({"h1": Explanation(outcome="dropped", drop_reason="SAME_INTERFACE")})
+    source = find("red-web1", ports, known={})
+
+    told = {
+        text: trace(
+            source,
+            find_destination(text, ports, known={}),
+            Packet(),
+            ask=agents,
+            host_of=HOSTS,
+        ).summary()
+        for text in ("blue-web1", "10.0.0.3")
+    }
+
+    assert told == {
+        "blue-web1": "dropped on h1: SAME_INTERFACE: "
+        "blue-web1 has 10.0.0.3, which is red-web1's own",
+        "10.0.0.3": "dropped on h1: SAME_INTERFACE: 10.0.0.3 is red-web1's own",
+    }
 
 
 def test_an_inactive_port_and_an_unknown_name_are_refused_with_the_known_ones():
