@@ -129,11 +129,17 @@ def test_trace_takes_port_uuids_names_and_addresses_with_network(lab, command, m
     assert command("trace", "red-web1", address, *network)[0]["delivered"]
 
 
-def test_trace_of_an_ambiguous_address_asks_for_the_network(lab, members):
+def test_trace_of_an_address_of_two_tenants_is_of_the_senders_network(lab, members):
     address = str(members["red-web2"].address(version=4))
 
-    finished = skytrail("trace", "red-web1", address, "--lab", lab.name, status=1)
+    of_red, of_blue = (
+        skytrail("trace", sender, address, "--lab", lab.name).stdout
+        for sender in ("red-web1", "blue-web1")
+    )
+    assert f"delivered to {address} at red-web2 by rule" in of_red
+    assert f"delivered to {address} at blue-web2 by rule" in of_blue
 
+    finished = skytrail("trace", address, "red-web1", "--lab", lab.name, status=1)
     assert "several ports" in finished.stderr
 
 

@@ -241,7 +241,8 @@ class TraceResult:
         if not to.sharers:
             return f"{to.name}{behind}"
         which = behind or f" at {self.names.get(to.uuid, to.uuid)}"
-        return f"{self.asked_address}{which}, one of the {len(to.sharers)} ports that share it"
+        among = f", one of the {len(to.sharers)} ports that share it"
+        return f"{self.asked_address}{which}{among if len(to.sharers) > 1 else ''}"
 
     def _own_address(self) -> str:
         """Say so when the name of somebody else stands for an address of the sender itself."""
@@ -301,11 +302,17 @@ def trace(
 
 
 def chosen(destination: Endpoint, last: Explanation) -> Endpoint:
-    """Of ends that share an address, take the one that the packet is delivered to."""
+    """Of ends that share an address, take the one that the packet is delivered to.
+
+    Those of other networks have the same address by chance: it is not told of them.
+    """
     if last.outcome != DELIVERED:
         return destination
     found = next((end for end in destination.sharers if end.uuid == last.vmi_uuid), None)
-    return destination if found is None else replace(found, sharers=destination.sharers)
+    if found is None:
+        return destination
+    sharers = tuple(end for end in destination.sharers if end.network == found.network)
+    return replace(found, sharers=sharers)
 
 
 def query_of(source: Endpoint, destination: Endpoint, packet: Packet) -> dict[str, str]:

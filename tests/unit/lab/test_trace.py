@@ -86,10 +86,20 @@ def test_the_senders_tables_choose_among_ports_that_share_the_destination():
         assert [query["dst"] for _, query in agents.asked] == ["10.0.0.4"] * 2
         assert result.delivered
         assert (result.destination.uuid, result.destination.host) == (port, "h2")
+        # Two tenants have the address by chance: nobody is told of the other one.
         named = replace(result, names={port: name})
-        assert (
-            named.summary() == f"delivered to 10.0.0.4 at {name}, one of the 2 ports that share it"
-        )
+        assert named.summary() == f"delivered to 10.0.0.4 at {name}"
+
+
+def test_ports_of_one_network_that_share_an_address_are_told_of():
+    shared = [row("u2", "web2", ("10.0.0.4",)), row("u5", "web5", ("10.0.0.4",))]
+    destination = find_destination("10.0.0.4", {**PORTS, "h2": shared}, known=KNOWN)
+    agents = Agents({"h1": FORWARDED, "h2": Explanation(outcome="delivered", vmi_uuid="u5")})
+
+    result = trace(end("web1"), destination, Packet("tcp", 80), ask=agents, host_of=HOSTS)
+
+    named = replace(result, names={"u5": "web5"})
+    assert named.summary() == "delivered to 10.0.0.4 at web5, one of the 2 ports that share it"
 
 
 def test_a_port_that_does_not_share_the_destination_is_not_it():
