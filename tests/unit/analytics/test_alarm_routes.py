@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from skytrail.analytics.alarm_routes import (
@@ -14,6 +16,7 @@ from skytrail.analytics.alarm_routes import (
 )
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.configured import quiet_until_us
+from skytrail.analytics.io import alarm_delivery
 from skytrail.analytics.telemetry import change_of
 from skytrail.analytics.watchman import Watchman
 from skytrail.wire.telemetry import Uve
@@ -116,6 +119,27 @@ def test_time_of_maintenance_is_read_from_a_nodes_annotation():
     assert quiet_until_us({}) == 0
     with pytest.raises(ValueError, match="tomorrow"):
         quiet_until_us(annotated("tomorrow"))
+
+
+def test_place_that_no_request_can_have_is_tried_again_and_counted(monkeypatch):
+    monkeypatch.setattr(alarm_delivery, "GATHER_S", 0.0)
+    place = route('webhook = "http://exa\\u0001mple/hook"\n')
+
+    async def told():
+        delivery = alarm_delivery.AlarmDelivery([place], "node1")
+        delivery.tell(notice())
+        task = asyncio.create_task(delivery.run())
+        while not task.done() and not delivery.counts()[0][2]:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        is_alive = not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return is_alive, delivery.counts()
+
+    is_alive, counts = asyncio.run(told())
+
+    assert is_alive
+    assert counts == [("one", 0, 1, 0)]
 
 
 class Scene:

@@ -36,6 +36,13 @@ TOGETHER_COUNT: Final = 100
 GATHER_S: Final = 2.0
 """What is raised within this time is told together: a host that goes raises several."""
 SEND_S: Final = 10.0
+_FAILURES: Final = (
+    OSError,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    smtplib.SMTPException,
+    ValueError,  # a host's name or a password file's bytes that are no text
+)
 
 
 class _Addressee:
@@ -91,7 +98,7 @@ class AlarmDelivery:
             dropped = addressee.dropped_count
             try:
                 await _send(addressee.route, some, self._node)
-            except (OSError, httpx.HTTPError, smtplib.SMTPException, TimeoutError) as error:
+            except _FAILURES as error:
                 addressee.failures_count += 1
                 self._log.warning(
                     "alarms_not_told", route=addressee.route.name, waiting=len(addressee.waiting),
