@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from skytrail.cli import main
+from skytrail.client import ApiClient
 
 
 @pytest.fixture
@@ -131,6 +132,46 @@ def test_session_between_hosts_is_told_by_both_with_its_rule(lab, members, event
     assert client["forward_action"] == "pass"
     assert client["forward_sampled_pkts"] >= 1
     assert client["security_policy_rule"]
+
+
+@pytest.fixture
+def tagged(lab):
+    """Ports with a tag each; taken away at the end."""
+    with ApiClient(lab.api_url) as api:
+        made = {}
+        for port, kind, value in (("web1", "application", "shop"), ("web2", "label", "till")):
+            tag = {"fq_name": [f"{kind}={value}"], "tag_type_name": kind, "tag_value": value}
+            uuid = api.create("tag", tag)
+            name = ["default-domain", "red", port]
+            made[api.name_to_id("virtual-machine-interface", name)] = uuid
+        ends = [(port, {"ref_type": "tag", "ref_uuid": uuid}) for port, uuid in made.items()]
+        for port, end in ends:
+            api.ref_update("virtual-machine-interface", port, **end)
+        yield
+        for port, end in ends:
+            api.ref_update("virtual-machine-interface", port, **end, operation="DELETE")
+            api.delete("tag", end["ref_uuid"])
+
+
+def test_sessions_are_found_by_tags_of_both_ends(lab, tagged, members, skytrail, eventually):
+    target = str(members["red-web2"].address(version=4))
+    command = [sys.executable, "-c", CONNECT.replace("41234", "0"), target]
+    inside = ["ip", "netns", "exec", lab.plan.namespace_of("red-web1")]
+
+    def told():
+        subprocess.run([*inside, *command], check=True, timeout=20)
+        rows = skytrail(
+            "sessions", "--tag", "application=shop", "--remote-tag", "label=till",
+            "--by", "app,remote_app,remote_labels,vn", "--last", "10m", "--json",
+        )  # fmt: skip
+        return json.loads(rows)
+
+    eventually(told, "a session of tagged ends is told", timeout_s=60)
+    (row,) = told()
+
+    assert row["application"] == "application=shop"
+    assert (row["remote_application"], row["remote_labels"]) == ("", "label=till")
+    assert row["vn"] == "default-domain:red:front"
 
 
 def test_logs_of_hosts_are_found_by_host(lab, skytrail, eventually):

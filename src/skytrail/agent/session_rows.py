@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from skytrail.agent.outcome import Desired
 from skytrail.agent.session_log import SessionBook, SessionEvent, SessionKind
@@ -100,6 +101,8 @@ class SessionRows:
             "vmi": record["port"],
             "vn": record["virtual_network"],
             "remote_vn": networks[0] if isinstance(networks, list) and networks else "",
+            "tags": _numbers(record["tags"]),
+            "remote_tags": _numbers(record["peer_tags"]),
             "security_policy_rule": rules[-1] if isinstance(rules, list) and rules else "",
             "local_ip": str(near),
             "remote_ip": str(far),
@@ -116,6 +119,11 @@ class SessionRows:
             "setup_time": event.created_ns // _US,
             "teardown_time": event.time_ns // _US,
         }
+
+
+def _numbers(tags: object) -> str:
+    """Return tags as the analytics node reads them: a host does not know the names of others' tags."""
+    return " ".join(f"0x{tag:08x}" for tag in cast("list[int]", tags))
 
 
 def _tunnel(nexthop: str) -> str:

@@ -17,6 +17,7 @@ from skytrail.analytics.generators import Generators
 from skytrail.analytics.history_rows import LOGGED, message_row
 from skytrail.analytics.sessions import checked_columns
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
+from skytrail.analytics.tags import TagNames
 from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
@@ -43,6 +44,8 @@ class Collector:
         """Rows of the session table that wait for the store."""
         self.statistics = Batch()
         """Rows of the statistics' table that wait for the store."""
+        self.tags = TagNames()
+        """As configuration names them."""
         self.taken: Counter[str] = Counter()
         """Messages that came, by type."""
         self.dropped: Counter[str] = Counter()
@@ -96,7 +99,7 @@ class Collector:
 
     def keep_sessions(self, columns: Mapping[str, Sequence[object]], source: str) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
-        self.sessions.add(checked_columns(columns, source))
+        self.sessions.add(checked_columns(columns, source, self.tags))
 
     def count(self, generator: str, kind: str, size: int) -> None:
         """Count a message that came."""

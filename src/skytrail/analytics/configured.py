@@ -25,7 +25,7 @@ NODE_TABLES: Final = {
     "analytics-node": "ObjectCollectorInfo",
     "physical-router": "ObjectPRouter",
 }
-WATCHED: Final = (*NODE_TABLES, "alarm", "global-system-config")
+WATCHED: Final = (*NODE_TABLES, "alarm", "global-system-config", "tag")
 
 Document = Mapping[str, object]
 

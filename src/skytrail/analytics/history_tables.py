@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from skytrail.analytics.tags import COLUMNS as TAG_COLUMNS
+
 DATABASE: Final = "skytrail"
 TIME: Final = "DateTime64(6, 'UTC')"
 NAME: Final = "LowCardinality(String)"
@@ -138,7 +140,6 @@ STAT: Final = StoredTable(
     168,
 )
 
-_TAGS: Final = ("deployment", "tier", "application", "site", "labels", "custom_tags")
 
 SESSION: Final = StoredTable(
     "session",
@@ -150,8 +151,8 @@ SESSION: Final = StoredTable(
         "vmi": NAME,
         "vn": NAME,
         "remote_vn": NAME,
-        **dict.fromkeys(_TAGS, NAME),
-        **{f"remote_{name}": NAME for name in _TAGS},
+        **dict.fromkeys(TAG_COLUMNS, NAME),
+        **{f"remote_{name}": NAME for name in TAG_COLUMNS},
         "remote_prefix": NAME,
         "security_policy_rule": NAME,
         "local_ip": "String",
@@ -186,8 +187,8 @@ _SESSION_DIMENSIONS: Final = (
     "remote_vn",
     "session_type",
     "vrouter",
-    *_TAGS,
-    *(f"remote_{name}" for name in _TAGS),
+    *TAG_COLUMNS,
+    *(f"remote_{name}" for name in TAG_COLUMNS),
     "security_policy_rule",
     "server_port",
     "protocol",

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from skytrail.analytics.batch import Columns
 from skytrail.analytics.history_tables import SESSION
+from skytrail.analytics.tags import COLUMNS, TOLD, TagNames
 from skytrail.wire.errors import DecodeError
 
 ROWS_COUNT_MAX: Final = 20_000
@@ -19,12 +20,14 @@ _LATEST_US: Final = 4_102_444_800_000_000
 """The year 2100: the column of time holds no more."""
 
 
-def checked_columns(columns: Mapping[str, Sequence[object]], source: str) -> Columns:
+def checked_columns(
+    columns: Mapping[str, Sequence[object]], source: str, tags: TagNames
+) -> Columns:
     """Return every column of the table; ``DecodeError`` for what the table cannot hold.
 
-    ``source`` is who tells: a host speaks of its own sessions.
+    ``source`` is who tells: a host speaks of its own sessions. It knows tags by number; ``tags`` names them.
     """
-    unknown = sorted(columns.keys() - SESSION.columns.keys())
+    unknown = sorted(columns.keys() - SESSION.columns.keys() - TOLD.keys())
     if unknown:
         raise DecodeError(f"sessions have no column {unknown[0][:64]!r}")
     lengths = {len(values) for values in columns.values()}
@@ -38,6 +41,10 @@ def checked_columns(columns: Mapping[str, Sequence[object]], source: str) -> Col
         for name, kind in SESSION.columns.items()
     }
     checked["vrouter"] = [source] * count
+    for told, prefix in TOLD.items():
+        if told in columns:
+            for name, values in zip(COLUMNS, tags.columns(columns[told]), strict=True):
+                checked[f"{prefix}{name}"] = list(values)
     return checked
 
 

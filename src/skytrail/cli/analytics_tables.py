@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -28,6 +29,13 @@ _NAMES: Final = {number: name for name, number in _PROTOCOLS.items()}
 _ACTIONS: Final = ("pass", "deny")
 """What agents tell: whether a session was dropped."""
 _SEVERITIES: Final = ("critical", "major", "minor")
+_SHORT: Final = {"app": "application", "remote_app": "remote_application"}
+"""Of columns, in ``--by``."""
+_TAG_COLUMNS: Final = {
+    **{name: name for name in ("application", "tier", "deployment", "site")}, "label": "labels",
+}  # fmt: skip
+"""By the type a tag's name begins with; other types are custom ones."""
+_REGEX: Final = 8
 _SINGLE: Final = (
     "T",
     "vrouter",
@@ -66,6 +74,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
         "skytrail sessions --network default-domain:red:front --action deny",
         "skytrail sessions --port 443 --last 1h --json",
         "skytrail sessions --by vn,remote_vn,server_port --last 7d",
+        "skytrail sessions --tag tier=web --by app,remote_app",
     )
 )
 @click.option("--network", metavar="NAME", help="Only of workloads in this network.")
@@ -78,6 +87,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--action", type=click.Choice(_ACTIONS), help="Only what was decided so.")
 @click.option("--rule", metavar="UUID", help="Only what this rule decided.")
 @click.option("--vrouter", metavar="HOST", help="Only what this host told.")
+@click.option("--tag", metavar="NAME", help="Only of workloads with this tag, as in tier=web.")
+@click.option("--remote-tag", metavar="NAME", help="Only with workloads that have this tag.")
 @click.option("--by", metavar="COLUMN,...", help="Add up by these columns instead.")
 @_LAST
 @_LIMIT
@@ -101,6 +112,11 @@ def sessions(
         matches.append({"name": "server_port", "value": port, "op": _EQUAL})
     if protocol is not None:
         matches.append({"name": "protocol", "value": _protocol(protocol), "op": _EQUAL})
+    matches += [
+        _tag_match(prefix, given)
+        for option, prefix in (("tag", ""), ("remote_tag", "remote_"))
+        if (given := chosen[option])
+    ]
     question: dict[str, object] = {
         "start_time": f"now-{checked_time(last)}", "end_time": "now", "limit": limit, "sort": 2,
     }  # fmt: skip
@@ -108,7 +124,7 @@ def sessions(
         chosen_columns: Sequence[str] = _SINGLE
         question |= {"table": "SessionRecordTable", "sort_fields": ["T"]}
     else:
-        names = [name.strip() for name in by.split(",") if name.strip()]
+        names = [_SHORT.get(name.strip(), name.strip()) for name in by.split(",") if name.strip()]
         # Both hosts tell a session between them: one side counts.
         chosen_columns = [*names, *_TOTALS]
         question |= {"table": "SessionSeriesTable", "session_type": "client"}
@@ -147,6 +163,17 @@ def full_network_name(node: Analytics, given: str) -> str:
             f"{error.message}\nShort names are those of networks that hosts tell of now; a full one,"
             " DOMAIN:PROJECT:NAME, is asked for as it is."
         ) from error
+
+
+def _tag_match(prefix: str, given: str) -> dict[str, object]:
+    """Return the match of a tag: by its full name, or by TYPE=VALUE of all and of any project."""
+    owner, _, name = given.rpartition(":")
+    kind, equals, value = name.partition("=")
+    if not (kind and equals and value):
+        raise click.UsageError(f"a tag is TYPE=VALUE, as in tier=web, not {given!r}")
+    column = prefix + _TAG_COLUMNS.get(kind, "custom_tags")
+    start = "(^|;)" if owner else "(^|[:;])"
+    return {"name": column, "value": f"{start}{re.escape(given)}($|;)", "op": _REGEX}
 
 
 def _protocol(given: str) -> int:

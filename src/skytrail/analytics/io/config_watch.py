@@ -1,4 +1,4 @@
-"""Follows configuration at the API: nodes that should be there, users' alarm rules."""
+"""Follows configuration at the API: nodes that should be there, users' alarm rules, names of tags."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from skytrail.runtime.clock import Clock
 from skytrail.wire.telemetry import Uve
 
 _SYSTEM: Final = "global-system-config"
+_TAG: Final = "tag"
 
 
 class ConfigWatch:
@@ -40,6 +41,7 @@ class ConfigWatch:
         self._is_enabled = True
         self._quiet: dict[str, int] = {}
         """By a node's object: until when it is under maintenance."""
+        self._tags = collector.tags
         self._seen: set[str] | None = None
         """Objects of the snapshot that is coming in."""
 
@@ -59,7 +61,7 @@ class ConfigWatch:
                 self._delete(event.uuid)
             case SnapshotEnd():
                 seen, self._seen = self._seen or set(), None
-                for uuid in (self._nodes.keys() | self._rules.keys()) - seen:
+                for uuid in (self._nodes.keys() | self._rules.keys() | self._tags.uuids) - seen:
                     self._delete(uuid)
                 self._set_rules()
             case RevisionEnd():
@@ -70,6 +72,8 @@ class ConfigWatch:
             self._seen.add(uuid)
         if kind == "alarm":
             self._put_rule(uuid, document)
+        elif kind == _TAG:
+            self._tags.put(uuid, document)
         elif kind == _SYSTEM:
             self._is_enabled = document.get("alarm_enable") is not False
             self._set_rules()
@@ -113,6 +117,7 @@ class ConfigWatch:
             self._tell(uve)
 
     def _delete(self, uuid: str) -> None:
+        self._tags.delete(uuid)
         uve = self._nodes.pop(uuid, None)
         if self._quiet.pop(uuid, 0):
             self._set_maintenance()
