@@ -4,98 +4,13 @@
 // Prints one JSON line per journey: {"name","ok","detail"}. PICTURES=folder keeps pictures for the documents, JOURNEYS=a,b goes these alone.
 
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 
-import { chromium } from "playwright-core";
+import { api, axe, check, choose, errors, expecting, go, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
 
-const SERVER = process.env.CONSOLE_URL;
-const PASSWORD = process.env.CONSOLE_PASSWORD;
-const PICTURES = process.env.PICTURES;
-const ONLY = process.env.JOURNEYS?.split(",");
-const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const WAIT_MS = 30_000;
 const MANY = 3000;
 
-const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const browser = await chromium.launch({
-  executablePath: BROWSER,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-});
-const context = await browser.newContext({
-  viewport: { width: 1280, height: 800 },
-  ignoreHTTPSErrors: true,
-  bypassCSP: false,
-  colorScheme: "light",
-  reducedMotion: "reduce",
-});
-context.setDefaultTimeout(WAIT_MS);
-const page = await context.newPage();
-
-const errors = [];
-const outside = [];
-let expected = [];
-page.on("pageerror", (error) => errors.push(error.message));
-page.on("console", (message) => {
-  if (message.type() !== "error" && message.type() !== "warning") return;
-  const status = /status of (\d+)/.exec(message.text())?.[1];
-  // The browser itself notes every refused request; those that a journey provokes are meant.
-  if (status !== undefined && expected.includes(Number(status))) return;
-  errors.push(message.text());
-});
-page.on("request", (request) => {
-  const url = request.url();
-  if (!url.startsWith(SERVER) && !/^(data|blob):/.test(url)) outside.push(url);
-});
-
-function check(holds, what) {
-  if (!holds) throw new Error(what);
-}
-
-/** Asks the API as the page does. */
-async function api(method, path, body) {
-  return await page.evaluate(
-    async ([how, where, what]) => {
-      const token = sessionStorage.getItem("skytrail.token");
-      const headers = { "x-auth-token": token, "content-type": "application/json" };
-      const reply = await fetch(where, { method: how, headers, ...(what === undefined ? {} : { body: JSON.stringify(what) }) });
-      return { status: reply.status, json: await reply.json() };
-    },
-    [method, path, body],
-  );
-}
-
-async function axe(what) {
-  // As a script of the test's own: the page's policy allows none that is not a file of the console.
-  await page.evaluate(axeSource);
-  const found = await page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
-  });
-  check(found.length === 0, `accessibility of ${what}:\n${found.join("\n")}`);
-}
-
-async function picture(name) {
-  if (PICTURES === undefined) return;
-  await page.mouse.move(640, 2);
-  await page.waitForTimeout(600);
-  await page.screenshot({ path: `${PICTURES}/${name}.png` });
-}
-
-const open = async (path) => {
-  await page.goto(`${SERVER}/console${path}`);
-};
-const row = (name) => page.getByRole("row").filter({ has: page.getByRole("link", { name, exact: true }) });
-const heading = (name) => page.getByRole("heading", { name, exact: true, level: 1 });
-
-async function choose(label, text, option) {
-  const box = page.getByRole("combobox", { name: label, exact: true });
-  await box.click();
-  await box.fill(text);
-  await page.locator(".ant-select-dropdown:visible .ant-select-item-option").filter({ hasText: option }).first().click();
-}
-
 async function loggingIn() {
-  expected = [401];
+  expecting(401);
   await open("/o/project");
   await page.getByRole("textbox", { name: "User" }).fill("admin");
   await page.getByLabel("Password", { exact: true }).last().fill("wrong");
@@ -116,7 +31,7 @@ async function goTo(title) {
 }
 
 async function beginningEmpty() {
-  expected = [404];
+  expecting(404);
   await open("/");
   await page.getByText("There are no ports yet.").waitFor();
   await goTo("Topology");
@@ -164,7 +79,7 @@ async function editingRulesAsATable() {
 }
 
 async function tracingWithoutAgents() {
-  expected = [404];
+  expecting(404);
   await goTo("Path trace");
   await page.getByRole("combobox", { name: "From", exact: true }).fill("app");
   await page.locator(".ant-select-dropdown:visible .ant-select-item-option").filter({ hasText: "app" }).click();
@@ -176,7 +91,7 @@ async function tracingWithoutAgents() {
 }
 
 async function beingAPlainMember() {
-  expected = [403, 404];
+  expecting(403, 404);
   const list = await api("GET", "/api/v1/api-access-list/by-name/default-global-system-config:default-api-access-list");
   const rule = { rule_object: "*", rule_field: "", rule_perms: [{ role_name: "member", role_crud: "CRUD" }] };
   const rules = [...(list.json.api_access_list_entries?.rbac_rule ?? []), rule];
@@ -232,7 +147,7 @@ async function makingANetwork() {
 }
 
 async function readingWhyNot() {
-  expected = [409];
+  expecting(409);
   await open("/o/virtual-network/new");
   await page.getByRole("button", { name: "Create", exact: true }).click();
   await page.getByRole("alert").getByText("a name is needed").waitFor();
@@ -255,7 +170,7 @@ async function seeingOthersChanges() {
 }
 
 async function editingWhatSomebodyElseChanged() {
-  expected = [412];
+  expecting(412);
   const { json } = await api("GET", "/api/v1/virtual-network/by-name/default-domain:default-project:blue");
   await open(`/o/virtual-network/${json.uuid}/edit`);
   await page.getByRole("textbox", { name: "MTU" }).fill("1500");
@@ -375,22 +290,4 @@ const JOURNEYS = {
   searching, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 
-let isIn = true;
-for (const [name, journey] of Object.entries(JOURNEYS)) {
-  if (ONLY !== undefined && !ONLY.includes(name)) continue;
-  expected = [];
-  if (!isIn) {
-    console.log(JSON.stringify({ name, ok: false, detail: "nobody is logged in" }));
-    continue;
-  }
-  const began = Date.now();
-  try {
-    await journey();
-    console.log(JSON.stringify({ name, ok: true, detail: `${Date.now() - began} ms` }));
-  } catch (error) {
-    isIn = name !== "loggingIn";
-    if (PICTURES !== undefined) await page.screenshot({ path: `${PICTURES}/failed-${name}.png` });
-    console.log(JSON.stringify({ name, ok: false, detail: `${error.message}\nat ${page.url()}\n${errors.join("\n")}` }));
-  }
-}
-await browser.close();
+await go(JOURNEYS);

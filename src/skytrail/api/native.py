@@ -4,6 +4,9 @@ change sets all carry out. Admission and rules below are those of the compatible
     create   a new object             patch    JSON merge patch (RFC 7396)
     update   absent members stay      replace  absent members go, but what the server fills in
     apply    by name, field owners    delete   with cascade: also what forbids it
+
+Where security policy is drafted, changes of its objects wait in drafts; apply and cascades, which
+are about what is enforced, are refused there.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from skytrail.api import admission, apply, documents, rights, strict, texts
+from skytrail.api import admission, apply, documents, rights, security_draft, strict, texts
 from skytrail.api.admission import Links
 from skytrail.api.apply import Manner
 from skytrail.api.cascade import delete_with_dependants
@@ -24,12 +27,13 @@ from skytrail.api.graph import Graph, Record, find
 from skytrail.api.identity import is_uuid
 from skytrail.api.problem import Problem, Unacceptable, did_you_mean, invalid, listed
 from skytrail.api.refusal import Refused, bad_request, not_found
+from skytrail.api.rules.draft import draft_of
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 
 Verb = Literal["create", "update", "patch", "replace", "apply", "delete"]
 VERBS = ("create", "update", "patch", "replace", "apply", "delete")
-_STAYS = frozenset({"id_perms", "perms2", "display_name"})
+_STAYS = frozenset({"id_perms", "perms2", "display_name", "draft_mode_state"})
 OWNER_LENGTH_MAX = 128
 
 
@@ -104,9 +108,9 @@ def carry_out(change: Change, operation: Operation, ground: Ground) -> Done:
         target = _present(resource, operation, record)
         if operation.cascade:
             delete_with_dependants(change, target, ground.links)
-        else:
-            admission.delete(change, target, ground.links)
-        return Done("deleted", target)
+            return Done("deleted", target)
+        draft = security_draft.delete(change, target, ground.links)
+        return Done("deleted", target) if draft in (None, target) else Done("changed", draft)
     body = operation.object
     if body is None:
         raise invalid([Problem("/object", "needed for every op but delete")])
@@ -139,10 +143,9 @@ def _write(
         return Done("created", created)
     target = _present(resource, operation, record)
     rights.check_update(change, target, body)
-    if operation.op == "patch":
-        body = _patched(target, body)
-    elif operation.op == "replace":
-        body = _replacing(resource, target, body)
+    if operation.op != "apply" and not _is_so(change, resource, operation, target):
+        target = security_draft.editable(change, target)
+    body = _asked(resource, operation, target, body)
     if not change.by_system:
         strict.check(change, resource, body, target)
     if operation.op == "apply":
@@ -152,6 +155,21 @@ def _write(
     else:
         renewed = admission.update(change, target, body)
     return Done("unchanged" if renewed is target else "changed", renewed)
+
+
+def _asked(resource: ObjectType, operation: Operation, target: Record, body: Document) -> Document:
+    """Return the update that a patch or a replacement comes to, of a certain object."""
+    if operation.op == "patch":
+        return _patched(target, body)
+    return _replacing(resource, target, body) if operation.op == "replace" else body
+
+
+def _is_so(change: Change, resource: ObjectType, operation: Operation, target: Record) -> bool:
+    """Whether nothing would change, so that no draft is made for it."""
+    if operation.op == "update" or draft_of(change, target) is not None:
+        return False
+    asked = _asked(resource, operation, target, operation.object or {})
+    return _says_nothing_new(target, asked)
 
 
 def _addressed(change: Change, resource: ObjectType, operation: Operation) -> Record | None:

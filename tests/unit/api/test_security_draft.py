@@ -239,19 +239,70 @@ def test_an_enforced_object_refers_to_no_draft_of_another_scope(api) -> None:
 def test_nothing_goes_past_the_draft(scope) -> None:
     uuid = uuid_of(scope.create("address-group", "g"))
     scope.mode(True)
-    operations = [
-        {"op": "update", "type": "address-group", "uuid": uuid, "object": {"display_name": "x"}}
-    ]
+    name = [*scope.home, "g"]
+    apply = {"op": "apply", "type": "address-group", "name": name, "object": {"display_name": "x"}}
+    cascade = {"op": "delete", "type": "address-group", "uuid": uuid, "cascade": True}
 
-    update = scope.api.call("POST", "/api/v1/transaction", {"operations": operations})
-    operations[0] = {"op": "delete", "type": "address-group", "uuid": uuid}
-    delete = scope.api.call("POST", "/api/v1/transaction", {"operations": operations})
+    applied = scope.api.call("POST", "/api/v1/transaction", {"operations": [apply]})
+    gone = scope.api.call("POST", "/api/v1/transaction", {"operations": [cascade]})
     mode = scope.api.call("POST", "/chmod", {"uuid": uuid, "global_access": 5})
     holder = scope.api.service.graph.uuid_of("policy-management", tuple(scope.place))
 
-    assert (update.status, delete.status, mode.status) == (409, 409, 200)
+    assert (applied.status, gone.status, mode.status) == (409, 409, 200)
     assert scope.states() == {}
     assert scope.api.call("DELETE", f"/policy-management/{holder}").status == 409
+
+
+@pytest.mark.parametrize("verb", ["PATCH", "PUT"])
+def test_the_native_api_changes_the_draft(scope, verb) -> None:
+    uuid = uuid_of(scope.create("address-group", "g", display_name="g"))
+    scope.mode(True)
+    path = f"/api/v1/address-group/{uuid}"
+
+    same = scope.api.call(verb, path, {"display_name": "g"})
+    first = scope.api.call(verb, path, {"display_name": "x"})
+    again = scope.api.call(verb, path, {"display_name": "y"})
+
+    assert (same.status, first.status, again.status) == (200, 200, 200)
+    assert same.json["uuid"] == uuid
+    assert first.json["fq_name"] == [*scope.place, "g"]
+    assert scope.states() == {"g": "updated"}
+    assert scope.find("address-group", "g")["display_name"] == "g"
+    assert scope.settle("commit").status == 200
+    assert scope.find("address-group", "g")["display_name"] == "y"
+
+
+def test_what_changes_nothing_makes_no_draft(scope) -> None:
+    uuid = uuid_of(scope.create("address-group", "g", display_name="g"))
+    scope.mode(True)
+
+    scope.api.call("PATCH", f"/api/v1/address-group/{uuid}", {"display_name": "g"})
+
+    assert scope.states() == {}
+
+
+def test_one_transaction_drafts_a_rule_and_its_place_in_a_policy(scope) -> None:
+    _, first, policy = build(scope, 200)
+    scope.mode(True)
+    name = [*scope.home, "new"]
+    rule = {
+        "fq_name": name, "parent_type": scope.parent_type, "service": ANY,
+        "endpoint_1": {"any": True}, "endpoint_2": {"any": True}, "direction": ">",
+    }  # fmt: skip
+    places = [{"to": name, "attr": {"sequence": "1"}}]
+
+    made = scope.api.call("POST", "/api/v1/transaction", {"operations": [
+        {"op": "create", "type": "firewall-rule", "object": rule},
+        {"op": "patch", "type": "firewall-policy", "uuid": policy, "object": {"firewall_rule_refs": places}},
+        {"op": "delete", "type": "firewall-rule", "uuid": first},
+    ]})  # fmt: skip
+
+    assert made.status == 200, made.text
+    assert scope.states() == {"new": "created", "p": "updated", "r1": "deleted"}
+    assert scope.find("firewall-rule", "r1")
+    assert scope.settle("commit").status == 200
+    assert scope.find("firewall-rule", "r1") is None
+    assert scope.find("firewall-policy", "p")["firewall_rule_refs"][0]["to"] == name
 
 
 def test_elements_are_edited_in_the_draft(scope) -> None:

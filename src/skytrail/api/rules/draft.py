@@ -108,7 +108,7 @@ def refuse_past_draft(change: Change, record: Record) -> None:
         return
     raise conflict(
         f"{record.type_name} {list(record.fq_name)} is in a scope with security policy draft "
-        "enabled: change it through the compatible API and commit the draft"
+        "enabled: patch it, and commit the draft; it is not applied and no cascade takes it away"
     )
 
 

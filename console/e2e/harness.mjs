@@ -1,0 +1,120 @@
+// What journeys share: one page of a real browser, what it did that it must not, and how journeys are gone and told of.
+
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+
+import { chromium } from "playwright-core";
+
+export const SERVER = process.env.CONSOLE_URL;
+export const PASSWORD = process.env.CONSOLE_PASSWORD;
+const PICTURES = process.env.PICTURES;
+const ONLY = process.env.JOURNEYS?.split(",");
+const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const WAIT_MS = 30_000;
+
+const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const browser = await chromium.launch({
+  executablePath: BROWSER,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+});
+const context = await browser.newContext({
+  viewport: { width: 1280, height: 800 },
+  ignoreHTTPSErrors: true,
+  bypassCSP: false,
+  colorScheme: "light",
+  reducedMotion: "reduce",
+});
+context.setDefaultTimeout(WAIT_MS);
+export const page = await context.newPage();
+
+export const errors = [];
+export const outside = [];
+let expected = [];
+
+/** Statuses of refusals that a journey provokes. */
+export function expecting(...statuses) {
+  expected = statuses;
+}
+
+page.on("pageerror", (error) => errors.push(error.message));
+page.on("console", (message) => {
+  if (message.type() !== "error" && message.type() !== "warning") return;
+  const status = /status of (\d+)/.exec(message.text())?.[1];
+  // The browser itself notes every refused request; those that a journey provokes are meant.
+  if (status !== undefined && expected.includes(Number(status))) return;
+  errors.push(message.text());
+});
+page.on("request", (request) => {
+  const url = request.url();
+  if (!url.startsWith(SERVER) && !/^(data|blob):/.test(url)) outside.push(url);
+});
+
+export function check(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+/** Asks the API as the page does. */
+export async function api(method, path, body) {
+  return await page.evaluate(
+    async ([how, where, what]) => {
+      const token = sessionStorage.getItem("skytrail.token");
+      const headers = { "x-auth-token": token, "content-type": "application/json" };
+      const reply = await fetch(where, { method: how, headers, ...(what === undefined ? {} : { body: JSON.stringify(what) }) });
+      return { status: reply.status, json: await reply.json() };
+    },
+    [method, path, body],
+  );
+}
+
+export async function axe(what) {
+  // As a script of the test's own: the page's policy allows none that is not a file of the console.
+  await page.evaluate(axeSource);
+  const found = await page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] });
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+  });
+  check(found.length === 0, `accessibility of ${what}:\n${found.join("\n")}`);
+}
+
+export async function picture(name) {
+  if (PICTURES === undefined) return;
+  await page.mouse.move(640, 2);
+  await page.waitForTimeout(600);
+  await page.screenshot({ path: `${PICTURES}/${name}.png` });
+}
+
+export const open = async (path) => {
+  await page.goto(`${SERVER}/console${path}`);
+};
+export const row = (name) => page.getByRole("row").filter({ has: page.getByRole("link", { name, exact: true }) });
+export const heading = (name) => page.getByRole("heading", { name, exact: true, level: 1 });
+
+export async function choose(label, text, option) {
+  const box = page.getByRole("combobox", { name: label, exact: true });
+  await box.click();
+  await box.fill(text);
+  await page.locator(".ant-select-dropdown:visible .ant-select-item-option").filter({ hasText: option }).first().click();
+}
+
+/** Goes the journeys one after the other; prints a line of JSON for each. */
+export async function go(journeys) {
+  let isIn = true;
+  for (const [name, journey] of Object.entries(journeys)) {
+    if (ONLY !== undefined && !ONLY.includes(name)) continue;
+    expected = [];
+    if (!isIn) {
+      console.log(JSON.stringify({ name, ok: false, detail: "nobody is logged in" }));
+      continue;
+    }
+    const began = Date.now();
+    try {
+      await journey();
+      console.log(JSON.stringify({ name, ok: true, detail: `${Date.now() - began} ms` }));
+    } catch (error) {
+      isIn = name !== "loggingIn";
+      if (PICTURES !== undefined) await page.screenshot({ path: `${PICTURES}/failed-${name}.png` });
+      console.log(JSON.stringify({ name, ok: false, detail: `${error.message}\nat ${page.url()}\n${errors.join("\n")}` }));
+    }
+  }
+  await browser.close();
+}
