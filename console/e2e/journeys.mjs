@@ -270,6 +270,66 @@ async function watchingTheSystem() {
   await page.getByRole("button", { name: "Light colours" }).click();
 }
 
+async function travellingIntoThePast() {
+  expected = [409];
+  const gone = await api("POST", "/api/v1/virtual-network", { fq_name: ["default-domain", "default-project", "bygone"], mtu: 1300 });
+  check(gone.status === 201, JSON.stringify(gone));
+  const [{ at }] = (await api("GET", `/api/v1/history?object=${gone.json.uuid}`)).json.entries;
+  // Moments are chosen by the second: what comes after has to be of a later one.
+  const then = new Date(Math.ceil((Date.parse(`${at}Z`) + 1) / 1000) * 1000);
+  await page.waitForFunction((ms) => Date.now() > ms + 100, then.getTime());
+  await api("DELETE", `/api/v1/virtual-network/${gone.json.uuid}`);
+  const later = await api("POST", "/api/v1/virtual-network", { fq_name: ["default-domain", "default-project", "afterwards"] });
+
+  await open("/o/virtual-network");
+  await row("afterwards").waitFor();
+  await page.getByRole("button", { name: "Time machine" }).click();
+  await axe("the way into the past");
+  await page.getByLabel("At (UTC)").fill(then.toISOString().slice(0, 19));
+  await page.getByRole("button", { name: "Go there" }).click();
+  const banner = page.getByRole("region", { name: "Time machine" });
+  await banner.getByText(then.toISOString().slice(11, 19)).waitFor();
+  await row("bygone").waitFor();
+  check((await row("afterwards").count()) === 0, "the past has what came later");
+  check(await page.getByRole("button", { name: "Create" }).isDisabled(), "the past can be added to");
+  await axe("a list of the past");
+  await picture("past");
+
+  // Whoever is given the address sees the same.
+  const colleague = await context.newPage();
+  const secret = await page.evaluate(() => sessionStorage.getItem("skytrail.token"));
+  await colleague.addInitScript((value) => sessionStorage.setItem("skytrail.token", value), secret);
+  await colleague.goto(page.url());
+  await colleague.getByRole("link", { name: "bygone", exact: true }).click();
+  await colleague.getByRole("heading", { name: "bygone", level: 1 }).waitFor();
+  await colleague.getByText("1300").first().waitFor();
+  check((await colleague.getByRole("button", { name: "Edit" }).count()) === 0, "an object of the past can be edited");
+  check(colleague.url().includes(`/console/at/${then.toISOString()}/o/virtual-network/${gone.json.uuid}`), `the address is ${colleague.url()}`);
+  await colleague.getByRole("tab", { name: "History" }).click();
+  await colleague.getByText("create", { exact: true }).first().waitFor();
+  check((await colleague.getByText("delete", { exact: true }).count()) === 0, "the history tells what came later");
+  await colleague.goto(`${page.url()}/new`);
+  await colleague.getByRole("heading", { name: "Virtual network", level: 1 }).waitFor();
+  await colleague.close();
+
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: "Search objects and types" }).fill("bygone");
+  await page.getByRole("option", { name: /bygone/ }).first().waitFor();
+  await page.keyboard.press("Escape");
+  await goTo("Topology");
+  await page.getByRole("button", { name: /bygone/ }).waitFor();
+  await goTo("Dashboard");
+  await page.getByText("What processes say is not kept.").first().waitFor();
+  await axe("the dashboard of the past");
+  await banner.getByRole("button", { name: "Change before" }).click();
+  await page.waitForURL((url) => !url.pathname.includes(then.toISOString()));
+  await banner.waitFor();
+  await banner.getByRole("button", { name: "Back to now" }).click();
+  await banner.waitFor({ state: "detached" });
+  await page.getByText("live", { exact: true }).waitFor();
+  await api("DELETE", `/api/v1/virtual-network/${later.json.uuid}`);
+}
+
 async function formsOfManyTypes() {
   const model = await api("GET", "/api/v1/schemas");
   const types = model.json.types.filter((_, index) => index % 18 === 0);
@@ -287,7 +347,7 @@ async function beingWatchedByNobody() {
 const JOURNEYS = {
   loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
   readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
-  searching, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+  searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 
 await go(JOURNEYS);

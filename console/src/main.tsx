@@ -6,6 +6,7 @@ import { createRoot } from "react-dom/client";
 import { BrowserRouter } from "react-router";
 
 import { Refused } from "./api/client";
+import { baseAt, timeIn } from "./api/moment";
 import { Root } from "./app/Root";
 import "./style.css";
 
@@ -24,7 +25,7 @@ if (place !== null) {
   createRoot(place).render(
     <StrictMode>
       <QueryClientProvider client={queries}>
-        <BrowserRouter basename="/console">
+        <BrowserRouter basename={baseAt(timeIn(location.pathname))}>
           <Root />
         </BrowserRouter>
       </QueryClientProvider>

@@ -1,6 +1,7 @@
 /** Requests to the API of the server this page came from. No other server is ever asked. */
 
 import type { ConfigObject, Document } from "../model/document";
+import { moment } from "./moment";
 
 const TOKEN = "skytrail.token";
 
@@ -39,7 +40,13 @@ export interface Asked {
   readonly signal?: AbortSignal;
 }
 
+/** Questions whose body is too long for an address. */
+const READING_POSTS: ReadonlySet<string> = new Set(["/api/v1/analytics/query", "/api/v1/login"]);
+
 export async function send(method: string, path: string, asked: Asked = {}): Promise<Response> {
+  if (moment.get() !== null && method !== "GET" && !READING_POSTS.has(path)) {
+    throw new Refused(409, "The past cannot be changed: go back to now first.");
+  }
   const { body, headers = {}, signal } = asked;
   const typed = body === undefined ? headers : { "content-type": "application/json", ...headers };
   const reply = await fetch(path, {
@@ -92,7 +99,9 @@ export function listPath(type: string, query: Query): string {
   if (query.sort) given.set("sort", query.sort);
   if (query.fields) given.set("fields", query.fields.join(","));
   if (query.limit !== undefined) given.set("limit", String(query.limit));
+  const past = moment.get();
   if (query.cursor) given.set("cursor", query.cursor);
+  else if (past !== null) given.set("revision", String(past.revision));
   return `/api/v1/${type}?${given.toString()}`;
 }
 
@@ -110,9 +119,21 @@ export interface Found {
   readonly etag: string;
 }
 
+/** `?revision=N` in the past, nothing now; `first` is what stands before it. */
+export function asOf(first: "?" | "&"): string {
+  const past = moment.get();
+  return past === null ? "" : `${first}revision=${past.revision}`;
+}
+
 export async function read(type: string, uuid: string): Promise<Found> {
-  const reply = await send("GET", `/api/v1/${type}/${encodeURIComponent(uuid)}`);
+  const reply = await send("GET", `/api/v1/${type}/${encodeURIComponent(uuid)}${asOf("?")}`);
   return { object: (await reply.json()) as ConfigObject, etag: reply.headers.get("etag") ?? "" };
+}
+
+/** The uuid of an object by its name; undefined when there is none. */
+export async function uuidOf(type: string, name: readonly string[]): Promise<string | undefined> {
+  const found = await list(type, { filter: [`fq_name:eq:${name.join(":")}`], fields: [], limit: 1 });
+  return found.items[0]?.uuid;
 }
 
 export interface Operation {

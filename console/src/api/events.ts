@@ -5,7 +5,7 @@ import { useEffect, useState } from "react";
 
 import { headersOf } from "./client";
 
-export type Liveness = "connecting" | "live" | "broken" | "refused";
+export type Liveness = "connecting" | "live" | "broken" | "refused" | "past";
 
 export interface Change {
   readonly kind: "create" | "update" | "delete";
@@ -81,7 +81,7 @@ class Refresher {
 
 export function useEventStream(enabled: boolean): Liveness {
   const queries = useQueryClient();
-  const [liveness, setLiveness] = useState<Liveness>("connecting");
+  const [liveness, setLiveness] = useState<Liveness>(enabled ? "connecting" : "past");
   useEffect(() => {
     if (!enabled) return;
     const refresher = new Refresher(queries);

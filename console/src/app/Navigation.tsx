@@ -8,6 +8,7 @@ import { Layout, Menu } from "antd";
 import { useMemo } from "react";
 import { Link, useLocation } from "react-router";
 
+import { moment } from "../api/moment";
 import { isAdministrator } from "../api/session";
 import { typesByFamily, typeTitle } from "../model/catalog";
 import { useConsole } from "./context";
@@ -39,13 +40,16 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
       { key: "/monitor", icon: <FundOutlined />, label: <Link to="/monitor">Monitor</Link> },
       { key: "/alarms", icon: <AlertOutlined />, label: <Link to="/alarms">Alarms</Link> },
       { key: "/query", icon: <FileSearchOutlined />, label: <Link to="/query">Logs and flows</Link> },
+    ];
+    const writing = [
       { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
+      { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },
     ];
     const history = { key: "/history", icon: <HistoryOutlined />, label: <Link to="/history">History</Link> };
     return [
       ...everybody,
       ...(isAdministrator(identity) ? [history] : []),
-      { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },
+      ...(moment.get() === null ? writing : []),
       { key: "frequent", icon: <AppstoreOutlined />, label: "Most used", children: FREQUENT.map((type) => entry(type, "frequent")) },
       { type: "divider" as const },
       ...families,

@@ -3,13 +3,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { Alert, App as AntApp, ConfigProvider, Spin } from "antd";
 
+import { call } from "../api/client";
 import { useEventStream } from "../api/events";
+import { moment, timeIn } from "../api/moment";
 import { type Identity, useIdentity } from "../api/session";
 import modelUrl from "../generated/model.json?url";
 import type { Catalog } from "../model/catalog";
 import { ConsoleProvider } from "./context";
 import { Login } from "./Login";
 import { Shell } from "./Shell";
+import { NoSuchPast } from "./TimeMachine";
 import { type Scheme, themeOf, useScheme } from "./theme";
 
 async function loadModel(): Promise<Catalog> {
@@ -48,11 +51,21 @@ function Admission(turning: Turning) {
   return <Loaded identity={identity.data} {...turning} />;
 }
 
+/** Finds the moment to show; the revision that stood then is what everything is read as of. */
+async function findMoment(time: string): Promise<true> {
+  const { revision } = await call<{ revision: number }>("GET", `/api/v1/history/moment?time=${encodeURIComponent(time)}`);
+  moment.set({ time, revision });
+  return true;
+}
+
 function Loaded({ identity, scheme, onTurn }: Turning & { readonly identity: Identity }) {
   const catalog = useQuery({ queryKey: ["model"], queryFn: loadModel, staleTime: Infinity });
-  const liveness = useEventStream(true);
+  const time = timeIn(location.pathname);
+  const past = useQuery({ queryKey: ["moment", time], queryFn: () => findMoment(time), enabled: time !== "", staleTime: Infinity, retry: false });
+  const liveness = useEventStream(time === "");
+  if (past.isError) return <NoSuchPast error={past.error} />;
   if (catalog.isError) return <Alert type="error" title={catalog.error.message} />;
-  if (catalog.data === undefined) return <Spin fullscreen description="Loading" />;
+  if (catalog.data === undefined || (time !== "" && past.data === undefined)) return <Spin fullscreen description="Loading" />;
   return (
     <ConsoleProvider value={{ catalog: catalog.data, identity, liveness }}>
       <Shell scheme={scheme} onTurn={onTurn} />

@@ -6,7 +6,7 @@ import { Input, Modal, Tag } from "antd";
 import { type KeyboardEvent, useState } from "react";
 import { useNavigate } from "react-router";
 
-import { call } from "../api/client";
+import { asOf, call } from "../api/client";
 import { typeTitle } from "../model/catalog";
 import { type ConfigObject, lastName } from "../model/document";
 import { useConsole } from "./context";
@@ -54,7 +54,7 @@ function SearchBox({ onClose }: { readonly onClose: () => void }) {
   const { data } = useQuery({
     queryKey: ["search", wanted],
     queryFn: ({ signal }) =>
-      call<{ items: FoundObject[] }>("GET", `/api/v1/search?q=${encodeURIComponent(wanted)}`, { signal }),
+      call<{ items: FoundObject[] }>("GET", `/api/v1/search?q=${encodeURIComponent(wanted)}${asOf("&")}`, { signal }),
     enabled: wanted !== "",
     placeholderData: keepPreviousData,
   });

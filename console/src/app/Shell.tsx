@@ -7,13 +7,15 @@ import { lazy, Suspense, useEffect, useState } from "react";
 import { Navigate, Route, Routes, useNavigate } from "react-router";
 
 import { token } from "../api/client";
-import { isOpen } from "../api/session";
+import { moment } from "../api/moment";
+import { isAdministrator, isOpen } from "../api/session";
 import { DashboardPage } from "../features/dashboard/DashboardPage";
 import { ListPage } from "../features/objects/ListPage";
 import { useConsole } from "./context";
 import { Navigation } from "./Navigation";
 import { Search } from "./Search";
 import type { Scheme } from "./theme";
+import { PastBanner, TimeMachine } from "./TimeMachine";
 
 const DetailPage = lazy(() => import("../features/objects/DetailPage").then((m) => ({ default: m.DetailPage })));
 const EditPage = lazy(() => import("../features/objects/EditPage").then((m) => ({ default: m.EditPage })));
@@ -30,6 +32,7 @@ const LIVENESS = {
   connecting: { colour: "#8fd0ff", text: "connecting", why: "Connecting to the stream of changes" },
   live: { colour: "#7be07b", text: "live", why: "Changes show as they happen" },
   broken: { colour: "#ff9c96", text: "not live", why: "The stream of changes is interrupted; trying again" },
+  past: { colour: "#ffd666", text: "past", why: "You see the network as it was" },
   refused: { colour: "#ffd666", text: "not live", why: "You may not watch changes: reload to see what is new" },
 } as const;
 
@@ -52,6 +55,7 @@ export function Shell({ scheme, onTurn }: Props) {
   return (
     <Layout style={{ height: "100vh" }}>
       <Head scheme={scheme} onTurn={onTurn} onSearch={() => setSearching(true)} />
+      <PastBanner />
       <Layout>
         <Navigation scheme={scheme} />
         <Layout.Content role="main" style={{ overflow: "hidden", background: "var(--ground)" }}>
@@ -65,9 +69,14 @@ export function Shell({ scheme, onTurn }: Props) {
   );
 }
 
+/** Pages that are there to change something: in the past what they are about is shown instead. */
+const WRITING = ["/guide", "/import", "/o/:type/new", "/o/:type/:uuid/edit"] as const;
+
 function Pages() {
+  const isPast = moment.get() !== null;
   return (
     <Routes>
+      {isPast && WRITING.map((path) => <Route key={path} path={path} element={<Navigate to=".." relative="path" replace />} />)}
       <Route path="/" element={<DashboardPage />} />
       <Route path="/monitor" element={<MonitorPage />} />
       <Route path="/alarms" element={<AlarmsPage />} />
@@ -104,6 +113,7 @@ function Head({ scheme, onTurn, onSearch }: Props & { readonly onSearch: () => v
       <Button icon={<SearchOutlined />} onClick={onSearch} aria-keyshortcuts="Control+K">
         Search <kbd className="mono">Ctrl K</kbd>
       </Button>
+      {isAdministrator(identity) && <TimeMachine />}
       <Tooltip title={live.why}>
         <Badge color={live.colour} text={<span style={{ color: "#fff" }}>{live.text}</span>} />
       </Tooltip>

@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 
+import { sameAt, timeAsOf, timeIn } from "../api/moment";
 import type { ConfigObject, Document } from "../model/document";
 import { partsOf } from "./guide/example";
 import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, wayOf } from "./query/question";
@@ -96,4 +97,23 @@ test("tunnels and rules are told in words", () => {
   expect(carriageOf({ ...leg, encapsulation: "MPLS_UDP", label: 19, remote: "192.0.2.2" })).toBe("MPLS over UDP label 19 to 192.0.2.2");
   expect(carriageOf({ ...leg, encapsulation: "VXLAN", label: 7 })).toBe("VXLAN VNI 7");
   expect(ruleName("red:front:front & red:open:egress-access-control-list")).toBe("policies of network red:front, security group red:open");
+});
+
+test("a moment stands in the address of every page, and goes from it", () => {
+  const time = "2026-11-28T02:40:00.5Z";
+  const there = sameAt(time, "/console/o/project", "?q=red");
+  expect(there).toBe(`/console/at/${time}/o/project?q=red`);
+  expect(timeIn(there)).toBe(time);
+  expect(timeIn("/console/o/at")).toBe("");
+  expect(sameAt("", `/console/at/${time}/o/project`, "?q=red")).toBe("/console/o/project?q=red");
+  expect(sameAt("", `/console/at/${time}`, "")).toBe("/console/");
+});
+
+test("questions to analytics end at the moment that is shown", () => {
+  const at = { time: "1970-01-01T02:00:00Z", revision: 7 };
+  expect(timeAsOf("now-1h", at)).toBe(3_600_000_000);
+  expect(timeAsOf("now", at)).toBe(7_200_000_000);
+  expect(timeAsOf("now-1h", null)).toBe("now-1h");
+  expect(timeAsOf("1234", at)).toBe("1234");
+  expect(bodyOf(PRESETS[0]!, [], at)).toMatchObject({ start_time: 3_600_000_000, end_time: 7_200_000_000 });
 });

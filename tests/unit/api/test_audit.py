@@ -391,3 +391,43 @@ def test_a_request_id_is_made_where_none_or_a_bad_one_is_given(api, given: str) 
     made = reply.headers["x-request-id"]
     assert made.startswith("req-")
     assert history(api, f"?object={reply.json['project']['uuid']}")[0]["request_id"] == made
+
+
+def test_the_revision_of_a_time_is_that_of_the_last_change_until_then(api) -> None:
+    changes = [make(api, name)["change"] for name in ("first", "second", "third")]
+    first, second, third = (history(api, f"?revision={each.split('.')[0]}")[0] for each in changes)
+
+    def stood_at(time: str) -> int:
+        return api.call("GET", f"/api/v1/history/moment?time={time}Z").json["revision"]
+
+    assert [first["change"], second["change"], third["change"]] == changes
+    assert stood_at(second["at"]) == second["revision"]
+    assert stood_at("2999-01-01T00:00:00") >= third["revision"]
+    assert first["revision"] <= stood_at(second["at"]) < third["revision"]
+
+
+@pytest.mark.parametrize(
+    ("time", "status"),
+    [("1999-01-01T00:00:00Z", 410), ("", 400), ("yesterday", 400), ("2026-11-28T02:40:00", 400)],
+)
+def test_a_time_that_no_configuration_is_known_of_is_refused(api, time: str, status: int) -> None:
+    make(api, "red")
+
+    assert api.call("GET", f"/api/v1/history/moment?time={time}").status == status
+
+
+def test_history_and_search_are_read_as_of_a_revision(api) -> None:
+    gone = make(api, "gone")
+    then = int(gone["change"].split(".")[0])
+    api.call("DELETE", f"{NETWORKS}/{gone['uuid']}")
+    make(api, "later")
+
+    def found(text: str, query: str = "") -> list[str]:
+        items = api.call("GET", f"/api/v1/search?q={text}{query}").json["items"]
+        return [each["uuid"] for each in items]
+
+    assert history(api, f"?revision={then}&type=virtual-network")[0]["change"] == gone["change"]
+    assert found("gone") == []
+    assert found("gone", f"&revision={then}") == [gone["uuid"]]
+    assert found("later", f"&revision={then}") == []
+    assert api.call("GET", f"/api/v1/history?revision={api.service.revision + 1}").status == 400

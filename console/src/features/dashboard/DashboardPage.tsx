@@ -5,6 +5,7 @@ import { Alert, Card, Statistic } from "antd";
 import { Link } from "react-router";
 
 import { count } from "../../api/client";
+import { moment } from "../../api/moment";
 import { typeTitle } from "../../model/catalog";
 import { AlarmTable } from "../monitor/AlarmTable";
 import { ProcessTable } from "../monitor/ProcessTable";
@@ -25,12 +26,12 @@ export function DashboardPage() {
       <div className="page-head">
         <h1>Dashboard</h1>
       </div>
-      {counts[PORTS]?.data === 0 && (
+      {counts[PORTS]?.data === 0 && moment.get() === null && (
         <Alert
           type="info"
           showIcon
           title="There are no ports yet."
-          description={<><Link to="/guide">First steps</Link> builds two tenants with networks, a policy and ports, and says what each is for.</>}
+          description={<><Link to="/guide" style={{ textDecoration: "underline" }}>First steps</Link> builds two tenants with networks, a policy and ports, and says what each is for.</>}
         />
       )}
       <div className="cards">

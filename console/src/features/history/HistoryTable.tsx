@@ -5,9 +5,11 @@ import { Alert, App, Button, Modal, Table, Tag } from "antd";
 import { useState } from "react";
 import { Link } from "react-router";
 
-import { call } from "../../api/client";
+import { asOf, call } from "../../api/client";
+import { moment } from "../../api/moment";
 import { typeTitle } from "../../model/catalog";
 import { type Document, type Json, lastName } from "../../model/document";
+import { travel } from "../../app/TimeMachine";
 import { PlanTables } from "../objects/PlanPreview";
 
 interface Change {
@@ -40,7 +42,7 @@ export function HistoryTable({ object }: { readonly object?: string }) {
   const found = useInfiniteQuery({
     queryKey: ["history", object ?? "all"],
     queryFn: ({ pageParam }) => call<EntryPage>("GET", `/api/v1/history?limit=30${about}${pageParam}`),
-    initialPageParam: "",
+    initialPageParam: asOf("&"),
     getNextPageParam: (page) => (page.next === null ? undefined : `&cursor=${page.next}`),
   });
   if (found.isError) return <Alert type="error" title={found.error.message} />;
@@ -61,9 +63,14 @@ export function HistoryTable({ object }: { readonly object?: string }) {
           {
             title: "",
             key: "revert",
-            width: 90,
+            width: 170,
             render: (entry: Entry) => (
-              <Button size="small" aria-label={`Revert ${entry.change}`} onClick={() => setReverting(entry.change)}>Revert</Button>
+              <>
+                <Button size="small" type="link" aria-label={`See ${entry.change}`} title="The whole console as it was then" onClick={() => travel(`${entry.at}Z`)}>See it then</Button>
+                {moment.get() === null && (
+                  <Button size="small" aria-label={`Revert ${entry.change}`} onClick={() => setReverting(entry.change)}>Revert</Button>
+                )}
+              </>
             ),
           },
         ]}

@@ -3,6 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { call, Refused } from "../../api/client";
+import { moment } from "../../api/moment";
 import { isDocument, isList, type Document, type Json } from "../../model/document";
 
 export interface Uve {
@@ -11,12 +12,18 @@ export interface Uve {
 }
 
 const AGAIN_MS = 5000;
+const NOT_KEPT = "What processes say is not kept. What they logged then, sessions and numbers are in Logs and flows.";
+
+/** Refuses to show what is said now as what was said then. */
+function asNow<T>(ask: () => Promise<T>): Promise<T> {
+  return moment.get() === null ? ask() : Promise.reject(new Error(NOT_KEPT));
+}
 
 /** Processes look every ten seconds; half of that shows each change soon enough. */
 export function useUves(type: string) {
   return useQuery({
     queryKey: ["uves", type],
-    queryFn: async () => (await call<{ value: Uve[] }>("GET", `/api/v1/analytics/uves/${type}/*?flat`)).value,
+    queryFn: () => asNow(async () => (await call<{ value: Uve[] }>("GET", `/api/v1/analytics/uves/${type}/*?flat`)).value),
     refetchInterval: AGAIN_MS,
     retry: false,
   });
@@ -37,7 +44,7 @@ export interface Alarm {
 export function useAlarms() {
   return useQuery({
     queryKey: ["alarms"],
-    queryFn: async () => alarmsOf(await call<Document>("GET", "/api/v1/analytics/alarms")),
+    queryFn: () => asNow(async () => alarmsOf(await call<Document>("GET", "/api/v1/analytics/alarms"))),
     refetchInterval: AGAIN_MS,
     retry: false,
   });

@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Tag, Tooltip } from "antd";
 
 import { call } from "../../api/client";
+import { moment } from "../../api/moment";
 
 interface Condition {
   readonly type: string;
@@ -21,6 +22,8 @@ export function Conditions({ type, uuid }: { readonly type: string; readonly uui
     queryFn: () => call<{ conditions: Condition[] }>("GET", `/api/v1/${type}/${uuid}/status`),
     refetchInterval: ({ state }) => (state.data?.conditions.every((each) => each.status === "true") ? false : AGAIN_MS),
     retry: false,
+    // How far it has come now says nothing of what it was.
+    enabled: moment.get() === null,
   });
   return (
     <div aria-label="How far its last change has come" role="group">

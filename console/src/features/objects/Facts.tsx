@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 
-import { call } from "../../api/client";
+import { uuidOf } from "../../api/client";
 import { useConsole } from "../../app/context";
 import { COMMON, fieldTitle, objectType, typeTitle } from "../../model/catalog";
 import { type ConfigObject, type Document, isDocument, isEmpty, isList, type Json, lastName, textsOf } from "../../model/document";
@@ -106,11 +106,11 @@ interface LinkProps {
 function ReferenceLink({ target, to, uuid }: LinkProps) {
   const found = useQuery({
     queryKey: ["named", target, to],
-    queryFn: () => call<{ uuid: string }>("GET", `/api/v1/${target}/by-name/${encodeURIComponent(to.join(":"))}`),
+    queryFn: async () => (await uuidOf(target, to)) ?? "",
     enabled: uuid === "",
     staleTime: 60_000,
   });
-  const known = uuid || found.data?.uuid;
+  const known = uuid || found.data || undefined;
   const text = <>{lastName(to)} <span className="form-note">{to.slice(0, -1).join(" › ")}</span></>;
   return known === undefined ? text : <Link to={`/o/${target}/${known}`}>{text}</Link>;
 }

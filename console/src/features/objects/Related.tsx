@@ -5,6 +5,7 @@ import { Button, Collapse, Empty, Spin } from "antd";
 import { Link, useNavigate } from "react-router";
 
 import { count, list } from "../../api/client";
+import { moment } from "../../api/moment";
 import { useConsole } from "../../app/context";
 import { type Catalog, fieldTitle, objectType, typeTitle } from "../../model/catalog";
 import { type ConfigObject, lastName } from "../../model/document";
@@ -56,7 +57,7 @@ export function Related({ type, object }: { readonly type: string; readonly obje
   });
   const present = relations.map((relation, index) => ({ relation, number: counts[index]?.data ?? 0 })).filter(({ number }) => number > 0);
   if (counts.some((each) => each.isLoading)) return <Spin />;
-  const creatable = relations.filter((each) => each.isChild && catalog.objects[each.type]?.origin === undefined);
+  const creatable = moment.get() !== null ? [] : relations.filter((each) => each.isChild && catalog.objects[each.type]?.origin === undefined);
   const parent = `parent_type=${type}&parent=${encodeURIComponent(object.fq_name.join(":"))}`;
   return (
     <>

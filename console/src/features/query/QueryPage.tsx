@@ -7,6 +7,7 @@ import { useMemo } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 
 import { call, Refused } from "../../api/client";
+import { moment } from "../../api/moment";
 import { type GridColumn, RowGrid } from "../../grid/RowGrid";
 import type { Json } from "../../model/document";
 import { absence } from "../monitor/uves";
@@ -37,7 +38,7 @@ export function QueryPage() {
   const found = useQuery({
     queryKey: ["history-rows", search.toString()],
     queryFn: async ({ signal }) =>
-      (await call<{ value: Row[] }>("POST", "/api/v1/analytics/query", { body: bodyOf(question, infos), signal })).value,
+      (await call<{ value: Row[] }>("POST", "/api/v1/analytics/query", { body: bodyOf(question, infos, moment.get()), signal })).value,
     enabled: schema.isSuccess && missing(question) === "",
     retry: false,
     staleTime: 0,

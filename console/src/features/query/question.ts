@@ -1,5 +1,6 @@
 /** A question to history as the page's address holds it and as analytics takes it. */
 
+import { type Moment, timeAsOf } from "../../api/moment";
 import type { Json } from "../../model/document";
 
 export interface Match {
@@ -135,15 +136,15 @@ export function missing(question: Question): string {
 }
 
 /** The body of `/analytics/query`; numbers are numbers where the column is one. */
-export function bodyOf(question: Question, infos: readonly ColumnInfo[]): Record<string, Json> {
+export function bodyOf(question: Question, infos: readonly ColumnInfo[], at: Moment | null = null): Record<string, Json> {
   const numbers = new Set(infos.filter((each) => each.datatype !== "string").map((each) => each.name));
   const where = question.matches.map(({ name, op, value }) => ({
     name, op, value: numbers.has(name) && value.trim() !== "" && Number.isFinite(Number(value)) ? Number(value) : value,
   }));
   return {
     table: question.table,
-    start_time: question.from,
-    end_time: question.to,
+    start_time: timeAsOf(question.from, at),
+    end_time: timeAsOf(question.to, at),
     select_fields: question.columns,
     limit: question.limit,
     ...(where.length === 0 ? {} : { where: [where] }),

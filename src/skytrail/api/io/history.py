@@ -1,6 +1,7 @@
 """History over HTTP: the audit log, objects and configurations as of a revision, reverts.
 
-GET  /api/v1/history                    entries, newest first: ?object= ?type= ?by= ?derived= ?limit= ?cursor=
+GET  /api/v1/history                    entries, newest first: ?object= ?type= ?by= ?derived= ?revision= ?limit= ?cursor=
+GET  /api/v1/history/moment?time=T      the revision that stood at a time
 GET  /api/v1/history/<change>           one entry; a change is <revision> or <revision>.<place>
 POST /api/v1/history/<change>/revert    the inverse, as a new change: ?force= ?dry_run=
 GET  /api/v1/history/verify             whether the chain of hashes holds
@@ -11,13 +12,15 @@ GET  /api/v1/<type>/<uuid>?revision=N   one object as of then
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 
 import msgspec
 
 from skytrail.api import authorize, revert
 from skytrail.api.audit import Entry, Page, Verifier, number_of
 from skytrail.api.documents import Document
+from skytrail.api.graph import Record, make_record
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of, write_for
 from skytrail.api.io.native import NativeApi, check_parameters, flag
@@ -31,6 +34,7 @@ from skytrail.model.validate import shown
 from skytrail.runtime.asgi import JSON, Request, Response, Router, StreamResponse
 from skytrail.store.plugin import KeyValue
 
+_LIST_PARAMETERS = frozenset({"object", "type", "by", "derived", "revision", "limit", "cursor"})
 PAGES_PER_READ = 200
 LIMIT_MAX = 1_000
 PAGES_SCANNED_MAX = 20_000
@@ -48,6 +52,7 @@ class HistoryApi:
         self._native = native
         router.add("GET", "/api/v1/history", self._list)
         router.add("GET", "/api/v1/history/verify", self._verify)
+        router.add("GET", "/api/v1/history/moment", self._moment)
         router.add("GET", "/api/v1/history/{change}", self._read)
         router.add("POST", "/api/v1/history/{change}/revert", self._revert)
         router.add("GET", "/api/v1/snapshot", self._snapshot)
@@ -60,7 +65,7 @@ class HistoryApi:
 
     async def _list(self, request: Request) -> Response:
         self.admit(request)
-        check_parameters(request, frozenset({"object", "type", "by", "derived", "limit", "cursor"}))
+        check_parameters(request, _LIST_PARAMETERS)
         given = request.query
         wanted = _Wanted(
             object=given.get("object"),
@@ -74,6 +79,12 @@ class HistoryApi:
         if "cursor" in given:
             number, _, place = given["cursor"].partition(".")
             start, skip = _number(number, "cursor"), _number(place or "0", "cursor")
+        elif "revision" in given:
+            revision = self.revision(request)
+            newest = await self._newest(lambda item: item.create_revision <= revision)
+            start = (
+                self._service.audit_head.base_number if newest is None else number_of(newest.key)
+            )
         return bodies.reply(await self._search(wanted, start, skip, limit))
 
     async def _search(self, wanted: _Wanted, start: int, skip: int, limit: int) -> Document:
@@ -135,19 +146,41 @@ class HistoryApi:
         return item, 0, entries[0]
 
     async def _page_at(self, revision: int) -> KeyValue | None:
-        """Return the page committed at a revision, by halving: pages come in order."""
+        """Return the page committed at a revision."""
+        newest = await self._newest(lambda item: item.create_revision <= revision)
+        return newest if newest is not None and newest.create_revision == revision else None
+
+    async def _newest(self, fits: Callable[[KeyValue], bool]) -> KeyValue | None:
+        """Return the newest page that fits, by halving: those before it have to fit too."""
         head = self._service.audit_head
         low, high = head.base_number + 1, head.number
+        found: KeyValue | None = None
         while low <= high:
             middle = (low + high) // 2
             pages = await self._service.audit_pages(middle, middle)
-            if not pages or pages[0].create_revision == revision:
-                return pages[0] if pages else None
-            if pages[0].create_revision < revision:
-                low = middle + 1
+            if not pages:
+                return None
+            if fits(pages[0]):
+                found, low = pages[0], middle + 1
             else:
                 high = middle - 1
-        return None
+        return found
+
+    async def _moment(self, request: Request) -> Response:
+        """Tell the revision that stood at a time: that of the last change until then.
+
+        A clock that was set back between changes leaves times that two changes claim; one of them
+        is told.
+        """
+        self.admit(request)
+        check_parameters(request, frozenset({"time"}))
+        wanted = _time(request.query.get("time", ""))
+        newest = await self._newest(lambda item: _committed_at(item) <= wanted)
+        if newest is None:
+            raise Refused(410, "The configuration of this time is not known: it is before the log")
+        return bodies.reply(
+            {"revision": newest.create_revision, "at": _page_of(newest).entries[0].at}
+        )
 
     async def _verify(self, request: Request) -> Response:
         self.admit(request)
@@ -204,7 +237,7 @@ class HistoryApi:
         """Return one object as of a revision."""
         self.admit(request)
         check_parameters(request, frozenset({"revision"}))
-        revision = self._revision(request)
+        revision = self.revision(request)
         past = await self._past(revision, Past({}, uuid=uuid))
         if uuid in past.unknown:
             stored = await self._service.stored_at(resource.name, uuid, revision)
@@ -226,13 +259,20 @@ class HistoryApi:
             raise not_found(f"There is no object type {shown(min(unknown))!r}")
         if not types:
             types = frozenset(n for n, each in resources.items() if each.origin != "compiled")
-        past = await self._past(self._revision(request), Past({}, types=types))
+        past = await self._past(self.revision(request), Past({}, types=types))
         return StreamResponse(_lines(self._service.schema, past))
 
     async def documents_at(self, type_name: str, revision: int) -> list[Document]:
         """Return the documents of one type as of a revision; what the compiler wrote as it is."""
         past = await self._past(revision, Past({}, types=frozenset({type_name})))
         return [document for _, document in past.documents.values()]
+
+    async def records_at(self, revision: int) -> list[Record]:
+        """Return all objects as of a revision; what the compiler wrote is left out."""
+        resources = self._service.schema.resources
+        types = frozenset(n for n, each in resources.items() if each.origin != "compiled")
+        past = await self._past(revision, Past({}, types=types))
+        return [make_record(name, document) for name, document in past.known()]
 
     async def _past(self, revision: int, past: Past) -> Past:
         """Fill in the present and take back every page after the revision."""
@@ -255,7 +295,8 @@ class HistoryApi:
                 past.undo(page)
         return past
 
-    def _revision(self, request: Request) -> int:
+    def revision(self, request: Request) -> int:
+        """Return the revision a request is about, that of now when it names none."""
         revision = _number(request.query.get("revision", str(self._service.revision)), "revision")
         if revision > self._service.revision:
             raise bad_request(f"Revision {revision} is to come; now is {self._service.revision}")
@@ -323,6 +364,25 @@ def _number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise bad_request(f"{name} must be a number, not {shown(text)!r}")
     return int(text)
+
+
+def _time(text: str) -> datetime:
+    """Return a time with its zone, as ISO 8601 writes it."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise bad_request(f"time must be as 2026-11-28T02:40:00Z, not {shown(text)!r}")
+    return found.astimezone(UTC)
+
+
+def _page_of(item: KeyValue) -> Page:
+    return msgspec.json.decode(item.value, type=Page)
+
+
+def _committed_at(item: KeyValue) -> datetime:
+    return datetime.fromisoformat(_page_of(item).entries[0].at).replace(tzinfo=UTC)
 
 
 async def _lines(schema: Schema, past: Past) -> AsyncIterator[bytes]:

@@ -32,4 +32,4 @@ def add_native_routes(
     StatusApi(service, native, board).add_routes(router)
     DescriptionApi(service, native).add_routes(router)
     PlanApi(service, native, planner).add_routes(router)
-    SearchApi(service).add_routes(router)
+    SearchApi(service, history).add_routes(router)

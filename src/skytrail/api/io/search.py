@@ -1,6 +1,7 @@
 """Finds objects of any type by a part of their name, or by uuid, among those the caller sees.
 
 GET /api/v1/search?q=web&limit=20      exact names first, then beginnings, then what contains it
+                  &revision=N          among the objects of then (administrators)
 """
 
 from __future__ import annotations
@@ -8,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from skytrail.api import authorize
 from skytrail.api.graph import FqName, Record
 from skytrail.api.io import bodies
 from skytrail.api.io.callers import caller_of
+from skytrail.api.io.history import HistoryApi
 from skytrail.api.io.native import check_parameters
 from skytrail.api.refusal import bad_request
 from skytrail.api.service import ConfigService
 from skytrail.runtime.asgi import Request, Response, Router
 
-_PARAMETERS: Final = frozenset({"q", "limit"})
+_PARAMETERS: Final = frozenset({"q", "limit", "revision"})
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
 TEXT_LENGTH_MAX: Final = 256
@@ -36,8 +38,9 @@ _Hit: TypeAlias = tuple[int, int, FqName, str]
 class SearchApi:
     """One look through all names, in turns with other requests; nothing is indexed for it."""
 
-    def __init__(self, service: ConfigService) -> None:
+    def __init__(self, service: ConfigService, history: HistoryApi) -> None:
         self._service = service
+        self._history = history
 
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/api/v1/search", self._search)
@@ -49,24 +52,29 @@ class SearchApi:
             raise bad_request(f"q: 1 to {TEXT_LENGTH_MAX} characters of a name or uuid")
         limit = _limit(request)
         sees = self._eye_of(request)
-        ranked = await self._ranked(text)
+        records = self._service.graph.records
+        if "revision" in request.query:
+            self._history.admit(request)
+            revision = self._history.revision(request)
+            records = {each.uuid: each for each in await self._history.records_at(revision)}
+        ranked = await self._ranked(text, records)
         items: list[dict[str, object]] = []
         for looked_at in itertools.count(1):
             if not ranked or len(items) >= limit:
                 break
             *_, uuid = heapq.heappop(ranked)
             # What was found a turn ago may be gone, or somebody else's by now.
-            record = self._service.graph.records.get(uuid)
+            record = records.get(uuid)
             if record is not None and sees(record):
                 items.append({"type": record.type_name, "uuid": uuid, "fq_name": record.fq_name})
             if looked_at % _LOOKS_PER_TURN == 0:
                 await asyncio.sleep(0)
         return bodies.reply({"items": items})
 
-    async def _ranked(self, text: str) -> list[_Hit]:
+    async def _ranked(self, text: str, records: Mapping[str, Record]) -> list[_Hit]:
         """Return a heap of what fits, whoever sees it."""
         hits: list[_Hit] = []
-        for number, record in enumerate(list(self._service.graph.records.values()), start=1):
+        for number, record in enumerate(list(records.values()), start=1):
             rank = _rank(text, record)
             if rank is not None:
                 hits.append((rank, len(record.fq_name), record.fq_name, record.uuid))

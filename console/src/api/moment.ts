@@ -1,0 +1,50 @@
+/** The moment the console shows: now, or one of the past, which stands in the page's address (/console/at/TIME/...).
+ *
+ * Another moment is another page load, so what is shown and kept is always of one moment.
+ */
+
+export interface Moment {
+  /** ISO 8601 with its zone. */
+  readonly time: string;
+  readonly revision: number;
+}
+
+const ROOT = "/console";
+const PAST = /^\/console\/at\/([^/]+)(?=\/|$)/;
+
+/** The time an address asks for; empty is now. */
+export function timeIn(pathname: string): string {
+  return decodeURIComponent(PAST.exec(pathname)?.[1] ?? "");
+}
+
+/** What addresses of all pages begin with. */
+export function baseAt(time: string): string {
+  return time === "" ? ROOT : `${ROOT}/at/${time}`;
+}
+
+/** The address of the same page at another time. */
+export function sameAt(time: string, pathname: string, search: string): string {
+  const page = pathname.replace(PAST, "").replace(/^\/console/, "");
+  return `${baseAt(time)}${page === "" ? "/" : page}${search}`;
+}
+
+let shown: Moment | null = null;
+
+/** Set once, before anything of the network is shown. */
+export const moment = {
+  get: (): Moment | null => shown,
+  set: (found: Moment | null): void => {
+    shown = found;
+  },
+};
+
+const RELATIVE = /^now(?:-(\d+)([smhd]))?$/;
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** A time of analytics as of a moment: `now-1h` is an hour before it, in microseconds. */
+export function timeAsOf(text: string, at: Moment | null): string | number {
+  const found = RELATIVE.exec(text.trim());
+  if (at === null || found === null) return text;
+  const [, count = "0", unit = "s"] = found;
+  return (Date.parse(at.time) - Number(count) * (SECONDS[unit] ?? 1) * 1000) * 1000;
+}
