@@ -32,8 +32,8 @@ install: ## install on this machine: PREFIX (/opt/skytrail), systemd units, /etc
 uninstall: ## take the installation away; settings and state stay
 	@packaging/install.sh uninstall
 
-clients: ## install what interop tests drive: old clients and BGP decoders in environments of their own, BGP routers, a browser (after setup)
-	@packaging/setup.sh clients peers router browser
+clients: ## install what interop tests drive: old clients and BGP decoders in environments of their own, BGP routers, exporters, a browser (after setup)
+	@packaging/setup.sh clients peers router exporters browser
 
 console: ## build the web console (part of setup; nothing is done when it is up to date)
 	@console/build.sh

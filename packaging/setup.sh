@@ -2,8 +2,8 @@
 # Prepares a Debian 12 machine and this checkout: Debian packages, the locked Python environment,
 # the compiled eBPF programs and the lab guest's kernel. Each step is skipped when its result is
 # already there, so a second run takes about a second. Usage: packaging/setup.sh [STEP...]
-# Steps: packages python bpf guest console (default: these, in this order), and clients, peers, router and
-# browser, which only tests need.
+# Steps: packages python bpf guest console (default: these, in this order), and clients, peers, router, exporters
+# and browser, which only tests need.
 set -eu
 cd "$(dirname "$0")/.."
 log=build/setup.log
@@ -135,6 +135,11 @@ peers() {
     more_packages peers
 }
 
+exporters() {
+    begin 'Programs that export to analytics for interop tests'
+    more_packages exporters
+}
+
 browser() {
     begin 'Browser for tests of the web console'
     more_packages browser
@@ -151,7 +156,7 @@ require_root "${*:-packages python bpf guest console}"
 : >"$log"
 for step in ${*:-packages python bpf guest console}; do
     case "$step" in
-    packages | python | bpf | guest | console | clients | peers | router | browser) "$step" ;;
-    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest console clients peers router browser\n' "$step" >&2; exit 2 ;;
+    packages | python | bpf | guest | console | clients | peers | router | exporters | browser) "$step" ;;
+    *) printf 'setup.sh: unknown step "%s"; steps: packages python bpf guest console clients peers router exporters browser\n' "$step" >&2; exit 2 ;;
     esac
 done

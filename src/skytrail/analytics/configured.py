@@ -13,6 +13,7 @@ from typing import Final, cast
 import msgspec
 
 from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable, alternatives_of
+from skytrail.analytics.exporters import canonical
 from skytrail.wire.telemetry import Uve
 
 STRUCT: Final = "ContrailConfig"
@@ -48,6 +49,16 @@ def node_uve(kind: str, document: Document) -> Uve | None:
         if key in {"uuid", "fq_name", "virtual_router_ip_address", "bgp_router_parameters"}
     }
     return Uve(table=table, key=name, struct=STRUCT, fields={"elements": elements})
+
+
+def router_addresses(document: Document) -> dict[str, str]:
+    """Return the addresses a physical router may send from, each with the router's name."""
+    name = _name(document)
+    said = (
+        document.get(f"physical_router_{role}_ip")
+        for role in ("management", "dataplane", "loopback")
+    )
+    return {canonical(text): name for text in said if isinstance(text, str) and text}
 
 
 def quiet_until_us(document: Document) -> int:

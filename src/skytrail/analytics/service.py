@@ -3,6 +3,7 @@
 ```
  Sandesh (8086) ---> sandesh_server ----.          API watch --> config_watch --> nodes, rules --> watchman (alarms)
  own processes ----> telemetry_server --+--> Collector --> http (8081), introspection
+ devices ----------> device_ports ------|
                      tick, every second-'       `--> batches --> writer --> history (a process of its own)
                                                 http queries ----------------^
 ```
@@ -12,15 +13,18 @@ All on one event loop; UVEs are in memory, and told again by the generators afte
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from skytrail.analytics.alarm_routes import Route
 from skytrail.analytics.collector import Collector
+from skytrail.analytics.devices import Devices
+from skytrail.analytics.exporters import DeviceSettings, Exporters
 from skytrail.analytics.io.alarm_delivery import AlarmDelivery
 from skytrail.analytics.io.config_watch import ConfigWatch
+from skytrail.analytics.io.device_ports import DevicePorts
 from skytrail.analytics.io.gate import ApiGate
 from skytrail.analytics.io.history import History
 from skytrail.analytics.io.http import AnalyticsApi
@@ -73,6 +77,7 @@ class AnalyticsSettings:
     """The API that says who sends a request; empty: everybody may ask everything."""
     gate_ca: Path | None = None
     alarm_routes: Sequence[Route] = ()
+    devices: DeviceSettings = DeviceSettings()  # noqa: RUF009 # frozen
     streams_per_client: int = PER_CLIENT_DEFAULT
     check_host: CheckHost | None = None
     """What looks at the names that clients use for this server; None: it answers to all."""
@@ -85,6 +90,10 @@ class AnalyticsService:
         self._settings = settings
         self._clock = SystemClock()
         self.collector = Collector()
+        self.exporters = Exporters(settings.devices.admitted, self.collector.dropped)
+        self.devices = DevicePorts(
+            Devices(self.collector, self.exporters), self._clock, settings.tls
+        )
         self.watchman = Watchman(self.collector, settings.name)
         self.writer: HistoryWriter | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
@@ -96,18 +105,6 @@ class AnalyticsService:
         rest = [listen_tcp(settings.listen, settings.rest_port)]
         if settings.socket is not None:
             rest.append(listen_unix(settings.socket))
-        ports = {"rest": rest[0].getsockname()[1]}
-        servers: list[asyncio.Server] = []
-        if settings.sandesh_port:
-            generators = SandeshServer(self.collector, self._clock, settings.name)
-            servers.append(await generators.serve(settings.listen, settings.sandesh_port))
-            ports["sandesh"] = settings.sandesh_port
-        processes = TelemetryServer(self.collector, self._clock, settings.tls)
-        if settings.telemetry_port:
-            servers.append(await processes.serve(settings.listen, settings.telemetry_port))
-            ports["telemetry"] = settings.telemetry_port
-        if settings.telemetry_socket is not None:
-            servers.append(await processes.serve_unix(settings.telemetry_socket))
         router = Router()
         AnalyticsApi(self.collector, self.watchman, self._clock).add_routes(router)
         Introspection(self.tables(), self.unmet, self.samples).add_routes(router)
@@ -116,8 +113,7 @@ class AnalyticsService:
             if settings.gate_url:
                 gate = ApiGate(settings.gate_url, settings.gate_ca, self._clock)
                 stack.push_async_callback(gate.close)
-            for server in servers:
-                await stack.enter_async_context(server)
+            ports = {"rest": rest[0].getsockname()[1], **await self._listen(stack)}
             writing = None
             if settings.history:
                 history = History(settings.history)
@@ -125,19 +121,9 @@ class AnalyticsService:
                 queries = QueryApi(history, self._clock, settings.keep_hours)
                 stack.push_async_callback(queries.close)
                 queries.add_routes(router)
-                self.writer = HistoryWriter(
-                    history,
-                    self.collector.waiting(),
-                )
+                self.writer = HistoryWriter(history, self.collector.waiting())
                 writing = self.writer.run(settings.keep_hours)
-            following = None
-            if settings.api_url or settings.api_socket:
-                client = AsyncApiClient(
-                    settings.api_url or DEFAULT_URL, settings.api_socket, access=settings.api_access
-                )
-                stack.push_async_callback(client.close)
-                watch = ConfigWatch(self.collector, self.watchman, self._clock, settings.name)
-                following = supervise("config_watch", lambda: watch.run(client))
+            following = self._follow(stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             if following is not None:
                 group.create_task(following, name="analytics-config")
@@ -160,6 +146,39 @@ class AnalyticsService:
             group.create_task(self._tick(), name="analytics-tick")
             group.create_task(self.delivery.run(), name="analytics-alarms")
 
+    async def _listen(self, stack: AsyncExitStack) -> dict[str, int]:
+        """Open every port but that of REST; returns them by name. Raises ``OSError``."""
+        settings, collector = self._settings, self.collector
+        ports: dict[str, int] = {}
+        if settings.sandesh_port:
+            generators = SandeshServer(collector, self._clock, settings.name)
+            server = await generators.serve(settings.listen, settings.sandesh_port)
+            await stack.enter_async_context(server)
+            ports["sandesh"] = settings.sandesh_port
+        processes = TelemetryServer(collector, self._clock, settings.tls)
+        if settings.telemetry_port:
+            server = await processes.serve(settings.listen, settings.telemetry_port)
+            await stack.enter_async_context(server)
+            ports["telemetry"] = settings.telemetry_port
+        if settings.telemetry_socket is not None:
+            server = await processes.serve_unix(settings.telemetry_socket)
+            await stack.enter_async_context(server)
+        return ports | await self.devices.open(settings.devices, stack)
+
+    def _follow(self, stack: AsyncExitStack) -> Coroutine[object, object, None] | None:
+        """Return what follows configuration, None where no API is named."""
+        settings = self._settings
+        if not (settings.api_url or settings.api_socket):
+            return None
+        client = AsyncApiClient(
+            settings.api_url or DEFAULT_URL, settings.api_socket, access=settings.api_access
+        )
+        stack.push_async_callback(client.close)
+        watch = ConfigWatch(
+            self.collector, self.watchman, self._clock, settings.name, self.exporters
+        )
+        return supervise("config_watch", lambda: watch.run(client))
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1.0)
@@ -175,6 +194,7 @@ class AnalyticsService:
         """Return the tables of introspection."""
         return {
             "generators": lambda: self.collector.generators,
+            "exporters": self.exporters.rows,
             "uves": self._uve_rows,
             "alarms": self._alarm_rows,
         }
@@ -219,6 +239,7 @@ class AnalyticsService:
             yield Sample("skytrail_analytics_messages_total", count, {"type": kind})
         for reason, count in collector.dropped.items():
             yield Sample("skytrail_analytics_dropped_total", count, {"reason": reason})
+        yield from self.devices.samples()
 
 
 def _admission(gate: ApiGate | None) -> Admit:

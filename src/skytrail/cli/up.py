@@ -62,6 +62,25 @@ from skytrail.cli.help_text import examples
     metavar="PORT",
     help="Also listen to generators that speak Sandesh, on loopback (usually 8086).",
 )
+@click.option(
+    "--syslog-port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Also take syslog of devices over UDP and TCP (usually 514).",
+)
+@click.option(
+    "--device-listen",
+    metavar="ADDRESS",
+    help="Address that devices send to (default: loopback).",
+)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Device or network to listen to, beside this machine and configured physical routers.",
+)
 @click.option("--no-history", is_flag=True, help="Keep no logs: analytics knows the present only.")
 @click.option(
     "--store",
@@ -98,6 +117,9 @@ def up(
     control_port: int,
     analytics_port: int,
     sandesh_port: int,
+    syslog_port: int,
+    device_listen: str | None,
+    devices: tuple[str, ...],
     control_listen: str | None,
     store: str | None,
     listen: str | None,
@@ -115,6 +137,9 @@ def up(
     arguments = ["--data", str(data), "--api-port", str(api_port)]
     arguments += ["--control-port", str(control_port)]
     arguments += ["--analytics-port", str(analytics_port), "--sandesh-port", str(sandesh_port)]
+    arguments += ["--syslog-port", str(syslog_port)]
+    arguments += ["--device-listen", device_listen] if device_listen else []
+    arguments += [part for each in devices for part in ("--device", each)]
     arguments += ["--control-listen", control_listen] if control_listen else []
     arguments += ["--secure"] if secure else []
     arguments += ["--placed-only"] if placed_only else []

@@ -6,6 +6,7 @@ import argparse
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from skytrail.analytics.history_tables import KEPT
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
 from skytrail.client import AccessUnusable
-from skytrail.daemons import allowed_hosts, option_numbers
+from skytrail.daemons import allowed_hosts, device_options, option_numbers
 from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--listen needs --authenticate-at and --tls-certificate: without them whoever connects "
             "there sees what all tenants do"
         )
+    if options.syslog_tls_port and tls is None:
+        parser.error("--syslog-tls-port needs --tls: the node shows a certificate, as devices do")
     logs.configure(level=options.log_level, json=options.log_json)
     settings = AnalyticsSettings(
         name=options.name,
@@ -69,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         history=options.history,
         keep_hours=dict(options.keep),
         alarm_routes=options.alarm_routes,
+        devices=replace(
+            device_options.settings_of(options), syslog_tls_port=options.syslog_tls_port
+        ),
         rest_tls=rest_tls,
         gate_url=options.authenticate_at,
         gate_ca=access.ca_file,
@@ -123,6 +129,14 @@ def _parser() -> argparse.ArgumentParser:
         type=option_numbers.port_or_none,
         default=0,
         help=f"of processes of other machines, usually {telemetry_server.PORT}; 0: none",
+    )
+    device_options.add_options(parser)
+    parser.add_argument(
+        "--syslog-tls-port",
+        type=option_numbers.port_or_none,
+        default=0,
+        metavar="PORT",
+        help="of devices: syslog over TLS, usually 6514, from all that show a certificate; 0: none",
     )
     parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="PEM chain of REST")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM key of it")

@@ -29,7 +29,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skytrail.daemons import allowed_hosts, option_numbers
+from skytrail.analytics.exporters import DeviceSettings
+from skytrail.daemons import allowed_hosts, device_options, option_numbers
 from skytrail.daemons.port_holder import holder_of
 from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
 from skytrail.runtime import logs
@@ -74,6 +75,8 @@ class Settings:
     """Whether analytics keeps logs, in a store of its own."""
     sandesh_port: int = 0
     """Of generators of the original system; 0: they are not listened to."""
+    devices: DeviceSettings = DeviceSettings()  # noqa: RUF009 # frozen
+    """Where analytics listens to devices."""
     allowed_hosts: tuple[str, ...] = ()
     """Names of API and analytics beside addresses and localhost."""
     streams_per_client: int = PER_CLIENT_DEFAULT
@@ -150,6 +153,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *("--socket", str(settings.socket_path("analytics")), "--api-socket", api_socket),
         *("--telemetry-socket", str(settings.socket_path(TELEMETRY)), "--telemetry-port", "0"),
         *("--sandesh-port", str(settings.sandesh_port)),
+        *device_options.arguments_of(settings.devices),
         *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),
         *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
         *web,
@@ -333,6 +337,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="of generators that speak Sandesh",
     )
+    device_options.add_options(options)
     options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
     options.add_argument(
         "--secure",
@@ -373,6 +378,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         store=chosen.store,
         analytics_port=chosen.analytics_port,
         sandesh_port=chosen.sandesh_port,
+        devices=device_options.settings_of(chosen),
         has_history=not chosen.no_history,
         allowed_hosts=tuple(chosen.allowed_host),
         streams_per_client=chosen.streams_per_client,

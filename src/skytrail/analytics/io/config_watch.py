@@ -8,7 +8,15 @@ import structlog
 
 from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable
 from skytrail.analytics.collector import Collector
-from skytrail.analytics.configured import WATCHED, Document, alarm_rule_of, node_uve, quiet_until_us
+from skytrail.analytics.configured import (
+    WATCHED,
+    Document,
+    alarm_rule_of,
+    node_uve,
+    quiet_until_us,
+    router_addresses,
+)
+from skytrail.analytics.exporters import Exporters
 from skytrail.analytics.telemetry import change_of
 from skytrail.analytics.watchman import Watchman
 from skytrail.client import (
@@ -30,14 +38,24 @@ _TAG: Final = "tag"
 class ConfigWatch:
     """Turns watch events into UVEs and rules. A snapshot replaces what was known."""
 
-    def __init__(self, collector: Collector, watchman: Watchman, clock: Clock, node: str) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        watchman: Watchman,
+        clock: Clock,
+        node: str,
+        exporters: Exporters,
+    ) -> None:
         self._collector = collector
+        self._exporters = exporters
         self._watchman = watchman
         self._clock = clock
         self._generator = f"{node}:Analytics:contrail-config-watch:0"
         self._log = structlog.get_logger("skytrail.analytics.config")
         self._nodes: dict[str, Uve] = {}
         self._rules: dict[str, AlarmRule] = {}
+        self._routers: dict[str, dict[str, str]] = {}
+        """Addresses of each physical router, with its name."""
         self._is_enabled = True
         self._quiet: dict[str, int] = {}
         """By a node's object: until when it is under maintenance."""
@@ -64,6 +82,7 @@ class ConfigWatch:
                 for uuid in (self._nodes.keys() | self._rules.keys() | self._tags.uuids) - seen:
                     self._delete(uuid)
                 self._set_rules()
+                self._set_routers()
             case RevisionEnd():
                 pass
 
@@ -80,6 +99,9 @@ class ConfigWatch:
         else:
             self._put_node(uuid, node_uve(kind, document))
             self._put_maintenance(uuid, document)
+            if kind == "physical-router":
+                self._routers[uuid] = router_addresses(document)
+                self._set_routers()
 
     def _put_rule(self, uuid: str, document: Document) -> None:
         try:
@@ -125,6 +147,15 @@ class ConfigWatch:
             self._tell(Uve(table=uve.table, key=uve.key, struct=uve.struct, is_deleted=True))
         if self._rules.pop(uuid, None) is not None:
             self._set_rules()
+        if self._routers.pop(uuid, None) is not None:
+            self._set_routers()
+
+    def _set_routers(self) -> None:
+        if self._seen is None:
+            routers = self._routers.values()
+            self._exporters.configure(
+                {address: name for each in routers for address, name in each.items()}
+            )
 
     def _set_rules(self) -> None:
         if self._seen is None:

@@ -1,0 +1,190 @@
+"""Listens to devices: datagrams, and streams of syslog.
+
+```
+ UDP syslog ----.
+ TCP syslog ----+--> Exporters (admitted? its share of the second?) --> Devices --> rows that wait
+ TLS syslog ----'    with a certificate: admitted by that
+```
+A datagram is read and acted on at once, so nothing is queued but what the kernel holds; what found no room there is counted by the kernel
+and shown (``skytrail_analytics_datagrams_lost_total``). A stream is read only as fast as it is acted on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Final, cast
+
+import structlog
+
+from skytrail.analytics.devices import SYSLOG, Devices
+from skytrail.analytics.exporters import DeviceSettings, Exporter, canonical
+from skytrail.runtime.clock import Clock
+from skytrail.runtime.metrics import Sample
+from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
+from skytrail.wire.errors import DecodeError
+from skytrail.wire.syslog import SyslogFramer
+
+RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
+"""Of each UDP port; the kernel gives as much as ``net.core.rmem_max`` allows."""
+CONNECTIONS_COUNT_MAX: Final = 1024
+IDLE_S: Final = 3600.0
+"""A silent connection ends; its device connects again."""
+READ_BYTES: Final = 64 * 1024
+TURN_MESSAGES: Final = 64
+_SO_MEMINFO: Final = 55
+_MEMINFO: Final = struct.Struct("=9I")
+_MEMINFO_DROPS: Final = 8
+
+Take = Callable[[Exporter, bytes, int], None]
+"""Acts on one datagram of a device, at a time in microseconds since 1970."""
+
+
+class DevicePorts:
+    """Every port that devices send to; all on one event loop."""
+
+    def __init__(self, devices: Devices, clock: Clock, tls: MutualTls | None = None) -> None:
+        self._devices = devices
+        self._clock = clock
+        self._tls = tls
+        self._log = structlog.get_logger("skytrail.analytics.devices")
+        self._datagram_sockets: dict[str, socket.socket] = {}
+        self._connections_count = 0
+
+    async def open(self, settings: DeviceSettings, stack: AsyncExitStack) -> dict[str, int]:
+        """Open every port, until the stack is left; returns them by name. Raises ``OSError``."""
+        ports: dict[str, int] = {}
+        for protocol, port, take in ((SYSLOG, settings.syslog_port, self._devices.syslog),):
+            if port:
+                transport = await self._listen_datagrams(protocol, settings.listen, port, take)
+                stack.callback(transport.close)
+                ports[protocol] = port
+        for name, port in (
+            ("syslog", settings.syslog_port),
+            ("syslog_tls", settings.syslog_tls_port),
+        ):
+            if port:
+                server = await self._listen_syslog(settings.listen, port, is_tls=name != "syslog")
+                await stack.enter_async_context(server)
+                ports[name] = port
+        return ports
+
+    async def _listen_datagrams(
+        self, protocol: str, address: str, port: int, take: Take
+    ) -> asyncio.DatagramTransport:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            bound.setblocking(False)
+            bound.bind((address, port))
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Datagrams(self, protocol, take), sock=bound
+            )
+        except OSError:
+            bound.close()
+            raise
+        self._datagram_sockets[protocol] = bound
+        return transport
+
+    async def _listen_syslog(self, address: str, port: int, *, is_tls: bool) -> asyncio.Server:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._connected(reader, writer, is_tls=is_tls)
+
+        return await asyncio.start_server(connected, address, port, backlog=256, limit=READ_BYTES)
+
+    def datagram(self, protocol: str, address: str, data: bytes, take: Take) -> None:
+        """Act on one datagram, if its sender is admitted and has not sent too much."""
+        now = self._clock.now()
+        exporter = self._devices.exporters.admit(protocol, address, len(data), now)
+        if exporter is None:
+            return
+        try:
+            take(exporter, data, self._wall_us())
+        except Exception:  # One datagram must not end the port: it is counted, and the defect told.
+            self._devices.exporters.drop(exporter, f"{protocol}_failed")
+            self._log.exception("datagram_failed", protocol=protocol, address=address)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what the kernel had no room for."""
+        for protocol, bound in self._datagram_sockets.items():
+            if bound.fileno() >= 0:
+                told = bound.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+                lost = _MEMINFO.unpack(told)[_MEMINFO_DROPS]
+                labels = {"protocol": protocol}
+                yield Sample("skytrail_analytics_datagrams_lost_total", lost, labels)
+
+    def _wall_us(self) -> int:
+        return round(self._clock.wall() * 1e6)
+
+    async def _connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_tls: bool
+    ) -> None:
+        exporters = self._devices.exporters
+        peer: object = writer.get_extra_info("peername")
+        address = (
+            canonical(str(cast("tuple[object, ...]", peer)[0])) if isinstance(peer, tuple) else ""
+        )
+        if self._connections_count >= CONNECTIONS_COUNT_MAX:
+            exporters.dropped["too_many_connections"] += 1
+            writer.close()
+            return
+        self._connections_count += 1
+        try:
+            if is_tls:
+                if self._tls is None:
+                    raise ValueError("TLS without certificates")
+                await writer.start_tls(self._tls.context(), ssl_handshake_timeout=HANDSHAKE_S)
+            exporter = exporters.known(SYSLOG, address, self._clock.now(), proven=is_tls)
+            if exporter is not None:
+                await self._read(reader, exporter)
+        except (OSError, TimeoutError) as error:
+            self._log.debug("device_lost", address=address, reason=str(error))
+        except Exception:  # A connection's task boundary: one device must not stop the others.
+            self._log.exception("device_failed", address=address)
+        finally:
+            self._connections_count -= 1
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _read(self, reader: asyncio.StreamReader, exporter: Exporter) -> None:
+        framer, acted = SyslogFramer(), 0
+        try:
+            while True:
+                async with asyncio.timeout(IDLE_S):
+                    chunk = await reader.read(READ_BYTES)
+                if not chunk:
+                    break
+                framer.feed(chunk)
+                while (message := framer.next_message()) is not None:
+                    self._message(exporter, message)
+                    acted += 1
+                    if acted % TURN_MESSAGES == 0:
+                        await asyncio.sleep(0)
+        except DecodeError as error:
+            self._devices.exporters.drop(exporter, "syslog_unframed")
+            self._log.warning("device_refused", address=exporter.address, reason=str(error))
+            return
+        last = framer.end()
+        if last is not None:
+            self._message(exporter, last)
+
+    def _message(self, exporter: Exporter, message: bytes) -> None:
+        self._devices.exporters.note(exporter, len(message), self._clock.now())
+        self._devices.syslog(exporter, message, self._wall_us())
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, ports: DevicePorts, protocol: str, take: Take) -> None:
+        self._ports = ports
+        self._protocol = protocol
+        self._take = take
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._ports.datagram(self._protocol, canonical(addr[0]), data, self._take)

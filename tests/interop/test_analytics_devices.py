@@ -1,0 +1,166 @@
+"""Devices at the analytics node: what real programs of others send, found again by queries."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from skytrail.lab.io.machine import free_port
+from skytrail.testing.controller import wait_until
+
+PATIENCE_S = 30.0
+
+
+def start(module, *arguments):
+    command = [sys.executable, "-m", f"skytrail.daemons.{module}", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert " ready " in process.stdout.readline()
+    return process
+
+
+class Node:
+    """An analytics node that listens to devices on loopback, with its store."""
+
+    def __init__(self, folder):
+        store = folder / "history.sock"
+        self.rest, self.syslog = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.rest}"
+        self.processes = [
+            start("history", "--data", str(folder / "data"), "--socket", str(store)),
+            start(
+                "analytics",
+                *("--port", str(self.rest), "--history", str(store), "--log-level", "error"),
+                *("--syslog-port", str(self.syslog)),
+            ),
+        ]
+
+    def query(self, table, fields, **members):
+        body = {"table": table, "start_time": "now-10m", "end_time": "now", "select_fields": fields}
+        reply = httpx.post(f"{self.url}/analytics/query", json={**body, **members}, timeout=30)
+        assert reply.status_code == 200, reply.text
+        return reply.json()["value"]
+
+    def exporter(self, protocol):
+        rows = httpx.get(f"{self.url}/introspect/exporters").json()["rows"]
+        return next((row for row in rows if row.get("protocol") == protocol), {})
+
+    def stop(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    running = Node(tmp_path_factory.mktemp("devices"))
+    yield running
+    running.stop()
+
+
+def logged(node, text, *fields):
+    where = [[{"name": "Type", "value": 10, "op": 1}]]
+    found = [{"name": "Xmlmessage", "value": text, "op": 8}]
+    return node.query("MessageTable", [*fields, "Xmlmessage"], where=where, filter=found)
+
+
+def program(name):
+    """Return where a program of another project is; these tests need it."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    assert found, f"{name} is missing: run 'make clients'"
+    return found
+
+
+@pytest.mark.parametrize("form", ["--rfc3164", "--rfc5424"])
+@pytest.mark.parametrize("transport", ["--udp", "--tcp", "--octet-count"])
+def test_what_logger_sends_is_found(node, form, transport):
+    text = f"from logger {form} {transport}"
+    way = ["--tcp", transport] if transport == "--octet-count" else [transport]
+    command = [
+        *(program("logger"), form, *way, "--server", "127.0.0.1", "--port", str(node.syslog)),
+        *("--priority", "local3.warning", "--tag", "skytrail-test", text),
+    ]
+    subprocess.run(command, check=True, timeout=20)
+
+    fields = ["Source", "ModuleId", "Level", "Category"]
+    wait_until(lambda: logged(node, text, *fields), "the message is stored")
+    (row,) = logged(node, text, *fields)
+    assert (row["ModuleId"], row["Level"]) == ("skytrail-test", 4)
+    assert (row["Category"], row["Source"]) == ("local3", socket.gethostname())
+
+
+RSYSLOG = """
+module(load="imuxsock" SysSock.Use="off")
+input(type="imuxsock" Socket="{folder}/log")
+*.* action(type="omfwd" target="127.0.0.1" port="{port}" protocol="tcp" TCP_Framing="octet-counted"
+           template="RSYSLOG_SyslogProtocol23Format")
+"""
+
+
+def test_rsyslog_relays_with_structured_data(node, tmp_path):
+    settings = tmp_path / "rsyslog.conf"
+    settings.write_text(RSYSLOG.format(folder=tmp_path, port=node.syslog))
+    relay = subprocess.Popen(
+        [program("rsyslogd"), "-n", "-i", str(tmp_path / "pid"), "-f", str(settings)]
+    )
+    try:
+        wait_until((tmp_path / "log").exists, "the relay listens")
+        command = [
+            *(program("logger"), "--socket", str(tmp_path / "log"), "--rfc5424", "--msgid", "LINK"),
+            *("--sd-id", "port@32473", "--sd-param", 'name="et-0/0/1"'),
+            *("--sd-param", 'speed="100"', "link went down"),
+        ]
+        subprocess.run(command, check=True, timeout=20)
+        wait_until(lambda: logged(node, "link went down"), "the message is stored")
+    finally:
+        relay.terminate()
+        relay.wait()
+
+
+def test_statistics_of_structured_messages_add_up(node):
+    with socket.create_connection(("127.0.0.1", node.syslog), PATIENCE_S) as stream:
+        for speed in (10, 20, 30):
+            stream.sendall(
+                b'<14>1 - leaf7 ifmgr - RATE [rate@32473 port="et-0/0/1" mbps="%d"] \n' % speed
+            )
+    fields = ["name", "data.port", "SUM(data.mbps)", "COUNT(data)"]
+    where = [[{"name": "name", "value": "leaf7", "op": 1}]]
+
+    def found():
+        return node.query("StatTable.StructuredSyslog.data", fields, where=where)
+
+    wait_until(lambda: found() and found()[0]["COUNT(data)"] == 3, "three are stored")
+    assert found() == [
+        {"name": "leaf7", "data.port": "et-0/0/1", "SUM(data.mbps)": 60, "COUNT(data)": 3}
+    ]
+
+
+def test_stream_that_is_no_syslog_ends_and_is_counted(node):
+    before = node.exporter("syslog").get("dropped", {}).get("syslog_unframed", 0)
+    with socket.create_connection(("127.0.0.1", node.syslog), PATIENCE_S) as stream:
+        stream.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert stream.recv(100) == b""
+
+    wait_until(
+        lambda: node.exporter("syslog")["dropped"]["syslog_unframed"] == before + 1, "it is counted"
+    )
+
+
+def test_flood_is_shed_and_counted_while_the_node_answers(node):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+        flood.connect(("127.0.0.1", node.syslog))
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            flood.send(b"<15>flood")
+    assert httpx.get(f"{node.url}/healthz", timeout=10).status_code == 200
+
+    def shed():
+        return node.exporter("syslog")["dropped"].get("exporter_shed", 0)
+
+    wait_until(shed, "what is too much is counted")
