@@ -364,20 +364,31 @@ def explain_query(
     if packet.source is None:
         row = tables.vifs.get(vif_id)
         packet = _with_own_source(desired, vif_id, packet) if row else packet
-    bridged = _bridged_mac(desired, vif_id, packet)
-    if "dmac" not in query and bridged is not None:
-        packet = replace(packet, destination_mac=bridged)
-    elif "dmac" not in query and _is_on_link(desired, vif_id, packet):
-        packet = replace(packet, destination_mac=NOBODYS_MAC)
+    if "dmac" not in query:
+        bridged = _bridged_mac(desired, vif_id, packet)
+        if bridged is not None:
+            packet = replace(packet, destination_mac=bridged)
+        elif _is_on_link(desired, vif_id, packet):
+            packet = replace(packet, destination_mac=NOBODYS_MAC)
     return _trace_row(explain(tables, vif_id, packet, book.name), packet, desired, book)
 
 
 def _bridged_mac(desired: Desired, vif_id: VifId, packet: TracePacket) -> Mac | None:
-    """Return whom a workload in a network that only bridges would ask for the destination."""
+    """Return who has the destination, where the sender's network only bridges.
+
+    ``ExplainRefused`` when configuration does not tell: whoever answers the sender may be any MAC.
+    """
     state = desired.ports.get(desired.vifs.get(vif_id, ""))
     if not isinstance(state, ActivePort) or state.port.network.forwarding.routes:
         return None
-    return dict(_macs_of(desired, packet.destination)).get(state.port.network.vrf, NOBODYS_MAC)
+    mac = dict(_macs_of(desired, packet.destination)).get(state.port.network.vrf)
+    if mac is None:
+        raise ExplainRefused(
+            f"no port of {state.port.network.vrf.rpartition(':')[0]} is configured with "
+            f"{packet.destination}, and the network only bridges: name the MAC that the sender's "
+            "neighbour table (ip neigh) has for it"
+        )
+    return mac
 
 
 def _macs_of(desired: Desired, address: IpAddress) -> Iterator[tuple[str, Mac]]:

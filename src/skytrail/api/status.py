@@ -123,9 +123,11 @@ class StatusBoard:
             # Trouble or its absence would tell which of them exist.
             detail = f"it names {', '.join(unseen[:5])}: not there, or not for the caller to see"
             return _condition("derived", "unknown", "names_unseen_objects", detail)
+        # One that is behind speaks of what the object was: a compiler that is no more, perhaps.
         troubles = [
             trouble
             for report in reports.values()
+            if report.revision >= record.mod_revision
             for trouble in report.troubles
             if _concerns(trouble, record)
             and (eyes is None or eyes.may_hear_of(trouble.type, trouble.fq_name))

@@ -11,12 +11,12 @@ from typing import BinaryIO, Final, ParamSpec, TypeVar
 import click
 import httpx
 import msgspec
-from rich.console import Console
 
 from skytrail.cli.capture import capture_options, fetch
 from skytrail.cli.help_text import examples
 from skytrail.cli.host_check import check
 from skytrail.cli.lab import json_option, print_json, print_tables, reports_failures
+from skytrail.cli.session import console
 from skytrail.cli.trace import check_port, show_trace, trace_record
 from skytrail.lab import show as lab_show
 from skytrail.lab import trace as tracing
@@ -233,7 +233,7 @@ def trace(
     if as_json:
         print_json(trace_record(result))
     else:
-        show_trace(Console(), result)
+        show_trace(console(), result)
         _show_next(result)
     if result.last.outcome not in {FORWARDED, DELIVERED}:
         raise SystemExit(1)

@@ -19,6 +19,7 @@ from skytrail.cli.lab import (
     reports_failures,
 )
 from skytrail.cli.lab_choice import lab_option
+from skytrail.cli.session import console
 from skytrail.lab import vrouter
 from skytrail.lab.io.packet_probe import ProbeFailed
 from skytrail.lab.io.packet_probe import source_port as make_source_port
@@ -98,9 +99,9 @@ def trace(
         print_json(records)
     else:
         for result in results:
-            show_trace(Console(), result)
+            show_trace(console(), result)
         for found in probed:
-            show_probe(Console(), found)
+            show_probe(console(), found)
     agree = all(found.agrees for found in probed)
     if not (agree and all(result.delivered for result in results)):
         raise SystemExit(1)

@@ -40,12 +40,15 @@ class TunnelPacket:
     outer_source: IPv4Address | IPv6Address
     outer_destination: IPv4Address | IPv6Address
     outer_ttl: int
+    outer_dscp: int
     source_port: int
     """Entropy for the underlay's hashing; 0 with GRE."""
     label: int
     """MPLS label or VNI."""
     bottom_of_stack: bool
     label_ttl: int
+    label_exp: int
+    """Traffic class of the label (RFC 5462); 0 with VXLAN."""
     inner: IpPacket | EthernetFrame
     length_bytes: int
     """Of the whole frame."""
@@ -66,22 +69,30 @@ class TunnelPacket:
         name = "VNI" if self.encapsulation == "VXLAN" else "MPLS label"
         stack = ", bottom of stack" if self.bottom_of_stack else ""
         size = f"({self.encapsulation}, {self.length_bytes} bytes)"
-        addresses = f"{self.outer_source} > {self.outer_destination}"
+        outer = f"{self.outer_source} > {self.outer_destination} ttl {self.outer_ttl}"
+        outer += _marked("dscp", self.outer_dscp) + port
+        exp = _marked("exp", self.label_exp)
         described = [
-            f"outer IPv{self.outer_source.version} {addresses} ttl {self.outer_ttl}{port}  {size}",
-            f"{name} {self.label}{stack}, ttl {self.label_ttl}",
+            f"outer IPv{self.outer_source.version} {outer}  {size}",
+            f"{name} {self.label}{stack}, ttl {self.label_ttl}{exp}",
         ]
         inner = self.inner_ip
         if inner:
             protocol = _PROTOCOL_NAMES.get(inner.protocol, str(inner.protocol))
             described.append(
                 f"inner {inner.source} > {inner.destination} {protocol} ttl {inner.hop_limit}"
+                + _marked("dscp", inner.traffic_class >> 2)
             )
         return described
 
     @property
     def _port(self) -> int:
         return VXLAN_PORT if self.encapsulation == "VXLAN" else MPLS_OVER_UDP_PORT
+
+
+def _marked(name: str, value: int) -> str:
+    """Name a mark that is there."""
+    return f" {name} {value}" if value else ""
 
 
 def decode_tunnel(frame: bytes) -> TunnelPacket | None:
@@ -96,11 +107,11 @@ def decode_tunnel(frame: bytes) -> TunnelPacket | None:
         return None
     datagram = decode_udp(outer.payload)
     if datagram.destination_port == MPLS_OVER_UDP_PORT:
-        label, bottom, ttl = _label(datagram.payload)
+        label, exp, bottom, ttl = _label(datagram.payload)
         kind, inner = "MPLSoUDP", _inner(datagram.payload[_MPLS_ENTRY_BYTES:])
     elif datagram.destination_port == VXLAN_PORT:
         label, inner = _open_vxlan(datagram.payload)
-        kind, bottom, ttl = "VXLAN", False, 0
+        kind, exp, bottom, ttl = "VXLAN", 0, False, 0
     else:
         return None
     return TunnelPacket(
@@ -108,10 +119,12 @@ def decode_tunnel(frame: bytes) -> TunnelPacket | None:
         outer_source=outer.source,
         outer_destination=outer.destination,
         outer_ttl=outer.hop_limit,
+        outer_dscp=outer.traffic_class >> 2,
         source_port=datagram.source_port,
         label=label,
         bottom_of_stack=bottom,
         label_ttl=ttl,
+        label_exp=exp,
         inner=inner,
         length_bytes=len(frame),
     )
@@ -122,16 +135,18 @@ def _open_gre(outer: IpPacket, length_bytes: int) -> TunnelPacket | None:
         raise DecodeError("GRE header is cut short", len(outer.payload), "RFC 2784")
     if outer.payload[:2] != b"\0\0" or int.from_bytes(outer.payload[2:4]) != _GRE_MPLS_UNICAST:
         return None
-    label, bottom, ttl = _label(outer.payload[4:])
+    label, exp, bottom, ttl = _label(outer.payload[4:])
     return TunnelPacket(
         encapsulation="MPLSoGRE",
         outer_source=outer.source,
         outer_destination=outer.destination,
         outer_ttl=outer.hop_limit,
+        outer_dscp=outer.traffic_class >> 2,
         source_port=0,
         label=label,
         bottom_of_stack=bottom,
         label_ttl=ttl,
+        label_exp=exp,
         inner=_inner(outer.payload[4 + _MPLS_ENTRY_BYTES :]),
         length_bytes=length_bytes,
     )
@@ -143,11 +158,12 @@ def _open_vxlan(payload: bytes) -> tuple[int, EthernetFrame]:
     return int.from_bytes(payload[4:7]), decode_ethernet(payload[_VXLAN_HEADER_BYTES:])
 
 
-def _label(payload: bytes) -> tuple[int, bool, int]:
+def _label(payload: bytes) -> tuple[int, int, bool, int]:
+    """Label, EXP, bottom of stack, TTL."""
     if len(payload) < _MPLS_ENTRY_BYTES:
         raise DecodeError("MPLS label entry is cut short", len(payload), "RFC 3032")
     word = int.from_bytes(payload[:_MPLS_ENTRY_BYTES])
-    return word >> 12, bool(word & 0x100), word & 0xFF
+    return word >> 12, word >> 9 & 7, bool(word & 0x100), word & 0xFF
 
 
 def _inner(payload: bytes) -> IpPacket | EthernetFrame:

@@ -6,7 +6,7 @@ import pytest
 
 from skytrail.agent.forwarding import Forwarding
 from skytrail.agent.interface import ActivePort
-from skytrail.agent.introspect import RuleBook, explain_query
+from skytrail.agent.introspect import ExplainRefused, RuleBook, explain_query
 from skytrail.agent.tables import BridgeRow, FloodRow, InetRouteRow, InterfaceRow, SourceRow
 from skytrail.net import BROADCAST_MAC, Label, Mac, router_mac
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of
@@ -175,6 +175,15 @@ def test_a_trace_by_mac_alone_is_decided_by_who_has_it(mode, mac, outcome, reaso
 
     assert (answer["outcome"], answer["drop_reason"]) == (outcome, reason)
     assert not any(step.stage == "route" for step in answer["steps"])
+
+
+def test_a_trace_to_an_address_that_no_port_of_a_bridging_network_has_asks_for_the_mac():
+    host, _ = network("l2")
+    book = RuleBook(host.numbers, host.planner.policies)
+    query = {"vmi": uuid_of("a"), "dst": "10.1.1.77", "src": "10.1.1.3"}
+
+    with pytest.raises(ExplainRefused, match=r"10\.1\.1\.77.*only bridges: name the MAC"):
+        explain_query(host.datapath.tables(), host.desired, book, query)
 
 
 def test_a_trace_of_what_arrives_in_a_bridging_network_knows_the_sender_by_mac():

@@ -80,6 +80,15 @@ def test_what_the_compiler_could_not_do_is_told_at_the_object(api) -> None:
     assert conditions(api, other)["derived"]["status"] == "true"
 
 
+def test_what_an_older_compiler_said_of_the_object_before_it_changed_is_not_told(api) -> None:
+    uuid = api.network("red")
+    trouble = {"type": "virtual-network", "fq_name": [*PROJECT, "red"], "reason": "too_many_rules"}
+    report(api, "old", kind="compiler", revision=api.service.revision - 1, troubles=[trouble])
+    report(api, "new", kind="compiler", revision=api.service.revision)
+
+    assert conditions(api, uuid)["derived"]["status"] == "true"
+
+
 def test_hosts_are_counted_by_what_their_agents_say(api) -> None:
     uuid = hosted(api)
     now = api.service.revision

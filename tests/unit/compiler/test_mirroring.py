@@ -124,6 +124,10 @@ def test_missing_analyzer_passes_traffic_without_a_copy_and_is_reported():
     [
         MirrorActionType(analyzer_ip_address="192.0.2.9", udp_port=8099),
         MirrorActionType(nh_mode="static", static_nh_header=StaticMirrorNhType(vni=7)),
+        MirrorActionType(analyzer_name="tap", analyzer_ip_address="192.0.2.9"),
+        MirrorActionType(
+            analyzer_name="tap", analyzer_ip_address="10.9.0.9", routing_instance=f"{TAPS}:taps"
+        ),
     ],
 )
 def test_address_a_user_gives_is_kept(mirror):
@@ -131,6 +135,12 @@ def test_address_a_user_gives_is_kept(mirror):
 
     assert entries(engine)[0].action_list.mirror_to == mirror
     assert peers(engine) == []
+
+
+def test_qualified_name_counts_more_than_an_address_beside_it():
+    stale = msgspec.structs.replace(NAMED, analyzer_ip_address="10.9.0.9")
+
+    assert reasons(compiled(mirroring_policy(stale), analyzer_items=[])) == ["no_analyzer"]
 
 
 def test_mirror_without_name_and_address_is_reported():

@@ -44,6 +44,21 @@ def test_mpls_over_udp_shows_label_and_inner_packet():
     assert packet.lines()[1] == "MPLS label 12345, bottom of stack, ttl 64"
 
 
+def test_marks_are_shown_where_there_are_any():
+    entry = (16 << 12 | 5 << 9 | 0x100 | 64).to_bytes(4)
+    datagram = UdpDatagram(50000, 6635, entry + INNER.encode()).encode(A, B)
+    outer = IpPacket(source=A, destination=B, protocol=17, payload=datagram, traffic_class=46 << 2)
+    frame = EthernetFrame(MAC, MAC, ETHERTYPE_IPV4, outer.encode()).encode()
+
+    lines = decode_tunnel(frame).lines()
+
+    assert lines[0].startswith("outer IPv4 198.18.1.2 > 198.18.2.2 ttl 64 dscp 46, UDP 50000")
+    assert lines[1:] == [
+        "MPLS label 16, bottom of stack, ttl 64 exp 5",
+        "inner 10.1.1.3 > 10.1.1.4 ICMP ttl 63",
+    ]
+
+
 def test_mpls_over_gre_shows_label_and_inner_packet():
     entry = (77 << 12 | 0x100 | 64).to_bytes(4)
 

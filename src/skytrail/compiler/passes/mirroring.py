@@ -49,7 +49,7 @@ def filled(view: View, mirror: MirrorActionType) -> MirrorActionType:
 
     Without the name of an analyzer the user's own address is left as it is. Raises NoAnalyzer.
     """
-    name = mirror.analyzer_name
+    name = _service_name(mirror)
     if not name:
         if not mirror.analyzer_ip_address and mirror.static_nh_header is None:
             raise NoAnalyzer("mirror_to names no analyzer and no address")
@@ -73,7 +73,7 @@ def filled(view: View, mirror: MirrorActionType) -> MirrorActionType:
 
 def analyzer_network(mirror: MirrorActionType | None) -> str | None:
     """Return the network of a filled action's analyzer."""
-    if mirror is None or not mirror.analyzer_name or not mirror.routing_instance:
+    if mirror is None or not _service_name(mirror) or not mirror.routing_instance:
         return None
     return mirror.routing_instance.rpartition(":")[0]
 
@@ -94,7 +94,7 @@ def port_mirror(view: View, uuid: str) -> Outcome:
         mirror = msgspec.structs.replace(
             own.mirror_to, analyzer_ip_address=None, routing_instance=None
         )
-    if not mirror.analyzer_name:
+    if not _service_name(mirror):
         return Outcome(violations=violations)
     changed = msgspec.structs.replace(
         settings, interface_mirror=msgspec.structs.replace(own, mirror_to=mirror)
@@ -120,6 +120,19 @@ def mirrored_networks(view: View) -> dict[str, Outcome]:
     return {
         uuid: Outcome(Membership(peers=frozenset(names))) for uuid, names in sorted(found.items())
     }
+
+
+def _service_name(mirror: MirrorActionType) -> str | None:
+    """Return the qualified name of the service instance that is the analyzer.
+
+    Beside an address, a name without domain and project is the user's label for the place, as
+    Contrail's own console asks for one. A qualified one never is: the address beside it may be what
+    was written here while the service was there, and is somebody else's by now.
+    """
+    name = mirror.analyzer_name
+    if name and ":" not in name and mirror.analyzer_ip_address:
+        return None
+    return name
 
 
 def _address(view: View, port: VirtualMachineInterface) -> str | None:
