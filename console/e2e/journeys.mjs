@@ -5,6 +5,7 @@
 
 import { readFile } from "node:fs/promises";
 
+import { decidingByTags } from "./editors.mjs";
 import { api, axe, check, choose, errors, expecting, go, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
 
 const MANY = 3000;
@@ -347,7 +348,7 @@ async function beingWatchedByNobody() {
 const JOURNEYS = {
   loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
   readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
-  searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+  decidingByTags, searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 
 await go(JOURNEYS);

@@ -2,7 +2,7 @@
 
 import {
   AlertOutlined, ApartmentOutlined, AppstoreOutlined, DashboardOutlined, FileSearchOutlined, FundOutlined, HistoryOutlined, ImportOutlined,
-  NodeIndexOutlined, RocketOutlined,
+  NodeIndexOutlined, RocketOutlined, SafetyOutlined,
 } from "@ant-design/icons";
 import { Layout, Menu } from "antd";
 import { useMemo } from "react";
@@ -42,6 +42,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
       { key: "/query", icon: <FileSearchOutlined />, label: <Link to="/query">Logs and flows</Link> },
     ];
     const writing = [
+      { key: "/security", icon: <SafetyOutlined />, label: <Link to="/security">Application policy</Link> },
       { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
       { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },
     ];
