@@ -33,9 +33,10 @@ from skytrail.wire.sandesh import (
     frame_of,
 )
 from skytrail.wire.sandesh.control import control_header
-from skytrail.wire.telemetry import Hello, Sessions, Uve, encode
+from skytrail.wire.telemetry import Hello, Uve, encode
+from skytrail.wire.telemetry.sessions import pack
 
-SESSIONS_COUNT = 400_000
+SESSIONS_COUNT = 2_000_000
 BATCH_COUNT = 2_000
 UVES_COUNT = 50_000
 SANDESH_COUNT = 20_000
@@ -126,27 +127,29 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 
 def _sessions(start: int, now_us: int) -> bytes:
-    numbers = range(start, start + BATCH_COUNT)
-    columns: dict[str, list[object]] = {
-        "T": [now_us - number * 100 for number in numbers],
-        "session_type": ["client"] * BATCH_COUNT,
-        "vmi": [f"default-domain:p:port{number % 500}" for number in numbers],
-        "vn": [f"default-domain:p:net{number % NETWORKS}" for number in numbers],
-        "remote_vn": [f"default-domain:p:net{number // 7 % NETWORKS}" for number in numbers],
-        "security_policy_rule": ["0cecb0bd-6a96-4e33-ae3a-a3d6b5d25a4d"] * BATCH_COUNT,
-        "local_ip": [f"10.{number % 250}.0.{number % 200}" for number in numbers],
-        "remote_ip": [f"10.{number // 9 % 250}.1.{number % 190}" for number in numbers],
-        "server_port": [(80, 443, 53, 5432)[number % 4] for number in numbers],
-        "client_port": [32_768 + number % 28_000 for number in numbers],
-        "protocol": [6] * BATCH_COUNT,
-        "forward_action": ["pass"] * BATCH_COUNT,
-        "sample_weight": [1.0] * BATCH_COUNT,
-        "forward_sampled_bytes": [number % 100_000 for number in numbers],
-        "forward_sampled_pkts": [number % 100 for number in numbers],
-        "reverse_sampled_bytes": [number % 900_000 for number in numbers],
-        "reverse_sampled_pkts": [number % 300 for number in numbers],
-    }
-    return encode(Sessions(columns=columns))
+    rows = [
+        {
+            "T": now_us - number * 100,
+            "session_type": "client",
+            "vmi": f"default-domain:p:port{number % 500}",
+            "vn": f"default-domain:p:net{number % NETWORKS}",
+            "remote_vn": f"default-domain:p:net{number // 7 % NETWORKS}",
+            "security_policy_rule": "0cecb0bd-6a96-4e33-ae3a-a3d6b5d25a4d",
+            "local_ip": f"10.{number % 250}.0.{number % 200}",
+            "remote_ip": f"10.{number // 9 % 250}.1.{number % 190}",
+            "server_port": (80, 443, 53, 5432)[number % 4],
+            "client_port": 32_768 + number % 28_000,
+            "protocol": 6,
+            "forward_action": "pass",
+            "sample_weight": 1.0,
+            "forward_sampled_bytes": number % 100_000,
+            "forward_sampled_pkts": number % 100,
+            "reverse_sampled_bytes": number % 900_000,
+            "reverse_sampled_pkts": number % 300,
+        }
+        for number in range(start, start + BATCH_COUNT)
+    ]
+    return encode(pack(rows))
 
 
 def _hello(name: str) -> bytes:
@@ -161,10 +164,12 @@ def _ingest_sessions(node: Node, figures: Figures) -> None:
     cpu_s, started = node.cpu_s(), time.perf_counter()
     with socket.create_connection(("127.0.0.1", node.telemetry)) as stream:
         stream.sendall(_hello("h1"))
-        for frame in frames:
+        for number, frame in enumerate(frames):
             # As a host does that hears nothing: the collector reads as fast as it can.
             stream.sendall(frame)
-            while node.metric('skytrail_analytics_rows_waiting{table="session"}') > 60_000:
+            while number % 10 == 0 and (
+                node.metric('skytrail_analytics_rows_waiting{table="session"}') > 300_000
+            ):
                 time.sleep(0.05)
         _wait(lambda: node.stored() >= SESSIONS_COUNT)
     took_s = time.perf_counter() - started

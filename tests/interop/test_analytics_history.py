@@ -24,7 +24,8 @@ from skytrail.wire.sandesh import (
     frame_of,
 )
 from skytrail.wire.sandesh.control import control_header
-from skytrail.wire.telemetry import Hello, Sessions, Statistic, TelemetryFramer, Uve, encode
+from skytrail.wire.telemetry import Hello, Statistic, TelemetryFramer, Uve, encode
+from skytrail.wire.telemetry.sessions import pack
 
 PATIENCE_S = 30.0
 MODULE = "contrail-control"
@@ -266,20 +267,23 @@ def sessions(hours_ago, count, weight=2.0):
     """Return sessions of one minute, every second of which is a server's."""
     now_us = round(time.time() * 1e6) - hours_ago * 3_600_000_000
     start = now_us - now_us % 60_000_000
-    return Sessions(
-        columns={
-            "T": [start + number for number in range(count)],
-            "session_type": ["client", "server"] * (count // 2),
-            "vn": ["a:b:web"] * count,
-            "remote_vn": ["a:b:db"] * count,
-            "local_ip": [f"10.0.0.{number}" for number in range(count)],
-            "remote_ip": ["10.0.1.1"] * count,
-            "server_port": [80] * count,
-            "client_port": [40_000 + number for number in range(count)],
-            "sample_weight": [weight] * count,
-            "forward_sampled_bytes": [100] * count,
-            "reverse_sampled_bytes": [7] * count,
-        }
+    return pack(
+        [
+            {
+                "T": start + number,
+                "session_type": ("client", "server")[number % 2],
+                "vn": "a:b:web",
+                "remote_vn": "a:b:db",
+                "local_ip": f"10.0.0.{number}",
+                "remote_ip": "10.0.1.1",
+                "server_port": 80,
+                "client_port": 40_000 + number,
+                "sample_weight": weight,
+                "forward_sampled_bytes": 100,
+                "reverse_sampled_bytes": 7,
+            }
+            for number in range(count)
+        ]
     )
 
 

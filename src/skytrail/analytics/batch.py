@@ -8,33 +8,102 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
+
+from skytrail.analytics.native import FORMAT, Block
 
 ROWS_COUNT_MAX: Final = 100_000
 BATCH_COUNT: Final = 20_000
-COLUMNS_LEVEL: Final = 3
+BLOCK_ROWS_COUNT_MAX: Final = 500_000
+"""Of rows that come as blocks: each holds its place in some 150 bytes."""
+BLOCK_ROWS_COUNT: Final = 100_000
+BLOCKS_LEVEL: Final = 3
 """As which shed rows without a severity of their own are counted."""
 _SEVERITIES: Final = 9
 """Levels 0 to 7 of syslog, and one for everything beyond."""
 
 Row = dict[str, object]
-Columns = dict[str, list[object]]
+
+
+class Piece(Protocol):
+    """Rows of one table that were taken, to be written together."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def format(self) -> str:
+        """ClickHouse's name of the format of ``body``."""
+        ...
+
+    def body(self) -> bytes: ...
+
+    def halves(self) -> Sequence[Piece]:
+        """Return the same rows as two pieces; none when they cannot be divided."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RowsPiece:
+    """Rows with the same columns."""
+
+    rows: Sequence[Row]
+    format: str = "JSONColumns"
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+    def body(self) -> bytes:
+        return msgspec.json.encode(
+            {name: [row[name] for row in self.rows] for name in self.rows[0]}
+        )
+
+    def halves(self) -> Sequence[RowsPiece]:
+        half = len(self.rows) // 2
+        return [RowsPiece(self.rows[:half]), RowsPiece(self.rows[half:])] if half else []
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksPiece:
+    """Blocks as they came."""
+
+    blocks: Sequence[Block]
+    format: str = FORMAT
+
+    @property
+    def count(self) -> int:
+        return sum(each.count for each in self.blocks)
+
+    def body(self) -> bytes:
+        return b"".join(each.encode() for each in self.blocks)
+
+    def halves(self) -> Sequence[BlocksPiece]:
+        half = len(self.blocks) // 2
+        return [BlocksPiece(self.blocks[:half]), BlocksPiece(self.blocks[half:])] if half else []
 
 
 class Waiting(Protocol):
     """Rows of one table that wait, however they are held."""
 
     shed: Counter[int]
+    full_count: int
+    """So many are worth writing at once."""
 
     def __len__(self) -> int: ...
 
-    def take_columns(self, names: Sequence[str]) -> Columns:
-        """Remove and return some rows, as columns of equal length."""
+    def take_piece(self) -> Piece:
+        """Remove and return some rows."""
         ...
 
 
 class Batch:
     """The rows of one table. ``level`` of a row without one is that of an error: it is kept long."""
+
+    full_count = BATCH_COUNT
 
     def __init__(self, rows_count_max: int = ROWS_COUNT_MAX) -> None:
         self._by_level: list[deque[Row]] = [deque() for _ in range(_SEVERITIES)]
@@ -66,17 +135,18 @@ class Batch:
         self._count -= len(taken)
         return taken
 
-    def take_columns(self, names: Sequence[str]) -> Columns:
-        """Remove and return some rows, as columns; every row has every column."""
-        rows = self.take()
-        return {name: [row[name] for row in rows] for name in names}
+    def take_piece(self) -> RowsPiece:
+        """Remove and return some rows; every row has every column."""
+        return RowsPiece(self.take())
 
 
-class ColumnBatch:
-    """Rows that come as columns, and stay so: nothing is done for each of them."""
+class BlockBatch:
+    """Rows that come as blocks, and stay so: nothing is done for each of them."""
 
-    def __init__(self, rows_count_max: int = ROWS_COUNT_MAX) -> None:
-        self._parts: deque[Columns] = deque()
+    full_count = BLOCK_ROWS_COUNT
+
+    def __init__(self, rows_count_max: int = BLOCK_ROWS_COUNT_MAX) -> None:
+        self._blocks: deque[Block] = deque()
         self._rows_count_max = rows_count_max
         self._count = 0
         self.shed: Counter[int] = Counter()
@@ -85,25 +155,21 @@ class ColumnBatch:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, columns: Columns) -> None:
+    def add(self, block: Block) -> None:
         """Add rows; the oldest go where there is no room."""
-        self._parts.append(columns)
-        self._count += _length(columns)
-        while self._count > self._rows_count_max and len(self._parts) > 1:
-            gone = _length(self._parts.popleft())
+        self._blocks.append(block)
+        self._count += block.count
+        while self._count > self._rows_count_max and len(self._blocks) > 1:
+            gone = self._blocks.popleft().count
             self._count -= gone
-            self.shed[COLUMNS_LEVEL] += gone
+            self.shed[BLOCKS_LEVEL] += gone
 
-    def take_columns(self, names: Sequence[str]) -> Columns:
+    def take_piece(self) -> BlocksPiece:
         """Remove and return the oldest rows."""
-        parts: list[Columns] = []
+        taken: list[Block] = []
         count = 0
-        while self._parts and count < BATCH_COUNT:
-            parts.append(self._parts.popleft())
-            count += _length(parts[-1])
+        while self._blocks and count < self.full_count:
+            taken.append(self._blocks.popleft())
+            count += taken[-1].count
         self._count -= count
-        return {name: [value for part in parts for value in part[name]] for name in names}
-
-
-def _length(columns: Columns) -> int:
-    return len(next(iter(columns.values()), ()))
+        return BlocksPiece(taken)

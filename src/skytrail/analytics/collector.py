@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from skytrail.analytics.batch import Batch, ColumnBatch, Waiting
+from skytrail.analytics.batch import Batch, BlockBatch, Waiting
 from skytrail.analytics.generators import Generators
 from skytrail.analytics.history_rows import LOGGED, message_row
-from skytrail.analytics.sessions import checked_columns
+from skytrail.analytics.sessions import block_of
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.tags import TagNames
 from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import ClientHello, SandeshMessage, SandeshType
-from skytrail.wire.telemetry import Statistic
+from skytrail.wire.telemetry import Sessions, Statistic
 
 _UVES = frozenset({SandeshType.UVE, SandeshType.ALARM})
 
@@ -40,7 +40,7 @@ class Collector:
         self.generators = Generators()
         self.messages = Batch()
         """Rows of the message table that wait for the store."""
-        self.sessions = ColumnBatch()
+        self.sessions = BlockBatch()
         """Rows of the session table that wait for the store."""
         self.statistics = Batch()
         """Rows of the statistics' table that wait for the store."""
@@ -97,9 +97,9 @@ class Collector:
         """Have a message of a log written to history."""
         self.messages.add(message_row(message), message.header.level)
 
-    def keep_sessions(self, columns: Mapping[str, Sequence[object]], source: str) -> None:
+    def keep_sessions(self, message: Sessions, source: str) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
-        self.sessions.add(checked_columns(columns, source, self.tags))
+        self.sessions.add(block_of(message, source, self.tags))
 
     def count(self, generator: str, kind: str, size: int) -> None:
         """Count a message that came."""

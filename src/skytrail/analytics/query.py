@@ -77,7 +77,10 @@ def _wish(request: QueryRequest, start_us: int, end_us: int) -> Wish:
     ]
     groups = [*(request.where or []), *filters_of(request)]
     compared = [match.name for group in groups for match in group]
-    bins = [_bin_s(each) for each in map(_BIN.fullmatch, request.select_fields) if each is not None]
+    binned = dict.fromkeys(name for name in request.select_fields if _BIN.fullmatch(name))
+    if len(binned) > 1:
+        raise QueryUnusable(f"select_fields has {' and '.join(binned)}: name one bin of time")
+    bins = [_bin_s(each) for each in map(_BIN.fullmatch, binned) if each is not None]
     return Wish(
         tuple(each for each in aggregates if each[0] != "CLASS"),
         frozenset([*plain, *compared]),

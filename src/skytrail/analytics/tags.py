@@ -75,18 +75,18 @@ class TagNames:
             return self._names[number][1]
         return self._former.get(number, f"0x{number:08x}")
 
-    def columns(self, told: Sequence[object]) -> list[list[str]]:
+    def columns(self, told: Sequence[str]) -> list[list[str]]:
         """Return ``COLUMNS`` of a told column; ``DecodeError`` when it holds no numbers.
 
         O(rows), and what is to be read is read once per distinct text.
         """
-        known: dict[object, _Texts] = {None: _NONE, "": _NONE}
+        known: dict[str, _Texts] = {"": _NONE}
         for text in set(told) - known.keys():
             known[text] = self._texts(text)
         return [[known[text][index] for text in told] for index in range(len(COLUMNS))]
 
-    def _texts(self, told: object) -> _Texts:
-        if not isinstance(told, str) or len(words := told.split()) > TAGS_COUNT_MAX:
+    def _texts(self, told: str) -> _Texts:
+        if len(words := told.split()) > TAGS_COUNT_MAX:
             raise DecodeError(f"tags of a session are up to {TAGS_COUNT_MAX} numbers")
         found: list[list[str]] = [[] for _ in COLUMNS]
         for word in words:

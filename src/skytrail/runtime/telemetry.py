@@ -40,6 +40,7 @@ from skytrail.wire.telemetry import (
     decode,
     encode,
 )
+from skytrail.wire.telemetry.sessions import pack
 
 EVERY_S: Final = 10.0
 LOGS_EVERY_S: Final = 1.0
@@ -54,12 +55,6 @@ Source = Callable[[], Awaitable[Iterable[Uve]]]
 
 SessionSource = Callable[[], Sequence[Mapping[str, object]]]
 """Returns sessions that were not told yet, one row each; rows may lack columns."""
-
-
-def columns_of(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
-    """Turn rows into columns; None where a row lacks one."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
 
 
 class Report:
@@ -215,7 +210,7 @@ class Telemetry:
             if self._tap is not None:
                 await self._send(writer, self._tap.take())
             if self._sessions is not None and (rows := self._sessions()):
-                await self._send(writer, [Sessions(columns=columns_of(rows))])
+                await self._send(writer, [pack(rows)])
             if self._clock.now() >= due:
                 due = self._clock.now() + EVERY_S
                 await self._send(writer, self._report.update(await self._source()))

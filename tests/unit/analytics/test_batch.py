@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from skytrail.analytics.batch import Batch, ColumnBatch
+from skytrail.analytics.batch import Batch, BlockBatch
 from skytrail.analytics.history_rows import message_of, message_row
 from skytrail.analytics.history_tables import MESSAGE
+from skytrail.analytics.native import Block
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import SandeshType, decode_message, encode_message
 from skytrail.wire.telemetry import Hello, Log
@@ -54,25 +57,31 @@ def test_rows_become_columns():
     for row_ in ({"a": 1, "b": 2}, {"a": 3, "b": 4}):
         batch.add(row_)
 
-    assert batch.take_columns(["b", "a"]) == {"b": [2, 4], "a": [1, 3]}
+    piece = batch.take_piece()
+
+    assert (piece.count, json.loads(piece.body())) == (2, {"a": [1, 3], "b": [2, 4]})
+    assert [half.rows for half in piece.halves()] == [[{"a": 1, "b": 2}], [{"a": 3, "b": 4}]]
+    assert not piece.halves()[0].halves()
 
 
-def test_columns_stay_columns_and_are_taken_in_order():
-    batch = ColumnBatch()
-    batch.add({"a": [1, 2], "b": ["x", "y"]})
-    batch.add({"a": [3], "b": ["z"]})
+def test_blocks_stay_blocks_and_are_taken_in_order():
+    batch = BlockBatch()
+    batch.add(Block(2, [b"one"]))
+    batch.add(Block(1, [b"other"]))
 
     assert len(batch) == 3
-    assert batch.take_columns(["b", "a"]) == {"b": ["x", "y", "z"], "a": [1, 2, 3]}
+    piece = batch.take_piece()
+    assert (piece.count, piece.body()) == (3, b"\x01\x02one\x01\x01other")
+    assert [half.count for half in piece.halves()] == [2, 1]
     assert len(batch) == 0
 
 
-def test_oldest_columns_go_where_there_is_no_room():
-    batch = ColumnBatch(rows_count_max=3)
+def test_oldest_blocks_go_where_there_is_no_room():
+    batch = BlockBatch(rows_count_max=3)
     for number in range(3):
-        batch.add({"a": [number] * 2})
+        batch.add(Block(2, [str(number).encode()]))
 
-    assert batch.take_columns(["a"]) == {"a": [2, 2]}
+    assert batch.take_piece().body() == b"\x01\x022"
     assert batch.shed.total() == 4
 
 

@@ -120,6 +120,7 @@ def test_sessions_are_asked_as_flows_of_one_direction():
         ({"select_fields": ["SUM(Source)"]}, QueryUnusable, "not a number"),
         ({"select_fields": []}, QueryUnusable, "select_fields"),
         ({"select_fields": ["T=0"]}, QueryUnusable, "T=0"),
+        ({"select_fields": ["T=60", "T=300"]}, QueryUnusable, "T=60 and T=300"),
         ({"where": [[match("Level", "high")]]}, QueryUnusable, "high"),
         ({"where": [[match("Level", 1, 4)]]}, QueryUnusable, "op=4"),
         ({"where": [[match("Level", 1, 7)]]}, QueryUnusable, "prefix"),

@@ -1,12 +1,12 @@
 """History behind one interface: ClickHouse's HTTP, to the embedded engine's process or a cluster.
 
-Values are bound by the server (``param_NAME``), rows come and go as columns of JSON. A statement that is refused is our
+Values are bound by the server (``param_NAME``), rows come in its formats and go as JSON. A statement that is refused is our
 defect or hostile; one that finds nobody is the store's absence, and whoever has rows keeps them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
@@ -68,17 +68,16 @@ class History:
             if found == [[0]]:
                 await self._post(table.keep_statement(hours), {}, b"", SELECT_S)
 
-    async def insert(self, table: str, columns: Mapping[str, Sequence[object]], token: str) -> None:
-        """Add rows, given as columns of equal length; all of them or none.
+    async def insert(self, table: str, body: bytes, form: str, token: str) -> None:
+        """Add rows, in one of ClickHouse's formats; all of them or none.
 
         The same ``token`` again adds nothing: whoever does not know whether rows arrived repeats.
         """
-        body = msgspec.json.encode(columns)
         settings = (
             f"SETTINGS insert_deduplication_token = '{token}',"
             " deduplicate_blocks_in_dependent_materialized_views = 1"
         )
-        query = f"INSERT INTO {DATABASE}.{table} {settings} FORMAT JSONColumns"
+        query = f"INSERT INTO {DATABASE}.{table} {settings} FORMAT {form}"
         await self._post(query, {}, body, INSERT_S)
 
     async def select(

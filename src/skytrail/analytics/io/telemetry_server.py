@@ -147,7 +147,7 @@ class TelemetryServer:
                 collector.keep(message_of(hello, message, sequence))
             elif isinstance(message, Sessions):
                 collector.count(generator, "sessions", size)
-                collector.keep_sessions(message.columns, hello.source)
+                collector.keep_sessions(message, hello.source)
             else:
                 raise ProcessConfused("a process that is admitted says UVEs, logs and sessions")
         except DecodeError:

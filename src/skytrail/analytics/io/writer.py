@@ -13,11 +13,12 @@ from typing import Final
 
 import structlog
 
-from skytrail.analytics.batch import Columns, Waiting
-from skytrail.analytics.history_tables import STORED
+from skytrail.analytics.batch import Piece, Waiting
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
 
 EVERY_S: Final = 1.0
+LOOK_S: Final = 0.1
+"""How often it is looked whether there is enough for a batch before its time."""
 RETRY_S: Final = 1.0
 PIECE_COUNT: Final = 100
 """So few rows are not divided further. They are in no more partitions than the store takes at once."""
@@ -39,11 +40,15 @@ class HistoryWriter:
     async def run(self, keep_hours: Mapping[str, int]) -> None:
         """Write until cancelled."""
         await self._prepare(keep_hours)
+        waited_s = 0.0
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(LOOK_S)
+            waited_s += LOOK_S
+            is_due = waited_s >= EVERY_S
             for table, batch in self._batches.items():
-                while len(batch):
+                while len(batch) >= (1 if is_due else batch.full_count):
                     await self._write(table, batch)
+            waited_s = 0.0 if is_due else waited_s
 
     async def _prepare(self, keep_hours: Mapping[str, int]) -> None:
         while True:
@@ -58,28 +63,27 @@ class HistoryWriter:
 
     async def _write(self, table: str, batch: Waiting) -> None:
         """Write some rows. Of what the store refuses, halves are tried: one row is not all others' loss."""
-        pieces = [batch.take_columns(list(STORED[table].columns))]
+        pieces = [batch.take_piece()]
         while pieces:
-            columns = pieces.pop()
-            count = len(next(iter(columns.values())))
-            reason = await self._insert(table, columns)
+            piece = pieces.pop()
+            count = piece.count
+            reason = await self._insert(table, piece)
+            halves = piece.halves() if reason and count > PIECE_COUNT else []
+            pieces += reversed(halves)
             if not reason:
                 self.written_count += count
-            elif count > PIECE_COUNT:
-                half = count // 2
-                pieces.append({name: values[half:] for name, values in columns.items()})
-                pieces.append({name: values[:half] for name, values in columns.items()})
-            else:
+            elif not halves:
                 # A row that does not fit its column is our defect; others must not wait for it.
                 self.refused_count += count
                 self._log.error("rows_refused", table=table, rows=count, reason=reason)
 
-    async def _insert(self, table: str, columns: Columns) -> str:
+    async def _insert(self, table: str, piece: Piece) -> str:
         """Write rows, as long as that takes; return why the store refuses them, or nothing."""
         token = secrets.token_hex(16)
+        body = piece.body()
         while True:
             try:
-                await self._history.insert(table, columns, token)
+                await self._history.insert(table, body, piece.format, token)
             except HistoryUnavailable as error:
                 self._note(error)
                 await asyncio.sleep(RETRY_S)

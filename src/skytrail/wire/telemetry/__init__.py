@@ -15,7 +15,8 @@ from skytrail.wire.telemetry.codec import (
     encode,
 )
 from skytrail.wire.telemetry.entities import node_status
-from skytrail.wire.telemetry.messages import Hello, Known, Log, Message, Sessions, Statistic, Uve
+from skytrail.wire.telemetry.messages import Hello, Known, Log, Message, Statistic, Uve
+from skytrail.wire.telemetry.sessions import Sessions, Texts
 
 __all__ = [
     "FRAME_BYTES_MAX",
@@ -26,6 +27,7 @@ __all__ = [
     "Sessions",
     "Statistic",
     "TelemetryFramer",
+    "Texts",
     "Uve",
     "decode",
     "encode",

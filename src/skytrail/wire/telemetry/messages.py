@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from skytrail.wire.telemetry.sessions import Sessions
+
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     """The first message of a process; ``started_us`` tells one run from the next."""
@@ -67,12 +69,6 @@ class Log(msgspec.Struct, frozen=True, kw_only=True, tag="log", omit_defaults=Tr
     fields: dict[str, Any] = msgspec.field(default_factory=dict)
     objects: dict[str, str] = msgspec.field(default_factory=dict)
     """Entities it is about: table to key."""
-
-
-class Sessions(msgspec.Struct, frozen=True, kw_only=True, tag="sessions"):
-    """Sessions of a host's workloads that ended, as columns of equal length."""
-
-    columns: dict[str, list[Any]]
 
 
 Message = Hello | Known | Uve | Log | Sessions
