@@ -19,14 +19,16 @@ static __always_inline __u64 decap_flags(const struct __sk_buff *ctx, __u32 fami
 	return unlikely(ctx->protocol == bpf_htons(ETH_P_IPV6)) ? DECAP_L3_IPV4 : 0;
 }
 
-/* Before Linux 6.3 the kernel cannot be told of a change of the family: the device must find out. As
- * it wants to keep an IPv6 header, what is shorter becomes that long, as Ethernet pads frames. */
-static __noinline long decap_untold(struct __sk_buff *ctx, __u32 bytes)
+/* Before Linux 6.3 the kernel cannot be told of a change of the family, which `flags` are for. To IPv4
+ * it is changed as if the packet were translated: that takes off the first bytes of the outer header,
+ * and less has to be left of what is no IPv6. To IPv6 the device must find out. */
+static __noinline long decap_untold(struct __sk_buff *ctx, __u32 bytes, __u64 flags)
 {
-	const __u32 kept = bytes + ETHERNET_BYTES + sizeof(struct ipv6hdr);
-
-	if (ctx->len < kept && bpf_skb_change_tail(ctx, kept, 0))
-		return -1;
+	if (flags & DECAP_L3_IPV4) {
+		if (bpf_skb_change_proto(ctx, bpf_htons(ETH_P_IP), 0))
+			return -1;
+		bytes -= sizeof(struct ipv6hdr) - sizeof(struct iphdr);
+	}
 	return bpf_skb_adjust_room(ctx, -(__s32)bytes, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 }
 

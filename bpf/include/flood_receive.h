@@ -59,7 +59,7 @@ VERIFIED_ONCE int flood_received(struct __sk_buff *ctx, struct packet *p, __u32 
 	flags = decap_flags(ctx, family);
 	if (bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO | flags) &&
-	    (!flags || decap_untold(ctx, p->l3 - ETHERNET_BYTES)))
+	    (!flags || decap_untold(ctx, p->l3 - ETHERNET_BYTES, flags)))
 		return drop(ctx, DROP_ENCAPSULATION);
 	frame = packet_data(ctx);
 	if (frame + ETHERNET_BYTES > packet_end(ctx))

@@ -40,6 +40,7 @@ def test_both_families_cross_with_full_segments(rig: Rig, encapsulation: Encapsu
 
     for address in (second.address4, second.address6):
         assert loss_percent(first, address) == 0
+        assert loss_percent(first, address, "-s 0") == 0
         assert loss_percent(first, address, "-s 1400", "-M do") == 0
     assert megabits(first, second, second.address4) > 20
 
