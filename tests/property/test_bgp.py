@@ -188,11 +188,13 @@ ATTRIBUTES = st.builds(
     edge_discovery=few(
         st.builds(
             DiscoveryEdge,
-            V4,
+            V4 | V6,
             st.lists(st.tuples(U32, U32), min_size=1, max_size=2).map(tuple),
         )
     ),
-    edge_forwarding=few(st.builds(ForwardingEdge, V4, U32, V4, U32)),
+    edge_forwarding=few(
+        st.builds(ForwardingEdge, V4, U32, V4, U32) | st.builds(ForwardingEdge, V6, U32, V6, U32)
+    ),
     origin_vn_path=few(EIGHT),
     unknown=UNKNOWN,
 )

@@ -83,7 +83,7 @@ ENET_KEYS = st.builds(EnetKey, MACS, st.none() | HOSTS, U32) | st.one_of(
 )
 U20 = st.integers(0, (1 << 20) - 1).map(Label)
 TREE_KEYS = st.builds(TreeKey, V4, V4)
-TREE_EDGES = st.builds(TreeEdge, V4, U20, WORDS)
+TREE_EDGES = st.builds(TreeEdge, V4 | V6, U20, WORDS)
 KEYS = st.one_of(INET_KEYS, INET6_KEYS, ENET_KEYS)
 NEXT_HOPS = st.builds(
     NextHop,
@@ -158,7 +158,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     items(Family.INET, INET_KEYS),
     items(Family.INET6, INET6_KEYS),
     items(Family.ENET, ENET_KEYS),
-    st.builds(JoinTree, NAME, TREE_KEYS, V4, U20, U20, WORDS),
+    st.builds(JoinTree, NAME, TREE_KEYS, V4 | V6, U20, U20, WORDS),
     st.builds(LeaveTree, NAME, TREE_KEYS),
     st.builds(
         TreeItems,

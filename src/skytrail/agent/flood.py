@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Network, ip_network
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import link_local
@@ -106,10 +106,10 @@ def relayed(ways: Iterable[Way]) -> list[Way]:
 
 
 def tree_join(instance: str, label: int, offer: Offer) -> JoinTree | None:
-    """Return our membership of a network's tree; None: there is no MPLS, or no IPv4, to be one by."""
+    """Return our membership of a network's tree; None: there is no MPLS to be one by."""
     address, kinds = offer
     names = tuple(ENCAPSULATION_TEXTS[kind] for kind in kinds if kind is not Encapsulation.VXLAN)
-    if not names or not isinstance(address, IPv4Address):
+    if not names:
         return None
     return JoinTree(instance, BROADCAST_TREE, address, Label(label), Label(label), names)
 

@@ -1,4 +1,8 @@
-"""One overlay tree as a control node sees it: its members, who may build, and what was built."""
+"""One overlay tree as a control node sees it: its members, who may build, and what was built.
+
+Hosts reach hosts with tunnel addresses of their own IP version alone, so the members of each version
+are a tree by themselves.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import TypeAlias
 from skytrail.control.path import InstanceName
 from skytrail.control.tree_routes import Local
 from skytrail.control.tree_shape import Shape
+from skytrail.net import IpAddress
 from skytrail.wire.bgp import ErmvpnNlri, ForwardingEdge
 from skytrail.wire.xmpp import TreeKey
 
@@ -27,16 +32,16 @@ class Tree:
 
     name: TreeName
     locals: dict[ErmvpnNlri, Local] = field(default_factory=dict[ErmvpnNlri, Local])
-    members: dict[IPv4Address, dict[ErmvpnNlri, None]] = field(
-        default_factory=dict[IPv4Address, dict[ErmvpnNlri, None]]
+    members: dict[IpAddress, dict[ErmvpnNlri, None]] = field(
+        default_factory=dict[IpAddress, dict[ErmvpnNlri, None]]
     )
     """By tunnel address; a member of several control nodes has several routes."""
     routers: dict[IPv4Address, int] = field(default_factory=dict[IPv4Address, int])
     """Control nodes that can build, and how many members each tells of."""
-    shape: Shape | None = None
-    """While this node builds."""
+    shapes: dict[int, Shape] = field(default_factory=dict[int, Shape])
+    """By IP version, while this node builds."""
     built: dict[ErmvpnNlri, Built] = field(default_factory=dict[ErmvpnNlri, Built])
-    touched: dict[IPv4Address, None] = field(default_factory=dict[IPv4Address, None])
+    touched: dict[IpAddress, None] = field(default_factory=dict[IpAddress, None])
     gone: dict[ErmvpnNlri, None] = field(default_factory=dict[ErmvpnNlri, None])
 
     @property
@@ -44,7 +49,12 @@ class Tree:
         """The elected control node."""
         return min(self.routers, default=None)
 
-    def chosen(self, address: IPv4Address) -> Local:
+    @property
+    def is_built(self) -> bool:
+        """Whether this node builds."""
+        return bool(self.shapes)
+
+    def chosen(self, address: IpAddress) -> Local:
         """Return the route that counts for a member."""
         routes = [self.locals[nlri] for nlri in self.members[address]]
         return min(routes, key=lambda local: (local.is_stale, local.nlri.router_id))
@@ -80,32 +90,33 @@ class Tree:
     def start(self) -> None:
         """Begin to build."""
         name, key = self.name
-        self.shape = Shape(f"{name} {key.group} {key.source}".encode())
+        salt = f"{name} {key.group} {key.source}".encode()
+        self.shapes = {4: Shape(salt), 6: Shape(salt)}
         self.touched.update(dict.fromkeys(self.members))
 
-    def changed(self) -> list[IPv4Address]:
+    def changed(self) -> list[IpAddress]:
         """Return members whose edges may be others, once the shape has followed what happened."""
-        shape = self.shape
-        if shape is None:
+        if not self.is_built:
             self.touched = {}
             return []
         changed = dict(self.touched)
         for address in self.touched:
+            shape = self.shapes[address.version]
             if address in self.members:
                 shape.add(address)
                 # It may have another label, which is part of its neighbours' edges.
                 changed.update(dict.fromkeys(shape.neighbours(address)))
             else:
                 shape.remove(address)
-        changed.update(dict.fromkeys(shape.take_changed()))
+        for shape in self.shapes.values():
+            changed.update(dict.fromkeys(shape.take_changed()))
         self.touched = {}
         return [address for address in changed if address in self.members]
 
-    def edges(self, address: IPv4Address) -> tuple[ForwardingEdge, ...]:
+    def edges(self, address: IpAddress) -> tuple[ForwardingEdge, ...]:
         """Return a member's edges as built."""
-        assert self.shape is not None
         label = self.chosen(address).label
         return tuple(
             ForwardingEdge(address, label, other, self.chosen(other).label)
-            for other in self.shape.neighbours(address)
+            for other in self.shapes[address.version].neighbours(address)
         )

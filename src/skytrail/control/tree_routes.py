@@ -19,7 +19,7 @@ from skytrail.control.bgp_export import naming
 from skytrail.control.bgp_values import ENCAPSULATION_TYPES, NetworkIds, encapsulation_names
 from skytrail.control.path import VPN_INSTANCE, Learned, Path, PathSlot, PeerName, Relay
 from skytrail.control.relay import NO_DESTINATION
-from skytrail.net import Label, RouteTarget
+from skytrail.net import IpAddress, Label, RouteTarget
 from skytrail.wire.bgp import (
     ERMVPN_GLOBAL,
     ERMVPN_LOCAL,
@@ -43,7 +43,7 @@ class Local:
     """A member of a tree."""
 
     nlri: ErmvpnNlri
-    address: IPv4Address
+    address: IpAddress
     label: Label
     encapsulations: tuple[str, ...]
     targets: frozenset[RouteTarget]

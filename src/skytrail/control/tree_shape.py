@@ -19,7 +19,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+
+from skytrail.net import IpAddress
 
 CHILDREN_MAX = 3
 DEGREE_MAX = CHILDREN_MAX + 1
@@ -30,7 +31,7 @@ _PATH_BYTES = 8
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    address: IPv4Address
+    address: IpAddress
     rank: tuple[int, int]
     path: int
     parent: _Node | None = None
@@ -41,7 +42,7 @@ class _Node:
         return self.path // CHILDREN_MAX**depth % CHILDREN_MAX
 
 
-def _node(salt: bytes, address: IPv4Address) -> _Node:
+def _node(salt: bytes, address: IpAddress) -> _Node:
     digest = hashlib.blake2b(address.packed, digest_size=_HASH_BYTES, key=salt).digest()
     rank = (int.from_bytes(digest[_PATH_BYTES:]), int(address))
     return _Node(address, rank, int.from_bytes(digest[:_PATH_BYTES]))
@@ -52,33 +53,33 @@ class Shape:
 
     def __init__(self, salt: bytes) -> None:
         self._salt = hashlib.blake2b(salt, digest_size=_HASH_BYTES).digest()
-        self._nodes: dict[IPv4Address, _Node] = {}
+        self._nodes: dict[IpAddress, _Node] = {}
         self._root: _Node | None = None
-        self._changed: dict[IPv4Address, None] = {}
+        self._changed: dict[IpAddress, None] = {}
 
-    def __contains__(self, address: IPv4Address) -> bool:
+    def __contains__(self, address: IpAddress) -> bool:
         return address in self._nodes
 
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def parent(self, address: IPv4Address) -> IPv4Address | None:
+    def parent(self, address: IpAddress) -> IpAddress | None:
         """Return the neighbour of lower rank; None for the root."""
         parent = self._nodes[address].parent
         return None if parent is None else parent.address
 
-    def neighbours(self, address: IPv4Address) -> list[IPv4Address]:
+    def neighbours(self, address: IpAddress) -> list[IpAddress]:
         """Return a member's neighbours, its parent first; at most ``DEGREE_MAX``."""
         node = self._nodes[address]
         above = [] if node.parent is None else [node.parent.address]
         return above + [child.address for child in node.children if child is not None]
 
-    def take_changed(self) -> list[IPv4Address]:
+    def take_changed(self) -> list[IpAddress]:
         """Return members whose neighbours may be others since the last call; some may be gone."""
         changed, self._changed = self._changed, {}
         return list(changed)
 
-    def add(self, address: IPv4Address) -> None:
+    def add(self, address: IpAddress) -> None:
         """Add a member; one that is there already stays."""
         if address in self._nodes:
             return
@@ -103,7 +104,7 @@ class Shape:
                 carried, here = here, carried
             parent, digit, depth = here, carried.digit(depth), depth + 1
 
-    def remove(self, address: IPv4Address) -> None:
+    def remove(self, address: IpAddress) -> None:
         """Remove a member; unknown ones are ignored. The places below move up."""
         gone = self._nodes.pop(address, None)
         if gone is None:
@@ -152,10 +153,10 @@ class Shape:
             self._changed[node.address] = None
 
 
-def parents_of(salt: bytes, members: Iterable[IPv4Address]) -> dict[IPv4Address, IPv4Address]:
+def parents_of(salt: bytes, members: Iterable[IpAddress]) -> dict[IpAddress, IpAddress]:
     """Return every member's parent, the root's left out: the definition of a :class:`Shape`."""
     key = hashlib.blake2b(salt, digest_size=_HASH_BYTES).digest()
-    parents: dict[IPv4Address, IPv4Address] = {}
+    parents: dict[IpAddress, IpAddress] = {}
 
     def descend(nodes: list[_Node], above: _Node | None, depth: int) -> None:
         if not nodes:

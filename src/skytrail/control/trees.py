@@ -40,7 +40,7 @@ from skytrail.control.tree_routes import (
     local_path,
     member_of,
 )
-from skytrail.net import Label, RouteDistinguisher, RouteTarget
+from skytrail.net import IpAddress, Label, RouteDistinguisher, RouteTarget, number_of
 from skytrail.wire.bgp import ERMVPN_GLOBAL, ERMVPN_LOCAL, BgpFamily, ErmvpnNlri, ForwardingEdge
 from skytrail.wire.xmpp import JoinTree, TreeBranch, TreeEdge, TreeKey
 
@@ -228,7 +228,7 @@ class Trees:
             return
         join = claim.join
         number = claim.instance_id & _INSTANCE_ID_MASK
-        distinguisher = RouteDistinguisher.of_address(join.address, number)
+        distinguisher = RouteDistinguisher.of_address(number_of(join.address), number)
         key = join.key
         nlri = ErmvpnNlri(ERMVPN_LOCAL, distinguisher, self.router_id, key.source, key.group)
         claimants = self._claimants.setdefault(nlri, {})
@@ -350,9 +350,9 @@ class Trees:
 
     def _settle_tree(self, tree: Tree) -> None:
         is_elected = tree.builder == self.router_id
-        if tree.shape is None and is_elected:
+        if not tree.is_built and is_elected:
             tree.start()
-        elif tree.shape is not None and not is_elected and self._is_built_elsewhere(tree):
+        elif tree.is_built and not is_elected and self._is_built_elsewhere(tree):
             self._stop(tree)
         for address in tree.changed():
             edges = tree.edges(address)
@@ -379,7 +379,7 @@ class Trees:
     def _stop(self, tree: Tree) -> None:
         for nlri in list(tree.built):
             self._build(tree, nlri, ())
-        tree.shape = None
+        tree.shapes = {}
 
     def _build(self, tree: Tree, nlri: ErmvpnNlri, edges: tuple[ForwardingEdge, ...]) -> None:
         local = tree.locals.get(nlri)
@@ -398,7 +398,7 @@ class Trees:
             self._relay.put(relay_key, path)
 
     def _edges_for(
-        self, tree: Tree, nlri: ErmvpnNlri, address: IPv4Address, label: Label
+        self, tree: Tree, nlri: ErmvpnNlri, address: IpAddress, label: Label
     ) -> Global | None:
         """Return the edges that count for a member of ours: of the first control node in contact."""
         offers = list(self._globals.get(nlri, ()))
@@ -424,7 +424,7 @@ class Trees:
                 "source": str(key.source),
                 "members": len(tree.members),
                 "builder": None if tree.builder is None else str(tree.builder),
-                "built_here": tree.shape is not None,
+                "built_here": tree.is_built,
                 "control_nodes": sorted(map(str, tree.routers)),
             }
 
@@ -474,7 +474,7 @@ class Trees:
         return "another instance has its number"
 
 
-def _is_of(edges: Iterable[ForwardingEdge], address: IPv4Address, label: Label) -> bool:
+def _is_of(edges: Iterable[ForwardingEdge], address: IpAddress, label: Label) -> bool:
     return all((each.inbound, each.inbound_label) == (address, label) for each in edges)
 
 

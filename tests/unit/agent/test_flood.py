@@ -55,7 +55,9 @@ RED_VRF = f"{RED}:red"
 BY_TREE = {"key_value_pair": [{"key": "broadcast-replication", "value": "tree"}]}
 
 
-def host(*names: str, annotations: Json = None, unknown: Json = None) -> AgentHost:
+def host(
+    *names: str, annotations: Json = None, unknown: Json = None, own: str = "192.0.2.1"
+) -> AgentHost:
     config = ConfigBuilder()
     red = config.network(
         "red",
@@ -72,7 +74,7 @@ def host(*names: str, annotations: Json = None, unknown: Json = None) -> AgentHo
         ("a", red, "10.1.1.3"), ("b", red, "10.1.1.4"), ("c", blue, "10.1.1.3"),
     ):  # fmt: skip
         config.port(name, network, [address])
-    made = AgentHost("192.0.2.1")
+    made = AgentHost(own)
     for index, name in enumerate(names):
         made.plug(name, 10 + index)
     made.connect()
@@ -246,7 +248,7 @@ def grow(made: AgentHost, *neighbours: str, label: int | None = None) -> None:
     """Let the control node tell the host its neighbours in red's tree."""
     join = joined(made)
     assert join is not None
-    edges = tuple(TreeEdge(IPv4Address(each), Label(900), ("udp",)) for each in neighbours)
+    edges = tuple(TreeEdge(ip_address(each), Label(900), ("udp",)) for each in neighbours)
     own = join.first_label if label is None else Label(label)
     event = TreeItems(RED_VRF, (TreeBranch(BROADCAST_TREE, own, edges),))
     made.sessions.received(SOURCE, event, made.now)
@@ -279,6 +281,16 @@ def test_a_network_that_asks_for_a_tree_is_joined_by_a_label_that_relays() -> No
     assert isinstance(nexthop, NextHopRow)
     assert (nexthop.kind, nexthop.relays) == (NextHopKind.BRIDGE, True)
     assert nexthop.vrf_id == made.desired.vrfs[RED_VRF]
+
+
+def test_a_host_over_ipv6_is_joined_by_its_address_and_has_neighbours() -> None:
+    made = host("a", annotations=BY_TREE, own="2001:db8::1")
+    grow(made, "2001:db8::2")
+
+    join = joined(made)
+    assert join is not None
+    assert str(join.address) == "2001:db8::1"
+    assert members(made)[1:] == [("2001:db8::2", 900 | FLOOD_RELAYED)]
 
 
 def test_neighbours_in_the_tree_stand_for_all_who_are_on_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
@@ -27,6 +27,9 @@ from skytrail.wire.xmpp import (
 
 RED, BLUE = instance_of("red"), instance_of("blue")
 ADDRESSES = {name: IPv4Address("172.16.0.1") + place for place, name in enumerate("abcdefgh")}
+
+
+ADDRESSES |= {name: IPv6Address("2001:db8::1") + place for place, name in enumerate("rstuv")}
 
 
 def join(name: str, label: int = 5000, instance: str = RED, last: int | None = None) -> JoinTree:
@@ -60,6 +63,23 @@ def test_two_members_are_told_each_other() -> None:
     edge = TreeEdge(ADDRESSES["b"], Label(5000), ("udp", "gre"))
     told = TreeBranch(BROADCAST_TREE, Label(5000), (edge,))
     assert trees(bench.hear("a")) == [TreeItems(RED, (told,))]
+
+
+def test_members_of_each_ip_version_are_a_tree_by_themselves() -> None:
+    bench = settled("a", "r", "b", "s", "c", "t")
+
+    for members in ("abc", "rst"):
+        edges: dict[str, set[str]] = {}
+        for name in members:
+            told = trees(bench.hear(name))[-1].branches
+            edges[name] = {
+                each
+                for each in ADDRESSES
+                for edge in told[-1].edges
+                if edge.address == ADDRESSES[each]
+            }
+        assert set[str]().union(*edges.values()) == set(members)
+        assert sum(map(len, edges.values())) == 2 * (len(members) - 1)
 
 
 def test_a_lone_member_is_told_nothing() -> None:

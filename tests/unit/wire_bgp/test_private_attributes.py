@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
@@ -17,6 +17,7 @@ from skytrail.wire.bgp import (
 from skytrail.wire.bgp.communities import OriginVn
 
 FIRST, SECOND = IPv4Address("172.16.0.7"), IPv4Address("172.16.0.8")
+FIRST6, SECOND6 = IPv6Address("2001:db8::7"), IPv6Address("2001:db8::8")
 EXAMPLES = [
     (
         # Length and address, length and label ranges of two times four bytes.
@@ -34,6 +35,24 @@ EXAMPLES = [
         Attributes(edge_forwarding=(ForwardingEdge(FIRST, 1000, SECOND, 2000),)),
         242,
         "04 ac100007 000003e8 ac100008 000007d0",
+    ),
+    (
+        Attributes(edge_discovery=(DiscoveryEdge(FIRST6, ((1000, 1999),)),)),
+        241,
+        "10 20010db8000000000000000000000007 08 000003e8000007cf",
+    ),
+    (
+        Attributes(
+            edge_forwarding=(
+                ForwardingEdge(FIRST6, 1000, SECOND6, 2000),
+                ForwardingEdge(FIRST, 1, SECOND, 2),
+            )
+        ),
+        242,
+        (
+            "10 20010db8000000000000000000000007 000003e8 20010db8000000000000000000000008 000007d0"
+            "04 ac100007 00000001 ac100008 00000002"
+        ),
     ),
     (
         Attributes(origin_vn_path=tuple(OriginVn(64512, each).packed for each in (7, 8))),
@@ -66,3 +85,29 @@ def test_private_attributes_that_are_cut_are_discarded_and_nothing_else_is(code,
     assert (
         update.attributes == decode_update(update_body(MANDATORY, TEN_SLASH_8), INTERNAL).attributes
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "wire"),
+    [
+        (241, "06 ac1000070000 08 000003e8000007cf"),
+        (241, "00 08 000003e8000007cf"),
+        (241, "10 20010db80000"),
+        (242, "06 ac1000070000 000003e8 ac1000080000 000007d0"),
+        (242, "10 ac100007 000003e8 ac100008 000007d0"),
+    ],
+)
+def test_edges_to_what_is_no_address_are_discarded(code, wire):
+    bad = attribute(0xC0, code, bytes.fromhex(wire))
+
+    update = decode_update(update_body(MANDATORY + bad, TEN_SLASH_8), INTERNAL)
+
+    assert len(update.reach) == 1
+    assert "attribute discarded" in update.problems[0]
+
+
+def test_an_edge_between_two_ip_versions_is_not_written():
+    mixed = Attributes(edge_forwarding=(ForwardingEdge(FIRST, 1, SECOND6, 2),))
+
+    with pytest.raises(ValueError, match="joins two IP versions"):
+        encode_attributes(mixed, INTERNAL)

@@ -200,7 +200,7 @@ def test_a_branch_names_the_label_and_the_neighbours() -> None:
 @pytest.mark.parametrize(
     ("part", "other"),
     [
-        ("<address>172.16.0.7</address>", "<address>fd00::7</address>"),
+        ("<address>172.16.0.7</address>", "<address>fd00::zz</address>"),
         ("5000-5999", "5000-99999999"),
         ("5000-5999", "-1-5"),
         ("<safi>241</safi>", "<safi>1</safi>"),

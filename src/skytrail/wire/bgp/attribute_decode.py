@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple, TypeAlias
 
 from skytrail.wire.bgp.as_path import merge_as4_path, read_as_path
@@ -319,36 +319,47 @@ def _edge_discovery(value: bytes, peer: PeerKind) -> tuple[DiscoveryEdge, ...]:
     edges: list[DiscoveryEdge] = []
     position, end = 0, len(value)
     while position < end:
-        if end - position < 6 or value[position] != 4:
-            raise MalformedAttribute("edge without an IPv4 address")
-        labels_at = position + 6
-        following = labels_at + value[position + 5]
+        address_at, size = position + 1, _edge_address_bytes(value[position])
+        labels_at = address_at + size + 1
+        if labels_at > end:
+            raise MalformedAttribute("edge without an address")
+        following = labels_at + value[labels_at - 1]
         if following > end or following == labels_at or (following - labels_at) % 8:
             raise MalformedAttribute("edge without whole label ranges")
         ranges = tuple(
             (int.from_bytes(value[at : at + 4]), int.from_bytes(value[at + 4 : at + 8]))
             for at in range(labels_at, following, 8)
         )
-        edges.append(DiscoveryEdge(IPv4Address(value[position + 1 : position + 5]), ranges))
+        edges.append(DiscoveryEdge(ip_address(value[address_at : address_at + size]), ranges))
         position = following
     if not edges:
         raise MalformedAttribute("empty")
     return tuple(edges)
 
 
+def _edge_address_bytes(size: int) -> int:
+    if size not in {4, 16}:
+        raise MalformedAttribute(f"edge with {size} bytes of address")
+    return size
+
+
 def _edge_forwarding(value: bytes, peer: PeerKind) -> tuple[ForwardingEdge, ...]:
-    starts = _words(value, 17)
-    if any(value[at] != 4 for at in starts):
-        raise MalformedAttribute("edge without IPv4 addresses")
-    return tuple(
-        ForwardingEdge(
-            IPv4Address(value[at + 1 : at + 5]),
-            int.from_bytes(value[at + 5 : at + 9]),
-            IPv4Address(value[at + 9 : at + 13]),
-            int.from_bytes(value[at + 13 : at + 17]),
-        )
-        for at in starts
-    )
+    edges: list[ForwardingEdge] = []
+    position, end = 0, len(value)
+    while position < end:
+        half = _edge_address_bytes(value[position]) + 4
+        inbound_at, outbound_at = position + 1, position + 1 + half
+        position = outbound_at + half
+        if position > end:
+            raise MalformedAttribute("edge that is cut off")
+        ends = [
+            (ip_address(end_of[:-4]), int.from_bytes(end_of[-4:]))
+            for end_of in (value[inbound_at:outbound_at], value[outbound_at:position])
+        ]
+        edges.append(ForwardingEdge(*ends[0], *ends[1]))
+    if not edges:
+        raise MalformedAttribute("empty")
+    return tuple(edges)
 
 
 _Read: TypeAlias = Callable[[bytes, PeerKind], object]

@@ -15,6 +15,7 @@ from skytrail.wire.bgp.attributes import (
     AttributeCode,
     AttributeFlag,
     Attributes,
+    ForwardingEdge,
 )
 from skytrail.wire.bgp.messages import Negotiated
 
@@ -109,14 +110,7 @@ def _lists(attributes: Attributes) -> list[bytes]:
             for each in attributes.large_communities
         ),
         _C.EDGE_DISCOVERY: _edge_discovery(attributes),
-        _C.EDGE_FORWARDING: b"".join(
-            b"\x04"
-            + edge.inbound.packed
-            + edge.inbound_label.to_bytes(4)
-            + edge.outbound.packed
-            + edge.outbound_label.to_bytes(4)
-            for edge in attributes.edge_forwarding
-        ),
+        _C.EDGE_FORWARDING: b"".join(map(_edge_forwarding, attributes.edge_forwarding)),
         _C.ORIGIN_VN_PATH: _eights(attributes.origin_vn_path),
     }
     return [encode_attribute(_BOTH, code, value) for code, value in values.items() if value]
@@ -128,11 +122,20 @@ def _eights(values: tuple[bytes, ...]) -> bytes:
     return b"".join(values)
 
 
+def _edge_forwarding(edge: ForwardingEdge) -> bytes:
+    inbound, outbound = edge.inbound.packed, edge.outbound.packed
+    if len(inbound) != len(outbound):
+        raise ValueError(f"{edge!r} joins two IP versions")
+    labels = edge.inbound_label.to_bytes(4), edge.outbound_label.to_bytes(4)
+    return len(inbound).to_bytes(1) + inbound + labels[0] + outbound + labels[1]
+
+
 def _edge_discovery(attributes: Attributes) -> bytes:
     chunks: list[bytes] = []
     for edge in attributes.edge_discovery:
         ranges = b"".join(first.to_bytes(4) + last.to_bytes(4) for first, last in edge.labels)
         if not ranges:
             raise ValueError(f"{edge!r} has no labels")
-        chunks.append(b"\x04" + edge.address.packed + len(ranges).to_bytes(1) + ranges)
+        address = edge.address.packed
+        chunks.append(len(address).to_bytes(1) + address + len(ranges).to_bytes(1) + ranges)
     return b"".join(chunks)

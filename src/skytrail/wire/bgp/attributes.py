@@ -146,18 +146,18 @@ class PmsiTunnel:
 class DiscoveryEdge:
     """One free edge of a tree node: where it may be reached, with which ranges of labels."""
 
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
     labels: tuple[tuple[int, int], ...]
     """(first, last) each, at least one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardingEdge:
-    """One edge of the computed tree, seen from its two ends."""
+    """One edge of the computed tree, seen from its two ends, which have addresses of one IP version."""
 
-    inbound: IPv4Address
+    inbound: IPv4Address | IPv6Address
     inbound_label: int
-    outbound: IPv4Address
+    outbound: IPv4Address | IPv6Address
     outbound_label: int
 
 

@@ -154,7 +154,7 @@ class JoinTree:
 
     instance: str
     key: TreeKey
-    address: IPv4Address
+    address: IpAddress
     """Its tunnel end."""
     first_label: Label
     last_label: Label
@@ -172,7 +172,7 @@ class LeaveTree:
 class TreeEdge:
     """A neighbour in a tree: where copies go, and from where alone they may come."""
 
-    address: IPv4Address
+    address: IpAddress
     label: Label
     encapsulations: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 
-from skytrail.net import Label
+from skytrail.net import IpAddress, Label
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.xmpp.messages import JoinTree, TreeBranch, TreeEdge, TreeKey
 from skytrail.wire.xmpp.route_codec import (
@@ -17,6 +17,7 @@ from skytrail.wire.xmpp.route_codec import (
     bounded_number,
     decode_encapsulations,
     encode_encapsulations,
+    parse_address,
 )
 from skytrail.wire.xmpp.xml import XmlElement, children_by_name, local_name
 
@@ -40,6 +41,13 @@ def _address(text: str) -> IPv4Address:
         return IPv4Address(text.strip())
     except ValueError as error:
         raise DecodeError(f"bad address of a tree {text[:40]!r}") from error
+
+
+def _tunnel_end(text: str) -> IpAddress:
+    try:
+        return parse_address(text.strip())
+    except ValueError as error:
+        raise DecodeError(f"bad tunnel address of a tree {text[:40]!r}") from error
 
 
 def encode_join(join: JoinTree) -> str:
@@ -71,9 +79,9 @@ def _nlri(key: TreeKey, more: str = "") -> str:
     )
 
 
-def _encode_hop(address: IPv4Address, label: str, encapsulations: tuple[str, ...]) -> str:
+def _encode_hop(address: IpAddress, label: str, encapsulations: tuple[str, ...]) -> str:
     return (
-        f"<next-hop><af>1</af><address>{address}</address><label>{label}</label>"
+        f"<next-hop><af>{1 if address.version == 4 else 2}</af><address>{address}</address><label>{label}</label>"
         f"{encode_encapsulations(encapsulations)}</next-hop>"
     )
 
@@ -139,7 +147,7 @@ def _key_of(texts: dict[str, str]) -> TreeKey:
     return TreeKey(_address(texts.get("group", "")), _address(texts.get("source") or "0.0.0.0"))
 
 
-def _decode_hop(hop: XmlElement) -> tuple[IPv4Address, str, tuple[str, ...]]:
+def _decode_hop(hop: XmlElement) -> tuple[IpAddress, str, tuple[str, ...]]:
     texts: dict[str, str] = {}
     encapsulations: tuple[str, ...] = ()
     for child in hop:
@@ -147,4 +155,4 @@ def _decode_hop(hop: XmlElement) -> tuple[IPv4Address, str, tuple[str, ...]]:
             encapsulations = decode_encapsulations(child)
         else:
             texts[local_name(child)] = child.text or ""
-    return _address(texts.get("address", "")), texts.get("label", "").strip(), encapsulations
+    return _tunnel_end(texts.get("address", "")), texts.get("label", "").strip(), encapsulations
