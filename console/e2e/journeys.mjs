@@ -72,6 +72,8 @@ async function editingRulesAsATable() {
   await picture("rules");
   await page.getByRole("button", { name: "Remove rule 2" }).click();
   await page.getByRole("button", { name: "Save" }).click();
+  // The form has the same heading: what is saved is shown at the object's own address.
+  await page.waitForURL((url) => !url.pathname.endsWith("/edit"));
   await heading("front-back").waitFor();
   const { json } = await api("GET", "/api/v1/network-policy/by-name/default-domain:red:front-back");
   const [first, second, ...more] = json.network_policy_entries.policy_rule;
@@ -272,7 +274,7 @@ async function watchingTheSystem() {
 }
 
 async function travellingIntoThePast() {
-  expected = [409];
+  expecting(409);
   const gone = await api("POST", "/api/v1/virtual-network", { fq_name: ["default-domain", "default-project", "bygone"], mtu: 1300 });
   check(gone.status === 201, JSON.stringify(gone));
   const [{ at }] = (await api("GET", `/api/v1/history?object=${gone.json.uuid}`)).json.entries;
@@ -297,7 +299,7 @@ async function travellingIntoThePast() {
   await picture("past");
 
   // Whoever is given the address sees the same.
-  const colleague = await context.newPage();
+  const colleague = await page.context().newPage();
   const secret = await page.evaluate(() => sessionStorage.getItem("skytrail.token"));
   await colleague.addInitScript((value) => sessionStorage.setItem("skytrail.token", value), secret);
   await colleague.goto(page.url());

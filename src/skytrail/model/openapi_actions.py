@@ -405,8 +405,17 @@ NATIVE: tuple[Action, ...] = (
         "native-history",
         "/api/v1/history",
         "Who changed what, newest first.",
-        query=dict.fromkeys(("object", "type", "by", "derived", "limit", "cursor"), False),
+        query=dict.fromkeys(
+            ("object", "type", "by", "derived", "revision", "limit", "cursor"), False
+        ),
         reply={"entries": MAPPINGS},
+    ),
+    _get(
+        "native-history-moment",
+        "/api/v1/history/moment",
+        "The revision that stood at a time, and when it was made.",
+        query={"time": True},
+        reply={"revision": NUMBER, "at": TEXT},
     ),
     _get(
         "native-history-verify",

@@ -57,7 +57,7 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
         method="GET",
         path="/api/v1/search",
         summary="Objects of any type by a part of their name, or by uuid.",
-        query={"q": True, "limit": False},
+        query={"q": True, "limit": False, "revision": False},
         reply={"items": MAPPINGS},
     ),
     Action(
