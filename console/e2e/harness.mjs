@@ -96,6 +96,12 @@ export async function choose(label, text, option) {
   await page.locator(".ant-select-dropdown:visible .ant-select-item-option").filter({ hasText: option }).first().click();
 }
 
+/** To a page by the menu: no page load. */
+export async function goTo(title) {
+  await page.getByRole("navigation").getByRole("link", { name: title, exact: true }).click();
+  await heading(title).waitFor();
+}
+
 /** Goes the journeys one after the other; prints a line of JSON for each. */
 export async function go(journeys) {
   let isIn = true;

@@ -5,8 +5,8 @@
 
 import { readFile } from "node:fs/promises";
 
-import { decidingByTags } from "./editors.mjs";
-import { api, axe, check, choose, errors, expecting, go, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
+import { decidingByTags, drawingAServiceChain, planningAndReverting } from "./editors.mjs";
+import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
 
 const MANY = 3000;
 
@@ -23,12 +23,6 @@ async function loggingIn() {
   await heading("Project").waitFor();
   await row("default-project").waitFor();
   check(await page.evaluate(() => document.cookie === ""), "the token is in a cookie");
-}
-
-/** To a page by the menu: no page load. */
-async function goTo(title) {
-  await page.getByRole("navigation").getByRole("link", { name: title, exact: true }).click();
-  await heading(title).waitFor();
 }
 
 async function beginningEmpty() {
@@ -350,7 +344,7 @@ async function beingWatchedByNobody() {
 const JOURNEYS = {
   loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
   readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
-  decidingByTags, searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+  decidingByTags, drawingAServiceChain, planningAndReverting, searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 
 await go(JOURNEYS);

@@ -2,7 +2,7 @@
 
 import {
   AlertOutlined, ApartmentOutlined, AppstoreOutlined, DashboardOutlined, FileSearchOutlined, FundOutlined, HistoryOutlined, ImportOutlined,
-  NodeIndexOutlined, RocketOutlined, SafetyOutlined,
+  NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined,
 } from "@ant-design/icons";
 import { Layout, Menu } from "antd";
 import { useMemo } from "react";
@@ -43,6 +43,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
     ];
     const writing = [
       { key: "/security", icon: <SafetyOutlined />, label: <Link to="/security">Application policy</Link> },
+      { key: "/chains", icon: <PartitionOutlined />, label: <Link to="/chains">Service chains</Link> },
       { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
       { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },
     ];

@@ -26,6 +26,7 @@ const TracePage = lazy(() => import("../features/trace/TracePage").then((m) => (
 const QueryPage = lazy(() => import("../features/query/QueryPage").then((m) => ({ default: m.QueryPage })));
 const TopologyPage = lazy(() => import("../features/topology/TopologyPage").then((m) => ({ default: m.TopologyPage })));
 const GuidePage = lazy(() => import("../features/guide/GuidePage").then((m) => ({ default: m.GuidePage })));
+const ChainsPage = lazy(() => import("../features/chains/ChainsPage").then((m) => ({ default: m.ChainsPage })));
 const SecurityPage = lazy(() => import("../features/security/SecurityPage").then((m) => ({ default: m.SecurityPage })));
 const HistoryPage = lazy(() => import("../features/history/HistoryPage").then((m) => ({ default: m.HistoryPage })));
 
@@ -84,6 +85,7 @@ function Pages() {
       <Route path="/trace" element={<TracePage />} />
       <Route path="/query" element={<QueryPage />} />
       <Route path="/topology" element={<TopologyPage />} />
+      <Route path="/chains" element={<ChainsPage />} />
       <Route path="/security" element={<SecurityPage />} />
       <Route path="/guide" element={<GuidePage />} />
       <Route path="/history" element={<HistoryPage />} />
