@@ -55,6 +55,8 @@ STRUCTS = (
     "qos_map",
     "rate",
     "fat_key",
+    "fold_key",
+    "fold",
     "flow_share",
     "ageing_key",
     "link_service_key",

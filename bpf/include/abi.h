@@ -29,6 +29,8 @@ enum abi {
 	VIF_WATCHED = 65536, /* In ifindex_vif, beside the vif: as INTERFACE_WATCHED. */
 	VIF_LEARNS = 131072, /* Likewise: as OPTION_LEARNS. */
 	FLOW_SHARE_MEMBERS_MAX = 32,
+	FOLDS_COUNT_MAX = 8, /* Of a protocol and port of an interface. */
+	FOLD_KEEPS_ALL = 255, /* Bits of an address: as many as it has. */
 	LABEL_COUNT = 1048576,
 	FLOW_PAIRS_DEFAULT = 262144,
 	PUNT_FRAME_BYTES_MAX = 2048,
@@ -68,6 +70,7 @@ enum interface_options {
 	OPTION_MACS_FULL = 1024,  /* those that are not known by now have no place. */
 	OPTION_CHECKS_ENDS = 2048, /* Underlay: tunnels come from known ends alone. */
 	OPTION_LEARNS_ADDRESSES = 4096, /* Which addresses are behind which of them is learnt, too. */
+	OPTION_FOLDS = 8192, /* Some of its flows are one for many addresses. */
 };
 
 enum nexthop_kind {
@@ -173,26 +176,7 @@ struct nexthop {
 };
 _Static_assert(sizeof(struct nexthop) == 64, "nexthop");
 
-struct ecmp_member {
-	__u32 nexthop;
-	__u32 label;
-};
-
-/* What of a flow does not count when its member is chosen. Numbered as in the BGP community. */
-enum hash_fields {
-	HASH_SOURCE_ADDRESS = 128,
-	HASH_DESTINATION_ADDRESS = 64,
-	HASH_PROTOCOL = 32,
-	HASH_SOURCE_PORT = 16,
-	HASH_DESTINATION_PORT = 8,
-};
-
-struct ecmp_members {
-	__u32 used;
-	__u32 omitted; /* Fields of the hash, enum hash_fields. */
-	struct ecmp_member member[ECMP_MEMBERS_MAX];
-	__u32 share[ECMP_MEMBERS_MAX]; /* What stands for each on every host. */
-};
+#include "abi_share.h"
 
 /* Who gets copies of what a workload of a VRF sends to everybody: local interfaces, then tunnels,
  * those with smaller outer headers first. Labels may carry FLOOD_RELAYED. */

@@ -21,6 +21,7 @@ enum flow_flags {
 enum flow_direction {
 	DIRECTION_FROM_WORKLOAD = 0,
 	DIRECTION_FROM_UNDERLAY = 1,
+	DIRECTION_FOLDED = 2, /* Beside either: an entry of many addresses, no packet's own key. */
 };
 
 struct flow_key4 {
@@ -72,7 +73,9 @@ struct flow {
 	__u16 qos;	    /* Marks what it sends into the underlay; 0: nothing does. */
 	__u64 created_ns;
 	/* With the kernel's 48 bytes and an IPv4 key: two cache lines, the value in the second. */
-	struct translation to; /* FLOW_TRANSLATED. */
+	/* FLOW_TRANSLATED. Under a key with DIRECTION_FOLDED the ports are the bits that it has of the
+	 * source and of the destination. */
+	struct translation to;
 	__be32 came_from;      /* The host that sent the packet that was decided; 0: this one. */
 };
 _Static_assert(sizeof(struct flow) == 64, "flow");
@@ -127,6 +130,31 @@ struct fat_key {
 	__u8 pad;
 };
 _Static_assert(sizeof(struct fat_key) == 8, "fat_key");
+
+/* One of several rules of an interface by which flows of a port, or all of a protocol (port 0), are
+ * folded. */
+struct fold_key {
+	__u32 vif;
+	__be16 port;
+	__u8 protocol;
+	__u8 number;
+};
+_Static_assert(sizeof(struct fold_key) == 8, "fold_key");
+
+/* Connections between these addresses, and what of the addresses counts. `own`: the interface's side. */
+struct fold {
+	__be32 own[4];
+	__be32 own_mask[4];
+	__be32 far[4];
+	__be32 far_mask[4];
+	__be32 own_kept[4];
+	__be32 far_kept[4];
+	__u8 own_bits; /* That are kept, for people; FOLD_KEEPS_ALL. */
+	__u8 far_bits;
+	__u8 family; /* 0: either. */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct fold) == 100, "fold");
 
 /* Interfaces of one machine, which share its part of the table. */
 struct flow_share {

@@ -109,7 +109,8 @@ struct session_event {
 	__u32 pair;
 	__u32 rule;
 	__u32 identity; /* Of the far end, at the beginning. */
-	__u32 label;
+	__u16 source_bits; /* DIRECTION_FOLDED: what the key has of its addresses. */
+	__u16 destination_bits;
 	__u16 nexthop;
 	__u16 peer_vif;
 	__u8 kind;

@@ -43,6 +43,9 @@ struct scratch {
 	struct flow_key6 pair_key;
 	struct flow_key6 own_key;  /* Of a reverse entry while its forward one is evaluated. */
 	struct flow_key6 lone_key; /* Of an entry being removed. */
+	struct flow_key6 folded;   /* Of an entry that many addresses share (fold.h). */
+	struct flow_key6 folded_question; /* The question that it would be found by. */
+	__u32 folded_bits[2]; /* What the key has of source and destination. */
 	__u8 own_mac[8], own_source_mac[8]; /* Likewise. */
 	struct policy_question question; /* Not on the stack: deep callers ask. */
 	union { /* The decision. */

@@ -48,6 +48,14 @@ static __always_inline void flow_begin(struct __sk_buff *ctx, struct scratch *s,
 				   &s->flow.came_from, sizeof(s->flow.came_from));
 }
 
+/* The same where the stack is short of room. */
+static __noinline int flow_begin_again(struct __sk_buff *ctx, struct scratch *s,
+				       const struct packet *p, __u32 family)
+{
+	flow_begin(ctx, s, p, family);
+	return 0;
+}
+
 /* Stores the reverse entry of s->key / s->flow, in place of whatever lone entry is there. */
 static __noinline long reverse_insert(struct scratch *s, __u32 family)
 {
@@ -154,7 +162,10 @@ static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 		mirror_nothing(s);
 		s->flow.drop_reason = reason;
 	}
-	s->flow.flags |= reason ? FLOW_DENY : FLOW_HAS_PAIR;
+	if (reason)
+		s->flow.flags |= FLOW_DENY;
+	else if (!(s->key.direction & DIRECTION_FOLDED))
+		s->flow.flags |= FLOW_HAS_PAIR;
 	if (flow_insert(&s->key, &s->flow, family)) {
 		pair_free(s->flow.pair);
 		s->flow.pair = 0;
@@ -165,7 +176,7 @@ static __noinline int flow_create(struct scratch *s, __u32 family, __u32 reason)
 	if (unlikely(sessions_are_wanted()))
 		session_tell(&s->key, &s->flow,
 			     session_what(family, SESSION_BEGIN, s->far_identity));
-	if (!reason && reverse_insert(s, family)) {
+	if (s->flow.flags & FLOW_HAS_PAIR && reverse_insert(s, family)) {
 		flow_remove(&s->key, &s->flow, &s->pair_key, family);
 		return DROP_FLOW_TABLE_FULL;
 	}

@@ -4,7 +4,7 @@
 #define SKYTRAIL_ICMP_RELATED_H
 
 #include "fat.h"
-#include "flow_write.h"
+#include "fold.h"
 
 #define ICMP_HEADER_BYTES 8
 
@@ -50,7 +50,7 @@ static __always_inline __u32 quoted_ports(struct __sk_buff *ctx, __u32 offset, _
 
 /* An ICMP error is admitted when the packet it quotes belongs to an admitted flow and was sent by
  * the error's receiver (RFC 5927's advice to check the quoted tuple): a flow with one workload is
- * no passport to another. s->pair_key is built from the quoted headers. */
+ * no passport to another. s->pair_key is built from the quoted headers, its vif last. */
 static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *p,
 					  struct scratch *s, __u32 family)
 {

@@ -57,7 +57,8 @@ VERIFIED_ONCE int session_tell(const struct flow_key6 *key, const struct flow *f
 	event->pair = flow->pair;
 	event->rule = flow->rule;
 	event->identity = what >> 32;
-	event->label = flow->label;
+	event->source_bits = bpf_ntohs(flow->to.source_port);
+	event->destination_bits = bpf_ntohs(flow->to.destination_port);
 	event->nexthop = flow->nexthop;
 	event->peer_vif = flow->peer_vif;
 	event->family = what;

@@ -68,7 +68,7 @@ static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct
 
 	/* Errors leave no flow: the next one of the same tuple may quote something else. */
 	if (unlikely(is_icmp_error(p, s->key.protocol, family))) {
-		if (!icmp_error_related(ctx, p, s, family))
+		if (!icmp_error_related(ctx, p, s, family) && !fold_related(ctx, p, s, family))
 			return decide(s, family, DECIDE_ROUTE | DECIDE_POLICY);
 		return s->key.direction == DIRECTION_FROM_WORKLOAD ?
 			       decide_from_workload(s, family, DECIDE_ROUTE) :
@@ -84,6 +84,12 @@ static __noinline int flow_first(struct __sk_buff *ctx, struct packet *p, struct
 			return reason;
 		if (!reason)
 			fat_merge(s);
+	}
+	if (vif && unlikely(vif->options & OPTION_FOLDS)) {
+		if (reason && folds_answers(s, family))
+			return reason;
+		if (!reason && fold_question(s, family) > 0)
+			return DROP_NONE;
 	}
 	failure = flow_create(s, family, reason);
 	if (failure) {
@@ -166,6 +172,9 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 		s->merged = !!flow;
 	}
 	reason = -1;
+	/* Who opens a connection answers nobody. */
+	if (!flow && unlikely(vif->options & OPTION_FOLDS) && !(p->flags & PACKET_OPENS))
+		reason = fold_answer(s, family);
 	if (flow && !s->merged && flow_reopens(flow, p)) {
 		flow_forget(s, flow, family);
 	} else if (flow) {

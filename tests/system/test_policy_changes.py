@@ -115,6 +115,63 @@ def test_return_traffic_is_admitted_by_the_flow_and_not_by_a_rule(lab, members, 
     assert asyncio.run(send()).replied
 
 
+def test_connections_to_many_addresses_share_a_flow_and_policy_still_decides_each(
+    lab, api, members, group, eventually
+):
+    """As a server's clients or a scan may have it: one entry, answers come, a rule taken away holds."""
+    uuid = lab.attached("red-web1").uuid
+    rule = {"protocol": "udp", "port": 7, "ignore_address": "destination"}
+
+    def asked(**rules):
+        return api.update(
+            "virtual-machine-interface",
+            uuid,
+            {"virtual_machine_interface_fat_flow_protocols": rules},
+        )
+
+    def shared():
+        flows = vrouter.flows(lab, "compute1")
+        return [flow for flow in flows if flow.destination_port == 7 and "/" in flow.destination]
+
+    targets = [members["red-web2"].address(version=version) for version in (4, 6)]
+    server = netns.open_socket(
+        lab.plan.namespace_of("red-web2"), socket.AF_INET6, socket.SOCK_DGRAM
+    )
+    with server:
+        server.bind(("::", 7))
+        server.settimeout(0.3)
+
+        def echoed(target):
+            """By a socket of its own: a connection that has a flow keeps it."""
+            client = netns.open_socket(
+                lab.plan.namespace_of("red-web1"), socket.AF_INET6, socket.SOCK_DGRAM
+            )
+            with client:
+                client.settimeout(0.3)
+                text = f"::ffff:{target}" if target.version == 4 else str(target)
+                client.sendto(b"ask", (text, 7))
+                try:
+                    _, sender = server.recvfrom(64)
+                    server.sendto(b"told", sender)
+                    return client.recv(64) == b"told"
+                except TimeoutError:
+                    return False
+
+        asked(fat_flow_protocol=[rule])
+        try:
+            eventually(lambda: echoed(targets[0]) and shared(), "a shared flow")
+            assert all(eventually(lambda t=target: echoed(t), "an answer") for target in targets)
+            assert {flow.destination for flow in shared()} == {"0.0.0.0/0", "::/0"}
+            assert all(flow.packets and not flow.is_reverse for flow in shared())
+
+            group(is_ingress)
+            eventually(lambda: not echoed(targets[0]), "policy lets no question by")
+            assert not echoed(targets[0])
+        finally:
+            group(lambda _: True)
+            asked(fat_flow_protocol=[])
+
+
 def test_flow_table_names_the_rule_that_refused(lab, members, eventually):
     address = members["red-app"].address(version=4)
     with netns.open_socket(

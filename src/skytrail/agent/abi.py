@@ -28,6 +28,8 @@ MIRROR_HEADER_BYTES_MAX = 352
 VIF_WATCHED = 65536
 VIF_LEARNS = 131072
 FLOW_SHARE_MEMBERS_MAX = 32
+FOLDS_COUNT_MAX = 8
+FOLD_KEEPS_ALL = 255
 LABEL_COUNT = 1048576
 FLOW_PAIRS_DEFAULT = 262144
 PUNT_FRAME_BYTES_MAX = 2048
@@ -206,6 +208,7 @@ class InterfaceOptions(enum.IntEnum):
     MACS_FULL = 1024
     CHECKS_ENDS = 2048
     LEARNS_ADDRESSES = 4096
+    FOLDS = 8192
 
 
 class FlowFlags(enum.IntEnum):
@@ -222,6 +225,7 @@ class FlowFlags(enum.IntEnum):
 class FlowDirection(enum.IntEnum):
     FROM_WORKLOAD = 0
     FROM_UNDERLAY = 1
+    FOLDED = 2
 
 
 class MirrorKind(enum.IntEnum):
@@ -617,6 +621,49 @@ class FatKey(NamedTuple):
 
 
 FAT_KEY_LAYOUT = struct.Struct("=I2sB1x")
+
+
+class FoldKey(NamedTuple):
+    """``struct fold_key``, 8 bytes."""
+
+    vif: int
+    port: bytes
+    protocol: int
+    number: int
+
+    def pack(self) -> bytes:
+        return FOLD_KEY_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> FoldKey:
+        return cls._make(FOLD_KEY_LAYOUT.unpack(raw))
+
+
+FOLD_KEY_LAYOUT = struct.Struct("=I2sBB")
+
+
+class Fold(NamedTuple):
+    """``struct fold``, 100 bytes."""
+
+    own: bytes
+    own_mask: bytes
+    far: bytes
+    far_mask: bytes
+    own_kept: bytes
+    far_kept: bytes
+    own_bits: int
+    far_bits: int
+    family: int
+
+    def pack(self) -> bytes:
+        return FOLD_LAYOUT.pack(*self)
+
+    @classmethod
+    def unpack(cls, raw: bytes | bytearray | memoryview) -> Fold:
+        return cls._make(FOLD_LAYOUT.unpack(raw))
+
+
+FOLD_LAYOUT = struct.Struct("=16s16s16s16s16s16sBBB1x")
 
 
 class FlowShare(NamedTuple):
@@ -1170,7 +1217,8 @@ class SessionEvent(NamedTuple):
     pair: int
     rule: int
     identity: int
-    label: int
+    source_bits: int
+    destination_bits: int
     nexthop: int
     peer_vif: int
     kind: int
@@ -1191,7 +1239,7 @@ class SessionEvent(NamedTuple):
         return cls._make(SESSION_EVENT_LAYOUT.unpack(raw))
 
 
-SESSION_EVENT_LAYOUT = struct.Struct("=QQIIIIHHBBBB40s2Q2Q")
+SESSION_EVENT_LAYOUT = struct.Struct("=QQIIIHHHHBBBB40s2Q2Q")
 
 
 class SessionCounters(NamedTuple):

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from skytrail.agent.fold import Folds
 from skytrail.agent.tables import (
     PROTOCOL_ANY,
     Action,
@@ -22,6 +23,7 @@ from skytrail.agent.tables import (
     FloatingRow,
     FloodRow,
     FlowShareRow,
+    FoldRow,
     GroupRow,
     IdentityId,
     InetRouteRow,
@@ -94,6 +96,7 @@ class Tables:
         self.link_services: dict[tuple[IpAddress, int], LinkServiceRow] = {}
         self.port_pools: dict[int, PortPoolRow] = {}
         self.floods: dict[VrfId, FloodRow] = {}
+        self.folds = Folds()
         self.groups: dict[tuple[VrfId, IpAddress | None, IpAddress | None], GroupRow] = {}
         self.bridge: dict[tuple[VrfId, Mac], BridgeRow] = {}
         self._routes: defaultdict[VrfId, PrefixTrie[InetRouteRow]] = defaultdict(PrefixTrie)
@@ -127,7 +130,9 @@ class Tables:
                 self.floating_ports[row.key] = row.to_port
             case TunnelEndRow():
                 self.tunnel_ends.add(row.address)
-            case MirrorRow() | PortMirrorRow() | FatFlowRow() | FlowShareRow() | SeenMacRow():
+            case FatFlowRow() | FoldRow():
+                self.folds.add(row)
+            case MirrorRow() | PortMirrorRow() | FlowShareRow() | SeenMacRow():
                 pass  # No part of where a packet goes.
             case AgeingRow():
                 pass  # No part of where a packet goes.

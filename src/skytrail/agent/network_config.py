@@ -19,7 +19,12 @@ from skytrail.agent.config_values import (
 )
 from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, HostRoute, read_dhcp, read_routes
 from skytrail.agent.fabric_config import leaves_by_host
-from skytrail.agent.flow_config import FAT_FLOWS_OF_NETWORK, FatFlow, read_fat_flows
+from skytrail.agent.flow_config import (
+    FAT_FLOWS_OF_NETWORK,
+    NO_FAT_FLOWS,
+    FatFlows,
+    read_fat_flows,
+)
 from skytrail.agent.forwarding import Forwarding, checks_sources, default_forwarding, forwarding_of
 from skytrail.agent.mac_config import (
     MacLearning,
@@ -94,7 +99,7 @@ class VirtualNetwork:
     """QoS configuration of what its ports send; comes before the ports' own."""
     flow_count_max: int = 0
     """Of each of its ports that names no limit."""
-    fat_flows: tuple[FatFlow, ...] = ()
+    fat_flows: FatFlows = NO_FAT_FLOWS
 
     forwarding: Forwarding = Forwarding.BOTH
     checks_sources: bool = True

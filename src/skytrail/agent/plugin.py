@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from skytrail.agent.capture import Captured, CaptureFilter
 from skytrail.agent.session_log import SessionEvent
 from skytrail.agent.table_use import TableUse
-from skytrail.agent.tables import NextHopId, Row, RuleId, VifId
+from skytrail.agent.tables import IpNetwork, NextHopId, Row, RuleId, VifId
 from skytrail.net import Mac
 
 RowT = TypeVar("RowT", bound=Row)
@@ -98,6 +98,8 @@ class FlowRecord:
     """Since creation."""
     leaves_as: FlowEnds | None = None
     """What its packets leave with when they are translated."""
+    folded: tuple[IpNetwork, IpNetwork] | None = None
+    """Source and destination of a flow that is one for many addresses."""
 
 
 class TableFullError(OSError):

@@ -26,7 +26,12 @@ from skytrail.agent.config_values import (
 )
 from skytrail.agent.dhcp_config import NOTHING, DhcpConfig, read_dhcp
 from skytrail.agent.floating_config import Binding, bindings
-from skytrail.agent.flow_config import FAT_FLOWS_OF_PORT, FatFlow, read_fat_flows
+from skytrail.agent.flow_config import (
+    FAT_FLOWS_OF_PORT,
+    NO_FAT_FLOWS,
+    FatFlows,
+    read_fat_flows,
+)
 from skytrail.agent.group_config import SecurityGroup
 from skytrail.agent.health.check import HealthCheck
 from skytrail.agent.health.configured import check_addresses, checks_of_port
@@ -135,7 +140,7 @@ class Port:
     rates: Rates = NO_RATES
     omitted: int = 0
     """Fields of a flow that do not count when it is one of several with an address (``share``)."""
-    fat_flows: tuple[FatFlow, ...] = ()
+    fat_flows: FatFlows = NO_FAT_FLOWS
     """Merged beside the network's."""
     takes_reports: bool = False
     """It says by IGMP or MLD which groups it listens to, and gets no others."""

@@ -18,7 +18,7 @@ from skytrail.agent.label import Numbers
 from skytrail.agent.logging_objects import LoggingObjects
 from skytrail.agent.outcome import Desired
 from skytrail.agent.policy import Policy
-from skytrail.agent.tables import IdentityId, NextHopId, PolicyId, RuleId, VifId
+from skytrail.agent.tables import IdentityId, IpNetwork, NextHopId, PolicyId, RuleId, VifId
 from skytrail.wire.xmpp import ConfigKey
 
 KNOWN_COUNT_MAX = 65_536
@@ -61,6 +61,8 @@ class SessionEvent:
     packets: tuple[int, int]
     """Of the direction that began, and of its answers; at the end."""
     bytes: tuple[int, int]
+    folded: tuple[IpNetwork, IpNetwork] | None = None
+    """Source and destination of a flow that is one for many addresses, whose own are the prefixes'."""
 
     @property
     def id(self) -> str:
@@ -142,9 +144,9 @@ class SessionBook:
             "peer_tags": sorted(far.tags) if far else [],
             "peer_nexthop": self._numbers.nexthop.name(event.nexthop_id) or "",
             "opened_by_port": event.is_opened_here,
-            "source": str(event.source),
+            "source": str(event.folded[0] if event.folded else event.source),
             "source_port": event.source_port,
-            "destination": str(event.destination),
+            "destination": str(event.folded[1] if event.folded else event.destination),
             "destination_port": event.destination_port,
             "protocol": event.protocol,
             "allowed": not event.drop_reason,

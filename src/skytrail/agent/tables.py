@@ -40,6 +40,7 @@ MIRROR_HEADER_BYTES_MAX = 352
 FLOOD_MEMBERS_COUNT_MAX = 1000
 """As ``FLOOD_MEMBERS_MAX`` in ``bpf/include/abi.h``."""
 FLOATING_PLACES_COUNT_MAX = 16
+FOLDS_COUNT_MAX = 8
 """Floating addresses of one port, as ``FLOATING_PLACES_MAX`` in ``bpf/include/abi_nat.h``."""
 LINK_SERVICE_TARGETS_COUNT_MAX = 8
 PORT_RANGES_COUNT_MAX = 8
@@ -140,6 +141,8 @@ class InterfaceRow:
     """Policy is disabled: flows that find no place in the table are decided packet by packet."""
     merges_flows: bool = False
     """Some of its flows are merged: :class:`FatFlowRow`."""
+    folds_flows: bool = False
+    """Some of its flows are one for many addresses: :class:`FoldRow`."""
     is_layer2: bool = False
     """Its network only bridges: questions for neighbours are for its members."""
     is_layer3: bool = False
@@ -481,6 +484,29 @@ class FatFlowRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldRow:
+    """Connections to a port, or all of a protocol (port 0), that share a flow with those of other
+    addresses. Numbers begin with 0 and have no gap: the first one that fits counts. Key: the first four.
+    """
+
+    vif_id: VifId
+    protocol: int
+    port: int
+    number: int
+    """Below ``FOLDS_COUNT_MAX``."""
+    own: IpNetwork | None = None
+    """Where the interface's side has to be in; ``far`` likewise."""
+    far: IpNetwork | None = None
+    own_bits: int | None = None
+    """How much of the address the flow has; None: all of it."""
+    far_bits: int | None = None
+
+    @property
+    def key(self) -> tuple[VifId, int, int, int]:
+        return (self.vif_id, self.protocol, self.port, self.number)
+
+
+@dataclass(frozen=True, slots=True)
 class FlowShareRow:
     """An interface of a machine that has several, which share the machine's part of the flow table.
     Key: ``vif_id``.
@@ -719,6 +745,7 @@ Row = (
     | LinkServiceRow
     | PortPoolRow
     | FatFlowRow
+    | FoldRow
     | FlowShareRow
     | SeenMacRow
     | AgeingRow
@@ -741,6 +768,7 @@ ROW_TYPES: tuple[type[Row], ...] = (
     QosMapRow,
     RateRow,
     FatFlowRow,
+    FoldRow,
     FlowShareRow,
     SeenMacRow,
     AgeingRow,

@@ -170,6 +170,7 @@ class _Walk:
         self._steps += [
             TraceStep(*step) for step in sent_steps(self._tables, row, egress.qos_id, stays=stays)
         ]
+        self._merged(row.vif_id, nexthop)
         match nexthop.kind:
             case NextHopKind.INTERFACE:
                 source = self._packet.source
@@ -189,6 +190,22 @@ class _Walk:
         """Whether the packet comes back to its sender: from one floating address of it to one."""
         at = by_outside(self._tables, vif_id, self._packet.destination)
         return self._leaves_as is not None and at is not None and at.inside != at.outside
+
+    def _merged(self, vif_id: VifId, nexthop: NextHopRow) -> None:
+        """Tell with which connections a sent packet's shares a flow. What is translated, or for a
+        workload of this host, shares its flow with no other address's.
+        """
+        packet = self._packet
+        is_sent_on = nexthop.kind in {NextHopKind.TUNNEL, NextHopKind.ECMP}
+        if packet.source is None or not is_sent_on or self._leaves_as:
+            return
+        ends = (packet.source, packet.destination)
+        self._steps += [
+            TraceStep(*step)
+            for step in self._tables.folds.steps(
+                vif_id, ends, packet.protocol, packet.destination_port
+            )
+        ]
 
     def _is_flooded(self, vrf_id: VrfId) -> bool:
         """Whether what is for a MAC that nobody is known to have goes to everybody."""

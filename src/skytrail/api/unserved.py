@@ -5,7 +5,7 @@ Their status says so; each entry goes when what it speaks of works. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
@@ -21,10 +21,6 @@ _UNSERVED_OF_NETWORKS: Final = (
     "pbb_etree_enable",
 )
 _METADATA: Final = ("metadata", "metadata6")
-_FAT_FLOWS: Mapping[str, str] = {
-    "virtual-machine-interface": "virtual_machine_interface_fat_flow_protocols",
-    "virtual-network": "virtual_network_fat_flow_protocols",
-}
 
 
 def why_unserved(record: Record) -> str:
@@ -36,8 +32,6 @@ def why_unserved(record: Record) -> str:
         provider = documents.text(record.body, "loadbalancer_provider") or ""
         is_served = provider in PROVIDERS
         return "" if is_served else f"hosts serve no load balancers of provider {provider}"
-    if kind in _FAT_FLOWS and _folds_addresses(record.body, _FAT_FLOWS[kind]):
-        return f"hosts merge flows by port, not by address: ignore_address and prefixes of {_FAT_FLOWS[kind]} have no effect"
     if kind == "logical-router" and _leaves_by_a_network(record):
         return (
             "hosts do not translate sources to addresses of an external network: with ip-fabric as"
@@ -73,16 +67,6 @@ def _services_out_of_reach(body: Document) -> list[str]:
 def _is_of_host(addresses: Iterable[str]) -> bool:
     found = [*addresses]
     return bool(found) and all(ip_address(each).is_loopback for each in found)
-
-
-def _folds_addresses(body: Document, name: str) -> bool:
-    rules = documents.sections(documents.section(body, name), "fat_flow_protocol")
-    return any(
-        (documents.text(each, "ignore_address") or "none") != "none"
-        or documents.section(each, "source_prefix")
-        or documents.section(each, "destination_prefix")
-        for each in rules
-    )
 
 
 def _leaves_by_a_network(record: Record) -> bool:

@@ -1,10 +1,15 @@
 """Merged flows and ageing: what the agent makes of their configuration."""
 
+from ipaddress import IPv4Address, ip_address, ip_network
+
 import pytest
 
-from skytrail.agent.flow_config import read_fat_flows
-from skytrail.agent.tables import AgeingRow, FatFlowRow, InterfaceRow
-from skytrail.testing.agent_world import AgentHost, ConfigBuilder, subnet
+from skytrail.agent.flow_config import FatFlows, Fold, fat_rows, read_fat_flows
+from skytrail.agent.tables import AgeingRow, FatFlowRow, FoldRow, InterfaceRow, VifId
+from skytrail.agent.trace import TracePacket, explain
+from skytrail.net import Label
+from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet
+from skytrail.wire.xmpp import NextHop, Route, RouteAttributes
 
 
 def fat(*entries):
@@ -24,7 +29,58 @@ def fat(*entries):
     ],
 )
 def test_a_protocol_and_port_are_read_or_left_out(given, read):
-    assert read_fat_flows({"fat_flow_protocol": given}) == read
+    assert read_fat_flows({"fat_flow_protocol": given}) == FatFlows(read)
+
+
+SUBSCRIBERS = {"ip_prefix": "10.0.0.0", "ip_prefix_len": "8"}
+SERVERS = {"ip_prefix": "2001:db8::", "ip_prefix_len": "32"}
+
+
+@pytest.mark.parametrize(
+    ("given", "fold", "is_merged"),
+    [
+        ({"ignore_address": "destination"}, Fold((17, 53), far_bits=0), True),
+        ({"ignore_address": "source"}, Fold((17, 53), own_bits=0), True),
+        ({"ignore_address": "none"}, None, True),
+        (
+            {"source_prefix": SUBSCRIBERS, "source_aggregate_prefix_length": "28"},
+            Fold((17, 53), own=ip_network("10.0.0.0/8"), own_bits=28),
+            False,
+        ),
+        (
+            {
+                "ignore_address": "destination",
+                "source_prefix": SUBSCRIBERS,
+                "source_aggregate_prefix_length": "4",
+                "destination_prefix": SERVERS,
+            },
+            Fold((17, 53), own=ip_network("10.0.0.0/8"), own_bits=8, far_bits=0),
+            False,
+        ),
+        (
+            {"destination_prefix": SERVERS, "destination_aggregate_prefix_length": "48"},
+            Fold((17, 53), far=ip_network("2001:db8::/32"), far_bits=48),
+            False,
+        ),
+        ({"destination_prefix": SERVERS, "destination_aggregate_prefix_length": "x"}, None, True),
+        ({"destination_aggregate_prefix_length": "24"}, None, True),
+    ],
+)
+def test_addresses_are_folded_as_a_rule_says(given, fold, is_merged):
+    read = read_fat_flows({"fat_flow_protocol": {"protocol": "udp", "port": "53", **given}})
+
+    assert read == FatFlows(((17, 53),) if is_merged else (), (fold,) if fold else ())
+
+
+def test_of_too_many_folds_the_most_exact_ones_count():
+    given = tuple(
+        Fold((17, 53), far=ip_network(f"10.0.0.0/{bits}"), far_bits=32) for bits in range(8, 20)
+    )
+
+    listed = list(fat_rows(VifId(3), FatFlows((), given)))
+
+    assert [row.number for row in listed] == list(range(8))
+    assert [row.far.prefixlen for row in listed] == list(range(19, 11, -1))
 
 
 def host_of(config):
@@ -62,6 +118,43 @@ def test_a_port_merges_what_it_and_its_network_name():
         FatFlowRow(vif, 17, 5060),
     ]
     assert [row.merges_flows for row in rows(host, InterfaceRow) if row.vif_id == vif] == [True]
+
+
+def test_a_trace_tells_which_connections_share_the_flow():
+    config = ConfigBuilder()
+    asked = {"protocol": "udp", "port": 53, "ignore_address": "destination"}
+    network = config.network(
+        "front",
+        5,
+        [subnet("10.1.1.0/24")],
+        virtual_network_fat_flow_protocols={"fat_flow_protocol": [asked]},
+    )
+    config.port("web", network, ["10.1.1.3"])
+    host = host_of(config)
+    hop = NextHop(
+        address=IPv4Address("192.0.2.9"),
+        label=Label(55),
+        encapsulations=("udp",),
+        virtual_network="",
+    )
+    host.learn(
+        f"{PROJECT}:front:front", [Route(ip_network("10.1.1.9/32"), (hop,), RouteAttributes())]
+    )
+    host.reconcile()
+
+    def told(port):
+        packet = TracePacket(ip_address("10.1.1.3"), ip_address("10.1.1.9"), 17, 2000, port)
+        steps = explain(host.datapath.tables(), host.vif("web"), packet).steps
+        return [step.answer for step in steps if step.stage == "merged flow"]
+
+    assert told(53) == [
+        "counted in one flow of 10.1.1.3/32 (this side) and 0.0.0.0/0; each packet is decided by itself"
+    ]
+    assert told(54) == []
+    assert rows(host, FoldRow) == [FoldRow(host.vif("web"), 17, 53, 0, far_bits=0)]
+    assert [
+        row.folds_flows for row in rows(host, InterfaceRow) if row.vif_id == host.vif("web")
+    ] == [True]
 
 
 @pytest.mark.parametrize(("own", "expected"), [(None, 700), (0, 700), (50, 50)])

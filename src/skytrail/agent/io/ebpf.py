@@ -33,6 +33,7 @@ from skytrail.agent.full_tables import Refusals
 from skytrail.agent.io import bpf_syscall, ebpf_sizes, libbpf
 from skytrail.agent.io.bpf_links import Hook, LinkTable
 from skytrail.agent.io.ebpf_capture import CaptureSlots
+from skytrail.agent.io.ebpf_qos_rows import folded_prefix
 from skytrail.agent.io.ebpf_rows import from_u32, u32
 from skytrail.agent.io.ebpf_sessions import SessionEvents
 from skytrail.agent.io.ebpf_tables import RowTables
@@ -46,6 +47,7 @@ from skytrail.agent.tables import (
     FloatingRow,
     InterfaceKind,
     InterfaceRow,
+    IpNetwork,
     MirrorRow,
     NextHopId,
     NextHopRow,
@@ -53,7 +55,7 @@ from skytrail.agent.tables import (
     RuleId,
     VifId,
 )
-from skytrail.net import Mac
+from skytrail.net import IpAddress, Mac
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -495,7 +497,18 @@ def _flow_record(
         bytes=size,
         age_s=max(now_ns - flow.created_ns, 0) / _NANOSECONDS,
         leaves_as=_translated(flow, raw[abi.FLOW_LAYOUT.size :]),
+        folded=_folded(flow, address(key.source), address(key.destination))
+        if key.direction & abi.FlowDirection.FOLDED
+        else None,
     )
+
+
+def _folded(flow: abi.Flow, *ends: IpAddress) -> tuple[IpNetwork, IpNetwork]:
+    to = abi.Translation.unpack(flow.to)
+    source, destination = (
+        int.from_bytes(raw, "big") for raw in (to.source_port, to.destination_port)
+    )
+    return folded_prefix(ends[0], source), folded_prefix(ends[1], destination)
 
 
 def _translated(flow: abi.Flow, beyond: bytes) -> FlowEnds | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from skytrail.agent import abi
 from skytrail.agent.io.ebpf_rows import Entry, from_u32, u32
@@ -12,14 +13,18 @@ from skytrail.agent.tables import (
     AgeingRow,
     FatFlowRow,
     FlowShareRow,
+    FoldRow,
+    IpNetwork,
     QosId,
     QosMapRow,
     QosMark,
     RateRow,
     VifId,
 )
+from skytrail.net import IpAddress
 
 _NANOSECONDS = 1_000_000_000
+_ADDRESS_BYTES = 16
 _UNMARKED = abi.QosMark(0, abi.QOS_UNMARKED, 0, 0).pack()
 
 
@@ -70,6 +75,74 @@ def fat_flow_row(key: bytes, raw: bytes) -> FatFlowRow:
     del raw
     where = abi.FatKey.unpack(key)
     return FatFlowRow(VifId(where.vif), where.protocol, int.from_bytes(where.port, "big"))
+
+
+def fold_entry(row: FoldRow) -> Entry:
+    prefixes = [each for each in (row.own, row.far) if each is not None]
+    (own, own_mask), (far, far_mask) = _prefix_words(row.own), _prefix_words(row.far)
+    is_v6 = bool(prefixes) and prefixes[0].version == 6
+    value = abi.Fold(
+        own=own,
+        own_mask=own_mask,
+        far=far,
+        far_mask=far_mask,
+        own_kept=_mask(row.own_bits, is_v6=is_v6),
+        far_kept=_mask(row.far_bits, is_v6=is_v6),
+        own_bits=abi.FOLD_KEEPS_ALL if row.own_bits is None else row.own_bits,
+        far_bits=abi.FOLD_KEEPS_ALL if row.far_bits is None else row.far_bits,
+        family=prefixes[0].version if prefixes else 0,
+    )
+    key = abi.FoldKey(row.vif_id, row.port.to_bytes(2, "big"), row.protocol, row.number)
+    return key.pack(), value.pack()
+
+
+def fold_row(key: bytes, raw: bytes) -> FoldRow:
+    where, value = abi.FoldKey.unpack(key), abi.Fold.unpack(raw)
+    return FoldRow(
+        vif_id=VifId(where.vif),
+        protocol=where.protocol,
+        port=int.from_bytes(where.port, "big"),
+        number=where.number,
+        own=_prefix(value.own, value.own_mask, value.family),
+        far=_prefix(value.far, value.far_mask, value.family),
+        own_bits=fold_bits(value.own_bits),
+        far_bits=fold_bits(value.far_bits),
+    )
+
+
+def fold_bits(bits: int) -> int | None:
+    return None if bits == abi.FOLD_KEEPS_ALL else bits
+
+
+def folded_prefix(address: IpAddress, bits: int) -> IpNetwork:
+    """Return what a folded flow's key has of an address."""
+    return ip_network((address, min(bits, address.max_prefixlen)))
+
+
+def _mask(bits: int | None, *, is_v6: bool) -> bytes:
+    """Return the mask of an address in four words; an IPv4 address is in the first."""
+    if bits is None:
+        return b"\xff" * _ADDRESS_BYTES
+    width = 128 if is_v6 else 32
+    mask = ((1 << width) - 1) ^ ((1 << (width - bits)) - 1)
+    return mask.to_bytes(width // 8, "big").ljust(_ADDRESS_BYTES, b"\0")
+
+
+def _prefix_words(prefix: IpNetwork | None) -> tuple[bytes, bytes]:
+    if prefix is None:
+        return bytes(_ADDRESS_BYTES), bytes(_ADDRESS_BYTES)
+    is_v6 = isinstance(prefix, IPv6Network)
+    address = prefix.network_address.packed.ljust(_ADDRESS_BYTES, b"\0")
+    return address, _mask(prefix.prefixlen, is_v6=is_v6)
+
+
+def _prefix(address: bytes, mask: bytes, family: int) -> IpNetwork | None:
+    if not any(mask):
+        return None
+    bits = int.from_bytes(mask, "big").bit_count()
+    if family == 4:
+        return IPv4Network((address[:4], bits))
+    return IPv6Network((address, bits))
 
 
 def flow_share_entry(row: FlowShareRow) -> Entry:

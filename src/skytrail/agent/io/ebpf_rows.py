@@ -126,6 +126,7 @@ def interface_entry(row: InterfaceRow) -> Entry:
         | (abi.InterfaceOptions.RATE_SENT if row.rated_sent else 0)
         | (abi.InterfaceOptions.RATE_RECEIVED if row.rated_received else 0)
         | (abi.InterfaceOptions.FAT if row.merges_flows else 0)
+        | (abi.InterfaceOptions.FOLDS if row.folds_flows else 0)
         | (abi.InterfaceOptions.PACKET_MODE if row.packet_mode else 0)
         | (abi.InterfaceOptions.LAYER2 if row.is_layer2 else 0)
         | (abi.InterfaceOptions.LAYER3 if row.is_layer3 else 0)
@@ -178,6 +179,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         rated_received=bool(value.options & abi.InterfaceOptions.RATE_RECEIVED),
         packet_mode=bool(value.options & abi.InterfaceOptions.PACKET_MODE),
         merges_flows=bool(value.options & abi.InterfaceOptions.FAT),
+        folds_flows=bool(value.options & abi.InterfaceOptions.FOLDS),
         is_layer2=bool(value.options & abi.InterfaceOptions.LAYER2),
         is_layer3=bool(value.options & abi.InterfaceOptions.LAYER3),
         asks_members=bool(value.options & abi.InterfaceOptions.ASKS_MEMBERS),

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from skytrail.agent import abi
 from skytrail.agent.io.bpf_syscall import BpfMap
+from skytrail.agent.io.ebpf_qos_rows import folded_prefix
 from skytrail.agent.io.ebpf_rows import u32
 from skytrail.agent.io.ring import RecordRing
 from skytrail.agent.session_log import SessionEvent, SessionKind
@@ -63,9 +64,15 @@ def _decoded(record: bytes, ahead_ns: int) -> SessionEvent:
         pair=event.pair,
         vif_id=VifId(key.vif),
         peer_vif_id=VifId(event.peer_vif),
-        is_opened_here=key.direction == abi.FlowDirection.FROM_WORKLOAD,
+        is_opened_here=not key.direction & abi.FlowDirection.FROM_UNDERLAY,
         source=ends[0],
         destination=ends[1],
+        folded=(
+            folded_prefix(ends[0], event.source_bits),
+            folded_prefix(ends[1], event.destination_bits),
+        )
+        if key.direction & abi.FlowDirection.FOLDED
+        else None,
         source_port=int.from_bytes(key.source_port, "big"),
         destination_port=int.from_bytes(key.destination_port, "big"),
         protocol=key.protocol,

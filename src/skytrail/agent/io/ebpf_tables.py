@@ -28,6 +28,7 @@ from skytrail.agent.tables import (
     FloatingRow,
     FloodRow,
     FlowShareRow,
+    FoldRow,
     GroupRow,
     InetRouteRow,
     InterfaceKind,
@@ -367,6 +368,8 @@ def _encode(row: Row) -> tuple[str, Entry]:
             return "floating_ports", nat_codec.floating_port_entry(row)
         case FatFlowRow():
             return "fat_flows", qos_codec.fat_flow_entry(row)
+        case FoldRow():
+            return "folds", qos_codec.fold_entry(row)
         case FlowShareRow():
             return "flow_shares", qos_codec.flow_share_entry(row)
         case SeenMacRow():
@@ -415,6 +418,7 @@ _DECODERS: Mapping[type[Row], tuple[tuple[str, ...], Callable[[bytes, bytes], Ro
     FloatingRow: (("floatings",), nat_codec.floating_row),
     FloatingPortRow: (("floating_ports",), nat_codec.floating_port_row),
     FatFlowRow: (("fat_flows",), qos_codec.fat_flow_row),
+    FoldRow: (("folds",), qos_codec.fold_row),
     FlowShareRow: (("flow_shares",), qos_codec.flow_share_row),
     AgeingRow: (("ageing",), qos_codec.ageing_row),
     SeenMacRow: (("macs_seen",), rows_codec.seen_mac_row),

@@ -151,8 +151,8 @@ class AgentPages:
         return {
             "vif_id": flow.vif_id,
             "vmi_uuid": agent.desired.vifs.get(flow.vif_id, ""),
-            "source": str(flow.source),
-            "destination": str(flow.destination),
+            "source": str(flow.folded[0] if flow.folded else flow.source),
+            "destination": str(flow.folded[1] if flow.folded else flow.destination),
             "protocol": flow.protocol,
             "source_port": flow.source_port,
             "destination_port": flow.destination_port,

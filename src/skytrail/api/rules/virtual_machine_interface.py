@@ -11,6 +11,7 @@ from skytrail.api.graph import Record, children, find
 from skytrail.api.references import reference_to, referred
 from skytrail.api.refusal import Refused, bad_request
 from skytrail.api.rules import baremetal
+from skytrail.api.rules.fat_flows import check_fat_flows
 from skytrail.api.rules.rate_limits import check_rates
 from skytrail.api.rules.virtual_port_group import check_interface
 from skytrail.model.validate import shown
@@ -18,6 +19,7 @@ from skytrail.net import Mac
 
 _STANDBY_LENGTHS = {4: 24, 6: 120}
 _VLAN_MAX = 4094
+_FAT_FLOWS = "virtual_machine_interface_fat_flow_protocols"
 
 
 def mac_of(uuid: str) -> str:
@@ -153,6 +155,7 @@ def _check(change: Change, body: Document, old: Record | None) -> None:
     check_interface(change, body)
     dhcp_options.check_port(body, old.body if old is not None else None)
     check_rates(body, old.body if old is not None else None)
+    check_fat_flows(body, old.body if old is not None else None, _FAT_FLOWS)
     _check_address_pairs(body)
     _check_sub_interface(change, body, old)
 

@@ -9,6 +9,7 @@ from skytrail.api.graph import Record
 from skytrail.api.quota import check_subnets
 from skytrail.api.refusal import Refused, bad_request, conflict
 from skytrail.api.rules import flat
+from skytrail.api.rules.fat_flows import check_fat_flows
 from skytrail.api.rules.provider_network import check_provider
 from skytrail.api.rules.scope import system_settings
 from skytrail.model.validate import shown
@@ -29,6 +30,7 @@ GENERATED_FOUR_BYTE_AS = range(8_000, 32_769)
 ASN_TWO_BYTES_MAX = 65_535
 SNAT_ROUTING = "snat-routing"
 _EVERYTHING = 7
+_FAT_FLOWS = "virtual_network_fat_flow_protocols"
 _PROJECT = ("default-domain", "default-project")
 
 
@@ -51,6 +53,7 @@ def _create(change: Change, body: Document) -> None:
     body["virtual_network_network_id"] = given
     check_route_targets(change, body)
     check_provider(change, body, None)
+    check_fat_flows(body, None, _FAT_FLOWS)
     _complete_subnets(change, body, None)
     _tie_sharing(body, None)
 
@@ -178,6 +181,7 @@ def _update(change: Change, old: Record, body: Document) -> None:
             raise bad_request(_vni_clash(after))
     check_route_targets(change, body)
     check_provider(change, body, old)
+    check_fat_flows(body, old.body, _FAT_FLOWS)
     _complete_subnets(change, body, old)
     _tie_sharing(body, old)
 
