@@ -181,3 +181,38 @@ export async function planningAndReverting() {
   const after = await byName("virtual-network", "default-domain:chained:two");
   check((after.network_policy_refs ?? []).length === 0, `${name} is still referred to`);
 }
+
+export async function fillingTables() {
+  await made(create("project", ["tables"]), { op: "create", type: "tag", object: { fq_name: ["site=oslo"], tag_type_name: "site", tag_value: "oslo" } });
+  const parent = "?parent_type=project&parent=default-domain:tables";
+  await open(`/o/routing-policy/new${parent}`);
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("prefer");
+  await page.getByText("No terms: routes stay as they are.").waitFor();
+  await page.getByRole("button", { name: "Add term" }).click();
+  await page.getByRole("textbox", { name: "Prefixes of term 1" }).fill("10.0.0.0/8 longest");
+  await page.getByRole("alert").getByText("longest: exact, longer or orlonger").waitFor();
+  await page.getByRole("textbox", { name: "Prefixes of term 1" }).fill("10.0.0.0/8 orlonger");
+  await page.getByRole("textbox", { name: "Preference := of term 1" }).fill("200");
+  await pick("Then of term 1", "accept");
+  await pick("Routes from of term 1", "static", /^static$/);
+  await page.keyboard.press("Escape");
+  await axe("terms as a table");
+  await picture("terms");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await heading("prefer").waitFor();
+  const { term } = (await byName("routing-policy", "default-domain:tables:prefer")).routing_policy_entries;
+  check(term[0].term_match_condition.prefix[0].prefix_type === "orlonger" && term[0].term_action_list.update.local_pref === 200, JSON.stringify(term));
+  await open(`/o/service-group/new${parent}`);
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("web");
+  await page.getByRole("button", { name: "Add service" }).click();
+  await page.getByRole("combobox", { name: "Service of service 1" }).fill("tcp 80-90");
+  await page.getByText("What every object has").click();
+  await pick("Tags", "oslo", "site=oslo (global)");
+  await page.keyboard.press("Escape");
+  await axe("tags of an object");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await heading("web").waitFor();
+  const group = await byName("service-group", "default-domain:tables:web");
+  check(group.service_group_firewall_service_list.firewall_service[0].dst_ports.end_port === 90, JSON.stringify(group));
+  check(group.tag_refs?.[0]?.to?.[0] === "site=oslo", "the tag is not there");
+}

@@ -5,7 +5,7 @@
 
 import { readFile } from "node:fs/promises";
 
-import { decidingByTags, drawingAServiceChain, planningAndReverting } from "./editors.mjs";
+import { decidingByTags, drawingAServiceChain, fillingTables, planningAndReverting } from "./editors.mjs";
 import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
 
 const MANY = 3000;
@@ -344,7 +344,8 @@ async function beingWatchedByNobody() {
 const JOURNEYS = {
   loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
   readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
-  decidingByTags, drawingAServiceChain, planningAndReverting, searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+  decidingByTags, drawingAServiceChain, planningAndReverting, fillingTables,
+  searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 
 await go(JOURNEYS);

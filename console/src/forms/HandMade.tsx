@@ -4,9 +4,12 @@ import { Segmented } from "antd";
 import { type ReactNode, useState } from "react";
 
 import { GroupRuleTable } from "./GroupTable";
+import { LISTS } from "./lists";
+import { ListTable } from "./ListTable";
 import type { EditorProps } from "./PropertyEditor";
 import { PolicyRuleTable } from "./RuleTable";
 import { SubnetTable } from "./SubnetTable";
+import { TagPicker } from "./TagPicker";
 
 type Made = Omit<EditorProps, "field" | "type"> & Pick<Partial<EditorProps>, "field">;
 
@@ -21,8 +24,19 @@ const EDITORS: Readonly<Record<string, Editor>> = {
   "virtual-network network_ipam_refs": { title: "Subnets", show: (props) => <SubnetTable {...props} /> },
 };
 
+/** Of every type. */
+const OF_ALL: Readonly<Record<string, Editor>> = {
+  tag_refs: { title: "Tags", show: ({ value, disabled, onChange }) => <TagPicker value={value} onChange={onChange} {...(disabled === undefined ? {} : { disabled })} /> },
+};
+
+function editorOf(type: string, name: string): Editor | undefined {
+  const spec = LISTS[`${type} ${name}`];
+  if (spec !== undefined) return { title: spec.title, show: (props) => <ListTable {...props} spec={spec} /> };
+  return EDITORS[`${type} ${name}`] ?? OF_ALL[name];
+}
+
 export function isHandMade(type: string, name: string): boolean {
-  return `${type} ${name}` in EDITORS;
+  return editorOf(type, name) !== undefined;
 }
 
 interface Props extends Made {
@@ -33,7 +47,7 @@ interface Props extends Made {
 
 export function HandMade({ type, whole, ...props }: Props) {
   const [isWhole, setIsWhole] = useState(false);
-  const editor = EDITORS[`${type} ${props.name}`];
+  const editor = editorOf(type, props.name);
   if (editor === undefined) return whole;
   return (
     <section aria-label={editor.title} className="form-wide">

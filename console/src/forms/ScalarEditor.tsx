@@ -4,17 +4,8 @@ import { Input, Select } from "antd";
 
 import type { Field } from "../model/catalog";
 import { isList, type Json, pointer } from "../model/document";
+import { numberOf } from "./numbers";
 import type { EditorProps } from "./PropertyEditor";
-
-const DECIMAL = /^-?(0|[1-9][0-9]*)$/;
-
-/** Numbers as numbers while a browser can hold them exactly; anything else stays the text it is. */
-export function numberOf(text: string): Json | undefined {
-  const trimmed = text.trim();
-  if (trimmed === "") return undefined;
-  const number = Number(trimmed);
-  return DECIMAL.test(trimmed) && Number.isSafeInteger(number) ? number : trimmed;
-}
 
 export function ScalarEditor({ field, value, path, faults, onChange, disabled = false }: EditorProps) {
   const id = pointer(path);

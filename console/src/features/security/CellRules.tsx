@@ -4,10 +4,11 @@ import { ArrowDownOutlined, ArrowUpOutlined, DeleteOutlined, PlusOutlined } from
 import { Button, Select, Tooltip } from "antd";
 import { useState } from "react";
 
+import { USUAL_SERVICES } from "../../forms/services";
 import { ChoiceCell } from "../../forms/TableCell";
 import { type ConfigObject, type Document, isDocument, lastName } from "../../model/document";
 import { ordered, type Policy, withNewRule, withObject, withOrder, withoutRule } from "./firewall";
-import { cellOf, type CellRule, endText, type Heading, matchOf, servicesText, USUAL_SERVICES, withServices } from "./matrix";
+import { cellOf, type CellRule, endText, type Heading, matchOf, servicesText, withServices } from "./matrix";
 
 interface Props {
   readonly policy: Policy;

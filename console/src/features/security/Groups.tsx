@@ -4,10 +4,9 @@ import { PlusOutlined } from "@ant-design/icons";
 import { Button, Collapse, Table, Tag } from "antd";
 import { Link } from "react-router";
 
+import { serviceText } from "../../forms/services";
 import { type ConfigObject, isDocument, isList, type Json, lastName } from "../../model/document";
-import { type Both, EVERYBODY, type Kind } from "./firewall";
-import { ordered } from "./firewall";
-import { serviceText } from "./matrix";
+import { type Both, EVERYBODY, type Kind, ordered } from "./firewall";
 
 interface Props {
   readonly both: Both;

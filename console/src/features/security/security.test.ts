@@ -2,9 +2,10 @@
 
 import { expect, test } from "vitest";
 
+import { serviceOf, serviceText } from "../../forms/services";
 import type { ConfigObject, Document } from "../../model/document";
 import { changesOf, DRAFTS, enforcedName, type Loaded, operationsOf, ordered, type Policy, viewOf, withNewRule, withObject, withOrder, withoutRule } from "./firewall";
-import { ANYBODY, cellChanges, cellOf, cellText, type Heading, headingsOf, serviceOf, servicesText, serviceText, verdictOf, withServices } from "./matrix";
+import { ANYBODY, cellChanges, cellOf, cellText, type Heading, headingsOf, servicesText, verdictOf, withServices } from "./matrix";
 
 const HOME = ["d", "p"];
 
