@@ -186,6 +186,25 @@ def test_logs_of_hosts_are_found_by_host(lab, skytrail, eventually):
     assert "session_established" in skytrail("logs", "--module", "contrail-control", "--last", "1d")
 
 
+def test_tables_of_all_hosts_are_one_by_their_own_connections(lab, skytrail):
+    hosts = {node.namespace for node in lab.plan.hosts}
+
+    listed = json.loads(skytrail("introspect", "--json"))
+    ports = json.loads(skytrail("introspect", "interfaces", "--json"))
+    one = skytrail(
+        "introspect", "interfaces", "--where", "name=default-domain:red:web1", "--columns", "name"
+    )
+
+    assert {row["process"] for row in listed["processes"]} >= {
+        "contrail-vrouter-agent", "contrail-control", "contrail-api", "contrail-schema",
+        "contrail-analytics-api",
+    }  # fmt: skip
+    assert {row["node"] for row in ports["rows"]} == hosts
+    assert ports["failures"] == []
+    assert "red:web1" in one
+    assert "red:web2" not in one
+
+
 def test_entity_is_shown_on_the_terminal(skytrail):
     shown = skytrail("uve", "virtual-machine-interface", "default-domain:red:web1")
 

@@ -136,6 +136,45 @@ def test_5_a_trace_walks_one_host_and_says_how_to_go_on_at_the_other(site):
     assert "delivered to" in second
 
 
+def test_5b_hosts_tell_analytics_unasked_and_answer_what_it_passes_on(site):
+    controller = site[0]
+    log_in = controller.run("cat", "/var/lib/skytrail/security/admin-password").stdout.strip()
+    place = ("--ca", "/var/lib/skytrail/security/ca.pem", "--api", "https://127.0.0.1:8082")
+    token = controller.run(
+        "curl", "-s", "--cacert", place[1], f"{place[3]}/api/v1/login",
+        "-d", json.dumps({"user": "admin", "password": log_in}),
+    ).stdout  # fmt: skip
+    token = json.loads(token)["token"]
+    by_token = (*place, "--token", token)
+
+    def interfaces(*more):
+        done = controller.run(
+            "skytrail", *by_token, "introspect", "interfaces",
+            "--analytics", "https://127.0.0.1:8081", "--json", *more, check=False,
+        )  # fmt: skip
+        return json.loads(done.stdout)["rows"] if done.returncode == 0 else done.stderr
+
+    wait_until(
+        lambda: {row["node"] for row in interfaces() if isinstance(row, dict)} == set(MACHINES),
+        "both hosts answer",
+    )
+    assert [row["vmi_uuid"] for row in interfaces("--node", "host2")] == [PORTS["host2"][0]]
+    ends = "&".join(
+        f"{end}={PORTS[name][0]}" for end, name in (("source", "host1"), ("destination", "host2"))
+    )
+    traced = controller.run(
+        "curl", "-s", "--cacert", place[1], "-H", f"X-Auth-Token: {token}",
+        f"{place[3]}/api/v1/trace?{ends}&protocol=tcp&port=22",
+    ).stdout  # fmt: skip
+    assert [leg["host"] for leg in json.loads(traced)["legs"]] == ["host1", "host2"], traced
+    assert json.loads(traced)["verdict"] == "delivered"
+    refused = controller.run(
+        "curl", "-s", "--cacert", place[1], "-o", "/dev/null", "-w", "%{http_code}",
+        "https://127.0.0.1:8081/api/v1/introspect/interfaces",
+    ).stdout  # fmt: skip
+    assert refused == "401"
+
+
 def test_6_status_tells_that_the_hosts_have_the_network(site):
     controller = site[0]
     wait_until(

@@ -17,17 +17,20 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from skytrail.analytics.alarm_routes import Route
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.devices import Devices
 from skytrail.analytics.exporters import DeviceSettings, Exporters
 from skytrail.analytics.io.alarm_delivery import AlarmDelivery
+from skytrail.analytics.io.asking import Processes
 from skytrail.analytics.io.config_watch import ConfigWatch
 from skytrail.analytics.io.device_ports import DevicePorts
 from skytrail.analytics.io.gate import ApiGate
 from skytrail.analytics.io.history import History
 from skytrail.analytics.io.http import AnalyticsApi
+from skytrail.analytics.io.introspect_http import IntrospectEverywhere
 from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.telemetry_server import TelemetryServer
@@ -45,7 +48,11 @@ from skytrail.runtime.mutual_tls import MutualTls
 from skytrail.runtime.server import listen_tcp, listen_unix, serve
 from skytrail.runtime.stream_limits import PER_CLIENT_DEFAULT, StreamLimits
 from skytrail.runtime.tasks import supervise
+from skytrail.runtime.telemetry import hello_of_this_process
 from skytrail.runtime.tls import TlsFiles
+
+NODE_TYPE: Final = "Analytics"
+MODULE: Final = "contrail-analytics-api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ class AnalyticsSettings:
     """0: generators of the original system are not listened to."""
     telemetry_port: int = 0
     """Of processes of other machines; 0: they are not listened to."""
+    telemetry_listen: str = ""
+    """Where that port is; empty: as ``listen``."""
     socket: Path | None = None
     """Also serves the REST interface and introspection here."""
     telemetry_socket: Path | None = None
@@ -95,6 +104,7 @@ class AnalyticsService:
             Devices(self.collector, self.exporters), self._clock, settings.tls
         )
         self.watchman = Watchman(self.collector, settings.name)
+        self.processes = Processes()
         self.writer: HistoryWriter | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
         self.watchman.tell_people = self.delivery.tell
@@ -107,7 +117,11 @@ class AnalyticsService:
             rest.append(listen_unix(settings.socket))
         router = Router()
         AnalyticsApi(self.collector, self.watchman, self._clock).add_routes(router)
-        Introspection(self.tables(), self.unmet, self.samples).add_routes(router)
+        introspection, own_pages = Introspection(self.tables(), self.unmet, self.samples), Router()
+        introspection.add_routes(router)
+        introspection.add_routes(own_pages)
+        own_name = hello_of_this_process(settings.name, NODE_TYPE, MODULE)
+        IntrospectEverywhere(self.processes, own_pages, own_name).add_routes(router)
         gate = None
         async with AsyncExitStack() as stack:
             if settings.gate_url:
@@ -155,13 +169,14 @@ class AnalyticsService:
             server = await generators.serve(settings.listen, settings.sandesh_port)
             await stack.enter_async_context(server)
             ports["sandesh"] = settings.sandesh_port
-        processes = TelemetryServer(collector, self._clock, settings.tls)
+        telemetry = TelemetryServer(collector, self._clock, settings.tls, self.processes)
         if settings.telemetry_port:
-            server = await processes.serve(settings.listen, settings.telemetry_port)
+            heard_at = settings.telemetry_listen or settings.listen
+            server = await telemetry.serve(heard_at, settings.telemetry_port)
             await stack.enter_async_context(server)
             ports["telemetry"] = settings.telemetry_port
         if settings.telemetry_socket is not None:
-            server = await processes.serve_unix(settings.telemetry_socket)
+            server = await telemetry.serve_unix(settings.telemetry_socket)
             await stack.enter_async_context(server)
         return ports | await self.devices.open(settings.devices, stack)
 
@@ -218,6 +233,8 @@ class AnalyticsService:
         collector = self.collector
         connected = sum(each.is_connected for each in collector.generators)
         yield Sample("skytrail_analytics_generators", connected)
+        yield Sample("skytrail_analytics_pages_asked_total", self.processes.asked_count)
+        yield Sample("skytrail_analytics_pages_unanswered_total", self.processes.unanswered_count)
         yield Sample("skytrail_analytics_uves", collector.uves.keys_count)
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
         raised = sum(1 for _ in self.watchman.board.all_raised())

@@ -81,6 +81,13 @@ from skytrail.cli.help_text import examples
     metavar="ADDRESS",
     help="Device or network to listen to, beside this machine and configured physical routers.",
 )
+@click.option(
+    "--telemetry-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="TCP port where hosts tell analytics what they do, at --control-listen (default: 8189; 0 and "
+    "without --secure: none).",
+)
 @click.option("--no-history", is_flag=True, help="Keep no logs: analytics knows the present only.")
 @click.option(
     "--store",
@@ -120,6 +127,7 @@ def up(
     syslog_port: int,
     device_listen: str | None,
     devices: tuple[str, ...],
+    telemetry_port: int | None,
     control_listen: str | None,
     store: str | None,
     listen: str | None,
@@ -140,6 +148,7 @@ def up(
     arguments += ["--syslog-port", str(syslog_port)]
     arguments += ["--device-listen", device_listen] if device_listen else []
     arguments += [part for each in devices for part in ("--device", each)]
+    arguments += [] if telemetry_port is None else ["--telemetry-port", str(telemetry_port)]
     arguments += ["--control-listen", control_listen] if control_listen else []
     arguments += ["--secure"] if secure else []
     arguments += ["--placed-only"] if placed_only else []

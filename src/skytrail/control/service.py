@@ -141,10 +141,11 @@ class ControlService:
                 tasks.create_task(self._tick())
                 tasks.create_task(self._report(client))
                 if settings.introspect_socket:
-                    pages = Introspection(self._tables(), self.unmet, self.samples)
                     tasks.create_task(
                         serve_unix(
-                            settings.introspect_socket, pages, when_ready=lambda: when_ready(port)
+                            settings.introspect_socket,
+                            self.pages(),
+                            when_ready=lambda: when_ready(port),
                         )
                     )
                 else:
@@ -162,6 +163,10 @@ class ControlService:
             # One turn of the loop lets the goodbyes leave.
             await asyncio.sleep(0)
             await client.close()
+
+    def pages(self) -> Introspection:
+        """Return what the node shows of itself."""
+        return Introspection(self._tables(), self.unmet, self.samples)
 
     def _tables(self) -> Mapping[str, TableSource]:
         shown: dict[str, TableSource] = {

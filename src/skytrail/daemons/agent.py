@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="where programs and tables are pinned; under the host's own /sys/fs/bpf they outlive "
         "a private mount namespace (default: /run/skytrail/bpf)",
     )
-    collectors.add_option(parser)
+    collectors.add_agent_option(parser)
     parser.add_argument(
         "--hook",
         choices=("auto", "clsact"),
@@ -87,12 +87,12 @@ def main(arguments: list[str] | None = None) -> int:
         tls = checked_folder(options.xmpp_tls, is_server=False)
     except TlsUnusable as error:
         parser.error(str(error))
-    told = collectors.configure_logs(options.log_level, options.log_json, options.collector)
+    pair = chosen_pair(options.name, options.control)
+    endpoints = collectors.of_agent(options.collector, [node.host for node in pair])
+    told = collectors.configure_logs(options.log_level, options.log_json, endpoints)
     settings = AgentSettings(
         name=options.name,
-        controls=tuple(
-            [(node.host, node.port) for node in chosen_pair(options.name, options.control)]
-        ),
+        controls=tuple([(node.host, node.port) for node in pair]),
         underlay=tuple(options.underlay),
         address=options.address,
         state=options.state,
@@ -229,7 +229,13 @@ async def _serve(
         group.create_task(usage.run())
         hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
         group.create_task(
-            told.tell(settings.tls, hello, lambda: uves.uves_of(service, usage), rows.take)
+            told.tell(
+                settings.tls,
+                hello,
+                lambda: uves.uves_of(service, usage),
+                rows.take,
+                pages=pages.router(),
+            )
         )
 
 

@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (options.tls_certificate is None) != (options.tls_key is None):
         parser.error("--tls-certificate and --tls-key are given together")
     rest_tls = options.tls_certificate and TlsFiles(options.tls_certificate, options.tls_key)
-    if options.telemetry_port and tls is None and not is_loopback(options.listen):
+    heard_at = options.telemetry_listen or options.listen
+    if options.telemetry_port and tls is None and not is_loopback(heard_at):
         parser.error("--telemetry-port needs --tls: processes of other machines say who they are")
     is_open = not options.authenticate_at or rest_tls is None
     if is_open and not is_loopback(options.listen):
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listen=options.listen,
         rest_port=options.port,
         sandesh_port=options.sandesh_port,
+        telemetry_listen=heard_at,
         telemetry_port=options.telemetry_port,
         socket=options.socket,
         telemetry_socket=options.telemetry_socket,
@@ -113,7 +115,7 @@ def _kept(text: str) -> tuple[str, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="skytrail-analytics", description=__doc__)
     parser.add_argument("--name", default=socket.gethostname(), help="name of this node")
-    parser.add_argument("--listen", default="127.0.0.1", help="address of every port")
+    parser.add_argument("--listen", default="127.0.0.1", help="address of the ports")
     parser.add_argument(
         "--port", type=option_numbers.port_or_none, default=REST_PORT, help="of the REST interface"
     )
@@ -137,6 +139,11 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         metavar="PORT",
         help="of devices: syslog over TLS, usually 6514, from all that show a certificate; 0: none",
+    )
+    parser.add_argument(
+        "--telemetry-listen",
+        metavar="ADDR",
+        help="address of the telemetry port, where it is not that of --listen",
     )
     parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="PEM chain of REST")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM key of it")

@@ -19,7 +19,7 @@ from skytrail.api.io import console
 from skytrail.api.io.analytics_passage import AnalyticsPassage
 from skytrail.api.io.auth_none import UnsafeSettings
 from skytrail.api.io.gate import Gate
-from skytrail.api.io.http import HttpApi, Routes, unmet
+from skytrail.api.io.http import HttpApi, Routes, introspection, unmet
 from skytrail.api.io.path_trace import PathTrace
 from skytrail.api.io.shared import Fenced
 from skytrail.api.schema import Schema
@@ -28,6 +28,7 @@ from skytrail.compiler.preview import Preview
 from skytrail.daemons import allowed_hosts, api_security, collectors, option_numbers
 from skytrail.daemons.api_security import ServerSecurity
 from skytrail.daemons.api_trace import AgentsWalk, agent_place
+from skytrail.daemons.traced_agents import AnalyticsNode
 from skytrail.model.catalog import CATALOG
 from skytrail.runtime import garbage, processes, server, tasks
 from skytrail.runtime.asgi import CheckHost
@@ -146,8 +147,9 @@ class _Beside(NamedTuple):
         found: list[Routes] = [console.ConsoleFiles(self.console)]
         if self.analytics:
             found.append(AnalyticsPassage(service, self.analytics, self.analytics_ca, gate))
-        if self.agents:
-            found.append(PathTrace(service, AgentsWalk(self.agents)))
+        if self.agents or self.analytics:
+            node = AnalyticsNode(self.analytics, self.analytics_ca) if self.analytics else None
+            found.append(PathTrace(service, AgentsWalk(self.agents, node)))
         return found
 
 
@@ -189,7 +191,11 @@ async def _serve(
             if gate is not None and gate.directory is not None:
                 group.create_task(gate.directory.keep_in_step())
             hello = hello_of_this_process("", "Config", MODULE)
-            group.create_task(told.tell(None, hello, partial(_uves, service)))
+            group.create_task(
+                told.tell(
+                    None, hello, partial(_uves, service), pages=introspection(service).router()
+                )
+            )
             app = HttpApi(
                 service,
                 Preview(),

@@ -1,6 +1,7 @@
-"""Asks agents, by the sockets that the API server was told of, how a packet goes.
+"""Asks agents how a packet goes: by the sockets that the API server was told of, all others by the analytics node.
 
---agent NAME=PATH ...  -->  AgentsWalk  -->  agents' /introspect/interfaces, /introspect/explain
+--agent NAME=PATH ... --> SocketAgents -----.
+--analytics PLACE     --> AnalyticsAgents --+--> AgentsWalk --> agents' /introspect/interfaces, /introspect/explain
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from skytrail.api.documents import Document
 from skytrail.api.io.path_trace import Question, Unreachable, Untraceable
+from skytrail.daemons.traced_agents import Agents, AnalyticsNode, SocketAgents
 from skytrail.lab import trace as tracing
 from skytrail.lab.trace import (
     Endpoint,
@@ -27,7 +29,7 @@ from skytrail.lab.trace import (
     TraceResult,
 )
 from skytrail.lab.wording import readable
-from skytrail.runtime.introspection import IntrospectionFailed, read_table
+from skytrail.runtime.introspection import IntrospectionFailed
 
 _DROPPED = "dropped"
 
@@ -41,35 +43,36 @@ def agent_place(text: str) -> tuple[str, Path]:
 
 
 class AgentsWalk:
-    """The walk over the agents of this machine."""
+    """The walk over the agents of this machine, and over those the analytics node can ask."""
 
-    def __init__(self, sockets: Mapping[str, Path]) -> None:
-        self._sockets = sockets
+    def __init__(self, sockets: Mapping[str, Path], analytics: AnalyticsNode | None = None) -> None:
+        self._local = SocketAgents(sockets)
+        self._analytics = analytics
 
-    def __call__(self, question: Question, hosts: Mapping[str, str]) -> Document:
+    def __call__(
+        self, question: Question, hosts: Mapping[str, str], credentials: Mapping[str, str]
+    ) -> Document:
         """Return the way as the API tells it; :class:`Untraceable`, :class:`Unreachable`."""
-        ports: dict[str, Sequence[PortRow]] = {}
-        dead: dict[str, str] = {}
-        for name, path in self._sockets.items():
-            try:
-                ports[name] = tracing.port_rows(read_table(path, "interfaces"))
-            except IntrospectionFailed:
-                dead[name] = f"the agent of {name} does not answer"
+        ports, dead = self._local.interfaces()
+        agents: dict[str, Agents] = dict.fromkeys(ports, self._local)
+        if self._analytics is not None and not ports.keys() >= set(hosts.values()):
+            remote = self._analytics.agents(credentials)
+            others, silent = remote.interfaces()
+            agents = {**dict.fromkeys(others, remote), **agents}
+            ports, dead = {**others, **ports}, {**silent, **dead}
+        for name in ports:
+            dead.pop(name, None)
         if not ports:
             raise Unreachable("No agent answers: " + "; ".join(dead.values()))
 
-        def ask(host: str, query: Query) -> Explanation:
-            try:
-                rows = read_table(self._sockets[host], "explain", where=query)
-            except IntrospectionFailed as error:
-                raise Unreachable(f"{host}: {error}") from error
-            return msgspec.convert(rows[0], Explanation)
-
         def read(host: str, table: str, where: Query) -> list[dict[str, object]]:
             try:
-                return read_table(self._sockets[host], table, where=where)
+                return agents[host].read(host, table, where)
             except IntrospectionFailed as error:
                 raise Unreachable(f"{host}: {error}") from error
+
+        def ask(host: str, query: Query) -> Explanation:
+            return msgspec.convert(read(host, "explain", query)[0], Explanation)
 
         asked = {address: name for address, name in hosts.items() if name in ports}
         network = question.network

@@ -129,7 +129,9 @@ async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
             )
             hello = hello_of_this_process("", "Config", MODULE)
             group.create_task(
-                servers.told.tell(None, hello, lambda: _uves(service)),
+                servers.told.tell(
+                    None, hello, lambda: _uves(service), pages=introspection.router()
+                ),
                 name="compiler-telemetry",
             )
             if elect:

@@ -80,7 +80,14 @@ async def _serve(
     hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
     async with asyncio.TaskGroup() as group:
         group.create_task(service.run(ready))
-        group.create_task(told.tell(settings.tls, hello, lambda: uves.uves_of(service)))
+        group.create_task(
+            told.tell(
+                settings.tls,
+                hello,
+                lambda: uves.uves_of(service),
+                pages=service.pages().router(),
+            )
+        )
 
 
 def _check_bgp_listen(parser: argparse.ArgumentParser, texts: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skytrail.analytics.exporters import DeviceSettings
-from skytrail.daemons import allowed_hosts, device_options, option_numbers
+from skytrail.daemons import allowed_hosts, collectors, device_options, option_numbers
 from skytrail.daemons.port_holder import holder_of
 from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
 from skytrail.runtime import logs
@@ -73,6 +73,8 @@ class Settings:
     """Of analytics on loopback; 0: there is none."""
     has_history: bool = True
     """Whether analytics keeps logs, in a store of its own."""
+    telemetry_port: int = 0
+    """Of hosts that tell analytics what they do, beside ``control_listen``; only with ``secure``. 0: none."""
     sandesh_port: int = 0
     """Of generators of the original system; 0: they are not listened to."""
     devices: DeviceSettings = DeviceSettings()  # noqa: RUF009 # frozen
@@ -151,7 +153,8 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         "analytics",
         *("--name", settings.node_name, "--port", str(settings.analytics_port)),
         *("--socket", str(settings.socket_path("analytics")), "--api-socket", api_socket),
-        *("--telemetry-socket", str(settings.socket_path(TELEMETRY)), "--telemetry-port", "0"),
+        *("--telemetry-socket", str(settings.socket_path(TELEMETRY))),
+        *_telemetry_of_hosts(settings),
         *("--sandesh-port", str(settings.sandesh_port)),
         *device_options.arguments_of(settings.devices),
         *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),
@@ -169,6 +172,16 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         control,
         *((analytics,) if told else ()),
         *((history,) if told and settings.has_history else ()),
+    )
+
+
+def _telemetry_of_hosts(settings: Settings) -> tuple[str, ...]:
+    """Hosts tell beside the port by which they are controlled, with the same certificates."""
+    if settings.secure is None:
+        return ("--telemetry-port", "0")
+    return (
+        *("--telemetry-listen", settings.control_listen, "--tls", str(settings.secure.control)),
+        *("--telemetry-port", str(settings.telemetry_port)),
     )
 
 
@@ -219,8 +232,20 @@ def check(settings: Settings) -> None:
         )
         if port
     ]
+    of_hosts = (
+        [
+            (
+                settings.control_listen,
+                settings.telemetry_port,
+                ("--control-listen", "--telemetry-port"),
+            )
+        ]
+        if settings.wants_secure and settings.analytics_port and settings.telemetry_port
+        else []
+    )
     for host, port, name in (
         *loopback,
+        *of_hosts,
         (settings.listen, settings.api_port, ("--listen", "--api-port")),
         (settings.control_listen, settings.control_port, ("--control-listen", "--control-port")),
     ):
@@ -338,6 +363,12 @@ def _parser() -> argparse.ArgumentParser:
         help="of generators that speak Sandesh",
     )
     device_options.add_options(options)
+    options.add_argument(
+        "--telemetry-port",
+        type=option_numbers.port_or_none,
+        help="where hosts tell analytics what they do, at --control-listen; needs --secure; 0: nowhere "
+        f"(default: {collectors.PORT}, on loopback nowhere)",
+    )
     options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
     options.add_argument(
         "--secure",
@@ -355,6 +386,13 @@ def _parser() -> argparse.ArgumentParser:
     return options
 
 
+def _telemetry_port(chosen: argparse.Namespace) -> int:
+    told: int | None = chosen.telemetry_port
+    if told is not None:
+        return told
+    return collectors.PORT if chosen.secure and chosen.control_listen != LOOPBACK else 0
+
+
 def _settings(arguments: Sequence[str] | None) -> Settings:
     options = _parser()
     chosen = options.parse_args(arguments)
@@ -365,6 +403,8 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
             "--control-listen needs --secure, or the one address that hosts reach over the "
             "underlay: without --secure whoever connects there is taken for a host"
         )
+    if chosen.telemetry_port and not chosen.secure:
+        options.error("--telemetry-port needs --secure: hosts show certificates there")
     return Settings(
         data=chosen.data.resolve(),
         api_port=chosen.api_port,
@@ -377,6 +417,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         wants_secure=chosen.secure,
         store=chosen.store,
         analytics_port=chosen.analytics_port,
+        telemetry_port=_telemetry_port(chosen),
         sandesh_port=chosen.sandesh_port,
         devices=device_options.settings_of(chosen),
         has_history=not chosen.no_history,

@@ -95,6 +95,12 @@ class Introspection:
         router.add("GET", "/healthz", self._show_health)
         router.add("GET", "/metrics", self._show_metrics)
 
+    def router(self) -> Router:
+        """Return a router that serves these pages alone."""
+        made = Router()
+        self.add_routes(made)
+        return made
+
     async def _list_tables(self, request: Request) -> Response:
         return json_reply({"tables": sorted(self._tables)})
 

@@ -3,7 +3,10 @@
 ```
  source() every EVERY_S --> rows --> diff with what was said --> numbered changes --> collector
  log --> LogTap -------------------------- every LOGS_EVERY_S --> events -----------^
+ pages <-- Ask ------------------------------------------------- Answer ----------> collector
 ```
+The collector may ask for the pages this process shows of itself (``answering``): it is known by its certificate, and the
+process itself opened the connection, so that no port is needed for it.
 The source returns everything, always; only what changed is sent. After a lost connection the next
 collector in the list is tried, and told what it does not have. Nothing waits for a collector: what
 nobody takes is said by the next row.
@@ -25,12 +28,14 @@ from typing import Final
 import msgspec
 import structlog
 
+from skytrail.runtime.answering import Pages, answer_to
 from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry import (
+    Ask,
     Hello,
     Known,
     Log,
@@ -134,13 +139,16 @@ class Telemetry:
         clock: Clock,
         tap: LogTap | None = None,
         sessions: SessionSource | None = None,
+        pages: Pages | None = None,
     ) -> None:
+        """``pages`` are what the collector may ask for."""
         self._hello = hello
         self._source = source
         self._collectors = collectors
         self._clock = clock
         self._tap = tap
         self._sessions = sessions
+        self._pages = pages
         self._report = Report()
         self._log = structlog.get_logger("skytrail.telemetry")
         self.collector = ""
@@ -185,28 +193,34 @@ class Telemetry:
             reader, writer = await self._connect(endpoint)
         try:
             writer.write(encode(self._hello))
+            framer = TelemetryFramer()
             async with asyncio.timeout(CONNECT_S):
-                newest = await _answer(reader)
+                newest = await _admitted(reader, framer)
             self.collector = str(endpoint)
             self.sessions_count += 1
             self._report.update(await self._source())
             await self._send(writer, self._report.newer(newest))
-            await self._keep_telling(reader, writer)
+            hearing = asyncio.create_task(
+                self._hear(reader, framer, writer), name="telemetry-hearing"
+            )
+            try:
+                await self._keep_telling(hearing, writer)
+            finally:
+                hearing.cancel()
+                await asyncio.gather(hearing, return_exceptions=True)
         finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     async def _keep_telling(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, hearing: asyncio.Task[None], writer: asyncio.StreamWriter
     ) -> None:
         due = self._clock.now() + EVERY_S
         while True:
-            # The collector says nothing more: what can be read is its end.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOGS_EVERY_S):
-                    if not await reader.read(READ_BYTES):
-                        raise ConnectionResetError("the collector ended the connection")
+            await asyncio.wait({hearing}, timeout=LOGS_EVERY_S)
+            if hearing.done():
+                await hearing
             if self._tap is not None:
                 await self._send(writer, self._tap.take())
             if self._sessions is not None and (rows := self._sessions()):
@@ -214,6 +228,18 @@ class Telemetry:
             if self._clock.now() >= due:
                 due = self._clock.now() + EVERY_S
                 await self._send(writer, self._report.update(await self._source()))
+
+    async def _hear(
+        self, reader: asyncio.StreamReader, framer: TelemetryFramer, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer questions one after the other, beside what is told; ``OSError`` at the connection's end."""
+        while True:
+            message = decode(await _next_frame(reader, framer))
+            if not isinstance(message, Ask):
+                raise DecodeError("a collector that admitted a process only asks")
+            for part in await answer_to(message, self._pages):
+                writer.write(encode(part))
+                await writer.drain()
 
     async def _send(
         self, writer: asyncio.StreamWriter, changes: Sequence[Uve | Log | Sessions]
@@ -235,14 +261,17 @@ def usage_of_this_process() -> dict[str, float]:
     }
 
 
-async def _answer(reader: asyncio.StreamReader) -> dict[str, int]:
-    framer = TelemetryFramer()
-    while (frame := framer.next_frame()) is None:
-        chunk = await reader.read(READ_BYTES)
-        if not chunk:
-            raise ConnectionResetError("the collector does not admit this process")
-        framer.feed(chunk)
-    known = decode(frame)
+async def _admitted(reader: asyncio.StreamReader, framer: TelemetryFramer) -> dict[str, int]:
+    known = decode(await _next_frame(reader, framer))
     if not isinstance(known, Known):
         raise DecodeError("the collector does not answer the hello")
     return known.newest
+
+
+async def _next_frame(reader: asyncio.StreamReader, framer: TelemetryFramer) -> bytes:
+    while (frame := framer.next_frame()) is None:
+        chunk = await reader.read(READ_BYTES)
+        if not chunk:
+            raise ConnectionResetError("the collector ended the connection")
+        framer.feed(chunk)
+    return frame

@@ -49,7 +49,7 @@ def asked(api):
     """What the agents were asked; they answer ``FOUND``, or raise what is put here."""
     questions = []
 
-    def walk(question, hosts):
+    def walk(question, hosts, _credentials):
         questions.append((question, dict(hosts)))
         if isinstance(questions[0], Exception):
             raise questions[0]
@@ -175,7 +175,7 @@ def test_why_there_is_no_answer_is_told(api, asked, error, status) -> None:
 def test_a_project_waits_for_its_own_traces_before_it_asks_more(api, ports) -> None:
     may_answer = threading.Event()
 
-    def walk(question, hosts):
+    def walk(question, hosts, _credentials):
         assert may_answer.wait(10)
         return FOUND
 

@@ -83,7 +83,7 @@ def agents(tmp_path):
 
 
 def test_a_packet_is_followed_from_host_to_host(agents) -> None:
-    found = AgentsWalk(agents.sockets)(Question(A, B, "tcp", 80), HOSTS)
+    found = AgentsWalk(agents.sockets)(Question(A, B, "tcp", 80), HOSTS, {})
 
     assert found["verdict"] == "delivered"
     assert found["summary"] == "delivered to red:b"
@@ -95,7 +95,7 @@ def test_a_packet_is_followed_from_host_to_host(agents) -> None:
 def test_a_machine_behind_a_port_is_found_by_address_and_by_mac(agents, to) -> None:
     agents.learnt = [{"port": B, "address": "10.0.0.99", "mac": "02:00:00:00:65:01"}]
 
-    found = AgentsWalk(agents.sockets)(Question(A, to), HOSTS)
+    found = AgentsWalk(agents.sockets)(Question(A, to), HOSTS, {})
 
     assert (found["verdict"], found["summary"]) == ("delivered", f"delivered to {to} behind red:b")
     assert found["destination"]["behind"] == "red:b"
@@ -105,7 +105,7 @@ def test_a_machine_behind_a_port_is_found_by_address_and_by_mac(agents, to) -> N
 def test_a_host_whose_agent_is_not_known_is_named_where_the_way_ends(agents) -> None:
     agents.sent = tunnel("192.0.2.3")
 
-    found = AgentsWalk(agents.sockets)(Question(A, B), HOSTS)
+    found = AgentsWalk(agents.sockets)(Question(A, B), HOSTS, {})
 
     assert found["verdict"] == "leaves"
     assert "rack3, whose agent is not asked" in found["summary"]
@@ -116,10 +116,10 @@ def test_a_network_says_which_of_equal_addresses_is_meant_and_nothing_of_ports(a
     walk = AgentsWalk(agents.sockets)
 
     with pytest.raises(Untraceable, match="several ports"):
-        walk(Question("10.0.0.4", A), HOSTS)
-    shared = walk(Question(A, "10.0.0.4"), HOSTS)
-    found = walk(Question(A, "10.0.0.4", network="default-domain:red:n"), HOSTS)
-    other = walk(Question(A, "10.0.0.4", network="default-domain:x:n"), HOSTS)
+        walk(Question("10.0.0.4", A), HOSTS, {})
+    shared = walk(Question(A, "10.0.0.4"), HOSTS, {})
+    found = walk(Question(A, "10.0.0.4", network="default-domain:red:n"), HOSTS, {})
+    other = walk(Question(A, "10.0.0.4", network="default-domain:x:n"), HOSTS, {})
 
     assert (found["verdict"], other["verdict"]) == ("delivered", "elsewhere")
     assert (shared["verdict"], shared["destination"]["uuid"]) == ("delivered", B)
@@ -138,9 +138,9 @@ def test_a_network_says_which_of_equal_addresses_is_meant_and_nothing_of_ports(a
 )
 def test_a_way_that_cannot_begin_says_why(agents, source, told) -> None:
     with pytest.raises(Untraceable, match=told):
-        AgentsWalk(agents.sockets)(Question(source, B), HOSTS)
+        AgentsWalk(agents.sockets)(Question(source, B), HOSTS, {})
 
 
 def test_agents_that_are_away_are_told_of(tmp_path) -> None:
     with pytest.raises(Unreachable, match="agent of rack1 does not answer"):
-        AgentsWalk({"rack1": tmp_path / "none"})(Question(A, B), HOSTS)
+        AgentsWalk({"rack1": tmp_path / "none"})(Question(A, B), HOSTS, {})

@@ -56,16 +56,21 @@ class AgentPages:
 
     async def serve(self, path: Path) -> None:
         """Serve until cancelled."""
+        router = self.router()
+        CapturePages(self._agent).add_routes(router)
+        self.session_log.add_routes(router)
+        await serve(AsgiApp(router), [listen_unix(path)])
+
+    def router(self) -> Router:
+        """Return a router that serves the tables alone."""
         router = Router()
         for name in self._kernel_pages:
             router.add("GET", f"/introspect/{name}", self._kernel_page)
         router.add("GET", "/introspect/explain", self._explain)
         router.add("GET", "/introspect/tables", self._table_use)
-        CapturePages(self._agent).add_routes(router)
-        self.session_log.add_routes(router)
         introspection = Introspection(self._own_pages(), self._agent.unmet, self._metrics)
         introspection.add_routes(router)
-        await serve(AsgiApp(router), [listen_unix(path)])
+        return router
 
     def _own_pages(self) -> dict[str, Callable[[], Iterable[object]]]:
         agent = self._agent

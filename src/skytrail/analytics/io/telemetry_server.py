@@ -12,12 +12,14 @@ import structlog
 
 from skytrail.analytics.collector import Collector, CollectorRefuses
 from skytrail.analytics.history_rows import message_of
+from skytrail.analytics.io.asking import Processes
 from skytrail.analytics.telemetry import change_of, client_hello
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls, certified_names
 from skytrail.runtime.server import listen_unix
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry import (
+    Answer,
     Hello,
     Known,
     Log,
@@ -40,7 +42,14 @@ PROTOCOL: Final = "telemetry"
 class TelemetryServer:
     """The listening side; all on one event loop."""
 
-    def __init__(self, collector: Collector, clock: Clock, tls: MutualTls | None = None) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        clock: Clock,
+        tls: MutualTls | None = None,
+        processes: Processes | None = None,
+    ) -> None:
+        self._processes = Processes() if processes is None else processes
         self._collector = collector
         self._clock = clock
         self._tls = tls
@@ -108,8 +117,10 @@ class TelemetryServer:
         try:
             writer.write(encode(Known(newest=dict(newest))))
             await writer.drain()
+            self._processes.connected(hello, writer)
             await self._read_on(reader, framer, hello)
         finally:
+            self._processes.gone(generator, writer)
             if self._writers.get(generator) is writer:
                 del self._writers[generator]
                 self._collector.session_down(generator, self._clock.now())
@@ -148,8 +159,14 @@ class TelemetryServer:
             elif isinstance(message, Sessions):
                 collector.count(generator, "sessions", size)
                 collector.keep_sessions(message, hello.source)
+            elif isinstance(message, Answer):
+                collector.count(generator, "answer", size)
+                if not self._processes.heard(generator, message):
+                    collector.drop(generator, "answer_not_waited_for")
             else:
-                raise ProcessConfused("a process that is admitted says UVEs, logs and sessions")
+                raise ProcessConfused(
+                    "a process that is admitted says UVEs, logs, sessions and answers"
+                )
         except DecodeError:
             collector.drop(generator, "unusable")
 

@@ -1,6 +1,7 @@
 """Passes requests of the console on to an analytics node: the browser knows one server only.
 
-GET, POST /api/v1/analytics/<path>   ->   /analytics/<path> of the node
+GET, POST /api/v1/analytics/<path>         ->   /analytics/<path> of the node
+GET /api/v1/analytics/introspect[/<table>]  ->   /api/v1/introspect[/<table>]: live tables of all processes
 
 Who may ask is judged here (administrators and global readers, as the node itself judges it), and
 again by a node that is reached over TCP, which is told the caller's own credentials. A stream
@@ -28,7 +29,17 @@ from skytrail.api.sight import Sight
 from skytrail.runtime.asgi import JSON, Request, Response, Router, StreamResponse
 
 _READS: Final = frozenset(
-    {"uves", "uve-types", "uve-stream", "alarms", "alarm-stream", "tables", "table", "query"}
+    {
+        "uves",
+        "uve-types",
+        "uve-stream",
+        "alarms",
+        "alarm-stream",
+        "tables",
+        "table",
+        "query",
+        "introspect",
+    }
 )
 """First segments that may be read."""
 _POSTS: Final = frozenset({("query",), ("alarms", "acknowledge")})
@@ -39,6 +50,21 @@ ANSWER_S: Final = 65.0
 _CONNECTIONS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 """Each is of one request here, and those are bounded. Streams hold theirs for hours: were all to
 share a hundred, a hundred open pages would keep everybody's questions waiting."""
+
+
+def base_url(place: str) -> str:
+    """Return where requests to a node go; ``place`` is ``unix:PATH`` or a URL."""
+    return "http://analytics" if place.startswith("unix:") else place
+
+
+def socket_of(place: str) -> str | None:
+    """Return the node's Unix socket; None for a URL."""
+    return place.removeprefix("unix:") if place.startswith("unix:") else None
+
+
+def verification(place: str, ca_file: Path | None) -> ssl.SSLContext | bool:
+    """Return how the node's certificate is checked; raises ``OSError``."""
+    return ssl.create_default_context(cafile=ca_file) if place.startswith("https") else False
 
 
 class AnalyticsPassage:
@@ -54,16 +80,12 @@ class AnalyticsPassage:
         self._service = service
         self._gate = gate
         self._log = structlog.get_logger("skytrail.api")
-        local = place.startswith("unix:")
-        verify: ssl.SSLContext | bool = False
-        if place.startswith("https"):
-            verify = ssl.create_default_context(cafile=ca_file)
         self._client = httpx.AsyncClient(
-            base_url="http://analytics" if local else place,
+            base_url=base_url(place),
             transport=httpx.AsyncHTTPTransport(
-                uds=place.removeprefix("unix:") if local else None,
+                uds=socket_of(place),
                 limits=_CONNECTIONS,
-                verify=verify,
+                verify=verification(place, ca_file),
                 trust_env=False,
             ),
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
@@ -113,7 +135,8 @@ class AnalyticsPassage:
 
     @staticmethod
     def _path(parts: tuple[str, ...], request: Request) -> str:
-        path = "/analytics/" + "/".join(quote(part, safe=":*") for part in parts)
+        base = "/api/v1/" if parts[0] == "introspect" else "/analytics/"
+        path = base + "/".join(quote(part, safe=":*") for part in parts)
         pairs = [(name, value) for name, values in request.query_all.items() for value in values]
         return f"{path}?{urlencode(pairs)}" if pairs else path
 

@@ -127,9 +127,7 @@ class Dispatch:
         self._add_native()
         for each in also:
             each.add_routes(self._router)
-        Introspection(
-            _tables(service), lambda: unmet(service), lambda: _samples(service)
-        ).add_routes(self._router)
+        introspection(service).add_routes(self._router)
 
     async def __call__(self, request: Request) -> Reply:
         try:
@@ -331,6 +329,11 @@ class Dispatch:
         if resource is None:
             raise not_found(texts.resource_type_not_found(shown(name)))
         return resource.name
+
+
+def introspection(service: ConfigService) -> Introspection:
+    """Return what the API server shows of itself."""
+    return Introspection(_tables(service), lambda: unmet(service), lambda: _samples(service))
 
 
 def _tables(service: ConfigService) -> Mapping[str, Callable[[], list[object]]]:

@@ -34,6 +34,7 @@ _WITH_PORTS: Final = ("tcp", "udp", "sctp")
 _PARAMETERS: Final = frozenset(
     {"source", "destination", "protocol", "port", "source_port", "network"}
 )
+_CREDENTIALS: Final = ("x-auth-token", "authorization")
 TEXT_LENGTH_MAX: Final = 256
 AT_ONCE_COUNT: Final = 4
 """Walks that run; more wait. Each keeps a thread while agents answer."""
@@ -64,9 +65,14 @@ class Question:
 
 
 class Walk(Protocol):
-    """Asks the agents; blocks, so it runs in a thread. ``hosts``: underlay address to name."""
+    """Asks the agents; blocks, so it runs in a thread. ``hosts``: underlay address to name.
 
-    def __call__(self, question: Question, hosts: Mapping[str, str]) -> Document: ...
+    ``credentials`` are the headers by which the caller shows who he is, for a node that wants to know.
+    """
+
+    def __call__(
+        self, question: Question, hosts: Mapping[str, str], credentials: Mapping[str, str]
+    ) -> Document: ...
 
 
 class PathTrace:
@@ -99,7 +105,7 @@ class PathTrace:
             question.network,
         )
         with self._counted(caller.owner) if is_limited else contextlib.nullcontext():
-            found = await self._answer(question)
+            found = await self._answer(question, _credentials(request))
         return bodies.reply(_without_underlay(found) if is_limited else found)
 
     @contextlib.contextmanager
@@ -116,10 +122,10 @@ class PathTrace:
             if not self._asking[owner]:
                 del self._asking[owner]
 
-    async def _answer(self, question: Question) -> Document:
+    async def _answer(self, question: Question, credentials: Mapping[str, str]) -> Document:
         async with self._running:
             try:
-                return await asyncio.to_thread(self._walk, question, self._hosts())
+                return await asyncio.to_thread(self._walk, question, self._hosts(), credentials)
             except Untraceable as error:
                 raise conflict(str(error)) from error
             except Unreachable as error:
@@ -160,6 +166,10 @@ class PathTrace:
             if address:
                 found[address] = record.fq_name[-1]
         return found
+
+
+def _credentials(request: Request) -> dict[str, str]:
+    return {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
 
 
 def _question(request: Request) -> Question:

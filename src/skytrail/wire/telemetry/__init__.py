@@ -3,6 +3,8 @@
     process --Hello------------------------> collector
     process <-Known: newest number per struct-
     process --Uve, Uve, ...----------------->
+    process <-Ask: a page it shows of itself--
+    process --Answer, in parts-------------->
 
 Frames are four bytes of length (big-endian) and one message in MessagePack. As with Sandesh, what
 the collector has of a process already is not said again after a lost connection.
@@ -15,11 +17,22 @@ from skytrail.wire.telemetry.codec import (
     encode,
 )
 from skytrail.wire.telemetry.entities import node_status
-from skytrail.wire.telemetry.messages import Hello, Known, Log, Message, Statistic, Uve
+from skytrail.wire.telemetry.messages import (
+    Answer,
+    Ask,
+    Hello,
+    Known,
+    Log,
+    Message,
+    Statistic,
+    Uve,
+)
 from skytrail.wire.telemetry.sessions import Sessions, Texts
 
 __all__ = [
     "FRAME_BYTES_MAX",
+    "Answer",
+    "Ask",
     "Hello",
     "Known",
     "Log",

@@ -71,4 +71,22 @@ class Log(msgspec.Struct, frozen=True, kw_only=True, tag="log", omit_defaults=Tr
     """Entities it is about: table to key."""
 
 
-Message = Hello | Known | Uve | Log | Sessions
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask", omit_defaults=True):
+    """The collector's question: one of the pages that the process shows of itself, as ``introspect/fib``."""
+
+    id: int
+    page: str
+    query: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer", omit_defaults=True):
+    """A part of the answer to an :class:`Ask`, in order."""
+
+    id: int
+    status: int
+    """As of HTTP; the same in all parts."""
+    part: bytes
+    is_last: bool = True
+
+
+Message = Hello | Known | Uve | Log | Sessions | Ask | Answer
