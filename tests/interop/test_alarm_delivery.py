@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,8 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
 
+from skytrail.analytics.alarm_routes import Notice, routes_of
+from skytrail.analytics.io import alarm_delivery
 from skytrail.lab.io.machine import free_port
+from skytrail.runtime.certificates import Authority
 from skytrail.testing.controller import wait_until
 from skytrail.wire.telemetry import Hello, TelemetryFramer, Uve, encode
 
@@ -59,9 +65,11 @@ class Web:
 
 class Mails:
     def __init__(self):
-        self.texts = []
+        self.texts, self.users, self.ciphers = [], [], []
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        self.users.append(session.auth_data and session.auth_data.login.decode())
+        self.ciphers.append(session.ssl and session.ssl["cipher"][0])
         self.texts.append(envelope.content.decode())
         return "250 taken"
 
@@ -159,3 +167,93 @@ def test_file_that_cannot_be_used_keeps_the_node_from_starting(tmp_path, text, w
 
     assert done.returncode == 2
     assert word in done.stderr
+
+
+PASSWORD = "of the mail server"
+NOTICE = Notice(
+    is_raised=True, type="vrouter", name="h1", rule="default-global-system-config:r", severity=0,
+    description="A node is silent", at_us=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def closed_mails(tmp_path):
+    """A mail server that wants STARTTLS and a login, with a certificate of our own authority."""
+    authority = Authority(tmp_path / "authority")
+    certificate, key = tmp_path / "mail.pem", tmp_path / "mail.key"
+    authority.issue(certificate, key, "mail", hosts=["127.0.0.1"])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    handler = Mails()
+    handler.ca = authority.certificate_file
+
+    def check(_server, _session, _envelope, _mechanism, data):
+        is_known = isinstance(data, LoginPassword) and data.password.decode() == PASSWORD
+        return AuthResult(success=is_known, handled=False, auth_data=data)
+
+    controller = Controller(
+        handler, hostname="127.0.0.1", port=free_port(), tls_context=context,
+        require_starttls=True, authenticator=check, auth_required=True,
+    )  # fmt: skip
+    controller.start()
+    handler.port = controller.port
+    yield handler
+    controller.stop()
+
+
+def deliver(tmp_path, server, password, ca, is_over):
+    """Tell of one alarm until ``is_over`` of (told, failures); returns these."""
+    (tmp_path / "password").write_text(f"{password}\n")
+    (route,) = routes_of(
+        f"""
+[[route]]
+name = "night"
+email = ["noc@example.net"]
+sender = "skytrail@example.net"
+smtp = "127.0.0.1:{server.port}"
+smtp_user = "skytrail"
+smtp_password_file = "{tmp_path / "password"}"
+smtp_ca_file = "{ca}"
+""".encode()
+    )
+
+    async def run():
+        delivery = alarm_delivery.AlarmDelivery([route], "node1")
+        delivery.tell(NOTICE)
+        task = asyncio.create_task(delivery.run())
+        async with asyncio.timeout(PATIENCE_S):
+            while not is_over(*delivery.counts()[0][1:3]):  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return delivery.counts()[0][1:3]
+
+    return asyncio.run(run())
+
+
+def told(told_count, _failures):
+    return told_count > 0
+
+
+def failed(_told, failures_count):
+    return failures_count > 0
+
+
+def test_mail_goes_encrypted_and_with_a_login(tmp_path, closed_mails):
+    assert deliver(tmp_path, closed_mails, PASSWORD, closed_mails.ca, told) == (1, 0)
+
+    assert closed_mails.users == ["skytrail"]
+    assert closed_mails.ciphers[0]
+    assert "vrouter h1" in closed_mails.texts[0]
+
+
+def test_no_mail_and_no_password_goes_to_a_server_of_another_authority(tmp_path, closed_mails):
+    stranger = Authority(tmp_path / "stranger").certificate_file
+
+    assert deliver(tmp_path, closed_mails, PASSWORD, stranger, failed) == (0, 1)
+    assert closed_mails.texts == []
+
+
+def test_wrong_password_is_a_failure_that_is_counted(tmp_path, closed_mails):
+    assert deliver(tmp_path, closed_mails, "wrong", closed_mails.ca, failed) == (0, 1)
+    assert closed_mails.texts == []

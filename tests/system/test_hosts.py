@@ -142,6 +142,7 @@ def test_5b_hosts_tell_analytics_unasked_and_answer_what_it_passes_on(site):
     place = ("--ca", "/var/lib/skytrail/security/ca.pem", "--api", "https://127.0.0.1:8082")
     token = controller.run(
         "curl", "-s", "--cacert", place[1], f"{place[3]}/api/v1/login",
+        "-H", "content-type: application/json",
         "-d", json.dumps({"user": "admin", "password": log_in}),
     ).stdout  # fmt: skip
     token = json.loads(token)["token"]

@@ -16,6 +16,7 @@ smtp = "mail.example.net:587"
 smtp_tls = "starttls"               # or "tls", or "none"
 smtp_user = "skytrail"
 smtp_password_file = "/etc/skytrail/smtp.password"
+smtp_ca_file = "/etc/skytrail/mail-ca.pem"
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
     smtp_user: str = ""
     smtp_password_file: str = ""
+    smtp_ca_file: str = ""
+    """Who signed the mail server's certificate; empty: an authority the machine trusts."""
 
     def wants(self, notice: Notice) -> bool:
         """Return whether an alarm is told here."""
@@ -92,6 +95,8 @@ class Notice:
     description: str
     at_us: int
     matched: object = None
+    following: int = 0
+    """Alarms that follow from it, of which nobody is told by themselves."""
 
     def shown(self) -> dict[str, object]:
         return {
@@ -103,16 +108,18 @@ class Notice:
             "description": self.description,
             "time": datetime.fromtimestamp(self.at_us / 1e6, UTC).isoformat(timespec="seconds"),
             "matched": self.matched,
+            "following": self.following,
         }
 
     def line(self) -> str:
         what = SEVERITIES[min(self.severity, 2)].upper() if self.is_raised else "GONE"
         own_name = self.rule.rpartition(":")[2]
-        return f"{what} {self.type} {self.name}: {self.description or own_name} ({own_name})"
+        text = f"{what} {self.type} {self.name}: {self.description or own_name} ({own_name})"
+        return f"{text}, and {self.following} that follow from it" if self.following else text
 
 
-def notice_of(transition: Transition, now_us: int) -> Notice:
-    """Return what is told of a change of an alarm."""
+def notice_of(transition: Transition, now_us: int, following: int = 0) -> Notice:
+    """Return what is told of a change of an alarm, and of so many that follow from it."""
     table, key = transition.entity
     rule = transition.alarm.rule
     return Notice(
@@ -124,6 +131,7 @@ def notice_of(transition: Transition, now_us: int) -> Notice:
         rule.description,
         now_us,
         transition.alarm.matched,
+        following if transition.is_raised else 0,
     )
 
 
@@ -174,6 +182,8 @@ def _email_problem(route: Route) -> str:
         return f"smtp {route.smtp!r} is not HOST:PORT"
     if route.smtp_password_file and route.smtp_tls == "none":
         return "smtp_password_file needs smtp_tls: passwords are not sent in the clear"
+    if bool(route.smtp_user) != bool(route.smtp_password_file):
+        return "smtp_user and smtp_password_file are given together"
     return ""
 
 

@@ -19,6 +19,8 @@ from skytrail.analytics.alarm_rule import AlarmRule
 from skytrail.analytics.uve_types import TYPES
 
 STRUCT = "UVEAlarms"
+CHILDREN_SHOWN_MAX = 100
+"""With the alarm they follow from; there may be more."""
 Entity = tuple[str, str]
 """Table and key."""
 
@@ -57,6 +59,8 @@ class AlarmBoard:
         self._rules: tuple[AlarmRule, ...] = tuple(rules)
         self._alarms: dict[Entity, dict[str, Alarm]] = {}
         self.transitions_count = 0
+        self._relations: Mapping[tuple[Entity, str], dict[str, object]] = {}
+        """What an alarm shows of others, by entity and rule."""
 
     def set_rules(self, rules: Iterable[AlarmRule]) -> None:
         """Change the rules; entities must be looked at again."""
@@ -123,6 +127,42 @@ class AlarmBoard:
         said = {"timestamp": alarm.raised_us, "http_port": 0, "host_ip": self._node}
         return base64.b64encode(msgspec.json.encode(said)).decode()
 
+    def is_raised(self, entity: Entity, name: str) -> bool:
+        """Tell whether an alarm stands."""
+        alarm = self._alarms.get(entity, {}).get(name)
+        return alarm is not None and alarm.is_raised
+
+    def holds(self, entity: Entity, name: str) -> bool:
+        """Tell whether an alarm stands, or soaks."""
+        return name in self._alarms.get(entity, {})
+
+    def relate(self, parents: Mapping[tuple[Entity, str], Entity], rule: str) -> set[Entity]:
+        """Show which alarms follow from which entity's alarm of ``rule``; returns whose fields change."""
+        before = self._relations
+        children: dict[Entity, list[dict[str, str]]] = {}
+        for (entity, name), parent in sorted(parents.items()):
+            children.setdefault(parent, []).append(_place(entity, name))
+        relations: dict[tuple[Entity, str], dict[str, object]] = {
+            alarm: {"parent": _place(parent, rule)} for alarm, parent in parents.items()
+        }
+        for entity, listed in children.items():
+            relations[entity, rule] = {
+                "children": listed[:CHILDREN_SHOWN_MAX],
+                "children_count": len(listed),
+            }
+        self._relations = relations
+        changed = {
+            alarm
+            for alarm in before.keys() | relations.keys()
+            if before.get(alarm) != relations.get(alarm)
+        }
+        return {entity for entity, _ in changed}
+
+    def children_of(self, entity: Entity, rule: str) -> int:
+        """Return how many alarms follow from one."""
+        count = self._relations.get((entity, rule), {}).get("children_count", 0)
+        return count if isinstance(count, int) else 0
+
     def fields_of(self, entity: Entity) -> dict[str, object]:
         """Return the fields of the entity's struct of alarms; none when it has no alarm."""
         alarms = [
@@ -134,10 +174,15 @@ class AlarmBoard:
                 "ack": each.is_acknowledged,
                 "token": self.token(each),
                 "alarm_rules": each.matched,
+                **self._relations.get((entity, each.rule.name), {}),
             }
             for each in self.raised(entity)
         ]
         return {"alarms": alarms} if alarms else {}
+
+
+def _place(entity: Entity, rule: str) -> dict[str, str]:
+    return {"type": TYPES.get(entity[0], entity[0]), "name": entity[1], "rule": rule}
 
 
 def _holding(

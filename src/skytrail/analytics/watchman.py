@@ -12,6 +12,8 @@ from skytrail.analytics.alarm_routes import Notice, notice_of
 from skytrail.analytics.alarm_rule import AlarmRule
 from skytrail.analytics.alarms import STRUCT, AlarmBoard, Entity, Transition
 from skytrail.analytics.collector import Collector
+from skytrail.analytics.configured import STRUCT as CONFIGURED
+from skytrail.analytics.correlation import NODE_STATUS, AlarmId, Correlation, Facts, State
 from skytrail.analytics.history_rows import message_of
 from skytrail.analytics.system_alarms import SYSTEM_ALARMS
 from skytrail.analytics.telemetry import change_of
@@ -34,9 +36,15 @@ class Watchman:
             source=node, node_type="Analytics", module=MODULE, instance_id="0", pid=0, started_us=0
         )
         self.board = AlarmBoard(node, SYSTEM_ALARMS)
+        self._facts = Facts(self._state, collector.uves.keys, self._is_dead, self._is_suspected)
+        self._correlation = Correlation(self._facts)
+        self._related = 0
+        """The board's count of changes when alarms were related."""
         self._position = 0
         self._due: dict[Entity, None] = {}
         self._sequence = 0
+        self._fresh: list[Transition] = []
+        """Of this turn: people hear of them once it is known what follows from what."""
         self.tell_people: Callable[[Notice], None] = _tell_nobody
         self._quiet_until_us: dict[Entity, int] = {}
         self._withheld: dict[Entity, dict[str, Transition]] = {}
@@ -61,9 +69,59 @@ class Watchman:
         for entity in list(self._due)[:LOOKS_COUNT_MAX]:
             del self._due[entity]
             self._look(entity, now, now_us)
+        if self._related != self.board.transitions_count:
+            self._relate(now)
+        for transition in self._fresh:
+            offered = self._correlation.offer(transition, now)
+            if offered is not None:
+                self._tell_of(offered, now_us)
+        self._fresh.clear()
+        for transition in self._correlation.tick(now):
+            self._tell_of(transition, now_us)
         for entity in [each for each in self._withheld if not self._is_quiet(each, now_us)]:
             for transition in self._withheld.pop(entity).values():
-                self.tell_people(notice_of(transition, now_us))
+                self.tell_people(self._notice(transition, now_us))
+
+    def _relate(self, now: float) -> None:
+        """Show with each alarm what it follows from, and what follows from it."""
+        self._related = self.board.transitions_count
+        parents: dict[AlarmId, Entity] = {}
+        for entity, alarm in self.board.all_raised():
+            name = entity, alarm.rule.name
+            parent = self._facts.parent(name, self._is_dead)
+            if parent is not None:
+                parents[name] = parent
+        for entity in self.board.relate(parents, NODE_STATUS):
+            self._tell(entity, now)
+
+    def _state(self, entity: Entity) -> State:
+        held = self._collector.uves.get(*entity) or {}
+        own = {struct: said for struct, said in held.items() if struct != STRUCT}
+        return uve_json.flat(UveFilter().part_of(own)) if own else {}
+
+    def _is_dead(self, entity: Entity) -> bool:
+        return self.board.is_raised(entity, NODE_STATUS) and not self._speaks(entity)
+
+    def _is_suspected(self, entity: Entity) -> bool:
+        """Its processes are not connected, be they still expected back or counted as gone."""
+        is_known = self.board.holds(entity, NODE_STATUS) or "NodeStatus" in self._state(entity)
+        return is_known and not self._speaks(entity)
+
+    def _speaks(self, entity: Entity) -> bool:
+        """Tell whether a process of a node is connected, as far as it says something of the node."""
+        held = self._collector.uves.get(*entity) or {}
+        tellers = {
+            name
+            for struct, said in held.items()
+            if struct not in {STRUCT, CONFIGURED}
+            for name in said
+        }
+        known = map(self._collector.generators.get, tellers)
+        return any(each is None or each.is_connected for each in known)
+
+    def _notice(self, transition: Transition, now_us: int) -> Notice:
+        following = self.board.children_of(transition.entity, transition.alarm.rule.name)
+        return notice_of(transition, now_us, following)
 
     def _is_quiet(self, entity: Entity, now_us: int) -> bool:
         return now_us < self._quiet_until_us.get(entity, 0)
@@ -76,7 +134,7 @@ class Watchman:
         elif transition.is_raised and self._is_quiet(entity, now_us):
             self._withheld.setdefault(entity, {})[name] = transition
         else:
-            self.tell_people(notice_of(transition, now_us))
+            self.tell_people(self._notice(transition, now_us))
 
     def acknowledge(self, table: str, key: str, name: str, token: str, now: float) -> bool:
         """Mark an alarm as seen; False when there is no such alarm (any more)."""
@@ -95,16 +153,14 @@ class Watchman:
         return [(table, key) for table, key, struct in places if struct != STRUCT]
 
     def _look(self, entity: Entity, now: float, now_us: int) -> None:
-        held = self._collector.uves.get(*entity) or {}
-        own = {struct: said for struct, said in held.items() if struct != STRUCT}
-        state = uve_json.flat(UveFilter().part_of(own)) if own else {}
+        state = self._state(entity)
         before = self.board.fields_of(entity)
         changes = self.board.look(entity, state, now, now_us)
         if self.board.fields_of(entity) != before:
             self._tell(entity, now)
         for each in changes:
             self._log(each, now_us)
-            self._tell_of(each, now_us)
+            self._fresh.append(each)
 
     def _tell(self, entity: Entity, now: float) -> None:
         self._sequence += 1

@@ -279,13 +279,13 @@ def _describe(node: Analytics, table: str | None, *, as_json: bool) -> None:
 @_JSON
 @node_options
 def alarms(seen: str | None, url: str | None, lab_name: str | None, *, as_json: bool) -> None:
-    """Show the alarms that stand, the most severe first."""
+    """Show the alarms that stand, the most severe first; what follows from one is below it, with a dash."""
     with reported():
         node = Analytics(analytics_url(url, lab_name))
-        rows = sorted(_alarms(node), key=_gravity)
+        rows = _under_parents(sorted(_alarms(node), key=_gravity))
         if seen is not None:
             _acknowledge(node, rows, seen)
-            rows = sorted(_alarms(node), key=_gravity)
+            rows = _under_parents(sorted(_alarms(node), key=_gravity))
     if as_json:
         output.print_json(rows)
         return
@@ -298,7 +298,7 @@ def alarms(seen: str | None, url: str | None, lab_name: str | None, *, as_json: 
     for row in rows:
         cells = (
             _SEVERITIES[min(_gravity(row)[0], 2)], _time(row.get("timestamp")),
-            text(row.get("type")), text(row.get("name")),
+            text(row.get("type")), ("- " if row.get("parent") else "") + text(row.get("name")),
             text(row.get("rule")).rpartition(":")[2], "yes" if row.get("ack") else "",
             text(row.get("description")),
         )  # fmt: skip
@@ -312,6 +312,24 @@ def _alarms(node: Analytics) -> Iterator[dict[str, object]]:
             told = mapping(mapping(entity.get("value")).get("UVEAlarms")).get("alarms")
             for alarm in map(mapping, told if isinstance(told, list) else []):
                 yield {**alarm, "type": kind, "name": entity.get("name"), "rule": alarm.get("type")}
+
+
+def _under_parents(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """Return alarms in their order, those that follow from another one right behind it."""
+    shown: list[dict[str, object]] = []
+    children: dict[tuple[str, ...], list[dict[str, object]]] = {}
+    for row in rows:
+        if row.get("parent"):
+            children.setdefault(_alarm_id(mapping(row["parent"])), []).append(row)
+    for row in rows:
+        if not row.get("parent"):
+            shown += [row, *children.pop(_alarm_id(row), ())]
+    # Of a parent that went between two reads.
+    return [*shown, *(row for of_one in children.values() for row in of_one)]
+
+
+def _alarm_id(row: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(text(row.get(name)) for name in ("type", "name", "rule"))
 
 
 def _acknowledge(node: Analytics, rows: Sequence[Mapping[str, object]], seen: str) -> None:

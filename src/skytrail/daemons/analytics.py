@@ -95,8 +95,9 @@ def _routes(text: str) -> tuple[Route, ...]:
     try:
         routes = routes_of(Path(text).read_bytes())
         for route in routes:
-            for secret in filter(None, (route.secret_file, route.smtp_password_file)):
-                Path(secret).read_bytes()
+            files = (route.secret_file, route.smtp_password_file, route.smtp_ca_file)
+            for file in filter(None, files):
+                Path(file).read_bytes()
     except (OSError, RoutesUnusable) as error:
         raise argparse.ArgumentTypeError(f"{text}: {error}") from error
     return routes
@@ -160,6 +161,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-socket", help="its Unix socket; wins over --api-url")
     add_access_options(parser)
     allowed_hosts.add_option(parser)
+    _add_store(parser)
+    parser.add_argument("--log-level", default="info", choices=logs.LEVELS)
+    parser.add_argument("--log-json", action="store_true")
+    return parser
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    """Add what is kept, and who is told of alarms."""
     parser.add_argument(
         "--history",
         default="",
@@ -183,9 +192,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="TOML: who is told of which alarms by webhook or e-mail",
     )
-    parser.add_argument("--log-level", default="info", choices=logs.LEVELS)
-    parser.add_argument("--log-json", action="store_true")
-    return parser
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from skytrail.cli import main
 from skytrail.cli.analytics import DEFAULT_URL, VARIABLE, Analytics, analytics_url
-from skytrail.cli.analytics_tables import full_network_name, stats
+from skytrail.cli.analytics_tables import _under_parents, full_network_name, stats
 from skytrail.cli.session import Refused
 from skytrail.lab import state
 from skytrail.lab.state import LabState
@@ -196,3 +196,12 @@ def test_table_that_nobody_has_told_is_refused(more) -> None:
 
     assert result.exit_code == 1
     assert "`skytrail stats` lists" in result.output
+
+
+def test_alarms_that_follow_stand_below_what_they_follow_from() -> None:
+    parent = {"type": "vrouter", "name": "h1", "rule": "s:node-status"}
+    child = {"type": "xmpp-peer", "name": "c1:h1", "rule": "s:close", "parent": parent}
+    other = {"type": "vrouter", "name": "h2", "rule": "s:full"}
+    lost = {**child, "name": "c1:h9", "parent": {**parent, "name": "h9"}}
+
+    assert _under_parents([other, child, lost, parent]) == [other, parent, child, lost]

@@ -137,7 +137,7 @@ async def _post(route: Route, body: bytes) -> None:
 
 def _mail(route: Route, notices: Sequence[Notice], node: str) -> None:
     host, port = route.smtp_place()
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cafile=route.smtp_ca_file or None)
     server: smtplib.SMTP
     if route.smtp_tls == "tls":
         server = smtplib.SMTP_SSL(host, port, timeout=SEND_S, context=context)
