@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Of bpf/tests, what an emulated machine does in minutes.
 KERNEL61_TESTS = $(addprefix bpf/tests/,test_encapsulation.py test_flood.py test_neighbours.py test_floating.py \
-	test_mirror.py test_qos.py test_namespaces.py) -k 'not tcp and not segments and not restart and not no_larger \
+	test_mirror.py test_mirror6.py test_outer6.py test_outer6_wire.py test_qos.py test_namespaces.py) -k 'not tcp and not segments and not restart and not no_larger \
 	and not container and not different_encap'
 
 CORES := $(shell nproc)
@@ -73,7 +73,7 @@ unit: ## unit, property, golden, simulation and tidy tests
 system: ## everything that needs root, the kernel or a real peer; two files a core at a time, those that take long first
 	@$(SYSTEM_PYTEST) bpf/tests tests/interop tests/system
 
-kernel61: setup ## load the datapath on Debian's own kernel 6.1, run single frames and traffic there (emulated: a quarter of an hour of CPU)
+kernel61: setup ## load the datapath on Debian's own kernel 6.1, run single frames and traffic there (emulated: ten minutes of CPU)
 	@$(PYTHON) bpf/other_kernel.py -- $(PYTEST) -p no:cacheprovider --color=no -vv --timeout 1200 $(KERNEL61_TESTS)
 
 nightly: setup clients kernel61 ## the long versions: more seeds, larger examples

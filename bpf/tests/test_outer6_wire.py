@@ -40,9 +40,18 @@ def test_both_families_cross_with_full_segments(rig: Rig, encapsulation: Encapsu
 
     for address in (second.address4, second.address6):
         assert loss_percent(first, address) == 0
-        assert loss_percent(first, address, "-s 0") == 0
         assert loss_percent(first, address, "-s 1400", "-M do") == 0
     assert megabits(first, second, second.address4) > 20
+
+
+@every_tunnel
+def test_the_shortest_packets_cross(rig: Rig, encapsulation: Encapsulation) -> None:
+    """Of IPv4, shorter than the IPv6 header around them (ADR 0365)."""
+    use(rig, encapsulation)
+    first, second = rig.workloads
+
+    for address in (second.address4, second.address6):
+        assert loss_percent(first, address, "-s 0") == 0
 
 
 @every_tunnel
