@@ -38,11 +38,13 @@ def lab_of(tmp_path_factory):
     """Bring up the lab of an example, with a second control node; down at the block's end."""
 
     @contextlib.contextmanager
-    def running(example, prefix, more="", *, topology="topology.yaml"):
+    def running(example, prefix, more="", *, topology="topology.yaml", version=4):
         if os.geteuid() != 0:
             pytest.skip("needs root: network namespaces and eBPF")
         text = (example / topology).read_text()
         text = text.replace("  - control1\n", "  - control1\n  - control2\n")
+        if version == 6:
+            text = text.replace("underlay: {", "underlay: {version: 6, ")
         for beside in ("provision.py", "nova-secret"):
             text = text.replace(beside, str(example / beside))
         file = tmp_path_factory.mktemp(example.name) / "topology.yaml"

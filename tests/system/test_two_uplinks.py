@@ -17,6 +17,7 @@ from skytrail.net import Mac
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.frame import (
     ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
     EthernetFrame,
     IpPacket,
     UdpDatagram,
@@ -30,9 +31,11 @@ COUNT = 10
 pytestmark = pytest.mark.root
 
 
-@pytest.fixture(scope="module")
-def lab(lab_of):
-    with lab_of(EXAMPLE, "stm") as created:
+@pytest.fixture(scope="module", params=[4, 6])
+def lab(lab_of, request):
+    """The underlay's IP version: everything is the same over either."""
+    with lab_of(EXAMPLE, "stm", version=request.param) as created:
+        assert {node.place.version for node in created.plan.nodes} == {request.param}
         yield created
 
 
@@ -180,13 +183,13 @@ def test_labels_are_taken_from_known_hosts_alone_by_either_link(
     """A stranger's packet with a label in use, and one that only a host with a forged address sends."""
     receiver = lab.plan.node("compute2")
     link = receiver.uplinks[number]
-    source = lab.plan.node("compute1").address if forges_host else link.gateway
+    source = lab.plan.node("compute1").place if forges_host else link.gateway
     label = 900_000 if forges_host else next(iter(vrouter.labels(lab, "compute2")))
     reason = "LABEL_UNKNOWN" if forges_host else "OUTER_SOURCE"
     payload = (label << 12 | 0x140).to_bytes(4) + bytes(40)
-    datagram = UdpDatagram(50000, 6635, payload).encode(source, receiver.address)
+    datagram = UdpDatagram(50000, 6635, payload).encode(source, receiver.place)
     packet = IpPacket(
-        source=source, destination=receiver.address, protocol=17, payload=datagram
+        source=source, destination=receiver.place, protocol=17, payload=datagram
     ).encode()
     before = vrouter.drops(lab, "compute2")
 
@@ -195,7 +198,7 @@ def test_labels_are_taken_from_known_hosts_alone_by_either_link(
         frame = EthernetFrame(
             destination=netns.mac_of(receiver.namespace, link.ifname),
             source=Mac.parse("02:00:00:00:00:01"),
-            ether_type=ETHERTYPE_IPV4,
+            ether_type=ETHERTYPE_IPV4 if source.version == 4 else ETHERTYPE_IPV6,
             payload=packet,
         ).encode()
         for _ in range(COUNT):

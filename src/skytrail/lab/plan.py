@@ -7,7 +7,9 @@ router has .1 and the node .2. With two uplinks there are two such routers, a li
 198.18.*i*.64/26 and 198.18.*i*.128/26, and the node's .2 is on its loopback; the routers reach each
 other by 198.18.0.0/30.
 Where the underlay is IPv6, host *i* lives in 2001:2:0:*i*::/64 and controller *j* in 2001:2:0:8000+*j*::/64
-(numbers in hexadecimal), with ::1 the router and ::2 the node, and no node has an IPv4 address there.
+(numbers in hexadecimal), with ::1 the router and ::2 the node, and no node has an IPv4 address there. With
+two uplinks the links are in the same numbers of 2001:2:1::/48 and 2001:2:2::/48, the node's own ::2 is on its
+loopback, and the routers reach each other by 2001:2:3::/64.
 Everything sits in network namespaces called ``<lab>-<name>``: labs never meet, even when they use
 the same addresses.
 """
@@ -34,6 +36,8 @@ SECOND_ROUTER = "underlay2"
 IFNAME_LENGTH_MAX = 15
 _NETWORK6 = IPv6Network("2001:2::/48")
 """The range RFC 5180 sets aside for tests of interconnected devices."""
+_LINKS6 = (IPv6Network("2001:2:1::/48"), IPv6Network("2001:2:2::/48"))
+_BETWEEN_ROUTERS6 = IPv6Network("2001:2:3::/64")
 _CONTROLLERS6 = 0x8000
 
 
@@ -49,8 +53,8 @@ class NodeUplink:
 
     ifname: str
     router_namespace: str
-    address: IPv4Address
-    gateway: IPv4Address
+    address: IpAddress
+    gateway: IpAddress
     length: int
     """Of the prefix of both."""
 
@@ -98,7 +102,7 @@ class Plan:
     gateways: tuple[Node, ...] = ()
     second_router: str = ""
     """Namespace of the other underlay router, where nodes have two uplinks."""
-    between_routers: IPv4Network | None = None
+    between_routers: IPv4Network | IPv6Network | None = None
     is_ipv6: bool = False
 
     @property
@@ -141,7 +145,10 @@ def plan(topology: Topology, lab: str) -> Plan:
         for number, host in enumerate(topology.hosts, start=1)
     ]
     if is_ipv6:
-        nodes = [replace(node, network6=_network6(node)) for node in nodes]
+        nodes = [_over_ipv6(node) for node in nodes]
+    between: IPv4Network | IPv6Network | None = None
+    if len(routers) > 1:
+        between = next(hosts_half.subnets(new_prefix=30)) if not is_ipv6 else _BETWEEN_ROUTERS6
     return Plan(
         lab=lab,
         router_namespace=router,
@@ -159,7 +166,7 @@ def plan(topology: Topology, lab: str) -> Plan:
             for number, gateway in enumerate(topology.gateways, start=1)
         ),
         second_router=second if len(routers) > 1 else "",
-        between_routers=next(hosts_half.subnets(new_prefix=30)) if len(routers) > 1 else None,
+        between_routers=between,
     )
 
 
@@ -180,10 +187,20 @@ def _node(
     )
 
 
-def _network6(node: Node) -> IPv6Network:
+def _over_ipv6(node: Node) -> Node:
+    """Return the node as it is in an IPv6 underlay."""
+    uplinks = [
+        replace(each, address=network[2], gateway=network[1], length=network.prefixlen)
+        for each, links in zip(node.uplinks, _LINKS6, strict=False)
+        for network in (_network6(node, links),)
+    ]
+    return replace(node, network6=_network6(node, _NETWORK6), uplinks=tuple(uplinks))
+
+
+def _network6(node: Node, of_all: IPv6Network) -> IPv6Network:
     number = int(node.router_ifname[1:])
     number += _CONTROLLERS6 if node.kind is NodeKind.CONTROLLER else 0
-    return IPv6Network((int(_NETWORK6.network_address) + (number << 64), 64))
+    return IPv6Network((int(of_all.network_address) + (number << 64), 64))
 
 
 def _uplinks(network: IPv4Network, routers: Sequence[str]) -> Iterator[NodeUplink]:

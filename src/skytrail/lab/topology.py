@@ -381,7 +381,7 @@ def _underlay(reader: _Reader, value: object) -> Underlay:
     version = reader.integer("underlay.version", entry.get("version", 4), 4, 6)
     if version == 5:
         reader.fault("underlay.version", "5 is not an IP version; write 4 or 6")
-    for key in sorted(entry.keys() & {"network", "switch", "uplinks"}) if version == 6 else ():
+    for key in sorted(entry.keys() & {"network", "switch"}) if version == 6 else ():
         reader.fault(f"underlay.{key}", "goes with an IPv4 underlay; take it or version out")
     return Underlay(
         network=network, mtu_bytes=mtu, switch=switch, version=version, uplinks_count=uplinks

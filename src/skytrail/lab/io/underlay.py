@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 from zlib import crc32
 
 from skytrail.lab.io import netns
 from skytrail.lab.plan import UNDERLAY_IFNAME, Node, Plan
+from skytrail.net import IpAddress
 
 PEER_IFNAME: Final = "peer0"
 JOINT_MTU_BYTES: Final = 9200
@@ -41,35 +42,53 @@ def route_by_either(plan: Plan, router: str) -> None:
         return
     other = network[2 if router == plan.router_namespace else 1]
     lines: list[str] = []
+    metric = _METRIC[network.version]
     for node in (*plan.nodes, *plan.gateways):
         link = next(each for each in node.uplinks if each.router_namespace == router)
         lines += [
-            f"route replace {node.address} via {link.address} dev {node.router_ifname}",
-            f"route replace {node.address} via {other} metric {_BACKUP_METRIC}",
+            f"route replace {node.place} via {link.address} dev {node.router_ifname} metric {metric}",
+            f"route replace {node.place} via {other} metric {metric + _BACKUP_METRIC}",
         ]
     netns.configure(router, lines)
 
 
 _BY_UPLINKS: Final = {
     # A link without carrier is not used, and flows are told apart by their ports.
-    "net/ipv4/conf/all/ignore_routes_with_linkdown": 1,
-    "net/ipv4/conf/default/ignore_routes_with_linkdown": 1,
-    "net/ipv4/fib_multipath_use_neigh": 1,
-    "net/ipv4/fib_multipath_hash_policy": 1,
+    4: {
+        "net/ipv4/conf/all/ignore_routes_with_linkdown": 1,
+        "net/ipv4/conf/default/ignore_routes_with_linkdown": 1,
+        "net/ipv4/fib_multipath_use_neigh": 1,
+        "net/ipv4/fib_multipath_hash_policy": 1,
+    },
+    # IPv6 would forget the addresses of a link that goes down, as it does routes.
+    6: {
+        "net/ipv6/conf/all/ignore_routes_with_linkdown": 1,
+        "net/ipv6/conf/default/ignore_routes_with_linkdown": 1,
+        "net/ipv6/conf/all/keep_addr_on_down": 1,
+        "net/ipv6/conf/default/keep_addr_on_down": 1,
+        "net/ipv6/fib_multipath_hash_policy": 1,
+    },
 }
+_METRIC: Final = {4: 0, 6: 1024}
+"""Of a route when nobody says another."""
 _BACKUP_METRIC: Final = 100
 
 
-def _join_routers(plan: Plan, network: IPv4Network) -> None:
+def _flags(address: IpAddress) -> str:
+    """Nobody else is on the link: no need to wait until an address is known to be nobody's."""
+    return " nodad" if address.version == 6 else ""
+
+
+def _join_routers(plan: Plan, network: IPv4Network | IPv6Network) -> None:
     """Link the two routers: what one of them lost its link to goes by the other."""
     first, second = plan.routers
     netns.connect((first, PEER_IFNAME), (second, PEER_IFNAME), mtu_bytes=JOINT_MTU_BYTES)
     for router, address in ((first, network[1]), (second, network[2])):
-        netns.set_sysctls(router, _BY_UPLINKS)
+        netns.set_sysctls(router, _BY_UPLINKS[network.version])
         netns.configure(
             router,
             [
-                f"address add {address}/{network.prefixlen} dev {PEER_IFNAME}",
+                f"address add {address}/{network.prefixlen} dev {PEER_IFNAME}{_flags(address)}",
                 f"link set dev {PEER_IFNAME} up",
             ],
         )
@@ -78,24 +97,29 @@ def _join_routers(plan: Plan, network: IPv4Network) -> None:
 def _attach_twice(plan: Plan, node: Node) -> None:
     """Give a node a link to each router, its own address on its loopback, and a route by either."""
     netns.create(node.namespace)
-    netns.set_sysctls(node.namespace, {"net/ipv6/conf/default/disable_ipv6": 1, **_BY_UPLINKS})
+    version = node.place.version
+    settings = {"net/ipv6/conf/default/disable_ipv6": 1, **_BY_UPLINKS[version]}
+    netns.set_sysctls(node.namespace, settings)
     for uplink in node.uplinks:
         netns.connect(
             (node.namespace, uplink.ifname),
             (uplink.router_namespace, node.router_ifname),
             mtu_bytes=plan.mtu_bytes,
         )
+        flags = _flags(uplink.address)
+        if version == 6:
+            netns.set_sysctls(node.namespace, {f"net/ipv6/conf/{uplink.ifname}/disable_ipv6": 0})
         netns.configure(
             node.namespace,
             [
-                f"address add {uplink.address}/{uplink.length} dev {uplink.ifname}",
+                f"address add {uplink.address}/{uplink.length} dev {uplink.ifname}{flags}",
                 f"link set dev {uplink.ifname} up",
             ],
         )
         netns.configure(
             uplink.router_namespace,
             [
-                f"address add {uplink.gateway}/{uplink.length} dev {node.router_ifname}",
+                f"address add {uplink.gateway}/{uplink.length} dev {node.router_ifname}{flags}",
                 f"link set dev {node.router_ifname} up",
             ],
         )
@@ -103,8 +127,8 @@ def _attach_twice(plan: Plan, node: Node) -> None:
     netns.configure(
         node.namespace,
         [
-            f"address add {node.address}/32 dev lo",
-            f"route add default src {node.address} {ways}",
+            f"address add {node.place}/{node.place.max_prefixlen} dev lo{_flags(node.place)}",
+            f"route add default src {node.place} {ways}",
         ],
     )
 
@@ -118,10 +142,9 @@ def _attach(plan: Plan, node: Node) -> None:
         (plan.router_namespace, node.router_ifname),
         mtu_bytes=plan.mtu_bytes,
     )
-    length, flags = node.network.prefixlen, ""
+    length, flags = node.network.prefixlen, _flags(node.place)
     if node.network6 is not None:
-        # Nobody else is on the link: no need to wait until an address is known to be nobody's.
-        length, flags = node.network6.prefixlen, " nodad"
+        length = node.network6.prefixlen
         netns.set_sysctls(node.namespace, {f"net/ipv6/conf/{UNDERLAY_IFNAME}/disable_ipv6": 0})
     netns.configure(
         node.namespace,
