@@ -22,7 +22,7 @@ from skytrail.client import ApiFailure
 from skytrail.lab import interconnect, state
 from skytrail.lab import show as lab_show
 from skytrail.lab.guest_image import GuestImageError
-from skytrail.lab.health import wait_healthy
+from skytrail.lab.health import daemon_names, wait_healthy
 from skytrail.lab.io import capture as captures
 from skytrail.lab.io import guest
 from skytrail.lab.io.guest import GuestError
@@ -78,14 +78,24 @@ def complete_endpoint(context: click.Context, __: click.Parameter, incomplete: s
 
 
 def complete_process(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of what has daemons: hosts, controllers, API and compiler."""
+    """Shell completion of what has daemons: hosts, controllers, API, compiler, analytics."""
     name = context.params.get("lab_name")
     try:
         chosen = opened(name if isinstance(name, str) else None)
     except LabError:
         return []
-    names = [*(node.name for node in chosen.plan.nodes), "api", "compiler"]
-    return [name for name in names if name.startswith(incomplete)]
+    return [name for name in daemon_names(chosen) if name.startswith(incomplete)]
+
+
+def complete_view(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of the tables of a host, or of the process that is named."""
+    name, place = context.params.get("lab_name"), context.params.get("host")
+    try:
+        chosen = opened(name if isinstance(name, str) else None)
+        listed = lab_show.views(chosen, place if isinstance(place, str) else None)
+    except LabError:
+        return []
+    return [view for view in listed if view.startswith(incomplete)]
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -184,7 +194,7 @@ def down(name: str | None, *, every: bool, as_json: bool) -> None:
         "skytrail lab show drops --json",
     ),
 )
-@click.argument("view", required=False)
+@click.argument("view", required=False, shell_complete=complete_view)
 @click.option(
     "--host",
     metavar="NAME",

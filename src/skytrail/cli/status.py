@@ -215,12 +215,16 @@ def _troubles(reports: Iterable[Json]) -> list[dict[str, object]]:
 
 
 def _of_controller(data: Path) -> list[Daemon]:
-    return [Daemon(name, name, data / f"{name}.sock") for name in ("api", "compiler", "control")]
+    names = ("api", "compiler", "control", "analytics")
+    found = [Daemon(name, name, data / f"{name}.sock") for name in names]
+    # Without --analytics-port there is none; one that was killed leaves its socket.
+    return [each for each in found if each.name != "analytics" or each.socket.exists()]
 
 
 def _of_lab(lab_name: str | None) -> list[Daemon]:
     lab = opened(lab_name or state.chosen_name())
     kinds = {
+        **({commands.ANALYTICS: "analytics"} if lab.topology.analytics else {}),
         commands.API: "api",
         commands.COMPILER: "compiler",
         **{node.name: "control" for node in lab.plan.controllers},

@@ -23,7 +23,8 @@ class _Health(msgspec.Struct, frozen=True):
 
 def daemon_names(lab: Lab) -> list[str]:
     """Every daemon the lab runs, in the order it starts them."""
-    return [commands.API, commands.COMPILER, *(node.name for node in lab.plan.nodes)]
+    analytics = [commands.ANALYTICS] if lab.topology.analytics else []
+    return [*analytics, commands.API, commands.COMPILER, *(node.name for node in lab.plan.nodes)]
 
 
 def socket_of(lab: Lab, name: str) -> Path:

@@ -175,8 +175,21 @@ def tables(
     return [_introspected(lab, each, view, every_column=every_column) for each in places]
 
 
+def views(lab: Lab, place: str | None) -> list[str]:
+    """Name the tables of a daemon, of a host's agent unless told; none when it does not answer."""
+    chosen = place or next((node.name for node in lab.plan.hosts), commands.COMPILER)
+    try:
+        return _listed(lab.paths.introspect_socket(chosen))
+    except IntrospectionFailed:
+        return []
+
+
+def _listed(socket: Path) -> list[str]:
+    return [*msgspec.json.decode(read_page(socket, "/introspect"), type=_Tables).tables]
+
+
 def _introspected(lab: Lab, place: str, view: str, *, every_column: bool) -> Table:
-    known = [commands.COMPILER, *(node.name for node in lab.plan.nodes)]
+    known = [name for name in daemon_names(lab) if name != commands.API]
     if place not in known:
         raise KeyError(f"{place!r} has no tables in this lab; known: {', '.join(known)}")
     title = f"{place}: {view}"
@@ -192,7 +205,7 @@ def _introspected(lab: Lab, place: str, view: str, *, every_column: bool) -> Tab
 
 def introspected(socket: Path, title: str, view: str, *, every_column: bool = False) -> Table:
     """Return one table of the daemon on a socket; LabError when it has none of that name."""
-    listed = msgspec.json.decode(read_page(socket, "/introspect"), type=_Tables).tables
+    listed = _listed(socket)
     if view == EXPLAIN and EXPLAIN in listed:
         raise LabError("explain answers questions about a packet: use the command `trace` for them")
     if view not in listed:
@@ -252,7 +265,7 @@ def _nodes(lab: Lab) -> Table:
             (
                 name,
                 node.kind.value if node else "controller",
-                str(node.place) if node else lab.api_url if name == commands.API else "",
+                str(node.place) if node else _url(lab, name),
                 node.namespace if node else "",
                 identity.pid if identity else None,
                 condition,
@@ -261,6 +274,11 @@ def _nodes(lab: Lab) -> Table:
         )
     columns = ("name", "kind", "address", "namespace", "pid", "state", "unmet")
     return Table(f"lab {lab.name}", columns, tuple(rows))
+
+
+def _url(lab: Lab, name: str) -> str:
+    """Where a daemon that is no node answers, if anywhere."""
+    return {commands.API: lab.api_url, commands.ANALYTICS: lab.analytics_url}.get(name) or ""
 
 
 def _endpoints(lab: Lab) -> Table:

@@ -46,6 +46,7 @@ class FakeLab:
 
     def __init__(self, alive=("api", "compiler", "h1", "h2")):
         self.alive = set(alive)
+        self.topology = SimpleNamespace(analytics=False)
         self.plan = SimpleNamespace(
             gateways=[],
             nodes=[
