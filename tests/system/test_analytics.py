@@ -205,6 +205,47 @@ def test_tables_of_all_hosts_are_one_by_their_own_connections(lab, skytrail):
     assert "red:web2" not in one
 
 
+@pytest.fixture
+def watched(lab):
+    """A rule that holds for every host, and wants to know what it dropped; taken away at the end."""
+    condition = {
+        "operand1": "VrouterAgent.res_limit", "operation": "!=",
+        "operand2": {"json_value": "true"}, "variables": [],
+    }  # fmt: skip
+    with ApiClient(lab.api_url) as api:
+        uuid = api.create(
+            "alarm",
+            {
+                "fq_name": ["default-global-system-config", "what-was-dropped"],
+                "parent_type": "global-system-config",
+                "alarm_severity": 2,
+                "uve_keys": {"uve_key": ["vrouter"]},
+                "alarm_rules": {"or_list": [{"and_list": [condition]}]},
+                "annotations": {
+                    "key_value_pair": [{"key": "collect", "value": "agent/drops agent/status"}]
+                },
+            },
+        )
+        yield "default-global-system-config:what-was-dropped"
+        api.delete("alarm", uuid)
+
+
+def test_state_of_a_host_is_kept_when_a_rule_is_met(lab, watched, skytrail, eventually):
+    host = lab.plan.hosts[0].namespace
+
+    def kept():
+        found = json.loads(skytrail("alarms", "--collected", f"vrouter:{host}"))
+        return [each for each in found if each["rule"] == watched]
+
+    eventually(kept, "the host's pages are kept", timeout_s=60)
+    (one,) = kept()
+
+    assert one["nodes"] == [host]
+    pages = {page["table"]: page for page in one["pages"]}
+    assert [row["node"] for row in pages["status"]["rows"]] == [host]
+    assert pages["drops"]["failures"] == []
+
+
 def test_entity_is_shown_on_the_terminal(skytrail):
     shown = skytrail("uve", "virtual-machine-interface", "default-domain:red:web1")
 

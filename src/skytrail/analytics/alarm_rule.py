@@ -51,6 +51,8 @@ class AlarmRule:
     """How long it has to hold before the alarm is raised."""
     idle_s: float = 15.0
     """How long it must not hold before the alarm goes."""
+    collect: tuple[str, ...] = ()
+    """Pages of nodes that are kept when it is raised, as ``agent/drops``."""
 
 
 def values_at(state: object, path: str) -> list[object]:

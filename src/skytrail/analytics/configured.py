@@ -81,7 +81,7 @@ def quiet_until_us(document: Document) -> int:
     return 0
 
 
-def alarm_rule_of(document: Document) -> AlarmRule:
+def alarm_rule_of(document: Document, collect: tuple[str, ...] = ()) -> AlarmRule:
     """Return the rule of an ``alarm`` object; :class:`RuleUnusable` says what does not fit."""
     keys = document.get("uve_keys")
     words = cast("Document", keys).get("uve_key") if isinstance(keys, dict) else None
@@ -96,6 +96,7 @@ def alarm_rule_of(document: Document) -> AlarmRule:
         types=tuple(str(word) for word in cast("list[object]", words)),
         alternatives=alternatives_of(document.get("alarm_rules")),
         description=said if isinstance(said, str) else "",
+        collect=collect,
     )
 
 

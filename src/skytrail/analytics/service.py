@@ -25,6 +25,7 @@ from skytrail.analytics.devices import Devices
 from skytrail.analytics.exporters import DeviceSettings, Exporters
 from skytrail.analytics.io.alarm_delivery import AlarmDelivery
 from skytrail.analytics.io.asking import Processes
+from skytrail.analytics.io.collecting import Collecting
 from skytrail.analytics.io.config_watch import ConfigWatch
 from skytrail.analytics.io.device_ports import DevicePorts
 from skytrail.analytics.io.gate import ApiGate
@@ -105,6 +106,7 @@ class AnalyticsService:
         )
         self.watchman = Watchman(self.collector, settings.name)
         self.processes = Processes()
+        self.collecting: Collecting | None = None
         self.writer: HistoryWriter | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
         self.watchman.tell_people = self.delivery.tell
@@ -121,7 +123,11 @@ class AnalyticsService:
         introspection.add_routes(router)
         introspection.add_routes(own_pages)
         own_name = hello_of_this_process(settings.name, NODE_TYPE, MODULE)
-        IntrospectEverywhere(self.processes, own_pages, own_name).add_routes(router)
+        everywhere = IntrospectEverywhere(self.processes, own_pages, own_name)
+        everywhere.add_routes(router)
+        self.collecting = Collecting(everywhere, self._clock)
+        self.collecting.add_routes(router)
+        self.watchman.collect = self.collecting.want
         gate = None
         async with AsyncExitStack() as stack:
             if settings.gate_url:
@@ -159,6 +165,7 @@ class AnalyticsService:
             )
             group.create_task(self._tick(), name="analytics-tick")
             group.create_task(self.delivery.run(), name="analytics-alarms")
+            group.create_task(self.collecting.run(), name="analytics-collecting")
 
     async def _listen(self, stack: AsyncExitStack) -> dict[str, int]:
         """Open every port but that of REST; returns them by name. Raises ``OSError``."""
@@ -239,6 +246,10 @@ class AnalyticsService:
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
         raised = sum(1 for _ in self.watchman.board.all_raised())
         yield Sample("skytrail_analytics_alarms", raised)
+        if self.collecting is not None:
+            done, refused = self.collecting.collected_count, self.collecting.refused_count
+            yield Sample("skytrail_analytics_alarms_collected_total", done)
+            yield Sample("skytrail_analytics_alarms_not_collected_total", refused)
         for route, told, failures, dropped in self.delivery.counts():
             labels = {"route": route}
             yield Sample("skytrail_analytics_alarms_told_total", told, labels)

@@ -25,6 +25,7 @@ def _rule(
     *alternatives: tuple[Condition, ...],
     description: str,
     active_s: float = 0.0,
+    collect: tuple[str, ...] = (),
 ) -> AlarmRule:
     return AlarmRule(
         f"default-global-system-config:system-defined-{name}",
@@ -33,6 +34,7 @@ def _rule(
         alternatives,
         description,
         active_s,
+        collect=collect,
     )
 
 
@@ -97,22 +99,24 @@ SYSTEM_ALARMS: Final = (
          _not_equal("XmppPeerInfoData.close_reason", None),
          _not_equal("XmppPeerInfoData.state_info.state", "Established")),
         description="An agent's session ended and did not come back",
+        collect=("agent/sessions", "agent/underlay"),
     ),
     _rule(
         "vrouter-interface", MAJOR, ("vrouter",),
         (Condition("VrouterAgent.down_interface_count", ">=", 1, "",
                    ("VrouterAgent.error_intf_list",)),),
         description="Ports that are plugged do not forward", active_s=_STARTING_S,
+        collect=("agent/interfaces", "agent/sessions"),
     ),
     _rule(
         "vrouter-limit-exceeded", MAJOR, ("vrouter",),
         (Condition("VrouterAgent.res_limit", "==", True, "", _TABLES),),
-        description="A table of the host is nearly full",
+        description="A table of the host is nearly full", collect=("agent/tables",),
     ),
     _rule(
         "vrouter-table-limit-exceeded", CRITICAL, ("vrouter",),
         (Condition("VrouterAgent.res_table_limit", "==", True, "", _TABLES),),
-        description="A table of the host is full, or as good as that",
+        description="A table of the host is full, or as good as that", collect=("agent/tables",),
     ),
     _rule(
         "vrouter-flow-limit", MINOR, ("vrouter",),

@@ -11,6 +11,7 @@ from skytrail.analytics import uve_json
 from skytrail.analytics.alarm_routes import Notice, notice_of
 from skytrail.analytics.alarm_rule import AlarmRule
 from skytrail.analytics.alarms import STRUCT, AlarmBoard, Entity, Transition
+from skytrail.analytics.collected import NODES_COUNT_MAX, Wanted
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.configured import STRUCT as CONFIGURED
 from skytrail.analytics.correlation import NODE_STATUS, AlarmId, Correlation, Facts, State
@@ -46,6 +47,7 @@ class Watchman:
         self._fresh: list[Transition] = []
         """Of this turn: people hear of them once it is known what follows from what."""
         self.tell_people: Callable[[Notice], None] = _tell_nobody
+        self.collect: Callable[[Wanted], None] = _keep_nothing
         self._quiet_until_us: dict[Entity, int] = {}
         self._withheld: dict[Entity, dict[str, Transition]] = {}
         """Of entities under maintenance: what was raised and not told."""
@@ -72,6 +74,8 @@ class Watchman:
         if self._related != self.board.transitions_count:
             self._relate(now)
         for transition in self._fresh:
+            if transition.is_raised and transition.alarm.rule.collect:
+                self.collect(Wanted(transition, self._nodes(transition.entity)))
             offered = self._correlation.offer(transition, now)
             if offered is not None:
                 self._tell_of(offered, now_us)
@@ -118,6 +122,18 @@ class Watchman:
         }
         known = map(self._collector.generators.get, tellers)
         return any(each is None or each.is_connected for each in known)
+
+    def _nodes(self, entity: Entity) -> tuple[str, ...]:
+        """Return the nodes an entity needs, and those that speak of it."""
+        held = self._collector.uves.get(*entity) or {}
+        speak = {
+            name.partition(":")[0]
+            for struct, said in held.items()
+            if struct not in {STRUCT, CONFIGURED}
+            for name in said
+        }
+        found = dict.fromkeys([*(key for _, key in self._facts.nodes(entity)), *sorted(speak)])
+        return tuple(name for name in found if name)[:NODES_COUNT_MAX]
 
     def _notice(self, transition: Transition, now_us: int) -> Notice:
         following = self.board.children_of(transition.entity, transition.alarm.rule.name)
@@ -187,6 +203,10 @@ class Watchman:
         )
         self._sequence += 1
         self._collector.keep(message_of(self._hello, log, self._sequence))
+
+
+def _keep_nothing(wanted: Wanted) -> None:
+    """Do nothing."""
 
 
 def _tell_nobody(notice: Notice) -> None:

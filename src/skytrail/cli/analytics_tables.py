@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import quote
 
 import click
 from rich.table import Table
@@ -272,16 +273,30 @@ def _describe(node: Analytics, table: str | None, *, as_json: bool) -> None:
     epilog=examples(
         "skytrail alarms",
         "skytrail alarms --acknowledge vrouter:compute1",
+        "skytrail alarms --collected vrouter:compute1",
         "skytrail logs --message-type Alarm --last 1d",
     )
+)
+@click.option(
+    "--collected",
+    "collected",
+    metavar="TYPE:NAME",
+    help="Show what was kept of nodes when its alarms were raised, as JSON.",
 )
 @click.option("--acknowledge", "seen", metavar="TYPE:NAME", help="Mark its alarms as seen.")
 @_JSON
 @node_options
-def alarms(seen: str | None, url: str | None, lab_name: str | None, *, as_json: bool) -> None:
+def alarms(
+    seen: str | None, collected: str | None, url: str | None, lab_name: str | None, *, as_json: bool
+) -> None:
     """Show the alarms that stand, the most severe first; what follows from one is below it, with a dash."""
     with reported():
         node = Analytics(analytics_url(url, lab_name))
+        if collected is not None:
+            kind, _, name = collected.partition(":")
+            path = f"/api/v1/alarms/{quote(kind, safe='')}/{quote(name, safe='')}/collected"
+            output.print_json(mapping(node.call("GET", path)).get("collected"))
+            return
         rows = _under_parents(sorted(_alarms(node), key=_gravity))
         if seen is not None:
             _acknowledge(node, rows, seen)

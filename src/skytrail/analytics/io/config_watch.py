@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable
+from skytrail.analytics.collected import PagesUnusable, pages_of
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.configured import (
     WATCHED,
@@ -105,11 +106,19 @@ class ConfigWatch:
 
     def _put_rule(self, uuid: str, document: Document) -> None:
         try:
-            self._rules[uuid] = alarm_rule_of(document)
+            self._rules[uuid] = alarm_rule_of(document, self._pages(uuid, document))
         except RuleUnusable as error:
             self._rules.pop(uuid, None)
             self._log.warning("alarm_rule_unusable", uuid=uuid, reason=str(error))
         self._set_rules()
+
+    def _pages(self, uuid: str, document: Document) -> tuple[str, ...]:
+        try:
+            return pages_of(document)
+        except PagesUnusable as error:
+            # The alarm itself is raised all the same.
+            self._log.warning("alarm_pages_unusable", uuid=uuid, reason=str(error))
+            return ()
 
     def _put_maintenance(self, uuid: str, document: Document) -> None:
         try:

@@ -64,7 +64,7 @@ class IntrospectEverywhere:
             raise HttpError(
                 400, f"{min(query)[:64]} is not known; known are node, process, timeout"
             )
-        shown = await self._ask_all(chosen, "introspect", {}, timeout_s)
+        shown = await self.ask_all(chosen, "introspect", {}, timeout_s)
         rows = [
             {
                 NODE: each.who.source,
@@ -81,7 +81,7 @@ class IntrospectEverywhere:
         limit = _limit(query.get("limit"))
         table = request.params["table"]
         asked = {**query, "limit": str(limit)}
-        shown = await self._ask_all(chosen, f"introspect/{table}", asked, timeout_s)
+        shown = await self.ask_all(chosen, f"introspect/{table}", asked, timeout_s)
         found = gather(table, shown, chosen, limit)
         if found is None:
             raise HttpError(
@@ -90,9 +90,10 @@ class IntrospectEverywhere:
             )  # fmt: skip
         return json_reply(found)
 
-    async def _ask_all(
+    async def ask_all(
         self, chosen: Chosen, page: str, query: Mapping[str, str], timeout_s: float
     ) -> list[Shown]:
+        """Return what everybody shows who is chosen; ``HttpError`` when too many ask already."""
         if self._calls_count >= CALLS_COUNT_MAX:
             raise HttpError(
                 503, f"{CALLS_COUNT_MAX} calls wait for answers already; try again",
