@@ -71,16 +71,15 @@ def test_status_names_daemons_revisions_and_sessions(api, command, eventually):
 
     def one_revision():
         rows = command("status")["daemons"]
-        return (
-            len({row["revision"] for row in rows if row["kind"] not in {"agent", "analytics"}}) == 1
-        )
+        have_none = {"agent", "analytics"}
+        return len({row["revision"] for row in rows if row["kind"] not in have_none}) == 1
 
     eventually(one_revision, "API, compiler and control nodes reach one revision")
     api.delete("virtual-network", uuid)
     shown = command("status")
 
     assert {row["name"] for row in shown["daemons"]} == {
-        "api", "compiler", "control1", "control2", "compute1", "compute2",
+        "analytics", "api", "compiler", "control1", "control2", "compute1", "compute2",
     }  # fmt: skip
     assert {row["of"] for row in shown["sessions"]} >= {"control1", "control2"}
 
