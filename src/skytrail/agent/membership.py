@@ -2,7 +2,8 @@
 
 Per group there is one state (RFC 3376 section 6): sources that are wanted, each until a time, and
 with a group time also everything else but the sources that nobody wants. Reports of earlier
-versions are of no source. Whoever may have been the last listener of something is asked again
+versions are of no source; while somebody sends them, what those cannot tell apart is not taken from
+others either. Whoever may have been the last listener of something is asked again
 before it is taken away. A port that leaves and joins all the time is let go slowly: it gets more
 than it wants, and nobody else hears of each change.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Address
 
 from skytrail.net import IpAddress
@@ -85,6 +86,10 @@ class _Group:
     wanted: dict[IpAddress, float] = field(default_factory=dict[IpAddress, float])
     unwanted: set[IpAddress] = field(default_factory=set[IpAddress])
     versions: int = 0
+    older_until: float = 0.0
+    """Until when a listener is taken to be there that knows no sources."""
+    first_until: float = 0.0
+    """Likewise one of IGMPv1, which does not answer questions about one group."""
 
     @property
     def is_empty(self) -> bool:
@@ -134,7 +139,8 @@ class PortMembership:
                     counts["records of too many groups"] += 1
                     continue
                 state = self._states[record.group] = _Group()
-            questions += _follow(state, record, now)
+            heard = _as_far_as_all_understand(state, record, now)
+            questions += _follow(state, heard, now) if heard is not None else []
             if record.kind is not RecordKind.TO_INCLUDE or record.sources:
                 state.versions |= record.versions
             if len(state.wanted) + len(state.unwanted) > SOURCES_COUNT_MAX:
@@ -217,6 +223,30 @@ def _shorten(state: _Group) -> None:
     state.unwanted.clear()
 
 
+def _as_far_as_all_understand(state: _Group, record: Record, now: float) -> Record | None:
+    """Return what counts of a record while there are listeners of earlier versions; None: nothing.
+
+    RFC 3376 section 7.3.2, RFC 3810 section 8.3.2.
+    """
+    first_with_sources = 4 if record.group.version == 4 else 2
+    if 0 < record.versions < first_with_sources:
+        state.older_until = now + MEMBERSHIP_TIME_S
+        if record.group.version == 4 and record.versions == 1:
+            state.first_until = state.older_until
+        return record
+    if now >= state.older_until:
+        return record
+    match record.kind:
+        case RecordKind.BLOCK:
+            return None
+        case RecordKind.TO_INCLUDE if now < state.first_until:
+            return None
+        case RecordKind.TO_EXCLUDE:
+            return replace(record, sources=())
+        case _:
+            return record
+
+
 def _follow(state: _Group, record: Record, now: float) -> list[Question]:
     """The tables of RFC 3376 section 6.4."""
     sources = dict.fromkeys(record.sources, now + MEMBERSHIP_TIME_S)
@@ -249,7 +279,12 @@ def _exclude(
     if state.until:
         # What nobody named before is wanted by others, as far as is known.
         state.unwanted &= sources.keys()
-        fresh = {s: state.until for s in sources if s not in state.unwanted}
+        is_new = record.kind is RecordKind.TO_EXCLUDE
+        fresh = {
+            source: state.until if is_new else end
+            for source, end in sources.items()
+            if source not in state.unwanted
+        }
         state.wanted = {s: state.wanted.get(s, end) for s, end in fresh.items()}
     else:
         state.unwanted = {each for each in sources if each not in state.wanted}

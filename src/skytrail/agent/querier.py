@@ -38,6 +38,8 @@ from skytrail.wire.frame import (
 )
 from skytrail.wire.igmp import decode_reports, encode_query
 
+QUESTIONS_COUNT_MAX = 512
+"""Of one port that are to be repeated: beyond them none are asked for a moment."""
 STARTUP_INTERVAL_S = QUERY_INTERVAL_S / 4
 _DIGITS = re.compile("[0-9]+")
 _NOBODY = IPv4Address(0)
@@ -48,8 +50,16 @@ class _Port:
     membership: PortMembership = field(default_factory=PortMembership)
     next_query: float = 0.0
     queries: int = 0
-    again: list[tuple[float, Question]] = field(default_factory=list[tuple[float, Question]])
-    """Questions to repeat, at the time."""
+    again: dict[Question, float] = field(default_factory=dict[Question, float])
+    """Questions to repeat, with the time. None of them is asked anew before, whoever leaves."""
+
+    def to_ask(self, questions: Iterable[Question], now: float) -> tuple[list[Question], int]:
+        """Return what to ask now, and how many questions there is no room for."""
+        fresh = [each for each in dict.fromkeys(questions) if each not in self.again]
+        room = QUESTIONS_COUNT_MAX - len(self.again)
+        asked = fresh[:room]
+        self.again.update(dict.fromkeys(asked, now + LAST_RESPONSE_TIME_S))
+        return asked, len(fresh) - len(asked)
 
 
 class Querier:
@@ -101,9 +111,11 @@ class Querier:
             self.counts["reports with another's address"] += 1
             return []
         self.counts["reports"] += 1
-        questions = port.membership.receive(records, now, self.counts)
+        said = port.membership.receive(records, now, self.counts)
         self.counts["leaves put off"] += port.membership.is_held
-        port.again += [(now + LAST_RESPONSE_TIME_S, question) for question in questions]
+        questions, beyond = port.to_ask(said, now)
+        if beyond:
+            self.counts["leaves beyond what is asked about"] += beyond
         return [_frame(_ask(active, question)) for question in questions]
 
     def tick(self, ports: Mapping[str, PortState], now: float) -> list[tuple[str, bytes]]:
@@ -130,8 +142,9 @@ class Querier:
                 wait_s = QUERY_INTERVAL_S if port.queries >= ROBUSTNESS else STARTUP_INTERVAL_S
                 port.next_query = now + wait_s
                 packets += _general(active)
-            packets += [_ask(active, question) for at, question in port.again if at <= now]
-            port.again = [entry for entry in port.again if entry[0] > now]
+            for question in [each for each, at in port.again.items() if at <= now]:
+                packets.append(_ask(active, question))
+                del port.again[question]
             due += [(active.plugged.ifname, _frame(packet)) for packet in packets]
         return due
 

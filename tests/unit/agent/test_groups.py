@@ -11,7 +11,12 @@ import pytest
 from skytrail.agent.group_rows import GroupShares, GroupTable, Member
 from skytrail.agent.io.ebpf_rows import group_entry, group_row, is_of_group
 from skytrail.agent.membership import MEMBERSHIP_TIME_S, QUERY_INTERVAL_S, Listening
-from skytrail.agent.querier import STARTUP_INTERVAL_S, Querier, owners_of
+from skytrail.agent.querier import (
+    QUESTIONS_COUNT_MAX,
+    STARTUP_INTERVAL_S,
+    Querier,
+    owners_of,
+)
 from skytrail.agent.tables import FloodRow, GroupRow, NextHopId, NextHopRow, VrfId
 from skytrail.net import GATEWAY_MAC
 from skytrail.testing.agent_world import AgentHost, ConfigBuilder, subnet, uuid_of
@@ -22,6 +27,7 @@ from skytrail.wire.frame import (
     decode_ip,
     internet_checksum,
 )
+from skytrail.wire.igmp import RecordKind
 from skytrail.wire.xmpp.values import Json
 
 GROUP, OTHER = ip_address("239.1.2.3"), ip_address("239.4.4.4")
@@ -194,6 +200,54 @@ def test_a_report_counts_until_it_is_taken_back_and_nobody_answers() -> None:
     assert again[1] == query
     querier.tick(made.desired.ports, 7.5)
     assert querier.groups() == {active.port.uuid: {}}
+
+
+def report3(made: AgentHost, name: str, *records: tuple[RecordKind, int, tuple[int, ...]]) -> bytes:
+    """An IGMPv3 report: kind, number of the group and numbers of sources of each record."""
+    port = made.active(name).port
+    tail = len(records).to_bytes(4)
+    for kind, group, sources in records:
+        tail += bytes((kind, 0)) + len(sources).to_bytes(2) + (GROUP + group).packed
+        tail += b"".join((SENDER + each).packed for each in sources)
+    head = bytes((0x22, 0))
+    body = head + internet_checksum(head, bytes(2), tail).to_bytes(2) + tail
+    packet = IpPacket(port.addresses[0], ip_address("224.0.0.22"), 2, body, hop_limit=1).encode()
+    return EthernetFrame(GATEWAY_MAC, port.mac, 0x0800, packet).encode()
+
+
+def test_who_leaves_over_and_over_is_asked_once_and_once_again() -> None:
+    made, querier = world("a"), Querier()
+    active = made.active("a")
+    querier.tick(made.desired.ports, 0.0)
+    querier.receive(active, report(made, "a", 0x16), 1.0)
+
+    asked = [querier.receive(active, report(made, "a", 0x17), 5.0 + n / 100) for n in range(90)]
+
+    assert [len(each) for each in asked] == [1] + [0] * 89
+    assert len(querier.tick(made.desired.ports, 6.0)) == 1
+    assert querier.tick(made.desired.ports, 6.5) == []
+    querier.tick(made.desired.ports, 7.1)
+    assert querier.groups() == {active.port.uuid: {}}
+
+
+def test_a_port_that_leaves_in_ever_new_ways_is_asked_so_many_questions_and_no_more() -> None:
+    made, querier = world("a"), Querier()
+    active = made.active("a")
+    querier.tick(made.desired.ports, 0.0)
+    groups, sources = range(100), range(20)
+    for first in (0, 50):
+        joins = [(RecordKind.ALLOW, first + group, tuple(sources)) for group in range(50)]
+        querier.receive(active, report3(made, "a", *joins), 1.0)
+
+    queries = []
+    for source in sources:
+        leaves = [(RecordKind.BLOCK, group, (source,)) for group in groups]
+        queries += querier.receive(active, report3(made, "a", *leaves), 2.0)
+
+    assert len(queries) == QUESTIONS_COUNT_MAX
+    beyond = len(groups) * len(sources) - QUESTIONS_COUNT_MAX
+    assert querier.counts["leaves beyond what is asked about"] == beyond
+    assert len(querier.tick(made.desired.ports, 3.0)) == QUESTIONS_COUNT_MAX
 
 
 def test_what_is_no_report_of_the_port_s_own_is_counted_and_changes_nothing() -> None:

@@ -32,8 +32,10 @@ class Listener:
         self.counts: Counter[str] = Counter()
         self.now = 1000.0
 
-    def says(self, kind: str, *sources: IpAddress, group: IpAddress = GROUP) -> list[Question]:
-        record = Record(RecordKind[kind], group, sources)
+    def says(
+        self, kind: str, *sources: IpAddress, group: IpAddress = GROUP, versions: int = 0
+    ) -> list[Question]:
+        record = Record(RecordKind[kind], group, sources, versions)
         return self.port.receive([record], self.now, self.counts)
 
     def after(self, seconds: float) -> Listening | None:
@@ -268,3 +270,60 @@ def test_listeners_together_take_what_any_of_them_takes(
     assert joined(parts) == whole
     for source in (A, B, C, None):
         assert whole.takes(source) == any(each.takes(source) for each in parts)
+
+
+V1, V2, V3 = 1, 2, 4
+
+
+def test_a_leave_does_not_end_what_a_listener_of_igmpv1_takes() -> None:
+    """RFC 3376 section 7.3.2: it does not answer who asks about one group."""
+    made = Listener()
+    made.says("IS_EXCLUDE", versions=V1)
+    made.says("IS_EXCLUDE", versions=V2)
+
+    assert made.says("TO_INCLUDE") == []
+    assert made.says("TO_INCLUDE", versions=V3) == []
+    assert made.after(LAST_MEMBER_TIME_S + 1) is not None
+    assert made.after(MEMBERSHIP_TIME_S) is None
+
+
+def test_after_a_listener_of_igmpv1_is_gone_leaves_count_again() -> None:
+    made = Listener()
+    made.says("IS_EXCLUDE", versions=V1)
+    made.after(MEMBERSHIP_TIME_S - 1)
+    made.says("IS_EXCLUDE", versions=V2)
+    made.after(1)
+
+    assert made.says("TO_INCLUDE") == [Question(GROUP)]
+    assert made.after(LAST_MEMBER_TIME_S) is None
+
+
+@pytest.mark.parametrize(
+    ("group", "older", "newest"), [("239.1.2.3", V2, V3), ("ff05::1234", V1, V2)]
+)
+def test_sources_are_not_blocked_while_a_listener_knows_none(
+    group: str, older: int, newest: int
+) -> None:
+    """RFC 3376 section 7.3.2, RFC 3810 section 8.3.2."""
+    made, address = Listener(), ip_address(group)
+    source = A if address.version == 4 else ip_address("fd00::1")
+    made.says("IS_EXCLUDE", group=address, versions=older)
+
+    assert made.says("BLOCK", source, group=address, versions=newest) == []
+    assert made.says("TO_EXCLUDE", source, group=address, versions=newest) == []
+    made.after(LAST_MEMBER_TIME_S + 1)
+    assert made.port.groups[address].takes(source)
+    # The older protocol has a way to leave.
+    assert made.says("TO_INCLUDE", group=address) == [Question(address)]
+
+
+def test_a_source_that_is_excluded_again_in_an_answer_has_a_whole_membership_time() -> None:
+    """RFC 3376 section 6.4.1: IS_EX of what was wanted so far renews it, TO_EX does not."""
+    made = Listener()
+    made.says("TO_EXCLUDE")
+    made.after(MEMBERSHIP_TIME_S - 10)
+    made.says("IS_EXCLUDE", A)
+    listening = made.after(11)
+
+    assert listening is not None
+    assert listening.takes(A)
