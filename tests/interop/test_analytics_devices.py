@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import socket
+import struct
 import subprocess
 import sys
+import time
+from ipaddress import ip_address
 
 import httpx
 import pytest
 
 from skytrail.lab.io.machine import free_port
 from skytrail.testing.controller import wait_until
+from skytrail.wire.frame import PROTOCOL_UDP, IpPacket, UdpDatagram
 
 PATIENCE_S = 30.0
 
@@ -28,14 +32,15 @@ class Node:
 
     def __init__(self, folder):
         store = folder / "history.sock"
-        self.rest, self.syslog = free_port(), free_port()
+        self.rest, self.syslog, self.sflow, self.ipfix = (free_port() for _ in range(4))
         self.url = f"http://127.0.0.1:{self.rest}"
         self.processes = [
             start("history", "--data", str(folder / "data"), "--socket", str(store)),
             start(
                 "analytics",
                 *("--port", str(self.rest), "--history", str(store), "--log-level", "error"),
-                *("--syslog-port", str(self.syslog)),
+                *("--syslog-port", str(self.syslog), "--sflow-port", str(self.sflow)),
+                *("--ipfix-port", str(self.ipfix)),
             ),
         ]
 
@@ -61,6 +66,87 @@ def node(tmp_path_factory):
     running = Node(tmp_path_factory.mktemp("devices"))
     yield running
     running.stop()
+
+
+def datagram_of(source, destination, source_port, destination_port, payload):
+    ends = ip_address(source), ip_address(destination)
+    datagram = UdpDatagram(source_port, destination_port, payload)
+    return IpPacket(*ends, PROTOCOL_UDP, datagram.encode(*ends)).encode()
+
+
+def tunnelled(client_port):
+    """Return a frame as hosts send it: MPLS over UDP, around a question of a workload."""
+    inner = datagram_of("10.1.0.3", "10.1.0.4", client_port, 53, b"question")
+    labelled = struct.pack("!I", 299_776 << 12 | 0x1FF) + inner
+    return bytes(12) + b"\x08\x00" + datagram_of("192.0.2.1", "192.0.2.2", 50_000, 6635, labelled)
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    """Return a capture file of nine frames, in libpcap's first format, that exporters read."""
+    path = tmp_path_factory.mktemp("capture") / "frames.pcap"
+    content = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    now = int(time.time()) - 60
+    for second in range(9):
+        frame = tunnelled(4000)
+        content += struct.pack("<IIII", now + second, 0, len(frame), len(frame)) + frame
+    path.write_bytes(content)
+    return path
+
+
+def flows(node, kind, *fields):
+    where = [[{"name": "flow.flowtype", "value": kind, "op": 1}]]
+    return node.query("StatTable.UFlowData.flow", ["name", *fields], where=where)
+
+
+@pytest.mark.parametrize("version", ["9", "10"])
+def test_flows_of_softflowd_are_found(node, capture, tmp_path, version):
+    before = node.exporter("ipfix").get("records", 0)
+    command = [
+        *(program("softflowd"), "-r", str(capture), "-n", f"127.0.0.1:{node.ipfix}"),
+        *("-v", version, "-d", "-p", str(tmp_path / "pid"), "-c", "none"),
+    ]
+    subprocess.run(command, check=True, timeout=20, capture_output=True)
+
+    wait_until(lambda: node.exporter("ipfix").get("records", 0) > before, "a flow is told")
+    assert node.exporter("ipfix")["dropped"] == {}
+    fields = ["flow.sip", "flow.dip", "flow.sport", "flow.dport", "flow.protocol", "flow.packets"]
+    wait_until(lambda: flows(node, "IPFIX", *fields), "it is stored")
+    assert flows(node, "IPFIX", *fields)[0] == {
+        "name": "127.0.0.1", "flow.sip": "192.0.2.1", "flow.dip": "192.0.2.2", "flow.sport": "50000",
+        "flow.dport": "6635", "flow.protocol": "17", "flow.packets": "9",
+    }  # fmt: skip
+
+
+PMACCT = """
+daemonize: false
+pcap_savefile: {capture}
+plugins: sfprobe
+sfprobe_receiver: 127.0.0.1:{port}
+sampling_rate: 1
+"""
+
+
+def test_samples_of_pmacct_tell_the_flow_inside_the_tunnel(node, capture, tmp_path):
+    settings = tmp_path / "pmacctd.conf"
+    settings.write_text(PMACCT.format(capture=capture, port=node.sflow))
+    probe = subprocess.Popen(
+        [program("pmacctd"), "-f", str(settings)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: node.exporter("sflow").get("records", 0) >= 7, "samples are told")
+    finally:
+        probe.terminate()
+        probe.wait()
+
+    fields = ["flow.sip", "flow.inner_sip", "flow.inner_dport", "flow.network_id"]
+    wait_until(lambda: flows(node, "SFLOW", *fields), "they are stored")
+    assert node.exporter("sflow")["dropped"] == {}
+    assert flows(node, "SFLOW", *fields)[0] == {
+        "name": "127.0.0.1", "flow.sip": "192.0.2.1", "flow.inner_sip": "10.1.0.3",
+        "flow.inner_dport": "53", "flow.network_id": "299776",
+    }  # fmt: skip
 
 
 def logged(node, text, *fields):

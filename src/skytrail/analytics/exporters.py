@@ -38,6 +38,8 @@ class DeviceSettings:
     admitted: tuple[Network, ...] = ()
     syslog_port: int = 0
     syslog_tls_port: int = 0
+    sflow_port: int = 0
+    ipfix_port: int = 0
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Bucket:
         return True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Exporter:
     """One device, as it speaks one protocol; ``since`` and ``seen`` are seconds of the collector's clock."""
 
@@ -158,10 +160,10 @@ class Exporters:
         exporter.datagrams_count += 1
         exporter.bytes_count += size
 
-    def drop(self, exporter: Exporter, reason: str) -> None:
+    def drop(self, exporter: Exporter, reason: str, count: int = 1) -> None:
         """Count what of a device was not taken."""
-        exporter.dropped[reason] += 1
-        self.dropped[reason] += 1
+        exporter.dropped[reason] += count
+        self.dropped[reason] += count
 
     def rows(self) -> Iterator[Mapping[str, object]]:
         """Yield the table of introspection: those admitted, then strangers."""

@@ -70,6 +70,20 @@ from skytrail.cli.help_text import examples
     help="Also take syslog of devices over UDP and TCP (usually 514).",
 )
 @click.option(
+    "--sflow-port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Also take sFlow of switches (usually 6343).",
+)
+@click.option(
+    "--ipfix-port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Also take IPFIX and NetFlow 9 of switches over UDP (usually 4739).",
+)
+@click.option(
     "--device-listen",
     metavar="ADDRESS",
     help="Address that devices send to (default: loopback).",
@@ -125,6 +139,8 @@ def up(
     analytics_port: int,
     sandesh_port: int,
     syslog_port: int,
+    sflow_port: int,
+    ipfix_port: int,
     device_listen: str | None,
     devices: tuple[str, ...],
     telemetry_port: int | None,
@@ -145,7 +161,8 @@ def up(
     arguments = ["--data", str(data), "--api-port", str(api_port)]
     arguments += ["--control-port", str(control_port)]
     arguments += ["--analytics-port", str(analytics_port), "--sandesh-port", str(sandesh_port)]
-    arguments += ["--syslog-port", str(syslog_port)]
+    arguments += ["--syslog-port", str(syslog_port), "--sflow-port", str(sflow_port)]
+    arguments += ["--ipfix-port", str(ipfix_port)]
     arguments += ["--device-listen", device_listen] if device_listen else []
     arguments += [part for each in devices for part in ("--device", each)]
     arguments += [] if telemetry_port is None else ["--telemetry-port", str(telemetry_port)]

@@ -12,6 +12,8 @@ from skytrail.daemons import option_numbers
 
 PORTS: Final = {
     "syslog_port": "syslog over UDP and TCP, usually 514",
+    "sflow_port": "sFlow version 5, usually 6343",
+    "ipfix_port": "IPFIX and NetFlow version 9 over UDP, usually 4739",
 }
 """Field of the settings to what is listened to there."""
 

@@ -24,7 +24,7 @@ def take(devices, *messages):
     collector = devices._collector
     exporter = devices.exporters.known("syslog", "127.0.0.1", 0.0)
     for message in messages:
-        devices.syslog(exporter, message, NOW_US)
+        devices.syslog(exporter, 514, message, NOW_US)
     return collector.messages.take(), collector.statistics.take()
 
 

@@ -1,9 +1,9 @@
 """Listens to devices: datagrams, and streams of syslog.
 
 ```
- UDP syslog ----.
- TCP syslog ----+--> Exporters (admitted? its share of the second?) --> Devices --> rows that wait
- TLS syslog ----'    with a certificate: admitted by that
+ UDP syslog, sFlow, IPFIX --.
+ TCP syslog ----------------+--> Exporters (admitted? its share of the second?) --> Devices --> rows that wait
+ TLS syslog ----------------'    with a certificate: admitted by that
 ```
 A datagram is read and acted on at once, so nothing is queued but what the kernel holds; what found no room there is counted by the kernel
 and shown (``skytrail_analytics_datagrams_lost_total``). A stream is read only as fast as it is acted on.
@@ -21,7 +21,7 @@ from typing import Final, cast
 
 import structlog
 
-from skytrail.analytics.devices import SYSLOG, Devices
+from skytrail.analytics.devices import IPFIX, SFLOW, SYSLOG, Devices
 from skytrail.analytics.exporters import DeviceSettings, Exporter, canonical
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.metrics import Sample
@@ -40,8 +40,8 @@ _SO_MEMINFO: Final = 55
 _MEMINFO: Final = struct.Struct("=9I")
 _MEMINFO_DROPS: Final = 8
 
-Take = Callable[[Exporter, bytes, int], None]
-"""Acts on one datagram of a device, at a time in microseconds since 1970."""
+Take = Callable[[Exporter, int, bytes, int], None]
+"""Acts on one datagram of a device's port, at a time in microseconds since 1970."""
 
 
 class DevicePorts:
@@ -58,7 +58,11 @@ class DevicePorts:
     async def open(self, settings: DeviceSettings, stack: AsyncExitStack) -> dict[str, int]:
         """Open every port, until the stack is left; returns them by name. Raises ``OSError``."""
         ports: dict[str, int] = {}
-        for protocol, port, take in ((SYSLOG, settings.syslog_port, self._devices.syslog),):
+        for protocol, port, take in (
+            (SYSLOG, settings.syslog_port, self._devices.syslog),
+            (SFLOW, settings.sflow_port, self._devices.sflow),
+            (IPFIX, settings.ipfix_port, self._devices.ipfix),
+        ):
             if port:
                 transport = await self._listen_datagrams(protocol, settings.listen, port, take)
                 stack.callback(transport.close)
@@ -98,14 +102,15 @@ class DevicePorts:
 
         return await asyncio.start_server(connected, address, port, backlog=256, limit=READ_BYTES)
 
-    def datagram(self, protocol: str, address: str, data: bytes, take: Take) -> None:
+    def datagram(self, protocol: str, sender: tuple[str, int], data: bytes, take: Take) -> None:
         """Act on one datagram, if its sender is admitted and has not sent too much."""
+        address = canonical(sender[0])
         now = self._clock.now()
         exporter = self._devices.exporters.admit(protocol, address, len(data), now)
         if exporter is None:
             return
         try:
-            take(exporter, data, self._wall_us())
+            take(exporter, sender[1], data, self._wall_us())
         except Exception:  # One datagram must not end the port: it is counted, and the defect told.
             self._devices.exporters.drop(exporter, f"{protocol}_failed")
             self._log.exception("datagram_failed", protocol=protocol, address=address)
@@ -142,7 +147,7 @@ class DevicePorts:
                 await writer.start_tls(self._tls.context(), ssl_handshake_timeout=HANDSHAKE_S)
             exporter = exporters.known(SYSLOG, address, self._clock.now(), proven=is_tls)
             if exporter is not None:
-                await self._read(reader, exporter)
+                await self._read(reader, exporter, cast("tuple[str, int]", peer)[1])
         except (OSError, TimeoutError) as error:
             self._log.debug("device_lost", address=address, reason=str(error))
         except Exception:  # A connection's task boundary: one device must not stop the others.
@@ -153,7 +158,7 @@ class DevicePorts:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _read(self, reader: asyncio.StreamReader, exporter: Exporter) -> None:
+    async def _read(self, reader: asyncio.StreamReader, exporter: Exporter, port: int) -> None:
         framer, acted = SyslogFramer(), 0
         try:
             while True:
@@ -163,7 +168,7 @@ class DevicePorts:
                     break
                 framer.feed(chunk)
                 while (message := framer.next_message()) is not None:
-                    self._message(exporter, message)
+                    self._message(exporter, port, message)
                     acted += 1
                     if acted % TURN_MESSAGES == 0:
                         await asyncio.sleep(0)
@@ -173,11 +178,11 @@ class DevicePorts:
             return
         last = framer.end()
         if last is not None:
-            self._message(exporter, last)
+            self._message(exporter, port, last)
 
-    def _message(self, exporter: Exporter, message: bytes) -> None:
+    def _message(self, exporter: Exporter, port: int, message: bytes) -> None:
         self._devices.exporters.note(exporter, len(message), self._clock.now())
-        self._devices.syslog(exporter, message, self._wall_us())
+        self._devices.syslog(exporter, port, message, self._wall_us())
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -187,4 +192,4 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._take = take
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._ports.datagram(self._protocol, canonical(addr[0]), data, self._take)
+        self._ports.datagram(self._protocol, (addr[0], addr[1]), data, self._take)
