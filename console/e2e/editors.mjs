@@ -1,6 +1,6 @@
 // Journeys through the editors that are made by hand.
 
-import { api, axe, check, goTo, heading, open, page, picture } from "./harness.mjs";
+import { api, axe, check, expecting, goTo, heading, open, page, picture } from "./harness.mjs";
 
 /** Has one transaction carried out as the page's user. */
 async function made(...operations) {
@@ -215,4 +215,67 @@ export async function fillingTables() {
   const group = await byName("service-group", "default-domain:tables:web");
   check(group.service_group_firewall_service_list.firewall_service[0].dst_ports.end_port === 90, JSON.stringify(group));
   check(group.tag_refs?.[0]?.to?.[0] === "site=oslo", "the tag is not there");
+}
+
+export async function countingWhatThereIs() {
+  expecting(412);
+  const pools = [{ start: "10.70.0.10", end: "10.70.0.19" }];
+  const refs = [{ to: ["default-domain", "default-project", "default-network-ipam"], attr: { ipam_subnets: [{ subnet: { ip_prefix: "10.70.0.0", ip_prefix_len: 24 }, allocation_pools: pools }] } }];
+  const address = { fq_name: ["kept-1"], virtual_network_refs: [{ to: ["default-domain", "kept", "office"] }], virtual_machine_interface_refs: [{ to: ["default-domain", "kept", "desk"] }] };
+  await made(
+    create("project", ["kept"]),
+    create("project", ["guest"]),
+    create("virtual-network", ["kept", "office"], { parent_type: "project", network_ipam_refs: refs }),
+    create("virtual-machine-interface", ["kept", "desk"], { parent_type: "project", virtual_network_refs: [{ to: ["default-domain", "kept", "office"] }] }),
+    { op: "create", type: "instance-ip", object: address },
+  );
+  const network = await byName("virtual-network", "default-domain:kept:office");
+  await open(`/o/virtual-network/${network.uuid}?tab=addresses`);
+  await page.getByRole("cell", { name: /^\d+ of 10$/ }).waitFor();
+  await page.getByRole("link", { name: /^10\.70\.0\.1\d$/ }).waitFor();
+  await axe("addresses in use");
+  await picture("addresses");
+  await sharing(network);
+  const project = await byName("project", "default-domain:kept");
+  await open(`/o/project/${project.uuid}?tab=quota`);
+  await page.getByRole("textbox", { name: "Limit of Virtual network" }).fill("x");
+  check(await page.getByRole("button", { name: "Save limits" }).isDisabled(), "a limit that is no number can be saved");
+  await page.getByRole("textbox", { name: "Limit of Virtual network" }).fill("1");
+  await page.getByText("1 of 1").waitFor();
+  await axe("a quota");
+  await picture("quota");
+  await page.getByRole("button", { name: "Save limits" }).click();
+  await page.getByText("Saved", { exact: true }).waitFor();
+  const more = await api("POST", "/api/v1/virtual-network", { fq_name: ["default-domain", "kept", "more"], parent_type: "project" });
+  check(more.status === 412, `the limit does not hold: ${more.status}`);
+}
+
+async function sharing(network) {
+  await page.getByRole("tab", { name: "Access" }).click();
+  await pick("Project to share with", "guest");
+  await page.getByRole("checkbox", { name: "default-domain › guest may change" }).check();
+  await axe("who may do what with an object");
+  await page.getByRole("button", { name: "Save access" }).click();
+  await page.getByText("Saved", { exact: true }).waitFor();
+  const { perms2 } = await byName("virtual-network", network.fq_name.join(":"));
+  check(perms2.share.length === 1 && perms2.share[0].tenant_access === 7, JSON.stringify(perms2));
+}
+
+export async function namingInDns() {
+  await made(create("virtual-DNS", ["names"], { virtual_DNS_data: { domain_name: "example.net", record_order: "random", default_ttl_seconds: 300 } }));
+  const server = await byName("virtual-DNS", "default-domain:names");
+  await open(`/o/virtual-DNS/${server.uuid}?tab=records`);
+  await page.getByText("No records of its own yet.").waitFor();
+  await page.getByRole("textbox", { name: "Name of the new record" }).fill("www");
+  await page.getByRole("textbox", { name: "What the new record leads to" }).fill("2001:db8::7");
+  await page.getByRole("alert").getByText("an A record leads to an IPv4 address").waitFor();
+  await page.getByRole("textbox", { name: "What the new record leads to" }).fill("192.0.2.7");
+  await page.keyboard.press("Enter");
+  await page.getByRole("cell", { name: "192.0.2.7" }).waitFor();
+  await axe("records of a server");
+  const record = await byName("virtual-DNS-record", "default-domain:names:www-A");
+  check(record.virtual_DNS_record_data.record_data === "192.0.2.7", JSON.stringify(record));
+  await page.getByRole("button", { name: "Remove record www" }).click();
+  await page.getByRole("button", { name: "Remove", exact: true }).click();
+  await page.getByText("No records of its own yet.").waitFor();
 }

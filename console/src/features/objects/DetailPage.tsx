@@ -3,7 +3,7 @@
 import { ApartmentOutlined, DeleteOutlined, EditOutlined, ExportOutlined, NodeIndexOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Button, Spin, Tabs } from "antd";
-import { useState } from "react";
+import { type ComponentType, useState } from "react";
 import { useNavigate, useParams, useSearchParams } from "react-router";
 
 import { read } from "../../api/client";
@@ -16,7 +16,18 @@ import { DeleteMany } from "./BulkActions";
 import { Facts } from "./Facts";
 import { Related } from "./Related";
 import { Conditions } from "./Conditions";
+import { Access } from "./tabs/Access";
+import { Addresses } from "./tabs/Addresses";
+import { Quota } from "./tabs/Quota";
+import { Records } from "./tabs/Records";
 import { download, exported } from "./transfer";
+
+/** Tabs that types have beside those of all. */
+const OF_TYPE: Readonly<Record<string, { readonly key: string; readonly label: string; readonly show: ComponentType<{ readonly object: ConfigObject }> }>> = {
+  "virtual-network": { key: "addresses", label: "Addresses", show: Addresses },
+  "virtual-DNS": { key: "records", label: "Records", show: Records },
+  project: { key: "quota", label: "Quota", show: Quota },
+};
 
 export function DetailPage() {
   const { type = "", uuid = "" } = useParams();
@@ -38,9 +49,12 @@ function Detail({ type, object }: { readonly type: string; readonly object: Conf
   const { catalog, identity } = useConsole();
   const [search, setSearch] = useSearchParams();
   const entry = objectType(catalog, type);
+  const own = OF_TYPE[type];
   const tabs = [
     { key: "overview", label: "Overview", children: <Facts type={type} object={object} /> },
+    ...(own === undefined ? [] : [{ key: own.key, label: own.label, children: <own.show key={object.uuid} object={object} /> }]),
     { key: "related", label: "Related", children: <Related type={type} object={object} /> },
+    ...(entry.origin === "compiled" || object["perms2"] === undefined ? [] : [{ key: "access", label: "Access", children: <Access key={JSON.stringify(object["perms2"])} object={object} /> }]),
     ...(isAdministrator(identity)
       ? [{ key: "history", label: "History", children: <HistoryTable object={object.uuid} /> }]
       : []),

@@ -1,0 +1,82 @@
+/** Addresses of a network: how full its subnets are, and who has which. */
+
+import { useQuery } from "@tanstack/react-query";
+import { Alert, Empty, Spin } from "antd";
+import { Link } from "react-router";
+
+import { call, list } from "../../../api/client";
+import { rowsOf } from "../../../forms/subnets";
+import { RowGrid } from "../../../grid/RowGrid";
+import type { ConfigObject } from "../../../model/document";
+import { capacityText, type Held, heldOf, inOrder, shareOf, type Use, fillOf } from "./addresses";
+
+const LIMIT = 10_000;
+
+export function Addresses({ object }: { readonly object: ConfigObject }) {
+  const subnets = rowsOf(object["network_ipam_refs"]).map((each) => each.subnet);
+  const counted = useQuery({
+    queryKey: ["list", "instance-ip", "counts", object.uuid, subnets.map((each) => String(each["subnet_uuid"])).join()],
+    queryFn: async () => {
+      const body = { subnet_list: subnets.map((each) => String(each["subnet_uuid"])) };
+      const { ip_count_list } = await call<{ ip_count_list: number[] }>("POST", `/virtual-network/${object.uuid}/subnet-ip-count`, { body });
+      return subnets.map((each, index) => fillOf(each, ip_count_list[index] ?? 0));
+    },
+    enabled: subnets.length > 0,
+    retry: false,
+  });
+  const held = useQuery({
+    queryKey: ["list", "instance-ip", "held", object.uuid],
+    queryFn: async ({ signal }) => {
+      const fields = ["virtual_machine_interface_refs"];
+      const own = await list("instance-ip", { filter: [`virtual_network_refs:eq:${object.uuid}`], fields: [...fields, "instance_ip_address", "instance_ip_secondary", "service_instance_ip"], limit: LIMIT }, signal);
+      const pools = await list("floating-ip-pool", { parent: object.uuid, fields: [], limit: LIMIT }, signal);
+      const floating = await Promise.all(pools.items.map((pool) => list("floating-ip", { parent: pool.uuid, fields: [...fields, "floating_ip_address"], limit: LIMIT }, signal)));
+      return inOrder([...own.items.map((each) => heldOf("instance-ip", each)), ...floating.flatMap((page) => page.items.map((each) => heldOf("floating-ip", each)))]);
+    },
+    retry: false,
+  });
+  if (subnets.length === 0) {
+    return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description="The network has no subnets of its own, so its ports get no address from it. Edit it to add one." />;
+  }
+  const failed = counted.error ?? held.error;
+  return (
+    <>
+      {failed !== null && <Alert type="error" showIcon title={failed.message} />}
+      {counted.data === undefined ? <Spin /> : <Subnets uses={counted.data} />}
+      <h2 style={{ fontSize: 15 }}>Who has which</h2>
+      {held.data?.length === 0 && <p className="form-note">Nobody has an address yet: ports get theirs when they are made.</p>}
+      {held.data !== undefined && held.data.length > 0 && <div style={{ height: Math.min(420, 80 + 30 * held.data.length), display: "flex" }}><RowGrid label="Addresses in use" columns={COLUMNS} rows={held.data} /></div>}
+    </>
+  );
+}
+
+const COLUMNS = [
+  { name: "address", title: "Address", width: 200, render: (row: Held) => <Link to={`/o/${row.type}/${row.uuid}`} className="mono">{row.address || "none yet"}</Link> },
+  { name: "kind", title: "Kind", width: 160, render: (row: Held) => row.kind },
+  { name: "port", title: "Port", width: 320, render: (row: Held) => row.ports.map((each) => <Link key={each.uuid} to={`/o/virtual-machine-interface/${each.uuid}`} style={{ marginRight: 8 }}>{each.name}</Link>) },
+];
+
+function Subnets({ uses }: { readonly uses: readonly Use[] }) {
+  return (
+    <table className="steps">
+      <thead>
+        <tr><th scope="col">Subnet</th><th scope="col">Gateway</th><th scope="col">Gives from</th><th scope="col">Used</th><th scope="col">Free</th><th scope="col">Share</th></tr>
+      </thead>
+      <tbody>
+        {uses.map((each) => {
+          const free = each.capacity - BigInt(each.used);
+          return (
+            <tr key={each.uuid}>
+              <td className="mono">{each.prefix}</td>
+              <td className="mono">{each.gateway}</td>
+              <td>{each.pools === 0 ? "the whole prefix" : each.pools === 1 ? "one pool" : `${each.pools} pools`}</td>
+              <td>{each.used.toLocaleString("en")} of {capacityText(each.capacity)}</td>
+              <td>{capacityText(free < 0n ? 0n : free)}</td>
+              <td><meter min={0} max={100} high={90} value={shareOf(each)} aria-label={`${each.prefix} is ${shareOf(each)} per cent full`} /> {shareOf(each)} %</td>
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
+}
