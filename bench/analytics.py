@@ -118,7 +118,7 @@ def _node() -> Iterator[Node]:
             node.stop()
 
 
-def _wait(condition: Callable[[], bool]) -> None:
+def wait(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
@@ -171,7 +171,7 @@ def _ingest_sessions(node: Node, figures: Figures) -> None:
                 node.metric('skytrail_analytics_rows_waiting{table="session"}') > 300_000
             ):
                 time.sleep(0.05)
-        _wait(lambda: node.stored() >= SESSIONS_COUNT)
+        wait(lambda: node.stored() >= SESSIONS_COUNT)
     took_s = time.perf_counter() - started
     figures.add("sessions_stored_per_s", SESSIONS_COUNT / took_s, "1/s")
     figures.add("sessions_per_cpu_s", SESSIONS_COUNT / (node.cpu_s() - cpu_s), "1/s")
@@ -213,7 +213,7 @@ def _uves(node: Node, figures: Figures) -> None:
     started = time.perf_counter()
     with socket.create_connection(("127.0.0.1", node.telemetry)) as stream:
         stream.sendall(_hello("h2") + frames)
-        _wait(lambda: node.metric("skytrail_analytics_uve_changes_total") >= before + UVES_COUNT)
+        wait(lambda: node.metric("skytrail_analytics_uve_changes_total") >= before + UVES_COUNT)
     figures.add("uve_updates_per_s", UVES_COUNT / (time.perf_counter() - started), "1/s")
 
 
@@ -242,7 +242,7 @@ def _sandesh(node: Node, figures: Figures) -> None:
     started = time.perf_counter()
     with socket.create_connection(("127.0.0.1", node.sandesh)) as stream:
         stream.sendall(b"".join(parts))
-        _wait(lambda: node.metric("skytrail_analytics_uve_changes_total") >= before + SANDESH_COUNT)
+        wait(lambda: node.metric("skytrail_analytics_uve_changes_total") >= before + SANDESH_COUNT)
     figures.add("sandesh_messages_per_s", SANDESH_COUNT / (time.perf_counter() - started), "1/s")
 
 

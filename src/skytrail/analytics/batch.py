@@ -7,13 +7,10 @@ rows go first; of equal ones the oldest.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
-import msgspec
-
 from skytrail.analytics.native import FORMAT, Block
+from skytrail.analytics.pieces import ROWS, Part, rows_part
 
 ROWS_COUNT_MAX: Final = 100_000
 BATCH_COUNT: Final = 20_000
@@ -28,64 +25,6 @@ _SEVERITIES: Final = 9
 Row = dict[str, object]
 
 
-class Piece(Protocol):
-    """Rows of one table that were taken, to be written together."""
-
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def format(self) -> str:
-        """ClickHouse's name of the format of ``body``."""
-        ...
-
-    def body(self) -> bytes: ...
-
-    def halves(self) -> Sequence[Piece]:
-        """Return the same rows as two pieces; none when they cannot be divided."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class RowsPiece:
-    """Rows with the same columns."""
-
-    rows: Sequence[Row]
-    format: str = "JSONColumns"
-
-    @property
-    def count(self) -> int:
-        return len(self.rows)
-
-    def body(self) -> bytes:
-        return msgspec.json.encode(
-            {name: [row[name] for row in self.rows] for name in self.rows[0]}
-        )
-
-    def halves(self) -> Sequence[RowsPiece]:
-        half = len(self.rows) // 2
-        return [RowsPiece(self.rows[:half]), RowsPiece(self.rows[half:])] if half else []
-
-
-@dataclass(frozen=True, slots=True)
-class BlocksPiece:
-    """Blocks as they came."""
-
-    blocks: Sequence[Block]
-    format: str = FORMAT
-
-    @property
-    def count(self) -> int:
-        return sum(each.count for each in self.blocks)
-
-    def body(self) -> bytes:
-        return b"".join(each.encode() for each in self.blocks)
-
-    def halves(self) -> Sequence[BlocksPiece]:
-        half = len(self.blocks) // 2
-        return [BlocksPiece(self.blocks[:half]), BlocksPiece(self.blocks[half:])] if half else []
-
-
 class Waiting(Protocol):
     """Rows of one table that wait, however they are held."""
 
@@ -95,8 +34,8 @@ class Waiting(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take_piece(self) -> Piece:
-        """Remove and return some rows."""
+    def take_parts(self) -> tuple[str, list[Part]]:
+        """Remove and return some rows, and which format they have."""
         ...
 
 
@@ -135,9 +74,10 @@ class Batch:
         self._count -= len(taken)
         return taken
 
-    def take_piece(self) -> RowsPiece:
+    def take_parts(self) -> tuple[str, list[Part]]:
         """Remove and return some rows; every row has every column."""
-        return RowsPiece(self.take())
+        rows = self.take()
+        return ROWS, [rows_part({name: [row[name] for row in rows] for name in rows[0]}, len(rows))]
 
 
 class BlockBatch:
@@ -164,12 +104,13 @@ class BlockBatch:
             self._count -= gone
             self.shed[BLOCKS_LEVEL] += gone
 
-    def take_piece(self) -> BlocksPiece:
+    def take_parts(self) -> tuple[str, list[Part]]:
         """Remove and return the oldest rows."""
-        taken: list[Block] = []
+        taken: list[Part] = []
         count = 0
         while self._blocks and count < self.full_count:
-            taken.append(self._blocks.popleft())
-            count += taken[-1].count
+            block = self._blocks.popleft()
+            taken.append(Part(block.count, block.encode()))
+            count += block.count
         self._count -= count
-        return BlocksPiece(taken)
+        return FORMAT, taken

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from skytrail.analytics.batch import Batch, BlockBatch, Waiting
 from skytrail.analytics.generators import Generators
-from skytrail.analytics.history_rows import LOGGED, message_row
+from skytrail.analytics.history_rows import LOGGED, gap_row, message_row
+from skytrail.analytics.pieces import Heard
 from skytrail.analytics.sessions import block_of
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.tags import TagNames
@@ -22,7 +23,7 @@ from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import ClientHello, SandeshMessage, SandeshType
-from skytrail.wire.telemetry import Sessions, Statistic
+from skytrail.wire.telemetry import Lost, Sessions, Statistic
 
 _UVES = frozenset({SandeshType.UVE, SandeshType.ALARM})
 
@@ -44,6 +45,9 @@ class Collector:
         """Rows of the session table that wait for the store."""
         self.statistics = Batch()
         """Rows of the statistics' table that wait for the store."""
+        self.gaps = Batch()
+        """Rows of the table of gaps that wait for the store."""
+        self.heard = Heard()
         self.tags = TagNames()
         """As configuration names them."""
         self.taken: Counter[str] = Counter()
@@ -53,7 +57,12 @@ class Collector:
 
     def waiting(self) -> Mapping[str, Waiting]:
         """Return what waits for the store, by stored table."""
-        return {"message": self.messages, "session": self.sessions, "stat": self.statistics}
+        return {
+            "message": self.messages,
+            "session": self.sessions,
+            "stat": self.statistics,
+            "gap": self.gaps,
+        }
 
     def session_up(
         self, hello: ClientHello, now: float, *, address: str, protocol: str
@@ -100,6 +109,10 @@ class Collector:
     def keep_sessions(self, message: Sessions, source: str) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
         self.sessions.add(block_of(message, source, self.tags))
+
+    def keep_gap(self, source: str, module: str, lost: Lost) -> None:
+        """Have it written to history that something is missing there; ``DecodeError`` for no gap."""
+        self.gaps.add(gap_row(source, module, lost))
 
     def count(self, generator: str, kind: str, size: int) -> None:
         """Count a message that came."""

@@ -16,7 +16,7 @@ from skytrail.wire.sandesh import (
     Struct,
     encode_body,
 )
-from skytrail.wire.telemetry import Hello, Log
+from skytrail.wire.telemetry import Hello, Log, Lost
 
 LOGGED: Final = frozenset(
     {
@@ -30,6 +30,8 @@ LOGGED: Final = frozenset(
 """Types of message that are rows of the message table."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+_LATEST_US: Final = 4_102_444_800_000_000
+"""The year 2100: columns of time hold no more."""
 Row = dict[str, object]
 
 
@@ -54,6 +56,23 @@ def message_row(message: SandeshMessage) -> Row:
         "Pid": header.pid & 0xFFFFFFFF,
         "ObjectTables": list(objects),
         "ObjectIds": list(objects.values()),
+    }
+
+
+def gap_row(source: str, module: str, lost: Lost) -> Row:
+    """Return what somebody could not tell as a row; ``DecodeError`` when it makes no sense."""
+    if lost.kind not in {"log", "session", "all"} or not _NAME.fullmatch(lost.reason):
+        raise DecodeError(f"{lost.kind[:32]!r} of {lost.reason[:32]!r} is nothing that can be lost")
+    if not 0 <= lost.since_us <= lost.until_us <= _LATEST_US or not 0 <= lost.count < 1 << 63:
+        raise DecodeError("a gap has a beginning, an end after it and a count")
+    return {
+        "T": lost.since_us,
+        "Until": lost.until_us,
+        "Source": source,
+        "ModuleId": module,
+        "Kind": lost.kind,
+        "Reason": lost.reason,
+        "Count": lost.count,
     }
 
 

@@ -141,6 +141,23 @@ STAT: Final = StoredTable(
 )
 
 
+GAP: Final = StoredTable(
+    "gap",
+    {
+        "T": TIME,
+        "Until": "Int64",
+        "Source": NAME,
+        "ModuleId": NAME,
+        "Kind": NAME,
+        "Reason": NAME,
+        "Count": "UInt64",
+    },
+    "T",
+    ("T",),
+    2160,
+)
+"""What is not known: between ``T`` and ``Until`` something was lost. A ``Count`` of 0: nobody knows how much."""
+
 SESSION: Final = StoredTable(
     "session",
     {
@@ -241,7 +258,7 @@ STAT_1M: Final = Rollup("stat_1m", STAT, 60, _STAT_DIMENSIONS, _STAT_MEASURES, 7
 STAT_1H: Final = Rollup("stat_1h", STAT, 3600, _STAT_DIMENSIONS, _STAT_MEASURES, 8760, STAT_1M)
 
 ROLLUPS: Final = (SESSION_1M, SESSION_1H, STAT_1M, STAT_1H)
-STORED: Final = MappingProxyType({table.name: table for table in (MESSAGE, STAT, SESSION)})
+STORED: Final = MappingProxyType({table.name: table for table in (MESSAGE, STAT, SESSION, GAP)})
 KEPT: Final = MappingProxyType(
     {**STORED, **{each.name: each.table() for each in ROLLUPS}},
 )

@@ -15,6 +15,7 @@ from typing import Final
 
 from skytrail.analytics.history_tables import (
     COUNTERS,
+    GAP,
     MESSAGE,
     SESSION,
     SESSION_1H,
@@ -76,6 +77,8 @@ def views() -> Mapping[str, View]:
     found = [message, *(_object_view(table, message) for table in objects)]
     found += [_session_view("SessionSeriesTable"), _session_view("SessionRecordTable")]
     found += [_flow_view("FlowSeriesTable"), _flow_view("FlowRecordTable")]
+    gaps = {name: Column(f"t.`{name}`", _kind(kind)) for name, kind in GAP.columns.items()}
+    found.append(View("GapTable", GAP, gaps))
     return MappingProxyType({view.name: view for view in found})
 
 

@@ -34,6 +34,7 @@ from skytrail.analytics.io.http import AnalyticsApi
 from skytrail.analytics.io.introspect_http import IntrospectEverywhere
 from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
+from skytrail.analytics.io.spool import Spool
 from skytrail.analytics.io.telemetry_server import TelemetryServer
 from skytrail.analytics.io.writer import HistoryWriter
 from skytrail.analytics.watchman import Watchman
@@ -80,6 +81,8 @@ class AnalyticsSettings:
     api_access: Access = NO_ACCESS
     history: str = ""
     """Socket of the embedded store's process, or URL of a ClickHouse cluster; empty: no history."""
+    spool: Path | None = None
+    """Where rows are kept until the store has them; None: in memory."""
     keep_hours: Mapping[str, int] = field(default_factory=dict[str, int])
     """By stored table, where it is not the default."""
     rest_tls: TlsFiles | None = None
@@ -107,6 +110,7 @@ class AnalyticsService:
         self.watchman = Watchman(self.collector, settings.name)
         self.processes = Processes()
         self.collecting: Collecting | None = None
+        self.telemetry = TelemetryServer(self.collector, self._clock, settings.tls, self.processes)
         self.writer: HistoryWriter | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
         self.watchman.tell_people = self.delivery.tell
@@ -133,16 +137,21 @@ class AnalyticsService:
             if settings.gate_url:
                 gate = ApiGate(settings.gate_url, settings.gate_ca, self._clock)
                 stack.push_async_callback(gate.close)
-            ports = {"rest": rest[0].getsockname()[1], **await self._listen(stack)}
             writing = None
             if settings.history:
+                spool = await asyncio.to_thread(Spool, settings.spool)
                 history = History(settings.history)
                 stack.push_async_callback(history.close)
                 queries = QueryApi(history, self._clock, settings.keep_hours)
                 stack.push_async_callback(queries.close)
                 queries.add_routes(router)
-                self.writer = HistoryWriter(history, self.collector.waiting())
+                self.writer = HistoryWriter(
+                    history, self.collector, spool, self._clock, name=settings.name,
+                    acknowledge=self.telemetry.acknowledge,
+                )  # fmt: skip
+                self.writer.resume()
                 writing = self.writer.run(settings.keep_hours)
+            ports = {"rest": rest[0].getsockname()[1], **await self._listen(stack)}
             following = self._follow(stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             if following is not None:
@@ -176,7 +185,7 @@ class AnalyticsService:
             server = await generators.serve(settings.listen, settings.sandesh_port)
             await stack.enter_async_context(server)
             ports["sandesh"] = settings.sandesh_port
-        telemetry = TelemetryServer(collector, self._clock, settings.tls, self.processes)
+        telemetry = self.telemetry
         if settings.telemetry_port:
             heard_at = settings.telemetry_listen or settings.listen
             server = await telemetry.serve(heard_at, settings.telemetry_port)
@@ -263,6 +272,8 @@ class AnalyticsService:
         if self.writer is not None:
             yield Sample("skytrail_analytics_rows_written_total", self.writer.written_count)
             yield Sample("skytrail_analytics_rows_refused_total", self.writer.refused_count)
+            failures = self.writer.spool_failures_count
+            yield Sample("skytrail_analytics_spool_failures_total", failures)
         for kind, count in collector.taken.items():
             yield Sample("skytrail_analytics_messages_total", count, {"type": kind})
         for reason, count in collector.dropped.items():

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from skytrail.cli import output
 from skytrail.cli.access import resolved
+from skytrail.cli.analytics_gaps import note_gaps
 from skytrail.cli.help_text import examples
 from skytrail.cli.lab_choice import lab_option, readable_labs
 from skytrail.cli.session import Refused, Unreachable, console, given_access, reported
@@ -184,6 +185,7 @@ def logs(
             _print(row, as_json=as_json)
         if not rows:
             output.note(_no_logs(last, narrowed=bool(matches) or about is not None))
+        note_gaps(node, last, "log")
         if tail:
             _follow(node, question, rows, as_json=as_json)
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from skytrail.cli import output
 from skytrail.cli.analytics import Analytics, analytics_url, checked_time, node_options
+from skytrail.cli.analytics_gaps import note_gaps
 from skytrail.cli.help_text import examples
 from skytrail.cli.lookup import only_fitting
 from skytrail.cli.names import did_you_mean, fits_length, full_names, read_project, split_name
@@ -141,7 +142,8 @@ def sessions(
                 )
         question["where"] = [matches] if matches else None
         rows = node.query(question)
-    _show(rows, chosen_columns, as_json=as_json, nothing="no session is known of that time")
+        _show(rows, chosen_columns, as_json=as_json, nothing="no session is known of that time")
+        note_gaps(node, last, "session")
 
 
 def full_network_name(node: Analytics, given: str) -> str:

@@ -31,7 +31,7 @@ from skytrail.daemons import collectors, option_numbers
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.net import IpAddress
 from skytrail.runtime import garbage, logs, processes, tasks
-from skytrail.runtime.telemetry import hello_of_this_process
+from skytrail.runtime.telemetry import SessionSource, hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
 
 XMPP_PORT = 5269
@@ -222,6 +222,13 @@ async def _serve(
     rows = SessionRows(
         SessionBook(service.numbers), settings.name, str(settings.address), random.random
     )
+    sessions = SessionSource(
+        rows.take,
+        lambda: {
+            "rows_overflow": rows.lost_count,
+            "ring_overflow": service.datapath.sessions().counts()[1],
+        },
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(garbage.keep_short())
         group.create_task(pages.serve(socket_path))
@@ -233,7 +240,7 @@ async def _serve(
                 settings.tls,
                 hello,
                 lambda: uves.uves_of(service, usage),
-                rows.take,
+                sessions,
                 pages=pages.router(),
             )
         )

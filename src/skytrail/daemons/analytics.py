@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         api_socket=options.api_socket,
         api_access=access,
         history=options.history,
+        spool=options.spool,
         keep_hours=dict(options.keep),
         alarm_routes=options.alarm_routes,
         devices=replace(
@@ -175,6 +176,13 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="store of logs: the socket of skytrail.daemons.history, or http://HOST:8123 of a "
         "ClickHouse cluster; without, there are no queries",
+    )
+    parser.add_argument(
+        "--spool",
+        type=Path,
+        metavar="FOLDER",
+        help="where rows are kept until the store has them: what is there survives kill -9 of this "
+        "process; without, rows are acknowledged when the store has them",
     )
     parser.add_argument(
         "--keep",

@@ -158,6 +158,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *("--sandesh-port", str(settings.sandesh_port)),
         *device_options.arguments_of(settings.devices),
         *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),
+        *(("--spool", str(settings.data / "spool")) if settings.has_history else ()),
         *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
         *web,
     )

@@ -50,7 +50,7 @@ def analytics(paths: Paths, port: int) -> list[str]:
         *("--socket", str(paths.introspect_socket(ANALYTICS))),
         *("--api-socket", str(paths.api_socket)),
         *("--telemetry-socket", str(paths.telemetry_socket)),
-        *("--history", str(paths.history_socket)),
+        *("--history", str(paths.history_socket), "--spool", str(paths.spool)),
     )
 
 

@@ -251,6 +251,10 @@ class Paths:
         return self.root / "history"
 
     @property
+    def spool(self) -> Path:
+        return self.root / "spool"
+
+    @property
     def history_socket(self) -> Path:
         return self.root / "history.sock"
 

@@ -4,23 +4,26 @@
  source() every EVERY_S --> rows --> diff with what was said --> numbered changes --> collector
  log --> LogTap -------------------------- every LOGS_EVERY_S --> events -----------^
  pages <-- Ask ------------------------------------------------- Answer ----------> collector
+ sessions ---------------------------------^        `--> Unkept: until the collector says that they are kept
 ```
 The collector may ask for the pages this process shows of itself (``answering``): it is known by its certificate, and the
 process itself opened the connection, so that no port is needed for it.
 The source returns everything, always; only what changed is sent. After a lost connection the next
-collector in the list is tried, and told what it does not have. Nothing waits for a collector: what
-nobody takes is said by the next row.
+collector in the list is tried, and told what it does not have. No row of state waits for a collector:
+what nobody takes is said by the next. Logs and sessions wait until they are kept, so many at most.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import resource
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,12 +36,15 @@ from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
+from skytrail.runtime.unkept import Loss, Losses, Unkept
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry import (
     Ask,
     Hello,
+    Kept,
     Known,
     Log,
+    Lost,
     Sessions,
     TelemetryFramer,
     Uve,
@@ -58,8 +64,14 @@ Source = Callable[[], Awaitable[Iterable[Uve]]]
 """Everything a process says, without numbers."""
 
 
-SessionSource = Callable[[], Sequence[Mapping[str, object]]]
-"""Returns sessions that were not told yet, one row each; rows may lack columns."""
+@dataclass(frozen=True, slots=True)
+class SessionSource:
+    """Where a host's sessions come from."""
+
+    take: Callable[[], Sequence[Mapping[str, object]]]
+    """Returns those that were not told yet, one row each; rows may lack columns."""
+    lost: Callable[[], Mapping[str, int]]
+    """Returns how many were lost since the start, by reason."""
 
 
 class Report:
@@ -150,11 +162,18 @@ class Telemetry:
         self._sessions = sessions
         self._pages = pages
         self._report = Report()
+        self._unkept = Unkept()
+        self._losses = Losses(round(clock.wall() * 1e6))
         self._log = structlog.get_logger("skytrail.telemetry")
         self.collector = ""
         """The one that is told now."""
         self.sent_count = 0
         self.sessions_count = 0
+
+    @property
+    def unkept_count(self) -> int:
+        """How many messages are told and not known to be kept."""
+        return len(self._unkept)
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -195,11 +214,13 @@ class Telemetry:
             writer.write(encode(self._hello))
             framer = TelemetryFramer()
             async with asyncio.timeout(CONNECT_S):
-                newest = await _admitted(reader, framer)
+                known = await _admitted(reader, framer)
             self.collector = str(endpoint)
             self.sessions_count += 1
             self._report.update(await self._source())
-            await self._send(writer, self._report.newer(newest))
+            await self._send(writer, map(encode, self._report.newer(known.newest)))
+            self._unkept.keep(known.kept)
+            await self._send(writer, self._unkept.frames())
             hearing = asyncio.create_task(
                 self._hear(reader, framer, writer), name="telemetry-hearing"
             )
@@ -221,32 +242,45 @@ class Telemetry:
             await asyncio.wait({hearing}, timeout=LOGS_EVERY_S)
             if hearing.done():
                 await hearing
-            if self._tap is not None:
-                await self._send(writer, self._tap.take())
-            if self._sessions is not None and (rows := self._sessions()):
-                await self._send(writer, [pack(rows)])
+            await self._send(writer, [self._unkept.add(each) for each in self._told()])
             if self._clock.now() >= due:
                 due = self._clock.now() + EVERY_S
-                await self._send(writer, self._report.update(await self._source()))
+                await self._send(writer, map(encode, self._report.update(await self._source())))
 
     async def _hear(
         self, reader: asyncio.StreamReader, framer: TelemetryFramer, writer: asyncio.StreamWriter
     ) -> None:
-        """Answer questions one after the other, beside what is told; ``OSError`` at the connection's end."""
+        """Hear what is kept; answer questions one after the other, beside what is told.
+
+        ``OSError`` at the connection's end.
+        """
         while True:
             message = decode(await _next_frame(reader, framer))
+            if isinstance(message, Kept):
+                self._unkept.keep(message.number)
+                continue
             if not isinstance(message, Ask):
-                raise DecodeError("a collector that admitted a process only asks")
+                raise DecodeError("a collector that admitted a process asks, and says what is kept")
             for part in await answer_to(message, self._pages):
                 writer.write(encode(part))
                 await writer.drain()
 
-    async def _send(
-        self, writer: asyncio.StreamWriter, changes: Sequence[Uve | Log | Sessions]
-    ) -> None:
-        for start in range(0, len(changes), SEND_TURN):
-            some = changes[start : start + SEND_TURN]
-            writer.write(b"".join(encode(each) for each in some))
+    def _told(self) -> Iterator[Log | Sessions | Lost]:
+        """Take what is to be told now and kept by the collector, losses with it."""
+        totals: Counter[Loss] = Counter(self._unkept.lost)
+        if self._tap is not None:
+            yield from self._tap.take()
+            totals["log", "tap_overflow"] = self._tap.lost_count
+        if self._sessions is not None:
+            if rows := self._sessions.take():
+                yield pack(rows)
+            totals.update({("session", why): n for why, n in self._sessions.lost().items()})
+        yield from self._losses.news(totals, round(self._clock.wall() * 1e6))
+
+    async def _send(self, writer: asyncio.StreamWriter, frames: Iterable[bytes]) -> None:
+        rest = iter(frames)
+        while some := list(itertools.islice(rest, SEND_TURN)):
+            writer.write(b"".join(some))
             await writer.drain()
             self.sent_count += len(some)
 
@@ -261,11 +295,11 @@ def usage_of_this_process() -> dict[str, float]:
     }
 
 
-async def _admitted(reader: asyncio.StreamReader, framer: TelemetryFramer) -> dict[str, int]:
+async def _admitted(reader: asyncio.StreamReader, framer: TelemetryFramer) -> Known:
     known = decode(await _next_frame(reader, framer))
     if not isinstance(known, Known):
         raise DecodeError("the collector does not answer the hello")
-    return known.newest
+    return known
 
 
 async def _next_frame(reader: asyncio.StreamReader, framer: TelemetryFramer) -> bytes:

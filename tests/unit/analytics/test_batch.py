@@ -10,6 +10,7 @@ from skytrail.analytics.batch import Batch, BlockBatch
 from skytrail.analytics.history_rows import message_of, message_row
 from skytrail.analytics.history_tables import MESSAGE
 from skytrail.analytics.native import Block
+from skytrail.analytics.pieces import Part
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import SandeshType, decode_message, encode_message
 from skytrail.wire.telemetry import Hello, Log
@@ -57,11 +58,10 @@ def test_rows_become_columns():
     for row_ in ({"a": 1, "b": 2}, {"a": 3, "b": 4}):
         batch.add(row_)
 
-    piece = batch.take_piece()
+    form, (part,) = batch.take_parts()
 
-    assert (piece.count, json.loads(piece.body())) == (2, {"a": [1, 3], "b": [2, 4]})
-    assert [half.rows for half in piece.halves()] == [[{"a": 1, "b": 2}], [{"a": 3, "b": 4}]]
-    assert not piece.halves()[0].halves()
+    assert (form, part.count) == ("JSONColumns", 2)
+    assert json.loads(part.content) == {"a": [1, 3], "b": [2, 4]}
 
 
 def test_blocks_stay_blocks_and_are_taken_in_order():
@@ -70,9 +70,7 @@ def test_blocks_stay_blocks_and_are_taken_in_order():
     batch.add(Block(1, [b"other"]))
 
     assert len(batch) == 3
-    piece = batch.take_piece()
-    assert (piece.count, piece.body()) == (3, b"\x01\x02one\x01\x01other")
-    assert [half.count for half in piece.halves()] == [2, 1]
+    assert batch.take_parts() == ("Native", [Part(2, b"\x01\x02one"), Part(1, b"\x01\x01other")])
     assert len(batch) == 0
 
 
@@ -81,7 +79,7 @@ def test_oldest_blocks_go_where_there_is_no_room():
     for number in range(3):
         batch.add(Block(2, [str(number).encode()]))
 
-    assert batch.take_piece().body() == b"\x01\x022"
+    assert batch.take_parts()[1] == [Part(2, b"\x01\x022")]
     assert batch.shed.total() == 4
 
 

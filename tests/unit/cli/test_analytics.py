@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from skytrail.cli import main
 from skytrail.cli.analytics import DEFAULT_URL, VARIABLE, Analytics, analytics_url
+from skytrail.cli.analytics_gaps import lines
 from skytrail.cli.analytics_tables import _under_parents, full_network_name, stats
 from skytrail.cli.session import Refused
 from skytrail.lab import state
@@ -42,6 +43,16 @@ class Told(Analytics):
 
     def call(self, method, path, body=None):
         return self.answers[path]
+
+
+def test_gaps_are_said_with_their_time_place_and_reason():
+    gap = {"T": 0, "Until": 90_000_000, "Source": "h1", "Kind": "all", "Reason": "node_was_down"}
+
+    (line,) = lines([{**gap, "Count": 0}])
+    assert line.endswith("1970-01-01 00:00:00 to 1970-01-01 00:01:30, h1: node was down")
+    assert lines([{**gap, "Count": 7}])[0].endswith("node was down, 7 lost")
+    assert lines([gap] * 7)[-1] == "... and 2 gaps before; GapTable has them all"
+    assert "\x1b" not in lines([{**gap, "Source": "\x1b[2J"}])[0]
 
 
 def networks(*names):

@@ -16,6 +16,8 @@ from skytrail.analytics.history_tables import DATABASE, KEPT, keep_hours_of, sta
 
 INSERT_S: Final = 30.0
 SELECT_S: Final = 60.0
+PING_S: Final = 30.0
+"""A statement before it may take long: the embedded engine has one at a time."""
 _BOUNDS: Final = "SETTINGS max_execution_time = 50, max_memory_usage = 1073741824"
 """Of one statement that reads: nobody waits longer for its answer, and others want to be served too."""
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
@@ -67,6 +69,10 @@ class History:
             found = await self.select(_KEEPS_SQL, names)
             if found == [[0]]:
                 await self._post(table.keep_statement(hours), {}, b"", SELECT_S)
+
+    async def ping(self) -> None:
+        """Return when the store carries statements out; ``HistoryUnavailable`` when it does not soon."""
+        await self._post("SELECT 1 FORMAT JSONCompact", {}, b"", PING_S)
 
     async def insert(self, table: str, body: bytes, form: str, token: str) -> None:
         """Add rows, in one of ClickHouse's formats; all of them or none.

@@ -21,8 +21,10 @@ from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry import (
     Answer,
     Hello,
+    Kept,
     Known,
     Log,
+    Lost,
     Message,
     Sessions,
     TelemetryFramer,
@@ -36,6 +38,7 @@ CONNECTIONS_COUNT_MAX: Final = 16_384
 HELLO_S: Final = 30.0
 READ_BYTES: Final = 256 * 1024
 TURN_MESSAGES: Final = 256
+UNREAD_BYTES_MAX: Final = 4096
 PROTOCOL: Final = "telemetry"
 
 
@@ -115,7 +118,8 @@ class TelemetryServer:
             former.close()
         self._writers[generator] = writer
         try:
-            writer.write(encode(Known(newest=dict(newest))))
+            kept = self._collector.heard.begin(generator, hello.started_us or hello.pid)
+            writer.write(encode(Known(newest=dict(newest), kept=kept)))
             await writer.drain()
             self._processes.connected(hello, writer)
             await self._read_on(reader, framer, hello)
@@ -124,6 +128,14 @@ class TelemetryServer:
             if self._writers.get(generator) is writer:
                 del self._writers[generator]
                 self._collector.session_down(generator, self._clock.now())
+
+    def acknowledge(self, numbers: Mapping[str, int]) -> None:
+        """Tell generators up to which number what they said is kept."""
+        for generator, number in numbers.items():
+            writer = self._writers.get(generator)
+            # Who does not read is told with the next number, or when it comes again.
+            if writer is not None and writer.transport.get_write_buffer_size() < UNREAD_BYTES_MAX:
+                writer.write(encode(Kept(number=number)))
 
     def _check_name(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         """A certificate names a machine: its processes speak for no other."""
@@ -153,6 +165,11 @@ class TelemetryServer:
                 change = change_of(generator, message)
                 wall_us = round(self._clock.wall() * 1e6)
                 collector.apply(change, self._clock.now(), message.statistics, wall_us)
+            elif isinstance(message, Log | Sessions | Lost) and not collector.heard.is_new(
+                generator, message.number
+            ):
+                # Said again after a lost connection: who said it did not know that it was heard.
+                collector.count(generator, "repeated", size)
             elif isinstance(message, Log):
                 collector.count(generator, "log", size)
                 collector.keep(message_of(hello, message, sequence))
@@ -163,6 +180,9 @@ class TelemetryServer:
                 collector.count(generator, "answer", size)
                 if not self._processes.heard(generator, message):
                     collector.drop(generator, "answer_not_waited_for")
+            elif isinstance(message, Lost):
+                collector.count(generator, "lost", size)
+                collector.keep_gap(hello.source, hello.module, message)
             else:
                 raise ProcessConfused(
                     "a process that is admitted says UVEs, logs, sessions and answers"

@@ -2,12 +2,14 @@
 
     process --Hello------------------------> collector
     process <-Known: newest number per struct-
-    process --Uve, Uve, ...----------------->
+    process --Uve, Log, Sessions, Lost ...-->
+    process <-Kept: up to which number------- as soon as they cannot be lost any more
     process <-Ask: a page it shows of itself--
     process --Answer, in parts-------------->
 
 Frames are four bytes of length (big-endian) and one message in MessagePack. As with Sandesh, what
-the collector has of a process already is not said again after a lost connection.
+the collector has of a process already is not said again after a lost connection. Logs, sessions and
+losses are numbered together: a process repeats those of which it does not know that they are kept.
 """
 
 from skytrail.wire.telemetry.codec import (
@@ -21,8 +23,10 @@ from skytrail.wire.telemetry.messages import (
     Answer,
     Ask,
     Hello,
+    Kept,
     Known,
     Log,
+    Lost,
     Message,
     Statistic,
     Uve,
@@ -34,8 +38,10 @@ __all__ = [
     "Answer",
     "Ask",
     "Hello",
+    "Kept",
     "Known",
     "Log",
+    "Lost",
     "Message",
     "Sessions",
     "Statistic",

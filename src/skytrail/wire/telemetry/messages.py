@@ -29,6 +29,26 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, tag="known"):
     """The collector's answer: per struct the newest number it has of this process."""
 
     newest: dict[str, int]
+    kept: int = 0
+    """Logs, sessions and losses of this run up to this number are kept; the others are said again."""
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="kept"):
+    """The collector has logs, sessions and losses up to ``number`` where its end does not lose them."""
+
+    number: int
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost", omit_defaults=True):
+    """What a process could not tell: a gap in what is known."""
+
+    kind: str
+    """``log`` or ``session``."""
+    count: int
+    reason: str
+    since_us: int
+    until_us: int
+    number: int = 0
 
 
 class Statistic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,6 +89,8 @@ class Log(msgspec.Struct, frozen=True, kw_only=True, tag="log", omit_defaults=Tr
     fields: dict[str, Any] = msgspec.field(default_factory=dict)
     objects: dict[str, str] = msgspec.field(default_factory=dict)
     """Entities it is about: table to key."""
+    number: int = 0
+    """Of logs, sessions and losses of a run together; 0: nobody waits for its being kept."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask", omit_defaults=True):
@@ -89,4 +111,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer", omit_defau
     is_last: bool = True
 
 
-Message = Hello | Known | Uve | Log | Sessions | Ask | Answer
+Message = Hello | Known | Kept | Uve | Log | Sessions | Lost | Ask | Answer

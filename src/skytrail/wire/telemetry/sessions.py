@@ -57,6 +57,8 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True, tag="sessions"):
     count: int
     texts: dict[str, Texts]
     numbers: dict[str, bytes]
+    number: int = 0
+    """Of logs, sessions and losses of a run together; 0: nobody waits for its being kept."""
 
 
 def array_of(code: str, content: bytes) -> array[int] | array[float]:

@@ -1,0 +1,127 @@
+"""Rows on their way to the store: pieces in one of its formats, bundles of pieces, and what they settle. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+ROWS: Final = "JSONColumns"
+COUNT_MAX: Final = 100_000
+"""Of generators whose positions are known; who came first goes first."""
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """Some rows of a piece, encoded."""
+
+    count: int
+    content: bytes
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """Rows of one table, to be written together. The same ``token`` twice is stored once."""
+
+    table: str
+    format: str
+    """ClickHouse's name of it; parts of ``JSONColumns`` are one, of others may be many."""
+    token: str
+    parts: list[Part]
+
+    @property
+    def count(self) -> int:
+        return sum(each.count for each in self.parts)
+
+    def body(self) -> bytes:
+        return b"".join(each.content for each in self.parts)
+
+    def halves(self) -> Sequence[Piece]:
+        """Return the same rows as two pieces; none when they cannot be divided."""
+        if self.format == ROWS and self.count > 1:
+            columns = msgspec.json.decode(self.body(), type=dict[str, list[object]])
+            half = self.count // 2
+            divided = [
+                [rows_part({name: values[:half] for name, values in columns.items()}, half)],
+                [
+                    rows_part(
+                        {name: values[half:] for name, values in columns.items()}, self.count - half
+                    )
+                ],
+            ]
+        elif len(self.parts) > 1:
+            half = len(self.parts) // 2
+            divided = [self.parts[:half], self.parts[half:]]
+        else:
+            return []
+        return [
+            Piece(self.table, self.format, f"{self.token}{number}", parts)
+            for number, parts in enumerate(divided)
+        ]
+
+
+def rows_part(columns: dict[str, list[object]], count: int) -> Part:
+    """Return columns of equal length as JSON."""
+    return Part(count, msgspec.json.encode(columns))
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """How far a process was heard: its run, and the number of its last message."""
+
+    run: int
+    number: int
+
+
+class Bundle(msgspec.Struct, frozen=True, array_like=True):
+    """All rows of a moment. Once they are kept, everything up to ``positions`` is acknowledged."""
+
+    pieces: list[Piece]
+    positions: dict[str, Position]
+    """By generator, of all that are known."""
+    until_us: int
+    """When it was made, since 1970."""
+
+
+class Heard:
+    """How far each generator was heard, and of how much it was told that it is kept."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, Position] = {}
+        self.kept: dict[str, Position] = {}
+
+    def begin(self, generator: str, run: int) -> int:
+        """Note a connection; returns the number up to which this run's messages are kept."""
+        kept = self.kept.get(generator)
+        number = kept.number if kept is not None and kept.run == run else 0
+        heard = self._heard.get(generator)
+        is_same = heard is not None and heard.run == run
+        self._heard.pop(generator, None)
+        self._heard[generator] = heard if heard and is_same else Position(run, number)
+        if len(self._heard) > COUNT_MAX:
+            del self._heard[next(iter(self._heard))]
+        return number
+
+    def is_new(self, generator: str, number: int) -> bool:
+        """Tell whether a message was not heard yet, and note it; those without number always are."""
+        if not number:
+            return True
+        heard = self._heard.get(generator)
+        if heard is None or number <= heard.number:
+            # One that is not among so many has to say it again, over a new connection.
+            return False
+        self._heard[generator] = Position(heard.run, number)
+        return True
+
+    def positions(self) -> dict[str, Position]:
+        """Return what is acknowledged once all that waits now is kept."""
+        known = {**self.kept, **self._heard}
+        return dict(list(known.items())[-COUNT_MAX:])
+
+    def keep(self, positions: dict[str, Position]) -> dict[str, int]:
+        """Note that everything up to here is kept; returns the numbers that are new, by generator."""
+        news = {
+            name: each.number
+            for name, each in positions.items()
+            if each.number and self.kept.get(name) != each
+        }
+        self.kept = positions
+        return news
