@@ -5,6 +5,7 @@ import contextlib
 import functools
 import hashlib
 import subprocess
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -269,16 +270,20 @@ def running(lab, name, program, *arguments):
 def test_shared_address_is_spread_and_a_failing_member_takes_only_its_own_connections(
     lab, eventually, address
 ):
-    """One member is on the client's own host, the other one is not."""
+    """One member is on the client's own host, the other one is not. It is asked by the service
+    address's IP version, and silent in that one alone."""
     port = lab.attached("web2").uuid
-    silent = {"net/ipv4/icmp_echo_ignore_all": 1}
+    version = ip_address(address).version
+    asked = check.members(lab)["web2"].address(version=version)
+    setting = "icmp_echo_ignore_all" if version == 4 else "icmp/echo_ignore_all"
+    silent = {f"net/ipv{version}/{setting}": 1}
     place = lab.plan.namespace_of("web2")
     with (
         ApiClient(lab.api_url) as api,
         running(lab, "web1", NAMED, "web1"),
         running(lab, "web2", NAMED, "web2"),
         running(lab, "probe", ASKS, address) as (first, ask),
-        checked(api, port),
+        checked(api, port, asked),
     ):
         assert set(first) == {"web1", "web2"}
         assert min(first.count(name) for name in set(first)) >= 8
@@ -296,7 +301,7 @@ def test_shared_address_is_spread_and_a_failing_member_takes_only_its_own_connec
 
 
 @contextlib.contextmanager
-def checked(api, port):
+def checked(api, port, asked):
     """A check of a port that notices within about a second that nobody answers ping."""
     name = ["default-domain", "shop", "alive"]
     times = {"delay": 0, "delayUsecs": 200_000, "timeout": 0, "timeoutUsecs": 500_000}
@@ -304,6 +309,7 @@ def checked(api, port):
         "enabled": True,
         "health_check_type": "link-local",
         "monitor_type": "PING",
+        "url_path": str(asked),
         "max_retries": 2,
         **times,
     }

@@ -367,6 +367,28 @@ def test_listeners_alone_get_a_group_and_only_while_they_listen(lab, eventually,
     assert wire == []
 
 
+@pytest.mark.parametrize(
+    ("group", "setting"),
+    [
+        ("239.7.7.3", {"net/ipv4/conf/eth0/force_igmp_version": 2}),
+        ("ff05::7:3", {"net/ipv6/conf/eth0/force_mld_version": 1}),
+    ],
+)
+def test_listeners_of_earlier_versions_are_heard_and_leave_as_fast(lab, eventually, group, setting):
+    place = lab.plan.namespace_of("tv2")
+    netns.set_sysctls(place, setting)
+    try:
+        with contextlib.ExitStack() as stack:
+            Listener(stack, lab, "tv2", 6 if ":" in group else 4).join(group)
+            eventually(lambda: listeners(lab, group)["compute2"] == 1, "a report is taken")
+            eventually(lambda: known(lab, group) == told(lab, "compute2"), "and told")
+            assert frames_heard(lab, "tv1", group, TV, ("tv2",)) == {"tv2": 1}
+        nobody = dict.fromkeys(HOSTS, 0)
+        eventually(lambda: listeners(lab, group) == nobody, "a leave is taken", timeout_s=20)
+    finally:
+        netns.set_sysctls(place, dict.fromkeys(setting, 0))
+
+
 def test_a_listener_of_one_source_gets_that_source_alone(lab, eventually):
     group, source = "239.7.7.2", str(check.members(lab)["tv1"].address(version=4))
     with contextlib.ExitStack() as stack:
