@@ -1,8 +1,8 @@
 /** Every object type by family, and the pages that are about all of them. */
 
 import {
-  AlertOutlined, ApartmentOutlined, AppstoreOutlined, DashboardOutlined, FileSearchOutlined, FundOutlined, HistoryOutlined, ImportOutlined,
-  NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined,
+  AlertOutlined, ApartmentOutlined, AppstoreOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined,
+  HistoryOutlined, ImportOutlined, NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined,
 } from "@ant-design/icons";
 import { Layout, Menu } from "antd";
 import { useMemo } from "react";
@@ -36,6 +36,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
     const everybody = [
       { key: "/", icon: <DashboardOutlined />, label: <Link to="/">Dashboard</Link> },
       { key: "/topology", icon: <ApartmentOutlined />, label: <Link to="/topology">Topology</Link> },
+      { key: "/flows", icon: <DeploymentUnitOutlined />, label: <Link to="/flows">Service map</Link> },
       { key: "/trace", icon: <NodeIndexOutlined />, label: <Link to="/trace">Path trace</Link> },
       { key: "/monitor", icon: <FundOutlined />, label: <Link to="/monitor">Monitor</Link> },
       { key: "/alarms", icon: <AlertOutlined />, label: <Link to="/alarms">Alarms</Link> },

@@ -25,6 +25,7 @@ const AlarmsPage = lazy(() => import("../features/monitor/AlarmsPage").then((m) 
 const TracePage = lazy(() => import("../features/trace/TracePage").then((m) => ({ default: m.TracePage })));
 const QueryPage = lazy(() => import("../features/query/QueryPage").then((m) => ({ default: m.QueryPage })));
 const TopologyPage = lazy(() => import("../features/topology/TopologyPage").then((m) => ({ default: m.TopologyPage })));
+const FlowMapPage = lazy(() => import("../features/flows/FlowMapPage").then((m) => ({ default: m.FlowMapPage })));
 const GuidePage = lazy(() => import("../features/guide/GuidePage").then((m) => ({ default: m.GuidePage })));
 const ChainsPage = lazy(() => import("../features/chains/ChainsPage").then((m) => ({ default: m.ChainsPage })));
 const SecurityPage = lazy(() => import("../features/security/SecurityPage").then((m) => ({ default: m.SecurityPage })));
@@ -84,6 +85,7 @@ function Pages() {
       <Route path="/alarms" element={<AlarmsPage />} />
       <Route path="/trace" element={<TracePage />} />
       <Route path="/query" element={<QueryPage />} />
+      <Route path="/flows" element={<FlowMapPage />} />
       <Route path="/topology" element={<TopologyPage />} />
       <Route path="/chains" element={<ChainsPage />} />
       <Route path="/security" element={<SecurityPage />} />

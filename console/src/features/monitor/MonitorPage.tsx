@@ -5,6 +5,7 @@ import { useSearchParams } from "react-router";
 
 import { fieldTitle } from "../../model/catalog";
 import { isDocument, isList, type Json } from "../../model/document";
+import { bytesText } from "../../model/units";
 import { ProcessTable } from "./ProcessTable";
 import { absence, at, type Uve, useUves } from "./uves";
 
@@ -138,7 +139,7 @@ function UveTable({ view }: { readonly view: View }) {
 function shown(value: Json | undefined, unit?: "bytes"): string {
   if (value === undefined || value === null) return "";
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (unit === "bytes" && typeof value === "number") return bytes(value);
+  if (unit === "bytes" && typeof value === "number") return bytesText(value);
   if (isList(value)) {
     const [first] = value;
     if (isList(first)) return shown(first[0], unit);
@@ -147,10 +148,4 @@ function shown(value: Json | undefined, unit?: "bytes"): string {
   if (!isDocument(value)) return String(value);
   const counted = Object.entries(value).filter(([, count]) => count !== 0);
   return counted.map(([name, count]) => `${fieldTitle(name)} ${String(count)}`).join(", ");
-}
-
-export function bytes(count: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
-  const step = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
-  return `${(count / 1000 ** step).toFixed(step === 0 ? 0 : 1)} ${units[step] ?? ""}`;
 }

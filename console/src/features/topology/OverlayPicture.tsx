@@ -1,6 +1,6 @@
 /** The overlay drawn: a column per project, a card per network, a line per policy between two. */
 
-import type { KeyboardEvent } from "react";
+import { pressed } from "../../app/keys";
 
 import { CARD, type Join, lineOf, type Network, type Overlay } from "./overlay";
 
@@ -42,14 +42,6 @@ function lanesOf(joins: readonly Join[]): number[] {
     seen.set(pair, lane + 1);
     return lane;
   });
-}
-
-function pressed(then: () => void) {
-  return (event: KeyboardEvent) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    then();
-  };
 }
 
 interface CardProps {

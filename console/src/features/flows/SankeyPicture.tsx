@@ -1,0 +1,52 @@
+/** How much goes between whom: clients on the left, servers on the right, ribbons as wide as their bytes. */
+
+import { pressed } from "../../app/keys";
+import { bytesText } from "../../model/units";
+import { type Bar, type FlowMap, nodeName, SANKEY, sankeyOf, verdictOf } from "./flows";
+
+interface Props {
+  readonly map: FlowMap;
+  readonly selected: string;
+  readonly onSelect: (key: string) => void;
+}
+
+export function SankeyPicture({ map, selected, onSelect }: Props) {
+  const { clients, servers, ribbons, height } = sankeyOf(map.edges);
+  return (
+    <svg viewBox={`0 0 ${SANKEY.width} ${Math.max(320, height)}`} className="flow-picture" role="group" aria-label="How much goes between whom">
+      <text x={SANKEY.left} y={18} textAnchor="end" className="map-small">clients</text>
+      <text x={SANKEY.right + SANKEY.bar} y={18} className="map-small">servers</text>
+      {ribbons.map(({ edge, path }) => {
+        const choose = () => onSelect(edge.key);
+        return (
+          <path
+            key={edge.key}
+            d={path}
+            className={`flow-ribbon flow-${verdictOf(edge)}${edge.key === selected ? " map-selected" : ""}`}
+            role="button"
+            tabIndex={0}
+            aria-pressed={edge.key === selected}
+            aria-label={`From ${nodeName(edge.from)} to ${nodeName(edge.to)}: ${bytesText(edge.bytes)}`}
+            onClick={choose}
+            onKeyDown={pressed(choose)}
+          >
+            <title>{`${nodeName(edge.from)} → ${nodeName(edge.to)}: ${bytesText(edge.bytes)}`}</title>
+          </path>
+        );
+      })}
+      {clients.map((bar) => <BarOf key={bar.name} bar={bar} x={SANKEY.left} isLeft />)}
+      {servers.map((bar) => <BarOf key={bar.name} bar={bar} x={SANKEY.right} isLeft={false} />)}
+    </svg>
+  );
+}
+
+function BarOf({ bar, x, isLeft }: { readonly bar: Bar; readonly x: number; readonly isLeft: boolean }) {
+  return (
+    <>
+      <rect x={x} y={bar.y} width={SANKEY.bar} height={bar.height} className="flow-bar" />
+      <text x={isLeft ? x - 8 : x + SANKEY.bar + 8} y={bar.y + bar.height / 2 + 4} textAnchor={isLeft ? "end" : "start"} className="map-label">
+        {nodeName(bar.name)}, {bytesText(bar.bytes)}
+      </text>
+    </>
+  );
+}
