@@ -66,7 +66,7 @@ export function HistoryTable({ object }: { readonly object?: string }) {
             width: 170,
             render: (entry: Entry) => (
               <>
-                <Button size="small" type="link" aria-label={`See ${entry.change}`} title="The whole console as it was then" onClick={() => travel(`${entry.at}Z`)}>See it then</Button>
+                <Button size="small" type="link" aria-label={`See it then: ${entry.change}`} title="The whole console as it was then" onClick={() => travel(`${entry.at}Z`)}>See it then</Button>
                 {moment.get() === null && (
                   <Button size="small" aria-label={`Revert ${entry.change}`} onClick={() => setReverting(entry.change)}>Revert</Button>
                 )}
@@ -92,7 +92,7 @@ function Changes({ entry }: { readonly entry: Entry }) {
       {shown.map((each) => (
         <div key={`${each.op} ${each.uuid}`}>
           <Tag color={COLOURS[each.op] ?? "blue"}>{each.op}</Tag>
-          {typeTitle(each.type)} <Link to={`/o/${each.type}/${each.uuid}`}>{lastName(each.fq_name)}</Link>
+          {typeTitle(each.type)} <Link style={{ textDecoration: "underline" }} to={`/o/${each.type}/${each.uuid}`}>{lastName(each.fq_name)}</Link>
           {(each.fields ?? []).slice(0, SHOWN_COUNT).map((field) => (
             <div key={field.path} className="mono form-note" style={{ overflowWrap: "anywhere" }}>
               {field.path}: {text(field.from)} → {text(field.to)}
