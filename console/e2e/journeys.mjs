@@ -76,13 +76,13 @@ async function editingRulesAsATable() {
 }
 
 async function tracingWithoutAgents() {
-  expecting(404);
+  expecting(503);
   await goTo("Path trace");
   await page.getByRole("combobox", { name: "From", exact: true }).fill("app");
   await page.locator(".ant-select-dropdown:visible .ant-select-item-option").filter({ hasText: "app" }).click();
   await page.getByRole("combobox", { name: "To", exact: true }).fill("default-domain:red:web1");
   await page.getByRole("button", { name: "Trace" }).click();
-  await page.getByRole("alert").getByText("not told where agents listen").waitFor();
+  await page.getByRole("alert").getByText("No agent answers").waitFor();
   check(page.url().includes("from=default-domain%3Ared%3Aapp"), "the address does not hold the question");
   await axe("a trace");
 }
