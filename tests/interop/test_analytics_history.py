@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -346,10 +347,79 @@ def test_numbers_of_processes_and_generators_have_a_course(node, process):
 
     expected = {"name": "a:b:port", fields[1]: 300, fields[2]: 250, fields[3]: 2}
     assert course("now-10m") == course("now-5h") == course("now-30d") == [expected]
+    asked = {"table": table, "select": ",".join(fields[1:]), "by": "name", "name": "a:b:port"}
+    assert native(node, "metrics", **asked).json()["rows"] == [expected]
     names = [each["name"] for each in httpx.get(f"{node.url}/tables").json()]
     assert {table, "FlowSeriesTable", "ConfigObjectTable"} <= set(names)
     columns = httpx.get(f"{node.url}/table/{table}/schema").json()["columns"]
     assert "if_stats.in_bytes" in [each["name"] for each in columns]
+
+
+def native(node, path, **query):
+    reply = httpx.get(
+        f"http://127.0.0.1:{node.rest}/api/v1/{path}",
+        params={name.rstrip("_"): value for name, value in query.items()},
+        timeout=PATIENCE_S,
+    )
+    assert reply.status_code == 200, reply.text
+    return reply
+
+
+def test_readable_queries_give_what_the_compatible_ones_give(node, process, generator):
+    name = "test_readable_queries_give_what_the_compatible_ones_give"
+    generator.log("Readable", peer="a:b:c")
+    process.tell(sessions(0, 10))
+
+    def logs():
+        return native(node, "logs", type="Readable", module=MODULE, level="info").json()["rows"]
+
+    def sums():
+        asked = {"by": "vn,server_port", "step": "60", "vrouter": name}
+        return native(node, "flows", last="1h", **asked).json()["rows"]
+
+    wait_until(logs, "the message is found")
+    wait_until(sums, "the sessions are found")
+    (row,) = logs()
+    assert row["Source"] == "h1"
+    wanted = ["T=60", "vn", "server_port", "SUM(sample_count)", "SUM(forward_sampled_bytes)"]
+    same = node.query(
+        wanted, table="SessionSeriesTable", session_type="client", start_time="now-1h",
+        where=[[{"name": "vrouter", "value": name, "op": 1}]],
+    )  # fmt: skip
+    assert [{column: each[column] for column in same[0]} for each in sums()] == same
+    single = native(
+        node, "flows", network="a:b:web", port="80", protocol="0", vrouter=name, limit="3"
+    ).json()
+    assert len(single["rows"]) == 3
+    assert list(single["rows"][0]) == single["columns"]
+
+
+def test_lines_are_the_rows(node, process):
+    process.tell(sessions(0, 10))
+    query = {"vrouter": "test_lines_are_the_rows", "last": "1h", "order": "oldest", "limit": "5"}
+    wait_until(lambda: len(native(node, "flows", **query).json()["rows"]) == 5, "rows are there")
+
+    rows = native(node, "flows", **query).json()["rows"]
+    lines = native(node, "flows", format="ndjson", **query)
+
+    assert lines.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in lines.text.splitlines()] == rows
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "word"),
+    [
+        ("flows?colour=red", 400, "colour"),
+        ("flows?by=vn,`x`", 404, "x"),
+        ("metrics?table=StatTable.a.b", 400, "select"),
+        ("logs?format=xml", 400, "format"),
+    ],
+)
+def test_readable_query_that_makes_no_sense_is_refused(node, path, status, word):
+    reply = httpx.get(f"http://127.0.0.1:{node.rest}/api/v1/{path}")
+
+    assert reply.status_code == status
+    assert word in reply.text
 
 
 def test_store_that_is_there_keeps_rows_as_long_as_told_now(node):

@@ -32,6 +32,7 @@ from skytrail.analytics.io.gate import ApiGate
 from skytrail.analytics.io.history import History
 from skytrail.analytics.io.http import AnalyticsApi
 from skytrail.analytics.io.introspect_http import IntrospectEverywhere
+from skytrail.analytics.io.native_http import NativeQueries
 from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.spool import Spool
@@ -145,6 +146,7 @@ class AnalyticsService:
                 queries = QueryApi(history, self._clock, settings.keep_hours)
                 stack.push_async_callback(queries.close)
                 queries.add_routes(router)
+                NativeQueries(history, self._clock, settings.keep_hours).add_routes(router)
                 self.writer = HistoryWriter(
                     history, self.collector, spool, self._clock, name=settings.name,
                     acknowledge=self.telemetry.acknowledge,

@@ -6,7 +6,7 @@ defect or hostile; one that finds nobody is the store's absence, and whoever has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import httpx
@@ -97,23 +97,52 @@ class History:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise HistoryUnavailable(f"the answer is unreadable: {error}") from error
 
+    async def lines(
+        self, sql: str, parameters: Mapping[str, str | int | float]
+    ) -> AsyncIterator[bytes]:
+        """Yield rows as lines of JSON, members in the order of the selected columns; whole lines only."""
+        bound = _bound(f"{sql} {_BOUNDS} FORMAT JSONEachRow", parameters)
+        rest = b""
+        try:
+            async with self._client.stream("POST", "/", params=bound) as reply:
+                if reply.status_code != 200:
+                    await reply.aread()
+                    _check(reply)
+                async for chunk in reply.aiter_bytes():
+                    whole, newline, rest = (rest + chunk).rpartition(b"\n")
+                    if newline:
+                        yield whole + newline
+        except httpx.InvalidURL as error:
+            raise HistoryRefused("its names and values are too long together") from error
+        except httpx.HTTPError as error:
+            raise HistoryUnavailable(f"the store of history does not answer: {error}") from error
+        if rest:
+            raise HistoryUnavailable("the store broke its answer off")
+
     async def _post(
         self, query: str, parameters: Mapping[str, str | int | float], body: bytes, time_s: float
     ) -> bytes:
-        named = {
-            f"param_{name}": str(value).translate(_ESCAPES) for name, value in parameters.items()
-        }
-        settings = {"output_format_json_quote_64bit_integers": "0"}
         try:
             reply = await self._client.post(
-                "/", params={"query": query, **named, **settings}, content=body, timeout=time_s
+                "/", params=_bound(query, parameters), content=body, timeout=time_s
             )
         except httpx.InvalidURL as error:
             raise HistoryRefused("its names and values are too long together") from error
         except httpx.HTTPError as error:
             raise HistoryUnavailable(f"the store of history does not answer: {error}") from error
-        if reply.status_code >= 500 and not reply.headers.get("x-clickhouse-exception-code"):
-            raise HistoryUnavailable(reply.text[:_REASON_CHARACTERS])
-        if reply.status_code != 200:
-            raise HistoryRefused(reply.text[:_REASON_CHARACTERS])
+        _check(reply)
         return reply.content
+
+
+def _bound(query: str, parameters: Mapping[str, str | int | float]) -> dict[str, str]:
+    """Return what is asked: a statement, and the values that the server binds to its names."""
+    named = {f"param_{name}": str(value).translate(_ESCAPES) for name, value in parameters.items()}
+    return {"query": query, **named, "output_format_json_quote_64bit_integers": "0"}
+
+
+def _check(reply: httpx.Response) -> None:
+    """Raise what a read reply's status says."""
+    if reply.status_code >= 500 and not reply.headers.get("x-clickhouse-exception-code"):
+        raise HistoryUnavailable(reply.text[:_REASON_CHARACTERS])
+    if reply.status_code != 200:
+        raise HistoryRefused(reply.text[:_REASON_CHARACTERS])

@@ -2,6 +2,7 @@
 
 GET, POST /api/v1/analytics/<path>         ->   /analytics/<path> of the node
 GET /api/v1/analytics/introspect[/<table>]  ->   /api/v1/introspect[/<table>]: live tables of all processes
+GET /api/v1/analytics/logs, flows, metrics  ->   /api/v1/logs, ...: history by readable parameters
 
 Who may ask is judged here (administrators and global readers, as the node itself judges it), and
 again by a node that is reached over TCP, which is told the caller's own credentials. A stream
@@ -39,9 +40,14 @@ _READS: Final = frozenset(
         "table",
         "query",
         "introspect",
+        "logs",
+        "flows",
+        "metrics",
     }
 )
 """First segments that may be read."""
+_NATIVE: Final = frozenset({"introspect", "logs", "flows", "metrics"})
+"""Of these, those that the node has under ``/api/v1``."""
 _POSTS: Final = frozenset({("query",), ("alarms", "acknowledge")})
 _PASSED_ON: Final = ("x-auth-token", "authorization", "content-type")
 CONNECT_S: Final = 5.0
@@ -135,7 +141,7 @@ class AnalyticsPassage:
 
     @staticmethod
     def _path(parts: tuple[str, ...], request: Request) -> str:
-        base = "/api/v1/" if parts[0] == "introspect" else "/analytics/"
+        base = "/api/v1/" if parts[0] in _NATIVE else "/analytics/"
         path = base + "/".join(quote(part, safe=":*") for part in parts)
         pairs = [(name, value) for name, values in request.query_all.items() for value in values]
         return f"{path}?{urlencode(pairs)}" if pairs else path

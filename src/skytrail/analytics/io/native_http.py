@@ -1,0 +1,91 @@
+"""``GET /api/v1/logs``, ``/flows``, ``/metrics``: history by readable parameters, as JSON or a row a line.
+
+Lines go out as the store gives them. An answer that the store breaks off, or that is over the bound, ends with a line
+``{"error": ...}``: whoever reads lines sees that some are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.native_query import PATHS, is_ndjson, openapi, request_of
+from skytrail.analytics.query import Statement, statement_of
+from skytrail.analytics.query_request import QueryUnusable, UnknownField, UnknownTable
+from skytrail.runtime.asgi import (
+    HttpError,
+    Request,
+    Response,
+    Router,
+    StreamResponse,
+    encode_json,
+    json_reply,
+)
+from skytrail.runtime.clock import Clock
+
+RUNNING_COUNT_MAX: Final = 8
+LINES_BYTES_MAX: Final = 64 << 20
+
+
+class NativeQueries:
+    """Answers these queries; a few at a time, the others are turned away."""
+
+    def __init__(self, history: History, clock: Clock, keep_hours: Mapping[str, int]) -> None:
+        self._history = history
+        self._clock = clock
+        self._keep_hours = keep_hours
+        self._running_count = 0
+
+    def add_routes(self, router: Router) -> None:
+        for path in PATHS:
+            router.add("GET", f"/api/v1/{path}", self._query)
+        router.add("GET", "/api/v1/openapi.json", self._describe)
+
+    async def _describe(self, request: Request) -> Response:
+        return json_reply(openapi())
+
+    async def _query(self, request: Request) -> Response | StreamResponse:
+        try:
+            asked = request_of(request.segments[-1], request.query)
+            as_lines = is_ndjson(request.query, request.headers.get("accept", ""))
+            now_us = round(self._clock.wall() * 1e6)
+            statement = statement_of(asked, now_us, self._keep_hours)
+        except (UnknownTable, UnknownField) as error:
+            raise HttpError(404, str(error)) from error
+        except QueryUnusable as error:
+            raise HttpError(400, str(error)) from error
+        if self._running_count >= RUNNING_COUNT_MAX:
+            raise HttpError(503, "Too many queries are running; try again", (("retry-after", "2"),))
+        if as_lines:
+            return StreamResponse(self._lines(statement))
+        self._running_count += 1
+        try:
+            rows = await self._history.select(statement.sql, statement.parameters)
+        except HistoryUnavailable as error:
+            raise HttpError(503, str(error)) from error
+        except HistoryRefused as error:
+            raise HttpError(400, f"The store refuses the query: {error}") from error
+        finally:
+            self._running_count -= 1
+        named = [dict(zip(statement.columns, row, strict=True)) for row in rows]
+        return json_reply({"columns": statement.columns, "rows": named})
+
+    async def _lines(self, statement: Statement) -> AsyncIterator[bytes]:
+        self._running_count += 1
+        size = 0
+        try:
+            async for chunk in self._history.lines(statement.sql, statement.parameters):
+                size += len(chunk)
+                if size > LINES_BYTES_MAX:
+                    yield _broken(f"the answer is over {LINES_BYTES_MAX >> 20} MiB; narrow it")
+                    return
+                yield chunk
+        except (HistoryUnavailable, HistoryRefused) as error:
+            yield _broken(str(error))
+        finally:
+            self._running_count -= 1
+
+
+def _broken(reason: str) -> bytes:
+    return b"%b\n" % encode_json({"error": reason})
