@@ -93,8 +93,8 @@ PACKETS = st.builds(
 )
 
 
-def compiled(policies, identities):
-    numbers = Numbers()
+def compiled(policies, identities, numbers=None):
+    numbers = numbers or Numbers()
     compiler = PolicyCompiler(numbers)
     compiler.begin()
     policy_ids = [compiler.intern(policy) for policy in policies]
@@ -125,6 +125,34 @@ def test_rows_decide_as_the_oracle(policy, packets):
             numbers.rule.name(verdict.rule_id),
             numbers.qos.name(verdict.qos_id) if verdict.qos_id else "",
         )
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    policy=POLICIES,
+    packets=st.lists(PACKETS, min_size=1, max_size=8),
+    kind=st.sampled_from(["identity_class", "source_cell", "rule"]),
+    count=st.integers(0, 3),
+)
+def test_with_too_few_numbers_nothing_passes_that_the_oracle_denies(policy, packets, kind, count):
+    identities = {
+        IdentityId(number): packet.remote for number, packet in enumerate(packets, start=1)
+    }
+    numbers = Numbers()
+    numbers.spaces()[kind]._last = numbers.spaces()[kind]._first + count - 1
+    _, (policy_id,), tables, rows = compiled([policy], identities, numbers)
+
+    for number, packet in enumerate(packets, start=1):
+        verdict = tables.verdict(
+            policy_id,
+            (IdentityId(number), packet.remote_address),
+            packet.protocol,
+            (packet.source_port, packet.destination_port),
+        )
+        expected = evaluate(policy, packet)
+
+        assert expected.allow or not verdict.allow
+        assert expected.allow == verdict.allow or rows.lacking
 
 
 @settings(max_examples=50, deadline=None)

@@ -23,7 +23,7 @@ from skytrail.agent.fabric import FabricInputs, fabric_rows
 from skytrail.agent.flow_shares import FlowShares
 from skytrail.agent.identity import Identity
 from skytrail.agent.inputs import Inputs
-from skytrail.agent.label import Numbers
+from skytrail.agent.label import Numbers, NumbersExhausted
 from skytrail.agent.ledger import Changes, Rank
 from skytrail.agent.mac_learning import Owners
 from skytrail.agent.outcome import Desired
@@ -31,7 +31,7 @@ from skytrail.agent.policy import Policy
 from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.port_units import PortUnits
 from skytrail.agent.route_units import RouteUnits
-from skytrail.agent.tables import IdentityId, PolicyId
+from skytrail.agent.tables import IdentityId, PolicyId, Row
 from skytrail.agent.tunnel_ends import TunnelEnds
 from skytrail.agent.vrf_units import VrfUnits
 from skytrail.agent.world import World
@@ -53,7 +53,7 @@ class Planner:
 
         O(what changed), beside looking whether each port's inputs are the same objects as before;
         O(ports + routes + policy rows) the first time, when ``full``, and when the underlay's own
-        address or the encapsulations changed. Raises ``NumbersExhausted``.
+        address or the encapsulations changed. What gets no number forwards nothing: ``Desired.shortage``.
         """
         units, self._units = self._units, None
         known = not full and units is not None and units.fits(inputs)
@@ -83,6 +83,9 @@ class _Computation:
 
     def __init__(self, inputs: Inputs, planner: Planner) -> None:
         self._policy_versions = (-1, -1)
+        self._policies_lack: Mapping[PolicyId, NumbersExhausted] = {}
+        self._policies_freed = 0
+        """Numbers given back when policies were compiled."""
         self._identities_used: Mapping[IdentityId, Identity] = {}
         self._policies_used: Mapping[PolicyId, Policy] = {}
         self._fabric: FabricInputs | None = None
@@ -129,6 +132,20 @@ class _Computation:
         self._vrfs.groups_changed(before.groups)
         for name in world.nexthops.move(inputs.underlay):
             world.used_changed("nexthop", name)
+        world.compute_lacking()
+        self._compute_units()
+        if world.compute_lacking():
+            # What the first round gave back is for who lacked it.
+            self._compute_units()
+        world.qos.update(inputs.view)
+        for name, row in world.nexthops.take_made():
+            world.rows.put((Rank.NEXT_HOP, name, None), (row,))
+        self._ends.update(inputs.view.tunnel_ends, world.nexthops.remotes(), inputs.underlay)
+        self._compile_policies()
+        return self._settle(version)
+
+    def _compute_units(self) -> None:
+        world = self._world
         self._ports.update()
         self._host_network()
         self._vrfs.take_branches()
@@ -139,12 +156,6 @@ class _Computation:
         self._vrfs.settle()
         world.forget_changes()
         self._release_idle()
-        world.qos.update(inputs.view)
-        for name, row in world.nexthops.take_made():
-            world.rows.put((Rank.NEXT_HOP, name, None), (row,))
-        self._ends.update(inputs.view.tunnel_ends, world.nexthops.remotes(), inputs.underlay)
-        self._compile_policies()
-        return self._settle(version)
 
     def _settle(self, version: int) -> Desired:
         ports = self._world.states.settle()
@@ -163,6 +174,7 @@ class _Computation:
             identities=self._identities_used,
             policies=self._policies_used,
             explained=self._world.explained.values,
+            shortage=self._world.shortage.text,
             changes=Changes(version, rows, published, ports, whole=False),
         )
 
@@ -190,21 +202,31 @@ class _Computation:
         if fabric == self._fabric:
             return
         unit, self._fabric = (Rank.UNDERLAY, "fabric", None), fabric
-        self._world.finish(
-            unit, fabric_rows(fabric, self._world.inputs.underlay, self._world.in_use)
-        )
+        rows: tuple[Row, ...] = ()
+        with self._world.shortage.noted(unit):
+            rows = tuple(fabric_rows(fabric, self._world.inputs.underlay, self._world.in_use))
+        if self._world.shortage.has(unit):
+            self._fabric = None
+        self._world.finish(unit, rows)
         self._world.underlay_interface()
         self._world.dirty_vrfs.update(self._world.members)
 
     def _compile_policies(self) -> None:
         """All policies at once: their classes depend on every identity in use."""
         versions = (self._world.policies.changes, self._world.identities.changes)
-        if versions == self._policy_versions:
+        waits = self._policies_lack and self._policies_freed != self._world.numbers.freed
+        if versions == self._policy_versions and not waits:
             return
-        self._policy_versions = versions
+        self._policy_versions, before = versions, self._policies_lack
         self._identities_used = dict(self._world.identities.used())
         self._policies_used = dict(self._world.policies.used())
         rows = self._world.policies.compile(self._identities_used)
+        self._policies_lack, self._policies_freed = rows.lacking, self._world.numbers.freed
+        for policy_id in before.keys() | rows.lacking.keys():
+            unit = (Rank.POLICIES, str(policy_id), None)
+            self._world.shortage.settle(unit)
+            if policy_id in rows.lacking:
+                self._world.shortage.note(unit, rows.lacking[policy_id])
         groups = (rows.identities, rows.prefixes, rows.verdicts, rows.source_ports)
         self._world.rows.put(
             (Rank.POLICIES, "", None), tuple(row for group in groups for row in group)

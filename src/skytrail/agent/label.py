@@ -16,6 +16,8 @@ QOS_COUNT_MAX = 4095
 """QoS configurations in use, below ``QOS_MAP_COUNT_MAX`` in ``bpf/include/abi_qos.h``."""
 
 RETIRED_COUNT_MAX = 4096
+IDENTITY_CLASS_LAST = 65534
+"""One more is nobody's: what lacks a class is denied."""
 VIF_LAST = 32767
 """The host's own services tell interfaces by 15 bits of an address (``fabric``)."""
 
@@ -30,6 +32,8 @@ class NumberSpace:
     def __init__(self, name: str, first: int, last: int) -> None:
         self.changes = 0
         """Grows whenever what :meth:`save` returns has changed."""
+        self.freed = 0
+        """Grows whenever a number is wanted no more."""
         self._name = name
         self._first, self._last = first, last
         self._next = first
@@ -48,7 +52,6 @@ class NumberSpace:
 
         Raises ``NumbersExhausted`` when even the retired names' numbers are used up.
         """
-        self._touched.add(name)
         self._retired.pop(name, None)
         number = self._numbers.get(name)
         if number is None:
@@ -56,6 +59,7 @@ class NumberSpace:
             self._numbers[name] = number
             self._names[number] = name
             self.changes += 1
+        self._touched.add(name)
         return number
 
     def find(self, name: str) -> int | None:
@@ -82,6 +86,7 @@ class NumberSpace:
         """Nobody wants this name any more; :meth:`number` brings it back."""
         self._touched.discard(name)
         if name in self._numbers:
+            self.freed += 1
             self._retired[name] = None
             if len(self._retired) > RETIRED_COUNT_MAX:
                 self._forget_oldest()
@@ -90,8 +95,9 @@ class NumberSpace:
         """End a full recompute: names not asked for since its start become retired."""
         if len(self._touched) + len(self._retired) < len(self._numbers):
             for name in self._numbers:
-                if name not in self._touched:
-                    self._retired.setdefault(name)
+                if name not in self._touched and name not in self._retired:
+                    self.freed += 1
+                    self._retired[name] = None
         self._touched = set()
         while len(self._retired) > retired_count_max:
             self._forget_oldest()
@@ -140,7 +146,7 @@ class Numbers:
         self.copy = NumberSpace("service copy", COPY_LABEL_FIRST // 2, COPY_LABEL_FIRST - 1)
         self.identity = NumberSpace("identity", 1, 65535)
         self.policy = NumberSpace("policy", 1, 65535)
-        self.identity_class = NumberSpace("identity class", 1, 65535)
+        self.identity_class = NumberSpace("identity class", 1, IDENTITY_CLASS_LAST)
         self.source_cell = NumberSpace("source port cell", 1, 65535)
         self.rule = NumberSpace("rule", 1, (1 << 24) - 1)
         self.qos = NumberSpace("QoS configuration", 1, QOS_COUNT_MAX)
@@ -181,6 +187,11 @@ class Numbers:
     def changes(self) -> int:
         """Differs from an earlier value when there is something to save."""
         return sum(space.changes for space in self.spaces().values())
+
+    @property
+    def freed(self) -> int:
+        """Differs from an earlier value when numbers were given back."""
+        return sum(space.freed for space in self.spaces().values())
 
     def save(self) -> dict[str, tuple[Mapping[str, int], int]]:
         return {name: space.save() for name, space in self.spaces().items()}

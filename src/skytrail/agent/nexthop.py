@@ -207,10 +207,11 @@ class NextHopTable:
         if known is not None:
             self._note(name)
             return known
+        nexthop_id = self._id(name)
         self._tunnels[name] = remote
         path = self._underlay.paths.get(remote)
         row = NextHopRow(
-            self._id(name),
+            nexthop_id,
             NextHopKind.TUNNEL,
             layer2=whole_frame,
             encapsulation=encapsulation,

@@ -47,6 +47,8 @@ class Desired:
     explained: Mapping[Unit, tuple[RouteSource, ...]] = field(
         default_factory=dict[Unit, tuple[RouteSource, ...]]
     )
+    shortage: str = ""
+    """What there are no numbers left for; empty: nothing."""
     changes: Changes = field(default_factory=Changes)
     """Against the planner's last result."""
 

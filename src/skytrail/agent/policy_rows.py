@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from skytrail.agent.access_list import PORTS_ALL, PortRange
 from skytrail.agent.identity import Identity
-from skytrail.agent.label import Numbers
+from skytrail.agent.label import IDENTITY_CLASS_LAST, Numbers, NumbersExhausted
 from skytrail.agent.policy import (
     POLICY_DISABLED,
     Decision,
@@ -48,6 +48,8 @@ from skytrail.agent.tables import (
 
 T = TypeVar("T")
 _PORT_BITS = 16
+_CLASS_OF_NOBODY = IDENTITY_CLASS_LAST + 1
+"""Of identities for which there is no number: it has no verdict."""
 _CLASS_NAME_CHARS_MAX = 256
 _GROUP, _TAG = "group", "tag"
 
@@ -60,6 +62,17 @@ class PolicyRows:
     prefixes: list[PolicyPrefixRow] = field(default_factory=list[PolicyPrefixRow])
     verdicts: list[VerdictRow] = field(default_factory=list[VerdictRow])
     source_ports: list[SourcePortRow] = field(default_factory=list[SourcePortRow])
+    lacking: dict[PolicyId, NumbersExhausted] = field(
+        default_factory=dict[PolicyId, NumbersExhausted]
+    )
+    """Policies for which there was no number, and why: without rows, or with identities that are denied."""
+
+    def add(self, own: PolicyRows) -> None:
+        self.identities += own.identities
+        self.prefixes += own.prefixes
+        self.verdicts += own.verdicts
+        self.source_ports += own.source_ports
+        self.lacking |= own.lacking
 
 
 _DEFAULTS: tuple[IpNetwork, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
@@ -147,7 +160,17 @@ class PolicyCompiler:
             compiled = self._compiled.get(policy_id)
             if compiled is None or compiled.policy != policy:
                 compiled = self._compiled[policy_id] = _CompiledPolicy(policy_id, policy)
-            compiled.emit(identities, self._numbers, rows)
+            own = PolicyRows()
+            try:
+                compiled.emit(identities, self._numbers, own)
+            except NumbersExhausted as why:
+                # Without rows it denies everything.
+                del self._compiled[policy_id]
+                rows.lacking[policy_id] = why
+                continue
+            rows.add(own)
+            if own.lacking:
+                del self._compiled[policy_id]
         for policy_id in [known for known in self._compiled if known not in self._used]:
             del self._compiled[policy_id]
         for space in spaces:
@@ -189,8 +212,12 @@ class _CompiledPolicy:
             if not selected:
                 continue
             if selected not in classes:
-                classes[selected] = numbers.identity_class.number(_class_name(selected))
-            row = PolicyIdentityRow(self._policy_id, identity_id, classes[selected])
+                try:
+                    classes[selected] = numbers.identity_class.number(_class_name(selected))
+                except NumbersExhausted as why:
+                    rows.lacking[self._policy_id] = why
+            identity_class = classes.get(selected, _CLASS_OF_NOBODY)
+            row = PolicyIdentityRow(self._policy_id, identity_id, identity_class)
             rows.identities.append(row)
         rows.prefixes.extend(self._prefix_rows)
         cells, self._cells = self._cells, {}
@@ -200,6 +227,8 @@ class _CompiledPolicy:
                 made = self._compile_class(selected, identity_class, numbers)
             self._cells[(selected, identity_class)] = made
             made.touch(numbers)
+            if made.lacks is not None:
+                rows.lacking[self._policy_id] = made.lacks
             rows.verdicts.extend(made.verdicts)
             rows.source_ports.extend(made.source_ports)
 
@@ -461,6 +490,8 @@ class _ClassRows:
     source_ports: list[SourcePortRow] = field(default_factory=list[SourcePortRow])
     rule_names: set[str] = field(default_factory=set[str])
     cell_names: set[str] = field(default_factory=set[str])
+    lacks: NumbersExhausted | None = None
+    """Why not everything is marked as it should be."""
 
     def touch(self, numbers: Numbers) -> None:
         for name in self.rule_names:
@@ -511,11 +542,15 @@ class _Emitter:
         return VrfId(self._numbers.vrf.number(instance) if instance else 0)
 
     def _qos(self, decision: Decision) -> QosId:
-        # Likewise.
-        return QosId(self._numbers.qos.number(decision.qos) if decision.qos else 0)
+        # Likewise; nothing is marked when all are in use.
+        try:
+            return QosId(self._numbers.qos.number(decision.qos) if decision.qos else 0)
+        except NumbersExhausted as why:
+            self._made.lacks = why
+            return QosId(0)
 
     def _mirror(self, decision: Decision) -> MirrorId:
-        # Likewise; there is none when all are in use.
+        # Likewise.
         copied = decision.copied
         return MirrorId((copied and self._numbers.mirror.find(copied.name)) or 0)
 

@@ -9,6 +9,7 @@ from skytrail.agent.interface import (
     NO_MACS,
     WELL,
     ActivePort,
+    InactivePort,
     PluggedPort,
     PortInputs,
     resolve_port,
@@ -80,27 +81,32 @@ class PortUnits:
         if vif_id is not None:
             self._world.vifs.release(unit, VifId(vif_id))
         self._offer(uuid, None)
+        self._world.shortage.settle(unit)
         self._world.finish(unit, ())
 
     def _port(self, uuid: str, inputs: PortInputs) -> None:
         unit, plugged = (Rank.PORT, uuid, None), inputs.plugged
         mtu_bytes = self._world.inputs.underlay.mtu4_bytes
         state = resolve_port(inputs, underlay_mtu_bytes=mtu_bytes)
-        vif_id = VifId(self._world.number("vif", uuid))
-        self._world.states.claim(unit, uuid, state)
-        self._world.vifs.claim(unit, vif_id, uuid)
+        vif_id: VifId | None = None
         plan: PortPlan | None = None
         rows: tuple[Row, ...] = ()
-        if isinstance(state, ActivePort):
-            plan = self._planner.plan(
-                state,
-                vif_id,
-                underlay=self._world.inputs.underlay,
-                encapsulations=self._world.inputs.view.encapsulations,
-            )
-            rows = port_rows(plan)
-        elif plugged.ifindex:
+        with self._world.shortage.noted(unit):
+            vif_id = VifId(self._world.number("vif", uuid))
+            self._world.vifs.claim(unit, vif_id, uuid)
+            if isinstance(state, ActivePort):
+                plan = self._planner.plan(
+                    state,
+                    vif_id,
+                    underlay=self._world.inputs.underlay,
+                    encapsulations=self._world.inputs.view.encapsulations,
+                )
+                rows = port_rows(plan)
+        if self._world.shortage.has(unit):
+            state = InactivePort(plugged, self._world.shortage.why(unit))
+        if vif_id is not None and plan is None and plugged.ifindex:
             rows = (quarantine_row(plugged, vif_id, is_captured=inputs.is_captured),)
+        self._world.states.claim(unit, uuid, state)
         self._offer(uuid, plan)
         self._world.finish(unit, rows)
 

@@ -7,6 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import chain
 
 from skytrail.agent.fib import LearntRoute
+from skytrail.agent.identity import NO_IDENTITY
+from skytrail.agent.label import NumbersExhausted
 from skytrail.agent.ledger import Rank, leave
 from skytrail.agent.listeners import is_of_group
 from skytrail.agent.outcome import RouteSource
@@ -120,9 +122,10 @@ class RouteUnits:
         if len(offers) > 1 and not self._world.is_own_address(vrf, prefix):
             used = preferred(offers, (vrf, prefix))
             first, nexthop = used[0], used[0].numbers.layer3
-            if len(used) > 1:
-                shares = {(p.numbers.layer3, 0): p.share for p in used}
-                nexthop = self._world.nexthops.ecmp(shares, omitted_by(used))
+            with self._world.shortage.noted(unit):
+                if len(used) > 1:
+                    shares = {(p.numbers.layer3, 0): p.share for p in used}
+                    nexthop = self._world.nexthops.ecmp(shares, omitted_by(used))
             vrf_id, identity = first.places[vrf, prefix]
             self._world.published.claim(unit, (vrf, prefix), shared_route(vrf, prefix, used))
             mac = first.mac_of((vrf, prefix))
@@ -179,12 +182,29 @@ class RouteUnits:
             and isinstance(prefix, IPv4Network)  # IPv6 of such networks has tunnels.
         ):
             learnt = self._world.inputs.learnt.winner(FABRIC_INSTANCE, family, prefix)
-        row = self._learnt_inet(vrf, prefix, learnt) if learnt is not None else None
+        row: Row | None = None
+        try:
+            row = self._learnt_inet(vrf, prefix, learnt) if learnt is not None else None
+            self._world.shortage.settle(unit)
+        except NumbersExhausted as why:
+            self._world.shortage.note(unit, why)
+            row = self._nowhere(vrf, prefix)
         own = (self._world.inputs.underlay.address, self._world.own_labels)
         sources = led_back((vrf, prefix), learnt, own) if learnt is not None and row else ()
         self._world.rows.put(unit, () if row is None else (row, *sources))
         self._world.explain(unit, [RouteSource(vrf, prefix, learnt, ())] if learnt and row else ())
         self._world.uses.keep(unit)
+
+    def _nowhere(self, vrf: str, prefix: IpNetwork) -> Row | None:
+        """Return the row of a route that lacks a number: a shorter one must not take its place."""
+        vrf_id = self._world.numbers.vrf.find(vrf)
+        if vrf_id is None:
+            return None
+        try:
+            discard = self._world.nexthops.discard()
+        except NumbersExhausted:
+            return None
+        return InetRouteRow(VrfId(vrf_id), prefix, discard, 0, NO_IDENTITY)
 
     def _learnt_inet(self, vrf: str, prefix: IpNetwork, learnt: LearntRoute) -> Row | None:
         if not self._world.mode(vrf).routes:
@@ -244,7 +264,12 @@ class RouteUnits:
         unit = (Rank.MAC, vrf, mac)
         offers = self._world.enet.get((vrf, mac), {}).values()
         learnt = max(offers, key=enet_order, default=None)
-        row = self._learnt_bridge(vrf, mac, learnt) if learnt is not None else None
+        row: Row | None = None
+        try:
+            row = self._learnt_bridge(vrf, mac, learnt) if learnt is not None else None
+            self._world.shortage.settle(unit)
+        except NumbersExhausted as why:
+            self._world.shortage.note(unit, why)
         self._world.rows.put(unit, () if row is None else (row,))
         self._world.explain(
             unit, [RouteSource(vrf, learnt.key, learnt, ())] if learnt and row else ()
@@ -269,7 +294,15 @@ class RouteUnits:
         return None
 
     def layer2_target(self, hop: NextHop) -> tuple[NextHopId, int] | None:
-        return self._target(hop, layer2=True)
+        """Return where a copy of what is for everybody goes; None: it cannot."""
+        unit = (Rank.FLOOD, "", hop.address)
+        try:
+            target = self._target(hop, layer2=True)
+        except NumbersExhausted as why:
+            self._world.shortage.note(unit, why)
+            return None
+        self._world.shortage.settle(unit)
+        return target
 
     def _target(
         self, hop: NextHop, *, layer2: bool = False, native: bool = False

@@ -156,6 +156,8 @@ class AgentService:
         self.host_marks = Followed[Marks](
             "host_marks", lambda marks: install_host_marks(settings.underlay, marks)
         )
+        self.closing: list[Callable[[], None]] = []
+        """Called before the datapath is closed, by whoever reads it on its own time."""
         self._datapath_worker = ThreadPoolExecutor(1, "datapath")
         self._netlink_worker = ThreadPoolExecutor(1, "netlink")
         self.querier = Querier()
@@ -212,6 +214,8 @@ class AgentService:
             self._punts.close(loop)
             self._datapath_worker.shutdown(wait=True)
             self._netlink_worker.shutdown(wait=True)
+            for stop in self.closing:
+                stop()
             self.datapath.close()
 
     async def in_datapath_thread(self, call: Callable[[], T]) -> T:
@@ -357,7 +361,11 @@ class AgentService:
                 await asyncio.sleep(APPLY_RETRY_S)
                 self._wake.set()
                 continue
-            self.problem = ""
+            if self.desired.shortage and not self.problem:
+                self._log.error("numbers_exhausted", error=self.desired.shortage)
+            self.problem = self.desired.shortage
+            if self.problem:
+                asyncio.get_running_loop().call_later(APPLY_RETRY_S, self._wake.set)
             self._applied = ticket
             self._applied_changed.set()
 
@@ -397,7 +405,7 @@ class AgentService:
         """Tell the control node how far the kernel is, if it asks and there is news."""
         if not self.sessions.is_asked:
             return
-        problem = self.problem if reached is None else ""
+        problem = self.problem if reached is None else self.desired.shortage
         if not problem and self._held:
             problem = f"{self._held} rows of before the restart wait for all routes to be back"
         found = {each.uuid: each for each in self.balancers.troubles()}

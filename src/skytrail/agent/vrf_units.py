@@ -47,8 +47,10 @@ class VrfUnits:
         addresses: set[IpNetwork] = set()
         rows: list[Row] = []
         if members:
-            addresses, rows = self._service(vrf, members)
+            with self._world.shortage.noted(unit):
+                addresses, rows = self._service(vrf, members)
         else:
+            self._world.shortage.settle(unit)
             if any(self._world.plans[each].vrf == vrf for each in self._world.guests.get(vrf, ())):
                 # What comes out of a transparent service for an end of its health check.
                 addresses.update(segment.ENDS)
@@ -197,7 +199,7 @@ class VrfUnits:
             partial(self._world.listeners.groups, vrf),
         )
         plans = [self._world.plans[uuid] for uuid in sorted(members)]
-        numbered = (vrf, VrfId(self._world.number("vrf", vrf)))
+        numbered = (vrf, plans[0].numbers.vrf_id)
         network = members[max(members)]
         self._floods.put(numbered, network, plans, around)
         self._ask_for_copies(vrf, network, plans)

@@ -22,6 +22,7 @@ from skytrail.agent.outcome import RouteSource
 from skytrail.agent.policy_rows import PolicyCompiler
 from skytrail.agent.port_rows import ENCAPSULATION_TEXTS, FABRIC_INSTANCE, PortPlan, underlay_row
 from skytrail.agent.route_order import Place
+from skytrail.agent.shortage import Shortage
 from skytrail.agent.tables import IpNetwork, QosId, Row, VifId, VrfId
 from skytrail.agent.tunnel_ends import are_checked
 from skytrail.net import IpAddress, Mac
@@ -37,6 +38,7 @@ class World:
         self.numbers.begin_cycle()
         self.policies = policies
         self.policies.begin()
+        self.shortage = Shortage(numbers)
         self.uses = Uses()
         note = self.uses.note
         self.identities = IdentityTable(numbers.identity, lambda name: note("identity", name))
@@ -101,10 +103,41 @@ class World:
 
     def number(self, kind: str, name: str) -> int:
         """Return the number of a thing, which the unit in work uses from now on."""
-        self.uses.note(kind, name)
         if kind == "qos":
+            return self._qos_number(name)
+        number = self.numbers.spaces()[kind].number(name)
+        self.uses.note(kind, name)
+        return number
+
+    def _qos_number(self, name: str) -> int:
+        """Return a configuration's number; 0, nothing is marked, when all are in use."""
+        self.uses.note("qos", name)
+        number = 0
+        with self.shortage.noted((Rank.QOS, name, None)):
+            number = self.numbers.qos.number(name)
             self.qos.use(name)
-        return self.numbers.spaces()[kind].number(name)
+        return number
+
+    def compute_lacking(self) -> bool:
+        """Have what lacks a number computed again, if one was given back; True: there is some."""
+        lacking = self.shortage.take()
+        for rank, name, key in lacking:
+            match rank:
+                case Rank.PORT:
+                    self.dirty_ports.add(name)
+                case Rank.SERVICE:
+                    self.dirty_vrfs.add(name)
+                case Rank.SHARED | Rank.ROUTE if isinstance(key, IPv4Network | IPv6Network):
+                    self.dirty_places.add((name, key))
+                case Rank.MAC if isinstance(key, Mac):
+                    self.dirty_macs.add((name, key))
+                case Rank.FLOOD:
+                    self.dirty_floods.update(self.members)
+                case Rank.QOS:
+                    self.used_changed("qos", name)
+                case _:
+                    pass
+        return bool(lacking)
 
     def finish(self, unit: Unit, rows: Iterable[Row]) -> None:
         """Take a unit's rows, and what it noted to use."""
@@ -122,6 +155,8 @@ class World:
     def underlay_interface(self) -> None:
         """Claim the row of the interface to the underlay."""
         unit, is_routed = (Rank.UNDERLAY, "", None), bool(self.guests.get(FABRIC_INSTANCE))
+        # Always there, for routes that no next hop is left for.
+        self.nexthops.discard()
         row = underlay_row(
             self.inputs.underlay,
             VifId(self.number("vif", UNDERLAY_VIF_NAME)),

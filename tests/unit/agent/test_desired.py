@@ -406,7 +406,7 @@ def test_unplugged_port_leaves_nothing_behind():
     made.reconcile()
 
     left = {kind.__name__: len(rows) for kind, rows in made.datapath.rows.items() if rows}
-    assert left == {"InterfaceRow": 1}
+    assert left == {"InterfaceRow": 1, "NextHopRow": 1}
     assert made.datapath.attached == {1}
     assert made.desired.published == {}
 

@@ -1,6 +1,7 @@
 """Streams of captures and of the session log: who may have how many, and that all is given back."""
 
 import asyncio
+import errno
 import os
 from types import SimpleNamespace
 
@@ -49,6 +50,7 @@ class Agent:
         self.datapath = SimpleNamespace(captures=lambda: self.source, sessions=lambda: self.source)
         self.plugged, self.desired, self.numbers = {}, Desired(), Numbers()
         self.captured = frozenset()
+        self.closing = []
 
     def set_captured(self, ports):
         self.captured = ports
@@ -118,6 +120,34 @@ def test_sessions_are_told_only_while_somebody_reads(agent):
         return before, first, during, agent.source.wanted
 
     assert asyncio.run(run()) == (False, b'{"kind":"start"}\n', True, False)
+
+
+def test_a_datapath_that_closes_is_asked_nothing_more(agent, monkeypatch):
+    """Neither on time, nor for metrics, nor by somebody who begins to read."""
+    monkeypatch.setattr("skytrail.agent.io.session_log.INTERVAL_S", 0.0)
+
+    def closed(*_):
+        raise OSError(errno.EBADF, "closed")
+
+    async def run():
+        problems = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: problems.append(told))
+        pages = SessionLogPages(agent)
+        stream = (await pages._open(ask())).chunks
+        await anext(stream)
+        for stop in agent.closing:
+            stop()
+        agent.source.drain = agent.source.counts = closed
+        late = (await pages._open(ask())).chunks
+        await anext(late)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        samples = list(pages.samples())
+        for each in (stream, late):
+            await each.aclose()
+        return problems, samples
+
+    assert asyncio.run(run()) == ([], [])
 
 
 def test_loss_is_told_where_it_happened(agent):

@@ -56,6 +56,8 @@ class SessionLogPages:
         self._lost_before = 0
         self._shed = 0
         self._tap: SessionRows | None = None
+        self._is_closed = False
+        agent.closing.append(self._close)
 
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/flow-log", self._open)
@@ -65,14 +67,23 @@ class SessionLogPages:
         self._tap = rows
         self._start()
 
+    def _close(self) -> None:
+        """The datapath closes: nothing is asked of it any more."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _start(self) -> None:
-        if self._timer is None:
+        if self._timer is None and not self._is_closed:
             source = self._agent.datapath.sessions()
             source.want(wanted=True)
             self._lost_before = source.counts()[1]
             self._pump()
 
     def samples(self) -> Iterable[Sample]:
+        if self._is_closed:
+            return
         events, lost = self._agent.datapath.sessions().counts()
         yield Sample("agent_session_events_total", float(events))
         yield Sample("agent_session_events_lost_total", float(lost + self._shed))
