@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.ledger import Claims, Published, PublishKey, Unit
-from skytrail.agent.membership import Groups, Listening, joined
+from skytrail.agent.membership import NEWEST, Groups, Listening, joined
 from skytrail.net import BROADCAST_MAC, IpAddress, IpPrefix
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes
 
@@ -26,8 +26,6 @@ TELLS_OF_ALL = 3
 """Multicast flags (RFC 9251 section 9.5) of who tells of listeners of both families."""
 _EXCLUDES = 8
 """Flag of a source that is unwanted (section 9.1)."""
-_NEWEST = {4: 4, 6: 2}
-"""The flag of the latest version of IGMP and of MLD, the only ones that know sources."""
 
 Told = Mapping[tuple[IpAddress, IpAddress | None], int]
 """(group, source) with the flags of the route that says it."""
@@ -46,7 +44,7 @@ def told_of(ports: Iterable[Groups]) -> Told:
     told: dict[tuple[IpAddress, IpAddress | None], int] = {}
     for group in sorted(by_group, key=_order):
         listening = joined(by_group[group])
-        newest = _NEWEST[group.version]
+        newest = NEWEST[group.version]
         sources, flags = listening.wanted, newest
         if listening.takes_all:
             told[group, None] = listening.versions or newest
@@ -190,7 +188,7 @@ def _groups_of(said: Mapping[EnetKey, int]) -> Groups | None:
         if key.source is None:
             everybody.add(group)
         else:
-            newest = _NEWEST[group.version]
+            newest = NEWEST[group.version]
             # The exclusion counts only in a version that has sources.
             refuses = flags & _EXCLUDES and flags & newest
             (unwanted if refuses else wanted).setdefault(group, set()).add(key.source)

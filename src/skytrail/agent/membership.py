@@ -31,6 +31,8 @@ SOURCES_COUNT_MAX = 64
 LOSSES_BURST = 1024
 """Groups and sources that a port may stop listening to at once."""
 LOSSES_PER_S = 8
+NEWEST = {4: 4, 6: 2}
+"""The flag of the latest version of IGMP and of MLD, the only ones that know sources."""
 _LINK_GROUPS = IPv4Network("224.0.0.0/24")
 _SCOPE_LINK = 2
 
@@ -228,8 +230,7 @@ def _as_far_as_all_understand(state: _Group, record: Record, now: float) -> Reco
 
     RFC 3376 section 7.3.2, RFC 3810 section 8.3.2.
     """
-    first_with_sources = 4 if record.group.version == 4 else 2
-    if 0 < record.versions < first_with_sources:
+    if 0 < record.versions < NEWEST[record.group.version]:
         state.older_until = now + MEMBERSHIP_TIME_S
         if record.group.version == 4 and record.versions == 1:
             state.first_until = state.older_until

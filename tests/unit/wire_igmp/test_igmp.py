@@ -56,7 +56,8 @@ def test_a_report_of_version_3_says_what_of_which_sources() -> None:
 
 
 def test_unknown_kinds_of_records_are_passed_over() -> None:
-    tail = bytes((0, 0, 0, 2)) + record(9, GROUP.packed) + record(4, GROUP.packed)
+    """Whatever they hold: what is in the fields of a kind to come is not known."""
+    tail = bytes((0, 0, 0, 2)) + record(9, HERE.packed, bytes(4)) + record(4, GROUP.packed)
 
     assert decode_reports(igmp(0x22, tail)) == (Record(RecordKind.TO_EXCLUDE, GROUP, (), 4),)
 

@@ -130,11 +130,11 @@ def _records(message: bytes, size: int, versions: int, rfc: str) -> tuple[Record
         end = head + sources * size
         if end + message[offset + 1] * 4 > len(message):
             raise DecodeError("a group record's sources are cut short", offset, rfc)
-        group = _group(message[offset + 4 : head], rfc)
-        listed = tuple([_source(message[at : at + size], rfc) for at in range(head, end, size)])
         kind = message[offset]
         if kind in _KINDS:
-            found.append(Record(RecordKind(kind), group, listed, versions))
+            group = _group(message[offset + 4 : head], rfc)
+            listed = [_source(message[at : at + size], rfc) for at in range(head, end, size)]
+            found.append(Record(RecordKind(kind), group, tuple(listed), versions))
         offset = end + message[offset + 1] * 4
     return tuple(found)
 
