@@ -279,3 +279,47 @@ export async function namingInDns() {
   await page.getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByText("No records of its own yet.").waitFor();
 }
+
+export async function lettingUsersIn() {
+  expecting(400);
+  await goTo("Users");
+  await page.getByRole("button", { name: "New user" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("textbox", { name: "Name" }).fill("eve");
+  await dialog.getByRole("textbox", { name: "Password" }).fill("short");
+  await pick("Project", "kept");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await dialog.getByRole("alert").getByText("password: shorter than").waitFor();
+  await axe("a new user");
+  await dialog.getByRole("textbox", { name: "Password" }).fill("long enough for anybody");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("row", { name: /eve member default-domain › kept/ }).waitFor();
+  await axe("the users");
+  await picture("users");
+  await page.getByRole("button", { name: "Remove eve" }).click();
+  await page.getByRole("button", { name: "Remove", exact: true }).click();
+  await page.getByRole("cell", { name: "eve", exact: true }).waitFor({ state: "detached" });
+}
+
+export async function peeringRouters() {
+  const place = ["default-project", "ip-fabric", "__default__"];
+  const router = (name, address, asn) => create("bgp-router", [...place, name], { bgp_router_parameters: { router_type: "router", vendor: "x", autonomous_system: asn, address, identifier: address } });
+  await made(router("spine1", "192.0.2.11", 64_600), router("spine2", "192.0.2.12", 64_601));
+  const found = await byName("bgp-router", ["default-domain", ...place, "spine1"].join(":"));
+  await open(`/o/bgp-router/${found.uuid}/edit`);
+  await page.getByText("No peers of its own").waitFor();
+  await page.getByRole("button", { name: "Add peer" }).click();
+  await pick("Router of peer 1", "spine2");
+  await page.getByRole("textbox", { name: "Hold time of peer 1" }).fill("30");
+  await page.getByRole("textbox", { name: "New key of peer 1" }).fill("between us");
+  await axe("BGP peers");
+  await picture("peers");
+  await page.getByRole("button", { name: "Save" }).click();
+  await heading("spine1").waitFor();
+  const { bgp_router_refs: refs } = await byName("bgp-router", ["default-domain", ...place, "spine1"].join(":"));
+  const [attributes] = refs[0].attr.session[0].attributes;
+  check(attributes.hold_time === 30 && attributes.auth_data.key_items[0].key === "between us", JSON.stringify(refs));
+  await open(`/o/bgp-router/${found.uuid}/edit`);
+  const key = page.getByRole("textbox", { name: "New key of peer 1" });
+  check((await key.inputValue()) === "" && (await key.getAttribute("placeholder")) === "set", "a key is shown");
+}

@@ -5,7 +5,7 @@
 
 import { readFile } from "node:fs/promises";
 
-import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, namingInDns, planningAndReverting } from "./editors.mjs";
+import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
 import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
 
 const MANY = 3000;
@@ -345,7 +345,7 @@ const JOURNEYS = {
   loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
   readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
   decidingByTags, drawingAServiceChain, planningAndReverting, fillingTables,
-  countingWhatThereIs, namingInDns,
+  countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters,
   searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 

@@ -2,7 +2,7 @@
 
 import {
   AlertOutlined, ApartmentOutlined, AppstoreOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined,
-  HistoryOutlined, ImportOutlined, NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined,
+  HistoryOutlined, ImportOutlined, NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined, TeamOutlined,
 } from "@ant-design/icons";
 import { Layout, Menu } from "antd";
 import { useMemo } from "react";
@@ -48,11 +48,13 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
       { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
       { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },
     ];
+    const users = { key: "/users", icon: <TeamOutlined />, label: <Link to="/users">Users</Link> };
     const history = { key: "/history", icon: <HistoryOutlined />, label: <Link to="/history">History</Link> };
     return [
       ...everybody,
       ...(isAdministrator(identity) ? [history] : []),
       ...(moment.get() === null ? writing : []),
+      ...(moment.get() === null && isAdministrator(identity) ? [users] : []),
       { key: "frequent", icon: <AppstoreOutlined />, label: "Most used", children: FREQUENT.map((type) => entry(type, "frequent")) },
       { type: "divider" as const },
       ...families,

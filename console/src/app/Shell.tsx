@@ -28,6 +28,7 @@ const TopologyPage = lazy(() => import("../features/topology/TopologyPage").then
 const FlowMapPage = lazy(() => import("../features/flows/FlowMapPage").then((m) => ({ default: m.FlowMapPage })));
 const GuidePage = lazy(() => import("../features/guide/GuidePage").then((m) => ({ default: m.GuidePage })));
 const ChainsPage = lazy(() => import("../features/chains/ChainsPage").then((m) => ({ default: m.ChainsPage })));
+const UsersPage = lazy(() => import("../features/users/UsersPage").then((m) => ({ default: m.UsersPage })));
 const SecurityPage = lazy(() => import("../features/security/SecurityPage").then((m) => ({ default: m.SecurityPage })));
 const HistoryPage = lazy(() => import("../features/history/HistoryPage").then((m) => ({ default: m.HistoryPage })));
 
@@ -88,6 +89,7 @@ function Pages() {
       <Route path="/flows" element={<FlowMapPage />} />
       <Route path="/topology" element={<TopologyPage />} />
       <Route path="/chains" element={<ChainsPage />} />
+      <Route path="/users" element={<UsersPage />} />
       <Route path="/security" element={<SecurityPage />} />
       <Route path="/guide" element={<GuidePage />} />
       <Route path="/history" element={<HistoryPage />} />

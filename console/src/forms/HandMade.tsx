@@ -6,6 +6,7 @@ import { type ReactNode, useState } from "react";
 import { GroupRuleTable } from "./GroupTable";
 import { LISTS } from "./lists";
 import { ListTable } from "./ListTable";
+import { PeerTable } from "./PeerTable";
 import type { EditorProps } from "./PropertyEditor";
 import { PolicyRuleTable } from "./RuleTable";
 import { SubnetTable } from "./SubnetTable";
@@ -21,6 +22,7 @@ interface Editor {
 const EDITORS: Readonly<Record<string, Editor>> = {
   "network-policy network_policy_entries": { title: "Rules", show: (props) => <PolicyRuleTable {...(props as EditorProps)} /> },
   "security-group security_group_entries": { title: "Rules", show: (props) => <GroupRuleTable {...(props as EditorProps)} /> },
+  "bgp-router bgp_router_refs": { title: "Peers", show: (props) => <PeerTable {...props} /> },
   "virtual-network network_ipam_refs": { title: "Subnets", show: (props) => <SubnetTable {...props} /> },
 };
 
