@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from skytrail.lab.io.machine import free_port
+from skytrail.runtime.introspection import read_page
 from skytrail.testing.controller import wait_until
 from skytrail.wire.sandesh import (
     ClientHello,
@@ -392,6 +393,14 @@ def test_readable_queries_give_what_the_compatible_ones_give(node, process, gene
     ).json()
     assert len(single["rows"]) == 3
     assert list(single["rows"][0]) == single["columns"]
+
+
+def test_store_tells_its_own_metrics(node):
+    text = read_page(node.socket, "/metrics").decode()
+
+    (done,) = [line for line in text.splitlines() if 'total{result="done"}' in line]
+    assert float(done.rpartition(" ")[2]) >= 1
+    assert "process_resident_memory_bytes" in text
 
 
 def test_lines_are_the_rows(node, process):

@@ -17,6 +17,7 @@ from skytrail.runtime.answering import ANSWER_BYTES_MAX, PART_BYTES, answer_to
 from skytrail.runtime.asgi import HttpError, Request, Response, Router
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection
+from skytrail.runtime.metrics import METRICS_TYPE, Sample
 from skytrail.runtime.telemetry import Collectors, Telemetry
 from skytrail.wire.telemetry import Answer, Ask, Hello
 
@@ -262,3 +263,26 @@ def test_lost_connection_ends_the_wait():
             await processes.ask(hello("h1").generator, "metrics", {}, 60.0)
 
     asyncio.run(run())
+
+
+def test_metrics_of_every_process_are_at_one_address(tmp_path):
+    agent = Introspection({}, lambda: ["config"], lambda: [Sample("agent_drops_total", 3)]).router()
+
+    async def run():
+        async with Site(tmp_path).running((hello("h1"), agent)) as site:
+
+            async def page(path):
+                segments = ("api", "v1", "processes", *path.split("/"))
+                request = Request("GET", "/" + "/".join(segments), segments, {}, {})
+                return await site.router(request)
+
+            with pytest.raises(HttpError) as unknown:
+                await page("h2/agent/metrics")
+            return await page("h1/agent/metrics"), await page("h1/agent/healthz"), unknown.value
+
+    metrics, health, unknown = asyncio.run(run())
+
+    assert b"agent_drops_total 3" in metrics.body
+    assert metrics.content_type == METRICS_TYPE
+    assert (health.status, json.loads(health.body)["unmet"]) == (503, ["config"])
+    assert unknown.status == 404

@@ -13,12 +13,15 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol, cast
 
 from skytrail.runtime.asgi import AsgiApp, Request, Response, Router, text_reply
+from skytrail.runtime.introspection import Introspection
+from skytrail.runtime.metrics import Sample
 from skytrail.runtime.server import listen_unix, serve
 
 THREADS_COUNT: Final = 1
@@ -54,6 +57,12 @@ async def serve_engine(folder: Path, socket: Path, when_ready: Callable[[], None
     loop = asyncio.get_running_loop()
     engine = await loop.run_in_executor(workers, open_engine, folder)
 
+    counts = Counter({"done": 0, "refused": 0})
+
+    def samples() -> Iterable[Sample]:
+        for result, count in counts.items():
+            yield Sample("skytrail_history_statements_total", count, {"result": result})
+
     async def answer(request: Request) -> Response:
         query = request.query.get("query", "")
         named = {
@@ -66,11 +75,14 @@ async def serve_engine(folder: Path, socket: Path, when_ready: Callable[[], None
                 workers, carry_out, engine, query, named, request.body
             )
         except RuntimeError as error:  # The engine's only kind: it refuses a statement.
+            counts["refused"] += 1
             return text_reply(str(error), 400)
+        counts["done"] += 1
         return Response(200, reply, "application/json")
 
     router = Router()
     router.add("POST", "/", answer)
+    Introspection({}, metrics=samples).add_routes(router)
     app = AsgiApp(router, body_limit_bytes=BODY_BYTES_MAX)
     try:
         await serve(app, [listen_unix(socket)], when_ready=when_ready)

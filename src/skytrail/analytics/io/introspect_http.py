@@ -7,6 +7,9 @@
         ?timeout=S                               how long all have together (5 s unless told, 30 at most)
         ?<column>=<text>                         as at one process: only rows whose column prints as this text
 
+    GET /api/v1/processes/<node>/<process>/metrics   its Prometheus text: one address for all processes to be scraped at
+    GET /api/v1/processes/<node>/<process>/healthz   what it lacks, 503 when anything
+
 Pages are read, nothing is changed. Who does not answer in time is named in ``failures``; the rest is shown.
 """
 
@@ -29,7 +32,16 @@ from skytrail.analytics.everywhere import (
 )
 from skytrail.analytics.io.asking import Processes, Unanswered
 from skytrail.runtime.answering import Pages, answer_to
-from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
+from skytrail.runtime.asgi import (
+    JSON,
+    TEXT,
+    HttpError,
+    Request,
+    Response,
+    Router,
+    json_reply,
+)
+from skytrail.runtime.metrics import METRICS_TYPE
 from skytrail.wire.telemetry import Ask, Hello
 
 TIMEOUT_S: Final = 5.0
@@ -57,6 +69,8 @@ class IntrospectEverywhere:
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/api/v1/introspect", self._list)
         router.add("GET", "/api/v1/introspect/{table}", self._table)
+        router.add("GET", "/api/v1/processes/{node}/{process}/metrics", self._page)
+        router.add("GET", "/api/v1/processes/{node}/{process}/healthz", self._page)
 
     async def _list(self, request: Request) -> Response:
         chosen, timeout_s, query = _read(request)
@@ -89,6 +103,27 @@ class IntrospectEverywhere:
                 " GET /api/v1/introspect lists what each has",
             )  # fmt: skip
         return json_reply(found)
+
+    async def _page(self, request: Request) -> Response:
+        """Pass on a page of one process as it shows it."""
+        node, process, page = (
+            request.params["node"],
+            request.params["process"],
+            request.segments[-1],
+        )
+        chosen = Chosen(frozenset({node}), frozenset({process}))
+        shown = await self.ask_all(chosen, page, {}, TIMEOUT_S)
+        if len(shown) != 1:
+            raise HttpError(
+                404,
+                f"{len(shown)} processes {process[:64]} of {node[:64]} are connected;"
+                " GET /api/v1/introspect lists all",
+            )
+        (found,) = shown
+        if not found.status:
+            raise HttpError(504, f"{node} does not answer: {found.body.decode(errors='replace')}")
+        kind = METRICS_TYPE if (page, found.status) == ("metrics", 200) else TEXT
+        return Response(found.status, found.body, JSON if page == "healthz" else kind)
 
     async def ask_all(
         self, chosen: Chosen, page: str, query: Mapping[str, str], timeout_s: float
