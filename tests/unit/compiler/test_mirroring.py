@@ -10,6 +10,7 @@ from skytrail.model.generated.types import (
     ActionListType,
     InterfaceMirrorType,
     MirrorActionType,
+    PermType2,
     StaticMirrorNhType,
     VirtualMachineInterfacePropertiesType,
 )
@@ -178,3 +179,21 @@ def test_analyzer_in_the_same_network_needs_no_connection():
     engine = compiled(None, mirrored_port(NAMED), analyzer_items=analyzer(red))
 
     assert peers(engine) == []
+
+
+@pytest.mark.parametrize(("access", "may"), [(0, False), (4, False), (5, True)])
+def test_another_projects_analyzer_gets_copies_only_when_it_is_shared(access, may):
+    """Nor does its network become a neighbour of one that names it in text."""
+    project = {"parent_type": "project", "parent_uuid": "00000000-0000-4000-8000-000000000001"}
+    theirs = msgspec.structs.replace(ANALYZER, **project, perms2=PermType2(global_access=access))
+    policy = msgspec.structs.replace(
+        mirroring_policy(NAMED), fq_name=("default-domain", "blue", "p"), **project
+    )
+    items = [theirs if each is ANALYZER else each for each in analyzer(virtual_network("taps"))]
+
+    engine = compiled(policy, analyzer_items=items)
+
+    assert [each.reason for each in engine.violations()] == ([] if may else ["no_analyzer"])
+    wanted = engine.wanted(DerivedKey("routing-instance", (*RED.split(":"), "red")))
+    peers = [":".join(link.to[:-1]) for link in wanted.links.get("routing_instance_refs", ())]
+    assert (TAPS in peers) is may

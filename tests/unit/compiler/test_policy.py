@@ -1,13 +1,16 @@
 import msgspec
+import pytest
 
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.engine import Engine
 from skytrail.compiler.passes import ALL_PASSES
-from skytrail.model.generated.objects import QosConfig
+from skytrail.model.generated.objects import Project, QosConfig
 from skytrail.model.generated.types import (
     ActionListType,
     AddressType,
+    PermType2,
     PortType,
+    ShareType,
     SubnetType,
     TimerType,
 )
@@ -317,6 +320,52 @@ def test_log_and_alert_are_kept_whether_a_rule_passes_or_denies():
 
     assert action_of(engine, red, 0) == passing
     assert action_of(engine, red, 1) == denying
+
+
+BLUES = ("default-domain", "blue")
+"""Another project than demo."""
+BLUE_UUID = uuid_of("project", BLUES)
+DEMO_UUID = uuid_of("project", ("default-domain", "demo"))
+DOMAIN_UUID = uuid_of("domain", ("default-domain",))
+
+
+@pytest.mark.parametrize(
+    ("permissions", "may"),
+    [
+        (None, False),
+        (PermType2(owner=BLUE_UUID, owner_access=7), False),
+        (PermType2(global_access=4), False),
+        (PermType2(global_access=5), True),
+        (PermType2(share=(ShareType(tenant=DEMO_UUID, tenant_access=4),)), False),
+        (PermType2(share=(ShareType(tenant=DEMO_UUID, tenant_access=5),)), True),
+        (PermType2(share=(ShareType(tenant=f"project:{DEMO_UUID}", tenant_access=1),)), True),
+        (PermType2(share=(ShareType(tenant=f"domain:{DOMAIN_UUID}", tenant_access=7),)), True),
+        (PermType2(share=(ShareType(tenant=BLUE_UUID, tenant_access=7),)), False),
+    ],
+)
+def test_another_projects_qos_config_is_used_only_when_shared(permissions, may):
+    gold = QosConfig(
+        uuid=uuid_of("qos-config", (*BLUES, "gold")),
+        fq_name=(*BLUES, "gold"),
+        parent_type="project",
+        parent_uuid=BLUE_UUID,
+        perms2=permissions,
+    )
+    project = Project(
+        uuid=DEMO_UUID,
+        fq_name=("default-domain", "demo"),
+        parent_type="domain",
+        parent_uuid=DOMAIN_UUID,
+    )
+    action = ActionListType(simple_action="pass", qos_action=":".join(gold.fq_name))
+    named = network_policy("p", rule("local", BLUE, action=action))
+    policy = msgspec.structs.replace(named, parent_type="project", parent_uuid=DEMO_UUID)
+    red = virtual_network("red", policy)
+
+    engine = compiled(project, gold, policy, *networks(red, virtual_network("blue")))
+
+    assert bool(action_of(engine, red).qos_action) is may
+    assert reasons(engine) == ([] if may else ["unknown_qos_config"])
 
 
 def test_marking_is_kept_when_its_qos_config_exists_and_reported_otherwise():

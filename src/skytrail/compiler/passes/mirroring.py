@@ -17,17 +17,19 @@ import msgspec
 
 from skytrail.compiler.derived import Derived, DerivedKey, Outcome, Violation
 from skytrail.compiler.engine import TablePass, UnitPass, View
+from skytrail.compiler.passes.naming import Holder, may_name
 from skytrail.compiler.passes.route_targets import Membership
 from skytrail.compiler.passes.service_instances import LEFT, PORT, SERVICE, Service
 from skytrail.model.generated.objects import (
     InstanceIp,
+    Project,
     ServiceInstance,
     VirtualMachineInterface,
     VirtualNetwork,
 )
 from skytrail.model.generated.types import MirrorActionType
 
-KINDS: Final = frozenset({SERVICE, PORT, InstanceIp.type_name})
+KINDS: Final = frozenset({SERVICE, PORT, InstanceIp.type_name, Project.type_name})
 """What :func:`filled` reads, beside the rows of ``service``."""
 NETWORK: Final = VirtualNetwork.type_name
 
@@ -44,8 +46,8 @@ class NoAnalyzer(Exception):
     """The analyzer cannot be reached; the text says why."""
 
 
-def filled(view: View, mirror: MirrorActionType) -> MirrorActionType:
-    """Return the action with the analyzer's address and routing instance.
+def filled(view: View, mirror: MirrorActionType, holder: Holder) -> MirrorActionType:
+    """Return the action of a policy or port with the analyzer's address and routing instance.
 
     Without the name of an analyzer the user's own address is left as it is. Raises NoAnalyzer.
     """
@@ -55,9 +57,10 @@ def filled(view: View, mirror: MirrorActionType) -> MirrorActionType:
             raise NoAnalyzer("mirror_to names no analyzer and no address")
         return mirror
     item = view.by_name(ServiceInstance, tuple(name.split(":")))
-    found = None if item is None else view.row("service", item.uuid, Service)
+    is_ours = item is not None and may_name(view, holder, item)
+    found = view.row("service", item.uuid, Service) if item is not None and is_ours else None
     if found is None:
-        raise NoAnalyzer(f"analyzer {name} does not exist")
+        raise NoAnalyzer(f"analyzer {name} does not exist or is not shared with this project")
     for uuid in found.ports(LEFT):
         port = view.get(VirtualMachineInterface, uuid)
         address = None if port is None else _address(view, port)
@@ -87,7 +90,7 @@ def port_mirror(view: View, uuid: str) -> Outcome:
         return Outcome()
     violations: tuple[Violation, ...] = ()
     try:
-        mirror = filled(view, own.mirror_to)
+        mirror = filled(view, own.mirror_to, port)
     except NoAnalyzer as gap:
         detail = f"{gap}: nothing is mirrored"
         violations = (Violation(PORT, port.fq_name, "no_analyzer", detail),)

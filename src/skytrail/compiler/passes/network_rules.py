@@ -91,7 +91,7 @@ def network_rules(view: View, uuid: str) -> Outcome:
         policy = view.get(NetworkPolicy, attachment.uuid)
         if policy is None or policy.network_policy_entries is None:
             continue
-        expansion = _Expansion(view, name, policy.fq_name, timed=_is_timed(attachment))
+        expansion = _Expansion(view, name, policy, timed=_is_timed(attachment))
         for rule in policy.network_policy_entries.policy_rule:
             entries += expansion.expand(rule, RULES_COUNT_MAX - count)
             count += expansion.size
@@ -122,10 +122,11 @@ def policy_mirrors(view: View, uuid: str) -> Outcome:
 class _Expansion:
     """Expands the rules of one policy as one network sees them, collecting what it cannot."""
 
-    def __init__(self, view: View, network: str, policy: FqName, *, timed: bool) -> None:
+    def __init__(self, view: View, network: str, policy: NetworkPolicy, *, timed: bool) -> None:
         self._view = view
         self._network = network
-        self._policy = policy
+        self._holder = policy
+        self._policy = policy.fq_name
         self._timed = timed
         self.size = 0
         """How many entries the rule given last makes, whether or not there was room for them."""
@@ -137,7 +138,7 @@ class _Expansion:
         Nothing when they are more than ``room``: four short lists multiply to millions, which are
         counted and never made.
         """
-        action = rule_action(self._view, rule, self._report, timed=self._timed)
+        action = rule_action(self._view, rule, self._report, policy=self._holder, timed=self._timed)
         protocol = rule_protocol(rule)
         if protocol is None:
             self._report("unknown_protocol", rule, f"protocol {rule.protocol!r} is not known")

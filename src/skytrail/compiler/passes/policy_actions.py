@@ -12,9 +12,10 @@ from typing import Final
 
 from skytrail.compiler.derived import FqName
 from skytrail.compiler.engine import View
-from skytrail.compiler.passes import mirroring
+from skytrail.compiler.passes import mirroring, naming
 from skytrail.compiler.passes.mirroring import NoAnalyzer, filled
-from skytrail.model.generated.objects import QosConfig, RoutingInstance
+from skytrail.compiler.passes.naming import marking
+from skytrail.model.generated.objects import NetworkPolicy, RoutingInstance
 from skytrail.model.generated.types import ActionListType, MirrorActionType, PolicyRuleType
 
 Report = Callable[[str, PolicyRuleType, str], None]
@@ -23,7 +24,7 @@ Report = Callable[[str, PolicyRuleType, str], None]
 SERVICES_COUNT_MAX: Final = 16
 """Services that one rule may put in a row."""
 
-KINDS: Final = frozenset({QosConfig.type_name, RoutingInstance.type_name}) | mirroring.KINDS
+KINDS: Final = frozenset({RoutingInstance.type_name}) | naming.KINDS | mirroring.KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,10 @@ class RuleAction:
         return self.entry.simple_action == "pass"
 
 
-def rule_action(view: View, rule: PolicyRuleType, report: Report, *, timed: bool) -> RuleAction:
-    """Read a rule's actions; ``timed``: the policy is in force at times only."""
+def rule_action(
+    view: View, rule: PolicyRuleType, report: Report, *, policy: NetworkPolicy, timed: bool
+) -> RuleAction:
+    """Read the actions of a policy's rule; ``timed``: the policy is in force at times only."""
     action = rule.action_list
     if action is None:
         return RuleAction(ActionListType(simple_action="deny"))
@@ -56,8 +59,8 @@ def rule_action(view: View, rule: PolicyRuleType, report: Report, *, timed: bool
         log=action.log,
         alert=action.alert,
         assign_routing_instance=action.assign_routing_instance or None,
-        qos_action=_qos(view, rule, action, report),
-        mirror_to=_mirror(view, rule, action, report),
+        qos_action=_qos(view, rule, policy, report),
+        mirror_to=_mirror(view, rule, policy, report),
     )
     properties = action.service_properties
     return RuleAction(
@@ -117,26 +120,29 @@ def _is_closed(
     return bool(found)
 
 
-def _qos(view: View, rule: PolicyRuleType, action: ActionListType, report: Report) -> str | None:
-    if not action.qos_action:
+def _qos(view: View, rule: PolicyRuleType, policy: NetworkPolicy, report: Report) -> str | None:
+    name = rule.action_list.qos_action if rule.action_list is not None else None
+    if not name:
         return None
-    if view.by_name(QosConfig, _parts(action.qos_action)) is None:
+    if not marking(view, policy, name):
         report(
             "unknown_qos_config",
             rule,
-            f"qos-config {action.qos_action} does not exist: traffic passes unmarked",
+            f"qos-config {name} does not exist or is not shared with this project: traffic passes"
+            " unmarked",
         )
         return None
-    return action.qos_action
+    return name
 
 
 def _mirror(
-    view: View, rule: PolicyRuleType, action: ActionListType, report: Report
+    view: View, rule: PolicyRuleType, policy: NetworkPolicy, report: Report
 ) -> MirrorActionType | None:
-    if action.mirror_to is None:
+    wanted = rule.action_list.mirror_to if rule.action_list is not None else None
+    if wanted is None:
         return None
     try:
-        return filled(view, action.mirror_to)
+        return filled(view, wanted, policy)
     except NoAnalyzer as gap:
         report("no_analyzer", rule, f"{gap}: traffic passes without a copy")
         return None
