@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import struct
@@ -12,10 +13,14 @@ from ipaddress import ip_address
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from skytrail.cli import main
 from skytrail.lab.io.machine import free_port
 from skytrail.testing.controller import wait_until
 from skytrail.wire.frame import PROTOCOL_UDP, IpPacket, UdpDatagram
+from skytrail.wire.telemetry import Hello, Uve, encode
+from skytrail.wire.telemetry.sessions import pack
 
 PATIENCE_S = 30.0
 
@@ -32,7 +37,9 @@ class Node:
 
     def __init__(self, folder):
         store = folder / "history.sock"
-        self.rest, self.syslog, self.sflow, self.ipfix = (free_port() for _ in range(4))
+        self.rest, self.syslog, self.sflow, self.ipfix, self.telemetry = (
+            free_port() for _ in range(5)
+        )
         self.url = f"http://127.0.0.1:{self.rest}"
         self.processes = [
             start("history", "--data", str(folder / "data"), "--socket", str(store)),
@@ -40,7 +47,7 @@ class Node:
                 "analytics",
                 *("--port", str(self.rest), "--history", str(store), "--log-level", "error"),
                 *("--syslog-port", str(self.syslog), "--sflow-port", str(self.sflow)),
-                *("--ipfix-port", str(self.ipfix)),
+                *("--ipfix-port", str(self.ipfix), "--telemetry-port", str(self.telemetry)),
             ),
         ]
 
@@ -64,6 +71,9 @@ class Node:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
     running = Node(tmp_path_factory.mktemp("devices"))
+    wait_until(
+        lambda: httpx.get(f"{running.url}/healthz").status_code == 200, "the store is prepared"
+    )
     yield running
     running.stop()
 
@@ -252,3 +262,128 @@ def test_flood_is_accounted_for_while_the_node_answers(node):
 
     wait_until(lambda: counted() == before + sent_count, "each is read, shed or known to be lost")
     assert httpx.get(f"{node.url}/healthz", timeout=10).status_code == 200
+
+
+SWITCHES = {"127.0.0.11": [1, 9], "127.0.0.12": [1, 2], "127.0.0.13": [9, 1]}
+"""Addresses of three switches, with the interfaces the flow goes in and out by."""
+CABLES = {
+    "127.0.0.11": ["h1", "127.0.0.12"], "127.0.0.12": ["127.0.0.13"], "127.0.0.13": ["h2"],
+    "127.0.0.14": ["127.0.0.11", "127.0.0.13"],
+}  # fmt: skip
+
+
+def sampled(frame, rate, interfaces):
+    """Return one sFlow datagram with the beginning of a frame."""
+    header = frame[:128]
+    raw = struct.pack("!IIII", 1, len(frame) + 4, 4, len(header)) + header
+    raw += bytes(-len(raw) % 4)
+    sample = struct.pack("!8I", 1, 1, rate, 1, 0, *interfaces, 1)
+    sample += struct.pack("!II", 1, len(raw)) + raw
+    return struct.pack("!8I", 5, 1, 0x7F000001, 0, 1, 1000, 1, 1) + (
+        struct.pack("!I", len(sample)) + sample
+    )
+
+
+@pytest.fixture(scope="module")
+def fabric(node):
+    """Tell of a fabric: a session of two hosts, samples of three of its switches, the cables of four."""
+    told = []
+    for host, address, far, kind in (
+        ("h1", "192.0.2.1", "192.0.2.2", "client"), ("h2", "192.0.2.2", "192.0.2.1", "server"),
+    ):  # fmt: skip
+        ends = ("10.1.0.3", "10.1.0.4") if kind == "client" else ("10.1.0.4", "10.1.0.3")
+        session = {
+            "T": round(time.time() * 1e6), "session_type": kind, "vrouter_ip": address,
+            "other_vrouter_ip": far, "vn": "a:b:web", "remote_vn": "a:b:web",
+            "local_ip": ends[0], "remote_ip": ends[1], "client_port": 4711, "server_port": 53,
+            "protocol": 17, "sample_weight": 1.0, "forward_sampled_pkts": 9,
+        }  # fmt: skip
+        told.append((host, [pack([session])]))
+    links = [
+        Uve(
+            table="ObjectPRouter", key=name, struct="PRouterLinkEntry",
+            fields={"link_table": [
+                {"remote_system_name": far, "local_interface_name": f"et{number}"}
+                for number, far in enumerate(ends)
+            ]},
+        )
+        for name, ends in CABLES.items()
+    ]  # fmt: skip
+    told.append(("topology", links))
+    streams = []
+    for source, messages in told:
+        hello = Hello(
+            source=source, node_type="Compute", module="agent", instance_id="0", pid=5, started_us=1
+        )
+        streams.append(socket.create_connection(("127.0.0.1", node.telemetry), PATIENCE_S))
+        streams[-1].sendall(b"".join(map(encode, [hello, *messages])))
+    frame = tunnelled(4711)
+    for address, interfaces in SWITCHES.items():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as switch:
+            switch.bind((address, 0))
+            switch.sendto(sampled(frame, 100, interfaces), ("127.0.0.1", node.sflow))
+    yield node
+    for stream in streams:
+        stream.close()
+
+
+def test_way_of_a_flow_is_found_by_what_switches_sampled(fabric):
+    url = f"{fabric.url}/analytics/underlay-path"
+    asked = {"source": "10.1.0.3", "destination": "10.1.0.4", "source_port": 4711, "protocol": 17}
+
+    def found():
+        return httpx.get(url, params=asked, timeout=30).json()
+
+    way = ["h1", "127.0.0.11", "127.0.0.12", "127.0.0.13", "h2"]
+    wait_until(lambda: found()["path"] == way, "hosts and switches are stored")
+
+    def seen_by():
+        return {each["id"] for each in found()["nodes"] if each["seen"]}
+
+    wait_until(lambda: SWITCHES.keys() <= seen_by(), "all switches saw it")
+    told = found()
+    assert (told["found_by"], told["is_ordered"]) == ("flow", True)
+    assert told["tunnel"] == {"source": "192.0.2.1", "destination": "192.0.2.2"}
+    seen = {each["id"]: each["seen"] for each in told["nodes"]}
+    assert seen["127.0.0.12"]["packets"] == 100
+    assert seen["127.0.0.12"]["output_interfaces"] == [2]
+
+    arguments = ["underlay", "10.1.0.3", "10.1.0.4", "--analytics", fabric.url]
+    shown = CliRunner().invoke(main, arguments)
+    assert shown.exit_code == 0, shown.output
+    assert "switches sampled the flow itself" in shown.output
+    again = CliRunner().invoke(main, [*arguments, "--port", "53", "--json"])
+    assert json.loads(again.output)["path"] == way
+    other = CliRunner().invoke(main, [*arguments, "--port", "54", "--json"])
+    assert json.loads(other.output)["found_by"] == "nothing"
+
+
+def test_overlay_to_underlay_table_tells_which_switches_saw_a_flow(fabric):
+    where = [[{"name": "o_sip", "value": "10.1.0.3"}, {"name": "o_sport", "value": 4711}]]
+    fields = ["u_prouter", "u_pifindex", "u_sip", "u_dport", "u_flowtype"]
+    table = "OverlayToUnderlayFlowMap"
+
+    def found():
+        return fabric.query(table, fields, where=where, sort_fields=["u_prouter"], sort=1)
+
+    wait_until(lambda: len(found()) >= 3, "hosts and switches are stored")
+    rows = [row for row in found() if row["u_prouter"] in SWITCHES]
+    assert [row["u_prouter"] for row in rows] == list(SWITCHES)
+    assert rows[2] == {
+        "u_prouter": "127.0.0.13", "u_pifindex": "9", "u_sip": "192.0.2.1", "u_dport": "6635",
+        "u_flowtype": "SFLOW",
+    }  # fmt: skip
+    nobody = [[{"name": "o_sip", "value": "10.9.9.9"}]]
+    assert fabric.query(table, fields, where=nobody) == []
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{}, {"source": "x"}, {"source": "10.1.0.3", "destination": "10.1.0.4", "port": "1"},
+     {"source": "10.1.0.3", "destination": "10.1.0.4", "protocol": "udp"},
+     {"source": "10.1.0.3", "destination": "10.1.0.4", "start_time": "yesterday"}],
+)  # fmt: skip
+def test_way_of_no_flow_is_refused(node, members):
+    reply = httpx.get(f"{node.url}/analytics/underlay-path", params=members)
+
+    assert reply.status_code == 400, reply.text

@@ -37,6 +37,7 @@ from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.spool import Spool
 from skytrail.analytics.io.telemetry_server import TelemetryServer
+from skytrail.analytics.io.underlay_http import UnderlayApi
 from skytrail.analytics.io.writer import HistoryWriter
 from skytrail.analytics.watchman import Watchman
 from skytrail.client import AsyncApiClient
@@ -147,6 +148,8 @@ class AnalyticsService:
                 stack.push_async_callback(queries.close)
                 queries.add_routes(router)
                 NativeQueries(history, self._clock, settings.keep_hours).add_routes(router)
+                underlay = UnderlayApi(history, self.collector, self._clock, settings.keep_hours)
+                underlay.add_routes(router)
                 self.writer = HistoryWriter(
                     history, self.collector, spool, self._clock, name=settings.name,
                     acknowledge=self.telemetry.acknowledge,

@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "logs": ("analytics", "Show what processes logged."),
     "sessions": ("analytics_tables", "Show what sessions workloads had, or sums of them."),
     "stats": ("analytics_tables", "Show numbers over time: traffic, drops, use of processes."),
+    "underlay": ("underlay", "Show the way of an overlay flow through switches."),
     "alarms": ("analytics_tables", "Show the alarms that stand; mark them as seen."),
     "introspect": ("introspect", "Show a table of what processes hold now, of all nodes."),
     "status": ("status", "Tell what runs and whether it is well."),

@@ -10,11 +10,13 @@ GET  /analytics/tables, /analytics/table/<t>, .../schema, .../column-values/<col
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Final
 from uuid import UUID, uuid1
 
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.underlay_http import rows_of
 from skytrail.analytics.query import Statement, statement_of
 from skytrail.analytics.query_request import (
     QueryRequest,
@@ -24,6 +26,8 @@ from skytrail.analytics.query_request import (
 )
 from skytrail.analytics.query_views import View, view_of, views
 from skytrail.analytics.questions import Question, Questions
+from skytrail.analytics.underlay_map import TABLE as UNDERLAY_MAP
+from skytrail.analytics.underlay_map import flows_request, tunnels_of, underlay_request
 from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
 from skytrail.runtime.clock import Clock
 
@@ -43,6 +47,19 @@ _ATTRIBUTES_SQL: Final = (
     "SELECT DISTINCT arrayJoin(mapKeys(t.`sums`)) FROM skytrail.stat_1h AS t"
     " WHERE t.`Table` = {table:String} ORDER BY 1 LIMIT 1000"
 )
+
+
+@contextmanager
+def _refusals() -> Generator[None]:
+    """Turn what is wrong with a query into the status that says so."""
+    try:
+        yield
+    except UnknownTable as error:
+        raise HttpError(410, str(error)) from error
+    except UnknownField as error:
+        raise HttpError(404, str(error)) from error
+    except QueryUnusable as error:
+        raise HttpError(400, str(error)) from error
 
 
 class QueryApi:
@@ -74,7 +91,9 @@ class QueryApi:
 
     async def _query(self, request: Request) -> Response:
         asked = request.json(QueryRequest)
-        statement = self._statement(asked)
+        statement = (
+            await self._underlay(asked) if asked.table == UNDERLAY_MAP else self._statement(asked)
+        )
         if not self._questions.has_room():
             raise HttpError(503, "Too many queries are running; try again", (("retry-after", "2"),))
         question = Question(
@@ -92,15 +111,19 @@ class QueryApi:
         self._questions.forget(question)
         return self._answered(question)
 
+    async def _underlay(self, asked: QueryRequest) -> Statement:
+        """Return the second of the two queries that tell which switches saw an overlay flow."""
+        with _refusals():
+            first = self._statement(flows_request(asked))
+        flows = await rows_of(self._history, first)
+        with _refusals():
+            second = self._statement(underlay_request(asked, tunnels_of(flows)))
+        second.columns = list(dict.fromkeys(asked.select_fields))
+        return second
+
     def _statement(self, asked: QueryRequest) -> Statement:
-        try:
+        with _refusals():
             return statement_of(asked, round(self._clock.wall() * 1e6), self._keep_hours)
-        except UnknownTable as error:
-            raise HttpError(410, str(error)) from error
-        except UnknownField as error:
-            raise HttpError(404, str(error)) from error
-        except QueryUnusable as error:
-            raise HttpError(400, str(error)) from error
 
     async def _ask(self, question: Question, statement: Statement) -> None:
         try:
