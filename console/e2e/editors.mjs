@@ -301,6 +301,12 @@ export async function lettingUsersIn() {
   await page.getByRole("cell", { name: "eve", exact: true }).waitFor({ state: "detached" });
 }
 
+export async function learningFromAnEmptyList() {
+  await open("/o/bgp-as-a-service");
+  await page.getByText("A workload announces its own routes by BGP to its gateway").waitFor();
+  await axe("an empty list");
+}
+
 export async function peeringRouters() {
   const place = ["default-project", "ip-fabric", "__default__"];
   const router = (name, address, asn) => create("bgp-router", [...place, name], { bgp_router_parameters: { router_type: "router", vendor: "x", autonomous_system: asn, address, identifier: address } });

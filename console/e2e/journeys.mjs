@@ -5,7 +5,7 @@
 
 import { readFile } from "node:fs/promises";
 
-import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
+import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, learningFromAnEmptyList, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
 import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
 
 const MANY = 3000;
@@ -346,6 +346,7 @@ const JOURNEYS = {
   readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
   decidingByTags, drawingAServiceChain, planningAndReverting, fillingTables,
   countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters,
+  learningFromAnEmptyList,
   searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 

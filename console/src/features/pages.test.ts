@@ -3,9 +3,12 @@
 import { expect, test } from "vitest";
 
 import { sameAt, timeAsOf, timeIn } from "../api/moment";
+import model from "../generated/model.json";
+import type { Catalog } from "../model/catalog";
 import type { ConfigObject, Document } from "../model/document";
 import { partsOf } from "./guide/example";
 import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, wayOf } from "./query/question";
+import { LESSONS } from "./objects/teaching";
 import { overlayOf, SHOWN_COUNT } from "./topology/overlay";
 import { carriageOf, missing, ruleName, tracePath } from "./trace/trace";
 
@@ -116,4 +119,9 @@ test("questions to analytics end at the moment that is shown", () => {
   expect(timeAsOf("now-1h", null)).toBe("now-1h");
   expect(timeAsOf("1234", at)).toBe("1234");
   expect(bodyOf(PRESETS[0]!, [], at)).toMatchObject({ start_time: 3_600_000_000, end_time: 7_200_000_000 });
+});
+
+test("lessons are about types that there are", () => {
+  const { objects } = model as unknown as Catalog;
+  expect(Object.keys(LESSONS).filter((type) => objects[type] === undefined)).toEqual([]);
 });

@@ -12,6 +12,7 @@ import { objectType, typeTitle } from "../../model/catalog";
 import { BulkActions } from "./BulkActions";
 import { columnsOf } from "./columns";
 import { ObjectGrid } from "./ObjectGrid";
+import { LESSONS } from "./teaching";
 import { useWindowedList } from "./useWindowedList";
 
 const OPERATORS = "eq|ne|in|lt|le|gt|ge|prefix|contains|exists|absent";
@@ -120,12 +121,16 @@ interface NothingProps {
 
 function Nothing({ type, isFiltered, canCreate }: NothingProps) {
   const navigate = useNavigate();
+  const lesson = isFiltered ? undefined : LESSONS[type];
   const text = isFiltered ? "Nothing has this in its name." : `There is no ${typeTitle(type).toLowerCase()} yet.`;
+  const page = lesson?.page;
   return (
     <Empty description={text} image={Empty.PRESENTED_IMAGE_SIMPLE}>
+      {lesson !== undefined && <p className="form-note" style={{ maxWidth: 520, margin: "0 auto 12px" }}>{lesson.text}</p>}
       {canCreate && !isFiltered && (
         <Button type="primary" onClick={() => void navigate(`/o/${type}/new`)}>Create the first one</Button>
-      )}
+      )}{" "}
+      {page !== undefined && canCreate && <Button onClick={() => void navigate(page.to)}>{page.title}</Button>}
     </Empty>
   );
 }
