@@ -43,6 +43,7 @@ enum interface_kind {
 	INTERFACE_VETH = 1,
 	INTERFACE_TAP = 2,
 	INTERFACE_UNDERLAY = 3,
+	INTERFACE_SNAT = 4, /* Nobody's link: an address by which workloads leave (snat.h). */
 };
 
 enum interface_flags {
@@ -81,7 +82,7 @@ enum nexthop_kind {
 	NEXTHOP_DISCARD = 4,
 	NEXTHOP_ECMP = 5,
 	NEXTHOP_BRIDGE = 6,
-	NEXTHOP_FABRIC = 7, /* The host's own network, by its address and a port of its own. */
+	NEXTHOP_FABRIC = 7, /* Out by a port of another address: the host's, or an INTERFACE_SNAT's. */
 };
 
 enum nexthop_flags {
@@ -143,7 +144,7 @@ struct interface {
 	__u32 policy_ingress;
 	__u32 identity;
 	__u32 flow_count_max;
-	__be32 tunnel_address;
+	__be32 tunnel_address; /* INTERFACE_UNDERLAY; INTERFACE_SNAT: its address. */
 	/* What frames carry towards a transparent service, beside mac as their destination. */
 	__u8 tag_source[6];
 	__u16 vlan; /* INTERFACE_TAGGED. */

@@ -13,6 +13,7 @@
 #include "policy.h"
 #include "punt.h"
 #include "share.h"
+#include "snat.h"
 
 #define ENTROPY_PORT_FIRST 49152
 #define ENTROPY_PORT_MASK 0x3fff
@@ -94,22 +95,10 @@ static __always_inline __u64 sender_identity(struct scratch *s, const struct int
 {
 	struct route *from;
 
-	if (likely(!(vif->flags & INTERFACE_TRANSIT)))
+	if (likely(!(vif->flags & INTERFACE_TRANSIT)) || s->snat)
 		return s->sender_identity | ASK_SOURCE;
 	from = route_lookup(peer->vrf, s->key.source, family);
 	return (from ? from->identity : s->sender_identity) | ASK_SOURCE;
-}
-
-/* How well a route knows a destination, from 1 on. One that leaves by the host's address gives way to
- * a floating address whose network knows it as well: that is the workload's alone. */
-static __always_inline __u32 own_bits(const struct route *route)
-{
-	const struct nexthop *nh;
-
-	if (!route)
-		return 0;
-	nh = nexthop_lookup(route->nexthop);
-	return route->bits + !(nh && nh->kind == NEXTHOP_FABRIC);
 }
 
 /* Route and egress side of key; s->flow.mac holds the frame's destination MAC. A rule may lead to
@@ -119,16 +108,17 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 {
 	struct interface *vif = interface_by_vif(s->key.vif), *peer;
 	const struct floating *floating = NULL;
-	const __u32 rule = s->flow.rule;
 	struct route *route;
 	struct nexthop *nh;
 	bool allowed;
+	int reason;
 
 	if (!vif || !vif->kind)
 		return DROP_INTERFACE_UNKNOWN;
-	s->fabric = 0;
-	/* The underlay opens nothing: what it answers goes where it came from. */
-	if (vif->kind == INTERFACE_UNDERLAY)
+	s->fabric = s->snat = 0;
+	s->kept_rule = s->flow.rule;
+	/* Neither opens anything: what is answered goes where it came from. */
+	if (vif->kind == INTERFACE_UNDERLAY || vif->kind == INTERFACE_SNAT)
 		return what & DECIDE_POLICY ? DROP_FABRIC_UNKNOWN : DROP_NONE;
 	s->flow.flags &= ~(FLOW_BRIDGED | FLOW_DENY);
 	s->sender_vrf = vif->vrf;
@@ -157,12 +147,20 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	nh = nexthop_lookup(route->nexthop);
 	if (nh && nh->kind == NEXTHOP_RECEIVE)
 		return DECIDED_RECEIVE;
+	if (unlikely(nh && nh->kind == NEXTHOP_FABRIC)) {
+		reason = snat_begin(s, nh->vif, what & DECIDE_POLICY, family);
+		if (reason)
+			return reason;
+		route = snat_route(s, route, family);
+		if (!route)
+			return DROP_NO_ROUTE;
+	}
 	s->far_identity = route->identity;
 	allowed = ask_policy(s, family, s->sender_policy,
 			     route->identity | (what & DECIDE_POLICY ? 0 : ASK_ANSWER));
 	s->flow.qos = qos_sent(vif, s->qos);
 	if (!(what & DECIDE_POLICY))
-		s->flow.rule = rule;
+		s->flow.rule = s->kept_rule;
 	else
 		take_mirror(s);
 	if (s->vrf && (allowed || !(what & DECIDE_POLICY))) {
@@ -176,7 +174,8 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	nh = nexthop_lookup(s->flow.nexthop);
 	if (!nh)
 		return DROP_NEXTHOP;
-	s->flow.peer_vif = 0;
+	/* Where the reverse entry of what leaves this host lives. */
+	s->flow.peer_vif = s->snat;
 	switch (nh->kind) {
 	case NEXTHOP_TUNNEL:
 		if (!(s->flow.flags & FLOW_BRIDGED) && route->has_mac)
@@ -184,15 +183,23 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		break;
 	case NEXTHOP_INTERFACE:
 		peer = interface_by_vif(nh->vif);
+		if (peer && unlikely(peer->kind == INTERFACE_SNAT)) {
+			if (what & DECIDE_POLICY || !nexthop_resolve(s, snat_back(s), 0))
+				return DROP_FABRIC_UNKNOWN;
+			nh = nexthop_lookup(s->flow.nexthop);
+			if (!nh || nh->kind != NEXTHOP_INTERFACE || nh->vif != s->back_vif)
+				return DROP_FABRIC_UNKNOWN;
+			peer = interface_by_vif(nh->vif);
+		}
+		s->flow.peer_vif = nh->vif;
 		if (!peer || !peer->kind)
 			return DROP_INTERFACE_UNKNOWN;
-		s->flow.peer_vif = nh->vif;
 		if (!(s->flow.flags & FLOW_BRIDGED))
 			mac_copy(s->flow.mac, mac_behind(route, s->flow.nexthop, peer));
 		if (unlikely(peer->flags & INTERFACE_FLOATING) && what & DECIDE_POLICY)
 			floating = floating_find(nh->vif, s->key.destination, family);
 		if (s->flow.peer_vif == s->key.vif &&
-		    !reaches_itself(s, !(what & DECIDE_POLICY), floating))
+		    (s->snat || !reaches_itself(s, !(what & DECIDE_POLICY), floating)))
 			return DROP_SAME_INTERFACE;
 		break;
 	case NEXTHOP_RECEIVE:
@@ -202,6 +209,9 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 	case NEXTHOP_DISCARD:
 		return DROP_DISCARD;
 	case NEXTHOP_FABRIC:
+		/* Nothing is translated twice. */
+		if (s->snat)
+			return DROP_FABRIC_ROUTE;
 		return fabric_outward(s, what & DECIDE_POLICY, allowed, family);
 	default:
 		return DROP_NEXTHOP;
@@ -210,15 +220,14 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		return DROP_NONE;
 	if (!allowed)
 		return DROP_POLICY;
-	if (s->flow.peer_vif) {
+	if (s->flow.peer_vif != s->snat) {
 		const __u32 egress_rule = s->flow.rule;
 
 		peer = interface_by_vif(s->flow.peer_vif);
 		if (!peer)
 			return DROP_INTERFACE_UNKNOWN;
 		if (unlikely(floating)) {
-			const int reason = floating_inward(s, s->flow.peer_vif, floating);
-
+			reason = floating_inward(s, s->flow.peer_vif, floating);
 			if (reason)
 				return reason;
 			/* As mapped ports may have it. */
@@ -233,7 +242,7 @@ static __noinline int decide_from_workload(struct scratch *s, __u32 family, __u3
 		if (!s->flow.rule)
 			s->flow.rule = egress_rule;
 	}
-	return DROP_NONE;
+	return s->snat ? snat_end(s) : DROP_NONE;
 }
 
 /* Ingress side of key, for a packet that came out of a tunnel. Its next hop is the label's. */

@@ -79,7 +79,7 @@ enum drop_reason {
 	DROP_FABRIC_PROTOCOL = 56,    /* Has neither ports nor an echo identifier to be told apart by. */
 	DROP_FABRIC_ADDRESS = 57,     /* This host, or nobody's: not for workloads by the underlay. */
 	DROP_FABRIC_ROUTE = 58,	      /* The host has no route by its underlay interface. */
-	DROP_FABRIC_UNKNOWN = 59,     /* An answer to what is not translated any more. */
+	DROP_FABRIC_UNKNOWN = 59,     /* No answer to what is translated: nobody asked, or not any more. */
 	DROP_PORTS_EXHAUSTED = 60,    /* Every port tried of the pool is taken towards that far end. */
 	DROP_GROUP_UNHEARD = 61,      /* Nobody listens to the multicast group. */
 	DROP_FLOW_LIMIT_MACHINE = 62, /* All interfaces of the machine have as many flows as it may. */

@@ -242,6 +242,9 @@ static __noinline int translate_as(struct scratch *s, const struct flow *flow, _
 	s->flow.to.destination = flow->to.destination;
 	s->quotes = 1;
 	s->flow.flags |= FLOW_TRANSLATED;
+	s->flow.peer_vif = flow->peer_vif;
+	if (flow->flags & FLOW_REVERSE)
+		s->back_vif = flow->peer_vif;
 	if (family != FAMILY_V6)
 		return 0;
 	rest = rest_of(&s->lone_key);

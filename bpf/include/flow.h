@@ -67,7 +67,9 @@ struct scratch {
 	struct translation quoted; /* What the packet it quotes becomes. */
 	struct translation_rest quoted_rest;
 	struct quoted_words quoted_was, quoted_is; /* Likewise. */
-	__u32 fabric; /* The flow leaves by a port of the host: its reverse entry is there alone. */
+	__u32 fabric; /* The flow leaves by a port that is not its own: nobody else's answers come by it. */
+	__u32 snat; /* The INTERFACE_SNAT that it leaves by; 0: by none. */
+	__u32 kept_rule; /* That an answer had before its own way was looked up. */
 	__u32 kept_port; /* The port it has of the host, when it is decided again. */
 	struct flood_key flood_key; /* Of the list that copies are made by. */
 	/* Bytes of outer header that copies have by now. Not on the stack: Linux 6.1 verifies the body of

@@ -11,6 +11,7 @@
 #include "bridge_in.h"
 #include "flood_receive.h"
 #include "router_mac.h"
+#include "snat_receive.h"
 
 /* Removes everything between the outer Ethernet header and the inner packet, and writes the
  * Ethernet header the workload sees. */
@@ -69,6 +70,7 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 	set_vif(ctx, vif);
 	if (unlikely(!to || !to->kind))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	snat_arrives(p, to, family);
 	reason = family == FAMILY_V4 ? parse_ipv4(ctx, p) : parse_ipv6(ctx, p);
 	if (unlikely(reason))
 		return drop(ctx, reason);
@@ -86,6 +88,12 @@ static __always_inline int receive_inet(struct __sk_buff *ctx, struct packet *p,
 	flow_count(ctx, flow);
 	if (unlikely(flow->flags & FLOW_DENY))
 		return drop(ctx, flow->drop_reason);
+	if (unlikely(to->kind == INTERFACE_SNAT)) {
+		vif = flow->peer_vif;
+		to = snat_asker(ctx, p, flow);
+		if (!to)
+			return drop(ctx, DROP_INTERFACE_UNKNOWN);
+	}
 	if (unlikely(p->flags & (PACKET_CLOSES | PACKET_SYN))) {
 		if (p->flags & PACKET_CLOSES)
 			flow_close(ctx, p, family);
@@ -198,7 +206,7 @@ static __always_inline int receive_frame(struct __sk_buff *ctx, struct packet *p
 		return receive_ipv6(ctx, p, vif);
 	set_vif(ctx, vif);
 	to = interface_by_vif(vif);
-	if (unlikely(!to || !to->kind))
+	if (unlikely(!to || !to->kind || to->kind == INTERFACE_SNAT))
 		return drop(ctx, DROP_INTERFACE_UNKNOWN);
 	return shrink_and_deliver(ctx, p, to, false, decap_flags(ctx, 0), 0);
 }

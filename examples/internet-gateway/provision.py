@@ -1,4 +1,4 @@
-"""Fills a controller with a public and a private network by the PyPI client ``contrail-api-client``.
+"""Fills a controller with public and private networks by the PyPI client ``contrail-api-client``.
 
     python provision.py [--host 127.0.0.1] [--port 8082]
 
@@ -26,8 +26,12 @@ def main() -> None:
     public = network(api, shop, "public", ipam, ("203.0.113.0", 24))
     private = network(api, shop, "private", ipam, ("10.20.0.0", 24))
     web = ensure(api, "security_group", web_group(shop))
-    for name, place in (("web1", public), ("web2", public), ("db", private)):
+    office = network(api, shop, "office", ipam, ("10.20.1.0", 24))
+    branch = network(api, shop, "branch", ipam, ("10.20.2.0", 24))
+    places = {"web1": public, "web2": public, "db": private, "app1": office, "app2": branch}
+    for name, place in places.items():
         port(api, shop, name, place, web)
+    router(api, shop, "way-out", (office, branch), public)
 
 
 def network(api, project, name, ipam, prefix):
@@ -78,6 +82,18 @@ def port(api, project, name, place, group):
     address.add_virtual_network(place)
     address.add_virtual_machine_interface(interface)
     ensure(api, "instance_ip", address)
+
+
+def router(api, project, name, networks, external):
+    """Joins networks, and leads their workloads out by addresses of an external one."""
+    made = vnc_api.LogicalRouter(name, project)
+    for place in networks:
+        side = vnc_api.VirtualMachineInterface(f"{name}-{place.name}", project)
+        side.add_virtual_network(place)
+        made.add_virtual_machine_interface(ensure(api, "virtual_machine_interface", side))
+    kind = vnc_api.LogicalRouterVirtualNetworkType("ExternalGateway")
+    made.add_virtual_network(external, kind)
+    ensure(api, "logical_router", made)
 
 
 def ensure(api, type_name, wanted):

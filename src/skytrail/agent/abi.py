@@ -139,6 +139,7 @@ class InterfaceKind(enum.IntEnum):
     VETH = 1
     TAP = 2
     UNDERLAY = 3
+    SNAT = 4
 
 
 class InterfaceFlags(enum.IntEnum):

@@ -198,7 +198,8 @@ class _Computation:
 
     def _host_network(self) -> None:
         """Services outside of all networks, and the host's ports that stand for workloads'."""
-        fabric = FabricInputs(self._world.fabric, self._world.inputs.names)
+        world = self._world
+        fabric = FabricInputs(world.fabric, world.inputs.names, bool(world.outlets))
         if fabric == self._fabric:
             return
         unit, self._fabric = (Rank.UNDERLAY, "fabric", None), fabric

@@ -57,6 +57,17 @@ class FabricInputs:
 
     config: FabricConfig
     names: Names
+    translates_sources: bool = False
+    """Workloads leave by addresses of external networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """An address of an external network by which a network's workloads leave."""
+
+    nexthop: NextHopId
+    inside: tuple[IPv4Network, ...]
+    """Where nobody is looked for outside."""
 
 
 def host_side_address(vif_id: VifId) -> IPv4Address:
@@ -77,24 +88,32 @@ def vif_of_host_side(address: IpAddress) -> VifId | None:
 
 
 def routes_out(
-    network: VirtualNetwork, config: FabricConfig, vrf_id: VrfId, tables: InUse
+    network: VirtualNetwork,
+    config: FabricConfig,
+    vrf_id: VrfId,
+    tables: InUse,
+    outlet: Outlet | None = None,
 ) -> Iterator[InetRouteRow]:
-    """Yield what leads from a network's VRF to services and, if it may, to the underlay."""
+    """Yield what leads from a network's VRF to services and, if it may, out of it."""
     nexthops, identities, number = tables
     vif_id = VifId(number("vif", UNDERLAY_VIF_NAME))
     for address in sorted({service.address for service in config.services}, key=_order):
         nexthop = nexthops.fabric(vif_id)
         prefix = ip_network(address)
         yield InetRouteRow(vrf_id, prefix, nexthop, 0, IdentityId(0), GATEWAY_MAC)
-    if not network.leaves_by_host:
+    if outlet is not None:
+        # Who is out there is known where the packet goes on.
+        yield InetRouteRow(vrf_id, _EVERYWHERE, outlet.nexthop, 0, IdentityId(0))
+    elif network.leaves_by_host:
+        # Also where nobody gets out that way: packets are then dropped by a reason of its own.
+        identity = identities.of([UNDERLAY_NETWORK], (), ())
+        yield InetRouteRow(vrf_id, _EVERYWHERE, nexthops.fabric(vif_id), 0, identity)
+    else:
         return
-    # Also where nobody gets out that way: packets are then dropped by a reason of its own.
-    identity = identities.of([UNDERLAY_NETWORK], (), ())
-    yield InetRouteRow(vrf_id, _EVERYWHERE, nexthops.fabric(vif_id), 0, identity)
-    for subnet in network.subnets:
-        # Whom nobody has here must not be looked for out there.
-        if isinstance(subnet.prefix, IPv4Network):
-            yield InetRouteRow(vrf_id, subnet.prefix, nexthops.discard(), 0, IdentityId(0))
+    own = [each.prefix for each in network.subnets if isinstance(each.prefix, IPv4Network)]
+    # Whom nobody has here must not be looked for out there.
+    for prefix in sorted({*own, *(() if outlet is None else outlet.inside)}):
+        yield InetRouteRow(vrf_id, prefix, nexthops.discard(), 0, IdentityId(0))
 
 
 def _order(address: IpAddress) -> tuple[int, int]:
@@ -104,7 +123,8 @@ def _order(address: IpAddress) -> tuple[int, int]:
 def fabric_rows(inputs: FabricInputs, underlay: Underlay, tables: InUse) -> Iterator[Row]:
     """Yield what is the same for all VRFs."""
     nexthops, _, number = tables
-    for protocol, ranges in inputs.config.pools if inputs.config.takes_ports else ():
+    takes_ports = inputs.config.takes_ports or inputs.translates_sources
+    for protocol, ranges in inputs.config.pools if takes_ports else ():
         yield PortPoolRow(protocol, ranges)
     to_host: NextHopId | None = None
     if underlay.host is not None:

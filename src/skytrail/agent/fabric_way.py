@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from skytrail.agent.fabric import host_side_address, host_side_address6
 from skytrail.agent.lookup import IpAddress, Tables
-from skytrail.agent.tables import NextHopKind, VifId
+from skytrail.agent.tables import InterfaceKind, InterfaceRow, NextHopKind, VifId
 
 _LINK_LOCAL = (IPv4Network("169.254.0.0/16"), IPv6Network("fe80::/10"))
 _NOBODY = (IPv4Network("0.0.0.0/8"), IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/3"))
@@ -68,25 +68,45 @@ def fabric_way(
     return FabricWay(source, service.targets[0], service.to_port, text)
 
 
+def snat_way(
+    tables: Tables, by: InterfaceRow, destination: IpAddress, protocol: int, port: int
+) -> FabricWay:
+    """Return the same of a packet that an address of an external network stands for.
+
+    ``port`` of ICMP is the type; ``bpf/include/snat.h``.
+    """
+    if is_link_service(destination):
+        return FabricWay(drop_reason="LINK_SERVICE")
+    if any(destination in prefix for prefix in _NOBODY) or destination.version != 4:
+        return FabricWay(text=str(destination), drop_reason="FABRIC_ADDRESS")
+    if protocol not in _WITH_PORTS and (protocol, port) != (_ICMP, _ECHO_REQUEST):
+        return FabricWay(drop_reason="FABRIC_PROTOCOL")
+    return _by_pool(tables, FabricWay(by.tunnel_address, destination, port), protocol)
+
+
 def _checked(tables: Tables, own: IPv4Address | None, way: FabricWay, protocol: int) -> FabricWay:
     at = way.destination
     if own is None:
         return FabricWay(text="the host's address is IPv6", drop_reason="FABRIC_FAMILY")
     if at is None or at == own or any(at in prefix for prefix in _NOBODY):
         return FabricWay(text=str(at), drop_reason="FABRIC_ADDRESS")
+    return _by_pool(tables, way, protocol)
+
+
+def _by_pool(tables: Tables, way: FabricWay, protocol: int) -> FabricWay:
     pool = tables.port_pools.get(protocol)
     if pool is None or not pool.ranges:
-        return FabricWay(text="no ports of the host", drop_reason="PORTS_EXHAUSTED")
+        return FabricWay(text="no ports to leave by", drop_reason="PORTS_EXHAUSTED")
     ranges = ", ".join(f"{first} to {last}" for first, last in pool.ranges)
     kind = "an identifier" if protocol == _ICMP else "a port"
     return FabricWay(
         way.source,
         way.destination,
         way.destination_port,
-        f"by {own} and {kind} of {ranges}, to {at}",
+        f"by {way.source} and {kind} of {ranges}, to {way.destination}",
     )
 
 
 def _tunnel_address(tables: Tables) -> IPv4Address | None:
-    found = [row.tunnel_address for row in tables.vifs.values() if row.tunnel_address is not None]
-    return found[0] if found else None
+    rows = tables.vifs.values()
+    return next((r.tunnel_address for r in rows if r.kind is InterfaceKind.UNDERLAY), None)

@@ -170,9 +170,17 @@ def lacks(plugged: PluggedPort, port: Port | None, problem: str | None) -> str:
         return problem or "configuration has not arrived"
     if not plugged.ifindex:
         return f"link {plugged.ifname} does not exist"
+    if plugged.kind is InterfaceKind.SNAT:
+        return _lacks_way_out(port)
     if port.addresses or not port.network.forwarding.routes:
         return ""
     return "no instance-ip has arrived"
+
+
+def _lacks_way_out(port: Port) -> str:
+    if port.source_nat is None:
+        return "nobody leaves by it any more"
+    return "" if port.outward_address else f"this host has no IPv4 address of {port.network.name}"
 
 
 def troubles(ports: Mapping[str, PortState], view: View) -> Iterator[PortTrouble]:
@@ -216,7 +224,7 @@ def workload_mtu(port: Port, underlay_mtu_bytes: int) -> int:
 def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:
     """Everything the workload may send from; empty when port security is off."""
     port = active.port
-    if not port.port_security:
+    if not port.port_security or port.source_nat is not None:
         return []
     network = port.network
     rows = {

@@ -188,6 +188,11 @@ class NextHopTable:
         )
         return self._add("fabric", row)
 
+    def source_nat(self, port_uuid: str, vif_id: VifId) -> NextHopId:
+        """Leave by the address of a port, and a port number of it."""
+        name = f"source-nat:{port_uuid}"
+        return self._add(name, NextHopRow(self._id(name), NextHopKind.FABRIC, vif_id=vif_id))
+
     def bridge(self, vrf: str, vrf_id: VrfId) -> NextHopId:
         """Look the inner destination MAC up in a VRF."""
         name = f"bridge:{vrf}"

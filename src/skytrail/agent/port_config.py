@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, ip_network
 
 from skytrail.agent.access_list import prefix_order
 from skytrail.agent.balance_config import omitted_fields
@@ -51,6 +51,7 @@ from skytrail.agent.service_tags import (
     side_of,
     translates,
 )
+from skytrail.agent.source_nat import SourceNat, source_nat_of
 from skytrail.agent.sub_interface_config import parent_of, vlan_of
 from skytrail.agent.tables import IpNetwork, Tag
 from skytrail.agent.workload_bgp import WorkloadBgp, workload_bgp
@@ -144,6 +145,15 @@ class Port:
     """Merged beside the network's."""
     takes_reports: bool = False
     """It says by IGMP or MLD which groups it listens to, and gets no others."""
+    source_nat: SourceNat | None = None
+    """Whose sources its address stands for, where no workload is behind it."""
+
+    @property
+    def outward_address(self) -> IPv4Address | None:
+        """What sources become that leave by it."""
+        if self.source_nat is None:
+            return None
+        return next((each for each in self.addresses if isinstance(each, IPv4Address)), None)
 
     @property
     def learning(self) -> MacLearning | None:
@@ -181,6 +191,16 @@ class PortReader:
         self, node: ConfigNode, uuid: str, networks: Mapping[str, VirtualNetwork]
     ) -> Port | str:
         """Return the port, or why it cannot be used."""
+        found = self._read(node, uuid, networks)
+        if isinstance(found, Port) and found.source_nat is not None:
+            # Nobody is behind it who could be asked, and flows are their askers'.
+            network = replace(found.network, fat_flows=NO_FAT_FLOWS)
+            return replace(found, network=network, health_checks=(), takes_reports=False)
+        return found
+
+    def _read(
+        self, node: ConfigNode, uuid: str, networks: Mapping[str, VirtualNetwork]
+    ) -> Port | str:
         properties = node.properties
         id_perms = mapping_of(properties.get("id_perms"))
         if not flag_of(id_perms.get("enable"), default=True):
@@ -239,6 +259,7 @@ class PortReader:
             vlan=vlan_of(node),
             parent=parent_of(self._graph, node.key) if vlan_of(node) else "",
             health_checks=checks_of_port(self._graph, node.key, found[0]),
+            source_nat=source_nat_of(self._graph, node.key),
             security=self._security.port(node.key),
             rates=rates_of(properties),
             omitted=omitted_fields(node, self._graph.node(found[0]), self._graph),

@@ -43,7 +43,7 @@ from skytrail.agent.tables import (
     VrfId,
 )
 from skytrail.agent.workload_bgp import gates, is_relayed
-from skytrail.net import IpAddress, Label, Mac, Vni, router_mac
+from skytrail.net import GATEWAY_MAC, IpAddress, Label, Mac, Vni, router_mac
 from skytrail.wire.xmpp import EnetKey, NextHop, Route, RouteAttributes, RouteKey
 
 ENCAPSULATION_TEXTS = {
@@ -124,6 +124,12 @@ class PortPlan:
         return self.active.port.network.vrf
 
     @property
+    def led_out(self) -> tuple[str, ...]:
+        """VRFs whose workloads leave by its address: never its own."""
+        told = self.active.port.source_nat
+        return () if told is None else tuple([each for each in told.instances if each != self.vrf])
+
+    @property
     def offered(self) -> tuple[IpNetwork, ...]:
         """What others may be led to it for: not what a health check fails for."""
         failing = self.active.failing
@@ -154,7 +160,10 @@ class PortPlan:
     @property
     def is_bridged(self) -> bool:
         """Whether frames are led to it by its MAC."""
-        return self.active.port.network.forwarding.bridges and not self.active.failing.port
+        active = self.active
+        if active.port.source_nat is not None:
+            return False
+        return active.port.network.forwarding.bridges and not active.failing.port
 
     @property
     def learnt(self) -> tuple[tuple[Mac, int], ...]:
@@ -174,8 +183,16 @@ class PortPlan:
         vrf, prefix = place
         return vrf != self.vrf or prefix not in self.behind
 
+    @property
+    def has_mac(self) -> bool:
+        """Whether its MAC is known to others, so that frames may be for it."""
+        port = self.active.port
+        return port.network.forwarding.bridges and port.source_nat is None
+
     def mac_of(self, place: tuple[str, IpNetwork]) -> Mac:
         """Return whom frames for one of its ``places`` are sent to."""
+        if self.active.port.source_nat is not None:
+            return GATEWAY_MAC
         return self.active.port.mac if self.is_own(place) else self.behind[place[1]].mac
 
     @property
@@ -241,7 +258,8 @@ def port_rows(plan: PortPlan) -> tuple[Row, ...]:
         policy_egress=numbers.policy_egress,
         policy_ingress=numbers.policy_ingress,
         identity=numbers.identity,
-        antispoof=port.port_security,
+        antispoof=port.port_security and port.source_nat is None,
+        tunnel_address=port.outward_address,
         transit=bool(port.chains),
         has_floating=bool(plan.floating),
         announces=any(not pair.is_shared for pair in port.address_pairs),
@@ -372,7 +390,7 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
             l3_label=Label(l3_label),
             vni=Vni(port.network.vni),
             # Frames for who has no MAC to others are sent to the vRouter as a router.
-            mac=port.mac if mode.bridges else router_mac(address),
+            mac=port.mac if plan.has_mac else router_mac(address),
             encapsulations=(*without, *(ENCAPSULATION_TEXTS[kind] for kind in kinds)),
             virtual_network=port.network.name,
             tags=port.security.tags,

@@ -128,6 +128,9 @@ class PortUnits:
                 self._world.vrfs.release(unit, vrf)
                 leave(self._world.guests, vrf, uuid)
             leave(self._world.members, old.vrf, uuid)
+            leave(self._world.visited, old.vrf, uuid)
+            for vrf in old.led_out:
+                leave(self._world.outlets, vrf, uuid)
             leave(self._world.guests, old.vrf, uuid)
             for place in old.places:
                 leave(self._world.offers, place, uuid)
@@ -150,10 +153,7 @@ class PortUnits:
             for vrf, vrf_id in plan.ways:
                 self._world.vrfs.claim(unit, vrf, vrf_id)
                 self._world.guests.setdefault(vrf, {})[uuid] = None
-            if plan.active.port.tag is not None:
-                self._world.guests.setdefault(plan.vrf, {})[uuid] = None
-            else:
-                self._world.members.setdefault(plan.vrf, {})[uuid] = plan.active.port.network
+            self._join(uuid, plan)
             for place in plan.places:
                 self._world.offers.setdefault(place, {})[uuid] = plan
             for each in plan.floating:
@@ -171,7 +171,9 @@ class PortUnits:
         self._world.dirty_macs.update((vrf, mac) for vrf, (mac, _) in before ^ after)
         for side in (old, plan):
             if side is not None:
-                self._world.dirty_vrfs.update((side.vrf, *(vrf for vrf, _ in side.ways)))
+                self._world.dirty_vrfs.update(
+                    (side.vrf, *side.led_out, *(vrf for vrf, _ in side.ways))
+                )
                 self._world.dirty_places.update(side.places)
                 self._world.dirty_places.update(
                     (FABRIC_INSTANCE, p) for p in side.underlay_prefixes
@@ -179,3 +181,17 @@ class PortUnits:
                 self._world.dirty_macs.add((side.vrf, side.active.port.mac))
                 for label in (side.numbers.label, side.numbers.layer2_label):
                     self._world.used_changed("own label", str(label))
+
+    def _join(self, uuid: str, plan: PortPlan) -> None:
+        """Be a member of the port's network, or what else it is there."""
+        port = plan.active.port
+        for vrf in plan.led_out:
+            self._world.outlets.setdefault(vrf, {})[uuid] = plan
+        if port.source_nat is not None:
+            # As one that only has an address there.
+            self._world.guests.setdefault(plan.vrf, {})[uuid] = None
+            self._world.visited.setdefault(plan.vrf, {})[uuid] = port.network
+        elif port.tag is not None:
+            self._world.guests.setdefault(plan.vrf, {})[uuid] = None
+        else:
+            self._world.members.setdefault(plan.vrf, {})[uuid] = port.network

@@ -47,7 +47,8 @@ from skytrail.agent.io.health import HealthChecks
 from skytrail.agent.io.host_marks import install as install_host_marks
 from skytrail.agent.io.host_network import HostNetwork
 from skytrail.agent.io.mac_learner import MacLearner
-from skytrail.agent.io.netlink import ChangeSignal, Link, UnderlayResolver, link_index, read_link
+from skytrail.agent.io.netlink import ChangeSignal, UnderlayResolver, link_index, read_link
+from skytrail.agent.io.own_ports import plug_own, with_link
 from skytrail.agent.io.plug_socket import (
     ListRequest,
     PlugRefused,
@@ -58,6 +59,7 @@ from skytrail.agent.io.plug_socket import (
 )
 from skytrail.agent.io.punt import PuntChannel
 from skytrail.agent.io.settings import AgentSettings
+from skytrail.agent.io.source_nat import SourceNatLinks
 from skytrail.agent.io.state import StateFolder
 from skytrail.agent.io.uplink_queues import UplinkQueues
 from skytrail.agent.io.uplinks import UnderlayMissing, Uplinks
@@ -105,6 +107,7 @@ APPLY_RETRY_S = 1.0
 PLUG_TIMEOUT_S = 10.0
 PORTS_COUNT_MAX = 4096
 _KINDS = {"veth": InterfaceKind.WORKLOAD_VETH, "tap": InterfaceKind.WORKLOAD_TAP}
+_KIND_TEXTS = {**{kind: text for text, kind in _KINDS.items()}, InterfaceKind.SNAT: "snat"}
 T = TypeVar("T")
 
 
@@ -149,6 +152,7 @@ class AgentService:
         self._clock = SystemClock()
         self.health = HealthChecks(self._clock, self._state, self._punts.reply, self._changed)
         self.balancers = Balancers(settings.state, settings.certificates, self._changed)
+        self._source_nat = SourceNatLinks()
         self.relays = BgpRelays(settings.state / "bgp-relay.sock")
         self.queues = {
             ifname: UplinkQueues(settings.uplink_mbps * 1000) for ifname in settings.underlay
@@ -283,7 +287,7 @@ class AgentService:
     async def _restore(self) -> None:
         known = self._state.load_numbers(self.numbers)
         for port in self._state.load_ports():
-            self.plugged[port.vmi_uuid] = _with_link(port, read_link(port.ifname))
+            self.plugged[port.vmi_uuid] = with_link(port, read_link(port.ifname))
         self.health.restore(self.plugged)
         config = self._state.load_config()
         if config is not None:
@@ -443,7 +447,7 @@ class AgentService:
 
     def _compute(self) -> Desired:
         view = self._incremental.update(self.sessions.graph)
-        self._plug_balancers()
+        self._plug_own()
         self._claim(view)
         self.health.follow(self.plugged, view)
         fabric = view.fabric
@@ -468,17 +472,11 @@ class AgentService:
             return again
         return desired
 
-    def _plug_balancers(self) -> None:
-        """Copies of load balancers come and go with configuration; nobody else plugs them."""
-        if not self.is_complete:
-            return
-        new, old = self.balancers.plugs(self.sessions.graph, self.plugged)
-        for port in new:
-            self.plugged[port.vmi_uuid] = _with_link(port, read_link(port.ifname))
-        for uuid in old:
-            del self.plugged[uuid]
-        if new or old:
-            self._state.save_ports(list(self.plugged.values()))
+    def _plug_own(self) -> None:
+        """Copies of load balancers, and addresses to leave by, come and go with configuration."""
+        graph, plugged = self.sessions.graph, self.plugged
+        if self.is_complete and plug_own(graph, plugged, self.balancers, self._source_nat):
+            self._state.save_ports(list(plugged.values()))
 
     def _save_numbers(self) -> None:
         """Before the kernel or a control node hears of a number, it is on disk."""
@@ -614,7 +612,7 @@ class AgentService:
             _KINDS[request.kind],
             sequences=known.sequences if known is not None else (),
         )
-        self.plugged[uuid] = _with_link(port, link)
+        self.plugged[uuid] = with_link(port, link)
 
     # Links and the underlay.
 
@@ -624,7 +622,7 @@ class AgentService:
         for uuid, port in self.plugged.items():
             relay = self.relays.ifindex_of(port)
             if (link_index(port.ifname), relay) != (port.ifindex, port.relay_ifindex):
-                linked = _with_link(port, read_link(port.ifname))
+                linked = with_link(port, read_link(port.ifname))
                 self.plugged[uuid] = replace(linked, relay_ifindex=relay)
                 changed = True
         try:
@@ -772,14 +770,6 @@ class AgentService:
             del self._advertised[uuid]
 
 
-def _with_link(port: PluggedPort, link: Link | None) -> PluggedPort:
-    return replace(
-        port,
-        ifindex=link.ifindex if link else 0,
-        link_mtu_bytes=link.mtu_bytes if link else 0,
-    )
-
-
 def _uuid(text: str) -> str:
     try:
         return str(UUID(text))
@@ -792,6 +782,6 @@ def _port_row(port: PluggedPort) -> dict[str, object]:
         "vmi_uuid": port.vmi_uuid,
         "vm_uuid": port.vm_uuid,
         "ifname": port.ifname,
-        "kind": "tap" if port.kind is InterfaceKind.WORKLOAD_TAP else "veth",
+        "kind": _KIND_TEXTS[port.kind],
         "ifindex": port.ifindex,
     }

@@ -69,6 +69,8 @@ class InterfaceKind(enum.IntEnum):
     WORKLOAD_TAP = 2
     """A tap owned by a hypervisor: delivered by redirect."""
     UNDERLAY = 3
+    SNAT = 4
+    """Nobody's link: an address by which workloads of other networks leave."""
 
 
 def interface_key(ifindex: int, tag: Tag | None = None) -> int:
@@ -123,8 +125,8 @@ class InterfaceRow:
     flow_count_max: int = 0
     """Flows this interface may own; 0 = the datapath's default share."""
     tunnel_address: IPv4Address | None = None
-    """Underlay only: our tunnel endpoint. Tunnelled packets to it are decapsulated, those to
-    workloads in ``vrf_id`` delivered; everything else is left to the host's own stack."""
+    """Underlay: our tunnel endpoint. Tunnelled packets to it are decapsulated, those to workloads in
+    ``vrf_id`` delivered; everything else is left to the host's own stack. SNAT: what sources become."""
     tunnel_address6: IPv6Address | None = None
     """Underlay only: our tunnel endpoint where the underlay is IPv6."""
     replicator_address: IpAddress | None = None

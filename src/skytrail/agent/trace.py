@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address
 
-from skytrail.agent.fabric_way import fabric_way, is_link_service
+from skytrail.agent.fabric_way import fabric_way, is_link_service, snat_way
 from skytrail.agent.floating import by_outside, leaves_by, mapped_port
 from skytrail.agent.lookup import IpAddress, Tables, Verdict
 from skytrail.agent.membership import is_of_link
@@ -125,6 +125,10 @@ def explain_arrival(
     return _Walk(tables, packet, rule_name).from_underlay(*incoming)
 
 
+_NOT_FOR_STRANGERS = (NextHopKind.RECEIVE, NextHopKind.BRIDGE)
+"""Next hops of an external network that who leaves by its address does not get to."""
+
+
 class _Walk:
     def __init__(self, tables: Tables, packet: TracePacket, rule_name: RuleNames) -> None:
         self._tables = tables
@@ -156,6 +160,9 @@ class _Walk:
             return self._drop_last("DISCARD")
         if nexthop.kind is NextHopKind.BRIDGE:
             return self._flood(row)
+        by = self._tables.vifs.get(nexthop.vif_id) if nexthop.kind is NextHopKind.FABRIC else None
+        if by is not None and by.kind is InterfaceKind.SNAT:
+            return self._lead_out(row, by)
         if nexthop.kind is NextHopKind.FABRIC and is_link_service(self._packet.destination):
             return self._leave(row.vif_id)
         egress = self._policy("egress policy", row.policy_egress, found.identity, remote=None)
@@ -306,8 +313,35 @@ class _Walk:
         )
         return self._end(LEFT)
 
+    def _lead_out(self, row: InterfaceRow, by: InterfaceRow) -> Trace:
+        """By an address of an external network: translated, and on by a route of that one."""
+        packet = self._packet
+        way = snat_way(
+            self._tables, by, packet.destination, packet.protocol, packet.destination_port
+        )
+        self._step("source translation", f"{packet.destination}", way.text or way.drop_reason)
+        if way.drop_reason:
+            return self._drop_last(way.drop_reason)
+        found = self._led_to(by.vrf_id)
+        nexthop = self._nexthop(found.nexthop_id) if found is not None else None
+        if found is None or nexthop is None or nexthop.kind in _NOT_FOR_STRANGERS:
+            return self._drop_last("NO_ROUTE")
+        egress = self._policy("egress policy", row.policy_egress, found.identity, remote=None)
+        if nexthop.kind is NextHopKind.FABRIC:
+            return self._drop_last("FABRIC_ROUTE")
+        if nexthop.kind is NextHopKind.DISCARD:
+            return self._drop_last("DISCARD")
+        if not egress.allow:
+            return self._drop_last("POLICY")
+        self._leaves_as = replace(packet, source=way.source, source_port=0)
+        if nexthop.kind is NextHopKind.ECMP:
+            return self._ecmp(nexthop, by)
+        if nexthop.kind is NextHopKind.INTERFACE:
+            return self._deliver(nexthop.vif_id, by.identity, by.tunnel_address)
+        return self._tunnel(nexthop, found.label)
+
     def _led_to(self, vrf_id: VrfId) -> InetRouteRow | None:
-        """Look the destination up where the rule leads, a service chain's VRF."""
+        """Look the destination up in another VRF, where a rule or a way out leads."""
         route = self._tables.route(vrf_id, self._packet.destination)
         answer = "no route" if route is None else f"{route.prefix}: {_target_text(route)}"
         self._step("route the rule leads to", f"vrf {vrf_id} {self._packet.destination}", answer)
@@ -450,6 +484,9 @@ class _Walk:
         if row is None:
             return self._drop("interface", f"vif {vif_id}", "no row", "INTERFACE_UNKNOWN")
         self._step("interface", f"vif {vif_id}", f"ifindex {row.ifindex} mac {row.mac}")
+        if row.kind is InterfaceKind.SNAT:
+            text = "only answers to what left by it get through, to who asked"
+            return self._drop("source translation", str(row.tunnel_address), text, "FABRIC_UNKNOWN")
         by, policy = self._come_by(vif_id), row.policy_ingress
         refused = self._admitted(by) if by is not None else ""
         if refused:

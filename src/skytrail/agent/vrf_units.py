@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Network, ip_network
 
-from skytrail.agent.fabric import routes_out
+from skytrail.agent.fabric import Outlet, routes_out
 from skytrail.agent.flood import (
     broadcast_addresses,
     copies_hop,
@@ -51,7 +51,7 @@ class VrfUnits:
                 addresses, rows = self._service(vrf, members)
         else:
             self._world.shortage.settle(unit)
-            if any(self._world.plans[each].vrf == vrf for each in self._world.guests.get(vrf, ())):
+            if any(self._is_tagged(each, vrf) for each in self._world.guests.get(vrf, ())):
                 # What comes out of a transparent service for an end of its health check.
                 addresses.update(segment.ENDS)
                 vrf_id = VrfId(self._world.number("vrf", vrf))
@@ -104,7 +104,8 @@ class VrfUnits:
                 for a in (broadcast_addresses(network) if network.forwarding.bridges else ())
                 if (vrf, a) not in self._world.offers and a not in addresses
             ]
-            rows += routes_out(network, self._world.fabric, vrf_id, self._world.in_use)
+            outlet = self._outlet(vrf)
+            rows += routes_out(network, self._world.fabric, vrf_id, self._world.in_use, outlet)
         if network.vni:
             rows.append(VniRow(network.vni, bridge))
         rows.append(LabelRow(self._world.number("label", f"bridge:{vrf}"), bridge))
@@ -113,6 +114,20 @@ class VrfUnits:
         else:
             self._world.published.release(unit, (vrf, BROADCAST_TREE))
         return addresses, rows
+
+    def _is_tagged(self, uuid: str, vrf: str) -> bool:
+        plan = self._world.plans[uuid]
+        return plan.vrf == vrf and plan.active.port.tag is not None
+
+    def _outlet(self, vrf: str) -> Outlet | None:
+        """Return by which address workloads of a VRF leave; of several always the same one."""
+        found = self._world.outlets.get(vrf)
+        plan = found[min(found)] if found else None
+        told = plan.active.port.source_nat if plan is not None else None
+        if plan is None or told is None:
+            return None
+        uuid, vif_id = plan.active.port.uuid, plan.numbers.vif_id
+        return Outlet(self._world.nexthops.source_nat(uuid, vif_id), told.inside)
 
     def _mode(self, vrf: str, members: Mapping[str, VirtualNetwork] | None) -> None:
         """Learnt routes of a VRF count by how it forwards."""

@@ -66,6 +66,8 @@ class World:
         """VRF -> port that has a floating or alias address there -> the VRF's network."""
         self.guests: dict[str, dict[str, None]] = {}
         """VRF -> ports elsewhere whose policies lead there."""
+        self.outlets: dict[str, dict[str, PortPlan]] = {}
+        """VRF -> port by whose address its workloads leave."""
         self.offers: dict[Place, dict[str, PortPlan]] = {}
         self.own_labels: dict[int, PortPlan] = {}
         self.own_macs: dict[tuple[str, Mac], set[str]] = {}

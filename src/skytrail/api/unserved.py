@@ -14,7 +14,6 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.model.load_balancer import PROVIDERS
 
-_UNDERLAY: Final = ("default-domain", "default-project", "ip-fabric")
 _UNSERVED_OF_NETWORKS: Final = (
     "layer2_control_word",
     "pbb_evpn_enable",
@@ -32,11 +31,6 @@ def why_unserved(record: Record) -> str:
         provider = documents.text(record.body, "loadbalancer_provider") or ""
         is_served = provider in PROVIDERS
         return "" if is_served else f"hosts serve no load balancers of provider {provider}"
-    if kind == "logical-router" and _leaves_by_a_network(record):
-        return (
-            "hosts do not translate sources to addresses of an external network: with ip-fabric as"
-            " external gateway each host translates to its own"
-        )
     if kind == "global-vrouter-config" and (names := _services_out_of_reach(record.body)):
         return (
             f"link-local services {', '.join(names)}: at an IPv6 address hosts serve metadata and"
@@ -67,15 +61,3 @@ def _services_out_of_reach(body: Document) -> list[str]:
 def _is_of_host(addresses: Iterable[str]) -> bool:
     found = [*addresses]
     return bool(found) and all(ip_address(each).is_loopback for each in found)
-
-
-def _leaves_by_a_network(record: Record) -> bool:
-    """Tell whether a router's external gateway is a network of addresses."""
-    if documents.text(record.body, "logical_router_type") == "vxlan-routing":
-        return False
-    return any(
-        documents.text(documents.section(each, "attr"), "logical_router_virtual_network_type")
-        in (None, "", "ExternalGateway")
-        and each.get("to") != [*_UNDERLAY]
-        for each in documents.sections(record.body, "virtual_network_refs")
-    )

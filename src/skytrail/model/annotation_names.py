@@ -23,6 +23,9 @@ LOAD_BALANCER = "load-balancer"
 LOAD_BALANCER_HOSTS = "load-balancer-hosts"
 """Of a load balancer: the hosts of its copies by name, the active one first; else they are chosen."""
 
+SOURCE_NAT = "source-nat"
+"""Of a machine that stands for an address by which workloads leave: whose, as JSON (ADR 0360)."""
+
 UNHEARD_MULTICAST, FLOODED = "unheard-multicast", "flood"
 """Of a virtual network that takes reports of listeners: ``flood`` has everybody get what is sent to
 groups nobody listens to (ADR 0211)."""
@@ -34,6 +37,7 @@ READ_BY_AGENTS = frozenset(
         BROADCAST_REPLICATION,
         LOAD_BALANCER,
         REPLICATOR_ADDRESS,
+        SOURCE_NAT,
         STICKY_MAC,
         UNHEARD_MULTICAST,
     )

@@ -318,13 +318,6 @@ def test_objects_nobody_acts_on_yet_say_so(api) -> None:
     for setting in ("pbb_evpn_enable", "layer2_control_word"):
         wire = api.create("virtual-network", fq_name=[*PROJECT, setting], **{setting: True})
         assert on_hosts(wire, "virtual-network") == ("false", "not_applied")
-    for name, gateway, seen in (("out", "public", "false"), ("down", "ip-fabric", "true")):
-        if gateway == "public":
-            api.create("virtual-network", fq_name=[*PROJECT, gateway])
-        external = {"logical_router_virtual_network_type": "ExternalGateway"}
-        refs = [{"to": [*PROJECT, gateway], "attr": external}]
-        router = api.create("logical-router", fq_name=[*PROJECT, name], virtual_network_refs=refs)
-        assert on_hosts(router, "logical-router")[0] == seen
     assert on_hosts(steering, "network-policy") == ("true", "no_host_concerned")
     assert on_hosts(template, "service-template") == ("true", "no_host_concerned")
     assert on_hosts(plain, "network-policy") == ("true", "no_host_concerned")

@@ -84,6 +84,7 @@ _NANOSECONDS = 1_000_000_000
 _PROGRAMS = {
     InterfaceKind.WORKLOAD_VETH: "workload_ingress",
     InterfaceKind.WORKLOAD_TAP: "workload_ingress",
+    InterfaceKind.SNAT: "workload_ingress",
     InterfaceKind.UNDERLAY: "underlay_ingress",
 }
 _ZERO = u32(0)
@@ -247,7 +248,7 @@ class EbpfDatapath:
 
     def _set_underlay(self, rows: Iterable[InterfaceRow]) -> None:
         for row in rows:
-            if row.tunnel_address is not None or row.tunnel_address6 is not None:
+            if row.kind is InterfaceKind.UNDERLAY and (row.tunnel_address or row.tunnel_address6):
                 own, own6 = row.tunnel_address, row.tunnel_address6
                 copying = row.replicator_address
                 copying4 = copying if isinstance(copying, IPv4Address) else None

@@ -19,7 +19,11 @@ from skytrail.agent.tables import InterfaceKind
 from skytrail.wire.xmpp import ConfigKey, ConfigLink, ConfigNode, ConfigUpdate, ConfigValue
 
 STATE_VERSION = 1
-_KINDS = {"veth": InterfaceKind.WORKLOAD_VETH, "tap": InterfaceKind.WORKLOAD_TAP}
+_KINDS = {
+    "veth": InterfaceKind.WORKLOAD_VETH,
+    "tap": InterfaceKind.WORKLOAD_TAP,
+    "snat": InterfaceKind.SNAT,
+}
 _KIND_TEXTS = {kind: text for text, kind in _KINDS.items()}
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@
    | load_balancer         machine, port and own address of each copy; what it serves, as JSON
    +--> shared_address     the balancer's address belongs to the copies' ports as well
    +--> shared_floating    and the floating addresses of its port
-   +--> router_machines    hosts refer to the machines of their copies
+   +--> host_machines      hosts refer to the machines of their copies (host_machines.py)
 ```
 The ports of both copies have the balancer's address; the second one's local preference is lower, so it
 waits. Each copy has an address of its own too, from which it speaks to members: both can ask whether
@@ -65,6 +65,8 @@ ROUTER: Final = VirtualRouter.type_name
 FLOATING: Final = FloatingIp.type_name
 PREFERENCES: Final = (200, 100)
 """Of the active copy and of the one that waits."""
+NAME_START: Final = "load-balancer-"
+"""Of machines, ports and addresses of copies."""
 _TOR: Final = "tor"
 _HTTP_KINDS: Final = frozenset({"HTTP", "HTTPS"})
 
@@ -124,7 +126,7 @@ def load_balancer(view: View, uuid: str) -> Outcome:
     ports: list[FqName] = []
     machines: list[tuple[str, FqName]] = []
     for place, host in enumerate(hosts):
-        name = f"load-balancer-{uuid}-{place + 1}"
+        name = f"{NAME_START}{uuid}-{place + 1}"
         derived += _copy(view, (port, network, vip), name, place, balancer)
         ports.append((*port.fq_name[:-1], name))
         machines.append((host.uuid, (name,)))
@@ -183,29 +185,13 @@ def shared_floating(view: View, uuid: str) -> Outcome:
     return Outcome(derived=(Derived(key, properties, links, update_only=True),))
 
 
-def router_machines(view: View) -> dict[str, Outcome]:
-    """Let hosts refer to the machines of their copies, beside what others refer them to."""
-    wanted: dict[str, set[FqName]] = {}
-    for _, placed in view.rows("load_balancer", Placed):
-        for router, machine in placed.machines:
-            wanted.setdefault(router, set()).add(machine)
-    outcomes: dict[str, Outcome] = {}
-    for router in view.every(VirtualRouter):
-        known = {each.to: each.uuid for each in router.virtual_machine_refs}
-        own = {to for to, uuid in known.items() if not _is_copy(MACHINE, uuid, to)}
-        named = own | wanted.get(router.uuid, set())
-        if named != own or own != known.keys():
-            outcomes[router.uuid] = _linked(ROUTER, router.fq_name, "virtual_machine_refs", named)
-    return outcomes
-
-
 def _linked(type_name: str, name: FqName, field: str, targets: set[FqName]) -> Outcome:
     links = {field: tuple(Link(each) for each in sorted(targets))}
     return Outcome(derived=(Derived(DerivedKey(type_name, name), links=links, update_only=True),))
 
 
 def _is_copy(type_name: str, uuid: str, name: FqName) -> bool:
-    return name[-1].startswith("load-balancer-") and uuid == derived_uuid(type_name, name)
+    return name[-1].startswith(NAME_START) and uuid == derived_uuid(type_name, name)
 
 
 def _is_off(properties: object) -> bool:
@@ -389,11 +375,5 @@ PASSES: Final = (
     TablePass("balancer_floating", frozenset(), balancer_floating, upstream=("load_balancer",)),
     UnitPass(
         "shared_floating", FLOATING, frozenset({FLOATING}), shared_floating, ("balancer_floating",)
-    ),
-    TablePass(
-        "router_machines",
-        frozenset({ROUTER}),
-        router_machines,
-        upstream=("load_balancer",),
     ),
 )

@@ -13,6 +13,7 @@ instances of the networks are connected with each other and with it (docs/adr/01
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +41,7 @@ from skytrail.model.generated.types import (
     RouteTargetList,
     VirtualNetworkType,
 )
+from skytrail.model.objects import Reference
 from skytrail.net.decimal_text import SHOWN_LENGTH, decimal
 
 NETWORK: Final = VirtualNetwork.type_name
@@ -60,6 +62,9 @@ class Router:
     targets: Targets
     internal_network: FqName | None = None
     """Set for VXLAN routers."""
+    externals: frozenset[str] = frozenset()
+    """uuids of networks by whose addresses its own are led out: not the underlay, and not of a VXLAN
+    router, whose external networks are a matter of physical routers."""
     leaves_by_host: bool = False
     """Its external gateway is the underlay: its networks reach that by their hosts' addresses."""
 
@@ -97,9 +102,16 @@ def logical_router(view: View, uuid: str) -> Outcome:
         networks_of(view, (each.uuid for each in router.virtual_machine_interface_refs)),
         targets | Targets.both(*own_texts),
         internal,
+        frozenset(_externals(used)) if internal is None else frozenset[str](),
         any(each.to == IP_FABRIC and _is_external(each.attr) for each in used),
     )
     return Outcome(row, tuple(derived), tuple(violations))
+
+
+def _externals(used: Iterable[Reference[LogicalRouterVirtualNetworkType]]) -> Iterator[str]:
+    for each in used:
+        if each.to != IP_FABRIC and _is_external(each.attr):
+            yield each.uuid
 
 
 def _is_external(kind: LogicalRouterVirtualNetworkType | None) -> bool:

@@ -1,0 +1,71 @@
+"""Addresses of external networks by which workloads of other networks leave this host. Pure.
+
+```
+ configuration: own virtual-router --> machine with an annotation --> its port, with the address
+        |  ports_here: ports to plug, each on a link that nobody is at
+        +--> source_nat_of: of such a port, whose sources its address stands for
+```
+The port is in the external network: its address is published with its label as any port's is, and
+is routed to without a MAC of its own, as a floating address is. Networks that it stands for have a
+default route to it (``routes_out`` in ``fabric.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_network
+
+import msgspec
+
+from skytrail.agent.config import ConfigGraph
+from skytrail.agent.config_values import annotation_of, object_uuid
+from skytrail.model.annotation_names import SOURCE_NAT
+from skytrail.model.source_nat import NAME_START
+from skytrail.model.source_nat import SourceNat as Told
+from skytrail.wire.xmpp import ConfigKey
+
+DEVICE_START = "nat-"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNat:
+    """Whose sources an address stands for."""
+
+    instances: tuple[str, ...]
+    inside: tuple[IPv4Network, ...]
+
+
+def device_of(port: str) -> str:
+    """Return the name of a port's link: one for each port, and nobody else's."""
+    return f"{DEVICE_START}{hashlib.blake2b(port.encode(), digest_size=5).hexdigest()}"
+
+
+def ports_here(graph: ConfigGraph) -> set[str]:
+    """Return the uuids of the ports that configuration has on this host for that."""
+    return {
+        object_uuid(port)
+        for port in graph.nodes("virtual-machine-interface")
+        if source_nat_of(graph, port.key) is not None
+    }
+
+
+def source_nat_of(graph: ConfigGraph, port: ConfigKey) -> SourceNat | None:
+    """Return whose sources a port's address stands for; None: it is a workload's.
+
+    Tenants write machines and their annotations, but not which ones a virtual-router refers to.
+    """
+    for machine in graph.linked_nodes(port, "virtual-machine"):
+        text = annotation_of(machine.properties, SOURCE_NAT)
+        is_placed = bool(graph.neighbours(machine.key, "virtual-router"))
+        if not text or not is_placed or not machine.key.name.startswith(NAME_START):
+            continue
+        try:
+            told = msgspec.json.decode(text, type=Told)
+            inside = [ip_network(each) for each in told.inside]
+        except ValueError:
+            # Of another release: nothing is better than something else than what was meant.
+            continue
+        prefixes = tuple([each for each in inside if isinstance(each, IPv4Network)])
+        return SourceNat(told.instances, prefixes)
+    return None
