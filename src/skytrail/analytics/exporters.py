@@ -21,8 +21,11 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 PER_S: Final = 2_000
-"""Datagrams, or messages of a stream, of one device; twice as many at once."""
-ALL_PER_S: Final = 10_000
+"""Pieces of datagrams of one device; twice as many at once."""
+ALL_PER_S: Final = 4_000
+"""Of all devices: what reading these costs leaves the node time for everybody else."""
+PIECE_BYTES: Final = 512
+"""A datagram counts once for each of these that it begins: what it costs grows with its length."""
 EXPORTERS_COUNT_MAX: Final = 4_096
 REFUSED_COUNT_MAX: Final = 64
 """Strangers that are told apart; the rest is counted together."""
@@ -50,13 +53,13 @@ class Bucket:
     left: float
     at: float
 
-    def take(self, now: float) -> bool:
-        """Tell whether there is room for one more."""
+    def take(self, now: float, count: int) -> bool:
+        """Tell whether there is room for so many more."""
         self.left = min(2 * self.per_s, self.left + (now - self.at) * self.per_s)
         self.at = now
-        if self.left < 1.0:
+        if self.left < count:
             return False
-        self.left -= 1.0
+        self.left -= count
         return True
 
 
@@ -149,7 +152,8 @@ class Exporters:
         self.note(found, size, now)
         if self._all is None:
             self._all = Bucket(ALL_PER_S, 2 * ALL_PER_S, now)
-        if not (found.bucket.take(now) and self._all.take(now)):
+        count = max(1, -(-size // PIECE_BYTES))
+        if not (found.bucket.take(now, count) and self._all.take(now, count)):
             self.drop(found, SHED)
             return None
         return found

@@ -10,6 +10,7 @@ from skytrail.analytics.configured import router_addresses
 from skytrail.analytics.exporters import (
     EXPORTERS_COUNT_MAX,
     PER_S,
+    PIECE_BYTES,
     REFUSED_COUNT_MAX,
     Exporters,
     canonical,
@@ -22,8 +23,8 @@ ROUTER = {
 }
 
 
-def admitted(exporters, address, count=1, now=0.0):
-    return sum(exporters.admit("sflow", address, 100, now) is not None for _ in range(count))
+def admitted(exporters, address, count=1, now=0.0, size=100):
+    return sum(exporters.admit("sflow", address, size, now) is not None for _ in range(count))
 
 
 def test_only_this_machine_named_addresses_and_configured_routers_are_heard():
@@ -68,6 +69,13 @@ def test_flood_of_one_device_is_shed_and_leaves_others_room():
     assert admitted(exporters, "127.0.0.2", 10) == 10
     assert exporters.dropped == {"exporter_shed": 8 * PER_S}
     assert admitted(exporters, "127.0.0.1", 10 * PER_S, now=0.5) == PER_S / 2
+
+
+def test_long_datagrams_count_by_their_length():
+    exporters = Exporters()
+
+    assert admitted(exporters, "127.0.0.1", 1000, size=10 * PIECE_BYTES) == 2 * PER_S / 10
+    assert admitted(exporters, "127.0.0.2", 10 * PER_S, size=0) == 2 * PER_S
 
 
 def test_strangers_and_devices_are_told_apart_up_to_a_bound():
