@@ -143,6 +143,10 @@ uninstall_all() {
             systemctl --quiet disable "$name" 2>/dev/null || :
         done
     fi
+    # What is in a folder (DESTDIR) has put nothing on this machine's links.
+    if [ -z "$root" ] && [ "$(id -u)" = 0 ]; then
+        "$prefix/bin/skytrail" host clean || printf 'Not cleaned: see tc qdisc show, nft list tables (skytrail-qos)\n'
+    fi
     while read -r path; do rm -f "$root$path"; done <"$root$prefix/$manifest"
     rm -rf "$root$prefix"
     if booted; then systemctl daemon-reload; fi

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rig import inside
@@ -16,6 +19,7 @@ from skytrail.agent.tables import QosMark
 
 VOICE, BULK = QosMark(7, 46, 5, 6), QosMark(9, 10, 1, 0)
 CS1, CS7 = 8, 56
+QUEUES = [Queue(1, 20, 40, (7,))]
 ONLY_CS1 = tuple(VOICE if dscp == CS1 else None for dscp in range(64))
 ECT0 = 2
 IPV6_TCLASS = 67
@@ -120,3 +124,52 @@ def test_marked_packets_of_the_host_wait_in_the_queue_of_their_class() -> None:
         tos_on_the_wire(dscp)
 
     assert uplink_queues.counters("uplink")[CLASS_FIRST + VOICE.class_id]["packets"] == 2
+
+
+def disciplines() -> dict[str, str]:
+    """Link -> its root discipline's handle."""
+    shown = subprocess.run(
+        ["tc", "-j", "qdisc", "show"], check=True, capture_output=True, text=True
+    ).stdout
+    return {each["dev"]: each["handle"] for each in json.loads(shown) if each.get("root")}
+
+
+def clean(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "skytrail.cli", "host", "clean", "--socket", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("host")
+def test_what_a_removed_agent_left_is_taken_away_and_nothing_else(tmp_path: Path) -> None:
+    host_marks.install(["uplink"], ONLY_CS1)
+    uplink_queues.install("uplink", QUEUES, 1_000_000)
+    subprocess.run(
+        ["tc", "qdisc", "add", "dev", "other", "root", "handle", "7:", "htb"], check=True
+    )
+    assert tos_on_the_wire(CS1) != CS1 << 2 | ECT0
+
+    cleaned = clean(tmp_path / "nobody.sock")
+
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert "uplink: queues removed" in cleaned.stdout
+    assert tos_on_the_wire(CS1) == CS1 << 2 | ECT0
+    assert disciplines().get("uplink") != "5150:"
+    assert disciplines()["other"] == "7:"
+    assert clean(tmp_path / "nobody.sock").returncode == 0
+
+
+@pytest.mark.usefixtures("host")
+def test_nothing_is_taken_away_from_an_agent_that_runs(tmp_path: Path) -> None:
+    uplink_queues.install("uplink", QUEUES, 1_000_000)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        agent.bind(str(tmp_path / "agent.sock"))
+        agent.listen(1)
+        refused = clean(tmp_path / "agent.sock")
+
+    assert refused.returncode == 1
+    assert "an agent runs here" in refused.stderr
+    assert disciplines()["uplink"] == "5150:"

@@ -15,6 +15,7 @@ import msgspec
 from skytrail.cli.capture import capture_options, fetch
 from skytrail.cli.help_text import examples
 from skytrail.cli.host_check import check
+from skytrail.cli.host_clean import clean
 from skytrail.cli.lab import json_option, print_json, print_tables, reports_failures
 from skytrail.cli.session import console
 from skytrail.cli.trace import check_port, show_trace, trace_record
@@ -93,6 +94,7 @@ def host() -> None:
 
 
 host.add_command(check)
+host.add_command(clean)
 
 
 @host.command(

@@ -90,6 +90,19 @@ def install(ifname: str, queues: Sequence[Queue], kbps: int) -> None:
         _put(ifname, each)
 
 
+def remove_all() -> list[str]:
+    """Take the disciplines away that are ours, of whichever links; return these."""
+    ours = ("htb", f"{HANDLE:x}:")
+    found = [
+        str(each["dev"])
+        for each in json.loads(_tc("-j", "qdisc", "show") or "[]")
+        if each.get("root") and (each["kind"], each["handle"]) == ours
+    ]
+    for ifname in found:
+        _tc("qdisc", "del", "dev", ifname, "root")
+    return found
+
+
 def counters(ifname: str) -> dict[int, dict[str, int]]:
     """Return what each class had, by minor number."""
     found: dict[int, dict[str, int]] = {}
