@@ -2,7 +2,7 @@
 //
 // Usage: CONSOLE_URL=... node lab.mjs    (tests/system/test_console_lab.py); prints as journeys.mjs does.
 
-import { axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
+import { api, axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
 
 const EDGE = /^From red › front to red › back: \d+ passed, [1-9]\d* denied/;
 
@@ -48,11 +48,29 @@ async function seeingHowMuchGoesBetweenWhom() {
   await page.getByText("elsewhere").first().waitFor();
 }
 
+async function seeingTrafficWithItsChanges() {
+  await open("/");
+  const found = await api("GET", "/api/v1/virtual-network/by-name/default-domain:red:front");
+  await open(`/o/virtual-network/${found.json.uuid}`);
+  await heading("front").waitFor();
+  await page.getByRole("tab", { name: "Traffic" }).click();
+  const traffic = page.getByRole("figure", { name: "Traffic", exact: true });
+  await traffic.getByText(/^\d+ changes?$/).waitFor();
+  const line = await traffic.locator("path.chart-0").getAttribute("d");
+  const heights = new Set([...line.matchAll(/[ML][\d.]+ ([\d.]+)/g)].map((each) => each[1]));
+  check(heights.size > 1, "the line of the traffic is flat");
+  await axe("charts");
+  await picture("charts");
+  await page.getByText("7 days", { exact: true }).click();
+  await page.waitForURL(/span=now-7d/);
+  await traffic.getByText(/^in /).waitFor();
+}
+
 async function beingWatchedByNobody() {
   check(outside.length === 0, `requests to others: ${outside.join(", ")}`);
   check(errors.length === 0, errors.join("\n"));
 }
 
-const JOURNEYS = { findingADeniedFlowAndAllowingIt, seeingHowMuchGoesBetweenWhom, beingWatchedByNobody };
+const JOURNEYS = { findingADeniedFlowAndAllowingIt, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges, beingWatchedByNobody };
 
 await go(JOURNEYS);

@@ -93,3 +93,21 @@ def test_a_denied_flow_is_found_and_allowed(lab, knock, as_it_was, tmp_path, eve
     )  # fmt: skip
 
     eventually(lambda: knock(TELNET) == REFUSED, "telnet arrives, and is answered", timeout_s=60)
+
+
+def test_traffic_is_drawn_with_the_changes_beside_it(lab, ping, tmp_path, eventually):
+    question = {
+        "table": "StatTable.UveVirtualNetworkAgent.vn_stats", "start_time": "now-10m",
+        "end_time": "now", "select_fields": ["name", "SUM(vn_stats.in_bytes)"],
+        "where": [[{"name": "name", "value": "default-domain:red:front", "op": 1}]],
+    }  # fmt: skip
+    traffic = ping("red-web1", "red-web2")
+
+    def grown():
+        reply = httpx.post(f"{lab.analytics_url}/analytics/query", json=question, timeout=30)
+        return reply.json()["value"]
+
+    eventually(grown, "the growth is stored", timeout_s=60)
+    traffic.stop()
+
+    browse(lab, tmp_path, "seeingTrafficWithItsChanges", "beingWatchedByNobody")

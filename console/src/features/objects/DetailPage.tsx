@@ -3,7 +3,7 @@
 import { ApartmentOutlined, DeleteOutlined, EditOutlined, ExportOutlined, NodeIndexOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Button, Spin, Tabs } from "antd";
-import { type ComponentType, useState } from "react";
+import { type ComponentType, lazy, Suspense, useState } from "react";
 import { useNavigate, useParams, useSearchParams } from "react-router";
 
 import { read } from "../../api/client";
@@ -28,6 +28,10 @@ const OF_TYPE: Readonly<Record<string, { readonly key: string; readonly label: s
   "virtual-DNS": { key: "records", label: "Records", show: Records },
   project: { key: "quota", label: "Quota", show: Quota },
 };
+
+/** Types of which numbers over time are told. */
+const WITH_CHARTS: ReadonlySet<string> = new Set(["virtual-network", "virtual-machine-interface", "virtual-router"]);
+const Charts = lazy(() => import("../charts/Charts").then((m) => ({ default: m.Charts })));
 
 export function DetailPage() {
   const { type = "", uuid = "" } = useParams();
@@ -55,6 +59,9 @@ function Detail({ type, object }: { readonly type: string; readonly object: Conf
     ...(own === undefined ? [] : [{ key: own.key, label: own.label, children: <own.show key={object.uuid} object={object} /> }]),
     { key: "related", label: "Related", children: <Related type={type} object={object} /> },
     ...(entry.origin === "compiled" || object["perms2"] === undefined ? [] : [{ key: "access", label: "Access", children: <Access key={JSON.stringify(object["perms2"])} object={object} /> }]),
+    ...(WITH_CHARTS.has(type) && (isAdministrator(identity) || identity.is_reader)
+      ? [{ key: "traffic", label: "Traffic", children: <Suspense fallback={<Spin />}><Charts type={type} uuid={object.uuid} name={object.fq_name} /></Suspense> }]
+      : []),
     ...(isAdministrator(identity)
       ? [{ key: "history", label: "History", children: <HistoryTable object={object.uuid} /> }]
       : []),
