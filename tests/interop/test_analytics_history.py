@@ -313,6 +313,29 @@ def test_rollups_give_what_single_rows_give(node, process):
     assert averages[0] == averages[1] == [{**of_web, "AVG(reverse_sampled_bytes)": 14}]
 
 
+def test_newest_and_oldest_rows_are_those_of_the_whole_time(node, process):
+    name = "test_newest_and_oldest_rows_are_those_of_the_whole_time"
+    host = [[{"name": "vrouter", "value": name, "op": 1}]]
+    process.tell(*(sessions(hours, 4) for hours in range(4)))
+
+    def times(limit, order, fields=("T",)):
+        found = node.query(
+            list(fields), "SessionSeriesTable", start_time="now-5h", where=host,
+            sort_fields=[fields[0]], sort=order, limit=limit,
+        )  # fmt: skip
+        return [row["T=" if fields[0] != "T" else "T"] for row in found]
+
+    wait_until(lambda: len(times(100, 1)) == 16, "the sessions are stored")
+    oldest_first = times(100, 1)
+    bins = times(100, 1, ("T=60", "COUNT(vn)"))
+    assert oldest_first == sorted(oldest_first)
+    assert len(bins) == 4
+    for limit in (1, 3, 5, 16):
+        assert times(limit, 1) == oldest_first[:limit]
+        assert times(limit, 2) == oldest_first[::-1][:limit]
+        assert times(limit, 2, ("T=60", "COUNT(vn)")) == bins[::-1][:limit]
+
+
 def test_sessions_are_two_flows_each(node, process):
     host = [[{"name": "vrouter", "value": "test_sessions_are_two_flows_each", "op": 1}]]
     fields = ["sourcevn", "destvn", "dport", "sum(bytes)"]

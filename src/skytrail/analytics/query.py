@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -37,6 +37,10 @@ _AGGREGATE: Final = re.compile(
 """The whole of it is shown as a column's name: it must hold nothing that could end one."""
 _BIN: Final = re.compile(r"T=([0-9]{1,7})")
 _BIN_S_MAX: Final = 86_400
+_DESCENDING: Final = 2
+_SHARES: Final = (64, 8)
+_PARTED_US_MIN: Final = 600_000_000
+"""Of ten minutes all rows are put in order at once."""
 _NOTHING_TOLD: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -56,15 +60,47 @@ def statement_of(
 
     ``keep_hours`` tells how long stored tables are kept, where it is not the default.
     """
+    return list(statements_of(request, now_us, keep_hours))[-1]
+
+
+def statements_of(
+    request: QueryRequest, now_us: int, keep_hours: Mapping[str, int] = _NOTHING_TOLD
+) -> Iterator[Statement]:
+    """Yield SQL over more and more of the time, the last over all of it: the first that has ``limit`` rows answers.
+
+    There is more than one only where rows are wanted in the order of time: then the newest (or oldest) part of it has the
+    first of them, and nobody has to put the others in order.
+    """
     check_size(request)
     view = view_of(request.table)
     start = moment_us("start_time", request.start_time, now_us)
     end = moment_us("end_time", request.end_time, now_us)
     if end < start:
         raise QueryUnusable("end_time is before start_time")
-    binder = Binder()
-    rows = rows_of(view, _wish(request, start, end), binder, now_us, keep_hours)
-    return _Translator(request, view, rows, binder).statement(start, end)
+    wish = _wish(request, start, end)
+    for first, last in _spans(request, view, wish):
+        binder = Binder()
+        rows = rows_of(view, wish, binder, now_us, keep_hours)
+        yield _Translator(request, view, rows, binder).statement(first, last)
+
+
+def _spans(request: QueryRequest, view: View, wish: Wish) -> Iterator[tuple[int, int]]:
+    """Yield parts of the time that hold the first rows, then all of it. They begin and end with whole bins."""
+    order = next(iter(request.sort_fields or []), "")
+    is_by_time = order == view.stored.time or _BIN.fullmatch(order) is not None
+    length = wish.end_us - wish.start_us
+    if is_by_time and length >= _PARTED_US_MIN:
+        width = (wish.bin_s or 1) * 1_000_000
+        for share in _SHARES:
+            if request.sort == _DESCENDING:
+                first = (wish.end_us - length // share) // width * width
+                if first > wish.start_us:
+                    yield first, wish.end_us
+            else:
+                last = -(-(wish.start_us + length // share) // width) * width - 1
+                if last < wish.end_us:
+                    yield wish.start_us, last
+    yield wish.start_us, wish.end_us
 
 
 def _wish(request: QueryRequest, start_us: int, end_us: int) -> Wish:
@@ -108,11 +144,12 @@ class _Translator:
         chosen = list(dict.fromkeys(self._request.select_fields))
         expressions = {name: self._selected(name) for name in chosen}
         grouping = self._grouping(chosen, expressions)
-        where = [self._rows.between(start_us, end_us), *self._restrictions()]
+        source, is_within = self._rows.within(start_us, end_us)
+        where = [is_within, *self._restrictions()]
         sql = (
             f"SELECT {', '.join(f'{sql} AS `{_shown(name)}`' for name, sql in expressions.items())}"
         )
-        sql += f" FROM {self._rows.source} WHERE {' AND '.join(where)}"
+        sql += f" FROM {source} WHERE {' AND '.join(where)}"
         sql += f" GROUP BY {', '.join(grouping)}" if grouping else ""
         sql += self._order(chosen)
         sql += f" LIMIT {self._request.limit or LIMIT_DEFAULT}"
@@ -208,7 +245,7 @@ class _Translator:
             raise UnknownField(f"sort_fields: {unknown[0][:64]} is not among select_fields")
         if not fields:
             return ""
-        direction = "DESC" if self._request.sort == 2 else "ASC"
+        direction = "DESC" if self._request.sort == _DESCENDING else "ASC"
         return " ORDER BY " + ", ".join(f"`{_shown(name)}` {direction}" for name in fields)
 
 

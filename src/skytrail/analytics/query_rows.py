@@ -2,7 +2,7 @@
 
 A rollup answers when every column asked for is one of its dimensions or adds up, bins of time are whole numbers of its
 own, and either the span is so long that single rows would be too many, or so long ago that they are gone. Its first and
-last bin count whole.
+last bin count whole. Whole hours come from hours where minutes answer for the rest.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from skytrail.analytics.query_views import ATTRIBUTE, Column, View
 
 BINS_COUNT_MIN: Final = 120
 """A rollup answers spans of so many of its bins and more."""
+COARSE_COUNT_MIN: Final = 3
+"""Of its bins a span has so many at least for a coarser rollup to answer for the whole ones."""
 _HOUR_US: Final = 3_600_000_000
 _FUNCTIONS: Final = {"SUM": "sum", "MIN": "min", "MAX": "max", "AVG": "avg"}
 _PERCENTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -46,11 +48,6 @@ class Binder:
 class Rows(Protocol):
     """Rows that a query is made over."""
 
-    @property
-    def source(self) -> str:
-        """SQL after ``FROM``."""
-        ...
-
     def column(self, name: str, *, wants_number: bool = False) -> Column:
         """Return a column; ``UnknownField`` when there is none."""
         ...
@@ -63,8 +60,8 @@ class Rows(Protocol):
         """Return SQL of the start of a row's bin of time, in microseconds."""
         ...
 
-    def between(self, start_us: int, end_us: int) -> str:
-        """Return SQL of a row's being within a span of time."""
+    def within(self, start_us: int, end_us: int) -> tuple[str, str]:
+        """Return SQL after ``FROM``, and of what holds for rows of it that are within a span of time."""
         ...
 
 
@@ -74,7 +71,6 @@ class SingleRows:
     def __init__(self, view: View, binder: Binder) -> None:
         self._view = view
         self._binder = binder
-        self.source = f"{DATABASE}.{view.stored.name} AS t {view.join}".rstrip()
 
     def column(self, name: str, *, wants_number: bool = False) -> Column:
         found = self._view.columns.get(name)
@@ -106,10 +102,10 @@ class SingleRows:
         width = seconds * 1_000_000
         return f"intDiv(toUnixTimestamp64Micro(t.`{self._view.stored.time}`), {width}) * {width}"
 
-    def between(self, start_us: int, end_us: int) -> str:
+    def within(self, start_us: int, end_us: int) -> tuple[str, str]:
         first, last = self._binder.bind(start_us), self._binder.bind(end_us)
         time = f"t.`{self._view.stored.time}`"
-        return (
+        return f"{DATABASE}.{self._view.stored.name} AS t {self._view.join}".rstrip(), (
             f"{time} BETWEEN fromUnixTimestamp64Micro({first}) AND fromUnixTimestamp64Micro({last})"
         )
 
@@ -122,13 +118,18 @@ def _called(function: str, of: str, condition: str = "") -> str:
 
 
 class RolledRows:
-    """A rollup. Only what :func:`can_roll_up` lets pass is asked of it."""
+    """A rollup. Only what :func:`can_roll_up` lets pass is asked of it.
 
-    def __init__(self, view: View, rollup: Rollup, binder: Binder) -> None:
+    With a ``coarser`` one, that answers for its whole bins, and the rollup for what is left at both ends.
+    """
+
+    def __init__(
+        self, view: View, rollup: Rollup, binder: Binder, coarser: Rollup | None = None
+    ) -> None:
         self._view = view
         self._rollup = rollup
         self._binder = binder
-        self.source = f"{DATABASE}.{rollup.name} AS t"
+        self._coarser = coarser
 
     def column(self, name: str, *, wants_number: bool = False) -> Column:
         return self._view.columns[name]
@@ -155,11 +156,29 @@ class RolledRows:
         width = seconds * 1_000_000
         return f"intDiv(toInt64(toUnixTimestamp(t.`T`)) * 1000000, {width}) * {width}"
 
-    def between(self, start_us: int, end_us: int) -> str:
+    def within(self, start_us: int, end_us: int) -> tuple[str, str]:
         width = self._rollup.seconds
-        first = self._binder.bind(start_us // 1_000_000 // width * width)
-        last = self._binder.bind(end_us // 1_000_000)
-        return f"t.`T` BETWEEN toDateTime({first}, 'UTC') AND toDateTime({last}, 'UTC')"
+        start_s, end_s = start_us // 1_000_000 // width * width, end_us // 1_000_000
+        first, last = self._moment(start_s), self._moment(end_s)
+        if self._coarser is None:
+            return f"{DATABASE}.{self._rollup.name} AS t", f"t.`T` BETWEEN {first} AND {last}"
+        wide = self._coarser.seconds
+        middle_s, rest_s = -(-start_s // wide) * wide, end_s // wide * wide
+        middle, rest = self._moment(middle_s), self._moment(rest_s)
+        before, after = self._moment(min(middle_s, rest_s)), self._moment(max(start_s, rest_s))
+        parts = (
+            _part(self._coarser, f"`T` >= {middle} AND `T` < {rest}"),
+            _part(self._rollup, f"`T` >= {first} AND `T` < {before}"),
+            _part(self._rollup, f"`T` >= {after} AND `T` <= {last}"),
+        )
+        return f"({' UNION ALL '.join(parts)}) AS t", "1"
+
+    def _moment(self, seconds: int) -> str:
+        return f"toDateTime({self._binder.bind(seconds)}, 'UTC')"
+
+
+def _part(rollup: Rollup, condition: str) -> str:
+    return f"SELECT * FROM {DATABASE}.{rollup.name} WHERE {condition}"  # noqa: S608 # names are ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,4 +231,10 @@ def rows_of(
         finer = view.stored.name if chosen is None else chosen.name
         if span_us >= BINS_COUNT_MIN * rollup.seconds * 1_000_000 or is_gone(finer):
             chosen = rollup
-    return single if chosen is None else RolledRows(view, chosen, binder)
+    if chosen is None:
+        return single
+    # Whole hours of a day say the same as their minutes, which are many.
+    coarser = next((each for each in usable if each.over is chosen), None)
+    if coarser is None or span_us < COARSE_COUNT_MIN * coarser.seconds * 1_000_000:
+        return RolledRows(view, chosen, binder)
+    return RolledRows(view, chosen, binder, coarser)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skytrail.analytics.query import statement_of
+from skytrail.analytics.query import statement_of, statements_of
 from skytrail.analytics.query_request import (
     QueryRequest,
     QueryUnusable,
@@ -28,6 +28,36 @@ LOGS = {
 
 def statement(**members):
     return statement_of(msgspec.convert({**LOGS, **members}, QueryRequest), NOW_US)
+
+
+def spans(**members):
+    """Return how long each part is over which an answer is looked for, in minutes."""
+    request = msgspec.convert({**LOGS, "start_time": "now-1d", **members}, QueryRequest)
+    times = [
+        [value for value in each.parameters.values() if value > NOW_US / 2][:2]
+        for each in statements_of(request, NOW_US)
+    ]
+    return [round((last - first) / 60e6) for first, last in times]
+
+
+def test_first_rows_in_the_order_of_time_are_looked_for_in_a_part_of_it():
+    by_time = {"sort_fields": ["MessageTS"], "sort": 2}
+
+    assert spans(**by_time) == [22, 180, 1440]
+    assert spans(**{**by_time, "sort": 1}) == [22, 180, 1440]
+    assert spans(sort_fields=["Source", "MessageTS"]) == spans() == [1440]
+    assert spans(**by_time, start_time="now-9m") == [9]
+
+
+def test_parts_of_time_have_whole_bins():
+    fields = ["T=3600", "COUNT(Source)"]
+    request = {**LOGS, "start_time": "now-1d", "select_fields": fields, "sort_fields": ["T=3600"]}
+    starts = [
+        next(iter(each.parameters.values()))
+        for each in statements_of(msgspec.convert({**request, "sort": 2}, QueryRequest), NOW_US)
+    ]
+
+    assert [start % 3_600_000_000 for start in starts[:-1]] == [0, 0]
 
 
 def match(name, value, op=1, **more):

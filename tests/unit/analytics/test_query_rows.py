@@ -9,15 +9,17 @@ from skytrail.analytics.query import statement_of
 from skytrail.analytics.query_request import QueryRequest
 
 NOW_US = 1_790_000_000_000_000
+MIXED = "session_1h+1m"
 TOTALS = ["vn", "SUM(forward_sampled_bytes)", "COUNT(vn)"]
 
 
 def source(fields=TOTALS, start="now-1h", end="now", keep_hours=None, **members):
-    """Return the stored table that answers."""
+    """Return the stored table that answers; where hours answer for the whole ones, ``session_1h+1m``."""
     members = {"table": "SessionSeriesTable", **members}
     request = {"start_time": start, "end_time": end, "select_fields": fields, **members}
     made = statement_of(msgspec.convert(request, QueryRequest), NOW_US, keep_hours or {})
-    return made.sql.partition(" FROM skytrail.")[2].split()[0]
+    names = [part.split()[0] for part in made.sql.split(" FROM skytrail.")[1:]]
+    return names[0] if len(names) == 1 else {("session_1h", *["session_1m"] * 2): MIXED}[*names]
 
 
 def match(name, value):
@@ -29,7 +31,9 @@ def match(name, value):
     [
         ("now-1h", "now", "session"),
         ("now-2h", "now", "session_1m"),
-        ("now-4d", "now", "session_1m"),
+        ("now-179m", "now", "session_1m"),
+        ("now-3h", "now", MIXED),
+        ("now-4d", "now", MIXED),
         ("now-5d", "now", "session_1h"),
         # Single rows are kept a day, minutes a week.
         ("now-30h", "now-29h", "session_1m"),

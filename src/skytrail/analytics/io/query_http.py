@@ -10,15 +10,16 @@ GET  /analytics/tables, /analytics/table/<t>, .../schema, .../column-values/<col
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 from uuid import UUID, uuid1
 
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
 from skytrail.analytics.io.underlay_http import rows_of
-from skytrail.analytics.query import Statement, statement_of
+from skytrail.analytics.query import Statement, statement_of, statements_of
 from skytrail.analytics.query_request import (
+    LIMIT_DEFAULT,
     QueryRequest,
     QueryUnusable,
     UnknownField,
@@ -91,8 +92,10 @@ class QueryApi:
 
     async def _query(self, request: Request) -> Response:
         asked = request.json(QueryRequest)
-        statement = (
-            await self._underlay(asked) if asked.table == UNDERLAY_MAP else self._statement(asked)
+        statements = (
+            [await self._underlay(asked)]
+            if asked.table == UNDERLAY_MAP
+            else self._statements(asked)
         )
         if not self._questions.has_room():
             raise HttpError(503, "Too many queries are running; try again", (("retry-after", "2"),))
@@ -101,7 +104,9 @@ class QueryApi:
             asked.start_time, asked.end_time,
         )  # fmt: skip
         self._questions.add(question, self._clock.now())
-        task = asyncio.create_task(self._ask(question, statement), name="analytics-query")
+        task = asyncio.create_task(
+            self._ask(question, statements, asked.limit or LIMIT_DEFAULT), name="analytics-query"
+        )
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         if any(request.headers.get(name, "").lower() == _ACCEPTED for name in _EXPECT):
@@ -125,15 +130,26 @@ class QueryApi:
         with _refusals():
             return statement_of(asked, round(self._clock.wall() * 1e6), self._keep_hours)
 
-    async def _ask(self, question: Question, statement: Statement) -> None:
+    def _statements(self, asked: QueryRequest) -> Sequence[Statement]:
+        with _refusals():
+            return list(statements_of(asked, round(self._clock.wall() * 1e6), self._keep_hours))
+
+    async def _ask(
+        self, question: Question, statements: Sequence[Statement], rows_wanted: int
+    ) -> None:
+        """Have the first statement answer that has as many rows as are wanted, or the last."""
+        rows: list[list[object]] = []
         try:
-            rows = await self._history.select(statement.sql, statement.parameters)
+            for statement in statements:
+                rows = await self._history.select(statement.sql, statement.parameters)
+                if len(rows) >= rows_wanted:
+                    break
         except HistoryUnavailable as error:
             question.problem, question.status = str(error), 503
         except HistoryRefused as error:
             question.problem, question.status = f"The store refuses the query: {error}", 400
         else:
-            names = statement.columns
+            names = statements[-1].columns
             question.rows = [dict(zip(names, row, strict=True)) for row in rows]
             self._questions.make_room(question)
         finally:
