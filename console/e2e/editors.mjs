@@ -106,7 +106,20 @@ export async function drawingAServiceChain() {
   check(rule.action_list.apply_service.join() === "default-domain:chained:firewall,default-domain:chained:hide", JSON.stringify(rule));
   const copies = await api("GET", "/api/v1/virtual-machine-interface?parent=default-domain:chained&filter=port_tuple_refs:exists&count=true");
   check(copies.json.count === 6, `${copies.json.count} ports in place of 6`);
+  await derivedWhole("network-policy", policy.uuid);
   await changingTheChain();
+}
+
+/** Waits until the compiler has written all that follows from an object; fails with what it could not carry out. */
+async function derivedWhole(type, uuid) {
+  for (let tries = 0; tries < 50; tries += 1) {
+    const { json } = await api("GET", `/api/v1/${type}/${uuid}/status`);
+    const derived = json.conditions.find((each) => each.type === "derived");
+    if (derived.status === "true") return;
+    check(derived.status === "unknown", JSON.stringify(derived));
+    await page.waitForTimeout(200);
+  }
+  check(false, "nothing is derived");
 }
 
 /** By dragging, with the right side allowed to begin no more; then the chain is taken away. */
