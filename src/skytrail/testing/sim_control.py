@@ -25,7 +25,7 @@ from skytrail.control.plane import ControlPlane
 from skytrail.control.tree_shape import parents_of
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.objects import encode_object
-from skytrail.net import Label
+from skytrail.net import IpAddress, Label
 from skytrail.testing.control_plane import (
     SYSTEM,
     bgp_router,
@@ -681,7 +681,9 @@ class World:
 
         A copy is forwarded by the label it comes with, if it comes from a neighbour.
         """
-        by_address = {agent.address: agent for agent in self.agents.values()}
+        by_address: dict[IpAddress, Agent] = {
+            agent.address: agent for agent in self.agents.values()
+        }
         got: list[IPv4Address] = []
         waiting: list[tuple[IPv4Address | None, Agent]] = [(None, sender)]
         while waiting and len(got) < 4 * len(HOSTS):
