@@ -14,11 +14,14 @@ from skytrail.api.authorize import LINK, READ, WRITE, Step, Verdict
 from skytrail.api.caller import THE_SERVER
 from skytrail.api.change import Change
 from skytrail.api.documents import Document
-from skytrail.api.graph import FqName, Record
+from skytrail.api.graph import FqName, Record, find
 from skytrail.api.refusal import Refused, bad_request, not_found
+from skytrail.api.unseen_names import names_in_text
 from skytrail.model.catalog_types import ObjectType
 
 _COMPILED = "compiled"
+_PROJECT = "project"
+_USED_BY_NAME = frozenset({"service-instance", "routing-instance", "qos-config"})
 _ROOT_OF_TENANTS = frozenset({"virtual-machine", "instance-ip"})
 """What tenants make without a parent: clients of theirs know no other place for these."""
 
@@ -85,6 +88,42 @@ def explained_create(verdict: Verdict, resource: ObjectType | None, *, has_paren
         told = Step("place", "pass", f"below a parent; {without_parent(resource)}")
         return Verdict((*verdict.steps[:-1], told, verdict.steps[-1]), verdict.status)
     return Verdict((*verdict.steps, Step("place", "deny", without_parent(resource))))
+
+
+def check_names(change: Change, record: Record, old: Document) -> None:
+    """Refuse a new version that names in text what its caller could not refer to.
+
+    Packets are marked by such a name, copied to it, led through it or looked up in it: that is use,
+    as a reference is. What the object's own project has may be named before it exists. Names that
+    match packets, of networks and groups, use nothing.
+    """
+    if not is_restricted(change):
+        return
+    before = set(names_in_text(old))
+    home = record.fq_name[:-1] if record.parent_type == _PROJECT else None
+    for kind, name in names_in_text(record.body):
+        if kind not in _USED_BY_NAME or (kind, name) in before:
+            continue
+        parts = tuple(name.split(":"))
+        if parts[:2] != home and not _may_use(change, kind, parts):
+            raise Refused(
+                403,
+                f"Permission Denied: {kind} {name} does not exist or may not be used by you; "
+                "its owner can share it (perms2, access 1 and 4)",
+            )
+
+
+def _may_use(change: Change, kind: str, name: FqName) -> bool:
+    if kind == "routing-instance":
+        # It is its network's, which is what people share.
+        kind, name = "virtual-network", name[:-1]
+    found = find(change.view, kind, name)
+    if found is None:
+        return False
+    if found.parent_type != _PROJECT:
+        return True
+    is_known = authorize.knows(change.view, change.caller, found)
+    return is_known and bool(authorize.access_to(change.caller, found) & LINK)
 
 
 def check_parent(change: Change, parent: Record | None, missing: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from skytrail.api import authorize, documents
 from skytrail.api.caller import Caller
@@ -25,6 +26,7 @@ _NAMING = {
     "address_group": "address-group",
     "apply_service": "service-instance",
     "analyzer_name": "service-instance",
+    "next_hop": "service-instance",
     "routing_instance": "routing-instance",
     "assign_routing_instance": "routing-instance",
     "qos_action": "qos-config",
@@ -41,7 +43,7 @@ class Eyes:
 
     def unseen(self, record: Record) -> list[str]:
         """Return what the object names that does not exist or is not the caller's to know."""
-        named = dict.fromkeys(_names(record.body))
+        named = dict.fromkeys(names_in_text(record.body))
         return [f"{kind} {name}" for kind, name in named if not self._knows(kind, name)]
 
     def may_hear_of(self, type_name: str, fq_name: FqName) -> bool:
@@ -63,16 +65,25 @@ def eyes_of(view: View, caller: Caller) -> Eyes | None:
     return Eyes(view, caller)
 
 
-def _names(value: object) -> Iterator[tuple[str, str]]:
+def names_in_text(value: object) -> Iterator[tuple[str, str]]:
     """Yield type and name; names of one part are words such as ``any`` and ``local``."""
     if isinstance(value, list):
         for each in documents.as_list(value):
-            yield from _names(each)
+            yield from names_in_text(each)
     if not is_document(value):
         return
     for key, member in value.items():
         kind = _NAMING.get(key)
         texts = documents.texts(value, key) or [documents.text(value, key) or ""]
         if kind is not None:
-            yield from ((kind, text) for text in texts if ":" in text)
-        yield from _names(member)
+            yield from ((kind, text) for text in texts if ":" in text and not _is_address(text))
+        yield from names_in_text(member)
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is an IPv6 address: a route's next hop is one, or a service's name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
