@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from skytrail.client import ApiClient
+from skytrail.lab.io import netns
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "host-services"
 NOVA = """
@@ -87,8 +88,10 @@ def running(lab, name, program, *arguments):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        yield
-        process.kill()
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def curl(lab, name, *options, at="169.254.169.254", path="/openstack/latest/meta_data.json"):
@@ -182,6 +185,53 @@ def test_a_service_of_the_host_itself_is_reached_over_ipv6(lab):
     assert len({each[0] for each in seen if each}) == 2
     assert all(each[0].startswith("fd73:6b79:7472::") for each in seen if each)
     assert other is None
+
+
+@pytest.fixture
+def relayed(lab):
+    """Services that IPv4 translation does not lead to; compute1 has IPv6 beside its IPv4 underlay."""
+    host, over6 = lab.plan.node("compute1").namespace, "fd00:7::9"
+    over4 = next(str(node.address) for node in lab.plan.controllers if node.name == control(lab))
+    switch = "echo {} > /proc/sys/net/ipv6/conf/underlay0/disable_ipv6"
+    netns.run(netns.inside(host, ["sh", "-c", switch.format(0)]))
+    netns.configure(host, [f"address add {over6}/64 dev underlay0 nodad"])
+    reached = (("169.254.169.7", over6), ("fe80::a9fe:a907", over6), ("fe80::a9fe:a908", over4))
+    names = ["default-global-system-config", "default-global-vrouter-config"]
+    with ApiClient(lab.api_url) as api:
+        before = api.read_by_name("global-vrouter-config", names)
+        entries = before["linklocal_services"]["linklocal_service_entry"]
+        more = [
+            {
+                "linklocal_service_name": at,
+                "linklocal_service_ip": at,
+                "linklocal_service_port": 5000,
+                "ip_fabric_service_port": 9000,
+                "ip_fabric_service_ip": [real],
+            }
+            for at, real in reached
+        ]
+        settings = {"linklocal_services": {"linklocal_service_entry": [*entries, *more]}}
+        api.update("global-vrouter-config", before["uuid"], settings)
+        yield over6
+        settings = {"linklocal_services": {"linklocal_service_entry": entries}}
+        api.update("global-vrouter-config", before["uuid"], settings)
+    netns.run(netns.inside(host, ["sh", "-c", switch.format(1)]))
+
+
+def test_servers_are_asked_by_the_host_over_either_ip_version(lab, relayed, eventually):
+    hosts = {node.name: str(node.address) for node in lab.plan.hosts}
+    with running(lab, "compute1", ECHO, 9000), running(lab, control(lab), ECHO, 9000):
+        for name, host, at, source in (
+            ("red", "compute1", "169.254.169.7", relayed),
+            ("red", "compute1", f"fe80::a9fe:a907%{link_of(lab, 'red')}", relayed),
+            ("blue", "compute1", f"fe80::a9fe:a908%{link_of(lab, 'blue')}", hosts["compute1"]),
+            ("far", "compute2", f"fe80::a9fe:a908%{link_of(lab, 'far')}", hosts["compute2"]),
+        ):
+            seen = eventually(
+                lambda name=name, at=at: connect(lab, name, at, 5000, 300_000),
+                f"{at} answers {name} of {host}",
+            )
+            assert (seen[0], seen[2]) == (source, "300000")
 
 
 def test_a_network_with_fabric_snat_reaches_the_underlay_by_its_host(lab):

@@ -275,6 +275,96 @@ def test_metadata_is_answered_over_both_ip_versions(lab, api, changed, eventuall
         nova.kill()
 
 
+WHO = """
+import contextlib, select, socket
+sockets = [
+    socket.create_server(("::", 9000), family=socket.AF_INET6),
+    socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
+]
+sockets[1].bind(("::", 9000))
+print("ready", flush=True)
+while True:
+    for ready in select.select(sockets, [], [])[0]:
+        if ready is sockets[1]:
+            data, peer = ready.recvfrom(2000)
+            ready.sendto(f"{peer[0]} {len(data)}".encode(), peer)
+            continue
+        connection, peer = ready.accept()
+        with connection, contextlib.suppress(ConnectionResetError):
+            size = 0
+            while chunk := connection.recv(1 << 16):
+                size += len(chunk)
+            connection.sendall(f"{peer[0]} {size}".encode())
+"""
+"""Tells who asked and how much was said, over TCP when that has ended."""
+AT4, AT6 = "169.254.7.7", "fe80::a9fe:707"
+
+
+@pytest.fixture
+def elsewhere(lab, api, changed):
+    """Two services of the control node's machine, one by address and one by name."""
+    where = lab.plan.node("control1")
+    place = {AT4: {"ip_fabric_service_ip": [str(where.place)]}}
+    place[AT6] = {"ip_fabric_DNS_service_name": str(where.place)}
+    entries = [
+        {
+            "linklocal_service_name": at,
+            "linklocal_service_ip": at,
+            "linklocal_service_port": 7000,
+            "ip_fabric_service_port": 9000,
+            **real,
+        }
+        for at, real in place.items()
+    ]
+    names = ["default-global-system-config", "default-global-vrouter-config"]
+    settings = api.name_to_id("global-vrouter-config", names)
+    services = {"linklocal_services": {"linklocal_service_entry": entries}}
+    changed("global-vrouter-config", settings, services)
+    command = lab.command_in("control1", ["python3", "-c", WHO])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+        process.kill()
+
+
+def talking(stack, lab, name, at, kind=socket.SOCK_STREAM):
+    """A socket of a workload that a service at a link-local address talks to."""
+    family = socket.AF_INET6 if ":" in at else socket.AF_INET
+    with netns.entered(lab.plan.namespace_of(name)):
+        made = stack.enter_context(socket.socket(family, kind))
+        scope = socket.if_nametoindex("eth0")
+    made.settimeout(5)
+    made.connect((at, 7000, 0, scope) if family == socket.AF_INET6 else (at, 7000))
+    return made
+
+
+def said_of(lab, name, at, kind, data):
+    """What the service says of these bytes; None: nothing."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        made = talking(stack, lab, name, at, kind)
+        made.sendall(data)
+        if kind == socket.SOCK_STREAM:
+            made.shutdown(socket.SHUT_WR)
+        return made.recv(100).decode()
+    return None
+
+
+@pytest.mark.parametrize("at", [AT4, AT6])
+def test_services_elsewhere_in_the_ipv6_underlay_are_asked_by_the_host(
+    lab, elsewhere, eventually, at
+):
+    for name, host in (("web1", "compute1"), ("web2", "compute2")):
+        source = lab.plan.node(host).place
+        for kind, data in ((socket.SOCK_STREAM, bytes(3_000_000)), (socket.SOCK_DGRAM, b"hi")):
+            said = eventually(
+                lambda name=name, kind=kind, data=data: said_of(lab, name, at, kind, data),
+                f"{at} answers {name}",
+            )
+            assert said == f"{source} {len(data)}"
+        assert health.process_health(lab, host) == ("healthy", "")
+
+
 def asked(lab, name, at):
     command = lab.command_in(name, ["curl", "-s", "-f", "-m", "5", f"http://{at}/"])
     done = subprocess.run(command, check=False, capture_output=True)
@@ -353,7 +443,10 @@ def test_a_packet_too_long_for_the_tunnel_is_answered_with_the_size_that_fits(
     assert re.search(rf"mtu ?= ?{fits}\b", beyond.stdout + beyond.stderr)
 
 
-def test_traffic_goes_on_while_an_agent_is_dead_and_when_it_is_back(lab, members):
+def test_traffic_goes_on_while_an_agent_is_dead_and_when_it_is_back(
+    lab, members, elsewhere, eventually
+):
+    """What the agent relays itself ends with it, and is opened anew."""
     with contextlib.ExitStack() as stack:
         namespace = lab.plan.namespace_of("web1")
         flows = [
@@ -361,14 +454,21 @@ def test_traffic_goes_on_while_an_agent_is_dead_and_when_it_is_back(lab, members
             for version in (4, 6)
         ]
         assert all(flow.wait_replies(20, 30) for flow in flows)
+        ask = (lab, "web1", AT4, socket.SOCK_STREAM, b"x")
+        eventually(lambda: said_of(*ask), "the service")
+        relayed = talking(stack, lab, "web1", AT4)
+        relayed.sendall(b"x")
 
         lab.kill("compute1")
         try:
             during = all(flow.wait_replies(20, 30) for flow in flows)
+            with contextlib.suppress(ConnectionResetError):
+                assert relayed.recv(1) == b""
         finally:
             lab.restart("compute1")
         health.wait_healthy(lab, "compute1")
 
         assert during
+        eventually(lambda: said_of(*ask), "the service again")
         assert all(flow.wait_replies(20, 30) for flow in flows)
         assert [flow.stop().lost for flow in flows] == [0, 0]

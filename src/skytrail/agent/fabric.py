@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
-from skytrail.agent.fabric_config import FabricConfig, LinkService
+from skytrail.agent.fabric_config import FabricConfig, LinkService, LinkServicePlace
 from skytrail.agent.identity import IdentityTable
 from skytrail.agent.network_config import UNDERLAY_NETWORK, VirtualNetwork
 from skytrail.agent.nexthop import NextHopTable, Underlay
@@ -45,7 +45,7 @@ HOST_ADDRESS6 = IPv6Address("fd73:6b79:7472::a9fe:a9fe")
 _EVERYWHERE = IPv4Network("0.0.0.0/0")
 NOBODY_MAY = PolicyId(0xFFFFFFFF)
 """A policy without rows: nothing is allowed."""
-Names = Mapping[str, tuple[IPv4Address, ...]]
+Names = Mapping[str, tuple[IpAddress, ...]]
 """What services' names are known to mean."""
 InUse = tuple[NextHopTable, IdentityTable, Callable[[str, str], int]]
 """Where next hops, identities and numbers come from."""
@@ -148,37 +148,64 @@ def fabric_rows(inputs: FabricInputs, underlay: Underlay, tables: InUse) -> Iter
             yield row
 
 
+def own_address(by: IpAddress, address4: IPv4Address | None) -> IpAddress:
+    """Return what the host is called on its side over a service's IP version."""
+    return HOST_ADDRESS6 if isinstance(by, IPv6Address) else address4 or HOST_ADDRESS
+
+
+def relayed(
+    config: FabricConfig, names: Names, address4: IPv4Address | None
+) -> dict[LinkServicePlace, tuple[tuple[IpAddress, int], ...]]:
+    """Return the servers of every service that no translation leads to.
+
+    ``address4``: the host's in the underlay. Translated are IPv4 packets to servers over IPv4, in an
+    IPv4 underlay.
+    """
+    found = {service.place: _relay_targets(service, names, address4) for service in config.services}
+    ports = {service.place: service.to_port for service in config.services}
+    return {
+        place: tuple([(target, ports[place]) for target in targets])
+        for place, targets in found.items()
+        if targets
+    }
+
+
+def _relay_targets(
+    service: LinkService, names: Names, address4: IPv4Address | None
+) -> tuple[IpAddress, ...]:
+    if service.is_metadata:
+        return ()
+    targets = service.targets or names.get(service.dns_name, ())
+    is_ipv4 = isinstance(service.address, IPv4Address) and address4 is not None
+    if is_ipv4 and any(isinstance(each, IPv4Address) for each in targets):
+        return ()
+    return tuple([each for each in targets if not each.is_loopback])
+
+
 def _service_row(
     service: LinkService, names: Names, underlay: Underlay, to_host: NextHopId | None
 ) -> LinkServiceRow | None:
-    """Return where a service is; None while that is not known."""
-    at, own = (service.address, service.port), underlay.address4 or HOST_ADDRESS
-    if isinstance(service.address, IPv6Address):
-        return _service_row6(service, underlay, to_host)
-    if service.is_metadata:
-        if underlay.host is None or to_host is None or not underlay.host.metadata_port:
-            return None
-        return LinkServiceRow(*at, (own,), underlay.host.metadata_port, to_host)
+    """Return where a service is; None while that is not known, or the host cannot serve it."""
+    host, own4 = underlay.host, underlay.address4
     targets = service.targets or names.get(service.dns_name, ())
-    remote = remote_of(targets, own)
-    if remote:
-        return LinkServiceRow(*at, remote, service.to_port)
-    if targets and to_host is not None:
-        return LinkServiceRow(*at, (own,), service.to_port, to_host)
-    return None
-
-
-def _service_row6(
-    service: LinkService, underlay: Underlay, to_host: NextHopId | None
-) -> LinkServiceRow | None:
-    """Return where a service at an IPv6 address is: always at the host itself."""
-    host = underlay.host
-    if host is None or to_host is None or not host.has_ipv6:
+    is_relayed = bool(_relay_targets(service, names, own4))
+    if not service.is_metadata and not is_relayed and isinstance(service.address, IPv4Address):
+        remote = remote_of(targets, own4 or HOST_ADDRESS)
+        if remote:
+            return LinkServiceRow(*service.place, remote, service.to_port)
+    if host is None or to_host is None:
         return None
-    port = host.metadata_port6 if service.is_metadata else service.to_port
-    if not port or not (service.is_metadata or service.is_of_host):
-        return None
-    return LinkServiceRow(service.address, service.port, (HOST_ADDRESS6,), port, to_host)
+    port = service.to_port if targets else 0
+    if service.is_metadata:
+        port = host.metadata_port
+    if is_relayed:
+        port = host.relay_ports.get(service.place, 0)
+    if isinstance(service.address, IPv6Address):
+        if not host.has_ipv6:
+            return None
+        port = host.metadata_port6 if service.is_metadata else port
+    own = own_address(service.address, own4)
+    return LinkServiceRow(*service.place, (own,), port, to_host) if port else None
 
 
 def remote_of(targets: Iterable[IpAddress], own: IPv4Address) -> tuple[IPv4Address, ...]:

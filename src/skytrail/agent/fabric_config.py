@@ -23,6 +23,8 @@ METADATA = ("metadata", "metadata6")
 """Services of these names, one for each IP version, are Nova's: the agent asks it for the workload."""
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
 PortRange = tuple[int, int]
+LinkServicePlace = tuple[IpAddress, int]
+"""Address and port at which workloads find a service."""
 PORT_RANGE_DEFAULT: PortRange = (61000, 65535)
 """Beyond the ports that the kernel gives to the host's own connections."""
 PORT_FIRST = 1024
@@ -39,7 +41,7 @@ class LinkService:
     address: IpAddress
     port: int
     targets: tuple[IpAddress, ...]
-    """Of either version for metadata, which the agent asks itself, else of the address's. Loopback: the host itself."""
+    """Those of the address's version first. Loopback: the host itself."""
     dns_name: str
     """Where it is, when no address is given."""
     to_port: int
@@ -49,9 +51,8 @@ class LinkService:
         return self.name.lower() in METADATA
 
     @property
-    def is_of_host(self) -> bool:
-        """Whether every host offers it itself."""
-        return bool(self.targets) and all(each.is_loopback for each in self.targets)
+    def place(self) -> LinkServicePlace:
+        return self.address, self.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class FabricConfig:
     leaves: bool = False
     """Some network's workloads reach the underlay by their host's address."""
     is_apart: bool = False
-    """Nobody reaches the underlay, which is IPv6: only what is on the host itself is served."""
+    """Nobody reaches the underlay, which is IPv6: the host alone asks there."""
 
     @property
     def takes_ports(self) -> bool:
@@ -71,9 +72,8 @@ class FabricConfig:
         return not self.is_apart and (bool(self.services) or self.leaves)
 
     def apart(self) -> FabricConfig:
-        """Return what of it a host serves that has no IPv4 address in the underlay."""
-        own = tuple([each for each in self.services if each.is_metadata or each.is_of_host])
-        return replace(self, services=own, leaves=False, is_apart=True)
+        """Return what it is to a host that has no IPv4 address in the underlay."""
+        return replace(self, leaves=False, is_apart=True)
 
     @property
     def dns_names(self) -> frozenset[str]:
@@ -122,12 +122,10 @@ def _service(entry: ConfigValue) -> LinkService | None:
         return None
     name = text_of(parts.get("linklocal_service_name"))
     read = [usable_address_of(each) for each in list_of(parts.get("ip_fabric_service_ip"))]
-    targets = [
-        each
-        for each in read
-        if each is not None
-        and (each.version == address.version or each.is_loopback or name.lower() in METADATA)
-    ]
+    targets = sorted(
+        [each for each in read if each is not None],
+        key=lambda each: each.version != address.version,
+    )
     dns_name = "" if targets else text_of(parts.get("ip_fabric_DNS_service_name")).strip()
     if not to_port or not (targets or dns_name):
         return None

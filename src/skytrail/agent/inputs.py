@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from skytrail.agent.fib import LearntRoutes
 from skytrail.agent.interface import Failing, LearntMacs, PluggedPort
 from skytrail.agent.membership import Groups
 from skytrail.agent.nexthop import Underlay
 from skytrail.agent.view import View
+from skytrail.net import IpAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Inputs:
     """Ports of which health checks fail."""
     captured: frozenset[str] = frozenset()
     """Ports whose frames somebody looks at."""
-    names: Mapping[str, tuple[IPv4Address, ...]] = field(
-        default_factory=dict[str, tuple[IPv4Address, ...]]
+    names: Mapping[str, tuple[IpAddress, ...]] = field(
+        default_factory=dict[str, tuple[IpAddress, ...]]
     )
     """What names of link-local services mean."""
     groups: Mapping[str, Groups] = field(default_factory=dict[str, Groups])

@@ -46,6 +46,10 @@ class HostSide:
     """Likewise over IPv6."""
     has_ipv6: bool = False
     """Workloads reach services at IPv6 addresses by it."""
+    relay_ports: Mapping[tuple[IpAddress, int], int] = field(
+        default_factory=dict[tuple[IpAddress, int], int]
+    )
+    """Where the relay listens for a service, by its address and port."""
 
 
 @dataclass(frozen=True, slots=True)

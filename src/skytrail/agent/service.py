@@ -451,7 +451,9 @@ class AgentService:
         self._claim(view)
         self.health.follow(self.plugged, view)
         fabric = view.fabric
-        self.host_network.follow(fabric if self._underlay.address4 else fabric.apart())
+        self.host_network.follow(
+            fabric if self._underlay.address4 else fabric.apart(), self._underlay.address
+        )
         inputs = Inputs(
             plugged=self.plugged,
             view=view,

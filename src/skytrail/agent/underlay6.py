@@ -15,7 +15,6 @@ from skytrail.net import IpAddress
 from skytrail.wire.xmpp import PortTrouble
 
 _SHOWN_COUNT_MAX = 3
-SERVICES_UNSERVED = "link-local services that are not on the host itself: need an IPv4 underlay"
 
 
 def unserved(ports: Mapping[str, PortState], underlay: Underlay) -> Iterator[PortTrouble]:
@@ -43,9 +42,6 @@ def _asked(state: ActivePort, underlay: Underlay) -> Iterator[str]:
 
 def unmet(view: View, far: Iterable[IpAddress], underlay: Underlay) -> Iterator[str]:
     """Yield what the host cannot do as its underlay is; ``far``: where no tunnel of it leads."""
-    fabric = view.fabric
-    if underlay.address4 is None and len(fabric.apart().services) != len(fabric.services):
-        yield SERVICES_UNSERVED
     if view.replicator is not None and not underlay.reaches(view.replicator):
         yield (
             f"replicator-address {view.replicator}: copies for others need an address of the tunnel"

@@ -1,5 +1,6 @@
 """Link-local services, source translation by the host, its ports: rows of what is configured."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
@@ -11,6 +12,7 @@ from skytrail.agent.fabric import (
     fabric_rows,
     host_side_address,
     host_side_address6,
+    relayed,
     vif_of_host_side,
 )
 from skytrail.agent.fabric_config import NOTHING_SET, PORT_RANGE_DEFAULT, FabricConfig
@@ -105,8 +107,7 @@ def test_without_services_and_translation_nothing_of_it_is_there():
         entry("a", "169.254.1.1", 70000, ["203.0.113.9"]),
         entry("a", "169.254.1.1", 80, ["203.0.113.9"], 0),
         entry("a", "169.254.1.1", 80),
-        entry("a", "fe80::a9fe:a9fe", 80, ["203.0.113.9"]),
-        entry("a", "169.254.1.1", 80, ["2001:db8::1"]),
+        entry("a", "2001:db8::9", 80, ["203.0.113.9"]),
     ],
 )
 def test_what_cannot_be_read_is_left_out(wrong):
@@ -300,7 +301,7 @@ def test_services_at_ipv6_addresses_are_the_host_s(service, to_port):
 @pytest.mark.parametrize(
     ("at", "own"), [("169.254.169.254", HOST_ADDRESS), ("fe80::a9fe:a9fe", HOST_ADDRESS6)]
 )
-def test_a_host_with_an_ipv6_underlay_offers_what_is_on_itself_alone(at, own):
+def test_a_host_with_an_ipv6_underlay_answers_for_metadata_and_takes_no_ports(at, own):
     config = FabricConfig(
         services=(
             *host_services("metadata", ["2001:db8::9"], address=at),
@@ -319,10 +320,85 @@ def test_a_host_with_an_ipv6_underlay_offers_what_is_on_itself_alone(at, own):
     assert not config.takes_ports
 
 
+V4, V6 = ip_address("203.0.113.9"), ip_address("2001:db8::9")
+OWN4, OWN6 = ip_address("192.0.2.1"), ip_address("2001:db8::1")
+AT4, AT6 = "169.254.1.1", "fe80::a9fe:a9fe"
+
+
+def relayed_by(own, address, targets=(), names=(), side=SIDE6):
+    """The servers a host with this underlay address relays to, and where it sends packets."""
+    dns_name = "" if targets else "x"
+    texts = [str(each) for each in targets]
+    services = host_services(targets=texts, dns_name=dns_name, address=address)
+    config = FabricConfig(services=services, pools=NOTHING_SET.pools)
+    known = {"x": tuple(names)} if names else {}
+    address4 = own if own.version == 4 else None
+    found = relayed(config, known, address4)
+    relay_ports = dict.fromkeys(found, 45000)
+    host_side = replace(side, relay_ports=relay_ports)
+    underlay = Underlay("underlay", 1, own, GATEWAY_MAC, 1500, host=host_side)
+    made = [each for each in rows_of(config, underlay, known) if isinstance(each, LinkServiceRow)]
+    return [server for servers in found.values() for server in servers], made
+
+
+@pytest.mark.parametrize(
+    ("own", "address", "targets", "names", "servers"),
+    [
+        (OWN6, AT4, [V6], [], [V6]),
+        (OWN6, AT4, [V4], [], [V4]),
+        (OWN6, AT4, [V6, V4], [], [V4, V6]),
+        (OWN6, AT6, [V6], [], [V6]),
+        (OWN6, AT4, [], [V6], [V6]),
+        (OWN6, AT6, [], [V4, V6], [V4, V6]),
+        (OWN4, AT4, [V6], [], [V6]),
+        (OWN4, AT4, [], [V6], [V6]),
+        (OWN4, AT6, [V6], [], [V6]),
+        (OWN4, AT6, [V4], [], [V4]),
+        (OWN4, AT6, [OWN4], [], [OWN4]),
+        (OWN6, AT6, ["::1", V6], [], [V6]),
+    ],
+)
+def test_a_service_that_no_translation_leads_to_is_relayed(own, address, targets, names, servers):
+    found, (row,) = relayed_by(own, address, targets, names)
+    own4 = HOST_ADDRESS if own == OWN6 else OWN4
+
+    assert found == [(server, 9000) for server in servers]
+    assert row.targets == (own4 if address == AT4 else HOST_ADDRESS6,)
+    assert row.to_port == 45000
+    assert row.nexthop_id
+
+
+@pytest.mark.parametrize(
+    ("own", "address", "targets", "names", "to"),
+    [
+        (OWN4, AT4, [V4, V6], [], V4),
+        (OWN4, AT4, [], [V4, V6], V4),
+        (OWN4, AT4, [OWN4, V6], [], OWN4),
+        (OWN4, AT4, ["127.0.0.1", V6], [], OWN4),
+        (OWN4, AT6, ["::1"], [], HOST_ADDRESS6),
+        (OWN6, AT4, ["127.0.0.1"], [], HOST_ADDRESS),
+        (OWN6, AT4, ["::1"], [], HOST_ADDRESS),
+    ],
+)
+def test_what_is_translated_or_on_the_host_is_not_relayed(own, address, targets, names, to):
+    found, made = relayed_by(own, address, targets, names)
+
+    assert found == []
+    (row,) = made
+    assert (row.targets, row.to_port) == ((to,), 9000)
+
+
+def test_a_relay_that_does_not_listen_yet_is_no_service():
+    services = host_services(targets=[str(V6)])
+    config = FabricConfig(services=services, pools=NOTHING_SET.pools)
+    underlay = Underlay("underlay", 1, OWN6, GATEWAY_MAC, 1500, host=SIDE6)
+
+    assert not any(isinstance(each, LinkServiceRow) for each in rows_of(config, underlay))
+
+
 @pytest.mark.parametrize(
     ("side", "service"),
     [
-        (SIDE6, {"targets": ["2001:db8::9"]}),
         (SIDE6, {"dns_name": "x"}),
         (HostSide(7, 1500, 8097), {"name": "metadata", "targets": ["203.0.113.9"]}),
         (HostSide(7, 1500, has_ipv6=True), {"name": "metadata", "targets": ["203.0.113.9"]}),
@@ -339,7 +415,6 @@ def test_an_ipv6_service_has_its_route_in_every_network():
 
     (route,) = routes(made, "fe80::a9fe:a9fe/128")
     assert route.mac == GATEWAY_MAC
-    assert not made.view.fabric.metadata.is_of_host
 
 
 @pytest.mark.parametrize(("port", "protocol"), [(81, 6), (80, 58)])

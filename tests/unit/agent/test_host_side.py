@@ -40,7 +40,7 @@ def test_the_host_s_side_is_made_with_the_ip_versions_that_the_kernel_has(monkey
     async def look():
         changed = asyncio.Event()
         network = HostNetwork(lambda _: None, None, changed.set)
-        network.follow(replace(NOTHING_SET, services=SERVICES))
+        network.follow(replace(NOTHING_SET, services=SERVICES), ip_address("192.0.2.1"))
         task = asyncio.create_task(network.run())
         await changed.wait()
         task.cancel()
@@ -52,3 +52,15 @@ def test_the_host_s_side_is_made_with_the_ip_versions_that_the_kernel_has(monkey
     assert made == [{"is_apart": False, "has_ipv6": speaks}]
     assert side is not None
     assert (side.ifindex, side.has_ipv6) == (7, speaks)
+
+
+@pytest.mark.parametrize("name", ["192.0.2.9", "2001:db8::9"])
+def test_a_name_means_addresses_of_either_ip_version_and_keeps_them_while_nobody_answers(name):
+    network = HostNetwork(lambda _: None, None, lambda: None)
+
+    async def resolve():
+        found = await network._resolve(name)
+        network.names = {"a..b": found}  # No resolver can be asked that.
+        return found, await network._resolve("a..b")
+
+    assert asyncio.run(resolve()) == ((ip_address(name),), (ip_address(name),))

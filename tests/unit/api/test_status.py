@@ -301,20 +301,6 @@ def test_objects_nobody_acts_on_yet_say_so(api) -> None:
         qos_config_type="vhost",
     )
     assert on_hosts(own, "qos-config")[1] != "not_applied"
-    for at, service in (("::1", "true"), ("2001:db8::1", "false")):
-        entry = {
-            "linklocal_service_name": "a",
-            "linklocal_service_ip": "fe80::1:2",
-            "linklocal_service_port": 1,
-            "ip_fabric_service_port": 2,
-            "ip_fabric_service_ip": [at],
-        }
-        settings = api.create(
-            "global-vrouter-config",
-            fq_name=["default-global-system-config", f"settings {service}"],
-            linklocal_services={"linklocal_service_entry": [entry]},
-        )
-        assert on_hosts(settings, "global-vrouter-config")[0] == service
     for setting in ("pbb_evpn_enable", "layer2_control_word"):
         wire = api.create("virtual-network", fq_name=[*PROJECT, setting], **{setting: True})
         assert on_hosts(wire, "virtual-network") == ("false", "not_applied")

@@ -216,6 +216,7 @@ class AgentPages:
         counts |= {f"listeners {k}": v for k, v in agent.querier.counts.items()}
         counts |= {f"learning {k}": v for k, v in agent.macs.counts().items()}
         counts |= {f"dns {k}": v for k, v in agent.upstream.forwarder.statistics().items()}
+        counts |= {f"relay {k}": v for k, v in agent.host_network.relay.statistics.items()}
         for name, count in sorted(counts.items()):
             yield {"event": name, "count": count}
 
