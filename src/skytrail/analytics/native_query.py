@@ -318,7 +318,7 @@ _REFUSALS: Final = {
     for code, text in {
         "400": "A parameter cannot be used; the text names it and the fix.",
         "401": "Nobody is logged in.",
-        "403": "Analytics is for administrators and global readers.",
+        "403": "The table tells of all projects, and is for administrators and global readers.",
         "404": "There is no such column or table.",
         "503": "The store does not answer, or too many ask.",
     }.items()

@@ -27,6 +27,7 @@ from skytrail.analytics.query_request import (
 )
 from skytrail.analytics.query_rows import Binder, Rows, Wish, rows_of
 from skytrail.analytics.query_views import View, view_of
+from skytrail.analytics.tenant_view import Tenant, seen_by
 
 Parameters = dict[str, str | int | float]
 
@@ -54,17 +55,24 @@ class Statement:
 
 
 def statement_of(
-    request: QueryRequest, now_us: int, keep_hours: Mapping[str, int] = _NOTHING_TOLD
+    request: QueryRequest,
+    now_us: int,
+    keep_hours: Mapping[str, int] = _NOTHING_TOLD,
+    tenant: Tenant | None = None,
 ) -> Statement:
     """Return the SQL of a query; :class:`QueryUnusable` names what is wrong with it.
 
-    ``keep_hours`` tells how long stored tables are kept, where it is not the default.
+    ``keep_hours`` tells how long stored tables are kept, where it is not the default. A ``tenant`` is
+    shown what is his own; ``NotForTenants`` where a table has no such part.
     """
-    return list(statements_of(request, now_us, keep_hours))[-1]
+    return list(statements_of(request, now_us, keep_hours, tenant))[-1]
 
 
 def statements_of(
-    request: QueryRequest, now_us: int, keep_hours: Mapping[str, int] = _NOTHING_TOLD
+    request: QueryRequest,
+    now_us: int,
+    keep_hours: Mapping[str, int] = _NOTHING_TOLD,
+    tenant: Tenant | None = None,
 ) -> Iterator[Statement]:
     """Yield SQL over more and more of the time, the last over all of it: the first that has ``limit`` rows answers.
 
@@ -72,14 +80,14 @@ def statements_of(
     first of them, and nobody has to put the others in order.
     """
     check_size(request)
-    view = view_of(request.table)
+    view = seen_by(tenant, view_of(request.table))
     start = moment_us("start_time", request.start_time, now_us)
     end = moment_us("end_time", request.end_time, now_us)
     if end < start:
         raise QueryUnusable("end_time is before start_time")
     wish = _wish(request, start, end)
     for first, last in _spans(request, view, wish):
-        binder = Binder()
+        binder = Binder({} if tenant is None else dict(tenant.bound))
         rows = rows_of(view, wish, binder, now_us, keep_hours)
         yield _Translator(request, view, rows, binder).statement(first, last)
 

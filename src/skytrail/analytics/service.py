@@ -37,6 +37,7 @@ from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.spool import Spool
 from skytrail.analytics.io.telemetry_server import TelemetryServer
+from skytrail.analytics.io.tenants import Turns, admit_told
 from skytrail.analytics.io.underlay_http import UnderlayApi
 from skytrail.analytics.io.writer import HistoryWriter
 from skytrail.analytics.watchman import Watchman
@@ -144,10 +145,11 @@ class AnalyticsService:
                 spool = await asyncio.to_thread(Spool, settings.spool)
                 history = History(settings.history)
                 stack.push_async_callback(history.close)
-                queries = QueryApi(history, self._clock, settings.keep_hours)
+                turns = Turns()
+                queries = QueryApi(history, self._clock, settings.keep_hours, turns)
                 stack.push_async_callback(queries.close)
                 queries.add_routes(router)
-                NativeQueries(history, self._clock, settings.keep_hours).add_routes(router)
+                NativeQueries(history, self._clock, settings.keep_hours, turns).add_routes(router)
                 underlay = UnderlayApi(history, self.collector, self._clock, settings.keep_hours)
                 underlay.add_routes(router)
                 self.writer = HistoryWriter(
@@ -293,5 +295,7 @@ def _admission(gate: ApiGate | None) -> Admit:
         refuse_other_sites(request)
         if gate is not None:
             await gate(request)
+        else:
+            admit_told(request)
 
     return admit

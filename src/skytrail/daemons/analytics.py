@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         "--authenticate-at",
         default="",
         metavar="URL",
-        help="API that says who sends a request; administrators and global readers are admitted",
+        help="API that says who sends a request; administrators and global readers are admitted, members of projects to their own part",
     )
     parser.add_argument("--tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument("--socket", type=Path, help="also serve REST and introspection here")

@@ -1,4 +1,4 @@
-"""Asks the API who sends a request: only administrators and global readers see what all tenants do.
+"""Asks the API who sends a request: administrators and global readers see what all tenants do, others their project's own.
 
 Unix socket of root or our own user -> admitted
 X-Auth-Token or Authorization       -> GET /api/v1/whoami of the API with the same -> cached
@@ -17,6 +17,8 @@ from typing import Final
 import httpx
 import msgspec
 
+from skytrail.analytics.io.tenants import admit_tenant, admit_told
+from skytrail.analytics.tenant_view import Tenant
 from skytrail.runtime.asgi import HttpError, Request
 from skytrail.runtime.clock import Clock
 
@@ -31,6 +33,8 @@ _PUBLIC: Final = frozenset({"/healthz"})
 class _Who(msgspec.Struct, frozen=True):
     is_admin: bool = False
     is_reader: bool = False
+    analytics_project: str | None = None
+    """Full name of the project whose part the sender may see."""
 
 
 class ApiGate:
@@ -52,8 +56,11 @@ class ApiGate:
         await self._client.aclose()
 
     async def __call__(self, request: Request) -> None:
-        """Let a request pass; HttpError 401, 403 or 503 when it may not."""
-        if request.path in _PUBLIC or request.peer.uid in self._trusted:
+        """Let a request pass, perhaps as a tenant's; HttpError 401, 403 or 503 when it may not."""
+        if request.path in _PUBLIC:
+            return
+        if request.peer.uid in self._trusted:
+            admit_told(request)
             return
         said = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
         if not said:
@@ -62,7 +69,11 @@ class ApiGate:
         if who is None:
             raise _unknown("The API does not know these credentials")
         if not (who.is_admin or who.is_reader):
-            raise HttpError(403, "Analytics is for administrators and global readers")
+            if not who.analytics_project:
+                raise HttpError(
+                    403, "Analytics is for administrators, global readers and members of projects"
+                )
+            admit_tenant(request, Tenant(who.analytics_project))
 
     async def _who(self, said: dict[str, str]) -> _Who | None:
         key = hashlib.sha256(repr(sorted(said.items())).encode()).digest()

@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.tenants import Turns, tenant_of
 from skytrail.analytics.native_query import PATHS, is_ndjson, openapi, request_of
 from skytrail.analytics.query import Statement, statement_of
 from skytrail.analytics.query_request import QueryUnusable, UnknownField, UnknownTable
+from skytrail.analytics.tenant_view import NotForTenants, Tenant
 from skytrail.runtime.asgi import (
     HttpError,
     Request,
@@ -31,7 +33,10 @@ LINES_BYTES_MAX: Final = 64 << 20
 class NativeQueries:
     """Answers these queries; a few at a time, the others are turned away."""
 
-    def __init__(self, history: History, clock: Clock, keep_hours: Mapping[str, int]) -> None:
+    def __init__(
+        self, history: History, clock: Clock, keep_hours: Mapping[str, int], turns: Turns
+    ) -> None:
+        self._turns = turns
         self._history = history
         self._clock = clock
         self._keep_hours = keep_hours
@@ -46,19 +51,23 @@ class NativeQueries:
         return json_reply(openapi())
 
     async def _query(self, request: Request) -> Response | StreamResponse:
+        tenant = tenant_of(request)
         try:
             asked = request_of(request.segments[-1], request.query)
             as_lines = is_ndjson(request.query, request.headers.get("accept", ""))
             now_us = round(self._clock.wall() * 1e6)
-            statement = statement_of(asked, now_us, self._keep_hours)
+            statement = statement_of(asked, now_us, self._keep_hours, tenant)
         except (UnknownTable, UnknownField) as error:
             raise HttpError(404, str(error)) from error
         except QueryUnusable as error:
             raise HttpError(400, str(error)) from error
+        except NotForTenants as error:
+            raise HttpError(403, str(error)) from error
         if self._running_count >= RUNNING_COUNT_MAX:
             raise HttpError(503, "Too many queries are running; try again", (("retry-after", "2"),))
         if as_lines:
-            return StreamResponse(self._lines(statement))
+            return StreamResponse(self._lines(statement, tenant))
+        self._turns.take(tenant)
         self._running_count += 1
         try:
             rows = await self._history.select(statement.sql, statement.parameters)
@@ -68,10 +77,16 @@ class NativeQueries:
             raise HttpError(400, f"The store refuses the query: {error}") from error
         finally:
             self._running_count -= 1
+            self._turns.give_back(tenant)
         named = [dict(zip(statement.columns, row, strict=True)) for row in rows]
         return json_reply({"columns": statement.columns, "rows": named})
 
-    async def _lines(self, statement: Statement) -> AsyncIterator[bytes]:
+    async def _lines(self, statement: Statement, tenant: Tenant | None) -> AsyncIterator[bytes]:
+        try:
+            self._turns.take(tenant)
+        except HttpError as error:
+            yield _broken(error.text)
+            return
         self._running_count += 1
         size = 0
         try:
@@ -85,6 +100,7 @@ class NativeQueries:
             yield _broken(str(error))
         finally:
             self._running_count -= 1
+            self._turns.give_back(tenant)
 
 
 def _broken(reason: str) -> bytes:

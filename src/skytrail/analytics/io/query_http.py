@@ -16,6 +16,7 @@ from typing import Final
 from uuid import UUID, uuid1
 
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.tenants import Turns, tenant_of
 from skytrail.analytics.io.underlay_http import rows_of
 from skytrail.analytics.query import Statement, statement_of, statements_of
 from skytrail.analytics.query_request import (
@@ -27,6 +28,7 @@ from skytrail.analytics.query_request import (
 )
 from skytrail.analytics.query_views import View, view_of, views
 from skytrail.analytics.questions import Question, Questions
+from skytrail.analytics.tenant_view import NOT_SHOWN, NotForTenants, Tenant
 from skytrail.analytics.underlay_map import TABLE as UNDERLAY_MAP
 from skytrail.analytics.underlay_map import flows_request, tunnels_of, underlay_request
 from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
@@ -61,12 +63,17 @@ def _refusals() -> Generator[None]:
         raise HttpError(404, str(error)) from error
     except QueryUnusable as error:
         raise HttpError(400, str(error)) from error
+    except NotForTenants as error:
+        raise HttpError(403, str(error)) from error
 
 
 class QueryApi:
     """Answers queries; many at a time, each bounded."""
 
-    def __init__(self, history: History, clock: Clock, keep_hours: Mapping[str, int]) -> None:
+    def __init__(
+        self, history: History, clock: Clock, keep_hours: Mapping[str, int], turns: Turns
+    ) -> None:
+        self._turns = turns
         self._history = history
         self._clock = clock
         self._keep_hours = keep_hours
@@ -91,14 +98,17 @@ class QueryApi:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _query(self, request: Request) -> Response:
-        asked = request.json(QueryRequest)
+        asked, tenant = request.json(QueryRequest), tenant_of(request)
+        if asked.table == UNDERLAY_MAP and tenant is not None:
+            raise HttpError(403, NOT_SHOWN)
         statements = (
             [await self._underlay(asked)]
             if asked.table == UNDERLAY_MAP
-            else self._statements(asked)
+            else self._statements(asked, tenant)
         )
         if not self._questions.has_room():
             raise HttpError(503, "Too many queries are running; try again", (("retry-after", "2"),))
+        self._turns.take(tenant)
         question = Question(
             uuid1(), request.body.decode(), asked.table, self._clock.now(),
             asked.start_time, asked.end_time,
@@ -109,7 +119,11 @@ class QueryApi:
         )
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        if any(request.headers.get(name, "").lower() == _ACCEPTED for name in _EXPECT):
+        task.add_done_callback(lambda _: self._turns.give_back(tenant))
+        # Answers that are kept are had by whoever knows their id: those of tenants are not kept.
+        if tenant is None and any(
+            request.headers.get(name, "").lower() == _ACCEPTED for name in _EXPECT
+        ):
             return json_reply({"href": f"/analytics/query/{question.id}"}, 202)
         await asyncio.shield(task)
         # Who waited was not told by which id to ask again.
@@ -130,9 +144,10 @@ class QueryApi:
         with _refusals():
             return statement_of(asked, round(self._clock.wall() * 1e6), self._keep_hours)
 
-    def _statements(self, asked: QueryRequest) -> Sequence[Statement]:
+    def _statements(self, asked: QueryRequest, tenant: Tenant | None) -> Sequence[Statement]:
+        now_us = round(self._clock.wall() * 1e6)
         with _refusals():
-            return list(statements_of(asked, round(self._clock.wall() * 1e6), self._keep_hours))
+            return list(statements_of(asked, now_us, self._keep_hours, tenant))
 
     async def _ask(
         self, question: Question, statements: Sequence[Statement], rows_wanted: int

@@ -11,6 +11,7 @@ from skytrail.api import authorize
 from skytrail.api.caller import Caller
 from skytrail.api.refusal import Refused
 from skytrail.api.service import ConfigService
+from skytrail.api.tenant_sight import analytics_project
 from skytrail.runtime.asgi import Request
 from skytrail.runtime.browsers import refuse_other_sites
 
@@ -34,7 +35,8 @@ NATIVE_JUDGED = frozenset(
 )
 """Native endpoints (the segment after ``/api/v1``) that judge every object they touch."""
 _NATIVE_BY_RULE = {"watch": "watch", "events": "watch"}
-_NATIVE_FOR_READERS = frozenset({"analytics"})
+_ANALYTICS = "analytics"
+"""For readers, and in part for members of projects: the passage asks for these on their behalf."""
 _NATIVE_DESCRIPTION = frozenset({"schemas", "docs"})
 """The same for everybody, whatever is configured."""
 
@@ -82,7 +84,7 @@ def _check_native(service: ConfigService, caller: Caller, name: str, operation: 
         if only_admins and name not in ("whoami", "users"):
             raise Refused(403, "Permission Denied: aaa-mode cloud-admin needs that role")
         return
-    if name in _NATIVE_FOR_READERS and caller.is_reader:
+    if name == _ANALYTICS and (caller.is_reader or analytics_project(service.graph, caller)):
         return
     subject = _NATIVE_BY_RULE.get(name)
     if subject is None:

@@ -4,7 +4,8 @@ GET, POST /api/v1/analytics/<path>         ->   /analytics/<path> of the node
 GET /api/v1/analytics/introspect[/<table>]  ->   /api/v1/introspect[/<table>]: live tables of all processes
 GET /api/v1/analytics/logs, flows, metrics  ->   /api/v1/logs, ...: history by readable parameters
 
-Who may ask is judged here (administrators and global readers, as the node itself judges it), and
+Who may ask is judged here as the node itself judges it (administrators and global readers; members of projects for
+their own sessions and numbers, with their project named to the node), and
 again by a node that is reached over TCP, which is told the caller's own credentials. A stream
 ends when its reader is no longer who it was, before it tells anything more.
 """
@@ -27,7 +28,9 @@ from skytrail.api.io.gate import Gate
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.api.sight import Sight
+from skytrail.api.tenant_sight import analytics_project
 from skytrail.runtime.asgi import JSON, Request, Response, Router, StreamResponse
+from skytrail.runtime.tenant import PROJECT_HEADER
 
 _READS: Final = frozenset(
     {
@@ -49,6 +52,8 @@ _READS: Final = frozenset(
 _NATIVE: Final = frozenset({"introspect", "logs", "flows", "metrics"})
 """Of these, those that the node has under ``/api/v1``."""
 _POSTS: Final = frozenset({("query",), ("alarms", "acknowledge")})
+_OF_TENANTS: Final = frozenset({("POST", ("query",)), ("GET", ("flows",)), ("GET", ("metrics",))})
+"""What the node narrows to one project."""
 _PASSED_ON: Final = ("x-auth-token", "authorization", "content-type")
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 65.0
@@ -109,7 +114,10 @@ class AnalyticsPassage:
             raise not_found(f"Analytics is not asked for {request.path[:128]} through here")
         if parts == ("alarms", "acknowledge"):
             authorize.require_admin(self._service.graph, caller_of(request), "acknowledging alarms")
+        project = self._project_of(parts, request)
         asked = self._asked(parts, request)
+        if project is not None:
+            asked.headers[PROJECT_HEADER] = quote(project, safe=":")
         if parts[0].endswith("-stream"):
             asked.extensions = {"timeout": httpx.Timeout(None, connect=CONNECT_S).as_dict()}
         try:
@@ -121,6 +129,20 @@ class AnalyticsPassage:
             reply.status_code,
             reply.headers.get("content-type", JSON),
         )
+
+    def _project_of(self, parts: tuple[str, ...], request: Request) -> str | None:
+        """Return the project that all is narrowed to, None: nothing is; ``Refused`` where it cannot be."""
+        graph, caller = self._service.graph, caller_of(request)
+        if caller.is_reader or not authorize.is_restricted(graph, caller):
+            return None
+        project = analytics_project(graph, caller)
+        if project is None or (request.method, parts) not in _OF_TENANTS:
+            raise Refused(
+                403,
+                "Permission Denied: members of a project ask analytics for sessions, flows and the numbers of"
+                " its ports and networks; all else needs the role of an administrator or global reader",
+            )
+        return project
 
     def _asked(self, parts: tuple[str, ...], request: Request) -> httpx.Request:
         # As bytes: a header need not be ASCII, and is passed on as it came.

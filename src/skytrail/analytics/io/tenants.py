@@ -1,0 +1,69 @@
+"""Requests of members of projects: which paths they may ask, and how many questions of a project are answered at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+from urllib.parse import unquote
+
+from skytrail.analytics.tenant_view import NOT_SHOWN, Tenant
+from skytrail.runtime.asgi import HttpError, Request
+from skytrail.runtime.tenant import PROJECT_HEADER
+
+RUNNING_COUNT_MAX: Final = 4
+"""Questions of one project at a time."""
+_PATHS: Final = frozenset(
+    {
+        ("POST", ("analytics", "query")),
+        ("GET", ("api", "v1", "flows")),
+        ("GET", ("api", "v1", "metrics")),
+        ("GET", ("api", "v1", "openapi.json")),
+    }
+)
+"""What knows tenants. A new path starts closed to them."""
+
+
+def admit_tenant(request: Request, tenant: Tenant) -> None:
+    """Note who asks; HttpError 403 where a path shows more than a tenant's own."""
+    if (request.method, request.segments) not in _PATHS:
+        raise HttpError(403, NOT_SHOWN)
+    request.identity = tenant
+
+
+def admit_told(request: Request) -> None:
+    """Let pass what may ask everything, narrowed to a project where the sender tells one."""
+    told = request.headers.get(PROJECT_HEADER)
+    if told is not None:
+        admit_tenant(request, Tenant(unquote(told)))
+
+
+def tenant_of(request: Request) -> Tenant | None:
+    """Return whose part of history is shown; None: all of it."""
+    return request.identity if isinstance(request.identity, Tenant) else None
+
+
+class Turns:
+    """Who has questions running now."""
+
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
+
+    def take(self, tenant: Tenant | None) -> None:
+        """Begin a question; HttpError 503 where its project has as many as it may have."""
+        if tenant is None:
+            return
+        if self._running[tenant.project] >= RUNNING_COUNT_MAX:
+            raise HttpError(
+                503,
+                f"{RUNNING_COUNT_MAX} queries of your project are running; try again",
+                (("retry-after", "2"),),
+            )
+        self._running[tenant.project] += 1
+
+    def give_back(self, tenant: Tenant | None) -> None:
+        """End a question."""
+        if tenant is None:
+            return
+        self._running[tenant.project] -= 1
+        if not self._running[tenant.project]:
+            del self._running[tenant.project]

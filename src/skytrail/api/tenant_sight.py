@@ -1,0 +1,23 @@
+"""Which project's part of analytics a caller may see who may not see all of it. Pure.
+
+The compatible API's rules decide: whoever may read neither ports nor networks sees none of their traffic.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from skytrail.api import authorize
+from skytrail.api.caller import Caller
+from skytrail.api.graph import View
+
+_NEEDED: Final = ("virtual-network", "virtual-machine-interface")
+
+
+def analytics_project(view: View, caller: Caller) -> str | None:
+    """Return ``domain:project``; None where nothing may be seen."""
+    record = None if caller.project is None else view.get(caller.project)
+    if record is None or record.type_name != "project":
+        return None
+    may_read = all(authorize.judge_rule(view, caller, name, "R").allowed for name in _NEEDED)
+    return ":".join(record.fq_name) if may_read else None
