@@ -116,7 +116,8 @@ async function derivedWhole(type, uuid) {
     const { json } = await api("GET", `/api/v1/${type}/${uuid}/status`);
     const derived = json.conditions.find((each) => each.type === "derived");
     if (derived.status === "true") return;
-    check(derived.status === "unknown", JSON.stringify(derived));
+    const isUnderWay = derived.status === "unknown" || derived.reason === "pending";
+    check(isUnderWay, JSON.stringify(derived));
     await page.waitForTimeout(200);
   }
   check(false, "nothing is derived");
