@@ -27,6 +27,7 @@ from conftest import (
     interface_row,
     route_row,
 )
+from test_fabric import segment
 from test_floating import (
     CLIENT,
     CLIENT_LABEL,
@@ -124,12 +125,6 @@ def from_peer(box: Box, raw: bytes) -> Outcome:
     sent = box.workload(frames.ethernet(GATEWAY_MAC.packed, PEER_MAC.packed, 0x0800, raw))
     box.apply(replace(peer, ifindex=PEER_IFINDEX), interface_row())
     return sent
-
-
-def segment(protocol: int, source: int, destination: int) -> bytes:
-    if protocol == frames.TCP:
-        return frames.tcp(source, destination, flags=frames.SYN)
-    return frames.udp(source, destination, b"hi")
 
 
 def opened(box: Box, protocol: int = frames.TCP, port: int = 40000) -> Seen:

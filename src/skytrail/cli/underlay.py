@@ -44,7 +44,8 @@ def underlay(
 ) -> None:  # fmt: skip
     """Show which switches a flow from one workload to another passes.
 
-    Switches tell by sFlow or IPFIX what they saw, and by LLDP how they are connected.
+    Switches tell by sFlow or IPFIX what they saw. How they are connected is known as far as a
+    generator tells it (PRouterLinkEntry).
     """
     members = {
         "source": source, "destination": destination, "destination_port": port,
