@@ -3,14 +3,15 @@
  *
  *   traffic sink PORT SECONDS            UDP packets received on PORT and PORT + 1
  *   traffic flood ADDR PORT SECONDS SIZE UDP packets sent through one connected socket
- *   traffic frames IF FRAMEHEX SECONDS FLOWS COUNT   crafted UDP frames over FLOWS tuples
+ *   traffic frames IF FRAMEHEX SECONDS FLOWS COUNT [waiting]   crafted UDP frames over FLOWS tuples
  *   traffic serve PORT                   TCP and UDP echo, and TCP accept, until killed
  *   traffic ask tcp|udp ADDR PORT SECONDS   round trips: count p50_ns p99_ns
  *   traffic connect ADDR PORT SECONDS    TCP connections opened and closed
  *
  * Each prints its figures on one line. `frames` sends FRAMEHEX (Ethernet, IPv4, UDP) with the
  * source port taken from 1024 + n % 60000 and the destination port raised by n / 60000, n running
- * through FLOWS; COUNT 0 means until SECONDS are over.
+ * through FLOWS; COUNT 0 means until SECONDS are over. `waiting` says "ready" and sends when its input
+ * ends, so that starting a process is in no figure.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,6 +22,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,7 +128,8 @@ static int flood(const char *text, int port, double seconds, int size)
 	return 0;
 }
 
-static int frames(const char *interface, const char *hex, double seconds, long flows, long total)
+static int frames(const char *interface, const char *hex, double seconds, long flows, long total,
+		  bool waiting)
 {
 	struct sockaddr_ll to = { .sll_family = AF_PACKET,
 				  .sll_ifindex = if_nametoindex(interface),
@@ -135,7 +138,7 @@ static int frames(const char *interface, const char *hex, double seconds, long f
 	struct mmsghdr messages[BATCH] = {};
 	struct iovec parts[BATCH];
 	int fd = socket(AF_PACKET, SOCK_RAW, 0), bytes = strlen(hex) / 2, i, sent;
-	double start = now(), end = start + seconds;
+	double start, end;
 	uint16_t base;
 	long n = 0;
 
@@ -150,6 +153,14 @@ static int frames(const char *interface, const char *hex, double seconds, long f
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}
 	base = frame[0][36] << 8 | frame[0][37];
+	if (waiting) {
+		puts("ready");
+		fflush(stdout);
+		while (read(0, &(char){ 0 }, 1) > 0)
+			;
+	}
+	start = now();
+	end = start + seconds;
 	while (total ? n < total : now() < end) {
 		for (i = 0; i < BATCH; i++) {
 			long tuple = (n + i) % flows;
@@ -271,8 +282,9 @@ int main(int argc, char **argv)
 		return sink(atoi(argv[2]), atof(argv[3]));
 	if (argc == 6 && !strcmp(argv[1], "flood"))
 		return flood(argv[2], atoi(argv[3]), atof(argv[4]), atoi(argv[5]));
-	if (argc == 7 && !strcmp(argv[1], "frames"))
-		return frames(argv[2], argv[3], atof(argv[4]), atol(argv[5]), atol(argv[6]));
+	if ((argc == 7 || (argc == 8 && !strcmp(argv[7], "waiting"))) && !strcmp(argv[1], "frames"))
+		return frames(argv[2], argv[3], atof(argv[4]), atol(argv[5]), atol(argv[6]),
+			      argc == 8);
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		serve(atoi(argv[2]));
 	if (argc == 6 && !strcmp(argv[1], "ask"))
