@@ -591,3 +591,26 @@ def test_db_check_counts_what_it_read_and_finds_nothing(run):
     assert "0 findings" in told.stdout
     assert " objects, " in told.stdout
     assert json.loads(run("db-check", "--json").stdout)["results"] == []
+
+
+def test_a_change_lands_in_the_lab_that_is_named_and_in_none_when_several_could_be_meant(
+    run, controller, tmp_path
+):
+    port = int(controller.api_url.rpartition(":")[2])
+    for name, number in {"east": port, "west": 9}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "lab.json").write_text(json.dumps({"name": name, "api_port": number}))
+    labs = {"SKYTRAIL_LAB_ROOT": str(tmp_path), "SKYTRAIL_API_SOCKET": ""}
+    network = "{type: vn, fq_name: in-a-lab}"
+
+    unclear = run("apply", "-f", "-", input=network, env=labs)
+
+    assert (unclear.exit_code, "east, west" in unclear.stderr) == (1, True)
+    assert run("get", "vn", "in-a-lab").exit_code == 1
+    made = run("apply", "-f", "-", input=network, env={**labs, "SKYTRAIL_LAB": "east"})
+    assert made.stderr.startswith(f"server: {controller.api_url} (lab east, by $SKYTRAIL_LAB)\n")
+    assert run("describe", "vn", "in-a-lab", "--lab", "east", env=labs).exit_code == 0
+    missing = run("get", "vn", "none", env={**labs, "SKYTRAIL_LAB": "east"})
+    assert f"server: {controller.api_url} (lab east, by $SKYTRAIL_LAB)" in missing.stderr
+    assert run("delete", "vn", "in-a-lab", "--lab", "east", env=labs).exit_code == 0
+    assert run("get", "vn", "in-a-lab").exit_code == 1

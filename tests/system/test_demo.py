@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from skytrail.lab import state
+from skytrail.lab import labs
 
 
 def demo(tmp_path, expectation):
@@ -29,7 +29,7 @@ expect:
         [sys.executable, "-m", "skytrail.lab.demo", "--topology", str(file)],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
-    assert name not in state.names(), "the demo takes its lab down"
+    assert name not in labs.names(), "the demo takes its lab down"
     return finished
 
 

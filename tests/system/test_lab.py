@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from skytrail.lab import state
+from skytrail.lab import labs
 from skytrail.lab.io import netns, processes
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
@@ -183,13 +183,13 @@ def small_name(lab):
     """Name of a lab of the test's own, removed afterwards whatever happened."""
     name = f"stt{secrets.token_hex(3)}s"
     yield name
-    if name in state.names():
+    if name in labs.names():
         Lab.load(name).down()
 
 
 def leftovers(name):
     listing = [*netns.names(f"{name}-"), *netns.names(f"{name}.")]
-    files = list(state.directory().glob(name))
+    files = list(labs.directory().glob(name))
     pins = list(Path("/run/skytrail/bpf").glob(f"{name}-*"))
     return [*listing, *files, *pins]
 
@@ -204,7 +204,7 @@ def test_down_after_kill_of_up_at_any_moment_leaves_nothing(small_topology, smal
         with starting:
             time.sleep(moment_s)
             starting.send_signal(signal.SIGKILL)
-        if small_name not in state.names():
+        if small_name not in labs.names():
             assert leftovers(small_name) == []
             continue
         table = Lab.load(small_name).processes

@@ -85,6 +85,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
+def _complete_lab(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from skytrail.cli.place import complete_lab
+
+    return complete_lab(ctx, parameter, incomplete)
+
+
 @click.group(
     cls=LazyGroup,
     epilog=examples(
@@ -102,6 +108,12 @@ class LazyGroup(click.Group):
 @click.option(
     "--api-socket", metavar="PATH", help="API's Unix socket; wins.  [env SKYTRAIL_API_SOCKET]"
 )
+@click.option(
+    "--lab",
+    metavar="NAME",
+    shell_complete=_complete_lab,
+    help="The API, or the whole, of this lab.  [env SKYTRAIL_LAB]",
+)
 @click.option("--token", metavar="TOKEN", help="Who asks.  [env SKYTRAIL_TOKEN]")
 @click.option(
     "--ca", metavar="FILE", help="Who signs the API's certificate (PEM).  [env SKYTRAIL_CA]"
@@ -111,6 +123,7 @@ def main(
     ctx: click.Context,
     api: str | None,
     api_socket: str | None,
+    lab: str | None,
     token: str | None,
     ca: str | None,
 ) -> None:
@@ -120,11 +133,14 @@ def main(
     default project (SKYTRAIL_PROJECT, else default-domain:default-project) or found by their end
     when only one object fits.
 
+    Without --api, --lab or a variable that names it, the server is the one you are logged in to,
+    else the only one that runs here. Of several none is asked.
+
     Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 API not reachable.
     """
-    from skytrail.cli.session import note_access
+    from skytrail.cli.place import note_given
 
-    note_access(ctx, {"api": api, "api_socket": api_socket, "token": token, "ca": ca})
+    note_given(ctx, {"api": api, "api_socket": api_socket, "lab": lab, "token": token, "ca": ca})
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,6 @@
-"""How a command reaches the API: the command line, the environment, the user's file, in that order.
+"""Who asks, and the user's file: the command line, the environment, the file, in that order.
+
+Which server is asked is decided in ``place``.
 
 ~/.config/skytrail/config.toml     api = "https://..."   ca_file, token_file, user, ...
 """
@@ -11,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from skytrail.cli.place import Place, named_place, place_of
 from skytrail.client.access import VARIABLES, Access, AccessUnusable
+from skytrail.client.transport import DEFAULT_URL
 
-API_VARIABLE: Final = "SKYTRAIL_API"
-SOCKET_VARIABLE: Final = "SKYTRAIL_API_SOCKET"
 CONFIG_VARIABLE: Final = "SKYTRAIL_CONFIG"
 _PLACES = ("api", "api_socket")
 
@@ -45,26 +47,47 @@ def read_config(path: Path) -> dict[str, str]:
 
 def resolved(
     given: Mapping[str, str | None], environment: Mapping[str, str] = os.environ
-) -> tuple[str | None, str | None, Access]:
-    """Return URL, Unix socket and access: what was given over the environment over the file.
+) -> tuple[Place, Access]:
+    """Return the API that is meant and who asks: what was given over the environment over the file.
 
-    A place that was given decides alone: the file's token is not shown to another server.
+    ServerUnclear when several servers could be meant.
     """
     settings = read_config(config_file(environment))
-    url, socket = given.get("api"), given.get("api_socket")
-    if url is None and socket is None:
-        url, socket = environment.get(API_VARIABLE), environment.get(SOCKET_VARIABLE)
+    place = place_of(given, environment, settings)
+    return place, _access(given, environment, settings, place)
+
+
+def access_of(
+    given: Mapping[str, str | None], environment: Mapping[str, str] = os.environ
+) -> Access:
+    """Return who asks a server that is no API; where the API is need not be clear."""
+    settings = read_config(config_file(environment))
+    return _access(given, environment, settings, named_place(given, environment))
+
+
+def _access(
+    given: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    settings: Mapping[str, str],
+    place: Place | None,
+) -> Access:
+    """A place that was given decides alone: the file's token is not shown to another server."""
     kept = {name: value for name, value in settings.items() if name not in _PLACES}
-    if not url and not socket:
-        url, socket = settings.get("api"), settings.get("api_socket")
-    elif url != settings.get("api"):
+    if place is not None and not _is_home(place, settings):
         kept = {}
     texts: dict[str, str | None] = dict(kept)
     texts.update({n: environment[v] for n, v in VARIABLES.items() if environment.get(v)})
     texts.update({name: given[name] for name in VARIABLES if given.get(name)})
     if given.get("token"):
         texts.pop("token_file", None)
-    return url or None, socket or None, Access.of(texts)
+    return Access.of(texts)
+
+
+def _is_home(place: Place, settings: Mapping[str, str]) -> bool:
+    """Whether the user's file is about this place; one without a place is about the default."""
+    if place.socket or settings.get("api_socket"):
+        return place.socket == settings.get("api_socket")
+    return place.url == (settings.get("api") or DEFAULT_URL)
 
 
 def remember(path: Path, settings: Mapping[str, str]) -> None:

@@ -17,13 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.access import resolved
+from skytrail.cli.access import access_of
 from skytrail.cli.analytics_gaps import note_gaps
 from skytrail.cli.help_text import examples
 from skytrail.cli.lab_choice import lab_option, readable_labs
-from skytrail.cli.session import Refused, Unreachable, console, given_access, reported
+from skytrail.cli.place import given_access
+from skytrail.cli.session import Refused, Unreachable, console, reported
 from skytrail.cli.values import Json, mapping, text
-from skytrail.lab import state
+from skytrail.lab import labs, state
 from skytrail.lab.state import LabError
 from skytrail.runtime.terminal import printable
 
@@ -57,7 +58,7 @@ class Analytics:
     """One analytics node as a command asks it."""
 
     def __init__(self, url: str) -> None:
-        _, _, access = resolved(given_access(click.get_current_context(silent=True)))
+        access = access_of(given_access(click.get_current_context(silent=True)))
         self._client = httpx.Client(
             base_url=url,
             verify=access.verification(url),
@@ -98,7 +99,7 @@ def analytics_url(given: str | None, lab_name: str | None) -> str:
     if told:
         return told
     try:
-        if lab_name or os.environ.get(state.VARIABLE):
+        if lab_name or os.environ.get(labs.VARIABLE):
             return _url_of(lab_name or state.chosen_name())
     except LabError as error:
         raise Refused(str(error)) from error
@@ -106,7 +107,7 @@ def analytics_url(given: str | None, lab_name: str | None) -> str:
     if len(nodes) > 1:
         raise Refused(
             f"several labs have an analytics node: {', '.join(nodes)}; choose one: --lab NAME or"
-            f" {state.VARIABLE}=NAME (another node: --analytics URL)"
+            f" {labs.VARIABLE}=NAME (another node: --analytics URL)"
         )
     for name, port in nodes.items():
         output.note(f"analytics node of lab {name}: {_local(port)}")

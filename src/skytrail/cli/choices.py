@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from skytrail.cli.lookup import fq_name_of
 from skytrail.cli.names import UnknownType, is_uuid, resolve_type
+from skytrail.cli.place import ServerUnclear
 from skytrail.cli.session import new_client
 from skytrail.client import AccessUnusable, ApiFailure
 from skytrail.model.catalog import CATALOG
@@ -47,7 +48,7 @@ def complete_name(
     try:
         kind = resolve_type(type_word)
         client = new_client(ctx)
-    except (UnknownType, AccessUnusable):
+    except (UnknownType, AccessUnusable, ServerUnclear, click.UsageError):
         return []
     with client:
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE
+from skytrail.cli.place import API_VARIABLE, SOCKET_VARIABLE
 
 _START = (
     "Start a controller with `skytrail up --data DIR`, or say where it is with"
-    f" --api URL, --api-socket PATH, {API_VARIABLE} or {SOCKET_VARIABLE}."
+    f" --api URL, --api-socket PATH, --lab NAME, {API_VARIABLE} or {SOCKET_VARIABLE}."
 )
 _NO_PARENT = re.compile(r"Parent \[.*\] type (?P<kind>[\w-]+) does not exist")
 _OTHER = "Something that is not this API answers there; say where the API is with --api URL."

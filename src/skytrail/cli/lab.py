@@ -16,10 +16,11 @@ import msgspec
 from rich.console import Console
 
 from skytrail.cli.help_text import examples
-from skytrail.cli.lab_choice import complete_lab, lab_option
+from skytrail.cli.lab_choice import lab_option
+from skytrail.cli.place import complete_lab, given_access
 from skytrail.cli.session import console as session_console
 from skytrail.client import ApiFailure
-from skytrail.lab import interconnect, state
+from skytrail.lab import interconnect, labs, state
 from skytrail.lab import show as lab_show
 from skytrail.lab.guest_image import GuestImageError
 from skytrail.lab.health import daemon_names, wait_healthy
@@ -174,10 +175,12 @@ def up(topology: Path, name: str | None, api_port: int | None, *, as_json: bool)
 @click.argument("name", required=False, shell_complete=complete_lab)
 @click.option("--all", "every", is_flag=True, help="Take down every lab.")
 @json_option
+@click.pass_context
 @reports_failures
-def down(name: str | None, *, every: bool, as_json: bool) -> None:
+def down(ctx: click.Context, name: str | None, *, every: bool, as_json: bool) -> None:
     """Remove a lab and everything that belongs to it; may follow any crash."""
-    names = state.names() if every else [name or state.chosen_name()]
+    chosen = name or given_access(ctx).get("lab")
+    names = labs.names() if every else [chosen or state.chosen_name()]
     for each in names:
         Lab.load(each).down(reporter(Console(stderr=True)))
         if not as_json:

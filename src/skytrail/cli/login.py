@@ -10,11 +10,11 @@ import click
 from skytrail.cli.access import config_file, read_config, remember, resolved
 from skytrail.cli.help_text import examples
 from skytrail.cli.passwords import ask_password, read_password
-from skytrail.cli.session import Refused, api_options, given_access, reported
+from skytrail.cli.place import given_access
+from skytrail.cli.session import Refused, api_options, reported
 from skytrail.client import ApiClient, Unauthenticated
 from skytrail.client.access import Access
 from skytrail.client.messages import Call, decode_reply
-from skytrail.client.transport import DEFAULT_URL
 
 
 @click.command(
@@ -38,10 +38,10 @@ def login(ctx: click.Context, user: str, password_file: Path | None) -> None:
     The address and the authority's certificate are kept with it in ~/.config/skytrail/config.toml.
     """
     with reported():
-        url, socket, access = resolved(given_access(ctx))
+        place, access = resolved(given_access(ctx))
     password = ask_password() if password_file is None else read_password(password_file)
     anonymous = Access(ca_file=access.ca_file)
-    with reported(), ApiClient(url or DEFAULT_URL, unix_socket=socket, access=anonymous) as client:
+    with reported(), ApiClient(place.url, unix_socket=place.socket, access=anonymous) as client:
         body: dict[str, object] = {"user": user, "password": password}
         try:
             content = client.call(Call("POST", "/api/v1/login", body=body))
@@ -51,8 +51,8 @@ def login(ctx: click.Context, user: str, password_file: Path | None) -> None:
         path = config_file(os.environ)
         before = read_config(path)
         kept = {n: v for n, v in before.items() if n in ("api", "api_socket", "ca_file")}
-        if url:
-            kept["api"] = url
+        if place.by:
+            kept["api"] = place.url
         if access.ca_file is not None:
             kept["ca_file"] = str(access.ca_file.resolve())
         remember(path, {**kept, "token": token})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -12,16 +12,24 @@ import click
 import httpx
 from rich.console import Console
 
-from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE, resolved
+from skytrail.cli.access import resolved
 from skytrail.cli.hints import advice_for, parent_advice, scheme_problem
 from skytrail.cli.names import FqName, UnknownType, read_project
+from skytrail.cli.place import (
+    API_VARIABLE,
+    SOCKET_VARIABLE,
+    Place,
+    complete_lab,
+    given_access,
+    note_given,
+)
 from skytrail.client import AccessUnusable, ApiClient, ApiError, ApiUnavailable
-from skytrail.client.access import VARIABLES
+from skytrail.client.access import VARIABLES, Access
 from skytrail.client.transport import DEFAULT_URL, TIMEOUT
+from skytrail.lab import labs
 
 PROJECT_VARIABLE: Final = "SKYTRAIL_PROJECT"
 
-_ACCESS = "skytrail.cli.access"
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 
@@ -50,46 +58,32 @@ def api_options(function: FunctionT) -> FunctionT:
 
     def remember(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None:
-            note_access(ctx, {str(parameter.name): value})
+            note_given(ctx, {str(parameter.name): value})
 
-    for name, form, text in (
-        ("--ca", "FILE", f"Who signs the API's certificate (PEM).  [env {VARIABLES['ca_file']}]"),
-        ("--token", "TOKEN", f"Who asks; `skytrail login` gets one.  [env {VARIABLES['token']}]"),
-        ("--api-socket", "PATH", f"API's Unix socket.  [env {SOCKET_VARIABLE}]"),
-        ("--api", "URL", f"API address.  [env {API_VARIABLE}]"),
-    ):
+    for name, form, text, complete in (
+        ("--ca", "FILE", f"Who signs the API's certificate (PEM).  [env {VARIABLES['ca_file']}]", None),
+        ("--token", "TOKEN", f"Who asks; `skytrail login` gets one.  [env {VARIABLES['token']}]", None),
+        ("--lab", "NAME", f"The API of this lab.  [env {labs.VARIABLE}]", complete_lab),
+        ("--api-socket", "PATH", f"API's Unix socket.  [env {SOCKET_VARIABLE}]", None),
+        ("--api", "URL", f"API address.  [env {API_VARIABLE}]", None),
+    ):  # fmt: skip
         function = click.option(
-            name, metavar=form, help=text, expose_value=False, callback=remember
-        )(function)
+            name, metavar=form, help=text, expose_value=False, callback=remember,
+            shell_complete=complete,
+        )(function)  # fmt: skip
     return function
 
 
-def note_access(ctx: click.Context, given: Mapping[str, str | None]) -> None:
-    """Keep what an option said for :func:`opened`; of URL and socket the last given counts."""
-    said = {name: value for name, value in given.items() if value is not None}
-    kept = given_access(ctx)
-    if {"api", "api_socket"} & said.keys():
-        kept = {name: value for name, value in kept.items() if name not in ("api", "api_socket")}
-    ctx.meta[_ACCESS] = {**kept, **said}
-
-
-def given_access(ctx: click.Context | None) -> dict[str, str | None]:
-    """Return what options of the command line said."""
-    if ctx is None:
-        return {}
-    found: dict[str, str | None] = dict(ctx.meta.get(_ACCESS, {}))
-    if "ca" in found:
-        found["ca_file"] = found.pop("ca")
-    return found
-
-
 def new_client(ctx: click.Context | None = None, timeout: httpx.Timeout = TIMEOUT) -> ApiClient:
-    """Return a client as the command line says, else the environment, else the user's file."""
-    url, socket, access = resolved(given_access(ctx))
-    problem = scheme_problem(url)
-    if problem is not None and not socket:
+    """Return a client of the API that is meant; ServerUnclear when several could be."""
+    return _client(*resolved(given_access(ctx)), timeout)
+
+
+def _client(place: Place, access: Access, timeout: httpx.Timeout) -> ApiClient:
+    problem = scheme_problem(place.url)
+    if problem is not None and not place.socket:
         raise click.UsageError(problem)
-    return ApiClient(url or DEFAULT_URL, unix_socket=socket or None, access=access, timeout=timeout)
+    return ApiClient(place.url, unix_socket=place.socket, access=access, timeout=timeout)
 
 
 @contextmanager
@@ -97,23 +91,24 @@ def opened(*, writes: bool = False, timeout: httpx.Timeout = TIMEOUT) -> Generat
     """Give a session; what the API refuses inside ends the command with a message.
 
     A command that writes says to which server, where neither its own options nor the default tell:
-    a variable set in another hour, or a login, must not surprise.
+    a variable set in another hour, a login, or the only lab must not surprise. One that only reads
+    says it when it fails.
     """
     ctx = click.get_current_context()
-    with reported(), new_client(ctx, timeout) as client:
-        if writes:
-            _tell_server(ctx)
-        yield Session(client, read_project(os.environ.get(PROJECT_VARIABLE)))
-
-
-def _tell_server(ctx: click.Context) -> None:
-    given = given_access(ctx)
-    url, socket, _ = resolved(given)
-    if given.get("api") or given.get("api_socket") or (socket or url or DEFAULT_URL) == DEFAULT_URL:
-        return
-    variable = SOCKET_VARIABLE if socket else API_VARIABLE
-    source = f"${variable}" if os.environ.get(variable) else "skytrail login"
-    click.echo(f"server: {socket or url} (by {source})", err=True)
+    with reported():
+        place, access = resolved(given_access(ctx))
+        plain = place.by_option or (
+            place.lab is None and (place.socket or place.url) == DEFAULT_URL
+        )
+        if writes and not plain:
+            click.echo(place.told(), err=True)
+    try:
+        with reported(), _client(place, access, timeout) as client:
+            yield Session(client, read_project(os.environ.get(PROJECT_VARIABLE)))
+    except (Refused, Unreachable):
+        if not (writes or plain):
+            click.echo(place.told(), err=True)
+        raise
 
 
 @contextmanager

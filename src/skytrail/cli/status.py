@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 import msgspec
 
-from skytrail.cli.access import API_VARIABLE, SOCKET_VARIABLE, resolved
 from skytrail.cli.choices import complete_name, complete_type
 from skytrail.cli.conditions import conditions_of, lines
 from skytrail.cli.help_text import examples
@@ -22,14 +21,15 @@ from skytrail.cli.lab import (
     print_tables,
     reports_failures,
 )
-from skytrail.cli.lab_choice import lab_option, readable_labs
+from skytrail.cli.lab_choice import readable_labs
 from skytrail.cli.lookup import find_uuid
 from skytrail.cli.names import resolve_type
-from skytrail.cli.session import api_options, given_access
+from skytrail.cli.place import given_access, named_place
+from skytrail.cli.session import api_options
 from skytrail.cli.session import opened as api_opened
 from skytrail.cli.values import Json, items, mapping
 from skytrail.client.messages import Call, decode_reply
-from skytrail.lab import commands, health, state
+from skytrail.lab import commands, health, labs, state
 from skytrail.lab.show import table_of
 from skytrail.lab.topology import TopologyError
 from skytrail.runtime.introspection import IntrospectionFailed, read_page, read_table
@@ -69,7 +69,6 @@ class _Health(msgspec.Struct, frozen=True):
     type=click.Path(file_okay=False, path_type=Path),
     help="Ask the controller that `skytrail up --data` runs here.",
 )
-@lab_option
 @json_option
 @api_options
 @reports_failures
@@ -77,7 +76,6 @@ def status(
     type_name: str | None,
     names: tuple[str, ...],
     data: Path | None,
-    lab_name: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -93,11 +91,11 @@ def status(
     if type_name is not None:
         if not names:
             raise click.UsageError(f"Which {type_name}? `skytrail status TYPE NAME`.")
-        if data or lab_name:
-            raise click.UsageError("--data and --lab tell of daemons; for an object use --api.")
+        if data:
+            raise click.UsageError("--data tells of daemons; for an object use --api or --lab.")
         _show_objects(type_name, names, as_json=as_json)
         return
-    daemons = _of_controller(data) if data else _of_chosen_lab(lab_name)
+    daemons = _of_controller(data) if data else _of_chosen_lab()
     if daemons is None:
         _show_api(as_json=as_json)
         return
@@ -134,14 +132,15 @@ def _show_objects(type_name: str, names: tuple[str, ...], *, as_json: bool) -> N
         raise SystemExit(1)
 
 
-def _of_chosen_lab(lab_name: str | None) -> list[Daemon] | None:
+def _of_chosen_lab() -> list[Daemon] | None:
     """Return the daemons of the lab that is meant; None when the API is to be asked instead."""
-    if lab_name is None and _names_an_api():
-        url, _, _ = resolved(given_access(click.get_current_context()))
-        lab_name = lab_at(url)
+    place = named_place(given_access(click.get_current_context()), os.environ)
+    lab_name = None
+    if place is not None:
+        lab_name = place.lab or (None if place.socket else lab_at(place.url))
         if lab_name is None:
             return None
-    elif lab_name is None and not (state.names() or os.environ.get(state.VARIABLE)):
+    elif not labs.names():
         return None
     try:
         return _of_lab(lab_name)
@@ -151,19 +150,12 @@ def _of_chosen_lab(lab_name: str | None) -> list[Daemon] | None:
         return None
 
 
-def lab_at(url: str | None) -> str | None:
+def lab_at(url: str) -> str | None:
     """Return the lab whose API has this address; labs that cannot be read are named and passed."""
     for lab in readable_labs():
         if url == f"http://127.0.0.1:{lab.api_port}":
             return lab.name
     return None
-
-
-def _names_an_api() -> bool:
-    """Whether the command line or the environment says which API is meant."""
-    given = given_access(click.get_current_context())
-    variables = (API_VARIABLE, SOCKET_VARIABLE)
-    return bool(given.get("api") or given.get("api_socket") or any(map(os.environ.get, variables)))
 
 
 def _show_api(*, as_json: bool) -> None:

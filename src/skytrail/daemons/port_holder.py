@@ -31,9 +31,9 @@ def _advice(command: str, port: int) -> str:
     daemon = _DAEMON.search(command)
     if daemon is None:
         return command[:_COMMAND_LENGTH_MAX]
-    from skytrail.lab import state
+    from skytrail.lab import labs
 
-    lab = next((name for name in state.names() if f"/{name}/" in command), None)
+    lab = next((name for name in labs.names() if f"/{name}/" in command), None)
     data = _DATA.search(command)
     what = f"the {daemon[1]} of lab {lab}" if lab else f"the {daemon[1]} of another Skytrail"
     if lab is None and data is not None:

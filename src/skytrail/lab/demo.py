@@ -29,7 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.client import ApiFailure
-from skytrail.lab import check, reachability, state, throughput, vrouter
+from skytrail.lab import check, labs, reachability, throughput, vrouter
 from skytrail.lab.guest_image import GuestImageError
 from skytrail.lab.io import guest
 from skytrail.lab.io.capture import Capture
@@ -370,6 +370,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def look_around(name: str, api_url: str, analytics_url: str) -> list[str]:
+    """Return what to try in a lab that stays up; each line means this lab, whatever else runs."""
+    words = ("get vn", "lab show", "lab show flows", "trace red-web1 red-app tcp 22", "status")
+    asked = [f"  curl -s '{analytics_url}/analytics/uves/virtual-network/*?flat'"]
+    return [
+        "The lab stays up. Look around:",
+        f"  {api_url}/console/   in a browser",
+        *(f"  .venv/bin/skytrail --lab {name} {each}" for each in words),
+        *(asked if analytics_url else []),
+        f"  .venv/bin/skytrail lab down {name}",
+    ]
+
+
 def _run(topology: Path, name: str | None, *, keep: bool, console: Console) -> int:
     console.print(Rule("Skytrail: isolated virtual networks on an IP underlay", align="left"))
     _remove_leftover(topology, name, console)
@@ -385,17 +398,8 @@ def _run(topology: Path, name: str | None, *, keep: bool, console: Console) -> i
         raise
     console.print()
     if keep:
-        console.print("The lab stays up. Look around:")
-        console.print(f"  {lab.api_url}/console/   in a browser", highlight=False)
-        for line in ("lab show", "lab show flows", "trace red-web1 red-app tcp 22", "status"):
-            console.print(f"  .venv/bin/skytrail {line}", highlight=False)
-        console.print(f"  .venv/bin/skytrail --api {lab.api_url} get vn", highlight=False)
-        if lab.analytics_url:
-            console.print(
-                f"  curl -s '{lab.analytics_url}/analytics/uves/virtual-network/*?flat'",
-                highlight=False,
-            )
-        console.print(f"  .venv/bin/skytrail lab down {lab.name}", highlight=False)
+        for line in look_around(lab.name, lab.api_url, lab.analytics_url):
+            console.print(line, highlight=False, soft_wrap=True)
     else:
         lab.down(_steps(console))
     for fault in report.faults:
@@ -413,7 +417,7 @@ def _remove_leftover(topology: Path, name: str | None, console: Console) -> None
     from skytrail.lab.topology import parse
 
     wanted = name or parse(topology.read_text(), str(topology)).name
-    if wanted in state.names():
+    if wanted in labs.names():
         console.print(f"[dim]removing the lab {wanted} of an earlier run[/]")
         Lab.load(wanted).down()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from skytrail.lab import commands, state
+from skytrail.lab import commands, labs
 from skytrail.lab.service import Lab
 from skytrail.lab.state import LabError
 from skytrail.runtime.introspection import IntrospectionFailed, read_page
@@ -34,7 +34,7 @@ def socket_of(lab: Lab, name: str) -> Path:
 
 def restart_command(lab: Lab, name: str) -> str:
     """What a user types to have a daemon again."""
-    others = f" --lab {lab.name}" if len(state.names()) > 1 else ""
+    others = f" --lab {lab.name}" if len(labs.names()) > 1 else ""
     return f"skytrail lab restart {name}{others}"
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 import msgspec
 
 from skytrail.client.messages import JsonObject
-from skytrail.lab import commands, state
+from skytrail.lab import commands, labs, state
 from skytrail.lab import switch as switch_config
 from skytrail.lab import topology as topology_file
 from skytrail.lab.io import frr, netns, processes, underlay, workload
@@ -83,7 +83,7 @@ class Lab(LabOutside):
         name = name or topology.name
         if not topology_file.NAME.fullmatch(name):
             raise LabError(f"{name!r} is not a lab name: 1-24 of a-z, 0-9 and -")
-        if name in state.names():
+        if name in labs.names():
             raise LabError(
                 f"lab {name!r} is already up; take it down first: skytrail lab down {name}"
             )

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
 import msgspec
 
 from skytrail.lab import topology as topology_file
+from skytrail.lab.labs import VARIABLE, directory, names
 from skytrail.lab.plan import Paths, Plan, plan
 from skytrail.lab.topology import Topology
-
-LABS_DIRECTORY = Path("/run/skytrail/lab")
-VARIABLE = "SKYTRAIL_LAB"
-"""Of the environment: the lab that commands mean which name none."""
 
 
 class LabError(Exception):
@@ -41,19 +37,8 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
         return plan(self.topology(), self.name)
 
 
-def directory() -> Path:
-    """Where labs live; ``$SKYTRAIL_LAB_ROOT`` moves it."""
-    return Path(os.environ.get("SKYTRAIL_LAB_ROOT") or LABS_DIRECTORY)
-
-
 def paths_of(name: str) -> Paths:
     return Paths(directory() / name)
-
-
-def names() -> list[str]:
-    """Labs that exist, sorted."""
-    root = directory()
-    return sorted(path.parent.name for path in root.glob("*/lab.json")) if root.exists() else []
 
 
 def read(name: str) -> LabState:

@@ -6,12 +6,14 @@ import stat
 
 import pytest
 
-from skytrail.cli.access import config_file, remember, resolved
+from skytrail.cli.access import access_of, config_file, remember, resolved
+from skytrail.cli.place import Place
 from skytrail.client import Access, AccessUnusable
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKYTRAIL_LAB_ROOT", str(tmp_path / "labs"))
     return {"SKYTRAIL_CONFIG": str(tmp_path / "skytrail" / "config.toml")}
 
 
@@ -20,31 +22,39 @@ def keep(environment, **settings: str) -> None:
 
 
 def test_without_anything_nothing_is_shown(environment) -> None:
-    assert resolved({}, environment) == (None, None, Access())
+    assert resolved({}, environment) == (Place(), Access())
 
 
 def test_the_users_file_is_read(environment) -> None:
     keep(environment, api="https://a", token='t"\\', ca_file="/ca")
 
-    url, _, access = resolved({}, environment)
+    place, access = resolved({}, environment)
 
-    assert (url, access.token, str(access.ca_file)) == ("https://a", 't"\\', "/ca")
+    assert (place.url, access.token, str(access.ca_file)) == ("https://a", 't"\\', "/ca")
 
 
 def test_the_environment_wins_over_the_file_and_options_over_both(environment) -> None:
     keep(environment, api="https://a", token="file")
     variables = {**environment, "SKYTRAIL_TOKEN": "variable"}
 
-    assert resolved({}, variables)[2].token == "variable"
-    assert resolved({"token": "option"}, variables)[2].token == "option"
+    assert resolved({}, variables)[1].token == "variable"
+    assert resolved({"token": "option"}, variables)[1].token == "option"
 
 
 def test_the_token_of_the_file_is_not_shown_to_another_server(environment) -> None:
     keep(environment, api="https://a", token="secret")
 
-    assert resolved({"api": "https://evil"}, environment)[2].token is None
-    assert resolved({}, {**environment, "SKYTRAIL_API": "https://evil"})[2].token is None
-    assert resolved({"api": "https://a"}, environment)[2].token == "secret"
+    assert resolved({"api": "https://evil"}, environment)[1].token is None
+    assert resolved({}, {**environment, "SKYTRAIL_API": "https://evil"})[1].token is None
+    assert resolved({"api": "https://a"}, environment)[1].token == "secret"
+
+
+def test_a_token_kept_without_an_address_is_for_the_default_server(environment) -> None:
+    keep(environment, token="secret")
+
+    assert resolved({"api": "http://127.0.0.1:8082"}, environment)[1].token == "secret"
+    assert resolved({"api": "http://127.0.0.1:8083"}, environment)[1].token is None
+    assert access_of({}, {**environment, "SKYTRAIL_LAB": ""}).token == "secret"
 
 
 def test_the_users_file_is_for_the_user_alone(environment) -> None:

@@ -12,6 +12,7 @@ from skytrail.cli.analytics_gaps import lines
 from skytrail.cli.analytics_tables import _under_parents, full_network_name, stats
 from skytrail.cli.session import Refused
 from skytrail.lab import state
+from skytrail.lab.labs import VARIABLE as LAB_VARIABLE
 from skytrail.lab.state import LabState
 
 TABLE = "StatTable.UveVirtualNetworkAgent.vn_stats"
@@ -21,7 +22,7 @@ TABLE = "StatTable.UveVirtualNetworkAgent.vn_stats"
 def labs(tmp_path, monkeypatch):
     """Return what writes the state of labs, name=port of the node, in a folder of their own."""
     monkeypatch.setenv("SKYTRAIL_LAB_ROOT", str(tmp_path))
-    for variable in (VARIABLE, state.VARIABLE, "SKYTRAIL_PROJECT"):
+    for variable in (VARIABLE, LAB_VARIABLE, "SKYTRAIL_PROJECT"):
         monkeypatch.delenv(variable, raising=False)
 
     def write(**ports: int) -> None:
@@ -92,7 +93,7 @@ def test_several_labs_with_nodes_are_named_and_none_is_asked(labs) -> None:
 
 def test_a_chosen_lab_is_asked_without_a_word(labs, monkeypatch, capsys) -> None:
     labs(east=9001, west=9002)
-    monkeypatch.setenv(state.VARIABLE, "west")
+    monkeypatch.setenv(LAB_VARIABLE, "west")
 
     assert analytics_url(None, None) == "http://127.0.0.1:9002"
     assert analytics_url(None, "east") == "http://127.0.0.1:9001"
@@ -102,7 +103,7 @@ def test_a_chosen_lab_is_asked_without_a_word(labs, monkeypatch, capsys) -> None
 def test_an_option_wins_over_variables(labs, monkeypatch) -> None:
     labs(east=9001)
     monkeypatch.setenv(VARIABLE, "http://192.0.2.1:8081")
-    monkeypatch.setenv(state.VARIABLE, "west")
+    monkeypatch.setenv(LAB_VARIABLE, "west")
 
     assert analytics_url("http://192.0.2.2", None) == "http://192.0.2.2"
     assert analytics_url(None, "east") == "http://127.0.0.1:9001"
@@ -124,7 +125,7 @@ def test_a_lab_without_a_node_is_refused(labs, monkeypatch, name, said) -> None:
 
     with pytest.raises(Refused, match=said):
         analytics_url(None, name)
-    monkeypatch.setenv(state.VARIABLE, name)
+    monkeypatch.setenv(LAB_VARIABLE, name)
     with pytest.raises(Refused, match=said):
         analytics_url(None, None)
 

@@ -80,7 +80,7 @@ def answers(monkeypatch):
     for module in (show, health):
         monkeypatch.setattr(module, "read_page", page)
     monkeypatch.setattr(show, "read_table", lambda _, name, **__: tables[name])
-    monkeypatch.setattr(health.state, "names", lambda: ["two"])
+    monkeypatch.setattr(health.labs, "names", lambda: ["two"])
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(health, "time", clock)
     clock.monotonic = lambda: clock.now
@@ -102,7 +102,7 @@ def test_a_dead_agent_does_not_hide_the_others_and_its_place_says_what_to_type()
 
 
 def test_with_several_labs_the_command_names_the_lab(monkeypatch):
-    monkeypatch.setattr(health.state, "names", lambda: ["one", "two"])
+    monkeypatch.setattr(health.labs, "names", lambda: ["one", "two"])
 
     command = "skytrail lab restart h1 --lab two"
     assert health.process_health(FakeLab(alive=[]), "h1") == ("dead", command)

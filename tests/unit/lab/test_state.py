@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skytrail.lab import state
+from skytrail.lab import labs, state
 from skytrail.lab.state import LabError, LabState
 
 
@@ -12,7 +12,7 @@ from skytrail.lab.state import LabError, LabState
 def up(tmp_path, monkeypatch):
     """Return what writes the state of labs, in a folder of their own."""
     monkeypatch.setenv("SKYTRAIL_LAB_ROOT", str(tmp_path))
-    monkeypatch.delenv(state.VARIABLE, raising=False)
+    monkeypatch.delenv(labs.VARIABLE, raising=False)
 
     def write(*names: str) -> None:
         for name in names:
@@ -29,7 +29,7 @@ def test_the_only_lab_is_meant(up) -> None:
 
 def test_of_several_labs_the_variable_chooses(up, monkeypatch) -> None:
     up("one", "two")
-    monkeypatch.setenv(state.VARIABLE, "two")
+    monkeypatch.setenv(labs.VARIABLE, "two")
 
     assert state.chosen_name() == "two"
 
@@ -43,7 +43,7 @@ def test_several_labs_are_named_with_how_to_choose(up) -> None:
 
 def test_a_lab_that_is_not_up_is_not_replaced_by_the_one_that_is(up, monkeypatch) -> None:
     up("one")
-    monkeypatch.setenv(state.VARIABLE, "gone")
+    monkeypatch.setenv(labs.VARIABLE, "gone")
 
     with pytest.raises(LabError, match=r"'gone'.*SKYTRAIL_LAB.*one"):
         state.chosen_name()

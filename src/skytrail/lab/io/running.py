@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from skytrail.client import ApiClient, ApiError
 from skytrail.client.messages import JsonObject
-from skytrail.lab import state
+from skytrail.lab import labs, state
 from skytrail.lab.io import netns
 from skytrail.lab.io.processes import ProcessTable, Specification
 from skytrail.lab.plan import Paths, Plan
@@ -32,7 +32,7 @@ class RunningLab:
         self.plan: Plan = lab_state.plan()
         self.paths: Paths = state.paths_of(lab_state.name)
         self.processes = ProcessTable(self.paths.processes, self.paths.logs)
-        self._lock_file = state.directory() / f".{lab_state.name}.lock"
+        self._lock_file = labs.directory() / f".{lab_state.name}.lock"
 
     @property
     def name(self) -> str:
