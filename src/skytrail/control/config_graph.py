@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from skytrail.control.usable_names import UsableNames
 from skytrail.model.annotation_names import READ_BY_AGENTS
 from skytrail.model.catalog import CATALOG
 from skytrail.model.config_object import ConfigObject
@@ -74,6 +75,7 @@ class ConfigGraph:
         self._changes: dict[str, Change] = {}
         self._encoded: dict[str, EncodedObject] = {}
         self._outdated: dict[str, None] = {}
+        self._names = UsableNames(self.graph)
 
     def put(self, config_object: ConfigObject) -> None:
         """Add or replace an object by uuid."""
@@ -114,6 +116,8 @@ class ConfigGraph:
         return found
 
     def _note(self, uuid: str, before: ConfigObject | None, after: ConfigObject | None) -> None:
+        for named in self._names.follow(before, after):
+            self._outdate(named)
         earlier = self._changes.get(uuid)
         self._changes[uuid] = Change(earlier.before if earlier else before, after)
         self._outdate(uuid)
@@ -148,7 +152,7 @@ class ConfigGraph:
                 link = ConfigLink(key, config_key(target), kind, value)
                 link_key = (key, kind, link.right)
                 links.append(EncodedLink(link_key, target.uuid, encode_link(link)))
-        node = ConfigNode(key, _properties(config_object))
+        node = ConfigNode(key, _properties(self._names.usable(config_object)))
         return EncodedObject(key, encode_node(node), tuple(links))
 
 

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from skytrail.compiler.derived import FqName, Outcome, Violation
 from skytrail.compiler.engine import UnitPass, View
+from skytrail.compiler.passes import naming
 from skytrail.compiler.passes.entries import ALL_PORTS, ports
 from skytrail.compiler.passes.protocols import ANY, protocol_number
 from skytrail.compiler.passes.tags import tag_number
@@ -105,6 +106,7 @@ def firewall_rule(view: View, uuid: str) -> Outcome:
     direction = _read(lambda: _direction(rule), "<>", problems)
     kinds = () if rule.match_tag_types is None else rule.match_tag_types.tag_type
     violations = tuple(_violation(rule, problem, passes=passes) for problem in problems)
+    violations += tuple(_not_added(view, rule, action)) if passes else ()
     if problems and passes:
         return Outcome(violations=violations)
     compiled = CompiledRule(
@@ -153,6 +155,28 @@ def _action(given: ActionListType | None, problems: list[_Unreadable]) -> Action
         alert=given.alert,
         qos_action=given.qos_action if simple == "pass" else None,
     )
+
+
+def _not_added(view: View, rule: FirewallRule, action: ActionListType) -> Iterator[Violation]:
+    """Tell what the rule names for its traffic that its project may not; hosts do not hear of it."""
+    if action.qos_action and not naming.may_mark(view, rule, action.qos_action):
+        yield Violation(
+            RULE,
+            rule.fq_name,
+            "unknown_qos_config",
+            f"qos-config {action.qos_action} does not exist or is not shared with this project:"
+            " traffic passes unmarked",
+        )
+    mirror = None if rule.action_list is None else rule.action_list.mirror_to
+    instance = None if mirror is None else mirror.routing_instance
+    if instance and not naming.may_copy_into(view, rule, instance):
+        yield Violation(
+            RULE,
+            rule.fq_name,
+            "no_analyzer",
+            f"the network of {instance} is not shared with this project: traffic passes without a"
+            " copy",
+        )
 
 
 def _direction(rule: FirewallRule) -> str:
@@ -274,7 +298,8 @@ PASSES: Final = (
                 Tag.type_name,
                 VirtualNetwork.type_name,
             }
-        ),
+        )
+        | naming.KINDS,
         firewall_rule,
     ),
 )

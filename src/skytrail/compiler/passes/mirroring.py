@@ -17,9 +17,10 @@ import msgspec
 
 from skytrail.compiler.derived import Derived, DerivedKey, Outcome, Violation
 from skytrail.compiler.engine import TablePass, UnitPass, View
-from skytrail.compiler.passes.naming import Holder, may_name
+from skytrail.compiler.passes.naming import may_copy_into, may_name
 from skytrail.compiler.passes.route_targets import Membership
 from skytrail.compiler.passes.service_instances import LEFT, PORT, SERVICE, Service
+from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import (
     InstanceIp,
     Project,
@@ -29,7 +30,9 @@ from skytrail.model.generated.objects import (
 )
 from skytrail.model.generated.types import MirrorActionType
 
-KINDS: Final = frozenset({SERVICE, PORT, InstanceIp.type_name, Project.type_name})
+KINDS: Final = frozenset(
+    {SERVICE, PORT, InstanceIp.type_name, Project.type_name, VirtualNetwork.type_name}
+)
 """What :func:`filled` reads, beside the rows of ``service``."""
 NETWORK: Final = VirtualNetwork.type_name
 
@@ -46,7 +49,7 @@ class NoAnalyzer(Exception):
     """The analyzer cannot be reached; the text says why."""
 
 
-def filled(view: View, mirror: MirrorActionType, holder: Holder) -> MirrorActionType:
+def filled(view: View, mirror: MirrorActionType, holder: ConfigObject) -> MirrorActionType:
     """Return the action of a policy or port with the analyzer's address and routing instance.
 
     Without the name of an analyzer the user's own address is left as it is. Raises NoAnalyzer.
@@ -55,6 +58,9 @@ def filled(view: View, mirror: MirrorActionType, holder: Holder) -> MirrorAction
     if not name:
         if not mirror.analyzer_ip_address and mirror.static_nh_header is None:
             raise NoAnalyzer("mirror_to names no analyzer and no address")
+        instance = mirror.routing_instance
+        if instance and not may_copy_into(view, holder, instance):
+            raise NoAnalyzer(f"the network of {instance} is not shared with this project")
         return mirror
     item = view.by_name(ServiceInstance, tuple(name.split(":")))
     is_ours = item is not None and may_name(view, holder, item)

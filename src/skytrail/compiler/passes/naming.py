@@ -1,7 +1,7 @@
-"""Whose objects a project's policies and ports may name in text. Pure.
+"""Whose objects the compiler lets users' objects name in text. Pure.
 
-A reference is judged by the API when it is made. A name in text is not, and whom it means, and to whom
-that is shared, may change at any time: it is judged whenever it is read.
+What a project may not name is treated, and reported, as what does not exist (ADR 0357). What hosts
+read in text themselves a control node judges alike (``control/usable_names.py``).
 """
 
 from __future__ import annotations
@@ -9,50 +9,41 @@ from __future__ import annotations
 from typing import Final
 
 from skytrail.compiler.engine import View
-from skytrail.model.generated.objects import (
-    NetworkPolicy,
-    Project,
-    QosConfig,
-    ServiceInstance,
-    VirtualMachineInterface,
-)
+from skytrail.model import naming
+from skytrail.model.config_object import ConfigObject
+from skytrail.model.generated.objects import Project, QosConfig, RoutingInstance, VirtualNetwork
 
-_LINK: Final = 1
-"""The bit of an access number that lets others refer to an object."""
-Holder = NetworkPolicy | VirtualMachineInterface
-Named = QosConfig | ServiceInstance
 KINDS: Final = frozenset({Project.type_name, QosConfig.type_name})
-"""What is read, beside services."""
+"""What is read of marks, beside their holder."""
+INSTANCE_KINDS: Final = frozenset(
+    {Project.type_name, RoutingInstance.type_name, VirtualNetwork.type_name}
+)
+"""What is read of routing instances, beside their holder."""
 
 
-def marking(view: View, holder: Holder, name: str) -> bool:
+def may_mark(view: View, holder: ConfigObject, name: str) -> bool:
     """Tell whether a QoS configuration is there, and the holder's to name."""
     found = view.by_name(QosConfig, tuple(name.split(":")))
     return found is not None and may_name(view, holder, found)
 
 
-def may_name(view: View, holder: Holder, named: Named) -> bool:
-    """Tell whether the object is of the holder's project, of nobody's, or shared with it for use."""
-    if named.parent_type != Project.type_name or holder.parent_type != Project.type_name:
-        # What is global is everybody's, and what is nobody's only an administrator writes.
-        return True
-    if holder.fq_name[:-1] == named.fq_name[:-1]:
-        return True
-    permissions = named.perms2
-    if permissions is None:
+def may_use_instance(view: View, holder: ConfigObject, name: str) -> bool:
+    """Tell whether a routing instance is there, and its network the holder's to name."""
+    parts = tuple(name.split(":"))
+    if view.by_name(RoutingInstance, parts) is None:
         return False
-    if (permissions.global_access or 0) & _LINK:
-        return True
-    project = _plain(holder.parent_uuid)
-    found = view.get(Project, holder.parent_uuid) if holder.parent_uuid else None
-    domain = _plain(found.parent_uuid) if found is not None else ""
-    for share in permissions.share:
-        kind, separator, tenant = (share.tenant or "").rpartition(":")
-        mine = domain if separator and kind == "domain" else project
-        if mine and _plain(tenant) == mine and (share.tenant_access or 0) & _LINK:
-            return True
-    return False
+    network = view.by_name(VirtualNetwork, parts[:-1])
+    return network is None or may_name(view, holder, network)
 
 
-def _plain(uuid: str | None) -> str:
-    return (uuid or "").replace("-", "")
+def may_copy_into(view: View, holder: ConfigObject, name: str) -> bool:
+    """Tell whether copies may go to a routing instance, which may be made later."""
+    network = view.by_name(VirtualNetwork, tuple(name.split(":"))[:-1])
+    return network is None or may_name(view, holder, network)
+
+
+def may_name(view: View, holder: ConfigObject, named: ConfigObject) -> bool:
+    """Tell whether the object is of the holder's project, of nobody's, or shared with it for use."""
+    is_of_project = holder.parent_type == Project.type_name and holder.parent_uuid is not None
+    project = view.get(Project, holder.parent_uuid or "") if is_of_project else None
+    return naming.may_name(holder, named, project)

@@ -14,8 +14,8 @@ from skytrail.compiler.derived import FqName
 from skytrail.compiler.engine import View
 from skytrail.compiler.passes import mirroring, naming
 from skytrail.compiler.passes.mirroring import NoAnalyzer, filled
-from skytrail.compiler.passes.naming import marking
-from skytrail.model.generated.objects import NetworkPolicy, RoutingInstance
+from skytrail.compiler.passes.naming import may_mark, may_name, may_use_instance
+from skytrail.model.generated.objects import NetworkPolicy, ServiceInstance
 from skytrail.model.generated.types import ActionListType, MirrorActionType, PolicyRuleType
 
 Report = Callable[[str, PolicyRuleType, str], None]
@@ -24,7 +24,7 @@ Report = Callable[[str, PolicyRuleType, str], None]
 SERVICES_COUNT_MAX: Final = 16
 """Services that one rule may put in a row."""
 
-KINDS: Final = frozenset({RoutingInstance.type_name}) | naming.KINDS | mirroring.KINDS
+KINDS: Final = naming.INSTANCE_KINDS | naming.KINDS | mirroring.KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ def rule_action(
     wanted = action.simple_action or ("pass" if action.apply_service else "deny")
     if wanted != "pass":
         return RuleAction(denied)
-    if _is_closed(view, rule, action, report, timed=timed):
+    holder = _Holder(view, policy)
+    if _is_closed(holder, rule, action, report, timed=timed):
         return RuleAction(denied)
     entry = ActionListType(
         simple_action="pass",
@@ -70,8 +71,24 @@ def rule_action(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """The policy, and what it may name in text."""
+
+    view: View
+    policy: NetworkPolicy
+
+    def may_use_instance(self, name: str) -> bool:
+        return may_use_instance(self.view, self.policy, name)
+
+    def may_lead_through(self, name: str) -> bool:
+        """Tell whether a service is the policy's to name; one that is missing stops its chain."""
+        found = self.view.by_name(ServiceInstance, _parts(name))
+        return found is None or may_name(self.view, self.policy, found)
+
+
 def _is_closed(
-    view: View, rule: PolicyRuleType, action: ActionListType, report: Report, *, timed: bool
+    holder: _Holder, rule: PolicyRuleType, action: ActionListType, report: Report, *, timed: bool
 ) -> bool:
     """Report what this rule asks for and cannot have."""
     missing = {
@@ -110,12 +127,22 @@ def _is_closed(
             rule,
             "apply_service and assign_routing_instance exclude each other: the rule denies",
         )
-    elif assigned and view.by_name(RoutingInstance, _parts(assigned)) is None:
+    elif assigned and not holder.may_use_instance(assigned):
         found.append("assign_routing_instance")
         report(
             "unknown_routing_instance",
             rule,
-            f"routing instance {assigned} does not exist: the rule denies",
+            f"routing instance {assigned} does not exist or its network is not shared with this"
+            " project: the rule denies",
+        )
+    foreign = [name for name in action.apply_service if not holder.may_lead_through(name)]
+    if foreign:
+        found.append("apply_service")
+        report(
+            "unknown_service",
+            rule,
+            f"service-instance {foreign[0]} does not exist or is not shared with this project: the"
+            " rule denies",
         )
     return bool(found)
 
@@ -124,7 +151,7 @@ def _qos(view: View, rule: PolicyRuleType, policy: NetworkPolicy, report: Report
     name = rule.action_list.qos_action if rule.action_list is not None else None
     if not name:
         return None
-    if not marking(view, policy, name):
+    if not may_mark(view, policy, name):
         report(
             "unknown_qos_config",
             rule,

@@ -22,6 +22,7 @@ from skytrail.compiler.engine import TablePass, UnitPass, View
 from skytrail.compiler.passes import subnets
 from skytrail.compiler.passes.interfaces import networks_of
 from skytrail.compiler.passes.logical_router import Router
+from skytrail.compiler.passes.naming import may_name
 from skytrail.compiler.passes.route_targets import ROUTER, Membership, Targets
 from skytrail.compiler.passes.service_instances import (
     LEFT,
@@ -34,6 +35,7 @@ from skytrail.compiler.passes.subnets import Prefix
 from skytrail.model.config_object import ConfigObject
 from skytrail.model.generated.objects import (
     LogicalRouter,
+    Project,
     RouteTable,
     ServiceInstance,
     VirtualNetwork,
@@ -65,12 +67,14 @@ class _Reader:
 
     def routes(
         self, view: View, references: tuple[Reference[None], ...]
-    ) -> Iterator[tuple[RouteType, Prefix]]:
+    ) -> Iterator[tuple[RouteTable, RouteType, Prefix]]:
         for reference in sorted(references, key=lambda each: each.to):
             table = view.get(RouteTable, reference.uuid)
-            for route in () if table is None or table.routes is None else table.routes.route:
+            if table is None or table.routes is None:
+                continue
+            for route in table.routes.route:
                 try:
-                    yield route, ip_network(route.prefix or "", strict=False)
+                    yield table, route, ip_network(route.prefix or "", strict=False)
                 except ValueError:
                     self.report("bad_prefix", reference.to, f"{route.prefix!r} is no prefix")
 
@@ -102,8 +106,8 @@ def network_routes(view: View, uuid: str) -> Outcome:
         return Outcome()
     reader = _Reader(network)
     found: set[StaticRouteType] = set()
-    for route, prefix in reader.routes(view, network.route_table_refs):
-        service = _service(view, route)
+    for table, route, prefix in reader.routes(view, network.route_table_refs):
+        service = _service(view, table, route)
         if service is None:
             address = reader.address(route, prefix)
         else:
@@ -127,8 +131,8 @@ def router_routes(view: View, uuid: str) -> Outcome:
     exported = tuple(sorted(row.targets.exports)) if row.internal_network is None else ()
     routes: set[tuple[str, StaticRouteType]] = set()
     services: set[str] = set()
-    for route, prefix in reader.routes(view, router.route_table_refs):
-        service = _service(view, route)
+    for table, route, prefix in reader.routes(view, router.route_table_refs):
+        service = _service(view, table, route)
         if service is None:
             address = reader.address(route, prefix)
             where = () if address is None else tuple(_networks_with(view, row, address))
@@ -165,12 +169,17 @@ def sort_key(route: StaticRouteType) -> tuple[str, str, tuple[str, ...], tuple[s
     return (route.prefix or "", route.next_hop or "", route.route_target, route.community)
 
 
-def _service(view: View, route: RouteType) -> Service | None:
-    """Return the service a route names; whatever is no address may be one."""
+def _service(view: View, table: RouteTable, route: RouteType) -> Service | None:
+    """Return the service a route names, if it is the table's to name.
+
+    Whatever is no address may be one.
+    """
     if route.next_hop is None or route.next_hop_type not in {None, SERVICE_HOP}:
         return None
     item = view.by_name(ServiceInstance, tuple(route.next_hop.split(":")))
-    return None if item is None else view.row("service", item.uuid, Service)
+    if item is None or not may_name(view, table, item):
+        return None
+    return view.row("service", item.uuid, Service)
 
 
 def _static(
@@ -195,7 +204,7 @@ def _networks_with(view: View, router: Router, address: str) -> Iterator[str]:
             yield uuid
 
 
-_KINDS: Final = frozenset({NETWORK, TABLE, SERVICE}) | SIDE_KINDS
+_KINDS: Final = frozenset({NETWORK, TABLE, SERVICE, Project.type_name}) | SIDE_KINDS
 
 PASSES: Final = (
     UnitPass("network_routes", NETWORK, _KINDS, network_routes, ("service",)),
