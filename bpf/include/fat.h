@@ -21,8 +21,8 @@ static __always_inline bool fat_port(__u32 vif, __u8 protocol, __be16 port)
 }
 
 /* The merged flow that a packet belongs to; `key` becomes that flow's. Answers belong to one by the
- * port they come from; nobody opens a connection by it. */
-static __noinline struct flow *fat_find(struct flow_key6 *key, __u32 family)
+ * port they come from, whichever port they go to: who opens a connection answers nobody. */
+static __noinline struct flow *fat_find(struct flow_key6 *key, __u32 family, __u32 opens)
 {
 	const __be16 source = key->source_port, destination = key->destination_port;
 	struct flow *flow;
@@ -34,7 +34,7 @@ static __noinline struct flow *fat_find(struct flow_key6 *key, __u32 family)
 			return flow;
 		key->source_port = source;
 	}
-	if (fat_port(key->vif, key->protocol, source)) {
+	if (!opens && fat_port(key->vif, key->protocol, source)) {
 		key->destination_port = 0;
 		flow = flow_find(key, family);
 		if (flow && flow->flags & FLOW_REVERSE)

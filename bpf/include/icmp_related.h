@@ -105,7 +105,7 @@ static __noinline bool icmp_error_related(struct __sk_buff *ctx, struct packet *
 	}
 	if (!flow) {
 		s->lone_key = *quoted;
-		flow = fat_find(&s->lone_key, family);
+		flow = fat_find(&s->lone_key, family, 0);
 	}
 	if (!flow || flow->flags & FLOW_DENY)
 		return false;

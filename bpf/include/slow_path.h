@@ -168,7 +168,7 @@ VERIFIED_ONCE int flow_miss(struct __sk_buff *ctx, struct packet *p, __u32 famil
 	s->flow.generation = now->generation;
 	flow = flow_find(&s->key, family);
 	if (!flow && unlikely(vif->options & OPTION_FAT)) {
-		flow = fat_find(&s->key, family);
+		flow = fat_find(&s->key, family, p->flags & PACKET_OPENS);
 		s->merged = !!flow;
 	}
 	reason = -1;

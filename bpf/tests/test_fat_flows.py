@@ -115,6 +115,31 @@ def test_a_port_opens_nothing_by_being_a_source(box: Box) -> None:
     assert answered(box, 2000)
 
 
+@every_family
+@every_port
+def test_who_opens_a_connection_from_the_port_is_no_answer(
+    box: Box, family: int, port: int
+) -> None:
+    """A merged flow admits its answers to any port of the opener's, but no new connection there."""
+    box.apply(
+        merging(ingress=POLICY),
+        FatFlowRow(VIF, frames.TCP, port),
+        only(Action.DENY, port=2001, bits=16),
+    )
+
+    def arrives(flags: int, to: int) -> bool:
+        segment = frames.tcp(PORT, to, flags=flags)
+        return box.receive(frames.ip(REMOTE[family], OWN[family], frames.TCP, segment)).forwarded
+
+    opened = frames.tcp(2000, PORT, flags=frames.SYN)
+    assert box.send(opened, frames.TCP, family=family).forwarded
+
+    assert arrives(frames.SYN | frames.ACK, 2000)
+    assert arrives(frames.ACK, 2000)
+    assert not arrives(frames.SYN, 2001)
+    assert arrives(frames.SYN | frames.ACK, 2000)
+
+
 def test_a_policy_that_asks_for_the_clients_port_keeps_connections_apart(box: Box) -> None:
     box.apply(
         merging(ingress=POLICY),
