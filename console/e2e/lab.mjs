@@ -4,36 +4,78 @@
 
 import { api, axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
 
-const EDGE = /^From red › front to red › back: \d+ passed, [1-9]\d* denied/;
+/** Opens what is between two nodes, and of it one service. */
+async function between(edge, service) {
+  await open("/flows?from=now-10m");
+  await page.getByRole("button", { name: edge }).press("Enter");
+  const side = page.getByRole("complementary", { name: "Chosen" });
+  const region = side.getByRole("region", { name: service, exact: true });
+  await region.waitFor();
+  const head = region.getByRole("button", { expanded: false });
+  if ((await head.count()) > 0) await head.click();
+  return region;
+}
+
+/** From a service that was denied to the drawer that proposes rules. */
+async function proposals(region, service) {
+  await region.getByRole("button", { name: "Write a rule from this flow" }).click();
+  return page.getByRole("dialog", { name: new RegExp(`^Allow ${service}`) });
+}
+
+/** Looks at the plan, then writes what is marked. */
+async function planAndWrite(drawer, seen, name) {
+  await drawer.getByRole("button", { name: "Preview" }).click();
+  const plan = page.getByRole("dialog", { name: "What this would change" });
+  await plan.getByText(seen).first().waitFor();
+  await axe(`the plan of ${name}`);
+  await picture(`${name}-plan`);
+  await plan.getByRole("button", { name: "Close" }).click();
+  await drawer.getByRole("button", { name: "Write the rule" }).click();
+  await page.getByText("Allowed: new sessions pass").waitFor();
+}
+
+const isMarked = (drawer, name) => drawer.getByRole("checkbox", { name }).isChecked();
+const BETWEEN = /^From red › front to red › back: \d+ passed, [1-9]\d* denied/;
+const WITHIN = /^From red › front to red › front: \d+ passed, [1-9]\d* denied/;
 
 async function findingADeniedFlowAndAllowingIt() {
   await open("/flows?from=now-10m");
-  await page.getByRole("button", { name: EDGE }).waitFor();
+  await page.getByRole("button", { name: BETWEEN }).waitFor();
   await axe("the service map");
-  await page.getByRole("button", { name: EDGE }).press("Enter");
-  const side = page.getByRole("complementary", { name: "Chosen" });
-  const telnet = side.getByRole("region", { name: "tcp 23", exact: true });
-  await telnet.waitFor();
-  const head = telnet.getByRole("button", { expanded: false });
-  if ((await head.count()) > 0) await head.click();
+  const telnet = await between(BETWEEN, "tcp 23");
   await telnet.getByText("by a rule of network policy").waitFor();
   await telnet.getByRole("link", { name: "why" }).first().waitFor();
   await axe("what is between two networks");
   await picture("flows");
-  await telnet.getByRole("button", { name: "Write a rule from this flow" }).click();
-  const drawer = page.getByRole("dialog", { name: /^Allow tcp 23/ });
-  check(await drawer.getByRole("checkbox", { name: "Network policy front-back" }).isChecked(), "the policy that denied is not proposed");
+  const drawer = await proposals(telnet, "tcp 23");
+  check(await isMarked(drawer, "Network policy front-back"), "the policy that denied is not proposed");
   // The example's group takes telnet in: it is the policy that refuses.
-  check(!(await drawer.getByRole("checkbox", { name: "Security group web-only" }).isChecked()), "a group that takes the flow in is to be changed");
+  check(!(await isMarked(drawer, "Security group web-only")), "a group that takes the flow in is to be changed");
   await axe("a rule from a flow");
   await picture("allow");
-  await drawer.getByRole("button", { name: "Preview" }).click();
-  const plan = page.getByRole("dialog", { name: "What this would change" });
-  await plan.getByText("Reachability").waitFor();
-  await picture("allow-plan");
-  await plan.getByRole("button", { name: "Close" }).click();
-  await drawer.getByRole("button", { name: "Write the rule" }).click();
-  await page.getByText("Allowed: new sessions pass").waitFor();
+  await planAndWrite(drawer, "Reachability", "allow");
+}
+
+async function allowingWhatASecurityGroupRefuses() {
+  const ssh = await between(BETWEEN, "tcp 22");
+  await ssh.getByText("at the server's host: no rule of security groups").waitFor();
+  await ssh.getByRole("link", { name: "web-only", exact: true }).waitFor();
+  const drawer = await proposals(ssh, "tcp 22");
+  check(await isMarked(drawer, "Security group web-only"), "the group that refuses is not to be changed");
+  check(!(await isMarked(drawer, "Network policy front-back")), "a policy that lets the flow through is to be changed");
+  await planAndWrite(drawer, "security_group_entries", "allow-group");
+}
+
+async function allowingByTagsWhatTheirPolicyRefuses() {
+  const web = await between(WITHIN, "tcp 8080");
+  await web.getByText("no rule of application policy sets").waitFor();
+  await web.getByRole("link", { name: "shop", exact: true }).waitFor();
+  const drawer = await proposals(web, "tcp 8080");
+  check(await isMarked(drawer, "Application policy"), "no rule by tags is proposed");
+  await drawer.getByText("pass tcp 8080 from tier=web to tier=app of the same application").waitFor();
+  await axe("a rule by tags from a flow");
+  await picture("allow-tags");
+  await planAndWrite(drawer, "allow-tcp-8080-web-to-app", "allow-tags");
 }
 
 async function seeingHowMuchGoesBetweenWhom() {
@@ -71,6 +113,9 @@ async function beingWatchedByNobody() {
   check(errors.length === 0, errors.join("\n"));
 }
 
-const JOURNEYS = { findingADeniedFlowAndAllowingIt, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges, beingWatchedByNobody };
+const JOURNEYS = {
+  findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
+  beingWatchedByNobody,
+};
 
 await go(JOURNEYS);

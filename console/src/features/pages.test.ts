@@ -8,6 +8,7 @@ import type { Catalog } from "../model/catalog";
 import type { ConfigObject, Document } from "../model/document";
 import { partsOf } from "./guide/example";
 import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, wayOf } from "./query/question";
+import { lineOf, listChangeOf } from "./objects/planText";
 import { LESSONS } from "./objects/teaching";
 import { overlayOf, SHOWN_COUNT } from "./topology/overlay";
 import { carriageOf, missing, ruleName, tracePath } from "./trace/trace";
@@ -124,4 +125,22 @@ test("questions to analytics end at the moment that is shown", () => {
 test("lessons are about types that there are", () => {
   const { objects } = model as unknown as Catalog;
   expect(Object.keys(LESSONS).filter((type) => objects[type] === undefined)).toEqual([]);
+});
+
+function ruleOf(port: number, action: string): Document {
+  return {
+    rule_uuid: `${port}`, direction: ">", protocol: "tcp", src_addresses: [{ virtual_network: "d:red:front", subnet_list: [] }], application: [],
+    dst_ports: [{ start_port: port, end_port: port }], action_list: { simple_action: action, log: false },
+  };
+}
+
+test("a plan says which rules come and go, in words, and not which stay", () => {
+  const change = listChangeOf([ruleOf(23, "deny"), ruleOf(80, "pass")], [ruleOf(80, "pass"), ruleOf(22, "pass")]);
+  expect(change?.gone).toEqual(["direction >, protocol tcp, src addresses d:red:front, dst ports 23, action list deny"]);
+  expect(change?.come).toEqual(["direction >, protocol tcp, src addresses d:red:front, dst ports 22, action list pass"]);
+  expect(listChangeOf(null, [ruleOf(22, "pass")])?.gone).toEqual([]);
+  expect(listChangeOf("a", "b")).toBeNull();
+  expect(listChangeOf(["a"], ["b"])).toBeNull();
+  expect(lineOf({ to: ["d", "red", "p"], attr: { sequence: "1" } })).toBe("d:red:p (1)");
+  expect(lineOf(null)).toBe("—");
 });

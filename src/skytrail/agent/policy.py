@@ -22,6 +22,8 @@ from skytrail.agent.tables import PolicyId
 from skytrail.net import IpAddress
 
 POLICY_DISABLED = PolicyId(0)
+NO_RULE = "no rule allows"
+"""In place of a rule where a stage had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ def _matches(rule: RemoteRule, packet: PolicyPacket) -> bool:
 
 def stage_decision(stage: Stage, matching: Sequence[RemoteRule]) -> Decision:
     if not matching:
-        return Decision(False, (f"{stage.name}#no rule allows",))
+        return Decision(False, (f"{stage.name}#{NO_RULE}",))
     if stage.first_match:
         first = matching[0]
         return Decision(first.allow, (first.name,), first.instance, first.qos, first.copied)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from skytrail.agent.outcome import Desired
+from skytrail.agent.policy import NO_RULE
 from skytrail.agent.session_log import SessionBook, SessionEvent, SessionKind
 
 ROWS_PER_S_DEFAULT = 500
@@ -82,7 +83,6 @@ class SessionRows:
         if not event.is_opened_here:
             near, far = far, near
         networks = record["peer_networks"]
-        rules = record["rule_uuids"]
         counted = {
             "forward_sampled_bytes": event.bytes[0],
             "forward_sampled_pkts": event.packets[0],
@@ -103,7 +103,7 @@ class SessionRows:
             "remote_vn": networks[0] if isinstance(networks, list) and networks else "",
             "tags": _numbers(record["tags"]),
             "remote_tags": _numbers(record["peer_tags"]),
-            "security_policy_rule": rules[-1] if isinstance(rules, list) and rules else "",
+            "security_policy_rule": _decider(cast("list[str]", record["rules"])),
             "local_ip": str(near),
             "remote_ip": str(far),
             "server_port": event.destination_port,
@@ -119,6 +119,12 @@ class SessionRows:
             "setup_time": event.created_ns // _US,
             "teardown_time": event.time_ns // _US,
         }
+
+
+def _decider(rules: Sequence[str]) -> str:
+    """Return the uuid of the last rule that was asked; the name of a stage where none allowed."""
+    stage, _, rule = (rules[-1] if rules else "").rpartition("#")
+    return stage if rule == NO_RULE else rule
 
 
 def _numbers(tags: object) -> str:

@@ -131,7 +131,11 @@ _FLOWS: Final = (
     Parameter("protocol", "tcp, udp, icmp, ... or a number.", _protocol),
     Parameter("action", "pass or deny.", _equal("forward_action")),
     Parameter("drop_reason", "Why it was dropped.", _equal("drop_reason")),
-    Parameter("rule", "UUID of the rule that decided.", _equal("security_policy_rule")),
+    Parameter(
+        "rule",
+        "UUID of the rule that decided; what had none, where none allowed.",
+        _equal("security_policy_rule"),
+    ),
     Parameter("vrouter", "Host that told.", _equal("vrouter")),
     Parameter("tag", "Tag of the workload, as tier=web.", _tag("")),
     Parameter("remote_tag", "Tag of the far end.", _tag("remote_")),

@@ -171,6 +171,15 @@ def test_session_that_came_in_has_its_ends_the_other_way_round(world):
     assert (row["forward_action"], row["drop_reason"]) == ("deny", "POLICY")
 
 
+def test_row_names_the_rule_that_decided_or_what_had_none(world):
+    ruled = world.record(80)["rule_uuids"][-1]
+    none = RuleId(world.host.numbers.rule.number("security groups d:p:web#no rule allows"))
+
+    rows = world.told(world.rows(), {}, {"rule_id": none, "drop_reason": "POLICY"})
+
+    assert [row["security_policy_rule"] for row in rows] == [ruled, "security groups d:p:web"]
+
+
 def test_sampled_rows_stand_for_all_that_came(world):
     numbers = iter(index / 1000 for index in range(1000))
     rows = world.rows(lambda: next(numbers), rows_per_s=100)

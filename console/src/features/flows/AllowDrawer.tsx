@@ -3,14 +3,19 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Alert, App, Button, Checkbox, Drawer, Spin } from "antd";
 import { useState } from "react";
+import { Link } from "react-router";
 
 import { transact } from "../../api/client";
 import { PlanPreview } from "../objects/PlanPreview";
 import { type Flow, type Ground, operationsOf, proposalsOf } from "./allow";
 import { nodeName, PROTOCOL_NAMES, type Row, serviceName } from "./flows";
-import { useGround, usePortOf } from "./useFlows";
+import { TAG_COLUMNS, useGround, usePortOf } from "./useFlows";
 
-function flowOf(row: Row): Flow & { readonly serverAddress: string } {
+function tagsOf(row: Row, side: "" | "remote_"): string[] {
+  return TAG_COLUMNS.flatMap((name) => String(row[`${side}${name}`] ?? "").split(";")).filter(Boolean);
+}
+
+function flowOf(row: Row): Flow {
   const told = (name: string) => String(row[name] ?? "");
   const isClient = row["session_type"] === "client";
   const [client, server] = isClient ? (["local", "remote"] as const) : (["remote", "local"] as const);
@@ -19,6 +24,8 @@ function flowOf(row: Row): Flow & { readonly serverAddress: string } {
     serverNetwork: told(isClient ? "remote_vn" : "vn"),
     clientAddress: told(`${client}_ip`),
     serverAddress: told(`${server}_ip`),
+    clientTags: tagsOf(row, isClient ? "" : "remote_"),
+    serverTags: tagsOf(row, isClient ? "remote_" : ""),
     protocol: PROTOCOL_NAMES[Number(row["protocol"])] ?? "",
     port: ["tcp", "udp", "sctp"].includes(PROTOCOL_NAMES[Number(row["protocol"])] ?? "") ? Number(row["server_port"]) : 0,
     rule: told("security_policy_rule"),
@@ -28,14 +35,14 @@ function flowOf(row: Row): Flow & { readonly serverAddress: string } {
 export function AllowDrawer({ row, onClose }: { readonly row: Row; readonly onClose: () => void }) {
   const flow = flowOf(row);
   const isClient = row["session_type"] === "client";
-  const port = usePortOf(flow.serverNetwork, flow.serverAddress, isClient);
-  const ground = useGround(flow.clientNetwork, flow.serverNetwork, isClient ? (port.data ?? "") : String(row["vmi"] ?? ""));
-  const isKnown = ground.data !== undefined && (!isClient || !port.isLoading);
+  const far = usePortOf(isClient ? flow.serverNetwork : flow.clientNetwork, isClient ? flow.serverAddress : flow.clientAddress);
+  const [near, other] = [String(row["vmi"] ?? ""), far.data ?? ""];
+  const ground = useGround([flow.clientNetwork, flow.serverNetwork], isClient ? [near, other] : [other, near], !far.isLoading);
   return (
     <Drawer open onClose={onClose} size="large" title={`Allow ${serviceName({ protocol: Number(row["protocol"]), port: flow.port })} from ${nodeName(flow.clientNetwork)} to ${nodeName(flow.serverNetwork)}`}>
       {ground.isError && <Alert type="error" showIcon title={ground.error.message} />}
-      {!isKnown && !ground.isError && <Spin />}
-      {isKnown && <Choice key={ground.dataUpdatedAt} flow={flow} ground={ground.data} onClose={onClose} />}
+      {ground.data === undefined && !ground.isError && <Spin />}
+      {ground.data !== undefined && <Choice key={ground.dataUpdatedAt} flow={flow} ground={ground.data} onClose={onClose} />}
     </Drawer>
   );
 }
@@ -54,13 +61,15 @@ function Choice({ flow, ground, onClose }: ChoiceProps) {
   const [fault, setFault] = useState("");
   const [isBusy, setIsBusy] = useState(false);
   const operations = operationsOf(proposals, chosen);
+  const [drafting] = ground.tags.drafting;
+  const waits = drafting !== undefined && chosen.has("tags");
   const save = async () => {
     setIsBusy(true);
     setFault("");
     try {
       await transact(operations);
       await queries.invalidateQueries({ predicate: ({ queryKey: [what] }) => what === "list" || what === "object" || what === "rule" });
-      message.success("Allowed: new sessions pass as soon as hosts have it");
+      message.success(waits ? "Written; what is tag-based waits in the draft until it is committed" : "Allowed: new sessions pass as soon as hosts have it");
       onClose();
     } catch (error) {
       setFault(error instanceof Error ? error.message : String(error));
@@ -68,7 +77,7 @@ function Choice({ flow, ground, onClose }: ChoiceProps) {
       setIsBusy(false);
     }
   };
-  if (proposals.length === 0) return <Alert type="info" showIcon title="Neither a policy between the networks nor a security group of the port decides: see the path trace." />;
+  if (proposals.length === 0) return <Alert type="info" showIcon title="As far as the configuration tells, nothing stands in the way any more: see the path trace." />;
   const toggle = (key: string, isOn: boolean) =>
     setChosen((now) => new Set(isOn ? [...now, key] : [...now].filter((each) => each !== key)));
   return (
@@ -80,6 +89,9 @@ function Choice({ flow, ground, onClose }: ChoiceProps) {
           <div className="form-note">{each.why}</div>
         </div>
       ))}
+      {waits && (
+        <Alert type="info" showIcon title={<>Changes of <Link to={`/security?project=${encodeURIComponent(drafting)}`}>its application policy</Link> are collected as a draft: commit it there.</>} />
+      )}
       {fault !== "" && <Alert type="error" showIcon role="alert" title={fault} />}
       <div className="strip" style={{ marginTop: 12 }}>
         <PlanPreview operations={operations} disabled={operations.length === 0} />

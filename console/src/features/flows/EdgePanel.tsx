@@ -10,6 +10,8 @@ import { typeTitle } from "../../model/catalog";
 import { lastName } from "../../model/document";
 import { bytesText } from "../../model/units";
 import { cellText, wayOf } from "../query/question";
+import { EVERYBODY } from "../../policy/firewall";
+import { type Decider, deciderOf } from "./allow";
 import { AllowDrawer } from "./AllowDrawer";
 import { type Edge, nodeName, PROTOCOL_NAMES, type Row, type Service, serviceName, verdictOf } from "./flows";
 import { useRecords, useRule } from "./useFlows";
@@ -89,9 +91,20 @@ function Opened({ by, from, edge, service }: OpenedProps) {
 
 function Decided({ service }: { readonly service: Service }) {
   const rule = useRule(service.rule);
+  const decider = deciderOf(service.rule);
   const where = `at the ${service.toldBy}'s host`;
-  if (service.rule === "") return <p>Denied {where}: no rule allows it.</p>;
+  if (decider !== null) return <p>Denied {where}: no rule of {decider.what} <Names decider={decider} /> allows it.</p>;
   if (rule.data === undefined) return <p>Denied {where} by rule <span className="mono">{service.rule}</span></p>;
   if (rule.data === null) return <p>Denied {where} by a rule that is not there any more.</p>;
   return <p>Denied {where} by a rule of {typeTitle(rule.data.type).toLowerCase()} <Link to={`/o/${rule.data.type}/${rule.data.uuid}`}>{lastName(rule.data.name)}</Link></p>;
+}
+
+function Names({ decider: { names, type } }: { readonly decider: Decider }) {
+  return names.map((name, index) => {
+    const scope = name.split(":").slice(0, -1).join(":");
+    const to = type === "security-group"
+      ? `/o/security-group?q=${encodeURIComponent(`fq_name:eq:${name}`)}`
+      : `/security?project=${encodeURIComponent(scope === EVERYBODY ? "" : scope)}&set=${encodeURIComponent(name)}`;
+    return <span key={name}>{index > 0 && ", "}<Link to={to}>{lastName(name.split(":"))}</Link></span>;
+  });
 }

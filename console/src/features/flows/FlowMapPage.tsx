@@ -3,9 +3,10 @@
 import { Alert, Empty, Segmented, Select, Spin } from "antd";
 import { useSearchParams } from "react-router";
 
+import { RANGES } from "../../api/moment";
 import { absence } from "../monitor/uves";
 import { EdgePanel } from "./EdgePanel";
-import { GROUPINGS, NODES_COUNT, RANGES } from "./flows";
+import { GROUPINGS, NODES_COUNT } from "./flows";
 import { RingPicture } from "./RingPicture";
 import { SankeyPicture } from "./SankeyPicture";
 import { useFlowMap } from "./useFlows";

@@ -2,16 +2,24 @@
 
 import type { Found, Operation } from "../../api/client";
 import { type Document, isDocument, isList, type Json, lastName, textsOf } from "../../model/document";
+import { familyOf, isIn } from "../../model/prefix";
 import { groupRuleOf, newGroupRule, newPolicyRule, portsText, rulesOf, withEnds } from "../../forms/rules";
+import { allowed } from "../../policy/allow";
+import { type Applied, type End, tagsOf } from "../../policy/decide";
+import { operationsOf as operationsOfPolicy, type Policy } from "../../policy/firewall";
 
 export interface Flow {
   readonly clientNetwork: string;
   readonly serverNetwork: string;
   readonly clientAddress: string;
+  readonly serverAddress: string;
+  /** Of each end as hosts told it then, full names. */
+  readonly clientTags: readonly string[];
+  readonly serverTags: readonly string[];
   /** As rules write it: `tcp`. */
   readonly protocol: string;
   readonly port: number;
-  /** Uuid of the rule that denied; empty when no rule allowed. */
+  /** Uuid of the rule that denied; where none allowed, the name of what had none. */
   readonly rule: string;
 }
 
@@ -23,6 +31,24 @@ export interface Ground {
   readonly policies: readonly Found[];
   /** Of the server's port. */
   readonly groups: readonly Found[];
+  /** Of the client's. */
+  readonly clientGroups: readonly Found[];
+  readonly tags: TagGround;
+}
+
+/** Where an end belongs, and the tags that it has by that, the most particular holder's first. */
+export interface Belonging {
+  readonly project: string;
+  readonly holders: readonly (readonly string[])[];
+}
+
+export interface TagGround {
+  readonly policy: Policy;
+  readonly applied: Applied;
+  readonly client: Belonging;
+  readonly server: Belonging;
+  /** Projects whose changes wait as a draft. */
+  readonly drafting: readonly string[];
 }
 
 export interface Proposal {
@@ -44,7 +70,24 @@ function whatOf({ protocol, port }: Flow): string {
 
 export function proposalsOf(flow: Flow, ground: Ground): Proposal[] {
   const between = flow.clientNetwork === flow.serverNetwork ? [] : policyProposals(flow, ground);
-  return [...between, ...ground.groups.map((group) => groupProposal(flow, group, ground.groups))];
+  return [
+    ...between,
+    ...groupProposals(flow, ground.clientGroups, false),
+    ...groupProposals(flow, ground.groups, true),
+    ...tagProposals(flow, ground.tags),
+  ];
+}
+
+/** A rule of application policy sets at each end whose sets refuse the flow. */
+function tagProposals(flow: Flow, { policy, applied, ...ends }: TagGround): Proposal[] {
+  const client: End = { project: ends.client.project, network: flow.clientNetwork, address: flow.clientAddress, tags: tagsOf(ends.client.holders, flow.clientTags) };
+  const server: End = { project: ends.server.project, network: flow.serverNetwork, address: flow.serverAddress, tags: tagsOf(ends.server.holders, flow.serverTags) };
+  const found = allowed(policy, applied, { client, server, protocol: flow.protocol, port: flow.port });
+  if (found === null || found.told.length === 0) return [];
+  return [{
+    key: "tags", title: "Application policy", why: found.told.join("; "), isNeeded: true,
+    operations: operationsOfPolicy(policy, found.policy),
+  }];
 }
 
 function policyProposals(flow: Flow, ground: Ground): Proposal[] {
@@ -106,54 +149,48 @@ function newPolicyProposal(flow: Flow, { client, server }: Ground): Proposal {
   };
 }
 
-function familyOf(address: string): "IPv4" | "IPv6" {
-  return address.includes(":") ? "IPv6" : "IPv4";
+/** What groups of a port take in, or send out; of the client's only what stands in the way is worth a proposal. */
+function groupProposals(flow: Flow, groups: readonly Found[], isIngress: boolean): Proposal[] {
+  const isOpen = groups.some((each) => lets(each, flow, isIngress));
+  if (!isIngress && isOpen) return [];
+  return groups.map((group, index) => groupProposal(flow, group, { isIngress, isNeeded: index === 0 && !isOpen }));
 }
 
-function groupProposal(flow: Flow, group: Found, all: readonly Found[]): Proposal {
+function groupProposal(flow: Flow, group: Found, { isIngress, isNeeded }: { readonly isIngress: boolean; readonly isNeeded: boolean }): Proposal {
   const rules = rulesOf(group.object["security_group_entries"]);
-  const family = familyOf(flow.clientAddress);
-  const remote = `${flow.clientAddress}/${family === "IPv6" ? 128 : 32}`;
+  const address = isIngress ? flow.clientAddress : flow.serverAddress;
+  const family = familyOf(address);
+  const remote = `${address}/${family === "IPv6" ? 128 : 32}`;
   const rule = withEnds(
     { ...newGroupRule(), ethertype: family, protocol: flow.protocol, dst_ports: portsFor(flow) },
-    { isIngress: true, remote },
+    { isIngress, remote },
   );
   return {
-    key: `group ${group.object.uuid}`,
-    title: `Security group ${lastName(group.object.fq_name)}`,
-    why: `takes in ${whatOf(flow)} from ${remote}`,
-    isNeeded: group === all[0] && !all.some((each) => takesIn(each, flow)),
+    key: `group ${isIngress} ${group.object.uuid}`,
+    title: `Security group ${lastName(group.object.fq_name)}${isIngress ? "" : " of the client"}`,
+    why: `${isIngress ? "takes in" : "sends out"} ${whatOf(flow)} ${isIngress ? "from" : "to"} ${remote}`,
+    isNeeded,
     operations: [
       { op: "patch", type: "security-group", uuid: group.object.uuid, if_match: group.etag, object: { security_group_entries: { policy_rule: [...rules, rule] } } },
     ],
   };
 }
 
-/** Whether a group surely lets the flow in. Remote groups are not followed: of them this is not known. */
-export function takesIn(group: Found, flow: Flow): boolean {
+/** Whether a group surely lets the flow in, or out. Remote groups are not followed: of them this is not known. */
+export function lets(group: Found, flow: Flow, isIngress: boolean): boolean {
+  const far = isIngress ? flow.clientAddress : flow.serverAddress;
   return rulesOf(group.object["security_group_entries"]).some((rule) => {
-    const { isIngress, remote } = groupRuleOf(rule);
+    const told = groupRuleOf(rule);
     const protocol = String(rule["protocol"] ?? "any");
     const ports = portsText(rule["dst_ports"]);
     const fits = ports === "any" || flow.port === 0 || ports.split(", ").some((range) => {
       const [start = 0, end = start] = range.split("-").map(Number);
       return start <= flow.port && flow.port <= end;
     });
-    const isFamily = String(rule["ethertype"] ?? "IPv4") === familyOf(flow.clientAddress);
-    return isIngress && isFamily && fits && (protocol === "any" || protocol === flow.protocol) && remote.split(", ").some((each) => covers(each, flow.clientAddress));
+    const isFamily = String(rule["ethertype"] ?? "IPv4") === familyOf(far);
+    const isFar = told.remote.split(", ").some((each) => each === "any" || isIn(far, each));
+    return told.isIngress === isIngress && isFamily && fits && (protocol === "any" || protocol === flow.protocol) && isFar;
   });
-}
-
-function numberOf(address: string): number {
-  return address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-}
-
-function covers(prefix: string, address: string): boolean {
-  if (prefix === "any" || prefix.endsWith("/0")) return true;
-  const [net = "", length = ""] = prefix.split("/");
-  if (net.includes(":") || address.includes(":")) return net === address && length === "128";
-  const size = 2 ** (32 - Number(length));
-  return Math.floor(numberOf(net) / size) === Math.floor(numberOf(address) / size);
 }
 
 /** Names of the policies that both networks have. */
@@ -166,7 +203,27 @@ export function referred(refs: Json | undefined): string[] {
   return (isList(refs) ? refs.filter(isDocument) : []).map((each) => textsOf(each["to"]).join(":"));
 }
 
-/** All that is chosen, as one transaction: several patches of one object are one. */
+/** All that is chosen, as one transaction. */
 export function operationsOf(proposals: readonly Proposal[], chosen: ReadonlySet<string>): Operation[] {
   return proposals.filter((each) => chosen.has(each.key)).flatMap((each) => each.operations);
+}
+
+export interface Decider {
+  /** As people say it. */
+  readonly what: string;
+  readonly names: readonly string[];
+  readonly type: "security-group" | "application-policy-set" | "";
+}
+
+const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
+
+/** What refused a flow that no rule let through; null where a rule did. */
+export function deciderOf(rule: string): Decider | null {
+  if (UUID.test(rule)) return null;
+  for (const [what, type] of [["security groups", "security-group"], ["application policy sets", "application-policy-set"]] as const) {
+    if (!rule.startsWith(`${what} `)) continue;
+    const names = rule.slice(what.length + 1);
+    return names.startsWith("(") ? { what: `${what} ${names}`, names: [], type: "" } : { what, names: names.split(", "), type };
+  }
+  return { what: "the networks' policies", names: [], type: "" };
 }

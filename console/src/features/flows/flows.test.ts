@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 
 import type { Found } from "../../api/client";
 import type { Document } from "../../model/document";
-import { commonPolicies, type Flow, type Ground, operationsOf, proposalsOf, takesIn } from "./allow";
+import { type Loaded, viewOf } from "../../policy/firewall";
+import { commonPolicies, deciderOf, type Flow, type Ground, lets, operationsOf, proposalsOf } from "./allow";
 import { bodyOf, mapOf, NODES_COUNT, ringOf, type Row, sankeyOf, serviceName, verdictOf } from "./flows";
 
 const FRONT = "d:red:front";
@@ -63,14 +64,17 @@ test("services are named by protocol, with a port where there is one", () => {
   expect(serviceName({ protocol: 47, port: 0 })).toBe("protocol 47");
 });
 
-const FLOW: Flow = { clientNetwork: FRONT, serverNetwork: BACK, clientAddress: "10.1.1.3", protocol: "tcp", port: 23, rule: "deny-telnet" };
+const FLOW: Flow = { clientNetwork: FRONT, serverNetwork: BACK, clientAddress: "10.1.1.3", serverAddress: "10.1.2.3", clientTags: [], serverTags: [], protocol: "tcp", port: 23, rule: "deny-telnet" };
 
 function found(name: string, members: Document = {}): Found {
   return { object: { uuid: name, fq_name: ["d", "red", name], ...members }, etag: `"${name}"` };
 }
 
+const NOTHING: Loaded = { "service-group": [], "address-group": [], "firewall-rule": [], "firewall-policy": [], "application-policy-set": [] };
+const NO_TAGS = { policy: viewOf(NOTHING).now, applied: new Map<string, readonly string[]>(), client: { project: "d:red", holders: [] }, server: { project: "d:red", holders: [] }, drafting: [] };
+
 function ground(part: Partial<Ground> = {}): Ground {
-  return { client: found("front"), server: found("back"), policies: [], groups: [], ...part };
+  return { client: found("front"), server: found("back"), policies: [], groups: [], clientGroups: [], tags: NO_TAGS, ...part };
 }
 
 function groupOf(remote: Document, protocol = "tcp", ports: Document = { start_port: 80, end_port: 80 }): Found {
@@ -105,12 +109,33 @@ test("a group of the server's port takes in the client alone, if none does alrea
   expect(proposal).toMatchObject({ isNeeded: true, why: "takes in tcp 23 from 10.1.1.3/32" });
   expect(operationsOf([proposal!], new Set([proposal!.key]))).toHaveLength(1);
   expect(operationsOf([proposal!], new Set())).toEqual([]);
-  expect(takesIn(closed, FLOW)).toBe(false);
-  expect(takesIn(closed, { ...FLOW, port: 80 })).toBe(true);
-  expect(takesIn(groupOf(ANY, "udp"), { ...FLOW, port: 80 })).toBe(false);
-  expect(takesIn(groupOf({ subnet: { ip_prefix: "10.1.1.0", ip_prefix_len: 24 } }), { ...FLOW, port: 80 })).toBe(true);
-  expect(takesIn(groupOf({ subnet: { ip_prefix: "10.1.2.0", ip_prefix_len: 24 } }), { ...FLOW, port: 80 })).toBe(false);
-  expect(takesIn(groupOf({ security_group: "d:red:friends" }), { ...FLOW, port: 80 })).toBe(false);
+  expect(lets(closed, FLOW, true)).toBe(false);
+  expect(lets(closed, { ...FLOW, port: 80 }, true)).toBe(true);
+  expect(lets(groupOf(ANY, "udp"), { ...FLOW, port: 80 }, true)).toBe(false);
+  expect(lets(groupOf({ subnet: { ip_prefix: "10.1.1.0", ip_prefix_len: 24 } }), { ...FLOW, port: 80 }, true)).toBe(true);
+  expect(lets(groupOf({ subnet: { ip_prefix: "10.1.2.0", ip_prefix_len: 24 } }), { ...FLOW, port: 80 }, true)).toBe(false);
+  expect(lets(groupOf({ security_group: "d:red:friends" }), { ...FLOW, port: 80 }, true)).toBe(false);
+});
+
+function outward(remote: Document): Found {
+  const rule = { ethertype: "IPv4", protocol: "any", src_addresses: [{ security_group: "local" }], dst_addresses: [remote], dst_ports: [] };
+  return found("clients", { security_group_entries: { policy_rule: [rule] } });
+}
+
+function titles(group: Found): string[] {
+  return proposalsOf({ ...FLOW, serverNetwork: FRONT }, ground({ clientGroups: [group] })).map(({ title, why }) => `${title}: ${why}`);
+}
+
+test("a client's group that sends nothing out gets a rule, one that does gets none", () => {
+  expect(titles(outward(ANY))).toEqual([]);
+  expect(titles(outward({ subnet: { ip_prefix: "10.9.0.0", ip_prefix_len: 16 } }))).toEqual(["Security group clients of the client: sends out tcp 23 to 10.1.2.3/32"]);
+});
+
+test("what refused a flow that no rule let through is named", () => {
+  expect(deciderOf("5d3ac1c6-0000-4000-8000-0123456789ab")).toBeNull();
+  expect(deciderOf("security groups d:red:a, d:red:b")).toEqual({ what: "security groups", names: ["d:red:a", "d:red:b"], type: "security-group" });
+  expect(deciderOf("application policy sets d:red:s")?.type).toBe("application-policy-set");
+  expect(deciderOf("d:red:front:front")?.what).toBe("the networks' policies");
 });
 
 test("within one network no policy is proposed", () => {

@@ -13,14 +13,6 @@ export const GROUPINGS = [
   { value: "site", label: "sites" },
 ] as const;
 
-export const RANGES = [
-  { value: "now-10m", label: "10 minutes" },
-  { value: "now-1h", label: "1 hour" },
-  { value: "now-6h", label: "6 hours" },
-  { value: "now-1d", label: "1 day" },
-  { value: "now-7d", label: "7 days" },
-] as const;
-
 export const PROTOCOL_NAMES: Readonly<Record<number, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp" };
 const WITH_PORTS: ReadonlySet<number> = new Set([6, 17, 132]);
 const SESSIONS = "SUM(sample_count)";

@@ -4,11 +4,15 @@ import { useQuery } from "@tanstack/react-query";
 
 import { call, type Found, list, read, uuidOf } from "../../api/client";
 import { moment, timeAsOf } from "../../api/moment";
-import { commonPolicies, type Ground, referred } from "./allow";
+import { namesIn } from "../../policy/decide";
+import { type Loaded, KINDS, viewOf } from "../../policy/firewall";
+import { loadSecurity } from "../../policy/load";
+import { type Belonging, commonPolicies, deciderOf, type Ground, referred, type TagGround } from "./allow";
 import { bodyOf, type Edge, mapOf, type Row, type Service, type Side } from "./flows";
 
 const AGAIN_MS = 10_000;
 const RECORDS_COUNT = 20;
+export const TAG_COLUMNS = ["application", "tier", "deployment", "site", "labels", "custom_tags"] as const;
 
 async function rowsOf(body: Record<string, unknown>, signal: AbortSignal): Promise<Row[]> {
   return (await call<{ value: Row[] }>("POST", "/api/v1/analytics/query", { body, signal })).value;
@@ -48,7 +52,7 @@ export function useRecords(by: string, from: string, edge: Edge, service: Servic
         end_time: timeAsOf("now", moment.get()),
         select_fields: [
           "T", "session_type", "vmi", "vn", "local_ip", "remote_vn", "remote_ip", "protocol", "server_port", "client_port", "forward_action",
-          "drop_reason", "security_policy_rule", "vrouter",
+          "drop_reason", "security_policy_rule", "vrouter", ...TAG_COLUMNS, ...TAG_COLUMNS.map((name) => `remote_${name}`),
         ],
         where: [where],
         sort_fields: ["T"],
@@ -83,7 +87,7 @@ export function useRule(uuid: string) {
       const type = HOLDERS[place]?.[0];
       return found === undefined || type === undefined ? null : { type, uuid: found.uuid, name: found.fq_name };
     },
-    enabled: uuid !== "",
+    enabled: uuid !== "" && deciderOf(uuid) === null,
     staleTime: 30_000,
     retry: false,
   });
@@ -95,28 +99,60 @@ async function named(type: string, name: string): Promise<Found> {
   return read(type, uuid);
 }
 
-/** What decides about a flow between two networks to a port of the second; asked anew for each rule that is written. */
-export function useGround(client: string, server: string, port: string) {
+/** What decides about a flow from a port (empty: none is known) to another; asked anew for each rule that is written. */
+export function useGround(networks: readonly [string, string], ports: readonly [string, string], isAsked: boolean) {
+  const [client, server] = networks;
   return useQuery({
-    queryKey: ["flow-ground", client, server, port],
-    queryFn: async (): Promise<Ground> => {
+    queryKey: ["flow-ground", client, server, ...ports],
+    queryFn: async ({ signal }): Promise<Ground> => {
       const [from, to] = await Promise.all([named("virtual-network", client), named("virtual-network", server)]);
-      const groups = port === "" ? [] : referred((await named("virtual-machine-interface", port)).object["security_group_refs"]);
+      const [near, far] = await Promise.all(ports.map((port) => (port === "" ? undefined : named("virtual-machine-interface", port))));
+      const [clientGroups, groups] = await Promise.all([near, far].map(groupsOf));
       return {
         client: from,
         server: to,
         policies: await Promise.all(commonPolicies(from, to).map((name) => named("network-policy", name))),
-        groups: await Promise.all(groups.map((name) => named("security-group", name))),
+        groups: groups ?? [],
+        clientGroups: clientGroups ?? [],
+        tags: await tagGround(await belongingOf(near, from), await belongingOf(far, to), signal),
       };
     },
+    enabled: isAsked,
     gcTime: 0,
     staleTime: Infinity,
     retry: false,
   });
 }
 
+async function groupsOf(port: Found | undefined): Promise<readonly Found[]> {
+  return Promise.all(referred(port?.object["security_group_refs"]).map((name) => named("security-group", name)));
+}
+
+/** Where a port belongs: what may give it tags, as far as one may see it. */
+async function belongingOf(port: Found | undefined, network: Found): Promise<Belonging> {
+  const project = (port ?? network).object.fq_name.slice(0, -1).join(":");
+  const machines = referred(port?.object["virtual_machine_refs"]).map((name) => ["virtual-machine", name] as const);
+  const others = await Promise.allSettled([...machines, ["project", project] as const].map(([type, name]) => named(type, name)));
+  const seen = others.map((each) => (each.status === "fulfilled" ? each.value : undefined));
+  const holders = [port, ...seen.slice(0, -1), network, seen.at(-1)];
+  return { project, holders: port === undefined ? [] : holders.map((each) => namesIn(each?.object["tag_refs"])) };
+}
+
+/** Everything about tag-based policy of two projects, drafts laid over: what a rule is written into. */
+async function tagGround(client: Belonging, server: Belonging, signal: AbortSignal): Promise<TagGround> {
+  const projects = [...new Set([client.project, server.project])];
+  const found = await Promise.all(projects.map((each) => loadSecurity(each.split(":"), signal)));
+  const loaded = Object.fromEntries(KINDS.map((kind) => {
+    const all = found.flatMap((each) => each.loaded[kind]);
+    return [kind, [...new Map(all.map((each) => [each.uuid, each])).values()]];
+  })) as unknown as Loaded;
+  const applied = new Map(projects.map((each, index) => [each, namesIn(found[index]?.holder?.["application_policy_set_refs"])]));
+  const drafting = projects.filter((_each, index) => found[index]?.isDrafting);
+  return { policy: viewOf(loaded).planned, applied, client, server, drafting };
+}
+
 /** The port that has an address in a network, by name; empty when none has. */
-export function usePortOf(network: string, address: string, isAsked: boolean) {
+export function usePortOf(network: string, address: string) {
   return useQuery({
     queryKey: ["port-of", network, address],
     queryFn: async () => {
@@ -127,7 +163,6 @@ export function usePortOf(network: string, address: string, isAsked: boolean) {
       });
       return referred(found.items[0]?.["virtual_machine_interface_refs"])[0] ?? "";
     },
-    enabled: isAsked,
     retry: false,
   });
 }

@@ -10,6 +10,7 @@ import { useConsole } from "../../app/context";
 import { fieldTitle } from "../../model/catalog";
 import { type Document, isDocument, isList, type Json } from "../../model/document";
 import { brief } from "./columns";
+import { lineOf, listChangeOf } from "./planText";
 
 const COLOURS: Readonly<Record<string, string>> = { create: "green", created: "green", delete: "red", deleted: "red" };
 
@@ -41,11 +42,16 @@ export function PlanPreview({ operations, disabled }: Props) {
       </Button>
       <Drawer open={isOpen} onClose={() => setIsOpen(false)} title="What this would change" size="large" loading={plan === null && fault === ""}>
         {fault !== "" && <Alert type="error" showIcon title={fault} />}
-        {plan !== null && <PlanTables plan={plan} />}
+        {/* What scrolls has to be reached by keyboard. */}
+        {plan !== null && <div tabIndex={0} role="group" aria-label="Plan"><PlanTables plan={plan} /></div>}
       </Drawer>
     </>
   );
 }
+
+/** What of an object changes, or what a new one has. */
+const WHAT = new Set(["fields", "object"]);
+const UNSEEN = new Set(["uuid", "before_count", "after_count"]);
 
 const SECTIONS = [
   ["changes", "Objects"],
@@ -60,7 +66,8 @@ export function PlanTables({ plan }: { readonly plan: Document }) {
   if (shown.length === 0) return <p>Nothing would change.</p>;
   return shown.map(([name, title]) => {
     const rows = (plan[name] as readonly Json[]).filter(isDocument);
-    const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => !["uuid", "before_count", "after_count"].includes(key));
+    const names = new Set(rows.flatMap((row) => Object.keys(row)).map((key) => (WHAT.has(key) ? "what" : key)));
+    const columns = [...names].filter((key) => !UNSEEN.has(key));
     return (
       <section key={name} aria-label={title} style={{ marginBottom: 20 }}>
         <h2 style={{ fontSize: 15 }}>{title}</h2>
@@ -69,42 +76,48 @@ export function PlanTables({ plan }: { readonly plan: Document }) {
           pagination={rows.length > 20 ? { pageSize: 20 } : false}
           rowKey={(row) => JSON.stringify(row).slice(0, 400)}
           dataSource={rows}
-          columns={columns.map((key) => ({ title: key.replaceAll("_", " "), key, render: (row: Document) => <PlanCell name={key} value={row[key]} /> }))}
+          columns={columns.map((key) => ({ title: key.replaceAll("_", " "), key, render: (row: Document) => <PlanCell name={key} row={row} /> }))}
         />
       </section>
     );
   });
 }
 
-function PlanCell({ name, value }: { readonly name: string; readonly value: Json | undefined }) {
+function PlanCell({ name, row }: { readonly name: string; readonly row: Document }) {
+  const value = row[name];
   if (name === "op") return <Tag color={COLOURS[String(value)] ?? "blue"}>{String(value)}</Tag>;
   if (name === "fq_name" && isList(value)) return value.join(":");
-  if (name === "fields" && isList(value)) return value.filter(isDocument).map((each) => <FieldChange key={String(each["path"])} change={each} />);
-  if (name === "object" && isDocument(value)) return <NewObject object={value} />;
+  if (name === "what") return <What row={row} />;
   if (isList(value) || isDocument(value)) return <code className="mono">{JSON.stringify(value)}</code>;
   return brief(value);
 }
 
+function What({ row: { fields, object } }: { readonly row: Document }) {
+  if (isList(fields)) return fields.filter(isDocument).map((each) => <FieldChange key={String(each["path"])} change={each} />);
+  return isDocument(object) && <NewObject object={object} />;
+}
+
 /** Made by the server for every object: not what one wants to know of a new one. */
-const OF_ALL = new Set(["uuid", "fq_name", "parent_type", "parent_uuid", "id_perms", "perms2", "display_name"]);
+const OF_ALL = new Set(["uuid", "fq_name", "parent_type", "parent_uuid", "id_perms", "perms2", "display_name", "match_tag_types"]);
 
 function NewObject({ object }: { readonly object: Document }) {
   const members = Object.entries(object).filter(([name]) => !OF_ALL.has(name));
   return members.map(([name, value]) => (
-    <div key={name}>
-      {fieldTitle(name)}: {brief(value)}
+    <div key={name} className="plan-line">
+      {fieldTitle(name)}: {lineOf(value)}
     </div>
   ));
 }
 
-function text(value: Json | undefined): string {
-  return value === undefined || value === null ? "—" : JSON.stringify(value);
-}
-
 function FieldChange({ change }: { readonly change: Document }) {
+  const [from, to] = [change["from"], change["to"]];
+  const list = listChangeOf(from, to);
+  if (list === null) return <div className="plan-line">{String(change["path"])}: {lineOf(from)} → {lineOf(to)}</div>;
   return (
-    <div className="mono">
-      {String(change["path"])}: {text(change["from"])} → {text(change["to"])}
+    <div>
+      <div className="plan-line">{String(change["path"])}{list.gone.length + list.come.length === 0 ? ": in another order" : ""}</div>
+      {list.gone.map((line) => <div key={`- ${line}`} className="plan-line plan-gone">− {line}</div>)}
+      {list.come.map((line) => <div key={`+ ${line}`} className="plan-line plan-come">+ {line}</div>)}
     </div>
   );
 }

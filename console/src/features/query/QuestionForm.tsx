@@ -6,7 +6,8 @@ import { AutoComplete, Button, Input, Select } from "antd";
 import { type FormEvent, useState } from "react";
 
 import { call } from "../../api/client";
-import { choicesOf, type ColumnInfo, type Match, missing, OPERATIONS, type Question, RANGES } from "./question";
+import { RANGES } from "../../api/moment";
+import { choicesOf, type ColumnInfo, type Match, missing, OPERATIONS, type Question } from "./question";
 
 interface Props {
   readonly question: Question;

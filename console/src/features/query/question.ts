@@ -36,14 +36,6 @@ export const OPERATIONS = [
   { value: 6, label: "at least" },
 ] as const;
 
-export const RANGES = [
-  { value: "now-10m", label: "10 minutes" },
-  { value: "now-1h", label: "1 hour" },
-  { value: "now-6h", label: "6 hours" },
-  { value: "now-1d", label: "1 day" },
-  { value: "now-2d", label: "2 days" },
-] as const;
-
 const EMPTY: Question = {
   table: "", columns: [], matches: [], from: "now-1h", to: "now", sort: "", isAscending: false, limit: 1000, side: "",
 };

@@ -7,8 +7,8 @@ import { useState } from "react";
 import { USUAL_SERVICES } from "../../forms/services";
 import { ChoiceCell } from "../../forms/TableCell";
 import { type ConfigObject, type Document, isDocument, lastName } from "../../model/document";
-import { ordered, type Policy, withNewRule, withObject, withOrder, withoutRule } from "./firewall";
-import { cellOf, type CellRule, endText, type Heading, matchOf, servicesText, withServices } from "./matrix";
+import { matchOf, ordered, type Policy, withNewRule, withObject, withOrder, withoutRule } from "../../policy/firewall";
+import { cellOf, type CellRule, endText, type Heading, servicesText, withServices } from "./matrix";
 
 interface Props {
   readonly policy: Policy;
@@ -66,7 +66,7 @@ export function CellRules({ policy, set, type, from, to, matchTypes, disabled, o
           <p className="form-note">The first rule that fits decides; what none lets through is dropped.</p>
         </div>
       )}
-      <Button size="small" icon={<PlusOutlined />} disabled={disabled} onClick={() => onChange(withNewRule(policy, set, [from.end, to.end], title))}>Add rule</Button>
+      <Button size="small" icon={<PlusOutlined />} disabled={disabled} onClick={() => onChange(withNewRule(policy, set, [from.end, to.end], title).policy)}>Add rule</Button>
     </section>
   );
 }

@@ -5,10 +5,10 @@ import { Alert, App, Button, Drawer, Popconfirm, Switch, Tooltip } from "antd";
 import { useState } from "react";
 
 import { call, transact } from "../../api/client";
+import { type Both, changesOf } from "../../policy/firewall";
+import type { Security } from "../../policy/load";
 import { PlanTables } from "../objects/PlanPreview";
-import { type Both, changesOf } from "./firewall";
 import { cellChanges } from "./matrix";
-import type { Security } from "./useSecurity";
 
 interface Props {
   readonly security: Security;

@@ -6,7 +6,7 @@ import { Link } from "react-router";
 
 import { serviceText } from "../../forms/services";
 import { type ConfigObject, isDocument, isList, type Json, lastName } from "../../model/document";
-import { type Both, EVERYBODY, type Kind, ordered } from "./firewall";
+import { type Both, EVERYBODY, type Kind, ordered } from "../../policy/firewall";
 
 interface Props {
   readonly both: Both;

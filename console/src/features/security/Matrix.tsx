@@ -2,7 +2,7 @@
 
 import { EditOutlined } from "@ant-design/icons";
 
-import type { Policy } from "./firewall";
+import type { Policy } from "../../policy/firewall";
 import { cellOf, type CellRule, cellText, type Heading, verdictOf } from "./matrix";
 
 interface Props {

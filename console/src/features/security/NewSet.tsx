@@ -7,7 +7,7 @@ import { useState } from "react";
 
 import { transact } from "../../api/client";
 import { nameFault } from "../../model/check";
-import { EVERYBODY } from "./firewall";
+import { EVERYBODY } from "../../policy/firewall";
 import { typeOfTag } from "./matrix";
 
 interface Props {

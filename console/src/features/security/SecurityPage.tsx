@@ -11,15 +11,16 @@ import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { ObjectPicker } from "../../forms/ObjectPicker";
 import { isDocument, isList, lastName, textsOf } from "../../model/document";
+import { type Both, EVERYBODY, operationsOf, type Policy, viewOf } from "../../policy/firewall";
+import type { Security } from "../../policy/load";
 import { PlanPreview } from "../objects/PlanPreview";
 import { CellRules } from "./CellRules";
 import { DraftBar } from "./DraftBar";
-import { type Both, EVERYBODY, operationsOf, type Policy, viewOf } from "./firewall";
 import { Groups } from "./Groups";
 import { Matrix } from "./Matrix";
 import { type Heading, headingsOf, typeOfTag } from "./matrix";
 import { NewSet } from "./NewSet";
-import { type Security, useSecurity } from "./useSecurity";
+import { useSecurity } from "./useSecurity";
 
 const USUAL_TYPES = ["tier", "application", "deployment", "site"];
 

@@ -2,7 +2,7 @@
 
 import { serviceOf, serviceText } from "../../forms/services";
 import { type Document, isDocument, isEmpty, isList, type Json, textsOf } from "../../model/document";
-import { enforcedName, ordered, type Placing, type Policy, rulesOf } from "./firewall";
+import { enforcedName, matchOf, ordered, type Placing, type Policy, rulesOf } from "../../policy/firewall";
 
 export interface Heading {
   /** What a rule's end says of it: `tier=web`, `global:tier=web`, `any`, a prefix, a network, an address group. */
@@ -103,12 +103,6 @@ export function cellOf(policy: Policy, set: string, from: Heading, to: Heading, 
 function both(source: string | null, destination: string | null): string[] | null {
   if (source === null || destination === null) return null;
   return [source === "" ? "" : `from ${source}`, destination === "" ? "" : `to ${destination}`].filter(Boolean);
-}
-
-/** Types of which both ends must have the same value; the server's `application` when a rule says nothing. */
-export function matchOf(rule: Document): string[] {
-  const given = rule["match_tags"];
-  return isDocument(given) ? textsOf(given["tag_list"]) : ["application"];
 }
 
 export function verdictOf(rules: readonly CellRule[]): "pass" | "deny" | "none" {

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 import { serviceOf, serviceText } from "../../forms/services";
 import type { ConfigObject, Document } from "../../model/document";
-import { changesOf, DRAFTS, enforcedName, type Loaded, operationsOf, ordered, type Policy, viewOf, withNewRule, withObject, withOrder, withoutRule } from "./firewall";
+import { changesOf, DRAFTS, enforcedName, type Loaded, operationsOf, ordered, type Policy, viewOf, withNewRule, withObject, withOrder, withoutRule } from "../../policy/firewall";
 import { ANYBODY, cellChanges, cellOf, cellText, type Heading, headingsOf, servicesText, verdictOf, withServices } from "./matrix";
 
 const HOME = ["d", "p"];
@@ -85,7 +85,7 @@ test("services of a rule are of its own or groups, never both", () => {
 
 test("edits become one transaction: what is new first, then its place, what is gone last", () => {
   const before = policy();
-  let after = withNewRule(before, "d:p:s", [DB, WEB], "db-to-web");
+  let after = withNewRule(before, "d:p:s", [DB, WEB], "db-to-web").policy;
   after = withoutRule(after, { policy: "d:p:f", rule: "d:p:a" });
   const operations = operationsOf(before, after);
   expect(operations.map(({ op, type }) => `${op} ${type}`)).toEqual(["create firewall-rule", "patch firewall-policy", "delete firewall-rule"]);
@@ -96,7 +96,7 @@ test("edits become one transaction: what is new first, then its place, what is g
 
 test("a set without a policy gets one with its first rule", () => {
   const bare = withObject(withObject(policy(), "firewall-policy", "d:p:f", undefined), "application-policy-set", "d:p:s", object("s", {}));
-  const types = operationsOf(bare, withNewRule(bare, "d:p:s", [WEB, DB], "x")).map(({ op, type }) => `${op} ${type}`);
+  const types = operationsOf(bare, withNewRule(bare, "d:p:s", [WEB, DB], "x").policy).map(({ op, type }) => `${op} ${type}`);
   expect(types).toEqual(["create firewall-rule", "create firewall-policy", "patch application-policy-set"]);
 });
 

@@ -1,7 +1,7 @@
 /** Tag-based policy: what is enforced, what drafts make of it, who may talk to whom by it. Pure. */
 
-import type { Operation } from "../../api/client";
-import { type ConfigObject, type Document, equal, isDocument, isEmpty, isList, type Json, lastName, mergePatch, textsOf } from "../../model/document";
+import type { Operation } from "../api/client";
+import { type ConfigObject, type Document, equal, isDocument, isEmpty, isList, type Json, lastName, mergePatch, textsOf } from "../model/document";
 
 export const DRAFTS = "draft-policy-management";
 export const EVERYBODY = "default-policy-management";
@@ -168,33 +168,46 @@ export function withoutRule(policy: Policy, placing: Placing): Policy {
   return isUsed ? next : withObject(next, "firewall-rule", placing.rule, undefined);
 }
 
-function scopeOf(name: string): { readonly scope: string[]; readonly parent_type: string } {
+/** Types of which both ends must have the same value; the server's `application` when a rule says nothing. */
+export function matchOf(rule: Document): string[] {
+  const given = rule["match_tags"];
+  return isDocument(given) ? textsOf(given["tag_list"]) : ["application"];
+}
+
+/** Where what an object of this name refers to by short names is. */
+export function scopeOf(name: string): { readonly scope: string[]; readonly parent_type: string } {
   const scope = name.split(":").slice(0, -1);
   return { scope, parent_type: scope.join(":") === EVERYBODY ? "policy-management" : "project" };
 }
 
-/** With a new rule at the end of a policy, which is made where the set has none. */
-export function withNewRule(given: Policy, set: string, ends: readonly [Document, Document], title: string): Policy {
-  let policy = given;
-  const object = policy["application-policy-set"].get(set);
-  const { scope, parent_type } = scopeOf(set);
-  const own = ordered(object?.["firewall_policy_refs"]);
-  let into = own.findLast((each) => each.startsWith(`${scope.join(":")}:`)) ?? "";
-  if (into === "" && object !== undefined) {
-    into = free([...scope, lastName(object.fq_name)].join(":"), policy["firewall-policy"]);
-    policy = withObject(policy, "firewall-policy", into, { uuid: "", fq_name: into.split(":"), parent_type, firewall_rule_refs: [] });
-    const refs = (isList(object["firewall_policy_refs"]) ? object["firewall_policy_refs"] : []).filter(isDocument);
-    const last = Math.max(0, ...refs.map((each) => (isDocument(each["attr"]) ? Number(each["attr"]["sequence"]) : 0)));
-    const added = { to: into.split(":"), attr: { sequence: String(Math.floor(last) + 1) } };
-    policy = withObject(policy, "application-policy-set", set, { ...object, firewall_policy_refs: [...refs, added] });
-  }
-  const name = free([...scope, title].join(":"), policy["firewall-rule"]);
+/** With a new rule at the end of a policy: the one named, else the set's last of its own scope, made where it has none. */
+export function withNewRule(
+  given: Policy, set: string, ends: readonly [Document, Document], title: string, place = "",
+): { readonly policy: Policy; readonly placing: Placing } {
+  const [into, prepared] = place === "" ? withOwnPolicy(given, set) : ([place, given] as const);
+  const { scope, parent_type } = scopeOf(into);
+  const name = free([...scope, title].join(":"), prepared["firewall-rule"]);
   const rule = {
     uuid: "", fq_name: name.split(":"), parent_type, direction: ">", endpoint_1: ends[0], endpoint_2: ends[1],
     service: { protocol: "any" }, action_list: { simple_action: "pass" }, match_tags: { tag_list: ["application"] },
   };
-  policy = withObject(policy, "firewall-rule", name, rule);
-  return withOrder(policy, into, [...ordered(policy["firewall-policy"].get(into)?.["firewall_rule_refs"]), name]);
+  const policy = withObject(prepared, "firewall-rule", name, rule);
+  const order = [...ordered(policy["firewall-policy"].get(into)?.["firewall_rule_refs"]), name];
+  return { policy: withOrder(policy, into, order), placing: { policy: into, rule: name } };
+}
+
+/** The set's last policy of its own scope, made where it has none. */
+function withOwnPolicy(given: Policy, set: string): readonly [string, Policy] {
+  const object = given["application-policy-set"].get(set);
+  const { scope, parent_type } = scopeOf(set);
+  const own = ordered(object?.["firewall_policy_refs"]).findLast((each) => each.startsWith(`${scope.join(":")}:`));
+  if (own !== undefined || object === undefined) return [own ?? "", given];
+  const name = free([...scope, lastName(object.fq_name)].join(":"), given["firewall-policy"]);
+  const made = withObject(given, "firewall-policy", name, { uuid: "", fq_name: name.split(":"), parent_type, firewall_rule_refs: [] });
+  const refs = (isList(object["firewall_policy_refs"]) ? object["firewall_policy_refs"] : []).filter(isDocument);
+  const last = Math.max(0, ...refs.map((each) => (isDocument(each["attr"]) ? Number(each["attr"]["sequence"]) : 0)));
+  const added = { to: name.split(":"), attr: { sequence: String(Math.floor(last) + 1) } };
+  return [name, withObject(made, "application-policy-set", set, { ...object, firewall_policy_refs: [...refs, added] })];
 }
 
 function free(name: string, taken: Objects): string {
