@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -449,6 +450,137 @@ def test_lines_are_the_rows(node, process):
 )
 def test_readable_query_that_makes_no_sense_is_refused(node, path, status, word):
     reply = httpx.get(f"http://127.0.0.1:{node.rest}/api/v1/{path}")
+
+    assert reply.status_code == status
+    assert word in reply.text
+
+
+LONG_AGO = "system-defined-vrouter-limit-exceeded"
+
+
+def vrouter(name, sequence, **fields):
+    return Uve(
+        table="ObjectVRouter", key=name, struct="VrouterAgent", sequence=sequence, fields=fields
+    )
+
+
+def seen(node, path, **query):
+    reply = httpx.get(f"http://127.0.0.1:{node.rest}/{path}", params=query, timeout=PATIENCE_S)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def tried(node, **members):
+    url = f"http://127.0.0.1:{node.rest}/api/v1/alarms/dry-run"
+    return httpx.post(url, json=members, timeout=PATIENCE_S)
+
+
+def moment(at_us):
+    return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat()
+
+
+def test_entities_and_alarms_are_shown_as_they_were_and_rules_tried_over_it(node, process):
+    name = "past'host"
+    rule = f"default-global-system-config:{LONG_AGO}"
+
+    def kept(value):
+        found = seen(node, f"api/v1/uves/vrouter/{name}", at=moment(round(time.time() * 1e6)))
+        return found.get("VrouterAgent", {}).get("res_limit") is value
+
+    def logged(event):
+        where = [
+            [
+                {"name": "ObjectId", "value": name, "op": 1},
+                {"name": "Messagetype", "value": event, "op": 1},
+            ]
+        ]
+        return [row["MessageTS"] for row in node.query(["MessageTS"], "ObjectVRouter", where=where)]
+
+    process.tell(vrouter(name, 1, res_limit=True, text="it's {so} \\ \n"))
+    wait_until(lambda: kept(True) and logged("AlarmRaised"), "it is kept, and an alarm stands")
+    wait_until(
+        lambda: (
+            "UVEAlarms"
+            in seen(node, f"api/v1/uves/vrouter/{name}", at=moment(round(time.time() * 1e6)))
+        ),
+        "the alarm is kept",
+    )
+    (raised,) = logged("AlarmRaised")
+    then = moment(round(time.time() * 1e6))
+    process.tell(vrouter(name, 2, res_limit=False))
+    wait_until(lambda: kept(False), "the change is kept")
+
+    assert seen(node, f"analytics/uves/vrouter/{name}", at=then)["VrouterAgent"] == {
+        "res_limit": True, "text": "it's {so} \\ \n",
+    }  # fmt: skip
+    listed = seen(node, "analytics/uves/vrouter/past*", at=then, cfilt="VrouterAgent:res_limit")
+    assert listed == {"value": [{"name": name, "value": {"VrouterAgent": {"res_limit": True}}}]}
+    (link,) = [each for each in seen(node, "api/v1/uves/vrouters", at=then) if each["name"] == name]
+    assert httpx.get(link["href"]).json()["VrouterAgent"]["res_limit"] is True
+    (entity,) = seen(node, "analytics/alarms", at=then, kfilt=name)["vrouter"]
+    assert [each["type"] for each in entity["value"]["UVEAlarms"]["alarms"]] == [rule]
+    assert seen(node, f"analytics/uves/vrouter/{name}", at=moment(raised - 60_000_000)) == {}
+
+    wait_until(lambda: logged("AlarmGone"), "the alarm went")
+    found = tried(node, name=rule, last="10m", entity=name).json()
+    spans = [(each["raised_us"], each["cleared_us"]) for each in found["alarms"]]
+    (gone,) = logged("AlarmGone")
+    assert spans[0][0] == raised, "to the microsecond: both look at the same moments"
+    assert abs(spans[0][1] - gone) <= 1_500_000, "the watchman looks every second"
+    assert len(spans) == found["alarms_count"] == found["entities_count"] == 1
+    assert tried(node, name=rule, last="10m", entity="past").json()["alarms"] == []
+
+
+CONDITION = {
+    "operand1": "VrouterAgent.*.x",
+    "operation": "==",
+    "operand2": {"uve_attribute": "*.*"},
+}
+HOSTILE = {"uve_keys": {"uve_key": ["vrouter"]}, "alarm_severity": 1}
+
+
+@pytest.mark.parametrize(
+    ("members", "status", "word"),
+    [
+        ({"name": "nope"}, 404, "name"),
+        ({"name": "x", "colour": 1}, 400, "colour"),
+        ({"rule": {**HOSTILE, "alarm_rules": {"or_list": [{"and_list": [CONDITION] * 65}]}}}, 400, "alarm_rules"),
+        ({"rule": {**HOSTILE, "alarm_rules": []}}, 400, "alarm_rules"),
+        ({"name": f"default-global-system-config:{LONG_AGO}", "last": "9y"}, 400, "last"),
+        ({"name": f"default-global-system-config:{LONG_AGO}", "entity": "x" * 1025}, 400, "entity"),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_be_tried_are_refused(node, members, status, word):
+    reply = tried(node, **members)
+
+    assert reply.status_code == status
+    assert word in reply.text
+
+
+def test_widest_rule_is_tried_within_its_bounds(node, process):
+    process.tell(
+        vrouter("wide", 1, **{f"f{n}": {"x": n, "y": list(range(50))} for n in range(300)})
+    )
+    rules = {"or_list": [{"and_list": [{**CONDITION, "operation": "range"}] * 64}]}
+    answer = tried(node, rule={**HOSTILE, "alarm_rules": rules}, last="1h")
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["alarms"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "word"),
+    [
+        ("api/v1/uves/vrouter/h?at=yesterday", 400, "at"),
+        ("api/v1/uves/vrouter/h?at=2999-01-01T00:00:00Z", 400, "at"),
+        ("api/v1/uves/vrouter/h?at=2026-01-01T00:00:00Z&sfilt=h", 400, "sfilt"),
+        ("api/v1/uves/nope/h?at=2026-01-01T00:00:00Z", 404, "nope"),
+        ("analytics/alarms?at=x", 400, "at"),
+        ("analytics/uves/vrouters?at=x", 400, "at"),
+    ],
+)
+def test_moment_that_makes_no_sense_is_refused(node, path, status, word):
+    reply = httpx.get(f"http://127.0.0.1:{node.rest}/{path}")
 
     assert reply.status_code == status
     assert word in reply.text

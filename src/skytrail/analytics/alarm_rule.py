@@ -20,7 +20,11 @@ import msgspec
 
 VALUES_COUNT_MAX: Final = 1_000
 """To which a path leads: an alarm over a list of 100,000 ports says no more than one over some."""
+OTHERS_COUNT_MAX: Final = 100
+"""With which each of them is compared: the rule is looked at whenever the entity changes."""
 CONDITIONS_COUNT_MAX: Final = 64
+PATH_CHARACTERS_MAX: Final = 512
+VARIABLES_COUNT_MAX: Final = 32
 
 
 class RuleUnusable(ValueError):
@@ -81,10 +85,17 @@ def _step(value: object, step: str) -> Iterable[object]:
 def holds(condition: Condition, state: Mapping[str, object]) -> bool:
     """Tell whether a condition holds for an entity's flat state."""
     compare = _OPERATIONS[condition.operation]
-    others = values_at(state, condition.other) if condition.other else [condition.constant]
+    others = _others(condition, state)
     return any(
         compare(value, other) for value in values_at(state, condition.path) for other in others
     )
+
+
+def _others(condition: Condition, state: Mapping[str, object]) -> list[object]:
+    """Return what a condition's values are compared with."""
+    if not condition.other:
+        return [condition.constant]
+    return values_at(state, condition.other)[:OTHERS_COUNT_MAX]
 
 
 def matches(rule: AlarmRule, state: Mapping[str, object]) -> list[tuple[Condition, ...]]:
@@ -170,6 +181,15 @@ def _condition(each: _Expression) -> Condition:
     if not each.operand1:
         raise RuleUnusable("operand1 is empty")
     variables = tuple(each.variables or ())
+    if len(variables) > VARIABLES_COUNT_MAX:
+        raise RuleUnusable(f"variables: over {VARIABLES_COUNT_MAX}")
+    for name, paths in (
+        ("operand1", (each.operand1,)),
+        ("uve_attribute", (each.operand2.uve_attribute,)),
+        ("variables", variables),
+    ):
+        if any(len(path) > PATH_CHARACTERS_MAX for path in paths):
+            raise RuleUnusable(f"{name}: over {PATH_CHARACTERS_MAX} characters")
     if each.operand2.uve_attribute:
         return Condition(
             each.operand1, each.operation, None, each.operand2.uve_attribute, variables
@@ -193,7 +213,7 @@ def _shown(condition: Condition, state: Mapping[str, object]) -> object:
         return msgspec.json.encode(value).decode()
 
     compare = _OPERATIONS[condition.operation]
-    others = values_at(state, condition.other) if condition.other else [condition.constant]
+    others = _others(condition, state)
     hits = [
         value
         for value in values_at(state, condition.path)

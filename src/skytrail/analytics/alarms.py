@@ -66,6 +66,11 @@ class AlarmBoard:
         """Change the rules; entities must be looked at again."""
         self._rules = tuple(rules)
 
+    @property
+    def rules(self) -> Sequence[AlarmRule]:
+        """All rules in force."""
+        return self._rules
+
     def rules_of(self, table: str) -> Sequence[AlarmRule]:
         word = TYPES.get(table, "")
         return [rule for rule in self._rules if not rule.types or word in rule.types]
@@ -103,6 +108,15 @@ class AlarmBoard:
             for entity, held in self._alarms.items()
             if any(not each.is_raised or each.ends_since is not None for each in held.values())
         ]
+
+    def due(self, entity: Entity) -> float | None:
+        """Return when an entity's alarms change next by time alone; None when they do not."""
+        held = self._alarms.get(entity, {}).values()
+        moments = [each.holds_since + each.rule.active_s for each in held if not each.is_raised]
+        moments += [
+            each.ends_since + each.rule.idle_s for each in held if each.ends_since is not None
+        ]
+        return min(moments, default=None)
 
     def raised(self, entity: Entity) -> list[Alarm]:
         held = self._alarms.get(entity, {})

@@ -42,9 +42,8 @@ class Waiting(Protocol):
 class Batch:
     """The rows of one table. ``level`` of a row without one is that of an error: it is kept long."""
 
-    full_count = BATCH_COUNT
-
-    def __init__(self, rows_count_max: int = ROWS_COUNT_MAX) -> None:
+    def __init__(self, rows_count_max: int = ROWS_COUNT_MAX, full_count: int = BATCH_COUNT) -> None:
+        self.full_count = full_count
         self._by_level: list[deque[Row]] = [deque() for _ in range(_SEVERITIES)]
         self._rows_count_max = rows_count_max
         self._count = 0
@@ -76,7 +75,7 @@ class Batch:
 
     def take_parts(self) -> tuple[str, list[Part]]:
         """Remove and return some rows; every row has every column."""
-        rows = self.take()
+        rows = self.take(self.full_count)
         return ROWS, [rows_part({name: [row[name] for row in rows] for name in rows[0]}, len(rows))]
 
 

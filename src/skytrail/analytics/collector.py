@@ -25,6 +25,9 @@ from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import ClientHello, SandeshMessage, SandeshType
 from skytrail.wire.telemetry import Lost, Sessions, Statistic
 
+SNAPSHOTS_COUNT_MAX = 20_000
+SNAPSHOTS_COUNT = 2_000
+"""Rows of UVEs may be long: fewer of them are a batch."""
 _UVES = frozenset({SandeshType.UVE, SandeshType.ALARM})
 
 
@@ -47,6 +50,8 @@ class Collector:
         """Rows of the statistics' table that wait for the store."""
         self.gaps = Batch()
         """Rows of the table of gaps that wait for the store."""
+        self.snapshots = Batch(SNAPSHOTS_COUNT_MAX, SNAPSHOTS_COUNT)
+        """Rows of the table of UVEs over time that wait for the store."""
         self.heard = Heard()
         self.tags = TagNames()
         """As configuration names them."""
@@ -62,6 +67,7 @@ class Collector:
             "session": self.sessions,
             "stat": self.statistics,
             "gap": self.gaps,
+            "uve": self.snapshots,
         }
 
     def session_up(

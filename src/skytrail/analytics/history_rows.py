@@ -61,7 +61,7 @@ def message_row(message: SandeshMessage) -> Row:
 
 def gap_row(source: str, module: str, lost: Lost) -> Row:
     """Return what somebody could not tell as a row; ``DecodeError`` when it makes no sense."""
-    if lost.kind not in {"log", "session", "all"} or not _NAME.fullmatch(lost.reason):
+    if lost.kind not in {"log", "session", "uve", "all"} or not _NAME.fullmatch(lost.reason):
         raise DecodeError(f"{lost.kind[:32]!r} of {lost.reason[:32]!r} is nothing that can be lost")
     if not 0 <= lost.since_us <= lost.until_us <= _LATEST_US or not 0 <= lost.count < 1 << 63:
         raise DecodeError("a gap has a beginning, an end after it and a count")

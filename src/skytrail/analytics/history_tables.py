@@ -257,8 +257,27 @@ _STAT_DIMENSIONS: Final = ("Table", "name", "Source")
 STAT_1M: Final = Rollup("stat_1m", STAT, 60, _STAT_DIMENSIONS, _STAT_MEASURES, 720)
 STAT_1H: Final = Rollup("stat_1h", STAT, 3600, _STAT_DIMENSIONS, _STAT_MEASURES, 8760, STAT_1M)
 
+UVE: Final = StoredTable(
+    "uve",
+    {
+        "T": TIME,
+        "Source": NAME,
+        "Table": NAME,
+        "name": "String",
+        "struct": NAME,
+        "kind": NAME,
+        "value": "String CODEC(ZSTD(3))",
+    },
+    "T",
+    ("Table", "toStartOfHour(T)", "name", "struct", "T"),
+    168,
+)
+"""What was said of entities, a row for a struct that changed: ``uve_recorder`` tells what ``kind`` is."""
+
 ROLLUPS: Final = (SESSION_1M, SESSION_1H, STAT_1M, STAT_1H)
-STORED: Final = MappingProxyType({table.name: table for table in (MESSAGE, STAT, SESSION, GAP)})
+STORED: Final = MappingProxyType(
+    {table.name: table for table in (MESSAGE, STAT, SESSION, GAP, UVE)}
+)
 KEPT: Final = MappingProxyType(
     {**STORED, **{each.name: each.table() for each in ROLLUPS}},
 )

@@ -29,7 +29,7 @@ from skytrail.analytics.tags import COLUMNS as TAG_COLUMNS
 from skytrail.analytics.uve_types import TABLES
 
 LIMIT_DEFAULT: Final = 1_000
-_LAST: Final = re.compile(r"[0-9]{1,6}[smhd]")
+LAST: Final = re.compile(r"[0-9]{1,6}[smhd]")
 _STEP_MAX: Final = 86_400
 _LEVELS: Final = ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug")
 _PROTOCOLS: Final = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
@@ -254,15 +254,15 @@ def _sort(order: str) -> int:
 
 def _span(query: Mapping[str, str]) -> tuple[int | str, int | str]:
     last = query.get("last")
-    if last is not None and ("from" in query or not _LAST.fullmatch(last)):
+    if last is not None and ("from" in query or not LAST.fullmatch(last)):
         raise QueryUnusable("last is as in 30s, 10m, 2h, 7d, and not given with from")
-    end: int | str = _moment("to", query["to"]) if "to" in query else "now"
+    end: int | str = moment_of("to", query["to"]) if "to" in query else "now"
     if "from" in query:
-        return _moment("from", query["from"]), end
+        return moment_of("from", query["from"]), end
     return f"now-{last or '10m'}", end
 
 
-def _moment(name: str, text: str) -> int:
+def moment_of(name: str, text: str) -> int:
     """Return microseconds since 1970."""
     try:
         at = datetime.fromisoformat(text)

@@ -28,11 +28,13 @@ from skytrail.analytics.io.asking import Processes
 from skytrail.analytics.io.collecting import Collecting
 from skytrail.analytics.io.config_watch import ConfigWatch
 from skytrail.analytics.io.device_ports import DevicePorts
+from skytrail.analytics.io.dry_run_http import DryRuns
 from skytrail.analytics.io.gate import ApiGate
 from skytrail.analytics.io.history import History
 from skytrail.analytics.io.http import AnalyticsApi
 from skytrail.analytics.io.introspect_http import IntrospectEverywhere
 from skytrail.analytics.io.native_http import NativeQueries
+from skytrail.analytics.io.past import Past
 from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.spool import Spool
@@ -40,6 +42,7 @@ from skytrail.analytics.io.telemetry_server import TelemetryServer
 from skytrail.analytics.io.tenants import Turns, admit_told
 from skytrail.analytics.io.underlay_http import UnderlayApi
 from skytrail.analytics.io.writer import HistoryWriter
+from skytrail.analytics.uve_recorder import UveRecorder
 from skytrail.analytics.watchman import Watchman
 from skytrail.client import AsyncApiClient
 from skytrail.client.access import NO_ACCESS, Access
@@ -115,6 +118,7 @@ class AnalyticsService:
         self.collecting: Collecting | None = None
         self.telemetry = TelemetryServer(self.collector, self._clock, settings.tls, self.processes)
         self.writer: HistoryWriter | None = None
+        self.recorder: UveRecorder | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
         self.watchman.tell_people = self.delivery.tell
 
@@ -125,7 +129,6 @@ class AnalyticsService:
         if settings.socket is not None:
             rest.append(listen_unix(settings.socket))
         router = Router()
-        AnalyticsApi(self.collector, self.watchman, self._clock).add_routes(router)
         introspection, own_pages = Introspection(self.tables(), self.unmet, self.samples), Router()
         introspection.add_routes(router)
         introspection.add_routes(own_pages)
@@ -140,11 +143,13 @@ class AnalyticsService:
             if settings.gate_url:
                 gate = ApiGate(settings.gate_url, settings.gate_ca, self._clock)
                 stack.push_async_callback(gate.close)
-            writing = None
+            writing, past = None, None
             if settings.history:
                 spool = await asyncio.to_thread(Spool, settings.spool)
                 history = History(settings.history)
                 stack.push_async_callback(history.close)
+                past = Past(history, settings.name, self._clock)
+                DryRuns(past, self.watchman, self._clock).add_routes(router)
                 turns = Turns()
                 queries = QueryApi(history, self._clock, settings.keep_hours, turns)
                 stack.push_async_callback(queries.close)
@@ -158,6 +163,9 @@ class AnalyticsService:
                 )  # fmt: skip
                 self.writer.resume()
                 writing = self.writer.run(settings.keep_hours)
+                started_us = round(self._clock.wall() * 1e6)
+                self.recorder = UveRecorder(self.collector, settings.name, started_us)
+            AnalyticsApi(self.collector, self.watchman, self._clock, past).add_routes(router)
             ports = {"rest": rest[0].getsockname()[1], **await self._listen(stack)}
             following = self._follow(stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -222,7 +230,12 @@ class AnalyticsService:
             await asyncio.sleep(1.0)
             now = self._clock.now()
             self.collector.tick(now)
-            self.watchman.tick(now, round(self._clock.wall() * 1e6))
+            now_us = round(self._clock.wall() * 1e6)
+            self.watchman.tick(now, now_us)
+            if self.recorder is not None and self.writer is not None:
+                unkept = self.recorder.tick(now, now_us)
+                if unkept is not None:
+                    self.writer.keep_gap("uve", 0, "no_room", unkept[0])
 
     def unmet(self) -> list[str]:
         """Name what is missing for full operation."""
@@ -276,6 +289,8 @@ class AnalyticsService:
             for level, count in batch.shed.items():
                 labels = {"table": table, "level": str(level)}
                 yield Sample("skytrail_analytics_rows_shed_total", count, labels)
+        if self.recorder is not None:
+            yield Sample("skytrail_analytics_snapshots_total", self.recorder.rows_count)
         if self.writer is not None:
             yield Sample("skytrail_analytics_rows_written_total", self.writer.written_count)
             yield Sample("skytrail_analytics_rows_refused_total", self.writer.refused_count)

@@ -38,7 +38,7 @@ COMMANDS: Final = {
     "sessions": ("analytics_tables", "Show what sessions workloads had, or sums of them."),
     "stats": ("analytics_tables", "Show numbers over time: traffic, drops, use of processes."),
     "underlay": ("underlay", "Show the way of an overlay flow through switches."),
-    "alarms": ("analytics_tables", "Show the alarms that stand; mark them as seen."),
+    "alarms": ("alarms", "Show the alarms that stand; try rules over the past."),
     "introspect": ("introspect", "Show a table of what processes hold now, of all nodes."),
     "status": ("status", "Tell what runs and whether it is well."),
     "login": ("login", "Log in to the API; keep the token for later commands."),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 import click
 import httpx
@@ -272,26 +273,41 @@ def _leaves(body: str) -> Iterator[tuple[str, str]]:
         "skytrail uve",
         "skytrail uve vrouter",
         "skytrail uve virtual-network default-domain:red:front",
+        "skytrail uve vrouter compute1 --at 2026-11-28T04:00:00Z",
         "skytrail uve control-node --json",
     )
 )
 @click.argument("kind", metavar="[TYPE]", required=False)
 @click.argument("name", metavar="[NAME]", required=False)
+@click.option("--at", metavar="TIME", help="As it was then; ISO 8601, UTC where no zone is given.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @node_options
 def uve(
-    kind: str | None, name: str | None, url: str | None, lab_name: str | None, *, as_json: bool
+    kind: str | None,
+    name: str | None,
+    at: str | None,
+    url: str | None,
+    lab_name: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Show what processes say of entities now: types, the entities of one, or all about NAME."""
+    if at is not None and kind is None:
+        raise click.UsageError("--at shows entities of a TYPE; name one.")
     with reported():
         node = Analytics(analytics_url(url, lab_name))
         if kind is None:
             _print_types(node, as_json=as_json)
             return
         path = f"/analytics/uves/{kind}/{name or '*'}?flat"
+        if at is not None:
+            path += f"&at={quote(at, safe='')}"
         found = mapping(node.call("GET", path))
     if name is not None and not name.endswith("*") and not found:
-        raise Refused(f"nobody says anything of {kind} {name}; `skytrail uve {kind}` lists names")
+        then = "" if at is None else f" at {at}"
+        raise Refused(
+            f"nobody says anything of {kind} {name}{then}; `skytrail uve {kind}` lists names"
+        )
     if as_json:
         output.print_json(found)
         return

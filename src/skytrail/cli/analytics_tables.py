@@ -1,13 +1,12 @@
-"""``skytrail sessions``, ``skytrail stats`` and ``skytrail alarms``: tables of the analytics node on the terminal."""
+"""``skytrail sessions`` and ``skytrail stats``: tables of the analytics node on the terminal."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import quote
 
 import click
 from rich.table import Table
@@ -30,7 +29,6 @@ _PROTOCOLS: Final = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "icmp6": 58, "sc
 _NAMES: Final = {number: name for name, number in _PROTOCOLS.items()}
 _ACTIONS: Final = ("pass", "deny")
 """What agents tell: whether a session was dropped."""
-_SEVERITIES: Final = ("critical", "major", "minor")
 _SHORT: Final = {"app": "application", "remote_app": "remote_application"}
 """Of columns, in ``--by``."""
 _TAG_COLUMNS: Final = {
@@ -271,99 +269,6 @@ def _describe(node: Analytics, table: str | None, *, as_json: bool) -> None:
         output.note(f"choose some: skytrail stats {table} --select 'name,SUM({numbers[-1]})'")
 
 
-@click.command(
-    epilog=examples(
-        "skytrail alarms",
-        "skytrail alarms --acknowledge vrouter:compute1",
-        "skytrail alarms --collected vrouter:compute1",
-        "skytrail logs --message-type Alarm --last 1d",
-    )
-)
-@click.option(
-    "--collected",
-    "collected",
-    metavar="TYPE:NAME",
-    help="Show what was kept of nodes when its alarms were raised, as JSON.",
-)
-@click.option("--acknowledge", "seen", metavar="TYPE:NAME", help="Mark its alarms as seen.")
-@_JSON
-@node_options
-def alarms(
-    seen: str | None, collected: str | None, url: str | None, lab_name: str | None, *, as_json: bool
-) -> None:
-    """Show the alarms that stand, the most severe first; what follows from one is below it, with a dash."""
-    with reported():
-        node = Analytics(analytics_url(url, lab_name))
-        if collected is not None:
-            kind, _, name = collected.partition(":")
-            path = f"/api/v1/alarms/{quote(kind, safe='')}/{quote(name, safe='')}/collected"
-            output.print_json(mapping(node.call("GET", path)).get("collected"))
-            return
-        rows = _under_parents(sorted(_alarms(node), key=_gravity))
-        if seen is not None:
-            _acknowledge(node, rows, seen)
-            rows = _under_parents(sorted(_alarms(node), key=_gravity))
-    if as_json:
-        output.print_json(rows)
-        return
-    if not rows:
-        output.note("no alarm stands")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("SEVERITY", "SINCE", "TYPE", "NAME", "RULE", "SEEN", "DESCRIPTION"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        cells = (
-            _SEVERITIES[min(_gravity(row)[0], 2)], _time(row.get("timestamp")),
-            text(row.get("type")), ("- " if row.get("parent") else "") + text(row.get("name")),
-            text(row.get("rule")).rpartition(":")[2], "yes" if row.get("ack") else "",
-            text(row.get("description")),
-        )  # fmt: skip
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    console().print(table)
-
-
-def _alarms(node: Analytics) -> Iterator[dict[str, object]]:
-    for kind, entities in mapping(node.call("GET", "/analytics/alarms")).items():
-        for entity in map(mapping, entities if isinstance(entities, list) else []):
-            told = mapping(mapping(entity.get("value")).get("UVEAlarms")).get("alarms")
-            for alarm in map(mapping, told if isinstance(told, list) else []):
-                yield {**alarm, "type": kind, "name": entity.get("name"), "rule": alarm.get("type")}
-
-
-def _under_parents(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    """Return alarms in their order, those that follow from another one right behind it."""
-    shown: list[dict[str, object]] = []
-    children: dict[tuple[str, ...], list[dict[str, object]]] = {}
-    for row in rows:
-        if row.get("parent"):
-            children.setdefault(_alarm_id(mapping(row["parent"])), []).append(row)
-    for row in rows:
-        if not row.get("parent"):
-            shown += [row, *children.pop(_alarm_id(row), ())]
-    # Of a parent that went between two reads.
-    return [*shown, *(row for of_one in children.values() for row in of_one)]
-
-
-def _alarm_id(row: Mapping[str, object]) -> tuple[str, ...]:
-    return tuple(text(row.get(name)) for name in ("type", "name", "rule"))
-
-
-def _acknowledge(node: Analytics, rows: Sequence[Mapping[str, object]], seen: str) -> None:
-    kind, _, name = seen.partition(":")
-    meant = [row for row in rows if (row["type"], row["name"]) == (kind, name)]
-    if not meant:
-        raise Refused(f"no alarm of {seen} stands; `skytrail alarms` lists them")
-    for row in meant:
-        said = {"table": kind, "name": name, "type": row["rule"], "token": row.get("token")}
-        node.call("POST", "/analytics/alarms/acknowledge", said)
-
-
-def _gravity(row: Mapping[str, object]) -> tuple[int, str]:
-    severity = row.get("severity")
-    return (severity if isinstance(severity, int) else 2, text(row.get("name")))
-
-
 def _show(rows: Sequence[Json], columns: Sequence[str], *, as_json: bool, nothing: str) -> None:
     if as_json:
         output.print_json(rows)
@@ -382,7 +287,7 @@ def _show(rows: Sequence[Json], columns: Sequence[str], *, as_json: bool, nothin
 
 def _cell(name: str, value: object) -> str:
     if name in {"T", "T="}:
-        return _time(value)
+        return time_text(value)
     if name == "protocol" and isinstance(value, int):
         return _NAMES.get(value, str(value))
     if isinstance(value, float):
@@ -390,7 +295,8 @@ def _cell(name: str, value: object) -> str:
     return str(value)
 
 
-def _time(value: object) -> str:
+def time_text(value: object) -> str:
+    """Return microseconds since 1970 as people read them (UTC); nothing where it is no number."""
     if not isinstance(value, int):
         return ""
     return datetime.fromtimestamp(value / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -285,6 +285,15 @@ def test_queries_and_acknowledgements_are_passed_on_with_their_body(api, node) -
     assert [each[3] for each in node] == ['{"table": "t"}'] * 2
 
 
+def test_rules_are_tried_and_kept_pages_read_at_the_nodes_own_places(api, node) -> None:
+    assert api.call("POST", "/api/v1/analytics/alarms/dry-run", {"name": "a:b"}).status == 200
+    assert api.call("GET", "/api/v1/analytics/alarms/vrouter/h1/collected").status == 200
+
+    assert [each[1] for each in node] == [
+        "/api/v1/alarms/dry-run", "/api/v1/alarms/vrouter/h1/collected",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -306,6 +315,8 @@ def test_nothing_else_of_the_node_is_reached(api, node, method, path) -> None:
         (READER, "GET", "alarms", 200),
         (READER, "POST", "query", 200),
         (READER, "POST", "alarms/acknowledge", 403),
+        (READER, "POST", "alarms/dry-run", 200),
+        (MEMBER, "POST", "alarms/dry-run", 403),
         (MEMBER, "GET", "alarms", 403),
         (MEMBER, "POST", "query", 403),
     ],

@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from skytrail.cli import main
+from skytrail.cli.alarms import _under_parents, alarms
 from skytrail.cli.analytics import DEFAULT_URL, VARIABLE, Analytics, analytics_url
 from skytrail.cli.analytics_gaps import lines
-from skytrail.cli.analytics_tables import _under_parents, full_network_name, stats
+from skytrail.cli.analytics_tables import full_network_name, stats
 from skytrail.cli.session import Refused
 from skytrail.lab import state
 from skytrail.lab.labs import VARIABLE as LAB_VARIABLE
@@ -217,3 +218,90 @@ def test_alarms_that_follow_stand_below_what_they_follow_from() -> None:
     lost = {**child, "name": "c1:h9", "parent": {**parent, "name": "h9"}}
 
     assert _under_parents([other, child, lost, parent]) == [other, parent, child, lost]
+
+
+RULE = """
+type: alarm
+fq_name: default-global-system-config:much-traffic
+alarm_severity: 2
+uve_keys: {uve_key: [virtual-network]}
+alarm_rules: {or_list: [{and_list: [{operand1: A.b, operation: '>', operand2: {json_value: '5'}, variables: []}]}]}
+"""
+SPAN = {
+    "type": "virtual-network", "name": "a:b:c", "raised_us": 60_000_000, "cleared_us": 90_000_000,
+    "matched": {"or_list": [{"and_list": [
+        {"condition": {"operand1": "A.b"}, "match": [{"json_operand1_value": "7"}]}
+    ]}]},
+}  # fmt: skip
+FOUND = {
+    "alarms": [SPAN, {**SPAN, "is_from_before": True, "cleared_us": None}], "alarms_count": 2,
+    "entities_count": 1, "steps_count": 4, "cut_count": 0, "every_s": 60.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return what a dry run asks the node, which found two alarms."""
+    bodies = []
+
+    class Node(Told):
+        def call(self, method, path, body=None):
+            bodies.append((path, body))
+            return super().call(method, path, body)
+
+    answers = {"/api/v1/alarms/dry-run": FOUND, "/analytics/query": {"value": []}}
+    monkeypatch.setattr("skytrail.cli.alarms.Analytics", lambda _: Node(answers))
+    return bodies
+
+
+def test_dry_run_sends_the_rule_of_a_file_and_shows_spans(asked, tmp_path) -> None:
+    (tmp_path / "rule.yaml").write_text(RULE)
+
+    result = CliRunner().invoke(alarms, ["dry-run", str(tmp_path / "rule.yaml"), "--since", "1d"])
+
+    assert result.exit_code == 0, result.output
+    path, body = asked[0]
+    assert (path, body["last"]) == ("/api/v1/alarms/dry-run", "1d")
+    assert body["rule"]["uve_keys"] == {"uve_key": ["virtual-network"]}
+    first, second = result.output.splitlines()[1:3]
+    assert first.split()[:4] == ["1970-01-01", "00:01:00", "1970-01-01", "00:01:30"]
+    assert "A.b=7" in first
+    assert second.startswith("before 1970")
+    assert "2 alarms in the last 1d" in result.output
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("mine", "default-global-system-config:mine"), ("d:red:mine", "d:red:mine")],
+)
+def test_dry_run_names_a_rule_in_force(asked, given, name) -> None:
+    result = CliRunner().invoke(alarms, ["dry-run", given, "--entity", "d:red:*", "--json"])
+
+    assert result.exit_code == 0, result.output
+    assert asked[0][1] == {"last": "2h", "name": name, "entity": "d:red:*"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["dry-run", "none.yaml"], "No file"),
+        (["dry-run", "mine", "--since", "soon"], "no time"),
+        (["--json", "dry-run", "mine"], "behind"),
+    ],
+)
+def test_dry_run_that_makes_no_sense_is_refused(asked, arguments, word) -> None:
+    result = CliRunner().invoke(alarms, arguments)
+
+    assert result.exit_code == 2
+    assert word in result.output
+    assert asked == []
+
+
+def test_file_without_one_rule_is_refused(asked, tmp_path) -> None:
+    (tmp_path / "two.yaml").write_text(f"{RULE}---{RULE}")
+
+    result = CliRunner().invoke(alarms, ["dry-run", str(tmp_path / "two.yaml")])
+
+    assert result.exit_code == 2
+    assert "2 objects of type alarm" in result.output
+    assert asked == []

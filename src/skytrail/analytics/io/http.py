@@ -8,12 +8,15 @@ POST /analytics/uves/<type>               many, filters in the body
 GET  /analytics/uve-stream                changes as they come (server-sent events)
 GET  /analytics/alarms                    what is raised; alarm-stream follows
 POST /analytics/alarms/acknowledge        one of them was seen
+GET  /api/v1/uves/<type>[/<name>]         as above, with plain values
+
+``?at=TIME`` (ISO 8601) shows entities, their names and alarms as they were then, where history is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
 from urllib.parse import quote
@@ -22,6 +25,7 @@ import msgspec
 
 from skytrail.analytics import uve_json, uve_types
 from skytrail.analytics.collector import Collector
+from skytrail.analytics.io.past import Past
 from skytrail.analytics.uve import Entity
 from skytrail.analytics.uve_filter import (
     ALARMS,
@@ -29,6 +33,7 @@ from skytrail.analytics.uve_filter import (
     UveFilter,
     filter_of,
 )
+from skytrail.analytics.uve_past import State
 from skytrail.analytics.watchman import Watchman
 from skytrail.runtime.asgi import (
     JSON,
@@ -55,8 +60,11 @@ STREAMS_COUNT_MAX: Final = 256
 class AnalyticsApi:
     """Answers questions about what a collector knows."""
 
-    def __init__(self, collector: Collector, watchman: Watchman, clock: Clock) -> None:
+    def __init__(
+        self, collector: Collector, watchman: Watchman, clock: Clock, past: Past | None = None
+    ) -> None:
         self._collector = collector
+        self._past = past
         self._watchman = watchman
         self._clock = clock
         self._streams_count = 0
@@ -69,6 +77,8 @@ class AnalyticsApi:
         router.add("GET", "/analytics/uves/{type}", self._list_keys)
         router.add("POST", "/analytics/uves/{type}", self._post_filters)
         router.add("GET", "/analytics/uves/{type}/{name...}", self._show)
+        router.add("GET", "/api/v1/uves/{type}", self._list_keys)
+        router.add("GET", "/api/v1/uves/{type}/{name...}", self._show)
         router.add("GET", "/analytics/uve-stream", self._stream)
         router.add("GET", "/analytics/alarm-stream", self._alarm_stream)
         router.add("GET", "/analytics/alarms", self._alarms)
@@ -102,23 +112,38 @@ class AnalyticsApi:
             if request.params["type"] in uve_types.TABLES:
                 return self._many(request, request.params["type"], _filter(request))
             raise _no_type(request.params["type"])
-        chosen = _filter(request)
-        links = [
-            _link(request, f"/analytics/uves/{word}/{quote(key, safe=':')}?flat", key)
-            for key, entity in self._collector.uves.entities(uve_types.TABLES[word])
-            if chosen.has_key(key) and chosen.part_of(entity)
-        ]
-        return json_reply(links)
+        chosen, table = _filter(request), uve_types.TABLES[word]
+        if "at" in request.query:
+            past = await self._past_entities(request, [table], chosen)
+            query = f"flat&at={quote(request.query['at'], safe='')}"
+            keys = [key for _, key in past]
+        else:
+            query = "flat"
+            keys = [
+                key
+                for key, entity in self._collector.uves.entities(table)
+                if chosen.has_key(key) and chosen.part_of(entity)
+            ]
+        base = f"/{'/'.join(request.segments[:-2])}/uves/{word}"
+        return json_reply(
+            [_link(request, f"{base}/{quote(key, safe=':')}?{query}", key) for key in keys]
+        )
 
     async def _show(self, request: Request) -> Reply:
         word, name = request.params["type"], request.params["name"]
         if word not in uve_types.TABLES:
             raise _no_type(word)
         chosen = _filter(request)
-        if name.endswith("*"):
-            return self._many(
-                request, word, chosen if chosen.keys else replace(chosen, keys=(name,))
-            )
+        is_many = name.endswith("*")
+        if is_many and not chosen.keys:
+            chosen = replace(chosen, keys=(name,))
+        if "at" in request.query:
+            asked = chosen if is_many else replace(chosen, keys=(name,))
+            past = await self._past_entities(request, [uve_types.TABLES[word]], asked)
+            rows = [{"name": key, "value": state} for (_, key), state in past.items()]
+            return json_reply({"value": rows} if is_many else rows[0]["value"] if rows else {})
+        if is_many:
+            return self._many(request, word, chosen)
         entity = self._collector.uves.get(uve_types.TABLES[word], name)
         # The original answers an unknown name by an empty object; its users rely on it.
         return json_reply({} if entity is None else _rendered(request, chosen, entity))
@@ -128,6 +153,14 @@ class AnalyticsApi:
         if word not in uve_types.TABLES:
             raise _no_type(word)
         return self._many(request, word, _filter_of_body(request))
+
+    async def _past_entities(
+        self, request: Request, tables: Sequence[str], chosen: UveFilter
+    ) -> dict[tuple[str, str], State]:
+        """Return entities as they were at the request's ``at``, by table and name."""
+        if self._past is None:
+            raise HttpError(404, "at: no history is kept here, so nothing is known of the past")
+        return await self._past.entities(tables, chosen, self._past.moment(request.query["at"]))
 
     def _many(self, request: Request, word: str, chosen: UveFilter) -> Reply:
         return StreamResponse(self._rows(request, word, chosen), content_type=JSON)
@@ -151,6 +184,12 @@ class AnalyticsApi:
     async def _alarms(self, request: Request) -> Response:
         chosen = replace(_filter(request), parts=((ALARMS, ""),))
         shown: dict[str, list[object]] = {}
+        if "at" in request.query:
+            past = await self._past_entities(request, list(uve_types.TYPES), chosen)
+            for (table, key), state in past.items():
+                word = uve_types.TYPES[table]
+                shown.setdefault(word, []).append({"name": key, "value": state})
+            return json_reply(shown)
         for word, table in uve_types.TABLES.items():
             for key, entity in self._collector.uves.entities(table):
                 if ALARMS in entity and chosen.has_key(key):
@@ -244,7 +283,8 @@ def _event(name: str, value: object) -> bytes:
 
 def _rendered(request: Request, chosen: UveFilter, entity: Entity) -> dict[str, object]:
     said = chosen.part_of(entity)
-    return uve_json.flat(said) if "flat" in request.query_all else uve_json.typed(said)
+    is_flat = "flat" in request.query_all or request.segments[0] == "api"
+    return uve_json.flat(said) if is_flat else uve_json.typed(said)
 
 
 def _link(request: Request, path: str, name: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ PING_S: Final = 2.0
 PIECE_COUNT: Final = 100
 """So few rows are not divided further. They are in no more partitions than the store takes at once."""
 MODULE: Final = "contrail-collector"
-_KINDS: Final = {"message": "log", "session": "session"}
+_KINDS: Final = {"message": "log", "session": "session", "uve": "uve"}
 
 Acknowledge = Callable[[Mapping[str, int]], None]
 
@@ -75,7 +75,7 @@ class HistoryWriter:
             return
         self._collector.heard.kept = dict(left.positions)
         # What is not numbered (Sandesh, syslog, numbers over time) was not told again, or not to us.
-        self._keep_gap("all", 0, "node_was_down", left.until_us)
+        self.keep_gap("all", 0, "node_was_down", left.until_us)
 
     async def run(self, keep_hours: Mapping[str, int]) -> None:
         """Write until cancelled."""
@@ -126,9 +126,10 @@ class HistoryWriter:
             count = total - self._shed.get(table, 0)
             self._shed[table] = total
             if count:
-                self._keep_gap(_KINDS.get(table, "all"), count, "no_room", self._bundled_us)
+                self.keep_gap(_KINDS.get(table, "all"), count, "no_room", self._bundled_us)
 
-    def _keep_gap(self, kind: str, count: int, reason: str, since_us: int) -> None:
+    def keep_gap(self, kind: str, count: int, reason: str, since_us: int) -> None:
+        """Have it told that something is missing since then; a ``count`` of 0: nobody knows how much."""
         until_us = max(since_us, round(self._clock.wall() * 1e6))
         lost = Lost(kind=kind, count=count, reason=reason, since_us=since_us, until_us=until_us)
         self._collector.keep_gap(self._name, MODULE, lost)
@@ -160,7 +161,7 @@ class HistoryWriter:
         except SpoolUnusable as error:
             self._log.error("spool_unusable", reason=str(error))
             await asyncio.to_thread(self._spool.skip)
-            self._keep_gap("all", 0, "spool_unreadable", self._bundled_us)
+            self.keep_gap("all", 0, "spool_unreadable", self._bundled_us)
             return None
 
     async def _ping(self) -> None:

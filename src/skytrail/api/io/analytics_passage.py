@@ -3,6 +3,7 @@
 GET, POST /api/v1/analytics/<path>         ->   /analytics/<path> of the node
 GET /api/v1/analytics/introspect[/<table>]  ->   /api/v1/introspect[/<table>]: live tables of all processes
 GET /api/v1/analytics/logs, flows, metrics  ->   /api/v1/logs, ...: history by readable parameters
+.../alarms/dry-run, .../alarms/<type>/<name>/collected  ->   /api/v1/alarms/...: rules tried, pages kept
 
 Who may ask is judged here as the node itself judges it (administrators and global readers; members of projects for
 their own sessions and numbers, with their project named to the node), and
@@ -51,7 +52,8 @@ _READS: Final = frozenset(
 """First segments that may be read."""
 _NATIVE: Final = frozenset({"introspect", "logs", "flows", "metrics"})
 """Of these, those that the node has under ``/api/v1``."""
-_POSTS: Final = frozenset({("query",), ("alarms", "acknowledge")})
+_DRY_RUN: Final = ("alarms", "dry-run")
+_POSTS: Final = frozenset({("query",), ("alarms", "acknowledge"), _DRY_RUN})
 _OF_TENANTS: Final = frozenset({("POST", ("query",)), ("GET", ("flows",)), ("GET", ("metrics",))})
 """What the node narrows to one project."""
 _PASSED_ON: Final = ("x-auth-token", "authorization", "content-type")
@@ -163,7 +165,9 @@ class AnalyticsPassage:
 
     @staticmethod
     def _path(parts: tuple[str, ...], request: Request) -> str:
-        base = "/api/v1/" if parts[0] in _NATIVE else "/analytics/"
+        is_native = parts[0] in _NATIVE or parts == _DRY_RUN
+        is_native = is_native or (parts[0] == "alarms" and parts[-1] == "collected")
+        base = "/api/v1/" if is_native else "/analytics/"
         path = base + "/".join(quote(part, safe=":*") for part in parts)
         pairs = [(name, value) for name, values in request.query_all.items() for value in values]
         return f"{path}?{urlencode(pairs)}" if pairs else path

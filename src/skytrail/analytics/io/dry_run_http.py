@@ -1,0 +1,102 @@
+"""``POST /api/v1/alarms/dry-run``: when a rule would have raised an alarm, over what is kept.
+
+One at a time is evaluated, in a thread, in pieces; what takes longer than its time is refused, and others have their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from skytrail.analytics.alarm_rule import AlarmRule
+from skytrail.analytics.dry_run import DryRun, Span, Step
+from skytrail.analytics.dry_run_request import (
+    DryRunRequest,
+    RuleUnknown,
+    chosen_of,
+    rule_of,
+    span_of,
+)
+from skytrail.analytics.io.past import Past
+from skytrail.analytics.query_request import QueryUnusable
+from skytrail.analytics.uve_recorder import EVERY_S
+from skytrail.analytics.uve_types import TABLES
+from skytrail.analytics.watchman import Watchman
+from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
+from skytrail.runtime.clock import Clock
+
+PIECE_COUNT: Final = 500
+EVALUATION_S: Final = 20.0
+WAITING_COUNT_MAX: Final = 4
+
+
+class DryRuns:
+    """Tries rules out."""
+
+    def __init__(self, past: Past, watchman: Watchman, clock: Clock) -> None:
+        self._past = past
+        self._watchman = watchman
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._waiting_count = 0
+
+    def add_routes(self, router: Router) -> None:
+        router.add("POST", "/api/v1/alarms/dry-run", self._try_out)
+
+    async def _try_out(self, request: Request) -> Response:
+        asked = request.json(DryRunRequest)
+        now_us = round(self._clock.wall() * 1e6)
+        try:
+            rule = rule_of(asked, self._watchman.board.rules)
+            span_us = span_of(asked, now_us)
+            chosen = chosen_of(asked, rule)
+        except RuleUnknown as error:
+            raise HttpError(404, str(error)) from error
+        except QueryUnusable as error:
+            raise HttpError(400, str(error)) from error
+        if self._waiting_count >= WAITING_COUNT_MAX:
+            raise HttpError(
+                503, "Too many rules are being tried; try again", (("retry-after", "5"),)
+            )
+        self._waiting_count += 1
+        try:
+            async with self._turn:
+                tables = [TABLES[word] for word in rule.types or TABLES if word in TABLES]
+                steps = await self._past.steps(tables, chosen, span_us)
+                run, spans = await self._evaluate(rule, span_us, steps)
+        finally:
+            self._waiting_count -= 1
+        return json_reply(
+            {
+                "rule": rule.name,
+                "from_us": span_us[0],
+                "to_us": span_us[1],
+                "alarms": spans,
+                "alarms_count": run.spans_count,
+                "entities_count": run.entities_count,
+                "steps_count": len(steps),
+                "cut_count": run.cut_count,
+                "every_s": EVERY_S,
+            }
+        )
+
+    async def _evaluate(
+        self, rule: AlarmRule, span_us: tuple[int, int], steps: Sequence[Step]
+    ) -> tuple[DryRun, Sequence[Span]]:
+        run = DryRun(rule, *span_us)
+        ends_at = self._clock.now() + EVALUATION_S
+        start = 0
+        while start < len(steps):
+            end = min(start + PIECE_COUNT, len(steps))
+            while end < len(steps) and steps[end].at_us == steps[end - 1].at_us:
+                end += 1
+            await asyncio.to_thread(run.feed, steps[start:end])
+            start = end
+            if self._clock.now() > ends_at:
+                raise HttpError(
+                    400,
+                    f"rule: it takes over {EVALUATION_S:g} s to evaluate; simplify it, or choose a"
+                    " shorter time (last) or entities by name (entity)",
+                )
+        return run, await asyncio.to_thread(run.finish)

@@ -1,0 +1,97 @@
+"""Reads what is kept of UVEs over time: a moment, or all steps of a span."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from skytrail.analytics.dry_run import Step
+from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.native_query import moment_of
+from skytrail.analytics.query import Statement
+from skytrail.analytics.query_request import QueryUnusable
+from skytrail.analytics.uve_filter import UveFilter
+from skytrail.analytics.uve_past import (
+    KEYS_COUNT_MAX,
+    PLACES_COUNT_MAX,
+    State,
+    entities_of,
+    moment_statement,
+    span_statement,
+    start_statement,
+)
+from skytrail.runtime.asgi import HttpError
+from skytrail.runtime.clock import Clock
+
+RUNNING_COUNT_MAX: Final = 4
+STEPS_COUNT_MAX: Final = 100_000
+
+
+class Past:
+    """What a node kept of entities; a few questions at a time, the others are turned away (503)."""
+
+    def __init__(self, history: History, node: str, clock: Clock) -> None:
+        self._history = history
+        self._node = node
+        self._clock = clock
+        self._running_count = 0
+
+    def moment(self, text: str) -> int:
+        """Return the moment of a request's ``at`` in microseconds; HttpError 400 where it is none of the past."""
+        try:
+            at_us = moment_of("at", text)
+        except QueryUnusable as error:
+            raise HttpError(400, str(error)) from error
+        if not 0 <= at_us <= round(self._clock.wall() * 1e6):
+            raise HttpError(400, f"at={text[:40]} is not in the past; leave it out for what is now")
+        return at_us
+
+    async def entities(
+        self, tables: Sequence[str], chosen: UveFilter, at_us: int
+    ) -> dict[tuple[str, str], State]:
+        """Return entities as they were, by table and name; HttpError when they are too many, or nobody answers."""
+        if chosen.source or chosen.module is not None:
+            raise HttpError(
+                400, "sfilt, mfilt: of the past it is kept what all sources said together; leave them out"
+            )  # fmt: skip
+        if len(chosen.keys) > KEYS_COUNT_MAX:
+            raise HttpError(400, f"kfilt: over {KEYS_COUNT_MAX} names of the past at once")
+        started = await self._select(start_statement(self._node, at_us))
+        started_us = int(str(started[0][0])) if started else 0
+        rows = await self._select(moment_statement(self._node, chosen, tables, at_us, started_us))
+        if len(rows) > PLACES_COUNT_MAX:
+            raise HttpError(
+                400, f"kfilt, cfilt: over {PLACES_COUNT_MAX} structs were there; choose fewer"
+            )
+        return entities_of(rows, chosen)
+
+    async def steps(
+        self, tables: Sequence[str], chosen: UveFilter, span_us: tuple[int, int]
+    ) -> list[Step]:
+        """Return what happened, oldest first; HttpError as :meth:`entities`."""
+        asked = span_statement(self._node, chosen, tables, span_us, STEPS_COUNT_MAX)
+        rows = await self._select(asked)
+        if len(rows) > STEPS_COUNT_MAX:
+            raise HttpError(
+                400,
+                f"last, entity: over {STEPS_COUNT_MAX} changes are kept of that time;"
+                " choose a shorter one, or entities by name (entity)",
+            )
+        return msgspec.convert(rows, list[Step])
+
+    async def _select(self, asked: Statement) -> list[list[object]]:
+        if self._running_count >= RUNNING_COUNT_MAX:
+            raise HttpError(
+                503, "Too many questions to the past; try again", (("retry-after", "2"),)
+            )
+        self._running_count += 1
+        try:
+            return await self._history.select(asked.sql, asked.parameters)
+        except HistoryUnavailable as error:
+            raise HttpError(503, str(error)) from error
+        except HistoryRefused as error:
+            raise HttpError(400, f"The store refuses it; choose fewer: {error}") from error
+        finally:
+            self._running_count -= 1
