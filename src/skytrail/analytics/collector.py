@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from skytrail.analytics.batch import Batch, BlockBatch, Waiting
 from skytrail.analytics.generators import Generators
@@ -33,6 +34,18 @@ _UVES = frozenset({SandeshType.UVE, SandeshType.ALARM})
 
 class CollectorRefuses(Exception):
     """A generator cannot be admitted; the text says why."""
+
+
+class Follower(Protocol):
+    """Who is told of everything as it comes, and passes it on."""
+
+    def uve(self, place: tuple[str, str, str, str]) -> None:
+        """Take note: what a generator says changed there (table, key, struct, generator)."""
+        ...
+
+    def sessions(self, message: Sessions, source: str) -> None:
+        """Take over sessions that were checked."""
+        ...
 
 
 class Collector:
@@ -59,6 +72,7 @@ class Collector:
         """Messages that came, by type."""
         self.dropped: Counter[str] = Counter()
         """Messages that were not taken, by reason."""
+        self.follower: Follower | None = None
 
     def waiting(self) -> Mapping[str, Waiting]:
         """Return what waits for the store, by stored table."""
@@ -86,8 +100,7 @@ class Collector:
             raise CollectorRefuses("there are too many generators")
         if admitted[1]:
             # A new process counts from one again; by its old numbers it would repeat nothing.
-            for place in self.uves.forget(hello.generator):
-                self.changes.note(place)
+            self._forget(hello.generator)
         return self.uves.newest(hello.generator)
 
     def session_down(self, generator: str, now: float) -> None:
@@ -115,6 +128,8 @@ class Collector:
     def keep_sessions(self, message: Sessions, source: str) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
         self.sessions.add(block_of(message, source, self.tags))
+        if self.follower is not None:
+            self.follower.sessions(message, source)
 
     def keep_gap(self, source: str, module: str, lost: Lost) -> None:
         """Have it written to history that something is missing there; ``DecodeError`` for no gap."""
@@ -149,7 +164,10 @@ class Collector:
             for row in rows_of_change(change, former, statistics, wall_us):
                 self.statistics.add(row)
         if self.uves.apply(change, now):
-            self.changes.note((change.table, change.key, change.struct))
+            place = (change.table, change.key, change.struct)
+            self.changes.note(place)
+            if self.follower is not None:
+                self.follower.uve((*place, change.generator))
         else:
             self.drop(change.generator, "no_room")
 
@@ -163,5 +181,11 @@ class Collector:
     def tick(self, now: float) -> None:
         """Take back what generators said that are gone for good; call about every second."""
         for name in self.generators.expired(now):
-            for place in self.uves.forget(name):
-                self.changes.note(place)
+            self._forget(name)
+
+    def _forget(self, generator: str) -> None:
+        """Take back all that a generator said."""
+        for place in self.uves.forget(generator):
+            self.changes.note(place)
+            if self.follower is not None:
+                self.follower.uve((*place, generator))

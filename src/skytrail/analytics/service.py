@@ -5,7 +5,8 @@
  own processes ----> telemetry_server --+--> Collector --> http (8081), introspection
  devices ----------> device_ports ------|
                      tick, every second-'       `--> batches --> writer --> history (a process of its own)
-                                                http queries ----------------^
+             |                                  http queries ----------------^
+             `--> kafka_feed --> kafka_stream --> brokers
 ```
 All on one event loop; UVEs are in memory, and told again by the generators after a start.
 """
@@ -17,7 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from skytrail.analytics.alarm_routes import Route
 from skytrail.analytics.collector import Collector
@@ -42,6 +43,8 @@ from skytrail.analytics.io.telemetry_server import TelemetryServer
 from skytrail.analytics.io.tenants import Turns, admit_told
 from skytrail.analytics.io.underlay_http import UnderlayApi
 from skytrail.analytics.io.writer import HistoryWriter
+from skytrail.analytics.kafka_feed import KafkaFeed
+from skytrail.analytics.kafka_settings import KafkaSettings
 from skytrail.analytics.uve_recorder import UveRecorder
 from skytrail.analytics.watchman import Watchman
 from skytrail.client import AsyncApiClient
@@ -58,6 +61,9 @@ from skytrail.runtime.stream_limits import PER_CLIENT_DEFAULT, StreamLimits
 from skytrail.runtime.tasks import supervise
 from skytrail.runtime.telemetry import hello_of_this_process
 from skytrail.runtime.tls import TlsFiles
+
+if TYPE_CHECKING:
+    from skytrail.analytics.io.kafka_stream import KafkaStream
 
 NODE_TYPE: Final = "Analytics"
 MODULE: Final = "contrail-analytics-api"
@@ -96,6 +102,8 @@ class AnalyticsSettings:
     """The API that says who sends a request; empty: everybody may ask everything."""
     gate_ca: Path | None = None
     alarm_routes: Sequence[Route] = ()
+    kafka: KafkaSettings | None = None
+    """Brokers that UVEs, alarms and sessions are streamed to."""
     devices: DeviceSettings = DeviceSettings()  # noqa: RUF009 # frozen
     streams_per_client: int = PER_CLIENT_DEFAULT
     check_host: CheckHost | None = None
@@ -121,6 +129,16 @@ class AnalyticsService:
         self.recorder: UveRecorder | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
         self.watchman.tell_people = self.delivery.tell
+        self.kafka = None if settings.kafka is None else self._stream_to(settings.kafka)
+
+    def _stream_to(self, settings: KafkaSettings) -> KafkaStream:
+        # Nodes without it do without the 13 MiB of its library.
+        from skytrail.analytics.io.kafka_stream import KafkaStream
+
+        feed = KafkaFeed(settings, self._settings.name, self.collector)
+        self.collector.follower = feed
+        self.watchman.pass_on = feed.alarm
+        return KafkaStream(feed, self._settings.name, self._clock)
 
     async def run(self, when_ready: Callable[[Mapping[str, int]], None]) -> None:
         """Serve until cancelled; ``when_ready`` is given the ports. Raises ``OSError``."""
@@ -173,6 +191,8 @@ class AnalyticsService:
                 group.create_task(following, name="analytics-config")
             if writing is not None:
                 group.create_task(writing, name="analytics-history")
+            if self.kafka is not None:
+                group.create_task(self.kafka.run(), name="analytics-kafka")
             group.create_task(
                 serve(
                     AsgiApp(
@@ -239,7 +259,8 @@ class AnalyticsService:
 
     def unmet(self) -> list[str]:
         """Name what is missing for full operation."""
-        return ["history"] if self.writer is not None and self.writer.is_away else []
+        places = {"history": self.writer, "kafka": self.kafka}
+        return [name for name, each in places.items() if each is not None and each.is_away]
 
     def tables(self) -> Mapping[str, TableSource]:
         """Return the tables of introspection."""
@@ -301,6 +322,8 @@ class AnalyticsService:
         for reason, count in collector.dropped.items():
             yield Sample("skytrail_analytics_dropped_total", count, {"reason": reason})
         yield from self.devices.samples()
+        if self.kafka is not None:
+            yield from self.kafka.samples()
 
 
 def _admission(gate: ApiGate | None) -> Admit:

@@ -48,6 +48,8 @@ class Watchman:
         """Of this turn: people hear of them once it is known what follows from what."""
         self.tell_people: Callable[[Notice], None] = _tell_nobody
         self.collect: Callable[[Wanted], None] = _keep_nothing
+        self.pass_on: Callable[[Transition, int], None] = _pass_nothing_on
+        """Hears of every alarm that is raised or goes, whether people do or not, and when (microseconds, UTC)."""
         self._quiet_until_us: dict[Entity, int] = {}
         self._withheld: dict[Entity, dict[str, Transition]] = {}
         """Of entities under maintenance: what was raised and not told."""
@@ -176,6 +178,7 @@ class Watchman:
             self._tell(entity, now)
         for each in changes:
             self._log(each, now_us)
+            self.pass_on(each, now_us)
             self._fresh.append(each)
 
     def _tell(self, entity: Entity, now: float) -> None:
@@ -203,6 +206,10 @@ class Watchman:
         )
         self._sequence += 1
         self._collector.keep(message_of(self._hello, log, self._sequence))
+
+
+def _pass_nothing_on(transition: Transition, now_us: int) -> None:
+    """Do nothing."""
 
 
 def _keep_nothing(wanted: Wanted) -> None:

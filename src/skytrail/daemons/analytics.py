@@ -15,7 +15,7 @@ from skytrail.analytics.history_tables import KEPT
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
 from skytrail.client import AccessUnusable
-from skytrail.daemons import allowed_hosts, device_options, option_numbers
+from skytrail.daemons import allowed_hosts, device_options, kafka_options, option_numbers
 from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs
@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         spool=options.spool,
         keep_hours=dict(options.keep),
         alarm_routes=options.alarm_routes,
+        kafka=options.kafka,
         devices=replace(
             device_options.settings_of(options), syslog_tls_port=options.syslog_tls_port
         ),
@@ -163,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     add_access_options(parser)
     allowed_hosts.add_option(parser)
     _add_store(parser)
+    kafka_options.add_option(parser)
     parser.add_argument("--log-level", default="info", choices=logs.LEVELS)
     parser.add_argument("--log-json", action="store_true")
     return parser
