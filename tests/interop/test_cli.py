@@ -518,6 +518,13 @@ def test_unchanged_rules_of_a_policy_keep_their_uuids(run, controller):
     run("apply", "-f", "-", input=policy(22, 443, 80))
     assert {port: uuids()[port] for port in before} == before
 
+    # However it is written: in another order, with what is not set.
+    written = policy(443, 80, 9).replace("direction: '<>', protocol: tcp, ", "protocol: tcp, ")
+    written = written.replace("{simple_action: pass}", "{log: false, simple_action: pass}")
+    written = written.replace("protocol: tcp, ", "protocol: tcp, direction: '<>', application: [], ")
+    assert run("apply", "-f", "-", input=written).exit_code == 0
+    assert {port: uuids()[port] for port in before} == before
+
     # Any other client that leaves them out, as old scripts do.
     body = yaml.safe_load(policy(443, 8080, 80))
     with ApiClient(unix_socket=str(controller.api_socket)) as client:

@@ -57,7 +57,18 @@ def _complete_rules(
 
 
 def _identity_of(rule: Document) -> str:
-    return str(sorted((k, str(v)) for k, v in rule.items() if k not in _IDENTITY_FREE))
+    """Return what a rule says, however it is written: members in any order, unset ones or none."""
+    return str(_said({name: v for name, v in rule.items() if name not in _IDENTITY_FREE}))
+
+
+def _said(value: object) -> object:
+    if isinstance(value, list):
+        return [_said(each) for each in documents.as_list(value)]
+    if not documents.is_document(value):
+        return value
+    said = {name: _said(value[name]) for name in sorted(value)}
+    # Zero says something: a port, a protocol's number.
+    return {name: v for name, v in said.items() if v is not False and v not in (None, "", [], {})}
 
 
 def _check_protocol(rule: Document) -> None:
