@@ -180,7 +180,7 @@ def test_tcpdump_reads_the_file(box: Box, captures: Captures, tmp_path: Path) ->
     captures.start()
     box.send(frames.udp(1000, 80, b"data"), frames.UDP)
     file = CaptureFile(abi.CAPTURE_FRAME_BYTES_MAX)
-    parts = [file.begin()]
+    parts = [*file.begin(VIF, Desired())]
     for each in captures.take():
         parts += file.parts(each, Desired())
     parts += file.end(time.time_ns(), received=2, dropped=0)
@@ -194,3 +194,14 @@ def test_tcpdump_reads_the_file(box: Box, captures: Captures, tmp_path: Path) ->
     lines = done.stdout.splitlines()
     assert len(lines) == 2  # Sent, and dropped.
     assert all(f"{OWN[4]}.1000 > {REMOTE[4]}.80: UDP, length 4" in line for line in lines)
+
+
+def test_tcpdump_reads_a_file_that_was_ended_before_its_first_frame(tmp_path: Path) -> None:
+    path = tmp_path / "empty.pcapng"
+    path.write_bytes(b"".join(CaptureFile(abi.CAPTURE_FRAME_BYTES_MAX).begin(VIF, Desired())))
+
+    done = subprocess.run(
+        ["tcpdump", "-nr", path], capture_output=True, text=True, check=False, timeout=20
+    )
+
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr

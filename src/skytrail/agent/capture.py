@@ -185,19 +185,20 @@ class CaptureFile:
     snap_bytes: int
     _interfaces: dict[VifId, int] = field(default_factory=dict[VifId, int])
 
-    def begin(self) -> bytes:
-        return pcapng.section("skytrail")
+    def begin(self, vif_id: VifId, desired: Desired) -> Iterator[bytes]:
+        """Yield the start, with the interface that was asked for, of all ports the underlay.
+
+        Readers refuse a file without any, and one that is ended early has no frame yet.
+        """
+        yield pcapng.section("skytrail")
+        yield from self._interface(vif_id, desired)
 
     def parts(self, captured: Captured, desired: Desired) -> Iterator[bytes]:
         """Yield a packet, its interface before it if it is the first one there."""
-        number = self._interfaces.get(captured.vif_id)
-        if number is None:
-            number = self._interfaces[captured.vif_id] = len(self._interfaces)
-            name, description = _names(captured.vif_id, desired)
-            yield pcapng.interface(name, description, self.snap_bytes)
+        yield from self._interface(captured.vif_id, desired)
         yield pcapng.packet(
             pcapng.Packet(
-                interface=number,
+                interface=self._interfaces[captured.vif_id],
                 time_ns=captured.time_ns,
                 # Another capture may keep more of a frame.
                 frame=captured.frame[: self.snap_bytes],
@@ -209,8 +210,13 @@ class CaptureFile:
 
     def end(self, time_ns: int, *, received: int, dropped: int) -> Iterator[bytes]:
         """Yield how many frames matched and how many of them got lost, at the first interface."""
-        if self._interfaces:
-            yield pcapng.statistics(0, time_ns, received=received, dropped=dropped)
+        yield pcapng.statistics(0, time_ns, received=received, dropped=dropped)
+
+    def _interface(self, vif_id: VifId, desired: Desired) -> Iterator[bytes]:
+        if vif_id not in self._interfaces:
+            self._interfaces[vif_id] = len(self._interfaces)
+            name, description = _names(vif_id, desired)
+            yield pcapng.interface(name, description, self.snap_bytes)
 
 
 _DIRECTIONS = {

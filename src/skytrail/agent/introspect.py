@@ -34,6 +34,7 @@ from skytrail.agent.trace import (
     DELIVERED,
     NATIVE,
     NOBODYS_MAC,
+    Names,
     Trace,
     TracePacket,
     TraceStep,
@@ -351,14 +352,15 @@ def explain_query(
     Raises ``ExplainRefused``.
     """
     packet = _packet(query)
+    names = _names(desired, book)
     if "native" in query:
-        trace = explain_arrival(tables, (NATIVE, 0), packet, book.name)
+        trace = explain_arrival(tables, (NATIVE, 0), packet, names)
         return _trace_row(trace, packet, desired, book)
     if "label" in query or "vni" in query:
         packet = _with_source_macs(desired, packet)
         kind = "mpls" if "label" in query else "vxlan"
         number = _number(query.get("label") or query.get("vni", ""), "label")
-        trace = explain_arrival(tables, (kind, number), packet, book.name)
+        trace = explain_arrival(tables, (kind, number), packet, names)
         return _trace_row(trace, packet, desired, book)
     vif_id = _vif(desired, query)
     if packet.source is None:
@@ -370,7 +372,17 @@ def explain_query(
             packet = replace(packet, destination_mac=bridged)
         elif _is_on_link(desired, vif_id, packet):
             packet = replace(packet, destination_mac=NOBODYS_MAC)
-    return _trace_row(explain(tables, vif_id, packet, book.name), packet, desired, book)
+    return _trace_row(explain(tables, vif_id, packet, names), packet, desired, book)
+
+
+def _names(desired: Desired, book: RuleBook) -> Names:
+    ports = {
+        vif_id: state.port.name
+        for vif_id, uuid in desired.vifs.items()
+        if isinstance(state := desired.ports.get(uuid), ActivePort)
+    }
+    vrfs = {vrf_id: name for name, vrf_id in desired.vrfs.items()}
+    return Names(book.name, vrfs, ports)
 
 
 def _bridged_mac(desired: Desired, vif_id: VifId, packet: TracePacket) -> Mac | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address
+from typing import Final
 
 from skytrail.agent.fabric_way import fabric_way, is_link_service, snat_way
 from skytrail.agent.floating import by_outside, leaves_by, mapped_port
@@ -101,28 +102,43 @@ class Trace:
     """By which the kernel chooses among several links into the underlay; 0: there is one."""
 
 
-RuleNames = Callable[[RuleId], str]
-
-
-def no_rule_names(rule_id: RuleId) -> str:
+def _no_rule(_: RuleId) -> str:
     return ""
 
 
-def explain(
-    tables: Tables, vif_id: VifId, packet: TracePacket, rule_name: RuleNames = no_rule_names
-) -> Trace:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What people call the numbers of rules, VRFs and ports; those that are not known stay numbers."""
+
+    rule: Callable[[RuleId], str] = _no_rule
+    vrfs: Mapping[VrfId, str] = field(default_factory=dict[VrfId, str])
+    ports: Mapping[VifId, str] = field(default_factory=dict[VifId, str])
+
+    def vrf(self, vrf_id: VrfId) -> str:
+        name = self.vrfs.get(vrf_id)
+        return f"VRF {name}" if name else f"vrf {vrf_id}"
+
+    def vif(self, vif_id: VifId) -> str:
+        name = self.ports.get(vif_id)
+        return f"vif {vif_id} {name}" if name else f"vif {vif_id}"
+
+
+NO_NAMES: Final = Names()
+
+
+def explain(tables: Tables, vif_id: VifId, packet: TracePacket, names: Names = NO_NAMES) -> Trace:
     """Follow the first packet of a flow sent by the workload of ``vif_id``."""
-    return _Walk(tables, packet, rule_name).from_workload(vif_id)
+    return _Walk(tables, packet, names).from_workload(vif_id)
 
 
 def explain_arrival(
     tables: Tables,
     incoming: tuple[str, int],
     packet: TracePacket,
-    rule_name: RuleNames = no_rule_names,
+    names: Names = NO_NAMES,
 ) -> Trace:
     """Follow the first packet of a flow that came in with ("mpls" | "vxlan" | NATIVE, label or VNI)."""
-    return _Walk(tables, packet, rule_name).from_underlay(*incoming)
+    return _Walk(tables, packet, names).from_underlay(*incoming)
 
 
 _NOT_FOR_STRANGERS = (NextHopKind.RECEIVE, NextHopKind.BRIDGE)
@@ -130,19 +146,19 @@ _NOT_FOR_STRANGERS = (NextHopKind.RECEIVE, NextHopKind.BRIDGE)
 
 
 class _Walk:
-    def __init__(self, tables: Tables, packet: TracePacket, rule_name: RuleNames) -> None:
+    def __init__(self, tables: Tables, packet: TracePacket, names: Names) -> None:
         self._tables = tables
         self._packet = packet
         self._leaves_as: TracePacket | None = None
-        self._rule_name = rule_name
+        self._names = names
         self._steps: list[TraceStep] = []
 
     def from_workload(self, vif_id: VifId) -> Trace:
         row = self._tables.vifs.get(vif_id)
         if row is None:
-            return self._drop("interface", f"vif {vif_id}", "no row", "INTERFACE_UNKNOWN")
-        text = f"ifindex {row.ifindex} vrf {row.vrf_id} identity {row.identity} mac {row.mac}"
-        self._step("interface", f"vif {vif_id}", text)
+            return self._drop("interface", self._names.vif(vif_id), "no row", "INTERFACE_UNKNOWN")
+        text = f"ifindex {row.ifindex} {self._names.vrf(row.vrf_id)} identity {row.identity} mac {row.mac}"
+        self._step("interface", self._names.vif(vif_id), text)
         if not self._source_allowed(row):
             return self._drop_last("SPOOFED_ADDRESS")
         if self._packet.destination.is_multicast or self._packet.destination == _EVERYBODY:
@@ -272,11 +288,13 @@ class _Walk:
         members = found.members if found else ()
         hops = [self._tables.nexthops.get(nexthop_id) for nexthop_id, _ in members]
         texts = [
-            f"vif {hop.vif_id}" if hop.remote is None else str(hop.remote)
+            self._names.vif(hop.vif_id) if hop.remote is None else str(hop.remote)
             for hop in hops
             if hop is not None and hop.vif_id != row.vif_id
         ]
-        self._step("flood", f"vrf {row.vrf_id}{about}", ", ".join(texts) or "nobody else")
+        self._step(
+            "flood", f"{self._names.vrf(row.vrf_id)}{about}", ", ".join(texts) or "nobody else"
+        )
         if texts:
             return self._end(COPIED)
         return self._drop_last("GROUP_UNHEARD" if isinstance(found, GroupRow) else "MULTICAST")
@@ -344,7 +362,11 @@ class _Walk:
         """Look the destination up in another VRF, where a rule or a way out leads."""
         route = self._tables.route(vrf_id, self._packet.destination)
         answer = "no route" if route is None else f"{route.prefix}: {_target_text(route)}"
-        self._step("route the rule leads to", f"vrf {vrf_id} {self._packet.destination}", answer)
+        self._step(
+            "route the rule leads to",
+            f"{self._names.vrf(vrf_id)} {self._packet.destination}",
+            answer,
+        )
         return route
 
     def _sender(self, row: InterfaceRow, nexthop: NextHopRow) -> IdentityId:
@@ -362,7 +384,7 @@ class _Walk:
         vrf_id = underlay.vrf_id if underlay else VrfId(0)
         route = self._tables.route(vrf_id, self._packet.destination) if vrf_id else None
         answer = "no route" if route is None else f"{route.prefix}: {_target_text(route)}"
-        self._step(NATIVE, f"vrf {vrf_id} {self._packet.destination}", answer)
+        self._step(NATIVE, f"{self._names.vrf(vrf_id)} {self._packet.destination}", answer)
         return self._nexthop(route.nexthop_id) if route else None
 
     def from_underlay(self, kind: str, number: int) -> Trace:
@@ -380,7 +402,7 @@ class _Walk:
         if nexthop is not None and nexthop.kind is NextHopKind.BRIDGE:
             mac = self._packet.destination_mac
             entry = self._tables.bridge.get((nexthop.vrf_id, mac))
-            self._step("bridge", f"vrf {nexthop.vrf_id} {mac}", _target_text(entry))
+            self._step("bridge", f"{self._names.vrf(nexthop.vrf_id)} {mac}", _target_text(entry))
             if entry is None:
                 return self._flooded_here(nexthop.vrf_id)
             nexthop = self._nexthop(entry.nexthop_id)
@@ -402,7 +424,7 @@ class _Walk:
         members = self._tables.floods[vrf_id].members
         hops = [self._tables.nexthops.get(nexthop_id) for nexthop_id, _ in members]
         texts = [f"vif {hop.vif_id}" for hop in hops if hop is not None and hop.remote is None]
-        self._step("flood", f"vrf {vrf_id}", ", ".join(texts) or "nobody")
+        self._step("flood", self._names.vrf(vrf_id), ", ".join(texts) or "nobody")
         return self._end(COPIED) if texts else self._drop_last("UNKNOWN_MAC")
 
     def _arrived(self, nexthop: NextHopRow | None) -> Trace:
@@ -424,7 +446,7 @@ class _Walk:
             elif entry is not None:
                 identity = entry.identity
                 text = f"{mac} identity {identity}"
-            self._step("source identity", f"vrf {vrf_id} {source}", text)
+            self._step("source identity", f"{self._names.vrf(vrf_id)} {source}", text)
         return self._deliver(nexthop.vif_id, identity, source)
 
     def _source_allowed(self, row: InterfaceRow) -> bool:
@@ -446,7 +468,7 @@ class _Walk:
         packet = self._packet
         if not packet.destination.is_unspecified:
             route = self._tables.route(vrf_id, packet.destination)
-            question = f"vrf {vrf_id} {packet.destination}"
+            question = f"{self._names.vrf(vrf_id)} {packet.destination}"
             if route is not None:
                 self._step("route", question, f"{route.prefix}: {_target_text(route)}")
                 return route
@@ -454,12 +476,14 @@ class _Walk:
         if packet.destination_mac == GATEWAY_MAC:
             return None
         entry = self._tables.bridge.get((vrf_id, packet.destination_mac))
-        self._step("bridge", f"vrf {vrf_id} {packet.destination_mac}", _target_text(entry))
+        self._step(
+            "bridge", f"{self._names.vrf(vrf_id)} {packet.destination_mac}", _target_text(entry)
+        )
         return entry
 
     def _nexthop(self, nexthop_id: NextHopId) -> NextHopRow | None:
         row = self._tables.nexthops.get(nexthop_id)
-        self._step("next hop", str(nexthop_id), _nexthop_text(row))
+        self._step("next hop", str(nexthop_id), _nexthop_text(row, self._names))
         return row
 
     def _policy(
@@ -470,7 +494,7 @@ class _Walk:
         ports = (packet.source_port, packet.destination_port)
         verdict = self._tables.verdict(policy_id, (identity, address), packet.protocol, ports)
         answer = "disabled: allowed" if not policy_id else "allow" if verdict.allow else "deny"
-        rule = self._rule_name(verdict.rule_id) if verdict.rule_id else ""
+        rule = self._names.rule(verdict.rule_id) if verdict.rule_id else ""
         question = (
             f"policy {policy_id} identity {identity} (class {verdict.identity_class}) "
             f"{address} (class {verdict.prefix_class}) protocol {packet.protocol} "
@@ -482,8 +506,8 @@ class _Walk:
     def _deliver(self, vif_id: VifId, identity: IdentityId, source: IpAddress | None) -> Trace:
         row = self._tables.vifs.get(vif_id)
         if row is None:
-            return self._drop("interface", f"vif {vif_id}", "no row", "INTERFACE_UNKNOWN")
-        self._step("interface", f"vif {vif_id}", f"ifindex {row.ifindex} mac {row.mac}")
+            return self._drop("interface", self._names.vif(vif_id), "no row", "INTERFACE_UNKNOWN")
+        self._step("interface", self._names.vif(vif_id), f"ifindex {row.ifindex} mac {row.mac}")
         if row.kind is InterfaceKind.SNAT:
             text = "only answers to what left by it get through, to who asked"
             return self._drop("source translation", str(row.tunnel_address), text, "FABRIC_UNKNOWN")
@@ -560,14 +584,14 @@ def _target_text(row: InetRouteRow | BridgeRow | None) -> str:
     return f"next hop {row.nexthop_id} label {row.label} identity {row.identity}"
 
 
-def _nexthop_text(row: NextHopRow | None) -> str:
+def _nexthop_text(row: NextHopRow | None, names: Names) -> str:
     if row is None:
         return "no row"
     parts = [row.kind.name]
     if row.vif_id:
-        parts.append(f"vif {row.vif_id}")
+        parts.append(names.vif(row.vif_id))
     if row.vrf_id:
-        parts.append(f"vrf {row.vrf_id}")
+        parts.append(names.vrf(row.vrf_id))
     if row.remote:
         parts.append(
             f"{row.local} -> {row.remote} {row.encapsulation.name if row.encapsulation else ''}"

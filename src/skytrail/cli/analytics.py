@@ -331,10 +331,15 @@ def _print_types(node: Analytics, *, as_json: bool) -> None:
 
 
 def _print_entity(entity: Json) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False, title_justify="left")
-    table.title = Text(printable(text(entity.get("name"))), style="bold")
+    """Print an entity's structs below each other: beside their names no terminal has room."""
+    terminal = console()
+    terminal.print(Text(printable(text(entity.get("name"))), style="bold"))
     for struct, fields in mapping(entity.get("value")).items():
+        terminal.print(Text(f"  {printable(struct)}"))
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
         for field, value in mapping(fields).items():
             shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            table.add_row(Text(printable(struct)), Text(printable(field)), Text(printable(shown)))
-    console().print(table)
+            table.add_row(Text(f"    {printable(field)}"), Text(printable(shown)))
+        terminal.print(table)

@@ -56,7 +56,9 @@ def apply(
 ) -> None:
     """Create or change objects so that they match documents; running it again changes nothing.
 
-    Objects are found by their full name. Only the fields a document names are touched. Before the
+    Objects are found by their full name. Only the fields a document names are touched; each of them
+    becomes what the document says, whole: a list loses what it does not name, and so does a field
+    with members, such as virtual_network_properties (--dry-run shows it). Before the
     first is written all documents are checked as far as they alone tell, and that what they refer
     to exists, in the API or among them; parents and targets of references are written first,
     whatever the order in the files. Each is written by itself: a refusal by the API stops there and

@@ -16,7 +16,7 @@ from skytrail.cli.capture import capture_options, fetch
 from skytrail.cli.help_text import examples
 from skytrail.cli.host_check import check
 from skytrail.cli.host_clean import clean
-from skytrail.cli.lab import json_option, print_json, print_tables, reports_failures
+from skytrail.cli.lab import json_option, print_json, print_tables, reports_failures, rows_options
 from skytrail.cli.session import console
 from skytrail.cli.trace import check_port, show_trace, trace_record
 from skytrail.lab import show as lab_show
@@ -102,13 +102,18 @@ host.add_command(clean)
     epilog=examples("skytrail host show", "skytrail host show drops", "skytrail host show routes"),
 )
 @click.argument("view", required=False)
+@rows_options
 @socket_option
 @json_option
 @asks_agent
-def show(view: str | None, path: Path, *, as_json: bool) -> None:
+def show(
+    view: str | None, where: tuple[str, ...], network: str | None, path: Path, *, as_json: bool
+) -> None:
     """Show the host's ports and control sessions, or one VIEW; a wrong name lists all."""
     tables = [
-        lab_show.introspected(path, each, each, every_column=as_json)
+        lab_show.introspected(
+            path, each, each, every_column=as_json, where=lab_show.conditions(where, network)
+        )
         for each in ((view,) if view else _OVERVIEW)
     ]
     if as_json:

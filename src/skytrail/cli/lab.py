@@ -47,6 +47,7 @@ FAILURES = (
     PortError, ProcessError, RouterError, TopologyError, WorkloadError,
 )  # fmt: skip
 ResultT = TypeVar("ResultT")
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
 ParametersT = ParamSpec("ParametersT")
 
 
@@ -100,6 +101,14 @@ def complete_view(context: click.Context, _: click.Parameter, incomplete: str) -
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def rows_options(function: CommandT) -> CommandT:
+    """Add what rows of a table are shown: ``where`` and ``network``."""
+    where = click.option("--where", multiple=True, metavar="COLUMN=TEXT",
+                         help="Only rows where it is so; --json shows all columns.")  # fmt: skip
+    network = click.option("--network", metavar="PROJECT:NAME", help="Only rows of its VRF.")
+    return where(network(function))
 
 
 def opened(lab_name: str | None) -> Lab:
@@ -193,7 +202,7 @@ def down(ctx: click.Context, name: str | None, *, every: bool, as_json: bool) ->
     short_help="Show topology and processes, or a table of the vRouters.",
     epilog=examples(
         "skytrail lab show",
-        "skytrail lab show flows --host compute1",
+        "skytrail lab show flows --host compute1 --network red:front",
         "skytrail lab show drops --json",
     ),
 )
@@ -204,16 +213,21 @@ def down(ctx: click.Context, name: str | None, *, every: bool, as_json: bool) ->
     shell_complete=complete_process,
     help="Only this host, controller, or the compiler.",
 )
+@rows_options
 @lab_option
 @json_option
 @reports_failures
-def show(view: str | None, host: str | None, lab_name: str | None, *, as_json: bool) -> None:
+def show(
+    view: str | None, host: str | None, where: tuple[str, ...], network: str | None,
+    lab_name: str | None, *, as_json: bool,
+) -> None:  # fmt: skip
     """Show a lab: topology and processes, or one VIEW of what the vRouters hold.
 
     VIEW is a table of the agents: vrfs, routes, flows, drops, ...; a wrong name lists all.
     """
     chosen = opened(lab_name)
-    tables = lab_show.tables(chosen, view, host, every_column=as_json)
+    wanted = lab_show.conditions(where, network)
+    tables = lab_show.tables(chosen, view, host, every_column=as_json, where=wanted)
     if as_json:
         print_json({table.title: table.records() for table in tables})
         return

@@ -165,8 +165,8 @@ def show_trace(console: Console, result: TraceResult) -> None:
     for leg in result.legs:
         for step in leg.explanation.steps:
             # Text: a MAC or a name in a string would become a picture.
-            question = readable(step.question)
-            cells = (leg.host, step.stage, question, step.answer, without_uuids(step.rule))
+            cells = (leg.host, step.stage, readable(step.question), readable(step.answer))
+            cells += (without_uuids(step.rule),)
             table.add_row(*(Text(cell) for cell in cells))
         table.add_section()
     console.print(table)

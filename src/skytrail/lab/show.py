@@ -33,6 +33,7 @@ FOLDED_CELL_LENGTH = 10
 """Longer cells may be folded, but to no less than this."""
 GAP_LENGTH = 3
 PORT_COLUMN = "vmi_uuid"
+FULL_NAME_LENGTH = 3
 DROPS = "drops"
 FLOWS = "flows"
 EXPLAIN = "explain"
@@ -62,7 +63,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "nexthop_id", "name", "kind", "vif_id", "encapsulation", "remote", "out_destination_mac",
     ),
     "flows": (
-        "vif_id", "source", "destination", "protocol", "source_port", "destination_port",
+        PORT_COLUMN, "vrf", "source", "destination", "protocol", "source_port", "destination_port",
         "leaves_as", "allowed", "drop_reason", "rule_id", "rule", "nexthop", "label",
         "packets", "bytes", "age_s",
     ),
@@ -164,15 +165,25 @@ def table_of(
 
 
 def tables(
-    lab: Lab, view: str | None, place: str | None, *, every_column: bool = False
+    lab: Lab,
+    view: str | None,
+    place: str | None,
+    *,
+    every_column: bool = False,
+    where: Mapping[str, str] | None = None,
 ) -> list[Table]:
-    """Return the overview, or one introspection table of every host (or of one process)."""
+    """Return the overview, or one introspection table of every host (or of one process).
+
+    ``where`` is what columns of its rows are.
+    """
     if view is None:
         gateways = [_gateways(lab)] if lab.topology.gateways else []
         routers = [_routers(lab)] if lab.topology.routers else []
         return [_nodes(lab), _endpoints(lab), *gateways, *routers]
     places = [place] if place else [node.name for node in lab.plan.hosts]
-    return [_introspected(lab, each, view, every_column=every_column) for each in places]
+    return [
+        _introspected(lab, each, view, every_column=every_column, where=where) for each in places
+    ]
 
 
 def views(lab: Lab, place: str | None) -> list[str]:
@@ -188,7 +199,9 @@ def _listed(socket: Path) -> list[str]:
     return [*msgspec.json.decode(read_page(socket, "/introspect"), type=_Tables).tables]
 
 
-def _introspected(lab: Lab, place: str, view: str, *, every_column: bool) -> Table:
+def _introspected(
+    lab: Lab, place: str, view: str, *, every_column: bool, where: Mapping[str, str] | None
+) -> Table:
     known = [name for name in daemon_names(lab) if name != commands.API]
     if place not in known:
         raise KeyError(f"{place!r} has no tables in this lab; known: {', '.join(known)}")
@@ -197,21 +210,53 @@ def _introspected(lab: Lab, place: str, view: str, *, every_column: bool) -> Tab
         return _state_only(title, f"dead; {restart_command(lab, place)}")
     try:
         return introspected(
-            lab.paths.introspect_socket(place), title, view, every_column=every_column
+            lab.paths.introspect_socket(place), title, view, every_column=every_column, where=where
         )
     except IntrospectionFailed as error:
         return _state_only(title, f"silent: {error}")
 
 
-def introspected(socket: Path, title: str, view: str, *, every_column: bool = False) -> Table:
-    """Return one table of the daemon on a socket; LabError when it has none of that name."""
+def conditions(where: Sequence[str], network: str | None) -> dict[str, str]:
+    """Return what columns must be, of COLUMN=TEXT and the network whose VRF rows are to have.
+
+    LabError when one of them is neither.
+    """
+    found: dict[str, str] = {}
+    for each in where:
+        column, equals, text = each.partition("=")
+        if not column or not equals or column == "limit":
+            raise LabError(f"--where {each!r} is not COLUMN=TEXT, as in --where protocol=6")
+        found[column] = text
+    if network is not None:
+        parts = network.split(":")
+        if len(parts) not in {FULL_NAME_LENGTH - 1, FULL_NAME_LENGTH}:
+            raise LabError(f"--network {network!r} is not DOMAIN:PROJECT:NAME or PROJECT:NAME")
+        full = network if len(parts) == FULL_NAME_LENGTH else f"default-domain:{network}"
+        found["vrf"] = f"{full}:{parts[-1]}"
+    return found
+
+
+def introspected(
+    socket: Path,
+    title: str,
+    view: str,
+    *,
+    every_column: bool = False,
+    where: Mapping[str, str] | None = None,
+) -> Table:
+    """Return one table of the daemon on a socket, of it the rows whose columns are so.
+
+    LabError when it has none of that name.
+    """
     listed = _listed(socket)
     if view == EXPLAIN and EXPLAIN in listed:
         raise LabError("explain answers questions about a packet: use the command `trace` for them")
     if view not in listed:
         known = ", ".join(name for name in listed if name != EXPLAIN)
         raise LabError(f"No table {view}; known tables: {known}")
-    rows: Sequence[Mapping[str, object]] = read_table(socket, view, limit=ROWS_COUNT_MAX)
+    rows: Sequence[Mapping[str, object]] = read_table(
+        socket, view, limit=ROWS_COUNT_MAX, where=where
+    )
     interfaces = read_table(socket, "interfaces") if "interfaces" in listed else []
     if view == DROPS and not every_column:
         rows = [_named_drop(row) for row in rows]

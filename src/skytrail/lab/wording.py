@@ -12,16 +12,20 @@ PROTOCOL_NAMES = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmp6", "132": "s
 """By IP protocol number."""
 _RULE_PORTS = re.compile(r"protocol (any|\d+)(.*?) ports (\d+)-(\d+)->(\d+)-(\d+)")
 _PACKET_PORTS = re.compile(r"protocol (\d+) ports (\d+)->(\d+)")
+_DEFAULT_VRF = re.compile(r"(?<=VRF )((?:\S+:)?)([^:\s]+):\2(?=[\s,]|$)")
+"""A network's own, which has its name twice."""
 _EVERY_PORT = ("0", "65535")
 
 
 def readable(text: str) -> str:
-    """Return a rule or a question with protocols by name and only the ports that matter.
+    """Return a rule, a question or an answer with protocols and VRFs by their short names, and only
+    the ports that matter.
 
     ``protocol 6 remote x ports 0-65535->80-80`` becomes ``tcp remote x port 80``.
     """
     text = _RULE_PORTS.sub(_rule, text)
-    return _PACKET_PORTS.sub(_packet, text).replace("default-domain:", "")
+    text = _PACKET_PORTS.sub(_packet, text).replace("default-domain:", "")
+    return _DEFAULT_VRF.sub(r"\1\2", text)
 
 
 def explained(result: TraceResult, counted: str) -> str:

@@ -71,7 +71,8 @@ def test_file_names_ports_and_says_what_became_of_frames():
     file = CaptureFile(32)
     seen = Captured(2**33, host.vif("web"), 1, Point.DROPPED, "POLICY", 60, bytes(60))
 
-    made = file.begin() + b"".join(file.parts(seen, host.desired))
+    made = b"".join(file.begin(host.vif("web"), host.desired))
+    made += b"".join(file.parts(seen, host.desired))
     made += b"".join(file.end(2**33, received=3, dropped=2))
 
     kinds = []
@@ -86,11 +87,11 @@ def test_file_names_ports_and_says_what_became_of_frames():
     assert b"dropped: POLICY in VRF default-domain:demo:blue:blue" in kinds[2][1]
 
 
-def test_file_without_frames_has_no_statistics():
-    file = CaptureFile(32)
+def test_file_without_frames_begins_with_the_interface_that_was_asked_for():
+    parts = list(CaptureFile(32).begin(VifId(0), Desired()))
 
-    assert list(file.end(0, received=0, dropped=0)) == []
-    assert Desired().vifs == {}
+    assert [struct.unpack_from("<I", part)[0] for part in parts] == [0x0A0D0D0A, 1]
+    assert b"the underlay" in parts[1]
 
 
 @pytest.mark.parametrize("configured", [True, False])

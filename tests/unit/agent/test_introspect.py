@@ -193,3 +193,11 @@ def test_traffic_led_to_a_routing_instance_that_has_no_way_is_dropped():
     answer = explain(made, vmi=uuid_of("a"), dst="10.1.1.4", proto="tcp", port="80")
 
     assert (answer["outcome"], answer["drop_reason"]) == ("dropped", "NO_ROUTE")
+
+
+def test_trace_calls_vrfs_and_ports_by_their_names():
+    steps = explain(host(), vmi=uuid_of("a"), dst="10.1.1.4")["steps"]
+
+    assert steps[0].question.split()[2] == "default-domain:demo:a"
+    routes = [step.question for step in steps if step.stage == "route"]
+    assert routes == ["VRF default-domain:demo:red:red 10.1.1.4"]

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from skytrail.cli import main
 from skytrail.cli.alarms import _under_parents, alarms
-from skytrail.cli.analytics import DEFAULT_URL, VARIABLE, Analytics, analytics_url
+from skytrail.cli.analytics import DEFAULT_URL, VARIABLE, Analytics, _print_entity, analytics_url
 from skytrail.cli.analytics_gaps import lines
 from skytrail.cli.analytics_tables import full_network_name, stats
 from skytrail.cli.session import Refused
@@ -305,3 +305,16 @@ def test_file_without_one_rule_is_refused(asked, tmp_path) -> None:
     assert result.exit_code == 2
     assert "2 objects of type alarm" in result.output
     assert asked == []
+
+
+def test_an_entity_is_shown_struct_by_struct_with_values_in_full(capsys) -> None:
+    ports = [f"default-domain:red:web{number}" for number in range(20)]
+    fields = {"UveVirtualNetworkAgent": {"interface_list": ports, "in_tpkts": 4}}
+
+    _print_entity({"name": "default-domain:red:front", "value": fields})
+
+    name, struct, *rows = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert (name, struct) == ("default-domain:red:front", "  UveVirtualNetworkAgent")
+    assert rows[0].startswith("    interface_list") and rows[-1].split() == ["in_tpkts", "4"]
+    shown = "".join(row[len("    interface_list ") :].strip() for row in rows[:-1])
+    assert all(port in shown for port in ports)

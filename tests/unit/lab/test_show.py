@@ -267,3 +267,15 @@ def test_no_name_steers_the_terminal(given, shown):
 
     assert text.count(shown) == 2
     assert "[/x]" in text
+
+
+def test_rows_are_chosen_by_column_and_by_network():
+    assert show.conditions(("protocol=6", "rule=a=b"), "red:front") == {
+        "protocol": "6",
+        "rule": "a=b",
+        "vrf": "default-domain:red:front:front",
+    }
+    assert show.conditions((), "d:red:front") == {"vrf": "d:red:front:front"}
+    for where, network in ((("protocol",), None), (("limit=1",), None), ((), "front")):
+        with pytest.raises(LabError, match="is not"):
+            show.conditions(where, network)

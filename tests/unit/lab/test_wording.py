@@ -77,3 +77,9 @@ def test_any_other_reason_is_told_by_the_last_step_and_not_twice():
 
     assert explained(result(dropped), "SOURCE_SPOOFED") == "anti-spoofing 10.9.9.9: not allowed"
     assert explained(result(dropped), "OTHER").startswith("SOURCE_SPOOFED: anti-spoofing")
+
+
+def test_vrfs_of_networks_are_called_by_the_network():
+    assert readable("VRF default-domain:red:front:front 10.1.1.3") == "VRF red:front 10.1.1.3"
+    assert readable("VRF default-domain:red:front:front, listeners") == "VRF red:front, listeners"
+    assert readable("VRF a:red:front:left 2001:db8::1:1") == "VRF a:red:front:left 2001:db8::1:1"

@@ -79,7 +79,7 @@ class CapturePages:
                 await self._agent.wait_applied()
             source.start(slot, running.request.filter)
             loop.add_reader(source.fd, self._readable)
-            yield running.file.begin()
+            yield b"".join(running.file.begin(wanted.filter.vif_id, self._agent.desired))
             async for captured in self._until_done(running):
                 yield b"".join(running.file.parts(captured, self._agent.desired))
             matched, lost = source.counts(slot)

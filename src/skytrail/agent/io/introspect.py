@@ -13,6 +13,7 @@ from socket import if_indextoname
 
 from skytrail.agent import introspect as tables
 from skytrail.agent import tunnel_ends
+from skytrail.agent.interface import ActivePort
 from skytrail.agent.introspect import ExplainRefused, RuleBook
 from skytrail.agent.io.capture import CapturePages
 from skytrail.agent.io.session_log import SessionLogPages
@@ -153,9 +154,12 @@ class AgentPages:
         return [self._flow_row(agent, flow) for flow in agent.datapath.flows()]
 
     def _flow_row(self, agent: AgentService, flow: FlowRecord) -> Row:
+        uuid = agent.desired.vifs.get(flow.vif_id, "")
+        state = agent.desired.ports.get(uuid)
         return {
             "vif_id": flow.vif_id,
-            "vmi_uuid": agent.desired.vifs.get(flow.vif_id, ""),
+            "vmi_uuid": uuid,
+            "vrf": state.port.network.vrf if isinstance(state, ActivePort) else "",
             "source": str(flow.folded[0] if flow.folded else flow.source),
             "destination": str(flow.folded[1] if flow.folded else flow.destination),
             "protocol": flow.protocol,
