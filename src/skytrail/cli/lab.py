@@ -172,7 +172,10 @@ def up(topology: Path, name: str | None, api_port: int | None, *, as_json: bool)
         print_json({name: value for name, value in shown.items() if value})
     else:
         click.echo(f"lab {created.name} is up; look inside: skytrail lab show, skytrail status")
-        click.echo(f"its API for `skytrail get`: export SKYTRAIL_API={created.api_url}")
+        click.echo(
+            f"all commands mean it while it is the only one; else: export {labs.VARIABLE}={created.name}"
+        )
+        click.echo(f"its API: {created.api_url} (console: {created.api_url}/console/)")
         if created.analytics_url:
             click.echo(f"its analytics: {created.analytics_url}/analytics/uves")
 

@@ -69,7 +69,7 @@ def note_given(ctx: click.Context, given: Mapping[str, str | None]) -> None:
     if "lab" in own and len(set(own)) > 1:
         other = next(name for name in own if name != "lab").replace("_", "-")
         raise click.UsageError(f"--{other} and --lab both say where the API is; give one of them.")
-    if own:
+    if any(name in said for name in PLACES):
         kept = {name: value for name, value in kept.items() if name not in PLACES}
     for name, value in said.items():
         kept[name] = (ctx.command_path, value)

@@ -155,6 +155,15 @@ def test_a_lab_and_another_place_are_not_both_named(up, other) -> None:
         assert "both say where the API is" in result.output
 
 
+@pytest.mark.parametrize("place", ["--api=http://127.0.0.1:11", "--lab=west"])
+def test_who_asks_does_not_change_whom(up, tmp_path, place) -> None:
+    up(east=9, west=11)
+
+    for words in (["get", "vn", place, "--token", "t"], ["--token", "t", place, "get", "vn"],
+                  [place, "get", "vn", "--token", "t"], ["get", "vn", "--token", "t", place]):  # fmt: skip
+        assert "http://127.0.0.1:11" in CliRunner().invoke(main, words).output
+
+
 def test_an_option_of_the_command_wins_over_one_of_the_group(up) -> None:
     up(east=9)
 
