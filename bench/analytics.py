@@ -152,7 +152,7 @@ def _sessions(start: int, now_us: int) -> bytes:
     return encode(pack(rows))
 
 
-def _hello(name: str) -> bytes:
+def hello(name: str) -> bytes:
     return encode(
         Hello(source=name, node_type="Compute", module="m", instance_id="0", pid=1, started_us=1)
     )
@@ -163,7 +163,7 @@ def _ingest_sessions(node: Node, figures: Figures) -> None:
     frames = [_sessions(start, now_us) for start in range(0, SESSIONS_COUNT, BATCH_COUNT)]
     cpu_s, started = node.cpu_s(), time.perf_counter()
     with socket.create_connection(("127.0.0.1", node.telemetry)) as stream:
-        stream.sendall(_hello("h1"))
+        stream.sendall(hello("h1"))
         for number, frame in enumerate(frames):
             # As a host does that hears nothing: the collector reads as fast as it can.
             stream.sendall(frame)
@@ -212,7 +212,7 @@ def _uves(node: Node, figures: Figures) -> None:
     before = node.metric("skytrail_analytics_uve_changes_total")
     started = time.perf_counter()
     with socket.create_connection(("127.0.0.1", node.telemetry)) as stream:
-        stream.sendall(_hello("h2") + frames)
+        stream.sendall(hello("h2") + frames)
         wait(lambda: node.metric("skytrail_analytics_uve_changes_total") >= before + UVES_COUNT)
     figures.add("uve_updates_per_s", UVES_COUNT / (time.perf_counter() - started), "1/s")
 

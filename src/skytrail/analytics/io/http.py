@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final, cast
 from urllib.parse import quote
 
@@ -25,7 +26,9 @@ import msgspec
 
 from skytrail.analytics import uve_json, uve_types
 from skytrail.analytics.collector import Collector
+from skytrail.analytics.io.fan_out import Asked, FanOut, News, event
 from skytrail.analytics.io.past import Past
+from skytrail.analytics.io.rounds import Rounds
 from skytrail.analytics.uve import Entity
 from skytrail.analytics.uve_filter import (
     ALARMS,
@@ -50,11 +53,10 @@ from skytrail.runtime.clock import Clock
 
 FILTERS: Final = ("kfilt", "cfilt", "sfilt", "mfilt", "ackfilt")
 _EVENTS: Final = "text/event-stream"
-_STREAM_EVERY_S: Final = 0.5
 _HEARTBEAT_S: Final = 15.0
 _CHUNK_COUNT: Final = 200
 """Entities rendered before other requests have their turn."""
-STREAMS_COUNT_MAX: Final = 256
+STREAMS_COUNT_MAX: Final = 2048
 
 
 class AnalyticsApi:
@@ -67,6 +69,8 @@ class AnalyticsApi:
         self._past = past
         self._watchman = watchman
         self._clock = clock
+        self._fan_out = FanOut(collector.uves, collector.changes)
+        self._rounds = Rounds(lambda: collector.changes.position)
         self._streams_count = 0
 
     def add_routes(self, router: Router) -> None:
@@ -219,55 +223,38 @@ class AnalyticsApi:
     def _streamed(self, chosen: UveFilter, tables: frozenset[str]) -> StreamResponse:
         if self._streams_count >= STREAMS_COUNT_MAX:
             raise HttpError(503, f"There are {STREAMS_COUNT_MAX} streams already; try again later")
-        return StreamResponse(self._events(chosen, tables), content_type=_EVENTS)
+        return StreamResponse(self._events(Asked(chosen, tables)), content_type=_EVENTS)
 
-    async def _events(self, chosen: UveFilter, tables: frozenset[str]) -> AsyncIterator[bytes]:
+    async def _events(self, asked: Asked) -> AsyncIterator[bytes]:
         """Yield everything there is, then what changes; who is too slow gets everything again."""
+        if self._streams_count >= STREAMS_COUNT_MAX:
+            # Others began between this one's admission and its beginning.
+            return
         self._streams_count += 1
         try:
-            yield _event("init", None)
-            position = -1
-            silent_s = 0.0
+            yield event("init", None)
+            news: News | None = None
             while True:
-                news = None if position < 0 else self._collector.changes.after(position)
                 if news is None:
-                    position = self._collector.changes.position
-                    places: Iterable[tuple[str, str, str]] = list(self._every_place(tables))
+                    position = self._fan_out.position
+                    async for some in self._everything(asked):
+                        yield some
                 else:
-                    places, position = news
-                sent = 0
-                for table, key, struct in places:
-                    if (tables and table not in tables) or not chosen.has_key(key):
-                        continue
-                    if chosen.parts and struct not in {name for name, _ in chosen.parts}:
-                        continue
-                    yield self._update(chosen, table, key, struct)
-                    sent += 1
-                silent_s = 0.0 if sent else silent_s + _STREAM_EVERY_S
-                if silent_s >= _HEARTBEAT_S:
+                    position = news.position
+                    if news.events:
+                        yield news.events
+                while not await self._rounds.changed(position, _HEARTBEAT_S):
                     # A comment: it finds out whether anybody still reads.
                     yield b":\n\n"
-                    silent_s = 0.0
-                if not sent:
-                    await asyncio.sleep(_STREAM_EVERY_S)
+                news = self._fan_out.news(asked, position)
         finally:
             self._streams_count -= 1
 
-    def _every_place(self, tables: frozenset[str]) -> Iterable[tuple[str, str, str]]:
-        for table in self._collector.uves.tables():
-            if tables and table not in tables:
-                continue
-            for key, entity in self._collector.uves.entities(table):
-                for struct in entity:
-                    yield table, key, struct
-
-    def _update(self, chosen: UveFilter, table: str, key: str, struct: str) -> bytes:
-        entity = self._collector.uves.get(table, key)
-        name = f"{table}:{key}"
-        if entity is None:
-            return _event("update", {"key": name, "type": None, "value": None})
-        shown = uve_json.flat(chosen.part_of({struct: entity[struct]} if struct in entity else {}))
-        return _event("update", {"key": name, "type": struct, "value": shown.get(struct)})
+    async def _everything(self, asked: Asked) -> AsyncIterator[bytes]:
+        events = self._fan_out.everything(asked)
+        while some := list(islice(events, _CHUNK_COUNT)):
+            yield b"".join(some)
+            await asyncio.sleep(0)
 
 
 class _Acknowledgement(msgspec.Struct, frozen=True):
@@ -275,10 +262,6 @@ class _Acknowledgement(msgspec.Struct, frozen=True):
     name: str
     type: str
     token: str
-
-
-def _event(name: str, value: object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), encode_json(value))
 
 
 def _rendered(request: Request, chosen: UveFilter, entity: Entity) -> dict[str, object]:
