@@ -104,7 +104,7 @@ async function beingAPlainMember() {
   await axe("a member's topology");
   await goTo("Dashboard");
   await page.getByText("Analytics is for administrators and global readers.").first().waitFor();
-  for (const title of ["Monitor", "Alarms", "Logs and flows"]) {
+  for (const title of ["Infrastructure", "Monitor", "Alarms", "Logs and flows"]) {
     await goTo(title);
     await page.getByText("Analytics is for administrators and global readers.").first().waitFor();
   }
@@ -256,6 +256,10 @@ async function watchingTheSystem() {
   await page.getByText("Functional", { exact: true }).first().waitFor();
   await axe("the dashboard");
   await picture("dashboard");
+  await page.getByRole("row").filter({ hasText: "contrail-analytics-api" }).getByRole("link").click();
+  await page.getByRole("navigation", { name: "Tables" }).getByRole("link", { name: "Generators" }).click();
+  await page.getByRole("cell", { name: "contrail-control", exact: true }).or(page.getByText("Control:contrail-control")).first().waitFor();
+  await axe("a process without tables of its own kind");
   await open("/monitor?view=control-node");
   await page.getByRole("columnheader", { name: "Routing instances" }).waitFor();
   await page.getByRole("button", { name: "Dark colours" }).click();

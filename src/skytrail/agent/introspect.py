@@ -190,16 +190,20 @@ def group_rows(desired: Desired) -> Iterator[Row]:
         }
 
 
-def route_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:
-    """Inet, inet6 and MAC routes with where they come from."""
-    sources: dict[tuple[str, str], list[Row]] = {}
+def route_rows(desired: Desired, numbers: Numbers, only: str | None = None) -> Iterator[Row]:
+    """Inet, inet6 and MAC routes with where they come from; of the VRF of a name, or of all."""
+    sources: dict[tuple[str, str], list[RouteSource]] = {}
     for source in desired.sources:
-        key = str(getattr(source.key, "mac", source.key))
-        sources.setdefault((source.vrf, key), []).append(_source_row(source))
+        if only in (None, source.vrf):
+            key = str(getattr(source.key, "mac", source.key))
+            sources.setdefault((source.vrf, key), []).append(source)
     names = {vrf_id: name for name, vrf_id in desired.vrfs.items()}
     rows = [*desired.rows[InetRouteRow].values(), *desired.rows[BridgeRow].values()]
+    only_id = None if only is None else desired.vrfs.get(only)
     for row in rows:
-        if not isinstance(row, InetRouteRow | BridgeRow):
+        if not isinstance(row, InetRouteRow | BridgeRow) or (
+            only is not None and row.vrf_id != only_id
+        ):
             continue
         vrf = names.get(row.vrf_id, "")
         target = str(row.prefix) if isinstance(row, InetRouteRow) else str(row.mac)
@@ -216,7 +220,7 @@ def route_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:
             "networks": sorted(identity.networks) if identity else [],
             "security_groups": sorted(identity.groups) if identity else [],
             "mac": str(row.mac) if row.mac else "",
-            "sources": sources.get((vrf, target), []),
+            "sources": [_source_row(source) for source in sources.get((vrf, target), ())],
         }
 
 
@@ -233,7 +237,7 @@ def _source_row(source: RouteSource) -> Row:
 
 
 def nexthop_rows(desired: Desired, numbers: Numbers) -> Iterator[Row]:
-    for row in desired.rows[NextHopRow].values():
+    for row in list(desired.rows[NextHopRow].values()):
         if not isinstance(row, NextHopRow):
             continue
         yield {

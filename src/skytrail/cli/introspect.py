@@ -36,6 +36,9 @@ _WHO: Final = ("node", "process")
     help="Only of agent, control, api, schema, analytics-api.",
 )  # fmt: skip
 @click.option("--where", multiple=True, metavar="COLUMN=TEXT", help="Only rows where it is so.")
+@click.option(
+    "--match", metavar="TEXT", help="Only rows in which any value holds this, in any case."
+)
 @click.option("--columns", metavar="COLUMN,...", help="Show these columns only.")
 @click.option(
     "--limit", default=1000, show_default=True, type=click.IntRange(1, 1_000_000), metavar="N",
@@ -49,7 +52,7 @@ _WHO: Final = ("node", "process")
 @node_options
 def introspect(
     page: str | None, nodes: Sequence[str], processes: Sequence[str], where: Sequence[str],
-    columns: str | None, limit: int, timeout: float, url: str | None, lab_name: str | None,
+    match: str | None, columns: str | None, limit: int, timeout: float, url: str | None, lab_name: str | None,
     *, as_json: bool,
 ) -> None:  # fmt: skip
     """Show a table of what processes hold now, of all nodes; without PAGE, which tables there are.
@@ -60,6 +63,7 @@ def introspect(
     asked += [("node", name) for name in nodes] + [("process", name) for name in processes]
     if page is not None:
         asked += [("limit", str(limit)), *map(_condition, where)]
+        asked += [("match", match)] if match else []
     path = "/api/v1/introspect" + (f"/{quote(page, safe='')}" if page is not None else "")
     with reported():
         node = Analytics(analytics_url(url, lab_name))
@@ -88,7 +92,7 @@ def _condition(given: str) -> tuple[str, str]:
     name, equals, value = given.partition("=")
     if not name or not equals:
         raise click.UsageError(f"--where {given!r} is not COLUMN=TEXT")
-    if name in {*_WHO, "limit", "timeout"}:
+    if name in {*_WHO, "limit", "match", "timeout"}:
         raise click.UsageError(f"--where {name}=... is asked for with --{name}")
     return name, value
 

@@ -244,3 +244,21 @@ def why_not_best(path: Path, best: tuple[Path, ...], own: InstanceName) -> str:
     if len(best) >= ECMP_COUNT_MAX:
         return "beyond the ECMP bound"
     return next((name for name, step in _SOURCE if step(path) > step(winner)), "later name")
+
+
+ONLY = "the only path"
+
+
+def why_best(path: Path, best: tuple[Path, ...], paths: Iterable[Path], own: InstanceName) -> str:
+    """Say what a used path wins by: the steps at which the others lose; empty text when it is not used.
+
+    ``paths`` are all of the destination.
+    """
+    if path not in best:
+        return ""
+    candidates = list(paths)
+    if len(candidates) <= 1:
+        return ONLY
+    losses = dict.fromkeys(why_not_best(each, best, own) for each in candidates if each not in best)
+    shared = f"shares with {len(best) - 1}" if len(best) > 1 else ""
+    return "; ".join(filter(None, (shared, f"the others: {', '.join(losses)}" if losses else "")))

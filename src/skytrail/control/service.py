@@ -38,7 +38,7 @@ from skytrail.control.outside_names import OutsideNames
 from skytrail.control.peer import Peer
 from skytrail.control.placement import PARTS_COUNT
 from skytrail.control.plane import ControlPlane
-from skytrail.control.show import SLICED, tables
+from skytrail.control.show import SLICED, routes_of, tables
 from skytrail.runtime.clock import Clock, SystemClock
 from skytrail.runtime.garbage import ShortCollections
 from skytrail.runtime.introspection import Introspection, Sliced, TableSource, serve_unix
@@ -173,6 +173,7 @@ class ControlService:
             name: Sliced(source) if name in SLICED else source
             for name, source in tables(self.plane, self.clock.now).items()
         }
+        shown["routes"] = Sliced(shown["routes"], {"instance": partial(routes_of, self.plane)})
         return shown if self.dns is None else {**shown, **self.dns.tables(self.clock.now)}
 
     def unmet(self) -> Sequence[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from skytrail.control.best_path import why_not_best, why_not_told
+from skytrail.control.best_path import why_best, why_not_best, why_not_told
 from skytrail.control.bgp_peer import BgpPeer
 from skytrail.control.membership import OWN, membership_text
 from skytrail.control.nlri_text import nlri_text
-from skytrail.control.path import Path
+from skytrail.control.path import InstanceName, Path
 from skytrail.control.peer import Peer
 from skytrail.control.plane import ControlPlane
 from skytrail.control.rib import Rib, RibEntry
@@ -34,6 +34,12 @@ SLICED = frozenset(
 """Tables whose rows may be read with anything happening in between: they walk copies of what may change."""
 
 
+def routes_of(plane: ControlPlane, instance: str) -> Iterator[Row]:
+    """Yield the rows of ``routes`` that are of one routing instance."""
+    vrf = plane.replicator.vrfs.get(InstanceName(instance))
+    return _routes(() if vrf is None else list(vrf.ribs.values()))
+
+
 def tables(
     plane: ControlPlane, now: Callable[[], float]
 ) -> Mapping[str, Callable[[], Iterable[Row]]]:
@@ -47,7 +53,7 @@ def tables(
         "subscriptions": lambda: _subscriptions(plane),
         "instances": lambda: _instances(plane),
         "tables": lambda: _tables(plane),
-        "routes": lambda: _routes(plane),
+        "routes": lambda: _routes(_ribs(plane)),
         "vpn": lambda: _vpn(plane),
         "workloads": plane.workloads.rows,
         "memberships": lambda: _memberships(plane),
@@ -179,8 +185,8 @@ def _tables(plane: ControlPlane) -> Iterator[Row]:
         }
 
 
-def _routes(plane: ControlPlane) -> Iterator[Row]:
-    for rib in _ribs(plane):
+def _routes(ribs: Iterable[Rib]) -> Iterator[Row]:
+    for rib in ribs:
         for key, entry in list(rib.entries.items()):
             for path in list(entry.paths.values()):
                 yield _route(rib, key, entry, path)
@@ -195,6 +201,7 @@ def _route(rib: Rib, key: RouteKey, entry: RibEntry, path: Path) -> Row:
         "source": path.source,
         "origin": path.instance,
         "best": path in entry.best,
+        "why_best": why_best(path, entry.best, entry.paths.values(), rib.instance),
         "why_not_best": why_not_best(path, entry.best, rib.instance),
         "stale": path.is_stale,
         "made": path.made.kind if path.made else "",

@@ -1,24 +1,31 @@
 """The same window into every daemon: its own tables, as JSON, straight from its own types.
 
     GET /introspect                     {"tables": ["fib", ...]}
-    GET /introspect/<table>             {"table", "rows": [...], "total": n}
+    GET /introspect/<table>             {"table", "rows": [...], "total": n}; every daemon has ``process``
         ?limit=N                        at most N rows (10,000 unless told)
+        ?offset=N                       without the first N of them: a page of a long table
+        ?match=<text>                   only rows in which any value holds this text, in any case
         ?<column>=<text>                only rows whose column prints as this text
     GET /healthz                        200 {"healthy": true, "unmet": []} or 503 with the unmet
                                         dependencies by name
     GET /metrics                        Prometheus text
 
 Tables are callables, read at each request; nothing is copied or kept here. A large one
-(:class:`Sliced`) is read in slices, so that the daemon's loop does its work meanwhile.
+(:class:`Sliced`) is read in slices, so that the daemon's loop does its work meanwhile; what it can
+look up itself, it is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, cast
 
@@ -56,8 +63,19 @@ class Sliced:
     """
 
     source: Callable[[], Iterable[object]]
+    of: Mapping[str, Callable[[str], Iterable[object]]] = field(
+        default_factory=dict[str, Callable[[str], Iterable[object]]]
+    )
+    """By column: the rows in which it prints as a text, found without reading the others."""
 
     def __call__(self) -> Iterable[object]:
+        return self.source()
+
+    def narrowed(self, columns: Mapping[str, str]) -> Iterable[object]:
+        """Return the rows by one of the columns that the source can look up, else all."""
+        for name, look_up in self.of.items():
+            if name in columns:
+                return look_up(columns[name])
         return self.source()
 
 
@@ -75,6 +93,49 @@ def no_metrics() -> Iterable[Sample]:
     return ()
 
 
+class Page:
+    """The rows of a table that a query asks for; raises ``HttpError`` 400 for what makes no sense."""
+
+    def __init__(self, table: str, query: Mapping[str, str]) -> None:
+        asked = dict(query)
+        self._table = table
+        self._limit = _count("limit", asked.pop("limit", None), ROWS_COUNT_DEFAULT)
+        self._offset = _count("offset", asked.pop("offset", None), 0)
+        self._match = _lowered(asked.pop("match", ""))
+        self.columns: Mapping[str, str] = asked
+        self._shown: list[bytes] = []
+        self._total = 0
+
+    def add(self, row: object) -> None:
+        """Take a row, if it is one of those that are asked for."""
+        chooses = bool(self.columns or self._match)
+        is_in_sight = self._offset <= self._total < self._offset + self._limit
+        text = encode_json(row) if chooses or is_in_sight else b""
+        if chooses and not self._is_chosen(text):
+            return
+        self._total += 1
+        if is_in_sight:
+            self._shown.append(text)
+
+    def reply(self) -> Response:
+        head = b'{"table":%b,"rows":[' % encode_json(self._table)
+        return Response(200, b'%b%b],"total":%d}' % (head, b",".join(self._shown), self._total))
+
+    def _is_chosen(self, text: bytes) -> bool:
+        # Most rows of a long table are not meant: these are not decoded.
+        if self._match and self._match not in text.decode().lower():
+            return False
+        if not all(_may_hold(text, wanted) for wanted in self.columns.values()):
+            return False
+        columns = msgspec.json.decode(text)
+        if not isinstance(columns, dict):
+            return False
+        shown = cast("dict[str, object]", columns)
+        return all(_text(shown.get(name)) == told for name, told in self.columns.items()) and (
+            not self._match or _holds(shown, self._match)
+        )
+
+
 class Introspection:
     """The tables, health and metrics of one daemon, and the routes that show them."""
 
@@ -84,9 +145,9 @@ class Introspection:
         health: HealthSource = always_healthy,
         metrics: MetricsSource = no_metrics,
     ) -> None:
-        self._tables = tables
         self._health = health
         self._metrics = metrics
+        self._tables: Mapping[str, TableSource] = {**tables, "process": self._process_rows}
 
     def add_routes(self, router: Router) -> None:
         """Serve these pages from a router that serves other things too."""
@@ -110,22 +171,19 @@ class Introspection:
         if source is None:
             known = ", ".join(sorted(self._tables)) or "none"
             raise HttpError(404, f"No table {name}; known tables: {known}")
-        wanted = dict(request.query)
-        limit = _limit(wanted.pop("limit", None))
-        shown: list[bytes] = []
-        total = 0
+        page = Page(name, dict(request.query))
+        sliced = isinstance(source, Sliced)
         turn_ends = time.perf_counter() + SLICE_S
-        for row in source():
-            text = encode_json(row) if wanted or total < limit else b""
-            if not wanted or _matches(text, wanted):
-                total += 1
-                if total <= limit:
-                    shown.append(text)
-            if isinstance(source, Sliced) and time.perf_counter() >= turn_ends:
+        for row in source.narrowed(page.columns) if isinstance(source, Sliced) else source():
+            page.add(row)
+            if sliced and time.perf_counter() >= turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.perf_counter() + SLICE_S
-        head = b'{"table":%b,"rows":[' % encode_json(name)
-        return Response(200, b'%b%b],"total":%d}' % (head, b",".join(shown), total))
+        return page.reply()
+
+    def _process_rows(self) -> Iterable[object]:
+        unmet = list(self._health())
+        yield {"healthy": not unmet, "unmet": unmet, **process_facts()}
 
     async def _show_health(self, request: Request) -> Response:
         unmet = tuple(self._health())
@@ -190,31 +248,77 @@ class _TableReply(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
-def _limit(text: str | None) -> int:
+def _count(name: str, text: str | None, default: int) -> int:
     if text is None:
-        return ROWS_COUNT_DEFAULT
+        return default
     if not text.isascii() or not text.isdigit() or len(text) > _LIMIT_DIGITS_MAX:
         raise HttpError(
-            400, f"limit={text[:40]} is not a number of up to {_LIMIT_DIGITS_MAX} digits"
+            400, f"{name}={text[:40]} is not a number of up to {_LIMIT_DIGITS_MAX} digits"
         )
     return int(text)
 
 
-def _matches(row: bytes, wanted: Mapping[str, str]) -> bool:
-    columns = msgspec.json.decode(row)
-    if not isinstance(columns, dict):
-        return False
-    shown = cast("dict[str, object]", columns)
-    return all(_text(shown.get(name)) == text for name, text in wanted.items())
+def _lowered(text: str) -> str:
+    """Return a text as it stands within JSON, without the quotes."""
+    return encode_json(text)[1:-1].decode().lower()
+
+
+def _may_hold(row: bytes, text: str) -> bool:
+    """Tell whether a row may have a column that prints as a text; a column that is not there prints as null."""
+    return text == "null" or text.encode() in row or encode_json(text)[1:-1] in row
+
+
+def _holds(value: object, lowered: str) -> bool:
+    if isinstance(value, dict):
+        return any(_holds(each, lowered) for each in cast("dict[str, object]", value).values())
+    if isinstance(value, list):
+        return any(_holds(each, lowered) for each in cast("list[object]", value))
+    text = encode_json(value)
+    return lowered in (text[1:-1] if isinstance(value, str) else text).decode().lower()
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else encode_json(value).decode()
 
 
-def _process_samples() -> Iterator[Sample]:
+def process_facts() -> Mapping[str, object]:
+    """Return what every process knows of itself: version, age, and what it uses."""
+    seconds, resident_bytes, fds_count = _resources()
+    return {
+        "version": _version(),
+        "python": platform.python_version(),
+        "pid": os.getpid(),
+        "uptime_s": round(_uptime_s(), 1),
+        "cpu_seconds": round(seconds, 2),
+        "resident_bytes": resident_bytes,
+        "open_fds": fds_count,
+    }
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("skytrail")
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
+def _uptime_s() -> float:
+    """Return for how long this process has run, by the kernel's clock (proc(5))."""
+    stat = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
+    started_ticks = int(stat.rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _resources() -> tuple[float, int, int]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    yield Sample("process_cpu_seconds_total", usage.ru_utime + usage.ru_stime)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    yield Sample("process_resident_memory_bytes", pages * resource.getpagesize())
-    yield Sample("process_open_fds", sum(1 for _ in Path("/proc/self/fd").iterdir()))
+    fds_count = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return usage.ru_utime + usage.ru_stime, pages * resource.getpagesize(), fds_count
+
+
+def _process_samples() -> Iterator[Sample]:
+    seconds, resident_bytes, fds_count = _resources()
+    yield Sample("process_cpu_seconds_total", seconds)
+    yield Sample("process_resident_memory_bytes", resident_bytes)
+    yield Sample("process_open_fds", fds_count)

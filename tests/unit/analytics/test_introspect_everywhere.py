@@ -121,12 +121,28 @@ def test_table_is_of_all_who_have_it_with_a_column_of_who_shows_it(tmp_path):
         "failures": [],
     }
     assert {row["process"]: row["tables"] for row in listed["processes"]} == {
-        "contrail-analytics-api": ["uves"],
-        "contrail-control": ["peers"],
-        "contrail-vrouter-agent": ["fib"],
+        "contrail-analytics-api": ["process", "uves"],
+        "contrail-control": ["peers", "process"],
+        "contrail-vrouter-agent": ["fib", "process"],
     }
     assert [row["prefix"] for row in one["rows"]] == ["10.2.0.0/24"]
     assert (len(cut["rows"]), cut["total"]) == (1, 3)
+
+
+def test_page_of_a_long_table_is_of_one_process(tmp_path):
+    async def run():
+        rows = [{"prefix": f"10.{number}.0.0/24"} for number in range(9)]
+        async with Site(tmp_path).running((hello("h1"), fib(*rows)), (hello("h2"), fib())) as site:
+            found = await site.get("/fib", node="h1", offset="4", limit="2")
+            with pytest.raises(HttpError, match="name one by node= and process=") as refused:
+                await site.get("/fib", offset="4")
+            return found, refused.value.status
+
+    found, status = asyncio.run(run())
+
+    assert [row["prefix"] for row in found["rows"]] == ["10.4.0.0/24", "10.5.0.0/24"]
+    assert found["total"] == 9
+    assert status == 400
 
 
 def test_who_does_not_answer_is_named_and_the_rest_is_shown(tmp_path):

@@ -12,6 +12,7 @@ from skytrail.control.best_path import (
     SERVICE_INTERFACE,
     select,
     select_one,
+    why_best,
     why_not_best,
     why_not_told,
 )
@@ -290,3 +291,18 @@ def test_stale_route_loses_to_what_its_agent_says_elsewhere_now(changes: dict[st
     own, copy = copies(**changes)
 
     assert select_one([own, copy]) is copy
+
+
+def test_used_path_says_what_it_wins_by():
+    first, second = path("a"), path("b")
+    weak, old = path("c", local_preference=50), path("d", is_stale=True)
+    paths = [weak, first, old, second]
+    best = select(paths, Family.INET, RED)
+
+    assert best == (first, second)
+    assert why_best(first, best, paths, RED) == (
+        "shares with 1; the others: lower local preference, stale"
+    )
+    assert why_best(weak, best, paths, RED) == ""
+    assert why_best(first, (first,), [first], RED) == "the only path"
+    assert why_best(first, (first, second), [first, second], RED) == "shares with 1"

@@ -81,6 +81,74 @@ def test_columns_filter_and_limit_bounds_the_rows(tmp_path):
     assert total == 2
 
 
+ROUTES = [
+    {"prefix": f"10.0.{number}.0/24", "vrf": "red" if number % 2 else "blue", "best": number < 5,
+     "hops": [{"address": f"192.0.2.{number}"}]}
+    for number in range(10)
+]  # fmt: skip
+
+
+def page_of(tmp_path, query, tables=None):
+    path = tmp_path / "s"
+    pages = Introspection(tables or {"fib": lambda: ROUTES})
+    found = msgspec.json.decode(
+        read_from(path, pages, lambda: read_page(path, f"/introspect/fib?{query}"))
+    )
+    return [row["prefix"] for row in found["rows"]], found["total"]
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers", "total"),
+    [
+        ("offset=3&limit=2", [3, 4], 10),
+        ("offset=9&limit=5", [9], 10),
+        ("offset=10", [], 10),
+        ("vrf=red&offset=1&limit=2", [3, 5], 5),
+        ("match=192.0.2.7", [7], 1),
+        ("match=RED&limit=1", [1], 5),
+        ("match=address", [], 0),
+        ("match=%22", [], 0),
+        ("match=0.3&vrf=red", [3], 1),
+        ("best=true&vrf=blue", [0, 2, 4], 3),
+        ("prefix=10.0.1", [], 0),
+        ("nothing=null&limit=1", [0], 10),
+        ("hops=[{%22address%22:%22192.0.2.4%22}]", [4], 1),
+    ],
+)
+def test_page_holds_the_rows_that_are_asked_for(tmp_path, query, numbers, total):
+    shown, counted = page_of(tmp_path, query)
+
+    assert shown == [f"10.0.{number}.0/24" for number in numbers]
+    assert counted == total
+
+
+def test_text_is_found_whatever_json_makes_of_it(tmp_path):
+    odd = [{"prefix": "a", "name": 'say "hi" \\ Ünïcode'}, {"prefix": "b", "name": "plain"}]
+    for text in ("say %22HI", "%5C", "%C3%BCN%C3%AF"):
+        assert page_of(tmp_path, f"match={text}", {"fib": lambda: odd}) == (["a"], 1)
+
+
+def test_source_that_can_look_up_is_not_read_whole(tmp_path):
+    def whole():
+        raise AssertionError
+
+    table = Sliced(whole, {"vrf": lambda name: (row for row in ROUTES if row["vrf"] == name)})
+
+    assert page_of(tmp_path, "vrf=red&match=0.9", {"fib": table}) == (["10.0.9.0/24"], 1)
+
+
+def test_every_process_tells_what_it_is_and_uses(tmp_path):
+    path = tmp_path / "s"
+    pages = Introspection({}, health=lambda: ["config-api"])
+
+    (row,) = read_from(path, pages, lambda: read_table(path, "process"))
+
+    assert (row["healthy"], row["unmet"]) == (False, ["config-api"])
+    assert row["version"][0].isdigit()
+    assert row["resident_bytes"] > 1 << 20
+    assert 0 < row["uptime_s"] < 1e6
+
+
 @pytest.mark.parametrize("limit", ["9" * 5000, "-1", "x", ""])
 def test_a_limit_that_is_no_number_of_rows_is_the_askers_mistake(tmp_path, limit):
     pages = Introspection({"fib": lambda: ROWS})
@@ -93,7 +161,7 @@ def test_a_limit_that_is_no_number_of_rows_is_the_askers_mistake(tmp_path, limit
 def test_unknown_table_names_the_known_ones(tmp_path):
     path = tmp_path / "s"
 
-    with pytest.raises(IntrospectionFailed, match="known tables: fib"):
+    with pytest.raises(IntrospectionFailed, match="known tables: fib, process"):
         read_from(path, Introspection({"fib": lambda: ROWS}), lambda: read_table(path, "rib"))
 
 

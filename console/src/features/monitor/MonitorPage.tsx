@@ -1,12 +1,12 @@
-/** What runs: processes, control nodes, hosts, peers, networks with their traffic. */
+/** What processes say of control nodes, hosts, peers, networks with their traffic. */
 
 import { Alert, Table, Tabs } from "antd";
-import { useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 
 import { fieldTitle } from "../../model/catalog";
 import { isDocument, isList, type Json } from "../../model/document";
 import { bytesText } from "../../model/units";
-import { ProcessTable } from "./ProcessTable";
+import { AGENT, CONTROL, placeOf } from "./processes";
 import { absence, at, type Uve, useUves } from "./uves";
 
 interface Shown {
@@ -93,6 +93,11 @@ const VIEWS: readonly View[] = [
   },
 ];
 
+const FIRST = "control-node";
+
+/** Of these a process shows all that it holds. */
+const HOLDERS: Readonly<Record<string, string>> = { "control-node": CONTROL, vrouter: AGENT };
+
 export function MonitorPage() {
   const [search, setSearch] = useSearchParams();
   const views = VIEWS.map((view) => ({ key: view.type, label: view.title, children: <UveTable view={view} /> }));
@@ -104,9 +109,9 @@ export function MonitorPage() {
       </div>
       <Tabs
         destroyOnHidden
-        activeKey={search.get("view") ?? "processes"}
-        onChange={(view) => setSearch(view === "processes" ? {} : { view }, { replace: true })}
-        items={[{ key: "processes", label: "Processes", children: <ProcessTable /> }, ...views]}
+        activeKey={search.get("view") ?? FIRST}
+        onChange={(view) => setSearch(view === FIRST ? {} : { view }, { replace: true })}
+        items={views}
       />
     </div>
   );
@@ -114,6 +119,7 @@ export function MonitorPage() {
 
 function UveTable({ view }: { readonly view: View }) {
   const found = useUves(view.type);
+  const holder = HOLDERS[view.type];
   if (found.isError) return <Alert type="info" showIcon title={absence(found.error)} />;
   return (
     <Table
@@ -124,7 +130,7 @@ function UveTable({ view }: { readonly view: View }) {
       pagination={(found.data?.length ?? 0) > 50 ? { pageSize: 50 } : false}
       locale={{ emptyText: "Nobody has told of any" }}
       columns={[
-        { title: "Name", dataIndex: "name", sorter: (one: Uve, other: Uve) => one.name.localeCompare(other.name) },
+        { title: "Name", dataIndex: "name", sorter: (one: Uve, other: Uve) => one.name.localeCompare(other.name), render: (name: string) => (holder === undefined ? name : <Link to={placeOf(name, holder)}>{name}</Link>) },
         ...view.columns.map(({ title, path, unit }) => ({
           title,
           key: path,

@@ -15,7 +15,7 @@ const AGAIN_MS = 5000;
 const NOT_KEPT = "What processes say is not kept. What they logged then, sessions and numbers are in Logs and flows.";
 
 /** Refuses to show what is said now as what was said then. */
-function asNow<T>(ask: () => Promise<T>): Promise<T> {
+export function asNow<T>(ask: () => Promise<T>): Promise<T> {
   return moment.get() === null ? ask() : Promise.reject(new Error(NOT_KEPT));
 }
 
@@ -88,37 +88,4 @@ export function at(value: Json | undefined, path: string): Json | undefined {
   let here = value;
   for (const key of path.split(".")) here = isDocument(here) ? here[key] : undefined;
   return here;
-}
-
-export interface Process {
-  readonly key: string;
-  readonly node: string;
-  readonly kind: string;
-  readonly module: string;
-  readonly state: string;
-  readonly why: string;
-  readonly residentBytes: number | null;
-  readonly cpuSeconds: number | null;
-}
-
-export function processesOf(kind: string, uves: readonly Uve[]): Process[] {
-  return uves.flatMap(({ name, value }) => {
-    const told = at(value, "NodeStatus.process_status");
-    const processes = isList(told) ? told.filter(isDocument) : [];
-    return processes.map((each) => {
-      const module = String(each["module_id"] ?? "");
-      const use = at(value, `NodeStatus.process_mem_cpu_usage.${module}`);
-      const number = (member: string) => (isDocument(use) && typeof use[member] === "number" ? use[member] : null);
-      return {
-        key: `${kind} ${name} ${module}`,
-        node: name,
-        kind,
-        module,
-        state: String(each["state"] ?? ""),
-        why: String(each["description"] ?? ""),
-        residentBytes: number("resident_bytes"),
-        cpuSeconds: number("cpu_seconds"),
-      };
-    });
-  });
 }

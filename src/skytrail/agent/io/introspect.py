@@ -6,7 +6,7 @@ generic ones read the agent's own values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from socket import if_indextoname
@@ -27,11 +27,10 @@ from skytrail.agent.trace import TraceStep
 from skytrail.agent.underlay6 import out_of_reach
 from skytrail.agent.workload_bgp import without_keys
 from skytrail.runtime.asgi import AsgiApp, HttpError, Request, Response, Router, json_reply
-from skytrail.runtime.introspection import Introspection
+from skytrail.runtime.introspection import Introspection, Page, Sliced
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.server import listen_unix, serve
 
-ROWS_COUNT_MAX = 10_000
 Row = Mapping[str, object]
 
 
@@ -79,8 +78,11 @@ class AgentPages:
             "interfaces": lambda: tables.interface_rows(agent.desired),
             "vrfs": lambda: tables.vrf_rows(agent.desired),
             "groups": lambda: tables.group_rows(agent.desired),
-            "routes": lambda: tables.route_rows(agent.desired, agent.numbers),
-            "nexthops": lambda: tables.nexthop_rows(agent.desired, agent.numbers),
+            "routes": Sliced(
+                lambda: tables.route_rows(agent.desired, agent.numbers),
+                {"vrf": lambda name: tables.route_rows(agent.desired, agent.numbers, name)},
+            ),
+            "nexthops": Sliced(lambda: tables.nexthop_rows(agent.desired, agent.numbers)),
             "labels": lambda: tables.label_rows(agent.desired, agent.numbers),
             "policy": lambda: tables.policy_rows(agent.desired),
             "rules": lambda: tables.rule_rows(agent.desired, self._book),
@@ -288,22 +290,12 @@ class AgentPages:
         yield from self._usage.samples()
 
 
-def _chosen(request: Request, name: str, rows: Sequence[Row]) -> Response:
-    """Answer those rows whose columns are as the query asks."""
-    wanted = {key: value for key, value in request.query.items() if key != "limit"}
-    chosen = [
-        row for row in rows if all(str(row.get(key)) == value for key, value in wanted.items())
-    ]
-    limit = _limit(request.query.get("limit"))
-    return json_reply({"table": name, "rows": chosen[:limit], "total": len(chosen)})
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return ROWS_COUNT_MAX
-    if not text.isascii() or not text.isdigit():
-        raise HttpError(400, f"limit={text} is not a number")
-    return int(text)
+def _chosen(request: Request, name: str, rows: Iterable[Row]) -> Response:
+    """Answer those rows that the query asks for."""
+    page = Page(name, request.query)
+    for row in rows:
+        page.add(row)
+    return page.reply()
 
 
 def _ends_text(ends: FlowEnds | None) -> str:

@@ -4,6 +4,8 @@
     GET /api/v1/introspect/<table>               that table of all who have it, columns ``node`` and ``process`` first
         ?node=N&process=P                        only these; each may be given several times, or with commas
         ?limit=N                                 at most N rows together (10,000 unless told)
+        ?offset=N                                without the first N, of one process
+        ?match=<text>                            only rows in which any value holds this text, in any case
         ?timeout=S                               how long all have together (5 s unless told, 30 at most)
         ?<column>=<text>                         as at one process: only rows whose column prints as this text
 
@@ -95,6 +97,11 @@ class IntrospectEverywhere:
         limit = _limit(query.get("limit"))
         table = request.params["table"]
         asked = {**query, "limit": str(limit)}
+        if "offset" in query and (count := len(self._asked(chosen))) > 1:
+            raise HttpError(
+                400, f"offset is of the rows of one process, and {count} are asked:"
+                " name one by node= and process=",
+            )  # fmt: skip
         shown = await self.ask_all(chosen, f"introspect/{table}", asked, timeout_s)
         found = gather(table, shown, chosen, limit)
         if found is None:
@@ -148,13 +155,16 @@ class IntrospectEverywhere:
                 size += len(found.body)
                 return found
 
-        asked = [who for who in (self._own_name, *self._processes.known()) if chosen.takes(who)]
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(ask(who)) for who in asked]
+                tasks = [group.create_task(ask(who)) for who in self._asked(chosen)]
         finally:
             self._calls_count -= 1
         return [task.result() for task in tasks]
+
+    def _asked(self, chosen: Chosen) -> list[Hello]:
+        known = (self._own_name, *self._processes.known())
+        return [who for who in known if chosen.takes(who)]
 
     async def _ask(
         self, who: Hello, page: str, query: Mapping[str, str], timeout_s: float

@@ -1,0 +1,76 @@
+// Journeys through what runs: processes and what they hold now, streams of what they say. Gone by lab.mjs.
+
+import { axe, choose, heading, open, page, picture } from "./harness.mjs";
+
+const WEB1 = "10.1.1.3";
+const table = (name) => page.getByRole("navigation", { name: "Tables" }).getByRole("link", { name, exact: true });
+const lines = () => page.getByRole("row");
+
+export async function seeingWhatTheControlNodeHolds() {
+  await open("/");
+  await page.getByRole("navigation").getByRole("link", { name: "Infrastructure", exact: true }).click();
+  await heading("Infrastructure").waitFor();
+  const control = lines().filter({ hasText: "contrail-control" }).first();
+  await control.getByText("Functional", { exact: true }).waitFor();
+  for (const name of ["contrail-api", "contrail-schema", "contrail-analytics-api", "contrail-vrouter-agent"]) {
+    await lines().filter({ hasText: name }).first().getByText(/^\d{4}\.\d+\.\d+$/).waitFor();
+  }
+  await control.getByText(/^\d+\.\d %$/).waitFor();
+  await axe("the infrastructure");
+  await picture("nodes");
+  await control.getByRole("link").click();
+  await table("BGP peers").click();
+  // A router of its own kind (FRR) is on the other side.
+  const gateway = lines().filter({ hasText: "gw1" });
+  await gateway.getByText("Established", { exact: true }).waitFor();
+  await gateway.getByText("evpn").waitFor();
+  await table("Hosts").click();
+  await lines().filter({ hasText: "compute2" }).getByText("Established", { exact: true }).waitFor();
+  await table("Routing instances").click();
+  await page.getByRole("link", { name: "red:front:front", exact: true }).click();
+  await page.waitForURL(/table=routes&where=instance/);
+  await page.getByRole("searchbox", { name: "Rows that hold" }).fill(`${WEB1}/32`);
+  await page.getByRole("searchbox", { name: "Rows that hold" }).press("Enter");
+  await page.waitForURL(/match=10\.1\.1\.3/);
+  const route = lines().filter({ has: page.getByRole("cell", { name: `${WEB1}/32`, exact: true }) }).filter({ hasText: "used" }).first();
+  await route.getByText(/^(the only path|shares with \d+.*|the others: .*)$/).waitFor();
+  await page.getByRole("status").getByText(/^\d{1,2} rows?, read at/).waitFor();
+  await axe("routes of a control node");
+  await picture("control-routes");
+  await route.getByRole("button").click();
+  await page.getByText("Distinguisher", { exact: true }).waitFor();
+  await page.reload();
+  await route.waitFor();
+}
+
+export async function followingARouteToItsPort() {
+  await open("/monitor?view=vrouter");
+  await page.getByRole("link", { name: /compute2$/ }).click();
+  await table("VRFs").click();
+  await page.getByRole("columnheader", { name: "Flooded to" }).waitFor();
+  await page.getByRole("link", { name: "red:front:front", exact: true }).click();
+  const box = page.getByRole("searchbox", { name: "Rows that hold" });
+  await page.waitForURL(/table=routes&where=vrf/);
+  await box.fill("10.1.1.4/32");
+  await box.press("Enter");
+  await page.waitForURL(/match=/);
+  await page.getByRole("status").getByText(/^1 row, read at/).waitFor();
+  await axe("routes of a host");
+  await picture("host-routes");
+  await page.getByRole("link", { name: /^interface:l3:/ }).click();
+  await page.waitForURL(/table=nexthops/);
+  await lines().nth(1).getByRole("link").first().click();
+  await page.waitForURL(/table=interfaces&where=vif_id/);
+  await page.getByRole("link", { name: "red:web2", exact: true }).click();
+  await heading("web2").waitFor();
+  await page.goBack();
+  await page.getByRole("button", { name: "All rows, whatever their vif_id" }).click();
+  await page.getByRole("link", { name: "red:app", exact: true }).waitFor();
+  await table("Drops").click();
+  await lines().filter({ hasText: /POLICY|NO_ROUTE/ }).first().waitFor();
+  await axe("drops of a host");
+  await table("Flows").click();
+  await page.getByRole("status").getByText(/rows?, read at/).waitFor();
+  await choose("Other tables", "Upli", /^Uplinks$/);
+  await lines().filter({ hasText: "underlay0" }).waitFor();
+}
