@@ -521,7 +521,9 @@ def test_unchanged_rules_of_a_policy_keep_their_uuids(run, controller):
     # However it is written: in another order, with what is not set.
     written = policy(443, 80, 9).replace("direction: '<>', protocol: tcp, ", "protocol: tcp, ")
     written = written.replace("{simple_action: pass}", "{log: false, simple_action: pass}")
-    written = written.replace("protocol: tcp, ", "protocol: tcp, direction: '<>', application: [], ")
+    written = written.replace(
+        "protocol: tcp, ", "protocol: tcp, direction: '<>', application: [], "
+    )
     assert run("apply", "-f", "-", input=written).exit_code == 0
     assert {port: uuids()[port] for port in before} == before
 

@@ -75,9 +75,14 @@ class Analytics:
         try:
             reply = self._client.request(method, path, content=content)
         except httpx.HTTPError as error:
+            speaks_tls = self._url.startswith("http:") and "disconnected" in str(error)
+            advice = (
+                f"it may speak TLS, as that of `skytrail up --secure`: --analytics https{self._url[4:]}"
+                if speaks_tls
+                else f"`skytrail up` runs one; --analytics URL or {VARIABLE} says where"
+            )
             raise Unreachable(
-                f"no analytics node answers at {self._url}: {error}\n`skytrail up` runs one; "
-                f"--analytics URL or {VARIABLE} says where"
+                f"no analytics node answers at {self._url}: {error}\n{advice}"
             ) from error
         if reply.status_code != 200:
             raise Refused(f"{reply.text} ({reply.status_code})")

@@ -27,7 +27,8 @@ _PATH = "/api/v1/change-sets"
 def change() -> None:
     """Gather changes in a set, review what would follow, commit all of it or discard it.
 
-    A set may be named by the first characters of its id.
+    A set may be named by the first characters of its id. Where people log in, sets are for
+    administrators.
     """
 
 

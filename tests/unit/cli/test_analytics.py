@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -318,3 +321,20 @@ def test_an_entity_is_shown_struct_by_struct_with_values_in_full(capsys) -> None
     assert rows[0].startswith("    interface_list") and rows[-1].split() == ["in_tpkts", "4"]
     shown = "".join(row[len("    interface_list ") :].strip() for row in rows[:-1])
     assert all(port in shown for port in ports)
+
+
+def test_a_node_that_speaks_tls_is_told_as_such() -> None:
+    def hang_up(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        peer.recv(1000)
+        peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread = threading.Thread(target=hang_up, args=(server,))
+        thread.start()
+        result = CliRunner().invoke(main, ["uve", "--analytics", url])
+        thread.join()
+
+    assert result.exit_code == 3
+    assert f"--analytics https{url[4:]}" in result.output
