@@ -13,6 +13,7 @@
 #include "encap_mplsgre.h"
 #include "encap_mplsudp.h"
 #include "encap_vxlan.h"
+#include "outer_sum.h"
 #include "parse.h"
 #include "router_mac.h"
 #include "uplink.h"
@@ -177,6 +178,7 @@ static __noinline int outer6_examine(struct __sk_buff *ctx, struct packet *p)
 	const __be32 *to;
 	const __be16 *l4;
 	__be16 word;
+	int found;
 
 	if (!now || !(now->tunnel_address6[0] | now->tunnel_address6[1] | now->tunnel_address6[2] |
 		      now->tunnel_address6[3]))
@@ -209,7 +211,8 @@ static __noinline int outer6_examine(struct __sk_buff *ctx, struct packet *p)
 	p->outer_tos = bpf_ntohs(word) >> 4;
 	if (ip->nexthdr == IP_PROTOCOL_GRE)
 		return l4[0] ? drop(ctx, DROP_TUNNEL_HEADER) : OUTER6_MPLSGRE;
-	return l4[1] == bpf_htons(VXLAN_PORT) ? OUTER6_VXLAN : OUTER6_MPLSUDP;
+	found = l4[1] == bpf_htons(VXLAN_PORT) ? OUTER6_VXLAN : OUTER6_MPLSUDP;
+	return l4[3] && settle_outer_sum6(ctx) ? drop(ctx, DROP_ENCAPSULATION) : found;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "capture.h"
 #include "learn.h"
 #include "mirror_send.h"
+#include "outer_sum.h"
 #include "fabric_forward.h"
 #include "flow_scan.h"
 
@@ -259,6 +260,8 @@ static __always_inline int from_underlay(struct __sk_buff *ctx)
 		reason = outer_check(ctx, ip, now);
 		if (unlikely(reason))
 			return drop(ctx, reason);
+		if (unlikely(*(__be16 *)((void *)(ip + 1) + UDP_SUM_OFFSET)) && settle_outer_sum(ctx))
+			return drop(ctx, DROP_ENCAPSULATION);
 		if (port == bpf_htons(MPLSUDP_PORT))
 			return receive_label(ctx, &packet, MPLSUDP_LABEL_OFFSET);
 		return receive_vxlan(ctx, &packet, MPLSUDP_LABEL_OFFSET);

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import subprocess
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,22 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as co
     for line in sys.stdin if len(sys.argv) > 3 else ():
         connection.sendall(line.encode())
         print(connection.recv(100).decode().strip(), flush=True)
+"""
+ECHO_UDP = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("", int(sys.argv[1])))
+    print("ready", flush=True)
+    while True:
+        server.sendto(*server.recvfrom(100))
+"""
+ASK_UDP = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    asking.settimeout(3)
+    asking.connect((sys.argv[1], int(sys.argv[2])))
+    asking.send(b"over there")
+    print(asking.recv(100).decode())
 """
 WEB, ECHOED = 80, 7007
 
@@ -199,6 +216,27 @@ def test_networks_of_the_router_see_each_other_untranslated(gatewayed):
         found = seen(gatewayed, "app1", "app2")
 
     assert found == str(check.members(gatewayed)["app1"].address(version=4))
+
+
+@pytest.mark.parametrize("state", ["on", "off"])
+def test_sums_of_a_tunnel_that_nobody_finished_spoil_no_answer(gatewayed, state):
+    """The gateway leaves the outer sum to a device where the inner one is finished: always of pings,
+    of TCP and UDP without offloads at the sender. Kernels drop what has a wrong one."""
+    address = str(check.members(gatewayed)["internet"].address(version=4))
+    netns.run(gatewayed.command_in("internet", ["ethtool", "-K", "eth0", "tx", state]))
+    try:
+        for source in ("app1", "app2", "web1"):
+            pinged = netns.run(
+                gatewayed.command_in(source, ["ping", "-c3", "-i0.1", "-W1", address])
+            )
+            assert " 0% packet loss" in pinged
+            with serving(gatewayed, "internet", SEEN, WEB):
+                assert IPv4Address(seen(gatewayed, source, "internet"))
+            with serving(gatewayed, "internet", ECHO_UDP, ECHOED):
+                command = ["python3", "-c", ASK_UDP, address, str(ECHOED)]
+                assert netns.run(gatewayed.command_in(source, command)) == "over there\n"
+    finally:
+        netns.run(gatewayed.command_in("internet", ["ethtool", "-K", "eth0", "tx", "on"]))
 
 
 def test_trace_tells_the_translation_and_the_gateway(gatewayed):

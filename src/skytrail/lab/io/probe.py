@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Self
 
 from skytrail.lab.io import netns
+from skytrail.wire.frame.checksum import internet_checksum
 from skytrail.wire.icmp import IcmpMessage
 
 IpAddress = IPv4Address | IPv6Address
@@ -256,7 +257,7 @@ class Prober:
             if message[0] == _ECHO_REQUEST[family]:
                 self._note_arrival(name, message[8:])
                 self._lengths.get(len(message) - 8, set()).add(name)
-            elif message[0] == _ECHO_REPLY[family]:
+            elif message[0] == _ECHO_REPLY[family] and _is_sound(family, message):
                 self._note_reply(message[8:], name)
 
     def _note_arrival(self, name: str, payload: bytes) -> None:
@@ -284,6 +285,11 @@ def _token(payload: bytes) -> bytes:
 
 def _family(address: IpAddress) -> int:
     return socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+
+
+def _is_sound(family: int, message: bytes) -> bool:
+    """A raw socket gets ICMP before its checksum is looked at; of ICMPv6 the kernel does that here."""
+    return family == socket.AF_INET6 or internet_checksum(message) == 0
 
 
 def _open_raw(namespace: str, family: int) -> socket.socket:
