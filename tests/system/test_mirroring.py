@@ -106,6 +106,29 @@ def test_port_is_copied_to_an_analyzer_on_another_host(lab, members, mirrored, c
     assert row == store
 
 
+def test_copies_go_into_another_project_while_that_shares_its_network(
+    lab, api, mirrored, eventually
+):
+    network = api.name_to_id("virtual-network", ["default-domain", "blue", "front"])
+    red = api.name_to_id("project", RED)
+    own = api.read("virtual-network", network)["perms2"]
+
+    def share(access):
+        shares = [{"tenant": red, "tenant_access": access}] if access else []
+        api.update("virtual-network", network, {"perms2": {**own, "share": shares}})
+
+    try:
+        share(5)
+        instance = "default-domain:blue:front:front"
+        mirrored("red-web1", "both", analyzer_ip_address="10.2.1.250", routing_instance=instance)
+        share(4)
+        eventually(lambda: not mirrors(lab, "compute1"), "copies end with the share")
+        share(5)
+        eventually(lambda: mirrors(lab, "compute1"), "copies are back with it")
+    finally:
+        share(0)
+
+
 def test_sent_packets_alone_go_to_a_collector_in_the_underlay(
     lab, members, mirrored, copies, eventually
 ):
