@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from skytrail.cli import main
 from skytrail.client import ApiClient
 from skytrail.client.messages import Call
 from skytrail.lab.io.machine import free_port
@@ -45,10 +50,13 @@ class Controller:
         assert self.process.stdout is not None
         assert " ready" in self.process.stdout.readline()
         trust = ssl.create_default_context(cafile=self.data / "security/ca.pem")
+        self.http_trust = trust
         self.http = httpx.Client(verify=trust, timeout=30.0)
         self._make_tenants()
+        self._make_rules()
+        self.hosts = [self._host("host1"), self._host("host2")]
         self._tell()
-        self.tokens = {name: self._token(name) for name in ("red", "blue", "guest")}
+        self.tokens = {name: self.token(name) for name in ("red", "blue", "guest", "eve")}
 
     def _make_tenants(self) -> None:
         rule = {"rule_object": "*", "rule_perms": [{"role_name": "member", "role_crud": "CRUD"}]}
@@ -64,8 +72,48 @@ class Controller:
                 client.call(Call("POST", "/projects", body={"project": project}))
                 user = {"password": PASSWORD, "roles": ["member"], "project": f"{DOMAIN}:{name}"}
                 client.call(Call("PUT", f"/api/v1/users/{name}", body=user))
-            user = {"password": PASSWORD, "roles": ["guest"], "project": f"{DOMAIN}:red"}
-            client.call(Call("PUT", "/api/v1/users/guest", body=user))
+            for name, role in (("guest", "guest"), ("eve", "member")):
+                user = {"password": PASSWORD, "roles": [role], "project": f"{DOMAIN}:red"}
+                client.call(Call("PUT", f"/api/v1/users/{name}", body=user))
+
+    def _make_rules(self) -> None:
+        """Make a rule of everybody, one of red that asks where its port is, and one of blue that holds everywhere."""
+
+        def rule(path: str, operation: str, value: str, kind: str) -> dict[str, object]:
+            condition = {
+                "operand1": path, "operation": operation, "operand2": {"json_value": value}, "variables": [],
+            }  # fmt: skip
+            return {
+                "alarm_severity": 1, "uve_keys": {"uve_key": [kind]},
+                "alarm_rules": {"or_list": [{"and_list": [condition]}]},
+            }  # fmt: skip
+
+        system = ["default-global-system-config"]
+        ports, port = "virtual-machine-interface", "UveVMInterfaceAgent"
+        made = {
+            (*system, "any"): rule(f"{port}", "!=", "null", ports),
+            (DOMAIN, "red", "where"): rule(f"{port}.vrouter", "!=", "null", ports),
+            (DOMAIN, "red", "own"): rule(f"{port}.active", "==", "null", ports),
+            (DOMAIN, "blue", "phish"): rule(f"{port}", "!=", "null", ports),
+            (DOMAIN, "blue", "host"): rule("VrouterAgent", "!=", "null", "vrouter"),
+        }
+        with ApiClient(unix_socket=str(self.data / "api.sock")) as client:
+            for name, fields in made.items():
+                parent = "global-system-config" if len(name) == 2 else "project"
+                body = {"alarm": {"fq_name": list(name), "parent_type": parent, **fields}}
+                client.call(Call("POST", "/alarms", body=body))
+
+    def _host(self, name: str) -> socket.socket:
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(str(self.data / "telemetry.sock"))
+        hello = Hello(
+            source=name, node_type="Compute", module="agent", instance_id="0", pid=5, started_us=1
+        )
+        stream.sendall(encode(hello))
+        framer = TelemetryFramer()
+        while framer.next_frame() is None:
+            framer.feed(stream.recv(65536))
+        return stream
 
     def _tell(self) -> None:
         """Tell a session as both hosts see it, and how much each port carried."""
@@ -85,35 +133,63 @@ class Controller:
         told = [
             Uve(
                 table="ObjectVMITable", key=f"{DOMAIN}:{name}:port", struct="UveVMInterfaceAgent",
-                fields={"in_bytes": 7}, statistics=[Statistic(name="if_stats", gauges=["in_bytes"])],
+                fields={"in_bytes": 7, "vrouter": "host1"},
+                statistics=[Statistic(name="if_stats", gauges=["in_bytes"])],
             )
             for name in ("red", "blue", "reddish")
         ]  # fmt: skip
-        with socket.socket(socket.AF_UNIX) as stream:
-            stream.connect(str(self.data / "telemetry.sock"))
-            hello = Hello(
-                source="host1", node_type="Compute", module="agent", instance_id="0", pid=5, started_us=1
-            )  # fmt: skip
-            stream.sendall(encode(hello))
-            framer = TelemetryFramer()
-            while framer.next_frame() is None:
-                framer.feed(stream.recv(65536))
-            stream.sendall(b"".join(map(encode, [pack(rows), *told])))
-            with httpx.Client(
-                transport=httpx.HTTPTransport(uds=str(self.data / "analytics.sock")), timeout=30.0
-            ) as operator:
+        told += [
+            Uve(
+                table="ObjectVNTable", key=f"{DOMAIN}:{name}:net", struct="UveVirtualNetworkAgent",
+                fields={
+                    "interface_list": [f"{DOMAIN}:red:port", f"{DOMAIN}:blue:port"],
+                    "virtualmachine_list": ["vm-red", "vm-blue"],
+                },
+                rules={"interface_list": "union", "virtualmachine_list": "union"},
+            )
+            for name in ("red", "blue")
+        ]  # fmt: skip
+        told += [
+            Uve(
+                table="ObjectVMTable", key=f"vm-{name}", struct="UveVirtualMachineAgent",
+                fields={"vm_name": f"machine-{name}", "vrouter": "host1", "interface_list": ports},
+                rules={"interface_list": "union"},
+            )
+            for name, ports in (
+                ("red", [f"{DOMAIN}:red:port"]),
+                ("blue", [f"{DOMAIN}:blue:port"]),
+                ("both", [f"{DOMAIN}:red:port2", f"{DOMAIN}:blue:port2"]),
+            )
+        ]  # fmt: skip
+        told.append(
+            Uve(
+                table="ObjectVRouter",
+                key="host1",
+                struct="VrouterAgent",
+                fields={"res_limit": True},
+            )
+        )
+        one, other = self.hosts
+        one.sendall(b"".join(map(encode, [pack(rows), *told])))
+        # Another host says something else of the same port: both then stand beside their values.
+        moved = Uve(
+            table="ObjectVMITable", key=f"{DOMAIN}:red:port", struct="UveVMInterfaceAgent",
+            fields={"mac_address": "02:00:00:00:00:01", "in_bytes": 9, "vrouter": "host2"},
+        )  # fmt: skip
+        other.sendall(encode(moved))
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.data / "analytics.sock")), timeout=30.0
+        ) as operator:
 
-                def stored(table: str, field: str, count: int) -> bool:
-                    body = query(table, [field])
-                    reply = operator.post("http://node/analytics/query", json=body)
-                    return reply.status_code == 200 and len(reply.json()["value"]) == count
+            def stored(table: str, field: str, count: int) -> bool:
+                body = query(table, [field])
+                reply = operator.post("http://node/analytics/query", json=body)
+                return reply.status_code == 200 and len(reply.json()["value"]) == count
 
-                wait_until(
-                    lambda: stored("SessionRecordTable", "vmi", 3), "the sessions are stored"
-                )
-                wait_until(lambda: stored(PORTS, "name", 3), "the numbers are stored")
+            wait_until(lambda: stored("SessionRecordTable", "vmi", 3), "the sessions are stored")
+            wait_until(lambda: stored(PORTS, "name", 3), "the numbers are stored")
 
-    def _token(self, user: str) -> str:
+    def token(self, user: str) -> str:
         body = {"user": user, "password": PASSWORD}
         reply = self.http.post(f"https://127.0.0.1:{self.api}/api/v1/login", json=body)
         assert reply.status_code == 200, reply.text
@@ -141,6 +217,8 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
     running = Controller(tmp_path_factory.mktemp("tenants"))
     yield running
     running.http.close()
+    for host in running.hosts:
+        host.close()
     running.process.terminate()
     running.process.wait()
     assert running.process.stdout is not None
@@ -230,8 +308,10 @@ def test_tables_of_all_tenants_are_refused(controller, way, table) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/v1/logs", "/api/v1/introspect/routes", "/analytics/uves/vrouter/*", "/analytics/alarms",
-        "/analytics/uve-stream", "/analytics/tables", "/analytics/table/SessionRecordTable/column-values/vn",
+        "/api/v1/logs", "/api/v1/introspect/routes", "/analytics/uves/vrouter/*", "/analytics/uves/vrouters",
+        "/analytics/uve-stream?tablefilt=vrouter", "/api/v1/alarms/vrouter/host1/collected",
+        "/analytics/table/MessageTable/schema", "/analytics/table/SessionRecordTable",
+        "/analytics/alarms?sfilt=host1", "/analytics/uves/virtual-network/*?mfilt=Compute:agent:0", "/analytics/table/SessionRecordTable/column-values/vn",
     ],
 )  # fmt: skip
 def test_paths_that_know_no_tenants_are_refused(controller, way, path) -> None:
@@ -255,3 +335,241 @@ def test_naming_another_project_to_the_node_shows_nothing_of_it(controller) -> N
     rows = controller.http.get(url, headers=headers).json()["rows"]
 
     assert {row["vmi"] for row in rows} == {"default-domain:red:port"}
+
+
+RED_PORT = [{"in_bytes": count, "mac_address": "02:00:00:00:00:01"} for count in (7, 9)]
+"""As either host says it."""
+SECRETS = ("blue", "reddish", "host1", "host2", "vm-both", "machine-both", "phish")
+"""What no answer to a member of red may hold: names of others, and of hosts."""
+
+
+def uves_of(controller, way, path):
+    reply = controller.ask("red", way, "GET", path)
+    assert reply.status_code == 200, reply.text
+    assert not [each for each in SECRETS if each in reply.text], reply.text
+    return reply.json()
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "*", "*?flat", "default-domain:*", "default-domain:red*", "default-domain:red:*", "d*?kfilt=*",
+        "*?kfilt=default-domain:blue:port,default-domain:red:port,default-domain:reddish:*",
+        "*?cfilt=UveVMInterfaceAgent,UveVMInterfaceAgent:vrouter",
+    ],
+)  # fmt: skip
+def test_only_own_ports_are_shown_whatever_is_asked(controller, way, asked) -> None:
+    found = uves_of(controller, way, f"/analytics/uves/virtual-machine-interface/{asked}")["value"]
+
+    (port,) = found
+    assert port["name"] == "default-domain:red:port"
+    assert port["value"]["UveVMInterfaceAgent"] in RED_PORT
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "virtual-machine-interface/default-domain:blue:port", "virtual-network/default-domain:blue:*",
+        "virtual-machine-interface/default-domain:red:port?cfilt=UveVMInterfaceAgent:vrouter",
+        "virtual-machine-interface/*?kfilt=default-domain:reddish:*", "virtual-machine/vm-blue",
+        "virtual-machine/vm-both", "virtual-network/default-domain:red:net?cfilt=UveVirtualNetworkAgent:virtualmachine_list",
+        "virtual-network/default-domain:red:net?cfilt=ContrailConfig",
+    ],
+)  # fmt: skip
+def test_what_is_of_others_or_hidden_is_not_there(controller, way, path) -> None:
+    assert uves_of(controller, way, f"/analytics/uves/{path}") in ({}, {"value": []})
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+def test_own_networks_and_machines_are_shown_with_own_ports(controller, way) -> None:
+    names = uves_of(controller, way, "/analytics/uves/virtual-networks")
+    assert [each["name"] for each in names] == ["default-domain:red:net"]
+    network = uves_of(controller, way, "/analytics/uves/virtual-network/default-domain:red:net")
+    assert network == {"UveVirtualNetworkAgent": {"interface_list": ["default-domain:red:port"]}}
+    machines = uves_of(controller, way, "/analytics/uves/virtual-machine/*")["value"]
+    assert [each["name"] for each in machines] == ["vm-red"]
+    types = {each["name"] for each in uves_of(controller, way, "/analytics/uves")}
+    assert types == {"virtual-networks", "virtual-machine-interfaces", "virtual-machines"}
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+def test_alarms_of_own_ports_are_shown_and_no_rule_finds_out_where_they_are(
+    controller, way
+) -> None:
+    def raised():
+        found = uves_of(controller, way, "/analytics/alarms")
+        return {
+            (entity["name"], alarm["type"]): alarm
+            for entity in found.get("virtual-machine-interface", [])
+            for alarm in entity["value"]["UVEAlarms"]["alarms"]
+        }
+
+    port, system = "default-domain:red:port", "default-global-system-config:any"
+    wait_until(lambda: len(raised()) == 2, "the alarms are raised")
+    assert raised().keys() == {(port, system), (port, "default-domain:red:own")}
+    assert {"token", "parent", "children", "alarm_rules"}.isdisjoint(raised()[port, system])
+    assert "alarm_rules" in raised()[port, "default-domain:red:own"]
+    assert uves_of(controller, way, "/analytics/alarms?kfilt=default-domain:blue:port") == {}
+    acknowledged = controller.ask("red", way, "POST", "/analytics/alarms/acknowledge", {})
+    assert acknowledged.status_code == 403
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+def test_past_is_as_narrow_as_the_present(controller, way) -> None:
+    def at(seconds_ago=0.0):
+        return f"{datetime.fromtimestamp(time.time() - seconds_ago, UTC):%Y-%m-%dT%H:%M:%S.%f}"
+
+    def then(path, sign="?"):
+        return uves_of(controller, way, f"/analytics/{path}{sign}at={at()}")
+
+    ports = "uves/virtual-machine-interface"
+    wait_until(lambda: then(f"{ports}/*")["value"], "the ports are kept")
+    wait_until(lambda: then("alarms"), "the alarms are kept")
+    (port,) = then(f"{ports}/*")["value"]
+    assert port["name"] == "default-domain:red:port"
+    assert port["value"]["UveVMInterfaceAgent"] in RED_PORT
+    assert then(f"{ports}/default-domain:blue:port") == {}
+    assert then(f"{ports}/*?kfilt=default-domain:blue:*", "&") == {"value": []}
+    assert then(f"{ports}/*?cfilt=UveVMInterfaceAgent:vrouter", "&") == {"value": []}
+    assert [each["name"] for each in then("uves/virtual-networks")] == ["default-domain:red:net"]
+    assert then("uves/virtual-machine/vm-both") == {}
+    assert then("uves/virtual-machine/vm-red")["UveVirtualMachineAgent"]["vm_name"] == "machine-red"
+    (entity,) = then("alarms")["virtual-machine-interface"]
+    assert {each["type"] for each in entity["value"]["UVEAlarms"]["alarms"]} == {
+        "default-global-system-config:any", "default-domain:red:own",
+    }  # fmt: skip
+    assert uves_of(controller, way, f"/analytics/{ports}/*?at={at(3600)}") == {"value": []}
+    for closed, status in (("uves/vrouter/host1", 403), ("uves/virtual-machine/*", 400)):
+        assert (
+            controller.ask("red", way, "GET", f"/analytics/{closed}?at={at()}").status_code
+            == status
+        )
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+def test_rules_are_tried_over_own_ports_only(controller, way) -> None:
+    def tried(**members):
+        return controller.ask("red", way, "POST", "/api/v1/alarms/dry-run", members)
+
+    def names(**members):
+        reply = tried(**members)
+        assert reply.status_code == 200, reply.text
+        assert not [each for each in SECRETS if each in reply.text]
+        return [each["name"] for each in reply.json()["alarms"]]
+
+    everybody = "default-global-system-config:any"
+    wait_until(lambda: names(name=everybody), "the ports are kept")
+    found = tried(name=everybody).json()
+    assert names(name=everybody) == ["default-domain:red:port"]
+    assert found["entities_count"] == 1
+    assert names(name=everybody, entity="default-domain:blue:*") == []
+    assert names(name="default-domain:red:where") == []
+    condition = {"operand1": "VrouterAgent", "operation": "!=", "operand2": {"json_value": "null"}}
+    rule = {
+        "alarm_severity": 1, "uve_keys": {"uve_key": ["vrouter"]},
+        "alarm_rules": {"or_list": [{"and_list": [condition]}]},
+    }  # fmt: skip
+    assert tried(rule=rule).status_code == 400
+    assert tried(name="default-domain:blue:phish").status_code == 404
+    # Whose rule it says it is changes nothing of over what it is tried.
+    rule["uve_keys"] = {"uve_key": ["virtual-machine-interface"]}
+    rule["fq_name"] = ["default-domain", "other", "x"]
+    condition["operand1"] = "UveVMInterfaceAgent"
+    assert names(rule=rule) == ["default-domain:red:port"]
+
+
+class Streamed:
+    """A stream that a thread reads; ``text`` is what came."""
+
+    def __init__(self, controller, user, way, path) -> None:
+        base = f"https://127.0.0.1:{controller.node}/analytics/"
+        if way == "api":
+            base = f"https://127.0.0.1:{controller.api}/api/v1/analytics/"
+        self._headers = {"x-auth-token": controller.tokens[user]}
+        self._http = httpx.Client(verify=controller.http_trust, timeout=60.0)
+        self._url = base + path
+        self.text = ""
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        # The node ends before its readers do.
+        with (
+            contextlib.suppress(httpx.RemoteProtocolError),
+            self._http.stream("GET", self._url, headers=self._headers) as reply,
+        ):
+            for chunk in reply.iter_text():
+                self.text += chunk
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+def test_stream_tells_of_own_ports_and_ends_with_the_rights(controller, way) -> None:
+    stream = Streamed(controller, "eve", way, "uve-stream")
+    told = '"key":"ObjectVMITable:default-domain:red:port"'
+    wait_until(lambda: told in stream.text, "what there is comes")
+    marks = {}
+    for number, name in enumerate(("blue", "reddish", "red")):
+        marks[name] = 1_000_000 + 1000 * len(way) + number
+        fields = {"out_bytes": marks[name]}
+        uve = Uve(
+            table="ObjectVMITable", key=f"{DOMAIN}:{name}:port", struct="UveVMInterfaceAgent",
+            sequence=marks[name], fields=fields,
+        )  # fmt: skip
+        controller.hosts[0].sendall(encode(uve))
+    wait_until(lambda: str(marks["red"]) in stream.text, "a change comes")
+    assert not [each for each in (*SECRETS, str(marks["blue"])) if each in stream.text]
+
+    with ApiClient(unix_socket=str(controller.data / "api.sock")) as client:
+        user = {"password": PASSWORD, "roles": ["guest"], "project": f"{DOMAIN}:red"}
+        client.call(Call("PUT", "/api/v1/users/eve", body=user))
+    wait_until(lambda: not stream.thread.is_alive(), "the stream ends")
+    assert controller.ask("eve", way, "GET", "/analytics/alarms").status_code in {401, 403}
+    with ApiClient(unix_socket=str(controller.data / "api.sock")) as client:
+        user = {"password": PASSWORD, "roles": ["member"], "project": f"{DOMAIN}:red"}
+        client.call(Call("PUT", "/api/v1/users/eve", body=user))
+    controller.tokens["eve"] = controller.token("eve")
+
+
+def test_so_many_streams_of_a_project_are_open_and_others_have_theirs(controller) -> None:
+    streams = [Streamed(controller, "red", "node", "alarm-stream") for _ in range(16)]
+    wait_until(lambda: all("init" in each.text for each in streams), "all are open")
+
+    assert controller.ask("red", "node", "GET", "/analytics/uve-stream").status_code == 503
+    other = Streamed(controller, "blue", "node", "alarm-stream")
+    wait_until(lambda: "default-domain:blue:port" in other.text, "another project has its own")
+    assert "default-domain:red" not in other.text
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+def test_tables_with_an_own_part_are_listed_and_described(controller, way) -> None:
+    listed = {each["name"] for each in uves_of(controller, way, "/analytics/tables")}
+    assert listed == {
+        "SessionSeriesTable", "SessionRecordTable", "FlowSeriesTable", "FlowRecordTable", PORTS,
+        "StatTable.UveVirtualNetworkAgent.vn_stats",
+    }  # fmt: skip
+    columns = uves_of(controller, way, f"/analytics/table/{PORTS}/schema")["columns"]
+    assert "in_bytes" in {each["name"] for each in columns}
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["sessions", "--network", "red:net"], "default-domain:red:net"),
+        (["stats", PORTS, "--select", "name,SUM(if_stats.in_bytes)"], "default-domain:red:port"),
+        (["alarms"], "default-domain:red:port"),
+        (["uve", "virtual-machine-interface"], "default-domain:red:port"),
+        (["alarms", "dry-run", "any", "--since", "10m"], "default-domain:red:port"),
+    ],
+)
+def test_member_asks_on_the_terminal(controller, words, shown, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    access = ["--token", controller.tokens["red"], "--ca", str(controller.data / "security/ca.pem")]
+    place = ["--analytics", f"https://127.0.0.1:{controller.node}"]
+
+    done = CliRunner().invoke(main, [*access, *words, *place])
+
+    assert done.exit_code == 0, done.output
+    assert shown in done.output
+    assert not [each for each in SECRETS if each in done.output]

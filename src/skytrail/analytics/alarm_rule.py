@@ -57,6 +57,8 @@ class AlarmRule:
     """How long it must not hold before the alarm goes."""
     collect: tuple[str, ...] = ()
     """Pages of nodes that are kept when it is raised, as ``agent/drops``."""
+    project: str = ""
+    """``domain:project`` of a project's own rule: it is looked at over what the project sees of its own."""
 
 
 def values_at(state: object, path: str) -> list[object]:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from skytrail.analytics import alarm_rule
+from skytrail.analytics import alarm_rule, tenant_uves
 from skytrail.analytics.alarm_rule import AlarmRule
+from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_types import TYPES
 
 STRUCT = "UVEAlarms"
@@ -85,12 +86,13 @@ class AlarmBoard:
         changes: list[Transition] = []
         for name in dict.fromkeys((*held, *rules)):
             former, rule = held.get(name), rules.get(name)
-            matched = alarm_rule.matches(rule, state) if rule else []
+            part = state if rule is None or not rule.project else _own_part(rule, entity, state)
+            matched = alarm_rule.matches(rule, part) if rule and part else []
             if rule is not None and matched:
-                shown = alarm_rule.shown(matched, state)
+                shown = alarm_rule.shown(matched, part)
                 after = _holding(former, rule, shown, now, now_us)
             else:
-                after = _ending(former, now, at_once=rule is None)
+                after = _ending(former, now, at_once=rule is None or not part)
             if after is not None:
                 following[name] = after
             changes += _news(entity, former, after)
@@ -193,6 +195,11 @@ class AlarmBoard:
             for each in self.raised(entity)
         ]
         return {"alarms": alarms} if alarms else {}
+
+
+def _own_part(rule: AlarmRule, entity: Entity, state: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what a project's rule is looked at over: what its members see, nothing of others."""
+    return tenant_uves.seen(Tenant(rule.project), entity, state)
 
 
 def _place(entity: Entity, rule: str) -> dict[str, str]:

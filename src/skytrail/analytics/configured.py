@@ -26,6 +26,7 @@ NODE_TABLES: Final = {
     "analytics-node": "ObjectCollectorInfo",
     "physical-router": "ObjectPRouter",
 }
+_GLOBAL_NAME_LENGTH: Final = 2
 WATCHED: Final = (*NODE_TABLES, "alarm", "global-system-config", "tag")
 
 Document = Mapping[str, object]
@@ -90,8 +91,11 @@ def alarm_rule_of(document: Document, collect: tuple[str, ...] = ()) -> AlarmRul
         raise RuleUnusable("uve_keys or alarm_severity is missing")
     permissions = document.get("id_perms")
     said = cast("Document", permissions).get("description") if isinstance(permissions, dict) else ""
+    names = tuple(map(str, cast("Iterable[object]", document.get("fq_name") or ())))
     return AlarmRule(
-        name=":".join(map(str, cast("Iterable[object]", document.get("fq_name") or ()))),
+        name=":".join(names),
+        # Those of the whole system have one name before their own.
+        project=":".join(names[:-1]) if len(names) > _GLOBAL_NAME_LENGTH else "",
         severity=severity,
         types=tuple(str(word) for word in cast("list[object]", words)),
         alternatives=alternatives_of(document.get("alarm_rules")),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -15,14 +16,19 @@ from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable
 from skytrail.analytics.configured import alarm_rule_of
 from skytrail.analytics.native_query import LAST, moment_of
 from skytrail.analytics.query_request import QueryUnusable
+from skytrail.analytics.tenant_uves import NAMED_TABLES
+from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_filter import UveFilter
-from skytrail.analytics.uve_types import TABLES
+from skytrail.analytics.uve_types import TABLES, TYPES
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LAST_DEFAULT: Final = "2h"
 _NAME_CHARACTERS_MAX: Final = 1024
 OWN_NAME: Final = "dry-run"
 """Of a rule whose object has no name yet."""
+
+
+_OF_TENANTS: Final = frozenset(TYPES[table] for table in NAMED_TABLES)
 
 
 class RuleUnknown(Exception):
@@ -67,6 +73,17 @@ def rule_of(asked: DryRunRequest, rules: Iterable[AlarmRule]) -> AlarmRule:
         what = f"{unknown[0][:64]!r} is no type of UVE" if unknown else "no type of UVE is named"
         raise QueryUnusable(f"rule: uve_keys: {what}; GET /analytics/uve-types lists them")
     return rule
+
+
+def narrowed(rule: AlarmRule, tenant: Tenant) -> AlarmRule:
+    """Return a rule as a project's member tries it: over what he sees; :class:`QueryUnusable` names the field."""
+    hidden = sorted(set(rule.types) - _OF_TENANTS) or (() if rule.types else ("*",))
+    if hidden:
+        raise QueryUnusable(
+            f"rule: uve_keys: {hidden[0][:64]!r}: members of a project try rules over"
+            f" {', '.join(sorted(_OF_TENANTS))}"
+        )
+    return replace(rule, project=tenant.project)
 
 
 def span_of(asked: DryRunRequest, now_us: int) -> tuple[int, int]:

@@ -35,6 +35,7 @@ from skytrail.analytics.io.history import History
 from skytrail.analytics.io.http import AnalyticsApi
 from skytrail.analytics.io.introspect_http import IntrospectEverywhere
 from skytrail.analytics.io.native_http import NativeQueries
+from skytrail.analytics.io.own_uves import OwnUves
 from skytrail.analytics.io.past import Past
 from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
@@ -161,29 +162,17 @@ class AnalyticsService:
             if settings.gate_url:
                 gate = ApiGate(settings.gate_url, settings.gate_ca, self._clock)
                 stack.push_async_callback(gate.close)
-            writing, past = None, None
+            past, writing = None, None
             if settings.history:
-                spool = await asyncio.to_thread(Spool, settings.spool)
-                history = History(settings.history)
-                stack.push_async_callback(history.close)
-                past = Past(history, settings.name, self._clock)
-                DryRuns(past, self.watchman, self._clock).add_routes(router)
-                turns = Turns()
-                queries = QueryApi(history, self._clock, settings.keep_hours, turns)
-                stack.push_async_callback(queries.close)
-                queries.add_routes(router)
-                NativeQueries(history, self._clock, settings.keep_hours, turns).add_routes(router)
-                underlay = UnderlayApi(history, self.collector, self._clock, settings.keep_hours)
-                underlay.add_routes(router)
-                self.writer = HistoryWriter(
-                    history, self.collector, spool, self._clock, name=settings.name,
-                    acknowledge=self.telemetry.acknowledge,
-                )  # fmt: skip
-                self.writer.resume()
-                writing = self.writer.run(settings.keep_hours)
-                started_us = round(self._clock.wall() * 1e6)
-                self.recorder = UveRecorder(self.collector, settings.name, started_us)
-            AnalyticsApi(self.collector, self.watchman, self._clock, past).add_routes(router)
+                past, writing = await self._keep_history(stack, router)
+            own = OwnUves(
+                self.collector,
+                past,
+                self._clock,
+                Turns(),
+                _always if gate is None else gate.stands,
+            )
+            AnalyticsApi(self.collector, self.watchman, self._clock, own, past).add_routes(router)
             ports = {"rest": rest[0].getsockname()[1], **await self._listen(stack)}
             following = self._follow(stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -210,6 +199,29 @@ class AnalyticsService:
             group.create_task(self._tick(), name="analytics-tick")
             group.create_task(self.delivery.run(), name="analytics-alarms")
             group.create_task(self.collecting.run(), name="analytics-collecting")
+
+    async def _keep_history(
+        self, stack: AsyncExitStack, router: Router
+    ) -> tuple[Past, Coroutine[object, object, None]]:
+        """Add what history answers; return what is read of its entities, and what writes it."""
+        settings, clock = self._settings, self._clock
+        spool = await asyncio.to_thread(Spool, settings.spool)
+        history = History(settings.history)
+        stack.push_async_callback(history.close)
+        past, turns = Past(history, settings.name, clock), Turns()
+        DryRuns(past, self.watchman, clock, Turns(1)).add_routes(router)
+        queries = QueryApi(history, clock, settings.keep_hours, turns)
+        stack.push_async_callback(queries.close)
+        queries.add_routes(router)
+        NativeQueries(history, clock, settings.keep_hours, turns).add_routes(router)
+        UnderlayApi(history, self.collector, clock, settings.keep_hours).add_routes(router)
+        self.writer = HistoryWriter(
+            history, self.collector, spool, clock, name=settings.name,
+            acknowledge=self.telemetry.acknowledge,
+        )  # fmt: skip
+        self.writer.resume()
+        self.recorder = UveRecorder(self.collector, settings.name, round(clock.wall() * 1e6))
+        return past, self.writer.run(settings.keep_hours)
 
     async def _listen(self, stack: AsyncExitStack) -> dict[str, int]:
         """Open every port but that of REST; returns them by name. Raises ``OSError``."""
@@ -324,6 +336,11 @@ class AnalyticsService:
         yield from self.devices.samples()
         if self.kafka is not None:
             yield from self.kafka.samples()
+
+
+async def _always(request: Request) -> bool:
+    """Let a stream go on: who asks over this server's socket is asked for by the API, which narrows it."""
+    return True
 
 
 def _admission(gate: ApiGate | None) -> Admit:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from skytrail.analytics.history_tables import SESSION
-from skytrail.analytics.query_views import Column, View
+from skytrail.analytics.query_views import Column, View, view_of, views
 from skytrail.analytics.tags import COLUMNS as TAG_COLUMNS
 
 _BOUND: Final = "owner"
@@ -38,7 +38,8 @@ _STATISTICS: Final = frozenset(
 NOT_SHOWN: Final = (
     "Members of a project see sessions, flows, and the numbers of its ports and networks (Session*, Flow*, "
     + ", ".join(sorted(_STATISTICS))
-    + "); all else in analytics is for administrators and global readers"
+    + "), its networks, ports and machines (UVEs virtual-network, virtual-machine-interface, virtual-machine) and"
+    " their alarms; all else in analytics is for administrators and global readers"
 )
 
 
@@ -64,6 +65,12 @@ class Tenant:
     def bound(self) -> Mapping[str, str]:
         """Values that the restriction binds, by name; no name is one of a query's own."""
         return MappingProxyType({_BOUND: self.prefix})
+
+
+def shown_tables() -> list[View]:
+    """Return the tables of which a tenant sees a part."""
+    sessions = [view for view in views().values() if view.stored is SESSION]
+    return [*sessions, *map(view_of, sorted(_STATISTICS))]
 
 
 def seen_by(tenant: Tenant | None, view: View) -> View:

@@ -21,11 +21,14 @@ _EQUAL, _AT_LEAST = 1, 6
 
 
 def note_gaps(node: Analytics, last: str, kind: str) -> None:
-    """Say which gaps of a kind (``log``, ``session``) reach into the time since ``last`` (``10m``) ago."""
+    """Say which gaps of a kind (``log``, ``session``, ``uve``) reach into the time since ``last`` (``10m``) ago.
+
+    They are of all projects: members of one are told none.
+    """
     since_us = round((time.time() - int(last[:-1]) * _UNITS_S[last[-1]]) * 1e6)
     reaches = {"name": "Until", "value": since_us, "op": _AT_LEAST}
     kinds = [[{"name": "Kind", "value": each, "op": _EQUAL}, reaches] for each in (kind, "all")]
-    gaps = node.query(
+    gaps = node.rows_for_all(
         {
             "table": "GapTable", "start_time": 0, "end_time": "now", "select_fields": list(_COLUMNS),
             "where": kinds, "sort_fields": ["T"], "sort": 2, "limit": 1000,

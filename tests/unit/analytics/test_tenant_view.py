@@ -91,13 +91,24 @@ def request(method: str, *segments: str, **headers: str) -> Request:
     "asked",
     [
         ("GET", "analytics", "query"), ("GET", "analytics", "query", "an-id"), ("GET", "api", "v1", "logs"),
-        ("GET", "analytics", "uve-stream"), ("GET", "metrics"), ("POST", "api", "v1", "flows"),
+        ("POST", "analytics", "uve-stream"), ("GET", "metrics"), ("POST", "api", "v1", "flows"),
+        ("POST", "analytics", "alarms", "acknowledge"), ("GET", "api", "v1", "uves"), ("POST", "analytics", "uves"),
+        ("GET", "api", "v1", "alarms", "vrouter", "h", "collected"), ("GET", "introspect", "uves"),
     ],
 )  # fmt: skip
 def test_paths_that_know_no_tenants_are_closed_to_them(asked) -> None:
     with pytest.raises(HttpError) as refusal:
         admit_tenant(request(*asked), RED)
     assert refusal.value.status == 403
+
+
+@pytest.mark.parametrize("place", [("analytics",), ("api", "v1")])
+def test_paths_of_uves_are_open_to_tenants(place) -> None:
+    asked = request("GET", *place, "uves", "virtual-network", "d:red:net")
+
+    admit_tenant(asked, RED)
+
+    assert asked.identity == RED
 
 
 def test_a_sender_that_may_ask_everything_narrows_it_to_a_project() -> None:

@@ -6,7 +6,7 @@ One at a time is evaluated, in a thread, in pieces; what takes longer than its t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from skytrail.analytics.alarm_rule import AlarmRule
@@ -15,11 +15,15 @@ from skytrail.analytics.dry_run_request import (
     DryRunRequest,
     RuleUnknown,
     chosen_of,
+    narrowed,
     rule_of,
     span_of,
 )
 from skytrail.analytics.io.past import Past
+from skytrail.analytics.io.tenants import Turns, tenant_of
 from skytrail.analytics.query_request import QueryUnusable
+from skytrail.analytics.tenant_uves import own_part
+from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_recorder import EVERY_S
 from skytrail.analytics.uve_types import TABLES
 from skytrail.analytics.watchman import Watchman
@@ -34,8 +38,10 @@ WAITING_COUNT_MAX: Final = 4
 class DryRuns:
     """Tries rules out."""
 
-    def __init__(self, past: Past, watchman: Watchman, clock: Clock) -> None:
+    def __init__(self, past: Past, watchman: Watchman, clock: Clock, turns: Turns) -> None:
         self._past = past
+        self._turns = turns
+        """Of members of projects: fewer than may wait."""
         self._watchman = watchman
         self._clock = clock
         self._turn = asyncio.Lock()
@@ -45,10 +51,12 @@ class DryRuns:
         router.add("POST", "/api/v1/alarms/dry-run", self._try_out)
 
     async def _try_out(self, request: Request) -> Response:
-        asked = request.json(DryRunRequest)
+        asked, tenant = request.json(DryRunRequest), tenant_of(request)
         now_us = round(self._clock.wall() * 1e6)
         try:
-            rule = rule_of(asked, self._watchman.board.rules)
+            rule = rule_of(asked, _known(self._watchman.board.rules, tenant))
+            if tenant is not None:
+                rule = narrowed(rule, tenant)
             span_us = span_of(asked, now_us)
             chosen = chosen_of(asked, rule)
         except RuleUnknown as error:
@@ -59,14 +67,20 @@ class DryRuns:
             raise HttpError(
                 503, "Too many rules are being tried; try again", (("retry-after", "5"),)
             )
+        tables = [TABLES[word] for word in rule.types or TABLES if word in TABLES]
+        if tenant is not None:
+            # Names of both kinds of entity have their project in front.
+            part = own_part(tenant, chosen, tables[0])
+            tables, chosen = (tables, part) if part is not None else ([], chosen)
+        self._turns.take(tenant)
         self._waiting_count += 1
         try:
             async with self._turn:
-                tables = [TABLES[word] for word in rule.types or TABLES if word in TABLES]
                 steps = await self._past.steps(tables, chosen, span_us)
                 run, spans = await self._evaluate(rule, span_us, steps)
         finally:
             self._waiting_count -= 1
+            self._turns.give_back(tenant)
         return json_reply(
             {
                 "rule": rule.name,
@@ -100,3 +114,8 @@ class DryRuns:
                     " shorter time (last) or entities by name (entity)",
                 )
         return run, await asyncio.to_thread(run.finish)
+
+
+def _known(rules: Iterable[AlarmRule], tenant: Tenant | None) -> Iterable[AlarmRule]:
+    """Return the rules that may be named: a project's member knows its own, and those of all."""
+    return [rule for rule in rules if tenant is None or rule.project in {"", tenant.project}]

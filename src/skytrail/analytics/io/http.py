@@ -16,10 +16,10 @@ GET  /api/v1/uves/<type>[/<name>]         as above, with plain values
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Final, cast
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
@@ -27,19 +27,24 @@ import msgspec
 from skytrail.analytics import uve_json, uve_types
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.io.fan_out import Asked, FanOut, News, event
+from skytrail.analytics.io.own_uves import OwnUves
 from skytrail.analytics.io.past import Past
 from skytrail.analytics.io.rounds import Rounds
-from skytrail.analytics.uve import Entity
-from skytrail.analytics.uve_filter import (
-    ALARMS,
-    FilterUnusable,
-    UveFilter,
-    filter_of,
+from skytrail.analytics.io.tenants import tenant_of
+from skytrail.analytics.io.uve_requests import (
+    filter_of_body,
+    filter_of_query,
+    link,
+    no_type,
+    tables_of,
 )
+from skytrail.analytics.uve import Entity
+from skytrail.analytics.uve_filter import ALARMS, UveFilter
 from skytrail.analytics.uve_past import State
 from skytrail.analytics.watchman import Watchman
 from skytrail.runtime.asgi import (
     JSON,
+    Handler,
     HttpError,
     Reply,
     Request,
@@ -51,7 +56,6 @@ from skytrail.runtime.asgi import (
 )
 from skytrail.runtime.clock import Clock
 
-FILTERS: Final = ("kfilt", "cfilt", "sfilt", "mfilt", "ackfilt")
 _EVENTS: Final = "text/event-stream"
 _HEARTBEAT_S: Final = 15.0
 _CHUNK_COUNT: Final = 200
@@ -63,9 +67,16 @@ class AnalyticsApi:
     """Answers questions about what a collector knows."""
 
     def __init__(
-        self, collector: Collector, watchman: Watchman, clock: Clock, past: Past | None = None
+        self,
+        collector: Collector,
+        watchman: Watchman,
+        clock: Clock,
+        own: OwnUves,
+        past: Past | None,
     ) -> None:
         self._collector = collector
+        self._own = own
+        """What members of projects see, in place of everything."""
         self._past = past
         self._watchman = watchman
         self._clock = clock
@@ -74,30 +85,33 @@ class AnalyticsApi:
         self._streams_count = 0
 
     def add_routes(self, router: Router) -> None:
+        own = self._own
         router.add("GET", "/", self._index)
         router.add("GET", "/analytics", self._index)
-        router.add("GET", "/analytics/uves", self._list_types)
+        router.add("GET", "/analytics/uves", _by_sender(self._list_types, own.list_types))
         router.add("GET", "/analytics/uve-types", self._describe_types)
-        router.add("GET", "/analytics/uves/{type}", self._list_keys)
-        router.add("POST", "/analytics/uves/{type}", self._post_filters)
-        router.add("GET", "/analytics/uves/{type}/{name...}", self._show)
-        router.add("GET", "/api/v1/uves/{type}", self._list_keys)
-        router.add("GET", "/api/v1/uves/{type}/{name...}", self._show)
-        router.add("GET", "/analytics/uve-stream", self._stream)
-        router.add("GET", "/analytics/alarm-stream", self._alarm_stream)
-        router.add("GET", "/analytics/alarms", self._alarms)
+        for base in ("/analytics", "/api/v1"):
+            keys = _by_sender(self._list_keys, own.list_keys)
+            router.add("GET", f"{base}/uves/{{type}}", keys)
+            shown = _by_sender(self._show, own.show)
+            router.add("GET", f"{base}/uves/{{type}}/{{name...}}", shown)
+        router.add("POST", "/analytics/uves/{type}", _by_sender(self._post_filters, own.post))
+        router.add("GET", "/analytics/uve-stream", _by_sender(self._stream, own.stream))
+        alarm_stream = _by_sender(self._alarm_stream, own.alarm_stream)
+        router.add("GET", "/analytics/alarm-stream", alarm_stream)
+        router.add("GET", "/analytics/alarms", _by_sender(self._alarms, own.alarms))
         router.add("POST", "/analytics/alarms/acknowledge", self._acknowledge)
 
     async def _index(self, request: Request) -> Response:
         names = ("uves", "uve-types", "uve-stream", "alarms", "alarm-stream")
-        return json_reply([_link(request, f"/analytics/{name}", name) for name in names])
+        return json_reply([link(request, f"/analytics/{name}", name) for name in names])
 
     async def _list_types(self, request: Request) -> Response:
         held = set(self._collector.uves.tables())
         words = sorted(word for word, table in uve_types.TABLES.items() if table in held)
         return json_reply(
             [
-                _link(request, f"/analytics/uves/{uve_types.plural(word)}", uve_types.plural(word))
+                link(request, f"/analytics/uves/{uve_types.plural(word)}", uve_types.plural(word))
                 for word in words
             ]
         )
@@ -114,9 +128,9 @@ class AnalyticsApi:
         word = uve_types.singular(request.params["type"])
         if word is None:
             if request.params["type"] in uve_types.TABLES:
-                return self._many(request, request.params["type"], _filter(request))
-            raise _no_type(request.params["type"])
-        chosen, table = _filter(request), uve_types.TABLES[word]
+                return self._many(request, request.params["type"], filter_of_query(request))
+            raise no_type(request.params["type"])
+        chosen, table = filter_of_query(request), uve_types.TABLES[word]
         if "at" in request.query:
             past = await self._past_entities(request, [table], chosen)
             query = f"flat&at={quote(request.query['at'], safe='')}"
@@ -130,14 +144,14 @@ class AnalyticsApi:
             ]
         base = f"/{'/'.join(request.segments[:-2])}/uves/{word}"
         return json_reply(
-            [_link(request, f"{base}/{quote(key, safe=':')}?{query}", key) for key in keys]
+            [link(request, f"{base}/{quote(key, safe=':')}?{query}", key) for key in keys]
         )
 
     async def _show(self, request: Request) -> Reply:
         word, name = request.params["type"], request.params["name"]
         if word not in uve_types.TABLES:
-            raise _no_type(word)
-        chosen = _filter(request)
+            raise no_type(word)
+        chosen = filter_of_query(request)
         is_many = name.endswith("*")
         if is_many and not chosen.keys:
             chosen = replace(chosen, keys=(name,))
@@ -155,8 +169,8 @@ class AnalyticsApi:
     async def _post_filters(self, request: Request) -> Reply:
         word = request.params["type"]
         if word not in uve_types.TABLES:
-            raise _no_type(word)
-        return self._many(request, word, _filter_of_body(request))
+            raise no_type(word)
+        return self._many(request, word, filter_of_body(request))
 
     async def _past_entities(
         self, request: Request, tables: Sequence[str], chosen: UveFilter
@@ -186,7 +200,7 @@ class AnalyticsApi:
         yield b"]}"
 
     async def _alarms(self, request: Request) -> Response:
-        chosen = replace(_filter(request), parts=((ALARMS, ""),))
+        chosen = replace(filter_of_query(request), parts=((ALARMS, ""),))
         shown: dict[str, list[object]] = {}
         if "at" in request.query:
             past = await self._past_entities(request, list(uve_types.TYPES), chosen)
@@ -215,10 +229,12 @@ class AnalyticsApi:
         return json_reply({})
 
     async def _alarm_stream(self, request: Request) -> StreamResponse:
-        return self._streamed(replace(_filter(request), parts=((ALARMS, ""),)), _tables(request))
+        return self._streamed(
+            replace(filter_of_query(request), parts=((ALARMS, ""),)), tables_of(request)
+        )
 
     async def _stream(self, request: Request) -> StreamResponse:
-        return self._streamed(_filter(request), _tables(request))
+        return self._streamed(filter_of_query(request), tables_of(request))
 
     def _streamed(self, chosen: UveFilter, tables: frozenset[str]) -> StreamResponse:
         if self._streams_count >= STREAMS_COUNT_MAX:
@@ -257,6 +273,15 @@ class AnalyticsApi:
             await asyncio.sleep(0)
 
 
+def _by_sender(everything: Handler, own: Handler) -> Handler:
+    """Return what answers members of projects by ``own``, all others by ``everything``."""
+
+    async def answer(request: Request) -> Reply:
+        return await (everything if tenant_of(request) is None else own)(request)
+
+    return answer
+
+
 class _Acknowledgement(msgspec.Struct, frozen=True):
     table: str
     name: str
@@ -268,59 +293,3 @@ def _rendered(request: Request, chosen: UveFilter, entity: Entity) -> dict[str, 
     said = chosen.part_of(entity)
     is_flat = "flat" in request.query_all or request.segments[0] == "api"
     return uve_json.flat(said) if is_flat else uve_json.typed(said)
-
-
-def _link(request: Request, path: str, name: str) -> dict[str, str]:
-    host = request.headers.get("host", "")
-    return {"href": f"{request.scheme}://{host}{path}" if host else path, "name": name}
-
-
-def _no_type(word: str) -> HttpError:
-    return HttpError(404, f"No type of UVE is called {word[:64]}; /analytics/uve-types lists them")
-
-
-def _tables(request: Request) -> frozenset[str]:
-    text = request.query.get("tablefilt", "")
-    words = [each for each in text.split(",") if each]
-    tables = {uve_types.TABLES.get(each, each) for each in words}
-    unknown = sorted(tables - uve_types.TYPES.keys())
-    if unknown:
-        raise HttpError(400, f"tablefilt={unknown[0][:64]} is neither a type nor a table of UVEs")
-    return frozenset(tables)
-
-
-def _filter(request: Request) -> UveFilter:
-    said = {
-        name: [part for text in request.query_all.get(name, ()) for part in text.split(",")]
-        for name in FILTERS
-    }
-    return _usable(said)
-
-
-def _filter_of_body(request: Request) -> UveFilter:
-    body = request.json(dict[str, object])
-    said: dict[str, list[str]] = {}
-    for name, value in body.items():
-        if name not in FILTERS:
-            raise HttpError(400, f"{name[:64]} is no filter; there are {', '.join(FILTERS)}")
-        said[name] = _texts(name, value)
-    return _usable(said)
-
-
-def _texts(name: str, value: object) -> list[str]:
-    if isinstance(value, bool):
-        return [str(value).lower()]
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        texts = [each for each in cast("list[object]", value) if isinstance(each, str)]
-        if len(texts) == len(cast("list[object]", value)):
-            return texts
-    raise HttpError(400, f"{name} is neither text nor a list of texts")
-
-
-def _usable(said: Mapping[str, Iterable[str]]) -> UveFilter:
-    try:
-        return filter_of(said)
-    except FilterUnusable as error:
-        raise HttpError(400, str(error)) from error

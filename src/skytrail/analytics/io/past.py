@@ -25,7 +25,7 @@ from skytrail.analytics.uve_past import (
 from skytrail.runtime.asgi import HttpError
 from skytrail.runtime.clock import Clock
 
-RUNNING_COUNT_MAX: Final = 4
+RUNNING_COUNT_MAX: Final = 8
 STEPS_COUNT_MAX: Final = 100_000
 
 

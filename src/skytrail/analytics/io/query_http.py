@@ -28,7 +28,7 @@ from skytrail.analytics.query_request import (
 )
 from skytrail.analytics.query_views import View, view_of, views
 from skytrail.analytics.questions import Question, Questions
-from skytrail.analytics.tenant_view import NOT_SHOWN, NotForTenants, Tenant
+from skytrail.analytics.tenant_view import NOT_SHOWN, NotForTenants, Tenant, seen_by, shown_tables
 from skytrail.analytics.underlay_map import TABLE as UNDERLAY_MAP
 from skytrail.analytics.underlay_map import flows_request, tunnels_of, underlay_request
 from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
@@ -213,6 +213,17 @@ class QueryApi:
         return json_reply(shown)
 
     async def _tables(self, request: Request) -> Response:
+        if tenant_of(request) is not None:
+            return json_reply(
+                [
+                    {
+                        "href": f"/analytics/table/{each.name}",
+                        "name": each.name,
+                        "type": _type_of(each),
+                    }
+                    for each in shown_tables()
+                ]
+            )
         statistics = await self._column(_STATISTICS_SQL, {})
         found = [*sorted(views().values(), key=lambda view: view.name), *map(view_of, statistics)]
         return json_reply(
@@ -228,7 +239,10 @@ class QueryApi:
         return json_reply([{"href": f"/analytics/table/{name}/{p}", "name": p} for p in pages])
 
     async def _schema(self, request: Request) -> Response:
-        view = self._view(request)
+        try:
+            view = seen_by(tenant_of(request), self._view(request))
+        except NotForTenants as error:
+            raise HttpError(403, str(error)) from error
         columns = [
             {"name": name, "datatype": _DATATYPES[column.kind], "index": name in _VALUE_COLUMNS}
             for name, column in view.columns.items()

@@ -15,17 +15,37 @@ RUNNING_COUNT_MAX: Final = 4
 _PATHS: Final = frozenset(
     {
         ("POST", ("analytics", "query")),
+        ("GET", ("analytics", "tables")),
+        ("GET", ("analytics", "uves")),
+        ("GET", ("analytics", "uve-types")),
+        ("GET", ("analytics", "uve-stream")),
+        ("GET", ("analytics", "alarms")),
+        ("GET", ("analytics", "alarm-stream")),
+        ("POST", ("api", "v1", "alarms", "dry-run")),
         ("GET", ("api", "v1", "flows")),
         ("GET", ("api", "v1", "metrics")),
         ("GET", ("api", "v1", "openapi.json")),
     }
 )
 """What knows tenants. A new path starts closed to them."""
+_BELOW: Final = {
+    "GET": (("analytics", "uves"), ("api", "v1", "uves")),
+    "POST": (("analytics", "uves"),),
+}
+"""So does all that is below these: a type, and perhaps a name."""
 
 
 def admit_tenant(request: Request, tenant: Tenant) -> None:
     """Note who asks; HttpError 403 where a path shows more than a tenant's own."""
-    if (request.method, request.segments) not in _PATHS:
+    method, segments = request.method, request.segments
+    is_below = any(
+        len(base) < len(segments) and segments[: len(base)] == base
+        for base in _BELOW.get(method, ())
+    )
+    is_schema = (
+        method == "GET" and segments[:2] == ("analytics", "table") and segments[3:] == ("schema",)
+    )
+    if (method, segments) not in _PATHS and not (is_below or is_schema):
         raise HttpError(403, NOT_SHOWN)
     request.identity = tenant
 
@@ -43,19 +63,20 @@ def tenant_of(request: Request) -> Tenant | None:
 
 
 class Turns:
-    """Who has questions running now."""
+    """Who has questions running now; of one project at most ``count_max``."""
 
-    def __init__(self) -> None:
+    def __init__(self, count_max: int = RUNNING_COUNT_MAX) -> None:
+        self._count_max = count_max
         self._running: Counter[str] = Counter()
 
     def take(self, tenant: Tenant | None) -> None:
         """Begin a question; HttpError 503 where its project has as many as it may have."""
         if tenant is None:
             return
-        if self._running[tenant.project] >= RUNNING_COUNT_MAX:
+        if self._running[tenant.project] >= self._count_max:
             raise HttpError(
                 503,
-                f"{RUNNING_COUNT_MAX} queries of your project are running; try again",
+                f"{self._count_max} queries of your project are running; try again",
                 (("retry-after", "2"),),
             )
         self._running[tenant.project] += 1

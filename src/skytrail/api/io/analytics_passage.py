@@ -6,7 +6,7 @@ GET /api/v1/analytics/logs, flows, metrics  ->   /api/v1/logs, ...: history by r
 .../alarms/dry-run, .../alarms/<type>/<name>/collected  ->   /api/v1/alarms/...: rules tried, pages kept
 
 Who may ask is judged here as the node itself judges it (administrators and global readers; members of projects for
-their own sessions and numbers, with their project named to the node), and
+what is their own, with their project named to the node), and
 again by a node that is reached over TCP, which is told the caller's own credentials. A stream
 ends when its reader is no longer who it was, before it tells anything more.
 """
@@ -54,7 +54,24 @@ _NATIVE: Final = frozenset({"introspect", "logs", "flows", "metrics"})
 """Of these, those that the node has under ``/api/v1``."""
 _DRY_RUN: Final = ("alarms", "dry-run")
 _POSTS: Final = frozenset({("query",), ("alarms", "acknowledge"), _DRY_RUN})
-_OF_TENANTS: Final = frozenset({("POST", ("query",)), ("GET", ("flows",)), ("GET", ("metrics",))})
+_OF_TENANTS: Final = frozenset(
+    {
+        ("POST", ("query",)),
+        ("POST", _DRY_RUN),
+        *(
+            ("GET", (name,))
+            for name in (
+                "flows",
+                "metrics",
+                "tables",
+                "uve-types",
+                "uve-stream",
+                "alarms",
+                "alarm-stream",
+            )
+        ),
+    }
+)
 """What the node narrows to one project."""
 _PASSED_ON: Final = ("x-auth-token", "authorization", "content-type")
 CONNECT_S: Final = 5.0
@@ -127,7 +144,7 @@ class AnalyticsPassage:
         except httpx.HTTPError as error:
             raise Refused(503, "The analytics node does not answer") from error
         return StreamResponse(
-            self._body(reply, request),
+            self._body(reply, request, project),
             reply.status_code,
             reply.headers.get("content-type", JSON),
         )
@@ -138,13 +155,22 @@ class AnalyticsPassage:
         if caller.is_reader or not authorize.is_restricted(graph, caller):
             return None
         project = analytics_project(graph, caller)
-        if project is None or (request.method, parts) not in _OF_TENANTS:
+        is_open = request.method == "GET" and (
+            parts[0] == "uves" or (parts[0] == "table" and parts[2:] == ("schema",))
+        )
+        if project is None or not (is_open or (request.method, parts) in _OF_TENANTS):
             raise Refused(
                 403,
-                "Permission Denied: members of a project ask analytics for sessions, flows and the numbers of"
-                " its ports and networks; all else needs the role of an administrator or global reader",
+                "Permission Denied: members of a project ask analytics for its sessions and flows, its networks,"
+                " ports and machines with their numbers and alarms; all else needs the role of an administrator"
+                " or global reader",
             )
         return project
+
+    def _is_still(self, request: Request, project: str | None) -> bool:
+        """Tell whether a caller who was narrowed to a project may still see that project's part."""
+        graph = self._service.graph
+        return project is None or analytics_project(graph, caller_of(request)) == project
 
     def _asked(self, parts: tuple[str, ...], request: Request) -> httpx.Request:
         # As bytes: a header need not be ASCII, and is passed on as it came.
@@ -172,13 +198,17 @@ class AnalyticsPassage:
         pairs = [(name, value) for name, values in request.query_all.items() for value in values]
         return f"{path}?{urlencode(pairs)}" if pairs else path
 
-    async def _body(self, reply: httpx.Response, request: Request) -> AsyncIterator[bytes]:
+    async def _body(
+        self, reply: httpx.Response, request: Request, project: str | None
+    ) -> AsyncIterator[bytes]:
         """Yield the node's bytes; closed with the client's request, ended with its rights."""
         sight = Sight(self._service.graph, caller_of(request), self._service.schema)
         standing = None if self._gate is None else self._gate.standing(request)
         try:
             async for chunk in reply.aiter_raw():
-                if not await watch.may_go_on(sight, standing):
+                if not await watch.may_go_on(sight, standing) or not self._is_still(
+                    request, project
+                ):
                     return
                 yield chunk
         except httpx.HTTPError as error:

@@ -1,0 +1,291 @@
+"""UVEs, alarms and their streams for members of projects: of their project's networks, ports and machines only.
+
+The same paths as everybody's. Values are always plain: the typed form names who said them, which are hosts. A stream ends
+when its reader is no longer who it was, before it tells anything more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+from urllib.parse import quote
+
+from skytrail.analytics import uve_json, uve_types
+from skytrail.analytics.collector import Collector
+from skytrail.analytics.io.fan_out import event
+from skytrail.analytics.io.past import Past
+from skytrail.analytics.io.tenants import Turns, tenant_of
+from skytrail.analytics.io.uve_requests import (
+    filter_of_body,
+    filter_of_query,
+    link,
+    no_type,
+    tables_of,
+)
+from skytrail.analytics.tenant_uves import (
+    MACHINES,
+    NAMED_TABLES,
+    TABLES,
+    Entity,
+    Fields,
+    own_part,
+    seen,
+)
+from skytrail.analytics.tenant_view import NOT_SHOWN, Tenant
+from skytrail.analytics.uve_filter import ALARMS, UveFilter
+from skytrail.analytics.uve_past import chosen_fields
+from skytrail.runtime.asgi import HttpError, Reply, Request, StreamResponse, encode_json, json_reply
+from skytrail.runtime.clock import Clock
+
+STREAMS_COUNT_MAX: Final = 16
+"""Of one project."""
+EVERY_S: Final = 1.0
+STANDING_S: Final = 5.0
+"""How often a stream's reader is asked for anew, and before it is told anything."""
+HEARTBEAT_S: Final = 15.0
+CHUNK_COUNT: Final = 200
+"""Entities looked at before other requests have their turn."""
+_EVENTS: Final = "text/event-stream"
+_EVERYTHING: Final = UveFilter()
+
+Shown = dict[str, Fields]
+Stands = Callable[[Request], Awaitable[bool]]
+"""Tells whether the sender of a request may still do the same."""
+
+
+@dataclass(slots=True)
+class _Follower:
+    """A stream, and what its reader was told: a digest of each struct, by entity."""
+
+    tenant: Tenant
+    chosen: UveFilter
+    tables: Sequence[str]
+    told: dict[Entity, dict[str, int]] = field(default_factory=dict[Entity, dict[str, int]])
+
+
+class OwnUves:
+    """Answers members of projects; a request's tenant is never None here."""
+
+    def __init__(
+        self,
+        collector: Collector,
+        past: Past | None,
+        clock: Clock,
+        turns: Turns,
+        stands: Stands,
+    ) -> None:
+        self._collector = collector
+        self._past = past
+        self._clock = clock
+        self._turns = turns
+        self._stands = stands
+        self._streams: Counter[str] = Counter()
+
+    async def list_types(self, request: Request) -> Reply:
+        words = (uve_types.plural(uve_types.TYPES[table]) for table in TABLES)
+        return json_reply([link(request, f"/analytics/uves/{word}", word) for word in words])
+
+    async def list_keys(self, request: Request) -> Reply:
+        word = uve_types.singular(request.params["type"])
+        if word is None:
+            return await self._many(request, request.params["type"], filter_of_query(request))
+        found = await self._found(request, [_table(word)], filter_of_query(request))
+        base = f"/{'/'.join(request.segments[:-2])}/uves/{word}"
+        at = f"&at={quote(request.query['at'], safe='')}" if "at" in request.query else ""
+        return json_reply(
+            [link(request, f"{base}/{quote(key, safe=':')}?flat{at}", key) for _, key in found]
+        )
+
+    async def show(self, request: Request) -> Reply:
+        word, name = request.params["type"], request.params["name"]
+        chosen = filter_of_query(request)
+        if name.endswith("*"):
+            if not chosen.keys:
+                chosen = replace(chosen, keys=(name,))
+            return await self._many(request, word, chosen)
+        found = await self._found(request, [_table(word)], replace(chosen, keys=(name,)))
+        return json_reply(next(iter(found.values()), {}))
+
+    async def post(self, request: Request) -> Reply:
+        return await self._many(request, request.params["type"], filter_of_body(request))
+
+    async def alarms(self, request: Request) -> Reply:
+        chosen = replace(filter_of_query(request), parts=((ALARMS, ""),))
+        # Whose a machine was is not asked of the past: that would be to read all machines.
+        tables = NAMED_TABLES if "at" in request.query else TABLES
+        shown: dict[str, list[object]] = {}
+        for (table, key), value in (await self._found(request, tables, chosen)).items():
+            shown.setdefault(uve_types.TYPES[table], []).append({"name": key, "value": value})
+        return json_reply(shown)
+
+    async def stream(self, request: Request) -> Reply:
+        return self._streamed(request, filter_of_query(request))
+
+    async def alarm_stream(self, request: Request) -> Reply:
+        return self._streamed(request, replace(filter_of_query(request), parts=((ALARMS, ""),)))
+
+    async def _many(self, request: Request, word: str, chosen: UveFilter) -> Reply:
+        found = await self._found(request, [_table(word)], chosen)
+        return json_reply({"value": [{"name": key, "value": v} for (_, key), v in found.items()]})
+
+    async def _found(
+        self, request: Request, tables: Sequence[str], chosen: UveFilter
+    ) -> dict[Entity, Shown]:
+        """Return what of these tables is the project's and wanted."""
+        tenant = _sender(request)
+        _check(chosen)
+        self._turns.take(tenant)
+        try:
+            if "at" in request.query:
+                return await self._then(tenant, tables, chosen, request.query["at"])
+            found: dict[Entity, Shown] = {}
+            for table in tables:
+                for count, entity in enumerate(self._candidates(tenant, table, chosen)):
+                    if shown := self._now(tenant, entity, chosen):
+                        found[entity] = shown
+                    if count % CHUNK_COUNT == CHUNK_COUNT - 1:
+                        await asyncio.sleep(0)
+            return found
+        finally:
+            self._turns.give_back(tenant)
+
+    async def _then(
+        self, tenant: Tenant, tables: Sequence[str], chosen: UveFilter, at: str
+    ) -> dict[Entity, Shown]:
+        if self._past is None:
+            raise HttpError(404, "at: no history is kept here, so nothing is known of the past")
+        at_us = self._past.moment(at)
+        found: dict[Entity, Shown] = {}
+        for table in tables:
+            part = own_part(tenant, replace(chosen, parts=()), table)
+            if part is None:
+                continue
+            if table == MACHINES and (not part.keys or any(key.endswith("*") for key in part.keys)):
+                raise HttpError(
+                    400, "at: machines of the past are shown by their uuid; name one, or kfilt"
+                )
+            for entity, state in (await self._past.entities([table], part, at_us)).items():
+                if shown := _chosen(seen(tenant, entity, state), chosen):
+                    found[entity] = shown
+        return found
+
+    def _candidates(self, tenant: Tenant, table: str, chosen: UveFilter) -> Iterator[Entity]:
+        """Yield entities that may be the project's and wanted, by their names."""
+        part = own_part(tenant, chosen, table)
+        if part is not None:
+            for key in self._collector.uves.keys(table):
+                if part.has_key(key):
+                    yield table, key
+
+    def _now(self, tenant: Tenant, entity: Entity, chosen: UveFilter) -> Shown:
+        held = self._collector.uves.get(*entity)
+        if held is None:
+            return {}
+        state = uve_json.flat(_EVERYTHING.part_of(held))
+        return _chosen(seen(tenant, entity, state), chosen)
+
+    def _streamed(self, request: Request, chosen: UveFilter) -> Reply:
+        tenant = _sender(request)
+        _check(chosen)
+        wanted = tables_of(request)
+        hidden = sorted(wanted - set(TABLES))
+        if hidden:
+            raise HttpError(403, NOT_SHOWN)
+        if self._streams[tenant.project] >= STREAMS_COUNT_MAX:
+            raise HttpError(503, f"Your project has {STREAMS_COUNT_MAX} streams already")
+        tables = [table for table in TABLES if not wanted or table in wanted]
+        follower = _Follower(tenant, chosen, tables)
+        return StreamResponse(self._events(request, follower), content_type=_EVENTS)
+
+    async def _events(self, request: Request, follower: _Follower) -> AsyncIterator[bytes]:
+        """Yield everything there is, then what changes, while the reader is who it was."""
+        project = follower.tenant.project
+        self._streams[project] += 1
+        try:
+            yield event("init", None)
+            position, asked_at, told_at = -1, self._clock.now(), self._clock.now()
+            while True:
+                news = None if position < 0 else self._collector.changes.after(position)
+                if news is None:
+                    position = self._collector.changes.position
+                    entities = [*follower.told, *self._everything(follower)]
+                else:
+                    places, position = news
+                    entities = [(table, key) for table, key, _ in places]
+                now = self._clock.now()
+                if now - asked_at >= STANDING_S:
+                    if not await self._stands(request):
+                        return
+                    asked_at = now
+                for count, entity in enumerate(dict.fromkeys(entities)):
+                    for news_of_it in self._updates(follower, entity):
+                        yield news_of_it
+                        told_at = now
+                    if count % CHUNK_COUNT == CHUNK_COUNT - 1:
+                        await asyncio.sleep(0)
+                if now - told_at >= HEARTBEAT_S:
+                    # A comment: it finds out whether anybody still reads.
+                    yield b":\n\n"
+                    told_at = now
+                if not entities:
+                    await asyncio.sleep(EVERY_S)
+        finally:
+            self._streams[project] -= 1
+            if not self._streams[project]:
+                del self._streams[project]
+
+    def _everything(self, follower: _Follower) -> Iterator[Entity]:
+        for table in follower.tables:
+            yield from self._candidates(follower.tenant, table, follower.chosen)
+
+    def _updates(self, follower: _Follower, entity: Entity) -> Iterator[bytes]:
+        """Yield what is news of an entity to a follower: of what is hidden from it, nothing."""
+        table, key = entity
+        part = own_part(follower.tenant, follower.chosen, table)
+        if table not in follower.tables or part is None or not part.has_key(key):
+            return
+        shown = self._now(follower.tenant, entity, follower.chosen)
+        told, name = follower.told.pop(entity, {}), f"{table}:{key}"
+        if not shown:
+            if told:
+                yield event("update", {"key": name, "type": None, "value": None})
+            return
+        digests = {struct: hash(encode_json(fields)) for struct, fields in shown.items()}
+        follower.told[entity] = digests
+        for struct, fields in shown.items():
+            if told.get(struct) != digests[struct]:
+                yield event("update", {"key": name, "type": struct, "value": fields})
+        for struct in told.keys() - shown.keys():
+            yield event("update", {"key": name, "type": struct, "value": None})
+
+
+def _sender(request: Request) -> Tenant:
+    tenant = tenant_of(request)
+    if tenant is None:
+        raise HttpError(403, NOT_SHOWN)
+    return tenant
+
+
+def _check(chosen: UveFilter) -> None:
+    if chosen.source or chosen.module is not None:
+        # They would tell which host has something to say of an entity.
+        raise HttpError(
+            403, "sfilt, mfilt: who says something is shown to administrators; leave them out"
+        )
+
+
+def _table(word: str) -> str:
+    table = uve_types.TABLES.get(word)
+    if table is None:
+        raise no_type(word)
+    if table not in TABLES:
+        raise HttpError(403, NOT_SHOWN)
+    return table
+
+
+def _chosen(shown: Shown, chosen: UveFilter) -> Shown:
+    found = {struct: chosen_fields(struct, fields, chosen) for struct, fields in shown.items()}
+    return {struct: fields for struct, fields in found.items() if fields}
