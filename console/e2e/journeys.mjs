@@ -39,6 +39,8 @@ async function beginningEmpty() {
 }
 
 async function takingFirstSteps() {
+  // This server keeps no history: the pictures are without traffic.
+  expecting(404);
   await goTo("First steps");
   await page.getByRole("button", { name: "Build it" }).click();
   await page.getByText("Built", { exact: true }).waitFor();
@@ -317,6 +319,8 @@ async function travellingIntoThePast() {
   await page.getByRole("combobox", { name: "Search objects and types" }).fill("bygone");
   await page.getByRole("option", { name: /bygone/ }).first().waitFor();
   await page.keyboard.press("Escape");
+  // This server keeps no history of traffic.
+  expecting(404);
   await goTo("Topology");
   await page.getByRole("button", { name: /bygone/ }).waitFor();
   await goTo("Dashboard");

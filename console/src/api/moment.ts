@@ -58,3 +58,10 @@ export function timeAsOf(text: string, at: Moment | null): string | number {
   const [, count = "0", unit = "s"] = found;
   return (Date.parse(at.time) - Number(count) * (SECONDS[unit] ?? 1) * 1000) * 1000;
 }
+
+const AGAIN_MS = 10_000;
+
+/** For questions to analytics about what changes by itself: asked again, but neither in the past nor where they are refused. */
+export function againUnlessFailed(query: { readonly state: { readonly status: string } }): number | false {
+  return shown === null && query.state.status !== "error" ? AGAIN_MS : false;
+}

@@ -10,7 +10,8 @@ import { partsOf } from "./guide/example";
 import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, wayOf } from "./query/question";
 import { lineOf, listChangeOf } from "./objects/planText";
 import { LESSONS } from "./objects/teaching";
-import { overlayOf, SHOWN_COUNT } from "./topology/overlay";
+import { legLineOf, overlayOf, SHOWN_COUNT } from "./topology/overlay";
+import { cablesOf, isOnWay, namesOf, tunnelsOf, underlayOf, type Way } from "./topology/underlay";
 import { carriageOf, missing, ruleName, tracePath } from "./trace/trace";
 
 test("a question to history survives the page's address", () => {
@@ -143,4 +144,60 @@ test("a plan says which rules come and go, in words, and not which stay", () => 
   expect(listChangeOf(["a"], ["b"])).toBeNull();
   expect(lineOf({ to: ["d", "red", "p"], attr: { sequence: "1" } })).toBe("d:red:p (1)");
   expect(lineOf(null)).toBe("—");
+});
+
+test("a router stands below its project's networks, and joins those of its ports and the one outside", () => {
+  const networks = [network("red", "a"), network("red", "b"), network("net", "public")];
+  const router = { uuid: "r", fq_name: ["d", "red", "r"], virtual_network_refs: [{ to: ["d", "net", "public"] }] } as unknown as ConfigObject;
+  const overlay = overlayOf(networks, [], "", [router], new Map([["r", ["d:red:a", "d:red:b", "d:red:elsewhere"]]]));
+  expect(overlay.legs.map(({ network: { name }, isOutside }) => [name, isOutside])).toEqual([["d:red:a", false], ["d:red:b", false], ["d:net:public", true]]);
+  const [drawn] = overlay.routers;
+  expect(drawn?.y).toBeGreaterThan(Math.max(...overlay.networks.filter((each) => each.project === "d:red").map((each) => each.y)));
+  expect(overlay.legs.every((leg) => /^M[\d.]+ [\d.]+ C/.test(legLineOf(leg)))).toBe(true);
+  expect(overlayOf(networks, [], "d:net", [router], new Map()).routers).toEqual([]);
+});
+
+function host(name: string, address: string, state = "Functional") {
+  return {
+    name,
+    value: {
+      VrouterAgent: { self_ip_list: [address], total_interface_count: 2 },
+      NodeStatus: { process_status: [{ state }] },
+      ContrailConfig: { elements: { uuid: '"u"' } },
+    },
+  };
+}
+
+const LEAF = { name: "leaf", value: { PRouterLinkEntry: { link_table: [
+  { remote_system_name: "h1", local_interface_name: "et1", local_interface_index: 1 },
+  { remote_system_name: "spine", local_interface_name: "et9", remote_interface_name: "xe1" },
+] } } };
+const SPINE = { name: "spine", value: { PRouterLinkEntry: { link_table: [{ remote_system_name: "leaf", local_interface_name: "xe1", remote_interface_name: "et9" }] } } };
+
+test("switches stand above hosts by how far they are, and a cable that both ends tell of is one", () => {
+  expect(cablesOf([LEAF, SPINE]).map(({ from, to }) => `${from} ${to}`)).toEqual(["leaf h1", "leaf spine"]);
+  const { nodes, cables } = underlayOf([host("h1", "192.0.2.1"), host("h2", "192.0.2.2", "Non-Functional")], [LEAF, SPINE], []);
+  const heights = new Map(nodes.map((each) => [each.id, each.y]));
+  expect(heights.get("spine")!).toBeLessThan(heights.get("leaf")!);
+  expect(heights.get("leaf")!).toBeLessThan(heights.get("h1")!);
+  expect(cables).toHaveLength(2);
+  expect(nodes.find((each) => each.id === "h2")?.isWell).toBe(false);
+  expect(nodes.find((each) => each.id === "h1")).toMatchObject({ kind: "host", uuid: "u", ports: 2, addresses: ["192.0.2.1"] });
+});
+
+function sums(from: string, to: string, bytes: number) {
+  return { vrouter_ip: from, other_vrouter_ip: to, "SUM(forward_sampled_bytes)": bytes, "SUM(reverse_sampled_bytes)": 0, "SUM(sample_count)": 1 };
+}
+
+test("a tunnel has what the side that told most told, whoever began, and ends at routers that are no hosts", () => {
+  const hosts = [host("h1", "192.0.2.1"), host("h2", "192.0.2.2")];
+  const clients = [sums("192.0.2.1", "192.0.2.2", 10), sums("192.0.2.2", "192.0.2.1", 5), sums("192.0.2.1", "", 99), sums("192.0.2.1", "192.0.2.9", 7)];
+  const tunnels = tunnelsOf(clients, [sums("192.0.2.2", "192.0.2.1", 12)], namesOf(hosts, { "192.0.2.9": "gw" }));
+  expect(tunnels.map(({ from, to, bytes }) => [from, to, bytes])).toEqual([["h1", "h2", 15], ["gw", "h1", 7]]);
+  expect(underlayOf(hosts, [], tunnels).nodes.find((each) => each.id === "gw")?.kind).toBe("elsewhere");
+});
+
+test("lines between neighbours of a way are on it, in either direction", () => {
+  const way = { path: ["h1", "leaf", "h2"] } as unknown as Way;
+  expect([isOnWay(way, "leaf", "h1"), isOnWay(way, "leaf", "h2"), isOnWay(way, "h1", "h2"), isOnWay(undefined, "a", "b")]).toEqual([true, true, false, false]);
 });

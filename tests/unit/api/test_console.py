@@ -317,7 +317,9 @@ def test_nothing_else_of_the_node_is_reached(api, node, method, path) -> None:
         (READER, "POST", "alarms/acknowledge", 403),
         (READER, "POST", "alarms/dry-run", 200),
         (MEMBER, "POST", "alarms/dry-run", 403),
+        (READER, "GET", "underlay-path?source=10.0.0.1&destination=10.0.0.2", 200),
         (MEMBER, "GET", "alarms", 403),
+        (MEMBER, "GET", "underlay-path?source=10.0.0.1&destination=10.0.0.2", 403),
         (MEMBER, "POST", "query", 403),
     ],
 )

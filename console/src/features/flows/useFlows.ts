@@ -3,14 +3,13 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { call, type Found, list, read, uuidOf } from "../../api/client";
-import { moment, timeAsOf } from "../../api/moment";
+import { againUnlessFailed, moment, timeAsOf } from "../../api/moment";
 import { namesIn } from "../../policy/decide";
 import { type Loaded, KINDS, viewOf } from "../../policy/firewall";
 import { loadSecurity } from "../../policy/load";
 import { type Belonging, commonPolicies, deciderOf, type Ground, referred, type TagGround } from "./allow";
 import { bodyOf, type Edge, mapOf, type Row, type Service, type Side } from "./flows";
 
-const AGAIN_MS = 10_000;
 const RECORDS_COUNT = 20;
 export const TAG_COLUMNS = ["application", "tier", "deployment", "site", "labels", "custom_tags"] as const;
 
@@ -26,7 +25,7 @@ export function useFlowMap(by: string, from: string) {
       const [clients, servers] = await Promise.all([ask("client"), ask("server")]);
       return mapOf(clients, servers, by);
     },
-    refetchInterval: moment.get() === null ? AGAIN_MS : false,
+    refetchInterval: againUnlessFailed,
     retry: false,
   });
 }

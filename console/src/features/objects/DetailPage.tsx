@@ -109,7 +109,7 @@ function Actions({ type, object, isCompiled }: ActionsProps) {
           Trace from here
         </Button>
       )}
-      {type === "virtual-network" && (
+      {(type === "virtual-network" || type === "logical-router") && (
         <Button icon={<ApartmentOutlined />} onClick={() => void navigate(`/topology?selected=${object.uuid}`)}>
           In the topology
         </Button>

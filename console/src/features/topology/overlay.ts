@@ -1,4 +1,4 @@
-/** The overlay as a picture's parts: networks by project, and the policies that join them. Pure. */
+/** The overlay as a picture's parts: networks by project, the policies and the routers that join them. Pure. */
 
 import { type ConfigObject, isDocument, isList, type Json, lastName, textsOf } from "../../model/document";
 
@@ -26,10 +26,30 @@ export interface Join {
   readonly missingAt: string;
 }
 
+/** A logical router: below the networks of its project. */
+export interface OverlayRouter {
+  readonly uuid: string;
+  readonly name: string;
+  readonly project: string;
+  readonly isExtended: boolean;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** What a router joins: a network that has one of its ports, or the one outside. */
+export interface Leg {
+  readonly key: string;
+  readonly router: OverlayRouter;
+  readonly network: Network;
+  readonly isOutside: boolean;
+}
+
 export interface Overlay {
-  readonly projects: readonly { readonly name: string; readonly x: number; readonly height: number }[];
+  readonly projects: readonly { readonly name: string; readonly x: number; readonly width: number; readonly height: number }[];
   readonly networks: readonly Network[];
   readonly joins: readonly Join[];
+  readonly routers: readonly OverlayRouter[];
+  readonly legs: readonly Leg[];
   readonly leftOut: number;
   readonly width: number;
   readonly height: number;
@@ -43,6 +63,8 @@ const HEAD_PX = 40;
 const MARGIN_PX = 16;
 export const SHOWN_COUNT = 120;
 const JOINS_COUNT = 400;
+/** Room beside networks for the lines to their routers. */
+const LEGS_PX = 54;
 /** Made by the system, and joined by no policy. */
 const SYSTEM: ReadonlySet<string> = new Set(["ip-fabric", "__link_local__", "dci-network", "default-virtual-network"]);
 
@@ -70,18 +92,29 @@ export function subnetsOf(network: ConfigObject): string[] {
   }).filter(Boolean);
 }
 
-export function overlayOf(networks: readonly ConfigObject[], policies: readonly ConfigObject[], project: string): Overlay {
+/** `joined`: by a router's uuid, the names of the networks that its ports are in. */
+export function overlayOf(
+  networks: readonly ConfigObject[], policies: readonly ConfigObject[], project: string,
+  routers: readonly ConfigObject[] = [], joined: ReadonlyMap<string, readonly string[]> = new Map(),
+): Overlay {
   const wanted = networks.filter((each) => (project === "" ? !isSystem(each) : projectOf(each) === project));
   const shown = wanted.slice(0, SHOWN_COUNT);
   const names = [...new Set(shown.map(projectOf))].toSorted();
+  const own = routers.filter((each) => names.includes(projectOf(each)));
+  const routed = new Set(own.map(projectOf));
   // Bows need room beside their column.
   const attached = new Set(shown.filter((each) => referred(each["network_policy_refs"]).length > 0).map(projectOf));
   const lefts = new Map<string, number>();
   let width = 0;
+  const roomOf = (name: string) => (routed.has(name) ? LEGS_PX : 0);
   for (const name of names) {
     lefts.set(name, width);
-    width += CARD.width + (attached.has(name) ? GUTTER_PX : NARROW_PX);
+    width += roomOf(name) + CARD.width + (attached.has(name) ? GUTTER_PX : NARROW_PX);
   }
+  const place = (name: string, row: number) => ({
+    x: MARGIN_PX + roomOf(name) + (lefts.get(name) ?? 0),
+    y: HEAD_PX + MARGIN_PX + row * (CARD.height + GAP_PX),
+  });
   const placed = names.flatMap((name) =>
     shown
       .filter((each) => projectOf(each) === name)
@@ -91,23 +124,61 @@ export function overlayOf(networks: readonly ConfigObject[], policies: readonly 
         project: name,
         subnets: subnetsOf(each),
         policies: referred(each["network_policy_refs"]),
-        x: MARGIN_PX + (lefts.get(name) ?? 0),
-        y: HEAD_PX + MARGIN_PX + row * (CARD.height + GAP_PX),
+        ...place(name, row),
       })),
   );
-  const lowest = Math.max(0, ...placed.map((each) => each.y));
+  const placedRouters = names.flatMap((name) => {
+    const above = placed.filter((each) => each.project === name).length;
+    return own.filter((each) => projectOf(each) === name).map((each, row): OverlayRouter => ({
+      uuid: each.uuid, name: each.fq_name.join(":"), project: name, isExtended: each["logical_router_type"] === "vxlan-routing", ...place(name, above + row),
+    }));
+  });
+  const bottomOf = (name: string) => Math.max(...[...placed, ...placedRouters].filter((each) => each.project === name).map((each) => each.y));
+  const lowest = Math.max(0, ...names.map(bottomOf));
   return {
     projects: names.map((name) => ({
       name,
       x: lefts.get(name) ?? 0,
-      height: Math.max(...placed.filter((each) => each.project === name).map((each) => each.y)) + CARD.height + MARGIN_PX,
+      width: roomOf(name) + CARD.width + 2 * MARGIN_PX,
+      height: bottomOf(name) + CARD.height + MARGIN_PX,
     })),
     networks: placed,
     joins: joinsOf(placed, policies),
+    routers: placedRouters,
+    legs: legsOf(own, placedRouters, placed, joined),
     leftOut: wanted.length - shown.length,
     width: width + MARGIN_PX,
     height: lowest + CARD.height + 2 * MARGIN_PX,
   };
+}
+
+function legsOf(
+  objects: readonly ConfigObject[], routers: readonly OverlayRouter[], networks: readonly Network[], joined: ReadonlyMap<string, readonly string[]>,
+): Leg[] {
+  const byName = new Map(networks.map((each) => [each.name, each]));
+  return objects.flatMap((object) => {
+    const router = routers.find((each) => each.uuid === object.uuid);
+    if (router === undefined) return [];
+    const outside = object["logical_router_type"] === "vxlan-routing" ? [] : referred(object["virtual_network_refs"]);
+    const inside = (joined.get(object.uuid) ?? []).filter((name) => !outside.includes(name));
+    return [...new Set([...inside, ...outside])].flatMap((name): Leg[] => {
+      const network = byName.get(name);
+      return network === undefined ? [] : [{ key: `${router.uuid} ${network.uuid}`, router, network, isOutside: outside.includes(name) }];
+    });
+  });
+}
+
+/** The line from a router to a network: a bow on the left of their column, or from one column to another. */
+export function legLineOf({ router, network }: Leg): string {
+  const middle = CARD.height / 2;
+  const [y0, y1] = [router.y + middle, network.y + middle];
+  if (router.x === network.x) {
+    const reach = Math.min(LEGS_PX + 6, 24 + ((y0 - y1) / (CARD.height + GAP_PX)) * 9);
+    return `M${router.x} ${y0} C${router.x - reach} ${y0} ${router.x - reach} ${y1} ${router.x} ${y1}`;
+  }
+  const isRight = network.x > router.x;
+  const [x0, x1] = isRight ? [router.x + CARD.width, network.x] : [router.x, network.x + CARD.width];
+  return `M${x0} ${y0} C${(x0 + x1) / 2} ${y0} ${(x0 + x1) / 2} ${y1} ${x1} ${y1}`;
 }
 
 function joinsOf(networks: readonly Network[], policies: readonly ConfigObject[]): Join[] {

@@ -43,6 +43,7 @@ _READS: Final = frozenset(
         "tables",
         "table",
         "query",
+        "underlay-path",
         "introspect",
         "logs",
         "flows",
