@@ -110,7 +110,8 @@ type GlobalVrouterConfig struct {
 	// Whether a network's VXLAN identifier is its allocated network number or one given by the user.
 	// One of: configured, automatic.
 	VxlanNetworkIdentifierMode *string `json:"vxlan_network_identifier_mode,omitempty"`
-	// Flow records per second that one vRouter may send to analytics; above it, records are sampled.
+	// Sessions that one vRouter tells analytics in a second at most, a weighted sample of more; 0 only
+	// those that are logged; 500 unless given.
 	FlowExportRate *int64 `json:"flow_export_rate,omitempty"`
 	// Idle seconds before a flow is removed, per protocol and port.
 	FlowAgingTimeoutList *FlowAgingTimeoutList `json:"flow_aging_timeout_list,omitempty"`

@@ -272,10 +272,10 @@ struct {
 
 /* Index 0: not 0 while somebody reads `sessions`. Agent writes. */
 MAP_ARRAY(sessions_wanted, __u32, 1);
-/* Beginnings and ends of flows. Read in batches, so nobody is woken. Full: lost, and counted. */
+/* Beginnings and ends of flows, 34,952 of them. Read in batches, nobody is woken. Full: lost, and counted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1048576);
+	__uint(max_entries, 4194304);
 } sessions SEC(".maps");
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -25,7 +25,6 @@ from conftest import (
 
 from skytrail.agent.fold import fold_of
 from skytrail.agent.plugin import FlowRecord
-from skytrail.agent.session_log import SessionEvent
 from skytrail.agent.tables import (
     PROTOCOL_ANY,
     Action,
@@ -335,16 +334,14 @@ def test_errors_about_what_policy_lets_by_are_let_by(folded: Box) -> None:
 
 
 def test_ends_of_what_is_folded_are_told_with_prefixes(folded: Box) -> None:
-    told: list[SessionEvent] = []
     sessions = folded.datapath.sessions()
     sessions.want(wanted=True)
-    sessions.drain(told.append, 1_000)
-    told.clear()
+    sessions.drain(1_000)
     for number in (1, 2, 3):
         assert ask(folded, far(number))
 
     folded.datapath._scan(purge_vif=VIF)
-    sessions.drain(told.append, 10)
+    told = list(sessions.drain(10).events())
     sessions.want(wanted=False)
 
     assert [event.folded for event in told] == [(ip_network(OWN[4]), ip_network("0.0.0.0/0"))] * 2

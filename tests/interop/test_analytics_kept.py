@@ -24,6 +24,7 @@ from skytrail.runtime.telemetry import (
 )
 from skytrail.testing.controller import wait_until
 from skytrail.wire.telemetry import Log
+from skytrail.wire.telemetry.sessions import pack
 
 PATIENCE_S = 40.0
 ROWS_COUNT = 300
@@ -108,7 +109,7 @@ class Host:
             Collectors([("127.0.0.1", daemons.telemetry)]),
             self.clock,
             self.tap,
-            SessionSource(self._take, lambda: self.lost),
+            SessionSource(self._take, lambda: self.lost, lambda: ROWS_COUNT),
         )
 
     @staticmethod
@@ -116,9 +117,10 @@ class Host:
         return []
 
     def _take(self):
-        taken = list(self.rows)
-        self.rows.clear()
-        return taken
+        if self.rows:
+            taken = list(self.rows)
+            self.rows.clear()
+            yield pack(taken)
 
     def tell(self, count):
         now_us = time.time_ns() // 1000

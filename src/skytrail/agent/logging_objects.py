@@ -64,6 +64,15 @@ _Places: TypeAlias = "dict[ConfigKey | None, list[LoggingObject]]"
 """Where objects log a rule's sessions: at a port or network, or (None) everywhere."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An object logs one of every ``rate`` sessions that a rule decides."""
+
+    name: str
+    rule: str
+    rate: int
+
+
 @dataclass(slots=True)
 class _Count:
     seen: int = 0
@@ -85,21 +94,29 @@ class LoggingObjects:
         self._follow()
         return bool(self._by_rule)
 
-    def choose(self, rules: Iterable[str], ends: Iterable[ConfigKey]) -> tuple[str, ...]:
-        """Count a session that these rules decided; return the objects that log it."""
+    def name_any(self, rules: Iterable[str]) -> bool:
+        """Tell whether an object names one of these rules, wherever."""
         self._follow()
-        places, found = tuple(ends), set[str]()
-        for rule in rules:
-            for each in _at(self._by_rule.get(rule, {}), (None, *places)):
-                rate = each.rate(rule, places)
-                if not rate:
-                    continue
-                count = self._counts.setdefault((each.name, rule), _Count())
-                if count.seen % rate == 0:
-                    count.logged += 1
-                    found.add(each.name)
-                count.seen += 1
-        return tuple(sorted(found))
+        return not self._by_rule.keys().isdisjoint(rules)
+
+    def turns(self, rules: Iterable[str], ends: Iterable[ConfigKey]) -> list[Turn]:
+        """Return which objects log sessions between ``ends`` that these rules decide, and how many."""
+        self._follow()
+        places = tuple(ends)
+        found = (
+            Turn(each.name, rule, each.rate(rule, places))
+            for rule in rules
+            for each in _at(self._by_rule.get(rule, {}), (None, *places))
+        )
+        return [turn for turn in found if turn.rate]
+
+    def count(self, turn: Turn, sessions: int) -> range:
+        """Count sessions; return which of them, from 0, the object logs."""
+        count = self._counts.setdefault((turn.name, turn.rule), _Count())
+        logged = range(-count.seen % turn.rate, sessions, turn.rate)
+        count.seen += sessions
+        count.logged += len(logged)
+        return logged
 
     def rows(self) -> Iterator[Mapping[str, object]]:
         """Rows for people: what is logged where, and how much was."""

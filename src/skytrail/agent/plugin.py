@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, TypeVar
 
 from skytrail.agent.capture import Captured, CaptureFilter
-from skytrail.agent.session_log import SessionEvent
+from skytrail.agent.session_batch import SessionBatch
 from skytrail.agent.table_use import TableUse
 from skytrail.agent.tables import IpNetwork, NextHopId, Row, RuleId, VifId
 from skytrail.net import Mac
@@ -142,12 +142,12 @@ class SessionSource(Protocol):
         """Have the datapath tell, or not."""
         ...
 
-    def drain(self, receive: Callable[[SessionEvent], None], events_max: int) -> int:
-        """Hand over events that wait, at most so many; returns how many."""
+    def drain(self, records_max: int) -> SessionBatch:
+        """Remove and return records that wait, at most so many."""
         ...
 
     def counts(self) -> tuple[int, int]:
-        """(events since load, those of them that got lost)."""
+        """(records since load, those of them that got lost)."""
         ...
 
 

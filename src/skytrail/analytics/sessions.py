@@ -22,7 +22,7 @@ SPAN_US_MAX: Final = 31 * 86_400_000_000
 """Between the first and the last session of a message: the store has a part for each day."""
 _LATEST_US: Final = 4_102_444_800_000_000
 """The year 2100: the column of time holds no more."""
-WEIGHT_MAX: Final = 1_000_000
+WEIGHT_MAX: Final = 1_000_000_000
 """No host sees so many sessions for one that it tells."""
 _TIME: Final = "T"
 _WEIGHT: Final = "sample_weight"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -20,17 +19,18 @@ import structlog
 from skytrail.agent.control_choice import ControlNode, chosen_pair, read_control
 from skytrail.agent.io import uves
 from skytrail.agent.io.introspect import AgentPages
+from skytrail.agent.io.session_export import SessionExport
 from skytrail.agent.io.settings import AgentSettings
 from skytrail.agent.io.table_use import TableUsage
 from skytrail.agent.plugin import Datapath
 from skytrail.agent.service import AgentService
-from skytrail.agent.session_log import SessionBook
-from skytrail.agent.session_rows import SessionRows
+from skytrail.agent.session_rows import ROWS_PER_S_DEFAULT, ROWS_PER_S_MAX
 from skytrail.agent.table_sizes import read_sizes
 from skytrail.daemons import collectors, option_numbers
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.net import IpAddress
 from skytrail.runtime import garbage, logs, processes, tasks
+from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.telemetry import SessionSource, hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
 
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="where programs and tables are pinned; under the host's own /sys/fs/bpf they outlive "
         "a private mount namespace (default: /run/skytrail/bpf)",
     )
-    collectors.add_agent_option(parser)
+    _add_telling(parser)
     parser.add_argument(
         "--hook",
         choices=("auto", "clsact"),
@@ -105,8 +105,22 @@ def main(arguments: list[str] | None = None) -> int:
         metadata_secret=options.metadata_secret,
         further_ends=tuple(options.tunnel_end),
         takes_any_end=options.tunnels_from == "anybody",
+        sessions_per_second=options.sessions_per_second,
     )
     return tasks.run_until_signal(lambda: _serve(settings, options.socket, told, _opener(options)))
+
+
+def _add_telling(parser: argparse.ArgumentParser) -> None:
+    """Add whom the agent tells what it knows, and how much."""
+    collectors.add_agent_option(parser)
+    parser.add_argument(
+        "--sessions-per-second",
+        type=option_numbers.number(0, ROWS_PER_S_MAX),
+        metavar="COUNT",
+        help="sessions that an analytics node is told in a second at most, a weighted sample of more;"
+        " 0: only those that are logged (default: flow_export_rate of global-vrouter-config, or"
+        f" {ROWS_PER_S_DEFAULT})",
+    )
 
 
 def _add_quality(parser: argparse.ArgumentParser) -> None:
@@ -215,20 +229,12 @@ async def _serve(
             "agent", host=settings.name, plug=settings.plug_socket, control=controls
         )
         if told.endpoints:
-            pages.session_log.tap(rows)
+            pages.session_log.tap(export.note)
 
     usage = TableUsage(service)
     pages = AgentPages(service, usage)
-    rows = SessionRows(
-        SessionBook(service.numbers), settings.name, str(settings.address), random.random
-    )
-    sessions = SessionSource(
-        rows.take,
-        lambda: {
-            "rows_overflow": rows.lost_count,
-            "ring_overflow": service.datapath.sessions().counts()[1],
-        },
-    )
+    export = SessionExport(service, settings, SystemClock())
+    sessions = SessionSource(export.take, export.lost, export.per_second)
     async with asyncio.TaskGroup() as group:
         group.create_task(garbage.keep_short())
         group.create_task(pages.serve(socket_path))

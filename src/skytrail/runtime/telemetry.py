@@ -36,7 +36,7 @@ from skytrail.runtime.backoff import Backoff
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
-from skytrail.runtime.unkept import Loss, Losses, Unkept
+from skytrail.runtime.unkept import BYTES_MAX, Loss, Losses, Unkept
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry import (
     Ask,
@@ -51,13 +51,15 @@ from skytrail.wire.telemetry import (
     decode,
     encode,
 )
-from skytrail.wire.telemetry.sessions import pack
 
 EVERY_S: Final = 10.0
 LOGS_EVERY_S: Final = 1.0
 CONNECT_S: Final = 5.0
 READ_BYTES: Final = 65_536
 SEND_TURN: Final = 256
+SESSION_BYTES: Final = 160
+KEPT_S: Final = 4
+"""Until what was told is known to be kept: sessions of so many seconds have room beside all else."""
 
 Place = tuple[str, str, str]
 Source = Callable[[], Awaitable[Iterable[Uve]]]
@@ -68,10 +70,12 @@ Source = Callable[[], Awaitable[Iterable[Uve]]]
 class SessionSource:
     """Where a host's sessions come from."""
 
-    take: Callable[[], Sequence[Mapping[str, object]]]
-    """Returns those that were not told yet, one row each; rows may lack columns."""
+    take: Callable[[], Iterator[Sessions]]
+    """Yields those that were not told yet; what is not asked for stays to be told."""
     lost: Callable[[], Mapping[str, int]]
     """Returns how many were lost since the start, by reason."""
+    per_second: Callable[[], int]
+    """Returns how many are told in a second at most."""
 
 
 class Report:
@@ -242,10 +246,20 @@ class Telemetry:
             await asyncio.wait({hearing}, timeout=LOGS_EVERY_S)
             if hearing.done():
                 await hearing
-            await self._send(writer, [self._unkept.add(each) for each in self._told()])
+            await self._tell_news(writer)
             if self._clock.now() >= due:
                 due = self._clock.now() + EVERY_S
                 await self._send(writer, map(encode, self._report.update(await self._source())))
+
+    async def _tell_news(self, writer: asyncio.StreamWriter) -> None:
+        await self._send(writer, [self._unkept.add(each) for each in self._told()])
+        if self._sessions is None:
+            return
+        self._unkept.bytes_max = BYTES_MAX + self._sessions.per_second() * SESSION_BYTES * KEPT_S
+        for each in self._sessions.take():
+            await self._send(writer, [self._unkept.add(each)])
+            # Thousands of sessions: others have their turn before the next are packed.
+            await asyncio.sleep(0)
 
     async def _hear(
         self, reader: asyncio.StreamReader, framer: TelemetryFramer, writer: asyncio.StreamWriter
@@ -265,15 +279,13 @@ class Telemetry:
                 writer.write(encode(part))
                 await writer.drain()
 
-    def _told(self) -> Iterator[Log | Sessions | Lost]:
-        """Take what is to be told now and kept by the collector, losses with it."""
+    def _told(self) -> Iterator[Log | Lost]:
+        """Take logs, and losses."""
         totals: Counter[Loss] = Counter(self._unkept.lost)
         if self._tap is not None:
             yield from self._tap.take()
             totals["log", "tap_overflow"] = self._tap.lost_count
         if self._sessions is not None:
-            if rows := self._sessions.take():
-                yield pack(rows)
             totals.update({("session", why): n for why, n in self._sessions.lost().items()})
         yield from self._losses.news(totals, round(self._clock.wall() * 1e6))
 

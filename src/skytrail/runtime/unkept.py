@@ -28,7 +28,7 @@ class Unkept:
         self._frames: deque[tuple[int, bytes, str, int]] = deque()
         """Number, frame, what it tells of and how many."""
         self._number = 0
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self.bytes_count = 0
         self.lost: Counter[Loss] = Counter()
 
@@ -42,7 +42,7 @@ class Unkept:
         kind, count = _contents(message)
         self._frames.append((self._number, frame, kind, count))
         self.bytes_count += len(frame)
-        while self.bytes_count > self._bytes_max and len(self._frames) > 1:
+        while self.bytes_count > self.bytes_max and len(self._frames) > 1:
             _, gone, kind, count = self._frames.popleft()
             self.bytes_count -= len(gone)
             self.lost[kind, OVERFLOW] += count

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from skytrail.agent.capture import Captured, CaptureFilter, Point
 from skytrail.agent.plugin import Datapath, FlowRecord
-from skytrail.agent.session_log import SessionEvent, SessionKind
+from skytrail.agent.session_batch import SessionKind
 from skytrail.agent.share import choose, flow_hash, share_of
 from skytrail.agent.tables import (
     ROW_TYPES,
@@ -503,13 +503,13 @@ def capture_hands_over_no_more_than_asked(subject: Subject) -> None:
 
 def sessions_are_told_when_they_are_wanted(subject: Subject) -> None:
     subject.datapath.apply(world(subject), [])
-    source, seen = subject.datapath.sessions(), list[SessionEvent]()
+    source = subject.datapath.sessions()
     subject.send(packet(OWN, FAR, port=79))
     source.want(wanted=True)
     subject.send(packet(OWN, FAR))
     source.want(wanted=False)
     subject.send(packet(OWN, FAR, port=81))
-    source.drain(seen.append, 10)
+    seen = source.drain(10).events()
 
     expect(
         [(each.kind, each.vif_id, each.destination_port, each.is_opened_here) for each in seen],

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from skytrail.agent.capture import Captured, CaptureFilter, Point
 from skytrail.agent.lookup import Tables
 from skytrail.agent.plugin import Delivered, FlowRecord
-from skytrail.agent.session_log import SessionEvent, SessionKind
+from skytrail.agent.session_batch import SessionBatch, SessionEvent, SessionKind
 from skytrail.agent.tables import (
     FloatingRow,
     IdentityId,
@@ -37,6 +37,7 @@ from skytrail.agent.trace import (
     explain_arrival,
 )
 from skytrail.net import IpAddress
+from skytrail.testing.session_records import batch_of
 
 TCP = 6
 IDLE_TCP_S, IDLE_OTHER_S, IDLE_DENIED_S = 1800.0, 180.0, 10.0
@@ -287,11 +288,9 @@ class FakeSessions:
     def want(self, *, wanted: bool) -> None:
         self._wanted = wanted
 
-    def drain(self, receive: Callable[[SessionEvent], None], events_max: int) -> int:
-        count = min(len(self._waiting), events_max)
-        for _ in range(count):
-            receive(self._waiting.popleft())
-        return count
+    def drain(self, records_max: int) -> SessionBatch:
+        count = min(len(self._waiting), records_max)
+        return batch_of([self._waiting.popleft() for _ in range(count)])
 
     def counts(self) -> tuple[int, int]:
         return self._told, 0

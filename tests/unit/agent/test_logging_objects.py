@@ -32,8 +32,13 @@ class Configured:
         return LoggingObjects(lambda: self.graph)
 
 
+def chosen(objects, rule=RULE, ends=(PORT, NETWORK)):
+    """Who logs one session."""
+    return [turn.name for turn in objects.turns((rule,), ends) if objects.count(turn, 1)]
+
+
 def logged(objects, count, *, rule=RULE, ends=(PORT, NETWORK)):
-    return [bool(objects.choose((rule,), ends)) for _ in range(count)]
+    return [bool(chosen(objects, rule, ends)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("holder", [PORT, NETWORK, ConfigKey(GLOBAL, "g:v")])
@@ -113,8 +118,22 @@ def test_objects_beyond_a_bound_at_one_place_log_nothing_and_take_none_of_anothe
         made.config.link(PORT, made.config.node(OBJECT, f"{PROJECT}:a{number:03}", **listed))
     objects = made.objects()
 
-    names = objects.choose((RULE,), (PORT, NETWORK))
+    names = chosen(objects)
 
     assert len(names) == PLACE_COUNT_MAX + 1
     assert made.slo.name in names
     assert len(list(objects.rows())) == PLACE_COUNT_MAX + 1
+
+
+def test_sessions_counted_together_are_logged_as_if_one_by_one():
+    listed = {"security_logging_object_rules": rules((RULE, 3))}
+    together, single = (Configured(**listed).attach(PORT).objects() for _ in range(2))
+    (turn,) = together.turns((RULE,), (PORT,))
+
+    found = []
+    for count in (1, 4, 0, 2, 7):
+        at_once = together.count(turn, count)
+        found += [place in at_once for place in range(count)]
+
+    assert found == logged(single, 14)
+    assert list(together.rows()) == list(single.rows())

@@ -11,8 +11,9 @@ from skytrail.agent.io.capture import CapturePages
 from skytrail.agent.io.session_log import SessionLogPages
 from skytrail.agent.label import Numbers
 from skytrail.agent.outcome import Desired
-from skytrail.agent.session_log import SessionEvent
+from skytrail.agent.session_batch import SessionEvent
 from skytrail.runtime.asgi import HttpError, Request
+from skytrail.testing.session_records import batch_of
 
 
 class Source:
@@ -34,11 +35,9 @@ class Source:
     def want(self, *, wanted):
         self.wanted = wanted
 
-    def drain(self, receive, _most):
+    def drain(self, _most):
         events, self.events = self.events, []
-        for event in events:
-            receive(event)
-        return len(events)
+        return batch_of(events)
 
     def counts(self, _slot=0):
         return 0, self.lost

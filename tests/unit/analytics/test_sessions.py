@@ -120,7 +120,7 @@ def packed(count=1, **columns):
         packed(20_001),
         *(
             packed(sample_weight=array("d", [weight]).tobytes())
-            for weight in (float("inf"), float("nan"), -1.0, 2e6)
+            for weight in (float("inf"), float("nan"), -1.0, 2e9)
         ),
     ],
 )
@@ -151,7 +151,7 @@ ROWS = st.lists(
         optional={
             "vn": st.text(),
             "server_port": st.integers(0, 65_535),
-            "sample_weight": st.floats(0, 1e6),
+            "sample_weight": st.floats(0, 1e9),
             "forward_sampled_bytes": st.integers(0, (1 << 64) - 1),
         },
     ),

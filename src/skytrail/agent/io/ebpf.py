@@ -33,14 +33,14 @@ from skytrail.agent.full_tables import Refusals
 from skytrail.agent.io import bpf_syscall, ebpf_sizes, libbpf
 from skytrail.agent.io.bpf_links import Hook, LinkTable
 from skytrail.agent.io.ebpf_capture import CaptureSlots
-from skytrail.agent.io.ebpf_qos_rows import folded_prefix
 from skytrail.agent.io.ebpf_rows import from_u32, u32
-from skytrail.agent.io.ebpf_sessions import SessionEvents
+from skytrail.agent.io.ebpf_sessions import SessionRecords
 from skytrail.agent.io.ebpf_tables import RowTables
 from skytrail.agent.io.ebpf_use import table_uses
 from skytrail.agent.io.mirror_device import close_links, open_links
 from skytrail.agent.io.punt_ring import PuntRing
 from skytrail.agent.plugin import Delivered, FlowEnds, FlowRecord, Punt, TableFullError
+from skytrail.agent.session_batch import folded_prefix
 from skytrail.agent.table_use import TableUse
 from skytrail.agent.tables import (
     ROW_TYPES,
@@ -106,7 +106,7 @@ class EbpfDatapath:
         self.kept_sizes: Mapping[str, int] = NO_SIZES
         """Tables that hold more than they were to, and kept their size: so many entries."""
         self._captures = CaptureSlots(loaded.maps)
-        self._sessions = SessionEvents(loaded.maps)
+        self._sessions = SessionRecords(loaded.maps)
         self._mirrors = False
         """The device that copies go through is ready."""
         self._tables = RowTables(loaded.maps)
@@ -268,7 +268,7 @@ class EbpfDatapath:
         """Return what captures are turned on and read by."""
         return self._captures
 
-    def sessions(self) -> SessionEvents:
+    def sessions(self) -> SessionRecords:
         """Return who tells of beginnings and ends of flows."""
         return self._sessions
 

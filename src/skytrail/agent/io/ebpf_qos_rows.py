@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
 from skytrail.agent import abi
 from skytrail.agent.io.ebpf_rows import Entry, from_u32, u32
@@ -21,7 +21,6 @@ from skytrail.agent.tables import (
     RateRow,
     VifId,
 )
-from skytrail.net import IpAddress
 
 _NANOSECONDS = 1_000_000_000
 _ADDRESS_BYTES = 16
@@ -112,11 +111,6 @@ def fold_row(key: bytes, raw: bytes) -> FoldRow:
 
 def fold_bits(bits: int) -> int | None:
     return None if bits == abi.FOLD_KEEPS_ALL else bits
-
-
-def folded_prefix(address: IpAddress, bits: int) -> IpNetwork:
-    """Return what a folded flow's key has of an address."""
-    return ip_network((address, min(bits, address.max_prefixlen)))
 
 
 def _mask(bits: int | None, *, is_v6: bool) -> bytes:

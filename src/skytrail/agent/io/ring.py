@@ -5,6 +5,10 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 _PAGE = mmap.PAGESIZE
 _HEADER_BYTES = 8
@@ -45,6 +49,32 @@ class RecordRing:
             position += (length + _HEADER_BYTES + 7) // 8 * 8
             _POSITION.pack_into(self._consumer, 0, position)
         return delivered
+
+    def take(self, record: np.dtype[Any], records_max: int) -> NDArray[Any]:
+        """Remove finished records, at most so many, and return them; all of the ring are of this type."""
+        framed = np.dtype([("length", "=u4"), ("page", "=u4"), ("record", record)])
+        taken: list[NDArray[Any]] = []
+        room = records_max
+        position = int(_POSITION.unpack_from(self._consumer)[0])
+        while room:
+            waiting = int(_POSITION.unpack_from(self._producer)[0]) - position
+            start = _PAGE + (position & self._mask)
+            count = min(waiting // framed.itemsize, room)
+            view = np.frombuffer(self._producer, framed, count, start)
+            is_odd = view["length"] != record.itemsize
+            whole = int(is_odd.argmax()) if is_odd.any() else count
+            if whole:
+                taken.append(view["record"][:whole].copy())
+                position += whole * framed.itemsize
+                room -= whole
+            elif count and view["length"][0] & _DISCARD:
+                position += framed.itemsize
+            else:
+                break
+            # Only now: the kernel writes over what is behind this position.
+            _POSITION.pack_into(self._consumer, 0, position)
+        # The type is said, or fields in network order would be turned round.
+        return np.concatenate([np.zeros(0, record), *taken], dtype=record)
 
     def close(self) -> None:
         self._consumer.close()

@@ -1,31 +1,40 @@
 """``GET /flow-log``: sessions as they begin and end, a line of JSON each, for as long as one reads.
 
-The kernel's ring is emptied in batches ten times a second while there are readers; each reader has a
-bounded queue. What either has no room for is left out, and a line ``{"kind": "lost", "count": n}``
+The kernel's ring is emptied in batches, ten times a second or as fast as it fills, while there are readers or sessions are
+told to an analytics node; each reader has a bounded queue. What either has no room for is left out, and a line ``{"kind": "lost", "count": n}``
 says how many records are missing there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from skytrail.agent.logging_objects import LoggingObjects
+from skytrail.agent.outcome import Desired
 from skytrail.agent.service import AgentService
-from skytrail.agent.session_log import LoggedSessions, SessionBook, SessionEvent, SessionFilter
-from skytrail.agent.session_rows import SessionRows
+from skytrail.agent.session_batch import SessionBatch
+from skytrail.agent.session_follow import Followed, SessionFollower
+from skytrail.agent.session_log import SessionBook, SessionFilter
+from skytrail.agent.tables import IdentityId
 from skytrail.runtime.asgi import HttpError, Request, Router, StreamResponse, encode_json
 from skytrail.runtime.metrics import Sample
 
 READERS_COUNT_MAX = 4
 QUEUE_RECORDS_MAX = 16_384
-BATCH_EVENTS_MAX = 2_000
+BATCH_RECORDS_MAX = 8_192
+"""A turn of the event loop: some 10 ms of work. The ring holds four of them."""
+LINES_RECORDS_MAX = 2_000
 INTERVAL_S = 0.1
+BUSY_RECORDS_MIN = 1_000
+BUSY_INTERVAL_S = 0.02
+"""After a batch of so many: the ring could be full within a tenth of a second."""
 IDLE_S = 15.0
 """A line is empty after so much silence, so that a reader that has gone is noticed."""
 _PARAMETERS = frozenset({"vmi", "logged"})
 Record = Mapping[str, object]
+Tap = Callable[[SessionBatch, Followed, Desired], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -50,21 +59,21 @@ class SessionLogPages:
         self._agent = agent
         self._book = SessionBook(agent.numbers)
         self.objects = LoggingObjects(lambda: agent.sessions.graph)
-        self._logged = LoggedSessions(agent.numbers, self.objects)
+        self._follower = SessionFollower(agent.numbers, self.objects)
         self._readers: list[_Reader] = []
         self._timer: asyncio.TimerHandle | None = None
         self._lost_before = 0
         self._shed = 0
-        self._tap: SessionRows | None = None
+        self._tap: Tap | None = None
         self._is_closed = False
         agent.closing.append(self._close)
 
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/flow-log", self._open)
 
-    def tap(self, rows: SessionRows) -> None:
-        """Have sessions kept as rows for the analytics node from now on."""
-        self._tap = rows
+    def tap(self, tap: Tap) -> None:
+        """Have ``tap`` told of every batch from now on."""
+        self._tap = tap
         self._start()
 
     def _close(self) -> None:
@@ -122,7 +131,7 @@ class SessionLogPages:
                 records = [await reader.queue.get()]
         except TimeoutError:
             return b"\n"
-        while not reader.queue.empty() and len(records) < BATCH_EVENTS_MAX:
+        while not reader.queue.empty() and len(records) < LINES_RECORDS_MAX:
             records.append(reader.queue.get_nowait())
         if reader.lost:
             records.append({"kind": "lost", "count": reader.lost})
@@ -132,26 +141,33 @@ class SessionLogPages:
     def _pump(self) -> None:
         """Take a batch of events, and come again."""
         source = self._agent.datapath.sessions()
-        taken = source.drain(self._take, BATCH_EVENTS_MAX)
+        batch = source.drain(BATCH_RECORDS_MAX)
+        if len(batch):
+            self._take(batch)
         lost = source.counts()[1] - self._lost_before
         if lost:
             self._lost_before += lost
             for reader in self._readers:
                 reader.put({"kind": "lost", "count": lost})
-        loop = asyncio.get_running_loop()
-        # A full batch: there is more.
-        wait_s = 0.0 if taken >= BATCH_EVENTS_MAX else INTERVAL_S
-        self._timer = loop.call_later(wait_s, self._pump)
+        wait_s = INTERVAL_S if len(batch) < BUSY_RECORDS_MIN else BUSY_INTERVAL_S
+        if len(batch) >= BATCH_RECORDS_MAX:
+            wait_s = 0.0
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._pump)
 
-    def _take(self, event: SessionEvent) -> None:
-        logged_by = self._logged.by(event, self._agent.desired)
+    def _take(self, batch: SessionBatch) -> None:
+        desired = self._agent.desired
+        followed = self._follower.follow(batch, desired)
         if self._tap is not None:
-            self._tap.note(event, self._agent.desired, logged_by)
+            self._tap(batch, followed, desired)
         if not self._readers:
             return
-        record = self._book.record(event, self._agent.desired, logged_by)
-        for reader in self._readers:
-            if reader.wanted.wants(record):
-                before = reader.lost
-                reader.put(record)
-                self._shed += reader.lost - before
+        identities: list[int] = followed.identities.tolist()
+        for place, event in enumerate(batch.events()):
+            identity = IdentityId(identities[place])
+            logged_by = followed.logged_by.get(place, ())
+            record = self._book.record(event, identity, desired, logged_by)
+            for reader in self._readers:
+                if reader.wanted.wants(record):
+                    before = reader.lost
+                    reader.put(record)
+                    self._shed += reader.lost - before

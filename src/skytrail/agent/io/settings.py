@@ -32,3 +32,5 @@ class AgentSettings:
     """Tunnels may come from these as well (``tunnel_ends``)."""
     takes_any_end: bool = False
     """They may come from anywhere."""
+    sessions_per_second: int | None = None
+    """Told to the analytics node at most; None: as configured for all hosts."""

@@ -430,8 +430,8 @@ OBJECTS: dict[str, ObjectType] = {
                 type="integer",
                 base="integer",
                 description=(
-                    "Flow records per second that one vRouter may send to analytics; above it, "
-                    "records are sampled."
+                    "Sessions that one vRouter tells analytics in a second at most, a weighted "
+                    "sample of more; 0 only those that are logged; 500 unless given."
                 ),
             ),
             "flow_aging_timeout_list": Property(

@@ -76,8 +76,8 @@ public final class GlobalVrouterConfig extends ConfigObject<GlobalVrouterConfig>
     }
 
     /**
-     * Flow records per second that one vRouter may send to analytics; above it, records are
-     * sampled.
+     * Sessions that one vRouter tells analytics in a second at most, a weighted sample of more; 0
+     * only those that are logged; 500 unless given.
      */
     public Long flowExportRate() {
         return integer("flow_export_rate");

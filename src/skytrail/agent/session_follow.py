@@ -1,0 +1,158 @@
+"""What a session's end does not tell, kept from its beginning: its far end, and who logs it. Pure.
+
+```
+ beginning: identity of the far end --------> table by place of the flow (pair) --> the end's identity
+            logging objects: 1 of every rate ------------^                      --> who logs the end
+```
+A place is used again by later flows: an end whose flow is not the one that is known there (``created_ns``) has no
+beginning, as if nobody had seen it. Batches cost a few array operations, however many records they have; one by one are
+looked at only those that logging objects log.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from skytrail.agent.interface import ActivePort
+from skytrail.agent.label import Numbers
+from skytrail.agent.logging_objects import LoggingObjects, Turn
+from skytrail.agent.outcome import Desired
+from skytrail.agent.session_batch import Array, SessionBatch, SessionKind
+from skytrail.agent.session_log import rule_names
+from skytrail.agent.tables import RuleId, VifId
+from skytrail.wire.xmpp import ConfigKey
+
+LOGGED_COUNT_MAX: Final = 65_536
+"""Open sessions of which is known who logs them; the oldest are forgotten."""
+PLACES_COUNT_MAX: Final = 1 << 26
+"""Beyond what any flow table has."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """Of each record of a batch."""
+
+    identities: Array
+    """Of far ends; 0 is unknown."""
+    logged_by: Mapping[int, tuple[str, ...]]
+    """Names of the logging objects that log a session, by the record's place in the batch."""
+
+
+class SessionFollower:
+    """Sees every batch, in order."""
+
+    def __init__(self, numbers: Numbers, objects: LoggingObjects) -> None:
+        self._numbers = numbers
+        self._objects = objects
+        self._created = np.zeros(0, np.uint64)
+        self._identity = np.zeros(0, np.uint32)
+        self._logged: OrderedDict[tuple[int, int], tuple[str, ...]] = OrderedDict()
+        """By pair and ``created_ns``."""
+
+    def follow(self, batch: SessionBatch, desired: Desired) -> Followed:
+        """Return what is known of a batch's sessions."""
+        records = batch.records
+        self._grow(records)
+        is_begin = records["kind"] == SessionKind.BEGIN
+        begins = _beginnings_before(records, is_begin)
+        identities = np.where(is_begin, records["identity"], 0)
+        is_here = begins >= 0
+        identities[is_here] = records["identity"][begins[is_here]]
+        pairs = np.minimum(records["pair"], len(self._created) - 1)
+        is_known = ~is_begin & ~is_here & (self._created[pairs] == records["created_ns"])
+        identities[is_known] = self._identity[pairs[is_known]]
+        counted = np.flatnonzero(~is_here & ~is_known)
+        logged_by = self._logged_by(records, counted, is_begin, desired)
+        self._remember(records, is_begin)
+        return Followed(identities, logged_by)
+
+    def _grow(self, records: Array) -> None:
+        wanted = min(int(records["pair"].max(initial=0)) + 1, PLACES_COUNT_MAX)
+        if wanted > len(self._created):
+            more = (1 << (wanted - 1).bit_length()) - len(self._created)
+            self._created = np.concatenate((self._created, np.zeros(more, np.uint64)))
+            self._identity = np.concatenate((self._identity, np.zeros(more, np.uint32)))
+
+    def _remember(self, records: Array, is_begin: Array) -> None:
+        begun = records[is_begin]
+        # The last of each place: which of several an assignment leaves is not said.
+        places, last = np.unique(begun["pair"][::-1], return_index=True)
+        newest = begun[::-1][last[places < PLACES_COUNT_MAX]]
+        self._created[newest["pair"]] = newest["created_ns"]
+        self._identity[newest["pair"]] = newest["identity"]
+
+    def _logged_by(
+        self, records: Array, counted: Array, is_begin: Array, desired: Desired
+    ) -> Mapping[int, tuple[str, ...]]:
+        if not self._logged and not self._objects.are_any:
+            return {}
+        found = self._choose(records, counted, desired) if self._objects.are_any else {}
+        names = {place: tuple(sorted(each)) for place, each in found.items()}
+        keys = records["pair"].tolist(), records["created_ns"].tolist()
+        for place in sorted(names):
+            if is_begin[place]:
+                self._logged[keys[0][place], keys[1][place]] = names[place]
+        for place in np.flatnonzero(~is_begin).tolist():
+            known = self._logged.pop((keys[0][place], keys[1][place]), None)
+            if known is not None:
+                names[place] = known
+        while len(self._logged) > LOGGED_COUNT_MAX:
+            self._logged.popitem(last=False)
+        return names
+
+    def _choose(
+        self, records: Array, counted: Array, desired: Desired
+    ) -> Mapping[int, set[str]]:  # fmt: skip
+        """Return who logs which of the counted records: each object one of every ``rate``."""
+        some = records[counted]
+        kinds = (
+            some["rule"].astype(np.uint64) << np.uint64(32)
+            | some["vif"].astype(np.uint64) << np.uint64(16)
+            | some["peer_vif"]
+        )
+        different, which = np.unique(kinds, return_inverse=True)
+        turns: defaultdict[Turn, list[Array]] = defaultdict(list)
+        for number, kind in enumerate(different.tolist()):
+            for turn in self._turns(kind, desired):
+                turns[turn].append(counted[which == number])
+        found: defaultdict[int, set[str]] = defaultdict(set)
+        for turn, places in turns.items():
+            in_order = np.sort(np.concatenate(places))
+            for place in in_order[list(self._objects.count(turn, len(in_order)))].tolist():
+                found[place].add(turn.name)
+        return found
+
+    def _turns(self, kind: int, desired: Desired) -> list[Turn]:
+        rules = [
+            name.rpartition("#")[2] for name in rule_names(self._numbers, RuleId(kind >> 32))
+        ]  # fmt: skip
+        if not self._objects.name_any(rules):
+            return []
+        ends: list[ConfigKey] = []
+        for vif in (kind >> 16 & 0xFFFF, kind & 0xFFFF):
+            state = desired.ports.get(desired.vifs.get(VifId(vif), ""))
+            if isinstance(state, ActivePort):
+                ends.append(ConfigKey("virtual-machine-interface", state.port.name))
+                ends.append(ConfigKey("virtual-network", state.port.network.name))
+        return self._objects.turns(rules, ends)
+
+
+def _beginnings_before(records: Array, is_begin: Array) -> Array:
+    """Return for each end the place of its beginning in the same batch, else -1."""
+    order = np.argsort(records["pair"], kind="stable")
+    places = np.where(is_begin[order], np.arange(len(order)), -1)
+    latest = np.maximum.accumulate(places)
+    begins = np.full(len(order), -1, np.int64)
+    begins[order] = np.where(latest >= 0, order[latest], -1)
+    is_same = (
+        ~is_begin
+        & (begins >= 0)
+        & (records["pair"][begins] == records["pair"])
+        & (records["created_ns"][begins] == records["created_ns"])
+    )
+    return np.where(is_same, begins, -1)
