@@ -1,8 +1,10 @@
 """What translation costs established traffic: floating address and source translation to the underlay.
 
 Interleaved: two hosts without translation and with a floating address at the far one; a workload to
-the other host itself by its host's address and a port (no tunnel); and what the kernel does for the
-latter, a routed hop with nf_tables masquerade, with the same number of veth pairs.
+the other host itself by its host's address and a port (no tunnel), and to a member of an external
+network behind a tunnel by the address that stands for it there (a router's source translation); and
+what the kernel does for each: a routed hop with nf_tables masquerade, with the same number of veth
+pairs, and one that leads into a bridge with VXLAN.
 
 ``NAT_ROUNDS`` sets the number of rounds.
 """
@@ -16,7 +18,14 @@ from functools import partial
 from ipaddress import IPv4Address, ip_network
 
 from bench.datapath import build_tool, flood_pps, tcp_gbits
-from bench.datapath_paths import POLICY, WORKLOAD_IDENTITY, Namespaces, Ours, TrafficPath
+from bench.datapath_paths import (
+    POLICY,
+    WORKLOAD_IDENTITY,
+    Namespaces,
+    Ours,
+    TrafficPath,
+    bridge_and_vxlan,
+)
 from bench.figures import Figures, interleaved
 from rig import TUNNEL_NEXTHOP_BASE, UNDERLAY_VIF
 from rig import run as shell
@@ -25,20 +34,29 @@ from skytrail.agent.tables import (
     FloatingRow,
     IdentityId,
     InetRouteRow,
+    InterfaceKind,
     InterfaceRow,
+    LabelRow,
     NextHopId,
     NextHopKind,
     NextHopRow,
     PolicyId,
     PolicyPrefixRow,
     PortPoolRow,
+    VifId,
 )
 from skytrail.lab.io.masquerade import hide_behind
+from skytrail.net import Mac
 
 ROUNDS = int(os.environ.get("NAT_ROUNDS", "3"))
 FABRIC = NextHopId(400)
 OUTSIDE = IPv4Address("10.1.1.200")
 FAR_HOST = "10.200.2.1"
+EXTERNAL = 6
+"""The external network's VRF."""
+ROUTER, ANSWERS = NextHopId(401), NextHopId(402)
+SNAT_VIF, SNAT_IFINDEX, SNAT_LABEL = VifId(90), 7090, 1400
+STAND_IN = IPv4Address("198.18.0.50")
 
 
 def floating(ours: Ours) -> TrafficPath:
@@ -88,6 +106,66 @@ def by_the_host(ours: Ours) -> TrafficPath:
     return TrafficPath("snat", ours.client.namespace, second.namespace, FAR_HOST)
 
 
+def by_the_router(ours: Ours) -> TrafficPath:
+    """A member of an external network at the far host, by the near host's address there."""
+    first, second = ours.rig.hosts
+    member = ours.rig.add_workload(second, vrf=EXTERNAL, subnet=9)
+    member.policy_egress = member.policy_ingress = POLICY
+    member.identity = WORKLOAD_IDENTITY
+    ours.rig.program()
+    who, external = IdentityId(WORKLOAD_IDENTITY), member.vrf
+    there, back = (NextHopId(TUNNEL_NEXTHOP_BASE + each.number) for each in (second, first))
+    stand_in = InterfaceRow(
+        ifindex=SNAT_IFINDEX,
+        vif_id=SNAT_VIF,
+        kind=InterfaceKind.SNAT,
+        vrf_id=external,
+        mac=Mac.parse("02:00:00:00:00:50"),
+        mtu_bytes=1500,
+        policy_egress=PolicyId(0),
+        policy_ingress=PolicyId(0),
+        identity=who,
+        antispoof=False,
+        tunnel_address=STAND_IN,
+    )
+    known = [
+        PolicyPrefixRow(PolicyId(POLICY), ip_network(each), 1) for each in ("10.1.9.0/24", STAND_IN)
+    ]
+    first.datapath.apply(
+        [
+            stand_in,
+            *known,
+            NextHopRow(ROUTER, NextHopKind.FABRIC, vif_id=SNAT_VIF),
+            NextHopRow(ANSWERS, NextHopKind.INTERFACE, vif_id=SNAT_VIF),
+            LabelRow(SNAT_LABEL, ANSWERS),
+            InetRouteRow(ours.client.vrf, ip_network("10.1.9.0/24"), ROUTER, 0, who),
+            InetRouteRow(external, ip_network(STAND_IN), ANSWERS, 0, who),
+            InetRouteRow(
+                external, ip_network(member.address4), there, member.label, who, member.mac
+            ),
+        ],
+        [],
+    )
+    second.datapath.apply(
+        [*known, InetRouteRow(external, ip_network(STAND_IN), back, SNAT_LABEL, who)], []
+    )
+    return TrafficPath("router_snat", ours.client.namespace, member.namespace, str(member.address4))
+
+
+def kernel_router(space: Namespaces) -> TrafficPath:
+    """A host that routes and masquerades into its end of the kernel's own overlay."""
+    path = bridge_and_vxlan(space)
+    host, client = f"{space.prefix}xh1", space.add("xrc")
+    space.link(host, client, names=("inner", "eth0"), mtu=1500)
+    shell(f"nsenter --net=/run/netns/{host} sysctl -qw net.ipv4.ip_forward=1")
+    space.address(host, "inner", "10.9.42.1/24")
+    space.address(client, "eth0", "10.9.42.2/24")
+    space.address(host, "br0", "10.9.3.254/24")
+    shell(f"ip -n {client} route add default via 10.9.42.1")
+    hide_behind(host, "br0")
+    return TrafficPath("router_masquerade", client, path.server, path.address)
+
+
 def kernel(space: Namespaces, name: str, *, masquerades: bool) -> TrafficPath:
     """A workload, its host as a router, and the far host."""
     client, server = space.add(f"{name}c"), space.add(f"{name}s")
@@ -114,10 +192,11 @@ def compare(figures: Figures, paths: list[TrafficPath]) -> None:
     for kind, (measure, unit) in kinds.items():
         cases = {path.name: partial(measure, path) for path in paths}
         found = interleaved(ROUNDS, cases, warm_up=1)
-        for name in ("across", "routed", "masquerade"):
+        for name in ("across", "routed", "masquerade", "router_masquerade"):
             figures.add(f"{kind}_{name}", found[name], unit)
         for name, yardstick in (
             ("floating", "across"), ("snat", "masquerade"), ("snat", "routed"),
+            ("router_snat", "across"), ("router_snat", "router_masquerade"),
         ):  # fmt: skip
             figures.add(
                 f"{kind}_{name}_beside_{yardstick}", found[name], unit,
@@ -135,10 +214,13 @@ def run() -> None:
             figures,
             [
                 ours.across(),
+                # Programs all rows anew: before those that change some.
+                by_the_router(ours),
                 floating(ours),
                 by_the_host(ours),
                 kernel(space, "routed", masquerades=False),
                 kernel(space, "masquerade", masquerades=True),
+                kernel_router(space),
             ],
         )
     finally:
