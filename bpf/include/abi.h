@@ -117,6 +117,8 @@ struct limits {
 	__u32 flow_limit_default; /* Flows of an interface that sets no limit. */
 	__u32 punt_tokens_max;
 	__u64 punt_token_ns;	  /* A bucket gains one token per this time; punt_cost() times. */
+	__u32 port_parts; /* An interface may hold one of so many parts of a pool of ports. */
+	__u32 pad;
 	__u64 tai_offset_ns;	  /* What the kernel's atomic time is ahead of UTC. */
 };
 

@@ -183,6 +183,7 @@ struct flow_scan {
 	__u64 idle_tcp_ns;
 	__u64 idle_udp_ns;
 	__u64 idle_closed_ns; /* Closed TCP and denied flows. */
+	__u64 idle_opening_ns; /* Translated TCP that nobody answered: it may hold a port. */
 };
 
 /* What an interface was given, by one CPU. What it sends, the kernel's device counts. */

@@ -88,6 +88,7 @@ enum drop_reason {
 	DROP_FABRIC_FAMILY = 65,      /* By the host's address, which is of the other IP version. */
 	DROP_MAC_LIMIT = 66,	      /* From a MAC that its interface has no place for. */
 	DROP_OUTER_SOURCE = 67,	      /* A tunnel from an address that no known tunnel ends at. */
+	DROP_PORT_SHARE = 68,	      /* The interface has its share of ports towards that far end. */
 	DROP_REASON_COUNT,
 };
 

@@ -16,6 +16,8 @@
 
 /* Ports of the pool that a flow tries before there is none for it. */
 #define PORT_TRIES 64
+/* Ports that an interface has towards one far end at least: no pool is divided into smaller parts. */
+#define PORT_SHARE_MIN 64
 /* 169.254.0.0/17 and the interface's number: what the host sees of workloads that use its services. */
 #define HOST_SIDE 0xa9fe0000
 #define HOST_SIDE_VIF_MAX 0x7fff
@@ -39,39 +41,65 @@ static __always_inline bool is_nobody(__be32 address)
 	return !first || first == 127 || first >= 224;
 }
 
-static __always_inline __be16 pool_port(const struct port_pool *pool, __u32 index)
+/* Without branches, as each would double what the verifier follows for every port tried. */
+static __always_inline __be16 pool_port(const struct port_pool *pool, __u64 index)
 {
-	__u32 i, size;
+	__u64 found = 0, port = 0, size, is_here;
+	__u32 i;
 
 	for (i = 0; i < PORT_RANGES_MAX; i++) {
-		size = pool->range[i].last - pool->range[i].first + 1;
-		if (index < size)
-			return bpf_htons(pool->range[i].first + index);
+		size = (__u64)pool->range[i].last - pool->range[i].first + 1;
+		is_here = (index - size) >> 63 & ~found;
+		asm volatile("" : "+r"(is_here));
+		port |= (pool->range[i].first + index) & -is_here;
+		found |= is_here;
 		index -= size;
 	}
-	return 0;
+	return bpf_htons((__u16)port);
 }
 
-/* A port of the host that no other flow has towards the same far end; 0: none was found. A flow that
- * is decided again keeps its own. */
+/* Into how many parts a pool is divided: more than one only while each is worth something. Without
+ * branches: it would be followed for each number. */
+static __always_inline __u32 port_parts(__u32 size)
+{
+	__u64 parts = limits.port_parts, most = size / PORT_SHARE_MIN;
+	__u64 is_less = (most - parts) >> 63;
+
+	asm volatile("" : "+r"(is_less));
+	parts += (most - parts) & -is_less;
+	is_less = (parts - 1) >> 63;
+	asm volatile("" : "+r"(is_less));
+	return parts + is_less;
+}
+
+/* Where in the pool a place of an interface's share is: of each `parts` neighbours one, as good as by
+ * lot, so that two interfaces have few in common and none can take another's share from it. Nothing is
+ * counted, so nothing is left over when a flow ends in whatever way. */
+static __always_inline __u32 share_place(__u32 vif, __u32 place, __u32 parts)
+{
+	__u32 lot = (vif * 0x9e3779b1U ^ place) * 0x85ebca6bU;
+
+	lot = (lot ^ lot >> 15) * 0xc2b2ae35U;
+	return place * parts + (lot >> 16) % parts;
+}
+
+/* A port of the host, of the interface's share, that no other flow has towards the same far end: DROP_NONE
+ * with it in s->flow.to, or why there is none. A flow that is decided again keeps its own. */
 VERIFIED_ONCE int fabric_port(struct scratch *s)
 {
 	const struct port_pool *pool;
 	const struct flow *present;
 	struct flow_key4 key = {};
-	__u32 protocol, size, start, stride = 1, i;
+	__u32 protocol, size, parts = 1, place, stride = 1, differs, others = 0, i;
 
 	if (!s)
-		return 0;
+		return DROP_PORTS_EXHAUSTED;
 	protocol = s->key.protocol;
 	pool = bpf_map_lookup_elem(&port_pools, &protocol);
 	if (!pool)
-		return 0;
-	/* Read once: a choice in the loop below has it laid out in a way that Linux 6.1 takes for a
-	 * circle. */
-	size = pool->size;
-	if (!size)
-		return 0;
+		return DROP_PORTS_EXHAUSTED;
+	if (!pool->size)
+		return DROP_PORTS_EXHAUSTED;
 	key.source = s->flow.to.destination;
 	key.destination = s->flow.to.source;
 	key.source_port = s->flow.to.destination_port;
@@ -81,19 +109,33 @@ VERIFIED_ONCE int fabric_port(struct scratch *s)
 	if (s->kept_port) {
 		key.destination_port = s->kept_port;
 		present = bpf_map_lookup_elem(&flows4, &key);
-		if (present && present->pair == s->flow.pair)
-			return s->kept_port;
+		if (present && present->pair == s->flow.pair) {
+			s->flow.to.source_port = s->kept_port;
+			return DROP_NONE;
+		}
 	}
-	start = flow_hash(&s->key);
-	/* Small pools are searched from end to end, large ones here and there. */
-	if (size > PORT_TRIES)
-		stride = (start >> 16) | 1;
+	place = flow_hash(&s->key);
+	/* Small shares are searched from end to end, large ones here and there. */
+	if (pool->size / port_parts(pool->size) > PORT_TRIES)
+		stride = (place >> 16) | 1;
 	for (i = 0; i < PORT_TRIES; i++) {
-		key.destination_port = pool_port(pool, (start + i * stride) % size);
-		if (key.destination_port && !bpf_map_lookup_elem(&flows4, &key))
-			return key.destination_port;
+		/* Read anew each time: the stack has no room for what would be kept of it. */
+		size = *(const volatile __u32 *)&pool->size;
+		parts = port_parts(size);
+		key.destination_port = pool_port(
+			pool, share_place(s->key.vif, place % (size / parts), parts));
+		place += stride;
+		present = bpf_map_lookup_elem(&flows4, &key);
+		if (!present) {
+			s->flow.to.source_port = key.destination_port;
+			return key.destination_port ? DROP_NONE : DROP_PORTS_EXHAUSTED;
+		}
+		differs = present->peer_vif ^ s->key.vif;
+		asm volatile("" : "+r"(differs));
+		others += -differs >> 31;
 	}
-	return 0;
+	/* Who holds most of what was tried is the one to ask less. */
+	return parts > 1 && others < PORT_TRIES / 2 ? DROP_PORT_SHARE : DROP_PORTS_EXHAUSTED;
 }
 
 /* The service that s->key is a packet to, NULL: none. */
@@ -185,8 +227,7 @@ static __noinline int fabric_outward(struct scratch *s, __u32 opens, bool allowe
 		return DROP_FABRIC_FAMILY;
 	if (is_nobody(s->flow.to.destination) || s->flow.to.destination == now->tunnel_address)
 		return DROP_FABRIC_ADDRESS;
-	s->flow.to.source_port = fabric_port(s);
-	return s->flow.to.source_port ? DROP_NONE : DROP_PORTS_EXHAUSTED;
+	return fabric_port(s);
 }
 
 #endif

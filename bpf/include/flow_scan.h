@@ -52,6 +52,8 @@ static __always_inline __u64 idle_limit(const struct flow_scan *scan, const stru
 	configured = scan->has_ageing ? idle_configured(key) : 0;
 	if (configured && (protocol != IP_PROTOCOL_TCP || answered))
 		return configured;
+	if (protocol == IP_PROTOCOL_TCP && !answered && flow->flags & FLOW_TRANSLATED)
+		return scan->idle_opening_ns;
 	/* A SYN nobody answered is no connection: probing must not fill the table for long. */
 	return protocol == IP_PROTOCOL_TCP && answered ? scan->idle_tcp_ns : scan->idle_udp_ns;
 }

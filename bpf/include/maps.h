@@ -17,6 +17,7 @@ const volatile struct limits limits SEC(".rodata.limits") = {
 	.flow_limit_default = FLOW_PAIRS_DEFAULT / 4,
 	.punt_tokens_max = 256,
 	.punt_token_ns = 1000000,
+	.port_parts = 1,
 };
 
 /* Never read: they keep the enumerations in BTF, from which user space learns the names. */

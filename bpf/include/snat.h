@@ -87,8 +87,7 @@ static __noinline __u32 snat_back(struct scratch *s)
 static __noinline int snat_end(struct scratch *s)
 {
 	s->fabric = 1;
-	s->flow.to.source_port = fabric_port(s);
-	return s->flow.to.source_port ? DROP_NONE : DROP_PORTS_EXHAUSTED;
+	return fabric_port(s);
 }
 
 #endif

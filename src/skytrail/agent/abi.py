@@ -117,6 +117,7 @@ class DropReason(enum.IntEnum):
     FABRIC_FAMILY = 65
     MAC_LIMIT = 66
     OUTER_SOURCE = 67
+    PORT_SHARE = 68
 
 
 class PuntReason(enum.IntEnum):
@@ -263,13 +264,14 @@ class SessionKind(enum.IntEnum):
 
 
 class Limits(NamedTuple):
-    """``struct limits``, 32 bytes."""
+    """``struct limits``, 40 bytes."""
 
     cpu_count: int
     flow_pairs_max: int
     flow_limit_default: int
     punt_tokens_max: int
     punt_token_ns: int
+    port_parts: int
     tai_offset_ns: int
 
     def pack(self) -> bytes:
@@ -280,7 +282,7 @@ class Limits(NamedTuple):
         return cls._make(LIMITS_LAYOUT.unpack(raw))
 
 
-LIMITS_LAYOUT = struct.Struct("=IIIIQQ")
+LIMITS_LAYOUT = struct.Struct("=IIIIQI4xQ")
 
 
 class Settings(NamedTuple):
@@ -1261,7 +1263,7 @@ SESSION_COUNTERS_LAYOUT = struct.Struct("=QQ")
 
 
 class FlowScan(NamedTuple):
-    """``struct flow_scan``, 48 bytes."""
+    """``struct flow_scan``, 56 bytes."""
 
     now_ns: int
     purge_vif: int
@@ -1271,6 +1273,7 @@ class FlowScan(NamedTuple):
     idle_tcp_ns: int
     idle_udp_ns: int
     idle_closed_ns: int
+    idle_opening_ns: int
 
     def pack(self) -> bytes:
         return FLOW_SCAN_LAYOUT.pack(*self)
@@ -1280,4 +1283,4 @@ class FlowScan(NamedTuple):
         return cls._make(FLOW_SCAN_LAYOUT.unpack(raw))
 
 
-FLOW_SCAN_LAYOUT = struct.Struct("=QIIIIQQQ")
+FLOW_SCAN_LAYOUT = struct.Struct("=QIIIIQQQQ")

@@ -19,8 +19,8 @@ _CALM: Final = 0.05
 FORGETTING: Final = frozenset({"bgp_clients", "fragments", "interface_drops"})
 """Full is how these are meant to be: the oldest goes, or only a share of a counter is lost."""
 REFUSALS: Final = ("FLOW_LIMIT", "FLOW_LIMIT_MACHINE", "FLOW_TABLE_FULL")
-EXHAUSTIONS: Final = ("PORTS_EXHAUSTED",)
-"""No port of the host was left that could stand for the workload's."""
+EXHAUSTIONS: Final = ("PORTS_EXHAUSTED", "PORT_SHARE")
+"""No port of the host, or of the interface's share, was left to stand for the workload's."""
 ROWS_OF_ARRAYS: Final[Mapping[str, type[Row]]] = {
     "interfaces": InterfaceRow,
     "nexthops": NextHopRow,

@@ -126,7 +126,7 @@ SYSTEM_ALARMS: Final = (
     _rule(
         "vrouter-port-translation", MAJOR, ("vrouter",),
         (Condition("VrouterAgent.translation_limited_ports", "size!=", 0),),
-        description="The host has no ports left that stand for its workloads' towards some far end",
+        description="The host has no ports left, or none of their share, that stand for workloads' towards a far end",
     ),
     _rule(
         "storage-cluster-state", MAJOR, ("storage-cluster",),

@@ -198,6 +198,14 @@ def _add_services(parser: argparse.ArgumentParser) -> None:
         help="of these, how many one virtual machine and each of its interfaces may have at most"
         " (default: %(default)s)",
     )
+    parser.add_argument(
+        "--port-share",
+        type=option_numbers.number(1, 100),
+        default=25,
+        metavar="PERCENT",
+        help="of the host's ports that stand for workloads' towards one far end, how many one"
+        " interface may hold at most (default: %(default)s)",
+    )
     parser.add_argument("--dns-forwarder", type=ip_address, help="upstream DNS server")
     parser.add_argument(
         "--metadata-secret",
@@ -271,6 +279,7 @@ def _opener(options: argparse.Namespace) -> Callable[[], Datapath]:
             hook=Hook(options.hook),
             flow_pairs_max=flows,
             machine_percent=options.vm_flows,
+            port_share_percent=options.port_share,
             sizes=sizes,
         )
         for table, entries in datapath.kept_sizes.items():

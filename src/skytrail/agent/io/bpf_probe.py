@@ -128,6 +128,7 @@ def load_programs(
         flow_limit_default=_PROBED_FLOWS // 2,
         punt_tokens_max=1,
         punt_token_ns=1,
+        port_parts=2,
         tai_offset_ns=0,
     )
     flows = {

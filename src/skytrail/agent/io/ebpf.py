@@ -70,6 +70,8 @@ FLOW_PAIRS_MAX = 131072
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
 MACHINE_PERCENT = 50
 """Of these, how many one machine may have at most, and each of its interfaces."""
+PORT_SHARE_PERCENT = 25
+"""Of the ports towards one far end, how many one interface may hold at most."""
 PUNTS_COUNT_MAX = 1 << 16
 PUNT_TOKENS_MAX = 256
 PUNT_TOKEN_NS = 1_000_000
@@ -79,6 +81,8 @@ IDLE_TCP_S = 1800.0
 IDLE_OTHER_S = 180.0
 IDLE_CLOSED_S = 10.0
 """For connections that said goodbye, and for denied flows."""
+IDLE_OPENING_S = 30.0
+"""For translated TCP that nobody answered: clients wait 16 s before they ask a sixth time."""
 
 _NANOSECONDS = 1_000_000_000
 _PROGRAMS = {
@@ -120,6 +124,7 @@ class EbpfDatapath:
         *,
         flow_pairs_max: int = FLOW_PAIRS_MAX,
         machine_percent: int = MACHINE_PERCENT,
+        port_share_percent: int = PORT_SHARE_PERCENT,
         sizes: Mapping[str, int] = NO_SIZES,
         object_path: Path = OBJECT,
         root: Path = ROOT,
@@ -128,8 +133,8 @@ class EbpfDatapath:
         """Load the programs of agent ``name``, adopting what an earlier run left.
 
         The flow table keeps the size it was first created with; the share of one machine is that
-        of this call. Tables named in ``sizes`` get these, with what they hold. ``OSError`` when the object is
-        missing or the kernel refuses it.
+        of this call, and so is that of one interface in a pool of ports. Tables named in ``sizes``
+        get these, with what they hold. ``OSError`` when the object is missing or the kernel refuses it.
         """
         if not object_path.exists():
             raise OSError(
@@ -146,6 +151,7 @@ class EbpfDatapath:
             flow_limit_default=max(flow_pairs_max * machine_percent // 100, 1),
             punt_tokens_max=PUNT_TOKENS_MAX,
             punt_token_ns=PUNT_TOKEN_NS,
+            port_parts=-(-100 // port_share_percent),
             tai_offset_ns=_tai_offset_ns(),
         )
         resizing = ebpf_sizes.prepare(base, sizes)
@@ -357,6 +363,7 @@ class EbpfDatapath:
             idle_tcp_ns=int(IDLE_TCP_S * _NANOSECONDS),
             idle_udp_ns=int(IDLE_OTHER_S * _NANOSECONDS),
             idle_closed_ns=int(IDLE_CLOSED_S * _NANOSECONDS),
+            idle_opening_ns=int(IDLE_OPENING_S * _NANOSECONDS),
         )
         return bpf_syscall.run_on_context(self._loaded.programs["flow_scan"], argument.pack())
 
