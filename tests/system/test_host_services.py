@@ -164,6 +164,36 @@ def test_a_service_in_the_underlay_sees_the_host(lab):
     assert all(61000 <= int(each[1]) <= 65535 for each in (red, blue, far))
 
 
+SYNS = 20_000
+FLOOD = """
+import os, socket, struct, sys
+to, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+flood = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+flood.connect((to, port))
+own = socket.inet_aton(flood.getsockname()[0])
+for n in range(count):
+    head = struct.pack("!HHIIBBHHH", 1024 + n, port, n, 0, 80, 2, 1024, 0, 0)
+    words = own + socket.inet_aton(to) + struct.pack("!HH", 6, len(head)) + head
+    total = sum(struct.unpack(f"!{len(words) // 2}H", words))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    flood.send(head[:16] + struct.pack("!H", ~total & 0xFFFF) + head[18:])
+"""
+
+
+def test_a_flood_of_one_workload_leaves_another_its_ports_to_the_same_service(lab, drop_growth):
+    """Both are on one host, whose address and ports stand for them at the service."""
+    refused, others = drop_growth("blue"), drop_growth("red")
+    with running(lab, control(lab), ECHO, 9000):
+        command = ["python3", "-c", FLOOD, "169.254.169.1", "5000", str(SYNS)]
+        netns.run(lab.command_in("blue", command))
+        seen = [connect(lab, "red", "169.254.169.1", 5000) for _ in range(20)]
+
+    assert all(seen)
+    assert refused().get("PORT_SHARE", 0) > SYNS // 2
+    assert not others().keys() & {"PORT_SHARE", "PORTS_EXHAUSTED"}
+
+
 def test_a_service_of_the_host_itself_sees_the_interface(lab):
     with running(lab, "compute1", ECHO, 9000):
         seen = [connect(lab, each, "169.254.169.2", 5000, 300_000) for each in ("red", "blue")]
