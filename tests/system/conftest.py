@@ -17,6 +17,7 @@ from skytrail.lab import check, vrouter
 from skytrail.lab.io import processes
 from skytrail.lab.io.traffic import PingTraffic
 from skytrail.lab.service import Lab
+from skytrail.testing.span_sink import running_sink
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two-tenants"
 
@@ -60,7 +61,16 @@ def lab_of(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def lab(lab_of):
+def spans(tmp_path_factory):
+    """All spans that the daemons of the lab send."""
+    place = tmp_path_factory.mktemp("spans") / "otlp.sock"
+    with running_sink(place) as sink, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"unix:{place}")
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def lab(lab_of, spans):
     with lab_of(EXAMPLE, "stt", "\ntls: true\n") as created:
         yield created
 

@@ -100,6 +100,50 @@ def test_new_port_says_what_it_lacks_and_then_that_its_host_has_it(
     )
 
 
+def test_change_is_one_trace_from_the_request_to_the_kernel(api, lab, members, spans, eventually):
+    vrouter = agent_name(lab.plan.node(HOST))
+    network = api.read_by_name("virtual-network", list(members["red-web1"].network))
+    policy = network["network_policy_refs"][0]["uuid"]
+    rules = api.read("network-policy", policy)["network_policy_entries"]["policy_rule"]
+    rule = {name: value for name, value in rules[0].items() if name != "rule_uuid"}
+    port = 20_000 + secrets.randbelow(20_000)
+    rule |= {"protocol": "tcp", "dst_ports": [{"start_port": port, "end_port": port}]}
+    spans.spans.clear()
+
+    api.update(
+        "network-policy", policy, {"network_policy_entries": {"policy_rule": [*rules, rule]}}
+    )
+    try:
+        write, derive, distribute, program, kernel = eventually(
+            lambda: next(_chains(spans, vrouter), None),
+            "what follows from the change is told of by everybody",
+        )
+    finally:
+        api.update("network-policy", policy, {"network_policy_entries": {"policy_rule": rules}})
+
+    assert (write.parent_id, derive.parent_id) == ("", write.span_id)
+    assert distribute.parent_id == write.span_id
+    assert write.start <= derive.start <= distribute.start
+    assert distribute.start <= program.start <= kernel.start <= kernel.end <= program.end
+    services = [each.service for each in (write, derive, distribute, program, kernel)]
+    processes = ("api", "compiler", "control", "agent", "agent")
+    assert services == [f"skytrail-{name}" for name in processes]
+
+
+def _chains(spans, vrouter):
+    """Yield the spans of a change, one within the other, that came to a host as what was derived from it."""
+    by_id = {span.span_id: span for span in list(spans.spans)}
+    for kernel in spans.named("datapath.write", host=vrouter):
+        program = by_id[kernel.parent_id]
+        distribute = by_id.get(program.parent_id)
+        first = {span.name: span for span in spans.of_trace(kernel.trace_id)}
+        if distribute is None or not {"api.write", "compiler.derive"} <= first.keys():
+            continue
+        derived = first["compiler.derive"].attributes.get("skytrail.derived_revision")
+        if derived and program.attributes["skytrail.revision"] >= derived:
+            yield first["api.write"], first["compiler.derive"], distribute, program, kernel
+
+
 def test_host_whose_agent_is_gone_is_named_until_it_is_back(
     lab, api, members, eventually, programmed
 ):

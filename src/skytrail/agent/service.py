@@ -72,6 +72,7 @@ from skytrail.agent.mobility import CLAIM_TIME_S, announced, announced_by, claim
 from skytrail.agent.nexthop import Underlay, UnderlayPath, known_paths
 from skytrail.agent.outcome import Desired
 from skytrail.agent.plugin import Datapath, Punt, PuntReason
+from skytrail.agent.program_traces import ProgramTraces, Run
 from skytrail.agent.qos import Marks
 from skytrail.agent.querier import Querier, owners_of
 from skytrail.agent.reconcile import Plan, Reconciler
@@ -183,6 +184,7 @@ class AgentService:
         """The next recompute shall be a full one, and is compared with the incremental one."""
         self._datapath_free = asyncio.Lock()
         self._advertised: dict[str, float] = {}
+        self.traces: ProgramTraces | None = None
         self._log = structlog.get_logger("skytrail.agent")
 
     async def run(self, *, when_ready: Callable[[], None]) -> None:
@@ -381,6 +383,7 @@ class AgentService:
         if complete and self.reconciler.takes_over:
             paths, now = self._underlay.paths, self._clock.now()
             complete = not self._takeover.waits(desired.remotes, paths, now)
+        started = self._clock.now()
         done = await self.in_datapath_thread(
             lambda: self.reconciler.run(desired.rows, complete=complete, changes=desired.changes)
         )
@@ -392,6 +395,10 @@ class AgentService:
         self._send(self.sessions.synchronise(desired.vrfs, desired.published, desired.changes))
         done.require_room()
         if mark is not None and not done.held and not self.reconciler.takes_over:
+            if self.traces is not None and mark.traces:
+                now, since = self._clock.now(), self.sessions.mark_since
+                run = Run(started, now, len(done.puts), len(done.deletes))
+                self.traces.programmed(mark, since, run, now)
             self._report(mark)
         self._announce(before, desired, done)
         if complete:

@@ -36,6 +36,13 @@ class Event(msgspec.Struct, frozen=True):
         return self.record.type_name
 
 
+class Derived(msgspec.Struct, frozen=True):
+    """That the compiler wrote in a revision; ``is_mixed``: so did others."""
+
+    from_revision: int
+    is_mixed: bool = False
+
+
 class Batch(msgspec.Struct, frozen=True):
     revision: int
     events: tuple[Event, ...]
@@ -43,9 +50,13 @@ class Batch(msgspec.Struct, frozen=True):
     """Bytes of the encoded objects, which is what keeping the batch costs."""
     history: str = ""
     """Stands for everything up to this revision: the end of the audit log's chain of hashes."""
+    derived: Derived | None = None
+    """Where the compiler wrote it, or part of it."""
 
 
-def batch_of(base: Graph, plan: Overlay, revision: int, history: str) -> Batch:
+def batch_of(
+    base: Graph, plan: Overlay, revision: int, history: str, derived: Derived | None = None
+) -> Batch:
     """Return the events of a plan that is about to be absorbed; removals come last."""
     events: list[Event] = []
     removed: list[Event] = []
@@ -66,7 +77,7 @@ def batch_of(base: Graph, plan: Overlay, revision: int, history: str) -> Batch:
             was = former if former != record.body.get("perms2") else None
         events.append(Event(kind, record, was))
     size = sum(len(event.record.stored) for event in (*events, *removed))
-    return Batch(revision, (*events, *removed), size, history)
+    return Batch(revision, (*events, *removed), size, history, derived)
 
 
 @dataclass(slots=True, eq=False)
@@ -189,10 +200,13 @@ def lines_of(
             lines.append(msgspec.json.encode(line) + b"\n")
         else:
             lines.append(put_line(event.record, batch.revision))
-    lines.append(end_line("revision_end", batch.revision, batch.history))
+    lines.append(end_line("revision_end", batch.revision, batch.history, batch.derived))
     return b"".join(lines)
 
 
-def end_line(kind: str, revision: int, history: str) -> bytes:
+def end_line(kind: str, revision: int, history: str, derived: Derived | None = None) -> bytes:
     """Return a native watch line after which a reader may resume."""
-    return f'{{"kind":"{kind}","revision":{revision},"history":"{history}"}}\n'.encode()
+    more = ""
+    if derived is not None:
+        more = f',"derived_from":{derived.from_revision}' + ',"mixed":true' * derived.is_mixed
+    return f'{{"kind":"{kind}","revision":{revision},"history":"{history}"{more}}}\n'.encode()

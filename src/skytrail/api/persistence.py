@@ -7,7 +7,7 @@
 /m/<key>                a client's note
 /v/<kind>/<name>        guards, where several servers share the store: see ``reads``
 /e/server               who may write: every transaction requires it unchanged
-/e/derived              the revision the last compiler write was derived from
+/e/derived              the revision the last compiler write was derived from, and whether others wrote with it
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from skytrail.api.feed import Derived
 from skytrail.api.graph import NO_SIDE, Graph, Overlay, Record, Side
 from skytrail.api.heads import HeadReader
 from skytrail.api.schema import Schema
@@ -28,6 +29,19 @@ from skytrail.store.transaction import Transaction
 OBJECTS, SIDES, NUMBERS, NOTES, GUARDS = "/o/", "/x/", "/n/", "/m/", "/v/"
 FENCE = "/e/server"
 DERIVED = "/e/derived"
+_MIXED = b"mixed"
+
+
+def derived_note(derived: Derived) -> bytes:
+    """Return the value of ``DERIVED``."""
+    number = str(derived.from_revision).encode()
+    return number + b" " + _MIXED if derived.is_mixed else number
+
+
+def read_derived(value: bytes) -> Derived:
+    """Return what a value of ``DERIVED`` says."""
+    number, _, rest = value.partition(b" ")
+    return Derived(int(number), rest == _MIXED)
 
 
 def number_key(pool: str, value: int) -> str:

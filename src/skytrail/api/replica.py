@@ -21,6 +21,7 @@ def apply(graph: Graph, heads: HeadReader, batch: Batch, history: str) -> feed.B
     plan = Overlay(graph)
     sides: dict[str, Side] = {}
     put: dict[str, Record] = {}
+    derived: feed.Derived | None = None
     for change in batch.changes:
         key = change.key
         if key.startswith(persistence.OBJECTS):
@@ -43,10 +44,12 @@ def apply(graph: Graph, heads: HeadReader, batch: Batch, history: str) -> feed.B
                 graph.guards.pop(key, None)
             else:
                 graph.guards[key] = batch.revision
+        elif key == persistence.DERIVED and change.value is not None:
+            derived = persistence.read_derived(change.value)
     for uuid, record in put.items():
         _complete(graph.get(uuid), record, sides.get(uuid))
         plan.put(record)
-    known = feed.batch_of(graph, plan, batch.revision, history)
+    known = feed.batch_of(graph, plan, batch.revision, history, derived)
     graph.absorb(plan)
     return known
 

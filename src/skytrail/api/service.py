@@ -37,6 +37,7 @@ from skytrail.api.feed import Feed
 from skytrail.api.graph import Graph, Overlay, View
 from skytrail.api.history import History
 from skytrail.api.io.shared import Fenced, SharedStore
+from skytrail.api.io.write_traces import WriteTraces
 from skytrail.api.reads import Reads, RecordedGraph, fresh_uuid, require, touch
 from skytrail.api.refusal import Refused
 from skytrail.api.schema import Schema
@@ -86,6 +87,7 @@ class _Request:
     weight: int
     caller: Caller
     request_id: str = ""
+    asked_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
@@ -102,7 +104,14 @@ class _Planned:
     )
     entries: list[Entry] = field(default_factory=list[Entry])
     derived_from: int | None = None
+    has_others: bool = False
+    """Somebody but the compiler changes something."""
     weight: int = 0
+
+    def derived(self) -> feed.Derived | None:
+        if self.derived_from is None:
+            return None
+        return feed.Derived(self.derived_from, self.has_others)
 
 
 @lru_cache(maxsize=4)
@@ -132,6 +141,7 @@ class ConfigService:
         self.shared: SharedStore | None = None
         """Set when other servers write to the store as well."""
         self.on_committed: Callable[[Sequence[Entry]], None] = _nobody_listens
+        self.traces: WriteTraces | None = None
         """Called with the audit entries of each commit."""
         self._store = store
         self._fence = fence
@@ -423,7 +433,7 @@ class ConfigService:
         self._answer_refused(planned)
         try:
             if not planned.overlay.is_empty():
-                await self._commit(planned.overlay, planned.derived_from, planned.entries)
+                await self._commit(planned.overlay, planned.derived(), planned.entries)
             self._answer_accepted(planned, self.revision)
         except StoreUnavailable as error:
             self._answer_unavailable([each for each, *_ in planned.accepted], error)
@@ -464,6 +474,7 @@ class ConfigService:
         entry = audit.entry_of(self.schema, layer, _origin(request, change.now))
         planned.overlay.absorb(layer)
         planned.derived_from = request.derived_from or planned.derived_from
+        planned.has_others |= request.derived_from is None and entry is not None
         place = None if entry is None else len(planned.entries)
         planned.entries += [] if entry is None else [entry]
         planned.accepted.append((request, value, tuple(change.ignored), place))
@@ -511,8 +522,9 @@ class ConfigService:
         require(transaction, self.graph, overlay, reads)
         touch(transaction, self.graph, overlay, reads)
         shared.audit(transaction, planned.entries, self._audit_trim)
-        if planned.derived_from is not None:
-            transaction.put(persistence.DERIVED, str(planned.derived_from).encode())
+        derived = planned.derived()
+        if derived is not None:
+            transaction.put(persistence.DERIVED, persistence.derived_note(derived))
         revision = await shared.commit(transaction)
         if revision is not None:
             self._audit_trim = None
@@ -528,6 +540,9 @@ class ConfigService:
 
     def _answer_accepted(self, planned: _Planned, revision: int) -> None:
         self.healthy = True
+        if self.traces is not None and planned.accepted and not planned.overlay.is_empty():
+            asked_at = min(request.asked_at for request, *_ in planned.accepted)
+            self.traces.written(self.feed.since(revision), revision, asked_at, planned.entries)
         for request, value, ignored, place in planned.accepted:
             self.writes_count += 1
             if not request.reply.done():
@@ -541,7 +556,7 @@ class ConfigService:
             _fail(request, Refused(503, "The configuration store is not available"))
 
     async def _commit(
-        self, overlay: Overlay, derived_from: int | None, entries: list[Entry]
+        self, overlay: Overlay, derived: feed.Derived | None, entries: list[Entry]
     ) -> None:
         transaction = persistence.transaction_of(self.graph, overlay, self._fence)
         writing = audit.writing_of(self.audit_head, entries, self.revision, self._audit_trim)
@@ -549,8 +564,8 @@ class ConfigService:
             transaction.put(key, value)
         for key in writing.deletes:
             transaction.delete(key)
-        if derived_from is not None:
-            transaction.put(persistence.DERIVED, str(derived_from).encode())
+        if derived is not None:
+            transaction.put(persistence.DERIVED, persistence.derived_note(derived))
         try:
             result = await transaction.commit(self._store)
         except ValueError as error:
@@ -559,7 +574,7 @@ class ConfigService:
             raise Fenced(_TAKEN)
         self._audit_head, self._audit_trim = writing.head, None
         persistence.stamp(self.graph, overlay, result.revision)
-        batch = feed.batch_of(self.graph, overlay, result.revision, writing.head.mark)
+        batch = feed.batch_of(self.graph, overlay, result.revision, writing.head.mark, derived)
         self.graph.absorb(overlay)
         self.batches_count += 1
         self.feed.publish(batch)

@@ -51,6 +51,10 @@ class RevisionEnd:
 
     revision: int
     history: str = field(default="", compare=False)
+    derived_from: int | None = field(default=None, compare=False)
+    """The revision that the compiler derived what it wrote here from; None: it wrote nothing."""
+    is_mixed: bool = field(default=False, compare=False)
+    """Others wrote as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     revision: int
     history: str = ""
+    derived_from: int | None = None
+    mixed: bool = False
     type: str = ""
     uuid: str = ""
     fq_name: tuple[str, ...] = ()
@@ -95,7 +101,7 @@ def decode_line(line: bytes) -> WatchEvent | Bookmark | None:
         case "delete":
             return ObjectDelete(found.type, found.uuid, found.fq_name, found.revision)
         case "revision_end":
-            return RevisionEnd(found.revision, found.history)
+            return RevisionEnd(found.revision, found.history, found.derived_from, found.mixed)
         case "snapshot_begin":
             return SnapshotBegin(found.revision)
         case "snapshot_end":

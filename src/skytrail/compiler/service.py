@@ -20,8 +20,9 @@ from typing import Final, Protocol
 
 import structlog
 
-from skytrail.client import ApiError, ApiUnavailable, TransactionReply, WatchEvent
+from skytrail.client import ApiError, ApiUnavailable, RevisionEnd, TransactionReply, WatchEvent
 from skytrail.compiler import emit, transactions
+from skytrail.compiler.derive_traces import DeriveTraces
 from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.emit import Write
 from skytrail.compiler.engine import Engine
@@ -101,6 +102,7 @@ class CompilerService:
         self._repeats: dict[DerivedKey, tuple[Write, int]] = {}
         self._log = structlog.get_logger("skytrail.compiler")
         self.engine = Engine(ALL_PASSES)
+        self.tracing: DeriveTraces | None = None
         self.refusals: dict[DerivedKey, Refusal] = {}
         self.seen_revision: int | None = None
         """The configuration revision the engine's answer belongs to; None before the first."""
@@ -148,6 +150,8 @@ class CompilerService:
     async def _follow(self) -> None:
         kinds = sorted(self.engine.input_kinds | emit.OUTPUT_KINDS)
         async for event in self._api.watch(kinds):
+            if self.tracing is not None and isinstance(event, RevisionEnd):
+                self.tracing.arrived(event, self._clock.now())
             if self._inbox.add(event):
                 if self.waiting_since is None:
                     self.waiting_since = self._clock.now()
@@ -206,7 +210,11 @@ class CompilerService:
             self._repeats.pop(key, None)
             self._decided_again.pop(key, None)
         if not self._leading:
+            if self.tracing is not None:
+                self.tracing.forget()
             return
+        if not writes and self.tracing is not None:
+            self.tracing.done(self.seen_revision, None, 0, self._clock.now())
         writes = [write for write in writes if not self._is_in_vain(write)]
         for run in transactions.transactions(transactions.groups(writes)):
             await self._commit_or_isolate(run)
@@ -281,6 +289,8 @@ class CompilerService:
         self.transactions_count += 1
         self.writes_count += len(writes)
         self.committed_revision = revision
+        if self.tracing is not None and self.seen_revision is not None:
+            self.tracing.done(self.seen_revision, revision, len(writes), self._clock.now())
         for write in writes:
             known, count = self._repeats.get(write.key, (None, 0))
             self._repeats[write.key] = (write, count + 1 if known == write else 1)

@@ -13,7 +13,7 @@ call, ``take_ready`` names the peers for whom ``collect`` may have something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from skytrail.control.agent_config import AgentConfig
 from skytrail.control.agent_routes import AgentRoutes
@@ -23,6 +23,7 @@ from skytrail.control.bgp_values import NetworkIds
 from skytrail.control.config_graph import Change, ConfigGraph
 from skytrail.control.config_reach import Steps
 from skytrail.control.derived_routes import DerivedRoutes
+from skytrail.control.distribution import spans_of
 from skytrail.control.grants import Grant, Grants, Subject
 from skytrail.control.hosts import Hosts
 from skytrail.control.instances import (
@@ -62,6 +63,7 @@ from skytrail.model.generated.objects import (
     VirtualNetwork,
 )
 from skytrail.net import IpAddress
+from skytrail.wire.spans import Span
 from skytrail.wire.xmpp import (
     ConfigDelete,
     ConfigKey,
@@ -131,6 +133,7 @@ class ControlPlane:
         self.groups: dict[tuple[InstanceName, Family], UpdateGroup] = {}
         self.followers: list[Callable[[list[Change]], None]] = []
         """Told of every commit's changes; nothing of the plane depends on them."""
+        self.trace: Callable[[Span], None] = _trace_nothing
         self.revision = 0
         self.is_config_complete = False
         self.is_settled = False
@@ -263,8 +266,11 @@ class ControlPlane:
     def config_delete(self, uuid: str) -> None:
         self.config.remove(uuid)
 
-    def commit(self, revision: int, now: float) -> None:
-        """All changes up to ``revision`` have been given: act on them together."""
+    def commit(self, revision: int, now: float, traces: Sequence[str] = ()) -> None:
+        """All changes up to ``revision`` have been given: act on them together.
+
+        ``traces`` are those the changes belong to.
+        """
         before, self.revision = self.revision, revision
         changes = self.config.take_changes()
         self.placements.committed(version for change in changes for version in change.versions)
@@ -278,7 +284,8 @@ class ControlPlane:
         self._apply_instances(changes)
         self._apply_derived(changes)
         self._apply_agents(changes, now)
-        self._note_work(before, moves_routes=any(map(_moves_routes, changes)))
+        for peer in self._note_work(before, moves_routes=any(map(_moves_routes, changes))):
+            peer.progress.traced.add(traces, now)
         self._awaited = []
         if self.is_config_complete and self._deferral_deadline == float("inf"):
             self._deferral_deadline = now + self.limits.deferral_time_s
@@ -386,7 +393,12 @@ class ControlPlane:
         if is_behind or not peer.progress.wants_mark(now):
             return []
         peer.progress.marked(self.revision, now)
-        return [peer.config_head + encode_config(RevisionMark(self.revision)) + CONFIG_TAIL]
+        since = peer.progress.traced.take()
+        spans = spans_of(since, self.node, peer.name, self.revision, now) if since else []
+        for span in spans:
+            self.trace(span)
+        mark = RevisionMark(self.revision, tuple(span.context for span in spans))
+        return [peer.config_head + encode_config(mark) + CONFIG_TAIL]
 
     # Trees of agents.
 
@@ -703,20 +715,26 @@ class ControlPlane:
                 peer.config.share(ends)
                 self._ready[peer.name] = None
 
-    def _note_work(self, before: int, *, moves_routes: bool) -> None:
-        """Remember for whom the commit has something. What agents publish later does not count."""
+    def _note_work(self, before: int, *, moves_routes: bool) -> list[Peer]:
+        """Remember and return for whom the commit has something. What agents publish later does not count."""
+        concerned: list[Peer] = []
         if moves_routes:
             self._wake_changed()
             # A chore may bring something to anybody who reads tables.
             is_whole = self.replicator.chores.is_idle
-            for peer in self.peers.values():
-                if peer.is_up and (peer.groups if is_whole else peer.subscriptions):
-                    peer.progress.committed(before)
+            concerned += [
+                peer
+                for peer in self.peers.values()
+                if peer.is_up and (peer.groups if is_whole else peer.subscriptions)
+            ]
         # Whom the commit has some configuration for is ready; others' was noted when it came.
         for name in self._ready:
             peer = self.peers.get(name)
             if peer is not None and peer.is_up and peer.config.has_work:
-                peer.progress.committed(before)
+                concerned.append(peer)
+        for peer in concerned:
+            peer.progress.committed(before)
+        return concerned
 
     def _check_settled(self, now: float) -> None:
         if self.is_settled or not self.is_config_complete:
@@ -752,3 +770,7 @@ class ControlPlane:
 def _moves_routes(change: Change) -> bool:
     kinds = RoutingInstance | RouteAggregate | RoutingPolicy
     return any(isinstance(version, kinds) for version in change.versions)
+
+
+def _trace_nothing(span: Span) -> None:
+    """Do nothing."""

@@ -12,6 +12,7 @@ needs no message to it and none from it. One mark is on the way at a time, and t
 
 from __future__ import annotations
 
+from skytrail.control.distribution import Touched
 from skytrail.wire.xmpp import BalancerStanding, PortTrouble, Programmed
 
 MARK_INTERVAL_S = 0.5
@@ -27,6 +28,7 @@ class Progress:
         self.troubles: tuple[PortTrouble, ...] = ()
         self.balancers: tuple[BalancerStanding, ...] = ()
         """How the copies of load balancers stand that run there."""
+        self.traced = Touched()
         self._done = 0
         """Every revision up to this one is in the kernel, whatever is on the way."""
         self._touched: int | None = None

@@ -28,6 +28,7 @@ from skytrail.client import AsyncApiClient
 from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.messages import JsonObject
 from skytrail.client.reporting import report_to_all
+from skytrail.client.traced_revisions import TracedRevisions
 from skytrail.control.dns import DnsPlane
 from skytrail.control.io.bgp import BgpServer
 from skytrail.control.io.outside_names import OutsideServer
@@ -46,6 +47,7 @@ from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import TlsFolder
 from skytrail.runtime.recording import Recorder
 from skytrail.runtime.tasks import supervise
+from skytrail.runtime.traces import Traces
 from skytrail.wire.xmpp import DnsVerb
 from skytrail.wire.xmpp.dns_codec import DNS_JID
 from skytrail.wire.xmpp.session import HOLD_TIME_S
@@ -86,7 +88,9 @@ class ControlSettings:
 class ControlService:
     """A running control node. ``TlsUnusable`` when its certificate cannot be used."""
 
-    def __init__(self, settings: ControlSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: ControlSettings, clock: Clock | None = None, traces: Traces | None = None
+    ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.plane = ControlPlane(settings.limits, settings.name)
@@ -117,6 +121,10 @@ class ControlService:
             self.names = OutsideServer(OutsideNames(self.plane, shuffle))
         self.watch = ConfigWatch(self.plane, self.clock, self.server.schedule_flush)
         self._client: AsyncApiClient | None = None
+        self.traces = traces
+        if traces is not None:
+            self.plane.trace = traces.add
+            self.watch.traced = TracedRevisions(traces.wants)
 
     async def run(self, when_ready: Callable[[int], None]) -> None:
         """Serve until cancelled; ``when_ready`` gets the port. Raises ``OSError`` when taken."""
@@ -196,6 +204,7 @@ class ControlService:
         yield Sample("control_destinations", sum(len(rib.entries) for rib in ribs))
         yield Sample("control_vpn_paths", sum(map(len, plane.replicator.vpn.values())))
         yield Sample("control_revision", plane.revision)
+        yield from () if self.traces is None else self.traces.samples()
         yield Sample("control_duplicate_macs", len(plane.mac_moves.duplicates))
         yield Sample("control_duplicate_macs_found_total", plane.mac_moves.found_count)
         counters = [group.counters for group in plane.groups.values()]

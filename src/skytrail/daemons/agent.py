@@ -23,16 +23,18 @@ from skytrail.agent.io.session_export import SessionExport
 from skytrail.agent.io.settings import AgentSettings
 from skytrail.agent.io.table_use import TableUsage
 from skytrail.agent.plugin import Datapath
+from skytrail.agent.program_traces import ProgramTraces
 from skytrail.agent.service import AgentService
 from skytrail.agent.session_rows import ROWS_PER_S_DEFAULT, ROWS_PER_S_MAX
 from skytrail.agent.table_sizes import read_sizes
-from skytrail.daemons import collectors, option_numbers
+from skytrail.daemons import collectors, option_numbers, tracing
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.net import IpAddress
 from skytrail.runtime import garbage, logs, processes, tasks
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.telemetry import SessionSource, hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
+from skytrail.runtime.traces import Traces
 
 XMPP_PORT = 5269
 FLOWS_BOUNDS = (1024, 4_194_304)
@@ -75,8 +77,6 @@ def main(arguments: list[str] | None = None) -> int:
         help="how programs are put on interfaces: TCX where the kernel has it, or always clsact",
     )
     parser.add_argument("--datapath", choices=("ebpf", "fake"), default="ebpf")
-    parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
-    parser.add_argument("--log-json", action="store_true")
     options = parser.parse_args(arguments)
     if len(set(options.underlay)) < len(options.underlay):
         parser.error("--underlay names a link twice")
@@ -107,12 +107,18 @@ def main(arguments: list[str] | None = None) -> int:
         takes_any_end=options.tunnels_from == "anybody",
         sessions_per_second=options.sessions_per_second,
     )
-    return tasks.run_until_signal(lambda: _serve(settings, options.socket, told, _opener(options)))
+    traces = tracing.checked(parser, options.otlp, "agent", settings.name)
+    return tasks.run_until_signal(
+        lambda: _serve(settings, options.socket, told, _opener(options), traces)
+    )
 
 
 def _add_telling(parser: argparse.ArgumentParser) -> None:
-    """Add whom the agent tells what it knows, and how much."""
+    """Add what the agent logs, and whom it tells what it knows, and how much."""
+    parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
+    parser.add_argument("--log-json", action="store_true")
     collectors.add_agent_option(parser)
+    tracing.add_option(parser)
     parser.add_argument(
         "--sessions-per-second",
         type=option_numbers.number(0, ROWS_PER_S_MAX),
@@ -228,8 +234,11 @@ async def _serve(
     socket_path: Path,
     told: collectors.Told,
     open_datapath: Callable[[], Datapath],
+    traces: Traces | None,
 ) -> None:
     service = AgentService(settings, open_datapath())
+    if traces is not None:
+        service.traces = ProgramTraces(settings.name, traces.add)
 
     def announce() -> None:
         controls = ",".join(f"{host}:{port}" for host, port in settings.controls)
@@ -240,7 +249,7 @@ async def _serve(
             pages.session_log.tap(export.note)
 
     usage = TableUsage(service)
-    pages = AgentPages(service, usage)
+    pages = AgentPages(service, usage, traces)
     export = SessionExport(service, settings, SystemClock())
     sessions = SessionSource(export.take, export.lost, export.per_second)
     async with asyncio.TaskGroup() as group:
@@ -248,6 +257,8 @@ async def _serve(
         group.create_task(pages.serve(socket_path))
         group.create_task(service.run(when_ready=announce))
         group.create_task(usage.run())
+        if traces is not None:
+            group.create_task(traces.run())
         hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
         group.create_task(
             told.tell(

@@ -22,20 +22,24 @@ from skytrail.api.io.gate import Gate
 from skytrail.api.io.http import HttpApi, Routes, introspection, unmet
 from skytrail.api.io.path_trace import PathTrace
 from skytrail.api.io.shared import Fenced
+from skytrail.api.io.write_traces import WriteTraces
 from skytrail.api.schema import Schema
 from skytrail.api.service import ConfigService
 from skytrail.compiler.preview import Preview
-from skytrail.daemons import allowed_hosts, api_security, collectors, option_numbers
+from skytrail.daemons import allowed_hosts, api_security, collectors, option_numbers, tracing
 from skytrail.daemons.api_security import ServerSecurity
 from skytrail.daemons.api_trace import AgentsWalk, agent_place
 from skytrail.daemons.traced_agents import AnalyticsNode
 from skytrail.model.catalog import CATALOG
 from skytrail.runtime import garbage, processes, server, tasks
 from skytrail.runtime.asgi import CheckHost
+from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.log_tap import LogTap
+from skytrail.runtime.otlp_settings import OtlpUnusable
 from skytrail.runtime.settings import SettingsInvalid
 from skytrail.runtime.stream_limits import StreamLimits
 from skytrail.runtime.telemetry import hello_of_this_process, usage_of_this_process
+from skytrail.runtime.traces import Traces
 from skytrail.store.io.open import open_store
 from skytrail.store.location import EtcdLocation, Location, LocationInvalid, parse_location
 from skytrail.store.plugin import StoreClosed, StoreUnavailable
@@ -80,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     allowed_hosts.add_option(parser)
     collectors.add_option(parser)
     parser.add_argument("--log-json", action="store_true")
+    tracing.add_option(parser)
     api_security.add_options(parser)
     settings = parser.parse_args(arguments)
     told = collectors.configure_logs("info", settings.log_json, settings.collector)
@@ -88,7 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         security = api_security.read(settings)
         location = parse_location(settings.store or str(settings.data))
-    except (SettingsInvalid, UnsafeSettings, LocationInvalid) as error:
+        traces = tracing.traces_of(settings.otlp, "api")
+    except (OtlpUnusable, SettingsInvalid, UnsafeSettings, LocationInvalid) as error:
         print(f"skytrail-api: {error}", file=sys.stderr)
         return 2
     return tasks.run_until_signal(
@@ -104,6 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
             allowed_hosts.check_of(settings.host, settings.allowed_host),
             StreamLimits(settings.streams_per_client),
             told,
+            traces,
         ),
         expected=(StoreUnavailable, Fenced),
         final=(StoreClosed,),
@@ -163,6 +170,7 @@ async def _serve(
     check_host: CheckHost | None,
     streams: StreamLimits,
     told: collectors.Told,
+    traces: Traces | None,
 ) -> None:
     listeners = [server.listen_tcp(host, port)]
     if socket_path is not None:
@@ -174,6 +182,8 @@ async def _serve(
         service = await ConfigService.start(Schema(CATALOG), store, shared=shared)
         if told.tap is not None:
             service.on_committed = partial(_tell_changes, told.tap)
+        if traces is not None:
+            service.traces = WriteTraces(traces, SystemClock())
 
         def announce() -> None:
             processes.print_ready(
@@ -186,6 +196,8 @@ async def _serve(
             group.create_task(service.keep_compact())
             group.create_task(garbage.keep_short())
             group.create_task(service.keep_fence())
+            if traces is not None:
+                group.create_task(traces.run())
             gate = api_security.build_gate(service, security, host)
             await api_security.prepare(service, security, gate)
             if gate is not None and gate.directory is not None:

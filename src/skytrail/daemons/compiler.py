@@ -18,15 +18,18 @@ import click
 
 from skytrail.client import Access, AccessUnusable, AsyncApiClient, Candidate
 from skytrail.client.reporting import report_to_all
+from skytrail.compiler.derive_traces import DeriveTraces
 from skytrail.compiler.service import CompilerService, report_of, tables
-from skytrail.daemons import collectors
+from skytrail.daemons import collectors, tracing
 from skytrail.daemons.api_access import REPORT_TO, REPORT_TO_HELP, checked
 from skytrail.runtime import logs, tasks
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, serve_unix
 from skytrail.runtime.metrics import Sample
+from skytrail.runtime.otlp_settings import OtlpUnusable
 from skytrail.runtime.processes import print_ready
 from skytrail.runtime.telemetry import hello_of_this_process, usage_of_this_process
+from skytrail.runtime.traces import Traces
 from skytrail.wire.telemetry import Uve, node_status
 
 OFFICE = "compiler"
@@ -56,6 +59,7 @@ DEFAULT_URL = "http://127.0.0.1:8082"
     metavar=collectors.METAVAR,
     help=collectors.OPTION_HELP,
 )
+@click.option(tracing.OPTION, "otlp", default="", metavar=tracing.METAVAR, help=tracing.HELP)
 def main(
     api_url: str,
     api_socket: str | None,
@@ -66,6 +70,7 @@ def main(
     log_json: bool,
     report_to: tuple[str, ...],
     told: tuple[str, ...],
+    otlp: str,
     **access: str | None,
 ) -> None:
     """Derive routing instances, route targets, access lists and DNS records from the intent."""
@@ -78,9 +83,10 @@ def main(
         shown = checked(Access.of(access), api_url)
         for url in report_to:
             checked(shown, url)
-    except AccessUnusable as error:
+        traces = tracing.traces_of(otlp, "compiler")
+    except (AccessUnusable, OtlpUnusable) as error:
         raise click.UsageError(str(error)) from error
-    api = Servers(api_url, api_socket, report_to, shown, informed)
+    api = Servers(api_url, api_socket, report_to, shown, informed, traces)
     sys.exit(tasks.run_until_signal(lambda: _serve(api, socket, elect=elect)))
 
 
@@ -93,6 +99,7 @@ class Servers:
     report_to: tuple[str, ...]
     access: Access
     told: collectors.Told
+    traces: Traces | None
 
 
 async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
@@ -107,10 +114,15 @@ async def _serve(servers: Servers, socket: str, *, elect: bool) -> None:
         ]
         clock = SystemClock()
         service = CompilerService(api, clock)
+        traces = servers.traces
+        if traces is not None:
+            service.tracing = DeriveTraces(traces.wants, traces.add)
         introspection = Introspection(
-            tables(service), service.unmet, lambda: _samples(service, clock.now())
+            tables(service), service.unmet, lambda: _samples(service, clock.now(), traces)
         )
         async with asyncio.TaskGroup() as group:
+            if traces is not None:
+                group.create_task(traces.run(), name="compiler-traces")
             group.create_task(
                 serve_unix(
                     socket,
@@ -155,7 +167,8 @@ async def _uves(service: CompilerService) -> list[Uve]:
     ]
 
 
-def _samples(service: CompilerService, now: float) -> Iterable[Sample]:
+def _samples(service: CompilerService, now: float, traces: Traces | None) -> Iterable[Sample]:
+    yield from () if traces is None else traces.samples()
     lag_s = 0.0 if service.waiting_since is None else now - service.waiting_since
     yield Sample("skytrail_compiler_seen_revision", service.seen_revision or 0)
     yield Sample("skytrail_compiler_lag_seconds", lag_s, description="Oldest change not written.")

@@ -13,7 +13,7 @@ from skytrail.client import AccessUnusable
 from skytrail.control.io import uves
 from skytrail.control.limits import Limits
 from skytrail.control.service import ControlService, ControlSettings
-from skytrail.daemons import collectors, option_numbers
+from skytrail.daemons import collectors, option_numbers, tracing
 from skytrail.daemons.api_access import (
     REPORT_TO,
     REPORT_TO_HELP,
@@ -26,6 +26,7 @@ from skytrail.runtime.processes import print_ready
 from skytrail.runtime.tasks import run_until_signal
 from skytrail.runtime.telemetry import hello_of_this_process
 from skytrail.runtime.tls import TlsUnusable
+from skytrail.runtime.traces import Traces
 from skytrail.wire.xmpp.session import HOLD_TIME_S
 
 
@@ -70,16 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def ready(port: int) -> None:
         print_ready("control", node=settings.name, listen=settings.listen, port=port)
 
-    return run_until_signal(lambda: _serve(settings, told, ready))
+    traces = tracing.checked(parser, options.otlp, "control", settings.name)
+    return run_until_signal(lambda: _serve(settings, told, ready, traces))
 
 
 async def _serve(
-    settings: ControlSettings, told: collectors.Told, ready: Callable[[int], None]
+    settings: ControlSettings,
+    told: collectors.Told,
+    ready: Callable[[int], None],
+    traces: Traces | None,
 ) -> None:
-    service = ControlService(settings)
+    service = ControlService(settings, traces=traces)
     hello = hello_of_this_process(settings.name, uves.NODE_TYPE, uves.MODULE)
     async with asyncio.TaskGroup() as group:
         group.create_task(service.run(ready))
+        if traces is not None:
+            group.create_task(traces.run(), name="control-traces")
         group.create_task(
             told.tell(
                 settings.tls,
@@ -113,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add_access_options(parser)
     parser.add_argument(REPORT_TO, action="append", default=[], metavar="URL", help=REPORT_TO_HELP)
     collectors.add_option(parser)
+    tracing.add_option(parser)
     parser.add_argument("--listen", default="0.0.0.0", help="address agents connect to")
     parser.add_argument("--port", type=option_numbers.port_or_none, default=5269)
     parser.add_argument("--xmpp-tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from skytrail.api import admission
+from skytrail.api.feed import Derived
 from skytrail.api.refusal import Refused
 from skytrail.api.schema import Schema
 from skytrail.api.service import SLICE_WEIGHT, ConfigService
@@ -36,11 +37,15 @@ class Server:
     def __init__(self, service: ConfigService, store: HeldStore) -> None:
         self.service, self.store = service, store
 
-    def create(self, name: str, **members: object) -> asyncio.Task[object]:
+    def create(
+        self, name: str, derived_from: int | None = None, **members: object
+    ) -> asyncio.Task[object]:
         resource = self.service.schema.resources["namespace"]
         body = {"fq_name": ["default-domain", name], **members}
         return asyncio.ensure_future(
-            self.service.write(lambda change: admission.create(change, resource, body))
+            self.service.write(
+                lambda change: admission.create(change, resource, body), derived_from=derived_from
+            )
         )
 
     def update(self, name: str) -> asyncio.Task[object]:
@@ -225,3 +230,22 @@ def test_a_long_row_of_batches_rests_on_the_committed_objects():
         return max(depths)
 
     assert run(scenario) <= 3
+
+
+def test_watchers_hear_what_a_commit_was_derived_from_and_whether_others_wrote_in_it():
+    async def scenario(server):
+        first = server.create("a", derived_from=7)
+        await server.begun(1)
+        together = server.create("b", derived_from=8), server.create("c")
+        server.let_through()
+        begin = (await first).revision
+        await server.begun(2)
+        server.let_through()
+        await asyncio.gather(*together)
+        alone = server.create("d")
+        await server.begun(3)
+        server.let_through()
+        await alone
+        return [batch.derived for batch in server.service.feed.since(begin)]
+
+    assert run(scenario) == [Derived(7), Derived(8, is_mixed=True), None]

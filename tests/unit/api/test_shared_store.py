@@ -12,6 +12,7 @@ import pytest
 
 from skytrail.api import admission, operations, persistence
 from skytrail.api.admission import Links
+from skytrail.api.feed import Derived
 from skytrail.api.io import shared
 from skytrail.api.io.shared import Fenced
 from skytrail.api.refusal import Refused
@@ -482,3 +483,23 @@ def test_an_id_freed_by_one_server_rests_for_all():
         )
 
     assert on_servers(scenario) == (True, None)
+
+
+def test_every_server_says_what_a_commit_was_derived_from():
+    async def scenario(one, other):
+        resource = SCHEMA.resources["namespace"]
+        body = {"fq_name": ["default-domain", "derived"]}
+        derived = await one.service.write(
+            lambda change: admission.create(change, resource, body), derived_from=5
+        )
+        plain = await one.create("namespace", {"fq_name": ["default-domain", "asked"]})
+        await other.caught_up()
+        heard = [server.service.feed.since(derived.revision) for server in (one, other)]
+        named = [[(b.revision, b.history, b.derived) for b in batches] for batches in heard]
+        return plain, derived.revision, named
+
+    _, revision, (one, other) = on_servers(scenario)
+
+    assert one == other
+    assert [derived for _, _, derived in one] == [Derived(5), None]
+    assert one[0][0] == revision

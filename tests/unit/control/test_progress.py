@@ -12,6 +12,7 @@ from skytrail.testing.control_plane import (
     routing_instance,
     virtual_router,
 )
+from skytrail.wire.spans import Span, root_of
 from skytrail.wire.xmpp import (
     ConfigKey,
     ConfigSubscribe,
@@ -199,3 +200,51 @@ def test_what_hinders_an_agent_is_kept_as_it_says() -> None:
     progress = bench.plane.peers["a"].progress
     assert (progress.problem, progress.troubles) == ("no space left", (trouble,))
     assert revision(bench) == 1
+
+
+def test_mark_says_within_which_traces_it_was_sent() -> None:
+    bench, spans = confirmed(), list[Span]()
+    bench.plane.trace = spans.append
+    bench.wait(1.0)
+    started_at = bench.now
+
+    bench.plane.config_put(network("red", mtu=1400))
+    bench.plane.commit(7, started_at, ("11" * 16, "22" * 16))
+    bench.now += 0.2
+    (mark,) = [each for each in bench.hear("a") if isinstance(each, RevisionMark)]
+
+    assert [each.trace_id for each in mark.traces] == ["11" * 16, "22" * 16]
+    assert tuple(span.context for span in spans) == mark.traces
+    assert (spans[0].name, spans[0].start, spans[0].end) == (
+        "control.distribute",
+        started_at,
+        bench.now,
+    )
+    assert spans[0].attributes["skytrail.revision"] == 7
+    assert spans[0].parent_id == root_of("11" * 16)
+
+
+def test_traces_of_one_mark_are_not_of_the_next() -> None:
+    bench = confirmed()
+    bench.wait(1.0)
+    for revision_of, trace in ((7, "11" * 16), (8, "22" * 16)):
+        bench.plane.config_put(network("red", mtu=1400 + revision_of))
+        bench.plane.commit(revision_of, bench.now, (trace,))
+        (mark,) = [each for each in bench.hear("a") if isinstance(each, RevisionMark)]
+        bench.say("a", Programmed(mark.revision))
+        bench.wait(1.0)
+
+        assert [each.trace_id for each in mark.traces] == [trace]
+
+
+def test_change_that_means_nothing_to_a_host_is_in_no_mark_of_it() -> None:
+    bench = confirmed()
+    bench.wait(1.0)
+    bench.plane.config_put(network("blue", mtu=1400))
+    bench.plane.commit(7, bench.now, ("11" * 16,))
+    bench.wait(1.0)
+    bench.plane.config_put(network("red", mtu=1400))
+    bench.plane.commit(8, bench.now, ("22" * 16,))
+    (mark,) = [each for each in bench.hear("a") if isinstance(each, RevisionMark)]
+
+    assert [each.trace_id for each in mark.traces] == ["22" * 16]

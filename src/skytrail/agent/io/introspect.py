@@ -30,6 +30,7 @@ from skytrail.runtime.asgi import AsgiApp, HttpError, Request, Response, Router,
 from skytrail.runtime.introspection import Introspection, Page, Sliced
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.server import listen_unix, serve
+from skytrail.runtime.traces import Traces
 
 Row = Mapping[str, object]
 
@@ -37,7 +38,10 @@ Row = Mapping[str, object]
 class AgentPages:
     """Binds the pages to one agent."""
 
-    def __init__(self, agent: AgentService, usage: TableUsage) -> None:
+    def __init__(
+        self, agent: AgentService, usage: TableUsage, traces: Traces | None = None
+    ) -> None:
+        self._traces = traces
         self._agent = agent
         self._usage = usage
         self.session_log = SessionLogPages(agent)
@@ -277,6 +281,7 @@ class AgentPages:
     def _metrics(self) -> Iterable[Sample]:
         agent = self._agent
         statistics = agent.reconciler.statistics
+        yield from () if self._traces is None else self._traces.samples()
         yield Sample("agent_ports", float(len(agent.plugged)))
         yield Sample("agent_reconcile_runs_total", float(statistics.runs))
         yield Sample("agent_rows_put_total", float(statistics.puts))

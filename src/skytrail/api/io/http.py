@@ -385,6 +385,7 @@ def _samples(service: ConfigService) -> list[Sample]:
     )
     return [
         *among_servers,
+        *([] if service.traces is None else service.traces.traces.samples()),
         Sample("skytrail_api_objects", len(service.graph.records), description="Objects"),
         Sample("skytrail_api_revision", service.revision, description="Last committed revision"),
         Sample("skytrail_api_writes_total", service.writes_count, description="Accepted writes"),

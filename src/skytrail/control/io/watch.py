@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -15,6 +15,7 @@ from skytrail.client import (
     SnapshotEnd,
     WatchEvent,
 )
+from skytrail.client.traced_revisions import TracedRevisions
 from skytrail.control.config_filter import WATCHED_TYPES
 from skytrail.control.plane import ControlPlane
 from skytrail.model.config_object import ConfigObject
@@ -34,6 +35,8 @@ class ConfigWatch:
         self._when_committed = when_committed
         self._snapshot: list[ConfigObject] | None = None
         self._log = structlog.get_logger("skytrail.control.watch")
+        self.traced: TracedRevisions | None = None
+        """None: nobody wants traces."""
 
     async def run(self, client: AsyncApiClient) -> None:
         """Follow the API for ever; the client reconnects and resumes by itself."""
@@ -55,7 +58,7 @@ class ConfigWatch:
                 self._snapshot = None
                 self._commit(revision)
             case RevisionEnd(revision):
-                self._commit(revision)
+                self._commit(revision, () if self.traced is None else self.traced.ended(event))
 
     def _put(self, event: ObjectPut) -> None:
         try:
@@ -70,6 +73,6 @@ class ConfigWatch:
         else:
             self._snapshot.append(config_object)
 
-    def _commit(self, revision: int) -> None:
-        self._plane.commit(revision, self._clock.now())
+    def _commit(self, revision: int, traces: Sequence[str] = ()) -> None:
+        self._plane.commit(revision, self._clock.now(), traces)
         self._when_committed()

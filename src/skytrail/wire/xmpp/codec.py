@@ -441,8 +441,9 @@ def encode_config(
             block = encode_delete(message)
         case EndOfConfig(generation):
             block = f'<end-of-config generation="{generation}"/>'
-        case RevisionMark(revision):
-            block = f'<revision-mark revision="{revision}"/>'
+        case RevisionMark(revision, traces):
+            named = f' traces="{" ".join(each.header() for each in traces)}"' if traces else ""
+            block = f'<revision-mark revision="{revision}"{named}/>'
         case Programmed():
             block = encode_programmed(message)
     return f"<config>{block}</config>".encode()

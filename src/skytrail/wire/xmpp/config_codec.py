@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skytrail.wire.errors import DecodeError
+from skytrail.wire.spans import read_header
 from skytrail.wire.xmpp.messages import (
     BalancerStanding,
     ConfigDelete,
@@ -22,6 +23,7 @@ from skytrail.wire.xmpp.values import decode_parts, decode_value, encode_value
 from skytrail.wire.xmpp.xml import XmlElement, escape, local_name
 
 _GENERATION_MAX = (1 << 63) - 1
+_TRACES_COUNT_MAX = 64
 TROUBLES_COUNT_MAX = 64
 """Port troubles in one report."""
 STANDINGS_COUNT_MAX = 2_048
@@ -111,11 +113,19 @@ def decode_config(
             case "end-of-config":
                 yield EndOfConfig(bounded_number(block.get("generation"), _GENERATION_MAX))
             case "revision-mark":
-                yield RevisionMark(bounded_number(block.get("revision"), _GENERATION_MAX))
+                yield _decode_mark(block)
             case "programmed":
                 yield _decode_programmed(block)
             case _:
                 pass
+
+
+def _decode_mark(block: XmlElement) -> RevisionMark:
+    """Read a mark; what is no context in its list is passed over (W3C Trace Context §3.2.2)."""
+    revision = bounded_number(block.get("revision"), _GENERATION_MAX)
+    named = (block.get("traces") or "").split()[:_TRACES_COUNT_MAX]
+    found = map(read_header, named)
+    return RevisionMark(revision, tuple(each for each in found if each is not None))
 
 
 def _decode_programmed(block: XmlElement) -> Programmed:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TypeAlias
 
 from skytrail.net import IpAddress, IpPrefix, Label, Mac, Vni
+from skytrail.wire.spans import SpanContext
 
 NO_LABEL = Label(0)
 NO_VNI = Vni(0)
@@ -293,6 +294,8 @@ class RevisionMark:
     """Control to agent: all that this revision means for you has been sent before this."""
 
     revision: int
+    traces: tuple[SpanContext, ...] = ()
+    """What it was sent within, of changes that are traced; an addition of ours that others pass over."""
 
 
 @dataclass(frozen=True, slots=True)
