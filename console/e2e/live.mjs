@@ -1,6 +1,8 @@
 // Journeys through what runs: processes and what they hold now, streams of what they say. Gone by lab.mjs.
 
-import { axe, choose, heading, open, page, picture } from "./harness.mjs";
+import { writeFile } from "node:fs/promises";
+
+import { axe, check, choose, expecting, heading, open, page, picture } from "./harness.mjs";
 
 const WEB1 = "10.1.1.3";
 const table = (name) => page.getByRole("navigation", { name: "Tables" }).getByRole("link", { name, exact: true });
@@ -29,6 +31,7 @@ export async function seeingWhatTheControlNodeHolds() {
   await table("Routing instances").click();
   await page.getByRole("link", { name: "red:front:front", exact: true }).click();
   await page.waitForURL(/table=routes&where=instance/);
+  await page.getByRole("columnheader", { name: "Why", exact: true }).waitFor();
   await page.getByRole("searchbox", { name: "Rows that hold" }).fill(`${WEB1}/32`);
   await page.getByRole("searchbox", { name: "Rows that hold" }).press("Enter");
   await page.waitForURL(/match=10\.1\.1\.3/);
@@ -51,6 +54,7 @@ export async function followingARouteToItsPort() {
   await page.getByRole("link", { name: "red:front:front", exact: true }).click();
   const box = page.getByRole("searchbox", { name: "Rows that hold" });
   await page.waitForURL(/table=routes&where=vrf/);
+  await page.getByRole("columnheader", { name: "Who told it" }).waitFor();
   await box.fill("10.1.1.4/32");
   await box.press("Enter");
   await page.waitForURL(/match=/);
@@ -73,4 +77,44 @@ export async function followingARouteToItsPort() {
   await page.getByRole("status").getByText(/rows?, read at/).waitFor();
   await choose("Other tables", "Upli", /^Uplinks$/);
   await lines().filter({ hasText: "underlay0" }).waitFor();
+}
+
+/** Streams that are open now, and questions for what a stream tells. */
+function watched() {
+  const seen = { open: new Set(), asked: 0 };
+  const ended = (request) => seen.open.delete(request);
+  page.on("request", (request) => {
+    if (/analytics\/(uve|alarm)-stream/.test(request.url())) seen.open.add(request);
+    if (/analytics\/(uves\/|alarms$)/.test(request.url())) seen.asked += 1;
+  });
+  page.on("requestfailed", ended);
+  page.on("requestfinished", ended);
+  return seen;
+}
+
+export async function seeingChangesAsTheyCome() {
+  const seen = watched();
+  const stream = page.getByRole("status", { name: "Stream" });
+  await open("/monitor?view=vrouter");
+  await stream.getByText("shown as it comes").waitFor();
+  const bytes = page.getByRole("row").filter({ hasText: "compute1" }).getByRole("cell").nth(5);
+  const before = await bytes.innerText();
+  // Traffic goes on beside this: what hosts count shows without being asked for.
+  await page.waitForFunction(([cell, text]) => cell.innerText !== text, [await bytes.elementHandle(), before]);
+  for (const name of ["Networks", "Ports", "BGP peers", "Control nodes"]) {
+    await page.getByRole("tab", { name, exact: true }).click();
+    await stream.getByText("shown as it comes").waitFor();
+    await page.getByRole("row").nth(1).waitFor();
+    check(seen.open.size === 1, `${seen.open.size} streams are open at ${name}`);
+  }
+  check(seen.asked === 0, `${seen.asked} questions were asked for what the stream tells`);
+  await axe("a live monitor");
+  // Whoever began this starts the analytics node anew.
+  expecting(503);
+  await writeFile(process.env.READY_FILE, "");
+  await stream.getByText(/^the stream is interrupted/).waitFor();
+  await stream.getByText("shown as it comes").waitFor();
+  await page.getByRole("note", { name: "Gaps" }).getByText(/^Not seen as it came: \d\d:\d\d:\d\d–\d\d:\d\d:\d\d$/).waitFor();
+  await axe("a gap");
+  await picture("live");
 }

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 
 import httpx
 import pytest
@@ -245,6 +246,17 @@ def test_alarm_is_raised_streamed_and_acknowledged(node):
         (told,) = [each for each in node.get("alarms")["vrouter"] if each["name"] == "h8"]
         (alarm,) = told["value"]["UVEAlarms"]["alarms"]
         seen = {"table": "vrouter", "name": "h8", "type": alarm["type"], "token": alarm["token"]}
+        # The stream of another type has alarms of all types, when that is asked for, and says when it is told all.
+        query = {"tablefilt": "bgp-peer", "alarms": "all"}
+        with httpx.stream(
+            "GET", f"{node.url}/uve-stream", params=query, timeout=PATIENCE_S
+        ) as reply:
+            texts = reply.iter_lines()
+            told = list(takewhile("event: synced".__ne__, texts))
+        assert told[0] == "event: init"
+        assert {json.loads(line[6:])["type"] for line in told if line.startswith("data: {")} == {
+            "UVEAlarms"
+        }
         with httpx.stream("GET", f"{node.url}/alarm-stream", timeout=PATIENCE_S) as reply:
             lines = (line for line in reply.iter_lines() if line.startswith("data: {"))
             assert json.loads(next(lines)[6:])["type"] == "UVEAlarms"
@@ -264,6 +276,7 @@ def test_alarm_is_raised_streamed_and_acknowledged(node):
         ("uves/virtual-network/*?mfilt=x", 400, "mfilt"),
         ("uves/virtual-network/*?ackfilt=maybe", 400, "ackfilt"),
         ("uve-stream?tablefilt=gadgets", 400, "tablefilt"),
+        ("uve-stream?alarms=some", 400, "alarms"),
         ("uves/virtual-network/no:such", 200, "{}"),
     ],
 )

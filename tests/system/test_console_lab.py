@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -110,15 +111,26 @@ def shop(api):
         api.delete("tag", api.name_to_id("tag", [*home, tag]))
 
 
-def browse(lab, home, *journeys, **settings):
+def browse(lab, home, *journeys, when_ready=None, **settings):
+    """Go journeys; ``when_ready`` is done as soon as one of them says that it waits for it."""
     subprocess.run([ROOT / "console/build.sh"], check=True, capture_output=True)
-    browsed = subprocess.run(
+    ready = home / "ready"
+    with subprocess.Popen(
         [NODE, SCRIPT],
-        env={**os.environ, "CONSOLE_URL": lab.api_url, "HOME": str(home), "JOURNEYS": ",".join(journeys), **settings},
-        capture_output=True, text=True, timeout=BROWSER_S, check=False,
-    )  # fmt: skip
-    assert browsed.stdout, browsed.stderr
-    told = [json.loads(line) for line in browsed.stdout.splitlines()]
+        env={
+            **os.environ, "CONSOLE_URL": lab.api_url, "HOME": str(home),
+            "JOURNEYS": ",".join(journeys), "READY_FILE": str(ready), **settings,
+        },
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as browser:  # fmt: skip
+        while when_ready is not None and browser.poll() is None:
+            if ready.exists():
+                when_ready()
+                break
+            time.sleep(0.1)
+        out, err = browser.communicate(timeout=BROWSER_S)
+    assert out, err
+    told = [json.loads(line) for line in out.splitlines()]
     assert [each["name"] for each in told] == list(journeys)
     for each in told:
         assert each["ok"], f"{each['name']}: {each['detail']}"
@@ -242,7 +254,9 @@ def test_traffic_is_drawn_where_it_goes(
     )  # fmt: skip
 
 
-def test_what_processes_hold_is_seen_and_followed_to_the_port(lab, knock, tmp_path, eventually):
+def test_what_processes_hold_is_seen_and_followed_to_the_port(
+    lab, knock, ping, tmp_path, eventually
+):
     assert knock(TELNET) != REFUSED
 
     def peers():
@@ -250,7 +264,9 @@ def test_what_processes_hold_is_seen_and_followed_to_the_port(lab, knock, tmp_pa
         return len(rows) == 2 and all(row["up"] for row in rows)
 
     eventually(peers, "control1 peers with the other control node and the gateway", timeout_s=60)
+    ping("red-web1", "red-web2")
     browse(
         lab, tmp_path,
-        "seeingWhatTheControlNodeHolds", "followingARouteToItsPort", "beingWatchedByNobody",
+        "seeingWhatTheControlNodeHolds", "followingARouteToItsPort", "seeingChangesAsTheyCome", "beingWatchedByNobody",
+        when_ready=lambda: lab.restart("analytics"),
     )  # fmt: skip

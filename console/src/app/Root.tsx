@@ -1,12 +1,15 @@
 /** Decides between log-in and console; loads the model. */
 
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Alert, App as AntApp, ConfigProvider, Spin } from "antd";
+import { useEffect, useState } from "react";
 
 import { call } from "../api/client";
 import { useEventStream } from "../api/events";
+import { LiveUves } from "../api/live";
 import { moment, timeIn } from "../api/moment";
 import { type Identity, useIdentity } from "../api/session";
+import { alarmsOf } from "../features/monitor/uves";
 import modelUrl from "../generated/model.json?url";
 import type { Catalog } from "../model/catalog";
 import { ConsoleProvider } from "./context";
@@ -58,16 +61,29 @@ async function findMoment(time: string): Promise<true> {
   return true;
 }
 
+/** One stream for all pages, ended with the console. */
+function useLiveUves(enabled: boolean): LiveUves | null {
+  const queries = useQueryClient();
+  const [live] = useState(() => new LiveUves(queries, alarmsOf));
+  useEffect(() => {
+    if (!enabled) return;
+    live.start();
+    return () => live.stop();
+  }, [enabled, live]);
+  return enabled ? live : null;
+}
+
 function Loaded({ identity, scheme, onTurn }: Turning & { readonly identity: Identity }) {
   const catalog = useQuery({ queryKey: ["model"], queryFn: loadModel, staleTime: Infinity });
   const time = timeIn(location.pathname);
   const past = useQuery({ queryKey: ["moment", time], queryFn: () => findMoment(time), enabled: time !== "", staleTime: Infinity, retry: false });
   const liveness = useEventStream(time === "");
+  const live = useLiveUves(time === "");
   if (past.isError) return <NoSuchPast error={past.error} />;
   if (catalog.isError) return <Alert type="error" title={catalog.error.message} />;
   if (catalog.data === undefined || (time !== "" && past.data === undefined)) return <Spin fullscreen description="Loading" />;
   return (
-    <ConsoleProvider value={{ catalog: catalog.data, identity, liveness }}>
+    <ConsoleProvider value={{ catalog: catalog.data, identity, liveness, live }}>
       <Shell scheme={scheme} onTurn={onTurn} />
     </ConsoleProvider>
   );

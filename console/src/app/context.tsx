@@ -3,6 +3,7 @@
 import { createContext, useContext } from "react";
 
 import type { Liveness } from "../api/events";
+import type { LiveUves } from "../api/live";
 import type { Identity } from "../api/session";
 import type { Catalog } from "../model/catalog";
 
@@ -10,6 +11,8 @@ export interface ConsoleContext {
   readonly catalog: Catalog;
   readonly identity: Identity;
   readonly liveness: Liveness;
+  /** What processes say, as it comes; null in the past. */
+  readonly live: LiveUves | null;
 }
 
 const Context = createContext<ConsoleContext | null>(null);

@@ -23,6 +23,7 @@ FILTERS = (
     Asked(UveFilter(keys=("a*",))),
     Asked(UveFilter(parts=(("S", "n"),))),
     Asked(UveFilter(), frozenset({"T2"})),
+    Asked(UveFilter(), frozenset({"T2"}), with_alarms=True),
 )
 TOLD = st.builds(
     lambda table, key, struct, n, gone: Uve(
@@ -30,7 +31,7 @@ TOLD = st.builds(
         fields={} if gone else {"n": n, "m": -n},
     ),
     st.sampled_from(["T1", "T2"]), st.sampled_from(["a", "ab", "b", "c"]),
-    st.sampled_from(["S", "R"]), st.integers(0, 9), st.booleans(),
+    st.sampled_from(["S", "R", "UVEAlarms"]), st.integers(0, 9), st.booleans(),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import { count } from "../../api/client";
 import { moment } from "../../api/moment";
 import { typeTitle } from "../../model/catalog";
 import { AlarmTable } from "../monitor/AlarmTable";
+import { LiveMark } from "../monitor/LiveMark";
 import { ProcessTable } from "../monitor/ProcessTable";
 
 const COUNTED = [
@@ -25,6 +26,7 @@ export function DashboardPage() {
     <div className="page">
       <div className="page-head">
         <h1>Dashboard</h1>
+        <LiveMark />
       </div>
       {counts[PORTS]?.data === 0 && moment.get() === null && (
         <Alert

@@ -6,6 +6,7 @@ import { Link, useSearchParams } from "react-router";
 import { fieldTitle } from "../../model/catalog";
 import { isDocument, isList, type Json } from "../../model/document";
 import { bytesText } from "../../model/units";
+import { LiveMark } from "./LiveMark";
 import { AGENT, CONTROL, placeOf } from "./processes";
 import { absence, at, type Uve, useUves } from "./uves";
 
@@ -105,7 +106,8 @@ export function MonitorPage() {
     <div className="page">
       <div className="page-head">
         <h1>Monitor</h1>
-        <span className="form-note">What processes say of themselves and of what they have to do with, every ten seconds</span>
+        <LiveMark />
+        <span className="form-note">What processes say of themselves and of what they have to do with: they look every ten seconds</span>
       </div>
       <Tabs
         destroyOnHidden

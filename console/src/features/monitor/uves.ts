@@ -1,15 +1,15 @@
 /** What processes say of themselves and of entities, from the analytics node by way of the API. */
 
 import { useQuery } from "@tanstack/react-query";
+import { useEffect, useSyncExternalStore } from "react";
 
 import { call, Refused } from "../../api/client";
 import { moment } from "../../api/moment";
+import type { Uve } from "../../api/uveTables";
+import { useConsole } from "../../app/context";
 import { isDocument, isList, type Document, type Json } from "../../model/document";
 
-export interface Uve {
-  readonly name: string;
-  readonly value: Document;
-}
+export type { Uve } from "../../api/uveTables";
 
 const AGAIN_MS = 5000;
 const NOT_KEPT = "What processes say is not kept. What they logged then, sessions and numbers are in Logs and flows.";
@@ -19,12 +19,27 @@ export function asNow<T>(ask: () => Promise<T>): Promise<T> {
   return moment.get() === null ? ask() : Promise.reject(new Error(NOT_KEPT));
 }
 
-/** Processes look every ten seconds; half of that shows each change soon enough. */
+const nobody = () => () => undefined;
+
+/** Whether the stream feeds a type, which it does while somebody shows it. */
+function useFed(type: string): boolean {
+  const { live } = useConsole();
+  useEffect(() => live?.follow(type), [live, type]);
+  return useSyncExternalStore(live?.subscribe ?? nobody, () => live?.feeds(type) ?? false);
+}
+
+/** What the stream says; while there is none, asked every few seconds: processes look every ten. */
 export function useUves(type: string) {
+  const { live } = useConsole();
+  const isFed = useFed(type);
   return useQuery({
     queryKey: ["uves", type],
-    queryFn: () => asNow(async () => (await call<{ value: Uve[] }>("GET", `/api/v1/analytics/uves/${type}/*?flat`)).value),
-    refetchInterval: AGAIN_MS,
+    queryFn: ({ signal }) =>
+      asNow(async () => {
+        const told = (await live?.told(type, signal)) as readonly Uve[] | null | undefined;
+        return told ?? (await call<{ value: Uve[] }>("GET", `/api/v1/analytics/uves/${type}/*?flat`, { signal })).value;
+      }),
+    refetchInterval: isFed ? false : AGAIN_MS,
     retry: false,
   });
 }
@@ -42,10 +57,16 @@ export interface Alarm {
 }
 
 export function useAlarms() {
+  const { live } = useConsole();
+  const isFed = useFed("alarms");
   return useQuery({
     queryKey: ["alarms"],
-    queryFn: () => asNow(async () => alarmsOf(await call<Document>("GET", "/api/v1/analytics/alarms"))),
-    refetchInterval: AGAIN_MS,
+    queryFn: ({ signal }) =>
+      asNow(async () => {
+        const told = (await live?.told("alarms", signal)) as Document | null | undefined;
+        return alarmsOf(told ?? (await call<Document>("GET", "/api/v1/analytics/alarms", { signal })));
+      }),
+    refetchInterval: isFed ? false : AGAIN_MS,
     retry: false,
   });
 }

@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from skytrail.analytics import uve_json
 from skytrail.analytics.uve import UveTables
-from skytrail.analytics.uve_filter import UveFilter
+from skytrail.analytics.uve_filter import ALARMS, UveFilter
 from skytrail.analytics.uve_stream import Place, UveChanges
 from skytrail.runtime.asgi import encode_json
 
@@ -38,11 +38,18 @@ class Asked:
     chosen: UveFilter
     tables: frozenset[str] = frozenset()
     """None: all."""
+    with_alarms: bool = False
+    """Of entities of the other tables, what alarms stand."""
+
+    def has_some(self, table: str) -> bool:
+        return not self.tables or table in self.tables or self.with_alarms
 
     def has(self, place: Place) -> bool:
         table, key, struct = place
-        if (self.tables and table not in self.tables) or not self.chosen.has_key(key):
+        if not self.chosen.has_key(key):
             return False
+        if self.tables and table not in self.tables:
+            return self.with_alarms and struct == ALARMS
         return not self.chosen.parts or any(name == struct for name, _ in self.chosen.parts)
 
 
@@ -99,7 +106,7 @@ class FanOut:
         """Yield an event for each struct there is; what goes meanwhile is left out."""
         shape = replace(asked.chosen, keys=())
         for table in self._uves.tables():
-            if asked.tables and table not in asked.tables:
+            if not asked.has_some(table):
                 continue
             for key, entity in self._uves.entities(table):
                 for struct in list(entity):

@@ -234,12 +234,20 @@ class AnalyticsApi:
         )
 
     async def _stream(self, request: Request) -> StreamResponse:
-        return self._streamed(filter_of_query(request), tables_of(request))
+        alarms = request.query.get("alarms", "")
+        if alarms not in {"", "all"}:
+            raise HttpError(400, f"alarms={alarms[:40]} is not all")
+        return self._streamed(
+            filter_of_query(request), tables_of(request), with_alarms=bool(alarms)
+        )
 
-    def _streamed(self, chosen: UveFilter, tables: frozenset[str]) -> StreamResponse:
+    def _streamed(
+        self, chosen: UveFilter, tables: frozenset[str], *, with_alarms: bool = False
+    ) -> StreamResponse:
         if self._streams_count >= STREAMS_COUNT_MAX:
             raise HttpError(503, f"There are {STREAMS_COUNT_MAX} streams already; try again later")
-        return StreamResponse(self._events(Asked(chosen, tables)), content_type=_EVENTS)
+        asked = Asked(chosen, tables, with_alarms)
+        return StreamResponse(self._events(asked), content_type=_EVENTS)
 
     async def _events(self, asked: Asked) -> AsyncIterator[bytes]:
         """Yield everything there is, then what changes; who is too slow gets everything again."""
@@ -248,13 +256,15 @@ class AnalyticsApi:
             return
         self._streams_count += 1
         try:
-            yield event("init", None)
             news: News | None = None
             while True:
                 if news is None:
                     position = self._fan_out.position
+                    # What a follower knew before is void: what went meanwhile is told to nobody.
+                    yield event("init", None)
                     async for some in self._everything(asked):
                         yield some
+                    yield event("synced", None)
                 else:
                     position = news.position
                     if news.events:

@@ -1,0 +1,122 @@
+/** What a stream of UVEs comes to: entities by type, alarms of all; made from events, in their order. Pure. */
+
+import { type Document, isDocument } from "../model/document";
+
+export interface Uve {
+  readonly name: string;
+  readonly value: Document;
+}
+
+export interface StreamEvent {
+  readonly event: string;
+  readonly data: string;
+}
+
+/** Events of a text that has arrived so far, and the unfinished rest. */
+export function eventsOf(text: string): { readonly events: readonly StreamEvent[]; readonly rest: string } {
+  const parts = text.split("\n\n");
+  const rest = parts.pop() ?? "";
+  const events = parts.map((part) => {
+    const lines = part.split("\n");
+    const said = (name: string) => lines.filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2)).join("\n");
+    return { event: said("event"), data: said("data") };
+  });
+  return { events: events.filter(({ event }) => event !== ""), rest };
+}
+
+/** By the word of a type, as the server has them (analytics/uve_types.py). */
+export const TABLES: Readonly<Record<string, string>> = {
+  "virtual-network": "ObjectVNTable",
+  "virtual-machine": "ObjectVMTable",
+  "virtual-machine-interface": "ObjectVMITable",
+  "service-instance": "ObjectSITable",
+  loadbalancer: "ObjectLBTable",
+  vrouter: "ObjectVRouter",
+  "control-node": "ObjectBgpRouter",
+  "bgp-peer": "ObjectBgpPeer",
+  "xmpp-peer": "ObjectXmppPeerInfo",
+  "routing-instance": "ObjectRoutingInstance",
+  "analytics-node": "ObjectCollectorInfo",
+  "analytics-alarm-node": "ObjectAnalyticsAlarmInfo",
+  "analytics-snmp-node": "ObjectAnalyticsSnmpInfo",
+  "database-node": "ObjectDatabaseInfo",
+  "config-database-node": "ObjectConfigDatabaseInfo",
+  generator: "ObjectGeneratorInfo",
+  "config-node": "ObjectConfigNode",
+  "service-chain": "ServiceChain",
+  "dns-node": "ObjectDns",
+  server: "ObjectServerTable",
+  prouter: "ObjectPRouter",
+  "physical-interface": "ObjectPhysicalInterfaceTable",
+  "logical-interface": "ObjectLogicalInterfaceTable",
+  "storage-cluster": "ObjectStorageClusterTable",
+  "storage-pool": "ObjectPoolTable",
+  "storage-osd": "ObjectOsdTable",
+  "storage-disk": "ObjectDiskTable",
+  "user-defined-log-statistic": "UserDefinedLogStatTable",
+  "kubernetes-manager-node": "ObjectKubernetesManagerNode",
+  tag: "ObjectTagTable",
+  project: "ObjectProjectTable",
+  "firewall-policy": "ObjectFirewallPolicyTable",
+  "firewall-rule": "ObjectFirewallRuleTable",
+  "address-group": "ObjectAddressGroupTable",
+  "service-group": "ObjectServiceGroupTable",
+  "application-policy-set": "ObjectApplicationPolicySetTable",
+  "job-execution": "ObjectJobExecutionTable",
+};
+const ALARMS = "UVEAlarms";
+
+export class UveTables {
+  /** Table to name to entity. */
+  readonly #tables = new Map<string, Map<string, Document>>();
+  #isWhole = false;
+  #changed = new Set<string>();
+
+  /** Whether everything was told since the stream began. */
+  get isWhole(): boolean {
+    return this.#isWhole;
+  }
+
+  take({ event, data }: StreamEvent): void {
+    if (event === "init") {
+      // Told anew from the beginning: what is not told again is gone.
+      this.#changed = new Set([...this.#changed, ...this.#tables.keys()]);
+      this.#tables.clear();
+      this.#isWhole = false;
+    } else if (event === "synced") this.#isWhole = true;
+    else if (event === "update") this.#update(JSON.parse(data) as Document);
+  }
+
+  #update({ key, type, value }: Document): void {
+    const [table = "", ...rest] = String(key).split(":");
+    const name = rest.join(":");
+    const entities = this.#tables.get(table) ?? new Map<string, Document>();
+    this.#tables.set(table, entities);
+    this.#changed.add(table);
+    const { [String(type)]: _, ...others } = entities.get(name) ?? {};
+    const entity = typeof type !== "string" ? {} : isDocument(value) ? { ...others, [type]: value } : others;
+    if (Object.keys(entity).length === 0) entities.delete(name);
+    else entities.set(name, entity);
+  }
+
+  /** Tables that changed since this was asked before. */
+  takeChanged(): ReadonlySet<string> {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return changed;
+  }
+
+  uves(type: string): Uve[] {
+    return [...(this.#tables.get(TABLES[type] ?? "") ?? [])].map(([name, value]) => ({ name, value }));
+  }
+
+  /** As the server answers for its alarms: entities by the table they are in. */
+  alarms(): Document {
+    const words = new Map(Object.entries(TABLES).map(([word, table]) => [table, word]));
+    const found = [...this.#tables].map(([table, entities]) => {
+      const raised = [...entities].filter(([, entity]) => isDocument(entity[ALARMS]));
+      return [words.get(table) ?? table, raised.map(([name, entity]) => ({ name, value: { [ALARMS]: entity[ALARMS] } }))] as const;
+    });
+    return Object.fromEntries(found.filter(([, entities]) => entities.length > 0));
+  }
+}
