@@ -102,6 +102,11 @@ from skytrail.cli.help_text import examples
     help="TCP port where hosts tell analytics what they do, at --control-listen (default: 8189; 0 and "
     "without --secure: none).",
 )
+@click.option(
+    "--snmp",
+    is_flag=True,
+    help="Poll physical-routers whose physical_router_snmp is true, and show how they are cabled.",
+)
 @click.option("--no-history", is_flag=True, help="Keep no logs: analytics knows the present only.")
 @click.option(
     "--store",
@@ -153,6 +158,7 @@ def up(
     secure: bool,
     placed_only: bool,
     no_history: bool,
+    snmp: bool,
 ) -> None:
     """Run the controller alone: API, compiler, control node, analytics, embedded store; no root.
 
@@ -170,6 +176,7 @@ def up(
     arguments += ["--secure"] if secure else []
     arguments += ["--placed-only"] if placed_only else []
     arguments += ["--no-history"] if no_history else []
+    arguments += ["--snmp"] if snmp else []
     arguments += ["--listen", listen] if listen else []
     arguments += ["--store", store] if store else []
     if streams_per_client is not None:

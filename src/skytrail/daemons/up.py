@@ -25,7 +25,7 @@ import fcntl
 import signal
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,6 +79,8 @@ class Settings:
     """Of generators of the original system; 0: they are not listened to."""
     devices: DeviceSettings = DeviceSettings()  # noqa: RUF009 # frozen
     """Where analytics listens to devices."""
+    has_snmp: bool = False
+    """Whether switches that configuration says so of are polled by SNMP."""
     allowed_hosts: tuple[str, ...] = ()
     """Names of API and analytics beside addresses and localhost."""
     streams_per_client: int = PER_CLIENT_DEFAULT
@@ -162,18 +164,27 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
         *web,
     )
-    history = _command(
-        HISTORY,
-        *("--data", str(settings.data / HISTORY)),
-        *("--socket", str(settings.socket_path(HISTORY))),
-    )
-    return (
-        api,
-        compiler,
-        control,
-        *((analytics,) if told else ()),
-        *((history,) if told and settings.has_history else ()),
-    )
+    beside = _beside_analytics(settings, api_socket, told) if told else ()
+    return (api, compiler, control, *((analytics,) if told else ()), *beside)
+
+
+def _beside_analytics(
+    settings: Settings, api_socket: str, told: Sequence[str]
+) -> Iterator[Command]:
+    """Yield the processes that analytics is not whole without, where they are wanted."""
+    if settings.has_snmp:
+        yield _command(
+            "snmp",
+            *("--name", settings.node_name, "--api-socket", api_socket),
+            *("--socket", str(settings.socket_path("snmp"))),
+            *told,
+        )
+    if settings.has_history:
+        yield _command(
+            HISTORY,
+            *("--data", str(settings.data / HISTORY)),
+            *("--socket", str(settings.socket_path(HISTORY))),
+        )
 
 
 def _telemetry_of_hosts(settings: Settings) -> tuple[str, ...]:
@@ -365,6 +376,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     device_options.add_options(options)
     options.add_argument(
+        "--snmp",
+        action="store_true",
+        help="poll physical-routers whose physical_router_snmp is true, and show how they are cabled",
+    )
+    options.add_argument(
         "--telemetry-port",
         type=option_numbers.port_or_none,
         help="where hosts tell analytics what they do, at --control-listen; needs --secure; 0: nowhere "
@@ -422,6 +438,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         sandesh_port=chosen.sandesh_port,
         devices=device_options.settings_of(chosen),
         has_history=not chosen.no_history,
+        has_snmp=chosen.snmp,
         allowed_hosts=tuple(chosen.allowed_host),
         streams_per_client=chosen.streams_per_client,
     )
